@@ -1,0 +1,28 @@
+"""Many plausible colorizations of a gray photo, drawn from a conditional invertible neural network.
+
+``Colorizer``, ``Colorization`` and ``load_model`` are imported when first used, so that ``--help`` and
+``--version`` never wait for torch.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["Colorization", "Colorizer", "__version__", "load_model"]
+
+if TYPE_CHECKING:
+    from cinn_colorize.colorizer import Colorization, Colorizer
+    from cinn_colorize.models import load_model
+
+_HOMES = {
+    "Colorizer": "cinn_colorize.colorizer",
+    "Colorization": "cinn_colorize.colorizer",
+    "load_model": "cinn_colorize.models",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'cinn_colorize' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,258 @@
+"""Pixels and CIE Lab: the one Lab of this project.
+
+Lab always means CIE Lab with the D65 white (2 degree observer) as scikit-image computes it from sRGB. Chroma that
+sRGB cannot show is reduced at constant L and hue, never clipped in RGB, since clipping changes luminance.
+
+Full-size work comes in bands of rows; :func:`compose` is the hot loop, one call per band and sample.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+
+D65 = np.array([0.95047, 1.0, 1.08883])
+_SRGB_TO_XYZ = np.array(
+    [[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]]
+)
+
+# f of CIE Lab is a cube root above _F_THRESHOLD and a line below; cube root and line touch there.
+_F_THRESHOLD, _F_SLOPE = 0.008856, 7.787
+_F_OF_THRESHOLD = 0.2068966
+
+# Linear sRGB that counts as inside the gamut. The white of the matrix above is not quite D65, so that white
+# itself has a blue of 1.00008; both tolerances are less than 1e-4 after the transfer curve.
+_DARKEST, _BRIGHTEST = -5e-6, 1 + 2e-4
+_MAX_CHROMA = 140.0  # sRGB's blue has 134
+_BISECTIONS = 12  # places the boundary to 140 / 2^12 = 0.03 units of chroma
+_BLOCK = 32768  # pixels whose planes fit into a core's cache together
+
+
+@dataclass(frozen=True, eq=False)
+class RGBSpace:
+    """An RGB space of three primaries and three transfer curves.
+
+    Attributes:
+        matrix: (3, 3), linear RGB to XYZ relative to D65, each divided by that of the white.
+        curves: (3, 65536) linear light in [0, 1] of the code values i / 65535 of each channel.
+    """
+
+    matrix: NDArray[np.float64]
+    curves: NDArray[np.float64]
+
+    def decoding(self, depth: int) -> Floats:
+        """Linear light of every code value, (3, 2^depth), for ``depth`` 8 or 16."""
+        return self.curves[:, :: 257 if depth == 8 else 1].astype(np.float32)
+
+    def encoding(self, depth: int) -> Pixels:
+        """Code values, (3, 65536), of linear light (i / 65535)^2: squares spread the darks evenly."""
+        return self._encoding8 if depth == 8 else self._encoding16
+
+    @cached_property
+    def from_linear_srgb(self) -> NDArray[np.float64] | None:
+        """(3, 3), linear sRGB to this space's linear RGB; None where they are the same."""
+        matrix = np.linalg.solve(self.matrix, _SRGB_TO_XYZ / D65[:, None])
+        return None if np.allclose(matrix, np.eye(3), atol=1e-6) else matrix
+
+    @cached_property
+    def _encoding8(self) -> NDArray[np.uint8]:
+        return np.round(self._inverse_curves() * 255).astype(np.uint8)
+
+    @cached_property
+    def _encoding16(self) -> NDArray[np.uint16]:
+        return np.round(self._inverse_curves() * 65535).astype(np.uint16)
+
+    def _inverse_curves(self) -> NDArray[np.float64]:
+        codes = np.linspace(0, 1, 65536)
+        return np.stack([np.interp(codes**2, np.maximum.accumulate(curve), codes) for curve in self.curves])
+
+
+def _srgb_curve(codes: NDArray[np.float64]) -> NDArray[np.float64]:
+    bright = ((np.maximum(codes, 0) + 0.055) / 1.055) ** 2.4
+    return np.where(codes > 0.04045, bright, codes / 12.92)
+
+
+SRGB = RGBSpace(
+    matrix=_SRGB_TO_XYZ / D65[:, None], curves=np.tile(_srgb_curve(np.linspace(0, 1, 65536)), (3, 1))
+)
+
+
+def _f(t: Floats) -> Floats:
+    """CIE Lab's f of XYZ relative to the white, any shape."""
+    above = np.maximum(t, np.float32(_F_THRESHOLD))
+    line = t - above
+    line *= np.float32(_F_SLOPE)
+    np.cbrt(above, out=above)
+    above += line
+    return above
+
+
+def _f_inverse(t: Floats) -> Floats:
+    above = np.maximum(t, np.float32(_F_OF_THRESHOLD))
+    line = t - above
+    line *= np.float32(1 / _F_SLOPE)
+    cube = above * above
+    cube *= above
+    cube += line
+    return cube
+
+
+def _mix(matrix: NDArray[np.float64], planes: Floats) -> Floats:
+    """Apply a matrix (k, 3) to ``planes`` (3, ...); (k, ...)."""
+    mixed = np.empty((len(matrix), *planes.shape[1:]), np.float32)
+    weights = matrix.astype(np.float32)
+    for row, channel in zip(weights, mixed, strict=True):
+        np.multiply(planes[0], row[0], out=channel)
+        channel += planes[1] * row[1]
+        channel += planes[2] * row[2]
+    return mixed
+
+
+def _lab_from_linear(linear: Floats, matrix: NDArray[np.float64]) -> Floats:
+    x, y, z = _f(_mix(matrix, linear))
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def _linear_from_lab(L: Floats, ab: Floats) -> Floats:
+    """Linear sRGB (3, ...) of ``L`` (...) and ``ab`` (2, ...), unclipped."""
+    f_y = (L + np.float32(16)) * np.float32(1 / 116)
+    xyz = np.empty((3, *L.shape), np.float32)
+    xyz[0] = _f_inverse(ab[0] * np.float32(1 / 500) + f_y)
+    xyz[1] = _f_inverse(f_y)
+    xyz[2] = _f_inverse(ab[1] * np.float32(-1 / 200) + f_y)
+    return _mix(_XYZ_TO_SRGB, xyz)
+
+
+_XYZ_TO_SRGB = np.linalg.inv(SRGB.matrix)
+
+
+def srgb_to_lab(rgb: NDArray[np.floating]) -> Floats:
+    """Lab (..., 3) of sRGB (..., 3) in [0, 1]; values outside are not clipped."""
+    linear = _srgb_curve(np.moveaxis(np.asarray(rgb, np.float64), -1, 0)).astype(np.float32)
+    return np.moveaxis(_lab_from_linear(linear, SRGB.matrix), 0, -1)
+
+
+def lab_to_srgb(lab: NDArray[np.floating]) -> Floats:
+    """sRGB (..., 3) of Lab (..., 3); colours outside the gamut leave [0, 1]."""
+    L, a, b = np.moveaxis(np.asarray(lab, np.float32), -1, 0)
+    linear = _linear_from_lab(L, np.stack([a, b]))
+    bright = 1.055 * np.maximum(linear, 0) ** (1 / 2.4) - 0.055
+    rgb = np.where(linear > 0.0031308, bright, 12.92 * linear)
+    return np.moveaxis(rgb.astype(np.float32), 0, -1)
+
+
+def pixels_to_lab(pixels: Pixels, space: RGBSpace = SRGB) -> Floats:
+    """Lab (3, h, w) of ``pixels`` (h, w) gray or (h, w, 3), code values of ``space``."""
+    if pixels.ndim == 2:
+        L = pixels_to_luminance(pixels, space)
+        return np.stack([L, np.zeros_like(L), np.zeros_like(L)])
+    return _lab_from_linear(_decode(pixels, space), space.matrix)
+
+
+def pixels_to_luminance(pixels: Pixels, space: RGBSpace = SRGB) -> Floats:
+    """L* (h, w) of ``pixels`` (h, w) gray or (h, w, 3), code values of ``space``."""
+    if pixels.ndim == 2:
+        L_of_code: Floats = 116 * _f(space.decoding(8 * pixels.itemsize)[0]) - 16
+        return L_of_code.take(pixels)
+    L = _f(_mix(space.matrix[1:2], _decode(pixels, space)))[0]
+    L *= np.float32(116)
+    L -= np.float32(16)
+    return L
+
+
+def _decode(pixels: Pixels, space: RGBSpace) -> Floats:
+    tables = space.decoding(8 * pixels.itemsize)
+    linear = np.empty((3, *pixels.shape[:2]), np.float32)
+    for channel, (table, plane) in enumerate(zip(tables, linear, strict=True)):
+        table.take(pixels[..., channel], out=plane, mode="clip")
+    return linear
+
+
+def reduce_chroma(L: Floats, ab: Floats) -> Floats:
+    """Bring colours into sRGB's gamut at constant L and hue.
+
+    Args:
+        L: (h, w), L* in [0, 100].
+        ab: (2, h, w).
+
+    Returns:
+        ab (2, h, w); colours inside the gamut come back unchanged.
+    """
+    outside = _outside(_linear_from_lab(L, ab))
+    reduced = ab.copy()
+    reduced[:, outside] = _reduce(L[outside], ab[:, outside])
+    return reduced
+
+
+def _outside(linear: Floats) -> NDArray[np.bool_]:
+    darkest = np.minimum(np.minimum(linear[0], linear[1]), linear[2])
+    brightest = np.maximum(np.maximum(linear[0], linear[1]), linear[2])
+    return (darkest < _DARKEST) | (brightest > _BRIGHTEST)
+
+
+def _reduce(L: Floats, ab: Floats) -> Floats:
+    """The largest chroma inside the gamut, found by bisection, of ``L`` (n,) and ``ab`` (2, n) outside."""
+    ab = ab * np.minimum(1, _MAX_CHROMA / np.maximum(np.hypot(ab[0], ab[1]), 1e-6))
+    for start in range(0, L.size, _BLOCK):
+        part = slice(start, start + _BLOCK)
+        f_y = (L[part] + np.float32(16)) * np.float32(1 / 116)
+        of_a, of_b = ab[0, part] * np.float32(1 / 500), ab[1, part] * np.float32(-1 / 200)
+        xyz = np.empty((3, f_y.size), np.float32)
+        xyz[1] = _f_inverse(f_y)
+        share = np.zeros_like(f_y)
+        for step in range(1, _BISECTIONS + 1):
+            tried = share + np.float32(0.5**step)
+            xyz[0] = _f_inverse(of_a * tried + f_y)
+            xyz[2] = _f_inverse(of_b * tried + f_y)
+            share += ~_outside(_mix(_XYZ_TO_SRGB, xyz)) * np.float32(0.5**step)
+        ab[:, part] *= share
+    return ab
+
+
+def compose(L: Floats, ab: Floats, depth: int, space: RGBSpace = SRGB) -> Pixels:
+    """Turn a band of rows into pixels, chroma reduced into sRGB's gamut, rounded once.
+
+    Args:
+        L: (h, w), L* in [0, 100].
+        ab: (2, h, w).
+        depth: bits per channel, 8 or 16.
+        space: whose code values to make.
+
+    Returns:
+        (h, w, 3), uint8 or uint16.
+    """
+    pixels = np.empty((*L.shape, 3), np.uint8 if depth == 8 else np.uint16)
+    outside = np.empty(L.shape, np.bool_)
+    rows = max(1, _BLOCK // L.shape[1])
+    for y in range(0, len(L), rows):
+        block = slice(y, y + rows)
+        linear = _linear_from_lab(L[block], ab[:, block])
+        outside[block] = _outside(linear)
+        pixels[block] = _encode(linear, depth, space)
+    # Reduced together: few pixels of a block are outside, and a bisection of few is all overhead.
+    if outside.any():
+        L_outside = L[outside]
+        linear = _linear_from_lab(L_outside, _reduce(L_outside, ab[:, outside]))
+        pixels[outside] = _encode(linear, depth, space)
+    return pixels
+
+
+def _encode(linear: Floats, depth: int, space: RGBSpace) -> Pixels:
+    """Code values (..., 3) of linear sRGB (3, ...), which is overwritten."""
+    if space.from_linear_srgb is not None:
+        linear = _mix(space.from_linear_srgb, linear)
+    np.clip(linear, 0, 1, out=linear)
+    np.sqrt(linear, out=linear)
+    linear *= np.float32(65535)
+    linear += np.float32(0.5)
+    tables = space.encoding(depth)
+    pixels = np.empty((*linear.shape[1:], 3), tables.dtype)
+    for channel, (table, roots) in enumerate(zip(tables, linear.astype(np.uint16), strict=True)):
+        pixels[..., channel] = table.take(roots, mode="clip")
+    return pixels

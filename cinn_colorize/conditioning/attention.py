@@ -1,0 +1,57 @@
+"""Attention over colours that are known already: distant parts of one object agree."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from cinn_colorize.conditioning.pyramid import conv
+
+
+class ColourAttention(nn.Module):
+    """Each pixel at 2r takes the mean of all colours at r, weighted by softmax(q . k - slope * distance).
+
+    Queries and keys come from the pyramid alone, so the weights are computed once per photo. The result is
+    condition, no part of the flow, so it costs no log-det.
+
+    Args:
+        resolution: r, of the colours.
+        query_channels: of the pyramid at 2r.
+        key_channels: of the pyramid at r.
+        heads: number of heads.
+        width: channels of a head's queries and keys.
+    """
+
+    distance: Tensor
+
+    def __init__(
+        self, resolution: int, query_channels: int, key_channels: int, heads: int = 4, width: int = 16
+    ) -> None:
+        super().__init__()
+        self.resolution, self.heads, self.width = resolution, heads, width
+        self.query = conv(query_channels, heads * width, 1)
+        self.key = conv(key_channels, heads * width, 1)
+        self.log_slope = nn.Parameter(torch.logspace(-1, math.log10(2), heads).log())
+        distance = torch.cdist(self._centres(2 * resolution), self._centres(resolution))
+        self.register_buffer("distance", distance, persistent=False)
+
+    def _centres(self, n: int) -> Tensor:
+        """Pixel centres of an n x n grid in pixels of r, (n^2, 2)."""
+        line = (torch.arange(n) + 0.5) / n * self.resolution
+        return torch.cartesian_prod(line, line)
+
+    def weights(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Pyramid at 2r (N, C, 2r, 2r) and at r (N, C', r, r) -> weights (N, heads, 4 r^2, r^2)."""
+        q = self.query(queries).unflatten(1, (self.heads, self.width)).flatten(3).transpose(2, 3)
+        k = self.key(keys).unflatten(1, (self.heads, self.width)).flatten(3)
+        bias = self.log_slope.exp()[:, None, None] * self.distance
+        return (q @ k / math.sqrt(self.width) - bias).softmax(dim=-1)
+
+    def forward(self, weights: Tensor, colours: Tensor) -> Tensor:
+        """Weights and colours (N, 2, r, r) -> attended colours (N, 2 heads, 2r, 2r)."""
+        values = colours.flatten(2).transpose(1, 2)[:, None]  # (N, 1, r^2, 2)
+        attended = (weights @ values).transpose(2, 3)  # (N, heads, 2, 4 r^2)
+        size = 2 * self.resolution
+        return attended.reshape(len(colours), 2 * self.heads, size, size)

@@ -1,0 +1,134 @@
+"""EfficientNet-Lite2, the pretrained network that knows what things are.
+
+Tan and Le, "EfficientNet" (2019, https://arxiv.org/abs/1905.11946), in the Lite variant (no squeeze and
+excitation, ReLU6). A definition of our own, since importing timm takes seconds; equal to timm's
+``tf_efficientnet_lite2`` (a test). Batch norms are folded into the convolutions: their statistics are those
+of the pretrained network for good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Stage(NamedTuple):
+    """Blocks of one stage: how many, kernel, stride of the first, expansion, output channels."""
+
+    blocks: int
+    kernel: int
+    stride: int
+    expansion: int
+    channels: int
+
+
+STEM = 32
+STAGES = (
+    Stage(1, 3, 1, 1, 16),
+    Stage(3, 3, 2, 6, 24),
+    Stage(3, 5, 2, 6, 48),
+    Stage(4, 3, 2, 6, 88),
+    Stage(4, 5, 1, 6, 120),
+    Stage(5, 5, 2, 6, 208),
+    Stage(1, 3, 1, 6, 352),
+)
+FEATURES = {4: 24, 8: 48, 16: 120, 32: 352}  # channels at each stride: the outputs of stages 1, 2, 4 and 6
+_FEATURE_STAGES = {1: 4, 2: 8, 4: 16, 6: 32}
+_BATCH_NORM_EPS = 1e-3  # of the TensorFlow original
+
+
+class _SameConv(nn.Conv2d):
+    """A convolution padded as TensorFlow does: at stride 2 one pixel more on the right and below."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
+        symmetric = (kernel - 1) // 2 if stride == 1 else 0
+        super().__init__(inputs, outputs, kernel, stride, padding=symmetric, groups=groups)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.stride[0] == 2:
+            total = self.kernel_size[0] - 2  # sizes are even
+            x = F.pad(x, (total // 2, total - total // 2) * 2)
+        return super().forward(x)
+
+
+class _Block(nn.Module):
+    """Inverted residual: expand (1x1), depthwise, project (1x1)."""
+
+    def __init__(self, inputs: int, stage: Stage, stride: int) -> None:
+        super().__init__()
+        hidden = inputs * stage.expansion
+        self.expand = _SameConv(inputs, hidden, 1) if stage.expansion > 1 else None
+        self.depthwise = _SameConv(hidden, hidden, stage.kernel, stride, groups=hidden)
+        self.project = _SameConv(hidden, stage.channels, 1)
+        self.residual = stride == 1 and inputs == stage.channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = x if self.expand is None else F.relu6(self.expand(x))
+        h = self.project(F.relu6(self.depthwise(h)))
+        return x + h if self.residual else h
+
+
+class EfficientNetLite2(nn.Module):
+    """Features of a gray photo at strides 4, 8, 16 and 32 (channels in :data:`FEATURES`)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = _SameConv(3, STEM, 3, stride=2)
+        self.stages = nn.ModuleList()
+        channels = STEM
+        for stage in STAGES:
+            blocks = []
+            for i in range(stage.blocks):
+                blocks.append(_Block(channels, stage, stage.stride if i == 0 else 1))
+                channels = stage.channels
+            self.stages.append(nn.Sequential(*blocks))
+
+    def forward(self, rgb: Tensor) -> dict[int, Tensor]:
+        """Features by stride.
+
+        Args:
+            rgb: (N, 3, H, W), 2 sRGB - 1 in [-1, 1], H and W multiples of 32; see :func:`gray_input`.
+
+        Returns:
+            stride -> (N, FEATURES[stride], H / stride, W / stride).
+        """
+        x = F.relu6(self.stem(rgb))
+        features = {}
+        for i, stage in enumerate(self.stages):
+            x = stage(x)
+            if i in _FEATURE_STAGES:
+                features[_FEATURE_STAGES[i]] = x
+        return features
+
+    def load_pretrained(self, state: Mapping[str, Tensor]) -> None:
+        """Take weights in the order of timm's ``tf_efficientnet_lite2``, batch norms folded in.
+
+        Args:
+            state: of each convolution its weight and its batch norm's weight, bias, running mean and running
+                variance, in network order; what follows (classifier) is ignored.
+        """
+        tensors: Iterator[Tensor] = (v for k, v in state.items() if not k.endswith("num_batches_tracked"))
+        with torch.no_grad():
+            for conv in self._convolutions():
+                weight, gamma, beta, mean, variance = (next(tensors).double() for _ in range(5))
+                scale = gamma / torch.sqrt(variance + _BATCH_NORM_EPS)
+                conv.weight.copy_(weight * scale[:, None, None, None])
+                assert conv.bias is not None
+                conv.bias.copy_(beta - mean * scale)
+
+    def _convolutions(self) -> Iterator[_SameConv]:
+        for module in self.modules():
+            if isinstance(module, _SameConv):
+                yield module
+
+
+def gray_input(L: Tensor) -> Tensor:
+    """Turn L* (N, 1, H, W) in [0, 100] into the backbone's input (N, 3, H, W): gray sRGB in [-1, 1]."""
+    fy = (L + 16) / 116
+    Y = torch.where(fy > 6 / 29, fy**3, 3 * (6 / 29) ** 2 * (fy - 4 / 29))
+    srgb = torch.where(Y > 0.0031308, 1.055 * Y.clamp(min=1e-8) ** (1 / 2.4) - 0.055, 12.92 * Y)
+    return (2 * srgb - 1).expand(-1, 3, -1, -1)

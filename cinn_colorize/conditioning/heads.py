@@ -1,0 +1,106 @@
+"""The head of a level: from features and the colours known so far to what the level's maps take.
+
+What depends on the photo alone (:meth:`LevelHead.prepare`) is computed once and serves all samples.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cinn_colorize.conditioning.attention import ColourAttention
+from cinn_colorize.conditioning.pyramid import CHANNELS, conv
+from cinn_colorize.flow.haar import haar
+
+
+class Prepared(NamedTuple):
+    """What a head keeps of a photo: features (N, depth, r, r), L's mean and details at r, attention weights."""
+
+    features: Tensor
+    luminance: Tensor
+    attention: Tensor | None
+
+    def expand(self, n: int) -> Prepared:
+        """Views for n samples of the one photo inside (N = 1)."""
+        parts = [None if t is None else t.expand(n, *t.shape[1:]) for t in self]
+        return Prepared(*parts)  # type: ignore[arg-type]
+
+
+class LevelHead(nn.Module):
+    """Three convolutions, and one each for the elementwise map and the coupling blocks.
+
+    Args:
+        resolution: r of the level's values.
+        channels: of the level's values (6 details, or 2 for the base).
+        depth: channels of the head.
+        map_channels: condition channels of the elementwise map.
+        coupling_widths: condition channels of each subnetwork, in order.
+        attend: let pixels look at all coarser colours.
+        base: the 1x1 base, which has no coarser level and reads the pyramid at its own size.
+        dropout: share of channels that training drops.
+        limit: coarser colours are seen limited to +-limit, so that a rare far sample of a coarse level cannot
+            put the head where it never trained.
+    """
+
+    def __init__(
+        self,
+        resolution: int,
+        channels: int,
+        depth: int,
+        map_channels: int,
+        coupling_widths: list[int],
+        *,
+        attend: bool,
+        base: bool,
+        dropout: float,
+        limit: float,
+    ) -> None:
+        super().__init__()
+        self.base, self.limit, self.coupling_widths = base, limit, coupling_widths
+        source = resolution if base else 2 * resolution
+        kernel = 3 if resolution > 1 else 1
+        self.attention = ColourAttention(resolution, CHANNELS[source], CHANNELS[resolution]) if attend else None
+        seen = 1 if base else 2 + 4  # L; or the coarser colours, L's mean and three details
+        if self.attention is not None:
+            seen += 2 * self.attention.heads * 4  # mean and details of the attended colours
+        self.read = conv(CHANNELS[source], depth, 1 if base else 3, 1 if base else 2)
+        self.join = conv(depth + seen, depth, kernel)
+        self.refine = conv(depth, depth, kernel)
+        self.to_map = conv(depth, map_channels, kernel)
+        nn.init.zeros_(self.to_map.weight)
+        self.to_couplings = conv(depth, sum(coupling_widths), 1)
+        self.dropout = nn.Dropout2d(dropout)
+
+    def prepare(self, source: Tensor, keys: Tensor, luminance: Tensor) -> Prepared:
+        """Compute what needs no colours.
+
+        Args:
+            source: the pyramid at 2r (the base: at 1).
+            keys: the pyramid at r.
+            luminance: L's mean at r and its Haar details, (N, 4, r, r) (the base: L's mean, (N, 1, 1, 1)).
+        """
+        weights = None if self.attention is None else self.attention.weights(source, keys)
+        return Prepared(F.silu(self.read(self.dropout(source))), luminance, weights)
+
+    def forward(self, prepared: Prepared, coarser: Tensor | None) -> tuple[Tensor, list[Tensor]]:
+        """Conditions of a level's maps.
+
+        Args:
+            prepared: of the photo.
+            coarser: the mean colours at r (N, 2, r, r), None for the base.
+
+        Returns:
+            condition of the elementwise map, (N, map_channels, r, r), and of each subnetwork.
+        """
+        seen = [prepared.features, prepared.luminance]
+        if coarser is not None:
+            coarser = coarser.clamp(-self.limit, self.limit)
+            seen.append(coarser)
+            if self.attention is not None and prepared.attention is not None:
+                seen.extend(haar(self.attention(prepared.attention, coarser)))
+        h = self.dropout(F.silu(self.join(torch.cat(seen, dim=1))))
+        h = h + F.silu(self.refine(h))
+        return self.to_map(h), list(self.to_couplings(h).split(self.coupling_widths, dim=1))

@@ -1,0 +1,71 @@
+"""A feature pyramid over the backbone.
+
+After Lin et al., "Feature Pyramid Networks" (2017, https://arxiv.org/abs/1612.03144): meaning comes down from
+the coarse features, place comes from the fine ones; strided convolutions go on to one pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cinn_colorize.conditioning.backbone import FEATURES
+
+CHANNELS = {64: 64, 32: 128, 16: 192, 8: 256, 4: 256, 2: 256, 1: 256}  # by resolution
+
+
+def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
+    """A padded convolution, Xavier initialised (paper 3.4)."""
+    layer = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2)
+    nn.init.xavier_uniform_(layer.weight)
+    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    return layer
+
+
+class FeaturePyramid(nn.Module):
+    """Backbone features at 256 px input and L at 64 px -> features at 64, 32, 16, 8, 4, 2 and 1 px.
+
+    Args:
+        dropout: share of the channels of the coarsest backbone features that training drops.
+    """
+
+    def __init__(self, dropout: float) -> None:
+        super().__init__()
+        inputs = {256 // stride: channels for stride, channels in FEATURES.items()}
+        inputs[64] += 1  # L
+        self.lateral = nn.ModuleDict({str(r): conv(inputs[r], CHANNELS[r], 3 if r == 64 else 1) for r in inputs})
+        self.from_above = nn.ModuleDict({str(r): conv(CHANNELS[r // 2], CHANNELS[r], 1) for r in (64, 32, 16)})
+        self.smooth = nn.ModuleDict({str(r): conv(CHANNELS[r], CHANNELS[r]) for r in inputs})
+        self.down = nn.ModuleDict({str(r): conv(CHANNELS[2 * r], CHANNELS[r], stride=2) for r in (4, 2, 1)})
+        self.dropout = nn.Dropout2d(dropout)
+
+    def forward(self, features: Mapping[int, Tensor], L: Tensor, finest: int = 64) -> dict[int, Tensor]:
+        """Features by resolution.
+
+        Args:
+            features: by stride, as the backbone gives them for 256 px.
+            L: (N, 1, 64, 64), scaled to [-1, 1].
+            finest: the largest resolution wanted, 16 or more.
+
+        Returns:
+            resolution r -> (N, CHANNELS[r], r, r).
+        """
+        pyramid: dict[int, Tensor] = {}
+        for r, stride in ((8, 32), (16, 16), (32, 8), (64, 4)):
+            if r > finest:
+                break
+            x = features[stride] if r < 64 else torch.cat([features[stride], L], dim=1)
+            x = self.lateral[str(r)](x)
+            if r > 8:
+                above = self.from_above[str(r)](pyramid[r // 2])
+                x = x + F.interpolate(above, scale_factor=2, mode="bilinear", align_corners=False)
+            x = F.silu(x)
+            if r == 8:
+                x = self.dropout(x)
+            pyramid[r] = F.silu(self.smooth[str(r)](x)) + x
+        for r in (4, 2, 1):
+            pyramid[r] = F.silu(self.down[str(r)](pyramid[2 * r]))
+        return pyramid

@@ -1,0 +1,16 @@
+"""Invertible maps: they know nothing of photos or colour.
+
+Every map has ``forward(x, condition) -> (z, log_det)`` and ``inverse(z, condition) -> (x, log_det)``, where
+``log_det`` is log |det d(output)/d(input)| of the direction taken, one number a sample, shape (N,).
+"""
+
+from cinn_colorize.flow.coupling import AffineCoupling as AffineCoupling
+from cinn_colorize.flow.coupling import soft_clamp as soft_clamp
+from cinn_colorize.flow.elementwise import SinhMap as SinhMap
+from cinn_colorize.flow.haar import HaarSplit as HaarSplit
+from cinn_colorize.flow.haar import haar as haar
+from cinn_colorize.flow.haar import inverse_haar as inverse_haar
+from cinn_colorize.flow.mixing import OrthogonalMixing as OrthogonalMixing
+from cinn_colorize.flow.sequence import Sequence as Sequence
+from cinn_colorize.flow.shift import GuidedShift as GuidedShift
+from cinn_colorize.flow.subnets import ConvSubnet as ConvSubnet

@@ -1,0 +1,64 @@
+"""The conditional affine coupling block (paper 3.1, Fig. 2)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+
+def soft_clamp(s: Tensor, alpha: float) -> Tensor:
+    """Eq. 7: (2 alpha / pi) arctan(s / alpha), about s near zero and within +-alpha everywhere."""
+    return (2 * alpha / math.pi) * torch.atan(s / alpha)
+
+
+class AffineCoupling(nn.Module):
+    """Two affine maps, each of one half of the channels under the other half and a condition (Eqs. 1, 2).
+
+    Args:
+        channels: of the tensor to transform, (N, channels, H, W); the first half is ``channels // 2``.
+        subnet: ``subnet(inputs, outputs)`` makes the network behind one pair (s, t); it is called with a half
+            and a condition, and returns s and t stacked, twice the channels of the other half.
+        clamp: alpha of Eq. 7.
+        bound: what a subnetwork sees of its half is limited to +-bound. The values themselves are not, so the
+            block stays exactly invertible; but a far latent cannot carry a network to where it never trained.
+            ``math.inf`` for the paper's block.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        subnet: Callable[[int, int], nn.Module],
+        clamp: float,
+        bound: float = math.inf,
+    ) -> None:
+        super().__init__()
+        self.sizes = (channels // 2, channels - channels // 2)
+        self.clamp, self.bound = clamp, bound
+        self.subnet1 = subnet(self.sizes[1], 2 * self.sizes[0])  # s1, t1 of u2
+        self.subnet2 = subnet(self.sizes[0], 2 * self.sizes[1])  # s2, t2 of v1
+
+    def _scale_shift(self, subnet: nn.Module, u: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        seen = u.clamp(-self.bound, self.bound)
+        s, t = subnet(seen, condition).to(u.dtype).chunk(2, dim=1)
+        return soft_clamp(s, self.clamp), t
+
+    def forward(self, u: Tensor, conditions: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Eq. 1; ``conditions`` are those of subnetwork 1 and 2."""
+        u1, u2 = u.split(self.sizes, dim=1)
+        s1, t1 = self._scale_shift(self.subnet1, u2, conditions[0])
+        v1 = u1 * s1.exp() + t1
+        s2, t2 = self._scale_shift(self.subnet2, v1, conditions[1])
+        v2 = u2 * s2.exp() + t2
+        return torch.cat([v1, v2], dim=1), s1.flatten(1).sum(1) + s2.flatten(1).sum(1)
+
+    def inverse(self, v: Tensor, conditions: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Eq. 2."""
+        v1, v2 = v.split(self.sizes, dim=1)
+        s2, t2 = self._scale_shift(self.subnet2, v1, conditions[1])
+        u2 = (v2 - t2) * torch.exp(-s2)
+        s1, t1 = self._scale_shift(self.subnet1, u2, conditions[0])
+        u1 = (v1 - t1) * torch.exp(-s1)
+        return torch.cat([u1, u2], dim=1), -s1.flatten(1).sum(1) - s2.flatten(1).sum(1)

@@ -1,0 +1,55 @@
+"""Fixed orthogonal mixing of channels, the paper's soft permutation (paper 3.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def orthogonal(channels: int, seed: int) -> Tensor:
+    """A random orthogonal matrix (channels, channels) in float64 that depends on the seed alone.
+
+    The Q of a Gaussian matrix, with the signs that make R's diagonal positive: without them the matrix would
+    depend on the LAPACK at hand.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    gaussian = torch.randn(channels, channels, generator=generator, dtype=torch.float64)
+    q, r = torch.linalg.qr(gaussian)
+    return q * r.diagonal().sign()
+
+
+class OrthogonalMixing(nn.Module):
+    """Mix channels by a fixed orthogonal matrix: the inverse is the transpose, the log-det zero.
+
+    The matrix is made from its seed whenever the module changes its type or device and is never stored:
+    rounding a stored one to half precision would break the round trip.
+    """
+
+    matrix: Tensor
+
+    def __init__(self, channels: int, seed: int) -> None:
+        super().__init__()
+        self.channels, self.seed = channels, seed
+        matrix = orthogonal(channels, seed).to(torch.get_default_dtype())
+        self.register_buffer("matrix", matrix, persistent=False)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> OrthogonalMixing:
+        super()._apply(fn, recurse)
+        self.matrix = orthogonal(self.channels, self.seed).to(self.matrix)
+        return self
+
+    def _mix(self, x: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
+        # Outside any autocast: latents are never rounded to half precision.
+        with torch.autocast(x.device.type, enabled=False):
+            return F.conv2d(x, matrix[:, :, None, None]), x.new_zeros(len(x))
+
+    def forward(self, x: Tensor, condition: None = None) -> tuple[Tensor, Tensor]:
+        """(N, channels, H, W) -> the same shape, and a log-det of zeros."""
+        return self._mix(x, self.matrix)
+
+    def inverse(self, z: Tensor, condition: None = None) -> tuple[Tensor, Tensor]:
+        """Multiply by the transpose."""
+        return self._mix(z, self.matrix.t())

@@ -1,0 +1,38 @@
+"""Invertible maps one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence as Conditions
+from typing import Any
+
+from torch import Tensor, nn
+
+
+class Sequence(nn.Module):
+    """Apply maps in order, or their inverses in reverse order, and add up their log-dets.
+
+    Args:
+        maps: modules with ``forward(x, condition)`` and ``inverse(z, condition)``, each returning the result
+            and its log-det (N,).
+    """
+
+    def __init__(self, maps: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.maps = nn.ModuleList(maps)
+
+    def forward(self, x: Tensor, conditions: Conditions[Any]) -> tuple[Tensor, Tensor]:
+        """X through all maps; ``conditions`` holds one for each map, None for those that take none."""
+        log_det = x.new_zeros(len(x))
+        for transform, condition in zip(self.maps, conditions, strict=True):
+            x, change = transform(x, condition)
+            log_det = log_det + change
+        return x, log_det
+
+    def inverse(self, z: Tensor, conditions: Conditions[Any]) -> tuple[Tensor, Tensor]:
+        """Z back through all maps, last first."""
+        log_det = z.new_zeros(len(z))
+        pairs = list(zip(self.maps, conditions, strict=True))
+        for transform, condition in reversed(pairs):
+            z, change = transform.inverse(z, condition)  # type: ignore[operator]
+            log_det = log_det + change
+        return z, log_det

@@ -1,0 +1,46 @@
+"""A lifting step: details are coded relative to those that an edge-aware upsampling predicts."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cinn_colorize.flow.haar import haar
+from cinn_colorize.guided import coefficients
+
+
+def enlarge(x: Tensor) -> Tensor:
+    """(N, C, h, w) -> (N, C, 2h, 2w), bilinear, pixels taken as areas."""
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+class GuidedShift(nn.Module):
+    """Subtract from the details what a guided filter of the coarser level expects them to be.
+
+    A shift given the coarser level, so its log-det is zero. It removes the square blocks that plain Haar
+    samples show, and takes from the details what the edges of the guide explain already.
+
+    Args:
+        limit: what is seen of the coarser level is limited to +-limit (the level itself is not).
+        radius: of the guided filter's windows at the coarser size, in pixels.
+        eps: the guided filter's regularisation, in squared units of the guide.
+    """
+
+    def __init__(self, limit: float, radius: int = 1, eps: float = 1e-2) -> None:
+        super().__init__()
+        self.limit, self.radius, self.eps = limit, radius, eps
+
+    def _predicted(self, mean: Tensor, guide_coarse: Tensor, guide_fine: Tensor) -> Tensor:
+        mean = mean.clamp(-self.limit, self.limit)
+        if mean.shape[-1] < 2 * self.radius + 2:  # the windows would cover everything
+            return haar(enlarge(mean))[1]
+        slope, offset = coefficients(guide_coarse, mean, self.radius, self.eps)
+        return haar(enlarge(slope) * guide_fine + enlarge(offset))[1]
+
+    def forward(self, details: Tensor, mean: Tensor, guide_coarse: Tensor, guide_fine: Tensor) -> Tensor:
+        """Details (N, 3 C, h, w) given mean (N, C, h, w) and guides (N, 1, h, w), (N, 1, 2h, 2w)."""
+        return details - self._predicted(mean, guide_coarse, guide_fine)
+
+    def inverse(self, residual: Tensor, mean: Tensor, guide_coarse: Tensor, guide_fine: Tensor) -> Tensor:
+        """Add the prediction back."""
+        return residual + self._predicted(mean, guide_coarse, guide_fine)

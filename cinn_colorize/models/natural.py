@@ -1,0 +1,210 @@
+"""``natural``: natural photos, the default. ab at 64 px given L at 256 px.
+
+A coarse-to-fine Haar pyramid of conditional flows, after Yu, Derpanis and Brubaker, "Wavelet Flow" (2020,
+https://arxiv.org/abs/2010.13821). ab is split by Haar steps into details at r = 32, 16, 8, 4, 2 and 1 and a 1x1
+base; each level is a conditional flow of its own, p(details at r | coarser colours, L, features), made of an
+elementwise conditional map and conditional affine coupling blocks (paper 3.1). All levels train at once;
+sampling goes from coarse to fine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cinn_colorize.conditioning import EfficientNetLite2, FeaturePyramid, LevelHead, gray_input
+from cinn_colorize.conditioning.heads import Prepared
+from cinn_colorize.flow import (
+    AffineCoupling,
+    ConvSubnet,
+    GuidedShift,
+    HaarSplit,
+    OrthogonalMixing,
+    Sequence,
+    SinhMap,
+    haar,
+)
+
+BASE = 0  # the name of the 1x1 base among the levels
+
+
+@dataclass(frozen=True)
+class LevelConfig:
+    """One level of the pyramid: its couplings and its head."""
+
+    blocks: int  # coupling blocks
+    width: int  # channels inside their subnetworks
+    depth: int  # channels of the head
+    dropout: float = 0.0  # of whole channels, in the head
+    attend: bool = False  # pixels see all coarser colours
+
+
+@dataclass(frozen=True)
+class NaturalConfig:
+    """The architecture; levels by resolution, finest first, 0 is the base."""
+
+    levels: Mapping[int, LevelConfig]
+    clamp: float = 0.5  # alpha of Eq. 7
+    bound: float = 3.0  # subnetworks see latents within +-bound
+    knee: float = 1.5  # of the elementwise map
+    chroma_scale: float = 15.0  # x = ab / chroma_scale
+    chroma_limit: float = 110.0  # coarser colours are seen within +-chroma_limit
+    pyramid_dropout: float = 0.1
+
+    @classmethod
+    def default(cls) -> NaturalConfig:
+        """The shipped model's."""
+        return cls(
+            levels={
+                32: LevelConfig(3, 64, 96),
+                16: LevelConfig(3, 96, 144),
+                8: LevelConfig(3, 128, 192, 0.1, attend=True),
+                4: LevelConfig(3, 128, 192, 0.2, attend=True),
+                2: LevelConfig(2, 96, 128, 0.3),
+                1: LevelConfig(2, 64, 96, 0.3),
+                BASE: LevelConfig(2, 64, 128, 0.3),
+            }
+        )
+
+
+class Condition(NamedTuple):
+    """All that a photo's L gives, computed once: what each head prepared, and L at 64 px and below."""
+
+    prepared: dict[int, Prepared]
+    luminance: dict[int, Tensor]  # by resolution, (N, 1, r, r), scaled to [-1, 1]
+
+    def expand(self, n: int) -> Condition:
+        """Views for n samples of the one photo inside (N = 1)."""
+        return Condition(
+            {r: p.expand(n) for r, p in self.prepared.items()},
+            {r: L.expand(n, -1, -1, -1) for r, L in self.luminance.items()},
+        )
+
+
+class Level(nn.Module):
+    """p(values at r | coarser colours, L, features) as a flow, and the head that conditions it."""
+
+    def __init__(self, r: int, config: NaturalConfig) -> None:
+        super().__init__()
+        level = config.levels[r]
+        resolution, channels = max(r, 1), 2 if r == BASE else 6
+        kernel = 3 if resolution > 1 else 1
+        maps: list[nn.Module] = [SinhMap(config.knee)]
+        for block in range(level.blocks):
+            maps.append(OrthogonalMixing(channels, seed=1000 * r + block))
+            maps.append(
+                AffineCoupling(
+                    channels,
+                    lambda inputs, outputs: ConvSubnet(inputs, outputs, level.width, kernel),
+                    config.clamp,
+                    config.bound,
+                )
+            )
+        self.flow = Sequence(maps)
+        self.head = LevelHead(
+            resolution,
+            channels,
+            level.depth,
+            SinhMap.PARAMETERS * channels,
+            [level.width] * (2 * level.blocks),
+            attend=level.attend,
+            base=r == BASE,
+            dropout=level.dropout,
+            limit=config.chroma_limit / config.chroma_scale,
+        )
+
+    def conditions(self, prepared: Prepared, coarser: Tensor | None) -> list[object]:
+        """One condition for each map of the flow."""
+        for_map, for_subnets = self.head(prepared, coarser)
+        conditions: list[object] = [for_map]
+        for pair in zip(for_subnets[::2], for_subnets[1::2], strict=True):
+            conditions += [None, pair]
+        return conditions
+
+
+class Natural(nn.Module):
+    """The flow between x = ab / chroma_scale, (N, 2, 64, 64), and one latent a level.
+
+    Args:
+        config: the architecture.
+    """
+
+    def __init__(self, config: NaturalConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.resolutions = tuple(r for r in config.levels if r != BASE)  # finest first
+        self.latent_shapes = {r: (6, r, r) for r in self.resolutions} | {BASE: (2, 1, 1)}
+        self.backbone = EfficientNetLite2()
+        self.pyramid = FeaturePyramid(config.pyramid_dropout)
+        self.levels = nn.ModuleDict({str(r): Level(r, config) for r in config.levels})
+        self.split = HaarSplit()
+        self.shift = GuidedShift(config.chroma_limit / config.chroma_scale)
+
+    def features(self, L: Tensor) -> dict[int, Tensor]:
+        """Backbone features of L* (N, 1, 256, 256) by stride."""
+        features: dict[int, Tensor] = self.backbone(gray_input(L))
+        return features
+
+    def condition(
+        self, L: Tensor, features: Mapping[int, Tensor] | None = None, finest: int = 32
+    ) -> Condition:
+        """Compute once per photo what all its samples share.
+
+        Args:
+            L: L* in [0, 100], (N, 1, 256, 256).
+            features: of the backbone, where they are known already.
+            finest: leave out the levels above this resolution; :meth:`forward` then leaves them out too.
+        """
+        if features is None:
+            features = self.features(L)
+        L64 = F.avg_pool2d(L, 4) / 50 - 1
+        pyramid = self.pyramid(features, L64, 2 * finest)
+        luminance, prepared = {64: L64}, {}
+        for r in self.resolutions:
+            average, details = haar(luminance[2 * r])
+            luminance[r] = average / 2
+            if r > finest:
+                continue
+            guide = torch.cat([luminance[r], details], dim=1)
+            prepared[r] = self._level(r).head.prepare(pyramid[2 * r], pyramid[r], guide)
+        prepared[BASE] = self._level(BASE).head.prepare(pyramid[1], pyramid[1], luminance[1])
+        return Condition(prepared, luminance)
+
+    def forward(self, x: Tensor, condition: Condition) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
+        """f(x; c): latents and log-dets by level, (N, C, r, r) and (N,); the log-det of f is their sum."""
+        latents, log_dets = {}, {}
+        for r in self.resolutions:
+            x, details, rescaling = self.split(x)
+            if r not in condition.prepared:
+                continue
+            residual = self.shift(details, x, condition.luminance[r], condition.luminance[2 * r])
+            level = self._level(r)
+            latents[r], log_det = level.flow(residual, level.conditions(condition.prepared[r], x))
+            log_dets[r] = log_det + rescaling
+        base = self._level(BASE)
+        latents[BASE], log_dets[BASE] = base.flow(x, base.conditions(condition.prepared[BASE], None))
+        return latents, log_dets
+
+    def inverse(self, latents: Mapping[int, Tensor], condition: Condition) -> tuple[Tensor, dict[int, Tensor]]:
+        """g(z; c): x (N, 2, 64, 64) and the log-dets of g by level, (N,) each."""
+        base = self._level(BASE)
+        conditions = base.conditions(condition.prepared[BASE], None)
+        log_dets = {}
+        x, log_dets[BASE] = base.flow.inverse(latents[BASE], conditions)
+        for r in reversed(self.resolutions):
+            level = self._level(r)
+            residual, log_det = level.flow.inverse(latents[r], level.conditions(condition.prepared[r], x))
+            details = self.shift.inverse(residual, x, condition.luminance[r], condition.luminance[2 * r])
+            x, rescaling = self.split.inverse(x, details)
+            log_dets[r] = log_det + rescaling
+        return x, log_dets
+
+    def _level(self, r: int) -> Level:
+        level = self.levels[str(r)]
+        assert isinstance(level, Level)
+        return level

@@ -1,0 +1,193 @@
+"""Training photos: zip shards or folders, fresh random crops, decoded in worker processes."""
+
+from __future__ import annotations
+
+import logging
+import math
+import signal
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from cinn_colorize.color import pixels_to_lab
+
+log = logging.getLogger(__name__)
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
+LUMINANCE_SIZE, CHROMA_SIZE = 256, 64
+MIN_AREA = 0.35  # of a photo that a crop shows
+
+
+class DataError(Exception):
+    """Training data cannot be used; the message is one line that names the file and what to do."""
+
+
+class Source(NamedTuple):
+    """One photo: a file, or an entry of a zip."""
+
+    path: Path
+    entry: str | None = None
+
+    def __str__(self) -> str:
+        return str(self.path) if self.entry is None else f"{self.path}:{self.entry}"
+
+
+def find_photos(root: Path, pattern: str = "photos-train-*.zip") -> list[Source]:
+    """List photos, in a fixed order.
+
+    Args:
+        root: a zip; a folder with zip shards that match ``pattern``; or any folder of photos.
+        pattern: of the shards.
+
+    Raises:
+        DataError: there is nothing, or a shard is no zip.
+    """
+    if not root.exists():
+        raise DataError(f"{root}: not there; expected a folder of photos, zip shards ({pattern}), or one zip")
+    shards = [root] if root.is_file() else sorted(root.glob(pattern))
+    photos = []
+    for shard in shards:
+        try:
+            with zipfile.ZipFile(shard) as archive:
+                names = archive.namelist()
+        except (OSError, zipfile.BadZipFile) as error:
+            raise DataError(f"{shard}: not a readable zip ({error})") from error
+        photos += [Source(shard, name) for name in sorted(names) if Path(name).suffix.lower() in SUFFIXES]
+    if not shards:
+        photos = [Source(p) for p in sorted(root.rglob("*")) if p.suffix.lower() in SUFFIXES]
+    if not photos:
+        raise DataError(f"{root}: no photos in it; expected {', '.join(sorted(SUFFIXES))} or shards {pattern}")
+    return photos
+
+
+class Reader:
+    """Reads sources; keeps the zips open, one handle a process."""
+
+    def __init__(self) -> None:
+        self._archives: dict[Path, zipfile.ZipFile] = {}
+
+    def __call__(self, source: Source) -> np.ndarray:
+        """Decode to sRGB, (H, W, 3) uint8.
+
+        Raises:
+            DataError: it cannot be read or decoded.
+        """
+        try:
+            if source.entry is None:
+                data = source.path.read_bytes()
+            else:
+                if source.path not in self._archives:
+                    self._archives[source.path] = zipfile.ZipFile(source.path)
+                data = self._archives[source.path].read(source.entry)
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+        except (OSError, zipfile.BadZipFile, KeyError, cv2.error) as error:
+            raise DataError(f"{source}: {error}") from error
+        if image is None:
+            raise DataError(f"{source}: cannot be decoded")
+        return image
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"_archives": {}}  # handles are not shared between processes
+
+
+def random_crop(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A crop of an aspect from 1:2 to 2:1, half of them mirrored, (h, w, 3).
+
+    It is squeezed to a square later, as inference squeezes photos of such aspects.
+    """
+    height, width = image.shape[:2]
+    aspect = 2 ** (rng.uniform() - rng.uniform())  # squarish ones are most frequent
+    area = height * width * rng.uniform(MIN_AREA, 1)
+    w, h = math.sqrt(area * aspect), math.sqrt(area / aspect)
+    shrink = min(1, width / w, height / h)
+    w, h = max(int(w * shrink), 1), max(int(h * shrink), 1)
+    x, y = rng.integers(width - w + 1), rng.integers(height - h + 1)
+    crop = image[y : y + h, x : x + w]
+    return crop[:, ::-1] if rng.uniform() < 0.5 else crop
+
+
+def to_network(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """SRGB (h, w, 3) uint8 of any size -> L* (1, 256, 256) and ab (2, 64, 64), float32, area means."""
+    size = (LUMINANCE_SIZE, LUMINANCE_SIZE)
+    shrinks = min(image.shape[:2]) >= LUMINANCE_SIZE
+    image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    lab = pixels_to_lab(image)
+    small = (CHROMA_SIZE, CHROMA_SIZE)
+    ab = np.stack([cv2.resize(plane, small, interpolation=cv2.INTER_AREA) for plane in lab[1:]])
+    return lab[:1], ab
+
+
+class Crops(Dataset[tuple[Tensor, Tensor]]):
+    """An endless sequence of crops, each a function of its position alone.
+
+    Position p is photo p of a run: it says which photo (every epoch is a new permutation) and which crop. So
+    a run resumed at position p sees what an uninterrupted one sees.
+    """
+
+    def __init__(self, photos: Sequence[Source], seed: int) -> None:
+        self.photos, self.seed = photos, seed
+        self.reader = Reader()
+        self._order: tuple[int, np.ndarray] = (-1, np.empty(0))
+
+    def _source(self, position: int) -> Source:
+        epoch, index = divmod(position, len(self.photos))
+        if self._order[0] != epoch:
+            self._order = (epoch, np.random.default_rng([self.seed, epoch]).permutation(len(self.photos)))
+        return self.photos[self._order[1][index]]
+
+    def __getitem__(self, position: int) -> tuple[Tensor, Tensor]:
+        for step in range(len(self.photos)):
+            source = self._source(position + step)
+            try:
+                image = self.reader(source)
+                break
+            except DataError as error:
+                log.warning("skipped %s", error)
+        else:
+            raise DataError(f"none of {len(self.photos)} photos can be decoded")
+        L, ab = to_network(random_crop(image, np.random.default_rng([self.seed, 1, position])))
+        return torch.from_numpy(L), torch.from_numpy(ab)
+
+
+class _Positions:
+    """Batches of consecutive positions."""
+
+    def __init__(self, start: int, stop: int, batch: int) -> None:
+        self.range = range(start, stop, batch)
+        self.batch = batch
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return (list(range(p, p + self.batch)) for p in self.range)
+
+    def __len__(self) -> int:
+        return len(self.range)
+
+
+def _start_worker(_: int) -> None:
+    # Signals that ask a run to stop go to the whole group: the loop decides when the workers end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+
+
+def batches(
+    photos: Sequence[Source], seed: int, start: int, stop: int, batch: int, workers: int
+) -> DataLoader[tuple[Tensor, Tensor]]:
+    """L* (batch, 1, 256, 256) and ab (batch, 2, 64, 64) of the positions from start to stop."""
+    return DataLoader(
+        Crops(photos, seed),
+        batch_sampler=_Positions(start, stop, batch),
+        num_workers=workers,
+        worker_init_fn=_start_worker,
+        prefetch_factor=4 if workers else None,
+        persistent_workers=False,
+        pin_memory=torch.cuda.is_available(),
+    )

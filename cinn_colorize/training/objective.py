@@ -1,0 +1,56 @@
+"""The maximum likelihood objective (paper 3.2, Eq. 6) and the noise that training adds (paper 3.4)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def level_nll(latents: Mapping[int, Tensor], log_dets: Mapping[int, Tensor]) -> dict[int, Tensor]:
+    """Negative log-likelihood by level, nats, (N,) each; their sum over all dimensions is that of x.
+
+    The standard normal's constant, half log 2 pi a dimension, is included.
+    """
+    constant = 0.5 * math.log(2 * math.pi)
+    return {
+        r: (0.5 * z.square() + constant).flatten(1).sum(1) - log_dets[r] for r, z in latents.items()
+    }
+
+
+def loss(nll: Mapping[int, Tensor], sizes: Mapping[int, int]) -> Tensor:
+    """What training minimises: each level's nll a dimension, weighted by the root of its share.
+
+    Weighted by the share itself (Eq. 6 as it stands), the levels that hold the meaning would hardly count:
+    those of 8 px and less are a sixteenth of all dimensions.
+
+    Args:
+        nll: by level, (N,).
+        sizes: dimensions of each level of the whole model.
+    """
+    total = sum(sizes.values())
+    parts = [values.mean() / sizes[r] * math.sqrt(sizes[r] / total) for r, values in nll.items()]
+    return torch.stack(parts).sum()
+
+
+def add_noise(x: Tensor, pixel: float, coarse: float, generator: torch.Generator) -> Tensor:
+    """Noise at every scale: a standard deviation for pixels, and one at 8x8 and for the whole photo.
+
+    The coarse part keeps the coarse levels from learning their training photos by heart.
+
+    Args:
+        x: (N, 2, 64, 64).
+        pixel: standard deviation of the noise a pixel.
+        coarse: standard deviation of the noise of 8x8 blocks, and of that of the whole photo.
+        generator: of x's device.
+    """
+
+    def noise(size: int) -> Tensor:
+        shape = (*x.shape[:2], size, size)
+        return torch.randn(shape, generator=generator, device=x.device, dtype=x.dtype)
+
+    blocks = F.interpolate(noise(8), size=x.shape[-2:], mode="nearest")
+    return x + pixel * noise(x.shape[-1]) + coarse * (blocks + noise(1))
