@@ -1,7 +1,8 @@
 """Pixels and CIE Lab: the one Lab of this project.
 
-Lab always means CIE Lab with the D65 white (2 degree observer) as scikit-image computes it from sRGB. Chroma that
-sRGB cannot show is reduced at constant L and hue, never clipped in RGB, since clipping changes luminance.
+Lab always means CIE Lab with the D65 white (2 degree observer) as scikit-image computes it from sRGB.
+Chroma that sRGB cannot show is reduced at constant L and hue, never clipped in RGB, since clipping changes
+luminance.
 
 Full-size work comes in bands of rows; :func:`compose` is the hot loop, one call per band and sample.
 """
@@ -10,12 +11,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
-Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+Pixels = NDArray[Any]  # uint8 or uint16
 
 D65 = np.array([0.95047, 1.0, 1.08883])
 _SRGB_TO_XYZ = np.array(
@@ -31,7 +33,7 @@ _F_OF_THRESHOLD = 0.2068966
 _DARKEST, _BRIGHTEST = -5e-6, 1 + 2e-4
 _MAX_CHROMA = 140.0  # sRGB's blue has 134
 _BISECTIONS = 12  # places the boundary to 140 / 2^12 = 0.03 units of chroma
-_BLOCK = 32768  # pixels whose planes fit into a core's cache together
+_BLOCK = 65536  # pixels treated at once: few enough for a core's cache, enough to be worth a call
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +83,7 @@ def _srgb_curve(codes: NDArray[np.float64]) -> NDArray[np.float64]:
 SRGB = RGBSpace(
     matrix=_SRGB_TO_XYZ / D65[:, None], curves=np.tile(_srgb_curve(np.linspace(0, 1, 65536)), (3, 1))
 )
+_XYZ_TO_SRGB = np.linalg.inv(SRGB.matrix)
 
 
 def _f(t: Floats) -> Floats:
@@ -103,7 +106,7 @@ def _f_inverse(t: Floats) -> Floats:
     return cube
 
 
-def _mix(matrix: NDArray[np.float64], planes: Floats) -> Floats:
+def _mix(matrix: NDArray[np.floating], planes: Floats) -> Floats:
     """Apply a matrix (k, 3) to ``planes`` (3, ...); (k, ...)."""
     mixed = np.empty((len(matrix), *planes.shape[1:]), np.float32)
     weights = matrix.astype(np.float32)
@@ -129,9 +132,6 @@ def _linear_from_lab(L: Floats, ab: Floats) -> Floats:
     return _mix(_XYZ_TO_SRGB, xyz)
 
 
-_XYZ_TO_SRGB = np.linalg.inv(SRGB.matrix)
-
-
 def srgb_to_lab(rgb: NDArray[np.floating]) -> Floats:
     """Lab (..., 3) of sRGB (..., 3) in [0, 1]; values outside are not clipped."""
     linear = _srgb_curve(np.moveaxis(np.asarray(rgb, np.float64), -1, 0)).astype(np.float32)
@@ -139,7 +139,7 @@ def srgb_to_lab(rgb: NDArray[np.floating]) -> Floats:
 
 
 def lab_to_srgb(lab: NDArray[np.floating]) -> Floats:
-    """sRGB (..., 3) of Lab (..., 3); colours outside the gamut leave [0, 1]."""
+    """Convert Lab (..., 3) to sRGB (..., 3); colours outside the gamut leave [0, 1]."""
     L, a, b = np.moveaxis(np.asarray(lab, np.float32), -1, 0)
     linear = _linear_from_lab(L, np.stack([a, b]))
     bright = 1.055 * np.maximum(linear, 0) ** (1 / 2.4) - 0.055
@@ -159,8 +159,8 @@ def pixels_to_luminance(pixels: Pixels, space: RGBSpace = SRGB) -> Floats:
     """L* (h, w) of ``pixels`` (h, w) gray or (h, w, 3), code values of ``space``."""
     if pixels.ndim == 2:
         L_of_code: Floats = 116 * _f(space.decoding(8 * pixels.itemsize)[0]) - 16
-        return L_of_code.take(pixels)
-    L = _f(_mix(space.matrix[1:2], _decode(pixels, space)))[0]
+        return np.asarray(L_of_code[pixels])
+    L: Floats = _f(_mix(space.matrix[1:2], _decode(pixels, space)))[0]
     L *= np.float32(116)
     L -= np.float32(16)
     return L
@@ -193,7 +193,8 @@ def reduce_chroma(L: Floats, ab: Floats) -> Floats:
 def _outside(linear: Floats) -> NDArray[np.bool_]:
     darkest = np.minimum(np.minimum(linear[0], linear[1]), linear[2])
     brightest = np.maximum(np.maximum(linear[0], linear[1]), linear[2])
-    return (darkest < _DARKEST) | (brightest > _BRIGHTEST)
+    outside: NDArray[np.bool_] = (darkest < _DARKEST) | (brightest > _BRIGHTEST)
+    return outside
 
 
 def _reduce(L: Floats, ab: Floats) -> Floats:
@@ -210,7 +211,8 @@ def _reduce(L: Floats, ab: Floats) -> Floats:
             tried = share + np.float32(0.5**step)
             xyz[0] = _f_inverse(of_a * tried + f_y)
             xyz[2] = _f_inverse(of_b * tried + f_y)
-            share += ~_outside(_mix(_XYZ_TO_SRGB, xyz)) * np.float32(0.5**step)
+            inside = ~_outside(_mix(_XYZ_TO_SRGB, xyz))
+            share[inside] = tried[inside]
         ab[:, part] *= share
     return ab
 

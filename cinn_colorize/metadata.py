@@ -1,18 +1,20 @@
 """How a colorization was made, kept inside the file as XMP.
 
-The recipe (seed, temperature, model, ...) is a set of attributes in a namespace of its own, in an ``rdf:Description``
-that joins the packet the photo already had.
+The recipe (seed, temperature, model, ...) is a set of attributes in a namespace of its own, in an
+``rdf:Description`` that joins the packet the photo already had.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from typing import Any
 from xml.dom import minidom
 from xml.parsers.expat import ExpatError
 
 NAMESPACE = "https://cinn-colorize.readthedocs.io/ns/recipe/1.0/"
 _PREFIX = "cinn"
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+_TIFF = "http://ns.adobe.com/tiff/1.0/"
 _EMPTY = (
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
     f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{_RDF}"/></x:xmpmeta>'
@@ -22,6 +24,8 @@ _EMPTY = (
 
 def add_recipe(packet: bytes | None, recipe: Mapping[str, str]) -> bytes:
     """Write ``recipe`` into an XMP packet in place of an older one.
+
+    An orientation in the packet is reset, since the picture is upright by now.
 
     Args:
         packet: the photo's own; one that is missing or not well-formed is replaced by an empty one.
@@ -37,17 +41,19 @@ def add_recipe(packet: bytes | None, recipe: Mapping[str, str]) -> bytes:
         if not (name.isascii() and name.isidentifier()):
             raise ValueError(f"recipe: {name!r} is no name; use letters, digits and underscores")
     document = _parse(packet) or minidom.parseString(_EMPTY)
-    root = _rdf(document)
-    for description in list(root.getElementsByTagNameNS(_RDF, "Description")):
-        for attribute in _own_attributes(description):
-            description.removeAttributeNode(attribute)
-        for child in _own_children(description):
-            description.removeChild(child)
+    root = document.getElementsByTagNameNS(_RDF, "RDF")[0]
+    for description in _descriptions(document):
+        for node in _nodes_in(description, NAMESPACE):
+            _remove(node, description)
+        for node in _nodes_in(description, _TIFF):
+            if node.localName == "Orientation":
+                _remove(node, description)
         if description.parentNode is root and _says_nothing(description):
             root.removeChild(description)
-    rdf = f"{root.prefix}:" if root.prefix else ""
-    description = document.createElementNS(_RDF, f"{rdf}Description")
-    description.setAttributeNS(_RDF, f"{root.prefix or 'rdf'}:about", "")
+    rdf = root.prefix or "rdf"
+    description = document.createElementNS(_RDF, f"{rdf}:Description")
+    description.setAttribute(f"xmlns:{rdf}", _RDF)
+    description.setAttributeNS(_RDF, f"{rdf}:about", "")
     description.setAttribute(f"xmlns:{_PREFIX}", NAMESPACE)
     for name, value in recipe.items():
         description.setAttributeNS(NAMESPACE, f"{_PREFIX}:{name}", _printable(value))
@@ -58,15 +64,13 @@ def add_recipe(packet: bytes | None, recipe: Mapping[str, str]) -> bytes:
 def find_recipe(packet: bytes) -> dict[str, str]:
     """The recipe in an XMP packet; empty if it has none."""
     document = _parse(packet)
-    recipe: dict[str, str] = {}
     if document is None:
-        return recipe
-    for description in document.getElementsByTagNameNS(_RDF, "Description"):
-        recipe |= {attribute.localName: attribute.value for attribute in _own_attributes(description)}
-        # Other programs may write the same as elements when they save the packet.
-        for child in _own_children(description):
-            recipe[child.localName] = "".join(node.data for node in child.childNodes if node.nodeType == node.TEXT_NODE)
-    return recipe
+        return {}
+    return {
+        node.localName: _text(node)
+        for description in _descriptions(document)
+        for node in _nodes_in(description, NAMESPACE)
+    }
 
 
 def _parse(packet: bytes | None) -> minidom.Document | None:
@@ -77,22 +81,32 @@ def _parse(packet: bytes | None) -> minidom.Document | None:
     return document if document.getElementsByTagNameNS(_RDF, "RDF") else None
 
 
-def _rdf(document: minidom.Document) -> minidom.Element:
-    return document.getElementsByTagNameNS(_RDF, "RDF")[0]
+def _descriptions(document: minidom.Document) -> list[minidom.Element]:
+    return list(document.getElementsByTagNameNS(_RDF, "Description"))
 
 
-def _own_attributes(element: minidom.Element) -> list[minidom.Attr]:
-    attributes: Iterator[minidom.Attr] = iter(element.attributes.values())
-    return [attribute for attribute in attributes if attribute.namespaceURI == NAMESPACE]
+def _nodes_in(description: minidom.Element, namespace: str) -> list[Any]:
+    """Properties of one namespace: attributes, or elements as other programs may write the same."""
+    nodes = [*description.attributes.values(), *description.childNodes]
+    return [node for node in nodes if node.namespaceURI == namespace]
 
 
-def _own_children(element: minidom.Element) -> list[minidom.Element]:
-    return [child for child in element.childNodes if child.namespaceURI == NAMESPACE]
+def _remove(node: Any, description: minidom.Element) -> None:
+    if node.nodeType == node.ATTRIBUTE_NODE:
+        description.removeAttributeNode(node)
+    else:
+        description.removeChild(node)
+
+
+def _text(node: Any) -> str:
+    return "".join(child.data for child in node.childNodes if child.nodeType == child.TEXT_NODE)
 
 
 def _says_nothing(description: minidom.Element) -> bool:
-    names = [name for name in description.attributes.keys() if not name.startswith("xmlns")]
-    return len(names) <= 1 and not any(node.nodeType == node.ELEMENT_NODE for node in description.childNodes)
+    """Whether only namespaces and the subject are left."""
+    names = [name for name, _ in description.attributes.items() if not name.startswith("xmlns")]
+    children = [node for node in description.childNodes if node.nodeType == node.ELEMENT_NODE]
+    return len(names) <= 1 and not children
 
 
 def _printable(value: str) -> str:

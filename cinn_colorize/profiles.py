@@ -33,7 +33,8 @@ def space_of(icc: bytes) -> RGBSpace | None:
         if color_model(icc) == "GRAY":
             curve = _curve(tags[b"kTRC"])
             if icc[20:24] == b"Lab ":  # then the curve makes L*, not luminance
-                curve = ((np.maximum(100 * curve, 8) + 16) / 116) ** 3 - np.maximum(8 - 100 * curve, 0) / 903.3
+                L = 100 * curve
+                curve = np.where(L > 8, ((L + 16) / 116) ** 3, L / 903.3)
             return RGBSpace(SRGB.matrix, np.tile(curve, (3, 1)))
         if color_model(icc) != "RGB":
             return None

@@ -1,11 +1,11 @@
 """Upsampling of ab to the photo's full size, guided by its luminance.
 
 Kopf, Cohen, Lischinski and Uyttendaele, "Joint Bilateral Upsampling" (2007,
-https://doi.org/10.1145/1276377.1276497): a pixel takes the mean of the ab around it, weighted by distance in the
-picture and in L*, so that colours end where luminance has an edge. At full size that costs 49 exponentials a pixel.
-The default evaluates it at 4 times the ab grid only, fits the outcome there as a locally linear function of L (see
-:mod:`cinn_colorize.guided`) and applies the enlarged coefficients to the full-size L: nearly the same colours
-at the price of an enlargement.
+https://doi.org/10.1145/1276377.1276497): a pixel takes the mean of the ab around it, weighted by distance in
+the picture and in L*, so that colours end where luminance has an edge. At full size that costs 49
+exponentials a pixel. The default evaluates it at 4 times the ab grid only, fits the outcome there as a
+locally linear function of L (see :mod:`cinn_colorize.guided`) and applies the enlarged coefficients to the
+full-size L: nearly the same colours at the price of an enlargement.
 
 Full-size ab is made in bands of rows, so that it never has to be in memory as a whole.
 """
@@ -36,8 +36,7 @@ class Upsampler:
 
         Args:
             ab: (2, h, w), stretched over the whole photo.
-            guide: (hg, wg), the photo's L* at a resolution between the ab grid's and the full size; 4 times the ab
-                grid is what the fast method wants.
+            guide: (hg, wg), the photo's L* as area means, at best on 4 times the ab grid.
             size: height and width of the photo.
             method: ``jbu`` (fast), ``exact`` (the joint bilateral filter at full size) or ``bicubic``.
 
@@ -92,7 +91,7 @@ class Upsampler:
         near = slice(used[0], used[-1] + 1)
         lines = np.matmul(weights[:, near], self._planes[:, near]).reshape(-1, width)
         wide = cv2.resize(lines, (self.size[1], len(lines)), interpolation=interpolation)
-        return wide.reshape(channels, y1 - y0, -1)
+        return np.asarray(wide).reshape(channels, y1 - y0, -1)
 
 
 def joint_bilateral(
@@ -141,7 +140,8 @@ def joint_bilateral(
             total += weight
             weighted[0] += weight * near[0]
             weighted[1] += weight * near[1]
-    return weighted / total
+    weighted /= total
+    return weighted
 
 
 def _taps(n: int, full: int, sigma: float) -> list[tuple[NDArray[np.intp], Floats]]:

@@ -17,7 +17,7 @@ from cinn_colorize.flow.haar import haar
 
 
 class Prepared(NamedTuple):
-    """What a head keeps of a photo: features (N, depth, r, r), L's mean and details at r, attention weights."""
+    """What a head keeps of a photo: features, L's mean and details at r, attention weights."""
 
     features: Tensor
     luminance: Tensor
@@ -62,7 +62,9 @@ class LevelHead(nn.Module):
         self.base, self.limit, self.coupling_widths = base, limit, coupling_widths
         source = resolution if base else 2 * resolution
         kernel = 3 if resolution > 1 else 1
-        self.attention = ColourAttention(resolution, CHANNELS[source], CHANNELS[resolution]) if attend else None
+        self.attention = (
+            ColourAttention(resolution, CHANNELS[source], CHANNELS[resolution]) if attend else None
+        )
         seen = 1 if base else 2 + 4  # L; or the coarser colours, L's mean and three details
         if self.attention is not None:
             seen += 2 * self.attention.heads * 4  # mean and details of the attended colours

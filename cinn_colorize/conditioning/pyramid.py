@@ -36,8 +36,12 @@ class FeaturePyramid(nn.Module):
         super().__init__()
         inputs = {256 // stride: channels for stride, channels in FEATURES.items()}
         inputs[64] += 1  # L
-        self.lateral = nn.ModuleDict({str(r): conv(inputs[r], CHANNELS[r], 3 if r == 64 else 1) for r in inputs})
-        self.from_above = nn.ModuleDict({str(r): conv(CHANNELS[r // 2], CHANNELS[r], 1) for r in (64, 32, 16)})
+        self.lateral = nn.ModuleDict(
+            {str(r): conv(inputs[r], CHANNELS[r], 3 if r == 64 else 1) for r in inputs}
+        )
+        self.from_above = nn.ModuleDict(
+            {str(r): conv(CHANNELS[r // 2], CHANNELS[r], 1) for r in (64, 32, 16)}
+        )
         self.smooth = nn.ModuleDict({str(r): conv(CHANNELS[r], CHANNELS[r]) for r in inputs})
         self.down = nn.ModuleDict({str(r): conv(CHANNELS[2 * r], CHANNELS[r], stride=2) for r in (4, 2, 1)})
         self.dropout = nn.Dropout2d(dropout)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence as Conditions
+from collections.abc import Iterable
+from collections.abc import Sequence as Conditions
 from typing import Any
 
 from torch import Tensor, nn

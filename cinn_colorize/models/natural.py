@@ -1,8 +1,8 @@
 """``natural``: natural photos, the default. ab at 64 px given L at 256 px.
 
 A coarse-to-fine Haar pyramid of conditional flows, after Yu, Derpanis and Brubaker, "Wavelet Flow" (2020,
-https://arxiv.org/abs/2010.13821). ab is split by Haar steps into details at r = 32, 16, 8, 4, 2 and 1 and a 1x1
-base; each level is a conditional flow of its own, p(details at r | coarser colours, L, features), made of an
+https://arxiv.org/abs/2010.13821). ab is split by Haar steps into details at r = 32, 16, 8, 4, 2 and 1 and a
+1x1 base; each level is a conditional flow of its own, p(details at r | coarser colours, L, features), made of an
 elementwise conditional map and conditional affine coupling blocks (paper 3.1). All levels train at once;
 sampling goes from coarse to fine.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -55,6 +55,17 @@ class NaturalConfig:
     chroma_scale: float = 15.0  # x = ab / chroma_scale
     chroma_limit: float = 110.0  # coarser colours are seen within +-chroma_limit
     pyramid_dropout: float = 0.1
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> NaturalConfig:
+        """From what ``dataclasses.asdict`` gives after a round trip through JSON.
+
+        Raises:
+            TypeError: a key is unknown or missing.
+        """
+        stored = {int(r): LevelConfig(**level) for r, level in values["levels"].items()}
+        levels = {r: stored[r] for r in sorted(stored, reverse=True)}
+        return cls(**{**values, "levels": levels})
 
     @classmethod
     def default(cls) -> NaturalConfig:
@@ -190,7 +201,9 @@ class Natural(nn.Module):
         latents[BASE], log_dets[BASE] = base.flow(x, base.conditions(condition.prepared[BASE], None))
         return latents, log_dets
 
-    def inverse(self, latents: Mapping[int, Tensor], condition: Condition) -> tuple[Tensor, dict[int, Tensor]]:
+    def inverse(
+        self, latents: Mapping[int, Tensor], condition: Condition
+    ) -> tuple[Tensor, dict[int, Tensor]]:
         """g(z; c): x (N, 2, 64, 64) and the log-dets of g by level, (N,) each."""
         base = self._level(BASE)
         conditions = base.conditions(condition.prepared[BASE], None)

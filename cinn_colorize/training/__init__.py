@@ -1,0 +1,7 @@
+"""Training: data, objective, loop, checkpoints, and a run that holds them together."""
+
+from cinn_colorize.training.loop import Progress as Progress
+from cinn_colorize.training.loop import TrainingConfig as TrainingConfig
+from cinn_colorize.training.loop import choose_precision as choose_precision
+from cinn_colorize.training.run import Evaluation as Evaluation
+from cinn_colorize.training.run import run_training as run_training

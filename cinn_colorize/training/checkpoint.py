@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from cinn_colorize.training.data import DataError
+from cinn_colorize.errors import DataError
+from cinn_colorize.files import replacing
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     """Write atomically: a kill at any moment leaves the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            torch.save(dict(state), file)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replacing(path) as descriptor, os.fdopen(descriptor, "wb", closefd=False) as file:
+        torch.save(dict(state), file)
+        file.flush()
+        os.fsync(descriptor)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

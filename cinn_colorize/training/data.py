@@ -1,14 +1,11 @@
-"""Training photos: zip shards or folders, fresh random crops, decoded in worker processes."""
+"""Training photos: fresh random crops, decoded in worker processes."""
 
 from __future__ import annotations
 
 import logging
 import math
 import signal
-import zipfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -17,84 +14,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from cinn_colorize.color import pixels_to_lab
+from cinn_colorize.errors import DataError
+from cinn_colorize.sources import Reader, Source
 
 log = logging.getLogger(__name__)
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
 LUMINANCE_SIZE, CHROMA_SIZE = 256, 64
 MIN_AREA = 0.35  # of a photo that a crop shows
-
-
-class DataError(Exception):
-    """Training data cannot be used; the message is one line that names the file and what to do."""
-
-
-class Source(NamedTuple):
-    """One photo: a file, or an entry of a zip."""
-
-    path: Path
-    entry: str | None = None
-
-    def __str__(self) -> str:
-        return str(self.path) if self.entry is None else f"{self.path}:{self.entry}"
-
-
-def find_photos(root: Path, pattern: str = "photos-train-*.zip") -> list[Source]:
-    """List photos, in a fixed order.
-
-    Args:
-        root: a zip; a folder with zip shards that match ``pattern``; or any folder of photos.
-        pattern: of the shards.
-
-    Raises:
-        DataError: there is nothing, or a shard is no zip.
-    """
-    if not root.exists():
-        raise DataError(f"{root}: not there; expected a folder of photos, zip shards ({pattern}), or one zip")
-    shards = [root] if root.is_file() else sorted(root.glob(pattern))
-    photos = []
-    for shard in shards:
-        try:
-            with zipfile.ZipFile(shard) as archive:
-                names = archive.namelist()
-        except (OSError, zipfile.BadZipFile) as error:
-            raise DataError(f"{shard}: not a readable zip ({error})") from error
-        photos += [Source(shard, name) for name in sorted(names) if Path(name).suffix.lower() in SUFFIXES]
-    if not shards:
-        photos = [Source(p) for p in sorted(root.rglob("*")) if p.suffix.lower() in SUFFIXES]
-    if not photos:
-        raise DataError(f"{root}: no photos in it; expected {', '.join(sorted(SUFFIXES))} or shards {pattern}")
-    return photos
-
-
-class Reader:
-    """Reads sources; keeps the zips open, one handle a process."""
-
-    def __init__(self) -> None:
-        self._archives: dict[Path, zipfile.ZipFile] = {}
-
-    def __call__(self, source: Source) -> np.ndarray:
-        """Decode to sRGB, (H, W, 3) uint8.
-
-        Raises:
-            DataError: it cannot be read or decoded.
-        """
-        try:
-            if source.entry is None:
-                data = source.path.read_bytes()
-            else:
-                if source.path not in self._archives:
-                    self._archives[source.path] = zipfile.ZipFile(source.path)
-                data = self._archives[source.path].read(source.entry)
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-        except (OSError, zipfile.BadZipFile, KeyError, cv2.error) as error:
-            raise DataError(f"{source}: {error}") from error
-        if image is None:
-            raise DataError(f"{source}: cannot be decoded")
-        return image
-
-    def __getstate__(self) -> dict[str, object]:
-        return {"_archives": {}}  # handles are not shared between processes
 
 
 def random_crop(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:

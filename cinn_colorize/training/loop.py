@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from cinn_colorize.errors import DataError, DivergedError
 from cinn_colorize.models.natural import Natural
+from cinn_colorize.sources import Source
 from cinn_colorize.training.checkpoint import load_checkpoint, save_checkpoint
-from cinn_colorize.training.data import DataError, Source, batches
+from cinn_colorize.training.data import batches
 from cinn_colorize.training.objective import add_noise, level_nll, loss
 
 log = logging.getLogger(__name__)
@@ -50,10 +52,6 @@ class Progress:
     photos_per_second: float
     gradient_norm: float
     skipped: int  # steps left out for a loss or gradient that was not finite
-
-
-class Diverged(Exception):
-    """Too many steps in a row had a loss or gradient that was not finite."""
 
 
 def choose_precision(precision: str, device: torch.device) -> torch.dtype:
@@ -117,7 +115,7 @@ def train(
 
     Raises:
         DataError: the photos or the checkpoint cannot be used.
-        Diverged: losses are no longer finite.
+        DivergedError: losses are no longer finite.
     """
     torch.manual_seed(config.seed)
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -179,9 +177,11 @@ def train(
         else:
             failures += 1
             meter.skipped += 1
-            log.warning("step at photo %d skipped: loss %s, gradient norm %s", seen, objective.item(), norm.item())
+            log.warning(
+                "step at photo %d skipped: loss %s, gradient norm %s", seen, objective.item(), norm.item()
+            )
             if failures == 10:
-                raise Diverged(f"{run}: ten steps in a row were not finite; lower the learning rate")
+                raise DivergedError(f"{run}: ten steps in a row were not finite; lower the learning rate")
 
         if time.monotonic() - meter.since > report_seconds:
             report(meter.progress())
@@ -234,7 +234,9 @@ class _Meter:
         self.since, self.photos, self.steps = time.monotonic(), 0, 0
         self.loss = self.nll = self.norm = 0.0
 
-    def add(self, photos: int, nll: dict[int, Tensor], sizes: dict[int, int], loss: float, norm: float) -> None:
+    def add(
+        self, photos: int, nll: dict[int, Tensor], sizes: dict[int, int], loss: float, norm: float
+    ) -> None:
         self.seen += photos
         self.photos += photos
         self.steps += 1

@@ -16,9 +16,7 @@ def level_nll(latents: Mapping[int, Tensor], log_dets: Mapping[int, Tensor]) -> 
     The standard normal's constant, half log 2 pi a dimension, is included.
     """
     constant = 0.5 * math.log(2 * math.pi)
-    return {
-        r: (0.5 * z.square() + constant).flatten(1).sum(1) - log_dets[r] for r, z in latents.items()
-    }
+    return {r: (0.5 * z.square() + constant).flatten(1).sum(1) - log_dets[r] for r, z in latents.items()}
 
 
 def loss(nll: Mapping[int, Tensor], sizes: Mapping[int, int]) -> Tensor:

@@ -1,0 +1,6 @@
+"""``python -m cinn_colorize``."""
+
+from cinn_colorize.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""``cinn-colorize train``."""
+
+from __future__ import annotations
+
+import signal
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from cinn_colorize.cli.console import console, fatal, print_path
+from cinn_colorize.cli.options import DebugOption, DeviceOption, QuietOption
+
+if TYPE_CHECKING:
+    from cinn_colorize.training import Evaluation
+    from cinn_colorize.training import Progress as TrainingProgress
+
+Dataset = StrEnum("Dataset", ["photos"])
+TrainingPrecision = StrEnum("TrainingPrecision", ["auto", "fp32", "bf16"])
+RUN, COMPUTE = "Run", "Computing"
+
+
+def train(
+    dataset: Annotated[
+        Dataset, typer.Option("--dataset", help="What to learn; it decides the model.")
+    ] = Dataset.photos,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="Zip shards or folders of photos.", show_default="data/DATASET"),
+    ] = None,
+    run: Annotated[
+        Path, typer.Option("--run", help="Folder for checkpoints, logs and weights.", rich_help_panel=RUN)
+    ] = Path("runs/natural"),
+    photos: Annotated[
+        int, typer.Option("--photos", min=1, help="Photos to see.", rich_help_panel=RUN)
+    ] = 100_000,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Photos a step.", rich_help_panel=RUN)] = 48,
+    learning_rate: Annotated[
+        float, typer.Option("--lr", min=0, help="At its peak.", rich_help_panel=RUN)
+    ] = 1e-3,
+    seed: Annotated[int, typer.Option("--seed", "-s", min=0, help="Of the run.", rich_help_panel=RUN)] = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on exactly where the run stopped.", rich_help_panel=RUN)
+    ] = False,
+    start: Annotated[
+        Path | None,
+        typer.Option("--start", help="Weights to begin with.", show_default="new ones", rich_help_panel=RUN),
+    ] = None,
+    evaluate_every: Annotated[
+        int, typer.Option("--evaluate-every", min=1, help="Photos between evaluations.", rich_help_panel=RUN)
+    ] = 10_000,
+    device: DeviceOption = "auto",
+    precision: Annotated[
+        TrainingPrecision,
+        typer.Option(
+            "--precision", help="auto: bf16 on GPUs and with AMX, else fp32.", rich_help_panel=COMPUTE
+        ),
+    ] = TrainingPrecision.auto,
+    workers: Annotated[
+        int, typer.Option("--workers", min=0, help="Processes that decode photos.", rich_help_panel=COMPUTE)
+    ] = 1,
+    compile: Annotated[
+        bool, typer.Option("--compile", help="Use torch.compile.", rich_help_panel=COMPUTE)
+    ] = False,
+    checkpoint_minutes: Annotated[
+        float,
+        typer.Option("--checkpoint-minutes", min=0, help="Between checkpoints.", rich_help_panel=COMPUTE),
+    ] = 5,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Train a model; Ctrl-C writes a checkpoint, --resume goes on from it."""
+    with fatal(debug):
+        from cinn_colorize.colorizer import choose_device
+        from cinn_colorize.errors import DataError
+        from cinn_colorize.training import TrainingConfig, choose_precision, run_training
+
+        try:
+            chosen = choose_device(device)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--device") from error
+        if data is None:
+            data = Path("data") / dataset
+            if not data.exists():
+                raise DataError(
+                    f"{data}: not there; put zip shards or folders of photos there, or say --data FOLDER"
+                )
+        config = TrainingConfig(photos=photos, batch=batch, learning_rate=learning_rate, seed=seed)
+        stop = _StopRequest()
+        display = _Display(photos, quiet)
+        with display.bar:
+            weights = run_training(
+                data,
+                run,
+                config,
+                device=chosen,
+                precision=choose_precision(precision, chosen),
+                workers=workers,
+                resume=resume,
+                start=start,
+                compile=compile,
+                checkpoint_seconds=60 * checkpoint_minutes,
+                evaluate_every=evaluate_every,
+                report=display.report,
+                report_evaluation=display.report_evaluation,
+                stop=stop,
+            )
+    if stop.requested:
+        console.print(f"stopped; go on with --resume --run {run}")
+        raise typer.Exit(130)
+    print_path(weights)
+
+
+class _StopRequest:
+    """Ctrl-C and SIGTERM ask for a checkpoint and the end; a second one ends at once."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._request)
+
+    def _request(self, number: int, frame: object) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+
+    def __call__(self) -> bool:
+        return self.requested
+
+
+class _Display:
+    """A bar with loss, photos/s and time left on a terminal; a line a report elsewhere."""
+
+    def __init__(self, total: int, quiet: bool) -> None:
+        self.quiet = quiet
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:,.0f} of {task.total:,.0f} photos"),
+            TextColumn("{task.fields[facts]}"),
+            TimeElapsedColumn(),
+            console=console,
+            disable=quiet or not console.is_terminal,
+        )
+        self.task = self.bar.add_task("training", total=total, facts="")
+
+    def report(self, progress: TrainingProgress) -> None:
+        left = (progress.total - progress.seen) / max(progress.photos_per_second, 1e-9)
+        facts = (
+            f"loss {progress.loss:.3f}  nll {progress.nll:.3f}  {progress.photos_per_second:.1f} photos/s  "
+            f"{timedelta(seconds=round(left))} left"
+        )
+        if progress.skipped:
+            facts += f"  {progress.skipped} steps skipped"
+        self.bar.update(self.task, completed=progress.seen, facts=facts)
+        if self.bar.disable and not self.quiet:
+            console.print(f"{progress.seen:,} of {progress.total:,} photos  {facts}", soft_wrap=True)
+
+    def report_evaluation(self, evaluation: Evaluation) -> None:
+        if not self.quiet:
+            self.bar.console.print(
+                f"after {evaluation.seen:,} photos: nll {evaluation.nll:.4f} on unseen photos; {evaluation.sheet}",
+                soft_wrap=True,
+            )

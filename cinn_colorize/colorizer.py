@@ -1,0 +1,316 @@
+"""The library's face, and the story of a photo: from its L to many plausible colourings of it.
+
+Condition once, then ask many times::
+
+    colorizer = Colorizer()
+    conditioned = colorizer.condition("photo.jpg")
+    samples = conditioned.sample(n=8, temperature=0.8, seed=0)
+
+or, all in one, ``colorizer.colorize("photo.jpg", n=8)``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cinn_colorize import __version__
+from cinn_colorize.latent import Latent
+from cinn_colorize.models import DEFAULT, Loaded, load_model
+from cinn_colorize.photo import Photo, Picture, open_photo
+from cinn_colorize.upsampling import METHODS, Upsampler
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+    from cinn_colorize.models.natural import Condition
+
+Floats = NDArray[np.float32]
+PhotoLike: TypeAlias = "str | os.PathLike[str] | bytes | PIL.Image.Image | NDArray[np.generic] | Photo"
+
+PRECISIONS = ("fp32", "bf16")
+
+# Samples go through the network this many at a time, always: a matrix product of another shape may round
+# differently, and then the bytes of a sample would depend on how many were asked for.
+_CHUNK = {"cpu": 1, "cuda": 8, "mps": 8}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One colouring at the model's size.
+
+    Attributes:
+        ab: (2, 64, 64) float32, as it leaves the flow: neither limited nor brought into a gamut.
+        latent: its code, one sample.
+        log_prob: log density of x = ab / 15 given L, in nats, under the model at temperature 1.
+        seed: of its noise.
+        temperature: of its noise.
+    """
+
+    ab: Floats
+    latent: Latent
+    log_prob: float
+    seed: int
+    temperature: float
+
+
+@dataclass(frozen=True)
+class Colorization:
+    """One colouring of a photo at the photo's full size.
+
+    Attributes:
+        picture: pixels, metadata and :meth:`Picture.save`.
+        sample: what the model drew.
+        recipe: all that is needed to make it again; :meth:`save` writes it into the file.
+    """
+
+    picture: Picture
+    sample: Sample
+    recipe: Mapping[str, str]
+
+    @property
+    def rgb(self) -> NDArray[np.uint8] | NDArray[np.uint16]:
+        """(H, W, 3), uint8, or uint16 for 16-bit photos, in the photo's RGB profile (sRGB if it has none)."""
+        return self.picture.rgb
+
+    @property
+    def ab(self) -> Floats:
+        """The sample's ab, (2, 64, 64)."""
+        return self.sample.ab
+
+    @property
+    def latent(self) -> Latent:
+        """The sample's latent code."""
+        return self.sample.latent
+
+    @property
+    def log_prob(self) -> float:
+        """The sample's log density, in nats."""
+        return self.sample.log_prob
+
+    @property
+    def seed(self) -> int:
+        """The sample's seed."""
+        return self.sample.seed
+
+    def save(self, path: str | os.PathLike[str], *, format: str = "auto", quality: int = 95) -> None:
+        """Write the picture with the photo's metadata and this recipe; see :meth:`Picture.save`.
+
+        Raises:
+            PhotoError: it cannot be written.
+        """
+        self.picture.save(path, format=format, quality=quality, recipe=self.recipe)
+
+
+class Conditioned:
+    """A photo's L as the network sees it, computed once; made by :meth:`Colorizer.condition`."""
+
+    def __init__(self, colorizer: Colorizer, condition: Condition) -> None:
+        self._colorizer, self._condition = colorizer, condition
+
+    def sample(self, n: int = 1, temperature: float = 0.8, seed: int = 0) -> list[Sample]:
+        """Draw n colourings with the seeds seed, seed + 1, ...
+
+        A sample depends on its own seed and the temperature alone, however many are drawn.
+
+        Args:
+            n: how many, 1 or more.
+            temperature: standard deviation of the noise, 0 or more; 1 is the model's distribution.
+            seed: of the first sample, 0 or more.
+
+        Raises:
+            ValueError: an argument is out of its range.
+        """
+        if n < 1:
+            raise ValueError(f"n must be 1 or more, not {n}")
+        if seed < 0:
+            raise ValueError(f"seed must be 0 or more, not {seed}")
+        seeds = range(seed, seed + n)
+        latent = Latent.draw(self._colorizer.model.latent_shapes, seeds, temperature)
+        ab, log_prob = self._decode(latent)
+        return [Sample(ab[i], latent[i : i + 1], float(log_prob[i]), seeds[i], temperature) for i in range(n)]
+
+    def decode(self, latent: Latent) -> Floats:
+        """g(z; c): ab (N, 2, 64, 64) of N latent codes."""
+        return self._decode(latent)[0]
+
+    def encode(self, ab: NDArray[np.floating]) -> Latent:
+        """f(x; c): the latent code of a colouring.
+
+        Args:
+            ab: (2, 64, 64), stretched to the square as L is.
+        """
+        return self._encode(ab)[0]
+
+    def log_prob(self, ab: NDArray[np.floating]) -> float:
+        """Log density of x = ab / 15 given L, in nats over all 8192 dimensions.
+
+        Args:
+            ab: (2, 64, 64).
+        """
+        return self._encode(ab)[1]
+
+    def _encode(self, ab: NDArray[np.floating]) -> tuple[Latent, float]:
+        scale = self._colorizer.model.config.chroma_scale
+        x = torch.as_tensor(np.asarray(ab, np.float32))[None] / scale
+        with self._colorizer.inference():
+            z, log_dets = self._colorizer.model(x.to(self._colorizer.device), self._condition)
+        latent = Latent(z).map(lambda level: level.float().cpu())
+        return latent, float(latent.log_prob() + sum(log_dets.values()).cpu())
+
+    def _decode(self, latent: Latent) -> tuple[Floats, NDArray[np.float64]]:
+        model, device = self._colorizer.model, self._colorizer.device
+        chunk = _CHUNK[device.type]
+        condition = self._condition.expand(chunk)
+        ab, log_prob = [], []
+        for start in range(0, len(latent), chunk):
+            part = latent[start : start + chunk]
+            missing = chunk - len(part)
+            padded = part.map(lambda z: torch.cat([z, z[-1:].expand(missing, *z.shape[1:])]).to(device))  # noqa: B023
+            with self._colorizer.inference():
+                x, log_dets = model.inverse(padded.levels, condition)
+            log_det = sum(log_dets.values()).cpu()
+            ab.append((x.float().cpu() * model.config.chroma_scale)[: len(part)])
+            log_prob.append(part.log_prob() - log_det[: len(part)])
+        return torch.cat(ab).numpy(), torch.cat(log_prob).double().numpy()
+
+
+class Colorizer:
+    """Draws colourings of gray photos.
+
+    Args:
+        model: a name of the registry, or what :func:`cinn_colorize.load_model` returned.
+        weights: a path or ``hf:owner/name`` instead of the packaged weights.
+        device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        precision: ``fp32``, or ``bf16`` for the networks (latents and colours stay fp32).
+
+    Raises:
+        WeightsError: the weights cannot be had or used.
+        ValueError: unknown device or precision.
+    """
+
+    def __init__(
+        self,
+        model: str | Loaded = DEFAULT,
+        *,
+        weights: str | os.PathLike[str] | None = None,
+        device: str = "auto",
+        precision: str = "fp32",
+    ) -> None:
+        if precision not in PRECISIONS:
+            raise ValueError(f"unknown precision {precision!r}; choose one of {', '.join(PRECISIONS)}")
+        self.device = choose_device(device)
+        loaded = load_model(model, weights) if isinstance(model, str) else model
+        self.model = loaded.model.to(self.device)
+        self.info, self.sha256, self.precision = loaded.info, loaded.sha256, precision
+
+    def colorize(
+        self,
+        photo: PhotoLike,
+        n: int = 1,
+        temperature: float = 0.8,
+        seed: int = 0,
+        *,
+        upsampling: str = "jbu",
+    ) -> list[Colorization]:
+        """Draw n colourings of a photo at its full size, depth and profile.
+
+        Args:
+            photo: a path, the bytes of a file, a PIL image, or pixels (H, W) or (H, W, 3 or 4), uint8, uint16
+                or float in [0, 1]. A colour photo is treated as gray.
+            n: how many.
+            temperature: 0 for the centre of the latent space, 1 for the model's distribution.
+            seed: of the first; the others follow.
+            upsampling: ``jbu``, ``exact`` or ``bicubic``; see :mod:`cinn_colorize.upsampling`.
+
+        Raises:
+            PhotoError: the photo cannot be read.
+            ValueError: an argument is out of its range.
+        """
+        if upsampling not in METHODS:
+            raise ValueError(f"unknown upsampling {upsampling!r}; choose one of {', '.join(METHODS)}")
+        photo = _as_photo(photo)
+        samples = self.condition(photo).sample(n, temperature, seed)
+        return self.compose(photo, samples, upsampling=upsampling)
+
+    def compose(
+        self, photo: Photo, samples: Sequence[Sample], *, upsampling: str = "jbu"
+    ) -> list[Colorization]:
+        """Bring samples of a photo to its full size, in one pass over its rows."""
+        guide = photo.luminance(self.info.luminance_size, self.info.luminance_size)
+        size = (photo.height, photo.width)
+        upsamplers = [Upsampler(sample.ab, guide, size, upsampling) for sample in samples]
+        pictures = photo.compose(upsamplers)
+        return [
+            Colorization(picture, sample, self.recipe(sample, upsampling))
+            for picture, sample in zip(pictures, samples, strict=True)
+        ]
+
+    def condition(self, photo: PhotoLike) -> Conditioned:
+        """Compute what all samples of a photo share: features and heads.
+
+        Raises:
+            PhotoError: the photo cannot be read.
+        """
+        size = self.info.luminance_size
+        return self.condition_luminance(_as_photo(photo).luminance(size, size))
+
+    def condition_luminance(self, L: NDArray[np.floating]) -> Conditioned:
+        """The same from L* in [0, 100], (256, 256), the whole photo squeezed to that square."""
+        size = self.info.luminance_size
+        if L.shape != (size, size):
+            raise ValueError(f"L must have the shape {(size, size)}, not {L.shape}")
+        batch = torch.as_tensor(np.asarray(L, np.float32))[None, None].to(self.device)
+        with self.inference():
+            return Conditioned(self, self.model.condition(batch))
+
+    def recipe(self, sample: Sample, upsampling: str) -> dict[str, str]:
+        """What is written into a file so that the same picture can be made again."""
+        return {
+            "version": __version__,
+            "model": self.info.name,
+            "weights": self.sha256,
+            "seed": str(sample.seed),
+            "temperature": repr(float(sample.temperature)),
+            "precision": self.precision,
+            "upsampling": upsampling,
+        }
+
+    @contextmanager
+    def inference(self) -> Iterator[None]:
+        """Context of every network pass: no gradients, and the precision asked for."""
+        half = self.precision == "bf16"
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+            yield
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a name; ``auto`` is a GPU where there is one.
+
+    Raises:
+        ValueError: unknown, or not on this machine.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type not in _CHUNK:
+        raise ValueError(f"unknown device {name!r}; choose auto, cpu, cuda, cuda:1, ... or mps")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"there is no device {name!r} here ({torch.cuda.device_count()} CUDA devices)")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ValueError("there is no device 'mps' here")
+    return device
+
+
+def _as_photo(photo: PhotoLike) -> Photo:
+    return photo if isinstance(photo, Photo) else open_photo(photo)

@@ -1,0 +1,21 @@
+"""What can go wrong for a reason that a person can mend."""
+
+
+class CinnError(Exception):
+    """Base of all of them: the message is one line that names the file and says what to do."""
+
+
+class PhotoError(CinnError):
+    """A photo cannot be read, or a picture cannot be written."""
+
+
+class WeightsError(CinnError):
+    """Weights cannot be had or used."""
+
+
+class DataError(CinnError):
+    """A data set or a checkpoint cannot be used."""
+
+
+class DivergedError(CinnError):
+    """A training run left the finite numbers."""

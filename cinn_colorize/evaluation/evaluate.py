@@ -1,0 +1,158 @@
+"""Measuring a model on photos, one photo at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cinn_colorize.color import Floats
+from cinn_colorize.errors import DataError
+from cinn_colorize.evaluation.metrics import Statistics, colour_statistics, estimate, picture_statistics
+from cinn_colorize.evaluation.photos import CHROMA_SIZE, Square, read_square, to_rgb
+from cinn_colorize.evaluation.report import Report
+from cinn_colorize.latent import Latent
+from cinn_colorize.models.natural import Natural
+from cinn_colorize.sources import Reader, Source
+
+_SCALE = 15.0  # the likelihood is that of x = ab / 15, whatever a model's own scale
+_NOISE = 0.05  # standard deviation in x
+_DIMENSIONS = 2 * CHROMA_SIZE**2
+_BATCH = 8
+
+
+class Coloring(Protocol):
+    """One sample, see :class:`cinn_colorize.colorizer.Sample`."""
+
+    @property
+    def ab(self) -> Floats:
+        """(2, 64, 64), as it leaves the flow."""
+
+
+class ConditionedModel(Protocol):
+    """What draws samples for one L, see :class:`cinn_colorize.colorizer.Conditioned`."""
+
+    def sample(self, n: int, temperature: float, seed: int) -> Sequence[Coloring]:
+        """N samples with the seeds seed, seed + 1, ..."""
+
+    def log_prob(self, ab: NDArray[np.floating]) -> float:
+        """Log density of x = ab / 15, nats."""
+
+
+class Model(Protocol):
+    """What can be measured: a :class:`cinn_colorize.Colorizer`, or anything else that samples."""
+
+    def condition_luminance(self, L: Floats) -> ConditionedModel:
+        """Condition on L* (256, 256)."""
+
+
+def evaluate(
+    colorizer: Model,
+    photos: Sequence[Source],
+    *,
+    samples: int = 8,
+    temperature: float = 1.0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Report:
+    """Measure a model, a gray photo and the pipeline itself on photos.
+
+    Sample k of photo i has the seed ``samples`` * i + k, and the noise of its likelihood the seed i, where i
+    is the photo's place in ``photos``. Photos that cannot be read are left out and named in the report.
+
+    Args:
+        colorizer: the model.
+        photos: as :func:`~cinn_colorize.sources.find_photos` lists them.
+        samples: of each photo.
+        temperature: of the samples; the likelihood is that at 1 always.
+        progress: called after each photo with the number done and the number of all.
+
+    Raises:
+        DataError: no photo can be read.
+        ValueError: fewer than one sample, or a temperature below 0.
+    """
+    if samples < 1:
+        raise ValueError(f"samples must be 1 or more, not {samples}")
+    read = Reader()
+    model: list[Statistics] = []
+    gray: list[Statistics] = []
+    truth: list[Statistics] = []
+    failures = []
+    for i, source in enumerate(photos):
+        try:
+            photo = read_square(source, read)
+        except DataError as error:
+            failures.append(str(error))
+        else:
+            model.append(_model_statistics(colorizer, photo, i, samples, temperature))
+            gray.append(_one_picture(photo, np.zeros_like(photo.ab), samples))
+            truth.append(_one_picture(photo, photo.ab, samples))
+        progress(i + 1, len(photos))
+    if not model:
+        raise DataError("; ".join([f"none of {len(photos)} photos can be measured", *failures[:1]]))
+    return Report(
+        photos=len(model),
+        samples=samples,
+        temperature=temperature,
+        model=estimate(model, samples),
+        gray=estimate(gray, samples),
+        truth=estimate(truth, samples),
+        exploding=int(sum(statistics["exploding"] for statistics in model)),
+        failures=tuple(failures),
+    )
+
+
+def mean_nll(model: Natural, photos: Sequence[Source]) -> float:
+    """The ``nll`` that :func:`evaluate` reports, in batches and without samples: for use during training.
+
+    Args:
+        model: on any device; its mode (training or evaluation) is left as it was.
+        photos: to measure on; every k-th photo of a file represents it better than its first ones.
+
+    Returns:
+        nats per dimension of x = ab / 15, on average.
+
+    Raises:
+        DataError: a photo cannot be read.
+    """
+    device = next(model.parameters()).device
+    read = Reader()
+    was_training = model.training
+    model.eval()
+    total = 0.0
+    with torch.no_grad():
+        for start in range(0, len(photos), _BATCH):
+            batch = [read_square(source, read) for source in photos[start : start + _BATCH]]
+            L = torch.from_numpy(np.stack([photo.L for photo in batch]))[:, None].to(device)
+            ab = np.stack([with_noise(photo.ab, start + k) for k, photo in enumerate(batch)])
+            x = torch.from_numpy(ab).to(device) / model.config.chroma_scale
+            z, log_dets = model(x, model.condition(L))
+            total -= float((Latent(z).log_prob() + sum(log_dets.values())).sum())
+    model.train(was_training)
+    return total / (len(photos) * _DIMENSIONS) + math.log(model.config.chroma_scale / _SCALE)
+
+
+def with_noise(ab: Floats, seed: int) -> Floats:
+    """The ab (2, 64, 64) whose likelihood is measured: with noise, which a density needs, from a seed."""
+    noise = np.random.default_rng(seed).standard_normal(ab.shape, np.float32)
+    return ab + np.float32(_SCALE * _NOISE) * noise
+
+
+def _model_statistics(
+    colorizer: Model, photo: Square, i: int, samples: int, temperature: float
+) -> Statistics:
+    conditioned = colorizer.condition_luminance(photo.L)
+    drawn = conditioned.sample(n=samples, temperature=temperature, seed=samples * i)
+    ab = np.stack([sample.ab for sample in drawn])
+    pictures = np.stack([to_rgb(photo.L, colors) for colors in ab])
+    nll = -conditioned.log_prob(with_noise(photo.ab, i)) / _DIMENSIONS
+    return {"nll": nll} | picture_statistics(pictures, photo.rgb) | colour_statistics(ab, photo.ab)
+
+
+def _one_picture(photo: Square, ab: Floats, samples: int) -> Statistics:
+    """What gives the same picture every time: the best of several is as good as one."""
+    rmse = picture_statistics(to_rgb(photo.L, ab)[None], photo.rgb)["best_of_1"]
+    return dict.fromkeys(("best_of_1", f"best_of_{samples}", f"best_of_{samples}_image"), rmse)

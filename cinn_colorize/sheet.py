@@ -1,0 +1,73 @@
+"""Contact sheets: a photo and its samples, labelled."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image, ImageDraw, ImageFont
+
+from cinn_colorize.errors import PhotoError
+from cinn_colorize.files import printable_name, replacing
+
+if TYPE_CHECKING:
+    from cinn_colorize.colorizer import Colorization
+    from cinn_colorize.photo import Photo
+
+TILE = 400  # pixels of a tile's longer side
+_GAP, _LABEL = 12, 34
+_PAPER, _INK = "#fafafa", "#333333"
+
+
+Tile = tuple[Image.Image, str]
+
+
+def tiles(photo: Photo, colorizations: Sequence[Colorization]) -> list[Tile]:
+    """The original, then the samples with their seeds and log-likelihoods (nats per dimension)."""
+    labelled = [(photo.thumbnail(TILE), "original")]
+    for colorization in colorizations:
+        per_dimension = colorization.log_prob / colorization.ab.size
+        label = f"seed {colorization.seed}   log p {per_dimension:+.3f}"
+        labelled.append((colorization.picture.thumbnail(TILE), label))
+    return labelled
+
+
+def contact_sheet(tiles: Sequence[Tile], columns: int | None = None) -> Image.Image:
+    """Pictures in rows, each with a line of text below.
+
+    Args:
+        tiles: pictures and their labels.
+        columns: as many as make the sheet about 4:3 unless given.
+    """
+    width = max(tile.width for tile, _ in tiles)
+    height = max(tile.height for tile, _ in tiles)
+    cell_width, cell_height = width + _GAP, height + _LABEL
+    if columns is None:
+        columns = max(1, min(len(tiles), round(math.sqrt(len(tiles) * 4 / 3 * cell_height / cell_width))))
+        columns = math.ceil(len(tiles) / math.ceil(len(tiles) / columns))  # rows as full as can be
+    rows = math.ceil(len(tiles) / columns)
+    sheet = Image.new("RGB", (columns * cell_width + _GAP, rows * cell_height + _GAP), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(size=16)
+    for i, (tile, label) in enumerate(tiles):
+        x = _GAP + i % columns * cell_width
+        y = _GAP + i // columns * cell_height
+        sheet.paste(tile.convert("RGB"), (x + (width - tile.width) // 2, y + (height - tile.height) // 2))
+        draw.text((x + width / 2, y + height + _LABEL / 2 - 4), label, fill=_INK, font=font, anchor="mm")
+    return sheet
+
+
+def save_sheet(sheet: Image.Image, path: Path) -> None:
+    """Write a sheet, JPEG or what the suffix says.
+
+    Raises:
+        PhotoError: it cannot be written.
+    """
+    try:
+        with replacing(path) as descriptor, os.fdopen(descriptor, "wb", closefd=False) as file:
+            sheet.save(file, format=Image.registered_extensions()[path.suffix], quality=92)
+    except OSError as error:
+        raise PhotoError(f"{printable_name(path)}: cannot be written ({error.strerror or error})") from error

@@ -1,0 +1,134 @@
+"""Weights files: find, download, verify, read, write.
+
+A weights file is one safetensors file that carries its configuration as a JSON string in its metadata. It is
+named by a local path, by a model of the registry (the packaged file), or as ``hf:owner/name`` on the Hugging Face
+hub, whose client honours ``HF_HOME`` and ``HF_HUB_OFFLINE``. The only module that looks at the environment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cinn_colorize.errors import WeightsError
+from cinn_colorize.files import replacing
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+HUB_PREFIX = "hf:"
+CONFIG_KEY = "cinn_colorize"
+_PACKAGE = Path(__file__).parent
+# Packaged weights lie inside an installed package, and beside the package in a checkout.
+_FOLDERS = (_PACKAGE / "_weights", _PACKAGE.parent / "weights")
+
+
+def find_packaged(file: str) -> Path:
+    """Path of a packaged weights file.
+
+    Raises:
+        WeightsError: this installation does not contain it.
+    """
+    for folder in _FOLDERS:
+        if (folder / file).is_file():
+            return folder / file
+    raise WeightsError(
+        f"{file}: not in this installation; reinstall cinn-colorize, or give a file with --weights"
+    )
+
+
+def find(source: str | os.PathLike[str]) -> Path:
+    """Path of the weights file that ``source`` names: a local path, or ``hf:owner/name`` (downloaded if need be).
+
+    Raises:
+        WeightsError: it cannot be had.
+    """
+    name = os.fspath(source)
+    if name.startswith(HUB_PREFIX):
+        return _download(name.removeprefix(HUB_PREFIX))
+    if not Path(name).is_file():
+        raise WeightsError(f"{name}: no such weights file; give a .safetensors file or hf:owner/name")
+    return Path(name)
+
+
+def _download(repository: str) -> Path:
+    """Fetch the one weights file of a hub repository; the client writes a temporary file and renames it."""
+    if repository.count("/") != 1:
+        raise WeightsError(f"{HUB_PREFIX}{repository}: not a hub repository; it is written hf:owner/name")
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    filename = f"{repository.split('/')[1]}.safetensors"
+    try:
+        return Path(hf_hub_download(repository, filename))
+    except HFValidationError as error:
+        raise WeightsError(f"{HUB_PREFIX}{repository}: not a valid repository name") from error
+    except LocalEntryNotFoundError as error:
+        raise WeightsError(
+            f"{HUB_PREFIX}{repository}: not in the local cache and the hub cannot be reached; "
+            "connect once, or copy the file here and give its path with --weights"
+        ) from error
+    except (HfHubHTTPError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise WeightsError(f"{HUB_PREFIX}{repository}/{filename}: cannot be downloaded ({reason})") from error
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def verify(path: Path, expected: str) -> str:
+    """Return the file's SHA-256 after comparing it.
+
+    Raises:
+        WeightsError: it is another one.
+    """
+    actual = sha256(path)
+    if actual != expected:
+        raise WeightsError(
+            f"{path}: SHA-256 is {actual[:12]}..., expected {expected[:12]}...; the file is damaged or of another "
+            "version; reinstall cinn-colorize or download it again"
+        )
+    return actual
+
+
+def load(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read a weights file: its configuration and its tensors by name, in the type they are stored in.
+
+    Raises:
+        WeightsError: it is damaged, or no weights file of this program.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+        config = json.loads(metadata[CONFIG_KEY])
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"{path}: damaged, or not a safetensors file ({error})") from error
+    except KeyError as error:
+        raise WeightsError(
+            f"{path}: a safetensors file, but not of cinn-colorize (no configuration)"
+        ) from error
+    return config, tensors
+
+
+def save(path: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Write a weights file atomically.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    from safetensors.torch import save as serialise
+
+    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    content = serialise(contiguous, metadata={CONFIG_KEY: json.dumps(config, sort_keys=True)})
+    with replacing(path) as descriptor, os.fdopen(descriptor, "wb", closefd=False) as file:
+        file.write(content)

@@ -1,0 +1,527 @@
+import io
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import pyvips
+from PIL import Image, ImageCms
+from skimage import data
+from skimage.color import rgb2lab
+
+from cinn_colorize import photo as photo_module
+from cinn_colorize.photo import PhotoError, open_photo, read_recipe
+from cinn_colorize.upsampling import Upsampler
+
+DATA = Path(__file__).parents[2] / "shared/data"
+GRAY = data.camera()[100:340, 60:360]  # (240, 300), 8 bits
+COLOR = data.astronaut()[:240, :300]
+RECIPE = {"seed": "5", "temperature": "0.8", "model": "natural"}
+
+
+class Uniform:
+    """The same ab everywhere."""
+
+    def __init__(self, a, b):
+        self.ab = np.array([a, b], np.float32)[:, None, None]
+
+    def rows(self, y0, y1, L):
+        assert L.shape[0] == y1 - y0
+        return np.broadcast_to(self.ab, (2, *L.shape)).copy()
+
+
+def deep(gray):
+    """8 bits with a ramp below, so that all 16 matter."""
+    ramp = np.arange(gray.shape[0] * gray.shape[1]).reshape(gray.shape[:2]) * 7 % 256
+    return (gray.astype(np.uint16) * 255 + (ramp if gray.ndim == 2 else ramp[..., None])).astype(np.uint16)
+
+
+def write(path, pixels, fields=(), **options):
+    """A file by libvips with metadata fields."""
+    deep = pixels.dtype == np.uint16
+    bands = pixels.shape[2] if pixels.ndim == 3 else 1
+    names = ("grey16", "rgb16") if deep else ("b-w", "srgb")
+    image = pyvips.Image.new_from_array(np.ascontiguousarray(pixels)).copy(
+        interpretation=names[bands > 2], xres=11.811, yres=11.811
+    )
+    for kind, field, value in fields:
+        image.set_type(kind, field, value)
+    image.write_to_file(str(path), **options)
+    return path
+
+
+def exif(orientation=6):
+    tags = Image.Exif()
+    tags[0x0112], tags[0x013B], tags[0x010F] = orientation, "Ada", "Agfa"
+    return tags.tobytes()
+
+
+def p3():
+    return bytes(pyvips.Operation.call("profile_load", "p3"))
+
+
+def smooth_ab(sigma=25.0):
+    noise = np.random.default_rng(1).standard_normal((2, 64, 64)).astype(np.float32)
+    planes = np.stack([cv2.GaussianBlur(plane, (0, 0), 6) for plane in noise])
+    return planes * (sigma / planes.std())
+
+
+def L_of(path):
+    pixels = pyvips.Image.new_from_file(str(path)).numpy()
+    return rgb2lab(pixels[..., :3] / np.iinfo(pixels.dtype).max)[..., 0]
+
+
+@pytest.mark.parametrize("method", ["jbu", "exact", "bicubic"])
+@pytest.mark.parametrize(
+    ("pixels", "suffix", "tolerance"),
+    [(GRAY, ".png", 0.15), (GRAY, ".jpg", 0.7), (deep(GRAY), ".png", 0.01), (deep(GRAY), ".tif", 0.01)],
+    ids=["8-bit PNG", "JPEG", "16-bit PNG", "16-bit TIFF"],
+)
+def test_luminance_is_unchanged(tmp_path, pixels, suffix, tolerance, method):
+    source = write(tmp_path / "in.png", pixels)
+    photo = open_photo(source)
+    upsampler = Upsampler(smooth_ab(), photo.luminance(256, 256), (photo.height, photo.width), method)
+    (picture,) = photo.compose([upsampler])
+    picture.save(tmp_path / f"out{suffix}")
+    gray = pixels / np.iinfo(pixels.dtype).max
+    difference = np.abs(L_of(tmp_path / f"out{suffix}") - rgb2lab(np.repeat(gray[..., None], 3, 2))[..., 0])
+    assert difference.mean() <= tolerance
+    lab = rgb2lab(picture.rgb / np.iinfo(picture.rgb.dtype).max)
+    assert np.hypot(lab[..., 1], lab[..., 2]).mean() > 5
+
+
+@pytest.mark.parametrize("source", [COLOR, deep(COLOR)], ids=["8 bits", "16 bits"])
+def test_luminance_of_a_color_photo_is_unchanged(tmp_path, source):
+    photo = open_photo(write(tmp_path / "in.png", source))
+    (picture,) = photo.compose([Uniform(3, 8)])
+    top = np.iinfo(source.dtype).max
+    difference = np.abs(rgb2lab(picture.rgb / top)[..., 0] - rgb2lab(source / top)[..., 0])
+    assert difference.mean() <= (0.15 if top == 255 else 0.01)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_everything_but_color_is_kept(tmp_path, suffix, bits):
+    pixels = COLOR[:200, :120] if bits == 8 else deep(COLOR[:200, :120])
+    blob = pyvips.GValue.blob_type
+    fields = [
+        (blob, "exif-data", exif()),
+        (blob, "icc-profile-data", p3()),
+        (pyvips.GValue.gint_type, "orientation", 6),
+    ]
+    photo = open_photo(write(tmp_path / "in.png", pixels, fields))
+    assert (photo.width, photo.height, photo.bit_depth, photo.suffix) == (200, 120, bits, ".png")
+    (picture,) = photo.compose([Uniform(0, 0)])
+    # The first row of a photo that stands on its left side is the first column from below.
+    picture.save(tmp_path / f"out{suffix}", recipe=RECIPE)
+
+    image = pyvips.Image.new_from_file(str(tmp_path / f"out{suffix}"))
+    assert (image.width, image.height, image.bands) == (200, 120, 3)
+    assert image.format == ("ushort" if bits == 16 and suffix in (".png", ".tif") else "uchar")
+    assert not image.get_typeof("orientation") or image.get("orientation") == 1
+    assert bytes(image.get("icc-profile-data")) == p3()
+    if suffix != ".tif":
+        assert image.get("exif-ifd0-Artist").startswith("Ada")
+        assert image.get("exif-ifd0-Make").startswith("Agfa")
+    if suffix != ".webp":  # the format has no resolution but in EXIF
+        assert image.xres == pytest.approx(11.811, abs=0.02)
+    assert read_recipe(tmp_path / f"out{suffix}") == RECIPE
+    gray = rgb2lab(COLOR[:200, :120])[..., 0]
+    assert np.corrcoef(np.rot90(gray, -1).ravel(), picture.rgb[..., 1].ravel())[0, 1] > 0.95
+    assert np.ptp(picture.rgb.astype(int), axis=2).max() <= (1 if bits == 8 else 40)  # gray in P3 as well
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_is_applied_once(tmp_path, orientation):
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    Image.fromarray(GRAY).save(tmp_path / "in.jpg", exif=tags, quality=98)
+    (picture,) = open_photo(tmp_path / "in.jpg").compose([Uniform(0, 0)])
+    picture.save(tmp_path / "out.png")
+    upright = [
+        lambda x: x, lambda x: x[:, ::-1], lambda x: x[::-1, ::-1], lambda x: x[::-1], lambda x: x.T,
+        lambda x: np.rot90(x, -1), lambda x: x[::-1, ::-1].T, lambda x: np.rot90(x),
+    ][orientation - 1](GRAY)  # fmt: skip
+    with Image.open(tmp_path / "out.png") as out:
+        assert out.getexif().get(0x0112, 1) == 1
+        assert np.abs(np.asarray(out)[..., 1].astype(int) - upright).mean() < 2
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif"])
+@pytest.mark.parametrize("gray", [True, False])
+def test_alpha_is_carried(tmp_path, gray, suffix):
+    alpha = np.tile(np.arange(240, dtype=np.uint8)[:, None], (1, 300))
+    alpha[:20] = 255
+    pixels = np.dstack([GRAY if gray else COLOR, alpha])
+    (picture,) = open_photo(write(tmp_path / "in.png", pixels)).compose([Uniform(2, 4)])
+    picture.save(tmp_path / f"out{suffix}")
+    out = pyvips.Image.new_from_file(str(tmp_path / f"out{suffix}")).numpy()
+    assert out.shape == (240, 300, 4)
+    np.testing.assert_array_equal(out[..., 3], alpha)
+    picture.save(tmp_path / "out.jpg")
+    flat = pyvips.Image.new_from_file(str(tmp_path / "out.jpg")).numpy()
+    assert flat.shape == (240, 300, 3)
+    assert flat[20:24].min() > 200  # nearly transparent is nearly white
+
+
+def test_jpeg_has_full_chroma_and_the_quality_asked_for(tmp_path):
+    (picture,) = open_photo(GRAY).compose([Uniform(5, 5)])
+    sizes = []
+    for quality in (60, 95):
+        picture.save(tmp_path / "out.jpg", quality=quality)
+        sizes.append((tmp_path / "out.jpg").stat().st_size)
+        image = pyvips.Image.new_from_file(str(tmp_path / "out.jpg"))
+        assert image.get("jpeg-chroma-subsample") == "4:4:4"
+    assert sizes[1] > 1.5 * sizes[0]
+
+
+def test_gray_profile(tmp_path):
+    """Gray at gamma 1.0 is linear light; the picture is sRGB."""
+    linear = write(tmp_path / "in.tif", GRAY, [(pyvips.GValue.blob_type, "icc-profile-data", linear_gray())])
+    photo = open_photo(linear)
+    (picture,) = photo.compose([Uniform(0, 0)])
+    expected = np.where(GRAY / 255 > 0.0031308, 1.055 * (GRAY / 255) ** (1 / 2.4) - 0.055, 12.92 * GRAY / 255)
+    assert np.abs(picture.rgb[..., 0] - 255 * expected).max() <= 1
+    picture.save(tmp_path / "out.png")
+    with Image.open(tmp_path / "out.png") as out:
+        name = ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(out.info["icc_profile"])))
+    assert "sRGB" in name
+
+
+def linear_gray():
+    from test_profiles import profile
+
+    return profile(("curv", []), b"GRAY")
+
+
+def test_wide_gamut_photo_keeps_its_profile_and_stays_in_srgb(tmp_path):
+    srgb = write(tmp_path / "srgb.png", deep(COLOR))
+    wide = pyvips.Image.new_from_file(str(srgb)).icc_transform(
+        "p3", input_profile="srgb", intent="relative", depth=16
+    )
+    wide.write_to_file(str(tmp_path / "p3.png"))
+    a, b = open_photo(srgb), open_photo(tmp_path / "p3.png")
+    np.testing.assert_allclose(b.lab(64, 64), a.lab(64, 64), atol=0.1)
+    (plain,), (picture,) = a.compose([Uniform(10, 20)]), b.compose([Uniform(10, 20)])
+    assert np.abs(plain.rgb.astype(int) - picture.rgb).mean() > 500
+    picture.save(tmp_path / "out.png")
+    back = pyvips.Image.new_from_file(str(tmp_path / "out.png")).icc_transform(
+        "srgb", embedded=True, intent="relative", depth=16
+    )
+    assert np.abs(rgb2lab(back.numpy() / 65535) - rgb2lab(plain.rgb / 65535)).mean() < 0.1
+    small = np.asarray(picture.thumbnail(100)).astype(int)
+    assert np.abs(small - np.asarray(plain.thumbnail(100))).mean() < 0.5
+
+
+def test_cmyk_jpeg(tmp_path):
+    Image.fromarray(COLOR).convert("CMYK").save(tmp_path / "in.jpg", quality=95)
+    photo = open_photo(tmp_path / "in.jpg")
+    L = photo.luminance(64, 64)
+    expected = cv2.resize(rgb2lab(COLOR)[..., 0].astype(np.float32), (64, 64), interpolation=cv2.INTER_AREA)
+    assert np.corrcoef(L.ravel(), expected.ravel())[0, 1] > 0.95
+    (picture,) = photo.compose([Uniform(0, 0)])
+    picture.save(tmp_path / "out.jpg")
+    with Image.open(tmp_path / "out.jpg") as out:
+        assert out.mode == "RGB"
+
+
+@pytest.mark.parametrize("size", [(256, 256), (64, 64), (16, 128), (70, 33)])
+@pytest.mark.parametrize("pixels", [data.astronaut()[:300, :500], COLOR[:, :100]], ids=["large", "small"])
+def test_lab_is_the_area_mean(size, pixels):
+    height, width = (min(n, m) for n, m in zip(pixels.shape, size, strict=False))
+    size = (height, width)  # enlarging is another matter
+    rows, columns = (area_matrix(n, m) for n, m in zip(pixels.shape, size, strict=False))
+    expected = np.stack([rows @ plane @ columns.T for plane in np.moveaxis(rgb2lab(pixels), -1, 0)])
+    photo = open_photo(pixels)
+    photo.lab(256, 256)  # from which the others may come
+    np.testing.assert_allclose(photo.lab(*size), expected, atol=0.01)
+
+
+def area_matrix(n, m):
+    edges, rows = np.arange(m + 1) * n / m, np.arange(n)
+    overlap = np.minimum(edges[1:, None], rows + 1) - np.maximum(edges[:-1, None], rows)
+    return np.maximum(overlap, 0) * m / n
+
+
+def test_lab_of_a_small_photo_is_enlarged():
+    tiny = GRAY[:3, :5]
+    L = open_photo(tiny).luminance(256, 256)
+    assert L.shape == (256, 256)
+    corners = rgb2lab(np.repeat(tiny[..., None], 3, 2))[..., 0][[0, 0, -1, -1], [0, -1, 0, -1]]
+    np.testing.assert_allclose(L[[0, 0, -1, -1], [0, -1, 0, -1]], corners, atol=0.1)
+
+
+def test_bands_agree_with_the_whole(monkeypatch):
+    pixels = np.tile(COLOR, (3, 1, 1))
+    photo = open_photo(pixels)
+    upsampler = Upsampler(smooth_ab(50), photo.luminance(256, 256), pixels.shape[:2])
+    lab, (picture,) = photo.lab(70, 50), photo.compose([upsampler])
+    monkeypatch.setattr(photo_module, "_BAND", 300 * 16)
+    assert np.abs(photo.lab(70, 50) - lab).max() < 1e-3
+    (banded,) = photo.compose([upsampler])
+    assert np.abs(banded.rgb.astype(int) - picture.rgb).max() <= 1
+    assert (banded.rgb != picture.rgb).mean() < 1e-3
+
+
+def test_samples_do_not_influence_each_other():
+    photo = open_photo(GRAY)
+    samples = [Uniform(10, 20), Uniform(-60, 60), Uniform(0, 0)]
+    together = photo.compose(samples)
+    for sample, picture in zip(samples, together, strict=True):
+        np.testing.assert_array_equal(photo.compose([sample])[0].rgb, picture.rgb)
+    assert photo.compose([]) == []
+
+
+@pytest.mark.parametrize(
+    ("pixels", "bits"),
+    [
+        (GRAY, 8), (deep(GRAY), 16), (GRAY / 255, 16), (np.dstack([COLOR, GRAY]), 8), (COLOR / np.float32(255), 16),
+        (Image.fromarray(GRAY), 8), (Image.fromarray(deep(GRAY)), 16), (Image.fromarray(COLOR).convert("P"), 8),
+        (Image.fromarray(GRAY).convert("1"), 8), (Image.fromarray(COLOR).convert("RGBA"), 8),
+        (Image.fromarray(COLOR).convert("CMYK"), 8), (Image.fromarray(GRAY).convert("I"), 16),
+    ],
+)  # fmt: skip
+def test_arrays_and_images_of_pillow(tmp_path, pixels, bits):
+    photo = open_photo(pixels)
+    assert (photo.width, photo.height, photo.bit_depth, photo.suffix) == (300, 240, bits, "")
+    (picture,) = photo.compose([Uniform(5, 10)])
+    picture.save(tmp_path / "out.png")
+    out = pyvips.Image.new_from_file(str(tmp_path / "out.png"))
+    assert out.format == ("uchar" if bits == 8 else "ushort")
+
+
+def test_image_of_pillow_keeps_its_metadata(tmp_path):
+    tags = Image.Exif()
+    tags[0x0112], tags[0x013B] = 6, "Ada"
+    Image.fromarray(COLOR).save(tmp_path / "in.jpg", exif=tags, icc_profile=p3())
+    with Image.open(tmp_path / "in.jpg") as image:
+        (picture,) = open_photo(image).compose([Uniform(0, 0)])
+    picture.save(tmp_path / "out.jpg")
+    with Image.open(tmp_path / "out.jpg") as out:
+        assert out.size == (240, 300)
+        assert out.info["icc_profile"] == p3()
+        assert out.getexif().get(0x0112, 1) == 1
+        assert out.getexif()[0x013B] == "Ada"
+
+
+def test_bytes_and_pipes_are_read_like_files(tmp_path):
+    path = write(tmp_path / "in.jpg", GRAY)
+    expected = open_photo(path).lab(64, 64)
+    np.testing.assert_array_equal(open_photo(path.read_bytes()).lab(64, 64), expected)
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "wb") as pipe:
+        pipe.write(path.read_bytes())
+    photo = open_photo(f"/dev/fd/{reader}")
+    os.close(reader)
+    np.testing.assert_array_equal(photo.lab(64, 64), expected)
+    assert photo.compose([Uniform(0, 0)])[0].rgb.shape == (240, 300, 3)
+
+
+def test_color_is_noticed(tmp_path):
+    assert open_photo(COLOR).is_color
+    assert not open_photo(GRAY).is_color
+    gray_rgb = np.repeat(GRAY[..., None], 3, 2)
+    assert not open_photo(gray_rgb).is_color
+    assert not open_photo(write(tmp_path / "gray.jpg", gray_rgb, Q=60)).is_color
+    patch = gray_rgb.copy()
+    patch[100:130, 100:130] = (200, 40, 40)
+    assert open_photo(patch).is_color
+
+
+@pytest.mark.parametrize(
+    "name", ["-x.jpg", "a[2].tif", "ü b'\".png", "q=1,Q=2].webp", "PHOTO.JPEG", b"caf\xe9.jpg"]
+)
+def test_odd_names(tmp_path, name):
+    path = tmp_path / (os.fsdecode(name))
+    try:
+        path.write_bytes(b"")
+    except OSError:
+        pytest.skip("the file system has no such names")
+    plain = write(tmp_path / f"plain{path.suffix.lower().replace('.jpeg', '.jpg')}", GRAY)
+    plain.replace(path)
+    photo = open_photo(path)
+    assert photo.suffix == path.suffix
+    photo.name.encode()  # printable
+    (picture,) = photo.compose([Uniform(5, 5)])
+    out = path.with_name("out" + path.name)
+    picture.save(out, recipe=RECIPE)
+    assert read_recipe(out) == RECIPE
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([path.name, out.name])
+
+
+def test_suffix_is_that_of_the_format(tmp_path):
+    write(tmp_path / "in.png", GRAY)
+    (tmp_path / "in.png").rename(tmp_path / "in.jpg")
+    assert open_photo(tmp_path / "in.jpg").suffix == ".png"
+    assert open_photo((tmp_path / "in.jpg").read_bytes()).suffix == ".png"
+
+
+def broken(folder, kind):
+    path = folder / f"{kind}.jpg"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "empty":
+        path.touch()
+    elif kind == "text":
+        path.write_text("I am no photo,\nI have two lines.")
+    elif kind == "gif":
+        Image.fromarray(GRAY).save(path, "GIF")
+    elif kind == "float TIFF":
+        Image.fromarray(GRAY.astype(np.float32)).save(path, "TIFF")
+    elif kind.startswith("truncated"):
+        suffix = kind.split()[1]
+        whole = write(folder / f"whole.{suffix}", np.tile(COLOR, (3, 3, 1))).read_bytes()
+        path.write_bytes(whole[: len(whole) // 2])
+    elif kind == "header only":
+        path.write_bytes(b"\xff\xd8\xff\xe0")
+    return path
+
+
+KINDS = [
+    "missing", "folder", "empty", "text", "gif", "float TIFF", "header only",
+    "truncated jpg", "truncated png", "truncated webp", "truncated tif",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_that_is_no_photo_is_one_clear_line(tmp_path, kind):
+    path = broken(tmp_path, kind)
+    with pytest.raises(PhotoError) as problem:
+        open_photo(path).lab(64, 64)
+    assert str(problem.value).startswith(f"{path}: ")
+    assert "\n" not in str(problem.value)
+    with pytest.raises(PhotoError):
+        open_photo(path).compose([Uniform(0, 0)])
+
+
+def test_nothing_is_printed(tmp_path):
+    """Neither of broken files nor of those that libvips only warns about."""
+    paths = [broken(tmp_path, kind) for kind in KINDS]
+    odd = DATA / "corpus-broken.zip"
+    if odd.exists():
+        with zipfile.ZipFile(odd) as archive:
+            for i, name in enumerate(sorted(archive.namelist())[::25]):
+                paths.append(tmp_path / f"odd{i}")
+                paths[-1].write_bytes(archive.read(name))
+    script = """
+import sys
+from cinn_colorize.photo import PhotoError, open_photo
+for path in sys.argv[1:]:
+    try:
+        photo = open_photo(path)
+        if photo.width * photo.height < 1e7:
+            photo.lab(64, 64)
+    except PhotoError:
+        pass
+"""
+    done = subprocess.run([sys.executable, "-c", script, *paths], capture_output=True, check=True, text=True)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("pixels", "problem"),
+    [
+        (np.zeros((3, 4, 5), np.uint8), "shape"), (np.zeros(3, np.uint8), "shape"), (np.zeros((0, 4)), "shape"),
+        (np.full((4, 4), 2.0), "0, 1"), (np.full((4, 4), np.nan), "0, 1"), (np.zeros((4, 4), np.int32), "int32"),
+        (Image.fromarray(np.zeros((4, 4), np.float32) + 9), "0, 1"),
+    ],
+)  # fmt: skip
+def test_arrays_that_are_no_photo(pixels, problem):
+    with pytest.raises(PhotoError, match=problem):
+        open_photo(pixels)
+
+
+@pytest.mark.parametrize("out", ["nowhere/out.png", "folder.png", "out.gif", "out", "wide.webp"])
+def test_a_failed_save_leaves_nothing_behind(tmp_path, out):
+    (tmp_path / "folder.png").mkdir()
+    pixels = np.zeros((4, 17000), np.uint8) if out == "wide.webp" else GRAY  # WebP ends at 16383 pixels
+    (picture,) = open_photo(pixels).compose([Uniform(5, 5)])
+    with pytest.raises(PhotoError) as problem:
+        picture.save(tmp_path / out)
+    assert str(problem.value).startswith(f"{tmp_path / out}: ")
+    assert "\n" not in str(problem.value)
+    assert [p.name for p in tmp_path.iterdir()] == ["folder.png"]
+
+
+def test_a_save_replaces_the_old_file_only_when_it_is_whole(tmp_path):
+    """A file size limit stands for a full disk; the process has it alone."""
+    pytest.importorskip("resource")
+    np.save(tmp_path / "in.npy", np.random.default_rng(0).integers(0, 256, (400, 400), dtype=np.uint8))
+    out = tmp_path / "out"
+    out.mkdir()
+    script = """
+import resource, sys
+import numpy as np
+from cinn_colorize.photo import PhotoError, open_photo
+class Uniform:
+    def rows(self, y0, y1, L):
+        return np.zeros((2, *L.shape), np.float32)
+(picture,) = open_photo(np.load(sys.argv[1])).compose([Uniform()])
+resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+for path in sys.argv[2:]:
+    try:
+        picture.save(path)
+        print("saved")
+    except PhotoError as error:
+        print(error)
+"""
+    names = [str(out / f"out{suffix}") for suffix in (".png", ".jpg", ".webp", ".tif")]
+    for name in names:
+        Path(name).write_bytes(b"old")
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "in.npy", *names],
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    assert done.stderr == ""
+    assert [line.split(":")[0] for line in done.stdout.splitlines()] == names
+    assert sorted(str(p) for p in out.iterdir()) == sorted(names)
+    assert all(Path(name).read_bytes() == b"old" for name in names)
+
+
+def test_recipe_is_empty_where_there_is_none(tmp_path):
+    assert read_recipe(write(tmp_path / "in.png", GRAY)) == {}
+    with pytest.raises(PhotoError):
+        read_recipe(tmp_path / "missing.png")
+
+
+def test_thumbnails():
+    photo = open_photo(np.dstack([COLOR, GRAY]))
+    tile = photo.thumbnail(100)
+    assert (tile.size, tile.mode) == ((100, 80), "RGB")
+    expected = Image.fromarray(COLOR).resize((100, 80), Image.Resampling.BOX)
+    assert np.abs(np.asarray(tile).astype(int) - np.asarray(expected)).mean() < 8
+    (picture,) = photo.compose([Uniform(20, 20)])
+    assert picture.thumbnail(100).size == (100, 80)
+    assert picture.thumbnail(1000).size == (300, 240)
+    deep_tile = open_photo(deep(COLOR)).compose([Uniform(20, 20)])[0].thumbnail(100)
+    assert np.abs(np.asarray(deep_tile).astype(int) - np.asarray(picture.thumbnail(100))).mean() < 2
+
+
+@pytest.mark.skipif(not (DATA / "bigphotos.zip").exists(), reason="needs ../shared/data/bigphotos.zip")
+def test_a_camera_photo(tmp_path):
+    name = "canon-eos-1000d.jpg"  # stands on its side, and has a preview in EXIF
+    with zipfile.ZipFile(DATA / "bigphotos.zip") as archive:
+        archive.extract(name, tmp_path)
+    original = pyvips.Image.new_from_file(str(tmp_path / name))
+    assert original.get("orientation") == 6
+    assert original.get_typeof("jpeg-thumbnail-data")
+    photo = open_photo(tmp_path / name)
+    assert (photo.width, photo.height) == (original.height, original.width)
+    assert photo.is_color
+    (picture,) = photo.compose([Uniform(5, 10)])
+    picture.save(tmp_path / "out.jpg")
+    out = pyvips.Image.new_from_file(str(tmp_path / "out.jpg"))
+    assert (out.width, out.height) == (photo.width, photo.height)
+    assert out.get("orientation") == 1
+    kept = ["exif-ifd0-Make", "exif-ifd2-DateTimeOriginal", "exif-ifd2-ExposureTime"]
+    assert [out.get(field) for field in kept] == [original.get(field) for field in kept]
+    assert not out.get_typeof("jpeg-thumbnail-data")  # it is gray
+    L = rgb2lab(cv2.resize(original.autorot().numpy(), (270, 405), interpolation=cv2.INTER_AREA))[..., 0]
+    out_L = rgb2lab(cv2.resize(out.numpy(), (270, 405), interpolation=cv2.INTER_AREA))[..., 0]
+    assert np.abs(L - out_L).mean() < 0.7
