@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,10 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.photo import SUFFIXES, open_photo
+from cinn_colorize.files import SUFFIXES, printable_name
+from cinn_colorize.photo import open_photo
 
 if TYPE_CHECKING:
     from cinn_colorize.colorizer import Colorizer
+
+log = logging.getLogger(__name__)
 
 
 class Existing(StrEnum):
@@ -75,55 +79,88 @@ class Result:
 def expand(paths: Iterable[Path]) -> Iterator[Path | PhotoError]:
     """Files as they are, folders as the photos in them (sorted, not below); errors in their place."""
     for path in paths:
-        if not path.is_dir():
+        name = printable_name(path)
+        if not os.path.lexists(path):
+            yield PhotoError(f"{name}: no such file or folder")
+        elif not os.path.isdir(path):  # noqa: PTH112 (Path.is_dir raises for names that are too long)
             yield path
-            continue
-        try:
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
-        except OSError as error:
-            yield PhotoError(f"{path}: cannot be listed ({error.strerror})")
-            continue
-        if inside:
-            yield from inside
         else:
-            yield PhotoError(f"{path}: no photos in this folder ({', '.join(sorted(SUFFIXES))})")
+            try:
+                inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+            except OSError as error:
+                yield PhotoError(f"{name}: cannot be listed ({error.strerror})")
+                continue
+            yield from inside
+            if not inside:
+                yield PhotoError(f"{name}: no photos in this folder ({', '.join(sorted(SUFFIXES))})")
 
 
-def colorize_file(colorizer: Colorizer, path: Path, plan: Plan) -> list[Result]:
-    """Draw and write all samples of one photo, and its sheet.
+class Job:
+    """Photos colorized one after the other by one plan.
 
-    Returns:
-        what was written; empty when it was there already and is to be skipped.
-
-    Raises:
-        PhotoError: the photo cannot be read, or a result cannot be written or is there already.
+    Args:
+        colorizer: draws the samples.
+        plan: what is drawn, and where it goes.
     """
-    outputs = plan.outputs(path)
-    wanted = [*outputs, plan.sheet_path(path)] if plan.sheet else outputs
-    there = [output for output in wanted if os.path.lexists(output)]
-    if len(there) == len(wanted) and plan.existing is Existing.SKIP:
-        return []
-    if there and plan.existing is Existing.REFUSE:
-        raise PhotoError(
-            f"{path}: {there[0]} exists; add --overwrite or --skip-existing, or choose another name"
-        )
 
-    photo = open_photo(path)
-    samples = colorizer.condition(photo).sample(plan.number, plan.temperature, plan.seed)
-    colorizations = colorizer.compose(photo, samples, upsampling=plan.upsampling)
+    def __init__(self, colorizer: Colorizer, plan: Plan) -> None:
+        self.colorizer, self.plan = colorizer, plan
+        self._taken: dict[Path, Path] = {}  # outputs, and the photo each belongs to
+
+    def colorize(self, path: Path) -> Iterator[Result]:
+        """Draw and write all samples of a photo, and its sheet.
+
+        Yields:
+            what was written, as soon as it is; nothing that was there already and is to be skipped.
+
+        Raises:
+            PhotoError: the photo cannot be read, or a result cannot be written or is there already.
+        """
+        plan, colorizer = self.plan, self.colorizer
+        outputs, sheet = plan.outputs(path), plan.sheet_path(path)
+        wanted = self._missing(path, [*outputs, sheet] if plan.sheet else outputs)
+        if not wanted:
+            return
+        photo = open_photo(path)
+        if photo.is_color:
+            log.info("%s is in colour; of such photos only the luminance is used", printable_name(path))
+        samples = colorizer.condition(photo).sample(plan.number, plan.temperature, plan.seed)
+        colorizations = colorizer.compose(photo, samples, upsampling=plan.upsampling)
+        for colorization, output in zip(colorizations, outputs, strict=True):
+            if output in wanted:
+                _make_folder(output.parent)
+                colorization.save(output, quality=plan.quality)
+                sample = colorization.sample
+                yield Result(path, output, sample.seed, sample.temperature, sample.log_prob)
+        if sheet in wanted:
+            from cinn_colorize.sheet import contact_sheet, save_sheet, tiles
+
+            save_sheet(contact_sheet(tiles(photo, colorizations)), sheet)
+            yield Result(path, sheet)
+
+    def _missing(self, path: Path, outputs: list[Path]) -> list[Path]:
+        """Those of a photo's outputs that are to be written."""
+        name = printable_name(path)
+        for output in outputs:
+            other = self._taken.setdefault(output, path)
+            if other != path:
+                raise PhotoError(
+                    f"{name}: its result {printable_name(output)} is that of {printable_name(other)} too; "
+                    "choose another --output or --output-dir for one of them"
+                )
+        there = [output for output in outputs if os.path.lexists(output)]
+        if any(output.exists() and output.samefile(path) for output in there):
+            raise PhotoError(f"{name}: its result would replace the photo; choose another --output-dir")
+        if there and self.plan.existing is Existing.REFUSE:
+            raise PhotoError(
+                f"{name}: {printable_name(there[0])} exists; add --overwrite or --skip-existing, "
+                "or choose another --output-dir"
+            )
+        return [o for o in outputs if o not in there] if self.plan.existing is Existing.SKIP else outputs
+
+
+def _make_folder(folder: Path) -> None:
     try:
-        plan.folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise PhotoError(f"{plan.folder}: cannot be made ({error.strerror})") from error
-    results = []
-    for colorization, output in zip(colorizations, outputs, strict=True):
-        if output not in there or plan.existing is Existing.OVERWRITE:
-            colorization.save(output, quality=plan.quality)
-            sample = colorization.sample
-            results.append(Result(path, output, sample.seed, sample.temperature, sample.log_prob))
-    if plan.sheet:
-        from cinn_colorize.sheet import contact_sheet, save_sheet, tiles
-
-        save_sheet(contact_sheet(tiles(photo, colorizations)), plan.sheet_path(path))
-        results.append(Result(path, plan.sheet_path(path)))
-    return results
+        raise PhotoError(f"{printable_name(folder)}: cannot be made ({error.strerror})") from error

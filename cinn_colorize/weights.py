@@ -1,8 +1,9 @@
 """Weights files: find, download, verify, read, write.
 
 A weights file is one safetensors file that carries its configuration as a JSON string in its metadata. It is
-named by a local path, by a model of the registry (the packaged file), or as ``hf:owner/name`` on the Hugging Face
-hub, whose client honours ``HF_HOME`` and ``HF_HUB_OFFLINE``. The only module that looks at the environment.
+named by a local path, by a model of the registry (the packaged file), or as ``hf:owner/name`` on the Hugging
+Face hub, whose client honours ``HF_HOME`` and ``HF_HUB_OFFLINE``. The only module that may look at the
+environment.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def find_packaged(file: str) -> Path:
 
 
 def find(source: str | os.PathLike[str]) -> Path:
-    """Path of the weights file that ``source`` names: a local path, or ``hf:owner/name`` (downloaded if need be).
+    """Path of the weights that ``source`` names: a file, or ``hf:owner/name``, downloaded if need be.
 
     Raises:
         WeightsError: it cannot be had.
@@ -61,7 +62,9 @@ def _download(repository: str) -> Path:
         raise WeightsError(f"{HUB_PREFIX}{repository}: not a hub repository; it is written hf:owner/name")
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.utils import logging
 
+    logging.set_verbosity_error()  # its retries are no news; what fails in the end is said below
     filename = f"{repository.split('/')[1]}.safetensors"
     try:
         return Path(hf_hub_download(repository, filename))
@@ -92,8 +95,8 @@ def verify(path: Path, expected: str) -> str:
     actual = sha256(path)
     if actual != expected:
         raise WeightsError(
-            f"{path}: SHA-256 is {actual[:12]}..., expected {expected[:12]}...; the file is damaged or of another "
-            "version; reinstall cinn-colorize or download it again"
+            f"{path}: SHA-256 is {actual[:12]}..., expected {expected[:12]}...; the file is damaged or "
+            "of another version; reinstall cinn-colorize or download it again"
         )
     return actual
 

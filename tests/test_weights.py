@@ -155,11 +155,8 @@ def test_the_hub(hub, saved, tmp_path):
 
 
 def test_a_hub_that_has_no_such_weights_or_is_not_there(hub, tmp_path):
-    for variables in (
-        {"HF_ENDPOINT": hub},
-        {"HF_ENDPOINT": "http://127.0.0.1:9"},
-        {"HF_HUB_OFFLINE": "1"},
-    ):
+    # Where nothing answers, the client tries for half a minute; offline mode ends the same way at once.
+    for variables in ({"HF_ENDPOINT": hub}, {"HF_HUB_OFFLINE": "1"}):
         answer = ask_hub("hf:someone/unknown", tmp_path, **variables)
         assert answer.returncode == 1
         lines = [line for line in answer.stderr.splitlines() if line.strip()]

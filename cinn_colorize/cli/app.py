@@ -2,36 +2,73 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from cinn_colorize import __version__
 from cinn_colorize.cli.colorize import colorize
+from cinn_colorize.cli.console import say
 from cinn_colorize.cli.evaluate import evaluate
 from cinn_colorize.cli.train import train
 
 DEFAULT_COMMAND = "colorize"
 
+# Typer exports one subclass of it only.
+_UsageError = cast(type[typer.BadParameter], typer.BadParameter.__mro__[1])
+
+
+class _Command(TyperCommand):
+    """A command whose help lists options by panel.
+
+    Plain text: importing what renders rich help takes longer than all the rest of ``--help``.
+    """
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        panels: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if isinstance(parameter, TyperArgument):
+                panels.setdefault("Arguments", []).append((str(parameter.metavar), parameter.help or ""))
+            elif record:
+                panel = getattr(parameter, "rich_help_panel", None) or "Options"
+                panels.setdefault(panel, []).append(record)
+        for panel in sorted(panels, key="Options".__eq__):  # what every command has comes last
+            with formatter.section(panel):
+                formatter.write_dl(panels[panel])
+
 
 class _DefaultGroup(TyperGroup):
-    """A first argument that names no command, or is an option of none, starts the default command."""
+    """A first argument that names no command, and is no option of the group, starts the default command."""
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         own = {name for parameter in self.get_params(ctx) for name in parameter.opts}
-        if args and args[0] not in self.commands and args[0] not in own:
+        if not args:
+            args = ["--help"]
+        elif args[0] not in self.commands and args[0] not in own:
             args = [DEFAULT_COMMAND, *args]
-        return super().parse_args(ctx, args)  # type: ignore[arg-type]
+        return super().parse_args(ctx, args)
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run a command and exit; a usage error is one line, as every other error is."""
+        try:
+            code = super().main(*args, **(extra | {"standalone_mode": False}))
+        except _UsageError as error:
+            context = error.ctx
+            hint = f" (see {context.command_path} --help)" if context else ""
+            say(f"{error.format_message().rstrip('.')}{hint}")
+            code = 2
+        sys.exit(code or 0)
 
 
 app = typer.Typer(
     cls=_DefaultGroup,
-    no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
 
@@ -49,19 +86,17 @@ def _root(
 ) -> None:
     """Draw many plausible colorizations of a gray photo.
 
-    [b]cinn-colorize photo.jpg -n 8[/b] is short for [b]cinn-colorize colorize photo.jpg -n 8[/b];
-    a photo that is called like a command is written ./train
+    "colorize" may be left out: cinn-colorize photo.jpg -n 8. A photo that is called like a
+    command is written ./train.
     """
 
 
-app.command()(colorize)
-app.command()(train)
-app.command()(evaluate)
+for _command in (colorize, train, evaluate):
+    app.command(cls=_Command)(_command)
 
 
 def main() -> None:
     """Entry point of the console script."""
-    try:
-        app(prog_name="cinn-colorize")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    # A polite kill must not leave temporary files; train asks for a checkpoint instead.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    app(prog_name="cinn-colorize")

@@ -8,20 +8,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cinn_colorize.cli.console import complain, fatal, print_path, progress_bar
+from cinn_colorize.cli.console import fatal, print_path, progress_bar, say, show_log
 from cinn_colorize.cli.options import (
+    DEFAULT_MODEL,
+    MAX_SEED,
     DebugOption,
     DeviceOption,
     Format,
-    Model,
     ModelOption,
     Precision,
     PrecisionOption,
     QuietOption,
+    TemperatureOption,
     Upsampling,
     WeightsOption,
+    device_of,
 )
 from cinn_colorize.errors import CinnError
+from cinn_colorize.files import SUFFIXES, printable_name
 
 if TYPE_CHECKING:
     from cinn_colorize.pipeline import Result
@@ -32,26 +36,21 @@ DRAWING, OUTPUT = "Drawing", "Output"
 def colorize(
     photos: Annotated[
         list[Path],
-        typer.Argument(metavar="PHOTO...", help="Photos, or folders of photos.", show_default=False),
+        typer.Argument(metavar="PHOTO", help="Photos, or folders of photos.", show_default=False),
     ],
     number: Annotated[
-        int, typer.Option("-n", "--number", min=1, help="Samples of each photo.", rich_help_panel=DRAWING)
-    ] = 1,
-    temperature: Annotated[
-        float,
+        int,
         typer.Option(
-            "--temperature",
-            "-t",
-            min=0,
-            help="0: the safest colours; 1: the model's full variety.",
-            rich_help_panel=DRAWING,
+            "-n", "--number", metavar="N", min=1, help="Samples of each photo.", rich_help_panel=DRAWING
         ),
-    ] = 0.8,
+    ] = 1,
+    temperature: TemperatureOption = 0.8,
     seed: Annotated[
         int,
         typer.Option(
-            "--seed",
             "-s",
+            "--seed",
+            metavar="SEED",
             min=0,
             help="Of the first sample; the others count up from it.",
             rich_help_panel=DRAWING,
@@ -59,10 +58,17 @@ def colorize(
     ] = 0,
     upsampling: Annotated[
         Upsampling,
-        typer.Option("--upsampling", help="How colours reach full size.", rich_help_panel=DRAWING),
+        typer.Option(
+            "--upsampling",
+            help="How colours reach full size: along the photo's edges, fast or exact, or smoothly.",
+            rich_help_panel=DRAWING,
+        ),
     ] = Upsampling.jbu,
     output_dir: Annotated[
-        Path, typer.Option("--output-dir", "-o", help="Folder for the results.", rich_help_panel=OUTPUT)
+        Path,
+        typer.Option(
+            "-o", "--output-dir", metavar="FOLDER", help="Folder for the results.", rich_help_panel=OUTPUT
+        ),
     ] = Path("colorized"),
     output: Annotated[
         str,
@@ -72,53 +78,55 @@ def colorize(
     ] = "{stem}_{seed:03d}{ext}",
     format: Annotated[
         Format,
-        typer.Option("--format", help="auto: as the photo, PNG if that cannot be.", rich_help_panel=OUTPUT),
+        typer.Option("--format", help="auto: the photo's own.", rich_help_panel=OUTPUT),
     ] = Format.auto,
     quality: Annotated[
-        int, typer.Option("--quality", min=1, max=100, help="Of JPEG and WebP.", rich_help_panel=OUTPUT)
+        int,
+        typer.Option(
+            "--quality", metavar="Q", min=1, max=100, help="Of JPEG and WebP.", rich_help_panel=OUTPUT
+        ),
     ] = 95,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace results that exist.", rich_help_panel=OUTPUT)
     ] = False,
     skip_existing: Annotated[
         bool,
-        typer.Option(
-            "--skip-existing", help="Leave photos alone whose results exist.", rich_help_panel=OUTPUT
-        ),
+        typer.Option("--skip-existing", help="Make only results that are missing.", rich_help_panel=OUTPUT),
     ] = False,
     sheet: Annotated[
-        bool, typer.Option(help="With -n over 1, a labelled contact sheet too.", rich_help_panel=OUTPUT)
+        bool,
+        typer.Option(
+            "--sheet/--no-sheet",
+            help="With -n over 1, a labelled contact sheet too.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = True,
     as_json: Annotated[
         bool,
         typer.Option("--json", help="Print one JSON object a result, not its path.", rich_help_panel=OUTPUT),
     ] = False,
-    model: ModelOption = Model.natural,
+    model: ModelOption = DEFAULT_MODEL,
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = Precision.fp32,
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Colorize photos: draw n samples of each and write them at the photo's size, depth and profile.
+    """Draw N colorizations of each photo.
 
-    Sample k has the seed SEED + k - 1, and the same seed gives the same picture again.
+    They have the photo's size, depth, metadata and luminance. Sample k has the seed SEED + k - 1, and
+    the same seed gives the same picture again. The paths written go to stdout. A result that exists
+    is an error unless --overwrite or --skip-existing is given.
     """
     if overwrite and skip_existing:
         raise typer.BadParameter("--overwrite and --skip-existing exclude each other")
+    if seed + number - 1 > MAX_SEED:
+        raise typer.BadParameter(f"seeds go up to {MAX_SEED}", param_hint="--seed")
     _check_pattern(output, number)
+    show_log(quiet)
 
-    with fatal(debug):
-        from cinn_colorize.colorizer import Colorizer, choose_device
+    from cinn_colorize.pipeline import Existing, Job, Plan, expand
 
-        try:
-            choose_device(device)
-        except ValueError as error:
-            raise typer.BadParameter(str(error), param_hint="--device") from error
-        colorizer = Colorizer(model, weights=weights, device=device, precision=precision)
-        from cinn_colorize.pipeline import Existing, Plan, colorize_file, expand
-
-    existing = Existing.OVERWRITE if overwrite else Existing.SKIP if skip_existing else Existing.REFUSE
     plan = Plan(
         number=number,
         temperature=temperature,
@@ -128,22 +136,33 @@ def colorize(
         pattern=output,
         format=format,
         quality=quality,
-        existing=existing,
+        existing=Existing.OVERWRITE if overwrite else Existing.SKIP if skip_existing else Existing.REFUSE,
         sheet=sheet and number > 1,
     )
-    failed = 0
     inputs = list(expand(photos))
+    with fatal(debug):
+        if len(inputs) == 1 and isinstance(inputs[0], CinnError):
+            raise inputs[0]  # a mistyped name need not wait for torch
+        from cinn_colorize.colorizer import Colorizer
+
+        device_of(device)
+        job = Job(Colorizer(model, weights=weights, device=device, precision=precision), plan)
+
+    failed = 0
     with progress_bar(quiet or len(inputs) == 1) as progress:
         for photo in progress.track(inputs, description="colorizing"):
             try:
                 if isinstance(photo, CinnError):
                     raise photo
-                for result in colorize_file(colorizer, photo, plan):
+                for result in job.colorize(photo):
                     _print(result, as_json)
-            except CinnError as error:
+            except BrokenPipeError:
+                raise  # whoever read stdout has gone
+            except Exception as error:  # whatever it is, the other photos are done
                 if debug:
                     raise
-                complain(error)
+                expected = isinstance(error, CinnError)
+                say(error if expected else f"{printable_name(str(photo))}: {error!r}; --debug tells more")
                 failed += 1
     if failed:
         raise typer.Exit(1)
@@ -162,7 +181,9 @@ def _check_pattern(pattern: str, number: int) -> None:
     """A pattern must be one that samples of one photo do not overwrite each other with."""
     try:
         names = {pattern.format(stem="photo", seed=seed, ext=".jpg") for seed in range(2)}
-    except (KeyError, IndexError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise typer.BadParameter(f"--output takes {{stem}}, {{seed}} and {{ext}}, not {pattern!r}") from error
+    if not all(Path(name).suffix.lower() in SUFFIXES for name in names):
+        raise typer.BadParameter(f"--output {pattern!r} must end in {{ext}}, .png, .jpg, .webp or .tif")
     if number > 1 and len(names) == 1:
         raise typer.BadParameter(f"--output {pattern!r} gives all {number} samples one name; add {{seed}}")

@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cinn_colorize.errors import CinnError
+from cinn_colorize.files import printable_name
 
-console = Console(stderr=True, highlight=False)
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+# rich is imported where it is used: --help does not wait for it.
 
 
-def complain(error: CinnError) -> None:
+@cache
+def console() -> Console:
+    """The console on stderr."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def say(message: object) -> None:
     """One line on stderr, however long."""
-    message = " ".join(str(error).split())
-    print(f"cinn-colorize: {message}", file=sys.stderr, flush=True)
+    print(f"cinn-colorize: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
 
 
 def print_path(path: os.PathLike[str]) -> None:
     """A path on stdout, byte for byte, whether it is UTF-8 or not."""
+    if sys.stdout.isatty():  # a progress bar makes room for text, not for bytes
+        print(printable_name(path), flush=True)
+        return
     sys.stdout.flush()
     sys.stdout.buffer.write(os.fsencode(path) + b"\n")
     sys.stdout.buffer.flush()
@@ -37,18 +53,35 @@ def fatal(debug: bool) -> Iterator[None]:
     except CinnError as error:
         if debug:
             raise
-        complain(error)
+        say(error)
         raise typer.Exit(1) from error
+
+
+def show_log(quiet: bool) -> None:
+    """Show what the library logs: warnings, and (unless ``quiet``) each kind of remark once."""
+    told = set()
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.levelno > logging.INFO or record.msg not in told:
+                told.add(record.msg)
+                say(record.getMessage())
+
+    log = logging.getLogger("cinn_colorize")
+    log.handlers = [Handler()]
+    log.setLevel(logging.WARNING if quiet else logging.INFO)
 
 
 def progress_bar(quiet: bool) -> Progress:
     """A progress bar with a count and the time left; it shows on a terminal only."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=console,
+        console=console(),
         transient=True,
-        disable=quiet or not console.is_terminal,
+        disable=quiet or not console().is_terminal,
     )

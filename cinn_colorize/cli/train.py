@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from cinn_colorize.cli.console import console, fatal, print_path
-from cinn_colorize.cli.options import DebugOption, DeviceOption, QuietOption
+from cinn_colorize.cli.console import console, fatal, print_path, show_log
+from cinn_colorize.cli.options import NETWORK, DebugOption, DeviceOption, QuietOption, device_of
 
 if TYPE_CHECKING:
     from cinn_colorize.training import Evaluation
@@ -20,68 +19,109 @@ if TYPE_CHECKING:
 
 Dataset = StrEnum("Dataset", ["photos"])
 TrainingPrecision = StrEnum("TrainingPrecision", ["auto", "fp32", "bf16"])
-RUN, COMPUTE = "Run", "Computing"
+DATA, RUN = "Data", "Run"
 
 
 def train(
     dataset: Annotated[
-        Dataset, typer.Option("--dataset", help="What to learn; it decides the model.")
+        Dataset, typer.Option("--dataset", help="What to learn; it decides the model.", rich_help_panel=DATA)
     ] = Dataset.photos,
     data: Annotated[
         Path | None,
-        typer.Option("--data", help="Zip shards or folders of photos.", show_default="data/DATASET"),
+        typer.Option(
+            "--data",
+            metavar="FOLDER|ZIP",
+            help="Photos, or zip shards of photos.",
+            show_default="data/DATASET",
+            rich_help_panel=DATA,
+        ),
     ] = None,
     run: Annotated[
-        Path, typer.Option("--run", help="Folder for checkpoints, logs and weights.", rich_help_panel=RUN)
+        Path,
+        typer.Option(
+            "--run",
+            metavar="FOLDER",
+            help="Folder for checkpoints, logs and weights.",
+            rich_help_panel=RUN,
+        ),
     ] = Path("runs/natural"),
     photos: Annotated[
-        int, typer.Option("--photos", min=1, help="Photos to see.", rich_help_panel=RUN)
+        int, typer.Option("--photos", metavar="N", min=1, help="Photos to see.", rich_help_panel=RUN)
     ] = 100_000,
-    batch: Annotated[int, typer.Option("--batch", min=1, help="Photos a step.", rich_help_panel=RUN)] = 48,
+    batch: Annotated[
+        int, typer.Option("--batch", metavar="N", min=1, help="Photos a step.", rich_help_panel=RUN)
+    ] = 48,
     learning_rate: Annotated[
-        float, typer.Option("--lr", min=0, help="At its peak.", rich_help_panel=RUN)
+        float,
+        typer.Option("--lr", metavar="RATE", min=0, help="Learning rate at its peak.", rich_help_panel=RUN),
     ] = 1e-3,
-    seed: Annotated[int, typer.Option("--seed", "-s", min=0, help="Of the run.", rich_help_panel=RUN)] = 0,
+    seed: Annotated[
+        int,
+        typer.Option("-s", "--seed", metavar="SEED", min=0, help="Of the run.", rich_help_panel=RUN),
+    ] = 0,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on exactly where the run stopped.", rich_help_panel=RUN)
     ] = False,
     start: Annotated[
         Path | None,
-        typer.Option("--start", help="Weights to begin with.", show_default="new ones", rich_help_panel=RUN),
+        typer.Option(
+            "--start",
+            metavar="FILE",
+            help="Weights to begin with.",
+            show_default="new ones",
+            rich_help_panel=RUN,
+        ),
     ] = None,
     evaluate_every: Annotated[
-        int, typer.Option("--evaluate-every", min=1, help="Photos between evaluations.", rich_help_panel=RUN)
+        int,
+        typer.Option(
+            "--evaluate-every",
+            metavar="N",
+            min=1,
+            help="Photos between evaluations.",
+            rich_help_panel=RUN,
+        ),
     ] = 10_000,
     device: DeviceOption = "auto",
     precision: Annotated[
         TrainingPrecision,
         typer.Option(
-            "--precision", help="auto: bf16 on GPUs and with AMX, else fp32.", rich_help_panel=COMPUTE
+            "--precision", help="auto: bf16 on GPUs and with AMX, else fp32.", rich_help_panel=NETWORK
         ),
     ] = TrainingPrecision.auto,
     workers: Annotated[
-        int, typer.Option("--workers", min=0, help="Processes that decode photos.", rich_help_panel=COMPUTE)
+        int,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            min=0,
+            help="Processes that decode photos.",
+            rich_help_panel=NETWORK,
+        ),
     ] = 1,
     compile: Annotated[
-        bool, typer.Option("--compile", help="Use torch.compile.", rich_help_panel=COMPUTE)
+        bool, typer.Option("--compile", help="Use torch.compile.", rich_help_panel=NETWORK)
     ] = False,
     checkpoint_minutes: Annotated[
         float,
-        typer.Option("--checkpoint-minutes", min=0, help="Between checkpoints.", rich_help_panel=COMPUTE),
+        typer.Option(
+            "--checkpoint-minutes",
+            metavar="MINUTES",
+            min=0,
+            help="Between checkpoints.",
+            rich_help_panel=RUN,
+        ),
     ] = 5,
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Train a model; Ctrl-C writes a checkpoint, --resume goes on from it."""
+    """Train a model. Ctrl-C writes a checkpoint, --resume goes on from it."""
+    show_log(quiet)
     with fatal(debug):
-        from cinn_colorize.colorizer import choose_device
         from cinn_colorize.errors import DataError
         from cinn_colorize.training import TrainingConfig, choose_precision, run_training
 
-        try:
-            chosen = choose_device(device)
-        except ValueError as error:
-            raise typer.BadParameter(str(error), param_hint="--device") from error
+        chosen = device_of(device)
         if data is None:
             data = Path("data") / dataset
             if not data.exists():
@@ -109,7 +149,7 @@ def train(
                 stop=stop,
             )
     if stop.requested:
-        console.print(f"stopped; go on with --resume --run {run}")
+        console().print(f"stopped; go on with --resume --run {run}")
         raise typer.Exit(130)
     print_path(weights)
 
@@ -135,6 +175,8 @@ class _Display:
     """A bar with loss, photos/s and time left on a terminal; a line a report elsewhere."""
 
     def __init__(self, total: int, quiet: bool) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
         self.quiet = quiet
         self.bar = Progress(
             TextColumn("{task.description}"),
@@ -142,8 +184,8 @@ class _Display:
             TextColumn("{task.completed:,.0f} of {task.total:,.0f} photos"),
             TextColumn("{task.fields[facts]}"),
             TimeElapsedColumn(),
-            console=console,
-            disable=quiet or not console.is_terminal,
+            console=console(),
+            disable=quiet or not console().is_terminal,
         )
         self.task = self.bar.add_task("training", total=total, facts="")
 
@@ -157,11 +199,12 @@ class _Display:
             facts += f"  {progress.skipped} steps skipped"
         self.bar.update(self.task, completed=progress.seen, facts=facts)
         if self.bar.disable and not self.quiet:
-            console.print(f"{progress.seen:,} of {progress.total:,} photos  {facts}", soft_wrap=True)
+            console().print(f"{progress.seen:,} of {progress.total:,} photos  {facts}", soft_wrap=True)
 
     def report_evaluation(self, evaluation: Evaluation) -> None:
         if not self.quiet:
             self.bar.console.print(
-                f"after {evaluation.seen:,} photos: nll {evaluation.nll:.4f} on unseen photos; {evaluation.sheet}",
+                f"after {evaluation.seen:,} photos: nll {evaluation.nll:.4f} on unseen photos; "
+                f"{evaluation.sheet}",
                 soft_wrap=True,
             )

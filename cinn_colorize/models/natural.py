@@ -2,8 +2,8 @@
 
 A coarse-to-fine Haar pyramid of conditional flows, after Yu, Derpanis and Brubaker, "Wavelet Flow" (2020,
 https://arxiv.org/abs/2010.13821). ab is split by Haar steps into details at r = 32, 16, 8, 4, 2 and 1 and a
-1x1 base; each level is a conditional flow of its own, p(details at r | coarser colours, L, features), made of an
-elementwise conditional map and conditional affine coupling blocks (paper 3.1). All levels train at once;
+1x1 base; each level is a conditional flow of its own, p(details at r | coarser colours, L, features), made of
+an elementwise conditional map and conditional affine coupling blocks (paper 3.1). All levels train at once;
 sampling goes from coarse to fine.
 """
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from cinn_colorize.errors import DataError, DivergedError
 from cinn_colorize.models.natural import Natural
@@ -124,7 +124,7 @@ def train(
     optimizer = torch.optim.AdamW(
         trained, config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True
     )
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema))
+    average = AveragedModel(model, multi_avg_fn=_moving_average(config.ema))
     average.eval()
     seen = 0
     checkpoint_path = run / "checkpoint.pt"
@@ -221,6 +221,17 @@ def batch_nll(
             condition = model.condition(L[chosen], {s: f[chosen] for s, f in features.items()}, levels_to)
             parts.append(level_nll(*model(x[chosen], condition)))
     return {r: torch.cat([part[r] for part in parts if r in part]) for r in parts[0]}
+
+
+def _moving_average(decay: float) -> Callable[..., None]:
+    """Exponential moving average whose decay rises at first, so that initial weights are soon forgotten."""
+
+    @torch.no_grad()
+    def update(averages: list[Tensor], currents: list[Tensor], updates: int | Tensor) -> None:
+        rising = min(decay, (1 + float(updates)) / (10 + float(updates)))
+        torch._foreach_lerp_(averages, currents, 1 - rising)
+
+    return update
 
 
 class _Meter:

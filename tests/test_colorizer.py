@@ -1,0 +1,130 @@
+"""The library: one photo, many colourings, and the promises about seeds and luminance."""
+
+import io
+
+import numpy as np
+import PIL.Image
+import pytest
+from skimage.color import rgb2lab
+
+from cinn_colorize import Colorization, Colorizer
+from cinn_colorize.errors import PhotoError
+from cinn_colorize.photo import read_recipe
+
+
+@pytest.fixture(scope="module")
+def photo(examples):
+    return examples / "chelsea.png"
+
+
+@pytest.fixture(scope="module")
+def conditioned(colorizer, photo):
+    return colorizer.condition(photo)
+
+
+def test_a_sample_depends_on_its_seed_alone(conditioned):
+    eight = conditioned.sample(n=8, temperature=0.8, seed=5)
+    one = conditioned.sample(n=1, temperature=0.8, seed=9)[0]
+    assert [sample.seed for sample in eight] == list(range(5, 13))
+    assert one.ab.tobytes() == eight[4].ab.tobytes()
+    assert one.log_prob == eight[4].log_prob
+    assert np.abs(eight[0].ab - eight[1].ab).max() > 1
+
+
+def test_temperature_zero_is_one_picture(conditioned):
+    first, second = conditioned.sample(n=2, temperature=0)
+    assert first.ab.tobytes() == second.ab.tobytes()
+    warm = conditioned.sample(n=8, temperature=1.0)
+    cold = conditioned.sample(n=8, temperature=0.3)
+    assert np.var([s.ab for s in cold], axis=0).mean() < np.var([s.ab for s in warm], axis=0).mean()
+
+
+def test_encode_undoes_decode(conditioned):
+    sample = conditioned.sample(temperature=0.7, seed=3)[0]
+    assert sample.ab.shape == (2, 64, 64)
+    latent = conditioned.encode(sample.ab)
+    for r, z in sample.latent.levels.items():
+        assert (latent.levels[r] - z).abs().max() < 5e-3, r
+    assert np.abs(conditioned.decode(latent)[0] - sample.ab).max() < 1e-3
+    assert conditioned.log_prob(sample.ab) == pytest.approx(sample.log_prob, abs=1)
+
+
+def test_log_prob_prefers_likely_colours(conditioned):
+    sample = conditioned.sample(temperature=0.7, seed=3)[0]
+    noisy = sample.ab + np.random.default_rng(0).normal(0, 20, sample.ab.shape)
+    assert conditioned.log_prob(noisy) < conditioned.log_prob(sample.ab) - 1000
+
+
+def test_every_kind_of_photo_gives_the_same(colorizer, photo):
+    expected = colorizer.colorize(photo, seed=1)[0].rgb
+    image = PIL.Image.open(photo)
+    for same in (str(photo), photo.read_bytes(), image, np.asarray(image)):
+        assert np.array_equal(colorizer.colorize(same, seed=1)[0].rgb, expected)
+
+
+def test_luminance_is_kept_and_colours_are_new(colorizer, photo):
+    rgb = np.asarray(PIL.Image.open(photo).convert("RGB"))
+    result = colorizer.colorize(photo, n=2, seed=1)
+    assert all(isinstance(r, Colorization) and r.rgb.shape == rgb.shape for r in result)
+    difference = np.abs(rgb2lab(result[0].rgb)[..., 0] - rgb2lab(rgb)[..., 0])
+    assert difference.mean() < 0.15
+    assert not np.array_equal(result[0].rgb, result[1].rgb)
+
+
+def test_a_colour_photo_is_treated_as_gray(colorizer, photo):
+    """What is drawn depends on L alone."""
+    L = rgb2lab(np.asarray(PIL.Image.open(photo).convert("RGB")))[..., 0]
+    lab = np.stack([L, np.zeros_like(L), np.zeros_like(L)], -1)
+    from skimage.color import lab2rgb
+
+    gray = (lab2rgb(lab) * 65535).round().astype(np.uint16)
+    ours = colorizer.condition(photo).sample(temperature=0.0)[0].ab
+    of_gray = colorizer.condition(gray).sample(temperature=0.0)[0].ab
+    assert np.abs(ours - of_gray).max() < 0.5
+
+
+def test_saved_pictures_carry_their_recipe(colorizer, photo, tmp_path):
+    colorizer.colorize(photo, temperature=0.5, seed=7)[0].save(tmp_path / "out.png")
+    recipe = read_recipe(tmp_path / "out.png")
+    assert recipe["seed"] == "7"
+    assert recipe["temperature"] == "0.5"
+    assert recipe["weights"] == colorizer.sha256
+    assert recipe["model"] == "natural"
+    assert {"version", "precision", "upsampling"} <= set(recipe)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"n": 0}, {"seed": -1}, {"temperature": -0.1}, {"temperature": float("nan")}, {"upsampling": "best"}]
+)
+def test_arguments_out_of_range(colorizer, photo, arguments):
+    with pytest.raises(ValueError, match=str(next(iter(arguments.values())))):
+        colorizer.colorize(photo, **arguments)
+
+
+def test_unusable_photos(colorizer, tmp_path):
+    (tmp_path / "text.jpg").write_text("no photo")
+    with pytest.raises(PhotoError, match=r"text\.jpg"):
+        colorizer.colorize(tmp_path / "text.jpg")
+    with pytest.raises(ValueError, match="shape"):
+        colorizer.condition_luminance(np.zeros((64, 64), np.float32))
+
+
+@pytest.mark.parametrize("arguments", [{"device": "tpu"}, {"device": "cuda:99"}, {"precision": "fp8"}])
+def test_unknown_devices_and_precisions(arguments):
+    with pytest.raises(ValueError, match=next(iter(arguments.values()))):
+        Colorizer(**arguments)
+
+
+def test_a_sheet_of_samples(colorizer, photo):
+    from cinn_colorize.photo import open_photo
+    from cinn_colorize.sheet import TILE, contact_sheet, tiles
+
+    opened = open_photo(photo)
+    labelled = tiles(opened, colorizer.colorize(opened, n=3, seed=4))
+    assert [label.split("  ")[0] for _, label in labelled] == ["original", "seed 4", "seed 5", "seed 6"]
+    assert all(max(tile.size) == TILE for tile, _ in labelled)
+    sheet = contact_sheet(labelled)
+    buffer = io.BytesIO()
+    sheet.save(buffer, "JPEG")
+    assert sheet.width > 2 * TILE
+    assert sheet.height < 3 * TILE

@@ -1,0 +1,201 @@
+"""Training: data by position, the objective, and runs that resume exactly."""
+
+import math
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from cinn_colorize.errors import DataError, DivergedError
+from cinn_colorize.models.natural import LevelConfig, Natural, NaturalConfig
+from cinn_colorize.sources import find_photos
+from cinn_colorize.training.data import Crops, batches, random_crop, to_network
+from cinn_colorize.training.loop import TrainingConfig, learning_rate, train
+from cinn_colorize.training.objective import add_noise, level_nll, loss
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Ten colourful photos of smooth blobs."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for i in range(10):
+        small = rng.integers(0, 256, (4, 5, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / f"{i}.png"), cv2.resize(small, (300 + 10 * i, 260), interpolation=cv2.INTER_CUBIC))
+    return folder
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    narrow = {r: LevelConfig(1, 8, 16, 0.1, attend=r in (8, 4)) for r in (32, 16, 8, 4, 2, 1, 0)}
+    return Natural(NaturalConfig(narrow))
+
+
+CONFIG = TrainingConfig(photos=24, batch=4, warmup=4)
+
+
+def run(model, photos, folder, config=CONFIG, **options):
+    return train(model, find_photos(photos), config, folder, device=CPU, workers=0, **options)
+
+
+def test_positions_decide_what_is_seen(photos):
+    crops, again = Crops(find_photos(photos), seed=1), Crops(find_photos(photos), seed=1)
+    assert all(torch.equal(a, b) for a, b in zip(crops[13], again[13], strict=True))
+    assert not torch.equal(crops[13][0], crops[23][0])
+    other = Crops(find_photos(photos), seed=2)
+    assert not torch.equal(crops[13][0], other[13][0])
+
+
+def test_an_epoch_sees_every_photo_once(photos):
+    crops = Crops(find_photos(photos), seed=1)
+    for epoch in range(2):
+        seen = {crops._source(10 * epoch + i) for i in range(10)}
+        assert seen == set(crops.photos)
+    assert [crops._source(i) for i in range(10)] != [crops._source(10 + i) for i in range(10)]
+
+
+def test_workers_change_nothing(photos):
+    sources = find_photos(photos)
+    for one, two in zip(batches(sources, 0, 4, 16, 4, 0), batches(sources, 0, 4, 16, 4, 2), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+
+
+def test_crops_are_of_many_aspects_and_mirrored_half_of_the_time():
+    image = np.zeros((256, 256, 3), np.uint8)
+    image[..., 0] = np.arange(256)
+    aspects, mirrored = [], 0
+    for i in range(400):
+        crop = random_crop(image, np.random.default_rng(i))
+        aspects.append(crop.shape[1] / crop.shape[0])
+        mirrored += bool(crop[0, 0, 0] > crop[0, -1, 0])
+    assert 0.49 < min(aspects) < 0.6
+    assert 1.7 < max(aspects) < 2.05
+    assert 150 < mirrored < 250
+
+
+def test_network_inputs_are_area_means_of_lab():
+    from skimage.color import rgb2lab
+
+    image = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    L, ab = to_network(image)
+    lab = rgb2lab(image)
+    assert np.abs(L[0] - lab[..., 0]).max() < 1e-2
+    expected = lab[..., 1:].reshape(64, 4, 64, 4, 2).mean((1, 3)).transpose(2, 0, 1)
+    assert np.abs(ab - expected).max() < 1e-2
+
+
+def test_a_photo_that_cannot_be_read_is_named_and_replaced(photos, tmp_path, caplog):
+    for file in photos.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "bad.png").write_bytes(b"no photo")
+    crops = Crops(find_photos(tmp_path), seed=0)
+    for position in range(11):
+        crops[position]
+    assert sum("bad.png" in record.getMessage() for record in caplog.records) == 1
+
+
+def test_no_photos(tmp_path):
+    with pytest.raises(DataError, match="missing"):
+        find_photos(tmp_path / "missing")
+    with pytest.raises(DataError, match="no photos"):
+        find_photos(tmp_path)
+    (tmp_path / "photos-train-0.zip").write_text("no zip")
+    with pytest.raises(DataError, match=r"photos-train-0\.zip"):
+        find_photos(tmp_path)
+
+
+def test_nll_is_that_of_the_change_of_variables():
+    z = {1: torch.randn(3, 6, 1, 1), 0: torch.randn(3, 2, 1, 1)}
+    log_dets = {1: torch.randn(3), 0: torch.randn(3)}
+    flat = torch.cat([z[1].flatten(1), z[0].flatten(1)], 1)
+    expected = -torch.distributions.Normal(0, 1).log_prob(flat).sum(1) - log_dets[1] - log_dets[0]
+    assert torch.allclose(sum(level_nll(z, log_dets).values()), expected, atol=1e-5)
+
+
+def test_loss_weighs_levels_by_the_root_of_their_share():
+    nll = {1: torch.tensor([6.0, 18.0]), 0: torch.tensor([4.0, 4.0])}
+    assert loss(nll, {1: 6, 0: 2}).item() == pytest.approx(2 * math.sqrt(6 / 8) + 2 * math.sqrt(2 / 8))
+
+
+def test_noise_has_a_part_at_every_scale():
+    generator = torch.Generator().manual_seed(0)
+    noise = add_noise(torch.zeros(400, 2, 64, 64), 0.05, 0.07, generator)
+    whole = noise.mean((2, 3))
+    blocks = torch.nn.functional.avg_pool2d(noise, 8) - whole[..., None, None]
+    pixels = noise - torch.nn.functional.interpolate(torch.nn.functional.avg_pool2d(noise, 8), scale_factor=8)
+    assert whole.std().item() == pytest.approx(0.07, rel=0.1)
+    assert blocks.std().item() == pytest.approx(0.07, rel=0.05)
+    assert pixels.std().item() == pytest.approx(0.05, rel=0.02)
+
+
+def test_learning_rate_rises_then_falls_to_zero():
+    config = TrainingConfig(photos=1000, warmup=100, learning_rate=1.0)
+    rates = [learning_rate(seen, config) for seen in range(0, 1001, 50)]
+    assert rates[0] == 0
+    assert rates[-1] == pytest.approx(0, abs=1e-9)
+    assert rates.index(max(rates)) == 2
+    assert rates[2:] == sorted(rates[2:], reverse=True)
+
+
+def test_a_stopped_run_resumes_exactly(model, photos, tmp_path):
+    import copy
+
+    twin = copy.deepcopy(model)
+    whole = run(model, photos, tmp_path / "whole")
+    steps = iter([False, False, True, True])
+    run(copy.deepcopy(twin), photos, tmp_path / "parts", stop=lambda: next(steps))
+    torch.manual_seed(99)
+    torch.rand(7)
+    resumed = run(twin, photos, tmp_path / "parts", resume=True)
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
+
+
+def test_training_learns(model, photos, tmp_path):
+    reports = []
+    config = replace(CONFIG, photos=96, learning_rate=2e-3)
+    run(model, photos, tmp_path, config, report=reports.append, report_seconds=0)
+    losses = [report.loss for report in reports]
+    assert reports[-1].seen == 96
+    assert np.mean(losses[-4:]) < np.mean(losses[:4]) - 0.2
+
+
+def test_the_backbone_stays_as_it_is(model, photos, tmp_path):
+    before = {name: tensor.clone() for name, tensor in model.backbone.state_dict().items()}
+    run(model, photos, tmp_path)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.backbone.state_dict().items())
+
+
+def test_steps_that_are_not_finite_are_left_out_until_there_are_ten(model, photos, tmp_path):
+    weight = model.levels["4"].head.join.weight
+    healthy = weight.detach().clone()
+    torch.nn.init.constant_(weight, float("nan"))
+    reports = []
+
+    def heal(progress):
+        reports.append(progress)
+        if progress.skipped == 3:
+            with torch.no_grad():
+                weight.copy_(healthy)
+
+    run(model, photos, tmp_path / "heals", report=heal, report_seconds=0)
+    assert reports[-1].skipped == 3
+    torch.nn.init.constant_(weight, float("nan"))
+    with pytest.raises(DivergedError):
+        run(model, photos, tmp_path / "stays", replace(CONFIG, photos=48))
+
+
+def test_what_cannot_be_resumed(model, photos, tmp_path):
+    with pytest.raises(DataError, match="no checkpoint"):
+        run(model, photos, tmp_path, resume=True)
+    (tmp_path / "checkpoint.pt").write_bytes(b"damaged")
+    with pytest.raises(DataError, match="damaged"):
+        run(model, photos, tmp_path, resume=True)
+    run(model, photos, tmp_path, replace(CONFIG, photos=4))
+    with pytest.raises(DataError, match="photos"):
+        run(model, photos, tmp_path, resume=True)
