@@ -12,7 +12,6 @@ brought to sRGB by libvips and their pictures are sRGB, as those of CMYK photos.
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import stat
 from collections import deque
@@ -37,7 +36,6 @@ from cinn_colorize.files import SUFFIXES as SUFFIXES
 from cinn_colorize.metadata import add_recipe, find_recipe
 from cinn_colorize.profiles import color_model, space_of
 
-logging.getLogger("pyvips").addHandler(logging.NullHandler())  # else its warnings go to stderr
 pyvips.block_untrusted_set(True)
 pyvips.cache_set_max(0)  # no operation comes twice, and the cache would keep whole pictures alive
 

@@ -45,7 +45,10 @@ def test_every_gray_comes_back(depth):
     np.testing.assert_allclose(L.ravel()[:: 2**depth // 256], rgb2lab(color_column(grays))[:, 0], atol=1e-3)
     pixels = color.compose(L, np.zeros((2, *L.shape), np.float32), depth)
     assert pixels.dtype == grays.dtype
-    assert np.abs(pixels.astype(int) - grays[..., None]).max() <= (0 if depth == 8 else 3)
+    error = pixels.astype(int) - grays[..., None]
+    # At 16 bits, the white of scikit-image's matrix, which is not quite D65, shows in blue.
+    assert np.abs(error).max() <= (0 if depth == 8 else 3)
+    assert abs(error[..., 1].mean()) < 0.25  # rounded, not cut off
 
 
 def color_column(grays):

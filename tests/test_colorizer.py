@@ -94,7 +94,8 @@ def test_saved_pictures_carry_their_recipe(colorizer, photo, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"n": 0}, {"seed": -1}, {"temperature": -0.1}, {"temperature": float("nan")}, {"upsampling": "best"}]
+    "arguments",
+    [{"n": 0}, {"seed": -1}, {"temperature": -0.1}, {"temperature": float("nan")}, {"upsampling": "best"}],
 )
 def test_arguments_out_of_range(colorizer, photo, arguments):
     with pytest.raises(ValueError, match=str(next(iter(arguments.values())))):

@@ -78,8 +78,10 @@ def test_log_det_is_that_of_autograd(name, scale):
 @pytest.mark.parametrize("name", NAMES)
 def test_samples_of_a_batch_do_not_influence_each_other(name):
     transform, x, condition = case(name)
-    one = [None if c is None else tuple(p[:1] for p in c) if isinstance(c, tuple) else c[:1]
-           for c in (condition if isinstance(condition, list) else [condition])]
+    one = [
+        None if c is None else tuple(p[:1] for p in c) if isinstance(c, tuple) else c[:1]
+        for c in (condition if isinstance(condition, list) else [condition])
+    ]
     alone, _ = transform(x[:1], one if isinstance(condition, list) else one[0])
     together, _ = transform(x, condition)
     assert (alone - together[:1]).abs().max() < 1e-12

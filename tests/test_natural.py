@@ -66,7 +66,7 @@ def test_one_photo_is_what_it_is_in_a_batch(natural64):
 
 
 def test_condition_expands_to_samples_of_one_photo(natural64):
-    L, x = inputs(1)
+    L, _ = inputs(1)
     latents = {r: torch.randn(3, *s, dtype=torch.float64) for r, s in natural64.latent_shapes.items()}
     with torch.no_grad():
         condition = natural64.condition(L)

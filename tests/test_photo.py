@@ -99,6 +99,14 @@ def test_everything_but_color_is_kept(tmp_path, suffix, bits):
     assert np.ptp(picture.rgb.astype(int), axis=2).max() <= (1 if bits == 8 else 40)  # gray in P3 as well
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
+def test_resolution_is_kept_without_exif(tmp_path, suffix):
+    (picture,) = open_photo(write(tmp_path / f"in{suffix}", GRAY)).compose([Uniform(0, 0)])
+    picture.save(tmp_path / f"out{suffix}")
+    with Image.open(tmp_path / f"out{suffix}") as out:
+        assert out.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_orientation_is_applied_once(tmp_path, orientation):
     tags = Image.Exif()

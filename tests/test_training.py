@@ -25,7 +25,8 @@ def photos(tmp_path_factory):
     rng = np.random.default_rng(0)
     for i in range(10):
         small = rng.integers(0, 256, (4, 5, 3), dtype=np.uint8)
-        cv2.imwrite(str(folder / f"{i}.png"), cv2.resize(small, (300 + 10 * i, 260), interpolation=cv2.INTER_CUBIC))
+        image = cv2.resize(small, (300 + 10 * i, 260), interpolation=cv2.INTER_CUBIC)
+        cv2.imwrite(str(folder / f"{i}.png"), image)
     return folder
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 import torch
@@ -147,8 +148,7 @@ def test_the_hub(hub, saved, tmp_path):
     first = ask_hub("hf:someone/tiny", tmp_path, HF_ENDPOINT=hub)
     assert first.returncode == 0, first.stderr
     assert str(tmp_path) in first.stdout
-    with open(first.stdout.strip(), "rb") as file:
-        assert file.read() == saved[0].read_bytes()
+    assert Path(first.stdout.strip()).read_bytes() == saved[0].read_bytes()
     assert not list(tmp_path.rglob("*.incomplete"))
     offline = ask_hub("hf:someone/tiny", tmp_path, HF_ENDPOINT="http://127.0.0.1:9", HF_HUB_OFFLINE="1")
     assert offline.stdout == first.stdout

@@ -1,0 +1,68 @@
+"""Where a training step's time goes: python scripts/profile_training.py DATA [--batch 48] [--steps 10].
+
+Prints the median over the steps of each part, after two steps to warm up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import statistics
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cinn_colorize.models.natural import Natural, NaturalConfig
+from cinn_colorize.sources import find_photos
+from cinn_colorize.training.data import Crops
+from cinn_colorize.training.loop import TrainingConfig, batch_nll, frozen_features
+from cinn_colorize.training.objective import add_noise, loss
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--batch", type=int, default=48)
+    parser.add_argument("--steps", type=int, default=10)
+    arguments = parser.parse_args()
+
+    config = TrainingConfig(batch=arguments.batch)
+    model = Natural(NaturalConfig.default()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.backbone.requires_grad_(False)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, 1e-5, fused=True)
+    crops = Crops(find_photos(arguments.data), seed=0)
+    sizes = {r: int(np.prod(shape)) for r, shape in model.latent_shapes.items()}
+    parts: dict[str, list[float]] = defaultdict(list)
+    for step in range(arguments.steps + 2):
+        marks = [("", time.perf_counter())]
+
+        def mark(part: str, marks: list[tuple[str, float]] = marks) -> None:
+            marks.append((part, time.perf_counter()))
+
+        items = [crops[step * arguments.batch + i] for i in range(arguments.batch)]
+        L, ab = (torch.stack(tensors) for tensors in zip(*items, strict=True))
+        mark("decode and crop (in a worker beside)")
+        x = add_noise(ab / model.config.chroma_scale, 0.05, 0.07, torch.Generator().manual_seed(0))
+        features = frozen_features(model, L, torch.float32)
+        mark("backbone")
+        objective = loss(batch_nll(model, x, L, features, config.finest_every), sizes)
+        mark("pyramid, heads and flow forward")
+        objective.backward()  # type: ignore[no-untyped-call]
+        mark("backward")
+        torch.nn.utils.clip_grad_norm_(trained, config.clip)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        mark("clip and Adam")
+        if step >= 2:
+            for (_, before), (part, after) in itertools.pairwise(marks):
+                parts[part].append(after - before)
+    for part, seconds in parts.items():
+        print(f"{part:<40}{1000 * statistics.median(seconds) / arguments.batch:8.1f} ms a photo")
+
+
+if __name__ == "__main__":
+    main()
