@@ -163,7 +163,8 @@ class Conditioned:
         with self._colorizer.inference():
             z, log_dets = self._colorizer.model(x.to(self._colorizer.device), self._condition)
         latent = Latent(z).map(lambda level: level.float().cpu())
-        return latent, float(latent.log_prob() + sum(log_dets.values()).cpu())
+        log_det = torch.stack(list(log_dets.values())).sum(0).cpu()
+        return latent, float(latent.log_prob() + log_det)
 
     def _decode(self, latent: Latent) -> tuple[Floats, NDArray[np.float64]]:
         model, device = self._colorizer.model, self._colorizer.device
@@ -172,14 +173,20 @@ class Conditioned:
         ab, log_prob = [], []
         for start in range(0, len(latent), chunk):
             part = latent[start : start + chunk]
-            missing = chunk - len(part)
-            padded = part.map(lambda z: torch.cat([z, z[-1:].expand(missing, *z.shape[1:])]).to(device))  # noqa: B023
             with self._colorizer.inference():
-                x, log_dets = model.inverse(padded.levels, condition)
-            log_det = sum(log_dets.values()).cpu()
+                x, log_dets = model.inverse(
+                    _filled(part, chunk).map(lambda z: z.to(device)).levels, condition
+                )
+            log_det = torch.stack(list(log_dets.values())).sum(0).cpu()
             ab.append((x.float().cpu() * model.config.chroma_scale)[: len(part)])
             log_prob.append(part.log_prob() - log_det[: len(part)])
         return torch.cat(ab).numpy(), torch.cat(log_prob).double().numpy()
+
+
+def _filled(latent: Latent, size: int) -> Latent:
+    """The latent with its last sample repeated up to a number of samples."""
+    missing = size - len(latent)
+    return latent.map(lambda z: torch.cat([z, z[-1:].expand(missing, *z.shape[1:])]))
 
 
 class Colorizer:

@@ -42,7 +42,12 @@ def main() -> None:
     results = timed("upsampling", lambda: colorizer.compose(photo, samples))
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{result.seed}{photo.suffix or '.png'}" for result in results]
-        timed("encode", lambda: [r.save(path) for r, path in zip(results, paths, strict=True)])
+
+        def encode() -> None:
+            for result, path in zip(results, paths, strict=True):
+                result.save(path)
+
+        timed("encode", encode)
         timed("sheet", lambda: save_sheet(contact_sheet(tiles(photo, results)), Path(folder) / "sheet.jpg"))
 
 

@@ -37,7 +37,7 @@ class OrthogonalMixing(nn.Module):
         self.register_buffer("matrix", matrix, persistent=False)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> OrthogonalMixing:
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self.matrix = orthogonal(self.channels, self.seed).to(self.matrix)
         return self
 

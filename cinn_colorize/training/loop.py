@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -126,6 +126,7 @@ def train(
     )
     average = AveragedModel(model, multi_avg_fn=_moving_average(config.ema))
     average.eval()
+    averaged = cast(Natural, average.module)
     seen = 0
     checkpoint_path = run / "checkpoint.pt"
     if resume:
@@ -139,9 +140,14 @@ def train(
         seen = state["seen"]
 
     def checkpoint() -> None:
-        parts = {"model": model, "average": average, "optimizer": optimizer}
-        state: dict[str, Any] = {name: part.state_dict() for name, part in parts.items()}
-        save_checkpoint(checkpoint_path, state | {"config": asdict(config), "seen": seen})
+        state = {
+            "model": model.state_dict(),
+            "average": average.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "config": asdict(config),
+            "seen": seen,
+        }
+        save_checkpoint(checkpoint_path, state)
 
     nll_of = torch.compile(batch_nll) if compile else batch_nll
     sizes = {r: math.prod(shape) for r, shape in model.latent_shapes.items()}
@@ -186,15 +192,14 @@ def train(
         if time.monotonic() - meter.since > report_seconds:
             report(meter.progress())
         if seen // evaluate_every > (seen - len(L)) // evaluate_every or seen >= config.photos:
-            evaluate(average.module, seen)
+            evaluate(averaged, seen)
         if time.monotonic() - last_checkpoint > checkpoint_seconds or stop():
             checkpoint()
             last_checkpoint = time.monotonic()
             if stop():
                 break
     checkpoint()
-    finished: Natural = average.module
-    return finished
+    return averaged
 
 
 def frozen_features(model: Natural, L: Tensor, precision: torch.dtype) -> dict[int, Tensor]:
