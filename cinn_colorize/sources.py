@@ -16,7 +16,7 @@ from cinn_colorize.errors import DataError
 from cinn_colorize.files import printable_name
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
-SHARDS = "photos-train-*.zip"
+SHARDS = "photos-*-[0-9]*.zip"  # photos-train-0.zip; not photos-dev.zip, which is measured on
 
 # What zipfile raises for damaged, encrypted and oddly compressed entries.
 _UNREADABLE = (OSError, zipfile.BadZipFile, KeyError, EOFError, RuntimeError, zlib.error, cv2.error)

@@ -27,11 +27,11 @@ def train(
         Dataset, typer.Option("--dataset", help="What to learn; it decides the model.", rich_help_panel=DATA)
     ] = Dataset.photos,
     data: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             "--data",
             metavar="FOLDER|ZIP",
-            help="Photos, or zip shards of photos.",
+            help="Photos, or zip shards of photos; may be given several times.",
             show_default="data/DATASET",
             rich_help_panel=DATA,
         ),
@@ -122,11 +122,11 @@ def train(
         from cinn_colorize.training import TrainingConfig, choose_precision, run_training
 
         chosen = device_of(device)
-        if data is None:
-            data = Path("data") / dataset
-            if not data.exists():
+        if not data:
+            data = [Path("data") / dataset]
+            if not data[0].exists():
                 raise DataError(
-                    f"{data}: not there; put zip shards or folders of photos there, or say --data FOLDER"
+                    f"{data[0]}: not there; put zip shards or folders of photos there, or say --data FOLDER"
                 )
         config = TrainingConfig(photos=photos, batch=batch, learning_rate=learning_rate, seed=seed)
         stop = _StopRequest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -37,7 +37,7 @@ class Evaluation:
 
 
 def run_training(
-    data: Path,
+    data: Sequence[Path],
     run: Path,
     config: TrainingConfig,
     *,
@@ -59,7 +59,8 @@ def run_training(
     ``natural.safetensors``, the averaged weights, after every evaluation and at the end.
 
     Args:
-        data: see :func:`cinn_colorize.sources.find_photos`; its photos-dev.zip is what the run is watched on.
+        data: each as :func:`cinn_colorize.sources.find_photos` takes it; a photos-dev.zip in one of them is
+            what the run is watched on.
         run: the run's folder.
         config: hyper-parameters.
         device: to train on.
@@ -80,16 +81,16 @@ def run_training(
     Raises:
         CinnError: the data, the checkpoint or the weights cannot be used, or the run diverged.
     """
-    photos = find_photos(data)
+    photos = [photo for root in data for photo in find_photos(root)]
     if not resume and (run / "checkpoint.pt").exists():
         raise DataError(f"{run}: holds a run already; add --resume to go on, or choose another --run")
     try:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"{run}: cannot be made ({error.strerror})") from error
-    dev = find_photos(data / DEV) if (data / DEV).is_file() else []
+    dev = [photo for root in data if (root / DEV).is_file() for photo in find_photos(root / DEV)]
     if not dev:
-        log.warning("%s: no %s there, so the run is not watched on photos it does not learn from", data, DEV)
+        log.warning("no %s there, so the run is not watched on photos it does not learn from", DEV)
     weights = run / "natural.safetensors"
 
     def on_report(progress: Progress) -> None:
