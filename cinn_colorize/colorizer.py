@@ -292,10 +292,18 @@ class Colorizer:
 
     @contextmanager
     def inference(self) -> Iterator[None]:
-        """Context of every network pass: no gradients, and the precision asked for."""
-        half = self.precision == "bf16"
-        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-            yield
+        """Context of every network pass: no gradients, the precision asked for, and on a CPU one thread.
+
+        Sums are split among threads, so their number shows in the last bits. One photo is little work, and
+        several photos are better spread over several processes.
+        """
+        half, threads = self.precision == "bf16", torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+                yield
+        finally:
+            torch.set_num_threads(threads)
 
 
 def choose_device(name: str) -> torch.device:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cinn_colorize.errors import WeightsError
-from cinn_colorize.files import replacing
+from cinn_colorize.files import printable_name, replacing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,7 +52,7 @@ def find(source: str | os.PathLike[str]) -> Path:
     if name.startswith(HUB_PREFIX):
         return _download(name.removeprefix(HUB_PREFIX))
     if not Path(name).is_file():
-        raise WeightsError(f"{name}: no such weights file; give a .safetensors file or hf:owner/name")
+        raise WeightsError(f"{printable_name(name)}: no such weights file; give a .safetensors file or hf:owner/name")
     return Path(name)
 
 
@@ -95,7 +95,7 @@ def verify(path: Path, expected: str) -> str:
     actual = sha256(path)
     if actual != expected:
         raise WeightsError(
-            f"{path}: SHA-256 is {actual[:12]}..., expected {expected[:12]}...; the file is damaged or "
+            f"{printable_name(path)}: SHA-256 is {actual[:12]}..., expected {expected[:12]}...; the file is damaged or "
             "of another version; reinstall cinn-colorize or download it again"
         )
     return actual
@@ -115,10 +115,10 @@ def load(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
         config = json.loads(metadata[CONFIG_KEY])
     except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsError(f"{path}: damaged, or not a safetensors file ({error})") from error
+        raise WeightsError(f"{printable_name(path)}: damaged, or not a safetensors file ({error})") from error
     except KeyError as error:
         raise WeightsError(
-            f"{path}: a safetensors file, but not of cinn-colorize (no configuration)"
+            f"{printable_name(path)}: a safetensors file, but not of cinn-colorize (no configuration)"
         ) from error
     return config, tensors
 

@@ -5,6 +5,7 @@ import io
 import numpy as np
 import PIL.Image
 import pytest
+import torch
 from skimage.color import rgb2lab
 
 from cinn_colorize import Colorization, Colorizer
@@ -29,6 +30,18 @@ def test_a_sample_depends_on_its_seed_alone(conditioned):
     assert one.ab.tobytes() == eight[4].ab.tobytes()
     assert one.log_prob == eight[4].log_prob
     assert np.abs(eight[0].ab - eight[1].ab).max() > 1
+
+
+def test_threads_change_nothing(colorizer, photo):
+    threads, found = torch.get_num_threads(), set()
+    try:
+        for n in (1, 2, 3):
+            torch.set_num_threads(n)
+            found.add(colorizer.colorize(photo)[0].rgb.tobytes())
+            assert torch.get_num_threads() == n
+    finally:
+        torch.set_num_threads(threads)
+    assert len(found) == 1
 
 
 def test_temperature_zero_is_one_picture(conditioned):
