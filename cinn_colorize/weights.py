@@ -52,7 +52,9 @@ def find(source: str | os.PathLike[str]) -> Path:
     if name.startswith(HUB_PREFIX):
         return _download(name.removeprefix(HUB_PREFIX))
     if not Path(name).is_file():
-        raise WeightsError(f"{printable_name(name)}: no such weights file; give a .safetensors file or hf:owner/name")
+        raise WeightsError(
+            f"{printable_name(name)}: no such weights file; give a .safetensors file or hf:owner/name"
+        )
     return Path(name)
 
 
@@ -95,8 +97,8 @@ def verify(path: Path, expected: str) -> str:
     actual = sha256(path)
     if actual != expected:
         raise WeightsError(
-            f"{printable_name(path)}: SHA-256 is {actual[:12]}..., expected {expected[:12]}...; the file is damaged or "
-            "of another version; reinstall cinn-colorize or download it again"
+            f"{printable_name(path)}: SHA-256 is {actual[:12]}..., expected {expected[:12]}...; the file is "
+            "damaged or of another version; reinstall cinn-colorize or download it again"
         )
     return actual
 
