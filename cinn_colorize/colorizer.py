@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from cinn_colorize import __version__
 from cinn_colorize.latent import Latent
 from cinn_colorize.models import DEFAULT, Loaded, load_model
-from cinn_colorize.photo import Photo, Picture, open_photo
+from cinn_colorize.photo import Photo, open_photo
+from cinn_colorize.picture import Picture
 from cinn_colorize.upsampling import METHODS, Upsampler
 
 if TYPE_CHECKING:
@@ -100,13 +101,15 @@ class Colorization:
         """The sample's seed."""
         return self.sample.seed
 
-    def save(self, path: str | os.PathLike[str], *, format: str = "auto", quality: int = 95) -> None:
+    def save(
+        self, path: str | os.PathLike[str], *, format: str = "auto", quality: int = 95, strip: bool = False
+    ) -> None:
         """Write the picture with the photo's metadata and this recipe; see :meth:`Picture.save`.
 
         Raises:
             PhotoError: it cannot be written.
         """
-        self.picture.save(path, format=format, quality=quality, recipe=self.recipe)
+        self.picture.save(path, format=format, quality=quality, recipe=self.recipe, strip=strip)
 
 
 class Conditioned:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Precision = StrEnum("Precision", ["fp32", "bf16"])
 Upsampling = StrEnum("Upsampling", ["jbu", "exact", "bicubic"])
-Format = StrEnum("Format", ["auto", "png", "jpg", "webp", "tiff"])
+Format = StrEnum("Format", ["auto", "png", "jpg", "webp", "tiff", "avif"])
 
 NETWORK = "Network"
 MAX_SEED = 2**63 - 1  # of torch's generators
