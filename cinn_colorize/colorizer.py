@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from cinn_colorize import __version__
+from cinn_colorize.files import format_of_name
 from cinn_colorize.latent import Latent
 from cinn_colorize.models import DEFAULT, Loaded, load_model
 from cinn_colorize.photo import Photo, open_photo
@@ -69,7 +70,7 @@ class Colorization:
     Attributes:
         picture: pixels, metadata and :meth:`Picture.save`.
         sample: what the model drew.
-        recipe: all that is needed to make it again; :meth:`save` writes it into the file.
+        recipe: what was drawn and how; :meth:`save` adds how it was written and puts it into the file.
     """
 
     picture: Picture
@@ -109,7 +110,9 @@ class Colorization:
         Raises:
             PhotoError: it cannot be written.
         """
-        self.picture.save(path, format=format, quality=quality, recipe=self.recipe, strip=strip)
+        format = format_of_name(path) if format == "auto" else format
+        recipe = {**self.recipe, "format": format, "quality": str(quality), "strip": str(strip).lower()}
+        self.picture.save(path, format=format, quality=quality, recipe=recipe, strip=strip)
 
 
 class Conditioned:
@@ -252,7 +255,7 @@ class Colorizer:
         upsamplers = [Upsampler(sample.ab, guide, size, upsampling) for sample in samples]
         pictures = photo.compose(upsamplers)
         return [
-            Colorization(picture, sample, self.recipe(sample, upsampling))
+            Colorization(picture, sample, self.recipe(sample, upsampling) | {"original": photo.sha256})
             for picture, sample in zip(pictures, samples, strict=True)
         ]
 
@@ -275,7 +278,7 @@ class Colorizer:
             return Conditioned(self, self.model.condition(batch))
 
     def recipe(self, sample: Sample, upsampling: str) -> dict[str, str]:
-        """What is written into a file so that the same picture can be made again."""
+        """What is written into a file so that the same picture can be made again, but for the photo."""
         return {
             "version": __version__,
             "model": self.info.name,

@@ -8,6 +8,7 @@ ICC profile and resolution stay, the orientation of EXIF is applied.
 from __future__ import annotations
 
 import functools
+import hashlib
 import io
 import os
 import stat
@@ -60,6 +61,7 @@ class Photo:
         height: in pixels, orientation applied.
         bit_depth: 8 or 16 bits per channel.
         pages: of the file, or frames; the photo is the first.
+        source: the file's path or content; None for arrays and images of Pillow.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Photo:
         name: str,
         suffix: str = "",
         blobs: Mapping[str, bytes] | None = None,
+        source: Path | bytes | None = None,
     ) -> None:
         """Take the header.
 
@@ -77,11 +80,12 @@ class Photo:
             name: for messages.
             suffix: of the file format.
             blobs: metadata that ``read`` does not give, by libvips' names.
+            source: the file's path or content, if there is one.
 
         Raises:
             PhotoError: the photo can't be read.
         """
-        self.name, self.suffix, self._read = name, suffix, read
+        self.name, self.suffix, self.source, self._read = name, suffix, source, read
         with reported(name):
             image = read()
             self.width, self.height = int(image.width), int(image.height)
@@ -104,6 +108,20 @@ class Photo:
     def is_color(self) -> bool:
         """Whether some place of the photo has a notable chroma."""
         return not self._is_gray and bool((np.hypot(*self.lab(64, 64)[1:]) > _NOTABLE_CHROMA).any())
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the file; empty for arrays and images of Pillow.
+
+        Raises:
+            PhotoError: the file can't be read.
+        """
+        if self.source is None:
+            return ""
+        with reported(self.name):
+            file = io.BytesIO(self.source) if isinstance(self.source, bytes) else self.source.open("rb")
+            with file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
 
     def lab(self, height: int, width: int) -> Floats:
         """The whole photo squeezed to ``height`` times ``width``, as Lab (3, height, width).
@@ -230,10 +248,10 @@ def open_photo(
             with reported(name):
                 whole = content if isinstance(content, bytes) else content.read_bytes()
             check_size = functools.partial(vips.check_size, max_pixels=max_pixels)
-            return _in_memory(decode(whole, format, check_size), name, suffix)
+            return _in_memory(decode(whole, format, check_size), name, suffix, content)
         with reported(name):
             blobs = _exif_of_tiff(content) if format == "tiff" else {}
-        return Photo(lambda: vips.open_image(content, max_pixels), name, suffix, blobs)
+        return Photo(lambda: vips.open_image(content, max_pixels), name, suffix, blobs, content)
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
         raise PhotoError(f"{name}: cannot be read: {error}") from None
 
@@ -249,11 +267,11 @@ def _open_array(source: PIL.Image.Image | NDArray[Any]) -> Photo:
         raise PhotoError(f"{name}: cannot be read: {error}") from None
 
 
-def _in_memory(decoded: Decoded, name: str, suffix: str = "") -> Photo:
+def _in_memory(decoded: Decoded, name: str, suffix: str = "", source: Path | bytes | None = None) -> Photo:
     image = vips.from_array(as_pixels(decoded.pixels))
     if decoded.dpi:
         image = image.copy(xres=decoded.dpi[0] / 25.4, yres=decoded.dpi[1] / 25.4)
-    return Photo(lambda: image, name, suffix, decoded.blobs)
+    return Photo(lambda: image, name, suffix, decoded.blobs, source)
 
 
 def read_recipe(path: str | os.PathLike[str]) -> dict[str, str]:

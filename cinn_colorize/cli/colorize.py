@@ -15,6 +15,7 @@ from cinn_colorize.cli.options import (
     DebugOption,
     DeviceOption,
     Format,
+    MaxPixelsOption,
     ModelOption,
     Precision,
     PrecisionOption,
@@ -23,6 +24,7 @@ from cinn_colorize.cli.options import (
     Upsampling,
     WeightsOption,
     device_of,
+    pixels_of,
 )
 from cinn_colorize.errors import CinnError
 from cinn_colorize.files import OUTPUT_SUFFIXES, printable_name
@@ -78,6 +80,7 @@ def colorize(
     ] = "{stem}_{seed:03d}{ext}",
     format: Annotated[
         Format,
+        MaxPixelsOption,
         typer.Option("--format", help="auto: the photo's own.", rich_help_panel=OUTPUT),
     ] = Format.auto,
     quality: Annotated[
@@ -113,12 +116,7 @@ def colorize(
         bool,
         typer.Option("--json", help="Print one JSON object a result, not its path.", rich_help_panel=OUTPUT),
     ] = False,
-    max_pixels: Annotated[
-        float,
-        typer.Option(
-            "--max-pixels", metavar="MILLIONS", min=0, help="Refuse photos with more million pixels."
-        ),
-    ] = 300,
+    max_pixels: MaxPixelsOption = 300,
     model: ModelOption = DEFAULT_MODEL,
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
@@ -153,7 +151,7 @@ def colorize(
         existing=Existing.OVERWRITE if overwrite else Existing.SKIP if skip_existing else Existing.REFUSE,
         sheet=sheet and number > 1,
         strip=strip,
-        max_pixels=round(max_pixels * 1e6),
+        max_pixels=pixels_of(max_pixels),
     )
     inputs = list(expand(photos))
     with fatal(debug):
