@@ -104,6 +104,11 @@ class Photo:
                 self._space = space
             self._metadata = self._metadata.with_blobs({"icc-profile-data": vips.srgb_profile()})
 
+    @property
+    def picture_bytes(self) -> int:
+        """What a picture of this photo takes in memory or on disk."""
+        return self.height * self.width * (3 + self._has_alpha) * self.bit_depth // 8
+
     @cached_property
     def is_color(self) -> bool:
         """Whether some place of the photo has a notable chroma."""

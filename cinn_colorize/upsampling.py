@@ -23,7 +23,9 @@ METHODS = ("jbu", "exact", "bicubic")
 
 Floats = NDArray[np.float32]
 
-_SCALE = 4  # of the joint bilateral filter's grid to the ab grid in the fast method
+GUIDE_SCALE = (
+    4  # of the guide's grid to the ab grid; in the fast method also that of the joint bilateral filter
+)
 _RADIUS, _EPS = 1, 4.0  # of the guided filter on that grid; eps in squared L*
 _BLOCK = 65536  # pixels enlarged at once, so that their planes stay in a core's cache
 
@@ -52,7 +54,7 @@ class Upsampler:
             height, width = self._planes.shape[1:]
             self._guide = _area_mean(guide, height, width)
         if method == "jbu":
-            fine = _area_mean(guide, _SCALE * height, _SCALE * width)
+            fine = _area_mean(guide, GUIDE_SCALE * height, GUIDE_SCALE * width)
             filtered = joint_bilateral(self._planes, self._guide, fine)
             slope, offset = coefficients(
                 torch.from_numpy(fine)[None, None], torch.from_numpy(filtered)[None], _RADIUS, _EPS
