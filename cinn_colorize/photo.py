@@ -32,7 +32,7 @@ from cinn_colorize.files import FORMATS, format_of_content, printable_name
 from cinn_colorize.metadata import find_recipe
 from cinn_colorize.picture import Picture, fitted
 from cinn_colorize.profiles import color_model, space_of
-from cinn_colorize.tiff import read_exif
+from cinn_colorize.tiff import read_fields
 from cinn_colorize.vips import Metadata, reported
 
 MAX_PIXELS = 300_000_000  # of a photo, unless said otherwise
@@ -255,7 +255,7 @@ def open_photo(
             check_size = functools.partial(vips.check_size, max_pixels=max_pixels)
             return _in_memory(decode(whole, format, check_size), name, suffix, content)
         with reported(name):
-            blobs = _exif_of_tiff(content) if format == "tiff" else {}
+            blobs = _fields_of_tiff(content) if format == "tiff" else {}
         return Photo(lambda: vips.open_image(content, max_pixels), name, suffix, blobs, content)
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
         raise PhotoError(f"{name}: cannot be read: {error}") from None
@@ -288,10 +288,9 @@ def read_recipe(path: str | os.PathLike[str]) -> dict[str, str]:
     return find_recipe(open_photo(path)._metadata.blob("xmp-data"))
 
 
-def _exif_of_tiff(source: Path | bytes) -> dict[str, bytes]:
+def _fields_of_tiff(source: Path | bytes) -> dict[str, bytes]:
     with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
-        exif = read_exif(file)
-    return {"exif-data": exif} if exif else {}
+        return read_fields(file)
 
 
 def _path_or_content(path: Path, name: str) -> Path | bytes:

@@ -12,8 +12,8 @@ from cinn_colorize import color, vips
 from cinn_colorize.color import Pixels, RGBSpace
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.files import FORMATS, READ_ONLY, format_of_name, printable_name, replacing
-from cinn_colorize.metadata import add_recipe
-from cinn_colorize.tiff import add_exif
+from cinn_colorize.metadata import add_recipe, iptc_for
+from cinn_colorize.tiff import add_fields
 
 
 class Picture:
@@ -63,6 +63,8 @@ class Picture:
         if written not in FORMATS or written in READ_ONLY:
             raise PhotoError(f"{name}: no format to write; end the name in .png, .jpg, .webp, .tif or .avif")
         metadata = self._metadata.stripped() if strip else self._metadata
+        if iptc := metadata.blob("iptc-data"):
+            metadata = metadata.with_blobs({"iptc-data": iptc_for(written, iptc)})
         if recipe is not None:
             packet = metadata.blob("xmp-data") or None
             metadata = metadata.with_blobs({"xmp-data": add_recipe(packet, recipe)})
@@ -70,7 +72,7 @@ class Picture:
             with replacing(path) as descriptor:
                 vips.encode(descriptor, self.rgb, self._alpha, metadata, written, quality)
                 if written == "tiff":
-                    add_exif(descriptor, metadata.blob("exif-data"))
+                    add_fields(descriptor, metadata.blob("exif-data"), metadata.blob("iptc-data"))
         except vips.Error as error:
             raise PhotoError(f"{name}: cannot be written: {vips.reason(error)}") from None
         except OSError as error:

@@ -1,8 +1,8 @@
-"""EXIF of TIFF files, which libvips neither reads nor writes there.
+"""EXIF and IPTC of TIFF files: libvips neither reads nor writes the one, and cuts the other short.
 
 In a TIFF the tags of EXIF stand in the file's own first directory and in others that it points to; in other
 formats EXIF is a small TIFF of its own. Directories are copied as they are, whatever their tags mean. BigTIFF
-has other directories, and keeps no EXIF here.
+has other directories, and keeps neither here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import struct
 from typing import BinaryIO, NamedTuple
 
-_EXIF, _GPS, _INTEROP = 0x8769, 0x8825, 0xA005
+_EXIF, _GPS, _INTEROP, _IPTC = 0x8769, 0x8825, 0xA005, 0x83BB
 _POINTERS = (_EXIF, _GPS, _INTEROP)
 # Of the first directory: what people and cameras wrote; the other tags say how the pixels are stored. These
 # are DocumentName, ImageDescription, Make, Model, PageName, Software, DateTime, Artist, HostComputer, the
@@ -25,7 +25,7 @@ _DESCRIPTIVE = (
 _HEADER = b"II*\0\x08\0\0\0"
 _WORDS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 1, 7: 1, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4}  # bytes, by type
 _LONGS_OF_A_FRACTION = 2
-_FRACTIONS, _LONG = (5, 10), 4
+_FRACTIONS, _LONG, _UNDEFINED = (5, 10), 4, 7
 
 
 class _Entry(NamedTuple):
@@ -42,43 +42,54 @@ class _Entry(NamedTuple):
 _Directory = dict[int, _Entry]
 
 
-def read_exif(file: BinaryIO) -> bytes:
-    """The EXIF of a TIFF as other formats hold it, without the orientation; empty if there is none.
+def read_fields(file: BinaryIO) -> dict[str, bytes]:
+    """EXIF, as other formats hold it and without the orientation, and IPTC, by libvips' names.
 
     A directory that is damaged counts as none: the photo may be whole all the same.
     """
     try:
         first = _first_directory(file)
     except (OSError, ValueError, struct.error):
-        return b""
-    kept = {tag: entry for tag, entry in first.items() if tag in _DESCRIPTIVE or tag in _POINTERS}
-    return b"Exif\0\0" + _HEADER + _packed(kept, len(_HEADER)) if kept else b""
+        return {}
+    fields, kept = {}, _of_exif(first)
+    if kept:
+        fields["exif-data"] = b"Exif\0\0" + _HEADER + _packed(kept, len(_HEADER))
+    if _IPTC in first:
+        fields["iptc-data"] = first[_IPTC].value
+    return fields
 
 
-def add_exif(descriptor: int, exif: bytes) -> None:
-    """Add EXIF to a TIFF that libvips wrote: a new first directory at its end, that has the old tags too.
+def add_fields(descriptor: int, exif: bytes, iptc: bytes) -> None:
+    """Add EXIF and IPTC to a TIFF that libvips wrote: a new first directory at its end, with the old tags.
 
     EXIF that is damaged is left out.
 
     Args:
         descriptor: of the file, readable and writable.
         exif: as other formats hold it; may be empty.
+        iptc: may be empty.
 
     Raises:
         OSError: the file can't be written.
     """
-    with contextlib.suppress(ValueError, struct.error), os.fdopen(os.dup(descriptor), "r+b") as file:
-        given = _first_directory(io.BytesIO(exif.removeprefix(b"Exif\0\0")))
+    added: _Directory = {_IPTC: _Entry(_UNDEFINED, iptc)} if iptc else {}
+    with contextlib.suppress(ValueError, struct.error):
+        added |= _of_exif(_first_directory(io.BytesIO(exif.removeprefix(b"Exif\0\0"))))
+    with contextlib.suppress(ValueError), os.fdopen(os.dup(descriptor), "r+b") as file:
         own = _first_directory(file)
-        kept = {tag: entry for tag, entry in given.items() if tag in _DESCRIPTIVE or tag in _POINTERS}
+        own.pop(_IPTC, None)
         end = file.seek(0, os.SEEK_END)
         start = end + end % 2
-        content = _packed(kept | own, start)
+        content = _packed(added | own, start)
         file.seek(0)
-        if kept and file.read(4) == _HEADER[:4]:
+        if added and file.read(4) == _HEADER[:4]:
             file.write(struct.pack("<I", start))
             file.seek(end)
             file.write(bytes(start - end) + content)
+
+
+def _of_exif(directory: _Directory) -> _Directory:
+    return {tag: entry for tag, entry in directory.items() if tag in _DESCRIPTIVE or tag in _POINTERS}
 
 
 def _first_directory(file: BinaryIO) -> _Directory:

@@ -2,7 +2,7 @@
 
 Kopf, Cohen, Lischinski and Uyttendaele, "Joint Bilateral Upsampling" (2007,
 https://doi.org/10.1145/1276377.1276497): a pixel takes the mean of the ab around it, weighted by distance in
-the picture and in L*, so that colours end where luminance has an edge. At full size that costs 49
+the picture and in L*, so that colours end where luminance has an edge. At full size that costs 25
 exponentials a pixel. The default evaluates it at 4 times the ab grid only, fits the outcome there as a
 locally linear function of L (see :mod:`cinn_colorize.guided`) and applies the enlarged coefficients to the
 full-size L: nearly the same colours at the price of an enlargement.
@@ -103,12 +103,14 @@ def joint_bilateral(
     y0: int = 0,
     height: int | None = None,
     *,
-    sigma_pixels: float = 1.0,
+    sigma_pixels: float = 0.5,
     sigma_L: float = 5.0,
 ) -> Floats:
     """Joint bilateral upsampling as Kopf et al. 2007 define it, on a band of rows.
 
-    The authors of the colorization paper use ``sigma_pixels=1.5, sigma_L=2.56``.
+    With half a pixel a photo's own colours come back better than with one (mean Delta E 1.6 against 2.1, see
+    ``scripts/choose_sigmas.py``), and samples show no grid. The authors of the colorization paper use
+    ``sigma_pixels=1.5, sigma_L=2.56``.
 
     Args:
         ab: (2, h, w).

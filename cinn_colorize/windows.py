@@ -82,7 +82,8 @@ class Windows:
         for k, part in enumerate(parts):
             self.cut(total, k)[...] += weights * part
             self.cut(share, k)[...] += weights
-        return total / share
+        total /= share
+        return total
 
     def _start(self, window: int, k: int) -> int:
         """Where window ``k`` begins on a grid on which windows are ``window`` long, a multiple of 8."""
