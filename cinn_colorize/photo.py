@@ -164,9 +164,12 @@ class Photo:
         """
         dtype = np.uint8 if self.bit_depth == 8 else np.uint16
         shape = (self.height, self.width)
-        with reported(self.name):
+        try:
             canvases = [buffers.empty((*shape, 3), dtype) for _ in upsamplers]
             alpha = buffers.empty(shape, dtype) if self._has_alpha else None
+        except OSError as error:
+            problem = f"no place for its pictures in the temporary folder ({error.strerror})"
+            raise PhotoError(f"{self.name}: {problem}; free some, or let TMPDIR name another") from None
 
         def fill(y0: int, pixels: Pixels) -> None:
             L = color.pixels_to_luminance(self._without_alpha(pixels), self._space)
