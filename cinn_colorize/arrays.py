@@ -1,15 +1,39 @@
-"""Photos given as arrays or as images of Pillow."""
+"""Photos given as arrays, as images of Pillow, or as files that libvips has no trusted reader for."""
 
 from __future__ import annotations
 
+import io
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
+import cv2
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
 from numpy.typing import NDArray
 
 from cinn_colorize.color import Pixels
+
+# By format: Pillow's name of it.
+DECODED = {"bmp": "BMP", "jp2": "JPEG2000", "pnm": "PPM"}
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A photo in memory.
+
+    Attributes:
+        pixels: as :func:`as_pixels` takes them, upright.
+        blobs: metadata by libvips' names.
+        dpi: horizontal and vertical; None if unknown.
+    """
+
+    pixels: NDArray[Any]
+    blobs: dict[str, bytes] = field(default_factory=dict)
+    dpi: tuple[float, float] | None = None
 
 
 def as_pixels(array: NDArray[Any]) -> Pixels:
@@ -29,12 +53,13 @@ def as_pixels(array: NDArray[Any]) -> Pixels:
     return array
 
 
-def pillow_pixels(image: PIL.Image.Image) -> tuple[NDArray[Any], dict[str, bytes]]:
-    """Pixels of an image of Pillow, upright, and the metadata it carries by libvips' names.
+def from_pillow(image: PIL.Image.Image) -> Decoded:
+    """An image of Pillow with its metadata.
 
     Raises:
         OSError, ValueError, SyntaxError: Pillow can't decode it.
     """
+    dpi = image.info.get("dpi")
     image = PIL.ImageOps.exif_transpose(image)
     mode = image.mode
     if mode in ("P", "PA", "RGBa", "La"):
@@ -48,7 +73,54 @@ def pillow_pixels(image: PIL.Image.Image) -> tuple[NDArray[Any], dict[str, bytes
     if mode.startswith("I"):  # gray of 16 bits, in 32 or in foreign byte order
         pixels = pixels.clip(0, 65535).astype(np.uint16)
     names = {"icc-profile-data": "icc_profile", "exif-data": "exif", "xmp-data": "xmp"}
-    attached = {field: image.info[key] for field, key in names.items() if image.info.get(key)}
+    blobs = {field: image.info[key] for field, key in names.items() if image.info.get(key)}
     if mode == "CMYK":
-        attached.pop("icc-profile-data", None)
-    return pixels, attached
+        blobs.pop("icc-profile-data", None)
+    return Decoded(pixels, blobs, dpi if dpi and min(dpi) > 0 else None)
+
+
+def decode(content: bytes, format: str, check_size: Callable[[int, int], None]) -> Decoded:
+    """Decode a file of one of the formats ``DECODED``.
+
+    Args:
+        content: of the file.
+        format: a key of ``DECODED``.
+        check_size: is called with width and height before any pixel is decoded, and raises.
+
+    Raises:
+        OSError, ValueError, SyntaxError: it can't be decoded.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Pillow, about sizes
+        try:
+            with PIL.Image.open(io.BytesIO(content), formats=[DECODED[format]]) as image:
+                check_size(*image.size)
+                decoded = from_pillow(image)
+        except PIL.UnidentifiedImageError:
+            raise ValueError("damaged or unsupported; save it anew with another program") from None
+    if decoded.pixels.dtype == np.uint8 and decoded.pixels.ndim == 3 and _is_deep(content, format):
+        # Pillow has no colors of 16 bits.
+        deep = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        if deep is not None and deep.dtype == np.uint16 and deep.shape == decoded.pixels.shape:
+            order = [2, 1, 0, 3][: deep.shape[2]]  # of OpenCV's channels
+            top = np.iinfo(np.uint16).max / _largest(content, format)
+            pixels = np.round(deep[..., order] * top).clip(0, 65535).astype(np.uint16)
+            return Decoded(pixels, decoded.blobs, decoded.dpi)
+    return decoded
+
+
+_PNM = re.compile(rb"P[36](?:\s+|#[^\n]*\n)+\d+(?:\s+|#[^\n]*\n)+\d+(?:\s+|#[^\n]*\n)+(\d+)")
+
+
+def _is_deep(content: bytes, format: str) -> bool:
+    return _largest(content, format) > 255
+
+
+def _largest(content: bytes, format: str) -> int:
+    """The largest code value that a channel can have."""
+    if format == "pnm":
+        header = _PNM.match(content)
+        return int(header[1]) if header else 255
+    start = content.find(b"\xff\x4f\xff\x51")  # JPEG 2000: start of the codestream, and its sizes
+    precision = content[start + 42 : start + 43] if start >= 0 else b""
+    return 2 ** ((precision[0] & 0x7F) + 1) - 1 if precision else 255

@@ -22,10 +22,13 @@ import torch
 from numpy.typing import NDArray
 
 from cinn_colorize import __version__
-from cinn_colorize.latent import Latent
+from cinn_colorize.files import format_of_name
+from cinn_colorize.latent import Latent, Shapes
 from cinn_colorize.models import DEFAULT, Loaded, load_model
-from cinn_colorize.photo import Photo, Picture, open_photo
-from cinn_colorize.upsampling import METHODS, Upsampler
+from cinn_colorize.photo import Photo, open_photo
+from cinn_colorize.picture import Picture
+from cinn_colorize.upsampling import GUIDE_SCALE, METHODS, Upsampler
+from cinn_colorize.windows import Windows
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -37,6 +40,8 @@ PhotoLike: TypeAlias = "str | os.PathLike[str] | bytes | PIL.Image.Image | NDArr
 
 PRECISIONS = ("fp32", "bf16")
 
+_DIMENSIONS = 2 * 64 * 64
+
 # Samples go through the network this many at a time, always: a matrix product of another shape may round
 # differently, and then the bytes of a sample would depend on how many were asked for.
 _CHUNK = {"cpu": 1, "cuda": 8, "mps": 8}
@@ -47,9 +52,11 @@ class Sample:
     """One colouring at the model's size.
 
     Attributes:
-        ab: (2, 64, 64) float32, as it leaves the flow: neither limited nor brought into a gamut.
+        ab: (2, 64, 64) float32, as it leaves the flow: neither limited nor brought into a gamut. That of a
+            photo longer than 2:1 is longer, blended from windows.
         latent: its code, one sample.
-        log_prob: log density of x = ab / 15 given L, in nats, under the model at temperature 1.
+        log_prob: log density of x = ab / 15 given L, in nats, under the model at temperature 1; of a photo
+            longer than 2:1 the mean over its windows, each before they are blended.
         seed: of its noise.
         temperature: of its noise.
     """
@@ -60,6 +67,11 @@ class Sample:
     seed: int
     temperature: float
 
+    @property
+    def log_prob_per_dimension(self) -> float:
+        """``log_prob`` over the dimensions of what the model draws at once."""
+        return self.log_prob / _DIMENSIONS
+
 
 @dataclass(frozen=True)
 class Colorization:
@@ -68,7 +80,7 @@ class Colorization:
     Attributes:
         picture: pixels, metadata and :meth:`Picture.save`.
         sample: what the model drew.
-        recipe: all that is needed to make it again; :meth:`save` writes it into the file.
+        recipe: what was drawn and how; :meth:`save` adds how it was written and puts it into the file.
     """
 
     picture: Picture
@@ -82,7 +94,7 @@ class Colorization:
 
     @property
     def ab(self) -> Floats:
-        """The sample's ab, (2, 64, 64)."""
+        """The sample's ab, (2, 64, 64), longer for photos longer than 2:1."""
         return self.sample.ab
 
     @property
@@ -100,13 +112,17 @@ class Colorization:
         """The sample's seed."""
         return self.sample.seed
 
-    def save(self, path: str | os.PathLike[str], *, format: str = "auto", quality: int = 95) -> None:
+    def save(
+        self, path: str | os.PathLike[str], *, format: str = "auto", quality: int = 95, strip: bool = False
+    ) -> None:
         """Write the picture with the photo's metadata and this recipe; see :meth:`Picture.save`.
 
         Raises:
             PhotoError: it cannot be written.
         """
-        self.picture.save(path, format=format, quality=quality, recipe=self.recipe)
+        format = format_of_name(path) if format == "auto" else format
+        recipe = {**self.recipe, "format": format, "quality": str(quality), "strip": str(strip).lower()}
+        self.picture.save(path, format=format, quality=quality, recipe=recipe, strip=strip)
 
 
 class Conditioned:
@@ -114,6 +130,7 @@ class Conditioned:
 
     def __init__(self, colorizer: Colorizer, condition: Condition) -> None:
         self._colorizer, self._condition = colorizer, condition
+        self.latent_shapes: Shapes = colorizer.model.latent_shapes
 
     def sample(self, n: int = 1, temperature: float = 0.8, seed: int = 0) -> list[Sample]:
         """Draw n colourings with the seeds seed, seed + 1, ...
@@ -133,7 +150,7 @@ class Conditioned:
         if seed < 0:
             raise ValueError(f"seed must be 0 or more, not {seed}")
         seeds = range(seed, seed + n)
-        latent = Latent.draw(self._colorizer.model.latent_shapes, seeds, temperature)
+        latent = Latent.draw(self.latent_shapes, seeds, temperature)
         ab, log_prob = self._decode(latent)
         return [Sample(ab[i], latent[i : i + 1], float(log_prob[i]), seeds[i], temperature) for i in range(n)]
 
@@ -187,6 +204,29 @@ def _filled(latent: Latent, size: int) -> Latent:
     """The latent with its last sample repeated up to a number of samples."""
     missing = size - len(latent)
     return latent.map(lambda z: torch.cat([z, z[-1:].expand(missing, *z.shape[1:])]))
+
+
+class ConditionedWindows(Conditioned):
+    """A photo longer than 2:1, whose samples are blended from windows.
+
+    What asks for one latent, :meth:`encode` and :meth:`log_prob`, sees the whole photo squeezed to a square,
+    and :meth:`decode` takes such latents too.
+    """
+
+    def __init__(self, colorizer: Colorizer, whole: Condition, L: Floats, windows: Windows) -> None:
+        """Condition all windows; ``L`` covers the photo, 256 x 256 in each window."""
+        super().__init__(colorizer, whole)
+        parts = (np.ascontiguousarray(windows.cut(L, k)) for k in range(windows.count))
+        self._parts = [colorizer.condition_luminance(part) for part in parts]
+        self._windows = windows
+        self.latent_shapes = windows.shapes(self.latent_shapes)
+
+    def _decode(self, latent: Latent) -> tuple[Floats, NDArray[np.float64]]:
+        if any(latent.levels[r].shape[1:] != shape for r, shape in self.latent_shapes.items()):
+            return super()._decode(latent)
+        latents = (self._windows.latent(latent, k) for k in range(self._windows.count))
+        decoded = [part._decode(z) for part, z in zip(self._parts, latents, strict=True)]
+        return self._windows.blend([ab for ab, _ in decoded]), np.mean([p for _, p in decoded], axis=0)
 
 
 class Colorizer:
@@ -251,12 +291,17 @@ class Colorizer:
         self, photo: Photo, samples: Sequence[Sample], *, upsampling: str = "jbu"
     ) -> list[Colorization]:
         """Bring samples of a photo to its full size, in one pass over its rows."""
-        guide = photo.luminance(self.info.luminance_size, self.info.luminance_size)
-        size = (photo.height, photo.width)
-        upsamplers = [Upsampler(sample.ab, guide, size, upsampling) for sample in samples]
+        guides: dict[tuple[int, int], Floats] = {}
+        upsamplers = []
+        for sample in samples:
+            height, width = sample.ab.shape[1:]
+            if (height, width) not in guides:
+                guides[height, width] = photo.luminance(GUIDE_SCALE * height, GUIDE_SCALE * width)
+            guide = guides[height, width]
+            upsamplers.append(Upsampler(sample.ab, guide, (photo.height, photo.width), upsampling))
         pictures = photo.compose(upsamplers)
         return [
-            Colorization(picture, sample, self.recipe(sample, upsampling))
+            Colorization(picture, sample, self.recipe(sample, upsampling) | {"original": photo.sha256})
             for picture, sample in zip(pictures, samples, strict=True)
         ]
 
@@ -266,8 +311,12 @@ class Colorizer:
         Raises:
             PhotoError: the photo cannot be read.
         """
-        size = self.info.luminance_size
-        return self.condition_luminance(_as_photo(photo).luminance(size, size))
+        size, photo = self.info.luminance_size, _as_photo(photo)
+        whole = self.condition_luminance(photo.luminance(size, size))
+        windows = Windows.of(photo.height, photo.width)
+        if windows.count == 1:
+            return whole
+        return ConditionedWindows(self, whole._condition, photo.luminance(*windows.size(size)), windows)
 
     def condition_luminance(self, L: NDArray[np.floating]) -> Conditioned:
         """The same from L* in [0, 100], (256, 256), the whole photo squeezed to that square."""
@@ -279,7 +328,7 @@ class Colorizer:
             return Conditioned(self, self.model.condition(batch))
 
     def recipe(self, sample: Sample, upsampling: str) -> dict[str, str]:
-        """What is written into a file so that the same picture can be made again."""
+        """What is written into a file so that the same picture can be made again, but for the photo."""
         return {
             "version": __version__,
             "model": self.info.name,

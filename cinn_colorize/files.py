@@ -14,13 +14,29 @@ FORMATS = {
     "png": (".png",),
     "tiff": (".tif", ".tiff"),
     "webp": (".webp",),
+    "avif": (".avif",),
+    "heif": (".heic", ".heif", ".hif"),
+    "gif": (".gif",),
+    "bmp": (".bmp", ".dib"),
+    "jp2": (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
+    "pnm": (".pnm", ".pbm", ".pgm", ".ppm"),
 }
+READ_ONLY = frozenset({"heif", "gif", "bmp", "jp2", "pnm"})
 SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+OUTPUT_SUFFIXES = frozenset(
+    suffix for format, suffixes in FORMATS.items() if format not in READ_ONLY for suffix in suffixes
+)
 _SIGNATURES = {
     "jpg": rb"\xff\xd8\xff",
     "png": rb"\x89PNG\r\n\x1a\n",
     "tiff": rb"II[*+]\0|MM\0[*+]",
     "webp": rb"RIFF....WEBP",
+    "avif": rb"....ftypavi[fs]",
+    "heif": rb"....ftyp(hei[cfmsx]|hev[cmsx]|mif1|msf1)",
+    "gif": rb"GIF8[79]a",
+    "bmp": rb"BM",
+    "jp2": rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51",
+    "pnm": rb"P[1-6][\s#]",
 }
 
 

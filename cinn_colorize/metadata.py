@@ -1,4 +1,4 @@
-"""How a colorization was made, kept inside the file as XMP.
+"""How a colorization was made, kept inside the file as XMP; and IPTC in the forms that formats hold it in.
 
 The recipe (seed, temperature, model, ...) is a set of attributes in a namespace of its own, in an
 ``rdf:Description`` that joins the packet the photo already had.
@@ -6,6 +6,7 @@ The recipe (seed, temperature, model, ...) is a set of attributes in a namespace
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from typing import Any
 from xml.dom import minidom
@@ -15,6 +16,7 @@ NAMESPACE = "https://cinn-colorize.readthedocs.io/ns/recipe/1.0/"
 _PREFIX = "cinn"
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _TIFF = "http://ns.adobe.com/tiff/1.0/"
+_PHOTOSHOP, _IPTC_RESOURCE = b"Photoshop 3.0\0", b"8BIM\x04\x04"
 _EMPTY = (
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
     f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{_RDF}"/></x:xmpmeta>'
@@ -71,6 +73,31 @@ def find_recipe(packet: bytes) -> dict[str, str]:
         for description in _descriptions(document)
         for node in _nodes_in(description, NAMESPACE)
     }
+
+
+def iptc_for(format: str, iptc: bytes) -> bytes:
+    """IPTC as a format holds it: in JPEG inside a resource of Photoshop's, in others as it is.
+
+    Args:
+        format: ``jpg`` or another.
+        iptc: in either form.
+    """
+    plain = iptc
+    if iptc.startswith(_PHOTOSHOP):
+        start = iptc.find(_IPTC_RESOURCE)
+        if start < 0:
+            return b"" if format != "jpg" else iptc
+        start += len(_IPTC_RESOURCE)
+        start += 2 * (iptc[start] // 2 + 1)  # the resource's name, padded
+        (length,) = struct.unpack_from(">I", iptc.ljust(start + 4, b"\0"), start)
+        plain = iptc[start + 4 : start + 4 + length]
+    if format != "jpg":
+        return plain + bytes(-len(plain) % 4)  # TIFF counts it in words
+    if iptc is not plain:
+        return iptc
+    return (
+        _PHOTOSHOP + _IPTC_RESOURCE + bytes(2) + struct.pack(">I", len(plain)) + plain + bytes(len(plain) % 2)
+    )
 
 
 def _parse(packet: bytes | None) -> minidom.Document | None:

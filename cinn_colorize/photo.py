@@ -1,17 +1,15 @@
-"""A photo file and the pictures made from it; the only user of pyvips.
+"""A photo file and the pictures made from it.
 
 A :class:`Photo` is read twice, each time in bands of rows: once for the network's reduced Lab, once to
 compose the pictures at full size. The pictures differ from the photo in color only: size, depth, alpha, EXIF,
-ICC profile and resolution stay, the orientation of EXIF is applied. TIFF keeps no EXIF, since libvips neither
-reads nor writes it there.
-
-A profile made of lookup tables can't be brought to linear light here without clipping; such photos are
-brought to sRGB by libvips and their pictures are sRGB, as those of CMYK photos.
+ICC profile and resolution stay, the orientation of EXIF is applied.
 """
 
 from __future__ import annotations
 
-import contextlib
+import functools
+import hashlib
+import io
 import os
 import stat
 from collections import deque
@@ -24,26 +22,24 @@ from typing import Any, Protocol, TypeVar
 import cv2
 import numpy as np
 import PIL.Image
-import pyvips
 from numpy.typing import NDArray
 
-from cinn_colorize import color
-from cinn_colorize.arrays import as_pixels, pillow_pixels
+from cinn_colorize import buffers, color, vips
+from cinn_colorize.arrays import DECODED, Decoded, as_pixels, decode, from_pillow
 from cinn_colorize.color import SRGB, Floats, Pixels
 from cinn_colorize.errors import PhotoError as PhotoError
-from cinn_colorize.files import FORMATS, format_of_content, format_of_name, printable_name, replacing
-from cinn_colorize.files import SUFFIXES as SUFFIXES
-from cinn_colorize.metadata import add_recipe, find_recipe
+from cinn_colorize.files import FORMATS, format_of_content, printable_name
+from cinn_colorize.metadata import find_recipe
+from cinn_colorize.picture import Picture, fitted
 from cinn_colorize.profiles import color_model, space_of
+from cinn_colorize.tiff import read_fields
+from cinn_colorize.vips import Metadata, reported
 
-pyvips.block_untrusted_set(True)
-pyvips.cache_set_max(0)  # no operation comes twice, and the cache would keep whole pictures alive
+MAX_PIXELS = 300_000_000  # of a photo, unless said otherwise
 
 T = TypeVar("T")
 
-_KEPT = ("exif-", "xmp-data", "iptc-data", "icc-profile-data", "photoshop-data", "resolution-unit")
 _NETWORK_SIZE = 256
-_BAND = 2**19  # pixels of a band
 _NOTABLE_CHROMA = 6.0  # of a color photo; what JPEG leaves in gray ones is less
 _WORKERS = min(8, os.cpu_count() or 1)
 
@@ -64,9 +60,18 @@ class Photo:
         width: in pixels, orientation applied.
         height: in pixels, orientation applied.
         bit_depth: 8 or 16 bits per channel.
+        pages: of the file, or frames; the photo is the first.
+        source: the file's path or content; None for arrays and images of Pillow.
     """
 
-    def __init__(self, read: Callable[[], pyvips.Image], name: str, suffix: str = "") -> None:
+    def __init__(
+        self,
+        read: Callable[[], vips.Image],
+        name: str,
+        suffix: str = "",
+        blobs: Mapping[str, bytes] | None = None,
+        source: Path | bytes | None = None,
+    ) -> None:
         """Take the header.
 
         Args:
@@ -74,33 +79,54 @@ class Photo:
                 alpha.
             name: for messages.
             suffix: of the file format.
+            blobs: metadata that ``read`` does not give, by libvips' names.
+            source: the file's path or content, if there is one.
 
         Raises:
             PhotoError: the photo can't be read.
         """
-        self.name, self.suffix, self._read = name, suffix, read
-        with _reported(name):
+        self.name, self.suffix, self.source, self._read = name, suffix, source, read
+        with reported(name):
             image = read()
             self.width, self.height = int(image.width), int(image.height)
-            self.bit_depth = 8 if image.format == "uchar" else 16
+            self.bit_depth = 16 if vips.is_deep(image) else 8
+            self.pages = vips.pages(image)
             self._has_alpha = bool(image.hasalpha())
             self._is_gray = image.bands - self._has_alpha == 1
-            self._metadata = _metadata(image)
-            self._resolution = (image.xres, image.yres)
+            self._metadata = Metadata.of(image).with_blobs(blobs or {})
         self._space = self._output_space = SRGB
-        kind, profile = self._metadata.get("icc-profile-data", (0, b""))
+        profile = self._metadata.blob("icc-profile-data")
         space = space_of(profile)
         if space and color_model(profile) == "RGB":
             self._space = self._output_space = space
         elif profile:  # of gray, or none that fits
             if space and self._is_gray:
                 self._space = space
-            self._metadata["icc-profile-data"] = kind, _srgb_profile()
+            self._metadata = self._metadata.with_blobs({"icc-profile-data": vips.srgb_profile()})
+
+    @property
+    def picture_bytes(self) -> int:
+        """What a picture of this photo takes in memory or on disk."""
+        return self.height * self.width * (3 + self._has_alpha) * self.bit_depth // 8
 
     @cached_property
     def is_color(self) -> bool:
         """Whether some place of the photo has a notable chroma."""
         return not self._is_gray and bool((np.hypot(*self.lab(64, 64)[1:]) > _NOTABLE_CHROMA).any())
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the file; empty for arrays and images of Pillow.
+
+        Raises:
+            PhotoError: the file can't be read.
+        """
+        if self.source is None:
+            return ""
+        with reported(self.name):
+            file = io.BytesIO(self.source) if isinstance(self.source, bytes) else self.source.open("rb")
+            with file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
 
     def lab(self, height: int, width: int) -> Floats:
         """The whole photo squeezed to ``height`` times ``width``, as Lab (3, height, width).
@@ -125,18 +151,25 @@ class Photo:
         Raises:
             PhotoError: the file is damaged.
         """
-        lab = self.lab(*_fitted(self.height, self.width, size))
+        lab = self.lab(*fitted(self.height, self.width, size))
         return PIL.Image.fromarray(color.compose(lab[0], lab[1:], depth=8))
 
     def compose(self, upsamplers: Sequence[Rows]) -> list[Picture]:
         """Give the photo's luminance the colors of each upsampler, in one pass through the file.
 
+        Large pictures lie in temporary files until they are gone.
+
         Raises:
-            PhotoError: the file is damaged.
+            PhotoError: the file is damaged, or the disk has no place for the pictures.
         """
         dtype = np.uint8 if self.bit_depth == 8 else np.uint16
-        canvases = [np.empty((self.height, self.width, 3), dtype) for _ in upsamplers]
-        alpha = np.empty((self.height, self.width), dtype) if self._has_alpha else None
+        shape = (self.height, self.width)
+        try:
+            canvases = [buffers.empty((*shape, 3), dtype) for _ in upsamplers]
+            alpha = buffers.empty(shape, dtype) if self._has_alpha else None
+        except OSError as error:
+            problem = f"no place for its pictures in the temporary folder ({error.strerror})"
+            raise PhotoError(f"{self.name}: {problem}; free some, or let TMPDIR name another") from None
 
         def fill(y0: int, pixels: Pixels) -> None:
             L = color.pixels_to_luminance(self._without_alpha(pixels), self._space)
@@ -149,7 +182,7 @@ class Photo:
 
         for _ in self._each_band(fill):
             pass
-        return [Picture(self, canvas, alpha) for canvas in canvases]
+        return [Picture(canvas, alpha, self._metadata, self._output_space) for canvas in canvases]
 
     @cached_property
     def _network_lab(self) -> Floats:
@@ -181,8 +214,8 @@ class Photo:
         ``pixels`` are (h, W, bands). Few bands are in memory at a time.
         """
         pending: deque[Future[T]] = deque()
-        with _reported(self.name), ThreadPoolExecutor(_WORKERS) as pool:
-            for y0, pixels in _bands(self._read()):
+        with reported(self.name), ThreadPoolExecutor(_WORKERS) as pool:
+            for y0, pixels in vips.bands(self._read()):
                 pending.append(pool.submit(task, y0, pixels))
                 if len(pending) > 2 * _WORKERS:
                     yield pending.popleft().result()
@@ -190,93 +223,15 @@ class Photo:
                 yield pending.popleft().result()
 
 
-class Picture:
-    """A colorized photo.
-
-    Attributes:
-        rgb: (H, W, 3) uint8 or uint16, in the color space that the photo's file has.
-    """
-
-    def __init__(self, photo: Photo, rgb: Pixels, alpha: Pixels | None) -> None:
-        """Join what :meth:`Photo.compose` made; ``alpha`` (H, W) is the photo's own."""
-        self.rgb = rgb
-        self._photo, self._alpha = photo, alpha
-
-    def thumbnail(self, size: int) -> PIL.Image.Image:
-        """The picture without alpha, in 8-bit sRGB, its longer side at most ``size`` pixels."""
-        height, width = self.rgb.shape[:2]
-        height, width = _fitted(height, width, size)
-        small = cv2.resize(self.rgb, (width, height), interpolation=cv2.INTER_AREA)
-        lab = color.pixels_to_lab(small, self._photo._output_space)
-        return PIL.Image.fromarray(color.compose(lab[0], lab[1:], depth=8))
-
-    def save(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        format: str = "auto",
-        quality: int = 95,
-        recipe: Mapping[str, str] | None = None,
-    ) -> None:
-        """Write the picture with the photo's metadata; an existing file is replaced at the end.
-
-        Args:
-            path: of the file.
-            format: ``auto`` follows the suffix of ``path``. JPEG and WebP have 8 bits per channel; JPEG has
-                no alpha, so that transparent places become white.
-            quality: of JPEG and WebP, 1 to 100.
-            recipe: how the picture was made, to be read with :func:`read_recipe`.
-
-        Raises:
-            PhotoError: the file can't be written.
-            ValueError: a name in ``recipe`` that XMP does not allow.
-        """
-        name = printable_name(path)
-        written = format_of_name(path) if format == "auto" else format
-        if written not in FORMATS:
-            raise PhotoError(f"{name}: no known format; end the name in .png, .jpg, .webp or .tif")
-        image = self._as_vips(written, recipe)
-        options_of: dict[str, dict[str, Any]] = {
-            "jpg": {"Q": quality, "subsample_mode": "off"},
-            "png": {},
-            "tiff": {"compression": "deflate", "predictor": "horizontal"},
-            "webp": {"Q": quality},
-        }
-        try:
-            with replacing(path) as descriptor:
-                target = pyvips.Target.new_to_descriptor(descriptor)
-                image.write_to_target(target, FORMATS[written][0], **options_of[written])
-        except pyvips.Error as error:
-            raise PhotoError(f"{name}: cannot be written: {_reason(error)}") from None
-        except OSError as error:
-            raise PhotoError(f"{name}: cannot be written: {error.strerror or error}") from None
-
-    def _as_vips(self, format: str, recipe: Mapping[str, str] | None) -> pyvips.Image:
-        deep = self.rgb.dtype == np.uint16
-        image = _from_array(self.rgb)
-        if self._alpha is not None:
-            image = image.bandjoin(_from_array(self._alpha))
-            if format == "jpg":
-                image = image.flatten(background=65535 if deep else 255)
-        if deep and format in ("jpg", "webp"):
-            image, deep = (image / 257).rint().cast("uchar"), False
-        xres, yres = self._photo._resolution
-        image = image.copy(interpretation="rgb16" if deep else "srgb", xres=xres, yres=yres)
-        for field, (kind, value) in self._photo._metadata.items():
-            image.set_type(kind, field, value)
-        image.remove("jpeg-thumbnail-data")  # the preview in EXIF is gray and may lie on its side
-        if recipe is not None:
-            old = image.get("xmp-data") if image.get_typeof("xmp-data") else None
-            image.set_type(pyvips.GValue.blob_type, "xmp-data", add_recipe(old, recipe))
-        return image
-
-
-def open_photo(source: str | os.PathLike[str] | bytes | PIL.Image.Image | NDArray[Any]) -> Photo:
+def open_photo(
+    source: str | os.PathLike[str] | bytes | PIL.Image.Image | NDArray[Any], *, max_pixels: int = MAX_PIXELS
+) -> Photo:
     """Open a photo; its pixels are read later.
 
     Args:
         source: path, content of a file, image of Pillow, or sRGB array (H, W), (H, W, 3) or (H, W, 4) of
             uint8, uint16 or floats in [0, 1].
+        max_pixels: a file with more is refused, since it may be made to fill the memory.
 
     Raises:
         PhotoError: it can't be read.
@@ -286,32 +241,45 @@ def open_photo(source: str | os.PathLike[str] | bytes | PIL.Image.Image | NDArra
     name, own_suffix = "bytes", ""
     if not isinstance(source, bytes):
         name, own_suffix = printable_name(source), Path(source).suffix
-    with _reported(name):
+    with reported(name):
         content = source if isinstance(source, bytes) else _path_or_content(Path(source), name)
-        start = content[:16] if isinstance(content, bytes) else _first_bytes(content)
+        start = content[:32] if isinstance(content, bytes) else _first_bytes(content)
     if not start:
         raise PhotoError(f"{name}: is empty; get the photo again")
     # libvips would try all its readers and fail with a word of each.
     format = format_of_content(start)
     if not format:
-        raise PhotoError(f"{name}: is not a JPEG, PNG, TIFF or WebP file; save it as one of them")
+        raise PhotoError(f"{name}: is no photo of a known format; save it as JPEG, PNG or TIFF")
     suffix = own_suffix if own_suffix.lower() in FORMATS[format] else FORMATS[format][0]
-    return Photo(lambda: _upright(content), name, suffix)
+    try:
+        if format in DECODED:
+            with reported(name):
+                whole = content if isinstance(content, bytes) else content.read_bytes()
+            check_size = functools.partial(vips.check_size, max_pixels=max_pixels)
+            return _in_memory(decode(whole, format, check_size), name, suffix, content)
+        with reported(name):
+            blobs = _fields_of_tiff(content) if format == "tiff" else {}
+        return Photo(lambda: vips.open_image(content, max_pixels), name, suffix, blobs, content)
+    except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
+        raise PhotoError(f"{name}: cannot be read: {error}") from None
 
 
 def _open_array(source: PIL.Image.Image | NDArray[Any]) -> Photo:
-    attached: dict[str, bytes] = {}
     name = "array"
     try:
-        if isinstance(source, PIL.Image.Image):
-            name = printable_name(getattr(source, "filename", "")) or "image"
-            source, attached = pillow_pixels(source)
-        image = _from_array(as_pixels(source))
+        if isinstance(source, np.ndarray):
+            return _in_memory(Decoded(source), name)
+        name = printable_name(getattr(source, "filename", "")) or "image"
+        return _in_memory(from_pillow(source), name)
     except (OSError, ValueError, SyntaxError) as error:  # Pillow reads its file only now
         raise PhotoError(f"{name}: cannot be read: {error}") from None
-    for field, value in attached.items():
-        image.set_type(pyvips.GValue.blob_type, field, value)
-    return Photo(lambda: image, name)
+
+
+def _in_memory(decoded: Decoded, name: str, suffix: str = "", source: Path | bytes | None = None) -> Photo:
+    image = vips.from_array(as_pixels(decoded.pixels))
+    if decoded.dpi:
+        image = image.copy(xres=decoded.dpi[0] / 25.4, yres=decoded.dpi[1] / 25.4)
+    return Photo(lambda: image, name, suffix, decoded.blobs, source)
 
 
 def read_recipe(path: str | os.PathLike[str]) -> dict[str, str]:
@@ -320,47 +288,12 @@ def read_recipe(path: str | os.PathLike[str]) -> dict[str, str]:
     Raises:
         PhotoError: the file can't be read.
     """
-    photo = open_photo(path)
-    packet = photo._metadata.get("xmp-data")
-    return find_recipe(packet[1]) if packet else {}
+    return find_recipe(open_photo(path)._metadata.blob("xmp-data"))
 
 
-def _load(source: Path | bytes, access: str = "sequential") -> pyvips.Image:
-    """The image as the file has it, from its first row on."""
-    # vips gets no path: it would take "a[2].tif" for a file with options, and refuse names not in UTF-8.
-    if isinstance(source, bytes):
-        origin = pyvips.Source.new_from_memory(source)
-    else:
-        descriptor = os.open(source, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        try:
-            origin = pyvips.Source.new_from_descriptor(descriptor)  # has a duplicate of its own
-        finally:
-            os.close(descriptor)
-    return pyvips.Image.new_from_source(origin, "", access=access, fail_on="truncated")
-
-
-def _upright(source: Path | bytes) -> pyvips.Image:
-    """The image turned as EXIF says, in uchar or ushort, gray or RGB with or without alpha."""
-    image = _load(source)
-    if image.get_typeof("orientation") and image.get("orientation") > 1:
-        image = _load(source, access="random").autorot()  # turning needs rows out of order
-    profile = image.get("icc-profile-data") if image.get_typeof("icc-profile-data") else b""
-    if image.interpretation == "cmyk" or (color_model(profile) == "RGB" and space_of(profile) is None):
-        assumed = "cmyk" if image.interpretation == "cmyk" else "srgb"  # where the profile is of no use
-        depth = 8 if image.format == "uchar" else 16
-        image = image.icc_transform(
-            "srgb", embedded=True, input_profile=assumed, intent="relative", depth=depth
-        )
-    elif image.interpretation in ("scrgb", "lab", "labs", "xyz"):
-        image = image.colourspace("rgb16")
-    colors = image.bands - image.hasalpha()
-    if image.format not in ("uchar", "ushort") or colors not in (1, 3):
-        raise pyvips.Error(f"{image.bands} bands of {image.format} are no photo of 8 or 16 bits")
-    return image
-
-
-def _srgb_profile() -> bytes:
-    return bytes(pyvips.Operation.call("profile_load", "srgb"))
+def _fields_of_tiff(source: Path | bytes) -> dict[str, bytes]:
+    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+        return read_fields(file)
 
 
 def _path_or_content(path: Path, name: str) -> Path | bytes:
@@ -373,45 +306,7 @@ def _path_or_content(path: Path, name: str) -> Path | bytes:
 
 def _first_bytes(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(16)
-
-
-def _metadata(image: pyvips.Image) -> dict[str, tuple[int, Any]]:
-    """What the pictures keep: type and value of fields."""
-    try:
-        fields = image.get_fields()
-    except UnicodeDecodeError:  # a name in a text chunk of PNG
-        fields = [field for field in _KEPT if image.get_typeof(field)]
-    kept = {name: (image.get_typeof(name), image.get(name)) for name in fields if name.startswith(_KEPT)}
-    if "exif-data" in kept:  # which still has the orientation from before
-        kept["orientation"] = (pyvips.GValue.gint_type, 1)
-    return kept
-
-
-def _from_array(pixels: Pixels) -> pyvips.Image:
-    height, width = pixels.shape[:2]
-    bands = pixels.shape[2] if pixels.ndim == 3 else 1
-    deep = pixels.dtype == np.uint16
-    image = pyvips.Image.new_from_memory(
-        np.ascontiguousarray(pixels).data, width, height, bands, "ushort" if deep else "uchar"
-    )
-    spaces = ("grey16", "rgb16") if deep else ("b-w", "srgb")
-    return image.copy(interpretation=spaces[bands > 2])
-
-
-def _fitted(height: int, width: int, size: int) -> tuple[int, int]:
-    scale = min(1, size / max(height, width))
-    return max(1, round(height * scale)), max(1, round(width * scale))
-
-
-def _bands(image: pyvips.Image) -> Iterator[tuple[int, Pixels]]:
-    """Bands of rows from top to bottom: the first row, and pixels (h, W, bands)."""
-    region = pyvips.Region.new(image)
-    dtype = np.uint8 if image.format == "uchar" else np.uint16
-    rows = max(16, _BAND // image.width)
-    for y0 in range(0, image.height, rows):
-        content = region.fetch(0, y0, image.width, min(rows, image.height - y0))
-        yield y0, np.frombuffer(content, dtype).reshape(-1, image.width, image.bands)
+        return file.read(32)
 
 
 def _area_weights(n: int, reduced: int, start: int, stop: int) -> tuple[int, Floats]:
@@ -425,20 +320,3 @@ def _area_weights(n: int, reduced: int, start: int, stop: int) -> tuple[int, Flo
     rows = np.arange(start, stop)
     overlap = np.minimum(edges[1:, None], rows + 1) - np.maximum(edges[:-1, None], rows)
     return first, (np.maximum(overlap, 0) * (reduced / n)).astype(np.float32)
-
-
-@contextlib.contextmanager
-def _reported(name: str) -> Iterator[None]:
-    """Turn what goes wrong with reading a file into a PhotoError."""
-    try:
-        yield
-    except pyvips.Error as error:
-        problem = f"damaged or unsupported ({_reason(error)}); save it anew with another program"
-        raise PhotoError(f"{name}: cannot be read, {problem}") from None
-    except OSError as error:
-        raise PhotoError(f"{name}: cannot be read: {error.strerror or error}") from None
-
-
-def _reason(error: pyvips.Error) -> str:
-    lines = (error.detail or "no further detail").splitlines()
-    return next(line.strip() for line in lines if line.strip())

@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.files import SUFFIXES, printable_name
+from cinn_colorize.files import OUTPUT_SUFFIXES, SUFFIXES, printable_name
 from cinn_colorize.photo import open_photo
 
 if TYPE_CHECKING:
     from cinn_colorize.colorizer import Colorizer
 
 log = logging.getLogger(__name__)
+
+_COMPOSED_AT_ONCE = 2**28  # bytes of pictures made in one pass through a photo
 
 
 class Existing(StrEnum):
@@ -37,6 +39,8 @@ class Plan:
         pattern: file name with {stem}, {seed} and {ext}.
         format: ``auto`` keeps the photo's own where it can be written, else PNG.
         sheet: write a labelled contact sheet too.
+        strip: leave out all metadata but the profile and the recipe.
+        max_pixels: photos with more are refused.
     """
 
     number: int
@@ -49,11 +53,13 @@ class Plan:
     quality: int
     existing: Existing
     sheet: bool
+    strip: bool
+    max_pixels: int
 
     def outputs(self, photo: Path) -> list[Path]:
         """Paths of the samples of a photo, in the order of their seeds."""
         suffix = photo.suffix if self.format == "auto" else f".{self.format}"
-        if suffix.lower() not in SUFFIXES:
+        if suffix.lower() not in OUTPUT_SUFFIXES:
             suffix = ".png"
         names = (
             self.pattern.format(stem=photo.stem, seed=self.seed + k, ext=suffix) for k in range(self.number)
@@ -121,21 +127,29 @@ class Job:
         wanted = self._missing(path, [*outputs, sheet] if plan.sheet else outputs)
         if not wanted:
             return
-        photo = open_photo(path)
+        from cinn_colorize.sheet import contact_sheet, original_tile, save_sheet, tile
+
+        photo = open_photo(path, max_pixels=plan.max_pixels)
+        if photo.pages > 1:
+            log.info(f"{printable_name(path)} has {photo.pages} pages or frames; the first is used")
         if photo.is_color:
             log.info("%s is in colour; of such photos only the luminance is used", printable_name(path))
         samples = colorizer.condition(photo).sample(plan.number, plan.temperature, plan.seed)
-        colorizations = colorizer.compose(photo, samples, upsampling=plan.upsampling)
-        for colorization, output in zip(colorizations, outputs, strict=True):
-            if output in wanted:
-                _make_folder(output.parent)
-                colorization.save(output, quality=plan.quality)
-                sample = colorization.sample
-                yield Result(path, output, sample.seed, sample.temperature, sample.log_prob)
+        on_sheet = []
+        at_once = max(1, _COMPOSED_AT_ONCE // photo.picture_bytes)
+        for start in range(0, len(samples), at_once):
+            part = slice(start, start + at_once)
+            colorizations = colorizer.compose(photo, samples[part], upsampling=plan.upsampling)
+            for colorization, output in zip(colorizations, outputs[part], strict=True):
+                if output in wanted:
+                    _make_folder(output.parent)
+                    colorization.save(output, quality=plan.quality, strip=plan.strip)
+                    sample = colorization.sample
+                    yield Result(path, output, sample.seed, sample.temperature, sample.log_prob)
+                if sheet in wanted:
+                    on_sheet.append(tile(colorization))
         if sheet in wanted:
-            from cinn_colorize.sheet import contact_sheet, save_sheet, tiles
-
-            save_sheet(contact_sheet(tiles(photo, colorizations)), sheet)
+            save_sheet(contact_sheet([original_tile(photo), *on_sheet]), sheet)
             yield Result(path, sheet)
 
     def _missing(self, path: Path, outputs: list[Path]) -> list[Path]:

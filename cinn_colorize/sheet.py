@@ -26,13 +26,19 @@ Tile = tuple[Image.Image, str]
 
 
 def tiles(photo: Photo, colorizations: Sequence[Colorization]) -> list[Tile]:
-    """The original, then the samples with their seeds and log-likelihoods (nats per dimension)."""
-    labelled = [(photo.thumbnail(TILE), "original")]
-    for colorization in colorizations:
-        per_dimension = colorization.log_prob / colorization.ab.size
-        label = f"seed {colorization.seed}   log p {per_dimension:+.3f}"
-        labelled.append((colorization.picture.thumbnail(TILE), label))
-    return labelled
+    """The original, then the samples."""
+    return [original_tile(photo), *(tile(colorization) for colorization in colorizations)]
+
+
+def original_tile(photo: Photo) -> Tile:
+    """The photo as it is."""
+    return photo.thumbnail(TILE), "original"
+
+
+def tile(colorization: Colorization) -> Tile:
+    """A sample with its seed and log-likelihood (nats per dimension)."""
+    label = f"seed {colorization.seed}   log p {colorization.sample.log_prob_per_dimension:+.3f}"
+    return colorization.picture.thumbnail(TILE), label
 
 
 def contact_sheet(tiles: Sequence[Tile], columns: int | None = None) -> Image.Image:

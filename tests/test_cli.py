@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 import cinn_colorize
 from cinn_colorize import __version__, weights
 from cinn_colorize.cli.app import app
+from cinn_colorize.files import format_of_name
 from cinn_colorize.photo import read_recipe
 
 # The package is found in a checkout too.
@@ -25,7 +26,7 @@ BAD = {  # input: what its line on stderr says
     "nothing": "no photos in this folder",
     "empty.jpg": "is empty",
     "truncated.jpg": "cannot be read",
-    "text.jpg": "is not a JPEG, PNG, TIFF or WebP file",
+    "text.jpg": "is no photo of a known format",
 }
 
 
@@ -111,7 +112,7 @@ def test_outputs_are_photos_with_their_recipe(folder, batch, name, size, mode):
     with Image.open(folder / "colorized" / name) as picture:
         assert (picture.size, picture.mode) == (size, mode)
     recipe = read_recipe(folder / "colorized" / name)
-    assert len(recipe.pop("weights")) == 64
+    assert len(recipe.pop("weights")) == len(recipe.pop("original")) == 64
     assert recipe == {
         "version": __version__,
         "model": "natural",
@@ -119,6 +120,9 @@ def test_outputs_are_photos_with_their_recipe(folder, batch, name, size, mode):
         "temperature": "0.5",
         "precision": "fp32",
         "upsampling": "jbu",
+        "format": format_of_name(name),
+        "quality": "95",
+        "strip": "false",
     }
 
 

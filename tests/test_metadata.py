@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cinn_colorize.metadata import NAMESPACE, add_recipe, find_recipe
+from cinn_colorize.metadata import NAMESPACE, add_recipe, find_recipe, iptc_for
 
 LIGHTROOM = b"""<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="Adobe XMP Core 5.6">
@@ -67,3 +67,15 @@ def test_packets_that_are_none(packet):
 def test_names_that_xml_does_not_allow(name):
     with pytest.raises(ValueError, match="recipe"):
         add_recipe(None, {name: "x"})
+
+
+@pytest.mark.parametrize("plain", [b"\x1c\x02\x50\x00\x03Ada", b"\x1c\x02\x50\x00\x04Adam\0\0\0"])
+def test_iptc_in_both_forms(plain):
+    wrapped = iptc_for("jpg", plain)
+    assert wrapped.startswith(b"Photoshop 3.0\0008BIM\x04\x04\0\0\0\0\0")
+    assert iptc_for("tiff", wrapped) == plain + bytes(-len(plain) % 4)
+    assert iptc_for("jpg", wrapped) == wrapped
+    named = wrapped.replace(b"\x04\x04\0\0", b"\x04\x04\x03abc")
+    assert iptc_for("tiff", named) == iptc_for("tiff", plain)
+    assert iptc_for("tiff", b"Photoshop 3.0\0008BIM\x03\xed") == b""
+    assert len(iptc_for("tiff", wrapped[:22])) == 0

@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 from skimage import data
 from skimage.color import rgb2lab
 
-from cinn_colorize import photo as photo_module
+from cinn_colorize import vips
 from cinn_colorize.photo import PhotoError, open_photo, read_recipe
 from cinn_colorize.upsampling import Upsampler
 
@@ -232,7 +232,7 @@ def test_bands_agree_with_the_whole(monkeypatch):
     photo = open_photo(pixels)
     upsampler = Upsampler(smooth_ab(50), photo.luminance(256, 256), pixels.shape[:2])
     lab, (picture,) = photo.lab(70, 50), photo.compose([upsampler])
-    monkeypatch.setattr(photo_module, "_BAND", 300 * 16)
+    monkeypatch.setattr(vips, "_BAND", 300 * 16)
     assert np.abs(photo.lab(70, 50) - lab).max() < 1e-3
     (banded,) = photo.compose([upsampler])
     assert np.abs(banded.rgb.astype(int) - picture.rgb).max() <= 1

@@ -48,10 +48,8 @@ def broken(folder, kind):
         path.touch()
     elif kind == "text":
         path.write_text("I am no photo,\nI have two lines.")
-    elif kind == "gif":
-        Image.fromarray(GRAY).save(path, "GIF")
-    elif kind == "float TIFF":
-        Image.fromarray(GRAY.astype(np.float32)).save(path, "TIFF")
+    elif kind == "tga":
+        Image.fromarray(GRAY).save(path, "TGA")
     elif kind.startswith("truncated"):
         suffix = kind.split()[1]
         whole = write(folder / f"whole.{suffix}", np.tile(COLOR, (3, 3, 1))).read_bytes()
@@ -62,8 +60,8 @@ def broken(folder, kind):
 
 
 KINDS = [
-    "missing", "folder", "empty", "text", "gif", "float TIFF", "header only",
-    "truncated jpg", "truncated png", "truncated webp", "truncated tif",
+    "missing", "folder", "empty", "text", "tga", "header only",
+    "truncated jpg", "truncated png", "truncated webp", "truncated tif", "truncated avif",
 ]  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from cinn_colorize import __version__
 from cinn_colorize.cli.colorize import colorize
 from cinn_colorize.cli.console import say
 from cinn_colorize.cli.evaluate import evaluate
+from cinn_colorize.cli.recreate import recreate
 from cinn_colorize.cli.train import train
 
 DEFAULT_COMMAND = "colorize"
@@ -91,7 +92,7 @@ def _root(
     """
 
 
-for _command in (colorize, train, evaluate):
+for _command in (colorize, recreate, train, evaluate):
     app.command(cls=_Command)(_command)
 
 

@@ -15,6 +15,7 @@ from cinn_colorize.cli.options import (
     DebugOption,
     DeviceOption,
     Format,
+    MaxPixelsOption,
     ModelOption,
     Precision,
     PrecisionOption,
@@ -23,9 +24,10 @@ from cinn_colorize.cli.options import (
     Upsampling,
     WeightsOption,
     device_of,
+    pixels_of,
 )
 from cinn_colorize.errors import CinnError
-from cinn_colorize.files import SUFFIXES, printable_name
+from cinn_colorize.files import OUTPUT_SUFFIXES, printable_name
 
 if TYPE_CHECKING:
     from cinn_colorize.pipeline import Result
@@ -78,14 +80,23 @@ def colorize(
     ] = "{stem}_{seed:03d}{ext}",
     format: Annotated[
         Format,
+        MaxPixelsOption,
         typer.Option("--format", help="auto: the photo's own.", rich_help_panel=OUTPUT),
     ] = Format.auto,
     quality: Annotated[
         int,
         typer.Option(
-            "--quality", metavar="Q", min=1, max=100, help="Of JPEG and WebP.", rich_help_panel=OUTPUT
+            "--quality", metavar="Q", min=1, max=100, help="Of JPEG, WebP, AVIF.", rich_help_panel=OUTPUT
         ),
     ] = 95,
+    strip: Annotated[
+        bool,
+        typer.Option(
+            "--strip",
+            help="Leave out all metadata but the colour profile and the recipe.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace results that exist.", rich_help_panel=OUTPUT)
     ] = False,
@@ -105,6 +116,7 @@ def colorize(
         bool,
         typer.Option("--json", help="Print one JSON object a result, not its path.", rich_help_panel=OUTPUT),
     ] = False,
+    max_pixels: MaxPixelsOption = 300,
     model: ModelOption = DEFAULT_MODEL,
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
@@ -138,6 +150,8 @@ def colorize(
         quality=quality,
         existing=Existing.OVERWRITE if overwrite else Existing.SKIP if skip_existing else Existing.REFUSE,
         sheet=sheet and number > 1,
+        strip=strip,
+        max_pixels=pixels_of(max_pixels),
     )
     inputs = list(expand(photos))
     with fatal(debug):
@@ -183,7 +197,9 @@ def _check_pattern(pattern: str, number: int) -> None:
         names = {pattern.format(stem="photo", seed=seed, ext=".jpg") for seed in range(2)}
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise typer.BadParameter(f"--output takes {{stem}}, {{seed}} and {{ext}}, not {pattern!r}") from error
-    if not all(Path(name).suffix.lower() in SUFFIXES for name in names):
-        raise typer.BadParameter(f"--output {pattern!r} must end in {{ext}}, .png, .jpg, .webp or .tif")
+    if not all(Path(name).suffix.lower() in OUTPUT_SUFFIXES for name in names):
+        raise typer.BadParameter(
+            f"--output {pattern!r} must end in {{ext}}, .png, .jpg, .webp, .tif or .avif"
+        )
     if number > 1 and len(names) == 1:
         raise typer.BadParameter(f"--output {pattern!r} gives all {number} samples one name; add {{seed}}")

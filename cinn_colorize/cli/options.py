@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Precision = StrEnum("Precision", ["fp32", "bf16"])
 Upsampling = StrEnum("Upsampling", ["jbu", "exact", "bicubic"])
-Format = StrEnum("Format", ["auto", "png", "jpg", "webp", "tiff"])
+Format = StrEnum("Format", ["auto", "png", "jpg", "webp", "tiff", "avif"])
 
 NETWORK = "Network"
 MAX_SEED = 2**63 - 1  # of torch's generators
@@ -84,10 +84,19 @@ TemperatureOption = Annotated[
         rich_help_panel="Drawing",
     ),
 ]
+MaxPixelsOption = Annotated[
+    float,
+    typer.Option("--max-pixels", metavar="MILLIONS", min=0, help="Refuse photos of more million pixels."),
+]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors and results.")]
 
 DEFAULT_MODEL = DEFAULT
+
+
+def pixels_of(millions: float) -> int:
+    """The pixels of ``--max-pixels``; beyond what any file can have, infinity is the same."""
+    return round(min(millions, 1e12) * 1e6)
 
 
 def device_of(name: str) -> torch.device:

@@ -1,0 +1,74 @@
+"""``cinn-colorize recreate``."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cinn_colorize.cli.console import fatal, print_path, say, show_log
+from cinn_colorize.cli.options import (
+    DebugOption,
+    DeviceOption,
+    MaxPixelsOption,
+    QuietOption,
+    WeightsOption,
+    device_of,
+    pixels_of,
+)
+
+
+def recreate(
+    picture: Annotated[
+        Path, typer.Argument(metavar="OUT", help="A picture with a recipe in it.", show_default=False)
+    ],
+    original: Annotated[
+        Path, typer.Argument(metavar="ORIGINAL", help="The photo it was made of.", show_default=False)
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="The new picture.", show_default="OUT_again beside OUT"
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE if it exists.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Take ORIGINAL although it is not the same file.")
+    ] = False,
+    max_pixels: MaxPixelsOption = 300,
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Make a colorized picture again from the recipe inside it.
+
+    With the same version, weights and kind of machine it is the same file, byte for byte.
+    """
+    show_log(quiet)
+    with fatal(debug):
+        from cinn_colorize.colorizer import Colorizer
+        from cinn_colorize.errors import PhotoError
+        from cinn_colorize.files import printable_name
+        from cinn_colorize.recipe import Recipe
+        from cinn_colorize.recipe import recreate as make_again
+
+        recipe = Recipe.read(picture)
+        output = output or picture.with_stem(f"{picture.stem}_again")
+        if os.path.lexists(output) and not overwrite:
+            raise PhotoError(f"{printable_name(output)}: exists; add --overwrite or choose another -o")
+        for kept in (picture, original):
+            if output.exists() and kept.exists() and output.samefile(kept):
+                raise PhotoError(
+                    f"{printable_name(output)}: would replace {printable_name(kept)}; choose another -o"
+                )
+        device_of(device)
+        colorizer = Colorizer(recipe.model, weights=weights, device=device, precision=recipe.precision)
+        make_again(recipe, colorizer, original, output, force=force, max_pixels=pixels_of(max_pixels))
+        same = filecmp.cmp(picture, output, shallow=False)
+    print_path(output)
+    if not quiet:
+        say("the same bytes" if same else "other bytes than OUT has")

@@ -1,0 +1,152 @@
+"""EXIF and IPTC of TIFF files: libvips neither reads nor writes the one, and cuts the other short.
+
+In a TIFF the tags of EXIF stand in the file's own first directory and in others that it points to; in other
+formats EXIF is a small TIFF of its own. Directories are copied as they are, whatever their tags mean. BigTIFF
+has other directories, and keeps neither here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import struct
+from typing import BinaryIO, NamedTuple
+
+_EXIF, _GPS, _INTEROP, _IPTC = 0x8769, 0x8825, 0xA005, 0x83BB
+_POINTERS = (_EXIF, _GPS, _INTEROP)
+# Of the first directory: what people and cameras wrote; the other tags say how the pixels are stored. These
+# are DocumentName, ImageDescription, Make, Model, PageName, Software, DateTime, Artist, HostComputer, the
+# rating twice, Copyright, and the title, comment, author, keywords and subject of Windows.
+_DESCRIPTIVE = (
+    0x010D, 0x010E, 0x010F, 0x0110, 0x011D, 0x0131, 0x0132, 0x013B, 0x013C, 0x4746, 0x4749, 0x8298,
+    0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F,
+)  # fmt: skip
+_HEADER = b"II*\0\x08\0\0\0"
+_WORDS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 1, 7: 1, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4}  # bytes, by type
+_LONGS_OF_A_FRACTION = 2
+_FRACTIONS, _LONG, _UNDEFINED = (5, 10), 4, 7
+
+
+class _Entry(NamedTuple):
+    kind: int
+    value: bytes  # little-endian
+    inner: dict[int, _Entry] | None = None  # of a pointer: the directory it points to
+
+    @property
+    def length(self) -> int:
+        size = _WORDS[self.kind] * (_LONGS_OF_A_FRACTION if self.kind in _FRACTIONS else 1)
+        return len(self.value) // size
+
+
+_Directory = dict[int, _Entry]
+
+
+def read_fields(file: BinaryIO) -> dict[str, bytes]:
+    """EXIF, as other formats hold it and without the orientation, and IPTC, by libvips' names.
+
+    A directory that is damaged counts as none: the photo may be whole all the same.
+    """
+    try:
+        first = _first_directory(file)
+    except (OSError, ValueError, struct.error):
+        return {}
+    fields, kept = {}, _of_exif(first)
+    if kept:
+        fields["exif-data"] = b"Exif\0\0" + _HEADER + _packed(kept, len(_HEADER))
+    if _IPTC in first:
+        fields["iptc-data"] = first[_IPTC].value
+    return fields
+
+
+def add_fields(descriptor: int, exif: bytes, iptc: bytes) -> None:
+    """Add EXIF and IPTC to a TIFF that libvips wrote: a new first directory at its end, with the old tags.
+
+    EXIF that is damaged is left out.
+
+    Args:
+        descriptor: of the file, readable and writable.
+        exif: as other formats hold it; may be empty.
+        iptc: may be empty.
+
+    Raises:
+        OSError: the file can't be written.
+    """
+    added: _Directory = {_IPTC: _Entry(_UNDEFINED, iptc)} if iptc else {}
+    with contextlib.suppress(ValueError, struct.error):
+        added |= _of_exif(_first_directory(io.BytesIO(exif.removeprefix(b"Exif\0\0"))))
+    with contextlib.suppress(ValueError), os.fdopen(os.dup(descriptor), "r+b") as file:
+        own = _first_directory(file)
+        own.pop(_IPTC, None)
+        end = file.seek(0, os.SEEK_END)
+        start = end + end % 2
+        content = _packed(added | own, start)
+        file.seek(0)
+        if added and file.read(4) == _HEADER[:4]:
+            file.write(struct.pack("<I", start))
+            file.seek(end)
+            file.write(bytes(start - end) + content)
+
+
+def _of_exif(directory: _Directory) -> _Directory:
+    return {tag: entry for tag, entry in directory.items() if tag in _DESCRIPTIVE or tag in _POINTERS}
+
+
+def _first_directory(file: BinaryIO) -> _Directory:
+    """The first directory of a TIFF, and those below it.
+
+    Raises:
+        ValueError, struct.error: it is damaged.
+    """
+    file.seek(0)
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(file.read(4))
+    if order is None:
+        raise ValueError("not a TIFF")
+    (start,) = struct.unpack(order + "I", file.read(4))
+    return _directory(file, start, order, _POINTERS)
+
+
+def _directory(file: BinaryIO, start: int, order: str, pointers: tuple[int, ...]) -> _Directory:
+    entries: _Directory = {}
+    file.seek(start)
+    (length,) = struct.unpack(order + "H", file.read(2))
+    for tag, kind, count, place in struct.iter_unpack(order + "HHI4s", file.read(12 * length)):
+        if kind not in _WORDS:
+            continue
+        size = count * _WORDS[kind] * (_LONGS_OF_A_FRACTION if kind in _FRACTIONS else 1)
+        value = place[:size]
+        if size > len(place):
+            file.seek(struct.unpack(order + "I", place)[0])
+            value = file.read(size)
+        if len(value) < size:
+            raise ValueError("a value ends outside the file")
+        if order == ">":
+            word = _WORDS[kind]
+            value = b"".join(value[i : i + word][::-1] for i in range(0, size, word))
+        inner = None
+        if tag in pointers:
+            below = tuple(other for other in pointers if other != tag)
+            try:
+                inner = _directory(file, struct.unpack("<I", value)[0], order, below)
+            except (ValueError, struct.error):  # the others may be whole
+                continue
+        entries[tag] = _Entry(kind, value, inner)
+    return entries
+
+
+def _packed(entries: _Directory, start: int) -> bytes:
+    """A directory, to stand at ``start``, with what it points to behind it."""
+    place = start + 2 + 12 * len(entries) + 4
+    head, tail = struct.pack("<H", len(entries)), b""
+    for tag in sorted(entries):
+        kind, value, inner = entries[tag]
+        count = entries[tag].length
+        if inner is not None:
+            kind, count = _LONG, 1
+            value, below = struct.pack("<I", place + len(tail)), _packed(inner, place + len(tail))
+            tail += below
+        elif len(value) > 4:
+            value, outside = struct.pack("<I", place + len(tail)), value
+            tail += outside + bytes(len(outside) % 2)
+        head += struct.pack("<HHI", tag, kind, count) + value.ljust(4, b"\0")
+    return head + bytes(4) + tail
