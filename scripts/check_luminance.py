@@ -1,27 +1,31 @@
 """Mean |L_out - L_in| of written pictures: python scripts/check_luminance.py ZIP [--photos 16].
 
-Colorizes photos of a zip, writes them as 8-bit PNG and as JPEG of quality 95, reads them back and compares
-L*, computed by scikit-image, with that of the photo.
+Colorizes photos of a zip, writes them as 8-bit PNG, as JPEG of quality 95 and, given as 16 bits, as 16-bit PNG,
+reads them back and compares L*, computed by scikit-image, with that of the photo.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
-import PIL.Image
 from numpy.typing import NDArray
 from skimage.color import rgb2lab
 
 from cinn_colorize import Colorizer
 
 
-def luminance(image: PIL.Image.Image) -> NDArray[np.float64]:
-    L: NDArray[np.float64] = rgb2lab(np.asarray(image.convert("RGB")))[..., 0]
+def read(path: Path) -> NDArray[Any]:
+    return cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[..., ::-1]
+
+
+def luminance(pixels: NDArray[Any]) -> NDArray[np.float64]:
+    L: NDArray[np.float64] = rgb2lab(pixels)[..., 0]
     return L
 
 
@@ -32,19 +36,21 @@ def main() -> None:
     arguments = parser.parse_args()
 
     colorizer = Colorizer()
-    differences: dict[str, list[float]] = {".png": [], ".jpg": []}
+    kinds = {"8-bit PNG": (1, ".png"), "JPEG": (1, ".jpg"), "16-bit PNG": (257, ".png")}
+    differences: dict[str, list[float]] = {kind: [] for kind in kinds}
     with zipfile.ZipFile(arguments.zip) as archive, tempfile.TemporaryDirectory() as folder:
         names = sorted(archive.namelist())
         for name in names[:: len(names) // arguments.photos][: arguments.photos]:
-            data = archive.read(name)
-            expected = luminance(PIL.Image.open(io.BytesIO(data)))
-            (result,) = colorizer.colorize(data)
-            for suffix, found in differences.items():
+            encoded = np.frombuffer(archive.read(name), np.uint8)
+            pixels = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
+            for kind, (factor, suffix) in kinds.items():
+                photo = pixels if factor == 1 else factor * pixels.astype(np.uint16)
                 path = Path(folder) / f"out{suffix}"
-                result.save(path)
-                found.append(float(np.abs(luminance(PIL.Image.open(path)) - expected).mean()))
-    for suffix, found in differences.items():
-        print(f"{suffix}: mean {np.mean(found):.3f}, largest of {len(found)} photos {np.max(found):.3f}")
+                colorizer.colorize(photo)[0].save(path)
+                difference = luminance(read(path)) - luminance(photo)
+                differences[kind].append(float(np.abs(difference).mean()))
+    for kind, found in differences.items():
+        print(f"{kind}: mean {np.mean(found):.4f}, largest of {len(found)} photos {np.max(found):.4f}")
 
 
 if __name__ == "__main__":
