@@ -1,7 +1,7 @@
 """Mean |L_out - L_in| of written pictures: python scripts/check_luminance.py ZIP [--photos 16].
 
-Colorizes photos of a zip, writes them as 8-bit PNG, as JPEG of quality 95 and, given as 16 bits, as 16-bit PNG,
-reads them back and compares L*, computed by scikit-image, with that of the photo.
+Colorizes photos of a zip, writes them as 8-bit PNG, as JPEG of quality 95 and, given as 16 bits, as 16-bit
+PNG, reads them back and compares L*, computed by scikit-image, with that of the photo.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from skimage.color import rgb2lab
 from cinn_colorize import Colorizer
 
 
-def read(path: Path) -> NDArray[Any]:
-    return cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[..., ::-1]
+def decoded(content: bytes) -> NDArray[Any]:
+    flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR_RGB
+    return np.asarray(cv2.imdecode(np.frombuffer(content, np.uint8), flags))
 
 
 def luminance(pixels: NDArray[Any]) -> NDArray[np.float64]:
@@ -41,13 +42,12 @@ def main() -> None:
     with zipfile.ZipFile(arguments.zip) as archive, tempfile.TemporaryDirectory() as folder:
         names = sorted(archive.namelist())
         for name in names[:: len(names) // arguments.photos][: arguments.photos]:
-            encoded = np.frombuffer(archive.read(name), np.uint8)
-            pixels = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
+            pixels = decoded(archive.read(name))
             for kind, (factor, suffix) in kinds.items():
                 photo = pixels if factor == 1 else factor * pixels.astype(np.uint16)
                 path = Path(folder) / f"out{suffix}"
                 colorizer.colorize(photo)[0].save(path)
-                difference = luminance(read(path)) - luminance(photo)
+                difference = luminance(decoded(path.read_bytes())) - luminance(photo)
                 differences[kind].append(float(np.abs(difference).mean()))
     for kind, found in differences.items():
         print(f"{kind}: mean {np.mean(found):.4f}, largest of {len(found)} photos {np.max(found):.4f}")
