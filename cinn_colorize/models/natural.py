@@ -50,10 +50,10 @@ class NaturalConfig:
 
     levels: Mapping[int, LevelConfig]
     clamp: float = 0.5  # alpha of Eq. 7
-    bound: float = 2.0  # subnetworks see latents within +-bound
+    bound: float = 1.9  # subnetworks see latents within +-bound
     knee: float = 1.5  # of the elementwise map
     chroma_scale: float = 15.0  # x = ab / chroma_scale
-    chroma_limit: float = 50.0  # coarser colours are seen within +-chroma_limit
+    chroma_limit: float = 45.0  # coarser colours are seen within +-chroma_limit
     pyramid_dropout: float = 0.1
 
     @classmethod

@@ -43,7 +43,7 @@ MODELS = {
             chroma_scale=15.0,
             licence="Apache-2.0; trained on photos of mixed terms, see the model card",
             file="natural.safetensors",
-            sha256="567d34855372b74646f469cfe5131c6180a23bb349a4b55162e4cad9900fba5c",
+            sha256="e473a3ed7439e0745fb6036f6ce9675b4509c51f5414e69f70e7fec18329a597",
             hub=None,
         ),
     )
