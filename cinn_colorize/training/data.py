@@ -113,6 +113,8 @@ def batches(
         batch_sampler=_Positions(start, stop, batch),
         num_workers=workers,
         worker_init_fn=_start_worker,
+        # A forked worker inherits locks of OpenCV's and torch's threads, and may wait for them forever.
+        multiprocessing_context="spawn" if workers else None,
         prefetch_factor=4 if workers else None,
         persistent_workers=False,
         pin_memory=torch.cuda.is_available(),
