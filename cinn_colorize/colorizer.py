@@ -291,13 +291,10 @@ class Colorizer:
         self, photo: Photo, samples: Sequence[Sample], *, upsampling: str = "jbu"
     ) -> list[Colorization]:
         """Bring samples of a photo to its full size, in one pass over its rows."""
-        guides: dict[tuple[int, int], Floats] = {}
         upsamplers = []
         for sample in samples:
             height, width = sample.ab.shape[1:]
-            if (height, width) not in guides:
-                guides[height, width] = photo.luminance(GUIDE_SCALE * height, GUIDE_SCALE * width)
-            guide = guides[height, width]
+            guide = photo.luminance(GUIDE_SCALE * height, GUIDE_SCALE * width)
             upsamplers.append(Upsampler(sample.ab, guide, (photo.height, photo.width), upsampling))
         pictures = photo.compose(upsamplers)
         return [

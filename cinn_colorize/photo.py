@@ -86,6 +86,7 @@ class Photo:
             PhotoError: the photo can't be read.
         """
         self.name, self.suffix, self.source, self._read = name, suffix, source, read
+        self._reductions: dict[tuple[int, int], Floats] = {}
         with reported(name):
             image = read()
             self.width, self.height = int(image.width), int(image.height)
@@ -137,8 +138,9 @@ class Photo:
             PhotoError: the file is damaged.
         """
         if min(self.height, self.width) < _NETWORK_SIZE or _NETWORK_SIZE % height or _NETWORK_SIZE % width:
-            return self._reduced(height, width)
-        blocks = self._network_lab.reshape(3, height, _NETWORK_SIZE // height, width, _NETWORK_SIZE // width)
+            return self._reduced(height, width).copy()
+        network_lab = self._reduced(_NETWORK_SIZE, _NETWORK_SIZE)
+        blocks = network_lab.reshape(3, height, _NETWORK_SIZE // height, width, _NETWORK_SIZE // width)
         return np.asarray(blocks.mean(axis=(2, 4)))
 
     def luminance(self, height: int, width: int) -> Floats:
@@ -184,11 +186,13 @@ class Photo:
             pass
         return [Picture(canvas, alpha, self._metadata, self._output_space) for canvas in canvases]
 
-    @cached_property
-    def _network_lab(self) -> Floats:
-        return self._reduced(_NETWORK_SIZE, _NETWORK_SIZE)
-
     def _reduced(self, height: int, width: int) -> Floats:
+        # Each takes a pass through the file, and condition and guide ask for the same.
+        if (height, width) not in self._reductions:
+            self._reductions[height, width] = self._reduce(height, width)
+        return self._reductions[height, width]
+
+    def _reduce(self, height: int, width: int) -> Floats:
         rows, columns = min(height, self.height), min(width, self.width)
 
         def narrow(y0: int, pixels: Pixels) -> tuple[int, Floats]:
