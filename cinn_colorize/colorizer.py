@@ -22,9 +22,10 @@ import torch
 from numpy.typing import NDArray
 
 from cinn_colorize import __version__
+from cinn_colorize.errors import WeightsError
 from cinn_colorize.files import format_of_name
 from cinn_colorize.latent import Latent, Shapes
-from cinn_colorize.models import DEFAULT, Loaded, load_model
+from cinn_colorize.models import DEFAULT, MODELS, Loaded, PhotoModelInfo, load_model
 from cinn_colorize.photo import Photo, open_photo
 from cinn_colorize.picture import Picture
 from cinn_colorize.upsampling import GUIDE_SCALE, METHODS, Upsampler
@@ -33,7 +34,7 @@ from cinn_colorize.windows import Windows
 if TYPE_CHECKING:
     import PIL.Image
 
-    from cinn_colorize.models.natural import Condition
+    from cinn_colorize.models.base import Condition
 
 Floats = NDArray[np.float32]
 PhotoLike: TypeAlias = "str | os.PathLike[str] | bytes | PIL.Image.Image | NDArray[np.generic] | Photo"
@@ -255,6 +256,9 @@ class Colorizer:
             raise ValueError(f"unknown precision {precision!r}; choose one of {', '.join(PRECISIONS)}")
         self.device = choose_device(device)
         loaded = load_model(model, weights) if isinstance(model, str) else model
+        if not isinstance(loaded.info, PhotoModelInfo):
+            colouring = ", ".join(name for name, info in MODELS.items() if isinstance(info, PhotoModelInfo))
+            raise WeightsError(f"{loaded.info.name}: is no model that colours photos; choose {colouring}")
         self.model = loaded.model.to(self.device)
         self.info, self.sha256, self.precision = loaded.info, loaded.sha256, precision
 

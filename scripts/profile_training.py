@@ -18,8 +18,8 @@ import torch
 from cinn_colorize.models.natural import Natural, NaturalConfig
 from cinn_colorize.sources import find_photos
 from cinn_colorize.training.data import Crops
-from cinn_colorize.training.loop import TrainingConfig, batch_nll, frozen_features
-from cinn_colorize.training.objective import add_noise, loss
+from cinn_colorize.training.natural import NaturalTraining, batch_nll, frozen_features
+from cinn_colorize.training.objective import add_noise, balanced_loss
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10)
     arguments = parser.parse_args()
 
-    config = TrainingConfig(batch=arguments.batch)
+    config = NaturalTraining(batch=arguments.batch)
     model = Natural(NaturalConfig.default()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.backbone.requires_grad_(False)
     trained = [p for p in model.parameters() if p.requires_grad]
@@ -49,7 +49,7 @@ def main() -> None:
         x = add_noise(ab / model.config.chroma_scale, 0.05, 0.07, torch.Generator().manual_seed(0))
         features = frozen_features(model, L, torch.float32)
         mark("backbone")
-        objective = loss(batch_nll(model, x, L, features, config.finest_every), sizes)
+        objective = balanced_loss(batch_nll(model, x, L, features, config.finest_every), sizes)
         mark("pyramid, heads and flow forward")
         objective.backward()  # type: ignore[no-untyped-call]
         mark("backward")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 Dataset = StrEnum("Dataset", ["photos"])
 TrainingPrecision = StrEnum("TrainingPrecision", ["auto", "fp32", "bf16"])
 DATA, RUN = "Data", "Run"
+_OF_DATASET = "by dataset"
 
 
 def train(
@@ -31,30 +33,54 @@ def train(
         typer.Option(
             "--data",
             metavar="FOLDER|ZIP",
-            help="Photos, or zip shards of photos; may be given several times.",
+            help="Where it lies; may be given several times.",
             show_default="data/DATASET",
             rich_help_panel=DATA,
         ),
     ] = None,
     run: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "--run",
             metavar="FOLDER",
             help="Folder for checkpoints, logs and weights.",
+            show_default="runs/MODEL",
             rich_help_panel=RUN,
         ),
-    ] = Path("runs/natural"),
+    ] = None,
     photos: Annotated[
-        int, typer.Option("--photos", metavar="N", min=1, help="Photos to see.", rich_help_panel=RUN)
-    ] = 100_000,
+        int | None,
+        typer.Option(
+            "--photos",
+            metavar="N",
+            min=1,
+            help="Photos (or digits) to see.",
+            show_default=_OF_DATASET,
+            rich_help_panel=RUN,
+        ),
+    ] = None,
     batch: Annotated[
-        int, typer.Option("--batch", metavar="N", min=1, help="Photos a step.", rich_help_panel=RUN)
-    ] = 48,
+        int | None,
+        typer.Option(
+            "--batch",
+            metavar="N",
+            min=1,
+            help="Photos a step.",
+            show_default=_OF_DATASET,
+            rich_help_panel=RUN,
+        ),
+    ] = None,
     learning_rate: Annotated[
-        float,
-        typer.Option("--lr", metavar="RATE", min=0, help="Learning rate at its peak.", rich_help_panel=RUN),
-    ] = 1e-3,
+        float | None,
+        typer.Option(
+            "--lr",
+            metavar="RATE",
+            min=0,
+            help="Learning rate at its peak.",
+            show_default=_OF_DATASET,
+            rich_help_panel=RUN,
+        ),
+    ] = None,
     seed: Annotated[
         int,
         typer.Option("-s", "--seed", metavar="SEED", min=0, help="Of the run.", rich_help_panel=RUN),
@@ -73,15 +99,16 @@ def train(
         ),
     ] = None,
     evaluate_every: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--evaluate-every",
             metavar="N",
             min=1,
             help="Photos between evaluations.",
+            show_default=_OF_DATASET,
             rich_help_panel=RUN,
         ),
-    ] = 10_000,
+    ] = None,
     device: DeviceOption = "auto",
     precision: Annotated[
         TrainingPrecision,
@@ -119,7 +146,7 @@ def train(
     show_log(quiet)
     with fatal(debug):
         from cinn_colorize.errors import DataError
-        from cinn_colorize.training import TrainingConfig, choose_precision, run_training
+        from cinn_colorize.training import choose_precision, open_task, run_training
 
         chosen = device_of(device)
         if not data:
@@ -128,12 +155,15 @@ def train(
                 raise DataError(
                     f"{data[0]}: not there; put zip shards or folders of photos there, or say --data FOLDER"
                 )
-        config = TrainingConfig(photos=photos, batch=batch, learning_rate=learning_rate, seed=seed)
+        task = open_task(dataset, data)
+        given: dict[str, Any] = {"photos": photos, "batch": batch, "learning_rate": learning_rate}
+        config = replace(task.config(seed=seed), **{k: v for k, v in given.items() if v is not None})
+        run = run or Path("runs") / task.model
         stop = _StopRequest()
-        display = _Display(photos, quiet)
+        display = _Display(config.photos, quiet)
         with display.bar:
             weights = run_training(
-                data,
+                task,
                 run,
                 config,
                 device=chosen,
@@ -143,7 +173,7 @@ def train(
                 start=start,
                 compile=compile,
                 checkpoint_seconds=60 * checkpoint_minutes,
-                evaluate_every=evaluate_every,
+                evaluate_every=evaluate_every or task.evaluate_every,
                 report=display.report,
                 report_evaluation=display.report_evaluation,
                 stop=stop,

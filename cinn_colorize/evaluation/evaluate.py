@@ -16,7 +16,7 @@ from cinn_colorize.evaluation.metrics import Statistics, colour_statistics, esti
 from cinn_colorize.evaluation.photos import CHROMA_SIZE, Square, read_square, to_rgb
 from cinn_colorize.evaluation.report import Report
 from cinn_colorize.latent import Latent
-from cinn_colorize.models.natural import Natural
+from cinn_colorize.models.base import PhotoFlow
 from cinn_colorize.sources import Reader, Source
 
 _SCALE = 15.0  # the likelihood is that of x = ab / 15, whatever a model's own scale
@@ -105,7 +105,7 @@ def evaluate(
     )
 
 
-def mean_nll(model: Natural, photos: Sequence[Source]) -> float:
+def mean_nll(model: PhotoFlow, photos: Sequence[Source]) -> float:
     """The ``nll`` that :func:`evaluate` reports, in batches and without samples: for use during training.
 
     Args:

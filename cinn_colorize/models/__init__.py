@@ -12,15 +12,16 @@ from cinn_colorize.errors import WeightsError
 from cinn_colorize.models.registry import DEFAULT as DEFAULT
 from cinn_colorize.models.registry import MODELS as MODELS
 from cinn_colorize.models.registry import ModelInfo as ModelInfo
+from cinn_colorize.models.registry import PhotoModelInfo as PhotoModelInfo
 
 if TYPE_CHECKING:
-    from cinn_colorize.models.natural import Natural
+    from cinn_colorize.models.base import ConditionalFlow
 
 
 class Loaded(NamedTuple):
     """A model ready for use, and where it came from."""
 
-    model: Natural
+    model: ConditionalFlow
     info: ModelInfo
     sha256: str  # of the weights file
 
@@ -48,14 +49,20 @@ def load_model(name: str = DEFAULT, source: str | os.PathLike[str] | None = None
     return Loaded(_build(path, name), info, digest)
 
 
-def _build(path: Path, name: str) -> Natural:
-    from cinn_colorize.models.natural import Natural, NaturalConfig
+def model_class(name: str) -> type[ConditionalFlow]:
+    """The class behind a name of the registry."""
+    from cinn_colorize.models.natural import Natural
 
+    classes: tuple[type[ConditionalFlow], ...] = (Natural,)
+    return {model.name: model for model in classes}[name]
+
+
+def _build(path: Path, name: str) -> ConditionalFlow:
     config, tensors = weights.load(path)
     if config.get("model") != name:
         raise WeightsError(f"{path}: weights of the model {config.get('model')!r}, not of {name!r}")
     try:
-        model = Natural(NaturalConfig.from_dict(config["architecture"]))
+        model = model_class(name).from_architecture(config["architecture"])
         model.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
@@ -64,14 +71,15 @@ def _build(path: Path, name: str) -> Natural:
     return model.eval()
 
 
-def save_model(path: Path, model: Natural, training: dict[str, object]) -> None:
+def save_model(path: Path, model: ConditionalFlow, training: dict[str, object]) -> None:
     """Write a model as a weights file, fp16, with its architecture and a word on how it was trained.
 
     Raises:
         OSError: it cannot be written.
     """
-    import torch
-
-    config = {"model": "natural", "architecture": asdict(model.config), "training": training}
-    tensors = {name: tensor.to(torch.float16) for name, tensor in model.state_dict().items()}
+    config = {"model": model.name, "architecture": asdict(model.config), "training": training}
+    state = model.state_dict()
+    tensors = {
+        name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()
+    }
     weights.save(path, config, tensors)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +29,7 @@ from cinn_colorize.flow import (
     SinhMap,
     haar,
 )
+from cinn_colorize.models.base import PhotoFlow
 
 BASE = 0  # the name of the 1x1 base among the levels
 
@@ -138,12 +139,15 @@ class Level(nn.Module):
         return conditions
 
 
-class Natural(nn.Module):
+class Natural(PhotoFlow):
     """The flow between x = ab / chroma_scale, (N, 2, 64, 64), and one latent a level.
 
     Args:
         config: the architecture.
     """
+
+    name = "natural"
+    config: NaturalConfig
 
     def __init__(self, config: NaturalConfig) -> None:
         super().__init__()
@@ -155,6 +159,11 @@ class Natural(nn.Module):
         self.levels = nn.ModuleDict({str(r): Level(r, config) for r in config.levels})
         self.split = HaarSplit()
         self.shift = GuidedShift(config.chroma_limit / config.chroma_scale)
+
+    @classmethod
+    def from_architecture(cls, values: Mapping[str, Any]) -> Self:
+        """See :meth:`ConditionalFlow.from_architecture`."""
+        return cls(NaturalConfig.from_dict(values))
 
     def features(self, L: Tensor) -> dict[int, Tensor]:
         """Backbone features of L* (N, 1, 256, 256) by stride."""

@@ -5,16 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelInfo:
     """Frozen facts about a model.
 
     Attributes:
         name: what ``--model`` takes.
         summary: one line.
-        luminance_size: pixels of the square L that conditions it.
-        chroma_size: pixels of the square ab that it makes.
-        chroma_scale: x = ab / chroma_scale is what the flow sees.
         licence: of code and weights.
         file: name of the packaged weights.
         sha256: of that file.
@@ -23,19 +20,31 @@ class ModelInfo:
 
     name: str
     summary: str
-    luminance_size: int
-    chroma_size: int
-    chroma_scale: float
     licence: str
     file: str
     sha256: str
     hub: str | None
 
 
-MODELS = {
+@dataclass(frozen=True, kw_only=True)
+class PhotoModelInfo(ModelInfo):
+    """Frozen facts about a model that colours photos.
+
+    Attributes:
+        luminance_size: pixels of the square L that conditions it.
+        chroma_size: pixels of the square ab that it makes.
+        chroma_scale: x = ab / chroma_scale is what the flow sees.
+    """
+
+    luminance_size: int
+    chroma_size: int
+    chroma_scale: float
+
+
+MODELS: dict[str, ModelInfo] = {
     info.name: info
     for info in (
-        ModelInfo(
+        PhotoModelInfo(
             name="natural",
             summary="natural photos; a coarse-to-fine pyramid of conditional flows",
             luminance_size=256,

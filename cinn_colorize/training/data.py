@@ -50,6 +50,26 @@ def to_network(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return lab[:1], ab
 
 
+class Order:
+    """Which sample a position of an endless run means: every epoch is a new permutation.
+
+    Args:
+        n: how many samples there are.
+        seed: of the run.
+    """
+
+    def __init__(self, n: int, seed: int) -> None:
+        self.n, self.seed = n, seed
+        self._epoch, self._permutation = -1, np.empty(0, np.int64)
+
+    def __getitem__(self, position: int) -> int:
+        epoch, index = divmod(position, self.n)
+        if self._epoch != epoch:
+            self._epoch = epoch
+            self._permutation = np.random.default_rng([self.seed, epoch]).permutation(self.n)
+        return int(self._permutation[index])
+
+
 class Crops(Dataset[tuple[Tensor, Tensor]]):
     """An endless sequence of crops, each a function of its position alone.
 
@@ -60,13 +80,10 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
     def __init__(self, photos: Sequence[Source], seed: int) -> None:
         self.photos, self.seed = photos, seed
         self.reader = Reader()
-        self._order: tuple[int, np.ndarray] = (-1, np.empty(0))
+        self._order = Order(len(photos), seed)
 
     def _source(self, position: int) -> Source:
-        epoch, index = divmod(position, len(self.photos))
-        if self._order[0] != epoch:
-            self._order = (epoch, np.random.default_rng([self.seed, epoch]).permutation(len(self.photos)))
-        return self.photos[self._order[1][index]]
+        return self.photos[self._order[position]]
 
     def __getitem__(self, position: int) -> tuple[Tensor, Tensor]:
         for step in range(len(self.photos)):
@@ -105,11 +122,11 @@ def _start_worker(_: int) -> None:
 
 
 def batches(
-    photos: Sequence[Source], seed: int, start: int, stop: int, batch: int, workers: int
+    samples: Dataset[tuple[Tensor, Tensor]], start: int, stop: int, batch: int, workers: int
 ) -> DataLoader[tuple[Tensor, Tensor]]:
-    """L* (batch, 1, 256, 256) and ab (batch, 2, 64, 64) of the positions from start to stop."""
+    """The samples at the positions from start to stop, in batches."""
     return DataLoader(
-        Crops(photos, seed),
+        samples,
         batch_sampler=_Positions(start, stop, batch),
         num_workers=workers,
         worker_init_fn=_start_worker,

@@ -15,30 +15,10 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from cinn_colorize.errors import DataError, DivergedError
-from cinn_colorize.models.natural import Natural
-from cinn_colorize.sources import Source
 from cinn_colorize.training.checkpoint import load_checkpoint, save_checkpoint
-from cinn_colorize.training.data import batches
-from cinn_colorize.training.objective import add_noise, level_nll, loss
+from cinn_colorize.training.task import Model, Task, TrainingConfig
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """Hyper-parameters of a run; lengths in photos seen."""
-
-    photos: int = 100_000  # the whole run
-    batch: int = 48
-    learning_rate: float = 1e-3  # at its peak
-    warmup: int = 5_000  # photos of linear rise before the cosine
-    weight_decay: float = 0.05  # the prior on the parameters of Eq. 6
-    ema: float = 0.998  # decay a step of the averaged weights, which are what is kept
-    clip: float = 2.0  # largest gradient norm
-    pixel_noise: float = 0.05  # paper 3.4, in units of x
-    coarse_noise: float = 0.07
-    finest_every: int = 2  # the finest level, half of the cost, learns from every second photo
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,8 +53,8 @@ def learning_rate(seen: int, config: TrainingConfig) -> float:
 
 
 def train(
-    model: Natural,
-    photos: list[Source],
+    model: Model,
+    task: Task[Model],
     config: TrainingConfig,
     run: Path,
     *,
@@ -86,15 +66,15 @@ def train(
     checkpoint_seconds: float = 300,
     report: Callable[[Progress], None] = lambda progress: None,
     report_seconds: float = 10,
-    evaluate: Callable[[Natural, int], None] = lambda model, seen: None,
+    evaluate: Callable[[Model, int], None] = lambda model, seen: None,
     evaluate_every: int = 10_000,
     stop: Callable[[], bool] = lambda: False,
-) -> Natural:
-    """Train the flow and its heads on a frozen backbone (paper 4.2).
+) -> Model:
+    """Train a model.
 
     Args:
-        model: initialised, its backbone pretrained.
-        photos: to train on.
+        model: initialised.
+        task: its data and objective.
         config: hyper-parameters.
         run: folder of the run; ``checkpoint.pt`` lies there.
         device: to train on.
@@ -114,19 +94,19 @@ def train(
         the averaged model, in eval mode.
 
     Raises:
-        DataError: the photos or the checkpoint cannot be used.
+        DataError: the data or the checkpoint cannot be used.
         DivergedError: losses are no longer finite.
     """
     torch.manual_seed(config.seed)
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    model.backbone.requires_grad_(False)
+    task.freeze(model)
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(
         trained, config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True
     )
     average = AveragedModel(model, multi_avg_fn=_moving_average(config.ema))
     average.eval()
-    averaged = cast(Natural, average.module)
+    averaged = cast(Model, average.module)
     seen = 0
     checkpoint_path = run / "checkpoint.pt"
     if resume:
@@ -149,37 +129,36 @@ def train(
         }
         save_checkpoint(checkpoint_path, state)
 
-    nll_of = torch.compile(batch_nll) if compile else batch_nll
+    nll_of = torch.compile(task.nll) if compile else task.nll
     sizes = {r: math.prod(shape) for r, shape in model.latent_shapes.items()}
     generator = torch.Generator(device)
     meter = _Meter(config.photos, seen)
     last_checkpoint = time.monotonic()
     failures = 0
     model.train()
-    for L, ab in batches(photos, config.seed, seen, config.photos, config.batch, workers):
+    for batch in task.batches(config, seen, workers):
         # Noise and dropout depend on the position alone, so that a resumed run repeats them.
         generator.manual_seed(config.seed + seen)
         torch.manual_seed(config.seed + seen)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(seen, config)
 
-        L = L.to(device, non_blocking=True)
-        x = ab.to(device, non_blocking=True) / model.config.chroma_scale
-        x = add_noise(x, config.pixel_noise, config.coarse_noise, generator)
-        features = frozen_features(model, L, precision)
+        batch = [part.to(device, non_blocking=True) for part in batch]
+        count = len(batch[0])
+        inputs = task.prepare(model, batch, config, generator, precision, seen)
         with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-            nll = nll_of(model, x, L, features, config.finest_every)
-        objective = loss(nll, sizes)
+            nll = nll_of(model, config, *inputs)
+        objective = task.loss(nll, sizes)
         optimizer.zero_grad(set_to_none=True)
         objective.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(trained, config.clip)
 
-        seen += len(L)
+        seen += count
         if torch.isfinite(norm) and torch.isfinite(objective):
             failures = 0
             optimizer.step()
             average.update_parameters(model)
-            meter.add(len(L), nll, sizes, objective.item(), norm.item())
+            meter.add(count, nll, sizes, objective.item(), norm.item())
         else:
             failures += 1
             meter.skipped += 1
@@ -191,7 +170,7 @@ def train(
 
         if time.monotonic() - meter.since > report_seconds:
             report(meter.progress())
-        if seen // evaluate_every > (seen - len(L)) // evaluate_every or seen >= config.photos:
+        if seen // evaluate_every > (seen - count) // evaluate_every or seen >= config.photos:
             evaluate(averaged, seen)
         if time.monotonic() - last_checkpoint > checkpoint_seconds or stop():
             checkpoint()
@@ -200,32 +179,6 @@ def train(
                 break
     checkpoint()
     return averaged
-
-
-def frozen_features(model: Natural, L: Tensor, precision: torch.dtype) -> dict[int, Tensor]:
-    """Backbone features without gradient.
-
-    On a CPU four photos at a time: their activations stay in the cache, which takes a third of the time that
-    a whole batch takes.
-    """
-    chunk = 4 if L.device.type == "cpu" else len(L)
-    with torch.no_grad(), torch.autocast(L.device.type, precision, enabled=precision != torch.float32):
-        parts = [model.features(part) for part in L.split(chunk)]
-    return {stride: torch.cat([part[stride] for part in parts]) for stride in parts[0]}
-
-
-def batch_nll(
-    model: Natural, x: Tensor, L: Tensor, features: dict[int, Tensor], finest_every: int
-) -> dict[int, Tensor]:
-    """Nll by level, nats: the finest level's of every ``finest_every``-th photo, the others' of all."""
-    finest, second = sorted(model.resolutions, reverse=True)[:2]
-    share = len(x) // finest_every
-    parts = []
-    for chosen, levels_to in ((slice(share), finest), (slice(share, None), second)):
-        if len(x[chosen]):
-            condition = model.condition(L[chosen], {s: f[chosen] for s, f in features.items()}, levels_to)
-            parts.append(level_nll(*model(x[chosen], condition)))
-    return {r: torch.cat([part[r] for part in parts if r in part]) for r in parts[0]}
 
 
 def _moving_average(decay: float) -> Callable[..., None]:

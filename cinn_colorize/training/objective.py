@@ -19,8 +19,8 @@ def level_nll(latents: Mapping[int, Tensor], log_dets: Mapping[int, Tensor]) -> 
     return {r: (0.5 * z.square() + constant).flatten(1).sum(1) - log_dets[r] for r, z in latents.items()}
 
 
-def loss(nll: Mapping[int, Tensor], sizes: Mapping[int, int]) -> Tensor:
-    """What training minimises: each level's nll a dimension, weighted by the root of its share.
+def balanced_loss(nll: Mapping[int, Tensor], sizes: Mapping[int, int]) -> Tensor:
+    """What ``natural`` minimises: each level's nll a dimension, weighted by the root of its share.
 
     Weighted by the share itself (Eq. 6 as it stands), the levels that hold the meaning would hardly count:
     those of 8 px and less are a sixteenth of all dimensions.
@@ -32,6 +32,16 @@ def loss(nll: Mapping[int, Tensor], sizes: Mapping[int, int]) -> Tensor:
     total = sum(sizes.values())
     parts = [values.mean() / sizes[r] * math.sqrt(sizes[r] / total) for r, values in nll.items()]
     return torch.stack(parts).sum()
+
+
+def mean_loss(nll: Mapping[int, Tensor], sizes: Mapping[int, int]) -> Tensor:
+    """The nll a dimension: Eq. 6 as it stands, but for the prior.
+
+    Args:
+        nll: by level, (N,).
+        sizes: dimensions of each level.
+    """
+    return torch.stack([values.mean() for values in nll.values()]).sum() / sum(sizes.values())
 
 
 def add_noise(x: Tensor, pixel: float, coarse: float, generator: torch.Generator) -> Tensor:

@@ -7,29 +7,26 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from cinn_colorize.colorizer import Colorizer
 from cinn_colorize.errors import DataError
-from cinn_colorize.evaluation import mean_nll
-from cinn_colorize.models import MODELS, Loaded, load_model, save_model
-from cinn_colorize.models.natural import Natural, NaturalConfig
-from cinn_colorize.photo import open_photo
-from cinn_colorize.sheet import contact_sheet, save_sheet, tiles
-from cinn_colorize.sources import Reader, Source, find_photos
-from cinn_colorize.training.loop import Progress, TrainingConfig, train
-from cinn_colorize.training.pretrained import lite2_state
+from cinn_colorize.models import load_model, save_model
+from cinn_colorize.models.base import ConditionalFlow
+from cinn_colorize.sources import find_photos
+from cinn_colorize.training.loop import Progress, train
+from cinn_colorize.training.natural import NaturalTask
+from cinn_colorize.training.task import Task, TrainingConfig
 
 log = logging.getLogger(__name__)
 
 DEV = "photos-dev.zip"  # what a run is watched on, where the data has it
-SHEET_PHOTOS, SHEET_SAMPLES = 8, 3
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The averaged model on photos that it does not learn from."""
+    """The averaged model on data that it does not learn from."""
 
     seen: int
     nll: float  # nats a dimension
@@ -37,7 +34,7 @@ class Evaluation:
 
 
 def run_training(
-    data: Sequence[Path],
+    task: Task[Any],
     run: Path,
     config: TrainingConfig,
     *,
@@ -53,24 +50,23 @@ def run_training(
     report_evaluation: Callable[[Evaluation], None],
     stop: Callable[[], bool],
 ) -> Path:
-    """Train ``natural`` on photos and write its weights into the run's folder.
+    """Train a model and write its weights into the run's folder.
 
     The folder gets ``checkpoint.pt``, ``progress.csv``, ``evaluation.csv``, ``samples_*.jpg`` and
-    ``natural.safetensors``, the averaged weights, after every evaluation and at the end.
+    ``MODEL.safetensors``, the averaged weights, after every evaluation and at the end.
 
     Args:
-        data: each as :func:`cinn_colorize.sources.find_photos` takes it; a photos-dev.zip in one of them is
-            what the run is watched on.
+        task: data and model, see :func:`open_task`.
         run: the run's folder.
         config: hyper-parameters.
         device: to train on.
         precision: of the autocast.
-        workers: processes that decode photos.
+        workers: processes that decode.
         resume: go on from the folder's checkpoint.
-        start: weights to begin with, new ones on the pretrained backbone otherwise.
+        start: weights to begin with, new ones otherwise.
         compile: use torch.compile.
         checkpoint_seconds: between checkpoints.
-        evaluate_every: photos between evaluations.
+        evaluate_every: samples between evaluations.
         report: called every few seconds.
         report_evaluation: called after an evaluation.
         stop: asked after each step; when true, the run ends early, to be resumed.
@@ -81,33 +77,30 @@ def run_training(
     Raises:
         CinnError: the data, the checkpoint or the weights cannot be used, or the run diverged.
     """
-    photos = [photo for root in data for photo in find_photos(root)]
     if not resume and (run / "checkpoint.pt").exists():
         raise DataError(f"{run}: holds a run already; add --resume to go on, or choose another --run")
     try:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"{run}: cannot be made ({error.strerror})") from error
-    dev = [photo for root in data if (root / DEV).is_file() for photo in find_photos(root / DEV)]
-    if not dev:
-        log.warning("no %s there, so the run is not watched on photos it does not learn from", DEV)
-    weights = run / "natural.safetensors"
+    weights = run / f"{task.model}.safetensors"
 
     def on_report(progress: Progress) -> None:
         _append(run / "progress.csv", asdict(progress))
         report(progress)
 
-    def on_evaluate(model: Natural, seen: int) -> None:
-        save_model(weights, model, asdict(config) | {"seen": seen, "distinct_photos": len(photos)})
-        if dev:
-            evaluation = Evaluation(seen, mean_nll(model, dev[::2]), run / f"samples_{seen:08d}.jpg")
-            _sample_sheet(model, dev, device, evaluation.sheet)
+    def on_evaluate(model: ConditionalFlow, seen: int) -> None:
+        save_model(weights, model, asdict(config) | {"seen": seen, "distinct_photos": task.distinct})
+        nll = task.measure(model)
+        if nll is not None:
+            evaluation = Evaluation(seen, nll, run / f"samples_{seen:08d}.jpg")
+            task.draw(model, device, evaluation.sheet)
             _append(run / "evaluation.csv", {"seen": seen, "nll": evaluation.nll})
             report_evaluation(evaluation)
 
     train(
-        _initial_model(config.seed, start),
-        photos,
+        _initial_model(task, config.seed, start),
+        task,
         config,
         run,
         device=device,
@@ -124,23 +117,36 @@ def run_training(
     return weights
 
 
-def _initial_model(seed: int, start: Path | None) -> Natural:
+def open_task(dataset: str, data: Sequence[Path]) -> Task[Any]:
+    """The task of a data set of :data:`DATASETS`.
+
+    Args:
+        dataset: its name.
+        data: where it lies; what each kind of data set expects there is said by its task.
+
+    Raises:
+        DataError: it is not there, or cannot be used.
+    """
+    return DATASETS[dataset](data)
+
+
+def _open_photos(data: Sequence[Path]) -> NaturalTask:
+    photos = [photo for root in data for photo in find_photos(root)]
+    dev = [photo for root in data if (root / DEV).is_file() for photo in find_photos(root / DEV)]
+    if not dev:
+        log.warning("no %s there, so the run is not watched on photos it does not learn from", DEV)
+    return NaturalTask(photos, dev)
+
+
+DATASETS: dict[str, Callable[[Sequence[Path]], Task[Any]]] = {"photos": _open_photos}
+
+
+def _initial_model(task: Task[Any], seed: int, start: Path | None) -> ConditionalFlow:
     if start is not None:
-        return load_model("natural", start).model.requires_grad_(True)
+        return load_model(task.model, start).model.requires_grad_(True)
     torch.manual_seed(seed)
-    model = Natural(NaturalConfig.default())
-    model.backbone.load_pretrained(lite2_state())
+    model: ConditionalFlow = task.initial_model()
     return model
-
-
-def _sample_sheet(model: Natural, dev: list[Source], device: torch.device, path: Path) -> None:
-    """Some photos spread over the set, each followed by samples at temperature 1."""
-    colorizer = Colorizer(Loaded(model, MODELS["natural"], sha256=""), device=str(device))
-    read, shown = Reader(), []
-    for source in dev[:: max(1, len(dev) // SHEET_PHOTOS)][:SHEET_PHOTOS]:
-        photo = open_photo(read(source))
-        shown += tiles(photo, colorizer.colorize(photo, SHEET_SAMPLES, temperature=1.0))
-    save_sheet(contact_sheet(shown, columns=2 * (1 + SHEET_SAMPLES)), path)
 
 
 def _append(path: Path, values: dict[str, object]) -> None:

@@ -1,0 +1,27 @@
+"""Contact sheets of samples, to watch a run by eye."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from cinn_colorize.colorizer import Colorizer
+from cinn_colorize.models import MODELS, Loaded
+from cinn_colorize.models.base import PhotoFlow
+from cinn_colorize.photo import open_photo
+from cinn_colorize.sheet import contact_sheet, save_sheet, tiles
+from cinn_colorize.sources import Reader, Source
+
+SHEET_PHOTOS, SHEET_SAMPLES = 8, 3
+
+
+def photo_sheet(model: PhotoFlow, photos: Sequence[Source], device: torch.device, path: Path) -> None:
+    """Some photos spread over the set, each followed by samples at temperature 1."""
+    colorizer = Colorizer(Loaded(model, MODELS[model.name], sha256=""), device=str(device))
+    read, shown = Reader(), []
+    for source in photos[:: max(1, len(photos) // SHEET_PHOTOS)][:SHEET_PHOTOS]:
+        photo = open_photo(read(source))
+        shown += tiles(photo, colorizer.colorize(photo, SHEET_SAMPLES, temperature=1.0))
+    save_sheet(contact_sheet(shown, columns=2 * (1 + SHEET_SAMPLES)), path)
