@@ -347,13 +347,21 @@ class Colorizer:
         Sums are split among threads, so their number shows in the last bits. One photo is little work, and
         several photos are better spread over several processes.
         """
-        half, threads = self.precision == "bf16", torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-                yield
-        finally:
-            torch.set_num_threads(threads)
+        half = self.precision == "bf16"
+        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=half)
+        with one_thread(), torch.inference_mode(), autocast:
+            yield
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Context in which torch uses one thread of the CPU."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def choose_device(name: str) -> torch.device:

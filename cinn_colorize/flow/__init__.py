@@ -11,6 +11,8 @@ from cinn_colorize.flow.haar import HaarSplit as HaarSplit
 from cinn_colorize.flow.haar import haar as haar
 from cinn_colorize.flow.haar import inverse_haar as inverse_haar
 from cinn_colorize.flow.mixing import OrthogonalMixing as OrthogonalMixing
+from cinn_colorize.flow.mixing import Permutation as Permutation
 from cinn_colorize.flow.sequence import Sequence as Sequence
 from cinn_colorize.flow.shift import GuidedShift as GuidedShift
 from cinn_colorize.flow.subnets import ConvSubnet as ConvSubnet
+from cinn_colorize.flow.subnets import LinearSubnet as LinearSubnet

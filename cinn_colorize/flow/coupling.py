@@ -41,7 +41,7 @@ class AffineCoupling(nn.Module):
         self.subnet2 = subnet(self.sizes[0], 2 * self.sizes[1])  # s2, t2 of v1
 
     def _scale_shift(self, subnet: nn.Module, u: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
-        seen = u.clamp(-self.bound, self.bound)
+        seen = u if self.bound == math.inf else u.clamp(-self.bound, self.bound)
         s, t = subnet(seen, condition).to(u.dtype).chunk(2, dim=1)
         return soft_clamp(s, self.clamp), t
 

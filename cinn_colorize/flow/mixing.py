@@ -53,3 +53,27 @@ class OrthogonalMixing(nn.Module):
     def inverse(self, z: Tensor, condition: None = None) -> tuple[Tensor, Tensor]:
         """Multiply by the transpose."""
         return self._mix(z, self.matrix.t())
+
+
+class Permutation(nn.Module):
+    """A fixed permutation of channels, made from its seed and never stored.
+
+    For vectors of so many values that an orthogonal matrix would cost more than the coupling blocks.
+    """
+
+    order: Tensor
+    inverse_order: Tensor
+
+    def __init__(self, channels: int, seed: int) -> None:
+        super().__init__()
+        order = torch.randperm(channels, generator=torch.Generator().manual_seed(seed))
+        self.register_buffer("order", order, persistent=False)
+        self.register_buffer("inverse_order", order.argsort(), persistent=False)
+
+    def forward(self, x: Tensor, condition: None = None) -> tuple[Tensor, Tensor]:
+        """(N, channels, ...) -> the same shape, and a log-det of zeros."""
+        return x.index_select(1, self.order), x.new_zeros(len(x))
+
+    def inverse(self, z: Tensor, condition: None = None) -> tuple[Tensor, Tensor]:
+        """Put the channels back."""
+        return z.index_select(1, self.inverse_order), z.new_zeros(len(z))

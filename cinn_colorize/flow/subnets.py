@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import pairwise
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -33,4 +37,32 @@ class ConvSubnet(nn.Module):
         """(N, inputs, H, W), (N, width, H, W) -> (N, outputs, H, W)."""
         hidden = F.relu(self.first(u) + condition)
         result: Tensor = self.last(F.relu(self.middle(hidden)))
+        return result
+
+
+class LinearSubnet(nn.Sequential):
+    """Fully connected layers with ReLU between them, of a half and a condition put together.
+
+    The last layer starts at zero, so that a coupling block starts as the identity (paper 3.4).
+
+    Args:
+        inputs: values of the half that is seen and of the condition.
+        outputs: values of s and t together.
+        hidden: widths of the layers in between.
+    """
+
+    def __init__(self, inputs: int, outputs: int, hidden: Iterable[int]) -> None:
+        widths = [inputs, *hidden, outputs]
+        layers: list[nn.Module] = []
+        for before, after in pairwise(widths):
+            layer = nn.Linear(before, after)
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+            layers += [layer, nn.ReLU()]
+        nn.init.zeros_(layers[-2].weight)  # type: ignore[arg-type]
+        super().__init__(*layers[:-1])
+
+    def forward(self, u: Tensor, condition: Tensor) -> Tensor:
+        """(N, values), (N, values of the condition) -> (N, outputs)."""
+        result: Tensor = super().forward(torch.cat([u, condition], dim=1))
         return result

@@ -55,6 +55,14 @@ MODELS: dict[str, ModelInfo] = {
             sha256="e473a3ed7439e0745fb6036f6ce9675b4509c51f5414e69f70e7fec18329a597",
             hub=None,
         ),
+        ModelInfo(
+            name="mnist",
+            summary="handwritten digits given their label",
+            licence="Apache-2.0; trained on MNIST, whose terms its makers do not state",
+            file="mnist.safetensors",
+            sha256="",
+            hub=None,
+        ),
     )
 }
 DEFAULT = "natural"

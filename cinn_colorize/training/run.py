@@ -16,6 +16,7 @@ from cinn_colorize.models import load_model, save_model
 from cinn_colorize.models.base import ConditionalFlow
 from cinn_colorize.sources import find_photos
 from cinn_colorize.training.loop import Progress, train
+from cinn_colorize.training.mnist import MnistTask
 from cinn_colorize.training.natural import NaturalTask
 from cinn_colorize.training.task import Task, TrainingConfig
 
@@ -90,6 +91,7 @@ def run_training(
         report(progress)
 
     def on_evaluate(model: ConditionalFlow, seen: int) -> None:
+        task.complete(model)
         save_model(weights, model, asdict(config) | {"seen": seen, "distinct_photos": task.distinct})
         nll = task.measure(model)
         if nll is not None:
@@ -138,7 +140,13 @@ def _open_photos(data: Sequence[Path]) -> NaturalTask:
     return NaturalTask(photos, dev)
 
 
-DATASETS: dict[str, Callable[[Sequence[Path]], Task[Any]]] = {"photos": _open_photos}
+def _open_mnist(data: Sequence[Path]) -> MnistTask:
+    if len(data) != 1:
+        raise DataError("MNIST lies in one folder; give --data once")
+    return MnistTask(data[0])
+
+
+DATASETS: dict[str, Callable[[Sequence[Path]], Task[Any]]] = {"photos": _open_photos, "mnist": _open_mnist}
 
 
 def _initial_model(task: Task[Any], seed: int, start: Path | None) -> ConditionalFlow:

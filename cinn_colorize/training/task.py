@@ -94,6 +94,9 @@ class Task(Generic[Model]):
         """What a step minimises; Eq. 6, its prior being the optimiser's weight decay."""
         return mean_loss(nll, sizes)
 
+    def complete(self, model: Model) -> None:
+        """Set what is stored with the weights but not learnt; called on the averaged model before saving."""
+
     def measure(self, model: Model) -> float | None:
         """Nats a dimension on data that the run does not learn from; None if there is none."""
         raise NotImplementedError

@@ -1,0 +1,278 @@
+"""Handwritten digits from the model ``mnist`` (paper 4.1, Figs. 4, 6 and 7).
+
+Images are ink on black as in MNIST: float32 in [0, 1], (28, 28), upright, the digit centred. What the model
+draws is not limited to [0, 1].
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cinn_colorize.colorizer import choose_device, one_thread
+from cinn_colorize.errors import DataError, WeightsError
+from cinn_colorize.files import printable_name
+from cinn_colorize.latent import Latent
+from cinn_colorize.models import Loaded, load_model
+from cinn_colorize.models.mnist import DIGITS, LEVEL, SIZE, Mnist
+from cinn_colorize.sources import Reader, Source
+
+Floats = NDArray[np.float32]
+
+TEMPERATURE = 0.88  # of the authors' sample sheets
+_BOX = 20  # pixels of the square that a digit of MNIST just fits into
+_BATCH = 500
+
+
+class Digits:
+    """Draws digits, finds their codes and likelihoods, and writes one digit in the style of another.
+
+    Args:
+        model: a name of the registry, or what :func:`cinn_colorize.load_model` returned.
+        weights: a path or ``hf:owner/name`` instead of the packaged weights.
+        device: see :class:`cinn_colorize.Colorizer`.
+
+    Raises:
+        WeightsError: the weights cannot be had or used.
+        ValueError: unknown device.
+    """
+
+    def __init__(
+        self,
+        model: str | Loaded = "mnist",
+        *,
+        weights: str | os.PathLike[str] | None = None,
+        device: str = "auto",
+    ) -> None:
+        loaded = load_model(model, weights) if isinstance(model, str) else model
+        if not isinstance(loaded.model, Mnist):
+            raise WeightsError(f"{loaded.info.name}: is no model of digits; choose mnist")
+        self.device = choose_device(device)
+        self.model = loaded.model.to(self.device)
+        self.info, self.sha256 = loaded.info, loaded.sha256
+
+    def sample(self, n: int = 1, temperature: float = TEMPERATURE, seed: int = 0) -> Floats:
+        """Draw all ten digits with each of n latent codes (Fig. 6).
+
+        Args:
+            n: codes, with the seeds seed, seed + 1, ...
+            temperature: standard deviation of the codes; 1 is the model's distribution.
+            seed: of the first code.
+
+        Returns:
+            (n, 10, 28, 28).
+
+        Raises:
+            ValueError: the temperature is out of its range.
+        """
+        return self.decode(Latent.draw(self.model.latent_shapes, range(seed, seed + n), temperature))
+
+    def decode(self, latent: Latent) -> Floats:
+        """All ten digits of N codes, (N, 10, 28, 28)."""
+        # Always ten at a time: of another shape, a matrix product may round differently.
+        with self._inference():
+            condition = self.model.condition(torch.arange(DIGITS, device=self.device))
+            codes = latent.levels[LEVEL].to(self.device)
+            rows = [self.model.inverse({LEVEL: z.expand(DIGITS, *z.shape)}, condition)[0] for z in codes]
+            return torch.stack(rows).squeeze(2).cpu().numpy()
+
+    def encode(self, images: NDArray[np.floating], digits: Sequence[int] | NDArray[np.integer]) -> Latent:
+        """f(x; c): the codes of images.
+
+        Args:
+            images: (N, 28, 28).
+            digits: what each shows.
+        """
+        return Latent({LEVEL: self._forward(images, digits)[0]})
+
+    def log_prob(
+        self, images: NDArray[np.floating], digits: Sequence[int] | NDArray[np.integer]
+    ) -> NDArray[np.float64]:
+        """Log densities of images in [0, 1] given what they show, nats over all 784 pixels, (N,)."""
+        z, log_det = self._forward(images, digits)
+        return (Latent({LEVEL: z}).log_prob() + log_det).double().numpy()
+
+    def log_probs(self, images: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Log densities of images given each of the ten digits, nats, (N, 10)."""
+        return np.stack([self.log_prob(images, np.full(len(images), d)) for d in range(DIGITS)], axis=1)
+
+    def transfer(self, images: NDArray[np.floating], digits: Sequence[int | None]) -> Floats:
+        """Write all ten digits in the style of each image (Fig. 7).
+
+        Args:
+            images: (N, 28, 28).
+            digits: what each shows; None for the digit of highest likelihood.
+
+        Returns:
+            (N, 10, 28, 28).
+        """
+        likely = self.log_probs(images).argmax(1) if None in digits else [0] * len(images)
+        shown = [int(guess) if d is None else d for d, guess in zip(digits, likely, strict=True)]
+        return self.decode(self.encode(images, shown))
+
+    def walks(self, steps: int = 7, reach: float = 2.5, seed: int = 0) -> list[Walk]:
+        """Walk along each principal component of the latent codes of MNIST's test digits (Fig. 4).
+
+        Args:
+            steps: images of a walk.
+            reach: how far it goes both ways from the mean, in standard deviations.
+            seed: of the digits that tell how much each attribute varies at all.
+        """
+        positions = torch.linspace(-reach, reach, steps)
+        drawn = self.sample(20, seed=seed).reshape(-1, SIZE, SIZE)
+        usual = {name: np.std([measure(image) for image in drawn]) for name, measure in ATTRIBUTES.items()}
+        result = []
+        for axis in self.model.axes.cpu():
+            codes = self.model.centre.cpu() + positions[:, None] * axis
+            images = self.decode(Latent({LEVEL: codes[..., None, None]}))
+            changes = {
+                name: float(
+                    np.mean([measure(i) for i in images[-1]]) - np.mean([measure(i) for i in images[0]])
+                )
+                / usual[name]
+                for name, measure in ATTRIBUTES.items()
+            }
+            result.append(Walk(images, changes))
+        return result
+
+    def _forward(
+        self, images: NDArray[np.floating], digits: Sequence[int] | NDArray[np.integer]
+    ) -> tuple[Tensor, Tensor]:
+        x = torch.as_tensor(np.asarray(images, np.float32))[:, None]
+        c = torch.as_tensor(np.asarray(digits, np.int64))
+        parts = []
+        with self._inference():
+            for some, labels in zip(x.split(_BATCH), c.split(_BATCH), strict=True):
+                condition = self.model.condition(labels.to(self.device))
+                z, log_det = self.model(some.to(self.device), condition)
+                parts.append((z[LEVEL].cpu(), log_det[LEVEL].cpu()))
+        z, log_det = (torch.cat(part) for part in zip(*parts, strict=True))
+        return z, log_det
+
+    @contextmanager
+    def _inference(self) -> Iterator[None]:
+        with torch.inference_mode(), one_thread():
+            yield
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Digits along one direction of the latent space.
+
+    Attributes:
+        images: (steps, 10, 28, 28).
+        changes: by attribute, how much it changes from the first step to the last, in standard deviations of
+            that attribute over drawn digits.
+    """
+
+    images: Floats
+    changes: dict[str, float]
+
+    @property
+    def attribute(self) -> str:
+        """The attribute that changes most."""
+        return max(self.changes, key=lambda name: abs(self.changes[name]))
+
+
+def _moments(image: NDArray[np.floating]) -> tuple[float, float, float, float]:
+    """Ink, and its variances along x and y and covariance, in pixels."""
+    ink = np.clip(image, 0, 1).astype(np.float64)
+    total = max(float(ink.sum()), 1e-6)
+    y, x = np.mgrid[: ink.shape[0], : ink.shape[1]]
+    dx, dy = x - (x * ink).sum() / total, y - (y * ink).sum() / total
+    xx, yy, xy = ((a * b * ink).sum() / total for a, b in ((dx, dx), (dy, dy), (dx, dy)))
+    return total, float(xx), float(yy), float(xy)
+
+
+def slant(image: NDArray[np.floating]) -> float:
+    """How far strokes lean to the right, pixels a pixel of height."""
+    _, _, yy, xy = _moments(image)
+    return -xy / max(yy, 1e-6)
+
+
+def width(image: NDArray[np.floating]) -> float:
+    """Spread of the ink along x once the slant is taken out, pixels."""
+    _, xx, yy, xy = _moments(image)
+    return float(np.sqrt(max(xx - xy**2 / max(yy, 1e-6), 0)))
+
+
+def thickness(image: NDArray[np.floating]) -> float:
+    """Mean width of the strokes, pixels: twice the ink over the length of its outline."""
+    ink = np.clip(image, 0, 1).astype(np.float64)
+    outline = np.abs(np.diff(ink, axis=0)).sum() + np.abs(np.diff(ink, axis=1)).sum()
+    return float(
+        2 * ink.sum() / max(outline * np.pi / 4, 1e-6)
+    )  # an outline of all directions, along x and y
+
+
+ATTRIBUTES = {"width": width, "thickness": thickness, "slant": slant}
+
+
+def principal_axes(latents: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The mean of codes (N, D), and their first principal components times their deviations, (count, D)."""
+    centre = latents.mean(0)
+    _, deviations, axes = torch.linalg.svd(latents - centre, full_matrices=False)
+    axes = axes[:count] * (deviations[:count, None] / (len(latents) - 1) ** 0.5)
+    largest = axes.gather(1, axes.abs().argmax(1, keepdim=True))
+    return centre, axes * largest.sign()  # a sign that depends on nothing but the axis
+
+
+def read_digit(path: str | os.PathLike[str]) -> Floats:
+    """Read a digit from an image file, brought to MNIST's form.
+
+    An image of 28 x 28 pixels is taken as it is. Of a larger one the ink's box is scaled to 20 pixels and put
+    so that the centre of its mass is that of the image, as MNIST's makers did. Dark ink on light paper is
+    turned into light on dark.
+
+    Raises:
+        DataError: it cannot be read, or nothing is written on it.
+    """
+    image = Reader()(Source(Path(path))).mean(axis=2, dtype=np.float64)
+    border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+    if np.median(border) > 127:
+        image = 255 - image
+    if image.shape == (SIZE, SIZE):
+        return (image / 255).astype(np.float32)
+    image -= np.median([np.median(image), image.min()])  # the paper
+    ink = np.clip(image, 0, None) / max(image.max(), 1e-6)
+    rows, columns = np.nonzero((ink > 0.3).any(1))[0], np.nonzero((ink > 0.3).any(0))[0]
+    if image.max() < 25 or not len(rows):
+        raise DataError(
+            f"{printable_name(path)}: no digit on it; give an image of one digit in ink on plain paper"
+        )
+    box = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    scale = _BOX / max(box.shape)
+    size = [max(1, round(side * scale)) for side in box.shape[::-1]]
+    small = cv2.resize(box, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    y, x = np.mgrid[: small.shape[0], : small.shape[1]]
+    centre = [(axis * small).sum() / small.sum() for axis in (x, y)]
+    shift = np.array([[1, 0, SIZE / 2 - centre[0]], [0, 1, SIZE / 2 - centre[1]]])
+    return np.clip(cv2.warpAffine(small, shift, (SIZE, SIZE)), 0, 1).astype(np.float32)
+
+
+def picture(images: NDArray[np.floating], scale: int = 2, gap: int = 4) -> NDArray[np.uint8]:
+    """A picture of rows of digits, black on white.
+
+    Args:
+        images: (rows, columns, 28, 28).
+        scale: pixels of the picture a pixel of a digit.
+        gap: pixels between digits.
+    """
+    rows, columns = images.shape[:2]
+    side = SIZE * scale + gap
+    page = np.full((rows * side + gap, columns * side + gap), 255, np.uint8)
+    for row, column in np.ndindex(rows, columns):
+        tone = 255 - np.round(np.clip(images[row, column], 0, 1) * 255).astype(np.uint8)
+        large = tone.repeat(scale, 0).repeat(scale, 1)
+        y, x = row * side + gap, column * side + gap
+        page[y : y + len(large), x : x + len(large)] = large
+    return page

@@ -1,0 +1,125 @@
+"""``mnist``: handwritten digits given their label (paper 4.1, Fig. 5).
+
+Coupling blocks with fully connected subnetworks between fixed permutations of the pixels; the label goes into every
+subnetwork as a one-hot vector, and there is no conditioning network.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cinn_colorize.flow import AffineCoupling, LinearSubnet, Permutation, Sequence
+from cinn_colorize.models.base import ConditionalFlow
+
+DIGITS = 10
+SIZE = 28  # pixels of a digit's side
+AXES = 4  # principal components that are kept
+LEVEL = 0  # the one level of the latent code
+
+
+@dataclass(frozen=True)
+class MnistConfig:
+    """The architecture."""
+
+    blocks: int = 24  # coupling blocks
+    hidden: tuple[int, ...] = (128,)  # widths of the hidden layers of the subnetworks
+    clamp: float = 1.9  # alpha of Eq. 7
+    # Of the pixels in [0, 1]: the couplings see values of mean 0 and variance 1.
+    mean: float = 0.1307
+    deviation: float = 0.3081
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> MnistConfig:
+        """From what ``dataclasses.asdict`` gives after a round trip through JSON.
+
+        Raises:
+            TypeError: a key is unknown or missing.
+        """
+        return cls(**{**values, "hidden": tuple(values["hidden"])})
+
+    @classmethod
+    def authors(cls) -> MnistConfig:
+        """The widths and the clamp of the authors' code, 54.42 million parameters."""
+        return cls(hidden=(512, 512, 512), clamp=1.5)
+
+
+class Label(NamedTuple):
+    """Digits as one-hot vectors."""
+
+    one_hot: Tensor  # (N, 10)
+
+    def expand(self, n: int) -> Label:
+        """Views for n samples of the one digit inside (N = 1)."""
+        return Label(self.one_hot.expand(n, -1))
+
+
+class Mnist(ConditionalFlow):
+    """The flow between images x in [0, 1], (N, 1, 28, 28), and their latents, (N, 784, 1, 1).
+
+    Args:
+        config: the architecture.
+
+    Attributes:
+        centre: mean latent code of MNIST's test digits, (784,), stored with the weights.
+        axes: their principal components times their standard deviations, (4, 784).
+    """
+
+    name = "mnist"
+    config: MnistConfig
+    centre: Tensor
+    axes: Tensor
+
+    def __init__(self, config: MnistConfig) -> None:
+        super().__init__()
+        self.config = config
+        pixels = SIZE * SIZE
+        self.latent_shapes = {LEVEL: (pixels, 1, 1)}
+        maps = []
+        for block in range(config.blocks):
+            maps.append(Permutation(pixels, seed=block))
+            maps.append(
+                AffineCoupling(
+                    pixels,
+                    lambda inputs, outputs: LinearSubnet(inputs + DIGITS, outputs, config.hidden),
+                    config.clamp,
+                )
+            )
+        self.flow = Sequence(maps)
+        self.register_buffer("centre", torch.zeros(pixels))
+        self.register_buffer("axes", torch.zeros(AXES, pixels))
+        self.log_scale = -pixels * math.log(config.deviation)  # log-det of the normalisation
+
+    @classmethod
+    def from_architecture(cls, values: Mapping[str, Any]) -> Self:
+        """See :meth:`ConditionalFlow.from_architecture`."""
+        return cls(MnistConfig.from_dict(values))
+
+    def condition(self, c: Tensor) -> Label:
+        """One-hot vectors of labels.
+
+        Args:
+            c: digits 0 to 9, (N,), integers.
+        """
+        return Label(F.one_hot(c, DIGITS).to(next(self.parameters()).dtype))
+
+    def forward(self, x: Tensor, condition: Label) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
+        """f(x; c): see :meth:`ConditionalFlow.forward`."""
+        u = (x.flatten(1) - self.config.mean) / self.config.deviation
+        z, log_det = self.flow(u, self._conditions(condition))
+        return {LEVEL: z[..., None, None]}, {LEVEL: log_det + self.log_scale}
+
+    def inverse(self, latents: Mapping[int, Tensor], condition: Label) -> tuple[Tensor, dict[int, Tensor]]:
+        """g(z; c): x (N, 1, 28, 28), not limited to [0, 1], and the log-dets of g."""
+        u, log_det = self.flow.inverse(latents[LEVEL].flatten(1), self._conditions(condition))
+        x = u.unflatten(1, (1, SIZE, SIZE)) * self.config.deviation + self.config.mean
+        return x, {LEVEL: log_det - self.log_scale}
+
+    def _conditions(self, condition: Label) -> list[object]:
+        return [None, (condition.one_hot, condition.one_hot)] * self.config.blocks

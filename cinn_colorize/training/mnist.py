@@ -1,0 +1,139 @@
+"""MNIST, read where it lies, and how ``mnist`` learns from it."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from cinn_colorize.digits import Digits, picture, principal_axes
+from cinn_colorize.errors import DataError
+from cinn_colorize.files import printable_name
+from cinn_colorize.models import MODELS, Loaded
+from cinn_colorize.models.mnist import AXES, DIGITS, LEVEL, SIZE, Mnist, MnistConfig
+from cinn_colorize.sheet import save_sheet
+from cinn_colorize.training.data import Order
+from cinn_colorize.training.task import Task, TrainingConfig
+
+DEV = 5_000  # of the training digits, the last ones: what a run is watched on
+SIGMA = 0.02  # of the noise in training and measuring, pixels in [0, 1] (paper 4.1)
+
+
+class Part(NamedTuple):
+    """Some of MNIST's digits."""
+
+    images: NDArray[np.float32]  # (N, 28, 28), in [0, 1]
+    labels: NDArray[np.int64]  # (N,)
+
+
+def read_mnist(folder: Path, part: str) -> Part:
+    """Read a part of MNIST from its four files, packed with gzip or not, in a folder or in ``raw`` below it.
+
+    Args:
+        folder: of the files.
+        part: ``train`` (60,000 digits) or ``t10k`` (the test set, 10,000).
+
+    Raises:
+        DataError: a file is missing, damaged or another one.
+    """
+    images = _read_idx(folder, f"{part}-images-idx3-ubyte", 3)
+    labels = _read_idx(folder, f"{part}-labels-idx1-ubyte", 1)
+    if images.shape[1:] != (SIZE, SIZE) or len(images) != len(labels) or labels.max(initial=0) >= DIGITS:
+        raise DataError(f"{printable_name(folder)}: the {part} files do not hold MNIST's digits and labels")
+    return Part(images.astype(np.float32) / 255, labels.astype(np.int64))
+
+
+def _read_idx(folder: Path, name: str, dimensions: int) -> NDArray[np.uint8]:
+    """An array of bytes in the IDX format: 0, 0, 8 (uint8), dimensions, sizes as big-endian int32, values."""
+    names = [f"raw/{name}.gz", f"raw/{name}", f"{name}.gz", name]
+    path = next((folder / name for name in names if (folder / name).is_file()), None)
+    if path is None:
+        raise DataError(f"{printable_name(folder)}: {name}.gz is not there; expected the four files of MNIST")
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{printable_name(path)}: damaged ({error}); download it again") from error
+    header = 4 + 4 * dimensions
+    sizes = np.frombuffer(data[4:header], ">i4") if len(data) >= header else np.zeros(1)
+    if data[:4] != bytes([0, 0, 8, dimensions]) or len(data) != header + int(np.prod(sizes, dtype=np.int64)):
+        raise DataError(f"{printable_name(path)}: not a file of MNIST, or cut off; download it again")
+    return np.frombuffer(data, np.uint8, offset=header).reshape(sizes)
+
+
+@dataclass(frozen=True)
+class MnistTraining(TrainingConfig):
+    """Hyper-parameters of ``mnist``."""
+
+    photos: int = 2_200_000  # digits seen: 40 times each
+    batch: int = 256
+    learning_rate: float = 1e-3
+    warmup: int = 20_000
+    weight_decay: float = 0.01
+    pixel_noise: float = SIGMA
+
+
+class MnistTask(Task[Mnist]):
+    """Learn digits given their labels.
+
+    Args:
+        folder: as :func:`read_mnist` takes it.
+
+    Raises:
+        DataError: MNIST is not there, or damaged.
+    """
+
+    model, config, evaluate_every = "mnist", MnistTraining, 220_000
+
+    def __init__(self, folder: Path) -> None:
+        images, labels = read_mnist(folder, "train")
+        self.images, self.labels = torch.from_numpy(images)[:, None], torch.from_numpy(labels)
+        self.test = read_mnist(folder, "t10k")
+        self.distinct = len(images) - DEV
+
+    def initial_model(self) -> Mnist:
+        """The default architecture."""
+        return Mnist(MnistConfig())
+
+    def batches(self, config: MnistTraining, start: int, workers: int) -> Iterator[Sequence[Tensor]]:
+        """Labels (batch,) and images (batch, 1, 28, 28)."""
+        order = Order(self.distinct, config.seed)
+        for position in range(start, config.photos, config.batch):
+            chosen = [order[p] for p in range(position, position + config.batch)]
+            yield self.labels[chosen], self.images[chosen]
+
+    def complete(self, model: Mnist) -> None:
+        """Find the principal axes of the test set's codes, without noise (paper 4.1, Fig. 4)."""
+        z = self._digits(model, next(model.parameters()).device).encode(*self.test).levels[LEVEL].flatten(1)
+        centre, axes = principal_axes(z, AXES)
+        model.centre.copy_(centre)
+        model.axes.copy_(axes)
+
+    def measure(self, model: Mnist) -> float | None:
+        """On the last training digits, which the run does not learn from."""
+        digits = self._digits(model, next(model.parameters()).device)
+        images, labels = self.images[-DEV:, 0].numpy(), self.labels[-DEV:].numpy()
+        return nll_per_dimension(digits, Part(images, labels), SIGMA)
+
+    def draw(self, model: Mnist, device: torch.device, path: Path) -> None:
+        """Ten digits of each of eight codes (Fig. 6)."""
+        rows = self._digits(model, device).sample(8)
+        save_sheet(Image.fromarray(picture(rows)).convert("RGB"), path)
+
+    @staticmethod
+    def _digits(model: Mnist, device: torch.device) -> Digits:
+        return Digits(Loaded(model, MODELS["mnist"], sha256=""), device=str(device))
+
+
+def nll_per_dimension(digits: Digits, part: Part, sigma: float) -> float:
+    """Nats a dimension of pixels in [0, 1] with noise of that standard deviation, from the seed 0."""
+    noise = np.random.default_rng(0).standard_normal(part.images.shape, np.float32)
+    return -float(digits.log_prob(part.images + np.float32(sigma) * noise, part.labels).mean()) / SIZE**2
