@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cinn_colorize.training import Evaluation
     from cinn_colorize.training import Progress as TrainingProgress
 
-Dataset = StrEnum("Dataset", ["photos", "mnist"])
+Dataset = StrEnum("Dataset", ["photos", "mnist", "lsun"])
 TrainingPrecision = StrEnum("TrainingPrecision", ["auto", "fp32", "bf16"])
 DATA, RUN = "Data", "Run"
 _OF_DATASET = "by dataset"

@@ -39,11 +39,10 @@ def random_crop(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return crop[:, ::-1] if rng.uniform() < 0.5 else crop
 
 
-def to_network(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """SRGB (h, w, 3) uint8 of any size -> L* (1, 256, 256) and ab (2, 64, 64), float32, area means."""
-    size = (LUMINANCE_SIZE, LUMINANCE_SIZE)
-    shrinks = min(image.shape[:2]) >= LUMINANCE_SIZE
-    image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+def to_network(image: np.ndarray, size: int = LUMINANCE_SIZE) -> tuple[np.ndarray, np.ndarray]:
+    """SRGB (h, w, 3) uint8 of any size -> L* (1, size, size) and ab (2, 64, 64), float32, area means."""
+    shrinks = min(image.shape[:2]) >= size
+    image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     lab = pixels_to_lab(image)
     small = (CHROMA_SIZE, CHROMA_SIZE)
     ab = np.stack([cv2.resize(plane, small, interpolation=cv2.INTER_AREA) for plane in lab[1:]])
@@ -77,8 +76,8 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
     a run resumed at position p sees what an uninterrupted one sees.
     """
 
-    def __init__(self, photos: Sequence[Source], seed: int) -> None:
-        self.photos, self.seed = photos, seed
+    def __init__(self, photos: Sequence[Source], seed: int, luminance_size: int = LUMINANCE_SIZE) -> None:
+        self.photos, self.seed, self.luminance_size = photos, seed, luminance_size
         self.reader = Reader()
         self._order = Order(len(photos), seed)
 
@@ -95,7 +94,8 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
                 log.warning("skipped %s", error)
         else:
             raise DataError(f"none of {len(self.photos)} photos can be decoded")
-        L, ab = to_network(random_crop(image, np.random.default_rng([self.seed, 1, position])))
+        crop = random_crop(image, np.random.default_rng([self.seed, 1, position]))
+        L, ab = to_network(crop, self.luminance_size)
         return torch.from_numpy(L), torch.from_numpy(ab)
 
 

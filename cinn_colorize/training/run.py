@@ -14,7 +14,8 @@ import torch
 from cinn_colorize.errors import DataError
 from cinn_colorize.models import load_model, save_model
 from cinn_colorize.models.base import ConditionalFlow
-from cinn_colorize.sources import find_photos
+from cinn_colorize.sources import Source, find_photos
+from cinn_colorize.training.bedrooms import LSUN_VAL, BedroomsTask, find_lsun
 from cinn_colorize.training.loop import Progress, train
 from cinn_colorize.training.mnist import MnistTask
 from cinn_colorize.training.natural import NaturalTask
@@ -146,7 +147,23 @@ def _open_mnist(data: Sequence[Path]) -> MnistTask:
     return MnistTask(data[0])
 
 
-DATASETS: dict[str, Callable[[Sequence[Path]], Task[Any]]] = {"photos": _open_photos, "mnist": _open_mnist}
+def _open_lsun(data: Sequence[Path]) -> BedroomsTask:
+    photos: list[Source] = []
+    dev: list[Source] = []
+    for root in data:
+        found, held_out = find_lsun(root)
+        photos += found
+        dev += held_out
+    if not dev:
+        log.warning("no %s there, so the run is not watched on photos it does not learn from", LSUN_VAL)
+    return BedroomsTask(photos, dev)
+
+
+DATASETS: dict[str, Callable[[Sequence[Path]], Task[Any]]] = {
+    "photos": _open_photos,
+    "mnist": _open_mnist,
+    "lsun": _open_lsun,
+}
 
 
 def _initial_model(task: Task[Any], seed: int, start: Path | None) -> ConditionalFlow:
