@@ -1,12 +1,12 @@
-"""Photos to train on and to measure on: zips and folders, in a fixed order, decoded to sRGB."""
+"""Photos to train on and to measure on: zips, LMDBs and folders, in a fixed order, decoded to sRGB."""
 
 from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import cv2
 import numpy as np
@@ -16,14 +16,19 @@ from cinn_colorize.errors import DataError
 from cinn_colorize.files import printable_name
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
+_LMDB_FILE = "data.mdb"
 SHARDS = "photos-*-[0-9]*.zip"  # photos-train-0.zip; not photos-dev.zip, which is measured on
 
 # What zipfile raises for damaged, encrypted and oddly compressed entries.
 _UNREADABLE = (OSError, zipfile.BadZipFile, KeyError, EOFError, RuntimeError, zlib.error, cv2.error)
 
 
+if TYPE_CHECKING:
+    import lmdb
+
+
 class Source(NamedTuple):
-    """One photo: a file, or an entry of a zip."""
+    """One photo: a file, or an entry of a zip or an LMDB."""
 
     path: Path
     entry: str | None = None
@@ -58,6 +63,61 @@ def find_photos(root: Path, pattern: str | None = SHARDS) -> list[Source]:
     return photos
 
 
+class LmdbPhotos(Sequence[Source]):
+    """The photos of an LMDB in LSUN's layout: a key and the bytes of an image file each, in the keys' order.
+
+    LSUN's bedrooms are three million, so keys are kept as they are and sources made when asked for.
+
+    Args:
+        path: the folder with ``data.mdb``.
+
+    Raises:
+        DataError: it is damaged or empty, or the package lmdb is missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import lmdb
+
+        self.path = path
+        try:
+            with _open_lmdb(path) as environment, environment.begin() as transaction:
+                self.keys = np.array(list(transaction.cursor().iternext(values=False)), dtype=np.bytes_)
+        except lmdb.Error as error:
+            raise DataError(f"{printable_name(path)}: not a readable LMDB ({error})") from error
+        if not len(self.keys):
+            raise DataError(f"{printable_name(path)}: an LMDB without photos")
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @overload
+    def __getitem__(self, index: int) -> Source: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Source]: ...
+
+    def __getitem__(self, index: int | slice) -> Source | Sequence[Source]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        return Source(self.path, self.keys[index].decode(errors="surrogateescape"))
+
+
+def is_lmdb(path: Path) -> bool:
+    """Whether a folder is an LMDB."""
+    return (path / _LMDB_FILE).is_file()
+
+
+def _open_lmdb(path: Path) -> lmdb.Environment:
+    try:
+        import lmdb
+    except ImportError as error:
+        raise DataError(
+            f"{printable_name(path)}: reading LSUN takes lmdb; pip install 'cinn-colorize[train]'"
+        ) from error
+    # Without locks, so that the data may be read-only.
+    return lmdb.open(str(path), readonly=True, lock=False, readahead=False, meminit=False)
+
+
 def _entries(shard: Path) -> list[str]:
     try:
         with zipfile.ZipFile(shard) as archive:
@@ -72,10 +132,10 @@ def _photo_names(names: Iterable[str]) -> list[str]:
 
 
 class Reader:
-    """Reads sources; keeps the zips open, one handle a process."""
+    """Reads sources; keeps the zips and LMDBs open, one handle a process."""
 
     def __init__(self) -> None:
-        self._archives: dict[Path, zipfile.ZipFile] = {}
+        self._archives: dict[Path, zipfile.ZipFile | lmdb.Environment] = {}
 
     def __call__(self, source: Source) -> NDArray[Any]:
         """Decode to sRGB, (H, W, 3) uint8, upright.
@@ -87,9 +147,7 @@ class Reader:
             if source.entry is None:
                 data = source.path.read_bytes()
             else:
-                if source.path not in self._archives:
-                    self._archives[source.path] = zipfile.ZipFile(source.path)
-                data = self._archives[source.path].read(source.entry)
+                data = self._read_entry(source.path, source.entry)
             image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
         except _UNREADABLE as error:
             reason = " ".join(str(error).split())
@@ -97,6 +155,18 @@ class Reader:
         if image is None:
             raise DataError(f"{source}: cannot be decoded")
         return image
+
+    def _read_entry(self, path: Path, entry: str) -> bytes:
+        archive = self._archives.get(path)
+        if archive is None:
+            archive = self._archives[path] = _open_lmdb(path) if path.is_dir() else zipfile.ZipFile(path)
+        if isinstance(archive, zipfile.ZipFile):
+            return archive.read(entry)
+        with archive.begin() as transaction:
+            value: bytes | None = transaction.get(entry.encode(errors="surrogateescape"))
+        if value is None:
+            raise KeyError("no such key")
+        return value
 
     def __getstate__(self) -> dict[str, object]:
         return {"_archives": {}}  # handles are not shared between processes

@@ -17,7 +17,9 @@ def chroma_range() -> np.ndarray:
     line = np.linspace(0, 255, 86).astype(np.uint8)
     u, v = np.meshgrid(line, line)
     w = np.zeros_like(u)
-    faces = [np.roll(np.stack([u, v, w + end], axis=-1), axis, axis=-1) for end in (0, 255) for axis in range(3)]
+    faces = [
+        np.roll(np.stack([u, v, w + end], axis=-1), axis, axis=-1) for end in (0, 255) for axis in range(3)
+    ]
     L, a, b = pixels_to_lab(np.concatenate(faces)).reshape(3, -1)  # extremes lie on the cube's surface
     knots = np.arange(_KNOTS)
     near = np.abs(L[None] - knots[:, None]) <= _REACH

@@ -11,6 +11,7 @@ from cinn_colorize.flow.bounds import push_away as push_away
 from cinn_colorize.flow.coupling import AffineCoupling as AffineCoupling
 from cinn_colorize.flow.coupling import soft_clamp as soft_clamp
 from cinn_colorize.flow.elementwise import SinhMap as SinhMap
+from cinn_colorize.flow.haar import HaarDownsampling as HaarDownsampling
 from cinn_colorize.flow.haar import HaarSplit as HaarSplit
 from cinn_colorize.flow.haar import haar as haar
 from cinn_colorize.flow.haar import inverse_haar as inverse_haar

@@ -36,6 +36,28 @@ def inverse_haar(average: Tensor, details: Tensor) -> Tensor:
     return x
 
 
+class HaarDownsampling(nn.Module):
+    """A Haar step of an image to half its size and four times its channels, the averages first.
+
+    All are halved, so that the averages are means: colours keep their scale. Each value adds -log 2 to the
+    log-det.
+    """
+
+    def forward(self, x: Tensor, condition: None = None) -> tuple[Tensor, Tensor]:
+        """(N, C, 2h, 2w) -> (N, 4 C, h, w), log-det (N,)."""
+        z = torch.cat(haar(x), dim=1) / 2
+        return z, self._log_det(z, -1)
+
+    def inverse(self, z: Tensor, condition: None = None) -> tuple[Tensor, Tensor]:
+        """(N, 4 C, h, w) -> (N, C, 2h, 2w), log-det (N,)."""
+        channels = z.shape[1] // 4
+        return inverse_haar(2 * z[:, :channels], 2 * z[:, channels:]), self._log_det(z, 1)
+
+    @staticmethod
+    def _log_det(z: Tensor, sign: int) -> Tensor:
+        return z.new_full((len(z),), sign * math.log(2) * z[0].numel())
+
+
 class HaarSplit(nn.Module):
     """A Haar step that splits an image into its half-size mean and the details.
 

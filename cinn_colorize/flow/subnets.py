@@ -2,67 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import pairwise
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 
 class ConvSubnet(nn.Module):
-    """Three convolutions; the condition is added before the first ReLU.
+    """Convolutions with ReLU between them; the condition is added before the first ReLU.
 
-    The last convolution starts at zero, so that a coupling block starts as the identity (paper 3.4).
+    That is the same as a first convolution that sees the half and a condition together (paper 3.1), but the
+    condition's part of it is computed once for all samples. The last convolution starts at zero, so that a
+    coupling block starts as the identity (paper 3.4).
 
     Args:
         inputs: channels of the half that is seen.
         outputs: channels of s and t together.
         width: channels in between, and of the condition (N, width, H, W).
         kernel: size of the kernels, odd.
+        layers: how many convolutions, 2 or 3.
     """
 
-    def __init__(self, inputs: int, outputs: int, width: int, kernel: int) -> None:
+    def __init__(self, inputs: int, outputs: int, width: int, kernel: int, layers: int = 3) -> None:
         super().__init__()
         self.first = nn.Conv2d(inputs, width, kernel, padding=kernel // 2)
-        self.middle = nn.Conv2d(width, width, kernel, padding=kernel // 2)
+        self.middle = nn.Conv2d(width, width, kernel, padding=kernel // 2) if layers == 3 else None
         self.last = nn.Conv2d(width, outputs, kernel, padding=kernel // 2)
-        for conv in (self.first, self.middle):
-            nn.init.xavier_uniform_(conv.weight)
-        nn.init.zeros_(self.last.weight)
-        for conv in (self.first, self.middle, self.last):
-            nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+        _initialise([conv for conv in (self.first, self.middle, self.last) if conv is not None])
 
     def forward(self, u: Tensor, condition: Tensor) -> Tensor:
         """(N, inputs, H, W), (N, width, H, W) -> (N, outputs, H, W)."""
         hidden = F.relu(self.first(u) + condition)
-        result: Tensor = self.last(F.relu(self.middle(hidden)))
+        if self.middle is not None:
+            hidden = F.relu(self.middle(hidden))
+        result: Tensor = self.last(hidden)
         return result
 
 
-class LinearSubnet(nn.Sequential):
-    """Fully connected layers with ReLU between them, of a half and a condition put together.
-
-    The last layer starts at zero, so that a coupling block starts as the identity (paper 3.4).
+class LinearSubnet(nn.Module):
+    """The same with fully connected layers.
 
     Args:
-        inputs: values of the half that is seen and of the condition.
+        inputs: values of the half that is seen.
         outputs: values of s and t together.
-        hidden: widths of the layers in between.
+        hidden: widths of the layers in between, one or more; the first is that of the condition.
     """
 
-    def __init__(self, inputs: int, outputs: int, hidden: Iterable[int]) -> None:
-        widths = [inputs, *hidden, outputs]
-        layers: list[nn.Module] = []
-        for before, after in pairwise(widths):
-            layer = nn.Linear(before, after)
-            nn.init.xavier_uniform_(layer.weight)
-            nn.init.zeros_(layer.bias)
-            layers += [layer, nn.ReLU()]
-        nn.init.zeros_(layers[-2].weight)  # type: ignore[arg-type]
-        super().__init__(*layers[:-1])
+    def __init__(self, inputs: int, outputs: int, hidden: Sequence[int]) -> None:
+        super().__init__()
+        layers = [nn.Linear(before, after) for before, after in pairwise([inputs, *hidden, outputs])]
+        _initialise(layers)
+        self.layers = nn.ModuleList(layers)
 
     def forward(self, u: Tensor, condition: Tensor) -> Tensor:
-        """(N, values), (N, values of the condition) -> (N, outputs)."""
-        result: Tensor = super().forward(torch.cat([u, condition], dim=1))
+        """(N, inputs), (N, hidden[0]) -> (N, outputs)."""
+        h = self.layers[0](u) + condition
+        for layer in self.layers[1:]:
+            h = layer(F.relu(h))
+        result: Tensor = h
         return result
+
+
+def _initialise(layers: Sequence[nn.Conv2d | nn.Linear]) -> None:
+    """Xavier, and zero for the last layer (paper 3.4)."""
+    for layer in layers[:-1]:
+        nn.init.xavier_uniform_(layer.weight)
+    nn.init.zeros_(layers[-1].weight)
+    for layer in layers:
+        nn.init.zeros_(layer.bias)  # type: ignore[arg-type]

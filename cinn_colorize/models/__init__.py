@@ -41,6 +41,8 @@ def load_model(name: str = DEFAULT, source: str | os.PathLike[str] | None = None
         raise WeightsError(f"{name}: unknown model; there are {', '.join(MODELS)}")
     info = MODELS[name]
     if source is None:
+        if info.sha256 is None:
+            raise WeightsError(f"{name}: there are no packaged weights; train it and give --weights FILE")
         path = weights.find_packaged(info.file)
         digest = weights.verify(path, info.sha256)
     else:
@@ -51,10 +53,11 @@ def load_model(name: str = DEFAULT, source: str | os.PathLike[str] | None = None
 
 def model_class(name: str) -> type[ConditionalFlow]:
     """The class behind a name of the registry."""
+    from cinn_colorize.models.bedrooms import Bedrooms
     from cinn_colorize.models.mnist import Mnist
     from cinn_colorize.models.natural import Natural
 
-    classes: tuple[type[ConditionalFlow], ...] = (Natural, Mnist)
+    classes: tuple[type[ConditionalFlow], ...] = (Natural, Bedrooms, Mnist)
     return {model.name: model for model in classes}[name]
 
 

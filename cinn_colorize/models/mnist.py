@@ -1,7 +1,7 @@
 """``mnist``: handwritten digits given their label (paper 4.1, Fig. 5).
 
-Coupling blocks with fully connected subnetworks between fixed permutations of the pixels; the label goes into every
-subnetwork as a one-hot vector, and there is no conditioning network.
+Coupling blocks with fully connected subnetworks between fixed permutations of the pixels; the label goes into
+every subnetwork as a one-hot vector, and there is no conditioning network.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from cinn_colorize.flow import AffineCoupling, LinearSubnet, Permutation, Sequence
 from cinn_colorize.models.base import ConditionalFlow
@@ -51,13 +51,13 @@ class MnistConfig:
 
 
 class Label(NamedTuple):
-    """Digits as one-hot vectors."""
+    """What digits give: the one-hot vectors' part of the first layer of each subnetwork."""
 
-    one_hot: Tensor  # (N, 10)
+    parts: tuple[Tensor, ...]  # (N, hidden[0]) each
 
     def expand(self, n: int) -> Label:
         """Views for n samples of the one digit inside (N = 1)."""
-        return Label(self.one_hot.expand(n, -1))
+        return Label(tuple(part.expand(n, -1) for part in self.parts))
 
 
 class Mnist(ConditionalFlow):
@@ -81,17 +81,18 @@ class Mnist(ConditionalFlow):
         self.config = config
         pixels = SIZE * SIZE
         self.latent_shapes = {LEVEL: (pixels, 1, 1)}
-        maps = []
+        maps: list[nn.Module] = []
         for block in range(config.blocks):
             maps.append(Permutation(pixels, seed=block))
             maps.append(
                 AffineCoupling(
                     pixels,
-                    lambda inputs, outputs: LinearSubnet(inputs + DIGITS, outputs, config.hidden),
+                    lambda inputs, outputs: LinearSubnet(inputs, outputs, config.hidden),
                     config.clamp,
                 )
             )
         self.flow = Sequence(maps)
+        self.label = nn.Linear(DIGITS, 2 * config.blocks * config.hidden[0], bias=False)
         self.register_buffer("centre", torch.zeros(pixels))
         self.register_buffer("axes", torch.zeros(AXES, pixels))
         self.log_scale = -pixels * math.log(config.deviation)  # log-det of the normalisation
@@ -102,12 +103,13 @@ class Mnist(ConditionalFlow):
         return cls(MnistConfig.from_dict(values))
 
     def condition(self, c: Tensor) -> Label:
-        """One-hot vectors of labels.
+        """Compute what all samples of a digit share.
 
         Args:
             c: digits 0 to 9, (N,), integers.
         """
-        return Label(F.one_hot(c, DIGITS).to(next(self.parameters()).dtype))
+        one_hot = F.one_hot(c, DIGITS).to(self.label.weight.dtype)
+        return Label(self.label(one_hot).split(self.config.hidden[0], dim=1))
 
     def forward(self, x: Tensor, condition: Label) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
         """f(x; c): see :meth:`ConditionalFlow.forward`."""
@@ -122,4 +124,7 @@ class Mnist(ConditionalFlow):
         return x, {LEVEL: log_det - self.log_scale}
 
     def _conditions(self, condition: Label) -> list[object]:
-        return [None, (condition.one_hot, condition.one_hot)] * self.config.blocks
+        conditions: list[object] = []
+        for pair in zip(condition.parts[::2], condition.parts[1::2], strict=True):
+            conditions += [None, pair]
+        return conditions

@@ -14,7 +14,7 @@ class ModelInfo:
         summary: one line.
         licence: of code and weights.
         file: name of the packaged weights.
-        sha256: of that file.
+        sha256: of that file; None if there are no packaged weights.
         hub: ``hf:owner/name`` where the weights can be downloaded, or None.
     """
 
@@ -22,7 +22,7 @@ class ModelInfo:
     summary: str
     licence: str
     file: str
-    sha256: str
+    sha256: str | None
     hub: str | None
 
 
@@ -55,12 +55,23 @@ MODELS: dict[str, ModelInfo] = {
             sha256="e473a3ed7439e0745fb6036f6ce9675b4509c51f5414e69f70e7fec18329a597",
             hub=None,
         ),
+        PhotoModelInfo(
+            name="bedrooms",
+            summary="bedrooms at low resolution; a small cINN whose conditioning network learns with it",
+            luminance_size=64,
+            chroma_size=64,
+            chroma_scale=15.0,
+            licence="Apache-2.0; trained on photos of mixed terms, see the model card",
+            file="bedrooms.safetensors",
+            sha256=None,
+            hub=None,
+        ),
         ModelInfo(
             name="mnist",
             summary="handwritten digits given their label",
             licence="Apache-2.0; trained on MNIST, whose terms its makers do not state",
             file="mnist.safetensors",
-            sha256="",
+            sha256=None,
             hub=None,
         ),
     )

@@ -39,15 +39,21 @@ def random_crop(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return crop[:, ::-1] if rng.uniform() < 0.5 else crop
 
 
-def to_network(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """SRGB (h, w, 3) uint8 of any size -> L* (1, 256, 256) and ab (2, 64, 64), float32, area means."""
-    size = (LUMINANCE_SIZE, LUMINANCE_SIZE)
-    shrinks = min(image.shape[:2]) >= LUMINANCE_SIZE
-    image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+def to_network(image: np.ndarray, size: int = LUMINANCE_SIZE) -> tuple[np.ndarray, np.ndarray]:
+    """SRGB (h, w, 3) uint8 of any size -> L* (1, size, size) and ab (2, 64, 64), float32, area means."""
+    shrinks = min(image.shape[:2]) >= size
+    image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     lab = pixels_to_lab(image)
     small = (CHROMA_SIZE, CHROMA_SIZE)
     ab = np.stack([cv2.resize(plane, small, interpolation=cv2.INTER_AREA) for plane in lab[1:]])
     return lab[:1], ab
+
+
+def to_network_in_colour(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same, and the crop in colour: sRGB (3, 256, 256) uint8, for a network that learns from colours."""
+    size = (LUMINANCE_SIZE, LUMINANCE_SIZE)
+    colour = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return *to_network(image), np.ascontiguousarray(colour.transpose(2, 0, 1))
 
 
 class Order:
@@ -68,13 +74,6 @@ class Order:
             self._epoch = epoch
             self._permutation = np.random.default_rng([self.seed, epoch]).permutation(self.n)
         return int(self._permutation[index])
-
-
-def to_network_in_colour(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The same, and the crop in colour: sRGB (3, 256, 256) uint8, for a network that learns from colours."""
-    size = (LUMINANCE_SIZE, LUMINANCE_SIZE)
-    colour = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    return *to_network(image), np.ascontiguousarray(colour.transpose(2, 0, 1))
 
 
 Prepare = Callable[[np.ndarray], tuple[np.ndarray, ...]]

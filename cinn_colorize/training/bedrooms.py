@@ -1,0 +1,92 @@
+"""LSUN's bedrooms, and how ``bedrooms`` learns from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from cinn_colorize.evaluation import mean_nll
+from cinn_colorize.models.bedrooms import SIZE, Bedrooms, BedroomsConfig
+from cinn_colorize.sources import LmdbPhotos, Source, find_photos, is_lmdb
+from cinn_colorize.training.data import Crops, batches, to_network
+from cinn_colorize.training.objective import add_noise
+from cinn_colorize.training.samples import photo_sheet
+from cinn_colorize.training.task import FlowTask, TrainingConfig
+
+LSUN_TRAIN, LSUN_VAL = "bedroom_train_lmdb", "bedroom_val_lmdb"
+
+
+def find_lsun(root: Path) -> tuple[Sequence[Source], Sequence[Source]]:
+    """Photos to learn from, and those to watch a run on (none in many cases).
+
+    Args:
+        root: a folder with LSUN's ``bedroom_train_lmdb`` and perhaps ``bedroom_val_lmdb``; one LMDB; or a
+            folder or zip of photos.
+
+    Raises:
+        DataError: there are no photos, or an LMDB cannot be read.
+    """
+    if is_lmdb(root):
+        return LmdbPhotos(root), []
+    if is_lmdb(root / LSUN_TRAIN):
+        dev = LmdbPhotos(root / LSUN_VAL) if is_lmdb(root / LSUN_VAL) else []
+        return LmdbPhotos(root / LSUN_TRAIN), dev
+    return find_photos(root, pattern=None), []
+
+
+@dataclass(frozen=True)
+class BedroomsTraining(TrainingConfig):
+    """Hyper-parameters of ``bedrooms``."""
+
+    coarse_noise: float = 0.07  # as natural's: else few photos are soon known by heart
+
+
+class BedroomsTask(FlowTask[Bedrooms]):
+    """Learn the flow and its conditioning network from scratch (paper 4.3).
+
+    Args:
+        photos: to learn from.
+        dev: to watch the run on, may be empty.
+    """
+
+    model, config = "bedrooms", BedroomsTraining
+
+    def __init__(self, photos: Sequence[Source], dev: Sequence[Source] = ()) -> None:
+        self.photos, self.dev, self.distinct = photos, dev, len(photos)
+
+    def initial_model(self) -> Bedrooms:
+        """The default architecture."""
+        return Bedrooms(BedroomsConfig.default())
+
+    def batches(self, config: BedroomsTraining, start: int, workers: int) -> Iterable[Sequence[Tensor]]:
+        """L* (batch, 1, 64, 64) and ab (batch, 2, 64, 64) of random crops."""
+        crops = Crops(self.photos, config.seed, partial(to_network, size=SIZE))
+        return batches(crops, start, config.photos, config.batch, workers)
+
+    def prepare(
+        self,
+        model: Bedrooms,
+        batch: Sequence[Tensor],
+        config: BedroomsTraining,
+        generator: torch.Generator,
+        precision: torch.dtype,
+    ) -> tuple[Tensor, Tensor]:
+        """L and noisy x."""
+        L, ab = batch
+        x = ab / model.config.chroma_scale
+        return L, add_noise(x, config.pixel_noise, config.coarse_noise, generator)
+
+    def measure(self, model: Bedrooms) -> dict[str, float]:
+        """On the photos held out."""
+        return {"nll": mean_nll(model, self.dev)} if self.dev else {}
+
+    def draw(self, model: Bedrooms, device: torch.device, path: Path) -> bool:
+        """Photos held out, with samples."""
+        if self.dev:
+            photo_sheet(model, self.dev, device, path)
+        return bool(self.dev)
