@@ -20,7 +20,7 @@ _LMDB_FILE = "data.mdb"
 SHARDS = "photos-*-[0-9]*.zip"  # photos-train-0.zip; not photos-dev.zip, which is measured on
 
 # What zipfile raises for damaged, encrypted and oddly compressed entries.
-_UNREADABLE = (OSError, zipfile.BadZipFile, KeyError, EOFError, RuntimeError, zlib.error, cv2.error)
+_UNREADABLE = (OSError, zipfile.BadZipFile, KeyError, EOFError, RuntimeError, zlib.error)
 
 
 if TYPE_CHECKING:
@@ -143,18 +143,27 @@ class Reader:
         Raises:
             DataError: it cannot be read or decoded.
         """
+        data = self.file(source)
         try:
-            if source.entry is None:
-                data = source.path.read_bytes()
-            else:
-                data = self._read_entry(source.path, source.entry)
             image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-        except _UNREADABLE as error:
-            reason = " ".join(str(error).split())
-            raise DataError(f"{source}: cannot be read ({reason})") from error
+        except cv2.error as error:
+            raise _unreadable(source, error) from error
         if image is None:
             raise DataError(f"{source}: cannot be decoded")
         return image
+
+    def file(self, source: Source) -> bytes:
+        """The bytes of the image file.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        try:
+            if source.entry is None:
+                return source.path.read_bytes()
+            return self._read_entry(source.path, source.entry)
+        except _UNREADABLE as error:
+            raise _unreadable(source, error) from error
 
     def _read_entry(self, path: Path, entry: str) -> bytes:
         archive = self._archives.get(path)
@@ -170,3 +179,7 @@ class Reader:
 
     def __getstate__(self) -> dict[str, object]:
         return {"_archives": {}}  # handles are not shared between processes
+
+
+def _unreadable(source: Source, error: Exception) -> DataError:
+    return DataError(f"{source}: cannot be read ({' '.join(str(error).split())})")
