@@ -242,25 +242,26 @@ def folder(tmp_path):
 
 
 def test_mnist_is_read_where_it_lies(shared):
-    from torchvision.datasets.mnist import read_image_file, read_label_file
-
     before = sorted(p.name for p in (shared / "MNIST").rglob("*"))
     test = read_mnist(shared / "MNIST", "t10k")
     assert test.images.shape == (10_000, 28, 28)
     assert np.bincount(test.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
     assert sorted(p.name for p in (shared / "MNIST").rglob("*")) == before
-    assert callable(read_image_file)
-    assert callable(read_label_file)
 
 
-def test_mnist_unpacked_is_the_same(folder, tmp_path):
+def test_mnist_unpacked_is_the_same_and_what_torchvision_reads(folder, tmp_path):
+    from torchvision.datasets.mnist import read_image_file, read_label_file
+
     raw = tmp_path / "other" / "raw"
     raw.mkdir(parents=True)
     for path in folder.glob("*.gz"):
         with gzip.open(path) as packed, (raw / path.stem).open("wb") as file:
             shutil.copyfileobj(packed, file)
-    for one, two in zip(read_mnist(folder, "t10k"), read_mnist(tmp_path / "other", "t10k"), strict=True):
+    found = read_mnist(tmp_path / "other", "t10k")
+    for one, two in zip(read_mnist(folder, "t10k"), found, strict=True):
         assert np.array_equal(one, two)
+    assert np.allclose(found.images * 255, read_image_file(str(raw / "t10k-images-idx3-ubyte")))
+    assert np.array_equal(found.labels, read_label_file(str(raw / "t10k-labels-idx1-ubyte")))
 
 
 def test_files_that_are_not_mnists(folder):

@@ -25,8 +25,8 @@ from cinn_colorize.training.data import Order
 from cinn_colorize.training.task import Task, TrainingConfig
 
 DEV = 5_000  # of the training digits, the last ones: what a run is watched on
-# Standard deviation of the noise in training and measuring, for pixels in [0, 1]. The authors' code has 0.15, the
-# paper's text (4.1) 0.02: at equal, short training 0.15 gives strokes and digits, 0.02 specks.
+# Standard deviation of the noise in training and measuring, for pixels in [0, 1]. The authors' code has 0.15,
+# the paper's text (4.1) 0.02: after equally short training 0.15 draws strokes, 0.02 specks.
 SIGMA = 0.15
 
 
