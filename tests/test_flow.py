@@ -8,14 +8,18 @@ from conftest import stir
 
 from cinn_colorize.flow import (
     AffineCoupling,
+    BoundedDetails,
     ConvSubnet,
     GuidedShift,
     HaarSplit,
+    Interval,
     OrthogonalMixing,
     Sequence,
     SinhMap,
+    draw_near,
     haar,
     inverse_haar,
+    push_away,
     soft_clamp,
 )
 
@@ -172,3 +176,63 @@ def test_sinh_map_is_linear_beyond_its_knee():
     x, _ = transform.inverse(z, torch.zeros(1, 4, 1, 3, dtype=torch.float64))
     steps = x.flatten().diff()
     assert steps[0].item() == pytest.approx(steps[1].item(), rel=1e-12)
+
+
+def bounds(size, low=-0.5, high=0.7):
+    """Intervals that differ from pixel to pixel."""
+    spread = randn(2, 2, size, size, seed=9).abs()
+    return Interval(low - spread, high + spread.flip(-1))
+
+
+@pytest.mark.parametrize("scale", [0.3, 3.0, 30.0], ids=["within", "across", "beyond"])
+def test_bounded_details_are_undone(scale):
+    bounded, pixels = BoundedDetails(leak=0.1), bounds(8)
+    details, mean = randn(2, 6, 4, 4, scale=scale), randn(2, 2, 4, 4, seed=1, scale=scale)
+    free, log_det = bounded.forward(details, mean, pixels)
+    back, inverse_log_det = bounded.inverse(free, mean, pixels)
+    assert (back - details).abs().max() < 1e-12 * max(scale, 1)
+    assert (log_det + inverse_log_det).abs().max() < 1e-12
+    again, _ = bounded.forward(bounded.inverse(details, mean, pixels)[0], mean, pixels)
+    assert (again - details).abs().max() < 1e-11 * max(scale, 1)
+
+
+@pytest.mark.parametrize("scale", [0.3, 3.0, 30.0], ids=["within", "across", "beyond"])
+def test_log_det_of_bounded_details_is_that_of_autograd(scale):
+    bounded = BoundedDetails(leak=0.1)
+    pixels = Interval(*(t[:1] for t in bounds(4)))
+    details, mean = randn(1, 6, 2, 2, scale=scale), randn(1, 2, 2, 2, seed=1)
+    jacobian = torch.autograd.functional.jacobian(lambda v: bounded.forward(v, mean, pixels)[0], details)
+    expected = torch.linalg.slogdet(jacobian.reshape(24, 24))[1]
+    log_det = bounded.forward(details, mean, pixels)[1]
+    assert log_det.item() == pytest.approx(expected.item(), rel=1e-8, abs=1e-8)
+
+
+def test_details_of_pixels_within_their_bounds_are_left_alone():
+    pixels = bounds(8)
+    x = pixels.low + torch.rand(2, 2, 8, 8, dtype=torch.float64) * (pixels.high - pixels.low)
+    average, details = haar(x)
+    free, log_det = BoundedDetails(leak=0.1).forward(details, average / 2, pixels)
+    assert (free - details).abs().max() < 1e-12
+    assert not log_det.any()
+
+
+def test_free_details_become_pixels_near_their_bounds():
+    bounded, pixels = BoundedDetails(leak=0.0001), bounds(8)
+    halved = pixels.halve()
+    mean = halved.low + torch.rand(2, 2, 4, 4, dtype=torch.float64) * (halved.high - halved.low)
+    details, _ = bounded.inverse(randn(2, 6, 4, 4, scale=5.0), mean, pixels)
+    x = inverse_haar(2 * mean, details)
+    assert (pixels.low - x).max() < 0.01
+    assert (x - pixels.high).max() < 0.01
+    assert ((x - pixels.low).abs() < 0.01).any()
+
+
+def test_drawing_near_is_undone():
+    limits = Interval(randn(2, 3).abs() * -1, randn(2, 3, seed=1).abs())
+    u = randn(2, 3, seed=2, scale=5.0)
+    x, log_det = draw_near(u, limits, 0.1)
+    back, inverse_log_det = push_away(x, limits, 0.1)
+    assert (back - u).abs().max() < 1e-12
+    assert (log_det + inverse_log_det).abs().max() < 1e-12
+    assert ((u > limits.low) & (u < limits.high)).any()
+    assert log_det.min() < 0

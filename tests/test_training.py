@@ -12,9 +12,10 @@ from cinn_colorize.errors import DataError, DivergedError
 from cinn_colorize.models.natural import LevelConfig, Natural, NaturalConfig
 from cinn_colorize.sources import find_photos
 from cinn_colorize.training.data import Crops, batches, random_crop, to_network
-from cinn_colorize.training.loop import learning_rate, train
+from cinn_colorize.training.loop import train
 from cinn_colorize.training.natural import NaturalTask, NaturalTraining
 from cinn_colorize.training.objective import add_noise, balanced_loss, level_nll, mean_loss
+from cinn_colorize.training.schedule import cosine
 
 CPU = torch.device("cpu")
 
@@ -139,8 +140,7 @@ def test_noise_has_a_part_at_every_scale():
 
 
 def test_learning_rate_rises_then_falls_to_zero():
-    config = NaturalTraining(photos=1000, warmup=100, learning_rate=1.0)
-    rates = [learning_rate(seen, config) for seen in range(0, 1001, 50)]
+    rates = [cosine(seen, photos=1000, peak=1.0, warmup=100) for seen in range(0, 1001, 50)]
     assert rates[0] == 0
     assert rates[-1] == pytest.approx(0, abs=1e-9)
     assert rates.index(max(rates)) == 2

@@ -3,5 +3,6 @@
 from cinn_colorize.conditioning.attention import ColourAttention as ColourAttention
 from cinn_colorize.conditioning.backbone import EfficientNetLite2 as EfficientNetLite2
 from cinn_colorize.conditioning.backbone import gray_input as gray_input
+from cinn_colorize.conditioning.gamut import ChromaBounds as ChromaBounds
 from cinn_colorize.conditioning.heads import LevelHead as LevelHead
 from cinn_colorize.conditioning.pyramid import FeaturePyramid as FeaturePyramid

@@ -1,4 +1,4 @@
-"""Attention over colours that are known already: distant parts of one object agree."""
+"""Attention: distant parts of one object agree, on what they are and on their colours."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from cinn_colorize.conditioning.pyramid import conv
+from cinn_colorize.conditioning.layers import conv
 
 
 class ColourAttention(nn.Module):
@@ -55,3 +55,43 @@ class ColourAttention(nn.Module):
         attended = (weights @ values).transpose(2, 3)  # (N, heads, 2, 4 r^2)
         size = 2 * self.resolution
         return attended.reshape(len(colours), 2 * self.heads, size, size)
+
+
+class SelfAttention(nn.Module):
+    """Pre-norm transformer blocks over all pixels of a small grid (Vaswani et al. 2017,
+    https://arxiv.org/abs/1706.03762), starting as the identity.
+
+    Args:
+        channels: of the features, a multiple of 32.
+        resolution: pixels of the grid's side.
+        blocks: how many.
+        dropout: of the blocks' branches.
+    """
+
+    def __init__(self, channels: int, resolution: int, blocks: int, dropout: float) -> None:
+        super().__init__()
+        self.position = nn.Parameter(torch.zeros(resolution**2, channels))
+        self.blocks = nn.ModuleList()
+        for _ in range(blocks):
+            block = nn.TransformerEncoderLayer(
+                channels,
+                channels // 32,
+                2 * channels,
+                dropout,
+                activation="gelu",
+                batch_first=True,
+                norm_first=True,
+            )
+            for last in (block.self_attn.out_proj, block.linear2):
+                nn.init.zeros_(last.weight)
+                nn.init.zeros_(last.bias)
+            self.blocks.append(block)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, channels, r, r) -> the same shape."""
+        n, channels, height, width = features.shape
+        x = features.flatten(2).transpose(1, 2)
+        positioned = x + self.position
+        for block in self.blocks:
+            positioned = block(positioned)
+        return (positioned - self.position).transpose(1, 2).reshape(n, channels, height, width)

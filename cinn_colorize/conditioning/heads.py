@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cinn_colorize.conditioning.attention import ColourAttention
-from cinn_colorize.conditioning.pyramid import CHANNELS, conv
+from cinn_colorize.conditioning.layers import conv
+from cinn_colorize.conditioning.pyramid import CHANNELS
 from cinn_colorize.flow.haar import haar
 
 
@@ -29,6 +30,28 @@ class Prepared(NamedTuple):
         return Prepared(*parts)  # type: ignore[arg-type]
 
 
+class GlobalContext(nn.Module):
+    """Add to every pixel what the whole picture has on average, starting as the identity.
+
+    How sharp, noisy or pale the colours of a photo are shows everywhere in it, and is worth knowing where
+    the finer ones are drawn (after squeeze and excitation, Hu et al. 2018, https://arxiv.org/abs/1709.01507).
+
+    Args:
+        channels: of the features.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gather = conv(channels, channels, 1)
+        self.spread = conv(channels, channels, 1)
+        nn.init.zeros_(self.spread.weight)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """(N, channels, r, r) -> the same shape."""
+        spread: Tensor = self.spread(F.silu(self.gather(h)).mean(dim=(2, 3), keepdim=True))
+        return h + spread
+
+
 class LevelHead(nn.Module):
     """Three convolutions, and one each for the elementwise map and the coupling blocks.
 
@@ -39,6 +62,7 @@ class LevelHead(nn.Module):
         map_channels: condition channels of the elementwise map.
         coupling_widths: condition channels of each subnetwork, in order.
         attend: let pixels look at all coarser colours.
+        context: let pixels know the average of all.
         base: the 1x1 base, which has no coarser level and reads the pyramid at its own size.
         dropout: share of channels that training drops.
         limit: coarser colours are seen limited to +-limit, so that a rare far sample of a coarse level cannot
@@ -54,6 +78,7 @@ class LevelHead(nn.Module):
         coupling_widths: list[int],
         *,
         attend: bool,
+        context: bool,
         base: bool,
         dropout: float,
         limit: float,
@@ -70,6 +95,7 @@ class LevelHead(nn.Module):
             seen += 2 * self.attention.heads * 4  # mean and details of the attended colours
         self.read = conv(CHANNELS[source], depth, 1 if base else 3, 1 if base else 2)
         self.join = conv(depth + seen, depth, kernel)
+        self.context = GlobalContext(depth) if context else nn.Identity()
         self.refine = conv(depth, depth, kernel)
         self.to_map = conv(depth, map_channels, kernel)
         nn.init.zeros_(self.to_map.weight)
@@ -103,6 +129,6 @@ class LevelHead(nn.Module):
             seen.append(coarser)
             if self.attention is not None and prepared.attention is not None:
                 seen.extend(haar(self.attention(prepared.attention, coarser)))
-        h = self.dropout(F.silu(self.join(torch.cat(seen, dim=1))))
+        h = self.context(self.dropout(F.silu(self.join(torch.cat(seen, dim=1)))))
         h = h + F.silu(self.refine(h))
         return self.to_map(h), list(self.to_couplings(h).split(self.coupling_widths, dim=1))

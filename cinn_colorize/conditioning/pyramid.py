@@ -12,17 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cinn_colorize.conditioning.attention import SelfAttention
 from cinn_colorize.conditioning.backbone import FEATURES
+from cinn_colorize.conditioning.layers import conv
 
 CHANNELS = {64: 64, 32: 128, 16: 192, 8: 256, 4: 256, 2: 256, 1: 256}  # by resolution
-
-
-def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
-    """A padded convolution, Xavier initialised (paper 3.4)."""
-    layer = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2)
-    nn.init.xavier_uniform_(layer.weight)
-    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-    return layer
 
 
 class FeaturePyramid(nn.Module):
@@ -30,9 +24,10 @@ class FeaturePyramid(nn.Module):
 
     Args:
         dropout: share of the channels of the coarsest backbone features that training drops.
+        attention: transformer blocks by resolution.
     """
 
-    def __init__(self, dropout: float) -> None:
+    def __init__(self, dropout: float, attention: Mapping[int, int]) -> None:
         super().__init__()
         inputs = {256 // stride: channels for stride, channels in FEATURES.items()}
         inputs[64] += 1  # L
@@ -44,6 +39,9 @@ class FeaturePyramid(nn.Module):
         )
         self.smooth = nn.ModuleDict({str(r): conv(CHANNELS[r], CHANNELS[r]) for r in inputs})
         self.down = nn.ModuleDict({str(r): conv(CHANNELS[2 * r], CHANNELS[r], stride=2) for r in (4, 2, 1)})
+        self.attention = nn.ModuleDict(
+            {str(r): SelfAttention(CHANNELS[r], r, blocks, dropout) for r, blocks in attention.items()}
+        )
         self.dropout = nn.Dropout2d(dropout)
 
     def forward(self, features: Mapping[int, Tensor], L: Tensor, finest: int = 64) -> dict[int, Tensor]:
@@ -69,7 +67,8 @@ class FeaturePyramid(nn.Module):
             x = F.silu(x)
             if r == 8:
                 x = self.dropout(x)
-            pyramid[r] = F.silu(self.smooth[str(r)](x)) + x
+            x = F.silu(self.smooth[str(r)](x)) + x
+            pyramid[r] = self.attention[str(r)](x) if str(r) in self.attention else x
         for r in (4, 2, 1):
             pyramid[r] = F.silu(self.down[str(r)](pyramid[2 * r]))
         return pyramid

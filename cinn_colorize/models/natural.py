@@ -10,24 +10,34 @@ sampling goes from coarse to fine.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cinn_colorize.conditioning import EfficientNetLite2, FeaturePyramid, LevelHead, gray_input
+from cinn_colorize.conditioning import (
+    ChromaBounds,
+    EfficientNetLite2,
+    FeaturePyramid,
+    LevelHead,
+    gray_input,
+)
 from cinn_colorize.conditioning.heads import Prepared
 from cinn_colorize.flow import (
     AffineCoupling,
+    BoundedDetails,
     ConvSubnet,
     GuidedShift,
     HaarSplit,
+    Interval,
     OrthogonalMixing,
     Sequence,
     SinhMap,
+    draw_near,
     haar,
+    push_away,
 )
 from cinn_colorize.models.base import PhotoFlow
 
@@ -43,6 +53,7 @@ class LevelConfig:
     depth: int  # channels of the head
     dropout: float = 0.0  # of whole channels, in the head
     attend: bool = False  # pixels see all coarser colours
+    context: bool = False  # pixels know the average of all
 
 
 @dataclass(frozen=True)
@@ -54,8 +65,11 @@ class NaturalConfig:
     bound: float = 1.9  # subnetworks see latents within +-bound
     knee: float = 1.5  # of the elementwise map
     chroma_scale: float = 15.0  # x = ab / chroma_scale
-    chroma_limit: float = 45.0  # coarser colours are seen within +-chroma_limit
+    chroma_limit: float = 80.0  # coarser colours are seen within +-chroma_limit
+    gamut_margin: float = 6.0  # units of ab that noise may leave the gamut at a given L
+    gamut_leak: float = 0.1  # what samples go further counts so much
     pyramid_dropout: float = 0.1
+    attention: Mapping[int, int] = field(default_factory=dict)  # transformer blocks, by resolution
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> NaturalConfig:
@@ -66,21 +80,23 @@ class NaturalConfig:
         """
         stored = {int(r): LevelConfig(**level) for r, level in values["levels"].items()}
         levels = {r: stored[r] for r in sorted(stored, reverse=True)}
-        return cls(**{**values, "levels": levels})
+        attention = {int(r): blocks for r, blocks in values.get("attention", {}).items()}
+        return cls(**{**values, "levels": levels, "attention": attention})
 
     @classmethod
     def default(cls) -> NaturalConfig:
         """The shipped model's."""
         return cls(
             levels={
-                32: LevelConfig(3, 64, 96),
-                16: LevelConfig(3, 96, 144),
-                8: LevelConfig(3, 128, 192, 0.1, attend=True),
-                4: LevelConfig(3, 128, 192, 0.2, attend=True),
+                32: LevelConfig(3, 64, 96, context=True),
+                16: LevelConfig(3, 96, 144, context=True),
+                8: LevelConfig(3, 128, 192, 0.1, attend=True, context=True),
+                4: LevelConfig(3, 128, 192, 0.2, attend=True, context=True),
                 2: LevelConfig(2, 96, 128, 0.3),
                 1: LevelConfig(2, 64, 96, 0.3),
                 BASE: LevelConfig(2, 64, 128, 0.3),
-            }
+            },
+            attention={8: 2, 16: 1},
         )
 
 
@@ -89,12 +105,14 @@ class Condition(NamedTuple):
 
     prepared: dict[int, Prepared]
     luminance: dict[int, Tensor]  # by resolution, (N, 1, r, r), scaled to [-1, 1]
+    gamut: dict[int, Interval]  # by resolution, bounds (N, 2, r, r) of x
 
     def expand(self, n: int) -> Condition:
         """Views for n samples of the one photo inside (N = 1)."""
         return Condition(
             {r: p.expand(n) for r, p in self.prepared.items()},
             {r: L.expand(n, -1, -1, -1) for r, L in self.luminance.items()},
+            {r: Interval(*(t.expand(n, -1, -1, -1) for t in g)) for r, g in self.gamut.items()},
         )
 
 
@@ -125,6 +143,7 @@ class Level(nn.Module):
             SinhMap.PARAMETERS * channels,
             [level.width] * (2 * level.blocks),
             attend=level.attend,
+            context=level.context,
             base=r == BASE,
             dropout=level.dropout,
             limit=config.chroma_limit / config.chroma_scale,
@@ -155,10 +174,12 @@ class Natural(PhotoFlow):
         self.resolutions = tuple(r for r in config.levels if r != BASE)  # finest first
         self.latent_shapes = {r: (6, r, r) for r in self.resolutions} | {BASE: (2, 1, 1)}
         self.backbone = EfficientNetLite2()
-        self.pyramid = FeaturePyramid(config.pyramid_dropout)
+        self.pyramid = FeaturePyramid(config.pyramid_dropout, config.attention)
         self.levels = nn.ModuleDict({str(r): Level(r, config) for r in config.levels})
         self.split = HaarSplit()
         self.shift = GuidedShift(config.chroma_limit / config.chroma_scale)
+        self.chroma_bounds = ChromaBounds()
+        self.bounded = BoundedDetails(config.gamut_leak)
 
     @classmethod
     def from_architecture(cls, values: Mapping[str, Any]) -> Self:
@@ -182,18 +203,26 @@ class Natural(PhotoFlow):
         """
         if features is None:
             features = self.features(L)
-        L64 = F.avg_pool2d(L, 4) / 50 - 1
+        L64 = F.avg_pool2d(L, 4)
+        gamut = {64: self._gamut(L64)}
+        L64 = L64 / 50 - 1
         pyramid = self.pyramid(features, L64, 2 * finest)
         luminance, prepared = {64: L64}, {}
         for r in self.resolutions:
             average, details = haar(luminance[2 * r])
-            luminance[r] = average / 2
+            luminance[r], gamut[r] = average / 2, gamut[2 * r].halve()
             if r > finest:
                 continue
             guide = torch.cat([luminance[r], details], dim=1)
             prepared[r] = self._level(r).head.prepare(pyramid[2 * r], pyramid[r], guide)
         prepared[BASE] = self._level(BASE).head.prepare(pyramid[1], pyramid[1], luminance[1])
-        return Condition(prepared, luminance)
+        return Condition(prepared, luminance, gamut)
+
+    def _gamut(self, L: Tensor) -> Interval:
+        """Bounds of x, noise included, at L*."""
+        lower, upper = self.chroma_bounds(L).chunk(2, dim=1)
+        margin, scale = self.config.gamut_margin, self.config.chroma_scale
+        return Interval((lower - margin) / scale, (upper + margin) / scale)
 
     def forward(self, x: Tensor, condition: Condition) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
         """f(x; c): latents and log-dets by level, (N, C, r, r) and (N,); the log-det of f is their sum."""
@@ -202,12 +231,15 @@ class Natural(PhotoFlow):
             x, details, rescaling = self.split(x)
             if r not in condition.prepared:
                 continue
+            details, within = self.bounded.forward(details, x, condition.gamut[2 * r])
             residual = self.shift(details, x, condition.luminance[r], condition.luminance[2 * r])
             level = self._level(r)
             latents[r], log_det = level.flow(residual, level.conditions(condition.prepared[r], x))
-            log_dets[r] = log_det + rescaling
+            log_dets[r] = log_det + within + rescaling
+        x, within = push_away(x, condition.gamut[1], self.config.gamut_leak)
         base = self._level(BASE)
-        latents[BASE], log_dets[BASE] = base.flow(x, base.conditions(condition.prepared[BASE], None))
+        latents[BASE], log_det = base.flow(x, base.conditions(condition.prepared[BASE], None))
+        log_dets[BASE] = log_det + within
         return latents, log_dets
 
     def inverse(
@@ -217,13 +249,16 @@ class Natural(PhotoFlow):
         base = self._level(BASE)
         conditions = base.conditions(condition.prepared[BASE], None)
         log_dets = {}
-        x, log_dets[BASE] = base.flow.inverse(latents[BASE], conditions)
+        x, log_det = base.flow.inverse(latents[BASE], conditions)
+        x, within = draw_near(x, condition.gamut[1], self.config.gamut_leak)
+        log_dets[BASE] = log_det + within
         for r in reversed(self.resolutions):
             level = self._level(r)
             residual, log_det = level.flow.inverse(latents[r], level.conditions(condition.prepared[r], x))
             details = self.shift.inverse(residual, x, condition.luminance[r], condition.luminance[2 * r])
+            details, within = self.bounded.inverse(details, x, condition.gamut[2 * r])
             x, rescaling = self.split.inverse(x, details)
-            log_dets[r] = log_det + rescaling
+            log_dets[r] = log_det + within + rescaling
         return x, log_dets
 
     def _level(self, r: int) -> Level:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from cinn_colorize.evaluation import mean_nll
 from cinn_colorize.models.bedrooms import SIZE, Bedrooms, BedroomsConfig
 from cinn_colorize.sources import LmdbPhotos, Source, find_photos, is_lmdb
-from cinn_colorize.training.data import Crops, batches
+from cinn_colorize.training.data import Crops, batches, to_network
 from cinn_colorize.training.objective import add_noise
 from cinn_colorize.training.samples import photo_sheet
 from cinn_colorize.training.task import Task, TrainingConfig
@@ -64,7 +65,7 @@ class BedroomsTask(Task[Bedrooms]):
 
     def batches(self, config: BedroomsTraining, start: int, workers: int) -> Iterable[Sequence[Tensor]]:
         """L* (batch, 1, 64, 64) and ab (batch, 2, 64, 64) of random crops."""
-        crops = Crops(self.photos, config.seed, SIZE)
+        crops = Crops(self.photos, config.seed, partial(to_network, size=SIZE))
         return batches(crops, start, config.photos, config.batch, workers)
 
     def prepare(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -69,22 +69,37 @@ class Order:
         return int(self._permutation[index])
 
 
-class Crops(Dataset[tuple[Tensor, Tensor]]):
+def to_network_in_colour(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same, and the crop in colour: sRGB (3, 256, 256) uint8, for a network that learns from colours."""
+    size = (LUMINANCE_SIZE, LUMINANCE_SIZE)
+    colour = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return *to_network(image), np.ascontiguousarray(colour.transpose(2, 0, 1))
+
+
+Prepare = Callable[[np.ndarray], tuple[np.ndarray, ...]]
+
+
+class Crops(Dataset[tuple[Tensor, ...]]):
     """An endless sequence of crops, each a function of its position alone.
 
     Position p is photo p of a run: it says which photo (every epoch is a new permutation) and which crop. So
     a run resumed at position p sees what an uninterrupted one sees.
+
+    Args:
+        photos: to crop.
+        seed: of the run.
+        prepare: what becomes of a crop, (h, w, 3) uint8.
     """
 
-    def __init__(self, photos: Sequence[Source], seed: int, luminance_size: int = LUMINANCE_SIZE) -> None:
-        self.photos, self.seed, self.luminance_size = photos, seed, luminance_size
+    def __init__(self, photos: Sequence[Source], seed: int, prepare: Prepare = to_network) -> None:
+        self.photos, self.seed, self.prepare = photos, seed, prepare
         self.reader = Reader()
         self._order = Order(len(photos), seed)
 
     def _source(self, position: int) -> Source:
         return self.photos[self._order[position]]
 
-    def __getitem__(self, position: int) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, position: int) -> tuple[Tensor, ...]:
         for step in range(len(self.photos)):
             source = self._source(position + step)
             try:
@@ -95,8 +110,7 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         else:
             raise DataError(f"none of {len(self.photos)} photos can be decoded")
         crop = random_crop(image, np.random.default_rng([self.seed, 1, position]))
-        L, ab = to_network(crop, self.luminance_size)
-        return torch.from_numpy(L), torch.from_numpy(ab)
+        return tuple(torch.from_numpy(array) for array in self.prepare(crop))
 
 
 class _Positions:
@@ -122,8 +136,8 @@ def _start_worker(_: int) -> None:
 
 
 def batches(
-    samples: Dataset[tuple[Tensor, Tensor]], start: int, stop: int, batch: int, workers: int
-) -> DataLoader[tuple[Tensor, Tensor]]:
+    samples: Dataset[tuple[Tensor, ...]], start: int, stop: int, batch: int, workers: int
+) -> DataLoader[tuple[Tensor, ...]]:
     """The samples at the positions from start to stop, in batches."""
     return DataLoader(
         samples,

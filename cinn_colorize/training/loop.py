@@ -16,6 +16,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from cinn_colorize.errors import DataError, DivergedError
 from cinn_colorize.training.checkpoint import load_checkpoint, save_checkpoint
+from cinn_colorize.training.schedule import cosine
 from cinn_colorize.training.task import Model, Task, TrainingConfig
 
 log = logging.getLogger(__name__)
@@ -44,12 +45,6 @@ def choose_precision(precision: str, device: torch.device) -> torch.dtype:
 
 def _has_amx() -> bool:
     return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
-
-
-def learning_rate(seen: int, config: TrainingConfig) -> float:
-    """Linear warm-up, then a cosine to zero at the end of the run."""
-    rise = min(1.0, seen / max(config.warmup, 1))
-    return config.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * min(seen / config.photos, 1)))
 
 
 def train(
@@ -141,7 +136,7 @@ def train(
         generator.manual_seed(config.seed + seen)
         torch.manual_seed(config.seed + seen)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(seen, config)
+            group["lr"] = cosine(seen, config.photos, config.learning_rate, config.warmup)
 
         batch = [part.to(device, non_blocking=True) for part in batch]
         count = len(batch[0])

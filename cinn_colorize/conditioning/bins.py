@@ -1,0 +1,96 @@
+"""Colour bins: ab as a distribution over a grid of colours.
+
+After Zhang, Isola and Efros, "Colorful Image Colorization" (2016, https://arxiv.org/abs/1603.08511): bins of
+10 units inside the gamut, soft targets, rare colours weighted up. The paper pretrains its conditioning network
+on them (4.2).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cinn_colorize.color import pixels_to_lab
+
+STEP = 10  # units of a and b
+_NEIGHBOURS, _SIGMA = 5, 5.0  # of the soft encoding
+_CUBE = 64  # values a channel of the RGB cube that says which bins the gamut has
+
+
+def centres() -> np.ndarray:
+    """Centres of the bins that hold a colour of sRGB, (K, 2) float32, sorted by a, then b; K = 261."""
+    line = np.linspace(0, 255, _CUBE).round().astype(np.uint8)
+    cube = np.stack(np.meshgrid(line, line, line), axis=-1).reshape(_CUBE, -1, 3)
+    _, a, b = pixels_to_lab(cube)
+    bins = np.stack([a, b], axis=-1).reshape(-1, 2) / STEP
+    return np.unique(bins.round().astype(np.int64), axis=0).astype(np.float32) * STEP
+
+
+class ColourBins(nn.Module):
+    """Soft encoding of ab in bins, the cross entropy against it, and colours back from a distribution."""
+
+    centres: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("centres", torch.from_numpy(centres()), persistent=False)
+
+    def __len__(self) -> int:
+        return len(self.centres)
+
+    def encode(self, ab: Tensor) -> tuple[Tensor, Tensor]:
+        """Give the five nearest bins and their Gaussian weights (sigma 5), which add up to 1.
+
+        Args:
+            ab: (N, 2, H, W).
+
+        Returns:
+            indices and weights, each (N, 5, H, W).
+        """
+        distance = torch.cdist(ab.movedim(1, -1).flatten(1, 2), self.centres)
+        nearest, indices = distance.topk(_NEIGHBOURS, largest=False)
+        weights = torch.softmax(-nearest.square() / (2 * _SIGMA**2), dim=-1)
+        shape = (len(ab), *ab.shape[2:], _NEIGHBOURS)
+        return indices.reshape(shape).movedim(-1, 1), weights.reshape(shape).movedim(-1, 1)
+
+    def cross_entropy(self, logits: Tensor, ab: Tensor, rarity: Tensor | None = None) -> Tensor:
+        """Cross entropy of each pixel, nats, (N, H, W).
+
+        Args:
+            logits: (N, K, H, W).
+            ab: (N, 2, H, W).
+            rarity: weight of each bin (K,), see :func:`rarity`; a pixel has that of its nearest bin.
+        """
+        indices, weights = self.encode(ab)
+        entropy = -(weights * logits.log_softmax(dim=1).gather(1, indices)).sum(1)
+        return entropy if rarity is None else entropy * rarity[indices[:, 0]]
+
+    def counts(self, ab: Tensor) -> Tensor:
+        """How much of ab (N, 2, H, W) lies in each bin, softly, (K,); summed over photos they give a prior."""
+        indices, weights = self.encode(ab)
+        return torch.zeros(len(self), device=ab.device).index_add_(0, indices.flatten(), weights.flatten())
+
+    def annealed_mean(self, logits: Tensor, temperature: float = 0.38) -> Tensor:
+        """Colours (N, 2, H, W) of logits (N, K, H, W): the mean of the distribution sharpened (Eq. 5 there).
+
+        Args:
+            logits: (N, K, H, W).
+            temperature: 1 for the mean; towards 0, the mode.
+        """
+        return torch.einsum("nkhw,kc->nchw", (logits / temperature).softmax(dim=1), self.centres)
+
+
+def rarity(prior: Tensor, uniform: float = 0.5) -> Tensor:
+    """Weights of the bins that make rare colours count (Eq. 4 there), their mean under the prior 1.
+
+    Args:
+        prior: share of each bin in the photos, (K,).
+        uniform: share of the uniform distribution mixed in, lambda.
+    """
+    if not math.isclose(float(prior.sum()), 1, rel_tol=1e-3):
+        raise ValueError(f"a prior adds up to 1, not {float(prior.sum())}")
+    weights = 1 / ((1 - uniform) * prior + uniform / len(prior))
+    return weights / (prior * weights).sum()

@@ -1,0 +1,49 @@
+"""Which a and b exist at a given L: the bounds that the flow keeps its samples near."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cinn_colorize.color import pixels_to_lab
+
+_KNOTS = 101  # one a unit of L
+_REACH = 1.0  # units of L that a knot answers for, on both sides: bounds between knots err outwards
+
+
+def chroma_range() -> np.ndarray:
+    """Smallest a and b and largest a and b of sRGB's colours at L = 0, 1, ..., 100; (4, 101) float32."""
+    line = np.linspace(0, 255, 86).astype(np.uint8)
+    u, v = np.meshgrid(line, line)
+    w = np.zeros_like(u)
+    faces = [
+        np.roll(np.stack([u, v, w + end], axis=-1), axis, axis=-1) for end in (0, 255) for axis in range(3)
+    ]
+    L, a, b = pixels_to_lab(np.concatenate(faces)).reshape(3, -1)  # extremes lie on the cube's surface
+    knots = np.arange(_KNOTS)
+    near = np.abs(L[None] - knots[:, None]) <= _REACH
+    smallest = [np.where(near, values, np.inf).min(axis=1) for values in (a, b)]
+    largest = [np.where(near, values, -np.inf).max(axis=1) for values in (a, b)]
+    return np.stack(smallest + largest).astype(np.float32)
+
+
+class ChromaBounds(nn.Module):
+    """Bounds of a and b by L.
+
+    Both are close to concave in L, so those of a mean L hold for the mean of the colours too.
+    """
+
+    table: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("table", torch.from_numpy(chroma_range()), persistent=False)
+
+    def forward(self, L: Tensor) -> Tensor:
+        """L* in [0, 100], (N, 1, H, W) -> lower a, lower b, upper a, upper b, (N, 4, H, W)."""
+        L = L.clamp(0, _KNOTS - 1)
+        below = L.floor().clamp(max=_KNOTS - 2)
+        knot, share = below.long()[:, 0], L - below
+        low, high = self.table[:, knot].movedim(0, 1), self.table[:, knot + 1].movedim(0, 1)
+        return torch.lerp(low, high, share.to(low.dtype))
