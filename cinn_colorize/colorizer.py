@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from cinn_colorize import __version__
@@ -320,11 +321,17 @@ class Colorizer:
         return ConditionedWindows(self, whole._condition, photo.luminance(*windows.size(size)), windows)
 
     def condition_luminance(self, L: NDArray[np.floating]) -> Conditioned:
-        """The same from L* in [0, 100], (256, 256), the whole photo squeezed to that square."""
+        """The same from L* in [0, 100], the whole photo squeezed to a square.
+
+        Args:
+            L: (256, 256), or (64, 64) for the models that see so little; of a multiple, area means are taken.
+        """
         size = self.info.luminance_size
-        if L.shape != (size, size):
-            raise ValueError(f"L must have the shape {(size, size)}, not {L.shape}")
+        if L.ndim != 2 or L.shape[0] != L.shape[1] or L.shape[0] % size or not L.size:
+            raise ValueError(f"L must have the shape {(size, size)} or a multiple of it, not {L.shape}")
         batch = torch.as_tensor(np.asarray(L, np.float32))[None, None].to(self.device)
+        if L.shape[0] > size:
+            batch = F.avg_pool2d(batch, L.shape[0] // size)
         with self.inference():
             return Conditioned(self, self.model.condition(batch))
 

@@ -134,13 +134,10 @@ class Digits:
         for axis in self.model.axes.cpu():
             codes = self.model.centre.cpu() + positions[:, None] * axis
             images = self.decode(Latent({LEVEL: codes[..., None, None]}))
-            changes = {
-                name: float(
-                    np.mean([measure(i) for i in images[-1]]) - np.mean([measure(i) for i in images[0]])
-                )
-                / usual[name]
-                for name, measure in ATTRIBUTES.items()
-            }
+            changes = {}
+            for name, measure in ATTRIBUTES.items():
+                first, last = (np.mean([measure(image) for image in row]) for row in (images[0], images[-1]))
+                changes[name] = float((last - first) / usual[name])
             result.append(Walk(images, changes))
         return result
 
@@ -183,35 +180,38 @@ class Walk:
         return max(self.changes, key=lambda name: abs(self.changes[name]))
 
 
-def _moments(image: NDArray[np.floating]) -> tuple[float, float, float, float]:
-    """Ink, and its variances along x and y and covariance, in pixels."""
-    ink = np.clip(image, 0, 1).astype(np.float64)
-    total = max(float(ink.sum()), 1e-6)
+def _ink(image: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Strokes without the noise between them, in [0, 1]."""
+    return np.clip((image.astype(np.float64) - 0.4) / 0.4, 0, 1)
+
+
+def _moments(image: NDArray[np.floating]) -> tuple[float, float, float]:
+    """Variances of the ink along x and y and their covariance, in squared pixels."""
+    ink = _ink(image)
+    ink /= max(float(ink.sum()), 1e-6)
     y, x = np.mgrid[: ink.shape[0], : ink.shape[1]]
-    dx, dy = x - (x * ink).sum() / total, y - (y * ink).sum() / total
-    xx, yy, xy = ((a * b * ink).sum() / total for a, b in ((dx, dx), (dy, dy), (dx, dy)))
-    return total, float(xx), float(yy), float(xy)
+    dx, dy = x - (x * ink).sum(), y - (y * ink).sum()
+    return float((dx * dx * ink).sum()), float((dy * dy * ink).sum()), float((dx * dy * ink).sum())
 
 
 def slant(image: NDArray[np.floating]) -> float:
     """How far strokes lean to the right, pixels a pixel of height."""
-    _, _, yy, xy = _moments(image)
+    _, yy, xy = _moments(image)
     return -xy / max(yy, 1e-6)
 
 
 def width(image: NDArray[np.floating]) -> float:
-    """Spread of the ink along x once the slant is taken out, pixels."""
-    _, xx, yy, xy = _moments(image)
+    """Standard deviation of the ink along x once the slant is taken out, pixels."""
+    xx, yy, xy = _moments(image)
     return float(np.sqrt(max(xx - xy**2 / max(yy, 1e-6), 0)))
 
 
 def thickness(image: NDArray[np.floating]) -> float:
     """Mean width of the strokes, pixels: twice the ink over the length of its outline."""
-    ink = np.clip(image, 0, 1).astype(np.float64)
+    ink = _ink(image)
+    # Steps along x and y add up to 4 / pi times the length of an outline that runs in all directions.
     outline = np.abs(np.diff(ink, axis=0)).sum() + np.abs(np.diff(ink, axis=1)).sum()
-    return float(
-        2 * ink.sum() / max(outline * np.pi / 4, 1e-6)
-    )  # an outline of all directions, along x and y
+    return float(2 * ink.sum() / max(outline * np.pi / 4, 1e-6))
 
 
 ATTRIBUTES = {"width": width, "thickness": thickness, "slant": slant}

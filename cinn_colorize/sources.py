@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
@@ -20,7 +21,7 @@ _LMDB_FILE = "data.mdb"
 SHARDS = "photos-*-[0-9]*.zip"  # photos-train-0.zip; not photos-dev.zip, which is measured on
 
 # What zipfile raises for damaged, encrypted and oddly compressed entries.
-_UNREADABLE = (OSError, zipfile.BadZipFile, KeyError, EOFError, RuntimeError, zlib.error, cv2.error)
+_UNREADABLE = (OSError, zipfile.BadZipFile, KeyError, EOFError, RuntimeError, zlib.error)
 
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class LmdbPhotos(Sequence[Source]):
 
         self.path = path
         try:
-            with _open_lmdb(path) as environment, environment.begin() as transaction:
+            with _open_lmdb(path).begin() as transaction:
                 self.keys = np.array(list(transaction.cursor().iternext(values=False)), dtype=np.bytes_)
         except lmdb.Error as error:
             raise DataError(f"{printable_name(path)}: not a readable LMDB ({error})") from error
@@ -107,7 +108,9 @@ def is_lmdb(path: Path) -> bool:
     return (path / _LMDB_FILE).is_file()
 
 
+@cache
 def _open_lmdb(path: Path) -> lmdb.Environment:
+    """Once a process, as LMDB wants it: nothing is ever closed."""
     try:
         import lmdb
     except ImportError as error:
@@ -132,10 +135,10 @@ def _photo_names(names: Iterable[str]) -> list[str]:
 
 
 class Reader:
-    """Reads sources; keeps the zips and LMDBs open, one handle a process."""
+    """Reads sources; keeps the zips open, one handle a process."""
 
     def __init__(self) -> None:
-        self._archives: dict[Path, zipfile.ZipFile | lmdb.Environment] = {}
+        self._archives: dict[Path, zipfile.ZipFile] = {}
 
     def __call__(self, source: Source) -> NDArray[Any]:
         """Decode to sRGB, (H, W, 3) uint8, upright.
@@ -143,30 +146,42 @@ class Reader:
         Raises:
             DataError: it cannot be read or decoded.
         """
+        data = self.file(source)
         try:
-            if source.entry is None:
-                data = source.path.read_bytes()
-            else:
-                data = self._read_entry(source.path, source.entry)
             image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-        except _UNREADABLE as error:
-            reason = " ".join(str(error).split())
-            raise DataError(f"{source}: cannot be read ({reason})") from error
+        except cv2.error as error:
+            raise _unreadable(source, error) from error
         if image is None:
             raise DataError(f"{source}: cannot be decoded")
         return image
 
+    def file(self, source: Source) -> bytes:
+        """The bytes of the image file.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        try:
+            if source.entry is None:
+                return source.path.read_bytes()
+            return self._read_entry(source.path, source.entry)
+        except _UNREADABLE as error:
+            raise _unreadable(source, error) from error
+
     def _read_entry(self, path: Path, entry: str) -> bytes:
-        archive = self._archives.get(path)
-        if archive is None:
-            archive = self._archives[path] = _open_lmdb(path) if path.is_dir() else zipfile.ZipFile(path)
-        if isinstance(archive, zipfile.ZipFile):
-            return archive.read(entry)
-        with archive.begin() as transaction:
-            value: bytes | None = transaction.get(entry.encode(errors="surrogateescape"))
-        if value is None:
-            raise KeyError("no such key")
-        return value
+        if path.is_dir():
+            with _open_lmdb(path).begin() as transaction:
+                value: bytes | None = transaction.get(entry.encode(errors="surrogateescape"))
+            if value is None:
+                raise KeyError("no such key")
+            return value
+        if path not in self._archives:
+            self._archives[path] = zipfile.ZipFile(path)
+        return self._archives[path].read(entry)
 
     def __getstate__(self) -> dict[str, object]:
         return {"_archives": {}}  # handles are not shared between processes
+
+
+def _unreadable(source: Source, error: Exception) -> DataError:
+    return DataError(f"{source}: cannot be read ({' '.join(str(error).split())})")

@@ -8,8 +8,9 @@ As the paper's text has it (3.4), and other than that code, channels are mixed b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -93,16 +94,15 @@ class Stage(nn.Module):
         maps: list[nn.Module] = []
         heads: list[nn.Module] = []
         for block in range(config.blocks):
-            kernel = 1 if block % 2 == 0 and r < SIZE else 3
+            subnet: Callable[[int, int], nn.Module]
             if r == BASE:
                 maps.append(Permutation(channels, seed=block))
-                subnet = lambda inputs, outputs: LinearSubnet(inputs, outputs, [config.width])  # noqa: E731
+                subnet = partial(LinearSubnet, hidden=[config.width])
                 heads.append(nn.Linear(features, 2 * config.width, bias=False))
             else:
+                kernel = 1 if block % 2 == 0 and r < SIZE else 3
                 maps.append(OrthogonalMixing(channels, seed=1000 * r + block))
-                subnet = lambda inputs, outputs, kernel=kernel: ConvSubnet(  # type: ignore[misc]  # noqa: E731
-                    inputs, outputs, config.width, kernel, layers=2
-                )
+                subnet = partial(ConvSubnet, width=config.width, kernel=kernel, layers=2)
                 heads.append(nn.Conv2d(features, 2 * config.width, kernel, padding=kernel // 2, bias=False))
             maps.append(AffineCoupling(channels, subnet, config.clamp))
         self.flow, self.heads = Sequence(maps), nn.ModuleList(heads)

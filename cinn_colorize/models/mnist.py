@@ -93,6 +93,8 @@ class Mnist(ConditionalFlow):
             )
         self.flow = Sequence(maps)
         self.label = nn.Linear(DIGITS, 2 * config.blocks * config.hidden[0], bias=False)
+        # Xavier's would leave ten values unheard beside 392 pixels; so the label counts as much as they.
+        nn.init.normal_(self.label.weight)
         self.register_buffer("centre", torch.zeros(pixels))
         self.register_buffer("axes", torch.zeros(AXES, pixels))
         self.log_scale = -pixels * math.log(config.deviation)  # log-det of the normalisation
