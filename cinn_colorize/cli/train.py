@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from cinn_colorize.training import Evaluation
     from cinn_colorize.training import Progress as TrainingProgress
 
-Dataset = StrEnum("Dataset", ["photos", "mnist", "lsun"])
+Dataset = StrEnum("Dataset", ["photos", "imagenet", "mnist", "lsun"])
+Preset = StrEnum("Preset", ["paper", "authors"])
 Stage = StrEnum("Stage", ["flow", "features", "joint"])
 TrainingPrecision = StrEnum("TrainingPrecision", ["auto", "fp32", "bf16"])
 DATA, RUN = "Data", "Run"
@@ -43,11 +44,20 @@ def train(
         Stage,
         typer.Option(
             "--stage",
-            help="Of photos: features teaches the backbone gray photos, flow trains the model on a frozen "
-            "backbone, joint trains both.",
+            help="Of photos and imagenet: features teaches the backbone gray photos, flow trains the model "
+            "on a frozen backbone, joint trains both.",
             rich_help_panel=DATA,
         ),
     ] = Stage.flow,
+    preset: Annotated[
+        Preset | None,
+        typer.Option(
+            "--preset",
+            help="A new model of imagenet: as the paper's text has it, or as its authors' code.",
+            show_default="paper",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
     run: Annotated[
         Path | None,
         typer.Option(
@@ -114,7 +124,7 @@ def train(
             "--backbone",
             metavar="FILE",
             help="A new model's backbone, from --stage features.",
-            show_default="pretrained on ImageNet",
+            show_default="of photos: pretrained on ImageNet",
             rich_help_panel=RUN,
         ),
     ] = None,
@@ -177,7 +187,9 @@ def train(
                 )
         if start and (backbone or stage is Stage.features):
             raise DataError(f"{start}: has a backbone of its own; leave out --start or --backbone")
-        task = open_task(dataset, data, stage, backbone)
+        if start and preset:
+            raise DataError(f"{start}: has an architecture of its own; leave out --start or --preset")
+        task = open_task(dataset, data, stage, backbone, preset)
         given: dict[str, Any] = {"photos": photos, "batch": batch, "learning_rate": learning_rate}
         config = replace(task.config(seed=seed), **{k: v for k, v in given.items() if v is not None})
         run = run or Path("runs") / task.model

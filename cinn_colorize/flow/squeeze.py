@@ -9,8 +9,8 @@ from torch import Tensor, nn
 class Squeeze(nn.Module):
     """Bring an image to half its size and four times its channels without mixing values.
 
-    After Jacobsen, Smeulders and Oyallon, "i-RevNet" (2018, https://arxiv.org/abs/1802.07088). The four values
-    of a channel's block stay together, row by row. Values only move, so the log-det is zero.
+    After Jacobsen, Smeulders and Oyallon, "i-RevNet" (2018, https://arxiv.org/abs/1802.07088). The four
+    values of a channel's block stay together, row by row. Values only move, so the log-det is zero.
     """
 
     def forward(self, x: Tensor, condition: None = None) -> tuple[Tensor, Tensor]:

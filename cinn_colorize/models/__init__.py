@@ -54,10 +54,11 @@ def load_model(name: str = DEFAULT, source: str | os.PathLike[str] | None = None
 def model_class(name: str) -> type[ConditionalFlow]:
     """The class behind a name of the registry."""
     from cinn_colorize.models.bedrooms import Bedrooms
+    from cinn_colorize.models.imagenet_vgg import ImagenetVgg
     from cinn_colorize.models.mnist import Mnist
     from cinn_colorize.models.natural import Natural
 
-    classes: tuple[type[ConditionalFlow], ...] = (Natural, Bedrooms, Mnist)
+    classes: tuple[type[ConditionalFlow], ...] = (Natural, ImagenetVgg, Bedrooms, Mnist)
     return {model.name: model for model in classes}[name]
 
 

@@ -1,9 +1,9 @@
-"""``imagenet-vgg``: natural photos with the network as it was printed (paper 4.2, Fig. 8). ab at 64 px given L at 256 px.
+"""``imagenet-vgg``: natural photos with the network as printed (paper 4.2, Fig. 8).
 
-A VGG-like conditioning network, pretrained on colour bins, gives features at 64 px; each coupling block has a
-head of its own on top of them. Four stages of coupling blocks at 64, 32, 16 and 8 px, channels mixed by fixed
-orthogonal matrices, are each followed by a reduction to half the size, after which a part of the channels is
-split off as latent code; fully connected blocks transform the rest.
+ab at 64 px given L at 256 px. A VGG-like conditioning network, pretrained on colour bins, gives features at
+64 px; each coupling block has a head of its own on top of them. Four stages of coupling blocks at 64, 32, 16
+and 8 px, channels mixed by fixed orthogonal matrices, are each followed by a reduction to half the size, after
+which a part of the channels is split off as latent code; fully connected blocks transform the rest.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ from cinn_colorize.models.base import PhotoFlow
 
 SIZE = 64  # of ab and of the features
 BASE = 0  # the name of the fully connected stage
-_REDUCTIONS: dict[str, type[HaarDownsampling] | type[Squeeze]] = {"haar": HaarDownsampling, "squeeze": Squeeze}
+_REDUCTIONS: dict[str, type[HaarDownsampling] | type[Squeeze]] = {
+    "haar": HaarDownsampling,
+    "squeeze": Squeeze,
+}
 
 
 @dataclass(frozen=True)
@@ -222,9 +225,7 @@ class ImagenetVgg(PhotoFlow):
             channels = stage.keep
             self.last = (channels, r // 2, r // 2)  # what the fully connected stage takes
         values = channels * self.last[1] * self.last[2]
-        self.stages[str(BASE)] = Stage(
-            BASE, values, config.stages[BASE], self.network.channels, config.clamp
-        )
+        self.stages[str(BASE)] = Stage(BASE, values, config.stages[BASE], self.network.channels, config.clamp)
         self.latent_shapes[BASE] = (values, 1, 1)
 
     @classmethod
@@ -233,7 +234,7 @@ class ImagenetVgg(PhotoFlow):
         return cls(ImagenetVggConfig.from_dict(values))
 
     def train(self, mode: bool = True) -> Self:
-        """As every module; but while the conditioning network is frozen, the statistics of its norms are too."""
+        """As every module; but a frozen conditioning network keeps the statistics of its norms."""
         super().train(mode)
         self.network.train(mode and any(p.requires_grad for p in self.network.parameters()))
         return self

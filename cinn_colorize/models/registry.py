@@ -56,6 +56,17 @@ MODELS: dict[str, ModelInfo] = {
             hub=None,
         ),
         PhotoModelInfo(
+            name="imagenet-vgg",
+            summary="natural photos with the network of the paper, as printed",
+            luminance_size=256,
+            chroma_size=64,
+            chroma_scale=15.0,
+            licence="Apache-2.0",
+            file="imagenet-vgg.safetensors",
+            sha256=None,
+            hub=None,
+        ),
+        PhotoModelInfo(
             name="bedrooms",
             summary="bedrooms at low resolution; a small cINN whose conditioning network learns with it",
             luminance_size=64,

@@ -111,7 +111,10 @@ def train(
         if state["config"] != asdict(config):
             changed = [k for k, v in asdict(config).items() if state["config"].get(k) != v]
             raise DataError(f"{run}: the run to resume has other settings: {', '.join(changed)}")
-        model.load_state_dict(state["model"])
+        try:
+            model.load_state_dict(state["model"])
+        except RuntimeError as error:
+            raise DataError(f"{run}: the run to resume is of another architecture") from error
         average.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
         seen = state["seen"]
@@ -137,7 +140,7 @@ def train(
         # Noise and dropout depend on the position alone, so that a resumed run repeats them.
         generator.manual_seed(config.seed + seen)
         torch.manual_seed(config.seed + seen)
-        rate = cosine(seen, config.photos, config.learning_rate, config.warmup)
+        rate = cosine(seen, config.photos, config.learning_rate, min(config.warmup, config.photos // 10))
         for group, (_, factor) in zip(optimizer.param_groups, groups, strict=True):
             group["lr"] = factor * rate
 
