@@ -101,19 +101,21 @@ class VggTask(Task[GrayToBins]):
     Args:
         photos: to learn from.
         dev: to watch the run on, may be empty.
+        preset: of :data:`PRESETS`, the architecture whose conditioning network it is.
     """
 
     model, config = "vgg", VggTraining
     evaluate_every = 400_000
 
-    def __init__(self, photos: Sequence[Source], dev: Sequence[Source] = ()) -> None:
+    def __init__(self, photos: Sequence[Source], dev: Sequence[Source] = (), preset: str = "paper") -> None:
         self.photos, self.dev, self.distinct = photos, dev, len(photos)
+        self.preset = preset
         self.bins = ColourBins()
         self.rarity: Tensor | None = None
 
     def initial_model(self) -> GrayToBins:
         """A new network."""
-        return GrayToBins()
+        return GrayToBins(PRESETS[self.preset]().network)
 
     def learning(self, model: GrayToBins, config: VggTraining) -> list[tuple[list[nn.Parameter], float]]:
         """All of it; and take the rarity of colours from crops that the run does not see."""
@@ -269,4 +271,9 @@ def load_network(network: VggNetwork, path: Path) -> None:
             f"{path}: not a conditioning network; 'cinn-colorize train --dataset imagenet --stage features' "
             "writes one"
         )
-    network.load_state_dict(tensors)
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise WeightsError(
+            f"{path}: does not fit; a conditioning network is made with the --preset it is used with"
+        ) from error

@@ -170,13 +170,12 @@ def _open_imagenet(
         log.warning(
             "no val folder or %s there, so the run is not watched on photos it does not learn from", DEV
         )
+    preset = preset or "paper"
     if stage == "features":
-        if backbone or preset:
-            raise DataError(
-                "imagenet: the stage features makes the backbone; leave out --backbone and --preset"
-            )
-        return VggTask(photos, dev)
-    return (ImagenetJointTask if stage == "joint" else ImagenetTask)(photos, dev, backbone, preset or "paper")
+        if backbone:
+            raise DataError(f"{backbone}: the stage features makes such a file; leave out --backbone")
+        return VggTask(photos, dev, preset)
+    return (ImagenetJointTask if stage == "joint" else ImagenetTask)(photos, dev, backbone, preset)
 
 
 def _joined(
