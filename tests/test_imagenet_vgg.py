@@ -9,8 +9,10 @@ import pytest
 import torch
 from conftest import stir
 from torch import nn
+from typer.testing import CliRunner
 
 from cinn_colorize import Colorizer
+from cinn_colorize.cli.app import app
 from cinn_colorize.conditioning.bins import ColourBins
 from cinn_colorize.conditioning.vgg import BinClassifier, VggNetwork
 from cinn_colorize.errors import DataError, WeightsError
@@ -364,3 +366,28 @@ def test_tasks_of_imagenet(imagenet):
         open_task("imagenet", [imagenet], "features", imagenet / "vgg.safetensors")
     with pytest.raises(DataError, match="--preset"):
         open_task("photos", [imagenet / "val"], preset="paper")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("colorize {photo} --model imagenet-vgg", "--weights"),
+        ("train --dataset imagenet --data {root}", "--backbone"),
+        (
+            "train --dataset imagenet --data {root} --backbone missing.safetensors",
+            "missing.safetensors: no such",
+        ),
+        ("train --dataset imagenet --data {root} --start a.safetensors --preset paper", "--preset"),
+        ("train --dataset imagenet --data {root}/missing", "missing: not there"),
+        ("train --dataset lsun --data {root} --preset paper", "--preset"),
+    ],
+)
+def test_bad_input_gets_one_line(imagenet, examples, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(PRESETS, "paper", lambda: tiny("authors"))
+    words = [word.format(photo=examples / "camera.png", root=imagenet) for word in arguments.split()]
+    result = CliRunner().invoke(app, [*words, "--device", "cpu", "-q"])
+    assert (result.exit_code, result.stdout) == (1, "")
+    (line,) = result.stderr.splitlines()
+    assert message in line
+    assert not list(tmp_path.rglob("*.*"))
