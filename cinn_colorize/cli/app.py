@@ -12,7 +12,9 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup
 from cinn_colorize import __version__
 from cinn_colorize.cli.colorize import colorize
 from cinn_colorize.cli.console import say
+from cinn_colorize.cli.download import download
 from cinn_colorize.cli.evaluate import evaluate
+from cinn_colorize.cli.models import models
 from cinn_colorize.cli.recreate import recreate
 from cinn_colorize.cli.train import train
 
@@ -92,7 +94,7 @@ def _root(
     """
 
 
-for _command in (colorize, recreate, train, evaluate):
+for _command in (colorize, recreate, train, evaluate, models, download):
     app.command(cls=_Command)(_command)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cinn_colorize.models.registry import DEFAULT, MODELS
+from cinn_colorize.models.registry import DEFAULT, MODELS, PhotoModelInfo
 
 if TYPE_CHECKING:
     import torch
@@ -24,9 +24,14 @@ MAX_SEED = 2**63 - 1  # of torch's generators
 _DEVICES = "auto|cpu|cuda[:i]|mps"
 
 
+_COLOURING = [name for name, info in MODELS.items() if isinstance(info, PhotoModelInfo)]
+
+
 def _model(name: str) -> str:
-    if name not in MODELS:
-        raise typer.BadParameter(f"{name!r} is not one of {', '.join(MODELS)}")
+    if name in MODELS and name not in _COLOURING:
+        raise typer.BadParameter(f"{name!r} colours no photos; choose {', '.join(_COLOURING)}")
+    if name not in _COLOURING:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(_COLOURING)}")
     return name
 
 
@@ -46,7 +51,7 @@ def _temperature(value: float) -> float:
 ModelOption = Annotated[
     str,
     typer.Option(
-        "--model", metavar="|".join(MODELS), callback=_model, help="Which model.", rich_help_panel=NETWORK
+        "--model", metavar="|".join(_COLOURING), callback=_model, help="Which model.", rich_help_panel=NETWORK
     ),
 ]
 WeightsOption = Annotated[

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cinn_colorize.conditioning.pyramid import conv
+from cinn_colorize.conditioning.layers import conv
 
 
 class PlainNetwork(nn.Module):

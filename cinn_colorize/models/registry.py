@@ -12,6 +12,8 @@ class ModelInfo:
     Attributes:
         name: what ``--model`` takes.
         summary: one line.
+        data: what the weights were trained on.
+        measured: how good they are, and on what.
         licence: of code and weights.
         file: name of the packaged weights.
         sha256: of that file; None if there are no packaged weights.
@@ -20,6 +22,8 @@ class ModelInfo:
 
     name: str
     summary: str
+    data: str
+    measured: str
     licence: str
     file: str
     sha256: str | None
@@ -50,6 +54,8 @@ MODELS: dict[str, ModelInfo] = {
             luminance_size=256,
             chroma_size=64,
             chroma_scale=15.0,
+            data="36,324 photos from public repositories",
+            measured="nll -0.737, best_of_8 3.68 (gray: 8.92), best_of_1 10.50 on 600 photos",
             licence="Apache-2.0; trained on photos of mixed terms, see the model card",
             file="natural.safetensors",
             sha256="e473a3ed7439e0745fb6036f6ce9675b4509c51f5414e69f70e7fec18329a597",
@@ -61,6 +67,8 @@ MODELS: dict[str, ModelInfo] = {
             luminance_size=64,
             chroma_size=64,
             chroma_scale=15.0,
+            data="3,800 photos of rooms",
+            measured="not yet",
             licence="Apache-2.0; trained on photos of mixed terms, see the model card",
             file="bedrooms.safetensors",
             sha256=None,
@@ -69,6 +77,8 @@ MODELS: dict[str, ModelInfo] = {
         ModelInfo(
             name="mnist",
             summary="handwritten digits given their label",
+            data="MNIST, 55,000 digits",
+            measured="not yet",
             licence="Apache-2.0; trained on MNIST, whose terms its makers do not state",
             file="mnist.safetensors",
             sha256=None,
