@@ -18,7 +18,7 @@ import torch
 from cinn_colorize.models.natural import Natural, NaturalConfig
 from cinn_colorize.sources import find_photos
 from cinn_colorize.training.data import Crops
-from cinn_colorize.training.natural import NaturalTraining, batch_nll, frozen_features
+from cinn_colorize.training.natural import NaturalTraining, batch_nll, features_in_chunks
 from cinn_colorize.training.objective import add_noise, balanced_loss
 
 
@@ -47,7 +47,7 @@ def main() -> None:
         L, ab = (torch.stack(tensors) for tensors in zip(*items, strict=True))
         mark("decode and crop (in a worker beside)")
         x = add_noise(ab / model.config.chroma_scale, 0.05, 0.07, torch.Generator().manual_seed(0))
-        features = frozen_features(model, L, torch.float32)
+        features = features_in_chunks(model, L, torch.float32)
         mark("backbone")
         objective = balanced_loss(batch_nll(model, x, L, features, config.finest_every), sizes)
         mark("pyramid, heads and flow forward")

@@ -13,7 +13,13 @@ from cinn_colorize.models.natural import LevelConfig, Natural, NaturalConfig
 from cinn_colorize.sources import find_photos
 from cinn_colorize.training.data import Crops, batches, random_crop, to_network
 from cinn_colorize.training.loop import train
-from cinn_colorize.training.natural import NaturalTask, NaturalTraining
+from cinn_colorize.training.natural import (
+    JointTask,
+    JointTraining,
+    NaturalTask,
+    NaturalTraining,
+    features_in_chunks,
+)
 from cinn_colorize.training.objective import add_noise, balanced_loss, level_nll, mean_loss
 from cinn_colorize.training.schedule import cosine
 
@@ -165,7 +171,7 @@ def test_training_learns(model, photos, tmp_path):
     reports = []
     config = replace(CONFIG, photos=96, learning_rate=2e-3)
     run(model, photos, tmp_path, config, report=reports.append, report_seconds=0)
-    losses = [report.loss for report in reports]
+    losses = [report.figures["loss"] for report in reports]
     assert reports[-1].seen == 96
     assert np.mean(losses[-4:]) < np.mean(losses[:4]) - 0.2
 
@@ -174,6 +180,33 @@ def test_the_backbone_stays_as_it_is(model, photos, tmp_path):
     before = {name: tensor.clone() for name, tensor in model.backbone.state_dict().items()}
     run(model, photos, tmp_path)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.backbone.state_dict().items())
+
+
+def test_in_the_joint_stage_the_deep_stages_of_the_backbone_learn_too(model, photos, tmp_path):
+    before = {name: tensor.clone() for name, tensor in model.backbone.state_dict().items()}
+    task, config = JointTask(find_photos(photos)), JointTraining(photos=8, batch=4, warmup=0)
+    train(model, task, config, tmp_path, device=CPU, workers=0)
+    deep = {
+        name for name, tensor in model.backbone.state_dict().items() if not torch.equal(tensor, before[name])
+    }
+    assert deep == {
+        name for name in before if name.startswith(("stages.3", "stages.4", "stages.5", "stages.6"))
+    }
+
+
+def test_features_in_chunks_are_those_of_all_photos_with_their_gradients(model):
+    L = 100 * torch.rand(5, 1, 256, 256)
+    deep = model.backbone.deep_stages()
+    weight = deep[0][0].depthwise.weight
+    model.backbone.requires_grad_(False)
+    deep.requires_grad_(True)
+    whole = model.features(L)
+    whole[32].square().sum().backward()
+    expected, weight.grad = weight.grad, None
+    parts = features_in_chunks(model, L, torch.float32)
+    parts[32].square().sum().backward()
+    assert all((parts[s] - whole[s]).abs().max() < 1e-3 * whole[s].abs().max() for s in whole)
+    assert (weight.grad - expected).abs().max() < 1e-3 * expected.abs().max()
 
 
 def test_steps_that_are_not_finite_are_left_out_until_there_are_ten(model, photos, tmp_path):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cinn_colorize.training import Progress as TrainingProgress
 
 Dataset = StrEnum("Dataset", ["photos", "mnist", "lsun"])
+Stage = StrEnum("Stage", ["flow", "features", "joint"])
 TrainingPrecision = StrEnum("TrainingPrecision", ["auto", "fp32", "bf16"])
 DATA, RUN = "Data", "Run"
 _OF_DATASET = "by dataset"
@@ -38,6 +39,15 @@ def train(
             rich_help_panel=DATA,
         ),
     ] = None,
+    stage: Annotated[
+        Stage,
+        typer.Option(
+            "--stage",
+            help="Of photos: features teaches the backbone gray photos, flow trains the model on a frozen "
+            "backbone, joint trains both.",
+            rich_help_panel=DATA,
+        ),
+    ] = Stage.flow,
     run: Annotated[
         Path | None,
         typer.Option(
@@ -98,6 +108,16 @@ def train(
             rich_help_panel=RUN,
         ),
     ] = None,
+    backbone: Annotated[
+        Path | None,
+        typer.Option(
+            "--backbone",
+            metavar="FILE",
+            help="A new model's backbone, from --stage features.",
+            show_default="pretrained on ImageNet",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
     evaluate_every: Annotated[
         int | None,
         typer.Option(
@@ -155,7 +175,9 @@ def train(
                 raise DataError(
                     f"{data[0]}: not there; put zip shards or folders of photos there, or say --data FOLDER"
                 )
-        task = open_task(dataset, data)
+        if start and (backbone or stage is Stage.features):
+            raise DataError(f"{start}: has a backbone of its own; leave out --start or --backbone")
+        task = open_task(dataset, data, stage, backbone)
         given: dict[str, Any] = {"photos": photos, "batch": batch, "learning_rate": learning_rate}
         config = replace(task.config(seed=seed), **{k: v for k, v in given.items() if v is not None})
         run = run or Path("runs") / task.model
@@ -222,7 +244,7 @@ class _Display:
     def report(self, progress: TrainingProgress) -> None:
         left = (progress.total - progress.seen) / max(progress.photos_per_second, 1e-9)
         facts = (
-            f"loss {progress.loss:.3f}  nll {progress.nll:.3f}  {progress.photos_per_second:.1f} photos/s  "
+            f"{_listed(progress.figures)}  {progress.photos_per_second:.1f} photos/s  "
             f"{timedelta(seconds=round(left))} left"
         )
         if progress.skipped:
@@ -233,8 +255,9 @@ class _Display:
 
     def report_evaluation(self, evaluation: Evaluation) -> None:
         if not self.quiet:
-            self.bar.console.print(
-                f"after {evaluation.seen:,} photos: nll {evaluation.nll:.4f} on unseen photos; "
-                f"{evaluation.sheet}",
-                soft_wrap=True,
-            )
+            line = f"after {evaluation.seen:,} photos, on unseen ones: {_listed(evaluation.figures)}"
+            self.bar.console.print(f"{line}  {evaluation.sheet or ''}".rstrip(), soft_wrap=True)
+
+
+def _listed(figures: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4f}" for name, value in figures.items())

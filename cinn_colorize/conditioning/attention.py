@@ -58,8 +58,9 @@ class ColourAttention(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Pre-norm transformer blocks over all pixels of a small grid (Vaswani et al. 2017,
-    https://arxiv.org/abs/1706.03762), starting as the identity.
+    """Transformer blocks over all pixels of a small grid, starting as the identity.
+
+    Vaswani et al., "Attention Is All You Need" (2017, https://arxiv.org/abs/1706.03762), normalised first.
 
     Args:
         channels: of the features, a multiple of 32.

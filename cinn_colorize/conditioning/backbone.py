@@ -38,6 +38,7 @@ STAGES = (
 )
 FEATURES = {4: 24, 8: 48, 16: 120, 32: 352}  # channels at each stride: the outputs of stages 1, 2, 4 and 6
 _FEATURE_STAGES = {1: 4, 2: 8, 4: 16, 6: 32}
+_DEEP = 3  # the first stage at stride 16
 _BATCH_NORM_EPS = 1e-3  # of the TensorFlow original
 
 
@@ -103,6 +104,10 @@ class EfficientNetLite2(nn.Module):
             if i in _FEATURE_STAGES:
                 features[_FEATURE_STAGES[i]] = x
         return features
+
+    def deep_stages(self) -> nn.ModuleList:
+        """The stages that make the features at strides 16 and 32."""
+        return self.stages[_DEEP:]
 
     def load_pretrained(self, state: Mapping[str, Tensor]) -> None:
         """Take weights in the order of timm's ``tf_efficientnet_lite2``, batch norms folded in.

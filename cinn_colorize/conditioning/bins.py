@@ -1,8 +1,8 @@
 """Colour bins: ab as a distribution over a grid of colours.
 
-After Zhang, Isola and Efros, "Colorful Image Colorization" (2016, https://arxiv.org/abs/1603.08511): bins of
-10 units inside the gamut, soft targets, rare colours weighted up. The paper pretrains its conditioning network
-on them (4.2).
+After Zhang, Isola and Efros, "Colorful Image Colorization" (2016, https://arxiv.org/abs/1603.08511): bins
+of 10 units inside the gamut, soft targets, rare colours weighted up. The paper pretrains its conditioning
+network on them (4.2).
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class ColourBins(nn.Module):
         return entropy if rarity is None else entropy * rarity[indices[:, 0]]
 
     def counts(self, ab: Tensor) -> Tensor:
-        """How much of ab (N, 2, H, W) lies in each bin, softly, (K,); summed over photos they give a prior."""
+        """How many pixels of ab (N, 2, H, W) lie in each bin, softly, (K,)."""
         indices, weights = self.encode(ab)
         return torch.zeros(len(self), device=ab.device).index_add_(0, indices.flatten(), weights.flatten())
 

@@ -65,7 +65,7 @@ class NaturalConfig:
     bound: float = 1.9  # subnetworks see latents within +-bound
     knee: float = 1.5  # of the elementwise map
     chroma_scale: float = 15.0  # x = ab / chroma_scale
-    chroma_limit: float = 80.0  # coarser colours are seen within +-chroma_limit
+    chroma_limit: float = 110.0  # coarser colours are seen within +-chroma_limit
     gamut_margin: float = 6.0  # units of ab that noise may leave the gamut at a given L
     gamut_leak: float = 0.1  # what samples go further counts so much
     pyramid_dropout: float = 0.1

@@ -16,7 +16,7 @@ from cinn_colorize.sources import LmdbPhotos, Source, find_photos, is_lmdb
 from cinn_colorize.training.data import Crops, batches, to_network
 from cinn_colorize.training.objective import add_noise
 from cinn_colorize.training.samples import photo_sheet
-from cinn_colorize.training.task import Task, TrainingConfig
+from cinn_colorize.training.task import FlowTask, TrainingConfig
 
 LSUN_TRAIN, LSUN_VAL = "bedroom_train_lmdb", "bedroom_val_lmdb"
 
@@ -46,7 +46,7 @@ class BedroomsTraining(TrainingConfig):
     coarse_noise: float = 0.07  # as natural's: else few photos are soon known by heart
 
 
-class BedroomsTask(Task[Bedrooms]):
+class BedroomsTask(FlowTask[Bedrooms]):
     """Learn the flow and its conditioning network from scratch (paper 4.3).
 
     Args:
@@ -75,17 +75,18 @@ class BedroomsTask(Task[Bedrooms]):
         config: BedroomsTraining,
         generator: torch.Generator,
         precision: torch.dtype,
-        seen: int,
     ) -> tuple[Tensor, Tensor]:
         """L and noisy x."""
         L, ab = batch
         x = ab / model.config.chroma_scale
         return L, add_noise(x, config.pixel_noise, config.coarse_noise, generator)
 
-    def measure(self, model: Bedrooms) -> float | None:
+    def measure(self, model: Bedrooms) -> dict[str, float]:
         """On the photos held out."""
-        return mean_nll(model, self.dev) if self.dev else None
+        return {"nll": mean_nll(model, self.dev)} if self.dev else {}
 
-    def draw(self, model: Bedrooms, device: torch.device, path: Path) -> None:
+    def draw(self, model: Bedrooms, device: torch.device, path: Path) -> bool:
         """Photos held out, with samples."""
-        photo_sheet(model, self.dev, device, path)
+        if self.dev:
+            photo_sheet(model, self.dev, device, path)
+        return bool(self.dev)

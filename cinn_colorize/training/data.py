@@ -49,6 +49,13 @@ def to_network(image: np.ndarray, size: int = LUMINANCE_SIZE) -> tuple[np.ndarra
     return lab[:1], ab
 
 
+def to_network_in_colour(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same, and the crop in colour: sRGB (3, 256, 256) uint8, for a network that learns from colours."""
+    size = (LUMINANCE_SIZE, LUMINANCE_SIZE)
+    colour = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return *to_network(image), np.ascontiguousarray(colour.transpose(2, 0, 1))
+
+
 class Order:
     """Which sample a position of an endless run means: every epoch is a new permutation.
 
@@ -67,13 +74,6 @@ class Order:
             self._epoch = epoch
             self._permutation = np.random.default_rng([self.seed, epoch]).permutation(self.n)
         return int(self._permutation[index])
-
-
-def to_network_in_colour(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The same, and the crop in colour: sRGB (3, 256, 256) uint8, for a network that learns from colours."""
-    size = (LUMINANCE_SIZE, LUMINANCE_SIZE)
-    colour = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    return *to_network(image), np.ascontiguousarray(colour.transpose(2, 0, 1))
 
 
 Prepare = Callable[[np.ndarray], tuple[np.ndarray, ...]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -28,8 +27,7 @@ class Progress:
 
     seen: int
     total: int
-    loss: float  # mean since the last report
-    nll: float  # nats a dimension, over the levels trained
+    figures: dict[str, float]  # of the task, means since the last report
     photos_per_second: float
     gradient_norm: float
     skipped: int  # steps left out for a loss or gradient that was not finite
@@ -94,10 +92,14 @@ def train(
     """
     torch.manual_seed(config.seed)
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    task.freeze(model)
-    trained = [p for p in model.parameters() if p.requires_grad]
+    groups = task.learning(model, config)
+    trained = [parameter for parameters, _ in groups for parameter in parameters]
     optimizer = torch.optim.AdamW(
-        trained, config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True
+        [{"params": parameters} for parameters, _ in groups],
+        config.learning_rate,
+        betas=(0.9, 0.99),
+        weight_decay=config.weight_decay,
+        fused=True,
     )
     average = AveragedModel(model, multi_avg_fn=_moving_average(config.ema))
     average.eval()
@@ -124,8 +126,8 @@ def train(
         }
         save_checkpoint(checkpoint_path, state)
 
-    nll_of = torch.compile(task.nll) if compile else task.nll
-    sizes = {r: math.prod(shape) for r, shape in model.latent_shapes.items()}
+    if compile:
+        task.compile()
     generator = torch.Generator(device)
     meter = _Meter(config.photos, seen)
     last_checkpoint = time.monotonic()
@@ -135,35 +137,31 @@ def train(
         # Noise and dropout depend on the position alone, so that a resumed run repeats them.
         generator.manual_seed(config.seed + seen)
         torch.manual_seed(config.seed + seen)
-        for group in optimizer.param_groups:
-            group["lr"] = cosine(seen, config.photos, config.learning_rate, config.warmup)
+        rate = cosine(seen, config.photos, config.learning_rate, config.warmup)
+        for group, (_, factor) in zip(optimizer.param_groups, groups, strict=True):
+            group["lr"] = factor * rate
 
         batch = [part.to(device, non_blocking=True) for part in batch]
         count = len(batch[0])
-        inputs = task.prepare(model, batch, config, generator, precision, seen)
-        with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-            nll = nll_of(model, config, *inputs)
-        objective = task.loss(nll, sizes)
         optimizer.zero_grad(set_to_none=True)
-        objective.backward()  # type: ignore[no-untyped-call]
+        figures = task.learn(model, batch, config, generator, precision)
         norm = torch.nn.utils.clip_grad_norm_(trained, config.clip)
 
         seen += count
-        if torch.isfinite(norm) and torch.isfinite(objective):
+        if torch.isfinite(norm) and torch.isfinite(figures["loss"]):
             failures = 0
             optimizer.step()
             average.update_parameters(model)
-            meter.add(count, nll, sizes, objective.item(), norm.item())
+            meter.add(count, figures, norm.item())
         else:
             failures += 1
             meter.skipped += 1
-            log.warning(
-                "step at photo %d skipped: loss %s, gradient norm %s", seen, objective.item(), norm.item()
-            )
+            loss = figures["loss"].item()
+            log.warning("step at photo %d skipped: loss %s, gradient norm %s", seen, loss, norm.item())
             if failures == 10:
                 raise DivergedError(f"{run}: ten steps in a row were not finite; lower the learning rate")
 
-        if time.monotonic() - meter.since > report_seconds:
+        if time.monotonic() - meter.since > report_seconds or seen >= config.photos:
             report(meter.progress())
         if seen // evaluate_every > (seen - count) // evaluate_every or seen >= config.photos:
             evaluate(averaged, seen)
@@ -195,25 +193,22 @@ class _Meter:
         self._clear()
 
     def _clear(self) -> None:
-        self.since, self.photos, self.steps = time.monotonic(), 0, 0
-        self.loss = self.nll = self.norm = 0.0
+        self.since, self.photos, self.steps, self.norm = time.monotonic(), 0, 0, 0.0
+        self.figures: dict[str, float] = {}
 
-    def add(
-        self, photos: int, nll: dict[int, Tensor], sizes: dict[int, int], loss: float, norm: float
-    ) -> None:
+    def add(self, photos: int, figures: dict[str, Tensor], norm: float) -> None:
         self.seen += photos
         self.photos += photos
         self.steps += 1
-        self.loss += loss
-        self.nll += sum(values.mean().item() for values in nll.values()) / sum(sizes.values())
         self.norm += norm
+        for name, value in figures.items():
+            self.figures[name] = self.figures.get(name, 0.0) + value.item()
 
     def progress(self) -> Progress:
         """Report, and start anew."""
         n = max(self.steps, 1)
         rate = self.photos / (time.monotonic() - self.since)
-        result = Progress(
-            self.seen, self.total, self.loss / n, self.nll / n, rate, self.norm / n, self.skipped
-        )
+        figures = {name: total / n for name, total in self.figures.items()}
+        result = Progress(self.seen, self.total, figures, rate, self.norm / n, self.skipped)
         self._clear()
         return result

@@ -22,7 +22,7 @@ from cinn_colorize.models import MODELS, Loaded
 from cinn_colorize.models.mnist import AXES, DIGITS, LEVEL, SIZE, Mnist, MnistConfig
 from cinn_colorize.sheet import save_sheet
 from cinn_colorize.training.data import Order
-from cinn_colorize.training.task import Task, TrainingConfig
+from cinn_colorize.training.task import FlowTask, TrainingConfig
 
 DEV = 5_000  # of the training digits, the last ones: what a run is watched on
 # Standard deviation of the noise in training and measuring, for pixels in [0, 1]. The authors' code has 0.15,
@@ -83,7 +83,7 @@ class MnistTraining(TrainingConfig):
     pixel_noise: float = SIGMA
 
 
-class MnistTask(Task[Mnist]):
+class MnistTask(FlowTask[Mnist]):
     """Learn digits given their labels.
 
     Args:
@@ -119,16 +119,17 @@ class MnistTask(Task[Mnist]):
         model.centre.copy_(centre)
         model.axes.copy_(axes)
 
-    def measure(self, model: Mnist) -> float | None:
+    def measure(self, model: Mnist) -> dict[str, float]:
         """On the last training digits, which the run does not learn from."""
         digits = self._digits(model, next(model.parameters()).device)
         images, labels = self.images[-DEV:, 0].numpy(), self.labels[-DEV:].numpy()
-        return nll_per_dimension(digits, Part(images, labels), SIGMA)
+        return {"nll": nll_per_dimension(digits, Part(images, labels), SIGMA)}
 
-    def draw(self, model: Mnist, device: torch.device, path: Path) -> None:
+    def draw(self, model: Mnist, device: torch.device, path: Path) -> bool:
         """Ten digits of each of eight codes (Fig. 6)."""
         rows = self._digits(model, device).sample(8)
         save_sheet(Image.fromarray(picture(rows)).convert("RGB"), path)
+        return True
 
     @staticmethod
     def _digits(model: Mnist, device: torch.device) -> Digits:

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from cinn_colorize.evaluation import mean_nll
 from cinn_colorize.models.natural import Natural, NaturalConfig
 from cinn_colorize.sources import Source
 from cinn_colorize.training.data import Crops, batches
+from cinn_colorize.training.features import CACHED_PHOTOS, load_backbone
 from cinn_colorize.training.objective import add_noise, balanced_loss, level_nll
 from cinn_colorize.training.pretrained import lite2_state
 from cinn_colorize.training.samples import photo_sheet
-from cinn_colorize.training.task import Task, TrainingConfig
+from cinn_colorize.training.task import FlowTask, TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -25,30 +27,51 @@ class NaturalTraining(TrainingConfig):
 
     coarse_noise: float = 0.07
     finest_every: int = 2  # the finest level, half of the cost, learns from every second photo
+    backbone_rate: float = 0.0  # times the learning rate is that of the backbone's deep stages; 0: frozen
 
 
-class NaturalTask(Task[Natural]):
-    """The flow and its heads on a frozen backbone (paper 4.2).
+@dataclass(frozen=True)
+class JointTraining(NaturalTraining):
+    """Hyper-parameters of the last stage: the backbone learns too."""
+
+    learning_rate: float = 3e-4
+    backbone_rate: float = 0.1
+
+
+class NaturalTask(FlowTask[Natural]):
+    """The flow and its heads, on a frozen backbone at first (paper 4.2).
 
     Args:
         photos: to learn from.
         dev: to watch the run on, may be empty.
+        backbone: weights of the backbone that a new model begins with, instead of the pretrained ones.
     """
 
     model, config = "natural", NaturalTraining
 
-    def __init__(self, photos: Sequence[Source], dev: Sequence[Source] = ()) -> None:
+    def __init__(
+        self, photos: Sequence[Source], dev: Sequence[Source] = (), backbone: Path | None = None
+    ) -> None:
         self.photos, self.dev, self.distinct = photos, dev, len(photos)
+        self.backbone = backbone
 
     def initial_model(self) -> Natural:
         """New heads and flow on the pretrained backbone."""
         model = Natural(NaturalConfig.default())
-        model.backbone.load_pretrained(lite2_state())
+        if self.backbone:
+            load_backbone(model.backbone, self.backbone)
+        else:
+            model.backbone.load_pretrained(lite2_state())
         return model
 
-    def freeze(self, model: Natural) -> None:
-        """The backbone stays as it is."""
+    def learning(self, model: Natural, config: NaturalTraining) -> list[tuple[list[nn.Parameter], float]]:
+        """All but the backbone; where the backbone learns, its deep stages, which hold the meaning."""
         model.backbone.requires_grad_(False)
+        groups = [([p for p in model.parameters() if p.requires_grad], 1.0)]
+        if config.backbone_rate:
+            deep = model.backbone.deep_stages()
+            groups.append((list(deep.requires_grad_(True).parameters()), config.backbone_rate))
+        return groups
 
     def batches(self, config: NaturalTraining, start: int, workers: int) -> Iterable[Sequence[Tensor]]:
         """L* (batch, 1, 256, 256) and ab (batch, 2, 64, 64) of random crops."""
@@ -61,12 +84,11 @@ class NaturalTask(Task[Natural]):
         config: NaturalTraining,
         generator: torch.Generator,
         precision: torch.dtype,
-        seen: int,
     ) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
         """Noisy x, L, and the backbone's features."""
         L, ab = batch
         x = add_noise(ab / model.config.chroma_scale, config.pixel_noise, config.coarse_noise, generator)
-        return x, L, frozen_features(model, L, precision)
+        return x, L, features_in_chunks(model, L, precision)
 
     def nll(  # type: ignore[override]
         self, model: Natural, config: NaturalTraining, x: Tensor, L: Tensor, features: dict[int, Tensor]
@@ -78,24 +100,39 @@ class NaturalTask(Task[Natural]):
         """See :func:`balanced_loss`."""
         return balanced_loss(nll, sizes)
 
-    def measure(self, model: Natural) -> float | None:
+    def measure(self, model: Natural) -> dict[str, float]:
         """On every second photo of the development set."""
-        return mean_nll(model, self.dev[::2]) if self.dev else None
+        return {"nll": mean_nll(model, self.dev[::2])} if self.dev else {}
 
-    def draw(self, model: Natural, device: torch.device, path: Path) -> None:
+    def draw(self, model: Natural, device: torch.device, path: Path) -> bool:
         """Photos of the development set with samples."""
-        photo_sheet(model, self.dev, device, path)
+        if self.dev:
+            photo_sheet(model, self.dev, device, path)
+        return bool(self.dev)
 
 
-def frozen_features(model: Natural, L: Tensor, precision: torch.dtype) -> dict[int, Tensor]:
-    """Backbone features without gradient.
+class JointTask(NaturalTask):
+    """The backbone learns too (paper 4.2: h and the flow, jointly)."""
 
-    On a CPU four photos at a time: their activations stay in the cache, which takes a third of the time that
-    a whole batch takes.
+    config = JointTraining
+
+
+def features_in_chunks(model: Natural, L: Tensor, precision: torch.dtype) -> dict[int, Tensor]:
+    """Backbone features, with a gradient where the backbone learns.
+
+    On a CPU a few photos at a time: their activations stay in the cache, which takes a third of the time that
+    a whole batch takes. For the same reason they are not kept for the backward pass but computed again.
     """
-    chunk = 4 if L.device.type == "cpu" else len(L)
-    with torch.no_grad(), torch.autocast(L.device.type, precision, enabled=precision != torch.float32):
-        parts = [model.features(part) for part in L.split(chunk)]
+    chunk = CACHED_PHOTOS if L.device.type == "cpu" else len(L)
+    learns = any(parameter.requires_grad for parameter in model.backbone.parameters())
+    with (
+        torch.set_grad_enabled(learns),
+        torch.autocast(L.device.type, precision, enabled=precision != torch.float32),
+    ):
+        if learns:
+            parts = [checkpoint(model.features, part, use_reentrant=False) for part in L.split(chunk)]
+        else:
+            parts = [model.features(part) for part in L.split(chunk)]
     return {stride: torch.cat([part[stride] for part in parts]) for stride in parts[0]}
 
 

@@ -10,19 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from cinn_colorize.errors import DataError
-from cinn_colorize.models import load_model, save_model
-from cinn_colorize.models.base import ConditionalFlow
+from cinn_colorize.models import load_model
 from cinn_colorize.sources import Source, find_photos
 from cinn_colorize.training.bedrooms import LSUN_VAL, BedroomsTask, find_lsun
+from cinn_colorize.training.features import FeaturesTask
 from cinn_colorize.training.loop import Progress, train
 from cinn_colorize.training.mnist import MnistTask
-from cinn_colorize.training.natural import NaturalTask
+from cinn_colorize.training.natural import JointTask, NaturalTask
 from cinn_colorize.training.task import Task, TrainingConfig
 
 log = logging.getLogger(__name__)
 
+STAGES = ("flow", "features", "joint")
 DEV = "photos-dev.zip"  # what a run is watched on, where the data has it
 
 
@@ -31,8 +33,8 @@ class Evaluation:
     """The averaged model on data that it does not learn from."""
 
     seen: int
-    nll: float  # nats a dimension
-    sheet: Path
+    figures: dict[str, float]  # of the task
+    sheet: Path | None  # a picture of samples
 
 
 def run_training(
@@ -88,18 +90,17 @@ def run_training(
     weights = run / f"{task.model}.safetensors"
 
     def on_report(progress: Progress) -> None:
-        _append(run / "progress.csv", asdict(progress))
+        values = asdict(progress)
+        _append(run / "progress.csv", values | values.pop("figures"))
         report(progress)
 
-    def on_evaluate(model: ConditionalFlow, seen: int) -> None:
-        task.complete(model)
-        save_model(weights, model, asdict(config) | {"seen": seen, "distinct_photos": task.distinct})
-        nll = task.measure(model)
-        if nll is not None:
-            evaluation = Evaluation(seen, nll, run / f"samples_{seen:08d}.jpg")
-            task.draw(model, device, evaluation.sheet)
-            _append(run / "evaluation.csv", {"seen": seen, "nll": evaluation.nll})
-            report_evaluation(evaluation)
+    def on_evaluate(model: nn.Module, seen: int) -> None:
+        task.save(model, weights, asdict(config) | {"seen": seen, "distinct_photos": task.distinct})
+        figures = task.measure(model)
+        if figures:
+            _append(run / "evaluation.csv", {"seen": seen, **figures})
+            sheet = run / f"samples_{seen:08d}.jpg"
+            report_evaluation(Evaluation(seen, figures, sheet if task.draw(model, device, sheet) else None))
 
     train(
         _initial_model(task, config.seed, start),
@@ -120,25 +121,35 @@ def run_training(
     return weights
 
 
-def open_task(dataset: str, data: Sequence[Path]) -> Task[Any]:
+def open_task(
+    dataset: str, data: Sequence[Path], stage: str = "flow", backbone: Path | None = None
+) -> Task[Any]:
     """The task of a data set of :data:`DATASETS`.
 
     Args:
         dataset: its name.
         data: where it lies; what each kind of data set expects there is said by its task.
+        stage: of :data:`STAGES`; all but ``flow`` are of photos alone.
+        backbone: weights of the backbone that a new model of photos begins with.
 
     Raises:
         DataError: it is not there, or cannot be used.
     """
+    if dataset == "photos":
+        return _open_photos(data, stage, backbone)
+    if stage != "flow" or backbone:
+        raise DataError(f"{dataset}: has no backbone; stages and --backbone are for photos")
     return DATASETS[dataset](data)
 
 
-def _open_photos(data: Sequence[Path]) -> NaturalTask:
+def _open_photos(data: Sequence[Path], stage: str, backbone: Path | None) -> Task[Any]:
     photos = [photo for root in data for photo in find_photos(root)]
     dev = [photo for root in data if (root / DEV).is_file() for photo in find_photos(root / DEV)]
     if not dev:
         log.warning("no %s there, so the run is not watched on photos it does not learn from", DEV)
-    return NaturalTask(photos, dev)
+    if stage == "features":
+        return FeaturesTask(photos, dev)
+    return (JointTask if stage == "joint" else NaturalTask)(photos, dev, backbone)
 
 
 def _open_mnist(data: Sequence[Path]) -> MnistTask:
@@ -160,17 +171,17 @@ def _open_lsun(data: Sequence[Path]) -> BedroomsTask:
 
 
 DATASETS: dict[str, Callable[[Sequence[Path]], Task[Any]]] = {
-    "photos": _open_photos,
+    "photos": lambda data: _open_photos(data, "flow", None),
     "mnist": _open_mnist,
     "lsun": _open_lsun,
 }
 
 
-def _initial_model(task: Task[Any], seed: int, start: Path | None) -> ConditionalFlow:
+def _initial_model(task: Task[Any], seed: int, start: Path | None) -> nn.Module:
     if start is not None:
         return load_model(task.model, start).model.requires_grad_(True)
     torch.manual_seed(seed)
-    model: ConditionalFlow = task.initial_model()
+    model: nn.Module = task.initial_model()
     return model
 
 

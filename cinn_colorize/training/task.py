@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from cinn_colorize.models import save_model
 from cinn_colorize.models.base import ConditionalFlow
 from cinn_colorize.training.objective import level_nll, mean_loss
 
-Model = TypeVar("Model", bound=ConditionalFlow)
+Model = TypeVar("Model", bound=nn.Module)
+Flow = TypeVar("Flow", bound=ConditionalFlow)
 
 
 @dataclass(frozen=True)
@@ -32,10 +35,10 @@ class TrainingConfig:
 
 
 class Task(Generic[Model]):
-    """A data set and how a model learns from it; one subclass for each ``--dataset``.
+    """A data set and how a model learns from it.
 
     Attributes:
-        model: name in the registry of the model that learns from it.
+        model: name in the registry of the model that learns from it, and of the file that a run writes.
         config: the class of its hyper-parameters, whose defaults are those of the shipped model.
         evaluate_every: samples between evaluations, unless said otherwise.
         distinct: how many samples there are to learn from.
@@ -50,8 +53,13 @@ class Task(Generic[Model]):
         """A model to begin with, from torch's global random state."""
         raise NotImplementedError
 
-    def freeze(self, model: Model) -> None:
-        """Turn off the gradients of what does not learn."""
+    def learning(self, model: Model, config: Any) -> list[tuple[list[nn.Parameter], float]]:
+        """Parameters that learn, in groups, and what each group's learning rate is multiplied with."""
+        return [(list(model.parameters()), 1.0)]
+
+    def compile(self) -> None:
+        """Use torch.compile."""
+        raise NotImplementedError
 
     def batches(self, config: Any, start: int, workers: int) -> Iterable[Sequence[Tensor]]:
         """Condition c and data x of the samples from ``start`` to the run's end, a function of the position.
@@ -63,14 +71,61 @@ class Task(Generic[Model]):
         """
         raise NotImplementedError
 
-    def prepare(
+    def learn(
         self,
         model: Model,
         batch: Sequence[Tensor],
         config: Any,
         generator: torch.Generator,
         precision: torch.dtype,
-        seen: int,
+    ) -> dict[str, Tensor]:
+        """Run a step forward and backward: gradients are added to those of the parameters.
+
+        Args:
+            model: in training mode.
+            batch: on the model's device.
+            config: of the run.
+            generator: of the noise, seeded for the step.
+            precision: of the autocast.
+
+        Returns:
+            figures to report, means over the batch, among them the ``loss`` that is minimised.
+        """
+        raise NotImplementedError
+
+    def measure(self, model: Model) -> dict[str, float]:
+        """Figures on data that the run does not learn from; none if there is none."""
+        raise NotImplementedError
+
+    def draw(self, model: Model, device: torch.device, path: Path) -> bool:
+        """Write a picture of samples to look at; false if there is none."""
+        return False
+
+    def save(self, model: Model, path: Path, training: dict[str, object]) -> None:
+        """Write the averaged model.
+
+        Args:
+            model: the averaged model.
+            path: of the file.
+            training: a word on how it was trained.
+        """
+        raise NotImplementedError
+
+
+class FlowTask(Task[Flow]):
+    """A flow learns by maximum likelihood; one subclass for each ``--dataset``."""
+
+    def compile(self) -> None:
+        """Compile the forward pass."""
+        self.nll = torch.compile(self.nll)  # type: ignore[method-assign]
+
+    def prepare(
+        self,
+        model: Flow,
+        batch: Sequence[Tensor],
+        config: Any,
+        generator: torch.Generator,
+        precision: torch.dtype,
     ) -> tuple[Any, ...]:
         """From a batch to what :meth:`nll` takes: here c, and x with noise (paper 3.4).
 
@@ -80,13 +135,12 @@ class Task(Generic[Model]):
             config: of the run.
             generator: of the noise, seeded for the step.
             precision: of the autocast; on for :meth:`nll`, off here.
-            seen: samples seen before this batch.
         """
         c, x = batch
         noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
         return c, x + config.pixel_noise * noise
 
-    def nll(self, model: Model, config: Any, c: Tensor, x: Tensor) -> dict[int, Tensor]:
+    def nll(self, model: Flow, config: Any, c: Tensor, x: Tensor) -> dict[int, Tensor]:
         """Negative log-likelihood by level, nats, of the samples that learn in this step."""
         return level_nll(*model(x, model.condition(c)))
 
@@ -94,13 +148,27 @@ class Task(Generic[Model]):
         """What a step minimises; Eq. 6, its prior being the optimiser's weight decay."""
         return mean_loss(nll, sizes)
 
-    def complete(self, model: Model) -> None:
+    def learn(
+        self,
+        model: Flow,
+        batch: Sequence[Tensor],
+        config: Any,
+        generator: torch.Generator,
+        precision: torch.dtype,
+    ) -> dict[str, Tensor]:
+        """See :meth:`Task.learn`; ``nll`` is in nats a dimension."""
+        inputs = self.prepare(model, batch, config, generator, precision)
+        with torch.autocast(batch[0].device.type, precision, enabled=precision != torch.float32):
+            nll = self.nll(model, config, *inputs)
+        sizes = {r: math.prod(shape) for r, shape in model.latent_shapes.items()}
+        objective = self.loss(nll, sizes)
+        objective.backward()  # type: ignore[no-untyped-call]
+        return {"loss": objective.detach(), "nll": mean_loss(nll, sizes).detach()}
+
+    def complete(self, model: Flow) -> None:
         """Set what is stored with the weights but not learnt; called on the averaged model before saving."""
 
-    def measure(self, model: Model) -> float | None:
-        """Nats a dimension on data that the run does not learn from; None if there is none."""
-        raise NotImplementedError
-
-    def draw(self, model: Model, device: torch.device, path: Path) -> None:
-        """Write a picture of samples to look at."""
-        raise NotImplementedError
+    def save(self, model: Flow, path: Path, training: dict[str, object]) -> None:
+        """As a weights file, fp16, of its architecture."""
+        self.complete(model)
+        save_model(path, model, training)

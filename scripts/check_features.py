@@ -1,0 +1,53 @@
+"""How well backbones see gray photos: against what the original sees in colour.
+
+``python scripts/check_features.py PHOTOS [BACKBONE.safetensors ...]`` prints for the original, and for each
+file of weights, the error of the features by stride (squared, over their variance), the Kullback-Leibler
+divergence of the 1000 classes, and how often the likeliest class is that of the original in colour.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from cinn_colorize.conditioning import EfficientNetLite2, gray_input
+from cinn_colorize.evaluation.photos import read_square
+from cinn_colorize.sources import Reader, find_photos
+from cinn_colorize.training.features import Classifier, distillation
+from cinn_colorize.training.pretrained import lite2_state
+
+
+def main(photos: str, *files: str) -> None:
+    state = lite2_state()
+    original = EfficientNetLite2()
+    original.load_pretrained(state)
+    classifier = Classifier(state)
+    backbones = {"original": original}
+    for file in files:
+        backbones[file] = EfficientNetLite2()
+        backbones[file].load_state_dict({k: v.float() for k, v in load_file(file).items()})
+    read = Reader()
+    squares = [read_square(source, read) for source in find_photos(Path(photos))]
+    with torch.inference_mode():
+        colours = [2 * torch.from_numpy(square.rgb).float()[None] - 1 for square in squares]
+        targets = [original(colour) for colour in colours]
+        spread = {
+            s: torch.cat([t[s].flatten(2) for t in targets[::4]], 2).var(2)[..., None, None]
+            for s in targets[0]
+        }
+        for name, backbone in backbones.items():
+            found = [
+                distillation(
+                    backbone(gray_input(torch.from_numpy(square.L)[None, None])), target, spread, classifier
+                )
+                for square, target in zip(squares, targets, strict=True)
+            ]
+            means = {key: sum(float(losses[key]) for losses in found) / len(found) for key in found[0]}
+            print(f"{name}: " + ", ".join(f"{key} {value:.3f}" for key, value in means.items()))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
