@@ -295,7 +295,7 @@ def test_training_learns_resumes_and_stores_the_axes(folder, tmp_path):
         return train(stir(Mnist(SMALL)), task, config, tmp_path / name, device=torch.device("cpu"), **options)
 
     losses = []
-    whole = run("whole", report=lambda progress: losses.append(progress.loss), report_seconds=0)
+    whole = run("whole", report=lambda progress: losses.append(progress.figures["loss"]), report_seconds=0)
     assert losses[-1] < losses[0] - 0.01
     steps = iter([False, False, True, True])
     run("parts", stop=lambda: next(steps))
@@ -304,6 +304,6 @@ def test_training_learns_resumes_and_stores_the_axes(folder, tmp_path):
         assert torch.equal(tensor, resumed.state_dict()[name]), name
     task.complete(whole)
     assert whole.axes.square().sum(1).min() > 0
-    assert np.isfinite(task.measure(whole))
+    assert np.isfinite(task.measure(whole)["nll"])
     task.draw(whole, torch.device("cpu"), tmp_path / "digits.png")
     assert cv2.imread(str(tmp_path / "digits.png")) is not None
