@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from cinn_colorize.errors import PhotoError
-from cinn_colorize.files import printable_name, replacing
+from cinn_colorize import color, vips
+from cinn_colorize.picture import Picture, fitted
 
 if TYPE_CHECKING:
     from cinn_colorize.colorizer import Colorization
@@ -33,6 +33,12 @@ def tiles(photo: Photo, colorizations: Sequence[Colorization]) -> list[Tile]:
 def original_tile(photo: Photo) -> Tile:
     """The photo as it is."""
     return photo.thumbnail(TILE), "original"
+
+
+def gray_tile(photo: Photo) -> Tile:
+    """The photo's luminance."""
+    L = photo.luminance(*fitted(photo.height, photo.width, TILE))
+    return Image.fromarray(color.compose(L, np.zeros((2, *L.shape), np.float32), depth=8)), "gray"
 
 
 def tile(colorization: Colorization) -> Tile:
@@ -66,14 +72,19 @@ def contact_sheet(tiles: Sequence[Tile], columns: int | None = None) -> Image.Im
     return sheet
 
 
-def save_sheet(sheet: Image.Image, path: Path) -> None:
+def save_sheet(
+    sheet: Image.Image, path: Path, recipe: Mapping[str, str] | None = None, quality: int = 92
+) -> None:
     """Write a sheet, JPEG or what the suffix says.
+
+    Args:
+        sheet: to be written.
+        path: of the file.
+        recipe: how it was made, if it is to be made again.
+        quality: of JPEG, WebP and AVIF.
 
     Raises:
         PhotoError: it cannot be written.
     """
-    try:
-        with replacing(path) as descriptor, os.fdopen(descriptor, "wb", closefd=False) as file:
-            sheet.save(file, format=Image.registered_extensions()[path.suffix], quality=92)
-    except OSError as error:
-        raise PhotoError(f"{printable_name(path)}: cannot be written ({error.strerror or error})") from error
+    pixels = np.asarray(sheet.convert("RGB"))
+    Picture(pixels, None, vips.Metadata(), color.SRGB).save(path, quality=quality, recipe=recipe)
