@@ -142,7 +142,8 @@ class Grid:
     """Raw samples, and where their codes come from.
 
     Attributes:
-        number: of samples; between two codes the steps with both ends, between four those of each side.
+        number: of samples; between two codes the steps with both ends, between four those of each side. None
+            for all codes of a file.
         seed: of the first code drawn; the others count up from it.
         temperature: of the codes drawn.
         load: a file of codes to show.
@@ -151,7 +152,7 @@ class Grid:
         vary: the level that is drawn anew for each sample but the first.
     """
 
-    number: int
+    number: int | None
     seed: int
     temperature: PerLevel
     load: Path | None = None
@@ -182,10 +183,12 @@ class Grid:
             codes = load(self.load)[: self.number]
             labels = [f"code {k + 1}" for k in range(len(codes))]
         else:
+            assert self.number is not None, "codes that are drawn have a number"
             codes = draw(self.seed, self.number)
             labels = [f"seed {self.seed + k}" for k in range(self.number)]
         if self.vary is None:
             return codes, labels
+        assert self.number is not None, "variations have a number"
         if self.vary not in shapes:
             raise ValueError(f"there is no level {self.vary}; levels are {', '.join(map(str, shapes))}")
         # The seeds after that of a code drawn; of one loaded, all from the first.
@@ -196,6 +199,7 @@ class Grid:
         return Latent.join([codes[:1], varied]), labels
 
     def _between(self, ends: list[Latent]) -> tuple[Latent, list[str]]:
+        assert self.number is not None, "steps have a number"
         steps = [k / (self.number - 1) for k in range(self.number)]
         names = [end.stem if isinstance(end, Path) else f"seed {end}" for end in self.between]
         if len(ends) == 2:
@@ -215,7 +219,7 @@ class Grid:
         columns = self.number if self.between else None
         drawn = {
             "method": "grid",
-            "number": str(self.number),
+            "number": "" if self.number is None else str(self.number),
             "load": sha256_of(self.load) if self.load else "",
             "between": ",".join(sha256_of(e) if isinstance(e, Path) else str(e) for e in self.between),
             "vary": "" if self.vary is None else str(self.vary),

@@ -28,7 +28,7 @@ from cinn_colorize import __version__
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.files import format_of_name
 from cinn_colorize.latent import Latent, Shapes, pooled
-from cinn_colorize.levels import PerLevel, by_level, format_levels
+from cinn_colorize.levels import PerLevel, by_level, format_levels, transfer_noise
 from cinn_colorize.models import DEFAULT, Loaded, load_model
 from cinn_colorize.photo import Photo, open_photo
 from cinn_colorize.picture import Picture
@@ -49,8 +49,8 @@ TRANSFER_TEMPERATURE = 0.5  # of the noise beside a reference's code
 
 _DIMENSIONS = 2 * 64 * 64
 
-# The finest level of a mix that holds the code of both samples' colours put together by the mask. Finer levels
-# hold the code of one sample or the other, and follow the photo where the mask's border does not.
+# The finest level of a mix that holds the code of both samples' colours put together by the mask. Finer
+# levels hold the code of one sample or the other, and follow the photo where the mask's border does not.
 _JOINED = 8
 
 # Samples go through the network this many at a time, always: a matrix product of another shape may round
@@ -207,8 +207,8 @@ class Conditioned:
         Args:
             reference: the other photo's code, see :meth:`Colorizer.reference`.
             n: how many variants; they differ by their noise.
-            noise: share s in [0, 1] of the noise in z = sqrt(1 - s) z_reference + sqrt(s) noise, in all levels
-                or by level; :func:`transfer_noise` by default.
+            noise: share s in [0, 1] of the noise in z = sqrt(1 - s) z_reference + sqrt(s) noise, in all
+                levels or by level; :func:`transfer_noise` by default.
             temperature: of the noise.
             seed: of the first variant's noise.
 
@@ -300,15 +300,6 @@ class Conditioned:
             ab.append((x.float().cpu() * model.config.chroma_scale)[: len(part)])
             log_prob.append(part.log_prob() - log_det[: len(part)])
         return torch.cat(ab).numpy(), torch.cat(log_prob).double().numpy()
-
-
-def transfer_noise(levels: Iterable[int]) -> dict[int, float]:
-    """The share of noise by level that :meth:`Conditioned.transfer` takes unless told otherwise.
-
-    The three coarsest levels of the reference hold its mood. From r = 4 on its code says where in the reference
-    things are, which is wrong for other photos; chosen by looking at pairs of photos.
-    """
-    return {r: 0.0 if r <= 2 else 1.0 for r in levels}
 
 
 def likeliest(samples: Iterable[Sample], k: int | None = None) -> list[Sample]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from cinn_colorize.colorizer import Colorizer, Mask, Reference, Sample, likeliest
+from cinn_colorize.colorizer import Colorizer, Reference, Sample, likeliest
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.files import printable_name
 from cinn_colorize.levels import PerLevel
 from cinn_colorize.photo import Photo, open_photo
 from cinn_colorize.sheet import TILE, Tile, gray_tile, original_tile
@@ -23,9 +22,7 @@ class Drawing(Protocol):
     ) -> list[Sample]:
         """Draw samples with the seeds ``seed``, ``seed`` + 1, ..."""
 
-    def before(
-        self, colorizer: Colorizer, photo: Photo, temperature: PerLevel, seed: int
-    ) -> list[Tile]:
+    def before(self, colorizer: Colorizer, photo: Photo, temperature: PerLevel, seed: int) -> list[Tile]:
         """What the sheet shows before the samples."""
 
 
@@ -48,9 +45,7 @@ class Sampling:
         samples = colorizer.condition(photo).sample(number, temperature, seed)
         return likeliest(samples, self.pick) if self.ranked or self.pick else samples
 
-    def before(
-        self, colorizer: Colorizer, photo: Photo, temperature: PerLevel, seed: int
-    ) -> list[Tile]:
+    def before(self, colorizer: Colorizer, photo: Photo, temperature: PerLevel, seed: int) -> list[Tile]:
         """The photo as it is."""
         return [original_tile(photo)]
 
@@ -84,9 +79,7 @@ class Transfer:
         """See :class:`Drawing`."""
         return colorizer.condition(photo).transfer(self.reference, number, self.noise, temperature, seed)
 
-    def before(
-        self, colorizer: Colorizer, photo: Photo, temperature: PerLevel, seed: int
-    ) -> list[Tile]:
+    def before(self, colorizer: Colorizer, photo: Photo, temperature: PerLevel, seed: int) -> list[Tile]:
         """The reference and the photo in gray, as in Fig. 15 of the paper."""
         return [self.tile, gray_tile(photo)]
 
@@ -115,18 +108,17 @@ class Mix:
         if not 1 / _SAME_ASPECT <= stretch <= _SAME_ASPECT:
             sizes = [f"{image.width}x{image.height}" for image in (self.mask, photo)]
             raise PhotoError(
-                f"{printable_name(self.mask.name)}: has {sizes[0]} pixels and does not fit the photo's "
+                f"{self.mask.name}: has {sizes[0]} pixels and does not fit the photo's "
                 f"{sizes[1]}; paint the mask over the photo"
             )
         mask = colorizer.mask(self.mask)
         return [colorizer.condition(photo).mix((seed, self.outside_seed), mask, temperature)]
 
-    def before(
-        self, colorizer: Colorizer, photo: Photo, temperature: PerLevel, seed: int
-    ) -> list[Tile]:
+    def before(self, colorizer: Colorizer, photo: Photo, temperature: PerLevel, seed: int) -> list[Tile]:
         """The mask and the two samples."""
         whole, small = colorizer.condition(photo).whole, open_photo(photo.thumbnail(TILE))
         samples = [whole.sample(1, temperature, s)[0] for s in (seed, self.outside_seed)]
         labels = f"inside: seed {seed}", f"outside: seed {self.outside_seed}"
-        pictures = [colorization.picture.thumbnail(TILE) for colorization in colorizer.compose(small, samples)]
-        return [gray_tile(self.mask)[:1] + ("mask",), *zip(pictures, labels, strict=True)]
+        pictures = [made.picture.thumbnail(TILE) for made in colorizer.compose(small, samples)]
+        mask, _ = gray_tile(self.mask)
+        return [(mask, "mask"), *zip(pictures, labels, strict=True)]

@@ -95,9 +95,7 @@ class Latent:
         def mix(z: Tensor, z_other: Tensor, s: Tensor) -> Tensor:
             return (1 - s).sqrt() * z + s.sqrt() * z_other
 
-        return Latent(
-            {r: mix(z, other.levels[r], torch.as_tensor(share[r])) for r, z in self.levels.items()}
-        )
+        return Latent({r: mix(z, other.levels[r], torch.as_tensor(share[r])) for r, z in self.levels.items()})
 
     def interpolated(self, other: Latent, t: float) -> Latent:
         """A code on the arc from this one (t = 0) to the other (t = 1).

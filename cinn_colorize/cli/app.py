@@ -13,8 +13,12 @@ from cinn_colorize import __version__
 from cinn_colorize.cli.colorize import colorize
 from cinn_colorize.cli.console import say
 from cinn_colorize.cli.evaluate import evaluate
+from cinn_colorize.cli.mix import mix
 from cinn_colorize.cli.recreate import recreate
+from cinn_colorize.cli.sample import sample
+from cinn_colorize.cli.temperature import temperature
 from cinn_colorize.cli.train import train
+from cinn_colorize.cli.transfer import transfer
 
 DEFAULT_COMMAND = "colorize"
 
@@ -92,7 +96,7 @@ def _root(
     """
 
 
-for _command in (colorize, recreate, train, evaluate):
+for _command in (colorize, transfer, temperature, mix, sample, recreate, train, evaluate):
     app.command(cls=_Command)(_command)
 
 
