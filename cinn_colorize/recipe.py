@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from cinn_colorize import __version__, weights
 from cinn_colorize.charts import Chart, Grid, PhotoSubject, Strip
-from cinn_colorize.colorizer import PRECISIONS, Colorization, Colorizer, Conditioned, Reference, Sample
+from cinn_colorize.colorizer import PRECISIONS, Colorization, Colorizer, Conditioned, Sample
 from cinn_colorize.errors import PhotoError, WeightsError
 from cinn_colorize.files import FORMATS, format_of_name, printable_name
 from cinn_colorize.levels import PerLevel, parse_levels

@@ -85,9 +85,9 @@ def mix(
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Join two samples of a photo: the sky of one, the rest of another.
+    """Join two samples of a photo by a mask.
 
-    A and B are seeds as colorize shows them. A rough mask is enough: the model draws what lies between
+    The sky of one, the rest of another: A and B are seeds as colorize shows them. A rough mask is enough: the model draws what lies between
     the two along the edges of the photo. MASK may be smaller than PHOTO, but has its shape. The result
     is called PHOTO_mix_A_B.
     """

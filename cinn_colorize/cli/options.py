@@ -103,7 +103,6 @@ SeedOption = Annotated[
         "--seed",
         metavar="SEED",
         min=0,
-        max=MAX_SEED,
         help="Of the noise; further samples count up from it.",
         rich_help_panel=DRAWING,
     ),
@@ -173,6 +172,12 @@ def per_level(
         return parse_levels(text, MODELS[model].levels, rest, name, largest)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint=option) from error
+
+
+def check_seeds(seed: int, number: int) -> None:
+    """Refuse seeds that torch does not take."""
+    if seed + number - 1 > MAX_SEED:
+        raise typer.BadParameter(f"seeds go up to {MAX_SEED}", param_hint="--seed")
 
 
 def level_of(level: int, model: str, option: str) -> int:

@@ -30,9 +30,7 @@ def recreate(
     ],
     others: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="[OTHER]...", help="The reference, mask or codes used too.", show_default=False
-        ),
+        typer.Argument(metavar="OTHER", help="The reference, mask or codes used too.", show_default=False),
     ] = None,
     output: Annotated[
         Path | None,
@@ -50,7 +48,7 @@ def recreate(
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Make a picture of any of the commands again from the recipe inside it.
+    """Make a picture again from the recipe inside it.
 
     With the same version, weights and kind of machine it is the same file, byte for byte.
     """

@@ -26,6 +26,7 @@ from cinn_colorize.cli.options import (
     SeedOption,
     TemperaturesOption,
     WeightsOption,
+    check_seeds,
     device_of,
     level_of,
     per_level,
@@ -102,10 +103,11 @@ def sample(
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Draw a grid of raw samples, small and without upsampling along edges.
+    """Draw a grid of raw samples; save, load and walk codes.
 
-    For looking around in the latent space: many seeds at a glance, the way from one sample to another,
-    what a single level does. The grid is called PHOTO_samples.png. Codes may be saved and loaded.
+    Raw samples are small and not upsampled along edges. They are for looking around in the latent space:
+    many seeds at a glance, the way from one sample to another, what a single level does. The grid is called
+    PHOTO_samples.png.
     """
     ends = _ends(interpolate)
     if ends and (vary_level is not None or load_z):
@@ -116,8 +118,7 @@ def sample(
         number = {0: _SAMPLES, 2: _STEPS, 4: _STEPS_OF_A_SIDE}[len(ends)]
     if number == 1 and (ends or vary_level is not None):
         raise typer.BadParameter("must be 2 or more here", param_hint="-n")
-    if seed + (number or 0) > MAX_SEED:
-        raise typer.BadParameter(f"seeds go up to {MAX_SEED}", param_hint="--seed")
+    check_seeds(seed, (number or 0) + 1)
     if save_z and save_z.suffix != _CODES:
         raise typer.BadParameter(f"must end in {_CODES}", param_hint="--save-z")
     temperatures = per_level(temperature, model, 0.8, "--temperature")

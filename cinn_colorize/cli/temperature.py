@@ -28,6 +28,7 @@ from cinn_colorize.cli.options import (
     Upsampling,
     UpsamplingOption,
     WeightsOption,
+    check_seeds,
     device_of,
     level_of,
     per_level,
@@ -76,11 +77,12 @@ def temperature(
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Show one sample of a photo from the safest colours to the boldest.
+    """Show one sample at several temperatures.
 
-    One latent code is scaled to several temperatures. The strip is called PHOTO_temperature_SEED.jpg, the
+    Its latent code is scaled from the safest colours to the boldest. The strip is called PHOTO_temperature_SEED.jpg, the
     pictures of --files PHOTO_SEED_tT.
     """
+    check_seeds(seed, 1)
     values = _temperatures(temperatures)
     scaled = None if only is None else tuple(_level(part, model) for part in only.split(","))
     others = per_level(rest, model, 0.8, "--temperature")

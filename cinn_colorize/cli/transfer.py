@@ -12,7 +12,6 @@ from cinn_colorize.cli.console import fatal, show_log
 from cinn_colorize.cli.options import (
     DEFAULT_MODEL,
     DRAWING,
-    MAX_SEED,
     OUTPUT,
     DebugOption,
     DeviceOption,
@@ -34,12 +33,13 @@ from cinn_colorize.cli.options import (
     Upsampling,
     UpsamplingOption,
     WeightsOption,
+    check_seeds,
     device_of,
     per_level,
     pixels_of,
 )
 from cinn_colorize.errors import CinnError
-from cinn_colorize.levels import transfer_noise
+from cinn_colorize.levels import PerLevel, transfer_noise
 from cinn_colorize.models.registry import MODELS
 
 
@@ -115,10 +115,9 @@ def transfer(
         raise typer.BadParameter("--overwrite and --skip-existing exclude each other")
     if strength is not None and levels is not None:
         raise typer.BadParameter("--strength and --levels exclude each other")
-    if seed + number - 1 > MAX_SEED:
-        raise typer.BadParameter(f"seeds go up to {MAX_SEED}", param_hint="--seed")
+    check_seeds(seed, number)
     temperatures = per_level(temperature, model, 0.5, "--temperature")
-    noise = None if strength is None else 1 - strength
+    noise: PerLevel | None = None if strength is None else 1 - strength
     if levels is not None:
         rest = transfer_noise(MODELS[model].levels)
         noise = per_level(levels, model, rest, "--levels", "the share of noise", largest=1)
