@@ -87,9 +87,9 @@ def mix(
 ) -> None:
     """Join two samples of a photo by a mask.
 
-    The sky of one, the rest of another: A and B are seeds as colorize shows them. A rough mask is enough: the model draws what lies between
-    the two along the edges of the photo. MASK may be smaller than PHOTO, but has its shape. The result
-    is called PHOTO_mix_A_B.
+    The sky of one, the rest of another: A and B are seeds as colorize shows them. A rough mask is enough: the
+    model draws what lies between the two along the edges of the photo. MASK may be smaller than PHOTO, but
+    has its shape. The result is called PHOTO_mix_A_B.
     """
     found = re.fullmatch(r"(\d+),(\d+)", seeds.replace(" ", ""))
     if not found or max(map(int, found.groups())) > MAX_SEED:

@@ -79,8 +79,8 @@ def temperature(
 ) -> None:
     """Show one sample at several temperatures.
 
-    Its latent code is scaled from the safest colours to the boldest. The strip is called PHOTO_temperature_SEED.jpg, the
-    pictures of --files PHOTO_SEED_tT.
+    Its latent code is scaled from the safest colours to the boldest. The strip is called
+    PHOTO_temperature_SEED.jpg, the pictures of --files PHOTO_SEED_tT.
     """
     check_seeds(seed, 1)
     values = _temperatures(temperatures)
