@@ -116,6 +116,7 @@ def test_outputs_are_photos_with_their_recipe(folder, batch, name, size, mode):
     assert recipe == {
         "version": __version__,
         "model": "natural",
+        "method": "sample",
         "seed": "7",
         "temperature": "0.5",
         "precision": "fp32",
