@@ -30,11 +30,11 @@ TRANSFERS = (  # reference, photo
 COMMANDS = {  # picture: which result of a command it is, and the command
     "temperature": ("photo_temperature_000.jpg", "temperature examples/photo.jpg"),
     "temperature-coarse": (
-        "beacon-street-sunset_temperature_003.jpg",
-        "temperature examples/beacon-street-sunset.jpg --seed 3 --only 2,1,0",
+        "photo_temperature_000.jpg",
+        "temperature examples/photo.jpg --only 2,1,0",
     ),
     "interpolation": ("photo_samples.jpg", "sample examples/photo.jpg -t 0.9 --interpolate 6,17,11,22"),
-    "vary-level": ("chelsea_samples.jpg", "sample examples/chelsea.png -n 6 --seed 3 --vary-level 4"),
+    "vary-level": ("photo_samples.jpg", "sample examples/photo.jpg -n 8 --seed 17 -t 0.9 --vary-level 1"),
     "mix": (
         "photo_mix_017_022_sheet.jpg",
         "mix examples/photo.jpg --seeds 17,22 --mask examples/photo-sky.png -t 0.9",
