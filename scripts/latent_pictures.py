@@ -34,7 +34,7 @@ COMMANDS = {  # picture: which result of a command it is, and the command
         "temperature examples/photo.jpg --only 2,1,0",
     ),
     "interpolation": ("photo_samples.jpg", "sample examples/photo.jpg -t 0.9 --interpolate 6,17,11,22"),
-    "vary-level": ("photo_samples.jpg", "sample examples/photo.jpg -n 8 --seed 17 -t 0.9 --vary-level 1"),
+    "vary-level": ("photo_samples.jpg", "sample examples/photo.jpg -n 9 --seed 17 -t 0.9 --vary-level 1"),
     "mix": (
         "photo_mix_017_022_sheet.jpg",
         "mix examples/photo.jpg --seeds 17,22 --mask examples/photo-sky.png -t 0.9",
