@@ -20,10 +20,11 @@ from cinn_colorize.cli.options import (
     Precision,
     PrecisionOption,
     QuietOption,
-    TemperatureOption,
+    TemperaturesOption,
     Upsampling,
     WeightsOption,
     device_of,
+    per_level,
     pixels_of,
 )
 from cinn_colorize.errors import CinnError
@@ -46,7 +47,7 @@ def colorize(
             "-n", "--number", metavar="N", min=1, help="Samples of each photo.", rich_help_panel=DRAWING
         ),
     ] = 1,
-    temperature: TemperatureOption = 0.8,
+    temperature: TemperaturesOption = "0.8",
     seed: Annotated[
         int,
         typer.Option(
@@ -66,6 +67,16 @@ def colorize(
             rich_help_panel=DRAWING,
         ),
     ] = Upsampling.jbu,
+    rank: Annotated[
+        bool,
+        typer.Option("--rank", help="The likeliest first, in list and sheet.", rich_help_panel=DRAWING),
+    ] = False,
+    pick: Annotated[
+        int | None,
+        typer.Option(
+            "--pick", metavar="K", min=1, help="Keep the K likeliest of the N only.", rich_help_panel=DRAWING
+        ),
+    ] = None,
     output_dir: Annotated[
         Path,
         typer.Option(
@@ -134,14 +145,18 @@ def colorize(
         raise typer.BadParameter("--overwrite and --skip-existing exclude each other")
     if seed + number - 1 > MAX_SEED:
         raise typer.BadParameter(f"seeds go up to {MAX_SEED}", param_hint="--seed")
-    _check_pattern(output, number)
+    if pick and pick > number:
+        raise typer.BadParameter(f"only {number} samples are drawn; raise -n", param_hint="--pick")
+    kept = pick or number
+    _check_pattern(output, kept)
+    temperatures = per_level(temperature, model, 0.8, "--temperature")
     show_log(quiet)
 
     from cinn_colorize.pipeline import Existing, Job, Plan, expand
 
     plan = Plan(
         number=number,
-        temperature=temperature,
+        temperature=temperatures,
         seed=seed,
         upsampling=upsampling,
         folder=output_dir,
@@ -149,7 +164,7 @@ def colorize(
         format=format,
         quality=quality,
         existing=Existing.OVERWRITE if overwrite else Existing.SKIP if skip_existing else Existing.REFUSE,
-        sheet=sheet and number > 1,
+        sheet=sheet and kept > 1,
         strip=strip,
         max_pixels=pixels_of(max_pixels),
     )
@@ -158,9 +173,11 @@ def colorize(
         if len(inputs) == 1 and isinstance(inputs[0], CinnError):
             raise inputs[0]  # a mistyped name need not wait for torch
         from cinn_colorize.colorizer import Colorizer
+        from cinn_colorize.drawing import Sampling
 
         device_of(device)
-        job = Job(Colorizer(model, weights=weights, device=device, precision=precision), plan)
+        colorizer = Colorizer(model, weights=weights, device=device, precision=precision)
+        job = Job(colorizer, plan, Sampling(rank, pick))
 
     failed = 0
     with progress_bar(quiet or len(inputs) == 1) as progress:
