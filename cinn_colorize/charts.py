@@ -22,12 +22,12 @@ from cinn_colorize.files import format_of_name, printable_name
 from cinn_colorize.latent import Latent, Shapes
 from cinn_colorize.levels import PerLevel, by_level, format_levels
 from cinn_colorize.photo import Photo, open_photo
-from cinn_colorize.sheet import TILE, contact_sheet, save_sheet
+from cinn_colorize.sheet import contact_sheet, save_sheet
 from cinn_colorize.upsampling import GUIDE_SCALE, Upsampler
 
 log = logging.getLogger(__name__)
 
-_GRID_TILE = 160  # pixels of the longer side of a raw sample
+_STRIP_TILE, _GRID_TILE = 320, 160  # pixels of the longer side of a sample
 
 
 @dataclass(frozen=True)
@@ -89,11 +89,11 @@ class Strip:
 
     def draw(self, colorizer: Colorizer, photo: Photo) -> Chart:
         """All in a row, labelled."""
-        small = open_photo(photo.thumbnail(TILE))
+        small = open_photo(photo.thumbnail(_STRIP_TILE))
         samples = self.samples(colorizer, photo)
         pictures = colorizer.compose(small, samples, upsampling=self.upsampling)
         labels = [f"T = {t:g}" for t in self.temperatures]
-        tiles = [(p.picture.thumbnail(TILE), label) for p, label in zip(pictures, labels, strict=True)]
+        tiles = [(p.picture.thumbnail(_STRIP_TILE), label) for p, label in zip(pictures, labels, strict=True)]
         drawn = {
             "method": "strip",
             "temperatures": ",".join(map(repr, self.temperatures)),

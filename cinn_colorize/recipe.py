@@ -245,7 +245,10 @@ def recreate(
         log.warning(
             f"the picture was made by version {recipe.version}, this is {__version__}: the new one may differ"
         )
-    made = METHODS[recipe.method].make(recipe, colorizer, photo, files)
+    try:
+        made = METHODS[recipe.method].make(recipe, colorizer, photo, files)
+    except (KeyError, ValueError) as error:  # an entry that is no number, or a file that had no SHA-256
+        raise PhotoError(f"the recipe of the picture is damaged ({error})") from error
     made.save(output, quality=recipe.quality, strip=recipe.strip)
 
 

@@ -52,12 +52,14 @@ def contact_sheet(tiles: Sequence[Tile], columns: int | None = None) -> Image.Im
 
     Args:
         tiles: pictures and their labels.
-        columns: as many as make the sheet about 4:3 unless given.
+        columns: as many as make the sheet about 4:3 unless given; up to three pictures stand in one row.
     """
     width = max(tile.width for tile, _ in tiles)
     height = max(tile.height for tile, _ in tiles)
     cell_width, cell_height = width + _GAP, height + _LABEL
-    if columns is None:
+    if columns is None and len(tiles) <= 3:
+        columns = len(tiles)
+    elif columns is None:
         columns = max(1, min(len(tiles), round(math.sqrt(len(tiles) * 4 / 3 * cell_height / cell_width))))
         columns = math.ceil(len(tiles) / math.ceil(len(tiles) / columns))  # rows as full as can be
     rows = math.ceil(len(tiles) / columns)

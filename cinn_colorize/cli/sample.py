@@ -107,7 +107,7 @@ def sample(
 
     Raw samples are small and not upsampled along edges. They are for looking around in the latent space:
     many seeds at a glance, the way from one sample to another, what a single level does. The grid is called
-    PHOTO_samples.png.
+    PHOTO_samples.jpg.
     """
     ends = _ends(interpolate)
     if ends and (vary_level is not None or load_z):
@@ -129,7 +129,7 @@ def sample(
         from cinn_colorize.photo import open_photo
 
         opened = open_photo(photo, max_pixels=pixels_of(max_pixels))
-        path = output_dir / f"{photo.stem}_samples.png"
+        path = output_dir / f"{photo.stem}_samples.jpg"
         inputs = [photo, *(file for file in (load_z, *ends) if isinstance(file, Path))]
         claim([path, save_z] if save_z else [path], inputs, overwrite)
         device_of(device)
