@@ -252,7 +252,7 @@ class Conditioned:
         return self._decode(latent)[0]
 
     def differentiable(self, latent: Latent, window: int = 0) -> torch.Tensor:
-        """g(z; c) of one code with gradients with respect to it, in fp32: ab (2, 64, 64) on the device.
+        """g(z; c) of one code with gradients with respect to it: ab (2, 64, 64) on the device.
 
         To be called, as ``backward`` is, inside ``Colorizer.inference(gradients=True)``.
 
@@ -503,14 +503,12 @@ class Colorizer:
 
     @contextmanager
     def inference(self, gradients: bool = False) -> Iterator[None]:
-        """Context of every network pass: the precision asked for, and on a CPU one thread.
-
-        Passes are without gradients unless these are asked for, and then in fp32.
+        """Context of every network pass: no gradients unless asked for, the precision, on a CPU one thread.
 
         Sums are split among threads, so their number shows in the last bits. One photo is little work, and
         several photos are better spread over several processes.
         """
-        half, threads = self.precision == "bf16" and not gradients, torch.get_num_threads()
+        half, threads = self.precision == "bf16", torch.get_num_threads()
         torch.set_num_threads(1)
         try:
             with (

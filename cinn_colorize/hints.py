@@ -50,7 +50,7 @@ Floats = NDArray[np.float32]
 CANDIDATES = 8  # codes drawn, the best of which is refined
 _TOLERANCE = 4.0  # sigma, in Delta E76 of ab
 _STIFFNESS = {0: 8.0, 1: 8.0, 2: 3.0}  # s_r; 1 in the other levels
-_STEPS = 15  # of L-BFGS
+_PASSES = 18  # through the network, forth and back, at most
 _CHROMA_SIZE = 64
 _SIGMA_PIXELS, _SIGMA_L = 0.5, 5.0  # of the joint bilateral upsampling
 _SAME_ASPECT = 1.02  # what rounding to whole pixels may do to strokes that were made smaller
@@ -177,21 +177,28 @@ def draw(
     """
     if n < 1 or seed < 0:
         raise ValueError(f"n must be 1 or more and seed 0 or more, not {n} and {seed}")
-    steps, samples = CANDIDATES + _STEPS, []
-    report = progress or (lambda done, total: None)
+    steps, samples = CANDIDATES + _PASSES, []
     for k, own in enumerate(range(seed, seed + n)):
-        # The sample that the seed gives without hints, and others that depend on this seed alone.
-        seeds = [own, *map(int, np.random.SeedSequence(own).generate_state(CANDIDATES - 1))]
-        candidates = []
-        for i, candidate in enumerate(seeds):
-            candidates += conditioned.sample(1, temperature, candidate)
-            report(k * steps + i + 1, n * steps)
-        best = min(candidates, key=lambda sample: hints.disagreement(sample.ab))
-        done = k * steps + CANDIDATES
-        latent = refine(conditioned, best.latent, hints, lambda i, done=done: report(done + i, n * steps))
+
+        def report(done: int, before: int = k * steps) -> None:
+            if progress:
+                progress(before + done, n * steps)
+
+        drawn = []
+        for sample in candidates(conditioned, temperature, own):
+            drawn.append(sample)
+            report(len(drawn))
+        best = min(drawn, key=lambda sample: hints.disagreement(sample.ab))
+        latent = refine(conditioned, best.latent, hints, lambda passes: report(CANDIDATES + passes))
         samples += conditioned._samples(latent, [own], temperature, hints.method)
-        report((k + 1) * steps, n * steps)
+        report(steps)
     return samples
+
+
+def candidates(conditioned: Conditioned, temperature: PerLevel, seed: int) -> Iterator[Sample]:
+    """The sample that a seed gives without hints, then others that depend on this seed alone."""
+    for own in (seed, *np.random.SeedSequence(seed).generate_state(CANDIDATES - 1).tolist()):
+        yield from conditioned.sample(1, temperature, own)
 
 
 def refine(
@@ -206,7 +213,7 @@ def refine(
         conditioned: of the photo that the hints are of.
         latent: one code.
         hints: see :meth:`Hints.of`.
-        progress: is called with the number of passes through the network, about 15 in all.
+        progress: is called with the number of passes through the network.
     """
     colorizer = conditioned._colorizer
     device = colorizer.device
@@ -218,7 +225,12 @@ def refine(
         (k, part.to(device), hints.windows.cut(wanted, k).to(device)) for k, part in parts if part.any()
     ]
     optimizer = torch.optim.LBFGS(
-        list(moved.values()), max_iter=_STEPS, max_eval=_STEPS, line_search_fn="strong_wolfe"
+        list(moved.values()),
+        max_iter=_PASSES,
+        max_eval=_PASSES,
+        tolerance_grad=1e-2,
+        tolerance_change=1e-4,
+        line_search_fn="strong_wolfe",
     )
     passes = 0
 
