@@ -130,23 +130,21 @@ class Hints:
         size = (GUIDE_SCALE * height, GUIDE_SCALE * width)
         paint = _points(photo, points, size)
         if strokes is not None:
-            paint = _Paint(
-                *map(np.concatenate, zip(paint, _strokes(photo, Path(strokes), size), strict=True))
-            )
+            paint = paint.joined(_strokes(photo, Path(strokes), size))
         L = photo.luminance(*size)[paint.y, paint.x]
         ab = color.reduce_chroma(L[None], color.srgb_to_lab(paint.rgb).T[1:, None])[:, 0]
-        total = np.zeros((3, height, width))
-        values = paint.weight * np.stack([*ab, np.ones_like(L)])
-        for y, x, share in _taps(paint, L, photo.luminance(height, width)):
-            np.add.at(total, (slice(None), y, x), share * values)
+        total = np.zeros((3, height * width))
+        for index, share in _taps(paint, L, photo.luminance(height, width)):
+            for plane, values in zip(total, (ab[0], ab[1], np.ones_like(L)), strict=True):
+                np.add.at(plane, index, share * paint.weight * values)
+        a, b, weight = total.reshape(3, height, width)
         method = {
             "method": "hints",
             "hints": " ".join(map(str, points)),
             "strokes": "" if strokes is None else weights.sha256(Path(strokes)),
         }
-        wanted = total[:2] / np.maximum(total[2], 1e-12)
-        weight = np.minimum(total[2], 1)
-        return cls(weight.astype(np.float32), wanted.astype(np.float32), windows, method)
+        wanted = np.stack([a, b]) / np.maximum(weight, 1e-12)
+        return cls(np.minimum(weight, 1).astype(np.float32), wanted.astype(np.float32), windows, method)
 
     def disagreement(self, ab: Floats) -> float:
         """Mean Delta E76 between what is asked for and ab (2, h, w), luminance left out."""
@@ -241,7 +239,7 @@ def refine(
         nonlocal passes
         passes += 1
         optimizer.zero_grad()
-        loss = 0.5 * sum((step**2).sum() for step in moved.values())
+        loss = 0.5 * torch.stack([(step**2).sum() for step in moved.values()]).sum()
         z = code()
         for k, part, aim in windows:
             error = (conditioned.differentiable(z, k) - aim) ** 2
@@ -263,6 +261,15 @@ class _Paint(NamedTuple):
     rgb: Floats  # (n, 3), sRGB in [0, 1]
     weight: Floats
 
+    def joined(self, other: _Paint) -> _Paint:
+        """These places and others."""
+        return _Paint(
+            np.concatenate([self.y, other.y]),
+            np.concatenate([self.x, other.x]),
+            np.concatenate([self.rgb, other.rgb]),
+            np.concatenate([self.weight, other.weight]),
+        )
+
 
 def _points(photo: Photo, points: Sequence[Hint], size: tuple[int, int]) -> _Paint:
     for point in points:
@@ -272,7 +279,7 @@ def _points(photo: Photo, points: Sequence[Hint], size: tuple[int, int]) -> _Pai
             )
     y = np.array([point.y * size[0] // photo.height for point in points], np.intp)
     x = np.array([point.x * size[1] // photo.width for point in points], np.intp)
-    rgb = np.array([point.rgb for point in points], np.float32).reshape(-1, 3) / 255
+    rgb = np.array([point.rgb for point in points], np.float32).reshape(-1, 3) / np.float32(255)
     return _Paint(y, x, rgb, np.ones(len(points), np.float32))
 
 
@@ -300,22 +307,25 @@ def _strokes(photo: Photo, path: Path, size: tuple[int, int]) -> _Paint:
     premultiplied = np.concatenate([alpha * pixels[..., :3] / 255, alpha], axis=2)
     reduced = cv2.resize(premultiplied, size[::-1], interpolation=cv2.INTER_AREA)
     y, x = np.nonzero(reduced[..., 3] > 0)
-    found = reduced[y, x]
+    found = np.asarray(reduced[y, x], np.float32)
     return _Paint(y, x, found[:, :3] / found[:, 3:], np.minimum(_PAINTED * found[:, 3], 1))
 
 
-def _taps(
-    paint: _Paint, L: Floats, guide: Floats
-) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp], Floats]]:
-    """Joint bilateral weights (n,) of places with L* ``L`` among the 3x3 pixels of ``guide`` around each."""
+def _taps(paint: _Paint, L: Floats, guide: Floats) -> Iterator[tuple[NDArray[np.intp], Floats]]:
+    """What the joint bilateral upsampling takes for places with L* ``L`` from the 3x3 pixels around each.
+
+    Yields:
+        index (n,) into the pixels of ``guide`` and weights (n,), nine times.
+    """
+    height, width = guide.shape
     taps = []
     for offset in np.ndindex(3, 3):
         y, x = paint.y // GUIDE_SCALE + offset[0] - 1, paint.x // GUIDE_SCALE + offset[1] - 1
-        inside = (y >= 0) & (y < guide.shape[0]) & (x >= 0) & (x < guide.shape[1])
-        y, x = y.clip(0, guide.shape[0] - 1), x.clip(0, guide.shape[1] - 1)
+        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+        y, x = y.clip(0, height - 1), x.clip(0, width - 1)
         away = ((paint.y + 0.5) / GUIDE_SCALE - y - 0.5) ** 2 + ((paint.x + 0.5) / GUIDE_SCALE - x - 0.5) ** 2
-        similar = np.exp(-0.5 * ((L - guide[y, x]) / _SIGMA_L) ** 2)
-        taps.append((y, x, inside * np.exp(-0.5 * away / _SIGMA_PIXELS**2) * (similar + 1e-12)))
-    total = sum(weight for _, _, weight in taps)
-    for y, x, weight in taps:
-        yield y, x, weight / total
+        similar = np.exp(-0.5 * ((L - guide[y, x]) / _SIGMA_L) ** 2) + 1e-12
+        taps.append((y * width + x, inside * similar * np.exp(-0.5 * away / _SIGMA_PIXELS**2)))
+    total = sum(weight for _, weight in taps)
+    for index, weight in taps:
+        yield index, (weight / total).astype(np.float32)
