@@ -13,8 +13,9 @@ hints. From a code z0 that was drawn we go to the nearest one that does::
     minimise over z   sum_i w_i |g(z; c)_i - hint_i|^2 / (2 sigma^2)  +  sum_r s_r |z_r - z0_r|^2 / 2
 
 If g were linear, all s_r 1 and z0 standard normal, z would be a draw from p(z | hints) (randomized maximum
-likelihood; Oliver, He and Reynolds 1996): what the model knows of colours that go together decides how far a
-hint spreads. z0 is the best of several codes, so that less has to be moved. The network's weights and the
+likelihood; Oliver, He and Reynolds 1996). The coarsest levels are made stiffer, so that a hint does not tint the
+whole photo, and the weights w_i reach beyond the hint to what no edge of L parts from it, so that it colours
+an object. z0 is the best of several codes, so that less has to be moved. The network's weights and the
 photo's condition are constants; the gradient goes through g alone.
 """
 
@@ -32,6 +33,8 @@ import cv2
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
+import scipy.sparse
+import scipy.sparse.linalg
 import torch
 from numpy.typing import NDArray
 
@@ -48,13 +51,17 @@ from cinn_colorize.windows import Windows
 Floats = NDArray[np.float32]
 
 CANDIDATES = 8  # codes drawn, the best of which is refined
+_PASSES = 18  # through the network, forth and back, at most
 _TOLERANCE = 4.0  # sigma, in Delta E76 of ab
 _STIFFNESS = {0: 8.0, 1: 8.0, 2: 3.0}  # s_r; 1 in the other levels
-_PASSES = 18  # through the network, forth and back, at most
+_EDGE = 5.0  # of L*, the standard deviation of differences that a hint spreads across
+_REACH = 12.0  # how far a hint spreads where there is no edge, in pixels of the ab grid
+_SPREAD = 1 / 16  # weight of what a hint spreads to; as if sigma were four times as large
+_HELD = 100.0  # how surely a walker ends at a hint that it comes to
 _CHROMA_SIZE = 64
 _SIGMA_PIXELS, _SIGMA_L = 0.5, 5.0  # of the joint bilateral upsampling
-_SAME_ASPECT = 1.02  # what rounding to whole pixels may do to strokes that were made smaller
 _PAINTED = 16  # a place counts in full if 1/16 of it is painted: strokes may be thin
+_SAME_ASPECT = 1.02  # what rounding to whole pixels may do to strokes that were made smaller
 
 
 @dataclass(frozen=True)
@@ -131,20 +138,23 @@ class Hints:
         paint = _points(photo, points, size)
         if strokes is not None:
             paint = paint.joined(_strokes(photo, Path(strokes), size))
-        L = photo.luminance(*size)[paint.y, paint.x]
-        ab = color.reduce_chroma(L[None], color.srgb_to_lab(paint.rgb).T[1:, None])[:, 0]
-        total = np.zeros((3, height * width))
-        for index, share in _taps(paint, L, photo.luminance(height, width)):
-            for plane, values in zip(total, (ab[0], ab[1], np.ones_like(L)), strict=True):
+        guide = photo.luminance(height, width)
+        ab = color.srgb_to_lab(paint.rgb).T[1:]
+        total = np.zeros((3, height * width), np.float32)
+        for index, share in _taps(paint, photo.luminance(*size)[paint.y, paint.x], guide):
+            for plane, values in zip(total, (np.ones_like(share), *ab), strict=True):
                 np.add.at(plane, index, share * paint.weight * values)
-        a, b, weight = total.reshape(3, height, width)
+        total /= np.maximum(total[0], 1)
+        near = total.reshape(3, height, width)
+        far = _spread(near, guide)
+        weight = np.maximum(near[0], _SPREAD * far[0])
+        wanted = np.where(near[0] > _SPREAD, near[1:] / np.maximum(near[0], 1e-6), far[1:] / far[0])
         method = {
             "method": "hints",
             "hints": " ".join(map(str, points)),
             "strokes": "" if strokes is None else weights.sha256(Path(strokes)),
         }
-        wanted = np.stack([a, b]) / np.maximum(weight, 1e-12)
-        return cls(np.minimum(weight, 1).astype(np.float32), wanted.astype(np.float32), windows, method)
+        return cls(weight, color.reduce_chroma(guide, wanted), windows, method)
 
     def disagreement(self, ab: Floats) -> float:
         """Mean Delta E76 between what is asked for and ab (2, h, w), luminance left out."""
@@ -329,3 +339,31 @@ def _taps(paint: _Paint, L: Floats, guide: Floats) -> Iterator[tuple[NDArray[np.
     total = sum(weight for _, weight in taps)
     for index, weight in taps:
         yield index, (weight / total).astype(np.float32)
+
+
+def _spread(paint: Floats, guide: Floats) -> Floats:
+    """Let hints hold, with less weight, for what no edge of L parts from them.
+
+    A random walker sets out from a pixel, steps to one of the eight around it, seldom across an edge, and gets lost
+    now and then. The chance that it ends at a hint is what hints have to say of the pixel it set out from
+    (after Grady 2006, https://doi.org/10.1109/TPAMI.2006.233).
+
+    Args:
+        paint: (3, h, w), weight of hints in [0, 1], and a and b times that weight.
+        guide: (h, w), L*.
+
+    Returns:
+        (3, h, w), the same of all pixels.
+    """
+    n, L = guide.size, guide.ravel()
+    index = np.arange(n).reshape(guide.shape)
+    starts = [index[:, 1:], index[1:], index[1:, 1:], index[1:, :-1]]
+    ends = [index[:, :-1], index[:-1], index[:-1, :-1], index[:-1, 1:]]
+    i, j = (np.concatenate([part.ravel() for part in parts]) for parts in (starts, ends))
+    step = np.exp(-0.5 * ((L[i] - L[j]) / _EDGE) ** 2)
+    steps = scipy.sparse.coo_array((np.tile(step, 2), (np.append(i, j), np.append(j, i))), (n, n))
+    leaving = steps.sum(axis=1) + 1 / _REACH**2
+    arrived = _HELD * paint.reshape(3, n)
+    system = scipy.sparse.diags_array(leaving + arrived[0]) - steps
+    spread = scipy.sparse.linalg.spsolve(system.tocsc(), arrived.T).T.reshape(paint.shape)
+    return np.asarray(spread, np.float32)
