@@ -13,10 +13,10 @@ hints. From a code z0 that was drawn we go to the nearest one that does::
     minimise over z   sum_i w_i |g(z; c)_i - hint_i|^2 / (2 sigma^2)  +  sum_r s_r |z_r - z0_r|^2 / 2
 
 If g were linear, all s_r 1 and z0 standard normal, z would be a draw from p(z | hints) (randomized maximum
-likelihood; Oliver, He and Reynolds 1996). The coarsest levels are made stiffer, so that a hint does not tint the
-whole photo, and the weights w_i reach beyond the hint to what no edge of L parts from it, so that it colours
-an object. z0 is the best of several codes, so that less has to be moved. The network's weights and the
-photo's condition are constants; the gradient goes through g alone.
+likelihood; Oliver, He and Reynolds 1996). The coarsest levels are made stiffer, so that a hint does not tint
+the whole photo, and the weights w_i reach beyond the hint to what no edge of L parts from it, so that it
+colours an object. z0 is the best of several codes, so that less has to be moved. The network's weights and
+the photo's condition are constants; the gradient goes through g alone.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _STIFFNESS = {0: 8.0, 1: 8.0, 2: 3.0}  # s_r; 1 in the other levels
 _EDGE = 5.0  # of L*, the standard deviation of differences that a hint spreads across
 _REACH = 12.0  # how far a hint spreads where there is no edge, in pixels of the ab grid
 _SPREAD = 1 / 16  # weight of what a hint spreads to; as if sigma were four times as large
-_HELD = 100.0  # how surely a walker ends at a hint that it comes to
+_HELD = 1000.0  # how surely a walker ends at a hint that it comes to
 _CHROMA_SIZE = 64
 _SIGMA_PIXELS, _SIGMA_L = 0.5, 5.0  # of the joint bilateral upsampling
 _PAINTED = 16  # a place counts in full if 1/16 of it is painted: strokes may be thin
@@ -118,7 +118,8 @@ class Hints:
     ) -> Hints:
         """Bring hints to the grid of a photo's ab.
 
-        A hint holds for the ab around it in so far as the upsampling takes its pixel's colour from them.
+        A hint holds for the ab around it in so far as the upsampling takes its pixel's colour from them, and
+        with less weight for what no edge of L parts from these.
 
         Args:
             photo: that the hints are of.
@@ -148,12 +149,12 @@ class Hints:
         near = total.reshape(3, height, width)
         far = _spread(near, guide)
         weight = np.maximum(near[0], _SPREAD * far[0])
-        wanted = np.where(near[0] > _SPREAD, near[1:] / np.maximum(near[0], 1e-6), far[1:] / far[0])
         method = {
             "method": "hints",
             "hints": " ".join(map(str, points)),
             "strokes": "" if strokes is None else weights.sha256(Path(strokes)),
         }
+        wanted = far[1:] / np.maximum(far[0], 1e-12)
         return cls(weight, color.reduce_chroma(guide, wanted), windows, method)
 
     def disagreement(self, ab: Floats) -> float:
@@ -344,16 +345,16 @@ def _taps(paint: _Paint, L: Floats, guide: Floats) -> Iterator[tuple[NDArray[np.
 def _spread(paint: Floats, guide: Floats) -> Floats:
     """Let hints hold, with less weight, for what no edge of L parts from them.
 
-    A random walker sets out from a pixel, steps to one of the eight around it, seldom across an edge, and gets lost
-    now and then. The chance that it ends at a hint is what hints have to say of the pixel it set out from
-    (after Grady 2006, https://doi.org/10.1109/TPAMI.2006.233).
+    A random walker sets out from a pixel, steps to one of the eight around it, seldom across an edge, and gets
+    lost now and then. The chance that it ends at a hint is the weight that hints have for the pixel it set out
+    from (after Grady 2006, https://doi.org/10.1109/TPAMI.2006.233).
 
     Args:
         paint: (3, h, w), weight of hints in [0, 1], and a and b times that weight.
         guide: (h, w), L*.
 
     Returns:
-        (3, h, w), the same of all pixels.
+        (3, h, w), the same for all pixels.
     """
     n, L = guide.size, guide.ravel()
     index = np.arange(n).reshape(guide.shape)
