@@ -345,9 +345,9 @@ def _taps(paint: _Paint, L: Floats, guide: Floats) -> Iterator[tuple[NDArray[np.
 def _spread(paint: Floats, guide: Floats) -> Floats:
     """Let hints hold, with less weight, for what no edge of L parts from them.
 
-    A random walker sets out from a pixel, steps to one of the eight around it, seldom across an edge, and gets
-    lost now and then. The chance that it ends at a hint is the weight that hints have for the pixel it set out
-    from (after Grady 2006, https://doi.org/10.1109/TPAMI.2006.233).
+    A random walker sets out from a pixel, steps to one of the eight around it, seldom across an edge, and
+    gets lost now and then. The chance that it ends at a hint is the weight that hints have for the pixel it
+    set out from (after Grady 2006, https://doi.org/10.1109/TPAMI.2006.233).
 
     Args:
         paint: (3, h, w), weight of hints in [0, 1], and a and b times that weight.
