@@ -124,7 +124,7 @@ class Mix:
         labels = f"inside: seed {seed}", f"outside: seed {self.outside_seed}"
         pictures = [made.picture.thumbnail(TILE) for made in colorizer.compose(small, samples)]
         mask, _ = gray_tile(self.mask)
-        return [(mask, "mask"), *zip(pictures, labels, strict=True)]
+        return [(mask.resize((small.width, small.height)), "mask"), *zip(pictures, labels, strict=True)]
 
 
 @dataclass(frozen=True)

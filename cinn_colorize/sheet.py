@@ -58,7 +58,8 @@ def hints_tile(
 
 def tile(colorization: Colorization) -> Tile:
     """A sample with its seed and log-likelihood (nats per dimension)."""
-    label = f"seed {colorization.seed}   log p {colorization.sample.log_prob_per_dimension:+.3f}"
+    name = "mix" if colorization.recipe["method"] == "mix" else f"seed {colorization.seed}"
+    label = f"{name}   log p {colorization.sample.log_prob_per_dimension:+.3f}"
     return colorization.picture.thumbnail(TILE), label
 
 

@@ -100,10 +100,12 @@ def mix(
     temperatures = per_level(temperature, model, 0.8, "--temperature")
     show_log(quiet)
     with fatal(debug):
-        from cinn_colorize.colorizer import Colorizer
-        from cinn_colorize.drawing import Mix
         from cinn_colorize.photo import open_photo
         from cinn_colorize.pipeline import Existing, Job, Plan
+
+        opened = open_photo(mask, max_pixels=pixels_of(max_pixels))
+        from cinn_colorize.colorizer import Colorizer
+        from cinn_colorize.drawing import Mix
 
         name = f"{{stem}}_mix_{inside:03d}_{outside:03d}"
         plan = Plan(
@@ -122,6 +124,6 @@ def mix(
             sheet_pattern=f"{name}_sheet.jpg",
         )
         device_of(device)
-        drawing = Mix(open_photo(mask, max_pixels=pixels_of(max_pixels)), outside)
         colorizer = Colorizer(model, weights=weights, device=device, precision=precision)
-    run_job(Job(colorizer, plan, drawing), [photo], as_json, quiet, debug)
+        job = Job(colorizer, plan, Mix(opened, outside))
+    run_job(job, [photo], as_json, quiet, debug)

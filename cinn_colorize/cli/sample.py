@@ -124,14 +124,15 @@ def sample(
     temperatures = per_level(temperature, model, 0.8, "--temperature")
     show_log(quiet)
     with fatal(debug):
-        from cinn_colorize.charts import Grid, PhotoSubject
-        from cinn_colorize.colorizer import Colorizer
         from cinn_colorize.photo import open_photo
 
         opened = open_photo(photo, max_pixels=pixels_of(max_pixels))
         path = output_dir / f"{photo.stem}_samples.jpg"
         inputs = [photo, *(file for file in (load_z, *ends) if isinstance(file, Path))]
         claim([path, save_z] if save_z else [path], inputs, overwrite)
+        from cinn_colorize.charts import Grid, PhotoSubject
+        from cinn_colorize.colorizer import Colorizer
+
         device_of(device)
         colorizer = Colorizer(model, weights=weights, device=device, precision=precision)
         grid = Grid(number, seed, temperatures, load_z, ends, vary_level)

@@ -49,7 +49,7 @@ def temperature(
             help="What the code is scaled to.",
             rich_help_panel=DRAWING,
         ),
-    ] = "0:1.2:0.2",
+    ] = "0:1.2:0.3",
     only: Annotated[
         str | None,
         typer.Option(
@@ -88,8 +88,6 @@ def temperature(
     others = per_level(rest, model, 0.8, "--temperature")
     show_log(quiet)
     with fatal(debug):
-        from cinn_colorize.charts import Strip
-        from cinn_colorize.colorizer import Colorizer
         from cinn_colorize.photo import open_photo
 
         opened = open_photo(photo, max_pixels=pixels_of(max_pixels))
@@ -97,6 +95,9 @@ def temperature(
         strip_path = output_dir / f"{photo.stem}_temperature_{seed:03d}.jpg"
         pictures = [output_dir / f"{photo.stem}_{seed:03d}_t{t:g}{suffix}" for t in values] if files else []
         claim([strip_path, *pictures], [photo], overwrite)
+        from cinn_colorize.charts import Strip
+        from cinn_colorize.colorizer import Colorizer
+
         device_of(device)
         colorizer = Colorizer(model, weights=weights, device=device, precision=precision)
         strip = Strip(values, scaled, others, seed, upsampling)
@@ -129,7 +130,7 @@ def _temperatures(text: str) -> tuple[float, ...]:
         values = ()
     if not values or len(values) > _MOST or not all(0 <= value < math.inf for value in values):
         raise typer.BadParameter(
-            f"{text!r} is no list like 0,0.5,1 and no range like 0:1.2:0.2 of up to {_MOST} numbers",
+            f"{text!r} is no list like 0,0.5,1 and no range like 0:1.2:0.3 of up to {_MOST} numbers",
             param_hint="--temperatures",
         )
     if len(set(values)) < len(values):

@@ -145,12 +145,13 @@ def transfer(
     with fatal(debug):
         if len(inputs) == 1 and isinstance(inputs[0], CinnError):
             raise inputs[0]  # a mistyped name need not wait for torch
+        from cinn_colorize.photo import open_photo
+
+        opened = open_photo(reference, max_pixels=pixels_of(max_pixels))
         from cinn_colorize.colorizer import Colorizer
         from cinn_colorize.drawing import Transfer
-        from cinn_colorize.photo import open_photo
 
         device_of(device)
         colorizer = Colorizer(model, weights=weights, device=device, precision=precision)
-        opened = open_photo(reference, max_pixels=pixels_of(max_pixels))
         job = Job(colorizer, plan, Transfer.of(colorizer, opened, noise))
     run_job(job, inputs, as_json, quiet, debug)
