@@ -60,6 +60,7 @@ _SPREAD = 1 / 16  # weight of what a hint spreads to; as if sigma were four time
 _HELD = 1000.0  # how surely a walker ends at a hint that it comes to
 _CHROMA_SIZE = 64
 _SIGMA_PIXELS, _SIGMA_L = 0.5, 5.0  # of the joint bilateral upsampling
+_STROKES_SCALE = 4  # larger strokes are reduced to so many times the guide's grid
 _PAINTED = 16  # a place counts in full if 1/16 of it is painted: strokes may be thin
 _SAME_ASPECT = 1.02  # what rounding to whole pixels may do to strokes that were made smaller
 
@@ -299,17 +300,22 @@ def _strokes(photo: Photo, path: Path, size: tuple[int, int]) -> _Paint:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Pillow, about sizes
-            with PIL.Image.open(path) as image:
-                pixels = np.asarray(PIL.ImageOps.exif_transpose(image).convert("RGBA"), np.float32)
+            with PIL.Image.open(path) as file:
+                image = PIL.ImageOps.exif_transpose(file).convert("RGBA")
     except FileNotFoundError:
         raise PhotoError(f"{name}: no such file of hints") from None
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
         raise PhotoError(f"{name}: hints cannot be read: {error}") from None
-    height, width = pixels.shape[:2]
-    stretch = width / height * photo.height / photo.width
+    stretch = image.width / image.height * photo.height / photo.width
     if not 1 / _SAME_ASPECT <= stretch <= _SAME_ASPECT:
-        sizes = f"{width}x{height} pixels and does not fit the photo's {photo.width}x{photo.height}"
+        sizes = (
+            f"{image.width}x{image.height} pixels and does not fit the photo's {photo.width}x{photo.height}"
+        )
         raise PhotoError(f"{name}: has {sizes}; paint the hints over the photo")
+    height, width = (_STROKES_SCALE * s for s in size)
+    if image.width > width:
+        image = image.resize((width, height), PIL.Image.Resampling.BOX)
+    pixels = np.asarray(image, np.float32)
     alpha = pixels[..., 3:] / 255
     if not alpha.any():
         raise PhotoError(f"{name}: is transparent all over; paint colours where you want them")

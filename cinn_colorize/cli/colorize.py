@@ -83,7 +83,7 @@ def colorize(
         typer.Option(
             "--hint",
             metavar="X,Y,#RRGGBB",
-            help="A colour wanted at a pixel of the photo; for one photo, as often as you like.",
+            help="A colour wanted at a pixel of the photo; may be repeated.",
             show_default=False,
             rich_help_panel=DRAWING,
         ),
@@ -93,7 +93,7 @@ def colorize(
         typer.Option(
             "--hints",
             metavar="FILE",
-            help="Colours wanted, painted over one photo on a transparent layer.",
+            help="Colours wanted, painted over the photo on a transparent layer.",
             show_default=False,
             rich_help_panel=DRAWING,
         ),
