@@ -252,6 +252,19 @@ class Conditioned:
         """g(z; c): ab (N, 2, 64, 64) of N latent codes."""
         return self._decode(latent)[0]
 
+    def differentiable(self, latent: Latent, window: int = 0) -> torch.Tensor:
+        """g(z; c) of one code with gradients with respect to it: ab (2, 64, 64) on the device.
+
+        To be called, as ``backward`` is, inside ``Colorizer.inference(gradients=True)``.
+
+        Args:
+            latent: one code.
+            window: which, of a photo longer than 2:1.
+        """
+        model, device = self._colorizer.model, self._colorizer.device
+        x, _ = model.inverse(latent.map(lambda z: z.to(device)).levels, self._condition)
+        return x[0] * model.config.chroma_scale
+
     def encode(self, ab: NDArray[np.floating]) -> Latent:
         """f(x; c): the latent code of a colouring.
 
@@ -341,6 +354,10 @@ class ConditionedWindows(Conditioned):
     def whole(self) -> Conditioned:
         """The whole photo squeezed to a square."""
         return Conditioned(self._colorizer, self._condition)
+
+    def differentiable(self, latent: Latent, window: int = 0) -> torch.Tensor:
+        """See :meth:`Conditioned.differentiable`."""
+        return self._parts[window].differentiable(self._windows.latent(latent, window))
 
     def _decode(self, latent: Latent) -> tuple[Floats, NDArray[np.float64]]:
         if any(latent.levels[r].shape[1:] != shape for r, shape in self.latent_shapes.items()):
@@ -495,15 +512,15 @@ class Colorizer:
         }
 
     @contextmanager
-    def inference(self) -> Iterator[None]:
-        """Context of every network pass: no gradients, the precision asked for, and on a CPU one thread.
+    def inference(self, gradients: bool = False) -> Iterator[None]:
+        """Context of every network pass: no gradients unless asked for, the precision, on a CPU one thread.
 
         Sums are split among threads, so their number shows in the last bits. One photo is little work, and
         several photos are better spread over several processes.
         """
         half = self.precision == "bf16"
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=half)
-        with one_thread(), torch.inference_mode(), autocast:
+        with one_thread(), torch.set_grad_enabled(gradients), autocast:
             yield
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from cinn_colorize.colorizer import Colorizer, Reference, Sample, likeliest
 from cinn_colorize.errors import PhotoError
+from cinn_colorize.hints import Hint, Hints, draw
 from cinn_colorize.levels import PerLevel
 from cinn_colorize.photo import Photo, open_photo
-from cinn_colorize.sheet import TILE, Tile, gray_tile, original_tile
+from cinn_colorize.sheet import TILE, Tile, gray_tile, hints_tile, original_tile
 
 _SAME_ASPECT = 1.02  # what rounding to whole pixels may do to a mask that was made smaller
 
@@ -122,3 +125,34 @@ class Mix:
         pictures = [made.picture.thumbnail(TILE) for made in colorizer.compose(small, samples)]
         mask, _ = gray_tile(self.mask)
         return [(mask.resize((small.width, small.height)), "mask"), *zip(pictures, labels, strict=True)]
+
+
+@dataclass(frozen=True)
+class Hinted:
+    """Samples that follow hints.
+
+    Attributes:
+        points: single pixels.
+        strokes: a picture that is transparent where there is no hint.
+        progress: see :func:`cinn_colorize.hints.draw`.
+    """
+
+    points: tuple[Hint, ...]
+    strokes: Path | None
+    progress: Callable[[int, int], None] | None = None
+
+    def samples(
+        self, colorizer: Colorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
+    ) -> list[Sample]:
+        """See :class:`Drawing`.
+
+        Raises:
+            PhotoError: a hint lies outside of the photo, or the strokes can't be used.
+        """
+        hints = Hints.of(photo, self.points, self.strokes)
+        return draw(colorizer.condition(photo), hints, number, temperature, seed, self.progress)
+
+    def before(self, colorizer: Colorizer, photo: Photo, temperature: PerLevel, seed: int) -> list[Tile]:
+        """The photo in gray with the hints on it."""
+        points = [((p.x + 0.5) / photo.width, (p.y + 0.5) / photo.height, p.rgb) for p in self.points]
+        return [hints_tile(photo, points, self.strokes)]

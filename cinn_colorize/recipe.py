@@ -14,6 +14,7 @@ from cinn_colorize.charts import Chart, Grid, PhotoSubject, Strip
 from cinn_colorize.colorizer import PRECISIONS, Colorization, Colorizer, Conditioned, Sample
 from cinn_colorize.errors import PhotoError, WeightsError
 from cinn_colorize.files import FORMATS, format_of_name, printable_name
+from cinn_colorize.hints import Hint, Hints, draw
 from cinn_colorize.levels import PerLevel, parse_levels
 from cinn_colorize.models.registry import MODELS
 from cinn_colorize.photo import MAX_PIXELS, Photo, open_photo, read_recipe
@@ -114,6 +115,7 @@ class Recipe:
         kinds = {
             "reference": "reference",
             "mask": "mask",
+            "strokes": "picture of hints",
             "load": "file of codes",
             "between": "file of codes",
         }
@@ -165,6 +167,14 @@ def _mix(recipe: Recipe, colorizer: Colorizer, conditioned: Conditioned, files: 
     return conditioned.mix((recipe.seed, int(recipe.details["outside_seed"])), mask, recipe.temperature)
 
 
+def _hinted(recipe: Recipe, colorizer: Colorizer, photo: Photo, files: Files) -> Colorization:
+    points, strokes = recipe.details["hints"].split(), recipe.details["strokes"]
+    hints = Hints.of(photo, [Hint.parse(point) for point in points], files[strokes] if strokes else None)
+    samples = draw(colorizer.condition(photo), hints, 1, recipe.temperature, recipe.seed)
+    (colorization,) = colorizer.compose(photo, samples, upsampling=recipe.upsampling)
+    return colorization
+
+
 def _strip(recipe: Recipe, colorizer: Colorizer, photo: Photo, files: Files) -> Chart:
     temperatures, scaled = recipe.details["temperatures"].split(","), recipe.details["scaled"]
     strip = Strip(
@@ -195,6 +205,7 @@ METHODS = {
     "sample": Method((), _sampled(_sample)),
     "transfer": Method(("noise", "reference"), _sampled(_transfer)),
     "mix": Method(("outside_seed", "mask"), _sampled(_mix)),
+    "hints": Method(("hints", "strokes"), _hinted),
     "strip": Method(("temperatures", "scaled"), _strip),
     "grid": Method(("number", "load", "between", "vary"), _grid),
 }
@@ -217,7 +228,7 @@ def recreate(
         colorizer: with the recipe's model, weights and precision.
         original: the photo that the picture was made of.
         output: the file to write, in the recipe's format; one that exists is replaced.
-        others: the reference, mask or codes that were used, in any order.
+        others: the reference, mask, hints or codes that were used, in any order.
         force: take files although they have changed, ``others`` in the order of the recipe.
         max_pixels: see :func:`open_photo`.
 

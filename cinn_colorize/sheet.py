@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from cinn_colorize import color, vips
 from cinn_colorize.picture import Picture, fitted
@@ -39,6 +39,21 @@ def gray_tile(photo: Photo) -> Tile:
     """The photo's luminance."""
     L = photo.luminance(*fitted(photo.height, photo.width, TILE))
     return Image.fromarray(color.compose(L, np.zeros((2, *L.shape), np.float32), depth=8)), "gray"
+
+
+def hints_tile(
+    photo: Photo, points: Sequence[tuple[float, float, tuple[int, int, int]]], strokes: Path | None
+) -> Tile:
+    """The photo's luminance with hints on it: points with x and y in [0, 1], and a picture of strokes."""
+    picture, _ = gray_tile(photo)
+    if strokes is not None:
+        with Image.open(strokes) as image:
+            painted = ImageOps.exif_transpose(image).convert("RGBA").resize(picture.size)
+        picture.paste(painted, mask=painted)
+    draw = ImageDraw.Draw(picture)
+    for x, y, rgb in points:
+        draw.circle((x * picture.width, y * picture.height), 7, fill=rgb, outline="white", width=2)
+    return picture, "hints"
 
 
 def tile(colorization: Colorization) -> Tile:

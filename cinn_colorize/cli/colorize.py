@@ -31,6 +31,7 @@ from cinn_colorize.errors import CinnError
 from cinn_colorize.files import OUTPUT_SUFFIXES, printable_name
 
 if TYPE_CHECKING:
+    from cinn_colorize.hints import Hint
     from cinn_colorize.pipeline import Result
 
 DRAWING, OUTPUT = "Drawing", "Output"
@@ -75,6 +76,26 @@ def colorize(
         int | None,
         typer.Option(
             "--pick", metavar="K", min=1, help="Keep the K likeliest of the N only.", rich_help_panel=DRAWING
+        ),
+    ] = None,
+    hint: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--hint",
+            metavar="X,Y,#RRGGBB",
+            help="A colour wanted at a pixel of the photo; may be repeated.",
+            show_default=False,
+            rich_help_panel=DRAWING,
+        ),
+    ] = None,
+    strokes: Annotated[
+        Path | None,
+        typer.Option(
+            "--hints",
+            metavar="FILE",
+            help="Colours wanted, painted over the photo on a transparent layer.",
+            show_default=False,
+            rich_help_panel=DRAWING,
         ),
     ] = None,
     output_dir: Annotated[
@@ -147,6 +168,8 @@ def colorize(
         raise typer.BadParameter(f"seeds go up to {MAX_SEED}", param_hint="--seed")
     if pick and pick > number:
         raise typer.BadParameter(f"only {number} samples are drawn; raise -n", param_hint="--pick")
+    if (hint or strokes) and (rank or pick):
+        raise typer.BadParameter("--rank and --pick do not go with hints")
     kept = pick or number
     _check_pattern(output, kept)
     temperatures = per_level(temperature, model, 0.8, "--temperature")
@@ -169,18 +192,29 @@ def colorize(
         max_pixels=pixels_of(max_pixels),
     )
     inputs = list(expand(photos))
+    if (hint or strokes) and len(inputs) > 1:
+        raise typer.BadParameter("hints are of one photo", param_hint="--hint")
+    steps = progress_bar(quiet or not (hint or strokes))
     with fatal(debug):
         if len(inputs) == 1 and isinstance(inputs[0], CinnError):
             raise inputs[0]  # a mistyped name need not wait for torch
         from cinn_colorize.colorizer import Colorizer
-        from cinn_colorize.drawing import Sampling
+        from cinn_colorize.drawing import Drawing, Hinted, Sampling
 
+        drawing: Drawing = Sampling(rank, pick)
+        if hint or strokes:
+            task = steps.add_task("following hints", total=None)
+            drawing = Hinted(
+                _points(hint or []),
+                strokes,
+                lambda done, total: steps.update(task, completed=done, total=total),
+            )
         device_of(device)
         colorizer = Colorizer(model, weights=weights, device=device, precision=precision)
-        job = Job(colorizer, plan, Sampling(rank, pick))
+        job = Job(colorizer, plan, drawing)
 
     failed = 0
-    with progress_bar(quiet or len(inputs) == 1) as progress:
+    with steps, progress_bar(quiet or len(inputs) == 1) as progress:
         for photo in progress.track(inputs, description="colorizing"):
             try:
                 if isinstance(photo, CinnError):
@@ -197,6 +231,15 @@ def colorize(
                 failed += 1
     if failed:
         raise typer.Exit(1)
+
+
+def _points(texts: list[str]) -> tuple[Hint, ...]:
+    from cinn_colorize.hints import Hint
+
+    try:
+        return tuple(map(Hint.parse, texts))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--hint") from error
 
 
 def _print(result: Result, as_json: bool) -> None:

@@ -30,7 +30,9 @@ def recreate(
     ],
     others: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="OTHER", help="The reference, mask or codes used too.", show_default=False),
+        typer.Argument(
+            metavar="OTHER", help="The reference, mask, hints or codes used too.", show_default=False
+        ),
     ] = None,
     output: Annotated[
         Path | None,
