@@ -192,7 +192,7 @@ def draw(
 
         def report(done: int, before: int = k * steps) -> None:
             if progress:
-                progress(before + done, n * steps)
+                progress(before + min(done, steps), n * steps)  # the last line search may take a few more
 
         drawn = []
         for sample in candidates(conditioned, temperature, own):
