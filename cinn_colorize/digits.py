@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from cinn_colorize.colorizer import choose_device, one_thread
@@ -259,20 +260,94 @@ def read_digit(path: str | os.PathLike[str]) -> Floats:
     return np.clip(cv2.warpAffine(small, shift, (SIZE, SIZE)), 0, 1).astype(np.float32)
 
 
-def picture(images: NDArray[np.floating], scale: int = 2, gap: int = 4) -> NDArray[np.uint8]:
+def picture(
+    images: NDArray[np.floating],
+    rows: Sequence[str] = (),
+    columns: Sequence[str] = (),
+    scale: int = 2,
+    gap: int = 4,
+) -> Image.Image:
     """A picture of rows of digits, black on white.
 
     Args:
         images: (rows, columns, 28, 28).
+        rows: labels on the left, if any.
+        columns: labels above, if any.
         scale: pixels of the picture a pixel of a digit.
         gap: pixels between digits.
     """
-    rows, columns = images.shape[:2]
+    font = ImageFont.load_default(size=14)
     side = SIZE * scale + gap
-    page = np.full((rows * side + gap, columns * side + gap), 255, np.uint8)
-    for row, column in np.ndindex(rows, columns):
+    left = gap + round(max((font.getlength(label) + 2 * gap for label in rows), default=0))
+    top = gap + (20 if columns else 0)
+    page = Image.new("L", (left + images.shape[1] * side, top + images.shape[0] * side), 255)
+    draw = ImageDraw.Draw(page)
+    for row, label in enumerate(rows):
+        draw.text((left - 2 * gap, top + row * side + side // 2), label, fill=60, font=font, anchor="rm")
+    for column, label in enumerate(columns):
+        draw.text((left + column * side + side // 2, top - gap), label, fill=60, font=font, anchor="mb")
+    for row, column in np.ndindex(*images.shape[:2]):
         tone = 255 - np.round(np.clip(images[row, column], 0, 1) * 255).astype(np.uint8)
-        large = tone.repeat(scale, 0).repeat(scale, 1)
-        y, x = row * side + gap, column * side + gap
-        page[y : y + len(large), x : x + len(large)] = large
-    return page
+        large = Image.fromarray(tone).resize((SIZE * scale, SIZE * scale), Image.Resampling.NEAREST)
+        page.paste(large, (left + column * side, top + row * side))
+    return page.convert("RGB")
+
+
+def samples_picture(
+    digits: Digits,
+    number: int = 8,
+    temperature: float = TEMPERATURE,
+    seed: int = 0,
+    digit: int | None = None,
+) -> Image.Image:
+    """Fig. 6: a row of all ten digits for each code; or one digit only, with ten codes in a row.
+
+    Args:
+        digits: the model.
+        number: codes, with the seeds seed, seed + 1, ...
+        temperature: see :meth:`Digits.sample`.
+        seed: of the first code.
+        digit: the only one, or None for all.
+    """
+    drawn = digits.sample(number, temperature, seed)
+    if digit is None:
+        return picture(drawn, [f"seed {seed + k}" for k in range(number)], [str(d) for d in range(DIGITS)])
+    columns = min(number, 10)
+    ones = np.zeros((-(-number // columns) * columns, SIZE, SIZE), np.float32)
+    ones[:number] = drawn[:, digit]
+    rows = ones.reshape(-1, columns, SIZE, SIZE)
+    return picture(rows, [f"seed {seed + columns * k}" for k in range(len(rows))])
+
+
+def transfer_picture(
+    digits: Digits, paths: Sequence[str | os.PathLike[str]], digit: int | None = None
+) -> Image.Image:
+    """Fig. 7: images of digits on the left, and all ten digits in the style of each.
+
+    Args:
+        digits: the model.
+        paths: image files, see :func:`read_digit`.
+        digit: what all of them show, or None for the digit of highest likelihood.
+
+    Raises:
+        DataError: a file cannot be read, or shows no digit.
+    """
+    images = np.stack([read_digit(path) for path in paths])
+    rows = digits.transfer(images, [digit] * len(images))
+    return picture(
+        np.concatenate([images[:, None], rows], axis=1), columns=["image", *(str(d) for d in range(DIGITS))]
+    )
+
+
+def walks_picture(digits: Digits, digit: int | None = None) -> Image.Image:
+    """Fig. 4: a walk along each of the first principal components, labelled by what it changes.
+
+    Args:
+        digits: the model.
+        digit: the one to show; None shows two of them, 2 and 7, one below the other.
+    """
+    walks = digits.walks()
+    shown = (2, 7) if digit is None else (digit,)
+    rows = np.concatenate([[walk.images[:, d] for d in shown] for walk in walks])
+    labels = [f"{k + 1}: {walk.attribute}" for k, walk in enumerate(walks) for _ in shown]
+    return picture(rows, labels)

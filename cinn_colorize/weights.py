@@ -28,6 +28,11 @@ _PACKAGE = Path(__file__).parent
 _FOLDERS = (_PACKAGE / "_weights", _PACKAGE.parent / "weights")
 
 
+def is_packaged(file: str) -> bool:
+    """Whether this installation contains a weights file."""
+    return any((folder / file).is_file() for folder in _FOLDERS)
+
+
 def find_packaged(file: str) -> Path:
     """Path of a packaged weights file.
 

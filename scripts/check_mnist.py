@@ -1,9 +1,9 @@
 """How good `mnist` is: python scripts/check_mnist.py ../shared/data/MNIST [--weights FILE] [--samples 1000].
 
 Prints the test set's nll in nats per dimension with the noise of training, how many test digits the flow
-tells apart by their likelihoods, and how many samples at temperature 0.88 a classifier takes for the digit that
-was asked for. The classifier is a small convolutional network trained here on MNIST's training digits, without
-noise; its accuracy on real test digits is printed too.
+tells apart by their likelihoods, and how many samples at temperature 0.88 a classifier takes for the digit
+that was asked for. The classifier is a small convolutional network trained here on MNIST's training digits,
+without noise; its accuracy on real test digits is printed too.
 """
 
 from __future__ import annotations

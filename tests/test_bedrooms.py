@@ -228,7 +228,7 @@ def test_training_learns_and_resumes_exactly(lsun, tmp_path):
         return train(build(dtype=torch.float32), task, config, tmp_path / name, **options)
 
     losses = []
-    whole = run("whole", report=lambda progress: losses.append(progress.loss), report_seconds=0)
+    whole = run("whole", report=lambda progress: losses.append(progress.figures["loss"]), report_seconds=0)
     assert np.mean(losses[-3:]) < np.mean(losses[:3])
     assert not whole.training
     steps = iter([False, False, True, True])
@@ -236,6 +236,6 @@ def test_training_learns_and_resumes_exactly(lsun, tmp_path):
     resumed = run("parts", workers=1, resume=True)
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name
-    assert task.measure(whole) == pytest.approx(mean_nll(whole, dev))
+    assert task.measure(whole)["nll"] == pytest.approx(mean_nll(whole, dev))
     task.draw(whole, CPU, tmp_path / "sheet.jpg")
     assert cv2.imread(str(tmp_path / "sheet.jpg")) is not None

@@ -16,8 +16,11 @@ from cinn_colorize.digits import (
     picture,
     principal_axes,
     read_digit,
+    samples_picture,
     slant,
     thickness,
+    transfer_picture,
+    walks_picture,
     width,
 )
 from cinn_colorize.errors import DataError, WeightsError
@@ -191,10 +194,27 @@ def test_walks_go_through_the_centre_and_are_labelled(digits):
 def test_pictures_of_digits():
     rows = np.zeros((2, 3, 28, 28), np.float32)
     rows[1, 2] = 1.5
-    page = picture(rows, scale=2, gap=4)
+    page = np.asarray(picture(rows, scale=2, gap=4).convert("L"))
     assert page.shape == (2 * 60 + 4, 3 * 60 + 4)
     assert (page[64:120, 124:180] == 0).all()
     assert (page[:64] == 255).all()
+    labelled = picture(rows, ["one", "two"], ["a", "b", "c"])
+    assert labelled.width > page.shape[1]
+    assert labelled.height > page.shape[0]
+
+
+def test_figures(digits, tmp_path):
+    torch.manual_seed(1)
+    digits.model.axes.copy_(torch.randn(4, 784) / 28)
+    every, sevens = samples_picture(digits, 2), samples_picture(digits, 12, digit=7)
+    assert every.height == 2 * 60 + 24
+    assert sevens.height == 2 * 60 + 4  # ten and two
+    cv2.imwrite(str(tmp_path / "7.png"), (stroke(0.3) * 255).astype(np.uint8))
+    styles = np.asarray(transfer_picture(digits, [tmp_path / "7.png"], digit=7).convert("L"))
+    shown, again = styles[24:80, 4:60], styles[24:80, 4 + 8 * 60 : 60 + 8 * 60]
+    assert np.abs(shown.astype(int) - again).max() <= 1
+    assert walks_picture(digits).height == 8 * 60 + 4
+    assert walks_picture(digits, 3).height == 4 * 60 + 4
 
 
 def test_a_digit_on_paper_becomes_one_of_mnist(tmp_path):
@@ -295,7 +315,7 @@ def test_training_learns_resumes_and_stores_the_axes(folder, tmp_path):
         return train(stir(Mnist(SMALL)), task, config, tmp_path / name, device=torch.device("cpu"), **options)
 
     losses = []
-    whole = run("whole", report=lambda progress: losses.append(progress.loss), report_seconds=0)
+    whole = run("whole", report=lambda progress: losses.append(progress.figures["loss"]), report_seconds=0)
     assert losses[-1] < losses[0] - 0.01
     steps = iter([False, False, True, True])
     run("parts", stop=lambda: next(steps))
@@ -304,6 +324,6 @@ def test_training_learns_resumes_and_stores_the_axes(folder, tmp_path):
         assert torch.equal(tensor, resumed.state_dict()[name]), name
     task.complete(whole)
     assert whole.axes.square().sum(1).min() > 0
-    assert np.isfinite(task.measure(whole))
+    assert np.isfinite(task.measure(whole)["nll"])
     task.draw(whole, torch.device("cpu"), tmp_path / "digits.png")
     assert cv2.imread(str(tmp_path / "digits.png")) is not None

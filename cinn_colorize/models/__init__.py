@@ -41,14 +41,27 @@ def load_model(name: str = DEFAULT, source: str | os.PathLike[str] | None = None
         raise WeightsError(f"{name}: unknown model; there are {', '.join(MODELS)}")
     info = MODELS[name]
     if source is None:
-        if info.sha256 is None:
-            raise WeightsError(f"{name}: there are no packaged weights; train it and give --weights FILE")
-        path = weights.find_packaged(info.file)
-        digest = weights.verify(path, info.sha256)
-    else:
-        path = weights.find(source)
-        digest = weights.sha256(path)
-    return Loaded(_build(path, name), info, digest)
+        path = find_weights(info)
+        assert info.sha256 is not None
+        return Loaded(_build(path, name), info, info.sha256)
+    path = weights.find(source)
+    return Loaded(_build(path, name), info, weights.sha256(path))
+
+
+def find_weights(info: ModelInfo) -> Path:
+    """Path of a model's own weights, verified: those of this installation, or else downloaded from the hub.
+
+    Raises:
+        WeightsError: there are none, or they cannot be had or are damaged.
+    """
+    if info.sha256 is None:
+        raise WeightsError(
+            f"{info.name}: no weights are published yet; train it and give the file with --weights"
+        )
+    packaged = info.hub is None or weights.is_packaged(info.file)
+    path = weights.find_packaged(info.file) if packaged else weights.find(str(info.hub))
+    weights.verify(path, info.sha256)
+    return path
 
 
 def model_class(name: str) -> type[ConditionalFlow]:

@@ -31,6 +31,7 @@ class MnistConfig:
     blocks: int = 24  # coupling blocks
     hidden: tuple[int, ...] = (128,)  # widths of the hidden layers of the subnetworks
     clamp: float = 1.9  # alpha of Eq. 7
+    bound: float = 2.5  # subnetworks see values within +-bound; without that, samples explode
     # Of the pixels in [0, 1]: the couplings see values of mean 0 and variance 1.
     mean: float = 0.1307
     deviation: float = 0.3081
@@ -47,7 +48,7 @@ class MnistConfig:
     @classmethod
     def authors(cls) -> MnistConfig:
         """The widths and the clamp of the authors' code, 54.42 million parameters."""
-        return cls(hidden=(512, 512, 512), clamp=1.5)
+        return cls(hidden=(512, 512, 512), clamp=1.5, bound=math.inf)
 
 
 class Label(NamedTuple):
@@ -89,6 +90,7 @@ class Mnist(ConditionalFlow):
                     pixels,
                     lambda inputs, outputs: LinearSubnet(inputs, outputs, config.hidden),
                     config.clamp,
+                    config.bound,
                 )
             )
         self.flow = Sequence(maps)

@@ -1,0 +1,49 @@
+"""``cinn-colorize download``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cinn_colorize.cli.console import fatal, print_path, say
+from cinn_colorize.cli.options import DebugOption, QuietOption
+from cinn_colorize.models.registry import MODELS
+
+
+def _known(names: list[str]) -> list[str]:
+    for name in names:
+        if name not in MODELS:
+            raise typer.BadParameter(f"{name!r} is not one of {', '.join(MODELS)}")
+    return names
+
+
+def download(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL",
+            help=f"Models: {', '.join(MODELS)}.",
+            callback=_known,
+            show_default=False,
+        ),
+    ],
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Have the weights of models here, verified, before they are needed offline.
+
+    Weights that came with the installation are verified only; others are fetched from the Hugging Face
+    hub. The paths go to stdout.
+    """
+    with fatal(debug):
+        from cinn_colorize.models import find_weights
+        from cinn_colorize.weights import is_packaged
+
+        for name in names:
+            info = MODELS[name]
+            path = find_weights(info)
+            if not quiet:
+                origin = "part of this installation" if is_packaged(info.file) else f"from {info.hub}"
+                say(f"{name}: {origin}, SHA-256 verified")
+            print_path(path)

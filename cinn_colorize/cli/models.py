@@ -1,0 +1,41 @@
+"""``cinn-colorize models``."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from cinn_colorize.models.registry import DEFAULT, MODELS, ModelInfo
+from cinn_colorize.weights import find_packaged, is_packaged
+
+
+def models(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a model.")] = False,
+) -> None:
+    """List the models: what they do, their size, training data, measures and licence."""
+    for info in MODELS.values():
+        facts = _facts(info)
+        if as_json:
+            typer.echo(json.dumps({"name": info.name, "default": info.name == DEFAULT} | facts))
+            continue
+        typer.echo(info.name + (" (default)" if info.name == DEFAULT else ""))
+        for name, value in facts.items():
+            typer.echo(f"  {name:<9} {value}")
+
+
+def _facts(info: ModelInfo) -> dict[str, str]:
+    if info.sha256 and is_packaged(info.file):
+        size = f"{find_packaged(info.file).stat().st_size / 2**20:.1f} MiB, in this installation"
+    elif info.sha256 and info.hub:
+        size = f"to be had with cinn-colorize download {info.name} ({info.hub})"
+    else:
+        size = "no weights are published yet"
+    return {
+        "draws": info.summary,
+        "weights": size,
+        "data": info.data,
+        "measured": info.measured,
+        "licence": info.licence,
+    }
