@@ -120,10 +120,10 @@ class VggTask(Task[GrayToBins]):
     def learning(self, model: GrayToBins, config: VggTraining) -> list[tuple[list[nn.Parameter], float]]:
         """All of it; and take the rarity of colours from crops that the run does not see."""
         device = next(model.parameters()).device
-        crops = Crops(self.photos, config.seed + 1)
-        counts = sum(
-            (self.bins.cpu().counts(crops[p][1][None]) for p in range(config.prior_photos)), torch.zeros(())
-        )
+        crops, counts = Crops(self.photos, config.seed + 1), torch.zeros(len(self.bins))
+        self.bins.cpu()
+        for position in range(config.prior_photos):
+            counts += self.bins.counts(crops[position][1][None])
         self.rarity = rarity(counts / counts.sum()).to(device)
         self.bins.to(device)
         return [(list(model.parameters()), 1.0)]
