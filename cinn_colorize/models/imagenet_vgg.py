@@ -8,7 +8,8 @@ after which a part of the channels is split off as latent code; fully connected 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple, Self
@@ -31,6 +32,7 @@ from cinn_colorize.models.base import PhotoFlow
 
 SIZE = 64  # of ab and of the features
 BASE = 0  # the name of the fully connected stage
+Coupling = Callable[[int, Callable[[int, int], nn.Module]], nn.Module]  # of channels and subnetworks
 _REDUCTIONS: dict[str, type[HaarDownsampling] | type[Squeeze]] = {
     "haar": HaarDownsampling,
     "squeeze": Squeeze,
@@ -56,6 +58,7 @@ class ImagenetVggConfig:
 
     stages: Mapping[int, StageConfig]
     clamp: float  # alpha of Eq. 7
+    bound: float = 2.5  # subnetworks see values within +-bound; without that, training explodes now and then
     network: tuple[int, ...] = WIDTHS  # channels of the conditioning network
     chroma_scale: float = 15.0  # x = ab / chroma_scale
 
@@ -75,7 +78,7 @@ class ImagenetVggConfig:
 
     @classmethod
     def paper(cls) -> ImagenetVggConfig:
-        """What the text says, with the widths of the authors' code, on which it is silent.
+        """What the text says, with the widths of the authors' code, on which it is silent, and bounds.
 
         Haar at every reduction, alpha = 1.9, a head for every coupling block, the fully connected ones
         included, of no more convolutions than its resolution needs: none strided at 64 px, five for a vector.
@@ -107,6 +110,7 @@ class ImagenetVggConfig:
                 BASE: StageConfig(8, 512, (128, 256, 256), one_head=True),
             },
             clamp=1.5,
+            bound=math.inf,
         )
 
     @classmethod
@@ -148,13 +152,17 @@ class Stage(nn.Module):
         config: of the stage.
         features: channels of the conditioning network.
         clamp: alpha of Eq. 7.
+        bound: of what subnetworks see.
     """
 
-    def __init__(self, r: int, channels: int, config: StageConfig, features: int, clamp: float) -> None:
+    def __init__(
+        self, r: int, channels: int, config: StageConfig, features: int, clamp: float, bound: float
+    ) -> None:
         super().__init__()
         seeds = iter(range(1000 * r, 1000 * (r + 1)))
+        coupling = partial(AffineCoupling, clamp=clamp, bound=bound)
         flow = _vector_maps if r == BASE else _image_maps
-        self.flow = Sequence(flow(channels, config, clamp, seeds))
+        self.flow = Sequence(flow(channels, config, coupling, seeds))
         heads = []
         halvings = len(config.head) + 1 if r == BASE else (SIZE // r).bit_length() - 1
         for _ in range(1 if config.one_head else config.blocks):
@@ -188,23 +196,27 @@ class Stage(nn.Module):
         return conditions
 
 
-def _image_maps(channels: int, config: StageConfig, clamp: float, seeds: Iterator[int]) -> list[nn.Module]:
+def _image_maps(
+    channels: int, config: StageConfig, coupling: Coupling, seeds: Iterator[int]
+) -> list[nn.Module]:
     maps: list[nn.Module] = []
     subnet = partial(ConvSubnet, width=config.width, kernel=3)
     for _ in range(config.blocks):
-        maps += [AffineCoupling(channels, subnet, clamp), OrthogonalMixing(channels, next(seeds))]
+        maps += [coupling(channels, subnet), OrthogonalMixing(channels, next(seeds))]
     maps.append(_REDUCTIONS[config.reduction]())
     pointwise = partial(ConvSubnet, width=config.pointwise, kernel=1)
     for _ in range(2 if config.pointwise else 0):
-        maps += [OrthogonalMixing(4 * channels, next(seeds)), AffineCoupling(4 * channels, pointwise, clamp)]
+        maps += [OrthogonalMixing(4 * channels, next(seeds)), coupling(4 * channels, pointwise)]
     return maps
 
 
-def _vector_maps(values: int, config: StageConfig, clamp: float, seeds: Iterator[int]) -> list[nn.Module]:
+def _vector_maps(
+    values: int, config: StageConfig, coupling: Coupling, seeds: Iterator[int]
+) -> list[nn.Module]:
     subnet = partial(LinearSubnet, hidden=[config.width] * 3)
     maps: list[nn.Module] = []
     for _ in range(config.blocks):
-        maps += [Permutation(values, next(seeds)), AffineCoupling(values, subnet, clamp)]
+        maps += [Permutation(values, next(seeds)), coupling(values, subnet)]
     return maps
 
 
@@ -233,13 +245,15 @@ class ImagenetVgg(PhotoFlow):
         channels = 2
         for r in self.resolutions:
             stage = config.stages[r]
-            self.stages[str(r)] = Stage(r, channels, stage, self.network.channels, config.clamp)
+            self.stages[str(r)] = Stage(r, channels, stage, self.network.channels, config.clamp, config.bound)
             if 4 * channels > stage.keep:
                 self.latent_shapes[r // 2] = (4 * channels - stage.keep, r // 2, r // 2)
             channels = stage.keep
             self.last = (channels, r // 2, r // 2)  # what the fully connected stage takes
         values = channels * self.last[1] * self.last[2]
-        self.stages[str(BASE)] = Stage(BASE, values, config.stages[BASE], self.network.channels, config.clamp)
+        self.stages[str(BASE)] = Stage(
+            BASE, values, config.stages[BASE], self.network.channels, config.clamp, config.bound
+        )
         self.latent_shapes[BASE] = (values, 1, 1)
 
     @classmethod
