@@ -262,9 +262,12 @@ class ImagenetVgg(PhotoFlow):
         return cls(ImagenetVggConfig.from_dict(values))
 
     def train(self, mode: bool = True) -> Self:
-        """As every module; but a frozen conditioning network keeps the statistics of its norms."""
+        """As every module; but the norms of the conditioning network keep the statistics of its pretraining.
+
+        So the joint stage begins where the flow's has ended.
+        """
         super().train(mode)
-        self.network.train(mode and any(p.requires_grad for p in self.network.parameters()))
+        self.network.eval()
         return self
 
     def condition(self, c: Tensor) -> Condition:
