@@ -5,16 +5,19 @@ Condition once, then ask many times::
     colorizer = Colorizer()
     conditioned = colorizer.condition("photo.jpg")
     samples = conditioned.sample(n=8, temperature=0.8, seed=0)
+    like_another = conditioned.transfer(colorizer.reference("other.jpg"))
+    sky_of_3_rest_of_7 = conditioned.mix((3, 7), colorizer.mask("sky.png"))
 
-or, all in one, ``colorizer.colorize("photo.jpg", n=8)``.
+Each is at the model's size; :meth:`Colorizer.compose` brings them to the photo's. All in one,
+``colorizer.colorize("photo.jpg", n=8)``.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -23,9 +26,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from cinn_colorize import __version__
-from cinn_colorize.errors import WeightsError
+from cinn_colorize.errors import PhotoError, WeightsError
 from cinn_colorize.files import format_of_name
-from cinn_colorize.latent import Latent, Shapes
+from cinn_colorize.latent import Latent, Shapes, pooled
+from cinn_colorize.levels import PerLevel, by_level, format_levels, transfer_noise
 from cinn_colorize.models import DEFAULT, MODELS, Loaded, PhotoModelInfo, load_model
 from cinn_colorize.photo import Photo, open_photo
 from cinn_colorize.picture import Picture
@@ -42,7 +46,13 @@ PhotoLike: TypeAlias = "str | os.PathLike[str] | bytes | PIL.Image.Image | NDArr
 
 PRECISIONS = ("fp32", "bf16")
 
+TRANSFER_TEMPERATURE = 0.5  # of the noise beside a reference's code
+
 _DIMENSIONS = 2 * 64 * 64
+
+# The finest level of a mix that holds the code of both samples' colours put together by the mask. Finer
+# levels hold the code of one sample or the other, and follow the photo where the mask's border does not.
+_JOINED = 8
 
 # Samples go through the network this many at a time, always: a matrix product of another shape may round
 # differently, and then the bytes of a sample would depend on how many were asked for.
@@ -60,19 +70,47 @@ class Sample:
         log_prob: log density of x = ab / 15 given L, in nats, under the model at temperature 1; of a photo
             longer than 2:1 the mean over its windows, each before they are blended.
         seed: of its noise.
-        temperature: of its noise.
+        temperature: of its noise, of all levels or by level.
+        method: what else the recipe says of how it was drawn.
     """
 
     ab: Floats
     latent: Latent
     log_prob: float
     seed: int
-    temperature: float
+    temperature: PerLevel
+    method: Mapping[str, str] = field(default_factory=lambda: {"method": "sample"})
+
+    @property
+    def recipe(self) -> dict[str, str]:
+        """How it was drawn, but for the model."""
+        return {**self.method, "seed": str(self.seed), "temperature": format_levels(self.temperature)}
 
     @property
     def log_prob_per_dimension(self) -> float:
         """``log_prob`` over the dimensions of what the model draws at once."""
         return self.log_prob / _DIMENSIONS
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The colours of a photo as a latent code; made by :meth:`Colorizer.reference`."""
+
+    latent: Latent
+    sha256: str  # of the photo's file
+
+
+@dataclass(frozen=True)
+class Mask:
+    """A part of a photo; made by :meth:`Colorizer.mask`.
+
+    Attributes:
+        share: (64, 64) in [0, 1], stretched to the square as L is; 1 is inside.
+        sha256: of the mask's file.
+    """
+
+    share: Floats
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -134,31 +172,98 @@ class Conditioned:
         self._colorizer, self._condition = colorizer, condition
         self.latent_shapes: Shapes = colorizer.model.latent_shapes
 
-    def sample(self, n: int = 1, temperature: float = 0.8, seed: int = 0) -> list[Sample]:
+    @property
+    def whole(self) -> Conditioned:
+        """The whole photo squeezed to a square, which has one latent code; of most photos it is the same."""
+        return self
+
+    def sample(self, n: int = 1, temperature: PerLevel = 0.8, seed: int = 0) -> list[Sample]:
         """Draw n colourings with the seeds seed, seed + 1, ...
 
         A sample depends on its own seed and the temperature alone, however many are drawn.
 
         Args:
             n: how many, 1 or more.
-            temperature: standard deviation of the noise, 0 or more; 1 is the model's distribution.
+            temperature: standard deviation of the noise, 0 or more, of all levels or by level; 1 is the
+                model's distribution.
             seed: of the first sample, 0 or more.
 
         Raises:
             ValueError: an argument is out of its range.
         """
-        if n < 1:
-            raise ValueError(f"n must be 1 or more, not {n}")
-        if seed < 0:
-            raise ValueError(f"seed must be 0 or more, not {seed}")
-        seeds = range(seed, seed + n)
+        seeds = _seeds(n, seed)
         latent = Latent.draw(self.latent_shapes, seeds, temperature)
-        ab, log_prob = self._decode(latent)
-        return [Sample(ab[i], latent[i : i + 1], float(log_prob[i]), seeds[i], temperature) for i in range(n)]
+        return self._samples(latent, seeds, temperature, {"method": "sample"})
+
+    def transfer(
+        self,
+        reference: Reference,
+        n: int = 1,
+        noise: PerLevel | None = None,
+        temperature: PerLevel = TRANSFER_TEMPERATURE,
+        seed: int = 0,
+    ) -> list[Sample]:
+        """Give the photo the colours of another (paper Fig. 15): its code, mixed with noise, decoded here.
+
+        Args:
+            reference: the other photo's code, see :meth:`Colorizer.reference`.
+            n: how many variants; they differ by their noise.
+            noise: share s in [0, 1] of the noise in z = sqrt(1 - s) z_reference + sqrt(s) noise, in all
+                levels or by level; :func:`transfer_noise` by default.
+            temperature: of the noise.
+            seed: of the first variant's noise.
+
+        Raises:
+            ValueError: an argument is out of its range.
+        """
+        whole, seeds = self.whole, _seeds(n, seed)
+        levels = list(whole.latent_shapes)
+        share = by_level(transfer_noise(levels) if noise is None else noise, levels, "noise", 1)
+        drawn = Latent.draw(whole.latent_shapes, seeds, temperature)
+        latent = reference.latent.expand(n).mixed(drawn, share)
+        method = {"method": "transfer", "noise": format_levels(share), "reference": reference.sha256}
+        return whole._samples(latent, seeds, temperature, method)
+
+    def mix(self, seeds: tuple[int, int], mask: Mask, temperature: PerLevel = 0.8) -> Sample:
+        """Join two samples: one inside a mask, the other outside.
+
+        The colours of both, put together by the mask, are encoded, which gives the coarse levels; finer ones
+        are those of either sample, so that the photo's edges decide where between them the border lies.
+
+        Args:
+            seeds: of the sample inside and of that outside.
+            mask: see :meth:`Colorizer.mask`.
+            temperature: of both.
+
+        Raises:
+            ValueError: an argument is out of its range.
+        """
+        whole = self.whole
+        inside, outside = (whole.sample(1, temperature, seed)[0] for seed in seeds)
+        joined = whole.encode(mask.share * inside.ab + (1 - mask.share) * outside.ab)
+        share = pooled(torch.as_tensor(mask.share), whole.latent_shapes)
+        latent = outside.latent.mixed(inside.latent, share)
+        latent = latent.replace((r for r in whole.latent_shapes if r <= _JOINED), joined)
+        method = {"method": "mix", "outside_seed": str(seeds[1]), "mask": mask.sha256}
+        (sample,) = whole._samples(latent, seeds[:1], temperature, method)
+        return sample
 
     def decode(self, latent: Latent) -> Floats:
         """g(z; c): ab (N, 2, 64, 64) of N latent codes."""
         return self._decode(latent)[0]
+
+    def differentiable(self, latent: Latent, window: int = 0) -> torch.Tensor:
+        """g(z; c) of one code with gradients with respect to it: ab (2, 64, 64) on the device.
+
+        To be called, as ``backward`` is, inside ``Colorizer.inference(gradients=True)``.
+
+        Args:
+            latent: one code.
+            window: which, of a photo longer than 2:1.
+        """
+        model, device = self._colorizer.model, self._colorizer.device
+        x, _ = model.inverse(latent.map(lambda z: z.to(device)).levels, self._condition)
+        return x[0] * model.config.chroma_scale
 
     def encode(self, ab: NDArray[np.floating]) -> Latent:
         """f(x; c): the latent code of a colouring.
@@ -175,6 +280,15 @@ class Conditioned:
             ab: (2, 64, 64).
         """
         return self._encode(ab)[1]
+
+    def _samples(
+        self, latent: Latent, seeds: Sequence[int], temperature: PerLevel, method: Mapping[str, str]
+    ) -> list[Sample]:
+        ab, log_prob = self._decode(latent)
+        return [
+            Sample(ab[i], latent[i : i + 1], float(log_prob[i]), seeds[i], temperature, method)
+            for i in range(len(latent))
+        ]
 
     def _encode(self, ab: NDArray[np.floating]) -> tuple[Latent, float]:
         scale = self._colorizer.model.config.chroma_scale
@@ -202,6 +316,19 @@ class Conditioned:
         return torch.cat(ab).numpy(), torch.cat(log_prob).double().numpy()
 
 
+def likeliest(samples: Iterable[Sample], k: int | None = None) -> list[Sample]:
+    """Samples ordered by their log density, the likeliest first, and the first k of them if k is given."""
+    return sorted(samples, key=lambda sample: -sample.log_prob)[:k]
+
+
+def _seeds(n: int, first: int) -> range:
+    if n < 1:
+        raise ValueError(f"n must be 1 or more, not {n}")
+    if first < 0:
+        raise ValueError(f"seed must be 0 or more, not {first}")
+    return range(first, first + n)
+
+
 def _filled(latent: Latent, size: int) -> Latent:
     """The latent with its last sample repeated up to a number of samples."""
     missing = size - len(latent)
@@ -211,8 +338,8 @@ def _filled(latent: Latent, size: int) -> Latent:
 class ConditionedWindows(Conditioned):
     """A photo longer than 2:1, whose samples are blended from windows.
 
-    What asks for one latent, :meth:`encode` and :meth:`log_prob`, sees the whole photo squeezed to a square,
-    and :meth:`decode` takes such latents too.
+    What asks for one latent (:meth:`encode`, :meth:`log_prob`, :meth:`transfer`, :meth:`mix`) sees the whole
+    photo squeezed to a square, and :meth:`decode` takes such latents too.
     """
 
     def __init__(self, colorizer: Colorizer, whole: Condition, L: Floats, windows: Windows) -> None:
@@ -222,6 +349,15 @@ class ConditionedWindows(Conditioned):
         self._parts = [colorizer.condition_luminance(part) for part in parts]
         self._windows = windows
         self.latent_shapes = windows.shapes(self.latent_shapes)
+
+    @property
+    def whole(self) -> Conditioned:
+        """The whole photo squeezed to a square."""
+        return Conditioned(self._colorizer, self._condition)
+
+    def differentiable(self, latent: Latent, window: int = 0) -> torch.Tensor:
+        """See :meth:`Conditioned.differentiable`."""
+        return self._parts[window].differentiable(self._windows.latent(latent, window))
 
     def _decode(self, latent: Latent) -> tuple[Floats, NDArray[np.float64]]:
         if any(latent.levels[r].shape[1:] != shape for r, shape in self.latent_shapes.items()):
@@ -267,7 +403,7 @@ class Colorizer:
         self,
         photo: PhotoLike,
         n: int = 1,
-        temperature: float = 0.8,
+        temperature: PerLevel = 0.8,
         seed: int = 0,
         *,
         upsampling: str = "jbu",
@@ -278,7 +414,8 @@ class Colorizer:
             photo: a path, the bytes of a file, a PIL image, or pixels (H, W) or (H, W, 3 or 4), uint8, uint16
                 or float in [0, 1]. A colour photo is treated as gray.
             n: how many.
-            temperature: 0 for the centre of the latent space, 1 for the model's distribution.
+            temperature: 0 for the centre of the latent space, 1 for the model's distribution; of all levels
+                or by level.
             seed: of the first; the others follow.
             upsampling: ``jbu``, ``exact`` or ``bicubic``; see :mod:`cinn_colorize.upsampling`.
 
@@ -303,9 +440,37 @@ class Colorizer:
             upsamplers.append(Upsampler(sample.ab, guide, (photo.height, photo.width), upsampling))
         pictures = photo.compose(upsamplers)
         return [
-            Colorization(picture, sample, self.recipe(sample, upsampling) | {"original": photo.sha256})
+            Colorization(picture, sample, self.recipe(sample.recipe, upsampling) | {"original": photo.sha256})
             for picture, sample in zip(pictures, samples, strict=True)
         ]
+
+    def reference(self, photo: PhotoLike) -> Reference:
+        """Encode the colours of a photo, for :meth:`Conditioned.transfer`.
+
+        Raises:
+            PhotoError: the photo cannot be read, or is gray.
+        """
+        photo, size = _as_photo(photo), self.info.chroma_size
+        if not photo.is_color:
+            raise PhotoError(f"{photo.name}: is gray and has no colours to give; take a photo in colour")
+        whole = self.condition(photo).whole
+        return Reference(whole.encode(photo.lab(size, size)[1:]), photo.sha256)
+
+    def mask(self, image: PhotoLike) -> Mask:
+        """Read a mask for :meth:`Conditioned.mix`: white is inside, black outside, gray between.
+
+        Args:
+            image: of any size; it is stretched to the photo that it is used on.
+
+        Raises:
+            PhotoError: it cannot be read, or there is nothing in it.
+        """
+        image, size = _as_photo(image), self.info.chroma_size
+        share = np.clip(image.luminance(size, size) / 100, 0, 1).astype(np.float32)
+        if share.max() < 0.5 or share.min() > 0.5:
+            everything = "black" if share.max() < 0.5 else "white"
+            raise PhotoError(f"{image.name}: is {everything} all over; paint white what one sample gives")
+        return Mask(share, image.sha256)
 
     def condition(self, photo: PhotoLike) -> Conditioned:
         """Compute what all samples of a photo share: features and heads.
@@ -335,28 +500,27 @@ class Colorizer:
         with self.inference():
             return Conditioned(self, self.model.condition(batch))
 
-    def recipe(self, sample: Sample, upsampling: str) -> dict[str, str]:
-        """What is written into a file so that the same picture can be made again, but for the photo."""
+    def recipe(self, drawn: Mapping[str, str], upsampling: str) -> dict[str, str]:
+        """What makes the same picture again, but for the files: of :attr:`Sample.recipe` the rest."""
         return {
             "version": __version__,
             "model": self.info.name,
             "weights": self.sha256,
-            "seed": str(sample.seed),
-            "temperature": repr(float(sample.temperature)),
+            **drawn,
             "precision": self.precision,
             "upsampling": upsampling,
         }
 
     @contextmanager
-    def inference(self) -> Iterator[None]:
-        """Context of every network pass: no gradients, the precision asked for, and on a CPU one thread.
+    def inference(self, gradients: bool = False) -> Iterator[None]:
+        """Context of every network pass: no gradients unless asked for, the precision, on a CPU one thread.
 
         Sums are split among threads, so their number shows in the last bits. One photo is little work, and
         several photos are better spread over several processes.
         """
         half = self.precision == "bf16"
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=half)
-        with one_thread(), torch.inference_mode(), autocast:
+        with one_thread(), torch.set_grad_enabled(gradients), autocast:
             yield
 
 

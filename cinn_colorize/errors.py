@@ -13,6 +13,10 @@ class WeightsError(CinnError):
     """Weights cannot be had or used."""
 
 
+class LatentError(CinnError):
+    """Latent codes cannot be read or written, or belong to something else."""
+
+
 class DataError(CinnError):
     """A data set or a checkpoint cannot be used."""
 

@@ -16,6 +16,8 @@ from cinn_colorize.photo import open_photo
 
 if TYPE_CHECKING:
     from cinn_colorize.colorizer import Colorizer
+    from cinn_colorize.drawing import Drawing
+    from cinn_colorize.levels import PerLevel
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +43,11 @@ class Plan:
         sheet: write a labelled contact sheet too.
         strip: leave out all metadata but the profile and the recipe.
         max_pixels: photos with more are refused.
+        sheet_pattern: file name of the contact sheet with {stem}.
     """
 
     number: int
-    temperature: float
+    temperature: PerLevel
     seed: int
     upsampling: str
     folder: Path
@@ -55,6 +58,7 @@ class Plan:
     sheet: bool
     strip: bool
     max_pixels: int
+    sheet_pattern: str = "{stem}_sheet.jpg"
 
     def outputs(self, photo: Path) -> list[Path]:
         """Paths of the samples of a photo, in the order of their seeds."""
@@ -68,7 +72,7 @@ class Plan:
 
     def sheet_path(self, photo: Path) -> Path:
         """Path of a photo's contact sheet."""
-        return self.folder / f"{photo.stem}_sheet.jpg"
+        return self.folder / self.sheet_pattern.format(stem=photo.stem)
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ class Result:
     input: Path
     output: Path
     seed: int | None = None
-    temperature: float | None = None
+    temperature: PerLevel | None = None
     log_prob: float | None = None
 
 
@@ -107,10 +111,11 @@ class Job:
     Args:
         colorizer: draws the samples.
         plan: what is drawn, and where it goes.
+        drawing: in which way it is drawn.
     """
 
-    def __init__(self, colorizer: Colorizer, plan: Plan) -> None:
-        self.colorizer, self.plan = colorizer, plan
+    def __init__(self, colorizer: Colorizer, plan: Plan, drawing: Drawing) -> None:
+        self.colorizer, self.plan, self.drawing = colorizer, plan, drawing
         self._taken: dict[Path, Path] = {}  # outputs, and the photo each belongs to
 
     def colorize(self, path: Path) -> Iterator[Result]:
@@ -122,25 +127,26 @@ class Job:
         Raises:
             PhotoError: the photo cannot be read, or a result cannot be written or is there already.
         """
-        plan, colorizer = self.plan, self.colorizer
+        plan, colorizer, drawing = self.plan, self.colorizer, self.drawing
         outputs, sheet = plan.outputs(path), plan.sheet_path(path)
         wanted = self._missing(path, [*outputs, sheet] if plan.sheet else outputs)
         if not wanted:
             return
-        from cinn_colorize.sheet import contact_sheet, original_tile, save_sheet, tile
+        from cinn_colorize.sheet import contact_sheet, save_sheet, tile
 
         photo = open_photo(path, max_pixels=plan.max_pixels)
         if photo.pages > 1:
             log.info(f"{printable_name(path)} has {photo.pages} pages or frames; the first is used")
         if photo.is_color:
             log.info("%s is in colour; of such photos only the luminance is used", printable_name(path))
-        samples = colorizer.condition(photo).sample(plan.number, plan.temperature, plan.seed)
+        samples = drawing.samples(colorizer, photo, plan.number, plan.temperature, plan.seed)
         on_sheet = []
         at_once = max(1, _COMPOSED_AT_ONCE // photo.picture_bytes)
         for start in range(0, len(samples), at_once):
             part = slice(start, start + at_once)
             colorizations = colorizer.compose(photo, samples[part], upsampling=plan.upsampling)
-            for colorization, output in zip(colorizations, outputs[part], strict=True):
+            for colorization in colorizations:
+                output = outputs[colorization.seed - plan.seed]
                 if output in wanted:
                     _make_folder(output.parent)
                     colorization.save(output, quality=plan.quality, strip=plan.strip)
@@ -149,7 +155,8 @@ class Job:
                 if sheet in wanted:
                     on_sheet.append(tile(colorization))
         if sheet in wanted:
-            save_sheet(contact_sheet([original_tile(photo), *on_sheet]), sheet)
+            before = drawing.before(colorizer, photo, plan.temperature, plan.seed)
+            save_sheet(contact_sheet([*before, *on_sheet]), sheet)
             yield Result(path, sheet)
 
     def _missing(self, path: Path, outputs: list[Path]) -> list[Path]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image, ImageDraw, ImageFont
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from cinn_colorize.errors import PhotoError
-from cinn_colorize.files import printable_name, replacing
+from cinn_colorize import color, vips
+from cinn_colorize.picture import Picture, fitted
 
 if TYPE_CHECKING:
     from cinn_colorize.colorizer import Colorization
@@ -35,9 +35,31 @@ def original_tile(photo: Photo) -> Tile:
     return photo.thumbnail(TILE), "original"
 
 
+def gray_tile(photo: Photo) -> Tile:
+    """The photo's luminance."""
+    L = photo.luminance(*fitted(photo.height, photo.width, TILE))
+    return Image.fromarray(color.compose(L, np.zeros((2, *L.shape), np.float32), depth=8)), "gray"
+
+
+def hints_tile(
+    photo: Photo, points: Sequence[tuple[float, float, tuple[int, int, int]]], strokes: Path | None
+) -> Tile:
+    """The photo's luminance with hints on it: points with x and y in [0, 1], and a picture of strokes."""
+    picture, _ = gray_tile(photo)
+    if strokes is not None:
+        with Image.open(strokes) as image:
+            painted = ImageOps.exif_transpose(image).convert("RGBA").resize(picture.size)
+        picture.paste(painted, mask=painted)
+    draw = ImageDraw.Draw(picture)
+    for x, y, rgb in points:
+        draw.circle((x * picture.width, y * picture.height), 7, fill=rgb, outline="white", width=2)
+    return picture, "hints"
+
+
 def tile(colorization: Colorization) -> Tile:
     """A sample with its seed and log-likelihood (nats per dimension)."""
-    label = f"seed {colorization.seed}   log p {colorization.sample.log_prob_per_dimension:+.3f}"
+    name = "mix" if colorization.recipe["method"] == "mix" else f"seed {colorization.seed}"
+    label = f"{name}   log p {colorization.sample.log_prob_per_dimension:+.3f}"
     return colorization.picture.thumbnail(TILE), label
 
 
@@ -46,12 +68,14 @@ def contact_sheet(tiles: Sequence[Tile], columns: int | None = None) -> Image.Im
 
     Args:
         tiles: pictures and their labels.
-        columns: as many as make the sheet about 4:3 unless given.
+        columns: as many as make the sheet about 4:3 unless given; up to three pictures stand in one row.
     """
     width = max(tile.width for tile, _ in tiles)
     height = max(tile.height for tile, _ in tiles)
     cell_width, cell_height = width + _GAP, height + _LABEL
-    if columns is None:
+    if columns is None and len(tiles) <= 3:
+        columns = len(tiles)
+    elif columns is None:
         columns = max(1, min(len(tiles), round(math.sqrt(len(tiles) * 4 / 3 * cell_height / cell_width))))
         columns = math.ceil(len(tiles) / math.ceil(len(tiles) / columns))  # rows as full as can be
     rows = math.ceil(len(tiles) / columns)
@@ -66,14 +90,19 @@ def contact_sheet(tiles: Sequence[Tile], columns: int | None = None) -> Image.Im
     return sheet
 
 
-def save_sheet(sheet: Image.Image, path: Path) -> None:
+def save_sheet(
+    sheet: Image.Image, path: Path, recipe: Mapping[str, str] | None = None, quality: int = 92
+) -> None:
     """Write a sheet, JPEG or what the suffix says.
+
+    Args:
+        sheet: to be written.
+        path: of the file.
+        recipe: how it was made, if it is to be made again.
+        quality: of JPEG, WebP and AVIF.
 
     Raises:
         PhotoError: it cannot be written.
     """
-    try:
-        with replacing(path) as descriptor, os.fdopen(descriptor, "wb", closefd=False) as file:
-            sheet.save(file, format=Image.registered_extensions()[path.suffix], quality=92)
-    except OSError as error:
-        raise PhotoError(f"{printable_name(path)}: cannot be written ({error.strerror or error})") from error
+    pixels = np.asarray(sheet.convert("RGB"))
+    Picture(pixels, None, vips.Metadata(), color.SRGB).save(path, quality=quality, recipe=recipe)

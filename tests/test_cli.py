@@ -116,6 +116,7 @@ def test_outputs_are_photos_with_their_recipe(folder, batch, name, size, mode):
     assert recipe == {
         "version": __version__,
         "model": "natural",
+        "method": "sample",
         "seed": "7",
         "temperature": "0.5",
         "precision": "fp32",
@@ -371,7 +372,8 @@ def imports_of(folder, *arguments):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["colorize", "-h"], ["models"], ["--device", "tpu", "x"]]
+    "arguments",
+    [["--help"], ["--version"], ["colorize", "-h"], ["models"], ["--device", "tpu", "x"], ["sample", "-h"]],
 )
 def test_help_and_version_import_nothing_heavy(folder, arguments):
     call, modules = imports_of(folder, *arguments)
@@ -383,8 +385,18 @@ def test_help_and_version_import_nothing_heavy(folder, arguments):
         assert "Usage: cinn-colorize" in call.stdout
 
 
-def test_a_mistyped_name_does_not_wait_for_torch(folder):
-    call, modules = imports_of(folder, "missing.jpg")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["missing.jpg"],
+        ["transfer", "missing.jpg", "gray.jpg"],
+        ["mix", "gray.jpg", "--seeds", "1,2", "--mask", "missing.png"],
+        ["temperature", "missing.jpg"],
+        ["sample", "missing.jpg"],
+    ],
+)
+def test_a_mistyped_name_does_not_wait_for_torch(folder, arguments):
+    call, modules = imports_of(folder, *arguments)
     assert call.returncode == 1
     assert "torch" not in modules
 

@@ -66,8 +66,8 @@ def test_what_differs_is_named(colorizer, made, tmp_path, caplog, change, error,
 
 
 COMPLETE = {
-    **RECIPE, "version": "1", "weights": "00", "precision": "fp32", "upsampling": "jbu", "original": "00",
-    "format": "png", "quality": "95", "strip": "false",
+    **RECIPE, "version": "1", "method": "sample", "weights": "00", "precision": "fp32",
+    "upsampling": "jbu", "original": "00", "format": "png", "quality": "95", "strip": "false",
 }  # fmt: skip
 
 
@@ -75,6 +75,8 @@ COMPLETE = {
     ("recipe", "message"),
     [
         (None, "has no recipe"), (RECIPE, "lacks version"), ({**COMPLETE, "seed": "x"}, "damaged"),
+        ({**COMPLETE, "method": "mix"}, "lacks outside_seed, mask"),
+        ({**COMPLETE, "method": "m"}, "method 'm'"), ({**COMPLETE, "temperature": "3:1"}, "no level 3"),
         ({**COMPLETE, "upsampling": "no"}, "upsampling 'no'"), ({**COMPLETE, "model": "m"}, "model 'm'"),
     ],
 )  # fmt: skip

@@ -14,9 +14,13 @@ from cinn_colorize.cli.colorize import colorize
 from cinn_colorize.cli.console import say
 from cinn_colorize.cli.download import download
 from cinn_colorize.cli.evaluate import evaluate
+from cinn_colorize.cli.mix import mix
 from cinn_colorize.cli.models import models
 from cinn_colorize.cli.recreate import recreate
+from cinn_colorize.cli.sample import sample
+from cinn_colorize.cli.temperature import temperature
 from cinn_colorize.cli.train import train
+from cinn_colorize.cli.transfer import transfer
 
 DEFAULT_COMMAND = "colorize"
 
@@ -94,7 +98,19 @@ def _root(
     """
 
 
-for _command in (colorize, recreate, train, evaluate, models, download):
+_COMMANDS = (
+    colorize,
+    transfer,
+    temperature,
+    mix,
+    sample,
+    recreate,
+    train,
+    evaluate,
+    models,
+    download,
+)
+for _command in _COMMANDS:
     app.command(cls=_Command)(_command)
 
 

@@ -20,16 +20,18 @@ from cinn_colorize.cli.options import (
     Precision,
     PrecisionOption,
     QuietOption,
-    TemperatureOption,
+    TemperaturesOption,
     Upsampling,
     WeightsOption,
     device_of,
+    per_level,
     pixels_of,
 )
 from cinn_colorize.errors import CinnError
 from cinn_colorize.files import OUTPUT_SUFFIXES, printable_name
 
 if TYPE_CHECKING:
+    from cinn_colorize.hints import Hint
     from cinn_colorize.pipeline import Result
 
 DRAWING, OUTPUT = "Drawing", "Output"
@@ -46,7 +48,7 @@ def colorize(
             "-n", "--number", metavar="N", min=1, help="Samples of each photo.", rich_help_panel=DRAWING
         ),
     ] = 1,
-    temperature: TemperatureOption = 0.8,
+    temperature: TemperaturesOption = "0.8",
     seed: Annotated[
         int,
         typer.Option(
@@ -66,6 +68,36 @@ def colorize(
             rich_help_panel=DRAWING,
         ),
     ] = Upsampling.jbu,
+    rank: Annotated[
+        bool,
+        typer.Option("--rank", help="The likeliest first, in list and sheet.", rich_help_panel=DRAWING),
+    ] = False,
+    pick: Annotated[
+        int | None,
+        typer.Option(
+            "--pick", metavar="K", min=1, help="Keep the K likeliest of the N only.", rich_help_panel=DRAWING
+        ),
+    ] = None,
+    hint: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--hint",
+            metavar="X,Y,#RRGGBB",
+            help="A colour wanted at a pixel of the photo; may be repeated.",
+            show_default=False,
+            rich_help_panel=DRAWING,
+        ),
+    ] = None,
+    strokes: Annotated[
+        Path | None,
+        typer.Option(
+            "--hints",
+            metavar="FILE",
+            help="Colours wanted, painted over the photo on a transparent layer.",
+            show_default=False,
+            rich_help_panel=DRAWING,
+        ),
+    ] = None,
     output_dir: Annotated[
         Path,
         typer.Option(
@@ -134,14 +166,20 @@ def colorize(
         raise typer.BadParameter("--overwrite and --skip-existing exclude each other")
     if seed + number - 1 > MAX_SEED:
         raise typer.BadParameter(f"seeds go up to {MAX_SEED}", param_hint="--seed")
-    _check_pattern(output, number)
+    if pick and pick > number:
+        raise typer.BadParameter(f"only {number} samples are drawn; raise -n", param_hint="--pick")
+    if (hint or strokes) and (rank or pick):
+        raise typer.BadParameter("--rank and --pick do not go with hints")
+    kept = pick or number
+    _check_pattern(output, kept)
+    temperatures = per_level(temperature, model, 0.8, "--temperature")
     show_log(quiet)
 
     from cinn_colorize.pipeline import Existing, Job, Plan, expand
 
     plan = Plan(
         number=number,
-        temperature=temperature,
+        temperature=temperatures,
         seed=seed,
         upsampling=upsampling,
         folder=output_dir,
@@ -149,21 +187,34 @@ def colorize(
         format=format,
         quality=quality,
         existing=Existing.OVERWRITE if overwrite else Existing.SKIP if skip_existing else Existing.REFUSE,
-        sheet=sheet and number > 1,
+        sheet=sheet and kept > 1,
         strip=strip,
         max_pixels=pixels_of(max_pixels),
     )
     inputs = list(expand(photos))
+    if (hint or strokes) and len(inputs) > 1:
+        raise typer.BadParameter("hints are of one photo", param_hint="--hint")
+    steps = progress_bar(quiet or not (hint or strokes))
     with fatal(debug):
         if len(inputs) == 1 and isinstance(inputs[0], CinnError):
             raise inputs[0]  # a mistyped name need not wait for torch
         from cinn_colorize.colorizer import Colorizer
+        from cinn_colorize.drawing import Drawing, Hinted, Sampling
 
+        drawing: Drawing = Sampling(rank, pick)
+        if hint or strokes:
+            task = steps.add_task("following hints", total=None)
+            drawing = Hinted(
+                _points(hint or []),
+                strokes,
+                lambda done, total: steps.update(task, completed=done, total=total),
+            )
         device_of(device)
-        job = Job(Colorizer(model, weights=weights, device=device, precision=precision), plan)
+        colorizer = Colorizer(model, weights=weights, device=device, precision=precision)
+        job = Job(colorizer, plan, drawing)
 
     failed = 0
-    with progress_bar(quiet or len(inputs) == 1) as progress:
+    with steps, progress_bar(quiet or len(inputs) == 1) as progress:
         for photo in progress.track(inputs, description="colorizing"):
             try:
                 if isinstance(photo, CinnError):
@@ -180,6 +231,15 @@ def colorize(
                 failed += 1
     if failed:
         raise typer.Exit(1)
+
+
+def _points(texts: list[str]) -> tuple[Hint, ...]:
+    from cinn_colorize.hints import Hint
+
+    try:
+        return tuple(map(Hint.parse, texts))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--hint") from error
 
 
 def _print(result: Result, as_json: bool) -> None:

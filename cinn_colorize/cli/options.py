@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import re
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cinn_colorize.levels import PerLevel, parse_levels
 from cinn_colorize.models.registry import DEFAULT, MODELS, PhotoModelInfo
 
 if TYPE_CHECKING:
@@ -18,13 +20,19 @@ Precision = StrEnum("Precision", ["fp32", "bf16"])
 Upsampling = StrEnum("Upsampling", ["jbu", "exact", "bicubic"])
 Format = StrEnum("Format", ["auto", "png", "jpg", "webp", "tiff", "avif"])
 
-NETWORK = "Network"
+DRAWING, OUTPUT, NETWORK = "Drawing", "Output", "Network"
 MAX_SEED = 2**63 - 1  # of torch's generators
 
 _DEVICES = "auto|cpu|cuda[:i]|mps"
 
 
 _COLOURING = [name for name, info in MODELS.items() if isinstance(info, PhotoModelInfo)]
+
+
+def _any_model(name: str) -> str:
+    if name not in MODELS:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(MODELS)}")
+    return name
 
 
 def _model(name: str) -> str:
@@ -52,6 +60,12 @@ ModelOption = Annotated[
     str,
     typer.Option(
         "--model", metavar="|".join(_COLOURING), callback=_model, help="Which model.", rich_help_panel=NETWORK
+    ),
+]
+AnyModelOption = Annotated[
+    str,
+    typer.Option(
+        "--model", metavar="|".join(MODELS), callback=_any_model, help="Which model.", rich_help_panel=NETWORK
     ),
 ]
 WeightsOption = Annotated[
@@ -89,6 +103,69 @@ TemperatureOption = Annotated[
         rich_help_panel="Drawing",
     ),
 ]
+TemperaturesOption = Annotated[
+    str,
+    typer.Option(
+        "-t",
+        "--temperature",
+        metavar="T|LEVEL:T,...",
+        help="0: the safest colours; 1: the model's full variety; as 32:0.6,16:0.7 where levels differ.",
+        rich_help_panel=DRAWING,
+    ),
+]
+SeedOption = Annotated[
+    int,
+    typer.Option(
+        "-s",
+        "--seed",
+        metavar="SEED",
+        min=0,
+        help="Of the noise; further samples count up from it.",
+        rich_help_panel=DRAWING,
+    ),
+]
+UpsamplingOption = Annotated[
+    Upsampling,
+    typer.Option(
+        "--upsampling",
+        help="How colours reach full size: along the photo's edges, fast or exact, or smoothly.",
+        rich_help_panel=DRAWING,
+    ),
+]
+OutputDirOption = Annotated[
+    Path,
+    typer.Option(
+        "-o", "--output-dir", metavar="FOLDER", help="Folder for the results.", rich_help_panel=OUTPUT
+    ),
+]
+FormatOption = Annotated[
+    Format, typer.Option("--format", help="auto: the photo's own.", rich_help_panel=OUTPUT)
+]
+QualityOption = Annotated[
+    int,
+    typer.Option(
+        "--quality", metavar="Q", min=1, max=100, help="Of JPEG, WebP, AVIF.", rich_help_panel=OUTPUT
+    ),
+]
+StripOption = Annotated[
+    bool,
+    typer.Option(
+        "--strip",
+        help="Leave out all metadata but the colour profile and the recipe.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace results that exist.", rich_help_panel=OUTPUT)
+]
+SkipExistingOption = Annotated[
+    bool,
+    typer.Option("--skip-existing", help="Make only results that are missing.", rich_help_panel=OUTPUT),
+]
+JsonOption = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON object a result, not its path.", rich_help_panel=OUTPUT),
+]
 MaxPixelsOption = Annotated[
     float,
     typer.Option("--max-pixels", metavar="MILLIONS", min=0, help="Refuse photos of more million pixels."),
@@ -102,6 +179,31 @@ DEFAULT_MODEL = DEFAULT
 def pixels_of(millions: float) -> int:
     """The pixels of ``--max-pixels``; beyond what any file can have, infinity is the same."""
     return round(min(millions, 1e12) * 1e6)
+
+
+def per_level(
+    text: str, model: str, rest: PerLevel, option: str, name: str = "temperature", largest: float = math.inf
+) -> PerLevel:
+    """The numbers of an option that has one for all levels of a model or one for each."""
+    try:
+        return parse_levels(text, MODELS[model].levels, rest, name, largest)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error
+
+
+def check_seeds(seed: int, number: int) -> None:
+    """Refuse seeds that torch does not take."""
+    if seed + number - 1 > MAX_SEED:
+        raise typer.BadParameter(f"seeds go up to {MAX_SEED}", param_hint="--seed")
+
+
+def level_of(level: int, model: str, option: str) -> int:
+    """A level of a model."""
+    levels = MODELS[model].levels
+    if level not in levels:
+        problem = f"{model} has no level {level}; its levels are {', '.join(map(str, levels))}"
+        raise typer.BadParameter(problem, param_hint=option)
+    return level
 
 
 def device_of(name: str) -> torch.device:

@@ -28,6 +28,12 @@ def recreate(
     original: Annotated[
         Path, typer.Argument(metavar="ORIGINAL", help="The photo it was made of.", show_default=False)
     ],
+    others: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="OTHER", help="The reference, mask, hints or codes used too.", show_default=False
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -36,7 +42,7 @@ def recreate(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE if it exists.")] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Take ORIGINAL although it is not the same file.")
+        bool, typer.Option("--force", help="Take files although they are not the same.")
     ] = False,
     max_pixels: MaxPixelsOption = 300,
     weights: WeightsOption = None,
@@ -44,7 +50,7 @@ def recreate(
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Make a colorized picture again from the recipe inside it.
+    """Make a picture again from the recipe inside it.
 
     With the same version, weights and kind of machine it is the same file, byte for byte.
     """
@@ -60,14 +66,22 @@ def recreate(
         output = output or picture.with_stem(f"{picture.stem}_again")
         if os.path.lexists(output) and not overwrite:
             raise PhotoError(f"{printable_name(output)}: exists; add --overwrite or choose another -o")
-        for kept in (picture, original):
+        for kept in (picture, original, *(others or ())):
             if output.exists() and kept.exists() and output.samefile(kept):
                 raise PhotoError(
                     f"{printable_name(output)}: would replace {printable_name(kept)}; choose another -o"
                 )
         device_of(device)
         colorizer = Colorizer(recipe.model, weights=weights, device=device, precision=recipe.precision)
-        make_again(recipe, colorizer, original, output, force=force, max_pixels=pixels_of(max_pixels))
+        make_again(
+            recipe,
+            colorizer,
+            original,
+            output,
+            others=others or (),
+            force=force,
+            max_pixels=pixels_of(max_pixels),
+        )
         same = filecmp.cmp(picture, output, shallow=False)
     print_path(output)
     if not quiet:

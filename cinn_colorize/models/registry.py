@@ -14,6 +14,7 @@ class ModelInfo:
         summary: one line.
         data: what the weights were trained on.
         measured: how good they are, and on what.
+        levels: of its latent code, finest first.
         licence: of code and weights.
         file: name of the packaged weights.
         sha256: of that file; None if there are no packaged weights.
@@ -24,6 +25,7 @@ class ModelInfo:
     summary: str
     data: str
     measured: str
+    levels: tuple[int, ...]
     licence: str
     file: str
     sha256: str | None
@@ -56,6 +58,7 @@ MODELS: dict[str, ModelInfo] = {
             chroma_scale=15.0,
             data="36,324 photos from public repositories",
             measured="nll -0.737, best_of_8 3.68 (gray: 8.92), best_of_1 10.50 on 600 photos",
+            levels=(32, 16, 8, 4, 2, 1, 0),
             licence="Apache-2.0; trained on photos of mixed terms, see the model card",
             file="natural.safetensors",
             sha256="e473a3ed7439e0745fb6036f6ce9675b4509c51f5414e69f70e7fec18329a597",
@@ -69,6 +72,7 @@ MODELS: dict[str, ModelInfo] = {
             chroma_scale=15.0,
             data="3,800 photos of rooms",
             measured="not yet",
+            levels=(32, 16, 0),
             licence="Apache-2.0; trained on photos of mixed terms, see the model card",
             file="bedrooms.safetensors",
             sha256=None,
@@ -79,6 +83,7 @@ MODELS: dict[str, ModelInfo] = {
             summary="handwritten digits given their label",
             data="MNIST, 55,000 digits",
             measured="not yet",
+            levels=(0,),
             licence="Apache-2.0; trained on MNIST, whose terms its makers do not state",
             file="mnist.safetensors",
             sha256=None,

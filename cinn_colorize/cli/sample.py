@@ -1,0 +1,174 @@
+"""``cinn-colorize sample``: what a model draws, and its latent codes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cinn_colorize.cli.batch import claim
+from cinn_colorize.cli.console import fatal, print_path, show_log
+from cinn_colorize.cli.digits import MODEL, DigitOption, PcaOption, refuse, sample_digits
+from cinn_colorize.cli.options import (
+    DEFAULT_MODEL,
+    DRAWING,
+    MAX_SEED,
+    OUTPUT,
+    AnyModelOption,
+    DebugOption,
+    DeviceOption,
+    MaxPixelsOption,
+    OutputDirOption,
+    OverwriteOption,
+    Precision,
+    PrecisionOption,
+    QuietOption,
+    SeedOption,
+    TemperaturesOption,
+    WeightsOption,
+    check_seeds,
+    device_of,
+    level_of,
+    per_level,
+    pixels_of,
+)
+
+_SAMPLES, _STEPS, _STEPS_OF_A_SIDE = 16, 8, 5
+_CODES = ".safetensors"
+
+
+def sample(
+    photo: Annotated[
+        Path | None,
+        typer.Argument(metavar="PHOTO", help="A photo; none with --model mnist.", show_default=False),
+    ] = None,
+    number: Annotated[
+        int | None,
+        typer.Option(
+            "-n",
+            "--number",
+            metavar="N",
+            min=1,
+            help="Samples; with --interpolate steps, of each side between four.",
+            show_default=f"{_SAMPLES}, all of a file, {_STEPS} or {_STEPS_OF_A_SIDE} steps",
+            rich_help_panel=DRAWING,
+        ),
+    ] = None,
+    temperature: TemperaturesOption = "0.8",
+    seed: SeedOption = 0,
+    interpolate: Annotated[
+        str | None,
+        typer.Option(
+            "--interpolate",
+            metavar="A,B[,C,D]",
+            help="Walk from one code to another, or between four in the corners: seeds or files.",
+            show_default=False,
+            rich_help_panel=DRAWING,
+        ),
+    ] = None,
+    vary_level: Annotated[
+        int | None,
+        typer.Option(
+            "--vary-level",
+            metavar="LEVEL",
+            help="Keep the first code and draw this level of it anew.",
+            show_default=False,
+            rich_help_panel=DRAWING,
+        ),
+    ] = None,
+    load_z: Annotated[
+        Path | None,
+        typer.Option(
+            "--load-z",
+            metavar="FILE",
+            help="Take the codes from a file, do not draw them.",
+            show_default=False,
+            rich_help_panel=DRAWING,
+        ),
+    ] = None,
+    save_z: Annotated[
+        Path | None,
+        typer.Option(
+            "--save-z",
+            metavar="FILE",
+            help="Write the codes of the grid, as .safetensors.",
+            show_default=False,
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    digit: DigitOption = None,
+    pca: PcaOption = False,
+    output_dir: OutputDirOption = Path("colorized"),
+    overwrite: OverwriteOption = False,
+    max_pixels: MaxPixelsOption = 300,
+    model: AnyModelOption = DEFAULT_MODEL,
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = Precision.fp32,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Draw a grid of raw samples; save, load and walk codes.
+
+    Raw samples are small and not upsampled along edges. They are for looking around in the latent space:
+    many seeds at a glance, the way from one sample to another, what a single level does. The grid is called
+    PHOTO_samples.jpg. With --model mnist it shows handwritten digits and is called digits.png.
+    """
+    given = {"--interpolate": interpolate, "--vary-level": vary_level, "--load-z": load_z, "--save-z": save_z}
+    if model == MODEL:
+        check_seeds(seed, number or 1)
+        refuse({"PHOTO": photo, **given}, "not with --model mnist")
+        sample_digits(
+            number, temperature, seed, digit, pca, output_dir, overwrite, weights, device, quiet, debug
+        )
+        return
+    refuse({"--digit": digit, "--pca": pca}, "only with --model mnist")
+    if photo is None:
+        raise typer.BadParameter("Missing argument 'PHOTO'")
+    ends = _ends(interpolate)
+    if ends and (vary_level is not None or load_z):
+        raise typer.BadParameter("--interpolate excludes --vary-level and --load-z")
+    if vary_level is not None:
+        level_of(vary_level, model, "--vary-level")
+    if number is None and not (load_z and vary_level is None):
+        number = {0: _SAMPLES, 2: _STEPS, 4: _STEPS_OF_A_SIDE}[len(ends)]
+    if number == 1 and (ends or vary_level is not None):
+        raise typer.BadParameter("must be 2 or more here", param_hint="-n")
+    check_seeds(seed, (number or 0) + 1)
+    if save_z and save_z.suffix != _CODES:
+        raise typer.BadParameter(f"must end in {_CODES}", param_hint="--save-z")
+    temperatures = per_level(temperature, model, 0.8, "--temperature")
+    show_log(quiet)
+    with fatal(debug):
+        from cinn_colorize.photo import open_photo
+
+        opened = open_photo(photo, max_pixels=pixels_of(max_pixels))
+        path = output_dir / f"{photo.stem}_samples.jpg"
+        inputs = [photo, *(file for file in (load_z, *ends) if isinstance(file, Path))]
+        claim([path, save_z] if save_z else [path], inputs, overwrite)
+        from cinn_colorize.charts import Grid, PhotoSubject
+        from cinn_colorize.colorizer import Colorizer
+
+        device_of(device)
+        colorizer = Colorizer(model, weights=weights, device=device, precision=precision)
+        grid = Grid(number, seed, temperatures, load_z, ends, vary_level)
+        chart, codes = grid.draw(colorizer, PhotoSubject(colorizer, opened))
+        chart.save(path)
+        print_path(path)
+        if save_z:
+            codes.save(save_z, colorizer.info.name, colorizer.sha256)
+            print_path(save_z)
+
+
+def _ends(text: str | None) -> tuple[int | Path, ...]:
+    """Seeds, or files of codes."""
+    if text is None:
+        return ()
+    ends = tuple(int(part) if part.isascii() and part.isdigit() else Path(part) for part in text.split(","))
+    for end in ends:
+        if end > MAX_SEED if isinstance(end, int) else end.suffix != _CODES:
+            raise typer.BadParameter(f"{end} is no seed and no {_CODES} file", param_hint="--interpolate")
+    if len(ends) not in (2, 4):
+        raise typer.BadParameter(f"takes two or four ends, not {len(ends)}", param_hint="--interpolate")
+    return ends

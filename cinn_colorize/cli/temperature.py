@@ -1,0 +1,138 @@
+"""``cinn-colorize temperature``: paper Fig. 14."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cinn_colorize.cli.batch import claim
+from cinn_colorize.cli.console import fatal, print_path, show_log
+from cinn_colorize.cli.options import (
+    DEFAULT_MODEL,
+    DRAWING,
+    OUTPUT,
+    DebugOption,
+    DeviceOption,
+    MaxPixelsOption,
+    ModelOption,
+    OutputDirOption,
+    OverwriteOption,
+    Precision,
+    PrecisionOption,
+    QuietOption,
+    SeedOption,
+    TemperaturesOption,
+    Upsampling,
+    UpsamplingOption,
+    WeightsOption,
+    check_seeds,
+    device_of,
+    level_of,
+    per_level,
+    pixels_of,
+)
+from cinn_colorize.files import OUTPUT_SUFFIXES
+
+_MOST = 64  # temperatures; beyond, a step was mistyped
+
+
+def temperature(
+    photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="A photo.", show_default=False)],
+    temperatures: Annotated[
+        str,
+        typer.Option(
+            "--temperatures",
+            metavar="T,T,...|START:STOP:STEP",
+            help="What the code is scaled to.",
+            rich_help_panel=DRAWING,
+        ),
+    ] = "0:1.2:0.3",
+    only: Annotated[
+        str | None,
+        typer.Option(
+            "--only",
+            metavar="LEVEL,...",
+            help="Scale these levels of the code; the others stay at -t.",
+            show_default=False,
+            rich_help_panel=DRAWING,
+        ),
+    ] = None,
+    rest: TemperaturesOption = "0.8",
+    seed: SeedOption = 0,
+    upsampling: UpsamplingOption = Upsampling.jbu,
+    output_dir: OutputDirOption = Path("colorized"),
+    files: Annotated[
+        bool,
+        typer.Option("--files", help="A picture of full size for each T too.", rich_help_panel=OUTPUT),
+    ] = False,
+    overwrite: OverwriteOption = False,
+    max_pixels: MaxPixelsOption = 300,
+    model: ModelOption = DEFAULT_MODEL,
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = Precision.fp32,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Show one sample at several temperatures.
+
+    Its latent code is scaled from the safest colours to the boldest. The strip is called
+    PHOTO_temperature_SEED.jpg, the pictures of --files PHOTO_SEED_tT.
+    """
+    check_seeds(seed, 1)
+    values = _temperatures(temperatures)
+    scaled = None if only is None else tuple(_level(part, model) for part in only.split(","))
+    others = per_level(rest, model, 0.8, "--temperature")
+    show_log(quiet)
+    with fatal(debug):
+        from cinn_colorize.photo import open_photo
+
+        opened = open_photo(photo, max_pixels=pixels_of(max_pixels))
+        suffix = photo.suffix if photo.suffix.lower() in OUTPUT_SUFFIXES else ".png"
+        strip_path = output_dir / f"{photo.stem}_temperature_{seed:03d}.jpg"
+        pictures = [output_dir / f"{photo.stem}_{seed:03d}_t{t:g}{suffix}" for t in values] if files else []
+        claim([strip_path, *pictures], [photo], overwrite)
+        from cinn_colorize.charts import Strip
+        from cinn_colorize.colorizer import Colorizer
+
+        device_of(device)
+        colorizer = Colorizer(model, weights=weights, device=device, precision=precision)
+        strip = Strip(values, scaled, others, seed, upsampling)
+        for sample, path in zip(strip.samples(colorizer, opened), pictures, strict=False):
+            (colorization,) = colorizer.compose(opened, [sample], upsampling=upsampling)
+            colorization.save(path)
+            print_path(path)
+        strip.draw(colorizer, opened).save(strip_path)
+        print_path(strip_path)
+
+
+def _level(text: str, model: str) -> int:
+    try:
+        level = int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no level", param_hint="--only") from None
+    return level_of(level, model, "--only")
+
+
+def _temperatures(text: str) -> tuple[float, ...]:
+    """The numbers of a list or a range, whose end is part of it."""
+    try:
+        if ":" in text:
+            start, stop, step = map(float, text.split(":"))
+            count = math.floor((stop - start) / step + 1e-9) + 1
+            values = tuple(round(start + k * step, 9) for k in range(min(count, _MOST + 1)))
+        else:
+            values = tuple(map(float, text.split(",")))
+    except (ValueError, ZeroDivisionError, OverflowError):
+        values = ()
+    if not values or len(values) > _MOST or not all(0 <= value < math.inf for value in values):
+        raise typer.BadParameter(
+            f"{text!r} is no list like 0,0.5,1 and no range like 0:1.2:0.3 of up to {_MOST} numbers",
+            param_hint="--temperatures",
+        )
+    if len(set(values)) < len(values):
+        raise typer.BadParameter(f"{text!r} has a number twice", param_hint="--temperatures")
+    return values

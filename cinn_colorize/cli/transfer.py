@@ -1,0 +1,168 @@
+"""``cinn-colorize transfer``: paper Fig. 15."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cinn_colorize.cli.batch import run_job
+from cinn_colorize.cli.console import fatal, show_log
+from cinn_colorize.cli.digits import MODEL, DigitOption, refuse, transfer_digits
+from cinn_colorize.cli.options import (
+    DEFAULT_MODEL,
+    DRAWING,
+    OUTPUT,
+    AnyModelOption,
+    DebugOption,
+    DeviceOption,
+    Format,
+    FormatOption,
+    JsonOption,
+    MaxPixelsOption,
+    OutputDirOption,
+    OverwriteOption,
+    Precision,
+    PrecisionOption,
+    QualityOption,
+    QuietOption,
+    SeedOption,
+    SkipExistingOption,
+    StripOption,
+    TemperaturesOption,
+    Upsampling,
+    UpsamplingOption,
+    WeightsOption,
+    check_seeds,
+    device_of,
+    per_level,
+    pixels_of,
+)
+from cinn_colorize.errors import CinnError
+from cinn_colorize.levels import PerLevel, transfer_noise
+from cinn_colorize.models.registry import MODELS
+
+
+def transfer(
+    reference: Annotated[
+        Path, typer.Argument(metavar="REF", help="The photo that gives its colours.", show_default=False)
+    ],
+    targets: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="TARGET", help="Photos that get them, or folders of photos.", show_default=False
+        ),
+    ] = None,
+    number: Annotated[
+        int,
+        typer.Option(
+            "-n", "--number", metavar="N", min=1, help="Variants of each photo.", rich_help_panel=DRAWING
+        ),
+    ] = 1,
+    strength: Annotated[
+        float | None,
+        typer.Option(
+            "--strength",
+            metavar="S",
+            min=0,
+            max=1,
+            help="How much of REF's code counts, in all levels; the rest is noise.",
+            rich_help_panel=DRAWING,
+        ),
+    ] = None,
+    levels: Annotated[
+        str | None,
+        typer.Option(
+            "--levels",
+            metavar="S|LEVEL:S,...",
+            help="Share of noise by level instead, 0 to 1.",
+            show_default="1, but 2:0,1:0,0:0",
+            rich_help_panel=DRAWING,
+        ),
+    ] = None,
+    temperature: TemperaturesOption = "0.5",
+    seed: SeedOption = 0,
+    upsampling: UpsamplingOption = Upsampling.jbu,
+    digit: DigitOption = None,
+    output_dir: OutputDirOption = Path("colorized"),
+    format: FormatOption = Format.auto,
+    quality: QualityOption = 95,
+    strip: StripOption = False,
+    overwrite: OverwriteOption = False,
+    skip_existing: SkipExistingOption = False,
+    sheet: Annotated[
+        bool,
+        typer.Option(
+            "--sheet/--no-sheet", help="A sheet with REF, TARGET and results too.", rich_help_panel=OUTPUT
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+    max_pixels: MaxPixelsOption = 300,
+    model: AnyModelOption = DEFAULT_MODEL,
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = Precision.fp32,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Give photos the colours of another.
+
+    The latent code of REF's colours, found under its own luminance, is decoded under that of each TARGET.
+    The coarse levels of the code hold the mood of REF and are kept, the fine ones are drawn anew unless
+    --strength or --levels says otherwise. REF and TARGET may have any size and shape. The results are
+    called TARGET_like_REF_SEED. With --model mnist, all arguments are images of a handwritten digit, and all
+    ten digits are written in the style of each, in one picture called digits_like_REF.png.
+    """
+    if model == MODEL:
+        refuse({"--strength": strength, "--levels": levels}, "not with --model mnist")
+        images = [reference, *(targets or [])]
+        transfer_digits(images, digit, output_dir, overwrite, weights, device, quiet, debug)
+        return
+    refuse({"--digit": digit}, "only with --model mnist")
+    if not targets:
+        raise typer.BadParameter("Missing argument 'TARGET...'")
+    if overwrite and skip_existing:
+        raise typer.BadParameter("--overwrite and --skip-existing exclude each other")
+    if strength is not None and levels is not None:
+        raise typer.BadParameter("--strength and --levels exclude each other")
+    check_seeds(seed, number)
+    temperatures = per_level(temperature, model, 0.5, "--temperature")
+    noise: PerLevel | None = None if strength is None else 1 - strength
+    if levels is not None:
+        rest = transfer_noise(MODELS[model].levels)
+        noise = per_level(levels, model, rest, "--levels", "the share of noise", largest=1)
+    show_log(quiet)
+
+    from cinn_colorize.pipeline import Existing, Job, Plan, expand
+
+    stem = reference.stem.replace("{", "{{").replace("}", "}}")
+    plan = Plan(
+        number=number,
+        temperature=temperatures,
+        seed=seed,
+        upsampling=upsampling,
+        folder=output_dir,
+        pattern=f"{{stem}}_like_{stem}_{{seed:03d}}{{ext}}",
+        format=format,
+        quality=quality,
+        existing=Existing.OVERWRITE if overwrite else Existing.SKIP if skip_existing else Existing.REFUSE,
+        sheet=sheet,
+        strip=strip,
+        max_pixels=pixels_of(max_pixels),
+        sheet_pattern=f"{{stem}}_like_{stem}_sheet.jpg",
+    )
+    inputs = list(expand(targets))
+    with fatal(debug):
+        if len(inputs) == 1 and isinstance(inputs[0], CinnError):
+            raise inputs[0]  # a mistyped name need not wait for torch
+        from cinn_colorize.photo import open_photo
+
+        opened = open_photo(reference, max_pixels=pixels_of(max_pixels))
+        from cinn_colorize.colorizer import Colorizer
+        from cinn_colorize.drawing import Transfer
+
+        device_of(device)
+        colorizer = Colorizer(model, weights=weights, device=device, precision=precision)
+        job = Job(colorizer, plan, Transfer.of(colorizer, opened, noise))
+    run_job(job, inputs, as_json, quiet, debug)

@@ -1,0 +1,73 @@
+"""The pictures of docs/latent.md, made again by its commands: python scripts/latent_pictures.py."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+from cinn_colorize.cli.app import app
+
+ROOT = Path(__file__).parents[1]
+IMAGES = ROOT / "docs" / "images"
+
+TRANSFERS = (  # reference, photo
+    ("beacon-street-sunset.jpg", "singaporean-cityscape.jpg"),
+    ("beacon-street-sunset.jpg", "photo.jpg"),
+    ("singaporean-cityscape.jpg", "beacon-street-sunset.jpg"),
+    ("tea-gardens.jpg", "photo.jpg"),
+    ("extreme-desert-hike.jpg", "tea-gardens.jpg"),
+    ("roman-colosseum.jpg", "canyon-wren.jpg"),
+    ("coffee.png", "chelsea.png"),
+    ("photo.jpg", "extreme-desert-hike.jpg"),
+    ("perched-osprey.jpg", "oakland-zoo-otters.jpg"),
+    ("rocket.jpg", "camera.png"),
+)
+COMMANDS = {  # picture: which result of a command it is, and the command
+    "temperature": ("photo_temperature_000.jpg", "temperature examples/photo.jpg"),
+    "temperature-coarse": (
+        "photo_temperature_000.jpg",
+        "temperature examples/photo.jpg --only 2,1,0",
+    ),
+    "interpolation": ("photo_samples.jpg", "sample examples/photo.jpg -t 0.9 --interpolate 6,17,11,22"),
+    "vary-level": ("photo_samples.jpg", "sample examples/photo.jpg -n 9 --seed 17 -t 0.9 --vary-level 1"),
+    "mix": (
+        "photo_mix_017_022_sheet.jpg",
+        "mix examples/photo.jpg --seeds 17,22 --mask examples/photo-sky.png -t 0.9",
+    ),
+}
+WIDTH, QUALITY = 1200, 85
+
+
+def make(command: str, made: str, picture: str, width: int) -> None:
+    """Run a command and keep one of its results, reduced."""
+    print(f"cinn-colorize {command}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO())):
+                app([*command.split(), "--quiet", "--output-dir", folder], prog_name="cinn-colorize")
+        except SystemExit as end:
+            if end.code:
+                raise
+        with Image.open(Path(folder) / made) as image:
+            image.thumbnail((width, 10 * width), Image.Resampling.LANCZOS)
+            image.save(IMAGES / f"{picture}.jpg", quality=QUALITY, optimize=True)
+
+
+def main() -> None:
+    os.chdir(ROOT)
+    IMAGES.mkdir(exist_ok=True)
+    for k, (reference, photo) in enumerate(TRANSFERS, start=1):
+        command = f"transfer examples/{reference} examples/{photo} --sheet"
+        made = f"{Path(photo).stem}_like_{Path(reference).stem}_sheet.jpg"
+        make(command, made, f"transfer-{k}", WIDTH // 2)
+    for picture, (made, command) in COMMANDS.items():
+        make(command, made, picture, WIDTH)
+
+
+if __name__ == "__main__":
+    main()
