@@ -9,17 +9,18 @@ import typer
 
 from cinn_colorize.cli.batch import run_job
 from cinn_colorize.cli.console import fatal, show_log
+from cinn_colorize.cli.digits import MODEL, DigitOption, refuse, transfer_digits
 from cinn_colorize.cli.options import (
     DEFAULT_MODEL,
     DRAWING,
     OUTPUT,
+    AnyModelOption,
     DebugOption,
     DeviceOption,
     Format,
     FormatOption,
     JsonOption,
     MaxPixelsOption,
-    ModelOption,
     OutputDirOption,
     OverwriteOption,
     Precision,
@@ -48,11 +49,11 @@ def transfer(
         Path, typer.Argument(metavar="REF", help="The photo that gives its colours.", show_default=False)
     ],
     targets: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
             metavar="TARGET", help="Photos that get them, or folders of photos.", show_default=False
         ),
-    ],
+    ] = None,
     number: Annotated[
         int,
         typer.Option(
@@ -83,6 +84,7 @@ def transfer(
     temperature: TemperaturesOption = "0.5",
     seed: SeedOption = 0,
     upsampling: UpsamplingOption = Upsampling.jbu,
+    digit: DigitOption = None,
     output_dir: OutputDirOption = Path("colorized"),
     format: FormatOption = Format.auto,
     quality: QualityOption = 95,
@@ -97,7 +99,7 @@ def transfer(
     ] = False,
     as_json: JsonOption = False,
     max_pixels: MaxPixelsOption = 300,
-    model: ModelOption = DEFAULT_MODEL,
+    model: AnyModelOption = DEFAULT_MODEL,
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = Precision.fp32,
@@ -109,8 +111,17 @@ def transfer(
     The latent code of REF's colours, found under its own luminance, is decoded under that of each TARGET.
     The coarse levels of the code hold the mood of REF and are kept, the fine ones are drawn anew unless
     --strength or --levels says otherwise. REF and TARGET may have any size and shape. The results are
-    called TARGET_like_REF_SEED.
+    called TARGET_like_REF_SEED. With --model mnist, all arguments are images of a handwritten digit, and all
+    ten digits are written in the style of each, in one picture called digits_like_REF.png.
     """
+    if model == MODEL:
+        refuse({"--strength": strength, "--levels": levels}, "not with --model mnist")
+        images = [reference, *(targets or [])]
+        transfer_digits(images, digit, output_dir, overwrite, weights, device, quiet, debug)
+        return
+    refuse({"--digit": digit}, "only with --model mnist")
+    if not targets:
+        raise typer.BadParameter("Missing argument 'TARGET...'")
     if overwrite and skip_existing:
         raise typer.BadParameter("--overwrite and --skip-existing exclude each other")
     if strength is not None and levels is not None:
