@@ -25,7 +25,7 @@ from cinn_colorize import __version__
 from cinn_colorize.files import format_of_name
 from cinn_colorize.latent import Latent, Shapes
 from cinn_colorize.models import DEFAULT, Loaded, load_model
-from cinn_colorize.photo import Photo, open_photo
+from cinn_colorize.photo import Photo, PhotoError, open_photo, read_recipe
 from cinn_colorize.picture import Picture
 from cinn_colorize.upsampling import GUIDE_SCALE, METHODS, Upsampler
 from cinn_colorize.windows import Windows
@@ -121,8 +121,18 @@ class Colorization:
             PhotoError: it cannot be written.
         """
         format = format_of_name(path) if format == "auto" else format
-        recipe = {**self.recipe, "format": format, "quality": str(quality), "strip": str(strip).lower()}
+        recipe = self._recipe_in_file(format, quality, strip)
         self.picture.save(path, format=format, quality=quality, recipe=recipe, strip=strip)
+
+    def is_saved(self, path: str | os.PathLike[str], *, quality: int = 95, strip: bool = False) -> bool:
+        """Whether :meth:`save` has made the file that is there, by the recipe in it."""
+        try:
+            return read_recipe(path) == self._recipe_in_file(format_of_name(path), quality, strip)
+        except PhotoError:
+            return False
+
+    def _recipe_in_file(self, format: str, quality: int, strip: bool) -> dict[str, str]:
+        return {**self.recipe, "format": format, "quality": str(quality), "strip": str(strip).lower()}
 
 
 class Conditioned:

@@ -9,6 +9,10 @@ class PhotoError(CinnError):
     """A photo cannot be read, or a picture cannot be written."""
 
 
+class DiskFullError(PhotoError):
+    """A picture cannot be written since the disk is full; the next one could not either."""
+
+
 class WeightsError(CinnError):
     """Weights cannot be had or used."""
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from cinn_colorize.errors import PhotoError
-from cinn_colorize.files import printable_name, replacing
+from cinn_colorize import __version__
+from cinn_colorize.color import SRGB
+from cinn_colorize.picture import Picture
+from cinn_colorize.vips import Metadata
 
 if TYPE_CHECKING:
     from cinn_colorize.colorizer import Colorization
@@ -67,13 +69,12 @@ def contact_sheet(tiles: Sequence[Tile], columns: int | None = None) -> Image.Im
 
 
 def save_sheet(sheet: Image.Image, path: Path) -> None:
-    """Write a sheet, JPEG or what the suffix says.
+    """Write a sheet, in the format of the suffix.
+
+    What it has in place of a recipe tells it from photos.
 
     Raises:
         PhotoError: it cannot be written.
     """
-    try:
-        with replacing(path) as descriptor, os.fdopen(descriptor, "wb", closefd=False) as file:
-            sheet.save(file, format=Image.registered_extensions()[path.suffix], quality=92)
-    except OSError as error:
-        raise PhotoError(f"{printable_name(path)}: cannot be written ({error.strerror or error})") from error
+    picture = Picture(np.asarray(sheet), None, Metadata(), SRGB)
+    picture.save(path, quality=92, recipe={"version": __version__, "sheet": "true"})

@@ -36,16 +36,23 @@ def load_model(name: str = DEFAULT, source: str | os.PathLike[str] | None = None
     Raises:
         WeightsError: unknown model, or weights that cannot be had, are damaged or belong to something else.
     """
+    path, digest = find_weights(name, source)
+    return Loaded(_build(path, name), MODELS[name], digest)
+
+
+def find_weights(name: str = DEFAULT, source: str | os.PathLike[str] | None = None) -> tuple[Path, str]:
+    """The weights file that :func:`load_model` would load, downloaded if need be, and its SHA-256.
+
+    Raises:
+        WeightsError: unknown model, or weights that cannot be had or are damaged.
+    """
     if name not in MODELS:
         raise WeightsError(f"{name}: unknown model; there are {', '.join(MODELS)}")
-    info = MODELS[name]
     if source is None:
-        path = weights.find_packaged(info.file)
-        digest = weights.verify(path, info.sha256)
-    else:
-        path = weights.find(source)
-        digest = weights.sha256(path)
-    return Loaded(_build(path, name), info, digest)
+        path = weights.find_packaged(MODELS[name].file)
+        return path, weights.verify(path, MODELS[name].sha256)
+    path = weights.find(source)
+    return path, weights.sha256(path)
 
 
 def _build(path: Path, name: str) -> Natural:
