@@ -15,17 +15,18 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from cinn_colorize import __version__
+from cinn_colorize.errors import DeviceError, PhotoError
 from cinn_colorize.files import format_of_name
 from cinn_colorize.latent import Latent, Shapes
 from cinn_colorize.models import DEFAULT, Loaded, load_model
-from cinn_colorize.photo import Photo, PhotoError, open_photo, read_recipe
+from cinn_colorize.photo import Photo, open_photo, read_recipe
 from cinn_colorize.picture import Picture
 from cinn_colorize.upsampling import GUIDE_SCALE, METHODS, Upsampler
 from cinn_colorize.windows import Windows
@@ -133,6 +134,20 @@ class Colorization:
 
     def _recipe_in_file(self, format: str, quality: int, strip: bool) -> dict[str, str]:
         return {**self.recipe, "format": format, "quality": str(quality), "strip": str(strip).lower()}
+
+
+class Reduced(NamedTuple):
+    """What the network sees of a photo.
+
+    Attributes:
+        whole: L* (256, 256), the photo squeezed to that square.
+        windows: how they lie in it.
+        wide: L* that covers a photo longer than 2:1, 256 x 256 in each window; None for others.
+    """
+
+    whole: Floats
+    windows: Windows
+    wide: Floats | None
 
 
 class Conditioned:
@@ -250,7 +265,7 @@ class Colorizer:
 
     Raises:
         WeightsError: the weights cannot be had or used.
-        ValueError: unknown device or precision.
+        ValueError: unknown device (a DeviceError) or precision.
     """
 
     def __init__(
@@ -318,12 +333,25 @@ class Colorizer:
         Raises:
             PhotoError: the photo cannot be read.
         """
+        return self.condition_reduced(self.reduce(photo))
+
+    def reduce(self, photo: PhotoLike) -> Reduced:
+        """What the network sees of a photo.
+
+        Raises:
+            PhotoError: the photo cannot be read.
+        """
         size, photo = self.info.luminance_size, _as_photo(photo)
-        whole = self.condition_luminance(photo.luminance(size, size))
         windows = Windows.of(photo.height, photo.width)
-        if windows.count == 1:
+        wide = photo.luminance(*windows.size(size)) if windows.count > 1 else None
+        return Reduced(photo.luminance(size, size), windows, wide)
+
+    def condition_reduced(self, reduced: Reduced) -> Conditioned:
+        """The same as :meth:`condition`, when the photo itself is elsewhere."""
+        whole = self.condition_luminance(reduced.whole)
+        if reduced.wide is None:
             return whole
-        return ConditionedWindows(self, whole._condition, photo.luminance(*windows.size(size)), windows)
+        return ConditionedWindows(self, whole._condition, reduced.wide, reduced.windows)
 
     def condition_luminance(self, L: NDArray[np.floating]) -> Conditioned:
         """The same from L* in [0, 100], (256, 256), the whole photo squeezed to that square."""
@@ -366,7 +394,7 @@ def choose_device(name: str) -> torch.device:
     """The device of a name; ``auto`` is a GPU where there is one.
 
     Raises:
-        ValueError: unknown, or not on this machine.
+        DeviceError: unknown, or not on this machine.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -375,11 +403,11 @@ def choose_device(name: str) -> torch.device:
     except RuntimeError:
         device = torch.device("meta")
     if device.type not in _CHUNK:
-        raise ValueError(f"unknown device {name!r}; choose auto, cpu, cuda, cuda:1, ... or mps")
+        raise DeviceError(f"unknown device {name!r}; choose auto, cpu, cuda, cuda:1, ... or mps")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"there is no device {name!r} here ({torch.cuda.device_count()} CUDA devices)")
+        raise DeviceError(f"there is no device {name!r} here ({torch.cuda.device_count()} CUDA devices)")
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise ValueError("there is no device 'mps' here")
+        raise DeviceError("there is no device 'mps' here")
     return device
 
 

@@ -17,9 +17,17 @@ class WeightsError(CinnError):
     """Weights cannot be had or used."""
 
 
+class DeviceError(CinnError, ValueError):
+    """This machine has no such device."""
+
+
 class DataError(CinnError):
     """A data set or a checkpoint cannot be used."""
 
 
 class DivergedError(CinnError):
     """A training run left the finite numbers."""
+
+
+class WorkerError(CinnError):
+    """A process that a batch needs is gone."""

@@ -16,7 +16,6 @@ from cinn_colorize.files import FORMATS, READ_ONLY, format_of_name, printable_na
 from cinn_colorize.metadata import add_recipe, iptc_for
 from cinn_colorize.tiff import add_fields
 
-
 # What a full disk and a used up quota are called.
 _FULL = {os.strerror(getattr(errno, name)) for name in ("ENOSPC", "EDQUOT") if hasattr(errno, name)}
 

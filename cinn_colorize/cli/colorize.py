@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import re
+import sys
+import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,23 +29,28 @@ from cinn_colorize.cli.options import (
     TemperatureOption,
     Upsampling,
     WeightsOption,
-    device_of,
     pixels_of,
 )
-from cinn_colorize.errors import CinnError
+from cinn_colorize.errors import CinnError, DataError, DeviceError
 from cinn_colorize.files import OUTPUT_SUFFIXES, printable_name
 
 if TYPE_CHECKING:
+    from cinn_colorize.batch import Batch
     from cinn_colorize.pipeline import Result
 
-DRAWING, OUTPUT = "Drawing", "Output"
+DRAWING, OUTPUT, MANY = "Drawing", "Output", "Many photos"
+STREAM = Path("-")
 
 
 def colorize(
     photos: Annotated[
-        list[Path],
-        typer.Argument(metavar="PHOTO", help="Photos, or folders of photos.", show_default=False),
-    ],
+        list[Path] | None,
+        typer.Argument(
+            metavar="PHOTO",
+            help="Photos, folders of photos, patterns, @LIST; or - from stdin to stdout.",
+            show_default=False,
+        ),
+    ] = None,
     number: Annotated[
         int,
         typer.Option(
@@ -116,6 +127,52 @@ def colorize(
         bool,
         typer.Option("--json", help="Print one JSON object a result, not its path.", rich_help_panel=OUTPUT),
     ] = False,
+    recursive: Annotated[
+        bool,
+        typer.Option(
+            "-r",
+            "--recursive",
+            help="Folders with all below; results in the same tree.",
+            rich_help_panel=MANY,
+        ),
+    ] = False,
+    files_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--files-from",
+            metavar="FILE|-",
+            help="Read names, one a line; results keep their folders.",
+            rich_help_panel=MANY,
+        ),
+    ] = None,
+    null: Annotated[
+        bool,
+        typer.Option("-0", "--null", help="Names in lists end in zero bytes.", rich_help_panel=MANY),
+    ] = False,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(
+            "--manifest",
+            metavar="FILE",
+            help="Note results down, one JSON object a line; go on from there.",
+            rich_help_panel=MANY,
+        ),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option("--shard", metavar="I/N", help="Only this machine's share.", rich_help_panel=MANY),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            min=1,
+            help="Photos at a time.",
+            show_default="cores",
+            rich_help_panel=MANY,
+        ),
+    ] = None,
     max_pixels: MaxPixelsOption = 300,
     model: ModelOption = DEFAULT_MODEL,
     weights: WeightsOption = None,
@@ -128,16 +185,32 @@ def colorize(
 
     They have the photo's size, depth, metadata and luminance. Sample k has the seed SEED + k - 1, and
     the same seed gives the same picture again. The paths written go to stdout. A result that exists
-    is an error unless --overwrite or --skip-existing is given.
+    is an error unless --overwrite or --skip-existing is given, or the manifest says that it is done.
     """
     if overwrite and skip_existing:
         raise typer.BadParameter("--overwrite and --skip-existing exclude each other")
     if seed + number - 1 > MAX_SEED:
         raise typer.BadParameter(f"seeds go up to {MAX_SEED}", param_hint="--seed")
+    if not photos and not files_from:
+        raise typer.BadParameter("Missing argument 'PHOTO'; give photos, or a list with --files-from")
     _check_pattern(output, number)
+    streamed = STREAM in (photos or [])
+    if streamed and (photos != [STREAM] or files_from or manifest or shard or number > 1 or as_json):
+        raise typer.BadParameter("- is one photo and one sample; it goes with no other and no list")
+    if streamed and sys.stdout.isatty():
+        raise typer.BadParameter("- writes the picture to stdout; send it to a file or a program")
+    if null and not files_from and not any(map(_is_list, photos or [])):
+        raise typer.BadParameter("--null says how names in a list end; give one with --files-from or @FILE")
+    share = _share(shard) if shard else None
     show_log(quiet)
 
-    from cinn_colorize.pipeline import Existing, Job, Plan, expand
+    from cinn_colorize.batch import Batch, colorize_stream
+    from cinn_colorize.inputs import find_inputs
+    from cinn_colorize.inputs import shard as share_of
+    from cinn_colorize.manifest import Manifest
+    from cinn_colorize.models import find_weights
+    from cinn_colorize.pipeline import Existing, Plan
+    from cinn_colorize.processes import Setup, usable_cores
 
     plan = Plan(
         number=number,
@@ -153,33 +226,83 @@ def colorize(
         strip=strip,
         max_pixels=pixels_of(max_pixels),
     )
-    inputs = list(expand(photos))
-    with fatal(debug):
+    with fatal(debug), contextlib.ExitStack() as stack:
+        named, listed = _names([] if streamed else photos or [], files_from, null)
+        inputs = find_inputs(named, listed, recursive=recursive, output=output_dir)
         if len(inputs) == 1 and isinstance(inputs[0], CinnError):
             raise inputs[0]  # a mistyped name need not wait for torch
-        from cinn_colorize.colorizer import Colorizer
-
-        device_of(device)
-        job = Job(Colorizer(model, weights=weights, device=device, precision=precision), plan)
-
-    failed = 0
-    with progress_bar(quiet or len(inputs) == 1) as progress:
-        for photo in progress.track(inputs, description="colorizing"):
-            try:
-                if isinstance(photo, CinnError):
-                    raise photo
-                for result in job.colorize(photo):
-                    _print(result, as_json)
-            except BrokenPipeError:
-                raise  # whoever read stdout has gone
-            except Exception as error:  # whatever it is, the other photos are done
-                if debug:
-                    raise
-                expected = isinstance(error, CinnError)
-                say(error if expected else f"{printable_name(str(photo))}: {error!r}; --debug tells more")
-                failed += 1
+        if share:
+            inputs = share_of(inputs, *share)
+        setup = Setup(model, *find_weights(model, weights), device, precision)
+        try:
+            if streamed:
+                sys.stdout.buffer.write(colorize_stream(sys.stdin.buffer.read(), plan, setup))
+                return
+            notes = stack.enter_context(Manifest(manifest)) if manifest else None
+            batch = Batch(inputs, plan, setup, workers or usable_cores(), notes)
+            failed = _report(batch, as_json, quiet, debug)
+        except DeviceError as error:
+            raise typer.BadParameter(str(error), param_hint="--device") from error
     if failed:
         raise typer.Exit(1)
+
+
+def _report(batch: Batch, as_json: bool, quiet: bool, debug: bool) -> int:
+    """Run a batch and tell of it: results on stdout, the rest on stderr. Returns how many photos failed."""
+    from cinn_colorize.pipeline import Failure, Result
+
+    total, counts, start = len(batch.inputs), Counter[str](), time.monotonic()
+    progress = progress_bar(quiet or total <= 1, rate="photos/s")
+    with progress, contextlib.closing(batch.run()) as events:
+        bar = progress.add_task("colorizing", total=total)
+        for event in events:
+            if isinstance(event, Result):
+                _print(event, as_json)
+                continue
+            if isinstance(event, Failure):
+                say(event.trace if debug and event.trace else event.message)
+                outcome = "failed"
+            else:
+                outcome = (
+                    "done" if event.written else "made by this program" if event.own else "there already"
+                )
+            counts[outcome] += 1
+            new = counts["done"] + counts["failed"]
+            progress.update(bar, completed=new, total=total - counts.total() + new)
+    if total > 1 and not quiet:
+        seconds = time.monotonic() - start
+        left = {"not done": total - counts.total()}
+        parts = [f"{number} {outcome}" for outcome, number in (counts | left).items() if number]
+        say(f"{total} photos: {', '.join(parts)}; {seconds:.0f} s, {counts['done'] / seconds:.1f} photos/s")
+    return counts["failed"]
+
+
+def _names(photos: list[Path], files_from: Path | None, null: bool) -> tuple[list[Path], list[Path]]:
+    """Names given one by one, and those in lists."""
+    from cinn_colorize.inputs import read_list
+
+    named = [path for path in photos if not _is_list(path)]
+    lists = [Path(str(path)[1:]) for path in photos if _is_list(path)]
+    listed = []
+    for path in lists + ([files_from] if files_from else []):
+        name = "stdin" if path == STREAM else printable_name(path)
+        try:
+            content = sys.stdin.buffer.read() if path == STREAM else path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{name}: the list cannot be read ({error.strerror})") from error
+        listed += read_list(content, name, null=null)
+    return named, listed
+
+
+def _is_list(path: Path) -> bool:
+    return str(path).startswith("@") and not os.path.lexists(path)
+
+
+def _share(shard: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)/(\d+)", shard)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise typer.BadParameter(f"{shard!r} is not I/N with I from 1 to N", param_hint="--shard")
+    return int(match[1]), int(match[2])
 
 
 def _print(result: Result, as_json: bool) -> None:

@@ -1,0 +1,232 @@
+"""Many photos: what is to be done of each, where it is noted down, and in which process it is done."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from cinn_colorize.errors import CinnError, PhotoError
+from cinn_colorize.files import FORMATS, SUFFIXES, format_of_content, printable_name, remove_leftovers
+from cinn_colorize.inputs import Input
+from cinn_colorize.manifest import Manifest
+from cinn_colorize.pipeline import Event, Existing, Failure, Finished, Job, Plan, Result, Task, exists
+from cinn_colorize.processes import Setup
+from cinn_colorize.workers import Crew
+
+# Of a plan, what does not show in the pixels or has a place of its own in a line of the manifest.
+_NO_SETTINGS = {
+    "number", "seed", "temperature", "folder", "pattern", "format", "existing", "sheet", "max_pixels",
+}  # fmt: skip
+
+
+class Batch:
+    """Photos colorized by one plan, each in one of several processes.
+
+    Args:
+        inputs: photos, and what was wrong with the arguments.
+        plan: what is drawn of each, and where it goes.
+        setup: how a process gets its network.
+        workers: number of processes; one photo alone is done in this one.
+        manifest: the results that are done, and where new ones are noted down.
+    """
+
+    def __init__(
+        self,
+        inputs: list[Input | PhotoError],
+        plan: Plan,
+        setup: Setup,
+        workers: int,
+        manifest: Manifest | None = None,
+    ) -> None:
+        self.inputs, self.plan, self.setup = inputs, plan, setup
+        self.workers = min(workers, len(inputs))
+        self._manifest = manifest
+        self._taken: dict[str, int] = {}  # outputs, and the number of the photo that each belongs to
+        self._stems: dict[Path, dict[str, list[str]]] = {}  # of the photos in the folder met last
+        self._clean: set[Path] = set()  # output folders without leftovers
+        settings = {key: value for key, value in asdict(plan).items() if key not in _NO_SETTINGS}
+        self._settings = {"weights": setup.sha256, "precision": setup.precision} | settings
+
+    def run(self) -> Iterator[Event]:
+        """Do it all.
+
+        Yields:
+            what was written as soon as it is, what went wrong, and the end of each photo.
+
+        Raises:
+            WeightsError: the network cannot be had.
+            DataError: the manifest cannot be written.
+            DeviceError: there is no such device.
+        """
+        for event in self._events():
+            if self._manifest and (line := self._line(event)):
+                self._manifest.add(line)
+            yield event
+            if isinstance(event, Failure) and event.ends:
+                return
+
+    def _events(self) -> Iterator[Event]:
+        if len(self.inputs) > 1:
+            with Crew(self.setup, self.plan, self.workers) as crew:
+                yield from crew.run(self._tasks())
+            return
+        job = None
+        for item in self._tasks():
+            if isinstance(item, Task):
+                job = job or Job(self.setup.colorizer(), self.plan)
+                yield from job.events(item)
+            else:
+                yield item
+
+    def _tasks(self) -> Iterator[Task | Failure | Finished]:
+        for number, item in enumerate(self.inputs):
+            if isinstance(item, PhotoError):
+                yield Failure(None, str(item))
+                continue
+            try:
+                yield self._task(number, item) or Finished(item.path)
+            except CinnError as error:
+                yield Failure(item.path, str(error))
+
+    def _task(self, number: int, item: Input) -> Task | None:
+        """What is to be made of a photo, if anything."""
+        plan, name = self.plan, printable_name(item.path)
+        stem = self._stem(item.path)
+        outputs, sheet = plan.outputs(item, stem), plan.sheet_path(item, stem)
+        wanted, doubtful = [], []
+        for output in [*outputs, sheet] if plan.sheet else outputs:
+            other = self._taken.setdefault(os.fspath(output), number)
+            if other != number:
+                first = self.inputs[other]
+                assert isinstance(first, Input)
+                raise PhotoError(
+                    f"{name}: its result {printable_name(output)} is that of {printable_name(first.path)} too; "
+                    "choose another --output or --output-dir for one of them"
+                )
+            if self._is_done(item, output, outputs):
+                continue
+            if not _is_there(output):
+                wanted.append(output)
+            elif os.path.exists(item.path) and os.path.exists(output) and output.samefile(item.path):  # noqa: PTH110
+                raise PhotoError(f"{name}: its result would replace the photo; choose another --output-dir")
+            elif plan.existing is Existing.OVERWRITE:
+                wanted.append(output)
+            elif plan.existing is Existing.REFUSE and self._manifest:
+                wanted.append(output)
+                doubtful.append(output)
+            elif plan.existing is Existing.REFUSE:
+                raise exists(item.path, output)
+        if not wanted:
+            return None
+        for folder in {output.parent for output in wanted} - self._clean:
+            remove_leftovers(folder)
+            self._clean.add(folder)
+        return Task(item, outputs, sheet, wanted, doubtful, _content(item.path))
+
+    def _is_done(self, item: Input, output: Path, outputs: list[Path]) -> bool:
+        """Whether the manifest says that it was made of this photo in this way, and it is still there."""
+        if self._manifest is None or not os.path.lexists(output):
+            return False
+        try:
+            status = item.path.stat()
+        except OSError:
+            return False
+        seed = self.plan.seed + outputs.index(output) if output in outputs else None
+        result = Result(item.path, output, status.st_size, status.st_mtime, 0, seed, self.plan.temperature)
+        return self._manifest.says(json.loads(json.dumps(self._line(result))))
+
+    def _stem(self, photo: Path) -> str:
+        """A photo's name without its suffix; with it, if another photo's results would have the same names.
+
+        It is what lies in the folder that decides, so that a photo's results are called the same whatever else
+        is colorized with it.
+        """
+        if photo.parent not in self._stems:
+            self._stems = {photo.parent: _photos_by_stem(photo.parent)}  # photos of a folder come together
+        plan = self.plan
+        for sibling in self._stems[photo.parent].get(photo.stem, []):
+            same = (
+                plan.sheet or plan.suffix(Path(sibling)) == plan.suffix(photo) or "{ext}" not in plan.pattern
+            )
+            if sibling != photo.name and same:
+                return photo.name
+        return photo.stem
+
+    def _line(self, event: Event) -> dict[str, Any] | None:
+        """The line of the manifest."""
+        if isinstance(event, Failure):
+            return {"input": os.fspath(event.input), "error": event.message} if event.input else None
+        if not isinstance(event, Result):
+            return None
+        plan = self.plan
+        if event.seed is None:
+            seeds: dict[str, Any] = {"seeds": [plan.seed, plan.seed + plan.number - 1]}
+        else:
+            seeds = {"seed": event.seed}
+        return {
+            "input": os.fspath(event.input),
+            "size": event.size,
+            "mtime": event.mtime,
+            "output": os.fspath(event.output),
+            **seeds,
+            "temperature": plan.temperature,
+            "model": self.setup.model,
+            "log_prob": event.log_prob,
+            "ms": event.ms,
+            "settings": self._settings,
+        }
+
+
+def colorize_stream(content: bytes, plan: Plan, setup: Setup) -> bytes:
+    """The file of one sample of a photo that is no file.
+
+    Raises:
+        PhotoError: the photo can't be read.
+        WeightsError, DeviceError: the network can't be had.
+    """
+    format = format_of_content(content[:32])
+    photo = Input(Path("stdin" + (FORMATS[format][0] if format else "")))
+    with tempfile.TemporaryDirectory(prefix="cinn-colorize-") as folder:
+        plan = replace(plan, folder=Path(folder), pattern="{stem}{ext}")
+        (output,) = plan.outputs(photo, photo.path.stem)
+        for _ in Job(setup.colorizer(), plan).colorize(Task(photo, [output], output, [output], [], content)):
+            pass
+        return output.read_bytes()
+
+
+def _photos_by_stem(folder: Path) -> dict[str, list[str]]:
+    """Stems that several photos of a folder share, and their names."""
+    stems: dict[str, list[str]] = {}
+    try:
+        for name in os.listdir(folder):
+            if os.path.splitext(name)[1].lower() in SUFFIXES:
+                stems.setdefault(Path(name).stem, []).append(name)
+    except OSError:
+        return {}
+    return {stem: names for stem, names in stems.items() if len(names) > 1}
+
+
+def _is_there(output: Path) -> bool:
+    try:
+        output.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        hint = "; choose a shorter --output, such as '{stem}{ext}'"
+        raise PhotoError(f"{printable_name(output)}: cannot be written: {error.strerror}{hint}") from None
+    return True
+
+
+def _content(path: Path) -> bytes | None:
+    """What a pipe holds: other processes can't open it, and nobody can twice."""
+    try:
+        mode = path.stat().st_mode
+        return None if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else path.read_bytes()
+    except OSError:
+        return None  # which becomes an error where the photo is opened
