@@ -6,7 +6,7 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from cinn_colorize.inputs import Input
 from cinn_colorize.manifest import Manifest
 from cinn_colorize.pipeline import Event, Existing, Failure, Finished, Job, Plan, Result, Task, exists
 from cinn_colorize.processes import Setup
-from cinn_colorize.workers import Crew
+from cinn_colorize.workers import Alone, Crew
 
 # Of a plan, what does not show in the pixels or has a place of its own in a line of the manifest.
 _NO_SETTINGS = {
@@ -45,15 +45,16 @@ class Batch:
         manifest: Manifest | None = None,
     ) -> None:
         self.inputs, self.plan, self.setup = inputs, plan, setup
-        self.workers = min(workers, len(inputs))
+        self._photos = sum(isinstance(item, Input) for item in inputs)
+        self._workers = min(workers, self._photos)
         self._manifest = manifest
         self._taken: dict[str, int] = {}  # outputs, and the number of the photo that each belongs to
-        self._stems: dict[Path, dict[str, list[str]]] = {}  # of the photos in the folder met last
+        self._stems: dict[Path, dict[str, list[Path]]] = {}  # of the photos in the folder met last
         self._clean: set[Path] = set()  # output folders without leftovers
         settings = {key: value for key, value in asdict(plan).items() if key not in _NO_SETTINGS}
         self._settings = {"weights": setup.sha256, "precision": setup.precision} | settings
 
-    def run(self) -> Iterator[Event]:
+    def run(self) -> Generator[Event, None, None]:
         """Do it all.
 
         Yields:
@@ -72,17 +73,11 @@ class Batch:
                 return
 
     def _events(self) -> Iterator[Event]:
-        if len(self.inputs) > 1:
-            with Crew(self.setup, self.plan, self.workers) as crew:
+        if self._photos > 1:
+            with Crew(self.setup, self.plan, self._workers) as crew:
                 yield from crew.run(self._tasks())
-            return
-        job = None
-        for item in self._tasks():
-            if isinstance(item, Task):
-                job = job or Job(self.setup.colorizer(), self.plan)
-                yield from job.events(item)
-            else:
-                yield item
+        else:
+            yield from Alone(self.setup, self.plan).run(self._tasks())
 
     def _tasks(self) -> Iterator[Task | Failure | Finished]:
         for number, item in enumerate(self.inputs):
@@ -106,8 +101,8 @@ class Batch:
                 first = self.inputs[other]
                 assert isinstance(first, Input)
                 raise PhotoError(
-                    f"{name}: its result {printable_name(output)} is that of {printable_name(first.path)} too; "
-                    "choose another --output or --output-dir for one of them"
+                    f"{name}: its result {printable_name(output)} is that of {printable_name(first.path)} "
+                    "too; choose another --output or --output-dir for one of them"
                 )
             if self._is_done(item, output, outputs):
                 continue
@@ -133,35 +128,33 @@ class Batch:
         """Whether the manifest says that it was made of this photo in this way, and it is still there."""
         if self._manifest is None or not os.path.lexists(output):
             return False
-        try:
-            status = item.path.stat()
-        except OSError:
+        size, mtime = _status(item.path)
+        if size is None:
             return False
         seed = self.plan.seed + outputs.index(output) if output in outputs else None
-        result = Result(item.path, output, status.st_size, status.st_mtime, 0, seed, self.plan.temperature)
+        result = Result(item.path, output, size, mtime, 0, seed, self.plan.temperature)
         return self._manifest.says(json.loads(json.dumps(self._line(result))))
 
     def _stem(self, photo: Path) -> str:
         """A photo's name without its suffix; with it, if another photo's results would have the same names.
 
-        It is what lies in the folder that decides, so that a photo's results are called the same whatever else
-        is colorized with it.
+        What lies in the folder decides, so that a photo's results are called the same whatever else is
+        colorized with it.
         """
         if photo.parent not in self._stems:
             self._stems = {photo.parent: _photos_by_stem(photo.parent)}  # photos of a folder come together
         plan = self.plan
         for sibling in self._stems[photo.parent].get(photo.stem, []):
-            same = (
-                plan.sheet or plan.suffix(Path(sibling)) == plan.suffix(photo) or "{ext}" not in plan.pattern
-            )
-            if sibling != photo.name and same:
+            same_suffix = plan.suffix(sibling) == plan.suffix(photo) or "{ext}" not in plan.pattern
+            if sibling.name != photo.name and (same_suffix or plan.sheet):
                 return photo.name
         return photo.stem
 
     def _line(self, event: Event) -> dict[str, Any] | None:
         """The line of the manifest."""
-        if isinstance(event, Failure):
-            return {"input": os.fspath(event.input), "error": event.message} if event.input else None
+        if isinstance(event, Failure) and event.input:
+            size, mtime = _status(event.input)
+            return {"input": os.fspath(event.input), "size": size, "mtime": mtime, "error": event.message}
         if not isinstance(event, Result):
             return None
         plan = self.plan
@@ -200,16 +193,24 @@ def colorize_stream(content: bytes, plan: Plan, setup: Setup) -> bytes:
         return output.read_bytes()
 
 
-def _photos_by_stem(folder: Path) -> dict[str, list[str]]:
-    """Stems that several photos of a folder share, and their names."""
-    stems: dict[str, list[str]] = {}
+def _photos_by_stem(folder: Path) -> dict[str, list[Path]]:
+    """Stems that several photos of a folder share, and these photos."""
+    stems: dict[str, list[Path]] = {}
     try:
-        for name in os.listdir(folder):
-            if os.path.splitext(name)[1].lower() in SUFFIXES:
-                stems.setdefault(Path(name).stem, []).append(name)
+        for path in folder.iterdir():
+            if path.suffix.lower() in SUFFIXES:
+                stems.setdefault(path.stem, []).append(path)
     except OSError:
         return {}
-    return {stem: names for stem, names in stems.items() if len(names) > 1}
+    return {stem: photos for stem, photos in stems.items() if len(photos) > 1}
+
+
+def _status(photo: Path) -> tuple[int | None, float | None]:
+    try:
+        status = photo.stat()
+    except OSError:
+        return None, None
+    return status.st_size, status.st_mtime
 
 
 def _is_there(output: Path) -> bool:

@@ -24,7 +24,7 @@ class Input:
     Attributes:
         path: of the photo.
         below: folder of the results, below the output folder.
-        found: in a folder or by a pattern, where pictures made by this program are left out; others were named.
+        found: in a folder or by a pattern, not named; pictures made by this program are then left out.
     """
 
     path: Path
@@ -41,8 +41,8 @@ def find_inputs(
         arguments: files, whose results go into the output folder itself; folders; patterns with ``*``, ``?``,
             ``[...]`` and ``**``, where no file has that very name.
         listed: files or folders of a list; the results go into folders of the same names.
-        recursive: folders with all that is below them; the results go into the same tree. If there are several
-            folders, each tree is in a folder of its name.
+        recursive: folders with all that is below them; the results go into the same tree. If there are
+            several folders, each tree is in a folder of its name.
         output: the output folder, which is left out where it lies below a folder of photos.
     """
     found: dict[Input | PhotoError, None] = {}
@@ -80,9 +80,8 @@ def read_list(content: bytes, name: str, *, null: bool) -> list[Path]:
 def shard(inputs: Iterable[Input | PhotoError], index: int, count: int) -> list[Input | PhotoError]:
     """The share of machine ``index`` (from 1) of ``count``.
 
-    A photo's share follows from a hash of where its results go, whatever else is in the list: machines that see
-    the folder at different times, or under other names, do not do the same photo twice, nor write to the same
-    name.
+    A photo's share follows from a hash of where its results go, whatever else is in the list: machines that
+    see the folder at different times, or under other names, neither do a photo twice nor write to one name.
     """
     return [item for item in inputs if _hash(item) % count == index - 1]
 
@@ -127,7 +126,7 @@ def _expand(
 
 
 def _walk(folder: Path, below: Path, recursive: bool, output: Path) -> Iterator[Input | PhotoError]:
-    """Photos of a folder by name, then those of its folders; hidden ones and links to folders are left out."""
+    """Photos of a folder by name, then those of its folders; no hidden ones, and no links to folders."""
     waiting = [(folder, below)]
     while waiting:
         folder, below = waiting.pop()
@@ -149,8 +148,15 @@ def _walk(folder: Path, below: Path, recursive: bool, output: Path) -> Iterator[
             waiting += [
                 (folder / name, below / name)
                 for name in reversed(folders)
-                if not (output.is_dir() and output.samefile(folder / name))
+                if not _is_same(output, folder / name)
             ]
+
+
+def _is_same(output: Path, folder: Path) -> bool:
+    try:
+        return output.samefile(folder)
+    except OSError:  # there is no output folder yet
+        return False
 
 
 def _may_be_photo(entry: os.DirEntry[str]) -> bool:

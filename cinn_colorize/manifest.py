@@ -1,7 +1,7 @@
 """A file with one JSON object a line for each result, from which an interrupted batch goes on.
 
-It is only ever added to. A line is written at once and lies on the disk before the next photo is counted; a line
-that a crash cut off is passed over.
+It is only ever added to. A line is written at once and lies on the disk before the next photo is counted;
+one that a crash cut off is passed over.
 """
 
 from __future__ import annotations

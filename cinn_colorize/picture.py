@@ -85,9 +85,8 @@ class Picture:
 
 def cannot_write(name: str, reason: str) -> PhotoError:
     """The error for a file that can't be written; of its own kind where the disk is full."""
-    full = reason in _FULL
-    kind, hint = (DiskFullError, "; free some and run the same command again") if full else (PhotoError, "")
-    return kind(f"{name}: cannot be written: {reason}{hint}")
+    kind = DiskFullError if reason in _FULL else PhotoError
+    return kind(f"{name}: cannot be written: {reason}")
 
 
 def fitted(height: int, width: int, size: int) -> tuple[int, int]:

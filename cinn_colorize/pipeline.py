@@ -176,7 +176,8 @@ class Job:
         except Exception as error:  # whatever it is, the other photos are done
             expected = isinstance(error, CinnError)
             message = str(error) if expected else f"{printable_name(path)}: {error!r}; --debug tells more"
-            ends = isinstance(error, DiskFullError)
+            if ends := isinstance(error, DiskFullError):
+                message += "; make room, then go on with --skip-existing"
             yield Failure(path, message, expected, ends, traceback.format_exc())
         else:
             yield Finished(path, written)
@@ -257,7 +258,7 @@ class _Status(NamedTuple):
     def of(cls, task: Task) -> _Status:
         if task.content is not None:
             return cls(len(task.content), None)
-        from cinn_colorize.photo import reported
+        from cinn_colorize.vips import reported
 
         with reported(printable_name(task.input.path)):
             status = task.input.path.stat()

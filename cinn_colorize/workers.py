@@ -1,8 +1,8 @@
 """Processes that each own a photo from its file to its pictures.
 
-On a CPU each of them has the network too, with one thread: so reading, drawing and writing overlap, and the bytes
-of a picture do not depend on how many there are. With a GPU one more process has the network; the others read
-and write, and ask it for samples. A process that is killed takes one photo with it.
+On a CPU each of them has the network too, with one thread: so reading, drawing and writing overlap, and the
+bytes of a picture do not depend on how many there are. With a GPU one more process has the network; the
+others read and write, and ask it for samples. A process that is killed takes one photo with it.
 """
 
 from __future__ import annotations
@@ -26,6 +26,23 @@ if TYPE_CHECKING:
     from cinn_colorize.network import Network, Server
 
 log = logging.getLogger(__name__)
+
+
+class Alone:
+    """This process in place of a crew, for one photo: with all threads, and without the start of another."""
+
+    def __init__(self, setup: Setup, plan: Plan) -> None:
+        self._setup, self._plan = setup, plan
+
+    def run(self, items: Iterator[Task | Event]) -> Iterator[Event]:
+        """See :meth:`Crew.run`."""
+        job = None
+        for item in items:
+            if isinstance(item, Task):
+                job = job or Job(self._setup.colorizer(), self._plan)
+                yield from job.events(item)
+            else:
+                yield item
 
 
 class Crew:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 DRAWING, OUTPUT, MANY = "Drawing", "Output", "Many photos"
 STREAM = Path("-")
+_OUTCOMES = ("done", "there already", "failed", "not done", "left out")
 
 
 def colorize(
@@ -192,7 +193,7 @@ def colorize(
     if seed + number - 1 > MAX_SEED:
         raise typer.BadParameter(f"seeds go up to {MAX_SEED}", param_hint="--seed")
     if not photos and not files_from:
-        raise typer.BadParameter("Missing argument 'PHOTO'; give photos, or a list with --files-from")
+        raise typer.BadParameter("no photos; name some, or give a list with --files-from")
     _check_pattern(output, number)
     streamed = STREAM in (photos or [])
     if streamed and (photos != [STREAM] or files_from or manifest or shard or number > 1 or as_json):
@@ -260,20 +261,22 @@ def _report(batch: Batch, as_json: bool, quiet: bool, debug: bool) -> int:
                 _print(event, as_json)
                 continue
             if isinstance(event, Failure):
-                say(event.trace if debug and event.trace else event.message)
+                say(event.message)
+                if debug:
+                    typer.echo(event.trace, err=True)
                 outcome = "failed"
             else:
-                outcome = (
-                    "done" if event.written else "made by this program" if event.own else "there already"
-                )
+                outcome = "done" if event.written else "left out" if event.own else "there already"
             counts[outcome] += 1
             new = counts["done"] + counts["failed"]
             progress.update(bar, completed=new, total=total - counts.total() + new)
     if total > 1 and not quiet:
         seconds = time.monotonic() - start
-        left = {"not done": total - counts.total()}
-        parts = [f"{number} {outcome}" for outcome, number in (counts | left).items() if number]
-        say(f"{total} photos: {', '.join(parts)}; {seconds:.0f} s, {counts['done'] / seconds:.1f} photos/s")
+        counts["not done"] = total - counts.total()
+        parts = [f"{counts[outcome]} {outcome}" for outcome in _OUTCOMES if counts[outcome]]
+        why = " (made by cinn-colorize)" if counts["left out"] else ""
+        rate = f", {counts['done'] / seconds:.1f} photos/s" if counts["done"] else ""
+        say(f"{total} photos: {', '.join(parts)}{why}; {seconds:.0f} s{rate}")
     return counts["failed"]
 
 
