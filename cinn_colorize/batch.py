@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
@@ -65,14 +66,15 @@ class Batch:
             DataError: the manifest cannot be written.
             DeviceError: there is no such device.
         """
-        for event in self._events():
-            if self._manifest and (line := self._line(event)):
-                self._manifest.add(line)
-            yield event
-            if isinstance(event, Failure) and event.ends:
-                return
+        with contextlib.closing(self._events()) as events:
+            for event in events:
+                if self._manifest and (line := self._line(event)):
+                    self._manifest.add(line)
+                yield event
+                if isinstance(event, Failure) and event.ends:
+                    return
 
-    def _events(self) -> Iterator[Event]:
+    def _events(self) -> Generator[Event, None, None]:
         if self._photos > 1:
             with Crew(self.setup, self.plan, self._workers) as crew:
                 yield from crew.run(self._tasks())
