@@ -45,20 +45,22 @@ def find_inputs(
             several folders, each tree is in a folder of its name.
         output: the output folder, which is left out where it lies below a folder of photos.
     """
-    found: dict[Input | PhotoError, None] = {}
+    found: list[Input | PhotoError] = []
     named = [(argument, _is_pattern(argument)) for argument in arguments]
     matched = [_matches(argument) if pattern else [argument] for argument, pattern in named]
     several = recursive and sum(map(os.path.isdir, itertools.chain(*matched))) > 1
     for (argument, pattern), paths in zip(named, matched, strict=True):
         if not paths:
-            found[PhotoError(f"{printable_name(argument)}: no file has a name like that")] = None
+            found.append(PhotoError(f"{printable_name(argument)}: no file has a name like that"))
         for path in paths:
             below = Path(path.resolve().name) if several and os.path.isdir(path) else Path()  # noqa: PTH112
-            found |= dict.fromkeys(_expand(path, below, recursive, pattern, output))
+            found += _expand(path, below, recursive, pattern, output)
     for path in listed:
         below = _relative(path if os.path.isdir(path) else path.parent)  # noqa: PTH112
-        found |= dict.fromkeys(_expand(path, below, recursive, False, output))
-    return list(found)
+        found += _expand(path, below, recursive, False, output)
+    return list(
+        {(item.path, item.below) if isinstance(item, Input) else item: item for item in found}.values()
+    )
 
 
 def read_list(content: bytes, name: str, *, null: bool) -> list[Path]:

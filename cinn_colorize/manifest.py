@@ -20,6 +20,7 @@ from cinn_colorize.files import printable_name
 
 # What makes a result another one; the rest of a line is for people.
 _DECISIVE = ("size", "mtime", "seed", "seeds", "temperature", "model", "settings")
+_START = b'{"input": '  # of each line
 
 
 class Manifest:
@@ -78,7 +79,7 @@ class Manifest:
                     self._done[line["output"]] = _digest(line)
             except (ValueError, TypeError):
                 continue  # cut off
-        if content and not known and not content.startswith(b'{"input": '):
+        if not known and content[: len(_START)] != _START[: len(content)]:
             raise DataError(f"{self._name}: is no manifest of cinn-colorize; choose another name")
         if content and not content.endswith(b"\n"):
             os.write(self._descriptor, b"\n")
