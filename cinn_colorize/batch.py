@@ -64,7 +64,6 @@ class Batch:
         Raises:
             WeightsError: the network cannot be had.
             DataError: the manifest cannot be written.
-            DeviceError: there is no such device.
         """
         with contextlib.closing(self._events()) as events:
             for event in events:
@@ -183,7 +182,7 @@ def colorize_stream(content: bytes, plan: Plan, setup: Setup) -> bytes:
 
     Raises:
         PhotoError: the photo can't be read.
-        WeightsError, DeviceError: the network can't be had.
+        WeightsError: the network can't be had.
     """
     format = format_of_content(content[:32])
     photo = Input(Path("stdin" + (FORMATS[format][0] if format else "")))

@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from cinn_colorize import __version__
-from cinn_colorize.errors import DeviceError, PhotoError
+from cinn_colorize.errors import PhotoError
 from cinn_colorize.files import format_of_name
 from cinn_colorize.latent import Latent, Shapes
 from cinn_colorize.models import DEFAULT, Loaded, load_model
@@ -265,7 +265,7 @@ class Colorizer:
 
     Raises:
         WeightsError: the weights cannot be had or used.
-        ValueError: unknown device (a DeviceError) or precision.
+        ValueError: unknown device or precision.
     """
 
     def __init__(
@@ -394,7 +394,7 @@ def choose_device(name: str) -> torch.device:
     """The device of a name; ``auto`` is a GPU where there is one.
 
     Raises:
-        DeviceError: unknown, or not on this machine.
+        ValueError: unknown, or not on this machine.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -403,11 +403,11 @@ def choose_device(name: str) -> torch.device:
     except RuntimeError:
         device = torch.device("meta")
     if device.type not in _CHUNK:
-        raise DeviceError(f"unknown device {name!r}; choose auto, cpu, cuda, cuda:1, ... or mps")
+        raise ValueError(f"unknown device {name!r}; choose auto, cpu, cuda, cuda:1, ... or mps")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise DeviceError(f"there is no device {name!r} here ({torch.cuda.device_count()} CUDA devices)")
+        raise ValueError(f"there is no device {name!r} here ({torch.cuda.device_count()} CUDA devices)")
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError("there is no device 'mps' here")
+        raise ValueError("there is no device 'mps' here")
     return device
 
 

@@ -17,10 +17,6 @@ class WeightsError(CinnError):
     """Weights cannot be had or used."""
 
 
-class DeviceError(CinnError, ValueError):
-    """This machine has no such device."""
-
-
 class DataError(CinnError):
     """A data set or a checkpoint cannot be used."""
 

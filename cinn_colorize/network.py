@@ -65,7 +65,7 @@ class Server:
         setup: how it is had.
 
     Raises:
-        WeightsError, DeviceError: it can't be.
+        WeightsError: it can't be.
     """
 
     def __init__(self, setup: Setup) -> None:

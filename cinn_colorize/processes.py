@@ -22,6 +22,7 @@ class Setup:
 
     Attributes:
         sha256: of the weights.
+        device: ``auto`` or one that is there.
     """
 
     model: str
@@ -35,7 +36,6 @@ class Setup:
 
         Raises:
             WeightsError: it can't be.
-            DeviceError: there is none of that name.
         """
         from cinn_colorize.colorizer import Colorizer
 

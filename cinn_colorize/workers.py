@@ -77,7 +77,7 @@ class Crew:
         """Do the tasks as processes become free; what else is among them is given on.
 
         Raises:
-            WeightsError, DeviceError: the network cannot be had; see :meth:`Setup.colorizer`.
+            WeightsError: the network cannot be had.
             WorkerError: no process starts, or the one with the network is gone.
         """
         item = next(items, None)

@@ -1,6 +1,5 @@
 """The command as people run it. Each real process that imports torch takes seconds, so they are few."""
 
-import contextlib
 import json
 import os
 import shutil
@@ -10,18 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from command import ENVIRONMENT, command, in_this_process, names, process, the_line
 from PIL import Image
 from typer.testing import CliRunner
 
-import cinn_colorize
 from cinn_colorize import __version__, weights
 from cinn_colorize.cli.app import app
 from cinn_colorize.files import format_of_name
 from cinn_colorize.photo import read_recipe
-from cinn_colorize.workers import Alone
 
-# The package is found in a checkout too.
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(cinn_colorize.__file__).parents[1])}
 SEEDS = range(5, 10)
 BAD = {  # input: what its line on stderr says
     "missing.jpg": "no such file",
@@ -30,18 +26,6 @@ BAD = {  # input: what its line on stderr says
     "truncated.jpg": "cannot be read",
     "text.jpg": "is no photo of a known format",
 }
-
-
-def command(*arguments):
-    return [sys.executable, "-m", "cinn_colorize", *map(str, arguments)]
-
-
-def process(folder, *arguments):
-    return subprocess.run(command(*arguments), cwd=folder, capture_output=True, text=True, env=ENVIRONMENT)
-
-
-def names(folder):
-    return sorted(path.name for path in folder.iterdir())
 
 
 @pytest.fixture(scope="module")
@@ -75,24 +59,9 @@ def batch(folder):
 @pytest.fixture
 def run(tmp_path, folder, colorizer, monkeypatch):
     """Runs the command in this process and a folder of its own, with a model that is loaded already."""
-
-    class Here(contextlib.nullcontext, Alone):
-        def __init__(self, setup, plan, _):
-            contextlib.nullcontext.__init__(self, self)
-            Alone.__init__(self, setup, plan)
-
-    monkeypatch.setattr("cinn_colorize.batch.Crew", Here)
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("colorized"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("cinn_colorize.colorizer.Colorizer", lambda *_, **__: colorizer)
-    return lambda *arguments: CliRunner().invoke(app, list(map(str, arguments)))
-
-
-def the_line(result):
-    """What a call that failed said: one line on stderr."""
-    assert len(result.stderr.splitlines()) == 1, result.stderr
-    assert result.stderr.startswith("cinn-colorize: ")
-    return result.stderr
+    return in_this_process(monkeypatch, colorizer)
 
 
 def test_batch_does_what_can_be_done(folder, batch):

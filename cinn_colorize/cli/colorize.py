@@ -29,9 +29,10 @@ from cinn_colorize.cli.options import (
     TemperatureOption,
     Upsampling,
     WeightsOption,
+    device_of,
     pixels_of,
 )
-from cinn_colorize.errors import CinnError, DataError, DeviceError
+from cinn_colorize.errors import CinnError, DataError
 from cinn_colorize.files import OUTPUT_SUFFIXES, printable_name
 
 if TYPE_CHECKING:
@@ -235,15 +236,14 @@ def colorize(
         if share:
             inputs = share_of(inputs, *share)
         setup = Setup(model, *find_weights(model, weights), device, precision)
-        try:
-            if streamed:
-                sys.stdout.buffer.write(colorize_stream(sys.stdin.buffer.read(), plan, setup))
-                return
-            notes = stack.enter_context(Manifest(manifest)) if manifest else None
-            batch = Batch(inputs, plan, setup, workers or usable_cores(), notes)
-            failed = _report(batch, as_json, quiet, debug)
-        except DeviceError as error:
-            raise typer.BadParameter(str(error), param_hint="--device") from error
+        if device not in ("auto", "cpu"):
+            device_of(device)  # else there is no need for torch in this process
+        if streamed:
+            sys.stdout.buffer.write(colorize_stream(sys.stdin.buffer.read(), plan, setup))
+            return
+        notes = stack.enter_context(Manifest(manifest)) if manifest else None
+        batch = Batch(inputs, plan, setup, workers or usable_cores(), notes)
+        failed = _report(batch, as_json, quiet, debug)
     if failed:
         raise typer.Exit(1)
 
