@@ -94,9 +94,10 @@ class Batch:
         """What is to be made of a photo, if anything."""
         plan, name = self.plan, printable_name(item.path)
         stem = self._stem(item.path)
-        outputs, sheet = plan.outputs(item, stem), plan.sheet_path(item, stem)
+        outputs = plan.outputs(item, stem)
+        sheet = plan.sheet_path(item, stem) if plan.sheet else None
         wanted, doubtful = [], []
-        for output in [*outputs, sheet] if plan.sheet else outputs:
+        for output in [*outputs, sheet] if sheet else outputs:
             other = self._taken.setdefault(os.fspath(output), number)
             if other != number:
                 first = self.inputs[other]
@@ -107,7 +108,7 @@ class Batch:
                 )
             if self._is_done(item, output, outputs):
                 continue
-            if not _is_there(output):
+            if not os.path.lexists(output):
                 wanted.append(output)
             elif os.path.exists(item.path) and os.path.exists(output) and output.samefile(item.path):  # noqa: PTH110
                 raise PhotoError(f"{name}: its result would replace the photo; choose another --output-dir")
@@ -189,7 +190,7 @@ def colorize_stream(content: bytes, plan: Plan, setup: Setup) -> bytes:
     with tempfile.TemporaryDirectory(prefix="cinn-colorize-") as folder:
         plan = replace(plan, folder=Path(folder), pattern="{stem}{ext}")
         (output,) = plan.outputs(photo, photo.path.stem)
-        for _ in Job(setup.colorizer(), plan).colorize(Task(photo, [output], output, [output], [], content)):
+        for _ in Job(setup.colorizer(), plan).colorize(Task(photo, [output], None, [output], [], content)):
             pass
         return output.read_bytes()
 
@@ -212,17 +213,6 @@ def _status(photo: Path) -> tuple[int | None, float | None]:
     except OSError:
         return None, None
     return status.st_size, status.st_mtime
-
-
-def _is_there(output: Path) -> bool:
-    try:
-        output.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError as error:
-        hint = "; choose a shorter --output, such as '{stem}{ext}'"
-        raise PhotoError(f"{printable_name(output)}: cannot be written: {error.strerror}{hint}") from None
-    return True
 
 
 def _content(path: Path) -> bytes | None:

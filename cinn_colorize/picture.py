@@ -86,7 +86,8 @@ class Picture:
 def cannot_write(name: str, reason: str) -> PhotoError:
     """The error for a file that can't be written; of its own kind where the disk is full."""
     kind = DiskFullError if reason in _FULL else PhotoError
-    return kind(f"{name}: cannot be written: {reason}")
+    hint = "; choose a shorter --output" if reason == os.strerror(errno.ENAMETOOLONG) else ""
+    return kind(f"{name}: cannot be written: {reason}{hint}")
 
 
 def fitted(height: int, width: int, size: int) -> tuple[int, int]:

@@ -79,7 +79,7 @@ class Task:
 
     Attributes:
         outputs: paths of all samples, in the order of their seeds.
-        sheet: path of the contact sheet.
+        sheet: path of the contact sheet, if there is to be one.
         wanted: those to be made.
         doubtful: those of them that are there, and are right if they were made in the same way.
         content: of what can be read once only, such as a pipe.
@@ -87,7 +87,7 @@ class Task:
 
     input: Input
     outputs: list[Path]
-    sheet: Path
+    sheet: Path | None
     wanted: list[Path]
     doubtful: list[Path] = field(default_factory=list)
     content: bytes | None = None
@@ -223,7 +223,7 @@ class Job:
                     yield Result(path, output, *before[:2], clock.ms(), s.seed, s.temperature, s.log_prob)
                 if task.sheet in wanted:
                     on_sheet.append(tile(colorization))
-        if task.sheet in wanted:
+        if task.sheet and task.sheet in wanted:
             if task.sheet in task.doubtful and not _is_sheet(task.sheet):
                 raise exists(path, task.sheet)
             save_sheet(contact_sheet([original_tile(photo), *on_sheet]), task.sheet)

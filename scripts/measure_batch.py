@@ -54,7 +54,7 @@ def serial(folder: Path, output: Path) -> None:
     def tasks() -> Iterator[Task]:
         for photo in sorted(folder.iterdir()):
             outputs = plan.outputs(Input(photo), photo.stem)
-            yield Task(Input(photo), outputs, output, outputs)
+            yield Task(Input(photo), outputs, None, outputs)
 
     setup = Setup("natural", *find_weights(), "cpu", "fp32")
     for event in Alone(setup, plan).run(tasks()):

@@ -179,7 +179,8 @@ def test_a_batch_goes_on_from_its_manifest(run, scans):
 def test_what_has_changed_is_done_again_when_asked_to(run, scans):
     command = ["scans", "--manifest", "m", "-q"]
     run(*command)
-    make_photos(".", "new/x.png", "scans/a.jpg", "scans/c.jpg")
+    os.utime(scans / "b.png", (1, 1))  # nothing but the time: what is there is right
+    make_photos(".", "new/x.png", "new/y.png", "new/z.png", "scans/a.jpg", "scans/c.jpg")
     refused = run(*command)
     assert refused.exit_code == 1
     assert all("exists; add --overwrite" in line for line in refused.stderr.splitlines())
