@@ -50,7 +50,7 @@ class Batch:
         self._workers = min(workers, self._photos)
         self._manifest = manifest
         self._taken: dict[str, int] = {}  # outputs, and the number of the photo that each belongs to
-        self._stems: dict[Path, dict[str, list[Path]]] = {}  # of the photos in the folder met last
+        self._stems: dict[Path, dict[str, list[Path]]] = {}  # by folder
         self._clean: set[Path] = set()  # output folders without leftovers
         settings = {key: value for key, value in asdict(plan).items() if key not in _NO_SETTINGS}
         self._settings = {"weights": setup.sha256, "precision": setup.precision} | settings
@@ -144,7 +144,7 @@ class Batch:
         colorized with it.
         """
         if photo.parent not in self._stems:
-            self._stems = {photo.parent: _photos_by_stem(photo.parent)}  # photos of a folder come together
+            self._stems[photo.parent] = _shared_stems(photo.parent)
         plan = self.plan
         for sibling in self._stems[photo.parent].get(photo.stem, []):
             same_suffix = plan.suffix(sibling) == plan.suffix(photo) or "{ext}" not in plan.pattern
@@ -195,7 +195,7 @@ def colorize_stream(content: bytes, plan: Plan, setup: Setup) -> bytes:
         return output.read_bytes()
 
 
-def _photos_by_stem(folder: Path) -> dict[str, list[Path]]:
+def _shared_stems(folder: Path) -> dict[str, list[Path]]:
     """Stems that several photos of a folder share, and these photos."""
     stems: dict[str, list[Path]] = {}
     try:

@@ -43,6 +43,14 @@ def workers_of(pid):
     return [int(c) for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()]
 
 
+def is_alive(pid):
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"  # it has ended, and nobody has asked how
+
+
 def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -139,7 +147,7 @@ def test_workers_end_with_their_batch(reference, tmp_path):
     assert len(workers) == 2
     batch.kill()
     batch.communicate()  # which waits for the workers too: they hold the other end of stderr
-    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+    assert not any(is_alive(pid) for pid in workers)
 
 
 def test_two_batches_on_one_folder(reference, tmp_path):
