@@ -13,7 +13,7 @@ from multiprocessing.managers import BaseManager
 from typing import TYPE_CHECKING, Any, cast
 
 from cinn_colorize.colorizer import Colorizer, Conditioned, PhotoLike, Reduced
-from cinn_colorize.processes import CONTEXT, Setup, end_with_parent
+from cinn_colorize.processes import CONTEXT, Setup, deaf_children, end_with_parent
 
 if TYPE_CHECKING:
     from cinn_colorize.models import ModelInfo
@@ -70,7 +70,8 @@ class Server:
 
     def __init__(self, setup: Setup) -> None:
         self._manager = _Manager(ctx=CONTEXT)
-        self._manager.start(end_with_parent)
+        with deaf_children():
+            self._manager.start(end_with_parent)
         served = self._manager.Served()  # type: ignore[attr-defined]
         served.load(setup)
         self.network = Network(served)

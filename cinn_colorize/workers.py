@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from cinn_colorize.errors import CinnError, WorkerError
 from cinn_colorize.files import printable_name, remove_leftovers
 from cinn_colorize.pipeline import Event, Failure, Finished, Job, Plan, Task
-from cinn_colorize.processes import CONTEXT, Setup, end_with_parent, usable_cores
+from cinn_colorize.processes import CONTEXT, Setup, deaf_children, end_with_parent, usable_cores
 
 if TYPE_CHECKING:
     from cinn_colorize.network import Network, Server
@@ -154,7 +154,8 @@ class _Worker:
     def __init__(self, setup: Setup, plan: Plan, threads: int, level: int) -> None:
         self.connection, theirs = CONTEXT.Pipe()
         self.process = CONTEXT.Process(target=_work, args=(theirs, setup, plan, threads, level), daemon=True)
-        self.process.start()
+        with deaf_children():
+            self.process.start()
         theirs.close()  # so that the end of the process is the end of the pipe
         self.task: Task | None = None
         self.ready = False

@@ -31,10 +31,9 @@ def make_photos(folder, number):
     return folder
 
 
-def start(folder, *arguments):
-    return subprocess.Popen(
-        command(*arguments), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT
-    )
+def start(folder, *arguments, **options):
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command(*arguments), cwd=folder, env=ENVIRONMENT, **pipes, **options)
 
 
 def workers_of(pid):
@@ -148,6 +147,23 @@ def test_workers_end_with_their_batch(reference, tmp_path):
     batch.kill()
     batch.communicate()  # which waits for the workers too: they hold the other end of stderr
     assert not any(is_alive(pid) for pid in workers)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("early", [True, False])
+def test_signals_for_the_whole_group(reference, tmp_path, number, code, early):
+    """As a terminal and a batch system send them, while processes start and when they are at work."""
+    batch = start(tmp_path, reference / "photos", "--workers", 2, "-n", 8, start_new_session=True)
+    if early:
+        while not workers_of(batch.pid):
+            time.sleep(0.01)
+    else:
+        batch.stdout.readline()
+    os.killpg(batch.pid, number)
+    _, stderr = batch.communicate()
+    assert (batch.returncode, stderr) == (code, b"")
+    written = names(tmp_path / "colorized") if (tmp_path / "colorized").exists() else []
+    assert not [name for name in written if name.startswith(".")]
 
 
 def test_two_batches_on_one_folder(reference, tmp_path):
