@@ -234,8 +234,7 @@ class Job:
         if output in task.doubtful:
             if colorization.is_saved(output, quality=plan.quality, strip=plan.strip):
                 return
-            if plan.existing is Existing.REFUSE:
-                raise exists(task.input.path, output)
+            raise exists(task.input.path, output)
         colorization.save(output, quality=plan.quality, strip=plan.strip)
 
 
