@@ -33,8 +33,8 @@ def download(
 ) -> None:
     """Fetch and verify the weights of models.
 
-    So they are here when they are needed offline. Weights that came with the installation are verified only; others are fetched from the Hugging Face
-    hub. The paths go to stdout.
+    So they are here when they are needed offline. Weights that came with the installation are verified
+    only; others are fetched from the Hugging Face hub. The paths go to stdout.
     """
     with fatal(debug):
         from cinn_colorize.models import own_weights
