@@ -120,7 +120,8 @@ class Batch:
                 doubtful.append(output)
             elif plan.existing is Existing.REFUSE:
                 raise exists(item.path, output)
-        if not wanted:
+        kept = plan.drawing.kept(plan.number)  # where some are picked, the others never come to be
+        if len(outputs) - len(set(outputs) & set(wanted)) >= kept and sheet not in wanted:
             return None
         for folder in {output.parent for output in wanted} - self._clean:
             remove_leftovers(folder)

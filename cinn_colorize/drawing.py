@@ -27,6 +27,9 @@ class Drawing(Protocol):
     def settings(self) -> Mapping[str, Any]:
         """What makes its samples other ones, for JSON."""
 
+    def kept(self, number: int) -> int:
+        """How many samples of a photo are kept if ``number`` are drawn."""
+
     def samples(
         self, colorizer: Colorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
     ) -> list[Sample]:
@@ -52,6 +55,10 @@ class Sampling:
     def settings(self) -> Mapping[str, Any]:
         """See :class:`Drawing`; the order is no other sample."""
         return {"pick": self.pick} if self.pick else {}
+
+    def kept(self, number: int) -> int:
+        """See :class:`Drawing`."""
+        return self.pick or number
 
     def samples(
         self, colorizer: Colorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
@@ -88,6 +95,10 @@ class Transfer:
     def settings(self) -> Mapping[str, Any]:
         """See :class:`Drawing`."""
         return {"reference": str(self.photo), "noise": self.noise}
+
+    def kept(self, number: int) -> int:
+        """All."""
+        return number
 
     def samples(
         self, colorizer: Colorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
@@ -132,6 +143,10 @@ class Mix:
     def settings(self) -> Mapping[str, Any]:
         """See :class:`Drawing`."""
         return {"mask": self.mask.sha256, "outside": self.outside_seed}
+
+    def kept(self, number: int) -> int:
+        """All."""
+        return number
 
     def samples(
         self, colorizer: Colorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
@@ -183,6 +198,10 @@ class Hinted:
         """See :class:`Drawing`."""
         strokes = self.strokes and hashlib.sha256(self.strokes.read_bytes()).hexdigest()
         return {"hints": [str(point) for point in self.points], "strokes": strokes}
+
+    def kept(self, number: int) -> int:
+        """All."""
+        return number
 
     def samples(
         self, colorizer: Colorizer, photo: Photo, number: int, temperature: PerLevel, seed: int

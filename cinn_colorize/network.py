@@ -101,6 +101,11 @@ class _RemoteConditioned:
     def __init__(self, served: _Served, reduced: Reduced) -> None:
         self._served, self._reduced = served, reduced
 
+    @property
+    def whole(self) -> _RemoteConditioned:
+        """See :attr:`Conditioned.whole`."""
+        return _RemoteConditioned(self._served, self._reduced._replace(wide=None))
+
     def __getattr__(self, method: str) -> Callable[..., Any]:
         return lambda *args, **options: pickle.loads(
             self._served.ask(self._reduced, method, *args, **options)

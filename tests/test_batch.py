@@ -351,3 +351,16 @@ def test_an_empty_share_is_no_error(run, scans):
     results = [run("scans/a.jpg", "--shard", f"{index}/9") for index in range(1, 10)]
     assert [result.exit_code for result in results] == [0] * 9
     assert "".join(result.stdout for result in results) == "colorized/a_000.jpg\n"
+
+
+@pytest.mark.parametrize("option", ["--skip-existing", "--manifest=m.jsonl"])
+def test_photos_whose_likeliest_samples_are_there_are_done(run, scans, option):
+    command = (scans, "-n", 4, "--pick", 2, "--no-sheet", option)
+    first = run(*command)
+    assert first.exit_code == 0, first.stderr
+    assert len(names(Path("colorized"))) == 6
+    Path(sorted(first.stdout.split())[0]).unlink()
+    again = run(*command)
+    assert again.stdout.split() == sorted(first.stdout.split())[:1]
+    assert run(*command).stdout == ""
+    assert "seed" in lines_of("m.jsonl")[0] if "manifest" in option else True

@@ -185,6 +185,11 @@ def test_one_network_for_several_processes(reference, tmp_path, colorizer):
             assert [c.recipe for c in there] == [c.recipe for c in here]
             for one, other in zip(there, here, strict=True):
                 np.testing.assert_array_equal(one.rgb, other.rgb)
+        colours = np.stack([GRAY, GRAY // 2, 255 - GRAY], axis=-1)
+        there, here = (
+            c.condition(GRAY).transfer(c.reference(colours), n=1, noise=0.5) for c in (remote, colorizer)
+        )
+        np.testing.assert_array_equal(there[0].ab, here[0].ab)
         assert server.lives
     finally:
         server.end()
