@@ -349,5 +349,6 @@ def walks_picture(digits: Digits, digit: int | None = None) -> Image.Image:
     walks = digits.walks()
     shown = (2, 7) if digit is None else (digit,)
     rows = np.concatenate([[walk.images[:, d] for d in shown] for walk in walks])
-    labels = [f"{k + 1}: {walk.attribute}" for k, walk in enumerate(walks) for _ in shown]
+    labels = [""] * len(rows)
+    labels[:: len(shown)] = [f"{k + 1}: {walk.attribute}" for k, walk in enumerate(walks)]
     return picture(rows, labels)
