@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cinn_colorize.cli.batch import run_job
+from cinn_colorize.cli.batch import report
 from cinn_colorize.cli.console import fatal, show_log
 from cinn_colorize.cli.digits import MODEL, DigitOption, refuse, transfer_digits
 from cinn_colorize.cli.options import (
@@ -39,7 +39,8 @@ from cinn_colorize.cli.options import (
     per_level,
     pixels_of,
 )
-from cinn_colorize.errors import CinnError
+from cinn_colorize.errors import CinnError, PhotoError
+from cinn_colorize.files import printable_name
 from cinn_colorize.levels import PerLevel, transfer_noise
 from cinn_colorize.models.registry import MODELS
 
@@ -134,8 +135,14 @@ def transfer(
         noise = per_level(levels, model, rest, "--levels", "the share of noise", largest=1)
     show_log(quiet)
 
-    from cinn_colorize.pipeline import Existing, Job, Plan, expand
+    from cinn_colorize.batch import Batch
+    from cinn_colorize.drawing import Transfer
+    from cinn_colorize.inputs import find_inputs
+    from cinn_colorize.models import find_weights
+    from cinn_colorize.pipeline import Existing, Plan
+    from cinn_colorize.processes import Setup, usable_cores
 
+    most = pixels_of(max_pixels)
     stem = reference.stem.replace("{", "{{").replace("}", "}}")
     plan = Plan(
         number=number,
@@ -149,20 +156,21 @@ def transfer(
         existing=Existing.OVERWRITE if overwrite else Existing.SKIP if skip_existing else Existing.REFUSE,
         sheet=sheet,
         strip=strip,
-        max_pixels=pixels_of(max_pixels),
+        max_pixels=most,
+        drawing=Transfer(reference, most, noise),
         sheet_pattern=f"{{stem}}_like_{stem}_sheet.jpg",
     )
-    inputs = list(expand(targets))
     with fatal(debug):
+        inputs = find_inputs(targets, output=output_dir)
         if len(inputs) == 1 and isinstance(inputs[0], CinnError):
             raise inputs[0]  # a mistyped name need not wait for torch
         from cinn_colorize.photo import open_photo
 
-        opened = open_photo(reference, max_pixels=pixels_of(max_pixels))
-        from cinn_colorize.colorizer import Colorizer
-        from cinn_colorize.drawing import Transfer
-
+        if not open_photo(reference, max_pixels=most).is_color:
+            name = printable_name(reference)
+            raise PhotoError(f"{name}: is gray and has no colours to give; take a photo in colour")
+        setup = Setup(model, *find_weights(model, weights), device, precision)
         device_of(device)
-        colorizer = Colorizer(model, weights=weights, device=device, precision=precision)
-        job = Job(colorizer, plan, Transfer.of(colorizer, opened, noise))
-    run_job(job, inputs, as_json, quiet, debug)
+        failed = report(Batch(inputs, plan, setup, usable_cores()), as_json, quiet, debug)
+    if failed:
+        raise typer.Exit(1)
