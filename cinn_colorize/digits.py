@@ -180,7 +180,7 @@ class Walk:
 
     @property
     def attributes(self) -> list[str]:
-        """Those that change by more than a standard deviation, or else the one that changes most; most first."""
+        """Those that change by more than a standard deviation, or else the largest change; most first."""
         ordered = sorted(self.changes, key=lambda name: -abs(self.changes[name]))
         return [name for name in ordered if abs(self.changes[name]) > 1] or ordered[:1]
 
