@@ -196,7 +196,10 @@ class Hinted:
     @property
     def settings(self) -> Mapping[str, Any]:
         """See :class:`Drawing`."""
-        strokes = self.strokes and hashlib.sha256(self.strokes.read_bytes()).hexdigest()
+        try:
+            strokes = self.strokes and hashlib.sha256(self.strokes.read_bytes()).hexdigest()
+        except OSError:
+            strokes = None  # an error where they are read
         return {"hints": [str(point) for point in self.points], "strokes": strokes}
 
     def kept(self, number: int) -> int:

@@ -54,7 +54,7 @@ def test_distillation_is_nothing_for_equal_features(task):
 
 
 def test_gray_photos_become_what_the_original_sees_in_colour(task, tmp_path):
-    config = replace(CONFIG, photos=64)
+    config = replace(CONFIG, photos=48)
     before = task.initial_model()
     task.learning(before, config)
     learnt = run(task, tmp_path, config)
