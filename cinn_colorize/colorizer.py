@@ -18,7 +18,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ from cinn_colorize.files import format_of_name
 from cinn_colorize.latent import Latent, Shapes, pooled
 from cinn_colorize.levels import PerLevel, by_level, format_levels, transfer_noise
 from cinn_colorize.models import DEFAULT, MODELS, Loaded, PhotoModelInfo, load_model
-from cinn_colorize.photo import Photo, open_photo
+from cinn_colorize.photo import Photo, open_photo, read_recipe
 from cinn_colorize.picture import Picture
 from cinn_colorize.upsampling import GUIDE_SCALE, METHODS, Upsampler
 from cinn_colorize.windows import Windows
@@ -161,8 +161,32 @@ class Colorization:
             PhotoError: it cannot be written.
         """
         format = format_of_name(path) if format == "auto" else format
-        recipe = {**self.recipe, "format": format, "quality": str(quality), "strip": str(strip).lower()}
+        recipe = self._recipe_in_file(format, quality, strip)
         self.picture.save(path, format=format, quality=quality, recipe=recipe, strip=strip)
+
+    def is_saved(self, path: str | os.PathLike[str], *, quality: int = 95, strip: bool = False) -> bool:
+        """Whether :meth:`save` has made the file that is there, by the recipe in it."""
+        try:
+            return read_recipe(path) == self._recipe_in_file(format_of_name(path), quality, strip)
+        except PhotoError:
+            return False
+
+    def _recipe_in_file(self, format: str, quality: int, strip: bool) -> dict[str, str]:
+        return {**self.recipe, "format": format, "quality": str(quality), "strip": str(strip).lower()}
+
+
+class Reduced(NamedTuple):
+    """What the network sees of a photo.
+
+    Attributes:
+        whole: L* (256, 256), the photo squeezed to that square.
+        windows: how they lie in it.
+        wide: L* that covers a photo longer than 2:1, 256 x 256 in each window; None for others.
+    """
+
+    whole: Floats
+    windows: Windows
+    wide: Floats | None
 
 
 class Conditioned:
@@ -478,12 +502,25 @@ class Colorizer:
         Raises:
             PhotoError: the photo cannot be read.
         """
+        return self.condition_reduced(self.reduce(photo))
+
+    def reduce(self, photo: PhotoLike) -> Reduced:
+        """What the network sees of a photo.
+
+        Raises:
+            PhotoError: the photo cannot be read.
+        """
         size, photo = self.info.luminance_size, _as_photo(photo)
-        whole = self.condition_luminance(photo.luminance(size, size))
         windows = Windows.of(photo.height, photo.width)
-        if windows.count == 1:
+        wide = photo.luminance(*windows.size(size)) if windows.count > 1 else None
+        return Reduced(photo.luminance(size, size), windows, wide)
+
+    def condition_reduced(self, reduced: Reduced) -> Conditioned:
+        """The same as :meth:`condition`, when the photo itself is elsewhere."""
+        whole = self.condition_luminance(reduced.whole)
+        if reduced.wide is None:
             return whole
-        return ConditionedWindows(self, whole._condition, photo.luminance(*windows.size(size)), windows)
+        return ConditionedWindows(self, whole._condition, reduced.wide, reduced.windows)
 
     def condition_luminance(self, L: NDArray[np.floating]) -> Conditioned:
         """The same from L* in [0, 100], the whole photo squeezed to a square.

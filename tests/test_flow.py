@@ -15,6 +15,7 @@ from cinn_colorize.flow import (
     HaarSplit,
     Interval,
     OrthogonalMixing,
+    Permutation,
     Sequence,
     SinhMap,
     Squeeze,
@@ -28,9 +29,9 @@ from cinn_colorize.flow import (
 WIDTH = 8
 
 
-def coupling(channels, bound=math.inf, kernel=3):
+def coupling(channels, bound=math.inf, kernel=3, layers=3):
     torch.manual_seed(1)
-    return stir(AffineCoupling(channels, lambda i, o: ConvSubnet(i, o, WIDTH, kernel), 0.5, bound))
+    return stir(AffineCoupling(channels, lambda i, o: ConvSubnet(i, o, WIDTH, kernel, layers), 0.5, bound))
 
 
 def randn(*shape, scale=1.0, seed=0):
@@ -47,7 +48,9 @@ def case(name, n=2, size=3, scale=1.0):
         "coupling, odd channels": (coupling(5), subnet_conditions),
         "coupling, bounded": (coupling(6, bound=0.7), subnet_conditions),
         "coupling, 1x1 without condition": (coupling(6, kernel=1), None),
+        "coupling, two layers": (coupling(6, layers=2), subnet_conditions),
         "mixing": (OrthogonalMixing(6, seed=5), None),
+        "permutation": (Permutation(6, seed=5), None),
         "sinh map": (SinhMap(1.5), map_condition),
         "sequence": (
             Sequence([SinhMap(1.5), OrthogonalMixing(6, seed=5), coupling(6)]),
@@ -64,7 +67,9 @@ NAMES = [
     "coupling, odd channels",
     "coupling, bounded",
     "coupling, 1x1 without condition",
+    "coupling, two layers",
     "mixing",
+    "permutation",
     "sinh map",
     "sequence",
 ]
@@ -265,3 +270,14 @@ def test_drawing_near_is_undone():
     assert (log_det + inverse_log_det).abs().max() < 1e-12
     assert ((u > limits.low) & (u < limits.high)).any()
     assert log_det.min() < 0
+
+
+def test_a_permutation_moves_every_channel_and_depends_on_its_seed_alone():
+    x = torch.arange(784.0)[None]
+    moved, _ = Permutation(784, seed=3)(x)
+    assert torch.equal(moved.sort()[0], x)
+    assert torch.equal(Permutation(784, seed=3)(x)[0], moved)
+    assert not torch.equal(Permutation(784, seed=4)(x)[0], moved)
+    assert not Permutation(784, seed=3).state_dict()
+    # Stored weights belong to these permutations: another generator would make them worthless.
+    assert Permutation(784, seed=0).order[:5].tolist() == [60, 361, 167, 578, 107]

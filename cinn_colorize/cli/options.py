@@ -29,6 +29,12 @@ _DEVICES = "auto|cpu|cuda[:i]|mps"
 _COLOURING = [name for name, info in MODELS.items() if isinstance(info, PhotoModelInfo)]
 
 
+def _any_model(name: str) -> str:
+    if name not in MODELS:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(MODELS)}")
+    return name
+
+
 def _model(name: str) -> str:
     if name in MODELS and name not in _COLOURING:
         raise typer.BadParameter(f"{name!r} colours no photos; choose {', '.join(_COLOURING)}")
@@ -54,6 +60,12 @@ ModelOption = Annotated[
     str,
     typer.Option(
         "--model", metavar="|".join(_COLOURING), callback=_model, help="Which model.", rich_help_panel=NETWORK
+    ),
+]
+AnyModelOption = Annotated[
+    str,
+    typer.Option(
+        "--model", metavar="|".join(MODELS), callback=_any_model, help="Which model.", rich_help_panel=NETWORK
     ),
 ]
 WeightsOption = Annotated[

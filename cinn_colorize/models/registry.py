@@ -82,11 +82,11 @@ MODELS: dict[str, ModelInfo] = {
             name="mnist",
             summary="handwritten digits given their label",
             data="MNIST, 55,000 digits",
-            measured="not yet",
+            measured="nll -1.874 with noise 0.02 on the test set; 96.1 % of samples recognised",
             levels=(0,),
             licence="Apache-2.0; trained on MNIST, whose terms its makers do not state",
             file="mnist.safetensors",
-            sha256=None,
+            sha256="b56057e16552ed82f0442c120e0a2be9e508477ed21c4b23a8d42611ff65eaca",
             hub=None,
         ),
         PhotoModelInfo(
