@@ -10,15 +10,9 @@ size with it; they have tensors of torch and arrays of numpy, and each its own w
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-Planes = TypeVar("Planes", NDArray[np.float32], "Tensor")
+Planes = TypeVar("Planes", bound=Any)  # a tensor of torch or an array of numpy
 
 
 def coefficients(

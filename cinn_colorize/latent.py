@@ -18,7 +18,8 @@ from cinn_colorize import weights
 from cinn_colorize.errors import LatentError
 from cinn_colorize.files import printable_name
 from cinn_colorize.levels import PerLevel
-from cinn_colorize.noise import Shapes, draw
+from cinn_colorize.noise import Shapes as Shapes
+from cinn_colorize.noise import draw
 
 _CODES_OF = "latent_codes_of"  # in the configuration of a file of codes
 

@@ -1,0 +1,60 @@
+"""How long one photo takes from start to end with each engine: python scripts/measure_onnx.py PHOTO [-r 7].
+
+Processes of both engines alternate, so that what else the machine does falls on both. The pictures are
+compared as PNG.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+
+ENGINES = ("torch", "onnx")
+
+
+def run(photo: Path, engine: str, folder: Path) -> tuple[float, float]:
+    """Seconds on the clock, and of the processor, of a whole process."""
+    command = [sys.executable, "-m", "cinn_colorize", photo, "-n", "1", "--engine", engine, "-q"]
+    start, before = time.perf_counter(), os.times()
+    output = ["-o", folder / engine, "--overwrite", "--format", "png", "--device", "cpu"]
+    subprocess.run([*command, *output], check=True, capture_output=True)
+    end, after = time.perf_counter(), os.times()
+    processor = after.children_user + after.children_system - before.children_user - before.children_system
+    return end - start, processor
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("photo", type=Path)
+    parser.add_argument("-r", "--repeats", type=int, default=7)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for engine in ENGINES:  # writes the ONNX files if need be
+            run(arguments.photo, engine, folder)
+        times = {engine: np.empty((arguments.repeats, 2)) for engine in ENGINES}
+        for k in range(arguments.repeats):
+            for engine in ENGINES:
+                times[engine][k] = run(arguments.photo, engine, folder)
+        print(f"{'':<12}{'clock':>8}{'processor':>11}")
+        for engine in ENGINES:
+            clock, processor = np.median(times[engine], axis=0)
+            print(f"{engine:<12}{clock:8.2f}{processor:11.2f} s")
+        clock, processor = np.median(times["onnx"] / times["torch"], axis=0)
+        print(f"{'ratio':<12}{clock:8.2f}{processor:11.2f}")
+        picture = f"{arguments.photo.stem}_000.png"
+        pictures = [np.asarray(PIL.Image.open(folder / engine / picture), int) for engine in ENGINES]
+        difference = np.abs(pictures[0] - pictures[1])
+        print(f"largest difference {difference.max()} of 255, in {(difference > 0).mean():.1e} of the values")
+
+
+if __name__ == "__main__":
+    main()
