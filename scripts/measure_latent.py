@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cinn_colorize import Colorizer
+from cinn_colorize import Colorizer, colorizer
 from cinn_colorize.colorization import Floats
 from cinn_colorize.photo import open_photo
 from cinn_colorize.sources import Reader, find_photos
