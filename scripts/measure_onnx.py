@@ -20,15 +20,16 @@ import PIL.Image
 ENGINES = ("torch", "onnx")
 
 
-def run(photo: Path, engine: str, folder: Path) -> tuple[float, float]:
-    """Seconds on the clock, and of the processor, of a whole process."""
+def run(photo: Path, engine: str, folder: Path) -> tuple[float, float, float]:
+    """Seconds on the clock and of the processor, and MiB of memory at most, of a whole process."""
     command = [sys.executable, "-m", "cinn_colorize", photo, "-n", "1", "--engine", engine, "-q"]
-    start, before = time.perf_counter(), os.times()
     output = ["-o", folder / engine, "--overwrite", "--format", "png", "--device", "cpu"]
-    subprocess.run([*command, *output], check=True, capture_output=True)
-    end, after = time.perf_counter(), os.times()
-    processor = after.children_user + after.children_system - before.children_user - before.children_system
-    return end - start, processor
+    start = time.perf_counter()
+    process = subprocess.Popen([*command, *output], stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{engine} failed")
+    return time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
 
 
 def main() -> None:
@@ -40,16 +41,15 @@ def main() -> None:
         folder = Path(name)
         for engine in ENGINES:  # writes the ONNX files if need be
             run(arguments.photo, engine, folder)
-        times = {engine: np.empty((arguments.repeats, 2)) for engine in ENGINES}
+        times = {engine: np.empty((arguments.repeats, 3)) for engine in ENGINES}
         for k in range(arguments.repeats):
             for engine in ENGINES:
                 times[engine][k] = run(arguments.photo, engine, folder)
-        print(f"{'':<12}{'clock':>8}{'processor':>11}")
-        for engine in ENGINES:
-            clock, processor = np.median(times[engine], axis=0)
-            print(f"{engine:<12}{clock:8.2f}{processor:11.2f} s")
-        clock, processor = np.median(times["onnx"] / times["torch"], axis=0)
-        print(f"{'ratio':<12}{clock:8.2f}{processor:11.2f}")
+        print(f"{'':<12}{'clock, s':>12}{'processor, s':>14}{'memory, MiB':>13}")
+        ratio = times["onnx"] / times["torch"]
+        for row, values in {**times, "ratio": ratio}.items():
+            clock, processor, memory = np.median(values, axis=0)
+            print(f"{row:<12}{clock:12.2f}{processor:14.2f}{memory:13.{2 * (row == 'ratio')}f}")
         picture = f"{arguments.photo.stem}_000.png"
         pictures = [np.asarray(PIL.Image.open(folder / engine / picture), int) for engine in ENGINES]
         difference = np.abs(pictures[0] - pictures[1])

@@ -1,5 +1,6 @@
 """The ONNX files and onnxruntime as an engine, beside torch. The files are written once for all tests."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,12 +12,14 @@ from command import ENVIRONMENT, command, names, the_line
 from conftest import stir
 from photo_files import GRAY
 from PIL import Image
+from torch.utils._pytree import tree_leaves_with_path
 from typer.testing import CliRunner
 
 from cinn_colorize import Colorizer, __version__
 from cinn_colorize.cli.app import app
 from cinn_colorize.latent import Latent
 from cinn_colorize.models import MODELS, Loaded, find_weights
+from cinn_colorize.models.bedrooms import Bedrooms, BedroomsConfig
 from cinn_colorize.models.natural import Natural, NaturalConfig
 from cinn_colorize.photo import read_recipe
 
@@ -26,7 +29,7 @@ for package in ("onnx", "onnxscript", "onnxruntime"):
 WIDE = np.tile(GRAY, (1, 3))[:120]
 
 
-def call(folder, cache, *arguments):
+def call(folder, cache, *arguments, **environment):
     """The command in a process of its own, with a cache of its own, and whether torch was imported in it."""
     script = (
         "import atexit, sys\n"
@@ -40,7 +43,7 @@ def call(folder, cache, *arguments):
         cwd=folder,
         capture_output=True,
         text=True,
-        env=ENVIRONMENT | {"XDG_CACHE_HOME": str(cache)},
+        env=ENVIRONMENT | {"XDG_CACHE_HOME": str(cache)} | environment,
     )
     *lines, torch_was_there = done.stderr.splitlines()
     return done, lines, torch_was_there == "True"
@@ -90,6 +93,8 @@ def steps(a, b):
 
 def check_agreement(colorizer, engine):
     """Both engines give the same to 1e-3: what samples share, colours as the flow has them, densities."""
+    from cinn_colorize.onnx.export import name_of
+
     for photo in (GRAY, WIDE):
         expected, samples = (c.condition(photo).sample(2, 0.8, 7) for c in (colorizer, engine))
         for a, b in zip(expected, samples, strict=True):
@@ -97,14 +102,14 @@ def check_agreement(colorizer, engine):
             np.testing.assert_allclose(b.ab / 15, a.ab / 15, atol=1e-3)
             assert b.log_prob_per_dimension == pytest.approx(a.log_prob_per_dimension, abs=1e-3)
             assert a.recipe == b.recipe
-    L = np.ascontiguousarray(np.kron(GRAY[:128, :128], np.ones((2, 2)))) * np.float32(100 / 255)
-    with torch.no_grad():
-        condition = colorizer.model.condition(torch.as_tensor(L, dtype=torch.float32)[None, None])
+    L = engine.reduce(GRAY).whole
     shared = engine.shared(L)
-    for r, prepared in condition.prepared.items():
-        np.testing.assert_allclose(
-            shared[f"prepared.{r}.features"], prepared.features, rtol=1e-3, atol=1e-3, err_msg=str(r)
-        )
+    with torch.no_grad():
+        condition = colorizer.model.condition(torch.from_numpy(L)[None, None])
+    for path, leaf in tree_leaves_with_path(condition):
+        if leaf is not None:
+            np.testing.assert_allclose(shared.pop(name_of(path)), leaf, rtol=1e-3, atol=1e-3)
+    assert not shared
 
 
 def test_the_shipped_model_is_the_same_in_both(colorizer, engine):
@@ -112,15 +117,18 @@ def test_the_shipped_model_is_the_same_in_both(colorizer, engine):
 
 
 @pytest.mark.slow
-def test_the_architecture_is_the_same_in_both(tmp_path):
+@pytest.mark.parametrize(
+    ("kind", "config"), [(Natural, NaturalConfig), (Bedrooms, BedroomsConfig)], ids=["natural", "bedrooms"]
+)
+def test_the_architectures_are_the_same_in_both(tmp_path, kind, config):
     from cinn_colorize.onnx.engine import OnnxColorizer
     from cinn_colorize.onnx.export import export
 
     torch.manual_seed(0)
-    model = stir(Natural(NaturalConfig.default())).eval().requires_grad_(False)
-    loaded = Loaded(model, MODELS["natural"], "0" * 64)
+    model = stir(kind(config.default())).eval().requires_grad_(False)
+    loaded = Loaded(model, MODELS[kind.name], "0" * 64)
     export(loaded, tmp_path)
-    check_agreement(Colorizer(loaded, device="cpu"), OnnxColorizer("natural", "0" * 64, tmp_path))
+    check_agreement(Colorizer(loaded, device="cpu"), OnnxColorizer(kind.name, "0" * 64, tmp_path))
 
 
 @pytest.mark.parametrize("photo", ["gray.png", "wide.png"])
@@ -138,15 +146,14 @@ def test_pictures_are_within_one_step_and_torch_is_not_there(folder, cache, phot
     assert recipes[0] == recipes[1]
 
 
-def test_workers_make_the_same_files_without_torch(folder, cache):
-    both, lines, torch_was_there = call(
-        folder, cache, "gray.png", "wide.png", "-n", 2, "--pick", 1, "--engine", "onnx", "-o", "many", "-q"
-    )
-    assert (both.returncode, lines, torch_was_there) == (0, [], False), both.stderr
+def test_workers_make_the_same_files_without_torch(folder, cache, tmp_path):
+    (tmp_path / "torch.py").write_text("raise ImportError('there is no torch')")
+    path = os.pathsep.join([str(tmp_path), ENVIRONMENT["PYTHONPATH"]])
+    options = ["-n", 2, "--pick", 1, "--engine", "onnx", "-q", "-o"]
+    both, lines, _ = call(folder, cache, "gray.png", "wide.png", *options, "many", PYTHONPATH=path)
+    assert (both.returncode, lines) == (0, []), both.stderr
     for photo in ("gray", "wide"):
-        one, _, _ = call(
-            folder, cache, f"{photo}.png", "-n", 2, "--pick", 1, "--engine", "onnx", "-o", "one", "-q"
-        )
+        one, _, _ = call(folder, cache, f"{photo}.png", *options, "one")
         path = Path(one.stdout.strip())
         assert (folder / path).read_bytes() == (folder / "many" / path.name).read_bytes()
 

@@ -77,7 +77,7 @@ def export(loaded: Loaded, folder: Path) -> list[Path]:
     with torch.no_grad():
         condition = model.condition(L)
     leaves = pytree.tree_leaves_with_path(condition)
-    shared = {_name(path): leaf for path, leaf in leaves if leaf is not None}
+    shared = {name_of(path): leaf for path, leaf in leaves if leaf is not None}
     codes = {f"{LATENT}{r}": torch.zeros(1, *shape) for r, shape in model.latent_shapes.items()}
     inputs = [*codes.values()], [*shared.values()]
     facts = {"model": info.name, "weights": loaded.sha256, "version": __version__}
@@ -95,7 +95,7 @@ def export(loaded: Loaded, folder: Path) -> list[Path]:
     return [folder / file for file in contents]
 
 
-def _name(path: tuple[Any, ...]) -> str:
+def name_of(path: tuple[Any, ...]) -> str:
     """Of a tensor in a condition: ``prepared.32.features``."""
     return ".".join(re.findall(r"\w+", pytree.keystr(path)))
 
