@@ -22,8 +22,8 @@ ENGINES = ("torch", "onnx")
 
 def run(photo: Path, engine: str, folder: Path) -> tuple[float, float, float]:
     """Seconds on the clock and of the processor, and MiB of memory at most, of a whole process."""
-    command = [sys.executable, "-m", "cinn_colorize", photo, "-n", "1", "--engine", engine, "-q"]
-    output = ["-o", folder / engine, "--overwrite", "--format", "png", "--device", "cpu"]
+    command = [sys.executable, "-m", "cinn_colorize", str(photo), "-n", "1", "--engine", engine, "-q"]
+    output = ["-o", str(folder / engine), "--overwrite", "--format", "png", "--device", "cpu"]
     start = time.perf_counter()
     process = subprocess.Popen([*command, *output], stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
