@@ -64,7 +64,7 @@ class Sampling:
         self, colorizer: Colorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
     ) -> list[Sample]:
         """See :class:`Drawing`."""
-        from cinn_colorize.colorizer import likeliest
+        from cinn_colorize.colorization import likeliest
 
         samples = colorizer.condition(photo).sample(number, temperature, seed)
         return likeliest(samples, self.pick) if self.ranked or self.pick else samples

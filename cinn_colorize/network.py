@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from multiprocessing.managers import BaseManager
 from typing import TYPE_CHECKING, Any, cast
 
-from cinn_colorize.colorizer import Colorizer, Conditioned, PhotoLike, Reduced
+from cinn_colorize.colorization import PhotoLike, Reduced
+from cinn_colorize.colorizer import Colorizer, Conditioned
 from cinn_colorize.processes import CONTEXT, Setup, deaf_children, end_with_parent
 
 if TYPE_CHECKING:

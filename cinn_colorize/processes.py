@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from cinn_colorize.colorizer import Colorizer
@@ -26,6 +26,7 @@ class Setup:
     Attributes:
         sha256: of the weights.
         device: ``auto`` or one that is there.
+        onnx: folder of ONNX files, to have it in onnxruntime; None for torch.
     """
 
     model: str
@@ -33,6 +34,7 @@ class Setup:
     sha256: str
     device: str
     precision: str
+    onnx: Path | None = None
 
     def colorizer(self) -> Colorizer:
         """Load it.
@@ -40,6 +42,10 @@ class Setup:
         Raises:
             WeightsError: it can't be.
         """
+        if self.onnx:
+            from cinn_colorize.onnx.engine import OnnxColorizer
+
+            return cast("Colorizer", OnnxColorizer(self.model, self.sha256, self.onnx))
         from cinn_colorize.colorizer import Colorizer
 
         return Colorizer(self.model, weights=self.weights, device=self.device, precision=self.precision)

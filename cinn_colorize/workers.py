@@ -198,12 +198,15 @@ def _work(parent: Connection, setup: Setup, plan: Plan, threads: int, level: int
 
 
 def _prepare(setup: Setup, threads: int) -> str:
-    import torch
-
     from cinn_colorize import photo
-    from cinn_colorize.colorizer import choose_device
 
     photo.use_threads(threads)
+    if setup.onnx:
+        return "cpu"
+    import torch
+
+    from cinn_colorize.colorizer import choose_device
+
     torch.set_num_threads(threads)
     return choose_device(setup.device).type
 

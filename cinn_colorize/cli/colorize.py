@@ -18,6 +18,8 @@ from cinn_colorize.cli.options import (
     MAX_SEED,
     DebugOption,
     DeviceOption,
+    Engine,
+    EngineOption,
     Format,
     MaxPixelsOption,
     ModelOption,
@@ -27,6 +29,7 @@ from cinn_colorize.cli.options import (
     TemperaturesOption,
     Upsampling,
     WeightsOption,
+    check_engine,
     device_of,
     per_level,
     pixels_of,
@@ -207,6 +210,7 @@ def colorize(
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = Precision.fp32,
+    engine: EngineOption = Engine.torch,
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -224,6 +228,9 @@ def colorize(
         raise typer.BadParameter(f"only {number} samples are drawn; raise -n", param_hint="--pick")
     if (hint or strokes) and (rank or pick):
         raise typer.BadParameter("--rank and --pick do not go with hints")
+    if (hint or strokes) and engine is Engine.onnx:
+        raise typer.BadParameter("hints take torch", param_hint="--engine")
+    check_engine(engine, device, precision)
     kept = pick or number
     _check_pattern(output, kept)
     temperatures = per_level(temperature, model, 0.8, "--temperature")
@@ -245,6 +252,7 @@ def colorize(
     from cinn_colorize.inputs import shard as share_of
     from cinn_colorize.manifest import Manifest
     from cinn_colorize.models import find_weights
+    from cinn_colorize.onnx.files import cached
     from cinn_colorize.pipeline import Existing, Plan
     from cinn_colorize.processes import Setup, usable_cores
 
@@ -282,7 +290,9 @@ def colorize(
             raise typer.BadParameter("hints are of one photo", param_hint="--hint")
         if share:
             inputs = share_of(inputs, *share)
-        setup = Setup(model, *find_weights(model, weights), device, precision)
+        file, digest = find_weights(model, weights)
+        onnx = cached(model, file, digest) if engine is Engine.onnx else None
+        setup = Setup(model, file, digest, device, precision, onnx)
         if device not in ("auto", "cpu"):
             device_of(device)  # else there is no need for torch in this process
         if streamed:
