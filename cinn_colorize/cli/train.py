@@ -144,7 +144,7 @@ def train(
     precision: Annotated[
         TrainingPrecision,
         typer.Option(
-            "--precision", help="auto: bf16 on GPUs and with AMX, else fp32.", rich_help_panel=NETWORK
+            "--precision", help="auto: bf16 where it is faster, else fp32.", rich_help_panel=NETWORK
         ),
     ] = TrainingPrecision.auto,
     workers: Annotated[
