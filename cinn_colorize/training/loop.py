@@ -47,7 +47,8 @@ def _bf16_is_faster(device: torch.device) -> bool:
     """Try a convolution: which instructions a processor has does not tell, some emulate what others have."""
     if device.type != "cpu":
         return False
-    convolution = torch.nn.Conv2d(96, 96, 3, padding=1).to(memory_format=torch.channels_last)
+    convolution = torch.nn.Conv2d(96, 96, 3, padding=1)
+    convolution.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     x = torch.randn(8, 96, 32, 32).to(memory_format=torch.channels_last)
     fastest = {False: math.inf, True: math.inf}
     for half in (False, True) * 6:
