@@ -61,7 +61,7 @@ MODELS: dict[str, ModelInfo] = {
             levels=(32, 16, 8, 4, 2, 1, 0),
             licence="Apache-2.0; trained on photos of mixed terms, see the model card",
             file="natural.safetensors",
-            sha256="e473a3ed7439e0745fb6036f6ce9675b4509c51f5414e69f70e7fec18329a597",
+            sha256="e729f2b905db53d7a516d036370b6093d213483edab8142b3190b3608fbfbada",
             hub=None,
         ),
         PhotoModelInfo(
