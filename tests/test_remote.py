@@ -5,6 +5,7 @@ import re
 import threading
 import zipfile
 from functools import partial
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -34,8 +35,7 @@ class Server(http.server.SimpleHTTPRequestHandler):
         if not (asked and self.ranges):
             super().do_GET()
             return
-        with open(self.translate_path(self.path), "rb") as file:
-            data = file.read()
+        data = Path(self.translate_path(self.path)).read_bytes()
         start, end = int(asked[1]), min(int(asked[2]), len(data) - 1)
         self.send_response(206)
         self.send_header("Content-Range", f"bytes {start}-{end}/{len(data)}")
@@ -110,7 +110,7 @@ def test_a_network_that_fails_for_a_while_costs_no_photo(folder, served):
 
 
 def test_shards_are_kept_in_a_folder(folder, served, tmp_path):
-    url, server = served
+    url, _ = served
     photos = find_photos(Url(f"{url}/photos-train-[01].zip*"), cache=tmp_path / "kept")
     assert {photo.path.parent for photo in photos} == {tmp_path / "kept"}
     same(photos, folder)

@@ -6,7 +6,10 @@ from collections.abc import Iterable
 from collections.abc import Sequence as Conditions
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+
+from cinn_colorize.flow.recompute import Tape, apply
 
 
 class Sequence(nn.Module):
@@ -15,17 +18,23 @@ class Sequence(nn.Module):
     Args:
         maps: modules with ``forward(x, condition)`` and ``inverse(z, condition)``, each returning the result
             and its log-det (N,).
+
+    Attributes:
+        save_memory: in training keep the last output alone, and recompute the others by inversion (see
+            :mod:`cinn_colorize.flow.recompute`). Not for maps with batch norm or dropout, nor for half precision.
     """
 
     def __init__(self, maps: Iterable[nn.Module]) -> None:
         super().__init__()
         self.maps = nn.ModuleList(maps)
+        self.save_memory = False
 
     def forward(self, x: Tensor, conditions: Conditions[Any]) -> tuple[Tensor, Tensor]:
         """X through all maps; ``conditions`` holds one for each map, None for those that take none."""
         log_det = x.new_zeros(len(x))
+        tape = Tape() if self.save_memory and torch.is_grad_enabled() else None
         for transform, condition in zip(self.maps, conditions, strict=True):
-            x, change = transform(x, condition)
+            x, change = apply(transform, x, condition, tape) if tape else transform(x, condition)
             log_det = log_det + change
         return x, log_det
 

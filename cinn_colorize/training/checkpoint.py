@@ -49,25 +49,28 @@ def save_checkpoint(run: Path, state: Mapping[str, Any]) -> None:
             os.fsync(descriptor)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
         raise DataError(f"{printable_name(path)}: cannot be written ({_reason(error)})") from error
-    found = checkpoints(run)
-    kept = [each for each in found if _position(each) <= state["seen"]][:KEPT]
-    for each in found:
-        if each not in kept:  # older, or of a future that the run went back from
-            each.unlink(missing_ok=True)
+    for old in checkpoints(run)[KEPT:]:
+        old.unlink(missing_ok=True)
 
 
 def load_newest(run: Path) -> dict[str, Any] | None:
     """The newest state that can be read; None if there is no checkpoint at all.
 
+    Damaged ones are renamed, so that they do not count among those kept.
+
     Raises:
         DataError: there are checkpoints, all of them damaged.
     """
     found = checkpoints(run)
-    for path in found:
+    for tried, path in enumerate(found):
         try:
-            return _load(path)
+            state = _load(path)
         except DataError as error:
             log.warning("%s; trying the checkpoint before it", error)
+            continue
+        for damaged in found[:tried]:
+            damaged.replace(damaged.with_suffix(".damaged"))
+        return state
     if found:
         raise DataError(f"{printable_name(run)}: all checkpoints are damaged; begin again in another --run")
     return None
