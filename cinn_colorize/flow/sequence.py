@@ -11,6 +11,10 @@ from torch import Tensor, nn
 
 from cinn_colorize.flow.recompute import Tape, apply
 
+_KEPT_EVERY = (
+    16  # maps, or eight coupling blocks: so rounding of the inverse does not build up in long stacks
+)
+
 
 class Sequence(nn.Module):
     """Apply maps in order, or their inverses in reverse order, and add up their log-dets.
@@ -20,8 +24,8 @@ class Sequence(nn.Module):
             and its log-det (N,).
 
     Attributes:
-        save_memory: in training keep the last output alone, and recompute the others by inversion (see
-            :mod:`cinn_colorize.flow.recompute`). Not for maps with batch norm or dropout, nor for half precision.
+        save_memory: in training keep the output of every 16th map and the last one alone, and recompute the
+            others by inversion, see :mod:`cinn_colorize.flow.recompute`.
     """
 
     def __init__(self, maps: Iterable[nn.Module]) -> None:
@@ -32,9 +36,12 @@ class Sequence(nn.Module):
     def forward(self, x: Tensor, conditions: Conditions[Any]) -> tuple[Tensor, Tensor]:
         """X through all maps; ``conditions`` holds one for each map, None for those that take none."""
         log_det = x.new_zeros(len(x))
-        tape = Tape() if self.save_memory and torch.is_grad_enabled() else None
-        for transform, condition in zip(self.maps, conditions, strict=True):
-            x, change = apply(transform, x, condition, tape) if tape else transform(x, condition)
+        saving = self.save_memory and torch.is_grad_enabled()
+        tape = Tape()
+        for position, (transform, condition) in enumerate(zip(self.maps, conditions, strict=True)):
+            if position % _KEPT_EVERY == 0:
+                tape = Tape()
+            x, change = apply(transform, x, condition, tape) if saving else transform(x, condition)
             log_det = log_det + change
         return x, log_det
 
