@@ -2,9 +2,10 @@
 
     python scripts/measure_activations.py [--batch 4] [--repeat 3] [stack] [natural] [bedrooms]
 
-``stack`` is 8 and 32 coupling blocks at 32 px under conditions that are given, so that they do not count; the
-models take random photos and stand as they are trained, conditions and heads included. The peak is that of all
-that is allocated during forward and backward pass, beyond what was there before (weights, gradients, inputs).
+``stack`` is 8 and 32 coupling blocks at 32 px under conditions that are given, so that they do not count;
+the models take random photos and stand as they are trained, conditions and heads included. The peak is that
+of all that is allocated during forward and backward pass, beyond what was there before (weights, gradients,
+inputs).
 """
 
 from __future__ import annotations
@@ -98,7 +99,8 @@ def peak(step: Step) -> int:
     """Bytes."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         run(step)
-    assert profiled.profiler is not None and profiled.profiler.kineto_results is not None
+    assert profiled.profiler is not None
+    assert profiled.profiler.kineto_results is not None
     events = [e for e in profiled.profiler.kineto_results.events() if e.name() == "[memory]"]
     held, most = 0, 0
     for event in sorted(events, key=lambda e: e.start_ns()):

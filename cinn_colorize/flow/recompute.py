@@ -86,7 +86,8 @@ class _Recomputed(torch.autograd.Function):
         )
         condition = parts if ctx.several else parts[0]
         x, grad_x, gradients = backward(ctx.transform, tape.output, condition, grad_z, grad_log_det)
-        tape.output, tape.position = x, tape.position - 1
+        tape.position -= 1
+        tape.output = x if tape.position else None
         wanted = (*parts, *tensors[ctx.count :])
         return (None,) * 4 + (grad_x, *(gradients.get(id(tensor)) for tensor in wanted))
 
@@ -136,7 +137,7 @@ def _half_backward(
     grad_v: Tensor,
     grad_log_det: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Gradients]:
-    """v = u exp(s) + t back to u; gradients of u, of the half that is seen, and of the others."""
+    """Back from v = u exp(s) + t to u; gradients of u, of the half that is seen, and of the others."""
     seen = seen.detach().requires_grad_()
     with torch.enable_grad():
         s, t = block.scale_shift(subnet, seen, condition)
