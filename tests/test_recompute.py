@@ -17,17 +17,17 @@ from cinn_colorize.flow import (
     SinhMap,
 )
 
-CHANNELS, WIDTH, SIZE = 8, 16, 8
+CHANNELS, SIZE = 8, 8
 
 
-def stack(blocks, dtype):
+def stack(blocks, dtype, width=16):
     """An elementwise map, then coupling blocks after mixings and permutations, and their conditions."""
     torch.manual_seed(0)
     maps, conditions = [SinhMap(1.5)], [torch.randn(2, 4 * CHANNELS, SIZE, SIZE)]
     for seed in range(blocks):
         mixing = OrthogonalMixing(CHANNELS, seed) if seed % 2 else Permutation(CHANNELS, seed)
-        maps += [mixing, AffineCoupling(CHANNELS, partial(ConvSubnet, width=WIDTH, kernel=3), 1.0, bound=3)]
-        conditions += [None, tuple(torch.randn(2, 2, WIDTH, SIZE, SIZE).unbind(0))]
+        maps += [mixing, AffineCoupling(CHANNELS, partial(ConvSubnet, width=width, kernel=3), 1.0, bound=3)]
+        conditions += [None, tuple(torch.randn(2, 2, width, SIZE, SIZE).unbind(0))]
     maps, conditions = [HaarDownsampling(), *maps], [None, *conditions]
     return stir(Sequence(maps)).to(dtype), [convert(condition, dtype) for condition in conditions]
 
@@ -86,7 +86,7 @@ def test_a_second_backward_pass_is_refused():
 
 def peak(blocks):
     """Bytes allocated at most during forward and backward pass, but for conditions and gradients."""
-    flow, conditions = stack(blocks, torch.float32)
+    flow, conditions = stack(blocks, torch.float32, width=64)  # as natural's
     flow.save_memory = True
     given = [tuple(p.detach() for p in c) if isinstance(c, tuple) else c for c in conditions]
     given[1] = given[1].detach()

@@ -161,6 +161,7 @@ def test_free_disk_is_checked_first(photos, tmp_path, monkeypatch):
             resume=False,
             start=None,
             compile=False,
+            save_memory=False,
             checkpoint_seconds=0,
             evaluate_every=10,
             report=print,

@@ -164,6 +164,14 @@ def train(
     compile: Annotated[
         bool, typer.Option("--compile", help="Use torch.compile.", rich_help_panel=NETWORK)
     ] = False,
+    save_memory: Annotated[
+        bool,
+        typer.Option(
+            "--save-memory",
+            help="Recompute activations of the flow in the backward pass, in fp32.",
+            rich_help_panel=NETWORK,
+        ),
+    ] = False,
     checkpoint_minutes: Annotated[
         float,
         typer.Option(
@@ -181,6 +189,10 @@ def train(
 
     On several GPUs: torchrun --nproc-per-node gpu -m cinn_colorize train ...
     """
+    if save_memory and compile:
+        raise typer.BadParameter("--save-memory and --compile exclude each other")
+    if save_memory and precision is TrainingPrecision.bf16:
+        raise typer.BadParameter("--save-memory takes fp32", param_hint="--precision")
     show_log(quiet)
     with fatal(debug):
         from cinn_colorize.errors import DataError
@@ -210,12 +222,13 @@ def train(
                     run,
                     config,
                     device=chosen,
-                    precision=choose_precision(precision, chosen),
+                    precision=choose_precision("fp32" if save_memory else precision, chosen),
                     workers=workers,
                     processes=shared,
                     resume=resume,
                     start=start,
                     compile=compile,
+                    save_memory=save_memory,
                     checkpoint_seconds=60 * checkpoint_minutes,
                     evaluate_every=evaluate_every or task.evaluate_every,
                     report=display.report,

@@ -40,7 +40,7 @@ class AffineCoupling(nn.Module):
         self.subnet1 = subnet(self.sizes[1], 2 * self.sizes[0])  # s1, t1 of u2
         self.subnet2 = subnet(self.sizes[0], 2 * self.sizes[1])  # s2, t2 of v1
 
-    def scale_shift(self, subnet: nn.Module, u: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+    def scale_shift(self, subnet: nn.Module, u: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
         """S and t of one half given the other."""
         seen = u if self.bound == math.inf else u.clamp(-self.bound, self.bound)
         s, t = subnet(seen, condition).to(u.dtype).chunk(2, dim=1)

@@ -41,7 +41,7 @@ def apply(transform: nn.Module, x: Tensor, condition: Condition, tape: Tape) -> 
     """
     parts = condition if isinstance(condition, tuple) else (condition,)
     tape.position += 1
-    z, log_det = _Recomputed.apply(
+    z, log_det = _Recomputed.apply(  # type: ignore[no-untyped-call]
         transform, tape, tape.position, isinstance(condition, tuple), x, *parts, *transform.parameters()
     )
     tape.output = z.detach()

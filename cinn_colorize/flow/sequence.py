@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from cinn_colorize.flow.recompute import Tape, apply
 
-_KEPT_EVERY = (
-    16  # maps, or eight coupling blocks: so rounding of the inverse does not build up in long stacks
-)
+# Maps, or four coupling blocks, after which an output is kept: so rounding of inverses does not build up.
+_KEPT_EVERY = 8
 
 
 class Sequence(nn.Module):
@@ -24,7 +23,7 @@ class Sequence(nn.Module):
             and its log-det (N,).
 
     Attributes:
-        save_memory: in training keep the output of every 16th map and the last one alone, and recompute the
+        save_memory: in training keep the output of every eighth map and the last one alone, and recompute the
             others by inversion, see :mod:`cinn_colorize.flow.recompute`.
     """
 

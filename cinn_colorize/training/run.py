@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from cinn_colorize import flow
 from cinn_colorize.errors import DataError
 from cinn_colorize.files import printable_name
 from cinn_colorize.models import load_model
@@ -55,6 +56,7 @@ def run_training(
     resume: bool,
     start: Path | None,
     compile: bool,
+    save_memory: bool,
     checkpoint_seconds: float,
     evaluate_every: int,
     report: Callable[[Progress], None],
@@ -78,6 +80,8 @@ def run_training(
         resume: go on from the folder's last checkpoint, if there is one.
         start: weights to begin with, new ones otherwise.
         compile: use torch.compile.
+        save_memory: recompute the flow's activations in the backward pass, see
+            :class:`cinn_colorize.flow.Sequence`.
         checkpoint_seconds: between checkpoints.
         evaluate_every: samples between evaluations.
         report: called every few seconds.
@@ -91,6 +95,9 @@ def run_training(
         CinnError: the data, the checkpoint or the weights cannot be used, or the run diverged.
     """
     model = _initial_model(task, config.seed, start)
+    for module in model.modules():
+        if isinstance(module, flow.Sequence):
+            module.save_memory = save_memory
     processes.once(lambda: _prepare_folder(run, model, resume))
     weights, logs = run / f"{task.model}.safetensors", Logs(run)
 
