@@ -43,6 +43,7 @@ def save_checkpoint(run: Path, state: Mapping[str, Any]) -> None:
     """
     path = run / f"checkpoint-{state['seen']:010d}.pt"
     try:
+        run.mkdir(parents=True, exist_ok=True)
         with replacing(path) as descriptor, os.fdopen(descriptor, "wb", closefd=False) as file:
             torch.save(dict(state), file)
             file.flush()
