@@ -69,6 +69,7 @@ def served(folder, request):
     """The URL of the folder."""
     kind = type("Server", (Server,), {"ranges": request.param})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(kind, directory=str(folder)))
+    server.handle_error = lambda *arguments: None  # clients may hang up
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield Url(f"http://127.0.0.1:{server.server_port}"), kind

@@ -187,7 +187,7 @@ def train(
 ) -> None:
     """Train a model. Ctrl-C writes a checkpoint, --resume goes on from it.
 
-    On several GPUs: torchrun --nproc-per-node gpu -m cinn_colorize train ...
+    On several GPUs: torchrun --nproc-per-node gpu -m -- cinn_colorize train ...
     """
     if save_memory and compile:
         raise typer.BadParameter("--save-memory and --compile exclude each other")
