@@ -15,40 +15,33 @@ Each is at the model's size; :meth:`Colorizer.compose` brings them to the photo'
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from cinn_colorize import __version__
+from cinn_colorize.colorization import Colorization as Colorization
+from cinn_colorize.colorization import Composer, Floats, PhotoLike, Reduced, as_photo, seeds_from
+from cinn_colorize.colorization import Sample as Sample
+from cinn_colorize.colorization import likeliest as likeliest
 from cinn_colorize.errors import PhotoError, WeightsError
-from cinn_colorize.files import format_of_name
 from cinn_colorize.latent import Latent, Shapes, pooled
 from cinn_colorize.levels import PerLevel, by_level, format_levels, transfer_noise
 from cinn_colorize.models import DEFAULT, MODELS, Loaded, PhotoModelInfo, load_model
-from cinn_colorize.photo import Photo, open_photo
-from cinn_colorize.picture import Picture
-from cinn_colorize.upsampling import GUIDE_SCALE, METHODS, Upsampler
+from cinn_colorize.upsampling import METHODS
 from cinn_colorize.windows import Windows
 
 if TYPE_CHECKING:
-    import PIL.Image
-
     from cinn_colorize.models.base import Condition
-
-Floats = NDArray[np.float32]
-PhotoLike: TypeAlias = "str | os.PathLike[str] | bytes | PIL.Image.Image | NDArray[np.generic] | Photo"
 
 PRECISIONS = ("fp32", "bf16")
 
 TRANSFER_TEMPERATURE = 0.5  # of the noise beside a reference's code
-
-_DIMENSIONS = 2 * 64 * 64
 
 # The finest level of a mix that holds the code of both samples' colours put together by the mask. Finer
 # levels hold the code of one sample or the other, and follow the photo where the mask's border does not.
@@ -57,39 +50,6 @@ _JOINED = 8
 # Samples go through the network this many at a time, always: a matrix product of another shape may round
 # differently, and then the bytes of a sample would depend on how many were asked for.
 _CHUNK = {"cpu": 1, "cuda": 8, "mps": 8}
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One colouring at the model's size.
-
-    Attributes:
-        ab: (2, 64, 64) float32, as it leaves the flow: neither limited nor brought into a gamut. That of a
-            photo longer than 2:1 is longer, blended from windows.
-        latent: its code, one sample.
-        log_prob: log density of x = ab / 15 given L, in nats, under the model at temperature 1; of a photo
-            longer than 2:1 the mean over its windows, each before they are blended.
-        seed: of its noise.
-        temperature: of its noise, of all levels or by level.
-        method: what else the recipe says of how it was drawn.
-    """
-
-    ab: Floats
-    latent: Latent
-    log_prob: float
-    seed: int
-    temperature: PerLevel
-    method: Mapping[str, str] = field(default_factory=lambda: {"method": "sample"})
-
-    @property
-    def recipe(self) -> dict[str, str]:
-        """How it was drawn, but for the model."""
-        return {**self.method, "seed": str(self.seed), "temperature": format_levels(self.temperature)}
-
-    @property
-    def log_prob_per_dimension(self) -> float:
-        """``log_prob`` over the dimensions of what the model draws at once."""
-        return self.log_prob / _DIMENSIONS
 
 
 @dataclass(frozen=True)
@@ -111,58 +71,6 @@ class Mask:
 
     share: Floats
     sha256: str
-
-
-@dataclass(frozen=True)
-class Colorization:
-    """One colouring of a photo at the photo's full size.
-
-    Attributes:
-        picture: pixels, metadata and :meth:`Picture.save`.
-        sample: what the model drew.
-        recipe: what was drawn and how; :meth:`save` adds how it was written and puts it into the file.
-    """
-
-    picture: Picture
-    sample: Sample
-    recipe: Mapping[str, str]
-
-    @property
-    def rgb(self) -> NDArray[np.uint8] | NDArray[np.uint16]:
-        """(H, W, 3), uint8, or uint16 for 16-bit photos, in the photo's RGB profile (sRGB if it has none)."""
-        return self.picture.rgb
-
-    @property
-    def ab(self) -> Floats:
-        """The sample's ab, (2, 64, 64), longer for photos longer than 2:1."""
-        return self.sample.ab
-
-    @property
-    def latent(self) -> Latent:
-        """The sample's latent code."""
-        return self.sample.latent
-
-    @property
-    def log_prob(self) -> float:
-        """The sample's log density, in nats."""
-        return self.sample.log_prob
-
-    @property
-    def seed(self) -> int:
-        """The sample's seed."""
-        return self.sample.seed
-
-    def save(
-        self, path: str | os.PathLike[str], *, format: str = "auto", quality: int = 95, strip: bool = False
-    ) -> None:
-        """Write the picture with the photo's metadata and this recipe; see :meth:`Picture.save`.
-
-        Raises:
-            PhotoError: it cannot be written.
-        """
-        format = format_of_name(path) if format == "auto" else format
-        recipe = {**self.recipe, "format": format, "quality": str(quality), "strip": str(strip).lower()}
-        self.picture.save(path, format=format, quality=quality, recipe=recipe, strip=strip)
 
 
 class Conditioned:
@@ -191,7 +99,7 @@ class Conditioned:
         Raises:
             ValueError: an argument is out of its range.
         """
-        seeds = _seeds(n, seed)
+        seeds = seeds_from(seed, n)
         latent = Latent.draw(self.latent_shapes, seeds, temperature)
         return self._samples(latent, seeds, temperature, {"method": "sample"})
 
@@ -216,7 +124,7 @@ class Conditioned:
         Raises:
             ValueError: an argument is out of its range.
         """
-        whole, seeds = self.whole, _seeds(n, seed)
+        whole, seeds = self.whole, seeds_from(seed, n)
         levels = list(whole.latent_shapes)
         share = by_level(transfer_noise(levels) if noise is None else noise, levels, "noise", 1)
         drawn = Latent.draw(whole.latent_shapes, seeds, temperature)
@@ -316,19 +224,6 @@ class Conditioned:
         return torch.cat(ab).numpy(), torch.cat(log_prob).double().numpy()
 
 
-def likeliest(samples: Iterable[Sample], k: int | None = None) -> list[Sample]:
-    """Samples ordered by their log density, the likeliest first, and the first k of them if k is given."""
-    return sorted(samples, key=lambda sample: -sample.log_prob)[:k]
-
-
-def _seeds(n: int, first: int) -> range:
-    if n < 1:
-        raise ValueError(f"n must be 1 or more, not {n}")
-    if first < 0:
-        raise ValueError(f"seed must be 0 or more, not {first}")
-    return range(first, first + n)
-
-
 def _filled(latent: Latent, size: int) -> Latent:
     """The latent with its last sample repeated up to a number of samples."""
     missing = size - len(latent)
@@ -357,17 +252,18 @@ class ConditionedWindows(Conditioned):
 
     def differentiable(self, latent: Latent, window: int = 0) -> torch.Tensor:
         """See :meth:`Conditioned.differentiable`."""
-        return self._parts[window].differentiable(self._windows.latent(latent, window))
+        part = Latent(self._windows.latents(latent.levels, window))
+        return self._parts[window].differentiable(part)
 
     def _decode(self, latent: Latent) -> tuple[Floats, NDArray[np.float64]]:
         if any(latent.levels[r].shape[1:] != shape for r, shape in self.latent_shapes.items()):
             return super()._decode(latent)
-        latents = (self._windows.latent(latent, k) for k in range(self._windows.count))
+        latents = (Latent(self._windows.latents(latent.levels, k)) for k in range(self._windows.count))
         decoded = [part._decode(z) for part, z in zip(self._parts, latents, strict=True)]
         return self._windows.blend([ab for ab, _ in decoded]), np.mean([p for _, p in decoded], axis=0)
 
 
-class Colorizer:
+class Colorizer(Composer):
     """Draws colourings of gray photos.
 
     Args:
@@ -425,24 +321,9 @@ class Colorizer:
         """
         if upsampling not in METHODS:
             raise ValueError(f"unknown upsampling {upsampling!r}; choose one of {', '.join(METHODS)}")
-        photo = _as_photo(photo)
+        photo = as_photo(photo)
         samples = self.condition(photo).sample(n, temperature, seed)
         return self.compose(photo, samples, upsampling=upsampling)
-
-    def compose(
-        self, photo: Photo, samples: Sequence[Sample], *, upsampling: str = "jbu"
-    ) -> list[Colorization]:
-        """Bring samples of a photo to its full size, in one pass over its rows."""
-        upsamplers = []
-        for sample in samples:
-            height, width = sample.ab.shape[1:]
-            guide = photo.luminance(GUIDE_SCALE * height, GUIDE_SCALE * width)
-            upsamplers.append(Upsampler(sample.ab, guide, (photo.height, photo.width), upsampling))
-        pictures = photo.compose(upsamplers)
-        return [
-            Colorization(picture, sample, self.recipe(sample.recipe, upsampling) | {"original": photo.sha256})
-            for picture, sample in zip(pictures, samples, strict=True)
-        ]
 
     def reference(self, photo: PhotoLike) -> Reference:
         """Encode the colours of a photo, for :meth:`Conditioned.transfer`.
@@ -450,7 +331,7 @@ class Colorizer:
         Raises:
             PhotoError: the photo cannot be read, or is gray.
         """
-        photo, size = _as_photo(photo), self.info.chroma_size
+        photo, size = as_photo(photo), self.info.chroma_size
         if not photo.is_color:
             raise PhotoError(f"{photo.name}: is gray and has no colours to give; take a photo in colour")
         whole = self.condition(photo).whole
@@ -465,7 +346,7 @@ class Colorizer:
         Raises:
             PhotoError: it cannot be read, or there is nothing in it.
         """
-        image, size = _as_photo(image), self.info.chroma_size
+        image, size = as_photo(image), self.info.chroma_size
         share = np.clip(image.luminance(size, size) / 100, 0, 1).astype(np.float32)
         if share.max() < 0.5 or share.min() > 0.5:
             everything = "black" if share.max() < 0.5 else "white"
@@ -478,12 +359,14 @@ class Colorizer:
         Raises:
             PhotoError: the photo cannot be read.
         """
-        size, photo = self.info.luminance_size, _as_photo(photo)
-        whole = self.condition_luminance(photo.luminance(size, size))
-        windows = Windows.of(photo.height, photo.width)
-        if windows.count == 1:
+        return self.condition_reduced(self.reduce(photo))
+
+    def condition_reduced(self, reduced: Reduced) -> Conditioned:
+        """The same as :meth:`condition`, when the photo itself is elsewhere."""
+        whole = self.condition_luminance(reduced.whole)
+        if reduced.wide is None:
             return whole
-        return ConditionedWindows(self, whole._condition, photo.luminance(*windows.size(size)), windows)
+        return ConditionedWindows(self, whole._condition, reduced.wide, reduced.windows)
 
     def condition_luminance(self, L: NDArray[np.floating]) -> Conditioned:
         """The same from L* in [0, 100], the whole photo squeezed to a square.
@@ -499,17 +382,6 @@ class Colorizer:
             batch = F.avg_pool2d(batch, L.shape[0] // size)
         with self.inference():
             return Conditioned(self, self.model.condition(batch))
-
-    def recipe(self, drawn: Mapping[str, str], upsampling: str) -> dict[str, str]:
-        """What makes the same picture again, but for the files: of :attr:`Sample.recipe` the rest."""
-        return {
-            "version": __version__,
-            "model": self.info.name,
-            "weights": self.sha256,
-            **drawn,
-            "precision": self.precision,
-            "upsampling": upsampling,
-        }
 
     @contextmanager
     def inference(self, gradients: bool = False) -> Iterator[None]:
@@ -554,7 +426,3 @@ def choose_device(name: str) -> torch.device:
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise ValueError("there is no device 'mps' here")
     return device
-
-
-def _as_photo(photo: PhotoLike) -> Photo:
-    return photo if isinstance(photo, Photo) else open_photo(photo)

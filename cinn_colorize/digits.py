@@ -126,11 +126,14 @@ class Digits:
         Args:
             steps: images of a walk.
             reach: how far it goes both ways from the mean, in standard deviations.
-            seed: of the digits that tell how much each attribute varies at all.
+            seed: of the digits that tell how much each attribute varies within a digit.
         """
         positions = torch.linspace(-reach, reach, steps)
-        drawn = self.sample(20, seed=seed).reshape(-1, SIZE, SIZE)
-        usual = {name: np.std([measure(image) for image in drawn]) for name, measure in ATTRIBUTES.items()}
+        drawn = self.sample(20, seed=seed)
+        usual = {
+            name: np.mean([np.std([measure(image) for image in drawn[:, d]]) for d in range(DIGITS)])
+            for name, measure in ATTRIBUTES.items()
+        }
         result = []
         for axis in self.model.axes.cpu():
             codes = self.model.centre.cpu() + positions[:, None] * axis
@@ -169,16 +172,17 @@ class Walk:
     Attributes:
         images: (steps, 10, 28, 28).
         changes: by attribute, how much it changes from the first step to the last, in standard deviations of
-            that attribute over drawn digits.
+            that attribute over drawings of a digit.
     """
 
     images: Floats
     changes: dict[str, float]
 
     @property
-    def attribute(self) -> str:
-        """The attribute that changes most."""
-        return max(self.changes, key=lambda name: abs(self.changes[name]))
+    def attributes(self) -> list[str]:
+        """Those that change by more than a standard deviation, or else the largest change; most first."""
+        ordered = sorted(self.changes, key=lambda name: -abs(self.changes[name]))
+        return [name for name in ordered if abs(self.changes[name]) > 1] or ordered[:1]
 
 
 def _ink(image: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -349,5 +353,6 @@ def walks_picture(digits: Digits, digit: int | None = None) -> Image.Image:
     walks = digits.walks()
     shown = (2, 7) if digit is None else (digit,)
     rows = np.concatenate([[walk.images[:, d] for d in shown] for walk in walks])
-    labels = [f"{k + 1}: {walk.attribute}" for k, walk in enumerate(walks) for _ in shown]
+    labels = [""] * len(rows)
+    labels[:: len(shown)] = [f"{k + 1}: {', '.join(walk.attributes)}" for k, walk in enumerate(walks)]
     return picture(rows, labels)

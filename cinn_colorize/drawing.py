@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from cinn_colorize.colorizer import Colorizer, Reference, Sample, likeliest
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.hints import Hint, Hints, draw
 from cinn_colorize.levels import PerLevel
-from cinn_colorize.photo import Photo, open_photo
-from cinn_colorize.sheet import TILE, Tile, gray_tile, hints_tile, original_tile
+
+if TYPE_CHECKING:  # the process that only hands out photos needs no network
+    from cinn_colorize.colorizer import Colorizer, Reference, Sample
+    from cinn_colorize.hints import Hint
+    from cinn_colorize.photo import Photo
+    from cinn_colorize.sheet import Tile
 
 _SAME_ASPECT = 1.02  # what rounding to whole pixels may do to a mask that was made smaller
 
 
 class Drawing(Protocol):
     """Draws samples of photos, one way or another."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What makes its samples other ones, for JSON."""
+
+    def kept(self, number: int) -> int:
+        """How many samples of a photo are kept if ``number`` are drawn."""
 
     def samples(
         self, colorizer: Colorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
@@ -41,50 +51,80 @@ class Sampling:
     ranked: bool = False
     pick: int | None = None
 
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """See :class:`Drawing`; the order is no other sample."""
+        return {"pick": self.pick} if self.pick else {}
+
+    def kept(self, number: int) -> int:
+        """See :class:`Drawing`."""
+        return self.pick or number
+
     def samples(
         self, colorizer: Colorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
     ) -> list[Sample]:
         """See :class:`Drawing`."""
+        from cinn_colorize.colorization import likeliest
+
         samples = colorizer.condition(photo).sample(number, temperature, seed)
         return likeliest(samples, self.pick) if self.ranked or self.pick else samples
 
     def before(self, colorizer: Colorizer, photo: Photo, temperature: PerLevel, seed: int) -> list[Tile]:
         """The photo as it is."""
+        from cinn_colorize.sheet import original_tile
+
         return [original_tile(photo)]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Transfer:
     """Photos in the colours of another.
 
     Attributes:
-        reference: its code.
-        tile: it as it is.
+        photo: path of the reference. It is encoded when it is needed first, in the process that needs it.
+        max_pixels: the reference is refused if it has more.
         noise: see :meth:`Conditioned.transfer`.
     """
 
-    reference: Reference
-    tile: Tile
+    photo: Path
+    max_pixels: int
     noise: PerLevel | None
+    _reference: tuple[Reference, Tile] | None = None
 
-    @classmethod
-    def of(cls, colorizer: Colorizer, reference: Photo, noise: PerLevel | None) -> Transfer:
-        """The colours of a photo.
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """See :class:`Drawing`."""
+        return {"reference": str(self.photo), "noise": self.noise}
 
-        Raises:
-            PhotoError: it can't be read, or is gray.
-        """
-        return cls(colorizer.reference(reference), (reference.thumbnail(TILE), "reference"), noise)
+    def kept(self, number: int) -> int:
+        """All."""
+        return number
 
     def samples(
         self, colorizer: Colorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
     ) -> list[Sample]:
-        """See :class:`Drawing`."""
-        return colorizer.condition(photo).transfer(self.reference, number, self.noise, temperature, seed)
+        """See :class:`Drawing`.
+
+        Raises:
+            PhotoError: the reference can't be read, or is gray.
+        """
+        reference, _ = self._encoded(colorizer)
+        return colorizer.condition(photo).transfer(reference, number, self.noise, temperature, seed)
 
     def before(self, colorizer: Colorizer, photo: Photo, temperature: PerLevel, seed: int) -> list[Tile]:
         """The reference and the photo in gray, as in Fig. 15 of the paper."""
-        return [self.tile, gray_tile(photo)]
+        from cinn_colorize.sheet import gray_tile
+
+        return [self._encoded(colorizer)[1], gray_tile(photo)]
+
+    def _encoded(self, colorizer: Colorizer) -> tuple[Reference, Tile]:
+        from cinn_colorize.photo import open_photo
+        from cinn_colorize.sheet import TILE
+
+        if self._reference is None:
+            opened = open_photo(self.photo, max_pixels=self.max_pixels)
+            self._reference = colorizer.reference(opened), (opened.thumbnail(TILE), "reference")
+        return self._reference
 
 
 @dataclass(frozen=True)
@@ -98,6 +138,15 @@ class Mix:
 
     mask: Photo
     outside_seed: int
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """See :class:`Drawing`."""
+        return {"mask": self.mask.sha256, "outside": self.outside_seed}
+
+    def kept(self, number: int) -> int:
+        """All."""
+        return number
 
     def samples(
         self, colorizer: Colorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
@@ -119,6 +168,9 @@ class Mix:
 
     def before(self, colorizer: Colorizer, photo: Photo, temperature: PerLevel, seed: int) -> list[Tile]:
         """The mask and the two samples."""
+        from cinn_colorize.photo import open_photo
+        from cinn_colorize.sheet import TILE, gray_tile
+
         whole, small = colorizer.condition(photo).whole, open_photo(photo.thumbnail(TILE))
         samples = [whole.sample(1, temperature, s)[0] for s in (seed, self.outside_seed)]
         labels = f"inside: seed {seed}", f"outside: seed {self.outside_seed}"
@@ -141,6 +193,19 @@ class Hinted:
     strokes: Path | None
     progress: Callable[[int, int], None] | None = None
 
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """See :class:`Drawing`."""
+        try:
+            strokes = self.strokes and hashlib.sha256(self.strokes.read_bytes()).hexdigest()
+        except OSError:
+            strokes = None  # an error where they are read
+        return {"hints": [str(point) for point in self.points], "strokes": strokes}
+
+    def kept(self, number: int) -> int:
+        """All."""
+        return number
+
     def samples(
         self, colorizer: Colorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
     ) -> list[Sample]:
@@ -149,10 +214,14 @@ class Hinted:
         Raises:
             PhotoError: a hint lies outside of the photo, or the strokes can't be used.
         """
+        from cinn_colorize.hints import Hints, draw
+
         hints = Hints.of(photo, self.points, self.strokes)
         return draw(colorizer.condition(photo), hints, number, temperature, seed, self.progress)
 
     def before(self, colorizer: Colorizer, photo: Photo, temperature: PerLevel, seed: int) -> list[Tile]:
         """The photo in gray with the hints on it."""
+        from cinn_colorize.sheet import hints_tile
+
         points = [((p.x + 0.5) / photo.width, (p.y + 0.5) / photo.height, p.rgb) for p in self.points]
         return [hints_tile(photo, points, self.strokes)]

@@ -9,6 +9,10 @@ class PhotoError(CinnError):
     """A photo cannot be read, or a picture cannot be written."""
 
 
+class DiskFullError(PhotoError):
+    """A picture cannot be written since the disk is full; the next one could not either."""
+
+
 class WeightsError(CinnError):
     """Weights cannot be had or used."""
 
@@ -23,3 +27,7 @@ class DataError(CinnError):
 
 class DivergedError(CinnError):
     """A training run left the finite numbers."""
+
+
+class WorkerError(CinnError):
+    """A process that a batch needs is gone."""

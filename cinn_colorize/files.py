@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import secrets
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,8 @@ SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffi
 OUTPUT_SUFFIXES = frozenset(
     suffix for format, suffixes in FORMATS.items() if format not in READ_ONLY for suffix in suffixes
 )
+_TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.part")
+_IS_WINDOWS = sys.platform == "win32"
 _SIGNATURES = {
     "jpg": rb"\xff\xd8\xff",
     "png": rb"\x89PNG\r\n\x1a\n",
@@ -62,19 +65,70 @@ def printable_name(path: str | os.PathLike[str]) -> str:
 def replacing(path: str | os.PathLike[str]) -> Iterator[int]:
     """A descriptor to write to; what was written stands at ``path`` if all went well, else nothing is left.
 
+    The file is on the disk before it has its name, so that not even a power cut leaves half of it.
+
     Raises:
         OSError: the file can't be made or put in its place.
     """
     path = Path(path)
-    temporary = path.with_name(f".{secrets.token_hex(8)}.part")
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(temporary, flags, 0o666)
+    temporary, descriptor = _temporary(path.parent)
     try:
         try:
             yield descriptor
+            os.fsync(descriptor)
         finally:
             os.close(descriptor)
         temporary.replace(path)
     except BaseException:
-        temporary.unlink()
+        temporary.unlink(missing_ok=True)
         raise
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files that killed processes left in a folder; those in use stay."""
+    try:
+        names = [entry.name for entry in os.scandir(folder) if _TEMPORARY.fullmatch(entry.name)]
+    except OSError:
+        return
+    for name in names:
+        with contextlib.suppress(OSError):  # in use, gone by now, or not ours to remove
+            descriptor = os.open(folder / name, os.O_RDWR)
+            try:
+                _lock(descriptor)
+                if not _IS_WINDOWS:
+                    (folder / name).unlink()
+            finally:
+                os.close(descriptor)
+            if _IS_WINDOWS:  # where an open file cannot be removed
+                (folder / name).unlink()
+
+
+def _temporary(folder: Path) -> tuple[Path, int]:
+    """A new file that is locked, so that :func:`remove_leftovers` knows that it is in use."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    while True:
+        path = folder / f".{secrets.token_hex(8)}.part"
+        descriptor = os.open(path, flags, 0o666)
+        try:
+            _lock(descriptor)
+        except BlockingIOError:  # another process is about to remove it
+            os.close(descriptor)
+            continue
+        except OSError:  # a file system without locks
+            return path, descriptor
+        if _IS_WINDOWS or os.fstat(descriptor).st_nlink:
+            return path, descriptor
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    """Lock a file until it is closed, by whatever end of the process.
+
+    Raises:
+        BlockingIOError: another process has locked it.
+        OSError: the file system has no locks.
+    """
+    if sys.platform != "win32":
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,6 +1,6 @@
 """The latent code of a colouring: one tensor of noise a level, and what can be done with codes.
 
-The only place where temperature is applied and where noise is drawn.
+Noise comes from :mod:`cinn_colorize.noise`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from torch import Tensor
 from cinn_colorize import weights
 from cinn_colorize.errors import LatentError
 from cinn_colorize.files import printable_name
-from cinn_colorize.levels import PerLevel, by_level
-
-Shapes = Mapping[int, tuple[int, int, int]]
+from cinn_colorize.levels import PerLevel
+from cinn_colorize.noise import Shapes as Shapes
+from cinn_colorize.noise import draw
 
 _CODES_OF = "latent_codes_of"  # in the configuration of a file of codes
 
@@ -46,13 +46,7 @@ class Latent:
         Raises:
             ValueError: a temperature is negative or not finite, or that of a level is missing.
         """
-        temperatures = by_level(temperature, shapes, "temperature")
-        samples: list[dict[int, Tensor]] = []
-        for seed in seeds:
-            generator = torch.Generator().manual_seed(seed)
-            # Coarse first: the noise of the coarse levels stays what it is if finer levels are ever added.
-            samples.append({r: torch.randn(shapes[r], generator=generator) for r in sorted(shapes)})
-        return cls({r: temperatures[r] * torch.stack([s[r] for s in samples]) for r in shapes})
+        return cls({r: torch.from_numpy(z) for r, z in draw(shapes, seeds, temperature).items()})
 
     @classmethod
     def join(cls, codes: Sequence[Latent]) -> Latent:

@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 _NETWORK_SIZE = 256
 _NOTABLE_CHROMA = 6.0  # of a color photo; what JPEG leaves in gray ones is less
-_WORKERS = min(8, os.cpu_count() or 1)
+_threads = min(8, os.cpu_count() or 1)
 
 
 class Rows(Protocol):
@@ -109,6 +109,11 @@ class Photo:
     def picture_bytes(self) -> int:
         """What a picture of this photo takes in memory or on disk."""
         return self.height * self.width * (3 + self._has_alpha) * self.bit_depth // 8
+
+    @property
+    def recipe(self) -> dict[str, str]:
+        """What :meth:`Picture.save` wrote into the file; empty if there is nothing of the kind."""
+        return find_recipe(self._metadata.blob("xmp-data"))
 
     @cached_property
     def is_color(self) -> bool:
@@ -218,17 +223,28 @@ class Photo:
         ``pixels`` are (h, W, bands). Few bands are in memory at a time.
         """
         pending: deque[Future[T]] = deque()
-        with reported(self.name), ThreadPoolExecutor(_WORKERS) as pool:
+        with reported(self.name), ThreadPoolExecutor(_threads) as pool:
             for y0, pixels in vips.bands(self._read()):
                 pending.append(pool.submit(task, y0, pixels))
-                if len(pending) > 2 * _WORKERS:
+                if len(pending) > 2 * _threads:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
 
 
+def use_threads(number: int) -> None:
+    """How many threads of this process work on a photo; pictures do not depend on it."""
+    global _threads
+    _threads = number
+    cv2.setNumThreads(number)
+    vips.use_threads(number)
+
+
 def open_photo(
-    source: str | os.PathLike[str] | bytes | PIL.Image.Image | NDArray[Any], *, max_pixels: int = MAX_PIXELS
+    source: str | os.PathLike[str] | bytes | PIL.Image.Image | NDArray[Any],
+    *,
+    max_pixels: int = MAX_PIXELS,
+    name: str | None = None,
 ) -> Photo:
     """Open a photo; its pixels are read later.
 
@@ -236,13 +252,14 @@ def open_photo(
         source: path, content of a file, image of Pillow, or sRGB array (H, W), (H, W, 3) or (H, W, 4) of
             uint8, uint16 or floats in [0, 1].
         max_pixels: a file with more is refused, since it may be made to fill the memory.
+        name: for messages, of a file's content.
 
     Raises:
         PhotoError: it can't be read.
     """
     if isinstance(source, (np.ndarray, PIL.Image.Image)):
         return _open_array(source)
-    name, own_suffix = "bytes", ""
+    name, own_suffix = name or "bytes", ""
     if not isinstance(source, bytes):
         name, own_suffix = printable_name(source), Path(source).suffix
     with reported(name):
@@ -292,7 +309,7 @@ def read_recipe(path: str | os.PathLike[str]) -> dict[str, str]:
     Raises:
         PhotoError: the file can't be read.
     """
-    return find_recipe(open_photo(path)._metadata.blob("xmp-data"))
+    return open_photo(path).recipe
 
 
 def _fields_of_tiff(source: Path | bytes) -> dict[str, bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping
 
@@ -10,10 +11,13 @@ import PIL.Image
 
 from cinn_colorize import color, vips
 from cinn_colorize.color import Pixels, RGBSpace
-from cinn_colorize.errors import PhotoError
+from cinn_colorize.errors import DiskFullError, PhotoError
 from cinn_colorize.files import FORMATS, READ_ONLY, format_of_name, printable_name, replacing
 from cinn_colorize.metadata import add_recipe, iptc_for
 from cinn_colorize.tiff import add_fields
+
+# What a full disk and a used up quota are called.
+_FULL = {os.strerror(getattr(errno, name)) for name in ("ENOSPC", "EDQUOT") if hasattr(errno, name)}
 
 
 class Picture:
@@ -74,9 +78,16 @@ class Picture:
                 if written == "tiff":
                     add_fields(descriptor, metadata.blob("exif-data"), metadata.blob("iptc-data"))
         except vips.Error as error:
-            raise PhotoError(f"{name}: cannot be written: {vips.reason(error)}") from None
+            raise cannot_write(name, vips.reason(error)) from None
         except OSError as error:
-            raise PhotoError(f"{name}: cannot be written: {error.strerror or error}") from None
+            raise cannot_write(name, error.strerror or str(error)) from None
+
+
+def cannot_write(name: str, reason: str) -> PhotoError:
+    """The error for a file that can't be written; of its own kind where the disk is full."""
+    kind = DiskFullError if reason in _FULL else PhotoError
+    hint = "; choose a shorter --output" if reason == os.strerror(errno.ENAMETOOLONG) else ""
+    return kind(f"{name}: cannot be written: {reason}{hint}")
 
 
 def fitted(height: int, width: int, size: int) -> tuple[int, int]:

@@ -1,21 +1,22 @@
-"""Many photos: which files go in, what comes out of each and how it is named."""
+"""What comes out of each photo, how it is named, and how it is made."""
 
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from cinn_colorize.errors import PhotoError
-from cinn_colorize.files import OUTPUT_SUFFIXES, SUFFIXES, printable_name
-from cinn_colorize.photo import open_photo
+from cinn_colorize.errors import CinnError, DiskFullError, PhotoError
+from cinn_colorize.files import OUTPUT_SUFFIXES, printable_name
+from cinn_colorize.inputs import Input
 
 if TYPE_CHECKING:
-    from cinn_colorize.colorizer import Colorizer
+    from cinn_colorize.colorizer import Colorization, Colorizer
     from cinn_colorize.drawing import Drawing
     from cinn_colorize.levels import PerLevel
 
@@ -43,6 +44,7 @@ class Plan:
         sheet: write a labelled contact sheet too.
         strip: leave out all metadata but the profile and the recipe.
         max_pixels: photos with more are refused.
+        drawing: in which way samples are drawn.
         sheet_pattern: file name of the contact sheet with {stem}.
     """
 
@@ -58,51 +60,103 @@ class Plan:
     sheet: bool
     strip: bool
     max_pixels: int
+    drawing: Drawing
     sheet_pattern: str = "{stem}_sheet.jpg"
 
-    def outputs(self, photo: Path) -> list[Path]:
+    def outputs(self, photo: Input, stem: str) -> list[Path]:
         """Paths of the samples of a photo, in the order of their seeds."""
-        suffix = photo.suffix if self.format == "auto" else f".{self.format}"
-        if suffix.lower() not in OUTPUT_SUFFIXES:
-            suffix = ".png"
-        names = (
-            self.pattern.format(stem=photo.stem, seed=self.seed + k, ext=suffix) for k in range(self.number)
-        )
-        return [self.folder / name for name in names]
+        suffix = self.suffix(photo.path)
+        names = (self.pattern.format(stem=stem, seed=self.seed + k, ext=suffix) for k in range(self.number))
+        return [self.folder / photo.below / name for name in names]
 
-    def sheet_path(self, photo: Path) -> Path:
+    def sheet_path(self, photo: Input, stem: str) -> Path:
         """Path of a photo's contact sheet."""
-        return self.folder / self.sheet_pattern.format(stem=photo.stem)
+        return self.folder / photo.below / self.sheet_pattern.format(stem=stem)
+
+    def suffix(self, photo: Path) -> str:
+        """What the samples of a photo end in, unless the pattern says otherwise."""
+        suffix = photo.suffix if self.format == "auto" else f".{self.format}"
+        return suffix if suffix.lower() in OUTPUT_SUFFIXES else ".png"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A photo and the files that are to be made of it.
+
+    Attributes:
+        outputs: paths of all samples, in the order of their seeds.
+        sheet: path of the contact sheet, if there is to be one.
+        wanted: those to be made.
+        doubtful: those of them that are there, and are right if they were made in the same way.
+        content: of what can be read once only, such as a pipe.
+    """
+
+    input: Input
+    outputs: list[Path]
+    sheet: Path | None
+    wanted: list[Path]
+    doubtful: list[Path] = field(default_factory=list)
+    content: bytes | None = None
 
 
 @dataclass(frozen=True)
 class Result:
-    """One file written: a sample, or (without a seed) a contact sheet."""
+    """One file written: a sample, or (without a seed) a contact sheet.
+
+    Attributes:
+        size: of the photo's file, in bytes.
+        mtime: of the photo's file, in seconds; None for a pipe.
+        ms: milliseconds since the one before, or since the photo was opened.
+    """
 
     input: Path
     output: Path
+    size: int
+    mtime: float | None
+    ms: int
     seed: int | None = None
     temperature: PerLevel | None = None
     log_prob: float | None = None
 
 
-def expand(paths: Iterable[Path]) -> Iterator[Path | PhotoError]:
-    """Files as they are, folders as the photos in them (sorted, not below); errors in their place."""
-    for path in paths:
-        name = printable_name(path)
-        if not os.path.lexists(path):
-            yield PhotoError(f"{name}: no such file or folder")
-        elif not os.path.isdir(path):  # noqa: PTH112 (Path.is_dir raises for names that are too long)
-            yield path
-        else:
-            try:
-                inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
-            except OSError as error:
-                yield PhotoError(f"{name}: cannot be listed ({error.strerror})")
-                continue
-            yield from inside
-            if not inside:
-                yield PhotoError(f"{name}: no photos in this folder ({', '.join(sorted(SUFFIXES))})")
+@dataclass(frozen=True)
+class Failure:
+    """A photo of which something could not be made.
+
+    Attributes:
+        input: the photo.
+        message: one line that names it.
+        expected: whether it is bad input, not a bug.
+        ends: whether the photos after it would fail in the same way.
+        trace: where it happened.
+    """
+
+    input: Path | None
+    message: str
+    expected: bool = True
+    ends: bool = False
+    trace: str = ""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The end of a photo.
+
+    Attributes:
+        written: how many files; none if all were there, or the photo was left out.
+        own: it was left out because this program made it.
+    """
+
+    input: Path
+    written: int = 0
+    own: bool = False
+
+
+Event = Result | Failure | Finished
+
+
+class LeftOutError(Exception):
+    """A photo that was found in a folder is a picture made by this program."""
 
 
 class Job:
@@ -111,73 +165,131 @@ class Job:
     Args:
         colorizer: draws the samples.
         plan: what is drawn, and where it goes.
-        drawing: in which way it is drawn.
     """
 
-    def __init__(self, colorizer: Colorizer, plan: Plan, drawing: Drawing) -> None:
-        self.colorizer, self.plan, self.drawing = colorizer, plan, drawing
-        self._taken: dict[Path, Path] = {}  # outputs, and the photo each belongs to
+    def __init__(self, colorizer: Colorizer, plan: Plan) -> None:
+        self.colorizer, self.plan = colorizer, plan
 
-    def colorize(self, path: Path) -> Iterator[Result]:
-        """Draw and write all samples of a photo, and its sheet.
+    def events(self, task: Task) -> Iterator[Event]:
+        """What :meth:`colorize` gives, and how it ended, whatever happened."""
+        path, written = task.input.path, 0
+        try:
+            for result in self.colorize(task):
+                written += 1
+                yield result
+        except LeftOutError:
+            yield Finished(path, own=True)
+        except Exception as error:  # whatever it is, the other photos are done
+            expected = isinstance(error, CinnError)
+            message = str(error) if expected else f"{printable_name(path)}: {error!r}; --debug tells more"
+            if ends := isinstance(error, DiskFullError):
+                message += "; make room, then go on with --skip-existing"
+            yield Failure(path, message, expected, ends, traceback.format_exc())
+        else:
+            yield Finished(path, written)
+
+    def colorize(self, task: Task) -> Iterator[Result]:
+        """Draw and write the wanted samples of a photo, and its sheet.
 
         Yields:
-            what was written, as soon as it is; nothing that was there already and is to be skipped.
+            what was written, as soon as it is.
 
         Raises:
             PhotoError: the photo cannot be read, or a result cannot be written or is there already.
+            LeftOutError: the photo is a picture made by this program.
         """
-        plan, colorizer, drawing = self.plan, self.colorizer, self.drawing
-        outputs, sheet = plan.outputs(path), plan.sheet_path(path)
-        wanted = self._missing(path, [*outputs, sheet] if plan.sheet else outputs)
-        if not wanted:
-            return
+        from cinn_colorize.photo import open_photo
         from cinn_colorize.sheet import contact_sheet, save_sheet, tile
 
-        photo = open_photo(path, max_pixels=plan.max_pixels)
+        plan, colorizer, path, wanted = self.plan, self.colorizer, task.input.path, task.wanted
+        name, before, clock = printable_name(path), _Status.of(task), _Clock()
+        photo = open_photo(
+            path if task.content is None else task.content, max_pixels=plan.max_pixels, name=name
+        )
+        if task.input.found and photo.recipe:
+            raise LeftOutError
         if photo.pages > 1:
-            log.info(f"{printable_name(path)} has {photo.pages} pages or frames; the first is used")
+            log.info(f"{name} has {photo.pages} pages or frames; the first is used")
         if photo.is_color:
-            log.info("%s is in colour; of such photos only the luminance is used", printable_name(path))
+            log.info("%s is in colour; of such photos only the luminance is used", name)
+        drawing = plan.drawing
         samples = drawing.samples(colorizer, photo, plan.number, plan.temperature, plan.seed)
+        for folder in {output.parent for output in wanted}:
+            _make_folder(folder)
         on_sheet = []
         at_once = max(1, _COMPOSED_AT_ONCE // photo.picture_bytes)
         for start in range(0, len(samples), at_once):
             part = slice(start, start + at_once)
             colorizations = colorizer.compose(photo, samples[part], upsampling=plan.upsampling)
+            if _Status.of(task) != before:
+                raise PhotoError(f"{name}: changed while it was read; run again when it is complete")
             for colorization in colorizations:
-                output = outputs[colorization.seed - plan.seed]
+                output = task.outputs[colorization.seed - plan.seed]
                 if output in wanted:
-                    _make_folder(output.parent)
-                    colorization.save(output, quality=plan.quality, strip=plan.strip)
-                    sample = colorization.sample
-                    yield Result(path, output, sample.seed, sample.temperature, sample.log_prob)
-                if sheet in wanted:
+                    self._save(colorization, output, task)
+                    s = colorization.sample
+                    yield Result(path, output, *before[:2], clock.ms(), s.seed, s.temperature, s.log_prob)
+                if task.sheet in wanted:
                     on_sheet.append(tile(colorization))
-        if sheet in wanted:
-            before = drawing.before(colorizer, photo, plan.temperature, plan.seed)
-            save_sheet(contact_sheet([*before, *on_sheet]), sheet)
-            yield Result(path, sheet)
+        if task.sheet and task.sheet in wanted:
+            if task.sheet in task.doubtful and not _is_sheet(task.sheet):
+                raise exists(path, task.sheet)
+            first = drawing.before(colorizer, photo, plan.temperature, plan.seed)
+            save_sheet(contact_sheet([*first, *on_sheet]), task.sheet)
+            yield Result(path, task.sheet, *before[:2], clock.ms())
 
-    def _missing(self, path: Path, outputs: list[Path]) -> list[Path]:
-        """Those of a photo's outputs that are to be written."""
-        name = printable_name(path)
-        for output in outputs:
-            other = self._taken.setdefault(output, path)
-            if other != path:
-                raise PhotoError(
-                    f"{name}: its result {printable_name(output)} is that of {printable_name(other)} too; "
-                    "choose another --output or --output-dir for one of them"
-                )
-        there = [output for output in outputs if os.path.lexists(output)]
-        if any(output.exists() and output.samefile(path) for output in there):
-            raise PhotoError(f"{name}: its result would replace the photo; choose another --output-dir")
-        if there and self.plan.existing is Existing.REFUSE:
-            raise PhotoError(
-                f"{name}: {printable_name(there[0])} exists; add --overwrite or --skip-existing, "
-                "or choose another --output-dir"
-            )
-        return [o for o in outputs if o not in there] if self.plan.existing is Existing.SKIP else outputs
+    def _save(self, colorization: Colorization, output: Path, task: Task) -> None:
+        plan = self.plan
+        if output in task.doubtful:
+            if colorization.is_saved(output, quality=plan.quality, strip=plan.strip):
+                return
+            raise exists(task.input.path, output)
+        colorization.save(output, quality=plan.quality, strip=plan.strip)
+
+
+def exists(photo: Path, output: Path) -> PhotoError:
+    """The error for a result that is there already."""
+    return PhotoError(
+        f"{printable_name(photo)}: {printable_name(output)} exists; add --overwrite or --skip-existing, "
+        "or choose another --output-dir"
+    )
+
+
+class _Status(NamedTuple):
+    """What changes when a file does."""
+
+    size: int
+    mtime: float | None
+    number: int = 0
+
+    @classmethod
+    def of(cls, task: Task) -> _Status:
+        if task.content is not None:
+            return cls(len(task.content), None)
+        from cinn_colorize.vips import reported
+
+        with reported(printable_name(task.input.path)):
+            status = task.input.path.stat()
+        return cls(status.st_size, status.st_mtime, status.st_ino)
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self._last = time.perf_counter()
+
+    def ms(self) -> int:
+        """Milliseconds since the last call."""
+        last, self._last = self._last, time.perf_counter()
+        return round(1000 * (self._last - last))
+
+
+def _is_sheet(path: Path) -> bool:
+    from cinn_colorize.photo import read_recipe
+
+    try:
+        return "sheet" in read_recipe(path)
+    except PhotoError:
+        return False
 
 
 def _make_folder(folder: Path) -> None:

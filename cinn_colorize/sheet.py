@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from cinn_colorize import color, vips
+from cinn_colorize import __version__, color, vips
 from cinn_colorize.picture import Picture, fitted
 
 if TYPE_CHECKING:
@@ -93,7 +93,9 @@ def contact_sheet(tiles: Sequence[Tile], columns: int | None = None) -> Image.Im
 def save_sheet(
     sheet: Image.Image, path: Path, recipe: Mapping[str, str] | None = None, quality: int = 92
 ) -> None:
-    """Write a sheet, JPEG or what the suffix says.
+    """Write a sheet, in the format of the suffix.
+
+    What it has in place of a recipe tells it from photos.
 
     Args:
         sheet: to be written.
@@ -105,4 +107,5 @@ def save_sheet(
         PhotoError: it cannot be written.
     """
     pixels = np.asarray(sheet.convert("RGB"))
+    recipe = recipe or {"version": __version__, "sheet": "true"}
     Picture(pixels, None, vips.Metadata(), color.SRGB).save(path, quality=quality, recipe=recipe)

@@ -5,9 +5,10 @@ They lie in folders, in zips, which may be at URLs, or in LMDBs.
 
 from __future__ import annotations
 
+import os
 import zipfile
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
@@ -74,8 +75,7 @@ def find_photos(
     if shards:
         photos = _in_shards(shards, damaged)
     else:
-        files = (p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file())
-        photos = [Source(root / file) for file in _photo_names(files)]
+        photos = [Source(root / file) for file in _photo_names(_files_below(root))]
     if not photos:
         raise DataError(f"{name}: no photos in it ({', '.join(sorted(SUFFIXES))}); expected {expected}")
     return photos
@@ -95,10 +95,58 @@ def _in_shards(shards: Sequence[Path | Url], damaged: list[str] | None) -> list[
     return photos
 
 
-class LmdbPhotos(Sequence[Source]):
-    """The photos of an LMDB in LSUN's layout: a key and the bytes of an image file each, in the keys' order.
+class _NamedPhotos(Sequence[Source]):
+    """Photos of one place, kept as names: of millions, sources are made when they are asked for.
 
-    LSUN's bedrooms are three million, so keys are kept as they are and sources made when asked for.
+    Args:
+        names: of the photos, in order, as bytes.
+    """
+
+    def __init__(self, names: Iterable[bytes]) -> None:
+        self.names = np.array(list(names), dtype=np.bytes_)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, index: int) -> Source: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Source]: ...
+
+    def __getitem__(self, index: int | slice) -> Source | Sequence[Source]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        return self._source(os.fsdecode(self.names[index]))
+
+    def _source(self, name: str) -> Source:
+        raise NotImplementedError
+
+
+class FolderPhotos(_NamedPhotos):
+    """The photos of a folder and all folders in it, as :func:`find_photos` lists them.
+
+    For ImageNet, whose photos are more than a million.
+
+    Args:
+        path: the folder.
+
+    Raises:
+        DataError: there are none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(os.fsencode(name) for name in _photo_names(_files_below(path)))
+        if not len(self):
+            raise DataError(f"{printable_name(path)}: no photos in it ({', '.join(sorted(SUFFIXES))})")
+
+    def _source(self, name: str) -> Source:
+        return Source(self.path / name)
+
+
+class LmdbPhotos(_NamedPhotos):
+    """The photos of an LMDB in LSUN's layout: a key and the bytes of an image file each, in the keys' order.
 
     Args:
         path: the folder with ``data.mdb``.
@@ -113,25 +161,14 @@ class LmdbPhotos(Sequence[Source]):
         self.path = path
         try:
             with _open_lmdb(path).begin() as transaction:
-                self.keys = np.array(list(transaction.cursor().iternext(values=False)), dtype=np.bytes_)
+                super().__init__(transaction.cursor().iternext(values=False))
         except lmdb.Error as error:
             raise DataError(f"{printable_name(path)}: not a readable LMDB ({error})") from error
-        if not len(self.keys):
+        if not len(self):
             raise DataError(f"{printable_name(path)}: an LMDB without photos")
 
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    @overload
-    def __getitem__(self, index: int) -> Source: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Source]: ...
-
-    def __getitem__(self, index: int | slice) -> Source | Sequence[Source]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        return Source(self.path, self.keys[index].decode(errors="surrogateescape"))
+    def _source(self, name: str) -> Source:
+        return Source(self.path, name)
 
 
 def is_lmdb(path: Path) -> bool:
@@ -167,6 +204,12 @@ def _entries(shard: Path | Url) -> list[str]:
         return names()
     except (OSError, zipfile.BadZipFile) as error:
         raise DataError(f"{printable_name(shard)}: not a readable zip ({error})") from error
+
+
+def _files_below(root: Path) -> Iterator[str]:
+    for folder, _, files in os.walk(root):
+        below = PurePath(folder).relative_to(root)
+        yield from ((below / file).as_posix() for file in files)
 
 
 def _photo_names(names: Iterable[str]) -> list[str]:
@@ -213,7 +256,7 @@ class Reader:
     def _read_entry(self, path: Path, entry: str) -> bytes:
         if path.is_dir():
             with _open_lmdb(path).begin() as transaction:
-                value: bytes | None = transaction.get(entry.encode(errors="surrogateescape"))
+                value: bytes | None = transaction.get(os.fsencode(entry))
             if value is None:
                 raise KeyError("no such key")
             return value

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from cinn_colorize.guided import coefficients
@@ -56,10 +55,7 @@ class Upsampler:
         if method == "jbu":
             fine = _area_mean(guide, GUIDE_SCALE * height, GUIDE_SCALE * width)
             filtered = joint_bilateral(self._planes, self._guide, fine)
-            slope, offset = coefficients(
-                torch.from_numpy(fine)[None, None], torch.from_numpy(filtered)[None], _RADIUS, _EPS
-            )
-            self._planes = torch.cat([slope, offset], dim=1)[0].numpy()
+            self._planes = np.concatenate(coefficients(fine[None], filtered, _box, _EPS))
 
     def rows(self, y0: int, y1: int, L: Floats) -> Floats:
         """Rows ``y0`` to ``y1`` (exclusive) of the full-size ab.
@@ -185,6 +181,12 @@ def _cubic(distance: NDArray[np.float64]) -> NDArray[np.float64]:
     near = (1.25 * distance - 2.25) * distance**2 + 1
     far = ((-0.75 * distance + 3.75) * distance - 6) * distance + 3
     return np.where(distance <= 1, near, np.where(distance < 2, far, 0))
+
+
+def _box(planes: Floats) -> Floats:
+    """Means over windows of ``planes`` (C, h, w), edges repeated; same shape."""
+    size = (2 * _RADIUS + 1,) * 2
+    return np.stack([cv2.blur(plane, size, borderType=cv2.BORDER_REPLICATE) for plane in planes])
 
 
 def _area_mean(plane: Floats, height: int, width: int) -> Floats:

@@ -31,6 +31,7 @@ Error: TypeAlias = pyvips.Error
 _KEPT = ("exif-", "xmp-data", "iptc-data", "icc-profile-data", "photoshop-data", "resolution-unit")
 _PROFILE = "icc-profile-data"
 _BAND = 2**19  # pixels of a band
+_SYSTEM = "system error: "
 _LARGEST_TIFF = 3 * 2**30  # bytes of pixels; above, the file could outgrow offsets of 32 bits
 
 
@@ -70,6 +71,11 @@ class Metadata:
         if "exif-data" in kept:  # which still has the orientation from before
             kept["orientation"] = (pyvips.GValue.gint_type, 1)
         return cls(kept, (image.xres, image.yres))
+
+
+def use_threads(number: int) -> None:
+    """How many threads may work on a picture."""
+    pyvips.vips_lib.vips_concurrency_set(number)
 
 
 def open_image(source: Path | bytes, max_pixels: int) -> Image:
@@ -211,9 +217,10 @@ def reported(name: str) -> Iterator[None]:
 
 
 def reason(error: Error) -> str:
-    """The first line that libvips said."""
-    lines = (error.detail or "no further detail").splitlines()
-    return next(line.strip() for line in lines if line.strip())
+    """The first line that libvips said, or what the system said to it."""
+    lines = [line.strip() for line in (error.detail or "").splitlines() if line.strip()]
+    system = [line.removeprefix(_SYSTEM) for line in lines[:2] if line.startswith(_SYSTEM)]
+    return next(iter(system + lines), "no further detail")
 
 
 def _load(source: Path | bytes, access: str = "sequential") -> Image:

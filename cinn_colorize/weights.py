@@ -87,6 +87,13 @@ def _download(repository: str) -> Path:
         raise WeightsError(f"{HUB_PREFIX}{repository}/{filename}: cannot be downloaded ({reason})") from error
 
 
+def cache_folder() -> Path:
+    """The user's folder for what can be made again, by the customs of the system (``XDG_CACHE_HOME``)."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("cinn-colorize", appauthor=False)
+
+
 def sha256(path: Path) -> str:
     """SHA-256 of a file, as hexadecimal digits."""
     with path.open("rb") as file:

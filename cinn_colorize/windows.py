@@ -13,18 +13,20 @@ often makes there, between the two halves of its coarsest details, would show in
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-from cinn_colorize.latent import Latent, Shapes
+from cinn_colorize.noise import Shapes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Floats = NDArray[np.float32]
-Grid = TypeVar("Grid", Floats, Tensor)
+Grid = TypeVar("Grid", Floats, "Tensor")
 
 _LONGEST = 2.0  # of photos that are squeezed to one square, in short sides
 _MOST = 32  # windows; from 12.6:1 on they are longer than the short side
@@ -67,9 +69,9 @@ class Windows:
         part = slice(start, start + side)
         return grid[..., part, :] if self.upright else grid[..., part]
 
-    def latent(self, latent: Latent, k: int) -> Latent:
-        """The latents of window ``k`` from those of the whole photo."""
-        return Latent({r: z if r <= _SHARED else self.cut(z, k) for r, z in latent.levels.items()})
+    def latents(self, levels: Mapping[int, Grid], k: int) -> dict[int, Grid]:
+        """The latents of window ``k`` by level, from those of the whole photo."""
+        return {r: z if r <= _SHARED else self.cut(z, k) for r, z in levels.items()}
 
     def blend(self, parts: Sequence[Floats]) -> Floats:
         """Join ab (..., side, side) of all windows: (..., height, width) over the photo."""

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from cinn_colorize import Colorizer, colorizer
+from cinn_colorize.colorization import Floats
 from cinn_colorize.photo import open_photo
 from cinn_colorize.sources import Reader, find_photos
 
 JOINED = (-1, 0, 1, 2, 4, 8, 16, 32)  # the finest level of a mix that is encoded, -1 for none
 
 
-def error(ab: colorizer.Floats, other: colorizer.Floats, where: colorizer.Floats | float = 1.0) -> float:
+def error(ab: Floats, other: Floats, where: Floats | float = 1.0) -> float:
     """Mean Delta E76 of ab (L is the same)."""
     return float((np.hypot(*(ab - other)) * where).sum() / np.broadcast_to(where, ab.shape[1:]).sum())
 

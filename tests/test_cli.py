@@ -9,17 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from command import ENVIRONMENT, command, in_this_process, names, process, the_line
 from PIL import Image
 from typer.testing import CliRunner
 
-import cinn_colorize
 from cinn_colorize import __version__, weights
 from cinn_colorize.cli.app import app
 from cinn_colorize.files import format_of_name
 from cinn_colorize.photo import read_recipe
 
-# The package is found in a checkout too.
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(cinn_colorize.__file__).parents[1])}
 SEEDS = range(5, 10)
 BAD = {  # input: what its line on stderr says
     "missing.jpg": "no such file",
@@ -28,18 +26,6 @@ BAD = {  # input: what its line on stderr says
     "truncated.jpg": "cannot be read",
     "text.jpg": "is no photo of a known format",
 }
-
-
-def command(*arguments):
-    return [sys.executable, "-m", "cinn_colorize", *map(str, arguments)]
-
-
-def process(folder, *arguments):
-    return subprocess.run(command(*arguments), cwd=folder, capture_output=True, text=True, env=ENVIRONMENT)
-
-
-def names(folder):
-    return sorted(path.name for path in folder.iterdir())
 
 
 @pytest.fixture(scope="module")
@@ -75,24 +61,18 @@ def run(tmp_path, folder, colorizer, monkeypatch):
     """Runs the command in this process and a folder of its own, with a model that is loaded already."""
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("colorized"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("cinn_colorize.colorizer.Colorizer", lambda *_, **__: colorizer)
-    return lambda *arguments: CliRunner().invoke(app, list(map(str, arguments)))
-
-
-def the_line(result):
-    """What a call that failed said: one line on stderr."""
-    assert len(result.stderr.splitlines()) == 1, result.stderr
-    assert result.stderr.startswith("cinn-colorize: ")
-    return result.stderr
+    return in_this_process(monkeypatch, colorizer)
 
 
 def test_batch_does_what_can_be_done(folder, batch):
     assert batch.returncode == 1
-    expected = []
+    expected, lines = [], batch.stdout.splitlines()
     for photo, suffix in [("gray", ".jpg"), ("deep", ".png"), ("coffee", ".webp"), ("train", ".png")]:
-        expected += [f"colorized/{photo}_{seed:03d}{suffix}" for seed in SEEDS]
-        expected.append(f"colorized/{photo}_sheet.jpg")
-    assert batch.stdout.splitlines() == expected
+        of_photo = [f"colorized/{photo}_{seed:03d}{suffix}" for seed in SEEDS]
+        of_photo.append(f"colorized/{photo}_sheet.jpg")
+        assert [line for line in lines if photo in line] == of_photo
+        expected += of_photo
+    assert len(lines) == len(expected)
     # Nothing else lies there, temporary files least of all.
     assert names(folder / "colorized") == sorted(Path(path).name for path in expected)
 
@@ -103,8 +83,9 @@ def test_batch_has_one_line_for_each_bad_photo(batch):
         (line,) = [line for line in lines if name in line]
         assert line.startswith("cinn-colorize: ")
         assert message in line
-    (remark,) = [line for line in lines if not any(name in line for name in BAD)]
+    remark, summary = [line for line in lines if not any(name in line for name in BAD)]
     assert "coffee.webp is in colour" in remark
+    assert summary.startswith(f"cinn-colorize: {4 + len(BAD)} photos: 4 done, {len(BAD)} failed; ")
 
 
 @pytest.mark.parametrize(("name", "size", "mode"), [("gray_007.jpg", (96, 80), "RGB")])
@@ -211,7 +192,7 @@ def test_no_sheet_and_other_names_and_formats(run):
 
 def test_two_photos_never_share_a_result(run):
     shutil.copy("gray.jpg", "folder")
-    result = run("gray.jpg", "folder/gray.jpg", "--overwrite")
+    result = run("gray.jpg", "folder/gray.jpg", "--overwrite", "-q")
     assert result.exit_code == 1
     assert result.stdout == "colorized/gray_000.jpg\n"
     assert "is that of gray.jpg too" in the_line(result)
@@ -248,7 +229,7 @@ def test_a_bug_in_one_photo_does_not_stop_the_others(run, colorizer, monkeypatch
         return condition(photo)
 
     monkeypatch.setattr(colorizer, "condition", fail_on_deep)
-    result = run("folder/deep.png", "gray.jpg")
+    result = run("folder/deep.png", "gray.jpg", "-q")
     assert (result.exit_code, result.stdout) == (1, "colorized/gray_000.jpg\n")
     assert "folder/deep.png: MemoryError('no room')" in the_line(result)
 

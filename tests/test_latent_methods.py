@@ -184,10 +184,10 @@ def test_a_grid_of_a_file(colorizer, conditioned, tmp_path, caplog):
         Grid(None, 0, 0.8, load=tmp_path / "none.safetensors").codes(colorizer, shapes)
 
 
-def test_sheets_show_what_was_joined(colorizer, photo, coffee):
+def test_sheets_show_what_was_joined(colorizer, photo, examples):
     mask = open_photo(np.asarray(Image.fromarray(INSIDE).resize((300, 240))))
     labels = [label for _, label in Mix(mask, 2).before(colorizer, photo, 0.8, 1)]
     assert labels == ["mask", "inside: seed 1", "outside: seed 2"]
-    tiles = Transfer.of(colorizer, coffee, None).before(colorizer, photo, 0.5, 0)
+    tiles = Transfer(examples / "coffee.png", 10**8, None).before(colorizer, photo, 0.5, 0)
     assert [label for _, label in tiles] == ["reference", "gray"]
     assert not np.ptp(np.asarray(tiles[1][0]), axis=-1).max() > 1

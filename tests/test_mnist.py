@@ -13,6 +13,7 @@ from conftest import stir
 from cinn_colorize.digits import (
     ATTRIBUTES,
     Digits,
+    Walk,
     picture,
     principal_axes,
     read_digit,
@@ -27,7 +28,15 @@ from cinn_colorize.errors import DataError, WeightsError
 from cinn_colorize.models import MODELS, Loaded, load_model, save_model
 from cinn_colorize.models.mnist import LEVEL, Mnist, MnistConfig
 from cinn_colorize.training.loop import train
-from cinn_colorize.training.mnist import DEV, MnistTask, MnistTraining, read_mnist
+from cinn_colorize.training.mnist import (
+    DEV,
+    SIGMA,
+    MnistTask,
+    MnistTraining,
+    Part,
+    nll_per_dimension,
+    read_mnist,
+)
 
 SMALL = MnistConfig(blocks=3, hidden=(16,))
 
@@ -188,7 +197,12 @@ def test_walks_go_through_the_centre_and_are_labelled(digits):
     walks = digits.walks(steps=3)
     assert [walk.images.shape for walk in walks] == [(3, 10, 28, 28)] * 4
     assert np.array_equal(walks[0].images[1], walks[3].images[1])
-    assert all(walk.attribute in ATTRIBUTES for walk in walks)
+    assert all(walk.attributes and set(walk.attributes) <= set(ATTRIBUTES) for walk in walks)
+    assert Walk(walks[0].images, {"width": 0.2, "thickness": -3, "slant": 1.5}).attributes == [
+        "thickness",
+        "slant",
+    ]
+    assert Walk(walks[0].images, {"width": 0.2, "thickness": -0.3, "slant": 0}).attributes == ["thickness"]
 
 
 def test_pictures_of_digits():
@@ -327,3 +341,31 @@ def test_training_learns_resumes_and_stores_the_axes(folder, tmp_path):
     assert np.isfinite(task.measure(whole)["nll"])
     task.draw(whole, torch.device("cpu"), tmp_path / "digits.png")
     assert cv2.imread(str(tmp_path / "digits.png")) is not None
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return Digits(device="cpu")
+
+
+def test_shipped_weights_tell_digits_apart(shipped, shared):
+    test = read_mnist(shared / "MNIST", "t10k")
+    some = Part(test.images[:200], test.labels[:200])
+    assert nll_per_dimension(shipped, some, SIGMA) < -1.8
+    assert (shipped.log_probs(some.images).argmax(1) == some.labels).mean() > 0.9
+
+
+@pytest.mark.parametrize(("double", "tolerance"), [(False, 1e-3), (True, 1e-9)], ids=["fp32", "fp64"])
+def test_round_trip_of_the_shipped_weights(shipped, double, tolerance):
+    model = Mnist(shipped.model.config)
+    model.load_state_dict(shipped.model.state_dict())
+    model = model.to(torch.float64 if double else torch.float32).eval()
+    x = torch.from_numpy(shipped.sample(1))[0][:, None].to(model.label.weight.dtype)
+    with torch.no_grad():
+        condition = model.condition(torch.arange(10))
+        back, _ = model.inverse(model(x, condition)[0], condition)
+    assert (back - x).abs().max() < tolerance
+
+
+def test_walks_of_the_shipped_weights_change_width_thickness_and_slant(shipped):
+    assert {name for walk in shipped.walks() for name in walk.attributes} == {"width", "thickness", "slant"}

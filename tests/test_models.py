@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from cinn_colorize import weights
 from cinn_colorize.cli.app import app
 from cinn_colorize.errors import WeightsError
-from cinn_colorize.models import MODELS, find_weights, model_class
+from cinn_colorize.models import MODELS, model_class, own_weights
 from cinn_colorize.models.base import PhotoFlow
 from cinn_colorize.models.registry import PhotoModelInfo
 
@@ -79,12 +79,12 @@ def test_a_model_that_is_not_packaged_comes_from_the_hub_and_is_verified(tmp_pat
     asked = []
     monkeypatch.setattr(weights, "find", lambda source: asked.append(source) or path)
     info = replace(MODELS["mnist"], file="absent", hub="hf:someone/mnist", sha256=weights.sha256(path))
-    assert find_weights(info) == path
+    assert own_weights(info) == path
     assert asked == ["hf:someone/mnist"]
     with pytest.raises(WeightsError, match="SHA-256"):
-        find_weights(replace(info, sha256="0" * 64))
+        own_weights(replace(info, sha256="0" * 64))
     with pytest.raises(WeightsError, match="not in this installation"):
-        find_weights(replace(info, hub=None))
+        own_weights(replace(info, hub=None))
 
 
 @pytest.mark.parametrize("command", ["colorize", "evaluate"])

@@ -27,14 +27,14 @@ def test_layout(size, count, upright):
 @pytest.mark.parametrize("windows", [Windows(5, False), Windows(5, True), Windows(1, False)])
 def test_windows_see_the_same_where_they_overlap(windows):
     latent = Latent.draw(windows.shapes(SHAPES), [3, 4])
-    parts = [windows.latent(latent, k) for k in range(windows.count)]
+    parts = [windows.latents(latent.levels, k) for k in range(windows.count)]
     for part in parts:
-        assert {r: tuple(z.shape[1:]) for r, z in part.levels.items()} == SHAPES
+        assert {r: tuple(z.shape[1:]) for r, z in part.items()} == SHAPES
     for left, right in pairwise(parts):
         for r in (0, 1, 2, 4):
-            assert left.levels[r] is right.levels[r]
+            assert left[r] is right[r]
         for r in (8, 16, 32):
-            a, b = (part.levels[r].mT if windows.upright else part.levels[r] for part in (left, right))
+            a, b = (part[r].mT if windows.upright else part[r] for part in (left, right))
             assert torch.equal(a[..., 3 * r // 8 :], b[..., : 5 * r // 8])
 
 

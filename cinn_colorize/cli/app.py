@@ -14,6 +14,7 @@ from cinn_colorize.cli.colorize import colorize
 from cinn_colorize.cli.console import say
 from cinn_colorize.cli.download import download
 from cinn_colorize.cli.evaluate import evaluate
+from cinn_colorize.cli.export import export
 from cinn_colorize.cli.mix import mix
 from cinn_colorize.cli.models import models
 from cinn_colorize.cli.recreate import recreate
@@ -109,6 +110,7 @@ _COMMANDS = (
     evaluate,
     models,
     download,
+    export,
 )
 for _command in _COMMANDS:
     app.command(cls=_Command)(_command)

@@ -1,43 +1,59 @@
-"""Photos through a job one after the other, and results of commands that make one picture."""
+"""A batch as it goes, and results of commands that make one picture."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+import time
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from cinn_colorize.cli.console import print_path, progress_bar, say
-from cinn_colorize.errors import CinnError, PhotoError
+from cinn_colorize.errors import PhotoError
 from cinn_colorize.files import printable_name
 
 if TYPE_CHECKING:
-    from cinn_colorize.pipeline import Job, Result
+    from cinn_colorize.batch import Batch
+    from cinn_colorize.pipeline import Result
+
+_OUTCOMES = ("done", "there already", "failed", "not done", "left out")
 
 
-def run_job(job: Job, inputs: Sequence[Path | PhotoError], as_json: bool, quiet: bool, debug: bool) -> None:
-    """Print what becomes of each input; one that fails costs a line, and exit code 1 at the end."""
-    failed = 0
-    with progress_bar(quiet or len(inputs) == 1) as progress:
-        for photo in progress.track(inputs, description="colorizing"):
-            try:
-                if isinstance(photo, CinnError):
-                    raise photo
-                for result in job.colorize(photo):
-                    print_result(result, as_json)
-            except BrokenPipeError:
-                raise  # whoever read stdout has gone
-            except Exception as error:  # whatever it is, the other photos are done
+def report(batch: Batch, as_json: bool, quiet: bool, debug: bool) -> int:
+    """Run a batch and tell of it: results on stdout, the rest on stderr. Returns how many photos failed."""
+    from cinn_colorize.pipeline import Failure, Result
+
+    total, counts, start = len(batch.inputs), Counter[str](), time.monotonic()
+    progress = progress_bar(quiet or total <= 1, rate="photos/s")
+    with progress, contextlib.closing(batch.run()) as events:
+        bar = progress.add_task("colorizing", total=total)
+        for event in events:
+            if isinstance(event, Result):
+                print_result(event, as_json)
+                continue
+            if isinstance(event, Failure):
+                say(event.message)
                 if debug:
-                    raise
-                expected = isinstance(error, CinnError)
-                say(error if expected else f"{printable_name(str(photo))}: {error!r}; --debug tells more")
-                failed += 1
-    if failed:
-        raise typer.Exit(1)
+                    typer.echo(event.trace, err=True)
+                outcome = "failed"
+            else:
+                outcome = "done" if event.written else "left out" if event.own else "there already"
+            counts[outcome] += 1
+            new = counts["done"] + counts["failed"]
+            progress.update(bar, completed=new, total=total - counts.total() + new)
+    if total > 1 and not quiet:
+        seconds = time.monotonic() - start
+        counts["not done"] = total - counts.total()
+        parts = [f"{counts[outcome]} {outcome}" for outcome in _OUTCOMES if counts[outcome]]
+        why = " (made by cinn-colorize)" if counts["left out"] else ""
+        rate = f", {counts['done'] / seconds:.1f} photos/s" if counts["done"] else ""
+        say(f"{total} photos: {', '.join(parts)}{why}; {seconds:.0f} s{rate}")
+    return counts["failed"]
 
 
 def print_result(result: Result, as_json: bool) -> None:

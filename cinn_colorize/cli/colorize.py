@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
+import os
+import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cinn_colorize.cli.console import fatal, print_path, progress_bar, say, show_log
+from cinn_colorize.cli.batch import report
+from cinn_colorize.cli.console import fatal, progress_bar, show_log
 from cinn_colorize.cli.options import (
     DEFAULT_MODEL,
     MAX_SEED,
     DebugOption,
     DeviceOption,
+    Engine,
+    EngineOption,
     Format,
     MaxPixelsOption,
     ModelOption,
@@ -23,25 +29,30 @@ from cinn_colorize.cli.options import (
     TemperaturesOption,
     Upsampling,
     WeightsOption,
+    check_engine,
     device_of,
     per_level,
     pixels_of,
 )
-from cinn_colorize.errors import CinnError
+from cinn_colorize.errors import CinnError, DataError
 from cinn_colorize.files import OUTPUT_SUFFIXES, printable_name
 
 if TYPE_CHECKING:
     from cinn_colorize.hints import Hint
-    from cinn_colorize.pipeline import Result
 
-DRAWING, OUTPUT = "Drawing", "Output"
+DRAWING, OUTPUT, MANY = "Drawing", "Output", "Many photos"
+STREAM = Path("-")
 
 
 def colorize(
     photos: Annotated[
-        list[Path],
-        typer.Argument(metavar="PHOTO", help="Photos, or folders of photos.", show_default=False),
-    ],
+        list[Path] | None,
+        typer.Argument(
+            metavar="PHOTO",
+            help="Photos, folders of photos, patterns, @LIST; or - from stdin to stdout.",
+            show_default=False,
+        ),
+    ] = None,
     number: Annotated[
         int,
         typer.Option(
@@ -148,11 +159,58 @@ def colorize(
         bool,
         typer.Option("--json", help="Print one JSON object a result, not its path.", rich_help_panel=OUTPUT),
     ] = False,
+    recursive: Annotated[
+        bool,
+        typer.Option(
+            "-r",
+            "--recursive",
+            help="Folders with all below; results in the same tree.",
+            rich_help_panel=MANY,
+        ),
+    ] = False,
+    files_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--files-from",
+            metavar="FILE|-",
+            help="Read names, one a line; results keep their folders.",
+            rich_help_panel=MANY,
+        ),
+    ] = None,
+    null: Annotated[
+        bool,
+        typer.Option("-0", "--null", help="Names in lists end in zero bytes.", rich_help_panel=MANY),
+    ] = False,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(
+            "--manifest",
+            metavar="FILE",
+            help="Note results down, one JSON object a line; go on from there.",
+            rich_help_panel=MANY,
+        ),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option("--shard", metavar="I/N", help="Only this machine's share.", rich_help_panel=MANY),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            min=1,
+            help="Photos at a time.",
+            show_default="cores",
+            rich_help_panel=MANY,
+        ),
+    ] = None,
     max_pixels: MaxPixelsOption = 300,
     model: ModelOption = DEFAULT_MODEL,
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = Precision.fp32,
+    engine: EngineOption = Engine.torch,
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -160,7 +218,7 @@ def colorize(
 
     They have the photo's size, depth, metadata and luminance. Sample k has the seed SEED + k - 1, and
     the same seed gives the same picture again. The paths written go to stdout. A result that exists
-    is an error unless --overwrite or --skip-existing is given.
+    is an error unless --overwrite or --skip-existing is given, or the manifest says that it is done.
     """
     if overwrite and skip_existing:
         raise typer.BadParameter("--overwrite and --skip-existing exclude each other")
@@ -170,13 +228,44 @@ def colorize(
         raise typer.BadParameter(f"only {number} samples are drawn; raise -n", param_hint="--pick")
     if (hint or strokes) and (rank or pick):
         raise typer.BadParameter("--rank and --pick do not go with hints")
+    if (hint or strokes) and engine is Engine.onnx:
+        raise typer.BadParameter("hints take torch", param_hint="--engine")
+    check_engine(engine, device, precision)
     kept = pick or number
     _check_pattern(output, kept)
     temperatures = per_level(temperature, model, 0.8, "--temperature")
+    if not photos and not files_from:
+        raise typer.BadParameter("no photos; name some, or give a list with --files-from")
+    streamed = STREAM in (photos or [])
+    if streamed and (photos != [STREAM] or files_from or manifest or shard or number > 1 or as_json):
+        raise typer.BadParameter("- is one photo and one sample; it goes with no other and no list")
+    if streamed and sys.stdout.isatty():
+        raise typer.BadParameter("- writes the picture to stdout; send it to a file or a program")
+    if null and not files_from and not any(map(_is_list, photos or [])):
+        raise typer.BadParameter("--null says how names in a list end; give one with --files-from or @FILE")
+    share = _share(shard) if shard else None
     show_log(quiet)
 
-    from cinn_colorize.pipeline import Existing, Job, Plan, expand
+    from cinn_colorize.batch import Batch, colorize_stream
+    from cinn_colorize.drawing import Drawing, Hinted, Sampling
+    from cinn_colorize.inputs import find_inputs
+    from cinn_colorize.inputs import shard as share_of
+    from cinn_colorize.manifest import Manifest
+    from cinn_colorize.models import find_weights
+    from cinn_colorize.onnx.files import cached
+    from cinn_colorize.pipeline import Existing, Plan
+    from cinn_colorize.processes import Setup, usable_cores
 
+    hinted = bool(hint or strokes)
+    steps = progress_bar(quiet or not hinted)
+    drawing: Drawing = Sampling(rank, pick)
+    if hinted:
+        step = steps.add_task("following hints", total=None)
+        drawing = Hinted(
+            _points(hint or []),
+            strokes,
+            lambda done, total: steps.update(step, completed=done, total=total),
+        )
     plan = Plan(
         number=number,
         temperature=temperatures,
@@ -190,45 +279,28 @@ def colorize(
         sheet=sheet and kept > 1,
         strip=strip,
         max_pixels=pixels_of(max_pixels),
+        drawing=drawing,
     )
-    inputs = list(expand(photos))
-    if (hint or strokes) and len(inputs) > 1:
-        raise typer.BadParameter("hints are of one photo", param_hint="--hint")
-    steps = progress_bar(quiet or not (hint or strokes))
-    with fatal(debug):
+    with fatal(debug), contextlib.ExitStack() as stack, steps:
+        named, listed = _names([] if streamed else photos or [], files_from, null)
+        inputs = find_inputs(named, listed, recursive=recursive, output=output_dir)
         if len(inputs) == 1 and isinstance(inputs[0], CinnError):
             raise inputs[0]  # a mistyped name need not wait for torch
-        from cinn_colorize.colorizer import Colorizer
-        from cinn_colorize.drawing import Drawing, Hinted, Sampling
-
-        drawing: Drawing = Sampling(rank, pick)
-        if hint or strokes:
-            task = steps.add_task("following hints", total=None)
-            drawing = Hinted(
-                _points(hint or []),
-                strokes,
-                lambda done, total: steps.update(task, completed=done, total=total),
-            )
-        device_of(device)
-        colorizer = Colorizer(model, weights=weights, device=device, precision=precision)
-        job = Job(colorizer, plan, drawing)
-
-    failed = 0
-    with steps, progress_bar(quiet or len(inputs) == 1) as progress:
-        for photo in progress.track(inputs, description="colorizing"):
-            try:
-                if isinstance(photo, CinnError):
-                    raise photo
-                for result in job.colorize(photo):
-                    _print(result, as_json)
-            except BrokenPipeError:
-                raise  # whoever read stdout has gone
-            except Exception as error:  # whatever it is, the other photos are done
-                if debug:
-                    raise
-                expected = isinstance(error, CinnError)
-                say(error if expected else f"{printable_name(str(photo))}: {error!r}; --debug tells more")
-                failed += 1
+        if hinted and len(inputs) > 1:
+            raise typer.BadParameter("hints are of one photo", param_hint="--hint")
+        if share:
+            inputs = share_of(inputs, *share)
+        file, digest = find_weights(model, weights)
+        onnx = cached(model, file, digest) if engine is Engine.onnx else None
+        setup = Setup(model, file, digest, device, precision, onnx)
+        if device not in ("auto", "cpu"):
+            device_of(device)  # else there is no need for torch in this process
+        if streamed:
+            sys.stdout.buffer.write(colorize_stream(sys.stdin.buffer.read(), plan, setup))
+            return
+        notes = stack.enter_context(Manifest(manifest)) if manifest else None
+        batch = Batch(inputs, plan, setup, workers or usable_cores(), notes)
+        failed = report(batch, as_json, quiet, debug)
     if failed:
         raise typer.Exit(1)
 
@@ -242,13 +314,32 @@ def _points(texts: list[str]) -> tuple[Hint, ...]:
         raise typer.BadParameter(str(error), param_hint="--hint") from error
 
 
-def _print(result: Result, as_json: bool) -> None:
-    if not as_json:
-        print_path(result.output)
-        return
-    values = {"input": str(result.input), "output": str(result.output)}
-    rest = {"seed": result.seed, "temperature": result.temperature, "log_prob": result.log_prob}
-    typer.echo(json.dumps(values | {key: value for key, value in rest.items() if value is not None}))
+def _names(photos: list[Path], files_from: Path | None, null: bool) -> tuple[list[Path], list[Path]]:
+    """Names given one by one, and those in lists."""
+    from cinn_colorize.inputs import read_list
+
+    named = [path for path in photos if not _is_list(path)]
+    lists = [Path(str(path)[1:]) for path in photos if _is_list(path)]
+    listed = []
+    for path in lists + ([files_from] if files_from else []):
+        name = "stdin" if path == STREAM else printable_name(path)
+        try:
+            content = sys.stdin.buffer.read() if path == STREAM else path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{name}: the list cannot be read ({error.strerror})") from error
+        listed += read_list(content, name, null=null)
+    return named, listed
+
+
+def _is_list(path: Path) -> bool:
+    return str(path).startswith("@") and not os.path.lexists(path)
+
+
+def _share(shard: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)/(\d+)", shard)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise typer.BadParameter(f"{shard!r} is not I/N with I from 1 to N", param_hint="--shard")
+    return int(match[1]), int(match[2])
 
 
 def _check_pattern(pattern: str, number: int) -> None:

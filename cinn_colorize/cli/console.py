@@ -78,14 +78,33 @@ def silence() -> bool:
     return True
 
 
-def progress_bar(quiet: bool) -> Progress:
-    """A progress bar with a count and the time left; it shows on a terminal only."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+def progress_bar(quiet: bool, rate: str = "") -> Progress:
+    """A progress bar with a count and the time left; it shows on a terminal only.
+
+    Args:
+        quiet: do not show it.
+        rate: a unit, to show the speed too.
+    """
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class Speed(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.speed:.1f} {rate}" if rate and task.speed else "")
 
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        Speed(),
         TimeRemainingColumn(),
         console=console(),
         transient=True,

@@ -31,18 +31,18 @@ def download(
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Have the weights of models here, verified, before they are needed offline.
+    """Fetch and verify the weights of models.
 
-    Weights that came with the installation are verified only; others are fetched from the Hugging Face
-    hub. The paths go to stdout.
+    So they are here when they are needed offline. Weights that came with the installation are verified
+    only; others are fetched from the Hugging Face hub. The paths go to stdout.
     """
     with fatal(debug):
-        from cinn_colorize.models import find_weights
+        from cinn_colorize.models import own_weights
         from cinn_colorize.weights import is_packaged
 
         for name in names:
             info = MODELS[name]
-            path = find_weights(info)
+            path = own_weights(info)
             if not quiet:
                 origin = "part of this installation" if is_packaged(info.file) else f"from {info.hub}"
                 say(f"{name}: {origin}, SHA-256 verified")

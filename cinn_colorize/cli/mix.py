@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cinn_colorize.cli.batch import run_job
+from cinn_colorize.cli.batch import report
 from cinn_colorize.cli.console import fatal, show_log
 from cinn_colorize.cli.options import (
     DEFAULT_MODEL,
@@ -99,13 +99,15 @@ def mix(
         raise typer.BadParameter("the two are the same sample", param_hint="--seeds")
     temperatures = per_level(temperature, model, 0.8, "--temperature")
     show_log(quiet)
+    from cinn_colorize.batch import Batch
+    from cinn_colorize.drawing import Mix
+    from cinn_colorize.inputs import Input
+    from cinn_colorize.models import find_weights
+    from cinn_colorize.pipeline import Existing, Plan
+    from cinn_colorize.processes import Setup
+
     with fatal(debug):
         from cinn_colorize.photo import open_photo
-        from cinn_colorize.pipeline import Existing, Job, Plan
-
-        opened = open_photo(mask, max_pixels=pixels_of(max_pixels))
-        from cinn_colorize.colorizer import Colorizer
-        from cinn_colorize.drawing import Mix
 
         name = f"{{stem}}_mix_{inside:03d}_{outside:03d}"
         plan = Plan(
@@ -121,9 +123,11 @@ def mix(
             sheet=sheet,
             strip=strip,
             max_pixels=pixels_of(max_pixels),
+            drawing=Mix(open_photo(mask, max_pixels=pixels_of(max_pixels)), outside),
             sheet_pattern=f"{name}_sheet.jpg",
         )
+        setup = Setup(model, *find_weights(model, weights), device, precision)
         device_of(device)
-        colorizer = Colorizer(model, weights=weights, device=device, precision=precision)
-        job = Job(colorizer, plan, Mix(opened, outside))
-    run_job(job, [photo], as_json, quiet, debug)
+        failed = report(Batch([Input(photo)], plan, setup, workers=1), as_json, quiet, debug)
+    if failed:
+        raise typer.Exit(1)

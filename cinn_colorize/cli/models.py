@@ -14,7 +14,7 @@ from cinn_colorize.weights import find_packaged, is_packaged
 def models(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a model.")] = False,
 ) -> None:
-    """List the models: what they do, their size, training data, measures and licence."""
+    """List the models, how good they are and their licences."""
     for info in MODELS.values():
         facts = _facts(info)
         if as_json:

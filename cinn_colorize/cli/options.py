@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
 Precision = StrEnum("Precision", ["fp32", "bf16"])
+Engine = StrEnum("Engine", ["torch", "onnx"])
 Upsampling = StrEnum("Upsampling", ["jbu", "exact", "bicubic"])
 Format = StrEnum("Format", ["auto", "png", "jpg", "webp", "tiff", "avif"])
 
@@ -27,6 +29,12 @@ _DEVICES = "auto|cpu|cuda[:i]|mps"
 
 
 _COLOURING = [name for name, info in MODELS.items() if isinstance(info, PhotoModelInfo)]
+
+
+def _any_model(name: str) -> str:
+    if name not in MODELS:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(MODELS)}")
+    return name
 
 
 def _model(name: str) -> str:
@@ -56,6 +64,12 @@ ModelOption = Annotated[
         "--model", metavar="|".join(_COLOURING), callback=_model, help="Which model.", rich_help_panel=NETWORK
     ),
 ]
+AnyModelOption = Annotated[
+    str,
+    typer.Option(
+        "--model", metavar="|".join(MODELS), callback=_any_model, help="Which model.", rich_help_panel=NETWORK
+    ),
+]
 WeightsOption = Annotated[
     str | None,
     typer.Option(
@@ -78,6 +92,14 @@ DeviceOption = Annotated[
 PrecisionOption = Annotated[
     Precision,
     typer.Option("--precision", help="Of the networks; colours stay fp32.", rich_help_panel=NETWORK),
+]
+EngineOption = Annotated[
+    Engine,
+    typer.Option(
+        "--engine",
+        help="What computes; onnx: onnxruntime on the CPU, which starts sooner.",
+        rich_help_panel=NETWORK,
+    ),
 ]
 TemperatureOption = Annotated[
     float,
@@ -192,6 +214,20 @@ def level_of(level: int, model: str, option: str) -> int:
         problem = f"{model} has no level {level}; its levels are {', '.join(map(str, levels))}"
         raise typer.BadParameter(problem, param_hint=option)
     return level
+
+
+def check_engine(engine: Engine, device: str, precision: Precision) -> None:
+    """Refuse what onnxruntime does not do."""
+    if engine is not Engine.onnx:
+        return
+    if device not in ("auto", "cpu"):
+        raise typer.BadParameter(f"onnx computes on the CPU, not on {device}", param_hint="--engine")
+    if precision is not Precision.fp32:
+        raise typer.BadParameter(f"onnx computes in fp32, not in {precision}", param_hint="--engine")
+    if not find_spec("onnxruntime"):
+        raise typer.BadParameter(
+            "onnx takes onnxruntime; pip install 'cinn-colorize[onnx]'", param_hint="--engine"
+        )
 
 
 def device_of(name: str) -> torch.device:

@@ -9,15 +9,16 @@ import typer
 
 from cinn_colorize.cli.batch import claim
 from cinn_colorize.cli.console import fatal, print_path, show_log
+from cinn_colorize.cli.digits import MODEL, DigitOption, PcaOption, refuse, sample_digits
 from cinn_colorize.cli.options import (
     DEFAULT_MODEL,
     DRAWING,
     MAX_SEED,
     OUTPUT,
+    AnyModelOption,
     DebugOption,
     DeviceOption,
     MaxPixelsOption,
-    ModelOption,
     OutputDirOption,
     OverwriteOption,
     Precision,
@@ -38,7 +39,10 @@ _CODES = ".safetensors"
 
 
 def sample(
-    photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="A photo.", show_default=False)],
+    photo: Annotated[
+        Path | None,
+        typer.Argument(metavar="PHOTO", help="A photo; none with --model mnist.", show_default=False),
+    ] = None,
     number: Annotated[
         int | None,
         typer.Option(
@@ -93,10 +97,12 @@ def sample(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
+    digit: DigitOption = None,
+    pca: PcaOption = False,
     output_dir: OutputDirOption = Path("colorized"),
     overwrite: OverwriteOption = False,
     max_pixels: MaxPixelsOption = 300,
-    model: ModelOption = DEFAULT_MODEL,
+    model: AnyModelOption = DEFAULT_MODEL,
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = Precision.fp32,
@@ -107,8 +113,19 @@ def sample(
 
     Raw samples are small and not upsampled along edges. They are for looking around in the latent space:
     many seeds at a glance, the way from one sample to another, what a single level does. The grid is called
-    PHOTO_samples.jpg.
+    PHOTO_samples.jpg. With --model mnist it shows handwritten digits and is called digits.png.
     """
+    given = {"--interpolate": interpolate, "--vary-level": vary_level, "--load-z": load_z, "--save-z": save_z}
+    if model == MODEL:
+        check_seeds(seed, number or 1)
+        refuse({"PHOTO": photo, **given}, "not with --model mnist")
+        sample_digits(
+            number, temperature, seed, digit, pca, output_dir, overwrite, weights, device, quiet, debug
+        )
+        return
+    refuse({"--digit": digit, "--pca": pca}, "only with --model mnist")
+    if photo is None:
+        raise typer.BadParameter("Missing argument 'PHOTO'")
     ends = _ends(interpolate)
     if ends and (vary_level is not None or load_z):
         raise typer.BadParameter("--interpolate excludes --vary-level and --load-z")

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from cinn_colorize.training import Evaluation
     from cinn_colorize.training import Progress as TrainingProgress
 
-Dataset = StrEnum("Dataset", ["photos", "mnist", "lsun"])
+Dataset = StrEnum("Dataset", ["photos", "imagenet", "mnist", "lsun"])
+Preset = StrEnum("Preset", ["paper", "authors", "narrow"])
 Stage = StrEnum("Stage", ["flow", "features", "joint"])
 TrainingPrecision = StrEnum("TrainingPrecision", ["auto", "fp32", "bf16"])
 DATA, RUN = "Data", "Run"
@@ -53,11 +54,21 @@ def train(
         Stage,
         typer.Option(
             "--stage",
-            help="Of photos: features teaches the backbone gray photos, flow trains the model on a frozen "
-            "backbone, joint trains both.",
+            help="Of photos and imagenet: features teaches the backbone gray photos, flow trains the model "
+            "on a frozen backbone, joint trains both.",
             rich_help_panel=DATA,
         ),
     ] = Stage.flow,
+    preset: Annotated[
+        Preset | None,
+        typer.Option(
+            "--preset",
+            help="A new model of imagenet: as the paper's text has it, as its authors' code, or with a "
+            "quarter of the paper's channels, to rehearse on a CPU.",
+            show_default="paper",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
     run: Annotated[
         Path | None,
         typer.Option(
@@ -129,7 +140,7 @@ def train(
             "--backbone",
             metavar="FILE",
             help="A new model's backbone, from --stage features.",
-            show_default="pretrained on ImageNet",
+            show_default="of photos: pretrained on ImageNet",
             rich_help_panel=RUN,
         ),
     ] = None,
@@ -148,7 +159,7 @@ def train(
     precision: Annotated[
         TrainingPrecision,
         typer.Option(
-            "--precision", help="auto: bf16 on GPUs and with AMX, else fp32.", rich_help_panel=NETWORK
+            "--precision", help="auto: bf16 where it is faster, else fp32.", rich_help_panel=NETWORK
         ),
     ] = TrainingPrecision.auto,
     workers: Annotated[
@@ -207,10 +218,12 @@ def train(
             )
         if start and (backbone or stage is Stage.features):
             raise DataError(f"{start}: has a backbone of its own; leave out --start or --backbone")
+        if start and preset:
+            raise DataError(f"{start}: has an architecture of its own; leave out --start or --preset")
         with processes(chosen) as shared:
             if shared.rank:
                 quiet = silence()
-            task = open_task(dataset, places, stage, backbone, cache)
+            task = open_task(dataset, places, stage, backbone, preset, cache)
             given: dict[str, Any] = {"photos": photos, "batch": batch, "learning_rate": learning_rate}
             config = replace(task.config(seed=seed), **{k: v for k, v in given.items() if v is not None})
             run = run or Path("runs") / task.model
@@ -222,7 +235,9 @@ def train(
                     run,
                     config,
                     device=chosen,
-                    precision=choose_precision("fp32" if save_memory else precision, chosen),
+                    precision=shared.once(
+                        lambda: choose_precision("fp32" if save_memory else precision, chosen)
+                    ),
                     workers=workers,
                     processes=shared,
                     resume=resume,

@@ -7,19 +7,20 @@ from typing import Annotated
 
 import typer
 
-from cinn_colorize.cli.batch import run_job
+from cinn_colorize.cli.batch import report
 from cinn_colorize.cli.console import fatal, show_log
+from cinn_colorize.cli.digits import MODEL, DigitOption, refuse, transfer_digits
 from cinn_colorize.cli.options import (
     DEFAULT_MODEL,
     DRAWING,
     OUTPUT,
+    AnyModelOption,
     DebugOption,
     DeviceOption,
     Format,
     FormatOption,
     JsonOption,
     MaxPixelsOption,
-    ModelOption,
     OutputDirOption,
     OverwriteOption,
     Precision,
@@ -38,7 +39,8 @@ from cinn_colorize.cli.options import (
     per_level,
     pixels_of,
 )
-from cinn_colorize.errors import CinnError
+from cinn_colorize.errors import CinnError, PhotoError
+from cinn_colorize.files import printable_name
 from cinn_colorize.levels import PerLevel, transfer_noise
 from cinn_colorize.models.registry import MODELS
 
@@ -48,11 +50,11 @@ def transfer(
         Path, typer.Argument(metavar="REF", help="The photo that gives its colours.", show_default=False)
     ],
     targets: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
             metavar="TARGET", help="Photos that get them, or folders of photos.", show_default=False
         ),
-    ],
+    ] = None,
     number: Annotated[
         int,
         typer.Option(
@@ -83,6 +85,7 @@ def transfer(
     temperature: TemperaturesOption = "0.5",
     seed: SeedOption = 0,
     upsampling: UpsamplingOption = Upsampling.jbu,
+    digit: DigitOption = None,
     output_dir: OutputDirOption = Path("colorized"),
     format: FormatOption = Format.auto,
     quality: QualityOption = 95,
@@ -97,7 +100,7 @@ def transfer(
     ] = False,
     as_json: JsonOption = False,
     max_pixels: MaxPixelsOption = 300,
-    model: ModelOption = DEFAULT_MODEL,
+    model: AnyModelOption = DEFAULT_MODEL,
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = Precision.fp32,
@@ -109,8 +112,17 @@ def transfer(
     The latent code of REF's colours, found under its own luminance, is decoded under that of each TARGET.
     The coarse levels of the code hold the mood of REF and are kept, the fine ones are drawn anew unless
     --strength or --levels says otherwise. REF and TARGET may have any size and shape. The results are
-    called TARGET_like_REF_SEED.
+    called TARGET_like_REF_SEED. With --model mnist, all arguments are images of a handwritten digit, and all
+    ten digits are written in the style of each, in one picture called digits_like_REF.png.
     """
+    if model == MODEL:
+        refuse({"--strength": strength, "--levels": levels}, "not with --model mnist")
+        images = [reference, *(targets or [])]
+        transfer_digits(images, digit, output_dir, overwrite, weights, device, quiet, debug)
+        return
+    refuse({"--digit": digit}, "only with --model mnist")
+    if not targets:
+        raise typer.BadParameter("Missing argument 'TARGET...'")
     if overwrite and skip_existing:
         raise typer.BadParameter("--overwrite and --skip-existing exclude each other")
     if strength is not None and levels is not None:
@@ -123,8 +135,14 @@ def transfer(
         noise = per_level(levels, model, rest, "--levels", "the share of noise", largest=1)
     show_log(quiet)
 
-    from cinn_colorize.pipeline import Existing, Job, Plan, expand
+    from cinn_colorize.batch import Batch
+    from cinn_colorize.drawing import Transfer
+    from cinn_colorize.inputs import find_inputs
+    from cinn_colorize.models import find_weights
+    from cinn_colorize.pipeline import Existing, Plan
+    from cinn_colorize.processes import Setup, usable_cores
 
+    most = pixels_of(max_pixels)
     stem = reference.stem.replace("{", "{{").replace("}", "}}")
     plan = Plan(
         number=number,
@@ -138,20 +156,21 @@ def transfer(
         existing=Existing.OVERWRITE if overwrite else Existing.SKIP if skip_existing else Existing.REFUSE,
         sheet=sheet,
         strip=strip,
-        max_pixels=pixels_of(max_pixels),
+        max_pixels=most,
+        drawing=Transfer(reference, most, noise),
         sheet_pattern=f"{{stem}}_like_{stem}_sheet.jpg",
     )
-    inputs = list(expand(targets))
     with fatal(debug):
+        inputs = find_inputs(targets, output=output_dir)
         if len(inputs) == 1 and isinstance(inputs[0], CinnError):
             raise inputs[0]  # a mistyped name need not wait for torch
         from cinn_colorize.photo import open_photo
 
-        opened = open_photo(reference, max_pixels=pixels_of(max_pixels))
-        from cinn_colorize.colorizer import Colorizer
-        from cinn_colorize.drawing import Transfer
-
+        if not open_photo(reference, max_pixels=most).is_color:
+            name = printable_name(reference)
+            raise PhotoError(f"{name}: is gray and has no colours to give; take a photo in colour")
+        setup = Setup(model, *find_weights(model, weights), device, precision)
         device_of(device)
-        colorizer = Colorizer(model, weights=weights, device=device, precision=precision)
-        job = Job(colorizer, plan, Transfer.of(colorizer, opened, noise))
-    run_job(job, inputs, as_json, quiet, debug)
+        failed = report(Batch(inputs, plan, setup, usable_cores()), as_json, quiet, debug)
+    if failed:
+        raise typer.Exit(1)

@@ -19,5 +19,6 @@ from cinn_colorize.flow.mixing import OrthogonalMixing as OrthogonalMixing
 from cinn_colorize.flow.mixing import Permutation as Permutation
 from cinn_colorize.flow.sequence import Sequence as Sequence
 from cinn_colorize.flow.shift import GuidedShift as GuidedShift
+from cinn_colorize.flow.squeeze import Squeeze as Squeeze
 from cinn_colorize.flow.subnets import ConvSubnet as ConvSubnet
 from cinn_colorize.flow.subnets import LinearSubnet as LinearSubnet

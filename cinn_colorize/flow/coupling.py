@@ -8,6 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+Conditions = tuple[Tensor, Tensor]  # of the subnetworks 1 and 2
+
 
 def soft_clamp(s: Tensor, alpha: float) -> Tensor:
     """Eq. 7: (2 alpha / pi) arctan(s / alpha), about s near zero and within +-alpha everywhere."""
@@ -20,7 +22,8 @@ class AffineCoupling(nn.Module):
     Args:
         channels: of the tensor to transform, (N, channels, H, W); the first half is ``channels // 2``.
         subnet: ``subnet(inputs, outputs)`` makes the network behind one pair (s, t); it is called with a half
-            and a condition, and returns s and t stacked, twice the channels of the other half.
+            and a condition (None in a block without), and returns s and t stacked, twice the channels of the
+            other half.
         clamp: alpha of Eq. 7.
         bound: what a subnetwork sees of its half is limited to +-bound. The values themselves are not, so the
             block stays exactly invertible; but a far latent cannot carry a network to where it never trained.
@@ -46,20 +49,22 @@ class AffineCoupling(nn.Module):
         s, t = subnet(seen, condition).to(u.dtype).chunk(2, dim=1)
         return soft_clamp(s, self.clamp), t
 
-    def forward(self, u: Tensor, conditions: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """Eq. 1; ``conditions`` are those of subnetwork 1 and 2."""
+    def forward(self, u: Tensor, conditions: Conditions | None) -> tuple[Tensor, Tensor]:
+        """Eq. 1; ``conditions`` are those of subnetwork 1 and 2, None in a block without."""
+        c1, c2 = conditions or (None, None)
         u1, u2 = u.split(self.sizes, dim=1)
-        s1, t1 = self.scale_shift(self.subnet1, u2, conditions[0])
+        s1, t1 = self.scale_shift(self.subnet1, u2, c1)
         v1 = u1 * s1.exp() + t1
-        s2, t2 = self.scale_shift(self.subnet2, v1, conditions[1])
+        s2, t2 = self.scale_shift(self.subnet2, v1, c2)
         v2 = u2 * s2.exp() + t2
         return torch.cat([v1, v2], dim=1), s1.flatten(1).sum(1) + s2.flatten(1).sum(1)
 
-    def inverse(self, v: Tensor, conditions: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    def inverse(self, v: Tensor, conditions: Conditions | None) -> tuple[Tensor, Tensor]:
         """Eq. 2."""
+        c1, c2 = conditions or (None, None)
         v1, v2 = v.split(self.sizes, dim=1)
-        s2, t2 = self.scale_shift(self.subnet2, v1, conditions[1])
+        s2, t2 = self.scale_shift(self.subnet2, v1, c2)
         u2 = (v2 - t2) * torch.exp(-s2)
-        s1, t1 = self.scale_shift(self.subnet1, u2, conditions[0])
+        s1, t1 = self.scale_shift(self.subnet1, u2, c1)
         u1 = (v1 - t1) * torch.exp(-s1)
         return torch.cat([u1, u2], dim=1), -s1.flatten(1).sum(1) - s2.flatten(1).sum(1)

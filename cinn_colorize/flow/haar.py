@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -27,13 +28,13 @@ def haar(x: Tensor) -> tuple[Tensor, Tensor]:
 def inverse_haar(average: Tensor, details: Tensor) -> Tensor:
     """Undo :func:`haar`: (N, C, h, w) and (N, 3 C, h, w) -> (N, C, 2h, 2w)."""
     horizontal, vertical, diagonal = details.chunk(3, dim=1)
-    n, channels, height, width = average.shape
-    x = average.new_empty(n, channels, 2 * height, 2 * width)
-    x[..., 0::2, 0::2] = (average + horizontal + vertical + diagonal) / 2
-    x[..., 0::2, 1::2] = (average - horizontal + vertical - diagonal) / 2
-    x[..., 1::2, 0::2] = (average + horizontal - vertical - diagonal) / 2
-    x[..., 1::2, 1::2] = (average - horizontal - vertical + diagonal) / 2
-    return x
+    corners = [
+        average + horizontal + vertical + diagonal,
+        average - horizontal + vertical - diagonal,
+        average + horizontal - vertical - diagonal,
+        average - horizontal - vertical + diagonal,
+    ]
+    return F.pixel_shuffle(torch.stack(corners, dim=2).flatten(1, 2) / 2, 2)
 
 
 class HaarDownsampling(nn.Module):

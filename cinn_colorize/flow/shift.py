@@ -30,11 +30,16 @@ class GuidedShift(nn.Module):
         super().__init__()
         self.limit, self.radius, self.eps = limit, radius, eps
 
+    def _box(self, x: Tensor) -> Tensor:
+        """Mean over windows of (2 radius + 1)^2 pixels of ``x`` (N, C, H, W), edges repeated; same shape."""
+        padded = F.pad(x, (self.radius,) * 4, mode="replicate")
+        return F.avg_pool2d(padded, 2 * self.radius + 1, stride=1)
+
     def _predicted(self, mean: Tensor, guide_coarse: Tensor, guide_fine: Tensor) -> Tensor:
         mean = mean.clamp(-self.limit, self.limit)
         if mean.shape[-1] < 2 * self.radius + 2:  # the windows would cover everything
             return haar(enlarge(mean))[1]
-        slope, offset = coefficients(guide_coarse, mean, self.radius, self.eps)
+        slope, offset = coefficients(guide_coarse, mean, self._box, self.eps)
         return haar(enlarge(slope) * guide_fine + enlarge(offset))[1]
 
     def forward(self, details: Tensor, mean: Tensor, guide_coarse: Tensor, guide_fine: Tensor) -> Tensor:

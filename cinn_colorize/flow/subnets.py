@@ -19,7 +19,7 @@ class ConvSubnet(nn.Module):
     Args:
         inputs: channels of the half that is seen.
         outputs: channels of s and t together.
-        width: channels in between, and of the condition (N, width, H, W).
+        width: channels in between, and of the condition (N, width, H, W), if there is one.
         kernel: size of the kernels, odd.
         layers: how many convolutions, 2 or 3.
     """
@@ -31,9 +31,10 @@ class ConvSubnet(nn.Module):
         self.last = nn.Conv2d(width, outputs, kernel, padding=kernel // 2)
         _initialise([conv for conv in (self.first, self.middle, self.last) if conv is not None])
 
-    def forward(self, u: Tensor, condition: Tensor) -> Tensor:
+    def forward(self, u: Tensor, condition: Tensor | None) -> Tensor:
         """(N, inputs, H, W), (N, width, H, W) -> (N, outputs, H, W)."""
-        hidden = F.relu(self.first(u) + condition)
+        hidden = self.first(u)
+        hidden = F.relu(hidden if condition is None else hidden + condition)
         if self.middle is not None:
             hidden = F.relu(self.middle(hidden))
         result: Tensor = self.last(hidden)

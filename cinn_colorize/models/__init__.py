@@ -37,18 +37,26 @@ def load_model(name: str = DEFAULT, source: str | os.PathLike[str] | None = None
     Raises:
         WeightsError: unknown model, or weights that cannot be had, are damaged or belong to something else.
     """
+    path, digest = find_weights(name, source)
+    return Loaded(_build(path, name), MODELS[name], digest)
+
+
+def find_weights(name: str = DEFAULT, source: str | os.PathLike[str] | None = None) -> tuple[Path, str]:
+    """The weights file that :func:`load_model` would load, downloaded if need be, and its SHA-256.
+
+    Raises:
+        WeightsError: unknown model, or weights that cannot be had or are damaged.
+    """
     if name not in MODELS:
         raise WeightsError(f"{name}: unknown model; there are {', '.join(MODELS)}")
-    info = MODELS[name]
-    if source is None:
-        path = find_weights(info)
-        assert info.sha256 is not None
-        return Loaded(_build(path, name), info, info.sha256)
-    path = weights.find(source)
-    return Loaded(_build(path, name), info, weights.sha256(path))
+    if source is not None:
+        path = weights.find(source)
+        return path, weights.sha256(path)
+    path = own_weights(MODELS[name])
+    return path, str(MODELS[name].sha256)
 
 
-def find_weights(info: ModelInfo) -> Path:
+def own_weights(info: ModelInfo) -> Path:
     """Path of a model's own weights, verified: those of this installation, or else downloaded from the hub.
 
     Raises:
@@ -67,10 +75,11 @@ def find_weights(info: ModelInfo) -> Path:
 def model_class(name: str) -> type[ConditionalFlow]:
     """The class behind a name of the registry."""
     from cinn_colorize.models.bedrooms import Bedrooms
+    from cinn_colorize.models.imagenet_vgg import ImagenetVgg
     from cinn_colorize.models.mnist import Mnist
     from cinn_colorize.models.natural import Natural
 
-    classes: tuple[type[ConditionalFlow], ...] = (Natural, Bedrooms, Mnist)
+    classes: tuple[type[ConditionalFlow], ...] = (Natural, ImagenetVgg, Bedrooms, Mnist)
     return {model.name: model for model in classes}[name]
 
 

@@ -43,6 +43,8 @@ def find_lsun(root: Path) -> tuple[Sequence[Source], Sequence[Source]]:
 class BedroomsTraining(TrainingConfig):
     """Hyper-parameters of ``bedrooms``."""
 
+    photos: int = 24_000
+    warmup: int = 1_000
     coarse_noise: float = 0.07  # as natural's: else few photos are soon known by heart
 
 

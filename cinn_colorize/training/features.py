@@ -127,7 +127,8 @@ class Losses(nn.Module):
     @torch.no_grad()
     def measure(self, ab: Tensor, colour: Tensor) -> None:
         """Take the variance of the original's features and the rarity of colours from some photos."""
-        targets = self.original(colour)
+        parts = [self.original(part) for part in colour.split(CACHED_PHOTOS)]
+        targets = {s: torch.cat([part[s] for part in parts]) for s in parts[0]}
         self.variance = {s: f.var(dim=(0, 2, 3), keepdim=True).clamp(min=1e-6) for s, f in targets.items()}
         counts = self.bins.counts(F.adaptive_avg_pool2d(ab, BINS_SIZE))
         self.rarity = rarity(counts / counts.sum())
@@ -242,9 +243,8 @@ class FeaturesTask(Task[GrayFeatures]):
         """Variances and rarities, of some crops that the run does not see."""
         device = next(self.objective.parameters()).device
         crops = Crops(self.photos, seed + 1, to_network_in_colour)
-        ab, colour = (
-            torch.stack([crops[p].parts[k] for p in range(MEASURED_PHOTOS)]).to(device) for k in (1, 2)
-        )
+        chosen = [crops[position] for position in range(min(MEASURED_PHOTOS, 2 * len(self.photos)))]
+        ab, colour = (torch.stack([crop.parts[k] for crop in chosen]).to(device) for k in (1, 2))
         self.objective.measure(ab, scaled(colour))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -44,15 +45,28 @@ class Progress:
 
 
 def choose_precision(precision: str, device: torch.device) -> torch.dtype:
-    """'auto' is bf16 on GPUs that know it and on processors with AMX, where alone it is faster, else fp32."""
+    """'auto' is bf16 on GPUs that know it and on processors where it is tried and found faster, else fp32."""
     if precision == "auto":
-        fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else _has_amx()
+        fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else _bf16_is_faster(device)
         return torch.bfloat16 if fast else torch.float32
     return {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
 
 
-def _has_amx() -> bool:
-    return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
+@torch.no_grad()
+def _bf16_is_faster(device: torch.device) -> bool:
+    """Try a convolution: which instructions a processor has does not tell, some emulate what others have."""
+    if device.type != "cpu":
+        return False
+    convolution = torch.nn.Conv2d(96, 96, 3, padding=1)
+    convolution.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    x = torch.randn(8, 96, 32, 32).to(memory_format=torch.channels_last)
+    fastest = {False: math.inf, True: math.inf}
+    for half in (False, True) * 6:
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            start = time.perf_counter()
+            convolution(x)
+            fastest[half] = min(fastest[half], time.perf_counter() - start)
+    return fastest[True] < 0.8 * fastest[False]
 
 
 def train(
@@ -185,7 +199,7 @@ def train(
         # Noise and dropout depend on the position alone, so that a resumed run repeats them.
         generator.manual_seed(config.seed + seen)
         torch.manual_seed(config.seed + seen + processes.rank)
-        rate = cosine(seen, config.photos, config.learning_rate, config.warmup)
+        rate = cosine(seen, config.photos, config.learning_rate, min(config.warmup, config.photos // 10))
         for group, (_, factor) in zip(optimizer.param_groups, groups, strict=True):
             group["lr"] = factor * rate
 

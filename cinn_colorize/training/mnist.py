@@ -73,7 +73,7 @@ def _read_idx(folder: Path, name: str, dimensions: int) -> NDArray[np.uint8]:
 class MnistTraining(TrainingConfig):
     """Hyper-parameters of ``mnist``."""
 
-    photos: int = 400_000  # digits seen
+    photos: int = 300_000  # digits seen
     batch: int = 128
     learning_rate: float = 1e-3
     warmup: int = 10_000

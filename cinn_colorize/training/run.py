@@ -21,6 +21,7 @@ from cinn_colorize.sources import Source, find_photos
 from cinn_colorize.training.bedrooms import LSUN_VAL, BedroomsTask, find_lsun
 from cinn_colorize.training.checkpoint import KEPT, checkpoints
 from cinn_colorize.training.features import FeaturesTask
+from cinn_colorize.training.imagenet import ImagenetJointTask, ImagenetTask, VggTask, find_imagenet
 from cinn_colorize.training.logs import Logs
 from cinn_colorize.training.loop import Progress, train
 from cinn_colorize.training.mnist import MnistTask
@@ -143,6 +144,7 @@ def open_task(
     data: Sequence[Path | Url],
     stage: str = "flow",
     backbone: Path | None = None,
+    preset: str | None = None,
     cache: Path | None = None,
 ) -> Task[Any]:
     """The task of a data set of :data:`DATASETS`.
@@ -150,21 +152,26 @@ def open_task(
     Args:
         dataset: its name.
         data: where it lies; what each kind of data set expects there is said by its task.
-        stage: of :data:`STAGES`; all but ``flow`` are of photos alone.
-        backbone: weights of the backbone that a new model of photos begins with.
+        stage: of :data:`STAGES`; all but ``flow`` are of photos and ImageNet alone.
+        backbone: weights of the conditioning network that a new model of these begins with.
+        preset: the architecture of a new model, of ImageNet alone.
         cache: folder where shards of photos at URLs are kept; None to read from afar, photo by photo.
 
     Raises:
         DataError: it is not there, or cannot be used.
     """
+    if preset and dataset != "imagenet":
+        raise DataError(f"{dataset}: has one architecture; --preset is for imagenet")
     if dataset == "photos":
         return _open_photos(data, stage, backbone, cache)
     paths = [root for root in data if isinstance(root, Path)]
     for root in data:
         if isinstance(root, Url):
             raise DataError(f"{printable_name(root)}: only photos are read from URLs, not {dataset}")
+    if dataset == "imagenet":
+        return _open_imagenet(paths, stage, backbone, preset)
     if stage != "flow" or backbone:
-        raise DataError(f"{dataset}: has no backbone; stages and --backbone are for photos")
+        raise DataError(f"{dataset}: has no backbone; stages and --backbone are for photos and imagenet")
     return DATASETS[dataset](paths)
 
 
@@ -195,6 +202,32 @@ def _held_out(root: Path | Url, cache: Path | None) -> list[Source]:
         return []
 
 
+def _open_imagenet(
+    data: Sequence[Path], stage: str, backbone: Path | None, preset: str | None
+) -> ImagenetTask | VggTask:
+    photos, dev = _joined(data, find_imagenet)
+    if not dev:
+        log.warning(
+            "no val folder or %s there, so the run is not watched on photos it does not learn from", DEV
+        )
+    preset = preset or "paper"
+    if stage == "features":
+        if backbone:
+            raise DataError(f"{backbone}: the stage features makes such a file; leave out --backbone")
+        return VggTask(photos, dev, preset)
+    return (ImagenetJointTask if stage == "joint" else ImagenetTask)(photos, dev, backbone, preset)
+
+
+def _joined(
+    data: Sequence[Path], find: Callable[[Path], tuple[Sequence[Source], Sequence[Source]]]
+) -> tuple[Sequence[Source], Sequence[Source]]:
+    """Photos to learn from and photos held out of several places."""
+    found = [find(root) for root in data]
+    if len(found) == 1:
+        return found[0]
+    return [p for photos, _ in found for p in photos], [p for _, dev in found for p in dev]
+
+
 def _open_mnist(data: Sequence[Path]) -> MnistTask:
     if len(data) != 1:
         raise DataError("MNIST lies in one folder; give --data once")
@@ -202,12 +235,7 @@ def _open_mnist(data: Sequence[Path]) -> MnistTask:
 
 
 def _open_lsun(data: Sequence[Path]) -> BedroomsTask:
-    photos: list[Source] = []
-    dev: list[Source] = []
-    for root in data:
-        found, held_out = find_lsun(root)
-        photos += found
-        dev += held_out
+    photos, dev = _joined(data, find_lsun)
     if not dev:
         log.warning("no %s there, so the run is not watched on photos it does not learn from", LSUN_VAL)
     return BedroomsTask(photos, dev)
@@ -215,6 +243,7 @@ def _open_lsun(data: Sequence[Path]) -> BedroomsTask:
 
 DATASETS: dict[str, Callable[[Sequence[Path]], Task[Any]]] = {
     "photos": lambda data: _open_photos(data, "flow", None, None),
+    "imagenet": lambda data: _open_imagenet(data, "flow", None, None),
     "mnist": _open_mnist,
     "lsun": _open_lsun,
 }

@@ -27,7 +27,7 @@ class TrainingConfig:
     photos: int = 100_000  # the whole run
     batch: int = 48
     learning_rate: float = 1e-3  # at its peak
-    warmup: int = 5_000  # photos of linear rise before the cosine
+    warmup: int = 5_000  # photos of linear rise before the cosine, at most a tenth of the run
     weight_decay: float = 0.05  # the prior on the parameters of Eq. 6
     ema: float = 0.998  # decay a step of the averaged weights, which are what is kept
     clip: float = 2.0  # largest gradient norm

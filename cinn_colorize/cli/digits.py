@@ -1,0 +1,123 @@
+"""The part of ``sample`` and ``transfer`` that is about digits, with ``--model mnist``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cinn_colorize.cli.batch import claim
+from cinn_colorize.cli.console import fatal, print_path, show_log
+from cinn_colorize.cli.options import device_of
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from cinn_colorize.digits import Digits
+
+MODEL = "mnist"
+PANEL = "Digits, with --model mnist"
+_SAMPLES = 8
+
+DigitOption = Annotated[
+    int | None,
+    typer.Option(
+        "--digit",
+        metavar="D",
+        min=0,
+        max=9,
+        help="Only this digit; of transfer, what the images show.",
+        show_default=False,
+        rich_help_panel=PANEL,
+    ),
+]
+PcaOption = Annotated[
+    bool,
+    typer.Option(
+        "--pca",
+        help="Walk along the first principal components of the latent codes.",
+        rich_help_panel=PANEL,
+    ),
+]
+
+
+def refuse(given: dict[str, Any], reason: str) -> None:
+    """Options that were given although another model has no use for them."""
+    if names := [name for name, value in given.items() if value is not None and value is not False]:
+        raise typer.BadParameter(f"{', '.join(names)}: {reason}")
+
+
+def sample_digits(
+    number: int | None,
+    temperature: str,
+    seed: int,
+    digit: int | None,
+    pca: bool,
+    folder: Path,
+    overwrite: bool,
+    weights: str | None,
+    device: str,
+    quiet: bool,
+    debug: bool,
+) -> None:
+    """Draw digits, or walks through the latent space, and print the picture's path."""
+    try:
+        scale = float(temperature)
+    except ValueError as error:
+        raise typer.BadParameter(f"{temperature!r} is no number", param_hint="--temperature") from error
+    if not 0 <= scale < float("inf"):
+        raise typer.BadParameter("must be a number of 0 or more", param_hint="--temperature")
+
+    def draw(digits: Digits) -> Image.Image:
+        from cinn_colorize.digits import samples_picture, walks_picture
+
+        if pca:
+            return walks_picture(digits, digit)
+        return samples_picture(digits, number or _SAMPLES, scale, seed, digit)
+
+    stem = "digits" + ("_axes" if pca else "") + ("" if digit is None else f"_{digit}")
+    _write(draw, folder / f"{stem}.png", [], overwrite, weights, device, quiet, debug)
+
+
+def transfer_digits(
+    images: Sequence[Path],
+    digit: int | None,
+    folder: Path,
+    overwrite: bool,
+    weights: str | None,
+    device: str,
+    quiet: bool,
+    debug: bool,
+) -> None:
+    """Write all digits in the style of each image, and print the picture's path."""
+
+    def draw(digits: Digits) -> Image.Image:
+        from cinn_colorize.digits import transfer_picture
+
+        return transfer_picture(digits, images, digit)
+
+    path = folder / f"digits_like_{images[0].stem}.png"
+    _write(draw, path, images, overwrite, weights, device, quiet, debug)
+
+
+def _write(
+    draw: Callable[[Digits], Image.Image],
+    path: Path,
+    inputs: Sequence[Path],
+    overwrite: bool,
+    weights: str | None,
+    device: str,
+    quiet: bool,
+    debug: bool,
+) -> None:
+    show_log(quiet)
+    with fatal(debug):
+        claim([path], inputs, overwrite)
+        from cinn_colorize.digits import Digits
+        from cinn_colorize.sheet import save_sheet
+
+        device_of(device)
+        save_sheet(draw(Digits(MODEL, weights=weights, device=device)), path)
+        print_path(path)

@@ -1,0 +1,48 @@
+"""``cinn-colorize export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cinn_colorize.cli.batch import claim
+from cinn_colorize.cli.console import fatal, print_path
+from cinn_colorize.cli.options import (
+    DEFAULT_MODEL,
+    OUTPUT,
+    DebugOption,
+    ModelOption,
+    OverwriteOption,
+    WeightsOption,
+)
+
+
+def export(
+    output_dir: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output-dir", metavar="FOLDER", help="Folder for the files.", rich_help_panel=OUTPUT
+        ),
+    ],
+    model: ModelOption = DEFAULT_MODEL,
+    weights: WeightsOption = None,
+    overwrite: OverwriteOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Write a model as ONNX files, for other programs and languages.
+
+    condition.onnx takes the luminance of a photo and gives what all its samples share; sample.onnx
+    takes that and a latent code, and gives ab. The paths go to stdout. colorize --engine onnx needs
+    no export: it writes such files for itself.
+    """
+    with fatal(debug):
+        from cinn_colorize.onnx.files import CONDITION, SAMPLE
+
+        claim([output_dir / CONDITION, output_dir / SAMPLE], [], overwrite)
+        from cinn_colorize.models import load_model
+        from cinn_colorize.onnx.export import export as write
+
+        for path in write(load_model(model, weights), output_dir):
+            print_path(path)

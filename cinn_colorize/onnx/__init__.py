@@ -1,0 +1,1 @@
+"""The network as ONNX files: written with torch, run without."""

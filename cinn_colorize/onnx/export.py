@@ -1,0 +1,133 @@
+"""Writes the files; see :mod:`cinn_colorize.onnx.files`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from cinn_colorize import __version__
+from cinn_colorize.errors import WeightsError
+from cinn_colorize.files import printable_name, replacing
+from cinn_colorize.models import Loaded, PhotoModelInfo
+from cinn_colorize.onnx.files import AB, CONDITION, LATENT, LOG_DET, LUMINANCE, SAMPLE
+
+_OPSET = 20
+
+
+class _Condition(nn.Module):
+    """The tensors of a photo's condition, one after the other."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, L: Tensor) -> list[Tensor]:
+        return [leaf for leaf in pytree.tree_leaves(self.model.condition(L)) if leaf is not None]
+
+
+class _Sample(nn.Module):
+    """A sample from its code and the tensors of the condition."""
+
+    def __init__(self, model: Any, condition: Any) -> None:
+        super().__init__()
+        self.model = model
+        leaves, self.structure = pytree.tree_flatten(condition)
+        self.present = [leaf is not None for leaf in leaves]
+
+    def forward(self, latents: list[Tensor], condition: list[Tensor]) -> tuple[Tensor, Tensor]:
+        tensors = iter(condition)
+        leaves = [next(tensors) if present else None for present in self.present]
+        x, log_dets = self.model.inverse(
+            dict(zip(self.model.latent_shapes, latents, strict=True)),
+            pytree.tree_unflatten(leaves, self.structure),
+        )
+        return x * self.model.config.chroma_scale, torch.stack(list(log_dets.values())).sum(0)
+
+
+def export(loaded: Loaded, folder: Path) -> list[Path]:
+    """Write both files of a model; those that exist are replaced.
+
+    Args:
+        loaded: the model, on the CPU.
+        folder: made if it is not there.
+
+    Returns:
+        the paths of the files.
+
+    Raises:
+        WeightsError: they cannot be written, or the packages that it takes are missing.
+    """
+    if missing := [package for package in ("onnx", "onnxscript") if not find_spec(package)]:
+        raise WeightsError(f"export takes {' and '.join(missing)}; pip install 'cinn-colorize[onnx]'")
+    info = loaded.info
+    assert isinstance(info, PhotoModelInfo)
+    model, size = loaded.model, info.luminance_size
+    L = torch.linspace(0, 100, size * size).reshape(1, 1, size, size)
+    with torch.no_grad():
+        condition = model.condition(L)
+    leaves = pytree.tree_leaves_with_path(condition)
+    shared = {name_of(path): leaf for path, leaf in leaves if leaf is not None}
+    codes = {f"{LATENT}{r}": torch.zeros(1, *shape) for r, shape in model.latent_shapes.items()}
+    inputs = [*codes.values()], [*shared.values()]
+    facts = {"model": info.name, "weights": loaded.sha256, "version": __version__}
+    contents = {
+        CONDITION: _serialised(_Condition(model), (L,), [LUMINANCE], [*shared], facts),
+        SAMPLE: _serialised(_Sample(model, condition), inputs, [*codes, *shared], [AB, LOG_DET], facts),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, content in contents.items():
+            with replacing(folder / file) as descriptor, os.fdopen(descriptor, "wb", closefd=False) as out:
+                out.write(content)
+    except OSError as error:
+        raise WeightsError(f"{printable_name(folder)}: cannot be written ({error.strerror})") from error
+    return [folder / file for file in contents]
+
+
+def name_of(path: tuple[Any, ...]) -> str:
+    """Of a tensor in a condition: ``prepared.32.features``."""
+    return ".".join(re.findall(r"\w+", pytree.keystr(path)))
+
+
+def _serialised(
+    module: nn.Module, inputs: tuple[Any, ...], takes: list[str], gives: list[str], facts: dict[str, str]
+) -> bytes:
+    with _silence():
+        program = torch.onnx.export(
+            module.eval(),
+            inputs,
+            input_names=takes,
+            output_names=gives,
+            opset_version=_OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    program.model.metadata_props.update(facts)
+    return program.model_proto.SerializeToString()
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Context in which torch does not tell of its own doings."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            logger.setLevel(level)

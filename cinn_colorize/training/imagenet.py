@@ -1,0 +1,279 @@
+"""ImageNet, and how ``imagenet-vgg`` learns from it, in three stages (paper 4.2).
+
+First the conditioning network learns to classify each pixel of the gray photo into colour bins; then the flow
+and its heads learn while that network is frozen; then all learn together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from cinn_colorize import weights
+from cinn_colorize.conditioning.bins import ColourBins, rarity
+from cinn_colorize.conditioning.vgg import WIDTHS, BinClassifier, VggNetwork
+from cinn_colorize.errors import DataError, WeightsError
+from cinn_colorize.evaluation import mean_nll
+from cinn_colorize.models.imagenet_vgg import PRESETS, ImagenetVgg
+from cinn_colorize.sources import FolderPhotos, Reader, Source, find_photos
+from cinn_colorize.training.data import Batch, Crops, Loading, batches, to_network
+from cinn_colorize.training.objective import Noise
+from cinn_colorize.training.samples import photo_sheet
+from cinn_colorize.training.task import FlowTask, Task, TrainingConfig
+
+DEV = "photos-dev.zip"  # beside shards
+DEV_PHOTOS = 500  # of ImageNet's 50,000 for validation, spread over them: what a run is watched on
+_STEPS, _JOINT_STEPS, _BATCH = (
+    30_000,
+    92_880,
+    48,
+)  # the text's; up to the 122,880 of the authors' code; theirs
+
+
+def find_imagenet(root: Path) -> tuple[Sequence[Source], Sequence[Source]]:
+    """Photos to learn from, and those to watch a run on (none in many cases).
+
+    Args:
+        root: a folder with ImageNet's ``train/n01440764/*.JPEG`` and so on, and perhaps ``val``; a folder of
+            zip shards, perhaps with ``photos-dev.zip``; or any folder or zip of photos.
+
+    Raises:
+        DataError: there are no photos.
+    """
+    if (root / "train").is_dir():
+        val = FolderPhotos(root / "val") if (root / "val").is_dir() else []
+        return FolderPhotos(root / "train"), val[:: max(1, len(val) // DEV_PHOTOS)]
+    return find_photos(root), find_photos(root / DEV) if (root / DEV).is_file() else []
+
+
+@dataclass(frozen=True)
+class VggTraining(TrainingConfig):
+    """Hyper-parameters of the conditioning network's pretraining: 450,000 steps of 40."""
+
+    photos: int = 18_000_000
+    batch: int = 40
+    learning_rate: float = 3e-5
+    warmup: int = 40_000
+    weight_decay: float = 1e-3
+    prior_photos: int = 1_000  # that the rarity of colours is taken from
+
+
+@dataclass(frozen=True)
+class ImagenetTraining(TrainingConfig):
+    """Hyper-parameters of the flow's stage: 30,000 steps with the conditioning network frozen."""
+
+    photos: int = _STEPS * _BATCH
+    batch: int = _BATCH
+    learning_rate: float = 1e-4
+
+
+@dataclass(frozen=True)
+class JointTraining(ImagenetTraining):
+    """Hyper-parameters of the last stage, jointly."""
+
+    photos: int = _JOINT_STEPS * _BATCH
+
+
+class GrayToBins(nn.Module):
+    """What learns at first: the conditioning network, and the classifier on top of it.
+
+    Args:
+        widths: of the network, see :class:`VggNetwork`.
+    """
+
+    def __init__(self, widths: Sequence[int] = WIDTHS) -> None:
+        super().__init__()
+        self.network = VggNetwork(widths)
+        self.classifier = BinClassifier(self.network.channels, len(ColourBins()))
+
+    def forward(self, L: Tensor) -> Tensor:
+        """L* (N, 1, 256, 256) in [0, 100] -> logits (N, K, 64, 64)."""
+        logits: Tensor = self.classifier(self.network(L / 50 - 1))
+        return logits
+
+
+class VggTask(Task[GrayToBins]):
+    """The conditioning network learns to classify pixels into colour bins.
+
+    Args:
+        photos: to learn from.
+        dev: to watch the run on, may be empty.
+        preset: of :data:`PRESETS`, the architecture whose conditioning network it is.
+    """
+
+    model, config = "vgg", VggTraining
+    evaluate_every = 400_000
+
+    def __init__(self, photos: Sequence[Source], dev: Sequence[Source] = (), preset: str = "paper") -> None:
+        self.photos, self.dev, self.distinct = photos, dev, len(photos)
+        self.preset = preset
+        self.bins = ColourBins()
+        self.rarity: Tensor | None = None
+
+    def initial_model(self) -> GrayToBins:
+        """A new network."""
+        return GrayToBins(PRESETS[self.preset]().network)
+
+    def learning(self, model: GrayToBins, config: VggTraining) -> list[tuple[list[nn.Parameter], float]]:
+        """All of it; and take the rarity of colours from crops that the run does not see."""
+        device = next(model.parameters()).device
+        crops, counts = Crops(self.photos, config.seed + 1), torch.zeros(len(self.bins))
+        self.bins.cpu()
+        for position in range(config.prior_photos):
+            counts += self.bins.counts(crops[position].parts[1][None])
+        self.rarity = rarity(counts / counts.sum()).to(device)
+        self.bins.to(device)
+        return [(list(model.parameters()), 1.0)]
+
+    def compile(self) -> None:
+        """Compile the forward pass."""
+        self.logits = torch.compile(self.logits)  # type: ignore[method-assign]
+
+    def batches(self, config: VggTraining, start: int, loading: Loading) -> Iterable[Batch]:
+        """L* (batch, 1, 256, 256) and ab (batch, 2, 64, 64) of random crops."""
+        return batches(Crops(self.photos, config.seed), start, config.photos, config.batch, loading)
+
+    def logits(self, model: GrayToBins, L: Tensor) -> Tensor:
+        """Of all bins, (N, K, 64, 64)."""
+        logits: Tensor = model(L)
+        return logits
+
+    def losses(
+        self,
+        model: GrayToBins,
+        batch: Sequence[Tensor],
+        config: VggTraining,
+        noise: Noise,
+        precision: torch.dtype,
+    ) -> dict[str, Tensor]:
+        """See :meth:`Task.losses`; the loss is the cross entropy, rare colours weighted up, nats a pixel."""
+        L, ab = batch
+        with torch.autocast(L.device.type, precision, enabled=precision != torch.float32):
+            logits = self.logits(model, L)
+        loss = self.bins.cross_entropy(logits.float(), ab, self.rarity).mean()
+        return {"loss": loss}
+
+    @torch.no_grad()
+    def measure(self, model: GrayToBins) -> dict[str, float]:
+        """The cross entropy as in training, and the error of the annealed mean, RMS in units of ab."""
+        read, entropy, error = Reader(), 0.0, 0.0
+        device = next(model.parameters()).device
+        for source in self.dev:
+            L, ab = (torch.from_numpy(array)[None].to(device) for array in to_network(read(source)))
+            logits = model(L)
+            entropy += float(self.bins.cross_entropy(logits, ab, self.rarity).mean())
+            error += float((self.bins.annealed_mean(logits) - ab).square().mean().sqrt())
+        return {"bins": entropy / len(self.dev), "error": error / len(self.dev)} if self.dev else {}
+
+    def save(self, model: GrayToBins, path: Path, training: dict[str, object]) -> None:
+        """The network alone, cut before the classifier, fp32."""
+        weights.save(path, {"model": self.model, "training": training}, model.network.state_dict())
+
+
+class ImagenetTask(FlowTask[ImagenetVgg]):
+    """The flow and its heads, on a frozen conditioning network.
+
+    Args:
+        photos: to learn from.
+        dev: to watch the run on, may be empty.
+        network: weights of the conditioning network that a new model begins with, from :class:`VggTask`.
+        preset: of :data:`PRESETS`, the architecture of a new model.
+    """
+
+    model, config = ImagenetVgg.name, ImagenetTraining
+    evaluate_every = 96_000
+
+    def __init__(
+        self,
+        photos: Sequence[Source],
+        dev: Sequence[Source] = (),
+        network: Path | None = None,
+        preset: str = "paper",
+    ) -> None:
+        self.photos, self.dev, self.distinct = photos, dev, len(photos)
+        self.network, self.preset = network, preset
+
+    def initial_model(self) -> ImagenetVgg:
+        """A new flow on the pretrained conditioning network.
+
+        Raises:
+            DataError: there is no such network.
+            WeightsError: its file cannot be used.
+        """
+        if self.network is None:
+            raise DataError(
+                f"{self.model}: needs a pretrained conditioning network; train one with "
+                "--dataset imagenet --stage features and give its file with --backbone"
+            )
+        model = ImagenetVgg(PRESETS[self.preset]())
+        load_network(model.network, self.network)
+        return model
+
+    def learning(
+        self, model: ImagenetVgg, config: ImagenetTraining
+    ) -> list[tuple[list[nn.Parameter], float]]:
+        """All but the conditioning network."""
+        model.network.requires_grad_(False)
+        return [([p for p in model.parameters() if p.requires_grad], 1.0)]
+
+    def batches(self, config: ImagenetTraining, start: int, loading: Loading) -> Iterable[Batch]:
+        """L* (batch, 1, 256, 256) and ab (batch, 2, 64, 64) of random crops."""
+        return batches(Crops(self.photos, config.seed), start, config.photos, config.batch, loading)
+
+    def prepare(
+        self,
+        model: ImagenetVgg,
+        batch: Sequence[Tensor],
+        config: ImagenetTraining,
+        noise: Noise,
+        precision: torch.dtype,
+    ) -> tuple[Tensor, Tensor]:
+        """L and noisy x."""
+        L, ab = batch
+        return super().prepare(model, (L, ab / model.config.chroma_scale), config, noise, precision)
+
+    def measure(self, model: ImagenetVgg) -> dict[str, float]:
+        """On the photos held out."""
+        return {"nll": mean_nll(model, self.dev)} if self.dev else {}
+
+    def draw(self, model: ImagenetVgg, device: torch.device, path: Path) -> bool:
+        """Photos held out, with samples."""
+        if self.dev:
+            photo_sheet(model, self.dev, device, path)
+        return bool(self.dev)
+
+
+class ImagenetJointTask(ImagenetTask):
+    """The conditioning network learns too."""
+
+    config = JointTraining
+
+    def learning(
+        self, model: ImagenetVgg, config: ImagenetTraining
+    ) -> list[tuple[list[nn.Parameter], float]]:
+        """Everything."""
+        return [(list(model.parameters()), 1.0)]
+
+
+def load_network(network: VggNetwork, path: Path) -> None:
+    """Take the weights that a run of the first stage wrote.
+
+    Raises:
+        WeightsError: the file is missing, damaged, or holds something else.
+    """
+    config, tensors = weights.load(weights.find(path))
+    if config.get("model") != VggTask.model:
+        raise WeightsError(
+            f"{path}: not a conditioning network; 'cinn-colorize train --dataset imagenet --stage features' "
+            "writes one"
+        )
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise WeightsError(
+            f"{path}: does not fit; a conditioning network is made with the --preset it is used with"
+        ) from error

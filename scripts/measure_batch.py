@@ -1,0 +1,160 @@
+"""Speed and memory of a batch: ``python scripts/measure_batch.py --photos 200``.
+
+Photos of 1 MP, made of the examples, each of another content, are colorized with ``-n 1``
+
+- ``batch``: by one call of ``cinn-colorize``;
+- ``serial``: by the same stages, one after the other, in one process with all threads;
+- ``loop``: by a shell loop, one call a photo (the first few photos only).
+
+``all`` counts photos over the whole run, start included; ``steady`` from the first result to the last. Memory
+is the largest sum over all processes of their proportional set size (PSS, shared pages counted once), looked
+at five times a second. Linux only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+LOOP = 5  # photos
+
+
+def make_photos(folder: Path, number: int, megapixels: float) -> list[Path]:
+    """Gray JPEGs of the examples, enlarged, each a little brighter or darker than the last."""
+    import pyvips
+
+    examples = sorted(path for path in EXAMPLES.iterdir() if path.suffix in (".jpg", ".png"))
+    photos = [folder / f"{i:05d}.jpg" for i in range(number)]
+    for i, photo in enumerate(photos):
+        image = pyvips.Image.new_from_file(str(examples[i % len(examples)])).colourspace("b-w")[0]
+        image = image.resize((megapixels * 1e6 / (image.width * image.height)) ** 0.5)
+        gain = 1 - 0.3 * (i // len(examples)) * len(examples) / number
+        image.linear(gain, i % 7).cast("uchar").write_to_file(str(photo), Q=90)
+    return photos
+
+
+def serial(folder: Path, output: Path) -> None:
+    """All photos of a folder in this process; prints a line for each."""
+    from cinn_colorize.drawing import Sampling
+    from cinn_colorize.inputs import Input
+    from cinn_colorize.models import find_weights
+    from cinn_colorize.pipeline import Existing, Plan, Result, Task
+    from cinn_colorize.processes import Setup
+    from cinn_colorize.workers import Alone
+
+    name = "{stem}_{seed:03d}{ext}"
+    plan = Plan(1, 0.8, 0, "jbu", output, name, "auto", 95, Existing.REFUSE, False, False, 10**9, Sampling())
+
+    def tasks() -> Iterator[Task]:
+        for photo in sorted(folder.iterdir()):
+            outputs = plan.outputs(Input(photo), photo.stem)
+            yield Task(Input(photo), outputs, None, outputs)
+
+    setup = Setup("natural", *find_weights(), "cpu", "fp32")
+    for event in Alone(setup, plan).run(tasks()):
+        if isinstance(event, Result):
+            print(event.output, flush=True)
+
+
+def tree(pid: int) -> Iterator[int]:
+    """A process and all below it."""
+    yield pid
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in children.read_text().split():
+            yield from tree(int(child))
+
+
+def pss(pid: int) -> int:
+    """Bytes."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return 1024 * int(line.split()[1])
+    return 0
+
+
+class Watch(threading.Thread):
+    """Finds the peak memory of a process and all below it."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self.pid, self.peak, self.ended = pid, 0, threading.Event()
+
+    def run(self) -> None:
+        """Look until told to end."""
+        while not self.ended.wait(0.2):
+            total = 0
+            try:
+                for pid in tree(self.pid):
+                    total += pss(pid)
+            except OSError:  # one of them has ended meanwhile
+                continue
+            self.peak = max(self.peak, total)
+
+
+def measure(name: str, command: Sequence[str | Path], photos: int) -> float:
+    """Run a command that prints a line a photo, print a row of the table; returns photos/s, all counted."""
+    start = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        watch = Watch(process.pid)
+        watch.start()
+        assert process.stdout
+        times = [time.perf_counter() for _ in process.stdout]
+    seconds = time.perf_counter() - start
+    watch.ended.set()
+    if process.returncode or len(times) != photos:
+        sys.exit(f"{name}: exit code {process.returncode}, {len(times)} results")
+    steady = (photos - 1) / (times[-1] - times[0]) if photos > 1 else 0
+    rate = photos / seconds
+    print(
+        f"{name:8s} {photos:7d} {seconds:9.1f} {rate:9.2f} {steady:9.2f} {watch.peak / 1e9:9.2f}", flush=True
+    )
+    return rate
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--photos", type=int, default=200)
+    parser.add_argument("--megapixels", type=float, default=1)
+    parser.add_argument("--rounds", type=int, default=1, help="of serial and batch, in turn")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--only-batch", action="store_true")
+    parser.add_argument("--serial", nargs=2, type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.serial:
+        serial(*arguments.serial)
+        return
+    program: list[str | Path] = [sys.executable, "-m", "cinn_colorize", "--device", "cpu", "-q"]
+    with tempfile.TemporaryDirectory(prefix="measure-") as name:
+        folder = Path(name)
+        (folder / "photos").mkdir()
+        photos = make_photos(folder / "photos", arguments.photos, arguments.megapixels)
+        print("           photos   seconds  all [/s] steady [/s] peak GB", flush=True)
+        ratios = []
+        for i in range(arguments.rounds):
+            batch = [*program, folder / "photos", "-o", folder / f"batch{i}"]
+            rate = measure("batch", [*batch, "--workers", str(arguments.workers)], len(photos))
+            if not arguments.only_batch:
+                script: list[str | Path] = [sys.executable, __file__, "--serial"]
+                one = measure("serial", [*script, folder / "photos", folder / f"serial{i}"], len(photos))
+                ratios.append(rate / one)
+        if arguments.only_batch:
+            return
+        loop = (
+            'for photo; do "$0" -m cinn_colorize --device cpu -q "$photo" '
+            '-o "$(dirname "$photo")/../loop"; done'
+        )
+        few = photos[:LOOP]
+        slow = measure("loop", ["sh", "-c", loop, sys.executable, *few], len(few))
+        print("batch over serial:", *(f"{ratio:.2f}" for ratio in ratios))
+        print(f"batch over loop: {rate / slow:.1f}")
+
+
+if __name__ == "__main__":
+    main()

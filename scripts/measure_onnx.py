@@ -1,0 +1,60 @@
+"""How long one photo takes from start to end with each engine: python scripts/measure_onnx.py PHOTO [-r 7].
+
+Processes of both engines alternate, so that what else the machine does falls on both. The pictures are
+compared as PNG.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+
+ENGINES = ("torch", "onnx")
+
+
+def run(photo: Path, engine: str, folder: Path) -> tuple[float, float, float]:
+    """Seconds on the clock and of the processor, and MiB of memory at most, of a whole process."""
+    command = [sys.executable, "-m", "cinn_colorize", str(photo), "-n", "1", "--engine", engine, "-q"]
+    output = ["-o", str(folder / engine), "--overwrite", "--format", "png", "--device", "cpu"]
+    start = time.perf_counter()
+    process = subprocess.Popen([*command, *output], stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{engine} failed")
+    return time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("photo", type=Path)
+    parser.add_argument("-r", "--repeats", type=int, default=7)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for engine in ENGINES:  # writes the ONNX files if need be
+            run(arguments.photo, engine, folder)
+        times = {engine: np.empty((arguments.repeats, 3)) for engine in ENGINES}
+        for k in range(arguments.repeats):
+            for engine in ENGINES:
+                times[engine][k] = run(arguments.photo, engine, folder)
+        print(f"{'':<12}{'clock, s':>12}{'processor, s':>14}{'memory, MiB':>13}")
+        ratio = times["onnx"] / times["torch"]
+        for row, values in {**times, "ratio": ratio}.items():
+            clock, processor, memory = np.median(values, axis=0)
+            print(f"{row:<12}{clock:12.2f}{processor:14.2f}{memory:13.{2 * (row == 'ratio')}f}")
+        picture = f"{arguments.photo.stem}_000.png"
+        pictures = [np.asarray(PIL.Image.open(folder / engine / picture), int) for engine in ENGINES]
+        difference = np.abs(pictures[0] - pictures[1])
+        print(f"largest difference {difference.max()} of 255, in {(difference > 0).mean():.1e} of the values")
+
+
+if __name__ == "__main__":
+    main()
