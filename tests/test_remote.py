@@ -151,5 +151,6 @@ def test_the_task_of_photos_takes_urls(served, caplog):
     url, _ = served
     task = open_task("photos", [url])
     assert (task.distinct, len(task.dev), len(task.unreadable)) == (24, 1, 1)
-    with pytest.raises(DataError, match="only photos"):
-        open_task("lsun", [url])
+    for dataset in ("lsun", "imagenet"):
+        with pytest.raises(DataError, match="only photos"):
+            open_task(dataset, [url])
