@@ -1,4 +1,7 @@
-"""Photos to train on and to measure on: zips, LMDBs and folders, in a fixed order, decoded to sRGB."""
+"""Photos to train on and to measure on, in a fixed order, decoded to sRGB.
+
+They lie in folders, in zips, which may be at URLs, or in LMDBs.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from numpy.typing import NDArray
 
 from cinn_colorize.errors import DataError
 from cinn_colorize.files import printable_name
+from cinn_colorize.remote import Url, cached, find, open_file, patiently
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
 _LMDB_FILE = "data.mdb"
@@ -32,35 +36,62 @@ if TYPE_CHECKING:
 class Source(NamedTuple):
     """One photo: a file, or an entry of a zip or an LMDB."""
 
-    path: Path
+    path: Path | Url
     entry: str | None = None
 
     def __str__(self) -> str:
         return printable_name(self.path if self.entry is None else f"{self.path}:{self.entry}")
 
 
-def find_photos(root: Path, pattern: str | None = SHARDS) -> list[Source]:
+def find_photos(
+    root: Path | Url,
+    pattern: str | None = SHARDS,
+    *,
+    cache: Path | None = None,
+    damaged: list[str] | None = None,
+) -> list[Source]:
     """List photos, in a fixed order: shards by name, photos by their name inside the shard or folder.
 
     Hidden files are left out, as are those that macOS puts beside photos.
 
     Args:
-        root: a zip; a folder with zip shards that match ``pattern``; or any folder of photos.
+        root: a zip; a folder with zip shards that match ``pattern``; any folder of photos; or the URL of a
+            zip, of a folder with such shards, or of zips that match its ``*``.
         pattern: of the shards; None to look for photos only.
+        cache: folder where shards at URLs are kept; None to read from afar, photo by photo.
+        damaged: takes what is wrong with each shard that cannot be opened, if others can.
 
     Raises:
         DataError: there is nothing, or a shard is no zip.
     """
+    if isinstance(root, Url):
+        shards = [cached(url, cache) if cache else url for url in find(root, pattern or "*.zip")]
+        return _in_shards(shards, damaged)
     expected = "a folder of photos or a zip" + (f", or a folder of shards {pattern}" if pattern else "")
     name = printable_name(root)
     if not root.exists():
         raise DataError(f"{name}: not there; expected {expected}")
     shards = [root] if root.is_file() else sorted(root.glob(pattern)) if pattern else []
-    photos = [Source(shard, entry) for shard in shards for entry in _photo_names(_entries(shard))]
-    if not shards:
+    if shards:
+        photos = _in_shards(shards, damaged)
+    else:
         photos = [Source(root / file) for file in _photo_names(_files_below(root))]
     if not photos:
         raise DataError(f"{name}: no photos in it ({', '.join(sorted(SUFFIXES))}); expected {expected}")
+    return photos
+
+
+def _in_shards(shards: Sequence[Path | Url], damaged: list[str] | None) -> list[Source]:
+    photos, errors = [], []
+    for shard in shards:
+        try:
+            photos += [Source(shard, entry) for entry in _photo_names(_entries(shard))]
+        except DataError as error:
+            errors.append(error)
+    if errors and (damaged is None or not photos):
+        raise errors[0]
+    if damaged is not None:
+        damaged += map(str, errors)
     return photos
 
 
@@ -158,10 +189,19 @@ def _open_lmdb(path: Path) -> lmdb.Environment:
     return lmdb.open(str(path), readonly=True, lock=False, readahead=False, meminit=False)
 
 
-def _entries(shard: Path) -> list[str]:
-    try:
-        with zipfile.ZipFile(shard) as archive:
+def _open_zip(shard: Path | Url) -> zipfile.ZipFile:
+    return zipfile.ZipFile(open_file(shard) if isinstance(shard, Url) else shard)
+
+
+def _entries(shard: Path | Url) -> list[str]:
+    def names() -> list[str]:
+        with _open_zip(shard) as archive:
             return [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+
+    if isinstance(shard, Url):
+        return patiently(shard, names)
+    try:
+        return names()
     except (OSError, zipfile.BadZipFile) as error:
         raise DataError(f"{printable_name(shard)}: not a readable zip ({error})") from error
 
@@ -181,7 +221,7 @@ class Reader:
     """Reads sources; keeps the zips open, one handle a process."""
 
     def __init__(self) -> None:
-        self._archives: dict[Path, zipfile.ZipFile] = {}
+        self._archives: dict[Path | Url, zipfile.ZipFile] = {}
 
     def __call__(self, source: Source) -> NDArray[Any]:
         """Decode to sRGB, (H, W, 3) uint8, upright.
@@ -205,6 +245,8 @@ class Reader:
             DataError: it cannot be read.
         """
         try:
+            if isinstance(source.path, Url):
+                return self._read_remote(source)
             if source.entry is None:
                 return source.path.read_bytes()
             return self._read_entry(source.path, source.entry)
@@ -218,9 +260,22 @@ class Reader:
             if value is None:
                 raise KeyError("no such key")
             return value
+        return self._archive(path).read(entry)
+
+    def _read_remote(self, source: Source) -> bytes:
+        def entry() -> bytes:
+            try:
+                return self._archive(source.path).read(source.entry or "")
+            except Exception:
+                self._archives.pop(source.path, None)  # perhaps of a connection that broke
+                raise
+
+        return patiently(str(source), entry)
+
+    def _archive(self, path: Path | Url) -> zipfile.ZipFile:
         if path not in self._archives:
-            self._archives[path] = zipfile.ZipFile(path)
-        return self._archives[path].read(entry)
+            self._archives[path] = _open_zip(path)
+        return self._archives[path]
 
     def __getstate__(self) -> dict[str, object]:
         return {"_archives": {}}  # handles are not shared between processes

@@ -19,7 +19,7 @@ from cinn_colorize.models.natural import Natural, NaturalConfig
 from cinn_colorize.sources import find_photos
 from cinn_colorize.training.data import Crops
 from cinn_colorize.training.natural import NaturalTraining, batch_nll, features_in_chunks
-from cinn_colorize.training.objective import add_noise, balanced_loss
+from cinn_colorize.training.objective import Noise, add_noise, balanced_loss
 
 
 def main() -> None:
@@ -43,10 +43,10 @@ def main() -> None:
         def mark(part: str, marks: list[tuple[str, float]] = marks) -> None:
             marks.append((part, time.perf_counter()))
 
-        items = [crops[step * arguments.batch + i] for i in range(arguments.batch)]
+        items = [crops[step * arguments.batch + i].parts for i in range(arguments.batch)]
         L, ab = (torch.stack(tensors) for tensors in zip(*items, strict=True))
         mark("decode and crop (in a worker beside)")
-        x = add_noise(ab / model.config.chroma_scale, 0.05, 0.07, torch.Generator().manual_seed(0))
+        x = add_noise(ab / model.config.chroma_scale, 0.05, 0.07, Noise(torch.Generator().manual_seed(0)))
         features = features_in_chunks(model, L, torch.float32)
         mark("backbone")
         objective = balanced_loss(batch_nll(model, x, L, features, config.finest_every), sizes)

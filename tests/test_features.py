@@ -43,18 +43,18 @@ def test_the_classifier_is_that_of_imagenet(task):
     image = crops.reader(task.photos[chelsea])
     _, _, colour = to_network_in_colour(image)
     with torch.no_grad():
-        features = task.losses.original(scaled(torch.from_numpy(colour)[None]))
-        likeliest = task.losses.classifier(features[32]).topk(3).indices[0].tolist()
+        features = task.objective.original(scaled(torch.from_numpy(colour)[None]))
+        likeliest = task.objective.classifier(features[32]).topk(3).indices[0].tolist()
     assert set(likeliest) & {281, 282, 285}  # tabby, tiger cat, Egyptian cat
 
 
 def test_distillation_is_nothing_for_equal_features(task):
     targets = {s: torch.randn(2, c, 4, 4) for s, c in {4: 24, 8: 48, 16: 120, 32: 352}.items()}
     ones = {s: torch.ones(1, t.shape[1], 1, 1) for s, t in targets.items()}
-    same = distillation(targets, targets, ones, task.losses.classifier)
+    same = distillation(targets, targets, ones, task.objective.classifier)
     assert same["agreement"] == 1
     assert max(value.abs() for name, value in same.items() if name != "agreement") < 1e-6
-    other = distillation({s: t + 2 for s, t in targets.items()}, targets, ones, task.losses.classifier)
+    other = distillation({s: t + 2 for s, t in targets.items()}, targets, ones, task.objective.classifier)
     assert other["features_8"].item() == pytest.approx(4)
     assert other["classes"] > 0.01
 
@@ -65,12 +65,12 @@ def test_gray_photos_become_what_the_original_sees_in_colour(task, tmp_path):
     task.learning(before, config)
     learnt = run(task, tmp_path, config)
     crops = Crops(task.photos, 0, to_network_in_colour)
-    batch = [torch.stack(parts) for parts in zip(*(crops[p] for p in range(8)), strict=True)]
+    batch = [torch.stack(parts) for parts in zip(*(crops[p].parts for p in range(8)), strict=True)]
     with torch.no_grad():
-        targets = task.losses.original(scaled(batch[2]))
+        targets = task.objective.original(scaled(batch[2]))
         error = [
             distillation(
-                m.backbone(gray_input(batch[0])), targets, task.losses.variance, task.losses.classifier
+                m.backbone(gray_input(batch[0])), targets, task.objective.variance, task.objective.classifier
             )
             for m in (before, learnt)
         ]

@@ -72,6 +72,12 @@ def show_log(quiet: bool) -> None:
     log.setLevel(logging.WARNING if quiet else logging.INFO)
 
 
+def silence() -> bool:
+    """Say nothing of what the library logs, in a process beside another that does; true for ``quiet``."""
+    logging.getLogger("cinn_colorize").setLevel(logging.CRITICAL)
+    return True
+
+
 def progress_bar(quiet: bool, rate: str = "") -> Progress:
     """A progress bar with a count and the time left; it shows on a terminal only.
 

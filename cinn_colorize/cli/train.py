@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cinn_colorize.cli.console import console, fatal, print_path, show_log
+from cinn_colorize.cli.console import console, fatal, print_path, show_log, silence
 from cinn_colorize.cli.options import NETWORK, DebugOption, DeviceOption, QuietOption, device_of
 
 if TYPE_CHECKING:
@@ -31,12 +31,22 @@ def train(
         Dataset, typer.Option("--dataset", help="What to learn; it decides the model.", rich_help_panel=DATA)
     ] = Dataset.photos,
     data: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(
             "--data",
-            metavar="FOLDER|ZIP",
-            help="Where it lies; may be given several times.",
+            metavar="FOLDER|ZIP|URL",
+            help="Where it lies; may be given several times. Zips of photos may lie at https://, s3://, gs://.",
             show_default="data/DATASET",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            "--cache",
+            metavar="FOLDER",
+            help="Where zips at URLs are kept, whole.",
+            show_default="read from afar, photo by photo",
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -86,7 +96,7 @@ def train(
             "--batch",
             metavar="N",
             min=1,
-            help="Photos a step.",
+            help="Photos a step, of all processes together.",
             show_default=_OF_DATASET,
             rich_help_panel=RUN,
         ),
@@ -107,7 +117,12 @@ def train(
         typer.Option("-s", "--seed", metavar="SEED", min=0, help="Of the run.", rich_help_panel=RUN),
     ] = 0,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on exactly where the run stopped.", rich_help_panel=RUN)
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on exactly where the run stopped; begin it if there is no checkpoint.",
+            rich_help_panel=RUN,
+        ),
     ] = False,
     start: Annotated[
         Path | None,
@@ -153,12 +168,20 @@ def train(
             "--workers",
             metavar="N",
             min=0,
-            help="Processes that decode photos.",
+            help="Processes that decode photos, for each one that trains.",
             rich_help_panel=NETWORK,
         ),
     ] = 1,
     compile: Annotated[
         bool, typer.Option("--compile", help="Use torch.compile.", rich_help_panel=NETWORK)
+    ] = False,
+    save_memory: Annotated[
+        bool,
+        typer.Option(
+            "--save-memory",
+            help="Recompute activations of the flow in the backward pass, in fp32.",
+            rich_help_panel=NETWORK,
+        ),
     ] = False,
     checkpoint_minutes: Annotated[
         float,
@@ -173,46 +196,62 @@ def train(
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Train a model. Ctrl-C writes a checkpoint, --resume goes on from it."""
+    """Train a model. Ctrl-C writes a checkpoint, --resume goes on from it.
+
+    On several GPUs: torchrun --nproc-per-node gpu -m -- cinn_colorize train ...
+    """
+    if save_memory and compile:
+        raise typer.BadParameter("--save-memory and --compile exclude each other")
+    if save_memory and precision is TrainingPrecision.bf16:
+        raise typer.BadParameter("--save-memory takes fp32", param_hint="--precision")
     show_log(quiet)
     with fatal(debug):
         from cinn_colorize.errors import DataError
-        from cinn_colorize.training import choose_precision, open_task, run_training
+        from cinn_colorize.remote import Url
+        from cinn_colorize.training import choose_precision, local_device, open_task, processes, run_training
 
-        chosen = device_of(device)
-        if not data:
-            data = [Path("data") / dataset]
-            if not data[0].exists():
-                raise DataError(
-                    f"{data[0]}: not there; put zip shards or folders of photos there, or say --data FOLDER"
-                )
+        chosen = local_device(device_of(device))
+        places = [Url.or_path(place) for place in data or [f"data/{dataset}"]]
+        if not data and not Path(f"data/{dataset}").exists():
+            raise DataError(
+                f"{places[0]}: not there; put zip shards or folders of photos there, or say --data FOLDER"
+            )
         if start and (backbone or stage is Stage.features):
             raise DataError(f"{start}: has a backbone of its own; leave out --start or --backbone")
         if start and preset:
             raise DataError(f"{start}: has an architecture of its own; leave out --start or --preset")
-        task = open_task(dataset, data, stage, backbone, preset)
-        given: dict[str, Any] = {"photos": photos, "batch": batch, "learning_rate": learning_rate}
-        config = replace(task.config(seed=seed), **{k: v for k, v in given.items() if v is not None})
-        run = run or Path("runs") / task.model
-        stop = _StopRequest()
-        display = _Display(config.photos, quiet)
-        with display.bar:
-            weights = run_training(
-                task,
-                run,
-                config,
-                device=chosen,
-                precision=choose_precision(precision, chosen),
-                workers=workers,
-                resume=resume,
-                start=start,
-                compile=compile,
-                checkpoint_seconds=60 * checkpoint_minutes,
-                evaluate_every=evaluate_every or task.evaluate_every,
-                report=display.report,
-                report_evaluation=display.report_evaluation,
-                stop=stop,
-            )
+        with processes(chosen) as shared:
+            if shared.rank:
+                quiet = silence()
+            task = open_task(dataset, places, stage, backbone, preset, cache)
+            given: dict[str, Any] = {"photos": photos, "batch": batch, "learning_rate": learning_rate}
+            config = replace(task.config(seed=seed), **{k: v for k, v in given.items() if v is not None})
+            run = run or Path("runs") / task.model
+            stop = _StopRequest()
+            display = _Display(config.photos, quiet)
+            with display.bar:
+                weights = run_training(
+                    task,
+                    run,
+                    config,
+                    device=chosen,
+                    precision=shared.once(
+                        lambda: choose_precision("fp32" if save_memory else precision, chosen)
+                    ),
+                    workers=workers,
+                    processes=shared,
+                    resume=resume,
+                    start=start,
+                    compile=compile,
+                    save_memory=save_memory,
+                    checkpoint_seconds=60 * checkpoint_minutes,
+                    evaluate_every=evaluate_every or task.evaluate_every,
+                    report=display.report,
+                    report_evaluation=display.report_evaluation,
+                    stop=stop,
+                )
+        if shared.rank:
+            return
     if stop.requested:
         console().print(f"stopped; go on with --resume --run {run}")
         raise typer.Exit(130)
@@ -260,8 +299,13 @@ class _Display:
             f"{_listed(progress.figures)}  {progress.photos_per_second:.1f} photos/s  "
             f"{timedelta(seconds=round(left))} left"
         )
-        if progress.skipped:
-            facts += f"  {progress.skipped} steps skipped"
+        for count, what in (
+            (progress.skipped, "steps skipped"),
+            (progress.rollbacks, "times back to a checkpoint"),
+            (progress.unreadable, "photos or shards unreadable"),
+        ):
+            if count:
+                facts += f"  {count} {what}"
         self.bar.update(self.task, completed=progress.seen, facts=facts)
         if self.bar.disable and not self.quiet:
             console().print(f"{progress.seen:,} of {progress.total:,} photos  {facts}", soft_wrap=True)

@@ -43,7 +43,8 @@ class AffineCoupling(nn.Module):
         self.subnet1 = subnet(self.sizes[1], 2 * self.sizes[0])  # s1, t1 of u2
         self.subnet2 = subnet(self.sizes[0], 2 * self.sizes[1])  # s2, t2 of v1
 
-    def _scale_shift(self, subnet: nn.Module, u: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
+    def scale_shift(self, subnet: nn.Module, u: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
+        """S and t of one half given the other."""
         seen = u if self.bound == math.inf else u.clamp(-self.bound, self.bound)
         s, t = subnet(seen, condition).to(u.dtype).chunk(2, dim=1)
         return soft_clamp(s, self.clamp), t
@@ -52,9 +53,9 @@ class AffineCoupling(nn.Module):
         """Eq. 1; ``conditions`` are those of subnetwork 1 and 2, None in a block without."""
         c1, c2 = conditions or (None, None)
         u1, u2 = u.split(self.sizes, dim=1)
-        s1, t1 = self._scale_shift(self.subnet1, u2, c1)
+        s1, t1 = self.scale_shift(self.subnet1, u2, c1)
         v1 = u1 * s1.exp() + t1
-        s2, t2 = self._scale_shift(self.subnet2, v1, c2)
+        s2, t2 = self.scale_shift(self.subnet2, v1, c2)
         v2 = u2 * s2.exp() + t2
         return torch.cat([v1, v2], dim=1), s1.flatten(1).sum(1) + s2.flatten(1).sum(1)
 
@@ -62,8 +63,8 @@ class AffineCoupling(nn.Module):
         """Eq. 2."""
         c1, c2 = conditions or (None, None)
         v1, v2 = v.split(self.sizes, dim=1)
-        s2, t2 = self._scale_shift(self.subnet2, v1, c2)
+        s2, t2 = self.scale_shift(self.subnet2, v1, c2)
         u2 = (v2 - t2) * torch.exp(-s2)
-        s1, t1 = self._scale_shift(self.subnet1, u2, c1)
+        s1, t1 = self.scale_shift(self.subnet1, u2, c1)
         u1 = (v1 - t1) * torch.exp(-s1)
         return torch.cat([u1, u2], dim=1), -s1.flatten(1).sum(1) - s2.flatten(1).sum(1)

@@ -6,7 +6,13 @@ from collections.abc import Iterable
 from collections.abc import Sequence as Conditions
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+
+from cinn_colorize.flow.recompute import Tape, apply
+
+# Maps, or four coupling blocks, after which an output is kept: so rounding of inverses does not build up.
+_KEPT_EVERY = 8
 
 
 class Sequence(nn.Module):
@@ -15,17 +21,26 @@ class Sequence(nn.Module):
     Args:
         maps: modules with ``forward(x, condition)`` and ``inverse(z, condition)``, each returning the result
             and its log-det (N,).
+
+    Attributes:
+        save_memory: in training keep the output of every eighth map and the last one alone, and recompute the
+            others by inversion, see :mod:`cinn_colorize.flow.recompute`.
     """
 
     def __init__(self, maps: Iterable[nn.Module]) -> None:
         super().__init__()
         self.maps = nn.ModuleList(maps)
+        self.save_memory = False
 
     def forward(self, x: Tensor, conditions: Conditions[Any]) -> tuple[Tensor, Tensor]:
         """X through all maps; ``conditions`` holds one for each map, None for those that take none."""
         log_det = x.new_zeros(len(x))
-        for transform, condition in zip(self.maps, conditions, strict=True):
-            x, change = transform(x, condition)
+        saving = self.save_memory and torch.is_grad_enabled()
+        tape = Tape()
+        for position, (transform, condition) in enumerate(zip(self.maps, conditions, strict=True)):
+            if position % _KEPT_EVERY == 0:
+                tape = Tape()
+            x, change = apply(transform, x, condition, tape) if saving else transform(x, condition)
             log_det = log_det + change
         return x, log_det
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from cinn_colorize.evaluation import mean_nll
 from cinn_colorize.models.bedrooms import SIZE, Bedrooms, BedroomsConfig
 from cinn_colorize.sources import LmdbPhotos, Source, find_photos, is_lmdb
-from cinn_colorize.training.data import Crops, batches, to_network
-from cinn_colorize.training.objective import add_noise
+from cinn_colorize.training.data import Batch, Crops, Loading, batches, to_network
+from cinn_colorize.training.objective import Noise, add_noise
 from cinn_colorize.training.samples import photo_sheet
 from cinn_colorize.training.task import FlowTask, TrainingConfig
 
@@ -65,23 +65,23 @@ class BedroomsTask(FlowTask[Bedrooms]):
         """The default architecture."""
         return Bedrooms(BedroomsConfig.default())
 
-    def batches(self, config: BedroomsTraining, start: int, workers: int) -> Iterable[Sequence[Tensor]]:
+    def batches(self, config: BedroomsTraining, start: int, loading: Loading) -> Iterable[Batch]:
         """L* (batch, 1, 64, 64) and ab (batch, 2, 64, 64) of random crops."""
         crops = Crops(self.photos, config.seed, partial(to_network, size=SIZE))
-        return batches(crops, start, config.photos, config.batch, workers)
+        return batches(crops, start, config.photos, config.batch, loading)
 
     def prepare(
         self,
         model: Bedrooms,
         batch: Sequence[Tensor],
         config: BedroomsTraining,
-        generator: torch.Generator,
+        noise: Noise,
         precision: torch.dtype,
     ) -> tuple[Tensor, Tensor]:
         """L and noisy x."""
         L, ab = batch
         x = ab / model.config.chroma_scale
-        return L, add_noise(x, config.pixel_noise, config.coarse_noise, generator)
+        return L, add_noise(x, config.pixel_noise, config.coarse_noise, noise)
 
     def measure(self, model: Bedrooms) -> dict[str, float]:
         """On the photos held out."""

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from cinn_colorize.color import pixels_to_lab
 from cinn_colorize.errors import DataError
 from cinn_colorize.sources import Reader, Source
-
-log = logging.getLogger(__name__)
 
 LUMINANCE_SIZE, CHROMA_SIZE = 256, 64
 MIN_AREA = 0.35  # of a photo that a crop shows
@@ -76,14 +74,51 @@ class Order:
         return int(self._permutation[index])
 
 
+class Loading(NamedTuple):
+    """How a process loads its share of every batch."""
+
+    workers: int = 0  # processes that decode
+    rank: int = 0  # of the process in the run
+    processes: int = 1  # of the run
+
+
+class Positions:
+    """Batches of consecutive positions, and of each the share of one process: of n processes every n-th."""
+
+    def __init__(self, start: int, stop: int, batch: int, loading: Loading) -> None:
+        self.range, self.batch, self.loading = range(start, stop, batch), batch, loading
+
+    def __iter__(self) -> Iterator[list[int]]:
+        _, rank, processes = self.loading
+        return (list(range(p + rank, p + self.batch, processes)) for p in self.range)
+
+    def __len__(self) -> int:
+        return len(self.range)
+
+
+class Batch(NamedTuple):
+    """Samples to learn from."""
+
+    parts: Sequence[Tensor]  # (N, ...) each
+    unreadable: Sequence[str] = ()  # what could not be read, and why; other samples stand in for it
+
+
+class Sample(NamedTuple):
+    """One of them."""
+
+    parts: tuple[Tensor, ...]
+    unreadable: tuple[str, ...]
+
+
 Prepare = Callable[[np.ndarray], tuple[np.ndarray, ...]]
 
 
-class Crops(Dataset[tuple[Tensor, ...]]):
+class Crops(Dataset[Sample]):
     """An endless sequence of crops, each a function of its position alone.
 
     Position p is photo p of a run: it says which photo (every epoch is a new permutation) and which crop. So
-    a run resumed at position p sees what an uninterrupted one sees.
+    a run resumed at position p sees what an uninterrupted one sees, and how many processes load it makes no
+    difference. In place of a photo that cannot be read stands the next one.
 
     Args:
         photos: to crop.
@@ -99,32 +134,18 @@ class Crops(Dataset[tuple[Tensor, ...]]):
     def _source(self, position: int) -> Source:
         return self.photos[self._order[position]]
 
-    def __getitem__(self, position: int) -> tuple[Tensor, ...]:
+    def __getitem__(self, position: int) -> Sample:
+        unreadable = []
         for step in range(len(self.photos)):
-            source = self._source(position + step)
             try:
-                image = self.reader(source)
+                image = self.reader(self._source(position + step))
                 break
             except DataError as error:
-                log.warning("skipped %s", error)
+                unreadable.append(str(error))
         else:
-            raise DataError(f"none of {len(self.photos)} photos can be decoded")
+            raise DataError(f"none of {len(self.photos)} photos can be decoded, for example {unreadable[0]}")
         crop = random_crop(image, np.random.default_rng([self.seed, 1, position]))
-        return tuple(torch.from_numpy(array) for array in self.prepare(crop))
-
-
-class _Positions:
-    """Batches of consecutive positions."""
-
-    def __init__(self, start: int, stop: int, batch: int) -> None:
-        self.range = range(start, stop, batch)
-        self.batch = batch
-
-    def __iter__(self) -> Iterator[list[int]]:
-        return (list(range(p, p + self.batch)) for p in self.range)
-
-    def __len__(self) -> int:
-        return len(self.range)
+        return Sample(tuple(map(torch.from_numpy, self.prepare(crop))), tuple(unreadable))
 
 
 def _start_worker(_: int) -> None:
@@ -135,18 +156,23 @@ def _start_worker(_: int) -> None:
     torch.set_num_threads(1)
 
 
-def batches(
-    samples: Dataset[tuple[Tensor, ...]], start: int, stop: int, batch: int, workers: int
-) -> DataLoader[tuple[Tensor, ...]]:
-    """The samples at the positions from start to stop, in batches."""
-    return DataLoader(
+def batches(samples: Dataset[Sample], start: int, stop: int, batch: int, loading: Loading) -> Iterator[Batch]:
+    """A process's share of the samples at the positions from start to stop, in batches."""
+    loader = DataLoader(
         samples,
-        batch_sampler=_Positions(start, stop, batch),
-        num_workers=workers,
+        batch_sampler=Positions(start, stop, batch, loading),
+        num_workers=loading.workers,
+        collate_fn=_collate,
         worker_init_fn=_start_worker,
         # A forked worker inherits locks of OpenCV's and torch's threads, and may wait for them forever.
-        multiprocessing_context="spawn" if workers else None,
-        prefetch_factor=4 if workers else None,
+        multiprocessing_context="spawn" if loading.workers else None,
+        prefetch_factor=4 if loading.workers else None,
         persistent_workers=False,
         pin_memory=torch.cuda.is_available(),
     )
+    return iter(loader)
+
+
+def _collate(samples: list[Sample]) -> Batch:
+    parts = default_collate([sample.parts for sample in samples])
+    return Batch(parts, [message for sample in samples for message in sample.unreadable])

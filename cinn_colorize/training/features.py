@@ -25,7 +25,8 @@ from cinn_colorize.conditioning.backbone import FEATURES, EfficientNetLite2, gra
 from cinn_colorize.conditioning.bins import ColourBins, rarity
 from cinn_colorize.errors import WeightsError
 from cinn_colorize.sources import Reader, Source
-from cinn_colorize.training.data import Crops, batches, to_network_in_colour
+from cinn_colorize.training.data import Batch, Crops, Loading, batches, to_network_in_colour
+from cinn_colorize.training.objective import Noise
 from cinn_colorize.training.pretrained import lite2_state
 from cinn_colorize.training.task import Task, TrainingConfig
 
@@ -180,50 +181,46 @@ class FeaturesTask(Task[GrayFeatures]):
         state = lite2_state()
         original = EfficientNetLite2()
         original.load_pretrained(state)
-        self.losses = Losses(original, Classifier(state)).requires_grad_(False).eval()
+        self.objective = Losses(original, Classifier(state)).requires_grad_(False).eval()
 
     def initial_model(self) -> GrayFeatures:
         """The original, and a new map to colour bins."""
         model = GrayFeatures()
-        model.backbone.load_state_dict(self.losses.original.state_dict())
+        model.backbone.load_state_dict(self.objective.original.state_dict())
         return model
 
     def learning(
         self, model: GrayFeatures, config: FeaturesTraining
     ) -> list[tuple[list[nn.Parameter], float]]:
         """The backbone, and the map with a rate of its own."""
-        self.losses.to(next(model.parameters()).device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.objective.to(next(model.parameters()).device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._measure_photos(config.seed)
         return [(list(model.backbone.parameters()), 1.0), (list(model.bins.parameters()), config.bins_rate)]
 
-    def batches(self, config: FeaturesTraining, start: int, workers: int) -> Iterable[Sequence[Tensor]]:
+    def batches(self, config: FeaturesTraining, start: int, loading: Loading) -> Iterable[Batch]:
         """L* (batch, 1, 256, 256), ab (batch, 2, 64, 64) and sRGB (batch, 3, 256, 256) of random crops."""
         crops = Crops(self.photos, config.seed, to_network_in_colour)
-        return batches(crops, start, config.photos, config.batch, workers)
+        return batches(crops, start, config.photos, config.batch, loading)
 
-    def learn(
+    def chunk(self, device: torch.device) -> int | None:
+        """On a processor, as many as stay in its cache."""
+        return CACHED_PHOTOS if device.type == "cpu" else None
+
+    def losses(
         self,
         model: GrayFeatures,
         batch: Sequence[Tensor],
         config: FeaturesTraining,
-        generator: torch.Generator,
+        noise: Noise,
         precision: torch.dtype,
     ) -> dict[str, Tensor]:
-        """See :meth:`Task.learn`; the figures are the losses, see :class:`Losses`."""
-        figures: dict[str, Tensor] = {}
-        count, device = len(batch[0]), batch[0].device.type
-        chunk = CACHED_PHOTOS if device == "cpu" else count
-        for L, ab, colour in zip(*(part.split(chunk) for part in batch), strict=True):
-            with torch.autocast(device, precision, enabled=precision != torch.float32):
-                features = model.backbone(gray_input(L))
-                losses = self.losses(features, model.bins, ab, scaled(colour))
-            distilled = sum(loss for name, loss in losses.items() if name.startswith("features"))
-            loss = config.distillation * (distilled + losses["classes"]) + config.bins * losses["bins"]
-            share = len(L) / count
-            (share * loss).backward()
-            for name, value in {"loss": loss, **losses}.items():
-                figures[name] = figures.get(name, 0) + share * value.detach()
-        return figures
+        """See :meth:`Task.losses`; the figures are those of :class:`Losses`."""
+        L, ab, colour = batch
+        with torch.autocast(L.device.type, precision, enabled=precision != torch.float32):
+            losses = self.objective(model.backbone(gray_input(L)), model.bins, ab, scaled(colour))
+        distilled = torch.stack([loss for name, loss in losses.items() if name.startswith("features")]).sum()
+        loss = config.distillation * (distilled + losses["classes"]) + config.bins * losses["bins"]
+        return {"loss": loss, **losses}
 
     @torch.no_grad()
     def measure(self, model: GrayFeatures) -> dict[str, float]:
@@ -232,9 +229,9 @@ class FeaturesTask(Task[GrayFeatures]):
         device = next(model.parameters()).device
         for source in self.dev[::2]:
             L, _, colour = (torch.from_numpy(a)[None].to(device) for a in to_network_in_colour(read(source)))
-            targets = self.losses.original(scaled(colour))
+            targets = self.objective.original(scaled(colour))
             features = model.backbone(gray_input(L))
-            found.append(distillation(features, targets, self.losses.variance, self.losses.classifier))
+            found.append(distillation(features, targets, self.objective.variance, self.objective.classifier))
         return {name: sum(float(f[name]) for f in found) / len(found) for name in (found or [{}])[0]}
 
     def save(self, model: GrayFeatures, path: Path, training: dict[str, object]) -> None:
@@ -244,11 +241,11 @@ class FeaturesTask(Task[GrayFeatures]):
 
     def _measure_photos(self, seed: int) -> None:
         """Variances and rarities, of some crops that the run does not see."""
-        device = next(self.losses.parameters()).device
+        device = next(self.objective.parameters()).device
         crops = Crops(self.photos, seed + 1, to_network_in_colour)
         chosen = [crops[position] for position in range(min(MEASURED_PHOTOS, 2 * len(self.photos)))]
-        ab, colour = (torch.stack([crop[k] for crop in chosen]).to(device) for k in (1, 2))
-        self.losses.measure(ab, scaled(colour))
+        ab, colour = (torch.stack([crop.parts[k] for crop in chosen]).to(device) for k in (1, 2))
+        self.objective.measure(ab, scaled(colour))
 
 
 def scaled(colour: Tensor) -> Tensor:

@@ -20,7 +20,8 @@ from cinn_colorize.errors import DataError, WeightsError
 from cinn_colorize.evaluation import mean_nll
 from cinn_colorize.models.imagenet_vgg import PRESETS, ImagenetVgg
 from cinn_colorize.sources import FolderPhotos, Reader, Source, find_photos
-from cinn_colorize.training.data import Crops, batches, to_network
+from cinn_colorize.training.data import Batch, Crops, Loading, batches, to_network
+from cinn_colorize.training.objective import Noise
 from cinn_colorize.training.samples import photo_sheet
 from cinn_colorize.training.task import FlowTask, Task, TrainingConfig
 
@@ -123,7 +124,7 @@ class VggTask(Task[GrayToBins]):
         crops, counts = Crops(self.photos, config.seed + 1), torch.zeros(len(self.bins))
         self.bins.cpu()
         for position in range(config.prior_photos):
-            counts += self.bins.counts(crops[position][1][None])
+            counts += self.bins.counts(crops[position].parts[1][None])
         self.rarity = rarity(counts / counts.sum()).to(device)
         self.bins.to(device)
         return [(list(model.parameters()), 1.0)]
@@ -132,30 +133,29 @@ class VggTask(Task[GrayToBins]):
         """Compile the forward pass."""
         self.logits = torch.compile(self.logits)  # type: ignore[method-assign]
 
-    def batches(self, config: VggTraining, start: int, workers: int) -> Iterable[Sequence[Tensor]]:
+    def batches(self, config: VggTraining, start: int, loading: Loading) -> Iterable[Batch]:
         """L* (batch, 1, 256, 256) and ab (batch, 2, 64, 64) of random crops."""
-        return batches(Crops(self.photos, config.seed), start, config.photos, config.batch, workers)
+        return batches(Crops(self.photos, config.seed), start, config.photos, config.batch, loading)
 
     def logits(self, model: GrayToBins, L: Tensor) -> Tensor:
         """Of all bins, (N, K, 64, 64)."""
         logits: Tensor = model(L)
         return logits
 
-    def learn(
+    def losses(
         self,
         model: GrayToBins,
         batch: Sequence[Tensor],
         config: VggTraining,
-        generator: torch.Generator,
+        noise: Noise,
         precision: torch.dtype,
     ) -> dict[str, Tensor]:
-        """See :meth:`Task.learn`; the loss is the cross entropy, rare colours weighted up, nats a pixel."""
+        """See :meth:`Task.losses`; the loss is the cross entropy, rare colours weighted up, nats a pixel."""
         L, ab = batch
         with torch.autocast(L.device.type, precision, enabled=precision != torch.float32):
             logits = self.logits(model, L)
         loss = self.bins.cross_entropy(logits.float(), ab, self.rarity).mean()
-        loss.backward()  # type: ignore[no-untyped-call]
-        return {"loss": loss.detach()}
+        return {"loss": loss}
 
     @torch.no_grad()
     def measure(self, model: GrayToBins) -> dict[str, float]:
@@ -220,21 +220,21 @@ class ImagenetTask(FlowTask[ImagenetVgg]):
         model.network.requires_grad_(False)
         return [([p for p in model.parameters() if p.requires_grad], 1.0)]
 
-    def batches(self, config: ImagenetTraining, start: int, workers: int) -> Iterable[Sequence[Tensor]]:
+    def batches(self, config: ImagenetTraining, start: int, loading: Loading) -> Iterable[Batch]:
         """L* (batch, 1, 256, 256) and ab (batch, 2, 64, 64) of random crops."""
-        return batches(Crops(self.photos, config.seed), start, config.photos, config.batch, workers)
+        return batches(Crops(self.photos, config.seed), start, config.photos, config.batch, loading)
 
     def prepare(
         self,
         model: ImagenetVgg,
         batch: Sequence[Tensor],
         config: ImagenetTraining,
-        generator: torch.Generator,
+        noise: Noise,
         precision: torch.dtype,
     ) -> tuple[Tensor, Tensor]:
         """L and noisy x."""
         L, ab = batch
-        return super().prepare(model, (L, ab / model.config.chroma_scale), config, generator, precision)
+        return super().prepare(model, (L, ab / model.config.chroma_scale), config, noise, precision)
 
     def measure(self, model: ImagenetVgg) -> dict[str, float]:
         """On the photos held out."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from cinn_colorize.digits import Digits, picture, principal_axes
 from cinn_colorize.errors import DataError
@@ -20,7 +19,7 @@ from cinn_colorize.files import printable_name
 from cinn_colorize.models import MODELS, Loaded
 from cinn_colorize.models.mnist import AXES, DIGITS, LEVEL, SIZE, Mnist, MnistConfig
 from cinn_colorize.sheet import save_sheet
-from cinn_colorize.training.data import Order
+from cinn_colorize.training.data import Batch, Loading, Order, Positions
 from cinn_colorize.training.task import FlowTask, TrainingConfig
 
 DEV = 5_000  # of the training digits, the last ones: what a run is watched on
@@ -104,12 +103,12 @@ class MnistTask(FlowTask[Mnist]):
         """The default architecture."""
         return Mnist(MnistConfig())
 
-    def batches(self, config: MnistTraining, start: int, workers: int) -> Iterator[Sequence[Tensor]]:
+    def batches(self, config: MnistTraining, start: int, loading: Loading) -> Iterator[Batch]:
         """Labels (batch,) and images (batch, 1, 28, 28)."""
         order = Order(self.distinct, config.seed)
-        for position in range(start, config.photos, config.batch):
-            chosen = [order[p] for p in range(position, position + config.batch)]
-            yield self.labels[chosen], self.images[chosen]
+        for positions in Positions(start, config.photos, config.batch, loading):
+            chosen = [order[p] for p in positions]
+            yield Batch((self.labels[chosen], self.images[chosen]))
 
     def complete(self, model: Mnist) -> None:
         """Find the principal axes of the test set's codes, without noise (paper 4.1, Fig. 4)."""

@@ -13,9 +13,9 @@ from torch.utils.checkpoint import checkpoint
 from cinn_colorize.evaluation import mean_nll
 from cinn_colorize.models.natural import Natural, NaturalConfig
 from cinn_colorize.sources import Source
-from cinn_colorize.training.data import Crops, batches
+from cinn_colorize.training.data import Batch, Crops, Loading, batches
 from cinn_colorize.training.features import CACHED_PHOTOS, load_backbone
-from cinn_colorize.training.objective import add_noise, balanced_loss, level_nll
+from cinn_colorize.training.objective import Noise, add_noise, balanced_loss, level_nll
 from cinn_colorize.training.pretrained import lite2_state
 from cinn_colorize.training.samples import photo_sheet
 from cinn_colorize.training.task import FlowTask, TrainingConfig
@@ -73,21 +73,21 @@ class NaturalTask(FlowTask[Natural]):
             groups.append((list(deep.requires_grad_(True).parameters()), config.backbone_rate))
         return groups
 
-    def batches(self, config: NaturalTraining, start: int, workers: int) -> Iterable[Sequence[Tensor]]:
+    def batches(self, config: NaturalTraining, start: int, loading: Loading) -> Iterable[Batch]:
         """L* (batch, 1, 256, 256) and ab (batch, 2, 64, 64) of random crops."""
-        return batches(Crops(self.photos, config.seed), start, config.photos, config.batch, workers)
+        return batches(Crops(self.photos, config.seed), start, config.photos, config.batch, loading)
 
     def prepare(
         self,
         model: Natural,
         batch: Sequence[Tensor],
         config: NaturalTraining,
-        generator: torch.Generator,
+        noise: Noise,
         precision: torch.dtype,
     ) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
         """Noisy x, L, and the backbone's features."""
         L, ab = batch
-        x = add_noise(ab / model.config.chroma_scale, config.pixel_noise, config.coarse_noise, generator)
+        x = add_noise(ab / model.config.chroma_scale, config.pixel_noise, config.coarse_noise, noise)
         return x, L, features_in_chunks(model, L, precision)
 
     def nll(  # type: ignore[override]

@@ -10,6 +10,27 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
+class Noise:
+    """Standard normal noise for a process's share of a batch: the rows that it would have in the whole batch.
+
+    So what a photo's noise is does not depend on how many processes share the batch.
+
+    Args:
+        generator: seeded for the step.
+        rank: of the process.
+        count: of processes, each with every ``count``-th photo.
+    """
+
+    def __init__(self, generator: torch.Generator, rank: int = 0, count: int = 1) -> None:
+        self.generator, self.rank, self.count = generator, rank, count
+
+    def __call__(self, like: Tensor, *shape: int) -> Tensor:
+        """(N, *shape), of the type and device of ``like`` (N, ...)."""
+        whole = (len(like) * self.count, *shape)
+        noise = torch.randn(whole, generator=self.generator, device=like.device, dtype=like.dtype)
+        return noise[self.rank :: self.count]
+
+
 def level_nll(latents: Mapping[int, Tensor], log_dets: Mapping[int, Tensor]) -> dict[int, Tensor]:
     """Negative log-likelihood by level, nats, (N,) each; their sum over all dimensions is that of x.
 
@@ -44,7 +65,7 @@ def mean_loss(nll: Mapping[int, Tensor], sizes: Mapping[int, int]) -> Tensor:
     return torch.stack([values.mean() for values in nll.values()]).sum() / sum(sizes.values())
 
 
-def add_noise(x: Tensor, pixel: float, coarse: float, generator: torch.Generator) -> Tensor:
+def add_noise(x: Tensor, pixel: float, coarse: float, noise: Noise) -> Tensor:
     """Noise at every scale: a standard deviation for pixels, and one at 8x8 and for the whole photo.
 
     The coarse part keeps the coarse levels from learning their training photos by heart.
@@ -53,12 +74,9 @@ def add_noise(x: Tensor, pixel: float, coarse: float, generator: torch.Generator
         x: (N, 2, 64, 64).
         pixel: standard deviation of the noise a pixel.
         coarse: standard deviation of the noise of 8x8 blocks, and of that of the whole photo.
-        generator: of x's device.
+        noise: of the step.
     """
-
-    def noise(size: int) -> Tensor:
-        shape = (*x.shape[:2], size, size)
-        return torch.randn(shape, generator=generator, device=x.device, dtype=x.dtype)
-
-    blocks = F.interpolate(noise(8), size=x.shape[-2:], mode="nearest")
-    return x + pixel * noise(x.shape[-1]) + coarse * (blocks + noise(1))
+    channels, height, width = x.shape[1:]
+    blocks = F.interpolate(noise(x, channels, 8, 8), size=(height, width), mode="nearest")
+    pixels, whole = noise(x, channels, height, width), noise(x, channels, 1, 1)
+    return x + pixel * pixels + coarse * (blocks + whole)

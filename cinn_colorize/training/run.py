@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import logging
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,20 +12,27 @@ from typing import Any
 import torch
 from torch import nn
 
+from cinn_colorize import flow
 from cinn_colorize.errors import DataError
+from cinn_colorize.files import printable_name
 from cinn_colorize.models import load_model
+from cinn_colorize.remote import Url, is_folder
 from cinn_colorize.sources import Source, find_photos
 from cinn_colorize.training.bedrooms import LSUN_VAL, BedroomsTask, find_lsun
+from cinn_colorize.training.checkpoint import KEPT, checkpoints
 from cinn_colorize.training.features import FeaturesTask
 from cinn_colorize.training.imagenet import ImagenetJointTask, ImagenetTask, VggTask, find_imagenet
+from cinn_colorize.training.logs import Logs
 from cinn_colorize.training.loop import Progress, train
 from cinn_colorize.training.mnist import MnistTask
 from cinn_colorize.training.natural import JointTask, NaturalTask
+from cinn_colorize.training.processes import Processes
 from cinn_colorize.training.task import Task, TrainingConfig
 
 log = logging.getLogger(__name__)
 
 STAGES = ("flow", "features", "joint")
+LOGS_BYTES = 100_000_000  # room for weights, logs and sheets
 DEV = "photos-dev.zip"  # what a run is watched on, where the data has it
 
 
@@ -46,9 +53,11 @@ def run_training(
     device: torch.device,
     precision: torch.dtype,
     workers: int,
+    processes: Processes,
     resume: bool,
     start: Path | None,
     compile: bool,
+    save_memory: bool,
     checkpoint_seconds: float,
     evaluate_every: int,
     report: Callable[[Progress], None],
@@ -57,8 +66,9 @@ def run_training(
 ) -> Path:
     """Train a model and write its weights into the run's folder.
 
-    The folder gets ``checkpoint.pt``, ``progress.csv``, ``evaluation.csv``, ``samples_*.jpg`` and
-    ``MODEL.safetensors``, the averaged weights, after every evaluation and at the end.
+    The folder gets checkpoints, ``progress.csv``, ``evaluation.csv``, a ``tensorboard`` folder if that
+    package is installed, ``samples_*.jpg``, and ``MODEL.safetensors``, the averaged weights, after every
+    evaluation and at the end.
 
     Args:
         task: data and model, see :func:`open_task`.
@@ -66,10 +76,13 @@ def run_training(
         config: hyper-parameters.
         device: to train on.
         precision: of the autocast.
-        workers: processes that decode.
-        resume: go on from the folder's checkpoint.
+        workers: processes that decode, for each process that trains.
+        processes: among which the run is shared.
+        resume: go on from the folder's last checkpoint, if there is one.
         start: weights to begin with, new ones otherwise.
         compile: use torch.compile.
+        save_memory: recompute the flow's activations in the backward pass, see
+            :class:`cinn_colorize.flow.Sequence`.
         checkpoint_seconds: between checkpoints.
         evaluate_every: samples between evaluations.
         report: called every few seconds.
@@ -82,38 +95,42 @@ def run_training(
     Raises:
         CinnError: the data, the checkpoint or the weights cannot be used, or the run diverged.
     """
-    if not resume and (run / "checkpoint.pt").exists():
-        raise DataError(f"{run}: holds a run already; add --resume to go on, or choose another --run")
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{run}: cannot be made ({error.strerror})") from error
-    weights = run / f"{task.model}.safetensors"
+    model = _initial_model(task, config.seed, start)
+    for module in model.modules():
+        if isinstance(module, flow.Sequence):
+            module.save_memory = save_memory
+    processes.once(lambda: _prepare_folder(run, model, resume))
+    weights, logs = run / f"{task.model}.safetensors", Logs(run)
 
     def on_report(progress: Progress) -> None:
         values = asdict(progress)
-        _append(run / "progress.csv", values | values.pop("figures"))
+        logs.write("progress", values | values.pop("figures"))
         report(progress)
 
     def on_evaluate(model: nn.Module, seen: int) -> None:
         task.save(model, weights, asdict(config) | {"seen": seen, "distinct_photos": task.distinct})
         figures = task.measure(model)
         if figures:
-            _append(run / "evaluation.csv", {"seen": seen, **figures})
-            sheet = run / f"samples_{seen:08d}.jpg"
-            report_evaluation(Evaluation(seen, figures, sheet if task.draw(model, device, sheet) else None))
+            logs.write("evaluation", {"seen": seen, **figures})
+            path = run / f"samples_{seen:08d}.jpg"
+            sheet = path if task.draw(model, device, path) else None
+            if sheet:
+                logs.picture(sheet, seen)
+            report_evaluation(Evaluation(seen, figures, sheet))
 
     train(
-        _initial_model(task, config.seed, start),
+        model,
         task,
         config,
         run,
         device=device,
         precision=precision,
         workers=workers,
+        processes=processes,
         resume=resume,
         compile=compile,
         checkpoint_seconds=checkpoint_seconds,
+        begin=logs.open,
         report=on_report,
         evaluate=on_evaluate,
         evaluate_every=evaluate_every,
@@ -124,10 +141,11 @@ def run_training(
 
 def open_task(
     dataset: str,
-    data: Sequence[Path],
+    data: Sequence[Path | Url],
     stage: str = "flow",
     backbone: Path | None = None,
     preset: str | None = None,
+    cache: Path | None = None,
 ) -> Task[Any]:
     """The task of a data set of :data:`DATASETS`.
 
@@ -137,29 +155,51 @@ def open_task(
         stage: of :data:`STAGES`; all but ``flow`` are of photos and ImageNet alone.
         backbone: weights of the conditioning network that a new model of these begins with.
         preset: the architecture of a new model, of ImageNet alone.
+        cache: folder where shards of photos at URLs are kept; None to read from afar, photo by photo.
 
     Raises:
         DataError: it is not there, or cannot be used.
     """
-    if dataset == "imagenet":
-        return _open_imagenet(data, stage, backbone, preset)
-    if preset:
+    if preset and dataset != "imagenet":
         raise DataError(f"{dataset}: has one architecture; --preset is for imagenet")
     if dataset == "photos":
-        return _open_photos(data, stage, backbone)
+        return _open_photos(data, stage, backbone, cache)
+    paths = [root for root in data if isinstance(root, Path)]
+    for root in data:
+        if isinstance(root, Url):
+            raise DataError(f"{printable_name(root)}: only photos are read from URLs, not {dataset}")
+    if dataset == "imagenet":
+        return _open_imagenet(paths, stage, backbone, preset)
     if stage != "flow" or backbone:
         raise DataError(f"{dataset}: has no backbone; stages and --backbone are for photos and imagenet")
-    return DATASETS[dataset](data)
+    return DATASETS[dataset](paths)
 
 
-def _open_photos(data: Sequence[Path], stage: str, backbone: Path | None) -> Task[Any]:
-    photos = [photo for root in data for photo in find_photos(root)]
-    dev = [photo for root in data if (root / DEV).is_file() for photo in find_photos(root / DEV)]
+def _open_photos(
+    data: Sequence[Path | Url], stage: str, backbone: Path | None, cache: Path | None
+) -> Task[Any]:
+    damaged: list[str] = []
+    photos = [photo for root in data for photo in find_photos(root, cache=cache, damaged=damaged)]
+    dev = [photo for root in data for photo in _held_out(root, cache)]
     if not dev:
         log.warning("no %s there, so the run is not watched on photos it does not learn from", DEV)
+    task: Task[Any]
     if stage == "features":
-        return FeaturesTask(photos, dev)
-    return (JointTask if stage == "joint" else NaturalTask)(photos, dev, backbone)
+        task = FeaturesTask(photos, dev)
+    else:
+        task = (JointTask if stage == "joint" else NaturalTask)(photos, dev, backbone)
+    task.unreadable = damaged
+    return task
+
+
+def _held_out(root: Path | Url, cache: Path | None) -> list[Source]:
+    """What a run on the data of a folder is watched on, if it is there."""
+    if isinstance(root, Path):
+        return find_photos(root / DEV) if (root / DEV).is_file() else []
+    try:
+        return find_photos(root, DEV, cache=cache) if is_folder(root) else []
+    except DataError:
+        return []
 
 
 def _open_imagenet(
@@ -202,7 +242,7 @@ def _open_lsun(data: Sequence[Path]) -> BedroomsTask:
 
 
 DATASETS: dict[str, Callable[[Sequence[Path]], Task[Any]]] = {
-    "photos": lambda data: _open_photos(data, "flow", None),
+    "photos": lambda data: _open_photos(data, "flow", None, None),
     "imagenet": lambda data: _open_imagenet(data, "flow", None, None),
     "mnist": _open_mnist,
     "lsun": _open_lsun,
@@ -217,10 +257,22 @@ def _initial_model(task: Task[Any], seed: int, start: Path | None) -> nn.Module:
     return model
 
 
-def _append(path: Path, values: dict[str, object]) -> None:
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(values))
-        if new:
-            writer.writeheader()
-        writer.writerow(values)
+def _prepare_folder(run: Path, model: nn.Module, resume: bool) -> None:
+    """Make it, and see that the checkpoints will have room there."""
+    name = printable_name(run)
+    if checkpoints(run) and not resume:
+        raise DataError(f"{name}: holds a run already; add --resume to go on, or choose another --run")
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        for part in run.glob(".*.part"):
+            part.unlink()  # what a killed run was writing
+        free = shutil.disk_usage(run).free + sum(path.stat().st_size for path in checkpoints(run))
+    except OSError as error:
+        raise DataError(f"{name}: cannot be made or used ({error.strerror})") from error
+    # Model, average and two moments of the optimiser; one checkpoint more than are kept while it is written.
+    checkpoint = 4 * sum(tensor.nbytes for tensor in model.state_dict().values())
+    needed = (KEPT + 1) * checkpoint + LOGS_BYTES
+    if free < needed:
+        raise DataError(
+            f"{name}: {free / 1e9:.1f} GB are free there, {needed / 1e9:.1f} GB are needed for checkpoints"
+        )

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from cinn_colorize.models import save_model
 from cinn_colorize.models.base import ConditionalFlow
-from cinn_colorize.training.objective import level_nll, mean_loss
+from cinn_colorize.training.data import Batch, Loading
+from cinn_colorize.training.objective import Noise, level_nll, mean_loss
 
 Model = TypeVar("Model", bound=nn.Module)
 Flow = TypeVar("Flow", bound=ConditionalFlow)
@@ -42,12 +43,14 @@ class Task(Generic[Model]):
         config: the class of its hyper-parameters, whose defaults are those of the shipped model.
         evaluate_every: samples between evaluations, unless said otherwise.
         distinct: how many samples there are to learn from.
+        unreadable: what of the data could not be opened, and why.
     """
 
     model: ClassVar[str]
     config: ClassVar[type[TrainingConfig]]
     evaluate_every: ClassVar[int] = 10_000
     distinct: int
+    unreadable: Sequence[str] = ()
 
     def initial_model(self) -> Model:
         """A model to begin with, from torch's global random state."""
@@ -61,35 +64,39 @@ class Task(Generic[Model]):
         """Use torch.compile."""
         raise NotImplementedError
 
-    def batches(self, config: Any, start: int, workers: int) -> Iterable[Sequence[Tensor]]:
+    def batches(self, config: Any, start: int, loading: Loading) -> Iterable[Batch]:
         """Condition c and data x of the samples from ``start`` to the run's end, a function of the position.
 
         Args:
             config: of the run.
             start: a multiple of the batch.
-            workers: processes that decode.
+            loading: the share of the process.
         """
         raise NotImplementedError
 
-    def learn(
+    def chunk(self, device: torch.device) -> int | None:
+        """How many samples of a batch go through the model together; None for all."""
+        return None
+
+    def losses(
         self,
         model: Model,
         batch: Sequence[Tensor],
         config: Any,
-        generator: torch.Generator,
+        noise: Noise,
         precision: torch.dtype,
     ) -> dict[str, Tensor]:
-        """Run a step forward and backward: gradients are added to those of the parameters.
+        """Run a step forward.
 
         Args:
             model: in training mode.
             batch: on the model's device.
             config: of the run.
-            generator: of the noise, seeded for the step.
+            noise: of the step.
             precision: of the autocast.
 
         Returns:
-            figures to report, means over the batch, among them the ``loss`` that is minimised.
+            figures to report, means over the batch; the one called ``loss`` is minimised.
         """
         raise NotImplementedError
 
@@ -124,7 +131,7 @@ class FlowTask(Task[Flow]):
         model: Flow,
         batch: Sequence[Tensor],
         config: Any,
-        generator: torch.Generator,
+        noise: Noise,
         precision: torch.dtype,
     ) -> tuple[Any, ...]:
         """From a batch to what :meth:`nll` takes: here c, and x with noise (paper 3.4).
@@ -133,12 +140,11 @@ class FlowTask(Task[Flow]):
             model: in training mode.
             batch: on the model's device.
             config: of the run.
-            generator: of the noise, seeded for the step.
+            noise: of the step.
             precision: of the autocast; on for :meth:`nll`, off here.
         """
         c, x = batch
-        noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-        return c, x + config.pixel_noise * noise
+        return c, x + config.pixel_noise * noise(x, *x.shape[1:])
 
     def nll(self, model: Flow, config: Any, c: Tensor, x: Tensor) -> dict[int, Tensor]:
         """Negative log-likelihood by level, nats, of the samples that learn in this step."""
@@ -148,22 +154,20 @@ class FlowTask(Task[Flow]):
         """What a step minimises; Eq. 6, its prior being the optimiser's weight decay."""
         return mean_loss(nll, sizes)
 
-    def learn(
+    def losses(
         self,
         model: Flow,
         batch: Sequence[Tensor],
         config: Any,
-        generator: torch.Generator,
+        noise: Noise,
         precision: torch.dtype,
     ) -> dict[str, Tensor]:
-        """See :meth:`Task.learn`; ``nll`` is in nats a dimension."""
-        inputs = self.prepare(model, batch, config, generator, precision)
+        """See :meth:`Task.losses`; ``nll`` is in nats a dimension."""
+        inputs = self.prepare(model, batch, config, noise, precision)
         with torch.autocast(batch[0].device.type, precision, enabled=precision != torch.float32):
             nll = self.nll(model, config, *inputs)
         sizes = {r: math.prod(shape) for r, shape in model.latent_shapes.items()}
-        objective = self.loss(nll, sizes)
-        objective.backward()  # type: ignore[no-untyped-call]
-        return {"loss": objective.detach(), "nll": mean_loss(nll, sizes).detach()}
+        return {"loss": self.loss(nll, sizes), "nll": mean_loss(nll, sizes)}
 
     def complete(self, model: Flow) -> None:
         """Set what is stored with the weights but not learnt; called on the averaged model before saving."""

@@ -1,0 +1,162 @@
+"""The backward pass of invertible maps, with activations recomputed by inversion.
+
+After Gomez et al., "The Reversible Residual Network" (2017, https://arxiv.org/abs/1707.04585): of a stack of
+maps the last output alone is kept. In the backward pass each map's input is recomputed from its output, and
+its gradients from both. So memory does not grow with the number of maps, but for what comes from outside,
+their conditions. Maps with batch norm or dropout would not be the same again, and half precision would not
+invert: none of them may be in a stack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from cinn_colorize.flow.coupling import AffineCoupling
+
+Condition = Tensor | tuple[Tensor | None, ...] | None
+Gradients = dict[int, Tensor]  # by id of the tensor
+
+
+class Tape:
+    """The output of the map whose backward pass is next."""
+
+    def __init__(self) -> None:
+        self.output: Tensor | None = None
+        self.position = 0
+
+
+def apply(transform: nn.Module, x: Tensor, condition: Condition, tape: Tape) -> tuple[Tensor, Tensor]:
+    """``transform(x, condition)``, with nothing kept for the backward pass but the tape.
+
+    Args:
+        transform: with ``forward`` and ``inverse``.
+        x: its input.
+        condition: a tensor, a tuple of tensors, or None.
+        tape: of the stack, whose maps are applied in order.
+    """
+    parts = condition if isinstance(condition, tuple) else (condition,)
+    tape.position += 1
+    z, log_det = _Recomputed.apply(  # type: ignore[no-untyped-call]
+        transform, tape, tape.position, isinstance(condition, tuple), x, *parts, *transform.parameters()
+    )
+    tape.output = z.detach()
+    return z, log_det
+
+
+class _Recomputed(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        transform: nn.Module,
+        tape: Tape,
+        position: int,
+        several: bool,
+        x: Tensor,
+        *tensors: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        count = len(tensors) - len(list(transform.parameters()))
+        parts = tensors[:count]
+        ctx.transform, ctx.tape, ctx.position, ctx.several, ctx.count = (
+            transform,
+            tape,
+            position,
+            several,
+            count,
+        )
+        ctx.save_for_backward(*tensors)
+        z, log_det = transform(x, parts if several else parts[0])
+        return z, log_det
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_z: Tensor, grad_log_det: Tensor) -> tuple[Tensor | None, ...]:
+        tape: Tape = ctx.tape
+        if tape.position != ctx.position or tape.output is None:
+            raise RuntimeError("activations were recomputed already; run the forward pass again")
+        tensors = ctx.saved_tensors
+        # Leaves of their own: gradients stop at the conditions.
+        parts = tuple(
+            None if part is None else part.detach().requires_grad_(wanted)
+            for part, wanted in zip(tensors[: ctx.count], ctx.needs_input_grad[5:], strict=False)
+        )
+        condition = parts if ctx.several else parts[0]
+        x, grad_x, gradients = backward(ctx.transform, tape.output, condition, grad_z, grad_log_det)
+        tape.position -= 1
+        tape.output = x if tape.position else None
+        wanted = (*parts, *tensors[ctx.count :])
+        return (None,) * 4 + (grad_x, *(gradients.get(id(tensor)) for tensor in wanted))
+
+
+def backward(
+    transform: nn.Module, z: Tensor, condition: Condition, grad_z: Tensor, grad_log_det: Tensor
+) -> tuple[Tensor, Tensor, Gradients]:
+    """The input of a map, the gradient of it, and the gradients of condition and parameters.
+
+    Args:
+        transform: with ``forward`` and ``inverse``.
+        z: its output.
+        condition: leaves.
+        grad_z: gradient of the output.
+        grad_log_det: gradient of the log-det, (N,).
+    """
+    if isinstance(transform, AffineCoupling):
+        return _coupling_backward(transform, z, condition, grad_z, grad_log_det)
+    with torch.no_grad():
+        x, _ = transform.inverse(z, condition)  # type: ignore[operator]
+    x.requires_grad_()
+    with torch.enable_grad():
+        outputs = transform(x, condition)
+    parts = condition if isinstance(condition, tuple) else (condition,)
+    grad_x, gradients = _gradients(outputs, (grad_z, grad_log_det), x, [*parts, *transform.parameters()])
+    return x.detach(), grad_x, gradients
+
+
+def _coupling_backward(
+    block: AffineCoupling, v: Tensor, condition: Condition, grad_v: Tensor, grad_log_det: Tensor
+) -> tuple[Tensor, Tensor, Gradients]:
+    """One half after the other: each subnetwork runs once, for inverse and gradients together."""
+    c1, c2 = condition if isinstance(condition, tuple) else (None, None)
+    v1, v2 = v.split(block.sizes, dim=1)
+    g1, g2 = grad_v.split(block.sizes, dim=1)
+    u2, g2, grad_v1, second = _half_backward(block, block.subnet2, v1, v2, c2, g2, grad_log_det)
+    u1, g1, grad_u2, first = _half_backward(block, block.subnet1, u2, v1, c1, g1 + grad_v1, grad_log_det)
+    return torch.cat([u1, u2], dim=1), torch.cat([g1, g2 + grad_u2], dim=1), first | second
+
+
+def _half_backward(
+    block: AffineCoupling,
+    subnet: nn.Module,
+    seen: Tensor,
+    v: Tensor,
+    condition: Tensor | None,
+    grad_v: Tensor,
+    grad_log_det: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Gradients]:
+    """Back from v = u exp(s) + t to u; gradients of u, of the half that is seen, and of the others."""
+    seen = seen.detach().requires_grad_()
+    with torch.enable_grad():
+        s, t = block.scale_shift(subnet, seen, condition)
+    scale = s.detach().exp()
+    u = (v - t.detach()) / scale
+    grad_u = grad_v * scale
+    grad_s = grad_u * u + grad_log_det.view(-1, *[1] * (u.dim() - 1))
+    grad_seen, gradients = _gradients((s, t), (grad_s, grad_v), seen, [condition, *subnet.parameters()])
+    return u, grad_u, grad_seen, gradients
+
+
+def _gradients(
+    outputs: Iterable[Tensor], grads: Iterable[Tensor], x: Tensor, others: list[Tensor | None]
+) -> tuple[Tensor, Gradients]:
+    """Those of x and of what else needs one."""
+    learn = [other for other in others if other is not None and other.requires_grad]
+    reached, given = zip(
+        *((o, g) for o, g in zip(outputs, grads, strict=True) if o.requires_grad), strict=True
+    )
+    found = torch.autograd.grad(reached, [x, *learn], given, allow_unused=True)
+    grad_x = torch.zeros_like(x) if found[0] is None else found[0]
+    return grad_x, {id(t): g for t, g in zip(learn, found[1:], strict=True) if g is not None}

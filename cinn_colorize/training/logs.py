@@ -1,0 +1,92 @@
+"""What a run writes down as it goes: CSV files, and TensorBoard's where that package is installed."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+
+from cinn_colorize.files import replacing
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+log = logging.getLogger(__name__)
+
+NAMES = ("progress", "evaluation")
+
+
+class Logs:
+    """The logs of a run, by name; each row has the photos ``seen``.
+
+    Args:
+        run: the run's folder.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self.run = run
+        self.board: SummaryWriter | None = None
+        self.headers: dict[str, list[str]] = {}
+
+    def open(self, seen: int) -> None:
+        """Go on after so many photos: rows that a killed run wrote after its last checkpoint are left out."""
+        for name in NAMES:
+            path = self._path(name)
+            if path.exists():
+                self.headers[name], rows = _read(path)
+                _write(path, self.headers[name], [row for row in rows if int(row["seen"]) <= seen])
+        self.board = self._open_board(seen)
+
+    def _open_board(self, seen: int) -> SummaryWriter | None:
+        if not importlib.util.find_spec("tensorboard"):
+            return None
+        from torch.utils.tensorboard import SummaryWriter
+
+        return SummaryWriter(str(self.run / "tensorboard"), purge_step=seen + 1)
+
+    def write(self, name: str, values: Mapping[str, float]) -> None:
+        """One row more. That the disk is full does not end a run."""
+        path = self._path(name)
+        try:
+            header = self.headers.get(name, [])
+            if not set(values) <= set(header):
+                header = self.headers[name] = list(dict.fromkeys([*header, *values]))
+                _write(path, header, _read(path)[1] if path.exists() else [])
+            with path.open("a", newline="") as file:
+                csv.DictWriter(file, header, restval="").writerow(values)
+            if self.board:
+                for column, value in values.items():
+                    self.board.add_scalar(f"{name}/{column}", value, int(values["seen"]))
+                self.board.flush()
+        except OSError as error:
+            log.warning("%s: cannot be written (%s); the run goes on", path, error.strerror)
+
+    def picture(self, path: Path, seen: int) -> None:
+        """A sheet of samples."""
+        if self.board:
+            pixels = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+            self.board.add_image("samples", pixels, seen, dataformats="HWC")  # type: ignore[arg-type]
+
+    def _path(self, name: str) -> Path:
+        return self.run / f"{name}.csv"
+
+
+def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Header and whole rows: a kill may have cut the last one."""
+    with path.open(newline="") as file:
+        reader = csv.DictReader(file)
+        rows = [row for row in reader if None not in row.values()]
+    return list(reader.fieldnames or []), rows
+
+
+def _write(path: Path, header: list[str], rows: list[dict[str, str]]) -> None:
+    with replacing(path) as descriptor, os.fdopen(descriptor, "w", newline="", closefd=False) as file:
+        writer = csv.DictWriter(file, header, restval="")
+        writer.writeheader()
+        writer.writerows(rows)

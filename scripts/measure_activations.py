@@ -1,0 +1,159 @@
+"""Memory and time of a training step whose activations are kept, checkpointed, or recomputed by inversion.
+
+    python scripts/measure_activations.py [--batch 4] [--repeat 3] [stack] [natural] [bedrooms]
+
+``stack`` is 8 and 32 coupling blocks at 32 px under conditions that are given, so that they do not count;
+the models take random photos and stand as they are trained, conditions and heads included. The peak is that
+of all that is allocated during forward and backward pass, beyond what was there before (weights, gradients,
+inputs).
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.checkpoint import checkpoint
+
+from cinn_colorize.flow import AffineCoupling, ConvSubnet, OrthogonalMixing, Sequence
+from cinn_colorize.models import load_model
+from cinn_colorize.models.bedrooms import Bedrooms, BedroomsConfig
+from cinn_colorize.models.natural import Natural
+from cinn_colorize.training.natural import batch_nll, features_in_chunks
+from cinn_colorize.training.objective import balanced_loss, level_nll, mean_loss
+
+CHANNELS, WIDTH, SIZE = 12, 64, 32
+Step = Callable[[], Tensor]  # a forward pass, to the loss
+
+
+def sizes(model: Any) -> dict[int, int]:
+    return {r: torch.Size(shape).numel() for r, shape in model.latent_shapes.items()}
+
+
+def stack(blocks: int, batch: int) -> tuple[nn.Module, Step]:
+    maps: list[nn.Module] = []
+    conditions: list[Any] = []
+    for seed in range(blocks):
+        subnet = partial(ConvSubnet, width=WIDTH, kernel=3)
+        maps += [OrthogonalMixing(CHANNELS, seed), AffineCoupling(CHANNELS, subnet, 0.5)]
+        pair = torch.randn(2, batch, WIDTH, SIZE, SIZE).unbind(0)
+        conditions += [None, pair]
+    sequence = stirred(Sequence(maps))
+    x = torch.randn(batch, CHANNELS, SIZE, SIZE)
+
+    def step() -> Tensor:
+        z, log_det = sequence(x, conditions)
+        return mean_loss(level_nll({0: z}, {0: log_det}), {0: x[0].numel()})
+
+    return sequence, step
+
+
+def natural(batch: int) -> tuple[nn.Module, Step]:
+    model = load_model("natural").model.requires_grad_(True).train()
+    assert isinstance(model, Natural)
+    model.backbone.requires_grad_(False)
+    L, x = 100 * torch.rand(batch, 1, 256, 256), torch.randn(batch, 2, 64, 64)
+
+    def step() -> Tensor:
+        features = features_in_chunks(model, L, torch.float32)
+        return balanced_loss(batch_nll(model, x, L, features, 2), sizes(model))
+
+    return model, step
+
+
+def bedrooms(batch: int) -> tuple[nn.Module, Step]:
+    model = stirred(Bedrooms(BedroomsConfig.default()))
+    L, x = 100 * torch.rand(batch, 1, 64, 64), torch.randn(batch, 2, 64, 64)
+    return model, lambda: mean_loss(level_nll(*model(x, model.condition(L))), sizes(model))
+
+
+def stirred(module: nn.Module) -> Any:
+    """With weights in place of the zeros that training starts at."""
+    for parameter in module.parameters():
+        if not parameter.any():
+            nn.init.normal_(parameter, std=0.02)
+    return module
+
+
+def checkpointed(self: Sequence, x: Tensor, conditions: Any) -> tuple[Tensor, Tensor]:
+    """What ``Sequence.forward`` does, by torch's checkpointing of each map."""
+    log_det = x.new_zeros(len(x))
+    for transform, condition in zip(self.maps, conditions, strict=True):
+        x, change = checkpoint(transform, x, condition, use_reentrant=False)
+        log_det = log_det + change
+    return x, log_det
+
+
+def run(step: Step) -> None:
+    torch.manual_seed(0)  # of dropout
+    step().backward()  # type: ignore[no-untyped-call]
+
+
+def peak(step: Step) -> int:
+    """Bytes."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        run(step)
+    assert profiled.profiler is not None
+    assert profiled.profiler.kineto_results is not None
+    events = [e for e in profiled.profiler.kineto_results.events() if e.name() == "[memory]"]
+    held, most = 0, 0
+    for event in sorted(events, key=lambda e: e.start_ns()):
+        held += event.nbytes()
+        most = max(most, held)
+    return most
+
+
+def gradients(model: nn.Module) -> Tensor:
+    return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+
+def measure(name: str, model: nn.Module, step: Step, repeat: int) -> None:
+    forward, reference = Sequence.forward, torch.zeros(())
+    for way in ("kept", "checkpointed", "recomputed"):
+        Sequence.forward = checkpointed if way == "checkpointed" else forward  # type: ignore[method-assign]
+        for sequence in model.modules():
+            if isinstance(sequence, Sequence):
+                sequence.save_memory = way == "recomputed"
+        run(step)  # gradients have their place now
+        for parameter in model.parameters():
+            if parameter.grad is not None:
+                parameter.grad.zero_()
+        most = peak(step)
+        found = gradients(model)
+        if way == "kept":
+            reference = found
+        error = ((found - reference).norm() / reference.norm()).item()
+        seconds = []
+        for _ in range(repeat):
+            start = time.process_time()
+            run(step)
+            seconds.append(time.process_time() - start)
+        print(f"{name:12s} {way:12s} {most / 2**20:8.1f} {min(seconds):8.2f} {error:10.1e}", flush=True)
+    Sequence.forward = forward  # type: ignore[method-assign]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("what", nargs="*", default=["stack", "natural", "bedrooms"])
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--repeat", type=int, default=3)
+    arguments = parser.parse_args()
+    torch.manual_seed(0)
+    print("             activations peak MiB  seconds of a processor   error of gradients")
+    if "stack" in arguments.what:
+        for blocks in (8, 32):
+            measure(f"{blocks} blocks", *stack(blocks, arguments.batch), arguments.repeat)
+    if "natural" in arguments.what:
+        measure("natural", *natural(arguments.batch), arguments.repeat)
+    if "bedrooms" in arguments.what:
+        measure("bedrooms", *bedrooms(arguments.batch), arguments.repeat)
+
+
+if __name__ == "__main__":
+    main()
