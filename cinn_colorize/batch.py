@@ -120,8 +120,9 @@ class Batch:
                 doubtful.append(output)
             elif plan.existing is Existing.REFUSE:
                 raise exists(item.path, output)
-        kept = plan.drawing.kept(plan.number)  # where some are picked, the others never come to be
-        if len(outputs) - len(set(outputs) & set(wanted)) >= kept and sheet not in wanted:
+        # Where some samples are picked, the others never come to be, and one of them needs no seed in its name.
+        kept = min(plan.drawing.kept(plan.number), len(set(outputs)))
+        if len(set(outputs) - set(wanted)) >= kept and sheet not in wanted:
             return None
         for folder in {output.parent for output in wanted} - self._clean:
             remove_leftovers(folder)
