@@ -120,7 +120,7 @@ class Batch:
                 doubtful.append(output)
             elif plan.existing is Existing.REFUSE:
                 raise exists(item.path, output)
-        # Where some samples are picked, the others never come to be, and one of them needs no seed in its name.
+        # Where some samples are picked, the others never come to be; one alone needs no seed in its name.
         kept = min(plan.drawing.kept(plan.number), len(set(outputs)))
         if len(set(outputs) - set(wanted)) >= kept and sheet not in wanted:
             return None
