@@ -20,12 +20,14 @@ def chroma_range() -> np.ndarray:
     faces = [
         np.roll(np.stack([u, v, w + end], axis=-1), axis, axis=-1) for end in (0, 255) for axis in range(3)
     ]
-    L, a, b = pixels_to_lab(np.concatenate(faces)).reshape(3, -1)  # extremes lie on the cube's surface
+    lab = pixels_to_lab(np.concatenate(faces)).reshape(3, -1)  # extremes lie on the cube's surface
+    L, *ab = lab[:, lab[0].argsort()]
     knots = np.arange(_KNOTS)
-    near = np.abs(L[None] - knots[:, None]) <= _REACH
-    smallest = [np.where(near, values, np.inf).min(axis=1) for values in (a, b)]
-    largest = [np.where(near, values, -np.inf).max(axis=1) for values in (a, b)]
-    return np.stack(smallest + largest).astype(np.float32)
+    first, last = L.searchsorted(knots - _REACH), L.searchsorted(knots + _REACH, side="right")
+    near = [slice(*ends) for ends in zip(first, last, strict=True)]
+    ranges = [[values[part].min() for part in near] for values in ab]
+    ranges += [[values[part].max() for part in near] for values in ab]
+    return np.array(ranges, np.float32)
 
 
 class ChromaBounds(nn.Module):
