@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -27,7 +27,7 @@ from cinn_colorize.flow import (
     Permutation,
     Sequence,
 )
-from cinn_colorize.models.base import PhotoFlow
+from cinn_colorize.models.base import PhotoFlow, StageConditions
 
 SIZE = 64  # of L and of ab
 BASE = 0  # the name of the fully connected level
@@ -71,18 +71,6 @@ class BedroomsConfig:
                 16: StageConfig(4, 128, 0.6, keep=4),
                 BASE: StageConfig(4, 512, 0.6),
             }
-        )
-
-
-class Condition(NamedTuple):
-    """What L gives: of each stage, the condition's part of the first layer of each subnetwork."""
-
-    parts: dict[int, tuple[Tensor, ...]]
-
-    def expand(self, n: int) -> Condition:
-        """Views for n samples of the one photo inside (N = 1)."""
-        return Condition(
-            {r: tuple(part.expand(n, *part.shape[1:]) for part in parts) for r, parts in self.parts.items()}
         )
 
 
@@ -155,16 +143,16 @@ class Bedrooms(PhotoFlow):
         """See :meth:`ConditionalFlow.from_architecture`."""
         return cls(BedroomsConfig.from_dict(values))
 
-    def condition(self, c: Tensor) -> Condition:
+    def condition(self, c: Tensor) -> StageConditions:
         """Compute once per photo what all its samples share.
 
         Args:
             c: L* in [0, 100], (N, 1, 64, 64), or larger, of which area means are taken.
         """
         features = self.network(F.adaptive_avg_pool2d(c, SIZE) / 50 - 1)
-        return Condition({r: self._stage(r).prepare(features[r]) for r in self.config.stages})
+        return StageConditions({r: self._stage(r).prepare(features[r]) for r in self.config.stages})
 
-    def forward(self, x: Tensor, condition: Condition) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
+    def forward(self, x: Tensor, condition: StageConditions) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
         """f(x; c): see :meth:`ConditionalFlow.forward`."""
         latents, log_dets = {}, {}
         log_det = x.new_zeros(len(x))
@@ -185,7 +173,7 @@ class Bedrooms(PhotoFlow):
         return latents, log_dets
 
     def inverse(
-        self, latents: Mapping[int, Tensor], condition: Condition
+        self, latents: Mapping[int, Tensor], condition: StageConditions
     ) -> tuple[Tensor, dict[int, Tensor]]:
         """g(z; c): see :meth:`ConditionalFlow.inverse`."""
         base, log_dets = self._stage(BASE), {}

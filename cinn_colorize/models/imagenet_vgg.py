@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +28,7 @@ from cinn_colorize.flow import (
     Sequence,
     Squeeze,
 )
-from cinn_colorize.models.base import PhotoFlow
+from cinn_colorize.models.base import PhotoFlow, StageConditions
 
 SIZE = 64  # of ab and of the features
 BASE = 0  # the name of the fully connected stage
@@ -129,18 +129,6 @@ PRESETS = {
     "authors": ImagenetVggConfig.authors,
     "narrow": ImagenetVggConfig.narrow,
 }
-
-
-class Condition(NamedTuple):
-    """What L gives: of each stage, the condition's part of the first layer of each block's subnetworks."""
-
-    parts: dict[int, tuple[Tensor, ...]]
-
-    def expand(self, n: int) -> Condition:
-        """Views for n samples of the one photo inside (N = 1)."""
-        return Condition(
-            {r: tuple(part.expand(n, *part.shape[1:]) for part in parts) for r, parts in self.parts.items()}
-        )
 
 
 class Stage(nn.Module):
@@ -270,16 +258,16 @@ class ImagenetVgg(PhotoFlow):
         self.network.eval()
         return self
 
-    def condition(self, c: Tensor) -> Condition:
+    def condition(self, c: Tensor) -> StageConditions:
         """Compute once per photo what all its samples share.
 
         Args:
             c: L* in [0, 100], (N, 1, 256, 256).
         """
         features = self.network(c / 50 - 1)
-        return Condition({r: self._stage(r).prepare(features) for r in self.config.stages})
+        return StageConditions({r: self._stage(r).prepare(features) for r in self.config.stages})
 
-    def forward(self, x: Tensor, condition: Condition) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
+    def forward(self, x: Tensor, condition: StageConditions) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
         """f(x; c): see :meth:`ConditionalFlow.forward`."""
         latents, log_dets = {}, {}
         log_det = x.new_zeros(len(x))
@@ -297,7 +285,7 @@ class ImagenetVgg(PhotoFlow):
         return latents, log_dets
 
     def inverse(
-        self, latents: Mapping[int, Tensor], condition: Condition
+        self, latents: Mapping[int, Tensor], condition: StageConditions
     ) -> tuple[Tensor, dict[int, Tensor]]:
         """g(z; c): see :meth:`ConditionalFlow.inverse`."""
         base, log_dets = self._stage(BASE), {}
