@@ -97,17 +97,33 @@ class EfficientNetLite2(nn.Module):
         Returns:
             stride -> (N, FEATURES[stride], H / stride, W / stride).
         """
-        x = F.relu6(self.stem(rgb))
+        shallow = self.shallow(rgb)
+        return {**shallow, **self.deep(shallow[8])}
+
+    def shallow(self, rgb: Tensor) -> dict[int, Tensor]:
+        """The features at strides 4 and 8, of edges and texture."""
+        return self._stages(0, _DEEP, F.relu6(self.stem(rgb)))
+
+    def deep(self, x: Tensor) -> dict[int, Tensor]:
+        """The features at strides 16 and 32, which hold the meaning, of those at stride 8."""
+        return self._stages(_DEEP, len(self.stages), x)
+
+    def _stages(self, first: int, end: int, x: Tensor) -> dict[int, Tensor]:
         features = {}
-        for i, stage in enumerate(self.stages):
-            x = stage(x)
+        for i in range(first, end):
+            x = self.stages[i](x)
             if i in _FEATURE_STAGES:
                 features[_FEATURE_STAGES[i]] = x
         return features
 
-    def deep_stages(self) -> nn.ModuleList:
-        """The stages that make the features at strides 16 and 32."""
-        return self.stages[_DEEP:]
+    def deep_pointwise(self) -> list[nn.Parameter]:
+        """Weights of the 1x1 convolutions of :meth:`deep`, 94 % of its parameters."""
+        return [
+            parameter
+            for module in self.stages[_DEEP:].modules()
+            if isinstance(module, _SameConv) and module.groups == 1
+            for parameter in module.parameters()
+        ]
 
     def load_pretrained(self, state: Mapping[str, Tensor]) -> None:
         """Take weights in the order of timm's ``tf_efficientnet_lite2``, batch norms folded in.
