@@ -10,26 +10,27 @@ from __future__ import annotations
 import argparse
 import string
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from cinn_colorize import Colorizer, weights
 from cinn_colorize.charts import Strip
 from cinn_colorize.colorizer import Sample, likeliest
-from cinn_colorize.digits import DIGITS, Digits, picture, samples_picture, walks_picture
+from cinn_colorize.digits import Digits, picture, samples_picture, walks_picture
 from cinn_colorize.errors import CinnError, DataError
+from cinn_colorize.models.mnist import DIGITS
 from cinn_colorize.photo import Photo, open_photo
 from cinn_colorize.sheet import Tile, contact_sheet, gray_tile, original_tile, save_sheet
 from cinn_colorize.sources import SUFFIXES, Reader, Source, find_photos
 from cinn_colorize.training.mnist import read_mnist
 
 ROOT = Path(__file__).parents[1]
-TILE, QUALITY = 200, 80
+TILE, SQUARE, QUALITY = 200, 256, 80
 ROWS, FAILURES = 6, 3  # photos at most
 TEMPERATURES = (0.0, 0.3, 0.6, 0.8, 1.0, 1.2)
 
@@ -79,6 +80,11 @@ def photos(paths: Sequence[Path], number: int | None = None) -> Iterator[tuple[s
         yield Path(source.entry or str(source.path)).stem, open_photo(read.file(source), name=str(source))
 
 
+def square(photo: Photo) -> Photo:
+    """The middle of a photo at the size that it is measured at."""
+    return open_photo(ImageOps.fit(photo.thumbnail(4 * SQUARE), (SQUARE, SQUARE)))
+
+
 def shown(
     colorizer: Colorizer, photo: Photo, samples: Sequence[Sample], labels: Sequence[str], size: int = TILE
 ) -> list[Tile]:
@@ -126,31 +132,38 @@ def digits_in_styles(request: Request) -> Image.Image:
     return picture(np.concatenate([images[chosen, None], rows], axis=1), columns=columns)
 
 
-def diverse(request: Request, default: str = "natural") -> Image.Image:
-    """Figs. 9, 11 and 16: each photo with samples in a row, or in a row for each model."""
-    models, tiles = colorizers(request.weights, default), []
-    for _, photo in photos(request.data, ROWS):
+def diverse(request: Request) -> Image.Image:
+    """Fig. 11: samples of each photo in a row."""
+    return _rows(photos(request.data, ROWS), colorizers(request.weights), request)
+
+
+def diverse_bedrooms(request: Request) -> Image.Image:
+    """Fig. 9: the same of bedrooms, with a row for each model."""
+    squares = ((name, square(photo)) for name, photo in photos(request.data, ROWS))
+    return _rows(squares, colorizers(request.weights, "bedrooms"), request)
+
+
+def _rows(
+    chosen: Iterable[tuple[str, Photo]], models: Mapping[str, Colorizer], request: Request
+) -> Image.Image:
+    tiles = []
+    for _, photo in chosen:
         for name, colorizer in models.items():
             samples = colorizer.condition(photo).sample(request.number, seed=request.seed)
-            label = "original" if len(models) == 1 else name
-            tiles.append((photo.thumbnail(TILE), label))
+            tiles.append((photo.thumbnail(TILE), name if len(models) > 1 else "original"))
             tiles += shown(colorizer, photo, samples, [f"seed {sample.seed}" for sample in samples])
     return contact_sheet(tiles, request.number + 1)
 
 
-def diverse_bedrooms(request: Request) -> Image.Image:
-    """Fig. 9: see :func:`diverse`."""
-    return diverse(request, "bedrooms")
-
-
 def without_conditioning(request: Request) -> Image.Image:
-    """Fig. 16: see :func:`diverse`."""
+    """Fig. 16: below the samples of each photo those of a model without conditioning network."""
     if not request.weights:
         raise DataError(
-            "figure 16: shows a model without conditioning network, which is not packaged; train it with "
-            "scripts/ablations.py, and give its file after weights/natural.safetensors with --weights"
+            "a model without conditioning network is not packaged; train it with scripts/ablations.py and give "
+            "its file with --weights"
         )
-    return diverse(request)
+    models = {"natural": Colorizer(), "no conditioning network": request.colorizer()}
+    return _rows(photos(request.data, ROWS), models, request)
 
 
 class Case(NamedTuple):
