@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from ablations import curve, plot
 from PIL import Image, ImageOps
 
 from cinn_colorize import Colorizer, weights
@@ -61,10 +62,10 @@ class Request:
 
 
 def colorizers(files: Sequence[Path], default: str = "natural") -> dict[str, Colorizer]:
-    """The models in weights files by the files' names, or the packaged ``default``."""
+    """The models in weights files by the names of the files or else of their folders, or the packaged one."""
     names = [file.stem for file in files]
     if len(set(names)) < len(names):
-        names = [f"{file.parent.name}/{file.stem}" for file in files]
+        names = [file.parent.name for file in files]
     models = [str(weights.load(weights.find(file))[0].get("model")) for file in files]
     loaded = [Colorizer(model, weights=file) for model, file in zip(models, files, strict=True)]
     return dict(zip(names, loaded, strict=True)) or {default: Colorizer(default)}
@@ -134,36 +135,42 @@ def digits_in_styles(request: Request) -> Image.Image:
 
 def diverse(request: Request) -> Image.Image:
     """Fig. 11: samples of each photo in a row."""
-    return _rows(photos(request.data, ROWS), colorizers(request.weights), request)
+    return _rows((photo for _, photo in photos(request.data, ROWS)), colorizers(request.weights), request)
 
 
 def diverse_bedrooms(request: Request) -> Image.Image:
-    """Fig. 9: the same of bedrooms, with a row for each model."""
-    squares = ((name, square(photo)) for name, photo in photos(request.data, ROWS))
+    """Fig. 9: the same of bedrooms."""
+    squares = (square(photo) for _, photo in photos(request.data, ROWS))
     return _rows(squares, colorizers(request.weights, "bedrooms"), request)
 
 
-def _rows(
-    chosen: Iterable[tuple[str, Photo]], models: Mapping[str, Colorizer], request: Request
-) -> Image.Image:
-    tiles = []
-    for _, photo in chosen:
-        for name, colorizer in models.items():
-            samples = colorizer.condition(photo).sample(request.number, seed=request.seed)
-            tiles.append((photo.thumbnail(TILE), name if len(models) > 1 else "original"))
-            tiles += shown(colorizer, photo, samples, [f"seed {sample.seed}" for sample in samples])
-    return contact_sheet(tiles, request.number + 1)
-
-
 def without_conditioning(request: Request) -> Image.Image:
-    """Fig. 16: below the samples of each photo those of a model without conditioning network."""
-    if not request.weights:
-        raise DataError(
-            "a model without conditioning network is not packaged; train it with scripts/ablations.py and give "
-            "its file with --weights"
-        )
-    models = {"natural": Colorizer(), "no conditioning network": request.colorizer()}
-    return _rows(photos(request.data, ROWS), models, request)
+    """Fig. 16: the same of a model with and one without conditioning network."""
+    if len(request.weights) != 2:
+        raise DataError("give --weights of the models with and without conditioning network; see --help")
+    return diverse(request)
+
+
+def _rows(chosen: Iterable[Photo], models: Mapping[str, Colorizer], request: Request) -> Image.Image:
+    number, tiles = max(1, request.number // len(models)), list[Tile]()
+    for photo in chosen:
+        tiles.append(original_tile(photo, TILE))
+        for name, colorizer in models.items():
+            samples = colorizer.condition(photo).sample(number, seed=request.seed)
+            labels = [name if len(models) > 1 else f"seed {sample.seed}" for sample in samples]
+            tiles += shown(colorizer, photo, samples, labels)
+    return contact_sheet(tiles, 1 + number * len(models))
+
+
+def ablation_curves(request: Request) -> Image.Image:
+    """Fig. 10: curves of the runs that scripts/ablations.py has made, one plot for each data set."""
+    plots = []
+    for folder in request.data:
+        curves = {run.parent.name: curve(run.parent) for run in sorted(folder.glob("*/evaluation.csv"))}
+        if not any(name.startswith("full") for name in curves):
+            raise DataError(f"{folder}: no runs in it; make them with scripts/ablations.py")
+        plots.append((plot(curves), folder.name))
+    return contact_sheet(plots, 1)
 
 
 class Case(NamedTuple):
@@ -241,7 +248,8 @@ FIGURES = {
     4: Figure(latent_axes),
     6: Figure(digits_of_codes),
     7: Figure(digits_in_styles, ("../shared/data/MNIST",)),
-    9: Figure(diverse_bedrooms, ("../shared/data/interiors-val.zip",), 5),
+    9: Figure(diverse_bedrooms, ("../shared/data/interiors-val.zip",), 6),
+    10: Figure(ablation_curves, ("runs/ablations/mnist-50000", "runs/ablations/lsun-4000")),
     11: Figure(
         diverse,
         examples(
@@ -262,8 +270,11 @@ FIGURES = {
             "rocket.jpg",
         ),
     ),
-    16: Figure(without_conditioning, examples("photo.jpg", "chelsea.png", "coffee.png"), 5),
+    16: Figure(without_conditioning, examples("photo.jpg", "chelsea.png", "coffee.png"), 6),
 }
+
+DATA = "photos: files, folders, zips; 7: MNIST's folder; 10: folders of scripts/ablations.py"
+WEIGHTS = "files; 9 and 11 show several models, 16 one with and one without conditioning network"
 
 
 def main() -> None:
@@ -275,7 +286,7 @@ def main() -> None:
     parser.add_argument(
         "--weights", type=Path, nargs="+", default=[], help="files; 9, 11, 16: a row for each"
     )
-    parser.add_argument("--number", type=int, help="of samples of a photo, or of rows of digits")
+    parser.add_argument("--number", type=int, help="samples of a photo, or rows of digits")
     parser.add_argument("--seed", type=int, default=0, help="of the first sample")
     parser.add_argument("--output-dir", type=Path, default=Path("colorized"))
     arguments = parser.parse_args()
