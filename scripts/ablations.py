@@ -2,10 +2,10 @@
 
 Trains the model of a data set as it is, with three seeds, and once without each part of the recipe that
 `train --ablate` knows for it, all with Adam at 1e-3 and equally long. Of photos, that is the one run without
-conditioning network. Runs lie in FOLDER/DATASET; what is done is skipped, what was begun goes on, so a stopped
-call is given again. Then it measures each run's averaged weights on the same photos or digits, with the same
-noise for all; draws docs/images/ablations-DATASET.png, or .jpg for the samples of photos; and prints the table
-of docs/ablations.md.
+conditioning network. Runs lie in FOLDER/DATASET-N; what is done is skipped, what was begun goes on, so a
+stopped call is given again. Then it measures the averaged weights of each run on the same photos or digits,
+with the same noise for all; draws docs/images/ablations-DATASET.png, or .jpg for the samples of photos; and
+prints the table of docs/ablations.md.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import csv
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,8 @@ RATE = 1e-3  # Adam's, at its peak
 SEEDS = 3  # of the full recipe
 HELD_OUT = 500  # digits that the nll is measured on
 SAMPLES = 8  # of each photo
-DIVERGED = "diverged.txt"  # in the folder of a run that the loop gave up
+SHOWN = 4  # photos, with samples
+RESULT, DIVERGED = "result.json", "diverged.txt"  # in the folder of a run; the second if the loop gave it up
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 
 
@@ -90,7 +91,7 @@ class Run:
     def name(self) -> str:
         """Of its folder, its curve and its row."""
         name = f"without {self.ablate}" if self.ablate else f"full, seed {self.seed}"
-        return name if self.clipped else f"{name}, gradients not clipped"
+        return name if self.clipped else f"{name}, not clipped"
 
 
 @dataclass(frozen=True)
@@ -104,20 +105,25 @@ class Plan:
 
     @property
     def evaluate_every(self) -> int:
-        """An eighth of the run, in whole steps."""
-        return max(self.batch, self.photos // 8 // self.batch * self.batch)
+        """A sixth of the run, in whole steps."""
+        return max(self.batch, self.photos // 6 // self.batch * self.batch)
 
 
-FULL = tuple(Run(seed=seed) for seed in range(SEEDS))
+OTHERS = tuple(Run(seed=seed) for seed in range(1, SEEDS))
 PLANS = {
-    "mnist": Plan(50_000, 64, HELD_OUT, (*FULL, *map(Run, Numerals.ablations))),
+    "mnist": Plan(50_000, 64, HELD_OUT, (Run(), *map(Run, Numerals.ablations), *OTHERS)),
     "lsun": Plan(
         4_000,
-        16,
-        96,
-        (*FULL, *map(Run, Rooms.ablations), *(Run(part, clipped=False) for part in ("clamp", "haar"))),
+        8,
+        48,
+        (
+            Run(),
+            *map(Run, Rooms.ablations),
+            *OTHERS,
+            *(Run(part, clipped=False) for part in ("clamp", "haar")),
+        ),
     ),
-    "photos": Plan(3_000, 16, 96, (Run(), Run("conditioning"))),
+    "photos": Plan(3_000, 16, 48, (Run(), Run("conditioning"))),
 }
 
 
@@ -129,27 +135,25 @@ def main() -> None:
     parser.add_argument("--photos", type=int, help="photos or digits that each run sees")
     parser.add_argument("--samples-of", type=int, default=32, help="photos that samples are drawn of")
     arguments = parser.parse_args()
-    plan, folder = PLANS[arguments.dataset], arguments.runs / arguments.dataset
+    plan = PLANS[arguments.dataset]
     if arguments.photos:
-        plan = Plan(arguments.photos, plan.batch, plan.held_out, plan.runs)
+        plan = replace(plan, photos=arguments.photos)
+    folder = arguments.runs / f"{arguments.dataset}-{plan.photos}"
 
     torch.set_num_threads(1)
     task = open_data(arguments.dataset, arguments.data, plan)
     for run in plan.runs:
-        if not (folder / run.name / "result.json").exists():
+        if not (folder / run.name / RESULT).exists():
             if not (folder / run.name / DIVERGED).exists():
                 train(run, plan, task, folder / run.name)
             measure(run, task, folder / run.name, arguments.samples_of)
-    results = {run.name: json.loads((folder / run.name / "result.json").read_text()) for run in plan.runs}
-    print(table(results))
+            if arguments.dataset != "photos":
+                curves = {done.name: curve(folder / done.name) for done in plan.runs}
+                plot(curves).save(IMAGES / f"ablations-{arguments.dataset}.png")
+            print(table({done.name: folder / done.name / RESULT for done in plan.runs}), flush=True)
     if arguments.dataset == "photos":
         weights = {run.name: folder / run.name / "natural.safetensors" for run in plan.runs}
-        save_sheet(
-            samples_of(weights, task.dev[:: max(1, len(task.dev) // 4)][:4]), IMAGES / "ablations-photos.jpg"
-        )
-    else:
-        curves = {run.name: curve(folder / run.name) for run in plan.runs}
-        plot(curves).save(IMAGES / f"ablations-{arguments.dataset}.png")
+        save_sheet(samples_of(weights, every(task.dev, SHOWN)), IMAGES / "ablations-photos.jpg")
 
 
 def open_data(dataset: str, data: Path, plan: Plan) -> Any:
@@ -194,7 +198,7 @@ def train(run: Run, plan: Plan, task: Task[Any], folder: Path) -> None:
                 start=None,
                 compile=False,
                 save_memory=False,
-                checkpoint_seconds=60,
+                checkpoint_seconds=300,
                 evaluate_every=plan.evaluate_every,
                 report=report,
                 report_evaluation=report_evaluation,
@@ -227,7 +231,7 @@ def measure(run: Run, task: Task[Any], folder: Path, photos: int) -> None:
         result["exploding"] = report.exploding / (report.photos * report.samples)
         for name in (f"best_of_{SAMPLES}", "variance"):
             result[name] = report.model[name].mean
-    with replacing(folder / "result.json") as descriptor, open(descriptor, "w", closefd=False) as file:
+    with replacing(folder / RESULT) as descriptor, open(descriptor, "w", closefd=False) as file:
         json.dump(result, file)
     for checkpoint in folder.glob("checkpoint-*.pt"):
         checkpoint.unlink()
@@ -254,8 +258,9 @@ def curve(folder: Path) -> list[tuple[int, float]]:
     return [(int(row["seen"]), float(row["nll"])) for row in rows(folder / "evaluation.csv")]
 
 
-def table(results: dict[str, dict[str, Any]]) -> str:
-    """In Markdown, the last number of each run."""
+def table(files: dict[str, Path]) -> str:
+    """In Markdown, the last numbers of each run that is done."""
+    results = {name: json.loads(path.read_text()) for name, path in files.items() if path.exists()}
     columns = {
         "nll": "nll",
         "recognised": "recognised, %",
@@ -299,7 +304,7 @@ def samples_of(weights: dict[str, Path], photos: Sequence[Source]) -> Image.Imag
 
 
 WIDTH, HEIGHT, SCALE = 900, 560, 3  # pixels, and how much larger it is drawn, for smooth lines
-LEFT, TOP, RIGHT, BOTTOM = 70, 20, 250, 60
+LEFT, TOP, RIGHT, BOTTOM = 60, 20, 240, 60
 PAPER, INK, RULE, RECIPE = "#ffffff", "#333333", "#e4e4e4", "#000000"
 COLOURS = ["#d62728", "#1f77b4", "#2ca02c", "#ff7f0e", "#9467bd", "#8c564b", "#17becf", "#e377c2", "#bcbd22"]
 
@@ -330,7 +335,7 @@ def plot(curves: dict[str, list[tuple[int, float]]]) -> Image.Image:
     for nll in np.arange(math.ceil(bottom / step) * step, top, step):
         x, y = place(0, float(nll))
         draw.line([(x, y), (SCALE * (WIDTH - RIGHT), y)], RULE, SCALE)
-        draw.text((x - 8 * SCALE, y), f"{nll + 0.0:.4g}", INK, font, anchor="rm")
+        draw.text((x - 8 * SCALE, y), f"{round(float(nll), 9) + 0:g}", INK, font, anchor="rm")
     draw.text(
         (SCALE * LEFT, SCALE * (HEIGHT - 22)), "seen; nll of those held out, nats a dimension", INK, font
     )
