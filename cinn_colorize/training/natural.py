@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from cinn_colorize.evaluation import mean_nll
 from cinn_colorize.models.natural import Natural, NaturalConfig
 from cinn_colorize.sources import Source
+from cinn_colorize.training.ablation import without
 from cinn_colorize.training.data import Batch, Crops, Loading, batches
 from cinn_colorize.training.features import CACHED_PHOTOS, load_backbone
 from cinn_colorize.training.objective import Noise, add_noise, balanced_loss, level_nll
@@ -48,6 +50,7 @@ class NaturalTask(FlowTask[Natural]):
     """
 
     model, config = "natural", NaturalTraining
+    ablations: ClassVar[tuple[str, ...]] = ("conditioning",)
 
     def __init__(
         self, photos: Sequence[Source], dev: Sequence[Source] = (), backbone: Path | None = None
@@ -57,7 +60,9 @@ class NaturalTask(FlowTask[Natural]):
 
     def initial_model(self) -> Natural:
         """New heads and flow on the pretrained backbone."""
-        model = Natural(NaturalConfig.default())
+        model = Natural(without(NaturalConfig.default(), self.ablate))
+        if not model.config.conditioning:
+            return model
         if self.backbone:
             load_backbone(model.backbone, self.backbone)
         else:
@@ -66,6 +71,8 @@ class NaturalTask(FlowTask[Natural]):
 
     def learning(self, model: Natural, config: NaturalTraining) -> list[tuple[list[nn.Parameter], float]]:
         """All but the backbone; where the backbone learns, its deep stages, which hold the meaning."""
+        if not model.config.conditioning:
+            return super().learning(model, config)
         model.backbone.requires_grad_(False)
         groups = [([p for p in model.parameters() if p.requires_grad], 1.0)]
         if config.backbone_rate:
@@ -115,6 +122,7 @@ class JointTask(NaturalTask):
     """The backbone learns too (paper 4.2: h and the flow, jointly)."""
 
     config = JointTraining
+    ablations = ()
 
 
 def features_in_chunks(model: Natural, L: Tensor, precision: torch.dtype) -> dict[int, Tensor]:
@@ -124,6 +132,8 @@ def features_in_chunks(model: Natural, L: Tensor, precision: torch.dtype) -> dic
     a whole batch takes. For the same reason they are not kept for the backward pass but computed again.
     """
     chunk = CACHED_PHOTOS if L.device.type == "cpu" else len(L)
+    if not model.config.conditioning:
+        return {}
     learns = any(parameter.requires_grad for parameter in model.backbone.parameters())
     with (
         torch.set_grad_enabled(learns),
