@@ -32,6 +32,7 @@ from cinn_colorize.training.mnist import read_mnist
 
 ROOT = Path(__file__).parents[1]
 TILE, SQUARE, QUALITY = 200, 256, 80
+MOST = 25  # samples, which with the truth have a letter each
 ROWS, FAILURES = 6, 3  # photos at most
 TEMPERATURES = (0.0, 0.3, 0.6, 0.8, 1.0, 1.2)
 
@@ -197,6 +198,8 @@ def failures(request: Request) -> Image.Image:
         if photo.is_color:
             samples = colorizer.condition(photo).sample(request.number, 1.0, request.seed)
             cases.append(Case(photo, likeliest(samples)[::-1], own_colours(colorizer, photo)))
+    if not cases:
+        raise DataError(f"{request.data[0]}: no photos in colour")
     tiles = []
     for case in sorted(cases, key=lambda case: case.excess(case.samples[0]))[:FAILURES]:
         tiles.append(original_tile(case.photo, TILE))
@@ -280,16 +283,14 @@ WEIGHTS = "files; 9 and 11 show several models, 16 one with and one without cond
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("figures", type=int, nargs="+", choices=FIGURES, metavar="N", help=f"of {[*FIGURES]}")
-    parser.add_argument(
-        "--data", type=Path, nargs="+", help="photos (files, folders, zips); 7: MNIST's folder"
-    )
-    parser.add_argument(
-        "--weights", type=Path, nargs="+", default=[], help="files; 9, 11, 16: a row for each"
-    )
-    parser.add_argument("--number", type=int, help="samples of a photo, or rows of digits")
+    parser.add_argument("--data", type=Path, nargs="+", help=DATA)
+    parser.add_argument("--weights", type=Path, nargs="+", default=[], help=WEIGHTS)
+    parser.add_argument("--number", type=int, help="of samples of a photo, or of rows of digits")
     parser.add_argument("--seed", type=int, default=0, help="of the first sample")
     parser.add_argument("--output-dir", type=Path, default=Path("colorized"))
     arguments = parser.parse_args()
+    if arguments.seed < 0 or (arguments.number is not None and not 1 <= arguments.number <= MOST):
+        parser.error(f"--seed must be 0 or more and --number from 1 to {MOST}")
     for n in arguments.figures:
         figure = FIGURES[n]
         request = Request(
