@@ -134,7 +134,7 @@ def test_curves_of_ablations(scripts, tmp_path):
     for run, end in (("full, seed 0", -0.5), ("without noise", 0.1)):
         (tmp_path / "mnist-100" / run).mkdir(parents=True)
         (tmp_path / "mnist-100" / run / "evaluation.csv").write_text(f"seen,nll\n50,0.4\n100,{end}\n")
-    labels, _ = scripts("figures", 10, "--data", tmp_path / "mnist-100")
+    labels, _ = scripts("figures", 10, "--data", tmp_path)
     assert labels == ["mnist-100"]
 
 
@@ -169,5 +169,5 @@ def test_contact_sheets(scripts, weights, tmp_path):
     assert labels == [label for k in range(7) for label in (str(k), *row)]
     assert {image.size for image in images} == {(160, 160)}
     width = 5 * 172 + EDGE
-    assert size_of("colorized/seven-1.jpg") == (width, 6 * 194 + EDGE)
-    assert size_of("colorized/seven-2.jpg") == (width, 194 + EDGE)
+    assert size_of("colorized/samples-1.jpg") == (width, 4 * 194 + EDGE)
+    assert size_of("colorized/samples-2.jpg") == (width, 3 * 194 + EDGE)
