@@ -78,7 +78,8 @@ def train(
             metavar="PART",
             help="Leave a part out of the paper's recipe, to see what it is good for; may be given several "
             "times. Of lsun: noise, clamp, haar, mixing, initialisation, conditioning (the network), "
-            "learning (of that network). Of mnist: noise, clamp, mixing, initialisation. Of photos: conditioning.",
+            "learning (of that network). Of mnist: noise, clamp, mixing, initialisation. "
+            "Of photos: conditioning.",
             show_default="nothing",
             rich_help_panel=DATA,
         ),
