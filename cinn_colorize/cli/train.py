@@ -75,8 +75,11 @@ def train(
         list[Ablation] | None,
         typer.Option(
             "--ablate",
-            help="Leave this out of the paper's recipe, to see what it is good for; may be given several "
-            "times. Of mnist: noise, clamp, mixing and initialisation; of photos: conditioning.",
+            metavar="PART",
+            help="Leave a part out of the paper's recipe, to see what it is good for; may be given several "
+            "times. Of lsun: noise, clamp, haar, mixing, initialisation, conditioning (the network), "
+            "learning (of that network). Of mnist: noise, clamp, mixing, initialisation. "
+            "Of photos: conditioning.",
             show_default="nothing",
             rich_help_panel=DATA,
         ),
