@@ -30,14 +30,14 @@ def tiles(photo: Photo, colorizations: Sequence[Colorization]) -> list[Tile]:
     return [original_tile(photo), *(tile(colorization) for colorization in colorizations)]
 
 
-def original_tile(photo: Photo) -> Tile:
+def original_tile(photo: Photo, size: int = TILE) -> Tile:
     """The photo as it is."""
-    return photo.thumbnail(TILE), "original"
+    return photo.thumbnail(size), "original"
 
 
-def gray_tile(photo: Photo) -> Tile:
+def gray_tile(photo: Photo, size: int = TILE) -> Tile:
     """The photo's luminance."""
-    L = photo.luminance(*fitted(photo.height, photo.width, TILE))
+    L = photo.luminance(*fitted(photo.height, photo.width, size))
     return Image.fromarray(color.compose(L, np.zeros((2, *L.shape), np.float32), depth=8)), "gray"
 
 

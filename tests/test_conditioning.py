@@ -17,7 +17,6 @@ from cinn_colorize.conditioning.attention import SelfAttention
 from cinn_colorize.conditioning.backbone import FEATURES
 from cinn_colorize.conditioning.bins import STEP, ColourBins, rarity
 from cinn_colorize.conditioning.heads import GlobalContext
-from cinn_colorize.conditioning.pyramid import CHANNELS
 
 
 def test_backbone_equals_timm():
@@ -59,7 +58,9 @@ def test_pyramid_shapes_and_what_finest_leaves_out():
     L = torch.randn(2, 1, 64, 64)
     with torch.no_grad():
         whole, part = pyramid(features, L), pyramid(features, L, finest=32)
-    assert {r: p.shape for r, p in whole.items()} == {r: (2, c, r, r) for r, c in CHANNELS.items()}
+    assert {r: p.shape for r, p in whole.items()} == {
+        r: (2, c, r, r) for r, c in FeaturePyramid.CHANNELS.items()
+    }
     assert set(whole) - set(part) == {64}
     assert all(torch.equal(part[r], whole[r]) for r in part)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import replace
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -20,6 +19,9 @@ if TYPE_CHECKING:
 
 Dataset = StrEnum("Dataset", ["photos", "imagenet", "mnist", "lsun"])
 Preset = StrEnum("Preset", ["paper", "authors", "narrow"])
+Ablation = StrEnum(
+    "Ablation", ["noise", "clamp", "haar", "mixing", "initialisation", "conditioning", "learning"]
+)
 Stage = StrEnum("Stage", ["flow", "features", "joint"])
 TrainingPrecision = StrEnum("TrainingPrecision", ["auto", "fp32", "bf16"])
 DATA, RUN = "Data", "Run"
@@ -66,6 +68,19 @@ def train(
             help="A new model of imagenet: as the paper's text has it, as its authors' code, or with a "
             "quarter of the paper's channels, to rehearse on a CPU.",
             show_default="paper",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    ablate: Annotated[
+        list[Ablation] | None,
+        typer.Option(
+            "--ablate",
+            metavar="PART",
+            help="Leave a part out of the paper's recipe, to see what it is good for; may be given several "
+            "times. Of lsun: noise, clamp, haar, mixing, initialisation, conditioning (the network), "
+            "learning (of that network). Of mnist: noise, clamp, mixing, initialisation. "
+            "Of photos: conditioning.",
+            show_default="nothing",
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -220,12 +235,14 @@ def train(
             raise DataError(f"{start}: has a backbone of its own; leave out --start or --backbone")
         if start and preset:
             raise DataError(f"{start}: has an architecture of its own; leave out --start or --preset")
+        if start and ablate:
+            raise DataError(f"{start}: has an architecture of its own; leave out --start or --ablate")
         with processes(chosen) as shared:
             if shared.rank:
                 quiet = silence()
-            task = open_task(dataset, places, stage, backbone, preset, cache)
+            task = open_task(dataset, places, stage, backbone, preset, cache, ablate or ())
             given: dict[str, Any] = {"photos": photos, "batch": batch, "learning_rate": learning_rate}
-            config = replace(task.config(seed=seed), **{k: v for k, v in given.items() if v is not None})
+            config = task.settings(seed=seed, **{k: v for k, v in given.items() if v is not None})
             run = run or Path("runs") / task.model
             stop = _StopRequest()
             display = _Display(config.photos, quiet)

@@ -5,6 +5,7 @@ What depends on the photo alone (:meth:`LevelHead.prepare`) is computed once and
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -13,7 +14,6 @@ from torch import Tensor, nn
 
 from cinn_colorize.conditioning.attention import ColourAttention
 from cinn_colorize.conditioning.layers import conv
-from cinn_colorize.conditioning.pyramid import CHANNELS
 from cinn_colorize.flow.haar import haar
 
 
@@ -65,6 +65,7 @@ class LevelHead(nn.Module):
         context: let pixels know the average of all.
         base: the 1x1 base, which has no coarser level and reads the pyramid at its own size.
         dropout: share of channels that training drops.
+        features: channels of the pyramid by resolution.
         limit: coarser colours are seen limited to +-limit, so that a rare far sample of a coarse level cannot
             put the head where it never trained.
     """
@@ -81,6 +82,7 @@ class LevelHead(nn.Module):
         context: bool,
         base: bool,
         dropout: float,
+        features: Mapping[int, int],
         limit: float,
     ) -> None:
         super().__init__()
@@ -88,12 +90,12 @@ class LevelHead(nn.Module):
         source = resolution if base else 2 * resolution
         kernel = 3 if resolution > 1 else 1
         self.attention = (
-            ColourAttention(resolution, CHANNELS[source], CHANNELS[resolution]) if attend else None
+            ColourAttention(resolution, features[source], features[resolution]) if attend else None
         )
         seen = 1 if base else 2 + 4  # L; or the coarser colours, L's mean and three details
         if self.attention is not None:
             seen += 2 * self.attention.heads * 4  # mean and details of the attended colours
-        self.read = conv(CHANNELS[source], depth, 1 if base else 3, 1 if base else 2)
+        self.read = conv(features[source], depth, 1 if base else 3, 1 if base else 2)
         self.join = conv(depth + seen, depth, kernel)
         self.context = GlobalContext(depth) if context else nn.Identity()
         self.refine = conv(depth, depth, kernel)

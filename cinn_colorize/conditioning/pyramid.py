@@ -7,6 +7,7 @@ the coarse features, place comes from the fine ones; strided convolutions go on 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -15,8 +16,6 @@ from torch import Tensor, nn
 from cinn_colorize.conditioning.attention import SelfAttention
 from cinn_colorize.conditioning.backbone import FEATURES
 from cinn_colorize.conditioning.layers import conv
-
-CHANNELS = {64: 64, 32: 128, 16: 192, 8: 256, 4: 256, 2: 256, 1: 256}  # by resolution
 
 
 class FeaturePyramid(nn.Module):
@@ -27,20 +26,24 @@ class FeaturePyramid(nn.Module):
         attention: transformer blocks by resolution.
     """
 
+    # By resolution.
+    CHANNELS: ClassVar[dict[int, int]] = {64: 64, 32: 128, 16: 192, 8: 256, 4: 256, 2: 256, 1: 256}
+
     def __init__(self, dropout: float, attention: Mapping[int, int]) -> None:
         super().__init__()
-        inputs = {256 // stride: channels for stride, channels in FEATURES.items()}
+        channels = self.CHANNELS
+        inputs = {256 // stride: width for stride, width in FEATURES.items()}
         inputs[64] += 1  # L
         self.lateral = nn.ModuleDict(
-            {str(r): conv(inputs[r], CHANNELS[r], 3 if r == 64 else 1) for r in inputs}
+            {str(r): conv(inputs[r], channels[r], 3 if r == 64 else 1) for r in inputs}
         )
         self.from_above = nn.ModuleDict(
-            {str(r): conv(CHANNELS[r // 2], CHANNELS[r], 1) for r in (64, 32, 16)}
+            {str(r): conv(channels[r // 2], channels[r], 1) for r in (64, 32, 16)}
         )
-        self.smooth = nn.ModuleDict({str(r): conv(CHANNELS[r], CHANNELS[r]) for r in inputs})
-        self.down = nn.ModuleDict({str(r): conv(CHANNELS[2 * r], CHANNELS[r], stride=2) for r in (4, 2, 1)})
+        self.smooth = nn.ModuleDict({str(r): conv(channels[r], channels[r]) for r in inputs})
+        self.down = nn.ModuleDict({str(r): conv(channels[2 * r], channels[r], stride=2) for r in (4, 2, 1)})
         self.attention = nn.ModuleDict(
-            {str(r): SelfAttention(CHANNELS[r], r, blocks, dropout) for r, blocks in attention.items()}
+            {str(r): SelfAttention(channels[r], r, blocks, dropout) for r, blocks in attention.items()}
         )
         self.dropout = nn.Dropout2d(dropout)
 

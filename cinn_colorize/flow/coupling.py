@@ -12,7 +12,12 @@ Conditions = tuple[Tensor, Tensor]  # of the subnetworks 1 and 2
 
 
 def soft_clamp(s: Tensor, alpha: float) -> Tensor:
-    """Eq. 7: (2 alpha / pi) arctan(s / alpha), about s near zero and within +-alpha everywhere."""
+    """Eq. 7: (2 alpha / pi) arctan(s / alpha), 2 s / pi near zero and within +-alpha everywhere.
+
+    Where alpha is infinite there is no clamp: s as it is.
+    """
+    if alpha == math.inf:
+        return s
     return (2 * alpha / math.pi) * torch.atan(s / alpha)
 
 
@@ -24,7 +29,7 @@ class AffineCoupling(nn.Module):
         subnet: ``subnet(inputs, outputs)`` makes the network behind one pair (s, t); it is called with a half
             and a condition (None in a block without), and returns s and t stacked, twice the channels of the
             other half.
-        clamp: alpha of Eq. 7.
+        clamp: alpha of Eq. 7; ``math.inf`` for scales that are not limited.
         bound: what a subnetwork sees of its half is limited to +-bound. The values themselves are not, so the
             block stays exactly invertible; but a far latent cannot carry a network to where it never trained.
             ``math.inf`` for the paper's block.

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cinn_colorize.conditioning.luminance import LuminancePyramid
 from cinn_colorize.conditioning.plain import PlainNetwork
 from cinn_colorize.flow import (
     AffineCoupling,
@@ -26,6 +27,7 @@ from cinn_colorize.flow import (
     OrthogonalMixing,
     Permutation,
     Sequence,
+    Squeeze,
 )
 from cinn_colorize.models.base import PhotoFlow, StageConditions
 
@@ -49,6 +51,9 @@ class BedroomsConfig:
 
     stages: Mapping[int, StageConfig]
     chroma_scale: float = 15.0  # x = ab / chroma_scale
+    haar: bool = True  # reduce by Haar steps, else by the reshape of i-RevNet
+    mixing: bool = True  # mix channels before each coupling block
+    conditioning: bool = True  # a conditioning network, else L itself
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> BedroomsConfig:
@@ -75,23 +80,34 @@ class BedroomsConfig:
 
 
 class Stage(nn.Module):
-    """Coupling blocks at one resolution, and the head of each."""
+    """Coupling blocks at one resolution, and the head of each.
 
-    def __init__(self, r: int, channels: int, config: StageConfig, features: int) -> None:
+    Args:
+        r: the resolution.
+        channels: of the values there.
+        config: of the stage.
+        features: channels of the condition there.
+        mixing: mix channels before each block.
+    """
+
+    def __init__(self, r: int, channels: int, config: StageConfig, features: int, mixing: bool) -> None:
         super().__init__()
+        self.mixing = mixing
         maps: list[nn.Module] = []
         heads: list[nn.Module] = []
         for block in range(config.blocks):
+            mix: nn.Module
             subnet: Callable[[int, int], nn.Module]
             if r == BASE:
-                maps.append(Permutation(channels, seed=block))
+                mix = Permutation(channels, seed=block)
                 subnet = partial(LinearSubnet, hidden=[config.width])
                 heads.append(nn.Linear(features, 2 * config.width, bias=False))
             else:
                 kernel = 1 if block % 2 == 0 and r < SIZE else 3
-                maps.append(OrthogonalMixing(channels, seed=1000 * r + block))
+                mix = OrthogonalMixing(channels, seed=1000 * r + block)
                 subnet = partial(ConvSubnet, width=config.width, kernel=kernel, layers=2)
                 heads.append(nn.Conv2d(features, 2 * config.width, kernel, padding=kernel // 2, bias=False))
+            maps += [mix] if mixing else []
             maps.append(AffineCoupling(channels, subnet, config.clamp))
         self.flow, self.heads = Sequence(maps), nn.ModuleList(heads)
 
@@ -99,12 +115,11 @@ class Stage(nn.Module):
         """The condition of each subnetwork."""
         return tuple(part for head in self.heads for part in head(features).chunk(2, dim=1))
 
-    @staticmethod
-    def conditions(parts: tuple[Tensor, ...]) -> list[object]:
+    def conditions(self, parts: tuple[Tensor, ...]) -> list[object]:
         """One condition for each map of the flow."""
         conditions: list[object] = []
         for pair in zip(parts[::2], parts[1::2], strict=True):
-            conditions += [None, pair]
+            conditions += [None, pair] if self.mixing else [pair]
         return conditions
 
 
@@ -121,21 +136,22 @@ class Bedrooms(PhotoFlow):
     def __init__(self, config: BedroomsConfig) -> None:
         super().__init__()
         self.config = config
-        self.network = PlainNetwork()
+        self.network = PlainNetwork() if config.conditioning else LuminancePyramid()
         self.resolutions = tuple(r for r in config.stages if r != BASE)  # finest first
-        self.haar = HaarDownsampling()
+        self.reduce = HaarDownsampling() if config.haar else Squeeze()
         self.stages = nn.ModuleDict()
         self.latent_shapes: dict[int, tuple[int, int, int]] = {}
         channels = 2
         for r in self.resolutions:
             stage = config.stages[r]
-            self.stages[str(r)] = Stage(r, channels, stage, PlainNetwork.CHANNELS[r])
+            self.stages[str(r)] = Stage(r, channels, stage, self.network.CHANNELS[r], config.mixing)
             if channels > stage.keep:
                 self.latent_shapes[r] = (channels - stage.keep, r, r)
             last, channels = (stage.keep, r, r), 4 * stage.keep
         values = last[0] * last[1] * last[2]
         self.last = last  # what the fully connected stage takes
-        self.stages[str(BASE)] = Stage(BASE, values, config.stages[BASE], PlainNetwork.CHANNELS[BASE])
+        features = self.network.CHANNELS[BASE]
+        self.stages[str(BASE)] = Stage(BASE, values, config.stages[BASE], features, config.mixing)
         self.latent_shapes[BASE] = (values, 1, 1)
 
     @classmethod
@@ -158,7 +174,7 @@ class Bedrooms(PhotoFlow):
         log_det = x.new_zeros(len(x))
         for r in self.resolutions:
             if r != self.resolutions[0]:
-                x, change = self.haar(x)
+                x, change = self.reduce(x)
                 log_det = log_det + change
             stage = self._stage(r)
             x, change = stage.flow(x, stage.conditions(condition.parts[r]))
@@ -189,7 +205,7 @@ class Bedrooms(PhotoFlow):
             x, change = stage.flow.inverse(x, stage.conditions(condition.parts[r]))
             log_dets[level] = log_dets.get(level, 0) + change
             if r != self.resolutions[0]:
-                x, change = self.haar.inverse(x)
+                x, change = self.reduce.inverse(x)
                 log_dets[level] = log_dets[level] + change
         return x, log_dets
 

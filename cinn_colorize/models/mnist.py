@@ -31,6 +31,7 @@ class MnistConfig:
     blocks: int = 24  # coupling blocks
     hidden: tuple[int, ...] = (128,)  # widths of the hidden layers of the subnetworks
     clamp: float = 1.9  # alpha of Eq. 7
+    mixing: bool = True  # permute the pixels between the blocks
     bound: float = 2.5  # subnetworks see values within +-bound; without that, samples explode
     # Of the pixels in [0, 1]: the couplings see values of mean 0 and variance 1.
     mean: float = 0.1307
@@ -84,7 +85,8 @@ class Mnist(ConditionalFlow):
         self.latent_shapes = {LEVEL: (pixels, 1, 1)}
         maps: list[nn.Module] = []
         for block in range(config.blocks):
-            maps.append(Permutation(pixels, seed=block))
+            if config.mixing:
+                maps.append(Permutation(pixels, seed=block))
             maps.append(
                 AffineCoupling(
                     pixels,
@@ -130,5 +132,5 @@ class Mnist(ConditionalFlow):
     def _conditions(self, condition: Label) -> list[object]:
         conditions: list[object] = []
         for pair in zip(condition.parts[::2], condition.parts[1::2], strict=True):
-            conditions += [None, pair]
+            conditions += [None, pair] if self.config.mixing else [pair]
         return conditions

@@ -22,6 +22,7 @@ from cinn_colorize.conditioning import (
     EfficientNetLite2,
     FeaturePyramid,
     LevelHead,
+    LuminancePyramid,
     gray_input,
 )
 from cinn_colorize.conditioning.heads import Prepared
@@ -70,6 +71,7 @@ class NaturalConfig:
     gamut_leak: float = 0.1  # what samples go further counts so much
     pyramid_dropout: float = 0.1
     attention: Mapping[int, int] = field(default_factory=dict)  # transformer blocks, by resolution
+    conditioning: bool = True  # a conditioning network, else L itself: no backbone, no attention, no context
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> NaturalConfig:
@@ -119,7 +121,7 @@ class Condition(NamedTuple):
 class Level(nn.Module):
     """p(values at r | coarser colours, L, features) as a flow, and the head that conditions it."""
 
-    def __init__(self, r: int, config: NaturalConfig) -> None:
+    def __init__(self, r: int, config: NaturalConfig, features: Mapping[int, int]) -> None:
         super().__init__()
         level = config.levels[r]
         resolution, channels = max(r, 1), 2 if r == BASE else 6
@@ -142,10 +144,11 @@ class Level(nn.Module):
             level.depth,
             SinhMap.PARAMETERS * channels,
             [level.width] * (2 * level.blocks),
-            attend=level.attend,
-            context=level.context,
+            attend=level.attend and config.conditioning,
+            context=level.context and config.conditioning,
             base=r == BASE,
             dropout=level.dropout,
+            features=features,
             limit=config.chroma_limit / config.chroma_scale,
         )
 
@@ -173,9 +176,14 @@ class Natural(PhotoFlow):
         self.config = config
         self.resolutions = tuple(r for r in config.levels if r != BASE)  # finest first
         self.latent_shapes = {r: (6, r, r) for r in self.resolutions} | {BASE: (2, 1, 1)}
-        self.backbone = EfficientNetLite2()
-        self.pyramid = FeaturePyramid(config.pyramid_dropout, config.attention)
-        self.levels = nn.ModuleDict({str(r): Level(r, config) for r in config.levels})
+        self.pyramid: FeaturePyramid | LuminancePyramid
+        if config.conditioning:
+            self.backbone = EfficientNetLite2()
+            self.pyramid = FeaturePyramid(config.pyramid_dropout, config.attention)
+        else:
+            self.pyramid = LuminancePyramid()
+        features = self.pyramid.CHANNELS
+        self.levels = nn.ModuleDict({str(r): Level(r, config, features) for r in config.levels})
         self.split = HaarSplit()
         self.shift = GuidedShift(config.chroma_limit / config.chroma_scale)
         self.chroma_bounds = ChromaBounds()
@@ -187,7 +195,9 @@ class Natural(PhotoFlow):
         return cls(NaturalConfig.from_dict(values))
 
     def features(self, L: Tensor) -> dict[int, Tensor]:
-        """Backbone features of L* (N, 1, 256, 256) by stride."""
+        """Backbone features of L* (N, 1, 256, 256) by stride; none without a conditioning network."""
+        if not self.config.conditioning:
+            return {}
         features: dict[int, Tensor] = self.backbone(gray_input(L))
         return features
 
@@ -206,7 +216,10 @@ class Natural(PhotoFlow):
         L64 = F.avg_pool2d(L, 4)
         gamut = {64: self._gamut(L64)}
         L64 = L64 / 50 - 1
-        pyramid = self.pyramid(features, L64, 2 * finest)
+        if isinstance(self.pyramid, FeaturePyramid):
+            pyramid = self.pyramid(features, L64, 2 * finest)
+        else:
+            pyramid = self.pyramid(L64)
         luminance, prepared = {64: L64}, {}
         for r in self.resolutions:
             average, details = haar(luminance[2 * r])

@@ -8,11 +8,12 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cinn_colorize.evaluation import mean_nll
 from cinn_colorize.models.bedrooms import SIZE, Bedrooms, BedroomsConfig
 from cinn_colorize.sources import LmdbPhotos, Source, find_photos, is_lmdb
+from cinn_colorize.training.ablation import ABLATIONS, initialise_as_torch, without
 from cinn_colorize.training.data import Batch, Crops, Loading, batches, to_network
 from cinn_colorize.training.objective import Noise, add_noise
 from cinn_colorize.training.samples import photo_sheet
@@ -57,13 +58,22 @@ class BedroomsTask(FlowTask[Bedrooms]):
     """
 
     model, config = "bedrooms", BedroomsTraining
+    ablations = ABLATIONS
 
     def __init__(self, photos: Sequence[Source], dev: Sequence[Source] = ()) -> None:
         self.photos, self.dev, self.distinct = photos, dev, len(photos)
 
     def initial_model(self) -> Bedrooms:
         """The default architecture."""
-        return Bedrooms(BedroomsConfig.default())
+        model = Bedrooms(without(BedroomsConfig.default(), self.ablate))
+        if "initialisation" in self.ablate:
+            initialise_as_torch(model)
+        return model
+
+    def learning(self, model: Bedrooms, config: BedroomsTraining) -> list[tuple[list[nn.Parameter], float]]:
+        """All of it; the heads and the flow alone where the network is not to learn."""
+        model.network.requires_grad_("learning" not in self.ablate)
+        return [([p for p in model.parameters() if p.requires_grad], 1.0)]
 
     def batches(self, config: BedroomsTraining, start: int, loading: Loading) -> Iterable[Batch]:
         """L* (batch, 1, 64, 64) and ab (batch, 2, 64, 64) of random crops."""

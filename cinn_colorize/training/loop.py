@@ -127,8 +127,10 @@ def train(
     state = processes.once(lambda: load_newest(run)) if resume else None
     if resume and state is None:
         log.info("%s: no checkpoint there yet, so the run begins", run)
-    if state is not None and state["config"] != asdict(config):
-        changed = [k for k, v in asdict(config).items() if state["config"].get(k) != v]
+    # What a checkpoint of an earlier version does not know is as it was: the default.
+    settings = asdict(type(config)()) | state["config"] if state is not None else {}
+    if state is not None and settings != asdict(config):
+        changed = [k for k, v in asdict(config).items() if settings[k] != v]
         raise DataError(f"{run}: the run to resume has other settings: {', '.join(changed)}")
     if state is not None and state["distinct"] != task.distinct:
         log.warning("the data has changed: %d photos, %d before", task.distinct, state["distinct"])

@@ -19,6 +19,7 @@ from cinn_colorize.files import printable_name
 from cinn_colorize.models import MODELS, Loaded
 from cinn_colorize.models.mnist import AXES, DIGITS, LEVEL, SIZE, Mnist, MnistConfig
 from cinn_colorize.sheet import save_sheet
+from cinn_colorize.training.ablation import initialise_as_torch, without
 from cinn_colorize.training.data import Batch, Loading, Order, Positions
 from cinn_colorize.training.task import FlowTask, TrainingConfig
 
@@ -92,6 +93,7 @@ class MnistTask(FlowTask[Mnist]):
     """
 
     model, config, evaluate_every = "mnist", MnistTraining, 50_000
+    ablations = ("noise", "clamp", "mixing", "initialisation")
 
     def __init__(self, folder: Path) -> None:
         images, labels = read_mnist(folder, "train")
@@ -101,7 +103,10 @@ class MnistTask(FlowTask[Mnist]):
 
     def initial_model(self) -> Mnist:
         """The default architecture."""
-        return Mnist(MnistConfig())
+        model = Mnist(without(MnistConfig(), self.ablate))
+        if "initialisation" in self.ablate:
+            initialise_as_torch(model)
+        return model
 
     def batches(self, config: MnistTraining, start: int, loading: Loading) -> Iterator[Batch]:
         """Labels (batch,) and images (batch, 1, 28, 28)."""

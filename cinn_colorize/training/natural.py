@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from cinn_colorize.conditioning.backbone import gray_input
 from cinn_colorize.evaluation import mean_nll
 from cinn_colorize.models.natural import Natural, NaturalConfig
 from cinn_colorize.sources import Source
+from cinn_colorize.training.ablation import without
 from cinn_colorize.training.data import Batch, Crops, Loading, batches
 from cinn_colorize.training.features import CACHED_PHOTOS, load_backbone
 from cinn_colorize.training.objective import Noise, add_noise, balanced_loss, level_nll
@@ -48,6 +50,7 @@ class NaturalTask(FlowTask[Natural]):
     """
 
     model, config = "natural", NaturalTraining
+    ablations: ClassVar[tuple[str, ...]] = ("conditioning",)
 
     def __init__(
         self, photos: Sequence[Source], dev: Sequence[Source] = (), backbone: Path | None = None
@@ -57,7 +60,9 @@ class NaturalTask(FlowTask[Natural]):
 
     def initial_model(self) -> Natural:
         """New heads and flow on the pretrained backbone."""
-        model = Natural(NaturalConfig.default())
+        model = Natural(without(NaturalConfig.default(), self.ablate))
+        if not model.config.conditioning:
+            return model
         if self.backbone:
             load_backbone(model.backbone, self.backbone)
         else:
@@ -70,6 +75,8 @@ class NaturalTask(FlowTask[Natural]):
         Those stages hold the meaning. On a CPU the weights' gradient of a 5x5 depthwise convolution takes
         5 to 20 times what all the rest of a block takes, for 6 % of the parameters.
         """
+        if not model.config.conditioning:
+            return super().learning(model, config)
         model.backbone.requires_grad_(False)
         groups = [([p for p in model.parameters() if p.requires_grad], 1.0)]
         if config.backbone_rate:
@@ -121,6 +128,7 @@ class JointTask(NaturalTask):
     """The backbone learns too (paper 4.2: h and the flow, jointly)."""
 
     config = JointTraining
+    ablations = ()
 
 
 def features_in_chunks(model: Natural, L: Tensor, precision: torch.dtype) -> dict[int, Tensor]:
@@ -129,6 +137,8 @@ def features_in_chunks(model: Natural, L: Tensor, precision: torch.dtype) -> dic
     The shallow stages take a few photos at a time on a CPU: their activations stay in the cache, which takes
     a third of the time that a whole batch takes.
     """
+    if not model.config.conditioning:
+        return {}
     chunk = CACHED_PHOTOS if L.device.type == "cpu" else len(L)
     learns = any(parameter.requires_grad for parameter in model.backbone.parameters())
     with torch.autocast(L.device.type, precision, enabled=precision != torch.float32):

@@ -146,6 +146,7 @@ def open_task(
     backbone: Path | None = None,
     preset: str | None = None,
     cache: Path | None = None,
+    ablate: Sequence[str] = (),
 ) -> Task[Any]:
     """The task of a data set of :data:`DATASETS`.
 
@@ -156,10 +157,30 @@ def open_task(
         backbone: weights of the conditioning network that a new model of these begins with.
         preset: the architecture of a new model, of ImageNet alone.
         cache: folder where shards of photos at URLs are kept; None to read from afar, photo by photo.
+        ablate: what of the paper's recipe to leave out, of the task's ablations.
 
     Raises:
         DataError: it is not there, or cannot be used.
     """
+    task = _open_task(dataset, data, stage, backbone, preset, cache)
+    for name in ablate:
+        if name not in task.ablations:
+            known = ", ".join(task.ablations) or "nothing"
+            raise DataError(f"--ablate {name}: not for {task.model}, where {known} can be left out")
+    if backbone and "conditioning" in ablate:
+        raise DataError(f"{backbone}: a model without conditioning network has no backbone")
+    task.ablate = tuple(sorted(set(ablate)))
+    return task
+
+
+def _open_task(
+    dataset: str,
+    data: Sequence[Path | Url],
+    stage: str,
+    backbone: Path | None,
+    preset: str | None,
+    cache: Path | None,
+) -> Task[Any]:
     if preset and dataset != "imagenet":
         raise DataError(f"{dataset}: has one architecture; --preset is for imagenet")
     if dataset == "photos":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -33,6 +33,7 @@ class TrainingConfig:
     clip: float = 2.0  # largest gradient norm
     pixel_noise: float = 0.05  # paper 3.4, in units of x
     seed: int = 0
+    ablate: tuple[str, ...] = ()  # what of the recipe the run does without, see :class:`Task`
 
 
 class Task(Generic[Model]):
@@ -42,6 +43,8 @@ class Task(Generic[Model]):
         model: name in the registry of the model that learns from it, and of the file that a run writes.
         config: the class of its hyper-parameters, whose defaults are those of the shipped model.
         evaluate_every: samples between evaluations, unless said otherwise.
+        ablations: of :data:`cinn_colorize.training.ablation.ABLATIONS`, those that are defined here.
+        ablate: of these, those that are left out.
         distinct: how many samples there are to learn from.
         unreadable: what of the data could not be opened, and why.
     """
@@ -49,8 +52,18 @@ class Task(Generic[Model]):
     model: ClassVar[str]
     config: ClassVar[type[TrainingConfig]]
     evaluate_every: ClassVar[int] = 10_000
+    ablations: ClassVar[tuple[str, ...]] = ()
+    ablate: tuple[str, ...] = ()
     distinct: int
     unreadable: Sequence[str] = ()
+
+    def settings(self, **given: Any) -> TrainingConfig:
+        """Hyper-parameters of a run: those given, the defaults otherwise, no noise if it is left out."""
+        settings = self.config(**given, ablate=self.ablate)
+        if "noise" not in self.ablate:
+            return settings
+        noises: dict[str, Any] = {name: 0.0 for name in vars(settings) if name.endswith("_noise")}
+        return replace(settings, **noises)
 
     def initial_model(self) -> Model:
         """A model to begin with, from torch's global random state."""

@@ -1,0 +1,369 @@
+"""Ablations (paper 4.4, Figs. 10 and 16): python scripts/ablations.py mnist|lsun|photos DATA [--runs FOLDER].
+
+Trains the model of a data set as it is, with three seeds, and once without each part of the recipe that
+`train --ablate` knows for it, all with Adam at 1e-3 and equally long. Of photos, that is the one run without
+conditioning network. Runs lie in FOLDER/DATASET-N; what is done is skipped, what was begun goes on, so a
+stopped call is given again. Then it measures the averaged weights of each run on the same photos or digits,
+with the same noise for all; draws docs/images/ablations-DATASET.png, or .jpg for the samples of photos; and
+prints the table of docs/ablations.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from check_mnist import classify, train_classifier
+from PIL import Image, ImageDraw, ImageFont
+
+from cinn_colorize import Colorizer
+from cinn_colorize.digits import Digits
+from cinn_colorize.errors import DivergedError
+from cinn_colorize.evaluation import evaluate
+from cinn_colorize.files import replacing
+from cinn_colorize.photo import open_photo
+from cinn_colorize.sheet import Tile, contact_sheet, original_tile, save_sheet
+from cinn_colorize.sheet import tile as sample_tile
+from cinn_colorize.sources import Reader, Source, find_photos
+from cinn_colorize.training import Evaluation, Progress, choose_precision, processes, run_training
+from cinn_colorize.training.bedrooms import BedroomsTask, find_lsun
+from cinn_colorize.training.mnist import DEV, SIGMA, MnistTask, Part, nll_per_dimension
+from cinn_colorize.training.natural import NaturalTask
+from cinn_colorize.training.task import Task
+
+CPU = torch.device("cpu")
+RATE = 1e-3  # Adam's, at its peak
+SEEDS = 3  # of the full recipe
+HELD_OUT = 500  # digits that the nll is measured on
+SAMPLES = 8  # of each photo
+SHOWN = 4  # photos, with samples
+RESULT, DIVERGED = "result.json", "diverged.txt"  # in the folder of a run; the second if the loop gave it up
+IMAGES = Path(__file__).parents[1] / "docs" / "images"
+
+
+class Watched:
+    """A task that is watched by its figures alone."""
+
+    def draw(self, model: Any, device: torch.device, path: Path) -> bool:
+        """Nothing."""
+        return False
+
+
+class Rooms(Watched, BedroomsTask):
+    """Bedrooms."""
+
+
+class Photos(Watched, NaturalTask):
+    """Natural photos."""
+
+
+class Numerals(Watched, MnistTask):
+    """Digits."""
+
+    def complete(self, model: Any) -> None:
+        """Principal axes are not needed."""
+
+    def measure(self, model: Any) -> dict[str, float]:
+        """On some of the digits held out."""
+        digits = self._digits(model, CPU)
+        some = slice(-DEV, None, DEV // HELD_OUT)
+        part = Part(self.images[some, 0].numpy(), self.labels[some].numpy())
+        return {"nll": nll_per_dimension(digits, part, SIGMA)}
+
+
+@dataclass(frozen=True)
+class Run:
+    """The recipe, or the recipe without something."""
+
+    ablate: str = ""
+    seed: int = 0
+    clipped: bool = True  # gradients, which the paper does not speak of
+
+    @property
+    def name(self) -> str:
+        """Of its folder, its curve and its row."""
+        name = f"without {self.ablate}" if self.ablate else f"full, seed {self.seed}"
+        return name if self.clipped else f"{name}, not clipped"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All runs of a data set."""
+
+    photos: int  # seen by each run
+    batch: int
+    held_out: int  # photos or digits that the nll is measured on
+    runs: tuple[Run, ...]
+
+    @property
+    def evaluate_every(self) -> int:
+        """A sixth of the run, in whole steps."""
+        return max(self.batch, self.photos // 6 // self.batch * self.batch)
+
+
+OTHERS = tuple(Run(seed=seed) for seed in range(1, SEEDS))
+PLANS = {
+    "mnist": Plan(50_000, 64, HELD_OUT, (Run(), *map(Run, Numerals.ablations), *OTHERS)),
+    "lsun": Plan(
+        4_000,
+        8,
+        48,
+        (
+            Run(),
+            *map(Run, Rooms.ablations),
+            *OTHERS,
+            *(Run(part, clipped=False) for part in ("clamp", "haar")),
+        ),
+    ),
+    "photos": Plan(3_000, 16, 48, (Run(), Run("conditioning"))),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("dataset", choices=PLANS)
+    parser.add_argument("data", type=Path, help="as `train --dataset` takes it")
+    parser.add_argument("--runs", type=Path, default=Path("runs/ablations"))
+    parser.add_argument("--photos", type=int, help="photos or digits that each run sees")
+    parser.add_argument("--samples-of", type=int, default=32, help="photos that samples are drawn of")
+    arguments = parser.parse_args()
+    plan = PLANS[arguments.dataset]
+    if arguments.photos:
+        plan = replace(plan, photos=arguments.photos)
+    folder = arguments.runs / f"{arguments.dataset}-{plan.photos}"
+
+    torch.set_num_threads(1)
+    task = open_data(arguments.dataset, arguments.data, plan)
+    for run in plan.runs:
+        if not (folder / run.name / RESULT).exists():
+            if not (folder / run.name / DIVERGED).exists():
+                train(run, plan, task, folder / run.name)
+            measure(run, task, folder / run.name, arguments.samples_of)
+            if arguments.dataset != "photos":
+                curves = {done.name: curve(folder / done.name) for done in plan.runs}
+                plot(curves).save(IMAGES / f"ablations-{arguments.dataset}.png")
+            print(table({done.name: folder / done.name / RESULT for done in plan.runs}), flush=True)
+    if arguments.dataset == "photos":
+        weights = {run.name: folder / run.name / "natural.safetensors" for run in plan.runs}
+        save_sheet(samples_of(weights, every(task.dev, SHOWN)), IMAGES / "ablations-photos.jpg")
+
+
+def open_data(dataset: str, data: Path, plan: Plan) -> Any:
+    if dataset == "mnist":
+        return Numerals(data)
+    if dataset == "lsun":
+        photos, dev = find_lsun(data)
+        return Rooms(photos, every(dev, plan.held_out))
+    return Photos(find_photos(data), every(find_photos(data / "photos-dev.zip"), plan.held_out))
+
+
+def every(photos: Sequence[Source], number: int) -> list[Source]:
+    """So many photos, spread over them."""
+    return [photos[i * len(photos) // number] for i in range(min(number, len(photos)))]
+
+
+def train(run: Run, plan: Plan, task: Task[Any], folder: Path) -> None:
+    """Train, or go on."""
+    task.ablate = (run.ablate,) if run.ablate else ()
+    given: dict[str, Any] = {"seed": run.seed, "photos": plan.photos, "batch": plan.batch}
+    if not run.clipped:
+        given["clip"] = math.inf
+
+    def report(progress: Progress) -> None:
+        figures = "  ".join(f"{name} {value:.3f}" for name, value in progress.figures.items())
+        print(f"{run.name}: {progress.seen:,}  {figures}  {progress.photos_per_second:.1f}/s", flush=True)
+
+    def report_evaluation(evaluation: Evaluation) -> None:
+        print(f"{run.name}: {evaluation.seen:,}, held out: {evaluation.figures['nll']:.3f}", flush=True)
+
+    try:
+        with processes(CPU) as shared:
+            run_training(
+                task,
+                folder,
+                task.settings(learning_rate=RATE, **given),
+                device=CPU,
+                precision=choose_precision("auto", CPU),
+                workers=0,
+                processes=shared,
+                resume=True,
+                start=None,
+                compile=False,
+                save_memory=False,
+                checkpoint_seconds=300,
+                evaluate_every=plan.evaluate_every,
+                report=report,
+                report_evaluation=report_evaluation,
+                stop=lambda: False,
+            )
+    except DivergedError as error:
+        (folder / DIVERGED).write_text(f"{error}\n")
+
+
+def measure(run: Run, task: Task[Any], folder: Path, photos: int) -> None:
+    """What the table says of a run; after that its checkpoints are not needed."""
+    progress, evaluations = rows(folder / "progress.csv"), rows(folder / "evaluation.csv")
+    result: dict[str, Any] = {
+        "nll": float(evaluations[-1]["nll"]) if evaluations else math.nan,
+        "seen": int(progress[-1]["seen"]),
+        "skipped": int(progress[-1]["skipped"]),
+        "rollbacks": int(progress[-1]["rollbacks"]),
+        "diverged": (folder / DIVERGED).exists(),
+    }
+    weights = folder / f"{task.model}.safetensors"
+    if not weights.exists():  # it diverged before the first evaluation
+        pass
+    elif isinstance(task, MnistTask):
+        drawn = Digits("mnist", weights=weights, device="cpu").sample(50).reshape(-1, 28, 28)
+        right = classify(classifier(task, folder.parent), drawn) == np.tile(np.arange(10), 50)
+        result["recognised"] = float(right.mean())
+    else:
+        colorizer = Colorizer(task.model, weights=weights, device="cpu")
+        report = evaluate(colorizer, every(task.dev, photos), samples=SAMPLES)  # type: ignore[attr-defined]
+        result["exploding"] = report.exploding / (report.photos * report.samples)
+        for name in (f"best_of_{SAMPLES}", "variance"):
+            result[name] = report.model[name].mean
+    with replacing(folder / RESULT) as descriptor, open(descriptor, "w", closefd=False) as file:
+        json.dump(result, file)
+    for checkpoint in folder.glob("checkpoint-*.pt"):
+        checkpoint.unlink()
+
+
+def classifier(task: MnistTask, folder: Path) -> torch.nn.Module:
+    """Of real digits, trained once for all runs."""
+    path = folder / "classifier.pt"
+    if not path.exists():
+        torch.save(train_classifier(Part(task.images[:, 0].numpy(), task.labels.numpy()), 1), path)
+    model: torch.nn.Module = torch.load(path, weights_only=False)
+    return model
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def curve(folder: Path) -> list[tuple[int, float]]:
+    """Photos seen, and the nll of those held out."""
+    return [(int(row["seen"]), float(row["nll"])) for row in rows(folder / "evaluation.csv")]
+
+
+def table(files: dict[str, Path]) -> str:
+    """In Markdown, the last numbers of each run that is done."""
+    results = {name: json.loads(path.read_text()) for name, path in files.items() if path.exists()}
+    columns = {
+        "nll": "nll",
+        "recognised": "recognised, %",
+        f"best_of_{SAMPLES}": f"best of {SAMPLES}",
+        "variance": "variance",
+        "exploding": "exploding, %",
+        "skipped": "steps skipped",
+        "rollbacks": "returns",
+    }
+    used = [key for key in columns if any(key in result for result in results.values())]
+    lines = [
+        f"| run | {' | '.join(columns[key] for key in used)} |",
+        f"|---|{'---:|' * len(used)}",
+    ]
+    for name, result in results.items():
+        cells = [number(key, result.get(key, math.nan)) for key in used]
+        ended = f", given up after {result['seen']:,}" if result["diverged"] else ""
+        lines.append(f"| {name}{ended} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def number(name: str, value: float) -> str:
+    if not math.isfinite(value):
+        return "-"
+    if name in ("recognised", "exploding"):
+        return f"{100 * value:.1f}"
+    return f"{value:.3f}" if name == "nll" else f"{value:.4g}"
+
+
+def samples_of(weights: dict[str, Path], photos: Sequence[Source]) -> Image.Image:
+    """A row for each photo: itself, then three samples of each model."""
+    read, shown = Reader(), list[Tile]()
+    colorizers = {name: Colorizer("natural", weights=path, device="cpu") for name, path in weights.items()}
+    for source in photos:
+        photo = open_photo(read(source))
+        shown.append(original_tile(photo))
+        for name, colorizer in colorizers.items():
+            drawn = colorizer.colorize(photo, 3)
+            shown += [(sample_tile(each)[0], name) for each in drawn]
+    return contact_sheet(shown, columns=1 + 3 * len(weights))
+
+
+WIDTH, HEIGHT, SCALE = 900, 560, 3  # pixels, and how much larger it is drawn, for smooth lines
+LEFT, TOP, RIGHT, BOTTOM = 60, 20, 240, 60
+PAPER, INK, RULE, RECIPE = "#ffffff", "#333333", "#e4e4e4", "#000000"
+COLOURS = ["#d62728", "#1f77b4", "#2ca02c", "#ff7f0e", "#9467bd", "#8c564b", "#17becf", "#e377c2", "#bcbd22"]
+
+
+def plot(curves: dict[str, list[tuple[int, float]]]) -> Image.Image:
+    """Nll against samples seen: the whole recipe in black; what is beyond the frame is named at its top."""
+    first = [points[0][1] for name, points in curves.items() if name.startswith("full")]
+    last = [points[-1][1] for points in curves.values() if points]
+    low, start = min(last), max(first)
+    bottom, top = low - 0.05 * (start - low), start + 0.6 * (start - low)
+    end = max(points[-1][0] for points in curves.values() if points)
+
+    image = Image.new("RGB", (SCALE * WIDTH, SCALE * HEIGHT), PAPER)
+    draw = ImageDraw.Draw(image)
+    font = ImageFont.load_default(size=14 * SCALE)
+
+    def place(seen: float, nll: float) -> tuple[float, float]:
+        x = LEFT + (WIDTH - LEFT - RIGHT) * seen / end
+        y = TOP + (HEIGHT - TOP - BOTTOM) * (top - nll) / (top - bottom)
+        return SCALE * x, SCALE * y
+
+    step = nice(end / 5)
+    for seen in np.arange(0, end + 1, step):
+        x, y = place(float(seen), bottom)
+        draw.line([(x, y), (x, SCALE * TOP)], RULE, SCALE)
+        draw.text((x, y + 10 * SCALE), f"{seen:,.0f}", INK, font, anchor="mt")
+    step = nice((top - bottom) / 6)
+    for nll in np.arange(math.ceil(bottom / step) * step, top, step):
+        x, y = place(0, float(nll))
+        draw.line([(x, y), (SCALE * (WIDTH - RIGHT), y)], RULE, SCALE)
+        draw.text((x - 8 * SCALE, y), f"{round(float(nll), 9) + 0:g}", INK, font, anchor="rm")
+    draw.text(
+        (SCALE * LEFT, SCALE * (HEIGHT - 22)), "seen; nll of those held out, nats a dimension", INK, font
+    )
+
+    colours, labels = iter(COLOURS), list[tuple[float, str, str]]()
+    for name, points in curves.items():
+        colour = RECIPE if name.startswith("full") else next(colours)
+        inside = [(seen, min(nll, top)) for seen, nll in points if math.isfinite(nll)]
+        if inside:
+            draw.line(
+                [place(*point) for point in inside], colour, (3 if colour == RECIPE else 2) * SCALE, "curve"
+            )
+        beyond = not points or not points[-1][1] < top
+        y = place(*inside[-1])[1] if inside and not beyond else SCALE * TOP
+        labels.append((y, f"{name} ({points[-1][1]:.3g})" if beyond and points else name, colour))
+    line = 17 * SCALE
+    above = -math.inf
+    for y, name, colour in sorted(labels):
+        above = max(y, above + line)
+        draw.text((SCALE * (WIDTH - RIGHT + 8), above), name, colour, font, anchor="lm")
+    return image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
+
+
+def nice(step: float) -> float:
+    """1, 2 or 5 times a power of ten, near a step."""
+    power = 10 ** math.floor(math.log10(step))
+    return power * min((1, 2, 5, 10), key=lambda each: abs(each - step / power))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""Contact sheets of fixed photos, to look at weights, or at several side by side.
+
+    python scripts/contact_sheet.py ../shared/data/photos-dev.zip
+    python scripts/contact_sheet.py examples/*.jpg --weights before.safetensors after.safetensors
+
+A row each for 24 photos, evenly spaced among those given and cut square: the original, then of each weights
+file samples at temperature 1 and as many at the default temperature, with the seeds 0, 1, ... Written are
+samples-1.jpg, samples-2.jpg and so on, with up to six photos each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+from figures import colorizers, photos, shown, square
+
+from cinn_colorize.errors import CinnError
+from cinn_colorize.sheet import Tile, contact_sheet, save_sheet
+
+PHOTOS, ROWS, TILE, QUALITY = 24, 6, 160, 80
+WEIGHTS = "files, named by themselves or by their folders; the packaged ones if none"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("data", type=Path, nargs="+", help="photos: files, folders, zips")
+    parser.add_argument("--weights", type=Path, nargs="+", default=[], help=WEIGHTS)
+    parser.add_argument("--number", type=int, default=2, help="of samples at each temperature")
+    parser.add_argument("--output-dir", type=Path, default=Path("colorized"))
+    arguments = parser.parse_args()
+    if arguments.number < 1:
+        parser.error("--number must be 1 or more")
+    try:
+        rows = rows_of(arguments.data, arguments.weights, arguments.number)
+        arguments.output_dir.mkdir(parents=True, exist_ok=True)
+        for k, page in enumerate(np.array_split(np.arange(len(rows)), math.ceil(len(rows) / ROWS)), start=1):
+            sheet = contact_sheet([tile for row in page for tile in rows[row]], len(rows[0]))
+            path = arguments.output_dir / f"samples-{k}.jpg"
+            save_sheet(sheet, path, quality=QUALITY)
+            print(path)
+    except CinnError as error:
+        sys.exit(f"contact_sheet.py: {error}")
+
+
+def rows_of(data: list[Path], weights: list[Path], number: int) -> list[list[Tile]]:
+    models, rows = colorizers(weights), []
+    for photo_name, photo in photos(data, PHOTOS):
+        middle = square(photo)
+        row = [(middle.thumbnail(TILE), photo_name)]
+        for name, colorizer in models.items():
+            conditioned = colorizer.condition(middle)
+            samples = conditioned.sample(number, 1.0) + conditioned.sample(number)
+            labels = number * ["T = 1"] + number * ["default T"]
+            if len(models) > 1:
+                labels = [f"{name}, {label}" for label in labels]
+            row += shown(colorizer, middle, samples, labels, TILE)
+        rows.append(row)
+    return rows
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,314 @@
+"""Figures of the paper, drawn from our models: python scripts/figures.py 1 14 15.
+
+Written are figure-1.jpg and so on; docs/figures.md shows them and says what is seen. Without --data they are
+drawn from photos in examples/ or, 7, from MNIST, and without --weights by the packaged models. The same seed
+gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import string
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from ablations import curve, plot
+from PIL import Image, ImageOps
+
+from cinn_colorize import Colorizer, weights
+from cinn_colorize.charts import Strip
+from cinn_colorize.colorizer import Sample, likeliest
+from cinn_colorize.digits import Digits, picture, samples_picture, walks_picture
+from cinn_colorize.errors import CinnError, DataError
+from cinn_colorize.models.mnist import DIGITS
+from cinn_colorize.photo import Photo, open_photo
+from cinn_colorize.sheet import Tile, contact_sheet, gray_tile, original_tile, save_sheet
+from cinn_colorize.sources import SUFFIXES, Reader, Source, find_photos
+from cinn_colorize.training.mnist import read_mnist
+
+ROOT = Path(__file__).parents[1]
+TILE, SQUARE, QUALITY = 200, 256, 80
+MOST = 25  # samples, which with the truth have a letter each
+ROWS, FAILURES = 6, 3  # photos at most
+TEMPERATURES = (0.0, 0.3, 0.6, 0.8, 1.0, 1.2)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a figure is drawn from.
+
+    Attributes:
+        data: photos (files, folders, zips), or a folder with MNIST.
+        weights: files in place of the packaged ones.
+        number: of samples of a photo, of codes or of digits.
+        seed: of the first of them.
+    """
+
+    data: Sequence[Path]
+    weights: Sequence[Path]
+    number: int
+    seed: int
+
+    def colorizer(self) -> Colorizer:
+        """The model of a figure that shows one."""
+        return next(iter(colorizers(self.weights).values()))
+
+    def digits(self) -> Digits:
+        """The model of digits."""
+        return Digits(weights=self.weights[0] if self.weights else None)
+
+
+def colorizers(files: Sequence[Path], default: str = "natural") -> dict[str, Colorizer]:
+    """The models in weights files by the names of the files or else of their folders, or the packaged one."""
+    names = [file.stem for file in files]
+    if len(set(names)) < len(names):
+        names = [file.parent.name for file in files]
+    models = [str(weights.load(weights.find(file))[0].get("model")) for file in files]
+    loaded = [Colorizer(model, weights=file) for model, file in zip(models, files, strict=True)]
+    return dict(zip(names, loaded, strict=True)) or {default: Colorizer(default)}
+
+
+def photos(paths: Sequence[Path], number: int | None = None) -> Iterator[tuple[str, Photo]]:
+    """Photos with their names, all or ``number`` of them evenly spaced."""
+    sources: list[Source] = []
+    for path in paths:
+        sources += [Source(path)] if path.suffix.lower() in SUFFIXES else find_photos(path, None)
+    number, read = min(number or len(sources), len(sources)), Reader()
+    for source in (sources[k * len(sources) // number] for k in range(number)):
+        yield Path(source.entry or str(source.path)).stem, open_photo(read.file(source), name=str(source))
+
+
+def square(photo: Photo) -> Photo:
+    """The middle of a photo at the size that it is measured at."""
+    return open_photo(ImageOps.fit(photo.thumbnail(4 * SQUARE), (SQUARE, SQUARE)))
+
+
+def shown(
+    colorizer: Colorizer, photo: Photo, samples: Sequence[Sample], labels: Sequence[str], size: int = TILE
+) -> list[Tile]:
+    """Samples of a photo as tiles of a sheet."""
+    small = open_photo(photo.thumbnail(size))
+    return [
+        (made.picture.thumbnail(size), label)
+        for made, label in zip(colorizer.compose(small, samples), labels, strict=True)
+    ]
+
+
+def own_colours(colorizer: Colorizer, photo: Photo) -> Sample:
+    """The photo's colours as the model would draw them: their code, decoded."""
+    return colorizer.condition(photo).transfer(colorizer.reference(photo), noise=0.0)[0]
+
+
+def truth_among_samples(request: Request) -> Image.Image:
+    """Fig. 1: samples and the photo's own colours at the same resolution, shuffled."""
+    colorizer, size = request.colorizer(), 3 * TILE // 2
+    ((_, photo),) = photos(request.data, 1)
+    samples = colorizer.condition(photo).sample(request.number, seed=request.seed)
+    samples.append(own_colours(colorizer, photo))
+    order = np.random.default_rng(request.seed).permutation(len(samples))
+    letters = string.ascii_uppercase[: len(samples)]
+    print(f"figure 1: the photo's own colours are {letters[int(order.argmax())]}", file=sys.stderr)
+    return contact_sheet(shown(colorizer, photo, [samples[k] for k in order], letters, size))
+
+
+def latent_axes(request: Request) -> Image.Image:
+    """Fig. 4: walks along the principal components of MNIST's codes."""
+    return walks_picture(request.digits())
+
+
+def digits_of_codes(request: Request) -> Image.Image:
+    """Fig. 6: a row of all digits for each code."""
+    return samples_picture(request.digits(), request.number, seed=request.seed)
+
+
+def digits_in_styles(request: Request) -> Image.Image:
+    """Fig. 7: test images on the left, all digits in the style of each."""
+    images, labels = read_mnist(request.data[0], "t10k")
+    chosen = np.random.default_rng(request.seed).choice(len(images), request.number, replace=False)
+    rows = request.digits().transfer(images[chosen], labels[chosen].tolist())
+    columns = ["image", *map(str, range(DIGITS))]
+    return picture(np.concatenate([images[chosen, None], rows], axis=1), columns=columns)
+
+
+def diverse(request: Request) -> Image.Image:
+    """Fig. 11: samples of each photo in a row."""
+    return _rows((photo for _, photo in photos(request.data, ROWS)), colorizers(request.weights), request)
+
+
+def diverse_bedrooms(request: Request) -> Image.Image:
+    """Fig. 9: the same of bedrooms."""
+    squares = (square(photo) for _, photo in photos(request.data, ROWS))
+    return _rows(squares, colorizers(request.weights, "bedrooms"), request)
+
+
+def without_conditioning(request: Request) -> Image.Image:
+    """Fig. 16: the same of a model with and one without conditioning network."""
+    if len(request.weights) != 2:
+        raise DataError("give --weights of the models with and without conditioning network; see --help")
+    return diverse(request)
+
+
+def _rows(chosen: Iterable[Photo], models: Mapping[str, Colorizer], request: Request) -> Image.Image:
+    number, tiles = max(1, request.number // len(models)), list[Tile]()
+    for photo in chosen:
+        tiles.append(original_tile(photo, TILE))
+        for name, colorizer in models.items():
+            samples = colorizer.condition(photo).sample(number, seed=request.seed)
+            labels = [name if len(models) > 1 else f"seed {sample.seed}" for sample in samples]
+            tiles += shown(colorizer, photo, samples, labels)
+    return contact_sheet(tiles, 1 + number * len(models))
+
+
+def ablation_curves(request: Request) -> Image.Image:
+    """Fig. 10: curves of the runs that scripts/ablations.py has made, one plot for each data set."""
+    plots = []
+    for folder in sorted(request.data[0].glob("*/")):
+        curves = {run.parent.name: curve(run.parent) for run in sorted(folder.glob("*/evaluation.csv"))}
+        if any(name.startswith("full") for name in curves):
+            plots.append((plot(curves), folder.name))
+    if not plots:
+        raise DataError(f"{request.data[0]}: no runs in it; make them with scripts/ablations.py")
+    return contact_sheet(plots, 1)
+
+
+class Case(NamedTuple):
+    """A photo, samples of it from the least likely to the likeliest, and its own colours."""
+
+    photo: Photo
+    samples: list[Sample]
+    truth: Sample
+
+    def excess(self, sample: Sample) -> float:
+        """By how much a sample is likelier than the photo's median sample, nats per dimension."""
+        return sample.log_prob_per_dimension - self.median.log_prob_per_dimension
+
+    @property
+    def median(self) -> Sample:
+        """In the middle of the samples by likelihood."""
+        return self.samples[len(self.samples) // 2]
+
+
+def failures(request: Request) -> Image.Image:
+    """Fig. 12: above the least likely samples, below the photos whose own colours are the least likely."""
+    colorizer, cases = request.colorizer(), []
+    for _, photo in photos(request.data):
+        if photo.is_color:
+            samples = colorizer.condition(photo).sample(request.number, 1.0, request.seed)
+            cases.append(Case(photo, likeliest(samples)[::-1], own_colours(colorizer, photo)))
+    if not cases:
+        raise DataError(f"{request.data[0]}: no photos in colour")
+    tiles = []
+    for case in sorted(cases, key=lambda case: case.excess(case.samples[0]))[:FAILURES]:
+        tiles.append(original_tile(case.photo, TILE))
+        label = f"seed {case.samples[0].seed}: log p {case.excess(case.samples[0]):+.2f}"
+        tiles += shown(colorizer, case.photo, case.samples[:1], [label])
+    for case in sorted(cases, key=lambda case: case.excess(case.truth))[:FAILURES]:
+        tiles.append((case.photo.thumbnail(TILE), f"original: log p {case.excess(case.truth):+.2f}"))
+        tiles += shown(colorizer, case.photo, [case.median], ["median sample"])
+    return contact_sheet(tiles, len(tiles) // 2)
+
+
+def temperatures(request: Request) -> Image.Image:
+    """Fig. 14: one code of each photo, scaled."""
+    colorizer, tiles = request.colorizer(), []
+    strip = Strip(TEMPERATURES, None, 1.0, request.seed, "jbu")
+    for _, photo in photos(request.data, ROWS):
+        labels = [f"T = {t:g}" for t in TEMPERATURES]
+        tiles += shown(colorizer, photo, strip.samples(colorizer, photo), labels)
+    return contact_sheet(tiles, len(TEMPERATURES))
+
+
+def colour_transfer(request: Request) -> Image.Image:
+    """Fig. 15: the first photo in gray in the colours of each of the others."""
+    colorizer = request.colorizer()
+    (_, target), *references = photos(request.data, ROWS)
+    conditioned = colorizer.condition(target)
+    above = [gray_tile(target, TILE), *((photo.thumbnail(TILE), "reference") for _, photo in references)]
+    below = [original_tile(target, TILE)]
+    for _, photo in references:
+        samples = conditioned.transfer(colorizer.reference(photo), seed=request.seed)
+        below += shown(colorizer, target, samples, ["transferred"])
+    return contact_sheet(above + below, len(above))
+
+
+class Figure(NamedTuple):
+    """A figure and what it shows unless asked otherwise."""
+
+    draw: Callable[[Request], Image.Image]
+    data: tuple[str, ...] = ()  # below the root
+    number: int = 8
+
+
+def examples(*names: str) -> tuple[str, ...]:
+    return tuple(f"examples/{name}" for name in names)
+
+
+FIGURES = {
+    1: Figure(truth_among_samples, examples("canyon-wren.jpg")),
+    4: Figure(latent_axes),
+    6: Figure(digits_of_codes),
+    7: Figure(digits_in_styles, ("../shared/data/MNIST",)),
+    9: Figure(diverse_bedrooms, ("../shared/data/interiors-val.zip",), 6),
+    10: Figure(ablation_curves, ("runs/ablations",)),
+    11: Figure(
+        diverse,
+        examples(
+            "singaporean-cityscape.jpg", "photo.jpg", "chelsea.png", "coffee.png", "roman-colosseum.jpg"
+        ),
+        5,
+    ),
+    12: Figure(failures, ("examples",), 16),
+    14: Figure(temperatures, examples("photo.jpg", "tea-gardens.jpg", "coffee.png")),
+    15: Figure(
+        colour_transfer,
+        examples(
+            "photo.jpg",
+            "beacon-street-sunset.jpg",
+            "tea-gardens.jpg",
+            "extreme-desert-hike.jpg",
+            "blue-periwinkle.jpg",
+            "rocket.jpg",
+        ),
+    ),
+    16: Figure(without_conditioning, examples("photo.jpg", "chelsea.png", "coffee.png"), 6),
+}
+
+DATA = "photos: files, folders, zips; 7: MNIST's folder; 10: the folder of scripts/ablations.py"
+WEIGHTS = "files; 9 and 11 show several models, 16 one with and one without conditioning network"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("figures", type=int, nargs="+", choices=FIGURES, metavar="N", help=f"of {[*FIGURES]}")
+    parser.add_argument("--data", type=Path, nargs="+", help=DATA)
+    parser.add_argument("--weights", type=Path, nargs="+", default=[], help=WEIGHTS)
+    parser.add_argument("--number", type=int, help="of samples of a photo, or of rows of digits")
+    parser.add_argument("--seed", type=int, default=0, help="of the first sample")
+    parser.add_argument("--output-dir", type=Path, default=Path("colorized"))
+    arguments = parser.parse_args()
+    if arguments.seed < 0 or (arguments.number is not None and not 1 <= arguments.number <= MOST):
+        parser.error(f"--seed must be 0 or more and --number from 1 to {MOST}")
+    for n in arguments.figures:
+        figure = FIGURES[n]
+        request = Request(
+            arguments.data or [ROOT / name for name in figure.data],
+            arguments.weights,
+            arguments.number or figure.number,
+            arguments.seed,
+        )
+        path = arguments.output_dir / f"figure-{n}.jpg"
+        try:
+            image = figure.draw(request)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_sheet(image, path, quality=QUALITY)
+        except CinnError as error:
+            sys.exit(f"figures.py {n}: {error}")
+        print(path)
+
+
+if __name__ == "__main__":
+    main()
