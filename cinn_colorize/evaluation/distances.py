@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from cinn_colorize.color import Floats
-from cinn_colorize.evaluation.metrics import Doubles, Estimate, resampled
+from cinn_colorize.evaluation.metrics import Estimate, resampled
+from cinn_colorize.evaluation.photos import Doubles
 
 
 def kernel_distance(pictures: Sequence[Floats], reference: Floats) -> Estimate:
