@@ -143,9 +143,9 @@ def offline(monkeypatch, tmp_path):
 def test_weights_that_cannot_be_downloaded(offline, squares):
     photos = list(squares[0])
     pytest.importorskip("torch_fidelity")
-    with pytest.raises(DataError, match="Inception cannot be downloaded.*kid_lite0"):
+    with pytest.raises(DataError, match=r"Inception cannot be downloaded.*kid_lite0"):
         Fid(photos, CPU, lambda *_: None)
-    with pytest.raises(DataError, match="VGG16 cannot be downloaded.*top5_lite0"):
+    with pytest.raises(DataError, match=r"VGG16 cannot be downloaded.*top5_lite0"):
         Top5("vgg16", {}, CPU)
 
 
