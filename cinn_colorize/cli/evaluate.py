@@ -151,7 +151,7 @@ def evaluate(
 
         # A damaged photo is reported once, by its name.
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-        device_of(device)
+        where = device_of(device)
         sources = find_photos(photos, pattern=None)[::every][:limit]
         references = find_photos(reference, pattern=None)[:reference_limit] if reference else []
         classes = evaluation.read_labels(labels, sources, photos) if labels else {}
@@ -163,7 +163,6 @@ def evaluate(
                 task = progress.add_task(description, total=None)
                 return lambda done, total: progress.update(task, completed=done, total=total)
 
-            where = colorizer.device
             makers: dict[str, Callable[[], Measure]] = {
                 "kid_lite0": lambda: evaluation.KidLite0(references, where, bar("reference photos")),
                 "fid": lambda: evaluation.Fid(references, where, bar("reference photos of fid")),
