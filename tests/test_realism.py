@@ -58,15 +58,24 @@ def test_kernel_distance_is_that_by_hand():
     assert np.isnan(kernel_distance(pictures[:1], reference).mean)
 
 
-def test_kernel_distance_is_zero_for_the_same_distribution_and_its_errors_are_right():
+@pytest.mark.parametrize("shift", [0, 0.5])
+def test_kernel_distance_is_unbiased_and_its_errors_are_right(shift):
     rng = np.random.default_rng(1)
     reference = rng.normal(0, 1, (800, 6))
-    found = [kernel_distance(list(rng.normal(0, 1, (30, 1, 6))), reference) for _ in range(50)]
-    means = np.array([estimate.mean for estimate in found])
-    assert abs(means.mean()) < 4 * means.std() / np.sqrt(50)
-    assert np.mean([estimate.se for estimate in found]) == pytest.approx(means.std(), rel=0.35)
-    shifted = kernel_distance(list(rng.normal(0.7, 1, (40, 1, 6))), reference)
-    assert shifted.mean > 3 * shifted.se
+
+    def distances(photos):
+        return [kernel_distance(list(rng.normal(shift, 1, (photos, 1, 6))), reference) for _ in range(60)]
+
+    few, many = distances(10), distances(60)
+    means = [np.array([estimate.mean for estimate in found]) for found in (few, many)]
+    assert abs(means[0].mean() - means[1].mean()) < 4 * np.hypot(*(m.std() / np.sqrt(60) for m in means))
+    ratio = np.mean([estimate.se for estimate in many]) / means[1].std()
+    if shift:
+        assert ratio == pytest.approx(1, abs=0.35)
+        assert many[0].mean > 3 * many[0].se
+    else:  # a bootstrap is too careful where there is no distance
+        assert abs(means[1].mean()) < 4 * means[1].std() / np.sqrt(60)
+        assert ratio > 0.8
 
 
 def test_photos_are_nearer_to_photos_than_gray_ones(squares):

@@ -16,7 +16,7 @@ def kernel_distance(pictures: Sequence[Floats], reference: Floats | Doubles) -> 
 
     The squared maximum mean discrepancy with the kernel (x . y / d + 1)^3. Pictures of one photo are not
     independent, so that only pairs of different photos count. The standard error is that of a bootstrap over
-    photos; the reference is taken as it is.
+    photos, too large where the distance is near 0; the reference is taken as it is.
 
     Args:
         pictures: features (n, d) of the n pictures of each photo.
