@@ -47,7 +47,7 @@ TRANSFER_TEMPERATURE = 0.5  # of the noise beside a reference's code
 # levels hold the code of one sample or the other, and follow the photo where the mask's border does not.
 _JOINED = 8
 
-# Samples go through the network this many at a time, always: a matrix product of another shape may round
+# Samples go through the network this many at a time: a matrix product of another shape may round
 # differently, and then the bytes of a sample would depend on how many were asked for.
 _CHUNK = {"cpu": 1, "cuda": 8, "mps": 8}
 
@@ -209,7 +209,7 @@ class Conditioned:
 
     def _decode(self, latent: Latent) -> tuple[Floats, NDArray[np.float64]]:
         model, device = self._colorizer.model, self._colorizer.device
-        chunk = _CHUNK[device.type]
+        chunk = self._colorizer.chunk
         condition = self._condition.expand(chunk)
         ab, log_prob = [], []
         for start in range(0, len(latent), chunk):
@@ -271,6 +271,8 @@ class Colorizer(Composer):
         weights: a path or ``hf:owner/name`` instead of the packaged weights.
         device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         precision: ``fp32``, or ``bf16`` for the networks (latents and colours stay fp32).
+        chunk: how many samples go through the network at a time. Several are faster on a CPU, where it is one
+            unless given, but their last bits are not those of samples drawn otherwise.
 
     Raises:
         WeightsError: the weights cannot be had or used.
@@ -284,10 +286,12 @@ class Colorizer(Composer):
         weights: str | os.PathLike[str] | None = None,
         device: str = "auto",
         precision: str = "fp32",
+        chunk: int | None = None,
     ) -> None:
         if precision not in PRECISIONS:
             raise ValueError(f"unknown precision {precision!r}; choose one of {', '.join(PRECISIONS)}")
         self.device = choose_device(device)
+        self.chunk = chunk or _CHUNK[self.device.type]
         loaded = load_model(model, weights) if isinstance(model, str) else model
         if not isinstance(loaded.info, PhotoModelInfo):
             colouring = ", ".join(name for name, info in MODELS.items() if isinstance(info, PhotoModelInfo))

@@ -62,6 +62,13 @@ def test_encode_undoes_decode(conditioned):
     assert conditioned.log_prob(sample.ab) == pytest.approx(sample.log_prob, abs=1)
 
 
+def test_samples_that_go_through_the_network_together_are_the_same_but_for_rounding(conditioned, photo):
+    together = Colorizer(device="cpu", chunk=3).condition(photo).sample(n=4, seed=2)
+    for one, other in zip(together, conditioned.sample(n=4, seed=2), strict=True):
+        assert np.abs(one.ab - other.ab).max() < 1e-2
+        assert one.log_prob == pytest.approx(other.log_prob, abs=0.1)
+
+
 def test_log_prob_prefers_likely_colours(conditioned):
     sample = conditioned.sample(temperature=0.7, seed=3)[0]
     noisy = sample.ab + np.random.default_rng(0).normal(0, 20, sample.ab.shape)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from cinn_colorize.evaluation import Measure
 
+_CHUNK = 8  # samples that go through the network at a time
 _REALISM = "Measures that take a network"
 _NEEDED = {  # by each of them
     "kid_lite0": "--reference",
@@ -155,7 +156,9 @@ def evaluate(
         sources = find_photos(photos, pattern=None)[::every][:limit]
         references = find_photos(reference, pattern=None)[:reference_limit] if reference else []
         classes = evaluation.read_labels(labels, sources, photos) if labels else {}
-        colorizer = Colorizer(model, weights=weights, device=device, precision=precision)
+        # Last bits do not show in measures.
+        chunk = min(samples, _CHUNK)
+        colorizer = Colorizer(model, weights=weights, device=device, precision=precision, chunk=chunk)
         calibration = evaluation.Calibration(samples) if plot else None
         with progress_bar(quiet) as progress:
 
