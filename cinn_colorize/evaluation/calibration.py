@@ -18,7 +18,7 @@ from cinn_colorize.evaluation.photos import CHROMA_SIZE, Doubles, block_means
 
 HISTOGRAM_EDGES = np.linspace(-100, 100, 81)  # of a and b
 _SPREAD_EDGES = np.geomspace(0.25, 128, 28)  # of a standard deviation
-_FEWEST = 0.001  # share of the values that a point of the reliability diagram stands for, at least
+_FEWEST = 40, 0.001  # values and share of all values that a point of the reliability diagram stands for
 SIZES = (CHROMA_SIZE, 4)  # of the grids whose reliability is asked for
 
 
@@ -94,7 +94,7 @@ class Calibration:
     def reliability(self, size: int) -> Reliability:
         """Of ab averaged to a grid of this size, one of :data:`SIZES`."""
         count, expected, squared = self._sums[size]
-        kept = count >= max(1, _FEWEST * count.sum())
+        kept = count >= max(_FEWEST[0], _FEWEST[1] * count.sum())
         count, expected, squared = count[kept], expected[kept], squared[kept]
         return Reliability(
             np.sqrt(expected / count), np.sqrt(squared / count), count / self._sums[size][0].sum()
