@@ -10,6 +10,7 @@ from skimage.color import rgb2lab
 
 from cinn_colorize import Colorization, Colorizer
 from cinn_colorize.errors import PhotoError
+from cinn_colorize.models import MODELS
 from cinn_colorize.photo import read_recipe
 
 
@@ -27,6 +28,7 @@ def test_a_sample_depends_on_its_seed_alone(conditioned):
     eight = conditioned.sample(n=8, temperature=0.8, seed=5)
     one = conditioned.sample(n=1, temperature=0.8, seed=9)[0]
     assert [sample.seed for sample in eight] == list(range(5, 13))
+    assert conditioned.sample()[0].temperature == MODELS["natural"].temperature
     assert one.ab.tobytes() == eight[4].ab.tobytes()
     assert one.log_prob == eight[4].log_prob
     assert np.abs(eight[0].ab - eight[1].ab).max() > 1
