@@ -64,7 +64,10 @@ def parse_levels(
         ValueError: it can't be read, or see :func:`by_level`.
     """
     levels, named = list(levels), {}
-    for part in text.split(","):
+    parts = text.split(",")
+    if sum(":" not in part for part in parts) > 1:
+        raise ValueError(f"{text!r} has more than one number for all levels")
+    for part in parts:
         level, colon, number = part.rpartition(":")
         try:
             if colon:
@@ -82,6 +85,15 @@ def format_levels(values: PerLevel) -> str:
     if not isinstance(values, Mapping):
         return repr(float(values))
     return ",".join(f"{r}:{float(value)!r}" for r, value in values.items())
+
+
+def short_levels(values: PerLevel) -> str:
+    """As people write it: the number of most levels, then the others."""
+    if not isinstance(values, Mapping):
+        return f"{values:g}"
+    numbers = list(values.values())
+    most = max(numbers, key=numbers.count)
+    return ",".join([f"{most:g}", *(f"{r}:{value:g}" for r, value in values.items() if value != most)])
 
 
 def transfer_noise(levels: Iterable[int]) -> dict[int, float]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cinn_colorize.levels import PerLevel, parse_levels
+from cinn_colorize.levels import PerLevel, parse_levels, short_levels
 from cinn_colorize.models.registry import DEFAULT, MODELS, PhotoModelInfo
 
 if TYPE_CHECKING:
@@ -50,12 +50,6 @@ def _device(name: str) -> str:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", name):
         raise typer.BadParameter(f"{name!r} is not one of {_DEVICES}")
     return name
-
-
-def _temperature(value: float) -> float:
-    if not math.isfinite(value):
-        raise typer.BadParameter(f"{value} is no temperature")
-    return value
 
 
 ModelOption = Annotated[
@@ -101,25 +95,14 @@ EngineOption = Annotated[
         rich_help_panel=NETWORK,
     ),
 ]
-TemperatureOption = Annotated[
-    float,
-    typer.Option(
-        "-t",
-        "--temperature",
-        metavar="T",
-        min=0,
-        callback=_temperature,
-        help="0: the safest colours; 1: the model's full variety.",
-        rich_help_panel="Drawing",
-    ),
-]
 TemperaturesOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         "-t",
         "--temperature",
         metavar="T|LEVEL:T,...",
         help="0: the safest colours; 1: the model's full variety; as 32:0.6,16:0.7 where levels differ.",
+        show_default=short_levels(MODELS[DEFAULT].temperature),
         rich_help_panel=DRAWING,
     ),
 ]
@@ -189,6 +172,12 @@ DEFAULT_MODEL = DEFAULT
 def pixels_of(millions: float) -> int:
     """The pixels of ``--max-pixels``; beyond what any file can have, infinity is the same."""
     return round(min(millions, 1e12) * 1e6)
+
+
+def temperature_of(text: str | None, model: str) -> PerLevel:
+    """The temperature of ``--temperature``, where it is silent that of the model."""
+    own = MODELS[model].temperature
+    return own if text is None else per_level(text, model, own, "--temperature")
 
 
 def per_level(

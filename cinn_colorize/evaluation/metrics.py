@@ -26,6 +26,7 @@ variance, and then the measures of it are left out.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,7 +37,7 @@ from cinn_colorize.evaluation.photos import CHROMA_SIZE, Doubles, block_means
 
 Statistics = dict[str, float]
 
-_LIMIT = 110.0  # of |ab| where variances are compared, or one exploding pixel decides
+LIMIT = 110.0  # of |ab| where variances are compared, or one exploding pixel decides
 _EXPLODING = 128.0
 _CALIBRATION = {"calibration": CHROMA_SIZE, "calibration_4x4": 4, "calibration_photo": 1}
 _BLOCKS = CHROMA_SIZE // 8
@@ -79,7 +80,7 @@ def colour_statistics(samples: Floats, truth: Floats) -> Statistics:
     inside = (np.abs(samples) <= _EXPLODING).all(axis=(1, 2, 3))
     statistics = {"exploding": float(len(samples) - inside.sum())}
     if len(samples) > 1:
-        limited = np.clip(samples, -_LIMIT, _LIMIT).astype(np.float64)
+        limited = np.clip(samples, -LIMIT, LIMIT).astype(np.float64)
         for size in {*_CALIBRATION.values(), _BLOCKS}:
             means = block_means(limited, size)
             statistics[f"spread_{size}"] = means.var(axis=0, ddof=1).mean()
@@ -117,13 +118,26 @@ def estimate(photos: Sequence[Statistics], samples: int) -> dict[str, Estimate]:
         samples: of each photo.
     """
     table = np.array([list(statistics.values()) for statistics in photos])
-    rng = np.random.default_rng(0)
     n = len(table)
-    resampled = np.stack([table[rng.integers(n, size=n)].mean(axis=0) for _ in range(_RESAMPLES)])
     names = list(photos[0])
     measures = combine(dict(zip(names, table.mean(axis=0), strict=True)), samples)
-    spread = combine(dict(zip(names, resampled.T, strict=True)), samples)
+    spread = combine(dict(zip(names, (resampled(n) @ table / n).T, strict=True)), samples)
     return {
         name: Estimate(float(value), float(spread[name].std(ddof=1)) if n > 1 else float("nan"))
         for name, value in measures.items()
     }
+
+
+def mean_estimate(values: NDArray[np.floating]) -> Estimate:
+    """The mean of one number a photo, as :func:`estimate` takes it."""
+    n = len(values)
+    means = resampled(n) @ values.astype(np.float64) / n
+    return Estimate(float(values.mean()), float(means.std(ddof=1)) if n > 1 else float("nan"))
+
+
+@cache
+def resampled(n: int) -> Doubles:
+    """The bootstrap: how often each resample draws each of n photos, (resamples, n), always the same."""
+    rng = np.random.default_rng(0)
+    counts = [np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(_RESAMPLES)]
+    return np.stack(counts).astype(np.float64)
