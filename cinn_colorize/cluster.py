@@ -176,7 +176,7 @@ def _rows(
     setup: Setup = worker["setup"]
     ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, include_dashboard=False)
     try:
-        resources = ray.cluster_resources()
+        resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
         cores, gpus = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
         device = setup.device if setup.device != "auto" else "cuda" if gpus else "cpu"
         if device == "cuda" and not gpus:

@@ -39,8 +39,10 @@ def make_photos(folder, number):
 
 
 def start(folder, *arguments):
+    """The command in a group of processes of its own."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(
-        command(*arguments), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=RAY
+        command(*arguments), cwd=folder, text=True, env=RAY, start_new_session=True, **pipes
     )
 
 
@@ -150,7 +152,7 @@ def test_ctrl_c_ends_a_cluster_and_the_manifest_goes_on(tmp_path):
     process = start(tmp_path, *arguments)
     wait_for(lambda: len(list(tmp_path.glob("colorized/*.jpg"))) > 2)
     children = list(below(process.pid))
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     _, errors = process.communicate()
     assert process.returncode == 130
     assert errors.count("\n") <= 1, errors
