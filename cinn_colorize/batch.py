@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from cinn_colorize.cluster import Cluster
 from cinn_colorize.errors import CinnError, PhotoError
 from cinn_colorize.files import FORMATS, SUFFIXES, format_of_content, printable_name, remove_leftovers
 from cinn_colorize.inputs import Input
@@ -30,6 +31,7 @@ class Batch:
         setup: how a process gets its network.
         workers: number of processes; one photo alone is done in this one.
         manifest: the results that are done, and where new ones are noted down.
+        cluster: the machines that do it, in place of processes of this one.
     """
 
     def __init__(
@@ -39,11 +41,13 @@ class Batch:
         setup: Setup,
         workers: int,
         manifest: Manifest | None = None,
+        cluster: Cluster | None = None,
     ) -> None:
         self.inputs, self.plan, self.setup = inputs, plan, setup
         self._photos = sum(isinstance(item, Input) for item in inputs)
         self._workers = min(workers, self._photos)
         self._manifest = manifest
+        self._cluster = cluster
         self._taken: dict[str, int] = {}  # outputs, and the number of the photo that each belongs to
         self._stems: dict[Path, dict[str, list[Path]]] = {}  # by folder
         self._clean: set[Path] = set()  # output folders without leftovers
@@ -75,7 +79,9 @@ class Batch:
                     return
 
     def _events(self) -> Generator[Event, None, None]:
-        if self._photos > 1:
+        if self._cluster:
+            yield from self._cluster.run(self.setup, self.plan, self._tasks())
+        elif self._photos > 1:
             with Crew(self.setup, self.plan, self._workers) as crew:
                 yield from crew.run(self._tasks())
         else:

@@ -71,16 +71,16 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[int]:
         OSError: the file can't be made or put in its place.
     """
     path = Path(path)
-    temporary, descriptor = _temporary(path.parent)
+    part, descriptor = temporary(path.parent)
     try:
         try:
             yield descriptor
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        temporary.replace(path)
+        part.replace(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
 
 
@@ -103,8 +103,15 @@ def remove_leftovers(folder: Path) -> None:
                 (folder / name).unlink()
 
 
-def _temporary(folder: Path) -> tuple[Path, int]:
-    """A new file that is locked, so that :func:`remove_leftovers` knows that it is in use."""
+def temporary(folder: Path) -> tuple[Path, int]:
+    """A new file that is locked, so that :func:`remove_leftovers` knows that it is in use.
+
+    Returns:
+        its path, and the descriptor whose end is that of the lock.
+
+    Raises:
+        OSError: it can't be made.
+    """
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     while True:
         path = folder / f".{secrets.token_hex(8)}.part"

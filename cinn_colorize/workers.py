@@ -184,7 +184,7 @@ def _work(parent: Connection, setup: Setup, plan: Plan, threads: int, level: int
     package_log.addHandler(_ToParent(parent))
     package_log.setLevel(level)
     try:
-        parent.send(_prepare(setup, threads))
+        parent.send(prepare(setup, threads))
         network: Network | None = parent.recv()
         job = Job(network.colorizer() if network else setup.colorizer(), plan)
     except CinnError as error:
@@ -197,7 +197,8 @@ def _work(parent: Connection, setup: Setup, plan: Plan, threads: int, level: int
                 parent.send(event)
 
 
-def _prepare(setup: Setup, threads: int) -> str:
+def prepare(setup: Setup, threads: int) -> str:
+    """Have a process use so many threads; the type of the device that it would compute on."""
     from cinn_colorize import photo
 
     photo.use_threads(threads)

@@ -1,6 +1,6 @@
 """Memory and time of a training step whose activations are kept, checkpointed, or recomputed by inversion.
 
-    python scripts/measure_activations.py [--batch 4] [--repeat 3] [stack] [natural] [bedrooms]
+    python scripts/measure_activations.py [--batch 4] [--repeat 3] [stack] [natural] [bedrooms] [imagenet-vgg]
 
 ``stack`` is 8 and 32 coupling blocks at 32 px under conditions that are given, so that they do not count;
 the models take random photos and stand as they are trained, conditions and heads included. The peak is that
@@ -24,6 +24,7 @@ from torch.utils.checkpoint import checkpoint
 from cinn_colorize.flow import AffineCoupling, ConvSubnet, OrthogonalMixing, Sequence
 from cinn_colorize.models import load_model
 from cinn_colorize.models.bedrooms import Bedrooms, BedroomsConfig
+from cinn_colorize.models.imagenet_vgg import ImagenetVgg, ImagenetVggConfig
 from cinn_colorize.models.natural import Natural
 from cinn_colorize.training.natural import batch_nll, features_in_chunks
 from cinn_colorize.training.objective import balanced_loss, level_nll, mean_loss
@@ -70,6 +71,13 @@ def natural(batch: int) -> tuple[nn.Module, Step]:
 def bedrooms(batch: int) -> tuple[nn.Module, Step]:
     model = stirred(Bedrooms(BedroomsConfig.default()))
     L, x = 100 * torch.rand(batch, 1, 64, 64), torch.randn(batch, 2, 64, 64)
+    return model, lambda: mean_loss(level_nll(*model(x, model.condition(L))), sizes(model))
+
+
+def imagenet_vgg(batch: int) -> tuple[nn.Module, Step]:
+    model = stirred(ImagenetVgg(ImagenetVggConfig.paper()))
+    model.network.requires_grad_(False)
+    L, x = 100 * torch.rand(batch, 1, 256, 256), torch.randn(batch, 2, 64, 64)
     return model, lambda: mean_loss(level_nll(*model(x, model.condition(L))), sizes(model))
 
 
@@ -140,7 +148,8 @@ def measure(name: str, model: nn.Module, step: Step, repeat: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("what", nargs="*", default=["stack", "natural", "bedrooms"])
+    models = {"natural": natural, "bedrooms": bedrooms, "imagenet-vgg": imagenet_vgg}
+    parser.add_argument("what", nargs="*", default=["stack", *models], choices=["stack", *models])
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--repeat", type=int, default=3)
     arguments = parser.parse_args()
@@ -149,10 +158,9 @@ def main() -> None:
     if "stack" in arguments.what:
         for blocks in (8, 32):
             measure(f"{blocks} blocks", *stack(blocks, arguments.batch), arguments.repeat)
-    if "natural" in arguments.what:
-        measure("natural", *natural(arguments.batch), arguments.repeat)
-    if "bedrooms" in arguments.what:
-        measure("bedrooms", *bedrooms(arguments.batch), arguments.repeat)
+    for name, build in models.items():
+        if name in arguments.what:
+            measure(name, *build(arguments.batch), arguments.repeat)
 
 
 if __name__ == "__main__":

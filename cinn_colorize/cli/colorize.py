@@ -205,6 +205,16 @@ def colorize(
             rich_help_panel=MANY,
         ),
     ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            metavar="HOST:PORT|auto|local",
+            help="The Ray cluster, with --engine ray; one of this machine is found or started.",
+            show_default=False,
+            rich_help_panel=MANY,
+        ),
+    ] = None,
     max_pixels: MaxPixelsOption = 300,
     model: ModelOption = DEFAULT_MODEL,
     weights: WeightsOption = None,
@@ -228,9 +238,10 @@ def colorize(
         raise typer.BadParameter(f"only {number} samples are drawn; raise -n", param_hint="--pick")
     if (hint or strokes) and (rank or pick):
         raise typer.BadParameter("--rank and --pick do not go with hints")
-    if (hint or strokes) and engine is Engine.onnx:
+    if (hint or strokes) and engine is not Engine.torch:
         raise typer.BadParameter("hints take torch", param_hint="--engine")
     check_engine(engine, device, precision)
+    _check_address(address, engine)
     kept = pick or number
     _check_pattern(output, kept)
     temperatures = temperature_of(temperature, model)
@@ -239,6 +250,8 @@ def colorize(
     streamed = STREAM in (photos or [])
     if streamed and (photos != [STREAM] or files_from or manifest or shard or number > 1 or as_json):
         raise typer.BadParameter("- is one photo and one sample; it goes with no other and no list")
+    if streamed and engine is Engine.ray:
+        raise typer.BadParameter("- is drawn on this machine", param_hint="--engine")
     if streamed and sys.stdout.isatty():
         raise typer.BadParameter("- writes the picture to stdout; send it to a file or a program")
     if null and not files_from and not any(map(_is_list, photos or [])):
@@ -247,6 +260,7 @@ def colorize(
     show_log(quiet)
 
     from cinn_colorize.batch import Batch, colorize_stream
+    from cinn_colorize.cluster import Cluster
     from cinn_colorize.drawing import Drawing, Hinted, Sampling
     from cinn_colorize.inputs import find_inputs
     from cinn_colorize.inputs import shard as share_of
@@ -293,13 +307,14 @@ def colorize(
         file, digest = find_weights(model, weights)
         onnx = cached(model, file, digest) if engine is Engine.onnx else None
         setup = Setup(model, file, digest, device, precision, onnx)
-        if device not in ("auto", "cpu"):
+        cluster = Cluster(address, workers) if engine is Engine.ray else None
+        if device not in ("auto", "cpu") and not cluster:
             device_of(device)  # else there is no need for torch in this process
         if streamed:
             sys.stdout.buffer.write(colorize_stream(sys.stdin.buffer.read(), plan, setup))
             return
         notes = stack.enter_context(Manifest(manifest)) if manifest else None
-        batch = Batch(inputs, plan, setup, workers or usable_cores(), notes)
+        batch = Batch(inputs, plan, setup, workers or usable_cores(), notes, cluster)
         failed = report(batch, as_json, quiet, debug)
     if failed:
         raise typer.Exit(1)
@@ -340,6 +355,18 @@ def _share(shard: str) -> tuple[int, int]:
     if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise typer.BadParameter(f"{shard!r} is not I/N with I from 1 to N", param_hint="--shard")
     return int(match[1]), int(match[2])
+
+
+def _check_address(address: str | None, engine: Engine) -> None:
+    if address is None:
+        return
+    if engine is not Engine.ray:
+        raise typer.BadParameter("is that of a Ray cluster; add --engine ray", param_hint="--address")
+    if "://" in address:
+        problem = f"{address} is a Ray Client's; run this on a machine of the cluster, with --address auto"
+        raise typer.BadParameter(problem, param_hint="--address")
+    if not re.fullmatch(r"auto|local|.+:\d+", address):
+        raise typer.BadParameter(f"{address!r} is not HOST:PORT, auto or local", param_hint="--address")
 
 
 def _check_pattern(pattern: str, number: int) -> None:

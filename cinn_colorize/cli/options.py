@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
 Precision = StrEnum("Precision", ["fp32", "bf16"])
-Engine = StrEnum("Engine", ["torch", "onnx"])
+Engine = StrEnum("Engine", ["torch", "onnx", "ray"])
 Upsampling = StrEnum("Upsampling", ["jbu", "exact", "bicubic"])
 Format = StrEnum("Format", ["auto", "png", "jpg", "webp", "tiff", "avif"])
 
@@ -91,7 +91,7 @@ EngineOption = Annotated[
     Engine,
     typer.Option(
         "--engine",
-        help="What computes; onnx: onnxruntime on the CPU, which starts sooner.",
+        help="What computes; onnx: onnxruntime on the CPU, which starts sooner; ray: a Ray cluster.",
         rich_help_panel=NETWORK,
     ),
 ]
@@ -206,7 +206,14 @@ def level_of(level: int, model: str, option: str) -> int:
 
 
 def check_engine(engine: Engine, device: str, precision: Precision) -> None:
-    """Refuse what onnxruntime does not do."""
+    """Refuse what an engine does not do, or what is not installed."""
+    if engine is Engine.ray:
+        if device not in ("auto", "cpu", "cuda"):
+            raise typer.BadParameter(
+                f"ray computes on auto, cpu or cuda, not on {device}", param_hint="--engine"
+            )
+        if not find_spec("ray"):
+            raise typer.BadParameter("ray takes Ray; pip install 'cinn-colorize[ray]'", param_hint="--engine")
     if engine is not Engine.onnx:
         return
     if device not in ("auto", "cpu"):
