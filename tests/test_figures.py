@@ -141,7 +141,7 @@ def test_curves_of_ablations(scripts, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["9"], "bedrooms: no weights are published yet"),
+        (["9", "--weights", "no.safetensors"], "no.safetensors: no such weights file"),
         (["16"], "give --weights of the models with and without conditioning network"),
         (["10", "--data", "runs"], "runs: no runs in it; make them with scripts/ablations.py"),
         (["1", "--weights", "no.safetensors"], "no.safetensors: no such weights file"),
