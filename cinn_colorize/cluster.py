@@ -158,10 +158,13 @@ def _drive(parent: Connection, address: str | None, workers: int | None, worker:
     except CinnError as error:
         parent.send(error)
     except OSError as error:  # what ray.init raises, and the end of the parent
-        parent.send(WorkerError(f"Ray: {error}"))
+        parent.send(WorkerError(f"Ray: {error}; if the cluster wants a token, set RAY_AUTH_MODE=token"))
     except Exception as error:
-        lines = str(error).strip().splitlines() or [repr(error)]
-        parent.send(WorkerError(f"Ray: {lines[-1].strip()}; run the same command again to go on"))
+        line = (str(error).strip().splitlines() or [repr(error)])[-1].strip()
+        advice = "run the same command again to go on"
+        if "ModuleNotFoundError" in line:
+            advice = "install 'cinn-colorize[ray]' on all machines of the cluster"
+        parent.send(WorkerError(f"Ray: {line}; {advice}"))
     else:
         parent.send(None)
 
