@@ -182,11 +182,11 @@ def evaluate(
                 calibration=calibration,
                 progress=bar("measuring"),
             )
+        for failure in report.failures:
+            say(failure)
+        typer.echo(report.to_json() if as_json else report.to_markdown())
         if plot and calibration:
             save_sheet(evaluation.calibration_plot(calibration), plot)
-    for failure in report.failures:
-        say(failure)
-    typer.echo(report.to_json() if as_json else report.to_markdown())
     if report.failures:
         raise typer.Exit(1)
 

@@ -1,0 +1,103 @@
+"""Which temperature is a model's own: errors against variety, for several at once, photo by photo.
+
+``python scripts/choose_temperature.py photos-dev.zip photos-train-0.zip 0.8 0.7 0.6,1:0.75,0:0.75`` measures
+on every fourth photo of the first zip, in an order that is random and always the same, so that any number of
+them (``--photos``, or Ctrl-C) stands for all. Samples of all temperatures have the same noise, differences
+to the first temperature are taken photo by photo: these are known much better than the numbers themselves.
+``kid_lite0`` is 1,000 times that to the first 1,000 photos of the second zip.
+
+``tint``, ``objects`` and ``speckle`` are standard deviations of a and b over the samples: of the mean of the
+whole photo, of means of blocks of 8x8 of the 64 pixels around it, and of pixels around those.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from cinn_colorize.colorizer import Colorizer
+from cinn_colorize.evaluation import KidLite0
+from cinn_colorize.evaluation.metrics import (
+    Statistics,
+    colour_statistics,
+    estimate,
+    mean_estimate,
+    picture_statistics,
+)
+from cinn_colorize.evaluation.photos import read_square, to_rgb
+from cinn_colorize.levels import parse_levels
+from cinn_colorize.sources import Reader, find_photos
+
+SAMPLES = 8
+ERRORS = ("best_of_1", "best_of_8_image", "best_of_8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("reference", type=Path)
+    parser.add_argument("temperatures", nargs="+", metavar="T|LEVEL:T,...")
+    parser.add_argument("--photos", type=int, default=100, dest="number")
+    parser.add_argument("--weights")
+    arguments = parser.parse_args()
+
+    colorizer = Colorizer(weights=arguments.weights, precision="bf16", chunk=SAMPLES)
+    levels = list(colorizer.model.latent_shapes)
+    temperatures = {text: parse_levels(text, levels, 1.0) for text in arguments.temperatures}
+    photos = find_photos(arguments.photos)[::4]
+    kid = KidLite0(find_photos(arguments.reference)[:1000], colorizer.device, lambda done, total: None)
+    statistics = defaultdict[str, list[Statistics]](list)
+    features = defaultdict[str, list[np.ndarray]](list)
+    read = Reader()
+    with contextlib.suppress(KeyboardInterrupt):
+        for i in np.random.default_rng(0).permutation(len(photos))[: arguments.number]:
+            photo = read_square(photos[i], read)
+            conditioned = colorizer.condition_luminance(photo.L)
+            found: dict[str, tuple[Statistics, np.ndarray]] = {}
+            for text, temperature in temperatures.items():
+                drawn = conditioned.sample(SAMPLES, temperature, SAMPLES * int(i))
+                ab = np.stack([sample.ab for sample in drawn])
+                pictures = np.stack([to_rgb(photo.L, colours) for colours in ab])
+                compared = picture_statistics(pictures, photo.rgb) | colour_statistics(ab, photo.ab)
+                found[text] = compared, kid.of(pictures, photo, photos[i])
+            for row, colours in (("gray", 0 * photo.ab), ("truth", photo.ab)):
+                picture = to_rgb(photo.L, colours)[None]
+                rmse = picture_statistics(picture, photo.rgb)["best_of_1"]
+                found[row] = dict.fromkeys(ERRORS, rmse), kid.of(picture, photo, photos[i])
+            for row, (compared, kept) in found.items():
+                statistics[row].append(compared)
+                features[row].append(kept)
+
+    print(f"{len(features['gray'])} photos\n")
+    print(f"| T | {' | '.join(ERRORS)} | variance | tint | objects | speckle | kid_lite0 | exploding |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    first = statistics[next(iter(temperatures))]
+    for row, measured in statistics.items():
+        means = estimate(measured, SAMPLES)
+        cells = []
+        for name in ERRORS:
+            change = mean_estimate(
+                np.array([a[name] - b[name] for a, b in zip(measured, first, strict=True)])
+            )
+            same = measured is first or row not in temperatures
+            cells.append(
+                f"{means[name].mean:.2f}" + ("" if same else f" ({change.mean:+.2f} ± {change.se:.2f})")
+            )
+        if row in temperatures:
+            spread = {s: float(np.mean([m[f"spread_{s}"] for m in measured])) for s in (64, 8, 1)}
+            deviations = spread[1], spread[8] - spread[1], spread[64] - spread[8]
+            cells += [f"{means['variance'].mean:.1f}", *(f"{np.sqrt(d):.2f}" for d in deviations)]
+        else:
+            cells += ["-"] * 4
+        distance = kid.estimate(features[row])
+        cells.append(f"{1000 * distance.mean:.1f} ± {1000 * distance.se:.1f}")
+        cells.append(f"{sum(m['exploding'] for m in measured):.0f}" if row in temperatures else "-")
+        print(f"| {row} | {' | '.join(cells)} |")
+
+
+if __name__ == "__main__":
+    main()
