@@ -93,6 +93,10 @@ class Run:
         name = f"without {self.ablate}" if self.ablate else f"full, seed {self.seed}"
         return name if self.clipped else f"{name}, not clipped"
 
+    def is_in(self, folder: Path) -> bool:
+        """Whether it is done."""
+        return (folder / self.name / RESULT).exists()
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -143,14 +147,16 @@ def main() -> None:
     torch.set_num_threads(1)
     task = open_data(arguments.dataset, arguments.data, plan)
     for run in plan.runs:
-        if not (folder / run.name / RESULT).exists():
+        if not run.is_in(folder):
             if not (folder / run.name / DIVERGED).exists():
                 train(run, plan, task, folder / run.name)
             measure(run, task, folder / run.name, arguments.samples_of)
             if arguments.dataset != "photos":
-                curves = {done.name: curve(folder / done.name) for done in plan.runs}
-                plot(curves).save(IMAGES / f"ablations-{arguments.dataset}.png")
-            print(table({done.name: folder / done.name / RESULT for done in plan.runs}), flush=True)
+                plot({done.name: curve(folder / done.name) for done in plan.runs if done.is_in(folder)}).save(
+                    IMAGES / f"ablations-{arguments.dataset}.png"
+                )
+            results = {done.name: folder / done.name / RESULT for done in plan.runs if done.is_in(folder)}
+            print(table(results), flush=True)
     if arguments.dataset == "photos":
         weights = {run.name: folder / run.name / "natural.safetensors" for run in plan.runs}
         save_sheet(samples_of(weights, every(task.dev, SHOWN)), IMAGES / "ablations-photos.jpg")
@@ -260,7 +266,7 @@ def curve(folder: Path) -> list[tuple[int, float]]:
 
 def table(files: dict[str, Path]) -> str:
     """In Markdown, the last numbers of each run that is done."""
-    results = {name: json.loads(path.read_text()) for name, path in files.items() if path.exists()}
+    results = {name: json.loads(path.read_text()) for name, path in files.items()}
     columns = {
         "nll": "nll",
         "recognised": "recognised, %",
@@ -311,8 +317,8 @@ COLOURS = ["#d62728", "#1f77b4", "#2ca02c", "#ff7f0e", "#9467bd", "#8c564b", "#1
 
 def plot(curves: dict[str, list[tuple[int, float]]]) -> Image.Image:
     """Nll against samples seen: the whole recipe in black; what is beyond the frame is named at its top."""
-    first = [points[0][1] for name, points in curves.items() if name.startswith("full")]
-    last = [points[-1][1] for points in curves.values() if points]
+    first = [points[0][1] for name, points in curves.items() if name.startswith("full") and points]
+    last = [points[-1][1] for points in curves.values() if points and math.isfinite(points[-1][1])]
     low, start = min(last), max(first)
     bottom, top = low - 0.05 * (start - low), start + 0.6 * (start - low)
     end = max(points[-1][0] for points in curves.values() if points)
