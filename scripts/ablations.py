@@ -146,20 +146,25 @@ def main() -> None:
 
     torch.set_num_threads(1)
     task = open_data(arguments.dataset, arguments.data, plan)
+    show(arguments.dataset, plan, folder)
     for run in plan.runs:
         if not run.is_in(folder):
             if not (folder / run.name / DIVERGED).exists():
                 train(run, plan, task, folder / run.name)
             measure(run, task, folder / run.name, arguments.samples_of)
-            if arguments.dataset != "photos":
-                plot({done.name: curve(folder / done.name) for done in plan.runs if done.is_in(folder)}).save(
-                    IMAGES / f"ablations-{arguments.dataset}.png"
-                )
-            results = {done.name: folder / done.name / RESULT for done in plan.runs if done.is_in(folder)}
-            print(table(results), flush=True)
+            show(arguments.dataset, plan, folder)
     if arguments.dataset == "photos":
         weights = {run.name: folder / run.name / "natural.safetensors" for run in plan.runs}
         save_sheet(samples_of(weights, every(task.dev, SHOWN)), IMAGES / "ablations-photos.jpg")
+
+
+def show(dataset: str, plan: Plan, folder: Path) -> None:
+    """Print the table and draw the curves of the runs that are done."""
+    done = [run.name for run in plan.runs if run.is_in(folder)]
+    if done:
+        print(table({name: folder / name / RESULT for name in done}), flush=True)
+    if done and dataset != "photos":
+        plot({name: curve(folder / name) for name in done}).save(IMAGES / f"ablations-{dataset}.png")
 
 
 def open_data(dataset: str, data: Path, plan: Plan) -> Any:
