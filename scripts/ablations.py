@@ -127,7 +127,7 @@ PLANS = {
             *(Run(part, clipped=False) for part in ("clamp", "haar")),
         ),
     ),
-    "photos": Plan(3_000, 16, 48, (Run(), Run("conditioning"))),
+    "photos": Plan(3_000, 8, 24, (Run(), Run("conditioning"))),
 }
 
 
