@@ -16,6 +16,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -347,27 +348,38 @@ def plot(curves: dict[str, list[tuple[int, float]]]) -> Image.Image:
         x, y = place(0, float(nll))
         draw.line([(x, y), (SCALE * (WIDTH - RIGHT), y)], RULE, SCALE)
         draw.text((x - 8 * SCALE, y), f"{round(float(nll), 9) + 0:g}", INK, font, anchor="rm")
-    draw.text(
-        (SCALE * LEFT, SCALE * (HEIGHT - 22)), "seen; nll of those held out, nats a dimension", INK, font
-    )
+    title = "nll of those held out, nats a dimension, against how many were seen"
+    draw.text((SCALE * LEFT, SCALE * (HEIGHT - 22)), title, INK, font)
 
     colours, labels = iter(COLOURS), list[tuple[float, str, str]]()
     for name, points in curves.items():
         colour = RECIPE if name.startswith("full") else next(colours)
-        inside = [(seen, min(nll, top)) for seen, nll in points if math.isfinite(nll)]
-        if inside:
-            draw.line(
-                [place(*point) for point in inside], colour, (3 if colour == RECIPE else 2) * SCALE, "curve"
-            )
-        beyond = not points or not points[-1][1] < top
-        y = place(*inside[-1])[1] if inside and not beyond else SCALE * TOP
+        for (seen, nll), (later, after) in pairwise(points):
+            ends = [
+                place(seen + share * (later - seen), nll + share * (after - nll))
+                for share in within(nll, after, top)
+            ]
+            draw.line(ends, colour, (3 if colour == RECIPE else 2) * SCALE)
+        beyond = not points or not points[-1][1] <= top
+        y = SCALE * TOP if beyond else place(*points[-1])[1]
         labels.append((y, f"{name} ({points[-1][1]:.3g})" if beyond and points else name, colour))
-    line = 17 * SCALE
-    above = -math.inf
-    for y, name, colour in sorted(labels):
-        above = max(y, above + line)
-        draw.text((SCALE * (WIDTH - RIGHT + 8), above), name, colour, font, anchor="lm")
+    line, lowest = 17 * SCALE, place(0, bottom)[1]
+    for i, (y, name, colour) in enumerate(sorted(labels)):
+        labels[i] = (max(y, labels[i - 1][0] + line if i else y), name, colour)
+    for i in reversed(range(len(labels))):
+        y, name, colour = labels[i]
+        lowest = min(y, lowest)
+        draw.text((SCALE * (WIDTH - RIGHT + 8), lowest), name, colour, font, anchor="lm")
+        lowest -= line
     return image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
+
+
+def within(nll: float, after: float, top: float) -> list[float]:
+    """Which part of a line is below the top, as two shares of it, or nothing."""
+    if not (math.isfinite(nll) and math.isfinite(after)) or min(nll, after) > top:
+        return []
+    crossing = (top - nll) / (after - nll) if max(nll, after) > top else 0.0
+    return [crossing if nll > top else 0.0, crossing if after > top else 1.0]
 
 
 def nice(step: float) -> float:
