@@ -69,8 +69,9 @@ class Latent:
         return self.map(lambda z: z.expand(n, *z.shape[1:]))
 
     def log_prob(self) -> Tensor:
-        """Log density under the standard normal, nats, (N,)."""
-        parts = [torch.distributions.Normal(0, 1).log_prob(z).flatten(1).sum(1) for z in self.levels.values()]
+        """Log density under the standard normal, nats, (N,); of codes that are not finite, neither is it."""
+        normal = torch.distributions.Normal(0, 1, validate_args=False)
+        parts = [normal.log_prob(z).flatten(1).sum(1) for z in self.levels.values()]
         return torch.stack(parts).sum(0)
 
     def replace(self, levels: Iterable[int], other: Latent) -> Latent:

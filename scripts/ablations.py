@@ -16,6 +16,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,10 @@ class Run:
         name = f"without {self.ablate}" if self.ablate else f"full, seed {self.seed}"
         return name if self.clipped else f"{name}, not clipped"
 
+    def is_in(self, folder: Path) -> bool:
+        """Whether it is done."""
+        return (folder / self.name / RESULT).exists()
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -123,7 +128,7 @@ PLANS = {
             *(Run(part, clipped=False) for part in ("clamp", "haar")),
         ),
     ),
-    "photos": Plan(3_000, 16, 48, (Run(), Run("conditioning"))),
+    "photos": Plan(3_000, 8, 24, (Run(), Run("conditioning"))),
 }
 
 
@@ -142,18 +147,25 @@ def main() -> None:
 
     torch.set_num_threads(1)
     task = open_data(arguments.dataset, arguments.data, plan)
+    show(arguments.dataset, plan, folder)
     for run in plan.runs:
-        if not (folder / run.name / RESULT).exists():
+        if not run.is_in(folder):
             if not (folder / run.name / DIVERGED).exists():
                 train(run, plan, task, folder / run.name)
             measure(run, task, folder / run.name, arguments.samples_of)
-            if arguments.dataset != "photos":
-                curves = {done.name: curve(folder / done.name) for done in plan.runs}
-                plot(curves).save(IMAGES / f"ablations-{arguments.dataset}.png")
-            print(table({done.name: folder / done.name / RESULT for done in plan.runs}), flush=True)
+            show(arguments.dataset, plan, folder)
     if arguments.dataset == "photos":
         weights = {run.name: folder / run.name / "natural.safetensors" for run in plan.runs}
         save_sheet(samples_of(weights, every(task.dev, SHOWN)), IMAGES / "ablations-photos.jpg")
+
+
+def show(dataset: str, plan: Plan, folder: Path) -> None:
+    """Print the table and draw the curves of the runs that are done."""
+    done = [run.name for run in plan.runs if run.is_in(folder)]
+    if done:
+        print(table({name: folder / name / RESULT for name in done}), flush=True)
+    if done and dataset != "photos":
+        plot({name: curve(folder / name) for name in done}).save(IMAGES / f"ablations-{dataset}.png")
 
 
 def open_data(dataset: str, data: Path, plan: Plan) -> Any:
@@ -260,7 +272,7 @@ def curve(folder: Path) -> list[tuple[int, float]]:
 
 def table(files: dict[str, Path]) -> str:
     """In Markdown, the last numbers of each run that is done."""
-    results = {name: json.loads(path.read_text()) for name, path in files.items() if path.exists()}
+    results = {name: json.loads(path.read_text()) for name, path in files.items()}
     columns = {
         "nll": "nll",
         "recognised": "recognised, %",
@@ -311,8 +323,8 @@ COLOURS = ["#d62728", "#1f77b4", "#2ca02c", "#ff7f0e", "#9467bd", "#8c564b", "#1
 
 def plot(curves: dict[str, list[tuple[int, float]]]) -> Image.Image:
     """Nll against samples seen: the whole recipe in black; what is beyond the frame is named at its top."""
-    first = [points[0][1] for name, points in curves.items() if name.startswith("full")]
-    last = [points[-1][1] for points in curves.values() if points]
+    first = [points[0][1] for name, points in curves.items() if name.startswith("full") and points]
+    last = [points[-1][1] for points in curves.values() if points and math.isfinite(points[-1][1])]
     low, start = min(last), max(first)
     bottom, top = low - 0.05 * (start - low), start + 0.6 * (start - low)
     end = max(points[-1][0] for points in curves.values() if points)
@@ -336,27 +348,38 @@ def plot(curves: dict[str, list[tuple[int, float]]]) -> Image.Image:
         x, y = place(0, float(nll))
         draw.line([(x, y), (SCALE * (WIDTH - RIGHT), y)], RULE, SCALE)
         draw.text((x - 8 * SCALE, y), f"{round(float(nll), 9) + 0:g}", INK, font, anchor="rm")
-    draw.text(
-        (SCALE * LEFT, SCALE * (HEIGHT - 22)), "seen; nll of those held out, nats a dimension", INK, font
-    )
+    title = "nll of those held out, nats a dimension, against how many were seen"
+    draw.text((SCALE * LEFT, SCALE * (HEIGHT - 22)), title, INK, font)
 
     colours, labels = iter(COLOURS), list[tuple[float, str, str]]()
     for name, points in curves.items():
         colour = RECIPE if name.startswith("full") else next(colours)
-        inside = [(seen, min(nll, top)) for seen, nll in points if math.isfinite(nll)]
-        if inside:
-            draw.line(
-                [place(*point) for point in inside], colour, (3 if colour == RECIPE else 2) * SCALE, "curve"
-            )
-        beyond = not points or not points[-1][1] < top
-        y = place(*inside[-1])[1] if inside and not beyond else SCALE * TOP
+        for (seen, nll), (later, after) in pairwise(points):
+            ends = [
+                place(seen + share * (later - seen), nll + share * (after - nll))
+                for share in within(nll, after, top)
+            ]
+            draw.line(ends, colour, (3 if colour == RECIPE else 2) * SCALE)
+        beyond = not points or not points[-1][1] <= top
+        y = SCALE * TOP if beyond else place(*points[-1])[1]
         labels.append((y, f"{name} ({points[-1][1]:.3g})" if beyond and points else name, colour))
-    line = 17 * SCALE
-    above = -math.inf
-    for y, name, colour in sorted(labels):
-        above = max(y, above + line)
-        draw.text((SCALE * (WIDTH - RIGHT + 8), above), name, colour, font, anchor="lm")
+    line, lowest = 17 * SCALE, place(0, bottom)[1]
+    for i, (y, name, colour) in enumerate(sorted(labels)):
+        labels[i] = (max(y, labels[i - 1][0] + line if i else y), name, colour)
+    for i in reversed(range(len(labels))):
+        y, name, colour = labels[i]
+        lowest = min(y, lowest)
+        draw.text((SCALE * (WIDTH - RIGHT + 8), lowest), name, colour, font, anchor="lm")
+        lowest -= line
     return image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
+
+
+def within(nll: float, after: float, top: float) -> list[float]:
+    """Which part of a line is below the top, as two shares of it, or nothing."""
+    if not (math.isfinite(nll) and math.isfinite(after)) or min(nll, after) > top:
+        return []
+    crossing = (top - nll) / (after - nll) if max(nll, after) > top else 0.0
+    return [crossing if nll > top else 0.0, crossing if after > top else 1.0]
 
 
 def nice(step: float) -> float:

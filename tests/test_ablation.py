@@ -14,6 +14,7 @@ from cinn_colorize.cli.train import Ablation
 from cinn_colorize.conditioning import LuminancePyramid
 from cinn_colorize.digits import Digits
 from cinn_colorize.errors import DataError
+from cinn_colorize.evaluation import mean_nll
 from cinn_colorize.flow import AffineCoupling, OrthogonalMixing, Permutation, Squeeze, haar, soft_clamp
 from cinn_colorize.models import MODELS, Loaded, load_model, save_model
 from cinn_colorize.models.bedrooms import Bedrooms, BedroomsConfig, StageConfig
@@ -192,6 +193,16 @@ def test_a_checkpoint_from_before_there_were_ablations_is_resumed(photos, narrow
     save_checkpoint(tmp_path, state)
     train(task.initial_model(), task, config, tmp_path, device=CPU, workers=0, resume=True)
     assert load_newest(tmp_path)["seen"] == 8
+
+
+def test_a_run_that_explodes_can_still_be_measured(photos, narrow):
+    model = BedroomsTask(()).initial_model()
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, AffineCoupling):
+                module.clamp = math.inf
+        stir(model).stages["64"].flow.maps[1].subnet1.last.bias.fill_(1e6)
+    assert not math.isfinite(mean_nll(model, find_photos(photos, pattern=None)))
 
 
 def test_only_what_a_model_has_can_be_left_out(photos, tmp_path):
