@@ -1,0 +1,150 @@
+"""Upsampling of ab to a photo's size: time, and how near the photo's own colours it comes."""
+
+from __future__ import annotations
+
+import functools
+import statistics
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import cv2
+import kornia
+import numpy as np
+import torch
+
+from benchmarks.tables import table
+from benchmarks.timing import in_turn, ratio
+from cinn_colorize.color import Floats
+from cinn_colorize.photo import Photo, open_photo
+from cinn_colorize.upsampling import Upsampler
+
+GRID, GUIDE, BAND = 64, 256, 2**19  # pixels of ab, of the guide, and of a band as photos are composed in
+MEGAPIXELS = (1, 4, 12)
+LONGER_SIDE = 900  # of the photos that colours are compared on
+WINDOW, SIGMA_L, SIGMA_PIXELS = 13, 5.0, 6.0  # of OpenCV's and kornia's joint bilateral filters
+RADIUS, EPS = 16, 4.0  # of OpenCV's guided filter; eps in squared L*
+OURS, KORNIA = "cinn-colorize, fast", "kornia joint_bilateral_blur"
+Upsampling = Callable[[Floats, Floats, Floats], Floats]  # of ab, guide and L at full size
+
+
+def ours(method: str, ab: Floats, guide: Floats, L: Floats) -> Floats:
+    height, width = L.shape
+    upsampler = Upsampler(ab, guide, (height, width), method)
+    full = np.empty((2, height, width), np.float32)
+    rows = max(16, BAND // width)
+    for y in range(0, height, rows):
+        full[:, y : y + rows] = upsampler.rows(y, min(y + rows, height), L[y : y + rows])
+    return full
+
+
+def enlarged(ab: Floats, L: Floats) -> Floats:
+    return np.stack([cv2.resize(plane, L.shape[::-1], interpolation=cv2.INTER_LINEAR) for plane in ab])
+
+
+def joint_bilateral(ab: Floats, guide: Floats, L: Floats) -> Floats:
+    planes = [
+        cv2.ximgproc.jointBilateralFilter(L, plane, WINDOW, SIGMA_L, SIGMA_PIXELS)  # takes no two at once
+        for plane in enlarged(ab, L)
+    ]
+    return np.stack(planes)
+
+
+def guided(ab: Floats, guide: Floats, L: Floats) -> Floats:
+    filtered = cv2.ximgproc.guidedFilter(L, np.moveaxis(enlarged(ab, L), 0, -1), RADIUS, EPS)
+    return np.moveaxis(filtered, -1, 0)
+
+
+def kornia_joint_bilateral(ab: Floats, guide: Floats, L: Floats) -> Floats:
+    with torch.inference_mode():
+        blurred = kornia.filters.joint_bilateral_blur(
+            torch.from_numpy(enlarged(ab, L))[None],
+            torch.from_numpy(L)[None, None],
+            WINDOW,
+            SIGMA_L,
+            (SIGMA_PIXELS, SIGMA_PIXELS),
+        )
+    return np.asarray(blurred[0])
+
+
+METHODS: dict[str, Upsampling] = {
+    OURS: functools.partial(ours, "jbu"),
+    "cinn-colorize, exact": functools.partial(ours, "exact"),
+    f"OpenCV jointBilateralFilter, {WINDOW} px": joint_bilateral,
+    f"OpenCV guidedFilter, radius {RADIUS}": guided,
+    KORNIA: kornia_joint_bilateral,
+}
+
+
+def reduced(lab: Floats) -> tuple[Floats, Floats]:
+    """ab and guide on their grids."""
+    planes = [cv2.resize(plane, (GRID, GRID), interpolation=cv2.INTER_AREA) for plane in lab[1:]]
+    return np.stack(planes), cv2.resize(lab[0], (GUIDE, GUIDE), interpolation=cv2.INTER_AREA)
+
+
+def resized(lab: Floats, megapixels: float) -> Floats:
+    """Lab at another size."""
+    scale = (megapixels * 1e6 / lab[0].size) ** 0.5
+    size = (round(lab.shape[2] * scale), round(lab.shape[1] * scale))
+    return np.stack([cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in lab])
+
+
+def needs(pixels: int) -> float:
+    """About how many bytes kornia takes: for each pixel of each plane its window, a few times over."""
+    return 3 * 4 * WINDOW**2 * 3 * pixels
+
+
+def available() -> int:
+    """Bytes of memory."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return 1024 * int(line.split()[1])
+    return 0
+
+
+def errors(photos: Iterable[Photo]) -> dict[str, float]:
+    """Mean distance in ab to the photos' own colours, by method."""
+    found: dict[str, list[float]] = {name: [] for name in METHODS}
+    for photo in photos:
+        scale = LONGER_SIDE / max(photo.height, photo.width)
+        lab = photo.lab(round(photo.height * scale), round(photo.width * scale))
+        ab, guide = reduced(lab)
+        for name, method in METHODS.items():
+            if name != KORNIA:  # the same as OpenCV's
+                difference = method(ab, guide, lab[0]) - lab[1:]
+                found[name].append(float(np.hypot(*difference).mean()))
+    return {name: statistics.mean(values) for name, values in found.items() if values}
+
+
+def report(paths: list[Path], repeats: int) -> str:
+    """The table; the first of the photos is upsampled to each size."""
+    photos = [open_photo(path) for path in paths]
+    lab = photos[0].lab(photos[0].height, photos[0].width)
+    columns, ratios, missing = [], {}, []
+    for megapixels in MEGAPIXELS:
+        full = resized(lab, megapixels)
+        ab, guide = reduced(full)
+        L = full[0]
+        fits = needs(L.size) < 0.8 * available()
+        if not fits:
+            missing.append(f"{megapixels} MP (needs about {needs(L.size) / 1e9:.0f} GB)")
+        ways = {
+            name: functools.partial(method, ab, guide, L)
+            for name, method in METHODS.items()
+            if name != KORNIA or fits
+        }
+        times = in_turn(ways, repeats if megapixels < MEGAPIXELS[-1] else max(1, repeats // 2))
+        columns.append({name: statistics.median(values) for name, values in times.items()})
+        ratios.update({name: ratio(times, OURS, name) for name in ways})
+    own = errors(photos)
+    rows = [
+        [
+            name,
+            *(f"{column[name]:.3f}" if name in column else "" for column in columns),
+            f"{ratios[name]:.3f}" if name in ratios else "",
+            f"{own[name]:.2f}" if name in own else "",
+        ]
+        for name in METHODS
+    ]
+    head = ["", *(f"{size} MP, s" for size in MEGAPIXELS), "speed at the largest size, ours = 1"]
+    text = table([*head, "mean error, units of ab"], rows)
+    return f"{text}\n\n- {KORNIA} does not fit into memory at {', '.join(missing)}" if missing else text
