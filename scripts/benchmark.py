@@ -80,6 +80,7 @@ def main() -> None:
     parser.add_argument("--peers", type=Path, help="folder with more packages")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--megapixels", type=float, nargs="+", default=[1, 4, 12], help="of upsampling")
     parser.add_argument("--batch", type=int, default=16, help="of training steps")
     parser.add_argument("--into", type=Path, nargs="+", default=[], help="files with places for the tables")
     arguments = parser.parse_args()
@@ -99,22 +100,23 @@ def main() -> None:
         photos = photos_of(arguments.photos, Path(name))
         for section in arguments.only:
             start = time.perf_counter()
-            text = _report(section, photos, arguments.batch, arguments.repeats)
+            text = _report(section, photos, arguments)
             print(f"\n## {section}\n\n{text}\n\n({time.perf_counter() - start:.0f} s)", flush=True)
             for path in arguments.into:
                 replace_section(path, section, text)
 
 
-def _report(section: str, photos: list[Path], batch: int, repeats: int) -> str:
+def _report(section: str, photos: list[Path], arguments: argparse.Namespace) -> str:
     """The tables of a section; each imports what it needs."""
+    repeats = arguments.repeats
     if section == "flows":
         from benchmarks import flows
 
-        return flows.report(batch, repeats)
+        return flows.report(arguments.batch, repeats)
     if section == "upsampling":
         from benchmarks import upsampling
 
-        return upsampling.report(photos, repeats)
+        return upsampling.report(photos, arguments.megapixels, repeats)
     if section == "lab":
         from benchmarks import lab
 

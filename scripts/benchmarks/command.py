@@ -7,15 +7,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 from benchmarks.tables import table
 from benchmarks.timing import in_turn
 
-T = TypeVar("T")
 SAMPLES = (1, 8)
 
 
@@ -25,7 +22,17 @@ def report(photos: list[Path], repeats: int) -> str:
 
     lines, stages = [], []
     with tempfile.TemporaryDirectory() as folder:
-        program = [sys.executable, "-m", "cinn_colorize", "--device", "cpu", "-q", "--overwrite", "-o", folder]
+        program = [
+            sys.executable,
+            "-m",
+            "cinn_colorize",
+            "--device",
+            "cpu",
+            "-q",
+            "--overwrite",
+            "-o",
+            folder,
+        ]
 
         def run(photo: Path, n: int) -> Callable[[], object]:
             command = [*program, str(photo), "-n", str(n)]
@@ -50,48 +57,7 @@ def report(photos: list[Path], repeats: int) -> str:
 
 def measured(photo: Path, n: int) -> dict[str, float]:
     """Seconds by stage, in a new process."""
-    command = [sys.executable, "-m", "benchmarks.command", str(photo), str(n)]
-    done = subprocess.run(command, check=True, capture_output=True, cwd=Path(__file__).parents[1])
+    command = [sys.executable, str(Path(__file__).with_name("stages.py")), str(photo), str(n)]
+    done = subprocess.run(command, check=True, capture_output=True)
     stages: dict[str, float] = json.loads(done.stdout)
     return stages
-
-
-def run_stages(path: Path, n: int) -> dict[str, float]:
-    """What ``cinn-colorize`` does for one photo, stage by stage; seconds of each."""
-    seconds: dict[str, float] = {}
-
-    def timed(stage: str, work: Callable[[], T]) -> T:
-        start = time.perf_counter()
-        result = work()
-        seconds[stage] = time.perf_counter() - start
-        return result
-
-    def imports() -> None:
-        import cinn_colorize.colorizer
-        import cinn_colorize.sheet  # noqa: F401
-
-    timed("imports", imports)
-    from cinn_colorize import Colorizer
-    from cinn_colorize.photo import open_photo
-    from cinn_colorize.sheet import contact_sheet, save_sheet, tiles
-
-    colorizer = timed("weights", lambda: Colorizer(device="cpu"))
-    photo = open_photo(path)
-    timed("decode", lambda: photo.luminance(256, 256))
-    conditioned = timed("condition", lambda: colorizer.condition(photo))
-    samples = timed("samples", lambda: conditioned.sample(n))
-    results = timed("upsampling, composition", lambda: colorizer.compose(photo, samples))
-    with tempfile.TemporaryDirectory() as folder:
-
-        def encode() -> None:
-            for result in results:
-                result.save(Path(folder) / f"{result.seed}{photo.suffix}")
-
-        timed("encode", encode)
-        sheet = Path(folder) / "sheet.jpg"
-        timed("sheet", lambda: save_sheet(contact_sheet(tiles(photo, results)), sheet))
-    return seconds
-
-
-if __name__ == "__main__":
-    print(json.dumps(run_stages(Path(sys.argv[1]), int(sys.argv[2]))))

@@ -67,9 +67,7 @@ class Pair:
         dimensions = sum(map(math.prod, self.inputs))
         return float(torch.stack([*latents, (ours_log_det - peer_log_det).abs().max() / dimensions]).max())
 
-    def step(
-        self, flow: Flow, stack: nn.Module, batch: int, learn: bool = True
-    ) -> Callable[[], None]:
+    def step(self, flow: Flow, stack: nn.Module, batch: int, learn: bool = True) -> Callable[[], None]:
         """A training step of one of the stacks: forward, loss, backward and, to ``learn``, Adam."""
         x = drawn(self.inputs, batch)
         given = [condition.requires_grad_() for condition in drawn(self.conditions, batch)]  # heads learn
@@ -266,7 +264,9 @@ def report(batch: int, repeats: int) -> str:
             what = f"{pair.name}, {label}"
             steps = training(build, batch, repeats, precision)
             times.append((f"{what}: training step, batch {batch}", steps))
-            times.append((f"{what}: {SAMPLES} samples of a photo", sampling(pair, SAMPLES, repeats, precision)))
+            times.append(
+                (f"{what}: {SAMPLES} samples of a photo", sampling(pair, SAMPLES, repeats, precision))
+            )
         memories.append((pair.name, memory(pair, batch)))
     lines = [
         [what, way, f"{statistics.median(found[way]):.3f}", f"{ratio(found, PEER, way):.2f}"]

@@ -19,7 +19,6 @@ from cinn_colorize.photo import Photo, open_photo
 from cinn_colorize.upsampling import Upsampler
 
 GRID, GUIDE, BAND = 64, 256, 2**19  # pixels of ab, of the guide, and of a band as photos are composed in
-MEGAPIXELS = (1, 4, 12)
 LONGER_SIDE = 900  # of the photos that colours are compared on
 WINDOW, SIGMA_L, SIGMA_PIXELS = 13, 5.0, 6.0  # of OpenCV's and kornia's joint bilateral filters
 RADIUS, EPS = 16, 4.0  # of OpenCV's guided filter; eps in squared L*
@@ -76,7 +75,7 @@ METHODS: dict[str, Upsampling] = {
 
 
 def reduced(lab: Floats) -> tuple[Floats, Floats]:
-    """ab and guide on their grids."""
+    """The ab and the guide, on their grids."""
     planes = [cv2.resize(plane, (GRID, GRID), interpolation=cv2.INTER_AREA) for plane in lab[1:]]
     return np.stack(planes), cv2.resize(lab[0], (GUIDE, GUIDE), interpolation=cv2.INTER_AREA)
 
@@ -115,24 +114,24 @@ def errors(photos: Iterable[Photo]) -> dict[str, float]:
     return {name: statistics.mean(values) for name, values in found.items() if values}
 
 
-def report(paths: list[Path], repeats: int) -> str:
-    """The table; the first of the photos is upsampled to each size."""
+def report(paths: list[Path], sizes: list[float], repeats: int) -> str:
+    """The table; the first of the photos is upsampled to each of the sizes, in megapixels."""
     photos = [open_photo(path) for path in paths]
     lab = photos[0].lab(photos[0].height, photos[0].width)
     columns, ratios, missing = [], {}, []
-    for megapixels in MEGAPIXELS:
+    for megapixels in sizes:
         full = resized(lab, megapixels)
         ab, guide = reduced(full)
         L = full[0]
         fits = needs(L.size) < 0.8 * available()
         if not fits:
-            missing.append(f"{megapixels} MP (needs about {needs(L.size) / 1e9:.0f} GB)")
+            missing.append(f"{megapixels:g} MP (needs about {needs(L.size) / 1e9:.0f} GB)")
         ways = {
             name: functools.partial(method, ab, guide, L)
             for name, method in METHODS.items()
             if name != KORNIA or fits
         }
-        times = in_turn(ways, repeats if megapixels < MEGAPIXELS[-1] else max(1, repeats // 2))
+        times = in_turn(ways, repeats if megapixels < 10 else max(1, repeats // 2))
         columns.append({name: statistics.median(values) for name, values in times.items()})
         ratios.update({name: ratio(times, OURS, name) for name in ways})
     own = errors(photos)
@@ -145,6 +144,6 @@ def report(paths: list[Path], repeats: int) -> str:
         ]
         for name in METHODS
     ]
-    head = ["", *(f"{size} MP, s" for size in MEGAPIXELS), "speed at the largest size, ours = 1"]
+    head = ["", *(f"{size:g} MP, s" for size in sizes), "speed at the largest size, ours = 1"]
     text = table([*head, "mean error, units of ab"], rows)
     return f"{text}\n\n- {KORNIA} does not fit into memory at {', '.join(missing)}" if missing else text
