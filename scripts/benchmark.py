@@ -24,7 +24,7 @@ import time
 import zipfile
 from pathlib import Path
 
-from benchmarks.tables import replace_section
+from benchmarks.tables import SUMMARY, Report, replace_section, table
 
 EXAMPLE = Path(__file__).parents[1] / "examples/photo.jpg"
 SECTIONS = ("flows", "upsampling", "lab", "command")
@@ -96,17 +96,22 @@ def main() -> None:
     print(environment(), flush=True)
     for path in arguments.into:
         replace_section(path, "environment", environment())
+    summary = []
     with tempfile.TemporaryDirectory() as name:
         photos = photos_of(arguments.photos, Path(name))
         for section in arguments.only:
             start = time.perf_counter()
-            text = _report(section, photos, arguments)
+            text, lines = _report(section, photos, arguments)
+            summary += lines
             print(f"\n## {section}\n\n{text}\n\n({time.perf_counter() - start:.0f} s)", flush=True)
             for path in arguments.into:
                 replace_section(path, section, text)
+    if tuple(arguments.only) == SECTIONS:
+        for path in arguments.into:
+            replace_section(path, "summary", table(SUMMARY, summary))
 
 
-def _report(section: str, photos: list[Path], arguments: argparse.Namespace) -> str:
+def _report(section: str, photos: list[Path], arguments: argparse.Namespace) -> Report:
     """The tables of a section; each imports what it needs."""
     repeats = arguments.repeats
     if section == "flows":

@@ -10,13 +10,13 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.tables import table
+from benchmarks.tables import Report, table
 from benchmarks.timing import in_turn
 
 SAMPLES = (1, 8)
 
 
-def report(photos: list[Path], repeats: int) -> str:
+def report(photos: list[Path], repeats: int) -> Report:
     """The tables of the photos."""
     from cinn_colorize.photo import open_photo
 
@@ -47,12 +47,16 @@ def report(photos: list[Path], repeats: int) -> str:
             found = [measured(photo, n) for _ in range(repeats)]
             medians = {stage: statistics.median(run[stage] for run in found) for stage in found[0]}
             stages.append([f"{size} MP, n = {n}", *(f"{value:.2f}" for value in medians.values())])
-    return "\n\n".join(
+    text = "\n\n".join(
         [
             table(["photo", "MP", "n", "whole command, s"], lines),
             table(["stages one after the other, s", *medians], stages),
         ]
     )
+    summary = [
+        [f"whole command, {size} MP, n = {n}", f"{seconds} s", "", "", ""] for _, size, n, seconds in lines
+    ]
+    return Report(text, summary)
 
 
 def measured(photo: Path, n: int) -> dict[str, float]:

@@ -13,7 +13,7 @@ from measure_activations import peak, stirred
 from torch import Tensor, nn
 
 from benchmarks import freia
-from benchmarks.tables import table
+from benchmarks.tables import Report, table
 from benchmarks.timing import Times, in_turn, ratio
 from cinn_colorize.flow import AffineCoupling, Sequence
 from cinn_colorize.models.base import StageConditions
@@ -247,7 +247,7 @@ def memory(pair: Pair, batch: int) -> dict[str, int]:
     return most
 
 
-def report(batch: int, repeats: int) -> str:
+def report(batch: int, repeats: int) -> Report:
     """The tables of both stacks."""
     times, memories, notes = [], [], []
     half = choose_precision("auto", torch.device("cpu"))
@@ -278,10 +278,25 @@ def report(batch: int, repeats: int) -> str:
         for name, found in memories
         for way in found
     ]
-    return "\n\n".join(
+    text = "\n\n".join(
         [
             table(["", "", "seconds", "speed, FrEIA = 1"], lines),
             table(["training step", "", "activations, MiB", "FrEIA = 1"], used),
             "\n".join(f"- {note}" for note in dict.fromkeys(notes)),
         ]
     )
+    summary = [
+        [
+            what,
+            f"{statistics.median(found[OURS]):.2f} s",
+            PEER,
+            f"{statistics.median(found[PEER]):.2f} s",
+            f"{ratio(found, PEER, OURS):.2f}",
+        ]
+        for what, found in times
+    ]
+    for name, found in memories:
+        ours, peer = (f"{found[way] / 2**20:.0f} MiB" for way in (OURS_SAVING, PEER))
+        what = f"{name}: activations of a step, `--save-memory`"
+        summary.append([what, ours, PEER, peer, f"{found[PEER] / found[OURS_SAVING]:.2f}"])
+    return Report(text, summary)

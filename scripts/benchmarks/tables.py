@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
+
+SUMMARY = ("", "cinn-colorize", "instead", "", "ratio")
+
+
+class Report(NamedTuple):
+    """Of one section of the benchmark: its tables and its lines of the summary, see ``SUMMARY``."""
+
+    text: str
+    summary: list[list[str]]
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -12,7 +12,7 @@ import kornia
 import numpy as np
 import torch
 
-from benchmarks.tables import table
+from benchmarks.tables import Report, table
 from benchmarks.timing import in_turn, ratio
 from cinn_colorize.color import Floats
 from cinn_colorize.photo import Photo, open_photo
@@ -114,7 +114,7 @@ def errors(photos: Iterable[Photo]) -> dict[str, float]:
     return {name: statistics.mean(values) for name, values in found.items() if values}
 
 
-def report(paths: list[Path], sizes: list[float], repeats: int) -> str:
+def report(paths: list[Path], sizes: list[float], repeats: int) -> Report:
     """The table; the first of the photos is upsampled to each of the sizes, in megapixels."""
     photos = [open_photo(path) for path in paths]
     lab = photos[0].lab(photos[0].height, photos[0].width)
@@ -146,4 +146,12 @@ def report(paths: list[Path], sizes: list[float], repeats: int) -> str:
     ]
     head = ["", *(f"{size:g} MP, s" for size in sizes), "speed at the largest size, ours = 1"]
     text = table([*head, "mean error, units of ab"], rows)
-    return f"{text}\n\n- {KORNIA} does not fit into memory at {', '.join(missing)}" if missing else text
+    if missing:
+        text += f"\n\n- {KORNIA} does not fit into memory at {', '.join(missing)}"
+    largest, what = columns[-1], f"upsampling to {sizes[-1]:g} MP, fast"
+    summary = []
+    for name, seconds in largest.items():
+        if name.startswith("OpenCV"):
+            times_longer = f"{seconds / largest[OURS]:.2f}"
+            summary.append([what, f"{largest[OURS]:.2f} s", name, f"{seconds:.2f} s", times_longer])
+    return Report(text, summary)
