@@ -37,6 +37,8 @@ class Pair:
         inputs: shapes of what it takes, without the batch.
         codes: shapes of what it gives.
         conditions: shapes of the conditions.
+        inverse: ours, of codes under the conditions of one photo, so many of them at once.
+        peer_inverse: the same, all of them at once.
     """
 
     name: str
@@ -46,9 +48,9 @@ class Pair:
     codes: list[Shape]
     conditions: list[Shape]
     forward: Flow
-    inverse: Flow
+    inverse: Callable[[Tensors, Tensors, int], Tensors]
     peer_forward: Flow
-    peer_inverse: Flow
+    peer_inverse: Callable[[Tensors, Tensors], Tensors]
 
     def parameters(self) -> int:
         """How many, the same here and there."""
@@ -67,10 +69,19 @@ class Pair:
         dimensions = sum(map(math.prod, self.inputs))
         return float(torch.stack([*latents, (ours_log_det - peer_log_det).abs().max() / dimensions]).max())
 
-    def step(self, flow: Flow, stack: nn.Module, batch: int, learn: bool = True) -> Callable[[], None]:
-        """A training step of one of the stacks: forward, loss, backward and, to ``learn``, Adam."""
-        x = drawn(self.inputs, batch)
-        given = [condition.requires_grad_() for condition in drawn(self.conditions, batch)]  # heads learn
+    def step(
+        self, flow: Flow, stack: nn.Module, batch: int, *, last: bool = False, learn: bool = True
+    ) -> Callable[[], None]:
+        """A training step of one of the stacks: forward, loss, backward and, to ``learn``, Adam.
+
+        ``last`` is for channels last, in which heads give their conditions then, too.
+        """
+        x, given = drawn(self.inputs, batch), drawn(self.conditions, batch)
+        if last:
+            stack.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            given = [c.to(memory_format=torch.channels_last) if c.dim() == 4 else c for c in given]
+        for condition in given:
+            condition.requires_grad_()  # heads learn
         dimensions = batch * sum(map(math.prod, self.inputs))
         optimizer = torch.optim.AdamW(stack.parameters(), 1e-6, fused=True)
 
@@ -122,19 +133,19 @@ def imagenet_vgg(config: ImagenetVggConfig | None = None) -> Pair:
         latents, log_dets = model(x[0], prepared(given))
         return list(latents.values()), sum(log_dets.values(), torch.zeros(()))
 
-    def inverse(z: Tensors, given: Tensors) -> tuple[Tensors, Tensor]:
-        latents = dict(zip(model.latent_shapes, z, strict=True))
-        condition = prepared(given).expand(len(z[0]))  # once for all samples of the photo
-        x, log_dets = model.inverse(latents, condition)
-        return [x], sum(log_dets.values(), torch.zeros(()))
+    def inverse(z: Tensors, given: Tensors, at_once: int) -> Tensors:
+        condition = prepared(given).expand(at_once)  # once for all samples of the photo
+        chunks = zip(*(level.split(at_once) for level in z), strict=True)
+        latents = (dict(zip(model.latent_shapes, chunk, strict=True)) for chunk in chunks)
+        return [torch.cat([model.inverse(code, condition)[0] for code in latents])]
 
     def peer_forward(x: Tensors, given: Tensors) -> tuple[Tensors, Tensor]:
         latents, log_det = peer(x, given)
         return list(latents), log_det
 
-    def peer_inverse(z: Tensors, given: Tensors) -> tuple[Tensors, Tensor]:
-        x, log_det = peer([*z[:-1], z[-1].flatten(1)], expanded(given, len(z[0])), rev=True)
-        return [x], log_det
+    def peer_inverse(z: Tensors, given: Tensors) -> Tensors:
+        x, _ = peer([*z[:-1], z[-1].flatten(1)], expanded(given, len(z[0])), rev=True)
+        return [x]
 
     return Pair(
         "imagenet-vgg",
@@ -184,8 +195,11 @@ def natural(config: NaturalConfig | None = None) -> Pair:
         ]
         return [z for z, _ in found], torch.stack([log_det for _, log_det in found]).sum(0)
 
-    def sampled(flow: Flow) -> Flow:
-        return lambda z, given: flow(z, expanded(given, len(z[0])))
+    def inverse(z: Tensors, given: Tensors, at_once: int) -> Tensors:
+        condition = expanded(given, at_once)
+        chunks = zip(*(level.split(at_once) for level in z), strict=True)
+        parts = [ours("inverse", list(chunk), condition)[0] for chunk in chunks]
+        return [torch.cat(level) for level in zip(*parts, strict=True)]
 
     return Pair(
         "natural",
@@ -195,20 +209,20 @@ def natural(config: NaturalConfig | None = None) -> Pair:
         shapes,
         [shape for level in conditions for shape in level],
         partial(ours, "forward"),
-        sampled(partial(ours, "inverse")),
+        inverse,
         partial(theirs, False),
-        sampled(partial(theirs, True)),
+        lambda z, given: theirs(True, z, expanded(given, len(z[0])))[0],
     )
 
 
 def training(build: Callable[[], Pair], batch: int, repeats: int, precision: torch.dtype) -> Times:
     """Seconds of training steps; ours as ``cinn-colorize train`` has them, in channels last."""
-    pair, last = build(), build()
-    for stack in (pair.ours, last.peer):
-        stack.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    ways = {PEER: pair.step(pair.peer_forward, pair.peer, batch)}
-    ways[PEER_LAST] = last.step(last.peer_forward, last.peer, batch)
-    ways[OURS] = pair.step(pair.forward, pair.ours, batch)
+    pair, other = build(), build()
+    ways = {
+        PEER: pair.step(pair.peer_forward, pair.peer, batch),
+        PEER_LAST: other.step(other.peer_forward, other.peer, batch, last=True),
+        OURS: pair.step(pair.forward, pair.ours, batch, last=True),
+    }
     with torch.autocast("cpu", precision, enabled=precision != torch.float32):
         return in_turn(ways, repeats)
 
@@ -217,14 +231,10 @@ def sampling(pair: Pair, samples: int, repeats: int, precision: torch.dtype) -> 
     """Seconds of all samples of one photo, whose conditions are there; ours at once, and one by one."""
     given, z = drawn(pair.conditions, 1), drawn(pair.codes, samples)
 
-    def one_by_one() -> None:
-        for k in range(samples):
-            pair.inverse([level[k : k + 1] for level in z], given)
-
     ways: dict[str, Callable[[], object]] = {
         PEER: lambda: pair.peer_inverse(z, given),
-        OURS: lambda: pair.inverse(z, given),
-        OURS_ALONE: one_by_one,
+        OURS: lambda: pair.inverse(z, given, samples),
+        OURS_ALONE: lambda: pair.inverse(z, given, 1),
     }
     with torch.inference_mode(), torch.autocast("cpu", precision, enabled=precision != torch.float32):
         return in_turn(ways, repeats)

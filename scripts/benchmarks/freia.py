@@ -130,9 +130,9 @@ def imagenet_vgg(model: ImagenetVgg) -> Any:
         parts = iter(stage.parts)
         for ours in stage.flow.maps:
             if isinstance(ours, AffineCoupling):
-                part = next(parts, None)
+                part: Any = next(parts, None)
                 of_condition = (None, None) if part is None else part.weight.chunk(2)
-                subnets = [
+                subnets: list[nn.Module] = [
                     concatenating(subnet, weights, ours.clamp)
                     for subnet, weights in zip((ours.subnet1, ours.subnet2), of_condition, strict=True)
                 ]
@@ -146,7 +146,7 @@ def imagenet_vgg(model: ImagenetVgg) -> Any:
 
 
 class Adding(nn.Module):
-    """A subnetwork of ``natural`` in FrEIA: it sees a half and the conditions of both subnetworks.
+    """A subnetwork of ``natural`` in FrEIA: it sees a half and the conditions of both subnetworks at once.
 
     Args:
         ours: the subnetwork.
@@ -155,16 +155,17 @@ class Adding(nn.Module):
         clamp: alpha.
     """
 
-    def __init__(self, ours: ConvSubnet, inputs: int, start: int, clamp: float) -> None:
+    def __init__(self, ours: nn.Module, inputs: int, start: int, clamp: float) -> None:
         super().__init__()
-        self.first, *others = concatenating(ours, None, clamp)
-        self.others = nn.Sequential(*others)
-        self.half = slice(inputs)
-        self.own = slice(inputs + start, inputs + start + self.first.out_channels)
+        assert isinstance(ours, ConvSubnet)
+        layers = concatenating(ours, None, clamp)
+        self.first, self.others = layers[0], layers[1:]
+        self.seen = (slice(inputs), slice(inputs + start, inputs + start + ours.first.out_channels))
 
     def forward(self, seen: Tensor) -> Tensor:
         """(N, inputs + conditions, r, r) -> s and t."""
-        result: Tensor = self.others(self.first(seen[:, self.half]) + seen[:, self.own])
+        half, condition = self.seen
+        result: Tensor = self.others(self.first(seen[:, half]) + seen[:, condition])
         return result
 
 
@@ -173,7 +174,7 @@ def natural(flow: Sequence, shape: tuple[int, int, int], width: int) -> Any:
     graph = Graph(shape)
     for ours in flow.maps:
         if isinstance(ours, AffineCoupling):
-            subnets = [
+            subnets: list[nn.Module] = [
                 Adding(subnet, ours.sizes[1 - k], k * width, ours.clamp)
                 for k, subnet in enumerate((ours.subnet1, ours.subnet2))
             ]
