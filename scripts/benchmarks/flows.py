@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -44,9 +44,9 @@ class Pair:
     name: str
     ours: nn.Module
     peer: nn.Module
-    inputs: list[Shape]
-    codes: list[Shape]
-    conditions: list[Shape]
+    inputs: Iterable[Shape]
+    codes: Iterable[Shape]
+    conditions: Iterable[Shape]
     forward: Flow
     inverse: Callable[[Tensors, Tensors, int], Tensors]
     peer_forward: Flow
@@ -98,7 +98,7 @@ class Pair:
         return run
 
 
-def drawn(shapes: list[Shape], n: int) -> Tensors:
+def drawn(shapes: Iterable[Shape], n: int) -> Tensors:
     """Noise of these shapes for n photos or samples."""
     return [torch.randn(n, *shape) for shape in shapes]
 
@@ -164,7 +164,8 @@ def imagenet_vgg(config: ImagenetVggConfig | None = None) -> Pair:
 def natural(config: NaturalConfig | None = None) -> Pair:
     """The couplings and mixings of all levels; their elementwise maps are not in FrEIA."""
     model = Natural(replace(config or NaturalConfig.default(), bound=math.inf))
-    flows, peers = nn.ModuleList(), nn.ModuleList()
+    flows: list[Sequence] = []
+    peers = nn.ModuleList()
     shapes, conditions = [], []
     for r, shape in model.latent_shapes.items():
         level, width = model.levels[str(r)], model.config.levels[r].width
@@ -203,7 +204,7 @@ def natural(config: NaturalConfig | None = None) -> Pair:
 
     return Pair(
         "natural",
-        flows,
+        nn.ModuleList(flows),
         peers,
         shapes,
         shapes,

@@ -22,7 +22,7 @@ from cinn_colorize import color
 OURS = "cinn-colorize"
 MEGAPIXELS = 4
 BAND = 2**19  # pixels of a band as photos are composed in
-Pixels = NDArray[np.uint8]  # (H, W, 3)
+Pixels = NDArray[Any]  # (H, W, 3) uint8
 Lab = NDArray[Any]  # (H, W, 3); ours and kornia's (3, H, W)
 
 
@@ -76,7 +76,7 @@ WAYS: dict[str, tuple[Callable[[Pixels], Lab], Callable[[Lab], Pixels]]] = {
 
 def report(photo: Path, repeats: int) -> Report:
     """The table."""
-    whole = cv2.cvtColor(cv2.imread(str(photo)), cv2.COLOR_BGR2RGB)
+    whole: Pixels = cv2.imread(str(photo), cv2.IMREAD_COLOR_RGB)  # type: ignore[assignment]
     scale = (MEGAPIXELS * 1e6 / whole[..., 0].size) ** 0.5
     rgb = cv2.resize(whole, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     exact = skimage.color.rgb2lab(rgb.astype(np.float64) / 255)

@@ -6,6 +6,7 @@ import functools
 import statistics
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import kornia
@@ -23,6 +24,7 @@ LONGER_SIDE = 900  # of the photos that colours are compared on
 WINDOW, SIGMA_L, SIGMA_PIXELS = 13, 5.0, 6.0  # of OpenCV's and kornia's joint bilateral filters
 RADIUS, EPS = 16, 4.0  # of OpenCV's guided filter; eps in squared L*
 OURS, KORNIA = "cinn-colorize, fast", "kornia joint_bilateral_blur"
+XIMGPROC: Any = cv2.ximgproc  # type: ignore[attr-defined]  # of opencv-contrib
 Upsampling = Callable[[Floats, Floats, Floats], Floats]  # of ab, guide and L at full size
 
 
@@ -42,14 +44,14 @@ def enlarged(ab: Floats, L: Floats) -> Floats:
 
 def joint_bilateral(ab: Floats, guide: Floats, L: Floats) -> Floats:
     planes = [
-        cv2.ximgproc.jointBilateralFilter(L, plane, WINDOW, SIGMA_L, SIGMA_PIXELS)  # takes no two at once
+        XIMGPROC.jointBilateralFilter(L, plane, WINDOW, SIGMA_L, SIGMA_PIXELS)  # takes no two at once
         for plane in enlarged(ab, L)
     ]
     return np.stack(planes)
 
 
 def guided(ab: Floats, guide: Floats, L: Floats) -> Floats:
-    filtered = cv2.ximgproc.guidedFilter(L, np.moveaxis(enlarged(ab, L), 0, -1), RADIUS, EPS)
+    filtered = XIMGPROC.guidedFilter(L, np.moveaxis(enlarged(ab, L), 0, -1), RADIUS, EPS)
     return np.moveaxis(filtered, -1, 0)
 
 
