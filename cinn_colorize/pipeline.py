@@ -234,7 +234,7 @@ class Job:
                 }
                 for colorization, output in zip(colorizations, outputs, strict=True):
                     if output in saved:
-                        saved[output].result()
+                        saved.pop(output).result()  # its error would keep itself and the file alive
                         s = colorization.sample
                         yield Result(path, output, *before[:2], clock.ms(), s.seed, s.temperature, s.log_prob)
                     if task.sheet in wanted:

@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("photos", type=Path, metavar="PHOTOS")
     parser.add_argument("--peers", type=Path, help="folder with more packages")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--megapixels", type=float, nargs="+", default=[1, 4, 12], help="of upsampling")
     parser.add_argument("--batch", type=int, default=16, help="of training steps")
     parser.add_argument("--into", type=Path, nargs="+", default=[], help="files with places for the tables")
