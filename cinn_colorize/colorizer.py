@@ -292,7 +292,8 @@ class Colorizer(Composer):
             raise ValueError(f"unknown precision {precision!r}; choose one of {', '.join(PRECISIONS)}")
         self.device = choose_device(device)
         self.chunk = chunk or _CHUNK[self.device.type]
-        loaded = load_model(model, weights) if isinstance(model, str) else model
+        with one_thread():  # threads wait for each other at every one of the many small tensors
+            loaded = load_model(model, weights) if isinstance(model, str) else model
         if not isinstance(loaded.info, PhotoModelInfo):
             colouring = ", ".join(name for name, info in MODELS.items() if isinstance(info, PhotoModelInfo))
             raise WeightsError(f"{loaded.info.name}: is no model that colours photos; choose {colouring}")

@@ -232,6 +232,11 @@ class Photo:
                 yield pending.popleft().result()
 
 
+def threads() -> int:
+    """How many threads of this process work on a photo."""
+    return _threads
+
+
 def use_threads(number: int) -> None:
     """How many threads of this process work on a photo; pictures do not depend on it."""
     global _threads

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 import traceback
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -223,14 +225,20 @@ class Job:
             colorizations = colorizer.compose(photo, samples[part], upsampling=plan.upsampling)
             if _Status.of(task) != before:
                 raise PhotoError(f"{name}: changed while it was read; run again when it is complete")
-            for colorization in colorizations:
-                output = task.outputs[colorization.seed - plan.seed]
-                if output in wanted:
-                    self._save(colorization, output, task)
-                    s = colorization.sample
-                    yield Result(path, output, *before[:2], clock.ms(), s.seed, s.temperature, s.log_prob)
-                if task.sheet in wanted:
-                    on_sheet.append(tile(colorization))
+            outputs = [task.outputs[colorization.seed - plan.seed] for colorization in colorizations]
+            with _threads() as pool:
+                saved = {
+                    output: pool.submit(self._save, colorization, output, task)
+                    for colorization, output in zip(colorizations, outputs, strict=True)
+                    if output in wanted
+                }
+                for colorization, output in zip(colorizations, outputs, strict=True):
+                    if output in saved:
+                        saved.pop(output).result()  # its error would keep itself and the file alive
+                        s = colorization.sample
+                        yield Result(path, output, *before[:2], clock.ms(), s.seed, s.temperature, s.log_prob)
+                    if task.sheet in wanted:
+                        on_sheet.append(tile(colorization))
         if task.sheet and task.sheet in wanted:
             if task.sheet in task.doubtful and not _is_sheet(task.sheet):
                 raise exists(path, task.sheet)
@@ -245,6 +253,18 @@ class Job:
                 return
             raise exists(task.input.path, output)
         colorization.save(output, quality=plan.quality, strip=plan.strip)
+
+
+@contextlib.contextmanager
+def _threads() -> Iterator[ThreadPoolExecutor]:
+    """As many as work on a photo. What has not begun when one of them fails is not done."""
+    from cinn_colorize.photo import threads
+
+    pool = ThreadPoolExecutor(threads())
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def exists(photo: Path, output: Path) -> PhotoError:

@@ -103,10 +103,10 @@ def run(step: Step) -> None:
     step().backward()  # type: ignore[no-untyped-call]
 
 
-def peak(step: Step) -> int:
-    """Bytes."""
+def peak(work: Callable[[], object]) -> int:
+    """Bytes allocated at most beyond what was there before."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
-        run(step)
+        work()
     assert profiled.profiler is not None
     assert profiled.profiler.kineto_results is not None
     events = [e for e in profiled.profiler.kineto_results.events() if e.name() == "[memory]"]
@@ -132,7 +132,7 @@ def measure(name: str, model: nn.Module, step: Step, repeat: int) -> None:
         for parameter in model.parameters():
             if parameter.grad is not None:
                 parameter.grad.zero_()
-        most = peak(step)
+        most = peak(partial(run, step))
         found = gradients(model)
         if way == "kept":
             reference = found

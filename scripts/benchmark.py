@@ -1,0 +1,135 @@
+"""Speed and memory, side by side with the libraries that do the same work.
+
+    pip install '.[benchmark]'
+    pip install --no-deps --target peers opencv-contrib-python-headless
+    python scripts/benchmark.py bigphotos.zip --peers peers --into docs/benchmarks.md README.md
+
+``PHOTOS`` is a zip or a folder of photos in colour, the largest of which is the one that the whole command is
+timed on. OpenCV's contributed filters stand in a folder of their own, since their package replaces the one
+that cinn-colorize needs. Everything runs in one process, one thread, except the whole command, which is run
+as people run it. The ways to do one thing take turns, so that whatever else the machine does falls on all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib.metadata
+import os
+import platform
+import shlex
+import sys
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+
+from benchmarks.tables import SUMMARY, Report, replace_section, table
+
+EXAMPLE = Path(__file__).parents[1] / "examples/photo.jpg"
+SECTIONS = ("flows", "upsampling", "lab", "command")
+PACKAGES = (
+    "torch",
+    "FrEIA",
+    "kornia",
+    "numpy",
+    "opencv-contrib-python-headless",
+    "opencv-python-headless",
+    "pyvips",
+    "scikit-image",
+)
+
+
+def environment() -> str:
+    """When, where and with what."""
+    processor = platform.processor()
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
+        if line.startswith("model name"):
+            processor = line.partition(":")[2].strip()
+    versions = [f"Python {platform.python_version()}"]
+    for package in PACKAGES:
+        try:
+            versions.append(f"{package} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    load = f", load before {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    return "\n".join(
+        [
+            f"- {datetime.date.today()}, `python {shlex.join(sys.argv)}`",
+            f"- {processor}, {os.cpu_count()} cores{load}; {platform.system()} {platform.machine()}",
+            f"- {', '.join(versions)}",
+        ]
+    )
+
+
+def photos_of(source: Path, folder: Path) -> list[Path]:
+    """Files of a zip or a folder, the largest photo first."""
+    from cinn_colorize.photo import open_photo
+
+    if source.is_file():
+        with zipfile.ZipFile(source) as archive:
+            archive.extractall(folder)
+        source = folder
+    found = sorted(path for path in source.iterdir() if path.suffix.lower() in (".jpg", ".png", ".tif"))
+    return sorted(found, key=lambda path: -open_photo(path).width * open_photo(path).height)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("photos", type=Path, metavar="PHOTOS")
+    parser.add_argument("--peers", type=Path, help="folder with more packages")
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--megapixels", type=float, nargs="+", default=[1, 4, 12], help="of upsampling")
+    parser.add_argument("--batch", type=int, default=16, help="of training steps")
+    parser.add_argument("--into", type=Path, nargs="+", default=[], help="files with places for the tables")
+    arguments = parser.parse_args()
+    if arguments.peers:
+        sys.path.insert(0, str(arguments.peers.resolve()))
+
+    import cv2
+    import torch
+
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    print(environment(), flush=True)
+    for path in arguments.into:
+        replace_section(path, "environment", environment())
+    summary = []
+    with tempfile.TemporaryDirectory() as name:
+        photos = photos_of(arguments.photos, Path(name))
+        for section in arguments.only:
+            start = time.perf_counter()
+            text, lines = _report(section, photos, arguments)
+            summary += lines
+            print(f"\n## {section}\n\n{text}\n\n({time.perf_counter() - start:.0f} s)", flush=True)
+            for path in arguments.into:
+                replace_section(path, section, text)
+    if tuple(arguments.only) == SECTIONS:
+        for path in arguments.into:
+            replace_section(path, "summary", table(SUMMARY, summary))
+
+
+def _report(section: str, photos: list[Path], arguments: argparse.Namespace) -> Report:
+    """The tables of a section; each imports what it needs."""
+    repeats = arguments.repeats
+    if section == "flows":
+        from benchmarks import flows
+
+        return flows.report(arguments.batch, repeats)
+    if section == "upsampling":
+        from benchmarks import upsampling
+
+        return upsampling.report(photos, arguments.megapixels, repeats)
+    if section == "lab":
+        from benchmarks import lab
+
+        return lab.report(photos[0], repeats)
+    from benchmarks import command
+
+    return command.report([EXAMPLE, photos[0]], repeats)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,313 @@
+"""Coupling stacks in FrEIA and here, of equal architecture and weights: training steps, sampling, memory."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from measure_activations import peak, stirred
+from torch import Tensor, nn
+
+from benchmarks import freia
+from benchmarks.tables import Report, table
+from benchmarks.timing import Times, in_turn, ratio
+from cinn_colorize.flow import AffineCoupling, Sequence
+from cinn_colorize.models.base import StageConditions
+from cinn_colorize.models.imagenet_vgg import BASE, ImagenetVgg, ImagenetVggConfig, Stage
+from cinn_colorize.models.natural import Level, Natural, NaturalConfig
+from cinn_colorize.training.loop import choose_precision
+
+BATCH, SAMPLES = 16, 8
+PEER, PEER_LAST = "FrEIA", "FrEIA, channels last"
+OURS, OURS_ALONE, OURS_SAVING = "cinn-colorize", "cinn-colorize, one by one", "cinn-colorize, save memory"
+Shape = tuple[int, ...]
+Tensors = list[Tensor]
+Flow = Callable[[Tensors, Tensors], tuple[Tensors, Tensor]]  # of inputs and conditions; with the log-det
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One stack in both libraries. Conditions are what the heads give, one for each block that takes one.
+
+    Attributes:
+        inputs: shapes of what it takes, without the batch.
+        codes: shapes of what it gives.
+        conditions: shapes of the conditions.
+        inverse: ours, of codes under the conditions of one photo, so many of them at once.
+        peer_inverse: the same, all of them at once.
+    """
+
+    name: str
+    ours: nn.Module
+    peer: nn.Module
+    inputs: Iterable[Shape]
+    codes: Iterable[Shape]
+    conditions: Iterable[Shape]
+    forward: Flow
+    inverse: Callable[[Tensors, Tensors, int], Tensors]
+    peer_forward: Flow
+    peer_inverse: Callable[[Tensors, Tensors], Tensors]
+
+    def parameters(self) -> int:
+        """How many, the same here and there."""
+        ours, peer = (
+            sum(p.numel() for p in stack.parameters() if p.requires_grad) for stack in (self.ours, self.peer)
+        )
+        assert ours == peer, f"{self.name}: {ours} parameters here, {peer} in FrEIA"
+        return ours
+
+    def difference(self) -> float:
+        """The largest between the outputs of both, log-det per dimension included."""
+        x, given = drawn(self.inputs, 2), drawn(self.conditions, 2)
+        with torch.no_grad():
+            (ours, ours_log_det), (peer, peer_log_det) = self.forward(x, given), self.peer_forward(x, given)
+        latents = [(a.flatten() - b.flatten()).abs().max() for a, b in zip(ours, peer, strict=True)]
+        dimensions = sum(map(math.prod, self.inputs))
+        return float(torch.stack([*latents, (ours_log_det - peer_log_det).abs().max() / dimensions]).max())
+
+    def step(
+        self, flow: Flow, stack: nn.Module, batch: int, *, last: bool = False, learn: bool = True
+    ) -> Callable[[], None]:
+        """A training step of one of the stacks: forward, loss, backward and, to ``learn``, Adam.
+
+        ``last`` is for channels last, in which heads give their conditions then, too.
+        """
+        x, given = drawn(self.inputs, batch), drawn(self.conditions, batch)
+        if last:
+            stack.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            given = [c.to(memory_format=torch.channels_last) if c.dim() == 4 else c for c in given]
+        for condition in given:
+            condition.requires_grad_()  # heads learn
+        dimensions = batch * sum(map(math.prod, self.inputs))
+        optimizer = torch.optim.AdamW(stack.parameters(), 1e-6, fused=True)
+
+        def run() -> None:
+            latents, log_det = flow(x, given)
+            energy = torch.stack([0.5 * z.float().square().sum() for z in latents]).sum()
+            ((energy - log_det.sum()) / dimensions).backward()  # type: ignore[no-untyped-call]
+            if learn:
+                optimizer.step()
+                optimizer.zero_grad()
+                for condition in given:
+                    condition.grad = None
+
+        return run
+
+
+def drawn(shapes: Iterable[Shape], n: int) -> Tensors:
+    """Noise of these shapes for n photos or samples."""
+    return [torch.randn(n, *shape) for shape in shapes]
+
+
+def expanded(given: Tensors, n: int) -> Tensors:
+    """Conditions of one photo for n samples."""
+    return [condition.expand(n, *condition.shape[1:]) for condition in given]
+
+
+def imagenet_vgg(config: ImagenetVggConfig | None = None) -> Pair:
+    """The stack of the paper's network, which has no bounds."""
+    model = stirred(ImagenetVgg(replace(config or ImagenetVggConfig.paper(), bound=math.inf)))
+    del model.network
+    for stage in model.stages.values():
+        del stage.heads
+    peer = freia.imagenet_vgg(model)
+    shapes = {
+        r: (stage.width,) if r == BASE else (stage.width, r, r) for r, stage in model.config.stages.items()
+    }
+    blocks = [(r, shapes[r]) for r, stage in model.config.stages.items() for _ in range(stage.blocks)]
+
+    def prepared(given: Tensors) -> StageConditions:
+        found = iter(given)
+        parts = {}
+        for r in model.config.stages:
+            stage = model.stages[str(r)]
+            assert isinstance(stage, Stage)
+            parts[r] = tuple(part(next(found)) for part in stage.parts)
+        return StageConditions(parts)
+
+    def forward(x: Tensors, given: Tensors) -> tuple[Tensors, Tensor]:
+        latents, log_dets = model(x[0], prepared(given))
+        return list(latents.values()), sum(log_dets.values(), torch.zeros(()))
+
+    def inverse(z: Tensors, given: Tensors, at_once: int) -> Tensors:
+        condition = prepared(given).expand(at_once)  # once for all samples of the photo
+        chunks = zip(*(level.split(at_once) for level in z), strict=True)
+        latents = (dict(zip(model.latent_shapes, chunk, strict=True)) for chunk in chunks)
+        return [torch.cat([model.inverse(code, condition)[0] for code in latents])]
+
+    def peer_forward(x: Tensors, given: Tensors) -> tuple[Tensors, Tensor]:
+        latents, log_det = peer(x, given)
+        return list(latents), log_det
+
+    def peer_inverse(z: Tensors, given: Tensors) -> Tensors:
+        x, _ = peer([*z[:-1], z[-1].flatten(1)], expanded(given, len(z[0])), rev=True)
+        return [x]
+
+    return Pair(
+        "imagenet-vgg",
+        model,
+        peer,
+        [(2, 64, 64)],
+        list(model.latent_shapes.values()),
+        [shape for _, shape in blocks],
+        forward,
+        inverse,
+        peer_forward,
+        peer_inverse,
+    )
+
+
+def natural(config: NaturalConfig | None = None) -> Pair:
+    """The couplings and mixings of all levels; their elementwise maps are not in FrEIA."""
+    model = Natural(replace(config or NaturalConfig.default(), bound=math.inf))
+    flows: list[Sequence] = []
+    peers = nn.ModuleList()
+    shapes, conditions = [], []
+    for r, shape in model.latent_shapes.items():
+        level, width = model.levels[str(r)], model.config.levels[r].width
+        assert isinstance(level, Level)
+        flow = stirred(Sequence(list(level.flow.maps)[1:]))
+        flows.append(flow)
+        peers.append(freia.natural(flow, shape, width))
+        shapes.append(shape)
+        conditions.append([(2 * width, *shape[1:])] * model.config.levels[r].blocks)
+
+    def by_level(given: Tensors) -> list[Tensors]:
+        found = iter(given)
+        return [[next(found) for _ in level] for level in conditions]
+
+    def ours(name: str, x: Tensors, given: Tensors) -> tuple[Tensors, Tensor]:
+        results = []
+        for flow, values, level in zip(flows, x, by_level(given), strict=True):
+            blocks = iter(level)
+            # A mixing, then a block, and so on.
+            pairs = [next(blocks).chunk(2, 1) if isinstance(m, AffineCoupling) else None for m in flow.maps]
+            results.append(getattr(flow, name)(values, pairs))
+        return [z for z, _ in results], torch.stack([log_det for _, log_det in results]).sum(0)
+
+    def theirs(rev: bool, x: Tensors, given: Tensors) -> tuple[Tensors, Tensor]:
+        found = [
+            peer(values, level, rev=rev)
+            for peer, values, level in zip(peers, x, by_level(given), strict=True)
+        ]
+        return [z for z, _ in found], torch.stack([log_det for _, log_det in found]).sum(0)
+
+    def inverse(z: Tensors, given: Tensors, at_once: int) -> Tensors:
+        condition = expanded(given, at_once)
+        chunks = zip(*(level.split(at_once) for level in z), strict=True)
+        parts = [ours("inverse", list(chunk), condition)[0] for chunk in chunks]
+        return [torch.cat(level) for level in zip(*parts, strict=True)]
+
+    return Pair(
+        "natural",
+        nn.ModuleList(flows),
+        peers,
+        shapes,
+        shapes,
+        [shape for level in conditions for shape in level],
+        partial(ours, "forward"),
+        inverse,
+        partial(theirs, False),
+        lambda z, given: theirs(True, z, expanded(given, len(z[0])))[0],
+    )
+
+
+def training(build: Callable[[], Pair], batch: int, repeats: int, precision: torch.dtype) -> Times:
+    """Seconds of training steps; ours as ``cinn-colorize train`` has them, in channels last."""
+    pair, other = build(), build()
+    ways = {
+        PEER: pair.step(pair.peer_forward, pair.peer, batch),
+        PEER_LAST: other.step(other.peer_forward, other.peer, batch, last=True),
+        OURS: pair.step(pair.forward, pair.ours, batch, last=True),
+    }
+    with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+        return in_turn(ways, repeats)
+
+
+def sampling(pair: Pair, samples: int, repeats: int, precision: torch.dtype) -> Times:
+    """Seconds of all samples of one photo, whose conditions are there; ours at once, and one by one."""
+    given, z = drawn(pair.conditions, 1), drawn(pair.codes, samples)
+
+    ways: dict[str, Callable[[], object]] = {
+        PEER: lambda: pair.peer_inverse(z, given),
+        OURS: lambda: pair.inverse(z, given, samples),
+        OURS_ALONE: lambda: pair.inverse(z, given, 1),
+    }
+    with torch.inference_mode(), torch.autocast("cpu", precision, enabled=precision != torch.float32):
+        return in_turn(ways, repeats)
+
+
+def memory(pair: Pair, batch: int) -> dict[str, int]:
+    """Bytes of activations of a training step, by library, with and without recomputation."""
+    most = {}
+    for name, stack, flow, saves in (
+        (PEER, pair.peer, pair.peer_forward, False),
+        (OURS, pair.ours, pair.forward, False),
+        (OURS_SAVING, pair.ours, pair.forward, True),
+    ):
+        for sequence in stack.modules():
+            if isinstance(sequence, Sequence):
+                sequence.save_memory = saves
+        step = pair.step(flow, stack, batch, learn=False)
+        step()  # gradients have their place now
+        most[name] = peak(step)
+    return most
+
+
+def report(batch: int, repeats: int) -> Report:
+    """The tables of both stacks."""
+    times, memories, notes = [], [], []
+    half = choose_precision("auto", torch.device("cpu"))
+    for build in (imagenet_vgg, natural):
+        pair = build()
+        notes.append(
+            f"{pair.name}: {pair.parameters() / 1e6:.1f} million parameters in both, outputs of the same "
+            f"weights differ by {pair.difference():.0e} at most"
+        )
+        for precision, label in ((torch.float32, "fp32"), (half, "bf16")):
+            if label == "bf16" and half == torch.float32:
+                notes.append("bf16 is not faster than fp32 on this processor")
+                continue
+            what = f"{pair.name}, {label}"
+            steps = training(build, batch, repeats, precision)
+            times.append((f"{what}: training step, batch {batch}", steps))
+            times.append(
+                (f"{what}: {SAMPLES} samples of a photo", sampling(pair, SAMPLES, repeats, precision))
+            )
+        memories.append((pair.name, memory(pair, batch)))
+    lines = [
+        [what, way, f"{statistics.median(found[way]):.3f}", f"{ratio(found, PEER, way):.2f}"]
+        for what, found in times
+        for way in found
+    ]
+    used = [
+        [name, way, f"{found[way] / 2**20:.0f}", f"{found[way] / found[PEER]:.2f}"]
+        for name, found in memories
+        for way in found
+    ]
+    text = "\n\n".join(
+        [
+            table(["", "", "seconds", "speed, FrEIA = 1"], lines),
+            table(["training step", "", "activations, MiB", "FrEIA = 1"], used),
+            "\n".join(f"- {note}" for note in dict.fromkeys(notes)),
+        ]
+    )
+    summary = [
+        [
+            what,
+            f"{statistics.median(found[OURS]):.2f} s",
+            PEER,
+            f"{statistics.median(found[PEER]):.2f} s",
+            f"{ratio(found, PEER, OURS):.2f}",
+        ]
+        for what, found in times
+    ]
+    for name, found in memories:
+        ours, peer = (f"{found[way] / 2**20:.0f} MiB" for way in (OURS_SAVING, PEER))
+        what = f"{name}: activations of a step, `--save-memory`"
+        summary.append([what, ours, PEER, peer, f"{found[PEER] / found[OURS_SAVING]:.2f}"])
+    return Report(text, summary)

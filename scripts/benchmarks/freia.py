@@ -1,0 +1,184 @@
+"""Our flows built in FrEIA 0.2 (https://github.com/vislearn/FrEIA), with equal weights.
+
+FrEIA's coupling block concatenates a condition to the half that its subnetworks see; ours adds what the
+condition makes of it to their first layer. Weights are taken over so that both are the same function.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import FrEIA.framework as ff
+import FrEIA.modules as fm
+import torch
+from torch import Tensor, nn
+
+from cinn_colorize.flow import (
+    AffineCoupling,
+    ConvSubnet,
+    HaarDownsampling,
+    OrthogonalMixing,
+    Permutation,
+    Sequence,
+    Squeeze,
+)
+from cinn_colorize.models.imagenet_vgg import BASE, SIZE, ImagenetVgg, Stage
+
+
+class Graph:
+    """A graph that grows at its end, node by node."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.nodes: list[Any] = [ff.InputNode(*shape)]
+        self.outputs: list[Any] = []
+        self.end: Any = self.nodes[0].out0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of what comes next."""
+        node, index = self.end
+        return tuple(node.output_dims[index])
+
+    def add(self, module: type, condition: int = 0, **arguments: Any) -> Any:
+        """Append a node; ``condition`` is how many channels its own condition has."""
+        given = None
+        if condition:
+            given = ff.ConditionNode(condition, *self.shape[1:])
+            self.nodes.append(given)
+        node = ff.Node(self.end, module, arguments, conditions=given)
+        self.nodes.append(node)
+        self.end = node.out0
+        return node
+
+    def finish(self) -> Any:
+        """The network; its outputs are the parts that were split off, and the rest."""
+        self.outputs.append(self.end)
+        return ff.GraphINN(self.nodes + [ff.OutputNode(output) for output in self.outputs])
+
+
+def add_coupling(graph: Graph, ours: AffineCoupling, condition: int, subnets: Iterable[nn.Module]) -> None:
+    """Append our block with copies of its subnetworks 1 and 2, which are 2 and 1 in FrEIA."""
+    if ours.bound != math.inf:
+        raise ValueError("FrEIA's blocks have no bounds")
+    made = list(subnets)  # FrEIA asks for its first, our second, first
+    graph.add(
+        fm.GLOWCouplingBlock,
+        condition,
+        subnet_constructor=lambda inputs, outputs: made.pop(),
+        clamp=ours.clamp,
+        clamp_activation=lambda s: (2 / math.pi) * torch.atan(s),
+        split_len=ours.sizes[0],
+    )
+
+
+def add_map(graph: Graph, ours: nn.Module) -> None:
+    """Append a map that takes no condition and has no weights."""
+    match ours:
+        case OrthogonalMixing():
+            graph.add(fm.Fixed1x1Conv, M=ours.matrix.t())
+        case Permutation():
+            node = graph.add(fm.PermuteRandom, seed=0)
+            node.module.perm.copy_(ours.order)
+            node.module.perm_inv.copy_(ours.inverse_order)
+        case HaarDownsampling():
+            graph.add(fm.HaarDownsampling, order_by_wavelet=True, rebalance=0.5)
+        case Squeeze():
+            graph.add(fm.IRevNetDownsampling)
+        case _:
+            raise TypeError(f"FrEIA has no {type(ours).__name__}")
+
+
+def concatenating(ours: nn.Module, part: Tensor | None, clamp: float) -> nn.Sequential:
+    """A subnetwork that sees a half and a condition together.
+
+    Args:
+        ours: the subnetwork.
+        part: weights of the condition's part of its first layer, if it takes one.
+        clamp: alpha; FrEIA's arctan sees s, ours s / alpha.
+    """
+    copies = copy.deepcopy([m for m in ours.modules() if isinstance(m, nn.Conv2d | nn.Linear)])
+    first, last = copies[0], copies[-1]
+    if part is not None:
+        first.weight = nn.Parameter(torch.cat([first.weight, part], dim=1).detach())
+        if isinstance(first, nn.Conv2d):
+            first.in_channels = first.weight.shape[1]
+        else:
+            first.in_features = first.weight.shape[1]
+    with torch.no_grad():
+        for values in (last.weight, last.bias):
+            assert values is not None
+            values[: len(values) // 2] /= clamp
+    rectified = itertools.chain.from_iterable((layer, nn.ReLU()) for layer in copies)
+    return nn.Sequential(*list(rectified)[:-1])
+
+
+def imagenet_vgg(model: ImagenetVgg) -> Any:
+    """The coupling stack; it takes what the heads give, a condition for each block that has one.
+
+    Its outputs are the latents, finest first.
+    """
+    graph = Graph((2, SIZE, SIZE))
+    for r, config in model.config.stages.items():
+        stage = model.stages[str(r)]
+        assert isinstance(stage, Stage)
+        if r == BASE:
+            graph.add(fm.Flatten)
+        parts = iter(stage.parts)
+        for ours in stage.flow.maps:
+            if isinstance(ours, AffineCoupling):
+                part: Any = next(parts, None)
+                of_condition = (None, None) if part is None else part.weight.chunk(2)
+                subnets: list[nn.Module] = [
+                    concatenating(subnet, weights, ours.clamp)
+                    for subnet, weights in zip((ours.subnet1, ours.subnet2), of_condition, strict=True)
+                ]
+                add_coupling(graph, ours, 0 if part is None else config.width, subnets)
+            else:
+                add_map(graph, ours)
+        if r != BASE and graph.shape[0] > config.keep:
+            split = graph.add(fm.Split, section_sizes=[config.keep, graph.shape[0] - config.keep])
+            graph.outputs.append(split.out1)
+    return graph.finish()
+
+
+class Adding(nn.Module):
+    """A subnetwork of ``natural`` in FrEIA: it sees a half and the conditions of both subnetworks at once.
+
+    Args:
+        ours: the subnetwork.
+        inputs: channels of the half.
+        start: the first of its own channels among the conditions.
+        clamp: alpha.
+    """
+
+    def __init__(self, ours: nn.Module, inputs: int, start: int, clamp: float) -> None:
+        super().__init__()
+        assert isinstance(ours, ConvSubnet)
+        layers = concatenating(ours, None, clamp)
+        self.first, self.others = layers[0], layers[1:]
+        self.seen = (slice(inputs), slice(inputs + start, inputs + start + ours.first.out_channels))
+
+    def forward(self, seen: Tensor) -> Tensor:
+        """(N, inputs + conditions, r, r) -> s and t."""
+        half, condition = self.seen
+        result: Tensor = self.others(self.first(seen[:, half]) + seen[:, condition])
+        return result
+
+
+def natural(flow: Sequence, shape: tuple[int, int, int], width: int) -> Any:
+    """The couplings and mixings of one level of ``natural``; each block has a condition of 2 ``width``."""
+    graph = Graph(shape)
+    for ours in flow.maps:
+        if isinstance(ours, AffineCoupling):
+            subnets: list[nn.Module] = [
+                Adding(subnet, ours.sizes[1 - k], k * width, ours.clamp)
+                for k, subnet in enumerate((ours.subnet1, ours.subnet2))
+            ]
+            add_coupling(graph, ours, 2 * width, subnets)
+        else:
+            add_map(graph, ours)
+    return graph.finish()

@@ -1,0 +1,54 @@
+"""Seconds of the stages of one photo, in this process: ``python stages.py PHOTO N``. Imports nothing else."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def stages(path: Path, n: int) -> dict[str, float]:
+    """What ``cinn-colorize`` does for one photo, stage by stage; seconds of each."""
+    seconds: dict[str, float] = {}
+
+    def timed(stage: str, work: Callable[[], T]) -> T:
+        start = time.perf_counter()
+        result = work()
+        seconds[stage] = time.perf_counter() - start
+        return result
+
+    def imports() -> None:
+        import cinn_colorize.colorizer
+        import cinn_colorize.sheet  # noqa: F401
+
+    timed("imports", imports)
+    from cinn_colorize import Colorizer
+    from cinn_colorize.photo import open_photo
+    from cinn_colorize.sheet import contact_sheet, save_sheet, tiles
+
+    colorizer = timed("weights", lambda: Colorizer(device="cpu"))
+    photo = open_photo(path)
+    timed("decode", lambda: photo.luminance(256, 256))
+    conditioned = timed("condition", lambda: colorizer.condition(photo))
+    samples = timed("samples", lambda: conditioned.sample(n))
+    results = timed("upsampling, composition", lambda: colorizer.compose(photo, samples))
+    with tempfile.TemporaryDirectory() as folder:
+
+        def encode() -> None:
+            for result in results:
+                result.save(Path(folder) / f"{result.seed}{photo.suffix}")
+
+        timed("encode", encode)
+        sheet = Path(folder) / "sheet.jpg"
+        timed("sheet", lambda: save_sheet(contact_sheet(tiles(photo, results)), sheet))
+    return seconds
+
+
+if __name__ == "__main__":
+    print(json.dumps(stages(Path(sys.argv[1]), int(sys.argv[2]))))

@@ -1,0 +1,36 @@
+"""Tables in Markdown, and their places in files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+SUMMARY = ("", "cinn-colorize", "instead", "", "ratio")
+
+
+class Report(NamedTuple):
+    """Of one section of the benchmark: its tables and its lines of the summary, see ``SUMMARY``."""
+
+    text: str
+    summary: list[list[str]]
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table whose first column is of words, as every other column that has no numbers."""
+    numeric = [all(_is_number(row[i]) for row in rows) for i in range(len(head))]
+    rule = ["---:" if right else "---" for right in numeric]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows))
+
+
+def replace_section(path: Path, name: str, text: str) -> None:
+    """Put a text between the file's comments ``<!-- name -->`` and ``<!-- /name -->``, if it has them."""
+    content = path.read_text()
+    before, found, rest = content.partition(f"<!-- {name} -->\n")
+    if found:
+        _, end, after = rest.partition(f"<!-- /{name} -->")
+        path.write_text(f"{before}{found}{text}\n{end}{after}")
+
+
+def _is_number(cell: str) -> bool:
+    return cell.replace(".", "", 1).isdigit() or cell == ""

@@ -1,0 +1,37 @@
+"""Times of several ways to do one thing, run in turn, so that whatever else the machine does falls on all."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+import torch
+
+Times = dict[str, list[float]]
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Of one run, on the clock."""
+    start = time.perf_counter()
+    work()
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def in_turn(ways: Mapping[str, Callable[[], object]], repeats: int, warm: bool = True) -> Times:
+    """Seconds of each way in each round; with ``warm`` after a round that does not count."""
+    if warm:
+        for work in ways.values():
+            work()
+    times: Times = {name: [] for name in ways}
+    for _ in range(repeats):
+        for name, work in ways.items():
+            times[name].append(seconds(work))
+    return times
+
+
+def ratio(times: Times, peer: str, ours: str) -> float:
+    """How many times longer the peer takes: the median over the rounds."""
+    return statistics.median(p / o for p, o in zip(times[peer], times[ours], strict=True))

@@ -1,0 +1,159 @@
+"""Upsampling of ab to a photo's size: time, and how near the photo's own colours it comes."""
+
+from __future__ import annotations
+
+import functools
+import statistics
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import kornia
+import numpy as np
+import torch
+
+from benchmarks.tables import Report, table
+from benchmarks.timing import in_turn, ratio
+from cinn_colorize.color import Floats
+from cinn_colorize.photo import Photo, open_photo
+from cinn_colorize.upsampling import Upsampler
+
+GRID, GUIDE, BAND = 64, 256, 2**19  # pixels of ab, of the guide, and of a band as photos are composed in
+LONGER_SIDE = 900  # of the photos that colours are compared on
+WINDOW, SIGMA_L, SIGMA_PIXELS = 13, 5.0, 6.0  # of OpenCV's and kornia's joint bilateral filters
+RADIUS, EPS = 16, 4.0  # of OpenCV's guided filter; eps in squared L*
+OURS, KORNIA = "cinn-colorize, fast", "kornia joint_bilateral_blur"
+XIMGPROC: Any = cv2.ximgproc  # type: ignore[attr-defined]  # of opencv-contrib
+Upsampling = Callable[[Floats, Floats, Floats], Floats]  # of ab, guide and L at full size
+
+
+def ours(method: str, ab: Floats, guide: Floats, L: Floats) -> Floats:
+    height, width = L.shape
+    upsampler = Upsampler(ab, guide, (height, width), method)
+    full = np.empty((2, height, width), np.float32)
+    rows = max(16, BAND // width)
+    for y in range(0, height, rows):
+        full[:, y : y + rows] = upsampler.rows(y, min(y + rows, height), L[y : y + rows])
+    return full
+
+
+def enlarged(ab: Floats, L: Floats) -> Floats:
+    return np.stack([cv2.resize(plane, L.shape[::-1], interpolation=cv2.INTER_LINEAR) for plane in ab])
+
+
+def joint_bilateral(ab: Floats, guide: Floats, L: Floats) -> Floats:
+    planes = [
+        XIMGPROC.jointBilateralFilter(L, plane, WINDOW, SIGMA_L, SIGMA_PIXELS)  # takes no two at once
+        for plane in enlarged(ab, L)
+    ]
+    return np.stack(planes)
+
+
+def guided(ab: Floats, guide: Floats, L: Floats) -> Floats:
+    filtered = XIMGPROC.guidedFilter(L, np.moveaxis(enlarged(ab, L), 0, -1), RADIUS, EPS)
+    return np.moveaxis(filtered, -1, 0)
+
+
+def kornia_joint_bilateral(ab: Floats, guide: Floats, L: Floats) -> Floats:
+    with torch.inference_mode():
+        blurred = kornia.filters.joint_bilateral_blur(
+            torch.from_numpy(enlarged(ab, L))[None],
+            torch.from_numpy(L)[None, None],
+            WINDOW,
+            SIGMA_L,
+            (SIGMA_PIXELS, SIGMA_PIXELS),
+        )
+    return np.asarray(blurred[0])
+
+
+METHODS: dict[str, Upsampling] = {
+    OURS: functools.partial(ours, "jbu"),
+    "cinn-colorize, exact": functools.partial(ours, "exact"),
+    f"OpenCV jointBilateralFilter, {WINDOW} px": joint_bilateral,
+    f"OpenCV guidedFilter, radius {RADIUS}": guided,
+    KORNIA: kornia_joint_bilateral,
+}
+
+
+def reduced(lab: Floats) -> tuple[Floats, Floats]:
+    """The ab and the guide, on their grids."""
+    planes = [cv2.resize(plane, (GRID, GRID), interpolation=cv2.INTER_AREA) for plane in lab[1:]]
+    return np.stack(planes), cv2.resize(lab[0], (GUIDE, GUIDE), interpolation=cv2.INTER_AREA)
+
+
+def resized(lab: Floats, megapixels: float) -> Floats:
+    """Lab at another size."""
+    scale = (megapixels * 1e6 / lab[0].size) ** 0.5
+    size = (round(lab.shape[2] * scale), round(lab.shape[1] * scale))
+    return np.stack([cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in lab])
+
+
+def needs(pixels: int) -> float:
+    """About how many bytes kornia takes: for each pixel of each plane its window, a few times over."""
+    return 3 * 4 * WINDOW**2 * 3 * pixels
+
+
+def available() -> int:
+    """Bytes of memory."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return 1024 * int(line.split()[1])
+    return 0
+
+
+def errors(photos: Iterable[Photo]) -> dict[str, float]:
+    """Mean distance in ab to the photos' own colours, by method."""
+    found: dict[str, list[float]] = {name: [] for name in METHODS}
+    for photo in photos:
+        scale = LONGER_SIDE / max(photo.height, photo.width)
+        lab = photo.lab(round(photo.height * scale), round(photo.width * scale))
+        ab, guide = reduced(lab)
+        for name, method in METHODS.items():
+            if name != KORNIA:  # the same as OpenCV's
+                difference = method(ab, guide, lab[0]) - lab[1:]
+                found[name].append(float(np.hypot(*difference).mean()))
+    return {name: statistics.mean(values) for name, values in found.items() if values}
+
+
+def report(paths: list[Path], sizes: list[float], repeats: int) -> Report:
+    """The table; the first of the photos is upsampled to each of the sizes, in megapixels."""
+    photos = [open_photo(path) for path in paths]
+    lab = photos[0].lab(photos[0].height, photos[0].width)
+    columns, ratios, missing = [], {}, []
+    for megapixels in sizes:
+        full = resized(lab, megapixels)
+        ab, guide = reduced(full)
+        L = full[0]
+        fits = needs(L.size) < 0.8 * available()
+        if not fits:
+            missing.append(f"{megapixels:g} MP (needs about {needs(L.size) / 1e9:.0f} GB)")
+        ways = {
+            name: functools.partial(method, ab, guide, L)
+            for name, method in METHODS.items()
+            if name != KORNIA or fits
+        }
+        times = in_turn(ways, repeats if megapixels < 10 else max(1, repeats // 2))
+        columns.append({name: statistics.median(values) for name, values in times.items()})
+        ratios.update({name: ratio(times, OURS, name) for name in ways})
+    own = errors(photos)
+    rows = [
+        [
+            name,
+            *(f"{column[name]:.3f}" if name in column else "" for column in columns),
+            f"{ratios[name]:.3f}" if name in ratios else "",
+            f"{own[name]:.2f}" if name in own else "",
+        ]
+        for name in METHODS
+    ]
+    head = ["", *(f"{size:g} MP, s" for size in sizes), "speed at the largest size, ours = 1"]
+    text = table([*head, "mean error, units of ab"], rows)
+    if missing:
+        text += f"\n\n- {KORNIA} does not fit into memory at {', '.join(missing)}"
+    largest, what = columns[-1], f"upsampling to {sizes[-1]:g} MP, fast"
+    summary = []
+    for name, seconds in largest.items():
+        if name.startswith("OpenCV"):
+            times_longer = f"{seconds / largest[OURS]:.2f}"
+            summary.append([what, f"{largest[OURS]:.2f} s", name, f"{seconds:.2f} s", times_longer])
+    return Report(text, summary)
