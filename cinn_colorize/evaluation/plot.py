@@ -86,6 +86,8 @@ class _Diagram:
 
     def curve(self, x: Values, y: Values, colour: str, dashed: bool = False) -> None:
         at = [self._at(a, b) for a, b in zip(x, y, strict=True)]
+        if len(at) < 2:
+            return
         if not dashed:
             self._line(at, colour, 2)
             return
