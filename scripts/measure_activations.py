@@ -63,7 +63,7 @@ def natural(batch: int) -> tuple[nn.Module, Step]:
 
     def step() -> Tensor:
         features = features_in_chunks(model, L, torch.float32)
-        return balanced_loss(batch_nll(model, x, L, features, 2), sizes(model))
+        return balanced_loss(batch_nll(model, x, L, features, {32: 2}), sizes(model))
 
     return model, step
 

@@ -49,7 +49,7 @@ def main() -> None:
         x = add_noise(ab / model.config.chroma_scale, 0.05, 0.07, Noise(torch.Generator().manual_seed(0)))
         features = features_in_chunks(model, L, torch.float32)
         mark("backbone")
-        objective = balanced_loss(batch_nll(model, x, L, features, config.finest_every), sizes)
+        objective = balanced_loss(batch_nll(model, x, L, features, config.learn_every), sizes)
         mark("pyramid, heads and flow forward")
         objective.backward()  # type: ignore[no-untyped-call]
         mark("backward")

@@ -63,6 +63,7 @@ MODELS: dict[str, ModelInfo] = {
             data="55,577 photos from public repositories",
             measured="nll -0.757, best_of_8 3.61 (gray: 8.92), best_of_1 10.60 on 600 photos",
             levels=(32, 16, 8, 4, 2, 1, 0),
+            temperature={32: 0.6, 16: 0.6, 8: 0.6, 4: 0.6, 2: 0.6, 1: 0.75, 0: 0.75},  # docs/temperature.md
             licence="Apache-2.0; trained on photos of mixed terms, see the model card",
             file="natural.safetensors",
             sha256="e729f2b905db53d7a516d036370b6093d213483edab8142b3190b3608fbfbada",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -28,16 +28,17 @@ class NaturalTraining(TrainingConfig):
     """Hyper-parameters of ``natural``."""
 
     coarse_noise: float = 0.07
-    finest_every: int = 2  # the finest level, half of the cost, learns from every second photo
+    learn_every: Mapping[int, int] = field(default_factory=lambda: {32: 2})  # of levels: every n-th photo
     backbone_rate: float = 0.0  # times the learning rate is that of the backbone's deep stages; 0: frozen
 
 
 @dataclass(frozen=True)
 class JointTraining(NaturalTraining):
-    """Hyper-parameters of the last stage: the backbone learns too."""
+    """Hyper-parameters of the last stage: the backbone learns too, and most for the coarse levels' sake."""
 
     learning_rate: float = 3e-4
     backbone_rate: float = 0.1
+    learn_every: Mapping[int, int] = field(default_factory=lambda: {32: 8, 16: 4})
 
 
 class NaturalTask(FlowTask[Natural]):
@@ -107,7 +108,7 @@ class NaturalTask(FlowTask[Natural]):
         self, model: Natural, config: NaturalTraining, x: Tensor, L: Tensor, features: dict[int, Tensor]
     ) -> dict[int, Tensor]:
         """See :func:`batch_nll`."""
-        return batch_nll(model, x, L, features, config.finest_every)
+        return batch_nll(model, x, L, features, config.learn_every)
 
     def loss(self, nll: Mapping[int, Tensor], sizes: Mapping[int, int]) -> Tensor:
         """See :func:`balanced_loss`."""
@@ -150,14 +151,15 @@ def features_in_chunks(model: Natural, L: Tensor, precision: torch.dtype) -> dic
 
 
 def batch_nll(
-    model: Natural, x: Tensor, L: Tensor, features: dict[int, Tensor], finest_every: int
+    model: Natural, x: Tensor, L: Tensor, features: dict[int, Tensor], every: Mapping[int, int]
 ) -> dict[int, Tensor]:
-    """Nll by level, nats: the finest level's of every ``finest_every``-th photo, the others' of all."""
-    finest, second = sorted(model.resolutions, reverse=True)[:2]
-    share = len(x) // finest_every
-    parts = []
-    for chosen, levels_to in ((slice(share), finest), (slice(share, None), second)):
-        if len(x[chosen]):
-            condition = model.condition(L[chosen], {s: f[chosen] for s, f in features.items()}, levels_to)
+    """Nll by level, nats, of every ``every[r]``-th photo or of all: fine levels cost most and learn first."""
+    parts, start = [], 0
+    for r in sorted(model.resolutions, reverse=True):
+        end = len(x) // every.get(r, 1)
+        if end > start:
+            chosen = slice(start, end)
+            condition = model.condition(L[chosen], {s: f[chosen] for s, f in features.items()}, r)
             parts.append(level_nll(*model(x[chosen], condition)))
-    return {r: torch.cat([part[r] for part in parts if r in part]) for r in parts[0]}
+            start = end
+    return {r: torch.cat([part[r] for part in parts if r in part]) for r in parts[-1] | parts[0]}
