@@ -81,13 +81,20 @@ def contact_sheet(tiles: Sequence[Tile], columns: int | None = None) -> Image.Im
     rows = math.ceil(len(tiles) / columns)
     sheet = Image.new("RGB", (columns * cell_width + _GAP, rows * cell_height + _GAP), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(size=16)
+    font = _font_within(width, [label for _, label in tiles])
     for i, (tile, label) in enumerate(tiles):
         x = _GAP + i % columns * cell_width
         y = _GAP + i // columns * cell_height
         sheet.paste(tile.convert("RGB"), (x + (width - tile.width) // 2, y + (height - tile.height) // 2))
         draw.text((x + width / 2, y + height + _LABEL / 2 - 4), label, fill=_INK, font=font, anchor="mm")
     return sheet
+
+
+def _font_within(width: int, labels: Sequence[str]) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """The default font, smaller where a label would be wider than its picture."""
+    font = ImageFont.load_default(size=16)
+    widest = max(font.getlength(label) for label in labels)
+    return font if widest <= width else ImageFont.load_default(size=max(9.0, 16 * width / widest))
 
 
 def save_sheet(
