@@ -4,8 +4,8 @@ Trains the model of a data set as it is, with three seeds, and once without each
 `train --ablate` knows for it, all with Adam at 1e-3 and equally long. Of photos, that is the one run without
 conditioning network. Runs lie in FOLDER/DATASET-N; what is done is skipped, what was begun goes on, so a
 stopped call is given again. Then it measures the averaged weights of each run on the same photos or digits,
-with the same noise for all; draws docs/images/ablations-DATASET.png, or .jpg for the samples of photos; and
-prints the table of docs/ablations.md.
+with the same noise for all; draws docs/images/ablations-DATASET-N.png, but of photos; and prints the table of
+docs/ablations.md. `scripts/figures.py 16` shows samples of the two models of photos.
 """
 
 from __future__ import annotations
@@ -30,10 +30,7 @@ from cinn_colorize.digits import Digits
 from cinn_colorize.errors import DivergedError
 from cinn_colorize.evaluation import evaluate
 from cinn_colorize.files import replacing
-from cinn_colorize.photo import open_photo
-from cinn_colorize.sheet import Tile, contact_sheet, original_tile, save_sheet
-from cinn_colorize.sheet import tile as sample_tile
-from cinn_colorize.sources import Reader, Source, find_photos
+from cinn_colorize.sources import Source, find_photos
 from cinn_colorize.training import Evaluation, Progress, choose_precision, processes, run_training
 from cinn_colorize.training.bedrooms import BedroomsTask, find_lsun
 from cinn_colorize.training.mnist import DEV, SIGMA, MnistTask, Part, nll_per_dimension
@@ -45,7 +42,6 @@ RATE = 1e-3  # Adam's, at its peak
 SEEDS = 3  # of the full recipe
 HELD_OUT = 500  # digits that the nll is measured on
 SAMPLES = 8  # of each photo
-SHOWN = 4  # photos, with samples
 RESULT, DIVERGED = "result.json", "diverged.txt"  # in the folder of a run; the second if the loop gave it up
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 
@@ -154,9 +150,6 @@ def main() -> None:
                 train(run, plan, task, folder / run.name)
             measure(run, task, folder / run.name, arguments.samples_of)
             show(arguments.dataset, plan, folder)
-    if arguments.dataset == "photos":
-        weights = {run.name: folder / run.name / "natural.safetensors" for run in plan.runs}
-        save_sheet(samples_of(weights, every(task.dev, SHOWN)), IMAGES / "ablations-photos.jpg")
 
 
 def show(dataset: str, plan: Plan, folder: Path) -> None:
@@ -165,7 +158,7 @@ def show(dataset: str, plan: Plan, folder: Path) -> None:
     if done:
         print(table({name: folder / name / RESULT for name in done}), flush=True)
     if done and dataset != "photos":
-        plot({name: curve(folder / name) for name in done}).save(IMAGES / f"ablations-{dataset}.png")
+        plot({name: curve(folder / name) for name in done}).save(IMAGES / f"ablations-{folder.name}.png")
 
 
 def open_data(dataset: str, data: Path, plan: Plan) -> Any:
@@ -302,19 +295,6 @@ def number(name: str, value: float) -> str:
     return f"{value:.3f}" if name == "nll" else f"{value:.4g}"
 
 
-def samples_of(weights: dict[str, Path], photos: Sequence[Source]) -> Image.Image:
-    """A row for each photo: itself, then three samples of each model."""
-    read, shown = Reader(), list[Tile]()
-    colorizers = {name: Colorizer("natural", weights=path, device="cpu") for name, path in weights.items()}
-    for source in photos:
-        photo = open_photo(read(source))
-        shown.append(original_tile(photo))
-        for name, colorizer in colorizers.items():
-            drawn = colorizer.colorize(photo, 3)
-            shown += [(sample_tile(each)[0], name) for each in drawn]
-    return contact_sheet(shown, columns=1 + 3 * len(weights))
-
-
 WIDTH, HEIGHT, SCALE = 900, 560, 3  # pixels, and how much larger it is drawn, for smooth lines
 LEFT, TOP, RIGHT, BOTTOM = 60, 20, 240, 60
 PAPER, INK, RULE, RECIPE = "#ffffff", "#333333", "#e4e4e4", "#000000"
@@ -362,7 +342,11 @@ def plot(curves: dict[str, list[tuple[int, float]]]) -> Image.Image:
             draw.line(ends, colour, (3 if colour == RECIPE else 2) * SCALE)
         beyond = not points or not points[-1][1] <= top
         y = SCALE * TOP if beyond else place(*points[-1])[1]
-        labels.append((y, f"{name} ({points[-1][1]:.3g})" if beyond and points else name, colour))
+        if not points or points[-1][0] < end:
+            name = f"{name}, given up"
+        elif beyond:
+            name = f"{name} ({points[-1][1]:.3g})"
+        labels.append((y, name, colour))
     line, lowest = 17 * SCALE, place(0, bottom)[1]
     for i, (y, name, colour) in enumerate(sorted(labels)):
         labels[i] = (max(y, labels[i - 1][0] + line if i else y), name, colour)
@@ -371,7 +355,7 @@ def plot(curves: dict[str, list[tuple[int, float]]]) -> Image.Image:
         lowest = min(y, lowest)
         draw.text((SCALE * (WIDTH - RIGHT + 8), lowest), name, colour, font, anchor="lm")
         lowest -= line
-    return image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
+    return image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS).quantize(256)
 
 
 def within(nll: float, after: float, top: float) -> list[float]:
