@@ -233,9 +233,10 @@ def measure(run: Run, task: Task[Any], folder: Path, photos: int) -> None:
     else:
         colorizer = Colorizer(task.model, weights=weights, device="cpu")
         report = evaluate(colorizer, every(task.dev, photos), samples=SAMPLES)  # type: ignore[attr-defined]
-        result["exploding"] = report.exploding / (report.photos * report.samples)
+        (row,) = report.model
+        result["exploding"] = row.exploding / (report.photos * report.samples)
         for name in (f"best_of_{SAMPLES}", "variance"):
-            result[name] = report.model[name].mean
+            result[name] = row.measures[name].mean
     with replacing(folder / RESULT) as descriptor, open(descriptor, "w", closefd=False) as file:
         json.dump(result, file)
     for checkpoint in folder.glob("checkpoint-*.pt"):
