@@ -1,4 +1,4 @@
-"""Where a training step's time goes: python scripts/profile_training.py DATA [--batch 48] [--steps 10].
+"""Where a training step's time goes: python scripts/profile_training.py DATA [--stage joint].
 
 Prints the median over the steps of each part, after two steps to warm up.
 """
@@ -18,21 +18,35 @@ import torch
 from cinn_colorize.models.natural import Natural, NaturalConfig
 from cinn_colorize.sources import find_photos
 from cinn_colorize.training.data import Crops
-from cinn_colorize.training.natural import NaturalTraining, batch_nll, features_in_chunks
+from cinn_colorize.training.natural import (
+    JointTask,
+    JointTraining,
+    NaturalTask,
+    NaturalTraining,
+    batch_nll,
+    features_in_chunks,
+)
 from cinn_colorize.training.objective import Noise, add_noise, balanced_loss
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
+    parser.add_argument("--stage", choices=["flow", "joint"], default="flow")
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--batch", type=int, default=48)
     parser.add_argument("--steps", type=int, default=10)
     arguments = parser.parse_args()
 
-    config = NaturalTraining(batch=arguments.batch)
+    torch.set_num_threads(arguments.threads)
+    task, settings = (
+        (JointTask, JointTraining) if arguments.stage == "joint" else (NaturalTask, NaturalTraining)
+    )
+    config = settings(batch=arguments.batch)
+    precision = {"fp32": torch.float32, "bf16": torch.bfloat16}[arguments.precision]
     model = Natural(NaturalConfig.default()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    model.backbone.requires_grad_(False)
-    trained = [p for p in model.parameters() if p.requires_grad]
+    trained = [p for parameters, _ in task.learning(model, config) for p in parameters]
     optimizer = torch.optim.AdamW(trained, 1e-5, fused=True)
     crops = Crops(find_photos(arguments.data), seed=0)
     sizes = {r: int(np.prod(shape)) for r, shape in model.latent_shapes.items()}
@@ -47,9 +61,11 @@ def main() -> None:
         L, ab = (torch.stack(tensors) for tensors in zip(*items, strict=True))
         mark("decode and crop (in a worker beside)")
         x = add_noise(ab / model.config.chroma_scale, 0.05, 0.07, Noise(torch.Generator().manual_seed(0)))
-        features = features_in_chunks(model, L, torch.float32)
+        features = features_in_chunks(model, L, precision)
         mark("backbone")
-        objective = balanced_loss(batch_nll(model, x, L, features, config.learn_every), sizes)
+        with torch.autocast("cpu", precision, enabled=arguments.precision == "bf16"):
+            nll = batch_nll(model, x, L, features, config.learn_every)
+        objective = balanced_loss(nll, sizes)
         mark("pyramid, heads and flow forward")
         objective.backward()  # type: ignore[no-untyped-call]
         mark("backward")
