@@ -40,10 +40,9 @@ def main() -> None:
     arguments = parser.parse_args()
 
     torch.set_num_threads(arguments.threads)
-    task, settings = (
-        (JointTask, JointTraining) if arguments.stage == "joint" else (NaturalTask, NaturalTraining)
-    )
-    config = settings(batch=arguments.batch)
+    joint = arguments.stage == "joint"
+    task: NaturalTask = JointTask([]) if joint else NaturalTask([])
+    config: NaturalTraining = (JointTraining if joint else NaturalTraining)(batch=arguments.batch)
     precision = {"fp32": torch.float32, "bf16": torch.bfloat16}[arguments.precision]
     model = Natural(NaturalConfig.default()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     trained = [p for parameters, _ in task.learning(model, config) for p in parameters]
