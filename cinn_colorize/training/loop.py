@@ -143,7 +143,7 @@ def train(
     optimizer = torch.optim.AdamW(
         [{"params": parameters} for parameters, _ in groups],
         config.learning_rate,
-        betas=(0.9, 0.99),
+        betas=task.betas,
         weight_decay=config.weight_decay,
         fused=True,
     )

@@ -41,13 +41,15 @@ class Task(Generic[Model]):
     Attributes:
         model: name in the registry of the model that learns from it, and of the file that a run writes.
         config: the class of its hyper-parameters, whose defaults are those of the shipped model.
+        betas: of the Adam optimiser.
         evaluate_every: samples between evaluations, unless said otherwise.
         distinct: how many samples there are to learn from.
         unreadable: what of the data could not be opened, and why.
     """
 
-    model: ClassVar[str]
+    model: str
     config: ClassVar[type[TrainingConfig]]
+    betas: tuple[float, float] = (0.9, 0.99)
     evaluate_every: ClassVar[int] = 10_000
     distinct: int
     unreadable: Sequence[str] = ()
