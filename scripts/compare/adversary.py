@@ -1,7 +1,7 @@
 """Two players under one optimiser.
 
 Adam scales each parameter's step by that parameter's gradients alone, so one optimiser with two groups is as
-good as two. Both players step at once, on the same batch; a player sees the other as it is, without moving it.
+good as two. Both players step at once, on the same batch; each sees the other as it is, without moving it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Cao et al. 2017 [4], colorGAN: L at 64 px and noise to ab by convolutions of stride 1, a Wasserstein critic.
+"""Cao et al. 2017 [4], colorGAN: L at 64 px and noise to ab, always at 64 px, and a Wasserstein critic.
 
 As theirs: noise joins at the first half of the layers and L at all of them, batch norms, no reconstruction
-loss, the critic's weights clipped. Other than theirs: half of the channels and kernels of 3 px, and in place of
-several steps of the critic for one of the generator, a higher learning rate (Heusel et al. 2017).
+loss, the critic's weights clipped. Other than theirs: half of the channels and kernels of 3 px, and in place
+of several steps of the critic for one of the generator, a higher learning rate (Heusel et al. 2017).
 """
 
 from __future__ import annotations

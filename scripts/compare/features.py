@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -82,7 +83,7 @@ class Cache:
         """The ab (N, 2, 64, 64) of the first photos."""
         return torch.from_numpy(self._open("r")["ab"][:number].astype(np.float32))
 
-    def _open(self, mode: str) -> Mapping[str, np.ndarray]:
+    def _open(self, mode: str) -> Mapping[str, np.memmap[Any, Any]]:
         return {
             name: np.lib.format.open_memmap(
                 self.folder / f"{name}.npy", mode, np.float16, (self.count, *shape)

@@ -70,12 +70,16 @@ class Decoder(nn.Module):
         super().__init__()
         widths = {r: width for r, width in WIDTHS.items() if r <= finest}
         seen = {r: FEATURES[256 // r] + (1 if r == finest else 0) for r in widths}  # L joins last
+        self.norms = nn.ModuleDict({str(r): nn.BatchNorm2d(seen[r], affine=False) for r in widths})
         self.lateral = nn.ModuleDict({str(r): conv(seen[r], width, 1) for r, width in widths.items()})
         self.context = conv(FEATURES[32], WIDTHS[8], 1)  # features of the whole photo, as [16] fuses them
         self.code = nn.Linear(code, WIDTHS[8] * 64) if code else None
         self.up = nn.ModuleDict({str(r): conv(WIDTHS[r // 2], widths[r], 1) for r in widths if r > 8})
-        self.refine = nn.ModuleDict({str(r): conv(width, width) for r, width in widths.items()})
+        self.refine = nn.ModuleDict(
+            {str(r): nn.Sequential(conv(w, w), nn.BatchNorm2d(w), nn.SiLU()) for r, w in widths.items()}
+        )
         self.out = conv(widths[finest], outputs)
+        nn.init.zeros_(self.out.weight)
         self.dropout, self.finest = nn.Dropout(dropout), finest
 
     def forward(self, L: Tensor, features: Features, code: Tensor | None = None) -> Tensor:
@@ -87,16 +91,17 @@ class Decoder(nn.Module):
             code: (N, code).
         """
         L = F.adaptive_avg_pool2d(L, self.finest) / 50 - 1
-        x = self.context(features[32].mean(dim=(2, 3), keepdim=True))
+        seen = {r: features[256 // r] for r in WIDTHS if r <= self.finest}
+        seen[self.finest] = torch.cat([seen[self.finest], L], dim=1)
+        seen = {r: self.norms[str(r)](values) for r, values in seen.items()}
+        x = self.context(seen[8].mean(dim=(2, 3), keepdim=True))
         if self.code is not None:
             x = x + self.code(code).unflatten(1, (-1, 8, 8))
-        for name, lateral in self.lateral.items():
-            r = int(name)
-            seen = torch.cat([features[256 // r], L], dim=1) if r == self.finest else features[256 // r]
+        for r, values in seen.items():
             if r > 8:
-                x = F.interpolate(self.up[name](x), scale_factor=2, mode="bilinear", align_corners=False)
-            x = F.silu(x + lateral(seen))
-            x = x + F.silu(self.refine[name](x))
+                x = F.interpolate(self.up[str(r)](x), scale_factor=2, mode="bilinear", align_corners=False)
+            x = F.silu(x + self.lateral[str(r)](values))
+            x = x + self.refine[str(r)](x)
             if r <= 16:
                 x = self.dropout(x)
         return self.out(x).float()

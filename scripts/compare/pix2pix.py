@@ -1,7 +1,7 @@
 """Isola et al. 2017 [17], pix2pix: a U-Net that must please a discriminator of patches, and an L1 loss.
 
 The U-Net's encoder is the frozen backbone. As theirs, noise enters as dropout alone, in sampling too, and the
-loss is GAN + 100 L1 with values scaled to [-1, 1]. The discriminator sees patches of 34 px of [L, ab] at 64 px.
+loss is GAN + 100 L1 with values scaled to [-1, 1]. The discriminator sees patches of 34 px at 64 px.
 """
 
 from __future__ import annotations

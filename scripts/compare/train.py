@@ -1,8 +1,8 @@
 """Train the methods of the comparison: python scripts/compare/train.py all --data FOLDER [--data FOLDER] ...
 
-Each method has a folder of its own under --run, with checkpoints, logs and weights. Run again, the command goes
-on where it stopped and leaves out what is done. ``features`` computes what the methods share, ``natural`` trains
-the cINN as ``cinn-colorize train`` does.
+Each method has a folder of its own under --run, with checkpoints, logs and weights. Run again, the command
+goes on where it stopped and leaves out what is done. ``features`` computes what the methods share,
+``natural`` trains the cINN as ``cinn-colorize train`` does.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class MethodTraining(TrainingConfig):
     photos: int = 20_000
     batch: int = 16
     warmup: int = 1_000
-    clip: float = 10.0
+    clip: float = 1000.0  # against accidents alone
 
 
 class MethodTask(Task[Method]):

@@ -1,4 +1,4 @@
-"""Deshpande et al. 2017 [6]: a variational autoencoder of colours, and a mixture density network for its code.
+"""Deshpande et al. 2017 [6]: a variational autoencoder of colours, a mixture density network for its code.
 
 The encoder turns ab into a code z of 64 values; the decoder makes ab of z and the gray photo's features, as
 the authors' code does by skip connections. What z to expect of a gray photo, a mixture of eight Gaussians
