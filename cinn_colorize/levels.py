@@ -64,7 +64,10 @@ def parse_levels(
         ValueError: it can't be read, or see :func:`by_level`.
     """
     levels, named = list(levels), {}
-    for part in text.split(","):
+    parts = text.split(",")
+    if sum(":" not in part for part in parts) > 1:
+        raise ValueError(f"{text!r} has more than one number for all levels")
+    for part in parts:
         level, colon, number = part.rpartition(":")
         try:
             if colon:

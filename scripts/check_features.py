@@ -13,15 +13,15 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from cinn_colorize.conditioning import EfficientNetLite2, gray_input
+from cinn_colorize.conditioning import EfficientNetLite2, gray_input, pretrained
+from cinn_colorize.conditioning.backbone import Classifier
 from cinn_colorize.evaluation.photos import read_square
 from cinn_colorize.sources import Reader, find_photos
-from cinn_colorize.training.features import Classifier, distillation
-from cinn_colorize.training.pretrained import lite2_state
+from cinn_colorize.training.features import distillation
 
 
 def main(photos: str, *files: str) -> None:
-    state = lite2_state()
+    state = pretrained.LITE2.state()
     original = EfficientNetLite2()
     original.load_pretrained(state)
     classifier = Classifier(state)

@@ -9,23 +9,21 @@ from cinn_colorize.color import lab_to_srgb, pixels_to_lab
 from cinn_colorize.conditioning import (
     ChromaBounds,
     ColourAttention,
-    EfficientNetLite2,
     FeaturePyramid,
     gray_input,
 )
 from cinn_colorize.conditioning.attention import SelfAttention
-from cinn_colorize.conditioning.backbone import FEATURES
+from cinn_colorize.conditioning.backbone import FEATURES, LITE0, LITE2, Classifier, EfficientNetLite
 from cinn_colorize.conditioning.bins import STEP, ColourBins, rarity
 from cinn_colorize.conditioning.heads import GlobalContext
 from cinn_colorize.conditioning.pyramid import CHANNELS
 
 
-def test_backbone_equals_timm():
+@pytest.mark.parametrize(("variant", "stages"), [(0, LITE0), (2, LITE2)])
+def test_backbone_equals_timm(variant, stages):
     timm = pytest.importorskip("timm")
     torch.manual_seed(0)
-    theirs = timm.create_model(
-        "tf_efficientnet_lite2", pretrained=False, features_only=True, out_indices=(1, 2, 3, 4)
-    )
+    theirs = timm.create_model(f"tf_efficientnet_lite{variant}", pretrained=False)
     for module in theirs.modules():  # statistics of a trained network are not 0 and 1
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1)
@@ -33,15 +31,22 @@ def test_backbone_equals_timm():
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
             torch.nn.init.normal_(module.bias, 0, 0.1)
     theirs = theirs.eval().double()
-    ours = EfficientNetLite2().eval().double()
+    ours = EfficientNetLite(stages).eval().double()
     ours.load_pretrained(theirs.state_dict())
     rgb = 2 * torch.rand(1, 3, 128, 96, dtype=torch.float64) - 1
     with torch.no_grad():
-        expected, features = theirs(rgb), ours(rgb)
+        expected = theirs.forward_intermediates(rgb, indices=[1, 2, 3, 4], intermediates_only=True)
+        features = ours(rgb)
+        classifier = Classifier(theirs.state_dict()).double()
+        penultimate = theirs.forward_head(theirs.forward_features(rgb), pre_logits=True)
+        assert (classifier.penultimate(features[32]) - penultimate).abs().max() < 1e-5
+        assert (classifier(features[32]) - theirs(rgb)).abs().max() < 1e-5
     for (stride, feature), reference in zip(features.items(), expected, strict=True):
-        assert feature.shape == (1, FEATURES[stride], 128 // stride, 96 // stride)
+        assert feature.shape[2:] == (128 // stride, 96 // stride)
         assert reference.std() > 1e-3
         assert (feature - reference).abs().max() < 1e-5
+    if variant == 2:
+        assert {stride: feature.shape[1] for stride, feature in features.items()} == FEATURES
 
 
 def test_gray_input_is_gray_srgb_of_that_luminance():

@@ -150,9 +150,10 @@ def test_measures_are_those_computed_by_hand(sources):
         expected["model"][name] = 9 / 8 * np.mean(spread[size]) / np.mean(error[size])
     expected["model"]["block_share"] = np.mean(spread[8]) / np.mean(spread[64])
     for row, measures in expected.items():
-        found = {name: measure.mean for name, measure in getattr(report, row).items()}
+        found = report.model[0].measures if row == "model" else getattr(report, row)
+        found = {name: measure.mean for name, measure in found.items()}
         assert found == pytest.approx(measures, rel=1e-6, abs=1e-6), row
-    assert report.exploding == exploding > 0
+    assert report.model[0].exploding == exploding > 0
 
 
 def offsets(rng, deviation, n=1, size=64):
@@ -224,27 +225,27 @@ def test_seeds_are_those_of_the_place_in_the_list(sources, tmp_path):
     colorizer, steps = Gaussian(), []
     photos = [sources[0], Source(broken), sources[1]]
     report = evaluate(
-        colorizer, photos, samples=4, temperature=0.5, progress=lambda *step: steps.append(step)
+        colorizer, photos, samples=4, temperatures=[0.5], progress=lambda *step: steps.append(step)
     )
     assert colorizer.asked == [(4, 0.5, 0), (4, 0.5, 8)]
     assert steps == [(1, 3), (2, 3), (3, 3)]
     assert report.photos == 2
     assert [str(broken) in failure for failure in report.failures] == [True]
-    assert {"best_of_1", "best_of_4", "best_of_4_image"} <= set(report.model)
-    assert not {"best_of_8", "best_of_8_image"} & set(report.model)
+    assert {"best_of_1", "best_of_4", "best_of_4_image"} <= set(report.model[0].measures)
+    assert not {"best_of_8", "best_of_8_image"} & set(report.model[0].measures)
     with pytest.raises(DataError, match=r"broken\.jpg"):
         evaluate(colorizer, [Source(broken)])
 
 
 def test_one_sample_has_no_spread(sources):
     report = evaluate(Gaussian(), sources[:2], samples=1)
-    assert set(report.model) == {"nll", "best_of_1"}
+    assert set(report.model[0].measures) == {"nll", "best_of_1"}
     with pytest.raises(ValueError, match="samples"):
         evaluate(Gaussian(), sources[:2], samples=0)
 
 
 def test_json_and_table(sources):
-    report = evaluate(Gaussian(), sources[::200], temperature=0)
+    report = evaluate(Gaussian(), sources[::200], temperatures=[0])
     found = json.loads(report.to_json(), parse_constant=pytest.fail)
     names = {"nll", "best_of_8", "best_of_8_image", "best_of_1", "variance", "calibration", "block_share"}
     assert names | {"exploding", "gray", "truth"} <= set(found)
@@ -266,7 +267,7 @@ def test_json_and_table(sources):
 def test_mean_nll_is_the_nll_of_an_evaluation(sources, training):
     chosen = sources[::40]  # more than a batch
     model = StandardNormal(5.0).train(training)
-    expected = evaluate(Gaussian(5.0), chosen, samples=1).model["nll"].mean
+    expected = evaluate(Gaussian(5.0), chosen, samples=1).model[0].measures["nll"].mean
     assert mean_nll(model, chosen) == pytest.approx(expected, rel=1e-6)
     assert model.training == training
 
@@ -281,8 +282,8 @@ def test_the_model_itself_can_be_measured(sources):
     for parameter in model.levels.parameters():  # else the last layers are zero
         parameter.data += 0.02 * torch.randn_like(parameter)
     report = evaluate(Colorizer(Loaded(model, MODELS["natural"], ""), device="cpu"), sources[:2], samples=2)
-    assert math.isfinite(report.model["nll"].mean)
-    assert mean_nll(model, sources[:2]) == pytest.approx(report.model["nll"].mean, abs=1e-4)
+    assert math.isfinite(report.model[0].measures["nll"].mean)
+    assert mean_nll(model, sources[:2]) == pytest.approx(report.model[0].measures["nll"].mean, abs=1e-4)
 
 
 def write(path, image):

@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cinn_colorize.cli.console import fatal, progress_bar, say, show_log
 from cinn_colorize.cli.options import (
     DEFAULT_MODEL,
+    DRAWING,
     DebugOption,
     DeviceOption,
     ModelOption,
     Precision,
     PrecisionOption,
     QuietOption,
-    TemperatureOption,
     WeightsOption,
     device_of,
+    per_level,
 )
 
-DRAWING = "Drawing"
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cinn_colorize.evaluation import Measure
+
+_REALISM = "Measures that take a network"
+_NEEDED = {  # by each of them
+    "kid_lite0": "--reference",
+    "fid": "--reference",
+    "st_lpips": None,
+    "top5_lite0": "--labels",
+    "top5_vgg16": "--labels",
+}
 
 
 def evaluate(
@@ -31,12 +44,66 @@ def evaluate(
     samples: Annotated[
         int, typer.Option("--samples", metavar="N", min=1, help="Of each photo.", rich_help_panel=DRAWING)
     ] = 8,
-    temperature: TemperatureOption = 1.0,
+    temperatures: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-t",
+            "--temperature",
+            metavar="T|LEVEL:T,...",
+            help="0: the safest colours; 1: the model's full variety; as 0.8,32:0.6 where levels differ. "
+            "One row each.",
+            show_default="1",
+            rich_help_panel=DRAWING,
+        ),
+    ] = None,
+    every: Annotated[
+        int, typer.Option("--every", metavar="N", min=1, help="Only every N-th photo, by name.")
+    ] = 1,
     limit: Annotated[
         int | None,
-        typer.Option("--limit", metavar="N", min=1, help="Only the first N photos, by name."),
+        typer.Option("--limit", metavar="N", min=1, help="Only the first N of them.", show_default=False),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, not a table.")] = False,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            "--metrics",
+            metavar="NAME,...",
+            help=f"These too, which take longer: {', '.join(_NEEDED)}.",
+            show_default=False,
+            rich_help_panel=_REALISM,
+        ),
+    ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            "--reference",
+            metavar="FOLDER|ZIP",
+            help="Photos in colour, for kid_lite0 and fid: how near are the pictures to these?",
+            show_default=False,
+            rich_help_panel=_REALISM,
+        ),
+    ] = None,
+    reference_limit: Annotated[
+        int,
+        typer.Option(
+            "--reference-limit",
+            metavar="N",
+            min=2,
+            help="Only the first N of them, by name.",
+            rich_help_panel=_REALISM,
+        ),
+    ] = 1000,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            "--labels",
+            metavar="TSV",
+            help="ImageNet classes of photos, for top5_lite0 and top5_vgg16: columns entry and class.",
+            show_default=False,
+            rich_help_panel=_REALISM,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, not a table.")] = False,
     model: ModelOption = DEFAULT_MODEL,
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
@@ -46,9 +113,12 @@ def evaluate(
 ) -> None:
     """Measure a model on photos in colour.
 
-    Prints a Markdown table with the model's row, a gray photo's and that of the photo's own colours.
-    A photo that cannot be read is named and left out, and the exit code is 1.
+    Prints a Markdown table with the model's row, a gray photo's and that of the photo's own colours. Given
+    several times, -t makes a row each. A photo that cannot be read is named and left out, and the exit code
+    is 1.
     """
+    chosen = _chosen(metrics, {"--reference": reference, "--labels": labels})
+    rows = [per_level(text, model, 1.0, "--temperature") for text in temperatures or ["1"]]
     show_log(quiet)
     with fatal(debug):
         import cv2
@@ -60,19 +130,51 @@ def evaluate(
         # A damaged photo is reported once, by its name.
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         device_of(device)
-        sources = find_photos(photos, pattern=None)[:limit]
+        sources = find_photos(photos, pattern=None)[::every][:limit]
+        references = find_photos(reference, pattern=None)[:reference_limit] if reference else []
+        classes = evaluation.read_labels(labels, sources, photos) if labels else {}
         colorizer = Colorizer(model, weights=weights, device=device, precision=precision)
         with progress_bar(quiet) as progress:
-            task = progress.add_task("measuring", total=len(sources))
+
+            def bar(description: str) -> Callable[[int, int], None]:
+                task = progress.add_task(description, total=None)
+                return lambda done, total: progress.update(task, completed=done, total=total)
+
+            where = colorizer.device
+            makers: dict[str, Callable[[], Measure]] = {
+                "kid_lite0": lambda: evaluation.KidLite0(references, where, bar("reference photos")),
+                "fid": lambda: evaluation.Fid(references, where, bar("reference photos of fid")),
+                "st_lpips": lambda: evaluation.StLpips(where),
+                "top5_lite0": lambda: evaluation.Top5("lite0", classes, where),
+                "top5_vgg16": lambda: evaluation.Top5("vgg16", classes, where),
+            }
             report = evaluation.evaluate(
                 colorizer,
                 sources,
                 samples=samples,
-                temperature=temperature,
-                progress=lambda done, total: progress.update(task, completed=done),
+                temperatures=rows,
+                measures=[makers[name]() for name in chosen],
+                progress=bar("measuring"),
             )
     for failure in report.failures:
         say(failure)
     typer.echo(report.to_json() if as_json else report.to_markdown())
     if report.failures:
         raise typer.Exit(1)
+
+
+def _chosen(metrics: str | None, given: dict[str, Path | None]) -> list[str]:
+    """The measures asked for; what they need is there, and nothing that none of them needs."""
+    names = list(dict.fromkeys(metrics.split(","))) if metrics else []
+    if unknown := [name for name in names if name not in _NEEDED]:
+        problem = f"{unknown[0]!r} is not one of {', '.join(_NEEDED)}"
+        raise typer.BadParameter(problem, param_hint="--metrics")
+    for name in names:
+        needed = _NEEDED[name]
+        if needed and given[needed] is None:
+            raise typer.BadParameter(f"{name} takes {needed}", param_hint="--metrics")
+    for option, value in given.items():
+        users = [name for name, needed in _NEEDED.items() if needed == option]
+        if value is not None and not set(users) & set(names):
+            raise typer.BadParameter(f"only with --metrics {' or '.join(users)}", param_hint=option)
+    return names

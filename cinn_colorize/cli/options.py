@@ -52,12 +52,6 @@ def _device(name: str) -> str:
     return name
 
 
-def _temperature(value: float) -> float:
-    if not math.isfinite(value):
-        raise typer.BadParameter(f"{value} is no temperature")
-    return value
-
-
 ModelOption = Annotated[
     str,
     typer.Option(
@@ -99,18 +93,6 @@ EngineOption = Annotated[
         "--engine",
         help="What computes; onnx: onnxruntime on the CPU, which starts sooner.",
         rich_help_panel=NETWORK,
-    ),
-]
-TemperatureOption = Annotated[
-    float,
-    typer.Option(
-        "-t",
-        "--temperature",
-        metavar="T",
-        min=0,
-        callback=_temperature,
-        help="0: the safest colours; 1: the model's full variety.",
-        rich_help_panel="Drawing",
     ),
 ]
 TemperaturesOption = Annotated[

@@ -1,14 +1,14 @@
-"""EfficientNet-Lite2, the pretrained network that knows what things are.
+"""EfficientNet-Lite, the pretrained networks that know what things are.
 
 Tan and Le, "EfficientNet" (2019, https://arxiv.org/abs/1905.11946), in the Lite variant (no squeeze and
-excitation, ReLU6). A definition of our own, since importing timm takes seconds; equal to timm's
-``tf_efficientnet_lite2`` (a test). Batch norms are folded into the convolutions: their statistics are those
-of the pretrained network for good.
+excitation, ReLU6). Lite2 is the backbone of ``natural``, Lite0 judges pictures in evaluations. A definition
+of our own, since importing timm takes seconds; equal to timm's ``tf_efficientnet_lite0`` and ``2`` (a test).
+Batch norms are folded into the convolutions: their statistics are those of the pretrained network for good.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -27,7 +27,16 @@ class Stage(NamedTuple):
 
 
 STEM = 32
-STAGES = (
+LITE0 = (
+    Stage(1, 3, 1, 1, 16),
+    Stage(2, 3, 2, 6, 24),
+    Stage(2, 5, 2, 6, 40),
+    Stage(3, 3, 2, 6, 80),
+    Stage(3, 5, 1, 6, 112),
+    Stage(4, 5, 2, 6, 192),
+    Stage(1, 3, 1, 6, 320),
+)
+LITE2 = (
     Stage(1, 3, 1, 1, 16),
     Stage(3, 3, 2, 6, 24),
     Stage(3, 5, 2, 6, 48),
@@ -36,8 +45,8 @@ STAGES = (
     Stage(5, 5, 2, 6, 208),
     Stage(1, 3, 1, 6, 352),
 )
-FEATURES = {4: 24, 8: 48, 16: 120, 32: 352}  # channels at each stride: the outputs of stages 1, 2, 4 and 6
-_FEATURE_STAGES = {1: 4, 2: 8, 4: 16, 6: 32}
+_FEATURE_STAGES = {1: 4, 2: 8, 4: 16, 6: 32}  # strides of the stages whose outputs are features
+FEATURES = {stride: LITE2[i].channels for i, stride in _FEATURE_STAGES.items()}  # channels at each stride
 _DEEP = 3  # the first stage at stride 16
 _BATCH_NORM_EPS = 1e-3  # of the TensorFlow original
 
@@ -73,15 +82,19 @@ class _Block(nn.Module):
         return x + h if self.residual else h
 
 
-class EfficientNetLite2(nn.Module):
-    """Features of a gray photo at strides 4, 8, 16 and 32 (channels in :data:`FEATURES`)."""
+class EfficientNetLite(nn.Module):
+    """Features of a photo at strides 4, 8, 16 and 32.
 
-    def __init__(self) -> None:
+    Args:
+        stages: :data:`LITE0` or :data:`LITE2`.
+    """
+
+    def __init__(self, stages: Sequence[Stage]) -> None:
         super().__init__()
         self.stem = _SameConv(3, STEM, 3, stride=2)
         self.stages = nn.ModuleList()
         channels = STEM
-        for stage in STAGES:
+        for stage in stages:
             blocks = []
             for i in range(stage.blocks):
                 blocks.append(_Block(channels, stage, stage.stride if i == 0 else 1))
@@ -95,7 +108,7 @@ class EfficientNetLite2(nn.Module):
             rgb: (N, 3, H, W), 2 sRGB - 1 in [-1, 1], H and W multiples of 32; see :func:`gray_input`.
 
         Returns:
-            stride -> (N, FEATURES[stride], H / stride, W / stride).
+            stride -> (N, C, H / stride, W / stride).
         """
         x = F.relu6(self.stem(rgb))
         features = {}
@@ -110,7 +123,7 @@ class EfficientNetLite2(nn.Module):
         return self.stages[_DEEP:]
 
     def load_pretrained(self, state: Mapping[str, Tensor]) -> None:
-        """Take weights in the order of timm's ``tf_efficientnet_lite2``, batch norms folded in.
+        """Take weights in timm's order, batch norms folded in.
 
         Args:
             state: of each convolution its weight and its batch norm's weight, bias, running mean and running
@@ -129,6 +142,41 @@ class EfficientNetLite2(nn.Module):
         for module in self.modules():
             if isinstance(module, _SameConv):
                 yield module
+
+
+class EfficientNetLite2(EfficientNetLite):
+    """The backbone; channels of its features are in :data:`FEATURES`."""
+
+    def __init__(self) -> None:
+        super().__init__(LITE2)
+
+
+class Classifier(nn.Module):
+    """What follows EfficientNet-Lite's features: ImageNet's 1000 classes.
+
+    Args:
+        state: of the whole network, as :meth:`EfficientNetLite.load_pretrained` takes it.
+    """
+
+    def __init__(self, state: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        # The last ones: a convolution, its batch norm with a counter, weight and bias of the classes.
+        weight, gamma, beta, mean, variance, _, fc_weight, fc_bias = list(state.values())[-8:]
+        scale = gamma / torch.sqrt(variance + _BATCH_NORM_EPS)
+        self.expand = nn.Conv2d(weight.shape[1], weight.shape[0], 1)
+        self.classes = nn.Linear(fc_weight.shape[1], fc_weight.shape[0])
+        folded = {"weight": weight * scale[:, None, None, None], "bias": beta - mean * scale}
+        self.expand.load_state_dict(folded)
+        self.classes.load_state_dict({"weight": fc_weight, "bias": fc_bias})
+
+    def penultimate(self, coarsest: Tensor) -> Tensor:
+        """Features at stride 32 (N, C, h, w) -> (N, 1280), what the classes are a linear map of."""
+        return F.relu6(self.expand(coarsest)).mean(dim=(2, 3))
+
+    def forward(self, coarsest: Tensor) -> Tensor:
+        """Features at stride 32 (N, C, h, w) -> logits (N, 1000)."""
+        logits: Tensor = self.classes(self.penultimate(coarsest))
+        return logits
 
 
 def gray_input(L: Tensor) -> Tensor:

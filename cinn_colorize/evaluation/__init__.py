@@ -3,4 +3,11 @@
 from cinn_colorize.evaluation.evaluate import evaluate as evaluate
 from cinn_colorize.evaluation.evaluate import mean_nll as mean_nll
 from cinn_colorize.evaluation.metrics import Estimate as Estimate
+from cinn_colorize.evaluation.realism import Fid as Fid
+from cinn_colorize.evaluation.realism import KidLite0 as KidLite0
+from cinn_colorize.evaluation.realism import Measure as Measure
+from cinn_colorize.evaluation.realism import StLpips as StLpips
+from cinn_colorize.evaluation.realism import Top5 as Top5
+from cinn_colorize.evaluation.realism import read_labels as read_labels
 from cinn_colorize.evaluation.report import Report as Report
+from cinn_colorize.evaluation.report import Row as Row

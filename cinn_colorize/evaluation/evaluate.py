@@ -12,10 +12,18 @@ from numpy.typing import NDArray
 
 from cinn_colorize.color import Floats
 from cinn_colorize.errors import DataError
-from cinn_colorize.evaluation.metrics import Statistics, colour_statistics, estimate, picture_statistics
-from cinn_colorize.evaluation.photos import CHROMA_SIZE, Square, read_square, to_rgb
-from cinn_colorize.evaluation.report import Report
+from cinn_colorize.evaluation.metrics import (
+    Estimate,
+    Statistics,
+    colour_statistics,
+    estimate,
+    picture_statistics,
+)
+from cinn_colorize.evaluation.photos import CHROMA_SIZE, Doubles, Square, read_square, to_rgb
+from cinn_colorize.evaluation.realism import Measure
+from cinn_colorize.evaluation.report import Report, Row
 from cinn_colorize.latent import Latent
+from cinn_colorize.levels import PerLevel
 from cinn_colorize.models.base import PhotoFlow
 from cinn_colorize.sources import Reader, Source
 
@@ -36,7 +44,7 @@ class Coloring(Protocol):
 class ConditionedModel(Protocol):
     """What draws samples for one L, see :class:`cinn_colorize.colorizer.Conditioned`."""
 
-    def sample(self, n: int, temperature: float, seed: int) -> Sequence[Coloring]:
+    def sample(self, n: int, temperature: PerLevel, seed: int) -> Sequence[Coloring]:
         """N samples with the seeds seed, seed + 1, ..."""
 
     def log_prob(self, ab: NDArray[np.floating]) -> float:
@@ -55,7 +63,8 @@ def evaluate(
     photos: Sequence[Source],
     *,
     samples: int = 8,
-    temperature: float = 1.0,
+    temperatures: Sequence[PerLevel] = (1.0,),
+    measures: Sequence[Measure] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:
     """Measure a model, a gray photo and the pipeline itself on photos.
@@ -67,19 +76,22 @@ def evaluate(
         colorizer: the model.
         photos: as :func:`~cinn_colorize.sources.find_photos` lists them.
         samples: of each photo.
-        temperature: of the samples; the likelihood is that at 1 always.
+        temperatures: of the samples, each of all levels or by level; the likelihood is that at 1 always. Each
+            photo is conditioned once for all of them.
+        measures: those that take a network of their own.
         progress: called after each photo with the number done and the number of all.
 
     Raises:
         DataError: no photo can be read.
-        ValueError: fewer than one sample, or a temperature below 0.
+        ValueError: fewer than one sample, no temperature, or one below 0.
     """
     if samples < 1:
         raise ValueError(f"samples must be 1 or more, not {samples}")
+    if not temperatures:
+        raise ValueError("there must be one temperature or more")
     read = Reader()
-    model: list[Statistics] = []
-    gray: list[Statistics] = []
-    truth: list[Statistics] = []
+    model = [_Found(measures) for _ in temperatures]
+    gray, truth = _Found(measures), _Found(measures)
     failures = []
     for i, source in enumerate(photos):
         try:
@@ -87,22 +99,49 @@ def evaluate(
         except DataError as error:
             failures.append(str(error))
         else:
-            model.append(_model_statistics(colorizer, photo, i, samples, temperature))
-            gray.append(_one_picture(photo, np.zeros_like(photo.ab), samples))
-            truth.append(_one_picture(photo, photo.ab, samples))
+            conditioned = colorizer.condition_luminance(photo.L)
+            nll = -conditioned.log_prob(with_noise(photo.ab, i)) / _DIMENSIONS
+            for temperature, found in zip(temperatures, model, strict=True):
+                drawn = conditioned.sample(n=samples, temperature=temperature, seed=samples * i)
+                ab = np.stack([sample.ab for sample in drawn])
+                pictures = np.stack([to_rgb(photo.L, colors) for colors in ab])
+                compared = picture_statistics(pictures, photo.rgb) | colour_statistics(ab, photo.ab)
+                found.add({"nll": nll} | compared, pictures, photo, source)
+            for ab, found in ((np.zeros_like(photo.ab), gray), (photo.ab, truth)):
+                picture = to_rgb(photo.L, ab)[None]
+                found.add(_one_picture(picture, photo, samples), picture, photo, source)
         progress(i + 1, len(photos))
-    if not model:
+    if not gray.statistics:
         raise DataError("; ".join([f"none of {len(photos)} photos can be measured", *failures[:1]]))
+    rows = [
+        Row(temperature, found.estimate(samples), int(sum(s["exploding"] for s in found.statistics)))
+        for temperature, found in zip(temperatures, model, strict=True)
+    ]
     return Report(
-        photos=len(model),
+        photos=len(gray.statistics),
         samples=samples,
-        temperature=temperature,
-        model=estimate(model, samples),
-        gray=estimate(gray, samples),
-        truth=estimate(truth, samples),
-        exploding=int(sum(statistics["exploding"] for statistics in model)),
+        model=tuple(rows),
+        gray=gray.estimate(samples),
+        truth=truth.estimate(samples),
         failures=tuple(failures),
     )
+
+
+class _Found:
+    """What was found of each photo, of one row of the report."""
+
+    def __init__(self, measures: Sequence[Measure]) -> None:
+        self.statistics: list[Statistics] = []
+        self._measures = [(measure, list[Floats]()) for measure in measures]
+
+    def add(self, statistics: Statistics, pictures: Doubles, photo: Square, source: Source) -> None:
+        self.statistics.append(statistics)
+        for measure, found in self._measures:
+            found.append(measure.of(pictures, photo, source))
+
+    def estimate(self, samples: int) -> dict[str, Estimate]:
+        measured = {measure.name: measure.estimate(found) for measure, found in self._measures}
+        return estimate(self.statistics, samples) | measured
 
 
 def mean_nll(model: PhotoFlow, photos: Sequence[Source]) -> float:
@@ -141,18 +180,7 @@ def with_noise(ab: Floats, seed: int) -> Floats:
     return ab + np.float32(_SCALE * _NOISE) * noise
 
 
-def _model_statistics(
-    colorizer: Model, photo: Square, i: int, samples: int, temperature: float
-) -> Statistics:
-    conditioned = colorizer.condition_luminance(photo.L)
-    drawn = conditioned.sample(n=samples, temperature=temperature, seed=samples * i)
-    ab = np.stack([sample.ab for sample in drawn])
-    pictures = np.stack([to_rgb(photo.L, colors) for colors in ab])
-    nll = -conditioned.log_prob(with_noise(photo.ab, i)) / _DIMENSIONS
-    return {"nll": nll} | picture_statistics(pictures, photo.rgb) | colour_statistics(ab, photo.ab)
-
-
-def _one_picture(photo: Square, ab: Floats, samples: int) -> Statistics:
+def _one_picture(picture: Doubles, photo: Square, samples: int) -> Statistics:
     """What gives the same picture every time: the best of several is as good as one."""
-    rmse = picture_statistics(to_rgb(photo.L, ab)[None], photo.rgb)["best_of_1"]
+    rmse = picture_statistics(picture, photo.rgb)["best_of_1"]
     return dict.fromkeys(("best_of_1", f"best_of_{samples}", f"best_of_{samples}_image"), rmse)

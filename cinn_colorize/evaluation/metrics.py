@@ -26,6 +26,7 @@ variance, and then the measures of it are left out.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -117,13 +118,26 @@ def estimate(photos: Sequence[Statistics], samples: int) -> dict[str, Estimate]:
         samples: of each photo.
     """
     table = np.array([list(statistics.values()) for statistics in photos])
-    rng = np.random.default_rng(0)
     n = len(table)
-    resampled = np.stack([table[rng.integers(n, size=n)].mean(axis=0) for _ in range(_RESAMPLES)])
     names = list(photos[0])
     measures = combine(dict(zip(names, table.mean(axis=0), strict=True)), samples)
-    spread = combine(dict(zip(names, resampled.T, strict=True)), samples)
+    spread = combine(dict(zip(names, (resampled(n) @ table / n).T, strict=True)), samples)
     return {
         name: Estimate(float(value), float(spread[name].std(ddof=1)) if n > 1 else float("nan"))
         for name, value in measures.items()
     }
+
+
+def mean_estimate(values: NDArray[np.floating]) -> Estimate:
+    """The mean of one number a photo, as :func:`estimate` takes it."""
+    n = len(values)
+    means = resampled(n) @ values.astype(np.float64) / n
+    return Estimate(float(values.mean()), float(means.std(ddof=1)) if n > 1 else float("nan"))
+
+
+@cache
+def resampled(n: int) -> Doubles:
+    """The bootstrap: how often each resample draws each of n photos, (resamples, n), always the same."""
+    rng = np.random.default_rng(0)
+    counts = [np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(_RESAMPLES)]
+    return np.stack(counts).astype(np.float64)

@@ -9,8 +9,27 @@ from dataclasses import dataclass
 from typing import Any
 
 from cinn_colorize.evaluation.metrics import Estimate
+from cinn_colorize.levels import PerLevel
 
 Measures = Mapping[str, Estimate]
+
+_DIGITS = {"kid_lite0": 5, "st_lpips": 4}  # after the point, where 3 are few
+
+
+@dataclass(frozen=True)
+class Row:
+    """Measures of a model at one temperature.
+
+    Attributes:
+        temperature: of the samples, of all levels or by level.
+        measures: by name, see :mod:`cinn_colorize.evaluation.metrics` and
+            :mod:`cinn_colorize.evaluation.realism`.
+        exploding: samples of all photos.
+    """
+
+    temperature: PerLevel
+    measures: Measures
+    exploding: int
 
 
 @dataclass(frozen=True)
@@ -20,54 +39,67 @@ class Report:
     Attributes:
         photos: how many were measured.
         samples: of each photo.
-        temperature: of the samples.
-        model: measures by name, see :mod:`cinn_colorize.evaluation.metrics`.
-        gray: of the photo without colour.
+        model: one row a temperature.
+        gray: measures of the photo without colour.
         truth: of the photo's own ab at 64 px: what the pipeline itself costs.
-        exploding: samples of the model, of ``photos * samples``.
         failures: a line for each photo that could not be read.
     """
 
     photos: int
     samples: int
-    temperature: float
-    model: Measures
+    model: tuple[Row, ...]
     gray: Measures
     truth: Measures
-    exploding: int
     failures: tuple[str, ...] = ()
 
     def to_json(self) -> str:
-        """One object: the model's measures by name, and ``gray`` and ``truth`` with theirs.
+        """One object a temperature, in a list if there are several.
 
-        A measure is ``{"mean": ..., "se": ...}``, null where there is no number; ``exploding``, and what says
-        how it was measured, are numbers.
+        It holds the model's measures by name, and ``gray`` and ``truth`` with theirs. A measure is
+        ``{"mean": ..., "se": ...}``, null where there is no number; ``exploding``, and what says how it was
+        measured, are numbers, but for ``temperature``, which is an object by level where levels differ.
         """
-        report: dict[str, Any] = _as_objects(self.model)
-        report |= {
-            "exploding": self.exploding,
+        rows = [self._as_object(row) for row in self.model]
+        return json.dumps(rows[0] if len(rows) == 1 else rows, indent=2, allow_nan=False)
+
+    def _as_object(self, row: Row) -> dict[str, Any]:
+        return {
+            **_as_objects(row.measures),
+            "exploding": row.exploding,
             "gray": _as_objects(self.gray),
             "truth": _as_objects(self.truth),
             "photos": self.photos,
             "samples": self.samples,
-            "temperature": self.temperature,
+            "temperature": dict(row.temperature) if isinstance(row.temperature, Mapping) else row.temperature,
             "failed": len(self.failures),
         }
-        return json.dumps(report, indent=2, allow_nan=False)
 
     def to_markdown(self) -> str:
-        """A table with the rows model, gray and truth, and a line on how to read it."""
-        names = list(self.model)
-        rows = [["", *names, "exploding"], ["---"] * (len(names) + 2)]
-        for row, measures in (("model", self.model), ("gray", self.gray), ("truth", self.truth)):
-            exploding = f"{self.exploding} of {self.photos * self.samples}" if row == "model" else "-"
-            rows.append([row, *(_cell(measures.get(name)) for name in names), exploding])
-        table = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+        """A table with rows for the model, gray and truth, and a line on how to read it."""
+        names = list(self.model[0].measures)
+        cells = [["", *names, "exploding"], ["---"] * (len(names) + 2)]
+        for row in self.model:
+            label = "model" if len(self.model) == 1 else f"T = {_short(row.temperature)}"
+            exploding = f"{row.exploding} of {self.photos * self.samples}"
+            cells.append([label, *(_cell(name, row.measures.get(name)) for name in names), exploding])
+        for label, measures in (("gray", self.gray), ("truth", self.truth)):
+            cells.append([label, *(_cell(name, measures.get(name)) for name in names), "-"])
+        table = "\n".join(f"| {' | '.join(row)} |" for row in cells)
+        at = f", temperature {_short(self.model[0].temperature)}" if len(self.model) == 1 else ""
         return (
             f"{table}\n\n"
-            f"{self.photos} photos, samples of each: {self.samples}, temperature {self.temperature:g}; "
+            f"{self.photos} photos, samples of each: {self.samples}{at}; "
             "± is one standard error over photos."
         )
+
+
+def _short(temperature: PerLevel) -> str:
+    """A temperature as people write it: what most levels have, then the others."""
+    if not isinstance(temperature, Mapping):
+        return f"{temperature:g}"
+    values = list(temperature.values())
+    most = max(values, key=values.count)
+    return ",".join([f"{most:g}", *(f"{r}:{value:g}" for r, value in temperature.items() if value != most)])
 
 
 def _as_objects(measures: Measures) -> dict[str, Any]:
@@ -78,7 +110,9 @@ def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None  # JSON has no other numbers
 
 
-def _cell(measure: Estimate | None) -> str:
+def _cell(name: str, measure: Estimate | None) -> str:
     if measure is None or not math.isfinite(measure.mean):
         return "-"
-    return f"{measure.mean:.3f}" + (f" ± {measure.se:.3f}" if math.isfinite(measure.se) else "")
+    digits = _DIGITS.get(name, 3)
+    spread = f" ± {measure.se:.{digits}f}" if math.isfinite(measure.se) else ""
+    return f"{measure.mean:.{digits}f}{spread}"

@@ -21,13 +21,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cinn_colorize import weights
-from cinn_colorize.conditioning.backbone import FEATURES, EfficientNetLite2, gray_input
+from cinn_colorize.conditioning import pretrained
+from cinn_colorize.conditioning.backbone import FEATURES, Classifier, EfficientNetLite2, gray_input
 from cinn_colorize.conditioning.bins import ColourBins, rarity
 from cinn_colorize.errors import WeightsError
 from cinn_colorize.sources import Reader, Source
 from cinn_colorize.training.data import Batch, Crops, Loading, batches, to_network_in_colour
 from cinn_colorize.training.objective import Noise
-from cinn_colorize.training.pretrained import lite2_state
 from cinn_colorize.training.task import Task, TrainingConfig
 
 BINS_SIZE = 32  # pixels of the grid that is classified into bins
@@ -48,26 +48,6 @@ class FeaturesTraining(TrainingConfig):
     bins_rate: float = 16.0  # times the learning rate is that of the map to colour bins, which is new
     distillation: float = 1.0  # weights of the losses
     bins: float = 0.3
-
-
-class Classifier(nn.Module):
-    """What follows EfficientNet-Lite2's features: ImageNet's 1000 classes."""
-
-    def __init__(self, state: Mapping[str, Tensor]) -> None:
-        super().__init__()
-        # The last ones: a convolution, its batch norm with a counter, weight and bias of the classes.
-        weight, gamma, beta, mean, variance, _, fc_weight, fc_bias = list(state.values())[-8:]
-        scale = gamma / torch.sqrt(variance + 1e-3)
-        self.expand = nn.Conv2d(weight.shape[1], weight.shape[0], 1)
-        self.classes = nn.Linear(fc_weight.shape[1], fc_weight.shape[0])
-        folded = {"weight": weight * scale[:, None, None, None], "bias": beta - mean * scale}
-        self.expand.load_state_dict(folded)
-        self.classes.load_state_dict({"weight": fc_weight, "bias": fc_bias})
-
-    def forward(self, coarsest: Tensor) -> Tensor:
-        """Features at stride 32 (N, 352, h, w) -> logits (N, 1000)."""
-        logits: Tensor = self.classes(F.relu6(self.expand(coarsest)).mean(dim=(2, 3)))
-        return logits
 
 
 class BinsHead(nn.Module):
@@ -178,7 +158,7 @@ class FeaturesTask(Task[GrayFeatures]):
 
     def __init__(self, photos: Sequence[Source], dev: Sequence[Source] = ()) -> None:
         self.photos, self.dev, self.distinct = photos, dev, len(photos)
-        state = lite2_state()
+        state = pretrained.LITE2.state()
         original = EfficientNetLite2()
         original.load_pretrained(state)
         self.objective = Losses(original, Classifier(state)).requires_grad_(False).eval()

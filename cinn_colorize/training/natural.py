@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from cinn_colorize.conditioning import pretrained
 from cinn_colorize.evaluation import mean_nll
 from cinn_colorize.models.natural import Natural, NaturalConfig
 from cinn_colorize.sources import Source
 from cinn_colorize.training.data import Batch, Crops, Loading, batches
 from cinn_colorize.training.features import CACHED_PHOTOS, load_backbone
 from cinn_colorize.training.objective import Noise, add_noise, balanced_loss, level_nll
-from cinn_colorize.training.pretrained import lite2_state
 from cinn_colorize.training.samples import photo_sheet
 from cinn_colorize.training.task import FlowTask, TrainingConfig
 
@@ -61,7 +61,7 @@ class NaturalTask(FlowTask[Natural]):
         if self.backbone:
             load_backbone(model.backbone, self.backbone)
         else:
-            model.backbone.load_pretrained(lite2_state())
+            model.backbone.load_pretrained(pretrained.LITE2.state())
         return model
 
     def learning(self, model: Natural, config: NaturalTraining) -> list[tuple[list[nn.Parameter], float]]:

@@ -1,0 +1,52 @@
+"""How far a set of pictures is from a set of photos, in the features of some network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from cinn_colorize.color import Floats
+from cinn_colorize.evaluation.metrics import Doubles, Estimate, resampled
+
+
+def kernel_distance(pictures: Sequence[Floats], reference: Floats) -> Estimate:
+    """Unbiased kernel distance (KID, Binkowski et al. 2018, https://arxiv.org/abs/1801.01401).
+
+    The squared maximum mean discrepancy with the kernel (x . y / d + 1)^3. Pictures of one photo are not
+    independent, so that only pairs of different photos count. The standard error is that of a bootstrap over
+    photos; the reference is taken as it is.
+
+    Args:
+        pictures: features (n, d) of the n pictures of each photo.
+        reference: features (m, d) of the photos to compare with.
+
+    Returns:
+        0 on average for pictures that are distributed as the reference is; nan for a single photo.
+    """
+    n = len(pictures)
+    if n < 2:
+        return Estimate(float("nan"), float("nan"))
+    every = np.concatenate(pictures)
+    of_photo = np.repeat(np.arange(n), [len(features) for features in pictures])
+    within, across = np.empty((n, n)), np.empty(n)
+    for i, features in enumerate(pictures):
+        columns = _kernel(features, every).mean(axis=0)
+        within[i] = np.bincount(of_photo, columns) / np.bincount(of_photo)
+        across[i] = _kernel(features, reference).mean()
+    np.fill_diagonal(within, 0)
+    of_reference = _kernel(reference, reference)
+    m = len(reference)
+    offset = (of_reference.sum() - np.trace(of_reference)) / (m * (m - 1))
+
+    def distance(weights: Doubles) -> Doubles:
+        pairs = weights.sum(axis=-1) ** 2 - np.square(weights).sum(axis=-1)
+        with np.errstate(invalid="ignore"):  # where all photos drawn are the same
+            same = ((weights @ within) * weights).sum(axis=-1) / pairs
+        return np.asarray(same - 2 * weights @ across / weights.sum(axis=-1) + offset)
+
+    return Estimate(float(distance(np.ones(n))), float(np.nanstd(distance(resampled(n)), ddof=1)))
+
+
+def _kernel(x: Floats, y: Floats) -> Doubles:
+    return np.asarray((x.astype(np.float64) @ y.astype(np.float64).T / x.shape[1] + 1) ** 3)

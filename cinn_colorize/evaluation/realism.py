@@ -1,0 +1,307 @@
+"""Measures that take a network: are the pictures like photos, and is what they show still recognised?
+
+=================  =====================================================================================
+``kid_lite0``      unbiased kernel distance to reference photos in true colours, on the penultimate features
+                   of EfficientNet-Lite0, trained on ImageNet; of all samples
+``fid``            Frechet distance to them on the features of Inception, as torch-fidelity computes it
+``st_lpips``       perceptual distance to the photo, shift-tolerant LPIPS with AlexNet (Ghildyal and Liu 2022,
+                   https://arxiv.org/abs/2207.13686), which is not LPIPS
+``top5_lite0``     how often the photo's class is among the five likeliest of EfficientNet-Lite0, in percent
+``top5_vgg16``     the same of torchvision's VGG16, the paper's classifier
+=================  =====================================================================================
+
+All but ``kid_lite0`` are of the first sample, as ``best_of_1`` is. Distances to reference photos have a
+floor: what the photos' own colours have. The weights of Inception and VGG16 are downloaded when first used;
+the others come with packages of the extra ``evaluation``.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cinn_colorize.color import Floats
+from cinn_colorize.conditioning import backbone, pretrained
+from cinn_colorize.errors import DataError
+from cinn_colorize.evaluation.distances import kernel_distance
+from cinn_colorize.evaluation.metrics import Doubles, Estimate, mean_estimate
+from cinn_colorize.evaluation.photos import Square, read_square
+from cinn_colorize.files import printable_name
+from cinn_colorize.sources import Reader, Source
+
+Progress = Callable[[int, int], None]
+
+
+class Measure(Protocol):
+    """A measure of pictures; it is asked once a photo, and in the end for what it found.
+
+    Attributes:
+        name: of the measure.
+    """
+
+    name: str
+
+    def of(self, pictures: Doubles, photo: Square, source: Source) -> Floats:
+        """What is to be kept of a photo.
+
+        Args:
+            pictures: (n, 3, 256, 256), RGB in [0, 1].
+            photo: in its own colours.
+            source: where it came from.
+        """
+
+    def estimate(self, found: Sequence[Floats]) -> Estimate:
+        """The measure of all photos, from what was kept of each."""
+
+
+class _Lite0:
+    """EfficientNet-Lite0; pictures are 2 RGB - 1, at 256 px."""
+
+    def __init__(self, device: torch.device) -> None:
+        state = pretrained.LITE0.state()
+        network = backbone.EfficientNetLite(backbone.LITE0)
+        network.load_pretrained(state)
+        self._network = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._classifier = backbone.Classifier(state).eval().to(device)
+        self._device = device
+
+    @torch.inference_mode()
+    def penultimate(self, pictures: Doubles) -> Floats:
+        """(n, 3, 256, 256) -> (n, 1280)."""
+        return self._each(pictures, self._classifier.penultimate)
+
+    @torch.inference_mode()
+    def logits(self, pictures: Doubles) -> Floats:
+        """(n, 3, 256, 256) -> (n, 1000)."""
+        return self._each(pictures, self._classifier)
+
+    def _each(self, pictures: Doubles, last: Callable[[Tensor], Tensor]) -> Floats:
+        # One at a time: activations of one picture stay in a processor's cache.
+        batch = (2 * torch.from_numpy(pictures).float() - 1).to(self._device)
+        channels_last = (one.to(memory_format=torch.channels_last) for one in batch.split(1))
+        return torch.cat([last(self._network(one)[32]) for one in channels_last]).cpu().numpy()
+
+
+class KidLite0:
+    """``kid_lite0``.
+
+    Args:
+        reference: the photos to compare with.
+        device: of the network.
+        progress: called after each of them with the number done and the number of all.
+
+    Raises:
+        DataError: a photo cannot be read, there is only one, or the package with the weights is missing.
+    """
+
+    name = "kid_lite0"
+
+    def __init__(self, reference: Sequence[Source], device: torch.device, progress: Progress) -> None:
+        self._network = _Lite0(device)
+        self._reference = np.concatenate(
+            [self._network.penultimate(rgb) for rgb in _colours(reference, progress)]
+        )
+
+    def of(self, pictures: Doubles, photo: Square, source: Source) -> Floats:
+        """(n, 1280)."""
+        return self._network.penultimate(pictures)
+
+    def estimate(self, found: Sequence[Floats]) -> Estimate:
+        """See :func:`~cinn_colorize.evaluation.distances.kernel_distance`."""
+        return kernel_distance(found, self._reference)
+
+
+class Fid:
+    """``fid``; without a standard error, since resampled photos would be nearer to each other.
+
+    Args:
+        reference: the photos to compare with.
+        device: of the network.
+        progress: called after each of them with the number done and the number of all.
+
+    Raises:
+        DataError: a photo cannot be read, there is only one, or torch-fidelity or the weights cannot be had.
+    """
+
+    name = "fid"
+
+    def __init__(self, reference: Sequence[Source], device: torch.device, progress: Progress) -> None:
+        fidelity = _package("torch_fidelity", "fid")
+        with _downloading("fid: the weights of Inception", "kid_lite0 needs no download"):
+            network = fidelity.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], verbose=False)
+        self._network, self._device = network.to(device), device
+        found = [self._features(rgb) for rgb in _colours(reference, progress)]
+        self._reference = self._statistics(found)
+
+    def of(self, pictures: Doubles, photo: Square, source: Source) -> Floats:
+        """(1, 2048)."""
+        return self._features(pictures[:1])
+
+    def estimate(self, found: Sequence[Floats]) -> Estimate:
+        """The distance."""
+        if len(found) < 2:
+            return Estimate(float("nan"), float("nan"))
+        metric = _package("torch_fidelity.metric_fid", "fid")
+        distance = metric.fid_statistics_to_metric(self._statistics(found), self._reference, False)
+        return Estimate(float(distance[metric.KEY_METRIC_FID]), float("nan"))
+
+    @torch.inference_mode()
+    def _features(self, pictures: Doubles) -> Floats:
+        batch = torch.from_numpy(np.rint(255 * pictures).astype(np.uint8)).to(self._device)
+        features: Tensor = self._network(batch)[0]
+        return features.cpu().numpy()
+
+    @staticmethod
+    def _statistics(found: Sequence[Floats]) -> Mapping[str, Doubles]:
+        features = np.concatenate(found).astype(np.float64)
+        return {"mu": features.mean(axis=0), "sigma": np.cov(features, rowvar=False)}
+
+
+class StLpips:
+    """``st_lpips``.
+
+    Args:
+        device: of the network.
+
+    Raises:
+        DataError: the package is missing.
+    """
+
+    name = "st_lpips"
+
+    def __init__(self, device: torch.device) -> None:
+        package = _package("stlpips_pytorch.stlpips", self.name)
+        self._network = package.LPIPS(net="alex", variant="shift_tolerant", verbose=False).eval().to(device)
+        self._device = device
+
+    @torch.inference_mode()
+    def of(self, pictures: Doubles, photo: Square, source: Source) -> Floats:
+        """(1,)."""
+        picture, truth = (
+            torch.from_numpy(a)[None].float().to(self._device) for a in (pictures[0], photo.rgb)
+        )
+        distance: Tensor = self._network(picture, truth, normalize=True)
+        return distance.flatten().cpu().numpy()
+
+    def estimate(self, found: Sequence[Floats]) -> Estimate:
+        """The mean over photos."""
+        return mean_estimate(np.concatenate(found))
+
+
+class Top5:
+    """``top5_lite0`` and ``top5_vgg16``.
+
+    Args:
+        classifier: ``lite0`` or ``vgg16``.
+        labels: ImageNet classes of some photos, see :func:`read_labels`.
+        device: of the network.
+
+    Raises:
+        DataError: the weights cannot be had.
+    """
+
+    def __init__(self, classifier: str, labels: Mapping[Source, int], device: torch.device) -> None:
+        self.name, self._labels = f"top5_{classifier}", labels
+        self._logits = _Lite0(device).logits if classifier == "lite0" else _vgg16(device)
+
+    def of(self, pictures: Doubles, photo: Square, source: Source) -> Floats:
+        """(1,), 100 or 0, or (0,) where the class is not known."""
+        if source not in self._labels:
+            return np.empty(0, np.float32)
+        likeliest = np.argsort(self._logits(pictures[:1])[0])[-5:]
+        return np.full(1, 100 * (self._labels[source] in likeliest), np.float32)
+
+    def estimate(self, found: Sequence[Floats]) -> Estimate:
+        """The mean over photos of a known class."""
+        return mean_estimate(np.concatenate(found))
+
+
+def read_labels(path: Path, photos: Sequence[Source], root: Path) -> dict[Source, int]:
+    """ImageNet classes of photos.
+
+    Args:
+        path: a table with tabs between its columns, among them ``entry``, a photo's name in its zip or
+            folder, and ``class``, from 0 to 999.
+        photos: that are measured.
+        root: the zip or folder that they lie in.
+
+    Returns:
+        the classes of those that the table names.
+
+    Raises:
+        DataError: it cannot be read, or names none of them.
+    """
+    name = printable_name(path)
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            classes = {row["entry"]: int(row["class"]) for row in csv.DictReader(file, delimiter="\t")}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{name}: cannot be read ({error})") from error
+    except (KeyError, ValueError, TypeError) as error:
+        raise DataError(f"{name}: no table of labels; its columns are entry and class, a number") from error
+    if beyond := [c for c in classes.values() if not 0 <= c < 1000]:
+        raise DataError(f"{name}: {beyond[0]} is no class of ImageNet; they go from 0 to 999")
+    named = {source: source.entry or Path(str(source.path)).relative_to(root).as_posix() for source in photos}
+    labels = {source: classes[entry] for source, entry in named.items() if entry in classes}
+    if not labels:
+        raise DataError(f"{name}: names none of the {len(photos)} photos, as {next(iter(named.values()))}")
+    return labels
+
+
+def _vgg16(device: torch.device) -> Callable[[Doubles], Floats]:
+    from torchvision.models import VGG16_Weights, vgg16
+    from torchvision.transforms.functional import center_crop, normalize
+
+    weights = VGG16_Weights.IMAGENET1K_V1
+    with _downloading("top5_vgg16: the weights of VGG16", "top5_lite0 needs no download"):
+        network = vgg16(weights=weights, progress=False).eval().to(device)
+    of_training = weights.transforms()
+
+    @torch.inference_mode()
+    def logits(pictures: Doubles) -> Floats:
+        batch = center_crop(torch.from_numpy(pictures).float(), of_training.crop_size)
+        batch = normalize(batch, of_training.mean, of_training.std)
+        found: Tensor = network(batch.to(device))
+        return found.cpu().numpy()
+
+    return logits
+
+
+def _colours(reference: Sequence[Source], progress: Progress) -> Iterator[Doubles]:
+    """(1, 3, 256, 256) of each photo."""
+    if len(reference) < 2:
+        raise DataError(f"{reference[0]}: a distance takes more reference photos than one")
+    read = Reader()
+    for i, source in enumerate(reference):
+        yield read_square(source, read).rgb[None]
+        progress(i + 1, len(reference))
+
+
+def _package(name: str, measure: str) -> ModuleType:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return importlib.import_module(name)
+    except ImportError as error:
+        raise DataError(
+            f"{measure}: takes the package {error.name}; pip install 'cinn-colorize[evaluation]'"
+        ) from error
+
+
+@contextmanager
+def _downloading(what: str, otherwise: str) -> Iterator[None]:
+    """Context of what may download weights."""
+    try:
+        yield
+    except OSError as error:  # urllib's errors are such
+        raise DataError(f"{what} cannot be downloaded ({error}); {otherwise}") from error
