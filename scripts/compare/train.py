@@ -106,7 +106,7 @@ class MethodTask(Task[Method]):
             return {}
         samples = 8 if model.samples_differ else 1
         report = evaluation.evaluate(Sampler(model, self.network()), self.dev[::8], samples=samples)
-        return {name: measure.mean for name, measure in report.model.items()}
+        return {name: measure.mean for name, measure in report.model[0].measures.items()}
 
     def save(self, model: Method, path: Path, training: dict[str, object]) -> None:
         """All parameters, fp32."""

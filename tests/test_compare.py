@@ -1,0 +1,158 @@
+"""The methods of scripts/compare: shapes, and the laws they rest on."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts" / "compare"))
+
+import features
+import train
+import vae_mdn
+from adversary import judged
+from classification import Classification
+from colorgan import CLIP, ColorGan
+from conftest import stir
+from features import PARTS, Cache
+from regression import Regression
+from sampler import Conditioned
+
+from cinn_colorize.sources import find_photos
+
+STRIDES = (4, 8, 16, 32)
+
+
+@pytest.fixture(scope="module")
+def batch():
+    torch.manual_seed(0)
+    L = 100 * torch.rand(3, 1, 64, 64)
+    ab = 20 * torch.randn(3, 2, 64, 64)
+    return L, ab, {s: torch.randn(3, *PARTS[f"stride{s}"]) for s in STRIDES}
+
+
+@pytest.mark.parametrize("name", train.METHODS)
+def test_every_parameter_learns_and_samples_have_the_shape_of_ab(name, batch):
+    L, ab, features = batch
+    torch.manual_seed(0)
+    method = stir(train.METHODS[name]())
+    method.prepare(ab)
+    losses = method.losses(L, ab, features)
+    losses["loss"].backward()
+    assert all(value.isfinite() for value in losses.values())
+    assert all(parameter.grad is not None for parameter in method.parameters())
+    grouped = [id(parameter) for parameters, _ in method.groups() for parameter in parameters]
+    assert sorted(grouped) == sorted(id(parameter) for parameter in method.parameters())
+    assert method.eval().sample(L, features).shape == ab.shape
+
+
+@pytest.mark.parametrize("name", train.METHODS)
+def test_a_sample_depends_on_its_seed_alone(name, batch):
+    L, _, features = batch
+    torch.manual_seed(0)
+    method = stir(train.METHODS[name]()).eval()
+    photo = Conditioned(method, L[:1], {s: f[:1] for s, f in features.items()})
+    state = torch.random.get_rng_state()
+    several = [sample.ab for sample in photo.sample(3, seed=4)]
+    assert torch.equal(state, torch.random.get_rng_state())
+    np.testing.assert_array_equal(photo.sample(1, seed=5)[0].ab, several[1])
+    assert np.array_equal(several[0], several[1]) != method.samples_differ
+
+
+def test_the_annealed_mean_lies_between_mean_and_mode():
+    method = Classification()
+    distribution = torch.full((1, len(method.bins), 1, 1), 1e-9)
+    first, second = ((method.bins.centres == torch.tensor(c)).all(1).nonzero() for c in ([0.0, 0], [0.0, 40]))
+    distribution[0, first], distribution[0, second] = 0.4, 0.6
+    mean, annealed, mode = (
+        method.bins.annealed_mean(distribution.log(), T)[0, 1].item() for T in (1.0, 0.38, 0.01)
+    )
+    assert mean == pytest.approx(24, abs=0.01)
+    assert mode == pytest.approx(40, abs=0.01)
+    assert mean + 1 < annealed < mode - 1
+
+
+def test_rare_colours_weigh_more(batch):
+    method = Classification()
+    method.prepare(torch.randn(2, 2, 64, 64))
+    gray, vivid = ((method.bins.centres == torch.tensor(c)).all(1).nonzero() for c in ([0.0, 0], [80.0, 60]))
+    assert method.rarity[vivid] > 5 * method.rarity[gray]
+
+
+def test_the_density_of_codes_is_normalised(monkeypatch):
+    monkeypatch.setattr(vae_mdn, "CODE", 1)
+    torch.manual_seed(0)
+    method = vae_mdn.VaeMdn().eval()
+    mixture = method.mixture({32: 3 * torch.randn(1, 352, 8, 8)})
+    z = torch.linspace(-20, 20, 20001)
+    density = mixture.log_prob(z[:, None]).exp()
+    assert torch.trapezoid(density, z).item() == pytest.approx(1, abs=1e-3)
+    drawn = mixture.sample((20000,)).flatten()
+    assert drawn.mean().item() == pytest.approx(torch.trapezoid(z * density, z).item(), abs=0.05)
+
+
+def test_a_judge_is_not_moved_by_those_it_judges():
+    judge, x = torch.nn.Linear(3, 1), torch.randn(2, 3, requires_grad=True)
+    judged(judge, x).sum().backward()
+    assert judge.weight.grad is None
+    torch.testing.assert_close(x.grad, judge.weight.detach().expand(2, 3))
+
+
+def test_the_critic_stays_within_its_bounds(batch):
+    L, ab, _ = batch
+    method = ColorGan()
+    with torch.no_grad():
+        method.critic[0].weight.fill_(3)
+    method.losses(L, ab, {})
+    assert max(parameter.abs().max() for parameter in method.critic.parameters()) <= CLIP
+
+
+def test_regression_learns_the_mean():
+    torch.manual_seed(0)
+    method = Regression()
+    L = torch.full((2, 1, 64, 64), 50.0)
+    same = {s: torch.ones(2, *PARTS[f"stride{s}"]) for s in STRIDES}
+    ab = torch.stack([torch.full((2, 64, 64), 30.0), torch.full((2, 64, 64), 0.0)])
+    optimizer = torch.optim.Adam(method.parameters(), 0.03)
+    for _ in range(30):
+        optimizer.zero_grad()
+        method.losses(L, ab, same)["loss"].backward()
+        optimizer.step()
+    torch.testing.assert_close(method.sample(L, same).mean(), torch.tensor(15.0), atol=1, rtol=0)
+
+
+@pytest.fixture(scope="module")
+def filled(examples, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("compare")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features, "BATCH", 4)
+        patch.setattr(features, "Loading", lambda workers: train.Loading())
+        Cache(folder / "whole", 8).fill(find_photos(examples, pattern=None))
+        Cache(folder / "features", 8).fill(find_photos(examples, pattern=None))
+        (folder / "features" / "done").write_text("4")
+        Cache(folder / "features", 8).fill(find_photos(examples, pattern=None))
+    return folder
+
+
+def test_features_stopped_on_the_way_are_those_computed_at_once(filled):
+    for part, shape in PARTS.items():
+        whole, resumed = (np.load(filled / name / f"{part}.npy") for name in ("whole", "features"))
+        assert whole.shape == (8, *shape)
+        np.testing.assert_array_equal(whole, resumed)
+        assert whole.any(axis=tuple(range(1, 1 + len(shape)))).all()
+
+
+def test_a_run_is_done_once(filled, examples, monkeypatch):
+    monkeypatch.setattr(train, "BATCH", 8)
+    arguments = argparse.Namespace(run=filled, photos=8, data=[examples], precision="fp32")
+    train.run("regression", arguments)
+    weights = filled / "regression" / "regression.safetensors"
+    first = weights.stat().st_mtime_ns
+    found = json.loads((filled / "regression" / "compute.json").read_text())
+    assert found["parameters"] == sum(p.numel() for p in Regression().parameters())
+    train.run("regression", arguments)
+    assert weights.stat().st_mtime_ns == first
