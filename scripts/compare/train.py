@@ -181,7 +181,7 @@ def run(name: str, arguments: argparse.Namespace) -> None:
 
     figures: dict[str, float] = {}
     with processes(CPU) as shared:
-        path = run_training(
+        run_training(
             task,
             folder,
             config,
@@ -203,8 +203,8 @@ def run(name: str, arguments: argparse.Namespace) -> None:
         signal.signal(number, handler)
     if stop:
         raise SystemExit(130)
-    tensors = weights.load(path)[1]
-    learnt = sum(t.numel() for key, t in tensors.items() if not key.startswith("backbone.") and t.dim())
+    groups = task.learning(task.initial_model(), config)
+    learnt = sum(parameter.numel() for parameters, _ in groups for parameter in parameters)
     compute.write_text(json.dumps({"parameters": learnt, **figures}))
 
 
