@@ -115,11 +115,16 @@ class MethodTask(Task[Method]):
 
 
 class RoomsTask(MethodTask):
-    """A method learns from rooms, as ``bedrooms`` does: L and ab at 64 px, no backbone."""
+    """A method learns from rooms, as ``bedrooms`` does: L and ab at 64 px, no backbone.
 
-    def __init__(self, method: type[Method], rooms: Sequence[Source], dev: Sequence[Source]) -> None:
-        self.rooms, self.dev, self.method = BedroomsTask(rooms), dev, method
-        self.model, self.betas, self.distinct = method.name, method.betas, len(rooms)
+    Args:
+        method: its class.
+        rooms: the task of ``bedrooms``.
+    """
+
+    def __init__(self, method: type[Method], rooms: BedroomsTask) -> None:
+        self.rooms, self.dev, self.method = rooms, rooms.dev, method
+        self.model, self.betas, self.distinct = method.name, method.betas, rooms.distinct
 
     def colours(self) -> Tensor:
         """None: colorGAN needs none."""
@@ -158,8 +163,9 @@ def run(name: str, arguments: argparse.Namespace) -> None:
         config = task.config(photos=arguments.photos, seed=SEED)
     else:
         if name == "colorgan":
-            held_out = find_photos(arguments.rooms_dev, pattern=None) if arguments.rooms_dev else []
-            task = RoomsTask(METHODS[name], find_photos(arguments.rooms, pattern=None), held_out)
+            rooms = open_task("lsun", [arguments.rooms])
+            assert isinstance(rooms, BedroomsTask)
+            task = RoomsTask(METHODS[name], rooms)
         else:
             dev = arguments.data[0] / "photos-dev.zip"
             task = MethodTask(METHODS[name], cache, find_photos(dev, pattern=None) if dev.exists() else [])
@@ -218,8 +224,9 @@ def main() -> None:
     parser.add_argument(
         "--data", type=Path, action="append", required=True, help="folder with shards of photos"
     )
-    parser.add_argument("--rooms", type=Path, required=True, help="photos of rooms for colorGAN")
-    parser.add_argument("--rooms-dev", type=Path, help="photos of rooms to watch it on")
+    parser.add_argument(
+        "--rooms", type=Path, required=True, help="for colorGAN, as train --dataset lsun takes them"
+    )
     parser.add_argument("--run", type=Path, default=Path("runs/compare"))
     parser.add_argument("--photos", type=int, default=20_000, help="that each method sees")
     parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
