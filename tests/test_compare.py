@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts" / "compare"))
 
+import evaluate
 import features
 import train
 import vae_mdn
@@ -20,7 +22,7 @@ from colorgan import CLIP, ColorGan
 from conftest import stir
 from features import PARTS, Cache
 from regression import Regression
-from sampler import Conditioned
+from sampler import Conditioned, Sampler
 
 from cinn_colorize.sources import find_photos
 
@@ -142,3 +144,39 @@ def test_a_run_is_done_once(filled, examples, monkeypatch):
     assert found["parameters"] == sum(p.numel() for p in Regression().parameters())
     train.run("regression", arguments)
     assert weights.stat().st_mtime_ns == first
+
+
+def test_a_table_is_measured_once(filled, examples, monkeypatch, capsys):
+    photos = filled / "photos"
+    photos.mkdir()
+    for name in ("coffee.png", "chelsea.png", "photo-sky.png"):
+        shutil.copy(examples / name, photos)
+    torch.manual_seed(0)
+    methods = {name: stir(train.METHODS[name]()) for name in ("regression", "colorgan")}
+    opened = []
+
+    def rows(arguments):
+        for name, method in methods.items():
+            network = None if name == "colorgan" else features.backbone()
+            samples = 2 if method.samples_differ else 1
+            yield evaluate.Row(
+                method.title, name, lambda m=method, n=network: opened.append(m) or Sampler(m, n), samples
+            )
+
+    monkeypatch.setattr(evaluate, "rows", rows)
+    monkeypatch.setattr(evaluate, "SAMPLES", 2)
+    monkeypatch.setattr(evaluate, "COLUMNS", ("best_of_2", "best_of_1", "variance", "kid_lite0"))
+    command = ["evaluate.py", "photos", str(photos), "--reference", str(photos), "--run", str(filled)]
+    monkeypatch.setattr(sys, "argv", command)
+    evaluate.main()
+    table = capsys.readouterr().out
+    evaluate.main()
+    assert capsys.readouterr().out == table
+    assert opened == list(methods.values())
+    cells = {row.split("|")[1].strip(): row.split("|")[2:] for row in table.splitlines() if "|" in row}
+    best, one, variance, kid = cells["CNN [16]"][:4]
+    assert best == one
+    assert variance.strip().startswith("0.0")
+    assert float(cells["colorGAN [4]"][0].split()[0]) < float(cells["colorGAN [4]"][1].split()[0])
+    assert float(cells["truth"][0].split()[0]) < float(cells["gray"][0].split()[0])
+    assert np.isfinite(float(kid.split()[0]))
