@@ -153,6 +153,10 @@ class Composer:
     sha256: str
     precision: str
 
+    def temperature(self, asked: PerLevel | None) -> PerLevel:
+        """What is asked for, or the model's own."""
+        return self.info.temperature if asked is None else asked
+
     def compose(
         self, photo: Photo, samples: Sequence[Sample], *, upsampling: str = "jbu"
     ) -> list[Colorization]:

@@ -4,7 +4,7 @@ Condition once, then ask many times::
 
     colorizer = Colorizer()
     conditioned = colorizer.condition("photo.jpg")
-    samples = conditioned.sample(n=8, temperature=0.8, seed=0)
+    samples = conditioned.sample(n=8, seed=0)
     like_another = conditioned.transfer(colorizer.reference("other.jpg"))
     sky_of_3_rest_of_7 = conditioned.mix((3, 7), colorizer.mask("sky.png"))
 
@@ -47,7 +47,7 @@ TRANSFER_TEMPERATURE = 0.5  # of the noise beside a reference's code
 # levels hold the code of one sample or the other, and follow the photo where the mask's border does not.
 _JOINED = 8
 
-# Samples go through the network this many at a time, always: a matrix product of another shape may round
+# Samples go through the network this many at a time: a matrix product of another shape may round
 # differently, and then the bytes of a sample would depend on how many were asked for.
 _CHUNK = {"cpu": 1, "cuda": 8, "mps": 8}
 
@@ -85,7 +85,7 @@ class Conditioned:
         """The whole photo squeezed to a square, which has one latent code; of most photos it is the same."""
         return self
 
-    def sample(self, n: int = 1, temperature: PerLevel = 0.8, seed: int = 0) -> list[Sample]:
+    def sample(self, n: int = 1, temperature: PerLevel | None = None, seed: int = 0) -> list[Sample]:
         """Draw n colourings with the seeds seed, seed + 1, ...
 
         A sample depends on its own seed and the temperature alone, however many are drawn.
@@ -93,13 +93,13 @@ class Conditioned:
         Args:
             n: how many, 1 or more.
             temperature: standard deviation of the noise, 0 or more, of all levels or by level; 1 is the
-                model's distribution.
+                model's distribution. That of the registry by default.
             seed: of the first sample, 0 or more.
 
         Raises:
             ValueError: an argument is out of its range.
         """
-        seeds = seeds_from(seed, n)
+        seeds, temperature = seeds_from(seed, n), self._colorizer.temperature(temperature)
         latent = Latent.draw(self.latent_shapes, seeds, temperature)
         return self._samples(latent, seeds, temperature, {"method": "sample"})
 
@@ -132,7 +132,7 @@ class Conditioned:
         method = {"method": "transfer", "noise": format_levels(share), "reference": reference.sha256}
         return whole._samples(latent, seeds, temperature, method)
 
-    def mix(self, seeds: tuple[int, int], mask: Mask, temperature: PerLevel = 0.8) -> Sample:
+    def mix(self, seeds: tuple[int, int], mask: Mask, temperature: PerLevel | None = None) -> Sample:
         """Join two samples: one inside a mask, the other outside.
 
         The colours of both, put together by the mask, are encoded, which gives the coarse levels; finer ones
@@ -141,12 +141,12 @@ class Conditioned:
         Args:
             seeds: of the sample inside and of that outside.
             mask: see :meth:`Colorizer.mask`.
-            temperature: of both.
+            temperature: of both; see :meth:`sample`.
 
         Raises:
             ValueError: an argument is out of its range.
         """
-        whole = self.whole
+        whole, temperature = self.whole, self._colorizer.temperature(temperature)
         inside, outside = (whole.sample(1, temperature, seed)[0] for seed in seeds)
         joined = whole.encode(mask.share * inside.ab + (1 - mask.share) * outside.ab)
         share = pooled(torch.as_tensor(mask.share), whole.latent_shapes)
@@ -209,7 +209,7 @@ class Conditioned:
 
     def _decode(self, latent: Latent) -> tuple[Floats, NDArray[np.float64]]:
         model, device = self._colorizer.model, self._colorizer.device
-        chunk = _CHUNK[device.type]
+        chunk = self._colorizer.chunk
         condition = self._condition.expand(chunk)
         ab, log_prob = [], []
         for start in range(0, len(latent), chunk):
@@ -271,6 +271,8 @@ class Colorizer(Composer):
         weights: a path or ``hf:owner/name`` instead of the packaged weights.
         device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         precision: ``fp32``, or ``bf16`` for the networks (latents and colours stay fp32).
+        chunk: how many samples go through the network at a time. Several are faster on a CPU, where it is one
+            unless given, but their last bits are not those of samples drawn otherwise.
 
     Raises:
         WeightsError: the weights cannot be had or used.
@@ -284,10 +286,12 @@ class Colorizer(Composer):
         weights: str | os.PathLike[str] | None = None,
         device: str = "auto",
         precision: str = "fp32",
+        chunk: int | None = None,
     ) -> None:
         if precision not in PRECISIONS:
             raise ValueError(f"unknown precision {precision!r}; choose one of {', '.join(PRECISIONS)}")
         self.device = choose_device(device)
+        self.chunk = chunk or _CHUNK[self.device.type]
         loaded = load_model(model, weights) if isinstance(model, str) else model
         if not isinstance(loaded.info, PhotoModelInfo):
             colouring = ", ".join(name for name, info in MODELS.items() if isinstance(info, PhotoModelInfo))
@@ -299,7 +303,7 @@ class Colorizer(Composer):
         self,
         photo: PhotoLike,
         n: int = 1,
-        temperature: PerLevel = 0.8,
+        temperature: PerLevel | None = None,
         seed: int = 0,
         *,
         upsampling: str = "jbu",
@@ -311,7 +315,7 @@ class Colorizer(Composer):
                 or float in [0, 1]. A colour photo is treated as gray.
             n: how many.
             temperature: 0 for the centre of the latent space, 1 for the model's distribution; of all levels
-                or by level.
+                or by level. That of the registry by default.
             seed: of the first; the others follow.
             upsampling: ``jbu``, ``exact`` or ``bicubic``; see :mod:`cinn_colorize.upsampling`.
 

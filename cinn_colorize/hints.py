@@ -168,7 +168,7 @@ def draw(
     conditioned: Conditioned,
     hints: Hints,
     n: int = 1,
-    temperature: PerLevel = 0.8,
+    temperature: PerLevel | None = None,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Sample]:
@@ -188,6 +188,7 @@ def draw(
     if n < 1 or seed < 0:
         raise ValueError(f"n must be 1 or more and seed 0 or more, not {n} and {seed}")
     steps, samples = CANDIDATES + _PASSES, []
+    temperature = conditioned._colorizer.temperature(temperature)
     for k, own in enumerate(range(seed, seed + n)):
 
         def report(done: int, before: int = k * steps) -> None:

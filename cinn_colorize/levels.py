@@ -87,6 +87,15 @@ def format_levels(values: PerLevel) -> str:
     return ",".join(f"{r}:{float(value)!r}" for r, value in values.items())
 
 
+def short_levels(values: PerLevel) -> str:
+    """As people write it: the number of most levels, then the others."""
+    if not isinstance(values, Mapping):
+        return f"{values:g}"
+    numbers = list(values.values())
+    most = max(numbers, key=numbers.count)
+    return ",".join([f"{most:g}", *(f"{r}:{value:g}" for r, value in values.items() if value != most)])
+
+
 def transfer_noise(levels: Iterable[int]) -> dict[int, float]:
     """The share of noise by level that a transfer takes unless told otherwise.
 

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from cinn_colorize import __version__, weights
 from cinn_colorize.cli.app import app
 from cinn_colorize.files import format_of_name
+from cinn_colorize.models.registry import MODELS
 from cinn_colorize.photo import read_recipe
 
 SEEDS = range(5, 10)
@@ -177,7 +178,7 @@ def test_json_has_an_object_for_each_file(run):
             "input": "gray.jpg",
             "output": f"colorized/gray_{seed:03d}.jpg",
             "seed": seed,
-            "temperature": 0.8,
+            "temperature": json.loads(json.dumps(MODELS["natural"].temperature)),
         }
 
 

@@ -10,6 +10,7 @@ from skimage.color import rgb2lab
 
 from cinn_colorize import Colorization, Colorizer
 from cinn_colorize.errors import PhotoError
+from cinn_colorize.models import MODELS
 from cinn_colorize.photo import read_recipe
 
 
@@ -27,6 +28,7 @@ def test_a_sample_depends_on_its_seed_alone(conditioned):
     eight = conditioned.sample(n=8, temperature=0.8, seed=5)
     one = conditioned.sample(n=1, temperature=0.8, seed=9)[0]
     assert [sample.seed for sample in eight] == list(range(5, 13))
+    assert conditioned.sample()[0].temperature == MODELS["natural"].temperature
     assert one.ab.tobytes() == eight[4].ab.tobytes()
     assert one.log_prob == eight[4].log_prob
     assert np.abs(eight[0].ab - eight[1].ab).max() > 1
@@ -60,6 +62,13 @@ def test_encode_undoes_decode(conditioned):
         assert (latent.levels[r] - z).abs().max() < 5e-3, r
     assert np.abs(conditioned.decode(latent)[0] - sample.ab).max() < 1e-3
     assert conditioned.log_prob(sample.ab) == pytest.approx(sample.log_prob, abs=1)
+
+
+def test_samples_that_go_through_the_network_together_are_the_same_but_for_rounding(conditioned, photo):
+    together = Colorizer(device="cpu", chunk=3).condition(photo).sample(n=4, seed=2)
+    for one, other in zip(together, conditioned.sample(n=4, seed=2), strict=True):
+        assert np.abs(one.ab - other.ab).max() < 1e-2
+        assert one.log_prob == pytest.approx(other.log_prob, abs=0.1)
 
 
 def test_log_prob_prefers_likely_colours(conditioned):

@@ -12,14 +12,15 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from skimage.color import lab2rgb, rgb2lab
 from typer.testing import CliRunner
 
 from cinn_colorize.errors import DataError
-from cinn_colorize.evaluation import evaluate, mean_nll
+from cinn_colorize.evaluation import Calibration, Estimate, evaluate, mean_nll
 from cinn_colorize.evaluation.metrics import colour_statistics, estimate, picture_statistics
-from cinn_colorize.evaluation.photos import read_square, to_square
-from cinn_colorize.sources import Source, find_photos
+from cinn_colorize.evaluation.photos import read_square, to_rgb, to_square
+from cinn_colorize.sources import Reader, Source, find_photos
 
 DEV = Path(__file__).parents[1] / "../shared/data/photos-dev.zip"
 
@@ -48,6 +49,7 @@ class Gaussian:
 
     def ab(self, seed, temperature=1.0):
         noise = np.random.default_rng(seed).standard_normal((2, 64, 64), np.float32)
+        temperature = temperature if isinstance(temperature, int | float) else max(temperature.values())
         return np.float32(temperature * self.deviation) * noise
 
     def log_prob(self, ab):
@@ -237,6 +239,67 @@ def test_seeds_are_those_of_the_place_in_the_list(sources, tmp_path):
         evaluate(colorizer, [Source(broken)])
 
 
+def test_each_temperature_is_measured_as_if_alone(sources):
+    temperatures = [0.5, {64: 0.25}, 1.0]
+    together = evaluate(Gaussian(), sources[:2], temperatures=temperatures)
+    assert [row.temperature for row in together.model] == temperatures
+    for temperature, row in zip(temperatures, together.model, strict=True):
+        alone = evaluate(Gaussian(), sources[:2], temperatures=[temperature])
+        assert alone.model == (row,)
+        assert (alone.gray, alone.truth) == (together.gray, together.truth)
+    objects = json.loads(together.to_json())
+    assert [found["temperature"] for found in objects] == [0.5, {"64": 0.25}, 1]
+    labels = [line.split("|")[1].strip() for line in together.to_markdown().splitlines()[2:7]]
+    assert labels == ["T = 0.5", "T = 0.25", "T = 1", "gray", "truth"]
+    with pytest.raises(ValueError, match="temperature"):
+        evaluate(Gaussian(), sources[:2], temperatures=[])
+
+
+class Red:
+    """A measure: how red pictures are."""
+
+    name = "red"
+
+    def of(self, pictures, photo, source):
+        assert (pictures.shape[1:], photo.rgb.shape) == ((3, 256, 256), (3, 256, 256))
+        return pictures[:, 0].mean(axis=(1, 2))
+
+    def estimate(self, found):
+        return Estimate(float(np.concatenate(found).mean()), len(found))
+
+
+def test_further_measures_see_all_samples_of_every_row(sources):
+    report = evaluate(Gaussian(), sources[:2], samples=3, temperatures=[0], measures=[Red()])
+    photos = [read_square(source, Reader()) for source in sources[:2]]
+    own = np.mean([to_rgb(photo.L, photo.ab)[0].mean() for photo in photos])
+    gray = np.mean([to_rgb(photo.L, 0 * photo.ab)[0].mean() for photo in photos])
+    assert report.truth["red"] == pytest.approx((own, 2))
+    assert report.gray["red"] == report.model[0].measures["red"] == pytest.approx((gray, 2))
+
+
+def test_calibration_of_a_model_that_knows():
+    """Photos and samples come from one distribution: points lie on the diagonal, colours are as frequent."""
+    rng = np.random.default_rng(5)
+    calibration = Calibration(48)  # fewer leave their spread uncertain
+    deviations = rng.uniform(2, 20, 60)
+    for deviation in deviations:
+        center = rng.normal(0, 15, (2, 1, 1))
+        colours = (center + deviation * rng.standard_normal((49, 2, 64, 64))).astype(np.float32)
+        calibration.add(math.log(deviation), colours[:48], colours[48])
+    for size in (64, 4):
+        points = calibration.reliability(size)
+        likely = points.share > 0.02
+        assert points.share.sum() > 0.95
+        assert points.found[likely] == pytest.approx(points.expected[likely], rel=0.15)
+    truth, samples = calibration.colours(0)
+    assert truth.sum() == samples.sum() == pytest.approx(1)
+    assert np.abs(np.cumsum(truth) - np.cumsum(samples)).max() < 0.02
+    assert np.corrcoef(calibration.error, deviations)[0, 1] > 0.95
+    assert np.array_equal(calibration.nll, np.log(deviations))
+    with pytest.raises(ValueError, match="2 samples"):
+        Calibration(1)
+
+
 def test_one_sample_has_no_spread(sources):
     report = evaluate(Gaussian(), sources[:2], samples=1)
     assert set(report.model[0].measures) == {"nll", "best_of_1"}
@@ -369,9 +432,60 @@ def test_command_without_photos_fails_in_one_line(tmp_path, run, content):
     assert str(path) in result.stderr
 
 
+def test_command_has_a_row_for_each_temperature_and_draws_one(sources, tmp_path, run):
+    photos, plot = tmp_path / "photos", tmp_path / "plots" / "calibration.png"
+    photos.mkdir()
+    with zipfile.ZipFile(DEV) as archive:
+        for i in range(4):
+            (photos / f"{i}.webp").write_bytes(archive.read(sources[i].entry))
+    several = run(photos, "--every", 2, "-t", 0.5, "-t", "0.8,32:0.5", "--json")
+    found = json.loads(several.stdout)
+    assert [len(found), found[0]["photos"]] == [2, 2]
+    assert found[0]["temperature"] == 0.5
+    assert found[1]["temperature"] == {
+        r: 0.5 if r == "32" else 0.8 for r in ("32", "16", "8", "4", "2", "1", "0")
+    }
+    assert run(photos, "--limit", 2, "--plot", plot).exit_code == 0
+    with Image.open(plot) as image:
+        assert image.width > 2 * image.height > 500
+    before = plot.read_bytes()
+    refused = run(photos, "--limit", 2, "--plot", plot)
+    assert (refused.exit_code, plot.read_bytes()) == (1, before)
+    assert "exists; add --overwrite" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--metrics", "kid_lite0"], "kid_lite0 takes --reference"),
+        (["--metrics", "top5_vgg16"], "top5_vgg16 takes --labels"),
+        (["--metrics", "lpips"], "'lpips' is not one of"),
+        (["--reference", "x.zip"], "only with --metrics kid_lite0 or fid"),
+        (["--labels", "x.tsv", "--metrics", "st_lpips"], "only with --metrics top5_lite0 or top5_vgg16"),
+        (["--plot", "a.png", "-t", "1", "-t", "0.8"], "one temperature"),
+        (["--plot", "a.txt"], "pictures end in"),
+        (["--plot", "a.png", "--samples", "1"], "two samples"),
+        (["-t", "0.5,0.8"], "more than one number for all levels"),
+        (["-t", "3:0.5"], "no level 3"),
+    ],
+)
+def test_command_refuses_options_that_do_not_fit(tmp_path, run, options, problem):
+    result = run(tmp_path, *options)
+    assert result.exit_code == 2
+    assert problem in " ".join(result.stderr.replace("│", " ").split())
+
+
 @pytest.mark.parametrize(
     "option",
-    [("--samples", 0), ("--temperature", -1), ("--temperature", "nan"), ("--limit", 0), ("--device", "x")],
+    [
+        ("--samples", 0),
+        ("--every", 0),
+        ("--reference-limit", 1),
+        ("--temperature", -1),
+        ("--temperature", "nan"),
+        ("--limit", 0),
+        ("--device", "x"),
+    ],
 )
 def test_command_refuses_values_out_of_range(tmp_path, run, option):
     assert run(tmp_path, *option).exit_code == 2

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cinn_colorize.levels import by_level, format_levels, parse_levels, transfer_noise
+from cinn_colorize.levels import by_level, format_levels, parse_levels, short_levels, transfer_noise
 from cinn_colorize.models import MODELS
 from cinn_colorize.models.bedrooms import Bedrooms, BedroomsConfig
 from cinn_colorize.models.mnist import Mnist, MnistConfig
@@ -34,11 +34,18 @@ def test_what_is_written_is_read_again(values):
     assert by_level(again, LEVELS) == by_level(values, LEVELS)
 
 
+@pytest.mark.parametrize("text", ["0.8", "0.5,2:0.7,1:0.7,0:0.7", "0,32:1"])
+def test_short_is_what_people_write(text):
+    values = parse_levels(text, LEVELS, 1.0)
+    assert short_levels(values) == text
+    assert parse_levels(short_levels(values), LEVELS, 1.0) == values
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "''"), ("x", "'x'"), ("32:", "'32:'"), ("a:1", "'a:1'"), ("1:2:3", "'1:2:3'"),
-        ("3:1", "no level 3"),
+        ("3:1", "no level 3"), ("0.5,0.6", "more than one number"),
         ("-0.1", "share must be a number from 0 to 1, not -0.1"), ("8:2", "not 2"), ("nan", "not nan"),
     ],
 )  # fmt: skip
@@ -63,3 +70,5 @@ def test_the_registry_names_the_levels_of_each_model():
         models = [Natural(NaturalConfig.default()), Bedrooms(BedroomsConfig.default()), Mnist(MnistConfig())]
     for model in models:
         assert tuple(model.latent_shapes) == MODELS[model.name].levels
+    for info in MODELS.values():
+        assert by_level(info.temperature, info.levels, "temperature")

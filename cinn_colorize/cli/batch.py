@@ -66,8 +66,19 @@ def print_result(result: Result, as_json: bool) -> None:
     typer.echo(json.dumps(values | {key: value for key, value in rest.items() if value is not None}))
 
 
-def claim(outputs: Iterable[Path], inputs: Iterable[Path], overwrite: bool) -> None:
+def claim(
+    outputs: Iterable[Path],
+    inputs: Iterable[Path],
+    overwrite: bool,
+    otherwise: str = "another folder with -o",
+) -> None:
     """Make the folders of results, after asking whether they may be written.
+
+    Args:
+        outputs: files to be written.
+        inputs: files that must stay.
+        overwrite: whether others may be replaced.
+        otherwise: what to choose instead, for messages.
 
     Raises:
         PhotoError: one exists, would replace an input, or its folder cannot be made.
@@ -75,9 +86,9 @@ def claim(outputs: Iterable[Path], inputs: Iterable[Path], overwrite: bool) -> N
     for output in outputs:
         name = printable_name(output)
         if os.path.lexists(output) and not overwrite:
-            raise PhotoError(f"{name}: exists; add --overwrite or choose another folder with -o")
+            raise PhotoError(f"{name}: exists; add --overwrite or choose {otherwise}")
         if output.exists() and any(path.exists() and output.samefile(path) for path in inputs):
-            raise PhotoError(f"{name}: is one of the files given; choose another folder with -o")
+            raise PhotoError(f"{name}: is one of the files given; choose {otherwise}")
         try:
             output.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -31,8 +31,8 @@ from cinn_colorize.cli.options import (
     WeightsOption,
     check_engine,
     device_of,
-    per_level,
     pixels_of,
+    temperature_of,
 )
 from cinn_colorize.errors import CinnError, DataError
 from cinn_colorize.files import OUTPUT_SUFFIXES, printable_name
@@ -59,7 +59,7 @@ def colorize(
             "-n", "--number", metavar="N", min=1, help="Samples of each photo.", rich_help_panel=DRAWING
         ),
     ] = 1,
-    temperature: TemperaturesOption = "0.8",
+    temperature: TemperaturesOption = None,
     seed: Annotated[
         int,
         typer.Option(
@@ -233,7 +233,7 @@ def colorize(
     check_engine(engine, device, precision)
     kept = pick or number
     _check_pattern(output, kept)
-    temperatures = per_level(temperature, model, 0.8, "--temperature")
+    temperatures = temperature_of(temperature, model)
     if not photos and not files_from:
         raise typer.BadParameter("no photos; name some, or give a list with --files-from")
     streamed = STREAM in (photos or [])

@@ -10,7 +10,9 @@ import typer
 
 from cinn_colorize.cli.batch import claim
 from cinn_colorize.cli.console import fatal, print_path, show_log
-from cinn_colorize.cli.options import device_of
+from cinn_colorize.cli.options import device_of, temperature_of
+from cinn_colorize.levels import by_level
+from cinn_colorize.models.registry import MODELS
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -51,7 +53,7 @@ def refuse(given: dict[str, Any], reason: str) -> None:
 
 def sample_digits(
     number: int | None,
-    temperature: str,
+    temperature: str | None,
     seed: int,
     digit: int | None,
     pca: bool,
@@ -63,12 +65,7 @@ def sample_digits(
     debug: bool,
 ) -> None:
     """Draw digits, or walks through the latent space, and print the picture's path."""
-    try:
-        scale = float(temperature)
-    except ValueError as error:
-        raise typer.BadParameter(f"{temperature!r} is no number", param_hint="--temperature") from error
-    if not 0 <= scale < float("inf"):
-        raise typer.BadParameter("must be a number of 0 or more", param_hint="--temperature")
+    (scale,) = by_level(temperature_of(temperature, MODEL), MODELS[MODEL].levels).values()
 
     def draw(digits: Digits) -> Image.Image:
         from cinn_colorize.digits import samples_picture, walks_picture

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cinn_colorize.cli.batch import claim
 from cinn_colorize.cli.console import fatal, progress_bar, say, show_log
 from cinn_colorize.cli.options import (
     DEFAULT_MODEL,
     DRAWING,
+    OUTPUT,
     DebugOption,
     DeviceOption,
     ModelOption,
+    OverwriteOption,
     Precision,
     PrecisionOption,
     QuietOption,
@@ -21,12 +24,14 @@ from cinn_colorize.cli.options import (
     device_of,
     per_level,
 )
+from cinn_colorize.files import OUTPUT_SUFFIXES, printable_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cinn_colorize.evaluation import Measure
 
+_CHUNK = 8  # samples that go through the network at a time
 _REALISM = "Measures that take a network"
 _NEEDED = {  # by each of them
     "kid_lite0": "--reference",
@@ -103,7 +108,20 @@ def evaluate(
             rich_help_panel=_REALISM,
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, not a table.")] = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot",
+            metavar="FILE",
+            help="Draw how well samples and photos agree, of the one -t.",
+            show_default=False,
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    overwrite: OverwriteOption = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, not a table.", rich_help_panel=OUTPUT)
+    ] = False,
     model: ModelOption = DEFAULT_MODEL,
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
@@ -119,28 +137,35 @@ def evaluate(
     """
     chosen = _chosen(metrics, {"--reference": reference, "--labels": labels})
     rows = [per_level(text, model, 1.0, "--temperature") for text in temperatures or ["1"]]
+    if plot:
+        _check_plot(plot, len(rows), samples)
     show_log(quiet)
     with fatal(debug):
+        if plot:
+            claim([plot], [photos], overwrite, "another file")
         import cv2
 
         from cinn_colorize import evaluation
         from cinn_colorize.colorizer import Colorizer
+        from cinn_colorize.sheet import save_sheet
         from cinn_colorize.sources import find_photos
 
         # A damaged photo is reported once, by its name.
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-        device_of(device)
+        where = device_of(device)
         sources = find_photos(photos, pattern=None)[::every][:limit]
         references = find_photos(reference, pattern=None)[:reference_limit] if reference else []
         classes = evaluation.read_labels(labels, sources, photos) if labels else {}
-        colorizer = Colorizer(model, weights=weights, device=device, precision=precision)
+        # Last bits do not show in measures.
+        chunk = min(samples, _CHUNK)
+        colorizer = Colorizer(model, weights=weights, device=device, precision=precision, chunk=chunk)
+        calibration = evaluation.Calibration(samples) if plot else None
         with progress_bar(quiet) as progress:
 
             def bar(description: str) -> Callable[[int, int], None]:
                 task = progress.add_task(description, total=None)
                 return lambda done, total: progress.update(task, completed=done, total=total)
 
-            where = colorizer.device
             makers: dict[str, Callable[[], Measure]] = {
                 "kid_lite0": lambda: evaluation.KidLite0(references, where, bar("reference photos")),
                 "fid": lambda: evaluation.Fid(references, where, bar("reference photos of fid")),
@@ -154,13 +179,28 @@ def evaluate(
                 samples=samples,
                 temperatures=rows,
                 measures=[makers[name]() for name in chosen],
+                calibration=calibration,
                 progress=bar("measuring"),
             )
+        if plot and calibration:
+            save_sheet(evaluation.calibration_plot(calibration), plot)
     for failure in report.failures:
         say(failure)
     typer.echo(report.to_json() if as_json else report.to_markdown())
     if report.failures:
         raise typer.Exit(1)
+
+
+def _check_plot(plot: Path, temperatures: int, samples: int) -> None:
+    problem = ""
+    if plot.suffix.lower() not in OUTPUT_SUFFIXES:
+        problem = f"{printable_name(plot)}: pictures end in {', '.join(sorted(OUTPUT_SUFFIXES))}"
+    elif temperatures > 1:
+        problem = "draws one temperature; give -t once"
+    elif samples < 2:
+        problem = "takes two samples or more"
+    if problem:
+        raise typer.BadParameter(problem, param_hint="--plot")
 
 
 def _chosen(metrics: str | None, given: dict[str, Path | None]) -> list[str]:

@@ -34,8 +34,8 @@ from cinn_colorize.cli.options import (
     UpsamplingOption,
     WeightsOption,
     device_of,
-    per_level,
     pixels_of,
+    temperature_of,
 )
 
 
@@ -61,7 +61,7 @@ def mix(
             rich_help_panel=DRAWING,
         ),
     ],
-    temperature: TemperaturesOption = "0.8",
+    temperature: TemperaturesOption = None,
     upsampling: UpsamplingOption = Upsampling.jbu,
     output_dir: OutputDirOption = Path("colorized"),
     format: FormatOption = Format.auto,
@@ -97,7 +97,7 @@ def mix(
     inside, outside = map(int, found.groups())
     if inside == outside:
         raise typer.BadParameter("the two are the same sample", param_hint="--seeds")
-    temperatures = per_level(temperature, model, 0.8, "--temperature")
+    temperatures = temperature_of(temperature, model)
     show_log(quiet)
     from cinn_colorize.batch import Batch
     from cinn_colorize.drawing import Mix

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cinn_colorize.levels import PerLevel, parse_levels
+from cinn_colorize.levels import PerLevel, parse_levels, short_levels
 from cinn_colorize.models.registry import DEFAULT, MODELS, PhotoModelInfo
 
 if TYPE_CHECKING:
@@ -96,12 +96,13 @@ EngineOption = Annotated[
     ),
 ]
 TemperaturesOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         "-t",
         "--temperature",
         metavar="T|LEVEL:T,...",
         help="0: the safest colours; 1: the model's full variety; as 32:0.6,16:0.7 where levels differ.",
+        show_default=short_levels(MODELS[DEFAULT].temperature),
         rich_help_panel=DRAWING,
     ),
 ]
@@ -171,6 +172,12 @@ DEFAULT_MODEL = DEFAULT
 def pixels_of(millions: float) -> int:
     """The pixels of ``--max-pixels``; beyond what any file can have, infinity is the same."""
     return round(min(millions, 1e12) * 1e6)
+
+
+def temperature_of(text: str | None, model: str) -> PerLevel:
+    """The temperature of ``--temperature``, where it is silent that of the model."""
+    own = MODELS[model].temperature
+    return own if text is None else per_level(text, model, own, "--temperature")
 
 
 def per_level(

@@ -30,8 +30,8 @@ from cinn_colorize.cli.options import (
     check_seeds,
     device_of,
     level_of,
-    per_level,
     pixels_of,
+    temperature_of,
 )
 
 _SAMPLES, _STEPS, _STEPS_OF_A_SIDE = 16, 8, 5
@@ -55,7 +55,7 @@ def sample(
             rich_help_panel=DRAWING,
         ),
     ] = None,
-    temperature: TemperaturesOption = "0.8",
+    temperature: TemperaturesOption = None,
     seed: SeedOption = 0,
     interpolate: Annotated[
         str | None,
@@ -138,7 +138,7 @@ def sample(
     check_seeds(seed, (number or 0) + 1)
     if save_z and save_z.suffix != _CODES:
         raise typer.BadParameter(f"must end in {_CODES}", param_hint="--save-z")
-    temperatures = per_level(temperature, model, 0.8, "--temperature")
+    temperatures = temperature_of(temperature, model)
     show_log(quiet)
     with fatal(debug):
         from cinn_colorize.photo import open_photo

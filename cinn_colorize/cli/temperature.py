@@ -31,8 +31,8 @@ from cinn_colorize.cli.options import (
     check_seeds,
     device_of,
     level_of,
-    per_level,
     pixels_of,
+    temperature_of,
 )
 from cinn_colorize.files import OUTPUT_SUFFIXES
 
@@ -60,7 +60,7 @@ def temperature(
             rich_help_panel=DRAWING,
         ),
     ] = None,
-    rest: TemperaturesOption = "0.8",
+    rest: TemperaturesOption = None,
     seed: SeedOption = 0,
     upsampling: UpsamplingOption = Upsampling.jbu,
     output_dir: OutputDirOption = Path("colorized"),
@@ -85,7 +85,7 @@ def temperature(
     check_seeds(seed, 1)
     values = _temperatures(temperatures)
     scaled = None if only is None else tuple(_level(part, model) for part in only.split(","))
-    others = per_level(rest, model, 0.8, "--temperature")
+    others = temperature_of(rest, model)
     show_log(quiet)
     with fatal(debug):
         from cinn_colorize.photo import open_photo

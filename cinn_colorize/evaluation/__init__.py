@@ -1,8 +1,10 @@
 """How good a model is: measures of its samples on photos in colour."""
 
+from cinn_colorize.evaluation.calibration import Calibration as Calibration
 from cinn_colorize.evaluation.evaluate import evaluate as evaluate
 from cinn_colorize.evaluation.evaluate import mean_nll as mean_nll
 from cinn_colorize.evaluation.metrics import Estimate as Estimate
+from cinn_colorize.evaluation.plot import calibration_plot as calibration_plot
 from cinn_colorize.evaluation.realism import Fid as Fid
 from cinn_colorize.evaluation.realism import KidLite0 as KidLite0
 from cinn_colorize.evaluation.realism import Measure as Measure

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from cinn_colorize.color import Floats
-from cinn_colorize.evaluation.metrics import Doubles, Estimate, resampled
+from cinn_colorize.evaluation.metrics import Estimate, resampled
+from cinn_colorize.evaluation.photos import Doubles
 
 
-def kernel_distance(pictures: Sequence[Floats], reference: Floats) -> Estimate:
+def kernel_distance(pictures: Sequence[Floats], reference: Floats | Doubles) -> Estimate:
     """Unbiased kernel distance (KID, Binkowski et al. 2018, https://arxiv.org/abs/1801.01401).
 
     The squared maximum mean discrepancy with the kernel (x . y / d + 1)^3. Pictures of one photo are not
     independent, so that only pairs of different photos count. The standard error is that of a bootstrap over
-    photos; the reference is taken as it is.
+    photos, too large where the distance is near 0; the reference is taken as it is.
 
     Args:
         pictures: features (n, d) of the n pictures of each photo.
@@ -27,7 +28,7 @@ def kernel_distance(pictures: Sequence[Floats], reference: Floats) -> Estimate:
     n = len(pictures)
     if n < 2:
         return Estimate(float("nan"), float("nan"))
-    every = np.concatenate(pictures)
+    every, reference = np.concatenate(pictures).astype(np.float64), reference.astype(np.float64)
     of_photo = np.repeat(np.arange(n), [len(features) for features in pictures])
     within, across = np.empty((n, n)), np.empty(n)
     for i, features in enumerate(pictures):
@@ -48,5 +49,5 @@ def kernel_distance(pictures: Sequence[Floats], reference: Floats) -> Estimate:
     return Estimate(float(distance(np.ones(n))), float(np.nanstd(distance(resampled(n)), ddof=1)))
 
 
-def _kernel(x: Floats, y: Floats) -> Doubles:
-    return np.asarray((x.astype(np.float64) @ y.astype(np.float64).T / x.shape[1] + 1) ** 3)
+def _kernel(x: Floats | Doubles, y: Doubles) -> Doubles:
+    return np.asarray((x.astype(np.float64) @ y.T / x.shape[1] + 1) ** 3)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cinn_colorize.color import Floats
 from cinn_colorize.errors import DataError
+from cinn_colorize.evaluation.calibration import Calibration
 from cinn_colorize.evaluation.metrics import (
     Estimate,
     Statistics,
@@ -65,6 +66,7 @@ def evaluate(
     samples: int = 8,
     temperatures: Sequence[PerLevel] = (1.0,),
     measures: Sequence[Measure] = (),
+    calibration: Calibration | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:
     """Measure a model, a gray photo and the pipeline itself on photos.
@@ -79,6 +81,7 @@ def evaluate(
         temperatures: of the samples, each of all levels or by level; the likelihood is that at 1 always. Each
             photo is conditioned once for all of them.
         measures: those that take a network of their own.
+        calibration: takes the samples of the first temperature.
         progress: called after each photo with the number done and the number of all.
 
     Raises:
@@ -107,6 +110,8 @@ def evaluate(
                 pictures = np.stack([to_rgb(photo.L, colors) for colors in ab])
                 compared = picture_statistics(pictures, photo.rgb) | colour_statistics(ab, photo.ab)
                 found.add({"nll": nll} | compared, pictures, photo, source)
+                if calibration and found is model[0]:
+                    calibration.add(nll, ab, photo.ab)
             for ab, found in ((np.zeros_like(photo.ab), gray), (photo.ab, truth)):
                 picture = to_rgb(photo.L, ab)[None]
                 found.add(_one_picture(picture, photo, samples), picture, photo, source)

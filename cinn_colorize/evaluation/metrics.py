@@ -37,7 +37,7 @@ from cinn_colorize.evaluation.photos import CHROMA_SIZE, Doubles, block_means
 
 Statistics = dict[str, float]
 
-_LIMIT = 110.0  # of |ab| where variances are compared, or one exploding pixel decides
+LIMIT = 110.0  # of |ab| where variances are compared, or one exploding pixel decides
 _EXPLODING = 128.0
 _CALIBRATION = {"calibration": CHROMA_SIZE, "calibration_4x4": 4, "calibration_photo": 1}
 _BLOCKS = CHROMA_SIZE // 8
@@ -80,7 +80,7 @@ def colour_statistics(samples: Floats, truth: Floats) -> Statistics:
     inside = (np.abs(samples) <= _EXPLODING).all(axis=(1, 2, 3))
     statistics = {"exploding": float(len(samples) - inside.sum())}
     if len(samples) > 1:
-        limited = np.clip(samples, -_LIMIT, _LIMIT).astype(np.float64)
+        limited = np.clip(samples, -LIMIT, LIMIT).astype(np.float64)
         for size in {*_CALIBRATION.values(), _BLOCKS}:
             means = block_means(limited, size)
             statistics[f"spread_{size}"] = means.var(axis=0, ddof=1).mean()

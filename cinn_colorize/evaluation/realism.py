@@ -34,8 +34,8 @@ from cinn_colorize.color import Floats
 from cinn_colorize.conditioning import backbone, pretrained
 from cinn_colorize.errors import DataError
 from cinn_colorize.evaluation.distances import kernel_distance
-from cinn_colorize.evaluation.metrics import Doubles, Estimate, mean_estimate
-from cinn_colorize.evaluation.photos import Square, read_square
+from cinn_colorize.evaluation.metrics import Estimate, mean_estimate
+from cinn_colorize.evaluation.photos import Doubles, Square, read_square
 from cinn_colorize.files import printable_name
 from cinn_colorize.sources import Reader, Source
 
@@ -264,7 +264,10 @@ def _vgg16(device: torch.device) -> Callable[[Doubles], Floats]:
 
     weights = VGG16_Weights.IMAGENET1K_V1
     with _downloading("top5_vgg16: the weights of VGG16", "top5_lite0 needs no download"):
-        network = vgg16(weights=weights, progress=False).eval().to(device)
+        state = weights.get_state_dict(progress=False)
+    network = vgg16(init_weights=False)
+    network.load_state_dict(state)
+    network.eval().to(device)
     of_training = weights.transforms()
 
     @torch.inference_mode()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cinn_colorize.evaluation.metrics import Estimate
-from cinn_colorize.levels import PerLevel
+from cinn_colorize.levels import PerLevel, short_levels
 
 Measures = Mapping[str, Estimate]
 
@@ -79,27 +79,18 @@ class Report:
         names = list(self.model[0].measures)
         cells = [["", *names, "exploding"], ["---"] * (len(names) + 2)]
         for row in self.model:
-            label = "model" if len(self.model) == 1 else f"T = {_short(row.temperature)}"
+            label = "model" if len(self.model) == 1 else f"T = {short_levels(row.temperature)}"
             exploding = f"{row.exploding} of {self.photos * self.samples}"
             cells.append([label, *(_cell(name, row.measures.get(name)) for name in names), exploding])
         for label, measures in (("gray", self.gray), ("truth", self.truth)):
             cells.append([label, *(_cell(name, measures.get(name)) for name in names), "-"])
         table = "\n".join(f"| {' | '.join(row)} |" for row in cells)
-        at = f", temperature {_short(self.model[0].temperature)}" if len(self.model) == 1 else ""
+        at = f", temperature {short_levels(self.model[0].temperature)}" if len(self.model) == 1 else ""
         return (
             f"{table}\n\n"
             f"{self.photos} photos, samples of each: {self.samples}{at}; "
             "± is one standard error over photos."
         )
-
-
-def _short(temperature: PerLevel) -> str:
-    """A temperature as people write it: what most levels have, then the others."""
-    if not isinstance(temperature, Mapping):
-        return f"{temperature:g}"
-    values = list(temperature.values())
-    most = max(values, key=values.count)
-    return ",".join([f"{most:g}", *(f"{r}:{value:g}" for r, value in temperature.items() if value != most)])
 
 
 def _as_objects(measures: Measures) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cinn_colorize.levels import PerLevel
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelInfo:
@@ -19,6 +21,7 @@ class ModelInfo:
         file: name of the packaged weights.
         sha256: of that file; None if there are no packaged weights.
         hub: ``hf:owner/name`` where the weights can be downloaded, or None.
+        temperature: of samples unless said otherwise.
     """
 
     name: str
@@ -30,6 +33,7 @@ class ModelInfo:
     file: str
     sha256: str | None
     hub: str | None
+    temperature: PerLevel = 0.8
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -84,9 +84,9 @@ class OnnxConditioned:
     def __init__(self, colorizer: OnnxColorizer, windows: Windows, shared: list[dict[str, Floats]]) -> None:
         self._colorizer, self._windows, self._shared = colorizer, windows, shared
 
-    def sample(self, n: int = 1, temperature: PerLevel = 0.8, seed: int = 0) -> list[Sample]:
+    def sample(self, n: int = 1, temperature: PerLevel | None = None, seed: int = 0) -> list[Sample]:
         """See :meth:`cinn_colorize.colorizer.Conditioned.sample`."""
-        seeds = seeds_from(seed, n)
+        seeds, temperature = seeds_from(seed, n), self._colorizer.temperature(temperature)
         noise = draw(self._windows.shapes(self._colorizer.latent_shapes), seeds, temperature)
         samples = []
         for k, own in enumerate(seeds):
