@@ -18,7 +18,7 @@ from cinn_colorize.conditioning.layers import conv
 SCALE = 110.0
 WIDTHS, NOISY = (64, 48, 32, 32, 32), 3  # channels of the generator's layers; the first ones get noise
 NOISE = 100  # values
-CLIP = 0.05  # of the critic's weights
+CLIP = 0.01  # of the critic's weights; with 0.05 it diverges
 
 
 class Generator(nn.Module):
@@ -65,7 +65,7 @@ class ColorGan(Method):
 
     def groups(self) -> list[tuple[list[nn.Parameter], float]]:
         """The critic learns faster."""
-        return [parameters(self.generator, 1.0), parameters(self.critic, 3.0)]
+        return [parameters(self.generator, 1.0), parameters(self.critic, 2.0)]
 
     def losses(self, L: Tensor, ab: Tensor, features: Features) -> dict[str, Tensor]:
         """Of both players."""
