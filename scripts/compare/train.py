@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import signal
 import time
 from collections.abc import Iterable, Sequence
@@ -121,6 +122,8 @@ class RoomsTask(MethodTask):
         method: its class.
         rooms: the task of ``bedrooms``.
     """
+
+    exploding = math.inf  # a Wasserstein critic's gradients begin near zero and grow with the generator's
 
     def __init__(self, method: type[Method], rooms: BedroomsTask) -> None:
         self.rooms, self.dev, self.method = rooms, rooms.dev, method
