@@ -34,6 +34,7 @@ from cinn_colorize.upsampling import Upsampler
 CPU = torch.device("cpu")
 SAMPLES = 8
 COLUMNS = ("best_of_8", "best_of_8_image", "best_of_1", "variance", "calibration", "kid_lite0", "top5_lite0")
+COMPUTE = ("ms a photo", "M parameters")  # of a training step; that learnt
 DIGITS = {"variance": 1, "kid_lite0": 4, "top5_lite0": 1}
 
 
@@ -140,13 +141,14 @@ def cell(measures: dict[str, Any], name: str) -> str:
     return f"{value['mean']:.{digits}f}{se}"
 
 
-def compute(row: Row, run: Path) -> list[str]:
-    """What training took: milliseconds a photo, millions of parameters that learnt."""
+def compute(row: Row, run: Path) -> dict[str, str]:
+    """What training took, by the titles of :data:`COMPUTE`; nothing for what was not trained here."""
     path = run / row.name / "compute.json"
     if not path.exists():
-        return ["-", "-"]
+        return {}
     found = json.loads(path.read_text())
-    return [f"{1000 * found['processor_seconds_a_photo']:.0f}", f"{found['parameters'] / 1e6:.1f}"]
+    values = (f"{1000 * found['processor_seconds_a_photo']:.0f}", f"{found['parameters'] / 1e6:.1f}")
+    return dict(zip(COMPUTE, values, strict=True))
 
 
 def main() -> None:
@@ -166,11 +168,15 @@ def main() -> None:
     found = {row: measured(row, arguments, measures) for row in rows(arguments)}
     first = next(iter(found.values()))
     columns = [name for name in COLUMNS if name in first]
-    table = [["", *columns, "ms a photo", "M parameters"], ["---"] * (len(columns) + 3)]
+    trained = [title for title in COMPUTE if any(title in compute(row, arguments.run) for row in found)]
+    table = [["", *columns, *trained], ["---"] * (1 + len(columns) + len(trained))]
     for row, report in found.items():
-        table.append([row.title, *(cell(report, name) for name in columns), *compute(row, arguments.run)])
+        took = compute(row, arguments.run)
+        table.append(
+            [row.title, *(cell(report, name) for name in columns), *(took.get(t, "-") for t in trained)]
+        )
     for label in ("gray", "truth"):
-        table.append([label, *(cell(first[label], name) for name in columns), "-", "-"])
+        table.append([label, *(cell(first[label], name) for name in columns), *("-" for _ in trained)])
     print("\n".join(f"| {' | '.join(cells)} |" for cells in table))
     print(f"\n{first['photos']} photos; ± is one standard error over photos.")
 
