@@ -20,16 +20,17 @@ class Health:
 
     Args:
         norms: of the last steps, oldest first.
+        exploding: times the running median, a norm explodes.
     """
 
-    def __init__(self, norms: Iterable[float] = ()) -> None:
-        self.norms = deque(norms, WINDOW)
+    def __init__(self, norms: Iterable[float] = (), exploding: float = EXPLODING) -> None:
+        self.norms, self.exploding = deque(norms, WINDOW), exploding
 
     def fault(self, loss: float, norm: float) -> str:
         """Why a step is to be left out; empty for a good one, whose norm is remembered."""
         if not (math.isfinite(loss) and math.isfinite(norm)):
             return f"loss {loss:g}, gradient norm {norm:g}"
-        if len(self.norms) >= KNOWN and norm > EXPLODING * (usual := median(self.norms)):
+        if len(self.norms) >= KNOWN and norm > self.exploding * (usual := median(self.norms)):
             return f"gradient norm {norm:.3g}, {norm / max(usual, 1e-12):.0f} times its median"
         self.norms.append(norm)
         return ""

@@ -145,7 +145,7 @@ def train(
     optimizer = torch.optim.AdamW(
         [{"params": parameters} for parameters, _ in groups],
         config.learning_rate,
-        betas=(0.9, 0.99),
+        betas=task.betas,
         weight_decay=config.weight_decay,
         fused=True,
     )
@@ -163,11 +163,11 @@ def train(
 
     seen, faults = 0, 0  # faults: in a row
     returned_to, returns = -1, 0  # the checkpoint of which position, and how often
-    health, meter = Health(), _Meter(config.photos)
+    health, meter = Health((), task.exploding), _Meter(config.photos)
     if state is not None:
         restore(state)
         seen, faults = state["seen"], state["faults"]
-        health = Health(state["norms"])
+        health = Health(state["norms"], task.exploding)
         meter.restore(state["counts"])
 
     def checkpoint() -> None:
@@ -241,7 +241,7 @@ def train(
                 )
             log.warning("two in a row: back to the checkpoint of photo %d, on with new photos", returned_to)
             restore(good)
-            health, faults = Health(good["norms"]), 0
+            health, faults = Health(good["norms"], task.exploding), 0
             meter.rollbacks += 1
             del good
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from cinn_colorize.models import save_model
 from cinn_colorize.models.base import ConditionalFlow
 from cinn_colorize.training.data import Batch, Loading
+from cinn_colorize.training.health import EXPLODING
 from cinn_colorize.training.objective import Noise, level_nll, mean_loss
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -42,6 +43,8 @@ class Task(Generic[Model]):
     Attributes:
         model: name in the registry of the model that learns from it, and of the file that a run writes.
         config: the class of its hyper-parameters, whose defaults are those of the shipped model.
+        betas: of the Adam optimiser.
+        exploding: how many times its running median a gradient norm is when it counts as exploding.
         evaluate_every: samples between evaluations, unless said otherwise.
         ablations: of :data:`cinn_colorize.training.ablation.ABLATIONS`, those that are defined here.
         ablate: of these, those that are left out.
@@ -49,8 +52,10 @@ class Task(Generic[Model]):
         unreadable: what of the data could not be opened, and why.
     """
 
-    model: ClassVar[str]
+    model: str
     config: ClassVar[type[TrainingConfig]]
+    betas: tuple[float, float] = (0.9, 0.99)
+    exploding: float = EXPLODING
     evaluate_every: ClassVar[int] = 10_000
     ablations: ClassVar[tuple[str, ...]] = ()
     ablate: tuple[str, ...] = ()

@@ -1,0 +1,44 @@
+"""Zhang et al. 2016 [42]: every place is classified into bins of colour, rare ones weighted up.
+
+The picture is the annealed mean of each place's distribution (their Eq. 5, T = 0.38). Bins are predicted at
+32 px, as the backbone was taught them, and the colours interpolated.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from method import Decoder, Features, Method
+from torch import Tensor
+
+from cinn_colorize.conditioning.bins import ColourBins, rarity
+
+SIZE = 32
+
+
+class Classification(Method):
+    """A distribution over 261 colours at each place, each place for itself."""
+
+    name, title = "classification", "Classification [42]"
+    rarity: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bins = ColourBins()
+        self.decoder = Decoder(len(self.bins), finest=SIZE)
+        self.register_buffer("rarity", torch.ones(len(self.bins)))
+
+    def prepare(self, ab: Tensor) -> None:
+        """How rare colours are."""
+        counts = self.bins.counts(F.adaptive_avg_pool2d(ab, SIZE))
+        self.rarity.copy_(rarity(counts / counts.sum()))
+
+    def losses(self, L: Tensor, ab: Tensor, features: Features) -> dict[str, Tensor]:
+        """Cross entropy with soft targets."""
+        logits = self.decoder(L, features)
+        return {"loss": self.bins.cross_entropy(logits, F.adaptive_avg_pool2d(ab, SIZE), self.rarity).mean()}
+
+    def sample(self, L: Tensor, features: Features) -> Tensor:
+        """See :meth:`Method.sample`."""
+        ab = self.bins.annealed_mean(self.decoder(L, features))
+        return F.interpolate(ab, scale_factor=64 // SIZE, mode="bilinear", align_corners=False)

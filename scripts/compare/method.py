@@ -1,0 +1,107 @@
+"""What the methods have in common: an interface, and a decoder from the backbone's features to colours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cinn_colorize.conditioning.backbone import FEATURES
+from cinn_colorize.conditioning.layers import conv
+
+Features = Mapping[int, Tensor]  # of the frozen backbone, by stride; none for what learns from L alone
+
+WIDTHS = {8: 192, 16: 128, 32: 64, 64: 32}  # channels of the decoder, by resolution
+
+
+class Method(nn.Module):
+    """A way to colour photos that learns from pairs of L and ab.
+
+    Attributes:
+        name: of its weights file.
+        title: of its row in a table.
+        samples_differ: whether a photo has more than one colouring.
+        betas: of the Adam optimiser.
+        learning_rate: at its peak.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    samples_differ: ClassVar[bool] = False
+    betas: ClassVar[tuple[float, float]] = (0.9, 0.99)
+    learning_rate: ClassVar[float] = 1e-3
+
+    def prepare(self, ab: Tensor) -> None:
+        """Take what is constant from the colours of some photos, (N, 2, 64, 64)."""
+
+    def groups(self) -> list[tuple[list[nn.Parameter], float]]:
+        """Parameters in groups, and what each group's learning rate is multiplied with."""
+        return [(list(self.parameters()), 1.0)]
+
+    def losses(self, L: Tensor, ab: Tensor, features: Features) -> dict[str, Tensor]:
+        """The figures of a step; the one called ``loss`` is minimised.
+
+        Args:
+            L: L* in [0, 100], (N, 1, 64, 64).
+            ab: (N, 2, 64, 64).
+            features: of the photos at 256 px.
+        """
+        raise NotImplementedError
+
+    def sample(self, L: Tensor, features: Features) -> Tensor:
+        """Colours ab (N, 2, 64, 64), random ones from torch's global state."""
+        raise NotImplementedError
+
+
+class Decoder(nn.Module):
+    """From features at strides 32, 16, 8 and 4 up to 64 px, as the upper half of a U-Net.
+
+    Args:
+        outputs: channels.
+        code: size of a latent code that joins at the coarsest resolution, 0 for none.
+        dropout: share of values dropped up to 16 px.
+        finest: resolution of the output, 32 or 64.
+    """
+
+    def __init__(self, outputs: int, code: int = 0, dropout: float = 0.0, finest: int = 64) -> None:
+        super().__init__()
+        widths = {r: width for r, width in WIDTHS.items() if r <= finest}
+        seen = {r: FEATURES[256 // r] + (1 if r == finest else 0) for r in widths}  # L joins last
+        self.norms = nn.ModuleDict({str(r): nn.BatchNorm2d(seen[r], affine=False) for r in widths})
+        self.lateral = nn.ModuleDict({str(r): conv(seen[r], width, 1) for r, width in widths.items()})
+        self.context = conv(FEATURES[32], WIDTHS[8], 1)  # features of the whole photo, as [16] fuses them
+        self.code = nn.Linear(code, WIDTHS[8] * 64) if code else None
+        self.up = nn.ModuleDict({str(r): conv(WIDTHS[r // 2], widths[r], 1) for r in widths if r > 8})
+        self.refine = nn.ModuleDict(
+            {str(r): nn.Sequential(conv(w, w), nn.BatchNorm2d(w), nn.SiLU()) for r, w in widths.items()}
+        )
+        self.out = conv(widths[finest], outputs)
+        nn.init.zeros_(self.out.weight)
+        self.dropout, self.finest = nn.Dropout(dropout), finest
+
+    def forward(self, L: Tensor, features: Features, code: Tensor | None = None) -> Tensor:
+        """(N, outputs, finest, finest).
+
+        Args:
+            L: L* in [0, 100], (N, 1, 64, 64).
+            features: by stride.
+            code: (N, code).
+        """
+        L = F.adaptive_avg_pool2d(L, self.finest) / 50 - 1
+        seen = {r: features[256 // r] for r in WIDTHS if r <= self.finest}
+        seen[self.finest] = torch.cat([seen[self.finest], L], dim=1)
+        seen = {r: self.norms[str(r)](values) for r, values in seen.items()}
+        x = self.context(seen[8].mean(dim=(2, 3), keepdim=True))
+        if self.code is not None:
+            x = x + self.code(code).unflatten(1, (-1, 8, 8))
+        for r, values in seen.items():
+            if r > 8:
+                x = F.interpolate(self.up[str(r)](x), scale_factor=2, mode="bilinear", align_corners=False)
+            x = F.silu(x + self.lateral[str(r)](values))
+            x = x + self.refine[str(r)](x)
+            if r <= 16:
+                x = self.dropout(x)
+        return self.out(x).float()

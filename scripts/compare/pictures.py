@@ -1,0 +1,61 @@
+"""Colourings of all methods side by side, as the paper's Figs. 9 and 13, as they are measured.
+
+python scripts/compare/pictures.py photos PHOTOS docs/images/comparison.jpg
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from evaluate import rows
+from PIL import Image
+
+from cinn_colorize.evaluation.photos import Doubles, read_square, to_rgb
+from cinn_colorize.sheet import Tile, contact_sheet, save_sheet
+from cinn_colorize.sources import Reader, find_photos
+
+SIDE, SAMPLES = 168, 3
+
+
+def tile(rgb: Doubles, label: str) -> Tile:
+    """A picture (3, 256, 256) in [0, 1], smaller."""
+    pixels = np.rint(255 * np.moveaxis(rgb, 0, -1)).astype(np.uint8)
+    return Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.LANCZOS), label
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("table", choices=["photos", "rooms"])
+    parser.add_argument("photos", type=Path, help="folder or zip of photos in colour")
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--names", nargs="+", help="of the photos wanted, without suffix")
+    parser.add_argument("--limit", type=int, default=8)
+    parser.add_argument("--bedrooms", type=Path, help="weights of bedrooms; the packaged ones by default")
+    parser.add_argument("--run", type=Path, default=Path("runs/compare"))
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    models = [(row, row.open()) for row in rows(arguments)]
+    read, shown = Reader(), list[Tile]()
+    sources = find_photos(arguments.photos, pattern=None)
+    if arguments.names:
+        sources = [source for source in sources if Path(str(source)).stem in arguments.names]
+    for source in sources[: arguments.limit]:
+        photo = read_square(source, read)
+        gray = to_rgb(photo.L, np.zeros_like(photo.ab))
+        shown += [tile(photo.rgb, "original"), tile(gray, "gray")]
+        for row, model in models:
+            n = min(row.samples, SAMPLES)
+            drawn = model.condition_luminance(photo.L).sample(n=n, temperature=1.0, seed=0)
+            shown += [tile(to_rgb(photo.L, sample.ab), row.title) for sample in drawn]
+    lines = min(len(sources), arguments.limit)
+    save_sheet(contact_sheet(shown, columns=len(shown) // lines), arguments.output)
+    print(arguments.output)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""A plain CNN that regresses ab by least squares, in the manner of Iizuka et al. 2016 [16].
+
+As theirs, it fuses features of places with those of the whole photo. Their classes of scenes, a second loss,
+are left to the backbone, which was trained to classify.
+"""
+
+from __future__ import annotations
+
+from method import Decoder, Features, Method
+from torch import Tensor
+
+SCALE = 15.0
+
+
+class Regression(Method):
+    """The mean of the colours that a photo may have."""
+
+    name, title = "regression", "CNN [16]"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.decoder = Decoder(2)
+
+    def losses(self, L: Tensor, ab: Tensor, features: Features) -> dict[str, Tensor]:
+        """The squared error of ab / 15."""
+        return {"loss": (self.decoder(L, features) - ab / SCALE).square().mean()}
+
+    def sample(self, L: Tensor, features: Features) -> Tensor:
+        """See :meth:`Method.sample`."""
+        return SCALE * self.decoder(L, features)

@@ -1,0 +1,72 @@
+"""What ``cinn_colorize.evaluation`` asks of a model, for the methods: colourings of one photo by seed."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from features import features_of
+from method import Features, Method
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cinn_colorize import weights
+from cinn_colorize.color import Floats
+from cinn_colorize.conditioning import EfficientNetLite2
+
+
+class Colouring(NamedTuple):
+    """One sample."""
+
+    ab: Floats  # (2, 64, 64)
+
+
+class Sampler:
+    """A trained method, as :class:`cinn_colorize.evaluation.evaluate.Model`.
+
+    Args:
+        method: in whatever mode; it is left in eval mode.
+        backbone: that its features come from; None for what learns from L alone.
+    """
+
+    def __init__(self, method: Method, backbone: EfficientNetLite2 | None) -> None:
+        self.method, self.backbone = method.eval(), backbone
+
+    @classmethod
+    def load(cls, method: Method, path: Path, backbone: EfficientNetLite2 | None) -> Sampler:
+        """With the weights that a run wrote."""
+        method.load_state_dict(weights.load(path)[1], strict=False)  # constants aren't stored
+        return cls(method, backbone)
+
+    def condition_luminance(self, L: Floats) -> Conditioned:
+        """Compute once what all samples of L* (256, 256) share."""
+        full = torch.from_numpy(np.ascontiguousarray(L))[None, None]
+        features = features_of(self.backbone, full) if self.backbone else {}
+        return Conditioned(self.method, F.avg_pool2d(full, 4), features)
+
+
+class Conditioned:
+    """One photo's samples."""
+
+    def __init__(self, method: Method, L: Tensor, features: Features) -> None:
+        self.method, self.L, self.features = method, L, features
+
+    @torch.inference_mode()
+    def sample(self, n: int = 1, temperature: Any = 1.0, seed: int = 0) -> list[Colouring]:
+        """N samples with the seeds seed, seed + 1, ...; one by one: each depends on its seed alone."""
+        if temperature != 1:
+            raise ValueError("these methods have no temperature but 1")
+        drawn = []
+        with torch.random.fork_rng(devices=[]):
+            for k in range(n):
+                torch.manual_seed(seed + k)
+                drawn.append(Colouring(self.method.sample(self.L, self.features)[0].float().numpy()))
+        return drawn
+
+    def log_prob(self, ab: NDArray[np.floating]) -> float:
+        """None of them has a density of ab."""
+        return math.nan

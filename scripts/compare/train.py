@@ -1,0 +1,243 @@
+"""Train the methods of the comparison: python scripts/compare/train.py all --data FOLDER [--data FOLDER] ...
+
+Each method has a folder of its own under --run, with checkpoints, logs and weights. Run again, the command
+goes on where it stopped and leaves out what is done. ``features`` computes what the methods share,
+``natural`` trains the cINN as ``cinn-colorize train`` does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import signal
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from classification import Classification
+from colorgan import ColorGan
+from features import BATCH, SEED, Cache, backbone
+from method import Method
+from pix2pix import Pix2pix
+from regression import Regression
+from sampler import Sampler
+from torch import Tensor, nn
+from vae_mdn import VaeMdn
+
+from cinn_colorize import evaluation, weights
+from cinn_colorize.conditioning import EfficientNetLite2
+from cinn_colorize.conditioning.backbone import FEATURES
+from cinn_colorize.models.bedrooms import SIZE
+from cinn_colorize.sources import Source, find_photos
+from cinn_colorize.training import Progress, choose_precision, open_task, processes, run_training
+from cinn_colorize.training.bedrooms import BedroomsTask, BedroomsTraining
+from cinn_colorize.training.data import Batch, Loading
+from cinn_colorize.training.objective import Noise
+from cinn_colorize.training.task import Task, TrainingConfig
+
+METHODS: dict[str, type[Method]] = {
+    method.name: method for method in (Regression, Classification, VaeMdn, Pix2pix, ColorGan)
+}
+NAMES = ("features", *METHODS, "natural")
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class MethodTraining(TrainingConfig):
+    """Hyper-parameters of a method."""
+
+    photos: int = 20_000
+    batch: int = 16
+    warmup: int = 1_000
+    clip: float = 1000.0  # against accidents alone
+
+
+class MethodTask(Task[Method]):
+    """A method learns from crops whose features are computed already.
+
+    Args:
+        method: its class.
+        cache: the crops.
+        dev: photos to measure it on, may be empty.
+    """
+
+    config = MethodTraining
+
+    def __init__(self, method: type[Method], cache: Cache, dev: Sequence[Source]) -> None:
+        self.method, self.cache, self.dev = method, cache, dev
+        self.model, self.betas, self.distinct = method.name, method.betas, cache.count
+
+    def initial_model(self) -> Method:
+        """A new one, with what it takes from the colours of the photos."""
+        method = self.method()
+        method.prepare(self.colours())
+        return method
+
+    def colours(self) -> Tensor:
+        """Of some photos."""
+        return self.cache.colours()
+
+    def learning(self, model: Method, config: Any) -> list[tuple[list[nn.Parameter], float]]:
+        """As the method has it."""
+        return model.groups()
+
+    def batches(self, config: MethodTraining, start: int, loading: Loading) -> Iterable[Batch]:
+        """L, ab and features."""
+        return self.cache.batches(start, config.photos, config.batch)
+
+    def losses(
+        self, model: Method, batch: Sequence[Tensor], config: Any, noise: Noise, precision: torch.dtype
+    ) -> dict[str, Tensor]:
+        """Those of the method."""
+        L, ab, *features = batch
+        with torch.autocast(L.device.type, precision, enabled=precision != torch.float32):
+            return model.losses(L, ab, dict(zip(FEATURES, features, strict=False)))
+
+    def network(self) -> EfficientNetLite2 | None:
+        """What the features come from."""
+        return backbone()
+
+    def measure(self, model: Method) -> dict[str, float]:
+        """What ``cinn-colorize evaluate`` measures, of every eighth photo held out."""
+        if not self.dev:
+            return {}
+        samples = 8 if model.samples_differ else 1
+        report = evaluation.evaluate(Sampler(model, self.network()), self.dev[::8], samples=samples)
+        return {name: measure.mean for name, measure in report.model[0].measures.items()}
+
+    def save(self, model: Method, path: Path, training: dict[str, object]) -> None:
+        """All parameters, fp32."""
+        state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+        weights.save(path, {"model": self.model, "training": training}, state)
+
+
+class RoomsTask(MethodTask):
+    """A method learns from rooms, as ``bedrooms`` does: L and ab at 64 px, no backbone.
+
+    Args:
+        method: its class.
+        rooms: the task of ``bedrooms``.
+    """
+
+    exploding = math.inf  # a Wasserstein critic's gradients begin near zero and grow with the generator's
+
+    def __init__(self, method: type[Method], rooms: BedroomsTask) -> None:
+        self.rooms, self.dev, self.method = rooms, rooms.dev, method
+        self.model, self.betas, self.distinct = method.name, method.betas, rooms.distinct
+
+    def colours(self) -> Tensor:
+        """None: colorGAN needs none."""
+        return torch.empty(0, 2, SIZE, SIZE)
+
+    def batches(self, config: MethodTraining, start: int, loading: Loading) -> Iterable[Batch]:
+        """L and ab of random crops."""
+        shared = BedroomsTraining(photos=config.photos, batch=config.batch, seed=config.seed)
+        return self.rooms.batches(shared, start, loading)
+
+    def network(self) -> None:
+        """None."""
+
+
+def save_backbone(path: Path) -> Path:
+    """The shipped model's, as a file that ``cinn-colorize train --backbone`` takes."""
+    if not path.exists():
+        weights.save(
+            path, {"model": "backbone"}, {k: v.contiguous() for k, v in backbone().state_dict().items()}
+        )
+    return path
+
+
+def run(name: str, arguments: argparse.Namespace) -> None:
+    """Train one of :data:`NAMES`, or go on with it."""
+    folder: Path = arguments.run / name
+    cache = Cache(arguments.run / "features", -(-arguments.photos // BATCH) * BATCH)
+    if name == "features":
+        cache.fill(open_task("photos", arguments.data).photos)  # type: ignore[attr-defined]
+        return
+    task: Task[Any]
+    if name == "natural":
+        task = open_task(
+            "photos", arguments.data, backbone=save_backbone(arguments.run / "backbone.safetensors")
+        )
+        config = task.config(photos=arguments.photos, seed=SEED)
+    else:
+        if name == "colorgan":
+            rooms = open_task("lsun", [arguments.rooms])
+            assert isinstance(rooms, BedroomsTask)
+            task = RoomsTask(METHODS[name], rooms)
+        else:
+            dev = arguments.data[0] / "photos-dev.zip"
+            task = MethodTask(METHODS[name], cache, find_photos(dev, pattern=None) if dev.exists() else [])
+        config = MethodTraining(photos=arguments.photos, learning_rate=METHODS[name].learning_rate, seed=SEED)
+    compute = folder / "compute.json"
+    if compute.exists():
+        return
+    stop: list[int] = []
+    handlers = {number: signal.signal(number, lambda *got: stop.append(got[0])) for number in (2, 15)}
+    begun: list[float] = []  # position and processor time at the first report of this process
+
+    def report(progress: Progress) -> None:
+        facts = "  ".join(f"{key} {value:.4f}" for key, value in progress.figures.items())
+        print(f"{name}: {progress.seen:,} photos  {facts}  {progress.photos_per_second:.1f}/s", flush=True)
+        begun.extend([progress.seen, time.process_time()] if not begun else [])
+        if progress.seen >= config.photos:
+            seconds = (time.process_time() - begun[1]) / max(progress.seen - begun[0], 1)
+            figures["processor_seconds_a_photo"] = seconds
+
+    figures: dict[str, float] = {}
+    with processes(CPU) as shared:
+        run_training(
+            task,
+            folder,
+            config,
+            device=CPU,
+            precision=choose_precision(arguments.precision, CPU),
+            workers=1 if name in ("natural", "colorgan") else 0,
+            processes=shared,
+            resume=True,
+            start=None,
+            compile=False,
+            save_memory=False,
+            checkpoint_seconds=120,
+            evaluate_every=config.photos,
+            report=report,
+            report_evaluation=lambda evaluation: print(name, evaluation.figures, flush=True),
+            stop=lambda: bool(stop),
+        )
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    if stop:
+        raise SystemExit(130)
+    groups = task.learning(task.initial_model(), config)
+    learnt = sum(parameter.numel() for parameters, _ in groups for parameter in parameters)
+    compute.write_text(json.dumps({"parameters": learnt, **figures}))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "names", nargs="+", choices=["all", *NAMES], metavar="NAME", help=f"all, or {', '.join(NAMES)}"
+    )
+    parser.add_argument(
+        "--data", type=Path, action="append", required=True, help="folder with shards of photos"
+    )
+    parser.add_argument(
+        "--rooms", type=Path, required=True, help="for colorGAN, as train --dataset lsun takes them"
+    )
+    parser.add_argument("--run", type=Path, default=Path("runs/compare"))
+    parser.add_argument("--photos", type=int, default=20_000, help="that each method sees")
+    parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    for name in NAMES if "all" in arguments.names else arguments.names:
+        run(name, arguments)
+
+
+if __name__ == "__main__":
+    main()
