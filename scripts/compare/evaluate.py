@@ -96,7 +96,7 @@ def rows(arguments: argparse.Namespace) -> Iterable[Row]:
                 yield method_row(name, run)
         yield Row("cINN as shipped", "natural-shipped", lambda: Colorizer("natural"))
     elif arguments.table == "rooms":
-        yield Row("cINN (`bedrooms`)", "bedrooms", lambda: Colorizer("bedrooms", weights=arguments.bedrooms))
+        yield Row("cINN, bedrooms", "bedrooms", lambda: Colorizer("bedrooms", weights=arguments.bedrooms))
         yield method_row("colorgan", run)
     else:
         for method in UPSAMPLING:

@@ -53,7 +53,7 @@ def main() -> None:
             drawn = model.condition_luminance(photo.L).sample(n=n, temperature=1.0, seed=0)
             shown += [tile(to_rgb(photo.L, sample.ab), row.title) for sample in drawn]
     lines = min(len(sources), arguments.limit)
-    save_sheet(contact_sheet(shown, columns=len(shown) // lines), arguments.output)
+    save_sheet(contact_sheet(shown, columns=len(shown) // lines), arguments.output, quality=80)
     print(arguments.output)
 
 
