@@ -80,7 +80,7 @@ def test_a_seed_gives_the_same_sample_whatever_else_is_drawn(conditioned, photo,
 
 def test_the_first_candidate_is_the_seeds_own_sample(conditioned):
     own, other, *_ = candidates(conditioned, 0.8, 7)
-    assert (own.ab == conditioned.sample(seed=7)[0].ab).all()
+    assert (own.ab == conditioned.sample(temperature=0.8, seed=7)[0].ab).all()
     assert (own.ab != other.ab).any()
 
 
