@@ -162,4 +162,4 @@ def batch_nll(
             condition = model.condition(L[chosen], {s: f[chosen] for s, f in features.items()}, r)
             parts.append(level_nll(*model(x[chosen], condition)))
             start = end
-    return {r: torch.cat([part[r] for part in parts if r in part]) for r in parts[-1] | parts[0]}
+    return {r: torch.cat([part[r] for part in parts if r in part]) for r in parts[0]}
