@@ -59,7 +59,9 @@ class Rooms(Watched, BedroomsTask):
 
 
 class Photos(Watched, NaturalTask):
-    """Natural photos."""
+    """Natural photos, by Adam as all here."""
+
+    optimizer = Task.optimizer
 
 
 class Numerals(Watched, MnistTask):

@@ -42,11 +42,14 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     joint = arguments.stage == "joint"
     task: NaturalTask = JointTask([]) if joint else NaturalTask([])
-    config: NaturalTraining = (JointTraining if joint else NaturalTraining)(batch=arguments.batch)
+    config: NaturalTraining = (JointTraining if joint else NaturalTraining)(
+        batch=arguments.batch, learning_rate=1e-5
+    )
     precision = {"fp32": torch.float32, "bf16": torch.bfloat16}[arguments.precision]
     model = Natural(NaturalConfig.default()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    trained = [p for parameters, _ in task.learning(model, config) for p in parameters]
-    optimizer = torch.optim.AdamW(trained, 1e-5, fused=True)
+    groups = task.learning(model, config)
+    trained = [p for parameters, _ in groups for p in parameters]
+    optimizer = task.optimizer(groups, config)
     crops = Crops(find_photos(arguments.data), seed=0)
     sizes = {r: int(np.prod(shape)) for r, shape in model.latent_shapes.items()}
     parts: dict[str, list[float]] = defaultdict(list)
@@ -71,7 +74,7 @@ def main() -> None:
         torch.nn.utils.clip_grad_norm_(trained, config.clip)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        mark("clip and Adam")
+        mark("clip and optimiser")
         if step >= 2:
             for (_, before), (part, after) in itertools.pairwise(marks):
                 parts[part].append(after - before)

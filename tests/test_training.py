@@ -11,6 +11,7 @@ import torch
 from cinn_colorize.errors import DataError
 from cinn_colorize.models.natural import LevelConfig, Natural, NaturalConfig
 from cinn_colorize.sources import find_photos
+from cinn_colorize.training.checkpoint import load_newest, save_checkpoint
 from cinn_colorize.training.data import Crops, Loading, batches, random_crop, to_network
 from cinn_colorize.training.loop import train
 from cinn_colorize.training.natural import (
@@ -223,6 +224,29 @@ def test_features_in_chunks_are_those_of_all_photos_with_their_gradients(model):
     parts[32].square().sum().backward()
     assert all((parts[s] - whole[s]).abs().max() < 1e-3 * whole[s].abs().max() for s in whole)
     assert (weight.grad - expected).abs().max() < 1e-3 * expected.abs().max()
+
+
+def test_convolutions_take_steps_in_all_directions_alike(model, photos, tmp_path):
+    """Muon: the singular values of a step are nearly equal, 0.2 sqrt(larger side) times the rate."""
+    weight = model.levels["8"].head.to_map.weight
+    before = weight.detach().clone()
+    run(model, photos, tmp_path, replace(CONFIG, photos=8, warmup=0, weight_decay=0.0))
+    step = (weight.detach() - before).flatten(1)
+    rate = cosine(
+        4, photos=8, peak=CONFIG.learning_rate, warmup=0
+    )  # of the second step; the first one's is 0
+    values = torch.linalg.svdvals(step) / (rate * 0.2 * max(step.shape) ** 0.5)
+    assert values.min() > 0.5
+    assert values.max() < 1.5
+
+
+def test_a_run_of_another_optimiser_is_not_resumed(model, photos, tmp_path):
+    run(model, photos, tmp_path, replace(CONFIG, photos=8), stop=lambda: True)
+    state = load_newest(tmp_path)
+    state["optimizer"] = torch.optim.AdamW(model.parameters()).state_dict()
+    save_checkpoint(tmp_path, state)
+    with pytest.raises(DataError, match="another optimiser"):
+        run(model, photos, tmp_path, replace(CONFIG, photos=8), resume=True)
 
 
 def test_what_cannot_be_resumed(model, photos, tmp_path):

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cinn_colorize.conditioning.attention import ColourAttention
-from cinn_colorize.conditioning.layers import conv
+from cinn_colorize.conditioning.layers import ResidualBlock, conv
 from cinn_colorize.flow.haar import haar
 
 
@@ -53,7 +53,7 @@ class GlobalContext(nn.Module):
 
 
 class LevelHead(nn.Module):
-    """Three convolutions, and one each for the elementwise map and the coupling blocks.
+    """Three convolutions, residual blocks, and one each for the elementwise map and the coupling blocks.
 
     Args:
         resolution: r of the level's values.
@@ -63,6 +63,7 @@ class LevelHead(nn.Module):
         coupling_widths: condition channels of each subnetwork, in order.
         attend: let pixels look at all coarser colours.
         context: let pixels know the average of all.
+        residual: residual blocks.
         base: the 1x1 base, which has no coarser level and reads the pyramid at its own size.
         dropout: share of channels that training drops.
         features: channels of the pyramid by resolution.
@@ -80,6 +81,7 @@ class LevelHead(nn.Module):
         *,
         attend: bool,
         context: bool,
+        residual: int,
         base: bool,
         dropout: float,
         features: Mapping[int, int],
@@ -98,6 +100,7 @@ class LevelHead(nn.Module):
         self.read = conv(features[source], depth, 1 if base else 3, 1 if base else 2)
         self.join = conv(depth + seen, depth, kernel)
         self.context = GlobalContext(depth) if context else nn.Identity()
+        self.residual = nn.Sequential(*(ResidualBlock(depth) for _ in range(residual)))
         self.refine = conv(depth, depth, kernel)
         self.to_map = conv(depth, map_channels, kernel)
         nn.init.zeros_(self.to_map.weight)
@@ -132,5 +135,6 @@ class LevelHead(nn.Module):
             if self.attention is not None and prepared.attention is not None:
                 seen.extend(haar(self.attention(prepared.attention, coarser)))
         h = self.context(self.dropout(F.silu(self.join(torch.cat(seen, dim=1)))))
+        h = self.residual(h)
         h = h + F.silu(self.refine(h))
         return self.to_map(h), list(self.to_couplings(h).split(self.coupling_widths, dim=1))

@@ -55,6 +55,7 @@ class LevelConfig:
     dropout: float = 0.0  # of whole channels, in the head
     attend: bool = False  # pixels see all coarser colours
     context: bool = False  # pixels know the average of all
+    residual: int = 0  # residual blocks of the head
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,8 @@ class NaturalConfig:
         """The shipped model's."""
         return cls(
             levels={
-                32: LevelConfig(3, 64, 96, context=True),
-                16: LevelConfig(3, 96, 144, context=True),
+                32: LevelConfig(3, 64, 96, context=True, residual=2),
+                16: LevelConfig(3, 96, 144, context=True, residual=2),
                 8: LevelConfig(3, 128, 192, 0.1, attend=True, context=True),
                 4: LevelConfig(3, 128, 192, 0.2, attend=True, context=True),
                 2: LevelConfig(2, 96, 128, 0.3),
@@ -146,6 +147,7 @@ class Level(nn.Module):
             [level.width] * (2 * level.blocks),
             attend=level.attend and config.conditioning,
             context=level.context and config.conditioning,
+            residual=level.residual,
             base=r == BASE,
             dropout=level.dropout,
             features=features,

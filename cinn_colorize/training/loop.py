@@ -142,13 +142,7 @@ def train(
     if compile:
         task.compile()
     step = _shared(_Step(model, task, config), device, processes)
-    optimizer = torch.optim.AdamW(
-        [{"params": parameters} for parameters, _ in groups],
-        config.learning_rate,
-        betas=task.betas,
-        weight_decay=config.weight_decay,
-        fused=True,
-    )
+    optimizer = task.optimizer(groups, config)
     average = AveragedModel(model, multi_avg_fn=_moving_average(config.ema))
     average.eval()
     averaged = cast(Model, average.module)
@@ -159,6 +153,9 @@ def train(
         except RuntimeError as error:
             raise DataError(f"{run}: the run to resume is of another architecture") from error
         average.load_state_dict(state["average"])
+        (now, *_), (before, *_) = optimizer.state_dict()["param_groups"], state["optimizer"]["param_groups"]
+        if now.keys() != before.keys():
+            raise DataError(f"{run}: the run to resume has another optimiser; begin a new one with --start")
         optimizer.load_state_dict(state["optimizer"])
 
     seen, faults = 0, 0  # faults: in a row

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from cinn_colorize.conditioning import pretrained
 from cinn_colorize.conditioning.backbone import gray_input
@@ -28,17 +29,16 @@ class NaturalTraining(TrainingConfig):
     """Hyper-parameters of ``natural``."""
 
     coarse_noise: float = 0.07
-    learn_every: Mapping[int, int] = field(default_factory=lambda: {32: 2})  # of levels: every n-th photo
+    # Of the finest levels, which cost most, every n-th photo.
+    learn_every: Mapping[int, int] = field(default_factory=lambda: {32: 2, 16: 2})
     backbone_rate: float = 0.0  # times the learning rate is that of the backbone's deep stages; 0: frozen
 
 
 @dataclass(frozen=True)
 class JointTraining(NaturalTraining):
-    """Hyper-parameters of the last stage: the backbone learns too, and most for the coarse levels' sake."""
+    """Hyper-parameters of the last stage: the backbone learns too."""
 
-    learning_rate: float = 3e-4
     backbone_rate: float = 0.1
-    learn_every: Mapping[int, int] = field(default_factory=lambda: {32: 8, 16: 4})
 
 
 class NaturalTask(FlowTask[Natural]):
@@ -86,6 +86,25 @@ class NaturalTask(FlowTask[Natural]):
                 parameter.requires_grad_(True)
             groups.append((deep, config.backbone_rate))
         return groups
+
+    def optimizer(
+        self, groups: Sequence[tuple[list[nn.Parameter], float]], config: TrainingConfig
+    ) -> Optimizer:
+        """Muon for matrices and convolutions, Adam for the rest.
+
+        Jordan et al., "Muon" (2024, https://kellerjordan.github.io/posts/muon/), scaled so that a rate means
+        what it means for Adam (Liu et al. 2025, https://arxiv.org/abs/2502.16982).
+        """
+        from timm.optim.muon import Muon  # timm takes seconds to import
+
+        optimizer: Optimizer = Muon(
+            [{"params": parameters} for parameters, _ in groups],
+            config.learning_rate,
+            betas=self.betas,
+            weight_decay=config.weight_decay,
+            nesterov=True,
+        )
+        return optimizer
 
     def batches(self, config: NaturalTraining, start: int, loading: Loading) -> Iterable[Batch]:
         """L* (batch, 1, 256, 256) and ab (batch, 2, 64, 64) of random crops."""

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from cinn_colorize.models import save_model
 from cinn_colorize.models.base import ConditionalFlow
@@ -43,7 +44,7 @@ class Task(Generic[Model]):
     Attributes:
         model: name in the registry of the model that learns from it, and of the file that a run writes.
         config: the class of its hyper-parameters, whose defaults are those of the shipped model.
-        betas: of the Adam optimiser.
+        betas: of Adam.
         exploding: how many times its running median a gradient norm is when it counts as exploding.
         evaluate_every: samples between evaluations, unless said otherwise.
         ablations: of :data:`cinn_colorize.training.ablation.ABLATIONS`, those that are defined here.
@@ -77,6 +78,18 @@ class Task(Generic[Model]):
     def learning(self, model: Model, config: Any) -> list[tuple[list[nn.Parameter], float]]:
         """Parameters that learn, in groups, and what each group's learning rate is multiplied with."""
         return [(list(model.parameters()), 1.0)]
+
+    def optimizer(
+        self, groups: Sequence[tuple[list[nn.Parameter], float]], config: TrainingConfig
+    ) -> Optimizer:
+        """The optimiser of what :meth:`learning` gives: Adam, with weight decay of its own."""
+        return torch.optim.AdamW(
+            [{"params": parameters} for parameters, _ in groups],
+            config.learning_rate,
+            betas=self.betas,
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
 
     def compile(self) -> None:
         """Use torch.compile."""
