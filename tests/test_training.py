@@ -227,17 +227,15 @@ def test_features_in_chunks_are_those_of_all_photos_with_their_gradients(model):
 
 
 def test_convolutions_take_steps_in_all_directions_alike(model, photos, tmp_path):
-    """Muon: the singular values of a step are nearly equal, 0.2 sqrt(larger side) times the rate."""
+    """Muon: most singular values of a step are 0.2 sqrt(larger side) times the rate, none is far larger."""
     weight = model.levels["8"].head.to_map.weight
     before = weight.detach().clone()
     run(model, photos, tmp_path, replace(CONFIG, photos=8, warmup=0, weight_decay=0.0))
     step = (weight.detach() - before).flatten(1)
-    rate = cosine(
-        4, photos=8, peak=CONFIG.learning_rate, warmup=0
-    )  # of the second step; the first one's is 0
+    rate = cosine(4, photos=8, peak=CONFIG.learning_rate, warmup=0)  # the first step's is zero
     values = torch.linalg.svdvals(step) / (rate * 0.2 * max(step.shape) ** 0.5)
-    assert values.min() > 0.5
     assert values.max() < 1.5
+    assert values.median() > 0.7  # of Adam's steps most are far below the largest
 
 
 def test_a_run_of_another_optimiser_is_not_resumed(model, photos, tmp_path):
