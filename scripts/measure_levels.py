@@ -1,0 +1,66 @@
+"""How the nll of a model spreads over its levels: python scripts/measure_levels.py PHOTOS [PHOTOS ...].
+
+PHOTOS are zips or folders. The nll is that of `cinn-colorize evaluate`, over the photos of each; by level it
+is given in nats a dimension of that level, and in nats a photo. Of photos that a model has learnt from and
+photos that it has not, the differences between two weights tell whether it learns by heart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cinn_colorize.evaluation.evaluate import with_noise
+from cinn_colorize.evaluation.photos import read_square
+from cinn_colorize.models import load_model
+from cinn_colorize.models.base import PhotoFlow
+from cinn_colorize.sources import Reader, Source, find_photos
+from cinn_colorize.training.objective import level_nll
+
+BATCH = 20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("photos", type=Path, nargs="+")
+    parser.add_argument("--model", default="natural")
+    parser.add_argument("--weights", type=Path, nargs="*", default=[None], help="else the packaged ones")
+    parser.add_argument("--of", type=int, default=100, help="photos of each, spread over all")
+    arguments = parser.parse_args()
+    for root in arguments.photos:
+        photos = find_photos(root, pattern=None)
+        chosen = [photos[i * len(photos) // arguments.of] for i in range(min(arguments.of, len(photos)))]
+        for weights in arguments.weights:
+            model = load_model(arguments.model, weights).model
+            assert isinstance(model, PhotoFlow)
+            show(root, weights, model, nll_by_level(model, chosen))
+
+
+@torch.no_grad()
+def nll_by_level(model: PhotoFlow, photos: list[Source]) -> dict[int, float]:
+    """Nats a photo, means."""
+    read, totals = Reader(), dict.fromkeys(model.latent_shapes, 0.0)
+    for start in range(0, len(photos), BATCH):
+        batch = [read_square(source, read) for source in photos[start : start + BATCH]]
+        L = torch.from_numpy(np.stack([photo.L for photo in batch]))[:, None]
+        ab = np.stack([with_noise(photo.ab, start + k) for k, photo in enumerate(batch)])
+        x = torch.from_numpy(ab) / model.config.chroma_scale
+        for r, nll in level_nll(*model(x, model.condition(L))).items():
+            totals[r] += float(nll.sum())
+    return {r: total / len(photos) for r, total in totals.items()}
+
+
+def show(root: Path, weights: Path | None, model: PhotoFlow, nll: dict[int, float]) -> None:
+    sizes = {r: math.prod(shape) for r, shape in model.latent_shapes.items()}
+    mean = sum(nll.values()) / sum(sizes.values())
+    print(f"{root}, {weights or 'packaged weights'}: {mean:.4f} nats a dimension")
+    for r, nats in nll.items():
+        print(f"  r = {r:2}: {nats / sizes[r]:8.4f} a dimension, {nats:9.1f} a photo")
+
+
+if __name__ == "__main__":
+    main()
