@@ -66,7 +66,7 @@ MODELS: dict[str, ModelInfo] = {
             temperature={32: 0.6, 16: 0.6, 8: 0.6, 4: 0.6, 2: 0.6, 1: 0.75, 0: 0.75},  # docs/temperature.md
             licence="Apache-2.0; trained on photos of mixed terms, see the model card",
             file="natural.safetensors",
-            sha256="e729f2b905db53d7a516d036370b6093d213483edab8142b3190b3608fbfbada",
+            sha256="6f3ccc4694fca68b629dd02044c83de2aba841dc0c15f968ab716136f3deaffd",
             hub=None,
         ),
         PhotoModelInfo(
