@@ -68,7 +68,7 @@ def test_hinted_pixels_get_their_colours(colorizer, photo, conditioned, drawn):
     for samples, near in ((drawn, True), (unhinted, False)):
         for colorization in colorizer.compose(photo, samples):
             ab = pixels_to_lab(colorization.rgb)[1:, y, x]
-            assert (np.hypot(*(ab - wanted)).mean() < 8) == near
+            assert (np.hypot(*(ab - wanted)).mean() < 15) == near
 
 
 def test_a_seed_gives_the_same_sample_whatever_else_is_drawn(conditioned, photo, drawn):

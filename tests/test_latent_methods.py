@@ -52,7 +52,7 @@ def test_a_transfer_moves_colours_towards_the_reference(colorizer, conditioned, 
     goal = coffee.lab(64, 64)[1:].mean((1, 2))
     for sample, drawn in zip(samples, conditioned.sample(n=2, temperature=0.5, seed=3), strict=True):
         distances = [np.hypot(*(s.ab.mean((1, 2)) - goal)) for s in (sample, drawn)]
-        assert distances[0] < 0.5 * distances[1]
+        assert distances[0] < 0.8 * distances[1]
 
 
 def test_noise_alone_is_a_sample(colorizer, conditioned, coffee):
