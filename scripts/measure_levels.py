@@ -11,17 +11,10 @@ import argparse
 import math
 from pathlib import Path
 
-import numpy as np
-import torch
-
-from cinn_colorize.evaluation.evaluate import with_noise
-from cinn_colorize.evaluation.photos import read_square
+from cinn_colorize.evaluation import nll_by_level
 from cinn_colorize.models import load_model
 from cinn_colorize.models.base import PhotoFlow
-from cinn_colorize.sources import Reader, Source, find_photos
-from cinn_colorize.training.objective import level_nll
-
-BATCH = 20
+from cinn_colorize.sources import find_photos
 
 
 def main() -> None:
@@ -38,20 +31,6 @@ def main() -> None:
             model = load_model(arguments.model, weights).model
             assert isinstance(model, PhotoFlow)
             show(root, weights, model, nll_by_level(model, chosen))
-
-
-@torch.no_grad()
-def nll_by_level(model: PhotoFlow, photos: list[Source]) -> dict[int, float]:
-    """Nats a photo, means."""
-    read, totals = Reader(), dict.fromkeys(model.latent_shapes, 0.0)
-    for start in range(0, len(photos), BATCH):
-        batch = [read_square(source, read) for source in photos[start : start + BATCH]]
-        L = torch.from_numpy(np.stack([photo.L for photo in batch]))[:, None]
-        ab = np.stack([with_noise(photo.ab, start + k) for k, photo in enumerate(batch)])
-        x = torch.from_numpy(ab) / model.config.chroma_scale
-        for r, nll in level_nll(*model(x, model.condition(L))).items():
-            totals[r] += float(nll.sum())
-    return {r: total / len(photos) for r, total in totals.items()}
 
 
 def show(root: Path, weights: Path | None, model: PhotoFlow, nll: dict[int, float]) -> None:

@@ -3,6 +3,7 @@
 from cinn_colorize.evaluation.calibration import Calibration as Calibration
 from cinn_colorize.evaluation.evaluate import evaluate as evaluate
 from cinn_colorize.evaluation.evaluate import mean_nll as mean_nll
+from cinn_colorize.evaluation.evaluate import nll_by_level as nll_by_level
 from cinn_colorize.evaluation.metrics import Estimate as Estimate
 from cinn_colorize.evaluation.plot import calibration_plot as calibration_plot
 from cinn_colorize.evaluation.realism import Fid as Fid

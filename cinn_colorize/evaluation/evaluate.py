@@ -162,21 +162,37 @@ def mean_nll(model: PhotoFlow, photos: Sequence[Source]) -> float:
     Raises:
         DataError: a photo cannot be read.
     """
+    return sum(nll_by_level(model, photos).values()) / _DIMENSIONS
+
+
+def nll_by_level(model: PhotoFlow, photos: Sequence[Source]) -> dict[int, float]:
+    """The same by level of the latent code, nats a photo, on average.
+
+    Args:
+        model: see :func:`mean_nll`.
+        photos: see :func:`mean_nll`.
+
+    Raises:
+        DataError: a photo cannot be read.
+    """
     device = next(model.parameters()).device
     read = Reader()
     was_training = model.training
     model.eval()
-    total = 0.0
+    totals: dict[int, float] = {}
+    rescaling = math.log(model.config.chroma_scale / _SCALE)
     with torch.no_grad():
         for start in range(0, len(photos), _BATCH):
             batch = [read_square(source, read) for source in photos[start : start + _BATCH]]
             L = torch.from_numpy(np.stack([photo.L for photo in batch]))[:, None].to(device)
             ab = np.stack([with_noise(photo.ab, start + k) for k, photo in enumerate(batch)])
             x = torch.from_numpy(ab).to(device) / model.config.chroma_scale
-            z, log_dets = model(x, model.condition(L))
-            total -= float((Latent(z).log_prob() + sum(log_dets.values())).sum())
+            latents, log_dets = model(x, model.condition(L))
+            for r, z in latents.items():
+                log_prob = float((Latent({r: z}).log_prob() + log_dets[r]).sum())
+                totals[r] = totals.get(r, 0.0) - log_prob + z.numel() * rescaling
     model.train(was_training)
-    return total / (len(photos) * _DIMENSIONS) + math.log(model.config.chroma_scale / _SCALE)
+    return {r: total / len(photos) for r, total in totals.items()}
 
 
 def with_noise(ab: Floats, seed: int) -> Floats:
