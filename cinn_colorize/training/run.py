@@ -55,14 +55,14 @@ def run_training(
     workers: int,
     processes: Processes,
     resume: bool,
-    start: Path | None,
-    compile: bool,
-    save_memory: bool,
     checkpoint_seconds: float,
     evaluate_every: int,
     report: Callable[[Progress], None],
     report_evaluation: Callable[[Evaluation], None],
     stop: Callable[[], bool],
+    start: Path | None = None,
+    compile: bool = False,
+    save_memory: bool = False,
 ) -> Path:
     """Train a model and write its weights into the run's folder.
 
@@ -79,15 +79,15 @@ def run_training(
         workers: processes that decode, for each process that trains.
         processes: among which the run is shared.
         resume: go on from the folder's last checkpoint, if there is one.
-        start: weights to begin with, new ones otherwise.
-        compile: use torch.compile.
-        save_memory: recompute the flow's activations in the backward pass, see
-            :class:`cinn_colorize.flow.Sequence`.
         checkpoint_seconds: between checkpoints.
         evaluate_every: samples between evaluations.
         report: called every few seconds.
         report_evaluation: called after an evaluation.
         stop: asked after each step; when true, the run ends early, to be resumed.
+        start: weights to begin with, new ones otherwise.
+        compile: use torch.compile.
+        save_memory: recompute the flow's activations in the backward pass, see
+            :class:`cinn_colorize.flow.Sequence`.
 
     Returns:
         path of the weights.
