@@ -25,16 +25,17 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from cinn_colorize.colorization import Colorization as Colorization
-from cinn_colorize.colorization import Composer, Floats, PhotoLike, Reduced, as_photo, seeds_from
-from cinn_colorize.colorization import Sample as Sample
-from cinn_colorize.colorization import likeliest as likeliest
+from cinn_colorize.devices import choose_device, one_thread
 from cinn_colorize.errors import PhotoError, WeightsError
-from cinn_colorize.latent import Latent, Shapes, pooled
-from cinn_colorize.levels import PerLevel, by_level, format_levels, transfer_noise
+from cinn_colorize.imaging.upsampling import METHODS
+from cinn_colorize.latents.latent import Latent, Shapes, pooled
+from cinn_colorize.latents.levels import PerLevel, by_level, format_levels, transfer_noise
+from cinn_colorize.latents.windows import Windows
 from cinn_colorize.models import DEFAULT, MODELS, Loaded, PhotoModelInfo, load_model
-from cinn_colorize.upsampling import METHODS
-from cinn_colorize.windows import Windows
+from cinn_colorize.samples import BaseColorizer, Floats, NetworkInput, PhotoLike, as_photo, seeds_from
+from cinn_colorize.samples import Colorization as Colorization
+from cinn_colorize.samples import Sample as Sample
+from cinn_colorize.samples import likeliest as likeliest
 
 if TYPE_CHECKING:
     from cinn_colorize.models.base import Condition
@@ -263,7 +264,7 @@ class ConditionedWindows(Conditioned):
         return self._windows.blend([ab for ab, _ in decoded]), np.mean([p for _, p in decoded], axis=0)
 
 
-class Colorizer(Composer):
+class Colorizer(BaseColorizer):
     """Draws colourings of gray photos.
 
     Args:
@@ -318,7 +319,7 @@ class Colorizer(Composer):
             temperature: 0 for the centre of the latent space, 1 for the model's distribution; of all levels
                 or by level. That of the registry by default.
             seed: of the first; the others follow.
-            upsampling: ``jbu``, ``exact`` or ``bicubic``; see :mod:`cinn_colorize.upsampling`.
+            upsampling: ``jbu``, ``exact`` or ``bicubic``; see :mod:`cinn_colorize.imaging.upsampling`.
 
         Raises:
             PhotoError: the photo cannot be read.
@@ -366,12 +367,12 @@ class Colorizer(Composer):
         """
         return self.condition_reduced(self.reduce(photo))
 
-    def condition_reduced(self, reduced: Reduced) -> Conditioned:
+    def condition_reduced(self, reduced: NetworkInput) -> Conditioned:
         """The same as :meth:`condition`, when the photo itself is elsewhere."""
-        whole = self.condition_luminance(reduced.whole)
-        if reduced.wide is None:
+        whole = self.condition_luminance(reduced.square)
+        if reduced.panorama is None:
             return whole
-        return ConditionedWindows(self, whole._condition, reduced.wide, reduced.windows)
+        return ConditionedWindows(self, whole._condition, reduced.panorama, reduced.windows)
 
     def condition_luminance(self, L: NDArray[np.floating]) -> Conditioned:
         """The same from L* in [0, 100], the whole photo squeezed to a square.
@@ -399,35 +400,3 @@ class Colorizer(Composer):
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=half)
         with one_thread(), torch.set_grad_enabled(gradients), autocast:
             yield
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Context in which torch uses one thread of the CPU."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of a name; ``auto`` is a GPU where there is one.
-
-    Raises:
-        ValueError: unknown, or not on this machine.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = torch.device("meta")
-    if device.type not in _CHUNK:
-        raise ValueError(f"unknown device {name!r}; choose auto, cpu, cuda, cuda:1, ... or mps")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"there is no device {name!r} here ({torch.cuda.device_count()} CUDA devices)")
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise ValueError("there is no device 'mps' here")
-    return device

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from cinn_colorize.colorizer import choose_device, one_thread
+from cinn_colorize.data.sources import Reader, Source
+from cinn_colorize.devices import choose_device, one_thread
 from cinn_colorize.errors import DataError, WeightsError
 from cinn_colorize.files import printable_name
-from cinn_colorize.latent import Latent
+from cinn_colorize.latents.latent import Latent
 from cinn_colorize.models import Loaded, load_model
 from cinn_colorize.models.mnist import DIGITS, LEVEL, SIZE, Mnist
-from cinn_colorize.sources import Reader, Source
 
 Floats = NDArray[np.float32]
 

@@ -26,11 +26,11 @@ from check_mnist import classify, train_classifier
 from PIL import Image, ImageDraw, ImageFont
 
 from cinn_colorize import Colorizer
+from cinn_colorize.data.sources import Source, find_photos
 from cinn_colorize.digits import Digits
 from cinn_colorize.errors import DivergedError
 from cinn_colorize.evaluation import evaluate
 from cinn_colorize.files import replacing
-from cinn_colorize.sources import Source, find_photos
 from cinn_colorize.training import Evaluation, Progress, choose_precision, processes, run_training
 from cinn_colorize.training.bedrooms import BedroomsTask, find_lsun
 from cinn_colorize.training.mnist import DEV, SIGMA, MnistTask, Part, nll_per_dimension

@@ -64,7 +64,7 @@ def environment() -> str:
 
 def photos_of(source: Path, folder: Path) -> list[Path]:
     """Files of a zip or a folder, the largest photo first."""
-    from cinn_colorize.photo import open_photo
+    from cinn_colorize.imaging.photo import open_photo
 
     if source.is_file():
         with zipfile.ZipFile(source) as archive:

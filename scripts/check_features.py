@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 
 from cinn_colorize.conditioning import EfficientNetLite2, gray_input, pretrained
 from cinn_colorize.conditioning.backbone import Classifier
+from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.evaluation.photos import read_square
-from cinn_colorize.sources import Reader, find_photos
 from cinn_colorize.training.features import distillation
 
 

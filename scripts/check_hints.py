@@ -17,12 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from cinn_colorize import Colorizer, hints
-from cinn_colorize.color import pixels_to_lab
+from cinn_colorize import Colorizer
+from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.evaluation.photos import read_square, to_rgb
-from cinn_colorize.hints import Hint, Hints
-from cinn_colorize.photo import open_photo
-from cinn_colorize.sources import Reader, find_photos
+from cinn_colorize.imaging.color import pixels_to_lab
+from cinn_colorize.imaging.photo import open_photo
+from cinn_colorize.methods import hints
+from cinn_colorize.methods.hints import Hint, Hints
 
 
 def main() -> None:

@@ -19,9 +19,9 @@ from PIL import Image
 
 from cinn_colorize import Colorizer
 from cinn_colorize.colorizer import Conditioned
+from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.evaluation.photos import read_square, to_rgb
-from cinn_colorize.latent import Latent
-from cinn_colorize.sources import Reader, find_photos
+from cinn_colorize.latents.latent import Latent
 
 DIMENSIONS = 2 * 64 * 64
 

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 
 from cinn_colorize import Colorizer
-from cinn_colorize.photo import open_photo
-from cinn_colorize.windows import Windows
+from cinn_colorize.imaging.photo import open_photo
+from cinn_colorize.latents.windows import Windows
 
 ASPECT, HEIGHT = 6, 300
 

@@ -17,8 +17,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cinn_colorize.photo import open_photo
-from cinn_colorize.upsampling import joint_bilateral
+from cinn_colorize.imaging.photo import open_photo
+from cinn_colorize.imaging.upsampling import joint_bilateral
 
 GRID, LONGEST = 64, 2.0
 SIGMAS = [*itertools.product((0.5, 0.7, 1.0), (5.0, 10.0)), (1.5, 2.56)]

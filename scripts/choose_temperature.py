@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from cinn_colorize.colorizer import Colorizer
+from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.evaluation import KidLite0
 from cinn_colorize.evaluation.metrics import (
     Statistics,
@@ -29,8 +30,7 @@ from cinn_colorize.evaluation.metrics import (
     picture_statistics,
 )
 from cinn_colorize.evaluation.photos import read_square, to_rgb
-from cinn_colorize.levels import parse_levels
-from cinn_colorize.sources import Reader, find_photos
+from cinn_colorize.latents.levels import parse_levels
 
 SAMPLES = 8
 ERRORS = ("best_of_1", "best_of_8_image", "best_of_8")

@@ -19,7 +19,7 @@ import numpy as np
 from figures import colorizers, photos, shown, square
 
 from cinn_colorize.errors import CinnError
-from cinn_colorize.sheet import Tile, contact_sheet, save_sheet
+from cinn_colorize.methods.contact_sheet import Tile, contact_sheet, save_sheet
 
 PHOTOS, ROWS, TILE, QUALITY = 24, 6, 160, 80
 WEIGHTS = "files, named by themselves or by their folders; the packaged ones if none"

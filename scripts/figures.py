@@ -20,14 +20,14 @@ from ablations import curve, plot
 from PIL import Image, ImageOps
 
 from cinn_colorize import Colorizer, weights
-from cinn_colorize.charts import Strip
 from cinn_colorize.colorizer import Sample, likeliest
+from cinn_colorize.data.sources import SUFFIXES, Reader, Source, find_photos
 from cinn_colorize.digits import Digits, picture, samples_picture, walks_picture
 from cinn_colorize.errors import CinnError, DataError
+from cinn_colorize.imaging.photo import Photo, open_photo
+from cinn_colorize.methods.charts import Strip
+from cinn_colorize.methods.contact_sheet import Tile, contact_sheet, gray_tile, original_tile, save_sheet
 from cinn_colorize.models.mnist import DIGITS
-from cinn_colorize.photo import Photo, open_photo
-from cinn_colorize.sheet import Tile, contact_sheet, gray_tile, original_tile, save_sheet
-from cinn_colorize.sources import SUFFIXES, Reader, Source, find_photos
 from cinn_colorize.training.mnist import read_mnist
 
 ROOT = Path(__file__).parents[1]

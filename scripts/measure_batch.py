@@ -42,12 +42,12 @@ def make_photos(folder: Path, number: int, megapixels: float) -> list[Path]:
 
 def serial(folder: Path, output: Path) -> None:
     """All photos of a folder in this process; prints a line for each."""
-    from cinn_colorize.drawing import Sampling
-    from cinn_colorize.inputs import Input
+    from cinn_colorize.batch.inputs import Input
+    from cinn_colorize.batch.pipeline import Existing, Plan, Result, Task
+    from cinn_colorize.batch.processes import ModelSpec
+    from cinn_colorize.batch.workers import InProcess
+    from cinn_colorize.methods.drawing import Sampling
     from cinn_colorize.models import find_weights
-    from cinn_colorize.pipeline import Existing, Plan, Result, Task
-    from cinn_colorize.processes import Setup
-    from cinn_colorize.workers import Alone
 
     name = "{stem}_{seed:03d}{ext}"
     plan = Plan(1, 0.8, 0, "jbu", output, name, "auto", 95, Existing.REFUSE, False, False, 10**9, Sampling())
@@ -57,8 +57,8 @@ def serial(folder: Path, output: Path) -> None:
             outputs = plan.outputs(Input(photo), photo.stem)
             yield Task(Input(photo), outputs, None, outputs)
 
-    setup = Setup("natural", *find_weights(), "cpu", "fp32")
-    for event in Alone(setup, plan).run(tasks()):
+    spec = ModelSpec("natural", *find_weights(), "cpu", "fp32")
+    for event in InProcess(spec, plan).run(tasks()):
         if isinstance(event, Result):
             print(event.output, flush=True)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from cinn_colorize import Colorizer, colorizer
-from cinn_colorize.colorization import Floats
-from cinn_colorize.photo import open_photo
-from cinn_colorize.sources import Reader, find_photos
+from cinn_colorize.data.sources import Reader, find_photos
+from cinn_colorize.imaging.photo import open_photo
+from cinn_colorize.samples import Floats
 
 JOINED = (-1, 0, 1, 2, 4, 8, 16, 32)  # the finest level of a mix that is encoded, -1 for none
 

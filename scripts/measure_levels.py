@@ -11,10 +11,10 @@ import argparse
 import math
 from pathlib import Path
 
+from cinn_colorize.data.sources import find_photos
 from cinn_colorize.evaluation import nll_by_level
 from cinn_colorize.models import load_model
 from cinn_colorize.models.base import PhotoFlow
-from cinn_colorize.sources import find_photos
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import lmdb
 
-from cinn_colorize.sources import Reader, find_photos
+from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.training.bedrooms import LSUN_TRAIN, LSUN_VAL
 
 PAGE = 4096  # bytes, of LMDB

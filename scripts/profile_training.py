@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from cinn_colorize.data.sources import find_photos
 from cinn_colorize.models.natural import Natural, NaturalConfig
-from cinn_colorize.sources import find_photos
 from cinn_colorize.training.data import Crops
 from cinn_colorize.training.natural import (
     JointTask,

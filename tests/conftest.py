@@ -4,12 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from helpers import EXAMPLES, SHARED, stir
 
 # A test process shares the machine with others; results must not depend on the number of threads anyway.
 os.environ.setdefault("OMP_NUM_THREADS", "2")
-
-SHARED = Path(__file__).parents[2] / "shared" / "data"
-EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 @pytest.fixture(scope="session")
@@ -24,18 +22,6 @@ def shared() -> Path:
 def examples() -> Path:
     """The photos that the repository ships."""
     return EXAMPLES
-
-
-def stir(module, seed=0):
-    """Give zero-initialised layers small random weights, so that no law holds by accident."""
-    import torch
-
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            if not parameter.any():
-                parameter.copy_(0.02 * torch.randn(parameter.shape, generator=generator))
-    return module
 
 
 @pytest.fixture(scope="session")

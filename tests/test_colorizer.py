@@ -10,8 +10,8 @@ from skimage.color import rgb2lab
 
 from cinn_colorize import Colorization, Colorizer
 from cinn_colorize.errors import PhotoError
+from cinn_colorize.imaging.photo import read_recipe
 from cinn_colorize.models import MODELS
-from cinn_colorize.photo import read_recipe
 
 
 @pytest.fixture(scope="module")
@@ -139,8 +139,8 @@ def test_unknown_devices_and_precisions(arguments):
 
 
 def test_a_sheet_of_samples(colorizer, photo):
-    from cinn_colorize.photo import open_photo
-    from cinn_colorize.sheet import TILE, contact_sheet, tiles
+    from cinn_colorize.imaging.photo import open_photo
+    from cinn_colorize.methods.contact_sheet import TILE, contact_sheet, tiles
 
     opened = open_photo(photo)
     labelled = tiles(opened, colorizer.colorize(opened, n=3, seed=4))

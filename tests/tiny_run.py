@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from cinn_colorize.data.sources import find_photos
 from cinn_colorize.flow import AffineCoupling, ConvSubnet, HaarDownsampling, OrthogonalMixing, Sequence
 from cinn_colorize.models.base import ConditionalFlow
-from cinn_colorize.sources import find_photos
 from cinn_colorize.training.data import Crops, batches, to_network
 from cinn_colorize.training.logs import Logs
 from cinn_colorize.training.loop import train

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cinn_colorize.cli.batch import report
 from cinn_colorize.cli.console import fatal, progress_bar, show_log
 from cinn_colorize.cli.options import (
     DEFAULT_MODEL,
@@ -34,11 +33,12 @@ from cinn_colorize.cli.options import (
     pixels_of,
     temperature_of,
 )
+from cinn_colorize.cli.report import report
 from cinn_colorize.errors import CinnError, DataError
 from cinn_colorize.files import OUTPUT_SUFFIXES, printable_name
 
 if TYPE_CHECKING:
-    from cinn_colorize.hints import Hint
+    from cinn_colorize.methods.hints import Hint
 
 DRAWING, OUTPUT, MANY = "Drawing", "Output", "Many photos"
 STREAM = Path("-")
@@ -259,16 +259,16 @@ def colorize(
     share = _share(shard) if shard else None
     show_log(quiet)
 
-    from cinn_colorize.batch import Batch, colorize_stream
-    from cinn_colorize.cluster import Cluster
-    from cinn_colorize.drawing import Drawing, Hinted, Sampling
-    from cinn_colorize.inputs import find_inputs
-    from cinn_colorize.inputs import shard as share_of
-    from cinn_colorize.manifest import Manifest
+    from cinn_colorize.batch.cluster import Cluster
+    from cinn_colorize.batch.inputs import find_inputs
+    from cinn_colorize.batch.inputs import shard as share_of
+    from cinn_colorize.batch.manifest import Manifest
+    from cinn_colorize.batch.pipeline import Existing, Plan
+    from cinn_colorize.batch.processes import ModelSpec, usable_cores
+    from cinn_colorize.batch.run import Batch, colorize_stream
+    from cinn_colorize.methods.drawing import Drawing, Hinted, Sampling
     from cinn_colorize.models import find_weights
     from cinn_colorize.onnx.files import cached
-    from cinn_colorize.pipeline import Existing, Plan
-    from cinn_colorize.processes import Setup, usable_cores
 
     hinted = bool(hint or strokes)
     steps = progress_bar(quiet or not hinted)
@@ -306,22 +306,22 @@ def colorize(
             inputs = share_of(inputs, *share)
         file, digest = find_weights(model, weights)
         onnx = cached(model, file, digest) if engine is Engine.onnx else None
-        setup = Setup(model, file, digest, device, precision, onnx)
+        spec = ModelSpec(model, file, digest, device, precision, onnx)
         cluster = Cluster(address, workers) if engine is Engine.ray else None
         if device not in ("auto", "cpu") and not cluster:
             device_of(device)  # else there is no need for torch in this process
         if streamed:
-            sys.stdout.buffer.write(colorize_stream(sys.stdin.buffer.read(), plan, setup))
+            sys.stdout.buffer.write(colorize_stream(sys.stdin.buffer.read(), plan, spec))
             return
         notes = stack.enter_context(Manifest(manifest)) if manifest else None
-        batch = Batch(inputs, plan, setup, workers or usable_cores(), notes, cluster)
+        batch = Batch(inputs, plan, spec, workers or usable_cores(), notes, cluster)
         failed = report(batch, as_json, quiet, debug)
     if failed:
         raise typer.Exit(1)
 
 
 def _points(texts: list[str]) -> tuple[Hint, ...]:
-    from cinn_colorize.hints import Hint
+    from cinn_colorize.methods.hints import Hint
 
     try:
         return tuple(map(Hint.parse, texts))
@@ -331,7 +331,7 @@ def _points(texts: list[str]) -> tuple[Hint, ...]:
 
 def _names(photos: list[Path], files_from: Path | None, null: bool) -> tuple[list[Path], list[Path]]:
     """Names given one by one, and those in lists."""
-    from cinn_colorize.inputs import read_list
+    from cinn_colorize.batch.inputs import read_list
 
     named = [path for path in photos if not _is_list(path)]
     lists = [Path(str(path)[1:]) for path in photos if _is_list(path)]

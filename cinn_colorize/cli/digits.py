@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cinn_colorize.cli.batch import claim
 from cinn_colorize.cli.console import fatal, print_path, show_log
 from cinn_colorize.cli.options import device_of, temperature_of
-from cinn_colorize.levels import by_level
+from cinn_colorize.cli.report import claim
+from cinn_colorize.latents.levels import by_level
 from cinn_colorize.models.registry import MODELS
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _write(
     with fatal(debug):
         claim([path], inputs, overwrite)
         from cinn_colorize.digits import Digits
-        from cinn_colorize.sheet import save_sheet
+        from cinn_colorize.methods.contact_sheet import save_sheet
 
         device_of(device)
         save_sheet(draw(Digits(MODEL, weights=weights, device=device)), path)

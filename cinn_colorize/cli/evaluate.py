@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cinn_colorize.cli.batch import claim
 from cinn_colorize.cli.console import fatal, progress_bar, say, show_log
 from cinn_colorize.cli.options import (
     DEFAULT_MODEL,
@@ -24,6 +23,7 @@ from cinn_colorize.cli.options import (
     device_of,
     per_level,
 )
+from cinn_colorize.cli.report import claim
 from cinn_colorize.files import OUTPUT_SUFFIXES, printable_name
 
 if TYPE_CHECKING:
@@ -147,8 +147,8 @@ def evaluate(
 
         from cinn_colorize import evaluation
         from cinn_colorize.colorizer import Colorizer
-        from cinn_colorize.sheet import save_sheet
-        from cinn_colorize.sources import find_photos
+        from cinn_colorize.data.sources import find_photos
+        from cinn_colorize.methods.contact_sheet import save_sheet
 
         # A damaged photo is reported once, by its name.
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)

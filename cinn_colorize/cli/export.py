@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from cinn_colorize.cli.batch import claim
 from cinn_colorize.cli.console import fatal, print_path
 from cinn_colorize.cli.options import (
     DEFAULT_MODEL,
@@ -17,6 +16,7 @@ from cinn_colorize.cli.options import (
     OverwriteOption,
     WeightsOption,
 )
+from cinn_colorize.cli.report import claim
 
 
 def export(

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from cinn_colorize.cli.batch import report
 from cinn_colorize.cli.console import fatal, show_log
 from cinn_colorize.cli.options import (
     DEFAULT_MODEL,
@@ -37,6 +36,7 @@ from cinn_colorize.cli.options import (
     pixels_of,
     temperature_of,
 )
+from cinn_colorize.cli.report import report
 
 
 def mix(
@@ -99,15 +99,15 @@ def mix(
         raise typer.BadParameter("the two are the same sample", param_hint="--seeds")
     temperatures = temperature_of(temperature, model)
     show_log(quiet)
-    from cinn_colorize.batch import Batch
-    from cinn_colorize.drawing import Mix
-    from cinn_colorize.inputs import Input
+    from cinn_colorize.batch.inputs import Input
+    from cinn_colorize.batch.pipeline import Existing, Plan
+    from cinn_colorize.batch.processes import ModelSpec
+    from cinn_colorize.batch.run import Batch
+    from cinn_colorize.methods.drawing import Mix
     from cinn_colorize.models import find_weights
-    from cinn_colorize.pipeline import Existing, Plan
-    from cinn_colorize.processes import Setup
 
     with fatal(debug):
-        from cinn_colorize.photo import open_photo
+        from cinn_colorize.imaging.photo import open_photo
 
         name = f"{{stem}}_mix_{inside:03d}_{outside:03d}"
         plan = Plan(
@@ -126,8 +126,8 @@ def mix(
             drawing=Mix(open_photo(mask, max_pixels=pixels_of(max_pixels)), outside),
             sheet_pattern=f"{name}_sheet.jpg",
         )
-        setup = Setup(model, *find_weights(model, weights), device, precision)
+        spec = ModelSpec(model, *find_weights(model, weights), device, precision)
         device_of(device)
-        failed = report(Batch([Input(photo)], plan, setup, workers=1), as_json, quiet, debug)
+        failed = report(Batch([Input(photo)], plan, spec, workers=1), as_json, quiet, debug)
     if failed:
         raise typer.Exit(1)

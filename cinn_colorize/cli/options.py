@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cinn_colorize.levels import PerLevel, parse_levels, short_levels
+from cinn_colorize.latents.levels import PerLevel, parse_levels, short_levels
 from cinn_colorize.models.registry import DEFAULT, MODELS, PhotoModelInfo
 
 if TYPE_CHECKING:
@@ -228,7 +228,7 @@ def check_engine(engine: Engine, device: str, precision: Precision) -> None:
 
 def device_of(name: str) -> torch.device:
     """The device of ``--device``; one that this machine lacks is a usage error."""
-    from cinn_colorize.colorizer import choose_device
+    from cinn_colorize.devices import choose_device
 
     try:
         return choose_device(name)

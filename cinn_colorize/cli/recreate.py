@@ -59,8 +59,8 @@ def recreate(
         from cinn_colorize.colorizer import Colorizer
         from cinn_colorize.errors import PhotoError
         from cinn_colorize.files import printable_name
-        from cinn_colorize.recipe import Recipe
-        from cinn_colorize.recipe import recreate as make_again
+        from cinn_colorize.methods.recipe import Recipe
+        from cinn_colorize.methods.recipe import recreate as make_again
 
         recipe = Recipe.read(picture)
         output = output or picture.with_stem(f"{picture.stem}_again")

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from cinn_colorize.cli.batch import claim
 from cinn_colorize.cli.console import fatal, print_path, show_log
 from cinn_colorize.cli.digits import MODEL, DigitOption, PcaOption, refuse, sample_digits
 from cinn_colorize.cli.options import (
@@ -33,6 +32,7 @@ from cinn_colorize.cli.options import (
     pixels_of,
     temperature_of,
 )
+from cinn_colorize.cli.report import claim
 
 _SAMPLES, _STEPS, _STEPS_OF_A_SIDE = 16, 8, 5
 _CODES = ".safetensors"
@@ -141,14 +141,14 @@ def sample(
     temperatures = temperature_of(temperature, model)
     show_log(quiet)
     with fatal(debug):
-        from cinn_colorize.photo import open_photo
+        from cinn_colorize.imaging.photo import open_photo
 
         opened = open_photo(photo, max_pixels=pixels_of(max_pixels))
         path = output_dir / f"{photo.stem}_samples.jpg"
         inputs = [photo, *(file for file in (load_z, *ends) if isinstance(file, Path))]
         claim([path, save_z] if save_z else [path], inputs, overwrite)
-        from cinn_colorize.charts import Grid, PhotoSubject
         from cinn_colorize.colorizer import Colorizer
+        from cinn_colorize.methods.charts import Grid, PhotoSubject
 
         device_of(device)
         colorizer = Colorizer(model, weights=weights, device=device, precision=precision)

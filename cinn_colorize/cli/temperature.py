@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from cinn_colorize.cli.batch import claim
 from cinn_colorize.cli.console import fatal, print_path, show_log
 from cinn_colorize.cli.options import (
     DEFAULT_MODEL,
@@ -34,6 +33,7 @@ from cinn_colorize.cli.options import (
     pixels_of,
     temperature_of,
 )
+from cinn_colorize.cli.report import claim
 from cinn_colorize.files import OUTPUT_SUFFIXES
 
 _MOST = 64  # temperatures; beyond, a step was mistyped
@@ -88,15 +88,15 @@ def temperature(
     others = temperature_of(rest, model)
     show_log(quiet)
     with fatal(debug):
-        from cinn_colorize.photo import open_photo
+        from cinn_colorize.imaging.photo import open_photo
 
         opened = open_photo(photo, max_pixels=pixels_of(max_pixels))
         suffix = photo.suffix if photo.suffix.lower() in OUTPUT_SUFFIXES else ".png"
         strip_path = output_dir / f"{photo.stem}_temperature_{seed:03d}.jpg"
         pictures = [output_dir / f"{photo.stem}_{seed:03d}_t{t:g}{suffix}" for t in values] if files else []
         claim([strip_path, *pictures], [photo], overwrite)
-        from cinn_colorize.charts import Strip
         from cinn_colorize.colorizer import Colorizer
+        from cinn_colorize.methods.charts import Strip
 
         device_of(device)
         colorizer = Colorizer(model, weights=weights, device=device, precision=precision)

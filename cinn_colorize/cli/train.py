@@ -221,8 +221,8 @@ def train(
         raise typer.BadParameter("--save-memory takes fp32", param_hint="--precision")
     show_log(quiet)
     with fatal(debug):
+        from cinn_colorize.data.urls import Url
         from cinn_colorize.errors import DataError
-        from cinn_colorize.remote import Url
         from cinn_colorize.training import choose_precision, local_device, open_task, processes, run_training
 
         chosen = local_device(device_of(device))

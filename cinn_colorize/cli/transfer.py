@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from cinn_colorize.cli.batch import report
 from cinn_colorize.cli.console import fatal, show_log
 from cinn_colorize.cli.digits import MODEL, DigitOption, refuse, transfer_digits
 from cinn_colorize.cli.options import (
@@ -38,9 +37,10 @@ from cinn_colorize.cli.options import (
     per_level,
     pixels_of,
 )
+from cinn_colorize.cli.report import report
 from cinn_colorize.errors import CinnError, PhotoError
 from cinn_colorize.files import printable_name
-from cinn_colorize.levels import PerLevel, transfer_noise
+from cinn_colorize.latents.levels import PerLevel, transfer_noise
 from cinn_colorize.models.registry import MODELS
 
 
@@ -143,12 +143,12 @@ def transfer(
         noise = per_level(levels, model, rest, "--levels", "the share of noise", largest=1)
     show_log(quiet)
 
-    from cinn_colorize.batch import Batch
-    from cinn_colorize.drawing import Transfer
-    from cinn_colorize.inputs import find_inputs
+    from cinn_colorize.batch.inputs import find_inputs
+    from cinn_colorize.batch.pipeline import Existing, Plan
+    from cinn_colorize.batch.processes import ModelSpec, usable_cores
+    from cinn_colorize.batch.run import Batch
+    from cinn_colorize.methods.drawing import Transfer
     from cinn_colorize.models import find_weights
-    from cinn_colorize.pipeline import Existing, Plan
-    from cinn_colorize.processes import Setup, usable_cores
 
     most = pixels_of(max_pixels)
     stem = reference.stem.replace("{", "{{").replace("}", "}}")
@@ -172,13 +172,13 @@ def transfer(
         inputs = find_inputs(targets, output=output_dir)
         if len(inputs) == 1 and isinstance(inputs[0], CinnError):
             raise inputs[0]  # a mistyped name need not wait for torch
-        from cinn_colorize.photo import open_photo
+        from cinn_colorize.imaging.photo import open_photo
 
         if not open_photo(reference, max_pixels=most).is_color:
             name = printable_name(reference)
             raise PhotoError(f"{name}: is gray and has no colours to give; take a photo in colour")
-        setup = Setup(model, *find_weights(model, weights), device, precision)
+        spec = ModelSpec(model, *find_weights(model, weights), device, precision)
         device_of(device)
-        failed = report(Batch(inputs, plan, setup, usable_cores()), as_json, quiet, debug)
+        failed = report(Batch(inputs, plan, spec, usable_cores()), as_json, quiet, debug)
     if failed:
         raise typer.Exit(1)

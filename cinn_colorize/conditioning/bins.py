@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cinn_colorize.color import pixels_to_lab
+from cinn_colorize.imaging.color import pixels_to_lab
 
 STEP = 10  # units of a and b
 _NEIGHBOURS, _SIGMA = 5, 5.0  # of the soft encoding

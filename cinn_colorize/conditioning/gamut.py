@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cinn_colorize.color import pixels_to_lab
+from cinn_colorize.imaging.color import pixels_to_lab
 
 _KNOTS = 101  # one a unit of L
 _REACH = 1.0  # units of L that a knot answers for, on both sides: bounds between knots err outwards

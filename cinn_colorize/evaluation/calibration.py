@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cinn_colorize.color import Floats
 from cinn_colorize.evaluation.metrics import LIMIT
 from cinn_colorize.evaluation.photos import CHROMA_SIZE, Doubles, block_means
+from cinn_colorize.imaging.color import Floats
 
 HISTOGRAM_EDGES = np.linspace(-100, 100, 81)  # of a and b
 _SPREAD_EDGES = np.geomspace(0.25, 128, 28)  # of a standard deviation

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cinn_colorize.color import Floats
 from cinn_colorize.evaluation.metrics import Estimate, resampled
 from cinn_colorize.evaluation.photos import Doubles
+from cinn_colorize.imaging.color import Floats
 
 
 def kernel_distance(pictures: Sequence[Floats], reference: Floats | Doubles) -> Estimate:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cinn_colorize.color import Floats
+from cinn_colorize.data.sources import Reader, Source
 from cinn_colorize.errors import DataError
 from cinn_colorize.evaluation.calibration import Calibration
 from cinn_colorize.evaluation.metrics import (
@@ -23,10 +23,10 @@ from cinn_colorize.evaluation.metrics import (
 from cinn_colorize.evaluation.photos import CHROMA_SIZE, Doubles, Square, read_square, to_rgb
 from cinn_colorize.evaluation.realism import Measure
 from cinn_colorize.evaluation.report import Report, Row
-from cinn_colorize.latent import Latent
-from cinn_colorize.levels import PerLevel
+from cinn_colorize.imaging.color import Floats
+from cinn_colorize.latents.latent import Latent
+from cinn_colorize.latents.levels import PerLevel
 from cinn_colorize.models.base import PhotoFlow
-from cinn_colorize.sources import Reader, Source
 
 _SCALE = 15.0  # the likelihood is that of x = ab / 15, whatever a model's own scale
 _NOISE = 0.05  # standard deviation in x
@@ -76,7 +76,7 @@ def evaluate(
 
     Args:
         colorizer: the model.
-        photos: as :func:`~cinn_colorize.sources.find_photos` lists them.
+        photos: as :func:`~cinn_colorize.data.sources.find_photos` lists them.
         samples: of each photo.
         temperatures: of the samples, each of all levels or by level; the likelihood is that at 1 always. Each
             photo is conditioned once for all of them.

@@ -32,8 +32,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cinn_colorize.color import Floats
 from cinn_colorize.evaluation.photos import CHROMA_SIZE, Doubles, block_means
+from cinn_colorize.imaging.color import Floats
 
 Statistics = dict[str, float]
 

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.color import lab2rgb, rgb2lab
 
-from cinn_colorize.color import Floats
+from cinn_colorize.data.sources import Source
 from cinn_colorize.errors import DataError
-from cinn_colorize.sources import Source
+from cinn_colorize.imaging.color import Floats
 
 Doubles = NDArray[np.float64]
 
@@ -40,7 +40,7 @@ def read_square(source: Source, read: Callable[[Source], NDArray[Any]]) -> Squar
 
     Args:
         source: the photo.
-        read: a :class:`~cinn_colorize.sources.Reader`.
+        read: a :class:`~cinn_colorize.data.sources.Reader`.
 
     Raises:
         DataError: it cannot be decoded, or is a line rather than a photo.

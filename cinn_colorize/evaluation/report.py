@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cinn_colorize.evaluation.metrics import Estimate
-from cinn_colorize.levels import PerLevel, short_levels
+from cinn_colorize.latents.levels import PerLevel, short_levels
 
 Measures = Mapping[str, Estimate]
 

@@ -6,8 +6,8 @@ Every map has ``forward(x, condition) -> (z, log_det)`` and ``inverse(z, conditi
 
 from cinn_colorize.flow.bounds import BoundedDetails as BoundedDetails
 from cinn_colorize.flow.bounds import Interval as Interval
-from cinn_colorize.flow.bounds import draw_near as draw_near
-from cinn_colorize.flow.bounds import push_away as push_away
+from cinn_colorize.flow.bounds import leaky_clamp as leaky_clamp
+from cinn_colorize.flow.bounds import leaky_clamp_inverse as leaky_clamp_inverse
 from cinn_colorize.flow.coupling import AffineCoupling as AffineCoupling
 from cinn_colorize.flow.coupling import soft_clamp as soft_clamp
 from cinn_colorize.flow.elementwise import SinhMap as SinhMap

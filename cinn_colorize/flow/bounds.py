@@ -29,13 +29,13 @@ class Interval(NamedTuple):
         return Interval(*(F.avg_pool2d(t, 2) for t in self))
 
 
-def draw_near(u: Tensor, bounds: Interval, leak: float) -> tuple[Tensor, Tensor]:
+def leaky_clamp(u: Tensor, bounds: Interval, leak: float) -> tuple[Tensor, Tensor]:
     """Bring values towards their bounds: what is beyond counts ``leak`` times; and the log-det (N,)."""
     return _scale_beyond(u, bounds, leak)
 
 
-def push_away(x: Tensor, bounds: Interval, leak: float) -> tuple[Tensor, Tensor]:
-    """Undo :func:`draw_near`."""
+def leaky_clamp_inverse(x: Tensor, bounds: Interval, leak: float) -> tuple[Tensor, Tensor]:
+    """Undo :func:`leaky_clamp`."""
     return _scale_beyond(x, bounds, 1 / leak)
 
 
@@ -65,9 +65,9 @@ class BoundedDetails:
         horizontal, vertical, diagonal = details.chunk(3, dim=1)
         columns, left, right = horizontal / 2, (vertical + diagonal) / 2, (vertical - diagonal) / 2
         bounds = _Blocks(pixels)
-        free_columns, by_columns = push_away(columns, bounds.columns(mean), self.leak)
-        free_left, by_left = push_away(left, bounds.left(mean + columns), self.leak)
-        free_right, by_right = push_away(right, bounds.right(mean - columns), self.leak)
+        free_columns, by_columns = leaky_clamp_inverse(columns, bounds.columns(mean), self.leak)
+        free_left, by_left = leaky_clamp_inverse(left, bounds.left(mean + columns), self.leak)
+        free_right, by_right = leaky_clamp_inverse(right, bounds.right(mean - columns), self.leak)
         free = torch.cat([2 * free_columns, free_left + free_right, free_left - free_right], dim=1)
         return free, by_columns + by_left + by_right
 
@@ -75,9 +75,9 @@ class BoundedDetails:
         """Free details back to those near the bounds."""
         horizontal, vertical, diagonal = free.chunk(3, dim=1)
         bounds = _Blocks(pixels)
-        columns, by_columns = draw_near(horizontal / 2, bounds.columns(mean), self.leak)
-        left, by_left = draw_near((vertical + diagonal) / 2, bounds.left(mean + columns), self.leak)
-        right, by_right = draw_near((vertical - diagonal) / 2, bounds.right(mean - columns), self.leak)
+        columns, by_columns = leaky_clamp(horizontal / 2, bounds.columns(mean), self.leak)
+        left, by_left = leaky_clamp((vertical + diagonal) / 2, bounds.left(mean + columns), self.leak)
+        right, by_right = leaky_clamp((vertical - diagonal) / 2, bounds.right(mean - columns), self.leak)
         details = torch.cat([2 * columns, left + right, left - right], dim=1)
         return details, by_columns + by_left + by_right
 

@@ -36,9 +36,9 @@ from cinn_colorize.flow import (
     OrthogonalMixing,
     Sequence,
     SinhMap,
-    draw_near,
     haar,
-    push_away,
+    leaky_clamp,
+    leaky_clamp_inverse,
 )
 from cinn_colorize.models.base import PhotoFlow
 
@@ -251,7 +251,7 @@ class Natural(PhotoFlow):
             level = self._level(r)
             latents[r], log_det = level.flow(residual, level.conditions(condition.prepared[r], x))
             log_dets[r] = log_det + within + rescaling
-        x, within = push_away(x, condition.gamut[1], self.config.gamut_leak)
+        x, within = leaky_clamp_inverse(x, condition.gamut[1], self.config.gamut_leak)
         base = self._level(BASE)
         latents[BASE], log_det = base.flow(x, base.conditions(condition.prepared[BASE], None))
         log_dets[BASE] = log_det + within
@@ -265,7 +265,7 @@ class Natural(PhotoFlow):
         conditions = base.conditions(condition.prepared[BASE], None)
         log_dets = {}
         x, log_det = base.flow.inverse(latents[BASE], conditions)
-        x, within = draw_near(x, condition.gamut[1], self.config.gamut_leak)
+        x, within = leaky_clamp(x, condition.gamut[1], self.config.gamut_leak)
         log_dets[BASE] = log_det + within
         for r in reversed(self.resolutions):
             level = self._level(r)

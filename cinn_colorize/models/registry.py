@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cinn_colorize.levels import PerLevel
+from cinn_colorize.latents.levels import PerLevel
 
 
 @dataclass(frozen=True, kw_only=True)

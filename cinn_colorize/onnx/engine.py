@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import onnxruntime
 
-from cinn_colorize.colorization import Composer, Floats, PhotoLike, Sample, seeds_from
 from cinn_colorize.errors import WeightsError
 from cinn_colorize.files import printable_name
-from cinn_colorize.levels import PerLevel
+from cinn_colorize.latents.levels import PerLevel
+from cinn_colorize.latents.noise import Shapes, draw
+from cinn_colorize.latents.windows import Windows
 from cinn_colorize.models import MODELS, PhotoModelInfo
-from cinn_colorize.noise import Shapes, draw
 from cinn_colorize.onnx.files import AB, CONDITION, LATENT, LOG_DET, LUMINANCE, SAMPLE
-from cinn_colorize.windows import Windows
+from cinn_colorize.samples import BaseColorizer, Floats, PhotoLike, Sample, seeds_from
 
 if TYPE_CHECKING:
-    from cinn_colorize.latent import Latent
+    from cinn_colorize.latents.latent import Latent
 
 
-class OnnxColorizer(Composer):
+class OnnxColorizer(BaseColorizer):
     """Draws colourings of gray photos as :class:`cinn_colorize.Colorizer` does, with ``sample`` alone.
 
     Args:
@@ -57,9 +57,9 @@ class OnnxColorizer(Composer):
         """
         reduced = self.reduce(photo)
         windows = reduced.windows
-        parts = [reduced.whole]
-        if reduced.wide is not None:
-            parts = [windows.cut(reduced.wide, k) for k in range(windows.count)]
+        parts = [reduced.square]
+        if reduced.panorama is not None:
+            parts = [windows.cut(reduced.panorama, k) for k in range(windows.count)]
         return OnnxConditioned(self, windows, [self.shared(part) for part in parts])
 
     def shared(self, L: Floats) -> dict[str, Floats]:
@@ -114,7 +114,7 @@ class _Code:
     def __getattr__(self, name: str) -> Any:
         import torch
 
-        from cinn_colorize.latent import Latent
+        from cinn_colorize.latents.latent import Latent
 
         return getattr(Latent({r: torch.from_numpy(z) for r, z in self._levels.items()}), name)
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from cinn_colorize.data.sources import LmdbPhotos, Source, find_photos, is_lmdb
 from cinn_colorize.evaluation import mean_nll
 from cinn_colorize.models.bedrooms import SIZE, Bedrooms, BedroomsConfig
-from cinn_colorize.sources import LmdbPhotos, Source, find_photos, is_lmdb
 from cinn_colorize.training.ablation import ABLATIONS, initialise_as_torch, without
 from cinn_colorize.training.data import Batch, Crops, Loading, batches, to_network
 from cinn_colorize.training.objective import Noise, add_noise

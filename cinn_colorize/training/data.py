@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from cinn_colorize.color import pixels_to_lab
+from cinn_colorize.data.sources import Reader, Source
 from cinn_colorize.errors import DataError
-from cinn_colorize.sources import Reader, Source
+from cinn_colorize.imaging.color import pixels_to_lab
 
 LUMINANCE_SIZE, CHROMA_SIZE = 256, 64
 MIN_AREA = 0.35  # of a photo that a crop shows

@@ -24,8 +24,8 @@ from cinn_colorize import weights
 from cinn_colorize.conditioning import pretrained
 from cinn_colorize.conditioning.backbone import FEATURES, Classifier, EfficientNetLite2, gray_input
 from cinn_colorize.conditioning.bins import ColourBins, rarity
+from cinn_colorize.data.sources import Reader, Source
 from cinn_colorize.errors import WeightsError
-from cinn_colorize.sources import Reader, Source
 from cinn_colorize.training.data import Batch, Crops, Loading, batches, to_network_in_colour
 from cinn_colorize.training.objective import Noise
 from cinn_colorize.training.task import Task, TrainingConfig

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from cinn_colorize import weights
 from cinn_colorize.conditioning.bins import ColourBins, rarity
 from cinn_colorize.conditioning.vgg import WIDTHS, BinClassifier, VggNetwork
+from cinn_colorize.data.sources import FolderPhotos, Reader, Source, find_photos
 from cinn_colorize.errors import DataError, WeightsError
 from cinn_colorize.evaluation import mean_nll
 from cinn_colorize.models.imagenet_vgg import PRESETS, ImagenetVgg
-from cinn_colorize.sources import FolderPhotos, Reader, Source, find_photos
 from cinn_colorize.training.data import Batch, Crops, Loading, batches, to_network
 from cinn_colorize.training.objective import Noise
 from cinn_colorize.training.samples import photo_sheet

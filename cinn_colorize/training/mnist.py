@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from cinn_colorize.digits import Digits, picture, principal_axes
 from cinn_colorize.errors import DataError
 from cinn_colorize.files import printable_name
+from cinn_colorize.methods.contact_sheet import save_sheet
 from cinn_colorize.models import MODELS, Loaded
 from cinn_colorize.models.mnist import AXES, DIGITS, LEVEL, SIZE, Mnist, MnistConfig
-from cinn_colorize.sheet import save_sheet
 from cinn_colorize.training.ablation import initialise_as_torch, without
 from cinn_colorize.training.data import Batch, Loading, Order, Positions
 from cinn_colorize.training.task import FlowTask, TrainingConfig

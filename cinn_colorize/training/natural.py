@@ -13,9 +13,9 @@ from torch.optim import Optimizer
 
 from cinn_colorize.conditioning import pretrained
 from cinn_colorize.conditioning.backbone import gray_input
+from cinn_colorize.data.sources import Source
 from cinn_colorize.evaluation import mean_nll
 from cinn_colorize.models.natural import Natural, NaturalConfig
-from cinn_colorize.sources import Source
 from cinn_colorize.training.ablation import without
 from cinn_colorize.training.data import Batch, Crops, Loading, batches
 from cinn_colorize.training.features import CACHED_PHOTOS, load_backbone

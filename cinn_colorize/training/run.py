@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 from cinn_colorize import flow
+from cinn_colorize.data.sources import Source, find_photos
+from cinn_colorize.data.urls import Url, is_folder
 from cinn_colorize.errors import DataError
 from cinn_colorize.files import printable_name
 from cinn_colorize.models import load_model
-from cinn_colorize.remote import Url, is_folder
-from cinn_colorize.sources import Source, find_photos
 from cinn_colorize.training.bedrooms import LSUN_VAL, BedroomsTask, find_lsun
 from cinn_colorize.training.checkpoint import KEPT, checkpoints
 from cinn_colorize.training.features import FeaturesTask

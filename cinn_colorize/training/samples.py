@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 
 from cinn_colorize.colorizer import Colorizer
+from cinn_colorize.data.sources import Reader, Source
+from cinn_colorize.imaging.photo import open_photo
+from cinn_colorize.methods.contact_sheet import contact_sheet, save_sheet, tiles
 from cinn_colorize.models import MODELS, Loaded
 from cinn_colorize.models.base import PhotoFlow
-from cinn_colorize.photo import open_photo
-from cinn_colorize.sheet import contact_sheet, save_sheet, tiles
-from cinn_colorize.sources import Reader, Source
 
 SHEET_PHOTOS, SHEET_SAMPLES = 8, 3
 

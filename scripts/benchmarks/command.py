@@ -18,7 +18,7 @@ SAMPLES = (1, 8)
 
 def report(photos: list[Path], repeats: int) -> Report:
     """The tables of the photos."""
-    from cinn_colorize.photo import open_photo
+    from cinn_colorize.imaging.photo import open_photo
 
     lines, stages = [], []
     with tempfile.TemporaryDirectory() as folder:

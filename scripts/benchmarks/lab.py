@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from benchmarks.tables import Report, table
 from benchmarks.timing import in_turn, ratio
-from cinn_colorize import color
+from cinn_colorize.imaging import color
 
 OURS = "cinn-colorize"
 MEGAPIXELS = 4

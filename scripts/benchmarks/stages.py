@@ -25,12 +25,12 @@ def stages(path: Path, n: int) -> dict[str, float]:
 
     def imports() -> None:
         import cinn_colorize.colorizer
-        import cinn_colorize.sheet  # noqa: F401
+        import cinn_colorize.methods.contact_sheet  # noqa: F401
 
     timed("imports", imports)
     from cinn_colorize import Colorizer
-    from cinn_colorize.photo import open_photo
-    from cinn_colorize.sheet import contact_sheet, save_sheet, tiles
+    from cinn_colorize.imaging.photo import open_photo
+    from cinn_colorize.methods.contact_sheet import contact_sheet, save_sheet, tiles
 
     colorizer = timed("weights", lambda: Colorizer(device="cpu"))
     photo = open_photo(path)

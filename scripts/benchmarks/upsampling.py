@@ -15,9 +15,9 @@ import torch
 
 from benchmarks.tables import Report, table
 from benchmarks.timing import in_turn, ratio
-from cinn_colorize.color import Floats
-from cinn_colorize.photo import Photo, open_photo
-from cinn_colorize.upsampling import Upsampler
+from cinn_colorize.imaging.color import Floats
+from cinn_colorize.imaging.photo import Photo, open_photo
+from cinn_colorize.imaging.upsampling import Upsampler
 
 GRID, GUIDE, BAND = 64, 256, 2**19  # pixels of ab, of the guide, and of a band as photos are composed in
 LONGER_SIDE = 900  # of the photos that colours are compared on

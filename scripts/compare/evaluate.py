@@ -24,12 +24,12 @@ from sampler import Colouring, Sampler
 from train import METHODS
 
 from cinn_colorize import Colorizer, evaluation
-from cinn_colorize.color import Floats
 from cinn_colorize.colorizer import Conditioned
+from cinn_colorize.data.sources import find_photos
 from cinn_colorize.evaluation.evaluate import Model
-from cinn_colorize.sources import find_photos
-from cinn_colorize.upsampling import METHODS as UPSAMPLING
-from cinn_colorize.upsampling import Upsampler
+from cinn_colorize.imaging.color import Floats
+from cinn_colorize.imaging.upsampling import METHODS as UPSAMPLING
+from cinn_colorize.imaging.upsampling import Upsampler
 
 CPU = torch.device("cpu")
 SAMPLES = 8

@@ -19,7 +19,7 @@ from torch import Tensor
 from cinn_colorize import load_model
 from cinn_colorize.conditioning import EfficientNetLite2, gray_input
 from cinn_colorize.conditioning.backbone import FEATURES
-from cinn_colorize.sources import Source
+from cinn_colorize.data.sources import Source
 from cinn_colorize.training.data import Batch, Crops, Loading, batches
 
 BATCH, SEED = 48, 0

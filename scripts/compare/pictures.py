@@ -13,9 +13,9 @@ import torch
 from evaluate import rows
 from PIL import Image
 
+from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.evaluation.photos import Doubles, read_square, to_rgb
-from cinn_colorize.sheet import Tile, contact_sheet, save_sheet
-from cinn_colorize.sources import Reader, find_photos
+from cinn_colorize.methods.contact_sheet import Tile, contact_sheet, save_sheet
 
 SIDE, SAMPLES = 168, 3
 

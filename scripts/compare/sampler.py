@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cinn_colorize import weights
-from cinn_colorize.color import Floats
 from cinn_colorize.conditioning import EfficientNetLite2
+from cinn_colorize.imaging.color import Floats
 
 
 class Colouring(NamedTuple):

@@ -31,8 +31,8 @@ from vae_mdn import VaeMdn
 from cinn_colorize import evaluation, weights
 from cinn_colorize.conditioning import EfficientNetLite2
 from cinn_colorize.conditioning.backbone import FEATURES
+from cinn_colorize.data.sources import Source, find_photos
 from cinn_colorize.models.bedrooms import SIZE
-from cinn_colorize.sources import Source, find_photos
 from cinn_colorize.training import Progress, choose_precision, open_task, processes, run_training
 from cinn_colorize.training.bedrooms import BedroomsTask, BedroomsTraining
 from cinn_colorize.training.data import Batch, Loading

@@ -1,0 +1,269 @@
+"""Photos on the machines of a Ray cluster, each by the same function as in the processes of one machine.
+
+Ray Data hands them out to a pool of actors, one photo at a time. An actor that is killed starts again, and
+its photo is done again. Ray's driver is a process of its own: Ray prints what nobody asked for, takes signals
+for itself, and may end the process it is in. The one that started it prints and keeps the manifest, as ever.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import pickle
+import socket
+import tempfile
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from cinn_colorize import __version__
+from cinn_colorize.batch.pipeline import Event, Failure, Job, Plan, Task
+from cinn_colorize.batch.processes import CONTEXT, ModelSpec, block_sigint_in_children, end_with_parent
+from cinn_colorize.batch.workers import prepare
+from cinn_colorize.errors import CinnError, PhotoError, WorkerError
+from cinn_colorize.files import printable_name, temporary
+
+log = logging.getLogger(__name__)
+
+_TRIES = 3  # of a photo whose process is killed, which may be the photo's fault
+_PATIENCE = 10  # seconds, for a machine to answer and for Ray to end
+
+_Row = dict[str, Any]
+
+
+class Cluster:
+    """A Ray cluster.
+
+    Args:
+        address: as for ``ray.init``: HOST:PORT, ``auto`` or ``local``; None joins the one of this machine or
+            the environment, or else starts one for as long as the batch takes.
+        workers: photos at a time; None for as many as it has cores, or GPUs where these compute.
+    """
+
+    def __init__(self, address: str | None = None, workers: int | None = None) -> None:
+        self._address, self._workers = address, workers
+
+    def run(self, spec: ModelSpec, plan: Plan, items: Iterator[Task | Event]) -> Iterator[Event]:
+        """Do the tasks; what else is among them is given on.
+
+        Raises:
+            PhotoError: the output folder can't be written to.
+            WeightsError: the network can't be had.
+            WorkerError: the cluster can't be reached, is gone, or doesn't share the output folder.
+        """
+        tasks: dict[int, Task] = {}
+        for item in items:
+            if isinstance(item, Task):
+                tasks[len(tasks)] = item
+            else:
+                yield item
+        if not tasks:
+            return
+        _reach(self._address)
+        level = logging.getLogger("cinn_colorize").level
+        with _probe(plan.folder) as probe:
+            worker = {"spec": spec, "plan": plan, "level": level, "folder": Path.cwd(), "probe": probe}
+            with _driver(self._address, self._workers, worker) as driver:
+                yield from _listen(driver, tasks)
+        for task in tasks.values():
+            name = printable_name(task.input.path)
+            yield Failure(
+                task.input.path,
+                f"{name}: the processes that worked on it were killed, {_TRIES} times; "
+                "if memory ran out, take fewer --workers",
+            )
+
+
+def _listen(driver: Connection, tasks: dict[int, Task]) -> Iterator[Event]:
+    """Events of tasks, which are taken out as they end."""
+    try:
+        driver.send(tasks)
+        while True:
+            match driver.recv():
+                case None:
+                    return
+                case Exception() as error:
+                    raise error
+                case (number, messages):
+                    # One that Ray did twice, since it was long without word of the first, counts once.
+                    if not tasks.pop(number, None):
+                        continue
+                    for message in messages:
+                        if isinstance(message, tuple):
+                            log.log(message[0], message[1], *message[2])
+                        else:
+                            yield message
+    except (EOFError, OSError):
+        raise WorkerError("Ray is gone; run the same command again to go on") from None
+
+
+def _reach(address: str | None) -> None:
+    """Ask whether anybody is there; Ray itself would wait for minutes."""
+    host, colon, port = (address or "").rpartition(":")
+    if not colon:
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
+    except (OSError, ValueError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise WorkerError(f"no Ray cluster answers at {address} ({why})") from None
+
+
+@contextlib.contextmanager
+def _probe(folder: Path) -> Iterator[Path]:
+    """A file in the output folder, by which machines that don't share it are told."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path, descriptor = temporary(folder)
+    except OSError as error:
+        raise PhotoError(f"{printable_name(folder)}: cannot be written to ({error.strerror})") from error
+    try:
+        yield path
+    finally:
+        os.close(descriptor)
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _driver(*arguments: object) -> Iterator[Connection]:
+    """The process that is Ray's driver, and the way to it. Its end is the end of what it has started."""
+    ours, theirs = CONTEXT.Pipe()
+    process = CONTEXT.Process(target=_drive, args=(theirs, *arguments), daemon=True)
+    with block_sigint_in_children():
+        process.start()
+    theirs.close()
+    try:
+        yield ours
+    finally:
+        ours.close()
+        process.terminate()
+        process.join(_PATIENCE)
+        process.kill()
+        process.join()
+
+
+def _drive(parent: Connection, address: str | None, workers: int | None, worker: _Row) -> None:
+    """Hear of tasks, and send what comes of each, then None; or the error that ends it all."""
+    end_with_parent()
+    null = os.open(os.devnull, os.O_RDWR)
+    for stream in (1, 2):
+        os.dup2(null, stream)
+    try:
+        with contextlib.closing(_rows(parent.recv(), address, workers, worker)) as answers:
+            for answer in answers:
+                parent.send(answer)
+    except CinnError as error:
+        parent.send(error)
+    except OSError as error:  # what ray.init raises, and the end of the parent
+        parent.send(WorkerError(f"Ray: {error}; if the cluster wants a token, set RAY_AUTH_MODE=token"))
+    except Exception as error:
+        line = (str(error).strip().splitlines() or [repr(error)])[-1].strip()
+        advice = "run the same command again to go on"
+        if "ModuleNotFoundError" in line:
+            advice = "install 'cinn-colorize[ray]' on all machines of the cluster"
+        parent.send(WorkerError(f"Ray: {line}; {advice}"))
+    else:
+        parent.send(None)
+
+
+def _rows(
+    tasks: Mapping[int, Task], address: str | None, workers: int | None, worker: _Row
+) -> Generator[tuple[int, list[Any]], None, None]:
+    """The number of each task with its events, and with what was logged."""
+    import ray
+    from ray.data import ActorPoolStrategy, DataContext, from_items
+
+    spec: ModelSpec = worker["spec"]
+    ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, include_dashboard=False)
+    try:
+        resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        cores, gpus = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
+        device = spec.device if spec.device != "auto" else "cuda" if gpus else "cpu"
+        if device == "cuda" and not gpus:
+            raise WorkerError("the Ray cluster has no GPU; leave --device out")
+        number = min(workers or (gpus if device == "cuda" else cores) or 1, len(tasks))
+
+        context = DataContext.get_current()
+        context.enable_progress_bars = False
+        context.max_errored_blocks = -1  # a photo that could not be done is told by its absence
+        items = [{"number": number, "task": pickle.dumps(task)} for number, task in tasks.items()]
+        rows = from_items(items, override_num_blocks=len(items)).flat_map(
+            _Worker,
+            fn_constructor_kwargs={
+                **worker,
+                "spec": replace(spec, device=device),
+                "weights": ray.put(spec.weights.read_bytes()),
+                "version": __version__,
+            },
+            compute=ActorPoolStrategy(size=number, max_tasks_in_flight_per_actor=1),
+            num_cpus=1,
+            num_gpus=1 if device == "cuda" else 0,
+            max_restarts=-1,
+            max_task_retries=_TRIES - 1,
+        )
+        for row in rows.iter_rows():
+            answer = pickle.loads(row["answer"])
+            if isinstance(answer, Exception):
+                raise answer
+            yield row["number"], answer
+    finally:
+        ray.shutdown()
+
+
+class _Worker:
+    """A process of the cluster. What keeps it from working is its answer to the first photo."""
+
+    def __init__(self, **arguments: Any) -> None:
+        self._log: list[tuple[int, str, Any]] = []
+        self._error: CinnError | None = None
+        try:
+            self._job = self._start(**arguments)
+        except CinnError as error:
+            self._error = error
+
+    def _start(
+        self, spec: ModelSpec, plan: Plan, level: int, folder: Path, probe: Path, weights: Any, version: str
+    ) -> Job:
+        import ray
+
+        host = socket.gethostname()
+        if version != __version__:
+            raise WorkerError(
+                f"{host} has cinn-colorize {__version__}, not {version}; install the same version everywhere"
+            )
+        with contextlib.suppress(OSError):  # which matters if there are relative paths
+            os.chdir(folder)
+        if not probe.exists():
+            raise WorkerError(
+                f"{host} does not see the folder {printable_name(plan.folder)}; photos and results "
+                "have to lie in folders that all machines of the cluster share, under the same path"
+            )
+        package_log = logging.getLogger("cinn_colorize")
+        package_log.addHandler(_ToList(self._log))
+        package_log.setLevel(level)
+        prepare(spec, threads=1)
+        with tempfile.TemporaryDirectory(prefix="cinn-colorize-") as name:
+            file = Path(name, spec.weights.name)
+            file.write_bytes(ray.get(weights))
+            return Job(replace(spec, weights=file).colorizer(), plan)
+
+    def __call__(self, row: _Row) -> list[_Row]:
+        """What came of a task, or the error."""
+        answer: object = self._error
+        if not self._error:
+            self._log.clear()
+            answer = [*self._job.events(pickle.loads(row["task"]))]
+            answer = [*self._log, *answer]
+        return [{"number": row["number"], "answer": pickle.dumps(answer)}]
+
+
+class _ToList(logging.Handler):
+    def __init__(self, messages: list[tuple[int, str, Any]]) -> None:
+        super().__init__()
+        self._messages = messages
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._messages.append((record.levelno, record.msg, record.args))

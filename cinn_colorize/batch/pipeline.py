@@ -1,0 +1,319 @@
+"""What comes out of each photo, how it is named, and how it is made."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+import traceback
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from cinn_colorize.batch.inputs import Input
+from cinn_colorize.errors import CinnError, DiskFullError, PhotoError
+from cinn_colorize.files import OUTPUT_SUFFIXES, printable_name
+
+if TYPE_CHECKING:
+    from cinn_colorize.colorizer import Colorization, Colorizer
+    from cinn_colorize.latents.levels import PerLevel
+    from cinn_colorize.methods.drawing import Drawing
+
+log = logging.getLogger(__name__)
+
+_COMPOSED_AT_ONCE = 2**28  # bytes of pictures made in one pass through a photo
+
+
+class Existing(StrEnum):
+    """What happens to an output that is there already."""
+
+    REFUSE = "refuse"
+    OVERWRITE = "overwrite"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is drawn of every photo and where it goes.
+
+    Attributes:
+        number: samples of each photo, seeds counting up from ``seed``.
+        pattern: file name with {stem}, {seed} and {ext}.
+        format: ``auto`` keeps the photo's own where it can be written, else PNG.
+        sheet: write a labelled contact sheet too.
+        strip: leave out all metadata but the profile and the recipe.
+        max_pixels: photos with more are refused.
+        drawing: in which way samples are drawn.
+        sheet_pattern: file name of the contact sheet with {stem}.
+    """
+
+    number: int
+    temperature: PerLevel
+    seed: int
+    upsampling: str
+    folder: Path
+    pattern: str
+    format: str
+    quality: int
+    existing: Existing
+    sheet: bool
+    strip: bool
+    max_pixels: int
+    drawing: Drawing
+    sheet_pattern: str = "{stem}_sheet.jpg"
+
+    def outputs(self, photo: Input, stem: str) -> list[Path]:
+        """Paths of the samples of a photo, in the order of their seeds."""
+        suffix = self.suffix(photo.path)
+        names = (self.pattern.format(stem=stem, seed=self.seed + k, ext=suffix) for k in range(self.number))
+        return [self.folder / photo.below / name for name in names]
+
+    def sheet_path(self, photo: Input, stem: str) -> Path:
+        """Path of a photo's contact sheet."""
+        return self.folder / photo.below / self.sheet_pattern.format(stem=stem)
+
+    def suffix(self, photo: Path) -> str:
+        """What the samples of a photo end in, unless the pattern says otherwise."""
+        suffix = photo.suffix if self.format == "auto" else f".{self.format}"
+        return suffix if suffix.lower() in OUTPUT_SUFFIXES else ".png"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A photo and the files that are to be made of it.
+
+    Attributes:
+        outputs: paths of all samples, in the order of their seeds.
+        sheet: path of the contact sheet, if there is to be one.
+        wanted: those to be made.
+        doubtful: those of them that are there, and are right if they were made in the same way.
+        content: of what can be read once only, such as a pipe.
+    """
+
+    input: Input
+    outputs: list[Path]
+    sheet: Path | None
+    wanted: list[Path]
+    doubtful: list[Path] = field(default_factory=list)
+    content: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """One file written: a sample, or (without a seed) a contact sheet.
+
+    Attributes:
+        size: of the photo's file, in bytes.
+        mtime: of the photo's file, in seconds; None for a pipe.
+        ms: milliseconds since the one before, or since the photo was opened.
+    """
+
+    input: Path
+    output: Path
+    size: int
+    mtime: float | None
+    ms: int
+    seed: int | None = None
+    temperature: PerLevel | None = None
+    log_prob: float | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A photo of which something could not be made.
+
+    Attributes:
+        input: the photo.
+        message: one line that names it.
+        expected: whether it is bad input, not a bug.
+        ends: whether the photos after it would fail in the same way.
+        trace: where it happened.
+    """
+
+    input: Path | None
+    message: str
+    expected: bool = True
+    ends: bool = False
+    trace: str = ""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The end of a photo.
+
+    Attributes:
+        written: how many files; none if all were there, or the photo was left out.
+        own: it was left out because this program made it.
+    """
+
+    input: Path
+    written: int = 0
+    own: bool = False
+
+
+Event = Result | Failure | Finished
+
+
+class LeftOutError(Exception):
+    """A photo that was found in a folder is a picture made by this program."""
+
+
+class Job:
+    """Photos colorized one after the other by one plan.
+
+    Args:
+        colorizer: draws the samples.
+        plan: what is drawn, and where it goes.
+    """
+
+    def __init__(self, colorizer: Colorizer, plan: Plan) -> None:
+        self.colorizer, self.plan = colorizer, plan
+
+    def events(self, task: Task) -> Iterator[Event]:
+        """What :meth:`colorize` gives, and how it ended, whatever happened."""
+        path, written = task.input.path, 0
+        try:
+            for result in self.colorize(task):
+                written += 1
+                yield result
+        except LeftOutError:
+            yield Finished(path, own=True)
+        except Exception as error:  # whatever it is, the other photos are done
+            expected = isinstance(error, CinnError)
+            message = str(error) if expected else f"{printable_name(path)}: {error!r}; --debug tells more"
+            if ends := isinstance(error, DiskFullError):
+                message += "; make room, then go on with --skip-existing"
+            yield Failure(path, message, expected, ends, traceback.format_exc())
+        else:
+            yield Finished(path, written)
+
+    def colorize(self, task: Task) -> Iterator[Result]:
+        """Draw and write the wanted samples of a photo, and its sheet.
+
+        Yields:
+            what was written, as soon as it is.
+
+        Raises:
+            PhotoError: the photo cannot be read, or a result cannot be written or is there already.
+            LeftOutError: the photo is a picture made by this program.
+        """
+        from cinn_colorize.imaging.photo import open_photo
+        from cinn_colorize.methods.contact_sheet import contact_sheet, save_sheet, tile
+
+        plan, colorizer, path, wanted = self.plan, self.colorizer, task.input.path, task.wanted
+        name, before, clock = printable_name(path), _Status.of(task), _Clock()
+        photo = open_photo(
+            path if task.content is None else task.content, max_pixels=plan.max_pixels, name=name
+        )
+        if task.input.found and photo.recipe:
+            raise LeftOutError
+        if photo.pages > 1:
+            log.info(f"{name} has {photo.pages} pages or frames; the first is used")
+        if photo.is_color:
+            log.info("%s is in colour; of such photos only the luminance is used", name)
+        drawing = plan.drawing
+        samples = drawing.samples(colorizer, photo, plan.number, plan.temperature, plan.seed)
+        for folder in {output.parent for output in wanted}:
+            _make_folder(folder)
+        on_sheet = []
+        at_once = max(1, _COMPOSED_AT_ONCE // photo.picture_bytes)
+        for start in range(0, len(samples), at_once):
+            part = slice(start, start + at_once)
+            colorizations = colorizer.compose(photo, samples[part], upsampling=plan.upsampling)
+            if _Status.of(task) != before:
+                raise PhotoError(f"{name}: changed while it was read; run again when it is complete")
+            outputs = [task.outputs[colorization.seed - plan.seed] for colorization in colorizations]
+            with _threads() as pool:
+                saved = {
+                    output: pool.submit(self._save, colorization, output, task)
+                    for colorization, output in zip(colorizations, outputs, strict=True)
+                    if output in wanted
+                }
+                for colorization, output in zip(colorizations, outputs, strict=True):
+                    if output in saved:
+                        saved.pop(output).result()  # its error would keep itself and the file alive
+                        s = colorization.sample
+                        yield Result(path, output, *before[:2], clock.ms(), s.seed, s.temperature, s.log_prob)
+                    if task.sheet in wanted:
+                        on_sheet.append(tile(colorization))
+        if task.sheet and task.sheet in wanted:
+            if task.sheet in task.doubtful and not _is_sheet(task.sheet):
+                raise exists(path, task.sheet)
+            first = drawing.before(colorizer, photo, plan.temperature, plan.seed)
+            save_sheet(contact_sheet([*first, *on_sheet]), task.sheet)
+            yield Result(path, task.sheet, *before[:2], clock.ms())
+
+    def _save(self, colorization: Colorization, output: Path, task: Task) -> None:
+        plan = self.plan
+        if output in task.doubtful:
+            if colorization.is_saved(output, quality=plan.quality, strip=plan.strip):
+                return
+            raise exists(task.input.path, output)
+        colorization.save(output, quality=plan.quality, strip=plan.strip)
+
+
+@contextlib.contextmanager
+def _threads() -> Iterator[ThreadPoolExecutor]:
+    """As many as work on a photo. What has not begun when one of them fails is not done."""
+    from cinn_colorize.imaging.photo import threads
+
+    pool = ThreadPoolExecutor(threads())
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def exists(photo: Path, output: Path) -> PhotoError:
+    """The error for a result that is there already."""
+    return PhotoError(
+        f"{printable_name(photo)}: {printable_name(output)} exists; add --overwrite or --skip-existing, "
+        "or choose another --output-dir"
+    )
+
+
+class _Status(NamedTuple):
+    """What changes when a file does."""
+
+    size: int
+    mtime: float | None
+    number: int = 0
+
+    @classmethod
+    def of(cls, task: Task) -> _Status:
+        if task.content is not None:
+            return cls(len(task.content), None)
+        from cinn_colorize.imaging.vips import raising_photo_errors
+
+        with raising_photo_errors(printable_name(task.input.path)):
+            status = task.input.path.stat()
+        return cls(status.st_size, status.st_mtime, status.st_ino)
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self._last = time.perf_counter()
+
+    def ms(self) -> int:
+        """Milliseconds since the last call."""
+        last, self._last = self._last, time.perf_counter()
+        return round(1000 * (self._last - last))
+
+
+def _is_sheet(path: Path) -> bool:
+    from cinn_colorize.imaging.photo import read_recipe
+
+    try:
+        return "sheet" in read_recipe(path)
+    except PhotoError:
+        return False
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PhotoError(f"{printable_name(folder)}: cannot be made ({error.strerror})") from error

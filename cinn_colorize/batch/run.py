@@ -1,0 +1,233 @@
+"""Many photos: what is to be done of each, where it is noted down, and in which process it is done."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+import tempfile
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from cinn_colorize.batch.cluster import Cluster
+from cinn_colorize.batch.inputs import Input
+from cinn_colorize.batch.manifest import Manifest
+from cinn_colorize.batch.pipeline import Event, Existing, Failure, Finished, Job, Plan, Result, Task, exists
+from cinn_colorize.batch.processes import ModelSpec
+from cinn_colorize.batch.workers import InProcess, WorkerPool
+from cinn_colorize.errors import CinnError, PhotoError
+from cinn_colorize.files import FORMATS, SUFFIXES, format_of_content, printable_name, remove_leftovers
+
+
+class Batch:
+    """Photos colorized by one plan, each in one of several processes.
+
+    Args:
+        inputs: photos, and what was wrong with the arguments.
+        plan: what is drawn of each, and where it goes.
+        spec: how a process gets its network.
+        workers: number of processes; one photo alone is done in this one.
+        manifest: the results that are done, and where new ones are noted down.
+        cluster: the machines that do it, in place of processes of this one.
+    """
+
+    def __init__(
+        self,
+        inputs: list[Input | PhotoError],
+        plan: Plan,
+        spec: ModelSpec,
+        workers: int,
+        manifest: Manifest | None = None,
+        cluster: Cluster | None = None,
+    ) -> None:
+        self.inputs, self.plan, self.spec = inputs, plan, spec
+        self._photos = sum(isinstance(item, Input) for item in inputs)
+        self._workers = min(workers, self._photos)
+        self._manifest = manifest
+        self._cluster = cluster
+        self._taken: dict[str, int] = {}  # outputs, and the number of the photo that each belongs to
+        self._stems: dict[Path, dict[str, list[Path]]] = {}  # by folder
+        self._clean: set[Path] = set()  # output folders without leftovers
+        self._settings = {
+            "weights": spec.sha256,
+            "precision": spec.precision,
+            "upsampling": plan.upsampling,
+            "quality": plan.quality,
+            "strip": plan.strip,
+            **plan.drawing.settings,
+        }
+
+    def run(self) -> Generator[Event, None, None]:
+        """Do it all.
+
+        Yields:
+            what was written as soon as it is, what went wrong, and the end of each photo.
+
+        Raises:
+            WeightsError: the network cannot be had.
+            DataError: the manifest cannot be written.
+        """
+        with contextlib.closing(self._events()) as events:
+            for event in events:
+                if self._manifest and (line := self._line(event)):
+                    self._manifest.add(line)
+                yield event
+                if isinstance(event, Failure) and event.ends:
+                    return
+
+    def _events(self) -> Generator[Event, None, None]:
+        if self._cluster:
+            yield from self._cluster.run(self.spec, self.plan, self._tasks())
+        elif self._photos > 1:
+            with WorkerPool(self.spec, self.plan, self._workers) as crew:
+                yield from crew.run(self._tasks())
+        else:
+            yield from InProcess(self.spec, self.plan).run(self._tasks())
+
+    def _tasks(self) -> Iterator[Task | Failure | Finished]:
+        for number, item in enumerate(self.inputs):
+            if isinstance(item, PhotoError):
+                yield Failure(None, str(item))
+                continue
+            try:
+                yield self._task(number, item) or Finished(item.path)
+            except CinnError as error:
+                yield Failure(item.path, str(error))
+
+    def _task(self, number: int, item: Input) -> Task | None:
+        """What is to be made of a photo, if anything."""
+        plan, name = self.plan, printable_name(item.path)
+        stem = self._stem(item.path)
+        outputs = plan.outputs(item, stem)
+        sheet = plan.sheet_path(item, stem) if plan.sheet else None
+        wanted, doubtful = [], []
+        for output in [*outputs, sheet] if sheet else outputs:
+            other = self._taken.setdefault(os.fspath(output), number)
+            if other != number:
+                first = self.inputs[other]
+                assert isinstance(first, Input)
+                raise PhotoError(
+                    f"{name}: its result {printable_name(output)} is that of {printable_name(first.path)} "
+                    "too; choose another --output or --output-dir for one of them"
+                )
+            if self._is_done(item, output, outputs):
+                continue
+            if not os.path.lexists(output):
+                wanted.append(output)
+            elif os.path.exists(item.path) and os.path.exists(output) and output.samefile(item.path):  # noqa: PTH110
+                raise PhotoError(f"{name}: its result would replace the photo; choose another --output-dir")
+            elif plan.existing is Existing.OVERWRITE:
+                wanted.append(output)
+            elif plan.existing is Existing.REFUSE and self._manifest:
+                wanted.append(output)
+                doubtful.append(output)
+            elif plan.existing is Existing.REFUSE:
+                raise exists(item.path, output)
+        # Where some samples are picked, the others never come to be; one alone needs no seed in its name.
+        kept = min(plan.drawing.kept(plan.number), len(set(outputs)))
+        if len(set(outputs) - set(wanted)) >= kept and sheet not in wanted:
+            return None
+        for folder in {output.parent for output in wanted} - self._clean:
+            remove_leftovers(folder)
+            self._clean.add(folder)
+        return Task(item, outputs, sheet, wanted, doubtful, _content(item.path))
+
+    def _is_done(self, item: Input, output: Path, outputs: list[Path]) -> bool:
+        """Whether the manifest says that it was made of this photo in this way, and it is still there."""
+        if self._manifest is None or not os.path.lexists(output):
+            return False
+        size, mtime = _status(item.path)
+        if size is None:
+            return False
+        seed = self.plan.seed + outputs.index(output) if output in outputs else None
+        result = Result(item.path, output, size, mtime, 0, seed, self.plan.temperature)
+        return self._manifest.says(json.loads(json.dumps(self._line(result))))
+
+    def _stem(self, photo: Path) -> str:
+        """A photo's name without its suffix; with it, if another photo's results would have the same names.
+
+        What lies in the folder decides, so that a photo's results are called the same whatever else is
+        colorized with it.
+        """
+        if photo.parent not in self._stems:
+            self._stems[photo.parent] = _shared_stems(photo.parent)
+        plan = self.plan
+        for sibling in self._stems[photo.parent].get(photo.stem, []):
+            same_suffix = plan.suffix(sibling) == plan.suffix(photo) or "{ext}" not in plan.pattern
+            if sibling.name != photo.name and (same_suffix or plan.sheet):
+                return photo.name
+        return photo.stem
+
+    def _line(self, event: Event) -> dict[str, Any] | None:
+        """The line of the manifest."""
+        if isinstance(event, Failure) and event.input:
+            size, mtime = _status(event.input)
+            return {"input": os.fspath(event.input), "size": size, "mtime": mtime, "error": event.message}
+        if not isinstance(event, Result):
+            return None
+        plan = self.plan
+        if event.seed is None:
+            seeds: dict[str, Any] = {"seeds": [plan.seed, plan.seed + plan.number - 1]}
+        else:
+            seeds = {"seed": event.seed}
+        return {
+            "input": os.fspath(event.input),
+            "size": event.size,
+            "mtime": event.mtime,
+            "output": os.fspath(event.output),
+            **seeds,
+            "temperature": plan.temperature,
+            "model": self.spec.model,
+            "log_prob": event.log_prob,
+            "ms": event.ms,
+            "settings": self._settings,
+        }
+
+
+def colorize_stream(content: bytes, plan: Plan, spec: ModelSpec) -> bytes:
+    """The file of one sample of a photo that is no file.
+
+    Raises:
+        PhotoError: the photo can't be read.
+        WeightsError: the network can't be had.
+    """
+    format = format_of_content(content[:32])
+    photo = Input(Path("stdin" + (FORMATS[format][0] if format else "")))
+    with tempfile.TemporaryDirectory(prefix="cinn-colorize-") as folder:
+        plan = replace(plan, folder=Path(folder), pattern="{stem}{ext}")
+        (output,) = plan.outputs(photo, photo.path.stem)
+        for _ in Job(spec.colorizer(), plan).colorize(Task(photo, [output], None, [output], [], content)):
+            pass
+        return output.read_bytes()
+
+
+def _shared_stems(folder: Path) -> dict[str, list[Path]]:
+    """Stems that several photos of a folder share, and these photos."""
+    stems: dict[str, list[Path]] = {}
+    try:
+        for path in folder.iterdir():
+            if path.suffix.lower() in SUFFIXES:
+                stems.setdefault(path.stem, []).append(path)
+    except OSError:
+        return {}
+    return {stem: photos for stem, photos in stems.items() if len(photos) > 1}
+
+
+def _status(photo: Path) -> tuple[int | None, float | None]:
+    try:
+        status = photo.stat()
+    except OSError:
+        return None, None
+    return status.st_size, status.st_mtime
+
+
+def _content(path: Path) -> bytes | None:
+    """What a pipe holds: other processes can't open it, and nobody can twice."""
+    try:
+        mode = path.stat().st_mode
+        return None if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else path.read_bytes()
+    except OSError:
+        return None  # which becomes an error where the photo is opened

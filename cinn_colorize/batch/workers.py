@@ -1,0 +1,227 @@
+"""Processes that each own a photo from its file to its pictures.
+
+On a CPU each of them has the network too, with one thread: so reading, drawing and writing overlap, and the
+bytes of a picture do not depend on how many there are. With a GPU one more process has the network; the
+others read and write, and ask it for samples. A process that is killed takes one photo with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import Iterator
+from multiprocessing import connection
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from cinn_colorize.batch.pipeline import Event, Failure, Finished, Job, Plan, Task
+from cinn_colorize.batch.processes import (
+    CONTEXT,
+    ModelSpec,
+    block_sigint_in_children,
+    end_with_parent,
+    usable_cores,
+)
+from cinn_colorize.errors import CinnError, WorkerError
+from cinn_colorize.files import printable_name, remove_leftovers
+
+if TYPE_CHECKING:
+    from cinn_colorize.batch.model_server import ModelClient, ModelServer
+
+log = logging.getLogger(__name__)
+
+
+class InProcess:
+    """This process in place of a crew, for one photo: with all threads, and without the start of another."""
+
+    def __init__(self, spec: ModelSpec, plan: Plan) -> None:
+        self._spec, self._plan = spec, plan
+
+    def run(self, items: Iterator[Task | Event]) -> Iterator[Event]:
+        """See :meth:`WorkerPool.run`."""
+        job = None
+        for item in items:
+            if isinstance(item, Task):
+                job = job or Job(self._spec.colorizer(), self._plan)
+                yield from job.events(item)
+            else:
+                yield item
+
+
+class WorkerPool:
+    """The processes of a batch, each with one photo at a time. They start when there is something to do.
+
+    Args:
+        spec: how a process gets its network.
+        plan: what is drawn of each photo.
+        number: of processes.
+    """
+
+    def __init__(self, spec: ModelSpec, plan: Plan, number: int) -> None:
+        threads = max(1, usable_cores() // number)
+        level = logging.getLogger("cinn_colorize").level
+        self._arguments, self._number = (spec, plan, threads, level), number
+        self._spec = spec
+        self._workers: dict[Connection, _Worker] = {}
+        self._server: ModelServer | None = None
+
+    def __enter__(self) -> WorkerPool:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for worker in self._workers.values():
+            worker.end()
+        if self._server:
+            self._server.end()
+
+    def run(self, items: Iterator[Task | Event]) -> Iterator[Event]:
+        """Do the tasks as processes become free; what else is among them is given on.
+
+        Raises:
+            WeightsError: the network cannot be had.
+            WorkerError: no process starts, or the one with the network is gone.
+        """
+        item = next(items, None)
+        while True:
+            while item and not isinstance(item, Task):
+                yield item
+                item = next(items, None)
+            workers = self._workers.values()
+            free = next((worker for worker in workers if worker.ready and not worker.task), None)
+            if item and free:
+                free.give(item)
+                item = next(items, None)
+                continue
+            if not item and not any(worker.task for worker in workers):
+                return
+            while item and len(self._workers) < self._number:
+                worker = _Worker(*self._arguments)
+                self._workers[worker.connection] = worker
+            for heard in connection.wait(list(self._workers)):
+                yield from self._hear(next(w for w in workers if w.connection is heard))
+
+    def _hear(self, worker: _Worker) -> Iterator[Event]:
+        try:
+            message = worker.connection.recv()
+        except (EOFError, OSError):
+            yield from self._bury(worker)
+            return
+        match message:
+            case str(device):
+                worker.give(self._network(device))
+            case None:
+                worker.ready = True
+            case (int(level), text, arguments):
+                log.log(level, text, *arguments)
+            case Exception():
+                raise message
+            case _:
+                if isinstance(message, Failure | Finished):
+                    worker.task = None
+                yield message
+
+    def _bury(self, worker: _Worker) -> Iterator[Event]:
+        del self._workers[worker.connection]
+        worker.end()
+        code = worker.process.exitcode or 0
+        how = f"was killed ({signal.Signals(-code).name})" if code < 0 else f"ended (exit code {code})"
+        if code == -signal.SIGTERM:
+            time.sleep(0.2)  # the batch as a whole was told to end, and this process hears of it now
+        hint = "if memory ran out, take fewer --workers"
+        if self._server and not self._server.lives:
+            raise WorkerError("the process that has the network is gone; run the same command again to go on")
+        if worker.task:
+            path = worker.task.input.path
+            yield Failure(path, f"{printable_name(path)}: the process that worked on it {how}; {hint}")
+        elif not worker.ready:
+            self._number = len(self._workers)
+            if not self._number:
+                raise WorkerError(f"the process that was to work on the photos {how}; {hint}")
+            log.warning(f"one of the processes {how}; {self._number} go on")
+
+    def _network(self, device: str) -> ModelClient | None:
+        """The network for workers that can't have one each."""
+        if device == "cpu":
+            return None
+        from cinn_colorize.batch.model_server import ModelServer
+
+        self._server = self._server or ModelServer(self._spec)
+        return self._server.network
+
+
+class _Worker:
+    """A process, and the photo that it has."""
+
+    def __init__(self, spec: ModelSpec, plan: Plan, threads: int, level: int) -> None:
+        self.connection, theirs = CONTEXT.Pipe()
+        self.process = CONTEXT.Process(target=_work, args=(theirs, spec, plan, threads, level), daemon=True)
+        with block_sigint_in_children():
+            self.process.start()
+        theirs.close()  # so that the end of the process is the end of the pipe
+        self.task: Task | None = None
+        self.ready = False
+
+    def give(self, message: object) -> None:
+        """Send a task or what it asked for; if it is dead, that is heard next."""
+        if isinstance(message, Task):
+            self.task = message
+        with contextlib.suppress(OSError):
+            self.connection.send(message)
+
+    def end(self) -> None:
+        """Kill it: pictures appear when they are whole, and what else it wrote is removed."""
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+        if self.task:
+            for folder in {output.parent for output in self.task.wanted}:
+                remove_leftovers(folder)
+
+
+def _work(parent: Connection, spec: ModelSpec, plan: Plan, threads: int, level: int) -> None:
+    """Say what the device is, hear who has the network, say that all is ready; then photo after photo."""
+    end_with_parent()
+    package_log = logging.getLogger("cinn_colorize")
+    package_log.addHandler(_ToParent(parent))
+    package_log.setLevel(level)
+    try:
+        parent.send(prepare(spec, threads))
+        network: ModelClient | None = parent.recv()
+        job = Job(network.colorizer() if network else spec.colorizer(), plan)
+    except CinnError as error:
+        parent.send(error)
+        return
+    parent.send(None)
+    with contextlib.suppress(EOFError):
+        while True:
+            for event in job.events(parent.recv()):
+                parent.send(event)
+
+
+def prepare(spec: ModelSpec, threads: int) -> str:
+    """Have a process use so many threads; the type of the device that it would compute on."""
+    from cinn_colorize.imaging import photo
+
+    photo.use_threads(threads)
+    if spec.onnx:
+        return "cpu"
+    import torch
+
+    from cinn_colorize.devices import choose_device
+
+    torch.set_num_threads(threads)
+    return choose_device(spec.device).type
+
+
+class _ToParent(logging.Handler):
+    def __init__(self, parent: Connection) -> None:
+        super().__init__()
+        self._parent = parent
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._parent.send((record.levelno, record.msg, record.args))

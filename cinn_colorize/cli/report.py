@@ -1,0 +1,96 @@
+"""A batch as it goes, and results of commands that make one picture."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from cinn_colorize.cli.console import print_path, progress_bar, say
+from cinn_colorize.errors import PhotoError
+from cinn_colorize.files import printable_name
+
+if TYPE_CHECKING:
+    from cinn_colorize.batch.pipeline import Result
+    from cinn_colorize.batch.run import Batch
+
+_OUTCOMES = ("done", "there already", "failed", "not done", "left out")
+
+
+def report(batch: Batch, as_json: bool, quiet: bool, debug: bool) -> int:
+    """Run a batch and tell of it: results on stdout, the rest on stderr. Returns how many photos failed."""
+    from cinn_colorize.batch.pipeline import Failure, Result
+
+    total, counts, start = len(batch.inputs), Counter[str](), time.monotonic()
+    progress = progress_bar(quiet or total <= 1, rate="photos/s")
+    with progress, contextlib.closing(batch.run()) as events:
+        bar = progress.add_task("colorizing", total=total)
+        for event in events:
+            if isinstance(event, Result):
+                print_result(event, as_json)
+                continue
+            if isinstance(event, Failure):
+                say(event.message)
+                if debug:
+                    typer.echo(event.trace, err=True)
+                outcome = "failed"
+            else:
+                outcome = "done" if event.written else "left out" if event.own else "there already"
+            counts[outcome] += 1
+            new = counts["done"] + counts["failed"]
+            progress.update(bar, completed=new, total=total - counts.total() + new)
+    if total > 1 and not quiet:
+        seconds = time.monotonic() - start
+        counts["not done"] = total - counts.total()
+        parts = [f"{counts[outcome]} {outcome}" for outcome in _OUTCOMES if counts[outcome]]
+        why = " (made by cinn-colorize)" if counts["left out"] else ""
+        rate = f", {counts['done'] / seconds:.1f} photos/s" if counts["done"] else ""
+        say(f"{total} photos: {', '.join(parts)}{why}; {seconds:.0f} s{rate}")
+    return counts["failed"]
+
+
+def print_result(result: Result, as_json: bool) -> None:
+    """The path of a result, or all that is known of it as JSON."""
+    if not as_json:
+        print_path(result.output)
+        return
+    values = {"input": str(result.input), "output": str(result.output)}
+    rest = {"seed": result.seed, "temperature": result.temperature, "log_prob": result.log_prob}
+    typer.echo(json.dumps(values | {key: value for key, value in rest.items() if value is not None}))
+
+
+def claim(
+    outputs: Iterable[Path],
+    inputs: Iterable[Path],
+    overwrite: bool,
+    otherwise: str = "another folder with -o",
+) -> None:
+    """Make the folders of results, after asking whether they may be written.
+
+    Args:
+        outputs: files to be written.
+        inputs: files that must stay.
+        overwrite: whether others may be replaced.
+        otherwise: what to choose instead, for messages.
+
+    Raises:
+        PhotoError: one exists, would replace an input, or its folder cannot be made.
+    """
+    for output in outputs:
+        name = printable_name(output)
+        if os.path.lexists(output) and not overwrite:
+            raise PhotoError(f"{name}: exists; add --overwrite or choose {otherwise}")
+        if output.exists() and any(path.exists() and output.samefile(path) for path in inputs):
+            raise PhotoError(f"{name}: is one of the files given; choose {otherwise}")
+        try:
+            output.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            folder = printable_name(output.parent)
+            raise PhotoError(f"{folder}: cannot be made ({error.strerror})") from error

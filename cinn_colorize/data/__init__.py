@@ -1,0 +1,1 @@
+"""Where photos to learn from and to measure on come from: folders, zips, LMDBs, URLs."""

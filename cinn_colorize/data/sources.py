@@ -1,0 +1,285 @@
+"""Photos to train on and to measure on, in a fixed order, decoded to sRGB.
+
+They lie in folders, in zips, which may be at URLs, or in LMDBs.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cinn_colorize.data.urls import Url, cached, find, open_file, retry
+from cinn_colorize.errors import DataError
+from cinn_colorize.files import printable_name
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
+_LMDB_FILE = "data.mdb"
+SHARDS = "photos-*-[0-9]*.zip"  # photos-train-0.zip; not photos-dev.zip, which is measured on
+
+# What zipfile raises for damaged, encrypted and oddly compressed entries.
+_UNREADABLE = (OSError, zipfile.BadZipFile, KeyError, EOFError, RuntimeError, zlib.error)
+
+
+if TYPE_CHECKING:
+    import lmdb
+
+
+class Source(NamedTuple):
+    """One photo: a file, or an entry of a zip or an LMDB."""
+
+    path: Path | Url
+    entry: str | None = None
+
+    def __str__(self) -> str:
+        return printable_name(self.path if self.entry is None else f"{self.path}:{self.entry}")
+
+
+def find_photos(
+    root: Path | Url,
+    pattern: str | None = SHARDS,
+    *,
+    cache: Path | None = None,
+    damaged: list[str] | None = None,
+) -> list[Source]:
+    """List photos, in a fixed order: shards by name, photos by their name inside the shard or folder.
+
+    Hidden files are left out, as are those that macOS puts beside photos.
+
+    Args:
+        root: a zip; a folder with zip shards that match ``pattern``; any folder of photos; or the URL of a
+            zip, of a folder with such shards, or of zips that match its ``*``.
+        pattern: of the shards; None to look for photos only.
+        cache: folder where shards at URLs are kept; None to read from afar, photo by photo.
+        damaged: takes what is wrong with each shard that cannot be opened, if others can.
+
+    Raises:
+        DataError: there is nothing, or a shard is no zip.
+    """
+    if isinstance(root, Url):
+        shards = [cached(url, cache) if cache else url for url in find(root, pattern or "*.zip")]
+        return _in_shards(shards, damaged)
+    expected = "a folder of photos or a zip" + (f", or a folder of shards {pattern}" if pattern else "")
+    name = printable_name(root)
+    if not root.exists():
+        raise DataError(f"{name}: not there; expected {expected}")
+    shards = [root] if root.is_file() else sorted(root.glob(pattern)) if pattern else []
+    if shards:
+        photos = _in_shards(shards, damaged)
+    else:
+        photos = [Source(root / file) for file in _photo_names(_files_below(root))]
+    if not photos:
+        raise DataError(f"{name}: no photos in it ({', '.join(sorted(SUFFIXES))}); expected {expected}")
+    return photos
+
+
+def _in_shards(shards: Sequence[Path | Url], damaged: list[str] | None) -> list[Source]:
+    photos, errors = [], []
+    for shard in shards:
+        try:
+            photos += [Source(shard, entry) for entry in _photo_names(_entries(shard))]
+        except DataError as error:
+            errors.append(error)
+    if errors and (damaged is None or not photos):
+        raise errors[0]
+    if damaged is not None:
+        damaged += map(str, errors)
+    return photos
+
+
+class _NamedPhotos(Sequence[Source]):
+    """Photos of one place, kept as names: of millions, sources are made when they are asked for.
+
+    Args:
+        names: of the photos, in order, as bytes.
+    """
+
+    def __init__(self, names: Iterable[bytes]) -> None:
+        self.names = np.array(list(names), dtype=np.bytes_)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, index: int) -> Source: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Source]: ...
+
+    def __getitem__(self, index: int | slice) -> Source | Sequence[Source]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        return self._source(os.fsdecode(self.names[index]))
+
+    def _source(self, name: str) -> Source:
+        raise NotImplementedError
+
+
+class FolderPhotos(_NamedPhotos):
+    """The photos of a folder and all folders in it, as :func:`find_photos` lists them.
+
+    For ImageNet, whose photos are more than a million.
+
+    Args:
+        path: the folder.
+
+    Raises:
+        DataError: there are none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(os.fsencode(name) for name in _photo_names(_files_below(path)))
+        if not len(self):
+            raise DataError(f"{printable_name(path)}: no photos in it ({', '.join(sorted(SUFFIXES))})")
+
+    def _source(self, name: str) -> Source:
+        return Source(self.path / name)
+
+
+class LmdbPhotos(_NamedPhotos):
+    """The photos of an LMDB in LSUN's layout: a key and the bytes of an image file each, in the keys' order.
+
+    Args:
+        path: the folder with ``data.mdb``.
+
+    Raises:
+        DataError: it is damaged or empty, or the package lmdb is missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import lmdb
+
+        self.path = path
+        try:
+            with _open_lmdb(path).begin() as transaction:
+                super().__init__(transaction.cursor().iternext(values=False))
+        except lmdb.Error as error:
+            raise DataError(f"{printable_name(path)}: not a readable LMDB ({error})") from error
+        if not len(self):
+            raise DataError(f"{printable_name(path)}: an LMDB without photos")
+
+    def _source(self, name: str) -> Source:
+        return Source(self.path, name)
+
+
+def is_lmdb(path: Path) -> bool:
+    """Whether a folder is an LMDB."""
+    return (path / _LMDB_FILE).is_file()
+
+
+@cache
+def _open_lmdb(path: Path) -> lmdb.Environment:
+    """Once a process, as LMDB wants it: nothing is ever closed."""
+    try:
+        import lmdb
+    except ImportError as error:
+        raise DataError(
+            f"{printable_name(path)}: reading LSUN takes lmdb; pip install 'cinn-colorize[train]'"
+        ) from error
+    # Without locks, so that the data may be read-only.
+    return lmdb.open(str(path), readonly=True, lock=False, readahead=False, meminit=False)
+
+
+def _open_zip(shard: Path | Url) -> zipfile.ZipFile:
+    return zipfile.ZipFile(open_file(shard) if isinstance(shard, Url) else shard)
+
+
+def _entries(shard: Path | Url) -> list[str]:
+    def names() -> list[str]:
+        with _open_zip(shard) as archive:
+            return [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+
+    if isinstance(shard, Url):
+        return retry(shard, names)
+    try:
+        return names()
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"{printable_name(shard)}: not a readable zip ({error})") from error
+
+
+def _files_below(root: Path) -> Iterator[str]:
+    for folder, _, files in os.walk(root):
+        below = PurePath(folder).relative_to(root)
+        yield from ((below / file).as_posix() for file in files)
+
+
+def _photo_names(names: Iterable[str]) -> list[str]:
+    paths = ((name, PurePath(name)) for name in names)
+    return sorted(n for n, path in paths if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
+
+
+class Reader:
+    """Reads sources; keeps the zips open, one handle a process."""
+
+    def __init__(self) -> None:
+        self._archives: dict[Path | Url, zipfile.ZipFile] = {}
+
+    def __call__(self, source: Source) -> NDArray[Any]:
+        """Decode to sRGB, (H, W, 3) uint8, upright.
+
+        Raises:
+            DataError: it cannot be read or decoded.
+        """
+        data = self.file(source)
+        try:
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+        except cv2.error as error:
+            raise _unreadable(source, error) from error
+        if image is None:
+            raise DataError(f"{source}: cannot be decoded")
+        return image
+
+    def file(self, source: Source) -> bytes:
+        """The bytes of the image file.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        try:
+            if isinstance(source.path, Url):
+                return self._read_remote(source)
+            if source.entry is None:
+                return source.path.read_bytes()
+            return self._read_entry(source.path, source.entry)
+        except _UNREADABLE as error:
+            raise _unreadable(source, error) from error
+
+    def _read_entry(self, path: Path, entry: str) -> bytes:
+        if path.is_dir():
+            with _open_lmdb(path).begin() as transaction:
+                value: bytes | None = transaction.get(os.fsencode(entry))
+            if value is None:
+                raise KeyError("no such key")
+            return value
+        return self._archive(path).read(entry)
+
+    def _read_remote(self, source: Source) -> bytes:
+        def entry() -> bytes:
+            try:
+                return self._archive(source.path).read(source.entry or "")
+            except Exception:
+                self._archives.pop(source.path, None)  # perhaps of a connection that broke
+                raise
+
+        return retry(str(source), entry)
+
+    def _archive(self, path: Path | Url) -> zipfile.ZipFile:
+        if path not in self._archives:
+            self._archives[path] = _open_zip(path)
+        return self._archives[path]
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"_archives": {}}  # handles are not shared between processes
+
+
+def _unreadable(source: Source, error: Exception) -> DataError:
+    return DataError(f"{source}: cannot be read ({' '.join(str(error).split())})")

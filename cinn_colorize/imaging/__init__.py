@@ -1,0 +1,1 @@
+"""Files to photos and pictures to files: formats, metadata, colour, upsampling."""

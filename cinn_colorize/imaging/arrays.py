@@ -1,0 +1,126 @@
+"""Photos given as arrays, as images of Pillow, or as files that libvips has no trusted reader for."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+import PIL.Image
+import PIL.ImageOps
+from numpy.typing import NDArray
+
+from cinn_colorize.imaging.color import Pixels
+
+# By format: Pillow's name of it.
+DECODED = {"bmp": "BMP", "jp2": "JPEG2000", "pnm": "PPM"}
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A photo in memory.
+
+    Attributes:
+        pixels: as :func:`as_pixels` takes them, upright.
+        blobs: metadata by libvips' names.
+        dpi: horizontal and vertical; None if unknown.
+    """
+
+    pixels: NDArray[Any]
+    blobs: dict[str, bytes] = field(default_factory=dict)
+    dpi: tuple[float, float] | None = None
+
+
+def as_pixels(array: NDArray[Any]) -> Pixels:
+    """Code values of 8 or 16 bits; floats in [0, 1] become 16.
+
+    Raises:
+        ValueError: the shape, type or values are none of a photo.
+    """
+    if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 2, 3, 4))) or array.size == 0:
+        raise ValueError(f"shape {array.shape} is no photo; give (H, W), (H, W, 3) or (H, W, 4)")
+    if np.issubdtype(array.dtype, np.floating):
+        if not (array.min() >= 0 and array.max() <= 1):
+            raise ValueError("floats must lie in [0, 1]")
+        return np.round(array * 65535.0).astype(np.uint16)
+    if array.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"{array.dtype} is no depth of a photo; give uint8, uint16 or floats in [0, 1]")
+    return array
+
+
+def from_pillow(image: PIL.Image.Image) -> Decoded:
+    """An image of Pillow with its metadata.
+
+    Raises:
+        OSError, ValueError, SyntaxError: Pillow can't decode it.
+    """
+    dpi = image.info.get("dpi")
+    image = PIL.ImageOps.exif_transpose(image)
+    mode = image.mode
+    if mode in ("P", "PA", "RGBa", "La"):
+        has_alpha = mode != "P" or "transparency" in image.info
+        image = image.convert("RGBA" if has_alpha else "RGB")
+    elif mode == "1":
+        image = image.convert("L")
+    elif mode not in ("L", "LA", "RGB", "RGBA", "F") and not mode.startswith("I"):
+        image = image.convert("RGB")
+    pixels = np.asarray(image)
+    if mode.startswith("I"):  # gray of 16 bits, in 32 or in foreign byte order
+        pixels = pixels.clip(0, 65535).astype(np.uint16)
+    names = {"icc-profile-data": "icc_profile", "exif-data": "exif", "xmp-data": "xmp"}
+    blobs = {field: image.info[key] for field, key in names.items() if image.info.get(key)}
+    if mode == "CMYK":
+        blobs.pop("icc-profile-data", None)
+    return Decoded(pixels, blobs, dpi if dpi and min(dpi) > 0 else None)
+
+
+def decode(content: bytes, format: str, check_size: Callable[[int, int], None]) -> Decoded:
+    """Decode a file of one of the formats ``DECODED``.
+
+    Args:
+        content: of the file.
+        format: a key of ``DECODED``.
+        check_size: is called with width and height before any pixel is decoded, and raises.
+
+    Raises:
+        OSError, ValueError, SyntaxError: it can't be decoded.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Pillow, about sizes
+        try:
+            with PIL.Image.open(io.BytesIO(content), formats=[DECODED[format]]) as image:
+                check_size(*image.size)
+                decoded = from_pillow(image)
+        except PIL.UnidentifiedImageError:
+            raise ValueError("damaged or unsupported; save it anew with another program") from None
+    if decoded.pixels.dtype == np.uint8 and decoded.pixels.ndim == 3 and _is_deep(content, format):
+        # Pillow has no colors of 16 bits.
+        deep = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        if deep is not None and deep.dtype == np.uint16 and deep.shape == decoded.pixels.shape:
+            order = [2, 1, 0, 3][: deep.shape[2]]  # of OpenCV's channels
+            top = np.iinfo(np.uint16).max / _largest(content, format)
+            pixels = np.round(deep[..., order] * top).clip(0, 65535).astype(np.uint16)
+            return Decoded(pixels, decoded.blobs, decoded.dpi)
+    return decoded
+
+
+_PNM = re.compile(rb"P[36](?:\s+|#[^\n]*\n)+\d+(?:\s+|#[^\n]*\n)+\d+(?:\s+|#[^\n]*\n)+(\d+)")
+
+
+def _is_deep(content: bytes, format: str) -> bool:
+    return _largest(content, format) > 255
+
+
+def _largest(content: bytes, format: str) -> int:
+    """The largest code value that a channel can have."""
+    if format == "pnm":
+        header = _PNM.match(content)
+        return int(header[1]) if header else 255
+    start = content.find(b"\xff\x4f\xff\x51")  # JPEG 2000: start of the codestream, and its sizes
+    precision = content[start + 42 : start + 43] if start >= 0 else b""
+    return 2 ** ((precision[0] & 0x7F) + 1) - 1 if precision else 255

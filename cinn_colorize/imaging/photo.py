@@ -1,0 +1,348 @@
+"""A photo file and the pictures made from it.
+
+A :class:`Photo` is read twice, each time in bands of rows: once for the network's reduced Lab, once to
+compose the pictures at full size. The pictures differ from the photo in color only: size, depth, alpha, EXIF,
+ICC profile and resolution stay, the orientation of EXIF is applied.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import os
+import stat
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import cv2
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+
+from cinn_colorize.errors import PhotoError as PhotoError
+from cinn_colorize.files import FORMATS, format_of_content, printable_name
+from cinn_colorize.imaging import buffers, color, vips
+from cinn_colorize.imaging.arrays import DECODED, Decoded, as_pixels, decode, from_pillow
+from cinn_colorize.imaging.color import SRGB, Floats, Pixels
+from cinn_colorize.imaging.metadata import find_recipe
+from cinn_colorize.imaging.picture import Picture, fitted
+from cinn_colorize.imaging.profiles import color_model, space_of
+from cinn_colorize.imaging.tiff import read_fields
+from cinn_colorize.imaging.vips import Metadata, raising_photo_errors
+
+MAX_PIXELS = 300_000_000  # of a photo, unless said otherwise
+
+T = TypeVar("T")
+
+_NETWORK_SIZE = 256
+_NOTABLE_CHROMA = 6.0  # of a color photo; what JPEG leaves in gray ones is less
+_threads = min(8, os.cpu_count() or 1)
+
+
+class Rows(Protocol):
+    """What gives full-size ab band by band, see :class:`cinn_colorize.imaging.upsampling.Upsampler`."""
+
+    def rows(self, y0: int, y1: int, L: Floats) -> Floats:
+        """The ab (2, y1 - y0, W) of the rows ``y0`` to ``y1`` with ``L`` (y1 - y0, W)."""
+
+
+class Photo:
+    """A photo to be colorized; made by :func:`open_photo`.
+
+    Attributes:
+        name: for messages.
+        suffix: of the file format, as ``.jpg``; empty for arrays.
+        width: in pixels, orientation applied.
+        height: in pixels, orientation applied.
+        bit_depth: 8 or 16 bits per channel.
+        pages: of the file, or frames; the photo is the first.
+        source: the file's path or content; None for arrays and images of Pillow.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], vips.Image],
+        name: str,
+        suffix: str = "",
+        blobs: Mapping[str, bytes] | None = None,
+        source: Path | bytes | None = None,
+    ) -> None:
+        """Take the header.
+
+        Args:
+            read: gives the photo from its first row on, upright, uchar or ushort, gray or RGB, maybe with
+                alpha.
+            name: for messages.
+            suffix: of the file format.
+            blobs: metadata that ``read`` does not give, by libvips' names.
+            source: the file's path or content, if there is one.
+
+        Raises:
+            PhotoError: the photo can't be read.
+        """
+        self.name, self.suffix, self.source, self._read = name, suffix, source, read
+        self._reductions: dict[tuple[int, int], Floats] = {}
+        with raising_photo_errors(name):
+            image = read()
+            self.width, self.height = int(image.width), int(image.height)
+            self.bit_depth = 16 if vips.is_deep(image) else 8
+            self.pages = vips.pages(image)
+            self._has_alpha = bool(image.hasalpha())
+            self._is_gray = image.bands - self._has_alpha == 1
+            self._metadata = Metadata.of(image).with_blobs(blobs or {})
+        self._space = self._output_space = SRGB
+        profile = self._metadata.blob("icc-profile-data")
+        space = space_of(profile)
+        if space and color_model(profile) == "RGB":
+            self._space = self._output_space = space
+        elif profile:  # of gray, or none that fits
+            if space and self._is_gray:
+                self._space = space
+            self._metadata = self._metadata.with_blobs({"icc-profile-data": vips.srgb_profile()})
+
+    @property
+    def picture_bytes(self) -> int:
+        """What a picture of this photo takes in memory or on disk."""
+        return self.height * self.width * (3 + self._has_alpha) * self.bit_depth // 8
+
+    @property
+    def recipe(self) -> dict[str, str]:
+        """What :meth:`Picture.save` wrote into the file; empty if there is nothing of the kind."""
+        return find_recipe(self._metadata.blob("xmp-data"))
+
+    @cached_property
+    def is_color(self) -> bool:
+        """Whether some place of the photo has a notable chroma."""
+        return not self._is_gray and bool((np.hypot(*self.lab(64, 64)[1:]) > _NOTABLE_CHROMA).any())
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the file; empty for arrays and images of Pillow.
+
+        Raises:
+            PhotoError: the file can't be read.
+        """
+        if self.source is None:
+            return ""
+        with raising_photo_errors(self.name):
+            file = io.BytesIO(self.source) if isinstance(self.source, bytes) else self.source.open("rb")
+            with file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def lab(self, height: int, width: int) -> Floats:
+        """The whole photo squeezed to ``height`` times ``width``, as Lab (3, height, width).
+
+        A pixel is the mean Lab of the area it covers; a photo that is smaller is enlarged.
+
+        Raises:
+            PhotoError: the file is damaged.
+        """
+        if min(self.height, self.width) < _NETWORK_SIZE or _NETWORK_SIZE % height or _NETWORK_SIZE % width:
+            return self._reduced(height, width).copy()
+        network_lab = self._reduced(_NETWORK_SIZE, _NETWORK_SIZE)
+        blocks = network_lab.reshape(3, height, _NETWORK_SIZE // height, width, _NETWORK_SIZE // width)
+        return np.asarray(blocks.mean(axis=(2, 4)))
+
+    def luminance(self, height: int, width: int) -> Floats:
+        """L* (height, width) of :meth:`lab`."""
+        return np.asarray(self.lab(height, width)[0])
+
+    def thumbnail(self, size: int) -> PIL.Image.Image:
+        """The photo as it is, without alpha, in 8-bit sRGB, its longer side at most ``size`` pixels.
+
+        Raises:
+            PhotoError: the file is damaged.
+        """
+        lab = self.lab(*fitted(self.height, self.width, size))
+        return PIL.Image.fromarray(color.compose(lab[0], lab[1:], depth=8))
+
+    def compose(self, upsamplers: Sequence[Rows]) -> list[Picture]:
+        """Give the photo's luminance the colors of each upsampler, in one pass through the file.
+
+        Large pictures lie in temporary files until they are gone.
+
+        Raises:
+            PhotoError: the file is damaged, or the disk has no place for the pictures.
+        """
+        dtype = np.uint8 if self.bit_depth == 8 else np.uint16
+        shape = (self.height, self.width)
+        try:
+            canvases = [buffers.empty((*shape, 3), dtype) for _ in upsamplers]
+            alpha = buffers.empty(shape, dtype) if self._has_alpha else None
+        except OSError as error:
+            problem = f"no place for its pictures in the temporary folder ({error.strerror})"
+            raise PhotoError(f"{self.name}: {problem}; free some, or let TMPDIR name another") from None
+
+        def fill(y0: int, pixels: Pixels) -> None:
+            L = color.pixels_to_luminance(self._without_alpha(pixels), self._space)
+            y1 = y0 + len(L)
+            if alpha is not None:
+                alpha[y0:y1] = pixels[..., -1]
+            for upsampler, canvas in zip(upsamplers, canvases, strict=True):
+                ab = upsampler.rows(y0, y1, L)
+                canvas[y0:y1] = color.compose(L, ab, self.bit_depth, self._output_space)
+
+        for _ in self._each_band(fill):
+            pass
+        return [Picture(canvas, alpha, self._metadata, self._output_space) for canvas in canvases]
+
+    def _reduced(self, height: int, width: int) -> Floats:
+        # Each takes a pass through the file, and condition and guide ask for the same.
+        if (height, width) not in self._reductions:
+            self._reductions[height, width] = self._reduce(height, width)
+        return self._reductions[height, width]
+
+    def _reduce(self, height: int, width: int) -> Floats:
+        rows, columns = min(height, self.height), min(width, self.width)
+
+        def narrow(y0: int, pixels: Pixels) -> tuple[int, Floats]:
+            lab = color.pixels_to_lab(self._without_alpha(pixels), self._space)
+            size = (columns, lab.shape[0] * lab.shape[1])
+            lines = cv2.resize(lab.reshape(-1, self.width), size, interpolation=cv2.INTER_AREA)
+            return y0, lines.reshape(3, -1, columns).astype(np.float32, copy=False)
+
+        total = np.zeros((3, rows, columns), np.float32)
+        for y0, lines in self._each_band(narrow):
+            first, weights = _area_weights(self.height, rows, y0, y0 + lines.shape[1])
+            total[:, first : first + len(weights)] += weights @ lines
+        if (rows, columns) == (height, width):
+            return total
+        return np.stack([cv2.resize(plane, (width, height)) for plane in total]).astype(np.float32)
+
+    def _without_alpha(self, pixels: Pixels) -> Pixels:
+        return pixels[..., 0] if self._is_gray else pixels[..., :3]
+
+    def _each_band(self, task: Callable[[int, Pixels], T]) -> Iterator[T]:
+        """Run ``task(y0, pixels)`` on the bands in threads; the results come in order.
+
+        ``pixels`` are (h, W, bands). Few bands are in memory at a time.
+        """
+        pending: deque[Future[T]] = deque()
+        with raising_photo_errors(self.name), ThreadPoolExecutor(_threads) as pool:
+            for y0, pixels in vips.bands(self._read()):
+                pending.append(pool.submit(task, y0, pixels))
+                if len(pending) > 2 * _threads:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+
+
+def threads() -> int:
+    """How many threads of this process work on a photo."""
+    return _threads
+
+
+def use_threads(number: int) -> None:
+    """How many threads of this process work on a photo; pictures do not depend on it."""
+    global _threads
+    _threads = number
+    cv2.setNumThreads(number)
+    vips.use_threads(number)
+
+
+def open_photo(
+    source: str | os.PathLike[str] | bytes | PIL.Image.Image | NDArray[Any],
+    *,
+    max_pixels: int = MAX_PIXELS,
+    name: str | None = None,
+) -> Photo:
+    """Open a photo; its pixels are read later.
+
+    Args:
+        source: path, content of a file, image of Pillow, or sRGB array (H, W), (H, W, 3) or (H, W, 4) of
+            uint8, uint16 or floats in [0, 1].
+        max_pixels: a file with more is refused, since it may be made to fill the memory.
+        name: for messages, of a file's content.
+
+    Raises:
+        PhotoError: it can't be read.
+    """
+    if isinstance(source, (np.ndarray, PIL.Image.Image)):
+        return _open_array(source)
+    name, own_suffix = name or "bytes", ""
+    if not isinstance(source, bytes):
+        name, own_suffix = printable_name(source), Path(source).suffix
+    with raising_photo_errors(name):
+        content = source if isinstance(source, bytes) else _path_or_content(Path(source), name)
+        start = content[:32] if isinstance(content, bytes) else _first_bytes(content)
+    if not start:
+        raise PhotoError(f"{name}: is empty; get the photo again")
+    # libvips would try all its readers and fail with a word of each.
+    format = format_of_content(start)
+    if not format:
+        raise PhotoError(f"{name}: is no photo of a known format; save it as JPEG, PNG or TIFF")
+    suffix = own_suffix if own_suffix.lower() in FORMATS[format] else FORMATS[format][0]
+    try:
+        if format in DECODED:
+            with raising_photo_errors(name):
+                whole = content if isinstance(content, bytes) else content.read_bytes()
+            check_size = functools.partial(vips.check_size, max_pixels=max_pixels)
+            return _in_memory(decode(whole, format, check_size), name, suffix, content)
+        with raising_photo_errors(name):
+            blobs = _fields_of_tiff(content) if format == "tiff" else {}
+        return Photo(lambda: vips.open_image(content, max_pixels), name, suffix, blobs, content)
+    except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
+        raise PhotoError(f"{name}: cannot be read: {error}") from None
+
+
+def _open_array(source: PIL.Image.Image | NDArray[Any]) -> Photo:
+    name = "array"
+    try:
+        if isinstance(source, np.ndarray):
+            return _in_memory(Decoded(source), name)
+        name = printable_name(getattr(source, "filename", "")) or "image"
+        return _in_memory(from_pillow(source), name)
+    except (OSError, ValueError, SyntaxError) as error:  # Pillow reads its file only now
+        raise PhotoError(f"{name}: cannot be read: {error}") from None
+
+
+def _in_memory(decoded: Decoded, name: str, suffix: str = "", source: Path | bytes | None = None) -> Photo:
+    image = vips.from_array(as_pixels(decoded.pixels))
+    if decoded.dpi:
+        image = image.copy(xres=decoded.dpi[0] / 25.4, yres=decoded.dpi[1] / 25.4)
+    return Photo(lambda: image, name, suffix, decoded.blobs, source)
+
+
+def read_recipe(path: str | os.PathLike[str]) -> dict[str, str]:
+    """The recipe that :meth:`Picture.save` wrote into a file; empty if there is none.
+
+    Raises:
+        PhotoError: the file can't be read.
+    """
+    return open_photo(path).recipe
+
+
+def _fields_of_tiff(source: Path | bytes) -> dict[str, bytes]:
+    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+        return read_fields(file)
+
+
+def _path_or_content(path: Path, name: str) -> Path | bytes:
+    """An ordinary file as it is; what a pipe holds, which can be read once only."""
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
+        raise PhotoError(f"{name}: is a folder, not a photo")
+    return path if stat.S_ISREG(status.st_mode) else path.read_bytes()
+
+
+def _first_bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(32)
+
+
+def _area_weights(n: int, reduced: int, start: int, stop: int) -> tuple[int, Floats]:
+    """How rows ``start`` to ``stop`` of ``n`` share in the area means of ``reduced`` rows.
+
+    Returns:
+        The first of the reduced rows they touch, and the weights (reduced rows touched, stop - start).
+    """
+    first, last = start * reduced // n, -(-stop * reduced // n)
+    edges = np.arange(first, last + 1) * (n / reduced)
+    rows = np.arange(start, stop)
+    overlap = np.minimum(edges[1:, None], rows + 1) - np.maximum(edges[:-1, None], rows)
+    return first, (np.maximum(overlap, 0) * (reduced / n)).astype(np.float32)

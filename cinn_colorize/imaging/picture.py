@@ -1,0 +1,96 @@
+"""A colorized photo, and how it becomes a file."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping
+
+import cv2
+import PIL.Image
+
+from cinn_colorize.errors import DiskFullError, PhotoError
+from cinn_colorize.files import FORMATS, READ_ONLY, format_of_name, printable_name, replacing
+from cinn_colorize.imaging import color, vips
+from cinn_colorize.imaging.color import Pixels, RGBSpace
+from cinn_colorize.imaging.metadata import add_recipe, iptc_for
+from cinn_colorize.imaging.tiff import add_fields
+
+# What a full disk and a used up quota are called.
+_FULL = {os.strerror(getattr(errno, name)) for name in ("ENOSPC", "EDQUOT") if hasattr(errno, name)}
+
+
+class Picture:
+    """A colorized photo.
+
+    Attributes:
+        rgb: (H, W, 3) uint8 or uint16, in the color space that the photo's file has.
+    """
+
+    def __init__(self, rgb: Pixels, alpha: Pixels | None, metadata: vips.Metadata, space: RGBSpace) -> None:
+        """Join what :meth:`Photo.compose` made; ``alpha`` (H, W) and ``metadata`` are the photo's own."""
+        self.rgb = rgb
+        self._alpha, self._metadata, self._space = alpha, metadata, space
+
+    def thumbnail(self, size: int) -> PIL.Image.Image:
+        """The picture without alpha, in 8-bit sRGB, its longer side at most ``size`` pixels."""
+        height, width = fitted(self.rgb.shape[0], self.rgb.shape[1], size)
+        small = cv2.resize(self.rgb, (width, height), interpolation=cv2.INTER_AREA)
+        lab = color.pixels_to_lab(small, self._space)
+        return PIL.Image.fromarray(color.compose(lab[0], lab[1:], depth=8))
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        format: str = "auto",
+        quality: int = 95,
+        recipe: Mapping[str, str] | None = None,
+        strip: bool = False,
+    ) -> None:
+        """Write the picture with the photo's metadata; an existing file is replaced at the end.
+
+        Args:
+            path: of the file.
+            format: ``auto`` follows the suffix of ``path``. JPEG and WebP have 8 bits per channel, AVIF 8 or
+                12; JPEG has no alpha, so that transparent places become white.
+            quality: of JPEG, WebP and AVIF, 1 to 100.
+            recipe: how the picture was made, to be read with :func:`read_recipe`.
+            strip: leave out all metadata but the profile and the recipe.
+
+        Raises:
+            PhotoError: the file can't be written.
+            ValueError: a name in ``recipe`` that XMP does not allow.
+        """
+        name = printable_name(path)
+        written = format_of_name(path) if format == "auto" else format
+        if written not in FORMATS or written in READ_ONLY:
+            raise PhotoError(f"{name}: no format to write; end the name in .png, .jpg, .webp, .tif or .avif")
+        metadata = self._metadata.stripped() if strip else self._metadata
+        if iptc := metadata.blob("iptc-data"):
+            metadata = metadata.with_blobs({"iptc-data": iptc_for(written, iptc)})
+        if recipe is not None:
+            packet = metadata.blob("xmp-data") or None
+            metadata = metadata.with_blobs({"xmp-data": add_recipe(packet, recipe)})
+        try:
+            with replacing(path) as descriptor:
+                vips.encode(descriptor, self.rgb, self._alpha, metadata, written, quality)
+                if written == "tiff":
+                    add_fields(descriptor, metadata.blob("exif-data"), metadata.blob("iptc-data"))
+        except vips.Error as error:
+            raise cannot_write(name, vips.reason(error)) from None
+        except OSError as error:
+            raise cannot_write(name, error.strerror or str(error)) from None
+
+
+def cannot_write(name: str, reason: str) -> PhotoError:
+    """The error for a file that can't be written; of its own kind where the disk is full."""
+    kind = DiskFullError if reason in _FULL else PhotoError
+    hint = "; choose a shorter --output" if reason == os.strerror(errno.ENAMETOOLONG) else ""
+    return kind(f"{name}: cannot be written: {reason}{hint}")
+
+
+def fitted(height: int, width: int, size: int) -> tuple[int, int]:
+    """Height and width reduced so that the longer one is at most ``size``."""
+    scale = min(1, size / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))

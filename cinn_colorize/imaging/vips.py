@@ -1,0 +1,250 @@
+"""What libvips does for the photo path; the only user of pyvips.
+
+Files are opened on descriptors, with the readers that libvips trusts, and come upright in 8 or 16 bits. A
+profile made of lookup tables can't be brought to linear light by :mod:`cinn_colorize.imaging.profiles`; such
+photos
+are brought to sRGB here, and so are CMYK ones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyvips
+
+from cinn_colorize.errors import PhotoError
+from cinn_colorize.files import FORMATS
+from cinn_colorize.imaging.color import Pixels
+from cinn_colorize.imaging.profiles import color_model, space_of
+
+pyvips.block_untrusted_set(True)
+pyvips.cache_set_max(0)  # no operation comes twice, and the cache would keep whole pictures alive
+
+Image: TypeAlias = pyvips.Image
+Error: TypeAlias = pyvips.Error
+
+_KEPT = ("exif-", "xmp-data", "iptc-data", "icc-profile-data", "photoshop-data", "resolution-unit")
+_PROFILE = "icc-profile-data"
+_BAND = 2**19  # pixels of a band
+_SYSTEM = "system error: "
+_LARGEST_TIFF = 3 * 2**30  # bytes of pixels; above, the file could outgrow offsets of 32 bits
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What pictures take over from their photo.
+
+    Attributes:
+        fields: type and value by libvips' names.
+        resolution: pixels per millimetre, horizontal and vertical.
+    """
+
+    fields: dict[str, tuple[int, Any]] = field(default_factory=dict)
+    resolution: tuple[float, float] = (1.0, 1.0)
+
+    def blob(self, name: str) -> bytes:
+        """A field of bytes; empty if there is none."""
+        return bytes(self.fields.get(name, (0, b""))[1])
+
+    def with_blobs(self, blobs: Mapping[str, bytes]) -> Metadata:
+        """The same with some fields set."""
+        kind = pyvips.GValue.blob_type
+        return Metadata(self.fields | {name: (kind, value) for name, value in blobs.items()}, self.resolution)
+
+    def stripped(self) -> Metadata:
+        """Nothing but the profile."""
+        return Metadata({name: value for name, value in self.fields.items() if name == _PROFILE})
+
+    @classmethod
+    def of(cls, image: Image) -> Metadata:
+        """Take it from an image that is upright."""
+        try:
+            names = image.get_fields()
+        except UnicodeDecodeError:  # a name in a text chunk of PNG
+            names = [name for name in _KEPT if image.get_typeof(name)]
+        kept = {name: (image.get_typeof(name), image.get(name)) for name in names if name.startswith(_KEPT)}
+        if "exif-data" in kept:  # which still has the orientation from before
+            kept["orientation"] = (pyvips.GValue.gint_type, 1)
+        return cls(kept, (image.xres, image.yres))
+
+
+def use_threads(number: int) -> None:
+    """How many threads may work on a picture."""
+    pyvips.vips_lib.vips_concurrency_set(number)
+
+
+def open_image(source: Path | bytes, max_pixels: int) -> Image:
+    """The image from its first row on, turned as EXIF says, uchar or ushort, gray or RGB, maybe with alpha.
+
+    Raises:
+        pyvips.Error, OSError: it can't be read.
+        ValueError: it has more pixels than ``max_pixels``.
+    """
+    image = _load(source)
+    check_size(image.width, image.height, max_pixels)
+    if image.get_typeof("orientation") and image.get("orientation") > 1:
+        image = _load(source, access="random").autorot()  # turning needs rows out of order
+    if image.format in ("float", "double"):
+        image = _from_floats(image, _load(source).max())
+    elif image.format == "uint":
+        image = (image / 65537).rint().cast("ushort").copy(interpretation=_space(image.bands, deep=True))
+    profile = image.get(_PROFILE) if image.get_typeof(_PROFILE) else b""
+    if image.interpretation == "cmyk" or (color_model(profile) == "RGB" and space_of(profile) is None):
+        assumed = "cmyk" if image.interpretation == "cmyk" else "srgb"  # where the profile is of no use
+        depth = 8 if image.format == "uchar" else 16
+        image = image.icc_transform(
+            "srgb", embedded=True, input_profile=assumed, intent="relative", depth=depth
+        )
+    elif image.interpretation in ("lab", "labs", "xyz"):
+        image = image.colourspace("rgb16")
+    if image.format not in ("uchar", "ushort") or image.bands - image.hasalpha() not in (1, 3):
+        raise pyvips.Error(f"{image.bands} bands of {image.format} are no photo of 8 or 16 bits")
+    return image
+
+
+def check_size(width: int, height: int, max_pixels: int) -> None:
+    """Refuse what would fill the memory.
+
+    Raises:
+        ValueError: there are more than ``max_pixels``.
+    """
+    if width * height > max_pixels:
+        size = f"{width} x {height} = {width * height / 1e6:,.0f} million pixels"
+        raise ValueError(f"{size} are more than {max_pixels / 1e6:,g} million; raise --max-pixels to read it")
+
+
+def pages(image: Image) -> int:
+    """How many pages or frames the file has."""
+    return int(image.get("n-pages")) if image.get_typeof("n-pages") else 1
+
+
+def is_deep(image: Image) -> bool:
+    """Whether it has 16 bits per channel, not 8."""
+    return bool(image.format == "ushort")
+
+
+def from_array(pixels: Pixels) -> Image:
+    """An image of ``pixels`` (H, W) or (H, W, 1 to 4), uint8 or uint16, in their memory."""
+    height, width = pixels.shape[:2]
+    bands = pixels.shape[2] if pixels.ndim == 3 else 1
+    deep = pixels.dtype == np.uint16
+    image = Image.new_from_memory(
+        np.ascontiguousarray(pixels).data, width, height, bands, "ushort" if deep else "uchar"
+    )
+    return image.copy(interpretation=_space(bands, deep))
+
+
+def bands(image: Image) -> Iterator[tuple[int, Pixels]]:
+    """Bands of rows from top to bottom: the first row, and pixels (h, W, bands)."""
+    region = pyvips.Region.new(image)
+    dtype = np.uint16 if is_deep(image) else np.uint8
+    rows = max(16, _BAND // image.width)
+    for y0 in range(0, image.height, rows):
+        content = region.fetch(0, y0, image.width, min(rows, image.height - y0))
+        yield y0, np.frombuffer(content, dtype).reshape(-1, image.width, image.bands)
+
+
+def encode(
+    descriptor: int, rgb: Pixels, alpha: Pixels | None, metadata: Metadata, format: str, quality: int
+) -> None:
+    """Write a picture into an open file.
+
+    Args:
+        descriptor: of the file.
+        rgb: (H, W, 3), uint8 or uint16.
+        alpha: (H, W) of the same type.
+        metadata: what goes into the file beside the pixels.
+        format: a key of ``FORMATS`` that can be written. JPEG and WebP get 8 bits per channel, AVIF 8 or 12;
+            JPEG has no alpha, so that transparent places become white.
+        quality: of JPEG, WebP and AVIF, 1 to 100.
+
+    Raises:
+        pyvips.Error: it can't be encoded or written.
+    """
+    deep = rgb.dtype == np.uint16
+    image = from_array(rgb)
+    if alpha is not None:
+        image = image.bandjoin(from_array(alpha))
+        if format == "jpg":
+            image = image.flatten(background=65535 if deep else 255)
+    if deep and format in ("jpg", "webp"):
+        image, deep = (image / 257).rint().cast("uchar"), False
+    xres, yres = metadata.resolution
+    image = image.copy(interpretation=_space(3, deep), xres=xres, yres=yres)
+    for name, (kind, value) in metadata.fields.items():
+        image.set_type(kind, name, value)
+    image.remove("jpeg-thumbnail-data")  # the preview in EXIF is gray and may lie on its side
+    options: dict[str, dict[str, Any]] = {
+        "jpg": {"Q": quality, "subsample_mode": "off"},
+        "png": {},
+        "tiff": {
+            "compression": "deflate",
+            "predictor": "horizontal",
+            "bigtiff": rgb.nbytes > _LARGEST_TIFF,
+        },
+        "webp": {"Q": quality},
+        "avif": {
+            "Q": quality,
+            "subsample_mode": "off",
+            "compression": "av1",
+            "bitdepth": 12 if deep else 8,
+        },
+    }
+    target = pyvips.Target.new_to_descriptor(descriptor)
+    image.write_to_target(target, FORMATS[format][0], **options[format])
+
+
+def srgb_profile() -> bytes:
+    """An ICC profile of sRGB."""
+    return bytes(pyvips.Operation.call("profile_load", "srgb"))
+
+
+@contextlib.contextmanager
+def raising_photo_errors(name: str) -> Iterator[None]:
+    """Turn what goes wrong with reading a file into a PhotoError."""
+    try:
+        yield
+    except pyvips.Error as error:
+        problem = f"damaged or unsupported ({reason(error)}); save it anew with another program"
+        raise PhotoError(f"{name}: cannot be read, {problem}") from None
+    except OSError as error:
+        raise PhotoError(f"{name}: cannot be read: {error.strerror or error}") from None
+
+
+def reason(error: Error) -> str:
+    """The first line that libvips said, or what the system said to it."""
+    lines = [line.strip() for line in (error.detail or "").splitlines() if line.strip()]
+    system = [line.removeprefix(_SYSTEM) for line in lines[:2] if line.startswith(_SYSTEM)]
+    return next(iter(system + lines), "no further detail")
+
+
+def _load(source: Path | bytes, access: str = "sequential") -> Image:
+    """The image as the file has it, from its first row on."""
+    # vips gets no path: it would take "a[2].tif" for a file with options, and refuse names not in UTF-8.
+    if isinstance(source, bytes):
+        origin = pyvips.Source.new_from_memory(source)
+    else:
+        descriptor = os.open(source, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        try:
+            origin = pyvips.Source.new_from_descriptor(descriptor)  # has a duplicate of its own
+        finally:
+            os.close(descriptor)
+    return Image.new_from_source(origin, "", access=access, fail_on="truncated")
+
+
+def _from_floats(image: Image, largest: float) -> Image:
+    """Floats are code values in [0, 1], or if they reach beyond, in the range of 8 or of 16 bits."""
+    top = next((top for top in (1, 255) if largest <= top), 65535)
+    deep = (image * (65535 / top)).rint().cast("ushort")
+    return deep.copy(interpretation=_space(image.bands, deep=True))
+
+
+def _space(bands: int, deep: bool) -> str:
+    names = ("grey16", "rgb16") if deep else ("b-w", "srgb")
+    return names[bands > 2]

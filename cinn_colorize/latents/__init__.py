@@ -1,0 +1,1 @@
+"""Latent codes: noise, temperature, levels, windows. Nothing here draws a photo."""

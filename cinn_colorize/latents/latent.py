@@ -1,0 +1,177 @@
+"""The latent code of a colouring: one tensor of noise a level, and what can be done with codes.
+
+Noise comes from :mod:`cinn_colorize.latents.noise`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cinn_colorize import weights
+from cinn_colorize.errors import LatentError
+from cinn_colorize.files import printable_name
+from cinn_colorize.latents.levels import PerLevel
+from cinn_colorize.latents.noise import Shapes as Shapes
+from cinn_colorize.latents.noise import draw
+
+_CODES_OF = "latent_codes_of"  # in the configuration of a file of codes
+
+
+@dataclass(frozen=True)
+class Latent:
+    """Latent variables by level, each (N, C, r, r) and standard normal under the model.
+
+    Levels are named by the resolution r of their values, 32 (finest details) to 1, and 0 for the 1x1 base.
+    """
+
+    levels: Mapping[int, Tensor]
+
+    @classmethod
+    def draw(cls, shapes: Shapes, seeds: Iterable[int], temperature: PerLevel = 1.0) -> Latent:
+        """Draw one code a seed; the noise of a seed depends on that integer alone.
+
+        Args:
+            shapes: (C, r, r) of each level.
+            seeds: one integer a sample.
+            temperature: standard deviation of the noise, of all levels or by level; 1 is the model's
+                distribution, 0 its centre.
+
+        Raises:
+            ValueError: a temperature is negative or not finite, or that of a level is missing.
+        """
+        return cls({r: torch.from_numpy(z) for r, z in draw(shapes, seeds, temperature).items()})
+
+    @classmethod
+    def join(cls, codes: Sequence[Latent]) -> Latent:
+        """All samples of several codes, one after the other."""
+        return cls({r: torch.cat([code.levels[r] for code in codes]) for r in codes[0].levels})
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Latent:
+        """Apply a function to every level."""
+        return Latent({r: function(z) for r, z in self.levels.items()})
+
+    def __len__(self) -> int:
+        return len(next(iter(self.levels.values())))
+
+    def __getitem__(self, index: slice) -> Latent:
+        """Some of the samples."""
+        return self.map(lambda z: z[index])
+
+    def expand(self, n: int) -> Latent:
+        """Views of one code as n samples."""
+        return self.map(lambda z: z.expand(n, *z.shape[1:]))
+
+    def log_prob(self) -> Tensor:
+        """Log density under the standard normal, nats, (N,); of codes that are not finite, neither is it."""
+        normal = torch.distributions.Normal(0, 1, validate_args=False)
+        parts = [normal.log_prob(z).flatten(1).sum(1) for z in self.levels.values()]
+        return torch.stack(parts).sum(0)
+
+    def replace(self, levels: Iterable[int], other: Latent) -> Latent:
+        """These levels of another code, the rest of this one."""
+        taken = set(levels)
+        return Latent({r: other.levels[r] if r in taken else z for r, z in self.levels.items()})
+
+    def mixed(self, other: Latent, share: Mapping[int, float | Tensor]) -> Latent:
+        """sqrt(1 - s) z + sqrt(s) z_other, which is standard normal again if both are and are independent.
+
+        Args:
+            other: as many codes.
+            share: s in [0, 1] of the other code by level, a number or (r, r).
+        """
+
+        def mix(z: Tensor, z_other: Tensor, s: Tensor) -> Tensor:
+            return (1 - s).sqrt() * z + s.sqrt() * z_other
+
+        return Latent({r: mix(z, other.levels[r], torch.as_tensor(share[r])) for r, z in self.levels.items()})
+
+    def interpolated(self, other: Latent, t: float) -> Latent:
+        """A code on the arc from this one (t = 0) to the other (t = 1).
+
+        Level by level, the direction goes along the great circle (Shoemake 1985,
+        https://doi.org/10.1145/325165.325242) and the squared length linearly, so that the variance stays
+        what it is, in levels of few dimensions too, and levels that both have in common do not change.
+        """
+        return Latent({r: _on_arc(z, other.levels[r], t) for r, z in self.levels.items()})
+
+    def save(self, path: str | os.PathLike[str], model: str, weights_sha256: str) -> None:
+        """Write the codes as safetensors, one tensor a level.
+
+        Args:
+            path: of the file, replaced when the new one is whole.
+            model: that they are codes of.
+            weights_sha256: of its weights.
+
+        Raises:
+            LatentError: it can't be written.
+        """
+        config = {_CODES_OF: model, "weights": weights_sha256}
+        try:
+            weights.save(Path(path), config, {str(r): z for r, z in self.levels.items()})
+        except OSError as error:
+            problem = error.strerror or error
+            raise LatentError(f"{printable_name(path)}: cannot be written ({problem})") from error
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], model: str, shapes: Shapes) -> tuple[Latent, str]:
+        """Read codes that :meth:`save` wrote.
+
+        Args:
+            path: of the file.
+            model: that will decode them.
+            shapes: (C, r, r) of each level.
+
+        Returns:
+            The codes, and the SHA-256 of the weights that they were made with.
+
+        Raises:
+            LatentError: no such file, or one with something else in it.
+            WeightsError: it is damaged.
+        """
+        name = printable_name(path)
+        if not Path(path).is_file():
+            raise LatentError(f"{name}: no such file of latent codes; --save-z writes them")
+        config, tensors = weights.load(Path(path))
+        if _CODES_OF not in config:
+            raise LatentError(f"{name}: holds no latent codes; --save-z writes them")
+        if config[_CODES_OF] != model:
+            raise LatentError(f"{name}: latent codes of the model {config[_CODES_OF]!r}, not of {model!r}")
+        found = {int(r): tuple(z.shape[1:]) for r, z in tensors.items()}
+        if found != dict(shapes):
+            raise LatentError(f"{name}: its latent codes have other sizes; photos longer than 2:1 have own")
+        return cls({r: tensors[str(r)] for r in shapes}), str(config["weights"])
+
+
+def pooled(mask: Tensor, shapes: Shapes) -> dict[int, Tensor]:
+    """The share of a mask in each place of each level, by area.
+
+    Args:
+        mask: (h, w) in [0, 1], multiples of the resolutions.
+        shapes: (C, r, r) of each level.
+
+    Returns:
+        (r, r) in [0, 1] by level.
+    """
+    return {r: F.adaptive_avg_pool2d(mask[None], shape[1:])[0] for r, shape in shapes.items()}
+
+
+def _on_arc(a: Tensor, b: Tensor, t: float) -> Tensor:
+    a, b = a.double(), b.double()
+    flat_a, flat_b = a.flatten(1), b.flatten(1)
+    length_a, length_b = flat_a.norm(dim=1, keepdim=True), flat_b.norm(dim=1, keepdim=True)
+    cosine = ((flat_a * flat_b).sum(1, keepdim=True) / (length_a * length_b)).nan_to_num().clamp(-1, 1)
+    angle = cosine.acos()
+    # Where directions agree there is no arc; where one length is 0 there is no direction.
+    straight = angle.sin() < 1e-6
+    weight_a = torch.where(straight, 1 - t, ((1 - t) * angle).sin() / angle.sin())
+    weight_b = torch.where(straight, t, (t * angle).sin() / angle.sin())
+    direction = weight_a * flat_a / length_a.clamp(min=1e-12) + weight_b * flat_b / length_b.clamp(min=1e-12)
+    length = ((1 - t) * length_a**2 + t * length_b**2).sqrt()
+    return (length * direction).view_as(a).float()

@@ -1,0 +1,92 @@
+"""Photos longer than 2:1, covered by overlapping windows.
+
+The network sees a square. A photo of up to 2:1 is squeezed to it; a longer one is covered by windows about as
+long as the photo's short side, each of which begins 3/8 of a window after the one before. All windows of a
+sample share the latents of the coarse levels, so that they agree on the mood of the photo, and cut those of
+the fine levels from one field as long as the photo, so that they agree where they overlap. Their ab is
+blended with weights that fall off smoothly, so that no border shows.
+
+With 1/2 in place of 3/8 the centre of a window would lie where its neighbours end, and the step that the flow
+often makes there, between the two halves of its coarsest details, would show in full.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cinn_colorize.latents.noise import Shapes
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Floats = NDArray[np.float32]
+Grid = TypeVar("Grid", Floats, "Tensor")
+
+_LONGEST = 2.0  # of photos that are squeezed to one square, in short sides
+_MOST = 32  # windows; from 12.6:1 on they are longer than the short side
+_STRIDE = 3 / 8  # of a window
+_SHARED = 4  # the finest level that the windows share
+
+
+@dataclass(frozen=True)
+class Windows:
+    """How windows lie in a photo; all that is said of columns holds for rows if the photo stands.
+
+    Attributes:
+        count: how many windows, 1 for photos of up to 2:1. They lie 3/8 of a window apart.
+        upright: whether the photo is higher than wide.
+    """
+
+    count: int
+    upright: bool
+
+    @classmethod
+    def of(cls, height: int, width: int) -> Windows:
+        """The windows of a photo of that size."""
+        aspect = max(height, width) / min(height, width)
+        count = 1 if aspect <= _LONGEST else min(math.ceil((aspect - 1) / _STRIDE) + 1, _MOST)
+        return cls(count, height > width)
+
+    def size(self, window: int) -> tuple[int, int]:
+        """Height and width of a grid that covers the photo, whose part in a window is ``window`` squared."""
+        length = window + self._start(window, self.count - 1)
+        return (length, window) if self.upright else (window, length)
+
+    def shapes(self, shapes: Shapes) -> Shapes:
+        """Shapes of the latents of the whole photo, from those of one window by level."""
+        return {r: shape if r <= _SHARED else (shape[0], *self.size(r)) for r, shape in shapes.items()}
+
+    def cut(self, grid: Grid, k: int) -> Grid:
+        """The part of a grid (..., height, width) over the photo that lies in window ``k``."""
+        side = min(grid.shape[-2:])
+        start = self._start(side, k)
+        part = slice(start, start + side)
+        return grid[..., part, :] if self.upright else grid[..., part]
+
+    def latents(self, levels: Mapping[int, Grid], k: int) -> dict[int, Grid]:
+        """The latents of window ``k`` by level, from those of the whole photo."""
+        return {r: z if r <= _SHARED else self.cut(z, k) for r, z in levels.items()}
+
+    def blend(self, parts: Sequence[Floats]) -> Floats:
+        """Join ab (..., side, side) of all windows: (..., height, width) over the photo."""
+        side = parts[0].shape[-1]
+        weights = (0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(side) + 0.5) / side)).astype(np.float32)
+        if self.upright:
+            weights = weights[:, None]
+        total = np.zeros((*parts[0].shape[:-2], *self.size(side)), np.float32)
+        share = np.zeros_like(total)
+        for k, part in enumerate(parts):
+            self.cut(total, k)[...] += weights * part
+            self.cut(share, k)[...] += weights
+        total /= share
+        return total
+
+    def _start(self, window: int, k: int) -> int:
+        """Where window ``k`` begins on a grid on which windows are ``window`` long, a multiple of 8."""
+        return round(k * _STRIDE * window)

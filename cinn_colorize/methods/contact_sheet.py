@@ -1,0 +1,119 @@
+"""Contact sheets: a photo and its samples, labelled."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from cinn_colorize import __version__
+from cinn_colorize.imaging import color, vips
+from cinn_colorize.imaging.picture import Picture, fitted
+
+if TYPE_CHECKING:
+    from cinn_colorize.colorizer import Colorization
+    from cinn_colorize.imaging.photo import Photo
+
+TILE = 400  # pixels of a tile's longer side
+_GAP, _LABEL = 12, 34
+_PAPER, _INK = "#fafafa", "#333333"
+
+
+Tile = tuple[Image.Image, str]
+
+
+def tiles(photo: Photo, colorizations: Sequence[Colorization]) -> list[Tile]:
+    """The original, then the samples."""
+    return [original_tile(photo), *(tile(colorization) for colorization in colorizations)]
+
+
+def original_tile(photo: Photo, size: int = TILE) -> Tile:
+    """The photo as it is."""
+    return photo.thumbnail(size), "original"
+
+
+def gray_tile(photo: Photo, size: int = TILE) -> Tile:
+    """The photo's luminance."""
+    L = photo.luminance(*fitted(photo.height, photo.width, size))
+    return Image.fromarray(color.compose(L, np.zeros((2, *L.shape), np.float32), depth=8)), "gray"
+
+
+def hints_tile(
+    photo: Photo, points: Sequence[tuple[float, float, tuple[int, int, int]]], strokes: Path | None
+) -> Tile:
+    """The photo's luminance with hints on it: points with x and y in [0, 1], and a picture of strokes."""
+    picture, _ = gray_tile(photo)
+    if strokes is not None:
+        with Image.open(strokes) as image:
+            painted = ImageOps.exif_transpose(image).convert("RGBA").resize(picture.size)
+        picture.paste(painted, mask=painted)
+    draw = ImageDraw.Draw(picture)
+    for x, y, rgb in points:
+        draw.circle((x * picture.width, y * picture.height), 7, fill=rgb, outline="white", width=2)
+    return picture, "hints"
+
+
+def tile(colorization: Colorization) -> Tile:
+    """A sample with its seed and log-likelihood (nats per dimension)."""
+    name = "mix" if colorization.recipe["method"] == "mix" else f"seed {colorization.seed}"
+    label = f"{name}   log p {colorization.sample.log_prob_per_dimension:+.3f}"
+    return colorization.picture.thumbnail(TILE), label
+
+
+def contact_sheet(tiles: Sequence[Tile], columns: int | None = None) -> Image.Image:
+    """Pictures in rows, each with a line of text below.
+
+    Args:
+        tiles: pictures and their labels.
+        columns: as many as make the sheet about 4:3 unless given; up to three pictures stand in one row.
+    """
+    width = max(tile.width for tile, _ in tiles)
+    height = max(tile.height for tile, _ in tiles)
+    cell_width, cell_height = width + _GAP, height + _LABEL
+    if columns is None and len(tiles) <= 3:
+        columns = len(tiles)
+    elif columns is None:
+        columns = max(1, min(len(tiles), round(math.sqrt(len(tiles) * 4 / 3 * cell_height / cell_width))))
+        columns = math.ceil(len(tiles) / math.ceil(len(tiles) / columns))  # rows as full as can be
+    rows = math.ceil(len(tiles) / columns)
+    sheet = Image.new("RGB", (columns * cell_width + _GAP, rows * cell_height + _GAP), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    font = _font_within(width, [label for _, label in tiles])
+    for i, (tile, label) in enumerate(tiles):
+        x = _GAP + i % columns * cell_width
+        y = _GAP + i // columns * cell_height
+        sheet.paste(tile.convert("RGB"), (x + (width - tile.width) // 2, y + (height - tile.height) // 2))
+        draw.text((x + width / 2, y + height + _LABEL / 2 - 4), label, fill=_INK, font=font, anchor="mm")
+    return sheet
+
+
+def _font_within(width: int, labels: Sequence[str]) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """The default font, smaller where a label would be wider than its picture."""
+    font = ImageFont.load_default(size=16)
+    widest = max(font.getlength(label) for label in labels)
+    return font if widest <= width else ImageFont.load_default(size=max(9.0, 16 * width / widest))
+
+
+def save_sheet(
+    sheet: Image.Image, path: Path, recipe: Mapping[str, str] | None = None, quality: int = 92
+) -> None:
+    """Write a sheet, in the format of the suffix.
+
+    What it has in place of a recipe tells it from photos.
+
+    Args:
+        sheet: to be written.
+        path: of the file.
+        recipe: how it was made, if it is to be made again.
+        quality: of JPEG, WebP and AVIF.
+
+    Raises:
+        PhotoError: it cannot be written.
+    """
+    pixels = np.asarray(sheet.convert("RGB"))
+    recipe = recipe or {"version": __version__, "sheet": "true"}
+    Picture(pixels, None, vips.Metadata(), color.SRGB).save(path, quality=quality, recipe=recipe)

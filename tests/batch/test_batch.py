@@ -1,0 +1,369 @@
+"""What a batch does with a folder and its manifest. The photos are small, and all is done in this process."""
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import GRAY, in_this_process, names, the_line
+from PIL import Image
+
+import cinn_colorize
+from cinn_colorize.imaging.photo import read_recipe
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="links and locks of POSIX")
+
+
+@pytest.fixture
+def run(tmp_path, colorizer, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return in_this_process(monkeypatch, colorizer)
+
+
+@pytest.fixture
+def scans(run):
+    """Three photos of a folder."""
+    return make_photos("scans", "a.jpg", "b.png", "c.jpg")
+
+
+def make_photos(folder, *photos):
+    for i, name in enumerate(photos):
+        path = Path(folder, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(GRAY[: 48 + i, :64]).save(path)
+    return Path(folder)
+
+
+def lines_of(path):
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+def tree(folder):
+    return sorted(p.relative_to(folder).as_posix() for p in Path(folder).rglob("*") if p.is_file())
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_photos_that_differ_in_their_suffix_keep_it_where_they_must(run, alone):
+    make_photos("p", "a.jpg", "a.png", "a.bmp", "b.jpg")
+    for option, expected in {
+        "--no-sheet": ["a.bmp_000.png", "a.png_000.png", "a_000.jpg", "b_000.jpg"],
+        "--format=png": ["a.bmp_000.png", "a.jpg_000.png", "a.png_000.png", "b_000.png"],
+        "--output={stem}.jpg": ["a.bmp.jpg", "a.jpg.jpg", "a.png.jpg", "b.jpg"],
+    }.items():
+        for photos in [[p] for p in sorted(Path("p").iterdir())] if alone else [["p"]]:
+            assert run(*photos, option, "-q", "-o", option).exit_code == 0
+        assert names(Path(option)) == expected
+
+
+def test_contact_sheets_keep_apart_too(run):
+    make_photos("p", "a.jpg", "a.png")
+    assert run("p", "-n", 2, "-q").exit_code == 0
+    assert [n for n in names(Path("colorized")) if "sheet" in n] == ["a.jpg_sheet.jpg", "a.png_sheet.jpg"]
+
+
+def test_a_tree_comes_out_as_it_went_in(run):
+    make_photos("scans", "x.jpg", "box 1/x.jpg", "box 2/deep/x.jpg")
+    assert run("scans", "-r", "-q").exit_code == 0
+    assert tree("colorized") == ["box 1/x_000.jpg", "box 2/deep/x_000.jpg", "x_000.jpg"]
+
+
+@pytest.mark.parametrize("arguments", [["-r", "."], ["scans", "-o", "scans"], ["scans/*", "-o", "scans"]])
+def test_a_folder_does_not_colorize_its_own_results(run, scans, arguments):
+    command = [*arguments, "-n", 2]
+    assert run(*command).exit_code == 0
+    before = tree(".")
+    again = run(*command, "--skip-existing")
+    assert (again.exit_code, again.stdout) == (0, "")
+    assert tree(".") == before
+    if "-o" in arguments:
+        assert "3 there already, 9 left out (made by cinn-colorize)" in the_line(again)
+    # One that is named is meant.
+    (result,) = Path().rglob("a_000.jpg")
+    assert run(result, "-o", "named").exit_code == 0
+
+
+def test_lists(run, scans):
+    Path("list.txt").write_bytes(b"scans/a.jpg\nscans/b.png\n")
+    for arguments, options in [
+        (["@list.txt"], {}),
+        (["--files-from", "list.txt"], {}),
+        (["--files-from", "-"], {"input": Path("list.txt").read_bytes()}),
+        (["--files-from", "-", "--null"], {"input": b"scans/a.jpg\0scans/b.png\0"}),
+        (["-0", "--files-from", "-"], {"input": b"scans/a.jpg\0scans/b.png"}),
+    ]:
+        result = run(*arguments, "-q", **options)
+        assert result.stdout.splitlines() == ["colorized/scans/a_000.jpg", "colorized/scans/b_000.png"]
+        shutil.rmtree("colorized")
+    assert "add --null" in the_line(run("--files-from", "-", input=b"a\0b\0"))
+    assert "the list cannot be read" in the_line(run("@none"))
+    make_photos(".", "@odd.jpg")
+    assert run("@odd.jpg").stdout == "colorized/@odd_000.jpg\n"
+
+
+def test_one_photo_through_pipes(run, scans):
+    run("scans/a.jpg", "--seed", 3)
+    for name, suffix in [("a.jpg", "jpg"), ("b.png", "png")]:
+        result = run("-", "--seed", 3, input=(scans / name).read_bytes())
+        assert (result.exit_code, result.stderr) == (0, "")
+        Path("piped").write_bytes(result.stdout_bytes)
+        assert read_recipe("piped")["format"] == suffix
+        if suffix == "jpg":
+            assert result.stdout_bytes == Path("colorized/a_003.jpg").read_bytes()
+    as_tiff = run("-", "--format", "tiff", input=(scans / "b.png").read_bytes())
+    assert as_tiff.stdout_bytes[:4] in (b"II*\0", b"MM\0*")
+    bad = run("-", input=b"no photo")
+    assert (bad.exit_code, bad.stdout_bytes) == (1, b"")
+    assert "stdin: is no photo" in the_line(bad)
+    assert names(Path()) == ["colorized", "piped", "scans"]
+
+
+def test_what_can_be_read_once_only(run, scans):
+    """Pipes of the shell, among several photos."""
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "wb") as file:
+        file.write((scans / "a.jpg").read_bytes())
+    result = run(f"/dev/fd/{reader}", "scans/c.jpg", "-q", "--manifest", "m")
+    os.close(reader)
+    assert result.exit_code == 0
+    assert lines_of("m")[0]["mtime"] is None
+    assert len(names(Path("colorized"))) == 2
+
+
+def test_a_manifest_has_a_line_for_each_result(run, scans):
+    (scans / "bad.jpg").write_text("no photo")
+    result = run("scans", "-n", 2, "-t", "0.5", "--manifest", "done/m.jsonl")
+    assert result.exit_code == 1
+    lines = lines_of("done/m.jsonl")
+    (error,) = [line for line in lines if "error" in line]
+    assert error.keys() == {"input", "size", "mtime", "error"}
+    done = [line for line in lines if "error" not in line]
+    assert [line["output"] for line in done] == result.stdout.splitlines()
+    for line in lines:
+        status = Path(line["input"]).stat()
+        assert (line["size"], line["mtime"]) == (status.st_size, status.st_mtime)
+    for line in done:
+        assert (line["temperature"], line["model"]) == (0.5, "natural")
+        assert line["ms"] >= 0
+        if "seed" in line:
+            recipe = read_recipe(line["output"])
+            assert recipe["seed"] == str(line["seed"])
+            assert recipe["weights"] == line["settings"]["weights"]
+            assert isinstance(line["log_prob"], float)
+        else:
+            assert line["seeds"] == [0, 1]
+            assert line["output"].endswith("_sheet.jpg")
+
+
+def test_a_batch_goes_on_from_its_manifest(run, scans):
+    command = ["scans", "-n", 2, "--manifest", "m"]
+    run("scans/a.jpg", "-n", 2, "--manifest", "m")
+    times = {path: path.stat().st_mtime_ns for path in Path("colorized").iterdir()}
+    rest = run(*command)
+    assert rest.exit_code == 0
+    assert "3 photos: 2 done, 1 there already" in the_line(rest)
+    assert all(path.stat().st_mtime_ns == time for path, time in times.items())
+
+    Path("colorized/b_001.png").unlink()
+    assert run(*command).stdout == "colorized/b_001.png\n"
+    assert run(*command).stdout == ""
+    (scans / "late.jpg").write_bytes((scans / "a.jpg").read_bytes())
+    assert len(run(*command).stdout.splitlines()) == 3
+    assert "4 photos: 4 there already" in the_line(run(*command))
+
+
+def test_what_has_changed_is_done_again_when_asked_to(run, scans):
+    command = ["scans", "--manifest", "m", "-q"]
+    run(*command)
+    os.utime(scans / "b.png", (1, 1))  # nothing but the time: what is there is right
+    make_photos(".", "new/x.png", "new/y.png", "new/z.png", "scans/a.jpg", "scans/c.jpg")
+    refused = run(*command)
+    assert refused.exit_code == 1
+    assert all("exists; add --overwrite" in line for line in refused.stderr.splitlines())
+    assert len(refused.stderr.splitlines()) == 2
+    assert run(*command, "--overwrite").stdout == "colorized/a_000.jpg\ncolorized/c_000.jpg\n"
+    assert run(*command, "--overwrite").stdout == ""
+    other = run(*command, "-t", "0.5")
+    assert (other.exit_code, other.stdout) == (1, "")
+    assert len(run(*command, "-t", "0.5", "--overwrite").stdout.splitlines()) == 3
+
+
+def test_a_result_without_its_line_is_known_by_its_recipe(run, scans):
+    """A crash may come between the two: the line is added, the file is left alone."""
+    command = ["scans", "-n", 2, "--manifest", "m", "-q"]
+    run(*command)
+    times = {path: path.stat().st_mtime_ns for path in Path("colorized").glob("*_0*")}
+    before = lines_of("m")
+    Path("m").write_text("".join(json.dumps(line) + "\n" for line in before[:3]))
+    assert run(*command).exit_code == 0
+    assert all(path.stat().st_mtime_ns == time for path, time in times.items())
+    without = [line | {"ms": 0} for line in before]
+    assert [line | {"ms": 0} for line in lines_of("m")] == without
+
+
+def test_a_strangers_file_is_not_taken_for_a_result(run, scans):
+    Path("colorized").mkdir()
+    shutil.copy("scans/b.png", "colorized/a_000.jpg")
+    content = Path("colorized/a_000.jpg").read_bytes()
+    result = run("scans", "--manifest", "m", "-q")
+    assert result.exit_code == 1
+    assert "a_000.jpg exists" in the_line(result)
+    assert Path("colorized/a_000.jpg").read_bytes() == content
+
+
+def test_shards_join(run, scans):
+    make_photos("scans", *(f"{i}.jpg" for i in range(6)))
+    written = []
+    for index in (1, 2, 3):
+        result = run("scans", "--shard", f"{index}/3", "--manifest", f"m{index}", "-q")
+        assert result.exit_code == 0
+        written += result.stdout.splitlines()
+    assert len(set(written)) == len(written) == 9
+    Path("m").write_bytes(b"".join(Path(f"m{index}").read_bytes() for index in (1, 2, 3)))
+    assert "9 photos: 9 there already" in the_line(run("scans", "--manifest", "m"))
+
+
+def test_a_photo_that_changes_while_it_is_read(run, scans, colorizer, monkeypatch):
+    compose = colorizer.compose
+
+    def compose_while_it_grows(photo, *arguments, **options):
+        if "b.png" in photo.name:
+            with Path("scans/b.png").open("ab") as file:
+                file.write(b"more")
+        return compose(photo, *arguments, **options)
+
+    monkeypatch.setattr(colorizer, "compose", compose_while_it_grows)
+    result = run("scans", "-q")
+    assert "scans/b.png: changed while it was read" in the_line(result)
+    assert result.exit_code == 1
+    assert names(Path("colorized")) == ["a_000.jpg", "c_000.jpg"]
+
+
+def test_what_a_killed_process_left_is_removed(run, scans):
+    Path("colorized").mkdir()
+    in_use, left = Path("colorized/.0123456789abcdef.part"), Path("colorized/.fedcba9876543210.part")
+    mine = Path("colorized/.mine.part")
+    for path in (in_use, left, mine):
+        path.touch()
+    with in_use.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        run("scans", "-q")
+        assert [n for n in names(Path("colorized")) if n.startswith(".")] == [in_use.name, mine.name]
+
+
+def test_long_names(run):
+    make_photos("p", "x.jpg", f"{'n' * 250}.jpg")
+    result = run("p", "-q")
+    assert (result.exit_code, result.stdout) == (1, "colorized/x_000.jpg\n")
+    assert "File name too long; choose a shorter --output" in the_line(result)
+    assert run("p", "-q", "--output", "{stem}{ext}").exit_code == 0
+    assert len(names(Path("colorized"))) == 3
+
+
+def test_names_that_are_not_utf8(run):
+    make_photos("p", os.fsdecode(b"caf\xe9.jpg"), "b.jpg")
+    result = run("p", "--manifest", "m")
+    assert result.exit_code == 0
+    assert b"colorized/caf\xe9_000.jpg\n" in result.stdout_bytes
+    assert (Path("colorized") / os.fsdecode(b"caf\xe9_000.jpg")).exists()
+    assert "2 there already" in the_line(run("p", "--manifest", "m"))
+
+
+@pytest.fixture
+def tiny_disk(tmp_path):
+    """A file system of 100 KiB."""
+    (tmp_path / "disk").mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", tmp_path / "disk"]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no right to mount a file system")
+    yield tmp_path / "disk"
+    subprocess.run(["umount", tmp_path / "disk"], check=True)
+
+
+@pytest.mark.parametrize("manifest", [[], ["--manifest", "disk/m"]])
+def test_a_full_disk_ends_the_batch(run, tiny_disk, manifest):
+    noise = np.random.default_rng(0).integers(0, 256, (120, 120), dtype=np.uint8)
+    Path("p").mkdir()
+    for i in range(8):
+        Image.fromarray(noise).save(f"p/{i}.png")
+    result = run("p", "-o", "disk/out", *manifest)
+    assert result.exit_code == 1
+    problem, *summary = result.stderr.splitlines()
+    assert "No space left on device" in problem
+    assert not summary or "not done" in summary[0]
+    written = names(tiny_disk / "out")
+    assert 0 < len(written) < 8
+    assert [f"disk/out/{name}" for name in written] == result.stdout.splitlines()
+    for name in written:
+        with Image.open(tiny_disk / "out" / name) as picture:
+            picture.load()
+
+
+def test_read_only_folders(run, scans):
+    Path("out").mkdir(mode=0o555)
+    Path().chmod(0o755)
+    euid = os.geteuid()
+    run("scans", "-o", "before", "--manifest", "m")  # imports what others may not be able to read
+    try:
+        if euid == 0:  # whom no mode stops
+            os.seteuid(65534)
+        if not os.access(cinn_colorize.__file__, os.R_OK, effective_ids=True):
+            pytest.skip("the package is readable by its owner alone")
+        direct, below = run("scans", "-o", "out"), run("scans", "-o", "out/below", "--manifest", "out/m")
+    finally:
+        os.seteuid(euid)
+    assert (direct.exit_code, below.exit_code) == (1, 1)
+    assert direct.stderr.count("cannot be written: Permission denied") == 3
+    assert "out/m: cannot be read or written (Permission denied)" in the_line(below)
+    assert names(Path("out")) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("", "no photos"),
+        ("- scans", "- is one photo"),
+        ("- -n 2", "- is one photo"),
+        ("- --manifest m", "- is one photo"),
+        ("scans --null", "--null"),
+        ("scans --shard 0/3", "--shard"),
+        ("scans --shard 4/3", "--shard"),
+        ("scans --shard 3", "--shard"),
+        ("scans --workers 0", "--workers"),
+    ],
+)
+def test_usage_errors(run, scans, arguments, message):
+    result = run("colorize", *arguments.split())
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert message in the_line(result)
+
+
+def test_wrong_manifests(run, scans):
+    content = (scans / "a.jpg").read_bytes()
+    result = run("scans", "--manifest", "scans/a.jpg")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "is no manifest" in the_line(result)
+    assert (scans / "a.jpg").read_bytes() == content
+
+
+def test_an_empty_share_is_no_error(run, scans):
+    results = [run("scans/a.jpg", "--shard", f"{index}/9") for index in range(1, 10)]
+    assert [result.exit_code for result in results] == [0] * 9
+    assert "".join(result.stdout for result in results) == "colorized/a_000.jpg\n"
+
+
+@pytest.mark.parametrize("option", ["--skip-existing", "--manifest=m.jsonl"])
+def test_photos_whose_likeliest_samples_are_there_are_done(run, scans, option):
+    command = (scans, "-n", 4, "--pick", 2, "--no-sheet", option)
+    first = run(*command)
+    assert first.exit_code == 0, first.stderr
+    assert len(names(Path("colorized"))) == 6
+    Path(sorted(first.stdout.split())[0]).unlink()
+    again = run(*command)
+    assert again.stdout.split() == sorted(first.stdout.split())[:1]
+    assert run(*command).stdout == ""
+    assert "seed" in lines_of("m.jsonl")[0] if "manifest" in option else True

@@ -1,0 +1,187 @@
+"""Photos on a Ray cluster. Those of the tests are of this machine, with two workers."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from helpers import ENVIRONMENT, GRAY, command, names, the_line
+from PIL import Image
+from typer.testing import CliRunner
+
+from cinn_colorize.cli.app import app
+
+pytest.importorskip("ray")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+
+# Ray gives its workers way to all else; on a busy machine they would hardly run.
+RAY = ENVIRONMENT | {"RAY_worker_niceness": "0"}
+OPTIONS = ("--engine", "ray", "--address", "local", "--workers", 2, "--device", "cpu")
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_photos(Path("p"), 2)
+    return lambda *arguments: CliRunner().invoke(app, list(map(str, arguments)))
+
+
+def make_photos(folder, number):
+    folder.mkdir()
+    for i in range(number):
+        Image.fromarray(GRAY[i % 100 : 140, i // 100 : 128]).save(folder / f"{i:03d}.jpg")
+
+
+def start(folder, *arguments):
+    """The command in a group of processes of its own."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(
+        command(*arguments), cwd=folder, text=True, env=RAY, start_new_session=True, **pipes
+    )
+
+
+def below(pid):
+    """All processes that a process has started, in turn."""
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, children.read_text().split()):
+            yield child
+            yield from below(child)
+
+
+def workers(pid):
+    """Processes of a cluster below a process that work on photos."""
+    return [child for child in below(pid) if b"ray::MapWorker" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+def wait_for(what):
+    for _ in range(3000):
+        if what():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it never came")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["p", "--address", "auto"], "add --engine ray"),
+        (["p", "--engine", "ray", "--address", "ray://head:10001"], "--address auto"),
+        (["p", "--engine", "ray", "--address", "head"], "'head' is not HOST:PORT, auto or local"),
+        (["p", "--engine", "ray", "--device", "mps"], "not on mps"),
+        (["-", "--engine", "ray"], "- is drawn on this machine"),
+        (["p/000.jpg", "--engine", "ray", "--hint", "1,1,#ff0000"], "hints take torch"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(run, arguments, line):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert line in the_line(result)
+    assert names(Path()) == ["p"]
+
+
+def test_without_ray_a_line_says_what_to_install(run, monkeypatch):
+    monkeypatch.setattr("cinn_colorize.cli.options.find_spec", lambda _: None)
+    result = run("p", "--engine", "ray")
+    assert result.exit_code == 2
+    assert "pip install 'cinn-colorize[ray]'" in the_line(result)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "[::1]:1", "127.0.0.1:99999"])
+def test_no_cluster_at_the_address(run, address):
+    result = run("p", "--engine", "ray", "--address", address)
+    assert result.exit_code == 1
+    assert f"no Ray cluster answers at {address}" in the_line(result)
+
+
+def test_what_is_done_needs_no_cluster(run):
+    Path("colorized").mkdir()
+    for name in names(Path("p")):
+        Path("colorized", name.replace(".", "_000.")).write_bytes(b"")
+    result = run("p", "--engine", "ray", "--address", "127.0.0.1:1", "--skip-existing")
+    assert result.exit_code == 0
+    assert "2 photos: 2 there already" in the_line(result)
+
+
+def test_ray_is_not_imported_by_the_command(tmp_path):
+    code = "import sys, cinn_colorize.cli.app, cinn_colorize.batch.run; sys.exit('ray' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT).returncode == 0
+
+
+@pytest.mark.slow
+def test_a_killed_worker_costs_no_photo(tmp_path):
+    """Two hundred photos and a bad one; the results are those of the local run."""
+    make_photos(tmp_path / "p", 200)
+    (tmp_path / "p/bad.jpg").write_text("no photo")
+    local = start(tmp_path, "p", "-o", "local", "--workers", 2, "--device", "cpu", "-q")
+    local.communicate()
+    assert local.returncode == 1
+
+    process = start(tmp_path, "p", "-o", "ray", "--manifest", "m", *OPTIONS)
+    wait_for(lambda: len(list((tmp_path / "ray").glob("*.jpg"))) > 40)
+    assert len(workers(process.pid)) == 2
+    os.kill(workers(process.pid)[0], signal.SIGKILL)
+    at = len(list((tmp_path / "ray").glob("*.jpg")))
+    output, errors = process.communicate()
+    assert process.returncode == 1
+    assert len(errors.splitlines()) == 2, errors  # the bad one and the sum: nothing of Ray
+    assert "bad.jpg: is no photo" in errors
+
+    lines = [json.loads(line) for line in (tmp_path / "m").read_text().splitlines()]
+    done = sorted(line["output"] for line in lines if "output" in line)
+    printed = sorted(output.splitlines())
+    expected = [f"ray/{i:03d}_000.jpg" for i in range(200)]
+    same = sum((tmp_path / p).read_bytes() == (tmp_path / "local" / Path(p).name).read_bytes() for p in done)
+    print(f"killed after {at} of 200: {len(names(tmp_path / 'ray'))} outputs, {len(printed)} printed,")
+    print(f"{len(done)} in the manifest, {len(set(done))} different, {same} equal to those of the local run")
+    print(errors)
+    assert done == printed == expected
+    assert same == 200
+    assert names(tmp_path / "ray") == [Path(p).name for p in expected]  # no temporary file
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_cluster_and_the_manifest_goes_on(tmp_path):
+    make_photos(tmp_path / "p", 60)
+    arguments = ("p", "--manifest", "m", *OPTIONS)
+    process = start(tmp_path, *arguments)
+    wait_for(lambda: len(list(tmp_path.glob("colorized/*.jpg"))) > 2)
+    children = list(below(process.pid))
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, errors = process.communicate()
+    assert process.returncode == 130
+    assert errors.count("\n") <= 1, errors
+    wait_for(lambda: not any(Path(f"/proc/{child}/cmdline").exists() for child in children))
+    again = start(tmp_path, *arguments)
+    _, errors = again.communicate()
+    assert again.returncode == 0
+    assert re.search(r"60 photos: \d+ done, \d+ there already", errors), errors
+    assert len(names(tmp_path / "colorized")) == 60
+
+
+@pytest.mark.slow
+def test_a_photo_that_kills_its_workers_costs_itself_alone(tmp_path):
+    """Its worker is killed whenever it has that photo."""
+    make_photos(tmp_path / "p", 6)
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "if any(name.endswith('default_worker.py') for name in sys.orig_argv):\n"
+        "    from cinn_colorize.imaging import photo\n"
+        "    open_photo = photo.open_photo\n"
+        "    def deadly(path, **options):\n"
+        "        if str(path).endswith('002.jpg'):\n"
+        "            os.kill(os.getpid(), 9)\n"
+        "        return open_photo(path, **options)\n"
+        "    photo.open_photo = deadly\n"
+    )
+    environment = RAY | {"PYTHONPATH": f"{tmp_path}:{ENVIRONMENT['PYTHONPATH']}"}
+    result = subprocess.run(
+        command("p", *OPTIONS), cwd=tmp_path, capture_output=True, text=True, env=environment
+    )
+    assert result.returncode == 1
+    assert "p/002.jpg: the processes that worked on it were killed, 3 times" in result.stderr
+    assert names(tmp_path / "colorized") == [f"{i:03d}_000.jpg" for i in (0, 1, 3, 4, 5)]

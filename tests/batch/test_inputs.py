@@ -1,0 +1,174 @@
+"""Which photos a command line means."""
+
+import itertools
+import os
+from pathlib import Path
+
+import pytest
+
+from cinn_colorize.batch.inputs import Input, find_inputs, read_list, shard
+from cinn_colorize.errors import PhotoError
+
+
+@pytest.fixture
+def scans(tmp_path, monkeypatch):
+    """A tree of files with names of photos; the working folder is the one that it lies in."""
+    monkeypatch.chdir(tmp_path)
+    for name in (
+        "b.jpg",
+        "a.tif",
+        "notes.txt",
+        ".hidden.jpg",
+        "box 1/c.PNG",
+        "box 1/deep/d.webp",
+        ".git/e.jpg",
+    ):
+        path = tmp_path / "scans" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return Path("scans")
+
+
+def found(*arguments, listed=(), output=Path("colorized"), **options):
+    """Paths and where their results go, or messages."""
+    inputs = find_inputs(
+        [Path(a) for a in arguments], [Path(p) for p in listed], output=Path(output), **options
+    )
+    return [
+        str(item) if isinstance(item, PhotoError) else (item.path.as_posix(), item.below.as_posix())
+        for item in inputs
+    ]
+
+
+def test_a_folder_is_the_photos_in_it(scans):
+    assert found("scans") == [("scans/a.tif", "."), ("scans/b.jpg", ".")]
+
+
+def test_recursive_mirrors_the_tree(scans):
+    tree = [
+        ("scans/a.tif", "."),
+        ("scans/b.jpg", "."),
+        ("scans/box 1/c.PNG", "box 1"),
+        ("scans/box 1/deep/d.webp", "box 1/deep"),
+    ]
+    assert found("scans", recursive=True) == tree
+    assert found("scans", "scans/b.jpg", recursive=True) == tree
+
+
+def test_several_trees_keep_apart(scans):
+    (scans / "box 2").mkdir()
+    (scans / "box 2/c.PNG").touch()
+    boxes = [("scans/box 1/c.PNG", "box 1"), ("scans/box 1/deep/d.webp", "box 1/deep")]
+    boxes.append(("scans/box 2/c.PNG", "box 2"))
+    assert found("scans/box 1", "scans/box 2", recursive=True) == boxes
+    assert found("scans/box*", recursive=True) == boxes
+
+
+def test_patterns(scans):
+    assert found("scans/*.jpg") == [("scans/b.jpg", ".")]
+    assert found(Path("scans/**/*.[Pw]*").absolute()) == [
+        ((scans.absolute() / name).as_posix(), ".") for name in ("box 1/c.PNG", "box 1/deep/d.webp")
+    ]
+    (line,) = found("scans/*.gif")
+    assert line == "scans/*.gif: no file has a name like that"
+    (scans / "x[1].jpg").touch()
+    (scans / "x1.jpg").touch()
+    assert found("scans/x[1].jpg") == [("scans/x[1].jpg", ".")]  # a file of that very name
+
+
+def test_found_is_told_from_named(scans):
+    assert [item.found for item in find_inputs([Path("scans/b.jpg")], output=Path("o"))] == [False]
+    for argument in ("scans", "scans/*.jpg"):
+        assert all(item.found for item in find_inputs([Path(argument)], output=Path("o")))
+
+
+def test_lists_keep_their_folders(scans):
+    names = ["scans/box 1/c.PNG", "./scans/b.jpg", "../" + Path.cwd().name + "/scans/a.tif"]
+    assert found(listed=names) == [
+        ("scans/box 1/c.PNG", "scans/box 1"),
+        ("scans/b.jpg", "scans"),
+        (names[2], f"{Path.cwd().name}/scans"),
+    ]
+    absolute = (scans / "b.jpg").absolute()
+    assert found(listed=[absolute]) == [(absolute.as_posix(), absolute.parent.as_posix()[1:])]
+
+
+@pytest.mark.parametrize(
+    ("content", "null"),
+    [
+        (b"a b.jpg\nc.jpg\n", False),
+        (b"\xef\xbb\xbfa b.jpg\r\n\r\nc.jpg", False),
+        (b"a b.jpg\0c.jpg\0", True),
+    ],
+)
+def test_reading_lists(content, null):
+    assert read_list(content, "list", null=null) == [Path("a b.jpg"), Path("c.jpg")]
+
+
+def test_odd_names_in_lists():
+    assert read_list(b"caf\xe9\n.jpg\0", "list", null=True) == [Path(os.fsdecode(b"caf\xe9\n.jpg"))]
+    with pytest.raises(PhotoError, match="add --null"):
+        read_list(b"a.jpg\0b.jpg\0", "list", null=False)
+
+
+def test_what_is_not_there(scans):
+    (scans / "none").mkdir()
+    assert found("x.jpg") == ["x.jpg: no such file or folder"]
+    assert found("x" * 300) == [f"{'x' * 300}: no such file or folder"]
+    assert found(listed=["x" * 300]) == [f"{'x' * 300}: no such file or folder"]
+    (line,) = found("scans/none")
+    assert line.startswith("scans/none: no photos in this folder")
+    assert line.endswith("--recursive looks below it too")
+
+
+def test_the_output_folder_is_left_out(scans):
+    (scans / "colorized").mkdir()
+    (scans / "colorized/b_000.jpg").touch()
+    assert len(found("scans", recursive=True, output=scans / "colorized")) == 4
+    assert len(found("scans", recursive=True, output=scans / "box 1/../colorized")) == 4
+    assert len(found("scans/colorized", recursive=True, output=scans / "colorized")) == 1
+
+
+def test_loops_of_links_end(scans):
+    (scans / "box 1" / "up").symlink_to("..")
+    (scans / "here").symlink_to(".")
+    (scans / "loop.jpg").symlink_to("loop.jpg")
+    (scans / "lost.jpg").symlink_to("nowhere")
+    (scans / "link.jpg").symlink_to("b.jpg")
+    os.mkfifo(scans / "pipe.jpg")
+    names = ["a.tif", "b.jpg", "link.jpg", "loop.jpg", "lost.jpg", "box 1/c.PNG", "box 1/deep/d.webp"]
+    assert [path for path, _ in found("scans", recursive=True)] == [f"scans/{name}" for name in names]
+    assert len(found("scans/**/*.tif")) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="no such rights")
+def test_folders_that_cannot_be_listed(scans):
+    (scans / "box 1").chmod(0)
+    Path.cwd().chmod(0o755)
+    euid = os.geteuid()
+    try:
+        if euid == 0:  # whom no mode stops
+            os.seteuid(65534)
+        lines = found("scans", recursive=True)
+    finally:
+        os.seteuid(euid)
+        (scans / "box 1").chmod(0o755)
+    assert lines[2:] == ["scans/box 1: cannot be listed (Permission denied)"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_shards_share_all_photos(scans, count):
+    inputs = [Input(Path(f"{i}.jpg"), Path("box")) for i in range(1000)]
+    inputs += [PhotoError(f"missing{i}.jpg: no such file") for i in range(5)]
+    shares = [shard(inputs, index, count) for index in range(1, count + 1)]
+    assert sorted(map(str, itertools.chain(*shares))) == sorted(map(str, inputs))
+    assert min(map(len, shares)) > 700 / count
+
+
+def test_a_share_depends_on_the_results_alone():
+    """Neither on the rest of the list, nor on where the folder is mounted, nor on the suffix."""
+    inputs = [Input(Path(f"/mnt/a/{i}.jpg"), Path("box")) for i in range(100)]
+    there = [Input(Path(f"/data/{i}.png"), Path("box"), True) for i in range(100)]
+    shares = [{item.path.stem for item in shard(items, 2, 3)} for items in (inputs, there, inputs[:50])]
+    assert shares[0] == shares[1]
+    assert shares[2] == {stem for stem in shares[0] if int(stem) < 50}

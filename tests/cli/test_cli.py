@@ -1,0 +1,389 @@
+"""The command as people run it. Each real process that imports torch takes seconds, so they are few."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from helpers import ENVIRONMENT, command, in_this_process, names, process, the_line
+from PIL import Image
+from typer.testing import CliRunner
+
+from cinn_colorize import __version__, weights
+from cinn_colorize.cli.app import app
+from cinn_colorize.files import format_of_name
+from cinn_colorize.imaging.photo import read_recipe
+from cinn_colorize.models.registry import MODELS
+
+SEEDS = range(5, 10)
+BAD = {  # input: what its line on stderr says
+    "missing.jpg": "no such file",
+    "nothing": "no photos in this folder",
+    "empty.jpg": "is empty",
+    "truncated.jpg": "cannot be read",
+    "text.jpg": "is no photo of a known format",
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, examples):
+    """Small photos, good and bad."""
+    folder = tmp_path_factory.mktemp("photos")
+    with Image.open(examples / "camera.png") as photo:
+        gray = photo.convert("L").resize((96, 80))
+    gray.save(folder / "gray.jpg")
+    gray.save(folder / "train", format="png")
+    (folder / "folder").mkdir()
+    deep = gray.convert("I").point(lambda value: value * 257).convert("I;16")
+    deep.save(folder / "folder" / "deep.png")
+    (folder / "folder" / "notes.txt").write_text("no photo")
+    with Image.open(examples / "coffee.png") as photo:
+        photo.convert("RGB").resize((90, 60)).save(folder / "coffee.webp")
+    (folder / "nothing").mkdir()
+    (folder / "empty.jpg").touch()
+    (folder / "truncated.jpg").write_bytes((folder / "gray.jpg").read_bytes()[:-1000])
+    (folder / "text.jpg").write_text("This is no photo, whatever its name says.\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def batch(folder):
+    """One call with options before and after photos, good and bad ones."""
+    inputs = ["gray.jpg", *BAD, "folder", "coffee.webp", "./train"]
+    return process(folder, "-n", len(SEEDS), *inputs, "--seed", SEEDS[0], "--temperature", "0.5")
+
+
+@pytest.fixture
+def run(tmp_path, folder, colorizer, monkeypatch):
+    """Runs the command in this process and a folder of its own, with a model that is loaded already."""
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("colorized"))
+    monkeypatch.chdir(tmp_path)
+    return in_this_process(monkeypatch, colorizer)
+
+
+def test_batch_does_what_can_be_done(folder, batch):
+    assert batch.returncode == 1
+    expected, lines = [], batch.stdout.splitlines()
+    for photo, suffix in [("gray", ".jpg"), ("deep", ".png"), ("coffee", ".webp"), ("train", ".png")]:
+        of_photo = [f"colorized/{photo}_{seed:03d}{suffix}" for seed in SEEDS]
+        of_photo.append(f"colorized/{photo}_sheet.jpg")
+        assert [line for line in lines if photo in line] == of_photo
+        expected += of_photo
+    assert len(lines) == len(expected)
+    # Nothing else lies there, temporary files least of all.
+    assert names(folder / "colorized") == sorted(Path(path).name for path in expected)
+
+
+def test_batch_has_one_line_for_each_bad_photo(batch):
+    lines = batch.stderr.splitlines()
+    for name, message in BAD.items():
+        (line,) = [line for line in lines if name in line]
+        assert line.startswith("cinn-colorize: ")
+        assert message in line
+    remark, summary = [line for line in lines if not any(name in line for name in BAD)]
+    assert "coffee.webp is in colour" in remark
+    assert summary.startswith(f"cinn-colorize: {4 + len(BAD)} photos: 4 done, {len(BAD)} failed; ")
+
+
+@pytest.mark.parametrize(("name", "size", "mode"), [("gray_007.jpg", (96, 80), "RGB")])
+def test_outputs_are_photos_with_their_recipe(folder, batch, name, size, mode):
+    with Image.open(folder / "colorized" / name) as picture:
+        assert (picture.size, picture.mode) == (size, mode)
+    recipe = read_recipe(folder / "colorized" / name)
+    assert len(recipe.pop("weights")) == len(recipe.pop("original")) == 64
+    assert recipe == {
+        "version": __version__,
+        "model": "natural",
+        "method": "sample",
+        "seed": "7",
+        "temperature": "0.5",
+        "precision": "fp32",
+        "upsampling": "jbu",
+        "format": format_of_name(name),
+        "quality": "95",
+        "strip": "false",
+    }
+
+
+def test_samples_differ_and_the_sheet_shows_all(folder, batch):
+    contents = {(folder / "colorized" / f"gray_{seed:03d}.jpg").read_bytes() for seed in SEEDS}
+    assert len(contents) == len(SEEDS)
+    with Image.open(folder / "colorized" / "gray_sheet.jpg") as sheet:
+        assert sheet.width * sheet.height > 96 * 80 * (1 + len(SEEDS))
+
+
+def test_a_seed_gives_the_same_bytes_in_any_call(folder, batch, tmp_path):
+    """The fifth of ``-n 5 --seed 5`` is that of ``--seed 9``, in another process and after another photo."""
+    arguments = ["coffee.webp", "gray.jpg", "--seed", 9, "-t", "0.5", "-q", "-o", tmp_path]
+    result = process(folder, *arguments)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert names(tmp_path) == ["coffee_009.webp", "gray_009.jpg"]
+    for name in names(tmp_path):
+        assert (tmp_path / name).read_bytes() == (folder / "colorized" / name).read_bytes()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_call_leaves_whole_files_only(folder, tmp_path, number, code):
+    (tmp_path / "many").mkdir()
+    for i in range(300):
+        os.link(folder / "gray.jpg", tmp_path / "many" / f"{i:03d}.jpg")
+    started = subprocess.Popen(
+        command("many"), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT
+    )
+    started.stdout.readline()
+    started.send_signal(number)
+    _, stderr = started.communicate()
+    assert (started.returncode, stderr) == (code, b"")
+    written = list((tmp_path / "colorized").iterdir())
+    assert 0 < len(written) < 300
+    for path in written:
+        assert path.suffix == ".jpg"
+        assert not path.name.startswith(".")
+        with Image.open(path) as picture:
+            picture.load()
+
+
+def test_existing_results_are_refused_replaced_or_skipped(run):
+    assert run("gray.jpg", "-n", 2).exit_code == 0
+    first = Path("colorized/gray_000.jpg")
+    first.write_bytes(b"mine")
+
+    refused = run("gray.jpg", "coffee.webp", "-q")
+    assert refused.exit_code == 1
+    assert "gray_000.jpg exists" in the_line(refused)
+    assert refused.stdout == "colorized/coffee_000.webp\n"
+
+    Path("colorized/gray_001.jpg").unlink()
+    skipped = run("gray.jpg", "-n", 2, "--skip-existing")
+    assert (skipped.exit_code, skipped.stdout) == (0, "colorized/gray_001.jpg\n")
+    assert first.read_bytes() == b"mine"
+
+    assert run("gray.jpg", "-n", 2, "--skip-existing").stdout == ""
+    assert run("gray.jpg", "--overwrite").exit_code == 0
+    assert first.read_bytes() != b"mine"
+
+
+def test_json_has_an_object_for_each_file(run):
+    result = run("--json", "gray.jpg", "-n", 2, "--seed", 3)
+    *samples, sheet = map(json.loads, result.stdout.splitlines())
+    assert sheet == {"input": "gray.jpg", "output": "colorized/gray_sheet.jpg"}
+    for sample, seed in zip(samples, (3, 4), strict=True):
+        assert isinstance(sample.pop("log_prob"), float)
+        assert sample == {
+            "input": "gray.jpg",
+            "output": f"colorized/gray_{seed:03d}.jpg",
+            "seed": seed,
+            "temperature": json.loads(json.dumps(MODELS["natural"].temperature)),
+        }
+
+
+def test_no_sheet_and_other_names_and_formats(run):
+    pattern = "{seed}/{stem}-{seed}{ext}"
+    result = run("gray.jpg", "-n", 2, "--no-sheet", "-o", "out", "--output", pattern, "--format", "png")
+    assert result.stdout.splitlines() == ["out/0/gray-0.png", "out/1/gray-1.png"]
+    for path in result.stdout.splitlines():
+        with Image.open(path) as picture:
+            assert picture.format == "PNG"
+
+
+def test_two_photos_never_share_a_result(run):
+    shutil.copy("gray.jpg", "folder")
+    result = run("gray.jpg", "folder/gray.jpg", "--overwrite", "-q")
+    assert result.exit_code == 1
+    assert result.stdout == "colorized/gray_000.jpg\n"
+    assert "is that of gray.jpg too" in the_line(result)
+
+
+def test_the_photo_itself_is_never_replaced(run):
+    before = Path("gray.jpg").read_bytes()
+    result = run("gray.jpg", "--overwrite", "-o", ".", "--output", "{stem}{ext}")
+    assert result.exit_code == 1
+    assert "would replace the photo" in the_line(result)
+    assert Path("gray.jpg").read_bytes() == before
+
+
+def test_outputs_that_cannot_be_written(run):
+    before = names(Path())
+    below_a_file = run("gray.jpg", "-o", "text.jpg/out")
+    assert below_a_file.exit_code == 1
+    assert "text.jpg/out: cannot be made" in the_line(below_a_file)
+    assert names(Path()) == before
+
+    Path("colorized/gray_000.jpg").mkdir(parents=True)
+    a_folder_of_that_name = run("gray.jpg", "coffee.webp", "--overwrite", "-q")
+    assert a_folder_of_that_name.exit_code == 1
+    assert "gray_000.jpg: cannot be written" in the_line(a_folder_of_that_name)
+    assert names(Path("colorized")) == ["coffee_000.webp", "gray_000.jpg"]
+
+
+def test_a_bug_in_one_photo_does_not_stop_the_others(run, colorizer, monkeypatch):
+    condition = colorizer.condition
+
+    def fail_on_deep(photo):
+        if photo.bit_depth == 16:
+            raise MemoryError("no room")
+        return condition(photo)
+
+    monkeypatch.setattr(colorizer, "condition", fail_on_deep)
+    result = run("folder/deep.png", "gray.jpg", "-q")
+    assert (result.exit_code, result.stdout) == (1, "colorized/gray_000.jpg\n")
+    assert "folder/deep.png: MemoryError('no room')" in the_line(result)
+
+
+@pytest.fixture
+def foreign(tmp_path):
+    """A safetensors file of something else."""
+    import torch
+    from safetensors.torch import save_file
+
+    save_file({"weight": torch.zeros(3)}, tmp_path / "foreign.safetensors")
+    return tmp_path / "foreign.safetensors"
+
+
+def colorize_with(folder, monkeypatch, path):
+    monkeypatch.chdir(folder)
+    result = CliRunner().invoke(app, ["gray.jpg", "-o", "unused", "--weights", str(path)])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert not Path("unused").exists()
+    return the_line(result)
+
+
+def test_wrong_weights(folder, monkeypatch, foreign):
+    assert "not of cinn-colorize" in colorize_with(folder, monkeypatch, foreign)
+
+
+def test_weights_of_another_model(folder, monkeypatch, tmp_path):
+    path = tmp_path / "other.safetensors"
+    weights.save(path, {"model": "other", "architecture": {}}, {})
+    assert "weights of the model 'other'" in colorize_with(folder, monkeypatch, path)
+    weights.save(path, {"model": "natural", "architecture": {"levels": {}}}, {})
+    assert "does not fit" in colorize_with(folder, monkeypatch, path)
+
+
+@pytest.mark.parametrize("content", [b"", b"no safetensors at all", b"\xff" * 64])
+def test_corrupt_weights(folder, monkeypatch, tmp_path, content):
+    path = tmp_path / "corrupt.safetensors"
+    path.write_bytes(content)
+    assert "damaged, or not a safetensors file" in colorize_with(folder, monkeypatch, path)
+
+
+def test_truncated_weights(folder, monkeypatch, tmp_path):
+    path = tmp_path / "truncated.safetensors"
+    path.write_bytes(weights.find_packaged("natural.safetensors").read_bytes()[:-1])
+    assert "damaged" in colorize_with(folder, monkeypatch, path)
+
+
+def test_missing_weights(folder, monkeypatch):
+    assert "no such weights file" in colorize_with(folder, monkeypatch, "missing.safetensors")
+    assert "not a hub repository" in colorize_with(folder, monkeypatch, "hf:nobody")
+
+
+def test_packaged_weights_are_verified(folder, monkeypatch, foreign):
+    foreign.rename(foreign.with_name("natural.safetensors"))
+    monkeypatch.setattr(weights, "_FOLDERS", (foreign.parent,))
+    monkeypatch.chdir(folder)
+    result = CliRunner().invoke(app, ["gray.jpg", "-o", "unused"])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "SHA-256" in the_line(result)
+    assert not Path("unused").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("-n 0", "'-n'"),
+        ("-n x", "'-n'"),
+        ("-t -0.1", "--temperature"),
+        ("-t nan", "--temperature"),
+        ("-t inf", "--temperature"),
+        ("--seed -1", "--seed"),
+        ("--seed 9223372036854775807 -n 2", "--seed"),
+        ("--device tpu", "'tpu'"),
+        ("--device cuda:99", "'cuda:99'"),
+        ("--model gan", "'gan'"),
+        ("--precision int4", "--precision"),
+        ("--quality 101", "--quality"),
+        ("--overwrite --skip-existing", "exclude each other"),
+        ("--output {name}{ext}", "{stem}, {seed} and {ext}"),
+        ("--output {stem}", "must end in"),
+        ("--output {stem}{ext} -n 2", "add {seed}"),
+        ("--colour", "--colour"),
+    ],
+)
+def test_usage_errors(run, arguments, message):
+    for order in ([*arguments.split(), "gray.jpg"], ["colorize", "gray.jpg", *arguments.split()]):
+        result = run(*order)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert message in the_line(result)
+    assert not Path("colorized").exists()
+
+
+@pytest.mark.parametrize("arguments", ["colorize", "evaluate", "evaluate . -t -1", "train --photos 0"])
+def test_usage_errors_of_commands(arguments):
+    result = CliRunner().invoke(app, arguments.split())
+    assert result.exit_code == 2
+    assert "Invalid value" in the_line(result) or "Missing argument" in the_line(result)
+
+
+@pytest.mark.parametrize("arguments", [["evaluate", "missing.zip"], ["evaluate", "nothing"], ["train"]])
+def test_data_that_is_not_there(folder, monkeypatch, arguments):
+    monkeypatch.chdir(folder)
+    result = CliRunner().invoke(app, arguments)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "expected" in the_line(result) or "not there" in the_line(result)
+
+
+def imports_of(folder, *arguments):
+    """Modules that a call has imported when it ends."""
+    script = (
+        "import atexit, sys\n"
+        "atexit.register(lambda: print(*sys.modules, file=sys.stderr))\n"
+        f"sys.argv = ['cinn-colorize', *{list(arguments)!r}]\n"
+        "from cinn_colorize.cli import main\n"
+        "main()\n"
+    )
+    call = subprocess.run(
+        [sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, env=ENVIRONMENT
+    )
+    return call, set(call.stderr.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], ["colorize", "-h"], ["models"], ["--device", "tpu", "x"], ["sample", "-h"]],
+)
+def test_help_and_version_import_nothing_heavy(folder, arguments):
+    call, modules = imports_of(folder, *arguments)
+    assert not modules & {"torch", "numpy", "cv2", "pyvips", "PIL", "huggingface_hub", "rich.markdown"}
+    if arguments == ["--version"]:
+        assert (call.returncode, call.stdout) == (0, f"cinn-colorize {__version__}\n")
+    elif arguments[-1] not in ("x", "models"):
+        assert call.returncode == 0
+        assert "Usage: cinn-colorize" in call.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["missing.jpg"],
+        ["transfer", "missing.jpg", "gray.jpg"],
+        ["mix", "gray.jpg", "--seeds", "1,2", "--mask", "missing.png"],
+        ["temperature", "missing.jpg"],
+        ["sample", "missing.jpg"],
+    ],
+)
+def test_a_mistyped_name_does_not_wait_for_torch(folder, arguments):
+    call, modules = imports_of(folder, *arguments)
+    assert call.returncode == 1
+    assert "torch" not in modules
+
+
+def test_no_arguments_show_the_help():
+    result = CliRunner().invoke(app, [])
+    assert result.exit_code == 0
+    assert "Usage:" in result.stdout

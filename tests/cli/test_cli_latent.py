@@ -1,0 +1,212 @@
+"""The commands of the latent space as people run them, and their pictures made again."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+from typer.testing import CliRunner
+
+from cinn_colorize.cli.app import app
+from cinn_colorize.imaging.photo import read_recipe
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory, examples):
+    """A gray photo, one in colour, and masks."""
+    folder = tmp_path_factory.mktemp("photos")
+    with Image.open(examples / "camera.png") as photo:
+        photo.convert("L").resize((96, 80)).save(folder / "gray.jpg")
+    with Image.open(examples / "coffee.png") as photo:
+        photo.convert("RGB").resize((90, 60)).save(folder / "coffee.png")
+    mask = Image.new("L", (96, 80))
+    mask.save(folder / "black.png")
+    ImageDraw.Draw(mask).rectangle((0, 0, 40, 80), fill=255)
+    mask.save(folder / "mask.png")
+    (folder / "text.jpg").write_text("no photo")
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path, photos, colorizer, monkeypatch):
+    """Runs a command in this process and a folder of its own, with a model that is loaded already."""
+    shutil.copytree(photos, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("cinn_colorize.colorizer.Colorizer", lambda *_, **__: colorizer)
+
+    def run(*arguments, code=0):
+        result = CliRunner().invoke(app, list(map(str, arguments)))
+        assert result.exit_code == code, result.stderr
+        return result
+
+    return run
+
+
+def the_line(result):
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    assert result.stderr.startswith("cinn-colorize: ")
+    return result.stderr
+
+
+def made_again(run, picture, *files):
+    """Whether ``recreate`` gives the same bytes."""
+    (again,) = run("recreate", picture, *files, "--overwrite").stdout.splitlines()
+    return Path(again).read_bytes() == Path(picture).read_bytes()
+
+
+def test_transfer(run):
+    result = run("transfer", "coffee.png", "gray.jpg", "coffee.png", "text.jpg", "-n", 2, "--sheet", code=1)
+    names = []
+    for stem, suffix in (("gray", "jpg"), ("coffee", "png")):
+        names += [f"colorized/{stem}_like_coffee_{seed:03d}.{suffix}" for seed in range(2)]
+        names.append(f"colorized/{stem}_like_coffee_sheet.jpg")
+    assert sorted(result.stdout.splitlines()) == sorted(names)  # in the order in which they are made
+    assert "text.jpg" in result.stderr
+    recipe = read_recipe(names[1])
+    assert (recipe["method"], recipe["seed"], recipe["temperature"]) == ("transfer", "1", "0.5")
+    assert recipe["noise"] == "32:1.0,16:1.0,8:1.0,4:1.0,2:0.0,1:0.0,0:0.0"
+    missing = run("recreate", names[1], "gray.jpg", code=1)
+    assert f"the reference with SHA-256 {recipe['reference'][:12]}" in the_line(missing)
+    wrong = run("recreate", names[1], "gray.jpg", "mask.png", code=1)
+    assert "needs the reference" in the_line(wrong)
+    assert made_again(run, names[1], "gray.jpg", "coffee.png")
+    assert made_again(run, names[3], "coffee.png")  # it is its own reference
+    run("recreate", names[0], "gray.jpg", "mask.png", "--force", code=1)  # which is gray
+
+
+def test_transfer_by_levels(run):
+    run("transfer", "coffee.png", "gray.jpg", "--levels", "0.5,4:0.2,0:0", "-t", "32:0.1", "-q")
+    recipe = read_recipe("colorized/gray_like_coffee_000.jpg")
+    assert recipe["noise"] == "32:0.5,16:0.5,8:0.5,4:0.2,2:0.5,1:0.5,0:0.0"
+    assert recipe["temperature"] == "32:0.1,16:0.5,8:0.5,4:0.5,2:0.5,1:0.5,0:0.5"
+    assert made_again(run, "colorized/gray_like_coffee_000.jpg", "gray.jpg", "coffee.png")
+    assert "exists" in the_line(run("transfer", "coffee.png", "gray.jpg", "--strength", 1, code=1))
+    run("transfer", "coffee.png", "gray.jpg", "--strength", 1, "--overwrite")
+    assert read_recipe("colorized/gray_like_coffee_000.jpg")["noise"].startswith("32:0.0,16:0.0")
+
+
+def test_a_gray_reference(run):
+    assert "gray.jpg: is gray" in the_line(run("transfer", "gray.jpg", "coffee.png", code=1))
+
+
+def test_mix(run):
+    result = run("mix", "gray.jpg", "--seeds", "3,7", "--mask", "mask.png", "--json")
+    picture, sheet = map(json.loads, result.stdout.splitlines())
+    assert sheet["output"] == "colorized/gray_mix_003_007_sheet.jpg"
+    assert picture["output"] == "colorized/gray_mix_003_007.jpg"
+    assert read_recipe(picture["output"])["outside_seed"] == "7"
+    missing = run("recreate", picture["output"], "gray.jpg", code=1)
+    assert "needs the mask" in the_line(missing)
+    assert made_again(run, picture["output"], "gray.jpg", "mask.png")
+    for mask, message in {
+        "black.png": "black all over",
+        "coffee.png": "does not fit",
+        "no.png": "No such",
+    }.items():
+        failed = run("mix", "gray.jpg", "--seeds", "3,7", "--mask", mask, "--overwrite", code=1)
+        assert message in the_line(failed)
+
+
+def test_temperature(run):
+    result = run("temperature", "gray.jpg", "--temperatures", "0:1:0.5", "--files", "-s", 4)
+    pictures = [f"colorized/gray_004_t{t}.jpg" for t in ("0", "0.5", "1")]
+    strip = "colorized/gray_temperature_004.jpg"
+    assert result.stdout.splitlines() == [*pictures, strip]
+    run("gray.jpg", "-s", 4, "-t", 0.5, "-o", "same")
+    assert Path("same/gray_004.jpg").read_bytes() == Path(pictures[1]).read_bytes()
+    assert made_again(run, strip, "gray.jpg")
+    assert "exists" in the_line(run("temperature", "gray.jpg", "-s", 4, code=1))
+    run(
+        "temperature",
+        "gray.jpg",
+        "-s",
+        4,
+        "--temperatures",
+        "0,1",
+        "--only",
+        "2,0",
+        "-t",
+        "1:0.4",
+        "--overwrite",
+    )
+    assert read_recipe(strip)["scaled"] == "2,0"
+    assert made_again(run, strip, "gray.jpg")
+
+
+def test_sample(run):
+    grid = "colorized/gray_samples.jpg"
+    result = run("sample", "gray.jpg", "-n", 2, "--save-z", "z.safetensors", "-s", 3)
+    assert result.stdout.splitlines() == [grid, "z.safetensors"]
+    drawn = Path(grid).read_bytes()
+    assert made_again(run, grid, "gray.jpg")
+    assert "exists" in the_line(run("sample", "gray.jpg", code=1))
+    again = ["--overwrite", "-q"]
+    run("recreate", grid, "gray.jpg", *again)
+
+    run("sample", "gray.jpg", "--load-z", "z.safetensors", *again)
+    assert Path(grid).read_bytes() != drawn  # labels differ
+    assert "needs the file of codes" in the_line(run("recreate", grid, "gray.jpg", *again, code=1))
+    run("recreate", grid, "gray.jpg", "z.safetensors", *again)
+    assert Path("colorized/gray_samples_again.jpg").read_bytes() == Path(grid).read_bytes()
+
+    run("sample", "gray.jpg", "-n", 3, "--interpolate", "z.safetensors,8", *again)
+    run("recreate", grid, "gray.jpg", "z.safetensors", *again)
+    assert Path("colorized/gray_samples_again.jpg").read_bytes() == Path(grid).read_bytes()
+
+    run("sample", "gray.jpg", "-n", 2, "--vary-level", 8, *again)
+    assert read_recipe(grid)["vary"] == "8"
+    run("sample", "gray.jpg", "--load-z", "mask.png", *again, code=1)
+    kept = run("sample", "gray.jpg", "--load-z", "z.safetensors", "--save-z", "z.safetensors", *again, code=1)
+    assert "is one of the files given" in the_line(kept)
+
+
+def test_ranking_and_picking(run):
+    result = run("gray.jpg", "-n", 4, "--rank", "--json", "-t", "0.9,32:0.5")
+    *samples, sheet = map(json.loads, result.stdout.splitlines())
+    chances = [sample["log_prob"] for sample in samples]
+    assert chances == sorted(chances, reverse=True)
+    assert samples[0]["temperature"] == {"32": 0.5} | dict.fromkeys(("16", "8", "4", "2", "1", "0"), 0.9)
+    assert "sheet" in sheet["output"]
+    names = [sample["output"] for sample in samples[:2]]
+    picked = run("gray.jpg", "-n", 4, "--pick", 2, "-t", "0.9,32:0.5", "-o", "picked", "--no-sheet")
+    assert picked.stdout.splitlines() == [name.replace("colorized", "picked") for name in names]
+    assert [Path(p).read_bytes() for p in picked.stdout.split()] == [Path(n).read_bytes() for n in names]
+    assert made_again(run, names[0], "gray.jpg")
+    only = run("gray.jpg", "-n", 4, "--pick", 1, "--output", "{stem}{ext}", "-o", "best", "-t", "0.9,32:0.5")
+    assert only.stdout == "best/gray.jpg\n"
+    assert Path("best/gray.jpg").read_bytes() == Path(names[0]).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("colorize gray.jpg -t 3:1", "no level 3"),
+        ("colorize gray.jpg -n 2 --pick 3", "raise -n"),
+        ("transfer coffee.png", "TARGET"),
+        ("transfer coffee.png gray.jpg --strength 1.5", "--strength"),
+        ("transfer coffee.png gray.jpg --strength 1 --levels 0", "exclude each other"),
+        ("transfer coffee.png gray.jpg --levels 32:2", "the share of noise must be a number from 0 to 1"),
+        ("transfer coffee.png gray.jpg --overwrite --skip-existing", "exclude each other"),
+        ("transfer coffee.png gray.jpg -n 2 --seed 9223372036854775807", "--seed"),
+        ("mix gray.jpg --mask mask.png", "--seeds"),
+        ("mix gray.jpg --mask mask.png --seeds 3", "no pair of seeds"),
+        ("mix gray.jpg --mask mask.png --seeds 3,3", "the same sample"),
+        ("temperature gray.jpg --temperatures 1:0:0.1", "--temperatures"),
+        ("temperature gray.jpg --temperatures 0:1:0", "--temperatures"),
+        ("temperature gray.jpg --temperatures 0,-1", "--temperatures"),
+        ("temperature gray.jpg --temperatures 0,0", "twice"),
+        ("temperature gray.jpg --only 3", "no level 3"),
+        ("temperature gray.jpg --only x", "'x' is no level"),
+        ("sample gray.jpg --vary-level 64", "no level 64"),
+        ("sample gray.jpg --interpolate 1", "two or four"),
+        ("sample gray.jpg --interpolate 1,x", "x is no seed"),
+        ("sample gray.jpg --interpolate 1,2 --vary-level 8", "excludes"),
+        ("sample gray.jpg --interpolate 1,2 -n 1", "2 or more"),
+        ("sample gray.jpg --save-z z.npz", "--save-z"),
+    ],
+)
+def test_usage_errors(run, arguments, message):
+    result = run(*arguments.split(), code=2)
+    assert message in the_line(result)
+    assert not Path("colorized").exists()

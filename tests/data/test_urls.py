@@ -1,0 +1,156 @@
+"""Photos in zips at URLs, from a server of this machine."""
+
+import http.server
+import re
+import threading
+import zipfile
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from cinn_colorize.data.sources import Reader, find_photos
+from cinn_colorize.data.urls import Url, cached
+from cinn_colorize.errors import DataError
+
+pytest.importorskip("aiohttp")
+
+
+class Server(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder with its listing, and parts of files where ``ranges`` is true."""
+
+    ranges = True
+    failing = 0  # requests that are answered with 503
+    sent = 0
+
+    def do_GET(self):
+        kind = type(self)
+        if kind.failing > 0:
+            kind.failing -= 1
+            self.send_error(503)
+            return
+        asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+        if not (asked and self.ranges):
+            super().do_GET()
+            return
+        data = Path(self.translate_path(self.path)).read_bytes()
+        start, end = int(asked[1]), min(int(asked[2]), len(data) - 1)
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {start}-{end}/{len(data)}")
+        self.send_header("Content-Length", str(end + 1 - start))
+        self.end_headers()
+        self.wfile.write(data[start : end + 1])
+        kind.sent += end + 1 - start
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two shards of incompressible photos, one for watching, and one that is damaged."""
+    folder = tmp_path_factory.mktemp("shards")
+    rng = np.random.default_rng(0)
+    for shard in range(2):
+        with zipfile.ZipFile(folder / f"photos-train-{shard}.zip", "w") as archive:
+            for i in range(12):
+                pixels = rng.integers(0, 256, (200, 200, 3), dtype=np.uint8)
+                archive.writestr(f"{i:02}.png", cv2.imencode(".png", pixels)[1].tobytes())
+    with zipfile.ZipFile(folder / "photos-dev.zip", "w") as archive:
+        archive.writestr("dev.png", cv2.imencode(".png", pixels)[1].tobytes())
+    (folder / "photos-train-2.zip").write_bytes(b"no zip, but more than twenty-two bytes")
+    return folder
+
+
+@pytest.fixture(params=[True], ids=["ranges"])
+def served(folder, request):
+    """The URL of the folder."""
+    kind = type("Server", (Server,), {"ranges": request.param})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(kind, directory=str(folder)))
+    server.handle_error = lambda *arguments: None  # clients may hang up
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield Url(f"http://127.0.0.1:{server.server_port}"), kind
+    server.shutdown()
+    server.server_close()
+
+
+def same(photos, folder):
+    read = Reader()
+    local = [p for i in range(2) for p in find_photos(folder / f"photos-train-{i}.zip")]
+    assert len(photos) == len(local) == 24
+    assert all(np.array_equal(read(a), read(b)) for a, b in zip(photos[::5], local[::5], strict=True))
+
+
+def test_shards_are_read_from_afar_photo_by_photo(folder, served):
+    url, server = served
+    damaged = []
+    photos = find_photos(url, damaged=damaged)
+    assert "photos-train-2.zip" in "".join(damaged)
+    assert str(photos[0]) == f"{url}/photos-train-0.zip:00.png"
+    same(photos, folder)
+    server.sent = 0
+    Reader()(photos[3])
+    assert server.sent < (folder / "photos-train-0.zip").stat().st_size / 2
+    with pytest.raises(DataError, match=r"photos-train-2\.zip"):
+        find_photos(url)
+    assert len(find_photos(Url(f"{url}/photos-train-1.zip"))) == 12
+    assert len(find_photos(Url(f"{url}/photos-*-[01].zip"))) == 24
+
+
+def test_a_network_that_fails_for_a_while_costs_no_photo(folder, served):
+    url, server = served
+    (photo, *_) = find_photos(Url(f"{url}/photos-train-0.zip"))
+    read = Reader()
+    expected = read(photo)
+    server.failing = 1
+    assert np.array_equal(Reader()(photo), expected)
+    assert server.failing == 0
+
+
+def test_shards_are_kept_in_a_folder(folder, served, tmp_path):
+    url, _ = served
+    photos = find_photos(Url(f"{url}/photos-train-[01].zip*"), cache=tmp_path / "kept")
+    assert {photo.path.parent for photo in photos} == {tmp_path / "kept"}
+    same(photos, folder)
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "kept").glob("*.zip")}
+    assert len(times) == 2
+    cut = next(iter(times))
+    cut.write_bytes(b"cut")
+    again = find_photos(Url(f"{url}/photos-train-[01].zip*"), cache=tmp_path / "kept")
+    assert again == photos
+    changed = {path for path, time in times.items() if path.stat().st_mtime_ns != time}
+    assert changed == {cut}
+
+
+@pytest.mark.parametrize("served", [False], indirect=True, ids=["no ranges"])
+def test_a_server_without_ranges_needs_the_cache(served, tmp_path):
+    url = Url(f"{served[0]}/photos-train-0.zip")
+    with pytest.raises(DataError, match="--cache FOLDER"):
+        find_photos(url)
+    assert len(find_photos(url, cache=tmp_path)) == 12
+
+
+def test_what_is_not_there(served, tmp_path):
+    url, _ = served
+    with pytest.raises(DataError, match=r"missing\.zip"):
+        find_photos(Url(f"{url}/missing.zip"))
+    with pytest.raises(DataError, match=r"missing\.zip"):
+        cached(Url(f"{url}/missing.zip"), tmp_path)
+    with pytest.raises(DataError, match="nothing there"):
+        find_photos(url, "pictures-*.zip")
+    with pytest.raises(DataError, match="what://"):
+        find_photos(Url("what://bucket/photos"))
+
+
+def test_the_task_of_photos_takes_urls(served, caplog):
+    from cinn_colorize.training import open_task
+
+    url, _ = served
+    task = open_task("photos", [url])
+    assert (task.distinct, len(task.dev), len(task.unreadable)) == (24, 1, 1)
+    for dataset in ("lsun", "imagenet"):
+        with pytest.raises(DataError, match="only photos"):
+            open_task(dataset, [url])

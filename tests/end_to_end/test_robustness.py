@@ -1,0 +1,231 @@
+"""Batches as real processes, and what happens to them: kills, bytes that are no photo, company."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import ENVIRONMENT, GRAY, SHARED, command, names, process
+from PIL import Image
+
+from cinn_colorize.batch.model_server import ModelServer
+from cinn_colorize.batch.processes import ModelSpec
+from cinn_colorize.models import find_weights
+
+pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
+
+
+def make_photos(folder, number):
+    """Small photos, each another one."""
+    folder.mkdir()
+    for i in range(number):
+        pixels = np.roll(GRAY, 5 * i, axis=1)[: 64 + i % 5, :80]
+        Image.fromarray(pixels).save(folder / f"{i:03d}.{'png' if i % 4 else 'jpg'}")
+    return folder
+
+
+def start(folder, *arguments, **options):
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command(*arguments), cwd=folder, env=ENVIRONMENT, **pipes, **options)
+
+
+def workers_of(pid):
+    """The processes that spawn has started for it."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(c) for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()]
+
+
+def is_alive(pid):
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"  # it has ended, and nobody has asked how
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    """Photos, and their results by one process that does one at a time."""
+    folder = tmp_path_factory.mktemp("reference")
+    make_photos(folder / "photos", 12)
+    done = process(folder, "photos", "--workers", 1, "--manifest", "m")
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 12)
+    return folder
+
+
+def test_bytes_depend_neither_on_workers_nor_on_order_nor_on_company(reference, tmp_path):
+    photos = sorted((reference / "photos").iterdir(), reverse=True)
+    assert process(tmp_path, *photos, "--workers", 3, "-o", "many").returncode == 0
+    assert process(tmp_path, photos[4], "-o", "alone").returncode == 0
+    expected = contents(reference / "colorized")
+    assert contents(tmp_path / "many") == expected
+    assert contents(tmp_path / "alone").items() <= expected.items()
+    assert len(contents(tmp_path / "alone")) == 1
+
+
+def test_a_worker_that_is_killed_takes_one_photo_with_it(reference, tmp_path):
+    arguments = [reference / "photos", "--workers", 2, "--manifest", "m"]
+    batch = start(tmp_path, *arguments)
+    first = batch.stdout.readline()
+    os.kill(workers_of(batch.pid)[0], signal.SIGKILL)
+    stdout, stderr = batch.communicate()
+    assert batch.returncode == 1
+    problem, summary = stderr.decode().splitlines()
+    assert "the process that worked on it was killed (SIGKILL); if memory ran out" in problem
+    assert "12 photos: 11 done, 1 failed" in summary
+    assert len((first + stdout).splitlines()) == 11
+    assert "1 done, 11 there already" in process(tmp_path, *arguments).stderr
+    assert contents(tmp_path / "colorized") == contents(reference / "colorized")
+
+
+def kill_and_resume(folder, photos, kills, rng):
+    """Kill a batch again and again, then let it end; checks that nothing is lost, half or done twice."""
+    arguments = [photos, "--workers", 2, "--manifest", "m"]
+    seen = {}
+    for _ in range(kills):
+        batch = start(folder, *arguments)
+        for _ in range(rng.randrange(4)):
+            batch.stdout.readline()
+        time.sleep(rng.uniform(0, 0.3))
+        batch.kill()
+        batch.communicate()
+        for path in (folder / "colorized").glob("[!.]*"):
+            with Image.open(path) as picture:
+                picture.load()
+            status = path.stat()
+            assert seen.setdefault(path, (status.st_ino, status.st_mtime_ns)) == (
+                status.st_ino,
+                status.st_mtime_ns,
+            )
+    last = process(folder, *arguments)
+    assert last.returncode == 0, last.stderr
+    for path, (number, _) in seen.items():
+        assert path.stat().st_ino == number
+    outputs = []
+    for line in (folder / "m").read_bytes().splitlines():
+        try:
+            outputs.append(json.loads(line)["output"])
+        except ValueError:
+            assert line.startswith(b'{"input"')
+    assert len(set(outputs)) == len(outputs)
+    assert sorted(outputs) == [f"colorized/{name}" for name in names(folder / "colorized")]
+    assert len(outputs) == len(list(photos.iterdir()))
+    assert "0 failed" not in process(folder, *arguments).stderr
+    return contents(folder / "colorized")
+
+
+def test_killed_and_resumed(reference, tmp_path):
+    assert kill_and_resume(tmp_path, reference / "photos", 2, random.Random(0)) == contents(
+        reference / "colorized"
+    )
+
+
+@pytest.mark.slow
+def test_killed_twenty_times_and_resumed(tmp_path):
+    photos = make_photos(tmp_path / "photos", 60)
+    results = kill_and_resume(tmp_path, photos, 20, random.Random(1))
+    assert process(tmp_path, photos, "--workers", 1, "-o", "undisturbed").returncode == 0
+    assert results == contents(tmp_path / "undisturbed")
+
+
+def test_workers_end_with_their_batch(reference, tmp_path):
+    batch = start(tmp_path, reference / "photos", "--workers", 2)
+    batch.stdout.readline()
+    workers = workers_of(batch.pid)
+    assert len(workers) == 2
+    batch.kill()
+    batch.communicate()  # which waits for the workers too: they hold the other end of stderr
+    assert not any(is_alive(pid) for pid in workers)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("early", [True, False])
+def test_signals_for_the_whole_group(reference, tmp_path, number, code, early):
+    """As a terminal and a batch system send them, while processes start and when they are at work."""
+    batch = start(tmp_path, reference / "photos", "--workers", 2, "-n", 8, start_new_session=True)
+    if early:
+        while not workers_of(batch.pid):
+            time.sleep(0.01)
+    else:
+        batch.stdout.readline()
+    os.killpg(batch.pid, number)
+    _, stderr = batch.communicate()
+    assert (batch.returncode, stderr) == (code, b"")
+    written = names(tmp_path / "colorized") if (tmp_path / "colorized").exists() else []
+    assert not [name for name in written if name.startswith(".")]
+
+
+def test_two_batches_on_one_folder(reference, tmp_path):
+    batches = [start(tmp_path, reference / "photos", "--skip-existing", "--workers", 1) for _ in range(2)]
+    for batch in batches:
+        _, stderr = batch.communicate()
+        assert batch.returncode == 0, stderr
+    assert contents(tmp_path / "colorized") == contents(reference / "colorized")
+
+
+def test_one_network_for_several_processes(reference, tmp_path, colorizer):
+    """As a GPU has it; here it is on the CPU, so that the bytes can be compared."""
+    server = ModelServer(ModelSpec("natural", *find_weights(), "cpu", "fp32"))
+    try:
+        remote = server.network.colorizer()
+        wide = np.tile(GRAY[:60], (1, 2))
+        for photo in (reference / "photos" / "001.png", wide):
+            there, here = remote.colorize(photo, n=2, seed=5), colorizer.colorize(photo, n=2, seed=5)
+            assert [c.recipe for c in there] == [c.recipe for c in here]
+            for one, other in zip(there, here, strict=True):
+                np.testing.assert_array_equal(one.rgb, other.rgb)
+        colours = np.stack([GRAY, GRAY // 2, 255 - GRAY], axis=-1)
+        there, here = (
+            c.condition(GRAY).transfer(c.reference(colours), n=1, noise=0.5) for c in (remote, colorizer)
+        )
+        np.testing.assert_array_equal(there[0].ab, here[0].ab)
+        assert server.lives
+    finally:
+        server.end()
+
+
+def broken_corpus(folder, step):
+    """Damaged files of other projects' tests, with names of photos."""
+    corpus = SHARED / "corpus-broken.zip"
+    if not corpus.exists():
+        pytest.skip("needs ../shared/data/corpus-broken.zip")
+    folder.mkdir()
+    with zipfile.ZipFile(corpus) as archive:
+        entries = sorted(name for name in archive.namelist() if not name.endswith(("/", ".tsv")))[::step]
+        for i, name in enumerate(entries):
+            (folder / f"{i:04d}.jpg").write_bytes(archive.read(name))
+    return len(entries)
+
+
+def survives(folder, number):
+    """A batch over damaged files: each gives a picture or one line."""
+    done = process(folder, "broken", "--workers", 2, "--max-pixels", 10, "--manifest", "m")
+    assert done.returncode in (0, 1)
+    *lines, summary = done.stderr.splitlines()
+    problems = [line for line in lines if "broken/" in line and " is in colour" not in line]
+    problems = [line for line in problems if "pages or frames" not in line]
+    pictures = done.stdout.splitlines()
+    assert len(pictures) + len(problems) == number, done.stderr
+    assert summary.startswith(f"cinn-colorize: {number} photos: {len(pictures)} done, {len(problems)} failed")
+    assert not [line for line in lines if not line.startswith("cinn-colorize: ") or "--debug" in line]
+    assert sorted(f"colorized/{name}" for name in names(folder / "colorized")) == sorted(pictures)
+    print(f"{number} files: {len(pictures)} pictures, {len(problems)} lines")
+
+
+def test_some_broken_files_in_a_batch(tmp_path):
+    survives(tmp_path, broken_corpus(tmp_path / "broken", 40))
+
+
+@pytest.mark.slow
+def test_all_broken_files_in_a_batch(tmp_path):
+    survives(tmp_path, broken_corpus(tmp_path / "broken", 1))

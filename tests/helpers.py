@@ -1,0 +1,105 @@
+"""What several tests share: photos to make files of, the command, layers away from zero."""
+
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyvips
+from skimage import data
+from typer.testing import CliRunner
+
+import cinn_colorize
+from cinn_colorize.batch.workers import InProcess
+from cinn_colorize.cli.app import app
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+EXAMPLES = ROOT / "examples"
+
+GRAY = data.camera()[100:340, 60:360]  # (240, 300), 8 bits
+COLOR = data.astronaut()[:240, :300]
+RECIPE = {"seed": "5", "temperature": "0.8", "model": "natural"}
+
+
+class Uniform:
+    """The same ab everywhere."""
+
+    def __init__(self, a, b):
+        self.ab = np.array([a, b], np.float32)[:, None, None]
+
+    def rows(self, y0, y1, L):
+        assert L.shape[0] == y1 - y0
+        return np.broadcast_to(self.ab, (2, *L.shape)).copy()
+
+
+def deep(gray):
+    """8 bits with a ramp below, so that all 16 matter."""
+    ramp = np.arange(gray.shape[0] * gray.shape[1]).reshape(gray.shape[:2]) * 7 % 256
+    return (gray.astype(np.uint16) * 255 + (ramp if gray.ndim == 2 else ramp[..., None])).astype(np.uint16)
+
+
+def write(path, pixels, fields=(), **options):
+    """A file by libvips with metadata fields."""
+    deep = pixels.dtype == np.uint16
+    bands = pixels.shape[2] if pixels.ndim == 3 else 1
+    names = ("grey16", "rgb16") if deep else ("b-w", "srgb")
+    image = pyvips.Image.new_from_array(np.ascontiguousarray(pixels)).copy(
+        interpretation=names[bands > 2], xres=11.811, yres=11.811
+    )
+    for kind, field, value in fields:
+        image.set_type(kind, field, value)
+    image.write_to_file(str(path), **options)
+    return path
+
+
+# The package is found in a checkout too.
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(cinn_colorize.__file__).parents[1])}
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "cinn_colorize", *map(str, arguments)]
+
+
+def process(folder, *arguments):
+    return subprocess.run(command(*arguments), cwd=folder, capture_output=True, text=True, env=ENVIRONMENT)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def the_line(result):
+    """What a call that failed said: one line on stderr."""
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    assert result.stderr.startswith("cinn-colorize: ")
+    return result.stderr
+
+
+class _Here(contextlib.nullcontext, InProcess):
+    """No processes: all photos one after the other."""
+
+    def __init__(self, setup, plan, _):
+        contextlib.nullcontext.__init__(self, self)
+        InProcess.__init__(self, setup, plan)
+
+
+def in_this_process(monkeypatch, colorizer):
+    """A function that runs the command."""
+    monkeypatch.setattr("cinn_colorize.batch.run.WorkerPool", _Here)
+    monkeypatch.setattr("cinn_colorize.colorizer.Colorizer", lambda *_, **__: colorizer)
+    return lambda *arguments, **options: CliRunner().invoke(app, list(map(str, arguments)), **options)
+
+
+def stir(module, seed=0):
+    """Give zero-initialised layers small random weights, so that no law holds by accident."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if not parameter.any():
+                parameter.copy_(0.02 * torch.randn(parameter.shape, generator=generator))
+    return module

@@ -1,0 +1,60 @@
+import errno
+import os
+import subprocess
+import tempfile
+
+import numpy as np
+import pytest
+from helpers import GRAY, Uniform
+
+from cinn_colorize.imaging import buffers
+from cinn_colorize.imaging.photo import PhotoError, open_photo
+
+
+def test_small_ones_are_in_memory():
+    assert not isinstance(buffers.empty((10, 10, 3), np.uint8), np.memmap)
+
+
+def test_large_ones_are_files_that_no_folder_lists(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(buffers, "_IN_MEMORY", 1000)
+    expected = open_photo(GRAY[:10, :10]).compose([Uniform(5, 5)])[0].rgb
+    (picture,) = open_photo(GRAY).compose([Uniform(5, 5)])
+    assert isinstance(picture.rgb, np.memmap)
+    assert list(tmp_path.iterdir()) == []
+    np.testing.assert_array_equal(picture.rgb[:10, :10], expected)
+    picture.save(tmp_path / "out.png")
+    assert [p.name for p in tmp_path.iterdir()] == ["out.png"]
+
+
+def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(buffers, "_IN_MEMORY", 1000)
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    with pytest.raises(PhotoError, match=r"array: no place for its pictures .*No space left on device"):
+        open_photo(GRAY).compose([Uniform(5, 5)])
+
+
+@pytest.fixture
+def tiny_disk(tmp_path):
+    """A file system of 64 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("no right to mount a file system")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp"])
+def test_a_disk_that_fills_up(tiny_disk, suffix):
+    noise = np.random.default_rng(0).integers(0, 256, (500, 500), dtype=np.uint8)
+    (picture,) = open_photo(noise).compose([Uniform(5, 5)])
+    with pytest.raises(PhotoError, match=rf"out\{suffix}: cannot be written"):
+        picture.save(tiny_disk / f"out{suffix}", recipe={"seed": "1"})
+    assert list(tiny_disk.iterdir()) == []

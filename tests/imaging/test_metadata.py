@@ -1,0 +1,81 @@
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cinn_colorize.imaging.metadata import NAMESPACE, add_recipe, find_recipe, iptc_for
+
+LIGHTROOM = b"""<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="Adobe XMP Core 5.6">
+ <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+  <rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/"
+    xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6" tiff:Make="Canon">
+   <dc:creator><rdf:Seq><rdf:li>Ada &amp; Ren\xc3\xa9</rdf:li></rdf:Seq></dc:creator>
+  </rdf:Description>
+ </rdf:RDF>
+</x:xmpmeta>
+
+<?xpacket end="w"?>\0\0"""
+
+
+@given(st.dictionaries(st.from_regex(r"[A-Za-z_][A-Za-z0-9_]*", fullmatch=True), st.text()))
+def test_recipe_round_trip(recipe):
+    expected = {name: "".join(c if c.isprintable() else " " for c in v) for name, v in recipe.items()}
+    assert find_recipe(add_recipe(None, recipe)) == expected
+
+
+def test_recipe_joins_the_packet_of_the_photo():
+    packet = add_recipe(LIGHTROOM, {"seed": "5", "model": 'a "<&> b'})
+    assert find_recipe(packet) == {"seed": "5", "model": 'a "<&> b'}
+    assert packet.startswith(b'<?xpacket begin="')
+    assert packet.endswith(b'<?xpacket end="w"?>')
+    text = packet.decode()
+    assert "Ada &amp; René" in text
+    assert 'tiff:Make="Canon"' in text
+    assert "Orientation" not in text  # the picture is upright
+    ElementTree.fromstring(packet)
+
+
+def test_a_new_recipe_replaces_the_old_one():
+    once = add_recipe(LIGHTROOM, {"seed": "5", "temperature": "0.8"})
+    twice = add_recipe(once, {"seed": "6"})
+    assert find_recipe(twice) == {"seed": "6"}
+    assert twice.count(NAMESPACE.encode()) == 1
+    assert b"Canon" in twice
+
+
+def test_recipe_as_elements_is_found_and_replaced():
+    """As exiftool and Adobe's toolkit may write the same."""
+    packet = add_recipe(None, {"seed": "5"}).replace(
+        b' cinn:seed="5"/>', b"><cinn:seed>5</cinn:seed></rdf:Description>"
+    )
+    assert b"<cinn:seed>" in packet
+    assert find_recipe(packet) == {"seed": "5"}
+    assert find_recipe(add_recipe(packet, {"model": "natural"})) == {"model": "natural"}
+
+
+@pytest.mark.parametrize(
+    "packet", [None, b"", b"no xml", b"<a/>", LIGHTROOM[:300], b'<!DOCTYPE a [<!ENTITY e "x">]><a>&e;</a>']
+)
+def test_packets_that_are_none(packet):
+    assert find_recipe(packet or b"") == {}
+    assert find_recipe(add_recipe(packet, {"seed": "5"})) == {"seed": "5"}
+
+
+@pytest.mark.parametrize("name", ["", "a b", "1st", "a:b", "ä"])
+def test_names_that_xml_does_not_allow(name):
+    with pytest.raises(ValueError, match="recipe"):
+        add_recipe(None, {name: "x"})
+
+
+@pytest.mark.parametrize("plain", [b"\x1c\x02\x50\x00\x03Ada", b"\x1c\x02\x50\x00\x04Adam\0\0\0"])
+def test_iptc_in_both_forms(plain):
+    wrapped = iptc_for("jpg", plain)
+    assert wrapped.startswith(b"Photoshop 3.0\0008BIM\x04\x04\0\0\0\0\0")
+    assert iptc_for("tiff", wrapped) == plain + bytes(-len(plain) % 4)
+    assert iptc_for("jpg", wrapped) == wrapped
+    named = wrapped.replace(b"\x04\x04\0\0", b"\x04\x04\x03abc")
+    assert iptc_for("tiff", named) == iptc_for("tiff", plain)
+    assert iptc_for("tiff", b"Photoshop 3.0\0008BIM\x03\xed") == b""
+    assert len(iptc_for("tiff", wrapped[:22])) == 0

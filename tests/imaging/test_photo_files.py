@@ -1,0 +1,163 @@
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import COLOR, GRAY, RECIPE, SHARED, Uniform, write
+from PIL import Image
+
+from cinn_colorize.imaging.photo import PhotoError, open_photo, read_recipe
+
+
+@pytest.mark.parametrize(
+    "name", ["-x.jpg", "a[2].tif", "ü b'\".png", "q=1,Q=2].webp", "PHOTO.JPEG", b"caf\xe9.jpg"]
+)
+def test_odd_names(tmp_path, name):
+    path = tmp_path / (os.fsdecode(name))
+    try:
+        path.write_bytes(b"")
+    except OSError:
+        pytest.skip("the file system has no such names")
+    plain = write(tmp_path / f"plain{path.suffix.lower().replace('.jpeg', '.jpg')}", GRAY)
+    plain.replace(path)
+    photo = open_photo(path)
+    assert photo.suffix == path.suffix
+    photo.name.encode()  # printable
+    (picture,) = photo.compose([Uniform(5, 5)])
+    out = path.with_name("out" + path.name)
+    picture.save(out, recipe=RECIPE)
+    assert read_recipe(out) == RECIPE
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([path.name, out.name])
+
+
+def test_suffix_is_that_of_the_format(tmp_path):
+    write(tmp_path / "in.png", GRAY)
+    (tmp_path / "in.png").rename(tmp_path / "in.jpg")
+    assert open_photo(tmp_path / "in.jpg").suffix == ".png"
+    assert open_photo((tmp_path / "in.jpg").read_bytes()).suffix == ".png"
+
+
+def broken(folder, kind):
+    path = folder / f"{kind}.jpg"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "empty":
+        path.touch()
+    elif kind == "text":
+        path.write_text("I am no photo,\nI have two lines.")
+    elif kind == "tga":
+        Image.fromarray(GRAY).save(path, "TGA")
+    elif kind.startswith("truncated"):
+        suffix = kind.split()[1]
+        whole = write(folder / f"whole.{suffix}", np.tile(COLOR, (3, 3, 1))).read_bytes()
+        path.write_bytes(whole[: len(whole) // 2])
+    elif kind == "header only":
+        path.write_bytes(b"\xff\xd8\xff\xe0")
+    return path
+
+
+KINDS = [
+    "missing", "folder", "empty", "text", "tga", "header only",
+    "truncated jpg", "truncated png", "truncated webp", "truncated tif", "truncated avif",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_that_is_no_photo_is_one_clear_line(tmp_path, kind):
+    path = broken(tmp_path, kind)
+    with pytest.raises(PhotoError) as problem:
+        open_photo(path).lab(64, 64)
+    assert str(problem.value).startswith(f"{path}: ")
+    assert "\n" not in str(problem.value)
+    with pytest.raises(PhotoError):
+        open_photo(path).compose([Uniform(0, 0)])
+
+
+def test_nothing_is_printed(tmp_path):
+    """Neither of broken files nor of those that libvips only warns about."""
+    paths = [broken(tmp_path, kind) for kind in KINDS]
+    odd = SHARED / "corpus-broken.zip"
+    if odd.exists():
+        with zipfile.ZipFile(odd) as archive:
+            for i, name in enumerate(sorted(archive.namelist())[::25]):
+                paths.append(tmp_path / f"odd{i}")
+                paths[-1].write_bytes(archive.read(name))
+    script = """
+import sys
+from cinn_colorize.imaging.photo import PhotoError, open_photo
+for path in sys.argv[1:]:
+    try:
+        photo = open_photo(path)
+        if photo.width * photo.height < 1e7:
+            photo.lab(64, 64)
+    except PhotoError:
+        pass
+"""
+    done = subprocess.run([sys.executable, "-c", script, *paths], capture_output=True, check=True, text=True)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("pixels", "problem"),
+    [
+        (np.zeros((3, 4, 5), np.uint8), "shape"), (np.zeros(3, np.uint8), "shape"),
+        (np.zeros((0, 4)), "shape"), (np.full((4, 4), 2.0), "0, 1"), (np.full((4, 4), np.nan), "0, 1"),
+        (np.zeros((4, 4), np.int32), "int32"),
+        (Image.fromarray(np.zeros((4, 4), np.float32) + 9), "0, 1"),
+    ],
+)  # fmt: skip
+def test_arrays_that_are_no_photo(pixels, problem):
+    with pytest.raises(PhotoError, match=problem):
+        open_photo(pixels)
+
+
+@pytest.mark.parametrize("out", ["nowhere/out.png", "folder.png", "out.gif", "out", "wide.webp"])
+def test_a_failed_save_leaves_nothing_behind(tmp_path, out):
+    (tmp_path / "folder.png").mkdir()
+    pixels = np.zeros((4, 17000), np.uint8) if out == "wide.webp" else GRAY  # WebP ends at 16383 pixels
+    (picture,) = open_photo(pixels).compose([Uniform(5, 5)])
+    with pytest.raises(PhotoError) as problem:
+        picture.save(tmp_path / out)
+    assert str(problem.value).startswith(f"{tmp_path / out}: ")
+    assert "\n" not in str(problem.value)
+    assert [p.name for p in tmp_path.iterdir()] == ["folder.png"]
+
+
+def test_a_save_replaces_the_old_file_only_when_it_is_whole(tmp_path):
+    """A file size limit stands for a full disk; the process has it alone."""
+    pytest.importorskip("resource")
+    np.save(tmp_path / "in.npy", np.random.default_rng(0).integers(0, 256, (400, 400), dtype=np.uint8))
+    out = tmp_path / "out"
+    out.mkdir()
+    script = """
+import resource, sys
+import numpy as np
+from cinn_colorize.imaging.photo import PhotoError, open_photo
+class Uniform:
+    def rows(self, y0, y1, L):
+        return np.zeros((2, *L.shape), np.float32)
+(picture,) = open_photo(np.load(sys.argv[1])).compose([Uniform()])
+resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+for path in sys.argv[2:]:
+    try:
+        picture.save(path)
+        print("saved")
+    except PhotoError as error:
+        print(error)
+"""
+    names = [str(out / f"out{suffix}") for suffix in (".png", ".jpg", ".webp", ".tif")]
+    for name in names:
+        Path(name).write_bytes(b"old")
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "in.npy", *names],
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    assert done.stderr == ""
+    assert [line.split(":")[0] for line in done.stdout.splitlines()] == names
+    assert sorted(str(p) for p in out.iterdir()) == sorted(names)
+    assert all(Path(name).read_bytes() == b"old" for name in names)

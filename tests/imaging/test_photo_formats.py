@@ -1,0 +1,184 @@
+"""What comes in by each format, and what stays in each format that can be written."""
+
+import io
+
+import cv2
+import numpy as np
+import pytest
+import pyvips
+from helpers import COLOR, GRAY, RECIPE, Uniform, deep, write
+from PIL import Image
+
+from cinn_colorize.imaging.photo import PhotoError, open_photo, read_recipe
+
+
+def exif(**extra):
+    tags = Image.Exif()
+    tags[0x013B], tags[0x010F] = "Ada", "Agfa"
+    tags.get_ifd(0x8769)[0x9003] = "1957:10:04 19:28:34"  # DateTimeOriginal
+    tags.get_ifd(0x8825)[2] = (48.0, 12.0, 30.5)  # GPSLatitude
+    return tags
+
+
+def gray_of(path, **options):
+    """L of the picture of a file, as gray."""
+    photo = open_photo(path, **options)
+    (picture,) = photo.compose([Uniform(0, 0)])
+    return photo, picture.rgb[..., 1]
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".gif", ".jp2", ".pgm", ".avif", ".tif", ".webp", ".png"])
+def test_gray_of_every_format(tmp_path, suffix):
+    path = tmp_path / f"in{suffix}"
+    options = {"quality": 100} if suffix == ".avif" else {"lossless": True} if suffix == ".webp" else {}
+    image = Image.fromarray(GRAY)
+    (image.convert("RGB") if suffix in (".avif", ".webp") else image).save(path, **options)
+    photo, gray = gray_of(path)
+    assert (photo.width, photo.height, photo.bit_depth, photo.suffix) == (300, 240, 8, suffix)
+    assert np.abs(gray.astype(int) - GRAY).mean() < 1
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".gif", ".jp2", ".ppm", ".tif"])
+def test_colors_of_every_format(tmp_path, suffix):
+    image = Image.fromarray(COLOR)
+    (image.quantize(256) if suffix == ".gif" else image).save(tmp_path / f"in{suffix}")
+    difference = np.abs(open_photo(tmp_path / f"in{suffix}").lab(64, 64) - open_photo(COLOR).lab(64, 64))
+    assert difference.mean() < (1.5 if suffix == ".gif" else 0.2)
+
+
+def pnm(pixels, largest):
+    header = f"P{6 if pixels.ndim == 3 else 5}\n# a scan\n{pixels.shape[1]} {pixels.shape[0]}\n{largest}\n"
+    return header.encode() + pixels.astype(">u2").tobytes()
+
+
+@pytest.mark.parametrize("pixels", [deep(GRAY), deep(COLOR)], ids=["gray", "color"])
+@pytest.mark.parametrize("kind", ["png", "tif", "pnm", "pnm of 12 bits", "jp2", "float", "0..255"])
+def test_sixteen_bits_arrive(tmp_path, pixels, kind):
+    path = tmp_path / f"in.{kind[:3]}"
+    tolerance = 0
+    if kind in ("png", "tif"):
+        write(path, pixels)
+    elif kind.startswith("pnm"):
+        largest = 4095 if "12" in kind else 65535
+        pixels = pixels // (16 if "12" in kind else 1)
+        path.write_bytes(pnm(pixels, largest))
+        pixels = np.round(pixels * (65535 / largest)).astype(np.uint16)
+    elif kind == "jp2":
+        channels = pixels[..., ::-1] if pixels.ndim == 3 else pixels
+        path.write_bytes(cv2.imencode(".jp2", channels, [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000])[1])
+    else:
+        path, tolerance = tmp_path / "in.tif", 1
+        top = 257 if kind == "0..255" else 65535
+        floats = (pixels / top).astype(np.float32)
+        pyvips.Image.new_from_array(floats).write_to_file(str(path))
+    photo = open_photo(path)
+    assert photo.bit_depth == 16
+    expected = open_photo(pixels).compose([Uniform(0, 0)])[0].rgb.astype(int)
+    assert np.abs(photo.compose([Uniform(0, 0)])[0].rgb - expected).max() <= 2 * tolerance
+
+
+def test_bilevel_and_palette(tmp_path):
+    black = Image.fromarray(GRAY).convert("1")
+    black.save(tmp_path / "in.tif", compression="group4")
+    np.testing.assert_array_equal(gray_of(tmp_path / "in.tif")[1], np.where(np.asarray(black), 255, 0))
+    Image.fromarray(COLOR).quantize(64).save(tmp_path / "in.png")
+    assert np.abs(open_photo(tmp_path / "in.png").lab(8, 8) - open_photo(COLOR).lab(8, 8)).mean() < 2
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".tif", ".webp"])
+def test_the_first_of_several_pages_is_used(tmp_path, suffix):
+    pages = [Image.fromarray(np.full((40, 60, 3), value, np.uint8)) for value in (50, 120, 200)]
+    pages[0].save(tmp_path / f"in{suffix}", save_all=True, append_images=pages[1:])
+    photo, gray = gray_of(tmp_path / f"in{suffix}")
+    assert photo.pages == 3
+    assert np.abs(gray.astype(int) - 50).max() <= 3
+    assert open_photo(GRAY).pages == 1
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".avif"])
+@pytest.mark.parametrize("source", [".tif", ".jpg"])
+def test_exif_goes_from_format_to_format(tmp_path, source, suffix):
+    Image.fromarray(GRAY).save(tmp_path / "in.jpg", exif=exif())
+    if source == ".tif":  # in which Pillow writes the first directory only
+        open_photo(tmp_path / "in.jpg").compose([Uniform(5, 5)])[0].save(tmp_path / "in.tif")
+    (picture,) = open_photo(tmp_path / f"in{source}").compose([Uniform(5, 5)])
+    picture.save(tmp_path / f"out{suffix}", recipe=RECIPE)
+    assert read_recipe(tmp_path / f"out{suffix}") == RECIPE
+    with Image.open(tmp_path / f"out{suffix}") as out:
+        assert np.asarray(out).shape == (240, 300, 3)
+        tags = out.getexif()
+    assert (tags[0x013B], tags[0x010F]) == ("Ada", "Agfa")
+    assert tags.get_ifd(0x8769)[0x9003] == "1957:10:04 19:28:34"
+    assert [float(v) for v in tags.get_ifd(0x8825)[2]] == [48.0, 12.0, 30.5]
+    pixels = pyvips.Image.new_from_file(str(tmp_path / f"out{suffix}")).numpy()
+    assert np.abs(pixels.astype(int) - picture.rgb).mean() < 2
+
+
+def test_big_endian_exif_in_tiff(tmp_path):
+    Image.fromarray(COLOR).save(tmp_path / "in.jpg", exif=b"Exif\0\0" + big_endian(exif()))
+    (picture,) = open_photo(tmp_path / "in.jpg").compose([Uniform(0, 0)])
+    picture.save(tmp_path / "out.tif")
+    with Image.open(tmp_path / "out.tif") as out:
+        assert [float(v) for v in out.getexif().get_ifd(0x8825)[2]] == [48.0, 12.0, 30.5]
+        assert out.getexif()[0x013B] == "Ada"
+
+
+def big_endian(tags):
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    directory = ImageFileDirectory_v2(b"MM\0\x2a\0\0\0\x08")
+    directory[0x013B] = tags[0x013B]
+    directory[0x8825] = dict(tags.get_ifd(0x8825))
+    return b"MM\0\x2a\0\0\0\x08" + directory.tobytes(8)
+
+
+@pytest.mark.parametrize("exif", [b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0II*\0\x08\0\0\0\xff"])
+def test_damaged_exif_does_not_damage_a_tiff(tmp_path, exif):
+    image = Image.fromarray(GRAY)
+    image.info["exif"] = exif
+    (picture,) = open_photo(image).compose([Uniform(0, 0)])
+    picture.save(tmp_path / "out.tif")
+    np.testing.assert_array_equal(pyvips.Image.new_from_file(str(tmp_path / "out.tif")).numpy(), picture.rgb)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".avif"])
+def test_strip(tmp_path, suffix):
+    profile = bytes(pyvips.Operation.call("profile_load", "p3"))
+    fields = [
+        ("exif-data", exif().tobytes()),
+        ("icc-profile-data", profile),
+        ("iptc-data", b"\x1c\x02\x78\0\x01a"),
+    ]
+    blobs = [(pyvips.GValue.blob_type, *pair) for pair in fields]
+    (picture,) = open_photo(write(tmp_path / "in.jpg", COLOR, blobs)).compose([Uniform(5, 5)])
+    picture.save(tmp_path / f"out{suffix}", recipe=RECIPE, strip=True)
+    assert b"Agfa" not in (tmp_path / f"out{suffix}").read_bytes()
+    assert read_recipe(tmp_path / f"out{suffix}") == RECIPE
+    with Image.open(tmp_path / f"out{suffix}") as out:
+        assert out.info["icc_profile"] == profile
+        assert out.info.get("dpi", (72, 72)) != pytest.approx((300, 300), abs=1)
+
+
+def test_sixteen_bits_become_twelve_in_avif(tmp_path):
+    (picture,) = open_photo(deep(cv2.GaussianBlur(GRAY, (0, 0), 5))).compose([Uniform(10, 5)])
+    picture.save(tmp_path / "out.avif")
+    out = pyvips.Image.new_from_file(str(tmp_path / "out.avif"))
+    assert (out.format, out.get("bits-per-sample")) == ("ushort", 12)
+    assert np.abs(out.numpy().astype(int) - picture.rgb).mean() < 400
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".pgm", ".tif", ".jp2", ".avif"])
+def test_too_many_pixels(tmp_path, suffix):
+    Image.fromarray(GRAY).convert("L" if suffix == ".pgm" else "RGB").save(tmp_path / f"in{suffix}")
+    open_photo(tmp_path / f"in{suffix}", max_pixels=72000)
+    with pytest.raises(PhotoError, match=r"300 x 240 .*--max-pixels"):
+        open_photo(tmp_path / f"in{suffix}", max_pixels=71999)
+
+
+def test_resolution_of_images_of_pillow(tmp_path):
+    buffer = io.BytesIO()
+    Image.fromarray(GRAY).save(buffer, "BMP", dpi=(300, 300))
+    (picture,) = open_photo(buffer.getvalue()).compose([Uniform(0, 0)])
+    picture.save(tmp_path / "out.png")
+    with Image.open(tmp_path / "out.png") as out:
+        assert out.info["dpi"] == pytest.approx((300, 300), abs=0.1)

@@ -1,0 +1,74 @@
+"""Numbers by level, as people write them."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cinn_colorize.latents.levels import by_level, format_levels, parse_levels, short_levels, transfer_noise
+from cinn_colorize.models import MODELS
+from cinn_colorize.models.bedrooms import Bedrooms, BedroomsConfig
+from cinn_colorize.models.mnist import Mnist, MnistConfig
+from cinn_colorize.models.natural import Natural, NaturalConfig
+
+LEVELS = (32, 16, 8, 4, 2, 1, 0)
+NUMBERS = st.floats(0, 10)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0.7", 0.7),
+        ("32:0.6,0:0", {32: 0.6, 16: 0.8, 8: 0.8, 4: 0.8, 2: 0.8, 1: 0.8, 0: 0.0}),
+        ("1:0.1,0.5", {32: 0.5, 16: 0.5, 8: 0.5, 4: 0.5, 2: 0.5, 1: 0.1, 0: 0.5}),
+        ("0.5, 4: 0.5", 0.5),
+    ],
+)
+def test_what_people_write(text, expected):
+    assert parse_levels(text, LEVELS, 0.8) == expected
+
+
+@given(st.one_of(NUMBERS, st.fixed_dictionaries(dict.fromkeys(LEVELS, NUMBERS))))
+def test_what_is_written_is_read_again(values):
+    again = parse_levels(format_levels(values), LEVELS, 1.0)
+    assert by_level(again, LEVELS) == by_level(values, LEVELS)
+
+
+@pytest.mark.parametrize("text", ["0.8", "0.5,2:0.7,1:0.7,0:0.7", "0,32:1"])
+def test_short_is_what_people_write(text):
+    values = parse_levels(text, LEVELS, 1.0)
+    assert short_levels(values) == text
+    assert parse_levels(short_levels(values), LEVELS, 1.0) == values
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "''"), ("x", "'x'"), ("32:", "'32:'"), ("a:1", "'a:1'"), ("1:2:3", "'1:2:3'"),
+        ("3:1", "no level 3"), ("0.5,0.6", "more than one number"),
+        ("-0.1", "share must be a number from 0 to 1, not -0.1"), ("8:2", "not 2"), ("nan", "not nan"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_meant(text, message):
+    with pytest.raises(ValueError, match=message):
+        parse_levels(text, LEVELS, 0.8, "share", largest=1)
+
+
+def test_a_number_for_each_level():
+    with pytest.raises(ValueError, match="temperature is missing for level 16"):
+        by_level({32: 1.0}, (32, 16), "temperature")
+    with pytest.raises(ValueError, match="0 or more, not inf"):
+        by_level(float("inf"), LEVELS)
+
+
+def test_the_coarse_levels_are_transferred():
+    assert transfer_noise((4, 2, 0)) == {4: 1.0, 2: 0.0, 0: 0.0}
+
+
+def test_the_registry_names_the_levels_of_each_model():
+    with torch.device("meta"):
+        models = [Natural(NaturalConfig.default()), Bedrooms(BedroomsConfig.default()), Mnist(MnistConfig())]
+    for model in models:
+        assert tuple(model.latent_shapes) == MODELS[model.name].levels
+    for info in MODELS.values():
+        assert by_level(info.temperature, info.levels, "temperature")

@@ -1,0 +1,40 @@
+"""Noise is that of torch, without torch."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from cinn_colorize.latents.noise import draw
+from cinn_colorize.latents.windows import Windows
+
+SQUARE = {r: (6, r, r) for r in (32, 16, 8, 4, 2, 1)} | {0: (2, 1, 1)}
+LONG = Windows(5, True).shapes(SQUARE)
+ODD = {2: (6, 3, 3), 1: (1, 17, 1), 0: (14, 1, 1)}  # not of whole blocks of 16
+
+
+@pytest.mark.parametrize("shapes", [SQUARE, LONG, ODD], ids=["square", "long", "odd"])
+@pytest.mark.parametrize("seed", [0, 1, 12345, 2**32 - 1, 2**32 + 5, 2**63 - 1])
+def test_the_noise_of_a_seed_is_that_of_torch(shapes, seed):
+    generator = torch.Generator().manual_seed(seed)
+    drawn = draw(shapes, [seed])
+    for r in sorted(shapes):
+        expected = torch.randn(shapes[r], generator=generator).numpy()
+        assert drawn[r].dtype == np.float32
+        # torch has several kinds of approximate logarithm and cosine, by processor.
+        np.testing.assert_allclose(drawn[r][0], expected, rtol=5e-7, atol=5e-7)
+
+
+def test_few_values_are_the_same_to_the_bit():
+    for seed in range(20):
+        generator = torch.Generator().manual_seed(seed)
+        for r, z in sorted(draw({1: (6, 1, 1), 0: (2, 1, 1)}, [seed]).items()):
+            assert np.array_equal(z[0], torch.randn(z.shape[1:], generator=generator).numpy()), r
+
+
+def test_noise_is_standard_normal():
+    z = np.concatenate([z.ravel() for z in draw(SQUARE, range(40)).values()])
+    assert abs(z.mean()) < 4 / math.sqrt(z.size)
+    assert abs(z.std() - 1) < 4 / math.sqrt(2 * z.size)
+    assert abs((z**4).mean() - 3) < 4 * math.sqrt(96 / z.size)

@@ -1,0 +1,88 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from helpers import GRAY
+
+from cinn_colorize.latents.latent import Latent
+from cinn_colorize.latents.windows import Windows
+
+SHAPES = {r: (6, r, r) for r in (32, 16, 8, 4, 2, 1)} | {0: (2, 1, 1)}
+
+
+@pytest.mark.parametrize(
+    ("size", "count", "upright"),
+    [((1, 1), 1, False), ((100, 200), 1, False), ((200, 100), 1, True), ((100, 201), 4, False),
+     ((100, 600), 15, False), ((600, 100), 15, True), ((1, 10000), 32, False)],
+)  # fmt: skip
+def test_layout(size, count, upright):
+    windows = Windows.of(*size)
+    assert (windows.count, windows.upright) == (count, upright)
+    assert windows.size(64) == (64, 64 + 24 * (count - 1))[:: -1 if upright else 1]
+    if 1 < count < 32:  # they are about as long as the short side
+        assert 0.8 <= max(size) / min(size) / (1 + 3 / 8 * (count - 1)) <= 1
+
+
+@pytest.mark.parametrize("windows", [Windows(5, False), Windows(5, True), Windows(1, False)])
+def test_windows_see_the_same_where_they_overlap(windows):
+    latent = Latent.draw(windows.shapes(SHAPES), [3, 4])
+    parts = [windows.latents(latent.levels, k) for k in range(windows.count)]
+    for part in parts:
+        assert {r: tuple(z.shape[1:]) for r, z in part.items()} == SHAPES
+    for left, right in pairwise(parts):
+        for r in (0, 1, 2, 4):
+            assert left[r] is right[r]
+        for r in (8, 16, 32):
+            a, b = (part[r].mT if windows.upright else part[r] for part in (left, right))
+            assert torch.equal(a[..., 3 * r // 8 :], b[..., : 5 * r // 8])
+
+
+@pytest.mark.parametrize("windows", [Windows(4, False), Windows(4, True)])
+def test_blending_gives_back_what_was_cut(windows):
+    grid = np.random.default_rng(0).standard_normal((3, 2, *windows.size(64))).astype(np.float32)
+    np.testing.assert_allclose(windows.blend([windows.cut(grid, k) for k in range(4)]), grid, atol=1e-5)
+
+
+def test_blending_has_no_step():
+    """Windows of different values meet in a ramp."""
+    values = (0, 10, -5, 20)
+    wide = Windows(4, False).blend([np.full((2, 64, 64), value, np.float32) for value in values])
+    assert wide.shape == (2, 64, 136)
+    assert np.abs(np.diff(wide, axis=2)).max() < 25 * np.pi / 64 * 1.01
+    np.testing.assert_allclose(wide[0, 0, :2], 0, atol=0.05)
+
+
+def test_seeds_alone_decide():
+    shapes = Windows(5, False).shapes(SHAPES)
+    both, one = Latent.draw(shapes, [7, 8]), Latent.draw(shapes, [8])
+    assert all(torch.equal(both.levels[r][1:], one.levels[r]) for r in shapes)
+
+
+@pytest.mark.parametrize("upright", [False, True])
+def test_a_panorama(colorizer, tmp_path, upright):
+    pixels = GRAY[80:200, :260]
+    pixels = np.ascontiguousarray(pixels.T if upright else pixels)
+    conditioned = colorizer.condition(pixels)
+    samples = conditioned.sample(n=2, seed=4)
+    (again,) = conditioned.sample(n=1, seed=5)
+    np.testing.assert_array_equal(samples[1].ab, again.ab)
+    assert samples[1].log_prob == again.log_prob
+    shape = Windows.of(*pixels.shape).size(64)
+    assert again.ab.shape == (2, *shape)
+    np.testing.assert_array_equal(conditioned.decode(again.latent)[0], again.ab)
+    along = np.abs(np.diff(again.ab, axis=1 if upright else 2)).mean(axis=(0, 2 if upright else 1))
+    borders = np.arange(24, len(along) - 24, 24) - 1
+    assert along[borders].max() < 2 * along.mean()
+    squeezed = conditioned.encode(np.zeros((2, 64, 64)))
+    assert np.abs(conditioned.decode(squeezed)).max() < 0.01
+    (colorization,) = colorizer.colorize(pixels, seed=5)
+    np.testing.assert_array_equal(colorization.ab, again.ab)
+    assert colorization.rgb.shape == (*pixels.shape, 3)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 3), pytest.param((1, 10000), marks=pytest.mark.slow)])
+def test_tiny_and_thin_photos(colorizer, shape):
+    pixels = np.linspace(0, 255, shape[0] * shape[1]).astype(np.uint8).reshape(shape)
+    (colorization,) = colorizer.colorize(pixels)
+    assert colorization.rgb.shape == (*shape, 3)

@@ -1,0 +1,214 @@
+"""Hints: colours asked for at places of a photo, and samples that have them."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from cinn_colorize.cli.app import app
+from cinn_colorize.imaging.color import pixels_to_lab
+from cinn_colorize.imaging.photo import open_photo, read_recipe
+from cinn_colorize.latents.latent import Latent
+from cinn_colorize.methods.hints import Hint, Hints, candidates, draw, refine
+
+RED, BLUE = (170, 40, 50), (50, 90, 190)
+POINTS = [Hint(20, 30, RED), Hint(100, 70, BLUE)]
+
+
+@pytest.fixture(scope="module")
+def gray(examples):
+    """A small photo with things in it, (80, 120)."""
+    with Image.open(examples / "coffee.png") as photo:
+        return np.asarray(photo.convert("L").resize((120, 80)))
+
+
+@pytest.fixture(scope="module")
+def photo(gray):
+    return open_photo(gray)
+
+
+@pytest.fixture(scope="module")
+def conditioned(colorizer, photo):
+    return colorizer.condition(photo)
+
+
+@pytest.fixture(scope="module")
+def long(gray):
+    """A photo of 3:1, in more than one window."""
+    return open_photo(gray[:40])
+
+
+@pytest.fixture(scope="module")
+def drawn(conditioned, photo):
+    return draw(conditioned, Hints.of(photo, POINTS), n=2, seed=4)
+
+
+def painted(path, size, *strokes):
+    image = Image.new("RGBA", size)
+    for box, rgb in strokes:
+        image.paste((*rgb, 255), box)
+    image.save(path)
+    return path
+
+
+def test_a_hint_is_read_as_it_is_written():
+    assert Hint.parse("310,120,#A02832") == Hint(310, 120, (0xA0, 0x28, 0x32))
+    assert str(Hint.parse(" 310, 120, #A02832")) == "310,120,#a02832"
+    for text in ("", "1,2", "1,2,red", "1,2,#12345", "-1,2,#123456", "1.5,2,#123456", "1,2,#123456,3"):
+        with pytest.raises(ValueError, match="is no hint"):
+            Hint.parse(text)
+
+
+def test_hinted_pixels_get_their_colours(colorizer, photo, conditioned, drawn):
+    unhinted = conditioned.sample(n=2, seed=4)
+    x, y = [p.x for p in POINTS], [p.y for p in POINTS]
+    # A place is as colourful as its L allows, so what is asked for is compared at the photo's L.
+    wanted = Hints.of(photo, POINTS).ab[:, [24, 56], [10, 53]]
+    for samples, near in ((drawn, True), (unhinted, False)):
+        for colorization in colorizer.compose(photo, samples):
+            ab = pixels_to_lab(colorization.rgb)[1:, y, x]
+            assert (np.hypot(*(ab - wanted)).mean() < 15) == near
+
+
+def test_a_seed_gives_the_same_sample_whatever_else_is_drawn(conditioned, photo, drawn):
+    (again,) = draw(conditioned, Hints.of(photo, POINTS), seed=5)
+    assert again.seed == drawn[1].seed == 5
+    assert (again.ab == drawn[1].ab).all()
+    assert np.abs(drawn[0].ab - drawn[1].ab).mean() > 0.5
+
+
+def test_the_first_candidate_is_the_seeds_own_sample(conditioned):
+    own, other, *_ = candidates(conditioned, 0.8, 7)
+    assert (own.ab == conditioned.sample(temperature=0.8, seed=7)[0].ab).all()
+    assert (own.ab != other.ab).any()
+
+
+def test_the_code_is_that_of_the_colours(conditioned, drawn):
+    code = conditioned.encode(drawn[0].ab)
+    for r, z in drawn[0].latent.levels.items():
+        assert torch.allclose(z, code.levels[r], atol=1e-2)
+
+
+def test_nothing_moves_where_colours_agree_already(conditioned, photo):
+    (sample,) = conditioned.sample()
+    asked = Hints.of(photo, POINTS)
+    agreed = Hints(np.ones_like(asked.weight), sample.ab, asked.windows, {})
+    assert agreed.disagreement(sample.ab) == 0
+    moved = refine(conditioned, sample.latent, agreed)
+    for r, z in sample.latent.levels.items():
+        assert torch.allclose(moved.levels[r], z, atol=1e-3)
+
+
+def test_gradients_are_those_of_decode(colorizer, conditioned):
+    """Along a random direction, against a central difference."""
+    z, direction = (Latent.draw(conditioned.latent_shapes, [seed]) for seed in (1, 2))
+    weights = torch.randn(2, 64, 64, generator=torch.Generator().manual_seed(0))
+
+    def value(step):
+        moved = Latent({r: level + step * direction.levels[r] for r, level in z.levels.items()})
+        return float((weights.double() * torch.as_tensor(conditioned.decode(moved)[0]).double()).sum())
+
+    leaves = z.map(lambda level: level.clone().requires_grad_())
+    with colorizer.inference(gradients=True):
+        ab = conditioned.differentiable(leaves)
+        (weights * ab).sum().backward()
+    assert torch.allclose(ab, torch.as_tensor(conditioned.decode(z)[0]), atol=1e-4)
+    along = sum(float((level.grad * direction.levels[r]).sum()) for r, level in leaves.levels.items())
+    assert along == pytest.approx((value(1e-3) - value(-1e-3)) / 2e-3, rel=0.02)
+
+
+def test_a_hint_stops_at_edges():
+    halves = np.full((128, 128), 70, np.uint8)
+    halves[:, 64:] = 180
+    hints = Hints.of(open_photo(halves), [Hint(30, 64, BLUE)])
+    left, right = hints.weight[:, :32], hints.weight[:, 32:]
+    assert hints.weight[31:34, 14:17].max() == hints.weight.max()
+    assert left.min() > 100 * right.max()
+    assert np.ptp(hints.ab[:, :, :32], axis=(1, 2)).max() < 0.1
+
+
+def test_strokes_of_any_size_say_the_same(tmp_path, photo):
+    box = (16, 24, 40, 48)
+    large = painted(tmp_path / "large.png", (480, 320), (tuple(4 * b for b in box), RED))
+    small = painted(tmp_path / "small.png", (120, 80), (box, RED))
+    one, other = (Hints.of(photo, strokes=path) for path in (large, small))
+    assert np.abs(one.weight - other.weight).max() < 0.1
+    assert one.weight[20:38, 9:21].min() > 0.9
+    assert one.weight[:, 40:].max() < 0.1
+    inside = np.s_[:, 20:38, 9:21]
+    assert np.abs(one.ab[inside] - other.ab[inside]).max() < 1
+
+
+def test_thin_strokes_count(tmp_path, photo):
+    strokes = painted(tmp_path / "thin.png", (1200, 800), ((300, 100, 303, 700), BLUE))
+    assert Hints.of(photo, strokes=strokes).weight[10:50, 15:17].max(axis=1).min() > 0.5
+
+
+def test_long_photos(colorizer, long):
+    conditioned, hints = colorizer.condition(long), Hints.of(long, [Hint(110, 20, RED)])
+    (sample,) = draw(conditioned, hints)
+    assert hints.windows.count > 1
+    assert sample.ab.shape == hints.ab.shape
+    assert hints.disagreement(sample.ab) < 0.6 * hints.disagreement(conditioned.sample()[0].ab)
+
+
+def test_progress_ends_with_all_steps_done(conditioned, photo):
+    steps = []
+    draw(conditioned, Hints.of(photo, POINTS[:1]), progress=lambda done, total: steps.append((done, total)))
+    done, totals = zip(*steps, strict=True)
+    assert list(done) == sorted(done)
+    assert max(done) <= max(totals)
+    assert done[-1] == totals[-1] == max(totals) == min(totals)
+
+
+@pytest.fixture
+def run(tmp_path, gray, colorizer, monkeypatch):
+    """Runs commands in a folder with photo.png, with a model that is loaded already."""
+    Image.fromarray(gray).save(tmp_path / "photo.png")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("cinn_colorize.colorizer.Colorizer", lambda *_, **__: colorizer)
+    return lambda *arguments: CliRunner().invoke(app, list(map(str, arguments)))
+
+
+def test_the_command_and_its_recipe(run, tmp_path):
+    painted(tmp_path / "strokes.png", (240, 160), ((160, 100, 200, 120), BLUE))
+    result = run("photo.png", "--hint", "20,30,#aa2832", "--hints", "strokes.png", "-n", 2, "-s", 3, "-q")
+    assert result.exit_code == 0, result.stderr
+    names = [f"colorized/photo_{name}" for name in ("003.png", "004.png", "sheet.jpg")]
+    assert result.stdout.split() == names
+    made = tmp_path / names[1]
+    recipe = read_recipe(made)
+    assert (recipe["method"], recipe["hints"]) == ("hints", "20,30,#aa2832")
+
+    lacking = run("recreate", made, "photo.png")
+    assert lacking.exit_code == 1
+    assert f"the picture of hints with SHA-256 {recipe['strokes'][:12]}" in lacking.stderr
+    again = run("recreate", made, "photo.png", "strokes.png", "-o", "again.png")
+    assert again.exit_code == 0, again.stderr
+    assert (tmp_path / "again.png").read_bytes() == made.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--hint", "120,10,#aa2832"], 1, "120,10,#aa2832 lies outside of its 120x80 pixels"),
+        (["--hint", "10,10,red"], 2, "'10,10,red' is no hint; write x,y,#rrggbb"),
+        (["--hint", "10,10,#aa2832", "--rank"], 2, "do not go with hints"),
+        (["again.png", "--hint", "10,10,#aa2832"], 2, "hints are of one photo"),
+        (["--hints", "missing.png"], 1, "missing.png: no such file of hints"),
+        (["--hints", "text.png"], 1, "text.png: hints cannot be read"),
+        (["--hints", "empty.png"], 1, "empty.png: is transparent all over"),
+        (["--hints", "photo.png"], 1, "photo.png: has no transparent places"),
+        (["--hints", "tall.png"], 1, "tall.png: has 80x120 pixels and does not fit the photo's 120x80"),
+    ],
+)
+def test_bad_hints_get_one_line(run, tmp_path, arguments, code, message):
+    (tmp_path / "text.png").write_text("no picture")
+    painted(tmp_path / "empty.png", (120, 80))
+    painted(tmp_path / "tall.png", (80, 120), ((10, 10, 20, 20), RED))
+    result = run("photo.png", *arguments)
+    assert result.exit_code == code
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "colorized").exists()

@@ -1,0 +1,193 @@
+"""What the latent space is used for: transfer, mixes, ranking, strips and grids."""
+
+import numpy as np
+import pytest
+import torch
+from helpers import COLOR, GRAY
+from PIL import Image
+
+from cinn_colorize.colorizer import likeliest
+from cinn_colorize.errors import LatentError, PhotoError
+from cinn_colorize.imaging.photo import open_photo
+from cinn_colorize.latents.latent import Latent
+from cinn_colorize.methods.charts import Grid, PhotoSubject, Strip
+from cinn_colorize.methods.drawing import Mix, Sampling, Transfer
+
+INSIDE = np.zeros((64, 64), np.uint8)
+INSIDE[:, :24] = 255
+
+
+@pytest.fixture(scope="module")
+def photo():
+    return open_photo(GRAY)
+
+
+@pytest.fixture(scope="module")
+def conditioned(colorizer, photo):
+    return colorizer.condition(photo)
+
+
+@pytest.fixture(scope="module")
+def coffee(examples):
+    return open_photo(examples / "coffee.png")
+
+
+def chroma_error(ab, other):
+    return float(np.hypot(*(ab - other)).mean())
+
+
+def test_all_of_a_photos_own_code_gives_its_own_colours(colorizer, coffee):
+    own = coffee.lab(64, 64)[1:]
+    (sample,) = colorizer.condition(coffee).transfer(colorizer.reference(coffee), noise=0)
+    assert chroma_error(sample.ab, own) < 0.1
+    assert np.hypot(*own).mean() > 10
+
+
+def test_a_transfer_moves_colours_towards_the_reference(colorizer, conditioned, coffee):
+    """Coffee is brown; what it gives is browner than the photo's samples of the same noise."""
+    reference = colorizer.reference(coffee)
+    samples = conditioned.transfer(reference, n=2, temperature=0.5, seed=3)
+    assert [sample.seed for sample in samples] == [3, 4]
+    assert chroma_error(samples[0].ab, samples[1].ab) > 0.1
+    goal = coffee.lab(64, 64)[1:].mean((1, 2))
+    for sample, drawn in zip(samples, conditioned.sample(n=2, temperature=0.5, seed=3), strict=True):
+        distances = [np.hypot(*(s.ab.mean((1, 2)) - goal)) for s in (sample, drawn)]
+        assert distances[0] < 0.8 * distances[1]
+
+
+def test_noise_alone_is_a_sample(colorizer, conditioned, coffee):
+    reference = colorizer.reference(coffee)
+    (sample,) = conditioned.transfer(reference, noise=1, temperature=0.7, seed=5)
+    (drawn,) = conditioned.sample(1, 0.7, 5)
+    np.testing.assert_array_equal(sample.ab, drawn.ab)
+    assert sample.log_prob == drawn.log_prob
+
+
+@pytest.mark.parametrize("noise", [-0.1, 1.1, {32: 1.0}, {3: 1.0}])
+def test_impossible_shares_of_noise(colorizer, conditioned, coffee, noise):
+    with pytest.raises(ValueError, match=r"noise|level 3"):
+        conditioned.transfer(colorizer.reference(coffee), noise=noise)
+
+
+def test_a_reference_needs_colours(colorizer):
+    with pytest.raises(PhotoError, match="is gray"):
+        colorizer.reference(GRAY)
+    with pytest.raises(PhotoError, match="is gray"):
+        colorizer.reference(np.stack([GRAY] * 3, axis=-1))
+
+
+@pytest.mark.parametrize("upright", [False, True])
+def test_references_and_targets_of_other_shapes(colorizer, upright):
+    long = COLOR[:100, :280]
+    long = open_photo(np.ascontiguousarray(np.swapaxes(long, 0, 1) if upright else long))
+    own = long.lab(64, 64)[1:]
+    (sample,) = colorizer.condition(long).transfer(colorizer.reference(long), noise=0)
+    assert chroma_error(sample.ab, own) < 0.1
+    (colorization,) = colorizer.compose(long, [sample])
+    assert colorization.rgb.shape == (long.height, long.width, 3)
+
+
+def test_a_mix_has_one_sample_inside_and_the_other_outside(colorizer, conditioned):
+    mask = colorizer.mask(INSIDE)
+    inside, outside = conditioned.sample(1, 0.9, 1)[0].ab, conditioned.sample(1, 0.9, 6)[0].ab
+    assert chroma_error(inside, outside) > 5
+    mix = conditioned.mix((1, 6), mask, 0.9)
+    for part, own, other in ((np.s_[..., :24], inside, outside), (np.s_[..., 24:], outside, inside)):
+        assert chroma_error(mix.ab[part], own[part]) < 0.3 * chroma_error(mix.ab[part], other[part])
+    assert (mix.seed, mix.recipe["outside_seed"]) == (1, "6")
+
+
+def test_a_mix_of_a_long_photo(colorizer):
+    sample = colorizer.condition(GRAY[:100, :280]).mix((1, 2), colorizer.mask(INSIDE))
+    assert sample.ab.shape == (2, 64, 64)
+
+
+@pytest.mark.parametrize(("value", "message"), [(0, "black"), (255, "white")])
+def test_masks_with_nothing_in_them(colorizer, value, message):
+    with pytest.raises(PhotoError, match=f"is {message} all over"):
+        colorizer.mask(np.full((64, 64), value, np.uint8))
+
+
+def test_masks_of_another_shape(colorizer, photo):
+    with pytest.raises(PhotoError, match=r"64x64 pixels and does not fit the photo's 300x240"):
+        Mix(open_photo(INSIDE), 2).samples(colorizer, photo, 1, 0.8, 1)
+
+
+def test_ranking_and_picking(colorizer, conditioned, photo):
+    samples = conditioned.sample(4, 0.9, 10)
+    ranked = Sampling(ranked=True).samples(colorizer, photo, 4, 0.9, 10)
+    assert [s.log_prob for s in ranked] == sorted((s.log_prob for s in samples), reverse=True)
+    picked = Sampling(pick=2).samples(colorizer, photo, 4, 0.9, 10)
+    assert [s.seed for s in picked] == [s.seed for s in ranked[:2]]
+    assert [s.seed for s in likeliest(samples)] == [s.seed for s in ranked]
+    assert [s.seed for s in Sampling().samples(colorizer, photo, 2, 0.9, 10)] == [10, 11]
+
+
+def test_a_strip_scales_one_code(colorizer, conditioned, photo):
+    strip = Strip((0.0, 1.0), None, 0.8, 7, "jbu")
+    cold, warm = strip.samples(colorizer, photo)
+    assert not any(z.any() for z in cold.latent.levels.values())
+    np.testing.assert_array_equal(warm.ab, conditioned.sample(1, 1.0, 7)[0].ab)
+    image = strip.draw(colorizer, photo).image
+    assert image.width > 2 * image.height
+
+    (sample,) = Strip((0.5,), (2, 0), 0.8, 7, "jbu").samples(colorizer, photo)
+    noise = Latent.draw(conditioned.latent_shapes, [7])
+    for r, z in sample.latent.levels.items():
+        assert torch.allclose(z, noise.levels[r] * (0.5 if r in (2, 0) else 0.8))
+    with pytest.raises(ValueError, match="no level 3"):
+        Strip((0.5,), (3,), 0.8, 7, "jbu").samples(colorizer, photo)
+
+
+def test_a_grid_shows_what_colorize_draws(colorizer, conditioned, photo):
+    chart, codes = Grid(3, 5, 0.8).draw(colorizer, PhotoSubject(colorizer, photo))
+    expected = conditioned.sample(3, 0.8, 5)
+    np.testing.assert_array_equal(conditioned.decode(codes), [sample.ab for sample in expected])
+    assert chart.image.width > 3 * 160
+
+
+def test_a_grid_between_codes(colorizer, conditioned, tmp_path):
+    shapes = conditioned.latent_shapes
+    codes, labels = Grid(3, 0, 0.8, between=(4, 9)).codes(colorizer, shapes)
+    assert labels == ["seed 4", "0.50", "seed 9"]
+    ends = Latent.draw(shapes, [4, 9], 0.8)
+    assert torch.allclose(codes.levels[8][[0, 2]], ends.levels[8], atol=1e-6)
+
+    ends[1:].save(tmp_path / "nine.safetensors", "natural", colorizer.sha256)
+    again, labels = Grid(3, 0, 0.8, between=(4, tmp_path / "nine.safetensors")).codes(colorizer, shapes)
+    assert torch.allclose(again.levels[8], codes.levels[8], atol=1e-6)
+    assert labels[2] == "nine"
+
+    corners, labels = Grid(2, 0, 0.8, between=(1, 2, 3, 4)).codes(colorizer, shapes)
+    assert labels == ["seed 1", "seed 2", "seed 3", "seed 4"]
+    assert torch.allclose(corners.levels[0], Latent.draw(shapes, [1, 2, 3, 4], 0.8).levels[0], atol=1e-6)
+
+
+def test_a_grid_of_one_level_drawn_anew(colorizer, conditioned):
+    codes, labels = Grid(3, 5, 0.8, vary=4).codes(colorizer, conditioned.latent_shapes)
+    assert labels == ["seed 5", "level 4: seed 6", "level 4: seed 7"]
+    assert torch.equal(codes.levels[32][0], codes.levels[32][2])
+    assert not torch.equal(codes.levels[4][0], codes.levels[4][1])
+    with pytest.raises(ValueError, match="no level 3"):
+        Grid(3, 5, 0.8, vary=3).codes(colorizer, conditioned.latent_shapes)
+
+
+def test_a_grid_of_a_file(colorizer, conditioned, tmp_path, caplog):
+    path, shapes = tmp_path / "z.safetensors", conditioned.latent_shapes
+    drawn = Latent.draw(shapes, [1, 2, 3])
+    drawn.save(path, "natural", "another")
+    codes, labels = Grid(None, 0, 0.8, load=path).codes(colorizer, shapes)
+    assert torch.equal(codes.levels[16], drawn.levels[16])
+    assert labels == ["code 1", "code 2", "code 3"]
+    assert "codes of other weights" in caplog.text
+    with pytest.raises(LatentError, match="no such file"):
+        Grid(None, 0, 0.8, load=tmp_path / "none.safetensors").codes(colorizer, shapes)
+
+
+def test_sheets_show_what_was_joined(colorizer, photo, examples):
+    mask = open_photo(np.asarray(Image.fromarray(INSIDE).resize((300, 240))))
+    labels = [label for _, label in Mix(mask, 2).before(colorizer, photo, 0.8, 1)]
+    assert labels == ["mask", "inside: seed 1", "outside: seed 2"]
+    tiles = Transfer(examples / "coffee.png", 10**8, None).before(colorizer, photo, 0.5, 0)
+    assert [label for _, label in tiles] == ["reference", "gray"]
+    assert not np.ptp(np.asarray(tiles[1][0]), axis=-1).max() > 1

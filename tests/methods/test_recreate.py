@@ -1,0 +1,111 @@
+"""``cinn-colorize recreate``: the recipe of a picture makes it again."""
+
+import re
+import shutil
+
+import numpy as np
+import pytest
+from helpers import GRAY, RECIPE, Uniform, deep, write
+from PIL import Image
+
+from cinn_colorize.errors import PhotoError, WeightsError
+from cinn_colorize.imaging.photo import open_photo, read_recipe
+from cinn_colorize.methods.recipe import Recipe, recreate
+
+
+@pytest.fixture(scope="module")
+def made(colorizer, tmp_path_factory):
+    """A folder with photos and pictures made of them."""
+    folder = tmp_path_factory.mktemp("made")
+    Image.fromarray(GRAY).save(folder / "photo.jpg", dpi=(300, 300))
+    write(folder / "photo.png", deep(GRAY))
+    for name, options in {"photo.jpg": {"quality": 80}, "photo.png": {"strip": True}}.items():
+        colorization = colorizer.colorize(folder / name, n=2, seed=6, temperature=0.7, upsampling="bicubic")[
+            1
+        ]
+        colorization.save(folder / f"out-{name}", **options)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["photo.jpg", "photo.png"])
+def test_the_same_bytes(colorizer, made, tmp_path, name):
+    recipe = Recipe.read(made / f"out-{name}")
+    assert (recipe.seed, recipe.temperature, recipe.upsampling) == (7, 0.7, "bicubic")
+    assert (recipe.quality, recipe.strip) == ((80, False) if name == "photo.jpg" else (95, True))
+    recreate(recipe, colorizer, made / name, tmp_path / name)
+    assert (tmp_path / name).read_bytes() == (made / f"out-{name}").read_bytes()
+
+
+def test_a_changed_original(colorizer, made, tmp_path):
+    recipe, changed = Recipe.read(made / "out-photo.jpg"), tmp_path / "photo.jpg"
+    Image.fromarray(GRAY[::-1]).save(changed)
+    with pytest.raises(PhotoError, match=r"photo\.jpg: is not the file .*--force"):
+        recreate(recipe, colorizer, changed, tmp_path / "again.jpg")
+    assert [p.name for p in tmp_path.iterdir()] == ["photo.jpg"]
+    recreate(recipe, colorizer, changed, tmp_path / "again.jpg", force=True)
+    assert read_recipe(tmp_path / "again.jpg")["original"] != recipe.original
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"weights": "12ab" * 16}, WeightsError, "12ab12ab12ab"),
+        ({"format": "png"}, PhotoError, r"must end in \.png"),
+        ({"version": "0.0.9"}, None, r"0\.0\.9"),
+    ],
+)
+def test_what_differs_is_named(colorizer, made, tmp_path, caplog, change, error, message):
+    recipe = Recipe(**vars(Recipe.read(made / "out-photo.jpg")) | change)
+    if error is None:
+        recreate(recipe, colorizer, made / "photo.jpg", tmp_path / "again.jpg")
+        assert re.search(message, caplog.text)
+        return
+    with pytest.raises(error, match=message):
+        recreate(recipe, colorizer, made / "photo.jpg", tmp_path / "again.jpg")
+    assert not list(tmp_path.iterdir())
+
+
+COMPLETE = {
+    **RECIPE, "version": "1", "method": "sample", "weights": "00", "precision": "fp32",
+    "upsampling": "jbu", "original": "00", "format": "png", "quality": "95", "strip": "false",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        (None, "has no recipe"), (RECIPE, "lacks version"), ({**COMPLETE, "seed": "x"}, "damaged"),
+        ({**COMPLETE, "method": "mix"}, "lacks outside_seed, mask"),
+        ({**COMPLETE, "method": "m"}, "method 'm'"), ({**COMPLETE, "temperature": "3:1"}, "no level 3"),
+        ({**COMPLETE, "upsampling": "no"}, "upsampling 'no'"), ({**COMPLETE, "model": "m"}, "model 'm'"),
+    ],
+)  # fmt: skip
+def test_recipes_that_do_not_serve(tmp_path, recipe, message):
+    (picture,) = open_photo(np.zeros((4, 4), np.uint8)).compose([Uniform(0, 0)])
+    picture.save(tmp_path / "out.png", recipe=recipe)
+    with pytest.raises(PhotoError, match=rf"out\.png: .*{message}"):
+        Recipe.read(tmp_path / "out.png")
+
+
+def test_the_command(made, tmp_path, capfdbinary):
+    from cinn_colorize.cli.app import app
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as end:
+            app([str(a) for a in ("recreate", *arguments)], prog_name="cinn-colorize")
+        return end.value.code, *(stream.decode() for stream in capfdbinary.readouterr())
+
+    for name in ("photo.jpg", "out-photo.jpg"):
+        shutil.copy(made / name, tmp_path)
+    out, photo, again = (tmp_path / name for name in ("out-photo.jpg", "photo.jpg", "out-photo_again.jpg"))
+    code, stdout, stderr = run(out, photo)
+    assert (code, stdout) == (0, f"{again}\n"), stderr
+    assert "the same bytes" in stderr
+    assert again.read_bytes() == out.read_bytes()
+    code, stdout, stderr = run(out, photo)
+    assert (code, stdout) == (1, "")
+    assert "--overwrite" in stderr
+    code, stdout, stderr = run(out, photo, "-o", photo, "--overwrite")
+    assert code == 1
+    assert "would replace" in stderr
+    assert run(out, photo, "-q", "--overwrite") == (0, f"{again}\n", "")

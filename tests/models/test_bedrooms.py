@@ -1,0 +1,233 @@
+"""Laws of the model of bedrooms, LSUN's layout, and its training."""
+
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from helpers import ROOT, stir
+from narrow import NARROW_BEDROOMS
+
+from cinn_colorize import Colorizer
+from cinn_colorize.data.sources import Reader, Source
+from cinn_colorize.errors import DataError
+from cinn_colorize.evaluation import mean_nll
+from cinn_colorize.models import MODELS, Loaded, load_model, save_model
+from cinn_colorize.models.bedrooms import Bedrooms, BedroomsConfig
+from cinn_colorize.training.bedrooms import BedroomsTask, BedroomsTraining, find_lsun
+from cinn_colorize.training.loop import train
+
+CPU = torch.device("cpu")
+
+
+def build(config=NARROW_BEDROOMS, dtype=torch.float64):
+    torch.manual_seed(0)
+    return stir(Bedrooms(config)).to(dtype).eval()
+
+
+@pytest.fixture(scope="module")
+def model():
+    return build()
+
+
+@pytest.fixture(scope="module")
+def bedrooms():
+    return Colorizer(
+        Loaded(build(dtype=torch.float32).requires_grad_(False), MODELS["bedrooms"], ""), device="cpu"
+    )
+
+
+def inputs(n, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(1)
+    L = torch.rand(n, 1, 64, 64, generator=generator, dtype=dtype) * 100
+    return L, torch.randn(n, 2, 64, 64, generator=generator, dtype=dtype)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-10)], ids=str)
+def test_round_trip(dtype, tolerance):
+    model = build(BedroomsConfig.default(), dtype)
+    L, x = inputs(2, dtype)
+    with torch.no_grad():
+        condition = model.condition(L)
+        latents, log_dets = model(x, condition)
+        back, inverse = model.inverse(latents, condition)
+    assert (back - x).abs().max() < tolerance
+    assert {r: z.shape[1:] for r, z in latents.items()} == model.latent_shapes
+    assert sum(z[0].numel() for z in latents.values()) == 8192
+    assert log_dets.keys() == inverse.keys() == latents.keys()
+    for r, log_det in log_dets.items():
+        assert (log_det + inverse[r]).abs().max() < 1e4 * tolerance
+
+
+def test_log_det_is_that_of_autograd():
+    """On stages of two pixels, whose Jacobian is small."""
+    from cinn_colorize.flow import HaarDownsampling
+
+    haar = HaarDownsampling()
+    x = torch.randn(1, 2, 4, 4, dtype=torch.float64)
+    jacobian = torch.autograd.functional.jacobian(lambda v: haar(v)[0], x).reshape(32, 32)
+    assert haar(x)[1].item() == pytest.approx(torch.linalg.slogdet(jacobian)[1].item(), abs=1e-10)
+    assert (haar.inverse(haar(x)[0])[0] - x).abs().max() < 1e-12
+
+    stage = build().stages["16"]
+    values = torch.randn(1, 8, 2, 2, dtype=torch.float64)
+    features = torch.randn(1, 128, 2, 2, dtype=torch.float64)
+    conditions = stage.conditions(stage.prepare(features))
+    jacobian = torch.autograd.functional.jacobian(lambda v: stage.flow(v, conditions)[0], values)
+    expected = torch.linalg.slogdet(jacobian.reshape(32, 32))[1]
+    assert stage.flow(values, conditions)[1].item() == pytest.approx(expected.item(), rel=1e-9)
+
+
+def test_one_photo_is_what_it_is_in_a_batch(model):
+    L, x = inputs(3)
+    with torch.no_grad():
+        together = model(x, model.condition(L))
+        alone = model(x[1:2], model.condition(L[1:2]))
+        latents = {r: torch.randn(3, *shape, dtype=torch.float64) for r, shape in model.latent_shapes.items()}
+        many, _ = model.inverse(latents, model.condition(L[:1]).expand(3))
+        one, _ = model.inverse({r: z[2:] for r, z in latents.items()}, model.condition(L[:1]))
+    for r, z in alone[0].items():
+        assert (z - together[0][r][1:2]).abs().max() < 1e-10
+    assert (many[2:] - one).abs().max() < 1e-10
+
+
+def test_it_starts_as_the_identity_but_for_scale():
+    model = Bedrooms(NARROW_BEDROOMS).eval()
+    L, x = inputs(1, torch.float32)
+    z, _ = model(x, model.condition(L))
+    assert sum(level.square().sum() for level in z.values()).item() < x.square().sum().item()
+    other, _ = model(x, model.condition(100 - L))
+    assert all(torch.equal(other[r], z[r]) for r in z)
+
+
+def test_every_parameter_gets_a_gradient():
+    model = build(dtype=torch.float32).train()
+    L, x = inputs(2, torch.float32)
+    latents, log_dets = model(x, model.condition(L))
+    (sum(z.square().sum() for z in latents.values()) - sum(log_dets.values()).sum()).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_size():
+    model = Bedrooms(BedroomsConfig.default())
+    count = lambda module: sum(p.numel() for p in module.parameters())  # noqa: E731
+    assert count(model.stages) == 9_555_080  # the authors' 9.56 M
+    assert 2 * count(model) < 24 * 2**20
+
+
+def test_saved_and_loaded(tmp_path):
+    model = build(dtype=torch.float32)
+    path = tmp_path / "bedrooms.safetensors"
+    save_model(path, model, {})
+    loaded = load_model("bedrooms", path).model
+    assert loaded.config == NARROW_BEDROOMS
+    assert list(loaded.config.stages) == [64, 32, 16, 0]
+    for name, tensor in model.state_dict().items():
+        expected = tensor.half().float() if tensor.is_floating_point() else tensor
+        assert torch.equal(loaded.state_dict()[name], expected), name
+
+
+def test_it_colours_photos(bedrooms, examples):
+    conditioned = bedrooms.condition(examples / "camera.png")
+    samples = conditioned.sample(3, seed=4)
+    assert samples[0].ab.shape == (2, 64, 64)
+    assert np.array_equal(conditioned.sample(1, seed=5)[0].ab, samples[1].ab)
+    assert np.abs(conditioned.decode(conditioned.encode(samples[0].ab)) - samples[0].ab).max() < 1e-2
+    assert conditioned.log_prob(samples[0].ab) == pytest.approx(samples[0].log_prob, rel=1e-3)
+    (colorization,) = bedrooms.colorize(examples / "camera.png", upsampling="bicubic")
+    assert colorization.rgb.shape == (512, 512, 3)
+
+
+def test_long_photos_are_coloured_in_windows(bedrooms):
+    photo = np.random.default_rng(0).integers(0, 256, (64, 200), dtype=np.uint8)
+    (sample,) = bedrooms.condition(photo).sample()
+    assert sample.ab.shape[1] == 64
+    assert sample.ab.shape[2] > 128
+
+
+def test_a_larger_luminance_is_reduced_and_others_are_refused(bedrooms):
+    L = np.random.default_rng(0).uniform(0, 100, (256, 256)).astype(np.float32)
+    small = L.reshape(64, 4, 64, 4).mean((1, 3))
+    one, two = (bedrooms.condition_luminance(each).sample()[0].ab for each in (L, small))
+    assert np.abs(one - two).max() < 1e-2
+    for shape in ((100, 100), (64, 128), (0, 0), (64,)):
+        with pytest.raises(ValueError, match="64"):
+            bedrooms.condition_luminance(np.zeros(shape))
+
+
+@pytest.fixture(scope="module")
+def lsun(tmp_path_factory):
+    """Photos in a folder, and packed as LSUN is by the script."""
+    folder = tmp_path_factory.mktemp("lsun")
+    (folder / "photos").mkdir()
+    rng = np.random.default_rng(0)
+    for i, suffix in enumerate([".jpg", ".webp", ".png"] * 4):
+        image = cv2.resize(
+            rng.integers(0, 256, (4, 5, 3), dtype=np.uint8), (160, 128), interpolation=cv2.INTER_CUBIC
+        )
+        cv2.imwrite(str(folder / "photos" / f"{i}{suffix}"), image)
+    script = ROOT / "scripts" / "pack_lmdb.py"
+    command = [sys.executable, script, folder / "photos", folder / "packed", "--val", "4"]
+    subprocess.run(command, check=True, capture_output=True)
+    return folder
+
+
+def test_lsun_is_read_as_it_is_laid_out(lsun):
+    photos, dev = find_lsun(lsun / "packed")
+    assert (len(photos), len(dev)) == (8, 4)
+    read = Reader()
+    found = [read(source) for source in [*photos, *dev]]
+    files = [read(Source(path)) for path in (lsun / "photos").iterdir()]
+    means = lambda images: sorted(image.mean() for image in images)  # noqa: E731
+    assert np.allclose(means(found), means(files), atol=1)
+    assert {image.shape for image in found} == {(128, 160, 3)}
+    keys = [source.entry for source in photos]
+    assert keys == sorted(keys)
+    assert photos[-1] == photos[7]
+    assert photos[2:4] == [photos[2], photos[3]]
+    assert find_lsun(lsun / "packed" / "bedroom_train_lmdb")[0][0] == photos[0]
+    assert len(find_lsun(lsun / "photos")[0]) == 12
+
+
+def test_lmdbs_that_cannot_be_read(lsun, tmp_path):
+    photos, _ = find_lsun(lsun / "packed")
+    with pytest.raises(DataError, match="no such key"):
+        Reader()(photos[0]._replace(entry="other"))
+    (tmp_path / "data.mdb").write_bytes(b"no lmdb" * 2000)
+    with pytest.raises(DataError, match="LMDB"):
+        find_lsun(tmp_path)
+    import lmdb
+
+    (tmp_path / "empty").mkdir()
+    lmdb.open(str(tmp_path / "empty")).close()
+    with pytest.raises(DataError, match="without photos"):
+        find_lsun(tmp_path / "empty")
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(DataError, match="no photos"):
+        find_lsun(tmp_path / "nothing")
+
+
+def test_training_learns_and_resumes_exactly(lsun, tmp_path):
+    photos, dev = find_lsun(lsun / "packed")
+    task, config = BedroomsTask(photos, dev), BedroomsTraining(photos=48, batch=4, warmup=4)
+
+    def run(name, workers=0, **options):
+        options |= {"device": CPU, "workers": workers}
+        return train(build(dtype=torch.float32), task, config, tmp_path / name, **options)
+
+    losses = []
+    whole = run("whole", report=lambda progress: losses.append(progress.figures["loss"]), report_seconds=0)
+    assert np.mean(losses[-3:]) < np.mean(losses[:3])
+    assert not whole.training
+    steps = iter([False, False, True, True])
+    run("parts", stop=lambda: next(steps))
+    resumed = run("parts", workers=1, resume=True)
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
+    assert task.measure(whole)["nll"] == pytest.approx(mean_nll(whole, dev))
+    task.draw(whole, CPU, tmp_path / "sheet.jpg")
+    assert cv2.imread(str(tmp_path / "sheet.jpg")) is not None

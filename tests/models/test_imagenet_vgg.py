@@ -1,0 +1,408 @@
+"""Laws of the network as printed, its counts against the authors', ImageNet's layout, training."""
+
+import json
+from dataclasses import asdict, replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from helpers import stir
+from torch import nn
+from typer.testing import CliRunner
+
+from cinn_colorize import Colorizer
+from cinn_colorize.cli.app import app
+from cinn_colorize.conditioning.bins import ColourBins
+from cinn_colorize.conditioning.vgg import BinClassifier, VggNetwork
+from cinn_colorize.data.sources import FolderPhotos, Source, find_photos
+from cinn_colorize.errors import DataError, WeightsError
+from cinn_colorize.evaluation import mean_nll
+from cinn_colorize.flow import Sequence
+from cinn_colorize.models import MODELS, Loaded, load_model, save_model
+from cinn_colorize.models.imagenet_vgg import PRESETS, ImagenetVgg, ImagenetVggConfig
+from cinn_colorize.training import open_task
+from cinn_colorize.training.imagenet import (
+    GrayToBins,
+    ImagenetJointTask,
+    ImagenetTask,
+    ImagenetTraining,
+    JointTraining,
+    VggTask,
+    VggTraining,
+    find_imagenet,
+    load_network,
+)
+from cinn_colorize.training.loop import train
+
+CPU = torch.device("cpu")
+WIDTHS = (2, 3, 4, 5)  # of a tiny conditioning network
+
+
+def tiny(preset):
+    """A preset of a few channels and blocks: reductions and splits are left."""
+    config = PRESETS[preset]()
+    stages = {
+        r: replace(
+            stage,
+            blocks=2,
+            width=4 if r else 16,
+            head=(3,) * len(stage.head),
+            pointwise=4 if stage.pointwise else 0,
+        )
+        for r, stage in config.stages.items()
+    }
+    return replace(config, stages=stages, network=WIDTHS)
+
+
+def build(preset="paper", dtype=torch.float64):
+    torch.manual_seed(0)
+    return stir(ImagenetVgg(tiny(preset))).to(dtype).eval()
+
+
+@pytest.fixture(scope="module", params=["paper", "authors"])
+def model(request):
+    return build(request.param)
+
+
+@pytest.fixture(scope="module")
+def colorizer():
+    model = build(dtype=torch.float32).requires_grad_(False)
+    return Colorizer(Loaded(model, MODELS["imagenet-vgg"], ""), device="cpu")
+
+
+def inputs(n, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(1)
+    L = torch.rand(n, 1, 256, 256, generator=generator, dtype=dtype) * 100
+    return L, torch.randn(n, 2, 64, 64, generator=generator, dtype=dtype)
+
+
+def count(module):
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def on_meta(make):
+    with torch.device("meta"):
+        return make()
+
+
+def test_the_preset_of_the_authors_has_the_parameters_of_their_code():
+    model = on_meta(lambda: ImagenetVgg(ImagenetVggConfig.authors()))
+    assert (
+        count(model) - count(model.network) == 54_352_208 + 2_361_472
+    )  # INN with heads; fully connected head
+    # Their classifier has the 313 bins of Zhang et al., and a layer that brings those to colours.
+    classifier = on_meta(lambda: BinClassifier(256, 313))
+    to_colours = on_meta(lambda: nn.Conv2d(313, 2, 1))
+    assert count(model.network) + count(classifier) + count(to_colours) == 32_236_013
+    assert count(model) + count(classifier) + count(to_colours) == 88_949_693  # 88.95 M
+
+
+def test_the_preset_of_the_paper_has_99_89_million_parameters():
+    model = on_meta(lambda: ImagenetVgg(ImagenetVggConfig.paper()))
+    assert count(model) == 99_890_416
+    assert count(on_meta(lambda: BinClassifier(256, len(ColourBins())))) == 67_077
+
+
+def test_the_narrow_preset_has_7_77_million_parameters():
+    model = on_meta(lambda: ImagenetVgg(ImagenetVggConfig.narrow()))
+    assert count(model) == 7_773_760
+    assert count(model.network) == pytest.approx(32_154_944 / 16, rel=0.01)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_sizes_of_the_latents_are_the_authors(preset):
+    shapes = on_meta(lambda: ImagenetVgg(PRESETS[preset]())).latent_shapes
+    assert shapes == {16: (16, 16, 16), 8: (32, 8, 8), 4: (96, 4, 4), 0: (512, 1, 1)}
+    assert [int(np.prod(shape)) for shape in shapes.values()] == [4096, 2048, 1536, 512]
+
+
+def test_features_are_256_maps_of_64_px_and_see_far():
+    assert on_meta(lambda: VggNetwork()(torch.empty(1, 1, 256, 256))).shape == (1, 256, 64, 64)
+    torch.manual_seed(0)
+    network = VggNetwork((8, 8, 8, 8)).eval()
+    L = torch.rand(1, 1, 256, 256, requires_grad=True)
+    network(L)[0, :, 32, 32].sum().backward()
+    seen = L.grad[0, 0].abs().sum(1).nonzero()
+    assert seen.max() - seen.min() > 200
+
+
+def test_round_trip(model):
+    L, x = inputs(2)
+    with torch.no_grad():
+        condition = model.condition(L)
+        latents, log_dets = model(x, condition)
+        back, inverse = model.inverse(latents, condition)
+    assert (back - x).abs().max() < 1e-9
+    assert {r: z.shape[1:] for r, z in latents.items()} == model.latent_shapes
+    assert log_dets.keys() == inverse.keys() == latents.keys()
+    for r, log_det in log_dets.items():
+        assert (log_det + inverse[r]).abs().max() < 1e-8
+
+
+def test_round_trip_in_single_precision():
+    model = build(dtype=torch.float32)
+    L, x = inputs(1, torch.float32)
+    with torch.no_grad():
+        condition = model.condition(L)
+        back, _ = model.inverse(model(x, condition)[0], condition)
+    assert (back - x).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize(("r", "size"), [(8, 2), (0, 1)])
+def test_log_det_of_a_stage_is_that_of_autograd(model, r, size):
+    """On few pixels, whose Jacobian is small."""
+    stage, channels = model.stages[str(r)], 512 if r == 0 else 32
+    features = torch.randn(1, WIDTHS[2], 64, 64, dtype=torch.float64)
+    parts = tuple(part[..., :size, :size] if r else part for part in stage.prepare(features))
+    conditions = stage.conditions(parts)
+    values = torch.randn(1, channels, *((size, size) if r else ()), dtype=torch.float64)
+    jacobian = torch.autograd.functional.jacobian(lambda v: stage.flow(v, conditions)[0], values)
+    expected = torch.linalg.slogdet(jacobian.reshape(values.numel(), values.numel()))[1]
+    assert stage.flow(values, conditions)[1].item() == pytest.approx(expected.item(), rel=1e-8)
+
+
+def test_one_photo_is_what_it_is_in_a_batch(model):
+    L, x = inputs(3)
+    with torch.no_grad():
+        together = model(x, model.condition(L))
+        alone = model(x[1:2], model.condition(L[1:2]))
+        latents = {r: torch.randn(3, *shape, dtype=torch.float64) for r, shape in model.latent_shapes.items()}
+        many, _ = model.inverse(latents, model.condition(L[:1]).expand(3))
+        one, _ = model.inverse({r: z[2:] for r, z in latents.items()}, model.condition(L[:1]))
+    for r, z in alone[0].items():
+        assert (z - together[0][r][1:2]).abs().max() < 1e-10
+        assert (alone[1][r] - together[1][r][1:2]).abs().max() < 1e-8
+    assert (many[2:] - one).abs().max() < 1e-10
+
+
+def test_every_parameter_gets_a_gradient_from_one_photo(model):
+    torch.manual_seed(0)
+    model = ImagenetVgg(model.config).train()
+    stir(model)
+    L, x = inputs(1, torch.float32)
+    latents, log_dets = model(x, model.condition(L))
+    (sum(z.square().sum() for z in latents.values()) - sum(log_dets.values()).sum()).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("preset", ["paper", "authors"])
+def test_gradients_are_the_same_when_memory_is_saved(preset):
+    model, (L, x) = build(preset).train(), inputs(2)
+
+    def gradients(save_memory):
+        for module in model.modules():
+            if isinstance(module, Sequence):
+                module.save_memory = save_memory
+        latents, log_dets = model(x, model.condition(L))
+        loss = sum(z.square().sum() for z in latents.values()) - sum(log_dets.values()).sum()
+        return torch.autograd.grad(loss, list(model.parameters()))
+
+    for expected, found in zip(gradients(False), gradients(True), strict=True):
+        # A bias before a batch norm has none.
+        assert (found - expected).norm() < 1e-8 * expected.norm() + 1e-10
+
+
+def test_the_conditioning_network_keeps_the_statistics_of_its_pretraining():
+    model = build(dtype=torch.float32).train()
+    assert model.stages["64"].heads.training
+    assert not any(module.training for module in model.network.modules())
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_config_survives_json(preset):
+    config = PRESETS[preset]()
+    again = ImagenetVggConfig.from_dict(json.loads(json.dumps(asdict(config), sort_keys=True)))
+    assert again == config
+    assert list(again.stages) == [64, 32, 16, 8, 0]
+    with pytest.raises(TypeError):
+        ImagenetVggConfig.from_dict(asdict(config) | {"unknown": 1})
+
+
+def test_saved_and_loaded(tmp_path):
+    model = build(dtype=torch.float32)
+    path = tmp_path / "imagenet-vgg.safetensors"
+    save_model(path, model, {})
+    loaded = load_model("imagenet-vgg", path).model
+    assert loaded.config == model.config
+    for name, tensor in model.state_dict().items():
+        expected = tensor.half().float() if tensor.is_floating_point() else tensor
+        assert torch.equal(loaded.state_dict()[name], expected), name
+    stages = {r: replace(stage, reduction="sum") for r, stage in model.config.stages.items()}
+    model.config = replace(model.config, stages=stages)
+    save_model(path, model, {})
+    with pytest.raises(WeightsError, match="does not fit"):
+        load_model("imagenet-vgg", path)
+
+
+def test_it_colours_photos(colorizer, examples):
+    conditioned = colorizer.condition(examples / "camera.png")
+    samples = conditioned.sample(3, seed=4)
+    assert samples[0].ab.shape == (2, 64, 64)
+    assert np.array_equal(conditioned.sample(1, seed=5)[0].ab, samples[1].ab)
+    assert np.array_equal(*(conditioned.sample(1, temperature=0, seed=s)[0].ab for s in (1, 2)))
+    assert np.abs(conditioned.decode(conditioned.encode(samples[0].ab)) - samples[0].ab).max() < 1e-2
+    assert conditioned.log_prob(samples[0].ab) == pytest.approx(samples[0].log_prob, rel=1e-3)
+    (colorization,) = colorizer.colorize(examples / "camera.png", upsampling="bicubic")
+    assert colorization.rgb.shape == (512, 512, 3)
+
+
+def test_long_photos_are_coloured_in_windows(colorizer):
+    photo = np.random.default_rng(0).integers(0, 256, (64, 200), dtype=np.uint8)
+    (sample,) = colorizer.condition(photo).sample()
+    assert sample.ab.shape[1] == 64
+    assert sample.ab.shape[2] > 128
+
+
+@pytest.fixture(scope="module")
+def imagenet(tmp_path_factory):
+    """Photos as ImageNet has them: train/CLASS/*.JPEG, val/*.JPEG."""
+    root = tmp_path_factory.mktemp("imagenet")
+    rng = np.random.default_rng(0)
+    names = [f"train/n0144076{i % 2}/n0144076{i % 2}_{i}.JPEG" for i in range(8)]
+    names += [f"val/ILSVRC2012_val_{i:08}.JPEG" for i in range(3)]
+    for name in names:
+        gray = cv2.resize(rng.uniform(0, 255, (4, 5)), (160, 128), interpolation=cv2.INTER_LINEAR)
+        image = gray[..., None] * [0.3, 0.6, 1.0]  # all are orange, blue first
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(cv2.imencode(".jpg", image)[1].tobytes())
+    (root / "train" / "n01440760" / "._n01440760_0.JPEG").write_bytes(b"of a Mac")
+    return root
+
+
+def test_imagenet_is_read_as_it_is_laid_out(imagenet, tmp_path):
+    photos, dev = find_imagenet(imagenet)
+    assert (len(photos), len(dev)) == (8, 3)
+    assert photos[0] == Source(imagenet / "train/n01440760/n01440760_0.JPEG")
+    assert list(photos) == find_photos(imagenet / "train")
+    assert photos[-2:] == [photos[6], photos[7]]
+    assert len(find_imagenet(imagenet / "train")[0]) == 8
+    (tmp_path / "train").mkdir()
+    with pytest.raises(DataError, match="no photos"):
+        find_imagenet(tmp_path)
+
+
+def test_names_that_are_no_text_are_kept(tmp_path):
+    name = b"caf\xe9.jpg".decode(errors="surrogateescape")
+    (tmp_path / name).write_bytes(b"")
+    assert FolderPhotos(tmp_path)[0] == find_photos(tmp_path)[0]
+
+
+CONFIG = {"photos": 32, "batch": 4, "warmup": 4, "learning_rate": 2e-3}
+
+
+def test_the_conditioning_network_learns_colour_bins_and_resumes_exactly(imagenet, tmp_path):
+    task = VggTask(*find_imagenet(imagenet))
+    config = VggTraining(photos=40, batch=4, learning_rate=0.1, prior_photos=4)
+
+    def run(name, config, **options):
+        torch.manual_seed(0)
+        return train(GrayToBins(WIDTHS), task, config, tmp_path / name, device=CPU, workers=0, **options)
+
+    reports = []
+    run("learns", config, report=reports.append, report_seconds=0)
+    losses = [report.figures["loss"] for report in reports]
+    assert np.mean(losses[-3:]) < np.mean(losses[:3]) - 0.5
+    config = replace(config, photos=12)
+    whole = run("whole", config)
+    steps = iter([True, True])
+    run("parts", config, stop=lambda: next(steps))
+    resumed = run("parts", config, resume=True)
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
+    figures = task.measure(whole)
+    assert 0 < figures["bins"] < 50
+    assert 0 < figures["error"] < 100
+    task.save(whole, tmp_path / "vgg.safetensors", {})
+    network = VggNetwork(WIDTHS)
+    load_network(network, tmp_path / "vgg.safetensors")
+    assert torch.equal(network.layers[0].weight, whole.network.layers[0].weight)
+
+
+@pytest.mark.parametrize("stage", ["flow", "joint"])
+def test_the_flow_learns(imagenet, tmp_path, stage):
+    photos, dev = find_imagenet(imagenet)
+    joint = stage == "joint"
+    task = (ImagenetJointTask if joint else ImagenetTask)(photos, dev)
+    config, reports = (JointTraining if joint else ImagenetTraining)(**CONFIG), []
+    model = build(dtype=torch.float32)
+    before = {name: tensor.clone() for name, tensor in model.network.state_dict().items()}
+    statistics = {name for name, _ in model.network.named_buffers()}
+    options = {"device": CPU, "workers": 0}
+    whole = train(model, task, config, tmp_path / "w", report=reports.append, report_seconds=0, **options)
+    losses = [report.figures["nll"] for report in reports]
+    assert np.mean(losses[-2:]) < np.mean(losses[:2]) - 0.1
+    kept = {name for name, tensor in whole.network.state_dict().items() if torch.equal(tensor, before[name])}
+    assert kept == (statistics if joint else set(before))
+    if joint:
+        return
+    steps = iter([False, True, True])
+    train(build(dtype=torch.float32), task, config, tmp_path / "p", stop=lambda: next(steps), **options)
+    resumed = train(build(dtype=torch.float32), task, config, tmp_path / "p", resume=True, **options)
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
+    assert task.measure(whole) == pytest.approx({"nll": mean_nll(whole, dev)})
+    assert task.draw(whole, CPU, tmp_path / "sheet.jpg")
+    assert cv2.imread(str(tmp_path / "sheet.jpg")) is not None
+    other = build("authors", torch.float32)
+    with pytest.raises(DataError, match="another architecture"):
+        train(other, task, config, tmp_path / "p", resume=True, **options)
+
+
+def test_a_new_model_begins_with_a_pretrained_network(imagenet, tmp_path, monkeypatch):
+    config = tiny("authors")
+    monkeypatch.setitem(PRESETS, "authors", lambda: config)
+    task = VggTask(*find_imagenet(imagenet))
+    pretrained = GrayToBins(WIDTHS)
+    task.save(pretrained, tmp_path / "vgg.safetensors", {})
+    task = open_task("imagenet", [imagenet], "flow", tmp_path / "vgg.safetensors", "authors")
+    begun = task.initial_model()
+    assert begun.config == config
+    assert torch.equal(begun.network.layers[0].weight, pretrained.network.layers[0].weight)
+    with pytest.raises(DataError, match="--backbone"):
+        open_task("imagenet", [imagenet], "joint").initial_model()
+    save_model(tmp_path / "other.safetensors", begun, {})
+    with pytest.raises(WeightsError, match="--stage features"):
+        open_task("imagenet", [imagenet], "flow", tmp_path / "other.safetensors", "authors").initial_model()
+    with pytest.raises(WeightsError, match="does not fit"):
+        load_network(VggNetwork((2, 2, 2, 2)), tmp_path / "vgg.safetensors")
+
+
+def test_tasks_of_imagenet(imagenet):
+    assert isinstance(open_task("imagenet", [imagenet], "features"), VggTask)
+    assert isinstance(open_task("imagenet", [imagenet], "joint"), ImagenetJointTask)
+    two = open_task("imagenet", [imagenet, imagenet])
+    assert (two.distinct, len(two.dev), two.preset) == (16, 6, "paper")
+    network = on_meta(open_task("imagenet", [imagenet], "features", preset="narrow").initial_model).network
+    assert network.channels == 64
+    with pytest.raises(DataError, match="--backbone"):
+        open_task("imagenet", [imagenet], "features", imagenet / "vgg.safetensors")
+    with pytest.raises(DataError, match="--preset"):
+        open_task("photos", [imagenet / "val"], preset="paper")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("colorize {photo} --model imagenet-vgg", "--weights"),
+        ("train --dataset imagenet --data {root}", "--backbone"),
+        (
+            "train --dataset imagenet --data {root} --backbone missing.safetensors",
+            "missing.safetensors: no such",
+        ),
+        ("train --dataset imagenet --data {root} --start a.safetensors --preset paper", "--preset"),
+        ("train --dataset imagenet --data {root}/missing", "missing: not there"),
+        ("train --dataset lsun --data {root} --preset paper", "--preset"),
+    ],
+)
+def test_bad_input_gets_one_line(imagenet, examples, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(PRESETS, "paper", lambda: tiny("authors"))
+    words = [word.format(photo=examples / "camera.png", root=imagenet) for word in arguments.split()]
+    result = CliRunner().invoke(app, [*words, "--device", "cpu", "-q"])
+    assert (result.exit_code, result.stdout) == (1, "")
+    (line,) = result.stderr.splitlines()
+    assert message in line
+    assert not list(tmp_path.rglob("*.*"))

@@ -1,0 +1,235 @@
+"""The ONNX files and onnxruntime as an engine, beside torch. The files are written once for all tests."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers import ENVIRONMENT, GRAY, command, names, stir, the_line
+from PIL import Image
+from torch.utils._pytree import tree_leaves_with_path
+from typer.testing import CliRunner
+
+from cinn_colorize import Colorizer, __version__
+from cinn_colorize.cli.app import app
+from cinn_colorize.imaging.photo import read_recipe
+from cinn_colorize.latents.latent import Latent
+from cinn_colorize.models import MODELS, Loaded, find_weights
+from cinn_colorize.models.bedrooms import Bedrooms, BedroomsConfig
+from cinn_colorize.models.natural import Natural, NaturalConfig
+
+for package in ("onnx", "onnxscript", "onnxruntime"):
+    pytest.importorskip(package)
+
+WIDE = np.tile(GRAY, (1, 3))[:120]
+
+
+def call(folder, cache, *arguments, **environment):
+    """The command in a process of its own, with a cache of its own, and whether torch was imported in it."""
+    script = (
+        "import atexit, sys\n"
+        "atexit.register(lambda: print('torch' in sys.modules, file=sys.stderr))\n"
+        f"sys.argv = {command(*arguments)[2:]!r}\n"
+        "from cinn_colorize.cli import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT | {"XDG_CACHE_HOME": str(cache)} | environment,
+    )
+    *lines, torch_was_there = done.stderr.splitlines()
+    return done, lines, torch_was_there == "True"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    Image.fromarray(GRAY).save(folder / "gray.png")
+    Image.fromarray(WIDE).save(folder / "wide.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory, folder):
+    """A cache, filled by the first use of the engine."""
+    cache = tmp_path_factory.mktemp("cache")
+    done, lines, torch_was_there = call(folder, cache, "gray.png", "--engine", "onnx", "-o", "first")
+    assert (done.returncode, done.stdout) == (0, "first/gray_000.png\n"), done.stderr
+    (line,) = lines
+    assert line.startswith("cinn-colorize: ")
+    assert "ONNX files are written there, once" in line
+    assert torch_was_there
+    return cache
+
+
+@pytest.fixture(scope="module")
+def files(cache):
+    """The files in it."""
+    digest = find_weights()[1]
+    folder = cache / "cinn-colorize" / "onnx" / f"natural-{digest[:16]}-{__version__}"
+    assert names(folder) == ["condition.onnx", "sample.onnx"]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def engine(files):
+    from cinn_colorize.onnx.engine import OnnxColorizer
+
+    return OnnxColorizer("natural", find_weights()[1], files)
+
+
+def steps(a, b):
+    """The largest difference of two pictures, in code values of 8 bits."""
+    return np.abs(np.asarray(Image.open(a), int) - np.asarray(Image.open(b), int)).max()
+
+
+def check_agreement(colorizer, engine):
+    """Both engines give the same to 1e-3: what samples share, colours as the flow has them, densities."""
+    from cinn_colorize.onnx.export import name_of
+
+    for photo in (GRAY, WIDE):
+        expected, samples = (c.condition(photo).sample(2, 0.8, 7) for c in (colorizer, engine))
+        for a, b in zip(expected, samples, strict=True):
+            assert a.ab.shape == b.ab.shape
+            np.testing.assert_allclose(b.ab / 15, a.ab / 15, atol=1e-3)
+            assert b.log_prob_per_dimension == pytest.approx(a.log_prob_per_dimension, abs=1e-3)
+            assert a.recipe == b.recipe
+    L = engine.reduce(GRAY).whole
+    shared = engine.shared(L)
+    with torch.no_grad():
+        condition = colorizer.model.condition(torch.from_numpy(L)[None, None])
+    for path, leaf in tree_leaves_with_path(condition):
+        if leaf is not None:
+            np.testing.assert_allclose(shared.pop(name_of(path)), leaf, rtol=1e-3, atol=1e-3)
+    assert not shared
+
+
+def test_the_shipped_model_is_the_same_in_both(colorizer, engine):
+    check_agreement(colorizer, engine)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "config"), [(Natural, NaturalConfig), (Bedrooms, BedroomsConfig)], ids=["natural", "bedrooms"]
+)
+def test_the_architectures_are_the_same_in_both(tmp_path, kind, config):
+    from cinn_colorize.onnx.engine import OnnxColorizer
+    from cinn_colorize.onnx.export import export
+
+    torch.manual_seed(0)
+    model = stir(kind(config.default())).eval().requires_grad_(False)
+    loaded = Loaded(model, MODELS[kind.name], "0" * 64)
+    export(loaded, tmp_path)
+    check_agreement(Colorizer(loaded, device="cpu"), OnnxColorizer(kind.name, "0" * 64, tmp_path))
+
+
+@pytest.mark.parametrize("photo", ["gray.png", "wide.png"])
+def test_pictures_are_within_one_step_and_torch_is_not_there(folder, cache, photo):
+    pictures, recipes = [], []
+    for name in ("onnx", "torch"):
+        done, lines, torch_was_there = call(
+            folder, cache, photo, "--engine", name, "-o", name, "-s", 3, "--upsampling", "jbu", "-q"
+        )
+        assert (done.returncode, lines) == (0, []), done.stderr
+        assert torch_was_there == (name == "torch")
+        pictures.append(folder / done.stdout.strip())
+        recipes.append(read_recipe(pictures[-1]))
+    assert steps(*pictures) <= 1
+    assert recipes[0] == recipes[1]
+
+
+def test_workers_make_the_same_files_without_torch(folder, cache, tmp_path):
+    (tmp_path / "torch.py").write_text("raise ImportError('there is no torch')")
+    path = os.pathsep.join([str(tmp_path), ENVIRONMENT["PYTHONPATH"]])
+    options = ["-n", 2, "--pick", 1, "--engine", "onnx", "-q", "-o"]
+    both, lines, _ = call(folder, cache, "gray.png", "wide.png", *options, "many", PYTHONPATH=path)
+    assert (both.returncode, lines) == (0, []), both.stderr
+    for photo in ("gray", "wide"):
+        one, _, _ = call(folder, cache, f"{photo}.png", *options, "one")
+        path = Path(one.stdout.strip())
+        assert (folder / path).read_bytes() == (folder / "many" / path.name).read_bytes()
+
+
+def test_samples_depend_on_their_seed_alone(engine):
+    conditioned = engine.condition(GRAY)
+    several, one = conditioned.sample(3, 0.8, 5), conditioned.sample(1, 0.8, 7)
+    assert np.array_equal(several[2].ab, one[0].ab)
+    assert several[2].log_prob == one[0].log_prob
+    assert not np.array_equal(several[0].ab, several[1].ab)
+
+
+def test_the_code_of_a_sample_is_its_noise(engine, colorizer):
+    (sample,) = engine.condition(GRAY).sample(1, 0.5, 4)
+    expected = Latent.draw(engine.latent_shapes, [4], 0.5)
+    assert engine.latent_shapes == colorizer.model.latent_shapes
+    assert all(torch.equal(z, expected.levels[r]) for r, z in sample.latent.levels.items())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--device", "cuda"], "on the CPU"),
+        (["--precision", "bf16"], "in fp32"),
+        (["--hint", "3,4,#ff0000"], "hints take torch"),
+    ],
+)
+def test_what_onnxruntime_does_not_do_is_refused(folder, arguments, said, monkeypatch):
+    monkeypatch.chdir(folder)
+    result = CliRunner().invoke(app, ["gray.png", "--engine", "onnx", "-o", "none", *arguments])
+    assert result.exit_code == 2
+    assert said in the_line(result)
+    assert not Path("none").exists()
+
+
+def test_without_onnxruntime_one_line_says_how_to_get_it(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("cinn_colorize.cli.options.find_spec", lambda _: None)
+    result = CliRunner().invoke(app, ["gray.png", "--engine", "onnx", "-o", "none"])
+    assert result.exit_code == 2
+    assert "pip install 'cinn-colorize[onnx]'" in the_line(result)
+
+
+def test_a_damaged_file_is_named(files, tmp_path, folder):
+    cache = tmp_path / "cache"
+    copy = cache / "cinn-colorize" / "onnx" / files.name
+    copy.mkdir(parents=True)
+    (copy / "condition.onnx").write_bytes((files / "condition.onnx").read_bytes()[:5000])
+    (copy / "sample.onnx").write_bytes(b"")
+    done, lines, _ = call(folder, cache, "gray.png", "--engine", "onnx", "-o", "none")
+    (line,) = lines
+    assert done.returncode == 1
+    assert f"{copy / 'condition.onnx'}: missing, damaged" in line
+
+
+def test_export_keeps_what_is_there(folder, files, tmp_path):
+    (tmp_path / "sample.onnx").write_bytes(b"kept")
+    done, (line,), torch_was_there = call(folder, tmp_path, "export", "-o", tmp_path)
+    assert (done.returncode, done.stdout, torch_was_there) == (1, "", False)
+    assert f"{tmp_path / 'sample.onnx'}: exists; add --overwrite" in line
+    assert names(tmp_path) == ["sample.onnx"]
+
+
+def test_export_says_which_packages_it_takes(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("cinn_colorize.onnx.export.find_spec", lambda _: None)
+    result = CliRunner().invoke(app, ["export", "-o", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "export takes onnx and onnxscript; pip install 'cinn-colorize[onnx]'" in the_line(result)
+    assert names(tmp_path) == []
+
+
+def test_the_example_colours_a_photo(folder, files, examples, tmp_path):
+    output = tmp_path / "coloured.png"
+    subprocess.run(
+        [sys.executable, examples / "with_onnx.py", folder / "gray.png", files, output], check=True
+    )
+    coloured = np.asarray(Image.open(output), float)
+    assert coloured.shape == (*GRAY.shape, 3)
+    assert np.ptp(coloured, axis=2).mean() > 3  # there is colour in it
+    luminance = coloured @ [0.2126, 0.7152, 0.0722]
+    assert np.abs(luminance - GRAY).mean() < 8

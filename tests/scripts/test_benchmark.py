@@ -1,0 +1,48 @@
+"""What the benchmark compares with FrEIA is the same function of equally many parameters."""
+
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from helpers import ROOT
+
+from cinn_colorize.models.imagenet_vgg import ImagenetVggConfig
+from cinn_colorize.models.natural import LevelConfig, NaturalConfig
+
+sys.path.insert(0, str(ROOT / "scripts"))
+pytest.importorskip("FrEIA")
+from benchmarks.flows import drawn, imagenet_vgg, natural
+
+
+def narrow_authors():
+    """Squeezes, 1x1 couplings and a Haar step, of few channels."""
+    config = ImagenetVggConfig.authors()
+    stages = {r: replace(s, width=8, pointwise=min(s.pointwise, 8)) for r, s in config.stages.items()}
+    return replace(config, stages=stages, network=(16, 32, 64, 64))
+
+
+PAIRS = {
+    "paper": lambda: imagenet_vgg(ImagenetVggConfig.narrow()),
+    "authors": lambda: imagenet_vgg(narrow_authors()),
+    "natural": lambda: natural(
+        replace(NaturalConfig.default(), levels={2: LevelConfig(2, 8, 8), 0: LevelConfig(2, 8, 8)})
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_stacks_in_freia_are_ours(name):
+    pair = PAIRS[name]()
+    assert pair.parameters() > 0
+    x, given = drawn(pair.inputs, 2), drawn(pair.conditions, 1)
+    both = [condition.expand(2, *condition.shape[1:]) for condition in given]
+    with torch.no_grad():
+        z, log_det = pair.forward(x, both)
+        peer_z, peer_log_det = pair.peer_forward(x, both)
+        assert torch.allclose(log_det, peer_log_det, rtol=1e-4, atol=1e-2)
+        for ours, peer in zip(z, peer_z, strict=True):
+            assert torch.allclose(ours.flatten(), peer.flatten(), atol=1e-4)
+        for samples in (pair.inverse(z, given, 2), pair.inverse(z, given, 1), pair.peer_inverse(z, given)):
+            for found, expected in zip(samples, x, strict=True):
+                assert torch.allclose(found, expected, atol=1e-3)

@@ -1,0 +1,217 @@
+"""What training can do without: it trains, is stored with the weights, loads and samples."""
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from helpers import process, stir
+from narrow import NARROW_BEDROOMS
+
+from cinn_colorize import Colorizer
+from cinn_colorize.cli.train import Ablation
+from cinn_colorize.conditioning import LuminancePyramid
+from cinn_colorize.data.sources import find_photos
+from cinn_colorize.digits import Digits
+from cinn_colorize.errors import DataError
+from cinn_colorize.evaluation import mean_nll
+from cinn_colorize.flow import AffineCoupling, OrthogonalMixing, Permutation, Squeeze, haar, soft_clamp
+from cinn_colorize.models import MODELS, Loaded, load_model, save_model
+from cinn_colorize.models.bedrooms import Bedrooms, BedroomsConfig
+from cinn_colorize.models.mnist import LEVEL, Mnist, MnistConfig
+from cinn_colorize.models.natural import Natural, NaturalConfig
+from cinn_colorize.training import open_task
+from cinn_colorize.training.ablation import ABLATIONS, without
+from cinn_colorize.training.bedrooms import BedroomsTask
+from cinn_colorize.training.loop import train
+from cinn_colorize.training.mnist import MnistTask
+from cinn_colorize.training.natural import NaturalTask
+
+CPU = torch.device("cpu")
+IN_BEDROOMS = [name for name in ABLATIONS if name not in ("noise", "initialisation", "learning")]
+
+
+@pytest.fixture
+def narrow(monkeypatch):
+    monkeypatch.setattr(BedroomsConfig, "default", lambda: NARROW_BEDROOMS)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for i in range(4):
+        image = cv2.resize(rng.integers(0, 256, (4, 4, 3), np.uint8), (256, 256))
+        cv2.imwrite(str(folder / f"{i}.png"), image)
+    return folder
+
+
+def bedrooms(ablate, dtype=torch.float64):
+    torch.manual_seed(0)
+    return stir(Bedrooms(without(NARROW_BEDROOMS, [ablate]))).to(dtype).eval()
+
+
+@pytest.mark.parametrize("ablate", IN_BEDROOMS)
+def test_bedrooms_without_a_part_are_a_flow(ablate):
+    model = bedrooms(ablate)
+    generator = torch.Generator().manual_seed(1)
+    L = torch.rand(2, 1, 64, 64, generator=generator, dtype=torch.float64) * 100
+    x = torch.randn(2, 2, 64, 64, generator=generator, dtype=torch.float64)
+    with torch.no_grad():
+        condition = model.condition(L)
+        z, log_dets = model(x, condition)
+        back, inverse = model.inverse(z, condition)
+        other, _ = model(x, model.condition(100 - L))
+    assert (back - x).abs().max() < 1e-9
+    assert all((log_dets[r] + inverse[r]).abs().max() < 1e-6 for r in log_dets)
+    assert sum(level[0].numel() for level in z.values()) == 8192
+    assert any((other[r] - z[r]).abs().max() > 1e-6 for r in z)
+
+
+def test_each_takes_away_what_it_says():
+    def kinds(model, *sought):
+        return [module for module in model.modules() if isinstance(module, sought)]
+
+    assert {c.clamp for c in kinds(bedrooms("clamp"), AffineCoupling)} == {math.inf}
+    assert not kinds(bedrooms("mixing"), OrthogonalMixing, Permutation)
+    assert isinstance(bedrooms("haar").reduce, Squeeze)
+    assert isinstance(bedrooms("conditioning").network, LuminancePyramid)
+    assert not kinds(Mnist(without(MnistConfig(), ["mixing"])), Permutation)
+    s = torch.linspace(-50, 50, 11)
+    assert torch.equal(soft_clamp(s, math.inf), s)
+
+
+@pytest.mark.parametrize("ablate", ["clamp", "mixing"])
+def test_mnist_without_a_part_is_a_flow(ablate, tmp_path):
+    torch.manual_seed(0)
+    config = without(MnistConfig(blocks=3, hidden=(8,)), [ablate])
+    model = stir(Mnist(config))
+    x, labels = torch.rand(2, 1, 28, 28, dtype=torch.float64), torch.tensor([3, 5])
+    flow = Mnist(config).double()
+    flow.load_state_dict(model.state_dict())
+    condition = flow.condition(labels)
+    z, log_det = flow(x, condition)
+    back, inverse = flow.inverse(z, condition)
+    assert (back - x).abs().max() < 1e-9
+    assert (log_det[LEVEL] + inverse[LEVEL]).abs().max() < 1e-8
+    save_model(tmp_path / "mnist.safetensors", model, {})
+    assert load_model("mnist", tmp_path / "mnist.safetensors").model.config == config
+    digits = Digits("mnist", weights=tmp_path / "mnist.safetensors", device="cpu")
+    assert digits.sample(1).shape[:2] == (1, 10)
+
+
+def test_the_pyramid_of_luminance_holds_all_of_it():
+    L = torch.randn(2, 1, 64, 64)
+    pyramid = LuminancePyramid()(L)
+    shapes = {r: tuple(p.shape[1:]) for r, p in pyramid.items() if r}
+    assert shapes == {r: (c, r, r) for r, c in LuminancePyramid.CHANNELS.items() if r}
+    assert pyramid[0].shape == (2, LuminancePyramid.CHANNELS[0])
+    assert torch.allclose(pyramid[1][:, 0, 0, 0], L.mean((1, 2, 3)), atol=1e-6)
+    assert torch.allclose(pyramid[32][:, 1:], haar(L)[1])
+
+
+def test_natural_without_conditioning_network(tmp_path, examples):
+    torch.manual_seed(0)
+    model = stir(Natural(without(NaturalConfig.default(), ["conditioning"])))
+    assert not any(name.startswith(("backbone", "pyramid")) for name in model.state_dict())
+    path = tmp_path / "natural.safetensors"
+    save_model(path, model, {})
+    colorizer = Colorizer("natural", weights=path, device="cpu")
+    conditioned = colorizer.condition(examples / "camera.png")
+    (sample,) = conditioned.sample(1)
+    assert np.abs(conditioned.decode(conditioned.encode(sample.ab)) - sample.ab).max() < 1e-2
+
+
+@pytest.mark.parametrize("ablate", [(), *((name,) for name in ABLATIONS)], ids=lambda names: "".join(names))
+def test_bedrooms_train_without_a_part(ablate, photos, narrow, tmp_path):
+    task = BedroomsTask(find_photos(photos, pattern=None))
+    task.ablate = ablate
+    config = task.settings(photos=8, batch=2, warmup=2)
+    assert (config.pixel_noise + config.coarse_noise == 0) == ("noise" in ablate)
+    torch.manual_seed(0)
+    model = task.initial_model()
+    couplings = [module for module in model.modules() if isinstance(module, AffineCoupling)]
+    starts_as_identity = not any(list(c.subnet2.parameters())[-2].any() for c in couplings)
+    assert starts_as_identity == ("initialisation" not in ablate)
+    before = {name: tensor.clone() for name, tensor in model.network.named_parameters()}
+    result = train(model, task, config, tmp_path, device=CPU, workers=0)
+    same = [torch.equal(tensor, before[name]) for name, tensor in model.network.named_parameters()]
+    assert any(not each for each in same) == (not {"learning", "conditioning"} & {*ablate})
+    if ablate in (("haar",), ("learning",)):
+        Colorizer(Loaded(result, MODELS["bedrooms"], ""), device="cpu").condition_luminance(
+            np.full((64, 64), 50, np.float32)
+        ).sample()
+
+
+def test_natural_trains_without_conditioning_network(photos, tmp_path):
+    task = NaturalTask(find_photos(photos, pattern=None))
+    task.ablate = ("conditioning",)
+    model = task.initial_model()
+    before = {name: tensor.clone() for name, tensor in model.named_parameters()}
+    train(model, task, task.settings(photos=8, batch=4), tmp_path, device=CPU, workers=0)
+    learnt = [name for name, tensor in model.named_parameters() if not torch.equal(tensor, before[name])]
+    assert "levels.0.head.read.weight" in learnt
+
+
+def test_a_run_cannot_be_resumed_without_what_it_had(photos, narrow, tmp_path):
+    task = BedroomsTask(find_photos(photos, pattern=None))
+    train(task.initial_model(), task, task.settings(photos=4, batch=4), tmp_path, device=CPU, workers=0)
+    task.ablate = ("noise",)
+    with pytest.raises(DataError, match="pixel_noise, ablate, coarse_noise"):
+        train(
+            task.initial_model(),
+            task,
+            task.settings(photos=4, batch=4),
+            tmp_path,
+            device=CPU,
+            workers=0,
+            resume=True,
+        )
+
+
+def test_a_checkpoint_from_before_there_were_ablations_is_resumed(photos, narrow, tmp_path):
+    from cinn_colorize.training.checkpoint import load_newest, save_checkpoint
+
+    task = BedroomsTask(find_photos(photos, pattern=None))
+    stops = iter([True])
+    config = task.settings(photos=8, batch=4)
+    train(
+        task.initial_model(), task, config, tmp_path, device=CPU, workers=0, stop=lambda: next(stops, False)
+    )
+    state = load_newest(tmp_path)
+    assert state["seen"] == 4
+    del state["config"]["ablate"]
+    save_checkpoint(tmp_path, state)
+    train(task.initial_model(), task, config, tmp_path, device=CPU, workers=0, resume=True)
+    assert load_newest(tmp_path)["seen"] == 8
+
+
+def test_a_run_that_explodes_can_still_be_measured(photos, narrow):
+    model = BedroomsTask(()).initial_model()
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, AffineCoupling):
+                module.clamp = math.inf
+        stir(model).stages["64"].flow.maps[1].subnet1.last.bias.fill_(1e6)
+    assert not math.isfinite(mean_nll(model, find_photos(photos, pattern=None)))
+
+
+def test_only_what_a_model_has_can_be_left_out(photos, tmp_path):
+    task = open_task("lsun", [photos], ablate=["clamp", "noise", "noise"])
+    assert task.ablate == task.settings().ablate == ("clamp", "noise")
+    assert MnistTask.ablations == ("noise", "clamp", "mixing", "initialisation")
+    with pytest.raises(DataError, match="not for natural, where nothing"):
+        open_task("photos", [photos], "joint", ablate=["conditioning"])
+    with pytest.raises(DataError, match="not for imagenet-vgg, where nothing"):
+        open_task("imagenet", [photos], ablate=["clamp"])
+    with pytest.raises(DataError, match="has no backbone"):
+        open_task("photos", [photos], "flow", tmp_path / "backbone.safetensors", ablate=["conditioning"])
+
+
+def test_on_the_command_line(photos, tmp_path):
+    assert [name.value for name in Ablation] == list(ABLATIONS)
+    result = process(tmp_path, "train", "--data", photos, "--ablate", "haar")
+    assert result.returncode == 1
+    message = "cinn-colorize: --ablate haar: not for natural, where conditioning can be left out"
+    assert result.stderr.splitlines()[-1] == message

@@ -1,0 +1,257 @@
+"""Training: data by position, the objective, and runs that resume exactly."""
+
+import math
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from cinn_colorize.data.sources import find_photos
+from cinn_colorize.errors import DataError
+from cinn_colorize.models.natural import LevelConfig, Natural, NaturalConfig
+from cinn_colorize.training.checkpoint import load_newest, save_checkpoint
+from cinn_colorize.training.data import Crops, Loading, batches, random_crop, to_network
+from cinn_colorize.training.loop import train
+from cinn_colorize.training.natural import (
+    JointTask,
+    JointTraining,
+    NaturalTask,
+    NaturalTraining,
+    features_in_chunks,
+)
+from cinn_colorize.training.objective import Noise, add_noise, balanced_loss, level_nll, mean_loss
+from cinn_colorize.training.schedule import cosine
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Ten colourful photos of smooth blobs."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for i in range(10):
+        small = rng.integers(0, 256, (4, 5, 3), dtype=np.uint8)
+        image = cv2.resize(small, (300 + 10 * i, 260), interpolation=cv2.INTER_CUBIC)
+        cv2.imwrite(str(folder / f"{i}.png"), image)
+    return folder
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    narrow = {r: LevelConfig(1, 8, 16, 0.1, attend=r in (8, 4)) for r in (32, 16, 8, 4, 2, 1, 0)}
+    return Natural(NaturalConfig(narrow))
+
+
+CONFIG = NaturalTraining(photos=24, batch=4, warmup=4)
+
+
+def run(model, photos, folder, config=CONFIG, **options):
+    return train(model, NaturalTask(find_photos(photos)), config, folder, device=CPU, workers=0, **options)
+
+
+def test_positions_decide_what_is_seen(photos):
+    crops, again = Crops(find_photos(photos), seed=1), Crops(find_photos(photos), seed=1)
+    assert all(torch.equal(a, b) for a, b in zip(crops[13].parts, again[13].parts, strict=True))
+    assert not torch.equal(crops[13].parts[0], crops[23].parts[0])
+    other = Crops(find_photos(photos), seed=2)
+    assert not torch.equal(crops[13].parts[0], other[13].parts[0])
+
+
+def test_an_epoch_sees_every_photo_once(photos):
+    crops = Crops(find_photos(photos), seed=1)
+    for epoch in range(2):
+        seen = {crops._source(10 * epoch + i) for i in range(10)}
+        assert seen == set(crops.photos)
+    assert [crops._source(i) for i in range(10)] != [crops._source(10 + i) for i in range(10)]
+
+
+def test_workers_change_nothing(photos):
+    crops = Crops(find_photos(photos), seed=0)
+    alone, helped = batches(crops, 4, 16, 4, Loading()), batches(crops, 4, 16, 4, Loading(workers=2))
+    for one, two in zip(alone, helped, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one.parts, two.parts, strict=True))
+
+
+def test_processes_share_every_batch(photos):
+    crops = Crops(find_photos(photos), seed=0)
+    shares = [batches(crops, 4, 16, 4, Loading(rank=rank, processes=2)) for rank in range(2)]
+    for whole, one, two in zip(batches(crops, 4, 16, 4, Loading()), *shares, strict=True):
+        assert torch.equal(whole.parts[1], torch.stack([one.parts[1], two.parts[1]], 1).flatten(0, 1))
+    ab, generator = torch.zeros(6, 2, 64, 64), torch.Generator()
+    whole = add_noise(ab, 0.05, 0.07, Noise(generator.manual_seed(0)))
+    for rank in range(2):
+        share = add_noise(ab[:3], 0.05, 0.07, Noise(generator.manual_seed(0), rank, 2))
+        assert torch.equal(share, whole[rank::2])
+
+
+def test_crops_are_of_many_aspects_and_mirrored_half_of_the_time():
+    image = np.zeros((256, 256, 3), np.uint8)
+    image[..., 0] = np.arange(256)
+    aspects, mirrored = [], 0
+    for i in range(400):
+        crop = random_crop(image, np.random.default_rng(i))
+        aspects.append(crop.shape[1] / crop.shape[0])
+        mirrored += bool(crop[0, 0, 0] > crop[0, -1, 0])
+    assert 0.49 < min(aspects) < 0.6
+    assert 1.7 < max(aspects) < 2.05
+    assert 150 < mirrored < 250
+
+
+def test_network_inputs_are_area_means_of_lab():
+    from skimage.color import rgb2lab
+
+    image = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    L, ab = to_network(image)
+    lab = rgb2lab(image)
+    assert np.abs(L[0] - lab[..., 0]).max() < 1e-2
+    expected = lab[..., 1:].reshape(64, 4, 64, 4, 2).mean((1, 3)).transpose(2, 0, 1)
+    assert np.abs(ab - expected).max() < 1e-2
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_photo_that_cannot_be_read_is_named_and_replaced(photos, tmp_path, caplog, model, workers):
+    for file in photos.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "bad.png").write_bytes(b"no photo")
+    reports, config = [], replace(CONFIG, photos=32)  # almost three epochs
+    task = NaturalTask(find_photos(tmp_path))
+    train(model, task, config, tmp_path, device=CPU, workers=workers, report=reports.append, report_seconds=0)
+    assert sum("bad.png" in record.getMessage() for record in caplog.records) == 1
+    assert reports[-1].unreadable == 1
+    assert reports[-1].seen == 32
+
+
+def test_no_photos(tmp_path):
+    with pytest.raises(DataError, match="missing"):
+        find_photos(tmp_path / "missing")
+    with pytest.raises(DataError, match="no photos"):
+        find_photos(tmp_path)
+    (tmp_path / "photos-train-0.zip").write_text("no zip")
+    with pytest.raises(DataError, match=r"photos-train-0\.zip"):
+        find_photos(tmp_path)
+
+
+def test_nll_is_that_of_the_change_of_variables():
+    z = {1: torch.randn(3, 6, 1, 1), 0: torch.randn(3, 2, 1, 1)}
+    log_dets = {1: torch.randn(3), 0: torch.randn(3)}
+    flat = torch.cat([z[1].flatten(1), z[0].flatten(1)], 1)
+    expected = -torch.distributions.Normal(0, 1).log_prob(flat).sum(1) - log_dets[1] - log_dets[0]
+    assert torch.allclose(sum(level_nll(z, log_dets).values()), expected, atol=1e-5)
+
+
+def test_loss_weighs_levels_by_the_root_of_their_share():
+    nll = {1: torch.tensor([6.0, 18.0]), 0: torch.tensor([4.0, 4.0])}
+    assert mean_loss(nll, {1: 6, 0: 2}).item() == pytest.approx((12 + 4) / 8)
+    assert balanced_loss(nll, {1: 6, 0: 2}).item() == pytest.approx(
+        2 * math.sqrt(6 / 8) + 2 * math.sqrt(2 / 8)
+    )
+
+
+def test_noise_has_a_part_at_every_scale():
+    generator = torch.Generator().manual_seed(0)
+    noise = add_noise(torch.zeros(400, 2, 64, 64), 0.05, 0.07, Noise(generator))
+    whole = noise.mean((2, 3))
+    blocks = torch.nn.functional.avg_pool2d(noise, 8) - whole[..., None, None]
+    pixels = noise - torch.nn.functional.interpolate(torch.nn.functional.avg_pool2d(noise, 8), scale_factor=8)
+    assert whole.std().item() == pytest.approx(0.07, rel=0.1)
+    assert blocks.std().item() == pytest.approx(0.07, rel=0.05)
+    assert pixels.std().item() == pytest.approx(0.05, rel=0.02)
+
+
+def test_learning_rate_rises_then_falls_to_zero():
+    rates = [cosine(seen, photos=1000, peak=1.0, warmup=100) for seen in range(0, 1001, 50)]
+    assert rates[0] == 0
+    assert rates[-1] == pytest.approx(0, abs=1e-9)
+    assert rates.index(max(rates)) == 2
+    assert rates[2:] == sorted(rates[2:], reverse=True)
+
+
+def test_a_stopped_run_resumes_exactly(model, photos, tmp_path):
+    import copy
+
+    twin = copy.deepcopy(model)
+    whole = run(model, photos, tmp_path / "whole")
+    steps = iter([False, False, True])
+    run(copy.deepcopy(twin), photos, tmp_path / "parts", stop=lambda: next(steps))
+    torch.manual_seed(99)
+    torch.rand(7)
+    resumed = run(twin, photos, tmp_path / "parts", resume=True)
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
+
+
+def test_training_learns(model, photos, tmp_path):
+    reports = []
+    config = replace(CONFIG, photos=96, learning_rate=2e-3)
+    run(model, photos, tmp_path, config, report=reports.append, report_seconds=0)
+    losses = [report.figures["loss"] for report in reports]
+    assert reports[-1].seen == 96
+    assert np.mean(losses[-4:]) < np.mean(losses[:4]) - 0.2
+
+
+def test_the_backbone_stays_as_it_is(model, photos, tmp_path):
+    before = {name: tensor.clone() for name, tensor in model.backbone.state_dict().items()}
+    run(model, photos, tmp_path)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.backbone.state_dict().items())
+
+
+def test_in_the_joint_stage_the_deep_stages_of_the_backbone_learn_too(model, photos, tmp_path):
+    before = {name: tensor.clone() for name, tensor in model.backbone.state_dict().items()}
+    task, config = JointTask(find_photos(photos)), JointTraining(photos=8, batch=4, warmup=0)
+    train(model, task, config, tmp_path, device=CPU, workers=0)
+    deep = {
+        name for name, tensor in model.backbone.state_dict().items() if not torch.equal(tensor, before[name])
+    }
+    assert deep == {
+        name
+        for name in before
+        if name.startswith(("stages.3", "stages.4", "stages.5", "stages.6")) and "depthwise" not in name
+    }
+
+
+def test_features_in_chunks_are_those_of_all_photos_with_their_gradients(model):
+    L = 100 * torch.rand(5, 1, 256, 256)
+    model.backbone.requires_grad_(False)
+    weight = model.backbone.deep_pointwise()[0].requires_grad_(True)
+    whole = model.features(L)
+    whole[32].square().sum().backward()
+    expected, weight.grad = weight.grad, None
+    parts = features_in_chunks(model, L, torch.float32)
+    parts[32].square().sum().backward()
+    assert all((parts[s] - whole[s]).abs().max() < 1e-3 * whole[s].abs().max() for s in whole)
+    assert (weight.grad - expected).abs().max() < 1e-3 * expected.abs().max()
+
+
+def test_convolutions_take_steps_in_all_directions_alike(model, photos, tmp_path):
+    """Muon: most singular values of a step are 0.2 sqrt(larger side) times the rate, none is far larger."""
+    weight = model.levels["8"].head.to_map.weight
+    before = weight.detach().clone()
+    run(model, photos, tmp_path, replace(CONFIG, photos=8, warmup=0, weight_decay=0.0))
+    step = (weight.detach() - before).flatten(1)
+    rate = cosine(4, photos=8, peak=CONFIG.learning_rate, warmup=0)  # the first step's is zero
+    values = torch.linalg.svdvals(step) / (rate * 0.2 * max(step.shape) ** 0.5)
+    assert values.max() < 1.5
+    assert values.median() > 0.7  # of Adam's steps most are far below the largest
+
+
+def test_a_run_of_another_optimiser_is_not_resumed(model, photos, tmp_path):
+    run(model, photos, tmp_path, replace(CONFIG, photos=8), stop=lambda: True)
+    state = load_newest(tmp_path)
+    state["optimizer"] = torch.optim.AdamW(model.parameters()).state_dict()
+    save_checkpoint(tmp_path, state)
+    with pytest.raises(DataError, match="another optimiser"):
+        run(model, photos, tmp_path, replace(CONFIG, photos=8), resume=True)
+
+
+def test_what_cannot_be_resumed(model, photos, tmp_path):
+    (tmp_path / "checkpoint-0000000004.pt").write_bytes(b"damaged")
+    with pytest.raises(DataError, match="damaged"):
+        run(model, photos, tmp_path, resume=True)
+    (tmp_path / "checkpoint-0000000004.pt").unlink()
+    run(model, photos, tmp_path, replace(CONFIG, photos=4), resume=True)  # nothing yet, so it begins
+    with pytest.raises(DataError, match="photos"):
+        run(model, photos, tmp_path, resume=True)
