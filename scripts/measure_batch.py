@@ -48,9 +48,23 @@ def serial(folder: Path, output: Path) -> None:
     from cinn_colorize.batch.workers import InProcess
     from cinn_colorize.methods.drawing import Sampling
     from cinn_colorize.models import find_weights
+    from cinn_colorize.options import Encoding, Rendering
 
     name = "{stem}_{seed:03d}{ext}"
-    plan = Plan(1, 0.8, 0, "jbu", output, name, "auto", 95, Existing.REFUSE, False, False, 10**9, Sampling())
+    plan = Plan(
+        drawing=Sampling(),
+        number=1,
+        temperature=0.8,
+        seed=0,
+        rendering=Rendering(),
+        folder=output,
+        pattern=name,
+        format="auto",
+        encoding=Encoding(),
+        existing=Existing.REFUSE,
+        sheet=False,
+        max_pixels=10**9,
+    )
 
     def tasks() -> Iterator[Task]:
         for photo in sorted(folder.iterdir()):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cinn_colorize.batch.inputs import Input
 from cinn_colorize.errors import CinnError, DiskFullError, PhotoError
 from cinn_colorize.files import OUTPUT_SUFFIXES, printable_name
+from cinn_colorize.options import Encoding, Rendering
 
 if TYPE_CHECKING:
     from cinn_colorize.colorizer import Colorization, Colorizer
@@ -40,29 +41,29 @@ class Plan:
     """What is drawn of every photo and where it goes.
 
     Attributes:
+        drawing: in which way samples are drawn.
         number: samples of each photo, seeds counting up from ``seed``.
+        rendering: how they become pictures.
         pattern: file name with {stem}, {seed} and {ext}.
         format: ``auto`` keeps the photo's own where it can be written, else PNG.
+        encoding: how the pictures are written.
         sheet: write a labelled contact sheet too.
-        strip: leave out all metadata but the profile and the recipe.
         max_pixels: photos with more are refused.
-        drawing: in which way samples are drawn.
         sheet_pattern: file name of the contact sheet with {stem}.
     """
 
+    drawing: Drawing
     number: int
     temperature: PerLevel
     seed: int
-    upsampling: str
+    rendering: Rendering
     folder: Path
     pattern: str
     format: str
-    quality: int
+    encoding: Encoding
     existing: Existing
     sheet: bool
-    strip: bool
     max_pixels: int
-    drawing: Drawing
     sheet_pattern: str = "{stem}_sheet.jpg"
 
     def outputs(self, photo: Input, stem: str) -> list[Path]:
@@ -222,7 +223,7 @@ class Job:
         at_once = max(1, _COMPOSED_AT_ONCE // photo.picture_bytes)
         for start in range(0, len(samples), at_once):
             part = slice(start, start + at_once)
-            colorizations = colorizer.compose(photo, samples[part], upsampling=plan.upsampling)
+            colorizations = colorizer.compose(photo, samples[part], upsampling=plan.rendering.upsampling)
             if _Status.of(task) != before:
                 raise PhotoError(f"{name}: changed while it was read; run again when it is complete")
             outputs = [task.outputs[colorization.seed - plan.seed] for colorization in colorizations]
@@ -249,10 +250,10 @@ class Job:
     def _save(self, colorization: Colorization, output: Path, task: Task) -> None:
         plan = self.plan
         if output in task.doubtful:
-            if colorization.is_saved(output, quality=plan.quality, strip=plan.strip):
+            if colorization.is_saved(output, **vars(plan.encoding)):
                 return
             raise exists(task.input.path, output)
-        colorization.save(output, quality=plan.quality, strip=plan.strip)
+        colorization.save(output, **vars(plan.encoding))
 
 
 @contextlib.contextmanager

@@ -54,9 +54,8 @@ class Batch:
         self._settings = {
             "weights": spec.sha256,
             "precision": spec.precision,
-            "upsampling": plan.upsampling,
-            "quality": plan.quality,
-            "strip": plan.strip,
+            **vars(plan.rendering),
+            **vars(plan.encoding),
             **plan.drawing.settings,
         }
 

@@ -15,6 +15,7 @@ from cinn_colorize.cli.console import say
 from cinn_colorize.cli.download import download
 from cinn_colorize.cli.evaluate import evaluate
 from cinn_colorize.cli.export import export
+from cinn_colorize.cli.groups import flattened
 from cinn_colorize.cli.mix import mix
 from cinn_colorize.cli.models import models
 from cinn_colorize.cli.recreate import recreate
@@ -113,7 +114,7 @@ _COMMANDS = (
     export,
 )
 for _command in _COMMANDS:
-    app.command(cls=_Command)(_command)
+    app.command(cls=_Command)(flattened(_command))
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cinn_colorize.cli.console import fatal, print_path, show_log
-from cinn_colorize.cli.options import device_of, temperature_of
+from cinn_colorize.cli.options import FolderOptions, GeneralOptions, ModelOptions, device_of, temperature_of
 from cinn_colorize.cli.report import claim
 from cinn_colorize.latents.levels import by_level
 from cinn_colorize.models.registry import MODELS
@@ -57,12 +57,9 @@ def sample_digits(
     seed: int,
     digit: int | None,
     pca: bool,
-    folder: Path,
-    overwrite: bool,
-    weights: str | None,
-    device: str,
-    quiet: bool,
-    debug: bool,
+    out: FolderOptions,
+    network: ModelOptions,
+    general: GeneralOptions,
 ) -> None:
     """Draw digits, or walks through the latent space, and print the picture's path."""
     (scale,) = by_level(temperature_of(temperature, MODEL), MODELS[MODEL].levels).values()
@@ -75,18 +72,15 @@ def sample_digits(
         return samples_picture(digits, number or _SAMPLES, scale, seed, digit)
 
     stem = "digits" + ("_axes" if pca else "") + ("" if digit is None else f"_{digit}")
-    _write(draw, folder / f"{stem}.png", [], overwrite, weights, device, quiet, debug)
+    _write(draw, f"{stem}.png", [], out, network, general)
 
 
 def transfer_digits(
     images: Sequence[Path],
     digit: int | None,
-    folder: Path,
-    overwrite: bool,
-    weights: str | None,
-    device: str,
-    quiet: bool,
-    debug: bool,
+    out: FolderOptions,
+    network: ModelOptions,
+    general: GeneralOptions,
 ) -> None:
     """Write all digits in the style of each image, and print the picture's path."""
 
@@ -95,26 +89,24 @@ def transfer_digits(
 
         return transfer_picture(digits, images, digit)
 
-    path = folder / f"digits_like_{images[0].stem}.png"
-    _write(draw, path, images, overwrite, weights, device, quiet, debug)
+    _write(draw, f"digits_like_{images[0].stem}.png", images, out, network, general)
 
 
 def _write(
     draw: Callable[[Digits], Image.Image],
-    path: Path,
+    name: str,
     inputs: Sequence[Path],
-    overwrite: bool,
-    weights: str | None,
-    device: str,
-    quiet: bool,
-    debug: bool,
+    out: FolderOptions,
+    network: ModelOptions,
+    general: GeneralOptions,
 ) -> None:
-    show_log(quiet)
-    with fatal(debug):
-        claim([path], inputs, overwrite)
+    show_log(general.quiet)
+    with fatal(general.debug):
+        path = out.output_dir / name
+        claim([path], inputs, out.overwrite)
         from cinn_colorize.digits import Digits
         from cinn_colorize.methods.contact_sheet import save_sheet
 
-        device_of(device)
-        save_sheet(draw(Digits(MODEL, weights=weights, device=device)), path)
+        device_of(network.device)
+        save_sheet(draw(Digits(MODEL, weights=network.weights, device=network.device)), path)
         print_path(path)

@@ -9,22 +9,15 @@ import typer
 
 from cinn_colorize.cli.console import fatal, progress_bar, say, show_log
 from cinn_colorize.cli.options import (
-    DEFAULT_MODEL,
-    DRAWING,
-    OUTPUT,
-    DebugOption,
-    DeviceOption,
-    ModelOption,
+    GeneralOptions,
+    ModelOptions,
     OverwriteOption,
-    Precision,
-    PrecisionOption,
-    QuietOption,
-    WeightsOption,
     device_of,
     per_level,
 )
 from cinn_colorize.cli.report import claim
 from cinn_colorize.files import OUTPUT_SUFFIXES, printable_name
+from cinn_colorize.options import DRAWING, OUTPUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +39,7 @@ def evaluate(
     photos: Annotated[
         Path, typer.Argument(metavar="FOLDER|ZIP", help="Photos in colour.", show_default=False)
     ],
+    *,
     samples: Annotated[
         int, typer.Option("--samples", metavar="N", min=1, help="Of each photo.", rich_help_panel=DRAWING)
     ] = 8,
@@ -122,12 +116,8 @@ def evaluate(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON, not a table.", rich_help_panel=OUTPUT)
     ] = False,
-    model: ModelOption = DEFAULT_MODEL,
-    weights: WeightsOption = None,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = Precision.fp32,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
+    network: ModelOptions,
+    general: GeneralOptions,
 ) -> None:
     """Measure a model on photos in colour.
 
@@ -136,31 +126,30 @@ def evaluate(
     is 1.
     """
     chosen = _chosen(metrics, {"--reference": reference, "--labels": labels})
-    rows = [per_level(text, model, 1.0, "--temperature") for text in temperatures or ["1"]]
+    rows = [per_level(text, network.model, 1.0, "--temperature") for text in temperatures or ["1"]]
     if plot:
         _check_plot(plot, len(rows), samples)
-    show_log(quiet)
-    with fatal(debug):
+    show_log(general.quiet)
+    with fatal(general.debug):
         if plot:
             claim([plot], [photos], overwrite, "another file")
         import cv2
 
         from cinn_colorize import evaluation
-        from cinn_colorize.colorizer import Colorizer
         from cinn_colorize.data.sources import find_photos
         from cinn_colorize.methods.contact_sheet import save_sheet
 
         # A damaged photo is reported once, by its name.
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-        where = device_of(device)
+        where = device_of(network.device)
         sources = find_photos(photos, pattern=None)[::every][:limit]
         references = find_photos(reference, pattern=None)[:reference_limit] if reference else []
         classes = evaluation.read_labels(labels, sources, photos) if labels else {}
         # Last bits do not show in measures.
         chunk = min(samples, _CHUNK)
-        colorizer = Colorizer(model, weights=weights, device=device, precision=precision, chunk=chunk)
+        colorizer = network.colorizer(chunk)
         calibration = evaluation.Calibration(samples) if plot else None
-        with progress_bar(quiet) as progress:
+        with progress_bar(general.quiet) as progress:
 
             def bar(description: str) -> Callable[[int, int], None]:
                 task = progress.add_task(description, total=None)

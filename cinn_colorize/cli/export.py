@@ -10,13 +10,13 @@ import typer
 from cinn_colorize.cli.console import fatal, print_path
 from cinn_colorize.cli.options import (
     DEFAULT_MODEL,
-    OUTPUT,
     DebugOption,
     ModelOption,
     OverwriteOption,
     WeightsOption,
 )
 from cinn_colorize.cli.report import claim
+from cinn_colorize.options import OUTPUT
 
 
 def export(

@@ -10,37 +10,22 @@ import typer
 
 from cinn_colorize.cli.console import fatal, show_log
 from cinn_colorize.cli.options import (
-    DEFAULT_MODEL,
-    DRAWING,
     MAX_SEED,
-    OUTPUT,
-    DebugOption,
-    DeviceOption,
-    Format,
-    FormatOption,
-    JsonOption,
-    MaxPixelsOption,
-    ModelOption,
-    OutputDirOption,
-    OverwriteOption,
-    Precision,
-    PrecisionOption,
-    QualityOption,
-    QuietOption,
-    StripOption,
+    GeneralOptions,
+    ModelOptions,
+    OutputOptions,
+    PhotoOptions,
     TemperaturesOption,
-    Upsampling,
-    UpsamplingOption,
-    WeightsOption,
     device_of,
-    pixels_of,
     temperature_of,
 )
 from cinn_colorize.cli.report import report
+from cinn_colorize.options import DRAWING, OUTPUT, Rendering
 
 
 def mix(
     photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="A photo.", show_default=False)],
+    *,
     seeds: Annotated[
         str,
         typer.Option(
@@ -62,12 +47,8 @@ def mix(
         ),
     ],
     temperature: TemperaturesOption = None,
-    upsampling: UpsamplingOption = Upsampling.jbu,
-    output_dir: OutputDirOption = Path("colorized"),
-    format: FormatOption = Format.auto,
-    quality: QualityOption = 95,
-    strip: StripOption = False,
-    overwrite: OverwriteOption = False,
+    rendering: Rendering,
+    out: OutputOptions,
     sheet: Annotated[
         bool,
         typer.Option(
@@ -76,14 +57,9 @@ def mix(
             rich_help_panel=OUTPUT,
         ),
     ] = True,
-    as_json: JsonOption = False,
-    max_pixels: MaxPixelsOption = 300,
-    model: ModelOption = DEFAULT_MODEL,
-    weights: WeightsOption = None,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = Precision.fp32,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
+    reading: PhotoOptions,
+    network: ModelOptions,
+    general: GeneralOptions,
 ) -> None:
     """Join two samples of a photo by a mask.
 
@@ -97,37 +73,30 @@ def mix(
     inside, outside = map(int, found.groups())
     if inside == outside:
         raise typer.BadParameter("the two are the same sample", param_hint="--seeds")
-    temperatures = temperature_of(temperature, model)
-    show_log(quiet)
+    temperatures = temperature_of(temperature, network.model)
+    show_log(general.quiet)
     from cinn_colorize.batch.inputs import Input
-    from cinn_colorize.batch.pipeline import Existing, Plan
-    from cinn_colorize.batch.processes import ModelSpec
     from cinn_colorize.batch.run import Batch
     from cinn_colorize.methods.drawing import Mix
-    from cinn_colorize.models import find_weights
 
-    with fatal(debug):
+    with fatal(general.debug):
         from cinn_colorize.imaging.photo import open_photo
 
         name = f"{{stem}}_mix_{inside:03d}_{outside:03d}"
-        plan = Plan(
+        plan = out.plan(
+            drawing=Mix(open_photo(mask, max_pixels=reading.limit), outside),
             number=1,
             temperature=temperatures,
             seed=inside,
-            upsampling=upsampling,
-            folder=output_dir,
+            rendering=rendering,
             pattern=f"{name}{{ext}}",
-            format=format,
-            quality=quality,
-            existing=Existing.OVERWRITE if overwrite else Existing.REFUSE,
             sheet=sheet,
-            strip=strip,
-            max_pixels=pixels_of(max_pixels),
-            drawing=Mix(open_photo(mask, max_pixels=pixels_of(max_pixels)), outside),
             sheet_pattern=f"{name}_sheet.jpg",
+            max_pixels=reading.limit,
         )
-        spec = ModelSpec(model, *find_weights(model, weights), device, precision)
-        device_of(device)
-        failed = report(Batch([Input(photo)], plan, spec, workers=1), as_json, quiet, debug)
+        spec = network.spec()
+        device_of(network.device)
+        batch = Batch([Input(photo)], plan, spec, workers=1)
+        failed = report(batch, out.as_json, general.quiet, general.debug)
     if failed:
         raise typer.Exit(1)

@@ -1,28 +1,37 @@
-"""Options that mean the same in every command."""
+"""Options that mean the same in every command: each declared once, in groups that commands take whole.
+
+A group is a dataclass; :mod:`cinn_colorize.cli.groups` lists its fields as options. Those that recipes keep
+are declared in :mod:`cinn_colorize.options`.
+"""
 
 from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cinn_colorize.latents.levels import PerLevel, parse_levels, short_levels
 from cinn_colorize.models.registry import DEFAULT, MODELS, PhotoModelInfo
+from cinn_colorize.options import DRAWING, OUTPUT, Encoding
 
 if TYPE_CHECKING:
     import torch
 
+    from cinn_colorize.batch.pipeline import Existing, Plan
+    from cinn_colorize.batch.processes import ModelSpec
+    from cinn_colorize.colorizer import Colorizer
+
 Precision = StrEnum("Precision", ["fp32", "bf16"])
 Engine = StrEnum("Engine", ["torch", "onnx", "ray"])
-Upsampling = StrEnum("Upsampling", ["jbu", "exact", "bicubic"])
 Format = StrEnum("Format", ["auto", "png", "jpg", "webp", "tiff", "avif"])
 
-DRAWING, OUTPUT, NETWORK = "Drawing", "Output", "Network"
+NETWORK = "Network"
 MAX_SEED = 2**63 - 1  # of torch's generators
 
 _DEVICES = "auto|cpu|cuda[:i]|mps"
@@ -113,55 +122,12 @@ SeedOption = Annotated[
         "--seed",
         metavar="SEED",
         min=0,
-        help="Of the noise; further samples count up from it.",
+        help="Of the first sample; the others count up from it.",
         rich_help_panel=DRAWING,
-    ),
-]
-UpsamplingOption = Annotated[
-    Upsampling,
-    typer.Option(
-        "--upsampling",
-        help="How colours reach full size: along the photo's edges, fast or exact, or smoothly.",
-        rich_help_panel=DRAWING,
-    ),
-]
-OutputDirOption = Annotated[
-    Path,
-    typer.Option(
-        "-o", "--output-dir", metavar="FOLDER", help="Folder for the results.", rich_help_panel=OUTPUT
-    ),
-]
-FormatOption = Annotated[
-    Format, typer.Option("--format", help="auto: the photo's own.", rich_help_panel=OUTPUT)
-]
-QualityOption = Annotated[
-    int,
-    typer.Option(
-        "--quality", metavar="Q", min=1, max=100, help="Of JPEG, WebP, AVIF.", rich_help_panel=OUTPUT
-    ),
-]
-StripOption = Annotated[
-    bool,
-    typer.Option(
-        "--strip",
-        help="Leave out all metadata but the colour profile and the recipe.",
-        rich_help_panel=OUTPUT,
     ),
 ]
 OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Replace results that exist.", rich_help_panel=OUTPUT)
-]
-SkipExistingOption = Annotated[
-    bool,
-    typer.Option("--skip-existing", help="Make only results that are missing.", rich_help_panel=OUTPUT),
-]
-JsonOption = Annotated[
-    bool,
-    typer.Option("--json", help="Print one JSON object a result, not its path.", rich_help_panel=OUTPUT),
-]
-MaxPixelsOption = Annotated[
-    float,
-    typer.Option("--max-pixels", metavar="MILLIONS", min=0, help="Refuse photos of more million pixels."),
 ]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors and results.")]
@@ -169,9 +135,145 @@ QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing 
 DEFAULT_MODEL = DEFAULT
 
 
-def pixels_of(millions: float) -> int:
-    """The pixels of ``--max-pixels``; beyond what any file can have, infinity is the same."""
-    return round(min(millions, 1e12) * 1e6)
+@dataclass(frozen=True)
+class GeneralOptions:
+    """What a command says."""
+
+    quiet: QuietOption = False
+    debug: DebugOption = False
+
+
+@dataclass(frozen=True)
+class PhotoOptions:
+    """Which photos are read.
+
+    Attributes:
+        max_pixels: in millions.
+    """
+
+    max_pixels: Annotated[
+        float,
+        typer.Option("--max-pixels", metavar="MILLIONS", min=0, help="Refuse photos of more million pixels."),
+    ] = 300
+
+    @property
+    def limit(self) -> int:
+        """As a number of pixels; beyond what any file can have, infinity is the same."""
+        return round(min(self.max_pixels, 1e12) * 1e6)
+
+
+@dataclass(frozen=True)
+class FolderOptions:
+    """Where results go."""
+
+    output_dir: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output-dir", metavar="FOLDER", help="Folder for the results.", rich_help_panel=OUTPUT
+        ),
+    ] = Path("colorized")
+    overwrite: OverwriteOption = False
+
+
+@dataclass(frozen=True)
+class OutputOptions(FolderOptions):
+    """Where pictures of full size go, how they are written, and how they are told of."""
+
+    format: Annotated[
+        Format, typer.Option("--format", help="auto: the photo's own.", rich_help_panel=OUTPUT)
+    ] = Format.auto
+    encoding: Encoding = Encoding()
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print one JSON object a result, not its path.", rich_help_panel=OUTPUT),
+    ] = False
+
+    @property
+    def existing(self) -> Existing:
+        """What happens to results that exist."""
+        from cinn_colorize.batch.pipeline import Existing
+
+        return Existing.OVERWRITE if self.overwrite else Existing.REFUSE
+
+    def plan(self, **drawn: Any) -> Plan:
+        """A plan of batches that writes so.
+
+        Args:
+            drawn: the rest of :class:`cinn_colorize.batch.pipeline.Plan`: what is drawn, and its names.
+        """
+        from cinn_colorize.batch.pipeline import Plan
+
+        return Plan(
+            folder=self.output_dir,
+            format=self.format,
+            encoding=self.encoding,
+            existing=self.existing,
+            **drawn,
+        )
+
+
+@dataclass(frozen=True)
+class BatchOutputOptions(OutputOptions):
+    """The same, of photos some of which may be done already."""
+
+    skip_existing: Annotated[
+        bool,
+        typer.Option("--skip-existing", help="Make only results that are missing.", rich_help_panel=OUTPUT),
+    ] = False
+
+    def check(self) -> None:
+        """Refuse options that exclude each other."""
+        if self.overwrite and self.skip_existing:
+            raise typer.BadParameter("--overwrite and --skip-existing exclude each other")
+
+    @property
+    def existing(self) -> Existing:
+        """What happens to results that exist."""
+        from cinn_colorize.batch.pipeline import Existing
+
+        return Existing.SKIP if self.skip_existing else super().existing
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """The network that draws."""
+
+    model: ModelOption = DEFAULT
+    weights: WeightsOption = None
+    device: DeviceOption = "auto"
+    precision: PrecisionOption = Precision.fp32
+
+    def spec(self) -> ModelSpec:
+        """The same for processes of a batch.
+
+        Raises:
+            WeightsError: there are no such weights.
+        """
+        from cinn_colorize.batch.processes import ModelSpec
+        from cinn_colorize.models import find_weights
+
+        file, digest = find_weights(self.model, self.weights)
+        return ModelSpec(self.model, file, digest, self.device, self.precision)
+
+    def colorizer(self, chunk: int | None = None) -> Colorizer:
+        """Load it here; a device that this machine lacks is a usage error.
+
+        Raises:
+            WeightsError: the weights cannot be had or used.
+        """
+        from cinn_colorize.colorizer import Colorizer
+
+        device_of(self.device)
+        return Colorizer(
+            self.model, weights=self.weights, device=self.device, precision=self.precision, chunk=chunk
+        )
+
+
+@dataclass(frozen=True)
+class AnyModelOptions(ModelOptions):
+    """The same, of a model that may draw something else than photos."""
+
+    model: AnyModelOption = DEFAULT
 
 
 def temperature_of(text: str | None, model: str) -> PerLevel:
@@ -205,8 +307,9 @@ def level_of(level: int, model: str, option: str) -> int:
     return level
 
 
-def check_engine(engine: Engine, device: str, precision: Precision) -> None:
+def check_engine(engine: Engine, network: ModelOptions) -> None:
     """Refuse what an engine does not do, or what is not installed."""
+    device, precision = network.device, network.precision
     if engine is Engine.ray:
         if device not in ("auto", "cpu", "cuda"):
             raise typer.BadParameter(

@@ -11,13 +11,11 @@ import typer
 
 from cinn_colorize.cli.console import fatal, print_path, say, show_log
 from cinn_colorize.cli.options import (
-    DebugOption,
     DeviceOption,
-    MaxPixelsOption,
-    QuietOption,
+    GeneralOptions,
+    PhotoOptions,
     WeightsOption,
     device_of,
-    pixels_of,
 )
 
 
@@ -34,6 +32,7 @@ def recreate(
             metavar="OTHER", help="The reference, mask, hints or codes used too.", show_default=False
         ),
     ] = None,
+    *,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -44,18 +43,17 @@ def recreate(
     force: Annotated[
         bool, typer.Option("--force", help="Take files although they are not the same.")
     ] = False,
-    max_pixels: MaxPixelsOption = 300,
+    reading: PhotoOptions,
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
+    general: GeneralOptions,
 ) -> None:
     """Make a picture again from the recipe inside it.
 
     With the same version, weights and kind of machine it is the same file, byte for byte.
     """
-    show_log(quiet)
-    with fatal(debug):
+    show_log(general.quiet)
+    with fatal(general.debug):
         from cinn_colorize.colorizer import Colorizer
         from cinn_colorize.errors import PhotoError
         from cinn_colorize.files import printable_name
@@ -80,9 +78,9 @@ def recreate(
             output,
             others=others or (),
             force=force,
-            max_pixels=pixels_of(max_pixels),
+            max_pixels=reading.limit,
         )
         same = filecmp.cmp(picture, output, shallow=False)
     print_path(output)
-    if not quiet:
+    if not general.quiet:
         say("the same bytes" if same else "other bytes than OUT has")

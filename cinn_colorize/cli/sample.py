@@ -10,29 +10,19 @@ import typer
 from cinn_colorize.cli.console import fatal, print_path, show_log
 from cinn_colorize.cli.digits import MODEL, DigitOption, PcaOption, refuse, sample_digits
 from cinn_colorize.cli.options import (
-    DEFAULT_MODEL,
-    DRAWING,
     MAX_SEED,
-    OUTPUT,
-    AnyModelOption,
-    DebugOption,
-    DeviceOption,
-    MaxPixelsOption,
-    OutputDirOption,
-    OverwriteOption,
-    Precision,
-    PrecisionOption,
-    QuietOption,
+    AnyModelOptions,
+    FolderOptions,
+    GeneralOptions,
+    PhotoOptions,
     SeedOption,
     TemperaturesOption,
-    WeightsOption,
     check_seeds,
-    device_of,
     level_of,
-    pixels_of,
     temperature_of,
 )
 from cinn_colorize.cli.report import claim
+from cinn_colorize.options import DRAWING, OUTPUT
 
 _SAMPLES, _STEPS, _STEPS_OF_A_SIDE = 16, 8, 5
 _CODES = ".safetensors"
@@ -43,6 +33,7 @@ def sample(
         Path | None,
         typer.Argument(metavar="PHOTO", help="A photo; none with --model mnist.", show_default=False),
     ] = None,
+    *,
     number: Annotated[
         int | None,
         typer.Option(
@@ -99,15 +90,10 @@ def sample(
     ] = None,
     digit: DigitOption = None,
     pca: PcaOption = False,
-    output_dir: OutputDirOption = Path("colorized"),
-    overwrite: OverwriteOption = False,
-    max_pixels: MaxPixelsOption = 300,
-    model: AnyModelOption = DEFAULT_MODEL,
-    weights: WeightsOption = None,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = Precision.fp32,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
+    out: FolderOptions,
+    reading: PhotoOptions,
+    network: AnyModelOptions,
+    general: GeneralOptions,
 ) -> None:
     """Draw a grid of raw samples; save, load and walk codes.
 
@@ -116,12 +102,10 @@ def sample(
     PHOTO_samples.jpg. With --model mnist it shows handwritten digits and is called digits.png.
     """
     given = {"--interpolate": interpolate, "--vary-level": vary_level, "--load-z": load_z, "--save-z": save_z}
-    if model == MODEL:
+    if network.model == MODEL:
         check_seeds(seed, number or 1)
         refuse({"PHOTO": photo, **given}, "not with --model mnist")
-        sample_digits(
-            number, temperature, seed, digit, pca, output_dir, overwrite, weights, device, quiet, debug
-        )
+        sample_digits(number, temperature, seed, digit, pca, out, network, general)
         return
     refuse({"--digit": digit, "--pca": pca}, "only with --model mnist")
     if photo is None:
@@ -130,7 +114,7 @@ def sample(
     if ends and (vary_level is not None or load_z):
         raise typer.BadParameter("--interpolate excludes --vary-level and --load-z")
     if vary_level is not None:
-        level_of(vary_level, model, "--vary-level")
+        level_of(vary_level, network.model, "--vary-level")
     if number is None and not (load_z and vary_level is None):
         number = {0: _SAMPLES, 2: _STEPS, 4: _STEPS_OF_A_SIDE}[len(ends)]
     if number == 1 and (ends or vary_level is not None):
@@ -138,20 +122,18 @@ def sample(
     check_seeds(seed, (number or 0) + 1)
     if save_z and save_z.suffix != _CODES:
         raise typer.BadParameter(f"must end in {_CODES}", param_hint="--save-z")
-    temperatures = temperature_of(temperature, model)
-    show_log(quiet)
-    with fatal(debug):
+    temperatures = temperature_of(temperature, network.model)
+    show_log(general.quiet)
+    with fatal(general.debug):
         from cinn_colorize.imaging.photo import open_photo
 
-        opened = open_photo(photo, max_pixels=pixels_of(max_pixels))
-        path = output_dir / f"{photo.stem}_samples.jpg"
+        opened = open_photo(photo, max_pixels=reading.limit)
+        path = out.output_dir / f"{photo.stem}_samples.jpg"
         inputs = [photo, *(file for file in (load_z, *ends) if isinstance(file, Path))]
-        claim([path, save_z] if save_z else [path], inputs, overwrite)
-        from cinn_colorize.colorizer import Colorizer
+        claim([path, save_z] if save_z else [path], inputs, out.overwrite)
         from cinn_colorize.methods.charts import Grid, PhotoSubject
 
-        device_of(device)
-        colorizer = Colorizer(model, weights=weights, device=device, precision=precision)
+        colorizer = network.colorizer()
         grid = Grid(number, seed, temperatures, load_z, ends, vary_level)
         chart, codes = grid.draw(colorizer, PhotoSubject(colorizer, opened))
         chart.save(path)

@@ -10,37 +10,26 @@ import typer
 
 from cinn_colorize.cli.console import fatal, print_path, show_log
 from cinn_colorize.cli.options import (
-    DEFAULT_MODEL,
-    DRAWING,
-    OUTPUT,
-    DebugOption,
-    DeviceOption,
-    MaxPixelsOption,
-    ModelOption,
-    OutputDirOption,
-    OverwriteOption,
-    Precision,
-    PrecisionOption,
-    QuietOption,
+    FolderOptions,
+    GeneralOptions,
+    ModelOptions,
+    PhotoOptions,
     SeedOption,
     TemperaturesOption,
-    Upsampling,
-    UpsamplingOption,
-    WeightsOption,
     check_seeds,
-    device_of,
     level_of,
-    pixels_of,
     temperature_of,
 )
 from cinn_colorize.cli.report import claim
 from cinn_colorize.files import OUTPUT_SUFFIXES
+from cinn_colorize.options import DRAWING, OUTPUT, Rendering
 
 _MOST = 64  # temperatures; beyond, a step was mistyped
 
 
 def temperature(
     photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="A photo.", show_default=False)],
+    *,
     temperatures: Annotated[
         str,
         typer.Option(
@@ -62,20 +51,15 @@ def temperature(
     ] = None,
     rest: TemperaturesOption = None,
     seed: SeedOption = 0,
-    upsampling: UpsamplingOption = Upsampling.jbu,
-    output_dir: OutputDirOption = Path("colorized"),
+    rendering: Rendering,
+    out: FolderOptions,
     files: Annotated[
         bool,
         typer.Option("--files", help="A picture of full size for each T too.", rich_help_panel=OUTPUT),
     ] = False,
-    overwrite: OverwriteOption = False,
-    max_pixels: MaxPixelsOption = 300,
-    model: ModelOption = DEFAULT_MODEL,
-    weights: WeightsOption = None,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = Precision.fp32,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
+    reading: PhotoOptions,
+    network: ModelOptions,
+    general: GeneralOptions,
 ) -> None:
     """Show one sample at several temperatures.
 
@@ -84,25 +68,24 @@ def temperature(
     """
     check_seeds(seed, 1)
     values = _temperatures(temperatures)
-    scaled = None if only is None else tuple(_level(part, model) for part in only.split(","))
-    others = temperature_of(rest, model)
-    show_log(quiet)
-    with fatal(debug):
+    scaled = None if only is None else tuple(_level(part, network.model) for part in only.split(","))
+    others = temperature_of(rest, network.model)
+    show_log(general.quiet)
+    with fatal(general.debug):
         from cinn_colorize.imaging.photo import open_photo
 
-        opened = open_photo(photo, max_pixels=pixels_of(max_pixels))
+        opened = open_photo(photo, max_pixels=reading.limit)
         suffix = photo.suffix if photo.suffix.lower() in OUTPUT_SUFFIXES else ".png"
-        strip_path = output_dir / f"{photo.stem}_temperature_{seed:03d}.jpg"
-        pictures = [output_dir / f"{photo.stem}_{seed:03d}_t{t:g}{suffix}" for t in values] if files else []
-        claim([strip_path, *pictures], [photo], overwrite)
-        from cinn_colorize.colorizer import Colorizer
+        strip_path = out.output_dir / f"{photo.stem}_temperature_{seed:03d}.jpg"
+        names = [f"{photo.stem}_{seed:03d}_t{t:g}{suffix}" for t in values] if files else []
+        pictures = [out.output_dir / name for name in names]
+        claim([strip_path, *pictures], [photo], out.overwrite)
         from cinn_colorize.methods.charts import Strip
 
-        device_of(device)
-        colorizer = Colorizer(model, weights=weights, device=device, precision=precision)
-        strip = Strip(values, scaled, others, seed, upsampling)
+        colorizer = network.colorizer()
+        strip = Strip(values, scaled, others, seed, rendering.upsampling)
         for sample, path in zip(strip.samples(colorizer, opened), pictures, strict=False):
-            (colorization,) = colorizer.compose(opened, [sample], upsampling=upsampling)
+            (colorization,) = colorizer.compose(opened, [sample], upsampling=rendering.upsampling)
             colorization.save(path)
             print_path(path)
         strip.draw(colorizer, opened).save(strip_path)

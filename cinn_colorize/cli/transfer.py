@@ -9,39 +9,23 @@ import typer
 
 from cinn_colorize.cli.console import fatal, show_log
 from cinn_colorize.cli.digits import MODEL, DigitOption, refuse, transfer_digits
+from cinn_colorize.cli.many import checked
 from cinn_colorize.cli.options import (
-    DEFAULT_MODEL,
-    DRAWING,
-    OUTPUT,
-    AnyModelOption,
-    DebugOption,
-    DeviceOption,
-    Format,
-    FormatOption,
-    JsonOption,
-    MaxPixelsOption,
-    OutputDirOption,
-    OverwriteOption,
-    Precision,
-    PrecisionOption,
-    QualityOption,
-    QuietOption,
+    AnyModelOptions,
+    BatchOutputOptions,
+    GeneralOptions,
+    PhotoOptions,
     SeedOption,
-    SkipExistingOption,
-    StripOption,
-    Upsampling,
-    UpsamplingOption,
-    WeightsOption,
     check_seeds,
     device_of,
     per_level,
-    pixels_of,
 )
 from cinn_colorize.cli.report import report
-from cinn_colorize.errors import CinnError, PhotoError
+from cinn_colorize.errors import PhotoError
 from cinn_colorize.files import printable_name
 from cinn_colorize.latents.levels import PerLevel, transfer_noise
 from cinn_colorize.models.registry import MODELS
+from cinn_colorize.options import DRAWING, OUTPUT, Rendering
 
 
 def transfer(
@@ -54,6 +38,7 @@ def transfer(
             metavar="TARGET", help="Photos that get them, or folders of photos.", show_default=False
         ),
     ] = None,
+    *,
     number: Annotated[
         int,
         typer.Option(
@@ -92,28 +77,18 @@ def transfer(
         ),
     ] = "0.5",
     seed: SeedOption = 0,
-    upsampling: UpsamplingOption = Upsampling.jbu,
+    rendering: Rendering,
     digit: DigitOption = None,
-    output_dir: OutputDirOption = Path("colorized"),
-    format: FormatOption = Format.auto,
-    quality: QualityOption = 95,
-    strip: StripOption = False,
-    overwrite: OverwriteOption = False,
-    skip_existing: SkipExistingOption = False,
+    out: BatchOutputOptions,
     sheet: Annotated[
         bool,
         typer.Option(
             "--sheet/--no-sheet", help="A sheet with REF, TARGET and results too.", rich_help_panel=OUTPUT
         ),
     ] = False,
-    as_json: JsonOption = False,
-    max_pixels: MaxPixelsOption = 300,
-    model: AnyModelOption = DEFAULT_MODEL,
-    weights: WeightsOption = None,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = Precision.fp32,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
+    reading: PhotoOptions,
+    network: AnyModelOptions,
+    general: GeneralOptions,
 ) -> None:
     """Give photos the colours of another.
 
@@ -123,62 +98,51 @@ def transfer(
     called TARGET_like_REF_SEED. With --model mnist, all arguments are images of a handwritten digit, and all
     ten digits are written in the style of each, in one picture called digits_like_REF.png.
     """
-    if model == MODEL:
+    if network.model == MODEL:
         refuse({"--strength": strength, "--levels": levels}, "not with --model mnist")
-        images = [reference, *(targets or [])]
-        transfer_digits(images, digit, output_dir, overwrite, weights, device, quiet, debug)
+        transfer_digits([reference, *(targets or [])], digit, out, network, general)
         return
     refuse({"--digit": digit}, "only with --model mnist")
     if not targets:
         raise typer.BadParameter("Missing argument 'TARGET...'")
-    if overwrite and skip_existing:
-        raise typer.BadParameter("--overwrite and --skip-existing exclude each other")
+    out.check()
     if strength is not None and levels is not None:
         raise typer.BadParameter("--strength and --levels exclude each other")
     check_seeds(seed, number)
-    temperatures = per_level(temperature, model, 0.5, "--temperature")
+    temperatures = per_level(temperature, network.model, 0.5, "--temperature")
     noise: PerLevel | None = None if strength is None else 1 - strength
     if levels is not None:
-        rest = transfer_noise(MODELS[model].levels)
-        noise = per_level(levels, model, rest, "--levels", "the share of noise", largest=1)
-    show_log(quiet)
+        rest = transfer_noise(MODELS[network.model].levels)
+        noise = per_level(levels, network.model, rest, "--levels", "the share of noise", largest=1)
+    show_log(general.quiet)
 
     from cinn_colorize.batch.inputs import find_inputs
-    from cinn_colorize.batch.pipeline import Existing, Plan
-    from cinn_colorize.batch.processes import ModelSpec, usable_cores
+    from cinn_colorize.batch.processes import usable_cores
     from cinn_colorize.batch.run import Batch
     from cinn_colorize.methods.drawing import Transfer
-    from cinn_colorize.models import find_weights
 
-    most = pixels_of(max_pixels)
     stem = reference.stem.replace("{", "{{").replace("}", "}}")
-    plan = Plan(
+    plan = out.plan(
+        drawing=Transfer(reference, reading.limit, noise),
         number=number,
         temperature=temperatures,
         seed=seed,
-        upsampling=upsampling,
-        folder=output_dir,
+        rendering=rendering,
         pattern=f"{{stem}}_like_{stem}_{{seed:03d}}{{ext}}",
-        format=format,
-        quality=quality,
-        existing=Existing.OVERWRITE if overwrite else Existing.SKIP if skip_existing else Existing.REFUSE,
         sheet=sheet,
-        strip=strip,
-        max_pixels=most,
-        drawing=Transfer(reference, most, noise),
         sheet_pattern=f"{{stem}}_like_{stem}_sheet.jpg",
+        max_pixels=reading.limit,
     )
-    with fatal(debug):
-        inputs = find_inputs(targets, output=output_dir)
-        if len(inputs) == 1 and isinstance(inputs[0], CinnError):
-            raise inputs[0]  # a mistyped name need not wait for torch
+    with fatal(general.debug):
+        inputs = checked(find_inputs(targets, output=out.output_dir))
         from cinn_colorize.imaging.photo import open_photo
 
-        if not open_photo(reference, max_pixels=most).is_color:
+        if not open_photo(reference, max_pixels=reading.limit).is_color:
             name = printable_name(reference)
             raise PhotoError(f"{name}: is gray and has no colours to give; take a photo in colour")
-        spec = ModelSpec(model, *find_weights(model, weights), device, precision)
-        device_of(device)
-        failed = report(Batch(inputs, plan, spec, usable_cores()), as_json, quiet, debug)
+        spec = network.spec()
+        device_of(network.device)
+        batch = Batch(inputs, plan, spec, usable_cores())
+        failed = report(batch, out.as_json, general.quiet, general.debug)
     if failed:
         raise typer.Exit(1)

@@ -1,0 +1,95 @@
+"""Options of how pictures are made, each declared once: the command line offers it, a recipe keeps it.
+
+An option is a field of a dataclass; its annotation says how the command line spells it. Light: imports no
+torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Annotated, Any, Self, get_type_hints
+
+import typer
+
+DRAWING, OUTPUT = "Drawing", "Output"  # headings of the help
+
+Upsampling = StrEnum("Upsampling", ["jbu", "exact", "bicubic"])
+
+
+@dataclass(frozen=True)
+class RecipeOptions:
+    """Options that a recipe keeps, as text under their own names."""
+
+    def entries(self) -> dict[str, str]:
+        """What :meth:`from_entries` reads again."""
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in values}
+
+    @classmethod
+    def from_entries(cls, entries: Mapping[str, str]) -> Self:
+        """Read them from a recipe, which may have other entries too.
+
+        Raises:
+            ValueError: an entry is missing, or is not a value of its option.
+        """
+        types = get_type_hints(cls)
+        return cls(**{name: _parse(name, types[name], entries) for name in types})
+
+
+@dataclass(frozen=True)
+class Rendering(RecipeOptions):
+    """How a sample becomes a picture of the photo's size.
+
+    Attributes:
+        upsampling: how ab gets there; see :mod:`cinn_colorize.imaging.upsampling`.
+    """
+
+    upsampling: Annotated[
+        Upsampling,
+        typer.Option(
+            "--upsampling",
+            help="How colours reach full size: along the photo's edges, fast or exact, or smoothly.",
+            rich_help_panel=DRAWING,
+        ),
+    ] = Upsampling.jbu
+
+
+@dataclass(frozen=True)
+class Encoding(RecipeOptions):
+    """How a picture is written.
+
+    Attributes:
+        quality: of JPEG, WebP and AVIF, 1 to 100.
+        strip: leave out the photo's metadata but the colour profile.
+    """
+
+    quality: Annotated[
+        int,
+        typer.Option(
+            "--quality", metavar="Q", min=1, max=100, help="Of JPEG, WebP, AVIF.", rich_help_panel=OUTPUT
+        ),
+    ] = 95
+    strip: Annotated[
+        bool,
+        typer.Option(
+            "--strip",
+            help="Leave out all metadata but the colour profile and the recipe.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False
+
+
+def _parse(name: str, kind: type, entries: Mapping[str, str]) -> Any:
+    if name not in entries:
+        raise ValueError(f"{name} is missing")
+    text = entries[name]
+    if issubclass(kind, StrEnum) and text not in list(kind):
+        raise ValueError(f"{name} {text!r} is not one of {', '.join(kind)}")
+    if kind is bool:
+        return text == "true"
+    try:
+        return kind(text)
+    except ValueError:
+        raise ValueError(f"{name} {text!r} is not a number") from None

@@ -1,0 +1,83 @@
+"""Options in groups: the command line lists the fields, the command gets the dataclass."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from cinn_colorize.cli.app import _COMMANDS
+from cinn_colorize.cli.groups import flattened
+from cinn_colorize.options import Encoding, Rendering, Upsampling
+
+
+@dataclass(frozen=True)
+class Inner:
+    depth: Annotated[int, typer.Option("--depth", min=1, help="How deep.")] = 8
+
+
+@dataclass(frozen=True)
+class Outer:
+    name: Annotated[str, typer.Option("--name")] = "none"
+    inner: Inner = Inner()
+
+
+@pytest.fixture
+def run():
+    got = []
+
+    def command(word: Annotated[str, typer.Argument()], *, group: Outer, loud: bool = False) -> None:
+        got.append((word, group, loud))
+
+    app = typer.Typer()
+    app.command()(flattened(command))
+
+    def invoke(*arguments):
+        result = CliRunner().invoke(app, arguments)
+        return result, got[-1] if got else None
+
+    return invoke
+
+
+def test_a_command_gets_its_groups_whole(run):
+    assert run("word")[1] == ("word", Outer(), False)
+    given = run("word", "--depth", "3", "--loud", "--name", "x")[1]
+    assert given == ("word", Outer("x", Inner(3)), True)
+
+
+def test_fields_are_checked_and_listed_as_options_are(run):
+    result, got = run("word", "--depth", "0")
+    assert result.exit_code == 2
+    assert got is None
+    assert "How deep." in run("--help")[0].stdout
+
+
+@pytest.mark.parametrize("command", _COMMANDS, ids=lambda command: command.__name__)
+def test_no_two_groups_of_a_command_have_the_same_option(command):
+    app = typer.Typer()
+    app.command()(flattened(command))
+    options = [option for p in typer.main.get_command(app).params for option in p.opts if option[0] == "-"]
+    assert len(options) == len(set(options))
+
+
+@pytest.mark.parametrize(
+    "options", [Rendering(Upsampling.exact), Encoding(80, True), Encoding(1, False)], ids=str
+)
+def test_a_recipe_keeps_options(options):
+    entries = options.entries()
+    assert all(isinstance(value, str) for value in entries.values())
+    assert type(options).from_entries({**entries, "other": "x"}) == options
+
+
+@pytest.mark.parametrize(
+    ("kind", "entries", "problem"),
+    [
+        (Rendering, {"upsampling": "no"}, "upsampling 'no' is not one of jbu, exact, bicubic"),
+        (Encoding, {"quality": "x", "strip": "true"}, "quality 'x' is not a number"),
+        (Encoding, {"quality": "90"}, "strip is missing"),
+    ],
+)
+def test_what_is_no_option_is_said(kind, entries, problem):
+    with pytest.raises(ValueError, match=problem):
+        kind.from_entries(entries)
