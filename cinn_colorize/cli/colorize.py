@@ -136,7 +136,7 @@ def colorize(
     from cinn_colorize.batch.processes import usable_cores
     from cinn_colorize.batch.run import Batch, colorize_stream
     from cinn_colorize.methods.drawing import Drawing, Hinted, Sampling
-    from cinn_colorize.onnx.files import cached
+    from cinn_colorize.onnx.cache import cached
 
     steps = progress_bar(general.quiet or not hinted)
     drawing: Drawing = Sampling(rank, pick)

@@ -1,0 +1,33 @@
+"""The files of a model in the folder of the user, written when they are needed first."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from cinn_colorize import __version__, weights
+from cinn_colorize.files import printable_name
+from cinn_colorize.onnx.files import CONDITION, SAMPLE
+
+log = logging.getLogger(__name__)
+
+
+def cached(model: str, path: Path, sha256: str) -> Path:
+    """The folder with the files of a model, which are written there if they are missing; that imports torch.
+
+    Args:
+        model: a name of the registry.
+        path: of its weights.
+        sha256: of its weights.
+
+    Raises:
+        WeightsError: the files cannot be written, or a package that writing requires is missing.
+    """
+    folder = weights.cache_folder() / "onnx" / f"{model}-{sha256[:16]}-{__version__}"
+    if not all((folder / file).is_file() for file in (CONDITION, SAMPLE)):
+        log.info(f"{printable_name(folder)}: ONNX files are written there, once; that takes a minute")
+        from cinn_colorize.models import load_model
+        from cinn_colorize.onnx.export import export
+
+        export(load_model(model, path), folder)
+    return folder
