@@ -1,22 +1,23 @@
 """Many plausible colorizations of a gray photo, drawn from a conditional invertible neural network.
 
-``Colorizer``, ``Colorization`` and ``load_model`` are imported when first used, so that ``--help`` and
-``--version`` never wait for torch.
+What is exported is imported when it is used first, so that ``--help`` and ``--version`` never wait for it.
 """
 
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Colorization", "Colorizer", "__version__", "load_model"]
+__all__ = ["Colorization", "Colorizer", "__version__", "load_model", "read_recipe"]
 
 if TYPE_CHECKING:
     from cinn_colorize.colorizer import Colorization, Colorizer
+    from cinn_colorize.imaging.photo import read_recipe
     from cinn_colorize.models import load_model
 
 _HOMES = {
     "Colorizer": "cinn_colorize.colorizer",
     "Colorization": "cinn_colorize.colorizer",
     "load_model": "cinn_colorize.models",
+    "read_recipe": "cinn_colorize.imaging.photo",
 }
 
 
