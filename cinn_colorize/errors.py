@@ -31,3 +31,7 @@ class DivergedError(CinnError):
 
 class WorkerError(CinnError):
     """A process that a batch needs is gone."""
+
+
+class EngineError(CinnError):
+    """The engine that computes the network cannot do what is asked of it."""

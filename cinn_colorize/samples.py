@@ -1,44 +1,38 @@
-"""Colourings of a photo, and what all that draw them have in common. Light: imports no torch."""
+"""Samples that a model drew of a photo, and the pictures made of them. Light: imports no torch by itself."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cinn_colorize import __version__
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.files import format_of_name
-from cinn_colorize.imaging.photo import Photo, open_photo, read_recipe
+from cinn_colorize.imaging.photo import read_recipe
 from cinn_colorize.imaging.picture import Picture
-from cinn_colorize.imaging.upsampling import GUIDE_SCALE, Upsampler
 from cinn_colorize.latents.levels import PerLevel, format_levels
-from cinn_colorize.latents.windows import Windows
-from cinn_colorize.models.registry import PhotoModelInfo
 
 if TYPE_CHECKING:
-    import PIL.Image
-
     from cinn_colorize.latents.latent import Latent
 
 Floats = NDArray[np.float32]
-PhotoLike: TypeAlias = "str | os.PathLike[str] | bytes | PIL.Image.Image | NDArray[np.generic] | Photo"
+LatentLevels: TypeAlias = Mapping[int, Floats]  # (N, C, r, r) of each level, see :class:`Latent`
 
 _DIMENSIONS = 2 * 64 * 64
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One colouring at the model's size.
+    """One colorization at the model's size.
 
     Attributes:
         ab: (2, 64, 64) float32, as it leaves the flow: neither limited nor brought into a gamut. That of a
             photo longer than 2:1 is longer, blended from windows.
-        latent: its code, one sample.
+        levels: its latent code, (1, C, r, r) float32 of each level.
         log_prob: log density of x = ab / 15 given L, in nats, under the model at temperature 1; of a photo
             longer than 2:1 the mean over its windows, each before they are blended.
         seed: of its noise.
@@ -47,11 +41,18 @@ class Sample:
     """
 
     ab: Floats
-    latent: Latent
+    levels: LatentLevels
     log_prob: float
     seed: int
     temperature: PerLevel
     method: Mapping[str, str] = field(default_factory=lambda: {"method": "sample"})
+
+    @property
+    def latent(self) -> Latent:
+        """Its latent code as tensors, one sample; imports torch."""
+        from cinn_colorize.latents.latent import Latent
+
+        return Latent.from_arrays(self.levels)
 
     @property
     def recipe(self) -> dict[str, str]:
@@ -66,7 +67,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Colorization:
-    """One colouring of a photo at the photo's full size.
+    """One colorization of a photo at the photo's full size.
 
     Attributes:
         picture: pixels, metadata and :meth:`Picture.save`.
@@ -126,75 +127,6 @@ class Colorization:
         return {**self.recipe, "format": format, "quality": str(quality), "strip": str(strip).lower()}
 
 
-class NetworkInput(NamedTuple):
-    """What the network sees of a photo.
-
-    Attributes:
-        square: L* (256, 256), the photo squeezed to that square.
-        windows: how they lie in it.
-        panorama: L* that covers a photo longer than 2:1, 256 x 256 in each window; None for others.
-    """
-
-    square: Floats
-    windows: Windows
-    panorama: Floats | None
-
-
-class BaseColorizer:
-    """What brings samples of a model to the size of their photos, wherever they come from.
-
-    Attributes:
-        info: of the model.
-        sha256: of its weights file.
-        precision: of its networks.
-    """
-
-    info: PhotoModelInfo
-    sha256: str
-    precision: str
-
-    def temperature(self, asked: PerLevel | None) -> PerLevel:
-        """What is asked for, or the model's own."""
-        return self.info.temperature if asked is None else asked
-
-    def compose(
-        self, photo: Photo, samples: Sequence[Sample], *, upsampling: str = "jbu"
-    ) -> list[Colorization]:
-        """Bring samples of a photo to its full size, in one pass over its rows."""
-        upsamplers = []
-        for sample in samples:
-            height, width = sample.ab.shape[1:]
-            guide = photo.luminance(GUIDE_SCALE * height, GUIDE_SCALE * width)
-            upsamplers.append(Upsampler(sample.ab, guide, (photo.height, photo.width), upsampling))
-        pictures = photo.compose(upsamplers)
-        return [
-            Colorization(picture, sample, self.recipe(sample.recipe, upsampling) | {"original": photo.sha256})
-            for picture, sample in zip(pictures, samples, strict=True)
-        ]
-
-    def reduce(self, photo: PhotoLike) -> NetworkInput:
-        """What the network sees of a photo.
-
-        Raises:
-            PhotoError: the photo cannot be read.
-        """
-        size, photo = self.info.luminance_size, as_photo(photo)
-        windows = Windows.of(photo.height, photo.width)
-        panorama = photo.luminance(*windows.size(size)) if windows.count > 1 else None
-        return NetworkInput(photo.luminance(size, size), windows, panorama)
-
-    def recipe(self, drawn: Mapping[str, str], upsampling: str) -> dict[str, str]:
-        """What makes the same picture again, but for the files: of :attr:`Sample.recipe` the rest."""
-        return {
-            "version": __version__,
-            "model": self.info.name,
-            "weights": self.sha256,
-            **drawn,
-            "precision": self.precision,
-            "upsampling": upsampling,
-        }
-
-
 def likeliest(samples: Iterable[Sample], k: int | None = None) -> list[Sample]:
     """Samples ordered by their log density, the likeliest first, and the first k of them if k is given."""
     return sorted(samples, key=lambda sample: -sample.log_prob)[:k]
@@ -211,12 +143,3 @@ def seeds_from(first: int, n: int) -> range:
     if first < 0:
         raise ValueError(f"seed must be 0 or more, not {first}")
     return range(first, first + n)
-
-
-def as_photo(photo: PhotoLike) -> Photo:
-    """Open what is no photo yet.
-
-    Raises:
-        PhotoError: it cannot be read.
-    """
-    return photo if isinstance(photo, Photo) else open_photo(photo)

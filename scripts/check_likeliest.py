@@ -18,9 +18,10 @@ import torch
 from PIL import Image
 
 from cinn_colorize import Colorizer
-from cinn_colorize.colorizer import Conditioned
+from cinn_colorize.colorizer import NetworkInput
 from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.evaluation.photos import read_square, to_rgb
+from cinn_colorize.imaging.color import Floats
 from cinn_colorize.latents.latent import Latent
 
 DIMENSIONS = 2 * 64 * 64
@@ -43,9 +44,9 @@ def main() -> None:
     print("photo" + "".join(f"{f'{m} {n}':>16}" for m in ("log p", "chroma", "RMSE") for n in names))
     for k in range(arguments.n):
         square = read_square(sources[k * len(sources) // arguments.n], read)
-        conditioned = colorizer.condition_luminance(square.L)
+        conditioned = colorizer.condition(NetworkInput(square.L))
         centre = Latent.draw(conditioned.latent_shapes, [0], 0.0)
-        mode = ascended(colorizer, conditioned, centre, arguments.passes)
+        mode = ascended(colorizer, square.L, centre, arguments.passes)
         (sample,) = conditioned.sample(1, 0.8, k)
         colours = [square.ab, conditioned.decode(centre)[0], conditioned.decode(mode)[0], sample.ab]
         shown = [to_rgb(square.L, ab) for ab in colours]
@@ -67,8 +68,10 @@ def main() -> None:
         Image.fromarray(sheet).save(arguments.out, quality=80)
 
 
-def ascended(colorizer: Colorizer, conditioned: Conditioned, start: Latent, passes: int) -> Latent:
+def ascended(colorizer: Colorizer, L: Floats, start: Latent, passes: int) -> Latent:
     """The code with the highest log density of its colours that is found from a given one."""
+    network = colorizer.network
+    condition = network.condition(L)
     levels = {r: z.clone().requires_grad_() for r, z in start.levels.items()}
     optimizer = torch.optim.LBFGS(
         list(levels.values()), max_iter=passes, max_eval=passes, line_search_fn="strong_wolfe"
@@ -76,12 +79,12 @@ def ascended(colorizer: Colorizer, conditioned: Conditioned, start: Latent, pass
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
-        _, log_dets = colorizer.model.inverse(levels, conditioned._condition)
+        _, log_dets = network.model.inverse(levels, condition)
         loss = torch.stack(list(log_dets.values())).sum() - Latent(levels).log_prob().sum()
         loss.backward()
         return loss
 
-    with colorizer.inference(gradients=True):
+    with network.inference(gradients=True):
         optimizer.step(closure)
     return Latent(levels).map(torch.Tensor.detach)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cinn_colorize.colorizer import Colorizer
+from cinn_colorize.colorizer import Colorizer, NetworkInput
 from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.evaluation import KidLite0
 from cinn_colorize.evaluation.metrics import (
@@ -56,7 +56,7 @@ def main() -> None:
     with contextlib.suppress(KeyboardInterrupt):
         for i in np.random.default_rng(0).permutation(len(photos))[: arguments.number]:
             photo = read_square(photos[i], read)
-            conditioned = colorizer.condition_luminance(photo.L)
+            conditioned = colorizer.condition(NetworkInput(photo.L))
             found: dict[str, tuple[Statistics, np.ndarray]] = {}
             for text, temperature in temperatures.items():
                 drawn = conditioned.sample(SAMPLES, temperature, SAMPLES * int(i))

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cinn_colorize import Colorizer, colorizer
+from cinn_colorize import Colorizer
+from cinn_colorize import conditioned as library
 from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.imaging.photo import open_photo
 from cinn_colorize.samples import Floats
@@ -28,7 +29,7 @@ def main() -> None:
     draws, read = Colorizer(), Reader()
     side = np.linspace(-1, 1, 64)
     disc = (np.hypot(side[:, None], side) < 0.7).astype(np.float32)
-    mask = colorizer.Mask(disc, "")
+    mask = library.Mask(disc, "")
     decoded, transferred, full, apart = [], [], [], []
     mixed: dict[int, list[float]] = {r: [] for r in JOINED}
     for source in find_photos(arguments.photos, pattern=None)[: arguments.limit]:
@@ -42,10 +43,10 @@ def main() -> None:
             full.append(error(open_photo(colorization.rgb).lab(64, 64)[1:], own))
         inside, outside = (conditioned.sample(1, 0.8, seed)[0].ab for seed in (1, 2))
         apart.append(error(inside, outside))
-        for colorizer._JOINED in JOINED:
+        for library.FINEST_JOINED in JOINED:
             mix = conditioned.mix((1, 2), mask, 0.8).ab
             joined = disc * inside + (1 - disc) * outside
-            mixed[colorizer._JOINED].append(error(mix, joined))
+            mixed[library.FINEST_JOINED].append(error(mix, joined))
     print("Mean Delta E76 of ab at 64 px")
     print(
         f"decode(encode(ab)) to ab                    {np.mean(decoded):8.5f}, at most {np.max(decoded):.5f}"

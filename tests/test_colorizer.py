@@ -9,6 +9,7 @@ import torch
 from skimage.color import rgb2lab
 
 from cinn_colorize import Colorization, Colorizer
+from cinn_colorize.colorizer import NetworkInput
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.imaging.photo import read_recipe
 from cinn_colorize.models import MODELS
@@ -129,7 +130,7 @@ def test_unusable_photos(colorizer, tmp_path):
     with pytest.raises(PhotoError, match=r"text\.jpg"):
         colorizer.colorize(tmp_path / "text.jpg")
     with pytest.raises(ValueError, match="shape"):
-        colorizer.condition_luminance(np.zeros((64, 64), np.float32))
+        colorizer.condition(NetworkInput(np.zeros((64, 64), np.float32)))
 
 
 @pytest.mark.parametrize("arguments", [{"device": "tpu"}, {"device": "cuda:99"}, {"precision": "fp8"}])

@@ -1,44 +1,66 @@
 """One network for several processes: that of a GPU, which has no room for many.
 
-The processes send what the network sees of a photo, 256 x 256 luminances, and get samples.
+The processes send L* of windows, 256 x 256, and latent codes, and get ab. The process that has the network
+remembers conditions by their L*, so that a photo is conditioned once however often it is asked.
 """
 
 from __future__ import annotations
 
-import pickle
 import threading
-from collections.abc import Callable
+from collections import OrderedDict
 from dataclasses import dataclass
 from multiprocessing.managers import BaseManager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cinn_colorize.batch.processes import CONTEXT, ModelSpec, block_sigint_in_children, end_with_parent
-from cinn_colorize.colorizer import Colorizer, Conditioned
-from cinn_colorize.samples import NetworkInput, PhotoLike
+from cinn_colorize.colorizer import BaseColorizer
+from cinn_colorize.errors import EngineError
+from cinn_colorize.latents.noise import Shapes
+from cinn_colorize.samples import Floats, LatentLevels
 
 if TYPE_CHECKING:
     from cinn_colorize.models import PhotoModelInfo
 
+_REMEMBERED = 64  # conditions, of 1 MiB each for natural; a photo has 33 at most
+
 
 class _Model:
-    """The network in its own process; one photo goes through it at a time."""
+    """The network in its own process; one call goes through it at a time."""
 
     def __init__(self) -> None:
         self._turn = threading.Lock()
+        self._conditions = OrderedDict[bytes, Any]()
 
     def load(self, spec: ModelSpec) -> None:
         """Get it."""
         self._colorizer = spec.colorizer()
 
-    def facts(self) -> tuple[PhotoModelInfo, str, str]:
-        """What recipes say of it."""
-        return self._colorizer.info, self._colorizer.sha256, self._colorizer.precision
+    def facts(self) -> tuple[PhotoModelInfo, str, str, Shapes]:
+        """What recipes say of it, and the shapes of its codes."""
+        colorizer = self._colorizer
+        return colorizer.info, colorizer.sha256, colorizer.precision, dict(colorizer.network.latent_shapes)
 
-    def ask(self, reduced: NetworkInput, method: str, *args: Any, **options: Any) -> bytes:
-        """Call a method of the conditioned photo; its answer is pickled, for torch would share its memory."""
+    def decode(self, latents: LatentLevels, L: Floats) -> tuple[Floats, NDArray[np.float64]]:
+        """Decode codes under L*."""
         with self._turn:
-            conditioned = self._colorizer.condition_reduced(reduced)
-            return pickle.dumps(getattr(conditioned, method)(*args, **options))
+            return self._colorizer.network.decode(latents, self._condition(L))
+
+    def encode(self, ab: Floats, L: Floats) -> tuple[LatentLevels, float]:
+        """Encode ab under L*."""
+        with self._turn:
+            return self._colorizer.network.encode(ab, self._condition(L))
+
+    def _condition(self, L: Floats) -> Any:
+        key = L.tobytes()
+        if key not in self._conditions:
+            self._conditions[key] = self._colorizer.network.condition(L)
+            if len(self._conditions) > _REMEMBERED:
+                self._conditions.popitem(last=False)
+        self._conditions.move_to_end(key)
+        return self._conditions[key]
 
 
 class _Manager(BaseManager):
@@ -54,9 +76,10 @@ class ModelClient:
 
     model: Any
 
-    def colorizer(self) -> Colorizer:
+    def colorizer(self) -> BaseColorizer:
         """A colorizer whose samples come from there."""
-        return _Remote(self.model)
+        info, sha256, precision, latent_shapes = self.model.facts()
+        return BaseColorizer(info, sha256, precision, _ServedNetwork(self.model, latent_shapes))
 
 
 class ModelServer:
@@ -87,25 +110,30 @@ class ModelServer:
         self._manager.shutdown()
 
 
-class _Remote(Colorizer):
-    def __init__(self, model: _Model) -> None:
-        self._model = model
-        self.info, self.sha256, self.precision = model.facts()
+class _ServedNetwork:
+    """The network of another process; see :class:`cinn_colorize.conditioned.Network`."""
 
-    def condition(self, photo: PhotoLike) -> Conditioned:
-        return cast(Conditioned, _RemoteConditioned(self._model, self.reduce(photo)))
+    def __init__(self, model: _Model, latent_shapes: Shapes) -> None:
+        self._model, self.latent_shapes = model, latent_shapes
 
+    def condition(self, L: Floats) -> Floats:
+        """See :meth:`Network.condition`: L* itself, by which the other process knows the condition."""
+        return np.ascontiguousarray(L, np.float32)
 
-class _RemoteConditioned:
-    """Its methods are those of :class:`Conditioned`."""
+    def decode(self, latents: LatentLevels, condition: Floats) -> tuple[Floats, NDArray[np.float64]]:
+        """See :meth:`Network.decode`."""
+        return self._model.decode(latents, condition)
 
-    def __init__(self, model: _Model, reduced: NetworkInput) -> None:
-        self._model, self._reduced = model, reduced
+    def encode(self, ab: Floats, condition: Floats) -> tuple[LatentLevels, float]:
+        """See :meth:`Network.encode`."""
+        return self._model.encode(ab, condition)
 
-    @property
-    def whole(self) -> _RemoteConditioned:
-        """See :attr:`Conditioned.whole`."""
-        return _RemoteConditioned(self._model, self._reduced._replace(panorama=None))
+    def differentiable(self) -> NoReturn:
+        """See :meth:`Network.differentiable`.
 
-    def __getattr__(self, method: str) -> Callable[..., Any]:
-        return lambda *args, **options: pickle.loads(self._model.ask(self._reduced, method, *args, **options))
+        Raises:
+            EngineError: always.
+        """
+        raise EngineError(
+            "the network is in another process, which gradients do not reach; load it in this one"
+        )

@@ -19,7 +19,7 @@ from cinn_colorize.files import OUTPUT_SUFFIXES, printable_name
 from cinn_colorize.options import Encoding, Rendering
 
 if TYPE_CHECKING:
-    from cinn_colorize.colorizer import Colorization, Colorizer
+    from cinn_colorize.colorizer import BaseColorizer, Colorization
     from cinn_colorize.latents.levels import PerLevel
     from cinn_colorize.methods.drawing import Drawing
 
@@ -170,7 +170,7 @@ class Job:
         plan: what is drawn, and where it goes.
     """
 
-    def __init__(self, colorizer: Colorizer, plan: Plan) -> None:
+    def __init__(self, colorizer: BaseColorizer, plan: Plan) -> None:
         self.colorizer, self.plan = colorizer, plan
 
     def events(self, task: Task) -> Iterator[Event]:

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cinn_colorize.colorizer import Colorizer
+    from cinn_colorize.colorizer import BaseColorizer
 
 CONTEXT = get_context("spawn")  # forked processes could wait for threads that they lack
 
@@ -36,7 +36,7 @@ class ModelSpec:
     precision: str
     onnx: Path | None = None
 
-    def colorizer(self) -> Colorizer:
+    def colorizer(self) -> BaseColorizer:
         """Load it.
 
         Raises:
@@ -45,7 +45,7 @@ class ModelSpec:
         if self.onnx:
             from cinn_colorize.onnx.engine import OnnxColorizer
 
-            return cast("Colorizer", OnnxColorizer(self.model, self.sha256, self.onnx))
+            return OnnxColorizer(self.model, self.sha256, self.onnx)
         from cinn_colorize.colorizer import Colorizer
 
         return Colorizer(self.model, weights=self.weights, device=self.device, precision=self.precision)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cinn_colorize.conditioned import NetworkInput
 from cinn_colorize.data.sources import Reader, Source
 from cinn_colorize.errors import DataError
 from cinn_colorize.evaluation.calibration import Calibration
@@ -43,7 +44,7 @@ class Coloring(Protocol):
 
 
 class ConditionedModel(Protocol):
-    """What draws samples for one L, see :class:`cinn_colorize.colorizer.Conditioned`."""
+    """What draws samples for one L, see :class:`cinn_colorize.conditioned.ConditionedPhoto`."""
 
     def sample(self, n: int, temperature: PerLevel, seed: int) -> Sequence[Coloring]:
         """N samples with the seeds seed, seed + 1, ..."""
@@ -55,8 +56,8 @@ class ConditionedModel(Protocol):
 class Model(Protocol):
     """What can be measured: a :class:`cinn_colorize.Colorizer`, or anything else that samples."""
 
-    def condition_luminance(self, L: Floats) -> ConditionedModel:
-        """Condition on L* (256, 256)."""
+    def condition(self, photo: NetworkInput) -> ConditionedModel:
+        """Condition on L* of one square, (256, 256)."""
 
 
 def evaluate(
@@ -102,7 +103,7 @@ def evaluate(
         except DataError as error:
             failures.append(str(error))
         else:
-            conditioned = colorizer.condition_luminance(photo.L)
+            conditioned = colorizer.condition(NetworkInput(photo.L))
             nll = -conditioned.log_prob(with_noise(photo.ab, i)) / _DIMENSIONS
             for temperature, found in zip(temperatures, model, strict=True):
                 drawn = conditioned.sample(n=samples, temperature=temperature, seed=samples * i)

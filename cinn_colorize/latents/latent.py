@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from cinn_colorize import weights
@@ -46,7 +48,16 @@ class Latent:
         Raises:
             ValueError: a temperature is negative or not finite, or that of a level is missing.
         """
-        return cls({r: torch.from_numpy(z) for r, z in draw(shapes, seeds, temperature).items()})
+        return cls.from_arrays(draw(shapes, seeds, temperature))
+
+    @classmethod
+    def from_arrays(cls, levels: Mapping[int, NDArray[np.float32]]) -> Latent:
+        """The same values as tensors, which share the memory of the arrays."""
+        return cls({r: torch.from_numpy(z) for r, z in levels.items()})
+
+    def arrays(self) -> dict[int, NDArray[np.float32]]:
+        """The same values as arrays, which share the memory of the tensors; these must be on the CPU."""
+        return {r: z.numpy() for r, z in self.levels.items()}
 
     @classmethod
     def join(cls, codes: Sequence[Latent]) -> Latent:

@@ -12,7 +12,7 @@ from cinn_colorize.errors import PhotoError
 from cinn_colorize.latents.levels import PerLevel
 
 if TYPE_CHECKING:  # the process that only hands out photos needs no network
-    from cinn_colorize.colorizer import Colorizer, Reference, Sample
+    from cinn_colorize.colorizer import BaseColorizer, Reference, Sample
     from cinn_colorize.imaging.photo import Photo
     from cinn_colorize.methods.contact_sheet import Tile
     from cinn_colorize.methods.hints import Hint
@@ -31,11 +31,11 @@ class Drawing(Protocol):
         """How many samples of a photo are kept if ``number`` are drawn."""
 
     def samples(
-        self, colorizer: Colorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
+        self, colorizer: BaseColorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
     ) -> list[Sample]:
         """Draw samples with the seeds ``seed``, ``seed`` + 1, ..."""
 
-    def before(self, colorizer: Colorizer, photo: Photo, temperature: PerLevel, seed: int) -> list[Tile]:
+    def before(self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int) -> list[Tile]:
         """What the sheet shows before the samples."""
 
 
@@ -61,7 +61,7 @@ class Sampling:
         return self.pick or number
 
     def samples(
-        self, colorizer: Colorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
+        self, colorizer: BaseColorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
     ) -> list[Sample]:
         """See :class:`Drawing`."""
         from cinn_colorize.samples import likeliest
@@ -69,7 +69,7 @@ class Sampling:
         samples = colorizer.condition(photo).sample(number, temperature, seed)
         return likeliest(samples, self.pick) if self.ranked or self.pick else samples
 
-    def before(self, colorizer: Colorizer, photo: Photo, temperature: PerLevel, seed: int) -> list[Tile]:
+    def before(self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int) -> list[Tile]:
         """The photo as it is."""
         from cinn_colorize.methods.contact_sheet import original_tile
 
@@ -83,7 +83,7 @@ class Transfer:
     Attributes:
         photo: path of the reference. It is encoded when it is needed first, in the process that needs it.
         max_pixels: the reference is refused if it has more.
-        noise: see :meth:`Conditioned.transfer`.
+        noise: see :meth:`ConditionedPhoto.transfer`.
     """
 
     photo: Path
@@ -101,7 +101,7 @@ class Transfer:
         return number
 
     def samples(
-        self, colorizer: Colorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
+        self, colorizer: BaseColorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
     ) -> list[Sample]:
         """See :class:`Drawing`.
 
@@ -111,13 +111,13 @@ class Transfer:
         reference, _ = self._encoded(colorizer)
         return colorizer.condition(photo).transfer(reference, number, self.noise, temperature, seed)
 
-    def before(self, colorizer: Colorizer, photo: Photo, temperature: PerLevel, seed: int) -> list[Tile]:
+    def before(self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int) -> list[Tile]:
         """The reference and the photo in gray, as in Fig. 15 of the paper."""
         from cinn_colorize.methods.contact_sheet import gray_tile
 
         return [self._encoded(colorizer)[1], gray_tile(photo)]
 
-    def _encoded(self, colorizer: Colorizer) -> tuple[Reference, Tile]:
+    def _encoded(self, colorizer: BaseColorizer) -> tuple[Reference, Tile]:
         from cinn_colorize.imaging.photo import open_photo
         from cinn_colorize.methods.contact_sheet import TILE
 
@@ -149,9 +149,9 @@ class Mix:
         return number
 
     def samples(
-        self, colorizer: Colorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
+        self, colorizer: BaseColorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
     ) -> list[Sample]:
-        """One sample; see :meth:`Conditioned.mix`.
+        """One sample; see :meth:`ConditionedPhoto.mix`.
 
         Raises:
             PhotoError: the mask has another shape than the photo, can't be read or has nothing in it.
@@ -166,7 +166,7 @@ class Mix:
         mask = colorizer.mask(self.mask)
         return [colorizer.condition(photo).mix((seed, self.outside_seed), mask, temperature)]
 
-    def before(self, colorizer: Colorizer, photo: Photo, temperature: PerLevel, seed: int) -> list[Tile]:
+    def before(self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int) -> list[Tile]:
         """The mask and the two samples."""
         from cinn_colorize.imaging.photo import open_photo
         from cinn_colorize.methods.contact_sheet import TILE, gray_tile
@@ -207,7 +207,7 @@ class Hinted:
         return number
 
     def samples(
-        self, colorizer: Colorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
+        self, colorizer: BaseColorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
     ) -> list[Sample]:
         """See :class:`Drawing`.
 
@@ -219,7 +219,7 @@ class Hinted:
         hints = Hints.of(photo, self.points, self.strokes)
         return draw(colorizer.condition(photo), hints, number, temperature, seed, self.progress)
 
-    def before(self, colorizer: Colorizer, photo: Photo, temperature: PerLevel, seed: int) -> list[Tile]:
+    def before(self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int) -> list[Tile]:
         """The photo in gray with the hints on it."""
         from cinn_colorize.methods.contact_sheet import hints_tile
 

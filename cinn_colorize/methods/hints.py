@@ -39,7 +39,7 @@ import torch
 from numpy.typing import NDArray
 
 from cinn_colorize import weights
-from cinn_colorize.colorizer import Conditioned, Sample
+from cinn_colorize.colorizer import ConditionedPhoto, Sample
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.files import printable_name
 from cinn_colorize.imaging import color
@@ -166,7 +166,7 @@ class Hints:
 
 
 def draw(
-    conditioned: Conditioned,
+    conditioned: ConditionedPhoto,
     hints: Hints,
     n: int = 1,
     temperature: PerLevel | None = None,
@@ -179,17 +179,18 @@ def draw(
         conditioned: of the photo that the hints are of.
         hints: see :meth:`Hints.of`.
         n: how many, 1 or more.
-        temperature: see :meth:`Conditioned.sample`.
+        temperature: see :meth:`ConditionedPhoto.sample`.
         seed: of the first.
         progress: is called with the steps done and those of all samples.
 
     Raises:
         ValueError: an argument is out of its range.
+        EngineError: the engine computes no gradients.
     """
     if n < 1 or seed < 0:
         raise ValueError(f"n must be 1 or more and seed 0 or more, not {n} and {seed}")
     steps, samples = CANDIDATES + _PASSES, []
-    temperature = conditioned._colorizer.temperature(temperature)
+    temperature = conditioned.temperature if temperature is None else temperature
     for k, own in enumerate(range(seed, seed + n)):
 
         def report(done: int, before: int = k * steps) -> None:
@@ -202,19 +203,19 @@ def draw(
             report(len(drawn))
         best = min(drawn, key=lambda sample: hints.disagreement(sample.ab))
         latent = refine(conditioned, best.latent, hints, lambda passes: report(CANDIDATES + passes))
-        samples += conditioned._samples(latent, [own], temperature, hints.method)
+        samples += conditioned.samples_of(latent, [own], temperature, hints.method)
         report(steps)
     return samples
 
 
-def candidates(conditioned: Conditioned, temperature: PerLevel, seed: int) -> Iterator[Sample]:
+def candidates(conditioned: ConditionedPhoto, temperature: PerLevel, seed: int) -> Iterator[Sample]:
     """The sample that a seed gives without hints, then others that depend on this seed alone."""
     for own in (seed, *np.random.SeedSequence(seed).generate_state(CANDIDATES - 1).tolist()):
         yield from conditioned.sample(1, temperature, own)
 
 
 def refine(
-    conditioned: Conditioned,
+    conditioned: ConditionedPhoto,
     latent: Latent,
     hints: Hints,
     progress: Callable[[int], None] = lambda step: None,
@@ -226,16 +227,15 @@ def refine(
         latent: one code.
         hints: see :meth:`Hints.of`.
         progress: is called with the number of passes through the network.
+
+    Raises:
+        EngineError: the engine computes no gradients.
     """
-    colorizer = conditioned._colorizer
-    device = colorizer.device
     scale = {r: _STIFFNESS.get(r, 1.0) ** -0.5 for r in latent.levels}
     moved = {r: torch.zeros_like(z, requires_grad=True) for r, z in latent.levels.items()}
     weight, wanted = torch.as_tensor(hints.weight), torch.as_tensor(hints.ab)
     parts = [(k, hints.windows.cut(weight, k)) for k in range(hints.windows.count)]
-    windows = [
-        (k, part.to(device), hints.windows.cut(wanted, k).to(device)) for k, part in parts if part.any()
-    ]
+    windows = [(k, part, hints.windows.cut(wanted, k)) for k, part in parts if part.any()]
     optimizer = torch.optim.LBFGS(
         list(moved.values()),
         max_iter=_PASSES,
@@ -249,20 +249,22 @@ def refine(
     def code() -> Latent:
         return Latent({r: z + scale[r] * moved[r] for r, z in latent.levels.items()})
 
-    def closure() -> torch.Tensor:
-        nonlocal passes
-        passes += 1
-        optimizer.zero_grad()
-        loss = 0.5 * torch.stack([(step**2).sum() for step in moved.values()]).sum()
-        z = code()
-        for k, part, aim in windows:
-            error = (conditioned.differentiable(z, k) - aim) ** 2
-            loss = loss + (part * error.sum(0)).sum().cpu() / (2 * _TOLERANCE**2)
-        loss.backward()
-        progress(passes)
-        return loss
+    with conditioned.differentiable() as decode:
 
-    with colorizer.inference(gradients=True):
+        def closure() -> torch.Tensor:
+            nonlocal passes
+            passes += 1
+            optimizer.zero_grad()
+            loss = 0.5 * torch.stack([(step**2).sum() for step in moved.values()]).sum()
+            z = code()
+            for k, part, aim in windows:
+                ab = decode(z, k)
+                error = (ab - aim.to(ab.device)) ** 2
+                loss = loss + (part.to(ab.device) * error.sum(0)).sum().cpu() / (2 * _TOLERANCE**2)
+            loss.backward()
+            progress(passes)
+            return loss
+
         optimizer.step(closure)
     return code().map(torch.Tensor.detach)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cinn_colorize import __version__, weights
-from cinn_colorize.colorizer import PRECISIONS, Colorization, Colorizer, Conditioned, Sample
+from cinn_colorize.colorizer import PRECISIONS, Colorization, Colorizer, ConditionedPhoto, Sample
 from cinn_colorize.errors import PhotoError, WeightsError
 from cinn_colorize.files import FORMATS, format_of_name, printable_name
 from cinn_colorize.imaging.photo import MAX_PIXELS, Photo, open_photo, read_recipe
@@ -142,7 +142,7 @@ class Method(NamedTuple):
 
 
 def _sampled(
-    draw: Callable[[Recipe, Colorizer, Conditioned, Files], Sample],
+    draw: Callable[[Recipe, Colorizer, ConditionedPhoto, Files], Sample],
 ) -> Callable[[Recipe, Colorizer, Photo, Files], Colorization]:
     def make(recipe: Recipe, colorizer: Colorizer, photo: Photo, files: Files) -> Colorization:
         sample = draw(recipe, colorizer, colorizer.condition(photo), files)
@@ -152,17 +152,17 @@ def _sampled(
     return make
 
 
-def _sample(recipe: Recipe, colorizer: Colorizer, conditioned: Conditioned, files: Files) -> Sample:
+def _sample(recipe: Recipe, colorizer: Colorizer, conditioned: ConditionedPhoto, files: Files) -> Sample:
     return conditioned.sample(1, recipe.temperature, recipe.seed)[0]
 
 
-def _transfer(recipe: Recipe, colorizer: Colorizer, conditioned: Conditioned, files: Files) -> Sample:
+def _transfer(recipe: Recipe, colorizer: Colorizer, conditioned: ConditionedPhoto, files: Files) -> Sample:
     noise = parse_levels(recipe.details["noise"], MODELS[recipe.model].levels, 1.0)
     reference = colorizer.reference(open_photo(files[recipe.details["reference"]]))
     return conditioned.transfer(reference, 1, noise, recipe.temperature, recipe.seed)[0]
 
 
-def _mix(recipe: Recipe, colorizer: Colorizer, conditioned: Conditioned, files: Files) -> Sample:
+def _mix(recipe: Recipe, colorizer: Colorizer, conditioned: ConditionedPhoto, files: Files) -> Sample:
     mask = colorizer.mask(open_photo(files[recipe.details["mask"]]))
     return conditioned.mix((recipe.seed, int(recipe.details["outside_seed"])), mask, recipe.temperature)
 

@@ -24,7 +24,7 @@ from sampler import Colouring, Sampler
 from train import METHODS
 
 from cinn_colorize import Colorizer, evaluation
-from cinn_colorize.colorizer import Conditioned
+from cinn_colorize.colorizer import ConditionedPhoto, NetworkInput
 from cinn_colorize.data.sources import find_photos
 from cinn_colorize.evaluation.evaluate import Model
 from cinn_colorize.imaging.color import Floats
@@ -53,15 +53,15 @@ class Upsampled:
     def __init__(self, colorizer: Colorizer, method: str) -> None:
         self.colorizer, self.method = colorizer, method
 
-    def condition_luminance(self, L: Floats) -> UpsampledSamples:
-        """Condition on L* (256, 256)."""
-        return UpsampledSamples(self.colorizer.condition_luminance(L), L, self.method)
+    def condition(self, photo: NetworkInput) -> UpsampledSamples:
+        """Condition on L* of one square, (256, 256)."""
+        return UpsampledSamples(self.colorizer.condition(photo), photo.square, self.method)
 
 
 class UpsampledSamples:
     """Of one photo."""
 
-    def __init__(self, conditioned: Conditioned, L: Floats, method: str) -> None:
+    def __init__(self, conditioned: ConditionedPhoto, L: Floats, method: str) -> None:
         self.conditioned, self.L, self.method = conditioned, L, method
 
     def sample(self, n: int, temperature: Any, seed: int) -> list[Colouring]:

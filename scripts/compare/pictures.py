@@ -13,6 +13,7 @@ import torch
 from evaluate import rows
 from PIL import Image
 
+from cinn_colorize.colorizer import NetworkInput
 from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.evaluation.photos import Doubles, read_square, to_rgb
 from cinn_colorize.methods.contact_sheet import Tile, contact_sheet, save_sheet
@@ -50,7 +51,7 @@ def main() -> None:
         shown += [tile(photo.rgb, "original"), tile(gray, "gray")]
         for row, model in models:
             n = min(row.samples, SAMPLES)
-            drawn = model.condition_luminance(photo.L).sample(n=n, temperature=1.0, seed=0)
+            drawn = model.condition(NetworkInput(photo.L)).sample(n=n, temperature=1.0, seed=0)
             shown += [tile(to_rgb(photo.L, sample.ab), row.title) for sample in drawn]
     lines = min(len(sources), arguments.limit)
     save_sheet(contact_sheet(shown, columns=len(shown) // lines), arguments.output, quality=80)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cinn_colorize import weights
+from cinn_colorize.colorizer import NetworkInput
 from cinn_colorize.conditioning import EfficientNetLite2
 from cinn_colorize.imaging.color import Floats
 
@@ -42,9 +43,9 @@ class Sampler:
         method.load_state_dict(weights.load(path)[1], strict=False)  # constants aren't stored
         return cls(method, backbone)
 
-    def condition_luminance(self, L: Floats) -> Conditioned:
+    def condition(self, photo: NetworkInput) -> Conditioned:
         """Compute once what all samples of L* (256, 256) share."""
-        full = torch.from_numpy(np.ascontiguousarray(L))[None, None]
+        full = torch.from_numpy(np.ascontiguousarray(photo.square))[None, None]
         features = features_of(self.backbone, full) if self.backbone else {}
         return Conditioned(self.method, F.avg_pool2d(full, 4), features)
 

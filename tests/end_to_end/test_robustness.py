@@ -16,6 +16,7 @@ from PIL import Image
 
 from cinn_colorize.batch.model_server import ModelServer
 from cinn_colorize.batch.processes import ModelSpec
+from cinn_colorize.errors import EngineError
 from cinn_colorize.models import find_weights
 
 pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
@@ -185,10 +186,17 @@ def test_one_network_for_several_processes(reference, tmp_path, colorizer):
             for one, other in zip(there, here, strict=True):
                 np.testing.assert_array_equal(one.rgb, other.rgb)
         colours = np.stack([GRAY, GRAY // 2, 255 - GRAY], axis=-1)
-        there, here = (
-            c.condition(GRAY).transfer(c.reference(colours), n=1, noise=0.5) for c in (remote, colorizer)
-        )
-        np.testing.assert_array_equal(there[0].ab, here[0].ab)
+        mask = np.where(np.indices(GRAY.shape)[1] < 100, 255, 0).astype(np.uint8)
+        answers = []
+        for c in (remote, colorizer):
+            conditioned = c.condition(GRAY)
+            (sample,) = conditioned.transfer(c.reference(colours), n=1, noise=0.5)
+            mixed = conditioned.mix((1, 2), c.mask(mask))
+            answers.append([sample.ab, mixed.ab, conditioned.log_prob(mixed.ab)])
+        for there, here in zip(*answers, strict=True):
+            np.testing.assert_array_equal(there, here)
+        with pytest.raises(EngineError, match="in another process"), remote.condition(GRAY).differentiable():
+            pytest.fail("gradients came through")
         assert server.lives
     finally:
         server.end()

@@ -38,9 +38,9 @@ class Gaussian:
     def __init__(self, deviation=20.0):
         self.deviation, self.asked = deviation, []
 
-    def condition_luminance(self, L):
-        assert L.shape == (256, 256)
-        assert L.dtype == np.float32
+    def condition(self, photo):
+        assert photo.square.shape == (256, 256)
+        assert photo.square.dtype == np.float32
         return self
 
     def sample(self, n=1, temperature=0.8, seed=0):

@@ -11,6 +11,7 @@ from helpers import ROOT, stir
 from narrow import NARROW_BEDROOMS
 
 from cinn_colorize import Colorizer
+from cinn_colorize.colorizer import NetworkInput
 from cinn_colorize.data.sources import Reader, Source
 from cinn_colorize.errors import DataError
 from cinn_colorize.evaluation import mean_nll
@@ -152,11 +153,11 @@ def test_long_photos_are_coloured_in_windows(bedrooms):
 def test_a_larger_luminance_is_reduced_and_others_are_refused(bedrooms):
     L = np.random.default_rng(0).uniform(0, 100, (256, 256)).astype(np.float32)
     small = L.reshape(64, 4, 64, 4).mean((1, 3))
-    one, two = (bedrooms.condition_luminance(each).sample()[0].ab for each in (L, small))
+    one, two = (bedrooms.condition(NetworkInput(each)).sample()[0].ab for each in (L, small))
     assert np.abs(one - two).max() < 1e-2
     for shape in ((100, 100), (64, 128), (0, 0), (64,)):
         with pytest.raises(ValueError, match="64"):
-            bedrooms.condition_luminance(np.zeros(shape))
+            bedrooms.condition(NetworkInput(np.zeros(shape)))
 
 
 @pytest.fixture(scope="module")

@@ -8,15 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import ENVIRONMENT, GRAY, command, names, stir, the_line
+from helpers import COLOR, ENVIRONMENT, GRAY, command, names, stir, the_line
 from PIL import Image
 from torch.utils._pytree import tree_leaves_with_path
 from typer.testing import CliRunner
 
 from cinn_colorize import Colorizer, __version__
 from cinn_colorize.cli.app import app
-from cinn_colorize.imaging.photo import read_recipe
+from cinn_colorize.colorizer import NetworkInput
+from cinn_colorize.errors import EngineError
+from cinn_colorize.imaging.photo import open_photo, read_recipe
 from cinn_colorize.latents.latent import Latent
+from cinn_colorize.methods.hints import Hint, Hints, draw
 from cinn_colorize.models import MODELS, Loaded, find_weights
 from cinn_colorize.models.bedrooms import Bedrooms, BedroomsConfig
 from cinn_colorize.models.natural import Natural, NaturalConfig
@@ -100,8 +103,8 @@ def check_agreement(colorizer, engine):
             np.testing.assert_allclose(b.ab / 15, a.ab / 15, atol=1e-3)
             assert b.log_prob_per_dimension == pytest.approx(a.log_prob_per_dimension, abs=1e-3)
             assert a.recipe == b.recipe
-    L = engine.reduce(GRAY).whole
-    shared = engine.shared(L)
+    L = NetworkInput.of(open_photo(GRAY), 256).square
+    shared = engine.network.condition(L)
     with torch.no_grad():
         condition = colorizer.model.condition(torch.from_numpy(L)[None, None])
     for path, leaf in tree_leaves_with_path(condition):
@@ -164,10 +167,40 @@ def test_samples_depend_on_their_seed_alone(engine):
     assert not np.array_equal(several[0].ab, several[1].ab)
 
 
+def test_what_takes_more_than_g_is_one_error(engine):
+    conditioned = engine.condition(GRAY)
+    (sample,) = conditioned.sample()
+    mask = np.zeros((64, 64), np.uint8)
+    mask[:32] = 255
+    asked = [
+        lambda: conditioned.encode(sample.ab),
+        lambda: conditioned.log_prob(sample.ab),
+        lambda: conditioned.mix((1, 2), engine.mask(mask)),
+        lambda: engine.reference(COLOR),
+        lambda: draw(conditioned, Hints.of(open_photo(GRAY), [Hint(3, 4, (255, 0, 0))])),
+    ]
+    for ask in asked:
+        with pytest.raises(EngineError, match="use --engine torch"):
+            ask()
+
+
+def test_codes_of_torch_are_decoded(engine, colorizer):
+    reference = colorizer.reference(COLOR)
+    for photo in (GRAY, WIDE):
+        ours, theirs = (c.condition(photo).transfer(reference, 2, 0.5)[1] for c in (engine, colorizer))
+        np.testing.assert_allclose(ours.ab / 15, theirs.ab / 15, atol=1e-3)
+        assert ours.recipe == theirs.recipe
+
+
+def test_luminance_of_another_size_is_refused(engine):
+    with pytest.raises(ValueError, match="256"):
+        engine.condition(NetworkInput(np.zeros((64, 64), np.float32)))
+
+
 def test_the_code_of_a_sample_is_its_noise(engine, colorizer):
     (sample,) = engine.condition(GRAY).sample(1, 0.5, 4)
-    expected = Latent.draw(engine.latent_shapes, [4], 0.5)
-    assert engine.latent_shapes == colorizer.model.latent_shapes
+    expected = Latent.draw(engine.network.latent_shapes, [4], 0.5)
+    assert engine.network.latent_shapes == colorizer.model.latent_shapes
     assert all(torch.equal(z, expected.levels[r]) for r, z in sample.latent.levels.items())
 
 

@@ -11,6 +11,7 @@ from narrow import NARROW_BEDROOMS
 
 from cinn_colorize import Colorizer
 from cinn_colorize.cli.train import Ablation
+from cinn_colorize.colorizer import NetworkInput
 from cinn_colorize.conditioning import LuminancePyramid
 from cinn_colorize.data.sources import find_photos
 from cinn_colorize.digits import Digits
@@ -139,8 +140,8 @@ def test_bedrooms_train_without_a_part(ablate, photos, narrow, tmp_path):
     same = [torch.equal(tensor, before[name]) for name, tensor in model.network.named_parameters()]
     assert any(not each for each in same) == (not {"learning", "conditioning"} & {*ablate})
     if ablate in (("haar",), ("learning",)):
-        Colorizer(Loaded(result, MODELS["bedrooms"], ""), device="cpu").condition_luminance(
-            np.full((64, 64), 50, np.float32)
+        Colorizer(Loaded(result, MODELS["bedrooms"], ""), device="cpu").condition(
+            NetworkInput(np.full((64, 64), 50, np.float32))
         ).sample()
 
 

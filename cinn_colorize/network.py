@@ -1,0 +1,110 @@
+"""A model's flow in torch: see :class:`cinn_colorize.conditioned.Network`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cinn_colorize.devices import one_thread
+from cinn_colorize.latents.latent import Latent, Shapes
+from cinn_colorize.samples import Floats, LatentLevels
+
+if TYPE_CHECKING:
+    from cinn_colorize.models.base import Condition, ConditionalFlow
+
+# Samples go through the network this many at a time: a matrix product of another shape may round
+# differently, and then the bytes of a sample would depend on how many were asked for.
+_CHUNK = {"cpu": 1, "cuda": 8, "mps": 8}
+
+
+class TorchNetwork:
+    """Computes a model in torch.
+
+    Args:
+        model: a flow of ab / ``config.chroma_scale`` under L*; it is moved to the device.
+        luminance_size: pixels of the square L that conditions it.
+        device: where it computes.
+        half: whether the networks compute in bf16; latents and colours stay fp32.
+        chunk: how many samples go through the network at a time; by default what suits the device.
+    """
+
+    def __init__(
+        self,
+        model: ConditionalFlow,
+        luminance_size: int,
+        device: torch.device,
+        *,
+        half: bool = False,
+        chunk: int | None = None,
+    ) -> None:
+        self.model, self.device = model.to(device), device
+        self.latent_shapes: Shapes = model.latent_shapes
+        self._size, self._half = luminance_size, half
+        self._chunk = chunk or _CHUNK[device.type]
+
+    def condition(self, L: Floats) -> Condition:
+        """See :meth:`Network.condition`; L* of a multiple of the model's size is reduced by area means."""
+        size = self._size
+        if L.ndim != 2 or L.shape[0] != L.shape[1] or L.shape[0] % size or not L.size:
+            raise ValueError(f"L must have the shape {(size, size)} or a multiple of it, not {L.shape}")
+        batch = torch.as_tensor(np.asarray(L, np.float32))[None, None].to(self.device)
+        if L.shape[0] > size:
+            batch = F.avg_pool2d(batch, L.shape[0] // size)
+        with self.inference():
+            return self.model.condition(batch)
+
+    def decode(self, latents: LatentLevels, condition: Condition) -> tuple[Floats, NDArray[np.float64]]:
+        """See :meth:`Network.decode`."""
+        latent, condition = Latent.from_arrays(latents), condition.expand(self._chunk)
+        ab, log_prob = [], []
+        for start in range(0, len(latent), self._chunk):
+            part = latent[start : start + self._chunk]
+            with self.inference():
+                x, log_dets = self.model.inverse(self._filled(part).levels, condition)
+            log_det = torch.stack(list(log_dets.values())).sum(0).cpu()
+            ab.append((x.float().cpu() * self.model.config.chroma_scale)[: len(part)])
+            log_prob.append(part.log_prob() - log_det[: len(part)])
+        return torch.cat(ab).numpy(), torch.cat(log_prob).double().numpy()
+
+    def encode(self, ab: Floats, condition: Condition) -> tuple[LatentLevels, float]:
+        """See :meth:`Network.encode`."""
+        x = torch.as_tensor(ab)[None] / self.model.config.chroma_scale
+        with self.inference():
+            z, log_dets = self.model(x.to(self.device), condition)
+        latent = Latent(z).map(lambda level: level.float().cpu())
+        log_det = torch.stack(list(log_dets.values())).sum(0).cpu()
+        return latent.arrays(), float(latent.log_prob() + log_det)
+
+    @contextmanager
+    def differentiable(self) -> Iterator[Callable[[Mapping[int, Tensor], Condition], Tensor]]:
+        """See :meth:`Network.differentiable`; ab is on the device."""
+
+        def decode(latents: Mapping[int, Tensor], condition: Condition) -> Tensor:
+            x, _ = self.model.inverse({r: z.to(self.device) for r, z in latents.items()}, condition)
+            return x[0] * self.model.config.chroma_scale
+
+        with self.inference(gradients=True):
+            yield decode
+
+    @contextmanager
+    def inference(self, gradients: bool = False) -> Iterator[None]:
+        """Context of every network pass: no gradients unless asked for, the precision, on a CPU one thread.
+
+        Sums are split among threads, so their number shows in the last bits. One photo is little work, and
+        several photos are better spread over several processes.
+        """
+        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self._half)
+        with one_thread(), torch.set_grad_enabled(gradients), autocast:
+            yield
+
+    def _filled(self, latent: Latent) -> Latent:
+        """The latent on the device, with its last sample repeated up to the size of a chunk."""
+        missing = self._chunk - len(latent)
+        return latent.map(lambda z: torch.cat([z, z[-1:].expand(missing, *z.shape[1:])]).to(self.device))

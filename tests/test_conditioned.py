@@ -1,0 +1,144 @@
+"""What a conditioned photo promises whatever computes its network: here it is a few lines of numpy."""
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from helpers import ENVIRONMENT, GRAY
+
+from cinn_colorize.batch.model_server import _Model, _ServedNetwork
+from cinn_colorize.colorizer import BaseColorizer, NetworkInput
+from cinn_colorize.errors import EngineError
+from cinn_colorize.latents.latent import Latent
+from cinn_colorize.models import MODELS
+
+WIDE = np.tile(GRAY, (1, 4))[:100, :1100]  # 28 windows
+
+
+class Doubling:
+    """ab is twice the finest level, brighter where L is; densities use all bits of a float64."""
+
+    latent_shapes = {r: (2, r or 1, r or 1) for r in MODELS["natural"].levels}  # noqa: RUF012
+
+    def __init__(self):
+        self.conditioned = 0
+
+    def condition(self, L):
+        assert L.shape == (256, 256)
+        self.conditioned += 1
+        return 1 + L.mean()
+
+    def decode(self, latents, condition):
+        log_prob = -0.5 * np.square(latents[32], dtype=np.float64).sum((1, 2, 3)) - np.log(condition)
+        return 2 * condition * latents[32].repeat(2, 2).repeat(2, 3), log_prob
+
+    def encode(self, ab, condition):
+        z = (ab[None, :, ::2, ::2] / (2 * condition)).astype(np.float32)
+        zeros = {r: np.zeros((1, *shape), np.float32) for r, shape in self.latent_shapes.items()}
+        return zeros | {32: z}, float(-0.5 * np.square(z, dtype=np.float64).sum() - np.log(condition))
+
+    def differentiable(self):
+        raise EngineError("no gradients")
+
+
+def colorizer_with(network):
+    return BaseColorizer(MODELS["natural"], "0" * 64, "fp32", network)
+
+
+@pytest.fixture
+def network():
+    return Doubling()
+
+
+@pytest.fixture
+def conditioned(network):
+    return colorizer_with(network).condition(GRAY)
+
+
+def test_a_photo_is_conditioned_once_and_asked_many_times(network, conditioned):
+    samples = conditioned.sample(3, 0.8, 1) + conditioned.whole.sample(1, 0.8, 9)
+    conditioned.log_prob(conditioned.decode(samples[0].latent)[0])
+    assert network.conditioned == 1
+
+
+def test_a_long_photo_is_conditioned_once_a_window_and_as_a_whole_when_that_is_asked_for(network):
+    conditioned = colorizer_with(network).condition(WIDE)
+    for seed in (1, 2):
+        conditioned.sample(1, 0.8, seed)
+    assert network.conditioned == 28
+    for seed in (1, 2):
+        conditioned.whole.sample(1, 0.8, seed)
+    assert network.conditioned == 29
+
+
+@pytest.mark.parametrize("photo", [GRAY, WIDE], ids=["square", "windows"])
+def test_a_sample_depends_on_its_seed_alone(network, photo):
+    """To the last bit of its density, which is the mean over windows."""
+    conditioned = colorizer_with(network).condition(photo)
+    for one, seed in zip(conditioned.sample(5, 0.8, 3), range(3, 8), strict=True):
+        (alone,) = conditioned.sample(1, 0.8, seed)
+        assert (one.seed, one.log_prob, one.recipe) == (seed, alone.log_prob, alone.recipe)
+        assert one.ab.tobytes() == alone.ab.tobytes()
+        assert all(np.array_equal(z, alone.levels[r]) for r, z in one.levels.items())
+
+
+def test_codes_of_windows_and_of_the_whole_are_both_decoded(network):
+    conditioned = colorizer_with(network).condition(WIDE)
+    (long,), (short,) = (each.sample(1, 0.8, 3) for each in (conditioned, conditioned.whole))
+    assert long.ab.shape == (2, 64, 64 + 27 * 24)
+    assert short.ab.shape == (2, 64, 64)
+    for sample in (long, short):
+        assert conditioned.decode(sample.latent)[0].tobytes() == sample.ab.tobytes()
+
+
+def test_samples_are_what_their_codes_give(conditioned):
+    latent = Latent.draw(conditioned.latent_shapes, [4, 5], 0.5)
+    method = {"method": "found"}
+    found = conditioned.samples_of(latent, [4, 5], 0.5, method)
+    for sample, drawn in zip(found, conditioned.sample(2, 0.5, 4), strict=True):
+        assert sample.ab.tobytes() == drawn.ab.tobytes()
+        assert sample.recipe == drawn.recipe | method
+    again = conditioned.encode(found[1].ab)
+    np.testing.assert_allclose(again.levels[32], latent.levels[32][1:], rtol=1e-5)
+
+
+def test_the_model_has_its_own_temperature(conditioned):
+    assert conditioned.temperature == MODELS["natural"].temperature
+    (own,), (same,) = conditioned.sample(), conditioned.sample(1, MODELS["natural"].temperature)
+    assert own.ab.tobytes() == same.ab.tobytes()
+
+
+def test_what_an_engine_cannot_do_is_one_error(conditioned):
+    with pytest.raises(EngineError, match="no gradients"), conditioned.differentiable():
+        pytest.fail("there are no gradients")
+
+
+def test_a_served_network_conditions_once_what_it_remembers(network, monkeypatch):
+    monkeypatch.setattr("cinn_colorize.batch.model_server._REMEMBERED", 2)
+    model = _Model()
+    model.load(SimpleNamespace(colorizer=lambda: colorizer_with(network)))
+    served = colorizer_with(_ServedNetwork(model, model.facts()[-1]))
+    first, second, third = (
+        served.condition(NetworkInput(np.full((256, 256), L, np.float32))) for L in (10, 20, 30)
+    )
+    expected = first.sample()[0]
+    assert first.log_prob(expected.ab) == pytest.approx(expected.log_prob)
+    second.sample()
+    first.sample()
+    assert network.conditioned == 2
+    third.sample()  # the second is forgotten, not the first
+    assert first.sample()[0].ab.tobytes() == expected.ab.tobytes()
+    assert network.conditioned == 3
+    second.sample()
+    assert network.conditioned == 4
+
+
+def test_the_face_needs_no_torch_until_a_colorizer_is_made():
+    code = (
+        "import sys, cinn_colorize\n"
+        "exported = [getattr(cinn_colorize, name) for name in cinn_colorize.__all__]\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT).returncode == 0
