@@ -26,15 +26,16 @@ from numpy.typing import NDArray
 
 from cinn_colorize import __version__
 from cinn_colorize.conditioned import ConditionedPhoto as ConditionedPhoto
-from cinn_colorize.conditioned import Mask as Mask
 from cinn_colorize.conditioned import Network
 from cinn_colorize.conditioned import NetworkInput as NetworkInput
-from cinn_colorize.conditioned import Reference as Reference
 from cinn_colorize.errors import PhotoError, WeightsError
 from cinn_colorize.imaging.photo import Photo, open_photo
-from cinn_colorize.imaging.upsampling import GUIDE_SCALE, METHODS, Upsampler
+from cinn_colorize.imaging.upsampling import GUIDE_SCALE, Upsampler
 from cinn_colorize.latents.levels import PerLevel
+from cinn_colorize.methods.mix import Mask as Mask
+from cinn_colorize.methods.transfer import Reference as Reference
 from cinn_colorize.models import DEFAULT, MODELS, Loaded, PhotoModelInfo, load_model
+from cinn_colorize.options import Precision, Rendering, Upsampling
 from cinn_colorize.samples import Colorization as Colorization
 from cinn_colorize.samples import Sample as Sample
 from cinn_colorize.samples import likeliest as likeliest
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 
 PhotoLike: TypeAlias = "str | os.PathLike[str] | bytes | PIL.Image.Image | NDArray[np.generic] | Photo"
 
-PRECISIONS = ("fp32", "bf16")
+DEFAULT_RENDERING = Rendering()
 
 
 class BaseColorizer:
@@ -86,11 +87,11 @@ class BaseColorizer:
             PhotoError: the photo cannot be read.
             ValueError: an argument is out of its range.
         """
-        if upsampling not in METHODS:
-            raise ValueError(f"unknown upsampling {upsampling!r}; choose one of {', '.join(METHODS)}")
+        if upsampling not in list(Upsampling):
+            raise ValueError(f"unknown upsampling {upsampling!r}; choose one of {', '.join(Upsampling)}")
         photo = _as_photo(photo)
         samples = self.condition(photo).sample(n, temperature, seed)
-        return self.compose(photo, samples, upsampling=upsampling)
+        return self.compose(photo, samples, Rendering(Upsampling(upsampling)))
 
     def condition(self, photo: PhotoLike | NetworkInput) -> ConditionedPhoto:
         """Compute what all samples of a photo share: features and heads.
@@ -107,21 +108,21 @@ class BaseColorizer:
         return ConditionedPhoto(self.network, photo, self.info.temperature)
 
     def compose(
-        self, photo: Photo, samples: Sequence[Sample], *, upsampling: str = "jbu"
+        self, photo: Photo, samples: Sequence[Sample], rendering: Rendering = DEFAULT_RENDERING
     ) -> list[Colorization]:
         """Bring samples of a photo to its full size, in one pass over its rows."""
         upsamplers = []
         for sample in samples:
             height, width = sample.ab.shape[1:]
             guide = photo.luminance(GUIDE_SCALE * height, GUIDE_SCALE * width)
-            upsamplers.append(Upsampler(sample.ab, guide, (photo.height, photo.width), upsampling))
+            upsamplers.append(Upsampler(sample.ab, guide, (photo.height, photo.width), rendering.upsampling))
         pictures = photo.compose(upsamplers)
         return [
-            Colorization(picture, sample, self.recipe(sample.recipe, upsampling) | {"original": photo.sha256})
+            Colorization(picture, sample, self.recipe(sample.recipe, rendering) | {"original": photo.sha256})
             for picture, sample in zip(pictures, samples, strict=True)
         ]
 
-    def recipe(self, drawn: Mapping[str, str], upsampling: str) -> dict[str, str]:
+    def recipe(self, drawn: Mapping[str, str], rendering: Rendering) -> dict[str, str]:
         """What makes the same picture again, but for the files: of :attr:`Sample.recipe` the rest."""
         return {
             "version": __version__,
@@ -129,7 +130,7 @@ class BaseColorizer:
             "weights": self.sha256,
             **drawn,
             "precision": self.precision,
-            "upsampling": upsampling,
+            **rendering.entries(),
         }
 
     def reference(self, photo: PhotoLike) -> Reference:
@@ -196,8 +197,8 @@ class Colorizer(BaseColorizer):
         from cinn_colorize.devices import choose_device, one_thread
         from cinn_colorize.network import TorchNetwork
 
-        if precision not in PRECISIONS:
-            raise ValueError(f"unknown precision {precision!r}; choose one of {', '.join(PRECISIONS)}")
+        if precision not in list(Precision):
+            raise ValueError(f"unknown precision {precision!r}; choose one of {', '.join(Precision)}")
         chosen = choose_device(device)
         with one_thread():  # threads wait for each other at every one of the many small tensors
             loaded = load_model(model, weights) if isinstance(model, str) else model

@@ -18,9 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cinn_colorize.imaging.photo import Photo
-from cinn_colorize.latents.levels import PerLevel, by_level, format_levels, transfer_noise
+from cinn_colorize.latents.levels import PerLevel
 from cinn_colorize.latents.noise import Shapes, draw
 from cinn_colorize.latents.windows import Windows
+from cinn_colorize.methods.mix import Mask, mix
+from cinn_colorize.methods.transfer import TEMPERATURE, Reference, transfer
 from cinn_colorize.samples import Floats, LatentLevels, Sample, seeds_from
 
 if TYPE_CHECKING:
@@ -28,11 +30,6 @@ if TYPE_CHECKING:
 
     from cinn_colorize.latents.latent import Latent
 
-TRANSFER_TEMPERATURE = 0.5  # of the noise beside a reference's code
-
-# The finest level of a mix that holds the code of both samples' colours put together by the mask. Finer
-# levels hold the code of one sample or the other, and follow the photo where the mask's border does not.
-FINEST_JOINED = 8
 
 _ONE_WINDOW = Windows(count=1, upright=False)
 
@@ -117,27 +114,6 @@ class NetworkInput:
         return [np.ascontiguousarray(cut) for cut in cuts]
 
 
-@dataclass(frozen=True)
-class Reference:
-    """The colours of a photo as a latent code; made by :meth:`BaseColorizer.reference`."""
-
-    latent: Latent
-    sha256: str  # of the photo's file
-
-
-@dataclass(frozen=True)
-class Mask:
-    """A part of a photo; made by :meth:`BaseColorizer.mask`.
-
-    Attributes:
-        share: (64, 64) in [0, 1], stretched to the square as L is; 1 is inside.
-        sha256: of the mask's file.
-    """
-
-    share: Floats
-    sha256: str
-
-
 class ConditionedPhoto:
     """A photo's L as the network sees it, computed once; made by :meth:`BaseColorizer.condition`.
 
@@ -191,7 +167,7 @@ class ConditionedPhoto:
         reference: Reference,
         n: int = 1,
         noise: PerLevel | None = None,
-        temperature: PerLevel = TRANSFER_TEMPERATURE,
+        temperature: PerLevel = TEMPERATURE,
         seed: int = 0,
     ) -> list[Sample]:
         """Give the photo the colours of another (paper Fig. 15): its code, mixed with noise, decoded here.
@@ -207,15 +183,7 @@ class ConditionedPhoto:
         Raises:
             ValueError: an argument is out of its range.
         """
-        from cinn_colorize.latents.latent import Latent
-
-        whole, seeds = self.whole, seeds_from(seed, n)
-        levels = list(whole.latent_shapes)
-        share = by_level(transfer_noise(levels) if noise is None else noise, levels, "noise", 1)
-        drawn = Latent.draw(whole.latent_shapes, seeds, temperature)
-        latent = reference.latent.expand(n).mixed(drawn, share)
-        method = {"method": "transfer", "noise": format_levels(share), "reference": reference.sha256}
-        return whole.samples_of(latent, seeds, temperature, method)
+        return transfer(self, reference, n, noise, temperature, seed)
 
     def mix(self, seeds: tuple[int, int], mask: Mask, temperature: PerLevel | None = None) -> Sample:
         """Join two samples: one inside a mask, the other outside.
@@ -232,19 +200,7 @@ class ConditionedPhoto:
             ValueError: an argument is out of its range.
             EngineError: the engine cannot encode.
         """
-        import torch
-
-        from cinn_colorize.latents.latent import pooled
-
-        whole, temperature = self.whole, self.temperature if temperature is None else temperature
-        inside, outside = (whole.sample(1, temperature, seed)[0] for seed in seeds)
-        joined = whole.encode(mask.share * inside.ab + (1 - mask.share) * outside.ab)
-        share = pooled(torch.as_tensor(mask.share), whole.latent_shapes)
-        latent = outside.latent.mixed(inside.latent, share)
-        latent = latent.replace((r for r in whole.latent_shapes if r <= FINEST_JOINED), joined)
-        method = {"method": "mix", "outside_seed": str(seeds[1]), "mask": mask.sha256}
-        (sample,) = whole.samples_of(latent, seeds[:1], temperature, method)
-        return sample
+        return mix(self, seeds, mask, temperature)
 
     def samples_of(
         self, latent: Latent, seeds: Sequence[int], temperature: PerLevel, method: Mapping[str, str]

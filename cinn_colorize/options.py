@@ -15,6 +15,9 @@ import typer
 
 DRAWING, OUTPUT = "Drawing", "Output"  # headings of the help
 
+MAX_PIXELS = 300_000_000  # of a photo, unless said otherwise
+
+Precision = StrEnum("Precision", ["fp32", "bf16"])
 Upsampling = StrEnum("Upsampling", ["jbu", "exact", "bicubic"])
 
 

@@ -15,6 +15,7 @@ from cinn_colorize.files import format_of_name
 from cinn_colorize.imaging.photo import read_recipe
 from cinn_colorize.imaging.picture import Picture
 from cinn_colorize.latents.levels import PerLevel, format_levels
+from cinn_colorize.options import Encoding
 
 if TYPE_CHECKING:
     from cinn_colorize.latents.latent import Latent
@@ -124,7 +125,7 @@ class Colorization:
             return False
 
     def _recipe_in_file(self, format: str, quality: int, strip: bool) -> dict[str, str]:
-        return {**self.recipe, "format": format, "quality": str(quality), "strip": str(strip).lower()}
+        return {**self.recipe, "format": format, **Encoding(quality, strip).entries()}
 
 
 def likeliest(samples: Iterable[Sample], k: int | None = None) -> list[Sample]:

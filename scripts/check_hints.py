@@ -22,8 +22,9 @@ from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.evaluation.photos import read_square, to_rgb
 from cinn_colorize.imaging.color import pixels_to_lab
 from cinn_colorize.imaging.photo import open_photo
-from cinn_colorize.methods import hints
-from cinn_colorize.methods.hints import Hint, Hints
+from cinn_colorize.methods import refinement
+from cinn_colorize.methods.hint_map import HintMap
+from cinn_colorize.methods.hints import Hint
 
 
 def main() -> None:
@@ -45,13 +46,13 @@ def main() -> None:
         pixels = np.round(np.moveaxis(square.rgb, 0, -1) * 255).astype(np.uint8)
         photo, generator = open_photo(pixels), np.random.default_rng(k)
         places = generator.integers(0, 256, (arguments.hints, 2)).tolist()
-        wanted = Hints.of(photo, [Hint(x, y, tuple(pixels[y, x].tolist())) for x, y in places])
+        wanted = HintMap.of(photo, [Hint(x, y, tuple(pixels[y, x].tolist())) for x, y in places])
         conditioned = colorizer.condition(photo)
 
-        drawn = list(hints.candidates(conditioned, arguments.temperature, 8 * k))
+        drawn = list(refinement.candidates(conditioned, arguments.temperature, 8 * k))
         best = min(drawn, key=lambda sample: wanted.disagreement(sample.ab))
         start = time.process_time()
-        (refined,) = hints.draw(conditioned, wanted, 1, arguments.temperature, 8 * k)
+        (refined,) = refinement.draw(conditioned, wanted, 1, arguments.temperature, 8 * k)
         seconds = time.process_time() - start
 
         samples = [drawn[0], best, refined]

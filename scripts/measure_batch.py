@@ -46,13 +46,13 @@ def serial(folder: Path, output: Path) -> None:
     from cinn_colorize.batch.pipeline import Existing, Plan, Result, Task
     from cinn_colorize.batch.processes import ModelSpec
     from cinn_colorize.batch.workers import InProcess
-    from cinn_colorize.methods.drawing import Sampling
+    from cinn_colorize.methods.sample import Sampling
     from cinn_colorize.models import find_weights
     from cinn_colorize.options import Encoding, Rendering
 
     name = "{stem}_{seed:03d}{ext}"
     plan = Plan(
-        drawing=Sampling(),
+        method=Sampling(),
         number=1,
         temperature=0.8,
         seed=0,

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from cinn_colorize import Colorizer
-from cinn_colorize import conditioned as library
 from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.imaging.photo import open_photo
+from cinn_colorize.methods import mix as mix_method
 from cinn_colorize.samples import Floats
 
 JOINED = (-1, 0, 1, 2, 4, 8, 16, 32)  # the finest level of a mix that is encoded, -1 for none
@@ -29,7 +29,7 @@ def main() -> None:
     draws, read = Colorizer(), Reader()
     side = np.linspace(-1, 1, 64)
     disc = (np.hypot(side[:, None], side) < 0.7).astype(np.float32)
-    mask = library.Mask(disc, "")
+    mask = mix_method.Mask(disc, "")
     decoded, transferred, full, apart = [], [], [], []
     mixed: dict[int, list[float]] = {r: [] for r in JOINED}
     for source in find_photos(arguments.photos, pattern=None)[: arguments.limit]:
@@ -43,10 +43,10 @@ def main() -> None:
             full.append(error(open_photo(colorization.rgb).lab(64, 64)[1:], own))
         inside, outside = (conditioned.sample(1, 0.8, seed)[0].ab for seed in (1, 2))
         apart.append(error(inside, outside))
-        for library.FINEST_JOINED in JOINED:
+        for mix_method.FINEST_JOINED in JOINED:
             mix = conditioned.mix((1, 2), mask, 0.8).ab
             joined = disc * inside + (1 - disc) * outside
-            mixed[library.FINEST_JOINED].append(error(mix, joined))
+            mixed[mix_method.FINEST_JOINED].append(error(mix, joined))
     print("Mean Delta E76 of ab at 64 px")
     print(
         f"decode(encode(ab)) to ab                    {np.mean(decoded):8.5f}, at most {np.max(decoded):.5f}"

@@ -21,7 +21,7 @@ from cinn_colorize.options import Encoding, Rendering
 if TYPE_CHECKING:
     from cinn_colorize.colorizer import BaseColorizer, Colorization
     from cinn_colorize.latents.levels import PerLevel
-    from cinn_colorize.methods.drawing import Drawing
+    from cinn_colorize.methods.base import SampleMethod
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class Plan:
     """What is drawn of every photo and where it goes.
 
     Attributes:
-        drawing: in which way samples are drawn.
+        method: in which way samples are drawn.
         number: samples of each photo, seeds counting up from ``seed``.
         rendering: how they become pictures.
         pattern: file name with {stem}, {seed} and {ext}.
@@ -52,7 +52,7 @@ class Plan:
         sheet_pattern: file name of the contact sheet with {stem}.
     """
 
-    drawing: Drawing
+    method: SampleMethod
     number: int
     temperature: PerLevel
     seed: int
@@ -215,15 +215,14 @@ class Job:
             log.info(f"{name} has {photo.pages} pages or frames; the first is used")
         if photo.is_color:
             log.info("%s is in colour; of such photos only the luminance is used", name)
-        drawing = plan.drawing
-        samples = drawing.samples(colorizer, photo, plan.number, plan.temperature, plan.seed)
+        samples = plan.method.samples(colorizer, photo, plan.number, plan.temperature, plan.seed)
         for folder in {output.parent for output in wanted}:
             _make_folder(folder)
         on_sheet = []
         at_once = max(1, _COMPOSED_AT_ONCE // photo.picture_bytes)
         for start in range(0, len(samples), at_once):
             part = slice(start, start + at_once)
-            colorizations = colorizer.compose(photo, samples[part], upsampling=plan.rendering.upsampling)
+            colorizations = colorizer.compose(photo, samples[part], plan.rendering)
             if _Status.of(task) != before:
                 raise PhotoError(f"{name}: changed while it was read; run again when it is complete")
             outputs = [task.outputs[colorization.seed - plan.seed] for colorization in colorizations]
@@ -243,7 +242,7 @@ class Job:
         if task.sheet and task.sheet in wanted:
             if task.sheet in task.doubtful and not _is_sheet(task.sheet):
                 raise exists(path, task.sheet)
-            first = drawing.before(colorizer, photo, plan.temperature, plan.seed)
+            first = plan.method.first_tiles(colorizer, photo, plan.temperature, plan.seed)
             save_sheet(contact_sheet([*first, *on_sheet]), task.sheet)
             yield Result(path, task.sheet, *before[:2], clock.ms())
 

@@ -9,6 +9,7 @@ import stat
 import tempfile
 from collections.abc import Generator, Iterator
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +52,16 @@ class Batch:
         self._taken: dict[str, int] = {}  # outputs, and the number of the photo that each belongs to
         self._stems: dict[Path, dict[str, list[Path]]] = {}  # by folder
         self._clean: set[Path] = set()  # output folders without leftovers
-        self._settings = {
-            "weights": spec.sha256,
-            "precision": spec.precision,
-            **vars(plan.rendering),
-            **vars(plan.encoding),
-            **plan.drawing.settings,
+
+    @cached_property
+    def _settings(self) -> dict[str, Any]:
+        """What makes a result another one beside photo, seed, temperature and model."""
+        return {
+            "weights": self.spec.sha256,
+            "precision": self.spec.precision,
+            **vars(self.plan.rendering),
+            **vars(self.plan.encoding),
+            **self.plan.method.settings,
         }
 
     def run(self) -> Generator[Event, None, None]:
@@ -126,7 +131,7 @@ class Batch:
             elif plan.existing is Existing.REFUSE:
                 raise exists(item.path, output)
         # Where some samples are picked, the others never come to be; one alone needs no seed in its name.
-        kept = min(plan.drawing.kept(plan.number), len(set(outputs)))
+        kept = min(plan.method.kept(plan.number), len(set(outputs)))
         if len(set(outputs) - set(wanted)) >= kept and sheet not in wanted:
             return None
         for folder in {output.parent for output in wanted} - self._clean:

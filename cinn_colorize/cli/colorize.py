@@ -135,20 +135,22 @@ def colorize(
     from cinn_colorize.batch.manifest import Manifest
     from cinn_colorize.batch.processes import usable_cores
     from cinn_colorize.batch.run import Batch, colorize_stream
-    from cinn_colorize.methods.drawing import Drawing, Hinted, Sampling
+    from cinn_colorize.methods.base import SampleMethod
+    from cinn_colorize.methods.hints import Hinted
+    from cinn_colorize.methods.sample import Sampling
     from cinn_colorize.onnx.cache import cached
 
     steps = progress_bar(general.quiet or not hinted)
-    drawing: Drawing = Sampling(rank, pick)
+    method: SampleMethod = Sampling(rank, pick)
     if hinted:
         step = steps.add_task("following hints", total=None)
-        drawing = Hinted(
+        method = Hinted(
             _points(hint or []),
             strokes,
             lambda done, total: steps.update(step, completed=done, total=total),
         )
     plan = out.plan(
-        drawing=drawing,
+        method=method,
         number=number,
         temperature=temperatures,
         seed=seed,

@@ -77,14 +77,14 @@ def mix(
     show_log(general.quiet)
     from cinn_colorize.batch.inputs import Input
     from cinn_colorize.batch.run import Batch
-    from cinn_colorize.methods.drawing import Mix
+    from cinn_colorize.methods.mix import Mix
 
     with fatal(general.debug):
-        from cinn_colorize.imaging.photo import open_photo
-
+        method = Mix(mask, outside, reading.limit)
+        _ = method.opened  # a mask that cannot be read need not wait for torch
         name = f"{{stem}}_mix_{inside:03d}_{outside:03d}"
         plan = out.plan(
-            drawing=Mix(open_photo(mask, max_pixels=reading.limit), outside),
+            method=method,
             number=1,
             temperature=temperatures,
             seed=inside,

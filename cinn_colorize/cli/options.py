@@ -18,7 +18,7 @@ import typer
 
 from cinn_colorize.latents.levels import PerLevel, parse_levels, short_levels
 from cinn_colorize.models.registry import DEFAULT, MODELS, PhotoModelInfo
-from cinn_colorize.options import DRAWING, OUTPUT, Encoding
+from cinn_colorize.options import DRAWING, MAX_PIXELS, OUTPUT, Encoding, Precision
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from cinn_colorize.batch.processes import ModelSpec
     from cinn_colorize.colorizer import Colorizer
 
-Precision = StrEnum("Precision", ["fp32", "bf16"])
 Engine = StrEnum("Engine", ["torch", "onnx", "ray"])
 Format = StrEnum("Format", ["auto", "png", "jpg", "webp", "tiff", "avif"])
 
@@ -154,7 +153,7 @@ class PhotoOptions:
     max_pixels: Annotated[
         float,
         typer.Option("--max-pixels", metavar="MILLIONS", min=0, help="Refuse photos of more million pixels."),
-    ] = 300
+    ] = MAX_PIXELS // 10**6
 
     @property
     def limit(self) -> int:

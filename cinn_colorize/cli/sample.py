@@ -131,15 +131,15 @@ def sample(
         path = out.output_dir / f"{photo.stem}_samples.jpg"
         inputs = [photo, *(file for file in (load_z, *ends) if isinstance(file, Path))]
         claim([path, save_z] if save_z else [path], inputs, out.overwrite)
-        from cinn_colorize.methods.charts import Grid, PhotoSubject
+        from cinn_colorize.methods.grid import RENDERING, Grid
 
         colorizer = network.colorizer()
-        grid = Grid(number, seed, temperatures, load_z, ends, vary_level)
-        chart, codes = grid.draw(colorizer, PhotoSubject(colorizer, opened))
+        grid = Grid(number, load_z, ends, vary_level)
+        chart = grid.draw(colorizer, opened, temperatures, seed, RENDERING)
         chart.save(path)
         print_path(path)
-        if save_z:
-            codes.save(save_z, colorizer.info.name, colorizer.sha256)
+        if save_z and chart.codes:
+            chart.codes.save(save_z, colorizer.info.name, colorizer.sha256)
             print_path(save_z)
 
 

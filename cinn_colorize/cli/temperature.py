@@ -80,15 +80,15 @@ def temperature(
         names = [f"{photo.stem}_{seed:03d}_t{t:g}{suffix}" for t in values] if files else []
         pictures = [out.output_dir / name for name in names]
         claim([strip_path, *pictures], [photo], out.overwrite)
-        from cinn_colorize.methods.charts import Strip
+        from cinn_colorize.methods.strip import Strip
 
         colorizer = network.colorizer()
-        strip = Strip(values, scaled, others, seed, rendering.upsampling)
-        for sample, path in zip(strip.samples(colorizer, opened), pictures, strict=False):
-            (colorization,) = colorizer.compose(opened, [sample], upsampling=rendering.upsampling)
+        strip = Strip(values, scaled)
+        for sample, path in zip(strip.samples(colorizer, opened, others, seed), pictures, strict=False):
+            (colorization,) = colorizer.compose(opened, [sample], rendering)
             colorization.save(path)
             print_path(path)
-        strip.draw(colorizer, opened).save(strip_path)
+        strip.draw(colorizer, opened, others, seed, rendering).save(strip_path)
         print_path(strip_path)
 
 

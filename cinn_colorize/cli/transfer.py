@@ -119,11 +119,11 @@ def transfer(
     from cinn_colorize.batch.inputs import find_inputs
     from cinn_colorize.batch.processes import usable_cores
     from cinn_colorize.batch.run import Batch
-    from cinn_colorize.methods.drawing import Transfer
+    from cinn_colorize.methods.transfer import Transfer
 
     stem = reference.stem.replace("{", "{{").replace("}", "}}")
     plan = out.plan(
-        drawing=Transfer(reference, reading.limit, noise),
+        method=Transfer(reference, noise, reading.limit),
         number=number,
         temperature=temperatures,
         seed=seed,

@@ -34,8 +34,7 @@ from cinn_colorize.imaging.picture import Picture, fitted
 from cinn_colorize.imaging.profiles import color_model, space_of
 from cinn_colorize.imaging.tiff import read_fields
 from cinn_colorize.imaging.vips import Metadata, raising_photo_errors
-
-MAX_PIXELS = 300_000_000  # of a photo, unless said otherwise
+from cinn_colorize.options import MAX_PIXELS
 
 T = TypeVar("T")
 

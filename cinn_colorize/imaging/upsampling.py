@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cinn_colorize.guided import coefficients
-
-METHODS = ("jbu", "exact", "bicubic")
+from cinn_colorize.options import Upsampling
 
 Floats = NDArray[np.float32]
 
@@ -44,8 +43,8 @@ class Upsampler:
         Raises:
             ValueError: unknown method.
         """
-        if method not in METHODS:
-            raise ValueError(f"unknown upsampling method {method!r}; choose one of {', '.join(METHODS)}")
+        if method not in list(Upsampling):
+            raise ValueError(f"unknown upsampling {method!r}; choose one of {', '.join(Upsampling)}")
         self.size = size
         self._method = method
         self._planes = np.asarray(ab, np.float32)  # what rows() enlarges

@@ -1,9 +1,11 @@
-"""Contact sheets: a photo and its samples, labelled."""
+"""Contact sheets: a photo and its samples, labelled; charts: sheets that a recipe makes again."""
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,12 +13,15 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from cinn_colorize import __version__
+from cinn_colorize.files import format_of_name
 from cinn_colorize.imaging import color, vips
 from cinn_colorize.imaging.picture import Picture, fitted
+from cinn_colorize.options import Encoding
 
 if TYPE_CHECKING:
-    from cinn_colorize.colorizer import Colorization
     from cinn_colorize.imaging.photo import Photo
+    from cinn_colorize.latents.latent import Latent
+    from cinn_colorize.samples import Colorization
 
 TILE = 400  # pixels of a tile's longer side
 _GAP, _LABEL = 12, 34
@@ -117,3 +122,27 @@ def save_sheet(
     pixels = np.asarray(sheet.convert("RGB"))
     recipe = recipe or {"version": __version__, "sheet": "true"}
     Picture(pixels, None, vips.Metadata(), color.SRGB).save(path, quality=quality, recipe=recipe)
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A picture of many samples that is made again by a recipe of its own.
+
+    Attributes:
+        image: to look at.
+        recipe: what was drawn and how; :meth:`save` adds how it was written.
+        codes: the latent codes in it, where they are of use.
+    """
+
+    image: Image.Image
+    recipe: Mapping[str, str]
+    codes: Latent | None = None
+
+    def save(self, path: str | os.PathLike[str], *, quality: int = 92, strip: bool = False) -> None:
+        """Write it with its recipe; it has no other metadata, so ``strip`` changes nothing.
+
+        Raises:
+            PhotoError: it cannot be written.
+        """
+        written = {"format": format_of_name(path), **Encoding(quality, strip).entries()}
+        save_sheet(self.image, Path(path), {**self.recipe, **written}, quality)

@@ -1,69 +1,24 @@
-"""Hints: colours that a person asks for at places of a photo, and samples that have them.
+"""Hints: colours that a person asks for at places of a photo.
 
-::
-
-    photo = open_photo("photo.jpg")
-    hints = Hints.of(photo, [Hint(310, 120, (160, 40, 50))])
-    samples = draw(colorizer.condition(photo), hints, n=4)
-    pictures = colorizer.compose(photo, samples)
-
-The flow is invertible and differentiable, so a latent code can be moved to where its colours agree with the
-hints. From a code z0 that was drawn we go to the nearest one that does::
-
-    minimise over z   sum_i w_i |g(z; c)_i - hint_i|^2 / (2 sigma^2)  +  sum_r s_r |z_r - z0_r|^2 / 2
-
-If g were linear, all s_r 1 and z0 standard normal, z would be a draw from p(z | hints) (randomized maximum
-likelihood; Oliver, He and Reynolds 1996). The coarsest levels are made stiffer, so that a hint does not tint
-the whole photo, and the weights w_i reach beyond the hint to what no edge of L parts from it, so that it
-colours an object. z0 is the best of several codes, so that less has to be moved. The network's weights and
-the photo's condition are constants; the gradient goes through g alone.
+How samples come to have them is told in :mod:`cinn_colorize.methods.refinement`.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-import cv2
-import numpy as np
-import PIL.Image
-import PIL.ImageOps
-import scipy.sparse
-import scipy.sparse.linalg
-import torch
-from numpy.typing import NDArray
-
-from cinn_colorize import weights
-from cinn_colorize.colorizer import ConditionedPhoto, Sample
-from cinn_colorize.errors import PhotoError
-from cinn_colorize.files import printable_name
-from cinn_colorize.imaging import color
-from cinn_colorize.imaging.photo import Photo
-from cinn_colorize.imaging.upsampling import GUIDE_SCALE
-from cinn_colorize.latents.latent import Latent
 from cinn_colorize.latents.levels import PerLevel
-from cinn_colorize.latents.windows import Windows
+from cinn_colorize.methods.base import Files, SampleMethod, sha256_of
 
-Floats = NDArray[np.float32]
-
-CANDIDATES = 8  # codes drawn, the best of which is refined
-_PASSES = 18  # through the network, forth and back, at most
-_TOLERANCE = 4.0  # sigma, in Delta E76 of ab
-_STIFFNESS = {0: 8.0, 1: 8.0, 2: 3.0}  # s_r; 1 in the other levels
-_EDGE = 5.0  # of L*, the standard deviation of differences that a hint spreads across
-_REACH = 12.0  # how far a hint spreads where there is no edge, in pixels of the ab grid
-_SPREAD = 1 / 16  # weight of what a hint spreads to; as if sigma were four times as large
-_HELD = 1000.0  # how surely a walker ends at a hint that it comes to
-_CHROMA_SIZE = 64
-_SIGMA_PIXELS, _SIGMA_L = 0.5, 5.0  # of the joint bilateral upsampling
-_STROKES_SCALE = 4  # larger strokes are reduced to so many times the guide's grid
-_PAINTED = 16  # a place counts in full if 1/16 of it is painted: strokes may be thin
-_SAME_ASPECT = 1.02  # what rounding to whole pixels may do to strokes that were made smaller
+if TYPE_CHECKING:
+    from cinn_colorize.colorizer import BaseColorizer
+    from cinn_colorize.imaging.photo import Photo
+    from cinn_colorize.methods.contact_sheet import Tile
+    from cinn_colorize.samples import Sample
 
 
 @dataclass(frozen=True)
@@ -98,283 +53,62 @@ class Hint:
         return f"{self.x},{self.y},#{bytes(self.rgb).hex()}"
 
 
-@dataclass(frozen=True, eq=False)
-class Hints:
-    """Hints on the grid of a photo's ab; made by :meth:`of`.
+@dataclass(frozen=True)
+class Hinted(SampleMethod):
+    """Samples that follow hints.
 
     Attributes:
-        weight: (h, w) in [0, 1], 0 where nothing is asked for.
-        ab: (2, h, w), what is asked for, in the gamut at the photo's own L.
-        windows: of the photo.
-        method: what the recipe says of them.
+        points: single pixels.
+        strokes: a picture that is transparent where there is no hint.
+        progress: see :func:`cinn_colorize.methods.refinement.draw`.
     """
 
-    weight: Floats
-    ab: Floats
-    windows: Windows
-    method: Mapping[str, str]
+    points: tuple[Hint, ...]
+    strokes: Path | None = None
+    progress: Callable[[int, int], None] | None = None
+
+    name: ClassVar[str] = "hints"
+    keys: ClassVar[tuple[str, ...]] = ("hints", "strokes")
+    files: ClassVar[Mapping[str, str]] = {"strokes": "picture of hints"}
 
     @classmethod
-    def of(
-        cls, photo: Photo, points: Sequence[Hint] = (), strokes: str | os.PathLike[str] | None = None
-    ) -> Hints:
-        """Bring hints to the grid of a photo's ab.
+    def from_recipe(cls, entries: Mapping[str, str], files: Files, levels: Iterable[int]) -> Self:
+        """See :meth:`Method.from_recipe`."""
+        strokes = entries["strokes"]
+        points = tuple(Hint.parse(point) for point in entries["hints"].split())
+        return cls(points, files[strokes] if strokes else None)
 
-        A hint holds for the ab around it in so far as the upsampling takes its pixel's colour from them, and
-        with less weight for what no edge of L parts from these.
-
-        Args:
-            photo: that the hints are of.
-            points: single pixels.
-            strokes: a picture of the photo's shape and any size, transparent where nothing is asked for.
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """See :attr:`SampleMethod.settings`: what the recipe says.
 
         Raises:
-            PhotoError: a point lies outside; or the strokes can't be read, have another shape, or are
-                transparent or opaque all over.
-            ValueError: there is no hint at all.
+            PhotoError: the strokes cannot be read.
         """
-        if not points and strokes is None:
-            raise ValueError("give at least one hint")
-        windows = Windows.of(photo.height, photo.width)
-        height, width = windows.size(_CHROMA_SIZE)
-        size = (GUIDE_SCALE * height, GUIDE_SCALE * width)
-        paint = _points(photo, points, size)
-        if strokes is not None:
-            paint = paint.joined(_strokes(photo, Path(strokes), size))
-        guide = photo.luminance(height, width)
-        ab = color.srgb_to_lab(paint.rgb).T[1:]
-        total = np.zeros((3, height * width), np.float32)
-        for index, share in _taps(paint, photo.luminance(*size)[paint.y, paint.x], guide):
-            for plane, values in zip(total, (np.ones_like(share), *ab), strict=True):
-                np.add.at(plane, index, share * paint.weight * values)
-        total /= np.maximum(total[0], 1)
-        near = total.reshape(3, height, width)
-        far = _spread(near, guide)
-        weight = np.maximum(near[0], _SPREAD * far[0])
-        method = {
-            "method": "hints",
-            "hints": " ".join(map(str, points)),
-            "strokes": "" if strokes is None else weights.sha256(Path(strokes)),
+        return {
+            "hints": " ".join(map(str, self.points)),
+            "strokes": sha256_of(self.strokes) if self.strokes else "",
         }
-        wanted = far[1:] / np.maximum(far[0], 1e-12)
-        return cls(weight, color.reduce_chroma(guide, wanted), windows, method)
 
-    def disagreement(self, ab: Floats) -> float:
-        """Mean Delta E76 between what is asked for and ab (2, h, w), luminance left out."""
-        distance = np.hypot(*(ab - self.ab))
-        return float((self.weight * distance).sum() / self.weight.sum())
+    def samples(
+        self, colorizer: BaseColorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
+    ) -> list[Sample]:
+        """See :meth:`SampleMethod.samples`.
 
+        Raises:
+            PhotoError: a hint lies outside of the photo, or the strokes cannot be used.
+        """
+        from cinn_colorize.methods.hint_map import HintMap
+        from cinn_colorize.methods.refinement import draw
 
-def draw(
-    conditioned: ConditionedPhoto,
-    hints: Hints,
-    n: int = 1,
-    temperature: PerLevel | None = None,
-    seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
-) -> list[Sample]:
-    """Draw n colourings that follow hints, with the seeds seed, seed + 1, ...
+        hints = HintMap.of(photo, self.points, self.strokes)
+        return draw(colorizer.condition(photo), hints, number, temperature, seed, self.progress)
 
-    Args:
-        conditioned: of the photo that the hints are of.
-        hints: see :meth:`Hints.of`.
-        n: how many, 1 or more.
-        temperature: see :meth:`ConditionedPhoto.sample`.
-        seed: of the first.
-        progress: is called with the steps done and those of all samples.
+    def first_tiles(
+        self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int
+    ) -> list[Tile]:
+        """The photo in gray with the hints on it."""
+        from cinn_colorize.methods.contact_sheet import hints_tile
 
-    Raises:
-        ValueError: an argument is out of its range.
-        EngineError: the engine computes no gradients.
-    """
-    if n < 1 or seed < 0:
-        raise ValueError(f"n must be 1 or more and seed 0 or more, not {n} and {seed}")
-    steps, samples = CANDIDATES + _PASSES, []
-    temperature = conditioned.temperature if temperature is None else temperature
-    for k, own in enumerate(range(seed, seed + n)):
-
-        def report(done: int, before: int = k * steps) -> None:
-            if progress:
-                progress(before + min(done, steps), n * steps)  # the last line search may take a few more
-
-        drawn = []
-        for sample in candidates(conditioned, temperature, own):
-            drawn.append(sample)
-            report(len(drawn))
-        best = min(drawn, key=lambda sample: hints.disagreement(sample.ab))
-        latent = refine(conditioned, best.latent, hints, lambda passes: report(CANDIDATES + passes))
-        samples += conditioned.samples_of(latent, [own], temperature, hints.method)
-        report(steps)
-    return samples
-
-
-def candidates(conditioned: ConditionedPhoto, temperature: PerLevel, seed: int) -> Iterator[Sample]:
-    """The sample that a seed gives without hints, then others that depend on this seed alone."""
-    for own in (seed, *np.random.SeedSequence(seed).generate_state(CANDIDATES - 1).tolist()):
-        yield from conditioned.sample(1, temperature, own)
-
-
-def refine(
-    conditioned: ConditionedPhoto,
-    latent: Latent,
-    hints: Hints,
-    progress: Callable[[int], None] = lambda step: None,
-) -> Latent:
-    """The code near a given one whose colours agree with hints; the minimum at the top of this module.
-
-    Args:
-        conditioned: of the photo that the hints are of.
-        latent: one code.
-        hints: see :meth:`Hints.of`.
-        progress: is called with the number of passes through the network.
-
-    Raises:
-        EngineError: the engine computes no gradients.
-    """
-    scale = {r: _STIFFNESS.get(r, 1.0) ** -0.5 for r in latent.levels}
-    moved = {r: torch.zeros_like(z, requires_grad=True) for r, z in latent.levels.items()}
-    weight, wanted = torch.as_tensor(hints.weight), torch.as_tensor(hints.ab)
-    parts = [(k, hints.windows.cut(weight, k)) for k in range(hints.windows.count)]
-    windows = [(k, part, hints.windows.cut(wanted, k)) for k, part in parts if part.any()]
-    optimizer = torch.optim.LBFGS(
-        list(moved.values()),
-        max_iter=_PASSES,
-        max_eval=_PASSES,
-        tolerance_grad=1e-2,
-        tolerance_change=1e-4,
-        line_search_fn="strong_wolfe",
-    )
-    passes = 0
-
-    def code() -> Latent:
-        return Latent({r: z + scale[r] * moved[r] for r, z in latent.levels.items()})
-
-    with conditioned.differentiable() as decode:
-
-        def closure() -> torch.Tensor:
-            nonlocal passes
-            passes += 1
-            optimizer.zero_grad()
-            loss = 0.5 * torch.stack([(step**2).sum() for step in moved.values()]).sum()
-            z = code()
-            for k, part, aim in windows:
-                ab = decode(z, k)
-                error = (ab - aim.to(ab.device)) ** 2
-                loss = loss + (part.to(ab.device) * error.sum(0)).sum().cpu() / (2 * _TOLERANCE**2)
-            loss.backward()
-            progress(passes)
-            return loss
-
-        optimizer.step(closure)
-    return code().map(torch.Tensor.detach)
-
-
-class _Paint(NamedTuple):
-    """Places of a grid over a photo, each with a colour."""
-
-    y: NDArray[np.intp]
-    x: NDArray[np.intp]
-    rgb: Floats  # (n, 3), sRGB in [0, 1]
-    weight: Floats
-
-    def joined(self, other: _Paint) -> _Paint:
-        """These places and others."""
-        return _Paint(
-            np.concatenate([self.y, other.y]),
-            np.concatenate([self.x, other.x]),
-            np.concatenate([self.rgb, other.rgb]),
-            np.concatenate([self.weight, other.weight]),
-        )
-
-
-def _points(photo: Photo, points: Sequence[Hint], size: tuple[int, int]) -> _Paint:
-    for point in points:
-        if point.x >= photo.width or point.y >= photo.height:
-            raise PhotoError(
-                f"{photo.name}: the hint {point} lies outside of its {photo.width}x{photo.height} pixels"
-            )
-    y = np.array([point.y * size[0] // photo.height for point in points], np.intp)
-    x = np.array([point.x * size[1] // photo.width for point in points], np.intp)
-    rgb = np.array([point.rgb for point in points], np.float32).reshape(-1, 3) / np.float32(255)
-    return _Paint(y, x, rgb, np.ones(len(points), np.float32))
-
-
-def _strokes(photo: Photo, path: Path, size: tuple[int, int]) -> _Paint:
-    name = printable_name(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Pillow, about sizes
-            with PIL.Image.open(path) as file:
-                image = PIL.ImageOps.exif_transpose(file).convert("RGBA")
-    except FileNotFoundError:
-        raise PhotoError(f"{name}: no such file of hints") from None
-    except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
-        raise PhotoError(f"{name}: hints cannot be read: {error}") from None
-    stretch = image.width / image.height * photo.height / photo.width
-    if not 1 / _SAME_ASPECT <= stretch <= _SAME_ASPECT:
-        sizes = (
-            f"{image.width}x{image.height} pixels and does not fit the photo's {photo.width}x{photo.height}"
-        )
-        raise PhotoError(f"{name}: has {sizes}; paint the hints over the photo")
-    height, width = (_STROKES_SCALE * s for s in size)
-    if image.width > width:
-        image = image.resize((width, height), PIL.Image.Resampling.BOX)
-    pixels = np.asarray(image, np.float32)
-    alpha = pixels[..., 3:] / 255
-    if not alpha.any():
-        raise PhotoError(f"{name}: is transparent all over; paint colours where you want them")
-    if alpha.all():
-        raise PhotoError(f"{name}: has no transparent places; leave out the photo and save the strokes alone")
-    premultiplied = np.concatenate([alpha * pixels[..., :3] / 255, alpha], axis=2)
-    reduced = cv2.resize(premultiplied, size[::-1], interpolation=cv2.INTER_AREA)
-    y, x = np.nonzero(reduced[..., 3] > 0)
-    found = np.asarray(reduced[y, x], np.float32)
-    return _Paint(y, x, found[:, :3] / found[:, 3:], np.minimum(_PAINTED * found[:, 3], 1))
-
-
-def _taps(paint: _Paint, L: Floats, guide: Floats) -> Iterator[tuple[NDArray[np.intp], Floats]]:
-    """What the joint bilateral upsampling takes for places with L* ``L`` from the 3x3 pixels around each.
-
-    Yields:
-        index (n,) into the pixels of ``guide`` and weights (n,), nine times.
-    """
-    height, width = guide.shape
-    taps = []
-    for offset in np.ndindex(3, 3):
-        y, x = paint.y // GUIDE_SCALE + offset[0] - 1, paint.x // GUIDE_SCALE + offset[1] - 1
-        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-        y, x = y.clip(0, height - 1), x.clip(0, width - 1)
-        away = ((paint.y + 0.5) / GUIDE_SCALE - y - 0.5) ** 2 + ((paint.x + 0.5) / GUIDE_SCALE - x - 0.5) ** 2
-        similar = np.exp(-0.5 * ((L - guide[y, x]) / _SIGMA_L) ** 2) + 1e-12
-        taps.append((y * width + x, inside * similar * np.exp(-0.5 * away / _SIGMA_PIXELS**2)))
-    total = sum(weight for _, weight in taps)
-    for index, weight in taps:
-        yield index, (weight / total).astype(np.float32)
-
-
-def _spread(paint: Floats, guide: Floats) -> Floats:
-    """Let hints hold, with less weight, for what no edge of L parts from them.
-
-    A random walker sets out from a pixel, steps to one of the eight around it, seldom across an edge, and
-    gets lost now and then. The chance that it ends at a hint is the weight that hints have for the pixel it
-    set out from (after Grady 2006, https://doi.org/10.1109/TPAMI.2006.233).
-
-    Args:
-        paint: (3, h, w), weight of hints in [0, 1], and a and b times that weight.
-        guide: (h, w), L*.
-
-    Returns:
-        (3, h, w), the same for all pixels.
-    """
-    n, L = guide.size, guide.ravel()
-    index = np.arange(n).reshape(guide.shape)
-    starts = [index[:, 1:], index[1:], index[1:, 1:], index[1:, :-1]]
-    ends = [index[:, :-1], index[:-1], index[:-1, :-1], index[:-1, 1:]]
-    i, j = (np.concatenate([part.ravel() for part in parts]) for parts in (starts, ends))
-    step = np.exp(-0.5 * ((L[i] - L[j]) / _EDGE) ** 2)
-    steps = scipy.sparse.coo_array((np.tile(step, 2), (np.append(i, j), np.append(j, i))), (n, n))
-    leaving = steps.sum(axis=1) + 1 / _REACH**2
-    arrived = _HELD * paint.reshape(3, n)
-    system = scipy.sparse.diags_array(leaving + arrived[0]) - steps
-    spread = scipy.sparse.linalg.spsolve(system.tocsc(), arrived.T).T.reshape(paint.shape)
-    return np.asarray(spread, np.float32)
+        points = [((p.x + 0.5) / photo.width, (p.y + 0.5) / photo.height, p.rgb) for p in self.points]
+        return [hints_tile(photo, points, self.strokes)]

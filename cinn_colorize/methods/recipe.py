@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from cinn_colorize import __version__, weights
-from cinn_colorize.colorizer import PRECISIONS, Colorization, Colorizer, ConditionedPhoto, Sample
 from cinn_colorize.errors import PhotoError, WeightsError
 from cinn_colorize.files import FORMATS, format_of_name, printable_name
-from cinn_colorize.imaging.photo import MAX_PIXELS, Photo, open_photo, read_recipe
-from cinn_colorize.imaging.upsampling import METHODS as UPSAMPLINGS
+from cinn_colorize.imaging.photo import open_photo, read_recipe
 from cinn_colorize.latents.levels import PerLevel, parse_levels
-from cinn_colorize.methods.charts import Chart, Grid, PhotoSubject, Strip
-from cinn_colorize.methods.hints import Hint, Hints, draw
+from cinn_colorize.methods.base import Files, Method
+from cinn_colorize.methods.registry import METHODS, OLD_NAMES
 from cinn_colorize.models.registry import MODELS
+from cinn_colorize.options import MAX_PIXELS, Encoding, Precision, Rendering
+
+if TYPE_CHECKING:
+    from cinn_colorize.colorizer import BaseColorizer
 
 log = logging.getLogger(__name__)
 
 _DIGEST = re.compile("[0-9a-f]{64}")
+_KEYS = ("version", "model", "weights", "method", "seed", "temperature", "precision", "original", "format")
 
 
 @dataclass(frozen=True)
@@ -33,187 +36,85 @@ class Recipe:
         version: of this package.
         model: a name of the registry.
         weights: SHA-256 of the weights file.
-        method: a key of ``METHODS``.
+        method: the way it was drawn.
+        entries: what the recipe says of that way.
         seed: of the sample.
         temperature: of the sample.
-        details: what else the method takes.
         precision: of the networks.
-        upsampling: a method of :mod:`cinn_colorize.imaging.upsampling`.
+        rendering: how the sample became a picture.
         original: SHA-256 of the photo's file; empty if the photo was no file.
         format: of the picture's file.
-        quality: of the picture's file.
-        strip: whether the photo's metadata were left out.
+        encoding: of the picture's file.
     """
 
     version: str
     model: str
     weights: str
-    method: str
+    method: type[Method]
+    entries: Mapping[str, str]
     seed: int
     temperature: PerLevel
-    details: Mapping[str, str]
     precision: str
-    upsampling: str
+    rendering: Rendering
     original: str
     format: str
-    quality: int
-    strip: bool
+    encoding: Encoding
 
     @classmethod
     def read(cls, path: Path) -> Recipe:
         """The recipe of a picture.
 
         Raises:
-            PhotoError: it can't be read, or it has no recipe that is complete.
+            PhotoError: it cannot be read, or has no recipe that this version can follow.
         """
         found, name = read_recipe(path), printable_name(path)
         if not found:
             raise PhotoError(f"{name}: has no recipe; only pictures by cinn-colorize have, until edited")
-
-        def require(names: Sequence[str]) -> None:
-            if missing := [entry for entry in names if entry not in found]:
-                raise PhotoError(
-                    f"{name}: its recipe (version {found.get('version')}) lacks {', '.join(missing)}"
-                )
-
-        require([entry for entry in cls.__dataclass_fields__ if entry != "details"])
-        known: dict[str, Mapping[str, object] | Sequence[str]] = {
-            "model": MODELS,
-            "method": METHODS,
-            "precision": PRECISIONS,
-            "upsampling": UPSAMPLINGS,
-            "format": FORMATS,
+        found["method"] = OLD_NAMES.get(found.get("method", ""), found.get("method", ""))
+        known: Mapping[str, Sequence[str]] = {
+            "model": list(MODELS),
+            "method": list(METHODS),
+            "precision": list(Precision),
+            "format": list(FORMATS),
         }
-        for key, choices in known.items():
-            if found[key] not in choices:
-                raise PhotoError(
-                    f"{name}: its recipe says {key} {found[key]!r}, which this version does not know"
-                )
-        require(METHODS[found["method"]].details)
         try:
+            _require(found, _KEYS)
+            for key, choices in known.items():
+                if found[key] not in choices:
+                    raise ValueError(f"{key} {found[key]!r} is not one of {', '.join(choices)}")
+            method = METHODS[found["method"]]
+            _require(found, method.keys)
             return cls(
                 version=found["version"],
                 model=found["model"],
                 weights=found["weights"],
-                method=found["method"],
+                method=method,
+                entries={key: found[key] for key in method.keys},
                 seed=int(found["seed"]),
                 temperature=parse_levels(found["temperature"], MODELS[found["model"]].levels, 1.0),
-                details={key: found[key] for key in METHODS[found["method"]].details},
                 precision=found["precision"],
-                upsampling=found["upsampling"],
+                rendering=Rendering.from_entries(found),
                 original=found["original"],
                 format=found["format"],
-                quality=int(found["quality"]),
-                strip=found["strip"] == "true",
+                encoding=Encoding.from_entries(found),
             )
         except ValueError as error:
-            raise PhotoError(f"{name}: its recipe is damaged ({error})") from None
+            version = found.get("version", "of another program")
+            raise PhotoError(f"{name}: its recipe (version {version}) cannot be followed: {error}") from None
 
     @property
     def others(self) -> dict[str, str]:
         """What other files were used beside the photo, by their SHA-256: a reference, a mask, codes."""
-        kinds = {
-            "reference": "reference",
-            "mask": "mask",
-            "strokes": "picture of hints",
-            "load": "file of codes",
-            "between": "file of codes",
-        }
         return {
             digest: kind
-            for key, kind in kinds.items()
-            for digest in _DIGEST.findall(self.details.get(key, ""))
+            for key, kind in self.method.files.items()
+            for digest in _DIGEST.findall(self.entries[key])
         }
-
-
-Files = Mapping[str, Path]  # by the SHA-256 that the recipe has
-
-
-class Method(NamedTuple):
-    """A way in which pictures are made.
-
-    Attributes:
-        details: entries of the recipe beyond those that all methods have.
-        make: a sample under the photo's condition, to be brought to full size, or a whole chart.
-    """
-
-    details: tuple[str, ...]
-    make: Callable[[Recipe, Colorizer, Photo, Files], Colorization | Chart]
-
-
-def _sampled(
-    draw: Callable[[Recipe, Colorizer, ConditionedPhoto, Files], Sample],
-) -> Callable[[Recipe, Colorizer, Photo, Files], Colorization]:
-    def make(recipe: Recipe, colorizer: Colorizer, photo: Photo, files: Files) -> Colorization:
-        sample = draw(recipe, colorizer, colorizer.condition(photo), files)
-        (colorization,) = colorizer.compose(photo, [sample], upsampling=recipe.upsampling)
-        return colorization
-
-    return make
-
-
-def _sample(recipe: Recipe, colorizer: Colorizer, conditioned: ConditionedPhoto, files: Files) -> Sample:
-    return conditioned.sample(1, recipe.temperature, recipe.seed)[0]
-
-
-def _transfer(recipe: Recipe, colorizer: Colorizer, conditioned: ConditionedPhoto, files: Files) -> Sample:
-    noise = parse_levels(recipe.details["noise"], MODELS[recipe.model].levels, 1.0)
-    reference = colorizer.reference(open_photo(files[recipe.details["reference"]]))
-    return conditioned.transfer(reference, 1, noise, recipe.temperature, recipe.seed)[0]
-
-
-def _mix(recipe: Recipe, colorizer: Colorizer, conditioned: ConditionedPhoto, files: Files) -> Sample:
-    mask = colorizer.mask(open_photo(files[recipe.details["mask"]]))
-    return conditioned.mix((recipe.seed, int(recipe.details["outside_seed"])), mask, recipe.temperature)
-
-
-def _hinted(recipe: Recipe, colorizer: Colorizer, photo: Photo, files: Files) -> Colorization:
-    points, strokes = recipe.details["hints"].split(), recipe.details["strokes"]
-    hints = Hints.of(photo, [Hint.parse(point) for point in points], files[strokes] if strokes else None)
-    samples = draw(colorizer.condition(photo), hints, 1, recipe.temperature, recipe.seed)
-    (colorization,) = colorizer.compose(photo, samples, upsampling=recipe.upsampling)
-    return colorization
-
-
-def _strip(recipe: Recipe, colorizer: Colorizer, photo: Photo, files: Files) -> Chart:
-    temperatures, scaled = recipe.details["temperatures"].split(","), recipe.details["scaled"]
-    strip = Strip(
-        temperatures=tuple(map(float, temperatures)),
-        scaled=None if scaled == "all" else tuple(map(int, scaled.split(","))),
-        rest=recipe.temperature,
-        seed=recipe.seed,
-        upsampling=recipe.upsampling,
-    )
-    return strip.draw(colorizer, photo)
-
-
-def _grid(recipe: Recipe, colorizer: Colorizer, photo: Photo, files: Files) -> Chart:
-    details = recipe.details
-    ends = details["between"].split(",") if details["between"] else []
-    grid = Grid(
-        number=int(details["number"]) if details["number"] else None,
-        seed=recipe.seed,
-        temperature=recipe.temperature,
-        load=files[details["load"]] if details["load"] else None,
-        between=tuple(files[end] if end in files else int(end) for end in ends),
-        vary=int(details["vary"]) if details["vary"] else None,
-    )
-    return grid.draw(colorizer, PhotoSubject(colorizer, photo))[0]
-
-
-METHODS = {
-    "sample": Method((), _sampled(_sample)),
-    "transfer": Method(("noise", "reference"), _sampled(_transfer)),
-    "mix": Method(("outside_seed", "mask"), _sampled(_mix)),
-    "hints": Method(("hints", "strokes"), _hinted),
-    "strip": Method(("temperatures", "scaled"), _strip),
-    "grid": Method(("number", "load", "between", "vary"), _grid),
-}
 
 
 def recreate(
     recipe: Recipe,
-    colorizer: Colorizer,
+    colorizer: BaseColorizer,
     original: Path,
     output: Path,
     *,
@@ -235,7 +136,7 @@ def recreate(
     Raises:
         WeightsError: the weights are others.
         LatentError: a file of codes does not fit.
-        PhotoError: a file is missing, another or can't be read, or the new one can't be written.
+        PhotoError: a file is missing, another or cannot be read, or the new one cannot be written.
     """
     if colorizer.sha256 != recipe.weights:
         raise WeightsError(
@@ -257,10 +158,16 @@ def recreate(
             f"the picture was made by version {recipe.version}, this is {__version__}: the new one may differ"
         )
     try:
-        made = METHODS[recipe.method].make(recipe, colorizer, photo, files)
+        method = recipe.method.from_recipe(recipe.entries, files, MODELS[recipe.model].levels)
+        made = method.draw(colorizer, photo, recipe.temperature, recipe.seed, recipe.rendering)
     except (KeyError, ValueError) as error:  # an entry that is no number, or a file that had no SHA-256
         raise PhotoError(f"the recipe of the picture is damaged ({error})") from error
-    made.save(output, quality=recipe.quality, strip=recipe.strip)
+    made.save(output, **vars(recipe.encoding))
+
+
+def _require(found: Mapping[str, str], keys: Sequence[str]) -> None:
+    if missing := [key for key in keys if key not in found]:
+        raise ValueError(f"it lacks {', '.join(missing)}")
 
 
 def _find(recipe: Recipe, given: Sequence[Path], others: Sequence[Path], force: bool) -> Files:

@@ -28,8 +28,8 @@ from cinn_colorize.colorizer import ConditionedPhoto, NetworkInput
 from cinn_colorize.data.sources import find_photos
 from cinn_colorize.evaluation.evaluate import Model
 from cinn_colorize.imaging.color import Floats
-from cinn_colorize.imaging.upsampling import METHODS as UPSAMPLING
 from cinn_colorize.imaging.upsampling import Upsampler
+from cinn_colorize.options import Upsampling
 
 CPU = torch.device("cpu")
 SAMPLES = 8
@@ -99,7 +99,7 @@ def rows(arguments: argparse.Namespace) -> Iterable[Row]:
         yield Row("cINN, bedrooms", "bedrooms", lambda: Colorizer("bedrooms", weights=arguments.bedrooms))
         yield method_row("colorgan", run)
     else:
-        for method in UPSAMPLING:
+        for method in Upsampling:
             yield Row(method, f"upsampled-{method}", partial(upsampled, method))
 
 

@@ -10,7 +10,9 @@ from cinn_colorize.cli.app import app
 from cinn_colorize.imaging.color import pixels_to_lab
 from cinn_colorize.imaging.photo import open_photo, read_recipe
 from cinn_colorize.latents.latent import Latent
-from cinn_colorize.methods.hints import Hint, Hints, candidates, draw, refine
+from cinn_colorize.methods.hint_map import HintMap
+from cinn_colorize.methods.hints import Hint
+from cinn_colorize.methods.refinement import candidates, draw, refine
 
 RED, BLUE = (170, 40, 50), (50, 90, 190)
 POINTS = [Hint(20, 30, RED), Hint(100, 70, BLUE)]
@@ -41,7 +43,7 @@ def long(gray):
 
 @pytest.fixture(scope="module")
 def drawn(conditioned, photo):
-    return draw(conditioned, Hints.of(photo, POINTS), n=2, seed=4)
+    return draw(conditioned, HintMap.of(photo, POINTS), n=2, seed=4)
 
 
 def painted(path, size, *strokes):
@@ -64,7 +66,7 @@ def test_hinted_pixels_get_their_colours(colorizer, photo, conditioned, drawn):
     unhinted = conditioned.sample(n=2, seed=4)
     x, y = [p.x for p in POINTS], [p.y for p in POINTS]
     # A place is as colourful as its L allows, so what is asked for is compared at the photo's L.
-    wanted = Hints.of(photo, POINTS).ab[:, [24, 56], [10, 53]]
+    wanted = HintMap.of(photo, POINTS).ab[:, [24, 56], [10, 53]]
     for samples, near in ((drawn, True), (unhinted, False)):
         for colorization in colorizer.compose(photo, samples):
             ab = pixels_to_lab(colorization.rgb)[1:, y, x]
@@ -72,7 +74,7 @@ def test_hinted_pixels_get_their_colours(colorizer, photo, conditioned, drawn):
 
 
 def test_a_seed_gives_the_same_sample_whatever_else_is_drawn(conditioned, photo, drawn):
-    (again,) = draw(conditioned, Hints.of(photo, POINTS), seed=5)
+    (again,) = draw(conditioned, HintMap.of(photo, POINTS), seed=5)
     assert again.seed == drawn[1].seed == 5
     assert (again.ab == drawn[1].ab).all()
     assert np.abs(drawn[0].ab - drawn[1].ab).mean() > 0.5
@@ -92,8 +94,8 @@ def test_the_code_is_that_of_the_colours(conditioned, drawn):
 
 def test_nothing_moves_where_colours_agree_already(conditioned, photo):
     (sample,) = conditioned.sample()
-    asked = Hints.of(photo, POINTS)
-    agreed = Hints(np.ones_like(asked.weight), sample.ab, asked.windows, {})
+    asked = HintMap.of(photo, POINTS)
+    agreed = HintMap(np.ones_like(asked.weight), sample.ab, asked.windows, {})
     assert agreed.disagreement(sample.ab) == 0
     moved = refine(conditioned, sample.latent, agreed)
     for r, z in sample.latent.levels.items():
@@ -121,7 +123,7 @@ def test_gradients_are_those_of_decode(conditioned):
 def test_a_hint_stops_at_edges():
     halves = np.full((128, 128), 70, np.uint8)
     halves[:, 64:] = 180
-    hints = Hints.of(open_photo(halves), [Hint(30, 64, BLUE)])
+    hints = HintMap.of(open_photo(halves), [Hint(30, 64, BLUE)])
     left, right = hints.weight[:, :32], hints.weight[:, 32:]
     assert hints.weight[31:34, 14:17].max() == hints.weight.max()
     assert left.min() > 100 * right.max()
@@ -132,7 +134,7 @@ def test_strokes_of_any_size_say_the_same(tmp_path, photo):
     box = (16, 24, 40, 48)
     large = painted(tmp_path / "large.png", (480, 320), (tuple(4 * b for b in box), RED))
     small = painted(tmp_path / "small.png", (120, 80), (box, RED))
-    one, other = (Hints.of(photo, strokes=path) for path in (large, small))
+    one, other = (HintMap.of(photo, strokes=path) for path in (large, small))
     assert np.abs(one.weight - other.weight).max() < 0.1
     assert one.weight[20:38, 9:21].min() > 0.9
     assert one.weight[:, 40:].max() < 0.1
@@ -142,11 +144,11 @@ def test_strokes_of_any_size_say_the_same(tmp_path, photo):
 
 def test_thin_strokes_count(tmp_path, photo):
     strokes = painted(tmp_path / "thin.png", (1200, 800), ((300, 100, 303, 700), BLUE))
-    assert Hints.of(photo, strokes=strokes).weight[10:50, 15:17].max(axis=1).min() > 0.5
+    assert HintMap.of(photo, strokes=strokes).weight[10:50, 15:17].max(axis=1).min() > 0.5
 
 
 def test_long_photos(colorizer, long):
-    conditioned, hints = colorizer.condition(long), Hints.of(long, [Hint(110, 20, RED)])
+    conditioned, hints = colorizer.condition(long), HintMap.of(long, [Hint(110, 20, RED)])
     (sample,) = draw(conditioned, hints)
     assert hints.windows.count > 1
     assert sample.ab.shape == hints.ab.shape
@@ -155,7 +157,7 @@ def test_long_photos(colorizer, long):
 
 def test_progress_ends_with_all_steps_done(conditioned, photo):
     steps = []
-    draw(conditioned, Hints.of(photo, POINTS[:1]), progress=lambda done, total: steps.append((done, total)))
+    draw(conditioned, HintMap.of(photo, POINTS[:1]), progress=lambda done, total: steps.append((done, total)))
     done, totals = zip(*steps, strict=True)
     assert list(done) == sorted(done)
     assert max(done) <= max(totals)

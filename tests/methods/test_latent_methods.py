@@ -10,8 +10,12 @@ from cinn_colorize.colorizer import likeliest
 from cinn_colorize.errors import LatentError, PhotoError
 from cinn_colorize.imaging.photo import open_photo
 from cinn_colorize.latents.latent import Latent
-from cinn_colorize.methods.charts import Grid, PhotoSubject, Strip
-from cinn_colorize.methods.drawing import Mix, Sampling, Transfer
+from cinn_colorize.methods.grid import RENDERING, Grid
+from cinn_colorize.methods.mix import Mix
+from cinn_colorize.methods.sample import Sampling
+from cinn_colorize.methods.strip import Strip
+from cinn_colorize.methods.transfer import Transfer
+from cinn_colorize.options import Rendering
 
 INSIDE = np.zeros((64, 64), np.uint8)
 INSIDE[:, :24] = 255
@@ -30,6 +34,11 @@ def conditioned(colorizer, photo):
 @pytest.fixture(scope="module")
 def coffee(examples):
     return open_photo(examples / "coffee.png")
+
+
+def mask_file(folder, pixels):
+    Image.fromarray(pixels).save(folder / "mask.png")
+    return folder / "mask.png"
 
 
 def chroma_error(ab, other):
@@ -108,9 +117,9 @@ def test_masks_with_nothing_in_them(colorizer, value, message):
         colorizer.mask(np.full((64, 64), value, np.uint8))
 
 
-def test_masks_of_another_shape(colorizer, photo):
+def test_masks_of_another_shape(colorizer, photo, tmp_path):
     with pytest.raises(PhotoError, match=r"64x64 pixels and does not fit the photo's 300x240"):
-        Mix(open_photo(INSIDE), 2).samples(colorizer, photo, 1, 0.8, 1)
+        Mix(mask_file(tmp_path, INSIDE), 2).samples(colorizer, photo, 1, 0.8, 1)
 
 
 def test_ranking_and_picking(colorizer, conditioned, photo):
@@ -124,70 +133,71 @@ def test_ranking_and_picking(colorizer, conditioned, photo):
 
 
 def test_a_strip_scales_one_code(colorizer, conditioned, photo):
-    strip = Strip((0.0, 1.0), None, 0.8, 7, "jbu")
-    cold, warm = strip.samples(colorizer, photo)
+    strip = Strip((0.0, 1.0))
+    cold, warm = strip.samples(colorizer, photo, 0.8, 7)
     assert not any(z.any() for z in cold.latent.levels.values())
     np.testing.assert_array_equal(warm.ab, conditioned.sample(1, 1.0, 7)[0].ab)
-    image = strip.draw(colorizer, photo).image
+    image = strip.draw(colorizer, photo, 0.8, 7, Rendering()).image
     assert image.width > 2 * image.height
 
-    (sample,) = Strip((0.5,), (2, 0), 0.8, 7, "jbu").samples(colorizer, photo)
+    (sample,) = Strip((0.5,), (2, 0)).samples(colorizer, photo, 0.8, 7)
     noise = Latent.draw(conditioned.latent_shapes, [7])
     for r, z in sample.latent.levels.items():
         assert torch.allclose(z, noise.levels[r] * (0.5 if r in (2, 0) else 0.8))
     with pytest.raises(ValueError, match="no level 3"):
-        Strip((0.5,), (3,), 0.8, 7, "jbu").samples(colorizer, photo)
+        Strip((0.5,), (3,)).samples(colorizer, photo, 0.8, 7)
 
 
 def test_a_grid_shows_what_colorize_draws(colorizer, conditioned, photo):
-    chart, codes = Grid(3, 5, 0.8).draw(colorizer, PhotoSubject(colorizer, photo))
+    chart = Grid(3).draw(colorizer, photo, 0.8, 5, RENDERING)
     expected = conditioned.sample(3, 0.8, 5)
-    np.testing.assert_array_equal(conditioned.decode(codes), [sample.ab for sample in expected])
+    np.testing.assert_array_equal(conditioned.decode(chart.codes), [sample.ab for sample in expected])
     assert chart.image.width > 3 * 160
 
 
 def test_a_grid_between_codes(colorizer, conditioned, tmp_path):
     shapes = conditioned.latent_shapes
-    codes, labels = Grid(3, 0, 0.8, between=(4, 9)).codes(colorizer, shapes)
+    codes, labels = Grid(3, between=(4, 9)).codes(colorizer, shapes, 0.8, 0)
     assert labels == ["seed 4", "0.50", "seed 9"]
     ends = Latent.draw(shapes, [4, 9], 0.8)
     assert torch.allclose(codes.levels[8][[0, 2]], ends.levels[8], atol=1e-6)
 
     ends[1:].save(tmp_path / "nine.safetensors", "natural", colorizer.sha256)
-    again, labels = Grid(3, 0, 0.8, between=(4, tmp_path / "nine.safetensors")).codes(colorizer, shapes)
+    grid = Grid(3, between=(4, tmp_path / "nine.safetensors"))
+    again, labels = grid.codes(colorizer, shapes, 0.8, 0)
     assert torch.allclose(again.levels[8], codes.levels[8], atol=1e-6)
     assert labels[2] == "nine"
 
-    corners, labels = Grid(2, 0, 0.8, between=(1, 2, 3, 4)).codes(colorizer, shapes)
+    corners, labels = Grid(2, between=(1, 2, 3, 4)).codes(colorizer, shapes, 0.8, 0)
     assert labels == ["seed 1", "seed 2", "seed 3", "seed 4"]
     assert torch.allclose(corners.levels[0], Latent.draw(shapes, [1, 2, 3, 4], 0.8).levels[0], atol=1e-6)
 
 
 def test_a_grid_of_one_level_drawn_anew(colorizer, conditioned):
-    codes, labels = Grid(3, 5, 0.8, vary=4).codes(colorizer, conditioned.latent_shapes)
+    codes, labels = Grid(3, vary=4).codes(colorizer, conditioned.latent_shapes, 0.8, 5)
     assert labels == ["seed 5", "level 4: seed 6", "level 4: seed 7"]
     assert torch.equal(codes.levels[32][0], codes.levels[32][2])
     assert not torch.equal(codes.levels[4][0], codes.levels[4][1])
     with pytest.raises(ValueError, match="no level 3"):
-        Grid(3, 5, 0.8, vary=3).codes(colorizer, conditioned.latent_shapes)
+        Grid(3, vary=3).codes(colorizer, conditioned.latent_shapes, 0.8, 5)
 
 
 def test_a_grid_of_a_file(colorizer, conditioned, tmp_path, caplog):
     path, shapes = tmp_path / "z.safetensors", conditioned.latent_shapes
     drawn = Latent.draw(shapes, [1, 2, 3])
     drawn.save(path, "natural", "another")
-    codes, labels = Grid(None, 0, 0.8, load=path).codes(colorizer, shapes)
+    codes, labels = Grid(None, load=path).codes(colorizer, shapes, 0.8, 0)
     assert torch.equal(codes.levels[16], drawn.levels[16])
     assert labels == ["code 1", "code 2", "code 3"]
     assert "codes of other weights" in caplog.text
     with pytest.raises(LatentError, match="no such file"):
-        Grid(None, 0, 0.8, load=tmp_path / "none.safetensors").codes(colorizer, shapes)
+        Grid(None, load=tmp_path / "none.safetensors").codes(colorizer, shapes, 0.8, 0)
 
 
-def test_sheets_show_what_was_joined(colorizer, photo, examples):
-    mask = open_photo(np.asarray(Image.fromarray(INSIDE).resize((300, 240))))
-    labels = [label for _, label in Mix(mask, 2).before(colorizer, photo, 0.8, 1)]
+def test_sheets_show_what_was_joined(colorizer, photo, examples, tmp_path):
+    mask = mask_file(tmp_path, np.asarray(Image.fromarray(INSIDE).resize((300, 240))))
+    labels = [label for _, label in Mix(mask, 2).first_tiles(colorizer, photo, 0.8, 1)]
     assert labels == ["mask", "inside: seed 1", "outside: seed 2"]
-    tiles = Transfer(examples / "coffee.png", 10**8, None).before(colorizer, photo, 0.5, 0)
+    tiles = Transfer(examples / "coffee.png").first_tiles(colorizer, photo, 0.5, 0)
     assert [label for _, label in tiles] == ["reference", "gray"]
     assert not np.ptp(np.asarray(tiles[1][0]), axis=-1).max() > 1

@@ -11,6 +11,7 @@ from PIL import Image
 from cinn_colorize.errors import PhotoError, WeightsError
 from cinn_colorize.imaging.photo import open_photo, read_recipe
 from cinn_colorize.methods.recipe import Recipe, recreate
+from cinn_colorize.options import Encoding
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +31,8 @@ def made(colorizer, tmp_path_factory):
 @pytest.mark.parametrize("name", ["photo.jpg", "photo.png"])
 def test_the_same_bytes(colorizer, made, tmp_path, name):
     recipe = Recipe.read(made / f"out-{name}")
-    assert (recipe.seed, recipe.temperature, recipe.upsampling) == (7, 0.7, "bicubic")
-    assert (recipe.quality, recipe.strip) == ((80, False) if name == "photo.jpg" else (95, True))
+    assert (recipe.seed, recipe.temperature, recipe.rendering.upsampling) == (7, 0.7, "bicubic")
+    assert recipe.encoding == (Encoding(80, False) if name == "photo.jpg" else Encoding(95, True))
     recreate(recipe, colorizer, made / name, tmp_path / name)
     assert (tmp_path / name).read_bytes() == (made / f"out-{name}").read_bytes()
 
@@ -74,7 +75,7 @@ COMPLETE = {
 @pytest.mark.parametrize(
     ("recipe", "message"),
     [
-        (None, "has no recipe"), (RECIPE, "lacks version"), ({**COMPLETE, "seed": "x"}, "damaged"),
+        (None, "has no recipe"), (RECIPE, "lacks version"), ({**COMPLETE, "seed": "x"}, "'x'"),
         ({**COMPLETE, "method": "mix"}, "lacks outside_seed, mask"),
         ({**COMPLETE, "method": "m"}, "method 'm'"), ({**COMPLETE, "temperature": "3:1"}, "no level 3"),
         ({**COMPLETE, "upsampling": "no"}, "upsampling 'no'"), ({**COMPLETE, "model": "m"}, "model 'm'"),

@@ -1,0 +1,179 @@
+"""Grids of raw samples: drawn, loaded, between others, or with one level of their code drawn anew."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from cinn_colorize.errors import LatentError
+from cinn_colorize.files import printable_name
+from cinn_colorize.latents.levels import PerLevel, format_levels
+from cinn_colorize.methods.base import Files, Method, sha256_of
+from cinn_colorize.options import Rendering, Upsampling
+
+if TYPE_CHECKING:
+    import numpy as np
+    import PIL.Image
+    from numpy.typing import NDArray
+
+    from cinn_colorize.colorizer import BaseColorizer
+    from cinn_colorize.imaging.photo import Photo
+    from cinn_colorize.latents.latent import Latent
+    from cinn_colorize.latents.noise import Shapes
+    from cinn_colorize.methods.contact_sheet import Chart
+
+log = logging.getLogger(__name__)
+
+_TILE = 160  # pixels of the longer side of a sample
+RENDERING = Rendering(upsampling=Upsampling.bicubic)  # stretched to the photo's shape, blind to its edges
+
+
+@dataclass(frozen=True)
+class Grid(Method):
+    """Raw samples, and where their codes come from.
+
+    Attributes:
+        number: of samples; between two codes the steps with both ends, between four those of each side. None
+            for all codes of a file.
+        load: a file of codes to show.
+        between: two ends of an interpolation or four corners, row by row: seeds, or files whose first code is
+            meant.
+        vary: the level that is drawn anew for each sample but the first.
+    """
+
+    number: int | None
+    load: Path | None = None
+    between: tuple[int | Path, ...] = ()
+    vary: int | None = None
+
+    name: ClassVar[str] = "grid"
+    keys: ClassVar[tuple[str, ...]] = ("number", "load", "between", "vary")
+    files: ClassVar[Mapping[str, str]] = {"load": "file of codes", "between": "file of codes"}
+
+    @classmethod
+    def from_recipe(cls, entries: Mapping[str, str], files: Files, levels: Iterable[int]) -> Self:
+        """See :meth:`Method.from_recipe`."""
+        ends = entries["between"].split(",") if entries["between"] else []
+        return cls(
+            number=int(entries["number"]) if entries["number"] else None,
+            load=files[entries["load"]] if entries["load"] else None,
+            between=tuple(files[end] if end in files else int(end) for end in ends),
+            vary=int(entries["vary"]) if entries["vary"] else None,
+        )
+
+    def draw(
+        self,
+        colorizer: BaseColorizer,
+        photo: Photo,
+        temperature: PerLevel,
+        seed: int,
+        rendering: Rendering,
+    ) -> Chart:
+        """Draw all, labelled.
+
+        Args:
+            colorizer: that draws.
+            photo: that they are of.
+            temperature: of the codes drawn.
+            seed: of the first code drawn; the others count up from it.
+            rendering: that of grids, :data:`RENDERING`.
+
+        Raises:
+            LatentError: a file cannot be used.
+            ValueError: a parameter is out of its range.
+        """
+        from cinn_colorize.methods.contact_sheet import Chart, contact_sheet
+
+        conditioned = colorizer.condition(photo)
+        codes, labels = self.codes(colorizer, conditioned.latent_shapes, temperature, seed)
+        pictures = _pictures(photo, conditioned.decode(codes), rendering)
+        columns = self.number if self.between else None
+        drawn = {
+            "method": self.name,
+            "number": "" if self.number is None else str(self.number),
+            "load": sha256_of(self.load, LatentError) if self.load else "",
+            "between": ",".join(
+                sha256_of(end, LatentError) if isinstance(end, Path) else str(end) for end in self.between
+            ),
+            "vary": "" if self.vary is None else str(self.vary),
+            "seed": str(seed),
+            "temperature": format_levels(temperature),
+        }
+        recipe = colorizer.recipe(drawn, rendering) | {"original": photo.sha256}
+        return Chart(contact_sheet(list(zip(pictures, labels, strict=True)), columns), recipe, codes)
+
+    def codes(
+        self, colorizer: BaseColorizer, shapes: Shapes, temperature: PerLevel, seed: int
+    ) -> tuple[Latent, list[str]]:
+        """The codes, and a label for each.
+
+        Raises:
+            LatentError: a file cannot be used.
+            ValueError: a parameter is out of its range.
+        """
+        from cinn_colorize.latents.latent import Latent
+
+        def load(path: Path) -> Latent:
+            codes, made_with = Latent.load(path, colorizer.info.name, shapes)
+            if made_with != colorizer.sha256:
+                log.warning(f"{printable_name(path)}: codes of other weights, which mean other colours here")
+            return codes
+
+        def draw(first: int, number: int = 1) -> Latent:
+            return Latent.draw(shapes, range(first, first + number), temperature)
+
+        if self.between:
+            return self._between(
+                [load(end)[:1] if isinstance(end, Path) else draw(end) for end in self.between]
+            )
+        if self.load:
+            codes = load(self.load)[: self.number]
+            labels = [f"code {k + 1}" for k in range(len(codes))]
+        else:
+            assert self.number is not None, "codes that are drawn have a number"
+            codes = draw(seed, self.number)
+            labels = [f"seed {seed + k}" for k in range(self.number)]
+        if self.vary is None:
+            return codes, labels
+        assert self.number is not None, "variations have a number"
+        if self.vary not in shapes:
+            raise ValueError(f"there is no level {self.vary}; levels are {', '.join(map(str, shapes))}")
+        # The seeds after that of a code drawn; of one loaded, all from the first.
+        first = seed + (self.load is None)
+        varied = codes[:1].expand(self.number - 1).replace([self.vary], draw(first, self.number - 1))
+        labels = [labels[0], *(f"level {self.vary}: seed {first + k}" for k in range(self.number - 1))]
+        return Latent.join([codes[:1], varied]), labels
+
+    def _between(self, ends: list[Latent]) -> tuple[Latent, list[str]]:
+        from cinn_colorize.latents.latent import Latent
+
+        assert self.number is not None, "steps have a number"
+        steps = [k / (self.number - 1) for k in range(self.number)]
+        names = [end.stem if isinstance(end, Path) else f"seed {end}" for end in self.between]
+        if len(ends) == 2:
+            labels = [names[0], *(f"{t:.2f}" for t in steps[1:-1]), names[1]]
+            return Latent.join([ends[0].interpolated(ends[1], t) for t in steps]), labels
+        rows = [[ends[i].interpolated(ends[i + 2], t) for t in steps] for i in (0, 1)]
+        codes = [left.interpolated(right, t) for left, right in zip(*rows, strict=True) for t in steps]
+        labels = [f"{row:.2f}, {column:.2f}" for row in steps for column in steps]
+        for place, name in zip((0, self.number - 1, -self.number, -1), names, strict=True):
+            labels[place] = name
+        return Latent.join(codes), labels
+
+
+def _pictures(
+    photo: Photo, colours: Iterable[NDArray[np.float32]], rendering: Rendering
+) -> Iterator[PIL.Image.Image]:
+    """Raw samples, ab (2, h, w) each, under the photo's L."""
+    from cinn_colorize.imaging.photo import open_photo
+    from cinn_colorize.imaging.upsampling import GUIDE_SCALE, Upsampler
+
+    small = open_photo(photo.thumbnail(_TILE))
+    for ab in colours:
+        guide = small.luminance(GUIDE_SCALE * ab.shape[1], GUIDE_SCALE * ab.shape[2])
+        upsampler = Upsampler(ab, guide, (small.height, small.width), rendering.upsampling)
+        (picture,) = small.compose([upsampler])
+        yield picture.thumbnail(_TILE)

@@ -1,0 +1,208 @@
+"""Hints on the grid of a photo's ab: where colours are asked for, which, and how surely."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import PIL.Image
+import PIL.ImageOps
+import scipy.sparse
+import scipy.sparse.linalg
+from numpy.typing import NDArray
+
+from cinn_colorize.errors import PhotoError
+from cinn_colorize.files import printable_name
+from cinn_colorize.imaging import color
+from cinn_colorize.imaging.photo import Photo
+from cinn_colorize.imaging.upsampling import GUIDE_SCALE
+from cinn_colorize.latents.windows import Windows
+from cinn_colorize.methods.base import check_shape
+from cinn_colorize.methods.hints import Hint, Hinted
+
+Floats = NDArray[np.float32]
+
+_EDGE = 5.0  # of L*, the standard deviation of differences that a hint spreads across
+_REACH = 12.0  # how far a hint spreads where there is no edge, in pixels of the ab grid
+_SPREAD = 1 / 16  # weight of what a hint spreads to; as if sigma were four times as large
+_HELD = 1000.0  # how surely a walker ends at a hint that it comes to
+_CHROMA_SIZE = 64
+_SIGMA_PIXELS, _SIGMA_L = 0.5, 5.0  # of the joint bilateral upsampling
+_STROKES_SCALE = 4  # larger strokes are reduced to so many times the guide's grid
+_PAINTED = 16  # a place counts in full if 1/16 of it is painted: strokes may be thin
+
+
+@dataclass(frozen=True, eq=False)
+class HintMap:
+    """Hints on the grid of a photo's ab; made by :meth:`of`.
+
+    Attributes:
+        weight: (h, w) in [0, 1], 0 where nothing is asked for.
+        ab: (2, h, w), what is asked for, in the gamut at the photo's own L.
+        windows: of the photo.
+        recipe: what recipes say of them.
+    """
+
+    weight: Floats
+    ab: Floats
+    windows: Windows
+    recipe: Mapping[str, str]
+
+    @classmethod
+    def of(
+        cls, photo: Photo, points: Sequence[Hint] = (), strokes: str | os.PathLike[str] | None = None
+    ) -> HintMap:
+        """Bring hints to the grid of a photo's ab.
+
+        A hint holds for the ab around it in so far as the upsampling takes its pixel's colour from them, and
+        with less weight for what no edge of L parts from these.
+
+        Args:
+            photo: that the hints are of.
+            points: single pixels.
+            strokes: a picture of the photo's shape and any size, transparent where nothing is asked for.
+
+        Raises:
+            PhotoError: a point lies outside; or the strokes cannot be read, have another shape, or are
+                transparent or opaque all over.
+            ValueError: there is no hint at all.
+        """
+        if not points and strokes is None:
+            raise ValueError("give at least one hint")
+        strokes = None if strokes is None else Path(strokes)
+        windows = Windows.of(photo.height, photo.width)
+        height, width = windows.size(_CHROMA_SIZE)
+        size = (GUIDE_SCALE * height, GUIDE_SCALE * width)
+        paint = _points(photo, points, size)
+        if strokes is not None:
+            paint = paint.joined(_strokes(photo, strokes, size))
+        guide = photo.luminance(height, width)
+        ab = color.srgb_to_lab(paint.rgb).T[1:]
+        total = np.zeros((3, height * width), np.float32)
+        for index, share in _taps(paint, photo.luminance(*size)[paint.y, paint.x], guide):
+            for plane, values in zip(total, (np.ones_like(share), *ab), strict=True):
+                np.add.at(plane, index, share * paint.weight * values)
+        total /= np.maximum(total[0], 1)
+        near = total.reshape(3, height, width)
+        far = _spread(near, guide)
+        weight = np.maximum(near[0], _SPREAD * far[0])
+        wanted = far[1:] / np.maximum(far[0], 1e-12)
+        recipe = {"method": Hinted.name, **Hinted(tuple(points), strokes).settings}
+        return cls(weight, color.reduce_chroma(guide, wanted), windows, recipe)
+
+    def disagreement(self, ab: Floats) -> float:
+        """Mean Delta E76 between what is asked for and ab (2, h, w), luminance left out."""
+        distance = np.hypot(*(ab - self.ab))
+        return float((self.weight * distance).sum() / self.weight.sum())
+
+
+class _Paint(NamedTuple):
+    """Places of a grid over a photo, each with a colour."""
+
+    y: NDArray[np.intp]
+    x: NDArray[np.intp]
+    rgb: Floats  # (n, 3), sRGB in [0, 1]
+    weight: Floats
+
+    def joined(self, other: _Paint) -> _Paint:
+        """These places and others."""
+        return _Paint(
+            np.concatenate([self.y, other.y]),
+            np.concatenate([self.x, other.x]),
+            np.concatenate([self.rgb, other.rgb]),
+            np.concatenate([self.weight, other.weight]),
+        )
+
+
+def _points(photo: Photo, points: Sequence[Hint], size: tuple[int, int]) -> _Paint:
+    for point in points:
+        if point.x >= photo.width or point.y >= photo.height:
+            raise PhotoError(
+                f"{photo.name}: the hint {point} lies outside of its {photo.width}x{photo.height} pixels"
+            )
+    y = np.array([point.y * size[0] // photo.height for point in points], np.intp)
+    x = np.array([point.x * size[1] // photo.width for point in points], np.intp)
+    rgb = np.array([point.rgb for point in points], np.float32).reshape(-1, 3) / np.float32(255)
+    return _Paint(y, x, rgb, np.ones(len(points), np.float32))
+
+
+def _strokes(photo: Photo, path: Path, size: tuple[int, int]) -> _Paint:
+    name = printable_name(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Pillow, about sizes
+            with PIL.Image.open(path) as file:
+                image = PIL.ImageOps.exif_transpose(file).convert("RGBA")
+    except FileNotFoundError:
+        raise PhotoError(f"{name}: no such file of hints") from None
+    except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
+        raise PhotoError(f"{name}: hints cannot be read: {error}") from None
+    check_shape(name, image.size, photo, "hints")
+    height, width = (_STROKES_SCALE * s for s in size)
+    if image.width > width:
+        image = image.resize((width, height), PIL.Image.Resampling.BOX)
+    pixels = np.asarray(image, np.float32)
+    alpha = pixels[..., 3:] / 255
+    if not alpha.any():
+        raise PhotoError(f"{name}: is transparent all over; paint colours where you want them")
+    if alpha.all():
+        raise PhotoError(f"{name}: has no transparent places; leave out the photo and save the strokes alone")
+    premultiplied = np.concatenate([alpha * pixels[..., :3] / 255, alpha], axis=2)
+    reduced = cv2.resize(premultiplied, size[::-1], interpolation=cv2.INTER_AREA)
+    y, x = np.nonzero(reduced[..., 3] > 0)
+    found = np.asarray(reduced[y, x], np.float32)
+    return _Paint(y, x, found[:, :3] / found[:, 3:], np.minimum(_PAINTED * found[:, 3], 1))
+
+
+def _taps(paint: _Paint, L: Floats, guide: Floats) -> Iterator[tuple[NDArray[np.intp], Floats]]:
+    """What the joint bilateral upsampling takes for places with L* ``L`` from the 3x3 pixels around each.
+
+    Yields:
+        index (n,) into the pixels of ``guide`` and weights (n,), nine times.
+    """
+    height, width = guide.shape
+    taps = []
+    for offset in np.ndindex(3, 3):
+        y, x = paint.y // GUIDE_SCALE + offset[0] - 1, paint.x // GUIDE_SCALE + offset[1] - 1
+        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+        y, x = y.clip(0, height - 1), x.clip(0, width - 1)
+        away = ((paint.y + 0.5) / GUIDE_SCALE - y - 0.5) ** 2 + ((paint.x + 0.5) / GUIDE_SCALE - x - 0.5) ** 2
+        similar = np.exp(-0.5 * ((L - guide[y, x]) / _SIGMA_L) ** 2) + 1e-12
+        taps.append((y * width + x, inside * similar * np.exp(-0.5 * away / _SIGMA_PIXELS**2)))
+    total = sum(weight for _, weight in taps)
+    for index, weight in taps:
+        yield index, (weight / total).astype(np.float32)
+
+
+def _spread(paint: Floats, guide: Floats) -> Floats:
+    """Let hints hold, with less weight, for what no edge of L parts from them.
+
+    A random walker sets out from a pixel, steps to one of the eight around it, seldom across an edge, and
+    gets lost now and then. The chance that it ends at a hint is the weight that hints have for the pixel it
+    set out from (after Grady 2006, https://doi.org/10.1109/TPAMI.2006.233).
+
+    Args:
+        paint: (3, h, w), weight of hints in [0, 1], and a and b times that weight.
+        guide: (h, w), L*.
+
+    Returns:
+        (3, h, w), the same for all pixels.
+    """
+    n, L = guide.size, guide.ravel()
+    index = np.arange(n).reshape(guide.shape)
+    starts = [index[:, 1:], index[1:], index[1:, 1:], index[1:, :-1]]
+    ends = [index[:, :-1], index[:-1], index[:-1, :-1], index[:-1, 1:]]
+    i, j = (np.concatenate([part.ravel() for part in parts]) for parts in (starts, ends))
+    step = np.exp(-0.5 * ((L[i] - L[j]) / _EDGE) ** 2)
+    steps = scipy.sparse.coo_array((np.tile(step, 2), (np.append(i, j), np.append(j, i))), (n, n))
+    leaving = steps.sum(axis=1) + 1 / _REACH**2
+    arrived = _HELD * paint.reshape(3, n)
+    system = scipy.sparse.diags_array(leaving + arrived[0]) - steps
+    spread = scipy.sparse.linalg.spsolve(system.tocsc(), arrived.T).T.reshape(paint.shape)
+    return np.asarray(spread, np.float32)

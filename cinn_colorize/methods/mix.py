@@ -1,0 +1,127 @@
+"""Mixing: two samples of a photo joined by a mask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from cinn_colorize.latents.levels import PerLevel
+from cinn_colorize.methods.base import Files, SampleMethod, check_shape, sha256_of
+from cinn_colorize.options import MAX_PIXELS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from cinn_colorize.colorizer import BaseColorizer
+    from cinn_colorize.conditioned import ConditionedPhoto
+    from cinn_colorize.imaging.photo import Photo
+    from cinn_colorize.methods.contact_sheet import Tile
+    from cinn_colorize.samples import Sample
+
+# The finest level of a mix that holds the code of both samples' colours put together by the mask. Finer
+# levels hold the code of one sample or the other, and follow the photo where the mask's border does not.
+FINEST_JOINED = 8
+
+
+@dataclass(frozen=True)
+class Mask:
+    """A part of a photo; made by :meth:`BaseColorizer.mask`.
+
+    Attributes:
+        share: (64, 64) in [0, 1], stretched to the square as L is; 1 is inside.
+        sha256: of the mask's file.
+    """
+
+    share: NDArray[np.float32]
+    sha256: str
+
+
+def mix(
+    conditioned: ConditionedPhoto, seeds: tuple[int, int], mask: Mask, temperature: PerLevel | None
+) -> Sample:
+    """See :meth:`ConditionedPhoto.mix`."""
+    import torch
+
+    from cinn_colorize.latents.latent import pooled
+
+    whole = conditioned.whole
+    temperature = conditioned.temperature if temperature is None else temperature
+    inside, outside = (whole.sample(1, temperature, seed)[0] for seed in seeds)
+    joined = whole.encode(mask.share * inside.ab + (1 - mask.share) * outside.ab)
+    share = pooled(torch.as_tensor(mask.share), whole.latent_shapes)
+    latent = outside.latent.mixed(inside.latent, share)
+    latent = latent.replace((r for r in whole.latent_shapes if r <= FINEST_JOINED), joined)
+    recipe = {"method": Mix.name, "outside_seed": str(seeds[1]), "mask": mask.sha256}
+    (sample,) = whole.samples_of(latent, seeds[:1], temperature, recipe)
+    return sample
+
+
+@dataclass(frozen=True)
+class Mix(SampleMethod):
+    """Two samples of a photo joined by a mask: the one seed inside, the other outside.
+
+    Attributes:
+        mask: path of a picture, white where the first sample is.
+        outside_seed: of the other sample.
+        max_pixels: the mask is refused if it has more.
+    """
+
+    mask: Path
+    outside_seed: int
+    max_pixels: int = MAX_PIXELS
+
+    name: ClassVar[str] = "mix"
+    keys: ClassVar[tuple[str, ...]] = ("outside_seed", "mask")
+    files: ClassVar[Mapping[str, str]] = {"mask": "mask"}
+
+    @classmethod
+    def from_recipe(cls, entries: Mapping[str, str], files: Files, levels: Iterable[int]) -> Self:
+        """See :meth:`Method.from_recipe`."""
+        return cls(files[entries["mask"]], int(entries["outside_seed"]))
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """See :attr:`SampleMethod.settings`."""
+        return {"outside_seed": self.outside_seed, "mask": sha256_of(self.mask)}
+
+    @cached_property
+    def opened(self) -> Photo:
+        """The mask's file.
+
+        Raises:
+            PhotoError: it cannot be read.
+        """
+        from cinn_colorize.imaging.photo import open_photo
+
+        return open_photo(self.mask, max_pixels=self.max_pixels)
+
+    def samples(
+        self, colorizer: BaseColorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
+    ) -> list[Sample]:
+        """One sample; see :meth:`ConditionedPhoto.mix`.
+
+        Raises:
+            PhotoError: the mask has another shape than the photo, cannot be read or has nothing in it.
+        """
+        mask = self.opened
+        check_shape(mask.name, (mask.width, mask.height), photo, "mask")
+        seeds = seed, self.outside_seed
+        return [colorizer.condition(photo).mix(seeds, colorizer.mask(mask), temperature)]
+
+    def first_tiles(
+        self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int
+    ) -> list[Tile]:
+        """The mask and the two samples."""
+        from cinn_colorize.imaging.photo import open_photo
+        from cinn_colorize.methods.contact_sheet import TILE, gray_tile
+
+        whole, small = colorizer.condition(photo).whole, open_photo(photo.thumbnail(TILE))
+        samples = [whole.sample(1, temperature, s)[0] for s in (seed, self.outside_seed)]
+        labels = f"inside: seed {seed}", f"outside: seed {self.outside_seed}"
+        pictures = [made.picture.thumbnail(TILE) for made in colorizer.compose(small, samples)]
+        mask, _ = gray_tile(self.opened)
+        return [(mask.resize((small.width, small.height)), "mask"), *zip(pictures, labels, strict=True)]

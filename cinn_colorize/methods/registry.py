@@ -1,0 +1,17 @@
+"""All ways to draw, by the names that recipes have for them. Light: imports no torch."""
+
+from __future__ import annotations
+
+from cinn_colorize.methods.base import Method
+from cinn_colorize.methods.grid import Grid
+from cinn_colorize.methods.hints import Hinted
+from cinn_colorize.methods.mix import Mix
+from cinn_colorize.methods.sample import Sampling
+from cinn_colorize.methods.strip import Strip
+from cinn_colorize.methods.transfer import Transfer
+
+METHODS: dict[str, type[Method]] = {
+    method.name: method for method in (Sampling, Transfer, Mix, Hinted, Strip, Grid)
+}
+# Names of before; files have them still.
+OLD_NAMES = {"strip": Strip.name}

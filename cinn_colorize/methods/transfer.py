@@ -1,0 +1,109 @@
+"""Transfer: the colours of one photo for another (paper 4.2, Fig. 15)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from cinn_colorize.latents.levels import PerLevel, by_level, format_levels, parse_levels, transfer_noise
+from cinn_colorize.methods.base import Files, SampleMethod, sha256_of
+from cinn_colorize.options import MAX_PIXELS
+
+if TYPE_CHECKING:
+    from cinn_colorize.colorizer import BaseColorizer
+    from cinn_colorize.conditioned import ConditionedPhoto
+    from cinn_colorize.imaging.photo import Photo
+    from cinn_colorize.latents.latent import Latent
+    from cinn_colorize.methods.contact_sheet import Tile
+    from cinn_colorize.samples import Sample
+
+TEMPERATURE = 0.5  # of the noise beside a reference's code
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The colours of a photo as a latent code; made by :meth:`BaseColorizer.reference`."""
+
+    latent: Latent
+    sha256: str  # of the photo's file
+
+
+def transfer(
+    conditioned: ConditionedPhoto,
+    reference: Reference,
+    n: int,
+    noise: PerLevel | None,
+    temperature: PerLevel,
+    seed: int,
+) -> list[Sample]:
+    """See :meth:`ConditionedPhoto.transfer`."""
+    from cinn_colorize.latents.latent import Latent
+    from cinn_colorize.samples import seeds_from
+
+    whole, seeds = conditioned.whole, seeds_from(seed, n)
+    levels = list(whole.latent_shapes)
+    share = by_level(transfer_noise(levels) if noise is None else noise, levels, "noise", 1)
+    drawn = Latent.draw(whole.latent_shapes, seeds, temperature)
+    latent = reference.latent.expand(n).mixed(drawn, share)
+    recipe = {"method": Transfer.name, "noise": format_levels(share), "reference": reference.sha256}
+    return whole.samples_of(latent, seeds, temperature, recipe)
+
+
+@dataclass(frozen=True)
+class Transfer(SampleMethod):
+    """Photos in the colours of another.
+
+    Attributes:
+        photo: path of the reference. It is encoded when it is first needed, in the process that needs it.
+        noise: see :meth:`ConditionedPhoto.transfer`.
+        max_pixels: the reference is refused if it has more.
+    """
+
+    photo: Path
+    noise: PerLevel | None = None
+    max_pixels: int = MAX_PIXELS
+    _encoded: dict[str, Reference] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    name: ClassVar[str] = "transfer"
+    keys: ClassVar[tuple[str, ...]] = ("noise", "reference")
+    files: ClassVar[Mapping[str, str]] = {"reference": "reference"}
+
+    @classmethod
+    def from_recipe(cls, entries: Mapping[str, str], files: Files, levels: Iterable[int]) -> Self:
+        """See :meth:`Method.from_recipe`."""
+        return cls(files[entries["reference"]], parse_levels(entries["noise"], levels, 1.0))
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """See :attr:`SampleMethod.settings`."""
+        return {"noise": self.noise, "reference": sha256_of(self.photo)}
+
+    def samples(
+        self, colorizer: BaseColorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
+    ) -> list[Sample]:
+        """See :meth:`SampleMethod.samples`.
+
+        Raises:
+            PhotoError: the reference cannot be read, or is gray.
+        """
+        if colorizer.sha256 not in self._encoded:
+            self._encoded[colorizer.sha256] = colorizer.reference(self._opened)
+        reference = self._encoded[colorizer.sha256]
+        return colorizer.condition(photo).transfer(reference, number, self.noise, temperature, seed)
+
+    def first_tiles(
+        self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int
+    ) -> list[Tile]:
+        """The reference and the photo in gray, as in Fig. 15 of the paper."""
+        from cinn_colorize.methods.contact_sheet import TILE, gray_tile
+
+        return [(self._opened.thumbnail(TILE), "reference"), gray_tile(photo)]
+
+    @cached_property
+    def _opened(self) -> Photo:
+        from cinn_colorize.imaging.photo import open_photo
+
+        return open_photo(self.photo, max_pixels=self.max_pixels)

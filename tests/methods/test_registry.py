@@ -1,0 +1,120 @@
+"""Every way to draw: what it writes into a recipe it reads back, and recipes of before are followed."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import GRAY
+from PIL import Image
+
+from cinn_colorize import read_recipe
+from cinn_colorize.files import FORMATS
+from cinn_colorize.imaging.photo import open_photo
+from cinn_colorize.methods.base import SampleMethod
+from cinn_colorize.methods.grid import Grid
+from cinn_colorize.methods.hints import Hint, Hinted
+from cinn_colorize.methods.mix import Mix
+from cinn_colorize.methods.recipe import Recipe, recreate
+from cinn_colorize.methods.registry import METHODS, OLD_NAMES
+from cinn_colorize.methods.sample import Sampling
+from cinn_colorize.methods.strip import Strip
+from cinn_colorize.methods.transfer import Transfer
+from cinn_colorize.models.registry import MODELS
+from cinn_colorize.options import Encoding, Rendering, Upsampling
+from cinn_colorize.weights import sha256
+
+OLD_RECIPES = json.loads(Path(__file__).with_name("recipes-0.1.0.json").read_text())
+LEVELS = MODELS["natural"].levels
+
+
+@pytest.fixture(scope="module")
+def files(colorizer, examples, tmp_path_factory):
+    """A photo, and what methods need beside it, by the entry that names it."""
+    folder = tmp_path_factory.mktemp("files")
+    Image.fromarray(GRAY).save(folder / "photo.png")
+    mask = np.zeros_like(GRAY)
+    mask[:, :100] = 255
+    Image.fromarray(mask).save(folder / "mask.png")
+    strokes = np.zeros((*GRAY.shape, 4), np.uint8)
+    strokes[100:120, 100:120] = 160, 40, 50, 255
+    Image.fromarray(strokes).save(folder / "strokes.png")
+    codes = colorizer.condition(GRAY).sample(1, 0.6, 1)[0].latent
+    codes.save(folder / "codes.safetensors", "natural", colorizer.sha256)
+    return {
+        "photo": folder / "photo.png",
+        "mask": folder / "mask.png",
+        "strokes": folder / "strokes.png",
+        "load": folder / "codes.safetensors",
+        "between": folder / "codes.safetensors",
+        "reference": examples / "coffee.png",
+    }
+
+
+def methods(files):
+    """Some of each, with parameters that are not the default."""
+    noise = dict.fromkeys(LEVELS, 0.25) | {2: 0.5}
+    return [
+        Sampling(),
+        Transfer(files["reference"], noise),
+        Mix(files["mask"], 7),
+        Hinted((Hint(100, 90, (160, 40, 50)), Hint(3, 4, (1, 2, 3))), files["strokes"]),
+        Hinted((Hint(100, 90, (160, 40, 50)),)),
+        Strip((0.0, 0.5), (8, 4)),
+        Strip((0.25,)),
+        Grid(2, vary=8),
+        Grid(None, load=files["load"]),
+        Grid(2, between=(4, files["between"])),
+    ]
+
+
+def test_each_method_is_here(files):
+    assert {type(method) for method in methods(files)} == set(METHODS.values())
+    assert not set(OLD_NAMES) & set(METHODS)
+    keys = [key for method in METHODS.values() for key in method.keys]
+    assert len(set(keys)) == len(keys), "an entry means the same in all recipes"
+
+
+@pytest.mark.parametrize("k", range(10))
+def test_a_method_is_read_back_from_its_recipe(colorizer, files, tmp_path, k):
+    method, photo = methods(files)[k], open_photo(files["photo"])
+    rendering, encoding = Rendering(Upsampling.bicubic), Encoding(90, True)
+    made = method.draw(colorizer, photo, 0.5, 3, rendering)
+    made.save(tmp_path / "made.png", **vars(encoding))
+    recipe = Recipe.read(tmp_path / "made.png")
+    assert (recipe.method, recipe.seed, recipe.temperature) == (type(method), 3, 0.5)
+    assert (recipe.rendering, recipe.encoding) == (rendering, encoding)
+    by_digest = {sha256(path): path for path in files.values()}
+    assert set(recipe.others) <= set(by_digest)
+    assert recipe.method.from_recipe(recipe.entries, by_digest, LEVELS) == method
+    again = tmp_path / "again.png"
+    recreate(recipe, colorizer, files["photo"], again, others=[by_digest[other] for other in recipe.others])
+    assert again.read_bytes() == (tmp_path / "made.png").read_bytes()
+    if isinstance(method, SampleMethod):
+        assert set(method.settings) <= {*method.keys, "pick"}, "a manifest calls things as recipes do"
+
+
+@pytest.mark.parametrize("name", OLD_RECIPES)
+def test_recipes_of_before_are_followed(colorizer, files, tmp_path, name):
+    """Of version 0.1.0; the weights and files that they name are put in place of those of then."""
+    old = OLD_RECIPES[name] | {"weights": colorizer.sha256, "original": sha256(files["photo"])}
+    method = METHODS[OLD_NAMES.get(old["method"], old["method"])]
+    for key in method.files:
+        if old[key]:
+            *before, _ = old[key].split(",")
+            old[key] = ",".join([*before, sha256(files[key])])
+    suffix = FORMATS[old["format"]][0]
+    picture, again = tmp_path / f"picture{suffix}", tmp_path / f"again{suffix}"
+    (blank,) = open_photo(np.zeros((4, 4), np.uint8)).compose([Blank()])
+    blank.save(picture, recipe=old)
+    recipe = Recipe.read(picture)
+    recreate(recipe, colorizer, files["photo"], again, others=[files[key] for key in method.files])
+    new_name = {"method": method.name}
+    assert read_recipe(again) == {**old, **new_name}
+
+
+class Blank:
+    """No colours."""
+
+    def rows(self, y0, y1, L):
+        return np.zeros((2, *L.shape), np.float32)
