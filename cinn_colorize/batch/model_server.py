@@ -24,7 +24,7 @@ from cinn_colorize.samples import Floats, LatentLevels
 if TYPE_CHECKING:
     from cinn_colorize.models import PhotoModelInfo
 
-_REMEMBERED = 64  # conditions, of 1 MiB each for natural; a photo has 33 at most
+_REMEMBERED = 64  # conditions, of 1 to 10 MiB each; a photo has 33 at most
 
 
 class _Model:
