@@ -10,8 +10,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.tables import Report, table
-from benchmarks.timing import in_turn
+from tables import Report, table
+from timing import in_turn
 
 SAMPLES = (1, 8)
 

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 
+import freia
 import torch
-from measure_activations import peak, stirred
+from activations import peak, stirred
+from tables import Report, table
+from timing import Times, in_turn, ratio
 from torch import Tensor, nn
 
-from benchmarks import freia
-from benchmarks.tables import Report, table
-from benchmarks.timing import Times, in_turn, ratio
 from cinn_colorize.flow import AffineCoupling, Sequence
 from cinn_colorize.models.base import StageConditions
 from cinn_colorize.models.imagenet_vgg import BASE, ImagenetVgg, ImagenetVggConfig, Stage

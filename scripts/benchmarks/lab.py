@@ -14,9 +14,9 @@ import numpy as np
 import skimage.color
 import torch
 from numpy.typing import NDArray
+from tables import Report, table
+from timing import in_turn, ratio
 
-from benchmarks.tables import Report, table
-from benchmarks.timing import in_turn, ratio
 from cinn_colorize.imaging import color
 
 OURS = "cinn-colorize"

@@ -12,9 +12,9 @@ import cv2
 import kornia
 import numpy as np
 import torch
+from tables import Report, table
+from timing import in_turn, ratio
 
-from benchmarks.tables import Report, table
-from benchmarks.timing import in_turn, ratio
 from cinn_colorize.imaging.color import Floats
 from cinn_colorize.imaging.photo import Photo, open_photo
 from cinn_colorize.imaging.upsampling import Upsampler

@@ -1,18 +1,15 @@
 """What the benchmark compares with FrEIA is the same function of equally many parameters."""
 
-import sys
 from dataclasses import replace
 
 import pytest
 import torch
-from helpers import ROOT
 
 from cinn_colorize.models.imagenet_vgg import ImagenetVggConfig
 from cinn_colorize.models.natural import LevelConfig, NaturalConfig
 
-sys.path.insert(0, str(ROOT / "scripts"))
 pytest.importorskip("FrEIA")
-from benchmarks.flows import drawn, imagenet_vgg, natural
+from flows import drawn, imagenet_vgg, natural
 
 
 def narrow_authors():

@@ -5,21 +5,18 @@ import json
 import shutil
 import sys
 
+import evaluate
+import features
 import numpy as np
 import pytest
 import torch
-from helpers import ROOT, stir
-
-sys.path.insert(0, str(ROOT / "scripts" / "compare"))
-
-import evaluate
-import features
 import train
 import vae_mdn
 from adversary import judged
 from classification import Classification
 from colorgan import CLIP, ColorGan
 from features import PARTS, Cache
+from helpers import stir
 from regression import Regression
 from sampler import Conditioned, Sampler
 

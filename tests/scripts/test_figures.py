@@ -3,10 +3,12 @@
 import sys
 from pathlib import Path
 
+import contact_sheet
+import figures
 import numpy as np
 import pytest
 import torch
-from helpers import EXAMPLES, ROOT, stir
+from helpers import EXAMPLES, stir
 from narrow import NARROW_BEDROOMS, SMALL_MNIST
 from PIL import Image
 
@@ -17,7 +19,6 @@ from cinn_colorize.models import save_model
 from cinn_colorize.models.bedrooms import Bedrooms
 from cinn_colorize.models.mnist import AXES, Mnist
 
-SCRIPTS = ROOT / "scripts"
 PHOTOS = [EXAMPLES / "chelsea.png", EXAMPLES / "coffee.png"]  # 3:2 both
 ROW, COLUMN, EDGE = 133 + 34, 200 + 12, 12
 
@@ -36,11 +37,7 @@ def weights(tmp_path_factory):
 @pytest.fixture
 def scripts(monkeypatch, tmp_path):
     """A function that runs a script's ``main`` and gives the tiles of its sheets with their labels."""
-    monkeypatch.syspath_prepend(str(SCRIPTS))
     monkeypatch.chdir(tmp_path)
-    import contact_sheet
-    import figures
-
     modules, tiles = {"figures": figures, "contact_sheet": contact_sheet}, []
     for module in modules.values():
         draw = module.contact_sheet
@@ -142,7 +139,7 @@ def test_curves_of_ablations(scripts, tmp_path):
     [
         (["9", "--weights", "no.safetensors"], "no.safetensors: no such weights file"),
         (["16"], "give --weights of the models with and without conditioning network"),
-        (["10", "--data", "runs"], "runs: no runs in it; make them with scripts/ablations.py"),
+        (["10", "--data", "runs"], "runs: no runs in it; make them with scripts/paper/ablations.py"),
         (["1", "--weights", "no.safetensors"], "no.safetensors: no such weights file"),
         (["11", "--data", "nowhere"], "nowhere: not there"),
         (["1", "--data", str(EXAMPLES / "camera.png")], "camera.png: is gray"),

@@ -1,4 +1,4 @@
-"""How exact the uses of the latent space are: python scripts/measure_latent.py PHOTOS [--limit 40]."""
+"""How exact the uses of the latent space are: python scripts/measure/latents.py PHOTOS [--limit 40]."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pictures of docs/latent.md, made again by its commands: python scripts/latent_pictures.py."""
+"""The pictures of docs/latent.md, made again by its commands: python scripts/paper/latent_pictures.py."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 
 from cinn_colorize.cli.app import app
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "docs" / "images"
 
 TRANSFERS = (  # reference, photo

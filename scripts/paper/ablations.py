@@ -1,11 +1,13 @@
-"""Ablations (paper 4.4, Figs. 10 and 16): python scripts/ablations.py mnist|lsun|photos DATA [--runs FOLDER].
+"""Ablations (paper 4.4, Figs. 10 and 16).
+
+    python scripts/paper/ablations.py mnist|lsun|photos DATA [--runs FOLDER]
 
 Trains the model of a data set as it is, with three seeds, and once without each part of the recipe that
 `train --ablate` knows for it, all with Adam at 1e-3 and equally long. Of photos, that is the one run without
 conditioning network. Runs lie in FOLDER/DATASET-N; what is done is skipped, what was begun goes on, so a
 stopped call is given again. Then it measures the averaged weights of each run on the same photos or digits,
 with the same noise for all; draws docs/images/ablations-DATASET-N.png, but of photos; and prints the table of
-docs/ablations.md. `scripts/figures.py 16` shows samples of the two models of photos.
+docs/ablations.md. `scripts/paper/figures.py 16` shows samples of the two models of photos.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ SEEDS = 3  # of the full recipe
 HELD_OUT = 500  # digits that the nll is measured on
 SAMPLES = 8  # of each photo
 RESULT, DIVERGED = "result.json", "diverged.txt"  # in the folder of a run; the second if the loop gave it up
-IMAGES = Path(__file__).parents[1] / "docs" / "images"
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
 
 
 class Watched:

@@ -1,6 +1,6 @@
 """Memory and time of a training step whose activations are kept, checkpointed, or recomputed by inversion.
 
-    python scripts/measure_activations.py [--batch 4] [--repeat 3] [stack] [natural] [bedrooms] [imagenet-vgg]
+    python scripts/benchmarks/activations.py [--batch 4] [--repeat 3] [stack] [natural] ...
 
 ``stack`` is 8 and 32 coupling blocks at 32 px under conditions that are given, so that they do not count;
 the models take random photos and stand as they are trained, conditions and heads included. The peak is that

@@ -1,6 +1,6 @@
 """Peak memory and time of ``cinn-colorize -n 1`` on photos of many megapixels.
 
-    python scripts/measure_memory.py --megapixels 25 100
+    python scripts/measure/memory.py --megapixels 25 100
 
 Made of an example photo, enlarged, with grain: gray JPEG, and gray TIFF of 16 bits.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pyvips
 
-PHOTO = Path(__file__).parents[1] / "examples/photo.jpg"
+PHOTO = Path(__file__).parents[2] / "examples/photo.jpg"
 
 
 def enlarged(megapixels: float) -> pyvips.Image:

@@ -1,4 +1,4 @@
-"""Speed and memory of a batch: ``python scripts/measure_batch.py --photos 200``.
+"""Speed and memory of a batch: ``python scripts/measure/batch.py --photos 200``.
 
 Photos of 1 MP, made of the examples, each of another content, are colorized with ``-n 1``
 
@@ -22,7 +22,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 LOOP = 5  # photos
 
 

@@ -1,4 +1,4 @@
-"""Where a training step's time goes: python scripts/profile_training.py DATA [--stage joint].
+"""Where a training step's time goes: python scripts/measure/training_step.py DATA [--stage joint].
 
 Prints the median over the steps of each part, after two steps to warm up.
 """

@@ -1,4 +1,4 @@
-"""Figures of the paper, drawn from our models: python scripts/figures.py 1 14 15.
+"""Figures of the paper, drawn from our models: python scripts/paper/figures.py 1 14 15.
 
 Written are figure-1.jpg and so on; docs/figures.md shows them and says what is seen. Without --data they are
 drawn from photos in examples/ or, 7, from MNIST, and without --weights by the packaged models. The same seed
@@ -30,7 +30,7 @@ from cinn_colorize.methods.contact_sheet import Tile, contact_sheet, gray_tile, 
 from cinn_colorize.models.mnist import DIGITS
 from cinn_colorize.training.mnist import read_mnist
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TILE, SQUARE, QUALITY = 200, 256, 80
 MOST = 25  # samples, which with the truth have a letter each
 ROWS, FAILURES = 6, 3  # photos at most
@@ -164,14 +164,14 @@ def _rows(chosen: Iterable[Photo], models: Mapping[str, Colorizer], request: Req
 
 
 def ablation_curves(request: Request) -> Image.Image:
-    """Fig. 10: curves of the runs that scripts/ablations.py has made, one plot for each data set."""
+    """Fig. 10: curves of the runs that scripts/paper/ablations.py has made, one plot for each data set."""
     plots = []
     for folder in sorted(request.data[0].glob("*/")):
         curves = {run.parent.name: curve(run.parent) for run in sorted(folder.glob("*/evaluation.csv"))}
         if any(name.startswith("full") for name in curves):
             plots.append((plot(curves), folder.name))
     if not plots:
-        raise DataError(f"{request.data[0]}: no runs in it; make them with scripts/ablations.py")
+        raise DataError(f"{request.data[0]}: no runs in it; make them with scripts/paper/ablations.py")
     return contact_sheet(plots, 1)
 
 
@@ -277,7 +277,7 @@ FIGURES = {
     16: Figure(without_conditioning, examples("photo.jpg", "chelsea.png", "coffee.png"), 6),
 }
 
-DATA = "photos: files, folders, zips; 7: MNIST's folder; 10: the folder of scripts/ablations.py"
+DATA = "photos: files, folders, zips; 7: MNIST's folder; 10: the folder of scripts/paper/ablations.py"
 WEIGHTS = "files; 9 and 11 show several models, 16 one with and one without conditioning network"
 
 

@@ -1,8 +1,10 @@
 """How well backbones see gray photos: against what the original sees in colour.
 
-``python scripts/check_features.py PHOTOS [BACKBONE.safetensors ...]`` prints for the original, and for each
-file of weights, the error of the features by stride (squared, over their variance), the Kullback-Leibler
-divergence of the 1000 classes, and how often the likeliest class is that of the original in colour.
+    python scripts/measure/backbones.py PHOTOS [BACKBONE.safetensors ...]
+
+prints for the original, and for each file of weights, the error of the features by stride (squared, over
+their variance), the Kullback-Leibler divergence of the 1000 classes, and how often the likeliest class is
+that of the original in colour.
 """
 
 from __future__ import annotations

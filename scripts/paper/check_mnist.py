@@ -1,4 +1,6 @@
-"""How good `mnist` is: python scripts/check_mnist.py ../shared/data/MNIST [--weights FILE] [--samples 1000].
+"""How good `mnist` is.
+
+    python scripts/paper/check_mnist.py ../shared/data/MNIST [--weights FILE] [--samples 1000]
 
 Prints the test set's nll in nats per dimension with the noise of training, how many test digits the flow
 tells apart by their likelihoods, and how many samples at temperature 0.88 a classifier takes for the digit

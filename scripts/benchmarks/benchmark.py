@@ -2,7 +2,7 @@
 
     pip install '.[benchmark]'
     pip install --no-deps --target peers opencv-contrib-python-headless
-    python scripts/benchmark.py bigphotos.zip --peers peers --into docs/benchmarks.md README.md
+    python scripts/benchmarks/benchmark.py bigphotos.zip --peers peers --into docs/benchmarks.md README.md
 
 ``PHOTOS`` is a zip or a folder of photos in colour, the largest of which is the one that the whole command is
 timed on. OpenCV's contributed filters stand in a folder of their own, since their package replaces the one
@@ -24,9 +24,9 @@ import time
 import zipfile
 from pathlib import Path
 
-from benchmarks.tables import SUMMARY, Report, replace_section, table
+from tables import SUMMARY, Report, replace_section, table
 
-EXAMPLE = Path(__file__).parents[1] / "examples/photo.jpg"
+EXAMPLE = Path(__file__).parents[2] / "examples/photo.jpg"
 SECTIONS = ("flows", "upsampling", "lab", "command")
 PACKAGES = (
     "torch",
@@ -115,18 +115,18 @@ def _report(section: str, photos: list[Path], arguments: argparse.Namespace) -> 
     """The tables of a section; each imports what it needs."""
     repeats = arguments.repeats
     if section == "flows":
-        from benchmarks import flows
+        import flows
 
         return flows.report(arguments.batch, repeats)
     if section == "upsampling":
-        from benchmarks import upsampling
+        import upsampling
 
         return upsampling.report(photos, arguments.megapixels, repeats)
     if section == "lab":
-        from benchmarks import lab
+        import lab
 
         return lab.report(photos[0], repeats)
-    from benchmarks import command
+    import command
 
     return command.report([EXAMPLE, photos[0]], repeats)
 

@@ -1,6 +1,6 @@
 """What hints do to samples: colours at the hinted pixels, and errors of whole photos.
 
-    python scripts/check_hints.py ../shared/data/photos-dev.zip
+    python scripts/measure/hints.py ../shared/data/photos-dev.zip
 
 Of photos evenly spaced in the file, cut square and reduced to 256 px as ``evaluate`` does, three pixels drawn
 at random give their true colours as hints. Of the sample that the seed gives without hints, of the best of

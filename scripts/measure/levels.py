@@ -1,4 +1,4 @@
-"""How the nll of a model spreads over its levels: python scripts/measure_levels.py PHOTOS [PHOTOS ...].
+"""How the nll of a model spreads over its levels: python scripts/measure/levels.py PHOTOS [PHOTOS ...].
 
 PHOTOS are zips or folders. The nll is that of `cinn-colorize evaluate`, over the photos of each; by level it
 is given in nats a dimension of that level, and in nats a photo. Of photos that a model has learnt from and

@@ -1,7 +1,7 @@
 """Contact sheets of fixed photos, to look at weights, or at several side by side.
 
-    python scripts/contact_sheet.py ../shared/data/photos-dev.zip
-    python scripts/contact_sheet.py examples/*.jpg --weights before.safetensors after.safetensors
+    python scripts/paper/contact_sheet.py ../shared/data/photos-dev.zip
+    python scripts/paper/contact_sheet.py examples/*.jpg --weights before.safetensors after.safetensors
 
 A row each for 24 photos, evenly spaced among those given and cut square: the original, then of each weights
 file samples at temperature 1 and as many at the default temperature, with the seeds 0, 1, ... Written are

@@ -1,4 +1,4 @@
-"""How long one photo takes from start to end with each engine: python scripts/measure_onnx.py PHOTO [-r 7].
+"""How long one photo takes with each engine: python scripts/measure/engines.py PHOTO [-r 7].
 
 Processes of both engines alternate, so that what else the machine does falls on both. The pictures are
 compared as PNG.
