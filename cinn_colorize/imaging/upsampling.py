@@ -104,8 +104,8 @@ def joint_bilateral(
     """Joint bilateral upsampling as Kopf et al. 2007 define it, on a band of rows.
 
     With half a pixel a photo's own colours come back better than with one (mean Delta E 1.6 against 2.1, by
-    ``scripts/choose_sigmas.py`` of commit f7afb8d), and samples show no grid. The authors of the colorization
-    paper use ``sigma_pixels=1.5, sigma_L=2.56``.
+    ``choose_sigmas.py`` of commit f7afb8d), and samples show no grid. The authors of the colorization paper
+    use ``sigma_pixels=1.5, sigma_L=2.56``.
 
     Args:
         ab: (2, h, w).
