@@ -3,11 +3,14 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 from helpers import EXAMPLES, SHARED, stir
 
 # A test process shares the machine with others; results must not depend on the number of threads anyway.
 os.environ.setdefault("OMP_NUM_THREADS", "2")
+hypothesis.settings.register_profile("shared machine", deadline=None)
+hypothesis.settings.load_profile("shared machine")
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,16 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cinn_colorize.batch.inputs import Input, find_inputs, read_list, shard
 from cinn_colorize.errors import PhotoError
+
+NAMES = st.text(st.characters(exclude_characters="/\0", codec="utf-8"), min_size=1, max_size=20)
+FOLDERS = st.lists(NAMES, max_size=3).map(lambda parts: Path(*parts))
+INPUTS = st.builds(Input, st.builds(Path, st.just("scans"), NAMES), FOLDERS)
+ITEMS = st.one_of(INPUTS, st.builds(PhotoError, NAMES))
 
 
 @pytest.fixture
@@ -105,8 +112,13 @@ def test_reading_lists(content, null):
     assert read_list(content, "list", null=null) == [Path("a b.jpg"), Path("c.jpg")]
 
 
-def test_odd_names_in_lists():
-    assert read_list(b"caf\xe9\n.jpg\0", "list", null=True) == [Path(os.fsdecode(b"caf\xe9\n.jpg"))]
+@given(st.lists(st.binary(min_size=1).filter(lambda name: b"\0" not in name)))
+def test_lists_with_null_hold_any_names(names):
+    content = b"".join(name + b"\0" for name in names)
+    assert read_list(content, "list", null=True) == [Path(os.fsdecode(name)) for name in names]
+
+
+def test_lists_of_lines_have_no_zero_bytes():
     with pytest.raises(PhotoError, match="add --null"):
         read_list(b"a.jpg\0b.jpg\0", "list", null=False)
 
@@ -156,13 +168,20 @@ def test_folders_that_cannot_be_listed(scans):
     assert lines[2:] == ["scans/box 1: cannot be listed (Permission denied)"]
 
 
-@pytest.mark.parametrize("count", [1, 2, 7])
-def test_shards_share_all_photos(scans, count):
-    inputs = [Input(Path(f"{i}.jpg"), Path("box")) for i in range(1000)]
-    inputs += [PhotoError(f"missing{i}.jpg: no such file") for i in range(5)]
+@given(st.lists(ITEMS, max_size=30, unique_by=str), st.integers(1, 12), st.randoms())
+def test_shards_share_all_photos(inputs, count, random):
+    """Each is in exactly one share, in the order of the list, and in the same one whatever the order is."""
     shares = [shard(inputs, index, count) for index in range(1, count + 1)]
-    assert sorted(map(str, itertools.chain(*shares))) == sorted(map(str, inputs))
-    assert min(map(len, shares)) > 700 / count
+    assert sorted(map(inputs.index, itertools.chain(*shares))) == list(range(len(inputs)))
+    assert all(share == sorted(share, key=inputs.index) for share in shares)
+    shuffled = random.sample(inputs, len(inputs))
+    assert [set(shard(shuffled, k, count)) for k in range(1, count + 1)] == [set(share) for share in shares]
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_shares_are_alike(count):
+    inputs = [Input(Path(f"{i}.jpg"), Path("box")) for i in range(1000)]
+    assert min(len(shard(inputs, index, count)) for index in range(1, count + 1)) > 700 / count
 
 
 def test_a_share_depends_on_the_results_alone():

@@ -2,12 +2,25 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cinn_colorize import weights
 from cinn_colorize.errors import LatentError, WeightsError
 from cinn_colorize.latents.latent import Latent, pooled
+from cinn_colorize.latents.windows import Windows
 
 SHAPES = {32: (6, 32, 32), 16: (6, 16, 16), 0: (2, 1, 1)}
+SEEDS = st.integers(10, 2**32 - 1)
+TEMPERATURES = st.floats(0.1, 2)
+SHARES = st.one_of(st.sampled_from([0.0, 1.0]), st.floats(0, 1), SEEDS)
+
+
+def of_size(share, shape):
+    """A share for all places, or of a seed a map of shares in which there are many of 0 and 1."""
+    if isinstance(share, float):
+        return torch.tensor(share)
+    return (2 * torch.rand(shape, generator=torch.Generator().manual_seed(share)) - 0.5).clamp(0, 1)
 
 
 def test_noise_depends_on_the_seed_alone():
@@ -52,30 +65,33 @@ def test_temperature_by_level():
         Latent.draw(SHAPES, [3], {32: 0.5, 16: 1.0})
 
 
-def test_mixing_keeps_the_variance_and_reaches_both_ends():
-    a, b = Latent.draw(SHAPES, [1, 2]), Latent.draw(SHAPES, [3, 4])
-    mixed = a.mixed(b, {32: 0.3, 16: 0.0, 0: 1.0})
-    assert torch.equal(mixed.levels[16], a.levels[16])
-    assert torch.equal(mixed.levels[0], b.levels[0])
-    assert mixed.levels[32].std().item() == pytest.approx(1, abs=0.02)
-    left = torch.zeros(32, 32)
-    left[:, :16] = 1
-    halves = a.mixed(b, {32: left, 16: 0.0, 0: 0.0}).levels[32]
-    assert torch.equal(halves[..., :16], b.levels[32][..., :16])
-    assert torch.equal(halves[..., 16:], a.levels[32][..., 16:])
+@given(SEEDS, SEEDS, st.fixed_dictionaries(dict.fromkeys(SHAPES, SHARES)))
+def test_mixing_keeps_the_variance_and_reaches_both_ends(seed, other, shares):
+    """The mean square of both signs of the other code is (1 - s) z^2 + s z_other^2."""
+    a, b = Latent.draw(SHAPES, [seed, 1]), Latent.draw(SHAPES, [other, 2])
+    share = {r: of_size(s, SHAPES[r][1:]) for r, s in shares.items()}
+    with_b, against_b = a.mixed(b, share), a.mixed(b.map(torch.neg), share)
+    for r, s in share.items():
+        z, z_other, mixed = a.levels[r], b.levels[r], with_b.levels[r]
+        squares = (mixed.square() + against_b.levels[r].square()) / 2
+        torch.testing.assert_close(squares, (1 - s) * z.square() + s * z_other.square(), rtol=1e-4, atol=1e-5)
+        for end, there in ((z, s == 0), (z_other, s == 1)):
+            there = there.expand_as(z)
+            assert torch.equal(mixed[there], end[there])
 
 
-def test_interpolation_keeps_the_variance():
-    """Squared lengths are interpolated linearly, in levels of two dimensions too."""
-    a, b = Latent.draw(SHAPES, range(50), 1.3), Latent.draw(SHAPES, range(50, 100), 0.7)
-    for t in (0.0, 0.2, 0.5, 1.0):
-        between = a.interpolated(b, t)
-        for r in SHAPES:
-            squares = [code.levels[r].square().flatten(1).sum(1) for code in (a, b, between)]
-            assert torch.allclose(squares[2], (1 - t) * squares[0] + t * squares[1], rtol=1e-4)
-    for end, t in ((a, 0.0), (b, 1.0)):
-        for r in SHAPES:
-            assert torch.allclose(a.interpolated(b, t).levels[r], end.levels[r], atol=1e-6)
+@given(SEEDS, SEEDS, TEMPERATURES, TEMPERATURES, st.floats(0, 1))
+def test_interpolation_is_an_arc(seed, other, first, second, t):
+    """Squared lengths are interpolated linearly, in levels of two dimensions too; both ways are one."""
+    a, b = Latent.draw(SHAPES, [seed, 7], first), Latent.draw(SHAPES, [other, 8], second)
+    between, back = a.interpolated(b, t), b.interpolated(a, 1 - t)
+    for r in SHAPES:
+        squares = [code.levels[r].square().flatten(1).sum(1) for code in (a, b, between)]
+        torch.testing.assert_close(squares[2], (1 - t) * squares[0] + t * squares[1], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(between.levels[r], back.levels[r], rtol=1e-4, atol=1e-4)
+        for end, there in ((a, 0.0), (b, 1.0)):
+            reached = a.interpolated(b, there).levels[r]
+            torch.testing.assert_close(reached, end.levels[r], rtol=1e-5, atol=1e-5)
 
 
 def test_interpolation_leaves_what_is_common_alone():
@@ -89,13 +105,19 @@ def test_interpolation_leaves_what_is_common_alone():
     assert not zero.interpolated(zero, 0.5).levels[32].any()
 
 
-def test_pooling_is_by_area():
-    mask = torch.zeros(64, 64)
-    mask[:, :16] = 1
-    shares = pooled(mask, SHAPES)
-    assert {r: tuple(share.shape) for r, share in shares.items()} == {32: (32, 32), 16: (16, 16), 0: (1, 1)}
-    assert shares[0].item() == 0.25
-    assert torch.equal(shares[16][0], torch.tensor([1.0] * 4 + [0.0] * 12))
+@given(SEEDS, st.floats(0, 1), st.builds(Windows, st.integers(1, 6), st.booleans()))
+def test_pooling_is_by_area(seed, part, windows):
+    """Each place has the mean of its block of the mask, for photos of any length."""
+    shapes = windows.shapes(SHAPES)
+    drawn = torch.rand(windows.size(64), generator=torch.Generator().manual_seed(seed))
+    mask = torch.where(drawn < part, 1.0, drawn)
+    shares = pooled(mask, shapes)
+    for r, shape in shapes.items():
+        assert shares[r].shape == shape[1:]
+        if r:
+            blocks = mask.unflatten(0, (shape[1], -1)).unflatten(2, (shape[2], -1))
+            torch.testing.assert_close(shares[r], blocks.mean((1, 3)))
+        torch.testing.assert_close(shares[r].mean(), mask.mean())
 
 
 def test_codes_are_saved_and_loaded(tmp_path):

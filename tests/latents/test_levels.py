@@ -28,17 +28,33 @@ def test_what_people_write(text, expected):
     assert parse_levels(text, LEVELS, 0.8) == expected
 
 
-@given(st.one_of(NUMBERS, st.fixed_dictionaries(dict.fromkeys(LEVELS, NUMBERS))))
+def per_level(numbers):
+    return st.one_of(numbers, st.fixed_dictionaries(dict.fromkeys(LEVELS, numbers)))
+
+
+@given(per_level(NUMBERS))
 def test_what_is_written_is_read_again(values):
     again = parse_levels(format_levels(values), LEVELS, 1.0)
     assert by_level(again, LEVELS) == by_level(values, LEVELS)
 
 
+@given(per_level(st.sampled_from([0.0, 0.75, 0.125, 1.0, 2.5])))
+def test_what_is_written_short_is_read_again(values):
+    short = short_levels(values)
+    assert by_level(parse_levels(short, LEVELS, 3.0), LEVELS) == by_level(values, LEVELS)
+    assert len(short) <= len(format_levels(values))
+
+
+@given(per_level(NUMBERS), st.randoms())
+def test_the_order_of_what_is_written_says_nothing(values, random):
+    parts = format_levels(values).split(",")
+    random.shuffle(parts)
+    assert by_level(parse_levels(",".join(parts), LEVELS, 1.0), LEVELS) == by_level(values, LEVELS)
+
+
 @pytest.mark.parametrize("text", ["0.8", "0.5,2:0.7,1:0.7,0:0.7", "0,32:1"])
 def test_short_is_what_people_write(text):
-    values = parse_levels(text, LEVELS, 1.0)
-    assert short_levels(values) == text
-    assert parse_levels(short_levels(values), LEVELS, 1.0) == values
+    assert short_levels(parse_levels(text, LEVELS, 1.0)) == text
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 from helpers import GRAY
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cinn_colorize.latents.latent import Latent
 from cinn_colorize.latents.windows import Windows
@@ -20,11 +22,26 @@ def test_layout(size, count, upright):
     windows = Windows.of(*size)
     assert (windows.count, windows.upright) == (count, upright)
     assert windows.size(64) == (64, 64 + 24 * (count - 1))[:: -1 if upright else 1]
-    if 1 < count < 32:  # they are about as long as the short side
-        assert 0.8 <= max(size) / min(size) / (1 + 3 / 8 * (count - 1)) <= 1
 
 
-@pytest.mark.parametrize("windows", [Windows(5, False), Windows(5, True), Windows(1, False)])
+SIZES = st.integers(1, 20_000)
+WINDOWS = st.builds(Windows, st.integers(1, 12), st.booleans())
+SIDES = st.sampled_from([8, 16, 32, 64])
+
+
+@given(SIZES, SIZES)
+def test_windows_cover_the_photo(height, width):
+    windows, turned = Windows.of(height, width), Windows.of(width, height)
+    assert windows.size(64) == turned.size(64)[::-1]
+    assert windows.upright == (height > width)
+    aspect, covered = max(height, width) / min(height, width), max(windows.size(64)) / 64
+    if aspect <= 2:
+        assert windows.count == 1
+    elif windows.count < 32:  # they are about as long as the short side
+        assert 0.8 <= aspect / covered <= 1
+
+
+@given(WINDOWS)
 def test_windows_see_the_same_where_they_overlap(windows):
     latent = Latent.draw(windows.shapes(SHAPES), [3, 4])
     parts = [windows.latents(latent.levels, k) for k in range(windows.count)]
@@ -38,10 +55,40 @@ def test_windows_see_the_same_where_they_overlap(windows):
             assert torch.equal(a[..., 3 * r // 8 :], b[..., : 5 * r // 8])
 
 
-@pytest.mark.parametrize("windows", [Windows(4, False), Windows(4, True)])
-def test_blending_gives_back_what_was_cut(windows):
-    grid = np.random.default_rng(0).standard_normal((3, 2, *windows.size(64))).astype(np.float32)
-    np.testing.assert_allclose(windows.blend([windows.cut(grid, k) for k in range(4)]), grid, atol=1e-5)
+def field(seed, *shape):
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+@given(WINDOWS, SIDES, st.integers(0, 2**32))
+def test_blending_gives_back_what_was_cut(windows, side, seed):
+    grid = field(seed, 3, 2, *windows.size(side))
+    parts = [windows.cut(grid, k) for k in range(windows.count)]
+    assert {part.shape for part in parts} == {(3, 2, side, side)}
+    np.testing.assert_allclose(windows.blend(parts), grid, atol=1e-4)
+
+
+@given(st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=12), SIDES, st.booleans())
+def test_blending_stays_between_the_windows(values, side, upright):
+    """So that a constant stays constant, and windows that lie alone are themselves."""
+    windows = Windows(len(values), upright)
+    blended = windows.blend([np.full((side, side), value, np.float32) for value in values])
+    assert blended.shape == windows.size(side)
+    least, most = np.full_like(blended, np.inf), np.full_like(blended, -np.inf)
+    for k, value in enumerate(values):
+        windows.cut(least, k)[...] = np.minimum(windows.cut(least, k), value)
+        windows.cut(most, k)[...] = np.maximum(windows.cut(most, k), value)
+    assert (blended >= least - 1e-4).all()
+    assert (blended <= most + 1e-4).all()
+
+
+@given(st.integers(1, 12), SIDES, st.integers(0, 2**32))
+def test_an_upright_photo_is_a_wide_one_on_its_side(count, side, seed):
+    wide, upright = Windows(count, False), Windows(count, True)
+    parts = list(field(seed, count, 2, side, side))
+    blended = wide.blend(parts)
+    np.testing.assert_array_equal(upright.blend([part.mT for part in parts]), blended.mT)
+    for k in range(count):
+        np.testing.assert_array_equal(upright.cut(blended.mT, k), wide.cut(blended, k).mT)
 
 
 def test_blending_has_no_step():
