@@ -16,7 +16,7 @@ NOT_RUN = {  # how a command begins, and why it is left out
     "pytest": "runs this test",
     "cinn-colorize train": "takes hours",
 }
-SLOW = re.compile(r"--hints? |Hints\.of")  # ten seconds and more: the latents of each sample are refined
+SLOW = re.compile(r"--hints? |Hints\.of|--pick |evaluate ")  # many samples, or samples that are refined
 
 
 def blocks(path):
