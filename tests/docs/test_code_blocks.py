@@ -68,7 +68,7 @@ def folder(tmp_path, monkeypatch):
     strokes.paste((160, 40, 50, 255), (300, 110, 320, 130))
     strokes.save(home / "strokes.png")
     shutil.copy(ROOT / "weights/natural.safetensors", home / "runs/natural")
-    executable(programs / "cinn-colorize", f'exec {sys.executable} -m cinn_colorize "$@"')
+    executable(programs / "cinn-colorize", f'exec "{sys.executable}" -m cinn_colorize "$@"')
     executable(programs / "xdg-open", 'exec test -f "$1"')
     monkeypatch.setitem(ENVIRONMENT, "PATH", f"{programs}:{ENVIRONMENT['PATH']}")
     monkeypatch.chdir(home)
