@@ -25,8 +25,8 @@ from cinn_colorize.data.sources import SUFFIXES, Reader, Source, find_photos
 from cinn_colorize.digits import Digits, picture, samples_picture, walks_picture
 from cinn_colorize.errors import CinnError, DataError
 from cinn_colorize.imaging.photo import Photo, open_photo
-from cinn_colorize.methods.charts import Strip
 from cinn_colorize.methods.contact_sheet import Tile, contact_sheet, gray_tile, original_tile, save_sheet
+from cinn_colorize.methods.strip import Strip
 from cinn_colorize.models.mnist import DIGITS
 from cinn_colorize.training.mnist import read_mnist
 
@@ -215,10 +215,11 @@ def failures(request: Request) -> Image.Image:
 def temperatures(request: Request) -> Image.Image:
     """Fig. 14: one code of each photo, scaled."""
     colorizer, tiles = request.colorizer(), []
-    strip = Strip(TEMPERATURES, None, 1.0, request.seed, "jbu")
+    strip = Strip(TEMPERATURES)
     for _, photo in photos(request.data, ROWS):
         labels = [f"T = {t:g}" for t in TEMPERATURES]
-        tiles += shown(colorizer, photo, strip.samples(colorizer, photo), labels)
+        samples = strip.samples(colorizer, photo, 1.0, request.seed)
+        tiles += shown(colorizer, photo, samples, labels)
     return contact_sheet(tiles, len(TEMPERATURES))
 
 
