@@ -22,6 +22,7 @@ from cinn_colorize.training.data import Crops, batches, to_network
 from cinn_colorize.training.logs import Logs
 from cinn_colorize.training.loop import train
 from cinn_colorize.training.objective import add_noise
+from cinn_colorize.training.options import RunOptions
 from cinn_colorize.training.processes import processes
 from cinn_colorize.training.task import FlowTask, TrainingConfig
 
@@ -105,14 +106,16 @@ def main():
             TinyTask(find_photos(arguments.data)),
             replace(CONFIG, photos=arguments.photos, batch=arguments.batch),
             arguments.run,
-            device=CPU,
-            workers=arguments.workers,
-            processes=shared,
-            resume=True,
-            checkpoint_seconds=0,
+            RunOptions(
+                CPU,
+                workers=arguments.workers,
+                processes=shared,
+                resume=True,
+                checkpoint_seconds=0,
+                report=report,
+                report_seconds=0,
+            ),
             begin=logs.open,
-            report=report,
-            report_seconds=0,
         )
 
 

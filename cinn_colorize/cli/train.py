@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import signal
 from datetime import timedelta
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cinn_colorize.cli.console import console, fatal, print_path, show_log, silence
 from cinn_colorize.cli.options import NETWORK, DebugOption, DeviceOption, QuietOption, device_of
+from cinn_colorize.training.registry import ABLATIONS, Ablation, Dataset, Precision, Preset, Stage
 
 if TYPE_CHECKING:
-    from cinn_colorize.training import Evaluation
-    from cinn_colorize.training import Progress as TrainingProgress
+    from cinn_colorize.training.progress import Evaluation
+    from cinn_colorize.training.progress import Progress as TrainingProgress
 
-Dataset = StrEnum("Dataset", ["photos", "imagenet", "mnist", "lsun"])
-Preset = StrEnum("Preset", ["paper", "authors", "narrow"])
-Ablation = StrEnum(
-    "Ablation", ["noise", "clamp", "haar", "mixing", "initialisation", "conditioning", "learning"]
-)
-Stage = StrEnum("Stage", ["flow", "features", "joint"])
-TrainingPrecision = StrEnum("TrainingPrecision", ["auto", "fp32", "bf16"])
 DATA, RUN = "Data", "Run"
 _OF_DATASET = "by dataset"
+
+
+def _parts(dataset: Dataset, **remarks: str) -> str:
+    """List what can be left out for a data set, some of it with a remark."""
+    return ", ".join(f"{name} ({remarks[name]})" if name in remarks else name for name in ABLATIONS[dataset])
 
 
 def train(
@@ -77,9 +75,9 @@ def train(
             "--ablate",
             metavar="PART",
             help="Leave a part out of the paper's recipe, to see what it is good for; may be given several "
-            "times. Of lsun: noise, clamp, haar, mixing, initialisation, conditioning (the network), "
-            "learning (of that network). Of mnist: noise, clamp, mixing, initialisation. "
-            "Of photos: conditioning.",
+            "times. "
+            f"Of lsun: {_parts(Dataset.lsun, conditioning='the network', learning='of that network')}. "
+            f"Of mnist: {_parts(Dataset.mnist)}. Of photos: {_parts(Dataset.photos)}.",
             show_default="nothing",
             rich_help_panel=DATA,
         ),
@@ -172,11 +170,11 @@ def train(
     ] = None,
     device: DeviceOption = "auto",
     precision: Annotated[
-        TrainingPrecision,
+        Precision,
         typer.Option(
             "--precision", help="auto: bf16 where it is faster, else fp32.", rich_help_panel=NETWORK
         ),
-    ] = TrainingPrecision.auto,
+    ] = Precision.auto,
     workers: Annotated[
         int,
         typer.Option(
@@ -217,13 +215,16 @@ def train(
     """
     if save_memory and compile:
         raise typer.BadParameter("--save-memory and --compile exclude each other")
-    if save_memory and precision is TrainingPrecision.bf16:
+    if save_memory and precision is Precision.bf16:
         raise typer.BadParameter("--save-memory takes fp32", param_hint="--precision")
     show_log(quiet)
     with fatal(debug):
         from cinn_colorize.data.urls import Url
         from cinn_colorize.errors import DataError
-        from cinn_colorize.training import choose_precision, local_device, open_task, processes, run_training
+        from cinn_colorize.training.datasets import open_task
+        from cinn_colorize.training.options import RunOptions
+        from cinn_colorize.training.processes import local_device, processes
+        from cinn_colorize.training.run import run_training
 
         chosen = local_device(device_of(device))
         places = [Url.or_path(place) for place in data or [f"data/{dataset}"]]
@@ -241,32 +242,28 @@ def train(
             if shared.rank:
                 quiet = silence()
             task = open_task(dataset, places, stage, backbone, preset, cache, ablate or ())
-            given: dict[str, Any] = {"photos": photos, "batch": batch, "learning_rate": learning_rate}
+            given = {"photos": photos, "batch": batch, "learning_rate": learning_rate}
             config = task.settings(seed=seed, **{k: v for k, v in given.items() if v is not None})
             run = run or Path("runs") / task.model
             stop = _StopRequest()
             display = _Display(config.photos, quiet)
+            options = RunOptions(
+                device=chosen,
+                precision=Precision.fp32 if save_memory else precision,
+                workers=workers,
+                processes=shared,
+                resume=resume,
+                start=start,
+                compile=compile,
+                save_memory=save_memory,
+                checkpoint_seconds=60 * checkpoint_minutes,
+                evaluate_every=evaluate_every,
+                report=display.report,
+                report_evaluation=display.report_evaluation,
+                stop=stop,
+            )
             with display.bar:
-                weights = run_training(
-                    task,
-                    run,
-                    config,
-                    device=chosen,
-                    precision=shared.once(
-                        lambda: choose_precision("fp32" if save_memory else precision, chosen)
-                    ),
-                    workers=workers,
-                    processes=shared,
-                    resume=resume,
-                    start=start,
-                    compile=compile,
-                    save_memory=save_memory,
-                    checkpoint_seconds=60 * checkpoint_minutes,
-                    evaluate_every=evaluate_every or task.evaluate_every,
-                    report=display.report,
-                    report_evaluation=display.report_evaluation,
-                    stop=stop,
-                )
+                weights = run_training(task, run, config, options)
         if shared.rank:
             return
     if stop.requested:
@@ -313,7 +310,7 @@ class _Display:
     def report(self, progress: TrainingProgress) -> None:
         left = (progress.total - progress.seen) / max(progress.photos_per_second, 1e-9)
         facts = (
-            f"{_listed(progress.figures)}  {progress.photos_per_second:.1f} photos/s  "
+            f"{progress.listed()}  {progress.photos_per_second:.1f} photos/s  "
             f"{timedelta(seconds=round(left))} left"
         )
         for count, what in (
@@ -329,9 +326,5 @@ class _Display:
 
     def report_evaluation(self, evaluation: Evaluation) -> None:
         if not self.quiet:
-            line = f"after {evaluation.seen:,} photos, on unseen ones: {_listed(evaluation.figures)}"
+            line = f"after {evaluation.seen:,} photos, on unseen ones: {evaluation.listed()}"
             self.bar.console.print(f"{line}  {evaluation.sheet or ''}".rstrip(), soft_wrap=True)
-
-
-def _listed(figures: dict[str, float]) -> str:
-    return "  ".join(f"{name} {value:.4f}" for name, value in figures.items())

@@ -1,12 +1,6 @@
-"""What training can do without, one by one: the ablations of the paper (4.4, Figs. 10 and 16).
+"""Architectures and initial weights without parts of the recipe.
 
-- ``noise``: none is added;
-- ``clamp``: the scales of the coupling blocks are not limited;
-- ``haar``: the reshape of i-RevNet in place of Haar steps;
-- ``mixing``: no orthogonal matrices, no permutations;
-- ``initialisation``: torch's own in place of Xavier's and of zeros;
-- ``conditioning``: L itself in place of a conditioning network;
-- ``learning``: the conditioning network stays as it was initialised.
+What each part is, is said by :class:`cinn_colorize.training.registry.Ablation`.
 """
 
 from __future__ import annotations
@@ -20,17 +14,18 @@ from torch import nn
 
 from cinn_colorize.conditioning.plain import PlainNetwork
 from cinn_colorize.flow import ConvSubnet, LinearSubnet
+from cinn_colorize.training.registry import Ablation
 
-ABLATIONS = ("noise", "clamp", "haar", "mixing", "initialisation", "conditioning", "learning")
-_SWITCHES = ("haar", "mixing", "conditioning")  # called so in the architectures that have them
+# Called so in the architectures that have them.
+_SWITCHES = (Ablation.haar, Ablation.mixing, Ablation.conditioning)
 
 Architecture = TypeVar("Architecture", bound=Any)
 
 
 def without(architecture: Architecture, ablate: Collection[str]) -> Architecture:
-    """An architecture without some of :data:`ABLATIONS`; those that do not concern it are passed over."""
+    """An architecture without some of :class:`Ablation`; those that do not concern it are passed over."""
     changed = replace(architecture, **{name: False for name in _SWITCHES if name in ablate})
-    if "clamp" not in ablate:
+    if Ablation.clamp not in ablate:
         return changed
     if hasattr(changed, "clamp"):
         return replace(changed, clamp=math.inf)

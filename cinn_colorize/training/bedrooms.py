@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from cinn_colorize.data.sources import LmdbPhotos, Source, find_photos, is_lmdb
 from cinn_colorize.evaluation import mean_nll
 from cinn_colorize.models.bedrooms import SIZE, Bedrooms, BedroomsConfig
-from cinn_colorize.training.ablation import ABLATIONS, initialise_as_torch, without
+from cinn_colorize.training.ablation import initialise_as_torch, without
 from cinn_colorize.training.data import Batch, Crops, Loading, batches, to_network
 from cinn_colorize.training.objective import Noise, add_noise
+from cinn_colorize.training.registry import ABLATIONS, Dataset
 from cinn_colorize.training.samples import photo_sheet
 from cinn_colorize.training.task import FlowTask, TrainingConfig
 
@@ -58,7 +59,7 @@ class BedroomsTask(FlowTask[Bedrooms]):
     """
 
     model, config = "bedrooms", BedroomsTraining
-    ablations = ABLATIONS
+    ablations = ABLATIONS[Dataset.lsun]
 
     def __init__(self, photos: Sequence[Source], dev: Sequence[Source] = ()) -> None:
         self.photos, self.dev, self.distinct = photos, dev, len(photos)

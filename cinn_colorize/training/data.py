@@ -18,6 +18,7 @@ from cinn_colorize.errors import DataError
 from cinn_colorize.imaging.color import pixels_to_lab
 
 LUMINANCE_SIZE, CHROMA_SIZE = 256, 64
+DEV = "photos-dev.zip"  # beside shards: the photos held out, which a run is watched on
 MIN_AREA = 0.35  # of a photo that a crop shows
 
 

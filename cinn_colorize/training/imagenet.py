@@ -20,12 +20,11 @@ from cinn_colorize.data.sources import FolderPhotos, Reader, Source, find_photos
 from cinn_colorize.errors import DataError, WeightsError
 from cinn_colorize.evaluation import mean_nll
 from cinn_colorize.models.imagenet_vgg import PRESETS, ImagenetVgg
-from cinn_colorize.training.data import Batch, Crops, Loading, batches, to_network
+from cinn_colorize.training.data import DEV, Batch, Crops, Loading, batches, to_network
 from cinn_colorize.training.objective import Noise
 from cinn_colorize.training.samples import photo_sheet
 from cinn_colorize.training.task import FlowTask, Task, TrainingConfig
 
-DEV = "photos-dev.zip"  # beside shards
 DEV_PHOTOS = 500  # of ImageNet's 50,000 for validation, spread over them: what a run is watched on
 _STEPS, _JOINT_STEPS, _BATCH = (
     30_000,

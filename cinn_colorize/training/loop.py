@@ -3,70 +3,29 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel
 
-from cinn_colorize.errors import DataError, DivergedError
+from cinn_colorize.errors import DataError
 from cinn_colorize.training.checkpoint import load_newest, save_checkpoint
 from cinn_colorize.training.data import Loading
-from cinn_colorize.training.health import Health
 from cinn_colorize.training.objective import Noise
+from cinn_colorize.training.options import RunOptions
+from cinn_colorize.training.precision import choose_precision
 from cinn_colorize.training.processes import Processes
-from cinn_colorize.training.schedule import cosine
+from cinn_colorize.training.progress import Meter
+from cinn_colorize.training.state import RunState, load_resumable
 from cinn_colorize.training.task import Model, Task, TrainingConfig
 
 log = logging.getLogger(__name__)
-
-MAX_RETURNS = 3  # to one checkpoint
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a run is, for whoever shows it."""
-
-    seen: int
-    total: int
-    figures: dict[str, float]  # of the task, means since the last report
-    photos_per_second: float
-    gradient_norm: float
-    skipped: int  # steps left out, see Health
-    rollbacks: int  # returns to a checkpoint
-    unreadable: int  # photos and shards of the data left out
-
-
-def choose_precision(precision: str, device: torch.device) -> torch.dtype:
-    """'auto' is bf16 on GPUs that know it and on processors where it is tried and found faster, else fp32."""
-    if precision == "auto":
-        fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else _bf16_is_faster(device)
-        return torch.bfloat16 if fast else torch.float32
-    return {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
-
-
-@torch.no_grad()
-def _bf16_is_faster(device: torch.device) -> bool:
-    """Try a convolution: which instructions a processor has does not tell, some emulate what others have."""
-    if device.type != "cpu":
-        return False
-    convolution = torch.nn.Conv2d(96, 96, 3, padding=1)
-    convolution.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    x = torch.randn(8, 96, 32, 32).to(memory_format=torch.channels_last)
-    fastest = {False: math.inf, True: math.inf}
-    for half in (False, True) * 6:
-        with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            start = time.perf_counter()
-            convolution(x)
-            fastest[half] = min(fastest[half], time.perf_counter() - start)
-    return fastest[True] < 0.8 * fastest[False]
 
 
 def train(
@@ -74,20 +33,10 @@ def train(
     task: Task[Model],
     config: TrainingConfig,
     run: Path,
+    options: RunOptions,
     *,
-    device: torch.device,
-    precision: torch.dtype = torch.float32,
-    workers: int = 1,
-    processes: Processes | None = None,
-    resume: bool = False,
-    compile: bool = False,
-    checkpoint_seconds: float = 300,
     begin: Callable[[int], None] = lambda seen: None,
-    report: Callable[[Progress], None] = lambda progress: None,
-    report_seconds: float = 10,
     evaluate: Callable[[Model, int], None] = lambda model, seen: None,
-    evaluate_every: int = 10_000,
-    stop: Callable[[], bool] = lambda: False,
 ) -> Model:
     """Train a model.
 
@@ -99,20 +48,9 @@ def train(
         task: its data and objective.
         config: hyper-parameters; ``batch`` is that of all processes together.
         run: folder of the run, where the checkpoints lie.
-        device: to train on.
-        precision: of the autocast; parameters and latents stay fp32.
-        workers: processes that decode photos, for each process that trains.
-        processes: among which the run is shared; the first one writes, reports and evaluates.
-        resume: go on from the run's last checkpoint, if there is one.
-        compile: use torch.compile.
-        checkpoint_seconds: between checkpoints.
+        options: how to compute, keep and show it.
         begin: called once with the photos seen, before the first step.
-        report: called every ``report_seconds``.
-        report_seconds: between reports.
-        evaluate: called with the averaged model and the photos seen, every ``evaluate_every`` photos and at
-            the end.
-        evaluate_every: photos between evaluations.
-        stop: asked once a step; when true, a checkpoint is written and the run ends early.
+        evaluate: called with the averaged model and the photos seen, now and then and at the end.
 
     Returns:
         the averaged model, in eval mode.
@@ -121,142 +59,82 @@ def train(
         DataError: the data or the checkpoint cannot be used.
         DivergedError: the run went back to one checkpoint three times.
     """
-    processes = processes or Processes()
+    device, processes = options.device, options.processes
     if config.batch % processes.count:
         raise DataError(f"a batch of {config.batch} cannot be shared by {processes.count} processes evenly")
-    state = processes.once(lambda: load_newest(run)) if resume else None
-    if resume and state is None:
-        log.info("%s: no checkpoint there yet, so the run begins", run)
-    # What a checkpoint of an earlier version does not know is as it was: the default.
-    settings = asdict(type(config)()) | state["config"] if state is not None else {}
-    if state is not None and settings != asdict(config):
-        changed = [k for k, v in asdict(config).items() if settings[k] != v]
-        raise DataError(f"{run}: the run to resume has other settings: {', '.join(changed)}")
-    if state is not None and state["distinct"] != task.distinct:
-        log.warning("the data has changed: %d photos, %d before", task.distinct, state["distinct"])
+    precision = processes.once(partial(choose_precision, options.precision, device))
+    saved = processes.once(partial(load_resumable, run, task, config)) if options.resume else None
 
     torch.manual_seed(config.seed)
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     groups = task.learning(model, config)
     trained = [parameter for parameters, _ in groups for parameter in parameters]
-    if compile:
+    if options.compile:
         task.compile()
     step = _shared(_Step(model, task, config), device, processes)
-    optimizer = task.optimizer(groups, config)
-    average = AveragedModel(model, multi_avg_fn=_moving_average(config.ema))
-    average.eval()
-    averaged = cast(Model, average.module)
-
-    def restore(state: dict[str, Any]) -> None:
-        try:
-            model.load_state_dict(state["model"])
-        except RuntimeError as error:
-            raise DataError(f"{run}: the run to resume is of another architecture") from error
-        average.load_state_dict(state["average"])
-        (now, *_), (before, *_) = optimizer.state_dict()["param_groups"], state["optimizer"]["param_groups"]
-        if now.keys() != before.keys():
-            raise DataError(f"{run}: the run to resume has another optimiser; begin a new one with --start")
-        optimizer.load_state_dict(state["optimizer"])
-
-    seen, faults = 0, 0  # faults: in a row
-    returned_to, returns = -1, 0  # the checkpoint of which position, and how often
-    health, meter = Health((), task.exploding), _Meter(config.photos)
-    if state is not None:
-        restore(state)
-        seen, faults = state["seen"], state["faults"]
-        health = Health(state["norms"], task.exploding)
-        meter.restore(state["counts"])
-
-    def checkpoint() -> None:
-        if processes.rank:
-            return
-        state = {
-            "model": model.state_dict(),
-            "average": average.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "config": asdict(config),
-            "distinct": task.distinct,
-            "seen": seen,
-            "faults": faults,
-            "norms": list(health.norms),
-            "counts": meter.counts(),
-        }
-        save_checkpoint(run, state)
-
-    meter.skip(task.unreadable)
-    if state is None:
-        processes.once(checkpoint)  # what a run that diverges at once goes back to
-    del state
+    state = RunState(run, model, task.optimizer(groups, config), task, config)
+    if saved is not None:
+        state.load_state_dict(saved)
+    state.skip(task.unreadable)
+    if saved is None:  # what a run that diverges at once goes back to
+        processes.once(partial(save_checkpoint, run, state.state_dict()))
+    del saved
     if not processes.rank:
-        begin(seen)
-    meter.start(seen)
-    generator = torch.Generator(device)
-    last_checkpoint = time.monotonic()
-    model.train()
-    loading = Loading(workers, processes.rank, processes.count)
-    for batch in task.batches(config, seen, loading):
-        # Noise and dropout depend on the position alone, so that a resumed run repeats them.
-        generator.manual_seed(config.seed + seen)
-        torch.manual_seed(config.seed + seen + processes.rank)
-        rate = cosine(seen, config.photos, config.learning_rate, min(config.warmup, config.photos // 10))
-        for group, (_, factor) in zip(optimizer.param_groups, groups, strict=True):
-            group["lr"] = factor * rate
+        begin(state.seen)
 
-        optimizer.zero_grad(set_to_none=True)
+    generator, meter, saved_at = torch.Generator(device), Meter(config.photos, state.seen), time.monotonic()
+    model.train()
+    for batch in task.batches(config, state.seen, Loading(options.workers, processes.rank, processes.count)):
+        # Noise and dropout depend on the position alone, so that a resumed run repeats them.
+        generator.manual_seed(config.seed + state.seen)
+        torch.manual_seed(config.seed + state.seen + processes.rank)
+        for group, (_, factor) in zip(state.optimizer.param_groups, groups, strict=True):
+            group["lr"] = factor * config.rate(state.seen)
+
+        state.optimizer.zero_grad(set_to_none=True)
         parts = [part.to(device, non_blocking=True) for part in batch.parts]
         noise = Noise(generator, processes.rank, processes.count)
         figures = _backward(step, parts, task.chunk(device), noise, precision)
         norm = torch.nn.utils.clip_grad_norm_(trained, config.clip)
 
-        told = [norm, *figures.values(), norm.new_tensor(len(batch.unreadable)), norm.new_tensor(stop())]
-        gradient_norm, *values, unreadable, stopping = processes.mean(torch.stack(told).float()).tolist()
+        asked = [norm.new_tensor(len(batch.unreadable)), norm.new_tensor(options.stop())]
+        told = processes.mean(torch.stack([norm, *figures.values(), *asked]).float())
+        gradient_norm, *values, unreadable, stopping = told.tolist()
         means = dict(zip(figures, values, strict=True))
         if unreadable:
-            meter.skip(processes.join(list(batch.unreadable)))
+            state.skip(processes.join(list(batch.unreadable)))
 
-        seen += config.batch
-        fault = health.fault(means["loss"], gradient_norm)
-        if not fault:
-            faults = 0
-            optimizer.step()
-            average.update_parameters(model)
-            meter.add(means, gradient_norm)
+        state.seen += config.batch
+        if fault := state.judge(means["loss"], gradient_norm):
+            log.warning("step at photo %d skipped: %s", state.seen, fault)
         else:
-            faults += 1
-            meter.skipped += 1
-            log.warning("step at photo %d skipped: %s", seen, fault)
-        meter.seen = seen
-        if faults == 2:
-            good = processes.once(lambda: load_newest(run))
-            assert good is not None
-            returns = returns + 1 if good["seen"] == returned_to else 1
-            returned_to = good["seen"]
-            if returns > MAX_RETURNS:
-                raise DivergedError(
-                    f"{run}: {fault}, after {MAX_RETURNS} returns to the checkpoint of photo {returned_to}; "
-                    "lower the learning rate with --lr, in a new --run"
-                )
-            log.warning("two in a row: back to the checkpoint of photo %d, on with new photos", returned_to)
-            restore(good)
-            health, faults = Health(good["norms"], task.exploding), 0
-            meter.rollbacks += 1
-            del good
+            state.optimizer.step()
+            state.average.update_parameters(model)
+            meter.add(means, gradient_norm)
+        if state.faults == 2:
+            state.go_back(processes.once(partial(load_newest, run)), fault)
 
         if not processes.rank:
-            if time.monotonic() - meter.since > report_seconds or seen >= config.photos:
-                report(meter.progress())
-            if seen // evaluate_every > (seen - config.batch) // evaluate_every or seen >= config.photos:
-                evaluate(averaged, seen)
-            if time.monotonic() - last_checkpoint > checkpoint_seconds and not faults:
-                try:
-                    checkpoint()
-                except DataError as error:
-                    log.warning("%s; the run goes on", error)
-                last_checkpoint = time.monotonic()
+            ended = state.seen >= config.photos
+            if ended or time.monotonic() - meter.since > options.report_seconds:
+                options.report(meter.progress(state))
+            if ended or state.seen % (options.evaluate_every or task.evaluate_every) < config.batch:
+                evaluate(state.averaged, state.seen)
+            if time.monotonic() - saved_at > options.checkpoint_seconds and not state.faults:
+                _save_if_possible(state)
+                saved_at = time.monotonic()
         if stopping:
             break
-    processes.once(checkpoint)
-    return averaged
+    processes.once(partial(save_checkpoint, run, state.state_dict()))
+    return state.averaged
+
+
+def _save_if_possible(state: RunState[Any]) -> None:
+    """Write a checkpoint; that the disk is full does not end a run."""
+    try:
+        save_checkpoint(state.run, state.state_dict())
+    except DataError as error:
+        log.warning("%s; the run goes on", error)
 
 
 class _Step(nn.Module):
@@ -298,74 +176,3 @@ def _backward(
         for name, value in losses.items():
             figures[name] = figures.get(name, 0) + share * value.detach()
     return figures
-
-
-def _moving_average(decay: float) -> Callable[..., None]:
-    """Exponential moving average whose decay rises at first, so that initial weights are soon forgotten."""
-
-    @torch.no_grad()
-    def update(averages: list[Tensor], currents: list[Tensor], updates: int | Tensor) -> None:
-        rising = min(decay, (1 + float(updates)) / (10 + float(updates)))
-        torch._foreach_lerp_(averages, currents, 1 - rising)
-
-    return update
-
-
-class _Meter:
-    """Means since the last report, and counts since the run began."""
-
-    def __init__(self, total: int) -> None:
-        self.total, self.seen, self.skipped, self.rollbacks = total, 0, 0, 0
-        self.unreadable: set[str] = set()
-        self._clear()
-
-    def start(self, seen: int) -> None:
-        """Begin to measure."""
-        self.seen = seen
-        self._clear()
-
-    def counts(self) -> dict[str, Any]:
-        """For a checkpoint."""
-        return {
-            "skipped": self.skipped,
-            "rollbacks": self.rollbacks,
-            "unreadable": sorted(self.unreadable),
-        }
-
-    def restore(self, counts: dict[str, Any]) -> None:
-        """Take them from a checkpoint."""
-        self.skipped, self.rollbacks = counts["skipped"], counts["rollbacks"]
-        self.unreadable = set(counts["unreadable"])
-
-    def skip(self, unreadable: Sequence[str]) -> None:
-        """Count and name, once each, what cannot be read."""
-        for message in unreadable:
-            if message not in self.unreadable:
-                self.unreadable.add(message)
-                log.warning("skipped %s", message)
-
-    def _clear(self) -> None:
-        self.since, self.started_at, self.steps, self.norm = time.monotonic(), self.seen, 0, 0.0
-        self.figures: dict[str, float] = {}
-
-    def add(self, figures: dict[str, float], norm: float) -> None:
-        self.steps += 1
-        self.norm += norm
-        for name, value in figures.items():
-            self.figures[name] = self.figures.get(name, 0.0) + value
-
-    def progress(self) -> Progress:
-        """Report, and start anew."""
-        n = max(self.steps, 1)
-        result = Progress(
-            seen=self.seen,
-            total=self.total,
-            figures={name: total / n for name, total in self.figures.items()},
-            photos_per_second=(self.seen - self.started_at) / (time.monotonic() - self.since),
-            gradient_norm=self.norm / n,
-            skipped=self.skipped,
-            rollbacks=self.rollbacks,
-            unreadable=len(self.unreadable),
-        )
-        self._clear()
-        return result

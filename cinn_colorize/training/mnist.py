@@ -21,6 +21,7 @@ from cinn_colorize.models import MODELS, Loaded
 from cinn_colorize.models.mnist import AXES, DIGITS, LEVEL, SIZE, Mnist, MnistConfig
 from cinn_colorize.training.ablation import initialise_as_torch, without
 from cinn_colorize.training.data import Batch, Loading, Order, Positions
+from cinn_colorize.training.registry import ABLATIONS, Dataset
 from cinn_colorize.training.task import FlowTask, TrainingConfig
 
 DEV = 5_000  # of the training digits, the last ones: what a run is watched on
@@ -93,7 +94,7 @@ class MnistTask(FlowTask[Mnist]):
     """
 
     model, config, evaluate_every = "mnist", MnistTraining, 50_000
-    ablations = ("noise", "clamp", "mixing", "initialisation")
+    ablations = ABLATIONS[Dataset.mnist]
 
     def __init__(self, folder: Path) -> None:
         images, labels = read_mnist(folder, "train")

@@ -20,6 +20,7 @@ from cinn_colorize.training.ablation import without
 from cinn_colorize.training.data import Batch, Crops, Loading, batches
 from cinn_colorize.training.features import CACHED_PHOTOS, load_backbone
 from cinn_colorize.training.objective import Noise, add_noise, balanced_loss, level_nll
+from cinn_colorize.training.registry import ABLATIONS, Dataset
 from cinn_colorize.training.samples import photo_sheet
 from cinn_colorize.training.task import FlowTask, TrainingConfig
 
@@ -51,7 +52,7 @@ class NaturalTask(FlowTask[Natural]):
     """
 
     model, config = "natural", NaturalTraining
-    ablations: ClassVar[tuple[str, ...]] = ("conditioning",)
+    ablations: ClassVar[tuple[str, ...]] = ABLATIONS[Dataset.photos]
 
     def __init__(
         self, photos: Sequence[Source], dev: Sequence[Source] = (), backbone: Path | None = None

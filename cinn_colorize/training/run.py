@@ -2,68 +2,30 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 import torch
 from torch import nn
 
 from cinn_colorize import flow
-from cinn_colorize.data.sources import Source, find_photos
-from cinn_colorize.data.urls import Url, is_folder
 from cinn_colorize.errors import DataError
 from cinn_colorize.files import printable_name
 from cinn_colorize.models import load_model
-from cinn_colorize.training.bedrooms import LSUN_VAL, BedroomsTask, find_lsun
 from cinn_colorize.training.checkpoint import KEPT, checkpoints
-from cinn_colorize.training.features import FeaturesTask
-from cinn_colorize.training.imagenet import ImagenetJointTask, ImagenetTask, VggTask, find_imagenet
 from cinn_colorize.training.logs import Logs
-from cinn_colorize.training.loop import Progress, train
-from cinn_colorize.training.mnist import MnistTask
-from cinn_colorize.training.natural import JointTask, NaturalTask
-from cinn_colorize.training.processes import Processes
-from cinn_colorize.training.task import Task, TrainingConfig
+from cinn_colorize.training.loop import train
+from cinn_colorize.training.options import RunOptions
+from cinn_colorize.training.progress import Evaluation, Progress
+from cinn_colorize.training.task import Model, Task, TrainingConfig
 
-log = logging.getLogger(__name__)
-
-STAGES = ("flow", "features", "joint")
 LOGS_BYTES = 100_000_000  # room for weights, logs and sheets
-DEV = "photos-dev.zip"  # what a run is watched on, where the data has it
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """The averaged model on data that it does not learn from."""
-
-    seen: int
-    figures: dict[str, float]  # of the task
-    sheet: Path | None  # a picture of samples
-
-
-def run_training(
-    task: Task[Any],
-    run: Path,
-    config: TrainingConfig,
-    *,
-    device: torch.device,
-    precision: torch.dtype,
-    workers: int,
-    processes: Processes,
-    resume: bool,
-    checkpoint_seconds: float,
-    evaluate_every: int,
-    report: Callable[[Progress], None],
-    report_evaluation: Callable[[Evaluation], None],
-    stop: Callable[[], bool],
-    start: Path | None = None,
-    compile: bool = False,
-    save_memory: bool = False,
-) -> Path:
+def run_training(task: Task[Any], run: Path, config: TrainingConfig, options: RunOptions) -> Path:
     """Train a model and write its weights into the run's folder.
 
     The folder gets checkpoints, ``progress.csv``, ``evaluation.csv``, a ``tensorboard`` folder if that
@@ -71,23 +33,10 @@ def run_training(
     evaluation and at the end.
 
     Args:
-        task: data and model, see :func:`open_task`.
+        task: data and model, see :func:`cinn_colorize.training.datasets.open_task`.
         run: the run's folder.
         config: hyper-parameters.
-        device: to train on.
-        precision: of the autocast.
-        workers: processes that decode, for each process that trains.
-        processes: among which the run is shared.
-        resume: go on from the folder's last checkpoint, if there is one.
-        checkpoint_seconds: between checkpoints.
-        evaluate_every: samples between evaluations.
-        report: called every few seconds.
-        report_evaluation: called after an evaluation.
-        stop: asked after each step; when true, the run ends early, to be resumed.
-        start: weights to begin with, new ones otherwise.
-        compile: use torch.compile.
-        save_memory: recompute the flow's activations in the backward pass, see
-            :class:`cinn_colorize.flow.Sequence`.
+        options: how to compute, keep and show it.
 
     Returns:
         path of the weights.
@@ -95,179 +44,41 @@ def run_training(
     Raises:
         CinnError: the data, the checkpoint or the weights cannot be used, or the run diverged.
     """
-    model = _initial_model(task, config.seed, start)
+    model = _initial_model(task, config.seed, options.start)
     for module in model.modules():
         if isinstance(module, flow.Sequence):
-            module.save_memory = save_memory
-    processes.once(lambda: _prepare_folder(run, model, resume))
-    weights, logs = run / f"{task.model}.safetensors", Logs(run)
+            module.save_memory = options.save_memory
+    options.processes.once(partial(_prepare_folder, run, model, options.resume))
+    recorder = _Recorder(task, run, config, options)
+    recorded = replace(options, report=recorder.report)
+    train(model, task, config, run, recorded, begin=recorder.logs.open, evaluate=recorder.evaluate)
+    return recorder.weights
 
-    def on_report(progress: Progress) -> None:
+
+class _Recorder(Generic[Model]):
+    """Writes what a run tells into its folder, before the callbacks of its options are called."""
+
+    def __init__(self, task: Task[Model], run: Path, config: TrainingConfig, options: RunOptions) -> None:
+        self.task, self.run, self.config, self.options = task, run, config, options
+        self.weights, self.logs = run / f"{task.model}.safetensors", Logs(run)
+
+    def report(self, progress: Progress) -> None:
         values = asdict(progress)
-        logs.write("progress", values | values.pop("figures"))
-        report(progress)
+        self.logs.write("progress", values | values.pop("figures"))
+        self.options.report(progress)
 
-    def on_evaluate(model: nn.Module, seen: int) -> None:
-        task.save(model, weights, asdict(config) | {"seen": seen, "distinct_photos": task.distinct})
-        figures = task.measure(model)
-        if figures:
-            logs.write("evaluation", {"seen": seen, **figures})
-            path = run / f"samples_{seen:08d}.jpg"
-            sheet = path if task.draw(model, device, path) else None
-            if sheet:
-                logs.picture(sheet, seen)
-            report_evaluation(Evaluation(seen, figures, sheet))
-
-    train(
-        model,
-        task,
-        config,
-        run,
-        device=device,
-        precision=precision,
-        workers=workers,
-        processes=processes,
-        resume=resume,
-        compile=compile,
-        checkpoint_seconds=checkpoint_seconds,
-        begin=logs.open,
-        report=on_report,
-        evaluate=on_evaluate,
-        evaluate_every=evaluate_every,
-        stop=stop,
-    )
-    return weights
-
-
-def open_task(
-    dataset: str,
-    data: Sequence[Path | Url],
-    stage: str = "flow",
-    backbone: Path | None = None,
-    preset: str | None = None,
-    cache: Path | None = None,
-    ablate: Sequence[str] = (),
-) -> Task[Any]:
-    """The task of a data set of :data:`DATASETS`.
-
-    Args:
-        dataset: its name.
-        data: where it lies; what each kind of data set expects there is said by its task.
-        stage: of :data:`STAGES`; all but ``flow`` are of photos and ImageNet alone.
-        backbone: weights of the conditioning network that a new model of these begins with.
-        preset: the architecture of a new model, of ImageNet alone.
-        cache: folder where shards of photos at URLs are kept; None to read from afar, photo by photo.
-        ablate: what of the paper's recipe to leave out, of the task's ablations.
-
-    Raises:
-        DataError: it is not there, or cannot be used.
-    """
-    task = _open_task(dataset, data, stage, backbone, preset, cache)
-    for name in ablate:
-        if name not in task.ablations:
-            known = ", ".join(task.ablations) or "nothing"
-            raise DataError(f"--ablate {name}: not for {task.model}, where {known} can be left out")
-    if backbone and "conditioning" in ablate:
-        raise DataError(f"{backbone}: a model without conditioning network has no backbone")
-    task.ablate = tuple(sorted(set(ablate)))
-    return task
-
-
-def _open_task(
-    dataset: str,
-    data: Sequence[Path | Url],
-    stage: str,
-    backbone: Path | None,
-    preset: str | None,
-    cache: Path | None,
-) -> Task[Any]:
-    if preset and dataset != "imagenet":
-        raise DataError(f"{dataset}: has one architecture; --preset is for imagenet")
-    if dataset == "photos":
-        return _open_photos(data, stage, backbone, cache)
-    paths = [root for root in data if isinstance(root, Path)]
-    for root in data:
-        if isinstance(root, Url):
-            raise DataError(f"{printable_name(root)}: only photos are read from URLs, not {dataset}")
-    if dataset == "imagenet":
-        return _open_imagenet(paths, stage, backbone, preset)
-    if stage != "flow" or backbone:
-        raise DataError(f"{dataset}: has no backbone; stages and --backbone are for photos and imagenet")
-    return DATASETS[dataset](paths)
-
-
-def _open_photos(
-    data: Sequence[Path | Url], stage: str, backbone: Path | None, cache: Path | None
-) -> Task[Any]:
-    damaged: list[str] = []
-    photos = [photo for root in data for photo in find_photos(root, cache=cache, damaged=damaged)]
-    dev = [photo for root in data for photo in _held_out(root, cache)]
-    if not dev:
-        log.warning("no %s there, so the run is not watched on photos it does not learn from", DEV)
-    task: Task[Any]
-    if stage == "features":
-        task = FeaturesTask(photos, dev)
-    else:
-        task = (JointTask if stage == "joint" else NaturalTask)(photos, dev, backbone)
-    task.unreadable = damaged
-    return task
-
-
-def _held_out(root: Path | Url, cache: Path | None) -> list[Source]:
-    """What a run on the data of a folder is watched on, if it is there."""
-    if isinstance(root, Path):
-        return find_photos(root / DEV) if (root / DEV).is_file() else []
-    try:
-        return find_photos(root, DEV, cache=cache) if is_folder(root) else []
-    except DataError:
-        return []
-
-
-def _open_imagenet(
-    data: Sequence[Path], stage: str, backbone: Path | None, preset: str | None
-) -> ImagenetTask | VggTask:
-    photos, dev = _joined(data, find_imagenet)
-    if not dev:
-        log.warning(
-            "no val folder or %s there, so the run is not watched on photos it does not learn from", DEV
-        )
-    preset = preset or "paper"
-    if stage == "features":
-        if backbone:
-            raise DataError(f"{backbone}: the stage features makes such a file; leave out --backbone")
-        return VggTask(photos, dev, preset)
-    return (ImagenetJointTask if stage == "joint" else ImagenetTask)(photos, dev, backbone, preset)
-
-
-def _joined(
-    data: Sequence[Path], find: Callable[[Path], tuple[Sequence[Source], Sequence[Source]]]
-) -> tuple[Sequence[Source], Sequence[Source]]:
-    """Photos to learn from and photos held out of several places."""
-    found = [find(root) for root in data]
-    if len(found) == 1:
-        return found[0]
-    return [p for photos, _ in found for p in photos], [p for _, dev in found for p in dev]
-
-
-def _open_mnist(data: Sequence[Path]) -> MnistTask:
-    if len(data) != 1:
-        raise DataError("MNIST lies in one folder; give --data once")
-    return MnistTask(data[0])
-
-
-def _open_lsun(data: Sequence[Path]) -> BedroomsTask:
-    photos, dev = _joined(data, find_lsun)
-    if not dev:
-        log.warning("no %s there, so the run is not watched on photos it does not learn from", LSUN_VAL)
-    return BedroomsTask(photos, dev)
-
-
-DATASETS: dict[str, Callable[[Sequence[Path]], Task[Any]]] = {
-    "photos": lambda data: _open_photos(data, "flow", None, None),
-    "imagenet": lambda data: _open_imagenet(data, "flow", None, None),
-    "mnist": _open_mnist,
-    "lsun": _open_lsun,
-}
+    def evaluate(self, model: Model, seen: int) -> None:
+        training = asdict(self.config) | {"seen": seen, "distinct_photos": self.task.distinct}
+        self.task.save(model, self.weights, training)
+        figures = self.task.measure(model)
+        if not figures:
+            return
+        self.logs.write("evaluation", {"seen": seen, **figures})
+        path = self.run / f"samples_{seen:08d}.jpg"
+        sheet = path if self.task.draw(model, self.options.device, path) else None
+        if sheet:
+            self.logs.picture(sheet, seen)
+        self.options.report_evaluation(Evaluation(seen, figures, sheet))
 
 
 def _initial_model(task: Task[Any], seed: int, start: Path | None) -> nn.Module:

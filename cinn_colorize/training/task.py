@@ -17,6 +17,7 @@ from cinn_colorize.models.base import ConditionalFlow
 from cinn_colorize.training.data import Batch, Loading
 from cinn_colorize.training.health import EXPLODING
 from cinn_colorize.training.objective import Noise, level_nll, mean_loss
+from cinn_colorize.training.schedule import cosine
 
 Model = TypeVar("Model", bound=nn.Module)
 Flow = TypeVar("Flow", bound=ConditionalFlow)
@@ -37,6 +38,10 @@ class TrainingConfig:
     seed: int = 0
     ablate: tuple[str, ...] = ()  # what of the recipe the run does without, see :class:`Task`
 
+    def rate(self, seen: int) -> float:
+        """The learning rate after so many photos."""
+        return cosine(seen, self.photos, self.learning_rate, min(self.warmup, self.photos // 10))
+
 
 class Task(Generic[Model]):
     """A data set and how a model learns from it.
@@ -47,7 +52,7 @@ class Task(Generic[Model]):
         betas: of Adam.
         exploding: how many times its running median a gradient norm is when it counts as exploding.
         evaluate_every: samples between evaluations, unless said otherwise.
-        ablations: of :data:`cinn_colorize.training.ablation.ABLATIONS`, those that are defined here.
+        ablations: of :class:`cinn_colorize.training.registry.Ablation`, those that are defined here.
         ablate: of these, those that are left out.
         distinct: how many samples there are to learn from.
         unreadable: what of the data could not be opened, and why.
@@ -65,7 +70,7 @@ class Task(Generic[Model]):
 
     def settings(self, **given: Any) -> TrainingConfig:
         """Hyper-parameters of a run: those given, the defaults otherwise, no noise if it is left out."""
-        settings = self.config(**given, ablate=self.ablate)
+        settings = self.config(**given, ablate=tuple(map(str, self.ablate)))  # checkpoints hold no enums
         if "noise" not in self.ablate:
             return settings
         noises: dict[str, Any] = {name: 0.0 for name in vars(settings) if name.endswith("_noise")}

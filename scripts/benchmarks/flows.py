@@ -19,7 +19,7 @@ from cinn_colorize.flow import AffineCoupling, Sequence
 from cinn_colorize.models.base import StageConditions
 from cinn_colorize.models.imagenet_vgg import BASE, ImagenetVgg, ImagenetVggConfig, Stage
 from cinn_colorize.models.natural import Level, Natural, NaturalConfig
-from cinn_colorize.training.loop import choose_precision
+from cinn_colorize.training.precision import choose_precision
 
 BATCH, SAMPLES = 16, 8
 PEER, PEER_LAST = "FrEIA", "FrEIA, channels last"

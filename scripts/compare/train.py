@@ -33,10 +33,14 @@ from cinn_colorize.conditioning import EfficientNetLite2
 from cinn_colorize.conditioning.backbone import FEATURES
 from cinn_colorize.data.sources import Source, find_photos
 from cinn_colorize.models.bedrooms import SIZE
-from cinn_colorize.training import Progress, choose_precision, open_task, processes, run_training
 from cinn_colorize.training.bedrooms import BedroomsTask, BedroomsTraining
 from cinn_colorize.training.data import Batch, Loading
+from cinn_colorize.training.datasets import open_task
 from cinn_colorize.training.objective import Noise
+from cinn_colorize.training.options import RunOptions
+from cinn_colorize.training.progress import Progress
+from cinn_colorize.training.registry import Precision
+from cinn_colorize.training.run import run_training
 from cinn_colorize.training.task import Task, TrainingConfig
 
 METHODS: dict[str, type[Method]] = {
@@ -181,30 +185,26 @@ def run(name: str, arguments: argparse.Namespace) -> None:
     begun: list[float] = []  # position and processor time at the first report of this process
 
     def report(progress: Progress) -> None:
-        facts = "  ".join(f"{key} {value:.4f}" for key, value in progress.figures.items())
-        print(f"{name}: {progress.seen:,} photos  {facts}  {progress.photos_per_second:.1f}/s", flush=True)
+        facts = f"{progress.listed()}  {progress.photos_per_second:.1f}/s"
+        print(f"{name}: {progress.seen:,} photos  {facts}", flush=True)
         begun.extend([progress.seen, time.process_time()] if not begun else [])
         if progress.seen >= config.photos:
             seconds = (time.process_time() - begun[1]) / max(progress.seen - begun[0], 1)
             figures["processor_seconds_a_photo"] = seconds
 
     figures: dict[str, float] = {}
-    with processes(CPU) as shared:
-        run_training(
-            task,
-            folder,
-            config,
-            device=CPU,
-            precision=choose_precision(arguments.precision, CPU),
-            workers=1 if name in ("natural", "colorgan") else 0,
-            processes=shared,
-            resume=True,
-            checkpoint_seconds=120,
-            evaluate_every=config.photos,
-            report=report,
-            report_evaluation=lambda evaluation: print(name, evaluation.figures, flush=True),
-            stop=lambda: bool(stop),
-        )
+    options = RunOptions(
+        CPU,
+        precision=arguments.precision,
+        workers=1 if name in ("natural", "colorgan") else 0,
+        resume=True,
+        checkpoint_seconds=120,
+        evaluate_every=config.photos,
+        report=report,
+        report_evaluation=lambda evaluation: print(name, evaluation.figures, flush=True),
+        stop=lambda: bool(stop),
+    )
+    run_training(task, folder, config, options)
     for number, handler in handlers.items():
         signal.signal(number, handler)
     if stop:
@@ -229,7 +229,7 @@ def main() -> None:
     )
     parser.add_argument("--run", type=Path, default=Path("runs/compare"))
     parser.add_argument("--photos", type=int, default=20_000, help="that each method sees")
-    parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
+    parser.add_argument("--precision", choices=list(Precision), default="auto")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     for name in NAMES if "all" in arguments.names else arguments.names:

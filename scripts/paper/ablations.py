@@ -33,10 +33,12 @@ from cinn_colorize.digits import Digits
 from cinn_colorize.errors import DivergedError
 from cinn_colorize.evaluation import evaluate
 from cinn_colorize.files import replacing
-from cinn_colorize.training import Evaluation, Progress, choose_precision, processes, run_training
 from cinn_colorize.training.bedrooms import BedroomsTask, find_lsun
 from cinn_colorize.training.mnist import DEV, SIGMA, MnistTask, Part, nll_per_dimension
 from cinn_colorize.training.natural import NaturalTask
+from cinn_colorize.training.options import RunOptions
+from cinn_colorize.training.progress import Evaluation, Progress
+from cinn_colorize.training.run import run_training
 from cinn_colorize.training.task import Task
 
 CPU = torch.device("cpu")
@@ -187,29 +189,23 @@ def train(run: Run, plan: Plan, task: Task[Any], folder: Path) -> None:
         given["clip"] = math.inf
 
     def report(progress: Progress) -> None:
-        figures = "  ".join(f"{name} {value:.3f}" for name, value in progress.figures.items())
-        print(f"{run.name}: {progress.seen:,}  {figures}  {progress.photos_per_second:.1f}/s", flush=True)
+        facts = f"{progress.listed()}  {progress.photos_per_second:.1f}/s"
+        print(f"{run.name}: {progress.seen:,}  {facts}", flush=True)
 
     def report_evaluation(evaluation: Evaluation) -> None:
-        print(f"{run.name}: {evaluation.seen:,}, held out: {evaluation.figures['nll']:.3f}", flush=True)
+        print(f"{run.name}: {evaluation.seen:,}, held out: {evaluation.listed()}", flush=True)
 
+    options = RunOptions(
+        CPU,
+        precision="auto",
+        workers=0,
+        resume=True,
+        evaluate_every=plan.evaluate_every,
+        report=report,
+        report_evaluation=report_evaluation,
+    )
     try:
-        with processes(CPU) as shared:
-            run_training(
-                task,
-                folder,
-                task.settings(learning_rate=RATE, **given),
-                device=CPU,
-                precision=choose_precision("auto", CPU),
-                workers=0,
-                processes=shared,
-                resume=True,
-                checkpoint_seconds=300,
-                evaluate_every=plan.evaluate_every,
-                report=report,
-                report_evaluation=report_evaluation,
-                stop=lambda: False,
-            )
+        run_training(task, folder, task.settings(learning_rate=RATE, **given), options)
     except DivergedError as error:
         (folder / DIVERGED).write_text(f"{error}\n")
 

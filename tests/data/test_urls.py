@@ -146,7 +146,7 @@ def test_what_is_not_there(served, tmp_path):
 
 
 def test_the_task_of_photos_takes_urls(served, caplog):
-    from cinn_colorize.training import open_task
+    from cinn_colorize.training.datasets import open_task
 
     url, _ = served
     task = open_task("photos", [url])

@@ -23,9 +23,10 @@ from cinn_colorize.errors import DataError, DivergedError
 from cinn_colorize.training.checkpoint import checkpoints, load_newest
 from cinn_colorize.training.health import EXPLODING, KNOWN, Health
 from cinn_colorize.training.logs import Logs
-from cinn_colorize.training.loop import MAX_RETURNS, train
-from cinn_colorize.training.processes import Processes
+from cinn_colorize.training.loop import train
+from cinn_colorize.training.options import RunOptions
 from cinn_colorize.training.run import run_training
+from cinn_colorize.training.state import MAX_RETURNS
 
 LONGER = replace(CONFIG, photos=112)
 TINY = ROOT / "tests/tiny_run.py"
@@ -45,7 +46,7 @@ def photos(tmp_path_factory):
 def run(photos, folder, config=CONFIG, task=TinyTask, **options):
     folder.mkdir(exist_ok=True)
     options = {"workers": 0, "report_seconds": 0} | options
-    return train(build(), task(find_photos(photos)), config, folder, device=CPU, **options)
+    return train(build(), task(find_photos(photos)), config, folder, RunOptions(CPU, **options))
 
 
 def rows(folder):
@@ -150,24 +151,7 @@ def test_free_disk_is_checked_first(photos, tmp_path, monkeypatch):
     task = TinyTask(find_photos(photos))
     task.initial_model = build
     with pytest.raises(DataError, match=r"0\.0 GB are free there, 0\.1 GB are needed"):
-        run_training(
-            task,
-            tmp_path / "run",
-            CONFIG,
-            device=CPU,
-            precision=torch.float32,
-            workers=0,
-            processes=Processes(),
-            resume=False,
-            start=None,
-            compile=False,
-            save_memory=False,
-            checkpoint_seconds=0,
-            evaluate_every=10,
-            report=print,
-            report_evaluation=print,
-            stop=bool,
-        )
+        run_training(task, tmp_path / "run", CONFIG, RunOptions(CPU))
 
 
 def test_a_checkpoint_that_cannot_be_written_does_not_end_the_run(photos, tmp_path, caplog, monkeypatch):
@@ -222,8 +206,7 @@ def test_a_bad_step_is_left_out_and_a_second_one_in_a_row_takes_the_run_back(
         reports.append(progress)
         weights.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
 
-    options = {"device": CPU, "workers": 0, "report": report, "report_seconds": 0}
-    train(model, task, LONGER, tmp_path, **options)
+    train(model, task, LONGER, tmp_path, RunOptions(CPU, workers=0, report=report, report_seconds=0))
     assert [r.skipped for r in reports][21:] == [0, 1, 1, 2, 3, 3, 3]
     assert [r.rollbacks for r in reports][21:] == [0, 0, 0, 0, 1, 1, 1]
     assert torch.equal(weights[22], weights[21])  # skipped
@@ -258,7 +241,7 @@ def test_what_explodes_is_judged_by_the_median():
 
 
 def test_damaged_shards_and_photos_are_named_and_counted(photos, tmp_path, caplog):
-    from cinn_colorize.training import open_task
+    from cinn_colorize.training.datasets import open_task
 
     files = sorted(photos.iterdir())
     for i in range(2):
@@ -276,7 +259,8 @@ def test_damaged_shards_and_photos_are_named_and_counted(photos, tmp_path, caplo
     tiny, reports = TinyTask(task.photos), []
     tiny.unreadable = task.unreadable
     config = replace(CONFIG, photos=40)
-    train(build(), tiny, config, tmp_path, device=CPU, workers=0, report=reports.append, report_seconds=0)
+    options = RunOptions(CPU, workers=0, report=reports.append, report_seconds=0)
+    train(build(), tiny, config, tmp_path, options)
     assert reports[-1].unreadable == 2
     assert caplog.text.count("photos-train-1.zip:5.png") == 1
     with pytest.raises(DataError, match=r"photos-train-2\.zip"):

@@ -19,6 +19,7 @@ from cinn_colorize.models import MODELS, Loaded, load_model, save_model
 from cinn_colorize.models.bedrooms import Bedrooms, BedroomsConfig
 from cinn_colorize.training.bedrooms import BedroomsTask, BedroomsTraining, find_lsun
 from cinn_colorize.training.loop import train
+from cinn_colorize.training.options import RunOptions
 
 CPU = torch.device("cpu")
 
@@ -217,8 +218,8 @@ def test_training_learns_and_resumes_exactly(lsun, tmp_path):
     task, config = BedroomsTask(photos, dev), BedroomsTraining(photos=48, batch=4, warmup=4)
 
     def run(name, workers=0, **options):
-        options |= {"device": CPU, "workers": workers}
-        return train(build(dtype=torch.float32), task, config, tmp_path / name, **options)
+        options = RunOptions(CPU, workers=workers, **options)
+        return train(build(dtype=torch.float32), task, config, tmp_path / name, options)
 
     losses = []
     whole = run("whole", report=lambda progress: losses.append(progress.figures["loss"]), report_seconds=0)

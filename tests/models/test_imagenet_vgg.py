@@ -21,7 +21,7 @@ from cinn_colorize.evaluation import mean_nll
 from cinn_colorize.flow import Sequence
 from cinn_colorize.models import MODELS, Loaded, load_model, save_model
 from cinn_colorize.models.imagenet_vgg import PRESETS, ImagenetVgg, ImagenetVggConfig
-from cinn_colorize.training import open_task
+from cinn_colorize.training.datasets import open_task
 from cinn_colorize.training.imagenet import (
     GrayToBins,
     ImagenetJointTask,
@@ -34,6 +34,7 @@ from cinn_colorize.training.imagenet import (
     load_network,
 )
 from cinn_colorize.training.loop import train
+from cinn_colorize.training.options import RunOptions
 
 CPU = torch.device("cpu")
 WIDTHS = (2, 3, 4, 5)  # of a tiny conditioning network
@@ -299,7 +300,8 @@ def test_the_conditioning_network_learns_colour_bins_and_resumes_exactly(imagene
 
     def run(name, config, **options):
         torch.manual_seed(0)
-        return train(GrayToBins(WIDTHS), task, config, tmp_path / name, device=CPU, workers=0, **options)
+        options = RunOptions(CPU, workers=0, **options)
+        return train(GrayToBins(WIDTHS), task, config, tmp_path / name, options)
 
     reports = []
     run("learns", config, report=reports.append, report_seconds=0)
@@ -330,8 +332,8 @@ def test_the_flow_learns(imagenet, tmp_path, stage):
     model = build(dtype=torch.float32)
     before = {name: tensor.clone() for name, tensor in model.network.state_dict().items()}
     statistics = {name for name, _ in model.network.named_buffers()}
-    options = {"device": CPU, "workers": 0}
-    whole = train(model, task, config, tmp_path / "w", report=reports.append, report_seconds=0, **options)
+    options = RunOptions(CPU, workers=0, report=reports.append, report_seconds=0)
+    whole = train(model, task, config, tmp_path / "w", options)
     losses = [report.figures["nll"] for report in reports]
     assert np.mean(losses[-2:]) < np.mean(losses[:2]) - 0.1
     kept = {name for name, tensor in whole.network.state_dict().items() if torch.equal(tensor, before[name])}
@@ -339,8 +341,10 @@ def test_the_flow_learns(imagenet, tmp_path, stage):
     if joint:
         return
     steps = iter([False, True, True])
-    train(build(dtype=torch.float32), task, config, tmp_path / "p", stop=lambda: next(steps), **options)
-    resumed = train(build(dtype=torch.float32), task, config, tmp_path / "p", resume=True, **options)
+    train(
+        build(dtype=torch.float32), task, config, tmp_path / "p", replace(options, stop=lambda: next(steps))
+    )
+    resumed = train(build(dtype=torch.float32), task, config, tmp_path / "p", replace(options, resume=True))
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name
     assert task.measure(whole) == pytest.approx({"nll": mean_nll(whole, dev)})
@@ -348,7 +352,7 @@ def test_the_flow_learns(imagenet, tmp_path, stage):
     assert cv2.imread(str(tmp_path / "sheet.jpg")) is not None
     other = build("authors", torch.float32)
     with pytest.raises(DataError, match="another architecture"):
-        train(other, task, config, tmp_path / "p", resume=True, **options)
+        train(other, task, config, tmp_path / "p", replace(options, resume=True))
 
 
 def test_a_new_model_begins_with_a_pretrained_network(imagenet, tmp_path, monkeypatch):

@@ -38,6 +38,7 @@ from cinn_colorize.training.mnist import (
     nll_per_dimension,
     read_mnist,
 )
+from cinn_colorize.training.options import RunOptions
 
 
 @pytest.fixture(scope="module")
@@ -327,9 +328,8 @@ def test_training_learns_resumes_and_stores_the_axes(folder, tmp_path):
 
     def run(name, **options):
         torch.manual_seed(0)
-        return train(
-            stir(Mnist(SMALL_MNIST)), task, config, tmp_path / name, device=torch.device("cpu"), **options
-        )
+        options = RunOptions(torch.device("cpu"), **options)
+        return train(stir(Mnist(SMALL_MNIST)), task, config, tmp_path / name, options)
 
     losses = []
     whole = run("whole", report=lambda progress: losses.append(progress.figures["loss"]), report_seconds=0)

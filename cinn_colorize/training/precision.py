@@ -1,0 +1,41 @@
+"""The precision of the autocast in training."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import torch
+
+from cinn_colorize.training.registry import Precision
+
+
+def choose_precision(precision: str, device: torch.device) -> torch.dtype:
+    """Choose the type that the autocast computes in.
+
+    Args:
+        precision: of :class:`Precision`. ``auto`` is bf16 on GPUs that know it and on processors where it is
+            tried and found faster, else fp32.
+        device: to train on.
+    """
+    if precision == Precision.auto:
+        fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else _bf16_is_faster(device)
+        return torch.bfloat16 if fast else torch.float32
+    return {Precision.fp32: torch.float32, Precision.bf16: torch.bfloat16}[Precision(precision)]
+
+
+@torch.no_grad()
+def _bf16_is_faster(device: torch.device) -> bool:
+    """Try a convolution: which instructions a processor has does not tell, some emulate what others have."""
+    if device.type != "cpu":
+        return False
+    convolution = torch.nn.Conv2d(96, 96, 3, padding=1)
+    convolution.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    x = torch.randn(8, 96, 32, 32).to(memory_format=torch.channels_last)
+    fastest = {False: math.inf, True: math.inf}
+    for half in (False, True) * 6:
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            start = time.perf_counter()
+            convolution(x)
+            fastest[half] = min(fastest[half], time.perf_counter() - start)
+    return fastest[True] < 0.8 * fastest[False]

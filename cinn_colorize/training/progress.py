@@ -1,0 +1,84 @@
+"""What a run tells as it goes: its progress, and evaluations on data that it does not learn from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cinn_colorize.training.state import RunState
+
+
+class _Told:
+    """What has figures of the task."""
+
+    figures: dict[str, float]
+
+    def listed(self) -> str:
+        """Write the figures on one line, to four digits: ``loss 0.1234  nll -0.5678``."""
+        return "  ".join(f"{name} {value:.4f}" for name, value in self.figures.items())
+
+
+@dataclass(frozen=True)
+class Progress(_Told):
+    """Where a run is, for whoever shows it."""
+
+    seen: int
+    total: int
+    figures: dict[str, float]  # of the task, means since the last report
+    photos_per_second: float
+    gradient_norm: float
+    skipped: int  # steps left out, see Health
+    rollbacks: int  # returns to a checkpoint
+    unreadable: int  # photos and shards of the data left out
+
+
+@dataclass(frozen=True)
+class Evaluation(_Told):
+    """The averaged model on data that it does not learn from."""
+
+    seen: int
+    figures: dict[str, float]  # of the task
+    sheet: Path | None  # a picture of samples
+
+
+class Meter:
+    """Means over the good steps since the last report.
+
+    Args:
+        total: photos of the whole run.
+        seen: photos seen so far.
+    """
+
+    def __init__(self, total: int, seen: int) -> None:
+        self.total = total
+        self._clear(seen)
+
+    def _clear(self, seen: int) -> None:
+        self.since, self.started_at, self.steps, self.norm = time.monotonic(), seen, 0, 0.0
+        self.figures: dict[str, float] = {}
+
+    def add(self, figures: Mapping[str, float], norm: float) -> None:
+        """Count a good step: its figures and its gradient norm."""
+        self.steps += 1
+        self.norm += norm
+        for name, value in figures.items():
+            self.figures[name] = self.figures.get(name, 0.0) + value
+
+    def progress(self, state: RunState[Any]) -> Progress:
+        """Report, and start anew."""
+        n = max(self.steps, 1)
+        result = Progress(
+            seen=state.seen,
+            total=self.total,
+            figures={name: total / n for name, total in self.figures.items()},
+            photos_per_second=(state.seen - self.started_at) / (time.monotonic() - self.since),
+            gradient_norm=self.norm / n,
+            skipped=state.skipped,
+            rollbacks=state.rollbacks,
+            unreadable=len(state.unreadable),
+        )
+        self._clear(state.seen)
+        return result

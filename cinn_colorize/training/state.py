@@ -1,0 +1,178 @@
+"""The state of a run: all that is needed to go on exactly where it stopped."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any, Generic, cast
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel
+
+from cinn_colorize.errors import DataError, DivergedError
+from cinn_colorize.training.checkpoint import load_newest
+from cinn_colorize.training.health import Health
+from cinn_colorize.training.task import Model, Task, TrainingConfig
+
+log = logging.getLogger(__name__)
+
+MAX_RETURNS = 3  # to one checkpoint
+
+
+class RunState(Generic[Model]):
+    """What a run is after so many photos.
+
+    There is no random state, nor one of the schedule: photos, crops, noise, dropout and the learning rate are
+    functions of :attr:`seen` and of the seed.
+
+    Args:
+        run: the run's folder, which errors name.
+        model: that learns.
+        optimizer: of the model.
+        task: what the run learns.
+        config: hyper-parameters.
+
+    Attributes:
+        average: the exponential moving average of the model's weights.
+        seen: photos so far.
+        health: of the steps so far.
+        faults: steps left out in a row.
+        skipped: steps left out in all.
+        rollbacks: returns to a checkpoint.
+        unreadable: photos and shards left out, and why.
+    """
+
+    def __init__(
+        self, run: Path, model: Model, optimizer: Optimizer, task: Task[Model], config: TrainingConfig
+    ) -> None:
+        self.run, self.model, self.optimizer = run, model, optimizer
+        self.average = AveragedModel(model, multi_avg_fn=partial(_update_average, config.ema))
+        self.average.eval()
+        self.health = Health(exploding=task.exploding)
+        self.seen, self.faults, self.skipped, self.rollbacks = 0, 0, 0, 0
+        self.unreadable: set[str] = set()
+        self._of = {"config": asdict(config), "distinct": task.distinct}
+        self._returned_to, self._returns = -1, 0  # the checkpoint of which position, and how often
+
+    @property
+    def averaged(self) -> Model:
+        """The model with averaged weights, in eval mode."""
+        return cast(Model, self.average.module)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint holds; tensors are those of the run, not copies."""
+        return {
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            **self._of,
+            "seen": self.seen,
+            "faults": self.faults,
+            "norms": list(self.health.norms),
+            "counts": {
+                "skipped": self.skipped,
+                "rollbacks": self.rollbacks,
+                "unreadable": sorted(self.unreadable),
+            },
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take on what :meth:`state_dict` gave.
+
+        Raises:
+            DataError: the state is of another architecture or another optimiser.
+        """
+        self._load_learnt(state)
+        self.seen, self.faults = state["seen"], state["faults"]
+        counts = state["counts"]
+        self.skipped, self.rollbacks = counts["skipped"], counts["rollbacks"]
+        self.unreadable = set(counts["unreadable"])
+
+    def judge(self, loss: float, norm: float) -> str:
+        """Judge a step before it changes the model, see :class:`Health`.
+
+        Returns:
+            why it is to be left out; empty for a good one.
+        """
+        fault = self.health.fault(loss, norm)
+        self.faults = self.faults + 1 if fault else 0
+        self.skipped += bool(fault)
+        return fault
+
+    def go_back(self, state: Mapping[str, Any] | None, fault: str) -> None:
+        """Take on what was learnt in an earlier state, but go on with the photos after :attr:`seen`.
+
+        Args:
+            state: that of the run's last checkpoint; there is one before the first step.
+            fault: why.
+
+        Raises:
+            DivergedError: it would be the fourth return to the same checkpoint.
+        """
+        assert state is not None
+        self._returns = self._returns + 1 if state["seen"] == self._returned_to else 1
+        self._returned_to = state["seen"]
+        if self._returns > MAX_RETURNS:
+            raise DivergedError(
+                f"{self.run}: {fault}, after {MAX_RETURNS} returns to the checkpoint of photo "
+                f"{self._returned_to}; lower the learning rate with --lr, in a new --run"
+            )
+        log.warning("two in a row: back to the checkpoint of photo %d, on with new photos", self._returned_to)
+        self._load_learnt(state)
+        self.faults = 0
+        self.rollbacks += 1
+
+    def skip(self, unreadable: Iterable[str]) -> None:
+        """Count and name, once each, what cannot be read."""
+        for message in unreadable:
+            if message not in self.unreadable:
+                self.unreadable.add(message)
+                log.warning("skipped %s", message)
+
+    def _load_learnt(self, state: Mapping[str, Any]) -> None:
+        try:
+            self.model.load_state_dict(state["model"])
+        except RuntimeError as error:
+            raise DataError(f"{self.run}: the run to resume is of another architecture") from error
+        self.average.load_state_dict(state["average"])
+        now, before = self.optimizer.state_dict()["param_groups"][0], state["optimizer"]["param_groups"][0]
+        if now.keys() != before.keys():
+            raise DataError(
+                f"{self.run}: the run to resume has another optimiser; begin a new one with --start"
+            )
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.health = Health(state["norms"], self.health.exploding)
+
+
+def load_resumable(run: Path, task: Task[Any], config: TrainingConfig) -> dict[str, Any] | None:
+    """Load the state of a run's last checkpoint; None if the run has none yet.
+
+    Raises:
+        DataError: it cannot be read, or the run has other hyper-parameters.
+    """
+    state = load_newest(run)
+    if state is None:
+        log.info("%s: no checkpoint there yet, so the run begins", run)
+        return None
+    # What a checkpoint of an earlier version does not know is as it was: the default.
+    settings = asdict(type(config)()) | state["config"]
+    if settings != asdict(config):
+        changed = [name for name, value in asdict(config).items() if settings[name] != value]
+        raise DataError(f"{run}: the run to resume has other settings: {', '.join(changed)}")
+    if state["distinct"] != task.distinct:
+        log.warning("the data has changed: %d photos, %d before", task.distinct, state["distinct"])
+    return state
+
+
+@torch.no_grad()
+def _update_average(
+    decay: float, averages: list[Tensor], currents: list[Tensor], updates: int | Tensor
+) -> None:
+    """Move averages towards the weights; the decay rises at first, to forget initial ones soon."""
+    rising = min(decay, (1 + float(updates)) / (10 + float(updates)))
+    torch._foreach_lerp_(averages, currents, 1 - rising)
