@@ -24,6 +24,7 @@ from cinn_colorize.models.mnist import LEVEL, Mnist, MnistConfig
 from cinn_colorize.models.natural import Natural, NaturalConfig
 from cinn_colorize.training.ablation import without
 from cinn_colorize.training.bedrooms import BedroomsTask
+from cinn_colorize.training.checkpoint import load_newest, save_checkpoint
 from cinn_colorize.training.datasets import open_task
 from cinn_colorize.training.loop import train
 from cinn_colorize.training.mnist import MnistTask
@@ -172,9 +173,15 @@ def test_a_run_cannot_be_resumed_without_what_it_had(photos, narrow, tmp_path):
         )
 
 
-def test_a_checkpoint_from_before_there_were_ablations_is_resumed(photos, narrow, tmp_path):
-    from cinn_colorize.training.checkpoint import load_newest, save_checkpoint
+def test_a_run_without_a_part_is_resumed(photos, narrow, tmp_path):
+    task = open_task("lsun", [photos], ablate=[Ablation.clamp])  # as the command line gives it
+    config = task.settings(photos=8, batch=4)
+    train(task.initial_model(), task, config, tmp_path, replace(OPTIONS, stop=lambda: True))
+    train(task.initial_model(), task, config, tmp_path, replace(OPTIONS, resume=True))
+    assert load_newest(tmp_path)["seen"] == 8
 
+
+def test_a_checkpoint_from_before_there_were_ablations_is_resumed(photos, narrow, tmp_path):
     task = BedroomsTask(find_photos(photos, pattern=None))
     config = task.settings(photos=8, batch=4)
     train(task.initial_model(), task, config, tmp_path, replace(OPTIONS, stop=lambda: True))

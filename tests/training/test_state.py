@@ -1,0 +1,68 @@
+"""The state of a run: what a checkpoint holds is all that a run needs, and all of it comes back."""
+
+import pytest
+import torch
+from tiny_run import CONFIG, TinyTask, build
+
+from cinn_colorize.errors import DataError, DivergedError
+from cinn_colorize.training.checkpoint import load_newest, save_checkpoint
+from cinn_colorize.training.state import MAX_RETURNS, RunState
+
+
+def begun(run, steps=0):
+    """A run after some steps of random gradients, the last of which was left out."""
+    task, model = TinyTask([]), build()
+    state = RunState(run, model, task.optimizer(task.learning(model, CONFIG), CONFIG), task, CONFIG)
+    for step in range(steps):
+        state.seen += CONFIG.batch
+        for parameter in model.parameters():
+            parameter.grad = torch.randn_like(parameter)
+        if not state.judge(1.0, float("nan") if step == steps - 1 else 1.0 + step):
+            state.optimizer.step()
+            state.average.update_parameters(model)
+    return state
+
+
+def same(one, other):
+    return all(torch.equal(a, b) for a, b in zip(tensors(one), tensors(other), strict=True))
+
+
+def tensors(state):
+    averages, moments = state["average"].values(), state["optimizer"]["state"].values()
+    return [*state["model"].values(), *averages, *(tensor for each in moments for tensor in each.values())]
+
+
+def test_all_of_a_state_comes_back(tmp_path):
+    state, fresh = begun(tmp_path, steps=4), begun(tmp_path)
+    state.skip(["a.png: damaged", "a.png: damaged"])
+    save_checkpoint(tmp_path, state.state_dict())
+    fresh.load_state_dict(load_newest(tmp_path))
+    one, other = state.state_dict(), fresh.state_dict()
+    assert one.keys() == other.keys()
+    assert same(one, other)
+    assert not torch.equal(fresh.model.head[0].weight, build().head[0].weight)
+    rest = one.keys() - {"model", "average", "optimizer"}
+    assert {name: one[name] for name in rest} == {name: other[name] for name in rest}
+    assert (fresh.seen, fresh.faults, fresh.skipped, fresh.rollbacks) == (16, 1, 1, 0)
+    assert fresh.unreadable == {"a.png: damaged"}
+
+
+def test_a_return_takes_what_was_learnt_but_not_the_position(tmp_path):
+    before, state = begun(tmp_path).state_dict(), begun(tmp_path, steps=4)
+    for returns in range(1, MAX_RETURNS + 1):
+        state.go_back(before, "nan")
+        assert (state.seen, state.faults, state.skipped, state.rollbacks) == (16, 0, 1, returns)
+        assert all(
+            torch.equal(a, b) for a, b in zip(tensors(state.state_dict()), tensors(before), strict=True)
+        )
+        assert not state.health.norms
+    with pytest.raises(DivergedError, match=f"nan, after {MAX_RETURNS} returns to the checkpoint of photo 0"):
+        state.go_back(before, "nan")
+    assert state.rollbacks == MAX_RETURNS
+
+
+def test_a_state_of_another_architecture_is_refused(tmp_path):
+    other = begun(tmp_path).state_dict()
+    del other["model"]["head.0.bias"]
+    with pytest.raises(DataError, match="another architecture"):
+        begun(tmp_path).load_state_dict(other)
