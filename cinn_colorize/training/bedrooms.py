@@ -11,14 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from cinn_colorize.data.sources import LmdbPhotos, Source, find_photos, is_lmdb
-from cinn_colorize.evaluation import mean_nll
 from cinn_colorize.models.bedrooms import SIZE, Bedrooms, BedroomsConfig
 from cinn_colorize.training.ablation import initialise_as_torch, without
 from cinn_colorize.training.data import Batch, Crops, Loading, batches, to_network
 from cinn_colorize.training.objective import Noise, add_noise
 from cinn_colorize.training.registry import ABLATIONS, Dataset
-from cinn_colorize.training.samples import photo_sheet
-from cinn_colorize.training.task import FlowTask, TrainingConfig
+from cinn_colorize.training.task import PhotoTask, TrainingConfig
 
 LSUN_TRAIN, LSUN_VAL = "bedroom_train_lmdb", "bedroom_val_lmdb"
 
@@ -50,19 +48,11 @@ class BedroomsTraining(TrainingConfig):
     coarse_noise: float = 0.07  # as natural's: else few photos are soon known by heart
 
 
-class BedroomsTask(FlowTask[Bedrooms]):
-    """Learn the flow and its conditioning network from scratch (paper 4.3).
-
-    Args:
-        photos: to learn from.
-        dev: to watch the run on, may be empty.
-    """
+class BedroomsTask(PhotoTask[Bedrooms]):
+    """Learn the flow and its conditioning network from scratch (paper 4.3)."""
 
     model, config = "bedrooms", BedroomsTraining
     ablations = ABLATIONS[Dataset.lsun]
-
-    def __init__(self, photos: Sequence[Source], dev: Sequence[Source] = ()) -> None:
-        self.photos, self.dev, self.distinct = photos, dev, len(photos)
 
     def initial_model(self) -> Bedrooms:
         """The default architecture."""
@@ -93,13 +83,3 @@ class BedroomsTask(FlowTask[Bedrooms]):
         L, ab = batch
         x = ab / model.config.chroma_scale
         return L, add_noise(x, config.pixel_noise, config.coarse_noise, noise)
-
-    def measure(self, model: Bedrooms) -> dict[str, float]:
-        """On the photos held out."""
-        return {"nll": mean_nll(model, self.dev)} if self.dev else {}
-
-    def draw(self, model: Bedrooms, device: torch.device, path: Path) -> bool:
-        """Photos held out, with samples."""
-        if self.dev:
-            photo_sheet(model, self.dev, device, path)
-        return bool(self.dev)

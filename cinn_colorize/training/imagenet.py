@@ -18,12 +18,10 @@ from cinn_colorize.conditioning.bins import ColourBins, rarity
 from cinn_colorize.conditioning.vgg import WIDTHS, BinClassifier, VggNetwork
 from cinn_colorize.data.sources import FolderPhotos, Reader, Source, find_photos
 from cinn_colorize.errors import DataError, WeightsError
-from cinn_colorize.evaluation import mean_nll
 from cinn_colorize.models.imagenet_vgg import PRESETS, ImagenetVgg
 from cinn_colorize.training.data import DEV, Batch, Crops, Loading, batches, to_network
 from cinn_colorize.training.objective import Noise
-from cinn_colorize.training.samples import photo_sheet
-from cinn_colorize.training.task import FlowTask, Task, TrainingConfig
+from cinn_colorize.training.task import PhotoTask, Task, TrainingConfig
 
 DEV_PHOTOS = 500  # of ImageNet's 50,000 for validation, spread over them: what a run is watched on
 _STEPS, _JOINT_STEPS, _BATCH = (
@@ -173,7 +171,7 @@ class VggTask(Task[GrayToBins]):
         weights.save(path, {"model": self.model, "training": training}, model.network.state_dict())
 
 
-class ImagenetTask(FlowTask[ImagenetVgg]):
+class ImagenetTask(PhotoTask[ImagenetVgg]):
     """The flow and its heads, on a frozen conditioning network.
 
     Args:
@@ -193,7 +191,7 @@ class ImagenetTask(FlowTask[ImagenetVgg]):
         network: Path | None = None,
         preset: str = "paper",
     ) -> None:
-        self.photos, self.dev, self.distinct = photos, dev, len(photos)
+        super().__init__(photos, dev)
         self.network, self.preset = network, preset
 
     def initial_model(self) -> ImagenetVgg:
@@ -234,16 +232,6 @@ class ImagenetTask(FlowTask[ImagenetVgg]):
         """L and noisy x."""
         L, ab = batch
         return super().prepare(model, (L, ab / model.config.chroma_scale), config, noise, precision)
-
-    def measure(self, model: ImagenetVgg) -> dict[str, float]:
-        """On the photos held out."""
-        return {"nll": mean_nll(model, self.dev)} if self.dev else {}
-
-    def draw(self, model: ImagenetVgg, device: torch.device, path: Path) -> bool:
-        """Photos held out, with samples."""
-        if self.dev:
-            photo_sheet(model, self.dev, device, path)
-        return bool(self.dev)
 
 
 class ImagenetJointTask(ImagenetTask):

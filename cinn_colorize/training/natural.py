@@ -14,15 +14,13 @@ from torch.optim import Optimizer
 from cinn_colorize.conditioning import pretrained
 from cinn_colorize.conditioning.backbone import gray_input
 from cinn_colorize.data.sources import Source
-from cinn_colorize.evaluation import mean_nll
 from cinn_colorize.models.natural import Natural, NaturalConfig
 from cinn_colorize.training.ablation import without
 from cinn_colorize.training.data import Batch, Crops, Loading, batches
 from cinn_colorize.training.features import CACHED_PHOTOS, load_backbone
 from cinn_colorize.training.objective import Noise, add_noise, balanced_loss, level_nll
 from cinn_colorize.training.registry import ABLATIONS, Dataset
-from cinn_colorize.training.samples import photo_sheet
-from cinn_colorize.training.task import FlowTask, TrainingConfig
+from cinn_colorize.training.task import PhotoTask, TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class JointTraining(NaturalTraining):
     backbone_rate: float = 0.1
 
 
-class NaturalTask(FlowTask[Natural]):
+class NaturalTask(PhotoTask[Natural]):
     """The flow and its heads, on a frozen backbone at first (paper 4.2).
 
     Args:
@@ -53,11 +51,12 @@ class NaturalTask(FlowTask[Natural]):
 
     model, config = "natural", NaturalTraining
     ablations: ClassVar[tuple[str, ...]] = ABLATIONS[Dataset.photos]
+    measured_every = 2
 
     def __init__(
         self, photos: Sequence[Source], dev: Sequence[Source] = (), backbone: Path | None = None
     ) -> None:
-        self.photos, self.dev, self.distinct = photos, dev, len(photos)
+        super().__init__(photos, dev)
         self.backbone = backbone
 
     def initial_model(self) -> Natural:
@@ -133,16 +132,6 @@ class NaturalTask(FlowTask[Natural]):
     def loss(self, nll: Mapping[int, Tensor], sizes: Mapping[int, int]) -> Tensor:
         """See :func:`balanced_loss`."""
         return balanced_loss(nll, sizes)
-
-    def measure(self, model: Natural) -> dict[str, float]:
-        """On every second photo of the development set."""
-        return {"nll": mean_nll(model, self.dev[::2])} if self.dev else {}
-
-    def draw(self, model: Natural, device: torch.device, path: Path) -> bool:
-        """Photos of the development set with samples."""
-        if self.dev:
-            photo_sheet(model, self.dev, device, path)
-        return bool(self.dev)
 
 
 class JointTask(NaturalTask):

@@ -1,4 +1,4 @@
-"""How a run is computed, kept and shown, whatever it learns."""
+"""How a run is begun, computed, kept and shown, whatever it learns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cinn_colorize.training.progress import Evaluation, Progress
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run is computed, kept and shown: what does not change what it learns, but to rounding.
+    """How a run is begun, computed, kept and shown; its task and its hyper-parameters say what it learns.
 
     Attributes:
         device: to train on.

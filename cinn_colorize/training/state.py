@@ -56,7 +56,7 @@ class RunState(Generic[Model]):
         self.health = Health(exploding=task.exploding)
         self.seen, self.faults, self.skipped, self.rollbacks = 0, 0, 0, 0
         self.unreadable: set[str] = set()
-        self._of = {"config": asdict(config), "distinct": task.distinct}
+        self._kind = {"config": asdict(config), "distinct": task.distinct}
         self._returned_to, self._returns = -1, 0  # the checkpoint of which position, and how often
 
     @property
@@ -70,7 +70,7 @@ class RunState(Generic[Model]):
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            **self._of,
+            **self._kind,
             "seen": self.seen,
             "faults": self.faults,
             "norms": list(self.health.norms),

@@ -12,15 +12,19 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from cinn_colorize.data.sources import Source
+from cinn_colorize.evaluation import mean_nll
 from cinn_colorize.models import save_model
-from cinn_colorize.models.base import ConditionalFlow
+from cinn_colorize.models.base import ConditionalFlow, PhotoFlow
 from cinn_colorize.training.data import Batch, Loading
 from cinn_colorize.training.health import EXPLODING
 from cinn_colorize.training.objective import Noise, level_nll, mean_loss
+from cinn_colorize.training.samples import photo_sheet
 from cinn_colorize.training.schedule import cosine
 
 Model = TypeVar("Model", bound=nn.Module)
 Flow = TypeVar("Flow", bound=ConditionalFlow)
+Photos = TypeVar("Photos", bound=PhotoFlow)
 
 
 @dataclass(frozen=True)
@@ -212,3 +216,30 @@ class FlowTask(Task[Flow]):
         """As a weights file, fp16, of its architecture."""
         self.complete(model)
         save_model(path, model, training)
+
+
+class PhotoTask(FlowTask[Photos]):
+    """A flow of photos, watched on photos that it does not learn from.
+
+    Args:
+        photos: to learn from.
+        dev: to watch the run on, may be empty.
+
+    Attributes:
+        measured_every: of the photos to watch the run on, every n-th is measured.
+    """
+
+    measured_every: ClassVar[int] = 1
+
+    def __init__(self, photos: Sequence[Source], dev: Sequence[Source] = ()) -> None:
+        self.photos, self.dev, self.distinct = photos, dev, len(photos)
+
+    def measure(self, model: Photos) -> dict[str, float]:
+        """The nll of photos held out, nats a dimension."""
+        return {"nll": mean_nll(model, self.dev[:: self.measured_every])} if self.dev else {}
+
+    def draw(self, model: Photos, device: torch.device, path: Path) -> bool:
+        """Photos held out, with samples."""
+        if self.dev:
+            photo_sheet(model, self.dev, device, path)
+        return bool(self.dev)
