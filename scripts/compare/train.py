@@ -229,7 +229,7 @@ def main() -> None:
     )
     parser.add_argument("--run", type=Path, default=Path("runs/compare"))
     parser.add_argument("--photos", type=int, default=20_000, help="that each method sees")
-    parser.add_argument("--precision", choices=list(Precision), default="auto")
+    parser.add_argument("--precision", choices=[each.value for each in Precision], default="auto")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     for name in NAMES if "all" in arguments.names else arguments.names:
