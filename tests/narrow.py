@@ -1,8 +1,24 @@
 """Models small enough to be tried in every way."""
 
+from dataclasses import replace
+
+from cinn_colorize.models import imagenet_vgg
 from cinn_colorize.models.bedrooms import BedroomsConfig, StageConfig
 from cinn_colorize.models.mnist import MnistConfig
+from cinn_colorize.models.natural import LevelConfig, NaturalConfig
 
+NARROW_NATURAL = NaturalConfig(
+    {
+        32: LevelConfig(1, 8, 8, context=True, residual=1),
+        16: LevelConfig(1, 8, 8),
+        8: LevelConfig(1, 8, 8, attend=True),
+        4: LevelConfig(2, 8, 8, 0.1, attend=True, context=True),
+        2: LevelConfig(2, 8, 8),
+        1: LevelConfig(2, 8, 8),
+        0: LevelConfig(2, 8, 8),
+    },
+    attention={8: 1},
+)
 NARROW_BEDROOMS = BedroomsConfig(
     {
         64: StageConfig(1, 4, 1.0, keep=2),
@@ -12,3 +28,36 @@ NARROW_BEDROOMS = BedroomsConfig(
     }
 )
 SMALL_MNIST = MnistConfig(blocks=3, hidden=(16,))
+# Of so few pixels that a Jacobian can be computed; bedrooms reads a pyramid of luminance there.
+TINY_BEDROOMS = BedroomsConfig(
+    {
+        8: StageConfig(2, 4, 1.0, keep=2),
+        4: StageConfig(2, 4, 1.0, keep=4),
+        2: StageConfig(2, 4, 0.6, keep=4),
+        0: StageConfig(2, 8, 0.6),
+    },
+    conditioning=False,
+)
+
+
+def narrow_vgg(preset="paper"):
+    """A preset of a few channels and blocks: reductions and splits are left."""
+    config = imagenet_vgg.PRESETS[preset]()
+    stages = {
+        r: replace(
+            stage,
+            blocks=2,
+            width=4 if r else 16,
+            head=(3,) * len(stage.head),
+            pointwise=4 if stage.pointwise else 0,
+        )
+        for r, stage in config.stages.items()
+    }
+    return replace(config, stages=stages, network=(2, 3, 4, 5))
+
+
+def tiny_vgg(preset="paper"):
+    """The same of so few pixels that a Jacobian can be computed."""
+    config = narrow_vgg(preset)
+    stages = {r: config.stages[r] for r in (16, 8, 0)}
+    return replace(config, stages={**stages, 16: replace(stages[16], keep=4), 8: replace(stages[8], keep=8)})

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cinn_colorize.flow.transform import Transform
+
 
 class Interval(NamedTuple):
     """Bounds of the same shape as what they bound."""
@@ -29,24 +31,43 @@ class Interval(NamedTuple):
         return Interval(*(F.avg_pool2d(t, 2) for t in self))
 
 
-def leaky_clamp(u: Tensor, bounds: Interval, leak: float) -> tuple[Tensor, Tensor]:
-    """Bring values towards their bounds: what is beyond counts ``leak`` times; and the log-det (N,)."""
-    return _scale_beyond(u, bounds, leak)
+class LeakyClamp(Transform[Interval]):
+    """Bring values towards their bounds in the generating direction, and take them back.
+
+    What lies beyond its bounds counts ``leak`` times in x, and log leak in the log-det of the inverse.
+
+    Args:
+        leak: the slope beyond the bounds, above 0.
+    """
+
+    def __init__(self, leak: float) -> None:
+        super().__init__()
+        self.leak = leak
+
+    def forward(self, x: Tensor, condition: Interval) -> tuple[Tensor, Tensor]:
+        """Undo the clamp of x; the bounds have its shape."""
+        return self._scale_beyond(x, condition, 1 / self.leak)
+
+    def inverse(self, z: Tensor, condition: Interval) -> tuple[Tensor, Tensor]:
+        """Clamp z; the bounds have its shape."""
+        return self._scale_beyond(z, condition, self.leak)
+
+    @staticmethod
+    def _scale_beyond(x: Tensor, bounds: Interval, factor: float) -> tuple[Tensor, Tensor]:
+        within = torch.minimum(torch.maximum(x, bounds.low), bounds.high)
+        beyond = x - within
+        log_det = math.log(factor) * (beyond != 0).to(x.dtype).flatten(1).sum(1)
+        return within + factor * beyond, log_det
 
 
-def leaky_clamp_inverse(x: Tensor, bounds: Interval, leak: float) -> tuple[Tensor, Tensor]:
-    """Undo :func:`leaky_clamp`."""
-    return _scale_beyond(x, bounds, 1 / leak)
+class BoundedMean(NamedTuple):
+    """The coarser level, and the bounds of the pixels of which it is the mean."""
+
+    mean: Tensor  # (N, C, h, w)
+    pixels: Interval  # (N, C, 2h, 2w)
 
 
-def _scale_beyond(x: Tensor, bounds: Interval, factor: float) -> tuple[Tensor, Tensor]:
-    within = torch.minimum(torch.maximum(x, bounds.low), bounds.high)
-    beyond = x - within
-    log_det = math.log(factor) * (beyond != 0).to(x.dtype).flatten(1).sum(1)
-    return within + factor * beyond, log_det
-
-
-class BoundedDetails:
+class BoundedDetails(Transform[BoundedMean]):
     """Haar details whose pixels are drawn near the bounds of the pixels.
 
     A Haar step of a 2x2 block is three differences, one after another: between the means of its columns, then
@@ -58,28 +79,37 @@ class BoundedDetails:
     """
 
     def __init__(self, leak: float) -> None:
-        self.leak = leak
+        super().__init__()
+        self.clamp = LeakyClamp(leak)
 
-    def forward(self, details: Tensor, mean: Tensor, pixels: Interval) -> tuple[Tensor, Tensor]:
-        """Details (N, 3 C, h, w) given the mean (N, C, h, w) and bounds (N, C, 2h, 2w) -> free details."""
-        horizontal, vertical, diagonal = details.chunk(3, dim=1)
-        columns, left, right = horizontal / 2, (vertical + diagonal) / 2, (vertical - diagonal) / 2
-        bounds = _Blocks(pixels)
-        free_columns, by_columns = leaky_clamp_inverse(columns, bounds.columns(mean), self.leak)
-        free_left, by_left = leaky_clamp_inverse(left, bounds.left(mean + columns), self.leak)
-        free_right, by_right = leaky_clamp_inverse(right, bounds.right(mean - columns), self.leak)
-        free = torch.cat([2 * free_columns, free_left + free_right, free_left - free_right], dim=1)
-        return free, by_columns + by_left + by_right
+    def forward(self, details: Tensor, condition: BoundedMean) -> tuple[Tensor, Tensor]:
+        """Free details (N, 3 C, h, w) from their bounds; and the log-det (N,)."""
+        mean, bounds = condition.mean, _Blocks(condition.pixels)
+        columns, left, right = _differences(details)
+        free_columns, by_columns = self.clamp(columns, bounds.columns(mean))
+        free_left, by_left = self.clamp(left, bounds.left(mean + columns))
+        free_right, by_right = self.clamp(right, bounds.right(mean - columns))
+        return _details(free_columns, free_left, free_right), by_columns + by_left + by_right
 
-    def inverse(self, free: Tensor, mean: Tensor, pixels: Interval) -> tuple[Tensor, Tensor]:
-        """Free details back to those near the bounds."""
-        horizontal, vertical, diagonal = free.chunk(3, dim=1)
-        bounds = _Blocks(pixels)
-        columns, by_columns = leaky_clamp(horizontal / 2, bounds.columns(mean), self.leak)
-        left, by_left = leaky_clamp((vertical + diagonal) / 2, bounds.left(mean + columns), self.leak)
-        right, by_right = leaky_clamp((vertical - diagonal) / 2, bounds.right(mean - columns), self.leak)
-        details = torch.cat([2 * columns, left + right, left - right], dim=1)
-        return details, by_columns + by_left + by_right
+    def inverse(self, free: Tensor, condition: BoundedMean) -> tuple[Tensor, Tensor]:
+        """Bring free details back near their bounds; and the log-det (N,)."""
+        mean, bounds = condition.mean, _Blocks(condition.pixels)
+        free_columns, free_left, free_right = _differences(free)
+        columns, by_columns = self.clamp.inverse(free_columns, bounds.columns(mean))
+        left, by_left = self.clamp.inverse(free_left, bounds.left(mean + columns))
+        right, by_right = self.clamp.inverse(free_right, bounds.right(mean - columns))
+        return _details(columns, left, right), by_columns + by_left + by_right
+
+
+def _differences(details: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Half differences between the means of the columns, and within the left and the right column."""
+    horizontal, vertical, diagonal = details.chunk(3, dim=1)
+    return horizontal / 2, (vertical + diagonal) / 2, (vertical - diagonal) / 2
+
+
+def _details(columns: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    """Undo :func:`_differences`."""
+    return torch.cat([2 * columns, left + right, left - right], dim=1)
 
 
 class _Blocks:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from cinn_colorize.flow.transform import Transform
+
 Conditions = tuple[Tensor, Tensor]  # of the subnetworks 1 and 2
 
 
@@ -21,7 +23,7 @@ def soft_clamp(s: Tensor, alpha: float) -> Tensor:
     return (2 * alpha / math.pi) * torch.atan(s / alpha)
 
 
-class AffineCoupling(nn.Module):
+class AffineCoupling(Transform[Conditions | None]):
     """Two affine maps, each of one half of the channels under the other half and a condition (Eqs. 1, 2).
 
     Args:
@@ -49,14 +51,14 @@ class AffineCoupling(nn.Module):
         self.subnet2 = subnet(self.sizes[0], 2 * self.sizes[1])  # s2, t2 of v1
 
     def scale_shift(self, subnet: nn.Module, u: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
-        """S and t of one half given the other."""
+        """Compute s and t of one half given the other."""
         seen = u if self.bound == math.inf else u.clamp(-self.bound, self.bound)
         s, t = subnet(seen, condition).to(u.dtype).chunk(2, dim=1)
         return soft_clamp(s, self.clamp), t
 
-    def forward(self, u: Tensor, conditions: Conditions | None) -> tuple[Tensor, Tensor]:
-        """Eq. 1; ``conditions`` are those of subnetwork 1 and 2, None in a block without."""
-        c1, c2 = conditions or (None, None)
+    def forward(self, u: Tensor, condition: Conditions | None = None) -> tuple[Tensor, Tensor]:
+        """Compute v by Eq. 1; ``condition`` holds those of subnetworks 1 and 2, None in a block without."""
+        c1, c2 = condition or (None, None)
         u1, u2 = u.split(self.sizes, dim=1)
         s1, t1 = self.scale_shift(self.subnet1, u2, c1)
         v1 = u1 * s1.exp() + t1
@@ -64,9 +66,9 @@ class AffineCoupling(nn.Module):
         v2 = u2 * s2.exp() + t2
         return torch.cat([v1, v2], dim=1), s1.flatten(1).sum(1) + s2.flatten(1).sum(1)
 
-    def inverse(self, v: Tensor, conditions: Conditions | None) -> tuple[Tensor, Tensor]:
-        """Eq. 2."""
-        c1, c2 = conditions or (None, None)
+    def inverse(self, v: Tensor, condition: Conditions | None = None) -> tuple[Tensor, Tensor]:
+        """Compute u by Eq. 2."""
+        c1, c2 = condition or (None, None)
         v1, v2 = v.split(self.sizes, dim=1)
         s2, t2 = self.scale_shift(self.subnet2, v1, c2)
         u2 = (v2 - t2) * torch.exp(-s2)

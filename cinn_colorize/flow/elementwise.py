@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from cinn_colorize.flow.transform import Transform
 
 
-class SinhMap(nn.Module):
+class SinhMap(Transform[Tensor]):
     """Bring values with heavy, skewed tails to a normal distribution, one by one.
 
     In the generating direction z is stretched by a sinh within +-knee and linearly beyond, as
@@ -43,7 +45,7 @@ class SinhMap(nn.Module):
         )
 
     def forward(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """X (N, C, H, W), condition (N, 4 C, H, W) -> z, log-det (N,)."""
+        """Compute z and the log-det (N,) of x (N, C, H, W) given a condition (N, 4 C, H, W)."""
         location, log_scale, skew, tail = self._unpack(condition.to(x.dtype))
         v = tail * (x - location) * torch.exp(-log_scale) + skew
         inner = v.clamp(-self.edge, self.edge)
@@ -52,7 +54,7 @@ class SinhMap(nn.Module):
         return z, log_det.flatten(1).sum(1)
 
     def inverse(self, z: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """Z (N, C, H, W), condition (N, 4 C, H, W) -> x, log-det (N,)."""
+        """Compute x and the log-det (N,) of z (N, C, H, W) given a condition (N, 4 C, H, W)."""
         location, log_scale, skew, tail = self._unpack(condition.to(z.dtype))
         u = tail * z + torch.asinh(skew)
         bounded = u.clamp(-self.knee, self.knee)

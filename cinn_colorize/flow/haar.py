@@ -6,7 +6,9 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
+
+from cinn_colorize.flow.transform import Transform
 
 
 def haar(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -37,44 +39,33 @@ def inverse_haar(average: Tensor, details: Tensor) -> Tensor:
     return F.pixel_shuffle(torch.stack(corners, dim=2).flatten(1, 2) / 2, 2)
 
 
-class HaarDownsampling(nn.Module):
+class HaarDownsampling(Transform[None]):
     """A Haar step of an image to half its size and four times its channels, the averages first.
 
-    All are halved, so that the averages are means: colours keep their scale. Each value adds -log 2 to the
-    log-det.
+    The averages are halved, so that they are means: colours keep their scale from level to level. Each halved
+    value adds -log 2 to the log-det.
+
+    Args:
+        halve_details: halve the details as well; otherwise they are orthonormal.
     """
 
+    def __init__(self, halve_details: bool = True) -> None:
+        super().__init__()
+        self.halve_details = halve_details
+
     def forward(self, x: Tensor, condition: None = None) -> tuple[Tensor, Tensor]:
-        """(N, C, 2h, 2w) -> (N, 4 C, h, w), log-det (N,)."""
-        z = torch.cat(haar(x), dim=1) / 2
-        return z, self._log_det(z, -1)
+        """(N, C, 2h, 2w) -> means and details (N, C + 3 C, h, w), log-det (N,)."""
+        average, details = haar(x)
+        z = torch.cat([average / 2, details / 2 if self.halve_details else details], dim=1)
+        return z, -self._log_det(z)
 
     def inverse(self, z: Tensor, condition: None = None) -> tuple[Tensor, Tensor]:
         """(N, 4 C, h, w) -> (N, C, 2h, 2w), log-det (N,)."""
         channels = z.shape[1] // 4
-        return inverse_haar(2 * z[:, :channels], 2 * z[:, channels:]), self._log_det(z, 1)
+        mean, details = z[:, :channels], z[:, channels:]
+        return inverse_haar(2 * mean, 2 * details if self.halve_details else details), self._log_det(z)
 
-    @staticmethod
-    def _log_det(z: Tensor, sign: int) -> Tensor:
-        return z.new_full((len(z),), sign * math.log(2) * z[0].numel())
-
-
-class HaarSplit(nn.Module):
-    """A Haar step that splits an image into its half-size mean and the details.
-
-    The mean, not the orthonormal average, goes on: colours keep their scale from level to level, so one
-    normalisation and one limit serve them all. Each value of the mean adds -log 2 to the log-det.
-    """
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(N, C, 2h, 2w) -> mean (N, C, h, w), details (N, 3 C, h, w), log-det (N,)."""
-        average, details = haar(x)
-        return average / 2, details, self._log_det(average, -1)
-
-    def inverse(self, mean: Tensor, details: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean (N, C, h, w) and details (N, 3 C, h, w) -> (N, C, 2h, 2w) and log-det (N,)."""
-        return inverse_haar(2 * mean, details), self._log_det(mean, 1)
-
-    @staticmethod
-    def _log_det(mean: Tensor, sign: int) -> Tensor:
-        return mean.new_full((len(mean),), sign * math.log(2) * mean[0].numel())
+    def _log_det(self, z: Tensor) -> Tensor:
+        """Log-det of the inverse."""
+        halved = z[0].numel() if self.halve_details else z[0].numel() // 4
+        return z.new_full((len(z),), math.log(2) * halved)

@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
+
+from cinn_colorize.flow.transform import Transform
 
 
 def orthogonal(channels: int, seed: int) -> Tensor:
@@ -21,7 +23,7 @@ def orthogonal(channels: int, seed: int) -> Tensor:
     return q * r.diagonal().sign()
 
 
-class OrthogonalMixing(nn.Module):
+class OrthogonalMixing(Transform[None]):
     """Mix channels by a fixed orthogonal matrix: the inverse is the transpose, the log-det zero.
 
     The matrix is made from its seed whenever the module changes its type or device and is never stored:
@@ -55,7 +57,7 @@ class OrthogonalMixing(nn.Module):
         return self._mix(z, self.matrix.t())
 
 
-class Permutation(nn.Module):
+class Permutation(Transform[None]):
     """A fixed permutation of channels, made from its seed and never stored.
 
     For vectors of so many values that an orthogonal matrix would cost more than the coupling blocks.

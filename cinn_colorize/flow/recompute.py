@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from cinn_colorize.flow.coupling import AffineCoupling
+from cinn_colorize.flow.transform import Transform
 
 Condition = Tensor | tuple[Tensor | None, ...] | None
 Gradients = dict[int, Tensor]  # by id of the tensor
@@ -30,11 +31,11 @@ class Tape:
         self.position = 0
 
 
-def apply(transform: nn.Module, x: Tensor, condition: Condition, tape: Tape) -> tuple[Tensor, Tensor]:
+def apply(transform: Transform[Any], x: Tensor, condition: Condition, tape: Tape) -> tuple[Tensor, Tensor]:
     """``transform(x, condition)``, with nothing kept for the backward pass but the tape.
 
     Args:
-        transform: with ``forward`` and ``inverse``.
+        transform: the map.
         x: its input.
         condition: a tensor, a tuple of tensors, or None.
         tape: of the stack, whose maps are applied in order.
@@ -52,7 +53,7 @@ class _Recomputed(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        transform: nn.Module,
+        transform: Transform[Any],
         tape: Tape,
         position: int,
         several: bool,
@@ -93,12 +94,12 @@ class _Recomputed(torch.autograd.Function):
 
 
 def backward(
-    transform: nn.Module, z: Tensor, condition: Condition, grad_z: Tensor, grad_log_det: Tensor
+    transform: Transform[Any], z: Tensor, condition: Condition, grad_z: Tensor, grad_log_det: Tensor
 ) -> tuple[Tensor, Tensor, Gradients]:
     """The input of a map, the gradient of it, and the gradients of condition and parameters.
 
     Args:
-        transform: with ``forward`` and ``inverse``.
+        transform: the map.
         z: its output.
         condition: leaves.
         grad_z: gradient of the output.
@@ -107,7 +108,7 @@ def backward(
     if isinstance(transform, AffineCoupling):
         return _coupling_backward(transform, z, condition, grad_z, grad_log_det)
     with torch.no_grad():
-        x, _ = transform.inverse(z, condition)  # type: ignore[operator]
+        x, _ = transform.inverse(z, condition)
     x.requires_grad_()
     with torch.enable_grad():
         outputs = transform(x, condition)

@@ -3,52 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from collections.abc import Sequence as Conditions
-from typing import Any
+from collections.abc import Sequence as List
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from cinn_colorize.flow.coupling import AffineCoupling, Conditions
 from cinn_colorize.flow.recompute import Tape, apply
+from cinn_colorize.flow.transform import Transform
 
 # Maps, or four coupling blocks, after which an output is kept: so rounding of inverses does not build up.
 _KEPT_EVERY = 8
 
 
-class Sequence(nn.Module):
+class Sequence(Transform[List[Any]]):
     """Apply maps in order, or their inverses in reverse order, and add up their log-dets.
 
     Args:
-        maps: modules with ``forward(x, condition)`` and ``inverse(z, condition)``, each returning the result
-            and its log-det (N,).
+        maps: the maps. The condition of the sequence is a list with the condition of each of them.
 
     Attributes:
         save_memory: in training keep the output of every eighth map and the last one alone, and recompute the
             others by inversion, see :mod:`cinn_colorize.flow.recompute`.
     """
 
-    def __init__(self, maps: Iterable[nn.Module]) -> None:
+    def __init__(self, maps: Iterable[Transform[Any]]) -> None:
         super().__init__()
-        self.maps = nn.ModuleList(maps)
+        self.maps = cast(List[Transform[Any]], nn.ModuleList(maps))
         self.save_memory = False
 
-    def forward(self, x: Tensor, conditions: Conditions[Any]) -> tuple[Tensor, Tensor]:
-        """X through all maps; ``conditions`` holds one for each map, None for those that take none."""
+    def forward(self, x: Tensor, condition: List[Any]) -> tuple[Tensor, Tensor]:
+        """Map x through all maps; ``condition`` holds one for each, None for those without a condition."""
         log_det = x.new_zeros(len(x))
         saving = self.save_memory and torch.is_grad_enabled()
         tape = Tape()
-        for position, (transform, condition) in enumerate(zip(self.maps, conditions, strict=True)):
+        for position, (transform, c) in enumerate(zip(self.maps, condition, strict=True)):
             if position % _KEPT_EVERY == 0:
                 tape = Tape()
-            x, change = apply(transform, x, condition, tape) if saving else transform(x, condition)
+            x, change = apply(transform, x, c, tape) if saving else transform(x, c)
             log_det = log_det + change
         return x, log_det
 
-    def inverse(self, z: Tensor, conditions: Conditions[Any]) -> tuple[Tensor, Tensor]:
-        """Z back through all maps, last first."""
+    def inverse(self, z: Tensor, condition: List[Any]) -> tuple[Tensor, Tensor]:
+        """Map z back through all maps, last first."""
         log_det = z.new_zeros(len(z))
-        pairs = list(zip(self.maps, conditions, strict=True))
-        for transform, condition in reversed(pairs):
-            z, change = transform.inverse(z, condition)  # type: ignore[operator]
+        for transform, c in reversed(list(zip(self.maps, condition, strict=True))):
+            z, change = transform.inverse(z, c)
             log_det = log_det + change
         return z, log_det
+
+    def coupling_conditions(self, pairs: Iterable[Conditions]) -> list[Any]:
+        """List the condition of each map from those of the coupling blocks.
+
+        Args:
+            pairs: the conditions of one coupling block after another; blocks for which none are left have no
+                condition, nor have maps that are not coupling blocks.
+        """
+        left = iter(pairs)
+        return [next(left, None) if isinstance(m, AffineCoupling) else None for m in self.maps]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from cinn_colorize.flow.haar import haar
+from cinn_colorize.flow.transform import Transform
 from cinn_colorize.guided import coefficients
 
 
@@ -14,7 +17,15 @@ def enlarge(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
-class GuidedShift(nn.Module):
+class GuidedMean(NamedTuple):
+    """The coarser level, and the guide whose edges the finer one follows, at both sizes."""
+
+    mean: Tensor  # (N, C, h, w)
+    guide: Tensor  # (N, 1, h, w)
+    guide_fine: Tensor  # (N, 1, 2h, 2w)
+
+
+class GuidedShift(Transform[GuidedMean]):
     """Subtract from the details what a guided filter of the coarser level expects them to be.
 
     A shift given the coarser level, so its log-det is zero. It removes the square blocks that plain Haar
@@ -35,17 +46,19 @@ class GuidedShift(nn.Module):
         padded = F.pad(x, (self.radius,) * 4, mode="replicate")
         return F.avg_pool2d(padded, 2 * self.radius + 1, stride=1)
 
-    def _predicted(self, mean: Tensor, guide_coarse: Tensor, guide_fine: Tensor) -> Tensor:
+    def _predicted(self, condition: GuidedMean) -> Tensor:
+        """Predict the details, (N, 3 C, h, w)."""
+        mean, guide, guide_fine = condition
         mean = mean.clamp(-self.limit, self.limit)
         if mean.shape[-1] < 2 * self.radius + 2:  # the windows would cover everything
             return haar(enlarge(mean))[1]
-        slope, offset = coefficients(guide_coarse, mean, self._box, self.eps)
+        slope, offset = coefficients(guide, mean, self._box, self.eps)
         return haar(enlarge(slope) * guide_fine + enlarge(offset))[1]
 
-    def forward(self, details: Tensor, mean: Tensor, guide_coarse: Tensor, guide_fine: Tensor) -> Tensor:
-        """Details (N, 3 C, h, w) given mean (N, C, h, w) and guides (N, 1, h, w), (N, 1, 2h, 2w)."""
-        return details - self._predicted(mean, guide_coarse, guide_fine)
+    def forward(self, details: Tensor, condition: GuidedMean) -> tuple[Tensor, Tensor]:
+        """Subtract the prediction from details (N, 3 C, h, w); and a log-det of zeros."""
+        return details - self._predicted(condition), details.new_zeros(len(details))
 
-    def inverse(self, residual: Tensor, mean: Tensor, guide_coarse: Tensor, guide_fine: Tensor) -> Tensor:
-        """Add the prediction back."""
-        return residual + self._predicted(mean, guide_coarse, guide_fine)
+    def inverse(self, residual: Tensor, condition: GuidedMean) -> tuple[Tensor, Tensor]:
+        """Add the prediction back; and a log-det of zeros."""
+        return residual + self._predicted(condition), residual.new_zeros(len(residual))

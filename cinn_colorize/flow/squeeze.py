@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
+
+from cinn_colorize.flow.transform import Transform
 
 
-class Squeeze(nn.Module):
+class Squeeze(Transform[None]):
     """Bring an image to half its size and four times its channels without mixing values.
 
     After Jacobsen, Smeulders and Oyallon, "i-RevNet" (2018, https://arxiv.org/abs/1802.07088). The four

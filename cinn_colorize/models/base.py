@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 from torch import Tensor, nn
 
@@ -13,18 +13,6 @@ class Condition(Protocol):
 
     def expand(self, n: int) -> Any:
         """Views for n samples under the one condition inside (N = 1)."""
-
-
-class StageConditions(NamedTuple):
-    """Of each stage, the condition's part of the first layer of the subnetworks of each block."""
-
-    parts: dict[int, tuple[Tensor, ...]]
-
-    def expand(self, n: int) -> StageConditions:
-        """Views for n samples of the one photo inside (N = 1)."""
-        return StageConditions(
-            {r: tuple(part.expand(n, *part.shape[1:]) for part in parts) for r, parts in self.parts.items()}
-        )
 
 
 class ConditionalFlow(nn.Module):

@@ -8,31 +8,33 @@ As the paper's text has it (3.4), and other than that code, channels are mixed b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cinn_colorize.conditioning.luminance import LuminancePyramid
 from cinn_colorize.conditioning.plain import PlainNetwork
 from cinn_colorize.flow import (
+    BASE,
     AffineCoupling,
     ConvSubnet,
     HaarDownsampling,
     LinearSubnet,
+    MultiScaleFlow,
     OrthogonalMixing,
     Permutation,
     Sequence,
     Squeeze,
+    Transform,
 )
-from cinn_colorize.models.base import PhotoFlow, StageConditions
+from cinn_colorize.models.base import PhotoFlow
+from cinn_colorize.models.stage import Parts, Stage, StageConditions
 
 SIZE = 64  # of L and of ab
-BASE = 0  # the name of the fully connected level
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class BedroomsConfig:
         )
 
 
-class Stage(nn.Module):
+class BedroomsStage(Stage):
     """Coupling blocks at one resolution, and the head of each.
 
     Args:
@@ -92,11 +94,10 @@ class Stage(nn.Module):
 
     def __init__(self, r: int, channels: int, config: StageConfig, features: int, mixing: bool) -> None:
         super().__init__()
-        self.mixing = mixing
-        maps: list[nn.Module] = []
+        maps: list[Transform[Any]] = []
         heads: list[nn.Module] = []
         for block in range(config.blocks):
-            mix: nn.Module
+            mix: Transform[None]
             subnet: Callable[[int, int], nn.Module]
             if r == BASE:
                 mix = Permutation(channels, seed=block)
@@ -111,16 +112,13 @@ class Stage(nn.Module):
             maps.append(AffineCoupling(channels, subnet, config.clamp))
         self.flow, self.heads = Sequence(maps), nn.ModuleList(heads)
 
-    def prepare(self, features: Tensor) -> tuple[Tensor, ...]:
-        """The condition of each subnetwork."""
+    def prepare(self, features: Tensor) -> Parts:
+        """Compute what the heads give: a tensor a subnetwork."""
         return tuple(part for head in self.heads for part in head(features).chunk(2, dim=1))
 
-    def conditions(self, parts: tuple[Tensor, ...]) -> list[object]:
-        """One condition for each map of the flow."""
-        conditions: list[object] = []
-        for pair in zip(parts[::2], parts[1::2], strict=True):
-            conditions += [None, pair] if self.mixing else [pair]
-        return conditions
+    def pairs(self, parts: Parts) -> Iterable[tuple[Tensor, Tensor]]:
+        """See :meth:`Stage.pairs`."""
+        return zip(parts[::2], parts[1::2], strict=True)
 
 
 class Bedrooms(PhotoFlow):
@@ -137,22 +135,14 @@ class Bedrooms(PhotoFlow):
         super().__init__()
         self.config = config
         self.network = PlainNetwork() if config.conditioning else LuminancePyramid()
-        self.resolutions = tuple(r for r in config.stages if r != BASE)  # finest first
-        self.reduce = HaarDownsampling() if config.haar else Squeeze()
-        self.stages = nn.ModuleDict()
-        self.latent_shapes: dict[int, tuple[int, int, int]] = {}
-        channels = 2
-        for r in self.resolutions:
-            stage = config.stages[r]
-            self.stages[str(r)] = Stage(r, channels, stage, self.network.CHANNELS[r], config.mixing)
-            if channels > stage.keep:
-                self.latent_shapes[r] = (channels - stage.keep, r, r)
-            last, channels = (stage.keep, r, r), 4 * stage.keep
-        values = last[0] * last[1] * last[2]
-        self.last = last  # what the fully connected stage takes
-        features = self.network.CHANNELS[BASE]
-        self.stages[str(BASE)] = Stage(BASE, values, config.stages[BASE], features, config.mixing)
-        self.latent_shapes[BASE] = (values, 1, 1)
+        features = self.network.CHANNELS
+        self.stages = MultiScaleFlow(
+            2,
+            {r: stage.keep for r, stage in config.stages.items() if r != BASE},
+            lambda r, channels: BedroomsStage(r, channels, config.stages[r], features[r], config.mixing),
+            HaarDownsampling() if config.haar else Squeeze(),
+        )
+        self.latent_shapes = self.stages.latent_shapes
 
     @classmethod
     def from_architecture(cls, values: Mapping[str, Any]) -> Self:
@@ -166,50 +156,14 @@ class Bedrooms(PhotoFlow):
             c: L* in [0, 100], (N, 1, 64, 64), or larger, of which area means are taken.
         """
         features = self.network(F.adaptive_avg_pool2d(c, SIZE) / 50 - 1)
-        return StageConditions({r: self._stage(r).prepare(features[r]) for r in self.config.stages})
+        return StageConditions({r: self.stages[r].prepare(features[r]) for r in self.config.stages})
 
     def forward(self, x: Tensor, condition: StageConditions) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
         """f(x; c): see :meth:`ConditionalFlow.forward`."""
-        latents, log_dets = {}, {}
-        log_det = x.new_zeros(len(x))
-        for r in self.resolutions:
-            if r != self.resolutions[0]:
-                x, change = self.reduce(x)
-                log_det = log_det + change
-            stage = self._stage(r)
-            x, change = stage.flow(x, stage.conditions(condition.parts[r]))
-            log_det = log_det + change
-            if r in self.latent_shapes:
-                keep = self.config.stages[r].keep
-                x, latents[r] = x[:, :keep], x[:, keep:]
-                log_dets[r], log_det = log_det, torch.zeros_like(log_det)
-        base = self._stage(BASE)
-        z, change = base.flow(x.flatten(1), base.conditions(condition.parts[BASE]))
-        latents[BASE], log_dets[BASE] = z[..., None, None], log_det + change
-        return latents, log_dets
+        return self.stages(x, condition.parts)
 
     def inverse(
         self, latents: Mapping[int, Tensor], condition: StageConditions
     ) -> tuple[Tensor, dict[int, Tensor]]:
         """g(z; c): see :meth:`ConditionalFlow.inverse`."""
-        base, log_dets = self._stage(BASE), {}
-        x, log_dets[BASE] = base.flow.inverse(
-            latents[BASE].flatten(1), base.conditions(condition.parts[BASE])
-        )
-        x = x.unflatten(1, self.last)
-        level = BASE
-        for r in reversed(self.resolutions):
-            if r in latents:
-                x, level = torch.cat([x, latents[r]], dim=1), r
-            stage = self._stage(r)
-            x, change = stage.flow.inverse(x, stage.conditions(condition.parts[r]))
-            log_dets[level] = log_dets.get(level, 0) + change
-            if r != self.resolutions[0]:
-                x, change = self.reduce.inverse(x)
-                log_dets[level] = log_dets[level] + change
-        return x, log_dets
-
-    def _stage(self, r: int) -> Stage:
-        stage = self.stages[str(r)]
-        assert isinstance(stage, Stage)
-        return stage
+        return self.stages.inverse(latents, condition.parts)

@@ -9,30 +9,32 @@ after which a part of the channels is split off as latent code; fully connected 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Self
 
-import torch
 from torch import Tensor, nn
 
 from cinn_colorize.conditioning.vgg import WIDTHS, VggNetwork, vgg_head
 from cinn_colorize.flow import (
+    BASE,
     AffineCoupling,
     ConvSubnet,
     HaarDownsampling,
     LinearSubnet,
+    MultiScaleFlow,
     OrthogonalMixing,
     Permutation,
     Sequence,
     Squeeze,
+    Transform,
 )
-from cinn_colorize.models.base import PhotoFlow, StageConditions
+from cinn_colorize.models.base import PhotoFlow
+from cinn_colorize.models.stage import Parts, Stage, StageConditions
 
 SIZE = 64  # of ab and of the features
-BASE = 0  # the name of the fully connected stage
-Coupling = Callable[[int, Callable[[int, int], nn.Module]], nn.Module]  # of channels and subnetworks
+Coupling = Callable[[int, Callable[[int, int], nn.Module]], AffineCoupling]  # of channels and subnetworks
 _REDUCTIONS: dict[str, type[HaarDownsampling] | type[Squeeze]] = {
     "haar": HaarDownsampling,
     "squeeze": Squeeze,
@@ -131,7 +133,7 @@ PRESETS = {
 }
 
 
-class Stage(nn.Module):
+class ImagenetVggStage(Stage):
     """Coupling blocks at one resolution with their heads, and the reduction that follows.
 
     Args:
@@ -167,27 +169,24 @@ class Stage(nn.Module):
             nn.init.xavier_uniform_(parts[-1].weight)  # type: ignore[arg-type]
         self.parts = nn.ModuleList(parts)
 
-    def prepare(self, features: Tensor) -> tuple[Tensor, ...]:
-        """What the couplings take, from the features (N, C, 64, 64): a tensor a block."""
+    def prepare(self, features: Tensor) -> Parts:
+        """Compute what the blocks are conditioned on from features (N, C, 64, 64): a tensor a block."""
         seen = [head(features) for head in self.heads]
         if len(seen) == 1:
             seen *= len(self.parts)
         return tuple(part(h) for part, h in zip(self.parts, seen, strict=True))
 
-    def conditions(self, parts: tuple[Tensor, ...]) -> list[object]:
-        """One condition for each map of the flow."""
-        blocks = iter(parts)
-        conditions: list[object] = []
-        for transform in self.flow.maps:
-            takes_one = isinstance(transform, AffineCoupling) and len(conditions) < 2 * len(parts)
-            conditions.append(next(blocks).chunk(2, dim=1) if takes_one else None)
-        return conditions
+    def pairs(self, parts: Parts) -> Iterable[tuple[Tensor, Tensor]]:
+        """See :meth:`Stage.pairs`; the 1x1 couplings have none."""
+        for part in parts:
+            first, second = part.chunk(2, dim=1)
+            yield first, second
 
 
 def _image_maps(
     channels: int, config: StageConfig, coupling: Coupling, seeds: Iterator[int]
-) -> list[nn.Module]:
-    maps: list[nn.Module] = []
+) -> list[Transform[Any]]:
+    maps: list[Transform[Any]] = []
     subnet = partial(ConvSubnet, width=config.width, kernel=3)
     for _ in range(config.blocks):
         maps += [coupling(channels, subnet), OrthogonalMixing(channels, next(seeds))]
@@ -200,9 +199,9 @@ def _image_maps(
 
 def _vector_maps(
     values: int, config: StageConfig, coupling: Coupling, seeds: Iterator[int]
-) -> list[nn.Module]:
+) -> list[Transform[Any]]:
     subnet = partial(LinearSubnet, hidden=[config.width] * 3)
-    maps: list[nn.Module] = []
+    maps: list[Transform[Any]] = []
     for _ in range(config.blocks):
         maps += [Permutation(values, next(seeds)), coupling(values, subnet)]
     return maps
@@ -227,22 +226,16 @@ class ImagenetVgg(PhotoFlow):
         super().__init__()
         self.config = config
         self.network = VggNetwork(config.network)
-        self.resolutions = tuple(r for r in config.stages if r != BASE)  # finest first
-        self.stages = nn.ModuleDict()
-        self.latent_shapes: dict[int, tuple[int, int, int]] = {}
-        channels = 2
-        for r in self.resolutions:
-            stage = config.stages[r]
-            self.stages[str(r)] = Stage(r, channels, stage, self.network.channels, config.clamp, config.bound)
-            if 4 * channels > stage.keep:
-                self.latent_shapes[r // 2] = (4 * channels - stage.keep, r // 2, r // 2)
-            channels = stage.keep
-            self.last = (channels, r // 2, r // 2)  # what the fully connected stage takes
-        values = channels * self.last[1] * self.last[2]
-        self.stages[str(BASE)] = Stage(
-            BASE, values, config.stages[BASE], self.network.channels, config.clamp, config.bound
+        self.stages = MultiScaleFlow(
+            2, {r: stage.keep for r, stage in config.stages.items() if r != BASE}, self._stage
         )
-        self.latent_shapes[BASE] = (values, 1, 1)
+        self.latent_shapes = self.stages.latent_shapes
+
+    def _stage(self, r: int, channels: int) -> ImagenetVggStage:
+        config = self.config
+        return ImagenetVggStage(
+            r, channels, config.stages[r], self.network.channels, config.clamp, config.bound
+        )
 
     @classmethod
     def from_architecture(cls, values: Mapping[str, Any]) -> Self:
@@ -265,43 +258,14 @@ class ImagenetVgg(PhotoFlow):
             c: L* in [0, 100], (N, 1, 256, 256).
         """
         features = self.network(c / 50 - 1)
-        return StageConditions({r: self._stage(r).prepare(features) for r in self.config.stages})
+        return StageConditions({r: self.stages[r].prepare(features) for r in self.config.stages})
 
     def forward(self, x: Tensor, condition: StageConditions) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
         """f(x; c): see :meth:`ConditionalFlow.forward`."""
-        latents, log_dets = {}, {}
-        log_det = x.new_zeros(len(x))
-        for r in self.resolutions:
-            stage = self._stage(r)
-            x, change = stage.flow(x, stage.conditions(condition.parts[r]))
-            log_det = log_det + change
-            if r // 2 in self.latent_shapes:
-                keep = self.config.stages[r].keep
-                x, latents[r // 2] = x[:, :keep], x[:, keep:]
-                log_dets[r // 2], log_det = log_det, torch.zeros_like(log_det)
-        base = self._stage(BASE)
-        z, change = base.flow(x.flatten(1), base.conditions(condition.parts[BASE]))
-        latents[BASE], log_dets[BASE] = z[..., None, None], log_det + change
-        return latents, log_dets
+        return self.stages(x, condition.parts)
 
     def inverse(
         self, latents: Mapping[int, Tensor], condition: StageConditions
     ) -> tuple[Tensor, dict[int, Tensor]]:
         """g(z; c): see :meth:`ConditionalFlow.inverse`."""
-        base, log_dets = self._stage(BASE), {}
-        x, log_dets[BASE] = base.flow.inverse(
-            latents[BASE].flatten(1), base.conditions(condition.parts[BASE])
-        )
-        x, level = x.unflatten(1, self.last), BASE
-        for r in reversed(self.resolutions):
-            if r // 2 in latents:
-                x, level = torch.cat([x, latents[r // 2]], dim=1), r // 2
-            stage = self._stage(r)
-            x, change = stage.flow.inverse(x, stage.conditions(condition.parts[r]))
-            log_dets[level] = log_dets.get(level, 0) + change
-        return x, log_dets
-
-    def _stage(self, r: int) -> Stage:
-        stage = self.stages[str(r)]
-        assert isinstance(stage, Stage)
-        return stage
+        return self.stages.inverse(latents, condition.parts)

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cinn_colorize.flow import AffineCoupling, LinearSubnet, Permutation, Sequence
+from cinn_colorize.flow import AffineCoupling, LinearSubnet, Permutation, Sequence, Transform
 from cinn_colorize.models.base import ConditionalFlow
 
 DIGITS = 10
@@ -83,7 +83,7 @@ class Mnist(ConditionalFlow):
         self.config = config
         pixels = SIZE * SIZE
         self.latent_shapes = {LEVEL: (pixels, 1, 1)}
-        maps: list[nn.Module] = []
+        maps: list[Transform[Any]] = []
         for block in range(config.blocks):
             if config.mixing:
                 maps.append(Permutation(pixels, seed=block))
@@ -129,8 +129,5 @@ class Mnist(ConditionalFlow):
         x = u.unflatten(1, (1, SIZE, SIZE)) * self.config.deviation + self.config.mean
         return x, {LEVEL: log_det - self.log_scale}
 
-    def _conditions(self, condition: Label) -> list[object]:
-        conditions: list[object] = []
-        for pair in zip(condition.parts[::2], condition.parts[1::2], strict=True):
-            conditions += [None, pair] if self.config.mixing else [pair]
-        return conditions
+    def _conditions(self, condition: Label) -> list[Any]:
+        return self.flow.coupling_conditions(zip(condition.parts[::2], condition.parts[1::2], strict=True))

@@ -29,16 +29,18 @@ from cinn_colorize.conditioning.heads import Prepared
 from cinn_colorize.flow import (
     AffineCoupling,
     BoundedDetails,
+    BoundedMean,
     ConvSubnet,
+    GuidedMean,
     GuidedShift,
-    HaarSplit,
+    HaarDownsampling,
     Interval,
+    LeakyClamp,
     OrthogonalMixing,
     Sequence,
     SinhMap,
+    Transform,
     haar,
-    leaky_clamp,
-    leaky_clamp_inverse,
 )
 from cinn_colorize.models.base import PhotoFlow
 
@@ -118,6 +120,14 @@ class Condition(NamedTuple):
             {r: Interval(*(t.expand(n, -1, -1, -1) for t in g)) for r, g in self.gamut.items()},
         )
 
+    def guided(self, r: int, x: Tensor) -> GuidedMean:
+        """What the details at r are predicted from, given the coarser colours x, (N, 2, r, r)."""
+        return GuidedMean(x, self.luminance[r], self.luminance[2 * r])
+
+    def bounded(self, r: int, x: Tensor) -> BoundedMean:
+        """What the details at r are bounded by, given the coarser colours x, (N, 2, r, r)."""
+        return BoundedMean(x, self.gamut[2 * r])
+
 
 class Level(nn.Module):
     """p(values at r | coarser colours, L, features) as a flow, and the head that conditions it."""
@@ -127,7 +137,7 @@ class Level(nn.Module):
         level = config.levels[r]
         resolution, channels = max(r, 1), 2 if r == BASE else 6
         kernel = 3 if resolution > 1 else 1
-        maps: list[nn.Module] = [SinhMap(config.knee)]
+        maps: list[Transform[Any]] = [SinhMap(config.knee)]
         for block in range(level.blocks):
             maps.append(OrthogonalMixing(channels, seed=1000 * r + block))
             maps.append(
@@ -154,13 +164,11 @@ class Level(nn.Module):
             limit=config.chroma_limit / config.chroma_scale,
         )
 
-    def conditions(self, prepared: Prepared, coarser: Tensor | None) -> list[object]:
+    def conditions(self, prepared: Prepared, coarser: Tensor | None) -> list[Any]:
         """One condition for each map of the flow."""
         for_map, for_subnets = self.head(prepared, coarser)
-        conditions: list[object] = [for_map]
-        for pair in zip(for_subnets[::2], for_subnets[1::2], strict=True):
-            conditions += [None, pair]
-        return conditions
+        pairs = zip(for_subnets[::2], for_subnets[1::2], strict=True)
+        return [for_map, *self.flow.coupling_conditions(pairs)[1:]]
 
 
 class Natural(PhotoFlow):
@@ -186,10 +194,11 @@ class Natural(PhotoFlow):
             self.pyramid = LuminancePyramid()
         features = self.pyramid.CHANNELS
         self.levels = nn.ModuleDict({str(r): Level(r, config, features) for r in config.levels})
-        self.split = HaarSplit()
+        self.downsample = HaarDownsampling(halve_details=False)
         self.shift = GuidedShift(config.chroma_limit / config.chroma_scale)
         self.chroma_bounds = ChromaBounds()
         self.bounded = BoundedDetails(config.gamut_leak)
+        self.clamp = LeakyClamp(config.gamut_leak)  # of the base
 
     @classmethod
     def from_architecture(cls, values: Mapping[str, Any]) -> Self:
@@ -243,15 +252,16 @@ class Natural(PhotoFlow):
         """f(x; c): latents and log-dets by level, (N, C, r, r) and (N,); the log-det of f is their sum."""
         latents, log_dets = {}, {}
         for r in self.resolutions:
-            x, details, rescaling = self.split(x)
+            x, rescaling = self.downsample(x)
+            x, details = x.split((2, 6), dim=1)
             if r not in condition.prepared:
                 continue
-            details, within = self.bounded.forward(details, x, condition.gamut[2 * r])
-            residual = self.shift(details, x, condition.luminance[r], condition.luminance[2 * r])
+            details, within = self.bounded(details, condition.bounded(r, x))
+            residual, _ = self.shift(details, condition.guided(r, x))
             level = self._level(r)
             latents[r], log_det = level.flow(residual, level.conditions(condition.prepared[r], x))
             log_dets[r] = log_det + within + rescaling
-        x, within = leaky_clamp_inverse(x, condition.gamut[1], self.config.gamut_leak)
+        x, within = self.clamp(x, condition.gamut[1])
         base = self._level(BASE)
         latents[BASE], log_det = base.flow(x, base.conditions(condition.prepared[BASE], None))
         log_dets[BASE] = log_det + within
@@ -265,14 +275,14 @@ class Natural(PhotoFlow):
         conditions = base.conditions(condition.prepared[BASE], None)
         log_dets = {}
         x, log_det = base.flow.inverse(latents[BASE], conditions)
-        x, within = leaky_clamp(x, condition.gamut[1], self.config.gamut_leak)
+        x, within = self.clamp.inverse(x, condition.gamut[1])
         log_dets[BASE] = log_det + within
         for r in reversed(self.resolutions):
             level = self._level(r)
             residual, log_det = level.flow.inverse(latents[r], level.conditions(condition.prepared[r], x))
-            details = self.shift.inverse(residual, x, condition.luminance[r], condition.luminance[2 * r])
-            details, within = self.bounded.inverse(details, x, condition.gamut[2 * r])
-            x, rescaling = self.split.inverse(x, details)
+            details, _ = self.shift.inverse(residual, condition.guided(r, x))
+            details, within = self.bounded.inverse(details, condition.bounded(r, x))
+            x, rescaling = self.downsample.inverse(torch.cat([x, details], dim=1))
             log_dets[r] = log_det + within + rescaling
         return x, log_dets
 

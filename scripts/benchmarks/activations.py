@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from collections.abc import Sequence as List
 from functools import partial
 from typing import Any
 
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.checkpoint import checkpoint
 
-from cinn_colorize.flow import AffineCoupling, ConvSubnet, OrthogonalMixing, Sequence
+from cinn_colorize.flow import AffineCoupling, ConvSubnet, OrthogonalMixing, Sequence, Transform
 from cinn_colorize.models import load_model
 from cinn_colorize.models.bedrooms import Bedrooms, BedroomsConfig
 from cinn_colorize.models.imagenet_vgg import ImagenetVgg, ImagenetVggConfig
@@ -38,7 +39,7 @@ def sizes(model: Any) -> dict[int, int]:
 
 
 def stack(blocks: int, batch: int) -> tuple[nn.Module, Step]:
-    maps: list[nn.Module] = []
+    maps: list[Transform[Any]] = []
     conditions: list[Any] = []
     for seed in range(blocks):
         subnet = partial(ConvSubnet, width=WIDTH, kernel=3)
@@ -89,11 +90,11 @@ def stirred(module: nn.Module) -> Any:
     return module
 
 
-def checkpointed(self: Sequence, x: Tensor, conditions: Any) -> tuple[Tensor, Tensor]:
+def checkpointed(self: Sequence, x: Tensor, condition: List[Any]) -> tuple[Tensor, Tensor]:
     """What ``Sequence.forward`` does, by torch's checkpointing of each map."""
     log_det = x.new_zeros(len(x))
-    for transform, condition in zip(self.maps, conditions, strict=True):
-        x, change = checkpoint(transform, x, condition, use_reentrant=False)
+    for transform, c in zip(self.maps, condition, strict=True):
+        x, change = checkpoint(transform, x, c, use_reentrant=False)
         log_det = log_det + change
     return x, log_det
 

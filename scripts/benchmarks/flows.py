@@ -15,10 +15,10 @@ from tables import Report, table
 from timing import Times, in_turn, ratio
 from torch import Tensor, nn
 
-from cinn_colorize.flow import AffineCoupling, Sequence
-from cinn_colorize.models.base import StageConditions
-from cinn_colorize.models.imagenet_vgg import BASE, ImagenetVgg, ImagenetVggConfig, Stage
+from cinn_colorize.flow import BASE, AffineCoupling, Sequence
+from cinn_colorize.models.imagenet_vgg import ImagenetVgg, ImagenetVggConfig
 from cinn_colorize.models.natural import Level, Natural, NaturalConfig
+from cinn_colorize.models.stage import StageConditions
 from cinn_colorize.training.precision import choose_precision
 
 BATCH, SAMPLES = 16, 8
@@ -112,8 +112,8 @@ def imagenet_vgg(config: ImagenetVggConfig | None = None) -> Pair:
     """The stack of the paper's network, which has no bounds."""
     model = stirred(ImagenetVgg(replace(config or ImagenetVggConfig.paper(), bound=math.inf)))
     del model.network
-    for stage in model.stages.values():
-        del stage.heads
+    for r in model.config.stages:
+        del model.stages[r].heads
     peer = freia.imagenet_vgg(model)
     shapes = {
         r: (stage.width,) if r == BASE else (stage.width, r, r) for r, stage in model.config.stages.items()
@@ -124,9 +124,7 @@ def imagenet_vgg(config: ImagenetVggConfig | None = None) -> Pair:
         found = iter(given)
         parts = {}
         for r in model.config.stages:
-            stage = model.stages[str(r)]
-            assert isinstance(stage, Stage)
-            parts[r] = tuple(part(next(found)) for part in stage.parts)
+            parts[r] = tuple(part(next(found)) for part in model.stages[r].parts)
         return StageConditions(parts)
 
     def forward(x: Tensors, given: Tensors) -> tuple[Tensors, Tensor]:

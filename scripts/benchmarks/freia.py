@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from cinn_colorize.flow import (
+    BASE,
     AffineCoupling,
     ConvSubnet,
     HaarDownsampling,
@@ -26,7 +27,7 @@ from cinn_colorize.flow import (
     Sequence,
     Squeeze,
 )
-from cinn_colorize.models.imagenet_vgg import BASE, SIZE, ImagenetVgg, Stage
+from cinn_colorize.models.imagenet_vgg import SIZE, ImagenetVgg
 
 
 class Graph:
@@ -123,8 +124,7 @@ def imagenet_vgg(model: ImagenetVgg) -> Any:
     """
     graph = Graph((2, SIZE, SIZE))
     for r, config in model.config.stages.items():
-        stage = model.stages[str(r)]
-        assert isinstance(stage, Stage)
+        stage = model.stages[r]
         if r == BASE:
             graph.add(fm.Flatten)
         parts = iter(stage.parts)

@@ -80,7 +80,7 @@ def test_each_takes_away_what_it_says():
 
     assert {c.clamp for c in kinds(bedrooms("clamp"), AffineCoupling)} == {math.inf}
     assert not kinds(bedrooms("mixing"), OrthogonalMixing, Permutation)
-    assert isinstance(bedrooms("haar").reduce, Squeeze)
+    assert isinstance(bedrooms("haar").stages.reduce, Squeeze)
     assert isinstance(bedrooms("conditioning").network, LuminancePyramid)
     assert not kinds(Mnist(without(MnistConfig(), ["mixing"])), Permutation)
     s = torch.linspace(-50, 50, 11)
@@ -199,7 +199,7 @@ def test_a_run_that_explodes_can_still_be_measured(photos, narrow):
         for module in model.modules():
             if isinstance(module, AffineCoupling):
                 module.clamp = math.inf
-        stir(model).stages["64"].flow.maps[1].subnet1.last.bias.fill_(1e6)
+        stir(model).stages[64].flow.maps[1].subnet1.last.bias.fill_(1e6)
     assert not math.isfinite(mean_nll(model, find_photos(photos, pattern=None)))
 
 

@@ -1,0 +1,343 @@
+"""Laws of all invertible maps, of the flow of each model among them."""
+
+import importlib
+import math
+import pkgutil
+from functools import cache, partial
+
+import pytest
+import torch
+from helpers import stir
+from narrow import (
+    NARROW_BEDROOMS,
+    NARROW_NATURAL,
+    SMALL_MNIST,
+    TINY_BEDROOMS,
+    narrow_vgg,
+    tiny_vgg,
+)
+from torch.utils import _pytree as pytree
+
+from cinn_colorize import flow, models
+from cinn_colorize.flow import (
+    AffineCoupling,
+    BoundedDetails,
+    BoundedMean,
+    ConvSubnet,
+    GuidedMean,
+    GuidedShift,
+    HaarDownsampling,
+    Interval,
+    LeakyClamp,
+    LinearSubnet,
+    OrthogonalMixing,
+    Permutation,
+    Sequence,
+    SinhMap,
+    Squeeze,
+    Transform,
+)
+from cinn_colorize.models import MODELS, model_class
+from cinn_colorize.models.bedrooms import BedroomsConfig, BedroomsStage
+from cinn_colorize.models.bedrooms import StageConfig as BedroomsStageConfig
+from cinn_colorize.models.imagenet_vgg import ImagenetVggStage
+from cinn_colorize.models.imagenet_vgg import StageConfig as VggStageConfig
+from cinn_colorize.models.mnist import MnistConfig
+from cinn_colorize.models.stage import Stage
+from cinn_colorize.training.ablation import without
+
+N, WIDTH = 3, 8
+TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}  # of values of the order of 1
+
+
+def randn(*shape, seed=0):
+    return torch.randn(N, *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def pair(size):
+    """Conditions of the subnetworks of a coupling block."""
+    return randn(WIDTH, size, size, seed=2), randn(WIDTH, size, size, seed=3)
+
+
+def bounds(*shape):
+    """Intervals that differ from value to value, around zero."""
+    spread = randn(*shape, seed=9).abs()
+    return Interval(-0.5 - spread, 0.7 + spread.flip(-1))
+
+
+def coupling(channels, size, bound=math.inf, clamp=0.5, kernel=3, layers=3):
+    subnet = partial(ConvSubnet, width=WIDTH, kernel=kernel, layers=layers)
+    block = AffineCoupling(channels, subnet, clamp, bound)
+    return block, randn(channels, size, size), pair(size)
+
+
+def vector_coupling(size):
+    block = AffineCoupling(7, partial(LinearSubnet, hidden=[WIDTH, 5]), 0.5)
+    return block, randn(7), (randn(WIDTH, seed=2), randn(WIDTH, seed=3))
+
+
+def sinh_map(size):
+    return SinhMap(1.5), randn(6, size, size), randn(6 * SinhMap.PARAMETERS, size, size, seed=4)
+
+
+def sequence(size):
+    transform, x, condition = sinh_map(size)
+    block, _, conditions = coupling(6, size)
+    mixing = OrthogonalMixing(6, seed=5)
+    return Sequence([transform, mixing, block]), x, [condition, None, conditions]
+
+
+def bounded_details(size):
+    condition = BoundedMean(randn(2, size, size, seed=1), bounds(2, 2 * size, 2 * size))
+    return BoundedDetails(0.1), randn(6, size, size), condition
+
+
+def guided_shift(size):
+    guides = randn(1, size, size, seed=1), randn(1, 2 * size, 2 * size, seed=2)
+    return GuidedShift(limit=7.0), randn(6, size, size), GuidedMean(10 * randn(2, size, size, seed=4), *guides)
+
+
+def stage(make, shape, features):
+    return lambda size: prepared(make(), randn(*shape), randn(*features, seed=1))
+
+
+def prepared(made, x, features):
+    with torch.no_grad():
+        return made, x, stir(made).double().prepare(features)
+
+
+BEDROOMS_STAGE = BedroomsStageConfig(2, 4, 0.6)
+VGG_STAGE = VggStageConfig(2, 4, (3, 3))
+AUTHORS_STAGE = VggStageConfig(2, 4, (3, 3), reduction="squeeze", pointwise=4)
+# By name: what makes a transform, something to transform and its condition, at a size in pixels.
+TRANSFORMS = {
+    "coupling": partial(coupling, 6),
+    "coupling, odd channels": partial(coupling, 5),
+    "coupling, bounded": partial(coupling, 6, bound=0.7),
+    "coupling, not clamped": partial(coupling, 6, clamp=math.inf),
+    "coupling, two layers": partial(coupling, 6, layers=2),
+    "coupling, 1x1 without condition": lambda size: (*coupling(6, size, kernel=1)[:2], None),
+    "coupling, fully connected": vector_coupling,
+    "mixing": lambda size: (OrthogonalMixing(6, seed=5), randn(6, size, size), None),
+    "permutation": lambda size: (Permutation(6, seed=5), randn(6, size, size), None),
+    "sinh map": sinh_map,
+    "sequence": sequence,
+    "haar": lambda size: (HaarDownsampling(), randn(3, 2 * size, 2 * size), None),
+    "haar, orthonormal details": lambda size: (
+        HaarDownsampling(halve_details=False),
+        randn(3, 2 * size, 2 * size),
+        None,
+    ),
+    "squeeze": lambda size: (Squeeze(), randn(3, 2 * size, 2 * size), None),
+    "leaky clamp": lambda size: (LeakyClamp(0.1), randn(3, size, size), bounds(3, size, size)),
+    "bounded details": bounded_details,
+    "guided shift": lambda size: guided_shift(2 * size),  # windows of 3 x 3 within 4 x 4
+    "guided shift, windows of all": guided_shift,
+    "guided shift, one pixel": lambda size: guided_shift(1),
+    "bedrooms: stage": stage(
+        lambda: BedroomsStage(16, 8, BEDROOMS_STAGE, 5, mixing=True), (8, 2, 2), (5, 2, 2)
+    ),
+    "bedrooms: vector": stage(lambda: BedroomsStage(0, 7, BEDROOMS_STAGE, 5, mixing=True), (7,), (5,)),
+    "bedrooms: stage, not mixed": stage(
+        lambda: BedroomsStage(16, 8, BEDROOMS_STAGE, 5, mixing=False), (8, 2, 2), (5, 2, 2)
+    ),
+    "imagenet-vgg: stage": stage(
+        lambda: ImagenetVggStage(16, 4, VGG_STAGE, 5, 1.9, 2.5), (4, 2, 2), (5, 8, 8)
+    ),
+    "imagenet-vgg: stage of the authors": stage(
+        lambda: ImagenetVggStage(16, 4, AUTHORS_STAGE, 5, 1.5, math.inf), (4, 2, 2), (5, 8, 8)
+    ),
+    "imagenet-vgg: vector": stage(
+        lambda: ImagenetVggStage(0, 7, VGG_STAGE, 5, 1.9, 2.5), (7,), (5, 8, 8)
+    ),
+}
+
+
+class Flow(Transform):
+    """The flow of a model as one transform: all latents as a vector, and the sum of the log-dets."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x, condition):
+        latents, log_dets = self.model(x, condition)
+        return torch.cat([z.flatten(1) for z in latents.values()], dim=1), sum(log_dets.values())
+
+    def inverse(self, z, condition):
+        x, log_dets = self.model.inverse(self.latents(z), condition)
+        return x, sum(log_dets.values())
+
+    def latents(self, z):
+        shapes = self.model.latent_shapes
+        parts = z.split([math.prod(shape) for shape in shapes.values()], dim=1)
+        return {r: part.unflatten(1, shape) for (r, shape), part in zip(shapes.items(), parts, strict=True)}
+
+
+class CoarseLevels(Transform):
+    """The levels of ``natural`` below 8 pixels, whose Jacobian can be computed."""
+
+    levels = (4, 2, 1, 0)
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x, condition):
+        latents, log_dets = self.model(x.repeat_interleave(8, -1).repeat_interleave(8, -2), condition)
+        z = torch.cat([latents[r].flatten(1) for r in self.levels], dim=1)
+        return z, sum(log_dets[r] for r in self.levels)
+
+    def inverse(self, z, condition):
+        latents = {r: z.new_zeros(len(z), *shape) for r, shape in self.model.latent_shapes.items()}
+        parts = z.split([latents[r][0].numel() for r in self.levels], dim=1)
+        latents |= {r: part.view_as(latents[r]) for r, part in zip(self.levels, parts, strict=True)}
+        x, log_dets = self.model.inverse(latents, condition)
+        return torch.nn.functional.avg_pool2d(x, 8), sum(log_dets[r] for r in self.levels)
+
+
+# By name: the model, its architecture, the shape of x, and that of L (none of digits).
+PHOTO = (2, 64, 64)
+LARGE_FLOWS = {
+    "natural": ("natural", NARROW_NATURAL, PHOTO, (1, 256, 256)),
+    "natural without conditioning": (
+        "natural", without(NARROW_NATURAL, ["conditioning"]), PHOTO, (1, 256, 256),
+    ),
+    "bedrooms": ("bedrooms", BedroomsConfig.default(), PHOTO, (1, 64, 64)),
+    **{
+        f"bedrooms without {part}": ("bedrooms", without(NARROW_BEDROOMS, [part]), PHOTO, (1, 64, 64))
+        for part in ("clamp", "haar", "mixing", "conditioning")
+    },
+    "imagenet-vgg": ("imagenet-vgg", narrow_vgg("paper"), PHOTO, (1, 256, 256)),
+    "imagenet-vgg of the authors": ("imagenet-vgg", narrow_vgg("authors"), PHOTO, (1, 256, 256)),
+    "mnist of 24 blocks": ("mnist", MnistConfig(hidden=(16, 8)), (1, 28, 28), None),
+}
+SMALL_FLOWS = {
+    "natural, coarse levels": ("natural", NARROW_NATURAL, (2, 8, 8), (1, 256, 256)),
+    "bedrooms, tiny": ("bedrooms", TINY_BEDROOMS, (2, 8, 8), (1, 64, 64)),
+    "imagenet-vgg, tiny": ("imagenet-vgg", tiny_vgg("paper"), (2, 16, 16), (1, 256, 256)),
+    "imagenet-vgg of the authors, tiny": (
+        "imagenet-vgg", tiny_vgg("authors"), (2, 16, 16), (1, 256, 256),
+    ),
+    "mnist": ("mnist", SMALL_MNIST, (1, 28, 28), None),
+    **{
+        f"mnist without {part}": ("mnist", without(SMALL_MNIST, [part]), (1, 28, 28), None)
+        for part in ("clamp", "mixing")
+    },
+}
+FLOWS = LARGE_FLOWS | SMALL_FLOWS
+PHOTO_FLOWS = [name for name in FLOWS if "mnist" not in name]
+SMALL = [*TRANSFORMS, *SMALL_FLOWS]
+ALL = [*TRANSFORMS, *FLOWS]
+
+
+@cache
+def flow_of(name, dtype):
+    """A model of random weights as a transform, with N x and what it is conditioned on."""
+    model, config, shape, given = FLOWS[name]
+    torch.manual_seed(0)
+    made = stir(model_class(model)(config)).to(dtype).eval().requires_grad_(False)
+    generator = torch.Generator().manual_seed(1)
+    if given is None:
+        c = torch.tensor([3, 0, 9])
+    else:
+        coarse = torch.rand(N, 1, 8, 8, generator=generator) * 100
+        c = torch.nn.functional.interpolate(coarse, given[1:], mode="bicubic").clamp(0, 100).to(dtype)
+    x = torch.randn(N, *shape, generator=generator, dtype=torch.float64).to(dtype)
+    return (CoarseLevels if "coarse" in name else Flow)(made), x, c
+
+
+def case(name, dtype=torch.float64, n=N, scale=1.0, size=3):
+    """A transform, n values of x, and its condition."""
+    if name in FLOWS:
+        transform, x, c = flow_of(name, dtype)
+        with torch.no_grad():
+            return transform, scale * x[:n], transform.model.condition(c[:n])
+    torch.manual_seed(1)
+    transform, x, condition = TRANSFORMS[name](size)
+    rows = lambda t: t[:n].to(dtype)  # noqa: E731
+    transform = stir(transform).to(dtype).eval().requires_grad_(False)
+    return transform, scale * rows(x), pytree.tree_map_only(torch.Tensor, rows, condition)
+
+
+def subclasses(kind):
+    for child in kind.__subclasses__():
+        yield child
+        yield from subclasses(child)
+
+
+def test_every_transform_and_every_model_is_tried():
+    for package in (flow, models):
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
+    there_are = {kind for kind in subclasses(Transform) if kind.__module__.startswith("cinn_colorize.")}
+    assert there_are - {Stage} == {type(case(name)[0]) for name in TRANSFORMS}
+    for flows in (LARGE_FLOWS, SMALL_FLOWS):
+        assert {model for model, *_ in flows.values()} == set(MODELS)
+
+
+@pytest.mark.parametrize("scale", [0.3, 1.0, 30.0], ids=["near", "typical", "far"])
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=["fp32", "fp64"])
+@pytest.mark.parametrize("name", ALL)
+def test_each_direction_undoes_the_other(name, dtype, scale):
+    transform, x, condition = case(name, dtype, scale=scale)
+    z, log_det = transform(x, condition)
+    back, inverse = transform.inverse(z, condition)
+    tolerance = TOLERANCE[dtype] * max(scale, 1)
+    assert (back - x).abs().max() < tolerance
+    assert log_det.shape == inverse.shape == (N,)
+    assert (log_det + inverse).abs().max() < tolerance * x[0].numel()
+    if z.shape == x.shape and scale == 1:
+        assert (z - x).abs().max() > 1e-3  # it does something
+    z = torch.randn(z.shape, generator=torch.Generator().manual_seed(7), dtype=torch.float64).to(dtype)
+    x, inverse = transform.inverse(z, condition)
+    again, log_det = transform(x, condition)
+    print(name, (back - x).abs().max() if 0 else 0, (again - z).abs().max(), (log_det + inverse).abs().max())
+    assert (again - z).abs().max() < tolerance
+    assert (log_det + inverse).abs().max() < tolerance * x[0].numel()
+
+
+@pytest.mark.parametrize("scale", [0.3, 1.0, 30.0], ids=["near", "typical", "far"])
+@pytest.mark.parametrize("name", SMALL)
+def test_log_det_is_that_of_autograd(name, scale):
+    transform, x, condition = case(name, n=1, scale=scale, size=2)
+    jacobian = torch.autograd.functional.jacobian(lambda v: transform(v, condition)[0], x, vectorize=True)
+    expected = torch.linalg.slogdet(jacobian.reshape(x.numel(), x.numel()))[1]
+    assert transform(x, condition)[1].item() == pytest.approx(expected.item(), rel=1e-8, abs=1e-8)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_one_alone_is_what_it_is_in_a_batch(name):
+    transform, x, condition = case(name)
+    _, _, of_one = case(name, n=1)
+    z, log_det = transform(x, condition)
+    back, inverse = transform.inverse(z, condition)
+    alone = *transform(x[:1], of_one), *transform.inverse(z[:1], of_one)
+    for one, several in zip(alone, (z, log_det, back, inverse), strict=True):
+        assert one.shape == several[:1].shape
+        assert (one - several[:1]).abs().max() < 1e-10 * max(1, several.abs().max())
+
+
+@pytest.mark.parametrize("name", LARGE_FLOWS)
+def test_latents_and_log_dets_are_by_level(name):
+    transform, x, condition = case(name)
+    latents, log_dets = transform.model(x, condition)
+    _, inverse = transform.model.inverse(latents, condition)
+    assert {r: z.shape[1:] for r, z in latents.items()} == transform.model.latent_shapes
+    assert sum(z[0].numel() for z in latents.values()) == x[0].numel()
+    assert log_dets.keys() == inverse.keys() == latents.keys()
+    for r, log_det in log_dets.items():
+        assert (log_det + inverse[r]).abs().max() < 1e-8
+
+
+@pytest.mark.parametrize("name", LARGE_FLOWS)
+def test_a_condition_expands_to_samples_of_one_and_matters(name):
+    transform, x, condition = case(name, n=1)
+    generator = torch.Generator().manual_seed(2)
+    z = torch.randn(N, x[0].numel(), generator=generator, dtype=torch.float64)
+    many, _ = transform.inverse(z, condition.expand(N))
+    one, _ = transform.inverse(z[2:], condition)
+    assert (many[2:] - one).abs().max() < 1e-10
+    _, _, others = case(name)
+    rows, _ = transform.inverse(z[2:].expand(N, -1), others)
+    assert (rows[1] - rows[0]).abs().max() > 1e-6
