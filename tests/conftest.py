@@ -1,11 +1,11 @@
-"""Shared fixtures. Laws of the flow are tested in float64, away from the zeros that training starts at."""
+"""Shared fixtures."""
 
 import os
 from pathlib import Path
 
 import hypothesis
 import pytest
-from helpers import EXAMPLES, SHARED, stir
+from helpers import EXAMPLES, SHARED
 
 # A test process shares the machine with others; results must not depend on the number of threads anyway.
 os.environ.setdefault("OMP_NUM_THREADS", "2")
@@ -25,17 +25,6 @@ def shared() -> Path:
 def examples() -> Path:
     """The photos that the repository ships."""
     return EXAMPLES
-
-
-@pytest.fixture(scope="session")
-def natural64():
-    """The architecture of ``natural`` in float64, random weights, eval mode."""
-    import torch
-
-    from cinn_colorize.models.natural import Natural, NaturalConfig
-
-    torch.manual_seed(0)
-    return stir(Natural(NaturalConfig.default())).double().eval()
 
 
 @pytest.fixture(scope="session")

@@ -38,7 +38,7 @@ from cinn_colorize.flow import (
     Transform,
 )
 from cinn_colorize.models import MODELS, model_class
-from cinn_colorize.models.bedrooms import BedroomsConfig, BedroomsStage
+from cinn_colorize.models.bedrooms import BedroomsStage
 from cinn_colorize.models.bedrooms import StageConfig as BedroomsStageConfig
 from cinn_colorize.models.imagenet_vgg import ImagenetVggStage
 from cinn_colorize.models.imagenet_vgg import StageConfig as VggStageConfig
@@ -46,8 +46,8 @@ from cinn_colorize.models.mnist import MnistConfig
 from cinn_colorize.models.stage import Stage
 from cinn_colorize.training.ablation import without
 
-N, WIDTH = 3, 8
-TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}  # of values of the order of 1
+N, WIDTH = 2, 8
+TOLERANCE = {torch.float32: 5e-5, torch.float64: 1e-12}  # of values of the order of 1
 
 
 def randn(*shape, seed=0):
@@ -94,7 +94,11 @@ def bounded_details(size):
 
 def guided_shift(size):
     guides = randn(1, size, size, seed=1), randn(1, 2 * size, 2 * size, seed=2)
-    return GuidedShift(limit=7.0), randn(6, size, size), GuidedMean(10 * randn(2, size, size, seed=4), *guides)
+    return (
+        GuidedShift(limit=7.0),
+        randn(6, size, size),
+        GuidedMean(10 * randn(2, size, size, seed=4), *guides),
+    )
 
 
 def stage(make, shape, features):
@@ -147,9 +151,7 @@ TRANSFORMS = {
     "imagenet-vgg: stage of the authors": stage(
         lambda: ImagenetVggStage(16, 4, AUTHORS_STAGE, 5, 1.5, math.inf), (4, 2, 2), (5, 8, 8)
     ),
-    "imagenet-vgg: vector": stage(
-        lambda: ImagenetVggStage(0, 7, VGG_STAGE, 5, 1.9, 2.5), (7,), (5, 8, 8)
-    ),
+    "imagenet-vgg: vector": stage(lambda: ImagenetVggStage(0, 7, VGG_STAGE, 5, 1.9, 2.5), (7,), (5, 8, 8)),
 }
 
 
@@ -196,66 +198,67 @@ class CoarseLevels(Transform):
         return torch.nn.functional.avg_pool2d(x, 8), sum(log_dets[r] for r in self.levels)
 
 
-# By name: the model, its architecture, the shape of x, and that of L (none of digits).
-PHOTO = (2, 64, 64)
+# By name: the model, its architecture, the shapes of x and of what it is conditioned on (none of digits).
+PHOTO, L256, L64 = (2, 64, 64), (1, 256, 256), (1, 64, 64)
 LARGE_FLOWS = {
-    "natural": ("natural", NARROW_NATURAL, PHOTO, (1, 256, 256)),
-    "natural without conditioning": (
-        "natural", without(NARROW_NATURAL, ["conditioning"]), PHOTO, (1, 256, 256),
-    ),
-    "bedrooms": ("bedrooms", BedroomsConfig.default(), PHOTO, (1, 64, 64)),
+    "natural": ("natural", NARROW_NATURAL, PHOTO, L256),
+    "natural without conditioning": ("natural", without(NARROW_NATURAL, ["conditioning"]), PHOTO, L256),
+    "bedrooms": ("bedrooms", NARROW_BEDROOMS, PHOTO, L64),
     **{
-        f"bedrooms without {part}": ("bedrooms", without(NARROW_BEDROOMS, [part]), PHOTO, (1, 64, 64))
+        f"bedrooms without {part}": ("bedrooms", without(NARROW_BEDROOMS, [part]), PHOTO, L64)
         for part in ("clamp", "haar", "mixing", "conditioning")
     },
-    "imagenet-vgg": ("imagenet-vgg", narrow_vgg("paper"), PHOTO, (1, 256, 256)),
-    "imagenet-vgg of the authors": ("imagenet-vgg", narrow_vgg("authors"), PHOTO, (1, 256, 256)),
-    "mnist of 24 blocks": ("mnist", MnistConfig(hidden=(16, 8)), (1, 28, 28), None),
+    "imagenet-vgg": ("imagenet-vgg", narrow_vgg("paper"), PHOTO, L256),
+    "imagenet-vgg of the authors": ("imagenet-vgg", narrow_vgg("authors"), PHOTO, L256),
+    "mnist": ("mnist", MnistConfig(hidden=(16,)), (1, 28, 28), None),
+    "mnist of two layers": ("mnist", MnistConfig(hidden=(16, 8)), (1, 28, 28), None),
 }
 SMALL_FLOWS = {
-    "natural, coarse levels": ("natural", NARROW_NATURAL, (2, 8, 8), (1, 256, 256)),
-    "bedrooms, tiny": ("bedrooms", TINY_BEDROOMS, (2, 8, 8), (1, 64, 64)),
-    "imagenet-vgg, tiny": ("imagenet-vgg", tiny_vgg("paper"), (2, 16, 16), (1, 256, 256)),
-    "imagenet-vgg of the authors, tiny": (
-        "imagenet-vgg", tiny_vgg("authors"), (2, 16, 16), (1, 256, 256),
-    ),
-    "mnist": ("mnist", SMALL_MNIST, (1, 28, 28), None),
+    "natural, coarse levels": ("natural", NARROW_NATURAL, (2, 8, 8), L256),
+    "bedrooms, tiny": ("bedrooms", TINY_BEDROOMS, (2, 8, 8), L64),
+    "imagenet-vgg, tiny": ("imagenet-vgg", tiny_vgg("paper"), (2, 16, 16), L256),
+    "imagenet-vgg of the authors, tiny": ("imagenet-vgg", tiny_vgg("authors"), (2, 16, 16), L256),
+    "mnist, small": ("mnist", SMALL_MNIST, (1, 28, 28), None),
     **{
-        f"mnist without {part}": ("mnist", without(SMALL_MNIST, [part]), (1, 28, 28), None)
+        f"mnist, small, without {part}": ("mnist", without(SMALL_MNIST, [part]), (1, 28, 28), None)
         for part in ("clamp", "mixing")
     },
 }
 FLOWS = LARGE_FLOWS | SMALL_FLOWS
-PHOTO_FLOWS = [name for name in FLOWS if "mnist" not in name]
-SMALL = [*TRANSFORMS, *SMALL_FLOWS]
 ALL = [*TRANSFORMS, *FLOWS]
+SCALES = {"near": 0.3, "typical": 1.0, "far": 30.0}
+# Flows whose subnetworks have no bounds carry no far values, see the bounds of models/imagenet_vgg.py.
+SCALED = [(name, scale) for name in TRANSFORMS for scale in SCALES] + [(name, "typical") for name in FLOWS]
 
 
 @cache
-def flow_of(name, dtype):
-    """A model of random weights as a transform, with N x and what it is conditioned on."""
-    model, config, shape, given = FLOWS[name]
+def model_of(name, dtype):
+    """A model of random weights."""
+    kind, config, *_ = FLOWS[name]
     torch.manual_seed(0)
-    made = stir(model_class(model)(config)).to(dtype).eval().requires_grad_(False)
-    generator = torch.Generator().manual_seed(1)
-    if given is None:
-        c = torch.tensor([3, 0, 9])
-    else:
-        coarse = torch.rand(N, 1, 8, 8, generator=generator) * 100
-        c = torch.nn.functional.interpolate(coarse, given[1:], mode="bicubic").clamp(0, 100).to(dtype)
-    x = torch.randn(N, *shape, generator=generator, dtype=torch.float64).to(dtype)
-    return (CoarseLevels if "coarse" in name else Flow)(made), x, c
+    return stir(model_class(kind)(config)).to(dtype).eval().requires_grad_(False)
+
+
+@cache
+def condition_of(name, dtype, n):
+    """What a model keeps of the first n photos or digits."""
+    *_, shape = FLOWS[name]
+    c = torch.tensor([3, 0])
+    if shape is not None:
+        coarse = 50 + 30 * randn(1, 8, 8, seed=6)
+        c = torch.nn.functional.interpolate(coarse, shape[1:], mode="bicubic").clamp(0, 100).to(dtype)
+    return model_of(name, dtype).condition(c[:n])
 
 
 def case(name, dtype=torch.float64, n=N, scale=1.0, size=3):
-    """A transform, n values of x, and its condition."""
+    """A transform, n values of x, and its condition; each has the first of those of a larger n."""
+    rows = lambda t: t[:n].to(dtype)  # noqa: E731
     if name in FLOWS:
-        transform, x, c = flow_of(name, dtype)
-        with torch.no_grad():
-            return transform, scale * x[:n], transform.model.condition(c[:n])
+        of, adapter = ("natural", CoarseLevels) if name == "natural, coarse levels" else (name, Flow)
+        x = randn(*FLOWS[name][2])
+        return adapter(model_of(of, dtype)), scale * rows(x), condition_of(of, dtype, n)
     torch.manual_seed(1)
     transform, x, condition = TRANSFORMS[name](size)
-    rows = lambda t: t[:n].to(dtype)  # noqa: E731
     transform = stir(transform).to(dtype).eval().requires_grad_(False)
     return transform, scale * rows(x), pytree.tree_map_only(torch.Tensor, rows, condition)
 
@@ -276,31 +279,35 @@ def test_every_transform_and_every_model_is_tried():
         assert {model for model, *_ in flows.values()} == set(MODELS)
 
 
-@pytest.mark.parametrize("scale", [0.3, 1.0, 30.0], ids=["near", "typical", "far"])
+@pytest.mark.parametrize(("name", "scale"), SCALED)
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=["fp32", "fp64"])
-@pytest.mark.parametrize("name", ALL)
 def test_each_direction_undoes_the_other(name, dtype, scale):
+    scale = SCALES[scale]
     transform, x, condition = case(name, dtype, scale=scale)
     z, log_det = transform(x, condition)
     back, inverse = transform.inverse(z, condition)
+    assert log_det.shape == inverse.shape == (N,)
+    assert log_det.dtype == inverse.dtype == dtype
+    code = scale * torch.randn(z.shape, generator=torch.Generator().manual_seed(7)).to(dtype)
+    drawn, of_drawn = transform.inverse(code, condition)
+    again, of_again = transform(drawn, condition)
     tolerance = TOLERANCE[dtype] * max(scale, 1)
     assert (back - x).abs().max() < tolerance
-    assert log_det.shape == inverse.shape == (N,)
-    assert (log_det + inverse).abs().max() < tolerance * x[0].numel()
-    if z.shape == x.shape and scale == 1:
-        assert (z - x).abs().max() > 1e-3  # it does something
-    z = torch.randn(z.shape, generator=torch.Generator().manual_seed(7), dtype=torch.float64).to(dtype)
-    x, inverse = transform.inverse(z, condition)
-    again, log_det = transform(x, condition)
-    print(name, (back - x).abs().max() if 0 else 0, (again - z).abs().max(), (log_det + inverse).abs().max())
-    assert (again - z).abs().max() < tolerance
-    assert (log_det + inverse).abs().max() < tolerance * x[0].numel()
+    assert (again - code).abs().max() < tolerance
+    for there, back_again in ((log_det, inverse), (of_again, of_drawn)):
+        assert (there + back_again).abs().max() < TOLERANCE[dtype] / 100 * x[0].numel()
 
 
-@pytest.mark.parametrize("scale", [0.3, 1.0, 30.0], ids=["near", "typical", "far"])
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", sorted({*TRANSFORMS} - {"guided shift, one pixel"}))
+def test_it_does_something(name):
+    transform, x, condition = case(name)
+    z, _ = transform(x, condition)
+    assert z.shape != x.shape or (z - x).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(("name", "scale"), [each for each in SCALED if each[0] not in LARGE_FLOWS])
 def test_log_det_is_that_of_autograd(name, scale):
-    transform, x, condition = case(name, n=1, scale=scale, size=2)
+    transform, x, condition = case(name, n=1, scale=SCALES[scale], size=2)
     jacobian = torch.autograd.functional.jacobian(lambda v: transform(v, condition)[0], x, vectorize=True)
     expected = torch.linalg.slogdet(jacobian.reshape(x.numel(), x.numel()))[1]
     assert transform(x, condition)[1].item() == pytest.approx(expected.item(), rel=1e-8, abs=1e-8)
@@ -315,7 +322,7 @@ def test_one_alone_is_what_it_is_in_a_batch(name):
     alone = *transform(x[:1], of_one), *transform.inverse(z[:1], of_one)
     for one, several in zip(alone, (z, log_det, back, inverse), strict=True):
         assert one.shape == several[:1].shape
-        assert (one - several[:1]).abs().max() < 1e-10 * max(1, several.abs().max())
+        assert (one - several[:1]).abs().max() < 1e-12 * max(1, several.abs().max())
 
 
 @pytest.mark.parametrize("name", LARGE_FLOWS)
@@ -333,11 +340,9 @@ def test_latents_and_log_dets_are_by_level(name):
 @pytest.mark.parametrize("name", LARGE_FLOWS)
 def test_a_condition_expands_to_samples_of_one_and_matters(name):
     transform, x, condition = case(name, n=1)
-    generator = torch.Generator().manual_seed(2)
-    z = torch.randn(N, x[0].numel(), generator=generator, dtype=torch.float64)
-    many, _ = transform.inverse(z, condition.expand(N))
-    one, _ = transform.inverse(z[2:], condition)
-    assert (many[2:] - one).abs().max() < 1e-10
-    _, _, others = case(name)
-    rows, _ = transform.inverse(z[2:].expand(N, -1), others)
-    assert (rows[1] - rows[0]).abs().max() > 1e-6
+    z = torch.randn(2, x[0].numel(), generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    many, _ = transform.inverse(z, condition.expand(2))
+    one, _ = transform.inverse(z[1:], condition)
+    assert (many[1:] - one).abs().max() < 1e-10
+    under_each, _ = transform.inverse(z[:1].expand(2, -1), case(name)[2])
+    assert (under_each[1] - under_each[0]).abs().max() > 1e-8

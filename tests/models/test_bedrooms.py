@@ -24,80 +24,38 @@ from cinn_colorize.training.options import RunOptions
 CPU = torch.device("cpu")
 
 
-def build(config=NARROW_BEDROOMS, dtype=torch.float64):
+def build():
     torch.manual_seed(0)
-    return stir(Bedrooms(config)).to(dtype).eval()
-
-
-@pytest.fixture(scope="module")
-def model():
-    return build()
+    return stir(Bedrooms(NARROW_BEDROOMS)).eval()
 
 
 @pytest.fixture(scope="module")
 def bedrooms():
-    return Colorizer(
-        Loaded(build(dtype=torch.float32).requires_grad_(False), MODELS["bedrooms"], ""), device="cpu"
-    )
+    return Colorizer(Loaded(build().requires_grad_(False), MODELS["bedrooms"], ""), device="cpu")
 
 
-def inputs(n, dtype=torch.float64):
+def inputs(n, dtype=torch.float32):
     generator = torch.Generator().manual_seed(1)
     L = torch.rand(n, 1, 64, 64, generator=generator, dtype=dtype) * 100
     return L, torch.randn(n, 2, 64, 64, generator=generator, dtype=dtype)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-10)], ids=str)
-def test_round_trip(dtype, tolerance):
-    model = build(BedroomsConfig.default(), dtype)
+def test_round_trip_of_the_shipped_weights(dtype, tolerance):
+    model = load_model("bedrooms").model.to(dtype)
     L, x = inputs(2, dtype)
     with torch.no_grad():
         condition = model.condition(L)
         latents, log_dets = model(x, condition)
         back, inverse = model.inverse(latents, condition)
     assert (back - x).abs().max() < tolerance
-    assert {r: z.shape[1:] for r, z in latents.items()} == model.latent_shapes
-    assert sum(z[0].numel() for z in latents.values()) == 8192
-    assert log_dets.keys() == inverse.keys() == latents.keys()
     for r, log_det in log_dets.items():
         assert (log_det + inverse[r]).abs().max() < 1e4 * tolerance
 
 
-def test_log_det_is_that_of_autograd():
-    """On stages of two pixels, whose Jacobian is small."""
-    from cinn_colorize.flow import HaarDownsampling
-
-    haar = HaarDownsampling()
-    x = torch.randn(1, 2, 4, 4, dtype=torch.float64)
-    jacobian = torch.autograd.functional.jacobian(lambda v: haar(v)[0], x).reshape(32, 32)
-    assert haar(x)[1].item() == pytest.approx(torch.linalg.slogdet(jacobian)[1].item(), abs=1e-10)
-    assert (haar.inverse(haar(x)[0])[0] - x).abs().max() < 1e-12
-
-    stage = build().stages["16"]
-    values = torch.randn(1, 8, 2, 2, dtype=torch.float64)
-    features = torch.randn(1, 128, 2, 2, dtype=torch.float64)
-    conditions = stage.conditions(stage.prepare(features))
-    jacobian = torch.autograd.functional.jacobian(lambda v: stage.flow(v, conditions)[0], values)
-    expected = torch.linalg.slogdet(jacobian.reshape(32, 32))[1]
-    assert stage.flow(values, conditions)[1].item() == pytest.approx(expected.item(), rel=1e-9)
-
-
-def test_one_photo_is_what_it_is_in_a_batch(model):
-    L, x = inputs(3)
-    with torch.no_grad():
-        together = model(x, model.condition(L))
-        alone = model(x[1:2], model.condition(L[1:2]))
-        latents = {r: torch.randn(3, *shape, dtype=torch.float64) for r, shape in model.latent_shapes.items()}
-        many, _ = model.inverse(latents, model.condition(L[:1]).expand(3))
-        one, _ = model.inverse({r: z[2:] for r, z in latents.items()}, model.condition(L[:1]))
-    for r, z in alone[0].items():
-        assert (z - together[0][r][1:2]).abs().max() < 1e-10
-    assert (many[2:] - one).abs().max() < 1e-10
-
-
 def test_it_starts_as_the_identity_but_for_scale():
     model = Bedrooms(NARROW_BEDROOMS).eval()
-    L, x = inputs(1, torch.float32)
+    L, x = inputs(1)
     z, _ = model(x, model.condition(L))
     assert sum(level.square().sum() for level in z.values()).item() < x.square().sum().item()
     other, _ = model(x, model.condition(100 - L))
@@ -105,8 +63,8 @@ def test_it_starts_as_the_identity_but_for_scale():
 
 
 def test_every_parameter_gets_a_gradient():
-    model = build(dtype=torch.float32).train()
-    L, x = inputs(2, torch.float32)
+    model = build().train()
+    L, x = inputs(2)
     latents, log_dets = model(x, model.condition(L))
     (sum(z.square().sum() for z in latents.values()) - sum(log_dets.values()).sum()).backward()
     for name, parameter in model.named_parameters():
@@ -122,7 +80,7 @@ def test_size():
 
 
 def test_saved_and_loaded(tmp_path):
-    model = build(dtype=torch.float32)
+    model = build()
     path = tmp_path / "bedrooms.safetensors"
     save_model(path, model, {})
     loaded = load_model("bedrooms", path).model
@@ -219,7 +177,7 @@ def test_training_learns_and_resumes_exactly(lsun, tmp_path):
 
     def run(name, workers=0, **options):
         options = RunOptions(CPU, workers=workers, **options)
-        return train(build(dtype=torch.float32), task, config, tmp_path / name, options)
+        return train(build(), task, config, tmp_path / name, options)
 
     losses = []
     whole = run("whole", report=lambda progress: losses.append(progress.figures["loss"]), report_seconds=0)

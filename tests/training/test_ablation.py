@@ -20,7 +20,7 @@ from cinn_colorize.evaluation import mean_nll
 from cinn_colorize.flow import AffineCoupling, OrthogonalMixing, Permutation, Squeeze, haar, soft_clamp
 from cinn_colorize.models import MODELS, Loaded, load_model, save_model
 from cinn_colorize.models.bedrooms import Bedrooms, BedroomsConfig
-from cinn_colorize.models.mnist import LEVEL, Mnist, MnistConfig
+from cinn_colorize.models.mnist import Mnist, MnistConfig
 from cinn_colorize.models.natural import Natural, NaturalConfig
 from cinn_colorize.training.ablation import without
 from cinn_colorize.training.bedrooms import BedroomsTask
@@ -34,7 +34,6 @@ from cinn_colorize.training.registry import Ablation
 
 CPU = torch.device("cpu")
 OPTIONS = RunOptions(CPU, workers=0)
-IN_BEDROOMS = [name for name in Ablation if name not in ("noise", "initialisation", "learning")]
 
 
 @pytest.fixture
@@ -52,26 +51,8 @@ def photos(tmp_path_factory):
     return folder
 
 
-def bedrooms(ablate, dtype=torch.float64):
-    torch.manual_seed(0)
-    return stir(Bedrooms(without(NARROW_BEDROOMS, [ablate]))).to(dtype).eval()
-
-
-@pytest.mark.parametrize("ablate", IN_BEDROOMS)
-def test_bedrooms_without_a_part_are_a_flow(ablate):
-    model = bedrooms(ablate)
-    generator = torch.Generator().manual_seed(1)
-    L = torch.rand(2, 1, 64, 64, generator=generator, dtype=torch.float64) * 100
-    x = torch.randn(2, 2, 64, 64, generator=generator, dtype=torch.float64)
-    with torch.no_grad():
-        condition = model.condition(L)
-        z, log_dets = model(x, condition)
-        back, inverse = model.inverse(z, condition)
-        other, _ = model(x, model.condition(100 - L))
-    assert (back - x).abs().max() < 1e-9
-    assert all((log_dets[r] + inverse[r]).abs().max() < 1e-6 for r in log_dets)
-    assert sum(level[0].numel() for level in z.values()) == 8192
-    assert any((other[r] - z[r]).abs().max() > 1e-6 for r in z)
+def bedrooms(ablate):
+    return Bedrooms(without(NARROW_BEDROOMS, [ablate]))
 
 
 def test_each_takes_away_what_it_says():
@@ -88,18 +69,9 @@ def test_each_takes_away_what_it_says():
 
 
 @pytest.mark.parametrize("ablate", ["clamp", "mixing"])
-def test_mnist_without_a_part_is_a_flow(ablate, tmp_path):
-    torch.manual_seed(0)
+def test_mnist_without_a_part_is_stored_and_samples(ablate, tmp_path):
     config = without(MnistConfig(blocks=3, hidden=(8,)), [ablate])
-    model = stir(Mnist(config))
-    x, labels = torch.rand(2, 1, 28, 28, dtype=torch.float64), torch.tensor([3, 5])
-    flow = Mnist(config).double()
-    flow.load_state_dict(model.state_dict())
-    condition = flow.condition(labels)
-    z, log_det = flow(x, condition)
-    back, inverse = flow.inverse(z, condition)
-    assert (back - x).abs().max() < 1e-9
-    assert (log_det[LEVEL] + inverse[LEVEL]).abs().max() < 1e-8
+    model = Mnist(config)
     save_model(tmp_path / "mnist.safetensors", model, {})
     assert load_model("mnist", tmp_path / "mnist.safetensors").model.config == config
     digits = Digits("mnist", weights=tmp_path / "mnist.safetensors", device="cpu")
