@@ -16,7 +16,9 @@ NOT_RUN = {  # how a command begins, and why it is left out
     "pytest": "runs this test",
     "cinn-colorize train": "takes hours",
 }
-SLOW = re.compile(r"--hints? |Hints\.of|--pick |evaluate ")  # many samples, or samples that are refined
+# Many samples, samples that are refined, or the export of networks.
+SLOW = re.compile(r"--hints? |HintMap|--pick |evaluate |Onnx")
+BEFORE = {"onnx.md": "cinn-colorize export -o onnx"}  # a command that the Python of a page builds on
 
 
 def blocks(path):
@@ -107,11 +109,13 @@ def pages():
         code = [code for language, code in blocks(path) if language == "python"]
         marks = [pytest.mark.slow] if SLOW.search("".join(code)) else []
         if code:
-            yield pytest.param(code, id=path.name, marks=marks)
+            yield pytest.param(path.name, code, id=path.name, marks=marks)
 
 
-@pytest.mark.parametrize("code", list(pages()))
-def test_python_of_docs(folder, code):
+@pytest.mark.parametrize(("page", "code"), list(pages()))
+def test_python_of_docs(folder, page, code):
+    if page in BEFORE:
+        run(BEFORE[page])
     names = {}
     for block in code:
-        exec(compile(block, "docs", "exec"), names)
+        exec(compile(block, page, "exec"), names)
