@@ -227,8 +227,12 @@ SMALL_FLOWS = {
 FLOWS = LARGE_FLOWS | SMALL_FLOWS
 ALL = [*TRANSFORMS, *FLOWS]
 SCALES = {"near": 0.3, "typical": 1.0, "far": 30.0}
-# Flows whose subnetworks have no bounds carry no far values, see the bounds of models/imagenet_vgg.py.
-SCALED = [(name, scale) for name in TRANSFORMS for scale in SCALES] + [(name, "typical") for name in FLOWS]
+# Far colours of ``natural`` lie beyond its bounds; flows whose subnetworks see without bounds explode there.
+SCALED = [
+    *((name, scale) for name in TRANSFORMS for scale in SCALES),
+    *((name, "typical") for name in FLOWS),
+    *((name, "far") for name in FLOWS if "natural" in name),
+]
 
 
 @cache
