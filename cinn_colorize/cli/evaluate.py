@@ -127,8 +127,8 @@ def evaluate(
 ) -> None:
     """Measure a model on colour photos.
 
-    Print a Markdown table with a row for the model, one for gray photos and one for the photos' own
-    colours. A photo that cannot be read is reported and left out, and the exit code is 1.
+    Print a Markdown table with a row for the model at each -t, one for gray photos and one for the photos'
+    own colours. A photo that cannot be read is reported and left out, and the exit code is 1.
 
     Examples:
         cinn-colorize evaluate photos.zip -t 1 -t 0.6

@@ -121,7 +121,7 @@ class Grid(Method):
         def load(path: Path) -> Latent:
             codes, made_with = Latent.load(path, colorizer.info.name, shapes)
             if made_with != colorizer.sha256:
-                log.warning(f"{printable_name(path)}: made with other weights, so the colours will be others")
+                log.warning(f"{printable_name(path)}: made with other weights, so the colours will differ")
             return codes
 
         def draw(first: int, number: int = 1) -> Latent:
