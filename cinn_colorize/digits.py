@@ -90,7 +90,7 @@ class Digits:
         """Encode images: return their codes f(x; c).
 
         Args:
-            images: images, (N, 28, 28).
+            images: array (N, 28, 28).
             digits: digit that each image shows.
         """
         return Latent({LEVEL: self._forward(images, digits)[0]})
@@ -110,7 +110,7 @@ class Digits:
         """Write all ten digits in the style of each image (Fig. 7).
 
         Args:
-            images: images, (N, 28, 28).
+            images: array (N, 28, 28).
             digits: digit that each image shows; None for the digit of highest likelihood.
 
         Returns:
@@ -170,7 +170,7 @@ class Walk:
     """Digits along one direction of the latent space.
 
     Attributes:
-        images: images, (steps, 10, 28, 28).
+        images: array (steps, 10, 28, 28).
         changes: change of each attribute from the first step to the last, in standard deviations of that
             attribute over samples of a digit.
     """
@@ -273,7 +273,7 @@ def picture(
     """Arrange digits in rows, black on white.
 
     Args:
-        images: images, (rows, columns, 28, 28).
+        images: array (rows, columns, 28, 28).
         rows: labels on the left, if any.
         columns: labels above, if any.
         scale: pixels of the picture per pixel of a digit.

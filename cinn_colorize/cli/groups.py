@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 def flattened(command: Callable[..., None]) -> Callable[..., None]:
     """Return a command that has the fields of its dataclass parameters, nested ones too, as parameters.
 
-    Typer makes an option of each from its annotation and its default.
+    Typer makes an option of each parameter from its annotation and its default.
 
     Args:
         command: called with the dataclasses, which are built from the values given.

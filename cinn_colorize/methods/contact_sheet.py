@@ -84,9 +84,7 @@ def contact_sheet(tiles: Sequence[Tile], columns: int | None = None) -> Image.Im
         columns = len(tiles)
     elif columns is None:
         columns = max(1, min(len(tiles), round(math.sqrt(len(tiles) * 4 / 3 * cell_height / cell_width))))
-        columns = math.ceil(
-            len(tiles) / math.ceil(len(tiles) / columns)
-        )  # fill the last row as far as possible
+        columns = math.ceil(len(tiles) / math.ceil(len(tiles) / columns))  # balance the rows
     rows = math.ceil(len(tiles) / columns)
     sheet = Image.new("RGB", (columns * cell_width + _GAP, rows * cell_height + _GAP), _PAPER)
     draw = ImageDraw.Draw(sheet)

@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _TILE = 160  # pixels on the longer side of a sample
-RENDERING = Rendering(
-    upsampling=Upsampling.bicubic
-)  # stretched to the photo's shape, regardless of its edges
+RENDERING = Rendering(upsampling=Upsampling.bicubic)  # stretched to the photo, regardless of its edges
 
 
 @dataclass(frozen=True)

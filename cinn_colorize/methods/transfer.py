@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cinn_colorize.methods.contact_sheet import Tile
     from cinn_colorize.samples import Sample
 
-TEMPERATURE = 0.5  # of the noise that is mixed with a reference's code
+TEMPERATURE = 0.5  # default, of the noise mixed with a reference's code
 
 
 @dataclass(frozen=True)
