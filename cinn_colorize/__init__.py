@@ -1,6 +1,6 @@
-"""Many plausible colorizations of a gray photo, drawn from a conditional invertible neural network.
+"""Draw many plausible colorizations of a gray photo from a conditional invertible neural network.
 
-What is exported is imported when it is used first, so that ``--help`` and ``--version`` never wait for it.
+Exports are imported when they are first used, so that ``--help`` and ``--version`` do not wait for them.
 """
 
 from typing import TYPE_CHECKING, Any

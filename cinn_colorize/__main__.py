@@ -1,4 +1,4 @@
-"""``python -m cinn_colorize``."""
+"""Run the command line: ``python -m cinn_colorize``."""
 
 from cinn_colorize.cli import main
 

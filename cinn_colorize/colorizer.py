@@ -1,6 +1,6 @@
-"""The library's face, and the story of a photo: from its L to many plausible colorizations of it.
+"""Entry point of the library: from the L of a photo to many plausible colorizations.
 
-Condition once, then ask many times::
+Condition a photo once, then draw as often as needed::
 
     colorizer = Colorizer()
     conditioned = colorizer.condition("photo.jpg")
@@ -8,10 +8,10 @@ Condition once, then ask many times::
     like_another = conditioned.transfer(colorizer.reference("other.jpg"))
     sky_of_3_rest_of_7 = conditioned.mix((3, 7), colorizer.mask("sky.png"))
 
-Each is at the model's size; :meth:`~BaseColorizer.compose` brings them to the photo's. All in one,
-``colorizer.colorize("photo.jpg", n=8)``.
+Samples have the model's size; :meth:`~BaseColorizer.compose` brings them to the photo's.
+``colorizer.colorize("photo.jpg", n=8)`` does it all in one call.
 
-The story is the same wherever the network is computed (:class:`BaseColorizer`); :class:`Colorizer` has it in
+:class:`BaseColorizer` works with any engine that computes the network; :class:`Colorizer` computes it in
 torch, which is imported when one is made.
 """
 
@@ -51,12 +51,12 @@ DEFAULT_RENDERING = Rendering()
 
 
 class BaseColorizer:
-    """Draws colorizations of gray photos, with a network that is computed wherever it is.
+    """Draws colorizations of gray photos, with any engine that computes the network.
 
     Attributes:
-        info: of the model.
-        sha256: of its weights file.
-        precision: of its networks.
+        info: the model's entry in the registry.
+        sha256: SHA-256 of the weights file.
+        precision: precision of the networks.
         network: the model's flow.
     """
 
@@ -75,17 +75,17 @@ class BaseColorizer:
         """Draw n colorizations of a photo at its full size, depth and profile.
 
         Args:
-            photo: a path, the bytes of a file, a PIL image, or pixels (H, W) or (H, W, 3 or 4), uint8, uint16
-                or float in [0, 1]. A colour photo is treated as gray.
-            n: how many.
-            temperature: 0 for the centre of the latent space, 1 for the model's distribution; of all levels
-                or by level. That of the registry by default.
-            seed: of the first; the others follow.
+            photo: path, bytes of a file, PIL image, or pixels (H, W) or (H, W, 3 or 4), uint8, uint16 or
+                float in [0, 1]. A colour photo is treated as gray.
+            n: number of samples.
+            temperature: 0 for the centre of the latent space, 1 for the model's distribution; for all levels
+                or by level. By default, the one in the registry.
+            seed: seed of the first sample; later samples count up from it.
             upsampling: ``jbu``, ``exact`` or ``bicubic``; see :mod:`cinn_colorize.imaging.upsampling`.
 
         Raises:
             PhotoError: the photo cannot be read.
-            ValueError: an argument is out of its range.
+            ValueError: an argument is out of range.
         """
         if upsampling not in list(Upsampling):
             raise ValueError(f"unknown upsampling {upsampling!r}; choose one of {', '.join(Upsampling)}")
@@ -97,11 +97,11 @@ class BaseColorizer:
         """Compute what all samples of a photo share: features and heads.
 
         Args:
-            photo: see :meth:`colorize`; or what the network sees of it, when the photo itself is elsewhere.
+            photo: see :meth:`colorize`; or what the network sees of it, if the photo itself is elsewhere.
 
         Raises:
             PhotoError: the photo cannot be read.
-            ValueError: the L* of a :class:`NetworkInput` has another shape than the network sees.
+            ValueError: the L* of a :class:`NetworkInput` does not have the shape that the network sees.
         """
         if not isinstance(photo, NetworkInput):
             photo = NetworkInput.of(_as_photo(photo), self.info.luminance_size)
@@ -110,7 +110,7 @@ class BaseColorizer:
     def compose(
         self, photo: Photo, samples: Sequence[Sample], rendering: Rendering = DEFAULT_RENDERING
     ) -> list[Colorization]:
-        """Bring samples of a photo to its full size, in one pass over its rows."""
+        """Bring samples of a photo to its full size in one pass over its rows."""
         upsamplers = []
         for sample in samples:
             height, width = sample.ab.shape[1:]
@@ -123,7 +123,7 @@ class BaseColorizer:
         ]
 
     def recipe(self, drawn: Mapping[str, str], rendering: Rendering) -> dict[str, str]:
-        """What makes the same picture again, but for the files: of :attr:`Sample.recipe` the rest."""
+        """Complete :attr:`Sample.recipe` to what makes the picture again, except for the files."""
         return {
             "version": __version__,
             "model": self.info.name,
@@ -142,45 +142,47 @@ class BaseColorizer:
         """
         photo, size = _as_photo(photo), self.info.chroma_size
         if not photo.is_color:
-            raise PhotoError(f"{photo.name}: is gray and has no colours to give; take a photo in colour")
+            raise PhotoError(f"{photo.name}: is gray and has no colours to transfer; give a colour photo")
         whole = self.condition(photo).whole
         return Reference(whole.encode(photo.lab(size, size)[1:]), photo.sha256)
 
     def mask(self, image: PhotoLike) -> Mask:
-        """Read a mask for :meth:`ConditionedPhoto.mix`: white is inside, black outside, gray between.
+        """Read a mask for :meth:`ConditionedPhoto.mix`: white inside, black outside, gray between.
 
         Args:
-            image: of any size; it is stretched to the photo that it is used on.
+            image: image of any size, which is stretched to the photo.
 
         Raises:
-            PhotoError: it cannot be read, or there is nothing in it.
+            PhotoError: the image cannot be read, or is all black or white.
         """
         image, size = _as_photo(image), self.info.chroma_size
         share = np.clip(image.luminance(size, size) / 100, 0, 1).astype(np.float32)
         if share.max() < 0.5 or share.min() > 0.5:
             everything = "black" if share.max() < 0.5 else "white"
-            raise PhotoError(f"{image.name}: is {everything} all over; paint white what one sample gives")
+            raise PhotoError(
+                f"{image.name}: is {everything} all over; paint the part inside white and the rest black"
+            )
         return Mask(share, image.sha256)
 
 
 class Colorizer(BaseColorizer):
-    """Draws colorizations of gray photos, with the network in torch.
+    """Draws colorizations of gray photos with the network in torch.
 
     Args:
-        model: a name of the registry, or what :func:`cinn_colorize.load_model` returned.
-        weights: a path or ``hf:owner/name`` instead of the packaged weights.
-        device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        model: name in the registry, or the result of :func:`cinn_colorize.load_model`.
+        weights: path or ``hf:owner/name`` of weights to use instead of the packaged ones.
+        device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         precision: ``fp32``, or ``bf16`` for the networks (latents and colours stay fp32).
-        chunk: how many samples go through the network at a time. Several are faster on a CPU, where it is one
-            unless given, but their last bits are not those of samples drawn otherwise.
+        chunk: number of samples that go through the network at a time. The default on a CPU is 1; larger
+            chunks are faster there, but change the last bits of the samples.
 
     Attributes:
         model: the flow.
-        device: where it computes.
+        device: device of the flow.
 
     Raises:
-        WeightsError: the weights cannot be had or used.
-        ValueError: unknown device or precision.
+        WeightsError: the weights cannot be found or used, or are of a model that does not colorize photos.
+        ValueError: the device or precision is unknown.
     """
 
     network: TorchNetwork
@@ -200,12 +202,12 @@ class Colorizer(BaseColorizer):
         if precision not in list(Precision):
             raise ValueError(f"unknown precision {precision!r}; choose one of {', '.join(Precision)}")
         chosen = choose_device(device)
-        with one_thread():  # threads wait for each other at every one of the many small tensors
+        with one_thread():  # threads wait for each other at each of the many small tensors
             loaded = load_model(model, weights) if isinstance(model, str) else model
         info = loaded.info
         if not isinstance(info, PhotoModelInfo):
-            colouring = ", ".join(name for name, other in MODELS.items() if isinstance(other, PhotoModelInfo))
-            raise WeightsError(f"{info.name}: is no model that colours photos; choose {colouring}")
+            others = ", ".join(name for name, other in MODELS.items() if isinstance(other, PhotoModelInfo))
+            raise WeightsError(f"{info.name} does not colorize photos; choose {others}")
         network = TorchNetwork(
             loaded.model, info.luminance_size, chosen, half=precision == "bf16", chunk=chunk
         )

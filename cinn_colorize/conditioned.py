@@ -1,9 +1,9 @@
-"""A photo that is conditioned once and asked many times, and the network that answers.
+"""Photos that are conditioned once and drawn many times, and the interface of the network that draws them.
 
-:class:`Network` is the interface of a model's flow, wherever it is computed: in torch
-(:mod:`cinn_colorize.network`), in onnxruntime (:mod:`cinn_colorize.onnx.engine`) or in another process
-(:mod:`cinn_colorize.batch.model_server`). :class:`ConditionedPhoto` is what people and methods use: it knows
-windows, seeds and temperatures, and no engine. Light: imports torch only where codes are mixed.
+:class:`Network` is the interface of a model's flow in any engine: torch (:mod:`cinn_colorize.network`),
+onnxruntime (:mod:`cinn_colorize.onnx.engine`) or another process (:mod:`cinn_colorize.batch.model_server`).
+:class:`ConditionedPhoto` is what users and methods call: it handles windows, seeds and temperatures, and does
+not depend on the engine. Light: imports torch only where codes are mixed.
 """
 
 from __future__ import annotations
@@ -35,45 +35,45 @@ _ONE_WINDOW = Windows(count=1, upright=False)
 
 
 class Network(Protocol):
-    """A model's flow as a function of arrays, for one window of a photo at a time.
+    """Interface of a model's flow on arrays, one window of a photo at a time.
 
-    Sizes: L* is (S, S), S being the model's ``luminance_size``, and ab is (2, s, s), s its ``chroma_size``.
+    L* is (S, S) and ab is (2, s, s), where S is the model's ``luminance_size`` and s its ``chroma_size``.
     """
 
     @property
     def latent_shapes(self) -> Shapes:
-        """(C, r, r) of each level of the latent code of a window."""
+        """Shape (C, r, r) of each level of a window's latent code."""
 
     def condition(self, L: Floats) -> Any:
-        """Compute once what all samples under L* share; what that is, the network alone knows.
+        """Compute once what all samples under L* share; only the network knows its type.
 
         Args:
-            L: (S, S) float32 in [0, 100].
+            L: L*, (S, S) float32 in [0, 100].
 
         Raises:
-            ValueError: it has another shape.
+            ValueError: L has another shape.
         """
 
     def decode(self, latents: LatentLevels, condition: Any) -> tuple[Floats, NDArray[np.float64]]:
-        """g(z; c) of N codes.
+        """Decode N codes: g(z; c).
 
         Args:
-            latents: (N, C, r, r) by level.
-            condition: what :meth:`condition` returned.
+            latents: the codes, (N, C, r, r) by level.
+            condition: result of :meth:`condition`.
 
         Returns:
-            ab (N, 2, s, s), and the log density of x = ab / 15 given L in nats, (N,).
+            ab, (N, 2, s, s), and the log density of x = ab / 15 given L in nats, (N,).
         """
 
     def encode(self, ab: Floats, condition: Any) -> tuple[LatentLevels, float]:
-        """f(x; c): the latent code of ab (2, s, s), (1, C, r, r) by level, and its log density in nats.
+        """Encode ab (2, s, s): return f(x; c), (1, C, r, r) by level, and its log density in nats.
 
         Raises:
             EngineError: the engine has no forward direction.
         """
 
     def differentiable(self) -> AbstractContextManager[Callable[[Mapping[int, Tensor], Any], Tensor]]:
-        """Context that gives g of one code with gradients: (latents, condition) to ab (2, s, s).
+        """Return a context that yields g of one code with gradients: (latents, condition) to ab (2, s, s).
 
         Raises:
             EngineError: the engine computes no gradients.
@@ -85,10 +85,10 @@ class NetworkInput:
     """What the network sees of a photo.
 
     Attributes:
-        square: L* in [0, 100], (S, S) float32, the whole photo squeezed to that square. S is the model's
-            ``luminance_size``; in torch a multiple is accepted too, of which area means are taken.
-        windows: how they lie in the photo.
-        panorama: L* that covers a photo longer than 2:1, (S, S) in each window; None for others.
+        square: L* of the whole photo squeezed to a square, (S, S) float32 in [0, 100], where S is the model's
+            ``luminance_size``. In torch, a multiple of S is accepted too and reduced by area means.
+        windows: windows of the photo.
+        panorama: L* of a photo longer than 2:1, with (S, S) in each window; None for other photos.
     """
 
     square: Floats
@@ -107,7 +107,7 @@ class NetworkInput:
         return cls(photo.luminance(size, size), windows, panorama)
 
     def parts(self) -> list[Floats]:
-        """L* (S, S) of each window."""
+        """Return L* (S, S) of each window."""
         if self.panorama is None:
             return [self.square]
         cuts = (self.windows.cut(self.panorama, k) for k in range(self.windows.count))
@@ -115,17 +115,17 @@ class NetworkInput:
 
 
 class ConditionedPhoto:
-    """A photo's L as the network sees it, computed once; made by :meth:`BaseColorizer.condition`.
+    """A photo with what all its samples share, computed once; made by :meth:`BaseColorizer.condition`.
 
-    Samples of a photo longer than 2:1 are blended from windows. What asks for one latent code
-    (:meth:`encode`, :meth:`log_prob`, :meth:`transfer`, :meth:`mix`) sees the whole photo squeezed to a
-    square, and :meth:`decode` accepts such codes too. What an engine cannot do raises
-    :class:`~cinn_colorize.errors.EngineError`: ONNX files hold g alone, and gradients do not reach a network
+    Samples of a photo longer than 2:1 are blended from windows. Methods that require a single latent code
+    (:meth:`encode`, :meth:`log_prob`, :meth:`transfer`, :meth:`mix`) see the whole photo squeezed to a
+    square, and :meth:`decode` accepts such codes too. Methods that an engine does not support raise
+    :class:`~cinn_colorize.errors.EngineError`: ONNX files hold only g, and gradients do not reach a network
     in another process.
 
     Attributes:
-        temperature: of samples unless said otherwise.
-        latent_shapes: of each level of a code, (C, r, r); longer than wide for a photo longer than 2:1.
+        temperature: default temperature of samples.
+        latent_shapes: shape (C, r, r) of each level of a code; not square for a photo longer than 2:1.
     """
 
     def __init__(self, network: Network, photo: NetworkInput, temperature: PerLevel) -> None:
@@ -136,7 +136,7 @@ class ConditionedPhoto:
 
     @property
     def whole(self) -> ConditionedPhoto:
-        """The whole photo squeezed to a square, which has one latent code; of most photos it is the same."""
+        """The whole photo squeezed to a square, which has a single latent code; self for most photos."""
         return self if self._photo.panorama is None else self._squeezed
 
     @cached_property
@@ -146,16 +146,16 @@ class ConditionedPhoto:
     def sample(self, n: int = 1, temperature: PerLevel | None = None, seed: int = 0) -> list[Sample]:
         """Draw n colorizations with the seeds seed, seed + 1, ...
 
-        A sample depends on its own seed and the temperature alone, however many are drawn.
+        A sample depends only on its own seed and the temperature, however many are drawn.
 
         Args:
-            n: how many, 1 or more.
-            temperature: standard deviation of the noise, 0 or more, of all levels or by level; 1 is the
-                model's distribution. That of the registry by default.
-            seed: of the first sample, 0 or more.
+            n: number of samples, 1 or more.
+            temperature: standard deviation of the noise, 0 or more, for all levels or by level; 1 is the
+                model's distribution. By default, the one in the registry.
+            seed: seed of the first sample, 0 or more.
 
         Raises:
-            ValueError: an argument is out of its range.
+            ValueError: an argument is out of range.
         """
         seeds = seeds_from(seed, n)
         temperature = self.temperature if temperature is None else temperature
@@ -170,34 +170,34 @@ class ConditionedPhoto:
         temperature: PerLevel = TEMPERATURE,
         seed: int = 0,
     ) -> list[Sample]:
-        """Give the photo the colours of another (paper Fig. 15): its code, mixed with noise, decoded here.
+        """Give the photo the colours of another (paper Fig. 15): decode its code, mixed with noise.
 
         Args:
-            reference: the other photo's code, see :meth:`BaseColorizer.reference`.
-            n: how many variants; they differ by their noise.
-            noise: share s in [0, 1] of the noise in z = sqrt(1 - s) z_reference + sqrt(s) noise, in all
+            reference: code of the other photo, see :meth:`BaseColorizer.reference`.
+            n: number of variants, which differ by their noise.
+            noise: share s in [0, 1] of the noise in z = sqrt(1 - s) z_reference + sqrt(s) noise, for all
                 levels or by level; :func:`transfer_noise` by default.
-            temperature: of the noise.
-            seed: of the first variant's noise.
+            temperature: temperature of the noise.
+            seed: seed of the first variant's noise.
 
         Raises:
-            ValueError: an argument is out of its range.
+            ValueError: an argument is out of range.
         """
         return transfer(self, reference, n, noise, temperature, seed)
 
     def mix(self, seeds: tuple[int, int], mask: Mask, temperature: PerLevel | None = None) -> Sample:
         """Join two samples: one inside a mask, the other outside.
 
-        The colours of both, put together by the mask, are encoded, which gives the coarse levels; finer ones
-        are those of either sample, so that the photo's edges decide where between them the border lies.
+        The colours of both, joined by the mask, are encoded, which gives the coarse levels; finer levels are
+        those of either sample, so that the photo's edges decide where the border between them lies.
 
         Args:
-            seeds: of the sample inside and of that outside.
+            seeds: seeds of the samples inside and outside.
             mask: see :meth:`BaseColorizer.mask`.
-            temperature: of both; see :meth:`sample`.
+            temperature: temperature of both; see :meth:`sample`.
 
         Raises:
-            ValueError: an argument is out of its range.
+            ValueError: an argument is out of range.
             EngineError: the engine cannot encode.
         """
         return mix(self, seeds, mask, temperature)
@@ -205,25 +205,25 @@ class ConditionedPhoto:
     def samples_of(
         self, latent: Latent, seeds: Sequence[int], temperature: PerLevel, method: Mapping[str, str]
     ) -> list[Sample]:
-        """Decode codes that were found in whatever way.
+        """Decode codes of any origin to samples.
 
         Args:
             latent: N codes.
-            seeds: of their noise, N.
-            temperature: of their noise.
-            method: what their recipes say of how they were found.
+            seeds: N seeds of their noise.
+            temperature: temperature of their noise.
+            method: entries of their recipes that say how they were found.
         """
         return self._samples(latent.arrays(), seeds, temperature, method)
 
     def decode(self, latent: Latent) -> Floats:
-        """g(z; c): ab (N, 2, 64, 64) of N latent codes, longer for a photo longer than 2:1."""
+        """Decode N latent codes: return g(z; c), ab (N, 2, 64, 64), longer for a photo longer than 2:1."""
         return self._decode(latent.arrays())[0]
 
     def encode(self, ab: NDArray[np.floating]) -> Latent:
-        """f(x; c): the latent code of a colorization.
+        """Encode a colorization: return its latent code f(x; c).
 
         Args:
-            ab: (2, 64, 64), stretched to the square as L is.
+            ab: chroma (2, 64, 64), stretched to the square as L is.
 
         Raises:
             EngineError: the engine cannot encode.
@@ -233,10 +233,10 @@ class ConditionedPhoto:
         return Latent.from_arrays(self._encode(ab)[0])
 
     def log_prob(self, ab: NDArray[np.floating]) -> float:
-        """Log density of x = ab / 15 given L, in nats over all 8192 dimensions.
+        """Return the log density of x = ab / 15 given L, in nats over all 8192 dimensions.
 
         Args:
-            ab: (2, 64, 64), stretched to the square as L is.
+            ab: chroma (2, 64, 64), stretched to the square as L is.
 
         Raises:
             EngineError: the engine cannot encode.
@@ -245,11 +245,11 @@ class ConditionedPhoto:
 
     @contextmanager
     def differentiable(self) -> Iterator[Callable[[Latent, int], Tensor]]:
-        """Context that gives g(z; c) with gradients with respect to z; ``backward`` belongs inside it too.
+        """Open a context for g(z; c) with gradients with respect to z; call ``backward`` inside it too.
 
         Yields:
-            a function of one code and the index of a window, 0 for most photos: ab (2, 64, 64) of that window
-            on the device of the network.
+            a function of one code and the index of a window, 0 for most photos, that returns ab (2, 64, 64)
+            of that window on the device of the network.
 
         Raises:
             EngineError: the engine computes no gradients.
@@ -289,10 +289,10 @@ class ConditionedPhoto:
         ]
         if len(decoded) == 1:
             return decoded[0]
-        # Sample by sample: numpy sums a column of several in another order than one alone.
+        # Sample by sample: numpy sums several columns in another order than one.
         log_prob = [np.mean(of_windows) for of_windows in zip(*(p for _, p in decoded), strict=True)]
         return windows.blend([ab for ab, _ in decoded]), np.array(log_prob)
 
     def _covered_by(self, latents: LatentLevels) -> bool:
-        """Whether codes are of all windows, and not of the whole photo squeezed to a square."""
+        """Return whether codes cover all windows, instead of the whole photo squeezed to a square."""
         return all(latents[r].shape[1:] == shape for r, shape in self.latent_shapes.items())

@@ -1,7 +1,7 @@
 """Handwritten digits from the model ``mnist`` (paper 4.1, Figs. 4, 6 and 7).
 
-Images are ink on black as in MNIST: float32 in [0, 1], (28, 28), upright, the digit centred. What the model
-draws is not limited to [0, 1].
+Images are light ink on black as in MNIST: (28, 28) float32 in [0, 1], upright, with the digit centred. The
+model's samples are not clipped to [0, 1].
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from cinn_colorize.models.mnist import DIGITS, LEVEL, SIZE, Mnist
 
 Floats = NDArray[np.float32]
 
-TEMPERATURE = 0.88  # of the authors' sample sheets
-_BOX = 20  # pixels of the square that a digit of MNIST just fits into
+TEMPERATURE = 0.88  # temperature of the authors' sample sheets
+_BOX = 20  # side of the square that a digit of MNIST fits into, in pixels
 _BATCH = 500
 
 
 class Digits:
-    """Draws digits, finds their codes and likelihoods, and writes one digit in the style of another.
+    """Draws digits, finds their codes and likelihoods, and writes digits in the style of another.
 
     Args:
-        model: a name of the registry, or what :func:`cinn_colorize.load_model` returned.
-        weights: a path or ``hf:owner/name`` instead of the packaged weights.
+        model: name in the registry, or the result of :func:`cinn_colorize.load_model`.
+        weights: path or ``hf:owner/name`` of weights to use instead of the packaged ones.
         device: see :class:`cinn_colorize.Colorizer`.
 
     Raises:
-        WeightsError: the weights cannot be had or used.
-        ValueError: unknown device.
+        WeightsError: the weights cannot be found or used, or are not of a model that draws digits.
+        ValueError: the device is unknown.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Digits:
     ) -> None:
         loaded = load_model(model, weights) if isinstance(model, str) else model
         if not isinstance(loaded.model, Mnist):
-            raise WeightsError(f"{loaded.info.name}: is no model of digits; choose mnist")
+            raise WeightsError(f"{loaded.info.name} does not draw digits; choose mnist")
         self.device = choose_device(device)
         self.model = loaded.model.to(self.device)
         self.info, self.sha256 = loaded.info, loaded.sha256
@@ -65,21 +65,21 @@ class Digits:
         """Draw all ten digits with each of n latent codes (Fig. 6).
 
         Args:
-            n: codes, with the seeds seed, seed + 1, ...
-            temperature: standard deviation of the codes; 1 is the model's distribution.
-            seed: of the first code.
+            n: number of codes, with the seeds seed, seed + 1, ...
+            temperature: standard deviation of the codes, 0 or more; 1 is the model's distribution.
+            seed: seed of the first code.
 
         Returns:
-            (n, 10, 28, 28).
+            images, (n, 10, 28, 28).
 
         Raises:
-            ValueError: the temperature is out of its range.
+            ValueError: the temperature is out of range.
         """
         return self.decode(Latent.draw(self.model.latent_shapes, range(seed, seed + n), temperature))
 
     def decode(self, latent: Latent) -> Floats:
-        """All ten digits of N codes, (N, 10, 28, 28)."""
-        # Always ten at a time: of another shape, a matrix product may round differently.
+        """Decode N codes: return all ten digits of each, (N, 10, 28, 28)."""
+        # Always ten at a time: a matrix product of another shape may round differently.
         with self._inference():
             condition = self.model.condition(torch.arange(DIGITS, device=self.device))
             codes = latent.levels[LEVEL].to(self.device)
@@ -87,34 +87,34 @@ class Digits:
             return torch.stack(rows).squeeze(2).cpu().numpy()
 
     def encode(self, images: NDArray[np.floating], digits: Sequence[int] | NDArray[np.integer]) -> Latent:
-        """f(x; c): the codes of images.
+        """Encode images: return their codes f(x; c).
 
         Args:
-            images: (N, 28, 28).
-            digits: what each shows.
+            images: array (N, 28, 28).
+            digits: digit that each image shows.
         """
         return Latent({LEVEL: self._forward(images, digits)[0]})
 
     def log_prob(
         self, images: NDArray[np.floating], digits: Sequence[int] | NDArray[np.integer]
     ) -> NDArray[np.float64]:
-        """Log densities of images in [0, 1] given what they show, nats over all 784 pixels, (N,)."""
+        """Return log densities of images in [0, 1] given their digits, in nats over all 784 pixels, (N,)."""
         z, log_det = self._forward(images, digits)
         return (Latent({LEVEL: z}).log_prob() + log_det).double().numpy()
 
     def log_probs(self, images: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Log densities of images given each of the ten digits, nats, (N, 10)."""
+        """Return log densities of images given each of the ten digits, in nats, (N, 10)."""
         return np.stack([self.log_prob(images, np.full(len(images), d)) for d in range(DIGITS)], axis=1)
 
     def transfer(self, images: NDArray[np.floating], digits: Sequence[int | None]) -> Floats:
         """Write all ten digits in the style of each image (Fig. 7).
 
         Args:
-            images: (N, 28, 28).
-            digits: what each shows; None for the digit of highest likelihood.
+            images: array (N, 28, 28).
+            digits: digit that each image shows; None for the digit of highest likelihood.
 
         Returns:
-            (N, 10, 28, 28).
+            images, (N, 10, 28, 28).
         """
         likely = self.log_probs(images).argmax(1) if None in digits else [0] * len(images)
         shown = [int(guess) if d is None else d for d, guess in zip(digits, likely, strict=True)]
@@ -124,9 +124,9 @@ class Digits:
         """Walk along each principal component of the latent codes of MNIST's test digits (Fig. 4).
 
         Args:
-            steps: images of a walk.
-            reach: how far it goes both ways from the mean, in standard deviations.
-            seed: of the digits that tell how much each attribute varies within a digit.
+            steps: number of images in a walk.
+            reach: distance from the mean in both directions, in standard deviations.
+            seed: seed of the samples that show how much each attribute varies within a digit.
         """
         positions = torch.linspace(-reach, reach, steps)
         drawn = self.sample(20, seed=seed)
@@ -170,9 +170,9 @@ class Walk:
     """Digits along one direction of the latent space.
 
     Attributes:
-        images: (steps, 10, 28, 28).
-        changes: by attribute, how much it changes from the first step to the last, in standard deviations of
-            that attribute over drawings of a digit.
+        images: array (steps, 10, 28, 28).
+        changes: change of each attribute from the first step to the last, in standard deviations of that
+            attribute over samples of a digit.
     """
 
     images: Floats
@@ -180,18 +180,18 @@ class Walk:
 
     @property
     def attributes(self) -> list[str]:
-        """Those that change by more than a standard deviation, or else the largest change; most first."""
+        """Attributes that change by over a standard deviation, or the one that changes most; most first."""
         ordered = sorted(self.changes, key=lambda name: -abs(self.changes[name]))
         return [name for name in ordered if abs(self.changes[name]) > 1] or ordered[:1]
 
 
 def _ink(image: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Strokes without the noise between them, in [0, 1]."""
+    """Return the strokes without the noise between them, in [0, 1]."""
     return np.clip((image.astype(np.float64) - 0.4) / 0.4, 0, 1)
 
 
 def _moments(image: NDArray[np.floating]) -> tuple[float, float, float]:
-    """Variances of the ink along x and y and their covariance, in squared pixels."""
+    """Return the variances of the ink along x and y, and their covariance, in squared pixels."""
     ink = _ink(image)
     ink /= max(float(ink.sum()), 1e-6)
     y, x = np.mgrid[: ink.shape[0], : ink.shape[1]]
@@ -200,21 +200,21 @@ def _moments(image: NDArray[np.floating]) -> tuple[float, float, float]:
 
 
 def slant(image: NDArray[np.floating]) -> float:
-    """How far strokes lean to the right, pixels a pixel of height."""
+    """Return how far strokes lean to the right, in pixels per pixel of height."""
     _, yy, xy = _moments(image)
     return -xy / max(yy, 1e-6)
 
 
 def width(image: NDArray[np.floating]) -> float:
-    """Standard deviation of the ink along x once the slant is taken out, pixels."""
+    """Return the standard deviation of the ink along x without the slant, in pixels."""
     xx, yy, xy = _moments(image)
     return float(np.sqrt(max(xx - xy**2 / max(yy, 1e-6), 0)))
 
 
 def thickness(image: NDArray[np.floating]) -> float:
-    """Mean width of the strokes, pixels: twice the ink over the length of its outline."""
+    """Return the mean width of the strokes in pixels: twice the ink over the length of its outline."""
     ink = _ink(image)
-    # Steps along x and y add up to 4 / pi times the length of an outline that runs in all directions.
+    # Steps along x and y sum to 4 / pi times the length of an outline that runs in all directions.
     outline = np.abs(np.diff(ink, axis=0)).sum() + np.abs(np.diff(ink, axis=1)).sum()
     return float(2 * ink.sum() / max(outline * np.pi / 4, 1e-6))
 
@@ -223,23 +223,22 @@ ATTRIBUTES = {"width": width, "thickness": thickness, "slant": slant}
 
 
 def principal_axes(latents: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The mean of codes (N, D), and their first principal components times their deviations, (count, D)."""
+    """Return the mean of codes (N, D), and ``count`` principal components times deviations, (count, D)."""
     centre = latents.mean(0)
     _, deviations, axes = torch.linalg.svd(latents - centre, full_matrices=False)
     axes = axes[:count] * (deviations[:count, None] / (len(latents) - 1) ** 0.5)
     largest = axes.gather(1, axes.abs().argmax(1, keepdim=True))
-    return centre, axes * largest.sign()  # a sign that depends on nothing but the axis
+    return centre, axes * largest.sign()  # the sign depends only on the axis
 
 
 def read_digit(path: str | os.PathLike[str]) -> Floats:
-    """Read a digit from an image file, brought to MNIST's form.
+    """Read a digit from an image file and bring it to MNIST's form, (28, 28) in [0, 1].
 
-    An image of 28 x 28 pixels is taken as it is. Of a larger one the ink's box is scaled to 20 pixels and put
-    so that the centre of its mass is that of the image, as MNIST's makers did. Dark ink on light paper is
-    turned into light on dark.
+    An image of 28 x 28 pixels is used as it is. In a larger image, the box of the ink is scaled to 20 pixels
+    and placed with its centre of mass at the centre, as in MNIST. Dark ink on light paper is inverted.
 
     Raises:
-        DataError: it cannot be read, or nothing is written on it.
+        DataError: the image cannot be read, or shows no digit.
     """
     image = Reader()(Source(Path(path))).mean(axis=2, dtype=np.float64)
     border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
@@ -252,7 +251,7 @@ def read_digit(path: str | os.PathLike[str]) -> Floats:
     rows, columns = np.nonzero((ink > 0.3).any(1))[0], np.nonzero((ink > 0.3).any(0))[0]
     if image.max() < 25 or not len(rows):
         raise DataError(
-            f"{printable_name(path)}: no digit on it; give an image of one digit in ink on plain paper"
+            f"{printable_name(path)}: shows no digit; give an image of one digit in ink on plain paper"
         )
     box = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     scale = _BOX / max(box.shape)
@@ -271,13 +270,13 @@ def picture(
     scale: int = 2,
     gap: int = 4,
 ) -> Image.Image:
-    """A picture of rows of digits, black on white.
+    """Arrange digits in rows, black on white.
 
     Args:
-        images: (rows, columns, 28, 28).
+        images: array (rows, columns, 28, 28).
         rows: labels on the left, if any.
         columns: labels above, if any.
-        scale: pixels of the picture a pixel of a digit.
+        scale: pixels of the picture per pixel of a digit.
         gap: pixels between digits.
     """
     font = ImageFont.load_default(size=14)
@@ -304,14 +303,14 @@ def samples_picture(
     seed: int = 0,
     digit: int | None = None,
 ) -> Image.Image:
-    """Fig. 6: a row of all ten digits for each code; or one digit only, with ten codes in a row.
+    """Draw Fig. 6: a row of all ten digits for each code, or rows of ten codes for a single digit.
 
     Args:
         digits: the model.
-        number: codes, with the seeds seed, seed + 1, ...
+        number: number of codes, with the seeds seed, seed + 1, ...
         temperature: see :meth:`Digits.sample`.
-        seed: of the first code.
-        digit: the only one, or None for all.
+        seed: seed of the first code.
+        digit: the single digit, or None for all.
     """
     drawn = digits.sample(number, temperature, seed)
     if digit is None:
@@ -326,12 +325,12 @@ def samples_picture(
 def transfer_picture(
     digits: Digits, paths: Sequence[str | os.PathLike[str]], digit: int | None = None
 ) -> Image.Image:
-    """Fig. 7: images of digits on the left, and all ten digits in the style of each.
+    """Draw Fig. 7: images of digits on the left, and all ten digits in the style of each.
 
     Args:
         digits: the model.
         paths: image files, see :func:`read_digit`.
-        digit: what all of them show, or None for the digit of highest likelihood.
+        digit: digit that all of them show, or None for the digit of highest likelihood.
 
     Raises:
         DataError: a file cannot be read, or shows no digit.
@@ -344,11 +343,11 @@ def transfer_picture(
 
 
 def walks_picture(digits: Digits, digit: int | None = None) -> Image.Image:
-    """Fig. 4: a walk along each of the first principal components, labelled by what it changes.
+    """Draw Fig. 4: a walk along each of the first principal components, labelled by what it changes.
 
     Args:
         digits: the model.
-        digit: the one to show; None shows two of them, 2 and 7, one below the other.
+        digit: digit to show; None for 2 and 7, one below the other.
     """
     walks = digits.walks()
     shown = (2, 7) if digit is None else (digit,)

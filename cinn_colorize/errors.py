@@ -1,8 +1,8 @@
-"""What can go wrong for a reason that a person can mend."""
+"""Errors whose cause the user can remove."""
 
 
 class CinnError(Exception):
-    """Base of all of them: the message is one line that names the file and says what to do."""
+    """Base of these errors: its message is one line that names the file and says what to do."""
 
 
 class PhotoError(CinnError):
@@ -10,11 +10,11 @@ class PhotoError(CinnError):
 
 
 class DiskFullError(PhotoError):
-    """A picture cannot be written since the disk is full; the next one could not either."""
+    """A picture cannot be written because the disk is full, so the next one cannot either."""
 
 
 class WeightsError(CinnError):
-    """Weights cannot be had or used."""
+    """Weights cannot be found or used."""
 
 
 class LatentError(CinnError):
@@ -26,12 +26,12 @@ class DataError(CinnError):
 
 
 class DivergedError(CinnError):
-    """A training run left the finite numbers."""
+    """A training run has diverged: its numbers are no longer finite."""
 
 
 class WorkerError(CinnError):
-    """A process that a batch needs is gone."""
+    """A process that a batch requires has ended."""
 
 
 class EngineError(CinnError):
-    """The engine that computes the network cannot do what is asked of it."""
+    """The engine that computes the network does not support a request."""

@@ -1,4 +1,4 @@
-"""A model's flow in torch: see :class:`cinn_colorize.conditioned.Network`."""
+"""Compute a model's flow in torch; see :class:`cinn_colorize.conditioned.Network`."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from cinn_colorize.samples import Floats, LatentLevels
 if TYPE_CHECKING:
     from cinn_colorize.models.base import Condition, ConditionalFlow
 
-# Samples go through the network this many at a time: a matrix product of another shape may round
-# differently, and then the bytes of a sample would depend on how many were asked for.
+# Number of samples that go through the network at a time. It is fixed because a matrix product of another
+# shape may round differently, and the bytes of a sample would depend on how many were asked for.
 _CHUNK = {"cpu": 1, "cuda": 8, "mps": 8}
 
 
@@ -28,11 +28,11 @@ class TorchNetwork:
     """Computes a model in torch.
 
     Args:
-        model: a flow of ab / ``config.chroma_scale`` under L*; it is moved to the device.
-        luminance_size: pixels of the square L that conditions it.
-        device: where it computes.
+        model: flow of ab / ``config.chroma_scale`` under L*, which is moved to the device.
+        luminance_size: side of the square L that conditions the flow, in pixels.
+        device: device that computes.
         half: whether the networks compute in bf16; latents and colours stay fp32.
-        chunk: how many samples go through the network at a time; by default what suits the device.
+        chunk: number of samples that go through the network at a time; by default, what suits the device.
     """
 
     def __init__(
@@ -95,16 +95,16 @@ class TorchNetwork:
 
     @contextmanager
     def inference(self, gradients: bool = False) -> Iterator[None]:
-        """Context of every network pass: no gradients unless asked for, the precision, on a CPU one thread.
+        """Open the context of every network pass: gradients only on request, the precision, one CPU thread.
 
-        Sums are split among threads, so their number shows in the last bits. One photo is little work, and
-        several photos are better spread over several processes.
+        Sums are split among threads, so the number of threads changes the last bits. A single photo is little
+        work, and many photos are better spread over several processes.
         """
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self._half)
         with one_thread(), torch.set_grad_enabled(gradients), autocast:
             yield
 
     def _filled(self, latent: Latent) -> Latent:
-        """The latent on the device, with its last sample repeated up to the size of a chunk."""
+        """Move a latent to the device and repeat its last sample up to the size of a chunk."""
         missing = self._chunk - len(latent)
         return latent.map(lambda z: torch.cat([z, z[-1:].expand(missing, *z.shape[1:])]).to(self.device))

@@ -1,7 +1,7 @@
-"""Options of how pictures are made, each declared once: the command line offers it, a recipe keeps it.
+"""Options of how pictures are made, each declared once for the command line and for recipes.
 
-An option is a field of a dataclass; its annotation says how the command line spells it. Light: imports no
-torch.
+An option is a field of a dataclass; its annotation says how the command line spells it. Light: does not
+import torch.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import typer
 
 DRAWING, OUTPUT = "Drawing", "Output"  # headings of the help
 
-MAX_PIXELS = 300_000_000  # of a photo, unless said otherwise
+MAX_PIXELS = 300_000_000  # default limit of a photo
 
 Precision = StrEnum("Precision", ["fp32", "bf16"])
 Upsampling = StrEnum("Upsampling", ["jbu", "exact", "bicubic"])
@@ -26,13 +26,13 @@ class RecipeOptions:
     """Options that a recipe keeps, as text under their own names."""
 
     def entries(self) -> dict[str, str]:
-        """What :meth:`from_entries` reads again."""
+        """Return the options as text, which :meth:`from_entries` reads back."""
         values = ((field.name, getattr(self, field.name)) for field in fields(self))
         return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in values}
 
     @classmethod
     def from_entries(cls, entries: Mapping[str, str]) -> Self:
-        """Read them from a recipe, which may have other entries too.
+        """Read the options from the entries of a recipe, which may have others too.
 
         Raises:
             ValueError: an entry is missing, or is not a value of its option.
@@ -46,14 +46,14 @@ class Rendering(RecipeOptions):
     """How a sample becomes a picture of the photo's size.
 
     Attributes:
-        upsampling: how ab gets there; see :mod:`cinn_colorize.imaging.upsampling`.
+        upsampling: how ab reaches that size; see :mod:`cinn_colorize.imaging.upsampling`.
     """
 
     upsampling: Annotated[
         Upsampling,
         typer.Option(
             "--upsampling",
-            help="How colours reach full size: along the photo's edges, fast or exact, or smoothly.",
+            help="Upsampling of colours: along the photo's edges, fast (jbu) or exact, or smooth.",
             rich_help_panel=DRAWING,
         ),
     ] = Upsampling.jbu
@@ -64,21 +64,26 @@ class Encoding(RecipeOptions):
     """How a picture is written.
 
     Attributes:
-        quality: of JPEG, WebP and AVIF, 1 to 100.
-        strip: leave out the photo's metadata but the colour profile.
+        quality: quality of JPEG, WebP and AVIF, 1 to 100.
+        strip: whether to leave out the photo's metadata except the colour profile.
     """
 
     quality: Annotated[
         int,
         typer.Option(
-            "--quality", metavar="Q", min=1, max=100, help="Of JPEG, WebP, AVIF.", rich_help_panel=OUTPUT
+            "--quality",
+            metavar="Q",
+            min=1,
+            max=100,
+            help="Quality of JPEG, WebP and AVIF files.",
+            rich_help_panel=OUTPUT,
         ),
     ] = 95
     strip: Annotated[
         bool,
         typer.Option(
             "--strip",
-            help="Leave out all metadata but the colour profile and the recipe.",
+            help="Leave out all metadata except the colour profile and the recipe.",
             rich_help_panel=OUTPUT,
         ),
     ] = False

@@ -1,4 +1,4 @@
-"""Samples that a model drew of a photo, and the pictures made of them. Light: imports no torch by itself."""
+"""Samples of a photo, and the pictures made from them. Light: does not import torch itself."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cinn_colorize.latents.latent import Latent
 
 Floats = NDArray[np.float32]
-LatentLevels: TypeAlias = Mapping[int, Floats]  # (N, C, r, r) of each level, see :class:`Latent`
+LatentLevels: TypeAlias = Mapping[int, Floats]  # (N, C, r, r) by level, see :class:`Latent`
 
 _DIMENSIONS = 2 * 64 * 64
 
@@ -31,14 +31,14 @@ class Sample:
     """One colorization at the model's size.
 
     Attributes:
-        ab: (2, 64, 64) float32, as it leaves the flow: neither limited nor brought into a gamut. That of a
-            photo longer than 2:1 is longer, blended from windows.
-        levels: its latent code, (1, C, r, r) float32 of each level.
-        log_prob: log density of x = ab / 15 given L, in nats, under the model at temperature 1; of a photo
-            longer than 2:1 the mean over its windows, each before they are blended.
-        seed: of its noise.
-        temperature: of its noise, of all levels or by level.
-        method: what else the recipe says of how it was drawn.
+        ab: chroma (2, 64, 64) float32 as it leaves the flow, neither clipped nor mapped into a gamut; longer,
+            and blended from windows, for a photo longer than 2:1.
+        levels: latent code, (1, C, r, r) float32 by level.
+        log_prob: log density of x = ab / 15 given L, in nats, under the model at temperature 1; for a photo
+            longer than 2:1, the mean over its windows before they are blended.
+        seed: seed of the noise.
+        temperature: temperature of the noise, for all levels or by level.
+        method: other entries of the recipe that say how the sample was drawn.
     """
 
     ab: Floats
@@ -50,19 +50,19 @@ class Sample:
 
     @property
     def latent(self) -> Latent:
-        """Its latent code as tensors, one sample; imports torch."""
+        """The latent code as tensors, one sample; imports torch."""
         from cinn_colorize.latents.latent import Latent
 
         return Latent.from_arrays(self.levels)
 
     @property
     def recipe(self) -> dict[str, str]:
-        """How it was drawn, but for the model."""
+        """How the sample was drawn, except for the model."""
         return {**self.method, "seed": str(self.seed), "temperature": format_levels(self.temperature)}
 
     @property
     def log_prob_per_dimension(self) -> float:
-        """``log_prob`` over the dimensions of what the model draws at once."""
+        """``log_prob`` divided by the number of dimensions that the model draws at once."""
         return self.log_prob / _DIMENSIONS
 
 
@@ -71,8 +71,8 @@ class Colorization:
     """One colorization of a photo at the photo's full size.
 
     Attributes:
-        picture: pixels, metadata and :meth:`Picture.save`.
-        sample: what the model drew.
+        picture: pixels and metadata, with :meth:`Picture.save`.
+        sample: sample that the model drew.
         recipe: what was drawn and how; :meth:`save` adds how it was written and puts it into the file.
     """
 
@@ -82,7 +82,7 @@ class Colorization:
 
     @property
     def rgb(self) -> NDArray[np.uint8] | NDArray[np.uint16]:
-        """(H, W, 3), uint8, or uint16 for 16-bit photos, in the photo's RGB profile (sRGB if it has none)."""
+        """Pixels (H, W, 3), uint8, or uint16 for 16-bit photos, in the photo's RGB profile or else sRGB."""
         return self.picture.rgb
 
     @property
@@ -108,17 +108,17 @@ class Colorization:
     def save(
         self, path: str | os.PathLike[str], *, format: str = "auto", quality: int = 95, strip: bool = False
     ) -> None:
-        """Write the picture with the photo's metadata and this recipe; see :meth:`Picture.save`.
+        """Write the picture with the photo's metadata and the recipe; see :meth:`Picture.save`.
 
         Raises:
-            PhotoError: it cannot be written.
+            PhotoError: the file cannot be written.
         """
         format = format_of_name(path) if format == "auto" else format
         recipe = self._recipe_in_file(format, quality, strip)
         self.picture.save(path, format=format, quality=quality, recipe=recipe, strip=strip)
 
     def is_saved(self, path: str | os.PathLike[str], *, quality: int = 95, strip: bool = False) -> bool:
-        """Whether :meth:`save` has made the file that is there, by the recipe in it."""
+        """Return whether the file exists and :meth:`save` made it, going by the recipe in it."""
         try:
             return read_recipe(path) == self._recipe_in_file(format_of_name(path), quality, strip)
         except PhotoError:
@@ -129,15 +129,15 @@ class Colorization:
 
 
 def likeliest(samples: Iterable[Sample], k: int | None = None) -> list[Sample]:
-    """Samples ordered by their log density, the likeliest first, and the first k of them if k is given."""
+    """Sort samples by log density, the likeliest first, and return all or the first k."""
     return sorted(samples, key=lambda sample: -sample.log_prob)[:k]
 
 
 def seeds_from(first: int, n: int) -> range:
-    """The seeds of n samples.
+    """Return the seeds of n samples.
 
     Raises:
-        ValueError: there is no such seed or number.
+        ValueError: n is below 1, or the seed below 0.
     """
     if n < 1:
         raise ValueError(f"n must be 1 or more, not {n}")

@@ -1,7 +1,8 @@
-"""Assembles the commands."""
+"""Assemble the commands."""
 
 from __future__ import annotations
 
+import inspect
 import signal
 import sys
 from typing import Annotated, Any, cast
@@ -26,15 +27,19 @@ from cinn_colorize.cli.transfer import transfer
 
 DEFAULT_COMMAND = "colorize"
 
-# Typer exports one subclass of it only.
+# Typer exports only a subclass of it.
 _UsageError = cast(type[typer.BadParameter], typer.BadParameter.__mro__[1])
 
 
 class _Command(TyperCommand):
-    """A command whose help lists options by panel.
+    """List options by panel, and the examples of a command's docstring at the end of its help.
 
     Plain text: importing what renders rich help takes longer than all the rest of ``--help``.
     """
+
+    def __init__(self, *args: Any, help: str, **rest: Any) -> None:
+        text, _, self._examples = inspect.cleandoc(help).partition("\n\nExamples:\n")
+        super().__init__(*args, help=text, **rest)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         panels: dict[str, list[tuple[str, str]]] = {}
@@ -45,13 +50,19 @@ class _Command(TyperCommand):
             elif record:
                 panel = getattr(parameter, "rich_help_panel", None) or "Options"
                 panels.setdefault(panel, []).append(record)
-        for panel in sorted(panels, key="Options".__eq__):  # what every command has comes last
+        for panel in sorted(panels, key="Options".__eq__):  # options that every command has come last
             with formatter.section(panel):
                 formatter.write_dl(panels[panel])
 
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        if self._examples:
+            with formatter.section("Examples"):
+                for line in inspect.cleandoc(self._examples).splitlines():
+                    formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
+
 
 class _DefaultGroup(TyperGroup):
-    """A first argument that names no command, and is no option of the group, starts the default command."""
+    """Run the default command unless the first argument is a command or an option of the group."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         own = {name for parameter in self.get_params(ctx) for name in parameter.opts}
@@ -62,7 +73,7 @@ class _DefaultGroup(TyperGroup):
         return super().parse_args(ctx, args)
 
     def main(self, *args: Any, **extra: Any) -> Any:
-        """Run a command and exit; a usage error is one line, as every other error is."""
+        """Run a command and exit; report a usage error in one line, like every other error."""
         try:
             code = super().main(*args, **(extra | {"standalone_mode": False}))
         except _UsageError as error:
@@ -90,13 +101,14 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
     """Draw many plausible colorizations of a gray photo.
 
-    "colorize" may be left out: cinn-colorize photo.jpg -n 8. A photo that is called like a
-    command is written ./train.
+    colorize is the default command: cinn-colorize photo.jpg -n 8. Write ./train for a photo that has
+    the name of a command.
     """
 
 
@@ -118,7 +130,7 @@ for _command in _COMMANDS:
 
 
 def main() -> None:
-    """Entry point of the console script."""
-    # A polite kill must not leave temporary files; train asks for a checkpoint instead.
+    """Run the command line; the entry point of the console script."""
+    # SIGTERM must not leave temporary files behind; train asks for a checkpoint instead.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     app(prog_name="cinn-colorize")

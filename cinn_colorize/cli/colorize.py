@@ -1,4 +1,4 @@
-"""``cinn-colorize PHOTO...``: the main job."""
+"""``cinn-colorize colorize``, the default command."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def colorize(
         list[Path] | None,
         typer.Argument(
             metavar="PHOTO",
-            help="Photos, folders of photos, patterns, @LIST; or - from stdin to stdout.",
+            help="Photos, folders, patterns or @LIST, a file of names; - reads stdin and writes stdout.",
             show_default=False,
         ),
     ] = None,
@@ -47,7 +47,7 @@ def colorize(
     number: Annotated[
         int,
         typer.Option(
-            "-n", "--number", metavar="N", min=1, help="Samples of each photo.", rich_help_panel=DRAWING
+            "-n", "--number", metavar="N", min=1, help="Number of samples per photo.", rich_help_panel=DRAWING
         ),
     ] = 1,
     temperature: TemperaturesOption = None,
@@ -55,12 +55,18 @@ def colorize(
     rendering: Rendering,
     rank: Annotated[
         bool,
-        typer.Option("--rank", help="The likeliest first, in list and sheet.", rich_help_panel=DRAWING),
+        typer.Option(
+            "--rank", help="List the likeliest samples first, in the sheet too.", rich_help_panel=DRAWING
+        ),
     ] = False,
     pick: Annotated[
         int | None,
         typer.Option(
-            "--pick", metavar="K", min=1, help="Keep the K likeliest of the N only.", rich_help_panel=DRAWING
+            "--pick",
+            metavar="K",
+            min=1,
+            help="Keep only the K likeliest of the N samples.",
+            rich_help_panel=DRAWING,
         ),
     ] = None,
     hint: Annotated[
@@ -68,7 +74,7 @@ def colorize(
         typer.Option(
             "--hint",
             metavar="X,Y,#RRGGBB",
-            help="A colour wanted at a pixel of the photo; may be repeated.",
+            help="Colour wanted at a pixel of the photo; may be repeated.",
             show_default=False,
             rich_help_panel=DRAWING,
         ),
@@ -78,7 +84,7 @@ def colorize(
         typer.Option(
             "--hints",
             metavar="FILE",
-            help="Colours wanted, painted over the photo on a transparent layer.",
+            help="Picture of the colours wanted, painted over the photo on a transparent layer.",
             show_default=False,
             rich_help_panel=DRAWING,
         ),
@@ -87,14 +93,17 @@ def colorize(
     output: Annotated[
         str,
         typer.Option(
-            "--output", metavar="PATTERN", help="Their names: {stem}, {seed}, {ext}.", rich_help_panel=OUTPUT
+            "--output",
+            metavar="PATTERN",
+            help="File names of the results: {stem}, {seed} and {ext} are replaced.",
+            rich_help_panel=OUTPUT,
         ),
     ] = "{stem}_{seed:03d}{ext}",
     sheet: Annotated[
         bool,
         typer.Option(
             "--sheet/--no-sheet",
-            help="With -n over 1, a labelled contact sheet too.",
+            help="Write a labelled contact sheet too if -n is over 1.",
             rich_help_panel=OUTPUT,
         ),
     ] = True,
@@ -106,9 +115,13 @@ def colorize(
 ) -> None:
     """Draw N colorizations of each photo.
 
-    They have the photo's size, depth, metadata and luminance. Sample k has the seed SEED + k - 1, and
-    the same seed gives the same picture again. The paths written go to stdout. A result that exists
-    is an error unless --overwrite or --skip-existing is given, or the manifest says that it is done.
+    Colorizations keep the photo's size, depth, metadata and luminance. Sample k has the seed SEED + k - 1,
+    and the same seed gives the same picture again. The paths of the results go to stdout. A result that
+    exists is an error unless --overwrite or --skip-existing is given or the manifest lists it as done.
+
+    Examples:
+        cinn-colorize photo.jpg -n 8
+        cinn-colorize scans -r -o colorized --manifest colorized.jsonl
     """
     out.check()
     check_seeds(seed, number)
@@ -116,9 +129,9 @@ def colorize(
         raise typer.BadParameter(f"only {number} samples are drawn; raise -n", param_hint="--pick")
     hinted = bool(hint or strokes)
     if hinted and (rank or pick):
-        raise typer.BadParameter("--rank and --pick do not go with hints")
+        raise typer.BadParameter("--rank and --pick exclude --hint and --hints")
     if hinted and engine is not Engine.torch:
-        raise typer.BadParameter("hints take torch", param_hint="--engine")
+        raise typer.BadParameter("hints require --engine torch", param_hint="--engine")
     check_engine(engine, network)
     kept = pick or number
     _check_pattern(output, kept)
@@ -162,13 +175,13 @@ def colorize(
     with fatal(general.debug), contextlib.ExitStack() as stack, steps:
         inputs = [] if streamed else many.inputs(named, out.output_dir)
         if hinted and len(inputs) > 1:
-            raise typer.BadParameter("hints are of one photo", param_hint="--hint")
+            raise typer.BadParameter("hints apply to one photo; name no other", param_hint="--hint")
         spec = network.spec()
         if engine is Engine.onnx:
             spec = replace(spec, onnx=cached(spec.model, spec.weights, spec.sha256))
         cluster = Cluster(many.address, many.workers) if engine is Engine.ray else None
         if network.device not in ("auto", "cpu") and not cluster:
-            device_of(network.device)  # else there is no need for torch in this process
+            device_of(network.device)  # otherwise this process does not need torch
         if streamed:
             sys.stdout.buffer.write(colorize_stream(sys.stdin.buffer.read(), plan, spec))
             return
@@ -180,13 +193,18 @@ def colorize(
 
 
 def _check_stream(alone: bool, engine: Engine) -> None:
-    """Refuse what does not go with one photo from stdin."""
+    """Refuse options that exclude a photo from stdin."""
     if not alone:
-        raise typer.BadParameter("- is one photo and one sample; it goes with no other and no list")
+        raise typer.BadParameter(
+            "- is one photo and one sample; leave out other photos and -n, --files-from, --manifest, "
+            "--shard and --json"
+        )
     if engine is Engine.ray:
-        raise typer.BadParameter("- is drawn on this machine", param_hint="--engine")
+        raise typer.BadParameter(
+            "- is colorized on this machine; leave out --engine ray", param_hint="--engine"
+        )
     if sys.stdout.isatty():
-        raise typer.BadParameter("- writes the picture to stdout; send it to a file or a program")
+        raise typer.BadParameter("- writes the picture to stdout; redirect it to a file or a program")
 
 
 def _points(texts: list[str]) -> tuple[Hint, ...]:
@@ -199,14 +217,18 @@ def _points(texts: list[str]) -> tuple[Hint, ...]:
 
 
 def _check_pattern(pattern: str, number: int) -> None:
-    """A pattern must be one that samples of one photo do not overwrite each other with."""
+    """Refuse a pattern that is not of pictures, or gives several samples of a photo one name."""
     try:
         names = {pattern.format(stem="photo", seed=seed, ext=".jpg") for seed in range(2)}
     except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise typer.BadParameter(f"--output takes {{stem}}, {{seed}} and {{ext}}, not {pattern!r}") from error
+        raise typer.BadParameter(
+            f"--output accepts {{stem}}, {{seed}} and {{ext}}, not {pattern!r}"
+        ) from error
     if not all(Path(name).suffix.lower() in OUTPUT_SUFFIXES for name in names):
         raise typer.BadParameter(
             f"--output {pattern!r} must end in {{ext}}, .png, .jpg, .webp, .tif or .avif"
         )
     if number > 1 and len(names) == 1:
-        raise typer.BadParameter(f"--output {pattern!r} gives all {number} samples one name; add {{seed}}")
+        raise typer.BadParameter(
+            f"--output {pattern!r} gives all {number} samples the same name; add {{seed}}"
+        )

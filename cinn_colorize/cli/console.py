@@ -1,4 +1,4 @@
-"""What people read goes to stderr; stdout is for paths, tables and JSON."""
+"""Print messages on stderr; stdout is for paths, tables and JSON."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-# rich is imported where it is used: --help does not wait for it.
+# rich is imported where it is used, so that --help does not wait for it.
 
 
 @cache
 def console() -> Console:
-    """The console on stderr."""
+    """Return the console on stderr."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False)
 
 
 def say(message: object) -> None:
-    """One line on stderr, however long."""
+    """Print a message on stderr as one line, however long."""
     print(f"cinn-colorize: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
 
 
 def print_path(path: os.PathLike[str]) -> None:
-    """A path on stdout, byte for byte, whether it is UTF-8 or not."""
+    """Print a path on stdout, byte for byte, whether it is UTF-8 or not."""
     if sys.stdout.isatty():  # a progress bar makes room for text, not for bytes
         print(printable_name(path), flush=True)
         return
@@ -47,7 +47,7 @@ def print_path(path: os.PathLike[str]) -> None:
 
 @contextmanager
 def fatal(debug: bool) -> Iterator[None]:
-    """End the command with one line and exit code 1; with ``debug``, with a traceback."""
+    """Report an error in one line and exit with code 1; with ``debug``, raise it."""
     try:
         yield
     except CinnError as error:
@@ -58,7 +58,7 @@ def fatal(debug: bool) -> Iterator[None]:
 
 
 def show_log(quiet: bool) -> None:
-    """Show what the library logs: warnings, and (unless ``quiet``) each kind of remark once."""
+    """Print what the library logs: warnings and, unless ``quiet``, each kind of remark once."""
     told = set()
 
     class Handler(logging.Handler):
@@ -73,17 +73,17 @@ def show_log(quiet: bool) -> None:
 
 
 def silence() -> bool:
-    """Say nothing of what the library logs, in a process beside another that does; true for ``quiet``."""
+    """Print nothing that the library logs, beside a process that does; return True, for ``quiet``."""
     logging.getLogger("cinn_colorize").setLevel(logging.CRITICAL)
     return True
 
 
 def progress_bar(quiet: bool, rate: str = "") -> Progress:
-    """A progress bar with a count and the time left; it shows on a terminal only.
+    """Return a progress bar with a count and the time left, which shows on a terminal only.
 
     Args:
-        quiet: do not show it.
-        rate: a unit, to show the speed too.
+        quiet: whether to hide it.
+        rate: unit of the speed, such as ``photos/s``; empty to leave out the speed.
     """
     from rich.progress import (
         BarColumn,

@@ -1,4 +1,4 @@
-"""The part of ``sample`` and ``transfer`` that is about digits, with ``--model mnist``."""
+"""``--model mnist``: what ``sample`` and ``transfer`` do with digits."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DigitOption = Annotated[
         metavar="D",
         min=0,
         max=9,
-        help="Only this digit; of transfer, what the images show.",
+        help="Digit to draw; for transfer, the digit that the images show.",
         show_default=False,
         rich_help_panel=PANEL,
     ),
@@ -39,14 +39,19 @@ PcaOption = Annotated[
     bool,
     typer.Option(
         "--pca",
-        help="Walk along the first principal components of the latent codes.",
+        help="Draw walks along the first principal components of the latent codes.",
         rich_help_panel=PANEL,
     ),
 ]
 
 
 def refuse(given: dict[str, Any], reason: str) -> None:
-    """Options that were given although another model has no use for them."""
+    """Refuse options that do not apply to the model.
+
+    Args:
+        given: their values; None or False for those left out.
+        reason: for the message.
+    """
     if names := [name for name, value in given.items() if value is not None and value is not False]:
         raise typer.BadParameter(f"{', '.join(names)}: {reason}")
 
@@ -61,7 +66,7 @@ def sample_digits(
     network: ModelOptions,
     general: GeneralOptions,
 ) -> None:
-    """Draw digits, or walks through the latent space, and print the picture's path."""
+    """Draw digits, or walks through the latent space, and print the path of the picture."""
     (scale,) = by_level(temperature_of(temperature, MODEL), MODELS[MODEL].levels).values()
 
     def draw(digits: Digits) -> Image.Image:
@@ -82,7 +87,7 @@ def transfer_digits(
     network: ModelOptions,
     general: GeneralOptions,
 ) -> None:
-    """Write all digits in the style of each image, and print the picture's path."""
+    """Write all digits in the style of each image, and print the path of the picture."""
 
     def draw(digits: Digits) -> Image.Image:
         from cinn_colorize.digits import transfer_picture

@@ -23,7 +23,7 @@ def download(
         list[str],
         typer.Argument(
             metavar="MODEL",
-            help=f"Models: {', '.join(MODELS)}.",
+            help=f"Models whose weights to fetch: {', '.join(MODELS)}.",
             callback=_known,
             show_default=False,
         ),
@@ -33,8 +33,12 @@ def download(
 ) -> None:
     """Fetch and verify the weights of models.
 
-    So they are here when they are needed offline. Weights that came with the installation are verified
-    only; others are fetched from the Hugging Face hub. The paths go to stdout.
+    They are then available offline. Weights that came with the installation are only verified; others are
+    fetched from the Hugging Face hub. The paths go to stdout.
+
+    Examples:
+        cinn-colorize download natural
+        cinn-colorize download bedrooms mnist
     """
     with fatal(debug):
         from cinn_colorize.models import own_weights

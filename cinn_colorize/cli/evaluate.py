@@ -9,6 +9,7 @@ import typer
 
 from cinn_colorize.cli.console import fatal, progress_bar, say, show_log
 from cinn_colorize.cli.options import (
+    LEVELS,
     GeneralOptions,
     ModelOptions,
     OverwriteOption,
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from cinn_colorize.evaluation import Measure
 
 _CHUNK = 8  # samples that go through the network at a time
-_REALISM = "Measures that take a network"
-_NEEDED = {  # by each of them
+_REALISM = "Measures that require a network"
+_NEEDED = {  # the option that each of them requires
     "kid_lite0": "--reference",
     "fid": "--reference",
     "st_lpips": None,
@@ -36,12 +37,13 @@ _NEEDED = {  # by each of them
 
 
 def evaluate(
-    photos: Annotated[
-        Path, typer.Argument(metavar="FOLDER|ZIP", help="Photos in colour.", show_default=False)
-    ],
+    photos: Annotated[Path, typer.Argument(metavar="FOLDER|ZIP", help="Colour photos.", show_default=False)],
     *,
     samples: Annotated[
-        int, typer.Option("--samples", metavar="N", min=1, help="Of each photo.", rich_help_panel=DRAWING)
+        int,
+        typer.Option(
+            "--samples", metavar="N", min=1, help="Number of samples per photo.", rich_help_panel=DRAWING
+        ),
     ] = 8,
     temperatures: Annotated[
         list[str] | None,
@@ -49,25 +51,28 @@ def evaluate(
             "-t",
             "--temperature",
             metavar="T|LEVEL:T,...",
-            help="0: the safest colours; 1: the model's full variety; as 0.8,32:0.6 where levels differ. "
-            "One row each.",
+            help="Temperature of a row: 0 draws the safest colours, 1 the model's full variety; may be "
+            f"repeated. 0.8,32:0.6 sets it by level. {LEVELS}",
             show_default="1",
             rich_help_panel=DRAWING,
         ),
     ] = None,
     every: Annotated[
-        int, typer.Option("--every", metavar="N", min=1, help="Only every N-th photo, by name.")
+        int,
+        typer.Option("--every", metavar="N", min=1, help="Measure only every N-th photo, sorted by name."),
     ] = 1,
     limit: Annotated[
         int | None,
-        typer.Option("--limit", metavar="N", min=1, help="Only the first N of them.", show_default=False),
+        typer.Option(
+            "--limit", metavar="N", min=1, help="Measure only the first N of these.", show_default=False
+        ),
     ] = None,
     metrics: Annotated[
         str | None,
         typer.Option(
             "--metrics",
             metavar="NAME,...",
-            help=f"These too, which take longer: {', '.join(_NEEDED)}.",
+            help=f"Slower measures to add: {', '.join(_NEEDED)}.",
             show_default=False,
             rich_help_panel=_REALISM,
         ),
@@ -77,7 +82,7 @@ def evaluate(
         typer.Option(
             "--reference",
             metavar="FOLDER|ZIP",
-            help="Photos in colour, for kid_lite0 and fid: how near are the pictures to these?",
+            help="Colour photos to compare the samples with, for kid_lite0 and fid.",
             show_default=False,
             rich_help_panel=_REALISM,
         ),
@@ -88,7 +93,7 @@ def evaluate(
             "--reference-limit",
             metavar="N",
             min=2,
-            help="Only the first N of them, by name.",
+            help="Use only the first N reference photos, sorted by name.",
             rich_help_panel=_REALISM,
         ),
     ] = 1000,
@@ -97,7 +102,8 @@ def evaluate(
         typer.Option(
             "--labels",
             metavar="TSV",
-            help="ImageNet classes of photos, for top5_lite0 and top5_vgg16: columns entry and class.",
+            help="ImageNet classes of the photos, for top5_lite0 and top5_vgg16: a table with the columns "
+            "entry and class.",
             show_default=False,
             rich_help_panel=_REALISM,
         ),
@@ -107,23 +113,26 @@ def evaluate(
         typer.Option(
             "--plot",
             metavar="FILE",
-            help="Draw how well samples and photos agree, of the one -t.",
+            help="Plot how well the spread of the samples predicts the photos, for a single -t.",
             show_default=False,
             rich_help_panel=OUTPUT,
         ),
     ] = None,
     overwrite: OverwriteOption = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON, not a table.", rich_help_panel=OUTPUT)
+        bool, typer.Option("--json", help="Print JSON instead of a table.", rich_help_panel=OUTPUT)
     ] = False,
     network: ModelOptions,
     general: GeneralOptions,
 ) -> None:
-    """Measure a model on photos in colour.
+    """Measure a model on colour photos.
 
-    Prints a Markdown table with the model's row, a gray photo's and that of the photo's own colours. Given
-    several times, -t makes a row each. A photo that cannot be read is named and left out, and the exit code
-    is 1.
+    Print a Markdown table with a row for the model at each -t, one for gray photos and one for the photos'
+    own colours. A photo that cannot be read is reported and left out, and the exit code is 1.
+
+    Examples:
+        cinn-colorize evaluate photos.zip -t 1 -t 0.6
+        cinn-colorize evaluate photos.zip --metrics kid_lite0 --reference others.zip
     """
     chosen = _chosen(metrics, {"--reference": reference, "--labels": labels})
     rows = [per_level(text, network.model, 1.0, "--temperature") for text in temperatures or ["1"]]
@@ -139,13 +148,13 @@ def evaluate(
         from cinn_colorize.data.sources import find_photos
         from cinn_colorize.methods.contact_sheet import save_sheet
 
-        # A damaged photo is reported once, by its name.
+        # OpenCV stays silent: a damaged photo is reported once, by its name.
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         where = device_of(network.device)
         sources = find_photos(photos, pattern=None)[::every][:limit]
         references = find_photos(reference, pattern=None)[:reference_limit] if reference else []
         classes = evaluation.read_labels(labels, sources, photos) if labels else {}
-        # Last bits do not show in measures.
+        # Measures do not show the last bits, which depend on the chunk.
         chunk = min(samples, _CHUNK)
         colorizer = network.colorizer(chunk)
         calibration = evaluation.Calibration(samples) if plot else None
@@ -183,17 +192,17 @@ def evaluate(
 def _check_plot(plot: Path, temperatures: int, samples: int) -> None:
     problem = ""
     if plot.suffix.lower() not in OUTPUT_SUFFIXES:
-        problem = f"{printable_name(plot)}: pictures end in {', '.join(sorted(OUTPUT_SUFFIXES))}"
+        problem = f"{printable_name(plot)}: must end in {', '.join(sorted(OUTPUT_SUFFIXES))}"
     elif temperatures > 1:
         problem = "draws one temperature; give -t once"
     elif samples < 2:
-        problem = "takes two samples or more"
+        problem = "requires two samples or more"
     if problem:
         raise typer.BadParameter(problem, param_hint="--plot")
 
 
 def _chosen(metrics: str | None, given: dict[str, Path | None]) -> list[str]:
-    """The measures asked for; what they need is there, and nothing that none of them needs."""
+    """Return the measures asked for; refuse options that are missing or that none of them uses."""
     names = list(dict.fromkeys(metrics.split(","))) if metrics else []
     if unknown := [name for name in names if name not in _NEEDED]:
         problem = f"{unknown[0]!r} is not one of {', '.join(_NEEDED)}"
@@ -201,9 +210,9 @@ def _chosen(metrics: str | None, given: dict[str, Path | None]) -> list[str]:
     for name in names:
         needed = _NEEDED[name]
         if needed and given[needed] is None:
-            raise typer.BadParameter(f"{name} takes {needed}", param_hint="--metrics")
+            raise typer.BadParameter(f"{name} requires {needed}", param_hint="--metrics")
     for option, value in given.items():
         users = [name for name, needed in _NEEDED.items() if needed == option]
         if value is not None and not set(users) & set(names):
-            raise typer.BadParameter(f"only with --metrics {' or '.join(users)}", param_hint=option)
+            raise typer.BadParameter(f"requires --metrics {' or '.join(users)}", param_hint=option)
     return names

@@ -23,7 +23,7 @@ def export(
     output_dir: Annotated[
         Path,
         typer.Option(
-            "-o", "--output-dir", metavar="FOLDER", help="Folder for the files.", rich_help_panel=OUTPUT
+            "-o", "--output-dir", metavar="FOLDER", help="Folder for the ONNX files.", rich_help_panel=OUTPUT
         ),
     ],
     model: ModelOption = DEFAULT_MODEL,
@@ -31,11 +31,15 @@ def export(
     overwrite: OverwriteOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Write a model as ONNX files, for other programs and languages.
+    """Write a model as ONNX files for other programs and languages.
 
-    condition.onnx takes the luminance of a photo and gives what all its samples share; sample.onnx
-    takes that and a latent code, and gives ab. The paths go to stdout. colorize --engine onnx needs
-    no export: it writes such files for itself.
+    condition.onnx maps the luminance of a photo to what all its samples share; sample.onnx maps that and a
+    latent code to ab. The paths go to stdout. colorize --engine onnx does not require an export: it writes
+    such files itself.
+
+    Examples:
+        cinn-colorize export -o onnx
+        cinn-colorize export -o onnx --model bedrooms --overwrite
     """
     with fatal(debug):
         from cinn_colorize.onnx.files import CONDITION, SAMPLE

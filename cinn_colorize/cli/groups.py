@@ -1,4 +1,4 @@
-"""Groups of options: a command takes a dataclass, the command line lists its fields one by one."""
+"""Groups of options: a command receives a dataclass, the command line lists its fields one by one."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any, get_type_hints
 
 
 def flattened(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose parameters that are dataclasses are listed field by field, also one inside another.
+    """Return a command that has the fields of its dataclass parameters, nested ones too, as parameters.
 
-    Typer makes an option of each field as it does of a parameter, from its annotation and its default.
+    Typer makes an option of each parameter from its annotation and its default.
 
     Args:
-        command: called with the dataclasses, made of what was given.
+        command: called with the dataclasses, which are built from the values given.
     """
     hints = get_type_hints(command, include_extras=True)
     parameters: dict[str, inspect.Parameter] = {}

@@ -1,4 +1,4 @@
-"""Options of batches: which photos are meant, which of them are this machine's, who works on them."""
+"""Options of batches: the photos, this machine's share of them, and the processes that work on them."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ STREAM = Path("-")
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """What a batch has beyond one photo."""
+    """Options that only a batch has."""
 
     recursive: Annotated[
         bool,
         typer.Option(
             "-r",
             "--recursive",
-            help="Folders with all below; results in the same tree.",
+            help="Include subfolders; results go into the same tree.",
             rich_help_panel=MANY,
         ),
     ] = False
@@ -41,7 +41,7 @@ class BatchOptions:
         typer.Option(
             "--files-from",
             metavar="FILE|-",
-            help="Read names, one a line; results keep their folders.",
+            help="Read a list of photos, one name a line; results keep their folders.",
             rich_help_panel=MANY,
         ),
     ] = None
@@ -54,13 +54,13 @@ class BatchOptions:
         typer.Option(
             "--manifest",
             metavar="FILE",
-            help="Note results down, one JSON object a line; go on from there.",
+            help="Record results, one JSON object a line, and continue from that record.",
             rich_help_panel=MANY,
         ),
     ] = None
     shard: Annotated[
         str | None,
-        typer.Option("--shard", metavar="I/N", help="Only this machine's share.", rich_help_panel=MANY),
+        typer.Option("--shard", metavar="I/N", help="Colorize only share I of N.", rich_help_panel=MANY),
     ] = None
     workers: Annotated[
         int | None,
@@ -68,7 +68,7 @@ class BatchOptions:
             "--workers",
             metavar="N",
             min=1,
-            help="Photos at a time.",
+            help="Number of photos colorized at a time.",
             show_default="cores",
             rich_help_panel=MANY,
         ),
@@ -78,33 +78,31 @@ class BatchOptions:
         typer.Option(
             "--address",
             metavar="HOST:PORT|auto|local",
-            help="The Ray cluster, with --engine ray; one of this machine is found or started.",
+            help="Address of the cluster for --engine ray; default: one found or started on this machine.",
             show_default=False,
             rich_help_panel=MANY,
         ),
     ] = None
 
     def check(self, photos: list[Path], engine: Engine) -> None:
-        """Refuse what cannot be meant."""
+        """Refuse options that contradict each other."""
         self._check_address(engine)
         if not photos and not self.files_from:
             raise typer.BadParameter("no photos; name some, or give a list with --files-from")
         if self.null and not self.files_from and not any(map(_is_list, photos)):
-            raise typer.BadParameter(
-                "--null says how names in a list end; give one with --files-from or @FILE"
-            )
+            raise typer.BadParameter("--null requires a list; give one with --files-from or @FILE")
         if self.shard:
             _share(self.shard)
 
     def inputs(self, photos: list[Path], output: Path) -> list[Input | PhotoError]:
-        """The photos that are this machine's, and what was wrong with the names.
+        """Return this machine's share of the photos, and the errors of names that lead to none.
 
         Args:
-            photos: as they are named on the command line, lists among them.
-            output: the folder of the results.
+            photos: names of the command line, lists among them.
+            output: folder of the results.
 
         Raises:
-            PhotoError: the only photo is not there.
+            PhotoError: the only photo does not exist.
             DataError: a list cannot be read.
         """
         from cinn_colorize.batch.inputs import find_inputs, shard
@@ -113,7 +111,7 @@ class BatchOptions:
         return shard(found, *_share(self.shard)) if self.shard else found
 
     def _names(self, photos: list[Path]) -> tuple[list[Path], list[Path]]:
-        """Names given one by one, and those in lists."""
+        """Return the names given one by one, and those in lists."""
         from cinn_colorize.batch.inputs import read_list
 
         named = [path for path in photos if not _is_list(path)]
@@ -133,18 +131,16 @@ class BatchOptions:
         if address is None:
             return
         if engine is not Engine.ray:
-            raise typer.BadParameter("is that of a Ray cluster; add --engine ray", param_hint="--address")
+            raise typer.BadParameter("requires a Ray cluster; add --engine ray", param_hint="--address")
         if "://" in address:
-            problem = (
-                f"{address} is a Ray Client's; run this on a machine of the cluster, with --address auto"
-            )
+            problem = f"{address} is for Ray Client; run this on a machine of the cluster with --address auto"
             raise typer.BadParameter(problem, param_hint="--address")
         if not re.fullmatch(r"auto|local|.+:\d+", address):
             raise typer.BadParameter(f"{address!r} is not HOST:PORT, auto or local", param_hint="--address")
 
 
 def checked(inputs: list[Input | PhotoError]) -> list[Input | PhotoError]:
-    """The same inputs, unless one error is all there is: a mistyped name need not wait for torch.
+    """Return the inputs, unless the only one is an error: a mistyped name does not wait for torch.
 
     Raises:
         PhotoError: that error.

@@ -24,14 +24,14 @@ from cinn_colorize.options import DRAWING, OUTPUT, Rendering
 
 
 def mix(
-    photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="A photo.", show_default=False)],
+    photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="Photo to colorize.", show_default=False)],
     *,
     seeds: Annotated[
         str,
         typer.Option(
             "--seeds",
             metavar="A,B",
-            help="Of the sample inside the mask and of that outside.",
+            help="Seeds of the samples inside and outside the mask.",
             show_default=False,
             rich_help_panel=DRAWING,
         ),
@@ -41,7 +41,7 @@ def mix(
         typer.Option(
             "--mask",
             metavar="MASK",
-            help="A picture, white inside and black outside.",
+            help="Picture that is white inside and black outside.",
             show_default=False,
             rich_help_panel=DRAWING,
         ),
@@ -53,7 +53,7 @@ def mix(
         bool,
         typer.Option(
             "--sheet/--no-sheet",
-            help="A sheet with mask, both samples and the mix too.",
+            help="Write a sheet with the mask, both samples and the mix too.",
             rich_help_panel=OUTPUT,
         ),
     ] = True,
@@ -63,16 +63,22 @@ def mix(
 ) -> None:
     """Join two samples of a photo by a mask.
 
-    The sky of one, the rest of another: A and B are seeds as colorize shows them. A rough mask is enough: the
-    model draws what lies between the two along the edges of the photo. MASK may be smaller than PHOTO, but
-    has its shape. The result is called PHOTO_mix_A_B.
+    For example, join the sky of one with the rest of another. A and B are seeds as colorize shows them. A
+    rough mask is enough: the model draws the border between the two along the edges of the photo. MASK may be
+    smaller than PHOTO but must have its shape. The result is called PHOTO_mix_A_B.
+
+    Examples:
+        cinn-colorize mix photo.jpg --seeds 17,22 --mask sky.png
+        cinn-colorize mix photo.jpg --seeds 17,22 --mask sky.png -t 1 --no-sheet
     """
     found = re.fullmatch(r"(\d+),(\d+)", seeds.replace(" ", ""))
     if not found or max(map(int, found.groups())) > MAX_SEED:
-        raise typer.BadParameter(f"{seeds!r} is no pair of seeds like 3,7", param_hint="--seeds")
+        raise typer.BadParameter(f"{seeds!r} is not a pair of seeds such as 3,7", param_hint="--seeds")
     inside, outside = map(int, found.groups())
     if inside == outside:
-        raise typer.BadParameter("the two are the same sample", param_hint="--seeds")
+        raise typer.BadParameter(
+            "both seeds give the same sample; choose two different ones", param_hint="--seeds"
+        )
     temperatures = temperature_of(temperature, network.model)
     show_log(general.quiet)
     from cinn_colorize.batch.inputs import Input
@@ -81,7 +87,7 @@ def mix(
 
     with fatal(general.debug):
         method = Mix(mask, outside, reading.limit)
-        _ = method.opened  # a mask that cannot be read need not wait for torch
+        _ = method.opened  # report an unreadable mask before torch is imported
         name = f"{{stem}}_mix_{inside:03d}_{outside:03d}"
         plan = out.plan(
             method=method,

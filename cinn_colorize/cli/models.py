@@ -12,9 +12,14 @@ from cinn_colorize.weights import find_packaged, is_packaged
 
 
 def models(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a model.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per model.")] = False,
 ) -> None:
-    """List the models, how good they are and their licences."""
+    """List the models with their data, measures and licences.
+
+    Examples:
+        cinn-colorize models
+        cinn-colorize models --json
+    """
     for info in MODELS.values():
         facts = _facts(info)
         if as_json:
@@ -29,7 +34,7 @@ def _facts(info: ModelInfo) -> dict[str, str]:
     if info.sha256 and is_packaged(info.file):
         size = f"{find_packaged(info.file).stat().st_size / 2**20:.1f} MiB, in this installation"
     elif info.sha256 and info.hub:
-        size = f"to be had with cinn-colorize download {info.name} ({info.hub})"
+        size = f"fetch with cinn-colorize download {info.name} ({info.hub})"
     else:
         size = "no weights are published yet"
     return {

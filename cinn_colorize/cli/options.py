@@ -1,7 +1,7 @@
-"""Options that mean the same in every command: each declared once, in groups that commands take whole.
+"""Options that mean the same in every command, each declared once.
 
-A group is a dataclass; :mod:`cinn_colorize.cli.groups` lists its fields as options. Those that recipes keep
-are declared in :mod:`cinn_colorize.options`.
+A group of them is a dataclass, whose fields :mod:`cinn_colorize.cli.groups` lists as options. Options that
+recipes keep are declared in :mod:`cinn_colorize.options`.
 """
 
 from __future__ import annotations
@@ -31,12 +31,14 @@ Engine = StrEnum("Engine", ["torch", "onnx", "ray"])
 Format = StrEnum("Format", ["auto", "png", "jpg", "webp", "tiff", "avif"])
 
 NETWORK = "Network"
-MAX_SEED = 2**63 - 1  # of torch's generators
+MAX_SEED = 2**63 - 1  # the largest that torch accepts
+LEVELS = (  # for the help, where LEVEL occurs
+    f"LEVEL is a resolution of the latent code: {', '.join(map(str, MODELS[DEFAULT].levels[:-1]))}, "
+    "or 0 for the base."
+)
 
 _DEVICES = "auto|cpu|cuda[:i]|mps"
-
-
-_COLOURING = [name for name, info in MODELS.items() if isinstance(info, PhotoModelInfo)]
+_PHOTO_MODELS = [name for name, info in MODELS.items() if isinstance(info, PhotoModelInfo)]
 
 
 def _any_model(name: str) -> str:
@@ -46,15 +48,15 @@ def _any_model(name: str) -> str:
 
 
 def _model(name: str) -> str:
-    if name in MODELS and name not in _COLOURING:
-        raise typer.BadParameter(f"{name!r} colours no photos; choose {', '.join(_COLOURING)}")
-    if name not in _COLOURING:
-        raise typer.BadParameter(f"{name!r} is not one of {', '.join(_COLOURING)}")
+    if name in MODELS and name not in _PHOTO_MODELS:
+        raise typer.BadParameter(f"{name} does not colorize photos; choose {', '.join(_PHOTO_MODELS)}")
+    if name not in _PHOTO_MODELS:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(_PHOTO_MODELS)}")
     return name
 
 
 def _device(name: str) -> str:
-    # What no machine has is refused before torch is imported.
+    # A device that no machine has is refused before torch is imported.
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", name):
         raise typer.BadParameter(f"{name!r} is not one of {_DEVICES}")
     return name
@@ -63,13 +65,21 @@ def _device(name: str) -> str:
 ModelOption = Annotated[
     str,
     typer.Option(
-        "--model", metavar="|".join(_COLOURING), callback=_model, help="Which model.", rich_help_panel=NETWORK
+        "--model",
+        metavar="|".join(_PHOTO_MODELS),
+        callback=_model,
+        help="Model that draws.",
+        rich_help_panel=NETWORK,
     ),
 ]
 AnyModelOption = Annotated[
     str,
     typer.Option(
-        "--model", metavar="|".join(MODELS), callback=_any_model, help="Which model.", rich_help_panel=NETWORK
+        "--model",
+        metavar="|".join(MODELS),
+        callback=_any_model,
+        help="Model that draws.",
+        rich_help_panel=NETWORK,
     ),
 ]
 WeightsOption = Annotated[
@@ -77,7 +87,7 @@ WeightsOption = Annotated[
     typer.Option(
         "--weights",
         metavar="FILE|hf:OWNER/NAME",
-        help="Other weights than the packaged ones.",
+        help="Weights to use instead of the packaged ones.",
         rich_help_panel=NETWORK,
     ),
 ]
@@ -87,19 +97,21 @@ DeviceOption = Annotated[
         "--device",
         metavar=_DEVICES,
         callback=_device,
-        help="Where to compute; auto: a GPU if there is one.",
+        help="Device that computes; auto: a GPU if there is one.",
         rich_help_panel=NETWORK,
     ),
 ]
 PrecisionOption = Annotated[
     Precision,
-    typer.Option("--precision", help="Of the networks; colours stay fp32.", rich_help_panel=NETWORK),
+    typer.Option(
+        "--precision", help="Precision of the networks; colours stay fp32.", rich_help_panel=NETWORK
+    ),
 ]
 EngineOption = Annotated[
     Engine,
     typer.Option(
         "--engine",
-        help="What computes; onnx: onnxruntime on the CPU, which starts sooner; ray: a Ray cluster.",
+        help="Engine of the network; onnx: onnxruntime on the CPU, which starts sooner; ray: a Ray cluster.",
         rich_help_panel=NETWORK,
     ),
 ]
@@ -109,7 +121,8 @@ TemperaturesOption = Annotated[
         "-t",
         "--temperature",
         metavar="T|LEVEL:T,...",
-        help="0: the safest colours; 1: the model's full variety; as 32:0.6,16:0.7 where levels differ.",
+        help="Temperature: 0 draws the safest colours, 1 the model's full variety. "
+        f"32:0.6,16:0.7 sets it by level. {LEVELS}",
         show_default=short_levels(MODELS[DEFAULT].temperature),
         rich_help_panel=DRAWING,
     ),
@@ -121,7 +134,7 @@ SeedOption = Annotated[
         "--seed",
         metavar="SEED",
         min=0,
-        help="Of the first sample; the others count up from it.",
+        help="Seed of the first sample; later samples count up from it.",
         rich_help_panel=DRAWING,
     ),
 ]
@@ -129,14 +142,14 @@ OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Replace results that exist.", rich_help_panel=OUTPUT)
 ]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors and results.")]
+QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Print only errors and results.")]
 
 DEFAULT_MODEL = DEFAULT
 
 
 @dataclass(frozen=True)
 class GeneralOptions:
-    """What a command says."""
+    """What a command prints."""
 
     quiet: QuietOption = False
     debug: DebugOption = False
@@ -144,20 +157,22 @@ class GeneralOptions:
 
 @dataclass(frozen=True)
 class PhotoOptions:
-    """Which photos are read.
+    """Limits of the photos read.
 
     Attributes:
-        max_pixels: in millions.
+        max_pixels: limit in millions of pixels.
     """
 
     max_pixels: Annotated[
         float,
-        typer.Option("--max-pixels", metavar="MILLIONS", min=0, help="Refuse photos of more million pixels."),
+        typer.Option(
+            "--max-pixels", metavar="MILLIONS", min=0, help="Largest photo accepted, in millions of pixels."
+        ),
     ] = MAX_PIXELS // 10**6
 
     @property
     def limit(self) -> int:
-        """As a number of pixels; beyond what any file can have, infinity is the same."""
+        """The limit as a number of pixels; infinity becomes more than any file can have."""
         return round(min(self.max_pixels, 1e12) * 1e6)
 
 
@@ -176,15 +191,20 @@ class FolderOptions:
 
 @dataclass(frozen=True)
 class OutputOptions(FolderOptions):
-    """Where pictures of full size go, how they are written, and how they are told of."""
+    """Where full-size pictures go, how they are written, and how they are printed."""
 
     format: Annotated[
-        Format, typer.Option("--format", help="auto: the photo's own.", rich_help_panel=OUTPUT)
+        Format,
+        typer.Option(
+            "--format", help="File format of the results; auto: the photo's own.", rich_help_panel=OUTPUT
+        ),
     ] = Format.auto
     encoding: Encoding = Encoding()
     as_json: Annotated[
         bool,
-        typer.Option("--json", help="Print one JSON object a result, not its path.", rich_help_panel=OUTPUT),
+        typer.Option(
+            "--json", help="Print one JSON object per result instead of its path.", rich_help_panel=OUTPUT
+        ),
     ] = False
 
     @property
@@ -195,10 +215,10 @@ class OutputOptions(FolderOptions):
         return Existing.OVERWRITE if self.overwrite else Existing.REFUSE
 
     def plan(self, **drawn: Any) -> Plan:
-        """A plan of batches that writes so.
+        """Return the plan of a batch that writes with these options.
 
         Args:
-            drawn: the rest of :class:`cinn_colorize.batch.pipeline.Plan`: what is drawn, and its names.
+            drawn: the other fields of :class:`cinn_colorize.batch.pipeline.Plan`: what is drawn, and names.
         """
         from cinn_colorize.batch.pipeline import Plan
 
@@ -213,11 +233,13 @@ class OutputOptions(FolderOptions):
 
 @dataclass(frozen=True)
 class BatchOutputOptions(OutputOptions):
-    """The same, of photos some of which may be done already."""
+    """The same for a batch, some of whose results may exist."""
 
     skip_existing: Annotated[
         bool,
-        typer.Option("--skip-existing", help="Make only results that are missing.", rich_help_panel=OUTPUT),
+        typer.Option(
+            "--skip-existing", help="Draw only the results that are missing.", rich_help_panel=OUTPUT
+        ),
     ] = False
 
     def check(self) -> None:
@@ -243,10 +265,10 @@ class ModelOptions:
     precision: PrecisionOption = Precision.fp32
 
     def spec(self) -> ModelSpec:
-        """The same for processes of a batch.
+        """Return the model as the processes of a batch load it.
 
         Raises:
-            WeightsError: there are no such weights.
+            WeightsError: the weights do not exist.
         """
         from cinn_colorize.batch.processes import ModelSpec
         from cinn_colorize.models import find_weights
@@ -255,10 +277,10 @@ class ModelOptions:
         return ModelSpec(self.model, file, digest, self.device, self.precision)
 
     def colorizer(self, chunk: int | None = None) -> Colorizer:
-        """Load it here; a device that this machine lacks is a usage error.
+        """Load the model in this process; a device that this machine lacks is a usage error.
 
         Raises:
-            WeightsError: the weights cannot be had or used.
+            WeightsError: the weights cannot be found or used.
         """
         from cinn_colorize.colorizer import Colorizer
 
@@ -270,13 +292,13 @@ class ModelOptions:
 
 @dataclass(frozen=True)
 class AnyModelOptions(ModelOptions):
-    """The same, of a model that may draw something else than photos."""
+    """The same for a model that may draw something other than photos."""
 
     model: AnyModelOption = DEFAULT
 
 
 def temperature_of(text: str | None, model: str) -> PerLevel:
-    """The temperature of ``--temperature``, where it is silent that of the model."""
+    """Parse ``--temperature``; what it leaves out is as in the registry."""
     own = MODELS[model].temperature
     return own if text is None else per_level(text, model, own, "--temperature")
 
@@ -284,7 +306,7 @@ def temperature_of(text: str | None, model: str) -> PerLevel:
 def per_level(
     text: str, model: str, rest: PerLevel, option: str, name: str = "temperature", largest: float = math.inf
 ) -> PerLevel:
-    """The numbers of an option that has one for all levels of a model or one for each."""
+    """Parse an option that has one number for all levels of a model or one for each."""
     try:
         return parse_levels(text, MODELS[model].levels, rest, name, largest)
     except ValueError as error:
@@ -292,13 +314,13 @@ def per_level(
 
 
 def check_seeds(seed: int, number: int) -> None:
-    """Refuse seeds that torch does not take."""
+    """Refuse seeds that torch does not accept."""
     if seed + number - 1 > MAX_SEED:
-        raise typer.BadParameter(f"seeds go up to {MAX_SEED}", param_hint="--seed")
+        raise typer.BadParameter(f"no seed may exceed {MAX_SEED}", param_hint="--seed")
 
 
 def level_of(level: int, model: str, option: str) -> int:
-    """A level of a model."""
+    """Return a level, or refuse one that the model does not have."""
     levels = MODELS[model].levels
     if level not in levels:
         problem = f"{model} has no level {level}; its levels are {', '.join(map(str, levels))}"
@@ -307,29 +329,31 @@ def level_of(level: int, model: str, option: str) -> int:
 
 
 def check_engine(engine: Engine, network: ModelOptions) -> None:
-    """Refuse what an engine does not do, or what is not installed."""
+    """Refuse an engine that is not installed, or options that it does not support."""
     device, precision = network.device, network.precision
     if engine is Engine.ray:
         if device not in ("auto", "cpu", "cuda"):
             raise typer.BadParameter(
-                f"ray computes on auto, cpu or cuda, not on {device}", param_hint="--engine"
+                f"ray requires --device auto, cpu or cuda, not {device}", param_hint="--engine"
             )
         if not find_spec("ray"):
-            raise typer.BadParameter("ray takes Ray; pip install 'cinn-colorize[ray]'", param_hint="--engine")
+            raise typer.BadParameter(
+                "ray requires Ray; pip install 'cinn-colorize[ray]'", param_hint="--engine"
+            )
     if engine is not Engine.onnx:
         return
     if device not in ("auto", "cpu"):
-        raise typer.BadParameter(f"onnx computes on the CPU, not on {device}", param_hint="--engine")
+        raise typer.BadParameter(f"onnx requires --device auto or cpu, not {device}", param_hint="--engine")
     if precision is not Precision.fp32:
-        raise typer.BadParameter(f"onnx computes in fp32, not in {precision}", param_hint="--engine")
+        raise typer.BadParameter(f"onnx requires --precision fp32, not {precision}", param_hint="--engine")
     if not find_spec("onnxruntime"):
         raise typer.BadParameter(
-            "onnx takes onnxruntime; pip install 'cinn-colorize[onnx]'", param_hint="--engine"
+            "onnx requires onnxruntime; pip install 'cinn-colorize[onnx]'", param_hint="--engine"
         )
 
 
 def device_of(name: str) -> torch.device:
-    """The device of ``--device``; one that this machine lacks is a usage error."""
+    """Return the device of ``--device``; one that this machine lacks is a usage error."""
     from cinn_colorize.devices import choose_device
 
     try:

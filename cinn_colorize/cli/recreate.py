@@ -21,27 +21,31 @@ from cinn_colorize.cli.options import (
 
 def recreate(
     picture: Annotated[
-        Path, typer.Argument(metavar="OUT", help="A picture with a recipe in it.", show_default=False)
+        Path, typer.Argument(metavar="OUT", help="Picture with a recipe in it.", show_default=False)
     ],
     original: Annotated[
-        Path, typer.Argument(metavar="ORIGINAL", help="The photo it was made of.", show_default=False)
+        Path, typer.Argument(metavar="ORIGINAL", help="Photo that it was made from.", show_default=False)
     ],
     others: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="OTHER", help="The reference, mask, hints or codes used too.", show_default=False
+            metavar="OTHER", help="Reference, mask, hints or codes that it was made with.", show_default=False
         ),
     ] = None,
     *,
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", metavar="FILE", help="The new picture.", show_default="OUT_again beside OUT"
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="File of the new picture.",
+            show_default="OUT_again beside OUT",
         ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE if it exists.")] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Take files although they are not the same.")
+        bool, typer.Option("--force", help="Use the files given even if they have changed.")
     ] = False,
     reading: PhotoOptions,
     weights: WeightsOption = None,
@@ -50,7 +54,11 @@ def recreate(
 ) -> None:
     """Make a picture again from the recipe inside it.
 
-    With the same version, weights and kind of machine it is the same file, byte for byte.
+    The same version, weights and kind of machine give the same file, byte for byte.
+
+    Examples:
+        cinn-colorize recreate colorized/photo_005.jpg photo.jpg
+        cinn-colorize recreate colorized/photo_mix_017_022.jpg photo.jpg sky.png
     """
     show_log(general.quiet)
     with fatal(general.debug):
@@ -83,4 +91,4 @@ def recreate(
         same = filecmp.cmp(picture, output, shallow=False)
     print_path(output)
     if not general.quiet:
-        say("the same bytes" if same else "other bytes than OUT has")
+        say("the same bytes as OUT" if same else "the bytes differ from OUT")

@@ -1,4 +1,4 @@
-"""A batch as it goes, and results of commands that make one picture."""
+"""Report a batch as it runs, and the results of commands that make one picture."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OUTCOMES = ("done", "there already", "failed", "not done", "left out")
 
 
 def report(batch: Batch, as_json: bool, quiet: bool, debug: bool) -> int:
-    """Run a batch and tell of it: results on stdout, the rest on stderr. Returns how many photos failed."""
+    """Run a batch, print results on stdout and the rest on stderr; return how many photos failed."""
     from cinn_colorize.batch.pipeline import Failure, Result
 
     total, counts, start = len(batch.inputs), Counter[str](), time.monotonic()
@@ -57,7 +57,7 @@ def report(batch: Batch, as_json: bool, quiet: bool, debug: bool) -> int:
 
 
 def print_result(result: Result, as_json: bool) -> None:
-    """The path of a result, or all that is known of it as JSON."""
+    """Print the path of a result, or all that is known of it as JSON."""
     if not as_json:
         print_path(result.output)
         return
@@ -72,16 +72,16 @@ def claim(
     overwrite: bool,
     otherwise: str = "another folder with -o",
 ) -> None:
-    """Make the folders of results, after asking whether they may be written.
+    """Check that results may be written, and make their folders.
 
     Args:
-        outputs: files to be written.
+        outputs: files to write.
         inputs: files that must stay.
-        overwrite: whether others may be replaced.
+        overwrite: whether other files may be replaced.
         otherwise: what to choose instead, for messages.
 
     Raises:
-        PhotoError: one exists, would replace an input, or its folder cannot be made.
+        PhotoError: a result exists or would replace an input, or its folder cannot be made.
     """
     for output in outputs:
         name = printable_name(output)

@@ -1,4 +1,4 @@
-"""``cinn-colorize sample``: what a model draws, and its latent codes."""
+"""``cinn-colorize sample``: raw samples of a model, and their latent codes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ _CODES = ".safetensors"
 def sample(
     photo: Annotated[
         Path | None,
-        typer.Argument(metavar="PHOTO", help="A photo; none with --model mnist.", show_default=False),
+        typer.Argument(
+            metavar="PHOTO", help="Photo to colorize; none with --model mnist.", show_default=False
+        ),
     ] = None,
     *,
     number: Annotated[
@@ -41,7 +43,7 @@ def sample(
             "--number",
             metavar="N",
             min=1,
-            help="Samples; with --interpolate steps, of each side between four.",
+            help="Number of samples, or of steps with --interpolate (per side between four codes).",
             show_default=f"{_SAMPLES}, all of a file, {_STEPS} or {_STEPS_OF_A_SIDE} steps",
             rich_help_panel=DRAWING,
         ),
@@ -53,7 +55,7 @@ def sample(
         typer.Option(
             "--interpolate",
             metavar="A,B[,C,D]",
-            help="Walk from one code to another, or between four in the corners: seeds or files.",
+            help="Interpolate from code A to B, or between four codes in the corners: seeds or files.",
             show_default=False,
             rich_help_panel=DRAWING,
         ),
@@ -63,7 +65,7 @@ def sample(
         typer.Option(
             "--vary-level",
             metavar="LEVEL",
-            help="Keep the first code and draw this level of it anew.",
+            help="Keep the first code and redraw only this level of it.",
             show_default=False,
             rich_help_panel=DRAWING,
         ),
@@ -73,7 +75,7 @@ def sample(
         typer.Option(
             "--load-z",
             metavar="FILE",
-            help="Take the codes from a file, do not draw them.",
+            help="Load the codes from a file instead of drawing them.",
             show_default=False,
             rich_help_panel=DRAWING,
         ),
@@ -83,7 +85,7 @@ def sample(
         typer.Option(
             "--save-z",
             metavar="FILE",
-            help="Write the codes of the grid, as .safetensors.",
+            help="Save the codes of the grid to a .safetensors file.",
             show_default=False,
             rich_help_panel=OUTPUT,
         ),
@@ -95,11 +97,15 @@ def sample(
     network: AnyModelOptions,
     general: GeneralOptions,
 ) -> None:
-    """Draw a grid of raw samples; save, load and walk codes.
+    """Draw raw samples; save, load and interpolate their codes.
 
-    Raw samples are small and not upsampled along edges. They are for looking around in the latent space:
-    many seeds at a glance, the way from one sample to another, what a single level does. The grid is called
-    PHOTO_samples.jpg. With --model mnist it shows handwritten digits and is called digits.png.
+    Raw samples are small and not upsampled along edges. They show the latent space: many seeds at a glance,
+    the way from one sample to another, the effect of a single level. The grid is called PHOTO_samples.jpg.
+    With --model mnist it shows handwritten digits and is called digits.png.
+
+    Examples:
+        cinn-colorize sample photo.jpg --interpolate 6,11
+        cinn-colorize sample photo.jpg -n 8 --vary-level 0 --save-z codes.safetensors
     """
     given = {"--interpolate": interpolate, "--vary-level": vary_level, "--load-z": load_z, "--save-z": save_z}
     if network.model == MODEL:
@@ -118,7 +124,7 @@ def sample(
     if number is None and not (load_z and vary_level is None):
         number = {0: _SAMPLES, 2: _STEPS, 4: _STEPS_OF_A_SIDE}[len(ends)]
     if number == 1 and (ends or vary_level is not None):
-        raise typer.BadParameter("must be 2 or more here", param_hint="-n")
+        raise typer.BadParameter("must be 2 or more with --interpolate and --vary-level", param_hint="-n")
     check_seeds(seed, (number or 0) + 1)
     if save_z and save_z.suffix != _CODES:
         raise typer.BadParameter(f"must end in {_CODES}", param_hint="--save-z")
@@ -144,13 +150,15 @@ def sample(
 
 
 def _ends(text: str | None) -> tuple[int | Path, ...]:
-    """Seeds, or files of codes."""
+    """Parse the seeds and files of codes to interpolate between."""
     if text is None:
         return ()
     ends = tuple(int(part) if part.isascii() and part.isdigit() else Path(part) for part in text.split(","))
     for end in ends:
         if end > MAX_SEED if isinstance(end, int) else end.suffix != _CODES:
-            raise typer.BadParameter(f"{end} is no seed and no {_CODES} file", param_hint="--interpolate")
+            raise typer.BadParameter(
+                f"{end} is neither a seed nor a {_CODES} file", param_hint="--interpolate"
+            )
     if len(ends) not in (2, 4):
-        raise typer.BadParameter(f"takes two or four ends, not {len(ends)}", param_hint="--interpolate")
+        raise typer.BadParameter(f"requires two or four codes, not {len(ends)}", param_hint="--interpolate")
     return ends

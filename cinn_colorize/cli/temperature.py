@@ -24,18 +24,18 @@ from cinn_colorize.cli.report import claim
 from cinn_colorize.files import OUTPUT_SUFFIXES
 from cinn_colorize.options import DRAWING, OUTPUT, Rendering
 
-_MOST = 64  # temperatures; beyond, a step was mistyped
+_MOST = 64  # temperatures; more come from a mistyped step
 
 
 def temperature(
-    photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="A photo.", show_default=False)],
+    photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="Photo to colorize.", show_default=False)],
     *,
     temperatures: Annotated[
         str,
         typer.Option(
             "--temperatures",
             metavar="T,T,...|START:STOP:STEP",
-            help="What the code is scaled to.",
+            help="Temperatures of the samples, a list or a range.",
             rich_help_panel=DRAWING,
         ),
     ] = "0:1.2:0.3",
@@ -44,7 +44,7 @@ def temperature(
         typer.Option(
             "--only",
             metavar="LEVEL,...",
-            help="Scale these levels of the code; the others stay at -t.",
+            help="Scale only these levels of the code; the others stay at -t.",
             show_default=False,
             rich_help_panel=DRAWING,
         ),
@@ -55,7 +55,9 @@ def temperature(
     out: FolderOptions,
     files: Annotated[
         bool,
-        typer.Option("--files", help="A picture of full size for each T too.", rich_help_panel=OUTPUT),
+        typer.Option(
+            "--files", help="Write a full-size picture for each temperature too.", rich_help_panel=OUTPUT
+        ),
     ] = False,
     reading: PhotoOptions,
     network: ModelOptions,
@@ -65,6 +67,10 @@ def temperature(
 
     Its latent code is scaled from the safest colours to the boldest. The strip is called
     PHOTO_temperature_SEED.jpg, the pictures of --files PHOTO_SEED_tT.
+
+    Examples:
+        cinn-colorize temperature photo.jpg -s 5
+        cinn-colorize temperature photo.jpg --temperatures 0,0.5,1 --only 32,16
     """
     check_seeds(seed, 1)
     values = _temperatures(temperatures)
@@ -96,12 +102,12 @@ def _level(text: str, model: str) -> int:
     try:
         level = int(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is no level", param_hint="--only") from None
+        raise typer.BadParameter(f"{text!r} is not a level", param_hint="--only") from None
     return level_of(level, model, "--only")
 
 
 def _temperatures(text: str) -> tuple[float, ...]:
-    """The numbers of a list or a range, whose end is part of it."""
+    """Parse a list, or a range that includes its end."""
     try:
         if ":" in text:
             start, stop, step = map(float, text.split(":"))
@@ -113,9 +119,9 @@ def _temperatures(text: str) -> tuple[float, ...]:
         values = ()
     if not values or len(values) > _MOST or not all(0 <= value < math.inf for value in values):
         raise typer.BadParameter(
-            f"{text!r} is no list like 0,0.5,1 and no range like 0:1.2:0.3 of up to {_MOST} numbers",
+            f"{text!r} is not a list such as 0,0.5,1 or a range such as 0:1.2:0.3 of up to {_MOST} numbers",
             param_hint="--temperatures",
         )
     if len(set(values)) < len(values):
-        raise typer.BadParameter(f"{text!r} has a number twice", param_hint="--temperatures")
+        raise typer.BadParameter(f"{text!r} has the same number twice", param_hint="--temperatures")
     return values

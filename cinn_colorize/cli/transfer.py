@@ -11,6 +11,7 @@ from cinn_colorize.cli.console import fatal, show_log
 from cinn_colorize.cli.digits import MODEL, DigitOption, refuse, transfer_digits
 from cinn_colorize.cli.many import checked
 from cinn_colorize.cli.options import (
+    LEVELS,
     AnyModelOptions,
     BatchOutputOptions,
     GeneralOptions,
@@ -30,19 +31,27 @@ from cinn_colorize.options import DRAWING, OUTPUT, Rendering
 
 def transfer(
     reference: Annotated[
-        Path, typer.Argument(metavar="REF", help="The photo that gives its colours.", show_default=False)
+        Path,
+        typer.Argument(metavar="REF", help="Colour photo whose colours are transferred.", show_default=False),
     ],
     targets: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="TARGET", help="Photos that get them, or folders of photos.", show_default=False
+            metavar="TARGET",
+            help="Photos, or folders of photos, that receive the colours.",
+            show_default=False,
         ),
     ] = None,
     *,
     number: Annotated[
         int,
         typer.Option(
-            "-n", "--number", metavar="N", min=1, help="Variants of each photo.", rich_help_panel=DRAWING
+            "-n",
+            "--number",
+            metavar="N",
+            min=1,
+            help="Number of variants per photo.",
+            rich_help_panel=DRAWING,
         ),
     ] = 1,
     strength: Annotated[
@@ -52,7 +61,7 @@ def transfer(
             metavar="S",
             min=0,
             max=1,
-            help="How much of REF's code counts, in all levels; the rest is noise.",
+            help="Share of REF's code in all levels, 0 to 1; the rest is noise.",
             rich_help_panel=DRAWING,
         ),
     ] = None,
@@ -61,7 +70,7 @@ def transfer(
         typer.Option(
             "--levels",
             metavar="S|LEVEL:S,...",
-            help="Share of noise by level instead, 0 to 1.",
+            help="Share of noise by level, 0 to 1, instead of --strength.",
             show_default="1, but 2:0,1:0,0:0",
             rich_help_panel=DRAWING,
         ),
@@ -72,7 +81,7 @@ def transfer(
             "-t",
             "--temperature",
             metavar="T|LEVEL:T,...",
-            help="Of the noise; as 32:0.6,16:0.7 where levels differ.",
+            help=f"Temperature of the noise; 32:0.6,16:0.7 sets it by level. {LEVELS}",
             rich_help_panel=DRAWING,
         ),
     ] = "0.5",
@@ -83,7 +92,9 @@ def transfer(
     sheet: Annotated[
         bool,
         typer.Option(
-            "--sheet/--no-sheet", help="A sheet with REF, TARGET and results too.", rich_help_panel=OUTPUT
+            "--sheet/--no-sheet",
+            help="Write a sheet with REF, TARGET and the results too.",
+            rich_help_panel=OUTPUT,
         ),
     ] = False,
     reading: PhotoOptions,
@@ -92,11 +103,15 @@ def transfer(
 ) -> None:
     """Give photos the colours of another.
 
-    The latent code of REF's colours, found under its own luminance, is decoded under that of each TARGET.
-    The coarse levels of the code hold the mood of REF and are kept, the fine ones are drawn anew unless
-    --strength or --levels says otherwise. REF and TARGET may have any size and shape. The results are
+    REF's colours are encoded under its own luminance, and the latent code is decoded under that of each
+    TARGET. The coarse levels of the code, which hold the mood of REF, are kept; the fine ones are drawn anew
+    unless --strength or --levels says otherwise. REF and TARGET may have any size and shape. The results are
     called TARGET_like_REF_SEED. With --model mnist, all arguments are images of a handwritten digit, and all
     ten digits are written in the style of each, in one picture called digits_like_REF.png.
+
+    Examples:
+        cinn-colorize transfer sunset.jpg harbour.jpg
+        cinn-colorize transfer sunset.jpg scans -n 4 --strength 0.8
     """
     if network.model == MODEL:
         refuse({"--strength": strength, "--levels": levels}, "not with --model mnist")
@@ -139,7 +154,7 @@ def transfer(
 
         if not open_photo(reference, max_pixels=reading.limit).is_color:
             name = printable_name(reference)
-            raise PhotoError(f"{name}: is gray and has no colours to give; take a photo in colour")
+            raise PhotoError(f"{name}: is gray and has no colours to transfer; give a colour photo")
         spec = network.spec()
         device_of(network.device)
         batch = Batch(inputs, plan, spec, usable_cores())

@@ -1,1 +1,1 @@
-"""Ways to draw samples of a photo, and the recipes that say how a picture was made."""
+"""Methods to draw samples of a photo, and the recipes that say how a picture was made."""

@@ -1,8 +1,8 @@
-"""What all ways to draw have in common.
+"""Base classes of the methods to draw.
 
-A way to draw is a class with all of it in one place: its parameters, how it draws, what it writes into a
-recipe and reads back, what its contact sheet shows first. :mod:`cinn_colorize.methods.registry` lists them.
-Light: imports no torch, since the process that only hands out photos has its parameters too.
+A method is a class that holds all of it: its parameters, how it draws, what it writes into a recipe and reads
+back, what its contact sheet shows first. :mod:`cinn_colorize.methods.registry` lists the methods. Light: does
+not import torch, because the process that only hands out photos has the parameters too.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
     from cinn_colorize.methods.contact_sheet import Chart, Tile
     from cinn_colorize.samples import Colorization, Sample
 
-Files = Mapping[str, Path]  # by the SHA-256 that a recipe has
-_SAME_ASPECT = 1.02  # what rounding to whole pixels may do to a picture that was made smaller
+Files = Mapping[str, Path]  # by the SHA-256 in a recipe
+_SAME_ASPECT = 1.02  # rounding to whole pixels may change the aspect of a reduced picture by this
 
 
 class Method(ABC):
-    """A way to draw one picture of a photo.
+    """Method to draw a picture of a photo.
 
     Attributes:
-        name: in recipes.
-        keys: entries of its own in a recipe.
-        files: those of them that are SHA-256s of files beside the photo, and what messages call these.
+        name: name of the method in recipes.
+        keys: entries of a recipe that only this method has.
+        files: the keys that hold SHA-256s of files beside the photo, with the names of these in messages.
     """
 
     name: ClassVar[str]
@@ -44,12 +44,12 @@ class Method(ABC):
     @classmethod
     @abstractmethod
     def from_recipe(cls, entries: Mapping[str, str], files: Files, levels: Iterable[int]) -> Self:
-        """Read the parameters back.
+        """Read the parameters from a recipe.
 
         Args:
-            entries: of a recipe, with all of ``keys``.
-            files: those that the recipe names.
-            levels: of the model's latent code.
+            entries: entries of the recipe, including all ``keys``.
+            files: files that the recipe names.
+            levels: levels of the model's latent code.
 
         Raises:
             KeyError: a file is missing.
@@ -65,19 +65,19 @@ class Method(ABC):
         seed: int,
         rendering: Rendering,
     ) -> Colorization | Chart:
-        """Draw the picture of a recipe."""
+        """Draw the picture that a recipe describes."""
 
 
 class SampleMethod(Method):
-    """A way to draw samples of a photo, each of which becomes a picture of the photo's size."""
+    """Method to draw samples of a photo, each of which becomes a picture of the photo's size."""
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """What makes its samples others than those of other parameters, for JSON; keys are the recipe's."""
+        """Parameters that change the samples, ready for JSON, under the keys of recipes."""
         return {}
 
     def kept(self, number: int) -> int:
-        """How many samples of a photo are kept if ``number`` are drawn."""
+        """Return how many samples of a photo are kept if ``number`` are drawn."""
         return number
 
     @abstractmethod
@@ -87,14 +87,14 @@ class SampleMethod(Method):
         """Draw samples with the seeds ``seed``, ``seed`` + 1, ...
 
         Raises:
-            PhotoError: a file that the method needs cannot be used.
+            PhotoError: a file that the method requires cannot be used.
         """
 
     @abstractmethod
     def first_tiles(
         self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int
     ) -> list[Tile]:
-        """What the contact sheet shows before the samples."""
+        """Return what the contact sheet shows before the samples."""
 
     def draw(
         self,
@@ -104,17 +104,17 @@ class SampleMethod(Method):
         seed: int,
         rendering: Rendering,
     ) -> Colorization:
-        """Draw the sample of a recipe at the photo's size."""
+        """Draw the sample that a recipe describes at the photo's size."""
         samples = self.samples(colorizer, photo, 1, temperature, seed)
         (colorization,) = colorizer.compose(photo, samples, rendering)
         return colorization
 
 
 def sha256_of(path: Path, error: type[Exception] = PhotoError) -> str:
-    """SHA-256 of a file that a method needs.
+    """Return the SHA-256 of a file that a method requires.
 
     Raises:
-        Exception: ``error``, if it cannot be read.
+        Exception: ``error``, if the file cannot be read.
     """
     try:
         return weights.sha256(path)
@@ -126,13 +126,13 @@ def check_shape(name: str, size: tuple[int, int], photo: Photo, what: str) -> No
     """Refuse a picture that was not painted over a photo.
 
     Args:
-        name: of the picture, for the message.
-        size: its width and height.
-        photo: that it is laid over.
-        what: is painted.
+        name: name of the picture, for the message.
+        size: width and height of the picture.
+        photo: photo that the picture is laid over.
+        what: what the picture shows, for the message.
 
     Raises:
-        PhotoError: it has another shape than the photo.
+        PhotoError: the picture does not have the photo's shape.
     """
     width, height = size
     stretch = width / height * photo.height / photo.width

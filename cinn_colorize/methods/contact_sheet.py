@@ -1,4 +1,4 @@
-"""Contact sheets: a photo and its samples, labelled; charts: sheets that a recipe makes again."""
+"""Contact sheets (a photo and its samples, labelled) and charts (sheets that a recipe makes again)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cinn_colorize.latents.latent import Latent
     from cinn_colorize.samples import Colorization
 
-TILE = 400  # pixels of a tile's longer side
+TILE = 400  # pixels on the longer side of a tile
 _GAP, _LABEL = 12, 34
 _PAPER, _INK = "#fafafa", "#333333"
 
@@ -32,17 +32,17 @@ Tile = tuple[Image.Image, str]
 
 
 def tiles(photo: Photo, colorizations: Sequence[Colorization]) -> list[Tile]:
-    """The original, then the samples."""
+    """Return the tile of the photo, then those of the samples."""
     return [original_tile(photo), *(tile(colorization) for colorization in colorizations)]
 
 
 def original_tile(photo: Photo, size: int = TILE) -> Tile:
-    """The photo as it is."""
+    """Return a tile of the photo as it is."""
     return photo.thumbnail(size), "original"
 
 
 def gray_tile(photo: Photo, size: int = TILE) -> Tile:
-    """The photo's luminance."""
+    """Return a tile of the photo's luminance."""
     L = photo.luminance(*fitted(photo.height, photo.width, size))
     return Image.fromarray(color.compose(L, np.zeros((2, *L.shape), np.float32), depth=8)), "gray"
 
@@ -50,7 +50,7 @@ def gray_tile(photo: Photo, size: int = TILE) -> Tile:
 def hints_tile(
     photo: Photo, points: Sequence[tuple[float, float, tuple[int, int, int]]], strokes: Path | None
 ) -> Tile:
-    """The photo's luminance with hints on it: points with x and y in [0, 1], and a picture of strokes."""
+    """Return a tile of the photo's luminance and the hints: points, x and y in [0, 1], and strokes."""
     picture, _ = gray_tile(photo)
     if strokes is not None:
         with Image.open(strokes) as image:
@@ -63,18 +63,19 @@ def hints_tile(
 
 
 def tile(colorization: Colorization) -> Tile:
-    """A sample with its seed and log-likelihood (nats per dimension)."""
+    """Return a tile of a sample, labelled with its seed and log-likelihood (nats per dimension)."""
     name = "mix" if colorization.recipe["method"] == "mix" else f"seed {colorization.seed}"
     label = f"{name}   log p {colorization.sample.log_prob_per_dimension:+.3f}"
     return colorization.picture.thumbnail(TILE), label
 
 
 def contact_sheet(tiles: Sequence[Tile], columns: int | None = None) -> Image.Image:
-    """Pictures in rows, each with a line of text below.
+    """Arrange pictures in rows, each with a label below.
 
     Args:
         tiles: pictures and their labels.
-        columns: as many as make the sheet about 4:3 unless given; up to three pictures stand in one row.
+        columns: number of columns; by default, as many as make the sheet about 4:3, and one row of up to
+            three pictures.
     """
     width = max(tile.width for tile, _ in tiles)
     height = max(tile.height for tile, _ in tiles)
@@ -83,7 +84,7 @@ def contact_sheet(tiles: Sequence[Tile], columns: int | None = None) -> Image.Im
         columns = len(tiles)
     elif columns is None:
         columns = max(1, min(len(tiles), round(math.sqrt(len(tiles) * 4 / 3 * cell_height / cell_width))))
-        columns = math.ceil(len(tiles) / math.ceil(len(tiles) / columns))  # rows as full as can be
+        columns = math.ceil(len(tiles) / math.ceil(len(tiles) / columns))  # balance the rows
     rows = math.ceil(len(tiles) / columns)
     sheet = Image.new("RGB", (columns * cell_width + _GAP, rows * cell_height + _GAP), _PAPER)
     draw = ImageDraw.Draw(sheet)
@@ -97,7 +98,7 @@ def contact_sheet(tiles: Sequence[Tile], columns: int | None = None) -> Image.Im
 
 
 def _font_within(width: int, labels: Sequence[str]) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """The default font, smaller where a label would be wider than its picture."""
+    """Return the default font, smaller if a label would be wider than its picture."""
     font = ImageFont.load_default(size=16)
     widest = max(font.getlength(label) for label in labels)
     return font if widest <= width else ImageFont.load_default(size=max(9.0, 16 * width / widest))
@@ -106,18 +107,18 @@ def _font_within(width: int, labels: Sequence[str]) -> ImageFont.FreeTypeFont | 
 def save_sheet(
     sheet: Image.Image, path: Path, recipe: Mapping[str, str] | None = None, quality: int = 92
 ) -> None:
-    """Write a sheet, in the format of the suffix.
+    """Write a sheet in the format of the suffix.
 
-    What it has in place of a recipe tells it from photos.
+    A sheet without a recipe gets a mark in its place, which tells it from photos.
 
     Args:
-        sheet: to be written.
-        path: of the file.
-        recipe: how it was made, if it is to be made again.
-        quality: of JPEG, WebP and AVIF.
+        sheet: sheet to write.
+        path: path of the file.
+        recipe: how the sheet was made, if it can be made again.
+        quality: quality of JPEG, WebP and AVIF, 1 to 100.
 
     Raises:
-        PhotoError: it cannot be written.
+        PhotoError: the file cannot be written.
     """
     pixels = np.asarray(sheet.convert("RGB"))
     recipe = recipe or {"version": __version__, "sheet": "true"}
@@ -126,12 +127,12 @@ def save_sheet(
 
 @dataclass(frozen=True)
 class Chart:
-    """A picture of many samples that is made again by a recipe of its own.
+    """Picture of many samples with a recipe that makes it again.
 
     Attributes:
-        image: to look at.
+        image: the picture.
         recipe: what was drawn and how; :meth:`save` adds how it was written.
-        codes: the latent codes in it, where they are of use.
+        codes: latent codes of the samples, where the method gives them.
     """
 
     image: Image.Image
@@ -139,10 +140,10 @@ class Chart:
     codes: Latent | None = None
 
     def save(self, path: str | os.PathLike[str], *, quality: int = 92, strip: bool = False) -> None:
-        """Write it with its recipe; it has no other metadata, so ``strip`` changes nothing.
+        """Write the picture with its recipe; it has no other metadata, so ``strip`` changes nothing.
 
         Raises:
-            PhotoError: it cannot be written.
+            PhotoError: the file cannot be written.
         """
         written = {"format": format_of_name(path), **Encoding(quality, strip).entries()}
         save_sheet(self.image, Path(path), {**self.recipe, **written}, quality)

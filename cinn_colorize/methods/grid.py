@@ -1,4 +1,4 @@
-"""Grids of raw samples: drawn, loaded, between others, or with one level of their code drawn anew."""
+"""Grids of raw samples: drawn, loaded, interpolated, or with one level of their code redrawn."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_TILE = 160  # pixels of the longer side of a sample
-RENDERING = Rendering(upsampling=Upsampling.bicubic)  # stretched to the photo's shape, blind to its edges
+_TILE = 160  # pixels on the longer side of a sample
+RENDERING = Rendering(upsampling=Upsampling.bicubic)  # stretched to the photo, regardless of its edges
 
 
 @dataclass(frozen=True)
 class Grid(Method):
-    """Raw samples, and where their codes come from.
+    """Grid of raw samples.
 
     Attributes:
-        number: of samples; between two codes the steps with both ends, between four those of each side. None
-            for all codes of a file.
-        load: a file of codes to show.
-        between: two ends of an interpolation or four corners, row by row: seeds, or files whose first code is
-            meant.
-        vary: the level that is drawn anew for each sample but the first.
+        number: number of samples; with ``between``, of steps including both ends, along each side between
+            four codes. None for all codes of a file.
+        load: file of codes to show.
+        between: two ends of an interpolation, or four corners row by row: seeds, or files whose first code is
+            used.
+        vary: level that is redrawn for each sample except the first.
     """
 
     number: int | None
@@ -72,14 +72,14 @@ class Grid(Method):
         seed: int,
         rendering: Rendering,
     ) -> Chart:
-        """Draw all, labelled.
+        """Draw the samples in a labelled grid.
 
         Args:
-            colorizer: that draws.
-            photo: that they are of.
-            temperature: of the codes drawn.
-            seed: of the first code drawn; the others count up from it.
-            rendering: that of grids, :data:`RENDERING`.
+            colorizer: colorizer that draws.
+            photo: photo to colorize.
+            temperature: temperature of the codes drawn.
+            seed: seed of the first code drawn; later codes count up from it.
+            rendering: rendering of grids, :data:`RENDERING`.
 
         Raises:
             LatentError: a file cannot be used.
@@ -108,7 +108,7 @@ class Grid(Method):
     def codes(
         self, colorizer: BaseColorizer, shapes: Shapes, temperature: PerLevel, seed: int
     ) -> tuple[Latent, list[str]]:
-        """The codes, and a label for each.
+        """Return the codes, and a label for each.
 
         Raises:
             LatentError: a file cannot be used.
@@ -119,7 +119,7 @@ class Grid(Method):
         def load(path: Path) -> Latent:
             codes, made_with = Latent.load(path, colorizer.info.name, shapes)
             if made_with != colorizer.sha256:
-                log.warning(f"{printable_name(path)}: codes of other weights, which mean other colours here")
+                log.warning(f"{printable_name(path)}: made with other weights, so the colours will differ")
             return codes
 
         def draw(first: int, number: int = 1) -> Latent:
@@ -133,15 +133,15 @@ class Grid(Method):
             codes = load(self.load)[: self.number]
             labels = [f"code {k + 1}" for k in range(len(codes))]
         else:
-            assert self.number is not None, "codes that are drawn have a number"
+            assert self.number is not None, "drawn codes require a number"
             codes = draw(seed, self.number)
             labels = [f"seed {seed + k}" for k in range(self.number)]
         if self.vary is None:
             return codes, labels
-        assert self.number is not None, "variations have a number"
+        assert self.number is not None, "variations require a number"
         if self.vary not in shapes:
             raise ValueError(f"there is no level {self.vary}; levels are {', '.join(map(str, shapes))}")
-        # The seeds after that of a code drawn; of one loaded, all from the first.
+        # A drawn code uses the first seed itself; a loaded one leaves it to the variations.
         first = seed + (self.load is None)
         varied = codes[:1].expand(self.number - 1).replace([self.vary], draw(first, self.number - 1))
         labels = [labels[0], *(f"level {self.vary}: seed {first + k}" for k in range(self.number - 1))]
@@ -150,7 +150,7 @@ class Grid(Method):
     def _between(self, ends: list[Latent]) -> tuple[Latent, list[str]]:
         from cinn_colorize.latents.latent import Latent
 
-        assert self.number is not None, "steps have a number"
+        assert self.number is not None, "steps require a number"
         steps = [k / (self.number - 1) for k in range(self.number)]
         names = [end.stem if isinstance(end, Path) else f"seed {end}" for end in self.between]
         if len(ends) == 2:
@@ -167,7 +167,7 @@ class Grid(Method):
 def _pictures(
     photo: Photo, colours: Iterable[NDArray[np.float32]], rendering: Rendering
 ) -> Iterator[PIL.Image.Image]:
-    """Raw samples, ab (2, h, w) each, under the photo's L."""
+    """Render raw samples, each ab (2, h, w), under the photo's L."""
     from cinn_colorize.imaging.photo import open_photo
     from cinn_colorize.imaging.upsampling import GUIDE_SCALE, Upsampler
 

@@ -1,4 +1,4 @@
-"""Hints on the grid of a photo's ab: where colours are asked for, which, and how surely."""
+"""Hints on the grid of a photo's ab: where colours are wanted, which, and with what weight."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from cinn_colorize.methods.hints import Hint, Hinted
 
 Floats = NDArray[np.float32]
 
-_EDGE = 5.0  # of L*, the standard deviation of differences that a hint spreads across
+_EDGE = 5.0  # standard deviation of the differences of L* that a hint spreads across
 _REACH = 12.0  # how far a hint spreads where there is no edge, in pixels of the ab grid
-_SPREAD = 1 / 16  # weight of what a hint spreads to; as if sigma were four times as large
-_HELD = 1000.0  # how surely a walker ends at a hint that it comes to
+_SPREAD = 1 / 16  # weight of the places a hint spreads to; the same as four times the sigma
+_HELD = 1000.0  # rate at which a walker ends at a hint that it reaches
 _CHROMA_SIZE = 64
 _SIGMA_PIXELS, _SIGMA_L = 0.5, 5.0  # of the joint bilateral upsampling
-_STROKES_SCALE = 4  # larger strokes are reduced to so many times the guide's grid
-_PAINTED = 16  # a place counts in full if 1/16 of it is painted: strokes may be thin
+_STROKES_SCALE = 4  # larger strokes are reduced to this many times the guide's grid
+_PAINTED = 16  # a place has full weight if 1/16 of it is painted, because strokes may be thin
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,10 +43,10 @@ class HintMap:
     """Hints on the grid of a photo's ab; made by :meth:`of`.
 
     Attributes:
-        weight: (h, w) in [0, 1], 0 where nothing is asked for.
-        ab: (2, h, w), what is asked for, in the gamut at the photo's own L.
-        windows: of the photo.
-        recipe: what recipes say of them.
+        weight: weight of the hints, (h, w) in [0, 1]; 0 where there is none.
+        ab: colours wanted, (2, h, w), in the gamut at the photo's own L.
+        windows: windows of the photo.
+        recipe: entries of the hints in recipes.
     """
 
     weight: Floats
@@ -60,18 +60,18 @@ class HintMap:
     ) -> HintMap:
         """Bring hints to the grid of a photo's ab.
 
-        A hint holds for the ab around it in so far as the upsampling takes its pixel's colour from them, and
-        with less weight for what no edge of L parts from these.
+        A hint applies to the ab around it in proportion to what the upsampling takes from each for the hint's
+        pixel, and with less weight to what no edge of L separates from these.
 
         Args:
-            photo: that the hints are of.
-            points: single pixels.
-            strokes: a picture of the photo's shape and any size, transparent where nothing is asked for.
+            photo: photo that the hints are for.
+            points: hints at single pixels.
+            strokes: picture of the photo's shape and any size, transparent where there is no hint.
 
         Raises:
-            PhotoError: a point lies outside; or the strokes cannot be read, have another shape, or are
-                transparent or opaque all over.
-            ValueError: there is no hint at all.
+            PhotoError: a point lies outside the photo; or the strokes cannot be read, have another shape, or
+                are transparent or opaque all over.
+            ValueError: there are no hints.
         """
         if not points and strokes is None:
             raise ValueError("give at least one hint")
@@ -97,13 +97,13 @@ class HintMap:
         return cls(weight, color.reduce_chroma(guide, wanted), windows, recipe)
 
     def disagreement(self, ab: Floats) -> float:
-        """Mean Delta E76 between what is asked for and ab (2, h, w), luminance left out."""
+        """Return the mean Delta E76 between the colours wanted and ab (2, h, w), without luminance."""
         distance = np.hypot(*(ab - self.ab))
         return float((self.weight * distance).sum() / self.weight.sum())
 
 
 class _Paint(NamedTuple):
-    """Places of a grid over a photo, each with a colour."""
+    """Places on a grid over a photo, each with a colour and a weight."""
 
     y: NDArray[np.intp]
     x: NDArray[np.intp]
@@ -111,7 +111,7 @@ class _Paint(NamedTuple):
     weight: Floats
 
     def joined(self, other: _Paint) -> _Paint:
-        """These places and others."""
+        """Return these places and others."""
         return _Paint(
             np.concatenate([self.y, other.y]),
             np.concatenate([self.x, other.x]),
@@ -124,7 +124,7 @@ def _points(photo: Photo, points: Sequence[Hint], size: tuple[int, int]) -> _Pai
     for point in points:
         if point.x >= photo.width or point.y >= photo.height:
             raise PhotoError(
-                f"{photo.name}: the hint {point} lies outside of its {photo.width}x{photo.height} pixels"
+                f"{photo.name}: the hint {point} lies outside its {photo.width}x{photo.height} pixels"
             )
     y = np.array([point.y * size[0] // photo.height for point in points], np.intp)
     x = np.array([point.x * size[1] // photo.width for point in points], np.intp)
@@ -136,7 +136,7 @@ def _strokes(photo: Photo, path: Path, size: tuple[int, int]) -> _Paint:
     name = printable_name(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Pillow, about sizes
+            warnings.simplefilter("ignore")  # from Pillow, about sizes
             with PIL.Image.open(path) as file:
                 image = PIL.ImageOps.exif_transpose(file).convert("RGBA")
     except FileNotFoundError:
@@ -161,7 +161,7 @@ def _strokes(photo: Photo, path: Path, size: tuple[int, int]) -> _Paint:
 
 
 def _taps(paint: _Paint, L: Floats, guide: Floats) -> Iterator[tuple[NDArray[np.intp], Floats]]:
-    """What the joint bilateral upsampling takes for places with L* ``L`` from the 3x3 pixels around each.
+    """Yield what joint bilateral upsampling takes for places with L* ``L`` from the 3x3 pixels around each.
 
     Yields:
         index (n,) into the pixels of ``guide`` and weights (n,), nine times.
@@ -181,15 +181,15 @@ def _taps(paint: _Paint, L: Floats, guide: Floats) -> Iterator[tuple[NDArray[np.
 
 
 def _spread(paint: Floats, guide: Floats) -> Floats:
-    """Let hints hold, with less weight, for what no edge of L parts from them.
+    """Spread hints, with less weight, to what no edge of L separates from them.
 
-    A random walker sets out from a pixel, steps to one of the eight around it, seldom across an edge, and
-    gets lost now and then. The chance that it ends at a hint is the weight that hints have for the pixel it
-    set out from (after Grady 2006, https://doi.org/10.1109/TPAMI.2006.233).
+    A random walker starts at a pixel, steps to one of its eight neighbours, rarely across an edge, and
+    occasionally gets lost. The probability that it ends at a hint is the weight of the hints for the pixel
+    where it started (after Grady 2006, https://doi.org/10.1109/TPAMI.2006.233).
 
     Args:
-        paint: (3, h, w), weight of hints in [0, 1], and a and b times that weight.
-        guide: (h, w), L*.
+        paint: (3, h, w), weight of the hints in [0, 1], and a and b times that weight.
+        guide: L*, (h, w).
 
     Returns:
         (3, h, w), the same for all pixels.

@@ -1,6 +1,6 @@
-"""Hints: colours that a person asks for at places of a photo.
+"""Hints: colours that the user wants at places of a photo.
 
-How samples come to have them is told in :mod:`cinn_colorize.methods.refinement`.
+:mod:`cinn_colorize.methods.refinement` makes samples follow them.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Hint:
-    """A colour at a pixel of a photo as displayed.
+    """Colour wanted at a pixel of the photo as displayed.
 
     Attributes:
         x: column, from 0 at the left.
         y: row, from 0 at the top.
-        rgb: sRGB, 0 to 255 each. Its luminance does not matter, the photo keeps its own.
+        rgb: sRGB, 0 to 255 each. Its luminance is ignored: the photo keeps its own.
     """
 
     x: int
@@ -37,19 +37,19 @@ class Hint:
 
     @classmethod
     def parse(cls, text: str) -> Hint:
-        """A hint from ``x,y,#rrggbb``.
+        """Parse a hint from ``x,y,#rrggbb``.
 
         Raises:
-            ValueError: it is none.
+            ValueError: the text is not a hint.
         """
         found = re.fullmatch(r"(\d{1,9}),(\d{1,9}),#([0-9a-fA-F]{6})", text.replace(" ", ""))
         if not found:
-            raise ValueError(f"{text!r} is no hint; write x,y,#rrggbb as in 310,120,#a02832")
+            raise ValueError(f"{text!r} is not a hint; write x,y,#rrggbb as in 310,120,#a02832")
         red, green, blue = bytes.fromhex(found[3])
         return cls(int(found[1]), int(found[2]), (red, green, blue))
 
     def __str__(self) -> str:
-        """What :meth:`parse` reads."""
+        """Return the text that :meth:`parse` reads."""
         return f"{self.x},{self.y},#{bytes(self.rgb).hex()}"
 
 
@@ -58,8 +58,8 @@ class Hinted(SampleMethod):
     """Samples that follow hints.
 
     Attributes:
-        points: single pixels.
-        strokes: a picture that is transparent where there is no hint.
+        points: hints at single pixels.
+        strokes: picture that is transparent where there is no hint.
         progress: see :func:`cinn_colorize.methods.refinement.draw`.
     """
 
@@ -80,7 +80,7 @@ class Hinted(SampleMethod):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """See :attr:`SampleMethod.settings`: what the recipe says.
+        """See :attr:`SampleMethod.settings`; the values are those of recipes.
 
         Raises:
             PhotoError: the strokes cannot be read.
@@ -96,7 +96,7 @@ class Hinted(SampleMethod):
         """See :meth:`SampleMethod.samples`.
 
         Raises:
-            PhotoError: a hint lies outside of the photo, or the strokes cannot be used.
+            PhotoError: a hint lies outside the photo, or the strokes cannot be used.
         """
         from cinn_colorize.methods.hint_map import HintMap
         from cinn_colorize.methods.refinement import draw
@@ -107,7 +107,7 @@ class Hinted(SampleMethod):
     def first_tiles(
         self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int
     ) -> list[Tile]:
-        """The photo in gray with the hints on it."""
+        """Return the photo in gray with the hints on it."""
         from cinn_colorize.methods.contact_sheet import hints_tile
 
         points = [((p.x + 0.5) / photo.width, (p.y + 0.5) / photo.height, p.rgb) for p in self.points]

@@ -1,4 +1,4 @@
-"""Mixing: two samples of a photo joined by a mask."""
+"""Mix: two samples of a photo joined by a mask."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from cinn_colorize.methods.contact_sheet import Tile
     from cinn_colorize.samples import Sample
 
-# The finest level of a mix that holds the code of both samples' colours put together by the mask. Finer
-# levels hold the code of one sample or the other, and follow the photo where the mask's border does not.
+# The finest level whose code is that of both samples' colours, joined by the mask and encoded. Finer levels
+# keep the code of one sample or the other, and follow the photo where the mask's border does not.
 FINEST_JOINED = 8
 
 
 @dataclass(frozen=True)
 class Mask:
-    """A part of a photo; made by :meth:`BaseColorizer.mask`.
+    """Part of a photo; made by :meth:`BaseColorizer.mask`.
 
     Attributes:
-        share: (64, 64) in [0, 1], stretched to the square as L is; 1 is inside.
-        sha256: of the mask's file.
+        share: share of the inside, (64, 64) in [0, 1], stretched to the square as L is.
+        sha256: SHA-256 of the mask's file.
     """
 
     share: NDArray[np.float32]
@@ -62,12 +62,12 @@ def mix(
 
 @dataclass(frozen=True)
 class Mix(SampleMethod):
-    """Two samples of a photo joined by a mask: the one seed inside, the other outside.
+    """Two samples of a photo joined by a mask, one inside, the other outside.
 
     Attributes:
-        mask: path of a picture, white where the first sample is.
-        outside_seed: of the other sample.
-        max_pixels: the mask is refused if it has more.
+        mask: path of a picture that is white inside and black outside.
+        outside_seed: seed of the sample outside.
+        max_pixels: largest mask accepted, in pixels.
     """
 
     mask: Path
@@ -90,10 +90,10 @@ class Mix(SampleMethod):
 
     @cached_property
     def opened(self) -> Photo:
-        """The mask's file.
+        """The mask's file, opened.
 
         Raises:
-            PhotoError: it cannot be read.
+            PhotoError: the mask cannot be read.
         """
         from cinn_colorize.imaging.photo import open_photo
 
@@ -102,10 +102,10 @@ class Mix(SampleMethod):
     def samples(
         self, colorizer: BaseColorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
     ) -> list[Sample]:
-        """One sample; see :meth:`ConditionedPhoto.mix`.
+        """Draw one sample; see :meth:`ConditionedPhoto.mix`.
 
         Raises:
-            PhotoError: the mask has another shape than the photo, cannot be read or has nothing in it.
+            PhotoError: the mask does not have the photo's shape, cannot be read, or is all black or white.
         """
         mask = self.opened
         check_shape(mask.name, (mask.width, mask.height), photo, "mask")
@@ -115,7 +115,7 @@ class Mix(SampleMethod):
     def first_tiles(
         self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int
     ) -> list[Tile]:
-        """The mask and the two samples."""
+        """Return the mask and the two samples."""
         from cinn_colorize.imaging.photo import open_photo
         from cinn_colorize.methods.contact_sheet import TILE, gray_tile
 

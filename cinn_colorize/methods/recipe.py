@@ -1,4 +1,4 @@
-"""The recipe in a picture's file, and the same picture made again from it."""
+"""Recipes in the files of pictures, and pictures made again from them."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ class Recipe:
     """How a picture was made.
 
     Attributes:
-        version: of this package.
-        model: a name of the registry.
+        version: version of this package.
+        model: name of the model in the registry.
         weights: SHA-256 of the weights file.
-        method: the way it was drawn.
-        entries: what the recipe says of that way.
-        seed: of the sample.
-        temperature: of the sample.
-        precision: of the networks.
+        method: method that drew the picture.
+        entries: entries that belong to the method.
+        seed: seed of the sample.
+        temperature: temperature of the sample.
+        precision: precision of the networks.
         rendering: how the sample became a picture.
-        original: SHA-256 of the photo's file; empty if the photo was no file.
-        format: of the picture's file.
-        encoding: of the picture's file.
+        original: SHA-256 of the photo's file; empty if the photo was not a file.
+        format: format of the picture's file.
+        encoding: encoding of the picture's file.
     """
 
     version: str
@@ -62,14 +62,16 @@ class Recipe:
 
     @classmethod
     def read(cls, path: Path) -> Recipe:
-        """The recipe of a picture.
+        """Read the recipe of a picture.
 
         Raises:
-            PhotoError: it cannot be read, or has no recipe that this version can follow.
+            PhotoError: the picture cannot be read, or has no recipe that this version can follow.
         """
         found, name = read_recipe(path), printable_name(path)
         if not found:
-            raise PhotoError(f"{name}: has no recipe; only pictures by cinn-colorize have, until edited")
+            raise PhotoError(
+                f"{name}: has no recipe; choose a picture that cinn-colorize wrote and nothing has edited"
+            )
         found["method"] = OLD_NAMES.get(found.get("method", ""), found.get("method", ""))
         known: Mapping[str, Sequence[str]] = {
             "model": list(MODELS),
@@ -104,7 +106,7 @@ class Recipe:
 
     @property
     def others(self) -> dict[str, str]:
-        """What other files were used beside the photo, by their SHA-256: a reference, a mask, codes."""
+        """Kinds of the files used beside the photo (a reference, a mask, codes), by their SHA-256."""
         return {
             digest: kind
             for key, kind in self.method.files.items()
@@ -122,21 +124,21 @@ def recreate(
     force: bool = False,
     max_pixels: int = MAX_PIXELS,
 ) -> None:
-    """Make a picture again: with the same version, weights and kind of machine byte for byte the same.
+    """Make a picture again; the same version, weights and kind of machine give the same bytes.
 
     Args:
-        recipe: of the picture.
-        colorizer: with the recipe's model, weights and precision.
-        original: the photo that the picture was made of.
-        output: the file to write, in the recipe's format; one that exists is replaced.
-        others: the reference, mask, hints or codes that were used, in any order.
-        force: take files although they have changed, ``others`` in the order of the recipe.
+        recipe: recipe of the picture.
+        colorizer: colorizer with the recipe's model, weights and precision.
+        original: photo that the picture was made from.
+        output: file to write, in the recipe's format; an existing file is replaced.
+        others: reference, mask, hints or codes that were used, in any order.
+        force: whether to use files that have changed, ``others`` in the order of the recipe.
         max_pixels: see :func:`open_photo`.
 
     Raises:
-        WeightsError: the weights are others.
+        WeightsError: the colorizer has other weights.
         LatentError: a file of codes does not fit.
-        PhotoError: a file is missing, another or cannot be read, or the new one cannot be written.
+        PhotoError: a file is missing, has changed or cannot be read, or the new one cannot be written.
     """
     if colorizer.sha256 != recipe.weights:
         raise WeightsError(
@@ -146,21 +148,21 @@ def recreate(
     photo = open_photo(original, max_pixels=max_pixels)
     if photo.sha256 != recipe.original and not force:
         raise PhotoError(
-            f"{printable_name(original)}: is not the file that the picture was made of (SHA-256 "
-            f"{photo.sha256[:12]}..., not {recipe.original[:12]}...); give that one, or add --force"
+            f"{printable_name(original)}: is not the file that the picture was made from (SHA-256 "
+            f"{photo.sha256[:12]}..., not {recipe.original[:12]}...); give that file, or add --force"
         )
     files = _find(recipe, [original, *others], others, force)
     if format_of_name(output) != recipe.format:
         suffix = FORMATS[recipe.format][0]
-        raise PhotoError(f"{printable_name(output)}: must end in {suffix}, as the picture has that format")
+        raise PhotoError(f"{printable_name(output)}: must end in {suffix}, the format of the picture")
     if recipe.version != __version__:
         log.warning(
-            f"the picture was made by version {recipe.version}, this is {__version__}: the new one may differ"
+            f"the picture was made by version {recipe.version}, not {__version__}: the new one may differ"
         )
     try:
         method = recipe.method.from_recipe(recipe.entries, files, MODELS[recipe.model].levels)
         made = method.draw(colorizer, photo, recipe.temperature, recipe.seed, recipe.rendering)
-    except (KeyError, ValueError) as error:  # an entry that is no number, or a file that had no SHA-256
+    except (KeyError, ValueError) as error:  # an entry that is not a number, or a file without a SHA-256
         raise PhotoError(f"the recipe of the picture is damaged ({error})") from error
     made.save(output, **vars(recipe.encoding))
 
@@ -171,7 +173,7 @@ def _require(found: Mapping[str, str], keys: Sequence[str]) -> None:
 
 
 def _find(recipe: Recipe, given: Sequence[Path], others: Sequence[Path], force: bool) -> Files:
-    """The files that a recipe needs beside the photo, which may itself be one of them."""
+    """Return the files that a recipe requires beside the photo, which may itself be one of them."""
     wanted = recipe.others
     if not wanted:
         return {}
@@ -186,5 +188,5 @@ def _find(recipe: Recipe, given: Sequence[Path], others: Sequence[Path], force: 
         if force and len(others) >= len(wanted):
             return dict(zip(wanted, others, strict=False))
         names = " and ".join(f"the {wanted[digest]} with SHA-256 {digest[:12]}..." for digest in missing)
-        raise PhotoError(f"the picture needs {names}; give it after ORIGINAL")
+        raise PhotoError(f"the picture requires {names}; give it after ORIGINAL")
     return files

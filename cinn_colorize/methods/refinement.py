@@ -1,4 +1,4 @@
-"""Samples that follow hints: a latent code moved to where its colours agree with them.
+"""Samples that follow hints: move a latent code to where its colours agree with them.
 
 ::
 
@@ -8,15 +8,15 @@
     pictures = colorizer.compose(photo, samples)
 
 The flow is invertible and differentiable, so a latent code can be moved to where its colours agree with the
-hints. From a code z0 that was drawn we go to the nearest one that does::
+hints. From a drawn code z0, we go to the nearest one that agrees::
 
     minimise over z   sum_i w_i |g(z; c)_i - hint_i|^2 / (2 sigma^2)  +  sum_r s_r |z_r - z0_r|^2 / 2
 
 If g were linear, all s_r 1 and z0 standard normal, z would be a draw from p(z | hints) (randomized maximum
-likelihood; Oliver, He and Reynolds 1996). The coarsest levels are made stiffer, so that a hint does not tint
-the whole photo, and the weights w_i reach beyond the hint to what no edge of L parts from it, so that it
-colours an object. z0 is the best of several codes, so that less has to be moved. The network's weights and
-the photo's condition are constants; the gradient goes through g alone.
+likelihood; Oliver, He and Reynolds 1996). The coarsest levels are stiffer, so that a hint does not tint the
+whole photo, and the weights w_i reach beyond the hint to what no edge of L separates from it, so that it
+colorizes an object. z0 is the best of several codes, which shortens the way. The network's weights and the
+photo's condition are constants; the gradient goes through g only.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from cinn_colorize.conditioned import ConditionedPhoto
     from cinn_colorize.samples import Sample
 
-CANDIDATES = 8  # codes drawn, the best of which is refined
-_PASSES = 18  # through the network, forth and back, at most
+CANDIDATES = 8  # codes drawn; the best one is refined
+_PASSES = 18  # maximum number of passes through the network, forward and backward
 _TOLERANCE = 4.0  # sigma, in Delta E76 of ab
 _STIFFNESS = {0: 8.0, 1: 8.0, 2: 3.0}  # s_r; 1 in the other levels
 
@@ -52,12 +52,12 @@ def draw(
     """Draw n colorizations that follow hints, with the seeds seed, seed + 1, ...
 
     Args:
-        conditioned: of the photo that the hints are of.
+        conditioned: the photo that the hints are for.
         hints: see :meth:`HintMap.of`.
-        n: how many, 1 or more.
+        n: number of samples, 1 or more.
         temperature: see :meth:`ConditionedPhoto.sample`.
-        seed: of the first.
-        progress: is called with the steps done and those of all samples.
+        seed: seed of the first sample.
+        progress: called with the number of steps done, and of all steps.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -85,7 +85,7 @@ def draw(
 
 
 def candidates(conditioned: ConditionedPhoto, temperature: PerLevel, seed: int) -> Iterator[Sample]:
-    """The sample that a seed gives without hints, then others that depend on this seed alone."""
+    """Draw the sample that a seed gives without hints, then others that depend only on this seed."""
     for own in (seed, *np.random.SeedSequence(seed).generate_state(CANDIDATES - 1).tolist()):
         yield from conditioned.sample(1, temperature, own)
 
@@ -96,13 +96,13 @@ def refine(
     hints: HintMap,
     progress: Callable[[int], None] = lambda step: None,
 ) -> Latent:
-    """The code near a given one whose colours agree with hints; the minimum at the top of this module.
+    """Find the code near a given one whose colours agree with hints: the minimum at the top of this module.
 
     Args:
-        conditioned: of the photo that the hints are of.
+        conditioned: the photo that the hints are for.
         latent: one code.
         hints: see :meth:`HintMap.of`.
-        progress: is called with the number of passes through the network.
+        progress: called with the number of passes through the network.
 
     Raises:
         EngineError: the engine computes no gradients.

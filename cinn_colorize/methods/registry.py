@@ -1,4 +1,4 @@
-"""All ways to draw, by the names that recipes have for them. Light: imports no torch."""
+"""All methods to draw, by their names in recipes. Light: does not import torch."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ from cinn_colorize.methods.transfer import Transfer
 METHODS: dict[str, type[Method]] = {
     method.name: method for method in (Sampling, Transfer, Mix, Hinted, Strip, Grid)
 }
-# Names of before; files have them still.
+# Former names, which files still have.
 OLD_NAMES = {"strip": Strip.name}

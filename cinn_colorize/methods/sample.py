@@ -1,4 +1,4 @@
-"""Samples of the model: the plain way to draw."""
+"""Samples of the model: the plain method to draw."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Sampling(SampleMethod):
     """Samples of the model.
 
     Attributes:
-        ranked: the likeliest first, not in the order of their seeds.
-        pick: keep so many of the likeliest; None for all.
+        ranked: whether the likeliest come first, instead of in the order of their seeds.
+        pick: number of the likeliest samples to keep; None for all.
     """
 
     ranked: bool = False
@@ -32,7 +32,7 @@ class Sampling(SampleMethod):
 
     @classmethod
     def from_recipe(cls, entries: Mapping[str, str], files: Files, levels: Iterable[int]) -> Self:
-        """See :meth:`Method.from_recipe`; how samples were ranked does not change them."""
+        """See :meth:`Method.from_recipe`; ranking does not change a sample."""
         return cls()
 
     @property
@@ -56,7 +56,7 @@ class Sampling(SampleMethod):
     def first_tiles(
         self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int
     ) -> list[Tile]:
-        """The photo as it is."""
+        """Return the photo as it is."""
         from cinn_colorize.methods.contact_sheet import original_tile
 
         return [original_tile(photo)]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cinn_colorize.methods.contact_sheet import Chart
     from cinn_colorize.samples import Sample
 
-_TILE = 320  # pixels of the longer side of a sample
+_TILE = 320  # pixels on the longer side of a sample
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Strip(Method):
     """One latent code at several temperatures.
 
     Attributes:
-        temperatures: from left to right.
-        scaled: levels that have them; None for all.
+        temperatures: temperatures from left to right.
+        scaled: levels that have these temperatures; None for all.
     """
 
     temperatures: tuple[float, ...]
@@ -49,13 +49,13 @@ class Strip(Method):
         """Draw a sample for each temperature.
 
         Args:
-            colorizer: that draws.
-            photo: that they are of.
-            temperature: of the levels that are not scaled.
-            seed: of the code.
+            colorizer: colorizer that draws.
+            photo: photo to colorize.
+            temperature: temperature of the levels that are not scaled.
+            seed: seed of the code.
 
         Raises:
-            ValueError: a temperature is out of its range, or a level unknown.
+            ValueError: a temperature is out of range, or a level is unknown.
         """
         conditioned = colorizer.condition(photo)
         levels = list(conditioned.latent_shapes)
@@ -75,7 +75,7 @@ class Strip(Method):
         seed: int,
         rendering: Rendering,
     ) -> Chart:
-        """Draw all in a row, labelled; the arguments are those of :meth:`samples`."""
+        """Draw the samples in a labelled row; the arguments are those of :meth:`samples`."""
         from cinn_colorize.imaging.photo import open_photo
         from cinn_colorize.methods.contact_sheet import Chart, contact_sheet
 

@@ -1,4 +1,4 @@
-"""Transfer: the colours of one photo for another (paper 4.2, Fig. 15)."""
+"""Transfer: give a photo the colours of another (paper 4.2, Fig. 15)."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from cinn_colorize.methods.contact_sheet import Tile
     from cinn_colorize.samples import Sample
 
-TEMPERATURE = 0.5  # of the noise beside a reference's code
+TEMPERATURE = 0.5  # default, of the noise mixed with a reference's code
 
 
 @dataclass(frozen=True)
 class Reference:
-    """The colours of a photo as a latent code; made by :meth:`BaseColorizer.reference`."""
+    """Colours of a photo as a latent code; made by :meth:`BaseColorizer.reference`."""
 
     latent: Latent
     sha256: str  # of the photo's file
@@ -57,9 +57,9 @@ class Transfer(SampleMethod):
     """Photos in the colours of another.
 
     Attributes:
-        photo: path of the reference. It is encoded when it is first needed, in the process that needs it.
+        photo: path of the reference, which is encoded when it is first needed, in the process that needs it.
         noise: see :meth:`ConditionedPhoto.transfer`.
-        max_pixels: the reference is refused if it has more.
+        max_pixels: largest reference accepted, in pixels.
     """
 
     photo: Path
@@ -97,7 +97,7 @@ class Transfer(SampleMethod):
     def first_tiles(
         self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int
     ) -> list[Tile]:
-        """The reference and the photo in gray, as in Fig. 15 of the paper."""
+        """Return the reference and the photo in gray, as in Fig. 15 of the paper."""
         from cinn_colorize.methods.contact_sheet import TILE, gray_tile
 
         return [(self._opened.thumbnail(TILE), "reference"), gray_tile(photo)]

@@ -1,1 +1,1 @@
-"""The network as ONNX files: written with torch, run without."""
+"""The network as ONNX files, which are written with torch and run without it."""

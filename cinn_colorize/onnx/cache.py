@@ -1,4 +1,4 @@
-"""The files of a model in the folder of the user, written when they are needed first."""
+"""Cache of the ONNX files of models, which are written when they are first needed."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ log = logging.getLogger(__name__)
 
 
 def cached(model: str, path: Path, sha256: str) -> Path:
-    """The folder with the files of a model, which are written there if they are missing; that imports torch.
+    """Return the folder with the files of a model; missing ones are written first, which imports torch.
 
     Args:
-        model: a name of the registry.
-        path: of its weights.
-        sha256: of its weights.
+        model: name of the model in the registry.
+        path: path of its weights.
+        sha256: SHA-256 of its weights.
 
     Raises:
-        WeightsError: the files cannot be written, or a package that writing requires is missing.
+        WeightsError: the files cannot be written, or a package that this requires is missing.
     """
     folder = weights.cache_folder() / "onnx" / f"{model}-{sha256[:16]}-{__version__}"
     if not all((folder / file).is_file() for file in (CONDITION, SAMPLE)):
-        log.info(f"{printable_name(folder)}: ONNX files are written there, once; that takes a minute")
+        log.info(f"{printable_name(folder)}: writing ONNX files, once; this takes a minute")
         from cinn_colorize.models import load_model
         from cinn_colorize.onnx.export import export
 

@@ -1,6 +1,6 @@
-"""A model's flow in onnxruntime in place of torch, which is never imported.
+"""Compute a model's flow in onnxruntime; torch is never imported.
 
-Samples are those of :class:`cinn_colorize.Colorizer` but for rounding.
+Samples equal those of :class:`cinn_colorize.Colorizer` except for rounding.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from cinn_colorize.models import MODELS, PhotoModelInfo
 from cinn_colorize.onnx.files import AB, CONDITION, LATENT, LOG_DET, LUMINANCE, SAMPLE
 from cinn_colorize.samples import Floats, LatentLevels
 
-Tensors = dict[str, Floats]  # by the names that they have in the files
+Tensors = dict[str, Floats]  # by their names in the files
 
 
 class OnnxColorizer(BaseColorizer):
     """Draws colorizations of gray photos as :class:`cinn_colorize.Colorizer` does, from ONNX files.
 
     Args:
-        model: a name of the registry.
-        sha256: of the weights that the files were made of.
-        folder: with the files.
+        model: name of the model in the registry.
+        sha256: SHA-256 of the weights that the files were made from.
+        folder: folder with the files.
 
     Raises:
         WeightsError: the files are missing or damaged.
@@ -43,12 +43,12 @@ class OnnxColorizer(BaseColorizer):
 
 
 class OnnxNetwork:
-    """Computes a model in onnxruntime: g alone, which is what the files hold.
+    """Computes a model in onnxruntime: only g, because the files do not hold f.
 
     See :class:`cinn_colorize.conditioned.Network`.
 
     Args:
-        folder: with the files.
+        folder: folder with the files.
 
     Raises:
         WeightsError: the files are missing or damaged.
@@ -64,7 +64,7 @@ class OnnxNetwork:
         }
 
     def condition(self, L: Floats) -> Tensors:
-        """See :meth:`Network.condition`; what samples share, by the names in the files."""
+        """See :meth:`Network.condition`; the result is by the names in the files."""
         if L.shape != self._size:
             raise ValueError(f"L must have the shape {self._size}, not {L.shape}")
         batch = np.ascontiguousarray(L, np.float32)[None, None]
@@ -72,7 +72,7 @@ class OnnxNetwork:
         return dict(zip(self._shared, values, strict=True))
 
     def decode(self, latents: LatentLevels, condition: Tensors) -> tuple[Floats, NDArray[np.float64]]:
-        """See :meth:`Network.decode`; the files take one code at a time."""
+        """See :meth:`Network.decode`; the files decode one code at a time."""
         number = len(next(iter(latents.values())))
         codes = ({r: z[k : k + 1] for r, z in latents.items()} for k in range(number))
         decoded = [self._decode_one(code, condition) for code in codes]
@@ -84,7 +84,7 @@ class OnnxNetwork:
         Raises:
             EngineError: always.
         """
-        raise EngineError("onnxruntime cannot turn colours into latent codes; use --engine torch")
+        raise EngineError("onnxruntime cannot encode colours; use --engine torch")
 
     def differentiable(self) -> NoReturn:
         """See :meth:`Network.differentiable`.
@@ -104,13 +104,13 @@ class OnnxNetwork:
 
 def _session(path: Path) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
-    # One thread, as with torch: the number of threads must not show in the last bits.
+    # One thread, as with torch: the number of threads must not change the last bits.
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # of onnxruntime's own kinds, which have no base that is public
+    except Exception as error:  # onnxruntime's own errors have no public base class
         raise WeightsError(
-            f"{printable_name(path)}: missing, damaged or of no use for this onnxruntime; remove it, and it "
-            "is written anew"
+            f"{printable_name(path)}: missing, damaged or not supported by this onnxruntime; remove it, so "
+            "that it is written again"
         ) from error

@@ -1,4 +1,4 @@
-"""Writes the files; see :mod:`cinn_colorize.onnx.files`."""
+"""Write the ONNX files; see :mod:`cinn_colorize.onnx.files`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _OPSET = 20
 
 
 class _Condition(nn.Module):
-    """The tensors of a photo's condition, one after the other."""
+    """Computes the tensors of a photo's condition as a flat list."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class _Condition(nn.Module):
 
 
 class _Sample(nn.Module):
-    """A sample from its code and the tensors of the condition."""
+    """Decodes a sample from its code and the tensors of the condition."""
 
     def __init__(self, model: Any, condition: Any) -> None:
         super().__init__()
@@ -56,20 +56,20 @@ class _Sample(nn.Module):
 
 
 def export(loaded: Loaded, folder: Path) -> list[Path]:
-    """Write both files of a model; those that exist are replaced.
+    """Write both files of a model; existing ones are replaced.
 
     Args:
         loaded: the model, on the CPU.
-        folder: made if it is not there.
+        folder: folder for the files, which is made if it does not exist.
 
     Returns:
-        the paths of the files.
+        paths of the files.
 
     Raises:
-        WeightsError: they cannot be written, or the packages that it takes are missing.
+        WeightsError: the files cannot be written, or the packages that this requires are missing.
     """
     if missing := [package for package in ("onnx", "onnxscript") if not find_spec(package)]:
-        raise WeightsError(f"export takes {' and '.join(missing)}; pip install 'cinn-colorize[onnx]'")
+        raise WeightsError(f"export requires {' and '.join(missing)}; pip install 'cinn-colorize[onnx]'")
     info = loaded.info
     assert isinstance(info, PhotoModelInfo)
     model, size = loaded.model, info.luminance_size
@@ -96,7 +96,7 @@ def export(loaded: Loaded, folder: Path) -> list[Path]:
 
 
 def name_of(path: tuple[Any, ...]) -> str:
-    """Of a tensor in a condition: ``prepared.32.features``."""
+    """Return the name of a tensor in a condition, such as ``prepared.32.features``."""
     return ".".join(re.findall(r"\w+", pytree.keystr(path)))
 
 
@@ -121,7 +121,7 @@ def _serialised(
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Context in which torch does not tell of its own doings."""
+    """Open a context in which torch does not report on its export."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -72,9 +72,9 @@ def wait_for(what):
         (["p", "--address", "auto"], "add --engine ray"),
         (["p", "--engine", "ray", "--address", "ray://head:10001"], "--address auto"),
         (["p", "--engine", "ray", "--address", "head"], "'head' is not HOST:PORT, auto or local"),
-        (["p", "--engine", "ray", "--device", "mps"], "not on mps"),
-        (["-", "--engine", "ray"], "- is drawn on this machine"),
-        (["p/000.jpg", "--engine", "ray", "--hint", "1,1,#ff0000"], "hints take torch"),
+        (["p", "--engine", "ray", "--device", "mps"], "ray requires --device auto, cpu or cuda, not mps"),
+        (["-", "--engine", "ray"], "- is colorized on this machine"),
+        (["p/000.jpg", "--engine", "ray", "--hint", "1,1,#ff0000"], "hints require --engine torch"),
     ],
 )
 def test_what_makes_no_sense_is_refused(run, arguments, line):

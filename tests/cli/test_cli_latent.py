@@ -69,7 +69,7 @@ def test_transfer(run):
     missing = run("recreate", names[1], "gray.jpg", code=1)
     assert f"the reference with SHA-256 {recipe['reference'][:12]}" in the_line(missing)
     wrong = run("recreate", names[1], "gray.jpg", "mask.png", code=1)
-    assert "needs the reference" in the_line(wrong)
+    assert "requires the reference" in the_line(wrong)
     assert made_again(run, names[1], "gray.jpg", "coffee.png")
     assert made_again(run, names[3], "coffee.png")  # it is its own reference
     run("recreate", names[0], "gray.jpg", "mask.png", "--force", code=1)  # which is gray
@@ -97,7 +97,7 @@ def test_mix(run):
     assert picture["output"] == "colorized/gray_mix_003_007.jpg"
     assert read_recipe(picture["output"])["outside_seed"] == "7"
     missing = run("recreate", picture["output"], "gray.jpg", code=1)
-    assert "needs the mask" in the_line(missing)
+    assert "requires the mask" in the_line(missing)
     assert made_again(run, picture["output"], "gray.jpg", "mask.png")
     for mask, message in {
         "black.png": "black all over",
@@ -146,7 +146,7 @@ def test_sample(run):
 
     run("sample", "gray.jpg", "--load-z", "z.safetensors", *again)
     assert Path(grid).read_bytes() != drawn  # labels differ
-    assert "needs the file of codes" in the_line(run("recreate", grid, "gray.jpg", *again, code=1))
+    assert "requires the file of codes" in the_line(run("recreate", grid, "gray.jpg", *again, code=1))
     run("recreate", grid, "gray.jpg", "z.safetensors", *again)
     assert Path("colorized/gray_samples_again.jpg").read_bytes() == Path(grid).read_bytes()
 
@@ -190,17 +190,17 @@ def test_ranking_and_picking(run):
         ("transfer coffee.png gray.jpg --overwrite --skip-existing", "exclude each other"),
         ("transfer coffee.png gray.jpg -n 2 --seed 9223372036854775807", "--seed"),
         ("mix gray.jpg --mask mask.png", "--seeds"),
-        ("mix gray.jpg --mask mask.png --seeds 3", "no pair of seeds"),
+        ("mix gray.jpg --mask mask.png --seeds 3", "not a pair of seeds"),
         ("mix gray.jpg --mask mask.png --seeds 3,3", "the same sample"),
         ("temperature gray.jpg --temperatures 1:0:0.1", "--temperatures"),
         ("temperature gray.jpg --temperatures 0:1:0", "--temperatures"),
         ("temperature gray.jpg --temperatures 0,-1", "--temperatures"),
         ("temperature gray.jpg --temperatures 0,0", "twice"),
         ("temperature gray.jpg --only 3", "no level 3"),
-        ("temperature gray.jpg --only x", "'x' is no level"),
+        ("temperature gray.jpg --only x", "'x' is not a level"),
         ("sample gray.jpg --vary-level 64", "no level 64"),
         ("sample gray.jpg --interpolate 1", "two or four"),
-        ("sample gray.jpg --interpolate 1,x", "x is no seed"),
+        ("sample gray.jpg --interpolate 1,x", "x is neither a seed"),
         ("sample gray.jpg --interpolate 1,2 --vary-level 8", "excludes"),
         ("sample gray.jpg --interpolate 1,2 -n 1", "2 or more"),
         ("sample gray.jpg --save-z z.npz", "--save-z"),

@@ -58,7 +58,7 @@ def test_a_hint_is_read_as_it_is_written():
     assert Hint.parse("310,120,#A02832") == Hint(310, 120, (0xA0, 0x28, 0x32))
     assert str(Hint.parse(" 310, 120, #A02832")) == "310,120,#a02832"
     for text in ("", "1,2", "1,2,red", "1,2,#12345", "-1,2,#123456", "1.5,2,#123456", "1,2,#123456,3"):
-        with pytest.raises(ValueError, match="is no hint"):
+        with pytest.raises(ValueError, match="is not a hint"):
             Hint.parse(text)
 
 
@@ -194,10 +194,10 @@ def test_the_command_and_its_recipe(run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--hint", "120,10,#aa2832"], 1, "120,10,#aa2832 lies outside of its 120x80 pixels"),
-        (["--hint", "10,10,red"], 2, "'10,10,red' is no hint; write x,y,#rrggbb"),
-        (["--hint", "10,10,#aa2832", "--rank"], 2, "do not go with hints"),
-        (["again.png", "--hint", "10,10,#aa2832"], 2, "hints are of one photo"),
+        (["--hint", "120,10,#aa2832"], 1, "120,10,#aa2832 lies outside its 120x80 pixels"),
+        (["--hint", "10,10,red"], 2, "'10,10,red' is not a hint; write x,y,#rrggbb"),
+        (["--hint", "10,10,#aa2832", "--rank"], 2, "--rank and --pick exclude --hint and --hints"),
+        (["again.png", "--hint", "10,10,#aa2832"], 2, "hints apply to one photo"),
         (["--hints", "missing.png"], 1, "missing.png: no such file of hints"),
         (["--hints", "text.png"], 1, "text.png: hints cannot be read"),
         (["--hints", "empty.png"], 1, "empty.png: is transparent all over"),

@@ -189,7 +189,7 @@ def test_a_grid_of_a_file(colorizer, conditioned, tmp_path, caplog):
     codes, labels = Grid(None, load=path).codes(colorizer, shapes, 0.8, 0)
     assert torch.equal(codes.levels[16], drawn.levels[16])
     assert labels == ["code 1", "code 2", "code 3"]
-    assert "codes of other weights" in caplog.text
+    assert "made with other weights" in caplog.text
     with pytest.raises(LatentError, match="no such file"):
         Grid(None, load=tmp_path / "none.safetensors").codes(colorizer, shapes, 0.8, 0)
 

@@ -91,4 +91,4 @@ def test_a_model_that_is_not_packaged_comes_from_the_hub_and_is_verified(tmp_pat
 def test_commands_for_photos_refuse_models_of_digits(command):
     result = run(command, "--model", "mnist", "photo.jpg")
     assert result.exit_code == 2
-    assert "'mnist' colours no photos; choose natural, bedrooms" in the_line(result)
+    assert "mnist does not colorize photos; choose natural, bedrooms" in the_line(result)

@@ -68,7 +68,7 @@ def cache(tmp_path_factory, folder):
     assert (done.returncode, done.stdout) == (0, "first/gray_000.png\n"), done.stderr
     (line,) = lines
     assert line.startswith("cinn-colorize: ")
-    assert "ONNX files are written there, once" in line
+    assert "writing ONNX files, once" in line
     assert torch_was_there
     return cache
 
@@ -209,9 +209,9 @@ def test_the_code_of_a_sample_is_its_noise(engine, colorizer):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--device", "cuda"], "on the CPU"),
-        (["--precision", "bf16"], "in fp32"),
-        (["--hint", "3,4,#ff0000"], "hints take torch"),
+        (["--device", "cuda"], "onnx requires --device auto or cpu, not cuda"),
+        (["--precision", "bf16"], "onnx requires --precision fp32, not bf16"),
+        (["--hint", "3,4,#ff0000"], "hints require --engine torch"),
     ],
 )
 def test_what_onnxruntime_does_not_do_is_refused(folder, arguments, said, monkeypatch):
@@ -254,7 +254,7 @@ def test_export_says_which_packages_it_takes(folder, tmp_path, monkeypatch):
     monkeypatch.setattr("cinn_colorize.onnx.export.find_spec", lambda _: None)
     result = CliRunner().invoke(app, ["export", "-o", str(tmp_path)])
     assert result.exit_code == 1
-    assert "export takes onnx and onnxscript; pip install 'cinn-colorize[onnx]'" in the_line(result)
+    assert "export requires onnx and onnxscript; pip install 'cinn-colorize[onnx]'" in the_line(result)
     assert names(tmp_path) == []
 
 

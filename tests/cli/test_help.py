@@ -1,0 +1,45 @@
+"""The help of every command: its width, its examples, and what it says of levels."""
+
+import shlex
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from cinn_colorize.cli.app import _COMMANDS, app
+from cinn_colorize.cli.train import train
+
+NAMES = [command.__name__ for command in _COMMANDS]
+
+
+def help_of(name, width=100):
+    result = CliRunner().invoke(app, [name, "--help"], terminal_width=width)
+    assert result.exit_code == 0
+    return result.stdout
+
+
+@pytest.mark.parametrize("width", [80, 100])
+@pytest.mark.parametrize("name", NAMES)
+def test_lines_fit_the_terminal(name, width):
+    assert max(map(len, help_of(name, width).splitlines())) <= width
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != train.__name__])
+def test_help_ends_with_two_examples_that_parse(name):
+    _, examples = help_of(name, 80).split("\nExamples:\n")
+    group = typer.main.get_command(app)
+    lines = examples.splitlines()
+    assert len(lines) == 2
+    for line in lines:
+        program, *arguments = shlex.split(line)
+        assert program == "cinn-colorize"
+        with group.make_context(program, arguments) as context:
+            called, command, rest = group.resolve_command(context, [*context._protected_args, *context.args])
+            assert called == name
+            command.make_context(called, rest, parent=context)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_levels_are_explained_where_they_appear(name):
+    text = " ".join(help_of(name).split())
+    assert ("LEVEL" in text) == ("LEVEL is a resolution of the latent code" in text)
