@@ -1,4 +1,4 @@
-"""What turns L into features: backbone, feature pyramid and the heads of the levels."""
+"""From L to features: backbone, feature pyramid and the heads of the levels."""
 
 from cinn_colorize.conditioning.attention import ColourAttention as ColourAttention
 from cinn_colorize.conditioning.backbone import EfficientNetLite2 as EfficientNetLite2

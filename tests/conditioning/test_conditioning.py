@@ -155,5 +155,5 @@ def test_rare_bins_weigh_more_and_the_mean_weight_is_one():
     weights = rarity(prior)
     assert weights[2] > weights[1] > weights[0]
     assert (weights * prior).sum().item() == pytest.approx(1)
-    with pytest.raises(ValueError, match="adds up to 1"):
+    with pytest.raises(ValueError, match="must add up to 1"):
         rarity(2 * prior)

@@ -324,7 +324,7 @@ def test_tasks_of_imagenet(imagenet):
             "missing.safetensors: no such",
         ),
         ("train --dataset imagenet --data {root} --start a.safetensors --preset paper", "--preset"),
-        ("train --dataset imagenet --data {root}/missing", "missing: not there"),
+        ("train --dataset imagenet --data {root}/missing", "missing: does not exist"),
         ("train --dataset lsun --data {root} --preset paper", "--preset"),
     ],
 )
