@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import pyvips
-from helpers import COLOR, GRAY, RECIPE, SHARED, Uniform, deep, write
+from helpers import COLOR, GRAY, RECIPE, SHARED, Uniform, deep, profile, write
 from PIL import Image, ImageCms
 from skimage import data
 from skimage.color import rgb2lab
@@ -165,8 +165,6 @@ def test_gray_profile(tmp_path):
 
 
 def linear_gray():
-    from test_profiles import profile
-
     return profile(("curv", []), b"GRAY")
 
 

@@ -11,7 +11,8 @@ from PIL import Image, ImageOps
 from torch.nn import functional
 
 from cinn_colorize.imaging import color, upsampling
-from cinn_colorize.imaging.upsampling import METHODS, Upsampler, joint_bilateral
+from cinn_colorize.imaging.upsampling import Upsampler, joint_bilateral
+from cinn_colorize.options import Upsampling
 
 BIGPHOTOS = SHARED / "bigphotos.zip"
 
@@ -75,7 +76,7 @@ def test_bicubic_is_that_of_torch(size):
     np.testing.assert_allclose(actual, expected, atol=1e-3)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", Upsampling)
 @pytest.mark.parametrize("size", [(300, 200), (40, 500), (7, 5), (1, 90)])
 def test_bands_agree_with_the_whole(method, size):
     ab, guide, _ = scene(128, 128)
@@ -89,7 +90,7 @@ def test_bands_agree_with_the_whole(method, size):
     np.testing.assert_allclose(np.concatenate(bands, axis=1), whole, atol=1e-3)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", Upsampling)
 def test_uniform_color_stays_uniform(method):
     ab = np.ones((2, 16, 16), np.float32) * np.array([12, -30], np.float32)[:, None, None]
     _, guide, L = scene(150, 130)
@@ -100,7 +101,9 @@ def test_uniform_color_stays_uniform(method):
 def test_colors_end_at_edges_of_luminance():
     ab, guide, L = scene(320, 320)
     truth = np.stack([0.6 * (L - 50), 20 - 0.3 * L])
-    error = {m: np.hypot(*(Upsampler(ab, guide, L.shape, m).rows(0, 320, L) - truth)).mean() for m in METHODS}
+    error = {
+        m: np.hypot(*(Upsampler(ab, guide, L.shape, m).rows(0, 320, L) - truth)).mean() for m in Upsampling
+    }
     assert error["exact"] < 0.6 * error["bicubic"]
     assert error["jbu"] < 0.6 * error["bicubic"]
 
