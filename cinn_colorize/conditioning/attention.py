@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from cinn_colorize.conditioning.layers import conv
 
 
-class ColourAttention(nn.Module):
+class ColorAttention(nn.Module):
     """Each pixel at 2r takes the mean of all colours at r, weighted by softmax(q . k - slope * distance).
 
     Queries and keys come from the pyramid alone, so the weights are computed once per photo. The result is a

@@ -29,7 +29,7 @@ def centres() -> np.ndarray:
     return np.unique(bins.round().astype(np.int64), axis=0).astype(np.float32) * STEP
 
 
-class ColourBins(nn.Module):
+class ColorBins(nn.Module):
     """Soft encoding of ab in bins, cross entropy against it, and colours from a distribution."""
 
     centres: Tensor

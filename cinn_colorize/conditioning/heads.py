@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cinn_colorize.conditioning.attention import ColourAttention
+from cinn_colorize.conditioning.attention import ColorAttention
 from cinn_colorize.conditioning.layers import ResidualBlock, conv
 from cinn_colorize.flow.haar import haar
 
@@ -92,7 +92,7 @@ class LevelHead(nn.Module):
         source = resolution if base else 2 * resolution
         kernel = 3 if resolution > 1 else 1
         self.attention = (
-            ColourAttention(resolution, features[source], features[resolution]) if attend else None
+            ColorAttention(resolution, features[source], features[resolution]) if attend else None
         )
         seen = 1 if base else 2 + 4  # L; or the coarser colours, L's mean and three details
         if self.attention is not None:

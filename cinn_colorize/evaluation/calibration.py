@@ -87,7 +87,7 @@ class Calibration:
         """The root mean squared error of ab of each photo, averaged over its samples."""
         return np.array([error for _, error in self._photos])
 
-    def colours(self, channel: int) -> NDArray[np.float64]:
+    def colors(self, channel: int) -> NDArray[np.float64]:
         """Return the shares (2, bins) of the photos' and the samples' a (0) or b (1) in each bin."""
         counts = self._colors[channel]
         return np.asarray(counts / counts.sum(axis=1, keepdims=True))

@@ -17,7 +17,7 @@ from cinn_colorize.evaluation.calibration import Calibration
 from cinn_colorize.evaluation.metrics import (
     Estimate,
     Statistics,
-    colour_statistics,
+    color_statistics,
     estimate,
     picture_statistics,
 )
@@ -109,7 +109,7 @@ def evaluate(
                 drawn = conditioned.sample(n=samples, temperature=temperature, seed=samples * i)
                 ab = np.stack([sample.ab for sample in drawn])
                 pictures = np.stack([to_rgb(photo.L, colors) for colors in ab])
-                compared = picture_statistics(pictures, photo.rgb) | colour_statistics(ab, photo.ab)
+                compared = picture_statistics(pictures, photo.rgb) | color_statistics(ab, photo.ab)
                 found.add({"nll": nll} | compared, pictures, photo, source)
                 if calibration and found is model[0]:
                     calibration.add(nll, ab, photo.ab)

@@ -69,7 +69,7 @@ def picture_statistics(pictures: Doubles, truth: Doubles) -> Statistics:
     return statistics
 
 
-def colour_statistics(samples: Floats, truth: Floats) -> Statistics:
+def color_statistics(samples: Floats, truth: Floats) -> Statistics:
     """Compare the samples' ab with each other and with the photo's.
 
     Args:

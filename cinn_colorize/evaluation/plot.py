@@ -166,7 +166,7 @@ def _colors(calibration: Calibration) -> _Diagram:
         "share",
     )
     for channel, (name, color) in enumerate((("a", _RED), ("b", _BLUE))):
-        truth, samples = calibration.colours(channel)
+        truth, samples = calibration.colors(channel)
         diagram.curve(centres, samples, color)
         shown = truth > 0
         diagram.points(centres[shown], truth[shown], color)
