@@ -1,4 +1,4 @@
-"""Where networks compute, and with how many threads."""
+"""The devices that networks compute on, and their threads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DEVICES = ("cpu", "cuda", "mps")
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Context in which torch uses one thread of the CPU."""
+    """Limit torch to one CPU thread in this context."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -22,10 +22,10 @@ def one_thread() -> Iterator[None]:
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of a name; ``auto`` is a GPU where there is one.
+    """Return the device of a name; ``auto`` is a GPU where there is one.
 
     Raises:
-        ValueError: unknown, or not on this machine.
+        ValueError: the name is unknown, or this machine does not have the device.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"

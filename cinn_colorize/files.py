@@ -1,4 +1,4 @@
-"""Formats by name and content, names in messages, and files that are whole or not there."""
+"""Formats by name and content, printable names, and atomic writing of files."""
 
 from __future__ import annotations
 
@@ -44,31 +44,31 @@ _SIGNATURES = {
 
 
 def format_of_name(path: str | os.PathLike[str]) -> str:
-    """The format that the suffix stands for, a key of ``FORMATS``; empty for others."""
+    """Return the format of a suffix, a key of ``FORMATS``; empty for others."""
     suffix = Path(path).suffix.lower()
     return next((format for format, suffixes in FORMATS.items() if suffix in suffixes), "")
 
 
 def format_of_content(start: bytes) -> str:
-    """The format of a file that begins with these (at least 12) bytes; empty for others."""
+    """Return the format of a file that begins with these (at least 12) bytes; empty for others."""
     matches = (format for format, sign in _SIGNATURES.items() if re.match(sign, start, re.DOTALL))
     return next(matches, "")
 
 
 def printable_name(path: str | os.PathLike[str]) -> str:
-    """The path for messages of one line, whatever bytes it has."""
+    """Return a path as printable text of one line, whatever bytes it has."""
     name = os.fsencode(path).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
 
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[int]:
-    """A descriptor to write to; what was written stands at ``path`` if all went well, else nothing is left.
+    """Yield a descriptor to write to; the file appears at ``path`` if all goes well, else nothing is left.
 
-    The file is on the disk before it has its name, so that not even a power cut leaves half of it.
+    The content is on the disk before the file gets its name, so that not even a power cut leaves half of it.
 
     Raises:
-        OSError: the file can't be made or put in its place.
+        OSError: the file cannot be created or put in its place.
     """
     path = Path(path)
     part, descriptor = temporary(path.parent)
@@ -104,13 +104,13 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def temporary(folder: Path) -> tuple[Path, int]:
-    """A new file that is locked, so that :func:`remove_leftovers` knows that it is in use.
+    """Create a file that is locked, so that :func:`remove_leftovers` knows that it is in use.
 
     Returns:
-        its path, and the descriptor whose end is that of the lock.
+        its path, and a descriptor; closing it releases the lock.
 
     Raises:
-        OSError: it can't be made.
+        OSError: it cannot be created.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     while True:
@@ -129,7 +129,7 @@ def temporary(folder: Path) -> tuple[Path, int]:
 
 
 def _lock(descriptor: int) -> None:
-    """Lock a file until it is closed, by whatever end of the process.
+    """Lock a file until it is closed or the process ends.
 
     Raises:
         BlockingIOError: another process has locked it.

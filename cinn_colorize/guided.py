@@ -1,10 +1,10 @@
-"""The guided filter, evaluated at another size than it was fitted at.
+"""The guided filter, applied at another size than it was fitted at.
 
 He, Sun and Tang, "Guided Image Filtering" (2013, https://doi.org/10.1109/TPAMI.2012.213), in the fast
 form of He and Sun (2015, https://arxiv.org/abs/1505.00996): in every window of a small image the values
 are fitted as a linear function of the guide, ``slope * guide + offset``; the coefficients, enlarged, are
-applied to the guide at full size. The flow predicts details with it, the upsampling brings chroma to full
-size with it; they have tensors of torch and arrays of numpy, and each its own windows.
+applied to the guide at full size. The flow predicts details with it, on torch tensors; the upsampling brings
+chroma to full size with it, on numpy arrays. Each defines its own windows.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-Planes = TypeVar("Planes", bound=Any)  # a tensor of torch or an array of numpy
+Planes = TypeVar("Planes", bound=Any)  # a torch tensor or a numpy array
 
 
 def coefficients(
@@ -23,7 +23,7 @@ def coefficients(
     Args:
         guide: (..., 1, H, W).
         values: (..., C, H, W).
-        mean: means over windows of planes, of the same shape, edges repeated.
+        mean: returns means over windows of planes, of the same shape, edges repeated.
         eps: regularisation of the slope, in squared units of the guide; larger means smoother.
 
     Returns:

@@ -2,7 +2,7 @@
 
 A weights file is one safetensors file that carries its configuration as a JSON string in its metadata. It is
 named by a local path, by a model of the registry (the packaged file), or as ``hf:owner/name`` on the Hugging
-Face hub, whose client honours ``HF_HOME`` and ``HF_HUB_OFFLINE``. The only module that may look at the
+Face hub, whose client honours ``HF_HOME`` and ``HF_HUB_OFFLINE``. The only module that may read the
 environment.
 """
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 HUB_PREFIX = "hf:"
 CONFIG_KEY = "cinn_colorize"
 _PACKAGE = Path(__file__).parent
-# Packaged weights lie inside an installed package, and beside the package in a checkout.
+# Packaged weights are inside an installed package, and beside the package in a checkout.
 _FOLDERS = (_PACKAGE / "_weights", _PACKAGE.parent / "weights")
 
 
 def is_packaged(file: str) -> bool:
-    """Whether this installation contains a weights file."""
+    """Return whether this installation contains a weights file."""
     return any((folder / file).is_file() for folder in _FOLDERS)
 
 
 def find_packaged(file: str) -> Path:
-    """Path of a packaged weights file.
+    """Return the path of a packaged weights file.
 
     Raises:
         WeightsError: this installation does not contain it.
@@ -43,22 +43,22 @@ def find_packaged(file: str) -> Path:
         if (folder / file).is_file():
             return folder / file
     raise WeightsError(
-        f"{file}: not in this installation; reinstall cinn-colorize, or give a file with --weights"
+        f"{file}: not in this installation; reinstall cinn-colorize, or pass a file with --weights"
     )
 
 
 def find(source: str | os.PathLike[str]) -> Path:
-    """Path of the weights that ``source`` names: a file, or ``hf:owner/name``, downloaded if need be.
+    """Return the path of weights: of a file, or of ``hf:owner/name``, downloaded if necessary.
 
     Raises:
-        WeightsError: it cannot be had.
+        WeightsError: they cannot be found or downloaded.
     """
     name = os.fspath(source)
     if name.startswith(HUB_PREFIX):
         return _download(name.removeprefix(HUB_PREFIX))
     if not Path(name).is_file():
         raise WeightsError(
-            f"{printable_name(name)}: no such weights file; give a .safetensors file or hf:owner/name"
+            f"{printable_name(name)}: no such weights file; pass a .safetensors file or hf:owner/name"
         )
     return Path(name)
 
@@ -66,12 +66,12 @@ def find(source: str | os.PathLike[str]) -> Path:
 def _download(repository: str) -> Path:
     """Fetch the one weights file of a hub repository; the client writes a temporary file and renames it."""
     if repository.count("/") != 1:
-        raise WeightsError(f"{HUB_PREFIX}{repository}: not a hub repository; it is written hf:owner/name")
+        raise WeightsError(f"{HUB_PREFIX}{repository}: not a hub repository; write hf:owner/name")
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
     from huggingface_hub.utils import logging
 
-    logging.set_verbosity_error()  # its retries are no news; what fails in the end is said below
+    logging.set_verbosity_error()  # not its retries; what fails in the end is reported below
     filename = f"{repository.split('/')[1]}.safetensors"
     try:
         return Path(hf_hub_download(repository, filename))
@@ -79,8 +79,8 @@ def _download(repository: str) -> Path:
         raise WeightsError(f"{HUB_PREFIX}{repository}: not a valid repository name") from error
     except LocalEntryNotFoundError as error:
         raise WeightsError(
-            f"{HUB_PREFIX}{repository}: not in the local cache and the hub cannot be reached; "
-            "connect once, or copy the file here and give its path with --weights"
+            f"{HUB_PREFIX}{repository}: not in the local cache, and the hub cannot be reached; "
+            "connect once, or copy the file here and pass its path with --weights"
         ) from error
     except (HfHubHTTPError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
@@ -88,23 +88,23 @@ def _download(repository: str) -> Path:
 
 
 def cache_folder() -> Path:
-    """The user's folder for what can be made again, by the customs of the system (``XDG_CACHE_HOME``)."""
+    """Return the user's cache folder, by the conventions of the system (``XDG_CACHE_HOME``)."""
     from platformdirs import user_cache_path
 
     return user_cache_path("cinn-colorize", appauthor=False)
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file, as hexadecimal digits."""
+    """Return the SHA-256 of a file in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def verify(path: Path, expected: str) -> str:
-    """Return the file's SHA-256 after comparing it.
+    """Return the file's SHA-256 if it is the expected one.
 
     Raises:
-        WeightsError: it is another one.
+        WeightsError: it is not.
     """
     actual = sha256(path)
     if actual != expected:
@@ -119,20 +119,20 @@ def load(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read a weights file: its configuration and its tensors by name, in the type they are stored in.
 
     Raises:
-        WeightsError: it is damaged, or no weights file of this program.
+        WeightsError: the file is damaged, or not a weights file of this program.
     """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
         config = json.loads(metadata[CONFIG_KEY])
     except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(f"{printable_name(path)}: damaged, or not a safetensors file ({error})") from error
     except KeyError as error:
         raise WeightsError(
-            f"{printable_name(path)}: a safetensors file, but not of cinn-colorize (no configuration)"
+            f"{printable_name(path)}: a safetensors file, but not one of cinn-colorize (no configuration)"
         ) from error
     return config, tensors
 
@@ -141,7 +141,7 @@ def save(path: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -
     """Write a weights file atomically.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     from safetensors.torch import save as serialise
 

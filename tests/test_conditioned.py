@@ -116,7 +116,7 @@ def test_what_an_engine_cannot_do_is_one_error(conditioned):
 
 
 def test_a_served_network_conditions_once_what_it_remembers(network, monkeypatch):
-    monkeypatch.setattr("cinn_colorize.batch.model_server._REMEMBERED", 2)
+    monkeypatch.setattr("cinn_colorize.batch.model_server._CACHED", 2)
     model = _Model()
     model.load(SimpleNamespace(colorizer=lambda: colorizer_with(network)))
     served = colorizer_with(_ServedNetwork(model, model.facts()[-1]))

@@ -1,1 +1,1 @@
-"""Many photos: what is to be done of each, by which process, and what was done."""
+"""Many photos: what to do for each, by which process, and what was done."""

@@ -1,8 +1,8 @@
 """Photos on the machines of a Ray cluster, each by the same function as in the processes of one machine.
 
-Ray Data hands them out to a pool of actors, one photo at a time. An actor that is killed starts again, and
-its photo is done again. Ray's driver is a process of its own: Ray prints what nobody asked for, takes signals
-for itself, and may end the process it is in. The one that started it prints and keeps the manifest, as ever.
+Ray Data distributes them to a pool of actors, one photo at a time. An actor that is killed is restarted, and
+its photo is done again. Ray's driver is a process of its own: Ray prints unasked, handles signals itself, and
+may end the process it is in. The process that started it prints and keeps the manifest, as in other batches.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from cinn_colorize.files import printable_name, temporary
 
 log = logging.getLogger(__name__)
 
-_TRIES = 3  # of a photo whose process is killed, which may be the photo's fault
-_PATIENCE = 10  # seconds, for a machine to answer and for Ray to end
+_TRIES = 3  # for a photo whose process is killed, possibly because of the photo
+_TIMEOUT = 10  # seconds, for a machine to answer and for Ray to end
 
 _Row = dict[str, Any]
 
@@ -38,21 +38,21 @@ class Cluster:
     """A Ray cluster.
 
     Args:
-        address: as for ``ray.init``: HOST:PORT, ``auto`` or ``local``; None joins the one of this machine or
-            the environment, or else starts one for as long as the batch takes.
-        workers: photos at a time; None for as many as it has cores, or GPUs where these compute.
+        address: as for ``ray.init``: HOST:PORT, ``auto`` or ``local``; None joins the cluster of this machine
+            or of the environment, or else starts one for the duration of the batch.
+        workers: photos at a time; None for one per core, or one per GPU where GPUs compute.
     """
 
     def __init__(self, address: str | None = None, workers: int | None = None) -> None:
         self._address, self._workers = address, workers
 
     def run(self, spec: ModelSpec, plan: Plan, items: Iterator[Task | Event]) -> Iterator[Event]:
-        """Do the tasks; what else is among them is given on.
+        """Do the tasks, and pass on the events among them.
 
         Raises:
-            PhotoError: the output folder can't be written to.
-            WeightsError: the network can't be had.
-            WorkerError: the cluster can't be reached, is gone, or doesn't share the output folder.
+            PhotoError: the output folder cannot be written to.
+            WeightsError: the network cannot be loaded.
+            WorkerError: the cluster cannot be reached, is gone, or does not share the output folder.
         """
         tasks: dict[int, Task] = {}
         for item in items:
@@ -62,7 +62,7 @@ class Cluster:
                 yield item
         if not tasks:
             return
-        _reach(self._address)
+        _check_address(self._address)
         level = logging.getLogger("cinn_colorize").level
         with _probe(plan.folder) as probe:
             worker = {"spec": spec, "plan": plan, "level": level, "folder": Path.cwd(), "probe": probe}
@@ -72,13 +72,13 @@ class Cluster:
             name = printable_name(task.input.path)
             yield Failure(
                 task.input.path,
-                f"{name}: the processes that worked on it were killed, {_TRIES} times; "
-                "if memory ran out, take fewer --workers",
+                f"{name}: the process that worked on it was killed {_TRIES} times; "
+                "if memory ran out, use fewer --workers",
             )
 
 
 def _listen(driver: Connection, tasks: dict[int, Task]) -> Iterator[Event]:
-    """Events of tasks, which are taken out as they end."""
+    """Yield the events of tasks, which are removed as they end."""
     try:
         driver.send(tasks)
         while True:
@@ -88,7 +88,7 @@ def _listen(driver: Connection, tasks: dict[int, Task]) -> Iterator[Event]:
                 case Exception() as error:
                     raise error
                 case (number, messages):
-                    # One that Ray did twice, since it was long without word of the first, counts once.
+                    # A task that Ray ran again, having lost touch with its first run, counts once.
                     if not tasks.pop(number, None):
                         continue
                     for message in messages:
@@ -97,16 +97,16 @@ def _listen(driver: Connection, tasks: dict[int, Task]) -> Iterator[Event]:
                         else:
                             yield message
     except (EOFError, OSError):
-        raise WorkerError("Ray is gone; run the same command again to go on") from None
+        raise WorkerError("Ray is gone; run the same command again to continue") from None
 
 
-def _reach(address: str | None) -> None:
-    """Ask whether anybody is there; Ray itself would wait for minutes."""
+def _check_address(address: str | None) -> None:
+    """Check that a cluster answers; Ray itself would wait for minutes."""
     host, colon, port = (address or "").rpartition(":")
     if not colon:
         return
     try:
-        socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
+        socket.create_connection((host.strip("[]"), int(port)), _TIMEOUT).close()
     except (OSError, ValueError, OverflowError) as error:
         why = getattr(error, "strerror", None) or error
         raise WorkerError(f"no Ray cluster answers at {address} ({why})") from None
@@ -114,7 +114,7 @@ def _reach(address: str | None) -> None:
 
 @contextlib.contextmanager
 def _probe(folder: Path) -> Iterator[Path]:
-    """A file in the output folder, by which machines that don't share it are told."""
+    """Create a file in the output folder, which reveals machines that do not share the folder."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         path, descriptor = temporary(folder)
@@ -129,7 +129,7 @@ def _probe(folder: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _driver(*arguments: object) -> Iterator[Connection]:
-    """The process that is Ray's driver, and the way to it. Its end is the end of what it has started."""
+    """Start Ray's driver process and yield a connection to it; whatever it starts ends with it."""
     ours, theirs = CONTEXT.Pipe()
     process = CONTEXT.Process(target=_drive, args=(theirs, *arguments), daemon=True)
     with block_sigint_in_children():
@@ -140,13 +140,13 @@ def _driver(*arguments: object) -> Iterator[Connection]:
     finally:
         ours.close()
         process.terminate()
-        process.join(_PATIENCE)
+        process.join(_TIMEOUT)
         process.kill()
         process.join()
 
 
 def _drive(parent: Connection, address: str | None, workers: int | None, worker: _Row) -> None:
-    """Hear of tasks, and send what comes of each, then None; or the error that ends it all."""
+    """Receive tasks and send the outcome of each, then None; or the error that ends the batch."""
     end_with_parent()
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (1, 2):
@@ -157,11 +157,11 @@ def _drive(parent: Connection, address: str | None, workers: int | None, worker:
                 parent.send(answer)
     except CinnError as error:
         parent.send(error)
-    except OSError as error:  # what ray.init raises, and the end of the parent
-        parent.send(WorkerError(f"Ray: {error}; if the cluster wants a token, set RAY_AUTH_MODE=token"))
+    except OSError as error:  # from ray.init, or because the parent has ended
+        parent.send(WorkerError(f"Ray: {error}; if the cluster requires a token, set RAY_AUTH_MODE=token"))
     except Exception as error:
         line = (str(error).strip().splitlines() or [repr(error)])[-1].strip()
-        advice = "run the same command again to go on"
+        advice = "run the same command again to continue"
         if "ModuleNotFoundError" in line:
             advice = "install 'cinn-colorize[ray]' on all machines of the cluster"
         parent.send(WorkerError(f"Ray: {line}; {advice}"))
@@ -172,7 +172,7 @@ def _drive(parent: Connection, address: str | None, workers: int | None, worker:
 def _rows(
     tasks: Mapping[int, Task], address: str | None, workers: int | None, worker: _Row
 ) -> Generator[tuple[int, list[Any]], None, None]:
-    """The number of each task with its events, and with what was logged."""
+    """Yield the number of each task with its log messages and events."""
     import ray
     from ray.data import ActorPoolStrategy, DataContext, from_items
 
@@ -183,12 +183,12 @@ def _rows(
         cores, gpus = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
         device = spec.device if spec.device != "auto" else "cuda" if gpus else "cpu"
         if device == "cuda" and not gpus:
-            raise WorkerError("the Ray cluster has no GPU; leave --device out")
+            raise WorkerError("the Ray cluster has no GPU; omit --device")
         number = min(workers or (gpus if device == "cuda" else cores) or 1, len(tasks))
 
         context = DataContext.get_current()
         context.enable_progress_bars = False
-        context.max_errored_blocks = -1  # a photo that could not be done is told by its absence
+        context.max_errored_blocks = -1  # a photo that failed is recognised by its absence
         items = [{"number": number, "task": pickle.dumps(task)} for number, task in tasks.items()]
         rows = from_items(items, override_num_blocks=len(items)).flat_map(
             _Worker,
@@ -214,7 +214,7 @@ def _rows(
 
 
 class _Worker:
-    """A process of the cluster. What keeps it from working is its answer to the first photo."""
+    """A process of the cluster; if it cannot start its work, the error is its answer to the first photo."""
 
     def __init__(self, **arguments: Any) -> None:
         self._log: list[tuple[int, str, Any]] = []
@@ -234,12 +234,12 @@ class _Worker:
             raise WorkerError(
                 f"{host} has cinn-colorize {__version__}, not {version}; install the same version everywhere"
             )
-        with contextlib.suppress(OSError):  # which matters if there are relative paths
+        with contextlib.suppress(OSError):  # which matters only if there are relative paths
             os.chdir(folder)
         if not probe.exists():
             raise WorkerError(
                 f"{host} does not see the folder {printable_name(plan.folder)}; photos and results "
-                "have to lie in folders that all machines of the cluster share, under the same path"
+                "must lie in folders that all machines of the cluster share under the same path"
             )
         package_log = logging.getLogger("cinn_colorize")
         package_log.addHandler(_ToList(self._log))
@@ -251,7 +251,7 @@ class _Worker:
             return Job(replace(spec, weights=file).colorizer(), plan)
 
     def __call__(self, row: _Row) -> list[_Row]:
-        """What came of a task, or the error."""
+        """Return the outcome of a task, or the error."""
         answer: object = self._error
         if not self._error:
             self._log.clear()

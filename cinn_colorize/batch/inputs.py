@@ -1,4 +1,4 @@
-"""Which photos a command line means: files, folders, patterns, lists, and the share of one machine."""
+"""The photos that a command line means: files, folders, patterns, lists, and the share of one machine."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ class Input:
     """A photo and where its results go.
 
     Attributes:
-        path: of the photo.
-        below: folder of the results, below the output folder.
-        found: in a folder or by a pattern, not named; pictures made by this program are then left out.
+        path: path of the photo.
+        below: folder of the results, relative to the output folder.
+        found: whether it was found in a folder or by a pattern, not named; pictures made by this program are
+            then skipped.
     """
 
     path: Path
@@ -35,15 +36,15 @@ class Input:
 def find_inputs(
     arguments: Sequence[Path], listed: Iterable[Path] = (), *, recursive: bool = False, output: Path
 ) -> list[Input | PhotoError]:
-    """The photos that are meant, each once, in a fixed order; errors stand in the place of what has none.
+    """Return the photos that are meant, each once, in a fixed order; an argument without photos is an error.
 
     Args:
         arguments: files, whose results go into the output folder itself; folders; patterns with ``*``, ``?``,
-            ``[...]`` and ``**``, where no file has that very name.
-        listed: files or folders of a list; the results go into folders of the same names.
-        recursive: folders with all that is below them; the results go into the same tree. If there are
-            several folders, each tree is in a folder of its name.
-        output: the output folder, which is left out where it lies below a folder of photos.
+            ``[...]`` and ``**``, unless a file has that very name.
+        listed: files or folders from a list; the results go into folders of the same names.
+        recursive: include all that is below a folder; the results go into the same tree. With several
+            folders, each tree goes into a folder of its name.
+        output: the output folder, which is skipped where it lies below a folder of photos.
     """
     found: list[Input | PhotoError] = []
     named = [(argument, _is_pattern(argument)) for argument in arguments]
@@ -51,7 +52,7 @@ def find_inputs(
     several = recursive and sum(map(os.path.isdir, itertools.chain(*matched))) > 1
     for (argument, pattern), paths in zip(named, matched, strict=True):
         if not paths:
-            found.append(PhotoError(f"{printable_name(argument)}: no file has a name like that"))
+            found.append(PhotoError(f"{printable_name(argument)}: no file matches this pattern"))
         for path in paths:
             below = Path(path.resolve().name) if several and os.path.isdir(path) else Path()  # noqa: PTH112
             found += _expand(path, below, recursive, pattern, output)
@@ -64,15 +65,15 @@ def find_inputs(
 
 
 def read_list(content: bytes, name: str, *, null: bool) -> list[Path]:
-    """Names in a list, one a line, or with ``null`` each ended by a zero byte.
+    """Return the names in a list, one per line, or with ``null`` each ended by a zero byte.
 
     Raises:
-        PhotoError: there are zero bytes in a list of lines.
+        PhotoError: a list of lines contains zero bytes.
     """
     if null:
         names = content.split(b"\0")
     elif b"\0" in content:
-        raise PhotoError(f"{name}: has zero bytes, as find -print0 writes them; add --null")
+        raise PhotoError(f"{name}: contains zero bytes, as find -print0 writes them; add --null")
     else:
         lines = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
         names = [line.removesuffix(b"\r") for line in lines]
@@ -80,10 +81,10 @@ def read_list(content: bytes, name: str, *, null: bool) -> list[Path]:
 
 
 def shard(inputs: Iterable[Input | PhotoError], index: int, count: int) -> list[Input | PhotoError]:
-    """The share of machine ``index`` (from 1) of ``count``.
+    """Return the share of machine ``index`` (from 1) of ``count``.
 
     A photo's share follows from a hash of where its results go, whatever else is in the list: machines that
-    see the folder at different times, or under other names, neither do a photo twice nor write to one name.
+    see the folder at different times, or under other names, neither do a photo twice nor share a result.
     """
     return [item for item in inputs if _hash(item) % count == index - 1]
 
@@ -94,12 +95,12 @@ def _hash(item: Input | PhotoError) -> int:
 
 
 def _is_pattern(argument: Path) -> bool:
-    """A file may be called a[2].tif."""
+    """Return whether it is a pattern; a file may be called a[2].tif."""
     return bool(_MAGIC & set(str(argument))) and not os.path.lexists(argument)
 
 
 def _matches(pattern: Path) -> list[Path]:
-    """As a shell has it: sorted, without hidden names. Links to folders are not followed by ``**``."""
+    """Expand a pattern as a shell does: sorted, without hidden names; ``**`` follows no links to folders."""
     start = Path(pattern.anchor)
     hidden = any(part.startswith(".") for part in pattern.parts if part != "..")
     try:
@@ -123,12 +124,12 @@ def _expand(
             empty = False
             yield item
         if empty:
-            hint = "" if recursive else "; --recursive looks below it too"
+            hint = "" if recursive else "; --recursive also searches its subfolders"
             yield PhotoError(f"{name}: no photos in this folder ({', '.join(sorted(SUFFIXES))}){hint}")
 
 
 def _walk(folder: Path, below: Path, recursive: bool, output: Path) -> Iterator[Input | PhotoError]:
-    """Photos of a folder by name, then those of its folders; no hidden ones, and no links to folders."""
+    """Yield photos of a folder by name, then those of its subfolders; none hidden, none behind links."""
     waiting = [(folder, below)]
     while waiting:
         folder, below = waiting.pop()
@@ -157,12 +158,12 @@ def _walk(folder: Path, below: Path, recursive: bool, output: Path) -> Iterator[
 def _is_same(output: Path, folder: Path) -> bool:
     try:
         return output.samefile(folder)
-    except OSError:  # there is no output folder yet
+    except OSError:  # the output folder does not exist yet
         return False
 
 
 def _may_be_photo(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a file; links that lead nowhere count, for they are photos that someone misses."""
+    """Return whether it is a file; broken links count, since someone expects these photos."""
     try:
         return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry))  # noqa: PTH110
     except OSError:
@@ -170,6 +171,6 @@ def _may_be_photo(entry: os.DirEntry[str]) -> bool:
 
 
 def _relative(folder: Path) -> Path:
-    """A folder's name without root and dots, to stand below another."""
+    """Return a folder's path without root and dots, to be placed below another folder."""
     path = Path(os.path.normpath(folder))
     return Path(*(part for part in path.parts if part not in (path.anchor, "..", ".")))

@@ -1,7 +1,7 @@
-"""A file with one JSON object a line for each result, from which an interrupted batch goes on.
+"""A file with one JSON object per line for each result, from which an interrupted batch continues.
 
-It is only ever added to. A line is written at once and lies on the disk before the next photo is counted;
-one that a crash cut off is passed over.
+It is append-only. Each line is on the disk before the next photo is counted; a line that a crash cut off is
+ignored.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from typing import Any
 from cinn_colorize.errors import DataError
 from cinn_colorize.files import printable_name
 
-# What makes a result another one; the rest of a line is for people.
-_DECISIVE = ("size", "mtime", "seed", "seeds", "temperature", "model", "settings")
+# The keys that identify a result; the rest of a line is for people.
+_IDENTITY = ("size", "mtime", "seed", "seeds", "temperature", "model", "settings")
 _START = b'{"input": '  # of each line
 
 
 class Manifest:
-    """Which results are done, and the file that says so."""
+    """The results that are done, and the file that records them."""
 
     def __init__(self, path: Path) -> None:
-        """Read what is there, and open the file to add to it.
+        """Read the file if it exists, and open it to append lines.
 
         Raises:
-            DataError: it can't be read or written, or is something else.
+            DataError: it cannot be read or written, or is not a manifest.
         """
         self._name = printable_name(path)
-        self._done: dict[str, bytes] = {}  # by output, a digest of what is decisive
+        self._done: dict[str, bytes] = {}  # by output, a digest of its identity
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
@@ -52,10 +52,10 @@ class Manifest:
         os.close(self._descriptor)
 
     def add(self, line: Mapping[str, Any]) -> None:
-        """Add a line.
+        """Append a line.
 
         Raises:
-            DataError: it can't be written.
+            DataError: it cannot be written.
         """
         content = json.dumps(line).encode() + b"\n"
         try:
@@ -66,7 +66,7 @@ class Manifest:
             raise self._error(error) from None
 
     def says(self, line: Mapping[str, Any]) -> bool:
-        """Whether a line's output was made before, of the same photo in the same way."""
+        """Return whether a line's output was made before, from the same photo in the same way."""
         return self._done.get(line["output"]) == _digest(line)
 
     def _read(self, lines: Iterable[bytes]) -> None:
@@ -80,7 +80,7 @@ class Manifest:
             except (ValueError, TypeError):
                 continue  # cut off
         if not known and content[: len(_START)] != _START[: len(content)]:
-            raise DataError(f"{self._name}: is no manifest of cinn-colorize; choose another name")
+            raise DataError(f"{self._name}: is not a manifest of cinn-colorize; choose another name")
         if content and not content.endswith(b"\n"):
             os.write(self._descriptor, b"\n")
 
@@ -89,5 +89,5 @@ class Manifest:
 
 
 def _digest(line: Mapping[str, Any]) -> bytes:
-    decisive = json.dumps([line.get(key) for key in _DECISIVE], sort_keys=True)
-    return hashlib.blake2b(decisive.encode(), digest_size=12).digest()
+    identity = json.dumps([line.get(key) for key in _IDENTITY], sort_keys=True)
+    return hashlib.blake2b(identity.encode(), digest_size=12).digest()

@@ -1,7 +1,7 @@
-"""One network for several processes: that of a GPU, which has no room for many.
+"""One network shared by several processes: on a GPU, whose memory does not hold many.
 
-The processes send L* of windows, 256 x 256, and latent codes, and get ab. The process that has the network
-remembers conditions by their L*, so that a photo is conditioned once however often it is asked.
+The processes send L* of windows, 256 x 256, and latent codes, and receive ab. The process that holds the
+network caches conditions by their L*, so that a photo is conditioned once however many samples it gets.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from cinn_colorize.samples import Floats, LatentLevels
 if TYPE_CHECKING:
     from cinn_colorize.models import PhotoModelInfo
 
-_REMEMBERED = 64  # conditions, of 1 to 10 MiB each; a photo has 33 at most
+_CACHED = 64  # conditions, of 1 to 10 MiB each; a photo has 33 at most
 
 
 class _Model:
-    """The network in its own process; one call goes through it at a time."""
+    """The network in its own process; it serves one call at a time."""
 
     def __init__(self) -> None:
         self._turn = threading.Lock()
         self._conditions = OrderedDict[bytes, Any]()
 
     def load(self, spec: ModelSpec) -> None:
-        """Get it."""
+        """Load the network."""
         self._colorizer = spec.colorizer()
 
     def facts(self) -> tuple[PhotoModelInfo, str, str, Shapes]:
-        """What recipes say of it, and the shapes of its codes."""
+        """Return what recipes say of the network, and the shapes of its latent codes."""
         colorizer = self._colorizer
         return colorizer.info, colorizer.sha256, colorizer.precision, dict(colorizer.network.latent_shapes)
 
@@ -57,7 +57,7 @@ class _Model:
         key = L.tobytes()
         if key not in self._conditions:
             self._conditions[key] = self._colorizer.network.condition(L)
-            if len(self._conditions) > _REMEMBERED:
+            if len(self._conditions) > _CACHED:
                 self._conditions.popitem(last=False)
         self._conditions.move_to_end(key)
         return self._conditions[key]
@@ -72,24 +72,24 @@ _Manager.register("Model", _Model)
 
 @dataclass(frozen=True)
 class ModelClient:
-    """A way to the network, which can be sent to other processes."""
+    """A handle on the network, which can be sent to other processes."""
 
     model: Any
 
     def colorizer(self) -> BaseColorizer:
-        """A colorizer whose samples come from there."""
+        """Return a colorizer that draws its samples with that network."""
         info, sha256, precision, latent_shapes = self.model.facts()
         return BaseColorizer(info, sha256, precision, _ServedNetwork(self.model, latent_shapes))
 
 
 class ModelServer:
-    """The process that has the network.
+    """The process that holds the network.
 
     Args:
-        spec: how it is had.
+        spec: how it loads the network.
 
     Raises:
-        WeightsError: it can't be.
+        WeightsError: the network cannot be loaded.
     """
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -102,11 +102,11 @@ class ModelServer:
 
     @property
     def lives(self) -> bool:
-        """Whether it can be asked."""
+        """Whether the process is alive."""
         return bool(self._manager._process.is_alive())  # type: ignore[attr-defined]
 
     def end(self) -> None:
-        """End it."""
+        """End the process."""
         self._manager.shutdown()
 
 
@@ -117,7 +117,7 @@ class _ServedNetwork:
         self._model, self.latent_shapes = model, latent_shapes
 
     def condition(self, L: Floats) -> Floats:
-        """See :meth:`Network.condition`: L* itself, by which the other process knows the condition."""
+        """Return L* itself, by which the other process finds the condition; see :meth:`Network.condition`."""
         return np.ascontiguousarray(L, np.float32)
 
     def decode(self, latents: LatentLevels, condition: Floats) -> tuple[Floats, NDArray[np.float64]]:

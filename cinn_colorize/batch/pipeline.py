@@ -1,4 +1,4 @@
-"""What comes out of each photo, how it is named, and how it is made."""
+"""A photo's way from its file to its results, and their names."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _COMPOSED_AT_ONCE = 2**28  # bytes of pictures made in one pass through a photo
 
 
 class Existing(StrEnum):
-    """What happens to an output that is there already."""
+    """What to do about an output that already exists."""
 
     REFUSE = "refuse"
     OVERWRITE = "overwrite"
@@ -38,18 +38,18 @@ class Existing(StrEnum):
 
 @dataclass(frozen=True)
 class Plan:
-    """What is drawn of every photo and where it goes.
+    """What to draw for every photo and where to write it.
 
     Attributes:
-        method: in which way samples are drawn.
-        number: samples of each photo, seeds counting up from ``seed``.
-        rendering: how they become pictures.
-        pattern: file name with {stem}, {seed} and {ext}.
-        format: ``auto`` keeps the photo's own where it can be written, else PNG.
+        method: how samples are drawn.
+        number: samples per photo, with seeds counting up from ``seed``.
+        rendering: how samples become pictures.
+        pattern: file name of a picture, with {stem}, {seed} and {ext}.
+        format: format of the pictures; ``auto`` keeps the photo's own where it can be written, else PNG.
         encoding: how the pictures are written.
-        sheet: write a labelled contact sheet too.
-        max_pixels: photos with more are refused.
-        sheet_pattern: file name of the contact sheet with {stem}.
+        sheet: also write a labelled contact sheet.
+        max_pixels: larger photos are refused.
+        sheet_pattern: file name of the contact sheet, with {stem}.
     """
 
     method: SampleMethod
@@ -67,38 +67,38 @@ class Plan:
     sheet_pattern: str = "{stem}_sheet.jpg"
 
     def outputs(self, photo: Input, stem: str) -> list[Path]:
-        """Paths of the samples of a photo, in the order of their seeds."""
+        """Return the paths of a photo's samples, in the order of their seeds."""
         suffix = self.suffix(photo.path)
         names = (self.pattern.format(stem=stem, seed=self.seed + k, ext=suffix) for k in range(self.number))
         return [self.folder / photo.below / name for name in names]
 
     def sheet_path(self, photo: Input, stem: str) -> Path:
-        """Path of a photo's contact sheet."""
+        """Return the path of a photo's contact sheet."""
         return self.folder / photo.below / self.sheet_pattern.format(stem=stem)
 
     def suffix(self, photo: Path) -> str:
-        """What the samples of a photo end in, unless the pattern says otherwise."""
+        """Return the suffix of a photo's samples, unless the pattern has another."""
         suffix = photo.suffix if self.format == "auto" else f".{self.format}"
         return suffix if suffix.lower() in OUTPUT_SUFFIXES else ".png"
 
 
 @dataclass(frozen=True)
 class Task:
-    """A photo and the files that are to be made of it.
+    """A photo and the files to write for it.
 
     Attributes:
         outputs: paths of all samples, in the order of their seeds.
-        sheet: path of the contact sheet, if there is to be one.
-        wanted: those to be made.
-        doubtful: those of them that are there, and are right if they were made in the same way.
-        content: of what can be read once only, such as a pipe.
+        sheet: path of the contact sheet, if one is to be written.
+        wanted: the paths to write.
+        unverified: those of them that exist, which is fine if they were made in the same way.
+        content: content of a photo that can be read only once, such as a pipe.
     """
 
     input: Input
     outputs: list[Path]
     sheet: Path | None
     wanted: list[Path]
-    doubtful: list[Path] = field(default_factory=list)
+    unverified: list[Path] = field(default_factory=list)
     content: bytes | None = None
 
 
@@ -107,9 +107,9 @@ class Result:
     """One file written: a sample, or (without a seed) a contact sheet.
 
     Attributes:
-        size: of the photo's file, in bytes.
-        mtime: of the photo's file, in seconds; None for a pipe.
-        ms: milliseconds since the one before, or since the photo was opened.
+        size: size of the photo's file in bytes.
+        mtime: modification time of the photo's file in seconds; None for a pipe.
+        ms: milliseconds since the previous result, or since the photo was opened.
     """
 
     input: Path
@@ -124,14 +124,14 @@ class Result:
 
 @dataclass(frozen=True)
 class Failure:
-    """A photo of which something could not be made.
+    """A photo with a result that could not be made.
 
     Attributes:
-        input: the photo.
-        message: one line that names it.
-        expected: whether it is bad input, not a bug.
+        input: the photo; None if an argument names none.
+        message: one line that names the photo.
+        expected: whether the cause is bad input, not a bug.
         ends: whether the photos after it would fail in the same way.
-        trace: where it happened.
+        trace: the traceback.
     """
 
     input: Path | None
@@ -146,8 +146,8 @@ class Finished:
     """The end of a photo.
 
     Attributes:
-        written: how many files; none if all were there, or the photo was left out.
-        own: it was left out because this program made it.
+        written: number of files written; 0 if all existed, or the photo was skipped.
+        own: whether it was skipped because this program made it.
     """
 
     input: Path
@@ -159,7 +159,7 @@ Event = Result | Failure | Finished
 
 
 class LeftOutError(Exception):
-    """A photo that was found in a folder is a picture made by this program."""
+    """A photo found in a folder is a picture made by this program."""
 
 
 class Job:
@@ -167,14 +167,14 @@ class Job:
 
     Args:
         colorizer: draws the samples.
-        plan: what is drawn, and where it goes.
+        plan: what to draw, and where to write it.
     """
 
     def __init__(self, colorizer: BaseColorizer, plan: Plan) -> None:
         self.colorizer, self.plan = colorizer, plan
 
     def events(self, task: Task) -> Iterator[Event]:
-        """What :meth:`colorize` gives, and how it ended, whatever happened."""
+        """Yield what :meth:`colorize` yields, and how it ended, whatever happens."""
         path, written = task.input.path, 0
         try:
             for result in self.colorize(task):
@@ -182,11 +182,11 @@ class Job:
                 yield result
         except LeftOutError:
             yield Finished(path, own=True)
-        except Exception as error:  # whatever it is, the other photos are done
+        except Exception as error:  # whatever it is, the batch continues
             expected = isinstance(error, CinnError)
-            message = str(error) if expected else f"{printable_name(path)}: {error!r}; --debug tells more"
+            message = str(error) if expected else f"{printable_name(path)}: {error!r}; --debug shows where"
             if ends := isinstance(error, DiskFullError):
-                message += "; make room, then go on with --skip-existing"
+                message += "; free some space, then continue with --skip-existing"
             yield Failure(path, message, expected, ends, traceback.format_exc())
         else:
             yield Finished(path, written)
@@ -195,10 +195,10 @@ class Job:
         """Draw and write the wanted samples of a photo, and its sheet.
 
         Yields:
-            what was written, as soon as it is.
+            each result as soon as it is written.
 
         Raises:
-            PhotoError: the photo cannot be read, or a result cannot be written or is there already.
+            PhotoError: the photo cannot be read, or a result cannot be written or already exists.
             LeftOutError: the photo is a picture made by this program.
         """
         from cinn_colorize.imaging.photo import open_photo
@@ -214,7 +214,7 @@ class Job:
         if photo.pages > 1:
             log.info(f"{name} has {photo.pages} pages or frames; the first is used")
         if photo.is_color:
-            log.info("%s is in colour; of such photos only the luminance is used", name)
+            log.info("%s is in colour; only its luminance is used", name)
         samples = plan.method.samples(colorizer, photo, plan.number, plan.temperature, plan.seed)
         for folder in {output.parent for output in wanted}:
             _make_folder(folder)
@@ -224,7 +224,7 @@ class Job:
             part = slice(start, start + at_once)
             colorizations = colorizer.compose(photo, samples[part], plan.rendering)
             if _Status.of(task) != before:
-                raise PhotoError(f"{name}: changed while it was read; run again when it is complete")
+                raise PhotoError(f"{name}: changed while being read; run again when it is complete")
             outputs = [task.outputs[colorization.seed - plan.seed] for colorization in colorizations]
             with _threads() as pool:
                 saved = {
@@ -234,13 +234,13 @@ class Job:
                 }
                 for colorization, output in zip(colorizations, outputs, strict=True):
                     if output in saved:
-                        saved.pop(output).result()  # its error would keep itself and the file alive
+                        saved.pop(output).result()  # if kept, its error would keep itself and the file alive
                         s = colorization.sample
                         yield Result(path, output, *before[:2], clock.ms(), s.seed, s.temperature, s.log_prob)
                     if task.sheet in wanted:
                         on_sheet.append(tile(colorization))
         if task.sheet and task.sheet in wanted:
-            if task.sheet in task.doubtful and not _is_sheet(task.sheet):
+            if task.sheet in task.unverified and not _is_sheet(task.sheet):
                 raise exists(path, task.sheet)
             first = plan.method.first_tiles(colorizer, photo, plan.temperature, plan.seed)
             save_sheet(contact_sheet([*first, *on_sheet]), task.sheet)
@@ -248,7 +248,7 @@ class Job:
 
     def _save(self, colorization: Colorization, output: Path, task: Task) -> None:
         plan = self.plan
-        if output in task.doubtful:
+        if output in task.unverified:
             if colorization.is_saved(output, **vars(plan.encoding)):
                 return
             raise exists(task.input.path, output)
@@ -257,7 +257,7 @@ class Job:
 
 @contextlib.contextmanager
 def _threads() -> Iterator[ThreadPoolExecutor]:
-    """As many as work on a photo. What has not begun when one of them fails is not done."""
+    """Yield a pool of the threads of a photo; if one of them fails, pending work is cancelled."""
     from cinn_colorize.imaging.photo import threads
 
     pool = ThreadPoolExecutor(threads())
@@ -268,7 +268,7 @@ def _threads() -> Iterator[ThreadPoolExecutor]:
 
 
 def exists(photo: Path, output: Path) -> PhotoError:
-    """The error for a result that is there already."""
+    """Return the error for a result that already exists."""
     return PhotoError(
         f"{printable_name(photo)}: {printable_name(output)} exists; add --overwrite or --skip-existing, "
         "or choose another --output-dir"
@@ -276,7 +276,7 @@ def exists(photo: Path, output: Path) -> PhotoError:
 
 
 class _Status(NamedTuple):
-    """What changes when a file does."""
+    """Values that change when a file does."""
 
     size: int
     mtime: float | None
@@ -298,7 +298,7 @@ class _Clock:
         self._last = time.perf_counter()
 
     def ms(self) -> int:
-        """Milliseconds since the last call."""
+        """Return the milliseconds since the last call."""
         last, self._last = self._last, time.perf_counter()
         return round(1000 * (self._last - last))
 
@@ -316,4 +316,4 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise PhotoError(f"{printable_name(folder)}: cannot be made ({error.strerror})") from error
+        raise PhotoError(f"{printable_name(folder)}: cannot be created ({error.strerror})") from error

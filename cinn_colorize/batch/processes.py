@@ -1,4 +1,4 @@
-"""What all processes of a batch share: how they start and end, and how they get their network."""
+"""What all processes of a batch share: how they start and end, and how they load the network."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cinn_colorize.colorizer import BaseColorizer
 
-CONTEXT = get_context("spawn")  # forked processes could wait for threads that they lack
+CONTEXT = get_context("spawn")  # a forked process could wait for a thread that was not forked
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """How a process gets its network; see :class:`cinn_colorize.Colorizer`.
+    """How a process loads the network; see :class:`cinn_colorize.Colorizer`.
 
     Attributes:
-        sha256: of the weights.
-        device: ``auto`` or one that is there.
-        onnx: folder of ONNX files, to have it in onnxruntime; None for torch.
+        sha256: SHA-256 of the weights.
+        device: ``auto`` or an available one.
+        onnx: folder of ONNX files to compute it with onnxruntime; None for torch.
     """
 
     model: str
@@ -37,10 +37,10 @@ class ModelSpec:
     onnx: Path | None = None
 
     def colorizer(self) -> BaseColorizer:
-        """Load it.
+        """Load the network.
 
         Raises:
-            WeightsError: it can't be.
+            WeightsError: it cannot be loaded.
         """
         if self.onnx:
             from cinn_colorize.onnx.engine import OnnxColorizer
@@ -52,7 +52,7 @@ class ModelSpec:
 
 
 def usable_cores() -> int:
-    """Cores that this process may use, by its affinity and by the quota of its container."""
+    """Return how many cores this process may use, by its affinity and its container's quota."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
@@ -63,9 +63,9 @@ def usable_cores() -> int:
 
 @contextlib.contextmanager
 def block_sigint_in_children() -> Iterator[None]:
-    """Processes that start in here never hear Ctrl-C, which a terminal sends to all of a group.
+    """Block Ctrl-C, which a terminal sends to a whole process group, in processes started in this context.
 
-    They inherit that it is blocked. This process hears of it in the end.
+    They inherit the signal mask. This process receives the signal when the context ends.
     """
     if sys.platform == "win32":
         yield
@@ -78,7 +78,7 @@ def block_sigint_in_children() -> Iterator[None]:
 
 
 def end_with_parent() -> None:
-    """End this process with the one that started it, however that ends, and not by Ctrl-C."""
+    """End this process when its parent ends, however it does, and not by Ctrl-C."""
     parent = parent_process()
     assert parent
 

@@ -1,4 +1,4 @@
-"""Many photos: what is to be done of each, where it is noted down, and in which process it is done."""
+"""Many photos: what to do for each, where it is recorded, and which process does it."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Batch:
     """Photos colorized by one plan, each in one of several processes.
 
     Args:
-        inputs: photos, and what was wrong with the arguments.
-        plan: what is drawn of each, and where it goes.
-        spec: how a process gets its network.
-        workers: number of processes; one photo alone is done in this one.
-        manifest: the results that are done, and where new ones are noted down.
+        inputs: photos, and errors in the arguments.
+        plan: what to draw for each photo, and where to write it.
+        spec: how a process loads the network.
+        workers: number of processes; a single photo is done in this one.
+        manifest: the results that are done, and where new ones are recorded.
         cluster: the machines that do it, in place of processes of this one.
     """
 
@@ -49,13 +49,13 @@ class Batch:
         self._workers = min(workers, self._photos)
         self._manifest = manifest
         self._cluster = cluster
-        self._taken: dict[str, int] = {}  # outputs, and the number of the photo that each belongs to
+        self._taken: dict[str, int] = {}  # the number of the photo that each output belongs to
         self._stems: dict[Path, dict[str, list[Path]]] = {}  # by folder
         self._clean: set[Path] = set()  # output folders without leftovers
 
     @cached_property
     def _settings(self) -> dict[str, Any]:
-        """What makes a result another one beside photo, seed, temperature and model."""
+        """What identifies a result beside photo, seed, temperature and model."""
         return {
             "weights": self.spec.sha256,
             "precision": self.spec.precision,
@@ -65,13 +65,13 @@ class Batch:
         }
 
     def run(self) -> Generator[Event, None, None]:
-        """Do it all.
+        """Colorize all photos.
 
         Yields:
-            what was written as soon as it is, what went wrong, and the end of each photo.
+            each result as soon as it is written, failures, and the end of each photo.
 
         Raises:
-            WeightsError: the network cannot be had.
+            WeightsError: the network cannot be loaded.
             DataError: the manifest cannot be written.
         """
         with contextlib.closing(self._events()) as events:
@@ -86,8 +86,8 @@ class Batch:
         if self._cluster:
             yield from self._cluster.run(self.spec, self.plan, self._tasks())
         elif self._photos > 1:
-            with WorkerPool(self.spec, self.plan, self._workers) as crew:
-                yield from crew.run(self._tasks())
+            with WorkerPool(self.spec, self.plan, self._workers) as pool:
+                yield from pool.run(self._tasks())
         else:
             yield from InProcess(self.spec, self.plan).run(self._tasks())
 
@@ -102,20 +102,20 @@ class Batch:
                 yield Failure(item.path, str(error))
 
     def _task(self, number: int, item: Input) -> Task | None:
-        """What is to be made of a photo, if anything."""
+        """Return the files to write for a photo, or None."""
         plan, name = self.plan, printable_name(item.path)
         stem = self._stem(item.path)
         outputs = plan.outputs(item, stem)
         sheet = plan.sheet_path(item, stem) if plan.sheet else None
-        wanted, doubtful = [], []
+        wanted, unverified = [], []
         for output in [*outputs, sheet] if sheet else outputs:
             other = self._taken.setdefault(os.fspath(output), number)
             if other != number:
                 first = self.inputs[other]
                 assert isinstance(first, Input)
                 raise PhotoError(
-                    f"{name}: its result {printable_name(output)} is that of {printable_name(first.path)} "
-                    "too; choose another --output or --output-dir for one of them"
+                    f"{name}: its result {printable_name(output)} is also that of "
+                    f"{printable_name(first.path)}; choose another --output or --output-dir for one of them"
                 )
             if self._is_done(item, output, outputs):
                 continue
@@ -127,20 +127,20 @@ class Batch:
                 wanted.append(output)
             elif plan.existing is Existing.REFUSE and self._manifest:
                 wanted.append(output)
-                doubtful.append(output)
+                unverified.append(output)
             elif plan.existing is Existing.REFUSE:
                 raise exists(item.path, output)
-        # Where some samples are picked, the others never come to be; one alone needs no seed in its name.
+        # A method that picks samples does not write the others; a single one needs no seed in its name.
         kept = min(plan.method.kept(plan.number), len(set(outputs)))
         if len(set(outputs) - set(wanted)) >= kept and sheet not in wanted:
             return None
         for folder in {output.parent for output in wanted} - self._clean:
             remove_leftovers(folder)
             self._clean.add(folder)
-        return Task(item, outputs, sheet, wanted, doubtful, _content(item.path))
+        return Task(item, outputs, sheet, wanted, unverified, _content(item.path))
 
     def _is_done(self, item: Input, output: Path, outputs: list[Path]) -> bool:
-        """Whether the manifest says that it was made of this photo in this way, and it is still there."""
+        """Return whether the manifest says it was made from this photo in this way, and it still exists."""
         if self._manifest is None or not os.path.lexists(output):
             return False
         size, mtime = _status(item.path)
@@ -151,9 +151,9 @@ class Batch:
         return self._manifest.says(json.loads(json.dumps(self._line(result))))
 
     def _stem(self, photo: Path) -> str:
-        """A photo's name without its suffix; with it, if another photo's results would have the same names.
+        """Return a photo's name without its suffix, or with it if another photo's results would clash.
 
-        What lies in the folder decides, so that a photo's results are called the same whatever else is
+        The folder's content decides, so that a photo's results have the same names whatever else is
         colorized with it.
         """
         if photo.parent not in self._stems:
@@ -166,7 +166,7 @@ class Batch:
         return photo.stem
 
     def _line(self, event: Event) -> dict[str, Any] | None:
-        """The line of the manifest."""
+        """Return an event's line in the manifest, or None."""
         if isinstance(event, Failure) and event.input:
             size, mtime = _status(event.input)
             return {"input": os.fspath(event.input), "size": size, "mtime": mtime, "error": event.message}
@@ -192,11 +192,11 @@ class Batch:
 
 
 def colorize_stream(content: bytes, plan: Plan, spec: ModelSpec) -> bytes:
-    """The file of one sample of a photo that is no file.
+    """Return the file of one sample of a photo that is given as bytes.
 
     Raises:
-        PhotoError: the photo can't be read.
-        WeightsError: the network can't be had.
+        PhotoError: the photo cannot be read.
+        WeightsError: the network cannot be loaded.
     """
     format = format_of_content(content[:32])
     photo = Input(Path("stdin" + (FORMATS[format][0] if format else "")))
@@ -209,7 +209,7 @@ def colorize_stream(content: bytes, plan: Plan, spec: ModelSpec) -> bytes:
 
 
 def _shared_stems(folder: Path) -> dict[str, list[Path]]:
-    """Stems that several photos of a folder share, and these photos."""
+    """Return the stems that several photos of a folder share, with these photos."""
     stems: dict[str, list[Path]] = {}
     try:
         for path in folder.iterdir():
@@ -229,9 +229,9 @@ def _status(photo: Path) -> tuple[int | None, float | None]:
 
 
 def _content(path: Path) -> bytes | None:
-    """What a pipe holds: other processes can't open it, and nobody can twice."""
+    """Read a pipe, which other processes cannot open, and which nobody can read twice; None for a file."""
     try:
         mode = path.stat().st_mode
         return None if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else path.read_bytes()
     except OSError:
-        return None  # which becomes an error where the photo is opened
+        return None  # which is reported when the photo is opened

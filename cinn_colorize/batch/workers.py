@@ -1,8 +1,8 @@
 """Processes that each own a photo from its file to its pictures.
 
-On a CPU each of them has the network too, with one thread: so reading, drawing and writing overlap, and the
-bytes of a picture do not depend on how many there are. With a GPU one more process has the network; the
-others read and write, and ask it for samples. A process that is killed takes one photo with it.
+On a CPU each of them also has the network, with one thread: reading, drawing and writing overlap, and the
+bytes of a picture do not depend on the number of processes. With a GPU one more process holds the network;
+the others read and write, and request samples from it. A process that is killed takes one photo with it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 class InProcess:
-    """This process in place of a crew, for one photo: with all threads, and without the start of another."""
+    """This process in place of a pool, for one photo: with all threads, and without starting another."""
 
     def __init__(self, spec: ModelSpec, plan: Plan) -> None:
         self._spec, self._plan = spec, plan
@@ -52,12 +52,12 @@ class InProcess:
 
 
 class WorkerPool:
-    """The processes of a batch, each with one photo at a time. They start when there is something to do.
+    """The processes of a batch, each with one photo at a time; they start when there is something to do.
 
     Args:
-        spec: how a process gets its network.
-        plan: what is drawn of each photo.
-        number: of processes.
+        spec: how a process loads the network.
+        plan: what to draw for each photo, and where to write it.
+        number: number of processes.
     """
 
     def __init__(self, spec: ModelSpec, plan: Plan, number: int) -> None:
@@ -80,11 +80,11 @@ class WorkerPool:
             self._server.end()
 
     def run(self, items: Iterator[Task | Event]) -> Iterator[Event]:
-        """Do the tasks as processes become free; what else is among them is given on.
+        """Do the tasks as processes become free, and pass on the events among them.
 
         Raises:
-            WeightsError: the network cannot be had.
-            WorkerError: no process starts, or the one with the network is gone.
+            WeightsError: the network cannot be loaded.
+            WorkerError: no process starts, or the one that holds the network is gone.
         """
         item = next(items, None)
         while True:
@@ -102,14 +102,14 @@ class WorkerPool:
             while item and len(self._workers) < self._number:
                 worker = _Worker(*self._arguments)
                 self._workers[worker.connection] = worker
-            for heard in connection.wait(list(self._workers)):
-                yield from self._hear(next(w for w in workers if w.connection is heard))
+            for readable in connection.wait(list(self._workers)):
+                yield from self._receive(next(w for w in workers if w.connection is readable))
 
-    def _hear(self, worker: _Worker) -> Iterator[Event]:
+    def _receive(self, worker: _Worker) -> Iterator[Event]:
         try:
             message = worker.connection.recv()
         except (EOFError, OSError):
-            yield from self._bury(worker)
+            yield from self._remove(worker)
             return
         match message:
             case str(device):
@@ -125,27 +125,29 @@ class WorkerPool:
                     worker.task = None
                 yield message
 
-    def _bury(self, worker: _Worker) -> Iterator[Event]:
+    def _remove(self, worker: _Worker) -> Iterator[Event]:
         del self._workers[worker.connection]
         worker.end()
         code = worker.process.exitcode or 0
         how = f"was killed ({signal.Signals(-code).name})" if code < 0 else f"ended (exit code {code})"
         if code == -signal.SIGTERM:
-            time.sleep(0.2)  # the batch as a whole was told to end, and this process hears of it now
-        hint = "if memory ran out, take fewer --workers"
+            time.sleep(0.2)  # if the whole batch was told to end, let the signal reach this process too
+        hint = "if memory ran out, use fewer --workers"
         if self._server and not self._server.lives:
-            raise WorkerError("the process that has the network is gone; run the same command again to go on")
+            raise WorkerError(
+                "the process that holds the network is gone; run the same command again to continue"
+            )
         if worker.task:
             path = worker.task.input.path
             yield Failure(path, f"{printable_name(path)}: the process that worked on it {how}; {hint}")
         elif not worker.ready:
             self._number = len(self._workers)
             if not self._number:
-                raise WorkerError(f"the process that was to work on the photos {how}; {hint}")
-            log.warning(f"one of the processes {how}; {self._number} go on")
+                raise WorkerError(f"the worker process {how}; {hint}")
+            log.warning(f"a worker process {how}; {self._number} remain")
 
     def _network(self, device: str) -> ModelClient | None:
-        """The network for workers that can't have one each."""
+        """Return the network for workers that cannot hold one each."""
         if device == "cpu":
             return None
         from cinn_colorize.batch.model_server import ModelServer
@@ -155,26 +157,26 @@ class WorkerPool:
 
 
 class _Worker:
-    """A process, and the photo that it has."""
+    """A process and the photo that it works on."""
 
     def __init__(self, spec: ModelSpec, plan: Plan, threads: int, level: int) -> None:
         self.connection, theirs = CONTEXT.Pipe()
         self.process = CONTEXT.Process(target=_work, args=(theirs, spec, plan, threads, level), daemon=True)
         with block_sigint_in_children():
             self.process.start()
-        theirs.close()  # so that the end of the process is the end of the pipe
+        theirs.close()  # so that the pipe ends with the process
         self.task: Task | None = None
         self.ready = False
 
     def give(self, message: object) -> None:
-        """Send a task or what it asked for; if it is dead, that is heard next."""
+        """Send a task or an answer; if the process is dead, the next message received is its end."""
         if isinstance(message, Task):
             self.task = message
         with contextlib.suppress(OSError):
             self.connection.send(message)
 
     def end(self) -> None:
-        """Kill it: pictures appear when they are whole, and what else it wrote is removed."""
+        """Kill the process and remove its temporary files; pictures appear only when complete."""
         self.process.kill()
         self.process.join()
         self.connection.close()
@@ -184,7 +186,7 @@ class _Worker:
 
 
 def _work(parent: Connection, spec: ModelSpec, plan: Plan, threads: int, level: int) -> None:
-    """Say what the device is, hear who has the network, say that all is ready; then photo after photo."""
+    """Send the device, receive the shared network or None, send None when ready; then do the photos."""
     end_with_parent()
     package_log = logging.getLogger("cinn_colorize")
     package_log.addHandler(_ToParent(parent))
@@ -204,7 +206,7 @@ def _work(parent: Connection, spec: ModelSpec, plan: Plan, threads: int, level: 
 
 
 def prepare(spec: ModelSpec, threads: int) -> str:
-    """Have a process use so many threads; the type of the device that it would compute on."""
+    """Set the number of threads of this process, and return the type of the device it would compute on."""
     from cinn_colorize.imaging import photo
 
     photo.use_threads(threads)

@@ -1,6 +1,6 @@
-"""What turns L into features: backbone, feature pyramid and the heads of the levels."""
+"""From L to features: backbone, feature pyramid and the heads of the levels."""
 
-from cinn_colorize.conditioning.attention import ColourAttention as ColourAttention
+from cinn_colorize.conditioning.attention import ColorAttention as ColorAttention
 from cinn_colorize.conditioning.backbone import EfficientNetLite2 as EfficientNetLite2
 from cinn_colorize.conditioning.backbone import gray_input as gray_input
 from cinn_colorize.conditioning.gamut import ChromaBounds as ChromaBounds

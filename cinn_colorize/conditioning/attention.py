@@ -1,4 +1,4 @@
-"""Attention: distant parts of one object agree, on what they are and on their colours."""
+"""Attention: distant parts of one object agree on what they are and on their colours."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from torch import Tensor, nn
 from cinn_colorize.conditioning.layers import conv
 
 
-class ColourAttention(nn.Module):
+class ColorAttention(nn.Module):
     """Each pixel at 2r takes the mean of all colours at r, weighted by softmax(q . k - slope * distance).
 
-    Queries and keys come from the pyramid alone, so the weights are computed once per photo. The result is
-    condition, no part of the flow, so it costs no log-det.
+    Queries and keys come from the pyramid alone, so the weights are computed once per photo. The result is a
+    condition, not part of the flow, so it adds no log-det.
 
     Args:
-        resolution: r, of the colours.
-        query_channels: of the pyramid at 2r.
-        key_channels: of the pyramid at r.
+        resolution: r, the resolution of the colours.
+        query_channels: channels of the pyramid at 2r.
+        key_channels: channels of the pyramid at r.
         heads: number of heads.
         width: channels of a head's queries and keys.
     """
@@ -38,19 +38,19 @@ class ColourAttention(nn.Module):
         self.register_buffer("distance", distance, persistent=False)
 
     def _centres(self, n: int) -> Tensor:
-        """Pixel centres of an n x n grid in pixels of r, (n^2, 2)."""
+        """Return the pixel centres of an n x n grid in pixels of r, (n^2, 2)."""
         line = (torch.arange(n) + 0.5) / n * self.resolution
         return torch.cartesian_prod(line, line)
 
     def weights(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """Pyramid at 2r (N, C, 2r, 2r) and at r (N, C', r, r) -> weights (N, heads, 4 r^2, r^2)."""
+        """Map the pyramid at 2r (N, C, 2r, 2r) and at r (N, C', r, r) to weights (N, heads, 4 r^2, r^2)."""
         q = self.query(queries).unflatten(1, (self.heads, self.width)).flatten(3).transpose(2, 3)
         k = self.key(keys).unflatten(1, (self.heads, self.width)).flatten(3)
         bias = self.log_slope.exp()[:, None, None] * self.distance
         return (q @ k / math.sqrt(self.width) - bias).softmax(dim=-1)
 
     def forward(self, weights: Tensor, colours: Tensor) -> Tensor:
-        """Weights and colours (N, 2, r, r) -> attended colours (N, 2 heads, 2r, 2r)."""
+        """Average colours (N, 2, r, r) by the weights to attended colours (N, 2 heads, 2r, 2r)."""
         values = colours.flatten(2).transpose(1, 2)[:, None]  # (N, 1, r^2, 2)
         attended = (weights @ values).transpose(2, 3)  # (N, heads, 2, 4 r^2)
         size = 2 * self.resolution
@@ -60,13 +60,13 @@ class ColourAttention(nn.Module):
 class SelfAttention(nn.Module):
     """Transformer blocks over all pixels of a small grid, starting as the identity.
 
-    Vaswani et al., "Attention Is All You Need" (2017, https://arxiv.org/abs/1706.03762), normalised first.
+    Vaswani et al., "Attention Is All You Need" (2017, https://arxiv.org/abs/1706.03762), norm first.
 
     Args:
-        channels: of the features, a multiple of 32.
-        resolution: pixels of the grid's side.
-        blocks: how many.
-        dropout: of the blocks' branches.
+        channels: channels of the features, a multiple of 32.
+        resolution: side of the grid in pixels.
+        blocks: number of blocks.
+        dropout: dropout rate in the blocks' branches.
     """
 
     def __init__(self, channels: int, resolution: int, blocks: int, dropout: float) -> None:
@@ -89,7 +89,7 @@ class SelfAttention(nn.Module):
             self.blocks.append(block)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, channels, r, r) -> the same shape."""
+        """Transform features (N, channels, r, r); the shape stays."""
         n, channels, height, width = features.shape
         x = features.flatten(2).transpose(1, 2)
         positioned = x + self.position

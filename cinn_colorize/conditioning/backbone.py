@@ -1,9 +1,9 @@
-"""EfficientNet-Lite, the pretrained networks that know what things are.
+"""EfficientNet-Lite, pretrained networks that recognise what a photo shows.
 
 Tan and Le, "EfficientNet" (2019, https://arxiv.org/abs/1905.11946), in the Lite variant (no squeeze and
-excitation, ReLU6). Lite2 is the backbone of ``natural``, Lite0 judges pictures in evaluations. A definition
-of our own, since importing timm takes seconds; equal to timm's ``tf_efficientnet_lite0`` and ``2`` (a test).
-Batch norms are folded into the convolutions: their statistics are those of the pretrained network for good.
+excitation, ReLU6). Lite2 is the backbone of ``natural``, Lite0 judges pictures in evaluations. Defined here,
+since importing timm takes seconds; a test compares it with timm's ``tf_efficientnet_lite0`` and ``2``. Batch
+norms are folded into the convolutions: their statistics stay those of the pretrained network.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 
 class Stage(NamedTuple):
-    """Blocks of one stage: how many, kernel, stride of the first, expansion, output channels."""
+    """Blocks of one stage: number, kernel, stride of the first, expansion, output channels."""
 
     blocks: int
     kernel: int
@@ -48,7 +48,7 @@ LITE2 = (
 _FEATURE_STAGES = {1: 4, 2: 8, 4: 16, 6: 32}  # strides of the stages whose outputs are features
 FEATURES = {stride: LITE2[i].channels for i, stride in _FEATURE_STAGES.items()}  # channels at each stride
 _DEEP = 3  # the first stage at stride 16
-_BATCH_NORM_EPS = 1e-3  # of the TensorFlow original
+_BATCH_NORM_EPS = 1e-3  # as in the TensorFlow original
 
 
 class _SameConv(nn.Conv2d):
@@ -102,7 +102,7 @@ class EfficientNetLite(nn.Module):
             self.stages.append(nn.Sequential(*blocks))
 
     def forward(self, rgb: Tensor) -> dict[int, Tensor]:
-        """Features by stride.
+        """Compute features by stride.
 
         Args:
             rgb: (N, 3, H, W), 2 sRGB - 1 in [-1, 1], H and W multiples of 32; see :func:`gray_input`.
@@ -114,11 +114,11 @@ class EfficientNetLite(nn.Module):
         return {**shallow, **self.deep(shallow[8])}
 
     def shallow(self, rgb: Tensor) -> dict[int, Tensor]:
-        """The features at strides 4 and 8, of edges and texture."""
+        """Compute the features at strides 4 and 8, of edges and texture."""
         return self._stages(0, _DEEP, F.relu6(self.stem(rgb)))
 
     def deep(self, x: Tensor) -> dict[int, Tensor]:
-        """The features at strides 16 and 32, which hold the meaning, of those at stride 8."""
+        """Compute the features at strides 16 and 32, which hold the meaning, from those at stride 8."""
         return self._stages(_DEEP, len(self.stages), x)
 
     def _stages(self, first: int, end: int, x: Tensor) -> dict[int, Tensor]:
@@ -130,7 +130,7 @@ class EfficientNetLite(nn.Module):
         return features
 
     def deep_pointwise(self) -> list[nn.Parameter]:
-        """Weights of the 1x1 convolutions of :meth:`deep`, 94 % of its parameters."""
+        """Return the weights of the 1x1 convolutions of :meth:`deep`, 94 % of its parameters."""
         return [
             parameter
             for module in self.stages[_DEEP:].modules()
@@ -139,11 +139,11 @@ class EfficientNetLite(nn.Module):
         ]
 
     def load_pretrained(self, state: Mapping[str, Tensor]) -> None:
-        """Take weights in timm's order, batch norms folded in.
+        """Load weights in timm's order, and fold batch norms in.
 
         Args:
-            state: of each convolution its weight and its batch norm's weight, bias, running mean and running
-                variance, in network order; what follows (classifier) is ignored.
+            state: for each convolution its weight and its batch norm's weight, bias, running mean and
+                running variance, in network order; what follows (the classifier) is ignored.
         """
         tensors: Iterator[Tensor] = (v for k, v in state.items() if not k.endswith("num_batches_tracked"))
         with torch.no_grad():
@@ -168,10 +168,10 @@ class EfficientNetLite2(EfficientNetLite):
 
 
 class Classifier(nn.Module):
-    """What follows EfficientNet-Lite's features: ImageNet's 1000 classes.
+    """The classifier on EfficientNet-Lite's features, of ImageNet's 1000 classes.
 
     Args:
-        state: of the whole network, as :meth:`EfficientNetLite.load_pretrained` takes it.
+        state: weights of the whole network, as for :meth:`EfficientNetLite.load_pretrained`.
     """
 
     def __init__(self, state: Mapping[str, Tensor]) -> None:
@@ -186,11 +186,11 @@ class Classifier(nn.Module):
         self.classes.load_state_dict({"weight": fc_weight, "bias": fc_bias})
 
     def penultimate(self, coarsest: Tensor) -> Tensor:
-        """Features at stride 32 (N, C, h, w) -> (N, 1280), what the classes are a linear map of."""
+        """Map features at stride 32 (N, C, h, w) to (N, 1280), of which the logits are a linear map."""
         return F.relu6(self.expand(coarsest)).mean(dim=(2, 3))
 
     def forward(self, coarsest: Tensor) -> Tensor:
-        """Features at stride 32 (N, C, h, w) -> logits (N, 1000)."""
+        """Map features at stride 32 (N, C, h, w) to logits (N, 1000)."""
         logits: Tensor = self.classes(self.penultimate(coarsest))
         return logits
 

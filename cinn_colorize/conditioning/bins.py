@@ -17,11 +17,11 @@ from cinn_colorize.imaging.color import pixels_to_lab
 
 STEP = 10  # units of a and b
 _NEIGHBOURS, _SIGMA = 5, 5.0  # of the soft encoding
-_CUBE = 64  # values a channel of the RGB cube that says which bins the gamut has
+_CUBE = 64  # values per channel of the RGB cube that determines the gamut's bins
 
 
 def centres() -> np.ndarray:
-    """Centres of the bins that hold a colour of sRGB, (K, 2) float32, sorted by a, then b; K = 261."""
+    """Return the centres of bins that hold a colour of sRGB, (K, 2) float32, sorted by a, then b; K = 261."""
     line = np.linspace(0, 255, _CUBE).round().astype(np.uint8)
     cube = np.stack(np.meshgrid(line, line, line), axis=-1).reshape(_CUBE, -1, 3)
     _, a, b = pixels_to_lab(cube)
@@ -29,8 +29,8 @@ def centres() -> np.ndarray:
     return np.unique(bins.round().astype(np.int64), axis=0).astype(np.float32) * STEP
 
 
-class ColourBins(nn.Module):
-    """Soft encoding of ab in bins, the cross entropy against it, and colours back from a distribution."""
+class ColorBins(nn.Module):
+    """Soft encoding of ab in bins, cross entropy against it, and colours from a distribution."""
 
     centres: Tensor
 
@@ -42,7 +42,7 @@ class ColourBins(nn.Module):
         return len(self.centres)
 
     def encode(self, ab: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the five nearest bins and their Gaussian weights (sigma 5), which add up to 1.
+        """Return the five nearest bins and their Gaussian weights (sigma 5), which add up to 1.
 
         Args:
             ab: (N, 2, H, W).
@@ -57,7 +57,7 @@ class ColourBins(nn.Module):
         return indices.reshape(shape).movedim(-1, 1), weights.reshape(shape).movedim(-1, 1)
 
     def cross_entropy(self, logits: Tensor, ab: Tensor, rarity: Tensor | None = None) -> Tensor:
-        """Cross entropy of each pixel, nats, (N, H, W).
+        """Compute the cross entropy of each pixel, nats, (N, H, W).
 
         Args:
             logits: (N, K, H, W).
@@ -69,12 +69,12 @@ class ColourBins(nn.Module):
         return entropy if rarity is None else entropy * rarity[indices[:, 0]]
 
     def counts(self, ab: Tensor) -> Tensor:
-        """How many pixels of ab (N, 2, H, W) lie in each bin, softly, (K,)."""
+        """Count the pixels of ab (N, 2, H, W) in each bin, softly, (K,)."""
         indices, weights = self.encode(ab)
         return torch.zeros(len(self), device=ab.device).index_add_(0, indices.flatten(), weights.flatten())
 
     def annealed_mean(self, logits: Tensor, temperature: float = 0.38) -> Tensor:
-        """Colours (N, 2, H, W) of logits (N, K, H, W): the mean of the distribution sharpened (Eq. 5 there).
+        """Map logits (N, K, H, W) to colours (N, 2, H, W), the mean of the sharpened distribution (Eq. 5).
 
         Args:
             logits: (N, K, H, W).
@@ -84,13 +84,16 @@ class ColourBins(nn.Module):
 
 
 def rarity(prior: Tensor, uniform: float = 0.5) -> Tensor:
-    """Weights of the bins that make rare colours count (Eq. 4 there), their mean under the prior 1.
+    """Return weights of the bins that make rare colours count (Eq. 4 there), with mean 1 under the prior.
 
     Args:
         prior: share of each bin in the photos, (K,).
-        uniform: share of the uniform distribution mixed in, lambda.
+        uniform: lambda, the share of the uniform distribution mixed in.
+
+    Raises:
+        ValueError: the prior does not add up to 1.
     """
     if not math.isclose(float(prior.sum()), 1, rel_tol=1e-3):
-        raise ValueError(f"a prior adds up to 1, not {float(prior.sum())}")
+        raise ValueError(f"a prior must add up to 1, not {float(prior.sum())}")
     weights = 1 / ((1 - uniform) * prior + uniform / len(prior))
     return weights / (prior * weights).sum()

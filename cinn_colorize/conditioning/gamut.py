@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from cinn_colorize.imaging.color import pixels_to_lab
 
-_KNOTS = 101  # one a unit of L
-_REACH = 1.0  # units of L that a knot answers for, on both sides: bounds between knots err outwards
+_KNOTS = 101  # one per unit of L
+_REACH = 1.0  # units of L that a knot covers on both sides, so that bounds between knots err outwards
 
 
 def chroma_range() -> np.ndarray:
-    """Smallest a and b and largest a and b of sRGB's colours at L = 0, 1, ..., 100; (4, 101) float32."""
+    """Return the smallest a, b and largest a, b of sRGB's colours at L = 0, 1, ..., 100; (4, 101) float32."""
     line = np.linspace(0, 255, 86).astype(np.uint8)
     u, v = np.meshgrid(line, line)
     w = np.zeros_like(u)
@@ -43,7 +43,7 @@ class ChromaBounds(nn.Module):
         self.register_buffer("table", torch.from_numpy(chroma_range()), persistent=False)
 
     def forward(self, L: Tensor) -> Tensor:
-        """L* in [0, 100], (N, 1, H, W) -> lower a, lower b, upper a, upper b, (N, 4, H, W)."""
+        """Map L* in [0, 100], (N, 1, H, W), to lower a, lower b, upper a, upper b, (N, 4, H, W)."""
         L = L.clamp(0, _KNOTS - 1)
         below = L.floor().clamp(max=_KNOTS - 2)
         knot, share = below.long()[:, 0], L - below

@@ -1,4 +1,4 @@
-"""The head of a level: from features and the colours known so far to what the level's maps take.
+"""The head of a level: from features and the coarser colours to the conditions of the level's maps.
 
 What depends on the photo alone (:meth:`LevelHead.prepare`) is computed once and serves all samples.
 """
@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cinn_colorize.conditioning.attention import ColourAttention
+from cinn_colorize.conditioning.attention import ColorAttention
 from cinn_colorize.conditioning.layers import ResidualBlock, conv
 from cinn_colorize.flow.haar import haar
 
@@ -25,19 +25,19 @@ class Prepared(NamedTuple):
     attention: Tensor | None
 
     def expand(self, n: int) -> Prepared:
-        """Views for n samples of the one photo inside (N = 1)."""
+        """Return views for n samples of the one photo inside (N = 1)."""
         parts = [None if t is None else t.expand(n, *t.shape[1:]) for t in self]
         return Prepared(*parts)  # type: ignore[arg-type]
 
 
 class GlobalContext(nn.Module):
-    """Add to every pixel what the whole picture has on average, starting as the identity.
+    """Adds the average of the whole picture to every pixel, starting as the identity.
 
     How sharp, noisy or pale the colours of a photo are shows everywhere in it, and is worth knowing where
     the finer ones are drawn (after squeeze and excitation, Hu et al. 2018, https://arxiv.org/abs/1709.01507).
 
     Args:
-        channels: of the features.
+        channels: channels of the features.
     """
 
     def __init__(self, channels: int) -> None:
@@ -47,7 +47,7 @@ class GlobalContext(nn.Module):
         nn.init.zeros_(self.spread.weight)
 
     def forward(self, h: Tensor) -> Tensor:
-        """(N, channels, r, r) -> the same shape."""
+        """Add the average to features (N, channels, r, r); the shape stays."""
         spread: Tensor = self.spread(F.silu(self.gather(h)).mean(dim=(2, 3), keepdim=True))
         return h + spread
 
@@ -56,19 +56,19 @@ class LevelHead(nn.Module):
     """Three convolutions, residual blocks, and one each for the elementwise map and the coupling blocks.
 
     Args:
-        resolution: r of the level's values.
-        channels: of the level's values (6 details, or 2 for the base).
+        resolution: r, the resolution of the level's values.
+        channels: channels of the level's values (6 details, or 2 for the base).
         depth: channels of the head.
         map_channels: condition channels of the elementwise map.
         coupling_widths: condition channels of each subnetwork, in order.
-        attend: let pixels look at all coarser colours.
-        context: let pixels know the average of all.
-        residual: residual blocks.
-        base: the 1x1 base, which has no coarser level and reads the pyramid at its own size.
+        attend: let pixels attend to all coarser colours.
+        context: give pixels the average of all.
+        residual: number of residual blocks.
+        base: whether it is the 1x1 base, which has no coarser level and reads the pyramid at its own size.
         dropout: share of channels that training drops.
         features: channels of the pyramid by resolution.
-        limit: coarser colours are seen limited to +-limit, so that a rare far sample of a coarse level cannot
-            put the head where it never trained.
+        limit: coarser colours are clamped to +-limit, so that a rare outlier of a coarse level cannot take
+            the head out of the range it was trained on.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class LevelHead(nn.Module):
         source = resolution if base else 2 * resolution
         kernel = 3 if resolution > 1 else 1
         self.attention = (
-            ColourAttention(resolution, features[source], features[resolution]) if attend else None
+            ColorAttention(resolution, features[source], features[resolution]) if attend else None
         )
         seen = 1 if base else 2 + 4  # L; or the coarser colours, L's mean and three details
         if self.attention is not None:
@@ -108,7 +108,7 @@ class LevelHead(nn.Module):
         self.dropout = nn.Dropout2d(dropout)
 
     def prepare(self, source: Tensor, keys: Tensor, luminance: Tensor) -> Prepared:
-        """Compute what needs no colours.
+        """Compute what does not depend on colours.
 
         Args:
             source: the pyramid at 2r (the base: at 1).
@@ -119,10 +119,10 @@ class LevelHead(nn.Module):
         return Prepared(F.silu(self.read(self.dropout(source))), luminance, weights)
 
     def forward(self, prepared: Prepared, coarser: Tensor | None) -> tuple[Tensor, list[Tensor]]:
-        """Conditions of a level's maps.
+        """Compute the conditions of a level's maps.
 
         Args:
-            prepared: of the photo.
+            prepared: what :meth:`prepare` computed for the photo.
             coarser: the mean colours at r (N, 2, r, r), None for the base.
 
         Returns:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
-    """A padded convolution, Xavier initialised (paper 3.4)."""
+    """Build a padded convolution, Xavier-initialised (paper 3.4)."""
     padding = dilation * (kernel // 2)
     layer = nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation)
     nn.init.xavier_uniform_(layer.weight)
@@ -16,12 +16,12 @@ def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, dilation: 
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions beside the identity, which the block starts as.
+    """Two convolutions added to the identity, as which the block starts.
 
     He et al., "Identity Mappings in Deep Residual Networks" (2016, https://arxiv.org/abs/1603.05027).
 
     Args:
-        channels: of the features.
+        channels: channels of the features.
     """
 
     def __init__(self, channels: int) -> None:
@@ -30,6 +30,6 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.second.weight)
 
     def forward(self, h: Tensor) -> Tensor:
-        """(N, channels, H, W) -> the same shape."""
+        """Transform features (N, channels, H, W); the shape stays."""
         change: Tensor = self.second(F.silu(self.first(h)))
         return h + change

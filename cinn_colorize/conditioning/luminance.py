@@ -1,4 +1,4 @@
-"""L itself in place of features: what a model without conditioning network is given (paper 4.4, Fig. 16)."""
+"""L itself in place of features, for a model without conditioning network (paper 4.4, Fig. 16)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from cinn_colorize.flow.haar import haar
 
 
 class LuminancePyramid(nn.Module):
-    """A Haar pyramid of L: nothing in it learns."""
+    """A Haar pyramid of L, without parameters."""
 
     # By resolution: L, or its means and their three differences; 0: a vector of all values at 4 px.
     CHANNELS: ClassVar[dict[int, int]] = {64: 1, 32: 4, 16: 4, 8: 4, 4: 4, 2: 4, 1: 4, 0: 64}
 
     def forward(self, L: Tensor) -> dict[int, Tensor]:
-        """Values by resolution r, (N, CHANNELS[r], r, r), and the vector (N, 64) as 0.
+        """Compute values by resolution r, (N, CHANNELS[r], r, r), and the vector (N, 64) as 0.
 
         Args:
             L: (N, 1, 64, 64), scaled to [-1, 1].

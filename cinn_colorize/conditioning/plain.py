@@ -1,4 +1,4 @@
-"""A small conditioning network that learns from scratch together with its flow (paper 3.3)."""
+"""A small conditioning network, trained from scratch together with its flow (paper 3.3)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class PlainNetwork(nn.Module):
         self.norm = nn.BatchNorm1d(512)
 
     def forward(self, L: Tensor) -> dict[int, Tensor]:
-        """Features by resolution r, (N, CHANNELS[r], r, r), and the vector (N, 512) as 0.
+        """Compute features by resolution r, (N, CHANNELS[r], r, r), and the vector (N, 512) as 0.
 
         Args:
             L: (N, 1, 64, 64), scaled to [-1, 1].

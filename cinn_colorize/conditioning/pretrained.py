@@ -1,4 +1,4 @@
-"""Where the pretrained networks come from; only training and evaluation need them.
+"""Where pretrained networks come from; only training and evaluation need them.
 
 Shipped weights contain their backbone.
 """
@@ -20,10 +20,10 @@ class Pretrained(NamedTuple):
 
     package: str
     file: str
-    extra: str  # of this project, which asks for the package
+    extra: str  # of this project, which installs the package
 
     def state(self) -> dict[str, Tensor]:
-        """Its state dict.
+        """Load its state dict.
 
         Raises:
             DataError: the package is not installed, or damaged.

@@ -1,7 +1,7 @@
 """A feature pyramid over the backbone.
 
-After Lin et al., "Feature Pyramid Networks" (2017, https://arxiv.org/abs/1612.03144): meaning comes down from
-the coarse features, place comes from the fine ones; strided convolutions go on to one pixel.
+After Lin et al., "Feature Pyramid Networks" (2017, https://arxiv.org/abs/1612.03144): coarse features carry
+meaning down, fine ones add position; strided convolutions continue to one pixel.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from cinn_colorize.conditioning.layers import conv
 
 
 class FeaturePyramid(nn.Module):
-    """Backbone features at 256 px input and L at 64 px -> features at 64, 32, 16, 8, 4, 2 and 1 px.
+    """Features at 64, 32, 16, 8, 4, 2 and 1 px from backbone features at 256 px input and L at 64 px.
 
     Args:
         dropout: share of the channels of the coarsest backbone features that training drops.
-        attention: transformer blocks by resolution.
+        attention: number of transformer blocks by resolution.
     """
 
     # By resolution.
@@ -48,12 +48,12 @@ class FeaturePyramid(nn.Module):
         self.dropout = nn.Dropout2d(dropout)
 
     def forward(self, features: Mapping[int, Tensor], L: Tensor, finest: int = 64) -> dict[int, Tensor]:
-        """Features by resolution.
+        """Compute features by resolution.
 
         Args:
-            features: by stride, as the backbone gives them for 256 px.
+            features: features of the backbone by stride, for 256 px.
             L: (N, 1, 64, 64), scaled to [-1, 1].
-            finest: the largest resolution wanted, 16 or more.
+            finest: largest resolution wanted, 16 or more.
 
         Returns:
             resolution r -> (N, CHANNELS[r], r, r).

@@ -1,8 +1,8 @@
 """The VGG-like conditioning network of the paper, its classifier of colours, and its heads (paper 4.2).
 
 The layers are those of Zhang, Isola and Efros, "Colorful Image Colorization" (2016,
-https://arxiv.org/abs/1603.08511). A 1x1 convolution to the logits of colour bins pretrains them; it is the
-second to last layer there (the last one brings bins to colours), and before it the network is cut.
+https://arxiv.org/abs/1603.08511). They are pretrained with a 1x1 convolution to the logits of colour bins,
+the second to last layer there (the last one maps bins to colours); the network is cut before it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from cinn_colorize.conditioning.layers import conv
 
-WIDTHS = (64, 128, 256, 512)  # channels at 256, 128, 64 and 32 px; the third are those of the features
+WIDTHS = (64, 128, 256, 512)  # channels at 256, 128, 64 and 32 px; the features have the third
 
 
 class VggNetwork(nn.Module):
@@ -45,17 +45,17 @@ class VggNetwork(nn.Module):
         self.channels = w64
 
     def forward(self, L: Tensor) -> Tensor:
-        """L (N, 1, 256, 256), scaled to [-1, 1] -> features (N, channels, 64, 64)."""
+        """Map L (N, 1, 256, 256), scaled to [-1, 1], to features (N, channels, 64, 64)."""
         features: Tensor = self.layers(L)
         return features
 
 
 class BinClassifier(nn.Module):
-    """The logits of colour bins from the features.
+    """Logits of colour bins from the features.
 
     Args:
-        channels: of the features.
-        bins: how many there are.
+        channels: channels of the features.
+        bins: number of bins.
     """
 
     def __init__(self, channels: int, bins: int) -> None:
@@ -63,17 +63,17 @@ class BinClassifier(nn.Module):
         self.to_bins = conv(channels, bins, 1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, channels, 64, 64) -> (N, bins, 64, 64)."""
+        """Map features (N, channels, 64, 64) to logits (N, bins, 64, 64)."""
         logits: Tensor = self.to_bins(F.relu(features))
         return logits
 
 
 def vgg_head(widths: Sequence[int], halvings: int) -> nn.Sequential:
-    """h_k: 3x3 convolutions from the features to what one coupling block needs, and a batch norm.
+    """Build h_k: 3x3 convolutions from the features to the condition of one coupling block, and a batch norm.
 
     Args:
         widths: channels of the features, between the convolutions, and of the result.
-        halvings: how many convolutions, the first ones, have stride 2.
+        halvings: number of convolutions, the first ones, with stride 2.
     """
     layers: list[nn.Module] = []
     for i, (before, after) in enumerate(pairwise(widths)):
@@ -82,7 +82,7 @@ def vgg_head(widths: Sequence[int], halvings: int) -> nn.Sequential:
 
 
 def _group(inputs: int, outputs: int, count: int, stride: int = 1, dilation: int = 1) -> list[nn.Module]:
-    """Convolutions with ReLU, the last one strided, and a batch norm."""
+    """Build convolutions with ReLU, the last one strided, and a batch norm."""
     layers: list[nn.Module] = []
     for i in range(count):
         last = i == count - 1

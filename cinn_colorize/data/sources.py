@@ -1,6 +1,6 @@
-"""Photos to train on and to measure on, in a fixed order, decoded to sRGB.
+"""Photos for training and evaluation, in a fixed order, decoded to sRGB.
 
-They lie in folders, in zips, which may be at URLs, or in LMDBs.
+They lie in folders, in LMDBs, or in zips, which may be at URLs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from cinn_colorize.files import printable_name
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
 _LMDB_FILE = "data.mdb"
-SHARDS = "photos-*-[0-9]*.zip"  # photos-train-0.zip; not photos-dev.zip, which is measured on
+SHARDS = "photos-*-[0-9]*.zip"  # photos-train-0.zip; not photos-dev.zip, which is for evaluation
 
 # What zipfile raises for damaged, encrypted and oddly compressed entries.
 _UNREADABLE = (OSError, zipfile.BadZipFile, KeyError, EOFError, RuntimeError, zlib.error)
@@ -50,19 +50,19 @@ def find_photos(
     cache: Path | None = None,
     damaged: list[str] | None = None,
 ) -> list[Source]:
-    """List photos, in a fixed order: shards by name, photos by their name inside the shard or folder.
+    """List photos in a fixed order: shards by name, photos by their name inside the shard or folder.
 
-    Hidden files are left out, as are those that macOS puts beside photos.
+    Hidden files are skipped, including those that macOS puts beside photos.
 
     Args:
         root: a zip; a folder with zip shards that match ``pattern``; any folder of photos; or the URL of a
             zip, of a folder with such shards, or of zips that match its ``*``.
-        pattern: of the shards; None to look for photos only.
-        cache: folder where shards at URLs are kept; None to read from afar, photo by photo.
-        damaged: takes what is wrong with each shard that cannot be opened, if others can.
+        pattern: pattern of the shards' names; None to look for photos only.
+        cache: folder in which shards at URLs are kept; None to read remotely, photo by photo.
+        damaged: receives the error of each shard that cannot be opened, if others can.
 
     Raises:
-        DataError: there is nothing, or a shard is no zip.
+        DataError: there are no photos, or a shard is not a zip.
     """
     if isinstance(root, Url):
         shards = [cached(url, cache) if cache else url for url in find(root, pattern or "*.zip")]
@@ -70,7 +70,7 @@ def find_photos(
     expected = "a folder of photos or a zip" + (f", or a folder of shards {pattern}" if pattern else "")
     name = printable_name(root)
     if not root.exists():
-        raise DataError(f"{name}: not there; expected {expected}")
+        raise DataError(f"{name}: does not exist; expected {expected}")
     shards = [root] if root.is_file() else sorted(root.glob(pattern)) if pattern else []
     if shards:
         photos = _in_shards(shards, damaged)
@@ -96,10 +96,10 @@ def _in_shards(shards: Sequence[Path | Url], damaged: list[str] | None) -> list[
 
 
 class _NamedPhotos(Sequence[Source]):
-    """Photos of one place, kept as names: of millions, sources are made when they are asked for.
+    """Photos of one place, kept as names: there may be millions, so sources are made on demand.
 
     Args:
-        names: of the photos, in order, as bytes.
+        names: names of the photos, in order, as bytes.
     """
 
     def __init__(self, names: Iterable[bytes]) -> None:
@@ -124,9 +124,9 @@ class _NamedPhotos(Sequence[Source]):
 
 
 class FolderPhotos(_NamedPhotos):
-    """The photos of a folder and all folders in it, as :func:`find_photos` lists them.
+    """The photos of a folder and its subfolders, as :func:`find_photos` lists them.
 
-    For ImageNet, whose photos are more than a million.
+    For ImageNet, which has more than a million photos.
 
     Args:
         path: the folder.
@@ -172,18 +172,18 @@ class LmdbPhotos(_NamedPhotos):
 
 
 def is_lmdb(path: Path) -> bool:
-    """Whether a folder is an LMDB."""
+    """Return whether a folder is an LMDB."""
     return (path / _LMDB_FILE).is_file()
 
 
 @cache
 def _open_lmdb(path: Path) -> lmdb.Environment:
-    """Once a process, as LMDB wants it: nothing is ever closed."""
+    """Open an LMDB once per process, as LMDB requires; it is never closed."""
     try:
         import lmdb
     except ImportError as error:
         raise DataError(
-            f"{printable_name(path)}: reading LSUN takes lmdb; pip install 'cinn-colorize[train]'"
+            f"{printable_name(path)}: reading LSUN requires lmdb; pip install 'cinn-colorize[train]'"
         ) from error
     # Without locks, so that the data may be read-only.
     return lmdb.open(str(path), readonly=True, lock=False, readahead=False, meminit=False)
@@ -218,7 +218,7 @@ def _photo_names(names: Iterable[str]) -> list[str]:
 
 
 class Reader:
-    """Reads sources; keeps the zips open, one handle a process."""
+    """Reads sources; keeps zips open, one handle per process."""
 
     def __init__(self) -> None:
         self._archives: dict[Path | Url, zipfile.ZipFile] = {}
@@ -239,7 +239,7 @@ class Reader:
         return image
 
     def file(self, source: Source) -> bytes:
-        """The bytes of the image file.
+        """Return the bytes of the image file.
 
         Raises:
             DataError: it cannot be read.
@@ -267,7 +267,7 @@ class Reader:
             try:
                 return self._archive(source.path).read(source.entry or "")
             except Exception:
-                self._archives.pop(source.path, None)  # perhaps of a connection that broke
+                self._archives.pop(source.path, None)  # its connection may be broken
                 raise
 
         return retry(str(source), entry)

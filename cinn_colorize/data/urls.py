@@ -1,4 +1,4 @@
-"""Files at URLs, by fsspec: ``https://``, ``s3://``, ``gs://`` and whatever else it knows."""
+"""Files at URLs, through fsspec: ``https://``, ``s3://``, ``gs://`` and whatever else it supports."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from cinn_colorize.files import printable_name, replacing
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-_BLOCK = 2**18  # bytes fetched together: most photos take one request
+_BLOCK = 2**18  # bytes per request: one is enough for most photos
 _PAUSES = (1, 2, 4, 8, 16)  # seconds before another try
 _END = 22  # bytes at the end of a zip that are read first
-# What another try would not mend.
+# Errors that a retry would not fix.
 _FINAL = (
     FileNotFoundError,
     PermissionError,
@@ -40,11 +40,11 @@ _FINAL = (
 
 
 class Url(str):
-    """Where something lies that is no local file."""
+    """The location of something that is not a local file."""
 
     @classmethod
     def or_path(cls, text: str) -> Url | Path:
-        """What a person gave: ``s3://bucket/photos`` is a URL, ``photos`` a path."""
+        """Parse a URL or a path: ``s3://bucket/photos`` is a URL, ``photos`` a path."""
         return cls(text) if "://" in text else Path(text)
 
     @property
@@ -54,16 +54,16 @@ class Url(str):
 
 
 def is_folder(url: Url) -> bool:
-    """Whether it means a folder, by its looks: no zip, no ``*``, no query."""
+    """Return whether a URL has the form of a folder: no zip, no ``*``, no query."""
     return not (url.name.endswith(".zip") or "*" in url or "?" in url)
 
 
 def find(url: Url, pattern: str) -> list[Url]:
-    """The files that a URL means: those that match it, if it has a ``*``; one file; or a folder's.
+    """Return the files that a URL means: those that match its ``*``, one file, or those of a folder.
 
     Args:
-        url: of a file, a folder, or a pattern.
-        pattern: of the files of a folder.
+        url: URL of a file, of a folder, or with a pattern.
+        pattern: pattern of the files of a folder.
 
     Raises:
         DataError: it cannot be reached, or nothing is there.
@@ -74,15 +74,15 @@ def find(url: Url, pattern: str) -> list[Url]:
     asked = f"{path.rstrip('/')}/{pattern}" if is_folder(url) else path
     found = retry(url, lambda: sorted(system.glob(asked)))
     if not found:
-        raise DataError(f"{printable_name(url)}: nothing there that is called {PurePosixPath(asked).name}")
+        raise DataError(f"{printable_name(url)}: no file there matches {PurePosixPath(asked).name}")
     return [Url(system.unstrip_protocol(each)) for each in found]
 
 
 def open_file(url: Url) -> IO[bytes]:
-    """A file to read at any place.
+    """Open a file to read at any position.
 
     Raises:
-        DataError: it cannot be reached, or its server does not serve parts of files.
+        DataError: it cannot be reached, or its server does not support range requests.
     """
     system, path = _system(url)
 
@@ -93,7 +93,7 @@ def open_file(url: Url) -> IO[bytes]:
             file.read(_END)
         except ValueError as error:
             raise DataError(
-                f"{printable_name(url)}: its server does not serve parts of files; add --cache FOLDER"
+                f"{printable_name(url)}: its server does not support range requests; add --cache FOLDER"
             ) from error
         return file
 
@@ -101,14 +101,14 @@ def open_file(url: Url) -> IO[bytes]:
 
 
 def retry(name: str, function: Callable[[], T]) -> T:
-    """Call what reads from afar, again and again for half a minute if the network fails.
+    """Call a function that reads remotely, and retry for half a minute if the network fails.
 
     Args:
-        name: of what is read, for messages.
-        function: that reads it.
+        name: name of what is read, for messages.
+        function: reads it.
 
     Raises:
-        DataError: it went on failing, or what it read is damaged.
+        DataError: it kept failing, or what it read is damaged.
     """
     for pause in (*_PAUSES, None):
         try:
@@ -119,18 +119,18 @@ def retry(name: str, function: Callable[[], T]) -> T:
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             if pause is None or isinstance(error, _FINAL):
                 raise DataError(f"{printable_name(name)}: cannot be read ({reason})") from error
-            log.info("%s: %s; trying again", name, reason)
+            log.info("%s: %s; retrying", name, reason)
             time.sleep(pause)
     raise AssertionError
 
 
 def cached(url: Url, folder: Path) -> Path:
-    """A copy of a file in a folder, fetched if it is not there yet or of another size.
+    """Return a copy of a file in a folder, fetched if it is missing or of another size.
 
     Processes that want the same file at once wait for the one that fetches it.
 
     Raises:
-        DataError: it cannot be fetched, or has no room there.
+        DataError: it cannot be fetched, or there is no space for it.
     """
     target = folder / f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{url.name}"
     system, path = _system(url)
@@ -163,7 +163,7 @@ def _system(url: Url) -> tuple[Any, str]:
         system, path = fsspec.url_to_fs(url)
     except ImportError as error:
         raise DataError(
-            f"{printable_name(url)}: needs a package more; pip install 'cinn-colorize[remote]' ({error})"
+            f"{printable_name(url)}: requires another package; pip install 'cinn-colorize[remote]' ({error})"
         ) from error
     except ValueError as error:
         raise DataError(f"{printable_name(url)}: {error}") from error

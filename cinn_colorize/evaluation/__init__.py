@@ -1,4 +1,4 @@
-"""How good a model is: measures of its samples on photos in colour."""
+"""Measures of how good a model's samples are on photos in colour."""
 
 from cinn_colorize.evaluation.calibration import Calibration as Calibration
 from cinn_colorize.evaluation.evaluate import evaluate as evaluate

@@ -1,4 +1,4 @@
-"""How far a set of pictures is from a set of photos, in the features of some network."""
+"""Distances between a set of pictures and a set of photos in the features of a network."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from cinn_colorize.imaging.color import Floats
 
 
 def kernel_distance(pictures: Sequence[Floats], reference: Floats | Doubles) -> Estimate:
-    """Unbiased kernel distance (KID, Binkowski et al. 2018, https://arxiv.org/abs/1801.01401).
+    """Compute the unbiased kernel distance (KID, Binkowski et al. 2018, https://arxiv.org/abs/1801.01401).
 
     The squared maximum mean discrepancy with the kernel (x . y / d + 1)^3. Pictures of one photo are not
-    independent, so that only pairs of different photos count. The standard error is that of a bootstrap over
-    photos, too large where the distance is near 0; the reference is taken as it is.
+    independent, so only pairs of different photos count. The standard error is from a bootstrap over photos,
+    too large where the distance is near 0; the reference is not resampled.
 
     Args:
         pictures: features (n, d) of the n pictures of each photo.
         reference: features (m, d) of the photos to compare with.
 
     Returns:
-        0 on average for pictures that are distributed as the reference is; nan for a single photo.
+        0 on average for pictures distributed as the reference; nan for a single photo.
     """
     n = len(pictures)
     if n < 2:

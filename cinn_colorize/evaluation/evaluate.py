@@ -17,7 +17,7 @@ from cinn_colorize.evaluation.calibration import Calibration
 from cinn_colorize.evaluation.metrics import (
     Estimate,
     Statistics,
-    colour_statistics,
+    color_statistics,
     estimate,
     picture_statistics,
 )
@@ -35,26 +35,26 @@ _DIMENSIONS = 2 * CHROMA_SIZE**2
 _BATCH = 8
 
 
-class Coloring(Protocol):
-    """One sample, see :class:`cinn_colorize.colorizer.Sample`."""
+class Sample(Protocol):
+    """One sample; see :class:`cinn_colorize.samples.Sample`."""
 
     @property
     def ab(self) -> Floats:
-        """(2, 64, 64), as it leaves the flow."""
+        """Chroma (2, 64, 64) as it leaves the flow."""
 
 
 class ConditionedModel(Protocol):
-    """What draws samples for one L, see :class:`cinn_colorize.conditioned.ConditionedPhoto`."""
+    """Draws samples for one L; see :class:`cinn_colorize.conditioned.ConditionedPhoto`."""
 
-    def sample(self, n: int, temperature: PerLevel, seed: int) -> Sequence[Coloring]:
-        """N samples with the seeds seed, seed + 1, ..."""
+    def sample(self, n: int, temperature: PerLevel, seed: int) -> Sequence[Sample]:
+        """Draw n samples with the seeds seed, seed + 1, ..."""
 
     def log_prob(self, ab: NDArray[np.floating]) -> float:
-        """Log density of x = ab / 15, nats."""
+        """Return the log density of x = ab / 15, nats."""
 
 
 class Model(Protocol):
-    """What can be measured: a :class:`cinn_colorize.Colorizer`, or anything else that samples."""
+    """A model to be measured: a :class:`cinn_colorize.Colorizer`, or anything else that samples."""
 
     def condition(self, photo: NetworkInput) -> ConditionedModel:
         """Condition on L* of one square, (256, 256)."""
@@ -73,21 +73,21 @@ def evaluate(
     """Measure a model, a gray photo and the pipeline itself on photos.
 
     Sample k of photo i has the seed ``samples`` * i + k, and the noise of its likelihood the seed i, where i
-    is the photo's place in ``photos``. Photos that cannot be read are left out and named in the report.
+    is the photo's place in ``photos``. Photos that cannot be read are skipped and named in the report.
 
     Args:
         colorizer: the model.
         photos: as :func:`~cinn_colorize.data.sources.find_photos` lists them.
-        samples: of each photo.
-        temperatures: of the samples, each of all levels or by level; the likelihood is that at 1 always. Each
-            photo is conditioned once for all of them.
-        measures: those that take a network of their own.
-        calibration: takes the samples of the first temperature.
-        progress: called after each photo with the number done and the number of all.
+        samples: number of samples per photo.
+        temperatures: temperatures of the samples, each for all levels or by level; the likelihood is always
+            that at 1. Each photo is conditioned once for all of them.
+        measures: measures that require a network of their own.
+        calibration: receives the samples of the first temperature.
+        progress: called after each photo with the number done and the total.
 
     Raises:
         DataError: no photo can be read.
-        ValueError: fewer than one sample, no temperature, or one below 0.
+        ValueError: there is no sample or no temperature, or a temperature is below 0.
     """
     if samples < 1:
         raise ValueError(f"samples must be 1 or more, not {samples}")
@@ -109,7 +109,7 @@ def evaluate(
                 drawn = conditioned.sample(n=samples, temperature=temperature, seed=samples * i)
                 ab = np.stack([sample.ab for sample in drawn])
                 pictures = np.stack([to_rgb(photo.L, colors) for colors in ab])
-                compared = picture_statistics(pictures, photo.rgb) | colour_statistics(ab, photo.ab)
+                compared = picture_statistics(pictures, photo.rgb) | color_statistics(ab, photo.ab)
                 found.add({"nll": nll} | compared, pictures, photo, source)
                 if calibration and found is model[0]:
                     calibration.add(nll, ab, photo.ab)
@@ -134,7 +134,7 @@ def evaluate(
 
 
 class _Found:
-    """What was found of each photo, of one row of the report."""
+    """The statistics of each photo for one row of the report."""
 
     def __init__(self, measures: Sequence[Measure]) -> None:
         self.statistics: list[Statistics] = []
@@ -151,11 +151,11 @@ class _Found:
 
 
 def mean_nll(model: PhotoFlow, photos: Sequence[Source]) -> float:
-    """The ``nll`` that :func:`evaluate` reports, in batches and without samples: for use during training.
+    """Compute the ``nll`` that :func:`evaluate` reports, in batches and without samples, as in training.
 
     Args:
-        model: on any device; its mode (training or evaluation) is left as it was.
-        photos: to measure on; every k-th photo of a file represents it better than its first ones.
+        model: the model, on any device; its mode (training or evaluation) is kept.
+        photos: photos to measure on; every k-th photo of a file represents it better than its first ones.
 
     Returns:
         nats per dimension of x = ab / 15, on average.
@@ -167,7 +167,7 @@ def mean_nll(model: PhotoFlow, photos: Sequence[Source]) -> float:
 
 
 def nll_by_level(model: PhotoFlow, photos: Sequence[Source]) -> dict[int, float]:
-    """The same by level of the latent code, nats a photo, on average.
+    """Compute the nll by level of the latent code, nats per photo, on average.
 
     Args:
         model: see :func:`mean_nll`.
@@ -197,12 +197,12 @@ def nll_by_level(model: PhotoFlow, photos: Sequence[Source]) -> dict[int, float]
 
 
 def with_noise(ab: Floats, seed: int) -> Floats:
-    """The ab (2, 64, 64) whose likelihood is measured: with noise, which a density needs, from a seed."""
+    """Add noise from a seed, which a density requires, to the ab (2, 64, 64) whose likelihood is measured."""
     noise = np.random.default_rng(seed).standard_normal(ab.shape, np.float32)
     return ab + np.float32(_SCALE * _NOISE) * noise
 
 
 def _one_picture(picture: Doubles, photo: Square, samples: int) -> Statistics:
-    """What gives the same picture every time: the best of several is as good as one."""
+    """Return statistics of a model that always draws the same picture: the best of several is that one."""
     rmse = picture_statistics(picture, photo.rgb)["best_of_1"]
     return dict.fromkeys(("best_of_1", f"best_of_{samples}", f"best_of_{samples}_image"), rmse)

@@ -1,7 +1,7 @@
-"""The measures, in two steps: numbers of one photo, and what their means over photos say.
+"""The measures, in two steps: statistics of each photo, then measures from their means over photos.
 
-Between the two a photo is a handful of numbers, so that any number of photos fits. Standard errors come from
-a bootstrap over photos: photos are drawn anew, their means are taken, and ratios are made of these means.
+Between the two, a photo is a handful of numbers, so that any number of photos fits. Standard errors come from
+a bootstrap over photos: photos are resampled, their statistics averaged, and ratios taken of these means.
 
 =====================  ==================================================================================
 ``nll``                nats per dimension of x = ab / 15 with noise of 0.05, half log 2 pi included
@@ -20,7 +20,7 @@ a bootstrap over photos: photos are drawn anew, their means are taken, and ratio
 =====================  ==================================================================================
 
 With k samples in place of eight the names are ``best_of_k`` and ``best_of_k_image``. A single sample has no
-variance, and then the measures of it are left out.
+variance, and then the measures of it are omitted.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from cinn_colorize.imaging.color import Floats
 
 Statistics = dict[str, float]
 
-LIMIT = 110.0  # of |ab| where variances are compared, or one exploding pixel decides
+LIMIT = 110.0  # of |ab| where variances are compared, lest one exploding pixel decide
 _EXPLODING = 128.0
 _CALIBRATION = {"calibration": CHROMA_SIZE, "calibration_4x4": 4, "calibration_photo": 1}
 _BLOCKS = CHROMA_SIZE // 8
@@ -55,8 +55,8 @@ def picture_statistics(pictures: Doubles, truth: Doubles) -> Statistics:
     """Compare pictures with the photo.
 
     Args:
-        pictures: (n, 3, H, W), RGB in [0, 1], one a sample.
-        truth: (3, H, W), the photo's.
+        pictures: (n, 3, H, W), RGB in [0, 1], one per sample.
+        truth: (3, H, W), the photo in RGB.
     """
     n = len(pictures)
     squared = np.square(pictures - truth)
@@ -69,14 +69,14 @@ def picture_statistics(pictures: Doubles, truth: Doubles) -> Statistics:
     return statistics
 
 
-def colour_statistics(samples: Floats, truth: Floats) -> Statistics:
+def color_statistics(samples: Floats, truth: Floats) -> Statistics:
     """Compare the samples' ab with each other and with the photo's.
 
     Args:
         samples: (n, 2, 64, 64), ab as it leaves the flow.
         truth: (2, 64, 64), ab of the photo.
     """
-    # What is not a number explodes as well.
+    # NaN counts as exploding.
     inside = (np.abs(samples) <= _EXPLODING).all(axis=(1, 2, 3))
     statistics = {"exploding": float(len(samples) - inside.sum())}
     if len(samples) > 1:
@@ -93,11 +93,11 @@ def combine(means: Mapping[str, NDArray[Any]], samples: int) -> dict[str, NDArra
     """Turn means over photos into measures, named as above; ``exploding`` is a count, not a mean.
 
     Args:
-        means: of the statistics of photos, arrays of one shape.
-        samples: of each photo.
+        means: means over photos of their statistics, arrays of one shape.
+        samples: number of samples per photo.
 
     Returns:
-        arrays of the same shape.
+        measures by name, arrays of the same shape.
     """
     best_of = [] if samples == 1 else [f"best_of_{samples}", f"best_of_{samples}_image"]
     direct = ["nll", *best_of, "best_of_1", "variance"]
@@ -111,11 +111,11 @@ def combine(means: Mapping[str, NDArray[Any]], samples: int) -> dict[str, NDArra
 
 
 def estimate(photos: Sequence[Statistics], samples: int) -> dict[str, Estimate]:
-    """Measures of all photos with their standard errors, by a bootstrap that is the same at every call.
+    """Estimate measures and their standard errors, by a bootstrap that is the same at every call.
 
     Args:
-        photos: statistics of each.
-        samples: of each photo.
+        photos: statistics of each photo.
+        samples: number of samples per photo.
     """
     table = np.array([list(statistics.values()) for statistics in photos])
     n = len(table)
@@ -129,7 +129,7 @@ def estimate(photos: Sequence[Statistics], samples: int) -> dict[str, Estimate]:
 
 
 def mean_estimate(values: NDArray[np.floating]) -> Estimate:
-    """The mean of one number a photo, as :func:`estimate` takes it."""
+    """Estimate the mean of one number per photo, with the bootstrap of :func:`estimate`."""
     n = len(values)
     means = resampled(n) @ values.astype(np.float64) / n
     return Estimate(float(values.mean()), float(means.std(ddof=1)) if n > 1 else float("nan"))
@@ -137,7 +137,7 @@ def mean_estimate(values: NDArray[np.floating]) -> Estimate:
 
 @cache
 def resampled(n: int) -> Doubles:
-    """The bootstrap: how often each resample draws each of n photos, (resamples, n), always the same."""
+    """Return how often each resample of the bootstrap draws each of n photos, (resamples, n)."""
     rng = np.random.default_rng(0)
     counts = [np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(_RESAMPLES)]
     return np.stack(counts).astype(np.float64)

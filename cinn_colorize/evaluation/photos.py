@@ -1,7 +1,7 @@
-"""Photos as they are measured: in colour, square, 256 px, and pictures made the way the measures ask for.
+"""Photos as they are measured: in colour, square, 256 px; and pictures made as the measures require.
 
-Lab and RGB are converted by scikit-image in double precision: where the errors of a picture are small, the
-bias of single precision shows in their sixth digit.
+Lab and RGB are converted by scikit-image in double precision: where a picture's errors are small, the bias of
+single precision shows in their sixth digit.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from cinn_colorize.imaging.color import Floats
 Doubles = NDArray[np.float64]
 
 SIZE, CHROMA_SIZE = 256, 64
-_LONGEST = 32  # times the shorter side: a line of pixels, enlarged, would fill the memory
+_LONGEST = 32  # times the shorter side: a line of pixels, enlarged, would exhaust memory
 
 
 class Square(NamedTuple):
@@ -34,7 +34,7 @@ class Square(NamedTuple):
 
 
 def read_square(source: Source, read: Callable[[Source], NDArray[Any]]) -> Square:
-    """Read a photo, resize its shorter side to 256 px, crop the centre.
+    """Read a photo, resize its shorter side to 256 px and crop the centre.
 
     Resizing takes area means where it shrinks, and is bilinear where it enlarges.
 
@@ -43,13 +43,13 @@ def read_square(source: Source, read: Callable[[Source], NDArray[Any]]) -> Squar
         read: a :class:`~cinn_colorize.data.sources.Reader`.
 
     Raises:
-        DataError: it cannot be decoded, or is a line rather than a photo.
+        DataError: it cannot be decoded, or is too narrow.
     """
     image = read(source)
     height, width = image.shape[:2]
     shorter = min(height, width)
     if max(height, width) > _LONGEST * shorter:
-        raise DataError(f"{source}: {width} x {height} pixels are too long a strip to be measured")
+        raise DataError(f"{source}: {width} x {height} pixels are too narrow to be measured")
     size = (round(width * SIZE / shorter), round(height * SIZE / shorter))
     image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if shorter > SIZE else cv2.INTER_LINEAR)
     y, x = (image.shape[0] - SIZE) // 2, (image.shape[1] - SIZE) // 2
@@ -57,7 +57,7 @@ def read_square(source: Source, read: Callable[[Source], NDArray[Any]]) -> Squar
 
 
 def to_square(image: NDArray[Any]) -> Square:
-    """Take L and ab of sRGB (256, 256, 3) uint8."""
+    """Convert sRGB (256, 256, 3) uint8 to RGB, L and ab as they are measured."""
     lab = np.moveaxis(rgb2lab(image), -1, 0)
     return Square(
         np.moveaxis(image, -1, 0) / 255,
@@ -67,14 +67,14 @@ def to_square(image: NDArray[Any]) -> Square:
 
 
 def block_means(ab: NDArray[np.floating], size: int) -> NDArray[Any]:
-    """Means (..., size, size) over the blocks of ``ab`` (..., r, r), r a multiple of size."""
+    """Return means (..., size, size) over blocks of ``ab`` (..., r, r), r a multiple of size."""
     block = ab.shape[-1] // size
     blocks = ab.reshape(*ab.shape[:-2], size, block, size, block)
     return np.asarray(blocks.mean(axis=(-3, -1)))
 
 
 def to_rgb(L: Floats, ab: Floats) -> Doubles:
-    """Colour a photo as the paper's table does: ab bicubic to 256 px, no guide, RGB clipped.
+    """Compose a picture as in the paper's table: ab bicubic to 256 px, no guide, RGB clipped.
 
     Args:
         L: (256, 256), L* in [0, 100].
@@ -85,5 +85,5 @@ def to_rgb(L: Floats, ab: Floats) -> Doubles:
     """
     a, b = (cv2.resize(plane, L.shape, interpolation=cv2.INTER_CUBIC) for plane in ab.astype(np.float64))
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Conversion from CIE-LAB")  # colours that no light has
+        warnings.filterwarnings("ignore", message="Conversion from CIE-LAB")  # colours outside the gamut
         return np.moveaxis(lab2rgb(np.stack([L, a, b], axis=-1)), -1, 0)

@@ -14,7 +14,7 @@ from scipy.stats import spearmanr
 from cinn_colorize.evaluation.calibration import HISTOGRAM_EDGES, SIZES, Calibration
 from cinn_colorize.evaluation.photos import CHROMA_SIZE
 
-_SCALE = 3  # drawn so many times larger, for smooth lines
+_SCALE = 3  # supersampling, for smooth lines
 _WIDTH, _HEIGHT = 460, 430  # of a diagram with its texts, pixels
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 18, 62, 54  # margins of its frame
 _PAPER, _INK, _GRID, _FAINT = "#fafafa", "#333333", "#e4e4e4", "#888888"
@@ -32,14 +32,14 @@ class _Axis(NamedTuple):
     logarithmic: bool = False
 
     def share(self, value: float) -> float:
-        """Where a value lies between the ends, 0 to 1."""
+        """Return where a value lies between the ends, 0 to 1."""
         to: Callable[[float], float] = math.log if self.logarithmic else float
         low, high = to(self.low), to(self.high)
         return (to(min(max(value, self.low), self.high)) - low) / (high - low)
 
 
 def _linear(values: Values) -> _Axis:
-    """An axis for all values, with about five ticks at round numbers."""
+    """Choose an axis for all values, with about five ticks at round numbers."""
     low, high = float(np.min(values)), float(np.max(values))
     rough = max(high - low, 1e-3) / 5
     unit = 10 ** math.floor(math.log10(rough))
@@ -51,7 +51,7 @@ def _linear(values: Values) -> _Axis:
 
 
 def _logarithmic(low: float, high: float, base: float) -> _Axis:
-    """An axis between powers of a base."""
+    """Choose an axis between powers of a base."""
     first, last = math.floor(math.log(low, base) + 1e-9), math.ceil(math.log(high, base) - 1e-9)
     last = max(last, first + 1)
     ticks = [float(base) ** k for k in range(first, last + 1)]
@@ -79,32 +79,32 @@ class _Diagram:
         self._text(((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 16), x_label, 13, _INK, "mm")
         self._vertical_text(y_label)
 
-    def points(self, x: Values, y: Values, colour: str, radius: float = 2.2) -> None:
+    def points(self, x: Values, y: Values, color: str, radius: float = 2.2) -> None:
         for a, b in zip(x, y, strict=True):
             centre = tuple(_SCALE * c for c in self._at(a, b))
-            self._draw.circle(centre, radius * _SCALE, fill=colour)
+            self._draw.circle(centre, radius * _SCALE, fill=color)
 
-    def curve(self, x: Values, y: Values, colour: str, dashed: bool = False) -> None:
+    def curve(self, x: Values, y: Values, color: str, dashed: bool = False) -> None:
         at = [self._at(a, b) for a, b in zip(x, y, strict=True)]
         if len(at) < 2:
             return
         if not dashed:
-            self._line(at, colour, 2)
+            self._line(at, color, 2)
             return
         (x0, y0), (x1, y1) = at
         parts = round(math.dist(*at) / 6)
         for k in range(0, parts, 2):
             ends = [(x0 + (x1 - x0) * j / parts, y0 + (y1 - y0) * j / parts) for j in (k, k + 1)]
-            self._line(ends, colour, 1)
+            self._line(ends, color, 1)
 
-    def key(self, text: str, colour: str, dashed: bool = False) -> None:
-        """A line of the legend, from the top."""
+    def key(self, text: str, color: str, dashed: bool = False) -> None:
+        """Add a line to the legend, from the top."""
         y = _TOP + 14 + 18 * self._keys
         self._line(
-            [(_LEFT + 10, y), (_LEFT + 19, y)] if dashed else [(_LEFT + 10, y), (_LEFT + 30, y)], colour, 2
+            [(_LEFT + 10, y), (_LEFT + 19, y)] if dashed else [(_LEFT + 10, y), (_LEFT + 30, y)], color, 2
         )
         if dashed:
-            self._line([(_LEFT + 23, y), (_LEFT + 30, y)], colour, 2)
+            self._line([(_LEFT + 23, y), (_LEFT + 30, y)], color, 2)
         self._text((_LEFT + 37, y), text, 13, _INK, "lm")
         self._keys += 1
 
@@ -112,13 +112,13 @@ class _Diagram:
         width, height = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
         return _LEFT + self._x.share(x) * width, _HEIGHT - _BOTTOM - self._y.share(y) * height
 
-    def _line(self, at: Sequence[tuple[float, float]], colour: str, width: float) -> None:
+    def _line(self, at: Sequence[tuple[float, float]], color: str, width: float) -> None:
         scaled = [(_SCALE * x, _SCALE * y) for x, y in at]
-        self._draw.line(scaled, fill=colour, width=round(width * _SCALE), joint="curve")
+        self._draw.line(scaled, fill=color, width=round(width * _SCALE), joint="curve")
 
-    def _text(self, at: tuple[float, float], text: str, size: int, colour: str, anchor: str) -> None:
+    def _text(self, at: tuple[float, float], text: str, size: int, color: str, anchor: str) -> None:
         font = ImageFont.load_default(size=size * _SCALE)
-        self._draw.text((_SCALE * at[0], _SCALE * at[1]), text, fill=colour, font=font, anchor=anchor)
+        self._draw.text((_SCALE * at[0], _SCALE * at[1]), text, fill=color, font=font, anchor=anchor)
 
     def _vertical_text(self, text: str) -> None:
         font = ImageFont.load_default(size=13 * _SCALE)
@@ -130,8 +130,8 @@ class _Diagram:
 
 
 def calibration_plot(calibration: Calibration) -> Image.Image:
-    """Draw nll against error, frequencies of colours, and errors against what samples say of them."""
-    drawn = [_errors(calibration), _colours(calibration), _reliability(calibration)]
+    """Draw error against nll, frequencies of colours, and errors against those that samples predict."""
+    drawn = [_errors(calibration), _colors(calibration), _reliability(calibration)]
     sheet = Image.new("RGB", (_WIDTH * len(drawn), _HEIGHT), _PAPER)
     for k, diagram in enumerate(drawn):
         sheet.paste(diagram.image.resize((_WIDTH, _HEIGHT), Image.Resampling.LANCZOS), (k * _WIDTH, 0))
@@ -154,7 +154,7 @@ def _errors(calibration: Calibration) -> _Diagram:
     return diagram
 
 
-def _colours(calibration: Calibration) -> _Diagram:
+def _colors(calibration: Calibration) -> _Diagram:
     centres = (HISTOGRAM_EDGES[1:] + HISTOGRAM_EDGES[:-1]) / 2
     lowest = 1e-5
     diagram = _Diagram(
@@ -165,12 +165,12 @@ def _colours(calibration: Calibration) -> _Diagram:
         "a or b",
         "share",
     )
-    for channel, (name, colour) in enumerate((("a", _RED), ("b", _BLUE))):
-        truth, samples = calibration.colours(channel)
-        diagram.curve(centres, samples, colour)
+    for channel, (name, color) in enumerate((("a", _RED), ("b", _BLUE))):
+        truth, samples = calibration.colors(channel)
+        diagram.curve(centres, samples, color)
         shown = truth > 0
-        diagram.points(centres[shown], truth[shown], colour)
-        diagram.key(f"{name}: samples (line), photos (dots)", colour)
+        diagram.points(centres[shown], truth[shown], color)
+        diagram.key(f"{name}: samples (line), photos (dots)", color)
     return diagram
 
 
@@ -188,11 +188,11 @@ def _reliability(calibration: Calibration) -> _Diagram:
         "error of their mean",
     )
     diagram.curve([axis.low, axis.high], [axis.low, axis.high], _FAINT, dashed=True)
-    for size, colour in zip(SIZES, (_BLUE, _RED), strict=True):
-        diagram.curve(found[size].expected, found[size].found, colour)
-        diagram.points(found[size].expected, found[size].found, colour, 3)
+    for size, color in zip(SIZES, (_BLUE, _RED), strict=True):
+        diagram.curve(found[size].expected, found[size].found, color)
+        diagram.points(found[size].expected, found[size].found, color, 3)
         what = "pixels of the 64 px grid" if size == CHROMA_SIZE else f"means over a grid of {size}x{size}"
-        diagram.key(what, colour)
+        diagram.key(what, color)
     diagram.key("calibrated", _FAINT, dashed=True)
     return diagram
 

@@ -1,4 +1,4 @@
-"""Measures that take a network: are the pictures like photos, and is what they show still recognised?
+"""Measures that require a network: are pictures like photos, and is what they show still recognised?
 
 =================  =====================================================================================
 ``kid_lite0``      unbiased kernel distance to reference photos in true colours, on the penultimate features
@@ -11,7 +11,7 @@
 =================  =====================================================================================
 
 All but ``kid_lite0`` are of the first sample, as ``best_of_1`` is. Distances to reference photos have a
-floor: what the photos' own colours have. The weights of Inception and VGG16 are downloaded when first used;
+floor: that of the photos' own colours. The weights of Inception and VGG16 are downloaded when first used;
 the others come with packages of the extra ``evaluation``.
 """
 
@@ -43,29 +43,29 @@ Progress = Callable[[int, int], None]
 
 
 class Measure(Protocol):
-    """A measure of pictures; it is asked once a photo, and in the end for what it found.
+    """A measure of pictures: computed photo by photo, then estimated over all.
 
     Attributes:
-        name: of the measure.
+        name: name of the measure.
     """
 
     name: str
 
     def of(self, pictures: Doubles, photo: Square, source: Source) -> Floats:
-        """What is to be kept of a photo.
+        """Compute what the estimate needs of a photo.
 
         Args:
             pictures: (n, 3, 256, 256), RGB in [0, 1].
             photo: in its own colours.
-            source: where it came from.
+            source: the file or entry of the photo.
         """
 
     def estimate(self, found: Sequence[Floats]) -> Estimate:
-        """The measure of all photos, from what was kept of each."""
+        """Estimate the measure from what :meth:`of` returned for each photo."""
 
 
 class _Lite0:
-    """EfficientNet-Lite0; pictures are 2 RGB - 1, at 256 px."""
+    """EfficientNet-Lite0 on pictures in RGB at 256 px, which it sees as 2 RGB - 1."""
 
     def __init__(self, device: torch.device) -> None:
         state = pretrained.LITE0.state()
@@ -77,16 +77,16 @@ class _Lite0:
 
     @torch.inference_mode()
     def penultimate(self, pictures: Doubles) -> Floats:
-        """(n, 3, 256, 256) -> (n, 1280)."""
+        """Map pictures (n, 3, 256, 256) in [0, 1] to features (n, 1280)."""
         return self._each(pictures, self._classifier.penultimate)
 
     @torch.inference_mode()
     def logits(self, pictures: Doubles) -> Floats:
-        """(n, 3, 256, 256) -> (n, 1000)."""
+        """Map pictures (n, 3, 256, 256) in [0, 1] to logits (n, 1000)."""
         return self._each(pictures, self._classifier)
 
     def _each(self, pictures: Doubles, last: Callable[[Tensor], Tensor]) -> Floats:
-        # One at a time: activations of one picture stay in a processor's cache.
+        # One at a time: the activations of one picture fit into a processor's cache.
         batch = (2 * torch.from_numpy(pictures).float() - 1).to(self._device)
         channels_last = (one.to(memory_format=torch.channels_last) for one in batch.split(1))
         return torch.cat([last(self._network(one)[32]) for one in channels_last]).cpu().numpy()
@@ -97,8 +97,8 @@ class KidLite0:
 
     Args:
         reference: the photos to compare with.
-        device: of the network.
-        progress: called after each of them with the number done and the number of all.
+        device: where to run the network.
+        progress: called after each of them with the number done and the total.
 
     Raises:
         DataError: a photo cannot be read, there is only one, or the package with the weights is missing.
@@ -109,11 +109,11 @@ class KidLite0:
     def __init__(self, reference: Sequence[Source], device: torch.device, progress: Progress) -> None:
         self._network = _Lite0(device)
         self._reference = np.concatenate(
-            [self._network.penultimate(rgb) for rgb in _colours(reference, progress)]
+            [self._network.penultimate(rgb) for rgb in _read_all(reference, progress)]
         )
 
     def of(self, pictures: Doubles, photo: Square, source: Source) -> Floats:
-        """(n, 1280)."""
+        """Return the features of the pictures, (n, 1280)."""
         return self._network.penultimate(pictures)
 
     def estimate(self, found: Sequence[Floats]) -> Estimate:
@@ -122,15 +122,16 @@ class KidLite0:
 
 
 class Fid:
-    """``fid``; without a standard error, since resampled photos would be nearer to each other.
+    """``fid``; without a standard error, since resampled photos would be closer to each other.
 
     Args:
         reference: the photos to compare with.
-        device: of the network.
-        progress: called after each of them with the number done and the number of all.
+        device: where to run the network.
+        progress: called after each of them with the number done and the total.
 
     Raises:
-        DataError: a photo cannot be read, there is only one, or torch-fidelity or the weights cannot be had.
+        DataError: a photo cannot be read, there is only one, torch-fidelity is missing, or the weights cannot
+            be downloaded.
     """
 
     name = "fid"
@@ -140,15 +141,15 @@ class Fid:
         with _downloading("fid: the weights of Inception", "kid_lite0 needs no download"):
             network = fidelity.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], verbose=False)
         self._network, self._device = network.to(device), device
-        found = [self._features(rgb) for rgb in _colours(reference, progress)]
+        found = [self._features(rgb) for rgb in _read_all(reference, progress)]
         self._reference = self._statistics(found)
 
     def of(self, pictures: Doubles, photo: Square, source: Source) -> Floats:
-        """(1, 2048)."""
+        """Return the features of the first picture, (1, 2048)."""
         return self._features(pictures[:1])
 
     def estimate(self, found: Sequence[Floats]) -> Estimate:
-        """The distance."""
+        """Compute the distance to the reference photos; nan for a single photo."""
         if len(found) < 2:
             return Estimate(float("nan"), float("nan"))
         metric = _package("torch_fidelity.metric_fid", "fid")
@@ -171,7 +172,7 @@ class StLpips:
     """``st_lpips``.
 
     Args:
-        device: of the network.
+        device: where to run the network.
 
     Raises:
         DataError: the package is missing.
@@ -186,7 +187,7 @@ class StLpips:
 
     @torch.inference_mode()
     def of(self, pictures: Doubles, photo: Square, source: Source) -> Floats:
-        """(1,)."""
+        """Return the distance of the first picture to the photo, (1,)."""
         picture, truth = (
             torch.from_numpy(a)[None].float().to(self._device) for a in (pictures[0], photo.rgb)
         )
@@ -194,7 +195,7 @@ class StLpips:
         return distance.flatten().cpu().numpy()
 
     def estimate(self, found: Sequence[Floats]) -> Estimate:
-        """The mean over photos."""
+        """Average over photos."""
         return mean_estimate(np.concatenate(found))
 
 
@@ -204,10 +205,10 @@ class Top5:
     Args:
         classifier: ``lite0`` or ``vgg16``.
         labels: ImageNet classes of some photos, see :func:`read_labels`.
-        device: of the network.
+        device: where to run the network.
 
     Raises:
-        DataError: the weights cannot be had.
+        DataError: the weights are not installed or cannot be downloaded.
     """
 
     def __init__(self, classifier: str, labels: Mapping[Source, int], device: torch.device) -> None:
@@ -215,31 +216,31 @@ class Top5:
         self._logits = _Lite0(device).logits if classifier == "lite0" else _vgg16(device)
 
     def of(self, pictures: Doubles, photo: Square, source: Source) -> Floats:
-        """(1,), 100 or 0, or (0,) where the class is not known."""
+        """Return 100 or 0 for the first picture, (1,), or (0,) if the class is unknown."""
         if source not in self._labels:
             return np.empty(0, np.float32)
         likeliest = np.argsort(self._logits(pictures[:1])[0])[-5:]
         return np.full(1, 100 * (self._labels[source] in likeliest), np.float32)
 
     def estimate(self, found: Sequence[Floats]) -> Estimate:
-        """The mean over photos of a known class."""
+        """Average over photos whose class is known."""
         return mean_estimate(np.concatenate(found))
 
 
 def read_labels(path: Path, photos: Sequence[Source], root: Path) -> dict[Source, int]:
-    """ImageNet classes of photos.
+    """Read ImageNet classes of photos.
 
     Args:
-        path: a table with tabs between its columns, among them ``entry``, a photo's name in its zip or
-            folder, and ``class``, from 0 to 999.
-        photos: that are measured.
-        root: the zip or folder that they lie in.
+        path: a tab-separated table with the columns ``entry``, a photo's name in its zip or folder, and
+            ``class``, from 0 to 999; other columns are ignored.
+        photos: the photos that are measured.
+        root: the zip or folder that contains them.
 
     Returns:
         the classes of those that the table names.
 
     Raises:
-        DataError: it cannot be read, or names none of them.
+        DataError: the table cannot be read, is malformed, or names none of the photos.
     """
     name = printable_name(path)
     try:
@@ -248,13 +249,17 @@ def read_labels(path: Path, photos: Sequence[Source], root: Path) -> dict[Source
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{name}: cannot be read ({error})") from error
     except (KeyError, ValueError, TypeError) as error:
-        raise DataError(f"{name}: no table of labels; its columns are entry and class, a number") from error
+        raise DataError(
+            f"{name}: not a table of labels; it requires the columns entry and class, a number"
+        ) from error
     if beyond := [c for c in classes.values() if not 0 <= c < 1000]:
-        raise DataError(f"{name}: {beyond[0]} is no class of ImageNet; they go from 0 to 999")
+        raise DataError(f"{name}: {beyond[0]} is not a class of ImageNet; classes go from 0 to 999")
     named = {source: source.entry or Path(str(source.path)).relative_to(root).as_posix() for source in photos}
     labels = {source: classes[entry] for source, entry in named.items() if entry in classes}
     if not labels:
-        raise DataError(f"{name}: names none of the {len(photos)} photos, as {next(iter(named.values()))}")
+        raise DataError(
+            f"{name}: names none of the {len(photos)} photos, such as {next(iter(named.values()))}"
+        )
     return labels
 
 
@@ -280,10 +285,10 @@ def _vgg16(device: torch.device) -> Callable[[Doubles], Floats]:
     return logits
 
 
-def _colours(reference: Sequence[Source], progress: Progress) -> Iterator[Doubles]:
-    """(1, 3, 256, 256) of each photo."""
+def _read_all(reference: Sequence[Source], progress: Progress) -> Iterator[Doubles]:
+    """Yield each photo in RGB, (1, 3, 256, 256)."""
     if len(reference) < 2:
-        raise DataError(f"{reference[0]}: a distance takes more reference photos than one")
+        raise DataError(f"{reference[0]}: a distance requires more than one reference photo")
     read = Reader()
     for i, source in enumerate(reference):
         yield read_square(source, read).rgb[None]
@@ -297,14 +302,14 @@ def _package(name: str, measure: str) -> ModuleType:
             return importlib.import_module(name)
     except ImportError as error:
         raise DataError(
-            f"{measure}: takes the package {error.name}; pip install 'cinn-colorize[evaluation]'"
+            f"{measure}: requires the package {error.name}; pip install 'cinn-colorize[evaluation]'"
         ) from error
 
 
 @contextmanager
 def _downloading(what: str, otherwise: str) -> Iterator[None]:
-    """Context of what may download weights."""
+    """Turn errors in downloading weights into a DataError in this context."""
     try:
         yield
-    except OSError as error:  # urllib's errors are such
+    except OSError as error:  # urllib's errors are OSErrors
         raise DataError(f"{what} cannot be downloaded ({error}); {otherwise}") from error

@@ -1,4 +1,4 @@
-"""What an evaluation found, as JSON for programs and as a table for people."""
+"""The result of an evaluation, as JSON for programs and as a table for people."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cinn_colorize.latents.levels import PerLevel, short_levels
 
 Measures = Mapping[str, Estimate]
 
-_DIGITS = {"kid_lite0": 5, "st_lpips": 4}  # after the point, where 3 are few
+_DIGITS = {"kid_lite0": 5, "st_lpips": 4}  # after the point, where 3 are not enough
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,10 @@ class Row:
     """Measures of a model at one temperature.
 
     Attributes:
-        temperature: of the samples, of all levels or by level.
-        measures: by name, see :mod:`cinn_colorize.evaluation.metrics` and
+        temperature: temperature of the samples, for all levels or by level.
+        measures: estimates by name, see :mod:`cinn_colorize.evaluation.metrics` and
             :mod:`cinn_colorize.evaluation.realism`.
-        exploding: samples of all photos.
+        exploding: number of exploding samples of all photos.
     """
 
     temperature: PerLevel
@@ -37,11 +37,11 @@ class Report:
     """Measures of a model, beside those of a gray photo and of the photo itself.
 
     Attributes:
-        photos: how many were measured.
-        samples: of each photo.
-        model: one row a temperature.
+        photos: number of photos measured.
+        samples: number of samples per photo.
+        model: one row per temperature.
         gray: measures of the photo without colour.
-        truth: of the photo's own ab at 64 px: what the pipeline itself costs.
+        truth: measures of the photo's own ab at 64 px, the loss of the pipeline itself.
         failures: a line for each photo that could not be read.
     """
 
@@ -53,11 +53,11 @@ class Report:
     failures: tuple[str, ...] = ()
 
     def to_json(self) -> str:
-        """One object a temperature, in a list if there are several.
+        """Return one object per temperature, in a list if there are several.
 
-        It holds the model's measures by name, and ``gray`` and ``truth`` with theirs. A measure is
-        ``{"mean": ..., "se": ...}``, null where there is no number; ``exploding``, and what says how it was
-        measured, are numbers, but for ``temperature``, which is an object by level where levels differ.
+        It contains the model's measures by name, and ``gray`` and ``truth`` with theirs. A measure is
+        ``{"mean": ..., "se": ...}``, null where there is no number. ``exploding`` and the settings of the
+        evaluation are numbers, except ``temperature``, which is an object by level where levels differ.
         """
         rows = [self._as_object(row) for row in self.model]
         return json.dumps(rows[0] if len(rows) == 1 else rows, indent=2, allow_nan=False)
@@ -75,7 +75,7 @@ class Report:
         }
 
     def to_markdown(self) -> str:
-        """A table with rows for the model, gray and truth, and a line on how to read it."""
+        """Return a table with rows for the model, gray and truth, and a line on how to read it."""
         names = list(self.model[0].measures)
         cells = [["", *names, "exploding"], ["---"] * (len(names) + 2)]
         for row in self.model:

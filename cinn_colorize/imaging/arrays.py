@@ -1,4 +1,4 @@
-"""Photos given as arrays, as images of Pillow, or as files that libvips has no trusted reader for."""
+"""Photos from arrays, from Pillow images, and from files that libvips has no trusted reader for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from cinn_colorize.imaging.color import Pixels
 
-# By format: Pillow's name of it.
+# Pillow's name of each format.
 DECODED = {"bmp": "BMP", "jp2": "JPEG2000", "pnm": "PPM"}
 
 
@@ -26,9 +26,9 @@ class Decoded:
     """A photo in memory.
 
     Attributes:
-        pixels: as :func:`as_pixels` takes them, upright.
-        blobs: metadata by libvips' names.
-        dpi: horizontal and vertical; None if unknown.
+        pixels: upright, in a form that :func:`as_pixels` accepts.
+        blobs: metadata by libvips' field names.
+        dpi: horizontal and vertical resolution; None if unknown.
     """
 
     pixels: NDArray[Any]
@@ -37,27 +37,29 @@ class Decoded:
 
 
 def as_pixels(array: NDArray[Any]) -> Pixels:
-    """Code values of 8 or 16 bits; floats in [0, 1] become 16.
+    """Return code values of 8 or 16 bits; floats in [0, 1] become 16-bit.
 
     Raises:
-        ValueError: the shape, type or values are none of a photo.
+        ValueError: the shape, type or values are not those of a photo.
     """
     if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 2, 3, 4))) or array.size == 0:
-        raise ValueError(f"shape {array.shape} is no photo; give (H, W), (H, W, 3) or (H, W, 4)")
+        raise ValueError(f"shape {array.shape} is not that of a photo; pass (H, W), (H, W, 3) or (H, W, 4)")
     if np.issubdtype(array.dtype, np.floating):
         if not (array.min() >= 0 and array.max() <= 1):
             raise ValueError("floats must lie in [0, 1]")
         return np.round(array * 65535.0).astype(np.uint16)
     if array.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"{array.dtype} is no depth of a photo; give uint8, uint16 or floats in [0, 1]")
+        raise ValueError(
+            f"values of type {array.dtype} are not supported; pass uint8, uint16 or floats in [0, 1]"
+        )
     return array
 
 
 def from_pillow(image: PIL.Image.Image) -> Decoded:
-    """An image of Pillow with its metadata.
+    """Return the upright pixels of a Pillow image and its metadata.
 
     Raises:
-        OSError, ValueError, SyntaxError: Pillow can't decode it.
+        OSError, ValueError, SyntaxError: Pillow cannot decode it.
     """
     dpi = image.info.get("dpi")
     image = PIL.ImageOps.exif_transpose(image)
@@ -70,7 +72,7 @@ def from_pillow(image: PIL.Image.Image) -> Decoded:
     elif mode not in ("L", "LA", "RGB", "RGBA", "F") and not mode.startswith("I"):
         image = image.convert("RGB")
     pixels = np.asarray(image)
-    if mode.startswith("I"):  # gray of 16 bits, in 32 or in foreign byte order
+    if mode.startswith("I"):  # 16-bit gray, stored in 32 bits or in foreign byte order
         pixels = pixels.clip(0, 65535).astype(np.uint16)
     names = {"icc-profile-data": "icc_profile", "exif-data": "exif", "xmp-data": "xmp"}
     blobs = {field: image.info[key] for field, key in names.items() if image.info.get(key)}
@@ -83,23 +85,23 @@ def decode(content: bytes, format: str, check_size: Callable[[int, int], None]) 
     """Decode a file of one of the formats ``DECODED``.
 
     Args:
-        content: of the file.
+        content: bytes of the file.
         format: a key of ``DECODED``.
-        check_size: is called with width and height before any pixel is decoded, and raises.
+        check_size: called with width and height before any pixel is decoded; raises to refuse the file.
 
     Raises:
-        OSError, ValueError, SyntaxError: it can't be decoded.
+        OSError, ValueError, SyntaxError: the file cannot be decoded.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of Pillow, about sizes
+        warnings.simplefilter("ignore")  # Pillow's, about sizes
         try:
             with PIL.Image.open(io.BytesIO(content), formats=[DECODED[format]]) as image:
                 check_size(*image.size)
                 decoded = from_pillow(image)
         except PIL.UnidentifiedImageError:
-            raise ValueError("damaged or unsupported; save it anew with another program") from None
+            raise ValueError("damaged or unsupported; save it again with another program") from None
     if decoded.pixels.dtype == np.uint8 and decoded.pixels.ndim == 3 and _is_deep(content, format):
-        # Pillow has no colors of 16 bits.
+        # Pillow does not support colour in 16 bits.
         deep = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
         if deep is not None and deep.dtype == np.uint16 and deep.shape == decoded.pixels.shape:
             order = [2, 1, 0, 3][: deep.shape[2]]  # of OpenCV's channels
@@ -117,7 +119,7 @@ def _is_deep(content: bytes, format: str) -> bool:
 
 
 def _largest(content: bytes, format: str) -> int:
-    """The largest code value that a channel can have."""
+    """Return the largest code value that a channel can have."""
     if format == "pnm":
         header = _PNM.match(content)
         return int(header[1]) if header else 255

@@ -1,4 +1,4 @@
-"""Memory for pictures; that of large ones is a file."""
+"""Memory for pictures; large ones are backed by a file."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _IN_MEMORY = 64 * 2**20  # bytes
 
 
 def empty(shape: tuple[int, ...], dtype: type[np.uint8] | type[np.uint16]) -> NDArray[np.uint8 | np.uint16]:
-    """An array without content; a large one lies in a temporary file that no folder lists.
+    """Return an uninitialised array; a large one is backed by a temporary file that no folder lists.
 
-    The file's place on the disk is taken at once, since a disk that fills up later would end the process; it
-    is free again when the array is gone, or the process, however it ends.
+    Disk space is reserved at once, since a disk that fills up later would kill the process. It is freed
+    with the array, or when the process ends, however it does.
 
     Raises:
-        OSError: the disk has no place for it.
+        OSError: the disk has no space for it.
     """
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     if size <= _IN_MEMORY:

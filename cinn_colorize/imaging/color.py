@@ -4,7 +4,7 @@ Lab always means CIE Lab with the D65 white (2 degree observer) as scikit-image 
 Chroma that sRGB cannot show is reduced at constant L and hue, never clipped in RGB, since clipping changes
 luminance.
 
-Full-size work comes in bands of rows; :func:`compose` is the hot loop, one call per band and sample.
+Full-size work is done in bands of rows; :func:`compose` is the hot loop, one call per band and sample.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _F_OF_THRESHOLD = 0.2068966
 _DARKEST, _BRIGHTEST = -5e-6, 1 + 2e-4
 _MAX_CHROMA = 140.0  # sRGB's blue has 134
 _BISECTIONS = 12  # places the boundary to 140 / 2^12 = 0.03 units of chroma
-_BLOCK = 65536  # pixels treated at once: few enough for a core's cache, enough to be worth a call
+_BLOCK = 65536  # pixels per block: few enough for a core's cache, enough to amortise a call
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,11 +49,11 @@ class RGBSpace:
     curves: NDArray[np.float64]
 
     def decoding(self, depth: int) -> Floats:
-        """Linear light of every code value, (3, 2^depth), for ``depth`` 8 or 16."""
+        """Return the linear light of every code value, (3, 2^depth), for ``depth`` 8 or 16."""
         return self.curves[:, :: 257 if depth == 8 else 1].astype(np.float32)
 
     def encoding(self, depth: int) -> Pixels:
-        """Code values, (3, 65536), of linear light (i / 65535)^2: squares spread the darks evenly."""
+        """Return code values, (3, 65536), of linear light (i / 65535)^2: squares spread the darks evenly."""
         return self._encoding8 if depth == 8 else self._encoding16
 
     @cached_property
@@ -87,7 +87,7 @@ _XYZ_TO_SRGB = np.linalg.inv(SRGB.matrix)
 
 
 def _f(t: Floats) -> Floats:
-    """CIE Lab's f of XYZ relative to the white, any shape."""
+    """Apply CIE Lab's f to XYZ relative to the white, of any shape."""
     above = np.maximum(t, np.float32(_F_THRESHOLD))
     line = t - above
     line *= np.float32(_F_SLOPE)
@@ -107,7 +107,7 @@ def _f_inverse(t: Floats) -> Floats:
 
 
 def _mix(matrix: NDArray[np.floating], planes: Floats) -> Floats:
-    """Apply a matrix (k, 3) to ``planes`` (3, ...); (k, ...)."""
+    """Apply a matrix (k, 3) to ``planes`` (3, ...), which gives (k, ...)."""
     mixed = np.empty((len(matrix), *planes.shape[1:]), np.float32)
     weights = matrix.astype(np.float32)
     for row, channel in zip(weights, mixed, strict=True):
@@ -123,7 +123,7 @@ def _lab_from_linear(linear: Floats, matrix: NDArray[np.float64]) -> Floats:
 
 
 def _linear_from_lab(L: Floats, ab: Floats) -> Floats:
-    """Linear sRGB (3, ...) of ``L`` (...) and ``ab`` (2, ...), unclipped."""
+    """Convert ``L`` (...) and ``ab`` (2, ...) to linear sRGB (3, ...), unclipped."""
     f_y = (L + np.float32(16)) * np.float32(1 / 116)
     xyz = np.empty((3, *L.shape), np.float32)
     xyz[0] = _f_inverse(ab[0] * np.float32(1 / 500) + f_y)
@@ -133,7 +133,7 @@ def _linear_from_lab(L: Floats, ab: Floats) -> Floats:
 
 
 def srgb_to_lab(rgb: NDArray[np.floating]) -> Floats:
-    """Lab (..., 3) of sRGB (..., 3) in [0, 1]; values outside are not clipped."""
+    """Convert sRGB (..., 3) in [0, 1] to Lab (..., 3); values outside are not clipped."""
     linear = _srgb_curve(np.moveaxis(np.asarray(rgb, np.float64), -1, 0)).astype(np.float32)
     return np.moveaxis(_lab_from_linear(linear, SRGB.matrix), 0, -1)
 
@@ -148,7 +148,7 @@ def lab_to_srgb(lab: NDArray[np.floating]) -> Floats:
 
 
 def pixels_to_lab(pixels: Pixels, space: RGBSpace = SRGB) -> Floats:
-    """Lab (3, h, w) of ``pixels`` (h, w) gray or (h, w, 3), code values of ``space``."""
+    """Convert ``pixels`` (h, w) gray or (h, w, 3), code values of ``space``, to Lab (3, h, w)."""
     if pixels.ndim == 2:
         L = pixels_to_luminance(pixels, space)
         return np.stack([L, np.zeros_like(L), np.zeros_like(L)])
@@ -156,7 +156,7 @@ def pixels_to_lab(pixels: Pixels, space: RGBSpace = SRGB) -> Floats:
 
 
 def pixels_to_luminance(pixels: Pixels, space: RGBSpace = SRGB) -> Floats:
-    """L* (h, w) of ``pixels`` (h, w) gray or (h, w, 3), code values of ``space``."""
+    """Convert ``pixels`` (h, w) gray or (h, w, 3), code values of ``space``, to L* (h, w)."""
     if pixels.ndim == 2:
         L_of_code: Floats = 116 * _f(space.decoding(8 * pixels.itemsize)[0]) - 16
         return np.asarray(L_of_code[pixels])
@@ -198,7 +198,7 @@ def _outside(linear: Floats) -> NDArray[np.bool_]:
 
 
 def _reduce(L: Floats, ab: Floats) -> Floats:
-    """The largest chroma inside the gamut, found by bisection, of ``L`` (n,) and ``ab`` (2, n) outside."""
+    """Bisect for the largest chroma inside the gamut at ``L`` (n,) and the hue of ``ab`` (2, n) outside."""
     ab = ab * np.minimum(1, _MAX_CHROMA / np.maximum(np.hypot(ab[0], ab[1]), 1e-6))
     for start in range(0, L.size, _BLOCK):
         part = slice(start, start + _BLOCK)
@@ -224,7 +224,7 @@ def compose(L: Floats, ab: Floats, depth: int, space: RGBSpace = SRGB) -> Pixels
         L: (h, w), L* in [0, 100].
         ab: (2, h, w).
         depth: bits per channel, 8 or 16.
-        space: whose code values to make.
+        space: the RGB space of the code values.
 
     Returns:
         (h, w, 3), uint8 or uint16.
@@ -237,7 +237,7 @@ def compose(L: Floats, ab: Floats, depth: int, space: RGBSpace = SRGB) -> Pixels
         linear = _linear_from_lab(L[block], ab[:, block])
         outside[block] = _outside(linear)
         pixels[block] = _encode(linear, depth, space)
-    # Reduced together: few pixels of a block are outside, and a bisection of few is all overhead.
+    # Reduced together: few pixels of a block are outside, and bisecting few is all overhead.
     if outside.any():
         L_outside = L[outside]
         linear = _linear_from_lab(L_outside, _reduce(L_outside, ab[:, outside]))
@@ -246,7 +246,7 @@ def compose(L: Floats, ab: Floats, depth: int, space: RGBSpace = SRGB) -> Pixels
 
 
 def _encode(linear: Floats, depth: int, space: RGBSpace) -> Pixels:
-    """Code values (..., 3) of linear sRGB (3, ...), which is overwritten."""
+    """Convert linear sRGB (3, ...), which is overwritten, to code values (..., 3)."""
     if space.from_linear_srgb is not None:
         linear = _mix(space.from_linear_srgb, linear)
     np.clip(linear, 0, 1, out=linear)

@@ -1,7 +1,7 @@
-"""How a colorization was made, kept inside the file as XMP; and IPTC in the forms that formats hold it in.
+"""The recipe of a colorization, stored in its file as XMP; and IPTC in the form that each format requires.
 
 The recipe (seed, temperature, model, ...) is a set of attributes in a namespace of its own, in an
-``rdf:Description`` that joins the packet the photo already had.
+``rdf:Description`` that is added to the photo's own packet.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ _EMPTY = (
 
 
 def add_recipe(packet: bytes | None, recipe: Mapping[str, str]) -> bytes:
-    """Write ``recipe`` into an XMP packet in place of an older one.
+    """Write ``recipe`` into an XMP packet, replacing an older one.
 
-    An orientation in the packet is reset, since the picture is upright by now.
+    An orientation in the packet is removed, since the picture is already upright.
 
     Args:
-        packet: the photo's own; one that is missing or not well-formed is replaced by an empty one.
-        recipe: names (letters, digits and underscores) and values.
+        packet: the photo's own; an empty one replaces one that is missing or malformed.
+        recipe: values by name (letters, digits and underscores).
 
     Returns:
         The new packet, UTF-8.
 
     Raises:
-        ValueError: a name that XML does not allow.
+        ValueError: XML does not allow a name.
     """
     for name in recipe:
         if not (name.isascii() and name.isidentifier()):
-            raise ValueError(f"recipe: {name!r} is no name; use letters, digits and underscores")
+            raise ValueError(f"recipe: {name!r} is not a valid name; use letters, digits and underscores")
     document = _parse(packet) or minidom.parseString(_EMPTY)
     root = document.getElementsByTagNameNS(_RDF, "RDF")[0]
     for description in _descriptions(document):
@@ -50,7 +50,7 @@ def add_recipe(packet: bytes | None, recipe: Mapping[str, str]) -> bytes:
         for node in _nodes_in(description, _TIFF):
             if node.localName == "Orientation":
                 _remove(node, description)
-        if description.parentNode is root and _says_nothing(description):
+        if description.parentNode is root and _is_empty(description):
             root.removeChild(description)
     rdf = root.prefix or "rdf"
     description = document.createElementNS(_RDF, f"{rdf}:Description")
@@ -64,7 +64,7 @@ def add_recipe(packet: bytes | None, recipe: Mapping[str, str]) -> bytes:
 
 
 def find_recipe(packet: bytes) -> dict[str, str]:
-    """The recipe in an XMP packet; empty if it has none."""
+    """Return the recipe in an XMP packet; empty if there is none."""
     document = _parse(packet)
     if document is None:
         return {}
@@ -76,11 +76,11 @@ def find_recipe(packet: bytes) -> dict[str, str]:
 
 
 def iptc_for(format: str, iptc: bytes) -> bytes:
-    """IPTC as a format holds it: in JPEG inside a resource of Photoshop's, in others as it is.
+    """Convert IPTC to the form of a format: inside a Photoshop resource in JPEG, bare in others.
 
     Args:
         format: ``jpg`` or another.
-        iptc: in either form.
+        iptc: the data, in either form.
     """
     plain = iptc
     if iptc.startswith(_PHOTOSHOP):
@@ -92,7 +92,7 @@ def iptc_for(format: str, iptc: bytes) -> bytes:
         (length,) = struct.unpack_from(">I", iptc.ljust(start + 4, b"\0"), start)
         plain = iptc[start + 4 : start + 4 + length]
     if format != "jpg":
-        return plain + bytes(-len(plain) % 4)  # TIFF counts it in words
+        return plain + bytes(-len(plain) % 4)  # TIFF counts it in words of 4 bytes
     if iptc is not plain:
         return iptc
     return (
@@ -113,7 +113,7 @@ def _descriptions(document: minidom.Document) -> list[minidom.Element]:
 
 
 def _nodes_in(description: minidom.Element, namespace: str) -> list[Any]:
-    """Properties of one namespace: attributes, or elements as other programs may write the same."""
+    """Return properties of one namespace: attributes, or elements as other programs may write them."""
     nodes = [*description.attributes.values(), *description.childNodes]
     return [node for node in nodes if node.namespaceURI == namespace]
 
@@ -129,13 +129,13 @@ def _text(node: Any) -> str:
     return "".join(child.data for child in node.childNodes if child.nodeType == child.TEXT_NODE)
 
 
-def _says_nothing(description: minidom.Element) -> bool:
-    """Whether only namespaces and the subject are left."""
+def _is_empty(description: minidom.Element) -> bool:
+    """Return whether only namespaces and the subject are left."""
     names = [name for name, _ in description.attributes.items() if not name.startswith("xmlns")]
     children = [node for node in description.childNodes if node.nodeType == node.ELEMENT_NODE]
     return len(names) <= 1 and not children
 
 
 def _printable(value: str) -> str:
-    """Without what XML can't hold."""
+    """Replace what XML cannot hold by spaces."""
     return "".join(c if c.isprintable() else " " for c in value)

@@ -1,8 +1,8 @@
 """A photo file and the pictures made from it.
 
 A :class:`Photo` is read twice, each time in bands of rows: once for the network's reduced Lab, once to
-compose the pictures at full size. The pictures differ from the photo in color only: size, depth, alpha, EXIF,
-ICC profile and resolution stay, the orientation of EXIF is applied.
+compose the pictures at full size. The pictures differ from the photo only in colour: size, depth, alpha,
+EXIF, ICC profile and resolution stay, the orientation of EXIF is applied.
 """
 
 from __future__ import annotations
@@ -39,28 +39,28 @@ from cinn_colorize.options import MAX_PIXELS
 T = TypeVar("T")
 
 _NETWORK_SIZE = 256
-_NOTABLE_CHROMA = 6.0  # of a color photo; what JPEG leaves in gray ones is less
+_NOTABLE_CHROMA = 6.0  # of a colour photo; JPEG leaves less in gray ones
 _threads = min(8, os.cpu_count() or 1)
 
 
 class Rows(Protocol):
-    """What gives full-size ab band by band, see :class:`cinn_colorize.imaging.upsampling.Upsampler`."""
+    """A source of full-size ab, band by band; see :class:`cinn_colorize.imaging.upsampling.Upsampler`."""
 
     def rows(self, y0: int, y1: int, L: Floats) -> Floats:
-        """The ab (2, y1 - y0, W) of the rows ``y0`` to ``y1`` with ``L`` (y1 - y0, W)."""
+        """Return ab (2, y1 - y0, W) of rows ``y0`` to ``y1`` (exclusive), whose L* is ``L`` (y1 - y0, W)."""
 
 
 class Photo:
     """A photo to be colorized; made by :func:`open_photo`.
 
     Attributes:
-        name: for messages.
-        suffix: of the file format, as ``.jpg``; empty for arrays.
+        name: the photo's name in messages.
+        suffix: suffix of the file format, such as ``.jpg``; empty for arrays.
         width: in pixels, orientation applied.
         height: in pixels, orientation applied.
         bit_depth: 8 or 16 bits per channel.
-        pages: of the file, or frames; the photo is the first.
-        source: the file's path or content; None for arrays and images of Pillow.
+        pages: number of pages or frames of the file; the photo is the first.
+        source: the file's path or content; None for arrays and Pillow images.
     """
 
     def __init__(
@@ -71,18 +71,18 @@ class Photo:
         blobs: Mapping[str, bytes] | None = None,
         source: Path | bytes | None = None,
     ) -> None:
-        """Take the header.
+        """Read the header.
 
         Args:
-            read: gives the photo from its first row on, upright, uchar or ushort, gray or RGB, maybe with
-                alpha.
-            name: for messages.
-            suffix: of the file format.
-            blobs: metadata that ``read`` does not give, by libvips' names.
+            read: returns the photo from its first row on, upright, uchar or ushort, gray or RGB, possibly
+                with alpha.
+            name: the photo's name in messages.
+            suffix: suffix of the file format.
+            blobs: metadata that ``read`` does not return, by libvips' field names.
             source: the file's path or content, if there is one.
 
         Raises:
-            PhotoError: the photo can't be read.
+            PhotoError: the photo cannot be read.
         """
         self.name, self.suffix, self.source, self._read = name, suffix, source, read
         self._reductions: dict[tuple[int, int], Floats] = {}
@@ -99,32 +99,32 @@ class Photo:
         space = space_of(profile)
         if space and color_model(profile) == "RGB":
             self._space = self._output_space = space
-        elif profile:  # of gray, or none that fits
+        elif profile:  # a gray profile, or one that does not fit
             if space and self._is_gray:
                 self._space = space
             self._metadata = self._metadata.with_blobs({"icc-profile-data": vips.srgb_profile()})
 
     @property
     def picture_bytes(self) -> int:
-        """What a picture of this photo takes in memory or on disk."""
+        """Bytes of a picture of this photo, in memory or on disk."""
         return self.height * self.width * (3 + self._has_alpha) * self.bit_depth // 8
 
     @property
     def recipe(self) -> dict[str, str]:
-        """What :meth:`Picture.save` wrote into the file; empty if there is nothing of the kind."""
+        """The recipe that :meth:`Picture.save` wrote into the file; empty if there is none."""
         return find_recipe(self._metadata.blob("xmp-data"))
 
     @cached_property
     def is_color(self) -> bool:
-        """Whether some place of the photo has a notable chroma."""
+        """Whether the photo has a notable chroma anywhere."""
         return not self._is_gray and bool((np.hypot(*self.lab(64, 64)[1:]) > _NOTABLE_CHROMA).any())
 
     @cached_property
     def sha256(self) -> str:
-        """Of the file; empty for arrays and images of Pillow.
+        """SHA-256 of the file, in hexadecimal digits; empty for arrays and Pillow images.
 
         Raises:
-            PhotoError: the file can't be read.
+            PhotoError: the file cannot be read.
         """
         if self.source is None:
             return ""
@@ -134,9 +134,9 @@ class Photo:
                 return hashlib.file_digest(file, "sha256").hexdigest()
 
     def lab(self, height: int, width: int) -> Floats:
-        """The whole photo squeezed to ``height`` times ``width``, as Lab (3, height, width).
+        """Return the whole photo squeezed to ``height`` x ``width``, as Lab (3, height, width).
 
-        A pixel is the mean Lab of the area it covers; a photo that is smaller is enlarged.
+        A pixel is the mean Lab of the area it covers; a smaller photo is enlarged.
 
         Raises:
             PhotoError: the file is damaged.
@@ -148,11 +148,11 @@ class Photo:
         return np.asarray(blocks.mean(axis=(2, 4)))
 
     def luminance(self, height: int, width: int) -> Floats:
-        """L* (height, width) of :meth:`lab`."""
+        """Return L* (height, width) of :meth:`lab`."""
         return np.asarray(self.lab(height, width)[0])
 
     def thumbnail(self, size: int) -> PIL.Image.Image:
-        """The photo as it is, without alpha, in 8-bit sRGB, its longer side at most ``size`` pixels.
+        """Return the photo as it is, without alpha, in 8-bit sRGB, its longer side at most ``size`` pixels.
 
         Raises:
             PhotoError: the file is damaged.
@@ -161,12 +161,12 @@ class Photo:
         return PIL.Image.fromarray(color.compose(lab[0], lab[1:], depth=8))
 
     def compose(self, upsamplers: Sequence[Rows]) -> list[Picture]:
-        """Give the photo's luminance the colors of each upsampler, in one pass through the file.
+        """Give the photo's luminance the colours of each upsampler, in one pass through the file.
 
-        Large pictures lie in temporary files until they are gone.
+        Large pictures are backed by temporary files as long as they exist.
 
         Raises:
-            PhotoError: the file is damaged, or the disk has no place for the pictures.
+            PhotoError: the file is damaged, or the disk has no space for the pictures.
         """
         dtype = np.uint8 if self.bit_depth == 8 else np.uint16
         shape = (self.height, self.width)
@@ -174,8 +174,8 @@ class Photo:
             canvases = [buffers.empty((*shape, 3), dtype) for _ in upsamplers]
             alpha = buffers.empty(shape, dtype) if self._has_alpha else None
         except OSError as error:
-            problem = f"no place for its pictures in the temporary folder ({error.strerror})"
-            raise PhotoError(f"{self.name}: {problem}; free some, or let TMPDIR name another") from None
+            problem = f"no space for its pictures in the temporary folder ({error.strerror})"
+            raise PhotoError(f"{self.name}: {problem}; free some, or set TMPDIR to another folder") from None
 
         def fill(y0: int, pixels: Pixels) -> None:
             L = color.pixels_to_luminance(self._without_alpha(pixels), self._space)
@@ -191,7 +191,7 @@ class Photo:
         return [Picture(canvas, alpha, self._metadata, self._output_space) for canvas in canvases]
 
     def _reduced(self, height: int, width: int) -> Floats:
-        # Each takes a pass through the file, and condition and guide ask for the same.
+        # Each costs a pass through the file, and condition and guide need the same one.
         if (height, width) not in self._reductions:
             self._reductions[height, width] = self._reduce(height, width)
         return self._reductions[height, width]
@@ -217,9 +217,9 @@ class Photo:
         return pixels[..., 0] if self._is_gray else pixels[..., :3]
 
     def _each_band(self, task: Callable[[int, Pixels], T]) -> Iterator[T]:
-        """Run ``task(y0, pixels)`` on the bands in threads; the results come in order.
+        """Run ``task(y0, pixels)`` on the bands in threads and yield the results in order.
 
-        ``pixels`` are (h, W, bands). Few bands are in memory at a time.
+        ``pixels`` are (h, W, bands). Only a few bands are in memory at a time.
         """
         pending: deque[Future[T]] = deque()
         with raising_photo_errors(self.name), ThreadPoolExecutor(_threads) as pool:
@@ -232,12 +232,12 @@ class Photo:
 
 
 def threads() -> int:
-    """How many threads of this process work on a photo."""
+    """Return how many threads of this process work on a photo."""
     return _threads
 
 
 def use_threads(number: int) -> None:
-    """How many threads of this process work on a photo; pictures do not depend on it."""
+    """Set how many threads of this process work on a photo; pictures do not depend on it."""
     global _threads
     _threads = number
     cv2.setNumThreads(number)
@@ -253,13 +253,13 @@ def open_photo(
     """Open a photo; its pixels are read later.
 
     Args:
-        source: path, content of a file, image of Pillow, or sRGB array (H, W), (H, W, 3) or (H, W, 4) of
+        source: path, content of a file, Pillow image, or sRGB array (H, W), (H, W, 3) or (H, W, 4) of
             uint8, uint16 or floats in [0, 1].
-        max_pixels: a file with more is refused, since it may be made to fill the memory.
-        name: for messages, of a file's content.
+        max_pixels: larger files are refused, since they may be crafted to exhaust memory.
+        name: the photo's name in messages, if ``source`` is the content of a file.
 
     Raises:
-        PhotoError: it can't be read.
+        PhotoError: it cannot be read.
     """
     if isinstance(source, (np.ndarray, PIL.Image.Image)):
         return _open_array(source)
@@ -271,10 +271,10 @@ def open_photo(
         start = content[:32] if isinstance(content, bytes) else _first_bytes(content)
     if not start:
         raise PhotoError(f"{name}: is empty; get the photo again")
-    # libvips would try all its readers and fail with a word of each.
+    # libvips would try all its readers and fail with a message from each.
     format = format_of_content(start)
     if not format:
-        raise PhotoError(f"{name}: is no photo of a known format; save it as JPEG, PNG or TIFF")
+        raise PhotoError(f"{name}: is not a photo in a known format; save it as JPEG, PNG or TIFF")
     suffix = own_suffix if own_suffix.lower() in FORMATS[format] else FORMATS[format][0]
     try:
         if format in DECODED:
@@ -308,10 +308,10 @@ def _in_memory(decoded: Decoded, name: str, suffix: str = "", source: Path | byt
 
 
 def read_recipe(path: str | os.PathLike[str]) -> dict[str, str]:
-    """The recipe that :meth:`Picture.save` wrote into a file; empty if there is none.
+    """Return the recipe that :meth:`Picture.save` wrote into a file; empty if there is none.
 
     Raises:
-        PhotoError: the file can't be read.
+        PhotoError: the file cannot be read.
     """
     return open_photo(path).recipe
 
@@ -322,7 +322,7 @@ def _fields_of_tiff(source: Path | bytes) -> dict[str, bytes]:
 
 
 def _path_or_content(path: Path, name: str) -> Path | bytes:
-    """An ordinary file as it is; what a pipe holds, which can be read once only."""
+    """Return the path of a regular file, or what a pipe holds, which can be read only once."""
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
         raise PhotoError(f"{name}: is a folder, not a photo")
@@ -335,10 +335,10 @@ def _first_bytes(path: Path) -> bytes:
 
 
 def _area_weights(n: int, reduced: int, start: int, stop: int) -> tuple[int, Floats]:
-    """How rows ``start`` to ``stop`` of ``n`` share in the area means of ``reduced`` rows.
+    """Return the shares of rows ``start`` to ``stop`` of ``n`` in the area means of ``reduced`` rows.
 
     Returns:
-        The first of the reduced rows they touch, and the weights (reduced rows touched, stop - start).
+        the first of the reduced rows they touch, and the weights (reduced rows touched, stop - start).
     """
     first, last = start * reduced // n, -(-stop * reduced // n)
     edges = np.arange(first, last + 1) * (n / reduced)

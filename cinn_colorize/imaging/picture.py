@@ -1,4 +1,4 @@
-"""A colorized photo, and how it becomes a file."""
+"""A colorized photo, and writing it to a file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cinn_colorize.imaging.color import Pixels, RGBSpace
 from cinn_colorize.imaging.metadata import add_recipe, iptc_for
 from cinn_colorize.imaging.tiff import add_fields
 
-# What a full disk and a used up quota are called.
+# The system's messages for a full disk and an exhausted quota.
 _FULL = {os.strerror(getattr(errno, name)) for name in ("ENOSPC", "EDQUOT") if hasattr(errno, name)}
 
 
@@ -24,16 +24,16 @@ class Picture:
     """A colorized photo.
 
     Attributes:
-        rgb: (H, W, 3) uint8 or uint16, in the color space that the photo's file has.
+        rgb: (H, W, 3) uint8 or uint16, in the colour space of the photo's file.
     """
 
     def __init__(self, rgb: Pixels, alpha: Pixels | None, metadata: vips.Metadata, space: RGBSpace) -> None:
-        """Join what :meth:`Photo.compose` made; ``alpha`` (H, W) and ``metadata`` are the photo's own."""
+        """Wrap what :meth:`Photo.compose` made; ``alpha`` (H, W) and ``metadata`` are the photo's own."""
         self.rgb = rgb
         self._alpha, self._metadata, self._space = alpha, metadata, space
 
     def thumbnail(self, size: int) -> PIL.Image.Image:
-        """The picture without alpha, in 8-bit sRGB, its longer side at most ``size`` pixels."""
+        """Return the picture without alpha, in 8-bit sRGB, its longer side at most ``size`` pixels."""
         height, width = fitted(self.rgb.shape[0], self.rgb.shape[1], size)
         small = cv2.resize(self.rgb, (width, height), interpolation=cv2.INTER_AREA)
         lab = color.pixels_to_lab(small, self._space)
@@ -51,21 +51,23 @@ class Picture:
         """Write the picture with the photo's metadata; an existing file is replaced at the end.
 
         Args:
-            path: of the file.
+            path: where to write the file.
             format: ``auto`` follows the suffix of ``path``. JPEG and WebP have 8 bits per channel, AVIF 8 or
                 12; JPEG has no alpha, so that transparent places become white.
-            quality: of JPEG, WebP and AVIF, 1 to 100.
-            recipe: how the picture was made, to be read with :func:`read_recipe`.
+            quality: quality of JPEG, WebP and AVIF, 1 to 100.
+            recipe: how the picture was made; :func:`read_recipe` reads it.
             strip: leave out all metadata but the profile and the recipe.
 
         Raises:
-            PhotoError: the file can't be written.
-            ValueError: a name in ``recipe`` that XMP does not allow.
+            PhotoError: the file cannot be written.
+            ValueError: XMP does not allow a name in ``recipe``.
         """
         name = printable_name(path)
         written = format_of_name(path) if format == "auto" else format
         if written not in FORMATS or written in READ_ONLY:
-            raise PhotoError(f"{name}: no format to write; end the name in .png, .jpg, .webp, .tif or .avif")
+            raise PhotoError(
+                f"{name}: not a format that can be written; end the name in .png, .jpg, .webp, .tif or .avif"
+            )
         metadata = self._metadata.stripped() if strip else self._metadata
         if iptc := metadata.blob("iptc-data"):
             metadata = metadata.with_blobs({"iptc-data": iptc_for(written, iptc)})
@@ -84,13 +86,13 @@ class Picture:
 
 
 def cannot_write(name: str, reason: str) -> PhotoError:
-    """The error for a file that can't be written; of its own kind where the disk is full."""
+    """Return the error for a file that cannot be written: a :class:`DiskFullError` if the disk is full."""
     kind = DiskFullError if reason in _FULL else PhotoError
     hint = "; choose a shorter --output" if reason == os.strerror(errno.ENAMETOOLONG) else ""
     return kind(f"{name}: cannot be written: {reason}{hint}")
 
 
 def fitted(height: int, width: int, size: int) -> tuple[int, int]:
-    """Height and width reduced so that the longer one is at most ``size``."""
+    """Return height and width, scaled down so that the longer one is at most ``size``."""
     scale = min(1, size / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))

@@ -1,6 +1,6 @@
 """ICC profiles as RGB spaces.
 
-Profiles of a matrix and transfer curves, which is what cameras, screens and editors write, are evaluated here
+Profiles with a matrix and transfer curves, which cameras, screens and editors write, are evaluated here
 exactly and without clipping. Those made of lookup tables are left to the reader of the file.
 """
 
@@ -19,12 +19,12 @@ _D50_TO_D65 = np.linalg.inv(_BRADFORD) @ np.diag((_BRADFORD @ D65) / (_BRADFORD 
 
 
 def color_model(icc: bytes) -> str:
-    """What the profile's device values are: ``RGB``, ``GRAY``, ``CMYK``, ...; empty if it is no profile."""
+    """Return a profile's colour model: ``RGB``, ``GRAY``, ``CMYK``, ...; empty if it is not a profile."""
     return icc[16:20].decode("latin-1").strip() if icc[36:40] == b"acsp" else ""
 
 
 def space_of(icc: bytes) -> RGBSpace | None:
-    """The space of an RGB or gray profile (gray: the same curve thrice); None if it can't be had so.
+    """Return the space of an RGB or gray profile (gray: one curve for all channels); None for other profiles.
 
     A profile that is sRGB up to its own rounding comes back as ``SRGB``.
     """
@@ -32,7 +32,7 @@ def space_of(icc: bytes) -> RGBSpace | None:
         tags = _tags(icc)
         if color_model(icc) == "GRAY":
             curve = _curve(tags[b"kTRC"])
-            if icc[20:24] == b"Lab ":  # then the curve makes L*, not luminance
+            if icc[20:24] == b"Lab ":  # then the curve gives L*, not luminance
                 L = 100 * curve
                 curve = np.where(L > 8, ((L + 16) / 116) ** 3, L / 903.3)
             return RGBSpace(SRGB.matrix, np.tile(curve, (3, 1)))
@@ -41,7 +41,7 @@ def space_of(icc: bytes) -> RGBSpace | None:
         curves = np.stack([_curve(tags[name]) for name in (b"rTRC", b"gTRC", b"bTRC")])
         primaries = np.stack([_xyz(tags[name]) for name in (b"rXYZ", b"gXYZ", b"bXYZ")], axis=1)
         matrix = _D50_TO_D65 @ primaries / D65[:, None]
-        np.linalg.inv(matrix)  # flat primaries make no space
+        np.linalg.inv(matrix)  # fails if the primaries do not span a space
     except (KeyError, ValueError, struct.error, np.linalg.LinAlgError):
         return None
     close = np.abs(matrix - SRGB.matrix).max() < 2e-3 and np.abs(curves - SRGB.curves).max() < 1e-3
@@ -63,7 +63,7 @@ def _xyz(tag: bytes) -> NDArray[np.float64]:
 
 
 def _curve(tag: bytes) -> NDArray[np.float64]:
-    """Linear light in [0, 1] of the code values i / 65535, (65536,)."""
+    """Return the linear light in [0, 1] of the code values i / 65535, (65536,)."""
     codes = np.linspace(0, 1, 65536)
     if tag[:4] == b"curv":
         (count,) = struct.unpack_from(">I", tag, 8)
@@ -80,7 +80,7 @@ def _curve(tag: bytes) -> NDArray[np.float64]:
 
 
 def _parametric(kind: int, x: NDArray[np.float64], tag: bytes) -> NDArray[np.float64]:
-    """ICC.1 10.18: y = (a x + b)^g + e above d, c x + f below; the kinds leave some of them out."""
+    """Evaluate ICC.1 10.18: y = (a x + b)^g + e above d, c x + f below; kinds omit some of the terms."""
     count = {0: 1, 1: 3, 2: 4, 3: 5, 4: 7}
     if kind not in count:
         raise ValueError("unknown parametric curve")

@@ -1,8 +1,8 @@
-"""EXIF and IPTC of TIFF files: libvips neither reads nor writes the one, and cuts the other short.
+"""EXIF and IPTC of TIFF files: libvips neither reads nor writes the former, and truncates the latter.
 
-In a TIFF the tags of EXIF stand in the file's own first directory and in others that it points to; in other
+In a TIFF the tags of EXIF are in the file's own first directory and in others that it points to; in other
 formats EXIF is a small TIFF of its own. Directories are copied as they are, whatever their tags mean. BigTIFF
-has other directories, and keeps neither here.
+has directories of another form, for which neither is kept.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import BinaryIO, NamedTuple
 
 _EXIF, _GPS, _INTEROP, _IPTC = 0x8769, 0x8825, 0xA005, 0x83BB
 _POINTERS = (_EXIF, _GPS, _INTEROP)
-# Of the first directory: what people and cameras wrote; the other tags say how the pixels are stored. These
-# are DocumentName, ImageDescription, Make, Model, PageName, Software, DateTime, Artist, HostComputer, the
-# rating twice, Copyright, and the title, comment, author, keywords and subject of Windows.
+# Tags of the first directory that people and cameras wrote; the others describe how the pixels are stored.
+# These are DocumentName, ImageDescription, Make, Model, PageName, Software, DateTime, Artist, HostComputer,
+# the rating twice, Copyright, and the title, comment, author, keywords and subject of Windows.
 _DESCRIPTIVE = (
     0x010D, 0x010E, 0x010F, 0x0110, 0x011D, 0x0131, 0x0132, 0x013B, 0x013C, 0x4746, 0x4749, 0x8298,
     0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F,
@@ -43,9 +43,9 @@ _Directory = dict[int, _Entry]
 
 
 def read_fields(file: BinaryIO) -> dict[str, bytes]:
-    """EXIF, as other formats hold it and without the orientation, and IPTC, by libvips' names.
+    """Return EXIF, in the form of other formats and without the orientation, and IPTC, by libvips' names.
 
-    A directory that is damaged counts as none: the photo may be whole all the same.
+    A damaged directory is treated as missing: the photo may be intact all the same.
     """
     try:
         first = _first_directory(file)
@@ -60,17 +60,17 @@ def read_fields(file: BinaryIO) -> dict[str, bytes]:
 
 
 def add_fields(descriptor: int, exif: bytes, iptc: bytes) -> None:
-    """Add EXIF and IPTC to a TIFF that libvips wrote: a new first directory at its end, with the old tags.
+    """Add EXIF and IPTC to a TIFF that libvips wrote, in a new first directory at its end with the old tags.
 
-    EXIF that is damaged is left out.
+    Damaged EXIF is left out.
 
     Args:
-        descriptor: of the file, readable and writable.
-        exif: as other formats hold it; may be empty.
-        iptc: may be empty.
+        descriptor: descriptor of the file, readable and writable.
+        exif: EXIF in the form of other formats; may be empty.
+        iptc: IPTC; may be empty.
 
     Raises:
-        OSError: the file can't be written.
+        OSError: the file cannot be written.
     """
     added: _Directory = {_IPTC: _Entry(_UNDEFINED, iptc)} if iptc else {}
     with contextlib.suppress(ValueError, struct.error):
@@ -93,7 +93,7 @@ def _of_exif(directory: _Directory) -> _Directory:
 
 
 def _first_directory(file: BinaryIO) -> _Directory:
-    """The first directory of a TIFF, and those below it.
+    """Read the first directory of a TIFF, and those below it.
 
     Raises:
         ValueError, struct.error: it is damaged.
@@ -128,14 +128,14 @@ def _directory(file: BinaryIO, start: int, order: str, pointers: tuple[int, ...]
             below = tuple(other for other in pointers if other != tag)
             try:
                 inner = _directory(file, struct.unpack("<I", value)[0], order, below)
-            except (ValueError, struct.error):  # the others may be whole
+            except (ValueError, struct.error):  # the others may be intact
                 continue
         entries[tag] = _Entry(kind, value, inner)
     return entries
 
 
 def _packed(entries: _Directory, start: int) -> bytes:
-    """A directory, to stand at ``start``, with what it points to behind it."""
+    """Serialise a directory that will start at ``start``, followed by the values it points to."""
     place = start + 2 + 12 * len(entries) + 4
     head, tail = struct.pack("<H", len(entries)), b""
     for tag in sorted(entries):

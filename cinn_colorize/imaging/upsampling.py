@@ -3,11 +3,11 @@
 Kopf, Cohen, Lischinski and Uyttendaele, "Joint Bilateral Upsampling" (2007,
 https://doi.org/10.1145/1276377.1276497): a pixel takes the mean of the ab around it, weighted by distance in
 the picture and in L*, so that colours end where luminance has an edge. At full size that costs 25
-exponentials a pixel. The default evaluates it at 4 times the ab grid only, fits the outcome there as a
+exponentials a pixel. The default evaluates it only at 4 times the ab grid, fits the result there as a
 locally linear function of L (see :mod:`cinn_colorize.guided`) and applies the enlarged coefficients to the
-full-size L: nearly the same colours at the price of an enlargement.
+full-size L: nearly the same colours for the cost of an enlargement.
 
-Full-size ab is made in bands of rows, so that it never has to be in memory as a whole.
+Full-size ab is computed in bands of rows, so that it is never in memory as a whole.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ from cinn_colorize.options import Upsampling
 
 Floats = NDArray[np.float32]
 
-GUIDE_SCALE = (
-    4  # of the guide's grid to the ab grid; in the fast method also that of the joint bilateral filter
-)
+# Of the guide's grid to the ab grid; in the fast method, also that of the joint bilateral filter.
+GUIDE_SCALE = 4
 _RADIUS, _EPS = 1, 4.0  # of the guided filter on that grid; eps in squared L*
 _BLOCK = 65536  # pixels enlarged at once, so that their planes stay in a core's cache
 
@@ -36,12 +35,12 @@ class Upsampler:
 
         Args:
             ab: (2, h, w), stretched over the whole photo.
-            guide: (hg, wg), the photo's L* as area means, at best on 4 times the ab grid.
+            guide: (hg, wg), the photo's L* as area means, ideally on 4 times the ab grid.
             size: height and width of the photo.
             method: ``jbu`` (fast), ``exact`` (the joint bilateral filter at full size) or ``bicubic``.
 
         Raises:
-            ValueError: unknown method.
+            ValueError: the method is unknown.
         """
         if method not in list(Upsampling):
             raise ValueError(f"unknown upsampling {method!r}; choose one of {', '.join(Upsampling)}")
@@ -57,7 +56,7 @@ class Upsampler:
             self._planes = np.concatenate(coefficients(fine[None], filtered, _box, _EPS))
 
     def rows(self, y0: int, y1: int, L: Floats) -> Floats:
-        """Rows ``y0`` to ``y1`` (exclusive) of the full-size ab.
+        """Return rows ``y0`` to ``y1`` (exclusive) of the full-size ab.
 
         Args:
             y0: first row.
@@ -81,7 +80,7 @@ class Upsampler:
         return ab
 
     def _enlarged(self, y0: int, y1: int, interpolation: int) -> Floats:
-        """Rows of the planes at full size, (C, y1 - y0, W)."""
+        """Return rows of the planes at full size, (C, y1 - y0, W)."""
         channels, height, width = self._planes.shape
         weights = _row_weights(height, self.size[0], y0, y1, interpolation)
         used = np.flatnonzero(weights.any(axis=0))
@@ -101,9 +100,9 @@ def joint_bilateral(
     sigma_pixels: float = 0.5,
     sigma_L: float = 5.0,
 ) -> Floats:
-    """Joint bilateral upsampling as Kopf et al. 2007 define it, on a band of rows.
+    """Upsample a band of rows by the joint bilateral filter of Kopf et al. 2007.
 
-    With half a pixel a photo's own colours come back better than with one (mean Delta E 1.6 against 2.1, by
+    Half a pixel restores a photo's own colours better than one (mean Delta E 1.6 against 2.1, by
     ``choose_sigmas.py`` of commit f7afb8d), and samples show no grid. The authors of the colorization paper
     use ``sigma_pixels=1.5, sigma_L=2.56``.
 
@@ -112,8 +111,8 @@ def joint_bilateral(
         guide: (h, w), L* of the same grid.
         L: (rows, W), L* of the band.
         y0: first row of the band.
-        height: of the whole photo in rows; that of ``L`` unless given.
-        sigma_pixels: of the Gaussian over distance, in pixels of the ab grid; its window ends at 3 sigmas.
+        height: rows of the whole photo; those of ``L`` by default.
+        sigma_pixels: of the Gaussian over distance, in pixels of the ab grid; the window ends at 3 sigmas.
         sigma_L: of the Gaussian over differences of luminance, in L*.
 
     Returns:
@@ -133,7 +132,7 @@ def joint_bilateral(
             weight *= weight
             weight *= np.float32(-0.5 / sigma_L**2)
             np.exp(weight, out=weight)
-            weight += np.float32(1e-12)  # far from every L around, distance alone decides
+            weight += np.float32(1e-12)  # where no L nearby is similar, distance alone decides
             weight *= y_weight[y0 : y0 + rows, None]
             weight *= x_weight
             total += weight
@@ -144,7 +143,7 @@ def joint_bilateral(
 
 
 def _taps(n: int, full: int, sigma: float) -> list[tuple[NDArray[np.intp], Floats]]:
-    """For each offset in the window: the index on a grid of ``n`` and the weight, both (full,)."""
+    """Return, for each offset in the window, the index on a grid of ``n`` and the weight, both (full,)."""
     positions = (np.arange(full) + 0.5) * (n / full) - 0.5
     nearest = np.rint(positions).astype(np.intp)
     reach = int(3 * sigma + 0.5)
@@ -159,7 +158,7 @@ def _taps(n: int, full: int, sigma: float) -> list[tuple[NDArray[np.intp], Float
 
 
 def _row_weights(n: int, full: int, y0: int, y1: int, interpolation: int) -> Floats:
-    """Weights (y1 - y0, n) of the rows of a grid of ``n`` in rows of the enlargement to ``full``."""
+    """Return the weights (y1 - y0, n) of the ``n`` rows of a grid in those of its enlargement to ``full``."""
     positions = (np.arange(y0, y1) + 0.5) * (n / full) - 0.5
     below = np.floor(positions)
     kernel = _cubic if interpolation == cv2.INTER_CUBIC else _linear
@@ -176,20 +175,20 @@ def _linear(distance: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _cubic(distance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Keys' kernel with a = -0.75, as OpenCV and torch have it."""
+    """Evaluate Keys' kernel with a = -0.75, as OpenCV and torch do."""
     near = (1.25 * distance - 2.25) * distance**2 + 1
     far = ((-0.75 * distance + 3.75) * distance - 6) * distance + 3
     return np.where(distance <= 1, near, np.where(distance < 2, far, 0))
 
 
 def _box(planes: Floats) -> Floats:
-    """Means over windows of ``planes`` (C, h, w), edges repeated; same shape."""
+    """Return means over windows of ``planes`` (C, h, w), edges repeated; the shape stays."""
     size = (2 * _RADIUS + 1,) * 2
     return np.stack([cv2.blur(plane, size, borderType=cv2.BORDER_REPLICATE) for plane in planes])
 
 
 def _area_mean(plane: Floats, height: int, width: int) -> Floats:
-    """``plane`` reduced to (height, width)."""
+    """Reduce ``plane`` to (height, width) by area means."""
     if plane.shape == (height, width):
         return np.ascontiguousarray(plane, np.float32)
     return np.asarray(cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA), np.float32)

@@ -1,9 +1,8 @@
-"""What libvips does for the photo path; the only user of pyvips.
+"""Reading and writing files with libvips; the only user of pyvips.
 
-Files are opened on descriptors, with the readers that libvips trusts, and come upright in 8 or 16 bits. A
-profile made of lookup tables can't be brought to linear light by :mod:`cinn_colorize.imaging.profiles`; such
-photos
-are brought to sRGB here, and so are CMYK ones.
+Files are opened on descriptors, with the readers that libvips trusts, and come upright in 8 or 16 bits.
+:mod:`cinn_colorize.imaging.profiles` cannot bring profiles made of lookup tables to linear light; photos with
+such a profile, and CMYK ones, are converted to sRGB here.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from cinn_colorize.imaging.color import Pixels
 from cinn_colorize.imaging.profiles import color_model, space_of
 
 pyvips.block_untrusted_set(True)
-pyvips.cache_set_max(0)  # no operation comes twice, and the cache would keep whole pictures alive
+pyvips.cache_set_max(0)  # no operation is repeated, and the cache would keep whole pictures alive
 
 Image: TypeAlias = pyvips.Image
 Error: TypeAlias = pyvips.Error
@@ -38,10 +37,10 @@ _LARGEST_TIFF = 3 * 2**30  # bytes of pixels; above, the file could outgrow offs
 
 @dataclass(frozen=True)
 class Metadata:
-    """What pictures take over from their photo.
+    """Metadata that pictures inherit from their photo.
 
     Attributes:
-        fields: type and value by libvips' names.
+        fields: type and value by libvips' field names.
         resolution: pixels per millimetre, horizontal and vertical.
     """
 
@@ -49,41 +48,41 @@ class Metadata:
     resolution: tuple[float, float] = (1.0, 1.0)
 
     def blob(self, name: str) -> bytes:
-        """A field of bytes; empty if there is none."""
+        """Return a field of bytes; empty if there is none."""
         return bytes(self.fields.get(name, (0, b""))[1])
 
     def with_blobs(self, blobs: Mapping[str, bytes]) -> Metadata:
-        """The same with some fields set."""
+        """Return a copy with some fields set."""
         kind = pyvips.GValue.blob_type
         return Metadata(self.fields | {name: (kind, value) for name, value in blobs.items()}, self.resolution)
 
     def stripped(self) -> Metadata:
-        """Nothing but the profile."""
+        """Return a copy with nothing but the profile."""
         return Metadata({name: value for name, value in self.fields.items() if name == _PROFILE})
 
     @classmethod
     def of(cls, image: Image) -> Metadata:
-        """Take it from an image that is upright."""
+        """Read the metadata of an upright image."""
         try:
             names = image.get_fields()
-        except UnicodeDecodeError:  # a name in a text chunk of PNG
+        except UnicodeDecodeError:  # in the name of a text chunk of PNG
             names = [name for name in _KEPT if image.get_typeof(name)]
         kept = {name: (image.get_typeof(name), image.get(name)) for name in names if name.startswith(_KEPT)}
-        if "exif-data" in kept:  # which still has the orientation from before
+        if "exif-data" in kept:  # which still has the original orientation
             kept["orientation"] = (pyvips.GValue.gint_type, 1)
         return cls(kept, (image.xres, image.yres))
 
 
 def use_threads(number: int) -> None:
-    """How many threads may work on a picture."""
+    """Set how many threads may work on a picture."""
     pyvips.vips_lib.vips_concurrency_set(number)
 
 
 def open_image(source: Path | bytes, max_pixels: int) -> Image:
-    """The image from its first row on, turned as EXIF says, uchar or ushort, gray or RGB, maybe with alpha.
+    """Open an image upright, from its first row on: uchar or ushort, gray or RGB, possibly with alpha.
 
     Raises:
-        pyvips.Error, OSError: it can't be read.
+        pyvips.Error, OSError: it cannot be read.
         ValueError: it has more pixels than ``max_pixels``.
     """
     image = _load(source)
@@ -96,7 +95,7 @@ def open_image(source: Path | bytes, max_pixels: int) -> Image:
         image = (image / 65537).rint().cast("ushort").copy(interpretation=_space(image.bands, deep=True))
     profile = image.get(_PROFILE) if image.get_typeof(_PROFILE) else b""
     if image.interpretation == "cmyk" or (color_model(profile) == "RGB" and space_of(profile) is None):
-        assumed = "cmyk" if image.interpretation == "cmyk" else "srgb"  # where the profile is of no use
+        assumed = "cmyk" if image.interpretation == "cmyk" else "srgb"  # if the profile is unusable
         depth = 8 if image.format == "uchar" else 16
         image = image.icc_transform(
             "srgb", embedded=True, input_profile=assumed, intent="relative", depth=depth
@@ -104,15 +103,15 @@ def open_image(source: Path | bytes, max_pixels: int) -> Image:
     elif image.interpretation in ("lab", "labs", "xyz"):
         image = image.colourspace("rgb16")
     if image.format not in ("uchar", "ushort") or image.bands - image.hasalpha() not in (1, 3):
-        raise pyvips.Error(f"{image.bands} bands of {image.format} are no photo of 8 or 16 bits")
+        raise pyvips.Error(f"{image.bands} bands of {image.format} are not a photo of 8 or 16 bits")
     return image
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:
-    """Refuse what would fill the memory.
+    """Refuse a photo that would exhaust memory.
 
     Raises:
-        ValueError: there are more than ``max_pixels``.
+        ValueError: it has more pixels than ``max_pixels``.
     """
     if width * height > max_pixels:
         size = f"{width} x {height} = {width * height / 1e6:,.0f} million pixels"
@@ -120,17 +119,17 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
 
 
 def pages(image: Image) -> int:
-    """How many pages or frames the file has."""
+    """Return the number of pages or frames of the file."""
     return int(image.get("n-pages")) if image.get_typeof("n-pages") else 1
 
 
 def is_deep(image: Image) -> bool:
-    """Whether it has 16 bits per channel, not 8."""
+    """Return whether it has 16 bits per channel, not 8."""
     return bool(image.format == "ushort")
 
 
 def from_array(pixels: Pixels) -> Image:
-    """An image of ``pixels`` (H, W) or (H, W, 1 to 4), uint8 or uint16, in their memory."""
+    """Wrap ``pixels`` (H, W) or (H, W, 1 to 4), uint8 or uint16, as an image in their memory."""
     height, width = pixels.shape[:2]
     bands = pixels.shape[2] if pixels.ndim == 3 else 1
     deep = pixels.dtype == np.uint16
@@ -141,7 +140,7 @@ def from_array(pixels: Pixels) -> Image:
 
 
 def bands(image: Image) -> Iterator[tuple[int, Pixels]]:
-    """Bands of rows from top to bottom: the first row, and pixels (h, W, bands)."""
+    """Yield bands of rows from top to bottom: the index of the first row, and pixels (h, W, bands)."""
     region = pyvips.Region.new(image)
     dtype = np.uint16 if is_deep(image) else np.uint8
     rows = max(16, _BAND // image.width)
@@ -156,16 +155,16 @@ def encode(
     """Write a picture into an open file.
 
     Args:
-        descriptor: of the file.
+        descriptor: descriptor of the file.
         rgb: (H, W, 3), uint8 or uint16.
-        alpha: (H, W) of the same type.
-        metadata: what goes into the file beside the pixels.
+        alpha: (H, W) of the same type, or None.
+        metadata: what to write beside the pixels.
         format: a key of ``FORMATS`` that can be written. JPEG and WebP get 8 bits per channel, AVIF 8 or 12;
             JPEG has no alpha, so that transparent places become white.
-        quality: of JPEG, WebP and AVIF, 1 to 100.
+        quality: quality of JPEG, WebP and AVIF, 1 to 100.
 
     Raises:
-        pyvips.Error: it can't be encoded or written.
+        pyvips.Error: the picture cannot be encoded or written.
     """
     deep = rgb.dtype == np.uint16
     image = from_array(rgb)
@@ -201,45 +200,45 @@ def encode(
 
 
 def srgb_profile() -> bytes:
-    """An ICC profile of sRGB."""
+    """Return an ICC profile of sRGB."""
     return bytes(pyvips.Operation.call("profile_load", "srgb"))
 
 
 @contextlib.contextmanager
 def raising_photo_errors(name: str) -> Iterator[None]:
-    """Turn what goes wrong with reading a file into a PhotoError."""
+    """Turn errors in reading a file into a PhotoError."""
     try:
         yield
     except pyvips.Error as error:
-        problem = f"damaged or unsupported ({reason(error)}); save it anew with another program"
+        problem = f"damaged or unsupported ({reason(error)}); save it again with another program"
         raise PhotoError(f"{name}: cannot be read, {problem}") from None
     except OSError as error:
         raise PhotoError(f"{name}: cannot be read: {error.strerror or error}") from None
 
 
 def reason(error: Error) -> str:
-    """The first line that libvips said, or what the system said to it."""
+    """Return the system's message in an error of libvips, or else the first line of the error."""
     lines = [line.strip() for line in (error.detail or "").splitlines() if line.strip()]
     system = [line.removeprefix(_SYSTEM) for line in lines[:2] if line.startswith(_SYSTEM)]
     return next(iter(system + lines), "no further detail")
 
 
 def _load(source: Path | bytes, access: str = "sequential") -> Image:
-    """The image as the file has it, from its first row on."""
-    # vips gets no path: it would take "a[2].tif" for a file with options, and refuse names not in UTF-8.
+    """Load the image as stored, from its first row on."""
+    # Not by path: libvips takes "a[2].tif" for a file with options, and refuses names not in UTF-8.
     if isinstance(source, bytes):
         origin = pyvips.Source.new_from_memory(source)
     else:
         descriptor = os.open(source, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         try:
-            origin = pyvips.Source.new_from_descriptor(descriptor)  # has a duplicate of its own
+            origin = pyvips.Source.new_from_descriptor(descriptor)  # duplicates it
         finally:
             os.close(descriptor)
     return Image.new_from_source(origin, "", access=access, fail_on="truncated")
 
 
 def _from_floats(image: Image, largest: float) -> Image:
-    """Floats are code values in [0, 1], or if they reach beyond, in the range of 8 or of 16 bits."""
+    """Convert floats: code values in [0, 1] or, if they reach beyond, in the range of 8 or 16 bits."""
     top = next((top for top in (1, 255) if largest <= top), 65535)
     deep = (image * (65535 / top)).rint().cast("ushort")
     return deep.copy(interpretation=_space(image.bands, deep=True))

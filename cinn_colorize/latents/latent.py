@@ -1,4 +1,4 @@
-"""The latent code of a colouring: one tensor of noise a level, and what can be done with codes.
+"""The latent code of a colorization: one tensor of noise per level, and operations on codes.
 
 Noise comes from :mod:`cinn_colorize.latents.noise`.
 """
@@ -23,7 +23,7 @@ from cinn_colorize.latents.levels import PerLevel
 from cinn_colorize.latents.noise import Shapes as Shapes
 from cinn_colorize.latents.noise import draw
 
-_CODES_OF = "latent_codes_of"  # in the configuration of a file of codes
+_CODES_OF = "latent_codes_of"  # key of the configuration in a file of codes
 
 
 @dataclass(frozen=True)
@@ -37,31 +37,31 @@ class Latent:
 
     @classmethod
     def draw(cls, shapes: Shapes, seeds: Iterable[int], temperature: PerLevel = 1.0) -> Latent:
-        """Draw one code a seed; the noise of a seed depends on that integer alone.
+        """Draw one code per seed; the noise of a seed depends on that integer alone.
 
         Args:
             shapes: (C, r, r) of each level.
-            seeds: one integer a sample.
-            temperature: standard deviation of the noise, of all levels or by level; 1 is the model's
+            seeds: one integer per sample.
+            temperature: standard deviation of the noise, for all levels or by level; 1 is the model's
                 distribution, 0 its centre.
 
         Raises:
-            ValueError: a temperature is negative or not finite, or that of a level is missing.
+            ValueError: a temperature is negative, not finite, or missing for a level.
         """
         return cls.from_arrays(draw(shapes, seeds, temperature))
 
     @classmethod
     def from_arrays(cls, levels: Mapping[int, NDArray[np.float32]]) -> Latent:
-        """The same values as tensors, which share the memory of the arrays."""
+        """Wrap arrays as tensors that share their memory."""
         return cls({r: torch.from_numpy(z) for r, z in levels.items()})
 
     def arrays(self) -> dict[int, NDArray[np.float32]]:
-        """The same values as arrays, which share the memory of the tensors; these must be on the CPU."""
+        """Return arrays that share the memory of the tensors, which must be on the CPU."""
         return {r: z.numpy() for r, z in self.levels.items()}
 
     @classmethod
     def join(cls, codes: Sequence[Latent]) -> Latent:
-        """All samples of several codes, one after the other."""
+        """Concatenate the samples of several codes."""
         return cls({r: torch.cat([code.levels[r] for code in codes]) for r in codes[0].levels})
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Latent:
@@ -72,30 +72,30 @@ class Latent:
         return len(next(iter(self.levels.values())))
 
     def __getitem__(self, index: slice) -> Latent:
-        """Some of the samples."""
+        """Return some of the samples."""
         return self.map(lambda z: z[index])
 
     def expand(self, n: int) -> Latent:
-        """Views of one code as n samples."""
+        """Return views of one code as n samples."""
         return self.map(lambda z: z.expand(n, *z.shape[1:]))
 
     def log_prob(self) -> Tensor:
-        """Log density under the standard normal, nats, (N,); of codes that are not finite, neither is it."""
+        """Return the log density under the standard normal, nats, (N,); not finite where the code is not."""
         normal = torch.distributions.Normal(0, 1, validate_args=False)
         parts = [normal.log_prob(z).flatten(1).sum(1) for z in self.levels.values()]
         return torch.stack(parts).sum(0)
 
     def replace(self, levels: Iterable[int], other: Latent) -> Latent:
-        """These levels of another code, the rest of this one."""
+        """Return this code with these levels taken from another."""
         taken = set(levels)
         return Latent({r: other.levels[r] if r in taken else z for r, z in self.levels.items()})
 
     def mixed(self, other: Latent, share: Mapping[int, float | Tensor]) -> Latent:
-        """sqrt(1 - s) z + sqrt(s) z_other, which is standard normal again if both are and are independent.
+        """Return sqrt(1 - s) z + sqrt(s) z_other: standard normal if both are, and are independent.
 
         Args:
-            other: as many codes.
-            share: s in [0, 1] of the other code by level, a number or (r, r).
+            other: a code with as many samples.
+            share: s in [0, 1], the share of the other code, by level; a number or (r, r).
         """
 
         def mix(z: Tensor, z_other: Tensor, s: Tensor) -> Tensor:
@@ -104,24 +104,24 @@ class Latent:
         return Latent({r: mix(z, other.levels[r], torch.as_tensor(share[r])) for r, z in self.levels.items()})
 
     def interpolated(self, other: Latent, t: float) -> Latent:
-        """A code on the arc from this one (t = 0) to the other (t = 1).
+        """Return the code on the arc from this one (t = 0) to the other (t = 1).
 
-        Level by level, the direction goes along the great circle (Shoemake 1985,
-        https://doi.org/10.1145/325165.325242) and the squared length linearly, so that the variance stays
-        what it is, in levels of few dimensions too, and levels that both have in common do not change.
+        Level by level, the direction follows the great circle (Shoemake 1985,
+        https://doi.org/10.1145/325165.325242) and the squared length changes linearly, so that the variance
+        is kept, even in levels of few dimensions, and levels that both codes share do not change.
         """
         return Latent({r: _on_arc(z, other.levels[r], t) for r, z in self.levels.items()})
 
     def save(self, path: str | os.PathLike[str], model: str, weights_sha256: str) -> None:
-        """Write the codes as safetensors, one tensor a level.
+        """Write the codes as safetensors, one tensor per level.
 
         Args:
-            path: of the file, replaced when the new one is whole.
-            model: that they are codes of.
-            weights_sha256: of its weights.
+            path: path of the file, which is replaced once the new one is complete.
+            model: name of the model whose codes they are.
+            weights_sha256: SHA-256 of its weights.
 
         Raises:
-            LatentError: it can't be written.
+            LatentError: the file cannot be written.
         """
         config = {_CODES_OF: model, "weights": weights_sha256}
         try:
@@ -135,15 +135,15 @@ class Latent:
         """Read codes that :meth:`save` wrote.
 
         Args:
-            path: of the file.
-            model: that will decode them.
+            path: path of the file.
+            model: name of the model that will decode them.
             shapes: (C, r, r) of each level.
 
         Returns:
             The codes, and the SHA-256 of the weights that they were made with.
 
         Raises:
-            LatentError: no such file, or one with something else in it.
+            LatentError: the file does not exist, or holds something else.
             WeightsError: it is damaged.
         """
         name = printable_name(path)
@@ -151,20 +151,22 @@ class Latent:
             raise LatentError(f"{name}: no such file of latent codes; --save-z writes them")
         config, tensors = weights.load(Path(path))
         if _CODES_OF not in config:
-            raise LatentError(f"{name}: holds no latent codes; --save-z writes them")
+            raise LatentError(f"{name}: not a file of latent codes; --save-z writes them")
         if config[_CODES_OF] != model:
             raise LatentError(f"{name}: latent codes of the model {config[_CODES_OF]!r}, not of {model!r}")
         found = {int(r): tuple(z.shape[1:]) for r, z in tensors.items()}
         if found != dict(shapes):
-            raise LatentError(f"{name}: its latent codes have other sizes; photos longer than 2:1 have own")
+            raise LatentError(
+                f"{name}: its latent codes have other sizes; those of photos longer than 2:1 differ"
+            )
         return cls({r: tensors[str(r)] for r in shapes}), str(config["weights"])
 
 
 def pooled(mask: Tensor, shapes: Shapes) -> dict[int, Tensor]:
-    """The share of a mask in each place of each level, by area.
+    """Return the share of a mask in each place of each level, by area.
 
     Args:
-        mask: (h, w) in [0, 1], multiples of the resolutions.
+        mask: (h, w) in [0, 1], with h and w multiples of the resolutions.
         shapes: (C, r, r) of each level.
 
     Returns:

@@ -1,6 +1,6 @@
 """A number for each level of the latent code: ``0.8``, or ``32:0.6,16:0.7`` where levels differ.
 
-Levels are named by the resolution of their values, 0 is the base. Light: imports no torch.
+Levels are named by the resolution of their values; 0 is the base. Imports no torch.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ PerLevel: TypeAlias = float | Mapping[int, float]
 def by_level(
     values: PerLevel, levels: Iterable[int], name: str = "value", largest: float = math.inf
 ) -> dict[int, float]:
-    """One number a level, in the order of ``levels``.
+    """Return one number per level, in the order of ``levels``.
 
     Args:
         values: a number for all levels, or one for each.
-        levels: of the model.
-        name: of the numbers, for messages.
-        largest: allowed; the smallest is 0.
+        levels: levels of the model.
+        name: what the numbers are, for messages.
+        largest: largest number allowed; the smallest is 0.
 
     Raises:
-        ValueError: a level is missing or unknown, or a number out of range.
+        ValueError: a level is missing or unknown, or a number is out of range.
     """
     levels = list(levels)
     if not isinstance(values, Mapping):
@@ -47,13 +47,13 @@ def parse_levels(
     name: str = "value",
     largest: float = math.inf,
 ) -> PerLevel:
-    """Numbers by level from what people write.
+    """Parse numbers by level as people write them.
 
     Args:
-        text: numbers and ``LEVEL:NUMBER`` with commas between; a number alone holds for all levels that are
+        text: numbers and ``LEVEL:NUMBER``, separated by commas; a bare number holds for all levels that are
             not named.
-        levels: of the model.
-        rest: what levels have that the text does not name, if there is no number alone.
+        levels: levels of the model.
+        rest: numbers of levels that the text does not name, if it has no bare number.
         name: see :func:`by_level`.
         largest: see :func:`by_level`.
 
@@ -61,7 +61,7 @@ def parse_levels(
         A number if it is the same for all levels, else one for each.
 
     Raises:
-        ValueError: it can't be read, or see :func:`by_level`.
+        ValueError: the text cannot be parsed, or see :func:`by_level`.
     """
     levels, named = list(levels), {}
     parts = text.split(",")
@@ -75,20 +75,20 @@ def parse_levels(
             else:
                 rest = float(number)
         except ValueError:
-            raise ValueError(f"{part!r} is no number and no LEVEL:NUMBER") from None
+            raise ValueError(f"{part!r} is neither a number nor LEVEL:NUMBER") from None
     values = by_level({**by_level(rest, levels, name, largest), **named}, levels, name, largest)
     return values if len(set(values.values())) > 1 else next(iter(values.values()))
 
 
 def format_levels(values: PerLevel) -> str:
-    """What :func:`parse_levels` reads again, exactly."""
+    """Format numbers so that :func:`parse_levels` reads exactly the same ones."""
     if not isinstance(values, Mapping):
         return repr(float(values))
     return ",".join(f"{r}:{float(value)!r}" for r, value in values.items())
 
 
 def short_levels(values: PerLevel) -> str:
-    """As people write it: the number of most levels, then the others."""
+    """Format numbers as people write them: that of most levels, then the others."""
     if not isinstance(values, Mapping):
         return f"{values:g}"
     numbers = list(values.values())
@@ -97,9 +97,9 @@ def short_levels(values: PerLevel) -> str:
 
 
 def transfer_noise(levels: Iterable[int]) -> dict[int, float]:
-    """The share of noise by level that a transfer takes unless told otherwise.
+    """Return the default share of noise in a transfer, by level.
 
-    The three coarsest levels of the reference hold its mood. From r = 4 on its code says where in the
-    reference things are, which is wrong for other photos; chosen by looking at pairs of photos.
+    The three coarsest levels of the reference hold its mood. From r = 4 on its code says where
+    things are in the reference, which is wrong for other photos; chosen by looking at pairs of photos.
     """
     return {r: 0.0 if r <= 2 else 1.0 for r in levels}

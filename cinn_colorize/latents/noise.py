@@ -1,7 +1,7 @@
-"""Noise: the one place where it is drawn and where temperature is applied. Light: imports no torch.
+"""Noise: the one place where it is drawn and temperature is applied. Imports no torch.
 
-The noise of a seed is that of ``torch.randn`` on a CPU with a generator of that seed, level after level, but
-for the last bits: a Mersenne twister (Matsumoto and Nishimura 1998, https://doi.org/10.1145/272991.272995)
+The noise of a seed is that of ``torch.randn`` on a CPU with a generator of that seed, level by level, up to
+the last bits: a Mersenne twister (Matsumoto and Nishimura 1998, https://doi.org/10.1145/272991.272995)
 and the transform of Box and Muller (1958, https://doi.org/10.1214/aoms/1177706645). Drawn here, it is the
 same in every version of torch, and without it.
 """
@@ -19,22 +19,22 @@ from cinn_colorize.latents.levels import PerLevel, by_level
 Floats = NDArray[np.float32]
 Shapes = Mapping[int, tuple[int, int, int]]
 
-_BLOCK = 16  # values that torch makes of 16 numbers at once, where there are so many
+_BLOCK = 16  # values that torch transforms at once, if there are as many
 
 
 def draw(shapes: Shapes, seeds: Iterable[int], temperature: PerLevel = 1.0) -> dict[int, Floats]:
-    """Draw noise for one sample a seed; it depends on that integer alone.
+    """Draw noise for one sample per seed; it depends on that integer alone.
 
     Args:
-        shapes: (C, r, r) of each level, of an even number of values.
-        seeds: one integer a sample; of torch's generators only the lower 32 bits count.
-        temperature: standard deviation, of all levels or by level.
+        shapes: (C, r, r) of each level, with an even number of values.
+        seeds: one integer per sample; as in torch's generators, only the lower 32 bits count.
+        temperature: standard deviation, for all levels or by level.
 
     Returns:
         (N, C, r, r) float32 by level.
 
     Raises:
-        ValueError: a temperature is negative or not finite, or that of a level is missing.
+        ValueError: a temperature is negative, not finite, or missing for a level.
     """
     temperatures = by_level(temperature, shapes, "temperature")
     samples = [_standard(shapes, seed) for seed in seeds]
@@ -43,7 +43,7 @@ def draw(shapes: Shapes, seeds: Iterable[int], temperature: PerLevel = 1.0) -> d
 
 def _standard(shapes: Shapes, seed: int) -> dict[int, Floats]:
     twister = np.random.RandomState(seed % 2**32)
-    # Coarse first: the noise of the coarse levels stays what it is if finer levels are ever added.
+    # Coarse first, so that adding finer levels would not change the noise of the coarse ones.
     return {r: _normal(twister, math.prod(shapes[r])).reshape(shapes[r]) for r in sorted(shapes)}
 
 
@@ -54,7 +54,7 @@ def _normal(twister: np.random.RandomState, size: int) -> Floats:
     normal = np.empty(size, np.float32)
     whole = size - size % _BLOCK
     normal[:whole] = _in_blocks(uniform[:whole])
-    if whole < size:  # the last 16 are drawn anew
+    if whole < size:  # the last 16 are drawn again
         normal[-_BLOCK:] = _in_blocks(_uniform(twister, _BLOCK))
     return normal
 
@@ -64,12 +64,12 @@ def _words(twister: np.random.RandomState, number: int) -> NDArray[np.uint32]:
 
 
 def _uniform(twister: np.random.RandomState, size: int) -> Floats:
-    """In [0, 1), of 24 bits each."""
+    """Draw numbers in [0, 1), of 24 bits each."""
     return (_words(twister, size) & (2**24 - 1)).astype(np.float32) * np.float32(2**-24)
 
 
 def _in_blocks(uniform: Floats) -> Floats:
-    """Of every 16 numbers the first 8 make radii, the others angles, in single precision."""
+    """Transform blocks of 16, the first 8 into radii, the others into angles, in single precision."""
     u = uniform.reshape(-1, 2, _BLOCK // 2)
     logarithm = np.log((1 - u[:, 0]).astype(np.float64)).astype(np.float32)
     radius, angle = np.sqrt(-2 * logarithm), (np.float32(2 * np.pi) * u[:, 1]).astype(np.float64)
@@ -78,7 +78,7 @@ def _in_blocks(uniform: Floats) -> Floats:
 
 
 def _one_by_one(twister: np.random.RandomState, size: int) -> Floats:
-    """Two at a time in double precision, of 53 bits each."""
+    """Draw two at a time in double precision, of 53 bits each."""
     words = _words(twister, 2 * size).astype(np.uint64).reshape(-1, 2)
     bits = (words[:, 0] << np.uint64(32) | words[:, 1]) & np.uint64(2**53 - 1)
     u = (bits * 2.0**-53).reshape(-1, 2)

@@ -36,10 +36,10 @@ _SHARED = 4  # the finest level that the windows share
 
 @dataclass(frozen=True)
 class Windows:
-    """How windows lie in a photo; all that is said of columns holds for rows if the photo stands.
+    """Positions of windows in a photo; in an upright photo, rows take the part of columns.
 
     Attributes:
-        count: how many windows, 1 for photos of up to 2:1. They lie 3/8 of a window apart.
+        count: number of windows, 1 for photos of up to 2:1. They lie 3/8 of a window apart.
         upright: whether the photo is higher than wide.
     """
 
@@ -48,33 +48,33 @@ class Windows:
 
     @classmethod
     def of(cls, height: int, width: int) -> Windows:
-        """The windows of a photo of that size."""
+        """Return the windows of a photo of that size."""
         aspect = max(height, width) / min(height, width)
         count = 1 if aspect <= _LONGEST else min(math.ceil((aspect - 1) / _STRIDE) + 1, _MOST)
         return cls(count, height > width)
 
     def size(self, window: int) -> tuple[int, int]:
-        """Height and width of a grid that covers the photo, whose part in a window is ``window`` squared."""
+        """Return height and width of a grid over the photo whose windows are ``window`` squared."""
         length = window + self._start(window, self.count - 1)
         return (length, window) if self.upright else (window, length)
 
     def shapes(self, shapes: Shapes) -> Shapes:
-        """Shapes of the latents of the whole photo, from those of one window by level."""
+        """Return the shapes of the whole photo's latents by level, given those of one window."""
         return {r: shape if r <= _SHARED else (shape[0], *self.size(r)) for r, shape in shapes.items()}
 
     def cut(self, grid: Grid, k: int) -> Grid:
-        """The part of a grid (..., height, width) over the photo that lies in window ``k``."""
+        """Return the part of a grid (..., height, width) over the photo that lies in window ``k``."""
         side = min(grid.shape[-2:])
         start = self._start(side, k)
         part = slice(start, start + side)
         return grid[..., part, :] if self.upright else grid[..., part]
 
     def latents(self, levels: Mapping[int, Grid], k: int) -> dict[int, Grid]:
-        """The latents of window ``k`` by level, from those of the whole photo."""
+        """Return the latents of window ``k`` by level, given those of the whole photo."""
         return {r: z if r <= _SHARED else self.cut(z, k) for r, z in levels.items()}
 
     def blend(self, parts: Sequence[Floats]) -> Floats:
-        """Join ab (..., side, side) of all windows: (..., height, width) over the photo."""
+        """Blend ab (..., side, side) of all windows into ab (..., height, width) of the photo."""
         side = parts[0].shape[-1]
         weights = (0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(side) + 0.5) / side)).astype(np.float32)
         if self.upright:
@@ -88,5 +88,5 @@ class Windows:
         return total
 
     def _start(self, window: int, k: int) -> int:
-        """Where window ``k`` begins on a grid on which windows are ``window`` long, a multiple of 8."""
+        """Return where window ``k`` begins on a grid whose windows are ``window`` long, a multiple of 8."""
         return round(k * _STRIDE * window)

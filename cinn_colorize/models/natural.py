@@ -44,7 +44,7 @@ from cinn_colorize.flow import (
 )
 from cinn_colorize.models.base import PhotoFlow
 
-BASE = 0  # the name of the 1x1 base among the levels
+BASE = 0  # name of the 1x1 base among the levels
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class LevelConfig:
     blocks: int  # coupling blocks
     width: int  # channels inside their subnetworks
     depth: int  # channels of the head
-    dropout: float = 0.0  # of whole channels, in the head
-    attend: bool = False  # pixels see all coarser colours
+    dropout: float = 0.0  # of whole channels in the head
+    attend: bool = False  # pixels attend to all coarser colours
     context: bool = False  # pixels know the average of all
     residual: int = 0  # residual blocks of the head
 
@@ -71,14 +71,14 @@ class NaturalConfig:
     chroma_scale: float = 15.0  # x = ab / chroma_scale
     chroma_limit: float = 110.0  # coarser colours are seen within +-chroma_limit
     gamut_margin: float = 6.0  # units of ab that noise may leave the gamut at a given L
-    gamut_leak: float = 0.1  # what samples go further counts so much
+    gamut_leak: float = 0.1  # factor of what samples exceed it by
     pyramid_dropout: float = 0.1
     attention: Mapping[int, int] = field(default_factory=dict)  # transformer blocks, by resolution
     conditioning: bool = True  # a conditioning network, else L itself: no backbone, no attention, no context
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> NaturalConfig:
-        """From what ``dataclasses.asdict`` gives after a round trip through JSON.
+        """Rebuild it from what ``dataclasses.asdict`` returned, after a round trip through JSON.
 
         Raises:
             TypeError: a key is unknown or missing.
@@ -90,7 +90,7 @@ class NaturalConfig:
 
     @classmethod
     def default(cls) -> NaturalConfig:
-        """The shipped model's."""
+        """Return the configuration of the shipped model."""
         return cls(
             levels={
                 32: LevelConfig(3, 64, 96, context=True, residual=2),
@@ -106,14 +106,14 @@ class NaturalConfig:
 
 
 class Condition(NamedTuple):
-    """All that a photo's L gives, computed once: what each head prepared, and L at 64 px and below."""
+    """What depends on a photo's L alone, computed once: by each head, and L and gamut at 64 px and below."""
 
     prepared: dict[int, Prepared]
     luminance: dict[int, Tensor]  # by resolution, (N, 1, r, r), scaled to [-1, 1]
     gamut: dict[int, Interval]  # by resolution, bounds (N, 2, r, r) of x
 
     def expand(self, n: int) -> Condition:
-        """Views for n samples of the one photo inside (N = 1)."""
+        """Return views for n samples of the one photo inside (N = 1)."""
         return Condition(
             {r: p.expand(n) for r, p in self.prepared.items()},
             {r: L.expand(n, -1, -1, -1) for r, L in self.luminance.items()},
@@ -121,11 +121,11 @@ class Condition(NamedTuple):
         )
 
     def guided(self, r: int, x: Tensor) -> GuidedMean:
-        """What the details at r are predicted from, given the coarser colours x, (N, 2, r, r)."""
+        """Return what predicts the details at r, given the coarser colours x, (N, 2, r, r)."""
         return GuidedMean(x, self.luminance[r], self.luminance[2 * r])
 
     def bounded(self, r: int, x: Tensor) -> BoundedMean:
-        """What the details at r are bounded by, given the coarser colours x, (N, 2, r, r)."""
+        """Return what bounds the details at r, given the coarser colours x, (N, 2, r, r)."""
         return BoundedMean(x, self.gamut[2 * r])
 
 
@@ -165,14 +165,14 @@ class Level(nn.Module):
         )
 
     def conditions(self, prepared: Prepared, coarser: Tensor | None) -> list[Any]:
-        """One condition for each map of the flow."""
+        """Return one condition for each map of the flow."""
         for_map, for_subnets = self.head(prepared, coarser)
         pairs = zip(for_subnets[::2], for_subnets[1::2], strict=True)
         return [for_map, *self.flow.coupling_conditions(pairs)[1:]]
 
 
 class Natural(PhotoFlow):
-    """The flow between x = ab / chroma_scale, (N, 2, 64, 64), and one latent a level.
+    """The flow between x = ab / chroma_scale, (N, 2, 64, 64), and one latent per level.
 
     Args:
         config: the architecture.
@@ -206,7 +206,7 @@ class Natural(PhotoFlow):
         return cls(NaturalConfig.from_dict(values))
 
     def features(self, L: Tensor) -> dict[int, Tensor]:
-        """Backbone features of L* (N, 1, 256, 256) by stride; none without a conditioning network."""
+        """Compute backbone features of L* (N, 1, 256, 256) by stride; none without a conditioning network."""
         if not self.config.conditioning:
             return {}
         features: dict[int, Tensor] = self.backbone(gray_input(L))
@@ -219,7 +219,7 @@ class Natural(PhotoFlow):
 
         Args:
             L: L* in [0, 100], (N, 1, 256, 256).
-            features: of the backbone, where they are known already.
+            features: features of the backbone, if they are known already.
             finest: leave out the levels above this resolution; :meth:`forward` then leaves them out too.
         """
         if features is None:
@@ -243,13 +243,13 @@ class Natural(PhotoFlow):
         return Condition(prepared, luminance, gamut)
 
     def _gamut(self, L: Tensor) -> Interval:
-        """Bounds of x, noise included, at L*."""
+        """Return the bounds of x, noise included, at L*."""
         lower, upper = self.chroma_bounds(L).chunk(2, dim=1)
         margin, scale = self.config.gamut_margin, self.config.chroma_scale
         return Interval((lower - margin) / scale, (upper + margin) / scale)
 
     def forward(self, x: Tensor, condition: Condition) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
-        """f(x; c): latents and log-dets by level, (N, C, r, r) and (N,); the log-det of f is their sum."""
+        """Compute f(x; c): latents (N, C, r, r) and log-dets (N,) by level, whose sum is the log-det of f."""
         latents, log_dets = {}, {}
         for r in self.resolutions:
             x, rescaling = self.downsample(x)
@@ -270,7 +270,7 @@ class Natural(PhotoFlow):
     def inverse(
         self, latents: Mapping[int, Tensor], condition: Condition
     ) -> tuple[Tensor, dict[int, Tensor]]:
-        """g(z; c): x (N, 2, 64, 64) and the log-dets of g by level, (N,) each."""
+        """Compute g(z; c): x (N, 2, 64, 64), and the log-dets (N,) of g by level."""
         base = self._level(BASE)
         conditions = base.conditions(condition.prepared[BASE], None)
         log_dets = {}

@@ -1,4 +1,4 @@
-"""The models there are, and what is known of each before it is loaded. Light: imports no torch."""
+"""The models, and what is known of each before it is loaded. Imports no torch."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from cinn_colorize.latents.levels import PerLevel
 
 @dataclass(frozen=True, kw_only=True)
 class ModelInfo:
-    """Frozen facts about a model.
+    """Facts about a model.
 
     Attributes:
-        name: what ``--model`` takes.
-        summary: one line.
+        name: its value of ``--model``.
+        summary: a description in one line.
         data: what the weights were trained on.
         measured: how good they are, and on what.
-        levels: of its latent code, finest first.
-        licence: of code and weights.
-        file: name of the packaged weights.
-        sha256: of that file; None if there are no packaged weights.
+        levels: levels of its latent code, finest first.
+        licence: licence of code and weights.
+        file: file name of the packaged weights.
+        sha256: SHA-256 of that file; None if there are no packaged weights.
         hub: ``hf:owner/name`` where the weights can be downloaded, or None.
-        temperature: of samples unless said otherwise.
+        temperature: default temperature of samples.
     """
 
     name: str
@@ -38,12 +38,12 @@ class ModelInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class PhotoModelInfo(ModelInfo):
-    """Frozen facts about a model that colours photos.
+    """Facts about a model that colorizes photos.
 
     Attributes:
-        luminance_size: pixels of the square L that conditions it.
-        chroma_size: pixels of the square ab that it makes.
-        chroma_scale: x = ab / chroma_scale is what the flow sees.
+        luminance_size: side of the square L that conditions it, in pixels.
+        chroma_size: side of the square ab that it draws, in pixels.
+        chroma_scale: the flow sees x = ab / chroma_scale.
     """
 
     luminance_size: int

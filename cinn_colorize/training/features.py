@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from cinn_colorize import weights
 from cinn_colorize.conditioning import pretrained
 from cinn_colorize.conditioning.backbone import FEATURES, Classifier, EfficientNetLite2, gray_input
-from cinn_colorize.conditioning.bins import ColourBins, rarity
+from cinn_colorize.conditioning.bins import ColorBins, rarity
 from cinn_colorize.data.sources import Reader, Source
 from cinn_colorize.errors import WeightsError
 from cinn_colorize.training.data import Batch, Crops, Loading, batches, to_network_in_colour
@@ -100,7 +100,7 @@ class Losses(nn.Module):
 
     def __init__(self, original: EfficientNetLite2, classifier: Classifier) -> None:
         super().__init__()
-        self.original, self.classifier, self.bins = original, classifier, ColourBins()
+        self.original, self.classifier, self.bins = original, classifier, ColorBins()
         self.variance: dict[int, Tensor] = {}
         self.rarity: Tensor | None = None
 
@@ -140,7 +140,7 @@ class GrayFeatures(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.backbone = EfficientNetLite2()
-        self.bins = BinsHead(len(ColourBins()))
+        self.bins = BinsHead(len(ColorBins()))
 
 
 class FeaturesTask(Task[GrayFeatures]):

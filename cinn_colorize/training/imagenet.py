@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from cinn_colorize import weights
-from cinn_colorize.conditioning.bins import ColourBins, rarity
+from cinn_colorize.conditioning.bins import ColorBins, rarity
 from cinn_colorize.conditioning.vgg import WIDTHS, BinClassifier, VggNetwork
 from cinn_colorize.data.sources import FolderPhotos, Reader, Source, find_photos
 from cinn_colorize.errors import DataError, WeightsError
@@ -85,7 +85,7 @@ class GrayToBins(nn.Module):
     def __init__(self, widths: Sequence[int] = WIDTHS) -> None:
         super().__init__()
         self.network = VggNetwork(widths)
-        self.classifier = BinClassifier(self.network.channels, len(ColourBins()))
+        self.classifier = BinClassifier(self.network.channels, len(ColorBins()))
 
     def forward(self, L: Tensor) -> Tensor:
         """L* (N, 1, 256, 256) in [0, 100] -> logits (N, K, 64, 64)."""
@@ -108,7 +108,7 @@ class VggTask(Task[GrayToBins]):
     def __init__(self, photos: Sequence[Source], dev: Sequence[Source] = (), preset: str = "paper") -> None:
         self.photos, self.dev, self.distinct = photos, dev, len(photos)
         self.preset = preset
-        self.bins = ColourBins()
+        self.bins = ColorBins()
         self.rarity: Tensor | None = None
 
     def initial_model(self) -> GrayToBins:

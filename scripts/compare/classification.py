@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from method import Decoder, Features, Method
 from torch import Tensor
 
-from cinn_colorize.conditioning.bins import ColourBins, rarity
+from cinn_colorize.conditioning.bins import ColorBins, rarity
 
 SIZE = 32
 
@@ -24,7 +24,7 @@ class Classification(Method):
 
     def __init__(self) -> None:
         super().__init__()
-        self.bins = ColourBins()
+        self.bins = ColorBins()
         self.decoder = Decoder(len(self.bins), finest=SIZE)
         self.register_buffer("rarity", torch.ones(len(self.bins)))
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
 from cinn_colorize.conditioning.backbone import FEATURES
-from cinn_colorize.conditioning.bins import ColourBins, rarity
+from cinn_colorize.conditioning.bins import ColorBins, rarity
 from cinn_colorize.conditioning.layers import conv
 
 CODE, COMPONENTS = 64, 8
@@ -39,7 +39,7 @@ class VaeMdn(Method):
             *(conv(FEATURES[32], 128, 1), nn.SiLU(), conv(128, 128, stride=2), nn.SiLU()),
             *(nn.Flatten(), nn.Dropout(0.5), nn.Linear(128 * 16, COMPONENTS * (2 * CODE + 1))),
         )
-        self.bins = ColourBins()
+        self.bins = ColorBins()
         self.register_buffer("rarity", torch.ones(len(self.bins)))
 
     def prepare(self, ab: Tensor) -> None:

@@ -25,7 +25,7 @@ from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.evaluation import KidLite0
 from cinn_colorize.evaluation.metrics import (
     Statistics,
-    colour_statistics,
+    color_statistics,
     estimate,
     mean_estimate,
     picture_statistics,
@@ -63,7 +63,7 @@ def main() -> None:
                 drawn = conditioned.sample(SAMPLES, temperature, SAMPLES * int(i))
                 ab = np.stack([sample.ab for sample in drawn])
                 pictures = np.stack([to_rgb(photo.L, colours) for colours in ab])
-                compared = picture_statistics(pictures, photo.rgb) | colour_statistics(ab, photo.ab)
+                compared = picture_statistics(pictures, photo.rgb) | color_statistics(ab, photo.ab)
                 found[text] = compared, kid.of(pictures, photo, photos[i])
             for row, colours in (("gray", 0 * photo.ab), ("truth", photo.ab)):
                 picture = to_rgb(photo.L, colours)[None]

@@ -118,7 +118,7 @@ def test_one_photo_through_pipes(run, scans):
     assert as_tiff.stdout_bytes[:4] in (b"II*\0", b"MM\0*")
     bad = run("-", input=b"no photo")
     assert (bad.exit_code, bad.stdout_bytes) == (1, b"")
-    assert "stdin: is no photo" in the_line(bad)
+    assert "stdin: is not a photo" in the_line(bad)
     assert names(Path()) == ["colorized", "piped", "scans"]
 
 
@@ -238,7 +238,7 @@ def test_a_photo_that_changes_while_it_is_read(run, scans, colorizer, monkeypatc
 
     monkeypatch.setattr(colorizer, "compose", compose_while_it_grows)
     result = run("scans", "-q")
-    assert "scans/b.png: changed while it was read" in the_line(result)
+    assert "scans/b.png: changed while being read" in the_line(result)
     assert result.exit_code == 1
     assert names(Path("colorized")) == ["a_000.jpg", "c_000.jpg"]
 
@@ -346,7 +346,7 @@ def test_wrong_manifests(run, scans):
     content = (scans / "a.jpg").read_bytes()
     result = run("scans", "--manifest", "scans/a.jpg")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "is no manifest" in the_line(result)
+    assert "is not a manifest" in the_line(result)
     assert (scans / "a.jpg").read_bytes() == content
 
 

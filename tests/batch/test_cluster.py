@@ -129,7 +129,7 @@ def test_a_killed_worker_costs_no_photo(tmp_path):
     output, errors = process.communicate()
     assert process.returncode == 1
     assert len(errors.splitlines()) == 2, errors  # the bad one and the sum: nothing of Ray
-    assert "bad.jpg: is no photo" in errors
+    assert "bad.jpg: is not a photo" in errors
 
     lines = [json.loads(line) for line in (tmp_path / "m").read_text().splitlines()]
     done = sorted(line["output"] for line in lines if "output" in line)
@@ -183,5 +183,5 @@ def test_a_photo_that_kills_its_workers_costs_itself_alone(tmp_path):
         command("p", *OPTIONS), cwd=tmp_path, capture_output=True, text=True, env=environment
     )
     assert result.returncode == 1
-    assert "p/002.jpg: the processes that worked on it were killed, 3 times" in result.stderr
+    assert "p/002.jpg: the process that worked on it was killed 3 times" in result.stderr
     assert names(tmp_path / "colorized") == [f"{i:03d}_000.jpg" for i in (0, 1, 3, 4, 5)]

@@ -77,7 +77,7 @@ def test_patterns(scans):
         ((scans.absolute() / name).as_posix(), ".") for name in ("box 1/c.PNG", "box 1/deep/d.webp")
     ]
     (line,) = found("scans/*.gif")
-    assert line == "scans/*.gif: no file has a name like that"
+    assert line == "scans/*.gif: no file matches this pattern"
     (scans / "x[1].jpg").touch()
     (scans / "x1.jpg").touch()
     assert found("scans/x[1].jpg") == [("scans/x[1].jpg", ".")]  # a file of that very name
@@ -130,7 +130,7 @@ def test_what_is_not_there(scans):
     assert found(listed=["x" * 300]) == [f"{'x' * 300}: no such file or folder"]
     (line,) = found("scans/none")
     assert line.startswith("scans/none: no photos in this folder")
-    assert line.endswith("--recursive looks below it too")
+    assert line.endswith("--recursive also searches its subfolders")
 
 
 def test_the_output_folder_is_left_out(scans):

@@ -79,7 +79,7 @@ def test_manifests_can_be_joined(path):
 def test_other_files_are_not_written_to(tmp_path):
     for content in (b"\xff\xd8\xff photo\nphoto", b"no manifest", b'{"other": 1}\n', b"\0" * 100):
         (tmp_path / "m").write_bytes(content)
-        with pytest.raises(DataError, match="is no manifest"):
+        with pytest.raises(DataError, match="is not a manifest"):
             Manifest(tmp_path / "m")
         assert (tmp_path / "m").read_bytes() == content
     with pytest.raises(DataError, match="cannot be read or written"):

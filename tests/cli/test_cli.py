@@ -25,7 +25,7 @@ BAD = {  # input: what its line on stderr says
     "nothing": "no photos in this folder",
     "empty.jpg": "is empty",
     "truncated.jpg": "cannot be read",
-    "text.jpg": "is no photo of a known format",
+    "text.jpg": "is not a photo in a known format",
 }
 
 
@@ -196,7 +196,7 @@ def test_two_photos_never_share_a_result(run):
     result = run("gray.jpg", "folder/gray.jpg", "--overwrite", "-q")
     assert result.exit_code == 1
     assert result.stdout == "colorized/gray_000.jpg\n"
-    assert "is that of gray.jpg too" in the_line(result)
+    assert "is also that of gray.jpg" in the_line(result)
 
 
 def test_the_photo_itself_is_never_replaced(run):
@@ -211,7 +211,7 @@ def test_outputs_that_cannot_be_written(run):
     before = names(Path())
     below_a_file = run("gray.jpg", "-o", "text.jpg/out")
     assert below_a_file.exit_code == 1
-    assert "text.jpg/out: cannot be made" in the_line(below_a_file)
+    assert "text.jpg/out: cannot be created" in the_line(below_a_file)
     assert names(Path()) == before
 
     Path("colorized/gray_000.jpg").mkdir(parents=True)

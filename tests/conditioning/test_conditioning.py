@@ -7,13 +7,13 @@ from helpers import stir
 
 from cinn_colorize.conditioning import (
     ChromaBounds,
-    ColourAttention,
+    ColorAttention,
     FeaturePyramid,
     gray_input,
 )
 from cinn_colorize.conditioning.attention import SelfAttention
 from cinn_colorize.conditioning.backbone import FEATURES, LITE0, LITE2, Classifier, EfficientNetLite
-from cinn_colorize.conditioning.bins import STEP, ColourBins, rarity
+from cinn_colorize.conditioning.bins import STEP, ColorBins, rarity
 from cinn_colorize.conditioning.heads import GlobalContext
 from cinn_colorize.imaging.color import lab_to_srgb, pixels_to_lab
 
@@ -71,7 +71,7 @@ def test_pyramid_shapes_and_what_finest_leaves_out():
 
 
 def test_attention_is_a_weighted_mean_of_colours():
-    attention = ColourAttention(4, query_channels=10, key_channels=12)
+    attention = ColorAttention(4, query_channels=10, key_channels=12)
     weights = attention.weights(torch.randn(2, 10, 8, 8), torch.randn(2, 12, 4, 4))
     assert torch.allclose(weights.sum(-1), torch.ones(2, attention.heads, 64), atol=1e-5)
     colours = torch.randn(2, 2, 4, 4)
@@ -83,7 +83,7 @@ def test_attention_is_a_weighted_mean_of_colours():
 
 
 def test_attention_prefers_what_is_near():
-    attention = ColourAttention(4, query_channels=10, key_channels=12)
+    attention = ColorAttention(4, query_channels=10, key_channels=12)
     torch.nn.init.zeros_(attention.query.weight)
     weights = attention.weights(torch.randn(1, 10, 8, 8), torch.randn(1, 12, 4, 4))
     assert (weights[0, :, 0].argmax(-1) == 0).all()  # the corner looks at the corner
@@ -129,7 +129,7 @@ def test_bounds_of_a_mean_lightness_hold_for_the_mean_of_the_colours():
 
 
 def test_bins_cover_the_gamut():
-    bins = ColourBins()
+    bins = ColorBins()
     _, a, b = torch.from_numpy(pixels_to_lab(cube(40)))
     distance = torch.cdist(torch.stack([a, b], dim=-1)[0], bins.centres)
     assert distance.min(1).values.max() < STEP / 2 * 2**0.5 + 0.5
@@ -137,7 +137,7 @@ def test_bins_cover_the_gamut():
 
 
 def test_soft_encoding_prefers_the_nearest_bin():
-    bins = ColourBins()
+    bins = ColorBins()
     ab = torch.tensor([[10.0, -20.0], [12.0, -20.0]])[:, :, None, None]
     indices, weights = bins.encode(ab)
     assert weights.sum(1).allclose(torch.ones(2, 1, 1))
@@ -155,5 +155,5 @@ def test_rare_bins_weigh_more_and_the_mean_weight_is_one():
     weights = rarity(prior)
     assert weights[2] > weights[1] > weights[0]
     assert (weights * prior).sum().item() == pytest.approx(1)
-    with pytest.raises(ValueError, match="adds up to 1"):
+    with pytest.raises(ValueError, match="must add up to 1"):
         rarity(2 * prior)

@@ -139,7 +139,7 @@ def test_what_is_not_there(served, tmp_path):
         find_photos(Url(f"{url}/missing.zip"))
     with pytest.raises(DataError, match=r"missing\.zip"):
         cached(Url(f"{url}/missing.zip"), tmp_path)
-    with pytest.raises(DataError, match="nothing there"):
+    with pytest.raises(DataError, match="no file there matches"):
         find_photos(url, "pictures-*.zip")
     with pytest.raises(DataError, match="what://"):
         find_photos(Url("what://bucket/photos"))

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from cinn_colorize.data.sources import Reader, Source, find_photos
 from cinn_colorize.errors import DataError
 from cinn_colorize.evaluation import Calibration, Estimate, evaluate, mean_nll
-from cinn_colorize.evaluation.metrics import colour_statistics, estimate, picture_statistics
+from cinn_colorize.evaluation.metrics import color_statistics, estimate, picture_statistics
 from cinn_colorize.evaluation.photos import read_square, to_rgb, to_square
 
 DEV = SHARED / "photos-dev.zip"
@@ -170,7 +170,7 @@ def spread_measures(deviation_of_samples, photos=400, samples=8):
     for _ in range(photos):
         center, scatter = offsets(rng, 15, size=1), lambda n, d: offsets(rng, d, n, 1) + offsets(rng, d, n)
         drawn = center + scatter(samples, deviation_of_samples)
-        statistics.append({"nll": 0.0} | colour_statistics(drawn, (center + scatter(1, 10))[0]))
+        statistics.append({"nll": 0.0} | color_statistics(drawn, (center + scatter(1, 10))[0]))
     rgb = np.zeros((samples, 3, 2, 2), np.float32)
     return estimate([s | picture_statistics(rgb, rgb[0]) for s in statistics], samples)
 
@@ -189,7 +189,7 @@ def test_calibration_is_the_ratio_of_variances(ratio, samples):
 def test_block_share_tells_speckle_from_tints(tint, noise, share):
     rng = np.random.default_rng(2)
     statistics = [
-        colour_statistics(offsets(rng, tint, 8, size=8) + offsets(rng, noise, 8), np.zeros((2, 64, 64)))
+        color_statistics(offsets(rng, tint, 8, size=8) + offsets(rng, noise, 8), np.zeros((2, 64, 64)))
         for _ in range(50)
     ]
     means = {name: np.mean([s[name] for s in statistics]) for name in statistics[0]}
@@ -200,9 +200,9 @@ def test_block_share_tells_speckle_from_tints(tint, noise, share):
 def test_one_pixel_makes_a_sample_explode(value):
     samples = np.full((4, 2, 64, 64), 127.0, np.float32)
     truth = np.zeros((2, 64, 64), np.float32)
-    assert colour_statistics(samples, truth)["exploding"] == 0
+    assert color_statistics(samples, truth)["exploding"] == 0
     samples[2, 1, 5, 6] = value
-    assert colour_statistics(samples, truth)["exploding"] == 1
+    assert color_statistics(samples, truth)["exploding"] == 1
 
 
 def test_standard_errors_come_from_photos():
@@ -291,7 +291,7 @@ def test_calibration_of_a_model_that_knows():
         likely = points.share > 0.02
         assert points.share.sum() > 0.95
         assert points.found[likely] == pytest.approx(points.expected[likely], rel=0.15)
-    truth, samples = calibration.colours(0)
+    truth, samples = calibration.colors(0)
     assert truth.sum() == samples.sum() == pytest.approx(1)
     assert np.abs(np.cumsum(truth) - np.cumsum(samples)).max() < 0.02
     assert np.corrcoef(calibration.error, deviations)[0, 1] > 0.95

@@ -85,7 +85,7 @@ def test_photos_are_nearer_to_photos_than_gray_ones(squares):
     kid = KidLite0(list(photos), CPU, lambda *step: steps.append(step))
     assert steps[-1] == (len(photos), len(photos))
     assert measured(kid, photos, truth).mean < measured(kid, photos, gray).mean
-    with pytest.raises(DataError, match="more reference photos"):
+    with pytest.raises(DataError, match="more than one reference photo"):
         KidLite0(list(photos)[:1], CPU, lambda *_: None)
 
 
@@ -111,7 +111,7 @@ def test_lite0_recognises_what_has_a_label(squares, examples, tmp_path):
         ("name\tclass\n1.png\t5\n", "columns are entry and class"),
         ("entry\tclass\n1.png\tcat\n", "columns are entry and class"),
         ("entry\tclass\n1.png\n", "columns are entry and class"),
-        ("entry\tclass\n1.png\t1000\n", "no class of ImageNet"),
+        ("entry\tclass\n1.png\t1000\n", "not a class of ImageNet"),
         ("entry\tclass\n2.png\t5\n", r"none of the 1 photos, as 1\.png"),
     ],
 )

@@ -33,7 +33,7 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
 
     monkeypatch.setattr(buffers, "_IN_MEMORY", 1000)
     monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
-    with pytest.raises(PhotoError, match=r"array: no place for its pictures .*No space left on device"):
+    with pytest.raises(PhotoError, match=r"array: no space for its pictures .*No space left on device"):
         open_photo(GRAY).compose([Uniform(5, 5)])
 
 

@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import pyvips
-from helpers import COLOR, GRAY, RECIPE, SHARED, Uniform, deep, write
-from icc import profile
+from helpers import COLOR, GRAY, RECIPE, SHARED, Uniform, deep, profile, write
 from PIL import Image, ImageCms
 from skimage import data
 from skimage.color import rgb2lab

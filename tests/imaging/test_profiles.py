@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import pyvips
-from icc import profile
+from helpers import profile
 from PIL import ImageCms
 from skimage.color import rgb2lab
 

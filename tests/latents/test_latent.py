@@ -141,7 +141,7 @@ def test_files_that_hold_no_codes_for_this(tmp_path):
     with pytest.raises(LatentError, match="other sizes"):
         Latent.load(path, "natural", SHAPES | {32: (6, 32, 80)})
     weights.save(path, {"model": "natural"}, {"32": torch.zeros(1)})
-    with pytest.raises(LatentError, match="no latent codes"):
+    with pytest.raises(LatentError, match="not a file of latent codes"):
         Latent.load(path, "natural", SHAPES)
     path.write_bytes(b"text")
     with pytest.raises(WeightsError, match="damaged"):

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from cinn_colorize import Colorizer
 from cinn_colorize.cli.app import app
-from cinn_colorize.conditioning.bins import ColourBins
+from cinn_colorize.conditioning.bins import ColorBins
 from cinn_colorize.conditioning.vgg import BinClassifier, VggNetwork
 from cinn_colorize.data.sources import FolderPhotos, Source, find_photos
 from cinn_colorize.errors import DataError, WeightsError
@@ -82,7 +82,7 @@ def test_the_preset_of_the_authors_has_the_parameters_of_their_code():
 def test_the_preset_of_the_paper_has_99_89_million_parameters():
     model = on_meta(lambda: ImagenetVgg(ImagenetVggConfig.paper()))
     assert count(model) == 99_890_416
-    assert count(on_meta(lambda: BinClassifier(256, len(ColourBins())))) == 67_077
+    assert count(on_meta(lambda: BinClassifier(256, len(ColorBins())))) == 67_077
 
 
 def test_the_narrow_preset_has_7_77_million_parameters():
@@ -324,7 +324,7 @@ def test_tasks_of_imagenet(imagenet):
             "missing.safetensors: no such",
         ),
         ("train --dataset imagenet --data {root} --start a.safetensors --preset paper", "--preset"),
-        ("train --dataset imagenet --data {root}/missing", "missing: not there"),
+        ("train --dataset imagenet --data {root}/missing", "missing: does not exist"),
         ("train --dataset lsun --data {root} --preset paper", "--preset"),
     ],
 )

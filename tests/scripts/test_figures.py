@@ -141,7 +141,7 @@ def test_curves_of_ablations(scripts, tmp_path):
         (["16"], "give --weights of the models with and without conditioning network"),
         (["10", "--data", "runs"], "runs: no runs in it; make them with scripts/paper/ablations.py"),
         (["1", "--weights", "no.safetensors"], "no.safetensors: no such weights file"),
-        (["11", "--data", "nowhere"], "nowhere: not there"),
+        (["11", "--data", "nowhere"], "nowhere: does not exist"),
         (["1", "--data", str(EXAMPLES / "camera.png")], "camera.png: is gray"),
     ],
 )
