@@ -1,6 +1,6 @@
 """Pack photos into LMDBs in LSUN's layout: python scripts/pack_lmdb.py PHOTOS FOLDER [--val 200].
 
-PHOTOS is a zip or folder. FOLDER gets bedroom_train_lmdb and bedroom_val_lmdb, which `cinn-colorize train
+PHOTOS is a zip or folder. FOLDER receives bedroom_train_lmdb and bedroom_val_lmdb, which `cinn-colorize train
 --dataset lsun --data FOLDER` reads. Keys are SHA-1 sums, as LSUN's are, so their order is random; the first
 ones go to the validation set. WebP and JPEG files are packed as they are, others as WebP.
 """
@@ -24,7 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos", type=Path)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--val", type=int, default=200, help="photos of the validation set")
+    parser.add_argument("--val", type=int, default=200, help="number of photos in the validation set")
     arguments = parser.parse_args()
 
     read, packed = Reader(), {}

@@ -15,7 +15,7 @@ hypothesis.settings.load_profile("shared machine")
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of data sets beside the repository."""
+    """The data sets beside the repository."""
     if not SHARED.is_dir():
         pytest.skip("../shared/data is not there")
     return SHARED

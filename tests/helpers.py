@@ -1,4 +1,4 @@
-"""What several tests share: photos to make files of, the command, layers away from zero."""
+"""Shared helpers: photos, the command, layers with nonzero weights."""
 
 import contextlib
 import os
@@ -26,7 +26,7 @@ RECIPE = {"seed": "5", "temperature": "0.8", "model": "natural"}
 
 
 class Uniform:
-    """The same ab everywhere."""
+    """A sample with the same ab everywhere."""
 
     def __init__(self, a, b):
         self.ab = np.array([a, b], np.float32)[:, None, None]
@@ -37,13 +37,13 @@ class Uniform:
 
 
 def deep(gray):
-    """8 bits with a ramp below, so that all 16 matter."""
+    """Extend 8 bits by a ramp in the low bits, so that all 16 matter."""
     ramp = np.arange(gray.shape[0] * gray.shape[1]).reshape(gray.shape[:2]) * 7 % 256
     return (gray.astype(np.uint16) * 255 + (ramp if gray.ndim == 2 else ramp[..., None])).astype(np.uint16)
 
 
 def write(path, pixels, fields=(), **options):
-    """A file by libvips with metadata fields."""
+    """Write a file by libvips with metadata fields."""
     deep = pixels.dtype == np.uint16
     bands = pixels.shape[2] if pixels.ndim == 3 else 1
     names = ("grey16", "rgb16") if deep else ("b-w", "srgb")
@@ -103,14 +103,14 @@ def names(folder):
 
 
 def the_line(result):
-    """What a call that failed said: one line on stderr."""
+    """Return the one line on stderr of a failed call."""
     assert len(result.stderr.splitlines()) == 1, result.stderr
     assert result.stderr.startswith("cinn-colorize: ")
     return result.stderr
 
 
 class _Here(contextlib.nullcontext, InProcess):
-    """No processes: all photos one after the other."""
+    """Use no processes: colorize all photos one after the other."""
 
     def __init__(self, setup, plan, _):
         contextlib.nullcontext.__init__(self, self)
@@ -118,7 +118,7 @@ class _Here(contextlib.nullcontext, InProcess):
 
 
 def in_this_process(monkeypatch, colorizer):
-    """A function that runs the command."""
+    """Return a function that runs the command."""
     monkeypatch.setattr("cinn_colorize.batch.run.WorkerPool", _Here)
     monkeypatch.setattr("cinn_colorize.colorizer.Colorizer", lambda *_, **__: colorizer)
     return lambda *arguments, **options: CliRunner().invoke(app, list(map(str, arguments)), **options)

@@ -1,4 +1,4 @@
-"""Models small enough to be tried in every way."""
+"""Models small enough to be tested in every way."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ NARROW_BEDROOMS = BedroomsConfig(
     }
 )
 SMALL_MNIST = MnistConfig(blocks=3, hidden=(16,))
-# Of so few pixels that a Jacobian can be computed; bedrooms reads a pyramid of luminance there.
+# With so few pixels that a Jacobian can be computed; bedrooms reads a pyramid of luminance there.
 TINY_BEDROOMS = BedroomsConfig(
     {
         8: StageConfig(2, 4, 1.0, keep=2),
@@ -41,7 +41,7 @@ TINY_BEDROOMS = BedroomsConfig(
 
 
 def narrow_vgg(preset="paper"):
-    """A preset of a few channels and blocks: reductions and splits are left."""
+    """A preset with few channels and blocks, and all reductions and splits."""
     config = imagenet_vgg.PRESETS[preset]()
     stages = {
         r: replace(
@@ -57,7 +57,7 @@ def narrow_vgg(preset="paper"):
 
 
 def tiny_vgg(preset="paper"):
-    """The same of so few pixels that a Jacobian can be computed."""
+    """The same with so few pixels that a Jacobian can be computed."""
     config = narrow_vgg(preset)
     stages = {r: config.stages[r] for r in (16, 8, 0)}
     return replace(config, stages={**stages, 16: replace(stages[16], keep=4), 8: replace(stages[8], keep=8)})

@@ -1,4 +1,4 @@
-"""The library: one photo, many colourings, and the promises about seeds and luminance."""
+"""The library: one photo, many colorizations, and the promises about seeds and luminance."""
 
 import io
 
@@ -95,7 +95,7 @@ def test_luminance_is_kept_and_colours_are_new(colorizer, photo):
 
 
 def test_a_colour_photo_is_treated_as_gray(colorizer, photo):
-    """What is drawn depends on L alone."""
+    """Samples depend on L alone."""
     L = rgb2lab(np.asarray(PIL.Image.open(photo).convert("RGB")))[..., 0]
     lab = np.stack([L, np.zeros_like(L), np.zeros_like(L)], -1)
     from skimage.color import lab2rgb

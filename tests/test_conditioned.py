@@ -1,4 +1,4 @@
-"""What a conditioned photo promises whatever computes its network: here it is a few lines of numpy."""
+"""The promises of a conditioned photo for any network; here the network is a few lines of numpy."""
 
 import subprocess
 import sys
@@ -75,7 +75,7 @@ def test_a_long_photo_is_conditioned_once_a_window_and_as_a_whole_when_that_is_a
 
 @pytest.mark.parametrize("photo", [GRAY, WIDE], ids=["square", "windows"])
 def test_a_sample_depends_on_its_seed_alone(network, photo):
-    """To the last bit of its density, which is the mean over windows."""
+    """Exact to the last bit of its density, which is the mean over windows."""
     conditioned = colorizer_with(network).condition(photo)
     for one, seed in zip(conditioned.sample(5, 0.8, 3), range(3, 8), strict=True):
         (alone,) = conditioned.sample(1, 0.8, seed)

@@ -100,7 +100,7 @@ def test_nothing_is_left_of_a_failed_save(tmp_path):
 
 
 class _Hub(BaseHTTPRequestHandler):
-    """As much of the hub as serving one file takes."""
+    """As much of the hub as serving one file requires."""
 
     content = b""
 
@@ -137,7 +137,7 @@ def hub(saved):
 
 
 def ask_hub(name, home, **variables):
-    """Find weights in a process of their own: the hub's client reads its variables when imported."""
+    """Find weights in a separate process: the hub's client reads its variables when imported."""
     code = (
         "import sys; from cinn_colorize import weights; from cinn_colorize.errors import WeightsError\n"
         "try: print(weights.find(sys.argv[1]))\n"
@@ -160,7 +160,7 @@ def test_the_hub(hub, saved, tmp_path):
 
 
 def test_a_hub_that_has_no_such_weights_or_is_not_there(hub, tmp_path):
-    # Where nothing answers, the client tries for half a minute; offline mode ends the same way at once.
+    # Without an answer, the client retries for half a minute; offline mode ends the same way at once.
     for variables in ({"HF_ENDPOINT": hub}, {"HF_HUB_OFFLINE": "1"}):
         answer = ask_hub("hf:someone/unknown", tmp_path, **variables)
         assert answer.returncode == 1

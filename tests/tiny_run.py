@@ -1,8 +1,8 @@
-"""A small flow that learns photos, as a process to kill, or one of several under torchrun.
+"""Train a small flow on photos, as a process to kill, or as one of several under torchrun.
 
     python tests/tiny_run.py PHOTOS RUN [--photos N] [--batch N] [--workers N]
 
-Each step is a row of RUN/progress.csv, its figures as hexadecimal floats.
+Writes a row of RUN/progress.csv for each step, with figures as hexadecimal floats.
 """
 
 from __future__ import annotations

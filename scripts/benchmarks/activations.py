@@ -2,10 +2,9 @@
 
     python scripts/benchmarks/activations.py [--batch 4] [--repeat 3] [stack] [natural] ...
 
-``stack`` is 8 and 32 coupling blocks at 32 px under conditions that are given, so that they do not count;
-the models take random photos and stand as they are trained, conditions and heads included. The peak is that
-of all that is allocated during forward and backward pass, beyond what was there before (weights, gradients,
-inputs).
+``stack`` is 8 and 32 coupling blocks at 32 px under given conditions, which therefore do not count; the
+models see random photos and are measured as they are trained, conditions and heads included. The peak covers
+all allocations during forward and backward pass beyond what existed before (weights, gradients, inputs).
 """
 
 from __future__ import annotations
@@ -83,7 +82,7 @@ def imagenet_vgg(batch: int) -> tuple[nn.Module, Step]:
 
 
 def stirred(module: nn.Module) -> Any:
-    """With weights in place of the zeros that training starts at."""
+    """Give it weights instead of the zeros that training starts from."""
     for parameter in module.parameters():
         if not parameter.any():
             nn.init.normal_(parameter, std=0.02)
@@ -91,7 +90,7 @@ def stirred(module: nn.Module) -> Any:
 
 
 def checkpointed(self: Sequence, x: Tensor, condition: List[Any]) -> tuple[Tensor, Tensor]:
-    """What ``Sequence.forward`` does, by torch's checkpointing of each map."""
+    """Do what ``Sequence.forward`` does, with torch's checkpointing of each map."""
     log_det = x.new_zeros(len(x))
     for transform, c in zip(self.maps, condition, strict=True):
         x, change = checkpoint(transform, x, c, use_reentrant=False)
@@ -105,7 +104,7 @@ def run(step: Step) -> None:
 
 
 def peak(work: Callable[[], object]) -> int:
-    """Bytes allocated at most beyond what was there before."""
+    """Measure the peak allocation in bytes beyond what existed before."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         work()
     assert profiled.profiler is not None
@@ -129,7 +128,7 @@ def measure(name: str, model: nn.Module, step: Step, repeat: int) -> None:
         for sequence in model.modules():
             if isinstance(sequence, Sequence):
                 sequence.save_memory = way == "recomputed"
-        run(step)  # gradients have their place now
+        run(step)  # gradients are allocated now
         for parameter in model.parameters():
             if parameter.grad is not None:
                 parameter.grad.zero_()

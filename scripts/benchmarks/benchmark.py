@@ -1,13 +1,13 @@
-"""Speed and memory, side by side with the libraries that do the same work.
+"""Measure speed and memory, compared with libraries that do the same work.
 
     pip install '.[benchmark]'
     pip install --no-deps --target peers opencv-contrib-python-headless
     python scripts/benchmarks/benchmark.py bigphotos.zip --peers peers --into docs/benchmarks.md README.md
 
-``PHOTOS`` is a zip or a folder of photos in colour, the largest of which is the one that the whole command is
-timed on. OpenCV's contributed filters stand in a folder of their own, since their package replaces the one
-that cinn-colorize needs. Everything runs in one process, one thread, except the whole command, which is run
-as people run it. The ways to do one thing take turns, so that whatever else the machine does falls on all.
+``PHOTOS`` is a zip or a folder of colour photos; the whole command is timed on the largest of them.
+Install OpenCV's contributed filters in a separate folder, since their package replaces the one that
+cinn-colorize requires. Everything runs in one process and one thread, except the whole command, which runs
+as users run it. The alternatives take turns, so that other load on the machine affects all of them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PACKAGES = (
 
 
 def environment() -> str:
-    """When, where and with what."""
+    """Describe when, where and with what the benchmark ran."""
     processor = platform.processor()
     for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
         if line.startswith("model name"):
@@ -63,7 +63,7 @@ def environment() -> str:
 
 
 def photos_of(source: Path, folder: Path) -> list[Path]:
-    """Files of a zip or a folder, the largest photo first."""
+    """List the files of a zip or a folder, the largest photo first."""
     from cinn_colorize.imaging.photo import open_photo
 
     if source.is_file():
@@ -77,12 +77,12 @@ def photos_of(source: Path, folder: Path) -> list[Path]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("photos", type=Path, metavar="PHOTOS")
-    parser.add_argument("--peers", type=Path, help="folder with more packages")
+    parser.add_argument("--peers", type=Path, help="folder with additional packages")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--megapixels", type=float, nargs="+", default=[1, 4, 12], help="of upsampling")
-    parser.add_argument("--batch", type=int, default=16, help="of training steps")
-    parser.add_argument("--into", type=Path, nargs="+", default=[], help="files with places for the tables")
+    parser.add_argument("--megapixels", type=float, nargs="+", default=[1, 4, 12], help="for upsampling")
+    parser.add_argument("--batch", type=int, default=16, help="batch of training steps")
+    parser.add_argument("--into", type=Path, nargs="+", default=[], help="files that receive the tables")
     arguments = parser.parse_args()
     if arguments.peers:
         sys.path.insert(0, str(arguments.peers.resolve()))
@@ -112,7 +112,7 @@ def main() -> None:
 
 
 def _report(section: str, photos: list[Path], arguments: argparse.Namespace) -> Report:
-    """The tables of a section; each imports what it needs."""
+    """Run a section and return its tables; each imports what it requires."""
     repeats = arguments.repeats
     if section == "flows":
         import flows

@@ -1,4 +1,4 @@
-"""The whole command in a process of its own, from its start to its end, and where its time goes."""
+"""Time the whole command in its own process, from start to end, and its stages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SAMPLES = (1, 8)
 
 
 def report(photos: list[Path], repeats: int) -> Report:
-    """The tables of the photos."""
+    """Measure the photos and return the tables."""
     from cinn_colorize.imaging.photo import open_photo
 
     lines, stages = [], []
@@ -60,7 +60,7 @@ def report(photos: list[Path], repeats: int) -> Report:
 
 
 def measured(photo: Path, n: int) -> dict[str, float]:
-    """Seconds by stage, in a new process."""
+    """Measure the seconds of each stage, in a new process."""
     command = [sys.executable, str(Path(__file__).with_name("stages.py")), str(photo), str(n)]
     done = subprocess.run(command, check=True, capture_output=True)
     stages: dict[str, float] = json.loads(done.stdout)

@@ -1,4 +1,4 @@
-"""Coupling stacks in FrEIA and here, of equal architecture and weights: training steps, sampling, memory."""
+"""Compare coupling stacks in FrEIA and here, with equal weights: training steps, sampling, memory."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ Flow = Callable[[Tensors, Tensors], tuple[Tensors, Tensor]]  # of inputs and con
 
 @dataclass(frozen=True)
 class Pair:
-    """One stack in both libraries. Conditions are what the heads give, one for each block that takes one.
+    """One stack in both libraries. Conditions are the heads' outputs, one for each conditional block.
 
     Attributes:
-        inputs: shapes of what it takes, without the batch.
-        codes: shapes of what it gives.
+        inputs: shapes of its inputs, without the batch.
+        codes: shapes of its outputs.
         conditions: shapes of the conditions.
-        inverse: ours, of codes under the conditions of one photo, so many of them at once.
-        peer_inverse: the same, all of them at once.
+        inverse: ours, for codes under the conditions of one photo, with the number to compute at once.
+        peer_inverse: FrEIA's, all codes at once.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Pair:
     peer_inverse: Callable[[Tensors, Tensors], Tensors]
 
     def parameters(self) -> int:
-        """How many, the same here and there."""
+        """Count the parameters, which are equally many in both."""
         ours, peer = (
             sum(p.numel() for p in stack.parameters() if p.requires_grad) for stack in (self.ours, self.peer)
         )
@@ -61,7 +61,7 @@ class Pair:
         return ours
 
     def difference(self) -> float:
-        """The largest between the outputs of both, log-det per dimension included."""
+        """Return the largest difference between both outputs, log-det per dimension included."""
         x, given = drawn(self.inputs, 2), drawn(self.conditions, 2)
         with torch.no_grad():
             (ours, ours_log_det), (peer, peer_log_det) = self.forward(x, given), self.peer_forward(x, given)
@@ -72,9 +72,9 @@ class Pair:
     def step(
         self, flow: Flow, stack: nn.Module, batch: int, *, last: bool = False, learn: bool = True
     ) -> Callable[[], None]:
-        """A training step of one of the stacks: forward, loss, backward and, to ``learn``, Adam.
+        """Make a training step of one stack: forward, loss, backward and, if it should ``learn``, Adam.
 
-        ``last`` is for channels last, in which heads give their conditions then, too.
+        ``last`` selects channels last, which the heads' conditions then use too.
         """
         x, given = drawn(self.inputs, batch), drawn(self.conditions, batch)
         if last:
@@ -99,17 +99,17 @@ class Pair:
 
 
 def drawn(shapes: Iterable[Shape], n: int) -> Tensors:
-    """Noise of these shapes for n photos or samples."""
+    """Draw noise of these shapes for n photos or samples."""
     return [torch.randn(n, *shape) for shape in shapes]
 
 
 def expanded(given: Tensors, n: int) -> Tensors:
-    """Conditions of one photo for n samples."""
+    """Expand the conditions of one photo to n samples."""
     return [condition.expand(n, *condition.shape[1:]) for condition in given]
 
 
 def imagenet_vgg(config: ImagenetVggConfig | None = None) -> Pair:
-    """The stack of the paper's network, which has no bounds."""
+    """Build the stack of the paper's network, without bounds."""
     model = stirred(ImagenetVgg(replace(config or ImagenetVggConfig.paper(), bound=math.inf)))
     del model.network
     for r in model.config.stages:
@@ -160,7 +160,7 @@ def imagenet_vgg(config: ImagenetVggConfig | None = None) -> Pair:
 
 
 def natural(config: NaturalConfig | None = None) -> Pair:
-    """The couplings and mixings of all levels; their elementwise maps are not in FrEIA."""
+    """Build the couplings and mixings of all levels; FrEIA has no such elementwise maps."""
     model = Natural(replace(config or NaturalConfig.default(), bound=math.inf))
     flows: list[Sequence] = []
     peers = nn.ModuleList()
@@ -215,7 +215,7 @@ def natural(config: NaturalConfig | None = None) -> Pair:
 
 
 def training(build: Callable[[], Pair], batch: int, repeats: int, precision: torch.dtype) -> Times:
-    """Seconds of training steps; ours as ``cinn-colorize train`` has them, in channels last."""
+    """Time training steps; ours in channels last, as in ``cinn-colorize train``."""
     pair, other = build(), build()
     ways = {
         PEER: pair.step(pair.peer_forward, pair.peer, batch),
@@ -227,7 +227,7 @@ def training(build: Callable[[], Pair], batch: int, repeats: int, precision: tor
 
 
 def sampling(pair: Pair, samples: int, repeats: int, precision: torch.dtype) -> Times:
-    """Seconds of all samples of one photo, whose conditions are there; ours at once, and one by one."""
+    """Time all samples of one photo under given conditions; ours at once, and one by one."""
     given, z = drawn(pair.conditions, 1), drawn(pair.codes, samples)
 
     ways: dict[str, Callable[[], object]] = {
@@ -240,7 +240,7 @@ def sampling(pair: Pair, samples: int, repeats: int, precision: torch.dtype) -> 
 
 
 def memory(pair: Pair, batch: int) -> dict[str, int]:
-    """Bytes of activations of a training step, by library, with and without recomputation."""
+    """Measure the activations of a training step in bytes, by library, with and without recomputation."""
     most = {}
     for name, stack, flow, saves in (
         (PEER, pair.peer, pair.peer_forward, False),
@@ -251,13 +251,13 @@ def memory(pair: Pair, batch: int) -> dict[str, int]:
             if isinstance(sequence, Sequence):
                 sequence.save_memory = saves
         step = pair.step(flow, stack, batch, learn=False)
-        step()  # gradients have their place now
+        step()  # gradients are allocated now
         most[name] = peak(step)
     return most
 
 
 def report(batch: int, repeats: int) -> Report:
-    """The tables of both stacks."""
+    """Measure both stacks and return the tables."""
     times, memories, notes = [], [], []
     half = choose_precision("auto", torch.device("cpu"))
     for build in (imagenet_vgg, natural):

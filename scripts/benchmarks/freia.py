@@ -1,7 +1,7 @@
-"""Our flows built in FrEIA 0.2 (https://github.com/vislearn/FrEIA), with equal weights.
+"""Build our flows in FrEIA 0.2 (https://github.com/vislearn/FrEIA), with equal weights.
 
-FrEIA's coupling block concatenates a condition to the half that its subnetworks see; ours adds what the
-condition makes of it to their first layer. Weights are taken over so that both are the same function.
+FrEIA's coupling block concatenates a condition to the half that its subnetworks see; ours adds a
+projection of the condition to their first layer. Weights are copied so that both are the same function.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ class Graph:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of what comes next."""
+        """The shape of the next node's input."""
         node, index = self.end
         return tuple(node.output_dims[index])
 
     def add(self, module: type, condition: int = 0, **arguments: Any) -> Any:
-        """Append a node; ``condition`` is how many channels its own condition has."""
+        """Append a node; ``condition`` is the number of channels of its condition."""
         given = None
         if condition:
             given = ff.ConditionNode(condition, *self.shape[1:])
@@ -56,7 +56,7 @@ class Graph:
         return node
 
     def finish(self) -> Any:
-        """The network; its outputs are the parts that were split off, and the rest."""
+        """Return the network; its outputs are the parts split off, and the rest."""
         self.outputs.append(self.end)
         return ff.GraphINN(self.nodes + [ff.OutputNode(output) for output in self.outputs])
 
@@ -65,7 +65,7 @@ def add_coupling(graph: Graph, ours: AffineCoupling, condition: int, subnets: It
     """Append our block with copies of its subnetworks 1 and 2, which are 2 and 1 in FrEIA."""
     if ours.bound != math.inf:
         raise ValueError("FrEIA's blocks have no bounds")
-    made = list(subnets)  # FrEIA asks for its first, our second, first
+    made = list(subnets)  # FrEIA constructs its first, our second, first
     graph.add(
         fm.GLOWCouplingBlock,
         condition,
@@ -77,7 +77,7 @@ def add_coupling(graph: Graph, ours: AffineCoupling, condition: int, subnets: It
 
 
 def add_map(graph: Graph, ours: nn.Module) -> None:
-    """Append a map that takes no condition and has no weights."""
+    """Append an unconditional map without weights."""
     match ours:
         case OrthogonalMixing():
             graph.add(fm.Fixed1x1Conv, M=ours.matrix.t())
@@ -94,11 +94,11 @@ def add_map(graph: Graph, ours: nn.Module) -> None:
 
 
 def concatenating(ours: nn.Module, part: Tensor | None, clamp: float) -> nn.Sequential:
-    """A subnetwork that sees a half and a condition together.
+    """Build a subnetwork that sees a half and a condition together.
 
     Args:
         ours: the subnetwork.
-        part: weights of the condition's part of its first layer, if it takes one.
+        part: weights of the condition's part of its first layer, if conditional.
         clamp: alpha; FrEIA's arctan sees s, ours s / alpha.
     """
     copies = copy.deepcopy([m for m in ours.modules() if isinstance(m, nn.Conv2d | nn.Linear)])
@@ -118,7 +118,7 @@ def concatenating(ours: nn.Module, part: Tensor | None, clamp: float) -> nn.Sequ
 
 
 def imagenet_vgg(model: ImagenetVgg) -> Any:
-    """The coupling stack; it takes what the heads give, a condition for each block that has one.
+    """Build the coupling stack; its inputs are the heads' outputs, one for each conditional block.
 
     Its outputs are the latents, finest first.
     """
@@ -163,14 +163,14 @@ class Adding(nn.Module):
         self.seen = (slice(inputs), slice(inputs + start, inputs + start + ours.first.out_channels))
 
     def forward(self, seen: Tensor) -> Tensor:
-        """(N, inputs + conditions, r, r) -> s and t."""
+        """Map (N, inputs + conditions, r, r) to s and t."""
         half, condition = self.seen
         result: Tensor = self.others(self.first(seen[:, half]) + seen[:, condition])
         return result
 
 
 def natural(flow: Sequence, shape: tuple[int, int, int], width: int) -> Any:
-    """The couplings and mixings of one level of ``natural``; each block has a condition of 2 ``width``."""
+    """Build the couplings and mixings of one level; each block has a condition of 2 ``width``."""
     graph = Graph(shape)
     for ours in flow.maps:
         if isinstance(ours, AffineCoupling):

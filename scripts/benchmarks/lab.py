@@ -1,4 +1,4 @@
-"""sRGB of 8 bits to Lab in single precision, and back to 8 bits."""
+"""Measure 8-bit sRGB to Lab in single precision, and back to 8 bits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cinn_colorize.imaging import color
 
 OURS = "cinn-colorize"
 MEGAPIXELS = 4
-BAND = 2**19  # pixels of a band as photos are composed in
+BAND = 2**19  # pixels of a band in which photos are composed
 Pixels = NDArray[Any]  # (H, W, 3) uint8
 Lab = NDArray[Any]  # (H, W, 3); ours and kornia's (3, H, W)
 
@@ -46,7 +46,7 @@ def bands(rgb: Pixels) -> list[slice]:
 
 
 def to_bytes(rgb: Lab) -> Pixels:
-    """Code values of floats in [0, 1]."""
+    """Round floats in [0, 1] to code values."""
     return np.clip(np.rint(rgb * 255), 0, 255).astype(np.uint8)
 
 
@@ -75,7 +75,7 @@ WAYS: dict[str, tuple[Callable[[Pixels], Lab], Callable[[Lab], Pixels]]] = {
 
 
 def report(photo: Path, repeats: int) -> Report:
-    """The table."""
+    """Measure all libraries and return the table."""
     whole: Pixels = cv2.imread(str(photo), cv2.IMREAD_COLOR_RGB)  # type: ignore[assignment]
     scale = (MEGAPIXELS * 1e6 / whole[..., 0].size) ** 0.5
     rgb = cv2.resize(whole, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)

@@ -1,4 +1,4 @@
-"""Seconds of the stages of one photo, in this process: ``python stages.py PHOTO N``. Imports nothing else."""
+"""Time the stages of one photo, in this process: ``python stages.py PHOTO N``. Imports nothing else."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def stages(path: Path, n: int) -> dict[str, float]:
-    """What ``cinn-colorize`` does for one photo, stage by stage; seconds of each."""
+    """Do what ``cinn-colorize`` does for one photo; return the seconds of each stage."""
     seconds: dict[str, float] = {}
 
     def timed(stage: str, work: Callable[[], T]) -> T:

@@ -1,4 +1,4 @@
-"""Tables in Markdown, and their places in files."""
+"""Write Markdown tables, and put them into files."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ SUMMARY = ("", "cinn-colorize", "instead", "", "ratio")
 
 
 class Report(NamedTuple):
-    """Of one section of the benchmark: its tables and its lines of the summary, see ``SUMMARY``."""
+    """The tables of one section of the benchmark, and its lines of the summary (see ``SUMMARY``)."""
 
     text: str
     summary: list[list[str]]
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table whose first column is of words, as every other column that has no numbers."""
+    """Format a table; columns of numbers are right-aligned."""
     numeric = [all(_is_number(row[i]) for row in rows) for i in range(len(head))]
     rule = ["---:" if right else "---" for right in numeric]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows))
 
 
 def replace_section(path: Path, name: str, text: str) -> None:
-    """Put a text between the file's comments ``<!-- name -->`` and ``<!-- /name -->``, if it has them."""
+    """Put text between the file's comments ``<!-- name -->`` and ``<!-- /name -->``, if it has them."""
     content = path.read_text()
     before, found, rest = content.partition(f"<!-- {name} -->\n")
     if found:

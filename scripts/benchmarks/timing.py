@@ -1,4 +1,4 @@
-"""Times of several ways to do one thing, run in turn, so that whatever else the machine does falls on all."""
+"""Time alternatives in turn, so that other load on the machine affects all of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Times = dict[str, list[float]]
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Of one run, on the clock."""
+    """Time one run, in seconds of wall clock."""
     start = time.perf_counter()
     work()
     if torch.cuda.is_initialized():
@@ -21,7 +21,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def in_turn(ways: Mapping[str, Callable[[], object]], repeats: int, warm: bool = True) -> Times:
-    """Seconds of each way in each round; with ``warm`` after a round that does not count."""
+    """Time each alternative in each round; with ``warm``, after a round that does not count."""
     if warm:
         for work in ways.values():
             work()
@@ -33,5 +33,5 @@ def in_turn(ways: Mapping[str, Callable[[], object]], repeats: int, warm: bool =
 
 
 def ratio(times: Times, peer: str, ours: str) -> float:
-    """How many times longer the peer takes: the median over the rounds."""
+    """Return how many times longer the peer takes: the median over the rounds."""
     return statistics.median(p / o for p, o in zip(times[peer], times[ours], strict=True))

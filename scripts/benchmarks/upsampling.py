@@ -1,4 +1,4 @@
-"""Upsampling of ab to a photo's size: time, and how near the photo's own colours it comes."""
+"""Measure upsampling of ab to a photo's size: time, and distance to the photo's own colours."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from cinn_colorize.imaging.color import Floats
 from cinn_colorize.imaging.photo import Photo, open_photo
 from cinn_colorize.imaging.upsampling import Upsampler
 
-GRID, GUIDE, BAND = 64, 256, 2**19  # pixels of ab, of the guide, and of a band as photos are composed in
-LONGER_SIDE = 900  # of the photos that colours are compared on
+GRID, GUIDE, BAND = 64, 256, 2**19  # pixels of ab, of the guide, and of a band in which photos are composed
+LONGER_SIDE = 900  # of the photos on which colours are compared
 WINDOW, SIGMA_L, SIGMA_PIXELS = 13, 5.0, 6.0  # of OpenCV's and kornia's joint bilateral filters
 RADIUS, EPS = 16, 4.0  # of OpenCV's guided filter; eps in squared L*
 OURS, KORNIA = "cinn-colorize, fast", "kornia joint_bilateral_blur"
@@ -44,7 +44,7 @@ def enlarged(ab: Floats, L: Floats) -> Floats:
 
 def joint_bilateral(ab: Floats, guide: Floats, L: Floats) -> Floats:
     planes = [
-        XIMGPROC.jointBilateralFilter(L, plane, WINDOW, SIGMA_L, SIGMA_PIXELS)  # takes no two at once
+        XIMGPROC.jointBilateralFilter(L, plane, WINDOW, SIGMA_L, SIGMA_PIXELS)  # does not accept two at once
         for plane in enlarged(ab, L)
     ]
     return np.stack(planes)
@@ -77,25 +77,25 @@ METHODS: dict[str, Upsampling] = {
 
 
 def reduced(lab: Floats) -> tuple[Floats, Floats]:
-    """The ab and the guide, on their grids."""
+    """Reduce ab and the guide to their grids."""
     planes = [cv2.resize(plane, (GRID, GRID), interpolation=cv2.INTER_AREA) for plane in lab[1:]]
     return np.stack(planes), cv2.resize(lab[0], (GUIDE, GUIDE), interpolation=cv2.INTER_AREA)
 
 
 def resized(lab: Floats, megapixels: float) -> Floats:
-    """Lab at another size."""
+    """Resize Lab."""
     scale = (megapixels * 1e6 / lab[0].size) ** 0.5
     size = (round(lab.shape[2] * scale), round(lab.shape[1] * scale))
     return np.stack([cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in lab])
 
 
 def needs(pixels: int) -> float:
-    """About how many bytes kornia takes: for each pixel of each plane its window, a few times over."""
+    """Estimate kornia's bytes: for each pixel of each plane its window, a few times over."""
     return 3 * 4 * WINDOW**2 * 3 * pixels
 
 
 def available() -> int:
-    """Bytes of memory."""
+    """Return the available memory in bytes."""
     for line in Path("/proc/meminfo").read_text().splitlines():
         if line.startswith("MemAvailable:"):
             return 1024 * int(line.split()[1])
@@ -103,7 +103,7 @@ def available() -> int:
 
 
 def errors(photos: Iterable[Photo]) -> dict[str, float]:
-    """Mean distance in ab to the photos' own colours, by method."""
+    """Measure the mean distance in ab to the photos' own colours, by method."""
     found: dict[str, list[float]] = {name: [] for name in METHODS}
     for photo in photos:
         scale = LONGER_SIDE / max(photo.height, photo.width)
@@ -117,7 +117,7 @@ def errors(photos: Iterable[Photo]) -> dict[str, float]:
 
 
 def report(paths: list[Path], sizes: list[float], repeats: int) -> Report:
-    """The table; the first of the photos is upsampled to each of the sizes, in megapixels."""
+    """Return the table; the first photo is upsampled to each of the sizes, in megapixels."""
     photos = [open_photo(path) for path in paths]
     lab = photos[0].lab(photos[0].height, photos[0].width)
     columns, ratios, missing = [], {}, []

@@ -1,7 +1,7 @@
-"""Zhang et al. 2016 [42]: every place is classified into bins of colour, rare ones weighted up.
+"""Zhang et al. 2016 [42]: classify every place into colour bins, rare ones weighted up.
 
 The picture is the annealed mean of each place's distribution (their Eq. 5, T = 0.38). Bins are predicted at
-32 px, as the backbone was taught them, and the colours interpolated.
+32 px, as in the backbone's training, and the colours interpolated.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SIZE = 32
 
 
 class Classification(Method):
-    """A distribution over 261 colours at each place, each place for itself."""
+    """A distribution over 261 colours at each place, independently."""
 
     name, title = "classification", "Classification [42]"
     rarity: Tensor
@@ -29,12 +29,12 @@ class Classification(Method):
         self.register_buffer("rarity", torch.ones(len(self.bins)))
 
     def prepare(self, ab: Tensor) -> None:
-        """How rare colours are."""
+        """Measure how rare colours are."""
         counts = self.bins.counts(F.adaptive_avg_pool2d(ab, SIZE))
         self.rarity.copy_(rarity(counts / counts.sum()))
 
     def losses(self, L: Tensor, ab: Tensor, features: Features) -> dict[str, Tensor]:
-        """Cross entropy with soft targets."""
+        """Compute the cross entropy with soft targets."""
         logits = self.decoder(L, features)
         return {"loss": self.bins.cross_entropy(logits, F.adaptive_avg_pool2d(ab, SIZE), self.rarity).mean()}
 

@@ -1,8 +1,8 @@
 """Cao et al. 2017 [4], colorGAN: L at 64 px and noise to ab, always at 64 px, and a Wasserstein critic.
 
-As theirs: noise joins at the first half of the layers and L at all of them, batch norms, no reconstruction
-loss, the critic's weights clipped. Other than theirs: half of the channels and kernels of 3 px, and in place
-of several steps of the critic for one of the generator, a higher learning rate (Heusel et al. 2017).
+As in the original: noise enters the first half of the layers and L all of them, batch norms, no
+reconstruction loss, the critic's weights clipped. Unlike the original: half of the channels, 3 px kernels,
+and instead of several critic steps per generator step, a higher learning rate (Heusel et al. 2017).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Generator(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.noise = nn.Linear(NOISE, NOISY * 64 * 64)
-        seen = [1, *(width + 1 for width in WIDTHS)]  # L, and what the layer before made
+        seen = [1, *(width + 1 for width in WIDTHS)]  # L, and the previous layer's output
         self.layers = nn.ModuleList(
             conv(inputs + (k < NOISY), outputs)
             for k, (inputs, outputs) in enumerate(zip(seen, WIDTHS, strict=False))
@@ -36,7 +36,7 @@ class Generator(nn.Module):
         self.out = conv(seen[-1], 2)
 
     def forward(self, L: Tensor, z: Tensor) -> Tensor:
-        """L in [-1, 1] (N, 1, 64, 64) and z (N, 100) to (N, 2, 64, 64) in [-1, 1]."""
+        """Map L in [-1, 1] (N, 1, 64, 64) and z (N, 100) to (N, 2, 64, 64) in [-1, 1]."""
         noise = self.noise(z).unflatten(1, (NOISY, 1, 64, 64)).unbind(1)
         x = L
         for k, (layer, norm) in enumerate(zip(self.layers, self.norms, strict=True)):
@@ -46,7 +46,7 @@ class Generator(nn.Module):
 
 
 def critic() -> nn.Sequential:
-    """[L, ab] (N, 3, 64, 64) -> (N, 1)."""
+    """Build the critic, [L, ab] (N, 3, 64, 64) -> (N, 1)."""
     layers: list[nn.Module] = [nn.Conv2d(3, 32, 4, 2, 1), nn.LeakyReLU(0.2)]
     for width in (32, 64, 128):
         layers += [nn.Conv2d(width, 2 * width, 4, 2, 1), nn.BatchNorm2d(2 * width), nn.LeakyReLU(0.2)]
@@ -64,11 +64,11 @@ class ColorGan(Method):
         self.generator, self.critic = Generator(), critic()
 
     def groups(self) -> list[tuple[list[nn.Parameter], float]]:
-        """The critic learns faster."""
+        """Give the critic a higher learning rate."""
         return [parameters(self.generator, 1.0), parameters(self.critic, 2.0)]
 
     def losses(self, L: Tensor, ab: Tensor, features: Features) -> dict[str, Tensor]:
-        """Of both players."""
+        """Compute the losses of both players."""
         with torch.no_grad():
             for parameter in self.critic.parameters():
                 parameter.clamp_(-CLIP, CLIP)

@@ -1,11 +1,11 @@
-"""The paper's Table 1 and the table of its Fig. 9 again, with what ``train.py`` trained.
+"""Make the paper's Table 1 and the table of its Fig. 9 with the models of ``train.py``.
 
     python scripts/compare/evaluate.py photos PHOTOS --reference ZIP --labels TSV
     python scripts/compare/evaluate.py rooms ROOMS --reference ZIP --bedrooms WEIGHTS
     python scripts/compare/evaluate.py upsampling PHOTOS --reference ZIP
 
-Each row is measured once and kept in a file under --run; the table is printed when all are there. Measures
-are those of ``cinn-colorize evaluate``, by the same code.
+Each row is measured once and kept in a file under --run; the table is printed when all exist. Measures are
+those of ``cinn-colorize evaluate``, by the same code.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import torch
 from features import backbone
 from numpy.typing import NDArray
-from sampler import Colouring, Sampler
+from sampler import Colorized, Sampler
 from train import METHODS
 
 from cinn_colorize import Colorizer, evaluation
@@ -48,7 +48,7 @@ class Row(NamedTuple):
 
 
 class Upsampled:
-    """The model with its samples enlarged before they are measured, by one of the upsampling methods."""
+    """The model with its samples upsampled by one of the methods before they are measured."""
 
     def __init__(self, colorizer: Colorizer, method: str) -> None:
         self.colorizer, self.method = colorizer, method
@@ -59,25 +59,25 @@ class Upsampled:
 
 
 class UpsampledSamples:
-    """Of one photo."""
+    """The upsampled samples of one photo."""
 
     def __init__(self, conditioned: ConditionedPhoto, L: Floats, method: str) -> None:
         self.conditioned, self.L, self.method = conditioned, L, method
 
-    def sample(self, n: int, temperature: Any, seed: int) -> list[Colouring]:
-        """Samples whose ab are as large as L."""
+    def sample(self, n: int, temperature: Any, seed: int) -> list[Colorized]:
+        """Draw samples whose ab are as large as L."""
         drawn = self.conditioned.sample(n, temperature, seed)
         size = (self.L.shape[0], self.L.shape[1])
         enlarged = (Upsampler(sample.ab, self.L, size, self.method) for sample in drawn)
-        return [Colouring(upsampler.rows(0, size[0], self.L)) for upsampler in enlarged]
+        return [Colorized(upsampler.rows(0, size[0], self.L)) for upsampler in enlarged]
 
     def log_prob(self, ab: NDArray[Any]) -> float:
-        """As without."""
+        """Return the log-density of the model itself."""
         return self.conditioned.log_prob(ab)
 
 
 def method_row(name: str, run: Path) -> Row:
-    """A method that ``train.py`` trained."""
+    """Make the row of a method that ``train.py`` trained."""
     method = METHODS[name]
     network = None if name == "colorgan" else backbone()
     path = run / name / f"{name}.safetensors"
@@ -86,7 +86,7 @@ def method_row(name: str, run: Path) -> Row:
 
 
 def rows(arguments: argparse.Namespace) -> Iterable[Row]:
-    """Of the table asked for."""
+    """Make the rows of the requested table."""
     run = arguments.run
     if arguments.table == "photos":
         own = run / "natural" / "natural.safetensors"
@@ -104,12 +104,12 @@ def rows(arguments: argparse.Namespace) -> Iterable[Row]:
 
 
 def upsampled(method: str) -> Upsampled:
-    """The shipped model."""
+    """Make the rows of the shipped model."""
     return Upsampled(Colorizer("natural"), method)
 
 
 def measured(row: Row, arguments: argparse.Namespace, measures: list[evaluation.Measure]) -> dict[str, Any]:
-    """What ``cinn-colorize evaluate --json`` prints, from the row's file or measured now."""
+    """Return what ``cinn-colorize evaluate --json`` prints, from the row's file or measured now."""
     kept: Path = arguments.run / "evaluation" / arguments.photos.stem / f"{row.name}-{arguments.every}.json"
     if not kept.exists():
         photos = find_photos(arguments.photos, pattern=None)[:: arguments.every]
@@ -132,7 +132,7 @@ def measured(row: Row, arguments: argparse.Namespace, measures: list[evaluation.
 
 
 def cell(measures: dict[str, Any], name: str) -> str:
-    """A measure and its standard error."""
+    """Format a measure and its standard error."""
     value = measures.get(name)
     if value is None or value["mean"] is None:
         return "-"
@@ -142,7 +142,7 @@ def cell(measures: dict[str, Any], name: str) -> str:
 
 
 def compute(row: Row, run: Path) -> dict[str, str]:
-    """What training took, by the titles of :data:`COMPUTE`; nothing for what was not trained here."""
+    """Return the cost of training by the titles of :data:`COMPUTE`; empty if not trained here."""
     path = run / row.name / "compute.json"
     if not path.exists():
         return {}
@@ -156,11 +156,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("table", choices=["photos", "rooms", "upsampling"])
-    parser.add_argument("photos", type=Path, help="to measure on, in colour")
+    parser.add_argument("photos", type=Path, help="colour photos to measure on")
     parser.add_argument("--reference", type=Path, required=True, help="photos for kid_lite0, the first 1000")
     parser.add_argument("--labels", type=Path, help="ImageNet classes for top5_lite0")
-    parser.add_argument("--bedrooms", type=Path, help="weights of bedrooms; the packaged ones by default")
-    parser.add_argument("--every", type=int, default=1, help="only every n-th photo")
+    parser.add_argument("--bedrooms", type=Path, help="weights of bedrooms (default: the packaged ones)")
+    parser.add_argument("--every", type=int, default=1, help="use only every n-th photo")
     parser.add_argument("--run", type=Path, default=Path("runs/compare"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)

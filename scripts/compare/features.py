@@ -1,8 +1,8 @@
-"""The photos that the methods learn from, and their features, computed once: every method sees the same.
+"""Compute the training photos' features once, so that every method sees the same.
 
 All methods but the cINN and colorGAN read the same features of the same crops, those that ``cinn-colorize
 train --dataset photos --seed 0`` sees, in its order. The backbone is frozen, so its features of a crop are
-always the same; kept in fp16 they take 0.4 MB a photo.
+always the same; in fp16 they occupy 0.4 MB per photo.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ BATCH, SEED = 48, 0
 PARTS = {"L": (1, 64, 64), "ab": (2, 64, 64)} | {
     f"stride{s}": (channels, 256 // s, 256 // s) for s, channels in FEATURES.items()
 }
-_CHUNK = 4  # photos whose activations stay in a processor's cache
+_CHUNK = 4  # photos whose activations fit into a CPU's cache
 
 
 def backbone() -> EfficientNetLite2:
-    """The shipped model's, in the layout that is fastest on a processor."""
+    """Load the shipped model's backbone, in the layout that is fastest on a CPU."""
     network = load_model("natural").model.backbone
     assert isinstance(network, EfficientNetLite2)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -38,18 +38,18 @@ def backbone() -> EfficientNetLite2:
 
 @torch.inference_mode()
 def features_of(network: EfficientNetLite2, L: Tensor) -> dict[int, Tensor]:
-    """Features by stride of L* (N, 1, 256, 256), bf16 inside, in fp32."""
+    """Compute features of L* (N, 1, 256, 256) by stride, in bf16; return fp32."""
     with torch.autocast(L.device.type, torch.bfloat16):
         parts = [network(gray_input(part)) for part in L.split(_CHUNK)]
     return {s: torch.cat([part[s] for part in parts]).float() for s in parts[0]}
 
 
 class Cache:
-    """Crops with their features, in a folder: one array a part, and how many rows are done.
+    """Crops with their features, in a folder: one array per part, and the number of finished rows.
 
     Args:
-        folder: to keep them in.
-        count: of photos; a multiple of the batch.
+        folder: where they are kept.
+        count: number of photos; a multiple of the batch.
     """
 
     def __init__(self, folder: Path, count: int) -> None:
@@ -57,7 +57,7 @@ class Cache:
         self._done = folder / "done"
 
     def fill(self, photos: Sequence[Source]) -> None:
-        """Compute what is not there yet."""
+        """Compute what is missing."""
         self.folder.mkdir(parents=True, exist_ok=True)
         start = int(self._done.read_text()) if self._done.exists() else 0
         if start >= self.count:
@@ -74,13 +74,13 @@ class Cache:
             self._done.write_text(str(start))
 
     def batches(self, start: int, stop: int, batch: int) -> Iterator[Batch]:
-        """L* and ab at 64 px and the features, fp32, in the order of :data:`PARTS`."""
+        """Yield L* and ab at 64 px and the features, fp32, in the order of :data:`PARTS`."""
         arrays = self._open("r")
         for i in range(start, stop, batch):
             yield Batch([torch.from_numpy(a[i : i + batch].astype(np.float32)) for a in arrays.values()])
 
     def colours(self, number: int = 500) -> Tensor:
-        """The ab (N, 2, 64, 64) of the first photos."""
+        """Return the ab (N, 2, 64, 64) of the first photos."""
         return torch.from_numpy(self._open("r")["ab"][:number].astype(np.float32))
 
     def _open(self, mode: str) -> Mapping[str, np.memmap[Any, Any]]:

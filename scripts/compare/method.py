@@ -1,4 +1,4 @@
-"""What the methods have in common: an interface, and a decoder from the backbone's features to colours."""
+"""The methods' common interface, and a decoder from the backbone's features to colours."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from torch import Tensor, nn
 from cinn_colorize.conditioning.backbone import FEATURES
 from cinn_colorize.conditioning.layers import conv
 
-Features = Mapping[int, Tensor]  # of the frozen backbone, by stride; none for what learns from L alone
+Features = Mapping[int, Tensor]  # of the frozen backbone, by stride; none for methods that see only L
 
 WIDTHS = {8: 192, 16: 128, 32: 64, 64: 32}  # channels of the decoder, by resolution
 
 
 class Method(nn.Module):
-    """A way to colour photos that learns from pairs of L and ab.
+    """A method that learns to colorize from pairs of L and ab.
 
     Attributes:
-        name: of its weights file.
-        title: of its row in a table.
-        samples_differ: whether a photo has more than one colouring.
-        betas: of the Adam optimiser.
-        learning_rate: at its peak.
+        name: name of its weights file.
+        title: title of its row in a table.
+        samples_differ: whether a photo has more than one colorization.
+        betas: Adam's betas.
+        learning_rate: peak learning rate.
     """
 
     name: ClassVar[str]
@@ -35,14 +35,14 @@ class Method(nn.Module):
     learning_rate: ClassVar[float] = 1e-3
 
     def prepare(self, ab: Tensor) -> None:
-        """Take what is constant from the colours of some photos, (N, 2, 64, 64)."""
+        """Compute constants from the colours of some photos, (N, 2, 64, 64)."""
 
     def groups(self) -> list[tuple[list[nn.Parameter], float]]:
-        """Parameters in groups, and what each group's learning rate is multiplied with."""
+        """Return groups of parameters, each with its factor of the learning rate."""
         return [(list(self.parameters()), 1.0)]
 
     def losses(self, L: Tensor, ab: Tensor, features: Features) -> dict[str, Tensor]:
-        """The figures of a step; the one called ``loss`` is minimised.
+        """Compute the figures of a step; the one called ``loss`` is minimised.
 
         Args:
             L: L* in [0, 100], (N, 1, 64, 64).
@@ -52,16 +52,16 @@ class Method(nn.Module):
         raise NotImplementedError
 
     def sample(self, L: Tensor, features: Features) -> Tensor:
-        """Colours ab (N, 2, 64, 64), random ones from torch's global state."""
+        """Draw colours ab (N, 2, 64, 64), with torch's global random state."""
         raise NotImplementedError
 
 
 class Decoder(nn.Module):
-    """From features at strides 32, 16, 8 and 4 up to 64 px, as the upper half of a U-Net.
+    """The upper half of a U-Net: features at strides 32, 16, 8 and 4 up to 64 px.
 
     Args:
-        outputs: channels.
-        code: size of a latent code that joins at the coarsest resolution, 0 for none.
+        outputs: number of output channels.
+        code: size of a latent code added at the coarsest resolution, 0 for none.
         dropout: share of values dropped up to 16 px.
         finest: resolution of the output, 32 or 64.
     """
@@ -69,7 +69,7 @@ class Decoder(nn.Module):
     def __init__(self, outputs: int, code: int = 0, dropout: float = 0.0, finest: int = 64) -> None:
         super().__init__()
         widths = {r: width for r, width in WIDTHS.items() if r <= finest}
-        seen = {r: FEATURES[256 // r] + (1 if r == finest else 0) for r in widths}  # L joins last
+        seen = {r: FEATURES[256 // r] + (1 if r == finest else 0) for r in widths}  # L enters last
         self.norms = nn.ModuleDict({str(r): nn.BatchNorm2d(seen[r], affine=False) for r in widths})
         self.lateral = nn.ModuleDict({str(r): conv(seen[r], width, 1) for r, width in widths.items()})
         self.context = conv(FEATURES[32], WIDTHS[8], 1)  # features of the whole photo, as [16] fuses them
@@ -83,7 +83,7 @@ class Decoder(nn.Module):
         self.dropout, self.finest = nn.Dropout(dropout), finest
 
     def forward(self, L: Tensor, features: Features, code: Tensor | None = None) -> Tensor:
-        """(N, outputs, finest, finest).
+        """Compute (N, outputs, finest, finest).
 
         Args:
             L: L* in [0, 100], (N, 1, 64, 64).

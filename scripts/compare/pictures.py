@@ -1,4 +1,4 @@
-"""Colourings of all methods side by side, as the paper's Figs. 9 and 13, as they are measured.
+"""Draw colorizations of all methods side by side, as in the paper's Figs. 9 and 13.
 
 python scripts/compare/pictures.py photos PHOTOS docs/images/comparison.jpg
 """
@@ -22,7 +22,7 @@ SIDE, SAMPLES = 168, 3
 
 
 def tile(rgb: Doubles, label: str) -> Tile:
-    """A picture (3, 256, 256) in [0, 1], smaller."""
+    """Make a smaller tile of a picture (3, 256, 256) in [0, 1]."""
     pixels = np.rint(255 * np.moveaxis(rgb, 0, -1)).astype(np.uint8)
     return Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.LANCZOS), label
 
@@ -32,11 +32,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("table", choices=["photos", "rooms"])
-    parser.add_argument("photos", type=Path, help="folder or zip of photos in colour")
+    parser.add_argument("photos", type=Path, help="folder or zip of colour photos")
     parser.add_argument("output", type=Path)
-    parser.add_argument("--names", nargs="+", help="of the photos wanted, without suffix")
+    parser.add_argument("--names", nargs="+", help="names of the photos to draw, without suffix")
     parser.add_argument("--limit", type=int, default=8)
-    parser.add_argument("--bedrooms", type=Path, help="weights of bedrooms; the packaged ones by default")
+    parser.add_argument("--bedrooms", type=Path, help="weights of bedrooms (default: the packaged ones)")
     parser.add_argument("--run", type=Path, default=Path("runs/compare"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)

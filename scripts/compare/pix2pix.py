@@ -1,7 +1,7 @@
-"""Isola et al. 2017 [17], pix2pix: a U-Net that must please a discriminator of patches, and an L1 loss.
+"""Isola et al. 2017 [17], pix2pix: a U-Net with a patch discriminator and an L1 loss.
 
-The U-Net's encoder is the frozen backbone. As theirs, noise enters as dropout alone, in sampling too, and the
-loss is GAN + 100 L1 with values scaled to [-1, 1]. The discriminator sees patches of 34 px at 64 px.
+The U-Net's encoder is the frozen backbone. As in the original, noise enters only as dropout, in sampling too,
+and the loss is GAN + 100 L1 with values scaled to [-1, 1]. The discriminator sees patches of 34 px at 64 px.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ L1_WEIGHT = 100.0
 
 
 def patch_discriminator() -> nn.Sequential:
-    """[L, ab] (N, 3, 64, 64) -> logits (N, 1, 14, 14), one a patch."""
+    """Build the discriminator, [L, ab] (N, 3, 64, 64) -> logits (N, 1, 14, 14), one per patch."""
     layers: list[nn.Module] = [nn.Conv2d(3, 64, 4, 2, 1), nn.LeakyReLU(0.2)]
     for inputs, outputs, stride in ((64, 128, 2), (128, 128, 1)):
         layers += [nn.Conv2d(inputs, outputs, 4, stride, 1), nn.InstanceNorm2d(outputs), nn.LeakyReLU(0.2)]
@@ -36,11 +36,11 @@ class Pix2pix(Method):
         self.discriminator = patch_discriminator()
 
     def groups(self) -> list[tuple[list[nn.Parameter], float]]:
-        """The discriminator learns more slowly."""
+        """Give the discriminator a lower learning rate."""
         return [parameters(self.generator, 1.0), parameters(self.discriminator, 0.4)]
 
     def losses(self, L: Tensor, ab: Tensor, features: Features) -> dict[str, Tensor]:
-        """Of both players."""
+        """Compute the losses of both players."""
         gray, real, drawn = L / 50 - 1, ab / SCALE, self.generator(L, features).tanh()
         l1 = (drawn - real).abs().mean()
         verdict = judged(self.discriminator, torch.cat([gray, drawn], 1))

@@ -1,7 +1,7 @@
 """A plain CNN that regresses ab by least squares, in the manner of Iizuka et al. 2016 [16].
 
-As theirs, it fuses features of places with those of the whole photo. Their classes of scenes, a second loss,
-are left to the backbone, which was trained to classify.
+As in the original, it fuses local features with those of the whole photo. The second loss there, scene
+classes, is left to the backbone, which was trained to classify.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Regression(Method):
         self.decoder = Decoder(2)
 
     def losses(self, L: Tensor, ab: Tensor, features: Features) -> dict[str, Tensor]:
-        """The squared error of ab / 15."""
+        """Compute the squared error of ab / 15."""
         return {"loss": (self.decoder(L, features) - ab / SCALE).square().mean()}
 
     def sample(self, L: Tensor, features: Features) -> Tensor:

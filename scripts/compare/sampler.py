@@ -1,4 +1,4 @@
-"""What ``cinn_colorize.evaluation`` asks of a model, for the methods: colourings of one photo by seed."""
+"""Give the methods the interface that ``cinn_colorize.evaluation`` requires of a model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cinn_colorize.conditioning import EfficientNetLite2
 from cinn_colorize.imaging.color import Floats
 
 
-class Colouring(NamedTuple):
+class Colorized(NamedTuple):
     """One sample."""
 
     ab: Floats  # (2, 64, 64)
@@ -39,8 +39,8 @@ class Sampler:
 
     @classmethod
     def load(cls, method: Method, path: Path, backbone: EfficientNetLite2 | None) -> Sampler:
-        """With the weights that a run wrote."""
-        method.load_state_dict(weights.load(path)[1], strict=False)  # constants aren't stored
+        """Load the weights that a run wrote."""
+        method.load_state_dict(weights.load(path)[1], strict=False)  # constants are not stored
         return cls(method, backbone)
 
     def condition(self, photo: NetworkInput) -> Conditioned:
@@ -57,17 +57,17 @@ class Conditioned:
         self.method, self.L, self.features = method, L, features
 
     @torch.inference_mode()
-    def sample(self, n: int = 1, temperature: Any = 1.0, seed: int = 0) -> list[Colouring]:
-        """N samples with the seeds seed, seed + 1, ...; one by one: each depends on its seed alone."""
+    def sample(self, n: int = 1, temperature: Any = 1.0, seed: int = 0) -> list[Colorized]:
+        """Draw n samples with the seeds seed, seed + 1, ..., one by one: each depends only on its seed."""
         if temperature != 1:
             raise ValueError("these methods have no temperature but 1")
         drawn = []
         with torch.random.fork_rng(devices=[]):
             for k in range(n):
                 torch.manual_seed(seed + k)
-                drawn.append(Colouring(self.method.sample(self.L, self.features)[0].float().numpy()))
+                drawn.append(Colorized(self.method.sample(self.L, self.features)[0].float().numpy()))
         return drawn
 
     def log_prob(self, ab: NDArray[np.floating]) -> float:
-        """None of them has a density of ab."""
+        """Return nothing: none of the methods has a density of ab."""
         return math.nan

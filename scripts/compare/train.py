@@ -1,7 +1,7 @@
 """Train the methods of the comparison: python scripts/compare/train.py all --data FOLDER [--data FOLDER] ...
 
-Each method has a folder of its own under --run, with checkpoints, logs and weights. Run again, the command
-goes on where it stopped and leaves out what is done. ``features`` computes what the methods share,
+Each method has its own folder under --run, with checkpoints, logs and weights. Run the command again to
+continue where it stopped; finished runs are skipped. ``features`` computes what the methods share, and
 ``natural`` trains the cINN as ``cinn-colorize train`` does.
 """
 
@@ -57,16 +57,16 @@ class MethodTraining(TrainingConfig):
     photos: int = 20_000
     batch: int = 16
     warmup: int = 1_000
-    clip: float = 1000.0  # against accidents alone
+    clip: float = 1000.0  # only against accidents
 
 
 class MethodTask(Task[Method]):
-    """A method learns from crops whose features are computed already.
+    """Train a method on crops whose features are already computed.
 
     Args:
         method: its class.
         cache: the crops.
-        dev: photos to measure it on, may be empty.
+        dev: photos to measure it on; may be empty.
     """
 
     config = MethodTraining
@@ -76,37 +76,37 @@ class MethodTask(Task[Method]):
         self.model, self.betas, self.distinct = method.name, method.betas, cache.count
 
     def initial_model(self) -> Method:
-        """A new one, with what it takes from the colours of the photos."""
+        """Build a new model, with the constants of the photos' colours."""
         method = self.method()
         method.prepare(self.colours())
         return method
 
     def colours(self) -> Tensor:
-        """Of some photos."""
+        """Return the colours of some photos."""
         return self.cache.colours()
 
     def learning(self, model: Method, config: Any) -> list[tuple[list[nn.Parameter], float]]:
-        """As the method has it."""
+        """Return the method's groups of parameters."""
         return model.groups()
 
     def batches(self, config: MethodTraining, start: int, loading: Loading) -> Iterable[Batch]:
-        """L, ab and features."""
+        """Yield L, ab and features."""
         return self.cache.batches(start, config.photos, config.batch)
 
     def losses(
         self, model: Method, batch: Sequence[Tensor], config: Any, noise: Noise, precision: torch.dtype
     ) -> dict[str, Tensor]:
-        """Those of the method."""
+        """Compute the method's losses."""
         L, ab, *features = batch
         with torch.autocast(L.device.type, precision, enabled=precision != torch.float32):
             return model.losses(L, ab, dict(zip(FEATURES, features, strict=False)))
 
     def network(self) -> EfficientNetLite2 | None:
-        """What the features come from."""
+        """Return the network that computes the features."""
         return backbone()
 
     def measure(self, model: Method) -> dict[str, float]:
-        """What ``cinn-colorize evaluate`` measures, of every eighth photo held out."""
+        """Measure every eighth held-out photo as ``cinn-colorize evaluate`` does."""
         if not self.dev:
             return {}
         samples = 8 if model.samples_differ else 1
@@ -114,40 +114,40 @@ class MethodTask(Task[Method]):
         return {name: measure.mean for name, measure in report.model[0].measures.items()}
 
     def save(self, model: Method, path: Path, training: dict[str, object]) -> None:
-        """All parameters, fp32."""
+        """Save all parameters, in fp32."""
         state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
         weights.save(path, {"model": self.model, "training": training}, state)
 
 
 class RoomsTask(MethodTask):
-    """A method learns from rooms, as ``bedrooms`` does: L and ab at 64 px, no backbone.
+    """Train a method on rooms, as ``bedrooms``: L and ab at 64 px, no backbone.
 
     Args:
         method: its class.
         rooms: the task of ``bedrooms``.
     """
 
-    exploding = math.inf  # a Wasserstein critic's gradients begin near zero and grow with the generator's
+    exploding = math.inf  # a Wasserstein critic's gradients start near zero and grow with the generator's
 
     def __init__(self, method: type[Method], rooms: BedroomsTask) -> None:
         self.rooms, self.dev, self.method = rooms, rooms.dev, method
         self.model, self.betas, self.distinct = method.name, method.betas, rooms.distinct
 
     def colours(self) -> Tensor:
-        """None: colorGAN needs none."""
+        """Return none: colorGAN does not require them."""
         return torch.empty(0, 2, SIZE, SIZE)
 
     def batches(self, config: MethodTraining, start: int, loading: Loading) -> Iterable[Batch]:
-        """L and ab of random crops."""
+        """Yield L and ab of random crops."""
         shared = BedroomsTraining(photos=config.photos, batch=config.batch, seed=config.seed)
         return self.rooms.batches(shared, start, loading)
 
     def network(self) -> None:
-        """None."""
+        """Return none: there is no backbone."""
 
 
 def save_backbone(path: Path) -> Path:
-    """The shipped model's, as a file that ``cinn-colorize train --backbone`` takes."""
+    """Save the shipped model's backbone for ``cinn-colorize train --backbone``."""
     if not path.exists():
         weights.save(
             path, {"model": "backbone"}, {k: v.contiguous() for k, v in backbone().state_dict().items()}
@@ -156,7 +156,7 @@ def save_backbone(path: Path) -> Path:
 
 
 def run(name: str, arguments: argparse.Namespace) -> None:
-    """Train one of :data:`NAMES`, or go on with it."""
+    """Train one of :data:`NAMES`, or resume it."""
     folder: Path = arguments.run / name
     cache = Cache(arguments.run / "features", -(-arguments.photos // BATCH) * BATCH)
     if name == "features":
@@ -182,7 +182,7 @@ def run(name: str, arguments: argparse.Namespace) -> None:
         return
     stop: list[int] = []
     handlers = {number: signal.signal(number, lambda *got: stop.append(got[0])) for number in (2, 15)}
-    begun: list[float] = []  # position and processor time at the first report of this process
+    begun: list[float] = []  # position and CPU time at the first report of this process
 
     def report(progress: Progress) -> None:
         facts = f"{progress.listed()}  {progress.photos_per_second:.1f}/s"
@@ -222,13 +222,13 @@ def main() -> None:
         "names", nargs="+", choices=["all", *NAMES], metavar="NAME", help=f"all, or {', '.join(NAMES)}"
     )
     parser.add_argument(
-        "--data", type=Path, action="append", required=True, help="folder with shards of photos"
+        "--data", type=Path, action="append", required=True, help="folder with zips of photos"
     )
     parser.add_argument(
-        "--rooms", type=Path, required=True, help="for colorGAN, as train --dataset lsun takes them"
+        "--rooms", type=Path, required=True, help="photos for colorGAN, as for train --dataset lsun"
     )
     parser.add_argument("--run", type=Path, default=Path("runs/compare"))
-    parser.add_argument("--photos", type=int, default=20_000, help="that each method sees")
+    parser.add_argument("--photos", type=int, default=20_000, help="number of photos that each method sees")
     parser.add_argument("--precision", choices=[each.value for each in Precision], default="auto")
     arguments = parser.parse_args()
     torch.set_num_threads(1)

@@ -1,8 +1,8 @@
-"""Deshpande et al. 2017 [6]: a variational autoencoder of colours, a mixture density network for its code.
+"""Deshpande et al. 2017 [6]: a variational autoencoder of colours and a mixture density network for its code.
 
-The encoder turns ab into a code z of 64 values; the decoder makes ab of z and the gray photo's features, as
-the authors' code does by skip connections. What z to expect of a gray photo, a mixture of eight Gaussians
-(Bishop 1994), is learnt at the same time without moving the encoder; z is drawn from it.
+The encoder turns ab into a code z of 64 values; the decoder turns z and the gray photo's features into
+ab, with skip connections as in the authors' code. A mixture of eight Gaussians (Bishop 1994), which predicts
+z from a gray photo, is learnt at the same time without moving the encoder; z is drawn from it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cinn_colorize.conditioning.layers import conv
 
 CODE, COMPONENTS = 64, 8
 SCALE = 110.0
-KL_WEIGHT = 0.01  # of a photo, beside the norm of its error, as the authors' code
+KL_WEIGHT = 0.01  # of a photo, relative to the norm of its error, as in the authors' code
 
 
 class VaeMdn(Method):
@@ -43,12 +43,12 @@ class VaeMdn(Method):
         self.register_buffer("rarity", torch.ones(len(self.bins)))
 
     def prepare(self, ab: Tensor) -> None:
-        """How rare colours are."""
+        """Measure how rare colours are."""
         counts = self.bins.counts(F.adaptive_avg_pool2d(ab, 32))
         self.rarity.copy_(rarity(counts / counts.sum()))
 
     def mixture(self, features: Features) -> MixtureSameFamily:
-        """p(z | gray)."""
+        """Compute p(z | gray)."""
         means, scales, logits = (
             self.mdn(features[32]).float().split([COMPONENTS * CODE] * 2 + [COMPONENTS], 1)
         )
@@ -56,7 +56,7 @@ class VaeMdn(Method):
         return MixtureSameFamily(Categorical(logits=logits), Independent(Normal(means, scales), 1))
 
     def losses(self, L: Tensor, ab: Tensor, features: Features) -> dict[str, Tensor]:
-        """The norm of the error, rare colours weighted up, as the authors' code; KL; nll of z."""
+        """Compute the error's norm, rare colours weighted up as in the authors' code; KL; nll of z."""
         mean, log_variance = self.encoder(ab / SCALE).float().chunk(2, dim=1)
         z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
         kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)

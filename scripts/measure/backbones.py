@@ -1,10 +1,10 @@
-"""How well backbones see gray photos: against what the original sees in colour.
+"""Compare features of backbones on gray photos with the original's in colour.
 
     python scripts/measure/backbones.py PHOTOS [BACKBONE.safetensors ...]
 
-prints for the original, and for each file of weights, the error of the features by stride (squared, over
-their variance), the Kullback-Leibler divergence of the 1000 classes, and how often the likeliest class is
-that of the original in colour.
+For the original and for each weights file, prints the error of the features by stride (squared, over their
+variance), the Kullback-Leibler divergence of the 1000 classes, and how often the likeliest class is that of
+the original in colour.
 """
 
 from __future__ import annotations

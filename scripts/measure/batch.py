@@ -1,14 +1,14 @@
-"""Speed and memory of a batch: ``python scripts/measure/batch.py --photos 200``.
+"""Measure speed and memory of a batch: ``python scripts/measure/batch.py --photos 200``.
 
-Photos of 1 MP, made of the examples, each of another content, are colorized with ``-n 1``
+Colorizes 1 MP photos with different content, made from the examples, with ``-n 1``
 
 - ``batch``: by one call of ``cinn-colorize``;
 - ``serial``: by the same stages, one after the other, in one process with all threads;
-- ``loop``: by a shell loop, one call a photo (the first few photos only).
+- ``loop``: by a shell loop, one call per photo (only the first few photos).
 
 ``all`` counts photos over the whole run, start included; ``steady`` from the first result to the last. Memory
-is the largest sum over all processes of their proportional set size (PSS, shared pages counted once), looked
-at five times a second. Linux only.
+is the largest sum over all processes of their proportional set size (PSS, shared pages counted once), sampled
+five times a second. Linux only.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LOOP = 5  # photos
 
 
 def make_photos(folder: Path, number: int, megapixels: float) -> list[Path]:
-    """Gray JPEGs of the examples, enlarged, each a little brighter or darker than the last."""
+    """Make gray, enlarged JPEGs of the examples, each of slightly different brightness."""
     import pyvips
 
     examples = sorted(path for path in EXAMPLES.iterdir() if path.suffix in (".jpg", ".png"))
@@ -41,7 +41,7 @@ def make_photos(folder: Path, number: int, megapixels: float) -> list[Path]:
 
 
 def serial(folder: Path, output: Path) -> None:
-    """All photos of a folder in this process; prints a line for each."""
+    """Colorize all photos of a folder in this process; print a line for each."""
     from cinn_colorize.batch.inputs import Input
     from cinn_colorize.batch.pipeline import Existing, Plan, Result, Task
     from cinn_colorize.batch.processes import ModelSpec
@@ -78,7 +78,7 @@ def serial(folder: Path, output: Path) -> None:
 
 
 def tree(pid: int) -> Iterator[int]:
-    """A process and all below it."""
+    """Yield a process and all its descendants."""
     yield pid
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in children.read_text().split():
@@ -86,7 +86,7 @@ def tree(pid: int) -> Iterator[int]:
 
 
 def pss(pid: int) -> int:
-    """Bytes."""
+    """Return the proportional set size in bytes."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
             return 1024 * int(line.split()[1])
@@ -94,14 +94,14 @@ def pss(pid: int) -> int:
 
 
 class Watch(threading.Thread):
-    """Finds the peak memory of a process and all below it."""
+    """Find the peak memory of a process and all its descendants."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
         self.pid, self.peak, self.ended = pid, 0, threading.Event()
 
     def run(self) -> None:
-        """Look until told to end."""
+        """Sample until told to end."""
         while not self.ended.wait(0.2):
             total = 0
             try:
@@ -113,7 +113,7 @@ class Watch(threading.Thread):
 
 
 def measure(name: str, command: Sequence[str | Path], photos: int) -> float:
-    """Run a command that prints a line a photo, print a row of the table; returns photos/s, all counted."""
+    """Run a command that prints a line per photo, print a table row; return photos/s overall."""
     start = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         watch = Watch(process.pid)
@@ -136,7 +136,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--photos", type=int, default=200)
     parser.add_argument("--megapixels", type=float, default=1)
-    parser.add_argument("--rounds", type=int, default=1, help="of serial and batch, in turn")
+    parser.add_argument("--rounds", type=int, default=1, help="rounds of serial and batch, in turn")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--only-batch", action="store_true")
     parser.add_argument("--serial", nargs=2, type=Path, help=argparse.SUPPRESS)

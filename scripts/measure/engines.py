@@ -1,7 +1,7 @@
-"""How long one photo takes with each engine: python scripts/measure/engines.py PHOTO [-r 7].
+"""Time one photo with each engine: python scripts/measure/engines.py PHOTO [-r 7].
 
-Processes of both engines alternate, so that what else the machine does falls on both. The pictures are
-compared as PNG.
+Processes of both engines alternate, so that other load on the machine affects both. The pictures are compared
+as PNG.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ENGINES = ("torch", "onnx")
 
 
 def run(photo: Path, engine: str, folder: Path) -> tuple[float, float, float]:
-    """Seconds on the clock and of the processor, and MiB of memory at most, of a whole process."""
+    """Measure wall-clock seconds, CPU seconds and peak memory in MiB of a whole process."""
     command = [sys.executable, "-m", "cinn_colorize", str(photo), "-n", "1", "--engine", engine, "-q"]
     output = ["-o", str(folder / engine), "--overwrite", "--format", "png", "--device", "cpu"]
     start = time.perf_counter()
@@ -39,7 +39,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for engine in ENGINES:  # writes the ONNX files if need be
+        for engine in ENGINES:  # writes the ONNX files if necessary
             run(arguments.photo, engine, folder)
         times = {engine: np.empty((arguments.repeats, 3)) for engine in ENGINES}
         for k in range(arguments.repeats):

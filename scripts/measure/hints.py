@@ -1,13 +1,12 @@
-"""What hints do to samples: colours at the hinted pixels, and errors of whole photos.
+"""Measure what hints do to samples: colours at the hinted pixels, and errors of whole photos.
 
     python scripts/measure/hints.py ../shared/data/photos-dev.zip
 
-Of photos evenly spaced in the file, cut square and reduced to 256 px as ``evaluate`` does, three pixels drawn
-at random give their true colours as hints. Of the sample that the seed gives without hints, of the best of
-eight by agreement with the hints, and of the refined one are printed: the mean Delta E76 between picture and
-photo at the hinted pixels, and 100 * RMSE of the whole photo as ``best_of_1`` of ``evaluate`` is defined.
-Photo k has the seed 8 k. Seconds are of one core (process time), for a refined sample with the eight it is
-chosen from.
+Takes photos evenly spaced in the file, cropped and reduced to 256 px as by ``evaluate``; three random pixels
+give their true colours as hints. For the seed's sample without hints, the best of eight by agreement with
+the hints, and the refined sample, prints the mean Delta E76 between picture and photo at the hinted pixels,
+and 100 * RMSE of the whole photo, defined as ``best_of_1`` of ``evaluate``. Photo k has the seed 8 k. Seconds
+are process time on one core, for a refined sample and the eight that it is chosen from.
 """
 
 import argparse
@@ -30,8 +29,8 @@ from cinn_colorize.methods.hints import Hint
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("photos", type=Path)
-    parser.add_argument("-n", type=int, default=20, help="photos")
-    parser.add_argument("--hints", type=int, default=3, help="of each photo")
+    parser.add_argument("-n", type=int, default=20, help="number of photos")
+    parser.add_argument("--hints", type=int, default=3, help="hints per photo")
     parser.add_argument("--temperature", type=float, default=0.8)
     parser.add_argument("--weights")
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""How exact the uses of the latent space are: python scripts/measure/latents.py PHOTOS [--limit 40]."""
+"""Measure how exact latent codes are: python scripts/measure/latents.py PHOTOS [--limit 40]."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from cinn_colorize.imaging.photo import open_photo
 from cinn_colorize.methods import mix as mix_method
 from cinn_colorize.samples import Floats
 
-JOINED = (-1, 0, 1, 2, 4, 8, 16, 32)  # the finest level of a mix that is encoded, -1 for none
+JOINED = (-1, 0, 1, 2, 4, 8, 16, 32)  # finest encoded level of a mix, -1 for none
 
 
 def error(ab: Floats, other: Floats, where: Floats | float = 1.0) -> float:
-    """Mean Delta E76 of ab (L is the same)."""
+    """Compute the mean Delta E76 of ab (L is the same)."""
     return float((np.hypot(*(ab - other)) * where).sum() / np.broadcast_to(where, ab.shape[1:]).sum())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("photos", type=Path, help="folder or zip of photos in colour")
+    parser.add_argument("photos", type=Path, help="folder or zip of colour photos")
     parser.add_argument("--limit", type=int, default=40)
     arguments = parser.parse_args()
     draws, read = Colorizer(), Reader()

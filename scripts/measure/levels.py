@@ -1,8 +1,8 @@
-"""How the nll of a model spreads over its levels: python scripts/measure/levels.py PHOTOS [PHOTOS ...].
+"""Split the nll of a model by level: python scripts/measure/levels.py PHOTOS [PHOTOS ...].
 
 PHOTOS are zips or folders. The nll is that of `cinn-colorize evaluate`, over the photos of each; by level it
-is given in nats a dimension of that level, and in nats a photo. Of photos that a model has learnt from and
-photos that it has not, the differences between two weights tell whether it learns by heart.
+is given in nats per dimension of that level, and in nats per photo. To find out whether a model memorises,
+compare the differences between two weights on photos that it has learnt from and on others.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos", type=Path, nargs="+")
     parser.add_argument("--model", default="natural")
-    parser.add_argument("--weights", type=Path, nargs="*", default=[None], help="else the packaged ones")
-    parser.add_argument("--of", type=int, default=100, help="photos of each, spread over all")
+    parser.add_argument("--weights", type=Path, nargs="*", default=[None], help="default: packaged")
+    parser.add_argument("--of", type=int, default=100, help="photos of each, evenly spaced")
     arguments = parser.parse_args()
     for root in arguments.photos:
         photos = find_photos(root, pattern=None)

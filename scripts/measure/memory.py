@@ -1,8 +1,8 @@
-"""Peak memory and time of ``cinn-colorize -n 1`` on photos of many megapixels.
+"""Measure peak memory and time of ``cinn-colorize -n 1`` on large photos.
 
     python scripts/measure/memory.py --megapixels 25 100
 
-Made of an example photo, enlarged, with grain: gray JPEG, and gray TIFF of 16 bits.
+The photos are an enlarged example photo with grain: as gray JPEG, and as 16-bit gray TIFF.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PHOTO = Path(__file__).parents[2] / "examples/photo.jpg"
 
 
 def enlarged(megapixels: float) -> pyvips.Image:
-    """The photo as 16-bit gray."""
+    """Enlarge the photo, as 16-bit gray with grain."""
     image = pyvips.Image.new_from_file(str(PHOTO)).colourspace("grey16")[0]
     image = image.resize((megapixels * 1e6 / (image.width * image.height)) ** 0.5)
     grain = pyvips.Image.gaussnoise(image.width, image.height, sigma=500, mean=0)
@@ -31,7 +31,7 @@ def enlarged(megapixels: float) -> pyvips.Image:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--megapixels", type=float, nargs="+", default=[100.0])
-    print("file                      seconds   peak GB so far")  # of the largest process until then
+    print("file                      seconds   peak GB so far")  # of the largest process so far
     with tempfile.TemporaryDirectory() as folder:
         for megapixels in parser.parse_args().megapixels:
             image = enlarged(megapixels)

@@ -1,11 +1,11 @@
-"""Which temperature is a model's own: errors against variety, for several at once, photo by photo.
+"""Compare temperatures: errors against variety, for several at once, photo by photo.
 
     python scripts/measure/temperatures.py photos-dev.zip photos-train-0.zip 0.8 0.7 0.6,1:0.75,0:0.75
 
-measures on every fourth photo of the first zip, in an order that is random and always the same, so that any
-number of them (``--photos``, or Ctrl-C) stands for all. Samples of all temperatures have the same noise,
-differences to the first temperature are taken photo by photo: these are known much better than the numbers
-themselves. ``kid_lite0`` is 1,000 times that to the first 1,000 photos of the second zip.
+Measures every fourth photo of the first zip, in a fixed random order, so that any number of them
+(``--photos``, or Ctrl-C) represents all. Samples of all temperatures have the same noise, and differences to
+the first temperature are taken photo by photo, which makes them much more certain than the numbers
+themselves. ``kid_lite0`` is 1,000 times the distance to the first 1,000 photos of the second zip.
 
 ``tint``, ``objects`` and ``speckle`` are standard deviations of a and b over the samples: of the mean of the
 whole photo, of means of blocks of 8x8 of the 64 pixels around it, and of pixels around those.

@@ -1,6 +1,6 @@
-"""Where a training step's time goes: python scripts/measure/training_step.py DATA [--stage joint].
+"""Time the parts of a training step: python scripts/measure/training_step.py DATA [--stage joint].
 
-Prints the median over the steps of each part, after two steps to warm up.
+Prints the median of each part over the steps, after two warm-up steps.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
-"""Ablations (paper 4.4, Figs. 10 and 16).
+"""Train and measure the ablations (paper 4.4, Figs. 10 and 16).
 
     python scripts/paper/ablations.py mnist|lsun|photos DATA [--runs FOLDER]
 
-Trains the model of a data set as it is, with three seeds, and once without each part of the recipe that
-`train --ablate` knows for it, all with Adam at 1e-3 and equally long. Of photos, that is the one run without
-conditioning network. Runs lie in FOLDER/DATASET-N; what is done is skipped, what was begun goes on, so a
-stopped call is given again. Then it measures the averaged weights of each run on the same photos or digits,
-with the same noise for all; draws docs/images/ablations-DATASET-N.png, but of photos; and prints the table of
-docs/ablations.md. `scripts/paper/figures.py 16` shows samples of the two models of photos.
+Trains a data set's model as it is, with three seeds, and once without each part of the recipe that
+`train --ablate` supports for it, all with Adam at 1e-3 and equally long. For photos, that is only the run
+without conditioning network. Runs lie in FOLDER/DATASET-N; finished runs are skipped and unfinished ones
+resumed, so after a stop, run the same command again. Then measures the averaged weights of each run on the
+same photos or digits, with the same noise for all; draws docs/images/ablations-DATASET-N.png, except for
+photos; and prints the table of docs/ablations.md. `scripts/paper/figures.py 16` shows samples of the two
+models of photos.
 """
 
 from __future__ import annotations
@@ -44,17 +45,17 @@ from cinn_colorize.training.task import Task
 CPU = torch.device("cpu")
 RATE = 1e-3  # Adam's, at its peak
 SEEDS = 3  # of the full recipe
-HELD_OUT = 500  # digits that the nll is measured on
+HELD_OUT = 500  # digits for the nll
 SAMPLES = 8  # of each photo
-RESULT, DIVERGED = "result.json", "diverged.txt"  # in the folder of a run; the second if the loop gave it up
+RESULT, DIVERGED = "result.json", "diverged.txt"  # in a run's folder; the second if the loop gave the run up
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 
 
 class Watched:
-    """A task that is watched by its figures alone."""
+    """A task evaluated only by its figures."""
 
     def draw(self, model: Any, device: torch.device, path: Path) -> bool:
-        """Nothing."""
+        """Draw nothing."""
         return False
 
 
@@ -63,7 +64,7 @@ class Rooms(Watched, BedroomsTask):
 
 
 class Photos(Watched, NaturalTask):
-    """Natural photos, by Adam as all here."""
+    """Natural photos, with Adam like all runs here."""
 
     optimizer = Task.optimizer
 
@@ -72,10 +73,10 @@ class Numerals(Watched, MnistTask):
     """Digits."""
 
     def complete(self, model: Any) -> None:
-        """Principal axes are not needed."""
+        """Skip the principal axes, which are not needed."""
 
     def measure(self, model: Any) -> dict[str, float]:
-        """On some of the digits held out."""
+        """Measure some of the held-out digits."""
         digits = self._digits(model, CPU)
         some = slice(-DEV, None, DEV // HELD_OUT)
         part = Part(self.images[some, 0].numpy(), self.labels[some].numpy())
@@ -88,16 +89,16 @@ class Run:
 
     ablate: str = ""
     seed: int = 0
-    clipped: bool = True  # gradients, which the paper does not speak of
+    clipped: bool = True  # gradients, which the paper does not mention
 
     @property
     def name(self) -> str:
-        """Of its folder, its curve and its row."""
+        """The name of its folder, its curve and its row."""
         name = f"without {self.ablate}" if self.ablate else f"full, seed {self.seed}"
         return name if self.clipped else f"{name}, not clipped"
 
     def is_in(self, folder: Path) -> bool:
-        """Whether it is done."""
+        """Return whether it is finished."""
         return (folder / self.name / RESULT).exists()
 
 
@@ -107,7 +108,7 @@ class Plan:
 
     photos: int  # seen by each run
     batch: int
-    held_out: int  # photos or digits that the nll is measured on
+    held_out: int  # photos or digits for the nll
     runs: tuple[Run, ...]
 
     @property
@@ -137,10 +138,10 @@ PLANS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dataset", choices=PLANS)
-    parser.add_argument("data", type=Path, help="as `train --dataset` takes it")
+    parser.add_argument("data", type=Path, help="data, as for `train --dataset`")
     parser.add_argument("--runs", type=Path, default=Path("runs/ablations"))
     parser.add_argument("--photos", type=int, help="photos or digits that each run sees")
-    parser.add_argument("--samples-of", type=int, default=32, help="photos that samples are drawn of")
+    parser.add_argument("--samples-of", type=int, default=32, help="photos to draw samples of")
     arguments = parser.parse_args()
     plan = PLANS[arguments.dataset]
     if arguments.photos:
@@ -159,7 +160,7 @@ def main() -> None:
 
 
 def show(dataset: str, plan: Plan, folder: Path) -> None:
-    """Print the table and draw the curves of the runs that are done."""
+    """Print the table and draw the curves of the finished runs."""
     done = [run.name for run in plan.runs if run.is_in(folder)]
     if done:
         print(table({name: folder / name / RESULT for name in done}), flush=True)
@@ -177,12 +178,12 @@ def open_data(dataset: str, data: Path, plan: Plan) -> Any:
 
 
 def every(photos: Sequence[Source], number: int) -> list[Source]:
-    """So many photos, spread over them."""
+    """Select so many photos, evenly spaced."""
     return [photos[i * len(photos) // number] for i in range(min(number, len(photos)))]
 
 
 def train(run: Run, plan: Plan, task: Task[Any], folder: Path) -> None:
-    """Train, or go on."""
+    """Train, or resume."""
     task.ablate = (run.ablate,) if run.ablate else ()
     given: dict[str, Any] = {"seed": run.seed, "photos": plan.photos, "batch": plan.batch}
     if not run.clipped:
@@ -211,7 +212,7 @@ def train(run: Run, plan: Plan, task: Task[Any], folder: Path) -> None:
 
 
 def measure(run: Run, task: Task[Any], folder: Path, photos: int) -> None:
-    """What the table says of a run; after that its checkpoints are not needed."""
+    """Write a run's row of the table; then delete its checkpoints, which are no longer needed."""
     progress, evaluations = rows(folder / "progress.csv"), rows(folder / "evaluation.csv")
     result: dict[str, Any] = {
         "nll": float(evaluations[-1]["nll"]) if evaluations else math.nan,
@@ -241,7 +242,7 @@ def measure(run: Run, task: Task[Any], folder: Path, photos: int) -> None:
 
 
 def classifier(task: MnistTask, folder: Path) -> torch.nn.Module:
-    """Of real digits, trained once for all runs."""
+    """Load the classifier of real digits, trained once for all runs."""
     path = folder / "classifier.pt"
     if not path.exists():
         torch.save(train_classifier(Part(task.images[:, 0].numpy(), task.labels.numpy()), 1), path)
@@ -257,12 +258,12 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def curve(folder: Path) -> list[tuple[int, float]]:
-    """Photos seen, and the nll of those held out."""
+    """Return photos seen, and the nll of held-out ones."""
     return [(int(row["seen"]), float(row["nll"])) for row in rows(folder / "evaluation.csv")]
 
 
 def table(files: dict[str, Path]) -> str:
-    """In Markdown, the last numbers of each run that is done."""
+    """Format the last numbers of each finished run as Markdown."""
     results = {name: json.loads(path.read_text()) for name, path in files.items()}
     columns = {
         "nll": "nll",
@@ -293,14 +294,14 @@ def number(name: str, value: float) -> str:
     return f"{value:.3f}" if name == "nll" else f"{value:.4g}"
 
 
-WIDTH, HEIGHT, SCALE = 900, 560, 3  # pixels, and how much larger it is drawn, for smooth lines
+WIDTH, HEIGHT, SCALE = 900, 560, 3  # pixels, and the supersampling for smooth lines
 LEFT, TOP, RIGHT, BOTTOM = 60, 20, 240, 60
 PAPER, INK, RULE, RECIPE = "#ffffff", "#333333", "#e4e4e4", "#000000"
 COLOURS = ["#d62728", "#1f77b4", "#2ca02c", "#ff7f0e", "#9467bd", "#8c564b", "#17becf", "#e377c2", "#bcbd22"]
 
 
 def plot(curves: dict[str, list[tuple[int, float]]]) -> Image.Image:
-    """Nll against samples seen: the whole recipe in black; what is beyond the frame is named at its top."""
+    """Plot nll against samples seen: the full recipe in black; curves beyond the frame are named on top."""
     first = [points[0][1] for name, points in curves.items() if name.startswith("full") and points]
     last = [points[-1][1] for points in curves.values() if points and math.isfinite(points[-1][1])]
     low, start = min(last), max(first)
@@ -357,7 +358,7 @@ def plot(curves: dict[str, list[tuple[int, float]]]) -> Image.Image:
 
 
 def within(nll: float, after: float, top: float) -> list[float]:
-    """Which part of a line is below the top, as two shares of it, or nothing."""
+    """Return the part of a line below the top as two shares of it, or nothing."""
     if not (math.isfinite(nll) and math.isfinite(after)) or min(nll, after) > top:
         return []
     crossing = (top - nll) / (after - nll) if max(nll, after) > top else 0.0
@@ -365,7 +366,7 @@ def within(nll: float, after: float, top: float) -> list[float]:
 
 
 def nice(step: float) -> float:
-    """1, 2 or 5 times a power of ten, near a step."""
+    """Round a step to 1, 2 or 5 times a power of ten."""
     power = 10 ** math.floor(math.log10(step))
     return power * min((1, 2, 5, 10), key=lambda each: abs(each - step / power))
 

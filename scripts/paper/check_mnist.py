@@ -1,11 +1,11 @@
-"""How good `mnist` is.
+"""Measure `mnist`.
 
     python scripts/paper/check_mnist.py ../shared/data/MNIST [--weights FILE] [--samples 1000]
 
-Prints the test set's nll in nats per dimension with the noise of training, how many test digits the flow
-tells apart by their likelihoods, and how many samples at temperature 0.88 a classifier takes for the digit
-that was asked for. The classifier is a small convolutional network trained here on MNIST's training digits,
-without noise; its accuracy on real test digits is printed too.
+Prints the test set's nll in nats per dimension with the noise of training, the share of test digits that the
+flow classifies correctly by their likelihoods, and the share of samples at temperature 0.88 that a
+classifier recognises as the requested digit. The classifier is a small convolutional network trained here on
+MNIST's training digits, without noise; its accuracy on real test digits is printed too.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ BATCH = 128
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, help="folder of MNIST's files")
-    parser.add_argument("--weights", help="others than the packaged ones")
-    parser.add_argument("--samples", type=int, default=1000, help="a multiple of 10")
+    parser.add_argument("--weights", help="weights file (default: the packaged one)")
+    parser.add_argument("--samples", type=int, default=1000, help="number of samples, a multiple of 10")
     parser.add_argument("--temperature", type=float, default=TEMPERATURE)
-    parser.add_argument("--epochs", type=int, default=3, help="of the classifier")
+    parser.add_argument("--epochs", type=int, default=3, help="epochs of the classifier")
     arguments = parser.parse_args()
 
     digits = Digits("mnist", weights=arguments.weights)

@@ -1,11 +1,11 @@
-"""Contact sheets of fixed photos, to look at weights, or at several side by side.
+"""Draw contact sheets of fixed photos, for one or several weights files side by side.
 
     python scripts/paper/contact_sheet.py ../shared/data/photos-dev.zip
     python scripts/paper/contact_sheet.py examples/*.jpg --weights before.safetensors after.safetensors
 
-A row each for 24 photos, evenly spaced among those given and cut square: the original, then of each weights
-file samples at temperature 1 and as many at the default temperature, with the seeds 0, 1, ... Written are
-samples-1.jpg, samples-2.jpg and so on, with up to six photos each.
+Draws one row for each of 24 photos, evenly spaced among those given and cropped to squares: the original,
+then for each weights file samples at temperature 1 and as many at the default temperature, with the seeds
+0, 1, ... Writes samples-1.jpg, samples-2.jpg and so on, with up to six photos each.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from cinn_colorize.errors import CinnError
 from cinn_colorize.methods.contact_sheet import Tile, contact_sheet, save_sheet
 
 PHOTOS, ROWS, TILE, QUALITY = 24, 6, 160, 80
-WEIGHTS = "files, named by themselves or by their folders; the packaged ones if none"
+WEIGHTS = "weights files, labelled by their names or folders (default: the packaged ones)"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("data", type=Path, nargs="+", help="photos: files, folders, zips")
     parser.add_argument("--weights", type=Path, nargs="+", default=[], help=WEIGHTS)
-    parser.add_argument("--number", type=int, default=2, help="of samples at each temperature")
+    parser.add_argument("--number", type=int, default=2, help="samples at each temperature")
     parser.add_argument("--output-dir", type=Path, default=Path("colorized"))
     arguments = parser.parse_args()
     if arguments.number < 1:

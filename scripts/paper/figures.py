@@ -1,8 +1,8 @@
-"""Figures of the paper, drawn from our models: python scripts/paper/figures.py 1 14 15.
+"""Draw the paper's figures from our models: python scripts/paper/figures.py 1 14 15.
 
-Written are figure-1.jpg and so on; docs/figures.md shows them and says what is seen. Without --data they are
-drawn from photos in examples/ or, 7, from MNIST, and without --weights by the packaged models. The same seed
-gives the same bytes.
+Writes figure-1.jpg and so on; docs/figures.md shows and explains them. Without --data, the figures use photos
+in examples/ or, for 7, MNIST; without --weights, they use the packaged models. The same seed gives the same
+bytes.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ from cinn_colorize.training.mnist import read_mnist
 
 ROOT = Path(__file__).parents[2]
 TILE, SQUARE, QUALITY = 200, 256, 80
-MOST = 25  # samples, which with the truth have a letter each
-ROWS, FAILURES = 6, 3  # photos at most
+MOST = 25  # samples; each, and the truth, has a letter
+ROWS, FAILURES = 6, 3  # maximal numbers of photos
 TEMPERATURES = (0.0, 0.3, 0.6, 0.8, 1.0, 1.2)
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a figure is drawn from.
+    """The inputs of a figure.
 
     Attributes:
         data: photos (files, folders, zips), or a folder with MNIST.
-        weights: files in place of the packaged ones.
-        number: of samples of a photo, of codes or of digits.
-        seed: of the first of them.
+        weights: files to use instead of the packaged ones.
+        number: number of samples per photo, of codes or of digits.
+        seed: seed of the first sample.
     """
 
     data: Sequence[Path]
@@ -54,16 +54,16 @@ class Request:
     seed: int
 
     def colorizer(self) -> Colorizer:
-        """The model of a figure that shows one."""
+        """Load the model of a figure that shows only one."""
         return next(iter(colorizers(self.weights).values()))
 
     def digits(self) -> Digits:
-        """The model of digits."""
+        """Load the model of digits."""
         return Digits(weights=self.weights[0] if self.weights else None)
 
 
 def colorizers(files: Sequence[Path], default: str = "natural") -> dict[str, Colorizer]:
-    """The models in weights files by the names of the files or else of their folders, or the packaged one."""
+    """Load the models in weights files, by file or folder name, or the packaged one."""
     names = [file.stem for file in files]
     if len(set(names)) < len(names):
         names = [file.parent.name for file in files]
@@ -73,7 +73,7 @@ def colorizers(files: Sequence[Path], default: str = "natural") -> dict[str, Col
 
 
 def photos(paths: Sequence[Path], number: int | None = None) -> Iterator[tuple[str, Photo]]:
-    """Photos with their names, all or ``number`` of them evenly spaced."""
+    """Yield photos with their names, all or ``number`` of them evenly spaced."""
     sources: list[Source] = []
     for path in paths:
         sources += [Source(path)] if path.suffix.lower() in SUFFIXES else find_photos(path, None)
@@ -83,14 +83,14 @@ def photos(paths: Sequence[Path], number: int | None = None) -> Iterator[tuple[s
 
 
 def square(photo: Photo) -> Photo:
-    """The middle of a photo at the size that it is measured at."""
+    """Crop the middle of a photo, at the size of ``evaluate``."""
     return open_photo(ImageOps.fit(photo.thumbnail(4 * SQUARE), (SQUARE, SQUARE)))
 
 
 def shown(
     colorizer: Colorizer, photo: Photo, samples: Sequence[Sample], labels: Sequence[str], size: int = TILE
 ) -> list[Tile]:
-    """Samples of a photo as tiles of a sheet."""
+    """Make tiles of a photo's samples."""
     small = open_photo(photo.thumbnail(size))
     return [
         (made.picture.thumbnail(size), label)
@@ -99,7 +99,7 @@ def shown(
 
 
 def own_colours(colorizer: Colorizer, photo: Photo) -> Sample:
-    """The photo's colours as the model would draw them: their code, decoded."""
+    """Encode and decode the photo's own colours, as the model would draw them."""
     return colorizer.condition(photo).transfer(colorizer.reference(photo), noise=0.0)[0]
 
 
@@ -135,18 +135,18 @@ def digits_in_styles(request: Request) -> Image.Image:
 
 
 def diverse(request: Request) -> Image.Image:
-    """Fig. 11: samples of each photo in a row."""
+    """Fig. 11: samples of each photo, in a row."""
     return _rows((photo for _, photo in photos(request.data, ROWS)), colorizers(request.weights), request)
 
 
 def diverse_bedrooms(request: Request) -> Image.Image:
-    """Fig. 9: the same of bedrooms."""
+    """Fig. 9: the same for bedrooms."""
     squares = (square(photo) for _, photo in photos(request.data, ROWS))
     return _rows(squares, colorizers(request.weights, "bedrooms"), request)
 
 
 def without_conditioning(request: Request) -> Image.Image:
-    """Fig. 16: the same of a model with and one without conditioning network."""
+    """Fig. 16: the same for models with and without conditioning network."""
     if len(request.weights) != 2:
         raise DataError("give --weights of the models with and without conditioning network; see --help")
     return diverse(request)
@@ -164,7 +164,7 @@ def _rows(chosen: Iterable[Photo], models: Mapping[str, Colorizer], request: Req
 
 
 def ablation_curves(request: Request) -> Image.Image:
-    """Fig. 10: curves of the runs that scripts/paper/ablations.py has made, one plot for each data set."""
+    """Fig. 10: curves of the runs of scripts/paper/ablations.py, one plot per data set."""
     plots = []
     for folder in sorted(request.data[0].glob("*/")):
         curves = {run.parent.name: curve(run.parent) for run in sorted(folder.glob("*/evaluation.csv"))}
@@ -183,17 +183,17 @@ class Case(NamedTuple):
     truth: Sample
 
     def excess(self, sample: Sample) -> float:
-        """By how much a sample is likelier than the photo's median sample, nats per dimension."""
+        """Return how much likelier a sample is than the median sample, in nats per dimension."""
         return sample.log_prob_per_dimension - self.median.log_prob_per_dimension
 
     @property
     def median(self) -> Sample:
-        """In the middle of the samples by likelihood."""
+        """The middle sample by likelihood."""
         return self.samples[len(self.samples) // 2]
 
 
 def failures(request: Request) -> Image.Image:
-    """Fig. 12: above the least likely samples, below the photos whose own colours are the least likely."""
+    """Fig. 12: the least likely samples above, photos with the least likely colours below."""
     colorizer, cases = request.colorizer(), []
     for _, photo in photos(request.data):
         if photo.is_color:
@@ -237,10 +237,10 @@ def colour_transfer(request: Request) -> Image.Image:
 
 
 class Figure(NamedTuple):
-    """A figure and what it shows unless asked otherwise."""
+    """A figure and its default inputs."""
 
     draw: Callable[[Request], Image.Image]
-    data: tuple[str, ...] = ()  # below the root
+    data: tuple[str, ...] = ()  # relative to the root
     number: int = 8
 
 
@@ -278,8 +278,8 @@ FIGURES = {
     16: Figure(without_conditioning, examples("photo.jpg", "chelsea.png", "coffee.png"), 6),
 }
 
-DATA = "photos: files, folders, zips; 7: MNIST's folder; 10: the folder of scripts/paper/ablations.py"
-WEIGHTS = "files; 9 and 11 show several models, 16 one with and one without conditioning network"
+DATA = "photos: files, folders, zips; 7: MNIST's folder; 10: the run folder of scripts/paper/ablations.py"
+WEIGHTS = "weights files; 9 and 11 accept several models, 16 one with and one without conditioning network"
 
 
 def main() -> None:
@@ -287,8 +287,8 @@ def main() -> None:
     parser.add_argument("figures", type=int, nargs="+", choices=FIGURES, metavar="N", help=f"of {[*FIGURES]}")
     parser.add_argument("--data", type=Path, nargs="+", help=DATA)
     parser.add_argument("--weights", type=Path, nargs="+", default=[], help=WEIGHTS)
-    parser.add_argument("--number", type=int, help="of samples of a photo, or of rows of digits")
-    parser.add_argument("--seed", type=int, default=0, help="of the first sample")
+    parser.add_argument("--number", type=int, help="samples per photo, or rows of digits")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first sample")
     parser.add_argument("--output-dir", type=Path, default=Path("colorized"))
     arguments = parser.parse_args()
     if arguments.seed < 0 or (arguments.number is not None and not 1 <= arguments.number <= MOST):

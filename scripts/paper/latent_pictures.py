@@ -1,4 +1,4 @@
-"""The pictures of docs/latent.md, made again by its commands: python scripts/paper/latent_pictures.py."""
+"""Make the pictures of docs/latent.md with its commands: python scripts/paper/latent_pictures.py."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TRANSFERS = (  # reference, photo
     ("perched-osprey.jpg", "oakland-zoo-otters.jpg"),
     ("rocket.jpg", "camera.png"),
 )
-COMMANDS = {  # picture: which result of a command it is, and the command
+COMMANDS = {  # picture: the command's result that it is, and the command
     "temperature": ("photo_temperature_000.jpg", "temperature examples/photo.jpg"),
     "temperature-coarse": (
         "photo_temperature_000.jpg",

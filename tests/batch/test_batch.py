@@ -1,4 +1,4 @@
-"""What a batch does with a folder and its manifest. The photos are small, and all is done in this process."""
+"""Batches: folders and manifests. The photos are small, and everything runs in this process."""
 
 import fcntl
 import json
@@ -27,7 +27,7 @@ def run(tmp_path, colorizer, monkeypatch):
 
 @pytest.fixture
 def scans(run):
-    """Three photos of a folder."""
+    """Three photos in a folder."""
     return make_photos("scans", "a.jpg", "b.png", "c.jpg")
 
 
@@ -82,7 +82,7 @@ def test_a_folder_does_not_colorize_its_own_results(run, scans, arguments):
     assert tree(".") == before
     if "-o" in arguments:
         assert "3 there already, 9 left out (made by cinn-colorize)" in the_line(again)
-    # One that is named is meant.
+    # A picture given by name is colorized.
     (result,) = Path().rglob("a_000.jpg")
     assert run(result, "-o", "named").exit_code == 0
 
@@ -123,7 +123,7 @@ def test_one_photo_through_pipes(run, scans):
 
 
 def test_what_can_be_read_once_only(run, scans):
-    """Pipes of the shell, among several photos."""
+    """Shell pipes, among several photos."""
     reader, writer = os.pipe()
     with os.fdopen(writer, "wb") as file:
         file.write((scans / "a.jpg").read_bytes())
@@ -179,7 +179,7 @@ def test_a_batch_goes_on_from_its_manifest(run, scans):
 def test_what_has_changed_is_done_again_when_asked_to(run, scans):
     command = ["scans", "--manifest", "m", "-q"]
     run(*command)
-    os.utime(scans / "b.png", (1, 1))  # nothing but the time: what is there is right
+    os.utime(scans / "b.png", (1, 1))  # only the time: the existing files are correct
     make_photos(".", "new/x.png", "new/y.png", "new/z.png", "scans/a.jpg", "scans/c.jpg")
     refused = run(*command)
     assert refused.exit_code == 1
@@ -193,7 +193,7 @@ def test_what_has_changed_is_done_again_when_asked_to(run, scans):
 
 
 def test_a_result_without_its_line_is_known_by_its_recipe(run, scans):
-    """A crash may come between the two: the line is added, the file is left alone."""
+    """A crash may come between picture and line: the line is added, the file is left alone."""
     command = ["scans", "-n", 2, "--manifest", "m", "-q"]
     run(*command)
     times = {path: path.stat().st_mtime_ns for path in Path("colorized").glob("*_0*")}
@@ -307,9 +307,9 @@ def test_read_only_folders(run, scans):
     Path("out").mkdir(mode=0o555)
     Path().chmod(0o755)
     euid = os.geteuid()
-    run("scans", "-o", "before", "--manifest", "m")  # imports what others may not be able to read
+    run("scans", "-o", "before", "--manifest", "m")  # imports modules that others may not be able to read
     try:
-        if euid == 0:  # whom no mode stops
+        if euid == 0:  # whom no file mode stops
             os.seteuid(65534)
         if not os.access(cinn_colorize.__file__, os.R_OK, effective_ids=True):
             pytest.skip("the package is readable by its owner alone")

@@ -1,4 +1,4 @@
-"""Photos on a Ray cluster. Those of the tests are of this machine, with two workers."""
+"""Batches on a Ray cluster. The tests run clusters on this machine, with two workers."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from cinn_colorize.cli.app import app
 pytest.importorskip("ray")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 
-# Ray gives its workers way to all else; on a busy machine they would hardly run.
+# Ray lowers the priority of its workers; on a busy machine they would hardly run.
 RAY = ENVIRONMENT | {"RAY_worker_niceness": "0"}
 OPTIONS = ("--engine", "ray", "--address", "local", "--workers", 2, "--device", "cpu")
 
@@ -38,7 +38,7 @@ def make_photos(folder, number):
 
 
 def start(folder, *arguments):
-    """The command in a group of processes of its own."""
+    """Start the command in its own process group."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(
         command(*arguments), cwd=folder, text=True, env=RAY, start_new_session=True, **pipes
@@ -46,7 +46,7 @@ def start(folder, *arguments):
 
 
 def below(pid):
-    """All processes that a process has started, in turn."""
+    """All descendants of a process."""
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in map(int, children.read_text().split()):
             yield child
@@ -54,7 +54,7 @@ def below(pid):
 
 
 def workers(pid):
-    """Processes of a cluster below a process that work on photos."""
+    """Descendants of a process that work on photos."""
     return [child for child in below(pid) if b"ray::MapWorker" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
@@ -114,7 +114,7 @@ def test_ray_is_not_imported_by_the_command(tmp_path):
 
 @pytest.mark.slow
 def test_a_killed_worker_costs_no_photo(tmp_path):
-    """Two hundred photos and a bad one; the results are those of the local run."""
+    """Two hundred photos and an unreadable one; the results equal those of the local run."""
     make_photos(tmp_path / "p", 200)
     (tmp_path / "p/bad.jpg").write_text("no photo")
     local = start(tmp_path, "p", "-o", "local", "--workers", 2, "--device", "cpu", "-q")
@@ -128,7 +128,7 @@ def test_a_killed_worker_costs_no_photo(tmp_path):
     at = len(list((tmp_path / "ray").glob("*.jpg")))
     output, errors = process.communicate()
     assert process.returncode == 1
-    assert len(errors.splitlines()) == 2, errors  # the bad one and the sum: nothing of Ray
+    assert len(errors.splitlines()) == 2, errors  # the unreadable photo and the summary: nothing from Ray
     assert "bad.jpg: is not a photo" in errors
 
     lines = [json.loads(line) for line in (tmp_path / "m").read_text().splitlines()]
@@ -151,7 +151,7 @@ def test_ctrl_c_ends_a_cluster_and_the_manifest_goes_on(tmp_path):
     process = start(tmp_path, *arguments)
     wait_for(lambda: len(list(tmp_path.glob("colorized/*.jpg"))) > 2)
     children = list(below(process.pid))
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal would
     _, errors = process.communicate()
     assert process.returncode == 130
     assert errors.count("\n") <= 1, errors
@@ -165,7 +165,7 @@ def test_ctrl_c_ends_a_cluster_and_the_manifest_goes_on(tmp_path):
 
 @pytest.mark.slow
 def test_a_photo_that_kills_its_workers_costs_itself_alone(tmp_path):
-    """Its worker is killed whenever it has that photo."""
+    """Kill the worker whenever it has this photo."""
     make_photos(tmp_path / "p", 6)
     (tmp_path / "sitecustomize.py").write_text(
         "import os, sys\n"

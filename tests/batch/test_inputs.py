@@ -1,4 +1,4 @@
-"""Which photos a command line means."""
+"""Which photos the command line selects."""
 
 import itertools
 import os
@@ -19,7 +19,7 @@ ITEMS = st.one_of(INPUTS, st.builds(PhotoError, NAMES))
 
 @pytest.fixture
 def scans(tmp_path, monkeypatch):
-    """A tree of files with names of photos; the working folder is the one that it lies in."""
+    """A tree of files named like photos, in the working folder."""
     monkeypatch.chdir(tmp_path)
     for name in (
         "b.jpg",
@@ -37,7 +37,7 @@ def scans(tmp_path, monkeypatch):
 
 
 def found(*arguments, listed=(), output=Path("colorized"), **options):
-    """Paths and where their results go, or messages."""
+    """Paths with the places of their results, or messages."""
     inputs = find_inputs(
         [Path(a) for a in arguments], [Path(p) for p in listed], output=Path(output), **options
     )
@@ -80,7 +80,7 @@ def test_patterns(scans):
     assert line == "scans/*.gif: no file matches this pattern"
     (scans / "x[1].jpg").touch()
     (scans / "x1.jpg").touch()
-    assert found("scans/x[1].jpg") == [("scans/x[1].jpg", ".")]  # a file of that very name
+    assert found("scans/x[1].jpg") == [("scans/x[1].jpg", ".")]  # a file with exactly this name
 
 
 def test_found_is_told_from_named(scans):
@@ -159,7 +159,7 @@ def test_folders_that_cannot_be_listed(scans):
     Path.cwd().chmod(0o755)
     euid = os.geteuid()
     try:
-        if euid == 0:  # whom no mode stops
+        if euid == 0:  # whom no file mode stops
             os.seteuid(65534)
         lines = found("scans", recursive=True)
     finally:
@@ -170,7 +170,7 @@ def test_folders_that_cannot_be_listed(scans):
 
 @given(st.lists(ITEMS, max_size=30, unique_by=str), st.integers(1, 12), st.randoms())
 def test_shards_share_all_photos(inputs, count, random):
-    """Each is in exactly one share, in the order of the list, and in the same one whatever the order is."""
+    """Each photo is in exactly one share, in the order of the list, and in the same share for any order."""
     shares = [shard(inputs, index, count) for index in range(1, count + 1)]
     assert sorted(map(inputs.index, itertools.chain(*shares))) == list(range(len(inputs)))
     assert all(share == sorted(share, key=inputs.index) for share in shares)
@@ -185,7 +185,7 @@ def test_shares_are_alike(count):
 
 
 def test_a_share_depends_on_the_results_alone():
-    """Neither on the rest of the list, nor on where the folder is mounted, nor on the suffix."""
+    """A share depends neither on the other photos, nor on the mount point, nor on the suffix."""
     inputs = [Input(Path(f"/mnt/a/{i}.jpg"), Path("box")) for i in range(100)]
     there = [Input(Path(f"/data/{i}.png"), Path("box"), True) for i in range(100)]
     shares = [{item.path.stem for item in shard(items, 2, 3)} for items in (inputs, there, inputs[:50])]

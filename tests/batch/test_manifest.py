@@ -1,4 +1,4 @@
-"""What is written down is known again, whatever a crash left."""
+"""A manifest recognises the results it lists, whatever a crash left."""
 
 import json
 
@@ -67,7 +67,7 @@ def test_every_cut_of_the_last_line_is_mended(path):
         assert says(path)
         assert says(path, **other)
         path.write_bytes(whole[:end])
-        assert says(path) == (end == len(whole) - 1)  # only the end of the line is missing
+        assert says(path) == (end == len(whole) - 1)  # only the newline is missing
 
 
 def test_manifests_can_be_joined(path):

@@ -1,4 +1,4 @@
-"""The command as people run it. Each real process that imports torch takes seconds, so they are few."""
+"""The command as users run it. Each process that imports torch takes seconds, so there are few."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from cinn_colorize.imaging.photo import read_recipe
 from cinn_colorize.models.registry import MODELS
 
 SEEDS = range(5, 10)
-BAD = {  # input: what its line on stderr says
+BAD = {  # input: its line on stderr
     "missing.jpg": "no such file",
     "nothing": "no photos in this folder",
     "empty.jpg": "is empty",
@@ -31,7 +31,7 @@ BAD = {  # input: what its line on stderr says
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, examples):
-    """Small photos, good and bad."""
+    """Small photos, readable and not."""
     folder = tmp_path_factory.mktemp("photos")
     with Image.open(examples / "camera.png") as photo:
         gray = photo.convert("L").resize((96, 80))
@@ -52,14 +52,14 @@ def folder(tmp_path_factory, examples):
 
 @pytest.fixture(scope="module")
 def batch(folder):
-    """One call with options before and after photos, good and bad ones."""
+    """One call with options before and after photos, readable and not."""
     inputs = ["gray.jpg", *BAD, "folder", "coffee.webp", "./train"]
     return process(folder, "-n", len(SEEDS), *inputs, "--seed", SEEDS[0], "--temperature", "0.5")
 
 
 @pytest.fixture
 def run(tmp_path, folder, colorizer, monkeypatch):
-    """Runs the command in this process and a folder of its own, with a model that is loaded already."""
+    """Run the command in this process and its own folder, with a preloaded model."""
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("colorized"))
     monkeypatch.chdir(tmp_path)
     return in_this_process(monkeypatch, colorizer)
@@ -74,7 +74,7 @@ def test_batch_does_what_can_be_done(folder, batch):
         assert [line for line in lines if photo in line] == of_photo
         expected += of_photo
     assert len(lines) == len(expected)
-    # Nothing else lies there, temporary files least of all.
+    # Nothing else exists, and no temporary files.
     assert names(folder / "colorized") == sorted(Path(path).name for path in expected)
 
 
@@ -117,7 +117,7 @@ def test_samples_differ_and_the_sheet_shows_all(folder, batch):
 
 
 def test_a_seed_gives_the_same_bytes_in_any_call(folder, batch, tmp_path):
-    """The fifth of ``-n 5 --seed 5`` is that of ``--seed 9``, in another process and after another photo."""
+    """The fifth sample of ``-n 5 --seed 5`` is that of ``--seed 9``, also in another process."""
     arguments = ["coffee.webp", "gray.jpg", "--seed", 9, "-t", "0.5", "-q", "-o", tmp_path]
     result = process(folder, *arguments)
     assert (result.returncode, result.stderr) == (0, "")
@@ -339,7 +339,7 @@ def test_data_that_is_not_there(folder, monkeypatch, arguments):
 
 
 def imports_of(folder, *arguments):
-    """Modules that a call has imported when it ends."""
+    """The modules that a call has imported."""
     script = (
         "import atexit, sys\n"
         "atexit.register(lambda: print(*sys.modules, file=sys.stderr))\n"

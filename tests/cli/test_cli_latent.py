@@ -1,4 +1,4 @@
-"""The commands of the latent space as people run them, and their pictures made again."""
+"""The latent-space commands as users run them, and ``recreate`` of their pictures."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ def photos(tmp_path_factory, examples):
 
 @pytest.fixture
 def run(tmp_path, photos, colorizer, monkeypatch):
-    """Runs a command in this process and a folder of its own, with a model that is loaded already."""
+    """Run a command in this process and its own folder, with a preloaded model."""
     shutil.copytree(photos, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("cinn_colorize.colorizer.Colorizer", lambda *_, **__: colorizer)
@@ -50,7 +50,7 @@ def the_line(result):
 
 
 def made_again(run, picture, *files):
-    """Whether ``recreate`` gives the same bytes."""
+    """Return whether ``recreate`` gives the same bytes."""
     (again,) = run("recreate", picture, *files, "--overwrite").stdout.splitlines()
     return Path(again).read_bytes() == Path(picture).read_bytes()
 
@@ -61,7 +61,7 @@ def test_transfer(run):
     for stem, suffix in (("gray", "jpg"), ("coffee", "png")):
         names += [f"colorized/{stem}_like_coffee_{seed:03d}.{suffix}" for seed in range(2)]
         names.append(f"colorized/{stem}_like_coffee_sheet.jpg")
-    assert sorted(result.stdout.splitlines()) == sorted(names)  # in the order in which they are made
+    assert sorted(result.stdout.splitlines()) == sorted(names)  # in the order of their creation
     assert "text.jpg" in result.stderr
     recipe = read_recipe(names[1])
     assert (recipe["method"], recipe["seed"], recipe["temperature"]) == ("transfer", "1", "0.5")

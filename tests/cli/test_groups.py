@@ -1,4 +1,4 @@
-"""Options in groups: the command line lists the fields, the command gets the dataclass."""
+"""Options in groups: the command line lists the fields, the command receives the dataclass."""
 
 from dataclasses import dataclass
 from typing import Annotated

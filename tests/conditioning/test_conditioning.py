@@ -1,4 +1,4 @@
-"""The backbone against timm's, the features and the heads."""
+"""The backbone compared with timm's, the features and the heads."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Photos in zips at URLs, from a server of this machine."""
+"""Photos in zips at URLs, from a local server."""
 
 import http.server
 import re
@@ -19,7 +19,7 @@ pytest.importorskip("aiohttp")
 
 
 class Server(http.server.SimpleHTTPRequestHandler):
-    """Serves a folder with its listing, and parts of files where ``ranges`` is true."""
+    """Serve a folder with its listing, and byte ranges if ``ranges`` is true."""
 
     ranges = True
     failing = 0  # requests that are answered with 503
@@ -50,7 +50,7 @@ class Server(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Two shards of incompressible photos, one for watching, and one that is damaged."""
+    """Two zips of incompressible photos, one to evaluate on, and a damaged one."""
     folder = tmp_path_factory.mktemp("shards")
     rng = np.random.default_rng(0)
     for shard in range(2):

@@ -11,23 +11,23 @@ from helpers import ENVIRONMENT, EXAMPLES, ROOT
 from PIL import Image
 
 README = ROOT / "README.md"
-NOT_RUN = {  # how a command begins, and why it is left out
+NOT_RUN = {  # how a command begins, and why it is skipped
     "pip install": "changes the environment",
     "pytest": "runs this test",
     "cinn-colorize train": "takes hours",
 }
-# Many samples, samples that are refined, or the export of networks.
+# Many samples, refined samples, or the export of networks.
 SLOW = re.compile(r"--hints? |HintMap|--pick |evaluate |Onnx")
-BEFORE = {"onnx.md": "cinn-colorize export -o onnx"}  # a command that the Python of a page builds on
+BEFORE = {"onnx.md": "cinn-colorize export -o onnx"}  # a command that the Python of a page requires
 
 
 def blocks(path):
-    """Language and code of the fenced blocks of a file, in order."""
+    """Language and code of a file's fenced blocks, in order."""
     return re.findall(r"^```(\w+)\n(.*?)^```$", path.read_text(), re.MULTILINE | re.DOTALL)
 
 
 def commands(code):
-    """What a block of shell commands runs, one after the other."""
+    """The commands of a shell block, in order."""
     lines = (line.strip() for line in code.replace("\\\n", " ").splitlines())
     return [part for line in lines if line and not line.startswith("#") for part in line.split(" && ")]
 
@@ -37,7 +37,7 @@ def left_out(command):
 
 
 def steps(path):
-    """Language and code of what is run: a block of Python, or a command."""
+    """Language and code of each step: a block of Python, or a command."""
     for language, code in blocks(path):
         if language == "python":
             yield language, code
@@ -52,7 +52,7 @@ def executable(path, line):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """The working folder, with the files that the commands name."""
+    """A working folder with the files that the commands name."""
     home, programs = tmp_path / "home", tmp_path / "bin"
     programs.mkdir()
     for name in ("examples", "scans/box", "FOLDER_OR_ZIP", "runs/natural"):

@@ -1,4 +1,4 @@
-"""Scripts and what is said of them belong together."""
+"""The docs mention only scripts that exist, and list all of them."""
 
 import re
 

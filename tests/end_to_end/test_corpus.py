@@ -1,4 +1,4 @@
-"""Real files of other projects' tests: each gives a picture that has what the file had, or one line."""
+"""Real files from other projects' tests: each gives a picture that keeps what the file had, or one line."""
 
 import io
 import zipfile
@@ -24,7 +24,7 @@ def names():
 
 
 def check(content, folder):
-    """Colorize one file, read what was written and compare; the line if it can't be read."""
+    """Colorize one file and compare the result; return the line if it cannot be read."""
     try:
         photo = open_photo(content, max_pixels=10_000_000)
         (picture,) = photo.compose([Uniform(4, 8)])
@@ -35,12 +35,12 @@ def check(content, folder):
     again = open_photo(folder / f"out{suffix}")
     assert (again.width, again.height) == (photo.width, photo.height)
     assert again.bit_depth == photo.bit_depth or suffix in (".jpg", ".webp")
-    assert again._has_alpha == photo._has_alpha or suffix == ".webp"  # which drops one that is opaque
+    assert again._has_alpha == photo._has_alpha or suffix == ".webp"  # which drops an opaque one
     try:
         with Image.open(io.BytesIO(content)) as image, Image.open(folder / f"out{suffix}") as out:
             compare(image, out)
     except (OSError, SyntaxError, ValueError, TypeError, ZeroDivisionError):
-        pass  # Pillow can't read the original
+        pass  # Pillow cannot read the original
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Whatever bytes a file has, it becomes a picture or one clear line."""
+"""Any bytes become a picture or one clear line."""
 
 import numpy as np
 import pytest
@@ -9,13 +9,13 @@ from PIL import Image
 
 from cinn_colorize.imaging.photo import PhotoError, open_photo
 
-PIXELS = 100_000  # more are refused: a byte of a header may ask for gigabytes
+PIXELS = 100_000  # more are refused: one header byte may request gigabytes
 SUFFIXES = [".jpg", ".png", ".tif", ".webp", ".avif", ".gif", ".bmp", ".ppm", ".jp2"]
 
 
 @pytest.fixture(scope="module")
 def originals(tmp_path_factory):
-    """The content of a file of each format that is read."""
+    """The content of one file per readable format."""
     folder, contents = tmp_path_factory.mktemp("originals"), {}
     for suffix in SUFFIXES:
         path = folder / f"photo{suffix}"

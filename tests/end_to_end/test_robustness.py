@@ -1,4 +1,4 @@
-"""Batches as real processes, and what happens to them: kills, bytes that are no photo, company."""
+"""Batches as real processes: kills, damaged files, concurrent batches."""
 
 import json
 import os
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="looks for pr
 
 
 def make_photos(folder, number):
-    """Small photos, each another one."""
+    """Small photos, all different."""
     folder.mkdir()
     for i in range(number):
         pixels = np.roll(GRAY, 5 * i, axis=1)[: 64 + i % 5, :80]
@@ -37,7 +37,7 @@ def start(folder, *arguments, **options):
 
 
 def workers_of(pid):
-    """The processes that spawn has started for it."""
+    """The processes that multiprocessing has spawned for it."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [int(c) for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()]
 
@@ -47,7 +47,7 @@ def is_alive(pid):
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
         return False
-    return state != "Z"  # it has ended, and nobody has asked how
+    return state != "Z"  # it has ended but was not waited for
 
 
 def contents(folder):
@@ -56,7 +56,7 @@ def contents(folder):
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory):
-    """Photos, and their results by one process that does one at a time."""
+    """Photos, and their results by a single process."""
     folder = tmp_path_factory.mktemp("reference")
     make_photos(folder / "photos", 12)
     done = process(folder, "photos", "--workers", 1, "--manifest", "m")
@@ -90,7 +90,7 @@ def test_a_worker_that_is_killed_takes_one_photo_with_it(reference, tmp_path):
 
 
 def kill_and_resume(folder, photos, kills, rng):
-    """Kill a batch again and again, then let it end; checks that nothing is lost, half or done twice."""
+    """Kill a batch again and again, then let it end: nothing is lost, partial or done twice."""
     arguments = [photos, "--workers", 2, "--manifest", "m"]
     seen = {}
     for _ in range(kills):
@@ -152,7 +152,7 @@ def test_workers_end_with_their_batch(reference, tmp_path):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("early", [True, False])
 def test_signals_for_the_whole_group(reference, tmp_path, number, code, early):
-    """As a terminal and a batch system send them, while processes start and when they are at work."""
+    """Signals as a terminal and a batch system send them, during start-up and during work."""
     batch = start(tmp_path, reference / "photos", "--workers", 2, "-n", 8, start_new_session=True)
     if early:
         while not workers_of(batch.pid):
@@ -175,7 +175,7 @@ def test_two_batches_on_one_folder(reference, tmp_path):
 
 
 def test_one_network_for_several_processes(reference, tmp_path, colorizer):
-    """As a GPU has it; here it is on the CPU, so that the bytes can be compared."""
+    """The model server of a GPU, here on the CPU so that the bytes can be compared."""
     server = ModelServer(ModelSpec("natural", *find_weights(), "cpu", "fp32"))
     try:
         remote = server.network.colorizer()
@@ -203,7 +203,7 @@ def test_one_network_for_several_processes(reference, tmp_path, colorizer):
 
 
 def broken_corpus(folder, step):
-    """Damaged files of other projects' tests, with names of photos."""
+    """Damaged files from other projects' tests, named like photos."""
     corpus = SHARED / "corpus-broken.zip"
     if not corpus.exists():
         pytest.skip("needs ../shared/data/corpus-broken.zip")

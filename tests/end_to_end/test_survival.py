@@ -1,4 +1,4 @@
-"""Runs that are killed, that meet damage, that diverge, and that several processes share."""
+"""Training runs that are killed, meet damaged data, diverge, or are shared by several processes."""
 
 import csv
 import random
@@ -174,7 +174,7 @@ def test_a_checkpoint_that_cannot_be_written_does_not_end_the_run(photos, tmp_pa
 
 
 class Mined(TinyTask):
-    """The loss of some batches, known by the sum of their L, is multiplied with something."""
+    """Multiply the loss of some batches, recognised by the sum of their L, by a factor."""
 
     def __init__(self, photos, mines):
         super().__init__(photos)
@@ -188,7 +188,7 @@ class Mined(TinyTask):
 
 @pytest.fixture(scope="module")
 def sums(photos, tmp_path_factory):
-    """Of every batch of a run of 28."""
+    """The sums of L of every batch of a run of 28."""
     task = Mined(find_photos(photos), {})
     run(photos, tmp_path_factory.mktemp("recorded"), LONGER, lambda _: task)
     assert len(set(task.sums)) == len(task.sums) == 28
@@ -212,8 +212,8 @@ def test_a_bad_step_is_left_out_and_a_second_one_in_a_row_takes_the_run_back(
     assert torch.equal(weights[22], weights[21])  # skipped
     assert not torch.equal(weights[23], weights[22])
     first = torch.cat([p.flatten() for p in build().parameters()])
-    assert torch.equal(weights[25], first)  # back at the checkpoint that a run begins with
-    assert task.sums == sums  # data goes on, no batch comes twice
+    assert torch.equal(weights[25], first)  # back at the initial checkpoint
+    assert task.sums == sums  # data continues, no batch repeats
     assert "step at photo 92 skipped" in caplog.text
     assert "back to the checkpoint of photo 0" in caplog.text
 
@@ -228,7 +228,7 @@ def test_a_run_that_diverges_again_and_again_ends(photos, tmp_path, sums):
 
 def test_what_explodes_is_judged_by_the_median():
     health = Health()
-    assert not health.fault(1.0, 1e6)  # nothing is known yet
+    assert not health.fault(1.0, 1e6)  # no median is known yet
     assert not any(health.fault(1.0, norm) for norm in np.linspace(1, 2, KNOWN))
     assert "times its median" in health.fault(1.0, 1.6 * EXPLODING)
     assert not health.fault(1.0, 1.4 * EXPLODING)
@@ -288,7 +288,7 @@ def test_two_processes_learn_as_one_with_the_whole_batch(photos, tmp_path):
     assert len(one) == 8
     assert one[-1] < one[0] - 0.05
     assert np.abs(one / two - 1).max() < 1e-5
-    # What two processes wrote, one goes on with.
+    # One process continues what two wrote.
     options = ("--photos", 64, "--batch", 8)
     for checkpoint in checkpoints(tmp_path / "two")[:1]:
         checkpoint.unlink()

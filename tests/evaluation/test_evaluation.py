@@ -1,4 +1,4 @@
-"""What an evaluation says must follow from the definitions, whatever the model."""
+"""Measures must follow from their definitions, whatever the model."""
 
 import json
 import math
@@ -58,7 +58,7 @@ class Gaussian:
 
 
 class StandardNormal(torch.nn.Module):
-    """A flow that does nothing, of a scale of its own."""
+    """An identity flow with its own scale."""
 
     def __init__(self, scale):
         super().__init__()
@@ -164,7 +164,7 @@ def offsets(rng, deviation, n=1, size=64):
 
 
 def spread_measures(deviation_of_samples, photos=400, samples=8):
-    """Of samples around a mean of their own photo, which the photo's ab scatters around with 10."""
+    """Statistics of samples around their photo's mean, around which the photo's ab scatter with 10."""
     rng = np.random.default_rng(1)
     statistics = []
     for _ in range(photos):
@@ -278,9 +278,9 @@ def test_further_measures_see_all_samples_of_every_row(sources):
 
 
 def test_calibration_of_a_model_that_knows():
-    """Photos and samples come from one distribution: points lie on the diagonal, colours are as frequent."""
+    """Photos and samples come from one distribution: points lie on the diagonal, frequencies agree."""
     rng = np.random.default_rng(5)
-    calibration = Calibration(48)  # fewer leave their spread uncertain
+    calibration = Calibration(48)  # fewer leave the spread uncertain
     deviations = rng.uniform(2, 20, 60)
     for deviation in deviations:
         center = rng.normal(0, 15, (2, 1, 1))
@@ -387,7 +387,7 @@ def test_photos_come_in_the_order_of_their_names_from_folders_and_zips(tmp_path)
             path.mkdir() if name.endswith("/") else path.write_bytes(b"")
     assert [photo.entry for photo in find_photos(archive)] == sorted(names)
     assert [photo.path.relative_to(folder).as_posix() for photo in find_photos(folder)] == sorted(names)
-    # A folder with shards is one to train on, not to measure on.
+    # A folder with zips of training photos is for training, not for measuring.
     assert len(find_photos(tmp_path)) == len(names)
     assert {photo.entry for photo in find_photos(tmp_path, pattern=None)} == {None}
 

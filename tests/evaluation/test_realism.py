@@ -1,4 +1,4 @@
-"""Measures that take a network: what they say of photos in their own colours, gray, and of the same photo."""
+"""Measures that require a network: their values for true colours, gray, and the same photo."""
 
 import csv
 from urllib.error import URLError
@@ -19,7 +19,7 @@ CATS, CUP = {281, 282, 285}, 504  # tabby, tiger cat, Egyptian cat; coffee mug
 
 @pytest.fixture(scope="module")
 def squares(examples):
-    """Photos in colour, and what each shows, in true colours and gray, (1, 3, 256, 256)."""
+    """Photos in true colours and in gray (1, 3, 256, 256), with their classes."""
     read = Reader()
     photos = {source: read_square(source, read) for source in find_photos(examples)[:8]}
     truth = {source: photo.rgb[None] for source, photo in photos.items()}
@@ -53,7 +53,7 @@ def test_kernel_distance_is_that_by_hand():
     found = kernel_distance(pictures, reference)
     assert found.mean == pytest.approx(by_hand(pictures, reference))
     assert found == kernel_distance(pictures, reference)
-    # The same picture several times is no news.
+    # Repeating a picture adds no information.
     assert kernel_distance([np.repeat(p, 3, axis=0) for p in pictures], reference) == pytest.approx(found)
     assert np.isnan(kernel_distance(pictures[:1], reference).mean)
 
@@ -73,7 +73,7 @@ def test_kernel_distance_is_unbiased_and_its_errors_are_right(shift):
     if shift:
         assert ratio == pytest.approx(1, abs=0.35)
         assert many[0].mean > 3 * many[0].se
-    else:  # a bootstrap is too careful where there is no distance
+    else:  # a bootstrap overestimates where there is no distance
         assert abs(means[1].mean()) < 4 * means[1].std() / np.sqrt(60)
         assert ratio > 0.8
 
@@ -160,7 +160,7 @@ def test_weights_that_cannot_be_downloaded(offline, squares):
 
 @pytest.mark.slow
 def test_fid_with_weights_that_are_there(offline, squares, tmp_path):
-    """Of random weights: the distance is that of equal or of other pictures."""
+    """With random weights: the distance of equal or of different pictures."""
     inception = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(inception, "load_state_dict_from_url", lambda *_, **__: {})

@@ -1,4 +1,4 @@
-"""What single maps do; the laws of all of them are in test_laws.py."""
+"""Properties of single maps; test_laws.py has the laws of all of them."""
 
 import math
 
@@ -95,7 +95,7 @@ def test_haar_downsampling_gives_means(halve_details):
 
 
 def test_guided_shift_predicts_colours_that_follow_the_guide():
-    """Where ab is a linear function of L, the finer details are known from the coarser level."""
+    """If ab is a linear function of L, the finer details follow from the coarser level."""
     guide = randn(1, 1, 64, 64).cumsum(-1).cumsum(-2) / 40
     guide = guide / guide.abs().max()
     x = torch.cat([3 * guide, -2 * guide + 0.5], 1)

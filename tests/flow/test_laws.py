@@ -1,4 +1,4 @@
-"""Laws of all invertible maps, of the flow of each model among them."""
+"""Laws of all invertible maps, including each model's flow."""
 
 import importlib
 import math
@@ -55,12 +55,12 @@ def randn(*shape, seed=0):
 
 
 def pair(size):
-    """Conditions of the subnetworks of a coupling block."""
+    """Conditions of a coupling block's subnetworks."""
     return randn(WIDTH, size, size, seed=2), randn(WIDTH, size, size, seed=3)
 
 
 def bounds(*shape):
-    """Intervals that differ from value to value, around zero."""
+    """Intervals around zero that differ by value."""
     spread = randn(*shape, seed=9).abs()
     return Interval(-0.5 - spread, 0.7 + spread.flip(-1))
 
@@ -113,7 +113,7 @@ def prepared(made, x, features):
 BEDROOMS_STAGE = BedroomsStageConfig(2, 4, 0.6)
 VGG_STAGE = VggStageConfig(2, 4, (3, 3))
 AUTHORS_STAGE = VggStageConfig(2, 4, (3, 3), reduction="squeeze", pointwise=4)
-# By name: what makes a transform, something to transform and its condition, at a size in pixels.
+# By name: a factory of a transform, of its input and of its condition, at a size in pixels.
 TRANSFORMS = {
     "coupling": partial(coupling, 6),
     "coupling, odd channels": partial(coupling, 5),
@@ -198,7 +198,7 @@ class CoarseLevels(Transform):
         return torch.nn.functional.avg_pool2d(x, 8), sum(log_dets[r] for r in self.levels)
 
 
-# By name: the model, its architecture, the shapes of x and of what it is conditioned on (none of digits).
+# By name: the model, its architecture, the shapes of x and of the condition (digits have none).
 PHOTO, L256, L64 = (2, 64, 64), (1, 256, 256), (1, 64, 64)
 LARGE_FLOWS = {
     "natural": ("natural", NARROW_NATURAL, PHOTO, L256),
@@ -245,7 +245,7 @@ def model_of(name, dtype):
 
 @cache
 def condition_of(name, dtype, n):
-    """What a model keeps of the first n photos or digits."""
+    """The condition of the first n photos or digits."""
     *_, shape = FLOWS[name]
     c = torch.tensor([3, 0])
     if shape is not None:
@@ -255,7 +255,7 @@ def condition_of(name, dtype, n):
 
 
 def case(name, dtype=torch.float64, n=N, scale=1.0, size=3):
-    """A transform, n values of x, and its condition; each has the first of those of a larger n."""
+    """A transform, n values of x, and its condition; a larger n starts with the same ones."""
     rows = lambda t: t[:n].to(dtype)  # noqa: E731
     if name in FLOWS:
         of, adapter = ("natural", CoarseLevels) if name == "natural, coarse levels" else (name, Flow)

@@ -1,4 +1,4 @@
-"""The backward pass by inversion: the gradients of the plain one, and no memory that grows with the stack."""
+"""The backward pass by inversion has the plain gradients, and its memory does not grow with the stack."""
 
 from functools import partial
 
@@ -85,7 +85,7 @@ def test_a_second_backward_pass_is_refused():
 
 
 def peak(blocks):
-    """Bytes allocated at most during forward and backward pass, but for conditions and gradients."""
+    """Peak allocation in bytes during forward and backward pass, without conditions and gradients."""
     flow, conditions = stack(blocks, torch.float32, width=64)  # as natural's
     flow.save_memory = True
     given = [tuple(p.detach() for p in c) if isinstance(c, tuple) else c for c in conditions]

@@ -80,7 +80,7 @@ def test_reduction_goes_to_the_edge_of_the_gamut_at_constant_hue():
     assert rgb.min() >= -1e-4
     assert rgb.max() <= 1 + 1e-4
     changed = np.hypot(*(reduced - ab)) > 0
-    assert 0.2 < changed.mean() < 0.9  # the colours are of both kinds
+    assert 0.2 < changed.mean() < 0.9  # colours of both kinds occur
     cross = ab[0] * reduced[1] - ab[1] * reduced[0]
     assert np.abs(cross / np.maximum(np.hypot(*ab), 1)).max() < 1e-3
     assert (ab * reduced).sum(axis=0).min() >= -1e-6  # never past gray
@@ -110,7 +110,7 @@ def test_compose_does_not_depend_on_the_band(monkeypatch):
 
 
 def test_hues_of_a_fully_saturated_wheel_do_not_swap():
-    """A guard against exchanged channels: what is named by its hue must come out as that hue."""
+    """A guard against exchanged channels: named hues must come out as these hues."""
     for hue in np.linspace(0, 1, 12, endpoint=False):
         rgb = np.array(colorsys.hsv_to_rgb(hue, 0.6, 0.8))
         lab = color.srgb_to_lab(rgb[None, None])[0, 0]

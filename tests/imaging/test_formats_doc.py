@@ -1,4 +1,4 @@
-"""docs/formats.md says what happens."""
+"""docs/formats.md is true."""
 
 import numpy as np
 import pytest

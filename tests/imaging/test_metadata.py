@@ -46,7 +46,7 @@ def test_a_new_recipe_replaces_the_old_one():
 
 
 def test_recipe_as_elements_is_found_and_replaced():
-    """As exiftool and Adobe's toolkit may write the same."""
+    """The same properties as exiftool and Adobe's toolkit may write them."""
     packet = add_recipe(None, {"seed": "5"}).replace(
         b' cinn:seed="5"/>', b"><cinn:seed>5</cinn:seed></rdf:Description>"
     )

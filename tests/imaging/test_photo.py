@@ -91,7 +91,7 @@ def test_everything_but_color_is_kept(tmp_path, suffix, bits):
     if suffix != ".tif":
         assert image.get("exif-ifd0-Artist").startswith("Ada")
         assert image.get("exif-ifd0-Make").startswith("Agfa")
-    if suffix != ".webp":  # the format has no resolution but in EXIF
+    if suffix != ".webp":  # the format has a resolution only in EXIF
         assert image.xres == pytest.approx(11.811, abs=0.02)
     assert read_recipe(tmp_path / f"out{suffix}") == RECIPE
     gray = rgb2lab(COLOR[:200, :120])[..., 0]
@@ -203,7 +203,7 @@ def test_cmyk_jpeg(tmp_path):
 @pytest.mark.parametrize("pixels", [data.astronaut()[:300, :500], COLOR[:, :100]], ids=["large", "small"])
 def test_lab_is_the_area_mean(size, pixels):
     height, width = (min(n, m) for n, m in zip(pixels.shape, size, strict=False))
-    size = (height, width)  # enlarging is another matter
+    size = (height, width)  # enlarging differs
     rows, columns = (area_matrix(n, m) for n, m in zip(pixels.shape, size, strict=False))
     expected = np.stack([rows @ plane @ columns.T for plane in np.moveaxis(rgb2lab(pixels), -1, 0)])
     photo = open_photo(pixels)
@@ -324,7 +324,7 @@ def test_thumbnails():
 
 @pytest.mark.skipif(not (SHARED / "bigphotos.zip").exists(), reason="needs ../shared/data/bigphotos.zip")
 def test_a_camera_photo(tmp_path):
-    name = "canon-eos-1000d.jpg"  # stands on its side, and has a preview in EXIF
+    name = "canon-eos-1000d.jpg"  # is rotated, and has a preview in EXIF
     with zipfile.ZipFile(SHARED / "bigphotos.zip") as archive:
         archive.extract(name, tmp_path)
     original = pyvips.Image.new_from_file(str(tmp_path / name))

@@ -77,7 +77,7 @@ def test_a_file_that_is_no_photo_is_one_clear_line(tmp_path, kind):
 
 
 def test_nothing_is_printed(tmp_path):
-    """Neither of broken files nor of those that libvips only warns about."""
+    """Neither for broken files nor for those that libvips only warns about."""
     paths = [broken(tmp_path, kind) for kind in KINDS]
     odd = SHARED / "corpus-broken.zip"
     if odd.exists():
@@ -127,7 +127,7 @@ def test_a_failed_save_leaves_nothing_behind(tmp_path, out):
 
 
 def test_a_save_replaces_the_old_file_only_when_it_is_whole(tmp_path):
-    """A file size limit stands for a full disk; the process has it alone."""
+    """A file size limit simulates a full disk, for this process only."""
     pytest.importorskip("resource")
     np.save(tmp_path / "in.npy", np.random.default_rng(0).integers(0, 256, (400, 400), dtype=np.uint8))
     out = tmp_path / "out"

@@ -1,4 +1,4 @@
-"""What comes in by each format, and what stays in each format that can be written."""
+"""What each readable format provides, and what each writable format keeps."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""The recipe that a picture is saved with is the one that is read from its file."""
+"""A picture's file returns the recipe that it was saved with."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def test_recipes_come_back(tmp_path, suffix, recipe, strip):
 @SHORT
 @given(recipe=st.dictionaries(NAMES, st.text()))
 def test_what_xml_cannot_hold_becomes_a_space(tmp_path, recipe):
-    """Recipes of 16 bits too, and in place of the one that the photo brought."""
+    """Recipes in 16-bit files too, and instead of the photo's own."""
     first, second = tmp_path / "first.png", tmp_path / "second.png"
     gray_picture(np.uint16).save(first, recipe={"seed": "5", "old": "entry"})
     open_photo(first).compose([Uniform(0, 0)])[0].save(second, recipe=recipe)

@@ -24,7 +24,7 @@ def smooth(shape, seed, sigma=1.5):
 
 
 def scene(height, width, grid=16):
-    """ab on the grid, the guide at 4 times the grid, and L at full size, with edges that all three share."""
+    """ab on the grid, the guide at 4 times the grid, and L at full size, with common edges."""
     L = 50 + 40 * np.sign(smooth((height, width), 0, sigma=height / 12)) + smooth((height, width), 1)
     ab = np.stack([0.6 * (L - 50), 20 - 0.3 * L])
     reduced = [cv2.resize(p, (grid, grid), interpolation=cv2.INTER_AREA) for p in ab]
@@ -144,7 +144,7 @@ def test_fast_is_near_exact_on_photos():
 
 
 def test_work_is_done_in_blocks(monkeypatch):
-    """What one block enlarges must not depend on where it begins."""
+    """A block's result must not depend on where the block begins."""
     ab, guide, L = scene(200, 150)
     whole = Upsampler(ab, guide, L.shape).rows(0, 200, L)
     monkeypatch.setattr(upsampling, "_BLOCK", 150 * 7)

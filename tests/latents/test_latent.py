@@ -17,7 +17,7 @@ SHARES = st.one_of(st.sampled_from([0.0, 1.0]), st.floats(0, 1), SEEDS)
 
 
 def of_size(share, shape):
-    """A share for all places, or of a seed a map of shares in which there are many of 0 and 1."""
+    """A share for all places, or a random map of shares with many 0 and 1."""
     if isinstance(share, float):
         return torch.tensor(share)
     return (2 * torch.rand(shape, generator=torch.Generator().manual_seed(share)) - 0.5).clamp(0, 1)

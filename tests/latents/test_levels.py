@@ -1,4 +1,4 @@
-"""Numbers by level, as people write them."""
+"""Numbers by level, as users write them."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Noise is that of torch, without torch."""
+"""Noise equals torch's, without torch."""
 
 import math
 

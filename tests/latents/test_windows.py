@@ -69,7 +69,7 @@ def test_blending_gives_back_what_was_cut(windows, side, seed):
 
 @given(st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=12), SIDES, st.booleans())
 def test_blending_stays_between_the_windows(values, side, upright):
-    """So that a constant stays constant, and windows that lie alone are themselves."""
+    """So a constant stays constant, and windows without overlap stay themselves."""
     windows = Windows(len(values), upright)
     blended = windows.blend([np.full((side, side), value, np.float32) for value in values])
     assert blended.shape == windows.size(side)

@@ -1,4 +1,4 @@
-"""Hints: colours asked for at places of a photo, and samples that have them."""
+"""Hints: given colours at places of a photo, and samples that follow them."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def conditioned(colorizer, photo):
 
 @pytest.fixture(scope="module")
 def long(gray):
-    """A photo of 3:1, in more than one window."""
+    """A 3:1 photo, in more than one window."""
     return open_photo(gray[:40])
 
 
@@ -65,7 +65,7 @@ def test_a_hint_is_read_as_it_is_written():
 def test_hinted_pixels_get_their_colours(colorizer, photo, conditioned, drawn):
     unhinted = conditioned.sample(n=2, seed=4)
     x, y = [p.x for p in POINTS], [p.y for p in POINTS]
-    # A place is as colourful as its L allows, so what is asked for is compared at the photo's L.
+    # A place is as colourful as its L allows, so the hint is compared at the photo's L.
     wanted = HintMap.of(photo, POINTS).ab[:, [24, 56], [10, 53]]
     for samples, near in ((drawn, True), (unhinted, False)):
         for colorization in colorizer.compose(photo, samples):
@@ -166,7 +166,7 @@ def test_progress_ends_with_all_steps_done(conditioned, photo):
 
 @pytest.fixture
 def run(tmp_path, gray, colorizer, monkeypatch):
-    """Runs commands in a folder with photo.png, with a model that is loaded already."""
+    """Run commands in a folder with photo.png, with a preloaded model."""
     Image.fromarray(gray).save(tmp_path / "photo.png")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("cinn_colorize.colorizer.Colorizer", lambda *_, **__: colorizer)

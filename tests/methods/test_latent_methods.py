@@ -1,4 +1,4 @@
-"""What the latent space is used for: transfer, mixes, ranking, strips and grids."""
+"""Uses of the latent space: transfer, mixes, ranking, strips and grids."""
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ def test_all_of_a_photos_own_code_gives_its_own_colours(colorizer, coffee):
 
 
 def test_a_transfer_moves_colours_towards_the_reference(colorizer, conditioned, coffee):
-    """Coffee is brown; what it gives is browner than the photo's samples of the same noise."""
+    """Coffee is brown; its transfer is browner than the photo's samples of the same noise."""
     reference = colorizer.reference(coffee)
     samples = conditioned.transfer(reference, n=2, temperature=0.5, seed=3)
     assert [sample.seed for sample in samples] == [3, 4]

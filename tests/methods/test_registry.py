@@ -1,4 +1,4 @@
-"""Every way to draw: what it writes into a recipe it reads back, and recipes of before are followed."""
+"""Every method reads back the recipes it writes, and follows those written before."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ LEVELS = MODELS["natural"].levels
 
 @pytest.fixture(scope="module")
 def files(colorizer, examples, tmp_path_factory):
-    """A photo, and what methods need beside it, by the entry that names it."""
+    """A photo, and the other files that methods require, by recipe entry."""
     folder = tmp_path_factory.mktemp("files")
     Image.fromarray(GRAY).save(folder / "photo.png")
     mask = np.zeros_like(GRAY)
@@ -52,7 +52,7 @@ def files(colorizer, examples, tmp_path_factory):
 
 
 def methods(files):
-    """Some of each, with parameters that are not the default."""
+    """Some instances of each method, with non-default parameters."""
     noise = dict.fromkeys(LEVELS, 0.25) | {2: 0.5}
     return [
         Sampling(),
@@ -96,7 +96,7 @@ def test_a_method_is_read_back_from_its_recipe(colorizer, files, tmp_path, k):
 
 @pytest.mark.parametrize("name", OLD_RECIPES)
 def test_recipes_of_before_are_followed(colorizer, files, tmp_path, name):
-    """Of version 0.1.0; the weights and files that they name are put in place of those of then."""
+    """Recipes of version 0.1.0; current weights and files replace those that they name."""
     old = OLD_RECIPES[name] | {"weights": colorizer.sha256, "original": sha256(files["photo"])}
     method = METHODS[OLD_NAMES.get(old["method"], old["method"])]
     for key in method.files:

@@ -1,4 +1,4 @@
-"""Laws of the model of bedrooms, LSUN's layout, and its training."""
+"""The model of bedrooms: its laws, LSUN's layout, and its training."""
 
 import subprocess
 import sys
@@ -121,7 +121,7 @@ def test_a_larger_luminance_is_reduced_and_others_are_refused(bedrooms):
 
 @pytest.fixture(scope="module")
 def lsun(tmp_path_factory):
-    """Photos in a folder, and packed as LSUN is by the script."""
+    """Photos in a folder, and packed in LSUN's layout by the script."""
     folder = tmp_path_factory.mktemp("lsun")
     (folder / "photos").mkdir()
     rng = np.random.default_rng(0)

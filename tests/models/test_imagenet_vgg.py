@@ -1,4 +1,4 @@
-"""Laws of the network as printed, its counts against the authors', ImageNet's layout, training."""
+"""The network as printed: its laws, the authors' counts, ImageNet's layout, training."""
 
 import json
 from dataclasses import asdict, replace
@@ -188,7 +188,7 @@ def test_long_photos_are_coloured_in_windows(colorizer):
 
 @pytest.fixture(scope="module")
 def imagenet(tmp_path_factory):
-    """Photos as ImageNet has them: train/CLASS/*.JPEG, val/*.JPEG."""
+    """Photos in ImageNet's layout: train/CLASS/*.JPEG, val/*.JPEG."""
     root = tmp_path_factory.mktemp("imagenet")
     rng = np.random.default_rng(0)
     names = [f"train/n0144076{i % 2}/n0144076{i % 2}_{i}.JPEG" for i in range(8)]

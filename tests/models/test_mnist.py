@@ -1,4 +1,4 @@
-"""Laws of the model of digits, MNIST's files, and what is made of digits."""
+"""The model of digits: its laws, MNIST's files, and pictures of digits."""
 
 import gzip
 import shutil
@@ -131,7 +131,7 @@ def test_principal_axes_are_those_of_the_covariance():
 
 
 def stroke(lean=0.0, thick=3, half=8):
-    """A stroke that leans ``lean`` pixels a pixel to the right."""
+    """A stroke that leans ``lean`` pixels per pixel to the right."""
     image = np.zeros((28 * 8, 28 * 8), np.uint8)
     ends = [(round(8 * (14 + s * half * lean)), round(8 * (14 - s * half))) for s in (-1, 1)]
     cv2.line(image, *ends, 255, 8 * thick)

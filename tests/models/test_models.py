@@ -1,4 +1,4 @@
-"""The registry, its commands, and weights that come from the hub."""
+"""The registry, its commands, and weights from the hub."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The ONNX files and onnxruntime as an engine, beside torch. The files are written once for all tests."""
+"""The ONNX files, and onnxruntime compared with torch. The files are written once for all tests."""
 
 import os
 import subprocess
@@ -33,7 +33,7 @@ WIDE = np.tile(GRAY, (1, 3))[:120]
 
 
 def call(folder, cache, *arguments, **environment):
-    """The command in a process of its own, with a cache of its own, and whether torch was imported in it."""
+    """Run the command in its own process and cache; also return whether it imported torch."""
     script = (
         "import atexit, sys\n"
         "atexit.register(lambda: print('torch' in sys.modules, file=sys.stderr))\n"
@@ -95,7 +95,7 @@ def steps(a, b):
 
 
 def check_agreement(colorizer, engine):
-    """Both engines give the same to 1e-3: what samples share, colours as the flow has them, densities."""
+    """Both engines agree to 1e-3: shared tensors, colours of the flow, densities."""
     from cinn_colorize.onnx.export import name_of
 
     for photo in (GRAY, WIDE):

@@ -1,4 +1,4 @@
-"""What the benchmark compares with FrEIA is the same function of equally many parameters."""
+"""The benchmark compares FrEIA on the same function with equally many parameters."""
 
 from dataclasses import replace
 

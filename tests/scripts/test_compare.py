@@ -1,4 +1,4 @@
-"""The methods of scripts/compare: shapes, and the laws they rest on."""
+"""The methods of scripts/compare: their shapes and laws."""
 
 import argparse
 import json

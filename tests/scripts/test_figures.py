@@ -25,7 +25,7 @@ ROW, COLUMN, EDGE = 133 + 34, 200 + 12, 12
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """Of two models that draw different colours."""
+    """Weights of two models that draw different colours."""
     files = []
     for seed, name in enumerate(("before", "after")):
         torch.manual_seed(seed)
@@ -36,7 +36,7 @@ def weights(tmp_path_factory):
 
 @pytest.fixture
 def scripts(monkeypatch, tmp_path):
-    """A function that runs a script's ``main`` and gives the tiles of its sheets with their labels."""
+    """Return a function that runs a script's ``main`` and returns the tiles of its sheets with labels."""
     monkeypatch.chdir(tmp_path)
     modules, tiles = {"figures": figures, "contact_sheet": contact_sheet}, []
     for module in modules.values():

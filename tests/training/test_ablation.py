@@ -1,4 +1,4 @@
-"""What training can do without: it trains, is stored with the weights, loads and samples."""
+"""Ablations: models train without a part, are stored, load and sample."""
 
 import math
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The backbone learns gray photos: its losses, its run, and the model that begins with it."""
+"""Adapting the backbone to gray photos: its losses, its run, and the model that starts from it."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What can be trained, by name: what is listed there is what there is."""
+"""The registry of trainable models lists exactly what exists."""
 
 import torch
 

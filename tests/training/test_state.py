@@ -1,4 +1,4 @@
-"""The state of a run: what a checkpoint holds is all that a run needs, and all of it comes back."""
+"""The state of a run: a checkpoint holds all of it, and restores all of it."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from cinn_colorize.training.state import MAX_RETURNS, RunState
 
 
 def begun(run, steps=0):
-    """A run after some steps of random gradients, the last of which was left out."""
+    """A run after some steps of random gradients, the last of which was skipped."""
     task, model = TinyTask([]), build()
     state = RunState(run, model, task.optimizer(task.learning(model, CONFIG), CONFIG), task, CONFIG)
     for step in range(steps):
