@@ -48,7 +48,7 @@ def train(
         task: its data and objective.
         config: hyper-parameters; ``batch`` is the total over all processes.
         run: folder of the run, which holds the checkpoints.
-        options: how to compute, keep and show the run.
+        options: options of the run.
         begin: called once with the number of photos seen, before the first step.
         evaluate: called with the averaged model and the number of photos seen, regularly and at the end.
 

@@ -71,7 +71,7 @@ class NaturalTask(PhotoTask[Natural]):
         return model
 
     def learning(self, model: Natural, config: NaturalTraining) -> list[tuple[list[nn.Parameter], float]]:
-        """Return all parameters but the backbone's, or also its deep 1x1 convolutions if it learns.
+        """Return all parameters but the backbone's; if the backbone learns, also its deep 1x1 convolutions.
 
         The deep layers represent the meaning of a photo. On a CPU, the weight gradient of a 5x5 depthwise
         convolution takes 5 to 20 times as long as the rest of its block, for 6 % of the parameters.
@@ -162,7 +162,10 @@ def features_in_chunks(model: Natural, L: Tensor, precision: torch.dtype) -> dic
 def batch_nll(
     model: Natural, x: Tensor, L: Tensor, features: dict[int, Tensor], every: Mapping[int, int]
 ) -> dict[int, Tensor]:
-    """Compute the nll by level, nats, of every ``every[r]``-th photo: fine levels cost most, learn first."""
+    """Compute the nll by level, nats, of every ``every[r]``-th photo.
+
+    Fine levels see fewer photos because they cost most and learn first.
+    """
     parts, start = [], 0
     for r in sorted(model.resolutions, reverse=True):
         end = len(x) // every.get(r, 1)

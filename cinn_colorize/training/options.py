@@ -1,4 +1,4 @@
-"""How a run starts, computes, is stored and reports, whatever it learns."""
+"""The options of a run, whatever it learns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cinn_colorize.training.progress import Evaluation, Progress
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run starts, computes, is stored and reports; task and hyper-parameters define what it learns.
+    """Options of a run; its task and hyper-parameters define what it learns.
 
     Attributes:
         device: device to train on.

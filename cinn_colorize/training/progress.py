@@ -11,7 +11,7 @@ from typing import Any
 from cinn_colorize.training.state import RunState
 
 
-class _Told:
+class _Report:
     """A report with figures of the task."""
 
     figures: dict[str, float]
@@ -22,7 +22,7 @@ class _Told:
 
 
 @dataclass(frozen=True)
-class Progress(_Told):
+class Progress(_Report):
     """The progress of a run."""
 
     seen: int
@@ -36,7 +36,7 @@ class Progress(_Told):
 
 
 @dataclass(frozen=True)
-class Evaluation(_Told):
+class Evaluation(_Report):
     """Figures of the averaged model on held-out data."""
 
     seen: int

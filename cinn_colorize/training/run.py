@@ -36,7 +36,7 @@ def run_training(task: Task[Any], run: Path, config: TrainingConfig, options: Ru
         task: data and model, see :func:`cinn_colorize.training.datasets.open_task`.
         run: folder of the run.
         config: hyper-parameters.
-        options: how to compute, store and report the run.
+        options: options of the run.
 
     Returns:
         path of the weights.
