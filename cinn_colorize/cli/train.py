@@ -18,24 +18,27 @@ if TYPE_CHECKING:
     from cinn_colorize.training.progress import Progress as TrainingProgress
 
 DATA, RUN = "Data", "Run"
-_OF_DATASET = "by dataset"
+_OF_DATASET = "depends on --dataset"
 
 
 def _parts(dataset: Dataset, **remarks: str) -> str:
-    """List what can be left out for a data set, some of it with a remark."""
+    """List the parts that can be left out for a data set, some with a remark."""
     return ", ".join(f"{name} ({remarks[name]})" if name in remarks else name for name in ABLATIONS[dataset])
 
 
 def train(
     dataset: Annotated[
-        Dataset, typer.Option("--dataset", help="What to learn; it decides the model.", rich_help_panel=DATA)
+        Dataset,
+        typer.Option(
+            "--dataset", help="Data set to train on; it determines the model.", rich_help_panel=DATA
+        ),
     ] = Dataset.photos,
     data: Annotated[
         list[str] | None,
         typer.Option(
             "--data",
             metavar="FOLDER|ZIP|URL",
-            help="Where it lies; may be given several times. Zips of photos may lie at https://, s3://, gs://.",
+            help="Location of the data; may be repeated. Zips of photos may be at https://, s3:// or gs://.",
             show_default="data/DATASET",
             rich_help_panel=DATA,
         ),
@@ -45,8 +48,8 @@ def train(
         typer.Option(
             "--cache",
             metavar="FOLDER",
-            help="Where zips at URLs are kept, whole.",
-            show_default="read from afar, photo by photo",
+            help="Folder that keeps whole copies of zips at URLs.",
+            show_default="none: photos are read one by one",
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -54,8 +57,8 @@ def train(
         Stage,
         typer.Option(
             "--stage",
-            help="Of photos and imagenet: features teaches the backbone gray photos, flow trains the model "
-            "on a frozen backbone, joint trains both.",
+            help="Stage of training, for photos and imagenet: features trains the backbone on gray photos, "
+            "flow trains the model on a frozen backbone, joint trains both.",
             rich_help_panel=DATA,
         ),
     ] = Stage.flow,
@@ -63,8 +66,8 @@ def train(
         Preset | None,
         typer.Option(
             "--preset",
-            help="A new model of imagenet: as the paper's text has it, as its authors' code, or with a "
-            "quarter of the paper's channels, to rehearse on a CPU.",
+            help="Architecture of a new imagenet model: paper follows the text, authors their code, and "
+            "narrow has a quarter of the paper's channels, to rehearse on a CPU.",
             show_default="paper",
             rich_help_panel=DATA,
         ),
@@ -74,10 +77,9 @@ def train(
         typer.Option(
             "--ablate",
             metavar="PART",
-            help="Leave a part out of the paper's recipe, to see what it is good for; may be given several "
-            "times. "
-            f"Of lsun: {_parts(Dataset.lsun, conditioning='the network', learning='of that network')}. "
-            f"Of mnist: {_parts(Dataset.mnist)}. Of photos: {_parts(Dataset.photos)}.",
+            help="Part of the paper's recipe to leave out, to see what it contributes; may be repeated. "
+            f"For lsun: {_parts(Dataset.lsun, conditioning='the network', learning='of that network')}. "
+            f"For mnist: {_parts(Dataset.mnist)}. For photos: {_parts(Dataset.photos)}.",
             show_default="nothing",
             rich_help_panel=DATA,
         ),
@@ -87,7 +89,7 @@ def train(
         typer.Option(
             "--run",
             metavar="FOLDER",
-            help="Folder for checkpoints, logs and weights.",
+            help="Folder of the run, for checkpoints, logs and weights.",
             show_default="runs/MODEL",
             rich_help_panel=RUN,
         ),
@@ -98,7 +100,7 @@ def train(
             "--photos",
             metavar="N",
             min=1,
-            help="Photos (or digits) to see.",
+            help="Length of the run in photos (or digits), repeats included.",
             show_default=_OF_DATASET,
             rich_help_panel=RUN,
         ),
@@ -109,7 +111,7 @@ def train(
             "--batch",
             metavar="N",
             min=1,
-            help="Photos a step, of all processes together.",
+            help="Number of photos per step, over all processes.",
             show_default=_OF_DATASET,
             rich_help_panel=RUN,
         ),
@@ -120,20 +122,20 @@ def train(
             "--lr",
             metavar="RATE",
             min=0,
-            help="Learning rate at its peak.",
+            help="Peak of the learning rate.",
             show_default=_OF_DATASET,
             rich_help_panel=RUN,
         ),
     ] = None,
     seed: Annotated[
         int,
-        typer.Option("-s", "--seed", metavar="SEED", min=0, help="Of the run.", rich_help_panel=RUN),
+        typer.Option("-s", "--seed", metavar="SEED", min=0, help="Seed of the run.", rich_help_panel=RUN),
     ] = 0,
     resume: Annotated[
         bool,
         typer.Option(
             "--resume",
-            help="Go on exactly where the run stopped; begin it if there is no checkpoint.",
+            help="Continue exactly where the run stopped, or begin it if there is no checkpoint.",
             rich_help_panel=RUN,
         ),
     ] = False,
@@ -142,7 +144,7 @@ def train(
         typer.Option(
             "--start",
             metavar="FILE",
-            help="Weights to begin with.",
+            help="Weights to start from.",
             show_default="new ones",
             rich_help_panel=RUN,
         ),
@@ -152,8 +154,8 @@ def train(
         typer.Option(
             "--backbone",
             metavar="FILE",
-            help="A new model's backbone, from --stage features.",
-            show_default="of photos: pretrained on ImageNet",
+            help="Backbone of a new model, from --stage features.",
+            show_default="for photos: pretrained on ImageNet",
             rich_help_panel=RUN,
         ),
     ] = None,
@@ -163,7 +165,7 @@ def train(
             "--evaluate-every",
             metavar="N",
             min=1,
-            help="Photos between evaluations.",
+            help="Number of photos between evaluations.",
             show_default=_OF_DATASET,
             rich_help_panel=RUN,
         ),
@@ -172,7 +174,9 @@ def train(
     precision: Annotated[
         Precision,
         typer.Option(
-            "--precision", help="auto: bf16 where it is faster, else fp32.", rich_help_panel=NETWORK
+            "--precision",
+            help="Precision of the autocast; auto: bf16 if it is faster, otherwise fp32.",
+            rich_help_panel=NETWORK,
         ),
     ] = Precision.auto,
     workers: Annotated[
@@ -181,18 +185,21 @@ def train(
             "--workers",
             metavar="N",
             min=0,
-            help="Processes that decode photos, for each one that trains.",
+            help="Number of processes that decode photos, per process that trains.",
             rich_help_panel=NETWORK,
         ),
     ] = 1,
     compile: Annotated[
-        bool, typer.Option("--compile", help="Use torch.compile.", rich_help_panel=NETWORK)
+        bool,
+        typer.Option(
+            "--compile", help="Compile the forward pass with torch.compile.", rich_help_panel=NETWORK
+        ),
     ] = False,
     save_memory: Annotated[
         bool,
         typer.Option(
             "--save-memory",
-            help="Recompute activations of the flow in the backward pass, in fp32.",
+            help="Recompute the activations of the flow in the backward pass, and train in fp32.",
             rich_help_panel=NETWORK,
         ),
     ] = False,
@@ -202,21 +209,27 @@ def train(
             "--checkpoint-minutes",
             metavar="MINUTES",
             min=0,
-            help="Between checkpoints.",
+            help="Minutes between checkpoints.",
             rich_help_panel=RUN,
         ),
     ] = 5,
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Train a model. Ctrl-C writes a checkpoint, --resume goes on from it.
+    """Train a model.
+
+    Ctrl-C writes a checkpoint and stops; --resume continues from it.
 
     On several GPUs: torchrun --nproc-per-node gpu -m -- cinn_colorize train ...
+
+    Examples:
+        cinn-colorize train --data photos --run runs/first
+        cinn-colorize train --dataset mnist --data mnist --resume
     """
     if save_memory and compile:
         raise typer.BadParameter("--save-memory and --compile exclude each other")
     if save_memory and precision is Precision.bf16:
-        raise typer.BadParameter("--save-memory takes fp32", param_hint="--precision")
+        raise typer.BadParameter("--save-memory requires fp32", param_hint="--precision")
     show_log(quiet)
     with fatal(debug):
         from cinn_colorize.data.urls import Url
@@ -230,14 +243,14 @@ def train(
         places = [Url.or_path(place) for place in data or [f"data/{dataset}"]]
         if not data and not Path(f"data/{dataset}").exists():
             raise DataError(
-                f"{places[0]}: not there; put zip shards or folders of photos there, or say --data FOLDER"
+                f"{places[0]}: not there; put zips or folders of photos there, or pass --data FOLDER"
             )
         if start and (backbone or stage is Stage.features):
-            raise DataError(f"{start}: has a backbone of its own; leave out --start or --backbone")
+            raise DataError(f"{start}: has its own backbone; leave out --start or --backbone")
         if start and preset:
-            raise DataError(f"{start}: has an architecture of its own; leave out --start or --preset")
+            raise DataError(f"{start}: has its own architecture; leave out --start or --preset")
         if start and ablate:
-            raise DataError(f"{start}: has an architecture of its own; leave out --start or --ablate")
+            raise DataError(f"{start}: has its own architecture; leave out --start or --ablate")
         with processes(chosen) as shared:
             if shared.rank:
                 quiet = silence()
@@ -267,13 +280,13 @@ def train(
         if shared.rank:
             return
     if stop.requested:
-        console().print(f"stopped; go on with --resume --run {run}")
+        console().print(f"stopped; continue with --resume --run {run}")
         raise typer.Exit(130)
     print_path(weights)
 
 
 class _StopRequest:
-    """Ctrl-C and SIGTERM ask for a checkpoint and the end; a second one ends at once."""
+    """Answer Ctrl-C or SIGTERM with a checkpoint and the end of the run; the second one ends it at once."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -290,7 +303,7 @@ class _StopRequest:
 
 
 class _Display:
-    """A bar with loss, photos/s and time left on a terminal; a line a report elsewhere."""
+    """Show loss, photos/s and time left: as a bar on a terminal, otherwise as one line per report."""
 
     def __init__(self, total: int, quiet: bool) -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -315,8 +328,8 @@ class _Display:
         )
         for count, what in (
             (progress.skipped, "steps skipped"),
-            (progress.rollbacks, "times back to a checkpoint"),
-            (progress.unreadable, "photos or shards unreadable"),
+            (progress.rollbacks, "returns to a checkpoint"),
+            (progress.unreadable, "unreadable photos or shards"),
         ):
             if count:
                 facts += f"  {count} {what}"
@@ -326,5 +339,5 @@ class _Display:
 
     def report_evaluation(self, evaluation: Evaluation) -> None:
         if not self.quiet:
-            line = f"after {evaluation.seen:,} photos, on unseen ones: {evaluation.listed()}"
+            line = f"after {evaluation.seen:,} photos, on held-out ones: {evaluation.listed()}"
             self.bar.console.print(f"{line}  {evaluation.sheet or ''}".rstrip(), soft_wrap=True)

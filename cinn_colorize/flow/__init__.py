@@ -1,8 +1,8 @@
-"""Invertible maps: they know nothing of photos or colour.
+"""Invertible maps, independent of photos and colour.
 
-Every map is a :class:`Transform`, with ``forward(x, condition) -> (z, log_det)`` and ``inverse(z, condition)
--> (x, log_det)``, where ``log_det`` is log |det d(output)/d(input)| of the direction taken, one number a
-sample, shape (N,). :class:`MultiScaleFlow` gives latent codes and log-dets by level.
+Every map is a :class:`Transform` with ``forward(x, condition) -> (z, log_det)`` and ``inverse(z, condition)
+-> (x, log_det)``, where ``log_det`` is log |det d(output)/d(input)| of that direction, one number per sample,
+shape (N,). :class:`MultiScaleFlow` returns latent codes and log-dets by level.
 """
 
 from cinn_colorize.flow.bounds import BoundedDetails as BoundedDetails

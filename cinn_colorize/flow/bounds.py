@@ -1,7 +1,7 @@
-"""Maps that keep values near the bounds that are known for them, and stay invertible.
+"""Invertible maps that keep values near known bounds.
 
-Within its bounds a value is left alone; what lies beyond is drawn near them by a constant factor, the leak.
-As the slope is never zero this is a bijection of the real line, and its log-det is exact: no limiter.
+A value within its bounds stays as it is; its excess beyond them is scaled by a constant factor, the leak. As
+the slope is never zero, the map is a bijection of the real line with an exact log-det, unlike a hard limit.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from cinn_colorize.flow.transform import Transform
 
 
 class Interval(NamedTuple):
-    """Bounds of the same shape as what they bound."""
+    """Bounds, of the same shape as the values that they bound."""
 
     low: Tensor
     high: Tensor
 
     def mean(self, other: Interval) -> Interval:
-        """Bounds of the mean of two bounded values."""
+        """Return the bounds of the mean of two bounded values."""
         return Interval((self.low + other.low) / 2, (self.high + other.high) / 2)
 
     def halve(self) -> Interval:
-        """Bounds of the means of 2x2 blocks."""
+        """Return the bounds of the means of 2x2 blocks."""
         return Interval(*(F.avg_pool2d(t, 2) for t in self))
 
 
 class LeakyClamp(Transform[Interval]):
-    """Bring values towards their bounds in the generating direction, and take them back.
+    """Bring values towards their bounds in the generating direction, and undo that in the other.
 
-    What lies beyond its bounds counts ``leak`` times in x, and log leak in the log-det of the inverse.
+    The inverse scales a value's excess beyond its bounds by ``leak``, which adds log leak to the log-det.
 
     Args:
-        leak: the slope beyond the bounds, above 0.
+        leak: slope beyond the bounds, above 0.
     """
 
     def __init__(self, leak: float) -> None:
@@ -61,21 +61,21 @@ class LeakyClamp(Transform[Interval]):
 
 
 class BoundedMean(NamedTuple):
-    """The coarser level, and the bounds of the pixels of which it is the mean."""
+    """The coarser level, and the bounds of the pixels whose mean it is."""
 
     mean: Tensor  # (N, C, h, w)
     pixels: Interval  # (N, C, 2h, 2w)
 
 
 class BoundedDetails(Transform[BoundedMean]):
-    """Haar details whose pixels are drawn near the bounds of the pixels.
+    """Change Haar details so that the pixels lie near their bounds.
 
-    A Haar step of a 2x2 block is three differences, one after another: between the means of its columns, then
-    within each column. Given the mean of two values that lie in intervals, their half difference lies in an
-    interval too; so each difference is bounded, given those before it, and the log-dets add up.
+    A Haar step takes three differences of a 2x2 block in turn: between the means of its columns, then within
+    each column. Given the mean of two values that lie in intervals, their half difference lies in an interval
+    too, so each difference is bounded given those before it, and the log-dets add up.
 
     Args:
-        leak: what a difference beyond its bounds counts.
+        leak: slope of a difference beyond its bounds, above 0.
     """
 
     def __init__(self, leak: float) -> None:
@@ -83,7 +83,7 @@ class BoundedDetails(Transform[BoundedMean]):
         self.clamp = LeakyClamp(leak)
 
     def forward(self, details: Tensor, condition: BoundedMean) -> tuple[Tensor, Tensor]:
-        """Free details (N, 3 C, h, w) from their bounds; and the log-det (N,)."""
+        """Free details (N, 3 C, h, w) from their bounds; return them and the log-det (N,)."""
         mean, bounds = condition.mean, _Blocks(condition.pixels)
         columns, left, right = _differences(details)
         free_columns, by_columns = self.clamp(columns, bounds.columns(mean))
@@ -92,7 +92,7 @@ class BoundedDetails(Transform[BoundedMean]):
         return _details(free_columns, free_left, free_right), by_columns + by_left + by_right
 
     def inverse(self, free: Tensor, condition: BoundedMean) -> tuple[Tensor, Tensor]:
-        """Bring free details back near their bounds; and the log-det (N,)."""
+        """Bring free details back near their bounds; return them and the log-det (N,)."""
         mean, bounds = condition.mean, _Blocks(condition.pixels)
         free_columns, free_left, free_right = _differences(free)
         columns, by_columns = self.clamp.inverse(free_columns, bounds.columns(mean))
@@ -102,7 +102,7 @@ class BoundedDetails(Transform[BoundedMean]):
 
 
 def _differences(details: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Half differences between the means of the columns, and within the left and the right column."""
+    """Halve the differences between the means of the columns, and within the left and the right one."""
     horizontal, vertical, diagonal = details.chunk(3, dim=1)
     return horizontal / 2, (vertical + diagonal) / 2, (vertical - diagonal) / 2
 
@@ -113,7 +113,7 @@ def _details(columns: Tensor, left: Tensor, right: Tensor) -> Tensor:
 
 
 class _Blocks:
-    """Intervals of the half differences in 2x2 blocks whose pixels have bounds."""
+    """Intervals of the half differences in 2x2 blocks of bounded pixels."""
 
     def __init__(self, pixels: Interval) -> None:
         corners = [Interval(*(t[..., y::2, x::2] for t in pixels)) for x in (0, 1) for y in (0, 1)]
@@ -130,9 +130,9 @@ class _Blocks:
 
 
 def _half_difference(mean: Tensor, first: Interval, second: Interval) -> Interval:
-    """Where d may lie if mean + d lies in the first interval and mean - d in the second."""
+    """Bound d so that mean + d lies in the first interval and mean - d in the second."""
     both = first.mean(second)
-    mean = torch.minimum(torch.maximum(mean, both.low), both.high)  # a mean beyond leaves one point, not none
+    mean = torch.minimum(torch.maximum(mean, both.low), both.high)  # a mean out of bounds leaves one point
     low = torch.maximum(first.low - mean, mean - second.high)
     high = torch.minimum(first.high - mean, mean - second.low)
     return Interval(low, torch.maximum(low, high))  # equal up to rounding at that point

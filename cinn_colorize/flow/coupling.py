@@ -14,9 +14,9 @@ Conditions = tuple[Tensor, Tensor]  # of the subnetworks 1 and 2
 
 
 def soft_clamp(s: Tensor, alpha: float) -> Tensor:
-    """Eq. 7: (2 alpha / pi) arctan(s / alpha), 2 s / pi near zero and within +-alpha everywhere.
+    """Compute Eq. 7: (2 alpha / pi) arctan(s / alpha), 2 s / pi near zero and within +-alpha everywhere.
 
-    Where alpha is infinite there is no clamp: s as it is.
+    An infinite alpha leaves s unchanged.
     """
     if alpha == math.inf:
         return s
@@ -24,17 +24,17 @@ def soft_clamp(s: Tensor, alpha: float) -> Tensor:
 
 
 class AffineCoupling(Transform[Conditions | None]):
-    """Two affine maps, each of one half of the channels under the other half and a condition (Eqs. 1, 2).
+    """Map each half of the channels affinely, given the other half and a condition (Eqs. 1, 2).
 
     Args:
-        channels: of the tensor to transform, (N, channels, H, W); the first half is ``channels // 2``.
-        subnet: ``subnet(inputs, outputs)`` makes the network behind one pair (s, t); it is called with a half
-            and a condition (None in a block without), and returns s and t stacked, twice the channels of the
-            other half.
-        clamp: alpha of Eq. 7; ``math.inf`` for scales that are not limited.
-        bound: what a subnetwork sees of its half is limited to +-bound. The values themselves are not, so the
-            block stays exactly invertible; but a far latent cannot carry a network to where it never trained.
-            ``math.inf`` for the paper's block.
+        channels: number of channels of the input, (N, channels, H, W); the first half has ``channels // 2``.
+        subnet: ``subnet(inputs, outputs)`` makes the network of one pair (s, t), which maps a half and a
+            condition (None in an unconditional block) to s and t stacked, twice the channels of the other
+            half.
+        clamp: alpha of Eq. 7; ``math.inf`` for unlimited scales.
+        bound: limit of what a subnetwork sees of its half, +-bound, so that an outlying latent does not drive
+            it beyond the range it was trained on. The values themselves are not limited, so the block stays
+            exactly invertible. ``math.inf`` for the paper's block.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class AffineCoupling(Transform[Conditions | None]):
         return soft_clamp(s, self.clamp), t
 
     def forward(self, u: Tensor, condition: Conditions | None = None) -> tuple[Tensor, Tensor]:
-        """Compute v by Eq. 1; ``condition`` holds those of subnetworks 1 and 2, None in a block without."""
+        """Compute v by Eq. 1; ``condition`` is for subnetworks 1 and 2, None in an unconditional block."""
         c1, c2 = condition or (None, None)
         u1, u2 = u.split(self.sizes, dim=1)
         s1, t1 = self.scale_shift(self.subnet1, u2, c1)

@@ -1,4 +1,4 @@
-"""The elementwise conditional map: location, scale, skew and tails, all given by the condition."""
+"""The elementwise conditional map, whose location, scale, skew and tails the condition sets."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from cinn_colorize.flow.transform import Transform
 
 
 class SinhMap(Transform[Tensor]):
-    """Bring values with heavy, skewed tails to a normal distribution, one by one.
+    """Map values with heavy, skewed tails to a normal distribution, one by one.
 
-    In the generating direction z is stretched by a sinh within +-knee and linearly beyond, as
-    rational-quadratic splines are: at equal likelihood this explodes far less than a sinh all the way.
+    The generating direction stretches z by a sinh within +-knee and linearly beyond, like a
+    rational-quadratic spline; at equal likelihood, this explodes far less than a plain sinh.
     With parameters m (location), s (log-scale), k (skew) and w (tail weight) per value::
 
         x = m + exp(s) / w * (S(w z + asinh k) - k),   S(u) = sinh(u) within +-knee, its tangent beyond
@@ -23,11 +23,10 @@ class SinhMap(Transform[Tensor]):
     https://doi.org/10.1093/biomet/asp053).
 
     Args:
-        knee: where the sinh becomes linear, in units of its argument; above asinh of the largest skew, 1.5
-            or more.
+        knee: argument at which the sinh becomes linear; above asinh of the largest skew, so 1.5 or more.
     """
 
-    PARAMETERS = 4  # how many condition channels a value takes
+    PARAMETERS = 4  # condition channels per value
 
     def __init__(self, knee: float) -> None:
         super().__init__()

@@ -12,7 +12,7 @@ from cinn_colorize.flow.transform import Transform
 
 
 def haar(x: Tensor) -> tuple[Tensor, Tensor]:
-    """One orthonormal Haar step.
+    """Take one orthonormal Haar step.
 
     Args:
         x: (N, C, 2h, 2w).
@@ -40,10 +40,10 @@ def inverse_haar(average: Tensor, details: Tensor) -> Tensor:
 
 
 class HaarDownsampling(Transform[None]):
-    """A Haar step of an image to half its size and four times its channels, the averages first.
+    """Bring an image to half its size and four times its channels by a Haar step, the averages first.
 
-    The averages are halved, so that they are means: colours keep their scale from level to level. Each halved
-    value adds -log 2 to the log-det.
+    The averages are halved to means, so that values keep their scale from level to level. Each halved value
+    adds -log 2 to the log-det.
 
     Args:
         halve_details: halve the details as well; otherwise they are orthonormal.
@@ -54,18 +54,18 @@ class HaarDownsampling(Transform[None]):
         self.halve_details = halve_details
 
     def forward(self, x: Tensor, condition: None = None) -> tuple[Tensor, Tensor]:
-        """(N, C, 2h, 2w) -> means and details (N, C + 3 C, h, w), log-det (N,)."""
+        """Map (N, C, 2h, 2w) to means and details, (N, C + 3 C, h, w), and the log-det (N,)."""
         average, details = haar(x)
         z = torch.cat([average / 2, details / 2 if self.halve_details else details], dim=1)
         return z, -self._log_det(z)
 
     def inverse(self, z: Tensor, condition: None = None) -> tuple[Tensor, Tensor]:
-        """(N, 4 C, h, w) -> (N, C, 2h, 2w), log-det (N,)."""
+        """Map (N, 4 C, h, w) back to (N, C, 2h, 2w), and the log-det (N,)."""
         channels = z.shape[1] // 4
         mean, details = z[:, :channels], z[:, channels:]
         return inverse_haar(2 * mean, 2 * details if self.halve_details else details), self._log_det(z)
 
     def _log_det(self, z: Tensor) -> Tensor:
-        """Log-det of the inverse."""
+        """Return the log-det of the inverse."""
         halved = z[0].numel() if self.halve_details else z[0].numel() // 4
         return z.new_full((len(z),), math.log(2) * halved)

@@ -12,10 +12,10 @@ from cinn_colorize.flow.transform import Transform
 
 
 def orthogonal(channels: int, seed: int) -> Tensor:
-    """A random orthogonal matrix (channels, channels) in float64 that depends on the seed alone.
+    """Make a random orthogonal matrix (channels, channels), in float64, that depends only on the seed.
 
-    The Q of a Gaussian matrix, with the signs that make R's diagonal positive: without them the matrix would
-    depend on the LAPACK at hand.
+    It is the Q of a Gaussian matrix, with the signs that make R's diagonal positive; without them it would
+    depend on the LAPACK in use.
     """
     generator = torch.Generator().manual_seed(seed)
     gaussian = torch.randn(channels, channels, generator=generator, dtype=torch.float64)
@@ -26,7 +26,7 @@ def orthogonal(channels: int, seed: int) -> Tensor:
 class OrthogonalMixing(Transform[None]):
     """Mix channels by a fixed orthogonal matrix: the inverse is the transpose, the log-det zero.
 
-    The matrix is made from its seed whenever the module changes its type or device and is never stored:
+    The matrix is made anew from its seed whenever the module changes its type or device, and never stored:
     rounding a stored one to half precision would break the round trip.
     """
 
@@ -44,12 +44,12 @@ class OrthogonalMixing(Transform[None]):
         return self
 
     def _mix(self, x: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
-        # Outside any autocast: latents are never rounded to half precision.
+        # Without autocast, which would round latents to half precision.
         with torch.autocast(x.device.type, enabled=False):
             return F.conv2d(x, matrix[:, :, None, None]), x.new_zeros(len(x))
 
     def forward(self, x: Tensor, condition: None = None) -> tuple[Tensor, Tensor]:
-        """(N, channels, H, W) -> the same shape, and a log-det of zeros."""
+        """Multiply x (N, channels, H, W) by the matrix; return it and a log-det of zeros."""
         return self._mix(x, self.matrix)
 
     def inverse(self, z: Tensor, condition: None = None) -> tuple[Tensor, Tensor]:
@@ -58,9 +58,9 @@ class OrthogonalMixing(Transform[None]):
 
 
 class Permutation(Transform[None]):
-    """A fixed permutation of channels, made from its seed and never stored.
+    """Permute channels in a fixed order, made from its seed and never stored.
 
-    For vectors of so many values that an orthogonal matrix would cost more than the coupling blocks.
+    For vectors so long that an orthogonal matrix would cost more than the coupling blocks.
     """
 
     order: Tensor
@@ -73,9 +73,9 @@ class Permutation(Transform[None]):
         self.register_buffer("inverse_order", order.argsort(), persistent=False)
 
     def forward(self, x: Tensor, condition: None = None) -> tuple[Tensor, Tensor]:
-        """(N, channels, ...) -> the same shape, and a log-det of zeros."""
+        """Permute the channels of x (N, channels, ...); return it and a log-det of zeros."""
         return x.index_select(1, self.order), x.new_zeros(len(x))
 
     def inverse(self, z: Tensor, condition: None = None) -> tuple[Tensor, Tensor]:
-        """Put the channels back."""
+        """Put the channels back in order."""
         return z.index_select(1, self.inverse_order), z.new_zeros(len(z))

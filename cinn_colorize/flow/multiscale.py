@@ -1,4 +1,4 @@
-"""The multi-scale architecture: stages of falling resolution, with latent code split off in between."""
+"""The multi-scale architecture: stages of falling resolution that split off latent code in between."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from torch import Tensor, nn
 
 from cinn_colorize.flow.transform import Transform
 
-BASE = 0  # the name of the last stage, which transforms a vector, and of its latent code
+BASE = 0  # names the last stage, which transforms a vector, and its latent code
 Stage = TypeVar("Stage", bound=Transform[Any])
 
 
 class MultiScaleFlow(nn.Module, Generic[Stage]):
-    """Stages one after another; after each of them a part of the channels is split off as latent code.
+    """Apply stages one after another; after each, split off a part of the channels as latent code.
 
-    What is left after the last resolution goes through one more stage as a vector. The networks of the paper
-    are such (Fig. 8), after Dinh, Sohl-Dickstein and Bengio, "Density estimation using Real NVP" (2017,
-    https://arxiv.org/abs/1605.08803, 3.6). A level of the latent code is named by its resolution, that of the
-    vector is :data:`BASE`.
+    The channels left after the last resolution go through one more stage as a vector. The networks of the
+    paper have this architecture (Fig. 8), after Dinh, Sohl-Dickstein and Bengio, "Density estimation using
+    Real NVP" (2017, https://arxiv.org/abs/1605.08803, 3.6). A level of the latent code is named by its
+    resolution; that of the vector is :data:`BASE`.
 
     Args:
-        channels: of x, (N, channels, r, r) at the finest r.
-        keep: channels that go on after the stage at r, by resolution, finest first, each half of the one
-            before; the others are latent code.
-        stage: ``stage(r, channels)`` makes the transform of what comes in at r, (N, channels, r, r), and that
-            of the vector, (N, channels), for :data:`BASE`.
-        reduce: brings an image to half its size and four times its channels, before each stage but the first.
-            None where the stages end with a reduction of their own.
+        channels: number of channels of x, (N, channels, r, r) at the finest r.
+        keep: number of channels kept after the stage at r, by resolution, finest first, each half of the one
+            before; the others become latent code.
+        stage: ``stage(r, channels)`` makes the transform of the input at r, (N, channels, r, r), or, for
+            :data:`BASE`, of the vector, (N, channels).
+        reduce: transform that brings an image to half its size and four times its channels, before each stage
+            but the first; None if the stages end with a reduction of their own.
 
     Attributes:
         latent_shapes: (C, r, r) of each level, finest first.
@@ -71,7 +71,7 @@ class MultiScaleFlow(nn.Module, Generic[Stage]):
 
         Args:
             x: (N, channels, r, r).
-            conditions: of the stages.
+            conditions: conditions of the stages, by resolution.
 
         Returns:
             latents (N, C, r, r) and log-dets (N,) by level; the log-det of f is their sum.
@@ -95,7 +95,7 @@ class MultiScaleFlow(nn.Module, Generic[Stage]):
     def inverse(
         self, latents: Mapping[int, Tensor], conditions: Mapping[int, Any]
     ) -> tuple[Tensor, dict[int, Tensor]]:
-        """Compute x = g(z; c): x and the log-dets of g by level, (N,) each."""
+        """Compute x = g(z; c); return x and the log-dets of g by level, (N,) each."""
         x, log_det = self[BASE].inverse(latents[BASE].flatten(1), conditions[BASE])
         x, level, log_dets = x.unflatten(1, self._last), BASE, {BASE: log_det}
         for r in reversed(self.keep):

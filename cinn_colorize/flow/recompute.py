@@ -1,10 +1,10 @@
 """The backward pass of invertible maps, with activations recomputed by inversion.
 
-After Gomez et al., "The Reversible Residual Network" (2017, https://arxiv.org/abs/1707.04585): of a stack of
-maps the last output alone is kept. In the backward pass each map's input is recomputed from its output, and
-its gradients from both. So memory does not grow with the number of maps, but for what comes from outside,
-their conditions. Maps with batch norm or dropout would not be the same again, and half precision would not
-invert: none of them may be in a stack.
+After Gomez et al., "The Reversible Residual Network" (2017, https://arxiv.org/abs/1707.04585): a stack of
+maps keeps only its last output. The backward pass recomputes each map's input from its output, and the
+gradients from both, so memory does not grow with the number of maps, apart from their conditions. A stack
+must not contain batch norm or dropout, which do not repeat exactly, nor compute in half precision, whose
+rounding the inverse does not undo.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ class Tape:
 
 
 def apply(transform: Transform[Any], x: Tensor, condition: Condition, tape: Tape) -> tuple[Tensor, Tensor]:
-    """``transform(x, condition)``, with nothing kept for the backward pass but the tape.
+    """Compute ``transform(x, condition)`` and keep only the tape for the backward pass.
 
     Args:
         transform: the map.
         x: its input.
         condition: a tensor, a tuple of tensors, or None.
-        tape: of the stack, whose maps are applied in order.
+        tape: tape of the stack, whose maps are applied in order.
     """
     parts = condition if isinstance(condition, tuple) else (condition,)
     tape.position += 1
@@ -80,7 +80,7 @@ class _Recomputed(torch.autograd.Function):
         if tape.position != ctx.position or tape.output is None:
             raise RuntimeError("activations were recomputed already; run the forward pass again")
         tensors = ctx.saved_tensors
-        # Leaves of their own: gradients stop at the conditions.
+        # Detached leaves, so that gradients stop at the conditions.
         parts = tuple(
             None if part is None else part.detach().requires_grad_(wanted)
             for part, wanted in zip(tensors[: ctx.count], ctx.needs_input_grad[5:], strict=False)
@@ -96,12 +96,12 @@ class _Recomputed(torch.autograd.Function):
 def backward(
     transform: Transform[Any], z: Tensor, condition: Condition, grad_z: Tensor, grad_log_det: Tensor
 ) -> tuple[Tensor, Tensor, Gradients]:
-    """The input of a map, the gradient of it, and the gradients of condition and parameters.
+    """Compute the input of a map, its gradient, and the gradients of the condition and the parameters.
 
     Args:
         transform: the map.
         z: its output.
-        condition: leaves.
+        condition: its condition, leaf tensors.
         grad_z: gradient of the output.
         grad_log_det: gradient of the log-det, (N,).
     """
@@ -120,7 +120,7 @@ def backward(
 def _coupling_backward(
     block: AffineCoupling, v: Tensor, condition: Condition, grad_v: Tensor, grad_log_det: Tensor
 ) -> tuple[Tensor, Tensor, Gradients]:
-    """One half after the other: each subnetwork runs once, for inverse and gradients together."""
+    """Take one half after the other: each subnetwork runs once, for both inverse and gradients."""
     c1, c2 = condition if isinstance(condition, tuple) else (None, None)
     v1, v2 = v.split(block.sizes, dim=1)
     g1, g2 = grad_v.split(block.sizes, dim=1)
@@ -138,7 +138,7 @@ def _half_backward(
     grad_v: Tensor,
     grad_log_det: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Gradients]:
-    """Back from v = u exp(s) + t to u; gradients of u, of the half that is seen, and of the others."""
+    """Invert v = u exp(s) + t; return u and the gradients of u, of the half seen, and of the rest."""
     seen = seen.detach().requires_grad_()
     with torch.enable_grad():
         s, t = block.scale_shift(subnet, seen, condition)
@@ -153,7 +153,7 @@ def _half_backward(
 def _gradients(
     outputs: Iterable[Tensor], grads: Iterable[Tensor], x: Tensor, others: list[Tensor | None]
 ) -> tuple[Tensor, Gradients]:
-    """Those of x and of what else needs one."""
+    """Compute the gradients of x and of the other tensors that require one."""
     learn = [other for other in others if other is not None and other.requires_grad]
     reached, given = zip(
         *((o, g) for o, g in zip(outputs, grads, strict=True) if o.requires_grad), strict=True

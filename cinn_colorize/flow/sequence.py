@@ -13,7 +13,7 @@ from cinn_colorize.flow.coupling import AffineCoupling, Conditions
 from cinn_colorize.flow.recompute import Tape, apply
 from cinn_colorize.flow.transform import Transform
 
-# Maps, or four coupling blocks, after which an output is kept: so rounding of inverses does not build up.
+# An output is kept every eight maps (four coupling blocks), so that rounding of inverses does not build up.
 _KEPT_EVERY = 8
 
 
@@ -21,11 +21,11 @@ class Sequence(Transform[List[Any]]):
     """Apply maps in order, or their inverses in reverse order, and add up their log-dets.
 
     Args:
-        maps: the maps. The condition of the sequence is a list with the condition of each of them.
+        maps: the maps. The condition of the sequence is a list of their conditions.
 
     Attributes:
-        save_memory: in training keep the output of every eighth map and the last one alone, and recompute the
-            others by inversion, see :mod:`cinn_colorize.flow.recompute`.
+        save_memory: in training, keep only the output of every eighth map and of the last one, and recompute
+            the others by inversion, see :mod:`cinn_colorize.flow.recompute`.
     """
 
     def __init__(self, maps: Iterable[Transform[Any]]) -> None:
@@ -34,7 +34,7 @@ class Sequence(Transform[List[Any]]):
         self.save_memory = False
 
     def forward(self, x: Tensor, condition: List[Any]) -> tuple[Tensor, Tensor]:
-        """Map x through all maps; ``condition`` holds one for each, None for those without a condition."""
+        """Map x through all maps; ``condition`` holds one entry per map, None for unconditional ones."""
         log_det = x.new_zeros(len(x))
         saving = self.save_memory and torch.is_grad_enabled()
         tape = Tape()
@@ -46,7 +46,7 @@ class Sequence(Transform[List[Any]]):
         return x, log_det
 
     def inverse(self, z: Tensor, condition: List[Any]) -> tuple[Tensor, Tensor]:
-        """Map z back through all maps, last first."""
+        """Map z back through all maps, the last one first."""
         log_det = z.new_zeros(len(z))
         for transform, c in reversed(list(zip(self.maps, condition, strict=True))):
             z, change = transform.inverse(z, c)
@@ -54,11 +54,11 @@ class Sequence(Transform[List[Any]]):
         return z, log_det
 
     def coupling_conditions(self, pairs: Iterable[Conditions]) -> list[Any]:
-        """List the condition of each map from those of the coupling blocks.
+        """List the condition of each map, given those of the coupling blocks.
 
         Args:
-            pairs: the conditions of one coupling block after another; blocks for which none are left have no
-                condition, nor have maps that are not coupling blocks.
+            pairs: conditions of the coupling blocks in order. Blocks beyond their end have no condition, like
+                the maps that are not coupling blocks.
         """
         left = iter(pairs)
         return [next(left, None) if isinstance(m, AffineCoupling) else None for m in self.maps]

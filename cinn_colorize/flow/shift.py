@@ -1,4 +1,4 @@
-"""A lifting step: details are coded relative to those that an edge-aware upsampling predicts."""
+"""A lifting step, which codes details relative to those that an edge-aware upsampling predicts."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from cinn_colorize.guided import coefficients
 
 
 def enlarge(x: Tensor) -> Tensor:
-    """(N, C, h, w) -> (N, C, 2h, 2w), bilinear, pixels taken as areas."""
+    """Enlarge (N, C, h, w) to (N, C, 2h, 2w) bilinearly, pixels taken as areas."""
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 class GuidedMean(NamedTuple):
-    """The coarser level, and the guide whose edges the finer one follows, at both sizes."""
+    """The coarser level, and the guide whose edges the finer level follows, at both sizes."""
 
     mean: Tensor  # (N, C, h, w)
     guide: Tensor  # (N, 1, h, w)
@@ -26,14 +26,14 @@ class GuidedMean(NamedTuple):
 
 
 class GuidedShift(Transform[GuidedMean]):
-    """Subtract from the details what a guided filter of the coarser level expects them to be.
+    """Subtract from the details their prediction by a guided filter of the coarser level.
 
-    A shift given the coarser level, so its log-det is zero. It removes the square blocks that plain Haar
-    samples show, and takes from the details what the edges of the guide explain already.
+    Given the coarser level this is a shift, so its log-det is zero. It removes the square blocks that plain
+    Haar samples show, and leaves to the details only what the edges of the guide do not explain.
 
     Args:
-        limit: what is seen of the coarser level is limited to +-limit (the level itself is not).
-        radius: of the guided filter's windows at the coarser size, in pixels.
+        limit: limit of what the filter sees of the coarser level, +-limit; the level itself is not limited.
+        radius: radius of the guided filter's windows at the coarser size, in pixels.
         eps: the guided filter's regularisation, in squared units of the guide.
     """
 
@@ -42,7 +42,7 @@ class GuidedShift(Transform[GuidedMean]):
         self.limit, self.radius, self.eps = limit, radius, eps
 
     def _box(self, x: Tensor) -> Tensor:
-        """Mean over windows of (2 radius + 1)^2 pixels of ``x`` (N, C, H, W), edges repeated; same shape."""
+        """Average ``x`` (N, C, H, W) over windows of (2 radius + 1)^2 pixels, edges repeated; same shape."""
         padded = F.pad(x, (self.radius,) * 4, mode="replicate")
         return F.avg_pool2d(padded, 2 * self.radius + 1, stride=1)
 
@@ -56,9 +56,9 @@ class GuidedShift(Transform[GuidedMean]):
         return haar(enlarge(slope) * guide_fine + enlarge(offset))[1]
 
     def forward(self, details: Tensor, condition: GuidedMean) -> tuple[Tensor, Tensor]:
-        """Subtract the prediction from details (N, 3 C, h, w); and a log-det of zeros."""
+        """Subtract the prediction from details (N, 3 C, h, w); return them and a log-det of zeros."""
         return details - self._predicted(condition), details.new_zeros(len(details))
 
     def inverse(self, residual: Tensor, condition: GuidedMean) -> tuple[Tensor, Tensor]:
-        """Add the prediction back; and a log-det of zeros."""
+        """Add the prediction back; return the details and a log-det of zeros."""
         return residual + self._predicted(condition), residual.new_zeros(len(residual))

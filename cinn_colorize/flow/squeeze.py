@@ -12,13 +12,13 @@ class Squeeze(Transform[None]):
     """Bring an image to half its size and four times its channels without mixing values.
 
     After Jacobsen, Smeulders and Oyallon, "i-RevNet" (2018, https://arxiv.org/abs/1802.07088). The four
-    values of a channel's block stay together, row by row. Values only move, so the log-det is zero.
+    values of a block become adjacent channels, row by row. Values only move, so the log-det is zero.
     """
 
     def forward(self, x: Tensor, condition: None = None) -> tuple[Tensor, Tensor]:
-        """(N, C, 2h, 2w) -> (N, 4 C, h, w), and a log-det of zeros."""
+        """Map (N, C, 2h, 2w) to (N, 4 C, h, w), and a log-det of zeros."""
         return F.pixel_unshuffle(x, 2), x.new_zeros(len(x))
 
     def inverse(self, z: Tensor, condition: None = None) -> tuple[Tensor, Tensor]:
-        """(N, 4 C, h, w) -> (N, C, 2h, 2w), and a log-det of zeros."""
+        """Map (N, 4 C, h, w) back to (N, C, 2h, 2w), and a log-det of zeros."""
         return F.pixel_shuffle(z, 2), z.new_zeros(len(z))

@@ -1,4 +1,4 @@
-"""Networks inside coupling blocks: never inverted, so they may be anything (paper 3.1)."""
+"""Networks inside coupling blocks, never inverted and therefore unrestricted (paper 3.1)."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from torch import Tensor, nn
 class ConvSubnet(nn.Module):
     """Convolutions with ReLU between them; the condition is added before the first ReLU.
 
-    That is the same as a first convolution that sees the half and a condition together (paper 3.1), but the
-    condition's part of it is computed once for all samples. The last convolution starts at zero, so that a
-    coupling block starts as the identity (paper 3.4).
+    This equals a first convolution over the half and a condition together (paper 3.1), except that the
+    condition's part is computed once for all samples. The last convolution starts at zero, so that a coupling
+    block starts as the identity (paper 3.4).
 
     Args:
-        inputs: channels of the half that is seen.
-        outputs: channels of s and t together.
-        width: channels in between, and of the condition (N, width, H, W), if there is one.
+        inputs: number of channels of the half seen.
+        outputs: number of channels of s and t together.
+        width: number of channels in between, and of the condition (N, width, H, W), if there is one.
         kernel: size of the kernels, odd.
-        layers: how many convolutions, 2 or 3.
+        layers: number of convolutions, 2 or 3.
     """
 
     def __init__(self, inputs: int, outputs: int, width: int, kernel: int, layers: int = 3) -> None:
@@ -32,7 +32,7 @@ class ConvSubnet(nn.Module):
         _initialise([conv for conv in (self.first, self.middle, self.last) if conv is not None])
 
     def forward(self, u: Tensor, condition: Tensor | None) -> Tensor:
-        """(N, inputs, H, W), (N, width, H, W) -> (N, outputs, H, W)."""
+        """Map a half (N, inputs, H, W), given a condition (N, width, H, W), to (N, outputs, H, W)."""
         hidden = self.first(u)
         hidden = F.relu(hidden if condition is None else hidden + condition)
         if self.middle is not None:
@@ -45,9 +45,9 @@ class LinearSubnet(nn.Module):
     """The same with fully connected layers.
 
     Args:
-        inputs: values of the half that is seen.
-        outputs: values of s and t together.
-        hidden: widths of the layers in between, one or more; the first is that of the condition.
+        inputs: number of values of the half seen.
+        outputs: number of values of s and t together.
+        hidden: widths of the layers in between, at least one; the first is also that of the condition.
     """
 
     def __init__(self, inputs: int, outputs: int, hidden: Sequence[int]) -> None:
@@ -57,7 +57,7 @@ class LinearSubnet(nn.Module):
         self.layers = nn.ModuleList(layers)
 
     def forward(self, u: Tensor, condition: Tensor) -> Tensor:
-        """(N, inputs), (N, hidden[0]) -> (N, outputs)."""
+        """Map a half (N, inputs), given a condition (N, hidden[0]), to (N, outputs)."""
         h = self.layers[0](u) + condition
         for layer in self.layers[1:]:
             h = layer(F.relu(h))
@@ -66,7 +66,7 @@ class LinearSubnet(nn.Module):
 
 
 def _initialise(layers: Sequence[nn.Conv2d | nn.Linear]) -> None:
-    """Xavier, and zero for the last layer (paper 3.4)."""
+    """Initialise the layers as Xavier does, and the last one with zeros (paper 3.4)."""
     for layer in layers[:-1]:
         nn.init.xavier_uniform_(layer.weight)
     nn.init.zeros_(layers[-1].weight)

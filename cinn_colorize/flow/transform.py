@@ -6,15 +6,15 @@ from typing import Generic, TypeVar
 
 from torch import Tensor, nn
 
-Condition = TypeVar("Condition")  # None for maps without one
+Condition = TypeVar("Condition")  # None for unconditional maps
 
 
 class Transform(nn.Module, Generic[Condition]):
     """An invertible map z = f(x; c) with its inverse x = g(z; c) (paper 3.1).
 
-    Both directions return log |det d(output)/d(input)| of the direction taken, one number a sample, so that
+    Each direction returns its own log |det d(output)/d(input)|, one number per sample, so that
     log p(x | c) = log p(z) + log |det df/dx|. A transform keeps no state between calls, and its inverse is
-    exact up to rounding for all values, however far.
+    exact up to rounding for all values, however large.
     """
 
     def forward(self, x: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:
@@ -22,10 +22,10 @@ class Transform(nn.Module, Generic[Condition]):
 
         Args:
             x: (N, C, H, W) or (N, C).
-            condition: c, whose tensors have N rows as well.
+            condition: c, whose tensors have N rows too.
 
         Returns:
-            z, of as many values as x, and log |det df/dx|, (N,).
+            z, with as many values as x, and log |det df/dx|, (N,).
         """
         raise NotImplementedError
 
@@ -33,7 +33,7 @@ class Transform(nn.Module, Generic[Condition]):
         """Compute x = g(z; c).
 
         Args:
-            z: of the shape that :meth:`forward` returns.
+            z: tensor of the shape that :meth:`forward` returns.
             condition: c.
 
         Returns:

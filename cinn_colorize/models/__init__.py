@@ -1,4 +1,4 @@
-"""One file a system of the paper, and the registry that names them."""
+"""The models: one file each, and the registry that names them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Loaded(NamedTuple):
-    """A model ready for use, and where it came from."""
+    """A model ready for use, and its origin."""
 
     model: ConditionalFlow
     info: ModelInfo
@@ -30,25 +30,29 @@ def load_model(name: str = DEFAULT, source: str | os.PathLike[str] | None = None
     """Build a model and load its weights, fp32 on the CPU, in eval mode.
 
     Args:
-        name: a model of the registry.
-        source: its weights, a path or ``hf:owner/name``; the packaged ones by default, whose SHA-256 is
+        name: name of the model in the registry.
+        source: its weights, a path or ``hf:owner/name``; None for the packaged ones, whose SHA-256 is
             verified.
 
     Raises:
-        WeightsError: unknown model, or weights that cannot be had, are damaged or belong to something else.
+        WeightsError: the model is unknown, or the weights cannot be found or fetched, are damaged or belong
+            to another model.
     """
     path, digest = find_weights(name, source)
     return Loaded(_build(path, name), MODELS[name], digest)
 
 
 def find_weights(name: str = DEFAULT, source: str | os.PathLike[str] | None = None) -> tuple[Path, str]:
-    """The weights file that :func:`load_model` would load, downloaded if need be, and its SHA-256.
+    """Find the weights file that :func:`load_model` would load; download it if necessary.
+
+    Returns:
+        its path and its SHA-256.
 
     Raises:
-        WeightsError: unknown model, or weights that cannot be had or are damaged.
+        WeightsError: the model is unknown, or the weights cannot be found or fetched, or are damaged.
     """
     if name not in MODELS:
-        raise WeightsError(f"{name}: unknown model; there are {', '.join(MODELS)}")
+        raise WeightsError(f"{name}: unknown model; choose {', '.join(MODELS)}")
     if source is not None:
         path = weights.find(source)
         return path, weights.sha256(path)
@@ -57,14 +61,14 @@ def find_weights(name: str = DEFAULT, source: str | os.PathLike[str] | None = No
 
 
 def own_weights(info: ModelInfo) -> Path:
-    """Path of a model's own weights, verified: those of this installation, or else downloaded from the hub.
+    """Find and verify a model's own weights: those of this installation, or else those of the hub.
 
     Raises:
-        WeightsError: there are none, or they cannot be had or are damaged.
+        WeightsError: no weights are published, or they cannot be found or fetched, or are damaged.
     """
     if info.sha256 is None:
         raise WeightsError(
-            f"{info.name}: no weights are published yet; train it and give the file with --weights"
+            f"{info.name}: no weights are published yet; train the model and pass the file with --weights"
         )
     packaged = info.hub is None or weights.is_packaged(info.file)
     path = weights.find_packaged(info.file) if packaged else weights.find(str(info.hub))
@@ -73,7 +77,7 @@ def own_weights(info: ModelInfo) -> Path:
 
 
 def model_class(name: str) -> type[ConditionalFlow]:
-    """The class behind a name of the registry."""
+    """Return the class of a model of the registry."""
     from cinn_colorize.models.bedrooms import Bedrooms
     from cinn_colorize.models.imagenet_vgg import ImagenetVgg
     from cinn_colorize.models.mnist import Mnist
@@ -86,7 +90,7 @@ def model_class(name: str) -> type[ConditionalFlow]:
 def _build(path: Path, name: str) -> ConditionalFlow:
     config, tensors = weights.load(path)
     if config.get("model") != name:
-        raise WeightsError(f"{path}: weights of the model {config.get('model')!r}, not of {name!r}")
+        raise WeightsError(f"{path}: holds weights of {config.get('model')!r}, not of {name!r}")
     try:
         model = model_class(name).from_architecture(config["architecture"])
         model.load_state_dict(tensors)
@@ -98,10 +102,10 @@ def _build(path: Path, name: str) -> ConditionalFlow:
 
 
 def save_model(path: Path, model: ConditionalFlow, training: dict[str, object]) -> None:
-    """Write a model as a weights file, fp16, with its architecture and a word on how it was trained.
+    """Write a model as a weights file, fp16, with its architecture and a record of its training.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     config = {"model": model.name, "architecture": asdict(model.config), "training": training}
     state = model.state_dict()

@@ -1,4 +1,4 @@
-"""What all models have in common: flows between data x and latents z, under a condition."""
+"""The interface of all models: flows between data x and latents z, given a condition."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 
 class Condition(Protocol):
-    """What a model computes once of what it is conditioned on, whatever it keeps of it."""
+    """What a model computes once from its condition, in whatever form."""
 
     def expand(self, n: int) -> Any:
-        """Views for n samples under the one condition inside (N = 1)."""
+        """Return views of a single condition (N = 1) for n samples."""
 
 
 class ConditionalFlow(nn.Module):
@@ -21,9 +21,9 @@ class ConditionalFlow(nn.Module):
     A model is a subclass with an entry in :mod:`cinn_colorize.models.registry` under its ``name``.
 
     Attributes:
-        name: of the model in the registry and in weights files.
+        name: name of the model in the registry and in weights files.
         config: the architecture, a frozen dataclass that survives JSON.
-        latent_shapes: (C, r, r) of each level of the latent code, by resolution, finest first; 0 is the last.
+        latent_shapes: (C, r, r) of each level of the latent code, by resolution, finest first, 0 last.
     """
 
     name: ClassVar[str]
@@ -32,7 +32,7 @@ class ConditionalFlow(nn.Module):
 
     @classmethod
     def from_architecture(cls, values: Mapping[str, Any]) -> Self:
-        """A model of random weights from what ``dataclasses.asdict(model.config)`` gave.
+        """Build a model of random weights from the values of ``dataclasses.asdict(model.config)``.
 
         Raises:
             TypeError: a key is unknown or missing.
@@ -40,24 +40,24 @@ class ConditionalFlow(nn.Module):
         raise NotImplementedError
 
     def condition(self, c: Tensor) -> Any:
-        """Compute once what all samples under c share, a :class:`Condition`.
+        """Compute once what all samples given c share, a :class:`Condition`.
 
         Args:
-            c: L* in [0, 100], (N, 1, r, r), or what else the model is conditioned on.
+            c: L* in [0, 100], (N, 1, r, r), or whatever else the model is conditioned on.
         """
         raise NotImplementedError
 
     def forward(self, x: Tensor, condition: Any) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
-        """f(x; c): latents (N, C, r, r) and log-dets (N,) by level; the log-det of f is their sum."""
+        """Compute f(x; c): latents (N, C, r, r) and log-dets (N,) by level, whose sum is that of f."""
         raise NotImplementedError
 
     def inverse(self, latents: Mapping[int, Tensor], condition: Any) -> tuple[Tensor, dict[int, Tensor]]:
-        """g(z; c): x and the log-dets of g by level, (N,) each."""
+        """Compute g(z; c): x, and the log-dets of g by level, (N,) each."""
         raise NotImplementedError
 
 
 class PhotoFlow(ConditionalFlow):
-    """A model that colours photos: x = ab / ``config.chroma_scale``, (N, 2, 64, 64), given L*.
+    """A model that colorizes photos: x = ab / ``config.chroma_scale``, (N, 2, 64, 64), given L*.
 
-    ``condition`` takes L* of the registry's ``luminance_size``.
+    ``condition`` expects L* of the registry's ``luminance_size``.
     """

@@ -1,9 +1,9 @@
 """``bedrooms``: bedrooms at low resolution (paper 4.3). ab at 64 px given L at 64 px.
 
-A cINN of four levels with its conditioning network, trained jointly from scratch. The layout is that of the
-authors' code for this data set: two coupling blocks at 64 px, four at 32 and four at 16 px with Haar steps in
-between, a part of the channels split off as latent code after each of these, and four fully connected blocks.
-As the paper's text has it (3.4), and other than that code, channels are mixed by fixed orthogonal matrices.
+A cINN of four levels and its conditioning network, trained jointly from scratch. The layout follows the
+authors' code for this data set: two coupling blocks at 64 px, four at 32 and four at 16 px, with Haar steps
+in between and a part of the channels split off as latent code after each of these, and four fully connected
+blocks. Unlike that code, fixed orthogonal matrices mix the channels, as in the paper's text (3.4).
 """
 
 from __future__ import annotations
@@ -44,22 +44,22 @@ class StageConfig:
     blocks: int
     width: int  # channels inside their subnetworks
     clamp: float  # alpha of Eq. 7
-    keep: int = 0  # channels that go on to the next stage; the others are latent code
+    keep: int = 0  # channels kept for the next stage; the others become latent code
 
 
 @dataclass(frozen=True)
 class BedroomsConfig:
-    """The architecture; stages by resolution, finest first, 0 is the fully connected one."""
+    """The architecture; stages by resolution, finest first; 0 is the fully connected one."""
 
     stages: Mapping[int, StageConfig]
     chroma_scale: float = 15.0  # x = ab / chroma_scale
-    haar: bool = True  # reduce by Haar steps, else by the reshape of i-RevNet
+    haar: bool = True  # reduce by Haar steps rather than the reshape of i-RevNet
     mixing: bool = True  # mix channels before each coupling block
-    conditioning: bool = True  # a conditioning network, else L itself
+    conditioning: bool = True  # condition on the features of a network rather than on L itself
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> BedroomsConfig:
-        """From what ``dataclasses.asdict`` gives after a round trip through JSON.
+        """Build it from the values of ``dataclasses.asdict``, which may have gone through JSON.
 
         Raises:
             TypeError: a key is unknown or missing.
@@ -70,7 +70,7 @@ class BedroomsConfig:
 
     @classmethod
     def default(cls) -> BedroomsConfig:
-        """The widths and clamps of the authors' code."""
+        """Return the widths and clamps of the authors' code."""
         return cls(
             stages={
                 64: StageConfig(2, 32, 1.0, keep=2),
@@ -82,14 +82,14 @@ class BedroomsConfig:
 
 
 class BedroomsStage(Stage):
-    """Coupling blocks at one resolution, and the head of each.
+    """Coupling blocks at one resolution, each with a head.
 
     Args:
-        r: the resolution.
-        channels: of the values there.
-        config: of the stage.
-        features: channels of the condition there.
-        mixing: mix channels before each block.
+        r: resolution of the stage.
+        channels: number of channels of its input.
+        config: configuration of the stage.
+        features: number of channels of the features at r.
+        mixing: whether to mix channels before each block.
     """
 
     def __init__(self, r: int, channels: int, config: StageConfig, features: int, mixing: bool) -> None:
@@ -113,7 +113,7 @@ class BedroomsStage(Stage):
         self.flow, self.heads = Sequence(maps), nn.ModuleList(heads)
 
     def prepare(self, features: Tensor) -> Parts:
-        """Compute what the heads give: a tensor a subnetwork."""
+        """Compute the outputs of the heads, one tensor per subnetwork."""
         return tuple(part for head in self.heads for part in head(features).chunk(2, dim=1))
 
     def pairs(self, parts: Parts) -> Iterable[tuple[Tensor, Tensor]]:
@@ -153,17 +153,17 @@ class Bedrooms(PhotoFlow):
         """Compute once per photo what all its samples share.
 
         Args:
-            c: L* in [0, 100], (N, 1, 64, 64), or larger, of which area means are taken.
+            c: L* in [0, 100], (N, 1, 64, 64), or larger and then averaged over areas.
         """
         features = self.network(F.adaptive_avg_pool2d(c, SIZE) / 50 - 1)
         return StageConditions({r: self.stages[r].prepare(features[r]) for r in self.config.stages})
 
     def forward(self, x: Tensor, condition: StageConditions) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
-        """f(x; c): see :meth:`ConditionalFlow.forward`."""
+        """Compute f(x; c), see :meth:`ConditionalFlow.forward`."""
         return self.stages(x, condition.parts)
 
     def inverse(
         self, latents: Mapping[int, Tensor], condition: StageConditions
     ) -> tuple[Tensor, dict[int, Tensor]]:
-        """g(z; c): see :meth:`ConditionalFlow.inverse`."""
+        """Compute g(z; c), see :meth:`ConditionalFlow.inverse`."""
         return self.stages.inverse(latents, condition.parts)

@@ -1,9 +1,10 @@
-"""``imagenet-vgg``: natural photos with the network as printed (paper 4.2, Fig. 8).
+"""``imagenet-vgg``: natural photos, with the network as printed in the paper (4.2, Fig. 8).
 
-ab at 64 px given L at 256 px. A VGG-like conditioning network, pretrained on colour bins, gives features at
-64 px; each coupling block has a head of its own on top of them. Four stages of coupling blocks at 64, 32, 16
-and 8 px, channels mixed by fixed orthogonal matrices, are each followed by a reduction to half the size,
-after which a part of the channels is split off as latent code; fully connected blocks transform the rest.
+ab at 64 px given L at 256 px. A VGG-like conditioning network, pretrained on colour bins, computes features
+at 64 px, and each coupling block has its own head on top of them. Four stages of coupling blocks work at 64,
+32, 16 and 8 px; fixed orthogonal matrices mix the channels. Each stage ends with a reduction to half the
+size, after which a part of the channels is split off as latent code. Fully connected blocks transform the
+rest.
 """
 
 from __future__ import annotations
@@ -43,30 +44,30 @@ _REDUCTIONS: dict[str, type[HaarDownsampling] | type[Squeeze]] = {
 
 @dataclass(frozen=True)
 class StageConfig:
-    """Coupling blocks at one resolution, and the reduction to half of it that follows them."""
+    """Coupling blocks at one resolution, followed by a reduction to half of it."""
 
     blocks: int
-    width: int  # channels inside their subnetworks and of what their heads give
+    width: int  # channels inside their subnetworks and of the outputs of their heads
     head: tuple[int, ...] = ()  # channels between a head's convolutions
-    one_head: bool = False  # for all blocks
+    one_head: bool = False  # one head for all blocks
     reduction: str = "haar"  # or squeeze
-    pointwise: int = 0  # channels inside two 1x1 couplings without condition after it; 0: none
-    keep: int = 0  # channels that go on after it; the others are latent code
+    pointwise: int = 0  # channels inside two unconditional 1x1 couplings after the reduction; 0: none
+    keep: int = 0  # channels kept after the reduction; the others become latent code
 
 
 @dataclass(frozen=True)
 class ImagenetVggConfig:
-    """The architecture; stages by resolution, finest first, 0 is the fully connected one."""
+    """The architecture; stages by resolution, finest first; 0 is the fully connected one."""
 
     stages: Mapping[int, StageConfig]
     clamp: float  # alpha of Eq. 7
-    bound: float = 2.5  # subnetworks see values within +-bound; without that, training explodes now and then
+    bound: float = 2.5  # subnetworks see values within +-bound; without it, training sometimes explodes
     network: tuple[int, ...] = WIDTHS  # channels of the conditioning network
     chroma_scale: float = 15.0  # x = ab / chroma_scale
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ImagenetVggConfig:
-        """From what ``dataclasses.asdict`` gives after a round trip through JSON.
+        """Build it from the values of ``dataclasses.asdict``, which may have gone through JSON.
 
         Raises:
             TypeError: a key is unknown or missing.
@@ -80,10 +81,11 @@ class ImagenetVggConfig:
 
     @classmethod
     def paper(cls) -> ImagenetVggConfig:
-        """What the text says, with the widths of the authors' code, on which it is silent, and bounds.
+        """Return the architecture of the text, with the widths of the authors' code and with bounds.
 
-        Haar at every reduction, alpha = 1.9, a head for every coupling block, the fully connected ones
-        included, of no more convolutions than its resolution needs: none strided at 64 px, five for a vector.
+        The text does not give widths. Haar at every reduction, alpha = 1.9, and a head for every coupling
+        block, the fully connected ones included, with no more convolutions than its resolution requires: none
+        strided at 64 px, five for a vector.
         """
         return cls(
             {
@@ -98,10 +100,10 @@ class ImagenetVggConfig:
 
     @classmethod
     def authors(cls) -> ImagenetVggConfig:
-        """What the authors' code has.
+        """Return the architecture of the authors' code.
 
-        i-RevNet's reshape at three reductions of four, 1x1 couplings after each, alpha = 1.5, one more
-        convolution in each head, one head for the fully connected stage.
+        i-RevNet's reshape at three of four reductions, 1x1 couplings after each, alpha = 1.5, one more
+        convolution in each head, and one head for the fully connected stage.
         """
         return cls(
             {
@@ -117,7 +119,7 @@ class ImagenetVggConfig:
 
     @classmethod
     def narrow(cls) -> ImagenetVggConfig:
-        """The paper's with a quarter of all channels, to rehearse the stages of training on a CPU."""
+        """Return the paper's with a quarter of all channels, to rehearse the stages of training on a CPU."""
         paper = cls.paper()
         stages = {
             r: replace(stage, width=stage.width // 4, head=tuple(width // 4 for width in stage.head))
@@ -137,12 +139,12 @@ class ImagenetVggStage(Stage):
     """Coupling blocks at one resolution with their heads, and the reduction that follows.
 
     Args:
-        r: the resolution, 0 for the fully connected stage.
-        channels: of the tensor that comes in.
-        config: of the stage.
-        features: channels of the conditioning network.
+        r: resolution of the stage, 0 for the fully connected one.
+        channels: number of channels of its input.
+        config: configuration of the stage.
+        features: number of channels of the conditioning network.
         clamp: alpha of Eq. 7.
-        bound: of what subnetworks see.
+        bound: limit of what subnetworks see.
     """
 
     def __init__(
@@ -159,7 +161,7 @@ class ImagenetVggStage(Stage):
             head = vgg_head([features, *config.head, config.width], halvings)
             heads.append(nn.Sequential(head, nn.AdaptiveAvgPool2d(1), nn.Flatten()) if r == BASE else head)
         self.heads = nn.ModuleList(heads)
-        # The condition's part of the first layers: what one layer of the half and the condition would hold.
+        # The condition's part of the first layers: the weights that a layer of half and condition would have.
         parts: list[nn.Module] = []
         for _ in range(config.blocks):
             if r == BASE:
@@ -170,14 +172,14 @@ class ImagenetVggStage(Stage):
         self.parts = nn.ModuleList(parts)
 
     def prepare(self, features: Tensor) -> Parts:
-        """Compute what the blocks are conditioned on from features (N, C, 64, 64): a tensor a block."""
+        """Compute the conditions of the blocks from features (N, C, 64, 64), one tensor per block."""
         seen = [head(features) for head in self.heads]
         if len(seen) == 1:
             seen *= len(self.parts)
         return tuple(part(h) for part, h in zip(self.parts, seen, strict=True))
 
     def pairs(self, parts: Parts) -> Iterable[tuple[Tensor, Tensor]]:
-        """See :meth:`Stage.pairs`; the 1x1 couplings have none."""
+        """See :meth:`Stage.pairs`; the 1x1 couplings are unconditional."""
         for part in parts:
             first, second = part.chunk(2, dim=1)
             yield first, second
@@ -210,13 +212,13 @@ def _vector_maps(
 class ImagenetVgg(PhotoFlow):
     """The flow between x = ab / chroma_scale, (N, 2, 64, 64), and the latents of its levels.
 
-    Levels are named by the resolution of their latents: 16, 8 and 4, and 0 for the vector of the last stage.
+    Levels are named by the resolution of their latents: 16, 8 and 4; 0 is the vector of the last stage.
 
     Args:
         config: the architecture.
 
     Raises:
-        KeyError: it names no reduction there is.
+        KeyError: it names an unknown reduction.
     """
 
     name = "imagenet-vgg"
@@ -243,9 +245,9 @@ class ImagenetVgg(PhotoFlow):
         return cls(ImagenetVggConfig.from_dict(values))
 
     def train(self, mode: bool = True) -> Self:
-        """As every module; but the norms of the conditioning network keep the statistics of its pretraining.
+        """Set the mode, but keep the norms of the conditioning network at their pretrained statistics.
 
-        So the joint stage begins where the flow's has ended.
+        The joint stage thus begins where the stage of the flow ended.
         """
         super().train(mode)
         self.network.eval()
@@ -261,11 +263,11 @@ class ImagenetVgg(PhotoFlow):
         return StageConditions({r: self.stages[r].prepare(features) for r in self.config.stages})
 
     def forward(self, x: Tensor, condition: StageConditions) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
-        """f(x; c): see :meth:`ConditionalFlow.forward`."""
+        """Compute f(x; c), see :meth:`ConditionalFlow.forward`."""
         return self.stages(x, condition.parts)
 
     def inverse(
         self, latents: Mapping[int, Tensor], condition: StageConditions
     ) -> tuple[Tensor, dict[int, Tensor]]:
-        """g(z; c): see :meth:`ConditionalFlow.inverse`."""
+        """Compute g(z; c), see :meth:`ConditionalFlow.inverse`."""
         return self.stages.inverse(latents, condition.parts)

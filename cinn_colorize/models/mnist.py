@@ -1,7 +1,7 @@
 """``mnist``: handwritten digits given their label (paper 4.1, Fig. 5).
 
-Coupling blocks with fully connected subnetworks between fixed permutations of the pixels; the label goes into
-every subnetwork as a one-hot vector, and there is no conditioning network.
+Coupling blocks with fully connected subnetworks alternate with fixed permutations of the pixels. The label
+enters every subnetwork as a one-hot vector, without a conditioning network.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from cinn_colorize.models.base import ConditionalFlow
 
 DIGITS = 10
 SIZE = 28  # pixels of a digit's side
-AXES = 4  # principal components that are kept
-LEVEL = 0  # the one level of the latent code
+AXES = 4  # principal components kept
+LEVEL = 0  # the only level of the latent code
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,14 @@ class MnistConfig:
     hidden: tuple[int, ...] = (128,)  # widths of the hidden layers of the subnetworks
     clamp: float = 1.9  # alpha of Eq. 7
     mixing: bool = True  # permute the pixels between the blocks
-    bound: float = 2.5  # subnetworks see values within +-bound; without that, samples explode
-    # Of the pixels in [0, 1]: the couplings see values of mean 0 and variance 1.
+    bound: float = 2.5  # subnetworks see values within +-bound; without it, samples explode
+    # Statistics of the pixels in [0, 1], so that the couplings see values of mean 0 and variance 1.
     mean: float = 0.1307
     deviation: float = 0.3081
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> MnistConfig:
-        """From what ``dataclasses.asdict`` gives after a round trip through JSON.
+        """Build it from the values of ``dataclasses.asdict``, which may have gone through JSON.
 
         Raises:
             TypeError: a key is unknown or missing.
@@ -48,17 +48,17 @@ class MnistConfig:
 
     @classmethod
     def authors(cls) -> MnistConfig:
-        """The widths and the clamp of the authors' code, 54.42 million parameters."""
+        """Return the widths and the clamp of the authors' code, 54.42 million parameters."""
         return cls(hidden=(512, 512, 512), clamp=1.5, bound=math.inf)
 
 
 class Label(NamedTuple):
-    """What digits give: the one-hot vectors' part of the first layer of each subnetwork."""
+    """The condition of digits: the one-hot vectors' part of the first layer of each subnetwork."""
 
     parts: tuple[Tensor, ...]  # (N, hidden[0]) each
 
     def expand(self, n: int) -> Label:
-        """Views for n samples of the one digit inside (N = 1)."""
+        """Return views of the condition of one digit (N = 1) for n samples."""
         return Label(tuple(part.expand(n, -1) for part in self.parts))
 
 
@@ -97,7 +97,7 @@ class Mnist(ConditionalFlow):
             )
         self.flow = Sequence(maps)
         self.label = nn.Linear(DIGITS, 2 * config.blocks * config.hidden[0], bias=False)
-        # Xavier's would leave ten values unheard beside 392 pixels; so the label counts as much as they.
+        # Xavier's initialisation would drown ten values among 392 pixels; this one gives both equal weight.
         nn.init.normal_(self.label.weight)
         self.register_buffer("centre", torch.zeros(pixels))
         self.register_buffer("axes", torch.zeros(AXES, pixels))
@@ -109,7 +109,7 @@ class Mnist(ConditionalFlow):
         return cls(MnistConfig.from_dict(values))
 
     def condition(self, c: Tensor) -> Label:
-        """Compute what all samples of a digit share.
+        """Compute once what all samples of a digit share.
 
         Args:
             c: digits 0 to 9, (N,), integers.
@@ -118,13 +118,13 @@ class Mnist(ConditionalFlow):
         return Label(self.label(one_hot).split(self.config.hidden[0], dim=1))
 
     def forward(self, x: Tensor, condition: Label) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
-        """f(x; c): see :meth:`ConditionalFlow.forward`."""
+        """Compute f(x; c), see :meth:`ConditionalFlow.forward`."""
         u = (x.flatten(1) - self.config.mean) / self.config.deviation
         z, log_det = self.flow(u, self._conditions(condition))
         return {LEVEL: z[..., None, None]}, {LEVEL: log_det + self.log_scale}
 
     def inverse(self, latents: Mapping[int, Tensor], condition: Label) -> tuple[Tensor, dict[int, Tensor]]:
-        """g(z; c): x (N, 1, 28, 28), not limited to [0, 1], and the log-dets of g."""
+        """Compute g(z; c): x (N, 1, 28, 28), not limited to [0, 1], and the log-dets of g."""
         u, log_det = self.flow.inverse(latents[LEVEL].flatten(1), self._conditions(condition))
         x = u.unflatten(1, (1, SIZE, SIZE)) * self.config.deviation + self.config.mean
         return x, {LEVEL: log_det - self.log_scale}

@@ -1,4 +1,4 @@
-"""Stages of coupling blocks under heads, for the multi-scale flows of ``bedrooms`` and ``imagenet-vgg``."""
+"""Stages of the multi-scale flows of ``bedrooms`` and ``imagenet-vgg``: coupling blocks with heads."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ Parts = tuple[Tensor, ...]  # the condition's part of the first layer of the sub
 
 
 class StageConditions(NamedTuple):
-    """Of each stage, the condition's part of the first layer of the subnetworks of each block."""
+    """The condition's part of the first layers of all subnetworks, by stage."""
 
     parts: dict[int, Parts]
 
     def expand(self, n: int) -> StageConditions:
-        """Views for n samples of the one photo inside (N = 1)."""
+        """Return views of the condition of one photo (N = 1) for n samples."""
         return StageConditions(
             {r: tuple(part.expand(n, *part.shape[1:]) for part in parts) for r, parts in self.parts.items()}
         )
 
 
 class Stage(Transform[Parts]):
-    """Coupling blocks at one resolution with their heads; the condition is what the heads give.
+    """Coupling blocks at one resolution with their heads, whose outputs are the condition.
 
     Attributes:
-        flow: the coupling blocks, and the maps between them.
+        flow: coupling blocks and the maps between them.
     """
 
     flow: Sequence
 
     def prepare(self, features: Tensor) -> Parts:
-        """Compute the condition from features of the photo, (N, C, H, W), or (N, C) for a vector's stage."""
+        """Compute the condition from features of the photo, (N, C, H, W), or (N, C) for the vector."""
         raise NotImplementedError
 
     def pairs(self, parts: Parts) -> Iterable[tuple[Tensor, Tensor]]:
-        """The condition of each block: those of its subnetworks 1 and 2."""
+        """Yield the conditions of each block, those of its subnetworks 1 and 2."""
         raise NotImplementedError
 
     def forward(self, x: Tensor, condition: Parts) -> tuple[Tensor, Tensor]:

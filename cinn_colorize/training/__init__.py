@@ -1,1 +1,1 @@
-"""Training: data, objective, loop, checkpoints, and a run that holds them together."""
+"""Training: data, objective, loop, checkpoints, and the run that ties them together."""

@@ -1,6 +1,6 @@
 """Architectures and initial weights without parts of the recipe.
 
-What each part is, is said by :class:`cinn_colorize.training.registry.Ablation`.
+:class:`cinn_colorize.training.registry.Ablation` describes the parts.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from cinn_colorize.conditioning.plain import PlainNetwork
 from cinn_colorize.flow import ConvSubnet, LinearSubnet
 from cinn_colorize.training.registry import Ablation
 
-# Called so in the architectures that have them.
+# Fields of the architectures that have these parts, by the same names.
 _SWITCHES = (Ablation.haar, Ablation.mixing, Ablation.conditioning)
 
 Architecture = TypeVar("Architecture", bound=Any)
 
 
 def without(architecture: Architecture, ablate: Collection[str]) -> Architecture:
-    """An architecture without some of :class:`Ablation`; those that do not concern it are passed over."""
+    """Leave parts of :class:`Ablation` out of an architecture; ignore those that do not concern it."""
     changed = replace(architecture, **{name: False for name in _SWITCHES if name in ablate})
     if Ablation.clamp not in ablate:
         return changed

@@ -1,4 +1,4 @@
-"""LSUN's bedrooms, and how ``bedrooms`` learns from them."""
+"""LSUN's bedrooms, and the training of ``bedrooms`` on them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ LSUN_TRAIN, LSUN_VAL = "bedroom_train_lmdb", "bedroom_val_lmdb"
 
 
 def find_lsun(root: Path) -> tuple[Sequence[Source], Sequence[Source]]:
-    """Photos to learn from, and those to watch a run on (none in many cases).
+    """Find the photos to train on, and those held out to evaluate a run on (often none).
 
     Args:
-        root: a folder with LSUN's ``bedroom_train_lmdb`` and perhaps ``bedroom_val_lmdb``; one LMDB; or a
+        root: folder with LSUN's ``bedroom_train_lmdb`` and perhaps ``bedroom_val_lmdb``; one LMDB; or a
             folder or zip of photos.
 
     Raises:
@@ -45,29 +45,29 @@ class BedroomsTraining(TrainingConfig):
 
     photos: int = 24_000
     warmup: int = 1_000
-    coarse_noise: float = 0.07  # as natural's: else few photos are soon known by heart
+    coarse_noise: float = 0.07  # as for natural: without it, a small set is soon memorised
 
 
 class BedroomsTask(PhotoTask[Bedrooms]):
-    """Learn the flow and its conditioning network from scratch (paper 4.3)."""
+    """Train the flow and its conditioning network from scratch (paper 4.3)."""
 
     model, config = "bedrooms", BedroomsTraining
     ablations = ABLATIONS[Dataset.lsun]
 
     def initial_model(self) -> Bedrooms:
-        """The default architecture."""
+        """Build the default architecture."""
         model = Bedrooms(without(BedroomsConfig.default(), self.ablate))
         if "initialisation" in self.ablate:
             initialise_as_torch(model)
         return model
 
     def learning(self, model: Bedrooms, config: BedroomsTraining) -> list[tuple[list[nn.Parameter], float]]:
-        """All of it; the heads and the flow alone where the network is not to learn."""
+        """Return all parameters; without those of the network if it is not to learn."""
         model.network.requires_grad_("learning" not in self.ablate)
         return [([p for p in model.parameters() if p.requires_grad], 1.0)]
 
     def batches(self, config: BedroomsTraining, start: int, loading: Loading) -> Iterable[Batch]:
-        """L* (batch, 1, 64, 64) and ab (batch, 2, 64, 64) of random crops."""
+        """Load L* (batch, 1, 64, 64) and ab (batch, 2, 64, 64) of random crops."""
         crops = Crops(self.photos, config.seed, partial(to_network, size=SIZE))
         return batches(crops, start, config.photos, config.batch, loading)
 
@@ -79,7 +79,7 @@ class BedroomsTask(PhotoTask[Bedrooms]):
         noise: Noise,
         precision: torch.dtype,
     ) -> tuple[Tensor, Tensor]:
-        """L and noisy x."""
+        """Return L and noisy x."""
         L, ab = batch
         x = ab / model.config.chroma_scale
         return L, add_noise(x, config.pixel_noise, config.coarse_noise, noise)

@@ -1,6 +1,6 @@
-"""Checkpoints of a training run: all that is needed to go on exactly where it stopped.
+"""Checkpoints of a training run, from which it continues exactly where it stopped.
 
-``checkpoint-N.pt`` is what a run was after N photos. The last two are kept.
+``checkpoint-N.pt`` holds the state of a run after N photos. The last two are kept.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ KEPT = 2
 
 
 def checkpoints(run: Path) -> list[Path]:
-    """Those of a run, newest first."""
+    """List the checkpoints of a run, newest first."""
     names = {path: re.fullmatch(r"checkpoint-(\d+)\.pt", path.name) for path in run.glob("checkpoint-*.pt")}
     return sorted((path for path, match in names.items() if match), key=_position, reverse=True)
 
@@ -34,12 +34,12 @@ def _position(path: Path) -> int:
 
 
 def save_checkpoint(run: Path, state: Mapping[str, Any]) -> None:
-    """Write a run's state under its position ``seen``, and keep of the older ones the newest alone.
+    """Write a run's state under its position ``seen``, and delete all older ones but the newest.
 
-    A kill at any moment leaves the older checkpoints as they are, and the new one whole or not there.
+    A kill at any moment leaves the older checkpoints as they are, and the new one complete or absent.
 
     Raises:
-        DataError: it cannot be written; the older ones stay.
+        DataError: the checkpoint cannot be written; the older ones stay.
     """
     path = run / f"checkpoint-{state['seen']:010d}.pt"
     try:
@@ -55,31 +55,31 @@ def save_checkpoint(run: Path, state: Mapping[str, Any]) -> None:
 
 
 def load_newest(run: Path) -> dict[str, Any] | None:
-    """The newest state that can be read; None if there is no checkpoint at all.
+    """Load the newest state that can be read; return None if there is no checkpoint at all.
 
-    Damaged ones are renamed, so that they do not count among those kept.
+    Newer, damaged checkpoints are renamed, so that they do not count among those kept.
 
     Raises:
-        DataError: there are checkpoints, all of them damaged.
+        DataError: all checkpoints are damaged.
     """
     found = checkpoints(run)
     for tried, path in enumerate(found):
         try:
             state = _load(path)
         except DataError as error:
-            log.warning("%s; trying the checkpoint before it", error)
+            log.warning("%s; trying the previous checkpoint", error)
             continue
         for damaged in found[:tried]:
             damaged.replace(damaged.with_suffix(".damaged"))
         return state
     if found:
-        raise DataError(f"{printable_name(run)}: all checkpoints are damaged; begin again in another --run")
+        raise DataError(f"{printable_name(run)}: all checkpoints are damaged; start again in another --run")
     return None
 
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        with zipfile.ZipFile(path) as archive:  # torch.load does not compare checksums
+        with zipfile.ZipFile(path) as archive:  # torch.load does not verify checksums
             damaged = archive.testzip()
         if damaged is None:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)

@@ -1,4 +1,4 @@
-"""Training photos: fresh random crops, decoded in worker processes."""
+"""Training photos: new random crops, decoded in worker processes."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from cinn_colorize.errors import DataError
 from cinn_colorize.imaging.color import pixels_to_lab
 
 LUMINANCE_SIZE, CHROMA_SIZE = 256, 64
-DEV = "photos-dev.zip"  # beside shards: the photos held out, which a run is watched on
-MIN_AREA = 0.35  # of a photo that a crop shows
+DEV = "photos-dev.zip"  # beside shards: photos held out, on which a run is evaluated
+MIN_AREA = 0.35  # smallest share of a photo that a crop shows
 
 
 def random_crop(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A crop of an aspect from 1:2 to 2:1, half of them mirrored, (h, w, 3).
+    """Cut out a crop (h, w, 3) of aspect ratio 1:2 to 2:1; mirror half of all crops.
 
-    It is squeezed to a square later, as inference squeezes photos of such aspects.
+    It is squeezed to a square later, as photos of such ratios are when they are colorized.
     """
     height, width = image.shape[:2]
-    aspect = 2 ** (rng.uniform() - rng.uniform())  # squarish ones are most frequent
+    aspect = 2 ** (rng.uniform() - rng.uniform())  # nearly square ones are the most frequent
     area = height * width * rng.uniform(MIN_AREA, 1)
     w, h = math.sqrt(area * aspect), math.sqrt(area / aspect)
     shrink = min(1, width / w, height / h)
@@ -39,7 +39,7 @@ def random_crop(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def to_network(image: np.ndarray, size: int = LUMINANCE_SIZE) -> tuple[np.ndarray, np.ndarray]:
-    """SRGB (h, w, 3) uint8 of any size -> L* (1, size, size) and ab (2, 64, 64), float32, area means."""
+    """Convert sRGB (h, w, 3) uint8 to area means: L* (1, size, size) and ab (2, 64, 64), float32."""
     shrinks = min(image.shape[:2]) >= size
     image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     lab = pixels_to_lab(image)
@@ -48,19 +48,19 @@ def to_network(image: np.ndarray, size: int = LUMINANCE_SIZE) -> tuple[np.ndarra
     return lab[:1], ab
 
 
-def to_network_in_colour(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The same, and the crop in colour: sRGB (3, 256, 256) uint8, for a network that learns from colours."""
+def to_network_in_color(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Convert as :func:`to_network` and return the crop in colour too, sRGB (3, 256, 256) uint8."""
     size = (LUMINANCE_SIZE, LUMINANCE_SIZE)
-    colour = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    return *to_network(image), np.ascontiguousarray(colour.transpose(2, 0, 1))
+    color = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return *to_network(image), np.ascontiguousarray(color.transpose(2, 0, 1))
 
 
 class Order:
-    """Which sample a position of an endless run means: every epoch is a new permutation.
+    """Map positions of an endless run to samples; every epoch is a new permutation.
 
     Args:
-        n: how many samples there are.
-        seed: of the run.
+        n: number of samples.
+        seed: seed of the run.
     """
 
     def __init__(self, n: int, seed: int) -> None:
@@ -79,12 +79,12 @@ class Loading(NamedTuple):
     """How a process loads its share of every batch."""
 
     workers: int = 0  # processes that decode
-    rank: int = 0  # of the process in the run
-    processes: int = 1  # of the run
+    rank: int = 0  # of this process
+    processes: int = 1  # that share the run
 
 
 class Positions:
-    """Batches of consecutive positions, and of each the share of one process: of n processes every n-th."""
+    """One process's share of batches of consecutive positions: with n processes, every n-th position."""
 
     def __init__(self, start: int, stop: int, batch: int, loading: Loading) -> None:
         self.range, self.batch, self.loading = range(start, stop, batch), batch, loading
@@ -98,14 +98,14 @@ class Positions:
 
 
 class Batch(NamedTuple):
-    """Samples to learn from."""
+    """A batch of samples to learn from."""
 
     parts: Sequence[Tensor]  # (N, ...) each
-    unreadable: Sequence[str] = ()  # what could not be read, and why; other samples stand in for it
+    unreadable: Sequence[str] = ()  # errors of what could not be read; other samples replace it
 
 
 class Sample(NamedTuple):
-    """One of them."""
+    """A sample to learn from."""
 
     parts: tuple[Tensor, ...]
     unreadable: tuple[str, ...]
@@ -115,16 +115,16 @@ Prepare = Callable[[np.ndarray], tuple[np.ndarray, ...]]
 
 
 class Crops(Dataset[Sample]):
-    """An endless sequence of crops, each a function of its position alone.
+    """An endless sequence of crops, each a function of its position only.
 
-    Position p is photo p of a run: it says which photo (every epoch is a new permutation) and which crop. So
-    a run resumed at position p sees what an uninterrupted one sees, and how many processes load it makes no
-    difference. In place of a photo that cannot be read stands the next one.
+    The position in a run determines the photo (every epoch is a new permutation) and the crop. So a run
+    resumed at a position sees what an uninterrupted run sees, however many processes load the photos. A photo
+    that cannot be read is replaced by the next one.
 
     Args:
-        photos: to crop.
-        seed: of the run.
-        prepare: what becomes of a crop, (h, w, 3) uint8.
+        photos: photos to crop.
+        seed: seed of the run.
+        prepare: function that converts a crop, (h, w, 3) uint8.
     """
 
     def __init__(self, photos: Sequence[Source], seed: int, prepare: Prepare = to_network) -> None:
@@ -150,7 +150,7 @@ class Crops(Dataset[Sample]):
 
 
 def _start_worker(_: int) -> None:
-    # Signals that ask a run to stop go to the whole group: the loop decides when the workers end.
+    # Signals that stop a run reach the whole process group; the loop decides when the workers end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     cv2.setNumThreads(1)
@@ -158,7 +158,7 @@ def _start_worker(_: int) -> None:
 
 
 def batches(samples: Dataset[Sample], start: int, stop: int, batch: int, loading: Loading) -> Iterator[Batch]:
-    """A process's share of the samples at the positions from start to stop, in batches."""
+    """Load a process's share of the samples at the positions from start to stop, in batches."""
     loader = DataLoader(
         samples,
         batch_sampler=Positions(start, stop, batch, loading),

@@ -1,4 +1,4 @@
-"""The task of a data set: what lies where, and what learns from it."""
+"""Open data sets as tasks."""
 
 from __future__ import annotations
 
@@ -34,30 +34,30 @@ def open_task(
     cache: Path | None = None,
     ablate: Sequence[str] = (),
 ) -> Task[Any]:
-    """Open a data set and say what learns from it.
+    """Open a data set and return the task of training on it.
 
     Args:
-        dataset: of :class:`cinn_colorize.training.registry.Dataset`.
-        data: where it lies; what each kind of data set expects there is said by its task.
-        stage: of :class:`cinn_colorize.training.registry.Stage`; all but ``flow`` are of photos and ImageNet
-            alone.
-        backbone: weights of the conditioning network that a new model of these begins with.
-        preset: the architecture of a new model, of ImageNet alone.
-        cache: folder where shards of photos at URLs are kept; None to read from afar, photo by photo.
-        ablate: what of the paper's recipe to leave out, of the task's ablations.
+        dataset: name in :class:`cinn_colorize.training.registry.Dataset`.
+        data: locations of the data set; its task says what they must contain.
+        stage: name in :class:`cinn_colorize.training.registry.Stage`; only photos and ImageNet have stages
+            other than ``flow``.
+        backbone: weights of the conditioning network that a new model starts with, for the same two.
+        preset: architecture of a new model, for ImageNet only.
+        cache: folder that keeps shards of photos at URLs; None to read them remotely, photo by photo.
+        ablate: parts of the paper's recipe to leave out, of the task's ablations.
 
     Raises:
-        DataError: it is not there, or cannot be used.
+        DataError: the data does not exist or cannot be used, or the arguments do not fit together.
     """
     if preset and dataset != Dataset.imagenet:
-        raise DataError(f"{dataset}: has one architecture; --preset is for imagenet")
+        raise DataError(f"{dataset}: has only one architecture; --preset is for imagenet")
     task = _open(Dataset(dataset), data, Stage(stage), backbone, Preset(preset or Preset.paper), cache)
     for name in ablate:
         if name not in task.ablations:
             known = ", ".join(task.ablations) or "nothing"
-            raise DataError(f"--ablate {name}: not for {task.model}, where {known} can be left out")
+            raise DataError(f"--ablate {name}: does not apply to {task.model}, where {known} can be left out")
     if backbone and "conditioning" in ablate:
-        raise DataError(f"{backbone}: a model without conditioning network has no backbone")
+        raise DataError(f"{backbone}: a model without a conditioning network has no backbone")
     task.ablate = tuple(sorted(set(ablate)))
     return task
 
@@ -74,12 +74,12 @@ def _open(
         return _open_photos(data, stage, backbone, cache)
     for root in data:
         if isinstance(root, Url):
-            raise DataError(f"{printable_name(root)}: only photos are read from URLs, not {dataset}")
+            raise DataError(f"{printable_name(root)}: photos can be read from URLs, {dataset} cannot")
     paths = [root for root in data if isinstance(root, Path)]
     if dataset is Dataset.imagenet:
         return _open_imagenet(paths, stage, backbone, preset)
     if stage is not Stage.flow or backbone:
-        raise DataError(f"{dataset}: has no backbone; stages and --backbone are for photos and imagenet")
+        raise DataError(f"{dataset}: has no backbone; --stage and --backbone are for photos and imagenet")
     return _open_mnist(paths) if dataset is Dataset.mnist else _open_lsun(paths)
 
 
@@ -100,7 +100,7 @@ def _open_photos(
 
 
 def _held_out(root: Path | Url, cache: Path | None) -> list[Source]:
-    """What a run on the data of a folder is watched on, if it is there."""
+    """Find the held-out photos beside the shards of a folder, if there are any."""
     if isinstance(root, Path):
         return find_photos(root / DEV) if (root / DEV).is_file() else []
     try:
@@ -116,14 +116,14 @@ def _open_imagenet(
     _warn_if_unwatched(dev, f"val folder or {DEV}")
     if stage is Stage.features:
         if backbone:
-            raise DataError(f"{backbone}: the stage features makes such a file; leave out --backbone")
+            raise DataError(f"{backbone}: --stage features writes such a file; leave out --backbone")
         return VggTask(photos, dev, preset)
     return (ImagenetJointTask if stage is Stage.joint else ImagenetTask)(photos, dev, backbone, preset)
 
 
 def _open_mnist(data: Sequence[Path]) -> MnistTask:
     if len(data) != 1:
-        raise DataError("MNIST lies in one folder; give --data once")
+        raise DataError("mnist requires a single folder; give --data once")
     return MnistTask(data[0])
 
 
@@ -134,7 +134,7 @@ def _open_lsun(data: Sequence[Path]) -> BedroomsTask:
 
 
 def _joined(data: Sequence[Path], find: Find) -> tuple[Sequence[Source], Sequence[Source]]:
-    """Photos to learn from and photos held out of several places."""
+    """Join the photos to train on, and those held out, of several locations."""
     found = [find(root) for root in data]
     if len(found) == 1:
         return found[0]
@@ -143,4 +143,4 @@ def _joined(data: Sequence[Path], find: Find) -> tuple[Sequence[Source], Sequenc
 
 def _warn_if_unwatched(dev: Sequence[Source], missing: str) -> None:
     if not dev:
-        log.warning("no %s there, so the run is not watched on photos it does not learn from", missing)
+        log.warning("no %s found; the run is not evaluated on held-out photos", missing)

@@ -1,4 +1,4 @@
-"""Which steps are left out: those that are not finite, and those that explode."""
+"""Find the steps to leave out: those that are not finite, and those that explode."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from collections import deque
 from collections.abc import Iterable
 from statistics import median
 
-EXPLODING = 20.0  # times the running median, a gradient norm explodes
-WINDOW = 100  # steps that the median is taken of
-KNOWN = 20  # steps that have to be known before any norm is called exploding
+EXPLODING = 20.0  # a gradient norm explodes above this multiple of its running median
+WINDOW = 100  # steps in the running median
+KNOWN = 20  # steps required before any norm counts as exploding
 
 
 class Health:
-    """Judges steps by their loss and gradient norm before they change the model.
+    """Judge steps by their loss and gradient norm before they change the model.
 
-    A norm explodes if it is more than 20 times the median of the last 100 steps that were taken. Clipping
-    (:attr:`TrainingConfig.clip`) bounds every step; but the direction of such a one is that of an accident.
+    A norm explodes if it is more than 20 times the median of the last 100 steps taken. Clipping
+    (:attr:`TrainingConfig.clip`) bounds the length of such a step, but its direction is arbitrary.
 
     Args:
-        norms: of the last steps, oldest first.
-        exploding: times the running median, a norm explodes.
+        norms: gradient norms of the last steps, oldest first.
+        exploding: multiple of the running median above which a norm explodes.
     """
 
     def __init__(self, norms: Iterable[float] = (), exploding: float = EXPLODING) -> None:
         self.norms, self.exploding = deque(norms, WINDOW), exploding
 
     def fault(self, loss: float, norm: float) -> str:
-        """Why a step is to be left out; empty for a good one, whose norm is remembered."""
+        """Say why to leave out a step; return "" for a good one, and remember its norm."""
         if not (math.isfinite(loss) and math.isfinite(norm)):
             return f"loss {loss:g}, gradient norm {norm:g}"
         if len(self.norms) >= KNOWN and norm > self.exploding * (usual := median(self.norms)):

@@ -1,7 +1,7 @@
-"""ImageNet, and how ``imagenet-vgg`` learns from it, in three stages (paper 4.2).
+"""ImageNet, and the training of ``imagenet-vgg`` on it, in three stages (paper 4.2).
 
-First the conditioning network learns to classify each pixel of the gray photo into colour bins; then the flow
-and its heads learn while that network is frozen; then all learn together.
+The first stage trains the conditioning network to classify each pixel of the gray photo into colour bins, the
+second trains the flow and its heads with that network frozen, and the third trains all together.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from cinn_colorize.training.data import DEV, Batch, Crops, Loading, batches, to_
 from cinn_colorize.training.objective import Noise
 from cinn_colorize.training.task import PhotoTask, Task, TrainingConfig
 
-DEV_PHOTOS = 500  # of ImageNet's 50,000 for validation, spread over them: what a run is watched on
+DEV_PHOTOS = 500  # evenly chosen from ImageNet's 50,000 for validation, to evaluate a run on
 _STEPS, _JOINT_STEPS, _BATCH = (
     30_000,
     92_880,
     48,
-)  # the text's; up to the 122,880 of the authors' code; theirs
+)  # from the text; up to the 122,880 of the authors' code; from their code
 
 
 def find_imagenet(root: Path) -> tuple[Sequence[Source], Sequence[Source]]:
-    """Photos to learn from, and those to watch a run on (none in many cases).
+    """Find the photos to train on, and those held out to evaluate a run on (often none).
 
     Args:
-        root: a folder with ImageNet's ``train/n01440764/*.JPEG`` and so on, and perhaps ``val``; a folder of
-            zip shards, perhaps with ``photos-dev.zip``; or any folder or zip of photos.
+        root: folder with ImageNet's ``train/n01440764/*.JPEG`` and so on, and perhaps ``val``; folder of zip
+            shards, perhaps with ``photos-dev.zip``; or any folder or zip of photos.
 
     Raises:
         DataError: there are no photos.
@@ -56,7 +56,7 @@ class VggTraining(TrainingConfig):
     learning_rate: float = 3e-5
     warmup: int = 40_000
     weight_decay: float = 1e-3
-    prior_photos: int = 1_000  # that the rarity of colours is taken from
+    prior_photos: int = 1_000  # from which the rarity of colours is estimated
 
 
 @dataclass(frozen=True)
@@ -70,16 +70,16 @@ class ImagenetTraining(TrainingConfig):
 
 @dataclass(frozen=True)
 class JointTraining(ImagenetTraining):
-    """Hyper-parameters of the last stage, jointly."""
+    """Hyper-parameters of the joint stage."""
 
     photos: int = _JOINT_STEPS * _BATCH
 
 
 class GrayToBins(nn.Module):
-    """What learns at first: the conditioning network, and the classifier on top of it.
+    """What the first stage trains: the conditioning network, and the classifier on top of it.
 
     Args:
-        widths: of the network, see :class:`VggNetwork`.
+        widths: widths of the network, see :class:`VggNetwork`.
     """
 
     def __init__(self, widths: Sequence[int] = WIDTHS) -> None:
@@ -88,18 +88,18 @@ class GrayToBins(nn.Module):
         self.classifier = BinClassifier(self.network.channels, len(ColorBins()))
 
     def forward(self, L: Tensor) -> Tensor:
-        """L* (N, 1, 256, 256) in [0, 100] -> logits (N, K, 64, 64)."""
+        """Compute logits (N, K, 64, 64) of L* (N, 1, 256, 256) in [0, 100]."""
         logits: Tensor = self.classifier(self.network(L / 50 - 1))
         return logits
 
 
 class VggTask(Task[GrayToBins]):
-    """The conditioning network learns to classify pixels into colour bins.
+    """Train the conditioning network to classify pixels into colour bins.
 
     Args:
-        photos: to learn from.
-        dev: to watch the run on, may be empty.
-        preset: of :data:`PRESETS`, the architecture whose conditioning network it is.
+        photos: photos to train on.
+        dev: photos held out to evaluate the run on; may be empty.
+        preset: name in :data:`PRESETS` of the architecture that the network belongs to.
     """
 
     model, config = "vgg", VggTraining
@@ -112,11 +112,11 @@ class VggTask(Task[GrayToBins]):
         self.rarity: Tensor | None = None
 
     def initial_model(self) -> GrayToBins:
-        """A new network."""
+        """Build a new network."""
         return GrayToBins(PRESETS[self.preset]().network)
 
     def learning(self, model: GrayToBins, config: VggTraining) -> list[tuple[list[nn.Parameter], float]]:
-        """All of it; and take the rarity of colours from crops that the run does not see."""
+        """Return all parameters; estimate the rarity of colours from crops that the run does not see."""
         device = next(model.parameters()).device
         crops, counts = Crops(self.photos, config.seed + 1), torch.zeros(len(self.bins))
         self.bins.cpu()
@@ -131,11 +131,11 @@ class VggTask(Task[GrayToBins]):
         self.logits = torch.compile(self.logits)  # type: ignore[method-assign]
 
     def batches(self, config: VggTraining, start: int, loading: Loading) -> Iterable[Batch]:
-        """L* (batch, 1, 256, 256) and ab (batch, 2, 64, 64) of random crops."""
+        """Load L* (batch, 1, 256, 256) and ab (batch, 2, 64, 64) of random crops."""
         return batches(Crops(self.photos, config.seed), start, config.photos, config.batch, loading)
 
     def logits(self, model: GrayToBins, L: Tensor) -> Tensor:
-        """Of all bins, (N, K, 64, 64)."""
+        """Compute the logits of all bins, (N, K, 64, 64)."""
         logits: Tensor = model(L)
         return logits
 
@@ -147,7 +147,7 @@ class VggTask(Task[GrayToBins]):
         noise: Noise,
         precision: torch.dtype,
     ) -> dict[str, Tensor]:
-        """See :meth:`Task.losses`; the loss is the cross entropy, rare colours weighted up, nats a pixel."""
+        """See :meth:`Task.losses`; the cross entropy with rare colours weighted up, nats per pixel."""
         L, ab = batch
         with torch.autocast(L.device.type, precision, enabled=precision != torch.float32):
             logits = self.logits(model, L)
@@ -156,7 +156,7 @@ class VggTask(Task[GrayToBins]):
 
     @torch.no_grad()
     def measure(self, model: GrayToBins) -> dict[str, float]:
-        """The cross entropy as in training, and the error of the annealed mean, RMS in units of ab."""
+        """Measure the cross entropy as in training, and the RMS error of the annealed mean in units of ab."""
         read, entropy, error = Reader(), 0.0, 0.0
         device = next(model.parameters()).device
         for source in self.dev:
@@ -167,18 +167,18 @@ class VggTask(Task[GrayToBins]):
         return {"bins": entropy / len(self.dev), "error": error / len(self.dev)} if self.dev else {}
 
     def save(self, model: GrayToBins, path: Path, training: dict[str, object]) -> None:
-        """The network alone, cut before the classifier, fp32."""
+        """Write the network only, without the classifier, fp32."""
         weights.save(path, {"model": self.model, "training": training}, model.network.state_dict())
 
 
 class ImagenetTask(PhotoTask[ImagenetVgg]):
-    """The flow and its heads, on a frozen conditioning network.
+    """Train the flow and its heads on a frozen conditioning network.
 
     Args:
-        photos: to learn from.
-        dev: to watch the run on, may be empty.
-        network: weights of the conditioning network that a new model begins with, from :class:`VggTask`.
-        preset: of :data:`PRESETS`, the architecture of a new model.
+        photos: photos to train on.
+        dev: photos held out to evaluate the run on; may be empty.
+        network: weights of the conditioning network that a new model starts with, from :class:`VggTask`.
+        preset: name in :data:`PRESETS` of the architecture of a new model.
     """
 
     model, config = ImagenetVgg.name, ImagenetTraining
@@ -195,16 +195,16 @@ class ImagenetTask(PhotoTask[ImagenetVgg]):
         self.network, self.preset = network, preset
 
     def initial_model(self) -> ImagenetVgg:
-        """A new flow on the pretrained conditioning network.
+        """Build a new flow on the pretrained conditioning network.
 
         Raises:
-            DataError: there is no such network.
+            DataError: no such network is given.
             WeightsError: its file cannot be used.
         """
         if self.network is None:
             raise DataError(
-                f"{self.model}: needs a pretrained conditioning network; train one with "
-                "--dataset imagenet --stage features and give its file with --backbone"
+                f"{self.model}: requires a pretrained conditioning network; train one with "
+                "--dataset imagenet --stage features and pass its file with --backbone"
             )
         model = ImagenetVgg(PRESETS[self.preset]())
         load_network(model.network, self.network)
@@ -213,12 +213,12 @@ class ImagenetTask(PhotoTask[ImagenetVgg]):
     def learning(
         self, model: ImagenetVgg, config: ImagenetTraining
     ) -> list[tuple[list[nn.Parameter], float]]:
-        """All but the conditioning network."""
+        """Return all parameters but those of the conditioning network."""
         model.network.requires_grad_(False)
         return [([p for p in model.parameters() if p.requires_grad], 1.0)]
 
     def batches(self, config: ImagenetTraining, start: int, loading: Loading) -> Iterable[Batch]:
-        """L* (batch, 1, 256, 256) and ab (batch, 2, 64, 64) of random crops."""
+        """Load L* (batch, 1, 256, 256) and ab (batch, 2, 64, 64) of random crops."""
         return batches(Crops(self.photos, config.seed), start, config.photos, config.batch, loading)
 
     def prepare(
@@ -229,28 +229,28 @@ class ImagenetTask(PhotoTask[ImagenetVgg]):
         noise: Noise,
         precision: torch.dtype,
     ) -> tuple[Tensor, Tensor]:
-        """L and noisy x."""
+        """Return L and noisy x."""
         L, ab = batch
         return super().prepare(model, (L, ab / model.config.chroma_scale), config, noise, precision)
 
 
 class ImagenetJointTask(ImagenetTask):
-    """The conditioning network learns too."""
+    """Train the conditioning network too."""
 
     config = JointTraining
 
     def learning(
         self, model: ImagenetVgg, config: ImagenetTraining
     ) -> list[tuple[list[nn.Parameter], float]]:
-        """Everything."""
+        """Return all parameters."""
         return [(list(model.parameters()), 1.0)]
 
 
 def load_network(network: VggNetwork, path: Path) -> None:
-    """Take the weights that a run of the first stage wrote.
+    """Load the weights that a run of the first stage wrote.
 
     Raises:
-        WeightsError: the file is missing, damaged, or holds something else.
+        WeightsError: the file is missing or damaged, or does not hold such a network.
     """
     config, tensors = weights.load(weights.find(path))
     if config.get("model") != VggTask.model:
@@ -262,5 +262,5 @@ def load_network(network: VggNetwork, path: Path) -> None:
         network.load_state_dict(tensors)
     except RuntimeError as error:
         raise WeightsError(
-            f"{path}: does not fit; a conditioning network is made with the --preset it is used with"
+            f"{path}: does not fit; train the conditioning network with the same --preset"
         ) from error

@@ -1,4 +1,4 @@
-"""What a run writes down as it goes: CSV files, and TensorBoard's where that package is installed."""
+"""The logs of a run: CSV files, and TensorBoard's if that package is installed."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ NAMES = ("progress", "evaluation")
 
 
 class Logs:
-    """The logs of a run, by name; each row has the photos ``seen``.
+    """The logs of a run, by name; every row has a column ``seen``, the number of photos so far.
 
     Args:
-        run: the run's folder.
+        run: folder of the run.
     """
 
     def __init__(self, run: Path) -> None:
@@ -35,7 +35,7 @@ class Logs:
         self.headers: dict[str, list[str]] = {}
 
     def open(self, seen: int) -> None:
-        """Go on after so many photos: rows that a killed run wrote after its last checkpoint are left out."""
+        """Continue after so many photos; drop rows that a killed run wrote after its last checkpoint."""
         for name in NAMES:
             path = self._path(name)
             if path.exists():
@@ -51,7 +51,7 @@ class Logs:
         return SummaryWriter(str(self.run / "tensorboard"), purge_step=seen + 1)
 
     def write(self, name: str, values: Mapping[str, float]) -> None:
-        """One row more. That the disk is full does not end a run."""
+        """Append a row. A full disk does not end the run."""
         path = self._path(name)
         try:
             header = self.headers.get(name, [])
@@ -65,10 +65,10 @@ class Logs:
                     self.board.add_scalar(f"{name}/{column}", value, int(values["seen"]))
                 self.board.flush()
         except OSError as error:
-            log.warning("%s: cannot be written (%s); the run goes on", path, error.strerror)
+            log.warning("%s: cannot be written (%s); the run continues", path, error.strerror)
 
     def picture(self, path: Path, seen: int) -> None:
-        """A sheet of samples."""
+        """Add a sheet of samples to TensorBoard."""
         if self.board:
             pixels = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
             self.board.add_image("samples", pixels, seen, dataformats="HWC")  # type: ignore[arg-type]
@@ -78,7 +78,7 @@ class Logs:
 
 
 def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    """Header and whole rows: a kill may have cut the last one."""
+    """Read the header and the complete rows: a kill may have cut off the last one."""
     with path.open(newline="") as file:
         reader = csv.DictReader(file)
         rows = [row for row in reader if None not in row.values()]

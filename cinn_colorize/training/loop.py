@@ -40,28 +40,28 @@ def train(
 ) -> Model:
     """Train a model.
 
-    A step whose loss or gradient is not finite, or explodes (see :class:`Health`), is left out. After a
-    second one in a row the run goes back to its last checkpoint, but on with the photos after these.
+    A step whose loss or gradient is not finite, or explodes (see :class:`Health`), is left out. After two
+    such steps in a row, the run returns to its last checkpoint and continues with the photos after them.
 
     Args:
-        model: initialised.
+        model: initialised model.
         task: its data and objective.
-        config: hyper-parameters; ``batch`` is that of all processes together.
-        run: folder of the run, where the checkpoints lie.
-        options: how to compute, keep and show it.
-        begin: called once with the photos seen, before the first step.
-        evaluate: called with the averaged model and the photos seen, now and then and at the end.
+        config: hyper-parameters; ``batch`` is the total over all processes.
+        run: folder of the run, which holds the checkpoints.
+        options: options of the run.
+        begin: called once with the number of photos seen, before the first step.
+        evaluate: called with the averaged model and the number of photos seen, regularly and at the end.
 
     Returns:
         the averaged model, in eval mode.
 
     Raises:
         DataError: the data or the checkpoint cannot be used.
-        DivergedError: the run went back to one checkpoint three times.
+        DivergedError: the run diverged again after three returns to one checkpoint.
     """
     device, processes = options.device, options.processes
     if config.batch % processes.count:
-        raise DataError(f"a batch of {config.batch} cannot be shared by {processes.count} processes evenly")
+        raise DataError(f"a batch of {config.batch} cannot be split evenly among {processes.count} processes")
     precision = processes.once(partial(choose_precision, options.precision, device))
     saved = processes.once(partial(load_resumable, run, task, config)) if options.resume else None
 
@@ -76,7 +76,7 @@ def train(
     if saved is not None:
         state.load_state_dict(saved)
     state.skip(task.unreadable)
-    if saved is None:  # what a run that diverges at once goes back to
+    if saved is None:  # a run that diverges at once returns to this checkpoint
         processes.once(partial(save_checkpoint, run, state.state_dict()))
     del saved
     if not processes.rank:
@@ -85,7 +85,7 @@ def train(
     generator, meter, saved_at = torch.Generator(device), Meter(config.photos, state.seen), time.monotonic()
     model.train()
     for batch in task.batches(config, state.seen, Loading(options.workers, processes.rank, processes.count)):
-        # Noise and dropout depend on the position alone, so that a resumed run repeats them.
+        # Noise and dropout depend only on the position, so that a resumed run repeats them.
         generator.manual_seed(config.seed + state.seen)
         torch.manual_seed(config.seed + state.seen + processes.rank)
         for group, (_, factor) in zip(state.optimizer.param_groups, groups, strict=True):
@@ -130,15 +130,15 @@ def train(
 
 
 def _save_if_possible(state: RunState[Any]) -> None:
-    """Write a checkpoint; that the disk is full does not end a run."""
+    """Write a checkpoint. A full disk does not end the run."""
     try:
         save_checkpoint(state.run, state.state_dict())
     except DataError as error:
-        log.warning("%s; the run goes on", error)
+        log.warning("%s; the run continues", error)
 
 
 class _Step(nn.Module):
-    """A step forward as a module, as DistributedDataParallel wants it."""
+    """The forward pass of a step, as a module for DistributedDataParallel."""
 
     def __init__(self, model: nn.Module, task: Task[Any], config: TrainingConfig) -> None:
         super().__init__()
@@ -149,7 +149,7 @@ class _Step(nn.Module):
 
 
 def _shared(step: _Step, device: torch.device, processes: Processes) -> nn.Module:
-    """The step; among several processes, one whose gradients are means over them all."""
+    """Wrap the step so that gradients are averaged over all processes, if there are several."""
     if processes.count == 1:
         return step
     return DistributedDataParallel(step, device_ids=[device] if device.type == "cuda" else None)
@@ -158,17 +158,17 @@ def _shared(step: _Step, device: torch.device, processes: Processes) -> nn.Modul
 def _backward(
     step: nn.Module, parts: Sequence[Tensor], chunk: int | None, noise: Noise, precision: torch.dtype
 ) -> dict[str, Tensor]:
-    """Forward and backward, in chunks: gradients are added to those of the parameters.
+    """Run forward and backward, in chunks, and add the gradients to those of the parameters.
 
     Returns:
-        the task's figures, means over the batch.
+        the figures of the task, averaged over the batch.
     """
     count = len(parts[0])
     chunks = list(zip(*(part.split(chunk or count) for part in parts), strict=True))
     figures: dict[str, Tensor] = {}
     for n, some in enumerate(chunks, 1):
         alone = isinstance(step, DistributedDataParallel) and n < len(chunks)
-        # Gradients are exchanged once, with the last chunk.
+        # Processes exchange gradients once, with the last chunk.
         with cast(DistributedDataParallel, step).no_sync() if alone else nullcontext():
             losses = step(some, noise, precision)
             share = len(some[0]) / count

@@ -1,4 +1,4 @@
-"""MNIST, read where it lies, and how ``mnist`` learns from it."""
+"""MNIST, read from its own files, and the training of ``mnist`` on it."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ from cinn_colorize.training.data import Batch, Loading, Order, Positions
 from cinn_colorize.training.registry import ABLATIONS, Dataset
 from cinn_colorize.training.task import FlowTask, TrainingConfig
 
-DEV = 5_000  # of the training digits, the last ones: what a run is watched on
-# Standard deviation of the noise in training and measuring, for pixels in [0, 1]: that of the paper's text
-# (4.1). With the 0.15 of the authors' code digits are grainy, and fewer recognised (docs/training-log.md).
+DEV = 5_000  # the last of the training digits, held out to evaluate a run on
+# Standard deviation of the noise in training and evaluation, for pixels in [0, 1], as in the paper's text
+# (4.1). With the 0.15 of the authors' code, digits are grainy and fewer recognised (docs/training-log.md).
 SIGMA = 0.02
 
 
 class Part(NamedTuple):
-    """Some of MNIST's digits."""
+    """A part of MNIST."""
 
     images: NDArray[np.float32]  # (N, 28, 28), in [0, 1]
     labels: NDArray[np.int64]  # (N,)
 
 
 def read_mnist(folder: Path, part: str) -> Part:
-    """Read a part of MNIST from its four files, packed with gzip or not, in a folder or in ``raw`` below it.
+    """Read a part of MNIST from its four files, gzipped or not, in a folder or in its subfolder ``raw``.
 
     Args:
-        folder: of the files.
+        folder: folder of the files.
         part: ``train`` (60,000 digits) or ``t10k`` (the test set, 10,000).
 
     Raises:
-        DataError: a file is missing, damaged or another one.
+        DataError: a file is missing or damaged, or is not one of MNIST's.
     """
     images = _read_idx(folder, f"{part}-images-idx3-ubyte", 3)
     labels = _read_idx(folder, f"{part}-labels-idx1-ubyte", 1)
@@ -55,11 +55,11 @@ def read_mnist(folder: Path, part: str) -> Part:
 
 
 def _read_idx(folder: Path, name: str, dimensions: int) -> NDArray[np.uint8]:
-    """An array of bytes in the IDX format: 0, 0, 8 (uint8), dimensions, sizes as big-endian int32, values."""
+    """Read bytes in the IDX format: 0, 0, 8 (uint8), dimensions, sizes as big-endian int32, values."""
     names = [f"raw/{name}.gz", f"raw/{name}", f"{name}.gz", name]
     path = next((folder / name for name in names if (folder / name).is_file()), None)
     if path is None:
-        raise DataError(f"{printable_name(folder)}: {name}.gz is not there; expected the four files of MNIST")
+        raise DataError(f"{printable_name(folder)}: {name}.gz is missing; expected the four files of MNIST")
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
@@ -67,7 +67,7 @@ def _read_idx(folder: Path, name: str, dimensions: int) -> NDArray[np.uint8]:
     header = 4 + 4 * dimensions
     sizes = np.frombuffer(data[4:header], ">i4") if len(data) >= header else np.zeros(1)
     if data[:4] != bytes([0, 0, 8, dimensions]) or len(data) != header + int(np.prod(sizes, dtype=np.int64)):
-        raise DataError(f"{printable_name(path)}: not a file of MNIST, or cut off; download it again")
+        raise DataError(f"{printable_name(path)}: not a file of MNIST, or truncated; download it again")
     return np.frombuffer(data, np.uint8, offset=header).reshape(sizes)
 
 
@@ -84,13 +84,13 @@ class MnistTraining(TrainingConfig):
 
 
 class MnistTask(FlowTask[Mnist]):
-    """Learn digits given their labels.
+    """Train a flow of digits given their labels.
 
     Args:
-        folder: as :func:`read_mnist` takes it.
+        folder: folder of MNIST, see :func:`read_mnist`.
 
     Raises:
-        DataError: MNIST is not there, or damaged.
+        DataError: MNIST is missing or damaged.
     """
 
     model, config, evaluate_every = "mnist", MnistTraining, 50_000
@@ -103,34 +103,34 @@ class MnistTask(FlowTask[Mnist]):
         self.distinct = len(images) - DEV
 
     def initial_model(self) -> Mnist:
-        """The default architecture."""
+        """Build the default architecture."""
         model = Mnist(without(MnistConfig(), self.ablate))
         if "initialisation" in self.ablate:
             initialise_as_torch(model)
         return model
 
     def batches(self, config: MnistTraining, start: int, loading: Loading) -> Iterator[Batch]:
-        """Labels (batch,) and images (batch, 1, 28, 28)."""
+        """Yield labels (batch,) and images (batch, 1, 28, 28)."""
         order = Order(self.distinct, config.seed)
         for positions in Positions(start, config.photos, config.batch, loading):
             chosen = [order[p] for p in positions]
             yield Batch((self.labels[chosen], self.images[chosen]))
 
     def complete(self, model: Mnist) -> None:
-        """Find the principal axes of the test set's codes, without noise (paper 4.1, Fig. 4)."""
+        """Compute the principal axes of the test set's codes, without noise (paper 4.1, Fig. 4)."""
         z = self._digits(model, next(model.parameters()).device).encode(*self.test).levels[LEVEL].flatten(1)
         centre, axes = principal_axes(z, AXES)
         model.centre.copy_(centre)
         model.axes.copy_(axes)
 
     def measure(self, model: Mnist) -> dict[str, float]:
-        """On the last training digits, which the run does not learn from."""
+        """Measure the nll of the training digits held out, nats per dimension."""
         digits = self._digits(model, next(model.parameters()).device)
         images, labels = self.images[-DEV:, 0].numpy(), self.labels[-DEV:].numpy()
         return {"nll": nll_per_dimension(digits, Part(images, labels), SIGMA)}
 
     def draw(self, model: Mnist, device: torch.device, path: Path) -> bool:
-        """Ten digits of each of eight codes (Fig. 6)."""
+        """Draw the ten digits with each of eight codes (Fig. 6)."""
         rows = self._digits(model, device).sample(8)
         save_sheet(picture(rows), path)
         return True
@@ -141,6 +141,6 @@ class MnistTask(FlowTask[Mnist]):
 
 
 def nll_per_dimension(digits: Digits, part: Part, sigma: float) -> float:
-    """Nats a dimension of pixels in [0, 1] with noise of that standard deviation, from the seed 0."""
+    """Measure nats per dimension of pixels in [0, 1] with noise of deviation ``sigma`` from the seed 0."""
     noise = np.random.default_rng(0).standard_normal(part.images.shape, np.float32)
     return -float(digits.log_prob(part.images + np.float32(sigma) * noise, part.labels).mean()) / SIZE**2

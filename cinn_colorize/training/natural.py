@@ -1,4 +1,4 @@
-"""How ``natural`` learns: photos, a frozen backbone, noise at every scale, levels balanced."""
+"""The training of ``natural``: photos, a frozen backbone, noise at every scale, balanced levels."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ class NaturalTraining(TrainingConfig):
     """Hyper-parameters of ``natural``."""
 
     coarse_noise: float = 0.07
-    # Of the finest levels, which cost most, every n-th photo.
+    # The finest levels, which cost most, learn from every n-th photo.
     learn_every: Mapping[int, int] = field(default_factory=lambda: {32: 2, 16: 2})
-    backbone_rate: float = 0.0  # times the learning rate is that of the backbone's deep stages; 0: frozen
+    backbone_rate: float = 0.0  # factor of the learning rate for the backbone's deep layers; 0: frozen
 
 
 @dataclass(frozen=True)
 class JointTraining(NaturalTraining):
-    """Hyper-parameters of the last stage: the backbone learns too."""
+    """Hyper-parameters of the joint stage, which trains the backbone too."""
 
     backbone_rate: float = 0.1
 
 
 class NaturalTask(PhotoTask[Natural]):
-    """The flow and its heads, on a frozen backbone at first (paper 4.2).
+    """Train the flow and its heads on a frozen backbone (paper 4.2).
 
     Args:
-        photos: to learn from.
-        dev: to watch the run on, may be empty.
-        backbone: weights of the backbone that a new model begins with, instead of the pretrained ones.
+        photos: photos to train on.
+        dev: photos held out to evaluate the run on; may be empty.
+        backbone: weights of the backbone that a new model starts with, instead of the pretrained ones.
     """
 
     model, config = "natural", NaturalTraining
@@ -60,7 +60,7 @@ class NaturalTask(PhotoTask[Natural]):
         self.backbone = backbone
 
     def initial_model(self) -> Natural:
-        """New heads and flow on the pretrained backbone."""
+        """Build new heads and a new flow on the pretrained backbone."""
         model = Natural(without(NaturalConfig.default(), self.ablate))
         if not model.config.conditioning:
             return model
@@ -71,10 +71,10 @@ class NaturalTask(PhotoTask[Natural]):
         return model
 
     def learning(self, model: Natural, config: NaturalTraining) -> list[tuple[list[nn.Parameter], float]]:
-        """All but the backbone; where the backbone learns, the 1x1 convolutions of its deep stages.
+        """Return all parameters but the backbone's; if the backbone learns, also its deep 1x1 convolutions.
 
-        Those stages hold the meaning. On a CPU the weights' gradient of a 5x5 depthwise convolution takes
-        5 to 20 times what all the rest of a block takes, for 6 % of the parameters.
+        The deep layers represent the meaning of a photo. On a CPU, the weight gradient of a 5x5 depthwise
+        convolution takes 5 to 20 times as long as the rest of its block, for 6 % of the parameters.
         """
         if not model.config.conditioning:
             return super().learning(model, config)
@@ -90,10 +90,10 @@ class NaturalTask(PhotoTask[Natural]):
     def optimizer(
         self, groups: Sequence[tuple[list[nn.Parameter], float]], config: TrainingConfig
     ) -> Optimizer:
-        """Muon for matrices and convolutions, Adam for the rest.
+        """Use Muon for matrices and convolutions, and Adam for the rest.
 
         Jordan et al., "Muon" (2024, https://kellerjordan.github.io/posts/muon/), scaled so that a rate means
-        what it means for Adam (Liu et al. 2025, https://arxiv.org/abs/2502.16982).
+        the same as for Adam (Liu et al. 2025, https://arxiv.org/abs/2502.16982).
         """
         from timm.optim.muon import Muon  # timm takes seconds to import
 
@@ -107,7 +107,7 @@ class NaturalTask(PhotoTask[Natural]):
         return optimizer
 
     def batches(self, config: NaturalTraining, start: int, loading: Loading) -> Iterable[Batch]:
-        """L* (batch, 1, 256, 256) and ab (batch, 2, 64, 64) of random crops."""
+        """Load L* (batch, 1, 256, 256) and ab (batch, 2, 64, 64) of random crops."""
         return batches(Crops(self.photos, config.seed), start, config.photos, config.batch, loading)
 
     def prepare(
@@ -118,7 +118,7 @@ class NaturalTask(PhotoTask[Natural]):
         noise: Noise,
         precision: torch.dtype,
     ) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
-        """Noisy x, L, and the backbone's features."""
+        """Return noisy x, L, and the features of the backbone."""
         L, ab = batch
         x = add_noise(ab / model.config.chroma_scale, config.pixel_noise, config.coarse_noise, noise)
         return x, L, features_in_chunks(model, L, precision)
@@ -135,17 +135,17 @@ class NaturalTask(PhotoTask[Natural]):
 
 
 class JointTask(NaturalTask):
-    """The backbone learns too (paper 4.2: h and the flow, jointly)."""
+    """Train the backbone too (paper 4.2: h and the flow, jointly)."""
 
     config = JointTraining
     ablations = ()
 
 
 def features_in_chunks(model: Natural, L: Tensor, precision: torch.dtype) -> dict[int, Tensor]:
-    """Backbone features, those of the deep stages with a gradient where they learn.
+    """Compute features of the backbone, those of its deep layers with a gradient if they learn.
 
-    The shallow stages take a few photos at a time on a CPU: their activations stay in the cache, which takes
-    a third of the time that a whole batch takes.
+    On a CPU, the shallow layers process a few photos at a time, so that their activations stay in the cache;
+    this takes a third of the time of a whole batch.
     """
     if not model.config.conditioning:
         return {}
@@ -162,7 +162,10 @@ def features_in_chunks(model: Natural, L: Tensor, precision: torch.dtype) -> dic
 def batch_nll(
     model: Natural, x: Tensor, L: Tensor, features: dict[int, Tensor], every: Mapping[int, int]
 ) -> dict[int, Tensor]:
-    """Nll by level, nats, of every ``every[r]``-th photo or of all: fine levels cost most and learn first."""
+    """Compute the nll by level, nats, of every ``every[r]``-th photo.
+
+    Fine levels see fewer photos because they cost most and learn first.
+    """
     parts, start = [], 0
     for r in sorted(model.resolutions, reverse=True):
         end = len(x) // every.get(r, 1)

@@ -11,44 +11,44 @@ from torch import Tensor
 
 
 class Noise:
-    """Standard normal noise for a process's share of a batch: the rows that it would have in the whole batch.
+    """Draw standard normal noise for a process's share of a batch: its rows of the noise of the whole batch.
 
-    So what a photo's noise is does not depend on how many processes share the batch.
+    The noise of a photo thus does not depend on the number of processes that share the batch.
 
     Args:
-        generator: seeded for the step.
-        rank: of the process.
-        count: of processes, each with every ``count``-th photo.
+        generator: generator seeded for the step.
+        rank: rank of the process.
+        count: number of processes, each with every ``count``-th photo.
     """
 
     def __init__(self, generator: torch.Generator, rank: int = 0, count: int = 1) -> None:
         self.generator, self.rank, self.count = generator, rank, count
 
     def __call__(self, like: Tensor, *shape: int) -> Tensor:
-        """(N, *shape), of the type and device of ``like`` (N, ...)."""
+        """Draw noise (N, *shape) of the type and on the device of ``like`` (N, ...)."""
         whole = (len(like) * self.count, *shape)
         noise = torch.randn(whole, generator=self.generator, device=like.device, dtype=like.dtype)
         return noise[self.rank :: self.count]
 
 
 def level_nll(latents: Mapping[int, Tensor], log_dets: Mapping[int, Tensor]) -> dict[int, Tensor]:
-    """Negative log-likelihood by level, nats, (N,) each; their sum over all dimensions is that of x.
+    """Compute the negative log-likelihood by level, nats, (N,) each; the sum over levels is that of x.
 
-    The standard normal's constant, half log 2 pi a dimension, is included.
+    It includes the constant of the standard normal, half log 2 pi per dimension.
     """
     constant = 0.5 * math.log(2 * math.pi)
     return {r: (0.5 * z.square() + constant).flatten(1).sum(1) - log_dets[r] for r, z in latents.items()}
 
 
 def balanced_loss(nll: Mapping[int, Tensor], sizes: Mapping[int, int]) -> Tensor:
-    """What ``natural`` minimises: each level's nll a dimension, weighted by the root of its share.
+    """Compute the loss of ``natural``: each level's nll per dimension, weighted by the root of its share.
 
     Weighted by the share itself (Eq. 6 as it stands), the levels that hold the meaning would hardly count:
-    those of 8 px and less are a sixteenth of all dimensions.
+    those of 8 px and less have a sixteenth of all dimensions.
 
     Args:
-        nll: by level, (N,).
-        sizes: dimensions of each level of the whole model.
+        nll: nll by level, (N,).
+        sizes: number of dimensions of each level of the whole model.
     """
     total = sum(sizes.values())
     parts = [values.mean() / sizes[r] * math.sqrt(sizes[r] / total) for r, values in nll.items()]
@@ -56,25 +56,25 @@ def balanced_loss(nll: Mapping[int, Tensor], sizes: Mapping[int, int]) -> Tensor
 
 
 def mean_loss(nll: Mapping[int, Tensor], sizes: Mapping[int, int]) -> Tensor:
-    """The nll a dimension: Eq. 6 as it stands, but for the prior.
+    """Compute the nll per dimension: Eq. 6 as it stands, without the prior.
 
     Args:
-        nll: by level, (N,).
-        sizes: dimensions of each level.
+        nll: nll by level, (N,).
+        sizes: number of dimensions of each level.
     """
     return torch.stack([values.mean() for values in nll.values()]).sum() / sum(sizes.values())
 
 
 def add_noise(x: Tensor, pixel: float, coarse: float, noise: Noise) -> Tensor:
-    """Noise at every scale: a standard deviation for pixels, and one at 8x8 and for the whole photo.
+    """Add noise at every scale: to pixels, to 8x8 blocks, and to the whole photo.
 
-    The coarse part keeps the coarse levels from learning their training photos by heart.
+    The coarse part keeps the coarse levels from memorising their training photos.
 
     Args:
-        x: (N, 2, 64, 64).
-        pixel: standard deviation of the noise a pixel.
-        coarse: standard deviation of the noise of 8x8 blocks, and of that of the whole photo.
-        noise: of the step.
+        x: data, (N, 2, 64, 64).
+        pixel: standard deviation of the noise of pixels.
+        coarse: standard deviation of the noise of blocks, and of that of the whole photo.
+        noise: noise of the step.
     """
     channels, height, width = x.shape[1:]
     blocks = F.interpolate(noise(x, channels, 8, 8), size=(height, width), mode="nearest")

@@ -1,4 +1,4 @@
-"""How a run is begun, computed, kept and shown, whatever it learns."""
+"""The options of a run, whatever it learns."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from cinn_colorize.training.progress import Evaluation, Progress
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run is begun, computed, kept and shown; its task and its hyper-parameters say what it learns.
+    """Options of a run; its task and hyper-parameters define what it learns.
 
     Attributes:
-        device: to train on.
-        precision: of the autocast, of :class:`cinn_colorize.training.registry.Precision`; parameters and
-            latents stay fp32.
-        workers: processes that decode photos, for each process that trains.
-        processes: among which the run is shared; the first one writes, reports and evaluates.
-        resume: go on from the run's last checkpoint, if there is one.
-        start: weights to begin with; None for new ones.
-        compile: use torch.compile.
-        save_memory: recompute the flow's activations in the backward pass, see
+        device: device to train on.
+        precision: precision of the autocast, see :class:`cinn_colorize.training.registry.Precision`;
+            parameters and latents stay fp32.
+        workers: number of processes that decode photos, per process that trains.
+        processes: processes that share the run; the first one writes, reports and evaluates.
+        resume: whether to continue from the run's last checkpoint, if there is one.
+        start: weights to start from; None for new ones.
+        compile: whether to use torch.compile.
+        save_memory: whether to recompute the flow's activations in the backward pass, see
             :class:`cinn_colorize.flow.Sequence`.
-        checkpoint_seconds: between checkpoints.
-        evaluate_every: photos between evaluations; None for the task's own.
-        report_seconds: between reports.
+        checkpoint_seconds: seconds between checkpoints.
+        evaluate_every: number of photos between evaluations; None for the task's default.
+        report_seconds: seconds between reports.
         report: called with the progress every ``report_seconds``.
-        report_evaluation: called after an evaluation, if there is data held out.
-        stop: asked once a step; when true, a checkpoint is written and the run ends early.
+        report_evaluation: called after an evaluation, if data is held out.
+        stop: called once per step; if it returns true, a checkpoint is written and the run ends early.
     """
 
     device: torch.device

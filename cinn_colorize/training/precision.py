@@ -14,9 +14,9 @@ def choose_precision(precision: str, device: torch.device) -> torch.dtype:
     """Choose the type that the autocast computes in.
 
     Args:
-        precision: of :class:`Precision`. ``auto`` is bf16 on GPUs that know it and on processors where it is
-            tried and found faster, else fp32.
-        device: to train on.
+        precision: name in :class:`Precision`. ``auto`` is bf16 on GPUs that support it and on processors
+            where a trial shows it to be faster, otherwise fp32.
+        device: device to train on.
     """
     if precision == Precision.auto:
         fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else _bf16_is_faster(device)
@@ -26,7 +26,7 @@ def choose_precision(precision: str, device: torch.device) -> torch.dtype:
 
 @torch.no_grad()
 def _bf16_is_faster(device: torch.device) -> bool:
-    """Try a convolution: which instructions a processor has does not tell, some emulate what others have."""
+    """Time a convolution: a processor's instructions do not tell, since some of them are emulated."""
     if device.type != "cpu":
         return False
     convolution = torch.nn.Conv2d(96, 96, 3, padding=1)

@@ -1,4 +1,4 @@
-"""A run in one process, or in several that ``torchrun`` started, each with a share of every batch."""
+"""Run in one process, or in several that ``torchrun`` started, each with a share of every batch."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ _PATIENCE = timedelta(hours=4)  # the first process evaluates while the others w
 
 
 class Processes:
-    """What the processes of a run tell each other; one alone, by default.
+    """Communication among the processes of a run; by default there is only one.
 
     Attributes:
-        rank: of this process; the first, 0, writes.
-        count: of all.
+        rank: rank of this process; the first, 0, writes.
+        count: number of processes.
     """
 
     def __init__(self, rank: int = 0, count: int = 1) -> None:
         self.rank, self.count = rank, count
 
     def mean(self, values: Tensor) -> Tensor:
-        """Over the processes, the same on all of them."""
+        """Average over the processes; the result is the same in all of them."""
         if self.count > 1:
             dist.all_reduce(values)
             values = values / self.count
         return values
 
     def join(self, values: list[T]) -> list[T]:
-        """The lists of all processes, one after the other."""
+        """Concatenate the lists of all processes."""
         if self.count == 1:
             return values
         parts: list[Any] = [None] * self.count
@@ -44,7 +44,7 @@ class Processes:
         return [value for part in parts for value in part]
 
     def once(self, function: Callable[[], T]) -> T:
-        """Call it in the first process alone; its result, or its error, is that of all."""
+        """Call a function in the first process only; all return its result or raise its error."""
         if self.count == 1:
             return function()
         outcome: list[Any] = [None, None]
@@ -61,7 +61,7 @@ class Processes:
 
 
 def local_device(device: torch.device) -> torch.device:
-    """The device of this process: where a machine has several GPUs, each process takes one.
+    """Return the device of this process: with several GPUs, each process uses its own.
 
     Raises:
         DataError: there are more processes than GPUs.
@@ -71,18 +71,18 @@ def local_device(device: torch.device) -> torch.device:
     index = dist.get_node_local_rank()
     if index >= torch.cuda.device_count():
         raise DataError(
-            f"torchrun started more processes than the {torch.cuda.device_count()} GPUs of this machine; "
-            "give it --nproc-per-node gpu"
+            f"torchrun started more processes than this machine has GPUs, {torch.cuda.device_count()}; "
+            "start it with --nproc-per-node gpu"
         )
     return torch.device("cuda", index)
 
 
 @contextmanager
 def processes(device: torch.device) -> Iterator[Processes]:
-    """Meet the other processes of this run, if ``torchrun`` started it.
+    """Join the other processes of this run, if ``torchrun`` started it.
 
     Args:
-        device: of this process, see :func:`local_device`.
+        device: device of this process, see :func:`local_device`.
     """
     if not dist.is_torchelastic_launched():
         yield Processes()

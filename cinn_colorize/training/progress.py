@@ -1,4 +1,4 @@
-"""What a run tells as it goes: its progress, and evaluations on data that it does not learn from."""
+"""Reports of a run: its progress, and evaluations on held-out data."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 from cinn_colorize.training.state import RunState
 
 
-class _Told:
-    """What has figures of the task."""
+class _Report:
+    """A report with figures of the task."""
 
     figures: dict[str, float]
 
@@ -22,12 +22,12 @@ class _Told:
 
 
 @dataclass(frozen=True)
-class Progress(_Told):
-    """Where a run is, for whoever shows it."""
+class Progress(_Report):
+    """The progress of a run."""
 
     seen: int
     total: int
-    figures: dict[str, float]  # of the task, means since the last report
+    figures: dict[str, float]  # of the task, averaged since the last report
     photos_per_second: float
     gradient_norm: float
     skipped: int  # steps left out, see Health
@@ -36,20 +36,20 @@ class Progress(_Told):
 
 
 @dataclass(frozen=True)
-class Evaluation(_Told):
-    """The averaged model on data that it does not learn from."""
+class Evaluation(_Report):
+    """Figures of the averaged model on held-out data."""
 
     seen: int
     figures: dict[str, float]  # of the task
-    sheet: Path | None  # a picture of samples
+    sheet: Path | None  # picture of samples
 
 
 class Meter:
-    """Means over the good steps since the last report.
+    """Average figures over the good steps since the last report.
 
     Args:
-        total: photos of the whole run.
-        seen: photos seen so far.
+        total: number of photos of the whole run.
+        seen: number of photos seen so far.
     """
 
     def __init__(self, total: int, seen: int) -> None:
@@ -68,7 +68,7 @@ class Meter:
             self.figures[name] = self.figures.get(name, 0.0) + value
 
     def progress(self, state: RunState[Any]) -> Progress:
-        """Report, and start anew."""
+        """Report the progress, and start new averages."""
         n = max(self.steps, 1)
         result = Progress(
             seen=state.seen,

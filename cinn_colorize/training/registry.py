@@ -1,4 +1,4 @@
-"""What can be trained, by name, for whoever asks before anything is loaded. Light: imports no torch."""
+"""The names of what can be trained, available without loading anything: this module does not import torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Dataset(StrEnum):
-    """What there is to learn from; :func:`cinn_colorize.training.datasets.open_task` opens it."""
+    """Data sets to train on; :func:`cinn_colorize.training.datasets.open_task` opens them."""
 
     photos = "photos"
     imagenet = "imagenet"
@@ -15,7 +15,7 @@ class Dataset(StrEnum):
 
 
 class Stage(StrEnum):
-    """Stages of training; all but ``flow`` are of photos and ImageNet alone."""
+    """Stages of training; only photos and ImageNet have others than ``flow``."""
 
     flow = "flow"
     features = "features"
@@ -31,7 +31,7 @@ class Preset(StrEnum):
 
 
 class Precision(StrEnum):
-    """Of the autocast; see :func:`cinn_colorize.training.precision.choose_precision`."""
+    """Precisions of the autocast; see :func:`cinn_colorize.training.precision.choose_precision`."""
 
     auto = "auto"
     fp32 = "fp32"
@@ -39,18 +39,18 @@ class Precision(StrEnum):
 
 
 class Ablation(StrEnum):
-    """What training can do without, one by one: the ablations of the paper (4.4, Figs. 10 and 16)."""
+    """Parts that training can leave out: the ablations of the paper (4.4, Figs. 10 and 16)."""
 
-    noise = "noise"  # none is added
-    clamp = "clamp"  # the scales of the coupling blocks are not limited
-    haar = "haar"  # the reshape of i-RevNet in place of Haar steps
-    mixing = "mixing"  # no orthogonal matrices, no permutations
-    initialisation = "initialisation"  # torch's own in place of Xavier's and of zeros
-    conditioning = "conditioning"  # L itself in place of a conditioning network
-    learning = "learning"  # the conditioning network stays as it was initialised
+    noise = "noise"  # do not add noise
+    clamp = "clamp"  # do not limit the scales of the coupling blocks
+    haar = "haar"  # use the reshape of i-RevNet instead of Haar steps
+    mixing = "mixing"  # do not mix channels by orthogonal matrices or permutations
+    initialisation = "initialisation"  # use torch's defaults instead of Xavier's and zeros
+    conditioning = "conditioning"  # condition on L itself instead of a network's features
+    learning = "learning"  # keep the conditioning network as it was initialised
 
 
-# What can be left out of the recipe of a data set's flow, learnt alone.
+# Parts that can be left out of the recipe of a data set's ``flow`` stage.
 ABLATIONS: dict[Dataset, tuple[Ablation, ...]] = {
     Dataset.photos: (Ablation.conditioning,),
     Dataset.imagenet: (),

@@ -1,4 +1,4 @@
-"""A training run: its folder, its model, what it writes as it goes."""
+"""A training run: its model, its folder and the files that it writes."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from cinn_colorize.training.options import RunOptions
 from cinn_colorize.training.progress import Evaluation, Progress
 from cinn_colorize.training.task import Model, Task, TrainingConfig
 
-LOGS_BYTES = 100_000_000  # room for weights, logs and sheets
+LOGS_BYTES = 100_000_000  # space for weights, logs and sheets
 
 
 def run_training(task: Task[Any], run: Path, config: TrainingConfig, options: RunOptions) -> Path:
-    """Train a model and write its weights into the run's folder.
+    """Train a model and write its weights into the folder of the run.
 
-    The folder gets checkpoints, ``progress.csv``, ``evaluation.csv``, a ``tensorboard`` folder if that
+    The folder receives checkpoints, ``progress.csv``, ``evaluation.csv``, a ``tensorboard`` folder if that
     package is installed, ``samples_*.jpg``, and ``MODEL.safetensors``, the averaged weights, after every
     evaluation and at the end.
 
     Args:
         task: data and model, see :func:`cinn_colorize.training.datasets.open_task`.
-        run: the run's folder.
+        run: folder of the run.
         config: hyper-parameters.
-        options: how to compute, keep and show it.
+        options: options of the run.
 
     Returns:
         path of the weights.
@@ -56,7 +56,7 @@ def run_training(task: Task[Any], run: Path, config: TrainingConfig, options: Ru
 
 
 class _Recorder(Generic[Model]):
-    """Writes what a run tells into its folder, before the callbacks of its options are called."""
+    """Write the reports of a run into its folder, then call the callbacks of its options."""
 
     def __init__(self, task: Task[Model], run: Path, config: TrainingConfig, options: RunOptions) -> None:
         self.task, self.run, self.config, self.options = task, run, config, options
@@ -90,18 +90,18 @@ def _initial_model(task: Task[Any], seed: int, start: Path | None) -> nn.Module:
 
 
 def _prepare_folder(run: Path, model: nn.Module, resume: bool) -> None:
-    """Make it, and see that the checkpoints will have room there."""
+    """Create the folder, and check that it has space for the checkpoints."""
     name = printable_name(run)
     if checkpoints(run) and not resume:
-        raise DataError(f"{name}: holds a run already; add --resume to go on, or choose another --run")
+        raise DataError(f"{name}: already holds a run; add --resume to continue it, or choose another --run")
     try:
         run.mkdir(parents=True, exist_ok=True)
         for part in run.glob(".*.part"):
-            part.unlink()  # what a killed run was writing
+            part.unlink()  # left by a killed run
         free = shutil.disk_usage(run).free + sum(path.stat().st_size for path in checkpoints(run))
     except OSError as error:
-        raise DataError(f"{name}: cannot be made or used ({error.strerror})") from error
-    # Model, average and two moments of the optimiser; one checkpoint more than are kept while it is written.
+        raise DataError(f"{name}: cannot be created or used ({error.strerror})") from error
+    # Model, average and two moments of the optimiser; while one is written, there is one more than are kept.
     checkpoint = 4 * sum(tensor.nbytes for tensor in model.state_dict().values())
     needed = (KEPT + 1) * checkpoint + LOGS_BYTES
     if free < needed:

@@ -1,4 +1,4 @@
-"""Contact sheets of samples, to watch a run by eye."""
+"""Contact sheets of samples, to judge a run by eye."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHEET_PHOTOS, SHEET_SAMPLES = 8, 3
 
 
 def photo_sheet(model: PhotoFlow, photos: Sequence[Source], device: torch.device, path: Path) -> None:
-    """Some photos spread over the set, each followed by samples at temperature 1."""
+    """Write a sheet of photos spread over the set, each followed by samples at temperature 1."""
     colorizer = Colorizer(Loaded(model, MODELS[model.name], sha256=""), device=str(device))
     read, shown = Reader(), []
     for source in photos[:: max(1, len(photos) // SHEET_PHOTOS)][:SHEET_PHOTOS]:

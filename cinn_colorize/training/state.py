@@ -1,4 +1,4 @@
-"""The state of a run: all that is needed to go on exactly where it stopped."""
+"""The state of a run, from which it continues exactly where it stopped."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ from cinn_colorize.training.task import Model, Task, TrainingConfig
 
 log = logging.getLogger(__name__)
 
-MAX_RETURNS = 3  # to one checkpoint
+MAX_RETURNS = 3  # returns to one checkpoint
 
 
 class RunState(Generic[Model]):
-    """What a run is after so many photos.
+    """The state of a run after some number of photos.
 
-    There is no random state, nor one of the schedule: photos, crops, noise, dropout and the learning rate are
-    functions of :attr:`seen` and of the seed.
+    It holds no state of random generators or of the schedule: photos, crops, noise, dropout and the learning
+    rate are functions of :attr:`seen` and of the seed.
 
     Args:
-        run: the run's folder, which errors name.
-        model: that learns.
-        optimizer: of the model.
+        run: folder of the run, which errors name.
+        model: model that learns.
+        optimizer: optimiser of the model.
         task: what the run learns.
         config: hyper-parameters.
 
     Attributes:
-        average: the exponential moving average of the model's weights.
-        seen: photos so far.
-        health: of the steps so far.
-        faults: steps left out in a row.
-        skipped: steps left out in all.
-        rollbacks: returns to a checkpoint.
-        unreadable: photos and shards left out, and why.
+        average: exponential moving average of the model's weights.
+        seen: number of photos so far.
+        health: judge of the steps.
+        faults: number of steps left out in a row.
+        skipped: number of steps left out in all.
+        rollbacks: number of returns to a checkpoint.
+        unreadable: messages about the photos and shards left out.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class RunState(Generic[Model]):
         self.seen, self.faults, self.skipped, self.rollbacks = 0, 0, 0, 0
         self.unreadable: set[str] = set()
         self._kind = {"config": asdict(config), "distinct": task.distinct}
-        self._returned_to, self._returns = -1, 0  # the checkpoint of which position, and how often
+        self._returned_to, self._returns = -1, 0  # position of the checkpoint, number of returns to it
 
     @property
     def averaged(self) -> Model:
@@ -65,7 +65,7 @@ class RunState(Generic[Model]):
         return cast(Model, self.average.module)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint holds; tensors are those of the run, not copies."""
+        """Return the contents of a checkpoint; its tensors are those of the run, not copies."""
         return {
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
@@ -82,10 +82,10 @@ class RunState(Generic[Model]):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take on what :meth:`state_dict` gave.
+        """Load what :meth:`state_dict` returned.
 
         Raises:
-            DataError: the state is of another architecture or another optimiser.
+            DataError: the state belongs to another architecture or another optimiser.
         """
         self._load_learnt(state)
         self.seen, self.faults = state["seen"], state["faults"]
@@ -97,7 +97,7 @@ class RunState(Generic[Model]):
         """Judge a step before it changes the model, see :class:`Health`.
 
         Returns:
-            why it is to be left out; empty for a good one.
+            the reason to leave it out; empty for a good one.
         """
         fault = self.health.fault(loss, norm)
         self.faults = self.faults + 1 if fault else 0
@@ -105,14 +105,14 @@ class RunState(Generic[Model]):
         return fault
 
     def go_back(self, state: Mapping[str, Any] | None, fault: str) -> None:
-        """Take on what was learnt in an earlier state, but go on with the photos after :attr:`seen`.
+        """Load what an earlier state had learnt, but continue with the photos after :attr:`seen`.
 
         Args:
-            state: that of the run's last checkpoint; there is one before the first step.
-            fault: why.
+            state: state of the run's last checkpoint; one is written before the first step.
+            fault: reason for the return.
 
         Raises:
-            DivergedError: it would be the fourth return to the same checkpoint.
+            DivergedError: this would be the fourth return to the same checkpoint.
         """
         assert state is not None
         self._returns = self._returns + 1 if state["seen"] == self._returned_to else 1
@@ -120,15 +120,17 @@ class RunState(Generic[Model]):
         if self._returns > MAX_RETURNS:
             raise DivergedError(
                 f"{self.run}: {fault}, after {MAX_RETURNS} returns to the checkpoint of photo "
-                f"{self._returned_to}; lower the learning rate with --lr, in a new --run"
+                f"{self._returned_to}; start a new --run with a lower --lr"
             )
-        log.warning("two in a row: back to the checkpoint of photo %d, on with new photos", self._returned_to)
+        log.warning(
+            "two bad steps in a row: back to the checkpoint of photo %d, on to new photos", self._returned_to
+        )
         self._load_learnt(state)
         self.faults = 0
         self.rollbacks += 1
 
     def skip(self, unreadable: Iterable[str]) -> None:
-        """Count and name, once each, what cannot be read."""
+        """Count and log, once each, what cannot be read."""
         for message in unreadable:
             if message not in self.unreadable:
                 self.unreadable.add(message)
@@ -138,32 +140,32 @@ class RunState(Generic[Model]):
         try:
             self.model.load_state_dict(state["model"])
         except RuntimeError as error:
-            raise DataError(f"{self.run}: the run to resume is of another architecture") from error
+            raise DataError(f"{self.run}: the run to resume has another architecture") from error
         self.average.load_state_dict(state["average"])
         now, before = self.optimizer.state_dict()["param_groups"][0], state["optimizer"]["param_groups"][0]
         if now.keys() != before.keys():
             raise DataError(
-                f"{self.run}: the run to resume has another optimiser; begin a new one with --start"
+                f"{self.run}: the run to resume has another optimiser; begin a new run with --start"
             )
         self.optimizer.load_state_dict(state["optimizer"])
         self.health = Health(state["norms"], self.health.exploding)
 
 
 def load_resumable(run: Path, task: Task[Any], config: TrainingConfig) -> dict[str, Any] | None:
-    """Load the state of a run's last checkpoint; None if the run has none yet.
+    """Load the state of a run's last checkpoint; return None if there is none yet.
 
     Raises:
-        DataError: it cannot be read, or the run has other hyper-parameters.
+        DataError: the checkpoint cannot be read, or the run has other hyper-parameters.
     """
     state = load_newest(run)
     if state is None:
-        log.info("%s: no checkpoint there yet, so the run begins", run)
+        log.info("%s: no checkpoint yet; starting from the beginning", run)
         return None
-    # What a checkpoint of an earlier version does not know is as it was: the default.
+    # Settings unknown to the version that wrote the checkpoint have their defaults.
     settings = asdict(type(config)()) | state["config"]
     if settings != asdict(config):
         changed = [name for name, value in asdict(config).items() if settings[name] != value]
-        raise DataError(f"{run}: the run to resume has other settings: {', '.join(changed)}")
+        raise DataError(f"{run}: the run to resume has different settings: {', '.join(changed)}")
     if state["distinct"] != task.distinct:
         log.warning("the data has changed: %d photos, %d before", task.distinct, state["distinct"])
     return state
@@ -173,6 +175,6 @@ def load_resumable(run: Path, task: Task[Any], config: TrainingConfig) -> dict[s
 def _update_average(
     decay: float, averages: list[Tensor], currents: list[Tensor], updates: int | Tensor
 ) -> None:
-    """Move averages towards the weights; the decay rises at first, to forget initial ones soon."""
+    """Move averages towards the weights; the decay rises at first, so that initial weights fade soon."""
     rising = min(decay, (1 + float(updates)) / (10 + float(updates)))
     torch._foreach_lerp_(averages, currents, 1 - rising)

@@ -1,4 +1,4 @@
-"""What a run learns: the data set, the model for it, and the objective of a step."""
+"""Tasks: a data set, the model for it, and the objective of a training step."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ Photos = TypeVar("Photos", bound=PhotoFlow)
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Hyper-parameters of a run; lengths in samples (photos or digits) seen."""
+    """Hyper-parameters of a run; lengths are numbers of samples (photos or digits)."""
 
-    photos: int = 100_000  # the whole run
+    photos: int = 100_000  # length of the run
     batch: int = 48
-    learning_rate: float = 1e-3  # at its peak
-    warmup: int = 5_000  # photos of linear rise before the cosine, at most a tenth of the run
+    learning_rate: float = 1e-3  # peak
+    warmup: int = 5_000  # linear rise at the beginning, at most a tenth of the run
     weight_decay: float = 0.05  # the prior on the parameters of Eq. 6
-    ema: float = 0.998  # decay a step of the averaged weights, which are what is kept
+    ema: float = 0.998  # decay per step of the averaged weights, which are the result
     clip: float = 2.0  # largest gradient norm
-    pixel_noise: float = 0.05  # paper 3.4, in units of x
+    pixel_noise: float = 0.05  # standard deviation (paper 3.4), in units of x
     seed: int = 0
-    ablate: tuple[str, ...] = ()  # what of the recipe the run does without, see :class:`Task`
+    ablate: tuple[str, ...] = ()  # parts of the recipe left out, see :class:`Task`
 
     def rate(self, seen: int) -> float:
-        """The learning rate after so many photos."""
+        """Compute the learning rate after ``seen`` photos."""
         return cosine(seen, self.photos, self.learning_rate, min(self.warmup, self.photos // 10))
 
 
@@ -51,15 +51,15 @@ class Task(Generic[Model]):
     """A data set and how a model learns from it.
 
     Attributes:
-        model: name in the registry of the model that learns from it, and of the file that a run writes.
-        config: the class of its hyper-parameters, whose defaults are those of the shipped model.
-        betas: of Adam.
-        exploding: how many times its running median a gradient norm is when it counts as exploding.
-        evaluate_every: samples between evaluations, unless said otherwise.
-        ablations: of :class:`cinn_colorize.training.registry.Ablation`, those that are defined here.
-        ablate: of these, those that are left out.
-        distinct: how many samples there are to learn from.
-        unreadable: what of the data could not be opened, and why.
+        model: name in the registry of the model that learns, and of the file that a run writes.
+        config: class of its hyper-parameters, whose defaults are those of the shipped model.
+        betas: betas of Adam.
+        exploding: multiple of its running median above which a gradient norm explodes.
+        evaluate_every: default number of samples between evaluations.
+        ablations: names in :class:`cinn_colorize.training.registry.Ablation` that apply here.
+        ablate: those of them to leave out.
+        distinct: number of samples to learn from.
+        unreadable: messages about parts of the data that could not be opened.
     """
 
     model: str
@@ -73,25 +73,25 @@ class Task(Generic[Model]):
     unreadable: Sequence[str] = ()
 
     def settings(self, **given: Any) -> TrainingConfig:
-        """Hyper-parameters of a run: those given, the defaults otherwise, no noise if it is left out."""
-        settings = self.config(**given, ablate=tuple(map(str, self.ablate)))  # checkpoints hold no enums
+        """Return the hyper-parameters of a run: those given, else defaults; no noise if it is ablated."""
+        settings = self.config(**given, ablate=tuple(map(str, self.ablate)))  # checkpoints cannot hold enums
         if "noise" not in self.ablate:
             return settings
         noises: dict[str, Any] = {name: 0.0 for name in vars(settings) if name.endswith("_noise")}
         return replace(settings, **noises)
 
     def initial_model(self) -> Model:
-        """A model to begin with, from torch's global random state."""
+        """Build the model to start with, from torch's global random state."""
         raise NotImplementedError
 
     def learning(self, model: Model, config: Any) -> list[tuple[list[nn.Parameter], float]]:
-        """Parameters that learn, in groups, and what each group's learning rate is multiplied with."""
+        """Return the parameters that learn, in groups, and the factor of each group's learning rate."""
         return [(list(model.parameters()), 1.0)]
 
     def optimizer(
         self, groups: Sequence[tuple[list[nn.Parameter], float]], config: TrainingConfig
     ) -> Optimizer:
-        """The optimiser of what :meth:`learning` gives: Adam, with weight decay of its own."""
+        """Build the optimiser of the groups of :meth:`learning`: Adam with decoupled weight decay."""
         return torch.optim.AdamW(
             [{"params": parameters} for parameters, _ in groups],
             config.learning_rate,
@@ -105,17 +105,17 @@ class Task(Generic[Model]):
         raise NotImplementedError
 
     def batches(self, config: Any, start: int, loading: Loading) -> Iterable[Batch]:
-        """Condition c and data x of the samples from ``start`` to the run's end, a function of the position.
+        """Load c and x of the samples from ``start`` to the run's end, a function of their positions.
 
         Args:
-            config: of the run.
-            start: a multiple of the batch.
-            loading: the share of the process.
+            config: hyper-parameters of the run.
+            start: first position, a multiple of the batch.
+            loading: how this process loads its share.
         """
         raise NotImplementedError
 
     def chunk(self, device: torch.device) -> int | None:
-        """How many samples of a batch go through the model together; None for all."""
+        """Return how many samples of a batch go through the model together; None for all."""
         return None
 
     def losses(
@@ -126,41 +126,41 @@ class Task(Generic[Model]):
         noise: Noise,
         precision: torch.dtype,
     ) -> dict[str, Tensor]:
-        """Run a step forward.
+        """Run the forward pass of a step.
 
         Args:
-            model: in training mode.
-            batch: on the model's device.
-            config: of the run.
-            noise: of the step.
-            precision: of the autocast.
+            model: model in training mode.
+            batch: batch on the model's device.
+            config: hyper-parameters of the run.
+            noise: noise of the step.
+            precision: precision of the autocast.
 
         Returns:
-            figures to report, means over the batch; the one called ``loss`` is minimised.
+            figures to report, averaged over the batch; the one called ``loss`` is minimised.
         """
         raise NotImplementedError
 
     def measure(self, model: Model) -> dict[str, float]:
-        """Figures on data that the run does not learn from; none if there is none."""
+        """Return figures on held-out data; none if no data is held out."""
         raise NotImplementedError
 
     def draw(self, model: Model, device: torch.device, path: Path) -> bool:
-        """Write a picture of samples to look at; false if there is none."""
+        """Write a picture of samples; return whether there is one."""
         return False
 
     def save(self, model: Model, path: Path, training: dict[str, object]) -> None:
         """Write the averaged model.
 
         Args:
-            model: the averaged model.
-            path: of the file.
-            training: a word on how it was trained.
+            model: averaged model.
+            path: path of the file.
+            training: record of the training.
         """
         raise NotImplementedError
 
 
 class FlowTask(Task[Flow]):
-    """A flow learns by maximum likelihood; one subclass for each ``--dataset``."""
+    """Train a flow by maximum likelihood; there is a subclass for each ``--dataset``."""
 
     def compile(self) -> None:
         """Compile the forward pass."""
@@ -174,24 +174,24 @@ class FlowTask(Task[Flow]):
         noise: Noise,
         precision: torch.dtype,
     ) -> tuple[Any, ...]:
-        """From a batch to what :meth:`nll` takes: here c, and x with noise (paper 3.4).
+        """Prepare the inputs of :meth:`nll` from a batch: here c, and x with noise (paper 3.4).
 
         Args:
-            model: in training mode.
-            batch: on the model's device.
-            config: of the run.
-            noise: of the step.
-            precision: of the autocast; on for :meth:`nll`, off here.
+            model: model in training mode.
+            batch: batch on the model's device.
+            config: hyper-parameters of the run.
+            noise: noise of the step.
+            precision: precision of the autocast, which is enabled in :meth:`nll` but not here.
         """
         c, x = batch
         return c, x + config.pixel_noise * noise(x, *x.shape[1:])
 
     def nll(self, model: Flow, config: Any, c: Tensor, x: Tensor) -> dict[int, Tensor]:
-        """Negative log-likelihood by level, nats, of the samples that learn in this step."""
+        """Compute the negative log-likelihood by level, nats, of the samples that learn in this step."""
         return level_nll(*model(x, model.condition(c)))
 
     def loss(self, nll: Mapping[int, Tensor], sizes: Mapping[int, int]) -> Tensor:
-        """What a step minimises; Eq. 6, its prior being the optimiser's weight decay."""
+        """Compute what a step minimises: Eq. 6, whose prior is the optimiser's weight decay."""
         return mean_loss(nll, sizes)
 
     def losses(
@@ -202,7 +202,7 @@ class FlowTask(Task[Flow]):
         noise: Noise,
         precision: torch.dtype,
     ) -> dict[str, Tensor]:
-        """See :meth:`Task.losses`; ``nll`` is in nats a dimension."""
+        """See :meth:`Task.losses`; ``nll`` is in nats per dimension."""
         inputs = self.prepare(model, batch, config, noise, precision)
         with torch.autocast(batch[0].device.type, precision, enabled=precision != torch.float32):
             nll = self.nll(model, config, *inputs)
@@ -210,23 +210,23 @@ class FlowTask(Task[Flow]):
         return {"loss": self.loss(nll, sizes), "nll": mean_loss(nll, sizes)}
 
     def complete(self, model: Flow) -> None:
-        """Set what is stored with the weights but not learnt; called on the averaged model before saving."""
+        """Set buffers of the averaged model that are stored with the weights but not learnt."""
 
     def save(self, model: Flow, path: Path, training: dict[str, object]) -> None:
-        """As a weights file, fp16, of its architecture."""
+        """Write a weights file, fp16, with its architecture."""
         self.complete(model)
         save_model(path, model, training)
 
 
 class PhotoTask(FlowTask[Photos]):
-    """A flow of photos, watched on photos that it does not learn from.
+    """Train a flow of photos.
 
     Args:
-        photos: to learn from.
-        dev: to watch the run on, may be empty.
+        photos: photos to train on.
+        dev: photos held out to evaluate the run on; may be empty.
 
     Attributes:
-        measured_every: of the photos to watch the run on, every n-th is measured.
+        measured_every: every n-th of the photos held out is measured.
     """
 
     measured_every: ClassVar[int] = 1
@@ -235,11 +235,11 @@ class PhotoTask(FlowTask[Photos]):
         self.photos, self.dev, self.distinct = photos, dev, len(photos)
 
     def measure(self, model: Photos) -> dict[str, float]:
-        """The nll of photos held out, nats a dimension."""
+        """Measure the nll of photos held out, nats per dimension."""
         return {"nll": mean_nll(model, self.dev[:: self.measured_every])} if self.dev else {}
 
     def draw(self, model: Photos, device: torch.device, path: Path) -> bool:
-        """Photos held out, with samples."""
+        """Draw photos held out, with samples."""
         if self.dev:
             photo_sheet(model, self.dev, device, path)
         return bool(self.dev)

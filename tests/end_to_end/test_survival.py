@@ -166,7 +166,7 @@ def test_a_checkpoint_that_cannot_be_written_does_not_end_the_run(photos, tmp_pa
 
     monkeypatch.setattr(loop, "save_checkpoint", failing)
     run(photos, tmp_path, replace(CONFIG, photos=16), checkpoint_seconds=0)
-    assert caplog.text.count("No space left on device); the run goes on") == 2
+    assert caplog.text.count("No space left on device); the run continues") == 2
     assert load_newest(tmp_path)["seen"] == 16
 
 

@@ -179,9 +179,9 @@ def test_only_what_a_model_has_can_be_left_out(photos, tmp_path):
     task = open_task("lsun", [photos], ablate=["clamp", "noise", "noise"])
     assert task.ablate == task.settings().ablate == ("clamp", "noise")
     assert MnistTask.ablations == ("noise", "clamp", "mixing", "initialisation")
-    with pytest.raises(DataError, match="not for natural, where nothing"):
+    with pytest.raises(DataError, match="does not apply to natural, where nothing"):
         open_task("photos", [photos], "joint", ablate=["conditioning"])
-    with pytest.raises(DataError, match="not for imagenet-vgg, where nothing"):
+    with pytest.raises(DataError, match="does not apply to imagenet-vgg, where nothing"):
         open_task("imagenet", [photos], ablate=["clamp"])
     with pytest.raises(DataError, match="has no backbone"):
         open_task("photos", [photos], "flow", tmp_path / "backbone.safetensors", ablate=["conditioning"])
@@ -190,5 +190,5 @@ def test_only_what_a_model_has_can_be_left_out(photos, tmp_path):
 def test_on_the_command_line(photos, tmp_path):
     result = process(tmp_path, "train", "--data", photos, "--ablate", "haar")
     assert result.returncode == 1
-    message = "cinn-colorize: --ablate haar: not for natural, where conditioning can be left out"
+    message = "cinn-colorize: --ablate haar: does not apply to natural, where conditioning can be left out"
     assert result.stderr.splitlines()[-1] == message

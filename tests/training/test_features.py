@@ -9,7 +9,7 @@ from PIL import Image
 from cinn_colorize.conditioning import gray_input
 from cinn_colorize.data.sources import find_photos
 from cinn_colorize.errors import WeightsError
-from cinn_colorize.training.data import Crops, to_network_in_colour
+from cinn_colorize.training.data import Crops, to_network_in_color
 from cinn_colorize.training.features import FeaturesTask, FeaturesTraining, distillation, scaled
 from cinn_colorize.training.loop import train
 from cinn_colorize.training.natural import NaturalTask
@@ -38,13 +38,13 @@ def run(task, folder, config=CONFIG, **options):
 
 def test_the_classifier_is_that_of_imagenet(task):
     """Otters, a siamese cat's kin and a canyon: their classes are among the likeliest."""
-    crops = Crops(task.photos, 0, to_network_in_colour)
+    crops = Crops(task.photos, 0, to_network_in_color)
     names = [str(source) for source in task.photos]
     chelsea = next(i for i, name in enumerate(names) if "chelsea" in name)
     image = crops.reader(task.photos[chelsea])
-    _, _, colour = to_network_in_colour(image)
+    _, _, color = to_network_in_color(image)
     with torch.no_grad():
-        features = task.objective.original(scaled(torch.from_numpy(colour)[None]))
+        features = task.objective.original(scaled(torch.from_numpy(color)[None]))
         likeliest = task.objective.classifier(features[32]).topk(3).indices[0].tolist()
     assert set(likeliest) & {281, 282, 285}  # tabby, tiger cat, Egyptian cat
 
@@ -65,7 +65,7 @@ def test_gray_photos_become_what_the_original_sees_in_colour(task, tmp_path):
     before = task.initial_model()
     task.learning(before, config)
     learnt = run(task, tmp_path, config)
-    crops = Crops(task.photos, 0, to_network_in_colour)
+    crops = Crops(task.photos, 0, to_network_in_color)
     batch = [torch.stack(parts) for parts in zip(*(crops[p].parts for p in range(8)), strict=True)]
     with torch.no_grad():
         targets = task.objective.original(scaled(batch[2]))
