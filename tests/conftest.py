@@ -5,7 +5,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from helpers import EXAMPLES, SHARED
+from helpers import DEV, EXAMPLES, SHARED
 
 # A test process shares the machine with others; results must not depend on the number of threads anyway.
 os.environ.setdefault("OMP_NUM_THREADS", "2")
@@ -33,3 +33,13 @@ def colorizer():
     from cinn_colorize import Colorizer
 
     return Colorizer(device="cpu")
+
+
+@pytest.fixture(scope="session")
+def sources():
+    """The photos held out of training."""
+    from cinn_colorize.data.sources import find_photos
+
+    if not DEV.exists():
+        pytest.skip(f"{DEV} is not here")
+    return find_photos(DEV)

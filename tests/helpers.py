@@ -1,11 +1,13 @@
 """Shared helpers: photos, the command, layers with nonzero weights."""
 
 import contextlib
+import math
 import os
 import struct
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyvips
@@ -18,6 +20,7 @@ from cinn_colorize.cli.app import app
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
+DEV = SHARED / "photos-dev.zip"
 EXAMPLES = ROOT / "examples"
 
 GRAY = data.camera()[100:340, 60:360]  # (240, 300), 8 bits
@@ -34,6 +37,31 @@ class Uniform:
     def rows(self, y0, y1, L):
         assert L.shape[0] == y1 - y0
         return np.broadcast_to(self.ab, (2, *L.shape)).copy()
+
+
+class Gaussian:
+    """A colorizer: ab is white noise of a known deviation around zero, and seeds are kept."""
+
+    def __init__(self, deviation=20.0):
+        self.deviation, self.asked = deviation, []
+
+    def condition(self, photo):
+        assert photo.square.shape == (256, 256)
+        assert photo.square.dtype == np.float32
+        return self
+
+    def sample(self, n=1, temperature=0.8, seed=0):
+        self.asked.append((n, temperature, seed))
+        return [SimpleNamespace(ab=self.ab(k, temperature)) for k in range(seed, seed + n)]
+
+    def ab(self, seed, temperature=1.0):
+        noise = np.random.default_rng(seed).standard_normal((2, 64, 64), np.float32)
+        temperature = temperature if isinstance(temperature, int | float) else max(temperature.values())
+        return np.float32(temperature * self.deviation) * noise
+
+    def log_prob(self, ab):
+        x, s = np.asarray(ab, np.float64) / 15, self.deviation / 15
+        return float((-0.5 * (x / s) ** 2 - math.log(s) - 0.5 * math.log(2 * math.pi)).sum())
 
 
 def deep(gray):

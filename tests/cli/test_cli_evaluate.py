@@ -1,0 +1,117 @@
+"""``evaluate``: its table, its JSON, its plot, and what it refuses."""
+
+import json
+import subprocess
+import sys
+import zipfile
+
+import pytest
+from helpers import DEV, Gaussian
+from PIL import Image
+from typer.testing import CliRunner
+
+
+@pytest.fixture
+def run(monkeypatch):
+    from cinn_colorize import colorizer
+    from cinn_colorize.cli.app import app
+
+    monkeypatch.setattr(colorizer, "Colorizer", lambda *_, **__: Gaussian())
+    return lambda *args: CliRunner().invoke(app, ["evaluate", *map(str, args)])
+
+
+def test_command_prints_json_and_names_what_it_cannot_read(sources, tmp_path, run):
+    with zipfile.ZipFile(DEV) as archive:
+        for i in range(3):
+            (tmp_path / f"{i}.webp").write_bytes(archive.read(sources[i].entry))
+    good = run(tmp_path, "--json", "--limit", 2)
+    assert (good.exit_code, good.stderr) == (0, "")
+    assert json.loads(good.stdout)["photos"] == 2
+    assert run(tmp_path).stdout.startswith("|  | nll |")
+
+    whole = (tmp_path / "1.webp").read_bytes()
+    (tmp_path / "1.webp").write_bytes(whole[: len(whole) // 2])
+    bad = run(tmp_path, "--json")
+    assert bad.exit_code == 1
+    assert [("1.webp" in line) for line in bad.stderr.splitlines()] == [True]
+    found = json.loads(bad.stdout)
+    assert (found["photos"], found["failed"]) == (2, 1)
+
+
+@pytest.mark.parametrize("content", ["missing", "empty", "no zip"])
+def test_command_without_photos_fails_in_one_line(tmp_path, run, content):
+    path = tmp_path / "photos"
+    if content == "empty":
+        path.mkdir()
+    elif content == "no zip":
+        path.write_text("text")
+    result = run(path)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert len(result.stderr.splitlines()) == 1
+    assert str(path) in result.stderr
+
+
+def test_command_has_a_row_for_each_temperature_and_draws_one(sources, tmp_path, run):
+    photos, plot = tmp_path / "photos", tmp_path / "plots" / "calibration.png"
+    photos.mkdir()
+    with zipfile.ZipFile(DEV) as archive:
+        for i in range(4):
+            (photos / f"{i}.webp").write_bytes(archive.read(sources[i].entry))
+    several = run(photos, "--every", 2, "-t", 0.5, "-t", "0.8,32:0.5", "--json")
+    found = json.loads(several.stdout)
+    assert [len(found), found[0]["photos"]] == [2, 2]
+    assert found[0]["temperature"] == 0.5
+    assert found[1]["temperature"] == {
+        r: 0.5 if r == "32" else 0.8 for r in ("32", "16", "8", "4", "2", "1", "0")
+    }
+    assert run(photos, "--limit", 2, "--plot", plot).exit_code == 0
+    with Image.open(plot) as image:
+        assert image.width > 2 * image.height > 500
+    before = plot.read_bytes()
+    refused = run(photos, "--limit", 2, "--plot", plot)
+    assert (refused.exit_code, plot.read_bytes()) == (1, before)
+    assert "exists; add --overwrite" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--metrics", "kid_lite0"], "kid_lite0 requires --reference"),
+        (["--metrics", "top5_vgg16"], "top5_vgg16 requires --labels"),
+        (["--metrics", "lpips"], "'lpips' is not one of"),
+        (["--reference", "x.zip"], "requires --metrics kid_lite0 or fid"),
+        (["--labels", "x.tsv", "--metrics", "st_lpips"], "requires --metrics top5_lite0 or top5_vgg16"),
+        (["--plot", "a.png", "-t", "1", "-t", "0.8"], "one temperature"),
+        (["--plot", "a.txt"], "must end in"),
+        (["--plot", "a.png", "--samples", "1"], "two samples"),
+        (["-t", "0.5,0.8"], "more than one number for all levels"),
+        (["-t", "3:0.5"], "no level 3"),
+    ],
+)
+def test_command_refuses_options_that_do_not_fit(tmp_path, run, options, problem):
+    result = run(tmp_path, *options)
+    assert result.exit_code == 2
+    assert problem in " ".join(result.stderr.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--samples", 0),
+        ("--every", 0),
+        ("--reference-limit", 1),
+        ("--temperature", -1),
+        ("--temperature", "nan"),
+        ("--limit", 0),
+        ("--device", "x"),
+    ],
+)
+def test_command_refuses_values_out_of_range(tmp_path, run, option):
+    assert run(tmp_path, *option).exit_code == 2
+
+
+def test_command_is_quick_to_import():
+    heavy = "{'torch', 'cv2', 'numpy', 'skimage'} & set(sys.modules)"
+    code = f"import sys, cinn_colorize.cli.evaluate; print({heavy})"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "set()"
