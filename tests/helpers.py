@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import pyvips
 from skimage import data
 from typer.testing import CliRunner
@@ -112,6 +113,28 @@ def profile(curve, model=b"RGB ", pcs=b"XYZ "):
     header = bytearray(128)
     header[16:20], header[20:24], header[36:40] = model, pcs, b"acsp"
     return bytes(header) + struct.pack(">I", len(tags)) + table + body
+
+
+def write_blobs(folder, *sizes):
+    """Photos of smooth blobs of colour, one of each size (width, height)."""
+    import cv2
+
+    rng = np.random.default_rng(0)
+    for i, size in enumerate(sizes):
+        small = rng.integers(0, 256, (4, 5, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / f"{i}.png"), cv2.resize(small, size, interpolation=cv2.INTER_CUBIC))
+    return folder
+
+
+@contextlib.contextmanager
+def small_disk(folder, size):
+    """A new folder with a file system of its own, as large as ``size`` in words of ``mount``."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no right to mount a file system")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
 
 
 # The package is found in a checkout too.

@@ -4,13 +4,12 @@ import fcntl
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import GRAY, in_this_process, names, the_line
+from helpers import GRAY, in_this_process, names, small_disk, the_line
 from PIL import Image
 
 import cinn_colorize
@@ -276,12 +275,8 @@ def test_names_that_are_not_utf8(run):
 @pytest.fixture
 def tiny_disk(tmp_path):
     """A file system of 100 KiB."""
-    (tmp_path / "disk").mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", tmp_path / "disk"]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("no right to mount a file system")
-    yield tmp_path / "disk"
-    subprocess.run(["umount", tmp_path / "disk"], check=True)
+    with small_disk(tmp_path / "disk", "100k") as folder:
+        yield folder
 
 
 @pytest.mark.parametrize("manifest", [[], ["--manifest", "disk/m"]])

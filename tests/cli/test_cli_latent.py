@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from helpers import the_line
 from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
@@ -41,12 +42,6 @@ def run(tmp_path, photos, colorizer, monkeypatch):
         return result
 
     return run
-
-
-def the_line(result):
-    assert len(result.stderr.splitlines()) == 1, result.stderr
-    assert result.stderr.startswith("cinn-colorize: ")
-    return result.stderr
 
 
 def made_again(run, picture, *files):

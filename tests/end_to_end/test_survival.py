@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers import ROOT
+from helpers import ROOT, write_blobs
 from tiny_run import CONFIG, CPU, TinyTask, build
 
 from cinn_colorize.data.sources import find_photos
@@ -35,12 +35,7 @@ TINY = ROOT / "tests/tiny_run.py"
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     """Ten photos of smooth blobs."""
-    folder = tmp_path_factory.mktemp("photos")
-    rng = np.random.default_rng(0)
-    for i in range(10):
-        small = rng.integers(0, 256, (4, 5, 3), dtype=np.uint8)
-        cv2.imwrite(str(folder / f"{i}.png"), cv2.resize(small, (80, 70), interpolation=cv2.INTER_CUBIC))
-    return folder
+    return write_blobs(tmp_path_factory.mktemp("photos"), *[(80, 70)] * 10)
 
 
 def run(photos, folder, config=CONFIG, task=TinyTask, **options):

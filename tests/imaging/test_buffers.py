@@ -1,11 +1,10 @@
 import errno
 import os
-import subprocess
 import tempfile
 
 import numpy as np
 import pytest
-from helpers import GRAY, Uniform
+from helpers import GRAY, Uniform, small_disk
 
 from cinn_colorize.imaging import buffers
 from cinn_colorize.imaging.photo import PhotoError, open_photo
@@ -40,15 +39,8 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
 @pytest.fixture
 def tiny_disk(tmp_path):
     """A file system of 64 KiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("no right to mount a file system")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
+    with small_disk(tmp_path / "disk", "64k") as folder:
+        yield folder
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp"])

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from helpers import the_line
 from typer.testing import CliRunner
 
 from cinn_colorize import weights
@@ -18,12 +19,6 @@ PUBLISHED = [name for name, info in MODELS.items() if info.sha256]
 
 def run(*arguments):
     return CliRunner().invoke(app, list(arguments))
-
-
-def the_line(result):
-    lines = result.stderr.splitlines()
-    assert len(lines) == 1, result.stderr
-    return lines[0]
 
 
 def test_each_model_of_the_registry_has_its_class():

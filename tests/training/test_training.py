@@ -3,10 +3,10 @@
 import math
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import pytest
 import torch
+from helpers import write_blobs
 
 from cinn_colorize.data.sources import find_photos
 from cinn_colorize.errors import DataError
@@ -31,13 +31,7 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     """Ten colourful photos of smooth blobs."""
-    folder = tmp_path_factory.mktemp("photos")
-    rng = np.random.default_rng(0)
-    for i in range(10):
-        small = rng.integers(0, 256, (4, 5, 3), dtype=np.uint8)
-        image = cv2.resize(small, (300 + 10 * i, 260), interpolation=cv2.INTER_CUBIC)
-        cv2.imwrite(str(folder / f"{i}.png"), image)
-    return folder
+    return write_blobs(tmp_path_factory.mktemp("photos"), *[(300 + 10 * i, 260) for i in range(10)])
 
 
 @pytest.fixture
