@@ -71,7 +71,7 @@ def _download(repository: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
     from huggingface_hub.utils import logging
 
-    logging.set_verbosity_error()  # not its retries; what fails in the end is reported below
+    logging.set_verbosity_error()  # hides retries; a final failure is reported below
     filename = f"{repository.split('/')[1]}.safetensors"
     try:
         return Path(hf_hub_download(repository, filename))

@@ -85,5 +85,5 @@ def to_rgb(L: Floats, ab: Floats) -> Doubles:
     """
     a, b = (cv2.resize(plane, L.shape, interpolation=cv2.INTER_CUBIC) for plane in ab.astype(np.float64))
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Conversion from CIE-LAB")  # colours outside the gamut
+        warnings.filterwarnings("ignore", message="Conversion from CIE-LAB")  # imaginary colours
         return np.moveaxis(lab2rgb(np.stack([L, a, b], axis=-1)), -1, 0)

@@ -157,7 +157,7 @@ class Latent:
         found = {int(r): tuple(z.shape[1:]) for r, z in tensors.items()}
         if found != dict(shapes):
             raise LatentError(
-                f"{name}: its latent codes have other sizes; those of photos longer than 2:1 differ"
+                f"{name}: its latent codes have other sizes; a photo longer than 2:1 requires its own"
             )
         return cls({r: tensors[str(r)] for r in shapes}), str(config["weights"])
 

@@ -71,7 +71,7 @@ class NaturalConfig:
     chroma_scale: float = 15.0  # x = ab / chroma_scale
     chroma_limit: float = 110.0  # coarser colours are seen within +-chroma_limit
     gamut_margin: float = 6.0  # units of ab that noise may leave the gamut at a given L
-    gamut_leak: float = 0.1  # factor of what samples exceed it by
+    gamut_leak: float = 0.1  # factor on what samples exceed that by
     pyramid_dropout: float = 0.1
     attention: Mapping[int, int] = field(default_factory=dict)  # transformer blocks, by resolution
     conditioning: bool = True  # a conditioning network, else L itself: no backbone, no attention, no context

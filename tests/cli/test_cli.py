@@ -254,7 +254,7 @@ def colorize_with(folder, monkeypatch, path):
 
 
 def test_wrong_weights(folder, monkeypatch, foreign):
-    assert "not of cinn-colorize" in colorize_with(folder, monkeypatch, foreign)
+    assert "not one of cinn-colorize" in colorize_with(folder, monkeypatch, foreign)
 
 
 def test_weights_of_another_model(folder, monkeypatch, tmp_path):

@@ -27,7 +27,7 @@ def test_squares_are_the_centre_at_256_px(tmp_path):
     assert np.abs(square.rgb - 50 / 255).max() < 1e-6  # the lines' mean, and nothing of the sides
     small = read_square(write(tmp_path / "small.png", image[:150, 600:700]), read)
     assert (small.rgb.shape, small.L.shape, small.ab.shape) == ((3, 256, 256), (256, 256), (2, 64, 64))
-    with pytest.raises(DataError, match=r"strip\.png.*strip"):
+    with pytest.raises(DataError, match=r"strip\.png.*too narrow"):
         read_square(write(tmp_path / "strip.png", image[:1]), read)
 
 

@@ -108,11 +108,11 @@ def test_lite0_recognises_what_has_a_label(squares, examples, tmp_path):
     ("content", "problem"),
     [
         (None, "cannot be read"),
-        ("name\tclass\n1.png\t5\n", "columns are entry and class"),
-        ("entry\tclass\n1.png\tcat\n", "columns are entry and class"),
-        ("entry\tclass\n1.png\n", "columns are entry and class"),
+        ("name\tclass\n1.png\t5\n", "requires the columns entry and class"),
+        ("entry\tclass\n1.png\tcat\n", "requires the columns entry and class"),
+        ("entry\tclass\n1.png\n", "requires the columns entry and class"),
         ("entry\tclass\n1.png\t1000\n", "not a class of ImageNet"),
-        ("entry\tclass\n2.png\t5\n", r"none of the 1 photos, as 1\.png"),
+        ("entry\tclass\n2.png\t5\n", r"none of the 1 photos, such as 1\.png"),
     ],
 )
 def test_labels_that_cannot_be_used(tmp_path, content, problem):
