@@ -21,6 +21,7 @@ from torch.utils import _pytree as pytree
 from cinn_colorize import flow, models
 from cinn_colorize.flow import (
     AffineCoupling,
+    AutoregressivePass,
     BoundedDetails,
     BoundedMean,
     ConvSubnet,
@@ -31,6 +32,7 @@ from cinn_colorize.flow import (
     LeakyClamp,
     LinearSubnet,
     OrthogonalMixing,
+    Patches,
     Permutation,
     Sequence,
     SinhMap,
@@ -101,6 +103,11 @@ def guided_shift(size):
     )
 
 
+def autoregressive(size, **options):
+    made = AutoregressivePass(size**2, 5, 32, 2, bound=2.0, **options)
+    return made, randn(size**2, 5), randn(size**2, 32, seed=1)
+
+
 def stage(make, shape, features):
     return lambda size: prepared(make(), randn(*shape), randn(*features, seed=1))
 
@@ -138,6 +145,9 @@ TRANSFORMS = {
     "guided shift": lambda size: guided_shift(2 * size),  # windows of 3 x 3 within 4 x 4
     "guided shift, windows of all": guided_shift,
     "guided shift, one pixel": lambda size: guided_shift(1),
+    "patches": lambda size: (Patches(2, size), randn(3, 2 * size, 2 * size), None),
+    "autoregressive": autoregressive,
+    "autoregressive, last first": partial(autoregressive, reverse=True, clamp=0.5),
     "bedrooms: stage": stage(
         lambda: BedroomsStage(16, 8, BEDROOMS_STAGE, 5, mixing=True), (8, 2, 2), (5, 2, 2)
     ),
