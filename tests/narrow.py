@@ -5,7 +5,7 @@ from dataclasses import replace
 from cinn_colorize.models import imagenet_vgg
 from cinn_colorize.models.bedrooms import BedroomsConfig, StageConfig
 from cinn_colorize.models.mnist import MnistConfig
-from cinn_colorize.models.natural import LevelConfig, NaturalConfig
+from cinn_colorize.models.natural import CoarseConfig, LevelConfig, NaturalConfig
 
 NARROW_NATURAL = NaturalConfig(
     {
@@ -18,6 +18,11 @@ NARROW_NATURAL = NaturalConfig(
         0: LevelConfig(2, 8, 8),
     },
     attention={8: 1},
+)
+NARROW_COARSE = NaturalConfig(
+    {32: LevelConfig(1, 8, 8), 16: LevelConfig(1, 8, 8)},
+    attention={8: 1},
+    coarse=CoarseConfig(passes=2, blocks=1, width=32),
 )
 NARROW_BEDROOMS = BedroomsConfig(
     {

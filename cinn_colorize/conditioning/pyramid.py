@@ -24,12 +24,13 @@ class FeaturePyramid(nn.Module):
     Args:
         dropout: share of the channels of the coarsest backbone features that training drops.
         attention: number of transformer blocks by resolution.
+        coarsest: resolution that it ends at, 8 or 1.
     """
 
     # By resolution.
     CHANNELS: ClassVar[dict[int, int]] = {64: 64, 32: 128, 16: 192, 8: 256, 4: 256, 2: 256, 1: 256}
 
-    def __init__(self, dropout: float, attention: Mapping[int, int]) -> None:
+    def __init__(self, dropout: float, attention: Mapping[int, int], coarsest: int = 1) -> None:
         super().__init__()
         channels = self.CHANNELS
         inputs = {256 // stride: width for stride, width in FEATURES.items()}
@@ -41,7 +42,9 @@ class FeaturePyramid(nn.Module):
             {str(r): conv(channels[r // 2], channels[r], 1) for r in (64, 32, 16)}
         )
         self.smooth = nn.ModuleDict({str(r): conv(channels[r], channels[r]) for r in inputs})
-        self.down = nn.ModuleDict({str(r): conv(channels[2 * r], channels[r], stride=2) for r in (4, 2, 1)})
+        self.down = nn.ModuleDict(
+            {str(r): conv(channels[2 * r], channels[r], stride=2) for r in (4, 2, 1) if r >= coarsest}
+        )
         self.attention = nn.ModuleDict(
             {str(r): SelfAttention(channels[r], r, blocks, dropout) for r, blocks in attention.items()}
         )
@@ -73,5 +76,6 @@ class FeaturePyramid(nn.Module):
             x = F.silu(self.smooth[str(r)](x)) + x
             pyramid[r] = self.attention[str(r)](x) if str(r) in self.attention else x
         for r in (4, 2, 1):
-            pyramid[r] = F.silu(self.down[str(r)](pyramid[2 * r]))
+            if str(r) in self.down:
+                pyramid[r] = F.silu(self.down[str(r)](pyramid[2 * r]))
         return pyramid

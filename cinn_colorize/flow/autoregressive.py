@@ -1,10 +1,11 @@
-"""A masked autoregressive flow over tokens, whose conditioner is a causal transformer.
+"""A masked autoregressive flow over the places of a grid, whose conditioner is a causal transformer.
 
-Each token is mapped affinely, by a scale and a shift that follow from all tokens before it (Papamakarios,
-Pavlakou and Murray, "Masked Autoregressive Flow", 2017, https://arxiv.org/abs/1705.07057); a transformer
-computes them (Zhai et al., "Normalizing Flows are Capable Generative Models", 2024,
+The values at each place are mapped affinely, by scales and shifts that follow from all places before it
+(Papamakarios, Pavlakou and Murray, "Masked Autoregressive Flow", 2017, https://arxiv.org/abs/1705.07057); a
+transformer computes them (Zhai et al., "Normalizing Flows are Capable Generative Models", 2024,
 https://arxiv.org/abs/2412.06329). The Jacobian is triangular, and its log-det the sum of the log-scales.
-Forward is one parallel pass, the inverse goes token by token and keeps the keys and values of those known.
+The forward direction is one parallel pass; the inverse goes place by place and keeps the keys and values of
+those known.
 """
 
 from __future__ import annotations
@@ -19,30 +20,6 @@ from cinn_colorize.flow.coupling import soft_clamp
 from cinn_colorize.flow.transform import Transform
 
 _HEAD = 32  # channels of an attention head
-
-
-class Patches(Transform[None]):
-    """Turn an image into tokens, one for each square of pixels, row by row.
-
-    Values only move, so the log-det is zero.
-
-    Args:
-        size: pixels of a square's side.
-        width: squares in a row.
-    """
-
-    def __init__(self, size: int, width: int) -> None:
-        super().__init__()
-        self.size, self.width = size, width
-
-    def forward(self, x: Tensor, condition: None = None) -> tuple[Tensor, Tensor]:
-        """Turn (N, C, H, W) into (N, T, C size^2), with a log-det of zeros."""
-        return F.pixel_unshuffle(x, self.size).flatten(2).transpose(1, 2), x.new_zeros(len(x))
-
-    def inverse(self, z: Tensor, condition: None = None) -> tuple[Tensor, Tensor]:
-        """Turn (N, T, C size^2) into (N, C, H, W), with a log-det of zeros."""
-        squares = z.transpose(1, 2).unflatten(2, (-1, self.width))
-        return F.pixel_shuffle(squares, self.size), z.new_zeros(len(z))
 
 
 class CausalBlock(nn.Module):
@@ -87,25 +64,25 @@ class CausalBlock(nn.Module):
 
 
 class AutoregressivePass(Transform[Tensor]):
-    """z_t = (x_t - m_t) exp(-s_t), where s_t and m_t follow from x_1, ..., x_(t-1) and the conditions.
+    """z_t = (x_t - m_t) exp(-s_t): s_t and m_t follow from x_1, ..., x_(t-1) and the condition.
 
-    It starts as the identity.
+    x_t are the values at place t of a grid, row by row. The map starts as the identity.
 
     Args:
-        tokens: T, how many.
-        values: of a token.
-        width: channels of the transformer, a multiple of 32, and of the condition.
-        blocks: of the transformer.
-        reverse: the last token comes first.
+        channels: values at a place.
+        side: of the grid, so that there are side^2 places.
+        width: channels of the condition and of the transformer, a multiple of 32.
+        blocks: number of transformer blocks.
+        reverse: whether the last place comes first.
         dropout: share of the transformer's inputs that training drops.
         clamp: alpha of Eq. 7, which limits s.
-        bound: the transformer sees values within +-bound, see :class:`AffineCoupling`.
+        bound: the transformer sees values limited to +-bound, see :class:`AffineCoupling`.
     """
 
     def __init__(
         self,
-        tokens: int,
-        values: int,
+        channels: int,
+        side: int,
         width: int,
         blocks: int,
         *,
@@ -116,48 +93,53 @@ class AutoregressivePass(Transform[Tensor]):
     ) -> None:
         super().__init__()
         self.reverse, self.clamp, self.bound = reverse, clamp, bound
-        self.embed = nn.Linear(values, width)
-        self.position = nn.Parameter(torch.randn(tokens, width) * 0.02)
+        self.embed = nn.Linear(channels, width)
+        self.position = nn.Parameter(0.02 * torch.randn(side**2, width))
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(CausalBlock(width) for _ in range(blocks))
-        self.norm, self.to_affine = nn.LayerNorm(width), nn.Linear(width, 2 * values)
+        self.norm, self.to_affine = nn.LayerNorm(width), nn.Linear(width, 2 * channels)
         nn.init.zeros_(self.to_affine.weight)
         nn.init.zeros_(self.to_affine.bias)
 
     def forward(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute z; the condition is (N, T, width), features of each token's place."""
-        x, condition = self._ordered(x), self._ordered(condition)
-        before = F.pad(x[:, :-1], (0, 0, 1, 0))  # the first token has none
-        h = self.dropout(self._seen(before) + condition + self.position)
+        """Compute z (N, C, side, side) of x under a condition (N, width, side, side)."""
+        tokens, size = self._tokens(x), x.shape[2:]
+        before = F.pad(tokens[:, :-1], (0, 0, 1, 0))  # the first place has none before it
+        h = self.dropout(self._embedded(before) + self._tokens(condition) + self.position)
         for block in self.blocks:
             h = block(h)
         s, m = self._affine(h, x.dtype)
-        return self._ordered((x - m) * torch.exp(-s)), -s.flatten(1).sum(1)
+        return self._grid((tokens - m) * torch.exp(-s), size), -s.flatten(1).sum(1)
 
     def inverse(self, z: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute x, token by token."""
-        z, condition = self._ordered(z), self._ordered(condition)
-        known = condition + self.position
+        """Compute x of z, place by place."""
+        tokens, known = self._tokens(z), self._tokens(condition) + self.position
         caches: list[list[Tensor]] = [[] for _ in self.blocks]
-        x_t, tokens, log_det = torch.zeros_like(z[:, :1]), [], z.new_zeros(len(z))
-        for t in range(z.shape[1]):
-            h = self._seen(x_t) + known[:, t : t + 1]
+        x_t, found, log_det = torch.zeros_like(tokens[:, :1]), [], z.new_zeros(len(z))
+        for t in range(tokens.shape[1]):
+            h = self._embedded(x_t) + known[:, t : t + 1]
             for block, cache in zip(self.blocks, caches, strict=True):
                 h = block(h, cache)
             s, m = self._affine(h, z.dtype)
-            x_t = z[:, t : t + 1] * torch.exp(s) + m
-            tokens.append(x_t)
+            x_t = tokens[:, t : t + 1] * torch.exp(s) + m
+            found.append(x_t)
             log_det = log_det + s.flatten(1).sum(1)
-        return self._ordered(torch.cat(tokens, dim=1)), log_det
+        return self._grid(torch.cat(found, dim=1), z.shape[2:]), log_det
 
-    def _ordered(self, tokens: Tensor) -> Tensor:
+    def _tokens(self, grid: Tensor) -> Tensor:
+        """Turn (N, C, H, W) into (N, T, C), in the order of the pass."""
+        tokens = grid.flatten(2).transpose(1, 2)
         return tokens.flip(1) if self.reverse else tokens
 
-    def _seen(self, x: Tensor) -> Tensor:
+    def _grid(self, tokens: Tensor, size: torch.Size) -> Tensor:
+        tokens = tokens.flip(1) if self.reverse else tokens
+        return tokens.transpose(1, 2).unflatten(2, size)
+
+    def _embedded(self, x: Tensor) -> Tensor:
         embedded: Tensor = self.embed(x if self.bound == math.inf else x.clamp(-self.bound, self.bound))
         return embedded
 
     def _affine(self, h: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Compute s and m."""
+        """Compute s and m, (N, T, C) each."""
         s, m = self.to_affine(self.norm(h)).to(dtype).chunk(2, dim=-1)
         return soft_clamp(s, self.clamp), m

@@ -26,8 +26,10 @@ from cinn_colorize.conditioning import (
     gray_input,
 )
 from cinn_colorize.conditioning.heads import Prepared
+from cinn_colorize.conditioning.layers import conv
 from cinn_colorize.flow import (
     AffineCoupling,
+    AutoregressivePass,
     BoundedDetails,
     BoundedMean,
     ConvSubnet,
@@ -39,12 +41,14 @@ from cinn_colorize.flow import (
     OrthogonalMixing,
     Sequence,
     SinhMap,
+    Squeeze,
     Transform,
     haar,
 )
 from cinn_colorize.models.base import PhotoFlow
 
 BASE = 0  # name of the 1x1 base among the levels
+COARSE = 8  # name of the coarse level, by the resolution of its latents: 2x2 pixels of 16 px make one
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,18 @@ class LevelConfig:
 
 
 @dataclass(frozen=True)
+class CoarseConfig:
+    """The colours at 16 px as one level: passes of an autoregressive flow."""
+
+    passes: int = 4  # in alternating order
+    blocks: int = 3  # transformer blocks of a pass
+    width: int = 192  # channels of the transformers
+    dropout: float = 0.1  # of their inputs
+    clamp: float = 1.5  # alpha of Eq. 7
+    bound: float = 5.0  # transformers see values within +-bound
+
+
+@dataclass(frozen=True)
 class NaturalConfig:
     """The architecture; levels by resolution, finest first, 0 is the base."""
 
@@ -74,6 +90,7 @@ class NaturalConfig:
     gamut_leak: float = 0.1  # factor on what samples exceed that by
     pyramid_dropout: float = 0.1
     attention: Mapping[int, int] = field(default_factory=dict)  # transformer blocks, by resolution
+    coarse: CoarseConfig | None = None  # in place of the levels at 8 px and below
     conditioning: bool = True  # a conditioning network, else L itself: no backbone, no attention, no context
 
     @classmethod
@@ -86,7 +103,8 @@ class NaturalConfig:
         stored = {int(r): LevelConfig(**level) for r, level in values["levels"].items()}
         levels = {r: stored[r] for r in sorted(stored, reverse=True)}
         attention = {int(r): blocks for r, blocks in values.get("attention", {}).items()}
-        return cls(**{**values, "levels": levels, "attention": attention})
+        coarse = CoarseConfig(**values["coarse"]) if values.get("coarse") else None
+        return cls(**{**values, "levels": levels, "attention": attention, "coarse": coarse})
 
     @classmethod
     def default(cls) -> NaturalConfig:
@@ -108,7 +126,7 @@ class NaturalConfig:
 class Condition(NamedTuple):
     """What depends on a photo's L alone, computed once: by each head, and L and gamut at 64 px and below."""
 
-    prepared: dict[int, Prepared]
+    prepared: dict[int, Any]
     luminance: dict[int, Tensor]  # by resolution, (N, 1, r, r), scaled to [-1, 1]
     gamut: dict[int, Interval]  # by resolution, bounds (N, 2, r, r) of x
 
@@ -127,6 +145,62 @@ class Condition(NamedTuple):
     def bounded(self, r: int, x: Tensor) -> BoundedMean:
         """Return what bounds the details at r, given the coarser colours x, (N, 2, r, r)."""
         return BoundedMean(x, self.gamut[2 * r])
+
+
+class CoarseCondition(NamedTuple):
+    """What the coarse level keeps of a photo: features (N, width, 8, 8) for each pass."""
+
+    features: list[Tensor]
+
+    def expand(self, n: int) -> CoarseCondition:
+        """Return views for n samples of the one photo inside (N = 1)."""
+        return CoarseCondition([f.expand(n, -1, -1, -1) for f in self.features])
+
+
+class CoarseLevel(nn.Module):
+    """p(colours at 16 px | L, features) as an autoregressive flow over squares of 2x2 pixels.
+
+    Args:
+        config: its architecture.
+        features: channels of the pyramid by resolution.
+    """
+
+    def __init__(self, config: CoarseConfig, features: Mapping[int, int]) -> None:
+        super().__init__()
+        passes = (
+            AutoregressivePass(
+                4 * 2,
+                COARSE,
+                config.width,
+                config.blocks,
+                reverse=k % 2 == 1,
+                dropout=config.dropout,
+                clamp=config.clamp,
+                bound=config.bound,
+            )
+            for k in range(config.passes)
+        )
+        self.flow = Sequence([Squeeze(), *passes])
+        seen = features[COARSE] + 4 * features[2 * COARSE] + 64  # L at 64 px
+        self.read = conv(seen, config.width, 1)
+        self.refine = conv(config.width, config.width)
+        self.to_passes = nn.ModuleList(conv(config.width, config.width, 1) for _ in range(config.passes))
+
+    def prepare(self, pyramid: Mapping[int, Tensor], L: Tensor) -> CoarseCondition:
+        """Compute what needs no colours.
+
+        Args:
+            pyramid: features by resolution, at 8 and 16 px.
+            L: (N, 1, 64, 64), scaled to [-1, 1].
+        """
+        seen = [pyramid[COARSE], F.pixel_unshuffle(pyramid[2 * COARSE], 2), F.pixel_unshuffle(L, 8)]
+        h = F.silu(self.read(torch.cat(seen, dim=1)))
+        h = h + F.silu(self.refine(h))
+        return CoarseCondition([to_pass(h) for to_pass in self.to_passes])
+
+    def conditions(self, prepared: CoarseCondition) -> list[Tensor | None]:
+        """List one condition for each map of the flow."""
+        return [None, *prepared.features]
 
 
 class Level(nn.Module):
@@ -185,15 +259,22 @@ class Natural(PhotoFlow):
         super().__init__()
         self.config = config
         self.resolutions = tuple(r for r in config.levels if r != BASE)  # finest first
-        self.latent_shapes = {r: (6, r, r) for r in self.resolutions} | {BASE: (2, 1, 1)}
+        self.coarsest = COARSE if config.coarse else BASE
+        self.coarsest_size = 2 * COARSE if config.coarse else 1  # pixels of its colours
+        shape = (8, COARSE, COARSE) if config.coarse else (2, 1, 1)
+        self.latent_shapes = {r: (6, r, r) for r in self.resolutions} | {self.coarsest: shape}
         self.pyramid: FeaturePyramid | LuminancePyramid
         if config.conditioning:
             self.backbone = EfficientNetLite2()
-            self.pyramid = FeaturePyramid(config.pyramid_dropout, config.attention)
+            self.pyramid = FeaturePyramid(
+                config.pyramid_dropout, config.attention, COARSE if config.coarse else 1
+            )
         else:
             self.pyramid = LuminancePyramid()
         features = self.pyramid.CHANNELS
         self.levels = nn.ModuleDict({str(r): Level(r, config, features) for r in config.levels})
+        if config.coarse:
+            self.levels[str(COARSE)] = CoarseLevel(config.coarse, features)
         self.downsample = HaarDownsampling(halve_details=False)
         self.shift = GuidedShift(config.chroma_limit / config.chroma_scale)
         self.chroma_bounds = ChromaBounds()
@@ -231,7 +312,8 @@ class Natural(PhotoFlow):
             pyramid = self.pyramid(features, L64, 2 * finest)
         else:
             pyramid = self.pyramid(L64)
-        luminance, prepared = {64: L64}, {}
+        luminance: dict[int, Tensor] = {64: L64}
+        prepared: dict[int, Prepared | CoarseCondition] = {}
         for r in self.resolutions:
             average, details = haar(luminance[2 * r])
             luminance[r], gamut[r] = average / 2, gamut[2 * r].halve()
@@ -239,7 +321,10 @@ class Natural(PhotoFlow):
                 continue
             guide = torch.cat([luminance[r], details], dim=1)
             prepared[r] = self._level(r).head.prepare(pyramid[2 * r], pyramid[r], guide)
-        prepared[BASE] = self._level(BASE).head.prepare(pyramid[1], pyramid[1], luminance[1])
+        if self.config.coarse:
+            prepared[COARSE] = self._coarse().prepare(pyramid, L64)
+        else:
+            prepared[BASE] = self._level(BASE).head.prepare(pyramid[1], pyramid[1], luminance[1])
         return Condition(prepared, luminance, gamut)
 
     def _gamut(self, L: Tensor) -> Interval:
@@ -261,22 +346,21 @@ class Natural(PhotoFlow):
             level = self._level(r)
             latents[r], log_det = level.flow(residual, level.conditions(condition.prepared[r], x))
             log_dets[r] = log_det + within + rescaling
-        x, within = self.clamp(x, condition.gamut[1])
-        base = self._level(BASE)
-        latents[BASE], log_det = base.flow(x, base.conditions(condition.prepared[BASE], None))
-        log_dets[BASE] = log_det + within
+        x, within = self.clamp(x, condition.gamut[self.coarsest_size])
+        flow, conditions = self._coarsest(condition)
+        latents[self.coarsest], log_det = flow(x, conditions)
+        log_dets[self.coarsest] = log_det + within
         return latents, log_dets
 
     def inverse(
         self, latents: Mapping[int, Tensor], condition: Condition
     ) -> tuple[Tensor, dict[int, Tensor]]:
         """Compute g(z; c): x (N, 2, 64, 64), and the log-dets (N,) of g by level."""
-        base = self._level(BASE)
-        conditions = base.conditions(condition.prepared[BASE], None)
+        flow, conditions = self._coarsest(condition)
         log_dets = {}
-        x, log_det = base.flow.inverse(latents[BASE], conditions)
-        x, within = self.clamp.inverse(x, condition.gamut[1])
-        log_dets[BASE] = log_det + within
+        x, log_det = flow.inverse(latents[self.coarsest], conditions)
+        x, within = self.clamp.inverse(x, condition.gamut[self.coarsest_size])
+        log_dets[self.coarsest] = log_det + within
         for r in reversed(self.resolutions):
             level = self._level(r)
             residual, log_det = level.flow.inverse(latents[r], level.conditions(condition.prepared[r], x))
@@ -285,6 +369,20 @@ class Natural(PhotoFlow):
             x, rescaling = self.downsample.inverse(torch.cat([x, details], dim=1))
             log_dets[r] = log_det + within + rescaling
         return x, log_dets
+
+    def _coarsest(self, condition: Condition) -> tuple[Sequence, list[Any]]:
+        """Return the flow of the coarsest level, and the conditions of its maps."""
+        prepared = condition.prepared[self.coarsest]
+        if isinstance(prepared, CoarseCondition):
+            level = self._coarse()
+            return level.flow, level.conditions(prepared)
+        base = self._level(BASE)
+        return base.flow, base.conditions(prepared, None)
+
+    def _coarse(self) -> CoarseLevel:
+        level = self.levels[str(COARSE)]
+        assert isinstance(level, CoarseLevel)
+        return level
 
     def _level(self, r: int) -> Level:
         level = self.levels[str(r)]

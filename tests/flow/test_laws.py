@@ -10,6 +10,7 @@ import torch
 from helpers import stir
 from narrow import (
     NARROW_BEDROOMS,
+    NARROW_COARSE,
     NARROW_NATURAL,
     SMALL_MNIST,
     TINY_BEDROOMS,
@@ -32,7 +33,6 @@ from cinn_colorize.flow import (
     LeakyClamp,
     LinearSubnet,
     OrthogonalMixing,
-    Patches,
     Permutation,
     Sequence,
     SinhMap,
@@ -104,8 +104,8 @@ def guided_shift(size):
 
 
 def autoregressive(size, **options):
-    made = AutoregressivePass(size**2, 5, 32, 2, bound=2.0, **options)
-    return made, randn(size**2, 5), randn(size**2, 32, seed=1)
+    made = AutoregressivePass(5, size, 32, 2, bound=2.0, **options)
+    return made, randn(5, size, size), randn(32, size, size, seed=1)
 
 
 def stage(make, shape, features):
@@ -145,7 +145,6 @@ TRANSFORMS = {
     "guided shift": lambda size: guided_shift(2 * size),  # windows of 3 x 3 within 4 x 4
     "guided shift, windows of all": guided_shift,
     "guided shift, one pixel": lambda size: guided_shift(1),
-    "patches": lambda size: (Patches(2, size), randn(3, 2 * size, 2 * size), None),
     "autoregressive": autoregressive,
     "autoregressive, last first": partial(autoregressive, reverse=True, clamp=0.5),
     "bedrooms: stage": stage(
@@ -212,6 +211,7 @@ class CoarseLevels(Transform):
 PHOTO, L256, L64 = (2, 64, 64), (1, 256, 256), (1, 64, 64)
 LARGE_FLOWS = {
     "natural": ("natural", NARROW_NATURAL, PHOTO, L256),
+    "natural, autoregressive": ("natural", NARROW_COARSE, PHOTO, L256),
     "natural without conditioning": ("natural", without(NARROW_NATURAL, ["conditioning"]), PHOTO, L256),
     "bedrooms": ("bedrooms", NARROW_BEDROOMS, PHOTO, L64),
     **{
