@@ -47,7 +47,7 @@ LITE2 = (
 )
 _FEATURE_STAGES = {1: 4, 2: 8, 4: 16, 6: 32}  # strides of the stages whose outputs are features
 FEATURES = {stride: LITE2[i].channels for i, stride in _FEATURE_STAGES.items()}  # channels at each stride
-_DEEP = 3  # the first stage at stride 16
+DEEP = 3  # the first stage at stride 16
 _BATCH_NORM_EPS = 1e-3  # as in the TensorFlow original
 
 
@@ -115,11 +115,11 @@ class EfficientNetLite(nn.Module):
 
     def shallow(self, rgb: Tensor) -> dict[int, Tensor]:
         """Compute the features at strides 4 and 8, of edges and texture."""
-        return self._stages(0, _DEEP, F.relu6(self.stem(rgb)))
+        return self._stages(0, DEEP, F.relu6(self.stem(rgb)))
 
     def deep(self, x: Tensor) -> dict[int, Tensor]:
         """Compute the features at strides 16 and 32, which hold the meaning, from those at stride 8."""
-        return self._stages(_DEEP, len(self.stages), x)
+        return self._stages(DEEP, len(self.stages), x)
 
     def _stages(self, first: int, end: int, x: Tensor) -> dict[int, Tensor]:
         features = {}
@@ -129,11 +129,15 @@ class EfficientNetLite(nn.Module):
                 features[_FEATURE_STAGES[i]] = x
         return features
 
-    def deep_pointwise(self) -> list[nn.Parameter]:
-        """Return the weights of the 1x1 convolutions of :meth:`deep`, 94 % of its parameters."""
+    def pointwise(self, first: int = 0) -> list[nn.Parameter]:
+        """Return the weights of the 1x1 convolutions, 94 % of all parameters.
+
+        Args:
+            first: first stage whose weights are wanted; :data:`DEEP` is the first at stride 16.
+        """
         return [
             parameter
-            for module in self.stages[_DEEP:].modules()
+            for module in self.stages[first:].modules()
             if isinstance(module, _SameConv) and module.groups == 1
             for parameter in module.parameters()
         ]

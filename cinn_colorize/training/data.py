@@ -38,21 +38,20 @@ def random_crop(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return crop[:, ::-1] if rng.uniform() < 0.5 else crop
 
 
-def to_network(image: np.ndarray, size: int = LUMINANCE_SIZE) -> tuple[np.ndarray, np.ndarray]:
-    """Convert sRGB (h, w, 3) uint8 to area means: L* (1, size, size) and ab (2, 64, 64), float32."""
+def to_network(
+    image: np.ndarray, size: int = LUMINANCE_SIZE, chroma_size: int = CHROMA_SIZE
+) -> tuple[np.ndarray, np.ndarray]:
+    """Convert sRGB (h, w, 3) uint8 to area means, float32.
+
+    Returns:
+        L* (1, size, size) and ab (2, chroma_size, chroma_size).
+    """
     shrinks = min(image.shape[:2]) >= size
     image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     lab = pixels_to_lab(image)
-    small = (CHROMA_SIZE, CHROMA_SIZE)
+    small = (chroma_size, chroma_size)
     ab = np.stack([cv2.resize(plane, small, interpolation=cv2.INTER_AREA) for plane in lab[1:]])
     return lab[:1], ab
-
-
-def to_network_in_color(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Convert as :func:`to_network` and return the crop in colour too, sRGB (3, 256, 256) uint8."""
-    size = (LUMINANCE_SIZE, LUMINANCE_SIZE)
-    color = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    return *to_network(image), np.ascontiguousarray(color.transpose(2, 0, 1))
 
 
 class Order:
@@ -111,7 +110,13 @@ class Sample(NamedTuple):
     unreadable: tuple[str, ...]
 
 
-Prepare = Callable[[np.ndarray], tuple[np.ndarray, ...]]
+# From a crop, sRGB (h, w, 3) uint8, and what is drawn for its position alone.
+Prepare = Callable[[np.ndarray, np.random.Generator], tuple[np.ndarray, ...]]
+
+
+def for_network(crop: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Prepare a crop as :func:`to_network` does."""
+    return to_network(crop)
 
 
 class Crops(Dataset[Sample]):
@@ -127,7 +132,7 @@ class Crops(Dataset[Sample]):
         prepare: function that converts a crop, (h, w, 3) uint8.
     """
 
-    def __init__(self, photos: Sequence[Source], seed: int, prepare: Prepare = to_network) -> None:
+    def __init__(self, photos: Sequence[Source], seed: int, prepare: Prepare = for_network) -> None:
         self.photos, self.seed, self.prepare = photos, seed, prepare
         self.reader = Reader()
         self._order = Order(len(photos), seed)
@@ -145,8 +150,9 @@ class Crops(Dataset[Sample]):
                 unreadable.append(str(error))
         else:
             raise DataError(f"none of {len(self.photos)} photos can be decoded, for example {unreadable[0]}")
-        crop = random_crop(image, np.random.default_rng([self.seed, 1, position]))
-        return Sample(tuple(map(torch.from_numpy, self.prepare(crop))), tuple(unreadable))
+        rng = np.random.default_rng([self.seed, 1, position])
+        parts = self.prepare(random_crop(image, rng), rng)
+        return Sample(tuple(map(torch.from_numpy, parts)), tuple(unreadable))
 
 
 def _start_worker(_: int) -> None:

@@ -1,20 +1,27 @@
-"""The stage that adapts the backbone to gray photos, before the flow is trained on it.
+"""The stage in which the backbone learns what colour things have, before the flow is trained on it.
 
-EfficientNet-Lite2 was pretrained on colour photos. Two losses, without labels, adapt it to gray ones:
+EfficientNet-Lite2 was pretrained on colour photos. Three losses, without labels, adapt it to gray ones, some
+of them as an old film would have recorded them (:mod:`cinn_colorize.training.film`):
 
+- *regression*: a small head on top of its features predicts ab by least squares;
+- *colour bins*: the same head classifies each place into bins of colour, rare ones weighted up (paper 4.2);
 - *distillation*: its features and ImageNet classes of a gray photo must match those of the original network
-  for the colour photo (Hinton et al. 2015, https://arxiv.org/abs/1503.02531);
-- *colour bins*: a linear map of its features classifies each place into bins of colour (paper 4.2).
+  for the colour photo (Hinton et al. 2015, https://arxiv.org/abs/1503.02531).
 
-Batch norms are folded into the convolutions, so their statistics stay.
+Photos are small, since a step at 160 px costs a third of one at 256 px. Only the 1x1 convolutions learn: 94 %
+of the weights, while a depthwise convolution's gradient takes most of a step on a CPU. Batch norms are folded
+into the convolutions, so their statistics stay.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -23,47 +30,70 @@ from cinn_colorize import weights
 from cinn_colorize.conditioning import pretrained
 from cinn_colorize.conditioning.backbone import FEATURES, Classifier, EfficientNetLite2, gray_input
 from cinn_colorize.conditioning.bins import ColorBins, rarity
+from cinn_colorize.conditioning.layers import conv
 from cinn_colorize.data.sources import Reader, Source
 from cinn_colorize.errors import WeightsError
-from cinn_colorize.training.data import Batch, Crops, Loading, batches, to_network_in_color
+from cinn_colorize.training.data import Batch, Crops, Loading, batches, to_network
+from cinn_colorize.training.film import as_film
 from cinn_colorize.training.objective import Noise
 from cinn_colorize.training.task import Task, TrainingConfig
 
-BINS_SIZE = 32  # side of the grid that is classified into bins
+DISTILLED = (8, 16, 32)  # strides of the features that are distilled
+CHROMA_SCALE = 15.0  # of x = ab / 15, as in ``natural``
 CACHED_PHOTOS = 4  # photos whose activations stay in a processor's cache
-MEASURED_PHOTOS = 128  # crops from which variances and rarities are estimated
+COLOR_STRIDE = 8  # pixels of a photo for one of the colours that are predicted
+MEASURED_PHOTOS, COUNTED_PHOTOS = 128, 2_000  # crops from which variances and rarities are estimated
 
 
 @dataclass(frozen=True)
 class FeaturesTraining(TrainingConfig):
     """Hyper-parameters of the stage of the backbone."""
 
-    photos: int = 200_000
-    batch: int = 16
-    learning_rate: float = 6e-5  # of the backbone; 3e-4 destroys what it has learnt
-    warmup: int = 1_000
-    weight_decay: float = 0.0
-    clip: float = 5.0
-    bins_rate: float = 16.0  # factor of the learning rate for the map to colour bins, which is new
-    distillation: float = 1.0  # weights of the losses
-    bins: float = 0.3
+    photos: int = 500_000
+    batch: int = 32
+    learning_rate: float = 2e-4  # of the backbone's 1x1 convolutions
+    warmup: int = 6_400
+    weight_decay: float = 0.01
+    ema: float = 0.999
+    size: int = 160  # pixels of a photo's side, a multiple of 32
+    films: float = 0.3  # share of photos whose L is that of an old film
+    head_rate: float = 5.0  # factor of the learning rate for the head, which is new
+    bins: float = 0.05  # weights of the losses; that of the regression is 1
+    distillation: float = 0.1
+    distilled: float = 0.25  # share of the photos that are distilled
 
 
-class BinsHead(nn.Module):
-    """A linear map of all features to the logits of the colour bins, (N, K, 32, 32)."""
+class ColorHead(nn.Module):
+    """Colours and their bins from features, coarse ones first; thrown away after the stage.
 
-    def __init__(self, bins: int) -> None:
+    Args:
+        bins: number of colour bins.
+        width: channels.
+    """
+
+    def __init__(self, bins: int, width: int = 160) -> None:
         super().__init__()
-        self.maps = nn.ModuleDict({str(s): nn.Conv2d(c, bins, 1) for s, c in FEATURES.items() if s > 4})
+        self.lateral = nn.ModuleDict({str(s): conv(FEATURES[s], width, 1) for s in (32, 16, 8)})
+        self.smooth = nn.ModuleDict({str(s): conv(width, width) for s in (32, 16, 8)})
+        self.context = nn.Linear(width, width)
+        self.to_ab, self.to_bins = conv(width, 2, 1), conv(width, bins, 1)
+        nn.init.zeros_(self.to_ab.weight)
 
-    def forward(self, features: Mapping[int, Tensor]) -> Tensor:
-        """Compute the logits of features by stride; those of coarser strides are interpolated."""
-        size = (BINS_SIZE, BINS_SIZE)
-        parts = [
-            F.interpolate(layer(features[int(stride)]), size, mode="bilinear", align_corners=False)
-            for stride, layer in self.maps.items()
-        ]
-        return torch.stack(parts).sum(0)
+    def forward(self, features: Mapping[int, Tensor]) -> tuple[Tensor, Tensor]:
+        """Predict x = ab / 15, (N, 2, h, w), and the logits of the bins, (N, K, h, w), at stride 8.
+
+        Args:
+            features: features of the backbone by stride.
+        """
+        coarse = self.lateral["32"](features[32])
+        x = coarse + self.context(F.silu(coarse).mean(dim=(2, 3)))[:, :, None, None]
+        for stride in ("32", "16", "8"):
+            if stride != "32":
+                above = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+                x = self.lateral[stride](features[int(stride)]) + above
+            x = F.silu(x)
+            x = x + F.silu(self.smooth[stride](x))
+        return self.to_ab(x), self.to_bins(x)
 
 
 def distillation(
@@ -104,42 +134,53 @@ class Losses(nn.Module):
         self.rarity: Tensor | None = None
 
     @torch.no_grad()
-    def measure(self, ab: Tensor, color: Tensor) -> None:
-        """Estimate the variance of the original's features and the rarity of colours from some photos."""
+    def measure(self, color: Tensor, counts: Tensor) -> None:
+        """Take the variance of the original's features from some photos, and the rarity of colours.
+
+        Args:
+            color: some photos, sRGB (N, 3, H, W) in [-1, 1].
+            counts: how often each colour bin occurs, (K,).
+        """
         parts = [self.original(part) for part in color.split(CACHED_PHOTOS)]
         targets = {s: torch.cat([part[s] for part in parts]) for s in parts[0]}
         self.variance = {s: f.var(dim=(0, 2, 3), keepdim=True).clamp(min=1e-6) for s, f in targets.items()}
-        counts = self.bins.counts(F.adaptive_avg_pool2d(ab, BINS_SIZE))
         self.rarity = rarity(counts / counts.sum())
 
     def forward(
-        self, features: Mapping[int, Tensor], to_bins: BinsHead, ab: Tensor, color: Tensor
+        self, features: Mapping[int, Tensor], head: ColorHead, ab: Tensor, color: Tensor
     ) -> dict[str, Tensor]:
-        """Compute those of :func:`distillation`, and ``bins``, a cross entropy that weights rare colours up.
+        """Compute those of :func:`distillation`, of the first photos; ``regression``; and ``bins``.
 
         Args:
             features: features of the gray photos, by stride.
-            to_bins: map from features of unit variance to bins.
-            ab: ab of the photos, (N, 2, 64, 64).
-            color: the photos in colour, sRGB (N, 3, 256, 256) in [-1, 1].
+            head: predicts colours from them.
+            ab: ab of the photos at stride 8, (N, 2, h, w).
+            color: the first M <= N photos in colour, sRGB (M, 3, H, W) in [-1, 1].
+
+        Returns:
+            ``regression``, the mean squared error of x = ab / 15, 1 for an error of 15 units; ``bins``, the
+            cross entropy in nats, rare colours weighted up; and the losses of distillation.
         """
         with torch.no_grad():
             targets = self.original(color)
-        normalised = {s: f / self.variance[s].sqrt() for s, f in features.items()}
-        ab = F.adaptive_avg_pool2d(ab, BINS_SIZE)
+        x, logits = head(features)
+        halved = F.avg_pool2d(ab, 2)  # bins at half the size: neighbours have the same
+        entropy = self.bins.cross_entropy(F.avg_pool2d(logits.float(), 2), halved, self.rarity)
+        first = {s: f[: len(color)] for s, f in features.items()}
         return {
-            **distillation(features, targets, self.variance, self.classifier),
-            "bins": self.bins.cross_entropy(to_bins(normalised), ab, self.rarity).mean(),
+            **distillation(first, targets, self.variance, self.classifier),
+            "regression": (x.float() - ab / CHROMA_SCALE).square().mean(),
+            "bins": entropy.mean(),
         }
 
 
 class GrayFeatures(nn.Module):
-    """What this stage trains: the backbone, and a linear map of its features to colour bins."""
+    """What this stage trains: the backbone, and a head that predicts colours from its features."""
 
     def __init__(self) -> None:
         super().__init__()
         self.backbone = EfficientNetLite2()
-        self.bins = BinsHead(len(ColorBins()))
+        self.head = ColorHead(len(ColorBins()))
 
 
 class FeaturesTask(Task[GrayFeatures]):
@@ -163,7 +204,7 @@ class FeaturesTask(Task[GrayFeatures]):
         self.objective = Losses(original, Classifier(state)).requires_grad_(False).eval()
 
     def initial_model(self) -> GrayFeatures:
-        """Build the original and a new map to colour bins."""
+        """Build the original and a new head."""
         model = GrayFeatures()
         model.backbone.load_state_dict(self.objective.original.state_dict())
         return model
@@ -171,19 +212,19 @@ class FeaturesTask(Task[GrayFeatures]):
     def learning(
         self, model: GrayFeatures, config: FeaturesTraining
     ) -> list[tuple[list[nn.Parameter], float]]:
-        """Return the backbone, and the map with a rate of its own."""
+        """Return the backbone's 1x1 convolutions, and the head with a rate of its own."""
         self.objective.to(next(model.parameters()).device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._measure_photos(config.seed)
-        return [(list(model.backbone.parameters()), 1.0), (list(model.bins.parameters()), config.bins_rate)]
+        self._measure_photos(config)
+        model.backbone.requires_grad_(False)
+        pointwise = model.backbone.pointwise()
+        for parameter in pointwise:
+            parameter.requires_grad_(True)
+        return [(pointwise, 1.0), (list(model.head.parameters()), config.head_rate)]
 
     def batches(self, config: FeaturesTraining, start: int, loading: Loading) -> Iterable[Batch]:
-        """Load L* (batch, 1, 256, 256), ab (batch, 2, 64, 64) and sRGB (batch, 3, 256, 256) of crops."""
-        crops = Crops(self.photos, config.seed, to_network_in_color)
+        """Load L* (batch, 1, S, S), ab (batch, 2, S / 8, S / 8) and sRGB (batch, 3, S, S) of crops."""
+        crops = Crops(self.photos, config.seed, Small(config.size, config.films))
         return batches(crops, start, config.photos, config.batch, loading)
-
-    def chunk(self, device: torch.device) -> int | None:
-        """Limit a chunk, on a CPU, to photos whose activations stay in its cache."""
-        return CACHED_PHOTOS if device.type == "cpu" else None
 
     def losses(
         self,
@@ -195,36 +236,82 @@ class FeaturesTask(Task[GrayFeatures]):
     ) -> dict[str, Tensor]:
         """See :meth:`Task.losses`; the figures are those of :class:`Losses`."""
         L, ab, color = batch
+        color = color[: math.ceil(config.distilled * len(color))]
         with torch.autocast(L.device.type, precision, enabled=precision != torch.float32):
-            losses = self.objective(model.backbone(gray_input(L)), model.bins, ab, scaled(color))
-        distilled = torch.stack([loss for name, loss in losses.items() if name.startswith("features")]).sum()
-        loss = config.distillation * (distilled + losses["classes"]) + config.bins * losses["bins"]
+            losses = self.objective(model.backbone(gray_input(L)), model.head, ab, scaled(color))
+        distilled = losses["classes"] + sum(losses[f"features_{s}"] for s in DISTILLED)
+        loss = losses["regression"] + config.bins * losses["bins"] + config.distillation * distilled
         return {"loss": loss, **losses}
 
     @torch.no_grad()
     def measure(self, model: GrayFeatures) -> dict[str, float]:
-        """Measure every second photo held out, without the bins."""
-        read, found = Reader(), []
+        """Measure every second photo held out.
+
+        Returns:
+            ``structure``, the share of the variance of ab within photos that the head explains at stride 8;
+            and the losses of :func:`distillation`.
+        """
+        read, found, errors, variances = Reader(), [], 0.0, 0.0
         device = next(model.parameters()).device
+        prepare, rng = Small(FeaturesTraining.size), np.random.default_rng(0)
         for source in self.dev[::2]:
-            L, _, color = (torch.from_numpy(a)[None].to(device) for a in to_network_in_color(read(source)))
-            targets = self.objective.original(scaled(color))
+            parts = prepare(read(source), rng)
+            L, ab, color = (torch.from_numpy(part)[None].to(device) for part in parts)
             features = model.backbone(gray_input(L))
+            x, _ = model.head(features)
+            errors, variances = errors + _within(ab - CHROMA_SCALE * x), variances + _within(ab)
+            targets = self.objective.original(scaled(color))
             found.append(distillation(features, targets, self.objective.variance, self.objective.classifier))
-        return {name: sum(float(f[name]) for f in found) / len(found) for name in (found or [{}])[0]}
+        if not found:
+            return {}
+        means = {name: sum(float(f[name]) for f in found) / len(found) for name in found[0]}
+        return {"structure": 1 - errors / variances, **means}
 
     def save(self, model: GrayFeatures, path: Path, training: dict[str, object]) -> None:
         """Write the backbone only, fp32."""
         config = {"model": self.model, "training": training}
         weights.save(path, config, {k: v.contiguous() for k, v in model.backbone.state_dict().items()})
 
-    def _measure_photos(self, seed: int) -> None:
+    def _measure_photos(self, config: FeaturesTraining) -> None:
         """Estimate variances and rarities from crops that the run does not see."""
         device = next(self.objective.parameters()).device
-        crops = Crops(self.photos, seed + 1, to_network_in_color)
-        chosen = [crops[position] for position in range(min(MEASURED_PHOTOS, 2 * len(self.photos)))]
-        ab, color = (torch.stack([crop.parts[k] for crop in chosen]).to(device) for k in (1, 2))
-        self.objective.measure(ab, scaled(color))
+        crops = Crops(self.photos, config.seed + 1, Small(config.size))
+        color, counts = [], torch.zeros(len(self.objective.bins))
+        for position in range(min(COUNTED_PHOTOS, 2 * len(self.photos))):
+            _, ab, image = crops[position].parts
+            counts += self.objective.bins.counts(ab[None].to(device)).cpu()
+            if position < MEASURED_PHOTOS:
+                color.append(image)
+        self.objective.measure(scaled(torch.stack(color).to(device)), counts.to(device))
+
+
+class Small:
+    """Prepare crops as small squares.
+
+    Args:
+        size: S, pixels of a side.
+        films: share of crops whose L is that of an old film.
+    """
+
+    def __init__(self, size: int, films: float = 0.0) -> None:
+        self.size, self.films = size, films
+
+    def __call__(
+        self, crop: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return L* (1, S, S), ab (2, S / 8, S / 8), the true one, and sRGB (3, S, S) uint8."""
+        L, ab = to_network(crop, self.size, self.size // COLOR_STRIDE)
+        shrinks = min(crop.shape[:2]) >= self.size
+        area, linear = cv2.INTER_AREA, cv2.INTER_LINEAR
+        square = cv2.resize(crop, (self.size, self.size), interpolation=area if shrinks else linear)
+        if rng.uniform() < self.films:
+            L = as_film(np.asarray(square, np.uint8), rng)[None]
+        return L, ab, np.ascontiguousarray(square.transpose(2, 0, 1))
+
+
+def _within(ab: Tensor) -> float:
+    """Sum up the squares around the mean of each photo."""
+    return float((ab - ab.mean(dim=(2, 3), keepdim=True)).square().sum())
 
 
 def scaled(color: Tensor) -> Tensor:

