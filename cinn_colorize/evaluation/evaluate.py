@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -166,12 +166,15 @@ def mean_nll(model: PhotoFlow, photos: Sequence[Source]) -> float:
     return sum(nll_by_level(model, photos).values()) / _DIMENSIONS
 
 
-def nll_by_level(model: PhotoFlow, photos: Sequence[Source]) -> dict[int, float]:
+def nll_by_level(
+    model: PhotoFlow, photos: Sequence[Source], condition: Callable[[torch.Tensor], Any] | None = None
+) -> dict[int, float]:
     """Compute the nll by level of the latent code, nats per photo, on average.
 
     Args:
         model: see :func:`mean_nll`.
         photos: see :func:`mean_nll`.
+        condition: computes the condition of L* (N, 1, r, r); that of the model by default.
 
     Raises:
         DataError: a photo cannot be read.
@@ -180,6 +183,7 @@ def nll_by_level(model: PhotoFlow, photos: Sequence[Source]) -> dict[int, float]
     read = Reader()
     was_training = model.training
     model.eval()
+    condition = condition or model.condition
     totals: dict[int, float] = {}
     rescaling = math.log(model.config.chroma_scale / _SCALE)
     with torch.no_grad():
@@ -188,7 +192,7 @@ def nll_by_level(model: PhotoFlow, photos: Sequence[Source]) -> dict[int, float]
             L = torch.from_numpy(np.stack([photo.L for photo in batch]))[:, None].to(device)
             ab = np.stack([with_noise(photo.ab, start + k) for k, photo in enumerate(batch)])
             x = torch.from_numpy(ab).to(device) / model.config.chroma_scale
-            latents, log_dets = model(x, model.condition(L))
+            latents, log_dets = model(x, condition(L))
             for r, z in latents.items():
                 log_prob = float((Latent({r: z}).log_prob() + log_dets[r]).sum())
                 totals[r] = totals.get(r, 0.0) - log_prob + z.numel() * rescaling

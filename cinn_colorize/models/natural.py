@@ -10,7 +10,7 @@ sampling goes from coarse to fine.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -121,6 +121,13 @@ class NaturalConfig:
             },
             attention={8: 2, 16: 1},
         )
+
+    @classmethod
+    def autoregressive(cls) -> NaturalConfig:
+        """Return an architecture whose colours at 16 px are one autoregressive level."""
+        default = cls.default()
+        fine = {r: level for r, level in default.levels.items() if r > COARSE}
+        return replace(default, levels=fine, coarse=CoarseConfig())
 
 
 class Condition(NamedTuple):

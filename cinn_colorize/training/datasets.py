@@ -16,7 +16,7 @@ from cinn_colorize.training.data import DEV
 from cinn_colorize.training.features import FeaturesTask
 from cinn_colorize.training.imagenet import ImagenetJointTask, ImagenetTask, VggTask, find_imagenet
 from cinn_colorize.training.mnist import MnistTask
-from cinn_colorize.training.natural import JointTask, NaturalTask
+from cinn_colorize.training.natural import CoarseTask, JointTask, NaturalTask
 from cinn_colorize.training.registry import Dataset, Preset, Stage
 from cinn_colorize.training.task import Task
 
@@ -94,7 +94,8 @@ def _open_photos(
     if stage is Stage.features:
         task = FeaturesTask(photos, dev)
     else:
-        task = (JointTask if stage is Stage.joint else NaturalTask)(photos, dev, backbone)
+        tasks = {Stage.coarse: CoarseTask, Stage.joint: JointTask}
+        task = tasks.get(stage, NaturalTask)(photos, dev, backbone)
     task.unreadable = damaged
     return task
 
@@ -112,6 +113,8 @@ def _held_out(root: Path | Url, cache: Path | None) -> list[Source]:
 def _open_imagenet(
     data: Sequence[Path], stage: Stage, backbone: Path | None, preset: Preset
 ) -> ImagenetTask | VggTask:
+    if stage is Stage.coarse:
+        raise DataError("imagenet: has no stage coarse, which is for photos")
     photos, dev = _joined(data, find_imagenet)
     _warn_if_unwatched(dev, f"val folder or {DEV}")
     if stage is Stage.features:

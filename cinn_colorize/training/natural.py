@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,7 +15,9 @@ from torch.optim import Optimizer
 from cinn_colorize.conditioning import pretrained
 from cinn_colorize.conditioning.backbone import DEEP, gray_input
 from cinn_colorize.data.sources import Source
-from cinn_colorize.models.natural import Natural, NaturalConfig
+from cinn_colorize.errors import DataError
+from cinn_colorize.evaluation import nll_by_level
+from cinn_colorize.models.natural import COARSE, Natural, NaturalConfig
 from cinn_colorize.training.ablation import without
 from cinn_colorize.training.data import Batch, Crops, Loading, batches
 from cinn_colorize.training.features import CACHED_PHOTOS, load_backbone
@@ -61,7 +64,10 @@ class NaturalTask(PhotoTask[Natural]):
 
     def initial_model(self) -> Natural:
         """Build new heads and a new flow on the pretrained backbone."""
-        model = Natural(without(NaturalConfig.default(), self.ablate))
+        return self._begun(Natural(without(NaturalConfig.default(), self.ablate)))
+
+    def _begun(self, model: Natural) -> Natural:
+        """Load the backbone that a new model starts with."""
         if not model.config.conditioning:
             return model
         if self.backbone:
@@ -80,12 +86,16 @@ class NaturalTask(PhotoTask[Natural]):
             return super().learning(model, config)
         model.backbone.requires_grad_(False)
         groups = [([p for p in model.parameters() if p.requires_grad], 1.0)]
-        if config.backbone_rate:
-            deep = model.backbone.pointwise(DEEP)
-            for parameter in deep:
-                parameter.requires_grad_(True)
-            groups.append((deep, config.backbone_rate))
-        return groups
+        return groups + self._backbone(model, config)
+
+    @staticmethod
+    def _backbone(model: Natural, config: NaturalTraining) -> list[tuple[list[nn.Parameter], float]]:
+        if not config.backbone_rate:
+            return []
+        deep = model.backbone.pointwise(DEEP)
+        for parameter in deep:
+            parameter.requires_grad_(True)
+        return [(deep, config.backbone_rate)]
 
     def optimizer(
         self, groups: Sequence[tuple[list[nn.Parameter], float]], config: TrainingConfig
@@ -132,6 +142,55 @@ class NaturalTask(PhotoTask[Natural]):
     def loss(self, nll: Mapping[int, Tensor], sizes: Mapping[int, int]) -> Tensor:
         """See :func:`balanced_loss`."""
         return balanced_loss(nll, sizes)
+
+
+@dataclass(frozen=True)
+class CoarseTraining(NaturalTraining):
+    """Hyper-parameters of the coarse stage: backbone, pyramid and the colours at 16 px."""
+
+    photos: int = 250_000
+    backbone_rate: float = 0.1
+
+
+class CoarseTask(NaturalTask):
+    """Train the autoregressive level, and what it is conditioned on, without the details above it.
+
+    A step then costs half of one with them, and the coarse colours hold the meaning.
+    """
+
+    config = CoarseTraining
+    ablations = ()
+
+    def initial_model(self) -> Natural:
+        """Build a new model whose coarse colours are one level."""
+        return self._begun(Natural(NaturalConfig.autoregressive()))
+
+    def learning(self, model: Natural, config: NaturalTraining) -> list[tuple[list[nn.Parameter], float]]:
+        """Return the pyramid, the coarse level, and the backbone's 1x1 convolutions.
+
+        Raises:
+            DataError: the model has no such level.
+        """
+        if not model.config.coarse:
+            raise DataError("--stage coarse: the model to start from has no autoregressive level")
+        model.requires_grad_(False)
+        coarse: list[nn.Module] = [model.pyramid, model.levels[str(COARSE)]]
+        for module in coarse:
+            module.requires_grad_(True)
+        groups = [([p for module in coarse for p in module.parameters()], 1.0)]
+        return groups + self._backbone(model, config)
+
+    def nll(  # type: ignore[override]
+        self, model: Natural, config: NaturalTraining, x: Tensor, L: Tensor, features: dict[int, Tensor]
+    ) -> dict[int, Tensor]:
+        """Compute the nll of the coarse level alone."""
+        return level_nll(*model(x, model.condition(L, features, COARSE)))
+
+    def measure(self, model: Natural) -> dict[str, float]:
+        """Measure the nll of the coarse colours of photos held out, nats per photo."""
+        dev = self.dev[:: self.measured_every]
+        condition = partial(model.condition, finest=COARSE)
+        return {"nll_coarse": nll_by_level(model, dev, condition)[COARSE]} if dev else {}
 
 
 class JointTask(NaturalTask):

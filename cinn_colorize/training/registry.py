@@ -19,6 +19,7 @@ class Stage(StrEnum):
 
     flow = "flow"
     features = "features"
+    coarse = "coarse"
     joint = "joint"
 
 

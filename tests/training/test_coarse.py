@@ -1,0 +1,77 @@
+"""The stage of the autoregressive level: what it trains, what it measures, and where it starts."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from helpers import stir
+from narrow import NARROW_COARSE, NARROW_NATURAL
+
+from cinn_colorize.data.sources import find_photos
+from cinn_colorize.errors import DataError
+from cinn_colorize.evaluation import nll_by_level
+from cinn_colorize.models.natural import COARSE, Natural, NaturalConfig
+from cinn_colorize.training.loop import train
+from cinn_colorize.training.natural import CoarseTask, CoarseTraining
+from cinn_colorize.training.options import RunOptions
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def task(examples):
+    photos = find_photos(examples)[:4]
+    return CoarseTask(photos, photos)
+
+
+def build(config=NARROW_COARSE):
+    torch.manual_seed(0)
+    return Natural(config)
+
+
+def test_the_coarse_colours_are_learnt_and_the_details_left_alone(task, tmp_path):
+    config = CoarseTraining(photos=32, batch=4, warmup=0, learning_rate=3e-3)
+    model = build()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    learnt = train(model, task, config, tmp_path, RunOptions(CPU, workers=0))
+    changed = {name for name, tensor in learnt.state_dict().items() if not torch.equal(tensor, before[name])}
+    parts = {name.rsplit(".", 1)[0] for name in changed}
+    assert any(name.startswith(f"levels.{COARSE}.flow") for name in parts)
+    assert any(name.startswith("pyramid") for name in parts)
+    assert any(name.startswith("backbone.stages.6") for name in parts)
+    assert not any(name.startswith(("levels.32", "levels.16", "backbone.stem")) for name in parts)
+    started = build()
+    assert task.measure(learnt)["nll_coarse"] < task.measure(started.eval())["nll_coarse"] - 1
+
+
+def test_the_level_alone_has_the_nll_that_it_has_in_the_whole(task):
+    model = stir(build()).eval()
+    coarse = partial(model.condition, finest=COARSE)
+    alone, whole = nll_by_level(model, task.dev[:2], coarse), nll_by_level(model, task.dev[:2])
+    assert set(alone) == {COARSE}
+    assert alone[COARSE] == pytest.approx(whole[COARSE], rel=1e-5)
+
+
+def test_a_model_of_coupling_blocks_has_no_such_stage(task):
+    with pytest.raises(DataError, match="no autoregressive level"):
+        task.learning(build(NARROW_NATURAL), CoarseTraining())
+
+
+def test_its_architecture_survives_a_file():
+    from dataclasses import asdict
+    from json import dumps, loads
+
+    config = NaturalConfig.autoregressive()
+    assert NaturalConfig.from_dict(loads(dumps(asdict(config)))) == config
+    assert set(Natural(NARROW_COARSE).latent_shapes) == {32, 16, COARSE}
+
+
+def test_a_latent_of_zeros_is_the_same_colours_every_time():
+    model = stir(build()).eval()
+    L = torch.from_numpy(np.random.default_rng(0).uniform(0, 100, (1, 1, 256, 256)).astype(np.float32))
+    with torch.no_grad():
+        condition = model.condition(L)
+        zeros = {r: torch.zeros(1, *shape) for r, shape in model.latent_shapes.items()}
+        first, second = (model.inverse(zeros, condition)[0] for _ in range(2))
+    assert torch.equal(first, second)
