@@ -18,7 +18,7 @@ from torch import nn
 from cinn_colorize.data.sources import find_photos
 from cinn_colorize.flow import AffineCoupling, ConvSubnet, HaarDownsampling, OrthogonalMixing, Sequence
 from cinn_colorize.models.base import ConditionalFlow
-from cinn_colorize.training.data import Crops, batches, to_network
+from cinn_colorize.training.data import Crops, batches, for_network
 from cinn_colorize.training.logs import Logs
 from cinn_colorize.training.loop import train
 from cinn_colorize.training.objective import add_noise
@@ -63,7 +63,7 @@ class TinyTask(FlowTask):
         self.photos, self.distinct = photos, len(photos)
 
     def batches(self, config, start, loading):
-        crops = Crops(self.photos, config.seed, partial(to_network, size=64))
+        crops = Crops(self.photos, config.seed, partial(for_network, size=64))
         return batches(crops, start, config.photos, config.batch, loading)
 
     def prepare(self, model, batch, config, noise, precision):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from cinn_colorize.data.sources import LmdbPhotos, Source, find_photos, is_lmdb
 from cinn_colorize.models.bedrooms import SIZE, Bedrooms, BedroomsConfig
 from cinn_colorize.training.ablation import initialise_as_torch, without
-from cinn_colorize.training.data import Batch, Crops, Loading, batches, to_network
+from cinn_colorize.training.data import Batch, Crops, Loading, batches, for_network
 from cinn_colorize.training.objective import Noise, add_noise
 from cinn_colorize.training.registry import ABLATIONS, Dataset
 from cinn_colorize.training.task import PhotoTask, TrainingConfig
@@ -68,7 +68,7 @@ class BedroomsTask(PhotoTask[Bedrooms]):
 
     def batches(self, config: BedroomsTraining, start: int, loading: Loading) -> Iterable[Batch]:
         """Load L* (batch, 1, 64, 64) and ab (batch, 2, 64, 64) of random crops."""
-        crops = Crops(self.photos, config.seed, partial(to_network, size=SIZE))
+        crops = Crops(self.photos, config.seed, partial(for_network, size=SIZE))
         return batches(crops, start, config.photos, config.batch, loading)
 
     def prepare(

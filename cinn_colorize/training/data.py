@@ -114,9 +114,11 @@ class Sample(NamedTuple):
 Prepare = Callable[[np.ndarray, np.random.Generator], tuple[np.ndarray, ...]]
 
 
-def for_network(crop: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def for_network(
+    crop: np.ndarray, rng: np.random.Generator, size: int = LUMINANCE_SIZE
+) -> tuple[np.ndarray, np.ndarray]:
     """Prepare a crop as :func:`to_network` does."""
-    return to_network(crop)
+    return to_network(crop, size)
 
 
 class Crops(Dataset[Sample]):
