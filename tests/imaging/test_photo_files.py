@@ -9,6 +9,7 @@ import pytest
 from helpers import COLOR, GRAY, RECIPE, Uniform, shared_data, write
 from PIL import Image
 
+from cinn_colorize.imaging import vips
 from cinn_colorize.imaging.photo import PhotoError, open_photo, read_recipe
 
 
@@ -93,6 +94,7 @@ def assert_quiet(paths):
     """A process that opens these files prints nothing."""
     script = """
 import sys
+from cinn_colorize.imaging import vips
 from cinn_colorize.imaging.photo import PhotoError, open_photo
 for path in sys.argv[1:]:
     try:
@@ -141,6 +143,7 @@ def test_a_save_replaces_the_old_file_only_when_it_is_whole(tmp_path):
     script = """
 import resource, sys
 import numpy as np
+from cinn_colorize.imaging import vips
 from cinn_colorize.imaging.photo import PhotoError, open_photo
 class Uniform:
     def rows(self, y0, y1, L):
@@ -167,3 +170,17 @@ for path in sys.argv[2:]:
     assert [line.split(":")[0] for line in done.stdout.splitlines()] == names
     assert sorted(str(p) for p in out.iterdir()) == sorted(names)
     assert all(Path(name).read_bytes() == b"old" for name in names)
+
+
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"><rect width="8" height="8"/></svg>'
+
+
+def test_readers_that_libvips_does_not_trust_are_off(tmp_path):
+    """Whatever open_photo makes of the first bytes: a file may say one thing and be another."""
+    (tmp_path / "photo.svg").write_bytes(SVG)
+    for source in (SVG, tmp_path / "photo.svg"):
+        with pytest.raises(vips.Error, match="not in a known format"):
+            vips.open_image(source, 1000)
+    code = "import pyvips, sys; pyvips.Image.svgload_buffer(sys.argv[1].encode())"
+    done = subprocess.run([sys.executable, "-c", code, SVG.decode()], capture_output=True, text=True)
+    assert done.returncode == 0, f"this libvips has no such reader, and the test is none: {done.stderr}"
