@@ -52,7 +52,7 @@ def flat(module):
 
 
 def history(task, config, folder):
-    """Weights at first and after each step, the model that is returned, and the gradient norm of each step."""
+    """Weights at first and after each step, the model that is returned, and each step's gradient norm."""
     model, norms = build(), []
     weights = [(flat(model.flow), flat(model.head))]
 
