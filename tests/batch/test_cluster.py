@@ -101,6 +101,7 @@ def test_ray_is_not_imported_by_the_command(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 def test_a_killed_worker_costs_no_photo(tmp_path):
     """Two hundred photos and an unreadable one; the results equal those of the local run."""
     make_photos(tmp_path / "p", 200)
@@ -133,6 +134,7 @@ def test_a_killed_worker_costs_no_photo(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 def test_ctrl_c_ends_a_cluster_and_the_manifest_goes_on(tmp_path):
     make_photos(tmp_path / "p", 60)
     arguments = ("p", "--manifest", "m", *OPTIONS)
@@ -152,6 +154,7 @@ def test_ctrl_c_ends_a_cluster_and_the_manifest_goes_on(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 def test_a_photo_that_kills_its_workers_costs_itself_alone(tmp_path):
     """Kill the worker whenever it has this photo."""
     make_photos(tmp_path / "p", 6)
