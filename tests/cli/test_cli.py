@@ -339,7 +339,7 @@ def test_usage_errors_of_commands(arguments, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("evaluate missing.zip", "missing.zip: not there"),
+        ("evaluate missing.zip", "missing.zip: does not exist"),
         ("evaluate nothing", "nothing: no photos in it"),
         ("train", "data/photos: not there"),
     ],

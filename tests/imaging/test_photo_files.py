@@ -94,7 +94,6 @@ def assert_quiet(paths):
     """A process that opens these files prints nothing."""
     script = """
 import sys
-from cinn_colorize.imaging import vips
 from cinn_colorize.imaging.photo import PhotoError, open_photo
 for path in sys.argv[1:]:
     try:
@@ -143,7 +142,6 @@ def test_a_save_replaces_the_old_file_only_when_it_is_whole(tmp_path):
     script = """
 import resource, sys
 import numpy as np
-from cinn_colorize.imaging import vips
 from cinn_colorize.imaging.photo import PhotoError, open_photo
 class Uniform:
     def rows(self, y0, y1, L):
