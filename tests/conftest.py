@@ -5,7 +5,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from helpers import DEV, EXAMPLES, SHARED
+from helpers import DEV, EXAMPLES, shared_data
 
 # A test process shares the machine with others; results must not depend on the number of threads anyway.
 os.environ.setdefault("OMP_NUM_THREADS", "2")
@@ -13,12 +13,27 @@ hypothesis.settings.register_profile("shared machine", deadline=None)
 hypothesis.settings.load_profile("shared machine")
 
 
+SLOW_SECONDS = 3600  # for a test that is marked slow; pyproject.toml says how long others may take
+
+
+def pytest_addoption(parser):
+    parser.addoption("--at-least", type=int, default=0, metavar="N", help="fail if there are fewer tests")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    least = config.getoption("at_least")
+    if len(items) < least:
+        raise pytest.UsageError(f"{len(items)} tests were found, and there have been {least}: --at-least")
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(SLOW_SECONDS))
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The data sets beside the repository."""
-    if not SHARED.is_dir():
-        pytest.skip("../shared/data is not there")
-    return SHARED
+    return shared_data()
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +55,4 @@ def sources():
     """The photos held out of training."""
     from cinn_colorize.data.sources import find_photos
 
-    if not DEV.exists():
-        pytest.skip(f"{DEV} is not here")
-    return find_photos(DEV)
+    return find_photos(shared_data(DEV.name))

@@ -3,9 +3,11 @@
 import contextlib
 import math
 import os
+import signal
 import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,6 +29,14 @@ EXAMPLES = ROOT / "examples"
 GRAY = data.camera()[100:340, 60:360]  # (240, 300), 8 bits
 COLOR = data.astronaut()[:240, :300]
 RECIPE = {"seed": "5", "temperature": "0.8", "model": "natural"}
+
+
+def shared_data(name=""):
+    """What lies in ../shared/data. Where it does not the test is skipped; but with CI=true, it fails."""
+    if not (SHARED / name).exists():
+        stop = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        stop(f"needs ../shared/data/{name}")
+    return SHARED / name
 
 
 class Uniform:
@@ -147,6 +157,27 @@ def command(*arguments):
 
 def process(folder, *arguments):
     return subprocess.run(command(*arguments), cwd=folder, capture_output=True, text=True, env=ENVIRONMENT)
+
+
+def start(folder, *arguments, environment=ENVIRONMENT, **options):
+    """The command as a process to send signals to."""
+    # A shell makes what it starts with & ignore Ctrl-C, and that is handed on. What has a handler is not.
+    ignored = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(command(*arguments), cwd=folder, env=environment, **pipes, **options)
+    finally:
+        signal.signal(signal.SIGINT, ignored)
+
+
+def wait_for(what, seconds=300):
+    """What a function returns as soon as it is true."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := what():
+            return found
+        time.sleep(0.01)
+    raise AssertionError(f"it did not come in {seconds} s")
 
 
 def names(folder):

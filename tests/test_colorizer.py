@@ -11,7 +11,7 @@ from skimage.color import rgb2lab
 from cinn_colorize import Colorization, Colorizer
 from cinn_colorize.colorizer import NetworkInput
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.imaging.photo import read_recipe
+from cinn_colorize.imaging.photo import open_photo, read_recipe
 from cinn_colorize.models import MODELS
 
 
@@ -152,3 +152,17 @@ def test_a_sheet_of_samples(colorizer, photo):
     sheet.save(buffer, "JPEG")
     assert sheet.width > 2 * TILE
     assert sheet.height < 3 * TILE
+
+
+def test_the_network_sees_the_photos_own_luminance(colorizer, photo, monkeypatch):
+    """L* in [0, 100] as scikit-image computes it, squeezed to the square."""
+    seen = []
+    condition = colorizer.network.model.condition
+    monkeypatch.setattr(colorizer.network.model, "condition", lambda L: seen.append(L) or condition(L))
+    colorizer.condition(photo)
+    (L,) = seen
+    expected = open_photo(photo).luminance(256, 256)
+    assert L.shape == (1, 1, 256, 256)
+    np.testing.assert_array_equal(L[0, 0].cpu().numpy(), expected)
+    with PIL.Image.open(photo) as image:
+        assert expected.mean() == pytest.approx(rgb2lab(image.convert("RGB"))[..., 0].mean(), abs=0.01)

@@ -6,11 +6,10 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from helpers import ENVIRONMENT, GRAY, command, names, the_line
+from helpers import ENVIRONMENT, GRAY, command, names, start, the_line, wait_for
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -37,12 +36,9 @@ def make_photos(folder, number):
         Image.fromarray(GRAY[i % 100 : 140, i // 100 : 128]).save(folder / f"{i:03d}.jpg")
 
 
-def start(folder, *arguments):
+def start_group(folder, *arguments):
     """Start the command in its own process group."""
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(
-        command(*arguments), cwd=folder, text=True, env=RAY, start_new_session=True, **pipes
-    )
+    return start(folder, *arguments, environment=RAY, text=True, start_new_session=True)
 
 
 def below(pid):
@@ -56,14 +52,6 @@ def below(pid):
 def workers(pid):
     """Descendants of a process that work on photos."""
     return [child for child in below(pid) if b"ray::MapWorker" in Path(f"/proc/{child}/cmdline").read_bytes()]
-
-
-def wait_for(what):
-    for _ in range(3000):
-        if what():
-            return
-        time.sleep(0.1)
-    raise AssertionError("it never came")
 
 
 @pytest.mark.parametrize(
@@ -113,15 +101,16 @@ def test_ray_is_not_imported_by_the_command(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 def test_a_killed_worker_costs_no_photo(tmp_path):
     """Two hundred photos and an unreadable one; the results equal those of the local run."""
     make_photos(tmp_path / "p", 200)
     (tmp_path / "p/bad.jpg").write_text("no photo")
-    local = start(tmp_path, "p", "-o", "local", "--workers", 2, "--device", "cpu", "-q")
+    local = start_group(tmp_path, "p", "-o", "local", "--workers", 2, "--device", "cpu", "-q")
     local.communicate()
     assert local.returncode == 1
 
-    process = start(tmp_path, "p", "-o", "ray", "--manifest", "m", *OPTIONS)
+    process = start_group(tmp_path, "p", "-o", "ray", "--manifest", "m", *OPTIONS)
     wait_for(lambda: len(list((tmp_path / "ray").glob("*.jpg"))) > 40)
     assert len(workers(process.pid)) == 2
     os.kill(workers(process.pid)[0], signal.SIGKILL)
@@ -145,10 +134,11 @@ def test_a_killed_worker_costs_no_photo(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 def test_ctrl_c_ends_a_cluster_and_the_manifest_goes_on(tmp_path):
     make_photos(tmp_path / "p", 60)
     arguments = ("p", "--manifest", "m", *OPTIONS)
-    process = start(tmp_path, *arguments)
+    process = start_group(tmp_path, *arguments)
     wait_for(lambda: len(list(tmp_path.glob("colorized/*.jpg"))) > 2)
     children = list(below(process.pid))
     os.killpg(process.pid, signal.SIGINT)  # as a terminal would
@@ -156,7 +146,7 @@ def test_ctrl_c_ends_a_cluster_and_the_manifest_goes_on(tmp_path):
     assert process.returncode == 130
     assert errors.count("\n") <= 1, errors
     wait_for(lambda: not any(Path(f"/proc/{child}/cmdline").exists() for child in children))
-    again = start(tmp_path, *arguments)
+    again = start_group(tmp_path, *arguments)
     _, errors = again.communicate()
     assert again.returncode == 0
     assert re.search(r"60 photos: \d+ done, \d+ there already", errors), errors
@@ -164,6 +154,7 @@ def test_ctrl_c_ends_a_cluster_and_the_manifest_goes_on(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 def test_a_photo_that_kills_its_workers_costs_itself_alone(tmp_path):
     """Kill the worker whenever it has this photo."""
     make_photos(tmp_path / "p", 6)

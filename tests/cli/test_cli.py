@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import ENVIRONMENT, command, in_this_process, names, process, the_line
+from helpers import ENVIRONMENT, in_this_process, names, process, start, the_line
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -132,9 +132,7 @@ def test_an_interrupted_call_leaves_whole_files_only(folder, tmp_path, number, c
     (tmp_path / "many").mkdir()
     for i in range(300):
         os.link(folder / "gray.jpg", tmp_path / "many" / f"{i:03d}.jpg")
-    started = subprocess.Popen(
-        command("many"), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT
-    )
+    started = start(tmp_path, "many")
     started.stdout.readline()
     started.send_signal(number)
     _, stderr = started.communicate()
@@ -323,19 +321,34 @@ def test_usage_errors(run, arguments, message):
     assert not Path("colorized").exists()
 
 
-@pytest.mark.parametrize("arguments", ["colorize", "evaluate", "evaluate . -t -1", "train --photos 0"])
-def test_usage_errors_of_commands(arguments):
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("colorize", "no photos"),
+        ("evaluate", "FOLDER|ZIP"),
+        ("evaluate . -t -1", "--temperature"),
+        ("train --photos 0", "--photos"),
+    ],
+)
+def test_usage_errors_of_commands(arguments, message):
     result = CliRunner().invoke(app, arguments.split())
     assert result.exit_code == 2
-    assert "Invalid value" in the_line(result) or "Missing argument" in the_line(result)
+    assert message in the_line(result)
 
 
-@pytest.mark.parametrize("arguments", [["evaluate", "missing.zip"], ["evaluate", "nothing"], ["train"]])
-def test_data_that_is_not_there(folder, monkeypatch, arguments):
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("evaluate missing.zip", "missing.zip: does not exist"),
+        ("evaluate nothing", "nothing: no photos in it"),
+        ("train", "data/photos: not there"),
+    ],
+)
+def test_data_that_is_not_there(folder, monkeypatch, arguments, message):
     monkeypatch.chdir(folder)
-    result = CliRunner().invoke(app, arguments)
+    result = CliRunner().invoke(app, arguments.split())
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "expected" in the_line(result) or "not there" in the_line(result)
+    assert message in the_line(result)
 
 
 def imports_of(folder, *arguments):

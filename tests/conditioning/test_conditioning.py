@@ -14,7 +14,7 @@ from cinn_colorize.conditioning import (
 from cinn_colorize.conditioning.attention import SelfAttention
 from cinn_colorize.conditioning.backbone import FEATURES, LITE0, LITE2, Classifier, EfficientNetLite
 from cinn_colorize.conditioning.bins import STEP, ColorBins, rarity
-from cinn_colorize.conditioning.heads import GlobalContext
+from cinn_colorize.conditioning.heads import GlobalContext, LevelHead
 from cinn_colorize.imaging.color import lab_to_srgb, pixels_to_lab
 
 
@@ -103,6 +103,21 @@ def test_what_ties_distant_pixels_starts_as_the_identity(module):
         stir(module)
         assert (module(x) - module(far))[:, :, 0, 0].abs().min(1).values.max() > 0
         assert (module(x[1:]) - module(x)[1:]).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("attend", [False, True])
+def test_a_head_sees_coarser_colours_within_its_limit(attend):
+    options = {"attend": attend, "context": False, "residual": 0, "base": False, "dropout": 0.0}
+    head = stir(LevelHead(4, 6, 8, 24, [8, 8], **options, features={8: 10, 4: 12}, limit=3.0)).eval()
+    prepared = head.prepare(torch.randn(1, 10, 8, 8), torch.randn(1, 12, 4, 4), torch.randn(1, 4, 4, 4))
+    colours = torch.randn(1, 2, 4, 4).clamp(-2, 2)
+    colours[0, 0, 1, 2], colours[0, 1, 3, 0] = 3, -3
+    beyond = torch.where(colours.abs() == 3, 100 * colours, colours)
+    within = torch.where(colours.abs() == 3, 0.9 * colours, colours)
+    with torch.no_grad():
+        found, far, near = (head(prepared, seen)[0] for seen in (colours, beyond, within))
+    assert torch.equal(far, found)
+    assert (near - found).abs().max() > 1e-4
 
 
 def cube(n):

@@ -4,14 +4,13 @@ import json
 import os
 import random
 import signal
-import subprocess
 import time
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import ENVIRONMENT, GRAY, SHARED, command, names, process
+from helpers import GRAY, names, process, shared_data, start, wait_for
 from PIL import Image
 
 from cinn_colorize.batch.model_server import ModelServer
@@ -29,11 +28,6 @@ def make_photos(folder, number):
         pixels = np.roll(GRAY, 5 * i, axis=1)[: 64 + i % 5, :80]
         Image.fromarray(pixels).save(folder / f"{i:03d}.{'png' if i % 4 else 'jpg'}")
     return folder
-
-
-def start(folder, *arguments, **options):
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command(*arguments), cwd=folder, env=ENVIRONMENT, **pipes, **options)
 
 
 def workers_of(pid):
@@ -121,7 +115,9 @@ def kill_and_resume(folder, photos, kills, rng):
     assert len(set(outputs)) == len(outputs)
     assert sorted(outputs) == [f"colorized/{name}" for name in names(folder / "colorized")]
     assert len(outputs) == len(list(photos.iterdir()))
-    assert "0 failed" not in process(folder, *arguments).stderr
+    again = process(folder, *arguments)
+    assert (again.returncode, again.stdout) == (0, "")
+    assert again.stderr.startswith(f"cinn-colorize: {len(outputs)} photos: {len(outputs)} there already; ")
     return contents(folder / "colorized")
 
 
@@ -155,8 +151,7 @@ def test_signals_for_the_whole_group(reference, tmp_path, number, code, early):
     """Signals as a terminal and a batch system send them, during start-up and during work."""
     batch = start(tmp_path, reference / "photos", "--workers", 2, "-n", 8, start_new_session=True)
     if early:
-        while not workers_of(batch.pid):
-            time.sleep(0.01)
+        wait_for(lambda: workers_of(batch.pid))
     else:
         batch.stdout.readline()
     os.killpg(batch.pid, number)
@@ -204,11 +199,8 @@ def test_one_network_for_several_processes(reference, tmp_path, colorizer):
 
 def broken_corpus(folder, step):
     """Damaged files from other projects' tests, named like photos."""
-    corpus = SHARED / "corpus-broken.zip"
-    if not corpus.exists():
-        pytest.skip("needs ../shared/data/corpus-broken.zip")
     folder.mkdir()
-    with zipfile.ZipFile(corpus) as archive:
+    with zipfile.ZipFile(shared_data("corpus-broken.zip")) as archive:
         entries = sorted(name for name in archive.namelist() if not name.endswith(("/", ".tsv")))[::step]
         for i, name in enumerate(entries):
             (folder / f"{i:04d}.jpg").write_bytes(archive.read(name))

@@ -275,6 +275,7 @@ def losses(folder):
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 def test_two_processes_learn_as_one_with_the_whole_batch(photos, tmp_path):
     options = ("--photos", 64, "--batch", 8)
     finish(photos, tmp_path / "one", *options)

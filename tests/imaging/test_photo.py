@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import pyvips
-from helpers import COLOR, GRAY, RECIPE, SHARED, Uniform, deep, profile, write
+from helpers import COLOR, GRAY, RECIPE, Uniform, deep, profile, shared_data, write
 from PIL import Image, ImageCms
 from skimage import data
 from skimage.color import rgb2lab
@@ -322,10 +322,9 @@ def test_thumbnails():
     assert np.abs(np.asarray(deep_tile).astype(int) - np.asarray(picture.thumbnail(100))).mean() < 2
 
 
-@pytest.mark.skipif(not (SHARED / "bigphotos.zip").exists(), reason="needs ../shared/data/bigphotos.zip")
 def test_a_camera_photo(tmp_path):
     name = "canon-eos-1000d.jpg"  # is rotated, and has a preview in EXIF
-    with zipfile.ZipFile(SHARED / "bigphotos.zip") as archive:
+    with zipfile.ZipFile(shared_data("bigphotos.zip")) as archive:
         archive.extract(name, tmp_path)
     original = pyvips.Image.new_from_file(str(tmp_path / name))
     assert original.get("orientation") == 6

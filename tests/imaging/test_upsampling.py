@@ -6,15 +6,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers import SHARED
+from helpers import shared_data
 from PIL import Image, ImageOps
 from torch.nn import functional
 
 from cinn_colorize.imaging import color, upsampling
 from cinn_colorize.imaging.upsampling import Upsampler, joint_bilateral
 from cinn_colorize.options import Upsampling
-
-BIGPHOTOS = SHARED / "bigphotos.zip"
 
 
 def smooth(shape, seed, sigma=1.5):
@@ -122,10 +120,9 @@ def test_unknown_method():
         Upsampler(np.zeros((2, 4, 4), np.float32), np.zeros((16, 16), np.float32), (20, 20), "nearest")
 
 
-@pytest.mark.skipif(not BIGPHOTOS.exists(), reason="needs ../shared/data/bigphotos.zip")
 def test_fast_is_near_exact_on_photos():
     means, differences = [], []
-    with zipfile.ZipFile(BIGPHOTOS) as archive:
+    with zipfile.ZipFile(shared_data("bigphotos.zip")) as archive:
         for name in archive.namelist():
             image = ImageOps.exif_transpose(Image.open(io.BytesIO(archive.read(name)))).convert("RGB")
             image.thumbnail((900, 900), Image.Resampling.LANCZOS)

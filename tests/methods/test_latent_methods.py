@@ -106,6 +106,15 @@ def test_a_mix_has_one_sample_inside_and_the_other_outside(colorizer, conditione
     assert (mix.seed, mix.recipe["outside_seed"]) == (1, "6")
 
 
+def test_the_fine_levels_of_a_mix_are_those_of_the_sample_on_either_side(colorizer, conditioned):
+    inside, outside = (conditioned.sample(1, 0.9, seed)[0].levels for seed in (1, 6))
+    mixed = conditioned.mix((1, 6), colorizer.mask(INSIDE), 0.9).levels
+    for r in (32, 16):
+        border = 24 * r // 64
+        np.testing.assert_allclose(mixed[r][..., :border], inside[r][..., :border], atol=0.01)
+        np.testing.assert_allclose(mixed[r][..., border:], outside[r][..., border:], atol=0.01)
+
+
 def test_a_mix_of_a_long_photo(colorizer):
     sample = colorizer.condition(GRAY[:100, :280]).mix((1, 2), colorizer.mask(INSIDE))
     assert sample.ab.shape == (2, 64, 64)

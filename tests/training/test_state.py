@@ -1,5 +1,7 @@
 """The state of a run: a checkpoint holds all of it, and restores all of it."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from tiny_run import CONFIG, TinyTask, build
@@ -66,3 +68,23 @@ def test_a_state_of_another_architecture_is_refused(tmp_path):
     del other["model"]["head.0.bias"]
     with pytest.raises(DataError, match="another architecture"):
         begun(tmp_path).load_state_dict(other)
+
+
+class Trap:
+    """What it is unpickled from runs code."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_a_checkpoint_from_elsewhere_runs_no_code(tmp_path):
+    sprung = tmp_path / "sprung"
+    save_checkpoint(tmp_path, {"seen": 5, "model": Trap(sprung)})
+    with pytest.raises(DataError, match="all checkpoints are damaged"):
+        load_newest(tmp_path)
+    assert not sprung.exists()
+    torch.load(tmp_path / "checkpoint-0000000005.pt", weights_only=False)
+    assert sprung.exists()  # so it was a trap

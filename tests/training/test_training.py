@@ -211,6 +211,14 @@ def test_in_the_joint_stage_the_deep_stages_of_the_backbone_learn_too(model, pho
     }
 
 
+def test_the_backbone_learns_at_a_tenth_of_the_rate(model, photos):
+    (rest, whole), (deep, share) = JointTask(find_photos(photos)).learning(model, JointTraining())
+    assert (whole, share) == (1.0, 0.1)
+    backbone = set(model.backbone.parameters())
+    assert backbone.issuperset(deep)
+    assert backbone.isdisjoint(rest)
+
+
 def test_features_in_chunks_are_those_of_all_photos_with_their_gradients(model):
     L = 100 * torch.rand(5, 1, 256, 256)
     model.backbone.requires_grad_(False)

@@ -1,0 +1,65 @@
+"""Files that are whole or not there, whatever ends the process or the machine."""
+
+import contextlib
+import os
+
+import pytest
+import torch
+
+from cinn_colorize.batch.manifest import Manifest
+from cinn_colorize.files import replacing
+from cinn_colorize.training.checkpoint import load_newest, save_checkpoint
+
+
+@pytest.fixture
+def disk(monkeypatch):
+    """What a power cut leaves of a file: its content when it was last brought to the disk."""
+    kept, fsync = {}, os.fsync
+
+    def note(descriptor):
+        fsync(descriptor)
+        kept[os.fstat(descriptor).st_ino] = os.pread(descriptor, 2**30, 0)
+
+    monkeypatch.setattr(os, "fsync", note)
+    return lambda path: kept.get(path.stat().st_ino)
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, disk, monkeypatch):
+    path, seen, replace = tmp_path / "picture", [], type(tmp_path).replace
+
+    def rename(part, target):
+        seen.append(disk(part))
+        return replace(part, target)
+
+    monkeypatch.setattr(type(tmp_path), "replace", rename)
+    with replacing(path) as descriptor:
+        os.write(descriptor, b"all of it")
+    assert seen == [b"all of it"]
+    assert path.read_bytes() == b"all of it"
+
+
+def test_a_checkpoint_is_on_the_disk_whole(tmp_path, disk):
+    save_checkpoint(tmp_path, {"seen": 5, "model": torch.ones(100_000)})
+    (path,) = tmp_path.iterdir()
+    assert disk(path) == path.read_bytes()
+    assert load_newest(tmp_path)["seen"] == 5
+
+
+def test_a_line_of_a_manifest_is_on_the_disk_before_the_next_photo(tmp_path, disk):
+    path = tmp_path / "m"
+    with Manifest(path) as manifest:
+        for i in range(3):
+            manifest.add({"input": f"{i}.jpg", "error": "no photo"})
+            assert disk(path) == path.read_bytes()
+            assert len(path.read_bytes().splitlines()) == i + 1
+
+
+def test_what_fails_leaves_what_was_there(tmp_path):
+    path = tmp_path / "picture"
+    path.write_bytes(b"before")
+    for error in (RuntimeError, KeyboardInterrupt):
+        with contextlib.suppress(error), replacing(path) as descriptor:
+            os.write(descriptor, b"half")
+            raise error
+        assert path.read_bytes() == b"before"
+        assert list(tmp_path.iterdir()) == [path]
