@@ -34,11 +34,15 @@ class RecipeOptions:
     def from_entries(cls, entries: Mapping[str, str]) -> Self:
         """Read the options from the entries of a recipe, which may have others too.
 
+        An option that came into being after a recipe was written has its default there.
+
         Raises:
-            ValueError: an entry is missing, or is not a value of its option.
+            ValueError: an entry is not a value of its option.
         """
         types = get_type_hints(cls)
-        return cls(**{name: _parse(name, types[name], entries) for name in types})
+        return cls(
+            **{name: _parse(name, kind, entries[name]) for name, kind in types.items() if name in entries}
+        )
 
 
 @dataclass(frozen=True)
@@ -89,10 +93,7 @@ class Encoding(RecipeOptions):
     ] = False
 
 
-def _parse(name: str, kind: type, entries: Mapping[str, str]) -> Any:
-    if name not in entries:
-        raise ValueError(f"{name} is missing")
-    text = entries[name]
+def _parse(name: str, kind: type, text: str) -> Any:
     if issubclass(kind, StrEnum) and text not in list(kind):
         raise ValueError(f"{name} {text!r} is not one of {', '.join(kind)}")
     if kind is bool:
