@@ -41,7 +41,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pyvips
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 RECIPE = "{https://cinn-colorize.readthedocs.io/ns/recipe/1.0/}"
 PICTURES = (".jpg", ".png", ".tif", ".tiff", ".webp", ".avif")
