@@ -152,5 +152,5 @@ def test_the_task_of_photos_takes_urls(served, caplog):
     task = open_task("photos", [url])
     assert (task.distinct, len(task.dev), len(task.unreadable)) == (24, 1, 1)
     for dataset in ("lsun", "imagenet"):
-        with pytest.raises(DataError, match="photos can be read from URLs, lsun cannot"):
+        with pytest.raises(DataError, match=f"photos can be read from URLs, {dataset} cannot"):
             open_task(dataset, [url])
