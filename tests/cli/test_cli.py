@@ -4,16 +4,15 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from helpers import ENVIRONMENT, in_this_process, names, process, start, the_line
+from helpers import in_this_process, names, process, start, the_line
 from PIL import Image
 from typer.testing import CliRunner
 
-from cinn_colorize import __version__, weights
+from cinn_colorize import __version__
 from cinn_colorize.cli.app import app
 from cinn_colorize.files import format_of_name
 from cinn_colorize.imaging.photo import read_recipe
@@ -27,27 +26,6 @@ BAD = {  # input: its line on stderr
     "truncated.jpg": "cannot be read",
     "text.jpg": "is not a photo in a known format",
 }
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory, examples):
-    """Small photos, readable and not."""
-    folder = tmp_path_factory.mktemp("photos")
-    with Image.open(examples / "camera.png") as photo:
-        gray = photo.convert("L").resize((96, 80))
-    gray.save(folder / "gray.jpg")
-    gray.save(folder / "train", format="png")
-    (folder / "folder").mkdir()
-    deep = gray.convert("I").point(lambda value: value * 257).convert("I;16")
-    deep.save(folder / "folder" / "deep.png")
-    (folder / "folder" / "notes.txt").write_text("no photo")
-    with Image.open(examples / "coffee.png") as photo:
-        photo.convert("RGB").resize((90, 60)).save(folder / "coffee.webp")
-    (folder / "nothing").mkdir()
-    (folder / "empty.jpg").touch()
-    (folder / "truncated.jpg").write_bytes((folder / "gray.jpg").read_bytes()[:-1000])
-    (folder / "text.jpg").write_text("This is no photo, whatever its name says.\n")
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -233,64 +211,6 @@ def test_a_bug_in_one_photo_does_not_stop_the_others(run, colorizer, monkeypatch
     assert "folder/deep.png: MemoryError('no room')" in the_line(result)
 
 
-@pytest.fixture
-def foreign(tmp_path):
-    """A safetensors file of something else."""
-    import torch
-    from safetensors.torch import save_file
-
-    save_file({"weight": torch.zeros(3)}, tmp_path / "foreign.safetensors")
-    return tmp_path / "foreign.safetensors"
-
-
-def colorize_with(folder, monkeypatch, path):
-    monkeypatch.chdir(folder)
-    result = CliRunner().invoke(app, ["gray.jpg", "-o", "unused", "--weights", str(path)])
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert not Path("unused").exists()
-    return the_line(result)
-
-
-def test_wrong_weights(folder, monkeypatch, foreign):
-    assert "not one of cinn-colorize" in colorize_with(folder, monkeypatch, foreign)
-
-
-def test_weights_of_another_model(folder, monkeypatch, tmp_path):
-    path = tmp_path / "other.safetensors"
-    weights.save(path, {"model": "other", "architecture": {}}, {})
-    assert "weights of the model 'other'" in colorize_with(folder, monkeypatch, path)
-    weights.save(path, {"model": "natural", "architecture": {"levels": {}}}, {})
-    assert "does not fit" in colorize_with(folder, monkeypatch, path)
-
-
-@pytest.mark.parametrize("content", [b"", b"no safetensors at all", b"\xff" * 64])
-def test_corrupt_weights(folder, monkeypatch, tmp_path, content):
-    path = tmp_path / "corrupt.safetensors"
-    path.write_bytes(content)
-    assert "damaged, or not a safetensors file" in colorize_with(folder, monkeypatch, path)
-
-
-def test_truncated_weights(folder, monkeypatch, tmp_path):
-    path = tmp_path / "truncated.safetensors"
-    path.write_bytes(weights.find_packaged("natural.safetensors").read_bytes()[:-1])
-    assert "damaged" in colorize_with(folder, monkeypatch, path)
-
-
-def test_missing_weights(folder, monkeypatch):
-    assert "no such weights file" in colorize_with(folder, monkeypatch, "missing.safetensors")
-    assert "not a hub repository" in colorize_with(folder, monkeypatch, "hf:nobody")
-
-
-def test_packaged_weights_are_verified(folder, monkeypatch, foreign):
-    foreign.rename(foreign.with_name("natural.safetensors"))
-    monkeypatch.setattr(weights, "_FOLDERS", (foreign.parent,))
-    monkeypatch.chdir(folder)
-    result = CliRunner().invoke(app, ["gray.jpg", "-o", "unused"])
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert "SHA-256" in the_line(result)
-    assert not Path("unused").exists()
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -349,51 +269,6 @@ def test_data_that_is_not_there(folder, monkeypatch, arguments, message):
     result = CliRunner().invoke(app, arguments.split())
     assert (result.exit_code, result.stdout) == (1, "")
     assert message in the_line(result)
-
-
-def imports_of(folder, *arguments):
-    """The modules that a call has imported."""
-    script = (
-        "import atexit, sys\n"
-        "atexit.register(lambda: print(*sys.modules, file=sys.stderr))\n"
-        f"sys.argv = ['cinn-colorize', *{list(arguments)!r}]\n"
-        "from cinn_colorize.cli import main\n"
-        "main()\n"
-    )
-    call = subprocess.run(
-        [sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, env=ENVIRONMENT
-    )
-    return call, set(call.stderr.splitlines()[-1].split())
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [["--help"], ["--version"], ["colorize", "-h"], ["models"], ["--device", "tpu", "x"], ["sample", "-h"]],
-)
-def test_help_and_version_import_nothing_heavy(folder, arguments):
-    call, modules = imports_of(folder, *arguments)
-    assert not modules & {"torch", "numpy", "cv2", "pyvips", "PIL", "huggingface_hub", "rich.markdown"}
-    if arguments == ["--version"]:
-        assert (call.returncode, call.stdout) == (0, f"cinn-colorize {__version__}\n")
-    elif arguments[-1] not in ("x", "models"):
-        assert call.returncode == 0
-        assert "Usage: cinn-colorize" in call.stdout
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["missing.jpg"],
-        ["transfer", "missing.jpg", "gray.jpg"],
-        ["mix", "gray.jpg", "--seeds", "1,2", "--mask", "missing.png"],
-        ["temperature", "missing.jpg"],
-        ["sample", "missing.jpg"],
-    ],
-)
-def test_a_mistyped_name_does_not_wait_for_torch(folder, arguments):
-    call, modules = imports_of(folder, *arguments)
-    assert call.returncode == 1
-    assert "torch" not in modules
 
 
 def test_no_arguments_show_the_help():

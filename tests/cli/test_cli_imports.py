@@ -1,0 +1,54 @@
+"""What a call imports before it is known whether it is needed."""
+
+import subprocess
+import sys
+
+import pytest
+from helpers import ENVIRONMENT
+
+from cinn_colorize import __version__
+
+
+def imports_of(folder, *arguments):
+    """The modules that a call has imported."""
+    script = (
+        "import atexit, sys\n"
+        "atexit.register(lambda: print(*sys.modules, file=sys.stderr))\n"
+        f"sys.argv = ['cinn-colorize', *{list(arguments)!r}]\n"
+        "from cinn_colorize.cli import main\n"
+        "main()\n"
+    )
+    call = subprocess.run(
+        [sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, env=ENVIRONMENT
+    )
+    return call, set(call.stderr.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], ["colorize", "-h"], ["models"], ["--device", "tpu", "x"], ["sample", "-h"]],
+)
+def test_help_and_version_import_nothing_heavy(folder, arguments):
+    call, modules = imports_of(folder, *arguments)
+    assert not modules & {"torch", "numpy", "cv2", "pyvips", "PIL", "huggingface_hub", "rich.markdown"}
+    if arguments == ["--version"]:
+        assert (call.returncode, call.stdout) == (0, f"cinn-colorize {__version__}\n")
+    elif arguments[-1] not in ("x", "models"):
+        assert call.returncode == 0
+        assert "Usage: cinn-colorize" in call.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["missing.jpg"],
+        ["transfer", "missing.jpg", "gray.jpg"],
+        ["mix", "gray.jpg", "--seeds", "1,2", "--mask", "missing.png"],
+        ["temperature", "missing.jpg"],
+        ["sample", "missing.jpg"],
+    ],
+)
+def test_a_mistyped_name_does_not_wait_for_torch(folder, arguments):
+    call, modules = imports_of(folder, *arguments)
+    assert call.returncode == 1
+    assert "torch" not in modules

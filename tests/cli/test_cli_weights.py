@@ -1,0 +1,68 @@
+"""Weights that commands refuse, each in one line."""
+
+from pathlib import Path
+
+import pytest
+from helpers import the_line
+from typer.testing import CliRunner
+
+from cinn_colorize import weights
+from cinn_colorize.cli.app import app
+
+
+@pytest.fixture
+def foreign(tmp_path):
+    """A safetensors file of something else."""
+    import torch
+    from safetensors.torch import save_file
+
+    save_file({"weight": torch.zeros(3)}, tmp_path / "foreign.safetensors")
+    return tmp_path / "foreign.safetensors"
+
+
+def colorize_with(folder, monkeypatch, path):
+    monkeypatch.chdir(folder)
+    result = CliRunner().invoke(app, ["gray.jpg", "-o", "unused", "--weights", str(path)])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert not Path("unused").exists()
+    return the_line(result)
+
+
+def test_wrong_weights(folder, monkeypatch, foreign):
+    assert "not one of cinn-colorize" in colorize_with(folder, monkeypatch, foreign)
+
+
+def test_weights_of_another_model(folder, monkeypatch, tmp_path):
+    path = tmp_path / "other.safetensors"
+    weights.save(path, {"model": "other", "architecture": {}}, {})
+    assert "holds weights of 'other', not of 'natural'" in colorize_with(folder, monkeypatch, path)
+    weights.save(path, {"model": "natural", "architecture": {"levels": {}}}, {})
+    assert "does not fit" in colorize_with(folder, monkeypatch, path)
+
+
+@pytest.mark.parametrize("content", [b"", b"no safetensors at all", b"\xff" * 64])
+def test_corrupt_weights(folder, monkeypatch, tmp_path, content):
+    path = tmp_path / "corrupt.safetensors"
+    path.write_bytes(content)
+    assert "damaged, or not a safetensors file" in colorize_with(folder, monkeypatch, path)
+
+
+def test_truncated_weights(folder, monkeypatch, tmp_path):
+    path = tmp_path / "truncated.safetensors"
+    path.write_bytes(weights.find_packaged("natural.safetensors").read_bytes()[:-1])
+    assert "damaged" in colorize_with(folder, monkeypatch, path)
+
+
+def test_missing_weights(folder, monkeypatch):
+    assert "no such weights file" in colorize_with(folder, monkeypatch, "missing.safetensors")
+    assert "not a hub repository" in colorize_with(folder, monkeypatch, "hf:nobody")
+
+
+def test_packaged_weights_are_verified(folder, monkeypatch, foreign):
+    foreign.rename(foreign.with_name("natural.safetensors"))
+    monkeypatch.setattr(weights, "_FOLDERS", (foreign.parent,))
+    monkeypatch.chdir(folder)
+    result = CliRunner().invoke(app, ["gray.jpg", "-o", "unused"])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "SHA-256" in the_line(result)
+    assert not Path("unused").exists()
