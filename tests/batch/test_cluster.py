@@ -139,7 +139,8 @@ def test_ctrl_c_ends_a_cluster_and_the_manifest_goes_on(tmp_path):
     make_photos(tmp_path / "p", 60)
     arguments = ("p", "--manifest", "m", *OPTIONS)
     process = start_group(tmp_path, *arguments)
-    wait_for(lambda: len(list(tmp_path.glob("colorized/*.jpg"))) > 2)
+    manifest = tmp_path / "m"
+    wait_for(lambda: manifest.exists() and manifest.read_text().count('"output"') > 2)
     children = list(below(process.pid))
     os.killpg(process.pid, signal.SIGINT)  # as a terminal would
     _, errors = process.communicate()
