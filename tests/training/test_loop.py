@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from helpers import stir
 from tiny_run import CONFIG, CPU, TinyTask, build
 
 from cinn_colorize.data.sources import find_photos
@@ -53,7 +54,7 @@ def flat(module):
 
 def history(task, config, folder):
     """Weights at first and after each step, the model that is returned, and each step's gradient norm."""
-    model, norms = build(), []
+    model, norms = stir(build()), []  # or the head would have no gradient
     weights = [(flat(model.flow), flat(model.head))]
 
     def report(progress):
@@ -86,14 +87,14 @@ def test_a_gradient_below_the_largest_norm_is_left_alone(photos, tmp_path):
 
 
 def test_each_group_learns_at_its_share_of_the_rate(photos, tmp_path):
-    """At the first step that moves, both have the gradients of the same weights."""
-    config = replace(SHORT, clip=1e9, learning_rate=1e-6)
+    """At the first step that moves anything, both runs have the gradients of the same weights."""
+    config = replace(SHORT, clip=1e9, learning_rate=1e-4)
     alike, apart = (
         moves(history(kind(photos), config, tmp_path / kind.__name__)[0]) for kind in (Descent, Apart)
     )
-    first = next(i for i, (flow, _) in enumerate(alike) if flow)
-    assert apart[first][0] == pytest.approx(alike[first][0], rel=1e-3)
-    assert apart[first][1] == pytest.approx(alike[first][1] / 4, rel=1e-3)
+    first = next(i for i, (flow, head) in enumerate(alike) if flow and head)
+    assert apart[first][0] == pytest.approx(alike[first][0], rel=1e-2)
+    assert apart[first][1] == pytest.approx(alike[first][1] / 4, rel=1e-2)
 
 
 def test_the_average_over_the_run_is_what_comes_of_it(photos, tmp_path):
