@@ -7,7 +7,7 @@ import torch
 from tiny_run import CONFIG, TinyTask, build
 
 from cinn_colorize.errors import DataError, DivergedError
-from cinn_colorize.training.checkpoint import load_newest, save_checkpoint
+from cinn_colorize.training.checkpoint import checkpoints, load_newest, save_checkpoint
 from cinn_colorize.training.state import MAX_RETURNS, RunState
 
 
@@ -68,6 +68,18 @@ def test_a_state_of_another_architecture_is_refused(tmp_path):
     del other["model"]["head.0.bias"]
     with pytest.raises(DataError, match="another architecture"):
         begun(tmp_path).load_state_dict(other)
+
+
+def test_one_wrong_byte_of_a_weight_is_noticed(tmp_path):
+    save_checkpoint(tmp_path, {"seen": 5, "model": torch.full((1000,), 7.0)})
+    (path,) = checkpoints(tmp_path)
+    data = bytearray(path.read_bytes())
+    weights = torch.full((1000,), 7.0).numpy().tobytes()
+    data[data.index(weights) + 2000] ^= 1
+    path.write_bytes(data)
+    assert (torch.load(path)["model"] != 7).sum() == 1  # torch alone does not notice
+    with pytest.raises(DataError, match="all checkpoints are damaged"):
+        load_newest(tmp_path)
 
 
 class Trap:
