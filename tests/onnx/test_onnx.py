@@ -105,7 +105,7 @@ def check_agreement(colorizer, engine):
             np.testing.assert_allclose(b.ab / 15, a.ab / 15, atol=1e-3)
             assert b.log_prob_per_dimension == pytest.approx(a.log_prob_per_dimension, abs=1e-3)
             assert a.recipe == b.recipe
-    L = NetworkInput.of(open_photo(GRAY), 256).square
+    L = NetworkInput.of(open_photo(GRAY), colorizer.info.luminance_size).square
     shared = engine.network.condition(L)
     with torch.no_grad():
         condition = colorizer.model.condition(torch.from_numpy(L)[None, None])
