@@ -72,6 +72,7 @@ class CoarseConfig:
     blocks: int = 3  # transformer blocks of a pass
     width: int = 192  # channels of the transformers
     dropout: float = 0.1  # of their inputs
+    condition_dropout: float = 0.1  # share of photos whose features training hides
     clamp: float = 1.5  # alpha of Eq. 7
     bound: float = 5.0  # transformers see values within +-bound
 
@@ -191,6 +192,8 @@ class CoarseLevel(nn.Module):
         seen = features[COARSE] + 4 * features[2 * COARSE] + 64  # L at 64 px
         self.read = conv(seen, config.width, 1)
         self.refine = conv(config.width, config.width)
+        self.condition_dropout = config.condition_dropout
+        self.unknown = nn.Parameter(torch.zeros(config.width, 1, 1))
         self.to_passes = nn.ModuleList(conv(config.width, config.width, 1) for _ in range(config.passes))
 
     def prepare(self, pyramid: Mapping[int, Tensor], L: Tensor) -> CoarseCondition:
@@ -203,6 +206,9 @@ class CoarseLevel(nn.Module):
         seen = [pyramid[COARSE], F.pixel_unshuffle(pyramid[2 * COARSE], 2), F.pixel_unshuffle(L, 8)]
         h = F.silu(self.read(torch.cat(seen, dim=1)))
         h = h + F.silu(self.refine(h))
+        if self.training:
+            hidden = torch.rand(len(h), 1, 1, 1, device=h.device) < self.condition_dropout
+            h = torch.where(hidden, self.unknown.to(h.dtype), h)
         return CoarseCondition([to_pass(h) for to_pass in self.to_passes])
 
     def conditions(self, prepared: CoarseCondition) -> list[Tensor | None]:

@@ -38,6 +38,13 @@ def random_crop(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return crop[:, ::-1] if rng.uniform() < 0.5 else crop
 
 
+def squeezed(image: np.ndarray, size: int) -> np.ndarray:
+    """Bring sRGB (h, w, 3) uint8 to a square (size, size, 3), by area means where it shrinks."""
+    shrinks = min(image.shape[:2]) >= size
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (size, size), interpolation=method), np.uint8)
+
+
 def to_network(
     image: np.ndarray, size: int = LUMINANCE_SIZE, chroma_size: int = CHROMA_SIZE
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -46,9 +53,7 @@ def to_network(
     Returns:
         L* (1, size, size) and ab (2, chroma_size, chroma_size).
     """
-    shrinks = min(image.shape[:2]) >= size
-    image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    lab = pixels_to_lab(image)
+    lab = pixels_to_lab(squeezed(image, size))
     small = (chroma_size, chroma_size)
     ab = np.stack([cv2.resize(plane, small, interpolation=cv2.INTER_AREA) for plane in lab[1:]])
     return lab[:1], ab

@@ -20,7 +20,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -33,7 +32,7 @@ from cinn_colorize.conditioning.bins import ColorBins, rarity
 from cinn_colorize.conditioning.layers import conv
 from cinn_colorize.data.sources import Reader, Source
 from cinn_colorize.errors import WeightsError
-from cinn_colorize.training.data import Batch, Crops, Loading, batches, to_network
+from cinn_colorize.training.data import Batch, Crops, Loading, batches, squeezed, to_network
 from cinn_colorize.training.film import as_film
 from cinn_colorize.training.objective import Noise
 from cinn_colorize.training.task import Task, TrainingConfig
@@ -301,11 +300,9 @@ class Small:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return L* (1, S, S), ab (2, S / 8, S / 8), the true one, and sRGB (3, S, S) uint8."""
         L, ab = to_network(crop, self.size, self.size // COLOR_STRIDE)
-        shrinks = min(crop.shape[:2]) >= self.size
-        area, linear = cv2.INTER_AREA, cv2.INTER_LINEAR
-        square = cv2.resize(crop, (self.size, self.size), interpolation=area if shrinks else linear)
+        square = squeezed(crop, self.size)
         if rng.uniform() < self.films:
-            L = as_film(np.asarray(square, np.uint8), rng)[None]
+            L = as_film(square, rng)[None]
         return L, ab, np.ascontiguousarray(square.transpose(2, 0, 1))
 
 

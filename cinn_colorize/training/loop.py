@@ -72,7 +72,7 @@ def train(
     if options.compile:
         task.compile()
     step = _shared(_Step(model, task, config), device, processes)
-    state = RunState(run, model, task.optimizer(groups, config), task, config)
+    state = RunState(run, model, task.optimizer(model, groups, config), task, config)
     if saved is not None:
         state.load_state_dict(saved)
     state.skip(task.unreadable)
@@ -88,8 +88,8 @@ def train(
         # Noise and dropout depend only on the position, so that a resumed run repeats them.
         generator.manual_seed(config.seed + state.seen)
         torch.manual_seed(config.seed + state.seen + processes.rank)
-        for group, (_, factor) in zip(state.optimizer.param_groups, groups, strict=True):
-            group["lr"] = factor * config.rate(state.seen)
+        for group in state.optimizer.param_groups:
+            group["lr"] = group["factor"] * config.rate(state.seen)
 
         state.optimizer.zero_grad(set_to_none=True)
         parts = [part.to(device, non_blocking=True) for part in batch.parts]

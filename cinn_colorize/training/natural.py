@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -19,18 +20,23 @@ from cinn_colorize.errors import DataError
 from cinn_colorize.evaluation import nll_by_level
 from cinn_colorize.models.natural import COARSE, Natural, NaturalConfig
 from cinn_colorize.training.ablation import without
-from cinn_colorize.training.data import Batch, Crops, Loading, batches
+from cinn_colorize.training.data import LUMINANCE_SIZE, Batch, Crops, Loading, batches, squeezed, to_network
 from cinn_colorize.training.features import CACHED_PHOTOS, load_backbone
+from cinn_colorize.training.film import as_film
 from cinn_colorize.training.objective import Noise, add_noise, balanced_loss, level_nll
 from cinn_colorize.training.registry import ABLATIONS, Dataset
 from cinn_colorize.training.task import PhotoTask, TrainingConfig
+
+# Names of layers and tables in ``natural``; see :func:`by_adam`.
+_BY_ADAM = {"position", "embed", "last", "to_map", "to_couplings", "to_affine"}
 
 
 @dataclass(frozen=True)
 class NaturalTraining(TrainingConfig):
     """Hyper-parameters of ``natural``."""
 
-    coarse_noise: float = 0.07
+    coarse_noise: float = 0.03
+    films: float = 0.2  # share of photos whose L is that of an old film
     # The finest levels, which cost most, learn from every n-th photo.
     learn_every: Mapping[int, int] = field(default_factory=lambda: {32: 2, 16: 2})
     backbone_rate: float = 0.0  # factor of the learning rate for the backbone's deep layers; 0: frozen
@@ -98,17 +104,27 @@ class NaturalTask(PhotoTask[Natural]):
         return [(deep, config.backbone_rate)]
 
     def optimizer(
-        self, groups: Sequence[tuple[list[nn.Parameter], float]], config: TrainingConfig
+        self, model: Natural, groups: Sequence[tuple[list[nn.Parameter], float]], config: TrainingConfig
     ) -> Optimizer:
-        """Use Muon for matrices and convolutions, and Adam for the rest.
+        """Use Muon for matrices and convolutions inside the networks, and Adam for the rest.
 
         Jordan et al., "Muon" (2024, https://kellerjordan.github.io/posts/muon/), scaled so that a rate means
         the same as for Adam (Liu et al. 2025, https://arxiv.org/abs/2502.16982).
         """
         from timm.optim.muon import Muon  # timm takes seconds to import
 
+        muon = {id(p) for name, p in model.named_parameters() if p.ndim > 1 and not by_adam(name)}
+        parts = [
+            {
+                "params": [p for p in parameters if (id(p) in muon) == by_muon],
+                "factor": factor,
+                "use_muon": by_muon,
+            }
+            for parameters, factor in groups
+            for by_muon in (True, False)
+        ]
         optimizer: Optimizer = Muon(
-            [{"params": parameters} for parameters, _ in groups],
+            [part for part in parts if part["params"]],
             config.learning_rate,
             betas=self.betas,
             weight_decay=config.weight_decay,
@@ -117,8 +133,9 @@ class NaturalTask(PhotoTask[Natural]):
         return optimizer
 
     def batches(self, config: NaturalTraining, start: int, loading: Loading) -> Iterable[Batch]:
-        """Load L* (batch, 1, 256, 256) and ab (batch, 2, 64, 64) of random crops."""
-        return batches(Crops(self.photos, config.seed), start, config.photos, config.batch, loading)
+        """Load L* (batch, 1, 256, 256) and ab (batch, 2, 64, 64) of random crops, some L of old films."""
+        crops = Crops(self.photos, config.seed, Films(config.films))
+        return batches(crops, start, config.photos, config.batch, loading)
 
     def prepare(
         self,
@@ -198,6 +215,33 @@ class JointTask(NaturalTask):
 
     config = JointTraining
     ablations = ()
+
+
+def by_adam(name: str) -> bool:
+    """Tell whether a matrix or convolution learns by Adam.
+
+    Muon is made for maps between hidden layers. Last layers give the parameters of the flow's maps, position
+    tables are no maps at all, and colours enter by ``embed``.
+    """
+    return any(part in _BY_ADAM for part in name.split("."))
+
+
+class Films:
+    """Prepare crops as :func:`to_network` does, the L of some as an old film would have recorded it.
+
+    Args:
+        share: of the crops, that of films.
+    """
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+
+    def __call__(self, crop: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Return L* (1, 256, 256), and ab (2, 64, 64), the true one."""
+        L, ab = to_network(crop)
+        if rng.uniform() < self.share:
+            L = as_film(squeezed(crop, LUMINANCE_SIZE), rng)[None]
+        return L, ab
 
 
 def features_in_chunks(model: Natural, L: Tensor, precision: torch.dtype) -> dict[int, Tensor]:

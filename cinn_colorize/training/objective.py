@@ -9,6 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+_WAVES = 8  # nodes across a photo of the noise between pixels and the whole
+_KEPT = 0.77  # share of the nodes' variance that bicubic interpolation keeps
+
 
 class Noise:
     """Draw standard normal noise for a process's share of a batch: its rows of the noise of the whole batch.
@@ -66,17 +69,19 @@ def mean_loss(nll: Mapping[int, Tensor], sizes: Mapping[int, int]) -> Tensor:
 
 
 def add_noise(x: Tensor, pixel: float, coarse: float, noise: Noise) -> Tensor:
-    """Add noise at every scale: to pixels, to 8x8 blocks, and to the whole photo.
+    """Add noise at every scale: to pixels, to the whole photo, and waves of 16 pixels and more in between.
 
-    The coarse part keeps the coarse levels from memorising their training photos.
+    The coarse part keeps the coarse levels from memorising their training photos. The waves are smooth: of
+    noise in blocks a model would learn the edges.
 
     Args:
         x: data, (N, 2, 64, 64).
         pixel: standard deviation of the noise of pixels.
-        coarse: standard deviation of the noise of blocks, and of that of the whole photo.
+        coarse: standard deviation of the waves, and of the noise of the whole photo.
         noise: noise of the step.
     """
     channels, height, width = x.shape[1:]
-    blocks = F.interpolate(noise(x, channels, 8, 8), size=(height, width), mode="nearest")
+    nodes = noise(x, channels, _WAVES, _WAVES)
+    waves = F.interpolate(nodes, (height, width), mode="bicubic", align_corners=False) / math.sqrt(_KEPT)
     pixels, whole = noise(x, channels, height, width), noise(x, channels, 1, 1)
-    return x + pixel * pixels + coarse * (blocks + whole)
+    return x + pixel * pixels + coarse * (waves + whole)

@@ -89,11 +89,14 @@ class Task(Generic[Model]):
         return [(list(model.parameters()), 1.0)]
 
     def optimizer(
-        self, groups: Sequence[tuple[list[nn.Parameter], float]], config: TrainingConfig
+        self, model: Model, groups: Sequence[tuple[list[nn.Parameter], float]], config: TrainingConfig
     ) -> Optimizer:
-        """Build the optimiser of the groups of :meth:`learning`: Adam with decoupled weight decay."""
+        """Build the optimiser of the groups of :meth:`learning`: Adam with decoupled weight decay.
+
+        Its own groups hold the factor of the learning rate as ``factor``.
+        """
         return torch.optim.AdamW(
-            [{"params": parameters} for parameters, _ in groups],
+            [{"params": parameters, "factor": factor} for parameters, factor in groups],
             config.learning_rate,
             betas=self.betas,
             weight_decay=config.weight_decay,

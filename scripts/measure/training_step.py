@@ -49,7 +49,7 @@ def main() -> None:
     model = Natural(NaturalConfig.default()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     groups = task.learning(model, config)
     trained = [p for parameters, _ in groups for p in parameters]
-    optimizer = task.optimizer(groups, config)
+    optimizer = task.optimizer(model, groups, config)
     crops = Crops(find_photos(arguments.data), seed=0)
     sizes = {r: int(np.prod(shape)) for r, shape in model.latent_shapes.items()}
     parts: dict[str, list[float]] = defaultdict(list)

@@ -75,3 +75,28 @@ def test_a_latent_of_zeros_is_the_same_colours_every_time():
         zeros = {r: torch.zeros(1, *shape) for r, shape in model.latent_shapes.items()}
         first, second = (model.inverse(zeros, condition)[0] for _ in range(2))
     assert torch.equal(first, second)
+
+
+def test_muon_gets_the_maps_between_hidden_layers(task):
+    model, config = build(), CoarseTraining()
+    groups = task.learning(model, config)
+    optimizer = task.optimizer(model, groups, config)
+    names = {id(p): name for name, p in model.named_parameters()}
+    by_muon = {names[id(p)] for g in optimizer.param_groups if g["use_muon"] for p in g["params"]}
+    by_adam = {names[id(p)] for g in optimizer.param_groups if not g["use_muon"] for p in g["params"]}
+    assert by_muon | by_adam == {names[id(p)] for parameters, _ in groups for p in parameters}
+    first = f"levels.{COARSE}.flow.maps.1"
+    assert {f"{first}.blocks.0.{n}.weight" for n in ("query_key_value", "attended", "expand")} <= by_muon
+    assert {f"{first}.{n}" for n in ("position", "embed.weight", "to_affine.weight")} <= by_adam
+
+
+def test_training_hides_the_features_of_some_photos(task):
+    model = stir(build())
+    level = model.levels[str(COARSE)]
+    L = torch.rand(64, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    pyramid = {r: torch.rand(64, c, r, r) for r, c in model.pyramid.CHANNELS.items() if r in (8, 16)}
+    plain = level.eval().prepare(pyramid, L).features[0]
+    hidden = level.train().prepare(pyramid, L).features[0]
+    changed = (plain - hidden).abs().amax(dim=(1, 2, 3)) > 1e-6
+    assert 0 < changed.float().mean() < 0.5
+    assert torch.allclose(hidden[changed], hidden[changed][:1].expand_as(hidden[changed]), atol=1e-5)

@@ -23,8 +23,10 @@ class Descent(TinyTask):
 
     exploding = float("inf")
 
-    def optimizer(self, groups, config):
-        return torch.optim.SGD([{"params": parameters} for parameters, _ in groups], 1.0)
+    def optimizer(self, model, groups, config):
+        return torch.optim.SGD(
+            [{"params": parameters, "factor": factor} for parameters, factor in groups], 1.0
+        )
 
     def losses(self, model, batch, config, noise, precision):
         losses = super().losses(model, batch, config, noise, precision)

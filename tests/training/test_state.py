@@ -14,7 +14,7 @@ from cinn_colorize.training.state import MAX_RETURNS, RunState
 def begun(run, steps=0):
     """A run after some steps of random gradients, the last of which was skipped."""
     task, model = TinyTask([]), build()
-    state = RunState(run, model, task.optimizer(task.learning(model, CONFIG), CONFIG), task, CONFIG)
+    state = RunState(run, model, task.optimizer(model, task.learning(model, CONFIG), CONFIG), task, CONFIG)
     for step in range(steps):
         state.seen += CONFIG.batch
         for parameter in model.parameters():
