@@ -50,6 +50,11 @@ class FeaturePyramid(nn.Module):
         )
         self.dropout = nn.Dropout2d(dropout)
 
+    def up_to(self, finest: int) -> list[nn.Module]:
+        """List the modules that :meth:`forward` uses up to a resolution."""
+        parts = (self.lateral, self.from_above, self.smooth, self.down, self.attention)
+        return [module for part in parts for r, module in part.items() if int(r) <= finest]
+
     def forward(self, features: Mapping[int, Tensor], L: Tensor, finest: int = 64) -> dict[int, Tensor]:
         """Compute features by resolution.
 

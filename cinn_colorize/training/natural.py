@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from cinn_colorize.conditioning import pretrained
+from cinn_colorize.conditioning import FeaturePyramid, pretrained
 from cinn_colorize.conditioning.backbone import DEEP, gray_input
 from cinn_colorize.data.sources import Source
 from cinn_colorize.errors import DataError
@@ -188,10 +188,11 @@ class CoarseTask(NaturalTask):
         Raises:
             DataError: the model has no such level.
         """
-        if not model.config.coarse:
+        pyramid = model.pyramid
+        if not model.config.coarse or not isinstance(pyramid, FeaturePyramid):
             raise DataError("--stage coarse: the model to start from has no autoregressive level")
         model.requires_grad_(False)
-        coarse: list[nn.Module] = [model.pyramid, model.levels[str(COARSE)]]
+        coarse: list[nn.Module] = [*pyramid.up_to(2 * COARSE), model.levels[str(COARSE)]]
         for module in coarse:
             module.requires_grad_(True)
         groups = [([p for module in coarse for p in module.parameters()], 1.0)]

@@ -14,6 +14,7 @@ from cinn_colorize.evaluation import nll_by_level
 from cinn_colorize.models.natural import COARSE, Natural, NaturalConfig
 from cinn_colorize.training.loop import train
 from cinn_colorize.training.natural import CoarseTask, CoarseTraining
+from cinn_colorize.training.objective import Noise
 from cinn_colorize.training.options import RunOptions
 
 CPU = torch.device("cpu")
@@ -88,6 +89,17 @@ def test_muon_gets_the_maps_between_hidden_layers(task):
     first = f"levels.{COARSE}.flow.maps.1"
     assert {f"{first}.blocks.0.{n}.weight" for n in ("query_key_value", "attended", "expand")} <= by_muon
     assert {f"{first}.{n}" for n in ("position", "embed.weight", "to_affine.weight")} <= by_adam
+
+
+def test_all_that_learns_has_a_gradient(task):
+    # Otherwise several processes wait for it forever.
+    model, config = build(), CoarseTraining()
+    groups = task.learning(model, config)
+    batch = [torch.rand(2, 1, 256, 256), torch.rand(2, 2, 64, 64)]
+    noise = Noise(torch.Generator().manual_seed(0))
+    task.losses(stir(model).train(), batch, config, noise, torch.float32)["loss"].backward()
+    names = {id(p): name for name, p in model.named_parameters()}
+    assert [names[id(p)] for parameters, _ in groups for p in parameters if p.grad is None] == []
 
 
 def test_training_hides_the_features_of_some_photos(task):
