@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # Number of samples that go through the network at a time. It is fixed because a matrix product of another
 # shape may round differently, and the bytes of a sample would depend on how many were asked for.
 _CHUNK = {"cpu": 1, "cuda": 8, "mps": 8}
+# The same for the sequential part of a flow, whose time is nearly that of its number of steps.
+_SEQUENTIAL_CHUNK = 8
 
 
 class TorchNetwork:
@@ -62,15 +64,20 @@ class TorchNetwork:
 
     def decode(self, latents: LatentLevels, condition: Condition) -> tuple[Floats, NDArray[np.float64]]:
         """See :meth:`Network.decode`."""
-        latent, condition = Latent.from_arrays(latents), condition.expand(self._chunk)
+        latent = Latent.from_arrays(latents)
+        begun = self._begin(latent, condition)
         ab, log_prob = [], []
-        for start in range(0, len(latent), self._chunk):
-            part = latent[start : start + self._chunk]
+        for part in _slices(len(latent), self._chunk):
             with self.inference():
-                x, log_dets = self.model.inverse(self._filled(part).levels, condition)
+                x, log_dets = self.model.finish(
+                    self._filled(latent.levels, part, self._chunk),
+                    condition.expand(self._chunk),
+                    tuple(self._filled(dict(enumerate(begun)), part, self._chunk).values()),
+                )
+            code = latent[part]
             log_det = torch.stack(list(log_dets.values())).sum(0).cpu()
-            ab.append((x.float().cpu() * self.model.config.chroma_scale)[: len(part)])
-            log_prob.append(part.log_prob() - log_det[: len(part)])
+            ab.append((x.float().cpu() * self.model.config.chroma_scale)[: len(code)])
+            log_prob.append(code.log_prob() - log_det[: len(code)])
         return torch.cat(ab).numpy(), torch.cat(log_prob).double().numpy()
 
     def encode(self, ab: Floats, condition: Condition) -> tuple[LatentLevels, float]:
@@ -104,7 +111,28 @@ class TorchNetwork:
         with one_thread(), torch.set_grad_enabled(gradients), autocast:
             yield
 
-    def _filled(self, latent: Latent) -> Latent:
-        """Move a latent to the device and repeat its last sample up to the size of a chunk."""
-        missing = self._chunk - len(latent)
-        return latent.map(lambda z: torch.cat([z, z[-1:].expand(missing, *z.shape[1:])]).to(self.device))
+    def _begin(self, latent: Latent, condition: Condition) -> tuple[Tensor, ...]:
+        """Compute the sequential part of g for all samples; its tensors stay on the device."""
+        chunk, parts = _SEQUENTIAL_CHUNK, []
+        for part in _slices(len(latent), chunk):
+            with self.inference():
+                begun = self.model.begin(self._filled(latent.levels, part, chunk), condition.expand(chunk))
+            if not begun:
+                return ()
+            parts.append(begun)
+        return tuple(torch.cat(tensors)[: len(latent)] for tensors in zip(*parts, strict=True))
+
+    def _filled(self, tensors: Mapping[int, Tensor], part: slice, chunk: int) -> dict[int, Tensor]:
+        """Move the samples of a part to the device and repeat the last one up to the size of a chunk."""
+
+        def fill(tensor: Tensor) -> Tensor:
+            some = tensor[part]
+            repeated = some[-1:].expand(chunk - len(some), *some.shape[1:])
+            return torch.cat([some, repeated]).to(self.device)
+
+        return {key: fill(tensor) for key, tensor in tensors.items()}
+
+
+def _slices(length: int, size: int) -> Iterator[slice]:
+    """Split a range into parts of a size, the last one smaller if need be."""
+    return (slice(start, min(start + size, length)) for start in range(0, length, size))

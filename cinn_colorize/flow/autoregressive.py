@@ -11,15 +11,18 @@ those known.
 from __future__ import annotations
 
 import math
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from cinn_colorize.flow.coupling import soft_clamp
 from cinn_colorize.flow.transform import Transform
 
 _HEAD = 32  # channels of an attention head
+_SWEEPS, _CLOSE = 64, 1e-6  # Jacobi's iteration ends after so many sweeps, or when steps are so small
 
 
 class CausalBlock(nn.Module):
@@ -41,24 +44,31 @@ class CausalBlock(nn.Module):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
 
-    def forward(self, h: Tensor, cache: list[Tensor] | None = None) -> Tensor:
-        """Transform tokens.
-
-        Args:
-            h: (N, T, channels); with a cache, the tokens that come next.
-            cache: keys and values of the tokens before, empty at first; those of ``h`` are added.
-
-        Returns:
-            (N, T, channels).
-        """
+    def forward(self, h: Tensor) -> Tensor:
+        """Transform tokens (N, T, channels)."""
         qkv = self.query_key_value(self.norm1(h)).unflatten(-1, (3, -1, _HEAD))
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (N, heads, T, 32) each
-        if cache is not None:
-            if cache:
-                k, v = torch.cat([cache[0], k], dim=2), torch.cat([cache[1], v], dim=2)
-            cache[:] = k, v
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=cache is None)
-        h = h + self.attended(mixed.transpose(1, 2).flatten(2))
+        return self._transformed(h, F.scaled_dot_product_attention(q, k, v, is_causal=True))
+
+    def step(self, h: Tensor, cache: Tensor, t: int) -> Tensor:
+        """Transform token t alone.
+
+        Args:
+            h: (N, channels).
+            cache: keys and values, (2, N, heads, T, 32), of the tokens before t; those of t are written.
+            t: index of the token.
+
+        Returns:
+            (N, channels).
+        """
+        q, *key_value = self.query_key_value(self.norm1(h)).unflatten(-1, (3, -1, _HEAD)).unbind(1)
+        cache[:, :, :, t] = torch.stack(key_value)
+        k, v = cache[:, :, :, : t + 1]
+        return self._transformed(h, F.scaled_dot_product_attention(q[:, :, None], k, v))
+
+    def _transformed(self, h: Tensor, mixed: Tensor) -> Tensor:
+        """Add what tokens (N, ..., channels) attend to, (N, heads, T, 32), and transform them one by one."""
+        h = h + self.attended(mixed.transpose(1, 2).flatten(2).reshape(h.shape))
         change: Tensor = self.reduce(F.gelu(self.expand(self.norm2(h))))
         return h + change
 
@@ -103,28 +113,41 @@ class AutoregressivePass(Transform[Tensor]):
 
     def forward(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         """Compute z (N, C, side, side) of x under a condition (N, width, side, side)."""
+        s, m = self.parameters_of(x, condition)
+        return (x - m) * torch.exp(-s), -s.flatten(1).sum(1)
+
+    def inverse(self, z: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute x of z, place by place; gradients take no such steps, see :class:`_Inverse`."""
+        if torch.is_grad_enabled() and (z.requires_grad or condition.requires_grad):
+            x, log_det = _Inverse.apply(self, z, condition)  # type: ignore[no-untyped-call]
+            return x, log_det
+        return self._inverse(z, condition)
+
+    def parameters_of(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute s and m of the map at x, (N, C, side, side) each."""
         tokens, size = self._tokens(x), x.shape[2:]
         before = F.pad(tokens[:, :-1], (0, 0, 1, 0))  # the first place has none before it
         h = self.dropout(self._embedded(before) + self._tokens(condition) + self.position)
         for block in self.blocks:
             h = block(h)
         s, m = self._affine(h, x.dtype)
-        return self._grid((tokens - m) * torch.exp(-s), size), -s.flatten(1).sum(1)
+        return self._grid(s, size), self._grid(m, size)
 
-    def inverse(self, z: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute x of z, place by place."""
+    def _inverse(self, z: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         tokens, known = self._tokens(z), self._tokens(condition) + self.position
-        caches: list[list[Tensor]] = [[] for _ in self.blocks]
-        x_t, found, log_det = torch.zeros_like(tokens[:, :1]), [], z.new_zeros(len(z))
-        for t in range(tokens.shape[1]):
-            h = self._embedded(x_t) + known[:, t : t + 1]
+        n, places, channels = tokens.shape
+        heads = known.shape[2] // _HEAD
+        caches = [known.new_empty(2, n, heads, places, _HEAD) for _ in self.blocks]
+        x, log_det = torch.empty_like(tokens), z.new_zeros(n)
+        x_t = z.new_zeros(n, channels)
+        for t in range(places):
+            h = self._embedded(x_t) + known[:, t]
             for block, cache in zip(self.blocks, caches, strict=True):
-                h = block(h, cache)
+                h = cast(CausalBlock, block).step(h, cache, t)
             s, m = self._affine(h, z.dtype)
-            x_t = tokens[:, t : t + 1] * torch.exp(s) + m
-            found.append(x_t)
-            log_det = log_det + s.flatten(1).sum(1)
-        return self._grid(torch.cat(found, dim=1), z.shape[2:]), log_det
+            x_t = x[:, t] = tokens[:, t] * torch.exp(s) + m
+            log_det = log_det + s.sum(1)
+        return self._grid(x, z.shape[2:]), log_det
 
     def _tokens(self, grid: Tensor) -> Tensor:
         """Turn (N, C, H, W) into (N, T, C), in the order of the pass."""
@@ -140,6 +163,45 @@ class AutoregressivePass(Transform[Tensor]):
         return embedded
 
     def _affine(self, h: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Compute s and m, (N, T, C) each."""
+        """Compute s and m, (N, ..., C) each, of tokens h (N, ..., width)."""
         s, m = self.to_affine(self.norm(h)).to(dtype).chunk(2, dim=-1)
         return soft_clamp(s, self.clamp), m
+
+
+class _Inverse(torch.autograd.Function):
+    """The inverse of a pass, with a gradient that needs no steps from place to place.
+
+    With z = f(x) and its Jacobian J, the gradient with respect to z is u = J^-T g, where g is that with
+    respect to x. J is triangular and its diagonal D = exp(-s) is known, so that Jacobi's iteration
+    u <- u + D^-1 (g - J^T u), each of which costs one backward pass of f, ends at u after as many sweeps as
+    there are places, and close to it after a few.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, flow: AutoregressivePass, z: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        x, log_det = flow._inverse(z, condition)
+        ctx.flow = flow
+        ctx.save_for_backward(x, condition)
+        return x, log_det
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, of_x: Tensor, of_log_det: Tensor) -> tuple[None, Tensor, Tensor]:
+        x, condition = (tensor.detach().requires_grad_() for tensor in ctx.saved_tensors)
+        with torch.enable_grad():
+            s, m = ctx.flow.parameters_of(x, condition)
+            z = (x - m) * torch.exp(-s)
+            log_det = s.flatten(1).sum(1)
+        through_x, through_condition = torch.autograd.grad(
+            log_det, (x, condition), of_log_det, retain_graph=True
+        )
+        g, scale = of_x + through_x, torch.exp(s.detach())
+        u = scale * g
+        for _ in range(_SWEEPS):
+            (pulled,) = torch.autograd.grad(z, x, u, retain_graph=True)
+            step = scale * (g - pulled)
+            u = u + step
+            if step.abs().max() <= _CLOSE * u.abs().max():
+                break
+        (pulled,) = torch.autograd.grad(z, condition, u)
+        return None, u, through_condition - pulled

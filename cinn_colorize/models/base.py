@@ -55,6 +55,20 @@ class ConditionalFlow(nn.Module):
         """Compute g(z; c): x, and the log-dets of g by level, (N,) each."""
         raise NotImplementedError
 
+    def begin(self, latents: Mapping[int, Tensor], condition: Any) -> tuple[Tensor, ...]:
+        """Compute the sequential part of g, which takes hardly longer for several samples than for one.
+
+        Returns:
+            tensors (N, ...) for :meth:`finish`; none if g has no such part.
+        """
+        return ()
+
+    def finish(
+        self, latents: Mapping[int, Tensor], condition: Any, begun: tuple[Tensor, ...]
+    ) -> tuple[Tensor, dict[int, Tensor]]:
+        """Compute g(z; c) as :meth:`inverse` does, given the result of :meth:`begin`."""
+        return self.inverse(latents, condition)
+
 
 class PhotoFlow(ConditionalFlow):
     """A model that colorizes photos: x = ab / ``config.chroma_scale``, (N, 2, 64, 64), given L*.

@@ -369,11 +369,18 @@ class Natural(PhotoFlow):
         self, latents: Mapping[int, Tensor], condition: Condition
     ) -> tuple[Tensor, dict[int, Tensor]]:
         """Compute g(z; c): x (N, 2, 64, 64), and the log-dets (N,) of g by level."""
-        flow, conditions = self._coarsest(condition)
-        log_dets = {}
-        x, log_det = flow.inverse(latents[self.coarsest], conditions)
-        x, within = self.clamp.inverse(x, condition.gamut[self.coarsest_size])
-        log_dets[self.coarsest] = log_det + within
+        return self.finish(latents, condition, self._coarse_colors(latents, condition))
+
+    def begin(self, latents: Mapping[int, Tensor], condition: Condition) -> tuple[Tensor, ...]:
+        """Compute the autoregressive level, if there is one: x (N, 2, 16, 16) and its log-det."""
+        return self._coarse_colors(latents, condition) if self.config.coarse else ()
+
+    def finish(
+        self, latents: Mapping[int, Tensor], condition: Condition, begun: tuple[Tensor, ...]
+    ) -> tuple[Tensor, dict[int, Tensor]]:
+        """See :meth:`ConditionalFlow.finish`."""
+        x, log_det = begun or self._coarse_colors(latents, condition)
+        log_dets = {self.coarsest: log_det}
         for r in reversed(self.resolutions):
             level = self._level(r)
             residual, log_det = level.flow.inverse(latents[r], level.conditions(condition.prepared[r], x))
@@ -382,6 +389,13 @@ class Natural(PhotoFlow):
             x, rescaling = self.downsample.inverse(torch.cat([x, details], dim=1))
             log_dets[r] = log_det + within + rescaling
         return x, log_dets
+
+    def _coarse_colors(self, latents: Mapping[int, Tensor], condition: Condition) -> tuple[Tensor, Tensor]:
+        """Decode the coarsest level: x and the log-det (N,)."""
+        flow, conditions = self._coarsest(condition)
+        x, log_det = flow.inverse(latents[self.coarsest], conditions)
+        x, within = self.clamp.inverse(x, condition.gamut[self.coarsest_size])
+        return x, log_det + within
 
     def _coarsest(self, condition: Condition) -> tuple[Sequence, list[Any]]:
         """Return the flow of the coarsest level, and the conditions of its maps."""

@@ -92,8 +92,8 @@ def processes(device: torch.device) -> Iterator[Processes]:
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
     try:
         yield Processes(dist.get_rank(), dist.get_world_size())
-        # Gloo's threads hold tensors of the last exchange for a moment longer. If one of them gives these back
-        # while Python shuts down, the process is aborted; so let the threads exchange something without any.
+        # Gloo's threads hold tensors of the last exchange for a moment longer. If one gives them back while
+        # Python shuts down, the process is aborted; so let the threads exchange something without any.
         dist.barrier()
     finally:
         dist.destroy_process_group()
