@@ -11,6 +11,7 @@ those known.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence as List
 from typing import Any, cast
 
 import torch
@@ -46,29 +47,17 @@ class CausalBlock(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """Transform tokens (N, T, channels)."""
-        qkv = self.query_key_value(self.norm1(h)).unflatten(-1, (3, -1, _HEAD))
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (N, heads, T, 32) each
-        return self._transformed(h, F.scaled_dot_product_attention(q, k, v, is_causal=True))
+        q, k, v = self.projected(h)
+        return self.transformed(h, F.scaled_dot_product_attention(q, k, v, is_causal=True))
 
-    def step(self, h: Tensor, cache: Tensor, t: int) -> Tensor:
-        """Transform token t alone.
+    def projected(self, h: Tensor) -> Tensor:
+        """Compute queries, keys and values (3, N, heads, T, 32) of tokens (N, T, channels)."""
+        qkv: Tensor = self.query_key_value(self.norm1(h))
+        return qkv.unflatten(-1, (3, -1, _HEAD)).permute(2, 0, 3, 1, 4)
 
-        Args:
-            h: (N, channels).
-            cache: keys and values, (2, N, heads, T, 32), of the tokens before t; those of t are written.
-            t: index of the token.
-
-        Returns:
-            (N, channels).
-        """
-        q, *key_value = self.query_key_value(self.norm1(h)).unflatten(-1, (3, -1, _HEAD)).unbind(1)
-        cache[:, :, :, t] = torch.stack(key_value)
-        k, v = cache[:, :, :, : t + 1]
-        return self._transformed(h, F.scaled_dot_product_attention(q[:, :, None], k, v))
-
-    def _transformed(self, h: Tensor, mixed: Tensor) -> Tensor:
-        """Add what tokens (N, ..., channels) attend to, (N, heads, T, 32), and transform them one by one."""
-        h = h + self.attended(mixed.transpose(1, 2).flatten(2).reshape(h.shape))
+    def transformed(self, h: Tensor, mixed: Tensor) -> Tensor:
+        """Add what tokens (N, T, channels) attend to, (N, heads, T, 32), and transform them one by one."""
+        h = h + self.attended(mixed.transpose(1, 2).flatten(2))
         change: Tensor = self.reduce(F.gelu(self.expand(self.norm2(h))))
         return h + change
 
@@ -106,7 +95,7 @@ class AutoregressivePass(Transform[Tensor]):
         self.embed = nn.Linear(channels, width)
         self.position = nn.Parameter(0.02 * torch.randn(side**2, width))
         self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(CausalBlock(width) for _ in range(blocks))
+        self.blocks = cast(List[CausalBlock], nn.ModuleList(CausalBlock(width) for _ in range(blocks)))
         self.norm, self.to_affine = nn.LayerNorm(width), nn.Linear(width, 2 * channels)
         nn.init.zeros_(self.to_affine.weight)
         nn.init.zeros_(self.to_affine.bias)
@@ -127,26 +116,25 @@ class AutoregressivePass(Transform[Tensor]):
         """Compute s and m of the map at x, (N, C, side, side) each."""
         tokens, size = self._tokens(x), x.shape[2:]
         before = F.pad(tokens[:, :-1], (0, 0, 1, 0))  # the first place has none before it
-        h = self.dropout(self._embedded(before) + self._tokens(condition) + self.position)
+        h = self.dropout(self.embedded(before) + self._tokens(condition) + self.position)
         for block in self.blocks:
             h = block(h)
-        s, m = self._affine(h, x.dtype)
+        s, m = self.affine(h, x.dtype)
         return self._grid(s, size), self._grid(m, size)
 
     def _inverse(self, z: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         tokens, known = self._tokens(z), self._tokens(condition) + self.position
-        n, places, channels = tokens.shape
-        heads = known.shape[2] // _HEAD
-        caches = [known.new_empty(2, n, heads, places, _HEAD) for _ in self.blocks]
-        x, log_det = torch.empty_like(tokens), z.new_zeros(n)
-        x_t = z.new_zeros(n, channels)
+        n, places, _ = tokens.shape
+        caches = [known.new_empty(2, n, known.shape[2] // _HEAD, places, _HEAD) for _ in self.blocks]
+        x, log_det, x_t = torch.empty_like(tokens), z.new_zeros(n), torch.zeros_like(tokens[:, :1])
         for t in range(places):
-            h = self._embedded(x_t) + known[:, t]
+            h = self.embedded(x_t) + known[:, t : t + 1]
             for block, cache in zip(self.blocks, caches, strict=True):
-                h = cast(CausalBlock, block).step(h, cache, t)
-            s, m = self._affine(h, z.dtype)
-            x_t = x[:, t] = tokens[:, t] * torch.exp(s) + m
-            log_det = log_det + s.sum(1)
+                q, cache[0, :, :, t : t + 1], cache[1, :, :, t : t + 1] = block.projected(h)
+                h = block.transformed(h, F.scaled_dot_product_attention(q, *cache[:, :, :, : t + 1]))
+            s, m = self.affine(h, z.dtype)
+            x_t = x[:, t : t + 1] = tokens[:, t : t + 1] * torch.exp(s) + m
+            log_det = log_det + s.flatten(1).sum(1)
         return self._grid(x, z.shape[2:]), log_det
 
     def _tokens(self, grid: Tensor) -> Tensor:
@@ -158,12 +146,13 @@ class AutoregressivePass(Transform[Tensor]):
         tokens = tokens.flip(1) if self.reverse else tokens
         return tokens.transpose(1, 2).unflatten(2, size)
 
-    def _embedded(self, x: Tensor) -> Tensor:
+    def embedded(self, x: Tensor) -> Tensor:
+        """Turn values (N, T, C) into tokens (N, T, width)."""
         embedded: Tensor = self.embed(x if self.bound == math.inf else x.clamp(-self.bound, self.bound))
         return embedded
 
-    def _affine(self, h: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Compute s and m, (N, ..., C) each, of tokens h (N, ..., width)."""
+    def affine(self, h: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Compute s and m, (N, T, C) each, of tokens h (N, T, width)."""
         s, m = self.to_affine(self.norm(h)).to(dtype).chunk(2, dim=-1)
         return soft_clamp(s, self.clamp), m
 

@@ -373,9 +373,7 @@ def test_gradients_of_the_inverse_of_an_autoregressive_pass_are_those_of_its_jac
     assert torch.allclose(found, x, atol=1e-12)
     got = torch.autograd.grad((found * of_x).sum() + (log_det * of_log_det).sum(), (z, condition))
 
-    def of_places(
-        z, condition
-    ):  # x by fixed points of the parallel pass, exact after one a place
+    def of_places(z, condition):  # x by fixed points of the parallel pass, exact after one a place
         x = torch.zeros_like(z)
         for _ in range(9):
             s, m = made.parameters_of(x, condition)
