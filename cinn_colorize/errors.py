@@ -13,6 +13,10 @@ class DiskFullError(PhotoError):
     """A picture cannot be written because the disk is full, so the next one cannot either."""
 
 
+class OriginalError(CinnError):
+    """An output would replace a file that the call reads."""
+
+
 class WeightsError(CinnError):
     """Weights cannot be found or used."""
 

@@ -1,14 +1,22 @@
-"""Formats by name and content, printable names, and atomic writing of files."""
+"""Formats by name and content, printable names, reading of pipes, and atomic writing of files."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import os
+import queue
 import re
 import secrets
+import stat
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+
+from cinn_colorize.errors import OriginalError
+from cinn_colorize.originals import original_at
 
 FORMATS = {
     "jpg": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -27,6 +35,8 @@ SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffi
 OUTPUT_SUFFIXES = frozenset(
     suffix for format, suffixes in FORMATS.items() if format not in READ_ONLY for suffix in suffixes
 )
+PUBLIC = 0o666  # permission bits of a file that whoever the umask allows may read
+_PATIENCE = 10  # seconds, for something to write into a pipe
 _TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.part")
 _IS_WINDOWS = sys.platform == "win32"
 _SIGNATURES = {
@@ -55,23 +65,97 @@ def format_of_content(start: bytes) -> str:
     return next(matches, "")
 
 
+def leaves_folder(name: str) -> bool:
+    """Return whether a path that is meant to lie below a folder may lead out of it."""
+    return Path(name).is_absolute() or ".." in Path(name).parts
+
+
+def printable(text: str) -> str:
+    """Return text with escapes for all that a terminal would not print but obey, line ends among it."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def printable_name(path: str | os.PathLike[str]) -> str:
     """Return a path as printable text of one line, whatever bytes it has."""
-    name = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
+    return printable(os.fsencode(path).decode("utf-8", "backslashreplace"))
+
+
+def open_input(path: str | os.PathLike[str]) -> io.BufferedReader:
+    """Open a file to read; a named pipe that nothing writes into is not waited for without end.
+
+    Raises:
+        OSError: it cannot be opened, or nothing writes into it.
+    """
+    if _IS_WINDOWS or not stat.S_ISFIFO(os.stat(path).st_mode):  # noqa: PTH116
+        return Path(path).open("rb")
+    # Opening waits for a writer, and no other way tells a slow one from none.
+    opened: queue.SimpleQueue[io.BufferedReader | OSError] = queue.SimpleQueue()
+
+    def wait() -> None:
+        try:
+            opened.put(Path(path).open("rb"))  # noqa: SIM115
+        except OSError as error:
+            opened.put(error)
+
+    threading.Thread(target=wait, daemon=True).start()
+    try:
+        found = opened.get(timeout=_PATIENCE)
+    except queue.Empty:
+        with contextlib.suppress(OSError):
+            os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))  # a writer, which ends the thread
+        raise OSError(errno.ETIMEDOUT, "nothing writes into this pipe") from None
+    if isinstance(found, OSError):
+        raise found
+    return found
+
+
+def check_output(path: str | os.PathLike[str], otherwise: str = "another name or folder") -> None:
+    """Refuse an output that would replace a file that the call reads.
+
+    Args:
+        path: path of the output.
+        otherwise: what to choose instead, for the message.
+
+    Raises:
+        OriginalError: it would.
+    """
+    if original_at(Path(path)):
+        raise OriginalError(f"{printable_name(path)}: is one of the files given; choose {otherwise}")
+
+
+def mode_like(*paths: Path) -> int:
+    """Return the permission bits of a file made from others: nobody may read it who may not read them all.
+
+    Args:
+        paths: paths of the others. Only regular files count: a pipe is readable by its owner alone.
+    """
+    mode = PUBLIC
+    for path in paths:
+        with contextlib.suppress(OSError):
+            status = path.stat()
+            for others in (0o60, 0o06) if stat.S_ISREG(status.st_mode) else ():
+                if not status.st_mode & others & 0o44:
+                    mode &= ~others
+    return mode
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[int]:
+def replacing(path: str | os.PathLike[str], mode: int = PUBLIC) -> Iterator[int]:
     """Yield a descriptor to write to; the file appears at ``path`` if all goes well, else nothing is left.
 
     The content is on the disk before the file gets its name, so that not even a power cut leaves half of it.
 
+    Args:
+        path: path of the file.
+        mode: its permission bits, from which the umask takes some.
+
     Raises:
         OSError: the file cannot be created or put in its place.
+        OriginalError: it would replace a file that the call reads.
     """
     path = Path(path)
-    part, descriptor = temporary(path.parent)
+    check_output(path)
+    part, descriptor = temporary(path.parent, mode)
     try:
         try:
             yield descriptor
@@ -91,6 +175,8 @@ def remove_leftovers(folder: Path) -> None:
     except OSError:
         return
     for name in names:
+        if original_at(folder / name):
+            continue
         with contextlib.suppress(OSError):  # in use, gone by now, or not ours to remove
             descriptor = os.open(folder / name, os.O_RDWR)
             try:
@@ -103,8 +189,12 @@ def remove_leftovers(folder: Path) -> None:
                 (folder / name).unlink()
 
 
-def temporary(folder: Path) -> tuple[Path, int]:
+def temporary(folder: Path, mode: int = PUBLIC) -> tuple[Path, int]:
     """Create a file that is locked, so that :func:`remove_leftovers` knows that it is in use.
+
+    Args:
+        folder: where to create it.
+        mode: its permission bits, from which the umask takes some.
 
     Returns:
         its path, and a descriptor; closing it releases the lock.
@@ -115,7 +205,7 @@ def temporary(folder: Path) -> tuple[Path, int]:
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     while True:
         path = folder / f".{secrets.token_hex(8)}.part"
-        descriptor = os.open(path, flags, 0o666)
+        descriptor = os.open(path, flags, mode)
         try:
             _lock(descriptor)
         except BlockingIOError:  # another process is about to remove it

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cinn_colorize.errors import WeightsError
-from cinn_colorize.files import printable_name, replacing
+from cinn_colorize.files import PUBLIC, open_input, printable_name, replacing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -96,7 +96,7 @@ def cache_folder() -> Path:
 
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal digits."""
-    with path.open("rb") as file:
+    with open_input(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -137,7 +137,7 @@ def load(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return config, tensors
 
 
-def save(path: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+def save(path: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor], mode: int = PUBLIC) -> None:
     """Write a weights file atomically.
 
     Raises:
@@ -147,5 +147,5 @@ def save(path: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -
 
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
     content = serialise(contiguous, metadata={CONFIG_KEY: json.dumps(config, sort_keys=True)})
-    with replacing(path) as descriptor, os.fdopen(descriptor, "wb", closefd=False) as file:
+    with replacing(path, mode) as descriptor, os.fdopen(descriptor, "wb", closefd=False) as file:
         file.write(content)

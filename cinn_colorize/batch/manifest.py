@@ -10,13 +10,14 @@ import errno
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from cinn_colorize.errors import DataError
-from cinn_colorize.files import printable_name
+from cinn_colorize.files import check_output, printable_name
 
 # The keys that identify a result; the rest of a line is for people.
 _IDENTITY = ("size", "mtime", "seed", "seeds", "temperature", "model", "settings")
@@ -24,20 +25,28 @@ _START = b'{"input": '  # of each line
 
 
 class Manifest:
-    """The results that are done, and the file that records them."""
+    """The results that are done, and the file that records them.
+
+    Attributes:
+        path: path of the file.
+    """
 
     def __init__(self, path: Path) -> None:
         """Read the file if it exists, and open it to append lines.
 
         Raises:
             DataError: it cannot be read or written, or is not a manifest.
+            OriginalError: it is a file that the call reads.
         """
-        self._name = printable_name(path)
+        check_output(path)
+        self.path, self._name = path, printable_name(path)
         self._done: dict[str, bytes] = {}  # by output, a digest of its identity
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
             self._descriptor = os.open(path, flags, 0o666)
+            if stat.S_ISFIFO(os.fstat(self._descriptor).st_mode):
+                raise OSError(errno.EINVAL, "a pipe, which keeps nothing")
             with os.fdopen(self._descriptor, "rb", closefd=False) as file:
                 self._read(file)
         except OSError as error:

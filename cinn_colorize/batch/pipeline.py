@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cinn_colorize.batch.inputs import Input
 from cinn_colorize.errors import CinnError, DiskFullError, PhotoError
-from cinn_colorize.files import OUTPUT_SUFFIXES, printable_name
+from cinn_colorize.files import OUTPUT_SUFFIXES, leaves_folder, mode_like, printable_name
 from cinn_colorize.options import Encoding, Rendering
 
 if TYPE_CHECKING:
@@ -67,9 +67,19 @@ class Plan:
     sheet_pattern: str = "{stem}_sheet.jpg"
 
     def outputs(self, photo: Input, stem: str) -> list[Path]:
-        """Return the paths of a photo's samples, in the order of their seeds."""
+        """Return the paths of a photo's samples, in the order of their seeds.
+
+        Raises:
+            PhotoError: one lies outside the folder, though the pattern is not absolute.
+        """
         suffix = self.suffix(photo.path)
-        names = (self.pattern.format(stem=stem, seed=self.seed + k, ext=suffix) for k in range(self.number))
+        names = [self.pattern.format(stem=stem, seed=self.seed + k, ext=suffix) for k in range(self.number)]
+        for name in names:
+            if leaves_folder(name) and not Path(self.pattern).is_absolute():
+                raise PhotoError(
+                    f"{printable_name(photo.path)}: its result {printable_name(name)} would lie outside "
+                    f"{printable_name(self.folder)}; choose another --output"
+                )
         return [self.folder / photo.below / name for name in names]
 
     def sheet_path(self, photo: Input, stem: str) -> Path:
@@ -209,6 +219,7 @@ class Job:
         photo = open_photo(
             path if task.content is None else task.content, max_pixels=plan.max_pixels, name=name
         )
+        photo.mode &= mode_like(*plan.method.paths)
         if task.input.found and photo.recipe:
             raise LeftOutError
         if photo.pages > 1:
@@ -243,7 +254,7 @@ class Job:
             if task.sheet in task.unverified and not _is_sheet(task.sheet):
                 raise exists(path, task.sheet)
             first = plan.method.first_tiles(colorizer, photo, plan.temperature, plan.seed)
-            save_sheet(contact_sheet([*first, *on_sheet]), task.sheet)
+            save_sheet(contact_sheet([*first, *on_sheet]), task.sheet, mode=photo.mode)
             yield Result(path, task.sheet, *before[:2], clock.ms())
 
     def _save(self, colorization: Colorization, output: Path, task: Task) -> None:

@@ -19,8 +19,16 @@ from cinn_colorize.batch.manifest import Manifest
 from cinn_colorize.batch.pipeline import Event, Existing, Failure, Finished, Job, Plan, Result, Task, exists
 from cinn_colorize.batch.processes import ModelSpec
 from cinn_colorize.batch.workers import InProcess, WorkerPool
-from cinn_colorize.errors import CinnError, PhotoError
-from cinn_colorize.files import FORMATS, SUFFIXES, format_of_content, printable_name, remove_leftovers
+from cinn_colorize.errors import CinnError, OriginalError, PhotoError
+from cinn_colorize.files import (
+    FORMATS,
+    SUFFIXES,
+    format_of_content,
+    open_input,
+    printable_name,
+    remove_leftovers,
+)
+from cinn_colorize.originals import original_at, protecting
 
 
 class Batch:
@@ -74,7 +82,14 @@ class Batch:
             WeightsError: the network cannot be loaded.
             DataError: the manifest cannot be written.
         """
-        with contextlib.closing(self._events()) as events:
+        named = [item.path for item in self.inputs if isinstance(item, Input) and not item.found]
+        found = [item.path for item in self.inputs if isinstance(item, Input) and item.found]
+        named += [*self.plan.method.paths, *([self._manifest.path] if self._manifest else [])]
+        with (
+            protecting(named),
+            protecting(found, unless=_made_here),  # a result of an earlier call is not colorized
+            contextlib.closing(self._events()) as events,
+        ):
             for event in events:
                 if self._manifest and (line := self._line(event)):
                     self._manifest.add(line)
@@ -124,6 +139,12 @@ class Batch:
             elif os.path.exists(item.path) and os.path.exists(output) and output.samefile(item.path):  # noqa: PTH110
                 raise PhotoError(f"{name}: its result would replace the photo; choose another --output-dir")
             elif plan.existing is Existing.OVERWRITE:
+                if original := original_at(output):
+                    raise OriginalError(
+                        f"{name}: its result {printable_name(output)} would replace "
+                        f"{printable_name(original)}, one of the files given; "
+                        "choose another --output or --output-dir"
+                    )
                 wanted.append(output)
             elif plan.existing is Existing.REFUSE and self._manifest:
                 wanted.append(output)
@@ -153,6 +174,8 @@ class Batch:
     def _stem(self, photo: Path) -> str:
         """Return a photo's name without its suffix, or with it if another photo's results would clash.
 
+        A name of dots alone keeps its suffix too.
+
         The folder's content decides, so that a photo's results have the same names whatever else is
         colorized with it.
         """
@@ -163,7 +186,7 @@ class Batch:
             same_suffix = plan.suffix(sibling) == plan.suffix(photo) or "{ext}" not in plan.pattern
             if sibling.name != photo.name and (same_suffix or plan.sheet):
                 return photo.name
-        return photo.stem
+        return photo.stem if photo.stem.strip(".") else photo.name  # ...jpg has the stem .., a folder
 
     def _line(self, event: Event) -> dict[str, Any] | None:
         """Return an event's line in the manifest, or None."""
@@ -208,6 +231,12 @@ def colorize_stream(content: bytes, plan: Plan, spec: ModelSpec) -> bytes:
         return output.read_bytes()
 
 
+def _made_here(path: Path) -> bool:
+    from cinn_colorize.imaging.photo import has_recipe
+
+    return has_recipe(path)
+
+
 def _shared_stems(folder: Path) -> dict[str, list[Path]]:
     """Return the stems that several photos of a folder share, with these photos."""
     stems: dict[str, list[Path]] = {}
@@ -229,9 +258,19 @@ def _status(photo: Path) -> tuple[int | None, float | None]:
 
 
 def _content(path: Path) -> bytes | None:
-    """Read a pipe, which other processes cannot open, and which nobody can read twice; None for a file."""
+    """Read a pipe, which other processes cannot open, and which nobody can read twice; None for a file.
+
+    Raises:
+        PhotoError: the pipe cannot be read.
+    """
     try:
         mode = path.stat().st_mode
-        return None if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else path.read_bytes()
     except OSError:
         return None  # which is reported when the photo is opened
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return None
+    try:
+        with open_input(path) as file:
+            return file.read()
+    except OSError as error:
+        raise PhotoError(f"{printable_name(path)}: cannot be read: {error.strerror}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import signal
 import sys
+import traceback
 from typing import Annotated, Any, cast
 
 import typer
@@ -12,11 +13,12 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from cinn_colorize import __version__
 from cinn_colorize.cli.colorize import colorize
-from cinn_colorize.cli.console import say
+from cinn_colorize.cli.console import print_trace, say
 from cinn_colorize.cli.download import download
 from cinn_colorize.cli.evaluate import evaluate
 from cinn_colorize.cli.export import export
 from cinn_colorize.cli.groups import flattened
+from cinn_colorize.cli.inputs import named_files
 from cinn_colorize.cli.mix import mix
 from cinn_colorize.cli.models import models
 from cinn_colorize.cli.recreate import recreate
@@ -24,6 +26,7 @@ from cinn_colorize.cli.sample import sample
 from cinn_colorize.cli.temperature import temperature
 from cinn_colorize.cli.train import train
 from cinn_colorize.cli.transfer import transfer
+from cinn_colorize.originals import protecting
 
 DEFAULT_COMMAND = "colorize"
 
@@ -32,7 +35,7 @@ _UsageError = cast(type[typer.BadParameter], typer.BadParameter.__mro__[1])
 
 
 class _Command(TyperCommand):
-    """List options by panel, and the examples of a command's docstring at the end of its help.
+    """Protect the files given; in help, list options by panel and the examples of a docstring at its end.
 
     Plain text: importing what renders rich help takes longer than all the rest of ``--help``.
     """
@@ -40,6 +43,11 @@ class _Command(TyperCommand):
     def __init__(self, *args: Any, help: str, **rest: Any) -> None:
         text, _, self._examples = inspect.cleandoc(help).partition("\n\nExamples:\n")
         super().__init__(*args, help=text, **rest)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; it replaces none of the files that it is given."""
+        with protecting([*named_files(ctx.params)]):
+            return super().invoke(ctx)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         panels: dict[str, list[tuple[str, str]]] = {}
@@ -133,4 +141,8 @@ def main() -> None:
     """Run the command line; the entry point of the console script."""
     # SIGTERM must not leave temporary files behind; train asks for a checkpoint instead.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    app(prog_name="cinn-colorize")
+    try:
+        app(prog_name="cinn-colorize")
+    except Exception:
+        print_trace(traceback.format_exc())
+        sys.exit(1)

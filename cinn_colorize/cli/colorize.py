@@ -27,7 +27,7 @@ from cinn_colorize.cli.options import (
     temperature_of,
 )
 from cinn_colorize.cli.report import report
-from cinn_colorize.files import OUTPUT_SUFFIXES
+from cinn_colorize.files import OUTPUT_SUFFIXES, leaves_folder
 from cinn_colorize.options import DRAWING, OUTPUT, Rendering
 
 if TYPE_CHECKING:
@@ -227,6 +227,10 @@ def _check_pattern(pattern: str, number: int) -> None:
     if not all(Path(name).suffix.lower() in OUTPUT_SUFFIXES for name in names):
         raise typer.BadParameter(
             f"--output {pattern!r} must end in {{ext}}, .png, .jpg, .webp, .tif or .avif"
+        )
+    if not Path(pattern).is_absolute() and any(map(leaves_folder, names)):
+        raise typer.BadParameter(
+            f"--output {pattern!r} leaves the folder of -o; choose that folder, or an absolute --output"
         )
     if number > 1 and len(names) == 1:
         raise typer.BadParameter(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from cinn_colorize.errors import CinnError
-from cinn_colorize.files import printable_name
+from cinn_colorize.files import printable, printable_name
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,8 +32,18 @@ def console() -> Console:
 
 
 def say(message: object) -> None:
-    """Print a message on stderr as one line, however long."""
-    print(f"cinn-colorize: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
+    """Print a message on stderr as one line, however long, with escapes for control characters."""
+    print(f"cinn-colorize: {printable(' '.join(str(message).split()))}", file=sys.stderr, flush=True)
+
+
+def print_trace(trace: str) -> None:
+    """Print a traceback on stderr, with escapes for control characters."""
+    print("\n".join(map(printable, trace.splitlines())), file=sys.stderr, flush=True)
+
+
+def print_json(values: object) -> None:
+    """Print a JSON value on stdout, in ASCII without control characters."""
+    print(json.dumps(values).replace("\x7f", r"\u007f"), flush=True)
 
 
 def print_path(path: os.PathLike[str]) -> None:

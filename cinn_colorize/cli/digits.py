@@ -11,6 +11,7 @@ import typer
 from cinn_colorize.cli.console import fatal, print_path, show_log
 from cinn_colorize.cli.options import FolderOptions, GeneralOptions, ModelOptions, device_of, temperature_of
 from cinn_colorize.cli.report import claim
+from cinn_colorize.files import mode_like
 from cinn_colorize.latents.levels import by_level
 from cinn_colorize.models.registry import MODELS
 
@@ -77,7 +78,7 @@ def sample_digits(
         return samples_picture(digits, number or _SAMPLES, scale, seed, digit)
 
     stem = "digits" + ("_axes" if pca else "") + ("" if digit is None else f"_{digit}")
-    _write(draw, f"{stem}.png", [], out, network, general)
+    _write(draw, f"{stem}.png", out, network, general)
 
 
 def transfer_digits(
@@ -94,24 +95,24 @@ def transfer_digits(
 
         return transfer_picture(digits, images, digit)
 
-    _write(draw, f"digits_like_{images[0].stem}.png", images, out, network, general)
+    _write(draw, f"digits_like_{images[0].stem}.png", out, network, general, images)
 
 
 def _write(
     draw: Callable[[Digits], Image.Image],
     name: str,
-    inputs: Sequence[Path],
     out: FolderOptions,
     network: ModelOptions,
     general: GeneralOptions,
+    images: Sequence[Path] = (),
 ) -> None:
     show_log(general.quiet)
     with fatal(general.debug):
-        path = out.output_dir / name
-        claim([path], inputs, out.overwrite)
+        path, mode = out.output_dir / name, mode_like(*images)
+        claim([path], out.overwrite)
         from cinn_colorize.digits import Digits
         from cinn_colorize.methods.contact_sheet import save_sheet
 
         device_of(network.device)
-        save_sheet(draw(Digits(MODEL, weights=network.weights, device=network.device)), path)
+        save_sheet(draw(Digits(MODEL, weights=network.weights, device=network.device)), path, mode=mode)
         print_path(path)

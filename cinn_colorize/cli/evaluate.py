@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,8 +18,9 @@ from cinn_colorize.cli.options import (
     per_level,
 )
 from cinn_colorize.cli.report import claim
-from cinn_colorize.files import OUTPUT_SUFFIXES, printable_name
+from cinn_colorize.files import OUTPUT_SUFFIXES, check_output, printable_name
 from cinn_colorize.options import DRAWING, OUTPUT
+from cinn_colorize.originals import protecting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,9 +141,9 @@ def evaluate(
     if plot:
         _check_plot(plot, len(rows), samples)
     show_log(general.quiet)
-    with fatal(general.debug):
+    with fatal(general.debug), contextlib.ExitStack() as stack:
         if plot:
-            claim([plot], [photos], overwrite, "another file")
+            claim([plot], overwrite, "another file")
         import cv2
 
         from cinn_colorize import evaluation
@@ -153,6 +155,10 @@ def evaluate(
         where = device_of(network.device)
         sources = find_photos(photos, pattern=None)[::every][:limit]
         references = find_photos(reference, pattern=None)[:reference_limit] if reference else []
+        if plot:
+            inputs = {Path(source.path) for source in [*sources, *references]}
+            stack.enter_context(protecting(inputs))
+            check_output(plot, "another file")
         classes = evaluation.read_labels(labels, sources, photos) if labels else {}
         # Measures do not show the last bits, which depend on the chunk.
         chunk = min(samples, _CHUNK)

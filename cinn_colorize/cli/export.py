@@ -44,7 +44,7 @@ def export(
     with fatal(debug):
         from cinn_colorize.onnx.files import CONDITION, SAMPLE
 
-        claim([output_dir / CONDITION, output_dir / SAMPLE], [], overwrite)
+        claim([output_dir / CONDITION, output_dir / SAMPLE], overwrite)
         from cinn_colorize.models import load_model
         from cinn_colorize.onnx.export import export as write
 

@@ -13,7 +13,7 @@ import typer
 
 from cinn_colorize.cli.options import Engine
 from cinn_colorize.errors import DataError
-from cinn_colorize.files import printable_name
+from cinn_colorize.files import open_input, printable_name
 
 if TYPE_CHECKING:
     from cinn_colorize.batch.inputs import Input
@@ -120,7 +120,7 @@ class BatchOptions:
         for path in lists + ([self.files_from] if self.files_from else []):
             name = "stdin" if path == STREAM else printable_name(path)
             try:
-                content = sys.stdin.buffer.read() if path == STREAM else path.read_bytes()
+                content = sys.stdin.buffer.read() if path == STREAM else _content(path)
             except OSError as error:
                 raise DataError(f"{name}: the list cannot be read ({error.strerror})") from error
             listed += read_list(content, name, null=self.null)
@@ -148,6 +148,11 @@ def checked(inputs: list[Input | PhotoError]) -> list[Input | PhotoError]:
     if len(inputs) == 1 and isinstance(inputs[0], Exception):
         raise inputs[0]
     return inputs
+
+
+def _content(path: Path) -> bytes:
+    with open_input(path) as file:
+        return file.read()
 
 
 def _is_list(path: Path) -> bool:

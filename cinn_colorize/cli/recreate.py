@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import filecmp
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +16,7 @@ from cinn_colorize.cli.options import (
     WeightsOption,
     device_of,
 )
+from cinn_colorize.cli.report import claim
 
 
 def recreate(
@@ -63,20 +63,12 @@ def recreate(
     show_log(general.quiet)
     with fatal(general.debug):
         from cinn_colorize.colorizer import Colorizer
-        from cinn_colorize.errors import PhotoError
-        from cinn_colorize.files import printable_name
         from cinn_colorize.methods.recipe import Recipe
         from cinn_colorize.methods.recipe import recreate as make_again
 
         recipe = Recipe.read(picture)
         output = output or picture.with_stem(f"{picture.stem}_again")
-        if os.path.lexists(output) and not overwrite:
-            raise PhotoError(f"{printable_name(output)}: exists; add --overwrite or choose another -o")
-        for kept in (picture, original, *(others or ())):
-            if output.exists() and kept.exists() and output.samefile(kept):
-                raise PhotoError(
-                    f"{printable_name(output)}: would replace {printable_name(kept)}; choose another -o"
-                )
+        claim([output], overwrite, "another -o")
         device_of(device)
         colorizer = Colorizer(recipe.model, weights=weights, device=device, precision=recipe.precision)
         make_again(

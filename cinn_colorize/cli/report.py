@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
 from collections import Counter
@@ -11,11 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
-from cinn_colorize.cli.console import print_path, progress_bar, say
+from cinn_colorize.cli.console import print_json, print_path, print_trace, progress_bar, say
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.files import printable_name
+from cinn_colorize.files import check_output, printable_name
 
 if TYPE_CHECKING:
     from cinn_colorize.batch.pipeline import Result
@@ -39,7 +36,7 @@ def report(batch: Batch, as_json: bool, quiet: bool, debug: bool) -> int:
             if isinstance(event, Failure):
                 say(event.message)
                 if debug:
-                    typer.echo(event.trace, err=True)
+                    print_trace(event.trace)
                 outcome = "failed"
             else:
                 outcome = "done" if event.written else "left out" if event.own else "there already"
@@ -63,32 +60,26 @@ def print_result(result: Result, as_json: bool) -> None:
         return
     values = {"input": str(result.input), "output": str(result.output)}
     rest = {"seed": result.seed, "temperature": result.temperature, "log_prob": result.log_prob}
-    typer.echo(json.dumps(values | {key: value for key, value in rest.items() if value is not None}))
+    print_json(values | {key: value for key, value in rest.items() if value is not None})
 
 
-def claim(
-    outputs: Iterable[Path],
-    inputs: Iterable[Path],
-    overwrite: bool,
-    otherwise: str = "another folder with -o",
-) -> None:
+def claim(outputs: Iterable[Path], overwrite: bool, otherwise: str = "another folder with -o") -> None:
     """Check that results may be written, and make their folders.
 
     Args:
         outputs: files to write.
-        inputs: files that must stay.
-        overwrite: whether other files may be replaced.
+        overwrite: whether files that the call does not read may be replaced.
         otherwise: what to choose instead, for messages.
 
     Raises:
-        PhotoError: a result exists or would replace an input, or its folder cannot be made.
+        PhotoError: a result exists, or its folder cannot be made.
+        OriginalError: a result would replace a file that the call reads.
     """
     for output in outputs:
         name = printable_name(output)
         if os.path.lexists(output) and not overwrite:
             raise PhotoError(f"{name}: exists; add --overwrite or choose {otherwise}")
-        if output.exists() and any(path.exists() and output.samefile(path) for path in inputs):
-            raise PhotoError(f"{name}: is one of the files given; choose {otherwise}")
+        check_output(output, otherwise)
         try:
             output.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -135,8 +135,7 @@ def sample(
 
         opened = open_photo(photo, max_pixels=reading.limit)
         path = out.output_dir / f"{photo.stem}_samples.jpg"
-        inputs = [photo, *(file for file in (load_z, *ends) if isinstance(file, Path))]
-        claim([path, save_z] if save_z else [path], inputs, out.overwrite)
+        claim([path, save_z] if save_z else [path], out.overwrite)
         from cinn_colorize.methods.grid import RENDERING, Grid
 
         colorizer = network.colorizer()
@@ -145,7 +144,7 @@ def sample(
         chart.save(path)
         print_path(path)
         if save_z and chart.codes:
-            chart.codes.save(save_z, colorizer.info.name, colorizer.sha256)
+            chart.codes.save(save_z, colorizer.info.name, colorizer.sha256, chart.mode)
             print_path(save_z)
 
 

@@ -85,7 +85,7 @@ def temperature(
         strip_path = out.output_dir / f"{photo.stem}_temperature_{seed:03d}.jpg"
         names = [f"{photo.stem}_{seed:03d}_t{t:g}{suffix}" for t in values] if files else []
         pictures = [out.output_dir / name for name in names]
-        claim([strip_path, *pictures], [photo], out.overwrite)
+        claim([strip_path, *pictures], out.overwrite)
         from cinn_colorize.methods.strip import Strip
 
         colorizer = network.colorizer()

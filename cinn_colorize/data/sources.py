@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from cinn_colorize.data.urls import Url, cached, find, open_file, retry
 from cinn_colorize.errors import DataError
-from cinn_colorize.files import printable_name
+from cinn_colorize.files import open_input, printable_name
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
 _LMDB_FILE = "data.mdb"
@@ -248,7 +248,8 @@ class Reader:
             if isinstance(source.path, Url):
                 return self._read_remote(source)
             if source.entry is None:
-                return source.path.read_bytes()
+                with open_input(source.path) as file:
+                    return file.read()
             return self._read_entry(source.path, source.entry)
         except _UNREADABLE as error:
             raise _unreadable(source, error) from error

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import csv
 import importlib
+import io
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,7 +37,7 @@ from cinn_colorize.errors import DataError
 from cinn_colorize.evaluation.distances import kernel_distance
 from cinn_colorize.evaluation.metrics import Estimate, mean_estimate
 from cinn_colorize.evaluation.photos import Doubles, Square, read_square
-from cinn_colorize.files import printable_name
+from cinn_colorize.files import open_input, printable_name
 from cinn_colorize.imaging.color import Floats
 
 Progress = Callable[[int, int], None]
@@ -244,7 +245,7 @@ def read_labels(path: Path, photos: Sequence[Source], root: Path) -> dict[Source
     """
     name = printable_name(path)
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with io.TextIOWrapper(open_input(path), encoding="utf-8", newline="") as file:
             classes = {row["entry"]: int(row["class"]) for row in csv.DictReader(file, delimiter="\t")}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{name}: cannot be read ({error})") from error

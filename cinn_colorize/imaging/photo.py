@@ -25,7 +25,14 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from cinn_colorize.errors import PhotoError as PhotoError
-from cinn_colorize.files import FORMATS, format_of_content, printable_name
+from cinn_colorize.files import (
+    FORMATS,
+    PUBLIC,
+    format_of_content,
+    mode_like,
+    open_input,
+    printable_name,
+)
 from cinn_colorize.imaging import buffers, color, vips
 from cinn_colorize.imaging.arrays import DECODED, Decoded, as_pixels, decode, from_pillow
 from cinn_colorize.imaging.color import SRGB, Floats, Pixels
@@ -61,6 +68,7 @@ class Photo:
         bit_depth: 8 or 16 bits per channel.
         pages: number of pages or frames of the file; the photo is the first.
         source: the file's path or content; None for arrays and Pillow images.
+        mode: permission bits of files made from the photo, which are not more readable than its own.
     """
 
     def __init__(
@@ -85,6 +93,7 @@ class Photo:
             PhotoError: the photo cannot be read.
         """
         self.name, self.suffix, self.source, self._read = name, suffix, source, read
+        self.mode = mode_like(source) if isinstance(source, Path) else PUBLIC
         self._reductions: dict[tuple[int, int], Floats] = {}
         with raising_photo_errors(name):
             image = read()
@@ -188,7 +197,7 @@ class Photo:
 
         for _ in self._each_band(fill):
             pass
-        return [Picture(canvas, alpha, self._metadata, self._output_space) for canvas in canvases]
+        return [Picture(canvas, alpha, self._metadata, self._output_space, self.mode) for canvas in canvases]
 
     def _reduced(self, height: int, width: int) -> Floats:
         # Each costs a pass through the file, and condition and guide need the same one.
@@ -316,6 +325,14 @@ def read_recipe(path: str | os.PathLike[str]) -> dict[str, str]:
     return open_photo(path).recipe
 
 
+def has_recipe(path: str | os.PathLike[str]) -> bool:
+    """Return whether this program made a picture; False for files that cannot be read."""
+    try:
+        return bool(read_recipe(path))
+    except PhotoError:
+        return False
+
+
 def _fields_of_tiff(source: Path | bytes) -> dict[str, bytes]:
     with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
         return read_fields(file)
@@ -326,7 +343,10 @@ def _path_or_content(path: Path, name: str) -> Path | bytes:
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
         raise PhotoError(f"{name}: is a folder, not a photo")
-    return path if stat.S_ISREG(status.st_mode) else path.read_bytes()
+    if stat.S_ISREG(status.st_mode):
+        return path
+    with open_input(path) as file:
+        return file.read()
 
 
 def _first_bytes(path: Path) -> bytes:

@@ -10,7 +10,7 @@ import cv2
 import PIL.Image
 
 from cinn_colorize.errors import DiskFullError, PhotoError
-from cinn_colorize.files import FORMATS, READ_ONLY, format_of_name, printable_name, replacing
+from cinn_colorize.files import FORMATS, PUBLIC, READ_ONLY, format_of_name, printable_name, replacing
 from cinn_colorize.imaging import color, vips
 from cinn_colorize.imaging.color import Pixels, RGBSpace
 from cinn_colorize.imaging.metadata import add_recipe, iptc_for
@@ -25,11 +25,27 @@ class Picture:
 
     Attributes:
         rgb: (H, W, 3) uint8 or uint16, in the colour space of the photo's file.
+        mode: permission bits of the file that :meth:`save` writes.
     """
 
-    def __init__(self, rgb: Pixels, alpha: Pixels | None, metadata: vips.Metadata, space: RGBSpace) -> None:
-        """Wrap what :meth:`Photo.compose` made; ``alpha`` (H, W) and ``metadata`` are the photo's own."""
-        self.rgb = rgb
+    def __init__(
+        self,
+        rgb: Pixels,
+        alpha: Pixels | None,
+        metadata: vips.Metadata,
+        space: RGBSpace,
+        mode: int = PUBLIC,
+    ) -> None:
+        """Wrap what :meth:`Photo.compose` made; the other arguments are the photo's own.
+
+        Args:
+            rgb: (H, W, 3).
+            alpha: (H, W).
+            metadata: what to write beside the pixels.
+            space: color space of ``rgb``.
+            mode: permission bits of the file to write.
+        """
+        self.rgb, self.mode = rgb, mode
         self._alpha, self._metadata, self._space = alpha, metadata, space
 
     def thumbnail(self, size: int) -> PIL.Image.Image:
@@ -75,7 +91,7 @@ class Picture:
             packet = metadata.blob("xmp-data") or None
             metadata = metadata.with_blobs({"xmp-data": add_recipe(packet, recipe)})
         try:
-            with replacing(path) as descriptor:
+            with replacing(path, self.mode) as descriptor:
                 vips.encode(descriptor, self.rgb, self._alpha, metadata, written, quality)
                 if written == "tiff":
                     add_fields(descriptor, metadata.blob("exif-data"), metadata.blob("iptc-data"))

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from cinn_colorize import weights
 from cinn_colorize.errors import LatentError
-from cinn_colorize.files import printable_name
+from cinn_colorize.files import PUBLIC, printable_name
 from cinn_colorize.latents.levels import PerLevel
 from cinn_colorize.latents.noise import Shapes as Shapes
 from cinn_colorize.latents.noise import draw
@@ -112,20 +112,21 @@ class Latent:
         """
         return Latent({r: _on_arc(z, other.levels[r], t) for r, z in self.levels.items()})
 
-    def save(self, path: str | os.PathLike[str], model: str, weights_sha256: str) -> None:
+    def save(self, path: str | os.PathLike[str], model: str, weights_sha256: str, mode: int = PUBLIC) -> None:
         """Write the codes as safetensors, one tensor per level.
 
         Args:
             path: path of the file, which is replaced once the new one is complete.
             model: name of the model whose codes they are.
             weights_sha256: SHA-256 of its weights.
+            mode: permission bits of the file.
 
         Raises:
             LatentError: the file cannot be written.
         """
         config = {_CODES_OF: model, "weights": weights_sha256}
         try:
-            weights.save(Path(path), config, {str(r): z for r, z in self.levels.items()})
+            weights.save(Path(path), config, {str(r): z for r, z in self.levels.items()}, mode)
         except OSError as error:
             problem = error.strerror or error
             raise LatentError(f"{printable_name(path)}: cannot be written ({problem})") from error

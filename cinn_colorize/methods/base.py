@@ -76,6 +76,11 @@ class SampleMethod(Method):
         """Parameters that change the samples, ready for JSON, under the keys of recipes."""
         return {}
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Files that the method reads beside the photo."""
+        return ()
+
     def kept(self, number: int) -> int:
         """Return how many samples of a photo are kept if ``number`` are drawn."""
         return number

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from cinn_colorize import __version__
-from cinn_colorize.files import format_of_name
+from cinn_colorize.files import PUBLIC, format_of_name
 from cinn_colorize.imaging import color, vips
 from cinn_colorize.imaging.picture import Picture, fitted
 from cinn_colorize.options import Encoding
@@ -105,7 +105,11 @@ def _font_within(width: int, labels: Sequence[str]) -> ImageFont.FreeTypeFont | 
 
 
 def save_sheet(
-    sheet: Image.Image, path: Path, recipe: Mapping[str, str] | None = None, quality: int = 92
+    sheet: Image.Image,
+    path: Path,
+    recipe: Mapping[str, str] | None = None,
+    quality: int = 92,
+    mode: int = PUBLIC,
 ) -> None:
     """Write a sheet in the format of the suffix.
 
@@ -116,13 +120,14 @@ def save_sheet(
         path: path of the file.
         recipe: how the sheet was made, if it can be made again.
         quality: quality of JPEG, WebP and AVIF, 1 to 100.
+        mode: permission bits of the file; see :attr:`Photo.mode`.
 
     Raises:
         PhotoError: the file cannot be written.
     """
     pixels = np.asarray(sheet.convert("RGB"))
     recipe = recipe or {"version": __version__, "sheet": "true"}
-    Picture(pixels, None, vips.Metadata(), color.SRGB).save(path, quality=quality, recipe=recipe)
+    Picture(pixels, None, vips.Metadata(), color.SRGB, mode).save(path, quality=quality, recipe=recipe)
 
 
 @dataclass(frozen=True)
@@ -133,11 +138,13 @@ class Chart:
         image: the picture.
         recipe: what was drawn and how; :meth:`save` adds how it was written.
         codes: latent codes of the samples, where the method gives them.
+        mode: permission bits of the file; see :attr:`Photo.mode`.
     """
 
     image: Image.Image
     recipe: Mapping[str, str]
     codes: Latent | None = None
+    mode: int = PUBLIC
 
     def save(self, path: str | os.PathLike[str], *, quality: int = 92, strip: bool = False) -> None:
         """Write the picture with its recipe; it has no other metadata, so ``strip`` changes nothing.
@@ -146,4 +153,4 @@ class Chart:
             PhotoError: the file cannot be written.
         """
         written = {"format": format_of_name(path), **Encoding(quality, strip).entries()}
-        save_sheet(self.image, Path(path), {**self.recipe, **written}, quality)
+        save_sheet(self.image, Path(path), {**self.recipe, **written}, quality, self.mode)

@@ -103,7 +103,9 @@ class Grid(Method):
             "temperature": format_levels(temperature),
         }
         recipe = colorizer.recipe(drawn, rendering) | {"original": photo.sha256}
-        return Chart(contact_sheet(list(zip(pictures, labels, strict=True)), columns), recipe, codes)
+        return Chart(
+            contact_sheet(list(zip(pictures, labels, strict=True)), columns), recipe, codes, photo.mode
+        )
 
     def codes(
         self, colorizer: BaseColorizer, shapes: Shapes, temperature: PerLevel, seed: int

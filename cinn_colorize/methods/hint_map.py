@@ -18,7 +18,7 @@ import scipy.sparse.linalg
 from numpy.typing import NDArray
 
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.files import printable_name
+from cinn_colorize.files import open_input, printable_name
 from cinn_colorize.imaging import color
 from cinn_colorize.imaging.photo import Photo
 from cinn_colorize.imaging.upsampling import GUIDE_SCALE
@@ -137,7 +137,7 @@ def _strokes(photo: Photo, path: Path, size: tuple[int, int]) -> _Paint:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # from Pillow, about sizes
-            with PIL.Image.open(path) as file:
+            with open_input(path) as stream, PIL.Image.open(stream) as file:
                 image = PIL.ImageOps.exif_transpose(file).convert("RGBA")
     except FileNotFoundError:
         raise PhotoError(f"{name}: no such file of hints") from None

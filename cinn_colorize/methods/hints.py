@@ -90,6 +90,11 @@ class Hinted(SampleMethod):
             "strokes": sha256_of(self.strokes) if self.strokes else "",
         }
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """See :attr:`SampleMethod.paths`."""
+        return (self.strokes,) if self.strokes else ()
+
     def samples(
         self, colorizer: BaseColorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
     ) -> list[Sample]:

@@ -99,6 +99,11 @@ class Mix(SampleMethod):
 
         return open_photo(self.mask, max_pixels=self.max_pixels)
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """See :attr:`SampleMethod.paths`."""
+        return (self.mask,)
+
     def samples(
         self, colorizer: BaseColorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
     ) -> list[Sample]:

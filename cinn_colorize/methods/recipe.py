@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from cinn_colorize import __version__, weights
 from cinn_colorize.errors import PhotoError, WeightsError
-from cinn_colorize.files import FORMATS, format_of_name, printable_name
+from cinn_colorize.files import FORMATS, format_of_name, mode_like, printable_name
 from cinn_colorize.imaging.photo import open_photo, read_recipe
 from cinn_colorize.latents.levels import PerLevel, parse_levels
 from cinn_colorize.methods.base import Files, Method
@@ -152,6 +152,7 @@ def recreate(
             f"{photo.sha256[:12]}..., not {recipe.original[:12]}...); give that file, or add --force"
         )
     files = _find(recipe, [original, *others], others, force)
+    photo.mode &= mode_like(*files.values())
     if format_of_name(output) != recipe.format:
         suffix = FORMATS[recipe.format][0]
         raise PhotoError(f"{printable_name(output)}: must end in {suffix}, the format of the picture")

@@ -91,4 +91,4 @@ class Strip(Method):
             "temperature": format_levels(temperature),
         }
         recipe = colorizer.recipe(drawn, rendering) | {"original": photo.sha256}
-        return Chart(contact_sheet(tiles, columns=len(tiles)), recipe)
+        return Chart(contact_sheet(tiles, columns=len(tiles)), recipe, mode=photo.mode)

@@ -81,6 +81,11 @@ class Transfer(SampleMethod):
         """See :attr:`SampleMethod.settings`."""
         return {"noise": self.noise, "reference": sha256_of(self.photo)}
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """See :attr:`SampleMethod.paths`."""
+        return (self.photo,)
+
     def samples(
         self, colorizer: BaseColorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
     ) -> list[Sample]:

@@ -34,6 +34,11 @@ class Logs:
         self.board: SummaryWriter | None = None
         self.headers: dict[str, list[str]] = {}
 
+    @property
+    def paths(self) -> list[Path]:
+        """The CSV files."""
+        return [self._path(name) for name in NAMES]
+
     def open(self, seen: int) -> None:
         """Continue after so many photos; drop rows that a killed run wrote after its last checkpoint."""
         for name in NAMES:

@@ -13,7 +13,8 @@ from torch import nn
 
 from cinn_colorize import flow
 from cinn_colorize.errors import DataError
-from cinn_colorize.files import printable_name
+from cinn_colorize.files import check_output, printable_name, remove_leftovers
+from cinn_colorize.imaging.photo import has_recipe
 from cinn_colorize.models import load_model
 from cinn_colorize.training.checkpoint import KEPT, checkpoints
 from cinn_colorize.training.logs import Logs
@@ -48,8 +49,9 @@ def run_training(task: Task[Any], run: Path, config: TrainingConfig, options: Ru
     for module in model.modules():
         if isinstance(module, flow.Sequence):
             module.save_memory = options.save_memory
-    options.processes.once(partial(_prepare_folder, run, model, options.resume))
     recorder = _Recorder(task, run, config, options)
+    options.processes.once(partial(_prepare_folder, run, model, options.resume))
+    options.processes.once(recorder.check)
     recorded = replace(options, report=recorder.report)
     train(model, task, config, run, recorded, begin=recorder.logs.open, evaluate=recorder.evaluate)
     return recorder.weights
@@ -61,6 +63,20 @@ class _Recorder(Generic[Model]):
     def __init__(self, task: Task[Model], run: Path, config: TrainingConfig, options: RunOptions) -> None:
         self.task, self.run, self.config, self.options = task, run, config, options
         self.weights, self.logs = run / f"{task.model}.safetensors", Logs(run)
+
+    def check(self) -> None:
+        """Refuse to replace files that are not of this run.
+
+        Raises:
+            OriginalError: the call reads one of them.
+            DataError: a picture is called like a sheet of samples.
+        """
+        for path in (self.weights, *self.logs.paths):
+            check_output(path, "another --run")
+        for path in self.run.glob("samples_*.jpg"):
+            if not has_recipe(path):
+                name = printable_name(path)
+                raise DataError(f"{name}: not a sheet that train wrote; move it, or choose another --run")
 
     def report(self, progress: Progress) -> None:
         values = asdict(progress)
@@ -96,8 +112,7 @@ def _prepare_folder(run: Path, model: nn.Module, resume: bool) -> None:
         raise DataError(f"{name}: already holds a run; add --resume to continue it, or choose another --run")
     try:
         run.mkdir(parents=True, exist_ok=True)
-        for part in run.glob(".*.part"):
-            part.unlink()  # left by a killed run
+        remove_leftovers(run)
         free = shutil.disk_usage(run).free + sum(path.stat().st_size for path in checkpoints(run))
     except OSError as error:
         raise DataError(f"{name}: cannot be created or used ({error.strerror})") from error

@@ -1,6 +1,7 @@
 """Training runs that are killed, meet damaged data, diverge, or are shared by several processes."""
 
 import csv
+import os
 import random
 import shutil
 import signal
@@ -20,6 +21,7 @@ from tiny_run import CONFIG, CPU, TinyTask, build
 
 from cinn_colorize.data.sources import find_photos
 from cinn_colorize.errors import DataError, DivergedError
+from cinn_colorize.files import temporary
 from cinn_colorize.training.checkpoint import checkpoints, load_newest
 from cinn_colorize.training.health import EXPLODING, KNOWN, Health
 from cinn_colorize.training.logs import Logs
@@ -147,6 +149,21 @@ def test_free_disk_is_checked_first(photos, tmp_path, monkeypatch):
     task.initial_model = build
     with pytest.raises(DataError, match=r"0\.0 GB are free there, 0\.1 GB are needed"):
         run_training(task, tmp_path / "run", CONFIG, RunOptions(CPU))
+
+
+def test_what_a_killed_run_was_writing_is_removed_but_not_what_another_process_writes(photos, tmp_path):
+    left = tmp_path / ".0123456789abcdef.part"
+    left.touch()
+    other, descriptor = temporary(tmp_path)
+    mine = tmp_path / ".mine.part"
+    mine.touch()
+    task = TinyTask(find_photos(photos))
+    task.initial_model = build
+    task.save = lambda *arguments: None
+    task.measure = lambda model: {}
+    run_training(task, tmp_path, replace(CONFIG, photos=4), RunOptions(CPU, workers=0))
+    os.close(descriptor)
+    assert [path for path in (left, other, mine) if path.exists()] == [other, mine]
 
 
 def test_a_checkpoint_that_cannot_be_written_does_not_end_the_run(photos, tmp_path, caplog, monkeypatch):

@@ -108,5 +108,5 @@ def test_the_command(made, tmp_path, capfdbinary):
     assert "--overwrite" in stderr
     code, stdout, stderr = run(out, photo, "-o", photo, "--overwrite")
     assert code == 1
-    assert "would replace" in stderr
+    assert "is one of the files given" in stderr
     assert run(out, photo, "-q", "--overwrite") == (0, f"{again}\n", "")
