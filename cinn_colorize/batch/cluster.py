@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import pickle
+import signal
 import socket
 import tempfile
 from collections.abc import Generator, Iterator, Mapping
@@ -21,10 +22,11 @@ from typing import Any
 
 from cinn_colorize import __version__
 from cinn_colorize.batch.pipeline import Event, Failure, Job, Plan, Task
-from cinn_colorize.batch.processes import CONTEXT, ModelSpec, block_sigint_in_children, end_with_parent
+from cinn_colorize.batch.processes import CONTEXT, ModelSpec, end_with_parent
 from cinn_colorize.batch.workers import prepare
 from cinn_colorize.errors import CinnError, PhotoError, WorkerError
 from cinn_colorize.files import printable_name, temporary
+from cinn_colorize.signals import blocked_in_children
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +134,7 @@ def _driver(*arguments: object) -> Iterator[Connection]:
     """Start Ray's driver process and yield a connection to it; whatever it starts ends with it."""
     ours, theirs = CONTEXT.Pipe()
     process = CONTEXT.Process(target=_drive, args=(theirs, *arguments), daemon=True)
-    with block_sigint_in_children():
+    with blocked_in_children(signal.SIGINT):
         process.start()
     theirs.close()
     try:

@@ -6,6 +6,7 @@ network caches conditions by their L*, so that a photo is conditioned once howev
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -15,11 +16,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from cinn_colorize.batch.processes import CONTEXT, ModelSpec, block_sigint_in_children, end_with_parent
+from cinn_colorize.batch.processes import CONTEXT, ModelSpec, end_with_parent
 from cinn_colorize.colorizer import BaseColorizer
 from cinn_colorize.errors import EngineError
 from cinn_colorize.latents.noise import Shapes
 from cinn_colorize.samples import Floats, LatentLevels
+from cinn_colorize.signals import blocked_in_children
 
 if TYPE_CHECKING:
     from cinn_colorize.models import PhotoModelInfo
@@ -94,7 +96,7 @@ class ModelServer:
 
     def __init__(self, spec: ModelSpec) -> None:
         self._manager = _Manager(ctx=CONTEXT)
-        with block_sigint_in_children():
+        with blocked_in_children(signal.SIGINT):
             self._manager.start(end_with_parent)
         model = self._manager.Model()  # type: ignore[attr-defined]
         model.load(spec)

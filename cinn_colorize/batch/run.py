@@ -61,6 +61,11 @@ class Batch:
         self._stems: dict[Path, dict[str, list[Path]]] = {}  # by folder
         self._clean: set[Path] = set()  # output folders without leftovers
 
+    @property
+    def resumes(self) -> bool:
+        """Whether the same call continues where this one was stopped."""
+        return bool(self._manifest) or self.plan.existing is Existing.SKIP
+
     @cached_property
     def _settings(self) -> dict[str, Any]:
         """What identifies a result beside photo, seed, temperature and model."""

@@ -21,12 +21,12 @@ from cinn_colorize.batch.pipeline import Event, Failure, Finished, Job, Plan, Ta
 from cinn_colorize.batch.processes import (
     CONTEXT,
     ModelSpec,
-    block_sigint_in_children,
     end_with_parent,
     usable_cores,
 )
 from cinn_colorize.errors import CinnError, WorkerError
 from cinn_colorize.files import printable_name, remove_leftovers
+from cinn_colorize.signals import blocked_in_children
 
 if TYPE_CHECKING:
     from cinn_colorize.batch.model_server import ModelClient, ModelServer
@@ -162,7 +162,7 @@ class _Worker:
     def __init__(self, spec: ModelSpec, plan: Plan, threads: int, level: int) -> None:
         self.connection, theirs = CONTEXT.Pipe()
         self.process = CONTEXT.Process(target=_work, args=(theirs, spec, plan, threads, level), daemon=True)
-        with block_sigint_in_children():
+        with blocked_in_children(signal.SIGINT):
             self.process.start()
         theirs.close()  # so that the pipe ends with the process
         self.task: Task | None = None

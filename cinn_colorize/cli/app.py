@@ -19,6 +19,7 @@ from cinn_colorize.cli.evaluate import evaluate
 from cinn_colorize.cli.export import export
 from cinn_colorize.cli.groups import flattened
 from cinn_colorize.cli.inputs import named_files
+from cinn_colorize.cli.interrupts import keeping, watch
 from cinn_colorize.cli.mix import mix
 from cinn_colorize.cli.models import models
 from cinn_colorize.cli.recreate import recreate
@@ -45,8 +46,8 @@ class _Command(TyperCommand):
         super().__init__(*args, help=text, **rest)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; it replaces none of the files that it is given."""
-        with protecting([*named_files(ctx.params)]):
+        """Run the command; it answers Ctrl-C, and replaces none of the files that it is given."""
+        with keeping(), protecting([*named_files(ctx.params)]):
             return super().invoke(ctx)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
@@ -141,6 +142,7 @@ def main() -> None:
     """Run the command line; the entry point of the console script."""
     # SIGTERM must not leave temporary files behind; train asks for a checkpoint instead.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    watch()
     try:
         app(prog_name="cinn-colorize")
     except Exception:

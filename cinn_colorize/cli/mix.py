@@ -103,6 +103,8 @@ def mix(
         spec = network.spec()
         device_of(network.device)
         batch = Batch([Input(photo)], plan, spec, workers=1)
-        failed = report(batch, out.as_json, general.quiet, general.debug)
+        failed = report(
+            batch, out.as_json, general.quiet, general.debug, resume="add --overwrite to draw them again"
+        )
     if failed:
         raise typer.Exit(1)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cinn_colorize.cli.console import print_json, print_path, print_trace, progress_bar, say
+from cinn_colorize.cli.interrupts import keeping
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.files import check_output, printable_name
 
@@ -21,16 +22,35 @@ if TYPE_CHECKING:
 _OUTCOMES = ("done", "there already", "failed", "not done", "left out")
 
 
-def report(batch: Batch, as_json: bool, quiet: bool, debug: bool) -> int:
-    """Run a batch, print results on stdout and the rest on stderr; return how many photos failed."""
+def report(
+    batch: Batch, as_json: bool, quiet: bool, debug: bool, resume: str = "add --skip-existing to continue"
+) -> int:
+    """Run a batch, print results on stdout and the rest on stderr; return how many photos failed.
+
+    Args:
+        batch: photos and what to do with them.
+        as_json: whether to print results as JSON.
+        quiet: whether to print only errors and results.
+        debug: whether to print tracebacks.
+        resume: how to continue after Ctrl-C where the same call does not.
+    """
     from cinn_colorize.batch.pipeline import Failure, Result
 
     total, counts, start = len(batch.inputs), Counter[str](), time.monotonic()
+    written = 0
+
+    def kept() -> str:
+        done = f"{counts['done'] + counts['there already']} of {total} photos done, " if total > 1 else ""
+        how = "the same command continues" if batch.resumes else resume
+        files = f"{written} {'file' if written == 1 else 'files'} written"
+        return f"stopped: {done}{files}" + (f"; {how}" if written or counts else "")
+
     progress = progress_bar(quiet or total <= 1, rate="photos/s")
-    with progress, contextlib.closing(batch.run()) as events:
+    with keeping(kept), progress, contextlib.closing(batch.run()) as events:
         bar = progress.add_task("colorizing", total=total)
         for event in events:
             if isinstance(event, Result):
+                written += 1
                 print_result(event, as_json)
                 continue
             if isinstance(event, Failure):

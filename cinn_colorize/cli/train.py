@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cinn_colorize.cli.console import console, fatal, print_path, show_log, silence
+from cinn_colorize.cli.console import console, fatal, print_path, say, show_log, silence
+from cinn_colorize.cli.interrupts import CODE, keeping
 from cinn_colorize.cli.options import NETWORK, DebugOption, DeviceOption, QuietOption, device_of
+from cinn_colorize.files import printable_name
 from cinn_colorize.training.registry import ABLATIONS, Ablation, Dataset, Precision, Preset, Stage
 
 if TYPE_CHECKING:
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
 
 DATA, RUN = "Data", "Run"
 _OF_DATASET = "depends on --dataset"
+_STOPPING = "stopping after this step, with a checkpoint; Ctrl-C again ends the run at once"
+_LONGEST = 1e9  # seconds, of a time left; calendars end
 
 
 def _parts(dataset: Dataset, **remarks: str) -> str:
@@ -252,15 +258,21 @@ def train(
             raise DataError(f"{start}: has its own architecture; leave out --start or --preset")
         if start and ablate:
             raise DataError(f"{start}: has its own architecture; leave out --start or --ablate")
-        with processes(chosen) as shared:
+        with processes(chosen) as shared, contextlib.ExitStack() as stack:
             if shared.rank:
                 quiet = silence()
             task = open_task(dataset, places, stage, backbone, preset, cache, ablate or ())
             given = {"photos": photos, "batch": batch, "learning_rate": learning_rate}
             config = task.settings(seed=seed, **{k: v for k, v in given.items() if v is not None})
             run = run or Path("runs") / task.model
+            if not quiet:
+                steps = -(-config.photos // config.batch)
+                found = f"{task.distinct:,} {'digits' if dataset is Dataset.mnist else 'photos'} found"
+                say(f"{found}; {config.photos:,} to see, in {steps:,} steps of {config.batch}")
+            kept = partial(_kept, run, config.photos)
+            stack.enter_context(keeping(lambda: "") if shared.rank else keeping(kept, _STOPPING))
             stop = _StopRequest()
-            display = _Display(config.photos, quiet)
+            display = _Display(config.photos, config.batch, quiet)
             options = RunOptions(
                 device=chosen,
                 precision=Precision.fp32 if save_memory else precision,
@@ -281,13 +293,25 @@ def train(
         if shared.rank:
             return
     if stop.requested:
-        console().print(f"stopped; continue with --resume --run {run}")
-        raise typer.Exit(130)
+        say(kept())
+        raise typer.Exit(CODE)
     print_path(weights)
 
 
+def _kept(run: Path, total: int) -> str:
+    """Return the line on what a stopped run keeps, and how to continue."""
+    from cinn_colorize.training.checkpoint import checkpoints, position
+
+    for newest in checkpoints(run)[:1]:
+        return (
+            f"stopped; {printable_name(newest)} is kept, after {position(newest):,} of {total:,} photos; "
+            f"continue with --resume --run {printable_name(run)}"
+        )
+    return "stopped before the first checkpoint; the same command begins the run again"
+
+
 class _StopRequest:
-    """Answer Ctrl-C or SIGTERM with a checkpoint and the end of the run; the second one ends it at once."""
+    """Answer Ctrl-C or SIGTERM with a checkpoint and the end of the run."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -295,8 +319,6 @@ class _StopRequest:
             signal.signal(number, self._request)
 
     def _request(self, number: int, frame: object) -> None:
-        if self.requested:
-            raise KeyboardInterrupt
         self.requested = True
 
     def __call__(self) -> bool:
@@ -304,12 +326,13 @@ class _StopRequest:
 
 
 class _Display:
-    """Show loss, photos/s and time left: as a bar on a terminal, otherwise as one line per report."""
+    """Show loss, speed and time left: as a bar on a terminal, otherwise as one line per report."""
 
-    def __init__(self, total: int, quiet: bool) -> None:
+    def __init__(self, total: int, batch: int, quiet: bool) -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-        self.quiet = quiet
+        self.quiet, self.batch = quiet, batch
+        self.first: tuple[datetime, int] | None = None
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -322,10 +345,11 @@ class _Display:
         self.task = self.bar.add_task("training", total=total, facts="")
 
     def report(self, progress: TrainingProgress) -> None:
-        left = (progress.total - progress.seen) / max(progress.photos_per_second, 1e-9)
+        speed = max(progress.photos_per_second, 1e-9)
+        left = self._left(progress, speed)
         facts = (
-            f"{progress.listed()}  {progress.photos_per_second:.1f} photos/s  "
-            f"{timedelta(seconds=round(left))} left"
+            f"{progress.listed()}  {self.batch / speed:.2g} s a step  {speed:.1f} photos/s  "
+            f"about {left} left, until {datetime.now() + left:%Y-%m-%d %H:%M}"
         )
         for count, what in (
             (progress.skipped, "steps skipped"),
@@ -338,7 +362,17 @@ class _Display:
         if self.bar.disable and not self.quiet:
             console().print(f"{progress.seen:,} of {progress.total:,} photos  {facts}", soft_wrap=True)
 
+    def _left(self, progress: TrainingProgress, speed: float) -> timedelta:
+        """Return the time left, at the speed since the first report: with evaluations and checkpoints."""
+        now = datetime.now()
+        start, seen = self.first = self.first or (now, progress.seen)
+        if progress.seen > seen:
+            speed = (progress.seen - seen) / max((now - start).total_seconds(), 1e-9)
+        seconds = (progress.total - progress.seen) / speed
+        return timedelta(seconds=round(min(seconds, _LONGEST)))
+
     def report_evaluation(self, evaluation: Evaluation) -> None:
         if not self.quiet:
             line = f"after {evaluation.seen:,} photos, on held-out ones: {evaluation.listed()}"
-            self.bar.console.print(f"{line}  {evaluation.sheet or ''}".rstrip(), soft_wrap=True)
+            sheet = printable_name(evaluation.sheet) if evaluation.sheet else ""
+            self.bar.console.print(f"{line}  {sheet}".rstrip(), soft_wrap=True, markup=False)

@@ -26,10 +26,11 @@ KEPT = 2
 def checkpoints(run: Path) -> list[Path]:
     """List the checkpoints of a run, newest first."""
     names = {path: re.fullmatch(r"checkpoint-(\d+)\.pt", path.name) for path in run.glob("checkpoint-*.pt")}
-    return sorted((path for path, match in names.items() if match), key=_position, reverse=True)
+    return sorted((path for path, match in names.items() if match), key=position, reverse=True)
 
 
-def _position(path: Path) -> int:
+def position(path: Path) -> int:
+    """Return how many photos a run had seen at a checkpoint."""
     return int(path.stem.removeprefix("checkpoint-"))
 
 

@@ -16,8 +16,10 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from cinn_colorize.data.sources import Reader, Source
 from cinn_colorize.errors import DataError
 from cinn_colorize.imaging.color import pixels_to_lab
+from cinn_colorize.signals import blocked_in_children
 
 LUMINANCE_SIZE, CHROMA_SIZE = 256, 64
+_STOPPING = signal.SIGINT, signal.SIGTERM
 DEV = "photos-dev.zip"  # beside shards: photos held out, on which a run is evaluated
 MIN_AREA = 0.35  # smallest share of a photo that a crop shows
 
@@ -164,8 +166,8 @@ class Crops(Dataset[Sample]):
 
 def _start_worker(_: int) -> None:
     # Signals that stop a run reach the whole process group; the loop decides when the workers end.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in _STOPPING:
+        signal.signal(number, signal.SIG_IGN)
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
 
@@ -184,7 +186,9 @@ def batches(samples: Dataset[Sample], start: int, stop: int, batch: int, loading
         persistent_workers=False,
         pin_memory=torch.cuda.is_available(),
     )
-    return iter(loader)
+    # Until _start_worker runs in them, new processes would end with a traceback.
+    with blocked_in_children(*_STOPPING):
+        return iter(loader)
 
 
 def _collate(samples: list[Sample]) -> Batch:

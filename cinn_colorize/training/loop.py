@@ -85,6 +85,7 @@ def train(
     generator, meter, saved_at = torch.Generator(device), Meter(config.photos, state.seen), time.monotonic()
     model.train()
     for batch in task.batches(config, state.seen, Loading(options.workers, processes.rank, processes.count)):
+        meter.start()
         # Noise and dropout depend only on the position, so that a resumed run repeats them.
         generator.manual_seed(config.seed + state.seen)
         torch.manual_seed(config.seed + state.seen + processes.rank)
@@ -116,7 +117,7 @@ def train(
 
         if not processes.rank:
             ended = state.seen >= config.photos
-            if ended or time.monotonic() - meter.since > options.report_seconds:
+            if ended or meter.is_due(options.report_seconds):
                 options.report(meter.progress(state))
             if ended or state.seen % (options.evaluate_every or task.evaluate_every) < config.batch:
                 evaluate(state.averaged, state.seen)

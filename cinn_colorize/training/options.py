@@ -30,7 +30,7 @@ class RunOptions:
         checkpoint_seconds: seconds between checkpoints.
         evaluate_every: number of photos between evaluations; None for the task's default.
         report_seconds: seconds between reports.
-        report: called with the progress every ``report_seconds``.
+        report: called with the progress after the first step, then every ``report_seconds``.
         report_evaluation: called after an evaluation, if data is held out.
         stop: called once per step; if it returns true, a checkpoint is written and the run ends early.
     """

@@ -53,8 +53,17 @@ class Meter:
     """
 
     def __init__(self, total: int, seen: int) -> None:
-        self.total = total
+        self.total, self.is_new, self._runs = total, True, False
         self._clear(seen)
+
+    def start(self) -> None:
+        """Start the clock at the first batch: the processes that load data take seconds to start."""
+        if not self._runs:
+            self.since, self._runs = time.monotonic(), True
+
+    def is_due(self, seconds: float) -> bool:
+        """Return whether to report: after the first step, then whenever so many seconds have passed."""
+        return self.is_new or time.monotonic() - self.since > seconds
 
     def _clear(self, seen: int) -> None:
         self.since, self.started_at, self.steps, self.norm = time.monotonic(), seen, 0, 0.0
@@ -81,4 +90,5 @@ class Meter:
             unreadable=len(state.unreadable),
         )
         self._clear(state.seen)
+        self.is_new = False
         return result

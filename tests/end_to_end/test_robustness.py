@@ -156,7 +156,9 @@ def test_signals_for_the_whole_group(reference, tmp_path, number, code, early):
         batch.stdout.readline()
     os.killpg(batch.pid, number)
     _, stderr = batch.communicate()
-    assert (batch.returncode, stderr) == (code, b"")
+    assert batch.returncode == code
+    assert stderr.count(b"\n") == (number == signal.SIGINT), stderr
+    assert number != signal.SIGINT or stderr.startswith(b"cinn-colorize: stopped: ")
     written = names(tmp_path / "colorized") if (tmp_path / "colorized").exists() else []
     assert not [name for name in written if name.startswith(".")]
 

@@ -1,0 +1,218 @@
+"""Ctrl-C, as a terminal sends it: to the whole group of processes."""
+
+import os
+import re
+import signal
+import time
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import COLOR, GRAY, names, process, start, wait_for
+from PIL import Image
+
+from cinn_colorize import weights
+from cinn_colorize.cli.train import _Display
+from cinn_colorize.training.progress import Progress
+
+pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
+
+WEIGHTS = weights.find_packaged("natural.safetensors")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Ten small photos in color."""
+    folder = tmp_path_factory.mktemp("photos")
+    for i in range(10):
+        Image.fromarray(np.roll(COLOR, 9 * i, axis=1)).save(folder / f"{i}.png")
+    return folder
+
+
+def train(folder, photos, *options):
+    """A run in a group of its own."""
+    arguments = ["--data", photos, "--start", WEIGHTS, "--run", "run", "--device", "cpu", *options]
+    return start(folder, "train", *arguments, start_new_session=True)
+
+
+def loaders_of(pid):
+    """The processes that spawn has started for it."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(c) for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()]
+
+
+def ends(process):
+    """Exit code, and lines on stderr."""
+    _, stderr = process.communicate(timeout=300)
+    return process.returncode, stderr.decode().splitlines()
+
+
+def begun(run):
+    """Wait for the checkpoint that a run begins with."""
+    return wait_for(lambda: list(run.glob("checkpoint-*.pt")))
+
+
+@pytest.mark.parametrize("wait", [0, 1.5])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_train_stopped_while_its_data_loaders_start(photos, tmp_path, number, wait):
+    run = train(tmp_path, photos, "--photos", 40, "--batch", 4, "--workers", 1)
+    wait_for(lambda: loaders_of(run.pid))
+    time.sleep(wait)
+    os.killpg(run.pid, number)
+    code, lines = ends(run)
+    assert code == 130, lines
+    assert not [line for line in lines if "Traceback" in line or "rror" in line]
+    kept = re.fullmatch(
+        r"cinn-colorize: stopped; run/(checkpoint-\d+\.pt) is kept, after (\d+) of 40 photos; "
+        r"continue with --resume --run run",
+        lines[-1],
+    )
+    assert kept, lines
+    assert kept[1] in names(tmp_path / "run")
+    assert int(kept[2]) == int(kept[1][11:-3]) > 0
+    # It does continue.
+    again = ["--data", photos, "--start", WEIGHTS, "--run", "run", "--device", "cpu", "--photos", 40]
+    if wait and number == signal.SIGINT:
+        rest = process(tmp_path, "train", *again, "--batch", 4, "--resume")
+        assert (rest.returncode, rest.stdout) == (0, "run/natural.safetensors\n"), rest.stderr
+
+
+def test_a_second_ctrl_c_ends_train_at_once(photos, tmp_path):
+    """In mid-step, where Python handles no signal for seconds."""
+    run = train(tmp_path, photos, "--photos", 960, "--batch", 96, "--workers", 0)
+    begun(tmp_path / "run")
+    time.sleep(5)
+    os.killpg(run.pid, signal.SIGINT)
+    time.sleep(0.5)
+    os.killpg(run.pid, signal.SIGINT)
+    pressed = time.monotonic()
+    code, lines = ends(run)
+    assert time.monotonic() - pressed < 3
+    assert code == 130
+    assert lines[-2].endswith(
+        "stopping after this step, with a checkpoint; Ctrl-C again ends the run at once"
+    )
+    assert "run/checkpoint-0000000000.pt is kept, after 0 of 960 photos; continue with --resume" in lines[-1]
+
+
+def test_train_tells_soon_what_it_has_found_and_how_long_it_takes(photos, tmp_path):
+    run = train(tmp_path, photos, "--photos", 4000, "--batch", 4, "--workers", 1)
+    read = iter(run.stderr.readline, b"")
+    lines = [line.decode() for line, _ in zip(read, range(3), strict=False)]
+    told = datetime.now()
+    os.killpg(run.pid, signal.SIGINT)
+    ends(run)
+    assert lines[1] == "cinn-colorize: 10 photos found; 4,000 to see, in 1,000 steps of 4\n"
+    first = re.fullmatch(
+        r"4 of 4,000 photos  .*  (\S+) s a step  \S+ photos/s  about (.+) left, until (.+)\n", lines[2]
+    )
+    assert first, lines
+    days, _, clock = first[2].rpartition(", ")
+    hours, minutes, seconds = map(int, clock.split(":"))
+    left = timedelta(days=int(days.split()[0]) if days else 0, hours=hours, minutes=minutes, seconds=seconds)
+    assert abs(left.total_seconds() / 999 / float(first[1]) - 1) < 0.1
+    until = datetime.strptime(first[3], "%Y-%m-%d %H:%M")
+    assert abs((told + left - until).total_seconds()) < 90
+
+
+def test_how_long_it_takes_is_told_with_evaluations(monkeypatch):
+    """The time left follows the speed since the first report, whatever passes between reports."""
+
+    class Clock(datetime):
+        shown = datetime(2030, 1, 1)
+
+        @classmethod
+        def now(cls):
+            return cls.shown
+
+    monkeypatch.setattr("cinn_colorize.cli.train.datetime", Clock)
+    display = _Display(1000, 10, quiet=True)
+    told = []
+    for seen, seconds in [(100, 0), (200, 50), (300, 350)]:  # the last interval with an evaluation
+        Clock.shown = datetime(2030, 1, 1) + timedelta(seconds=seconds)
+        told.append(display._left(Progress(seen, 1000, {}, 2.0, 1.0, 0, 0, 0), 2.0).total_seconds())
+    assert told == [450, 400, 1225]
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory):
+    """Gray photos enough to interrupt."""
+    folder = tmp_path_factory.mktemp("gray")
+    for i in range(40):
+        Image.fromarray(np.roll(GRAY, i, axis=1)[:64, :80]).save(folder / f"{i:02d}.jpg")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("options", "how"),
+    [
+        ([], "add --skip-existing to continue"),
+        (["--manifest", "m"], "the same command continues"),
+        (["--skip-existing"], "the same command continues"),
+    ],
+)
+def test_a_batch_says_what_is_done_and_how_to_continue(scans, tmp_path, options, how):
+    batch = start(tmp_path, scans, "--workers", 2, *options, start_new_session=True)
+    batch.stdout.readline()
+    os.killpg(batch.pid, signal.SIGINT)
+    stdout, stderr = batch.communicate()
+    printed = 1 + len(stdout.splitlines())
+    assert batch.returncode == 130
+    (line,) = stderr.decode().splitlines()
+    said = re.fullmatch(
+        rf"cinn-colorize: stopped: (\d+) of 40 photos done, (\d+) files? written; {how}", line
+    )
+    assert said, line
+    assert printed <= int(said[2]) <= len(names(tmp_path / "colorized"))
+    assert printed - 2 <= int(said[1]) <= int(said[2])
+    options = [*options, *(["--skip-existing"] if "add" in how else [])]
+    rest = process(tmp_path, scans, "--workers", 2, *options)
+    assert rest.returncode == 0
+    assert len(names(tmp_path / "colorized")) == 40
+
+
+def test_one_photo_says_what_is_written_and_how_to_continue(tmp_path):
+    Image.fromarray(np.tile(GRAY, (6, 6))).save(tmp_path / "x.png")
+    call = start(tmp_path, "x.png", "-n", 60, start_new_session=True)
+    call.stdout.readline()
+    os.killpg(call.pid, signal.SIGINT)
+    stdout, stderr = call.communicate()
+    printed = 1 + len(stdout.splitlines())
+    assert call.returncode == 130
+    (line,) = stderr.decode().splitlines()
+    said = re.fullmatch(
+        r"cinn-colorize: stopped: (\d+) files? written; add --skip-existing to continue", line
+    )
+    assert said, line
+    assert printed <= int(said[1]) <= len(names(tmp_path / "colorized"))
+
+
+@pytest.mark.parametrize("arguments", [["x.png"], ["sample", "x.png"], ["temperature", "x.png"]])
+@pytest.mark.parametrize("library", ["_multiarray_umath", "libtorch_python", "_safetensors_rust"])
+def test_an_early_ctrl_c_has_one_line_too(tmp_path, arguments, library):
+    """While modules are imported and weights are read."""
+    Image.fromarray(GRAY).save(tmp_path / "x.png")
+    call = start(tmp_path, *arguments, start_new_session=True)
+    wait_for(lambda: library in Path(f"/proc/{call.pid}/maps").read_text())
+    os.killpg(call.pid, signal.SIGINT)
+    code, lines = ends(call)
+    assert code == 130
+    assert len(lines) == 1
+    assert lines[0].startswith("cinn-colorize: stopped")
+
+
+def test_a_second_ctrl_c_ends_one_photo_at_once(tmp_path):
+    """While it encodes, which takes long, and which the first one waits for."""
+    pixels = np.random.default_rng(0).integers(0, 256, (4000, 4000), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "x.png")
+    call = start(tmp_path, "x.png", "--format", "avif", start_new_session=True)
+    wait_for(lambda: list((tmp_path / "colorized").glob(".*.part")))
+    time.sleep(1)
+    for _ in range(2):
+        os.killpg(call.pid, signal.SIGINT)
+        time.sleep(0.3)
+    pressed = time.monotonic()
+    code, lines = ends(call)
+    assert time.monotonic() - pressed < 3
+    assert (code, lines) == (130, ["cinn-colorize: stopped: 0 files written"])
