@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 HUB_PREFIX = "hf:"
 CONFIG_KEY = "cinn_colorize"
+Check = Callable[[dict[str, Any], Mapping[str, tuple[int, ...]]], None]
+_LONGEST_CONFIG = 2**20  # characters
 _PACKAGE = Path(__file__).parent
 # Packaged weights are inside an installed package, and beside the package in a checkout.
 _FOLDERS = (_PACKAGE / "_weights", _PACKAGE.parent / "weights")
@@ -115,8 +117,13 @@ def verify(path: Path, expected: str) -> str:
     return actual
 
 
-def load(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def load(path: Path, check: Check | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read a weights file: its configuration and its tensors by name, in the type they are stored in.
+
+    Args:
+        path: path of the file.
+        check: called with the configuration and the shapes of the tensors by name before any is read; raises
+            to refuse the file.
 
     Raises:
         WeightsError: the file is damaged, or not a weights file of this program.
@@ -125,16 +132,29 @@ def load(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-        config = json.loads(metadata[CONFIG_KEY])
-    except (SafetensorError, OSError, ValueError) as error:
+            names = list(file.keys())
+            config = _config((file.metadata() or {}).get(CONFIG_KEY, ""))
+            if config is None:
+                raise WeightsError(
+                    f"{printable_name(path)}: a safetensors file, but not one of cinn-colorize "
+                    "(no configuration)"
+                )
+            if check:
+                check(config, {name: tuple(file.get_slice(name).get_shape()) for name in names})
+            tensors = {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError) as error:
         raise WeightsError(f"{printable_name(path)}: damaged, or not a safetensors file ({error})") from error
-    except KeyError as error:
-        raise WeightsError(
-            f"{printable_name(path)}: a safetensors file, but not one of cinn-colorize (no configuration)"
-        ) from error
     return config, tensors
+
+
+def _config(text: str) -> dict[str, Any] | None:
+    if len(text) > _LONGEST_CONFIG:
+        return None
+    try:
+        config = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return config if isinstance(config, dict) else None
 
 
 def save(path: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor], mode: int = PUBLIC) -> None:

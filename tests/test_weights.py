@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import resource
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import ENVIRONMENT
 from safetensors.torch import save_file
 
 from cinn_colorize import weights
@@ -82,6 +84,110 @@ def test_what_is_no_weights_file(saved, tmp_path):
             load_model("natural", file)
         assert file.name in str(error.value)
         assert "\n" not in str(error.value)
+
+
+def crafted(path, config, tensors=None):
+    """A weights file of a crafted configuration, as JSON text or values."""
+    text = config if isinstance(config, str) else json.dumps(config)
+    save_file(tensors or {"x": torch.zeros(1)}, path, {weights.CONFIG_KEY: text})
+    return path
+
+
+DEEP = "[" * 200_000 + "]" * 200_000
+CONFIGS = {
+    "a list": "[1]", "nothing": "", "a number": "1", "not JSON": "{", "deep": DEEP,
+    "deep inside": '{"model": "natural", "architecture": ' + DEEP + "}",
+    "long": json.dumps({"model": "natural", "more": [0] * 10**6}),
+    "a list as architecture": {"model": "natural", "architecture": [1]},
+    "no architecture": {"model": "natural"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_crafted_configurations(tmp_path, kind):
+    path = crafted(tmp_path / "crafted.safetensors", CONFIGS[kind])
+    with pytest.raises(WeightsError, match=r"crafted\.safetensors: ") as error:
+        load_model("natural", path)
+    assert len(str(error.value)) < 400
+    assert "\n" not in str(error.value)
+
+
+LEVEL = {"blocks": 2, "width": 8, "depth": 8}
+LEVELS = {str(r): LEVEL for r in (32, 16, 8, 4, 2, 1, 0)}
+FINE = {"32": LEVEL, "16": LEVEL}
+BLOCK = {"blocks": 1, "width": 8, "clamp": 1.0, "keep": 2}
+STAGES = {"64": BLOCK, "32": BLOCK, "16": BLOCK, "0": BLOCK}
+
+
+ARCHITECTURES = [
+    ("natural", {"levels": LEVELS | {"1": LEVEL | {"blocks": 20_000}}}, "blocks is not a whole number"),
+    ("natural", {"levels": LEVELS | {"1": LEVEL | {"blocks": -1}}}, "blocks is not"),
+    ("natural", {"levels": LEVELS | {"1": LEVEL | {"blocks": 1.5}}}, "blocks is not"),
+    ("natural", {"levels": LEVELS | {"1": LEVEL | {"width": 10**7}}}, "width is not"),
+    ("natural", {"levels": LEVELS | {"1": LEVEL | {"width": 4096}}}, "is missing, not"),
+    ("natural", {"levels": LEVELS | {"1": LEVEL | {"residual": 10**6}}}, "residual is not"),
+    ("natural", {"levels": LEVELS | {"1": [LEVEL]}}, "levels is not of type dict"),
+    ("natural", {"levels": LEVELS | {"512": LEVEL}}, "levels is not a whole number from 0 to 64"),
+    ("natural", {"levels": {"16": LEVEL, "0": LEVEL}}, "its levels are not 32, 16, 8, 4, 2, 1, 0"),
+    ("natural", {"levels": LEVELS, "coarse": {}}, "its levels are not 32, 16"),
+    ("natural", {"levels": FINE, "coarse": {"passes": 10**6}}, "passes is not a whole number"),
+    ("natural", {"levels": FINE, "coarse": {"width": 10**6}}, "width is not a whole number"),
+    ("natural", {"levels": FINE, "coarse": [1]}, "coarse is not of type dict"),
+    ("natural", {"levels": FINE, "coarse": {"passes": 32, "blocks": 32}}, "is missing, not"),
+    ("natural", {"levels": LEVELS, "attention": {"8": 10**6}}, "attention is not"),
+    ("natural", {"levels": LEVELS, "clamp": "1"}, "clamp is not a number"),
+    ("natural", {"levels": LEVELS, "clamp": 10**4000}, "clamp is not a number"),
+    ("natural", {"levels": LEVELS, "chroma_scale": 0}, "division by zero"),
+    ("natural", {"levels": LEVELS, "conditioning": 1}, "conditioning is not of type bool"),
+    ("bedrooms", {"stages": STAGES | {"64": BLOCK | {"keep": 4000}}}, "4000 cannot go on"),
+    ("bedrooms", {"stages": STAGES | {"64": BLOCK | {"keep": 1}}}, "a level 64"),
+    ("bedrooms", {"stages": STAGES | {"64": BLOCK | {"width": 10**9}}}, "width is not"),
+    ("mnist", {"hidden": [128] * 10**4}, "hidden is not a list of up to 16"),
+    ("mnist", {"hidden": [10**6]}, "hidden is not a whole number"),
+    ("mnist", {"hidden": [4096] * 16, "blocks": 32}, "is missing, not"),
+    ("mnist", {"hidden": []}, ""),
+    ("imagenet-vgg", {"stages": {"64": BLOCK | {"head": [10**9]}}, "clamp": 1.0}, "head is not"),
+]  # fmt: skip
+
+
+def test_an_architecture_is_checked_before_it_is_built(tmp_path):
+    """In a process of 4 GiB and a minute, since it could take any memory and time."""
+    files = [
+        str(crafted(tmp_path / f"{i}.safetensors", {"model": model, "architecture": architecture}))
+        for i, (model, architecture, _) in enumerate(ARCHITECTURES)
+    ]
+    code = (
+        "import sys; from cinn_colorize.errors import WeightsError\n"
+        "from cinn_colorize.models import load_model\n"
+        "for model, file in zip(sys.argv[1::2], sys.argv[2::2]):\n"
+        "    try: print(load_model(model, file))\n"
+        "    except WeightsError as error: print(error)\n"
+        "    except Exception as error: print(repr(error))"
+    )
+    arguments = [part for case, file in zip(ARCHITECTURES, files, strict=True) for part in (case[0], file)]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        timeout=90,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (4 * 2**30, 4 * 2**30)),
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(ARCHITECTURES), done.stdout
+    for line, file, (_, _, said) in zip(lines, files, ARCHITECTURES, strict=True):
+        assert line.startswith(f"{file}: does not fit this version")
+        assert said in line
+
+
+def test_tensors_of_other_shapes_are_named_before_they_are_read(saved, tmp_path):
+    path, _ = saved
+    config, tensors = weights.load(path)
+    tensors["levels.1.head.more"] = torch.zeros(1)
+    crafted(tmp_path / "more.safetensors", config, tensors)
+    with pytest.raises(WeightsError, match=r"levels\.1\.head\.more' is \(1,\), not there"):
+        load_model("natural", tmp_path / "more.safetensors")
 
 
 def test_missing_files_and_names():

@@ -34,6 +34,9 @@ class MultiScaleFlow(nn.Module, Generic[Stage]):
 
     Attributes:
         latent_shapes: (C, r, r) of each level, finest first.
+
+    Raises:
+        ValueError: more channels are to go on than there are.
     """
 
     def __init__(
@@ -52,6 +55,8 @@ class MultiScaleFlow(nn.Module, Generic[Stage]):
             size = r
             if reduce is None:
                 channels, size = 4 * channels, r // 2
+            if not 0 < kept <= channels:
+                raise ValueError(f"of {channels} channels at {r}, {kept} cannot go on")
             if channels > kept:
                 self._levels[r], self.latent_shapes[size] = size, (channels - kept, size, size)
             self._last = (kept, size, size)

@@ -155,12 +155,12 @@ class Latent:
             raise LatentError(f"{name}: not a file of latent codes; --save-z writes them")
         if config[_CODES_OF] != model:
             raise LatentError(f"{name}: latent codes of the model {config[_CODES_OF]!r}, not of {model!r}")
-        found = {int(r): tuple(z.shape[1:]) for r, z in tensors.items()}
-        if found != dict(shapes):
+        found = {r: tuple(z.shape[1:]) for r, z in tensors.items()}
+        if found != {str(r): shape for r, shape in shapes.items()}:
             raise LatentError(
                 f"{name}: its latent codes have other sizes; a photo longer than 2:1 requires its own"
             )
-        return cls({r: tensors[str(r)] for r in shapes}), str(config["weights"])
+        return cls({r: tensors[str(r)] for r in shapes}), str(config.get("weights"))
 
 
 def pooled(mask: Tensor, shapes: Shapes) -> dict[int, Tensor]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cinn_colorize import weights
 from cinn_colorize.errors import WeightsError
+from cinn_colorize.files import printable_name
 from cinn_colorize.models.registry import DEFAULT as DEFAULT
 from cinn_colorize.models.registry import MODELS as MODELS
 from cinn_colorize.models.registry import ModelInfo as ModelInfo
@@ -39,7 +41,7 @@ def load_model(name: str = DEFAULT, source: str | os.PathLike[str] | None = None
             to another model.
     """
     path, digest = find_weights(name, source)
-    return Loaded(_build(path, name), MODELS[name], digest)
+    return Loaded(_build(path, name, trusted=digest == MODELS[name].sha256), MODELS[name], digest)
 
 
 def find_weights(name: str = DEFAULT, source: str | os.PathLike[str] | None = None) -> tuple[Path, str]:
@@ -87,16 +89,37 @@ def model_class(name: str) -> type[ConditionalFlow]:
     return {model.name: model for model in classes}[name]
 
 
-def _build(path: Path, name: str) -> ConditionalFlow:
-    config, tensors = weights.load(path)
-    if config.get("model") != name:
-        raise WeightsError(f"{path}: holds weights of {config.get('model')!r}, not of {name!r}")
+def _build(path: Path, name: str, trusted: bool) -> ConditionalFlow:
+    import torch
+
+    def check(config: dict[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Compare the tensors with a model that takes no memory: a file may be crafted to exhaust it."""
+        if config.get("model") != name:
+            raise WeightsError(
+                f"{printable_name(path)}: holds weights of {config.get('model')!r:.99}, not of {name!r}"
+            )
+        if trusted:
+            return
+        with torch.device("meta"):
+            model = model_class(name).from_architecture(config["architecture"])
+        if unknown := set(model.latent_shapes) - set(MODELS[name].levels):
+            raise ValueError(f"its latent code has a level {min(unknown)}")
+        expected = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
+        for key in sorted(expected.keys() | shapes.keys()):
+            if expected.get(key) != shapes.get(key):
+                raise ValueError(
+                    f"{key!r:.99} is {shapes.get(key, 'missing')}, not {expected.get(key, 'there')}"
+                )
+
     try:
+        config, tensors = weights.load(path, check)
         model = model_class(name).from_architecture(config["architecture"])
         model.load_state_dict(tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise WeightsError(f"{path}: does not fit this version of {name!r} ({reason})") from error
+    except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        reason = (str(error).strip().splitlines() or [repr(error)])[0]
+        raise WeightsError(
+            f"{printable_name(path)}: does not fit this version of {name!r} ({reason:.200})"
+        ) from error
     model.requires_grad_(False)
     return model.eval()
 

@@ -31,6 +31,7 @@ from cinn_colorize.flow import (
     Squeeze,
     Transform,
 )
+from cinn_colorize.models.architecture import Depth, Width, read
 from cinn_colorize.models.base import PhotoFlow
 from cinn_colorize.models.stage import Parts, Stage, StageConditions
 
@@ -41,10 +42,10 @@ SIZE = 64  # of L and of ab
 class StageConfig:
     """Coupling blocks at one resolution."""
 
-    blocks: int
-    width: int  # channels inside their subnetworks
+    blocks: Depth
+    width: Width  # channels inside their subnetworks
     clamp: float  # alpha of Eq. 7
-    keep: int = 0  # channels kept for the next stage; the others become latent code
+    keep: Width = 0  # channels kept for the next stage; the others become latent code
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,9 @@ class BedroomsConfig:
 
         Raises:
             TypeError: a key is unknown or missing.
+            ValueError: a value is of another type, or out of its bounds.
         """
-        stored = {int(r): StageConfig(**stage) for r, stage in values["stages"].items()}
-        stages = {r: stored[r] for r in sorted(stored, reverse=True)}
-        return cls(**{**values, "stages": stages})
+        return read(cls, values)
 
     @classmethod
     def default(cls) -> BedroomsConfig:

@@ -31,6 +31,7 @@ from cinn_colorize.flow import (
     Squeeze,
     Transform,
 )
+from cinn_colorize.models.architecture import Depth, Width, read
 from cinn_colorize.models.base import PhotoFlow
 from cinn_colorize.models.stage import Parts, Stage, StageConditions
 
@@ -46,13 +47,13 @@ _REDUCTIONS: dict[str, type[HaarDownsampling] | type[Squeeze]] = {
 class StageConfig:
     """Coupling blocks at one resolution, followed by a reduction to half of it."""
 
-    blocks: int
-    width: int  # channels inside their subnetworks and of the outputs of their heads
-    head: tuple[int, ...] = ()  # channels between a head's convolutions
+    blocks: Depth
+    width: Width  # channels inside their subnetworks and of the outputs of their heads
+    head: tuple[Width, ...] = ()  # channels between a head's convolutions
     one_head: bool = False  # one head for all blocks
     reduction: str = "haar"  # or squeeze
-    pointwise: int = 0  # channels inside two unconditional 1x1 couplings after the reduction; 0: none
-    keep: int = 0  # channels kept after the reduction; the others become latent code
+    pointwise: Width = 0  # channels inside two unconditional 1x1 couplings after the reduction; 0: none
+    keep: Width = 0  # channels kept after the reduction; the others become latent code
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class ImagenetVggConfig:
     stages: Mapping[int, StageConfig]
     clamp: float  # alpha of Eq. 7
     bound: float = 2.5  # subnetworks see values within +-bound; without it, training sometimes explodes
-    network: tuple[int, ...] = WIDTHS  # channels of the conditioning network
+    network: tuple[Width, ...] = WIDTHS  # channels of the conditioning network
     chroma_scale: float = 15.0  # x = ab / chroma_scale
 
     @classmethod
@@ -71,13 +72,9 @@ class ImagenetVggConfig:
 
         Raises:
             TypeError: a key is unknown or missing.
+            ValueError: a value is of another type, or out of its bounds.
         """
-        stored = {
-            int(r): StageConfig(**{**stage, "head": tuple(stage["head"])})
-            for r, stage in values["stages"].items()
-        }
-        stages = {r: stored[r] for r in sorted(stored, reverse=True)}
-        return cls(**{**values, "stages": stages, "network": tuple(values["network"])})
+        return read(cls, values)
 
     @classmethod
     def paper(cls) -> ImagenetVggConfig:

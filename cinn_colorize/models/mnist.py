@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cinn_colorize.flow import AffineCoupling, LinearSubnet, Permutation, Sequence, Transform
+from cinn_colorize.models.architecture import Depth, Width, read
 from cinn_colorize.models.base import ConditionalFlow
 
 DIGITS = 10
@@ -28,8 +29,8 @@ LEVEL = 0  # the only level of the latent code
 class MnistConfig:
     """The architecture."""
 
-    blocks: int = 24  # coupling blocks
-    hidden: tuple[int, ...] = (128,)  # widths of the hidden layers of the subnetworks
+    blocks: Depth = 24  # coupling blocks
+    hidden: tuple[Width, ...] = (128,)  # widths of the hidden layers of the subnetworks
     clamp: float = 1.9  # alpha of Eq. 7
     mixing: bool = True  # permute the pixels between the blocks
     bound: float = 2.5  # subnetworks see values within +-bound; without it, samples explode
@@ -43,8 +44,9 @@ class MnistConfig:
 
         Raises:
             TypeError: a key is unknown or missing.
+            ValueError: a value is of another type, or out of its bounds.
         """
-        return cls(**{**values, "hidden": tuple(values["hidden"])})
+        return read(cls, values)
 
     @classmethod
     def authors(cls) -> MnistConfig:

@@ -45,6 +45,7 @@ from cinn_colorize.flow import (
     Transform,
     haar,
 )
+from cinn_colorize.models.architecture import Depth, Width, read
 from cinn_colorize.models.base import PhotoFlow
 
 BASE = 0  # name of the 1x1 base among the levels
@@ -55,22 +56,22 @@ COARSE = 8  # name of the coarse level, by the resolution of its latents: 2x2 pi
 class LevelConfig:
     """One level of the pyramid: its couplings and its head."""
 
-    blocks: int  # coupling blocks
-    width: int  # channels inside their subnetworks
-    depth: int  # channels of the head
+    blocks: Depth  # coupling blocks
+    width: Width  # channels inside their subnetworks
+    depth: Width  # channels of the head
     dropout: float = 0.0  # of whole channels in the head
     attend: bool = False  # pixels attend to all coarser colours
     context: bool = False  # pixels know the average of all
-    residual: int = 0  # residual blocks of the head
+    residual: Depth = 0  # residual blocks of the head
 
 
 @dataclass(frozen=True)
 class CoarseConfig:
     """The colours at 16 px as one level: passes of an autoregressive flow."""
 
-    passes: int = 4  # in alternating order
-    blocks: int = 3  # transformer blocks of a pass
-    width: int = 192  # channels of the transformers
+    passes: Depth = 4  # in alternating order
+    blocks: Depth = 3  # transformer blocks of a pass
+    width: Width = 192  # channels of the transformers
     dropout: float = 0.1  # of their inputs
     condition_dropout: float = 0.1  # share of photos whose features training hides
     clamp: float = 1.5  # alpha of Eq. 7
@@ -90,7 +91,7 @@ class NaturalConfig:
     gamut_margin: float = 6.0  # units of ab that noise may leave the gamut at a given L
     gamut_leak: float = 0.1  # factor on what samples exceed that by
     pyramid_dropout: float = 0.1
-    attention: Mapping[int, int] = field(default_factory=dict)  # transformer blocks, by resolution
+    attention: Mapping[int, Depth] = field(default_factory=dict)  # transformer blocks, by resolution
     coarse: CoarseConfig | None = None  # in place of the levels at 8 px and below
     conditioning: bool = True  # a conditioning network, else L itself: no backbone, no attention, no context
 
@@ -100,12 +101,9 @@ class NaturalConfig:
 
         Raises:
             TypeError: a key is unknown or missing.
+            ValueError: a value is of another type, or out of its bounds.
         """
-        stored = {int(r): LevelConfig(**level) for r, level in values["levels"].items()}
-        levels = {r: stored[r] for r in sorted(stored, reverse=True)}
-        attention = {int(r): blocks for r, blocks in values.get("attention", {}).items()}
-        coarse = CoarseConfig(**values["coarse"]) if values.get("coarse") else None
-        return cls(**{**values, "levels": levels, "attention": attention, "coarse": coarse})
+        return read(cls, values)
 
     @classmethod
     def default(cls) -> NaturalConfig:
@@ -297,7 +295,11 @@ class Natural(PhotoFlow):
     @classmethod
     def from_architecture(cls, values: Mapping[str, Any]) -> Self:
         """See :meth:`ConditionalFlow.from_architecture`."""
-        return cls(NaturalConfig.from_dict(values))
+        config = NaturalConfig.from_dict(values)
+        known = NaturalConfig.autoregressive() if config.coarse else NaturalConfig.default()
+        if list(config.levels) != list(known.levels):
+            raise ValueError(f"its levels are not {', '.join(map(str, known.levels))}")
+        return cls(config)
 
     def features(self, L: Tensor) -> dict[int, Tensor]:
         """Compute backbone features of L* (N, 1, 256, 256) by stride; none without a conditioning network."""

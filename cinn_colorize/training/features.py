@@ -325,4 +325,7 @@ def load_backbone(backbone: EfficientNetLite2, path: Path) -> None:
     config, tensors = weights.load(path)
     if config.get("model") != FeaturesTask.model:
         raise WeightsError(f"{path}: not a backbone; 'cinn-colorize train --stage features' writes one")
-    backbone.load_state_dict(tensors)
+    try:
+        backbone.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise WeightsError(f"{path}: not the backbone of this version") from error
