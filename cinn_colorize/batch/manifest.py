@@ -83,11 +83,13 @@ class Manifest:
         for content in lines:
             try:
                 line = json.loads(content)
+                if not isinstance(line, dict):
+                    continue
                 known |= "input" in line
                 if "output" in line:
                     self._done[line["output"]] = _digest(line)
-            except (ValueError, TypeError):
-                continue  # cut off
+            except (ValueError, TypeError, RecursionError):
+                continue  # cut off, or not a line of this program
         if not known and content[: len(_START)] != _START[: len(content)]:
             raise DataError(f"{self._name}: is not a manifest of cinn-colorize; choose another name")
         if content and not content.endswith(b"\n"):

@@ -86,6 +86,21 @@ def test_other_files_are_not_written_to(tmp_path):
         Manifest(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [b"[" * 300_000, b'{"input": ' + b"[" * 300_000, b'{"input": 1, "output": ' + b"[" * 300_000, b'"input"'],
+)
+def test_crafted_lines_are_passed_over(path, line):
+    path.write_bytes(path.read_bytes() + line + b"\n")
+    assert says(path)
+    path.write_bytes(line + b"\n")
+    if line.startswith(b'{"input": '):
+        assert not says(path)
+    else:
+        with pytest.raises(DataError, match="is not a manifest"):
+            Manifest(path)
+
+
 def test_a_line_is_one_write(tmp_path, monkeypatch):
     import os
 
