@@ -28,6 +28,7 @@ from cinn_colorize.files import (
     printable_name,
     remove_leftovers,
 )
+from cinn_colorize.limits import read_stream
 from cinn_colorize.originals import original_at, protecting
 
 
@@ -163,7 +164,7 @@ class Batch:
         for folder in {output.parent for output in wanted} - self._clean:
             remove_leftovers(folder)
             self._clean.add(folder)
-        return Task(item, outputs, sheet, wanted, unverified, _content(item.path))
+        return Task(item, outputs, sheet, wanted, unverified, _content(item.path, plan.max_pixels))
 
     def _is_done(self, item: Input, output: Path, outputs: list[Path]) -> bool:
         """Return whether the manifest says it was made from this photo in this way, and it still exists."""
@@ -262,11 +263,11 @@ def _status(photo: Path) -> tuple[int | None, float | None]:
     return status.st_size, status.st_mtime
 
 
-def _content(path: Path) -> bytes | None:
+def _content(path: Path, max_pixels: int) -> bytes | None:
     """Read a pipe, which other processes cannot open, and which nobody can read twice; None for a file.
 
     Raises:
-        PhotoError: the pipe cannot be read.
+        PhotoError: the pipe cannot be read, or has more bytes than a photo of ``max_pixels`` can have.
     """
     try:
         mode = path.stat().st_mode
@@ -276,6 +277,6 @@ def _content(path: Path) -> bytes | None:
         return None
     try:
         with open_input(path) as file:
-            return file.read()
+            return read_stream(file, printable_name(path), max_pixels)
     except OSError as error:
         raise PhotoError(f"{printable_name(path)}: cannot be read: {error.strerror}") from error

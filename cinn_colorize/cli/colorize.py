@@ -28,6 +28,7 @@ from cinn_colorize.cli.options import (
 )
 from cinn_colorize.cli.report import report
 from cinn_colorize.files import OUTPUT_SUFFIXES, leaves_folder
+from cinn_colorize.limits import read_stream
 from cinn_colorize.options import DRAWING, OUTPUT, Rendering
 
 if TYPE_CHECKING:
@@ -183,7 +184,8 @@ def colorize(
         if network.device not in ("auto", "cpu") and not cluster:
             device_of(network.device)  # otherwise this process does not need torch
         if streamed:
-            sys.stdout.buffer.write(colorize_stream(sys.stdin.buffer.read(), plan, spec))
+            content = read_stream(sys.stdin.buffer, "stdin", reading.limit)
+            sys.stdout.buffer.write(colorize_stream(content, plan, spec))
             return
         notes = stack.enter_context(Manifest(many.manifest)) if many.manifest else None
         batch = Batch(inputs, plan, spec, many.workers or usable_cores(), notes, cluster)

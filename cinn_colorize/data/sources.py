@@ -5,7 +5,9 @@ They lie in folders, in LMDBs, or in zips, which may be at URLs.
 
 from __future__ import annotations
 
+import io
 import os
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,18 +17,31 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import cv2
 import numpy as np
+import PIL.Image
 from numpy.typing import NDArray
 
 from cinn_colorize.data.urls import Url, cached, find, open_file, retry
 from cinn_colorize.errors import DataError
-from cinn_colorize.files import open_input, printable_name
+from cinn_colorize.files import printable_name
+from cinn_colorize.limits import check_bytes, check_pixels, read_file
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
 _LMDB_FILE = "data.mdb"
 SHARDS = "photos-*-[0-9]*.zip"  # photos-train-0.zip; not photos-dev.zip, which is for evaluation
 
+_MAX_PIXELS = 100_000_000  # of a photo, of which several processes have one at a time
+
 # What zipfile raises for damaged, encrypted and oddly compressed entries.
-_UNREADABLE = (OSError, zipfile.BadZipFile, KeyError, EOFError, RuntimeError, zlib.error)
+_UNREADABLE = (
+    OSError,
+    zipfile.BadZipFile,
+    KeyError,
+    EOFError,
+    RuntimeError,
+    SyntaxError,
+    ValueError,
+    zlib.error,
+)
 
 
 if TYPE_CHECKING:
@@ -231,8 +246,9 @@ class Reader:
         """
         data = self.file(source)
         try:
+            _check_header(data)
             image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-        except cv2.error as error:
+        except (cv2.error, *_UNREADABLE) as error:
             raise _unreadable(source, error) from error
         if image is None:
             raise DataError(f"{source}: cannot be decoded")
@@ -248,8 +264,7 @@ class Reader:
             if isinstance(source.path, Url):
                 return self._read_remote(source)
             if source.entry is None:
-                with open_input(source.path) as file:
-                    return file.read()
+                return read_file(source.path, _MAX_PIXELS)
             return self._read_entry(source.path, source.entry)
         except _UNREADABLE as error:
             raise _unreadable(source, error) from error
@@ -261,17 +276,22 @@ class Reader:
             if value is None:
                 raise KeyError("no such key")
             return value
-        return self._archive(path).read(entry)
+        return self._entry(path, entry)
 
     def _read_remote(self, source: Source) -> bytes:
         def entry() -> bytes:
             try:
-                return self._archive(source.path).read(source.entry or "")
+                return self._entry(source.path, source.entry or "")
             except Exception:
                 self._archives.pop(source.path, None)  # its connection may be broken
                 raise
 
         return retry(str(source), entry)
+
+    def _entry(self, path: Path | Url, name: str) -> bytes:
+        archive = self._archive(path)
+        check_bytes(archive.getinfo(name).file_size, _MAX_PIXELS)  # zipfile gives no more than that
+        return archive.read(name)
 
     def _archive(self, path: Path | Url) -> zipfile.ZipFile:
         if path not in self._archives:
@@ -280,6 +300,23 @@ class Reader:
 
     def __getstate__(self) -> dict[str, object]:
         return {"_archives": {}}  # handles are not shared between processes
+
+
+def _check_header(data: bytes) -> None:
+    """Refuse a file that is no photo, or too large a one, before any pixel is decoded.
+
+    Raises:
+        OSError, ValueError, SyntaxError: it is.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, about sizes and metadata
+        try:
+            with PIL.Image.open(io.BytesIO(data)) as image:
+                check_pixels(*image.size, _MAX_PIXELS)
+        except PIL.UnidentifiedImageError:
+            raise ValueError("not a photo in a known format") from None
+        except PIL.Image.DecompressionBombError:  # Pillow's own limit is higher
+            raise ValueError(f"more than {_MAX_PIXELS / 1e6:g} million pixels") from None
 
 
 def _unreadable(source: Source, error: Exception) -> DataError:

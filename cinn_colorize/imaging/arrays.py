@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,11 +15,20 @@ import numpy as np
 import PIL.Image
 import PIL.ImageOps
 from numpy.typing import NDArray
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.ImageFile import ImageFile
+from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
+from PIL.PpmImagePlugin import PpmImageFile
 
 from cinn_colorize.imaging.color import Pixels
+from cinn_colorize.limits import check_pixels
 
-# Pillow's name of each format.
-DECODED = {"bmp": "BMP", "jp2": "JPEG2000", "pnm": "PPM"}
+# Pillow's readers. Used without Image.open, which has a limit of its own.
+DECODED: dict[str, Callable[[io.BytesIO], ImageFile]] = {
+    "bmp": BmpImageFile,
+    "jp2": Jpeg2KImageFile,
+    "pnm": PpmImageFile,
+}
 
 
 @dataclass(frozen=True)
@@ -81,28 +91,33 @@ def from_pillow(image: PIL.Image.Image) -> Decoded:
     return Decoded(pixels, blobs, dpi if dpi and min(dpi) > 0 else None)
 
 
-def decode(content: bytes, format: str, check_size: Callable[[int, int], None]) -> Decoded:
+def decode(content: bytes, format: str, max_pixels: int) -> Decoded:
     """Decode a file of one of the formats ``DECODED``.
 
     Args:
         content: bytes of the file.
         format: a key of ``DECODED``.
-        check_size: called with width and height before any pixel is decoded; raises to refuse the file.
+        max_pixels: limit of its pixels.
 
     Raises:
+        TooLargeError: it has more pixels than ``max_pixels``.
         OSError, ValueError, SyntaxError: the file cannot be decoded.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's, about sizes
+        warnings.simplefilter("ignore")  # Pillow's, about metadata
         try:
-            with PIL.Image.open(io.BytesIO(content), formats=[DECODED[format]]) as image:
-                check_size(*image.size)
-                decoded = from_pillow(image)
-        except PIL.UnidentifiedImageError:
+            image = DECODED[format](io.BytesIO(content))
+        except (SyntaxError, IndexError, TypeError, struct.error):
             raise ValueError("damaged or unsupported; save it again with another program") from None
+        with image:
+            check_pixels(*image.size, max_pixels)
+            decoded = from_pillow(image)
     if decoded.pixels.dtype == np.uint8 and decoded.pixels.ndim == 3 and _is_deep(content, format):
         # Pillow does not support colour in 16 bits.
-        deep = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        try:
+            deep = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        except cv2.error:  # it has a limit of its own
+            raise ValueError("colour of 16 bits has too many pixels here; save it as TIFF or PNG") from None
         if deep is not None and deep.dtype == np.uint16 and deep.shape == decoded.pixels.shape:
             order = [2, 1, 0, 3][: deep.shape[2]]  # of OpenCV's channels
             top = np.iinfo(np.uint16).max / _largest(content, format)

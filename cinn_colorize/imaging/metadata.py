@@ -10,13 +10,15 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 from xml.dom import minidom
-from xml.parsers.expat import ExpatError
+from xml.parsers import expat
 
 NAMESPACE = "https://cinn-colorize.readthedocs.io/ns/recipe/1.0/"
 _PREFIX = "cinn"
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _TIFF = "http://ns.adobe.com/tiff/1.0/"
 _PHOTOSHOP, _IPTC_RESOURCE = b"Photoshop 3.0\0", b"8BIM\x04\x04"
+_LARGEST, _MOST_ELEMENTS, _DEEPEST = 2**23, 50_000, 100  # bytes, and elements, of a packet that is read
+_PADDING = b"\0 \r\n"
 _EMPTY = (
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
     f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{_RDF}"/></x:xmpmeta>'
@@ -30,7 +32,7 @@ def add_recipe(packet: bytes | None, recipe: Mapping[str, str]) -> bytes:
     An orientation in the packet is removed, since the picture is already upright.
 
     Args:
-        packet: the photo's own; an empty one replaces one that is missing or malformed.
+        packet: the photo's own; an empty one replaces one that is missing, malformed or excessive.
         recipe: values by name (letters, digits and underscores).
 
     Returns:
@@ -100,10 +102,46 @@ def iptc_for(format: str, iptc: bytes) -> bytes:
     )
 
 
+def is_excessive(packet: bytes) -> bool:
+    """Return whether an XMP packet is too large or too deep to be read, as crafted ones are."""
+    return len(packet) > _LARGEST or _Elements().exceed(packet)
+
+
+class _Elements:
+    """Counts the elements of a packet, and how deep they are, without keeping any."""
+
+    def __init__(self) -> None:
+        self._number = self._depth = 0
+
+    def exceed(self, packet: bytes) -> bool:
+        """Return whether there are too many, or they are too deep, where the packet is well-formed."""
+        parser = expat.ParserCreate()
+        parser.StartElementHandler, parser.EndElementHandler = self._start, self._end
+        try:
+            parser.Parse(packet.strip(_PADDING), True)
+        except OverflowError:
+            return True
+        except (expat.ExpatError, ValueError, LookupError):
+            return False
+        return False
+
+    def _start(self, *_: object) -> None:
+        self._number += 1
+        self._depth += 1
+        if self._number > _MOST_ELEMENTS or self._depth > _DEEPEST:
+            raise OverflowError
+
+    def _end(self, *_: object) -> None:
+        self._depth -= 1
+
+
 def _parse(packet: bytes | None) -> minidom.Document | None:
+    packet = (packet or b"").strip(_PADDING)
+    if is_excessive(packet):
+        return None
     try:
-        document = minidom.parseString((packet or b"").strip(b"\0 \r\n"))
-    except (ExpatError, ValueError, LookupError):
+        document = minidom.parseString(packet)
+    except (expat.ExpatError, ValueError, LookupError):
         return None
     return document if document.getElementsByTagNameNS(_RDF, "RDF") else None
 

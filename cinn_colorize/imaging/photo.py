@@ -7,9 +7,9 @@ EXIF, ICC profile and resolution stay, the orientation of EXIF is applied.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import io
+import logging
 import os
 import stat
 from collections import deque
@@ -36,12 +36,15 @@ from cinn_colorize.files import (
 from cinn_colorize.imaging import buffers, color, vips
 from cinn_colorize.imaging.arrays import DECODED, Decoded, as_pixels, decode, from_pillow
 from cinn_colorize.imaging.color import SRGB, Floats, Pixels
-from cinn_colorize.imaging.metadata import find_recipe
+from cinn_colorize.imaging.metadata import find_recipe, is_excessive
 from cinn_colorize.imaging.picture import Picture, fitted
 from cinn_colorize.imaging.profiles import color_model, space_of
 from cinn_colorize.imaging.tiff import read_fields
 from cinn_colorize.imaging.vips import Metadata, raising_photo_errors
+from cinn_colorize.limits import check_bytes, read_stream
 from cinn_colorize.options import MAX_PIXELS
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -103,6 +106,9 @@ class Photo:
             self._has_alpha = bool(image.hasalpha())
             self._is_gray = image.bands - self._has_alpha == 1
             self._metadata = Metadata.of(image).with_blobs(blobs or {})
+        if is_excessive(self._metadata.blob("xmp-data")):
+            log.warning(f"{name}: its XMP is too large or too deep to be read, and is left out")
+            self._metadata = self._metadata.without("xmp-data")
         self._space = self._output_space = SRGB
         profile = self._metadata.blob("icc-profile-data")
         space = space_of(profile)
@@ -264,7 +270,7 @@ def open_photo(
     Args:
         source: path, content of a file, Pillow image, or sRGB array (H, W), (H, W, 3) or (H, W, 4) of
             uint8, uint16 or floats in [0, 1].
-        max_pixels: larger files are refused, since they may be crafted to exhaust memory.
+        max_pixels: limit of its pixels, and of its file; see :mod:`cinn_colorize.limits`.
         name: the photo's name in messages, if ``source`` is the content of a file.
 
     Raises:
@@ -276,7 +282,9 @@ def open_photo(
     if not isinstance(source, bytes):
         name, own_suffix = printable_name(source), Path(source).suffix
     with raising_photo_errors(name):
-        content = source if isinstance(source, bytes) else _path_or_content(Path(source), name)
+        content = source if isinstance(source, bytes) else _path_or_content(Path(source), name, max_pixels)
+        if isinstance(content, bytes):
+            check_bytes(len(content), max_pixels)
         start = content[:32] if isinstance(content, bytes) else _first_bytes(content)
     if not start:
         raise PhotoError(f"{name}: is empty; get the photo again")
@@ -289,12 +297,11 @@ def open_photo(
         if format in DECODED:
             with raising_photo_errors(name):
                 whole = content if isinstance(content, bytes) else content.read_bytes()
-            check_size = functools.partial(vips.check_size, max_pixels=max_pixels)
-            return _in_memory(decode(whole, format, check_size), name, suffix, content)
+                return _in_memory(decode(whole, format, max_pixels), name, suffix, content)
         with raising_photo_errors(name):
             blobs = _fields_of_tiff(content) if format == "tiff" else {}
         return Photo(lambda: vips.open_image(content, max_pixels), name, suffix, blobs, content)
-    except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError) as error:
         raise PhotoError(f"{name}: cannot be read: {error}") from None
 
 
@@ -338,15 +345,16 @@ def _fields_of_tiff(source: Path | bytes) -> dict[str, bytes]:
         return read_fields(file)
 
 
-def _path_or_content(path: Path, name: str) -> Path | bytes:
+def _path_or_content(path: Path, name: str, max_pixels: int) -> Path | bytes:
     """Return the path of a regular file, or what a pipe holds, which can be read only once."""
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
         raise PhotoError(f"{name}: is a folder, not a photo")
     if stat.S_ISREG(status.st_mode):
+        check_bytes(status.st_size, max_pixels)
         return path
     with open_input(path) as file:
-        return file.read()
+        return read_stream(file, name, max_pixels)
 
 
 def _first_bytes(path: Path) -> bytes:

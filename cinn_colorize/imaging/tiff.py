@@ -26,6 +26,7 @@ _HEADER = b"II*\0\x08\0\0\0"
 _WORDS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 1, 7: 1, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4}  # bytes, by type
 _LONGS_OF_A_FRACTION = 2
 _FRACTIONS, _LONG, _UNDEFINED = (5, 10), 4, 7
+_MOST = 2**26  # bytes of a file's values
 
 
 class _Entry(NamedTuple):
@@ -98,26 +99,49 @@ def _first_directory(file: BinaryIO) -> _Directory:
     Raises:
         ValueError, struct.error: it is damaged.
     """
+    values = _Values(file)
     file.seek(0)
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(file.read(4))
     if order is None:
         raise ValueError("not a TIFF")
     (start,) = struct.unpack(order + "I", file.read(4))
-    return _directory(file, start, order, _POINTERS)
+    return _directory(values, start, order, _POINTERS)
 
 
-def _directory(file: BinaryIO, start: int, order: str, pointers: tuple[int, ...]) -> _Directory:
+class _Values:
+    """What lies outside the directories of a TIFF, of which no more is read than the file has bytes.
+
+    Tags are crafted if they say more: they name the same bytes again and again.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self._left = min(file.seek(0, os.SEEK_END), _MOST)
+
+    def read(self, start: int, size: int) -> bytes:
+        """Return so many bytes.
+
+        Raises:
+            ValueError: they are too many.
+        """
+        self._left -= size
+        if self._left < 0:
+            raise ValueError("the values are larger than the file")
+        self.file.seek(start)
+        return self.file.read(size)
+
+
+def _directory(values: _Values, start: int, order: str, pointers: tuple[int, ...]) -> _Directory:
     entries: _Directory = {}
-    file.seek(start)
-    (length,) = struct.unpack(order + "H", file.read(2))
-    for tag, kind, count, place in struct.iter_unpack(order + "HHI4s", file.read(12 * length)):
+    values.file.seek(start)
+    (length,) = struct.unpack(order + "H", values.file.read(2))
+    for tag, kind, count, place in struct.iter_unpack(order + "HHI4s", values.file.read(12 * length)):
         if kind not in _WORDS:
             continue
         size = count * _WORDS[kind] * (_LONGS_OF_A_FRACTION if kind in _FRACTIONS else 1)
         value = place[:size]
         if size > len(place):
-            file.seek(struct.unpack(order + "I", place)[0])
-            value = file.read(size)
+            value = values.read(struct.unpack(order + "I", place)[0], size)
         if len(value) < size:
             raise ValueError("a value ends outside the file")
         if order == ">":
@@ -127,7 +151,7 @@ def _directory(file: BinaryIO, start: int, order: str, pointers: tuple[int, ...]
         if tag in pointers:
             below = tuple(other for other in pointers if other != tag)
             try:
-                inner = _directory(file, struct.unpack("<I", value)[0], order, below)
+                inner = _directory(values, struct.unpack("<I", value)[0], order, below)
             except (ValueError, struct.error):  # the others may be intact
                 continue
         entries[tag] = _Entry(kind, value, inner)

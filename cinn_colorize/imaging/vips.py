@@ -21,6 +21,7 @@ from cinn_colorize.errors import PhotoError
 from cinn_colorize.files import FORMATS
 from cinn_colorize.imaging.color import Pixels
 from cinn_colorize.imaging.profiles import color_model, space_of
+from cinn_colorize.limits import ADVICE, TooLargeError, check_pixels
 
 pyvips.block_untrusted_set(True)
 pyvips.cache_set_max(0)  # no operation is repeated, and the cache would keep whole pictures alive
@@ -56,6 +57,10 @@ class Metadata:
         kind = pyvips.GValue.blob_type
         return Metadata(self.fields | {name: (kind, value) for name, value in blobs.items()}, self.resolution)
 
+    def without(self, name: str) -> Metadata:
+        """Return a copy that lacks a field."""
+        return Metadata({key: value for key, value in self.fields.items() if key != name}, self.resolution)
+
     def stripped(self) -> Metadata:
         """Return a copy with nothing but the profile."""
         return Metadata({name: value for name, value in self.fields.items() if name == _PROFILE})
@@ -83,10 +88,10 @@ def open_image(source: Path | bytes, max_pixels: int) -> Image:
 
     Raises:
         pyvips.Error, OSError: it cannot be read.
-        ValueError: it has more pixels than ``max_pixels``.
+        TooLargeError: it has more pixels than ``max_pixels``.
     """
     image = _load(source)
-    check_size(image.width, image.height, max_pixels)
+    check_pixels(image.width, image.height, max_pixels)
     if image.get_typeof("orientation") and image.get("orientation") > 1:
         image = _load(source, access="random").autorot()  # turning needs rows out of order
     if image.format in ("float", "double"):
@@ -105,17 +110,6 @@ def open_image(source: Path | bytes, max_pixels: int) -> Image:
     if image.format not in ("uchar", "ushort") or image.bands - image.hasalpha() not in (1, 3):
         raise pyvips.Error(f"{image.bands} bands of {image.format} are not a photo of 8 or 16 bits")
     return image
-
-
-def check_size(width: int, height: int, max_pixels: int) -> None:
-    """Refuse a photo that would exhaust memory.
-
-    Raises:
-        ValueError: it has more pixels than ``max_pixels``.
-    """
-    if width * height > max_pixels:
-        size = f"{width} x {height} = {width * height / 1e6:,.0f} million pixels"
-        raise ValueError(f"{size} are more than {max_pixels / 1e6:,g} million; raise --max-pixels to read it")
 
 
 def pages(image: Image) -> int:
@@ -214,6 +208,8 @@ def raising_photo_errors(name: str) -> Iterator[None]:
         raise PhotoError(f"{name}: cannot be read, {problem}") from None
     except OSError as error:
         raise PhotoError(f"{name}: cannot be read: {error.strerror or error}") from None
+    except TooLargeError as error:
+        raise PhotoError(f"{name}: cannot be read: {error}; {ADVICE}") from None
 
 
 def reason(error: Error) -> str:

@@ -28,6 +28,7 @@ DEV = 5_000  # the last of the training digits, held out to evaluate a run on
 # Standard deviation of the noise in training and evaluation, for pixels in [0, 1], as in the paper's text
 # (4.1). With the 0.15 of the authors' code, digits are grainy and fewer recognised (docs/training-log.md).
 SIGMA = 0.02
+_LARGEST = 2**26  # bytes of a file; the images of the training set have 47 million
 
 
 class Part(NamedTuple):
@@ -61,7 +62,8 @@ def _read_idx(folder: Path, name: str, dimensions: int) -> NDArray[np.uint8]:
     if path is None:
         raise DataError(f"{printable_name(folder)}: {name}.gz is missing; expected the four files of MNIST")
     try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            data = file.read(_LARGEST + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{printable_name(path)}: damaged ({error}); download it again") from error
     header = 4 + 4 * dimensions

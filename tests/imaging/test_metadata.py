@@ -1,10 +1,13 @@
 from xml.etree import ElementTree
 
 import pytest
+import pyvips
+from helpers import GRAY, RECIPE, Uniform, write
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cinn_colorize.imaging.metadata import NAMESPACE, add_recipe, find_recipe, iptc_for
+from cinn_colorize.imaging.photo import open_photo, read_recipe
 
 LIGHTROOM = b"""<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="Adobe XMP Core 5.6">
@@ -79,3 +82,39 @@ def test_iptc_in_both_forms(plain):
     assert iptc_for("tiff", named) == iptc_for("tiff", plain)
     assert iptc_for("tiff", b"Photoshop 3.0\0008BIM\x03\xed") == b""
     assert len(iptc_for("tiff", wrapped[:22])) == 0
+
+
+def nested(depth):
+    inner = b"<rdf:Bag>" * depth + b"</rdf:Bag>" * depth
+    return LIGHTROOM.replace(b"<dc:creator>", b"<dc:creator>" + inner)
+
+
+EXCESSIVE = {
+    "deep": nested(3000),
+    "deep, and cut off": nested(3000)[:20_000],
+    "of many elements": LIGHTROOM.replace(b"<rdf:li>", b"<rdf:li/>" * 60_000 + b"<rdf:li>"),
+    "large": LIGHTROOM.replace(b"Ada", b"Ada" * 3_000_000),
+}
+
+
+@pytest.mark.parametrize("kind", EXCESSIVE)
+def test_excessive_packets_are_dropped_with_a_word_and_the_photo_stays(tmp_path, caplog, kind):
+    packet = EXCESSIVE[kind]
+    path = write(tmp_path / "a.png", GRAY, [(pyvips.GValue.blob_type, "xmp-data", packet)])
+    assert find_recipe(packet) == {}
+    assert find_recipe(add_recipe(packet, RECIPE)) == RECIPE
+    photo = open_photo(path)
+    assert photo.recipe == {}
+    assert caplog.messages == [f"{path}: its XMP is too large or too deep to be read, and is left out"]
+    photo.compose([Uniform(0, 0)])[0].save(tmp_path / "out.png", recipe=RECIPE)
+    assert read_recipe(tmp_path / "out.png") == RECIPE
+    photo.compose([Uniform(0, 0)])[0].save(tmp_path / "plain.png")
+    assert open_photo(tmp_path / "plain.png")._metadata.blob("xmp-data") == b""
+
+
+@pytest.mark.parametrize("depth", [0, 90])
+def test_packets_of_usual_depth_are_kept(tmp_path, caplog, depth):
+    path = write(tmp_path / "a.png", GRAY, [(pyvips.GValue.blob_type, "xmp-data", nested(depth))])
+    open_photo(path).compose([Uniform(0, 0)])[0].save(tmp_path / "out.png", recipe=RECIPE)
+    assert b"Canon" in open_photo(tmp_path / "out.png")._metadata.blob("xmp-data")
+    assert not caplog.messages
