@@ -38,6 +38,7 @@ OUTPUT_SUFFIXES = frozenset(
 PUBLIC = 0o666  # permission bits of a file that whoever the umask allows may read
 _PATIENCE = 10  # seconds, for something to write into a pipe
 _TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.part")
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:)//?")
 _IS_WINDOWS = sys.platform == "win32"
 _SIGNATURES = {
     "jpg": rb"\xff\xd8\xff",
@@ -137,6 +138,14 @@ def mode_like(*paths: Path) -> int:
                 if not status.st_mode & others & 0o44:
                     mode &= ~others
     return mode
+
+
+def missing(path: str | os.PathLike[str], problem: str = "no such file or folder") -> str:
+    """Return the message for a photo that does not exist: the problem, or that it is a URL."""
+    name = printable_name(path)
+    if url := _URL.match(name):  # of whose slashes a path has one
+        return f"{url[1]}//{name[url.end() :]}: URLs are not read; download the photo and give its file"
+    return f"{name}: {problem}"
 
 
 @contextlib.contextmanager

@@ -6,16 +6,18 @@ import torch.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import Annotated, Any, Self, get_type_hints
+from typing import Annotated, Any, Self, get_args, get_type_hints
 
 import typer
 
 DRAWING, OUTPUT = "Drawing", "Output"  # headings of the help
 
 MAX_PIXELS = 300_000_000  # default limit of a photo
+MAX_SEED = 2**63 - 1  # the largest that torch accepts
 
 Precision = StrEnum("Precision", ["fp32", "bf16"])
 Upsampling = StrEnum("Upsampling", ["jbu", "exact", "bicubic"])
@@ -39,9 +41,9 @@ class RecipeOptions:
         Raises:
             ValueError: an entry is not a value of its option.
         """
-        types = get_type_hints(cls)
+        hints = get_type_hints(cls, include_extras=True)
         return cls(
-            **{name: _parse(name, kind, entries[name]) for name, kind in types.items() if name in entries}
+            **{name: _parse(name, hint, entries[name]) for name, hint in hints.items() if name in entries}
         )
 
 
@@ -93,12 +95,35 @@ class Encoding(RecipeOptions):
     ] = False
 
 
-def _parse(name: str, kind: type, text: str) -> Any:
-    if issubclass(kind, StrEnum) and text not in list(kind):
-        raise ValueError(f"{name} {text!r} is not one of {', '.join(kind)}")
-    if kind is bool:
-        return text == "true"
-    try:
-        return kind(text)
-    except ValueError:
-        raise ValueError(f"{name} {text!r} is not a number") from None
+def parse_seed(text: str) -> int:
+    """Parse a seed.
+
+    Raises:
+        ValueError: the text is no number, or out of range.
+    """
+    if not re.fullmatch(r"[0-9]{1,19}", text) or int(text) > MAX_SEED:
+        raise ValueError(f"{text!r:.80} is not a seed from 0 to {MAX_SEED}")
+    return int(text)
+
+
+def check_seeds(seed: int, number: int) -> None:
+    """Refuse seeds that torch does not accept.
+
+    Raises:
+        ValueError: the last of ``number`` seeds from ``seed`` on is too large.
+    """
+    if seed + number - 1 > MAX_SEED:
+        raise ValueError(f"no seed may exceed {MAX_SEED}")
+
+
+def _parse(name: str, hint: Any, text: str) -> Any:
+    """Parse an entry, within the bounds that its option has on the command line."""
+    kind, option = get_args(hint)
+    choices = ["true", "false"] if kind is bool else list(kind) if issubclass(kind, StrEnum) else []
+    if choices:
+        if text not in choices:
+            raise ValueError(f"{name} {text!r:.80} is not one of {', '.join(choices)}")
+        return text == "true" if kind is bool else kind(text)
+    if not re.fullmatch(r"-?[0-9]{1,19}", text) or not option.min <= int(text) <= option.max:
+        raise ValueError(f"{name} {text!r:.80} is not a number from {option.min} to {option.max}")
+    return int(text)

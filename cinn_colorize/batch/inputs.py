@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.files import SUFFIXES, printable_name
+from cinn_colorize.files import SUFFIXES, missing, printable_name
 
 # os.path.isdir is used where a name may be too long, for which Path.is_dir raises.
 
@@ -52,7 +52,7 @@ def find_inputs(
     several = recursive and sum(map(os.path.isdir, itertools.chain(*matched))) > 1
     for (argument, pattern), paths in zip(named, matched, strict=True):
         if not paths:
-            found.append(PhotoError(f"{printable_name(argument)}: no file matches this pattern"))
+            found.append(PhotoError(missing(argument, "no file matches this pattern")))
         for path in paths:
             below = Path(path.resolve().name) if several and os.path.isdir(path) else Path()  # noqa: PTH112
             found += _expand(path, below, recursive, pattern, output)
@@ -115,7 +115,7 @@ def _expand(
 ) -> Iterator[Input | PhotoError]:
     name = printable_name(path)
     if not os.path.lexists(path):
-        yield PhotoError(f"{name}: no such file or folder")
+        yield PhotoError(missing(path))
     elif not os.path.isdir(path):  # noqa: PTH112
         yield Input(path, below, found)
     else:

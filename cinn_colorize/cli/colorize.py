@@ -25,6 +25,7 @@ from cinn_colorize.cli.options import (
     check_seeds,
     device_of,
     temperature_of,
+    usage_errors,
 )
 from cinn_colorize.cli.report import report
 from cinn_colorize.files import OUTPUT_SUFFIXES, leaves_folder
@@ -210,12 +211,10 @@ def _check_stream(alone: bool, engine: Engine) -> None:
 
 
 def _points(texts: list[str]) -> tuple[Hint, ...]:
-    from cinn_colorize.methods.hints import Hint
+    from cinn_colorize.methods.hints import parse_hints
 
-    try:
-        return tuple(map(Hint.parse, texts))
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--hint") from error
+    with usage_errors("--hint"):
+        return parse_hints(texts)
 
 
 def _check_pattern(pattern: str, number: int) -> None:

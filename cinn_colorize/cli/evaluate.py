@@ -15,10 +15,11 @@ from cinn_colorize.cli.options import (
     ModelOptions,
     OverwriteOption,
     device_of,
-    per_level,
+    temperature_of,
 )
 from cinn_colorize.cli.report import claim
 from cinn_colorize.files import OUTPUT_SUFFIXES, check_output, printable_name
+from cinn_colorize.latents.levels import MAX_TEMPERATURE
 from cinn_colorize.options import DRAWING, OUTPUT
 from cinn_colorize.originals import protecting
 
@@ -53,8 +54,8 @@ def evaluate(
             "-t",
             "--temperature",
             metavar="T|LEVEL:T,...",
-            help="Temperature of a row: 0 draws the safest colours, 1 the model's full variety; may be "
-            f"repeated. 0.8,32:0.6 sets it by level. {LEVELS}",
+            help=f"Temperature of a row, 0 to {MAX_TEMPERATURE:g}: 0 draws the safest colours, 1 the model's "
+            f"full variety; may be repeated. 0.8,32:0.6 sets it by level. {LEVELS}",
             show_default="1",
             rich_help_panel=DRAWING,
         ),
@@ -137,7 +138,7 @@ def evaluate(
         cinn-colorize evaluate photos.zip --metrics kid_lite0 --reference others.zip
     """
     chosen = _chosen(metrics, {"--reference": reference, "--labels": labels})
-    rows = [per_level(text, network.model, 1.0, "--temperature") for text in temperatures or ["1"]]
+    rows = [temperature_of(text, network.model, 1.0) for text in temperatures or ["1"]]
     if plot:
         _check_plot(plot, len(rows), samples)
     show_log(general.quiet)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,6 @@ import typer
 
 from cinn_colorize.cli.console import fatal, show_log
 from cinn_colorize.cli.options import (
-    MAX_SEED,
     GeneralOptions,
     ModelOptions,
     OutputOptions,
@@ -18,9 +16,10 @@ from cinn_colorize.cli.options import (
     TemperaturesOption,
     device_of,
     temperature_of,
+    usage_errors,
 )
 from cinn_colorize.cli.report import report
-from cinn_colorize.options import DRAWING, OUTPUT, Rendering
+from cinn_colorize.options import DRAWING, OUTPUT, Rendering, parse_seed
 
 
 def mix(
@@ -71,10 +70,11 @@ def mix(
         cinn-colorize mix photo.jpg --seeds 17,22 --mask sky.png
         cinn-colorize mix photo.jpg --seeds 17,22 --mask sky.png -t 1 --no-sheet
     """
-    found = re.fullmatch(r"(\d+),(\d+)", seeds.replace(" ", ""))
-    if not found or max(map(int, found.groups())) > MAX_SEED:
-        raise typer.BadParameter(f"{seeds!r} is not a pair of seeds such as 3,7", param_hint="--seeds")
-    inside, outside = map(int, found.groups())
+    with usage_errors("--seeds"):
+        parsed = [parse_seed(text) for text in seeds.replace(" ", "").split(",")]
+        if len(parsed) != 2:
+            raise ValueError(f"{seeds!r} is not a pair of seeds such as 3,7")
+    inside, outside = parsed
     if inside == outside:
         raise typer.BadParameter(
             "both seeds give the same sample; choose two different ones", param_hint="--seeds"

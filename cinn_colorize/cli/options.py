@@ -6,8 +6,9 @@ recipes keep are declared in :mod:`cinn_colorize.options`.
 
 from __future__ import annotations
 
-import math
+import contextlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.util import find_spec
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cinn_colorize.latents.levels import PerLevel, parse_levels, short_levels
+from cinn_colorize import options
+from cinn_colorize.latents.levels import MAX_TEMPERATURE, PerLevel, parse_temperature, short_levels
 from cinn_colorize.models.registry import DEFAULT, MODELS, PhotoModelInfo
 from cinn_colorize.options import DRAWING, MAX_PIXELS, OUTPUT, Encoding, Precision
 
@@ -31,7 +33,6 @@ Engine = StrEnum("Engine", ["torch", "onnx", "ray"])
 Format = StrEnum("Format", ["auto", "png", "jpg", "webp", "tiff", "avif"])
 
 NETWORK = "Network"
-MAX_SEED = 2**63 - 1  # the largest that torch accepts
 LEVELS = (  # for the help, where LEVEL occurs
     f"LEVEL is a resolution of the latent code: {', '.join(map(str, MODELS[DEFAULT].levels[:-1]))}, "
     "or 0 for the base."
@@ -121,8 +122,8 @@ TemperaturesOption = Annotated[
         "-t",
         "--temperature",
         metavar="T|LEVEL:T,...",
-        help="Temperature: 0 draws the safest colours, 1 the model's full variety. "
-        f"32:0.6,16:0.7 sets it by level. {LEVELS}",
+        help=f"Temperature, 0 to {MAX_TEMPERATURE:g}: 0 draws the safest colours, 1 the model's full "
+        f"variety. 32:0.6,16:0.7 sets it by level. {LEVELS}",
         show_default=short_levels(MODELS[DEFAULT].temperature),
         rich_help_panel=DRAWING,
     ),
@@ -297,35 +298,28 @@ class AnyModelOptions(ModelOptions):
     model: AnyModelOption = DEFAULT
 
 
-def temperature_of(text: str | None, model: str) -> PerLevel:
-    """Parse ``--temperature``; what it leaves out is as in the registry."""
-    own = MODELS[model].temperature
-    return own if text is None else per_level(text, model, own, "--temperature")
-
-
-def per_level(
-    text: str, model: str, rest: PerLevel, option: str, name: str = "temperature", largest: float = math.inf
-) -> PerLevel:
-    """Parse an option that has one number for all levels of a model or one for each."""
+@contextlib.contextmanager
+def usage_errors(option: str) -> Iterator[None]:
+    """Report what the library says of a value as wrong usage of an option."""
     try:
-        return parse_levels(text, MODELS[model].levels, rest, name, largest)
+        yield
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint=option) from error
 
 
+def temperature_of(text: str | None, model: str, rest: PerLevel | None = None) -> PerLevel:
+    """Parse ``--temperature``; what it leaves out is as in ``rest`` or the registry."""
+    rest = MODELS[model].temperature if rest is None else rest
+    if text is None:
+        return rest
+    with usage_errors("--temperature"):
+        return parse_temperature(text, MODELS[model].levels, rest)
+
+
 def check_seeds(seed: int, number: int) -> None:
     """Refuse seeds that torch does not accept."""
-    if seed + number - 1 > MAX_SEED:
-        raise typer.BadParameter(f"no seed may exceed {MAX_SEED}", param_hint="--seed")
-
-
-def level_of(level: int, model: str, option: str) -> int:
-    """Return a level, or refuse one that the model does not have."""
-    levels = MODELS[model].levels
-    if level not in levels:
-        problem = f"{model} has no level {level}; its levels are {', '.join(map(str, levels))}"
-        raise typer.BadParameter(problem, param_hint=option)
-    return level
+    with usage_errors("--seed"):
+        options.check_seeds(seed, number)
 
 
 def check_engine(engine: Engine, network: ModelOptions) -> None:

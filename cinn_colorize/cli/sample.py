@@ -10,7 +10,6 @@ import typer
 from cinn_colorize.cli.console import fatal, print_path, show_log
 from cinn_colorize.cli.digits import MODEL, DigitOption, PcaOption, refuse, sample_digits
 from cinn_colorize.cli.options import (
-    MAX_SEED,
     AnyModelOptions,
     FolderOptions,
     GeneralOptions,
@@ -18,11 +17,13 @@ from cinn_colorize.cli.options import (
     SeedOption,
     TemperaturesOption,
     check_seeds,
-    level_of,
     temperature_of,
+    usage_errors,
 )
 from cinn_colorize.cli.report import claim
-from cinn_colorize.options import DRAWING, OUTPUT
+from cinn_colorize.methods.grid import MOST, RENDERING, Grid
+from cinn_colorize.models.registry import MODELS
+from cinn_colorize.options import DRAWING, OUTPUT, parse_seed
 
 _SAMPLES, _STEPS, _STEPS_OF_A_SIDE = 16, 8, 5
 _CODES = ".safetensors"
@@ -43,6 +44,7 @@ def sample(
             "--number",
             metavar="N",
             min=1,
+            max=MOST,
             help="Number of samples, or of steps with --interpolate (per side between four codes).",
             show_default=f"{_SAMPLES}, all of a file, {_STEPS} or {_STEPS_OF_A_SIDE} steps",
             rich_help_panel=DRAWING,
@@ -117,14 +119,11 @@ def sample(
     if photo is None:
         raise typer.BadParameter("Missing argument 'PHOTO'")
     ends = _ends(interpolate)
-    if ends and (vary_level is not None or load_z):
-        raise typer.BadParameter("--interpolate excludes --vary-level and --load-z")
-    if vary_level is not None:
-        level_of(vary_level, network.model, "--vary-level")
     if number is None and not (load_z and vary_level is None):
-        number = {0: _SAMPLES, 2: _STEPS, 4: _STEPS_OF_A_SIDE}[len(ends)]
-    if number == 1 and (ends or vary_level is not None):
-        raise typer.BadParameter("must be 2 or more with --interpolate and --vary-level", param_hint="-n")
+        number = {2: _STEPS, 4: _STEPS_OF_A_SIDE}.get(len(ends), _SAMPLES)
+    grid = Grid(number, load_z, ends, vary_level)
+    with usage_errors("--interpolate, --vary-level or -n"):
+        grid.check(MODELS[network.model].levels)
     check_seeds(seed, (number or 0) + 1)
     if save_z and save_z.suffix != _CODES:
         raise typer.BadParameter(f"must end in {_CODES}", param_hint="--save-z")
@@ -136,10 +135,7 @@ def sample(
         opened = open_photo(photo, max_pixels=reading.limit)
         path = out.output_dir / f"{photo.stem}_samples.jpg"
         claim([path, save_z] if save_z else [path], out.overwrite)
-        from cinn_colorize.methods.grid import RENDERING, Grid
-
         colorizer = network.colorizer()
-        grid = Grid(number, load_z, ends, vary_level)
         chart = grid.draw(colorizer, opened, temperatures, seed, RENDERING)
         chart.save(path)
         print_path(path)
@@ -152,12 +148,14 @@ def _ends(text: str | None) -> tuple[int | Path, ...]:
     """Parse the seeds and files of codes to interpolate between."""
     if text is None:
         return ()
-    ends = tuple(int(part) if part.isascii() and part.isdigit() else Path(part) for part in text.split(","))
-    for end in ends:
-        if end > MAX_SEED if isinstance(end, int) else end.suffix != _CODES:
-            raise typer.BadParameter(
-                f"{end} is neither a seed nor a {_CODES} file", param_hint="--interpolate"
-            )
-    if len(ends) not in (2, 4):
-        raise typer.BadParameter(f"requires two or four codes, not {len(ends)}", param_hint="--interpolate")
-    return ends
+    return tuple(map(_end, text.split(",")))
+
+
+def _end(text: str) -> int | Path:
+    if Path(text).suffix == _CODES:
+        return Path(text)
+    try:
+        return parse_seed(text)
+    except ValueError:
+        problem = f"{text} is neither a seed nor a {_CODES} file"
+        raise typer.BadParameter(problem, param_hint="--interpolate") from None

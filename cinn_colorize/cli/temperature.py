@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Annotated
 
@@ -17,14 +16,15 @@ from cinn_colorize.cli.options import (
     SeedOption,
     TemperaturesOption,
     check_seeds,
-    level_of,
     temperature_of,
+    usage_errors,
 )
 from cinn_colorize.cli.report import claim
 from cinn_colorize.files import OUTPUT_SUFFIXES
+from cinn_colorize.latents.levels import MAX_TEMPERATURE
+from cinn_colorize.methods.strip import Strip, parse_scaled, parse_temperatures
+from cinn_colorize.models.registry import MODELS
 from cinn_colorize.options import DRAWING, OUTPUT, Rendering
-
-_MOST = 64  # temperatures; more come from a mistyped step
 
 
 def temperature(
@@ -35,7 +35,7 @@ def temperature(
         typer.Option(
             "--temperatures",
             metavar="T,T,...|START:STOP:STEP",
-            help="Temperatures of the samples, a list or a range.",
+            help=f"Temperatures of the samples, 0 to {MAX_TEMPERATURE:g}, a list or a range.",
             rich_help_panel=DRAWING,
         ),
     ] = "0:1.2:0.3",
@@ -73,8 +73,10 @@ def temperature(
         cinn-colorize temperature photo.jpg --temperatures 0,0.5,1 --only 32,16
     """
     check_seeds(seed, 1)
-    values = _temperatures(temperatures)
-    scaled = None if only is None else tuple(_level(part, network.model) for part in only.split(","))
+    with usage_errors("--temperatures"):
+        values = parse_temperatures(temperatures)
+    with usage_errors("--only"):
+        scaled = None if only is None else parse_scaled(only, MODELS[network.model].levels)
     others = temperature_of(rest, network.model)
     show_log(general.quiet)
     with fatal(general.debug):
@@ -86,8 +88,6 @@ def temperature(
         names = [f"{photo.stem}_{seed:03d}_t{t:g}{suffix}" for t in values] if files else []
         pictures = [out.output_dir / name for name in names]
         claim([strip_path, *pictures], out.overwrite)
-        from cinn_colorize.methods.strip import Strip
-
         colorizer = network.colorizer()
         strip = Strip(values, scaled)
         for sample, path in zip(strip.samples(colorizer, opened, others, seed), pictures, strict=False):
@@ -96,32 +96,3 @@ def temperature(
             print_path(path)
         strip.draw(colorizer, opened, others, seed, rendering).save(strip_path)
         print_path(strip_path)
-
-
-def _level(text: str, model: str) -> int:
-    try:
-        level = int(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a level", param_hint="--only") from None
-    return level_of(level, model, "--only")
-
-
-def _temperatures(text: str) -> tuple[float, ...]:
-    """Parse a list, or a range that includes its end."""
-    try:
-        if ":" in text:
-            start, stop, step = map(float, text.split(":"))
-            count = math.floor((stop - start) / step + 1e-9) + 1
-            values = tuple(round(start + k * step, 9) for k in range(min(count, _MOST + 1)))
-        else:
-            values = tuple(map(float, text.split(",")))
-    except (ValueError, ZeroDivisionError, OverflowError):
-        values = ()
-    if not values or len(values) > _MOST or not all(0 <= value < math.inf for value in values):
-        raise typer.BadParameter(
-            f"{text!r} is not a list such as 0,0.5,1 or a range such as 0:1.2:0.3 of up to {_MOST} numbers",
-            param_hint="--temperatures",
-        )
-    if len(set(values)) < len(values):
-        raise typer.BadParameter(f"{text!r} has the same number twice", param_hint="--temperatures")
-    return values

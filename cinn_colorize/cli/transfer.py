@@ -19,12 +19,13 @@ from cinn_colorize.cli.options import (
     SeedOption,
     check_seeds,
     device_of,
-    per_level,
+    temperature_of,
+    usage_errors,
 )
 from cinn_colorize.cli.report import report
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.files import printable_name
-from cinn_colorize.latents.levels import PerLevel, transfer_noise
+from cinn_colorize.latents.levels import MAX_TEMPERATURE, PerLevel, parse_noise, transfer_noise
 from cinn_colorize.models.registry import MODELS
 from cinn_colorize.options import DRAWING, OUTPUT, Rendering
 
@@ -81,7 +82,8 @@ def transfer(
             "-t",
             "--temperature",
             metavar="T|LEVEL:T,...",
-            help=f"Temperature of the noise; 32:0.6,16:0.7 sets it by level. {LEVELS}",
+            help=f"Temperature of the noise, 0 to {MAX_TEMPERATURE:g}; 32:0.6,16:0.7 sets it by level. "
+            f"{LEVELS}",
             rich_help_panel=DRAWING,
         ),
     ] = "0.5",
@@ -124,11 +126,12 @@ def transfer(
     if strength is not None and levels is not None:
         raise typer.BadParameter("--strength and --levels exclude each other")
     check_seeds(seed, number)
-    temperatures = per_level(temperature, network.model, 0.5, "--temperature")
+    temperatures = temperature_of(temperature, network.model, 0.5)
     noise: PerLevel | None = None if strength is None else 1 - strength
     if levels is not None:
-        rest = transfer_noise(MODELS[network.model].levels)
-        noise = per_level(levels, network.model, rest, "--levels", "the share of noise", largest=1)
+        known = MODELS[network.model].levels
+        with usage_errors("--levels"):
+            noise = parse_noise(levels, known, transfer_noise(known))
     show_log(general.quiet)
 
     from cinn_colorize.batch.inputs import find_inputs

@@ -29,6 +29,7 @@ from cinn_colorize.files import (
     FORMATS,
     PUBLIC,
     format_of_content,
+    missing,
     mode_like,
     open_input,
     printable_name,
@@ -347,7 +348,10 @@ def _fields_of_tiff(source: Path | bytes) -> dict[str, bytes]:
 
 def _path_or_content(path: Path, name: str, max_pixels: int) -> Path | bytes:
     """Return the path of a regular file, or what a pipe holds, which can be read only once."""
-    status = path.stat()
+    try:
+        status = path.stat()
+    except FileNotFoundError as error:
+        raise PhotoError(missing(path, f"cannot be read: {error.strerror}")) from None
     if stat.S_ISDIR(status.st_mode):
         raise PhotoError(f"{name}: is a folder, not a photo")
     if stat.S_ISREG(status.st_mode):

@@ -43,10 +43,10 @@ class Latent:
             shapes: (C, r, r) of each level.
             seeds: one integer per sample.
             temperature: standard deviation of the noise, for all levels or by level; 1 is the model's
-                distribution, 0 its centre.
+                distribution, 0 its centre, 2 the largest.
 
         Raises:
-            ValueError: a temperature is negative, not finite, or missing for a level.
+            ValueError: a temperature is out of range, or missing for a level.
         """
         return cls.from_arrays(draw(shapes, seeds, temperature))
 

@@ -11,6 +11,8 @@ from typing import TypeAlias
 
 PerLevel: TypeAlias = float | Mapping[int, float]
 
+MAX_TEMPERATURE = 2.0
+
 
 def by_level(
     values: PerLevel, levels: Iterable[int], name: str = "value", largest: float = math.inf
@@ -29,8 +31,8 @@ def by_level(
     levels = list(levels)
     if not isinstance(values, Mapping):
         values = dict.fromkeys(levels, values)
-    if unknown := set(values) - set(levels):
-        raise ValueError(f"there is no level {min(unknown)}; levels are {', '.join(map(str, levels))}")
+    for level in sorted(values):
+        check_level(level, levels)
     if missing := set(levels) - set(values):
         raise ValueError(f"{name} is missing for level {max(missing)}")
     for value in values.values():
@@ -66,7 +68,7 @@ def parse_levels(
     levels, named = list(levels), {}
     parts = text.split(",")
     if sum(":" not in part for part in parts) > 1:
-        raise ValueError(f"{text!r} has more than one number for all levels")
+        raise ValueError(f"{text!r:.80} has more than one number for all levels")
     for part in parts:
         level, colon, number = part.rpartition(":")
         try:
@@ -75,9 +77,31 @@ def parse_levels(
             else:
                 rest = float(number)
         except ValueError:
-            raise ValueError(f"{part!r} is neither a number nor LEVEL:NUMBER") from None
+            raise ValueError(f"{part!r:.80} is neither a number nor LEVEL:NUMBER") from None
     values = by_level({**by_level(rest, levels, name, largest), **named}, levels, name, largest)
     return values if len(set(values.values())) > 1 else next(iter(values.values()))
+
+
+def parse_temperature(text: str, levels: Iterable[int], rest: PerLevel) -> PerLevel:
+    """Parse temperatures, from 0 to :data:`MAX_TEMPERATURE`; see :func:`parse_levels`."""
+    return parse_levels(text, levels, rest, "temperature", MAX_TEMPERATURE)
+
+
+def parse_noise(text: str, levels: Iterable[int], rest: PerLevel) -> PerLevel:
+    """Parse shares of noise, from 0 to 1; see :func:`parse_levels`."""
+    return parse_levels(text, levels, rest, "the share of noise", 1)
+
+
+def check_level(level: int, levels: Iterable[int]) -> int:
+    """Return a level.
+
+    Raises:
+        ValueError: the model does not have it.
+    """
+    levels = list(levels)
+    if level not in levels:
+        raise ValueError(f"there is no level {level}; levels are {', '.join(map(str, levels))}")
+    return level
 
 
 def format_levels(values: PerLevel) -> str:

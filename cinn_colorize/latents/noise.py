@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from cinn_colorize.latents.levels import PerLevel, by_level
+from cinn_colorize.latents.levels import MAX_TEMPERATURE, PerLevel, by_level
 
 Floats = NDArray[np.float32]
 Shapes = Mapping[int, tuple[int, int, int]]
@@ -28,15 +28,15 @@ def draw(shapes: Shapes, seeds: Iterable[int], temperature: PerLevel = 1.0) -> d
     Args:
         shapes: (C, r, r) of each level, with an even number of values.
         seeds: one integer per sample; as in torch's generators, only the lower 32 bits count.
-        temperature: standard deviation, for all levels or by level.
+        temperature: standard deviation, 0 to :data:`MAX_TEMPERATURE`, for all levels or by level.
 
     Returns:
         (N, C, r, r) float32 by level.
 
     Raises:
-        ValueError: a temperature is negative, not finite, or missing for a level.
+        ValueError: a temperature is out of range, or missing for a level.
     """
-    temperatures = by_level(temperature, shapes, "temperature")
+    temperatures = by_level(temperature, shapes, "temperature", MAX_TEMPERATURE)
     samples = [_standard(shapes, seed) for seed in seeds]
     return {r: np.float32(temperatures[r]) * np.stack([sample[r] for sample in samples]) for r in shapes}
 

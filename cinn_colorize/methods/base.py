@@ -121,6 +121,8 @@ def sha256_of(path: Path, error: type[Exception] = PhotoError) -> str:
     Raises:
         Exception: ``error``, if the file cannot be read.
     """
+    if path.exists() and not path.is_file():  # a pipe or a device, which may be endless
+        raise error(f"{printable_name(path)}: cannot be read (not a file)")
     try:
         return weights.sha256(path)
     except OSError as problem:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from cinn_colorize.errors import LatentError
 from cinn_colorize.files import printable_name
-from cinn_colorize.latents.levels import PerLevel, format_levels
+from cinn_colorize.latents.levels import PerLevel, check_level, format_levels
 from cinn_colorize.methods.base import Files, Method, sha256_of
-from cinn_colorize.options import Rendering, Upsampling
+from cinn_colorize.options import Rendering, Upsampling, parse_seed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _TILE = 160  # pixels on the longer side of a sample
+MOST = 1024  # samples
+_MOST_OF_A_SIDE = 32
 RENDERING = Rendering(upsampling=Upsampling.bicubic)  # stretched to the photo, regardless of its edges
 
 
@@ -57,12 +60,35 @@ class Grid(Method):
     def from_recipe(cls, entries: Mapping[str, str], files: Files, levels: Iterable[int]) -> Self:
         """See :meth:`Method.from_recipe`."""
         ends = entries["between"].split(",") if entries["between"] else []
-        return cls(
-            number=int(entries["number"]) if entries["number"] else None,
+        grid = cls(
+            number=_parse_number(entries["number"]),
             load=files[entries["load"]] if entries["load"] else None,
-            between=tuple(files[end] if end in files else int(end) for end in ends),
-            vary=int(entries["vary"]) if entries["vary"] else None,
+            between=tuple(files[end] if end in files else parse_seed(end) for end in ends),
+            vary=_parse_number(entries["vary"]),
         )
+        grid.check(levels)
+        return grid
+
+    def check(self, levels: Iterable[int]) -> None:
+        """Refuse parameters that contradict each other, or would take forever.
+
+        Args:
+            levels: levels of the model's latent code.
+
+        Raises:
+            ValueError: they do.
+        """
+        if self.between and len(self.between) not in (2, 4):
+            raise ValueError(f"requires two or four codes, not {len(self.between)}")
+        if self.between and (self.vary is not None or self.load):
+            raise ValueError("an interpolation excludes codes of a file and a level that varies")
+        if self.vary is not None:
+            check_level(self.vary, levels)
+        least = 2 if self.between or self.vary is not None else 1
+        most = _MOST_OF_A_SIDE if len(self.between) == 4 else MOST
+        needed = self.load is None or self.vary is not None
+        if not (self.number is None and not needed) and not least <= (self.number or 0) <= most:
+            raise ValueError(f"the number must be {least} or more and {most} or less, not {self.number}")
 
     def draw(
         self,
@@ -118,6 +144,8 @@ class Grid(Method):
         """
         from cinn_colorize.latents.latent import Latent
 
+        self.check(shapes)
+
         def load(path: Path) -> Latent:
             codes, made_with = Latent.load(path, colorizer.info.name, shapes)
             if made_with != colorizer.sha256:
@@ -133,6 +161,9 @@ class Grid(Method):
             )
         if self.load:
             codes = load(self.load)[: self.number]
+            if len(codes) > MOST:
+                name = printable_name(self.load)
+                raise LatentError(f"{name}: has {len(codes)} codes; choose up to {MOST} with -n")
             labels = [f"code {k + 1}" for k in range(len(codes))]
         else:
             assert self.number is not None, "drawn codes require a number"
@@ -141,8 +172,6 @@ class Grid(Method):
         if self.vary is None:
             return codes, labels
         assert self.number is not None, "variations require a number"
-        if self.vary not in shapes:
-            raise ValueError(f"there is no level {self.vary}; levels are {', '.join(map(str, shapes))}")
         # A drawn code uses the first seed itself; a loaded one leaves it to the variations.
         first = seed + (self.load is None)
         varied = codes[:1].expand(self.number - 1).replace([self.vary], draw(first, self.number - 1))
@@ -164,6 +193,12 @@ class Grid(Method):
         for place, name in zip((0, self.number - 1, -self.number, -1), names, strict=True):
             labels[place] = name
         return Latent.join(codes), labels
+
+
+def _parse_number(text: str) -> int | None:
+    if text and not re.fullmatch(r"[0-9]{1,9}", text):
+        raise ValueError(f"{text!r:.80} is not a number")
+    return int(text) if text else None
 
 
 def _pictures(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,13 +19,15 @@ import scipy.sparse.linalg
 from numpy.typing import NDArray
 
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.files import open_input, printable_name
+from cinn_colorize.files import printable_name
 from cinn_colorize.imaging import color
 from cinn_colorize.imaging.photo import Photo
 from cinn_colorize.imaging.upsampling import GUIDE_SCALE
 from cinn_colorize.latents.windows import Windows
+from cinn_colorize.limits import read_file
 from cinn_colorize.methods.base import check_shape
 from cinn_colorize.methods.hints import Hint, Hinted
+from cinn_colorize.options import MAX_PIXELS
 
 Floats = NDArray[np.float32]
 
@@ -137,7 +140,7 @@ def _strokes(photo: Photo, path: Path, size: tuple[int, int]) -> _Paint:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # from Pillow, about sizes
-            with open_input(path) as stream, PIL.Image.open(stream) as file:
+            with PIL.Image.open(io.BytesIO(read_file(path, MAX_PIXELS))) as file:
                 image = PIL.ImageOps.exif_transpose(file).convert("RGBA")
     except FileNotFoundError:
         raise PhotoError(f"{name}: no such file of hints") from None

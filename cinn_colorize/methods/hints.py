@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from cinn_colorize.imaging.photo import Photo
     from cinn_colorize.methods.contact_sheet import Tile
     from cinn_colorize.samples import Sample
+
+_MOST = 1000  # hints at single pixels
 
 
 @dataclass(frozen=True)
@@ -44,13 +46,24 @@ class Hint:
         """
         found = re.fullmatch(r"(\d{1,9}),(\d{1,9}),#([0-9a-fA-F]{6})", text.replace(" ", ""))
         if not found:
-            raise ValueError(f"{text!r} is not a hint; write x,y,#rrggbb as in 310,120,#a02832")
+            raise ValueError(f"{text!r:.80} is not a hint; write x,y,#rrggbb as in 310,120,#a02832")
         red, green, blue = bytes.fromhex(found[3])
         return cls(int(found[1]), int(found[2]), (red, green, blue))
 
     def __str__(self) -> str:
         """Return the text that :meth:`parse` reads."""
         return f"{self.x},{self.y},#{bytes(self.rgb).hex()}"
+
+
+def parse_hints(texts: Sequence[str]) -> tuple[Hint, ...]:
+    """Parse the hints of a photo; see :meth:`Hint.parse`.
+
+    Raises:
+        ValueError: a text is not a hint, or there are too many.
+    """
+    if len(texts) > _MOST:
+        raise ValueError(f"{len(texts)} are more than {_MOST} hints; paint them")
+    return tuple(map(Hint.parse, texts))
 
 
 @dataclass(frozen=True)
@@ -75,8 +88,7 @@ class Hinted(SampleMethod):
     def from_recipe(cls, entries: Mapping[str, str], files: Files, levels: Iterable[int]) -> Self:
         """See :meth:`Method.from_recipe`."""
         strokes = entries["strokes"]
-        points = tuple(Hint.parse(point) for point in entries["hints"].split())
-        return cls(points, files[strokes] if strokes else None)
+        return cls(parse_hints(entries["hints"].split()), files[strokes] if strokes else None)
 
     @property
     def settings(self) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from cinn_colorize.latents.levels import PerLevel
 from cinn_colorize.methods.base import Files, SampleMethod, check_shape, sha256_of
-from cinn_colorize.options import MAX_PIXELS
+from cinn_colorize.options import MAX_PIXELS, parse_seed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,7 +81,7 @@ class Mix(SampleMethod):
     @classmethod
     def from_recipe(cls, entries: Mapping[str, str], files: Files, levels: Iterable[int]) -> Self:
         """See :meth:`Method.from_recipe`."""
-        return cls(files[entries["mask"]], int(entries["outside_seed"]))
+        return cls(files[entries["mask"]], parse_seed(entries["outside_seed"]))
 
     @property
     def settings(self) -> Mapping[str, Any]:

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cinn_colorize import __version__, weights
+from cinn_colorize import __version__
 from cinn_colorize.errors import PhotoError, WeightsError
-from cinn_colorize.files import FORMATS, format_of_name, mode_like, printable_name
+from cinn_colorize.files import FORMATS, READ_ONLY, format_of_name, mode_like, printable_name
 from cinn_colorize.imaging.photo import open_photo, read_recipe
-from cinn_colorize.latents.levels import PerLevel, parse_levels
-from cinn_colorize.methods.base import Files, Method
+from cinn_colorize.latents.levels import PerLevel, parse_temperature
+from cinn_colorize.methods.base import Files, Method, sha256_of
 from cinn_colorize.methods.registry import METHODS, OLD_NAMES
 from cinn_colorize.models.registry import MODELS
-from cinn_colorize.options import MAX_PIXELS, Encoding, Precision, Rendering
+from cinn_colorize.options import MAX_PIXELS, Encoding, Precision, Rendering, parse_seed
 
 if TYPE_CHECKING:
     from cinn_colorize.colorizer import BaseColorizer
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _DIGEST = re.compile("[0-9a-f]{64}")
+_LONGEST = 2**20  # characters of an entry
 _KEYS = ("version", "model", "weights", "method", "seed", "temperature", "precision", "original", "format")
 
 
@@ -77,13 +78,15 @@ class Recipe:
             "model": list(MODELS),
             "method": list(METHODS),
             "precision": list(Precision),
-            "format": list(FORMATS),
+            "format": [format for format in FORMATS if format not in READ_ONLY],
         }
         try:
+            if long := [key for key, value in found.items() if len(value) > _LONGEST]:
+                raise ValueError(f"{long[0]:.80} has more than {_LONGEST} characters")
             _require(found, _KEYS)
             for key, choices in known.items():
                 if found[key] not in choices:
-                    raise ValueError(f"{key} {found[key]!r} is not one of {', '.join(choices)}")
+                    raise ValueError(f"{key} {found[key]!r:.80} is not one of {', '.join(choices)}")
             method = METHODS[found["method"]]
             _require(found, method.keys)
             return cls(
@@ -92,8 +95,8 @@ class Recipe:
                 weights=found["weights"],
                 method=method,
                 entries={key: found[key] for key in method.keys},
-                seed=int(found["seed"]),
-                temperature=parse_levels(found["temperature"], MODELS[found["model"]].levels, 1.0),
+                seed=parse_seed(found["seed"]),
+                temperature=parse_temperature(found["temperature"], MODELS[found["model"]].levels, 1.0),
                 precision=found["precision"],
                 rendering=Rendering.from_entries(found),
                 original=found["original"],
@@ -101,7 +104,7 @@ class Recipe:
                 encoding=Encoding.from_entries(found),
             )
         except ValueError as error:
-            version = found.get("version", "of another program")
+            version = found.get("version", "of another program")[:80]
             raise PhotoError(f"{name}: its recipe (version {version}) cannot be followed: {error}") from None
 
     @property
@@ -180,10 +183,7 @@ def _find(recipe: Recipe, given: Sequence[Path], others: Sequence[Path], force: 
         return {}
     digests = {}
     for path in given:
-        try:
-            digests[weights.sha256(path)] = path
-        except OSError as error:
-            raise PhotoError(f"{printable_name(path)}: cannot be read ({error.strerror})") from None
+        digests[sha256_of(path)] = path
     files = {digest: digests[digest] for digest in wanted if digest in digests}
     if missing := [digest for digest in wanted if digest not in files]:
         if force and len(others) >= len(wanted):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from cinn_colorize.latents.levels import PerLevel, by_level, format_levels
+from cinn_colorize.latents.levels import MAX_TEMPERATURE, PerLevel, by_level, check_level, format_levels
 from cinn_colorize.methods.base import Files, Method
 from cinn_colorize.options import Rendering
 
@@ -17,6 +19,46 @@ if TYPE_CHECKING:
     from cinn_colorize.samples import Sample
 
 _TILE = 320  # pixels on the longer side of a sample
+_MOST = 64  # temperatures; more come from a mistyped step
+
+
+def parse_temperatures(text: str) -> tuple[float, ...]:
+    """Parse the temperatures of a strip: a list, or a range that includes its end.
+
+    Raises:
+        ValueError: it is neither, has too many numbers or one twice, or a number is out of range.
+    """
+    try:
+        if ":" in text:
+            start, stop, step = map(float, text.split(":"))
+            count = math.floor((stop - start) / step + 1e-9) + 1
+            values = tuple(round(start + k * step, 9) for k in range(min(count, _MOST + 1)))
+        else:
+            values = tuple(map(float, text.split(",", _MOST)))
+    except (ValueError, ZeroDivisionError, OverflowError):
+        values = ()
+    if not values or len(values) > _MOST or not all(0 <= value <= MAX_TEMPERATURE for value in values):
+        raise ValueError(
+            f"{text!r:.80} is not a list such as 0,0.5,1 or a range such as 0:1.2:0.3 of up to {_MOST} "
+            f"numbers from 0 to {MAX_TEMPERATURE:g}"
+        )
+    if len(set(values)) < len(values):
+        raise ValueError(f"{text!r:.80} has the same number twice")
+    return values
+
+
+def parse_scaled(text: str, levels: Iterable[int]) -> tuple[int, ...]:
+    """Parse the levels that a strip scales.
+
+    Raises:
+        ValueError: one is no number, or the model does not have it.
+    """
+    levels = list(levels)
+    parts = text.split(",", len(levels))
+    for part in parts:
+        if not re.fullmatch(r"[0-9]{1,4}", part):
+            raise ValueError(f"{part!r:.80} is not a level")
+    return tuple(check_level(int(part), levels) for part in parts)
 
 
 @dataclass(frozen=True)
@@ -37,10 +79,10 @@ class Strip(Method):
     @classmethod
     def from_recipe(cls, entries: Mapping[str, str], files: Files, levels: Iterable[int]) -> Self:
         """See :meth:`Method.from_recipe`."""
-        temperatures, scaled = entries["temperatures"].split(","), entries["scaled"]
+        scaled = entries["scaled"]
         return cls(
-            tuple(map(float, temperatures)),
-            None if scaled == "all" else tuple(map(int, scaled.split(","))),
+            parse_temperatures(entries["temperatures"]),
+            None if scaled == "all" else parse_scaled(scaled, levels),
         )
 
     def samples(
@@ -59,9 +101,9 @@ class Strip(Method):
         """
         conditioned = colorizer.condition(photo)
         levels = list(conditioned.latent_shapes)
-        rest = by_level(temperature, levels, "temperature")
-        if unknown := set(self.scaled or ()) - set(levels):
-            raise ValueError(f"there is no level {min(unknown)}; levels are {', '.join(map(str, levels))}")
+        rest = by_level(temperature, levels, "temperature", MAX_TEMPERATURE)
+        for level in self.scaled or ():
+            check_level(level, levels)
         return [
             conditioned.sample(1, t if self.scaled is None else rest | dict.fromkeys(self.scaled, t), seed)[0]
             for t in self.temperatures

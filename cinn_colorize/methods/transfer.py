@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from cinn_colorize.latents.levels import PerLevel, by_level, format_levels, parse_levels, transfer_noise
+from cinn_colorize.latents.levels import PerLevel, by_level, format_levels, parse_noise, transfer_noise
 from cinn_colorize.methods.base import Files, SampleMethod, sha256_of
 from cinn_colorize.options import MAX_PIXELS
 
@@ -74,7 +74,7 @@ class Transfer(SampleMethod):
     @classmethod
     def from_recipe(cls, entries: Mapping[str, str], files: Files, levels: Iterable[int]) -> Self:
         """See :meth:`Method.from_recipe`."""
-        return cls(files[entries["reference"]], parse_levels(entries["noise"], levels, 1.0))
+        return cls(files[entries["reference"]], parse_noise(entries["noise"], levels, 1.0))
 
     @property
     def settings(self) -> Mapping[str, Any]:

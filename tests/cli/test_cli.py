@@ -220,6 +220,9 @@ def test_a_bug_in_one_photo_does_not_stop_the_others(run, colorizer, monkeypatch
         ("-t -0.1", "--temperature"),
         ("-t nan", "--temperature"),
         ("-t inf", "--temperature"),
+        ("-t 5", "temperature must be a number from 0 to 2, not 5"),
+        ("-t 1e308", "--temperature"),
+        ("-t 0.5,32:2.01", "--temperature"),
         ("--seed -1", "--seed"),
         ("--seed 9223372036854775807 -n 2", "--seed"),
         ("--device tpu", "'tpu'"),
@@ -242,12 +245,31 @@ def test_usage_errors(run, arguments, message):
     assert not Path("colorized").exists()
 
 
+URL = "https://example.org/a.jpg"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        URL, f"{URL}?width=100", f"gray.jpg {URL}", f"transfer {URL} gray.jpg", f"transfer coffee.webp {URL}",
+        f"mix gray.jpg --seeds 1,2 --mask {URL}", f"temperature {URL}", f"sample {URL}",
+    ],
+)  # fmt: skip
+def test_urls_are_not_read(run, arguments):
+    result = run(*arguments.split())
+    assert result.exit_code == 1
+    (line,) = [line for line in result.stderr.splitlines() if "URL" in line]
+    assert f"{URL.removesuffix('.jpg')}" in line
+    assert "URLs are not read; download the photo and give its file" in line
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ("colorize", "no photos"),
         ("evaluate", "FOLDER|ZIP"),
         ("evaluate . -t -1", "--temperature"),
+        ("evaluate . -t 3", "--temperature"),
         ("train --photos 0", "--photos"),
     ],
 )

@@ -191,6 +191,7 @@ def test_ranking_and_picking(run):
         ("temperature gray.jpg --temperatures 0:1:0", "--temperatures"),
         ("temperature gray.jpg --temperatures 0,-1", "--temperatures"),
         ("temperature gray.jpg --temperatures 0,0", "twice"),
+        ("temperature gray.jpg --temperatures 0,2.5", "from 0 to 2"),
         ("temperature gray.jpg --only 3", "no level 3"),
         ("temperature gray.jpg --only x", "'x' is not a level"),
         ("sample gray.jpg --vary-level 64", "no level 64"),
@@ -199,6 +200,9 @@ def test_ranking_and_picking(run):
         ("sample gray.jpg --interpolate 1,2 --vary-level 8", "excludes"),
         ("sample gray.jpg --interpolate 1,2 -n 1", "2 or more"),
         ("sample gray.jpg --save-z z.npz", "--save-z"),
+        ("sample gray.jpg -n 2000000", "-n"),
+        ("sample gray.jpg --interpolate 1,2,3,4 -n 33", "32 or less"),
+        ("sample gray.jpg -t 5", "--temperature"),
     ],
 )
 def test_usage_errors(run, arguments, message):

@@ -42,3 +42,9 @@ def test_help_ends_with_two_examples_that_parse(name):
 def test_levels_are_explained_where_they_appear(name):
     text = " ".join(help_of(name).split())
     assert ("LEVEL" in text) == ("LEVEL is a resolution of the latent code" in text)
+
+
+@pytest.mark.parametrize("name", ["colorize", "transfer", "mix", "sample", "temperature", "evaluate"])
+def test_the_largest_temperature_is_stated(name):
+    text = " ".join(help_of(name).split())
+    assert "0 to 2" in text.partition("--temperature ")[2][:200]

@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import hashlib
 import io
 import os
 import resource
@@ -13,8 +14,11 @@ import zipfile
 import zlib
 
 import pytest
-from helpers import ENVIRONMENT, GRAY, command, the_line
+from helpers import ENVIRONMENT, GRAY, Uniform, command, the_line
 from PIL import Image
+
+from cinn_colorize.imaging.photo import open_photo
+from cinn_colorize.models import find_weights
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="caps memory, and reads /dev/zero")
 
@@ -167,6 +171,24 @@ def test_exif_of_a_tiff_that_names_the_same_bytes_again_and_again(tmp_path):
     inner = struct.pack("<H", len(tags)) + entries + bytes(4)
     (tmp_path / "a.tif").write_bytes((head.ljust(2**12, b"\0") + inner).ljust(5 * 2**20, b"\0"))
     assert opened(tmp_path, "open_photo('a.tif').width") == "1"
+
+
+@pytest.mark.parametrize("call", ["recreate a.jpg a.jpg /dev/zero", "a.jpg --hints /dev/zero --manifest m"])
+def test_devices_in_place_of_other_files(tmp_path, call):
+    Image.fromarray(GRAY).save(tmp_path / "photo.jpg")
+    recipe = {
+        "version": "1", "model": "natural", "weights": find_weights()[1], "method": "mix", "seed": "1",
+        "temperature": "1.0", "precision": "fp32", "upsampling": "jbu", "format": "jpg", "quality": "95",
+        "strip": "false", "outside_seed": "2", "mask": "00" * 32,
+        "original": hashlib.sha256((tmp_path / "photo.jpg").read_bytes()).hexdigest(),
+    }  # fmt: skip
+    (picture,) = open_photo(tmp_path / "photo.jpg").compose([Uniform(0, 0)])
+    picture.save(tmp_path / "a.jpg", recipe=recipe)
+    arguments = call.replace("a.jpg a.jpg", "a.jpg photo.jpg").split()
+    done = capped(tmp_path, command(*arguments), 8 * GIB)
+    assert done.returncode == 1
+    assert "/dev/zero: " in the_line(done)
+    assert "not a file" in done.stderr
 
 
 # Zips of evaluate and train

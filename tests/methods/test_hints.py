@@ -200,6 +200,7 @@ def test_the_command_and_its_recipe(run, tmp_path):
         (["again.png", "--hint", "10,10,#aa2832"], 2, "hints apply to one photo"),
         (["--hints", "missing.png"], 1, "missing.png: no such file of hints"),
         (["--hints", "text.png"], 1, "text.png: hints cannot be read"),
+        (["--hints", "/dev/zero"], 1, "/dev/zero: hints cannot be read: not a file"),
         (["--hints", "empty.png"], 1, "empty.png: is transparent all over"),
         (["--hints", "photo.png"], 1, "photo.png: has no transparent places"),
         (["--hints", "tall.png"], 1, "tall.png: has 80x120 pixels and does not fit the photo's 120x80"),

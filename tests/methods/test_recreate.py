@@ -79,6 +79,16 @@ COMPLETE = {
         ({**COMPLETE, "method": "mix"}, "lacks outside_seed, mask"),
         ({**COMPLETE, "method": "m"}, "method 'm'"), ({**COMPLETE, "temperature": "3:1"}, "no level 3"),
         ({**COMPLETE, "upsampling": "no"}, "upsampling 'no'"), ({**COMPLETE, "model": "m"}, "model 'm'"),
+        ({**COMPLETE, "quality": "100000"}, "quality '100000' is not a number from 1 to 100"),
+        ({**COMPLETE, "quality": "0"}, "quality '0'"), ({**COMPLETE, "strip": "perhaps"}, "strip 'perhaps'"),
+        ({**COMPLETE, "temperature": "1e308"}, "temperature must be a number from 0 to 2, not 1e"),
+        ({**COMPLETE, "temperature": "nan"}, "temperature must be"),
+        ({**COMPLETE, "temperature": "1:5"}, "temperature must be a number from 0 to 2, not 5"),
+        ({**COMPLETE, "seed": "-1"}, "'-1' is not a seed"),
+        ({**COMPLETE, "seed": str(2**63)}, "is not a seed"),
+        ({**COMPLETE, "seed": "9" * 10**4}, "is not a seed"),
+        ({**COMPLETE, "format": "heif"}, "format 'heif'"),
+        ({**COMPLETE, "more": "x" * 2**21}, "more has more than 1048576 characters"),
     ],
 )  # fmt: skip
 def test_recipes_that_do_not_serve(tmp_path, recipe, message):
@@ -86,6 +96,55 @@ def test_recipes_that_do_not_serve(tmp_path, recipe, message):
     picture.save(tmp_path / "out.png", recipe=recipe)
     with pytest.raises(PhotoError, match=rf"out\.png: .*{message}"):
         Recipe.read(tmp_path / "out.png")
+
+
+COMPLETE_WITH = {
+    "grid": {"number": "4", "load": "", "between": "", "vary": ""},
+    "temperatures": {"temperatures": "0.0,1.0", "scaled": "all"},
+    "hints": {"hints": "1,1,#ff0000", "strokes": ""},
+    "transfer": {"noise": "1.0", "reference": "00"},
+    "mix": {"outside_seed": "1", "mask": "00"},
+}
+
+
+@pytest.mark.parametrize(
+    ("method", "entries", "message"),
+    [
+        ("grid", {"number": "2000000"}, "the number must be 1 or more and 1024 or less, not 2000000"),
+        ("grid", {"number": ""}, "the number must be"), ("grid", {"number": "-1"}, "'-1' is not a number"),
+        ("grid", {"number": "33", "between": "1,2,3,4"}, "must be 2 or more and 32 or less"),
+        ("grid", {"number": "1", "between": "1,2"}, "must be 2 or more"),
+        ("grid", {"between": "1,2,3"}, "two or four"), ("grid", {"between": "1,-2"}, "'-2' is not a seed"),
+        ("grid", {"between": "1," * 20_000 + "1"}, "two or four"),
+        ("grid", {"vary": "3"}, "no level 3"), ("grid", {"vary": "1", "between": "1,2"}, "excludes"),
+        ("temperatures", {"temperatures": ",".join(map(str, range(20_000)))}, "up to 64 numbers from 0 to 2"),
+        ("temperatures", {"temperatures": "0.0,1e308"}, "up to 64 numbers from 0 to 2"),
+        ("temperatures", {"temperatures": "0.0,nan"}, "up to 64 numbers"),
+        ("temperatures", {"temperatures": "0:1:1e-9"}, "up to 64 numbers"),
+        ("temperatures", {"temperatures": "1.0,1.0"}, "twice"),
+        ("temperatures", {"scaled": "3"}, "no level 3"),
+        ("temperatures", {"scaled": "x"}, "'x' is not a level"),
+        ("temperatures", {"scaled": ",".join(["1"] * 10_000)}, "is not a level"),
+        ("hints", {"hints": "1,1"}, "is not a hint"),
+        ("hints", {"hints": "1,1,#ff0000 " * 1001}, "1000 hints"),
+        ("transfer", {"noise": "2.0"}, "share of noise must be a number from 0 to 1"),
+        ("mix", {"outside_seed": str(2**63)}, "is not a seed"),
+    ],
+)  # fmt: skip
+def test_recipes_are_validated_as_the_command_line_is(colorizer, tmp_path, method, entries, message):
+    recipe = {**COMPLETE, **COMPLETE_WITH[method], "method": method, "weights": colorizer.sha256}
+    (picture,) = open_photo(np.zeros((4, 4), np.uint8)).compose([Uniform(0, 0)])
+    picture.save(tmp_path / "out.png", recipe=recipe | entries)
+    Image.fromarray(GRAY).save(tmp_path / "photo.png")
+    read, files = Recipe.read(tmp_path / "out.png"), {"00": tmp_path / "photo.png"}
+    levels = colorizer.info.levels
+    read.method.from_recipe({**COMPLETE_WITH[method]}, files, levels)  # which is fine
+    with pytest.raises(ValueError, match=message):
+        read.method.from_recipe(read.entries, files, levels)
+    if method in ("grid", "temperatures"):
+        with pytest.raises(PhotoError, match=message):
+            recreate(read, colorizer, tmp_path / "photo.png", tmp_path / "again.png", force=True)
+    assert not (tmp_path / "again.png").exists()
 
 
 def test_the_command(made, tmp_path, capfdbinary):
