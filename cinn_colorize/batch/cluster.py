@@ -8,6 +8,7 @@ may end the process it is in. The process that started it prints and keeps the m
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import logging
 import os
 import pickle
@@ -179,8 +180,8 @@ def _rows(
     from ray.data import ActorPoolStrategy, DataContext, from_items
 
     spec: ModelSpec = worker["spec"]
-    ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, include_dashboard=False)
     try:
+        _join_or_start(address)
         resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
         cores, gpus = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
         device = spec.device if spec.device != "auto" else "cuda" if gpus else "cpu"
@@ -213,6 +214,30 @@ def _rows(
             yield row["number"], answer
     finally:
         ray.shutdown()
+
+
+def _join_or_start(address: str | None) -> None:
+    """Join a cluster, or start one, which listens on the loopback address only: Ray runs what it receives.
+
+    Raises:
+        WorkerError: it would listen elsewhere too.
+    """
+    import ray
+    from ray._private import ray_constants, services
+
+    starts = services.canonicalize_bootstrap_address(address) is None  # type: ignore[arg-type]
+    if starts:
+        # All that Ray starts listens where the node's address is. As an argument, the loopback address would
+        # be replaced by the machine's; this is how Ray keeps to it where a firewall would ask.
+        ray_constants.ENABLE_RAY_CLUSTER = False
+        address = "local"
+    ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, include_dashboard=False)
+    node = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+    if starts and not ipaddress.ip_address(node).is_loopback:
+        raise WorkerError(
+            f"Ray {ray.__version__} would listen beyond this machine; omit --engine ray, or start a cluster "
+            "with ray start and give its --address"
+        )
 
 
 class _Worker:

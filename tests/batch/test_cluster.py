@@ -1,11 +1,14 @@
 """Batches on a Ray cluster. The tests run clusters on this machine, with two workers."""
 
+import ipaddress
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -36,9 +39,9 @@ def make_photos(folder, number):
         Image.fromarray(GRAY[i % 100 : 140, i // 100 : 128]).save(folder / f"{i:03d}.jpg")
 
 
-def start_group(folder, *arguments):
+def start_group(folder, *arguments, **environment):
     """Start the command in its own process group."""
-    return start(folder, *arguments, environment=RAY, text=True, start_new_session=True)
+    return start(folder, *arguments, environment=RAY | environment, text=True, start_new_session=True)
 
 
 def below(pid):
@@ -98,6 +101,38 @@ def test_what_is_done_needs_no_cluster(run):
 def test_ray_is_not_imported_by_the_command(tmp_path):
     code = "import sys, cinn_colorize.cli.app, cinn_colorize.batch.run; sys.exit('ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT).returncode == 0
+
+
+def listening(pids=None):
+    """Local addresses and ports that processes listen at, as ``ss`` says; by default all."""
+    lines = subprocess.run(["ss", "-ltnpH"], capture_output=True, text=True, check=True).stdout.splitlines()
+    return {
+        line.split()[3]
+        for line in lines
+        if pids is None or pids & set(map(int, re.findall(r"pid=(\d+)", line)))
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("ss"), reason="needs ss, of iproute2")
+@pytest.mark.parametrize("address", [("--address", "local"), ()])
+def test_a_cluster_of_the_command_listens_on_the_loopback_address_only(tmp_path, address):
+    make_photos(tmp_path / "p", 12)
+    before = listening()
+    arguments = ("p", "--engine", "ray", *address, "--workers", 2, "--device", "cpu")
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:  # names no cluster that runs already
+        process = start_group(tmp_path, *arguments, RAY_TMPDIR=short)
+        wait_for(lambda: list(tmp_path.glob("colorized/*.jpg")) or process.poll() is not None)
+        during = listening({process.pid, *below(process.pid)})
+        _, errors = process.communicate()
+        after = listening() - before
+    print(f"{len(before)} before; during: {sorted(during)}; after: {sorted(after)}")
+    assert process.returncode == 0, errors
+    assert len(during) >= 5  # Ray's scheduler, its nodes and workers
+    hosts = {place.rpartition(":")[0].strip("[]").removeprefix("::ffff:") for place in during}
+    assert all(ipaddress.ip_address(host).is_loopback for host in hosts if host != "*"), during
+    assert "*" not in hosts, during
+    assert not after & during
 
 
 @pytest.mark.slow
