@@ -167,7 +167,10 @@ class PhotoOptions:
     max_pixels: Annotated[
         float,
         typer.Option(
-            "--max-pixels", metavar="MILLIONS", min=0, help="Largest photo accepted, in millions of pixels."
+            "--max-pixels",
+            metavar="MILLIONS",
+            min=0,
+            help="Largest photo accepted, in millions of pixels; its file may have 8 bytes for each.",
         ),
     ] = MAX_PIXELS // 10**6
 
