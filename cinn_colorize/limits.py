@@ -1,11 +1,12 @@
 """Limits of what is read, which may be crafted to exhaust memory.
 
 A photo has at most ``max_pixels`` pixels. Its file has at most 8 bytes for each of them, as 16 bits of RGB
-and alpha take, and 16 MiB for its metadata.
+and alpha take, and 16 MiB for its metadata. Lists and tables have at most 64 MiB.
 """
 
 from __future__ import annotations
 
+import errno
 import io
 import stat
 from pathlib import Path
@@ -17,6 +18,7 @@ from cinn_colorize.files import format_of_content
 ADVICE = "raise --max-pixels to read it"
 
 _BYTES_OF_A_PIXEL, _BYTES_OF_METADATA = 8, 2**24
+_BYTES_OF_A_LIST = 2**26
 _START, _PART = 32, 2**20  # bytes of a stream that are read at a time
 
 
@@ -60,6 +62,18 @@ def read_file(path: Path, max_pixels: int) -> bytes:
         raise ValueError("not a file")
     check_bytes(status.st_size, max_pixels)
     return path.read_bytes()
+
+
+def read_lines(file: BinaryIO) -> bytes:
+    """Read a list or a table from a file, which may be endless.
+
+    Raises:
+        OSError: it cannot be read, or is too large.
+    """
+    content = file.read(_BYTES_OF_A_LIST + 1)
+    if len(content) > _BYTES_OF_A_LIST:
+        raise OSError(errno.EFBIG, f"it has more than {_BYTES_OF_A_LIST >> 20} MiB")
+    return content
 
 
 def read_stream(file: BinaryIO, name: str, max_pixels: int) -> bytes:

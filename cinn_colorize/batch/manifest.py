@@ -45,8 +45,8 @@ class Manifest:
             path.parent.mkdir(parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
             self._descriptor = os.open(path, flags, 0o666)
-            if stat.S_ISFIFO(os.fstat(self._descriptor).st_mode):
-                raise OSError(errno.EINVAL, "a pipe, which keeps nothing")
+            if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+                raise OSError(errno.EINVAL, "a pipe or a device, which keeps nothing")
             with os.fdopen(self._descriptor, "rb", closefd=False) as file:
                 self._read(file)
         except OSError as error:

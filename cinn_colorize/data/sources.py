@@ -30,6 +30,7 @@ _LMDB_FILE = "data.mdb"
 SHARDS = "photos-*-[0-9]*.zip"  # photos-train-0.zip; not photos-dev.zip, which is for evaluation
 
 _MAX_PIXELS = 100_000_000  # of a photo, of which several processes have one at a time
+_PART = 2**20  # bytes of an entry that are unpacked at once, whatever size the zip says
 
 # What zipfile raises for damaged, encrypted and oddly compressed entries.
 _UNREADABLE = (
@@ -290,8 +291,16 @@ class Reader:
 
     def _entry(self, path: Path | Url, name: str) -> bytes:
         archive = self._archive(path)
-        check_bytes(archive.getinfo(name).file_size, _MAX_PIXELS)  # zipfile gives no more than that
-        return archive.read(name)
+        entry = archive.getinfo(name)
+        check_bytes(entry.file_size, _MAX_PIXELS)  # zipfile gives no more than that
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            # Of the others, zipfile unpacks all that it is given at once: a kilobyte can become gigabytes.
+            raise ValueError("neither stored nor deflated; make the zip again with another program")
+        content = io.BytesIO()
+        with archive.open(name) as file:
+            while part := file.read(_PART):
+                content.write(part)
+        return content.getvalue()
 
     def _archive(self, path: Path | Url) -> zipfile.ZipFile:
         if path not in self._archives:

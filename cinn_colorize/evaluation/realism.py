@@ -39,6 +39,7 @@ from cinn_colorize.evaluation.metrics import Estimate, mean_estimate
 from cinn_colorize.evaluation.photos import Doubles, Square, read_square
 from cinn_colorize.files import open_input, printable_name
 from cinn_colorize.imaging.color import Floats
+from cinn_colorize.limits import read_lines
 
 Progress = Callable[[int, int], None]
 
@@ -245,8 +246,9 @@ def read_labels(path: Path, photos: Sequence[Source], root: Path) -> dict[Source
     """
     name = printable_name(path)
     try:
-        with io.TextIOWrapper(open_input(path), encoding="utf-8", newline="") as file:
-            classes = {row["entry"]: int(row["class"]) for row in csv.DictReader(file, delimiter="\t")}
+        with open_input(path) as file:
+            table = io.StringIO(read_lines(file).decode("utf-8"), newline="")
+        classes = {row["entry"]: int(row["class"]) for row in csv.DictReader(table, delimiter="\t")}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{name}: cannot be read ({error})") from error
     except (KeyError, ValueError, TypeError) as error:

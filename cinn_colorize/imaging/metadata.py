@@ -103,12 +103,15 @@ def iptc_for(format: str, iptc: bytes) -> bytes:
 
 
 def is_excessive(packet: bytes) -> bool:
-    """Return whether an XMP packet is too large or too deep to be read, as crafted ones are."""
+    """Return whether an XMP packet is too large, too deep or defines entities, as crafted ones do."""
     return len(packet) > _LARGEST or _Elements().exceed(packet)
 
 
 class _Elements:
-    """Counts the elements of a packet, and how deep they are, without keeping any."""
+    """Counts the elements of a packet, and how deep they are, without keeping any.
+
+    XMP has no document type, whose entities would make any text of a few bytes.
+    """
 
     def __init__(self) -> None:
         self._number = self._depth = 0
@@ -117,6 +120,7 @@ class _Elements:
         """Return whether there are too many, or they are too deep, where the packet is well-formed."""
         parser = expat.ParserCreate()
         parser.StartElementHandler, parser.EndElementHandler = self._start, self._end
+        parser.StartDoctypeDeclHandler = self._refuse
         try:
             parser.Parse(packet.strip(_PADDING), True)
         except OverflowError:
@@ -130,6 +134,9 @@ class _Elements:
         self._depth += 1
         if self._number > _MOST_ELEMENTS or self._depth > _DEEPEST:
             raise OverflowError
+
+    def _refuse(self, *_: object) -> None:
+        raise OverflowError
 
     def _end(self, *_: object) -> None:
         self._depth -= 1

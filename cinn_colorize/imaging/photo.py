@@ -108,7 +108,7 @@ class Photo:
             self._is_gray = image.bands - self._has_alpha == 1
             self._metadata = Metadata.of(image).with_blobs(blobs or {})
         if is_excessive(self._metadata.blob("xmp-data")):
-            log.warning(f"{name}: its XMP is too large or too deep to be read, and is left out")
+            log.warning(f"{name}: its XMP is too large, too deep or has a document type, and is left out")
             self._metadata = self._metadata.without("xmp-data")
         self._space = self._output_space = SRGB
         profile = self._metadata.blob("icc-profile-data")

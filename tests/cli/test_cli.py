@@ -222,6 +222,7 @@ def test_a_bug_in_one_photo_does_not_stop_the_others(run, colorizer, monkeypatch
         ("-t inf", "--temperature"),
         ("-t 5", "temperature must be a number from 0 to 2, not 5"),
         ("-t 1e308", "--temperature"),
+        ("--max-pixels nan", "--max-pixels"),
         ("-t 0.5,32:2.01", "--temperature"),
         ("--seed -1", "--seed"),
         ("--seed 9223372036854775807 -n 2", "--seed"),

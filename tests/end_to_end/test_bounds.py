@@ -173,8 +173,19 @@ def test_exif_of_a_tiff_that_names_the_same_bytes_again_and_again(tmp_path):
     assert opened(tmp_path, "open_photo('a.tif').width") == "1"
 
 
-@pytest.mark.parametrize("call", ["recreate a.jpg a.jpg /dev/zero", "a.jpg --hints /dev/zero --manifest m"])
-def test_devices_in_place_of_other_files(tmp_path, call):
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ("recreate a.jpg photo.jpg /dev/zero", "not a file"),
+        ("a.jpg --hints /dev/zero --manifest m", "not a file"),
+        ("a.jpg --manifest /dev/zero", "a device, which keeps nothing"),
+        ("a.jpg --weights /dev/zero", "no such weights file"),
+        ("@/dev/zero --null", "the list cannot be read (it has more than 64 MiB)"),
+        ("evaluate . --labels /dev/zero --metrics top5_lite0", "more than 64 MiB"),
+        ("sample a.jpg --load-z /dev/zero", "no such file of latent codes"),
+    ],
+)
+def test_devices_in_place_of_other_files(tmp_path, call, said):
     Image.fromarray(GRAY).save(tmp_path / "photo.jpg")
     recipe = {
         "version": "1", "model": "natural", "weights": find_weights()[1], "method": "mix", "seed": "1",
@@ -184,11 +195,10 @@ def test_devices_in_place_of_other_files(tmp_path, call):
     }  # fmt: skip
     (picture,) = open_photo(tmp_path / "photo.jpg").compose([Uniform(0, 0)])
     picture.save(tmp_path / "a.jpg", recipe=recipe)
-    arguments = call.replace("a.jpg a.jpg", "a.jpg photo.jpg").split()
-    done = capped(tmp_path, command(*arguments), 8 * GIB)
+    done = capped(tmp_path, command(*call.split()), 8 * GIB)
     assert done.returncode == 1
     assert "/dev/zero: " in the_line(done)
-    assert "not a file" in done.stderr
+    assert said in done.stderr
 
 
 # Zips of evaluate and train
@@ -232,6 +242,28 @@ def test_bombs_among_photos_to_learn_from(tmp_path, kind, said, where):
     message = opened(tmp_path, f"Reader()({source}).shape", 5 * GIB // 4)
     assert "a.png: cannot be read (" in message
     assert said in message
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_entry_of_a_compression_without_bounds(tmp_path, compression):
+    """1 kB of bzip2 can be 1 GB."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", compression) as archive:
+        archive.writestr("a.png", jpeg())
+    said = opened(tmp_path, "Reader()(Source(Path('a.zip'), 'a.png')).shape")
+    assert "a.png: cannot be read (neither stored nor deflated" in said
+
+
+def test_an_entry_that_is_larger_than_the_zip_says(tmp_path):
+    path, size = tmp_path / "a.zip", 2**30
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("a.png", "w") as entry,
+    ):
+        for _ in range(size // 2**20):
+            entry.write(bytes(2**20))
+    path.write_bytes(path.read_bytes().replace(struct.pack("<I", size), struct.pack("<I", 1000)))
+    said = opened(tmp_path, "Reader()(Source(Path('a.zip'), 'a.png')).shape", 5 * GIB // 4)
+    assert "a.png: cannot be read (Bad CRC-32" in said
 
 
 def test_a_device_among_photos_to_learn_from(tmp_path):

@@ -94,6 +94,7 @@ EXCESSIVE = {
     "deep, and cut off": nested(3000)[:20_000],
     "of many elements": LIGHTROOM.replace(b"<rdf:li>", b"<rdf:li/>" * 60_000 + b"<rdf:li>"),
     "large": LIGHTROOM.replace(b"Ada", b"Ada" * 3_000_000),
+    "of entities": LIGHTROOM.replace(b"?>", b'?><!DOCTYPE x [<!ENTITY a "A">]>', 1).replace(b"Ada", b"&a;da"),
 }
 
 
@@ -105,7 +106,9 @@ def test_excessive_packets_are_dropped_with_a_word_and_the_photo_stays(tmp_path,
     assert find_recipe(add_recipe(packet, RECIPE)) == RECIPE
     photo = open_photo(path)
     assert photo.recipe == {}
-    assert caplog.messages == [f"{path}: its XMP is too large or too deep to be read, and is left out"]
+    assert caplog.messages == [
+        f"{path}: its XMP is too large, too deep or has a document type, and is left out"
+    ]
     photo.compose([Uniform(0, 0)])[0].save(tmp_path / "out.png", recipe=RECIPE)
     assert read_recipe(tmp_path / "out.png") == RECIPE
     photo.compose([Uniform(0, 0)])[0].save(tmp_path / "plain.png")
