@@ -170,6 +170,16 @@ def start(folder, *arguments, environment=ENVIRONMENT, **options):
         signal.signal(signal.SIGINT, ignored)
 
 
+def spawned_by(pid):
+    """The processes that multiprocessing has spawned for a process."""
+    found = []
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        with contextlib.suppress(OSError):  # it has ended
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                found.append(int(child))
+    return found
+
+
 def wait_for(what, seconds=300):
     """What a function returns as soon as it is true."""
     end = time.monotonic() + seconds

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import COLOR, GRAY, names, process, start, wait_for
+from helpers import COLOR, GRAY, names, process, spawned_by, start, wait_for
 from PIL import Image
 
 from cinn_colorize import weights
@@ -36,12 +36,6 @@ def train(folder, photos, *options):
     return start(folder, "train", *arguments, start_new_session=True)
 
 
-def loaders_of(pid):
-    """The processes that spawn has started for it."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(c) for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()]
-
-
 def ends(process):
     """Exit code, and lines on stderr."""
     _, stderr = process.communicate(timeout=300)
@@ -57,7 +51,7 @@ def begun(run):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_train_stopped_while_its_data_loaders_start(photos, tmp_path, number, wait):
     run = train(tmp_path, photos, "--photos", 40, "--batch", 4, "--workers", 1)
-    wait_for(lambda: loaders_of(run.pid))
+    wait_for(lambda: spawned_by(run.pid))
     time.sleep(wait)
     os.killpg(run.pid, number)
     code, lines = ends(run)

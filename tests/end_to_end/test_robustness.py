@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import time
 import zipfile
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import GRAY, names, process, shared_data, start, wait_for
+from helpers import GRAY, names, process, shared_data, spawned_by, start, wait_for
 from PIL import Image
 
 from cinn_colorize.batch.model_server import ModelServer
@@ -28,12 +29,6 @@ def make_photos(folder, number):
         pixels = np.roll(GRAY, 5 * i, axis=1)[: 64 + i % 5, :80]
         Image.fromarray(pixels).save(folder / f"{i:03d}.{'png' if i % 4 else 'jpg'}")
     return folder
-
-
-def workers_of(pid):
-    """The processes that multiprocessing has spawned for it."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(c) for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()]
 
 
 def is_alive(pid):
@@ -68,19 +63,40 @@ def test_bytes_depend_neither_on_workers_nor_on_order_nor_on_company(reference, 
     assert len(contents(tmp_path / "alone")) == 1
 
 
+def has_open(pid, path):
+    try:
+        return path in [link.readlink() for link in Path(f"/proc/{pid}/fd").iterdir()]
+    except OSError:  # it has ended, or closes one just now
+        return False
+
+
+def kill_worker_at(photo, batch):
+    """Kill the worker that works on a photo: one that stands still with the file open."""
+    while True:
+        worker = wait_for(lambda: next((w for w in spawned_by(batch.pid) if has_open(w, photo)), None))
+        os.kill(worker, signal.SIGSTOP)
+        if has_open(worker, photo):
+            os.kill(worker, signal.SIGKILL)
+            return
+        os.kill(worker, signal.SIGCONT)
+
+
 def test_a_worker_that_is_killed_takes_one_photo_with_it(reference, tmp_path):
-    arguments = [reference / "photos", "--workers", 2, "--manifest", "m"]
+    shutil.copytree(reference / "photos", tmp_path / "photos")
+    large = tmp_path / "photos/large.png"  # which takes its time
+    Image.fromarray(np.tile(GRAY, (10, 10))).save(large)
+    arguments = ["photos", "--workers", 2, "--manifest", "m"]
     batch = start(tmp_path, *arguments)
-    first = batch.stdout.readline()
-    os.kill(workers_of(batch.pid)[0], signal.SIGKILL)
+    kill_worker_at(large, batch)
     stdout, stderr = batch.communicate()
     assert batch.returncode == 1
     problem, summary = stderr.decode().splitlines()
-    assert "the process that worked on it was killed (SIGKILL); if memory ran out" in problem
-    assert "12 photos: 11 done, 1 failed" in summary
-    assert len((first + stdout).splitlines()) == 11
-    assert "1 done, 11 there already" in process(tmp_path, *arguments).stderr
+    assert "large.png: the process that worked on it was killed (SIGKILL); if memory ran out" in problem
+    assert "13 photos: 12 done, 1 failed" in summary
+    assert len(stdout.splitlines()) == 12
     assert contents(tmp_path / "colorized") == contents(reference / "colorized")
+    assert "1 done, 12 there already" in process(tmp_path, *arguments).stderr
+    assert contents(reference / "colorized").items() < contents(tmp_path / "colorized").items()
 
 
 def kill_and_resume(folder, photos, kills, rng):
@@ -138,7 +154,7 @@ def test_killed_twenty_times_and_resumed(tmp_path):
 def test_workers_end_with_their_batch(reference, tmp_path):
     batch = start(tmp_path, reference / "photos", "--workers", 2)
     batch.stdout.readline()
-    workers = workers_of(batch.pid)
+    workers = spawned_by(batch.pid)
     assert len(workers) == 2
     batch.kill()
     batch.communicate()  # which waits for the workers too: they hold the other end of stderr
@@ -151,7 +167,7 @@ def test_signals_for_the_whole_group(reference, tmp_path, number, code, early):
     """Signals as a terminal and a batch system send them, during start-up and during work."""
     batch = start(tmp_path, reference / "photos", "--workers", 2, "-n", 8, start_new_session=True)
     if early:
-        wait_for(lambda: workers_of(batch.pid))
+        wait_for(lambda: spawned_by(batch.pid))
     else:
         batch.stdout.readline()
     os.killpg(batch.pid, number)
