@@ -50,7 +50,7 @@ def begun(run):
 @pytest.mark.parametrize("wait", [0, 1.5])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_train_stopped_while_its_data_loaders_start(photos, tmp_path, number, wait):
-    run = train(tmp_path, photos, "--photos", 40, "--batch", 4, "--workers", 1)
+    run = train(tmp_path, photos, "--photos", 20, "--batch", 2, "--workers", 1)
     wait_for(lambda: spawned_by(run.pid))
     time.sleep(wait)
     os.killpg(run.pid, number)
@@ -58,7 +58,7 @@ def test_train_stopped_while_its_data_loaders_start(photos, tmp_path, number, wa
     assert code == 130, lines
     assert not [line for line in lines if "Traceback" in line or "rror" in line]
     kept = re.fullmatch(
-        r"cinn-colorize: stopped; run/(checkpoint-\d+\.pt) is kept, after (\d+) of 40 photos; "
+        r"cinn-colorize: stopped; run/(checkpoint-\d+\.pt) is kept, after (\d+) of 20 photos; "
         r"continue with --resume --run run",
         lines[-1],
     )
@@ -66,9 +66,9 @@ def test_train_stopped_while_its_data_loaders_start(photos, tmp_path, number, wa
     assert kept[1] in names(tmp_path / "run")
     assert int(kept[2]) == int(kept[1][11:-3]) > 0
     # It does continue.
-    again = ["--data", photos, "--start", WEIGHTS, "--run", "run", "--device", "cpu", "--photos", 40]
+    again = ["--data", photos, "--start", WEIGHTS, "--run", "run", "--device", "cpu", "--photos", 20]
     if wait and number == signal.SIGINT:
-        rest = process(tmp_path, "train", *again, "--batch", 4, "--resume")
+        rest = process(tmp_path, "train", *again, "--batch", 2, "--resume")
         assert (rest.returncode, rest.stdout) == (0, "run/natural.safetensors\n"), rest.stderr
 
 
