@@ -22,7 +22,7 @@ from torch.autograd.function import once_differentiable
 from cinn_colorize.flow.coupling import soft_clamp
 from cinn_colorize.flow.transform import Transform
 
-_HEAD = 32  # channels of an attention head
+HEAD = 32  # channels of an attention head
 _SWEEPS, _CLOSE = 64, 1e-6  # Jacobi's iteration ends after so many sweeps, or when steps are so small
 
 
@@ -53,7 +53,7 @@ class CausalBlock(nn.Module):
     def projected(self, h: Tensor) -> Tensor:
         """Compute queries, keys and values (3, N, heads, T, 32) of tokens (N, T, channels)."""
         qkv: Tensor = self.query_key_value(self.norm1(h))
-        return qkv.unflatten(-1, (3, -1, _HEAD)).permute(2, 0, 3, 1, 4)
+        return qkv.unflatten(-1, (3, -1, HEAD)).permute(2, 0, 3, 1, 4)
 
     def transformed(self, h: Tensor, mixed: Tensor) -> Tensor:
         """Add what tokens (N, T, channels) attend to, (N, heads, T, 32), and transform them one by one."""
@@ -125,7 +125,7 @@ class AutoregressivePass(Transform[Tensor]):
     def _inverse(self, z: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         tokens, known = self._tokens(z), self._tokens(condition) + self.position
         n, places, _ = tokens.shape
-        caches = [known.new_empty(2, n, known.shape[2] // _HEAD, places, _HEAD) for _ in self.blocks]
+        caches = [known.new_empty(2, n, known.shape[2] // HEAD, places, HEAD) for _ in self.blocks]
         x, log_det, x_t = torch.empty_like(tokens), z.new_zeros(n), torch.zeros_like(tokens[:, :1])
         for t in range(places):
             h = self.embedded(x_t) + known[:, t : t + 1]

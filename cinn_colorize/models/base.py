@@ -59,7 +59,7 @@ class ConditionalFlow(nn.Module):
         """Compute the sequential part of g, which takes hardly longer for several samples than for one.
 
         Returns:
-            tensors (N, ...) for :meth:`finish`; none if g has no such part.
+            values (N, C, r, r) and log-det (N,) for :meth:`finish`; nothing if g has no such part.
         """
         return ()
 

@@ -369,18 +369,31 @@ class Natural(PhotoFlow):
         self, latents: Mapping[int, Tensor], condition: Condition
     ) -> tuple[Tensor, dict[int, Tensor]]:
         """Compute g(z; c): x (N, 2, 64, 64), and the log-dets (N,) of g by level."""
-        return self.finish(latents, condition, self._coarse_colors(latents, condition))
+        return self.finish(latents, condition, self.begin(latents, condition))
 
     def begin(self, latents: Mapping[int, Tensor], condition: Condition) -> tuple[Tensor, ...]:
-        """Compute the autoregressive level, if there is one: x (N, 2, 16, 16) and its log-det."""
-        return self._coarse_colors(latents, condition) if self.config.coarse else ()
+        """Compute the autoregressive passes, if there are any: (N, 8, 8, 8), and their log-det (N,)."""
+        if not self.config.coarse:
+            return ()
+        flow, (_, *conditions) = self._coarsest(condition)
+        z, log_det = latents[COARSE], latents[COARSE].new_zeros(len(latents[COARSE]))
+        for transform, c in reversed(list(zip(flow.maps[1:], conditions, strict=True))):
+            z, change = transform.inverse(z, c)
+            log_det = log_det + change
+        return z, log_det
 
     def finish(
         self, latents: Mapping[int, Tensor], condition: Condition, begun: tuple[Tensor, ...]
     ) -> tuple[Tensor, dict[int, Tensor]]:
         """See :meth:`ConditionalFlow.finish`."""
-        x, log_det = begun or self._coarse_colors(latents, condition)
-        log_dets = {self.coarsest: log_det}
+        flow, conditions = self._coarsest(condition)
+        if begun:
+            values, log_det = begun
+            x, _ = flow.maps[0].inverse(values, None)
+        else:
+            x, log_det = flow.inverse(latents[self.coarsest], conditions)
+        x, within = self.clamp.inverse(x, condition.gamut[self.coarsest_size])
+        log_dets = {self.coarsest: log_det + within}
         for r in reversed(self.resolutions):
             level = self._level(r)
             residual, log_det = level.flow.inverse(latents[r], level.conditions(condition.prepared[r], x))
@@ -390,12 +403,11 @@ class Natural(PhotoFlow):
             log_dets[r] = log_det + within + rescaling
         return x, log_dets
 
-    def _coarse_colors(self, latents: Mapping[int, Tensor], condition: Condition) -> tuple[Tensor, Tensor]:
-        """Decode the coarsest level: x and the log-det (N,)."""
-        flow, conditions = self._coarsest(condition)
-        x, log_det = flow.inverse(latents[self.coarsest], conditions)
-        x, within = self.clamp.inverse(x, condition.gamut[self.coarsest_size])
-        return x, log_det + within
+    @property
+    def passes(self) -> list[AutoregressivePass]:
+        """The passes of the autoregressive level, in the order of f; none if there is no such level."""
+        maps = self._coarse().flow.maps[1:] if self.config.coarse else []
+        return [transform for transform in maps if isinstance(transform, AutoregressivePass)]
 
     def _coarsest(self, condition: Condition) -> tuple[Sequence, list[Any]]:
         """Return the flow of the coarsest level, and the conditions of its maps."""

@@ -1,4 +1,4 @@
-"""Names in the two ONNX files.
+"""Names in the ONNX files of a model.
 
 ``condition.onnx``
     maps ``L``, L* (1, 1, 256, 256) in [0, 100] of the photo squeezed to that square, to what all samples of
@@ -6,10 +6,25 @@
 ``sample.onnx``
     maps all of that and the latent code of a sample, ``z32`` to ``z0``, (1, C, r, r) each, to ``ab``,
     (1, 2, 64, 64), and ``log_det`` of g, (1,): x = ab / 15 has the log density log N(z; 0, 1) - log_det.
+``step0.onnx``, ``step1.onnx``, ...
+    are the passes of an autoregressive level, if the model has one, in the order of g. Each maps the values
+    of eight samples at one place: ``z``, (8, 1, C), at ``t``, the number of the place; ``before``, the result
+    at the place before, zeros at first; ``features``, (8, 1, width), which ``condition.onnx`` gives; and
+    ``keys_values``, (B, 2, 8, heads, T, 32), of the places before. The results are ``x``, (8, 1, C);
+    ``log_scale``, (8,), whose sum over places and passes is the log-det; and ``key_value``,
+    (B, 2, 8, heads, 1, 32). ``sample.onnx`` then requires what the last pass gave, ``begun``, (1, C, r, r),
+    and ``begun_log_det``, (1,), in place of the level's code.
 
-All tensors are fp32. The metadata name the model, the weights and the version of this package.
+All tensors are fp32 but ``t``, int64. The metadata name the model, the weights and the version of this
+package; that of ``sample.onnx`` also the number of ``passes``; those of the passes the ``level``, the name
+of its ``features``, and the ``order`` in which places are taken, 1 or -1.
 """
 
 CONDITION, SAMPLE = "condition.onnx", "sample.onnx"
 LUMINANCE, AB, LOG_DET = "L", "ab", "log_det"
 LATENT = "z"  # followed by the level
+BEGUN = "begun", "begun_log_det"
+STEP = "step{}.onnx"
+STEP_INPUTS = "z", "t", "before", "features", "keys_values"
+STEP_OUTPUTS = "x", "log_scale", "key_value"
+TOGETHER = 8  # samples in a step
