@@ -33,6 +33,7 @@ from cinn_colorize.flow import (
     BoundedDetails,
     BoundedMean,
     ConvSubnet,
+    Guidance,
     GuidedMean,
     GuidedShift,
     HaarDownsampling,
@@ -156,13 +157,16 @@ class Condition(NamedTuple):
 
 
 class CoarseCondition(NamedTuple):
-    """What the coarse level keeps of a photo: features (N, width, 8, 8) for each pass."""
+    """What the coarse level keeps of a photo, for each pass: features, (N, width, 8, 8)."""
 
     features: list[Tensor]
+    without: list[Tensor]  # the same of no photo; empty in training
+    guidance: float | None = None  # weight, see :class:`Guidance`
 
     def expand(self, n: int) -> CoarseCondition:
         """Return views for n samples of the one photo inside (N = 1)."""
-        return CoarseCondition([f.expand(n, -1, -1, -1) for f in self.features])
+        features, without = ([f.expand(n, -1, -1, -1) for f in part] for part in self[:2])
+        return CoarseCondition(features, without, self.guidance)
 
 
 class CoarseLevel(nn.Module):
@@ -209,11 +213,18 @@ class CoarseLevel(nn.Module):
         if self.training:
             hidden = torch.rand(len(h), 1, 1, 1, device=h.device) < self.condition_dropout
             h = torch.where(hidden, self.unknown.to(h.dtype), h)
-        return CoarseCondition([to_pass(h) for to_pass in self.to_passes])
+            return CoarseCondition([to_pass(h) for to_pass in self.to_passes], [])
+        unknown = self.unknown.expand(h.shape)
+        return CoarseCondition(
+            [to_pass(h) for to_pass in self.to_passes], [to_pass(unknown) for to_pass in self.to_passes]
+        )
 
-    def conditions(self, prepared: CoarseCondition) -> list[Tensor | None]:
+    def conditions(self, prepared: CoarseCondition) -> list[Tensor | Guidance | None]:
         """List one condition for each map of the flow."""
-        return [None, *prepared.features]
+        features, without, weight = prepared
+        if not weight:
+            return [None, *features]
+        return [None, *(Guidance(*both, weight) for both in zip(features, without, strict=True))]
 
 
 class Level(nn.Module):
@@ -339,6 +350,13 @@ class Natural(PhotoFlow):
         else:
             prepared[BASE] = self._level(BASE).head.prepare(pyramid[1], pyramid[1], luminance[1])
         return Condition(prepared, luminance, gamut)
+
+    def guided(self, condition: Condition, weight: float) -> Condition:
+        """See :meth:`ConditionalFlow.guided`; the autoregressive level can be guided."""
+        if not self.config.coarse:
+            return super().guided(condition, weight)  # type: ignore[no-any-return]
+        coarse = condition.prepared[COARSE]._replace(guidance=weight)
+        return condition._replace(prepared=condition.prepared | {COARSE: coarse})
 
     def _gamut(self, L: Tensor) -> Interval:
         """Return the bounds of x, noise included, at L*."""

@@ -61,12 +61,15 @@ class OnnxNetwork:
 
     Args:
         folder: folder with the files.
+        guidance: see :class:`cinn_colorize.network.TorchNetwork`.
 
     Raises:
         WeightsError: the files are missing or damaged.
+        ValueError: the model cannot be guided.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, guidance: float = 0.0) -> None:
+        self._guidance = guidance
         self._condition, self._sample = _session(folder / CONDITION), _session(folder / SAMPLE)
         self._size = tuple(self._condition.get_inputs()[0].shape[2:])
         self._shared = [output.name for output in self._condition.get_outputs()]
@@ -76,6 +79,8 @@ class OnnxNetwork:
         self._codes = [*latents]
         number = int(self._sample.get_modelmeta().custom_metadata_map["passes"])
         self._passes = [_Pass(folder / STEP.format(k)) for k in range(number)]
+        if guidance and not self._passes:
+            raise ValueError("this model cannot be guided; guidance must be 0")
         if self._passes:
             self.latent_shapes[self._passes[0].level] = required[BEGUN[0]]
 
@@ -131,7 +136,7 @@ class OnnxNetwork:
         z = np.concatenate([z, np.repeat(z[-1:], TOGETHER - number, axis=0)])
         log_det = np.zeros(TOGETHER, np.float32)
         for step in self._passes:
-            z, change = step(z, condition)
+            z, change = step(z, condition, self._guidance)
             log_det += change
         return z[:number], log_det[:number]
 
@@ -154,23 +159,30 @@ class _Pass:
     def __init__(self, path: Path) -> None:
         self._session = _session(path)
         facts = self._session.get_modelmeta().custom_metadata_map
-        self.level, self._features, self._order = int(facts["level"]), facts["features"], int(facts["order"])
-        (self._cache,) = (i.shape for i in self._session.get_inputs() if i.name == "keys_values")
+        self.level, self._order = int(facts["level"]), int(facts["order"])
+        self._features, self._without = facts["features"], facts["without"]
+        (cache,) = (i.shape for i in self._session.get_inputs() if i.name == "keys_values")
+        self._blocks, self._heads, self._places, self._head = cache[0], *cache[3:]
 
-    def __call__(self, z: Floats, condition: Tensors) -> tuple[Floats, Floats]:
+    def __call__(self, z: Floats, condition: Tensors, guidance: float) -> tuple[Floats, Floats]:
         """Decode z (8, C, r, r), place by place: return the values and the log-det (8,)."""
-        tokens, features = self._tokens(z), self._tokens(condition[self._features])
-        features = np.repeat(features, TOGETHER, axis=0)
+        names = [self._features, self._without] if guidance else [self._features]
+        features = np.repeat(np.concatenate([self._tokens(condition[n]) for n in names]), TOGETHER, axis=0)
+        tokens, rows = self._tokens(z), len(features)
         x, log_det = np.empty_like(tokens), np.zeros(TOGETHER, np.float32)
-        before, cache = np.zeros_like(tokens[:, :1]), np.zeros(self._cache, np.float32)
-        for t in range(tokens.shape[1]):
+        cache = np.zeros((self._blocks, 2, rows, self._heads, self._places, self._head), np.float32)
+        before = np.zeros_like(tokens[:, :1])
+        for t in range(self._places):
             here = slice(t, t + 1)
-            inputs = (tokens[:, here], np.array(t), before, features[:, here], cache)
-            before, log_scale, cache[..., here, :] = self._session.run(
+            inputs = (np.array(t), np.tile(before, (len(names), 1, 1)), features[:, here], cache)
+            s, m, cache[..., here, :] = self._session.run(
                 STEP_OUTPUTS, dict(zip(STEP_INPUTS, inputs, strict=True))
             )
-            x[:, here] = before
-            log_det += log_scale
+            s, m, without = s[:TOGETHER], m[:TOGETHER], m[-TOGETHER:]
+            if guidance:
+                m = m + np.float32(guidance) * (m - without)
+            x[:, here] = before = tokens[:, here] * np.exp(s) + m
+            log_det += s.sum((1, 2))
         grid = x[:, :: self._order].transpose(0, 2, 1).reshape(z.shape)
         return np.ascontiguousarray(grid), log_det
 

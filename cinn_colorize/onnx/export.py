@@ -38,6 +38,8 @@ from cinn_colorize.onnx.files import (
 )
 
 _OPSET = 20
+_ROWS = torch.export.Dim("rows")
+STEP_SHAPES = (None, {0: _ROWS}, {0: _ROWS}, {2: _ROWS})
 
 
 class _Condition(nn.Module):
@@ -74,14 +76,14 @@ class _Sample(nn.Module):
 
 
 class _Step(nn.Module):
-    """Decodes the values at one place; see :meth:`AutoregressivePass.inverse`."""
+    """Computes the map at one place; see :meth:`AutoregressivePass.decoded`."""
 
     def __init__(self, flow: AutoregressivePass) -> None:
         super().__init__()
         self.flow = flow
 
     def forward(
-        self, z: Tensor, t: Tensor, before: Tensor, features: Tensor, keys_values: Tensor
+        self, t: Tensor, before: Tensor, features: Tensor, keys_values: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         h = self.flow.embedded(before) + features + self.flow.position.index_select(0, t[None])
         places = torch.arange(len(self.flow.position))
@@ -91,8 +93,7 @@ class _Step(nn.Module):
             keys, values = torch.where(now, k, keys), torch.where(now, v, values)
             h = block.transformed(h, F.scaled_dot_product_attention(q, keys, values, known))
             found.append(torch.stack([k, v]))
-        s, m = self.flow.affine(h, z.dtype)
-        return z * torch.exp(s) + m, s.flatten(1).sum(1), torch.stack(found)
+        return *self.flow.affine(h, h.dtype), torch.stack(found)
 
 
 def export(loaded: Loaded, folder: Path) -> list[Path]:
@@ -143,9 +144,12 @@ def export(loaded: Loaded, folder: Path) -> list[Path]:
         about = {
             "level": str(COARSE),
             "features": f"prepared.{COARSE}.features.{len(passes) - 1 - k}",
+            "without": f"prepared.{COARSE}.without.{len(passes) - 1 - k}",
             "order": "-1" if flow.reverse else "1",
         }
-        step = _serialised(_Step(flow), step_inputs(flow), [*STEP_INPUTS], [*STEP_OUTPUTS], facts | about)
+        step = _serialised(
+            _Step(flow), step_inputs(flow), [*STEP_INPUTS], [*STEP_OUTPUTS], facts | about, STEP_SHAPES
+        )
         contents[STEP.format(k)] = step
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -160,12 +164,9 @@ def export(loaded: Loaded, folder: Path) -> list[Path]:
 def step_inputs(flow: AutoregressivePass) -> tuple[Tensor, ...]:
     """Return inputs of the first step of a pass, zeros, in the order of their names."""
     places, width = flow.position.shape
-    z, before = torch.zeros(
-        2, TOGETHER, 1, flow.embed.in_features
-    )  # two: torch would export one input for both
-    features = torch.zeros(TOGETHER, 1, width)
+    before, features = torch.zeros(TOGETHER, 1, flow.embed.in_features), torch.zeros(TOGETHER, 1, width)
     cache = torch.zeros(len(flow.blocks), 2, TOGETHER, width // HEAD, places, HEAD)
-    return z, torch.tensor(0), before, features, cache
+    return torch.tensor(0), before, features, cache
 
 
 def name_of(path: tuple[Any, ...]) -> str:
@@ -174,7 +175,12 @@ def name_of(path: tuple[Any, ...]) -> str:
 
 
 def _serialised(
-    module: nn.Module, inputs: tuple[Any, ...], takes: list[str], gives: list[str], facts: dict[str, str]
+    module: nn.Module,
+    inputs: tuple[Any, ...],
+    takes: list[str],
+    gives: list[str],
+    facts: dict[str, str],
+    shapes: tuple[Any, ...] | None = None,
 ) -> bytes:
     with _silence():
         program = torch.onnx.export(
@@ -182,6 +188,7 @@ def _serialised(
             inputs,
             input_names=takes,
             output_names=gives,
+            dynamic_shapes=shapes,
             opset_version=_OPSET,
             dynamo=True,
             external_data=False,

@@ -7,17 +7,16 @@
     maps all of that and the latent code of a sample, ``z32`` to ``z0``, (1, C, r, r) each, to ``ab``,
     (1, 2, 64, 64), and ``log_det`` of g, (1,): x = ab / 15 has the log density log N(z; 0, 1) - log_det.
 ``step0.onnx``, ``step1.onnx``, ...
-    are the passes of an autoregressive level, if the model has one, in the order of g. Each maps the values
-    of eight samples at one place: ``z``, (8, 1, C), at ``t``, the number of the place; ``before``, the result
-    at the place before, zeros at first; ``features``, (8, 1, width), which ``condition.onnx`` gives; and
-    ``keys_values``, (B, 2, 8, heads, T, 32), of the places before. The results are ``x``, (8, 1, C);
-    ``log_scale``, (8,), whose sum over places and passes is the log-det; and ``key_value``,
-    (B, 2, 8, heads, 1, 32). ``sample.onnx`` then requires what the last pass gave, ``begun``, (1, C, r, r),
-    and ``begun_log_det``, (1,), in place of the level's code.
+    are the passes of an autoregressive level, if the model has one, in the order of g. Each gives the map at
+    one place, x = z exp(s) + m: ``log_scale`` and ``shift``, (N, 1, C); and ``key_value``,
+    (B, 2, N, heads, 1, 32). It requires ``t``, the number of the place; ``before``, x at the place before,
+    (N, 1, C), zeros at first; ``features``, (N, 1, width), which ``condition.onnx`` gives; and
+    ``keys_values``, (B, 2, N, heads, T, 32), of the places before. ``sample.onnx`` then requires what the
+    last pass gave, ``begun``, (1, C, r, r), and ``begun_log_det``, (1,), in place of the level's code.
 
 All tensors are fp32 but ``t``, int64. The metadata name the model, the weights and the version of this
-package; that of ``sample.onnx`` also the number of ``passes``; those of the passes the ``level``, the name
-of its ``features``, and the ``order`` in which places are taken, 1 or -1.
+package; that of ``sample.onnx`` also the number of ``passes``; those of the passes the ``level``, the names
+of its ``features`` and of those ``without`` a photo, and the ``order`` in which places are taken, 1 or -1.
 """
 
 CONDITION, SAMPLE = "condition.onnx", "sample.onnx"
@@ -25,6 +24,6 @@ LUMINANCE, AB, LOG_DET = "L", "ab", "log_det"
 LATENT = "z"  # followed by the level
 BEGUN = "begun", "begun_log_det"
 STEP = "step{}.onnx"
-STEP_INPUTS = "z", "t", "before", "features", "keys_values"
-STEP_OUTPUTS = "x", "log_scale", "key_value"
+STEP_INPUTS = "t", "before", "features", "keys_values"
+STEP_OUTPUTS = "log_scale", "shift", "key_value"
 TOGETHER = 8  # samples in a step

@@ -73,6 +73,26 @@ def test_a_sample_does_not_depend_on_how_many_are_drawn(config):
     check_independence(TorchNetwork(model, 256, torch.device("cpu")))
 
 
+def test_guidance_changes_the_coarse_colours_and_stays_invertible():
+    torch.manual_seed(0)
+    model = stir(Natural(NARROW_COARSE)).double().eval().requires_grad_(False)
+    plain = model.condition(50 + 50 * torch.rand(2, 1, 256, 256, dtype=torch.float64))
+    guided = model.guided(plain, 0.5)
+    latents = {r: torch.randn(2, *shape, dtype=torch.float64) for r, shape in model.latent_shapes.items()}
+    x, _ = model.inverse(latents, guided)
+    assert (x - model.inverse(latents, plain)[0]).abs().max() > 1e-3
+    assert torch.equal(model.inverse(latents, model.guided(plain, 0))[0], model.inverse(latents, plain)[0])
+    back, _ = model(x, guided)
+    assert max((back[r] - latents[r]).abs().max() for r in latents) < 1e-9
+
+
+def test_a_model_of_couplings_cannot_be_guided():
+    model = stir(Natural(NARROW_NATURAL)).eval()
+    condition = model.condition(torch.rand(1, 1, 256, 256))
+    with pytest.raises(ValueError, match="natural model cannot be guided"):
+        model.guided(condition, 0.3)
+
+
 def test_what_is_begun_is_finished_as_the_inverse_does():
     torch.manual_seed(0)
     model = stir(Natural(NARROW_COARSE)).double().eval().requires_grad_(False)

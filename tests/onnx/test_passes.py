@@ -32,11 +32,13 @@ def folder(tmp_path_factory, model):
     return folder
 
 
-@pytest.fixture(scope="module")
-def engines(model, folder):
+@pytest.fixture(scope="module", params=[0.0, 0.5], ids=["plain", "guided"])
+def engines(request, model, folder):
     from cinn_colorize.onnx.engine import OnnxNetwork
 
-    return TorchNetwork(model, 256, torch.device("cpu")), OnnxNetwork(folder)
+    guidance = request.param
+    torch_network = TorchNetwork(model, 256, torch.device("cpu"), guidance=guidance)
+    return torch_network, OnnxNetwork(folder, guidance)
 
 
 def test_onnxruntime_draws_what_torch_draws(engines):
