@@ -215,9 +215,8 @@ class CoarseLevel(nn.Module):
             h = torch.where(hidden, self.unknown.to(h.dtype), h)
             return CoarseCondition([to_pass(h) for to_pass in self.to_passes], [])
         unknown = self.unknown.expand(h.shape)
-        return CoarseCondition(
-            [to_pass(h) for to_pass in self.to_passes], [to_pass(unknown) for to_pass in self.to_passes]
-        )
+        features, without = ([to_pass(x) for to_pass in self.to_passes] for x in (h, unknown))
+        return CoarseCondition(features, without)
 
     def conditions(self, prepared: CoarseCondition) -> list[Tensor | Guidance | None]:
         """List one condition for each map of the flow."""

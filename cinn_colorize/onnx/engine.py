@@ -161,8 +161,8 @@ class _Pass:
         facts = self._session.get_modelmeta().custom_metadata_map
         self.level, self._order = int(facts["level"]), int(facts["order"])
         self._features, self._without = facts["features"], facts["without"]
-        (cache,) = (i.shape for i in self._session.get_inputs() if i.name == "keys_values")
-        self._blocks, self._heads, self._places, self._head = cache[0], *cache[3:]
+        shapes: dict[str, list[int]] = {i.name: i.shape for i in self._session.get_inputs()}
+        self._blocks, _, _, self._heads, self._places, self._head = shapes["keys_values"]
 
     def __call__(self, z: Floats, condition: Tensors, guidance: float) -> tuple[Floats, Floats]:
         """Decode z (8, C, r, r), place by place: return the values and the log-det (8,)."""
