@@ -35,6 +35,8 @@ class TorchNetwork:
         device: device that computes.
         half: whether the networks compute in bf16; latents and colours stay fp32.
         chunk: number of samples that go through the network at a time; by default, what suits the device.
+        guidance: how much more closely samples follow the photo than the data do; 0 for a model that cannot
+            be guided.
     """
 
     def __init__(
@@ -45,10 +47,11 @@ class TorchNetwork:
         *,
         half: bool = False,
         chunk: int | None = None,
+        guidance: float = 0.0,
     ) -> None:
         self.model, self.device = model.to(device), device
         self.latent_shapes: Shapes = model.latent_shapes
-        self._size, self._half = luminance_size, half
+        self._size, self._half, self._guidance = luminance_size, half, guidance
         self._chunk = chunk or _CHUNK[device.type]
 
     def condition(self, L: Floats) -> Condition:
@@ -60,7 +63,7 @@ class TorchNetwork:
         if L.shape[0] > size:
             batch = F.avg_pool2d(batch, L.shape[0] // size)
         with self.inference():
-            return self.model.condition(batch)
+            return self.model.guided(self.model.condition(batch), self._guidance)
 
     def decode(self, latents: LatentLevels, condition: Condition) -> tuple[Floats, NDArray[np.float64]]:
         """See :meth:`Network.decode`."""

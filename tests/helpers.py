@@ -226,3 +226,23 @@ def stir(module, seed=0):
             if not parameter.any():
                 parameter.copy_(0.02 * torch.randn(parameter.shape, generator=generator))
     return module
+
+
+LUMINANCE = np.random.default_rng(0).uniform(0, 100, (256, 256)).astype(np.float32)  # for a network
+
+
+def random_codes(network, n):
+    """Codes of n samples for a network, by level."""
+    rng, shapes = np.random.default_rng(1), network.latent_shapes
+    return {r: 0.5 * rng.standard_normal((n, *shape)).astype(np.float32) for r, shape in shapes.items()}
+
+
+def check_independence(network):
+    """A sample is the same, to the bit, however many are drawn with it."""
+    latents, condition = random_codes(network, 9), network.condition(LUMINANCE)
+    ab, log_prob = network.decode(latents, condition)
+    assert len({sample.tobytes() for sample in ab}) == 9
+    for k in (0, 7, 8):
+        alone, its_log_prob = network.decode({r: z[k : k + 1] for r, z in latents.items()}, condition)
+        assert alone.tobytes() == ab[k : k + 1].tobytes()
+        assert its_log_prob[0] == log_prob[k]

@@ -6,6 +6,7 @@ shape (N,). :class:`MultiScaleFlow` returns latent codes and log-dets by level.
 """
 
 from cinn_colorize.flow.autoregressive import AutoregressivePass as AutoregressivePass
+from cinn_colorize.flow.autoregressive import Guidance as Guidance
 from cinn_colorize.flow.bounds import BoundedDetails as BoundedDetails
 from cinn_colorize.flow.bounds import BoundedMean as BoundedMean
 from cinn_colorize.flow.bounds import Interval as Interval

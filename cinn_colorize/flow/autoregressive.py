@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence as List
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +22,7 @@ from torch.autograd.function import once_differentiable
 from cinn_colorize.flow.coupling import soft_clamp
 from cinn_colorize.flow.transform import Transform
 
-_HEAD = 32  # channels of an attention head
+HEAD = 32  # channels of an attention head
 _SWEEPS, _CLOSE = 64, 1e-6  # Jacobi's iteration ends after so many sweeps, or when steps are so small
 
 
@@ -53,7 +53,7 @@ class CausalBlock(nn.Module):
     def projected(self, h: Tensor) -> Tensor:
         """Compute queries, keys and values (3, N, heads, T, 32) of tokens (N, T, channels)."""
         qkv: Tensor = self.query_key_value(self.norm1(h))
-        return qkv.unflatten(-1, (3, -1, _HEAD)).permute(2, 0, 3, 1, 4)
+        return qkv.unflatten(-1, (3, -1, HEAD)).permute(2, 0, 3, 1, 4)
 
     def transformed(self, h: Tensor, mixed: Tensor) -> Tensor:
         """Add what tokens (N, T, channels) attend to, (N, heads, T, 32), and transform them one by one."""
@@ -62,10 +62,24 @@ class CausalBlock(nn.Module):
         return h + change
 
 
-class AutoregressivePass(Transform[Tensor]):
+class Guidance(NamedTuple):
+    """A condition that is followed more closely than the data do.
+
+    What a condition changes in the shifts m is scaled by 1 + weight, as in Zhai et al. 2024, after Ho and
+    Salimans, "Classifier-Free Diffusion Guidance" (2022, https://arxiv.org/abs/2207.12598). The map stays
+    affine and triangular, hence invertible, but its density is another one.
+    """
+
+    condition: Tensor  # (N, width, side, side)
+    without: Tensor  # the same where nothing is known
+    weight: float  # 0 or more
+
+
+class AutoregressivePass(Transform["Tensor | Guidance"]):
     """z_t = (x_t - m_t) exp(-s_t): s_t and m_t follow from x_1, ..., x_(t-1) and the condition.
 
-    x_t are the values at place t of a grid, row by row. The map starts as the identity.
+    x_t are the values at place t of a grid, row by row. The map starts as the identity. The condition is
+    (N, width, side, side), or :class:`Guidance`.
 
     Args:
         channels: values at a place.
@@ -100,39 +114,40 @@ class AutoregressivePass(Transform[Tensor]):
         nn.init.zeros_(self.to_affine.weight)
         nn.init.zeros_(self.to_affine.bias)
 
-    def forward(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute z (N, C, side, side) of x under a condition (N, width, side, side)."""
+    def forward(self, x: Tensor, condition: Tensor | Guidance) -> tuple[Tensor, Tensor]:
+        """Compute z (N, C, side, side) of x."""
         s, m = self.parameters_of(x, condition)
         return (x - m) * torch.exp(-s), -s.flatten(1).sum(1)
 
-    def inverse(self, z: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+    def inverse(self, z: Tensor, condition: Tensor | Guidance) -> tuple[Tensor, Tensor]:
         """Compute x of z, place by place; gradients take no such steps, see :class:`_Inverse`."""
-        if torch.is_grad_enabled() and (z.requires_grad or condition.requires_grad):
-            x, log_det = _Inverse.apply(self, z, condition)  # type: ignore[no-untyped-call]
+        if torch.is_grad_enabled():
+            x, log_det = _Inverse.apply(self, z, *_parts(condition))  # type: ignore[no-untyped-call]
             return x, log_det
-        return self._inverse(z, condition)
+        return self.decoded(z, condition)
 
-    def parameters_of(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+    def parameters_of(self, x: Tensor, condition: Tensor | Guidance) -> tuple[Tensor, Tensor]:
         """Compute s and m of the map at x, (N, C, side, side) each."""
-        tokens, size = self._tokens(x), x.shape[2:]
+        tokens, size, (known, weight) = self._tokens(x), x.shape[2:], self._known(condition)
         before = F.pad(tokens[:, :-1], (0, 0, 1, 0))  # the first place has none before it
-        h = self.dropout(self.embedded(before) + self._tokens(condition) + self.position)
+        h = self.dropout(self.embedded(_rows(before, known)) + known)
         for block in self.blocks:
             h = block(h)
-        s, m = self.affine(h, x.dtype)
+        s, m = self.affine(h, x.dtype, weight)
         return self._grid(s, size), self._grid(m, size)
 
-    def _inverse(self, z: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
-        tokens, known = self._tokens(z), self._tokens(condition) + self.position
-        n, places, _ = tokens.shape
-        caches = [known.new_empty(2, n, known.shape[2] // _HEAD, places, _HEAD) for _ in self.blocks]
+    def decoded(self, z: Tensor, condition: Tensor | Guidance) -> tuple[Tensor, Tensor]:
+        """Compute what :meth:`inverse` does, without gradients."""
+        tokens, (known, weight) = self._tokens(z), self._known(condition)
+        (n, places, _), rows = tokens.shape, len(known)
+        caches = [known.new_empty(2, rows, known.shape[2] // HEAD, places, HEAD) for _ in self.blocks]
         x, log_det, x_t = torch.empty_like(tokens), z.new_zeros(n), torch.zeros_like(tokens[:, :1])
         for t in range(places):
-            h = self.embedded(x_t) + known[:, t : t + 1]
+            h = self.embedded(_rows(x_t, known)) + known[:, t : t + 1]
             for block, cache in zip(self.blocks, caches, strict=True):
                 q, cache[0, :, :, t : t + 1], cache[1, :, :, t : t + 1] = block.projected(h)
                 h = block.transformed(h, F.scaled_dot_product_attention(q, *cache[:, :, :, : t + 1]))
-            s, m = self.affine(h, z.dtype)
+            s, m = self.affine(h, z.dtype, weight)
             x_t = x[:, t : t + 1] = tokens[:, t : t + 1] * torch.exp(s) + m
             log_det = log_det + s.flatten(1).sum(1)
         return self._grid(x, z.shape[2:]), log_det
@@ -151,10 +166,24 @@ class AutoregressivePass(Transform[Tensor]):
         embedded: Tensor = self.embed(x if self.bound == math.inf else x.clamp(-self.bound, self.bound))
         return embedded
 
-    def affine(self, h: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Compute s and m, (N, T, C) each, of tokens h (N, T, width)."""
+    def affine(self, h: Tensor, dtype: torch.dtype, weight: float = 0.0) -> tuple[Tensor, Tensor]:
+        """Compute s and m, (N, T, C) each, of tokens (N, T, width).
+
+        With a weight, of tokens (2N, T, width): first those under the condition, then those without.
+        """
         s, m = self.to_affine(self.norm(h)).to(dtype).chunk(2, dim=-1)
-        return soft_clamp(s, self.clamp), m
+        s = soft_clamp(s, self.clamp)
+        if not weight:
+            return s, m
+        m, without = m.chunk(2)
+        return s[: len(m)], m + weight * (m - without)
+
+    def _known(self, condition: Tensor | Guidance) -> tuple[Tensor, float]:
+        """Return what tokens hold of the condition, and the weight of guidance."""
+        if isinstance(condition, Tensor):
+            return self._tokens(condition) + self.position, 0.0
+        both = torch.cat([condition.condition, condition.without])
+        return self._tokens(both) + self.position, condition.weight
 
 
 class _Inverse(torch.autograd.Function):
@@ -167,22 +196,24 @@ class _Inverse(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, flow: AutoregressivePass, z: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
-        x, log_det = flow._inverse(z, condition)
-        ctx.flow = flow
-        ctx.save_for_backward(x, condition)
+    def forward(
+        ctx: Any, flow: AutoregressivePass, z: Tensor, weight: float, *condition: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        x, log_det = flow.decoded(z, _joined(weight, condition))
+        ctx.flow, ctx.weight = flow, weight
+        ctx.save_for_backward(x, *condition)
         return x, log_det
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, of_x: Tensor, of_log_det: Tensor) -> tuple[None, Tensor, Tensor]:
-        x, condition = (tensor.detach().requires_grad_() for tensor in ctx.saved_tensors)
+    def backward(ctx: Any, of_x: Tensor, of_log_det: Tensor) -> tuple[Tensor | None, ...]:
+        x, *condition = (tensor.detach().requires_grad_() for tensor in ctx.saved_tensors)
         with torch.enable_grad():
-            s, m = ctx.flow.parameters_of(x, condition)
+            s, m = ctx.flow.parameters_of(x, _joined(ctx.weight, condition))
             z = (x - m) * torch.exp(-s)
             log_det = s.flatten(1).sum(1)
-        through_x, through_condition = torch.autograd.grad(
-            log_det, (x, condition), of_log_det, retain_graph=True
+        through_x, *through_condition = torch.autograd.grad(
+            log_det, (x, *condition), of_log_det, retain_graph=True, materialize_grads=True
         )
         g, scale = of_x + through_x, torch.exp(s.detach())
         u = scale * g
@@ -192,5 +223,24 @@ class _Inverse(torch.autograd.Function):
             u = u + step
             if step.abs().max() <= _CLOSE * u.abs().max():
                 break
-        (pulled,) = torch.autograd.grad(z, condition, u)
-        return None, u, through_condition - pulled
+        pulled_back = torch.autograd.grad(z, condition, u)
+        of_condition = (one - other for one, other in zip(through_condition, pulled_back, strict=True))
+        return None, u, None, *of_condition
+
+
+def _rows(tokens: Tensor, known: Tensor) -> Tensor:
+    """Repeat tokens (N, T, C) for each condition that they meet, one or two."""
+    return tokens.repeat(len(known) // len(tokens), 1, 1)
+
+
+def _parts(condition: Tensor | Guidance) -> tuple[float | Tensor, ...]:
+    """Take a condition apart for :class:`_Inverse`."""
+    if isinstance(condition, Tensor):
+        return 0.0, condition
+    return condition.weight, condition.condition, condition.without
+
+
+def _joined(weight: float, condition: List[Tensor]) -> Tensor | Guidance:
+    """Undo :func:`_parts`."""
+    known, *without = condition
+    return Guidance(known, without[0], weight) if without else known

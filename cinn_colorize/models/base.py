@@ -47,6 +47,20 @@ class ConditionalFlow(nn.Module):
         """
         raise NotImplementedError
 
+    def guided(self, condition: Any, weight: float) -> Any:
+        """Return a condition that f and g follow more closely than the data do.
+
+        Args:
+            condition: result of :meth:`condition`.
+            weight: 0 for the condition as it is; see :class:`cinn_colorize.flow.Guidance`.
+
+        Raises:
+            ValueError: the model cannot be guided.
+        """
+        if weight:
+            raise ValueError(f"this {self.name} model cannot be guided; guidance must be 0")
+        return condition
+
     def forward(self, x: Tensor, condition: Any) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
         """Compute f(x; c): latents (N, C, r, r) and log-dets (N,) by level, whose sum is that of f."""
         raise NotImplementedError
@@ -59,7 +73,7 @@ class ConditionalFlow(nn.Module):
         """Compute the sequential part of g, which takes hardly longer for several samples than for one.
 
         Returns:
-            tensors (N, ...) for :meth:`finish`; none if g has no such part.
+            values (N, C, r, r) and log-det (N,) for :meth:`finish`; nothing if g has no such part.
         """
         return ()
 

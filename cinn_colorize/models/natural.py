@@ -33,6 +33,7 @@ from cinn_colorize.flow import (
     BoundedDetails,
     BoundedMean,
     ConvSubnet,
+    Guidance,
     GuidedMean,
     GuidedShift,
     HaarDownsampling,
@@ -154,13 +155,16 @@ class Condition(NamedTuple):
 
 
 class CoarseCondition(NamedTuple):
-    """What the coarse level keeps of a photo: features (N, width, 8, 8) for each pass."""
+    """What the coarse level keeps of a photo, for each pass: features, (N, width, 8, 8)."""
 
     features: list[Tensor]
+    without: list[Tensor]  # the same of no photo; empty in training
+    guidance: float | None = None  # weight, see :class:`Guidance`
 
     def expand(self, n: int) -> CoarseCondition:
         """Return views for n samples of the one photo inside (N = 1)."""
-        return CoarseCondition([f.expand(n, -1, -1, -1) for f in self.features])
+        features, without = ([f.expand(n, -1, -1, -1) for f in part] for part in self[:2])
+        return CoarseCondition(features, without, self.guidance)
 
 
 class CoarseLevel(nn.Module):
@@ -207,11 +211,17 @@ class CoarseLevel(nn.Module):
         if self.training:
             hidden = torch.rand(len(h), 1, 1, 1, device=h.device) < self.condition_dropout
             h = torch.where(hidden, self.unknown.to(h.dtype), h)
-        return CoarseCondition([to_pass(h) for to_pass in self.to_passes])
+            return CoarseCondition([to_pass(h) for to_pass in self.to_passes], [])
+        unknown = self.unknown.expand(h.shape)
+        features, without = ([to_pass(x) for to_pass in self.to_passes] for x in (h, unknown))
+        return CoarseCondition(features, without)
 
-    def conditions(self, prepared: CoarseCondition) -> list[Tensor | None]:
+    def conditions(self, prepared: CoarseCondition) -> list[Tensor | Guidance | None]:
         """List one condition for each map of the flow."""
-        return [None, *prepared.features]
+        features, without, weight = prepared
+        if not weight:
+            return [None, *features]
+        return [None, *(Guidance(*both, weight) for both in zip(features, without, strict=True))]
 
 
 class Level(nn.Module):
@@ -342,6 +352,13 @@ class Natural(PhotoFlow):
             prepared[BASE] = self._level(BASE).head.prepare(pyramid[1], pyramid[1], luminance[1])
         return Condition(prepared, luminance, gamut)
 
+    def guided(self, condition: Condition, weight: float) -> Condition:
+        """See :meth:`ConditionalFlow.guided`; the autoregressive level can be guided."""
+        if not self.config.coarse:
+            return super().guided(condition, weight)  # type: ignore[no-any-return]
+        coarse = condition.prepared[COARSE]._replace(guidance=weight)
+        return condition._replace(prepared=condition.prepared | {COARSE: coarse})
+
     def _gamut(self, L: Tensor) -> Interval:
         """Return the bounds of x, noise included, at L*."""
         lower, upper = self.chroma_bounds(L).chunk(2, dim=1)
@@ -371,18 +388,31 @@ class Natural(PhotoFlow):
         self, latents: Mapping[int, Tensor], condition: Condition
     ) -> tuple[Tensor, dict[int, Tensor]]:
         """Compute g(z; c): x (N, 2, 64, 64), and the log-dets (N,) of g by level."""
-        return self.finish(latents, condition, self._coarse_colors(latents, condition))
+        return self.finish(latents, condition, self.begin(latents, condition))
 
     def begin(self, latents: Mapping[int, Tensor], condition: Condition) -> tuple[Tensor, ...]:
-        """Compute the autoregressive level, if there is one: x (N, 2, 16, 16) and its log-det."""
-        return self._coarse_colors(latents, condition) if self.config.coarse else ()
+        """Compute the autoregressive passes, if there are any: (N, 8, 8, 8), and their log-det (N,)."""
+        if not self.config.coarse:
+            return ()
+        flow, (_, *conditions) = self._coarsest(condition)
+        z, log_det = latents[COARSE], latents[COARSE].new_zeros(len(latents[COARSE]))
+        for transform, c in reversed(list(zip(flow.maps[1:], conditions, strict=True))):
+            z, change = transform.inverse(z, c)
+            log_det = log_det + change
+        return z, log_det
 
     def finish(
         self, latents: Mapping[int, Tensor], condition: Condition, begun: tuple[Tensor, ...]
     ) -> tuple[Tensor, dict[int, Tensor]]:
         """See :meth:`ConditionalFlow.finish`."""
-        x, log_det = begun or self._coarse_colors(latents, condition)
-        log_dets = {self.coarsest: log_det}
+        flow, conditions = self._coarsest(condition)
+        if begun:
+            values, log_det = begun
+            x, _ = flow.maps[0].inverse(values, None)
+        else:
+            x, log_det = flow.inverse(latents[self.coarsest], conditions)
+        x, within = self.clamp.inverse(x, condition.gamut[self.coarsest_size])
+        log_dets = {self.coarsest: log_det + within}
         for r in reversed(self.resolutions):
             level = self._level(r)
             residual, log_det = level.flow.inverse(latents[r], level.conditions(condition.prepared[r], x))
@@ -392,12 +422,11 @@ class Natural(PhotoFlow):
             log_dets[r] = log_det + within + rescaling
         return x, log_dets
 
-    def _coarse_colors(self, latents: Mapping[int, Tensor], condition: Condition) -> tuple[Tensor, Tensor]:
-        """Decode the coarsest level: x and the log-det (N,)."""
-        flow, conditions = self._coarsest(condition)
-        x, log_det = flow.inverse(latents[self.coarsest], conditions)
-        x, within = self.clamp.inverse(x, condition.gamut[self.coarsest_size])
-        return x, log_det + within
+    @property
+    def passes(self) -> list[AutoregressivePass]:
+        """The passes of the autoregressive level, in the order of f; none if there is no such level."""
+        maps = self._coarse().flow.maps[1:] if self.config.coarse else []
+        return [transform for transform in maps if isinstance(transform, AutoregressivePass)]
 
     def _coarsest(self, condition: Condition) -> tuple[Sequence, list[Any]]:
         """Return the flow of the coarsest level, and the conditions of its maps."""

@@ -18,7 +18,19 @@ from cinn_colorize.errors import EngineError, WeightsError
 from cinn_colorize.files import printable_name
 from cinn_colorize.latents.noise import Shapes
 from cinn_colorize.models import MODELS, PhotoModelInfo
-from cinn_colorize.onnx.files import AB, CONDITION, LATENT, LOG_DET, LUMINANCE, SAMPLE
+from cinn_colorize.onnx.files import (
+    AB,
+    BEGUN,
+    CONDITION,
+    LATENT,
+    LOG_DET,
+    LUMINANCE,
+    SAMPLE,
+    STEP,
+    STEP_INPUTS,
+    STEP_OUTPUTS,
+    TOGETHER,
+)
 from cinn_colorize.samples import Floats, LatentLevels
 
 Tensors = dict[str, Floats]  # by their names in the files
@@ -49,19 +61,28 @@ class OnnxNetwork:
 
     Args:
         folder: folder with the files.
+        guidance: see :class:`cinn_colorize.network.TorchNetwork`.
 
     Raises:
         WeightsError: the files are missing or damaged.
+        ValueError: the model cannot be guided.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, guidance: float = 0.0) -> None:
+        self._guidance = guidance
         self._condition, self._sample = _session(folder / CONDITION), _session(folder / SAMPLE)
         self._size = tuple(self._condition.get_inputs()[0].shape[2:])
         self._shared = [output.name for output in self._condition.get_outputs()]
-        codes = (input for input in self._sample.get_inputs() if input.name not in self._shared)
-        self.latent_shapes: Shapes = {
-            int(code.name.removeprefix(LATENT)): tuple(code.shape[1:]) for code in codes
-        }
+        required = {input.name: tuple(input.shape[1:]) for input in self._sample.get_inputs()}
+        latents = {name: shape for name, shape in required.items() if name not in {*self._shared, *BEGUN}}
+        self.latent_shapes: Shapes = {int(name.removeprefix(LATENT)): s for name, s in latents.items()}
+        self._codes = [*latents]
+        number = int(self._sample.get_modelmeta().custom_metadata_map["passes"])
+        self._passes = [_Pass(folder / STEP.format(k)) for k in range(number)]
+        if guidance and not self._passes:
+            raise ValueError("this model cannot be guided; guidance must be 0")
+        if self._passes:
+            self.latent_shapes[self._passes[0].level] = required[BEGUN[0]]
 
     def condition(self, L: Floats) -> Tensors:
         """See :meth:`Network.condition`; the result is by the names in the files."""
@@ -74,8 +95,14 @@ class OnnxNetwork:
     def decode(self, latents: LatentLevels, condition: Tensors) -> tuple[Floats, NDArray[np.float64]]:
         """See :meth:`Network.decode`; the files decode one code at a time."""
         number = len(next(iter(latents.values())))
-        codes = ({r: z[k : k + 1] for r, z in latents.items()} for k in range(number))
-        decoded = [self._decode_one(code, condition) for code in codes]
+        begun = self._begin(latents, condition)
+        decoded = [
+            self._decode_one(
+                {r: z[k : k + 1] for r, z in latents.items()},
+                {name: values[k : k + 1] for name, values in begun.items()} | condition,
+            )
+            for k in range(number)
+        ]
         return np.concatenate([ab for ab, _ in decoded]), np.array([log_prob for _, log_prob in decoded])
 
     def encode(self, ab: Floats, condition: Tensors) -> NoReturn:
@@ -94,12 +121,75 @@ class OnnxNetwork:
         """
         raise EngineError("onnxruntime computes no gradients; use --engine torch")
 
+    def _begin(self, latents: LatentLevels, condition: Tensors) -> Tensors:
+        """Run the passes of an autoregressive level, if there is one, for all codes."""
+        if not self._passes:
+            return {}
+        z = latents[self._passes[0].level]
+        parts = [self._pass_through(z[k : k + TOGETHER], condition) for k in range(0, len(z), TOGETHER)]
+        return {
+            name: np.concatenate(values) for name, values in zip(BEGUN, zip(*parts, strict=True), strict=True)
+        }
+
+    def _pass_through(self, z: Floats, condition: Tensors) -> tuple[Floats, Floats]:
+        number = len(z)
+        z = np.concatenate([z, np.repeat(z[-1:], TOGETHER - number, axis=0)])
+        log_det = np.zeros(TOGETHER, np.float32)
+        for step in self._passes:
+            z, change = step(z, condition, self._guidance)
+            log_det += change
+        return z[:number], log_det[:number]
+
     def _decode_one(self, latents: LatentLevels, condition: Tensors) -> tuple[Floats, float]:
-        codes = {f"{LATENT}{r}": np.ascontiguousarray(z) for r, z in latents.items()}
+        levels = {f"{LATENT}{r}": np.ascontiguousarray(z) for r, z in latents.items()}
+        codes = {name: levels[name] for name in self._codes}
         ab, log_det = self._sample.run([AB, LOG_DET], {**codes, **condition})
-        squares = sum(float(np.square(z, dtype=np.float64).sum()) for z in codes.values())
-        size = sum(z.size for z in codes.values())
+        squares = sum(float(np.square(z, dtype=np.float64).sum()) for z in latents.values())
+        size = sum(z.size for z in latents.values())
         return ab, -0.5 * (squares + size * math.log(2 * math.pi)) - float(log_det[0])
+
+
+class _Pass:
+    """A pass of an autoregressive level, of eight codes at a time.
+
+    Args:
+        path: its file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._session = _session(path)
+        facts = self._session.get_modelmeta().custom_metadata_map
+        self.level, self._order = int(facts["level"]), int(facts["order"])
+        self._features, self._without = facts["features"], facts["without"]
+        shapes: dict[str, list[int]] = {i.name: i.shape for i in self._session.get_inputs()}
+        self._blocks, _, _, self._heads, self._places, self._head = shapes["keys_values"]
+
+    def __call__(self, z: Floats, condition: Tensors, guidance: float) -> tuple[Floats, Floats]:
+        """Decode z (8, C, r, r), place by place: return the values and the log-det (8,)."""
+        names = [self._features, self._without] if guidance else [self._features]
+        features = np.repeat(np.concatenate([self._tokens(condition[n]) for n in names]), TOGETHER, axis=0)
+        tokens, rows = self._tokens(z), len(features)
+        x, log_det = np.empty_like(tokens), np.zeros(TOGETHER, np.float32)
+        cache = np.zeros((self._blocks, 2, rows, self._heads, self._places, self._head), np.float32)
+        before = np.zeros_like(tokens[:, :1])
+        for t in range(self._places):
+            here = slice(t, t + 1)
+            inputs = (np.array(t), np.tile(before, (len(names), 1, 1)), features[:, here], cache)
+            s, m, cache[..., here, :] = self._session.run(
+                STEP_OUTPUTS, dict(zip(STEP_INPUTS, inputs, strict=True))
+            )
+            s, m, without = s[:TOGETHER], m[:TOGETHER], m[-TOGETHER:]
+            if guidance:
+                m = m + np.float32(guidance) * (m - without)
+            x[:, here] = before = tokens[:, here] * np.exp(s) + m
+            log_det += s.sum((1, 2))
+        grid = x[:, :: self._order].transpose(0, 2, 1).reshape(z.shape)
+        return np.ascontiguousarray(grid), log_det
+
+    def _tokens(self, grid: Floats) -> Floats:
+        """Turn (N, C, r, r) into (N, T, C), in the order of the pass."""
+        tokens = grid.reshape(*grid.shape[:2], -1).transpose(0, 2, 1)
+        return np.ascontiguousarray(tokens[:, :: self._order])
 
 
 def _session(path: Path) -> onnxruntime.InferenceSession:

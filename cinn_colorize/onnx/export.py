@@ -13,16 +13,33 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from cinn_colorize import __version__
 from cinn_colorize.errors import WeightsError
 from cinn_colorize.files import printable_name, replacing
+from cinn_colorize.flow.autoregressive import HEAD, AutoregressivePass
 from cinn_colorize.models import Loaded, PhotoModelInfo
-from cinn_colorize.onnx.files import AB, CONDITION, LATENT, LOG_DET, LUMINANCE, SAMPLE
+from cinn_colorize.models.natural import COARSE, Natural
+from cinn_colorize.onnx.files import (
+    AB,
+    BEGUN,
+    CONDITION,
+    LATENT,
+    LOG_DET,
+    LUMINANCE,
+    SAMPLE,
+    STEP,
+    STEP_INPUTS,
+    STEP_OUTPUTS,
+    TOGETHER,
+)
 
 _OPSET = 20
+_ROWS = torch.export.Dim("rows")
+STEP_SHAPES = (None, {0: _ROWS}, {0: _ROWS}, {2: _ROWS})
 
 
 class _Condition(nn.Module):
@@ -37,26 +54,50 @@ class _Condition(nn.Module):
 
 
 class _Sample(nn.Module):
-    """Decodes a sample from its code and the tensors of the condition."""
+    """Decodes a sample from its code, or what the passes made of it, and the tensors of the condition."""
 
-    def __init__(self, model: Any, condition: Any) -> None:
+    def __init__(self, model: Any, condition: Any, levels: list[int]) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.levels = model, levels
         leaves, self.structure = pytree.tree_flatten(condition)
         self.present = [leaf is not None for leaf in leaves]
 
-    def forward(self, latents: list[Tensor], condition: list[Tensor]) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, latents: list[Tensor], begun: list[Tensor], condition: list[Tensor]
+    ) -> tuple[Tensor, Tensor]:
         tensors = iter(condition)
         leaves = [next(tensors) if present else None for present in self.present]
-        x, log_dets = self.model.inverse(
-            dict(zip(self.model.latent_shapes, latents, strict=True)),
+        x, log_dets = self.model.finish(
+            dict(zip(self.levels, latents, strict=True)),
             pytree.tree_unflatten(leaves, self.structure),
+            tuple(begun),
         )
         return x * self.model.config.chroma_scale, torch.stack(list(log_dets.values())).sum(0)
 
 
+class _Step(nn.Module):
+    """Computes the map at one place; see :meth:`AutoregressivePass.decoded`."""
+
+    def __init__(self, flow: AutoregressivePass) -> None:
+        super().__init__()
+        self.flow = flow
+
+    def forward(
+        self, t: Tensor, before: Tensor, features: Tensor, keys_values: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        h = self.flow.embedded(before) + features + self.flow.position.index_select(0, t[None])
+        places = torch.arange(len(self.flow.position))
+        now, known, found = (places == t)[:, None], (places <= t)[None], []
+        for block, (keys, values) in zip(self.flow.blocks, keys_values, strict=True):
+            q, k, v = block.projected(h)
+            keys, values = torch.where(now, k, keys), torch.where(now, v, values)
+            h = block.transformed(h, F.scaled_dot_product_attention(q, keys, values, known))
+            found.append(torch.stack([k, v]))
+        return *self.flow.affine(h, h.dtype), torch.stack(found)
+
+
 def export(loaded: Loaded, folder: Path) -> list[Path]:
-    """Write both files of a model; existing ones are replaced.
+    """Write the files of a model; existing ones are replaced.
 
     Args:
         loaded: the model, on the CPU.
@@ -78,13 +119,38 @@ def export(loaded: Loaded, folder: Path) -> list[Path]:
         condition = model.condition(L)
     leaves = pytree.tree_leaves_with_path(condition)
     shared = {name_of(path): leaf for path, leaf in leaves if leaf is not None}
-    codes = {f"{LATENT}{r}": torch.zeros(1, *shape) for r, shape in model.latent_shapes.items()}
-    inputs = [*codes.values()], [*shared.values()]
+    latents = {r: torch.zeros(1, *shape) for r, shape in model.latent_shapes.items()}
+    with torch.no_grad():
+        begun = dict(zip(BEGUN, model.begin(latents, condition), strict=False))
+    passes = []
+    if isinstance(model, Natural):
+        passes = model.passes[::-1]
+    if passes:
+        del latents[COARSE]
+    codes = {f"{LATENT}{r}": z for r, z in latents.items()}
+    inputs = [*codes.values()], [*begun.values()], [*shared.values()]
     facts = {"model": info.name, "weights": loaded.sha256, "version": __version__}
     contents = {
         CONDITION: _serialised(_Condition(model), (L,), [LUMINANCE], [*shared], facts),
-        SAMPLE: _serialised(_Sample(model, condition), inputs, [*codes, *shared], [AB, LOG_DET], facts),
+        SAMPLE: _serialised(
+            _Sample(model, condition, [*latents]),
+            inputs,
+            [*codes, *begun, *shared],
+            [AB, LOG_DET],
+            facts | {"passes": str(len(passes))},
+        ),
     }
+    for k, flow in enumerate(passes):
+        about = {
+            "level": str(COARSE),
+            "features": f"prepared.{COARSE}.features.{len(passes) - 1 - k}",
+            "without": f"prepared.{COARSE}.without.{len(passes) - 1 - k}",
+            "order": "-1" if flow.reverse else "1",
+        }
+        step = _serialised(
+            _Step(flow), step_inputs(flow), [*STEP_INPUTS], [*STEP_OUTPUTS], facts | about, STEP_SHAPES
+        )
+        contents[STEP.format(k)] = step
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file, content in contents.items():
@@ -95,13 +161,26 @@ def export(loaded: Loaded, folder: Path) -> list[Path]:
     return [folder / file for file in contents]
 
 
+def step_inputs(flow: AutoregressivePass) -> tuple[Tensor, ...]:
+    """Return inputs of the first step of a pass, zeros, in the order of their names."""
+    places, width = flow.position.shape
+    before, features = torch.zeros(TOGETHER, 1, flow.embed.in_features), torch.zeros(TOGETHER, 1, width)
+    cache = torch.zeros(len(flow.blocks), 2, TOGETHER, width // HEAD, places, HEAD)
+    return torch.tensor(0), before, features, cache
+
+
 def name_of(path: tuple[Any, ...]) -> str:
     """Return the name of a tensor in a condition, such as ``prepared.32.features``."""
     return ".".join(re.findall(r"\w+", pytree.keystr(path)))
 
 
 def _serialised(
-    module: nn.Module, inputs: tuple[Any, ...], takes: list[str], gives: list[str], facts: dict[str, str]
+    module: nn.Module,
+    inputs: tuple[Any, ...],
+    takes: list[str],
+    gives: list[str],
+    facts: dict[str, str],
+    shapes: tuple[Any, ...] | None = None,
 ) -> bytes:
     with _silence():
         program = torch.onnx.export(
@@ -109,6 +188,7 @@ def _serialised(
             inputs,
             input_names=takes,
             output_names=gives,
+            dynamic_shapes=shapes,
             opset_version=_OPSET,
             dynamo=True,
             external_data=False,

@@ -26,6 +26,7 @@ from cinn_colorize.flow import (
     BoundedDetails,
     BoundedMean,
     ConvSubnet,
+    Guidance,
     GuidedMean,
     GuidedShift,
     HaarDownsampling,
@@ -103,9 +104,11 @@ def guided_shift(size):
     )
 
 
-def autoregressive(size, **options):
+def autoregressive(size, weight=0.0, **options):
     made = AutoregressivePass(5, size, 32, 2, bound=2.0, **options)
-    return made, randn(5, size, size), randn(32, size, size, seed=1)
+    condition = randn(32, size, size, seed=1)
+    guided = Guidance(condition, randn(32, size, size, seed=2), weight)
+    return made, randn(5, size, size), guided if weight else condition
 
 
 def stage(make, shape, features):
@@ -146,6 +149,7 @@ TRANSFORMS = {
     "guided shift, windows of all": guided_shift,
     "guided shift, one pixel": lambda size: guided_shift(1),
     "autoregressive": autoregressive,
+    "autoregressive, guided": partial(autoregressive, weight=0.7),
     "autoregressive, last first": partial(autoregressive, reverse=True, clamp=0.5),
     "bedrooms: stage": stage(
         lambda: BedroomsStage(16, 8, BEDROOMS_STAGE, 5, mixing=True), (8, 2, 2), (5, 2, 2)

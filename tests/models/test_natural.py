@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from helpers import stir
-from narrow import NARROW_NATURAL
+from helpers import check_independence, stir
+from narrow import NARROW_COARSE, NARROW_NATURAL
 
 from cinn_colorize.models.natural import Natural, NaturalConfig
+from cinn_colorize.network import TorchNetwork
 
 
 def inputs(n, dtype=torch.float64):
@@ -63,3 +64,41 @@ def test_config_survives_json():
     assert list(again.levels) == [32, 16, 8, 4, 2, 1, 0]
     with pytest.raises(TypeError):
         NaturalConfig.from_dict(asdict(config) | {"unknown": 1})
+
+
+@pytest.mark.parametrize("config", [NARROW_COARSE, NARROW_NATURAL], ids=["autoregressive", "couplings"])
+def test_a_sample_does_not_depend_on_how_many_are_drawn(config):
+    torch.manual_seed(0)
+    model = stir(Natural(config)).eval().requires_grad_(False)
+    check_independence(TorchNetwork(model, 256, torch.device("cpu")))
+
+
+def test_guidance_changes_the_coarse_colours_and_stays_invertible():
+    torch.manual_seed(0)
+    model = stir(Natural(NARROW_COARSE)).double().eval().requires_grad_(False)
+    plain = model.condition(50 + 50 * torch.rand(2, 1, 256, 256, dtype=torch.float64))
+    guided = model.guided(plain, 0.5)
+    latents = {r: torch.randn(2, *shape, dtype=torch.float64) for r, shape in model.latent_shapes.items()}
+    x, _ = model.inverse(latents, guided)
+    assert (x - model.inverse(latents, plain)[0]).abs().max() > 1e-3
+    assert torch.equal(model.inverse(latents, model.guided(plain, 0))[0], model.inverse(latents, plain)[0])
+    back, _ = model(x, guided)
+    assert max((back[r] - latents[r]).abs().max() for r in latents) < 1e-9
+
+
+def test_a_model_of_couplings_cannot_be_guided():
+    model = stir(Natural(NARROW_NATURAL)).eval()
+    condition = model.condition(torch.rand(1, 1, 256, 256))
+    with pytest.raises(ValueError, match="natural model cannot be guided"):
+        model.guided(condition, 0.3)
+
+
+def test_what_is_begun_is_finished_as_the_inverse_does():
+    torch.manual_seed(0)
+    model = stir(Natural(NARROW_COARSE)).double().eval().requires_grad_(False)
+    condition = model.condition(50 + 50 * torch.rand(2, 1, 256, 256, dtype=torch.float64))
+    latents = {r: torch.randn(2, *shape, dtype=torch.float64) for r, shape in model.latent_shapes.items()}
+    x, log_dets = model.inverse(latents, condition)
+    again, again_log_dets = model.finish(latents, condition, ())  # not begun
+    assert torch.allclose(x, again, atol=1e-9)
+    assert torch.allclose(sum(log_dets.values()), sum(again_log_dets.values()))

@@ -1,0 +1,69 @@
+"""The files of an autoregressive level: the step of each pass, and onnxruntime compared with torch."""
+
+import numpy as np
+import pytest
+import torch
+from helpers import LUMINANCE, check_independence, random_codes, stir
+from narrow import NARROW_COARSE
+
+from cinn_colorize.errors import WeightsError
+from cinn_colorize.models import MODELS, Loaded
+from cinn_colorize.models.natural import Natural
+from cinn_colorize.network import TorchNetwork
+
+for package in ("onnx", "onnxscript", "onnxruntime"):
+    pytest.importorskip(package)
+
+pytestmark = [pytest.mark.slow, pytest.mark.ci]
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return stir(Natural(NARROW_COARSE)).eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, model):
+    from cinn_colorize.onnx.export import export
+
+    folder = tmp_path_factory.mktemp("onnx")
+    export(Loaded(model, MODELS["natural"], "0" * 64), folder)
+    return folder
+
+
+@pytest.fixture(scope="module", params=[0.0, 0.5], ids=["plain", "guided"])
+def engines(request, model, folder):
+    from cinn_colorize.onnx.engine import OnnxNetwork
+
+    guidance = request.param
+    torch_network = TorchNetwork(model, 256, torch.device("cpu"), guidance=guidance)
+    return torch_network, OnnxNetwork(folder, guidance)
+
+
+def test_onnxruntime_draws_what_torch_draws(engines):
+    torch_network, onnx_network = engines
+    assert onnx_network.latent_shapes == torch_network.latent_shapes
+    latents = random_codes(torch_network, 3)
+    ab, log_prob = torch_network.decode(latents, torch_network.condition(LUMINANCE))
+    got, got_log_prob = onnx_network.decode(latents, onnx_network.condition(LUMINANCE))
+    assert ab.std() > 1
+    np.testing.assert_allclose(got, ab, atol=1e-3)
+    np.testing.assert_allclose(got_log_prob, log_prob, rtol=1e-5)
+
+
+@pytest.mark.parametrize("engine", [0, 1], ids=["torch", "onnx"])
+def test_a_sample_does_not_depend_on_how_many_are_drawn(engines, engine):
+    check_independence(engines[engine])
+
+
+def test_a_missing_step_is_named(folder):
+    from cinn_colorize.onnx.engine import OnnxNetwork
+
+    step, kept = folder / "step1.onnx", folder / "kept"
+    step.rename(kept)
+    try:
+        with pytest.raises(WeightsError, match=r"step1\.onnx: missing"):
+            OnnxNetwork(folder)
+    finally:
+        kept.rename(step)
