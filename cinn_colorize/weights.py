@@ -135,16 +135,36 @@ def load(path: Path, check: Check | None = None) -> tuple[dict[str, Any], dict[s
             names = list(file.keys())
             config = _config((file.metadata() or {}).get(CONFIG_KEY, ""))
             if config is None:
-                raise WeightsError(
-                    f"{printable_name(path)}: a safetensors file, but not one of cinn-colorize "
-                    "(no configuration)"
-                )
+                raise WeightsError(_foreign(path))
             if check:
                 check(config, {name: tuple(file.get_slice(name).get_shape()) for name in names})
             tensors = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{printable_name(path)}: damaged, or not a safetensors file ({error})") from error
     return config, tensors
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read the configuration of a weights file alone, without torch.
+
+    Raises:
+        WeightsError: the file is damaged, or not a weights file of this program.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            config = _config((file.metadata() or {}).get(CONFIG_KEY, ""))
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{printable_name(path)}: damaged, or not a safetensors file ({error})") from error
+    if config is None:
+        raise WeightsError(_foreign(path))
+    return config
+
+
+def _foreign(path: Path) -> str:
+    name = printable_name(path)
+    return f"{name}: a safetensors file, but not one of cinn-colorize (no configuration)"
 
 
 def _config(text: str) -> dict[str, Any] | None:

@@ -137,7 +137,7 @@ def colorize(
     check_engine(engine, network)
     kept = pick or number
     _check_pattern(output, kept)
-    temperatures = temperature_of(temperature, network.model)
+    temperatures = temperature_of(temperature, network.info)
     named = photos or []
     many.check(named, engine)
     streamed = STREAM in named

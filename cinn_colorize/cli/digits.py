@@ -68,7 +68,7 @@ def sample_digits(
     general: GeneralOptions,
 ) -> None:
     """Draw digits, or walks through the latent space, and print the path of the picture."""
-    (scale,) = by_level(temperature_of(temperature, MODEL), MODELS[MODEL].levels).values()
+    (scale,) = by_level(temperature_of(temperature, MODELS[MODEL]), MODELS[MODEL].levels).values()
 
     def draw(digits: Digits) -> Image.Image:
         from cinn_colorize.digits import samples_picture, walks_picture

@@ -138,7 +138,7 @@ def evaluate(
         cinn-colorize evaluate photos.zip --metrics kid_lite0 --reference others.zip
     """
     chosen = _chosen(metrics, {"--reference": reference, "--labels": labels})
-    rows = [temperature_of(text, network.model, 1.0) for text in temperatures or ["1"]]
+    rows = [temperature_of(text, network.info, 1.0) for text in temperatures or ["1"]]
     if plot:
         _check_plot(plot, len(rows), samples)
     show_log(general.quiet)

@@ -79,7 +79,7 @@ def mix(
         raise typer.BadParameter(
             "both seeds give the same sample; choose two different ones", param_hint="--seeds"
         )
-    temperatures = temperature_of(temperature, network.model)
+    temperatures = temperature_of(temperature, network.info)
     show_log(general.quiet)
     from cinn_colorize.batch.inputs import Input
     from cinn_colorize.batch.run import Batch

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,8 +19,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cinn_colorize import options
+from cinn_colorize.errors import WeightsError
 from cinn_colorize.latents.levels import MAX_TEMPERATURE, PerLevel, parse_temperature, short_levels
-from cinn_colorize.models.registry import DEFAULT, MODELS, PhotoModelInfo
+from cinn_colorize.models.registry import DEFAULT, MODELS, ModelInfo, PhotoModelInfo
 from cinn_colorize.options import DRAWING, MAX_PIXELS, OUTPUT, Encoding, Precision
 
 if TYPE_CHECKING:
@@ -268,6 +270,16 @@ class ModelOptions:
     device: DeviceOption = "auto"
     precision: PrecisionOption = Precision.fp32
 
+    @cached_property
+    def info(self) -> ModelInfo:
+        """What is known of the model with these weights; if they cannot be read, loading them says why."""
+        from cinn_colorize.models import info_of
+
+        try:
+            return info_of(self.model, self.weights)
+        except WeightsError:
+            return MODELS[self.model]
+
     def spec(self) -> ModelSpec:
         """Return the model as the processes of a batch load it.
 
@@ -310,13 +322,13 @@ def usage_errors(option: str) -> Iterator[None]:
         raise typer.BadParameter(str(error), param_hint=option) from error
 
 
-def temperature_of(text: str | None, model: str, rest: PerLevel | None = None) -> PerLevel:
-    """Parse ``--temperature``; what it leaves out is as in ``rest`` or the registry."""
-    rest = MODELS[model].temperature if rest is None else rest
+def temperature_of(text: str | None, info: ModelInfo, rest: PerLevel | None = None) -> PerLevel:
+    """Parse ``--temperature``; what it leaves out is as in ``rest`` or the default of the model."""
+    rest = info.temperature if rest is None else rest
     if text is None:
         return rest
     with usage_errors("--temperature"):
-        return parse_temperature(text, MODELS[model].levels, rest)
+        return parse_temperature(text, info.levels, rest)
 
 
 def check_seeds(seed: int, number: int) -> None:

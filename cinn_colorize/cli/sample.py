@@ -22,7 +22,6 @@ from cinn_colorize.cli.options import (
 )
 from cinn_colorize.cli.report import claim
 from cinn_colorize.methods.grid import MOST, RENDERING, Grid
-from cinn_colorize.models.registry import MODELS
 from cinn_colorize.options import DRAWING, OUTPUT, parse_seed
 
 _SAMPLES, _STEPS, _STEPS_OF_A_SIDE = 16, 8, 5
@@ -123,11 +122,11 @@ def sample(
         number = {2: _STEPS, 4: _STEPS_OF_A_SIDE}.get(len(ends), _SAMPLES)
     grid = Grid(number, load_z, ends, vary_level)
     with usage_errors("--interpolate, --vary-level or -n"):
-        grid.check(MODELS[network.model].levels)
+        grid.check(network.info.levels)
     check_seeds(seed, (number or 0) + 1)
     if save_z and save_z.suffix != _CODES:
         raise typer.BadParameter(f"must end in {_CODES}", param_hint="--save-z")
-    temperatures = temperature_of(temperature, network.model)
+    temperatures = temperature_of(temperature, network.info)
     show_log(general.quiet)
     with fatal(general.debug):
         from cinn_colorize.imaging.photo import open_photo

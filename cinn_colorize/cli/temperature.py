@@ -23,7 +23,6 @@ from cinn_colorize.cli.report import claim
 from cinn_colorize.files import OUTPUT_SUFFIXES
 from cinn_colorize.latents.levels import MAX_TEMPERATURE
 from cinn_colorize.methods.strip import Strip, parse_scaled, parse_temperatures
-from cinn_colorize.models.registry import MODELS
 from cinn_colorize.options import DRAWING, OUTPUT, Rendering
 
 
@@ -76,8 +75,8 @@ def temperature(
     with usage_errors("--temperatures"):
         values = parse_temperatures(temperatures)
     with usage_errors("--only"):
-        scaled = None if only is None else parse_scaled(only, MODELS[network.model].levels)
-    others = temperature_of(rest, network.model)
+        scaled = None if only is None else parse_scaled(only, network.info.levels)
+    others = temperature_of(rest, network.info)
     show_log(general.quiet)
     with fatal(general.debug):
         from cinn_colorize.imaging.photo import open_photo

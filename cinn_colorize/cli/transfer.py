@@ -26,7 +26,6 @@ from cinn_colorize.cli.report import report
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.files import printable_name
 from cinn_colorize.latents.levels import MAX_TEMPERATURE, PerLevel, parse_noise, transfer_noise
-from cinn_colorize.models.registry import MODELS
 from cinn_colorize.options import DRAWING, OUTPUT, Rendering
 
 
@@ -126,10 +125,10 @@ def transfer(
     if strength is not None and levels is not None:
         raise typer.BadParameter("--strength and --levels exclude each other")
     check_seeds(seed, number)
-    temperatures = temperature_of(temperature, network.model, 0.5)
+    temperatures = temperature_of(temperature, network.info, 0.5)
     noise: PerLevel | None = None if strength is None else 1 - strength
     if levels is not None:
-        known = MODELS[network.model].levels
+        known = network.info.levels
         with usage_errors("--levels"):
             noise = parse_noise(levels, known, transfer_noise(known))
     show_log(general.quiet)

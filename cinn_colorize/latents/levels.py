@@ -82,6 +82,12 @@ def parse_levels(
     return values if len(set(values.values())) > 1 else next(iter(values.values()))
 
 
+def named_levels(text: str) -> list[int]:
+    """List the levels that a text names, see :func:`parse_levels`; what cannot be parsed is left out."""
+    names = [part.rpartition(":")[0] for part in text.split(",")]
+    return [int(name) for name in names if name.isdecimal()]
+
+
 def parse_temperature(text: str, levels: Iterable[int], rest: PerLevel) -> PerLevel:
     """Parse temperatures, from 0 to :data:`MAX_TEMPERATURE`; see :func:`parse_levels`."""
     return parse_levels(text, levels, rest, "temperature", MAX_TEMPERATURE)
@@ -123,7 +129,9 @@ def short_levels(values: PerLevel) -> str:
 def transfer_noise(levels: Iterable[int]) -> dict[int, float]:
     """Return the default share of noise in a transfer, by level.
 
-    The three coarsest levels of the reference hold its mood. From r = 4 on its code says where
-    things are in the reference, which is wrong for other photos; chosen by looking at pairs of photos.
+    The levels of the reference up to r = 2 hold its mood, or the coarsest one if all are finer. From r = 4
+    on its code says where things are in the reference, which is wrong for other photos; chosen by looking
+    at pairs of photos.
     """
-    return {r: 0.0 if r <= 2 else 1.0 for r in levels}
+    levels = list(levels)
+    return {r: 0.0 if r <= max(2, min(levels)) else 1.0 for r in levels}

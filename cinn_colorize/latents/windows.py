@@ -13,7 +13,7 @@ often makes there, between the two halves of its coarsest details, would show in
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -31,7 +31,7 @@ Grid = TypeVar("Grid", Floats, "Tensor")
 _LONGEST = 2.0  # of photos that are squeezed to one square, in short sides
 _MOST = 32  # windows; from 12.6:1 on they are longer than the short side
 _STRIDE = 3 / 8  # of a window
-_SHARED = 4  # the finest level that the windows share
+_SHARED = 4  # the finest level that the windows share, or the coarsest one if all are finer
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ class Windows:
 
     def shapes(self, shapes: Shapes) -> Shapes:
         """Return the shapes of the whole photo's latents by level, given those of one window."""
-        return {r: shape if r <= _SHARED else (shape[0], *self.size(r)) for r, shape in shapes.items()}
+        shared = _shared(shapes)
+        return {r: shape if r in shared else (shape[0], *self.size(r)) for r, shape in shapes.items()}
 
     def cut(self, grid: Grid, k: int) -> Grid:
         """Return the part of a grid (..., height, width) over the photo that lies in window ``k``."""
@@ -71,7 +72,8 @@ class Windows:
 
     def latents(self, levels: Mapping[int, Grid], k: int) -> dict[int, Grid]:
         """Return the latents of window ``k`` by level, given those of the whole photo."""
-        return {r: z if r <= _SHARED else self.cut(z, k) for r, z in levels.items()}
+        shared = _shared(levels)
+        return {r: z if r in shared else self.cut(z, k) for r, z in levels.items()}
 
     def blend(self, parts: Sequence[Floats]) -> Floats:
         """Blend ab (..., side, side) of all windows into ab (..., height, width) of the photo."""
@@ -90,3 +92,9 @@ class Windows:
     def _start(self, window: int, k: int) -> int:
         """Return where window ``k`` begins on a grid whose windows are ``window`` long, a multiple of 8."""
         return round(k * _STRIDE * window)
+
+
+def _shared(levels: Iterable[int]) -> set[int]:
+    """Return the levels that the windows share."""
+    levels = list(levels)
+    return {r for r in levels if r <= max(_SHARED, min(levels))}

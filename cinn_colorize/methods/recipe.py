@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from cinn_colorize import __version__
 from cinn_colorize.errors import PhotoError, WeightsError
 from cinn_colorize.files import FORMATS, READ_ONLY, format_of_name, mode_like, printable_name
 from cinn_colorize.imaging.photo import open_photo, read_recipe
-from cinn_colorize.latents.levels import PerLevel, parse_temperature
+from cinn_colorize.latents.levels import PerLevel, named_levels, parse_temperature
 from cinn_colorize.methods.base import Files, Method, sha256_of
 from cinn_colorize.methods.registry import METHODS, OLD_NAMES
 from cinn_colorize.models.registry import MODELS
@@ -96,7 +96,7 @@ class Recipe:
                 method=method,
                 entries={key: found[key] for key in method.keys},
                 seed=parse_seed(found["seed"]),
-                temperature=parse_temperature(found["temperature"], MODELS[found["model"]].levels, 1.0),
+                temperature=_temperature(found["temperature"], MODELS[found["model"]].levels),
                 precision=found["precision"],
                 rendering=Rendering.from_entries(found),
                 original=found["original"],
@@ -164,11 +164,16 @@ def recreate(
             f"the picture was made by version {recipe.version}, not {__version__}: the new one may differ"
         )
     try:
-        method = recipe.method.from_recipe(recipe.entries, files, MODELS[recipe.model].levels)
+        method = recipe.method.from_recipe(recipe.entries, files, colorizer.info.levels)
         made = method.draw(colorizer, photo, recipe.temperature, recipe.seed, recipe.rendering)
     except (KeyError, ValueError) as error:  # an entry that is not a number, or a file without a SHA-256
         raise PhotoError(f"the recipe of the picture is damaged ({error})") from error
     made.save(output, **vars(recipe.encoding))
+
+
+def _temperature(text: str, levels: Iterable[int]) -> PerLevel:
+    """Parse the temperature of a recipe, which names all levels of its weights if it names any."""
+    return parse_temperature(text, named_levels(text) or levels, 1.0)
 
 
 def _require(found: Mapping[str, str], keys: Sequence[str]) -> None:

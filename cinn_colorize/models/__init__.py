@@ -19,6 +19,8 @@ from cinn_colorize.models.registry import PhotoModelInfo as PhotoModelInfo
 if TYPE_CHECKING:
     from cinn_colorize.models.base import ConditionalFlow
 
+_AUTOREGRESSIVE = 8  # the level of ``natural`` that an architecture does not list
+
 
 class Loaded(NamedTuple):
     """A model ready for use, and its origin."""
@@ -41,7 +43,32 @@ def load_model(name: str = DEFAULT, source: str | os.PathLike[str] | None = None
             to another model.
     """
     path, digest = find_weights(name, source)
-    return Loaded(_build(path, name, trusted=digest == MODELS[name].sha256), MODELS[name], digest)
+    model = _build(path, name, trusted=digest == MODELS[name].sha256)
+    return Loaded(model, MODELS[name].with_levels(model.latent_shapes), digest)
+
+
+def info_of(name: str, source: str | os.PathLike[str] | None = None) -> ModelInfo:
+    """Return what is known of a model with given weights, from the head of their file.
+
+    Args:
+        name: name of the model in the registry.
+        source: its weights, see :func:`load_model`.
+
+    Raises:
+        WeightsError: the weights cannot be found or read.
+    """
+    info = MODELS[name]
+    if source is None or not info.other_levels:
+        return info
+    path = weights.find(source)
+    try:
+        architecture = weights.read_config(path)["architecture"]
+        levels = {int(r) for r in architecture["levels"]}
+        if architecture.get("coarse"):
+            levels.add(_AUTOREGRESSIVE)
+        return info.with_levels(levels)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise WeightsError(f"{printable_name(path)}: does not fit this version of {name!r}") from error
 
 
 def find_weights(name: str = DEFAULT, source: str | os.PathLike[str] | None = None) -> tuple[Path, str]:
@@ -102,8 +129,7 @@ def _build(path: Path, name: str, trusted: bool) -> ConditionalFlow:
             return
         with torch.device("meta"):
             model = model_class(name).from_architecture(config["architecture"])
-        if unknown := set(model.latent_shapes) - set(MODELS[name].levels):
-            raise ValueError(f"its latent code has a level {min(unknown)}")
+        MODELS[name].with_levels(model.latent_shapes)
         expected = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
         for key in sorted(expected.keys() | shapes.keys()):
             if expected.get(key) != shapes.get(key):

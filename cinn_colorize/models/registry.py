@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Self
 
 from cinn_colorize.latents.levels import PerLevel
 
@@ -17,6 +19,7 @@ class ModelInfo:
         data: what the weights were trained on.
         measured: how good they are, and on what.
         levels: levels of its latent code, finest first.
+        other_levels: the same of its other architectures, if it has any.
         licence: licence of code and weights.
         file: file name of the packaged weights.
         sha256: SHA-256 of that file; None if there are no packaged weights.
@@ -34,6 +37,24 @@ class ModelInfo:
     sha256: str | None
     hub: str | None
     temperature: PerLevel = 0.8
+    other_levels: tuple[tuple[int, ...], ...] = ()
+
+    def with_levels(self, levels: Iterable[int]) -> Self:
+        """Return the facts of weights with these levels; levels without a temperature have the coarsest's.
+
+        Raises:
+            ValueError: no weights of the model have these levels.
+        """
+        found = tuple(sorted(levels, reverse=True))
+        if found == self.levels:
+            return self
+        if found not in self.other_levels:
+            raise ValueError(f"its levels are not {', '.join(map(str, self.levels))}")
+        temperature = self.temperature
+        if isinstance(temperature, Mapping):
+            coarsest = temperature[min(temperature)]
+            temperature = {r: temperature.get(r, coarsest) for r in found}
+        return replace(self, levels=found, temperature=temperature)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +84,7 @@ MODELS: dict[str, ModelInfo] = {
             data="55,577 photos from public repositories",
             measured="nll -0.805, best_of_8 3.49 (gray: 8.92), best_of_1 10.08 on 600 photos",
             levels=(32, 16, 8, 4, 2, 1, 0),
+            other_levels=((32, 16, 8),),  # of an autoregressive coarse level
             temperature={32: 0.6, 16: 0.6, 8: 0.6, 4: 0.6, 2: 0.6, 1: 0.75, 0: 0.75},  # docs/temperature.md
             licence="Apache-2.0; trained on photos of mixed terms, see the model card",
             file="natural.safetensors",

@@ -49,9 +49,10 @@ class OnnxColorizer(BaseColorizer):
     """
 
     def __init__(self, model: str, sha256: str, folder: Path) -> None:
-        info = MODELS[model]
+        network = OnnxNetwork(folder)
+        info = MODELS[model].with_levels(network.latent_shapes)
         assert isinstance(info, PhotoModelInfo)
-        super().__init__(info, sha256, "fp32", OnnxNetwork(folder))
+        super().__init__(info, sha256, "fp32", network)
 
 
 class OnnxNetwork:

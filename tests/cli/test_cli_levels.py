@@ -1,0 +1,88 @@
+"""Weights with other levels than the packaged ones: commands take their levels from the file."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from helpers import stir, the_line
+from narrow import NARROW_COARSE, NARROW_NATURAL
+from PIL import Image
+from typer.testing import CliRunner
+
+from cinn_colorize.cli.app import app
+from cinn_colorize.imaging.photo import read_recipe
+from cinn_colorize.models import MODELS, info_of, save_model
+from cinn_colorize.models.natural import Natural
+
+COARSE, COUPLINGS = (32, 16, 8), (32, 16, 8, 4, 2, 1, 0)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory, folder):
+    """Weights of both architectures, and photos."""
+    made = tmp_path_factory.mktemp("levels")
+    for name, config in {"coarse": NARROW_COARSE, "couplings": NARROW_NATURAL}.items():
+        torch.manual_seed(0)
+        save_model(made / f"{name}.safetensors", stir(Natural(config)), {})
+    shutil.copy(folder / "gray.jpg", made)
+    shutil.copy(folder / "coffee.webp", made)
+    return made
+
+
+@pytest.fixture
+def run(files, tmp_path, monkeypatch):
+    """Run a command in a folder of its own, with weights."""
+    shutil.copytree(files, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments, weights="coarse", code=0):
+        result = CliRunner().invoke(app, [*map(str, arguments), "--weights", f"{weights}.safetensors"])
+        assert result.exit_code == code, result.output
+        return result
+
+    return run
+
+
+def test_levels_are_those_of_the_file(files):
+    coarse = info_of("natural", files / "coarse.safetensors")
+    couplings = info_of("natural", files / "couplings.safetensors")
+    assert (coarse.levels, couplings.levels) == (COARSE, COUPLINGS)
+    for info in (coarse, couplings):
+        assert isinstance(info.temperature, float) or tuple(info.temperature) == info.levels
+    assert info_of("natural") is MODELS["natural"]
+
+
+@pytest.mark.parametrize(("weights", "level"), [("coarse", 8), ("couplings", 1)])
+def test_a_picture_says_its_levels_and_is_recreated(run, tmp_path, weights, level):
+    run("gray.jpg", "-t", f"0.5,{level}:0.7", "-s", 3, "-o", "out", weights=weights)
+    made = tmp_path / "out" / "gray_003.jpg"
+    named = [int(part.split(":")[0]) for part in read_recipe(made)["temperature"].split(",")]
+    assert tuple(named) == (COARSE if weights == "coarse" else COUPLINGS)
+    run("recreate", made, "gray.jpg", "-o", "again.jpg", weights=weights)
+    assert (tmp_path / "again.jpg").read_bytes() == made.read_bytes()
+
+
+def test_a_level_that_the_file_lacks(run):
+    message = the_line(run("gray.jpg", "-t", "4:0.5", code=2))
+    assert "there is no level 4; levels are 32, 16, 8" in message
+    run("sample", "gray.jpg", "--vary-level", 1, code=2)
+    run("temperature", "gray.jpg", "--only", 2, code=2)
+
+
+def test_methods_draw_with_them(run, tmp_path):
+    run("sample", "gray.jpg", "-n", 2, "--vary-level", 8, "-o", "out")
+    run("temperature", "gray.jpg", "--only", 8, "--temperatures", "0,1", "-o", "out")
+    result = run("transfer", "coffee.webp", "gray.jpg", "-o", "out")
+    made = tmp_path / result.stdout.strip()
+    assert read_recipe(made)["noise"] == "32:1.0,16:1.0,8:0.0"
+    run("recreate", made, "gray.jpg", "coffee.webp", "-o", "again.jpg")
+    assert (tmp_path / "again.jpg").read_bytes() == made.read_bytes()
+
+
+def test_a_panorama_shares_the_coarsest_level(run, tmp_path):
+    wide = np.tile(np.linspace(0, 255, 60, dtype=np.uint8)[:, None], (1, 200))
+    Image.fromarray(wide).save("wide.png")
+    run("wide.png", "-o", "out")
+    with Image.open(tmp_path / "out" / "wide_000.png") as made:
+        assert made.size == (200, 60)
