@@ -64,8 +64,8 @@ def train(
         typer.Option(
             "--stage",
             help="Stage of training, for photos and imagenet: features trains the backbone on gray photos, "
-            "coarse the colours at 16 px with it (photos only), flow the model on a frozen backbone, and "
-            "joint both.",
+            "coarse the colours at 16 px with it, fine the details above them (both photos only), flow the "
+            "model on a frozen backbone, and joint both.",
             rich_help_panel=DATA,
         ),
     ] = Stage.flow,

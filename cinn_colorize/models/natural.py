@@ -319,7 +319,11 @@ class Natural(PhotoFlow):
         return features
 
     def condition(
-        self, L: Tensor, features: Mapping[int, Tensor] | None = None, finest: int = 32
+        self,
+        L: Tensor,
+        features: Mapping[int, Tensor] | None = None,
+        finest: int = 32,
+        coarsest: int = BASE,
     ) -> Condition:
         """Compute once per photo what all its samples share.
 
@@ -327,6 +331,7 @@ class Natural(PhotoFlow):
             L: L* in [0, 100], (N, 1, 256, 256).
             features: features of the backbone, if they are known already.
             finest: leave out the levels above this resolution; :meth:`forward` then leaves them out too.
+            coarsest: leave out the level at the bottom if it lies below this one; so does :meth:`forward`.
         """
         if features is None:
             features = self.features(L)
@@ -346,7 +351,9 @@ class Natural(PhotoFlow):
                 continue
             guide = torch.cat([luminance[r], details], dim=1)
             prepared[r] = self._level(r).head.prepare(pyramid[2 * r], pyramid[r], guide)
-        if self.config.coarse:
+        if self.coarsest < coarsest:
+            pass
+        elif self.config.coarse:
             prepared[COARSE] = self._coarse().prepare(pyramid, L64)
         else:
             prepared[BASE] = self._level(BASE).head.prepare(pyramid[1], pyramid[1], luminance[1])
@@ -378,6 +385,8 @@ class Natural(PhotoFlow):
             level = self._level(r)
             latents[r], log_det = level.flow(residual, level.conditions(condition.prepared[r], x))
             log_dets[r] = log_det + within + rescaling
+        if self.coarsest not in condition.prepared:
+            return latents, log_dets
         x, within = self.clamp(x, condition.gamut[self.coarsest_size])
         flow, conditions = self._coarsest(condition)
         latents[self.coarsest], log_det = flow(x, conditions)

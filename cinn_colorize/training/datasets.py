@@ -16,7 +16,7 @@ from cinn_colorize.training.data import DEV
 from cinn_colorize.training.features import FeaturesTask
 from cinn_colorize.training.imagenet import ImagenetJointTask, ImagenetTask, VggTask, find_imagenet
 from cinn_colorize.training.mnist import MnistTask
-from cinn_colorize.training.natural import CoarseTask, JointTask, NaturalTask
+from cinn_colorize.training.natural import CoarseTask, FineTask, JointTask, NaturalTask
 from cinn_colorize.training.registry import Dataset, Preset, Stage
 from cinn_colorize.training.task import Task
 
@@ -94,7 +94,7 @@ def _open_photos(
     if stage is Stage.features:
         task = FeaturesTask(photos, dev)
     else:
-        tasks = {Stage.coarse: CoarseTask, Stage.joint: JointTask}
+        tasks = {Stage.coarse: CoarseTask, Stage.fine: FineTask, Stage.joint: JointTask}
         task = tasks.get(stage, NaturalTask)(photos, dev, backbone)
     task.unreadable = damaged
     return task
@@ -113,8 +113,8 @@ def _held_out(root: Path | Url, cache: Path | None) -> list[Source]:
 def _open_imagenet(
     data: Sequence[Path], stage: Stage, backbone: Path | None, preset: Preset
 ) -> ImagenetTask | VggTask:
-    if stage is Stage.coarse:
-        raise DataError("imagenet: has no stage coarse, which is for photos")
+    if stage in (Stage.coarse, Stage.fine):
+        raise DataError(f"imagenet: has no stage {stage}, which is for photos")
     photos, dev = _joined(data, find_imagenet)
     _warn_if_unwatched(dev, f"val folder or {DEV}")
     if stage is Stage.features:

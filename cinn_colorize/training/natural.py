@@ -211,6 +211,51 @@ class CoarseTask(NaturalTask):
         return {"nll_coarse": nll_by_level(model, dev, condition)[COARSE]} if dev else {}
 
 
+@dataclass(frozen=True)
+class FineTraining(NaturalTraining):
+    """Hyper-parameters of the fine stage: the details above the autoregressive level."""
+
+    photos: int = 60_000
+
+
+class FineTask(NaturalTask):
+    """Train the details above an autoregressive level that is done, on the features that it reads."""
+
+    config = FineTraining
+    ablations = ()
+
+    def initial_model(self) -> Natural:
+        """Refuse to begin without the colours that the details refine.
+
+        Raises:
+            DataError: always.
+        """
+        raise DataError("--stage fine: requires --start, the weights that --stage coarse wrote")
+
+    def learning(self, model: Natural, config: NaturalTraining) -> list[tuple[list[nn.Parameter], float]]:
+        """Return the levels of the details, and the parts of the pyramid that only they read.
+
+        Raises:
+            DataError: the model has no autoregressive level.
+        """
+        pyramid = model.pyramid
+        if not model.config.coarse or not isinstance(pyramid, FeaturePyramid):
+            raise DataError("--stage fine: the model to start from has no autoregressive level")
+        model.requires_grad_(False)
+        shared = pyramid.up_to(2 * COARSE)
+        own = [module for module in pyramid.up_to(64) if not any(module is other for other in shared)]
+        fine: list[nn.Module] = [*own, *(model.levels[str(r)] for r in model.resolutions)]
+        for module in fine:
+            module.requires_grad_(True)
+        return [([p for module in fine for p in module.parameters()], 1.0)]
+
+    def nll(  # type: ignore[override]
+        self, model: Natural, config: NaturalTraining, x: Tensor, L: Tensor, features: dict[int, Tensor]
+    ) -> dict[int, Tensor]:
+        """Compute the nll of the details alone."""
+        return level_nll(*model(x, model.condition(L, features, coarsest=2 * COARSE)))
+
+
 class JointTask(NaturalTask):
     """Train the backbone too (paper 4.2: h and the flow, jointly)."""
 

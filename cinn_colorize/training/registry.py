@@ -20,6 +20,7 @@ class Stage(StrEnum):
     flow = "flow"
     features = "features"
     coarse = "coarse"
+    fine = "fine"
     joint = "joint"
 
 

@@ -13,7 +13,7 @@ from cinn_colorize.errors import DataError
 from cinn_colorize.evaluation import nll_by_level
 from cinn_colorize.models.natural import COARSE, Natural, NaturalConfig
 from cinn_colorize.training.loop import train
-from cinn_colorize.training.natural import CoarseTask, CoarseTraining
+from cinn_colorize.training.natural import CoarseTask, CoarseTraining, FineTask, FineTraining
 from cinn_colorize.training.objective import Noise
 from cinn_colorize.training.options import RunOptions
 
@@ -112,3 +112,28 @@ def test_training_hides_the_features_of_some_photos(task):
     changed = (plain - hidden).abs().amax(dim=(1, 2, 3)) > 1e-6
     assert 0 < changed.float().mean() < 0.5
     assert torch.allclose(hidden[changed], hidden[changed][:1].expand_as(hidden[changed]), atol=1e-5)
+
+
+def test_the_details_are_learnt_and_the_coarse_colours_left_alone(task, tmp_path):
+    config = FineTraining(photos=32, batch=4, warmup=0, learning_rate=3e-3)
+    fine, model = FineTask(task.photos, task.dev), stir(build())
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    nll = nll_by_level(model.eval(), task.dev[:2])
+    learnt = train(model, fine, config, tmp_path, RunOptions(CPU, workers=0))
+    changed = {name for name, tensor in learnt.state_dict().items() if not torch.equal(tensor, before[name])}
+    parts = {".".join(name.split(".")[:3]) for name in changed}
+    assert {"levels.32.flow", "levels.16.flow", "pyramid.lateral.64", "pyramid.smooth.32"} <= parts
+    read = ("backbone", f"levels.{COARSE}", "pyramid.lateral.8", "pyramid.lateral.16", "pyramid.attention")
+    assert not any(name.startswith(read) for name in changed)
+    better = nll_by_level(learnt, task.dev[:2])
+    assert better[32] < nll[32]
+    assert better[COARSE] == pytest.approx(nll[COARSE], rel=1e-5)
+    assert set(nll_by_level(learnt, task.dev[:1], partial(learnt.condition, coarsest=16))) == {32, 16}
+
+
+def test_details_cannot_be_learnt_alone(task):
+    fine = FineTask(task.photos)
+    with pytest.raises(DataError, match="requires --start"):
+        fine.initial_model()
+    with pytest.raises(DataError, match="no autoregressive level"):
+        fine.learning(build(NARROW_NATURAL), FineTraining())
