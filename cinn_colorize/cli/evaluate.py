@@ -153,8 +153,6 @@ def evaluate(
 
     Examples:
         cinn-colorize evaluate photos.zip -t 1 -t 0.6
-        cinn-colorize evaluate photos.zip --json > before.json
-        cinn-colorize evaluate photos.zip --weights FILE --against before.json
         cinn-colorize evaluate photos.zip --metrics kid_lite0 --reference others.zip
     """
     chosen = _chosen(metrics, {"--reference": reference, "--labels": labels})
