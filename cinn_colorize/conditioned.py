@@ -235,6 +235,10 @@ class ConditionedPhoto:
     def log_prob(self, ab: NDArray[np.floating]) -> float:
         """Return the log density of x = ab / 15 given L, in nats over all 8192 dimensions.
 
+        Most of these are the finest details, and the density of colours without noise in them is larger by
+        far. To compare colours of different origin, such as a sample and a photo's own, add the same noise to
+        both.
+
         Args:
             ab: chroma (2, 64, 64), stretched to the square as L is.
 

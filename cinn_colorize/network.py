@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from cinn_colorize.devices import one_thread
 from cinn_colorize.latents.latent import Latent, Shapes
-from cinn_colorize.samples import Floats, LatentLevels
+from cinn_colorize.samples import DENSITY_SCALE, Floats, LatentLevels
 
 if TYPE_CHECKING:
     from cinn_colorize.models.base import Condition, ConditionalFlow
@@ -80,7 +81,7 @@ class TorchNetwork:
             code = latent[part]
             log_det = torch.stack(list(log_dets.values())).sum(0).cpu()
             ab.append((x.float().cpu() * self.model.config.chroma_scale)[: len(code)])
-            log_prob.append(code.log_prob() - log_det[: len(code)])
+            log_prob.append(code.log_prob() - log_det[: len(code)] + self._rescaling)
         return torch.cat(ab).numpy(), torch.cat(log_prob).double().numpy()
 
     def encode(self, ab: Floats, condition: Condition) -> tuple[LatentLevels, float]:
@@ -90,7 +91,13 @@ class TorchNetwork:
             z, log_dets = self.model(x.to(self.device), condition)
         latent = Latent(z).map(lambda level: level.float().cpu())
         log_det = torch.stack(list(log_dets.values())).sum(0).cpu()
-        return latent.arrays(), float(latent.log_prob() + log_det)
+        return latent.arrays(), float(latent.log_prob() + log_det) + self._rescaling
+
+    @property
+    def _rescaling(self) -> float:
+        """The log density of ab / 15 less that of what the model sees, ab / ``config.chroma_scale``."""
+        dimensions = sum(math.prod(shape) for shape in self.latent_shapes.values())
+        return dimensions * math.log(DENSITY_SCALE / self.model.config.chroma_scale)
 
     @contextmanager
     def differentiable(self) -> Iterator[Callable[[Mapping[int, Tensor], Condition], Tensor]]:

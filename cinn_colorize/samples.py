@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 LatentLevels: TypeAlias = Mapping[int, Floats]  # (N, C, r, r) by level, see :class:`Latent`
 
+DENSITY_SCALE = 15.0  # densities are those of x = ab / 15, whatever a model's own scale
 _DIMENSIONS = 2 * 64 * 64
 
 

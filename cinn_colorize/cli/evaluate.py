@@ -121,6 +121,26 @@ def evaluate(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            "--against",
+            metavar="FILE",
+            help="Compare with an earlier result of --json, photo by photo: add how much each measure "
+            "differs from that of each of its rows.",
+            show_default=False,
+        ),
+    ] = None,
+    subsets: Annotated[
+        Path | None,
+        typer.Option(
+            "--subsets",
+            metavar="TSV",
+            help="Measure photos by what they show too: a table with the columns entry and shows, words "
+            "separated by commas.",
+            show_default=False,
+        ),
+    ] = None,
     overwrite: OverwriteOption = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON instead of a table.", rich_help_panel=OUTPUT)
@@ -130,8 +150,9 @@ def evaluate(
 ) -> None:
     """Measure a model on colour photos.
 
-    Print a Markdown table with a row for the model at each -t, one for gray photos and one for the photos'
-    own colours. A photo that cannot be read is reported and left out, and the exit code is 1.
+    Print Markdown tables with a row for the model at each -t, two for one colorization in random tints, one
+    for gray photos and one for the photos' own colours. A photo that cannot be read is reported and left
+    out, and the exit code is 1.
 
     Examples:
         cinn-colorize evaluate photos.zip -t 1 -t 0.6
@@ -155,6 +176,9 @@ def evaluate(
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         where = device_of(network.device)
         sources = find_photos(photos, pattern=None)[::every][:limit]
+        names = [source.name_in(photos) for source in sources]
+        earlier = evaluation.read_earlier(against, names, samples) if against else None
+        shown = evaluation.read_subsets(subsets, names) if subsets else None
         references = find_photos(reference, pattern=None)[:reference_limit] if reference else []
         if plot:
             inputs = {Path(source.path) for source in [*sources, *references]}
@@ -185,11 +209,12 @@ def evaluate(
                 temperatures=rows,
                 measures=[makers[name]() for name in chosen],
                 calibration=calibration,
+                root=photos,
                 progress=bar("measuring"),
             )
         for failure in report.failures:
             say(failure)
-        typer.echo(report.to_json() if as_json else report.to_markdown())
+        typer.echo(report.to_json(earlier, shown) if as_json else report.to_markdown(earlier, shown))
         if plot and calibration:
             save_sheet(evaluation.calibration_plot(calibration), plot)
     if report.failures:

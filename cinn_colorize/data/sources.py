@@ -58,6 +58,10 @@ class Source(NamedTuple):
     def __str__(self) -> str:
         return printable_name(self.path if self.entry is None else f"{self.path}:{self.entry}")
 
+    def name_in(self, root: Path) -> str:
+        """Return the photo's name in the zip or folder where :func:`find_photos` found it."""
+        return self.entry or Path(str(self.path)).relative_to(root).as_posix()
+
 
 def find_photos(
     root: Path | Url,

@@ -1,10 +1,12 @@
 """Measures of how good a model's samples are on photos in colour."""
 
+from cinn_colorize.evaluation.bootstrap import Estimate as Estimate
 from cinn_colorize.evaluation.calibration import Calibration as Calibration
+from cinn_colorize.evaluation.earlier import Earlier as Earlier
+from cinn_colorize.evaluation.earlier import read_earlier as read_earlier
 from cinn_colorize.evaluation.evaluate import evaluate as evaluate
 from cinn_colorize.evaluation.evaluate import mean_nll as mean_nll
 from cinn_colorize.evaluation.evaluate import nll_by_level as nll_by_level
-from cinn_colorize.evaluation.metrics import Estimate as Estimate
 from cinn_colorize.evaluation.plot import calibration_plot as calibration_plot
 from cinn_colorize.evaluation.realism import Fid as Fid
 from cinn_colorize.evaluation.realism import KidLite0 as KidLite0
@@ -14,3 +16,4 @@ from cinn_colorize.evaluation.realism import Top5 as Top5
 from cinn_colorize.evaluation.realism import read_labels as read_labels
 from cinn_colorize.evaluation.report import Report as Report
 from cinn_colorize.evaluation.report import Row as Row
+from cinn_colorize.evaluation.subsets import read_subsets as read_subsets

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cinn_colorize.evaluation.metrics import LIMIT
+from cinn_colorize.evaluation.metrics import limited
 from cinn_colorize.evaluation.photos import CHROMA_SIZE, Doubles, block_means
 from cinn_colorize.imaging.color import Floats
 
@@ -62,15 +62,14 @@ class Calibration:
             samples: (n, 2, 64, 64), ab as it leaves the flow.
             truth: (2, 64, 64), the photo's ab.
         """
-        limited = np.clip(samples, -LIMIT, LIMIT).astype(np.float64)
-        ab = truth.astype(np.float64)
-        error = np.sqrt(np.square(limited - ab).mean(axis=(1, 2, 3))).mean()
+        drawn, ab = limited(samples), truth.astype(np.float64)
+        error = np.sqrt(np.square(drawn - ab).mean(axis=(1, 2, 3))).mean()
         self._photos.append((nll, float(error)))
         for channel in range(2):
-            for i, values in enumerate((ab[None], limited)):
+            for i, values in enumerate((ab[None], drawn)):
                 self._colors[channel, i] += np.histogram(values[:, channel], HISTOGRAM_EDGES)[0] / len(values)
         for size, sums in self._sums.items():
-            means = block_means(limited, size)
+            means = block_means(drawn, size)
             expected = self._factor * means.var(axis=0, ddof=1).ravel()
             squared = np.square(means.mean(axis=0) - block_means(ab, size)).ravel()
             index = np.digitize(np.sqrt(expected), _SPREAD_EDGES)

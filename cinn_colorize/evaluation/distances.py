@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cinn_colorize.evaluation.metrics import Estimate, resampled
+from cinn_colorize.evaluation.bootstrap import Estimate, resampled
 from cinn_colorize.evaluation.photos import Doubles
 from cinn_colorize.imaging.color import Floats
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,24 +14,20 @@ from numpy.typing import NDArray
 from cinn_colorize.conditioned import NetworkInput
 from cinn_colorize.data.sources import Reader, Source
 from cinn_colorize.errors import DataError
+from cinn_colorize.evaluation.bootstrap import Estimate, Statistics, Term, estimate
 from cinn_colorize.evaluation.calibration import Calibration
-from cinn_colorize.evaluation.metrics import (
-    Estimate,
-    Statistics,
-    color_statistics,
-    estimate,
-    picture_statistics,
-)
+from cinn_colorize.evaluation.metrics import color_statistics, exploding, limited, picture_statistics
 from cinn_colorize.evaluation.photos import CHROMA_SIZE, Doubles, Square, read_square, to_rgb
 from cinn_colorize.evaluation.realism import Measure
-from cinn_colorize.evaluation.report import Report, Row
+from cinn_colorize.evaluation.report import BEST_TINT, GRAY, TINT, TRUTH, ModelRow, Report, Row
+from cinn_colorize.evaluation.tints import SIGMAS, Tinted, best
 from cinn_colorize.imaging.color import Floats
 from cinn_colorize.latents.latent import Latent
 from cinn_colorize.latents.levels import PerLevel
 from cinn_colorize.models.base import PhotoFlow
+from cinn_colorize.samples import DENSITY_SCALE
 
-_SCALE = 15.0  # the likelihood is that of x = ab / 15, whatever a model's own scale
-_NOISE = 0.05  # standard deviation in x
+_NOISE = 0.05  # standard deviation in x = ab / 15
 _DIMENSIONS = 2 * CHROMA_SIZE**2
 _BATCH = 8
 
@@ -68,12 +65,15 @@ def evaluate(
     temperatures: Sequence[PerLevel] = (1.0,),
     measures: Sequence[Measure] = (),
     calibration: Calibration | None = None,
+    tints: bool = True,
+    root: Path | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:
-    """Measure a model, a gray photo and the pipeline itself on photos.
+    """Measure a model, and beside it random tints, a gray photo and the pipeline itself, on photos.
 
-    Sample k of photo i has the seed ``samples`` * i + k, and the noise of its likelihood the seed i, where i
-    is the photo's place in ``photos``. Photos that cannot be read are skipped and named in the report.
+    Sample k of photo i has the seed ``samples`` * i + k, and the noise of its likelihood and its tints have
+    the seed i, where i is the photo's place in ``photos``. Photos that cannot be read are skipped and named
+    in the report.
 
     Args:
         colorizer: the model.
@@ -83,6 +83,9 @@ def evaluate(
             that at 1. Each photo is conditioned once for all of them.
         measures: measures that require a network of their own.
         calibration: receives the samples of the first temperature.
+        tints: whether to measure tints too, which requires a model that samples at temperature 0, and two
+            samples or more. Those of the row ``tint`` are like the samples of the first temperature.
+        root: the zip or folder where the photos were found; the report names photos by their names in it.
         progress: called after each photo with the number done and the total.
 
     Raises:
@@ -93,42 +96,60 @@ def evaluate(
         raise ValueError(f"samples must be 1 or more, not {samples}")
     if not temperatures:
         raise ValueError("there must be one temperature or more")
-    read = Reader()
+    read, tints = Reader(), tints and samples > 1
     model = [_Found(measures) for _ in temperatures]
-    gray, truth = _Found(measures), _Found(measures)
-    failures = []
+    gray, truth, tint = _Found(measures), _Found(measures), list[Statistics]()
+    by_sigma = {sigma: list[Statistics]() for sigma in SIGMAS}
+    names, failures = [], []
     for i, source in enumerate(photos):
         try:
             photo = read_square(source, read)
         except DataError as error:
             failures.append(str(error))
         else:
+            names.append(source.name_in(root) if root else str(source))
             conditioned = colorizer.condition(NetworkInput(photo.L))
             nll = -conditioned.log_prob(with_noise(photo.ab, i)) / _DIMENSIONS
             for temperature, found in zip(temperatures, model, strict=True):
                 drawn = conditioned.sample(n=samples, temperature=temperature, seed=samples * i)
                 ab = np.stack([sample.ab for sample in drawn])
                 pictures = np.stack([to_rgb(photo.L, colors) for colors in ab])
-                compared = picture_statistics(pictures, photo.rgb) | color_statistics(ab, photo.ab)
-                found.add({"nll": nll} | compared, pictures, photo, source)
-                if calibration and found is model[0]:
+                compared = {
+                    **picture_statistics(pictures, photo.rgb),
+                    **color_statistics(limited(ab), photo.ab),
+                }
+                found.add({"nll": Term(nll), **compared}, pictures, photo, source, exploding(ab))
+                if found is not model[0]:
+                    continue
+                if calibration:
                     calibration.add(nll, ab, photo.ab)
+                if tints:
+                    (center,) = conditioned.sample(n=1, temperature=0.0, seed=samples * i)
+                    tinted = Tinted(photo, center.ab, samples, seed=i)
+                    tint.append(tinted.like(ab))
+                    for sigma, of_sigma in by_sigma.items():
+                        of_sigma.append(tinted.isotropic(sigma))
             for ab, found in ((np.zeros_like(photo.ab), gray), (photo.ab, truth)):
                 picture = to_rgb(photo.L, ab)[None]
-                found.add(_one_picture(picture, photo, samples), picture, photo, source)
+                found.add(_one_picture(picture, ab, photo, samples), picture, photo, source)
         progress(i + 1, len(photos))
-    if not gray.statistics:
+    if not names:
         raise DataError("; ".join([f"none of {len(photos)} photos can be measured", *failures[:1]]))
-    rows = [
-        Row(temperature, found.estimate(samples), int(sum(s["exploding"] for s in found.statistics)))
-        for temperature, found in zip(temperatures, model, strict=True)
-    ]
+    references = {GRAY: Row(gray.measures(), gray.photos), TRUTH: Row(truth.measures(), truth.photos)}
+    if tints:
+        chosen, sigmas = best(by_sigma)
+        references = {
+            TINT: Row(estimate(tint), tuple(tint)),
+            BEST_TINT: Row(estimate(chosen), tuple(chosen), sigmas=sigmas),
+        } | references
     return Report(
-        photos=len(gray.statistics),
+        names=tuple(names),
         samples=samples,
-        model=tuple(rows),
-        gray=gray.estimate(samples),
-        truth=truth.estimate(samples),
+        model=tuple(
+            ModelRow(found.measures(), found.photos, temperature=temperature, exploding=found.exploding)
+            for temperature, found in zip(temperatures, model, strict=True)
+        ),
+        references=references,
         failures=tuple(failures),
     )
 
@@ -137,17 +158,25 @@ class _Found:
     """The statistics of each photo for one row of the report."""
 
     def __init__(self, measures: Sequence[Measure]) -> None:
-        self.statistics: list[Statistics] = []
+        self.exploding = 0
+        self._statistics: list[Statistics] = []
         self._measures = [(measure, list[Floats]()) for measure in measures]
 
-    def add(self, statistics: Statistics, pictures: Doubles, photo: Square, source: Source) -> None:
-        self.statistics.append(statistics)
+    def add(
+        self, statistics: Statistics, pictures: Doubles, photo: Square, source: Source, exploding: int = 0
+    ) -> None:
+        self._statistics.append(statistics)
+        self.exploding += exploding
         for measure, found in self._measures:
             found.append(measure.of(pictures, photo, source))
 
-    def estimate(self, samples: int) -> dict[str, Estimate]:
+    @property
+    def photos(self) -> tuple[Statistics, ...]:
+        return tuple(self._statistics)
+
+    def measures(self) -> dict[str, Estimate]:
         measured = {measure.name: measure.estimate(found) for measure, found in self._measures}
-        return estimate(self.statistics, samples) | measured
+        return estimate(self._statistics) | measured
 
 
 def mean_nll(model: PhotoFlow, photos: Sequence[Source]) -> float:
@@ -185,7 +214,7 @@ def nll_by_level(
     model.eval()
     condition = condition or model.condition
     totals: dict[int, float] = {}
-    rescaling = math.log(model.config.chroma_scale / _SCALE)
+    rescaling = math.log(model.config.chroma_scale / DENSITY_SCALE)
     with torch.no_grad():
         for start in range(0, len(photos), _BATCH):
             batch = [read_square(source, read) for source in photos[start : start + _BATCH]]
@@ -203,10 +232,15 @@ def nll_by_level(
 def with_noise(ab: Floats, seed: int) -> Floats:
     """Add noise from a seed, which a density requires, to the ab (2, 64, 64) whose likelihood is measured."""
     noise = np.random.default_rng(seed).standard_normal(ab.shape, np.float32)
-    return ab + np.float32(_SCALE * _NOISE) * noise
+    return ab + np.float32(DENSITY_SCALE * _NOISE) * noise
 
 
-def _one_picture(picture: Doubles, photo: Square, samples: int) -> Statistics:
+def _one_picture(picture: Doubles, ab: Floats, photo: Square, samples: int) -> Statistics:
     """Return statistics of a model that always draws the same picture: the best of several is that one."""
     rmse = picture_statistics(picture, photo.rgb)["best_of_1"]
-    return dict.fromkeys(("best_of_1", f"best_of_{samples}", f"best_of_{samples}_image"), rmse)
+    colors = color_statistics(limited(ab[None]), photo.ab)
+    return {
+        **dict.fromkeys((f"best_of_{samples}", f"best_of_{samples}_image", "best_of_1"), rmse),
+        **colors,
+        f"hue_{samples}": colors["hue_1"],
+    }

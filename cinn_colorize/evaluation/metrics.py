@@ -1,7 +1,7 @@
-"""The measures, in two steps: statistics of each photo, then measures from their means over photos.
+"""The measures, each from terms of single photos (:mod:`cinn_colorize.evaluation.bootstrap`).
 
-Between the two, a photo is a handful of numbers, so that any number of photos fits. Standard errors come from
-a bootstrap over photos: photos are resampled, their statistics averaged, and ratios taken of these means.
+A measure is the mean of a number over photos or, where the table says "over", the ratio of two such means.
+Samples are limited to +-110 first, except in the pictures.
 
 =====================  ==================================================================================
 ``nll``                nats per dimension of x = ab / 15 with noise of 0.05, half log 2 pi included
@@ -14,44 +14,46 @@ a bootstrap over photos: photos are resampled, their statistics averaged, and ra
                        their mean, at 64 px; 1 is calibrated, below 1 overconfident
 ``calibration_4x4``    the same after averaging ab to 4x4
 ``calibration_photo``  the same for the mean ab of the whole photo
-``block_share``        share of the variance of ab over the samples that survives averaging over blocks of
-                       8x8 pixels of the 64 px grid: 1/64 is speckle, 1 is one tint a block
-``exploding``          samples with any absolute a or b over 128 as they leave the flow
+``band_4x4``           the same for what an average over 4x4 cells adds to that over the photo
+``band_8x8``           8x8 cells to 4x4; likewise ``band_16x16``, and ``band_64x64`` for the pixels
+``block_share``        variance of ab over the samples after averaging over blocks of 8x8 of the 64 px, over
+                       that before it: 1/64 is speckle, 1 is one tint a block
+``objects``            RMSE of ab, means over the photo taken away, of the best of the samples, over that of
+                       their mean
+``alignment``          largest cosine of a sample with the truth, both as seen from the samples' mean and
+                       without their means over the photo; 0 of a sample that does not differ from it there
+``structure``          variance of ab within the photo less the squared error of the samples' mean there,
+                       over that variance
+``hue_1``              places of the 64 px where the first sample has a hue within 30 degrees of the true one
+                       and a chroma over 10, over all where the true chroma is over 20
+``hue_8``              the same of the sample with the largest share in each photo
+``chroma``             mean chroma of the samples over that of the photo
 =====================  ==================================================================================
 
-With k samples in place of eight the names are ``best_of_k`` and ``best_of_k_image``. A single sample has no
-variance, and then the measures of it are omitted.
+With k samples in place of eight the names are ``best_of_k``, ``best_of_k_image`` and ``hue_k``. A single
+sample has no variance and no rivals, and then the measures of these are omitted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import cache
-from typing import Any, NamedTuple
+import itertools
 
 import numpy as np
-from numpy.typing import NDArray
 
+from cinn_colorize.evaluation.bootstrap import Statistics, Term
 from cinn_colorize.evaluation.photos import CHROMA_SIZE, Doubles, block_means
 from cinn_colorize.imaging.color import Floats
 
-Statistics = dict[str, float]
-
-LIMIT = 110.0  # of |ab| where variances are compared, lest one exploding pixel decide
+_LIMIT = 110.0  # of |ab| where colours are compared, lest one exploding pixel decide
 _EXPLODING = 128.0
+_BANDS = (1, 4, 8, 16, CHROMA_SIZE)  # sizes of the grids
 _CALIBRATION = {"calibration": CHROMA_SIZE, "calibration_4x4": 4, "calibration_photo": 1}
 _BLOCKS = CHROMA_SIZE // 8
-_RESAMPLES = 1000
+_VIVID, _COLORED, _SAME_HUE = 20.0, 10.0, np.cos(np.radians(30))
+_DIFFERENT = 1e-3  # RMS, in units of ab, below which a sample is its mean except for rounding
 
 
-class Estimate(NamedTuple):
-    """A measure and its standard error over photos."""
-
-    mean: float
-    se: float  # nan for a single photo
-
-
-def picture_statistics(pictures: Doubles, truth: Doubles) -> Statistics:
+def picture_statistics(pictures: Doubles | Floats, truth: Doubles) -> Statistics:
     """Compare pictures with the photo.
 
     Args:
@@ -61,83 +63,100 @@ def picture_statistics(pictures: Doubles, truth: Doubles) -> Statistics:
     n = len(pictures)
     squared = np.square(pictures - truth)
     per_picture = squared.mean(axis=(1, 2, 3))
-    statistics = {"best_of_1": 100 * np.sqrt(per_picture[0])}
+    found = {"best_of_1": 100 * np.sqrt(per_picture[0])}
     if n > 1:
-        statistics[f"best_of_{n}"] = 100 * np.sqrt(squared.min(axis=0).mean())
-        statistics[f"best_of_{n}_image"] = 100 * np.sqrt(per_picture.min())
-        statistics["variance"] = 1e4 * pictures.var(axis=0).mean()
-    return statistics
+        best = 100 * np.sqrt(squared.min(axis=0).mean())
+        found = {f"best_of_{n}": best, f"best_of_{n}_image": 100 * np.sqrt(per_picture.min())} | found
+        found["variance"] = 1e4 * pictures.var(axis=0).mean()
+    return {name: Term(float(value)) for name, value in found.items()}
 
 
-def color_statistics(samples: Floats, truth: Floats) -> Statistics:
+def limited(samples: Floats) -> Doubles:
+    """Limit ab, of any shape, to what :func:`color_statistics` compares."""
+    return np.clip(samples, -_LIMIT, _LIMIT).astype(np.float64)
+
+
+def exploding(samples: Floats) -> int:
+    """Count samples (n, 2, r, r), as they leave the flow, with any absolute a or b over 128 or NaN."""
+    return len(samples) - int((np.abs(samples) <= _EXPLODING).all(axis=(1, 2, 3)).sum())
+
+
+def color_statistics(samples: Doubles, truth: Floats) -> Statistics:
     """Compare the samples' ab with each other and with the photo's.
 
     Args:
-        samples: (n, 2, 64, 64), ab as it leaves the flow.
+        samples: (n, 2, r, r), ab from :func:`limited`, r a multiple of 64.
         truth: (2, 64, 64), ab of the photo.
     """
-    # NaN counts as exploding.
-    inside = (np.abs(samples) <= _EXPLODING).all(axis=(1, 2, 3))
-    statistics = {"exploding": float(len(samples) - inside.sum())}
-    if len(samples) > 1:
-        limited = np.clip(samples, -LIMIT, LIMIT).astype(np.float64)
-        for size in {*_CALIBRATION.values(), _BLOCKS}:
-            means = block_means(limited, size)
-            statistics[f"spread_{size}"] = means.var(axis=0, ddof=1).mean()
-            error = means.mean(axis=0) - block_means(truth.astype(np.float64), size)
-            statistics[f"error_{size}"] = np.square(error).mean()
+    samples, ab = block_means(samples, CHROMA_SIZE), truth.astype(np.float64)
+    statistics = _calibration(samples, ab) if len(samples) > 1 else {}
+    return {**statistics, **_structure(samples, ab), **_hues(samples, ab)}
+
+
+def spread(samples: Doubles, size: int) -> float:
+    """Return the mean variance over the samples of ab (n, 2, r, r), averaged to a grid of ``size``."""
+    means = block_means(samples, size)
+    return float(means.var(axis=0, ddof=1).mean())
+
+
+def _calibration(samples: Doubles, truth: Doubles) -> dict[str, Term]:
+    factor = 1 + 1 / len(samples)  # the mean of n samples varies too
+    center = samples.mean(axis=0)
+    spreads = {size: spread(samples, size) for size in _BANDS}
+    errors = {size: float(np.square(block_means(center - truth, size)).mean()) for size in _BANDS}
+    statistics = {name: Term(factor * spreads[size], errors[size]) for name, size in _CALIBRATION.items()}
+    statistics["block_share"] = Term(spreads[_BLOCKS], spreads[CHROMA_SIZE])
+    # Averages over nested cells are orthogonal projections, so the squares of what each adds are differences.
+    for coarse, fine in itertools.pairwise(_BANDS):
+        statistics[f"band_{fine}x{fine}"] = Term(
+            factor * max(spreads[fine] - spreads[coarse], 0.0), errors[fine] - errors[coarse]
+        )
     return statistics
 
 
-def combine(means: Mapping[str, NDArray[Any]], samples: int) -> dict[str, NDArray[Any]]:
-    """Turn means over photos into measures, named as above; ``exploding`` is a count, not a mean.
-
-    Args:
-        means: means over photos of their statistics, arrays of one shape.
-        samples: number of samples per photo.
-
-    Returns:
-        measures by name, arrays of the same shape.
-    """
-    best_of = [] if samples == 1 else [f"best_of_{samples}", f"best_of_{samples}_image"]
-    direct = ["nll", *best_of, "best_of_1", "variance"]
-    measures = {name: means[name] for name in direct if name in means}
-    if samples > 1 and "spread_64" in means:
-        with np.errstate(divide="ignore", invalid="ignore"):  # samples without a spread have no block share
-            for name, size in _CALIBRATION.items():
-                measures[name] = (1 + 1 / samples) * means[f"spread_{size}"] / means[f"error_{size}"]
-            measures["block_share"] = means[f"spread_{_BLOCKS}"] / means[f"spread_{CHROMA_SIZE}"]
-    return measures
+def _structure(samples: Doubles, truth: Doubles) -> dict[str, Term]:
+    """Compare what is left of colours without their means over the photo."""
+    own = _without_mean(truth)
+    around = _without_mean(samples)
+    center = around.mean(axis=0)
+    variance, error = float(np.square(own).mean()), float(np.square(center - own).mean())
+    statistics = {"structure": Term(variance - error, variance)}
+    if len(samples) > 1:
+        errors = np.sqrt(np.square(around - own).mean(axis=(1, 2, 3)))
+        statistics["objects"] = Term(float(errors.min()), float(np.sqrt(error)))
+        departures, wanted = around - center, own - center
+        lengths = np.sqrt(np.square(departures).mean(axis=(1, 2, 3)))
+        products = (departures * wanted).mean(axis=(1, 2, 3))
+        cosines, differs = np.zeros(len(samples)), (lengths > _DIFFERENT) & (error > 0)
+        np.divide(products, lengths * np.sqrt(error), out=cosines, where=differs)
+        statistics["alignment"] = Term(float(cosines.max()))
+    return statistics
 
 
-def estimate(photos: Sequence[Statistics], samples: int) -> dict[str, Estimate]:
-    """Estimate measures and their standard errors, by a bootstrap that is the same at every call.
-
-    Args:
-        photos: statistics of each photo.
-        samples: number of samples per photo.
-    """
-    table = np.array([list(statistics.values()) for statistics in photos])
-    n = len(table)
-    names = list(photos[0])
-    measures = combine(dict(zip(names, table.mean(axis=0), strict=True)), samples)
-    spread = combine(dict(zip(names, (resampled(n) @ table / n).T, strict=True)), samples)
+def _hues(samples: Doubles, truth: Doubles) -> dict[str, Term]:
+    own, drawn = np.hypot(*truth), np.hypot(samples[:, 0], samples[:, 1])
+    vivid = own > _VIVID
+    same = (samples * truth).sum(axis=1) >= _SAME_HUE * own * drawn
+    found = vivid & same & (drawn > _COLORED)
+    share = float(vivid.mean())
     return {
-        name: Estimate(float(value), float(spread[name].std(ddof=1)) if n > 1 else float("nan"))
-        for name, value in measures.items()
+        "hue_1": Term(float(found[0].mean()), share),
+        f"hue_{len(samples)}": Term(float(found.mean(axis=(1, 2)).max()), share),
+        "chroma": Term(float(drawn.mean()), float(own.mean())),
     }
 
 
-def mean_estimate(values: NDArray[np.floating]) -> Estimate:
-    """Estimate the mean of one number per photo, with the bootstrap of :func:`estimate`."""
-    n = len(values)
-    means = resampled(n) @ values.astype(np.float64) / n
-    return Estimate(float(values.mean()), float(means.std(ddof=1)) if n > 1 else float("nan"))
+def _without_mean(ab: Doubles) -> Doubles:
+    return ab - ab.mean(axis=(-2, -1), keepdims=True)
 
 
-@cache
-def resampled(n: int) -> Doubles:
-    """Return how often each resample of the bootstrap draws each of n photos, (resamples, n)."""
-    rng = np.random.default_rng(0)
-    counts = [np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(_RESAMPLES)]
-    return np.stack(counts).astype(np.float64)
+def shortfall(name: str, value: float) -> float | None:
+    """Return how far a measure is from the best it can be, up to a constant.
+
+    None for those that tints do not change, and for ``variance``, of which neither much nor little is good.
+    """
+    if name.startswith("best_of"):
+        return value
+    if name.startswith(("calibration", "chroma")):
+        return abs(value - 1)
+    return -value if name.startswith("hue") else None

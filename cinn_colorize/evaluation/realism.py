@@ -17,9 +17,7 @@ the others come with packages of the extra ``evaluation``.
 
 from __future__ import annotations
 
-import csv
 import importlib
-import io
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,12 +32,12 @@ from torch import Tensor
 from cinn_colorize.conditioning import backbone, pretrained
 from cinn_colorize.data.sources import Reader, Source
 from cinn_colorize.errors import DataError
+from cinn_colorize.evaluation.bootstrap import Estimate, mean_estimate
 from cinn_colorize.evaluation.distances import kernel_distance
-from cinn_colorize.evaluation.metrics import Estimate, mean_estimate
 from cinn_colorize.evaluation.photos import Doubles, Square, read_square
-from cinn_colorize.files import open_input, printable_name
+from cinn_colorize.evaluation.subsets import malformed, names_none, read_column
+from cinn_colorize.files import printable_name
 from cinn_colorize.imaging.color import Floats
-from cinn_colorize.limits import read_lines
 
 Progress = Callable[[int, int], None]
 
@@ -244,25 +242,19 @@ def read_labels(path: Path, photos: Sequence[Source], root: Path) -> dict[Source
     Raises:
         DataError: the table cannot be read, is malformed, or names none of the photos.
     """
-    name = printable_name(path)
+    content = "a number"
     try:
-        with open_input(path) as file:
-            table = io.StringIO(read_lines(file).decode("utf-8"), newline="")
-        classes = {row["entry"]: int(row["class"]) for row in csv.DictReader(table, delimiter="\t")}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{name}: cannot be read ({error})") from error
-    except (KeyError, ValueError, TypeError) as error:
-        raise DataError(
-            f"{name}: not a table of labels; it requires the columns entry and class, a number"
-        ) from error
+        classes = {entry: int(value) for entry, value in read_column(path, "class", content).items()}
+    except ValueError as error:
+        raise malformed(path, "class", content) from error
     if beyond := [c for c in classes.values() if not 0 <= c < 1000]:
-        raise DataError(f"{name}: {beyond[0]} is not a class of ImageNet; classes go from 0 to 999")
-    named = {source: source.entry or Path(str(source.path)).relative_to(root).as_posix() for source in photos}
+        raise DataError(
+            f"{printable_name(path)}: {beyond[0]} is not a class of ImageNet; classes go from 0 to 999"
+        )
+    named = {source: source.name_in(root) for source in photos}
     labels = {source: classes[entry] for source, entry in named.items() if entry in classes}
     if not labels:
-        raise DataError(
-            f"{name}: names none of the {len(photos)} photos, such as {next(iter(named.values()))}"
-        )
+        raise names_none(path, list(named.values()))
     return labels
 
 

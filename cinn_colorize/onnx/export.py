@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 import warnings
@@ -36,6 +37,7 @@ from cinn_colorize.onnx.files import (
     STEP_OUTPUTS,
     TOGETHER,
 )
+from cinn_colorize.samples import DENSITY_SCALE
 
 _OPSET = 20
 _ROWS = torch.export.Dim("rows")
@@ -72,7 +74,9 @@ class _Sample(nn.Module):
             pytree.tree_unflatten(leaves, self.structure),
             tuple(begun),
         )
-        return x * self.model.config.chroma_scale, torch.stack(list(log_dets.values())).sum(0)
+        scale = self.model.config.chroma_scale
+        log_det = torch.stack(list(log_dets.values())).sum(0)
+        return x * scale, log_det + x[0].numel() * math.log(scale / DENSITY_SCALE)
 
 
 class _Step(nn.Module):

@@ -119,7 +119,9 @@ def measured(row: Row, arguments: argparse.Namespace, measures: list[evaluation.
             if arguments.labels:
                 labels = evaluation.read_labels(arguments.labels, photos, arguments.photos)
                 measures.append(evaluation.Top5("lite0", labels, CPU))
-        report = evaluation.evaluate(row.open(), photos, samples=row.samples, measures=measures)
+        model = row.open()
+        tints = not isinstance(model, Sampler)  # a method has no temperature 0, whose colours would be tinted
+        report = evaluation.evaluate(model, photos, samples=row.samples, measures=measures, tints=tints)
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(report.to_json())
     found: dict[str, Any] = json.loads(kept.read_text())

@@ -23,13 +23,8 @@ import numpy as np
 from cinn_colorize.colorizer import Colorizer, NetworkInput
 from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.evaluation import KidLite0
-from cinn_colorize.evaluation.metrics import (
-    Statistics,
-    color_statistics,
-    estimate,
-    mean_estimate,
-    picture_statistics,
-)
+from cinn_colorize.evaluation.bootstrap import Statistics, difference, estimate
+from cinn_colorize.evaluation.metrics import exploding, limited, picture_statistics, spread
 from cinn_colorize.evaluation.photos import read_square, to_rgb
 from cinn_colorize.latents.levels import parse_levels
 
@@ -52,6 +47,8 @@ def main() -> None:
     photos = find_photos(arguments.photos)[::4]
     kid = KidLite0(find_photos(arguments.reference)[:1000], colorizer.device, lambda done, total: None)
     statistics = defaultdict[str, list[Statistics]](list)
+    spreads = defaultdict[str, list[tuple[float, ...]]](list)
+    exploded = defaultdict[str, int](int)
     features = defaultdict[str, list[np.ndarray]](list)
     read = Reader()
     with contextlib.suppress(KeyboardInterrupt):
@@ -63,8 +60,9 @@ def main() -> None:
                 drawn = conditioned.sample(SAMPLES, temperature, SAMPLES * int(i))
                 ab = np.stack([sample.ab for sample in drawn])
                 pictures = np.stack([to_rgb(photo.L, colours) for colours in ab])
-                compared = picture_statistics(pictures, photo.rgb) | color_statistics(ab, photo.ab)
-                found[text] = compared, kid.of(pictures, photo, photos[i])
+                found[text] = picture_statistics(pictures, photo.rgb), kid.of(pictures, photo, photos[i])
+                spreads[text].append(tuple(spread(limited(ab), size) for size in (64, 8, 1)))
+                exploded[text] += exploding(ab)
             for row, colours in (("gray", 0 * photo.ab), ("truth", photo.ab)):
                 picture = to_rgb(photo.L, colours)[None]
                 rmse = picture_statistics(picture, photo.rgb)["best_of_1"]
@@ -78,25 +76,21 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|---|---|")
     first = statistics[next(iter(temperatures))]
     for row, measured in statistics.items():
-        means = estimate(measured, SAMPLES)
+        means, changes = estimate(measured), difference(measured, first)
         cells = []
         for name in ERRORS:
-            change = mean_estimate(
-                np.array([a[name] - b[name] for a, b in zip(measured, first, strict=True)])
-            )
             same = measured is first or row not in temperatures
-            cells.append(
-                f"{means[name].mean:.2f}" + ("" if same else f" ({change.mean:+.2f} ± {change.se:.2f})")
-            )
+            change = "" if same else f" ({changes[name].mean:+.2f} ± {changes[name].se:.2f})"
+            cells.append(f"{means[name].mean:.2f}{change}")
         if row in temperatures:
-            spread = {s: float(np.mean([m[f"spread_{s}"] for m in measured])) for s in (64, 8, 1)}
-            deviations = spread[1], spread[8] - spread[1], spread[64] - spread[8]
+            of_pixels, of_blocks, of_photo = np.mean(spreads[row], axis=0)
+            deviations = of_photo, of_blocks - of_photo, of_pixels - of_blocks
             cells += [f"{means['variance'].mean:.1f}", *(f"{np.sqrt(d):.2f}" for d in deviations)]
         else:
             cells += ["-"] * 4
         distance = kid.estimate(features[row])
         cells.append(f"{1000 * distance.mean:.1f} ± {1000 * distance.se:.1f}")
-        cells.append(f"{sum(m['exploding'] for m in measured):.0f}" if row in temperatures else "-")
+        cells.append(f"{exploded[row]}" if row in temperatures else "-")
         print(f"| {row} | {' | '.join(cells)} |")
 
 

@@ -11,7 +11,7 @@ import argparse
 import string
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,10 +20,11 @@ from ablations import curve, plot
 from PIL import Image, ImageOps
 
 from cinn_colorize import Colorizer, weights
-from cinn_colorize.colorizer import Sample, likeliest
+from cinn_colorize.colorizer import ConditionedPhoto, Sample, likeliest
 from cinn_colorize.data.sources import SUFFIXES, Reader, Source, find_photos
 from cinn_colorize.digits import Digits, picture, samples_picture, walks_picture
 from cinn_colorize.errors import CinnError, DataError
+from cinn_colorize.evaluation.evaluate import with_noise
 from cinn_colorize.imaging.photo import Photo, open_photo
 from cinn_colorize.methods.contact_sheet import Tile, contact_sheet, gray_tile, original_tile, save_sheet
 from cinn_colorize.methods.strip import Strip
@@ -175,8 +176,19 @@ def ablation_curves(request: Request) -> Image.Image:
     return contact_sheet(plots, 1)
 
 
+def with_same_noise(conditioned: ConditionedPhoto, samples: Iterable[Sample]) -> list[Sample]:
+    """Replace the densities of samples by those of their colours with the same noise in all of them.
+
+    A photo's own colours have noise of their own or, where they were compressed, none, and the finest details
+    decide about a density.
+    """
+    return [
+        replace(sample, log_prob=conditioned.log_prob(with_noise(sample.ab, seed=0))) for sample in samples
+    ]
+
+
 class Case(NamedTuple):
-    """A photo, samples of it from the least likely to the likeliest, and its own colours."""
+    """A photo, samples of it from the least likely to the likeliest, and its own colours, with noise."""
 
     photo: Photo
     samples: list[Sample]
@@ -197,8 +209,10 @@ def failures(request: Request) -> Image.Image:
     colorizer, cases = request.colorizer(), []
     for _, photo in photos(request.data):
         if photo.is_color:
-            samples = colorizer.condition(photo).sample(request.number, 1.0, request.seed)
-            cases.append(Case(photo, likeliest(samples)[::-1], own_colours(colorizer, photo)))
+            conditioned = colorizer.condition(photo).whole
+            samples = conditioned.sample(request.number, 1.0, request.seed)
+            *noisy, truth = with_same_noise(conditioned, [*samples, own_colours(colorizer, photo)])
+            cases.append(Case(photo, likeliest(noisy)[::-1], truth))
     if not cases:
         raise DataError(f"{request.data[0]}: no photos in colour")
     tiles = []

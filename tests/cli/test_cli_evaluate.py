@@ -1,12 +1,13 @@
 """``evaluate``: its table, its JSON, its plot, and what it refuses."""
 
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
 
 import pytest
-from helpers import DEV, Gaussian
+from helpers import DEV, Gaussian, the_line
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -71,6 +72,28 @@ def test_command_has_a_row_for_each_temperature_and_draws_one(sources, tmp_path,
     refused = run(photos, "--limit", 2, "--plot", plot)
     assert (refused.exit_code, plot.read_bytes()) == (1, before)
     assert "exists; add --overwrite" in refused.stderr
+
+
+def test_command_compares_with_an_earlier_result(sources, tmp_path, run):
+    photos, before = tmp_path / "photos", tmp_path / "before.json"
+    (photos / "below").mkdir(parents=True)
+    with zipfile.ZipFile(DEV) as archive:
+        for i in range(3):
+            (photos / "below" / f"{i}.webp").write_bytes(archive.read(sources[i].entry))
+    before.write_text(run(photos, "-t", 0.5, "--json").stdout)
+    assert json.loads(before.read_text())["per_photo"]["names"] == [f"below/{i}.webp" for i in range(3)]
+    found = json.loads(run(photos, "--limit", 2, "--against", before, "--json").stdout)
+    assert [(d["to"], d["photos"]) for d in found["differences"]] == [
+        (row, 2) for row in ("model", "tint", "tint*", "gray")
+    ]
+    assert found["differences"][0]["variance"]["mean"] > 0
+    assert "| model - earlier tint* |" in run(photos, "--against", before).stdout
+
+    # Told before anything is measured.
+    shutil.move(photos / "below", photos / "above")
+    result = run(photos, "--against", before)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "before.json: has none of the 3 photos, such as above/0.webp" in the_line(result)
 
 
 @pytest.mark.parametrize(

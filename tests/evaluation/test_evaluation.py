@@ -2,16 +2,19 @@
 
 import json
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from helpers import Gaussian
+from narrow import NARROW_COARSE, NARROW_NATURAL
 
+from cinn_colorize.conditioned import NetworkInput
 from cinn_colorize.data.sources import Reader, Source
 from cinn_colorize.errors import DataError
-from cinn_colorize.evaluation import Calibration, Estimate, evaluate, mean_nll
+from cinn_colorize.evaluation import Calibration, Estimate, evaluate, mean_nll, read_earlier, read_subsets
 from cinn_colorize.evaluation.photos import read_square, to_rgb
 
 
@@ -39,7 +42,8 @@ def test_seeds_are_those_of_the_place_in_the_list(sources, tmp_path):
     report = evaluate(
         colorizer, photos, samples=4, temperatures=[0.5], progress=lambda *step: steps.append(step)
     )
-    assert colorizer.asked == [(4, 0.5, 0), (4, 0.5, 8)]
+    # The colours under the tints are those at temperature 0.
+    assert colorizer.asked == [(4, 0.5, 0), (1, 0, 0), (4, 0.5, 8), (1, 0, 8)]
     assert steps == [(1, 3), (2, 3), (3, 3)]
     assert report.photos == 2
     assert [str(broken) in failure for failure in report.failures] == [True]
@@ -56,11 +60,14 @@ def test_each_temperature_is_measured_as_if_alone(sources):
     for temperature, row in zip(temperatures, together.model, strict=True):
         alone = evaluate(Gaussian(), sources[:2], temperatures=[temperature])
         assert alone.model == (row,)
-        assert (alone.gray, alone.truth) == (together.gray, together.truth)
+        for row in ("gray", "truth"):
+            assert alone.references[row] == together.references[row]
+    # Tints are like the first temperature's samples.
+    assert evaluate(Gaussian(), sources[:2], temperatures=temperatures[:1]).references == together.references
     objects = json.loads(together.to_json())
     assert [found["temperature"] for found in objects] == [0.5, {"64": 0.25}, 1]
-    labels = [line.split("|")[1].strip() for line in together.to_markdown().splitlines()[2:7]]
-    assert labels == ["T = 0.5", "T = 0.25", "T = 1", "gray", "truth"]
+    labels = [line.split("|")[1].strip() for line in together.to_markdown().splitlines()[2:9]]
+    assert labels == ["T = 0.5", "T = 0.25", "T = 1", "tint", "tint*", "gray", "truth"]
     with pytest.raises(ValueError, match="temperature"):
         evaluate(Gaussian(), sources[:2], temperatures=[])
 
@@ -83,8 +90,11 @@ def test_further_measures_see_all_samples_of_every_row(sources):
     photos = [read_square(source, Reader()) for source in sources[:2]]
     own = np.mean([to_rgb(photo.L, photo.ab)[0].mean() for photo in photos])
     gray = np.mean([to_rgb(photo.L, 0 * photo.ab)[0].mean() for photo in photos])
-    assert report.truth["red"] == pytest.approx((own, 2))
-    assert report.gray["red"] == report.model[0].measures["red"] == pytest.approx((gray, 2))
+    rows = {"model": report.model[0], **report.references}
+    found = {name: row.measures["red"] for name, row in rows.items() if "red" in row.measures}
+    assert found.keys() == {"model", "gray", "truth"}  # tints need no network
+    assert found["truth"] == pytest.approx((own, 2))
+    assert found["gray"] == found["model"] == pytest.approx((gray, 2))
 
 
 def test_calibration_of_a_model_that_knows():
@@ -112,28 +122,143 @@ def test_calibration_of_a_model_that_knows():
 
 def test_one_sample_has_no_spread(sources):
     report = evaluate(Gaussian(), sources[:2], samples=1)
-    assert set(report.model[0].measures) == {"nll", "best_of_1"}
+    assert set(report.model[0].measures) == {"nll", "best_of_1", "structure", "hue_1", "chroma"}
+    assert set(report.references) == {"gray", "truth"}
     with pytest.raises(ValueError, match="samples"):
         evaluate(Gaussian(), sources[:2], samples=0)
+
+
+def tables_of(markdown):
+    """The cells of each table."""
+    parts = [part for part in markdown.split("\n\n") if part.startswith("|")]
+    return [
+        [[cell.strip() for cell in line.strip("|").split("|")] for line in part.splitlines()]
+        for part in parts
+    ]
 
 
 def test_json_and_table(sources):
     report = evaluate(Gaussian(), sources[::200], temperatures=[0])
     found = json.loads(report.to_json(), parse_constant=pytest.fail)
     names = {"nll", "best_of_8", "best_of_8_image", "best_of_1", "variance", "calibration", "block_share"}
-    assert names | {"exploding", "gray", "truth"} <= set(found)
+    names |= {"objects", "alignment", "structure", "hue_1", "hue_8", "chroma", "band_4x4", "band_64x64"}
+    assert names | {"exploding", "tint", "tint*", "gray", "truth"} <= set(found)
     assert found["calibration"]["mean"] == 0
     assert found["block_share"] == {"mean": None, "se": None}  # nothing varies
     assert (found["photos"], found["samples"], found["temperature"], found["failed"]) == (2, 8, 0, 0)
     assert found["gray"]["best_of_1"]["mean"] == pytest.approx(found["best_of_1"]["mean"])
     assert 0 < found["truth"]["best_of_1"]["mean"] < 0.5 * found["gray"]["best_of_1"]["mean"]
 
-    lines = report.to_markdown().splitlines()
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
-    assert [row[0] for row in cells] == ["", "---", "model", "gray", "truth"]
-    assert {len(row) for row in cells} == {len(cells[0])}
-    at = cells[0].index("best_of_1")
-    assert cells[3][at].startswith(f"{found['gray']['best_of_1']['mean']:.3f} ± ")
+    assert found["tint*"]["hue_8"].keys() == {"mean", "se", "sigma"}
+
+    tables = tables_of(report.to_markdown())
+    assert [[row[0] for row in cells] for cells in tables] == [
+        ["", "---", "model", "tint", "tint*", "gray", "truth"],
+        ["", "---", "model", "tint", "tint*"],  # one picture has no calibration
+        ["", "---", "model", "tint", "tint*", "gray", "truth"],
+    ]
+    columns = [name for cells in tables for name in cells[0][1:]]
+    assert set(columns) == names | {"exploding", *report.model[0].measures}
+    assert len(columns) == len(set(columns))
+    for cells in tables:
+        assert {len(row) for row in cells} == {len(cells[0])}
+    at = tables[0][0].index("best_of_1")
+    assert tables[0][5][at].startswith(f"{found['gray']['best_of_1']['mean']:.3f} ± ")
+    assert tables[0][4][at].endswith("(0)")  # without a spread the best guess has no tint
+
+
+def test_every_measure_follows_from_its_values_by_photo(sources):
+    report = evaluate(Gaussian(), sources[::100], samples=3, root=sources[0].path)
+    found = json.loads(report.to_json())
+    per_photo = found["per_photo"]
+    assert per_photo["names"] == [source.entry for source in sources[::100]]
+    for row in ("model", "tint", "tint*", "gray", "truth"):
+        measures = found if row == "model" else found[row]
+        assert "best_of_3" in per_photo[row]
+        for name, photos in per_photo[row].items():
+            weights = np.sum(photos.get("weights", np.ones(4)))
+            assert measures[name]["mean"] == pytest.approx(np.sum(photos["values"]) / weights, rel=1e-5), name
+
+
+def test_differences_are_paired(sources, tmp_path):
+    path = tmp_path / "before.json"
+    before = evaluate(Gaussian(), sources[:50:10], temperatures=[0.5, 1])
+    path.write_text(before.to_json())
+    after = evaluate(Gaussian(25), sources[:40:10], temperatures=[0.5])
+    earlier = read_earlier(path, after.names, 8)
+    differences = json.loads(after.to_json(earlier))["differences"]
+    assert [d["to"] for d in differences] == ["T = 0.5", "T = 1", "tint", "tint*", "gray"]
+    assert {d["photos"] for d in differences} == {4}
+    for row, found in zip(before.model, differences, strict=False):
+        pairs = zip(after.model[0].photos, row.photos, strict=False)
+        changes = np.array([ours["best_of_8"].value - theirs["best_of_8"].value for ours, theirs in pairs])
+        assert found["best_of_8"]["mean"] == pytest.approx(changes.mean(), rel=1e-4)
+        assert found["best_of_8"]["se"] == pytest.approx(changes.std() / 2, rel=0.15)
+        assert found["best_of_8"]["se"] < 0.7 * after.model[0].measures["best_of_8"].se
+    same = read_earlier(path, before.names, 8)
+    tables = tables_of(before.to_markdown(same))
+    rows = [found["to"] for found in differences]
+    labels = [f"{t} - earlier {row}" for t in ("T = 0.5", "T = 1") for row in rows]
+    assert [row[0] for row in tables[3]] == ["", "---", *labels]
+    assert set(tables[3][2][1:]) == {"0.000 ± 0.000"}
+    assert "on 5 photos" in before.to_markdown(same)
+
+
+def test_photos_by_what_they_show(sources, tmp_path):
+    table = tmp_path / "shows.tsv"
+    entries = [source.entry for source in sources[:40:10]]
+    shows = ("people", "", "sky, people", "sky")
+    lines = [f"{entry}\tx\t{words}" for entry, words in zip(entries, shows, strict=True)]
+    table.write_text("\n".join(["entry\tother\tshows", *lines, "elsewhere.png\tx\tfood"]) + "\n")
+    report = evaluate(Gaussian(), sources[:40:10], root=sources[0].path)
+    subsets = read_subsets(table, report.names)
+    assert subsets == {"people": {entries[0], entries[2]}, "sky": {entries[2], entries[3]}}
+    found = json.loads(report.to_json(subsets=subsets))["subsets"]
+    assert {word: of["photos"] for word, of in found.items()} == {"people": 2, "sky": 2}
+    for row, measured in ((report.model[0], found["sky"]), (report.references["tint"], found["sky"]["tint"])):
+        terms = [row.photos[i]["objects"] for i in (2, 3)]
+        expected = sum(t.value for t in terms) / sum(t.weight for t in terms)
+        assert measured["objects"]["mean"] == pytest.approx(expected, rel=1e-6)
+    rows = [row[0] for row in tables_of(report.to_markdown(subsets=subsets))[-1]]
+    assert rows[2:] == [f"{word} (2), {row}" for word in ("people", "sky") for row in ("model", "tint")]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (None, "cannot be read"),
+        ("entry\tclass\na.png\t1\n", "requires the columns entry and shows, words"),
+        ("entry\tshows\na.png\n", "requires the columns entry and shows, words"),
+        ("entry\tshows\nb.png\tsky\na.png\t\n", r"names none of the 1 photos, such as a\.png"),
+    ],
+)
+def test_subsets_that_cannot_be_used(tmp_path, content, problem):
+    table = tmp_path / "shows.tsv"
+    if content is not None:
+        table.write_text(content)
+    with pytest.raises(DataError, match=rf"shows\.tsv.*{problem}"):
+        read_subsets(table, ["a.png"])
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda text: None, "cannot be read"),
+        (lambda text: "{", "make it with evaluate --json"),
+        (lambda text: "[]", "make it with evaluate --json"),
+        (lambda text: text.replace("per_photo", "photo"), "make it with evaluate --json"),
+        (lambda text: text.replace('"values": [', '"values": [1, '), "make it with evaluate --json"),
+        (lambda text: text.replace('"samples": 8', '"samples": 4'), "made with --samples 4; choose the same"),
+        (lambda text: text.replace('"names": ["', '"names": ["x'), "has none of the 1 photos, such as"),
+    ],
+)
+def test_what_cannot_be_compared_with(sources, tmp_path, change, problem):
+    path = tmp_path / "before.json"
+    report = evaluate(Gaussian(), sources[:1])
+    if (text := change(report.to_json())) is not None:
+        path.write_text(text)
+    with pytest.raises(DataError, match=rf"before\.json: .*{problem}"):
+        read_earlier(path, report.names, 8)
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -145,15 +270,21 @@ def test_mean_nll_is_the_nll_of_an_evaluation(sources, training):
     assert model.training == training
 
 
-def test_the_model_itself_can_be_measured(sources):
+@pytest.mark.parametrize("scale", [15.0, 10.0])
+@pytest.mark.parametrize("config", [NARROW_NATURAL, NARROW_COARSE], ids=["pyramid", "autoregressive"])
+def test_the_model_itself_can_be_measured(sources, config, scale):
     from cinn_colorize.colorizer import Colorizer
     from cinn_colorize.models import MODELS, Loaded
-    from cinn_colorize.models.natural import Natural, NaturalConfig
+    from cinn_colorize.models.natural import Natural
 
     torch.manual_seed(0)
-    model = Natural(NaturalConfig.default()).eval()
+    model = Natural(replace(config, chroma_scale=scale)).eval()
     for parameter in model.levels.parameters():  # else the last layers are zero
         parameter.data += 0.02 * torch.randn_like(parameter)
-    report = evaluate(Colorizer(Loaded(model, MODELS["natural"], ""), device="cpu"), sources[:2], samples=2)
-    assert math.isfinite(report.model[0].measures["nll"].mean)
+    colorizer = Colorizer(Loaded(model, MODELS["natural"], ""), device="cpu")
+    report = evaluate(colorizer, sources[:2], samples=2)
+    assert all(math.isfinite(estimate.mean) for estimate in report.model[0].measures.values())
     assert mean_nll(model, sources[:2]) == pytest.approx(report.model[0].measures["nll"].mean, abs=1e-4)
+    conditioned = colorizer.condition(NetworkInput(read_square(sources[0], Reader()).L))
+    (sample,) = conditioned.sample(1, 0.5)
+    assert sample.log_prob_per_dimension == pytest.approx(conditioned.log_prob(sample.ab) / 8192, abs=1e-4)

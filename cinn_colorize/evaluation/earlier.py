@@ -1,0 +1,97 @@
+"""Earlier evaluations, to compare with: the rows that ``evaluate --json`` wrote, photo by photo."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cinn_colorize.errors import DataError
+from cinn_colorize.evaluation.bootstrap import Statistics, Term
+from cinn_colorize.files import printable_name
+from cinn_colorize.latents.levels import short_levels
+
+_COMPARED = ("tint", "tint*", "gray")  # beside the model
+
+
+class Earlier(NamedTuple):
+    """An earlier evaluation.
+
+    Attributes:
+        name: name of its file, for people.
+        rows: statistics of each photo by its name, by label of the row.
+    """
+
+    name: str
+    rows: Mapping[str, Mapping[str, Statistics]]
+
+    @property
+    def photos(self) -> Collection[str]:
+        """Names of the photos, which all rows share."""
+        return next(iter(self.rows.values())).keys()
+
+
+def read_earlier(path: Path, photos: Sequence[str], samples: int) -> Earlier:
+    """Read what ``evaluate --json`` printed.
+
+    Args:
+        path: the file.
+        photos: names of the photos that are to be compared.
+        samples: number of samples of each.
+
+    Returns:
+        one row for the model at each temperature, and those of tints and the gray photo.
+
+    Raises:
+        DataError: the file cannot be read, is something else, was made with another number of samples, or has
+            none of the photos.
+    """
+    name = printable_name(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{name}: cannot be read ({error})") from error
+    try:
+        found = json.loads(text)
+        evaluations = found if isinstance(found, list) else [found]
+        made_with = {int(evaluation["samples"]) for evaluation in evaluations}
+        rows = {}
+        for evaluation in evaluations:
+            label = "model"
+            if len(evaluations) > 1:
+                label = f"T = {short_levels(_temperature(evaluation['temperature']))}"
+            rows[label] = _by_name(evaluation["per_photo"], "model")
+        first = evaluations[0]["per_photo"]
+        rows |= {label: _by_name(first, label) for label in _COMPARED if label in first}
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{name}: not a result with values of each photo; make it with evaluate --json"
+        ) from error
+    if made_with != {samples}:
+        raise DataError(f"{name}: made with --samples {min(made_with)}; choose the same number")
+    earlier = Earlier(name, rows)
+    if not set(photos) & set(earlier.photos):
+        raise DataError(f"{name}: has none of the {len(photos)} photos, such as {photos[0]}")
+    return earlier
+
+
+def _by_name(per_photo: Any, row: str) -> dict[str, Statistics]:
+    names = [str(name) for name in per_photo["names"]]
+    terms: dict[str, list[Term]] = {}
+    for measure, found in per_photo[row].items():
+        weights = found.get("weights", [1.0] * len(names))
+        terms[measure] = [
+            Term(_number(value), _number(weight))
+            for value, weight in zip(found["values"], weights, strict=True)
+        ]
+    photos = [dict(zip(terms, of_photo, strict=True)) for of_photo in zip(*terms.values(), strict=True)]
+    return dict(zip(names, photos, strict=True))
+
+
+def _number(value: Any) -> float:
+    return float("nan") if value is None else float(value)
+
+
+def _temperature(value: Any) -> Any:
+    return {int(level): float(t) for level, t in value.items()} if isinstance(value, dict) else float(value)
