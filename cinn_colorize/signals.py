@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
+import threading
 from collections.abc import Iterator
+from types import FrameType
 
 
 @contextlib.contextmanager
@@ -36,3 +38,23 @@ def blocked_in_children(*signals: signal.Signals) -> Iterator[None]:
         resource_tracker.ensure_running()  # spawning starts it otherwise, and it unblocks the signals
     with blocked(*signals):
         yield
+
+
+@contextlib.contextmanager
+def ctrl_c_later() -> Iterator[None]:
+    """Handle Ctrl-C when the context ends: for libraries that report an interrupt as another error.
+
+    Does nothing in threads other than the main one, where Python handles no signals.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    received: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda *arguments: received.append(arguments))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        for arguments in received:
+            handler(*arguments)

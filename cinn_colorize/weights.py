@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from cinn_colorize.errors import WeightsError
 from cinn_colorize.files import PUBLIC, open_input, printable_name, replacing
+from cinn_colorize.signals import ctrl_c_later
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -138,7 +139,8 @@ def load(path: Path, check: Check | None = None) -> tuple[dict[str, Any], dict[s
                 raise WeightsError(_foreign(path))
             if check:
                 check(config, {name: tuple(file.get_slice(name).get_shape()) for name in names})
-            tensors = {name: file.get_tensor(name) for name in names}
+            with ctrl_c_later():
+                tensors = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{printable_name(path)}: damaged, or not a safetensors file ({error})") from error
     return config, tensors

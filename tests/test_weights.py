@@ -139,7 +139,7 @@ ARCHITECTURES = [
     ("natural", {"levels": LEVELS, "chroma_scale": 0}, "division by zero"),
     ("natural", {"levels": LEVELS, "conditioning": 1}, "conditioning is not of type bool"),
     ("bedrooms", {"stages": STAGES | {"64": BLOCK | {"keep": 4000}}}, "4000 cannot go on"),
-    ("bedrooms", {"stages": STAGES | {"64": BLOCK | {"keep": 1}}}, "a level 64"),
+    ("bedrooms", {"stages": STAGES | {"64": BLOCK | {"keep": 1}}}, "its levels are not"),
     ("bedrooms", {"stages": STAGES | {"64": BLOCK | {"width": 10**9}}}, "width is not"),
     ("mnist", {"hidden": [128] * 10**4}, "hidden is not a list of up to 16"),
     ("mnist", {"hidden": [10**6]}, "hidden is not a whole number"),

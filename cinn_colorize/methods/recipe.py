@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from cinn_colorize.imaging.photo import open_photo, read_recipe
 from cinn_colorize.latents.levels import PerLevel, named_levels, parse_temperature
 from cinn_colorize.methods.base import Files, Method, sha256_of
 from cinn_colorize.methods.registry import METHODS, OLD_NAMES
-from cinn_colorize.models.registry import MODELS
+from cinn_colorize.models.registry import MODELS, ModelInfo
 from cinn_colorize.options import MAX_PIXELS, Encoding, Precision, Rendering, parse_seed
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Recipe:
                 method=method,
                 entries={key: found[key] for key in method.keys},
                 seed=parse_seed(found["seed"]),
-                temperature=_temperature(found["temperature"], MODELS[found["model"]].levels),
+                temperature=_temperature(found["temperature"], MODELS[found["model"]]),
                 precision=found["precision"],
                 rendering=Rendering.from_entries(found),
                 original=found["original"],
@@ -171,9 +171,10 @@ def recreate(
     made.save(output, **vars(recipe.encoding))
 
 
-def _temperature(text: str, levels: Iterable[int]) -> PerLevel:
+def _temperature(text: str, info: ModelInfo) -> PerLevel:
     """Parse the temperature of a recipe, which names all levels of its weights if it names any."""
-    return parse_temperature(text, named_levels(text) or levels, 1.0)
+    named = tuple(named_levels(text))
+    return parse_temperature(text, named if named in info.other_levels else info.levels, 1.0)
 
 
 def _require(found: Mapping[str, str], keys: Sequence[str]) -> None:
