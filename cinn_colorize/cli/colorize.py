@@ -16,6 +16,7 @@ from cinn_colorize.cli.options import (
     BatchOutputOptions,
     Engine,
     EngineOption,
+    FrameOption,
     GeneralOptions,
     ModelOptions,
     PhotoOptions,
@@ -53,6 +54,7 @@ def colorize(
     temperature: TemperaturesOption = None,
     seed: SeedOption = 0,
     rendering: Rendering,
+    frame: FrameOption = "auto",
     rank: Annotated[
         bool,
         typer.Option(
@@ -168,6 +170,7 @@ def colorize(
         temperature=temperatures,
         seed=seed,
         rendering=rendering,
+        frame=frame,
         pattern=output,
         sheet=sheet and kept > 1,
         max_pixels=reading.limit,

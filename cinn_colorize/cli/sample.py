@@ -13,6 +13,7 @@ from cinn_colorize.cli.options import (
     MAX_SEED,
     AnyModelOptions,
     FolderOptions,
+    FrameOption,
     GeneralOptions,
     PhotoOptions,
     SeedOption,
@@ -50,6 +51,7 @@ def sample(
     ] = None,
     temperature: TemperaturesOption = None,
     seed: SeedOption = 0,
+    frame: FrameOption = "auto",
     interpolate: Annotated[
         str | None,
         typer.Option(
@@ -133,7 +135,7 @@ def sample(
     with fatal(general.debug):
         from cinn_colorize.imaging.photo import open_photo
 
-        opened = open_photo(photo, max_pixels=reading.limit)
+        opened = open_photo(photo, max_pixels=reading.limit).framed(frame)
         path = out.output_dir / f"{photo.stem}_samples.jpg"
         inputs = [photo, *(file for file in (load_z, *ends) if isinstance(file, Path))]
         claim([path, save_z] if save_z else [path], inputs, out.overwrite)

@@ -1,9 +1,9 @@
 """Find the picture inside the frame of a scan: the rebate of a film, a mount, the page of an album.
 
 A frame shows as four straight steps of L*, one along each side, which meet at the corners of a rectangle.
-Outside a step the frame has one tone from end to end. Writing, notches, perforations, and places of the picture
-in the frame's own tone may hide parts of the steps. A photo without a frame may have one such step, at a horizon
-or a wall, but seldom four that end where they meet.
+Outside a step the frame has one tone from end to end. Writing, notches, perforations, and places of the
+picture in the frame's own tone may hide parts of the steps. A photo without a frame may have one such step,
+at a horizon or a wall, but seldom four that end where they meet.
 
 The constants were chosen on the scans and photos of ``scripts/measure/frames.py``.
 """
@@ -66,8 +66,8 @@ def find_picture(L: Floats) -> tuple[float, float, float, float] | None:
         L: L* of a photo (h, w) in [0, 100], its longer side about :data:`SIZE`.
 
     Returns:
-        left, top, right and bottom in pixels of ``L``, so that nearly all of the picture is inside; None if there
-        is no frame.
+        left, top, right and bottom in pixels of ``L``, so that nearly all of the picture is inside; None if
+        there is no frame.
     """
     turned = [L.T, L, L[:, ::-1].T, L[::-1]]  # in each, one of the four sides is the first row
     sides = [_steps(side) for side in turned]
