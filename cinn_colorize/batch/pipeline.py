@@ -213,11 +213,11 @@ class Job:
         )
         if task.input.found and photo.recipe:
             raise LeftOutError
+        photo = photo.framed(plan.frame)
         if photo.pages > 1:
             log.info(f"{name} has {photo.pages} pages or frames; the first is used")
         if photo.is_color:
             log.info("%s is in colour; only its luminance is used", name)
-        photo = photo.framed(plan.frame)
         samples = plan.method.samples(colorizer, photo, plan.number, plan.temperature, plan.seed)
         for folder in {output.parent for output in wanted}:
             _make_folder(folder)

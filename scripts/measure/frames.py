@@ -6,8 +6,8 @@
 SCANS is a zip of scans whose pictures are marked in frames.tsv: left, top, right and bottom in pixels, read
 by eye off the edges, enlarged and brightened, at the middle of a tilted or curved side. Of a frame that is
 found, the largest error of a side is printed, as a share of the photo's width or height. PHOTOS are zips of
-photos, the first of which in their order are taken. Those that do have a frame are named in frames.tsv, without
-numbers, and left out.
+photos, the first of which in their order are taken. Those that do have a frame are named in frames.tsv,
+without numbers, and left out.
 """
 
 from __future__ import annotations

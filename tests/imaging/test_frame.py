@@ -98,6 +98,14 @@ def test_a_frame_on_fewer_sides_than_four_is_part_of_the_photo():
     assert found(framed(0, margins=(0, 60, 0, 60))) is None
 
 
+def test_a_photo_in_a_photo_is_no_frame():
+    """A television, or a poster: its four sides are straight, but what surrounds it is a scene."""
+    around = cv2.resize(data.chelsea()[..., 1], (612, 597))
+    around[52:564, 40:552] = 255
+    around[60:556, 48:544] = PICTURE[:496, :496] // 2
+    assert found(around) is None
+
+
 def night():
     """A dark photo: lamps in the middle, and nothing at its sides."""
     L = np.random.default_rng(1).normal(8, 2, (400, 600))
