@@ -71,6 +71,7 @@ class BaseColorizer:
         seed: int = 0,
         *,
         upsampling: str = "jbu",
+        frame: str | Sequence[int] = "auto",
     ) -> list[Colorization]:
         """Draw n colorizations of a photo at its full size, depth and profile.
 
@@ -82,14 +83,18 @@ class BaseColorizer:
                 or by level. By default, the one in the registry.
             seed: seed of the first sample; later samples count up from it.
             upsampling: ``jbu``, ``exact`` or ``bicubic``; see :mod:`cinn_colorize.imaging.upsampling`.
+            frame: what surrounds the picture of a scan and stays gray: ``auto``, ``none``, or left, top,
+                right and bottom of the picture in pixels; see :meth:`Photo.framed`. A :class:`Photo` that has
+                a frame keeps it.
 
         Raises:
-            PhotoError: the photo cannot be read.
+            PhotoError: the photo cannot be read, or is smaller than the picture in the frame.
             ValueError: an argument is out of range.
         """
         if upsampling not in list(Upsampling):
             raise ValueError(f"unknown upsampling {upsampling!r}; choose one of {', '.join(Upsampling)}")
         photo = _as_photo(photo)
+        photo = photo if photo.frame else photo.framed(frame)
         samples = self.condition(photo).sample(n, temperature, seed)
         return self.compose(photo, samples, Rendering(Upsampling(upsampling)))
 
@@ -97,7 +102,8 @@ class BaseColorizer:
         """Compute what all samples of a photo share: features and heads.
 
         Args:
-            photo: see :meth:`colorize`; or what the network sees of it, if the photo itself is elsewhere.
+            photo: see :meth:`colorize`; or what the network sees of it, if the photo itself is elsewhere. No
+                frame is looked for: give a :class:`Photo` that has one, see :meth:`Photo.framed`.
 
         Raises:
             PhotoError: the photo cannot be read.
@@ -110,20 +116,21 @@ class BaseColorizer:
     def compose(
         self, photo: Photo, samples: Sequence[Sample], rendering: Rendering = DEFAULT_RENDERING
     ) -> list[Colorization]:
-        """Bring samples of a photo to its full size in one pass over its rows."""
+        """Bring samples of a photo to its full size in one pass over its rows; a frame stays gray."""
         upsamplers = []
         for sample in samples:
             height, width = sample.ab.shape[1:]
             guide = photo.luminance(GUIDE_SCALE * height, GUIDE_SCALE * width)
-            upsamplers.append(Upsampler(sample.ab, guide, (photo.height, photo.width), rendering.upsampling))
+            upsamplers.append(Upsampler(sample.ab, guide, photo.inside.size, rendering.upsampling))
         pictures = photo.compose(upsamplers)
         return [
-            Colorization(picture, sample, self.recipe(sample.recipe, rendering) | {"original": photo.sha256})
+            Colorization(picture, sample, self.recipe(sample.recipe, rendering, photo))
             for picture, sample in zip(pictures, samples, strict=True)
         ]
 
-    def recipe(self, drawn: Mapping[str, str], rendering: Rendering) -> dict[str, str]:
-        """Complete :attr:`Sample.recipe` to what makes the picture again, except for the files."""
+    def recipe(self, drawn: Mapping[str, str], rendering: Rendering, photo: Photo) -> dict[str, str]:
+        """Complete :attr:`Sample.recipe` to what makes a picture of a photo again, except for the files."""
+        frame = {"frame": str(photo.frame)} if photo.frame else {}
         return {
             "version": __version__,
             "model": self.info.name,
@@ -131,6 +138,8 @@ class BaseColorizer:
             **drawn,
             "precision": self.precision,
             **rendering.entries(),
+            **frame,
+            "original": photo.sha256,
         }
 
     def reference(self, photo: PhotoLike) -> Reference:
@@ -150,7 +159,8 @@ class BaseColorizer:
         """Read a mask for :meth:`ConditionedPhoto.mix`: white inside, black outside, gray between.
 
         Args:
-            image: image of any size, which is stretched to the photo.
+            image: image of any size, which is stretched to the photo; a frame is left out, see
+                :meth:`Photo.framed_as`.
 
         Raises:
             PhotoError: the image cannot be read, or is all black or white.

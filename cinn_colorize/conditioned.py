@@ -97,12 +97,12 @@ class NetworkInput:
 
     @classmethod
     def of(cls, photo: Photo, size: int) -> NetworkInput:
-        """Reduce a photo to squares of ``size`` pixels.
+        """Reduce a photo, without its frame, to squares of ``size`` pixels.
 
         Raises:
             PhotoError: the photo cannot be read.
         """
-        windows = Windows.of(photo.height, photo.width)
+        windows = Windows.of(*photo.inside.size)
         panorama = photo.luminance(*windows.size(size)) if windows.count > 1 else None
         return cls(photo.luminance(size, size), windows, panorama)
 

@@ -24,6 +24,51 @@ Upsampling = StrEnum("Upsampling", ["jbu", "exact", "bicubic"])
 
 
 @dataclass(frozen=True)
+class Box:
+    """Rectangle of pixels, from ``left`` and ``top`` up to, and without, ``right`` and ``bottom``."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Parse ``left,top,right,bottom``.
+
+        Raises:
+            ValueError: the text is not a rectangle.
+        """
+        found = re.fullmatch(",".join([r"(\d{1,9})"] * 4), text.replace(" ", ""), re.ASCII)
+        left, top, right, bottom = map(int, found.groups()) if found else (0, 0, 0, 0)
+        if left >= right or top >= bottom:
+            raise ValueError(
+                f"{text!r} is not a rectangle; write left,top,right,bottom in pixels as in 20,15,1180,860"
+            )
+        return cls(left, top, right, bottom)
+
+    def __str__(self) -> str:
+        """Return the text that :meth:`parse` reads."""
+        return f"{self.left},{self.top},{self.right},{self.bottom}"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.bottom - self.top, self.right - self.left
+
+    def scaled(self, size: tuple[int, int], other: tuple[int, int]) -> Box:
+        """Return the same part of a picture of another size, a pixel or more.
+
+        Args:
+            size: height and width of the picture that the rectangle belongs to.
+            other: height and width of the other picture.
+        """
+        y, x = other[0] / size[0], other[1] / size[1]
+        left, top = min(round(self.left * x), other[1] - 1), min(round(self.top * y), other[0] - 1)
+        return Box(left, top, max(round(self.right * x), left + 1), max(round(self.bottom * y), top + 1))
+
+
+@dataclass(frozen=True)
 class RecipeOptions:
     """Options that a recipe keeps, as text under their own names."""
 

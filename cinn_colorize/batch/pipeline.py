@@ -44,6 +44,7 @@ class Plan:
         method: how samples are drawn.
         number: samples per photo, with seeds counting up from ``seed``.
         rendering: how samples become pictures.
+        frame: what surrounds the pictures of scans, see :meth:`Photo.framed`.
         pattern: file name of a picture, with {stem}, {seed} and {ext}.
         format: format of the pictures; ``auto`` keeps the photo's own where it can be written, else PNG.
         encoding: how the pictures are written.
@@ -64,6 +65,7 @@ class Plan:
     existing: Existing
     sheet: bool
     max_pixels: int
+    frame: str = "auto"
     sheet_pattern: str = "{stem}_sheet.jpg"
 
     def outputs(self, photo: Input, stem: str) -> list[Path]:
@@ -222,6 +224,7 @@ class Job:
         photo.mode &= mode_like(*plan.method.paths)
         if task.input.found and photo.recipe:
             raise LeftOutError
+        photo = photo.framed(plan.frame)
         if photo.pages > 1:
             log.info(f"{name} has {photo.pages} pages or frames; the first is used")
         if photo.is_color:
@@ -269,7 +272,7 @@ class Job:
 @contextlib.contextmanager
 def _threads() -> Iterator[ThreadPoolExecutor]:
     """Yield a pool of the threads of a photo; if one of them fails, pending work is cancelled."""
-    from cinn_colorize.imaging.photo import threads
+    from cinn_colorize.imaging.bands import threads
 
     pool = ThreadPoolExecutor(threads())
     try:

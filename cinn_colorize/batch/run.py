@@ -75,6 +75,7 @@ class Batch:
             "precision": self.spec.precision,
             **vars(self.plan.rendering),
             **vars(self.plan.encoding),
+            "frame": self.plan.frame,
             **self.plan.method.settings,
         }
 

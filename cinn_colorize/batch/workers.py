@@ -207,9 +207,9 @@ def _work(parent: Connection, spec: ModelSpec, plan: Plan, threads: int, level: 
 
 def prepare(spec: ModelSpec, threads: int) -> str:
     """Set the number of threads of this process, and return the type of the device it would compute on."""
-    from cinn_colorize.imaging import photo
+    from cinn_colorize.imaging import bands
 
-    photo.use_threads(threads)
+    bands.use_threads(threads)
     if spec.onnx:
         return "cpu"
     import torch

@@ -16,6 +16,7 @@ from cinn_colorize.cli.options import (
     BatchOutputOptions,
     Engine,
     EngineOption,
+    FrameOption,
     GeneralOptions,
     ModelOptions,
     PhotoOptions,
@@ -55,6 +56,7 @@ def colorize(
     temperature: TemperaturesOption = None,
     seed: SeedOption = 0,
     rendering: Rendering,
+    frame: FrameOption = "auto",
     rank: Annotated[
         bool,
         typer.Option(
@@ -170,6 +172,7 @@ def colorize(
         temperature=temperatures,
         seed=seed,
         rendering=rendering,
+        frame=frame,
         pattern=output,
         sheet=sheet and kept > 1,
         max_pixels=reading.limit,

@@ -9,6 +9,7 @@ import typer
 
 from cinn_colorize.cli.console import fatal, show_log
 from cinn_colorize.cli.options import (
+    FrameOption,
     GeneralOptions,
     ModelOptions,
     OutputOptions,
@@ -47,6 +48,7 @@ def mix(
     ],
     temperature: TemperaturesOption = None,
     rendering: Rendering,
+    frame: FrameOption = "auto",
     out: OutputOptions,
     sheet: Annotated[
         bool,
@@ -95,6 +97,7 @@ def mix(
             temperature=temperatures,
             seed=inside,
             rendering=rendering,
+            frame=frame,
             pattern=f"{name}{{ext}}",
             sheet=sheet,
             sheet_pattern=f"{name}_sheet.jpg",

@@ -22,7 +22,7 @@ from cinn_colorize import options
 from cinn_colorize.errors import WeightsError
 from cinn_colorize.latents.levels import MAX_TEMPERATURE, PerLevel, parse_temperature, short_levels
 from cinn_colorize.models.registry import DEFAULT, MODELS, ModelInfo, PhotoModelInfo
-from cinn_colorize.options import DRAWING, MAX_PIXELS, OUTPUT, Encoding, Precision
+from cinn_colorize.options import DRAWING, MAX_PIXELS, OUTPUT, Box, Encoding, Precision
 
 if TYPE_CHECKING:
     import torch
@@ -65,6 +65,26 @@ def _device(name: str) -> str:
     return name
 
 
+def _frame(text: str) -> str:
+    if text in ("auto", "none"):
+        return text
+    try:
+        return str(Box.parse(text))
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}; or auto, or none") from error
+
+
+FrameOption = Annotated[
+    str,
+    typer.Option(
+        "--frame",
+        metavar="auto|none|L,T,R,B",
+        callback=_frame,
+        help="Frame of a scan, which stays gray: found if there is one; none; or left, top, right and bottom "
+        "of the picture inside, in pixels.",
+        rich_help_panel=DRAWING,
+    ),
+]
 ModelOption = Annotated[
     str,
     typer.Option(

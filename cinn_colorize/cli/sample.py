@@ -12,6 +12,7 @@ from cinn_colorize.cli.digits import MODEL, DigitOption, PcaOption, refuse, samp
 from cinn_colorize.cli.options import (
     AnyModelOptions,
     FolderOptions,
+    FrameOption,
     GeneralOptions,
     PhotoOptions,
     SeedOption,
@@ -51,6 +52,7 @@ def sample(
     ] = None,
     temperature: TemperaturesOption = None,
     seed: SeedOption = 0,
+    frame: FrameOption = "auto",
     interpolate: Annotated[
         str | None,
         typer.Option(
@@ -131,7 +133,7 @@ def sample(
     with fatal(general.debug):
         from cinn_colorize.imaging.photo import open_photo
 
-        opened = open_photo(photo, max_pixels=reading.limit)
+        opened = open_photo(photo, max_pixels=reading.limit).framed(frame)
         path = out.output_dir / f"{photo.stem}_samples.jpg"
         claim([path, save_z] if save_z else [path], out.overwrite)
         colorizer = network.colorizer()

@@ -10,6 +10,7 @@ import typer
 from cinn_colorize.cli.console import fatal, print_path, show_log
 from cinn_colorize.cli.options import (
     FolderOptions,
+    FrameOption,
     GeneralOptions,
     ModelOptions,
     PhotoOptions,
@@ -51,6 +52,7 @@ def temperature(
     rest: TemperaturesOption = None,
     seed: SeedOption = 0,
     rendering: Rendering,
+    frame: FrameOption = "auto",
     out: FolderOptions,
     files: Annotated[
         bool,
@@ -81,7 +83,7 @@ def temperature(
     with fatal(general.debug):
         from cinn_colorize.imaging.photo import open_photo
 
-        opened = open_photo(photo, max_pixels=reading.limit)
+        opened = open_photo(photo, max_pixels=reading.limit).framed(frame)
         suffix = photo.suffix if photo.suffix.lower() in OUTPUT_SUFFIXES else ".png"
         strip_path = out.output_dir / f"{photo.stem}_temperature_{seed:03d}.jpg"
         names = [f"{photo.stem}_{seed:03d}_t{t:g}{suffix}" for t in values] if files else []

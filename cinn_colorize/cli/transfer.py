@@ -14,6 +14,7 @@ from cinn_colorize.cli.options import (
     LEVELS,
     AnyModelOptions,
     BatchOutputOptions,
+    FrameOption,
     GeneralOptions,
     PhotoOptions,
     SeedOption,
@@ -88,6 +89,7 @@ def transfer(
     ] = "0.5",
     seed: SeedOption = 0,
     rendering: Rendering,
+    frame: FrameOption = "auto",
     digit: DigitOption = None,
     out: BatchOutputOptions,
     sheet: Annotated[
@@ -145,6 +147,7 @@ def transfer(
         temperature=temperatures,
         seed=seed,
         rendering=rendering,
+        frame=frame,
         pattern=f"{{stem}}_like_{stem}_{{seed:03d}}{{ext}}",
         sheet=sheet,
         sheet_pattern=f"{{stem}}_like_{stem}_sheet.jpg",

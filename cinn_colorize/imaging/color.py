@@ -245,6 +245,23 @@ def compose(L: Floats, ab: Floats, depth: int, space: RGBSpace = SRGB) -> Pixels
     return pixels
 
 
+def compose_gray(L: Floats, depth: int, space: RGBSpace = SRGB) -> Pixels:
+    """Turn a band of rows into pixels without colour, exactly neutral where the space's curves are the same.
+
+    Args:
+        L: (h, w), L* in [0, 100].
+        depth: bits per channel, 8 or 16.
+        space: the RGB space of the code values.
+
+    Returns:
+        (h, w, 3), uint8 or uint16.
+    """
+    pixels = compose(L, np.zeros((2, *L.shape), np.float32), depth, space)
+    if (space.curves == space.curves[1]).all():
+        pixels[...] = pixels[..., 1:2]  # green has nearly all of the luminance
+    return pixels
+
+
 def _encode(linear: Floats, depth: int, space: RGBSpace) -> Pixels:
     """Convert linear sRGB (3, ...), which is overwritten, to code values (..., 3)."""
     if space.from_linear_srgb is not None:

@@ -2,24 +2,23 @@
 
 A :class:`Photo` is read twice, each time in bands of rows: once for the network's reduced Lab, once to
 compose the pictures at full size. The pictures differ from the photo only in colour: size, depth, alpha,
-EXIF, ICC profile and resolution stay, the orientation of EXIF is applied.
+EXIF, ICC profile and resolution stay, the orientation of EXIF is applied. If a frame surrounds the picture of
+a scan, the network sees what is inside, and the frame stays gray.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import logging
 import os
 import stat
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-import cv2
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
@@ -36,14 +35,17 @@ from cinn_colorize.files import (
 )
 from cinn_colorize.imaging import buffers, color, vips
 from cinn_colorize.imaging.arrays import DECODED, Decoded, as_pixels, decode, from_pillow
+from cinn_colorize.imaging.bands import each_band
 from cinn_colorize.imaging.color import SRGB, Floats, Pixels
+from cinn_colorize.imaging.frame import SIZE, find_picture, scaled
 from cinn_colorize.imaging.metadata import find_recipe, is_excessive
 from cinn_colorize.imaging.picture import Picture, fitted
 from cinn_colorize.imaging.profiles import color_model, space_of
+from cinn_colorize.imaging.reduction import Reduction
 from cinn_colorize.imaging.tiff import read_fields
 from cinn_colorize.imaging.vips import Metadata, raising_photo_errors
 from cinn_colorize.limits import check_bytes, read_stream
-from cinn_colorize.options import MAX_PIXELS
+from cinn_colorize.options import MAX_PIXELS, Box
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +53,6 @@ T = TypeVar("T")
 
 _NETWORK_SIZE = 256
 _NOTABLE_CHROMA = 6.0  # of a colour photo; JPEG leaves less in gray ones
-_threads = min(8, os.cpu_count() or 1)
 
 
 class Rows(Protocol):
@@ -73,6 +74,7 @@ class Photo:
         pages: number of pages or frames of the file; the photo is the first.
         source: the file's path or content; None for arrays and Pillow images.
         mode: permission bits of files made from the photo, which are not more readable than its own.
+        frame: where the picture lies inside the frame of a scan, see :meth:`framed`; None without a frame.
     """
 
     def __init__(
@@ -98,6 +100,8 @@ class Photo:
         """
         self.name, self.suffix, self.source, self._read = name, suffix, source, read
         self.mode = mode_like(source) if isinstance(source, Path) else PUBLIC
+        self.frame: Box | None = None
+        self._whole: Photo | None = None
         self._reductions: dict[tuple[int, int], Floats] = {}
         with raising_photo_errors(name):
             image = read()
@@ -119,6 +123,16 @@ class Photo:
             if space and self._is_gray:
                 self._space = space
             self._metadata = self._metadata.with_blobs({"icc-profile-data": vips.srgb_profile()})
+
+    @property
+    def inside(self) -> Box:
+        """Where the picture lies: inside the frame, or everywhere."""
+        return self.frame or Box(0, 0, self.width, self.height)
+
+    @property
+    def whole(self) -> Photo:
+        """The photo with its frame as part of the picture; itself if it has no frame."""
+        return self._whole or self
 
     @property
     def picture_bytes(self) -> int:
@@ -149,15 +163,46 @@ class Photo:
             with file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
 
-    def lab(self, height: int, width: int) -> Floats:
-        """Return the whole photo squeezed to ``height`` x ``width``, as Lab (3, height, width).
+    def framed(self, frame: str | Sequence[int] = "auto") -> Photo:
+        """Return the photo with a frame, which :meth:`lab` leaves out and :meth:`compose` leaves gray.
 
-        A pixel is the mean Lab of the area it covers; a smaller photo is enlarged.
+        Args:
+            frame: ``auto`` finds the frame, if there is one; ``none`` takes the photo as a whole; otherwise
+                left, top, right and bottom of the picture inside, in pixels, as numbers or text.
+
+        Raises:
+            PhotoError: the picture would not lie inside the photo, or the file is damaged.
+            ValueError: ``frame`` is none of these.
+        """
+        text = frame if isinstance(frame, str) else ",".join(str(place) for place in frame)
+        if text == "none":
+            return self.whole
+        if text == "auto":
+            found = self.whole._found()
+            return self._within(found) if found else self.whole
+        box = Box.parse(text)
+        if box.right > self.width or box.bottom > self.height:
+            raise PhotoError(
+                f"{self.name}: the picture inside the frame, {box}, exceeds its {self.width}x{self.height} "
+                "pixels"
+            )
+        return self._within(box)
+
+    def framed_as(self, other: Photo) -> Photo:
+        """Return the photo, which shows the same as another at any size, with the frame of that one."""
+        if other.frame is None:
+            return self.whole
+        return self._within(other.frame.scaled((other.height, other.width), (self.height, self.width)))
+
+    def lab(self, height: int, width: int) -> Floats:
+        """Return the whole picture squeezed to ``height`` x ``width``, as Lab (3, height, width).
+
+        A pixel is the mean Lab of the area it covers; a smaller picture is enlarged. A frame is left out.
 
         Raises:
             PhotoError: the file is damaged.
         """
-        if min(self.height, self.width) < _NETWORK_SIZE or _NETWORK_SIZE % height or _NETWORK_SIZE % width:
+        if min(self.inside.size) < _NETWORK_SIZE or _NETWORK_SIZE % height or _NETWORK_SIZE % width:
             return self._reduced(height, width).copy()
         network_lab = self._reduced(_NETWORK_SIZE, _NETWORK_SIZE)
         blocks = network_lab.reshape(3, height, _NETWORK_SIZE // height, width, _NETWORK_SIZE // width)
@@ -170,22 +215,31 @@ class Photo:
     def thumbnail(self, size: int) -> PIL.Image.Image:
         """Return the photo as it is, without alpha, in 8-bit sRGB, its longer side at most ``size`` pixels.
 
+        A frame is part of it.
+
         Raises:
             PhotoError: the file is damaged.
         """
-        lab = self.lab(*fitted(self.height, self.width, size))
+        lab = self.whole.lab(*fitted(self.height, self.width, size))
         return PIL.Image.fromarray(color.compose(lab[0], lab[1:], depth=8))
+
+    def small(self, size: int) -> Photo:
+        """Return :meth:`thumbnail` as a photo, with the same frame."""
+        return open_photo(self.thumbnail(size)).framed_as(self)
 
     def compose(self, upsamplers: Sequence[Rows]) -> list[Picture]:
         """Give the photo's luminance the colours of each upsampler, in one pass through the file.
 
-        Large pictures are backed by temporary files as long as they exist.
+        A frame gets none. Large pictures are backed by temporary files as long as they exist.
+
+        Args:
+            upsamplers: sources of ab of the picture, of the size of :attr:`inside`.
 
         Raises:
             PhotoError: the file is damaged, or the disk has no space for the pictures.
         """
         dtype = np.uint8 if self.bit_depth == 8 else np.uint16
-        shape = (self.height, self.width)
+        shape, box = (self.height, self.width), self.inside
         try:
             canvases = [buffers.empty((*shape, 3), dtype) for _ in upsamplers]
             alpha = buffers.empty(shape, dtype) if self._has_alpha else None
@@ -198,66 +252,71 @@ class Photo:
             y1 = y0 + len(L)
             if alpha is not None:
                 alpha[y0:y1] = pixels[..., -1]
+            if self.frame:
+                gray = color.compose_gray(L, self.bit_depth, self._output_space)
+                for canvas in canvases:
+                    canvas[y0:y1] = gray
+            top, bottom = max(y0, box.top), min(y1, box.bottom)
+            if top >= bottom:
+                return
+            part = np.ascontiguousarray(L[top - y0 : bottom - y0, box.left : box.right])
             for upsampler, canvas in zip(upsamplers, canvases, strict=True):
-                ab = upsampler.rows(y0, y1, L)
-                canvas[y0:y1] = color.compose(L, ab, self.bit_depth, self._output_space)
+                ab = upsampler.rows(top - box.top, bottom - box.top, part)
+                pixels_inside = color.compose(part, ab, self.bit_depth, self._output_space)
+                canvas[top:bottom, box.left : box.right] = pixels_inside
 
         for _ in self._each_band(fill):
             pass
         return [Picture(canvas, alpha, self._metadata, self._output_space, self.mode) for canvas in canvases]
 
+    def _within(self, frame: Box) -> Photo:
+        if frame == self.whole.inside:
+            return self.whole
+        photo = copy.copy(self.whole)
+        photo.frame, photo._whole, photo._reductions = frame, self.whole, {}
+        return photo
+
+    def _found(self) -> Box | None:
+        """Return where the picture lies inside the frame of the whole photo; None if no frame is found."""
+        height, width = fitted(self.height, self.width, SIZE)
+        sizes = {(height, width)}
+        if min(self.height, self.width) >= _NETWORK_SIZE:
+            sizes.add((_NETWORK_SIZE, _NETWORK_SIZE))  # most photos have no frame, and need this one next
+        self._reduce(sizes)
+        found = find_picture(self._reductions[height, width][0])
+        return None if found is None else scaled(found, (self.width / width, self.height / height))
+
     def _reduced(self, height: int, width: int) -> Floats:
         # Each costs a pass through the file, and condition and guide need the same one.
         if (height, width) not in self._reductions:
-            self._reductions[height, width] = self._reduce(height, width)
+            self._reduce({(height, width)})
         return self._reductions[height, width]
 
-    def _reduce(self, height: int, width: int) -> Floats:
-        rows, columns = min(height, self.height), min(width, self.width)
+    def _reduce(self, sizes: Collection[tuple[int, int]]) -> None:
+        """Reduce the picture to several heights and widths in one pass through the file."""
+        box = self.inside
+        reductions = {size: Reduction(box.size, size) for size in sizes}
 
-        def narrow(y0: int, pixels: Pixels) -> tuple[int, Floats]:
-            lab = color.pixels_to_lab(self._without_alpha(pixels), self._space)
-            size = (columns, lab.shape[0] * lab.shape[1])
-            lines = cv2.resize(lab.reshape(-1, self.width), size, interpolation=cv2.INTER_AREA)
-            return y0, lines.reshape(3, -1, columns).astype(np.float32, copy=False)
+        def narrow(y0: int, pixels: Pixels) -> tuple[int, list[Floats]]:
+            top, bottom = max(y0, box.top), min(y0 + len(pixels), box.bottom)
+            if top >= bottom:
+                return 0, []
+            part = pixels[top - y0 : bottom - y0, box.left : box.right]
+            lab = color.pixels_to_lab(self._without_alpha(part), self._space)
+            return top - box.top, [reduction.narrow(lab) for reduction in reductions.values()]
 
-        total = np.zeros((3, rows, columns), np.float32)
-        for y0, lines in self._each_band(narrow):
-            first, weights = _area_weights(self.height, rows, y0, y0 + lines.shape[1])
-            total[:, first : first + len(weights)] += weights @ lines
-        if (rows, columns) == (height, width):
-            return total
-        return np.stack([cv2.resize(plane, (width, height)) for plane in total]).astype(np.float32)
+        for y0, narrowed in self._each_band(narrow):
+            for reduction, lines in zip(reductions.values(), narrowed, strict=False):  # none from the frame
+                reduction.add(y0, lines)
+        self._reductions |= {size: reduction.result() for size, reduction in reductions.items()}
 
     def _without_alpha(self, pixels: Pixels) -> Pixels:
         return pixels[..., 0] if self._is_gray else pixels[..., :3]
 
     def _each_band(self, task: Callable[[int, Pixels], T]) -> Iterator[T]:
-        """Run ``task(y0, pixels)`` on the bands in threads and yield the results in order.
-
-        ``pixels`` are (h, W, bands). Only a few bands are in memory at a time.
-        """
-        pending: deque[Future[T]] = deque()
-        with raising_photo_errors(self.name), ThreadPoolExecutor(_threads) as pool:
-            for y0, pixels in vips.bands(self._read()):
-                pending.append(pool.submit(task, y0, pixels))
-                if len(pending) > 2 * _threads:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-
-
-def threads() -> int:
-    """Return how many threads of this process work on a photo."""
-    return _threads
-
-
-def use_threads(number: int) -> None:
-    """Set how many threads of this process work on a photo; pictures do not depend on it."""
-    global _threads
-    _threads = number
-    cv2.setNumThreads(number)
-    vips.use_threads(number)
+        """See :func:`each_band`."""
+        with raising_photo_errors(self.name):
+            yield from each_band(self._read(), task)
 
 
 def open_photo(
@@ -364,16 +423,3 @@ def _path_or_content(path: Path, name: str, max_pixels: int) -> Path | bytes:
 def _first_bytes(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(32)
-
-
-def _area_weights(n: int, reduced: int, start: int, stop: int) -> tuple[int, Floats]:
-    """Return the shares of rows ``start`` to ``stop`` of ``n`` in the area means of ``reduced`` rows.
-
-    Returns:
-        the first of the reduced rows they touch, and the weights (reduced rows touched, stop - start).
-    """
-    first, last = start * reduced // n, -(-stop * reduced // n)
-    edges = np.arange(first, last + 1) * (n / reduced)
-    rows = np.arange(start, stop)
-    overlap = np.minimum(edges[1:, None], rows + 1) - np.maximum(edges[:-1, None], rows)
-    return first, (np.maximum(overlap, 0) * (reduced / n)).astype(np.float32)

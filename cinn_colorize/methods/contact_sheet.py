@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 TILE = 400  # pixels on the longer side of a tile
 _GAP, _LABEL = 12, 34
-_PAPER, _INK = "#fafafa", "#333333"
+_PAPER, _INK, _MARK = "#fafafa", "#333333", "#ff5a1f"
 
 
 Tile = tuple[Image.Image, str]
@@ -38,20 +38,30 @@ def tiles(photo: Photo, colorizations: Sequence[Colorization]) -> list[Tile]:
 
 def original_tile(photo: Photo, size: int = TILE) -> Tile:
     """Return a tile of the photo as it is."""
-    return photo.thumbnail(size), "original"
+    return _with_frame(photo, photo.thumbnail(size), "original")
 
 
 def gray_tile(photo: Photo, size: int = TILE) -> Tile:
     """Return a tile of the photo's luminance."""
-    L = photo.luminance(*fitted(photo.height, photo.width, size))
-    return Image.fromarray(color.compose(L, np.zeros((2, *L.shape), np.float32), depth=8)), "gray"
+    L = photo.whole.luminance(*fitted(photo.height, photo.width, size))
+    gray = Image.fromarray(color.compose(L, np.zeros((2, *L.shape), np.float32), depth=8))
+    return _with_frame(photo, gray, "gray")
+
+
+def _with_frame(photo: Photo, picture: Image.Image, label: str) -> Tile:
+    """Outline the picture inside a frame on a tile of the whole photo, and say where it lies."""
+    if photo.frame is None:
+        return picture, label
+    box = photo.frame.scaled((photo.height, photo.width), (picture.height, picture.width))
+    ImageDraw.Draw(picture).rectangle((box.left, box.top, box.right - 1, box.bottom - 1), outline=_MARK)
+    return picture, f"{label}   frame {photo.frame}"
 
 
 def hints_tile(
     photo: Photo, points: Sequence[tuple[float, float, tuple[int, int, int]]], strokes: Path | None
 ) -> Tile:
     """Return a tile of the photo's luminance and the hints: points, x and y in [0, 1], and strokes."""
-    picture, _ = gray_tile(photo)
+    picture, label = gray_tile(photo)
     if strokes is not None:
         with Image.open(strokes) as image:
             painted = ImageOps.exif_transpose(image).convert("RGBA").resize(picture.size)
@@ -59,7 +69,7 @@ def hints_tile(
     draw = ImageDraw.Draw(picture)
     for x, y, rgb in points:
         draw.circle((x * picture.width, y * picture.height), 7, fill=rgb, outline="white", width=2)
-    return picture, "hints"
+    return picture, label.replace("gray", "hints")
 
 
 def tile(colorization: Colorization) -> Tile:

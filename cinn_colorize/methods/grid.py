@@ -128,10 +128,9 @@ class Grid(Method):
             "seed": str(seed),
             "temperature": format_levels(temperature),
         }
-        recipe = colorizer.recipe(drawn, rendering) | {"original": photo.sha256}
-        return Chart(
-            contact_sheet(list(zip(pictures, labels, strict=True)), columns), recipe, codes, photo.mode
-        )
+        recipe = colorizer.recipe(drawn, rendering, photo)
+        sheet = contact_sheet(list(zip(pictures, labels, strict=True)), columns)
+        return Chart(sheet, recipe, codes, photo.mode)
 
     def codes(
         self, colorizer: BaseColorizer, shapes: Shapes, temperature: PerLevel, seed: int
@@ -205,12 +204,11 @@ def _pictures(
     photo: Photo, colours: Iterable[NDArray[np.float32]], rendering: Rendering
 ) -> Iterator[PIL.Image.Image]:
     """Render raw samples, each ab (2, h, w), under the photo's L."""
-    from cinn_colorize.imaging.photo import open_photo
     from cinn_colorize.imaging.upsampling import GUIDE_SCALE, Upsampler
 
-    small = open_photo(photo.thumbnail(_TILE))
+    small = photo.small(_TILE)
     for ab in colours:
         guide = small.luminance(GUIDE_SCALE * ab.shape[1], GUIDE_SCALE * ab.shape[2])
-        upsampler = Upsampler(ab, guide, (small.height, small.width), rendering.upsampling)
+        upsampler = Upsampler(ab, guide, small.inside.size, rendering.upsampling)
         (picture,) = small.compose([upsampler])
         yield picture.thumbnail(_TILE)

@@ -68,18 +68,18 @@ class HintMap:
 
         Args:
             photo: photo that the hints are for.
-            points: hints at single pixels.
+            points: hints at single pixels of the photo, outside its frame.
             strokes: picture of the photo's shape and any size, transparent where there is no hint.
 
         Raises:
-            PhotoError: a point lies outside the photo; or the strokes cannot be read, have another shape, or
-                are transparent or opaque all over.
+            PhotoError: a point lies outside the photo or in its frame; or the strokes cannot be read, have
+                another shape, or are transparent or opaque all over.
             ValueError: there are no hints.
         """
         if not points and strokes is None:
             raise ValueError("give at least one hint")
         strokes = None if strokes is None else Path(strokes)
-        windows = Windows.of(photo.height, photo.width)
+        windows = Windows.of(*photo.inside.size)
         height, width = windows.size(_CHROMA_SIZE)
         size = (GUIDE_SCALE * height, GUIDE_SCALE * width)
         paint = _points(photo, points, size)
@@ -124,13 +124,19 @@ class _Paint(NamedTuple):
 
 
 def _points(photo: Photo, points: Sequence[Hint], size: tuple[int, int]) -> _Paint:
+    box = photo.inside
     for point in points:
         if point.x >= photo.width or point.y >= photo.height:
             raise PhotoError(
                 f"{photo.name}: the hint {point} lies outside its {photo.width}x{photo.height} pixels"
             )
-    y = np.array([point.y * size[0] // photo.height for point in points], np.intp)
-    x = np.array([point.x * size[1] // photo.width for point in points], np.intp)
+        if not (box.left <= point.x < box.right and box.top <= point.y < box.bottom):
+            raise PhotoError(
+                f"{photo.name}: the hint {point} lies in the frame around the picture, {box}; move it, or "
+                "add --frame none"
+            )
+    y = np.array([(point.y - box.top) * size[0] // box.size[0] for point in points], np.intp)
+    x = np.array([(point.x - box.left) * size[1] // box.size[1] for point in points], np.intp)
     rgb = np.array([point.rgb for point in points], np.float32).reshape(-1, 3) / np.float32(255)
     return _Paint(y, x, rgb, np.ones(len(points), np.float32))
 
@@ -147,13 +153,17 @@ def _strokes(photo: Photo, path: Path, size: tuple[int, int]) -> _Paint:
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
         raise PhotoError(f"{name}: hints cannot be read: {error}") from None
     check_shape(name, image.size, photo, "hints")
+    if photo.frame:
+        box = photo.frame.scaled((photo.height, photo.width), (image.height, image.width))
+        image = image.crop((box.left, box.top, box.right, box.bottom))
     height, width = (_STROKES_SCALE * s for s in size)
     if image.width > width:
         image = image.resize((width, height), PIL.Image.Resampling.BOX)
     pixels = np.asarray(image, np.float32)
     alpha = pixels[..., 3:] / 255
     if not alpha.any():
-        raise PhotoError(f"{name}: is transparent all over; paint colours where you want them")
+        where = "all over the picture in its frame" if photo.frame else "all over"
+        raise PhotoError(f"{name}: is transparent {where}; paint colours where you want them")
     if alpha.all():
         raise PhotoError(f"{name}: has no transparent places; leave out the photo and save the strokes alone")
     premultiplied = np.concatenate([alpha * pixels[..., :3] / 255, alpha], axis=2)

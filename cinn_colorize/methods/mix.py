@@ -115,16 +115,16 @@ class Mix(SampleMethod):
         mask = self.opened
         check_shape(mask.name, (mask.width, mask.height), photo, "mask")
         seeds = seed, self.outside_seed
-        return [colorizer.condition(photo).mix(seeds, colorizer.mask(mask), temperature)]
+        share = colorizer.mask(mask.framed_as(photo))
+        return [colorizer.condition(photo).mix(seeds, share, temperature)]
 
     def first_tiles(
         self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int
     ) -> list[Tile]:
         """Return the mask and the two samples."""
-        from cinn_colorize.imaging.photo import open_photo
         from cinn_colorize.methods.contact_sheet import TILE, gray_tile
 
-        whole, small = colorizer.condition(photo).whole, open_photo(photo.thumbnail(TILE))
+        whole, small = colorizer.condition(photo).whole, photo.small(TILE)
         samples = [whole.sample(1, temperature, s)[0] for s in (seed, self.outside_seed)]
         labels = f"inside: seed {seed}", f"outside: seed {self.outside_seed}"
         pictures = [made.picture.thumbnail(TILE) for made in colorizer.compose(small, samples)]

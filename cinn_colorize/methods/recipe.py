@@ -17,7 +17,7 @@ from cinn_colorize.latents.levels import PerLevel, named_levels, parse_temperatu
 from cinn_colorize.methods.base import Files, Method, sha256_of
 from cinn_colorize.methods.registry import METHODS, OLD_NAMES
 from cinn_colorize.models.registry import MODELS, ModelInfo
-from cinn_colorize.options import MAX_PIXELS, Encoding, Precision, Rendering, parse_seed
+from cinn_colorize.options import MAX_PIXELS, Box, Encoding, Precision, Rendering, parse_seed
 
 if TYPE_CHECKING:
     from cinn_colorize.colorizer import BaseColorizer
@@ -44,6 +44,7 @@ class Recipe:
         precision: precision of the networks.
         rendering: how the sample became a picture.
         original: SHA-256 of the photo's file; empty if the photo was not a file.
+        frame: where the picture lies inside the photo's frame; None if the recipe knows none.
         format: format of the picture's file.
         encoding: encoding of the picture's file.
     """
@@ -58,6 +59,7 @@ class Recipe:
     precision: str
     rendering: Rendering
     original: str
+    frame: Box | None
     format: str
     encoding: Encoding
 
@@ -100,6 +102,7 @@ class Recipe:
                 precision=found["precision"],
                 rendering=Rendering.from_entries(found),
                 original=found["original"],
+                frame=Box.parse(found["frame"]) if "frame" in found else None,
                 format=found["format"],
                 encoding=Encoding.from_entries(found),
             )
@@ -154,6 +157,7 @@ def recreate(
             f"{printable_name(original)}: is not the file that the picture was made from (SHA-256 "
             f"{photo.sha256[:12]}..., not {recipe.original[:12]}...); give that file, or add --force"
         )
+    photo = photo.framed(str(recipe.frame)) if recipe.frame else photo
     files = _find(recipe, [original, *others], others, force)
     photo.mode &= mode_like(*files.values())
     if format_of_name(output) != recipe.format:

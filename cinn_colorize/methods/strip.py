@@ -118,10 +118,9 @@ class Strip(Method):
         rendering: Rendering,
     ) -> Chart:
         """Draw the samples in a labelled row; the arguments are those of :meth:`samples`."""
-        from cinn_colorize.imaging.photo import open_photo
         from cinn_colorize.methods.contact_sheet import Chart, contact_sheet
 
-        small = open_photo(photo.thumbnail(_TILE))
+        small = photo.small(_TILE)
         pictures = colorizer.compose(small, self.samples(colorizer, photo, temperature, seed), rendering)
         labels = [f"T = {t:g}" for t in self.temperatures]
         tiles = [(p.picture.thumbnail(_TILE), label) for p, label in zip(pictures, labels, strict=True)]
@@ -132,5 +131,5 @@ class Strip(Method):
             "seed": str(seed),
             "temperature": format_levels(temperature),
         }
-        recipe = colorizer.recipe(drawn, rendering) | {"original": photo.sha256}
+        recipe = colorizer.recipe(drawn, rendering, photo)
         return Chart(contact_sheet(tiles, columns=len(tiles)), recipe, mode=photo.mode)

@@ -192,12 +192,13 @@ def test_one_network_for_several_processes(reference, tmp_path, colorizer):
     server = ModelServer(ModelSpec("natural", *find_weights(), "cpu", "fp32"))
     try:
         remote = server.network.colorizer()
-        wide = np.tile(GRAY[:60], (1, 2))
-        for photo in (reference / "photos" / "001.png", wide):
+        wide, framed = np.tile(GRAY[:60], (1, 2)), np.pad(GRAY, 20, constant_values=11)
+        for photo in (reference / "photos" / "001.png", wide, framed):
             there, here = remote.colorize(photo, n=2, seed=5), colorizer.colorize(photo, n=2, seed=5)
             assert [c.recipe for c in there] == [c.recipe for c in here]
             for one, other in zip(there, here, strict=True):
                 np.testing.assert_array_equal(one.rgb, other.rgb)
+        assert "frame" in there[0].recipe
         colours = np.stack([GRAY, GRAY // 2, 255 - GRAY], axis=-1)
         mask = np.where(np.indices(GRAY.shape)[1] < 100, 255, 0).astype(np.uint8)
         answers = []

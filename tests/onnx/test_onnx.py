@@ -57,6 +57,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
     Image.fromarray(GRAY).save(folder / "gray.png")
     Image.fromarray(WIDE).save(folder / "wide.png")
+    Image.fromarray(np.pad(GRAY, 20, constant_values=11)).save(folder / "framed.png")
     return folder
 
 
@@ -134,7 +135,7 @@ def test_the_architectures_are_the_same_in_both(tmp_path, kind, config):
     check_agreement(Colorizer(loaded, device="cpu"), OnnxColorizer(kind.name, "0" * 64, tmp_path))
 
 
-@pytest.mark.parametrize("photo", ["gray.png", "wide.png"])
+@pytest.mark.parametrize("photo", ["gray.png", "wide.png", "framed.png"])
 def test_pictures_are_within_one_step_and_torch_is_not_there(folder, cache, photo):
     pictures, recipes = [], []
     for name in ("onnx", "torch"):
@@ -147,6 +148,7 @@ def test_pictures_are_within_one_step_and_torch_is_not_there(folder, cache, phot
         recipes.append(read_recipe(pictures[-1]))
     assert steps(*pictures) <= 1
     assert recipes[0] == recipes[1]
+    assert ("frame" in recipes[0]) == (photo == "framed.png")
 
 
 def test_workers_make_the_same_files_without_torch(folder, cache, tmp_path):
