@@ -13,7 +13,6 @@ import hashlib
 import io
 import logging
 import os
-import stat
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -28,9 +27,7 @@ from cinn_colorize.files import (
     FORMATS,
     PUBLIC,
     format_of_content,
-    missing,
     mode_like,
-    open_input,
     printable_name,
 )
 from cinn_colorize.imaging import buffers, color, vips
@@ -42,9 +39,9 @@ from cinn_colorize.imaging.metadata import find_recipe, is_excessive
 from cinn_colorize.imaging.picture import Picture, fitted
 from cinn_colorize.imaging.profiles import color_model, space_of
 from cinn_colorize.imaging.reduction import Reduction
-from cinn_colorize.imaging.tiff import read_fields
+from cinn_colorize.imaging.source import fields_of_tiff, first_bytes, path_or_content
 from cinn_colorize.imaging.vips import Metadata, raising_photo_errors
-from cinn_colorize.limits import check_bytes, read_stream
+from cinn_colorize.limits import check_bytes
 from cinn_colorize.options import MAX_PIXELS, Box
 
 log = logging.getLogger(__name__)
@@ -342,10 +339,10 @@ def open_photo(
     if not isinstance(source, bytes):
         name, own_suffix = printable_name(source), Path(source).suffix
     with raising_photo_errors(name):
-        content = source if isinstance(source, bytes) else _path_or_content(Path(source), name, max_pixels)
+        content = source if isinstance(source, bytes) else path_or_content(Path(source), name, max_pixels)
         if isinstance(content, bytes):
             check_bytes(len(content), max_pixels)
-        start = content[:32] if isinstance(content, bytes) else _first_bytes(content)
+        start = content[:32] if isinstance(content, bytes) else first_bytes(content)
     if not start:
         raise PhotoError(f"{name}: is empty; get the photo again")
     # libvips would try all its readers and fail with a message from each.
@@ -359,7 +356,7 @@ def open_photo(
                 whole = content if isinstance(content, bytes) else content.read_bytes()
                 return _in_memory(decode(whole, format, max_pixels), name, suffix, content)
         with raising_photo_errors(name):
-            blobs = _fields_of_tiff(content) if format == "tiff" else {}
+            blobs = fields_of_tiff(content) if format == "tiff" else {}
         return Photo(lambda: vips.open_image(content, max_pixels), name, suffix, blobs, content)
     except (OSError, ValueError, SyntaxError) as error:
         raise PhotoError(f"{name}: cannot be read: {error}") from None
@@ -398,28 +395,3 @@ def has_recipe(path: str | os.PathLike[str]) -> bool:
         return bool(read_recipe(path))
     except PhotoError:
         return False
-
-
-def _fields_of_tiff(source: Path | bytes) -> dict[str, bytes]:
-    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
-        return read_fields(file)
-
-
-def _path_or_content(path: Path, name: str, max_pixels: int) -> Path | bytes:
-    """Return the path of a regular file, or what a pipe holds, which can be read only once."""
-    try:
-        status = path.stat()
-    except FileNotFoundError as error:
-        raise PhotoError(missing(path, f"cannot be read: {error.strerror}")) from None
-    if stat.S_ISDIR(status.st_mode):
-        raise PhotoError(f"{name}: is a folder, not a photo")
-    if stat.S_ISREG(status.st_mode):
-        check_bytes(status.st_size, max_pixels)
-        return path
-    with open_input(path) as file:
-        return read_stream(file, name, max_pixels)
-
-
-def _first_bytes(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(32)
