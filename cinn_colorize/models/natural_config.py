@@ -1,0 +1,89 @@
+"""The architecture of ``natural``, as its weights files hold it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from cinn_colorize.models.architecture import Depth, Width, read
+
+BASE = 0  # name of the 1x1 base among the levels
+COARSE = 8  # name of the coarse level, by the resolution of its latents: 2x2 pixels of 16 px make one
+
+
+@dataclass(frozen=True)
+class LevelConfig:
+    """One level of the pyramid: its couplings and its head."""
+
+    blocks: Depth  # coupling blocks
+    width: Width  # channels inside their subnetworks
+    depth: Width  # channels of the head
+    dropout: float = 0.0  # of whole channels in the head
+    attend: bool = False  # pixels attend to all coarser colours
+    context: bool = False  # pixels know the average of all
+    residual: Depth = 0  # residual blocks of the head
+
+
+@dataclass(frozen=True)
+class CoarseConfig:
+    """The colours at 16 px as one level: passes of an autoregressive flow."""
+
+    passes: Depth = 4  # in alternating order
+    blocks: Depth = 3  # transformer blocks of a pass
+    width: Width = 192  # channels of the transformers
+    dropout: float = 0.1  # of their inputs
+    condition_dropout: float = 0.1  # share of photos whose features training hides
+    clamp: float = 1.5  # alpha of Eq. 7
+    bound: float = 5.0  # transformers see values within +-bound
+
+
+@dataclass(frozen=True)
+class NaturalConfig:
+    """The architecture; levels by resolution, finest first, 0 is the base."""
+
+    levels: Mapping[int, LevelConfig]
+    clamp: float = 0.5  # alpha of Eq. 7
+    bound: float = 1.9  # subnetworks see latents within +-bound
+    knee: float = 1.5  # of the elementwise map
+    chroma_scale: float = 15.0  # x = ab / chroma_scale
+    chroma_limit: float = 110.0  # coarser colours are seen within +-chroma_limit
+    gamut_margin: float = 6.0  # units of ab that noise may leave the gamut at a given L
+    gamut_leak: float = 0.1  # factor on what samples exceed that by
+    pyramid_dropout: float = 0.1
+    attention: Mapping[int, Depth] = field(default_factory=dict)  # transformer blocks, by resolution
+    coarse: CoarseConfig | None = None  # in place of the levels at 8 px and below
+    conditioning: bool = True  # a conditioning network, else L itself: no backbone, no attention, no context
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> NaturalConfig:
+        """Rebuild it from what ``dataclasses.asdict`` returned, after a round trip through JSON.
+
+        Raises:
+            TypeError: a key is unknown or missing.
+            ValueError: a value is of another type, or out of its bounds.
+        """
+        return read(cls, values)
+
+    @classmethod
+    def default(cls) -> NaturalConfig:
+        """Return the configuration of the shipped model."""
+        return cls(
+            levels={
+                32: LevelConfig(3, 64, 96, context=True, residual=2),
+                16: LevelConfig(3, 96, 144, context=True, residual=2),
+                8: LevelConfig(3, 128, 192, 0.1, attend=True, context=True),
+                4: LevelConfig(3, 128, 192, 0.2, attend=True, context=True),
+                2: LevelConfig(2, 96, 128, 0.3),
+                1: LevelConfig(2, 64, 96, 0.3),
+                BASE: LevelConfig(2, 64, 128, 0.3),
+            },
+            attention={8: 2, 16: 1},
+        )
+
+    @classmethod
+    def autoregressive(cls) -> NaturalConfig:
+        """Return an architecture whose colours at 16 px are one autoregressive level."""
+        default = cls.default()
+        fine = {r: level for r, level in default.levels.items() if r > COARSE}
+        return replace(default, levels=fine, coarse=CoarseConfig())
