@@ -42,9 +42,9 @@ def export(
         cinn-colorize export -o onnx --model bedrooms --overwrite
     """
     with fatal(debug):
-        from cinn_colorize.onnx.files import CONDITION, SAMPLE
+        from cinn_colorize.onnx.files import CONDITION, SAMPLE, STEP
 
-        claim([output_dir / CONDITION, output_dir / SAMPLE], overwrite)
+        claim([output_dir / CONDITION, output_dir / SAMPLE, *output_dir.glob(STEP.format("*"))], overwrite)
         from cinn_colorize.models import load_model
         from cinn_colorize.onnx.export import export as write
 

@@ -86,3 +86,13 @@ def test_a_panorama_shares_the_coarsest_level(run, tmp_path):
     run("wide.png", "-o", "out")
     with Image.open(tmp_path / "out" / "wide_000.png") as made:
         assert made.size == (200, 60)
+
+
+def test_export_replaces_no_step_without_being_told(run, tmp_path):
+    (tmp_path / "onnx").mkdir()
+    step = tmp_path / "onnx" / "step0.onnx"
+    step.write_bytes(b"of somebody else")
+    message = the_line(run("export", "-o", "onnx", code=1))
+    assert "step0.onnx: exists; add --overwrite" in message
+    assert step.read_bytes() == b"of somebody else"
+    assert [path.name for path in (tmp_path / "onnx").iterdir()] == ["step0.onnx"]
