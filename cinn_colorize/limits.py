@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.files import format_of_content
+from cinn_colorize.files import format_of_content, open_input
 
 ADVICE = "raise --max-pixels to read it"
 
@@ -74,6 +74,16 @@ def read_lines(file: BinaryIO) -> bytes:
     if len(content) > _BYTES_OF_A_LIST:
         raise OSError(errno.EFBIG, f"it has more than {_BYTES_OF_A_LIST >> 20} MiB")
     return content
+
+
+def read_table(path: Path) -> bytes:
+    """Read the file of a list or a table.
+
+    Raises:
+        OSError: it cannot be read, or is too large.
+    """
+    with open_input(path) as file:
+        return read_lines(file)
 
 
 def read_stream(file: BinaryIO, name: str, max_pixels: int) -> bytes:

@@ -68,15 +68,14 @@ class TorchNetwork:
 
     def decode(self, latents: LatentLevels, condition: Condition) -> tuple[Floats, NDArray[np.float64]]:
         """See :meth:`Network.decode`."""
-        latent = Latent.from_arrays(latents)
-        begun = self._begin(latent, condition)
+        latent, chunk = Latent.from_arrays(latents), self._chunk
+        begun, of_chunk = self._begin(latent, condition), condition.expand(chunk)
         ab, log_prob = [], []
-        for part in _slices(len(latent), self._chunk):
+        for part in _slices(len(latent), chunk):
+            levels = {r: self._filled(z[part], chunk) for r, z in latent.levels.items()}
             with self.inference():
                 x, log_dets = self.model.finish(
-                    self._filled(latent.levels, part, self._chunk),
-                    condition.expand(self._chunk),
-                    tuple(self._filled(dict(enumerate(begun)), part, self._chunk).values()),
+                    levels, of_chunk, tuple(self._filled(tensor[part], chunk) for tensor in begun)
                 )
             code = latent[part]
             log_det = torch.stack(list(log_dets.values())).sum(0).cpu()
@@ -125,22 +124,18 @@ class TorchNetwork:
         """Compute the sequential part of g for all samples; its tensors stay on the device."""
         chunk, parts = _SEQUENTIAL_CHUNK, []
         for part in _slices(len(latent), chunk):
+            levels = {r: self._filled(z[part], chunk) for r, z in latent.levels.items()}
             with self.inference():
-                begun = self.model.begin(self._filled(latent.levels, part, chunk), condition.expand(chunk))
+                begun = self.model.begin(levels, condition.expand(chunk))
             if not begun:
                 return ()
             parts.append(begun)
         return tuple(torch.cat(tensors)[: len(latent)] for tensors in zip(*parts, strict=True))
 
-    def _filled(self, tensors: Mapping[int, Tensor], part: slice, chunk: int) -> dict[int, Tensor]:
-        """Move the samples of a part to the device and repeat the last one up to the size of a chunk."""
-
-        def fill(tensor: Tensor) -> Tensor:
-            some = tensor[part]
-            repeated = some[-1:].expand(chunk - len(some), *some.shape[1:])
-            return torch.cat([some, repeated]).to(self.device)
-
-        return {key: fill(tensor) for key, tensor in tensors.items()}
+    def _filled(self, some: Tensor, chunk: int) -> Tensor:
+        """Move what belongs to samples, (N, ...), to the device; repeat the last one up to a whole chunk."""
+        repeated = some[-1:].expand(chunk - len(some), *some.shape[1:])
+        return torch.cat([some, repeated]).to(self.device)
 
 
 def _slices(length: int, size: int) -> Iterator[slice]:

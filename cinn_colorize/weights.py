@@ -8,10 +8,11 @@ environment.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -129,21 +130,12 @@ def load(path: Path, check: Check | None = None) -> tuple[dict[str, Any], dict[s
     Raises:
         WeightsError: the file is damaged, or not a weights file of this program.
     """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            names = list(file.keys())
-            config = _config((file.metadata() or {}).get(CONFIG_KEY, ""))
-            if config is None:
-                raise WeightsError(_foreign(path))
-            if check:
-                check(config, {name: tuple(file.get_slice(name).get_shape()) for name in names})
-            with ctrl_c_later():
-                tensors = {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{printable_name(path)}: damaged, or not a safetensors file ({error})") from error
-    return config, tensors
+    with _opened(path, "pt") as (file, config):
+        names = list(file.keys())
+        if check:
+            check(config, {name: tuple(file.get_slice(name).get_shape()) for name in names})
+        with ctrl_c_later():
+            return config, {name: file.get_tensor(name) for name in names}
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -152,21 +144,30 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises:
         WeightsError: the file is damaged, or not a weights file of this program.
     """
+    with _opened(path, "numpy") as (_, config):
+        return config
+
+
+@contextlib.contextmanager
+def _opened(path: Path, framework: str) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Open a weights file: yield the safetensors file and the configuration.
+
+    Raises:
+        WeightsError: the file is damaged, or not a weights file of this program.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="numpy") as file:
+        with safe_open(path, framework=framework) as file:
             config = _config((file.metadata() or {}).get(CONFIG_KEY, ""))
+            if config is None:
+                raise WeightsError(
+                    f"{printable_name(path)}: a safetensors file, but not one of cinn-colorize "
+                    "(no configuration)"
+                )
+            yield file, config
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{printable_name(path)}: damaged, or not a safetensors file ({error})") from error
-    if config is None:
-        raise WeightsError(_foreign(path))
-    return config
-
-
-def _foreign(path: Path) -> str:
-    name = printable_name(path)
-    return f"{name}: a safetensors file, but not one of cinn-colorize (no configuration)"
 
 
 def _config(text: str) -> dict[str, Any] | None:

@@ -13,8 +13,8 @@ import typer
 
 from cinn_colorize.cli.options import Engine
 from cinn_colorize.errors import DataError
-from cinn_colorize.files import open_input, printable_name
-from cinn_colorize.limits import read_lines
+from cinn_colorize.files import printable_name
+from cinn_colorize.limits import read_lines, read_table
 
 if TYPE_CHECKING:
     from cinn_colorize.batch.inputs import Input
@@ -121,7 +121,7 @@ class BatchOptions:
         for path in lists + ([self.files_from] if self.files_from else []):
             name = "stdin" if path == STREAM else printable_name(path)
             try:
-                content = read_lines(sys.stdin.buffer) if path == STREAM else _content(path)
+                content = read_lines(sys.stdin.buffer) if path == STREAM else read_table(path)
             except OSError as error:
                 raise DataError(f"{name}: the list cannot be read ({error.strerror})") from error
             listed += read_list(content, name, null=self.null)
@@ -149,11 +149,6 @@ def checked(inputs: list[Input | PhotoError]) -> list[Input | PhotoError]:
     if len(inputs) == 1 and isinstance(inputs[0], Exception):
         raise inputs[0]
     return inputs
-
-
-def _content(path: Path) -> bytes:
-    with open_input(path) as file:
-        return read_lines(file)
 
 
 def _is_list(path: Path) -> bool:

@@ -11,6 +11,7 @@ from cinn_colorize.errors import DataError
 from cinn_colorize.evaluation.bootstrap import Statistics, Term
 from cinn_colorize.files import printable_name
 from cinn_colorize.latents.levels import short_levels
+from cinn_colorize.limits import read_table
 
 _COMPARED = ("tint", "tint*", "gray")  # beside the model
 
@@ -49,7 +50,7 @@ def read_earlier(path: Path, photos: Sequence[str], samples: int) -> Earlier:
     """
     name = printable_name(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_table(path).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{name}: cannot be read ({error})") from error
     try:

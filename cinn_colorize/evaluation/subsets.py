@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cinn_colorize.errors import DataError
-from cinn_colorize.files import open_input, printable_name
-from cinn_colorize.limits import read_lines
+from cinn_colorize.files import printable_name
+from cinn_colorize.limits import read_table
 
 Subsets = Mapping[str, frozenset[str]]  # names of photos, by what these show
 
@@ -50,8 +50,7 @@ def read_column(path: Path, column: str, content: str) -> dict[str, str]:
         DataError: the table cannot be read or is malformed.
     """
     try:
-        with open_input(path) as file:
-            table = io.StringIO(read_lines(file).decode("utf-8"), newline="")
+        table = io.StringIO(read_table(path).decode("utf-8"), newline="")
         rows = [(row["entry"], row[column]) for row in csv.DictReader(table, delimiter="\t")]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{printable_name(path)}: cannot be read ({error})") from error

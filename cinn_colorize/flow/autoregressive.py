@@ -23,7 +23,7 @@ from cinn_colorize.flow.coupling import soft_clamp
 from cinn_colorize.flow.transform import Transform
 
 HEAD = 32  # channels of an attention head
-_SWEEPS, _CLOSE = 64, 1e-6  # Jacobi's iteration ends after so many sweeps, or when steps are so small
+_CLOSE = 1e-6  # relative size of the steps at which Jacobi's iteration ends
 
 
 class CausalBlock(nn.Module):
@@ -217,7 +217,7 @@ class _Inverse(torch.autograd.Function):
         )
         g, scale = of_x + through_x, torch.exp(s.detach())
         u = scale * g
-        for _ in range(_SWEEPS):
+        for _ in range(len(ctx.flow.position)):
             (pulled,) = torch.autograd.grad(z, x, u, retain_graph=True)
             step = scale * (g - pulled)
             u = u + step

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cinn_colorize import weights
 from cinn_colorize.errors import WeightsError
 from cinn_colorize.files import printable_name
+from cinn_colorize.models.natural_config import COARSE
 from cinn_colorize.models.registry import DEFAULT as DEFAULT
 from cinn_colorize.models.registry import MODELS as MODELS
 from cinn_colorize.models.registry import ModelInfo as ModelInfo
@@ -18,8 +19,6 @@ from cinn_colorize.models.registry import PhotoModelInfo as PhotoModelInfo
 
 if TYPE_CHECKING:
     from cinn_colorize.models.base import ConditionalFlow
-
-_AUTOREGRESSIVE = 8  # the level of ``natural`` that an architecture does not list
 
 
 class Loaded(NamedTuple):
@@ -65,7 +64,7 @@ def info_of(name: str, source: str | os.PathLike[str] | None = None) -> ModelInf
         architecture = weights.read_config(path)["architecture"]
         levels = {int(r) for r in architecture["levels"]}
         if architecture.get("coarse"):
-            levels.add(_AUTOREGRESSIVE)
+            levels.add(COARSE)
         return info.with_levels(levels)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(f"{printable_name(path)}: does not fit this version of {name!r}") from error

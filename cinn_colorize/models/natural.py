@@ -275,8 +275,8 @@ class Natural(PhotoFlow):
             guide = torch.cat([luminance[r], details], dim=1)
             prepared[r] = self._level(r).head.prepare(pyramid[2 * r], pyramid[r], guide)
         if self.coarsest < coarsest:
-            pass
-        elif self.config.coarse:
+            return Condition(prepared, luminance, gamut)
+        if self.config.coarse:
             prepared[COARSE] = self._coarse().prepare(pyramid, L64)
         else:
             prepared[BASE] = self._level(BASE).head.prepare(pyramid[1], pyramid[1], luminance[1])
@@ -326,12 +326,8 @@ class Natural(PhotoFlow):
         """Compute the autoregressive passes, if there are any: (N, 8, 8, 8), and their log-det (N,)."""
         if not self.config.coarse:
             return ()
-        flow, (_, *conditions) = self._coarsest(condition)
-        z, log_det = latents[COARSE], latents[COARSE].new_zeros(len(latents[COARSE]))
-        for transform, c in reversed(list(zip(flow.maps[1:], conditions, strict=True))):
-            z, change = transform.inverse(z, c)
-            log_det = log_det + change
-        return z, log_det
+        _, (_, *conditions) = self._coarsest(condition)
+        return Sequence(self.passes).inverse(latents[COARSE], conditions)
 
     def finish(
         self, latents: Mapping[int, Tensor], condition: Condition, begun: tuple[Tensor, ...]

@@ -32,8 +32,8 @@ from cinn_colorize.conditioning.bins import ColorBins, rarity
 from cinn_colorize.conditioning.layers import conv
 from cinn_colorize.data.sources import Reader, Source
 from cinn_colorize.errors import WeightsError
-from cinn_colorize.training.data import Batch, Crops, Loading, batches, squeezed, to_network
-from cinn_colorize.training.film import as_film
+from cinn_colorize.training.data import Batch, Crops, Loading, batches, squeezed
+from cinn_colorize.training.film import some_as_film
 from cinn_colorize.training.objective import Noise
 from cinn_colorize.training.task import Task, TrainingConfig
 
@@ -299,10 +299,8 @@ class Small:
         self, crop: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return L* (1, S, S), ab (2, S / 8, S / 8), the true one, and sRGB (3, S, S) uint8."""
-        L, ab = to_network(crop, self.size, self.size // COLOR_STRIDE)
         square = squeezed(crop, self.size)
-        if rng.uniform() < self.films:
-            L = as_film(square, rng)[None]
+        L, ab = some_as_film(square, rng, self.films, self.size, self.size // COLOR_STRIDE)
         return L, ab, np.ascontiguousarray(square.transpose(2, 0, 1))
 
 

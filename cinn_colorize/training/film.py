@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cinn_colorize.imaging import color
+from cinn_colorize.training.data import CHROMA_SIZE, LUMINANCE_SIZE, squeezed, to_network
 
 Floats = NDArray[np.float32]
 Rng = np.random.Generator
@@ -86,6 +87,32 @@ def as_film(image: NDArray[np.uint8], rng: Rng) -> Floats:
         if rng.uniform() < share:
             L = step(L, rng).astype(np.float32)
     return 100 * L.clip(0, 1)
+
+
+def some_as_film(
+    crop: NDArray[np.uint8],
+    rng: Rng,
+    share: float,
+    size: int = LUMINANCE_SIZE,
+    chroma_size: int = CHROMA_SIZE,
+) -> tuple[Floats, Floats]:
+    """Prepare a crop as :func:`to_network` does; the L of some is what :func:`as_film` returns.
+
+    Args:
+        crop: sRGB, (h, w, 3).
+        rng: decides.
+        share: of the crops, that of films.
+        size: pixels of a side of L.
+        chroma_size: pixels of a side of ab.
+
+    Returns:
+        L* (1, size, size), and ab (2, chroma_size, chroma_size), the true one.
+    """
+    square = squeezed(crop, size)
+    L, ab = to_network(square, size, chroma_size)
+    if rng.uniform() < share:
+        L = as_film(square, rng)[None]
+    return L, ab
 
 
 def _tone_curve(L: Floats, rng: Rng) -> NDArray[np.floating]:

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -20,9 +19,9 @@ from cinn_colorize.errors import DataError
 from cinn_colorize.evaluation import nll_by_level
 from cinn_colorize.models.natural import COARSE, Natural, NaturalConfig
 from cinn_colorize.training.ablation import without
-from cinn_colorize.training.data import LUMINANCE_SIZE, Batch, Crops, Loading, batches, squeezed, to_network
+from cinn_colorize.training.data import CHROMA_SIZE, Batch, Crops, Loading, batches
 from cinn_colorize.training.features import CACHED_PHOTOS, load_backbone
-from cinn_colorize.training.film import as_film
+from cinn_colorize.training.film import some_as_film
 from cinn_colorize.training.objective import Noise, add_noise, balanced_loss, level_nll
 from cinn_colorize.training.registry import ABLATIONS, Dataset
 from cinn_colorize.training.task import PhotoTask, TrainingConfig
@@ -134,7 +133,7 @@ class NaturalTask(PhotoTask[Natural]):
 
     def batches(self, config: NaturalTraining, start: int, loading: Loading) -> Iterable[Batch]:
         """Load L* (batch, 1, 256, 256) and ab (batch, 2, 64, 64) of random crops, some L of old films."""
-        crops = Crops(self.photos, config.seed, Films(config.films))
+        crops = Crops(self.photos, config.seed, partial(some_as_film, share=config.films))
         return batches(crops, start, config.photos, config.batch, loading)
 
     def prepare(
@@ -188,15 +187,8 @@ class CoarseTask(NaturalTask):
         Raises:
             DataError: the model has no such level.
         """
-        pyramid = model.pyramid
-        if not model.config.coarse or not isinstance(pyramid, FeaturePyramid):
-            raise DataError("--stage coarse: the model to start from has no autoregressive level")
-        model.requires_grad_(False)
-        coarse: list[nn.Module] = [*pyramid.up_to(2 * COARSE), model.levels[str(COARSE)]]
-        for module in coarse:
-            module.requires_grad_(True)
-        groups = [([p for module in coarse for p in module.parameters()], 1.0)]
-        return groups + self._backbone(model, config)
+        shared, _ = _pyramid_parts(model, "coarse")
+        return [_alone(model, [*shared, model.levels[str(COARSE)]]), *self._backbone(model, config)]
 
     def nll(  # type: ignore[override]
         self, model: Natural, config: NaturalTraining, x: Tensor, L: Tensor, features: dict[int, Tensor]
@@ -238,16 +230,8 @@ class FineTask(NaturalTask):
         Raises:
             DataError: the model has no autoregressive level.
         """
-        pyramid = model.pyramid
-        if not model.config.coarse or not isinstance(pyramid, FeaturePyramid):
-            raise DataError("--stage fine: the model to start from has no autoregressive level")
-        model.requires_grad_(False)
-        shared = pyramid.up_to(2 * COARSE)
-        own = [module for module in pyramid.up_to(64) if not any(module is other for other in shared)]
-        fine: list[nn.Module] = [*own, *(model.levels[str(r)] for r in model.resolutions)]
-        for module in fine:
-            module.requires_grad_(True)
-        return [([p for module in fine for p in module.parameters()], 1.0)]
+        _, own = _pyramid_parts(model, "fine")
+        return [_alone(model, [*own, *(model.levels[str(r)] for r in model.resolutions)])]
 
     def nll(  # type: ignore[override]
         self, model: Natural, config: NaturalTraining, x: Tensor, L: Tensor, features: dict[int, Tensor]
@@ -273,22 +257,25 @@ def by_adam(name: str) -> bool:
     return any(part in _BY_ADAM for part in name.split("."))
 
 
-class Films:
-    """Prepare crops as :func:`to_network` does, the L of some as an old film would have recorded it.
+def _pyramid_parts(model: Natural, stage: str) -> tuple[list[nn.Module], list[nn.Module]]:
+    """Return the parts of the pyramid that the autoregressive level reads, and those of the details alone.
 
-    Args:
-        share: of the crops, that of films.
+    Raises:
+        DataError: the model has no such level.
     """
+    pyramid = model.pyramid
+    if not model.config.coarse or not isinstance(pyramid, FeaturePyramid):
+        raise DataError(f"--stage {stage}: the model to start from has no autoregressive level")
+    shared = pyramid.up_to(2 * COARSE)
+    return shared, [module for module in pyramid.up_to(CHROMA_SIZE) if module not in shared]
 
-    def __init__(self, share: float) -> None:
-        self.share = share
 
-    def __call__(self, crop: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Return L* (1, 256, 256), and ab (2, 64, 64), the true one."""
-        L, ab = to_network(crop)
-        if rng.uniform() < self.share:
-            L = as_film(squeezed(crop, LUMINANCE_SIZE), rng)[None]
-        return L, ab
+def _alone(model: Natural, modules: Sequence[nn.Module]) -> tuple[list[nn.Parameter], float]:
+    """Let some modules learn and no others; return their parameters, at the whole rate."""
+    model.requires_grad_(False)
+    for module in modules:
+        module.requires_grad_(True)
+    return [p for module in modules for p in module.parameters()], 1.0
 
 
 def features_in_chunks(model: Natural, L: Tensor, precision: torch.dtype) -> dict[int, Tensor]:

@@ -42,6 +42,16 @@ def ends(process):
     return process.returncode, stderr.decode().splitlines()
 
 
+def stopped(process, pattern):
+    """Lines on stdout, of which one was read before, and numbers in the one line on stderr."""
+    stdout, stderr = process.communicate()
+    assert process.returncode == 130
+    (line,) = stderr.decode().splitlines()
+    said = re.fullmatch(f"cinn-colorize: stopped: {pattern}", line)
+    assert said, line
+    return 1 + len(stdout.splitlines()), [int(number) for number in said.groups()]
+
+
 def begun(run):
     """Wait for the checkpoint that a run begins with."""
     return wait_for(lambda: list(run.glob("checkpoint-*.pt")))
@@ -151,16 +161,9 @@ def test_a_batch_says_what_is_done_and_how_to_continue(scans, tmp_path, options,
     batch = start(tmp_path, scans, "--workers", 2, *options, start_new_session=True)
     batch.stdout.readline()
     os.killpg(batch.pid, signal.SIGINT)
-    stdout, stderr = batch.communicate()
-    printed = 1 + len(stdout.splitlines())
-    assert batch.returncode == 130
-    (line,) = stderr.decode().splitlines()
-    said = re.fullmatch(
-        rf"cinn-colorize: stopped: (\d+) of 40 photos done, (\d+) files? written; {how}", line
-    )
-    assert said, line
-    assert printed <= int(said[2]) <= len(names(tmp_path / "colorized"))
-    assert printed - 2 <= int(said[1]) <= int(said[2])
+    printed, (done, written) = stopped(batch, rf"(\d+) of 40 photos done, (\d+) files? written; {how}")
+    assert printed <= written <= len(names(tmp_path / "colorized"))
+    assert printed - 2 <= done <= written
     options = [*options, *(["--skip-existing"] if "add" in how else [])]
     rest = process(tmp_path, scans, "--workers", 2, *options)
     assert rest.returncode == 0
@@ -172,15 +175,8 @@ def test_one_photo_says_what_is_written_and_how_to_continue(tmp_path):
     call = start(tmp_path, "x.png", "-n", 60, start_new_session=True)
     call.stdout.readline()
     os.killpg(call.pid, signal.SIGINT)
-    stdout, stderr = call.communicate()
-    printed = 1 + len(stdout.splitlines())
-    assert call.returncode == 130
-    (line,) = stderr.decode().splitlines()
-    said = re.fullmatch(
-        r"cinn-colorize: stopped: (\d+) files? written; add --skip-existing to continue", line
-    )
-    assert said, line
-    assert printed <= int(said[1]) <= len(names(tmp_path / "colorized"))
+    printed, (written,) = stopped(call, r"(\d+) files? written; add --skip-existing to continue")
+    assert printed <= written <= len(names(tmp_path / "colorized"))
 
 
 @pytest.mark.parametrize("arguments", [["x.png"], ["sample", "x.png"], ["temperature", "x.png"]])
