@@ -62,11 +62,18 @@ class Network(Protocol):
             condition: result of :meth:`condition`.
 
         Returns:
-            ab, (N, 2, s, s), and the log density of x = ab / 15 given L in nats, (N,).
+            ab, (N, 2, s, s), and the log density of x = ab / 15 under the map that g is in nats, (N,).
         """
 
-    def encode(self, ab: Floats, condition: Any) -> tuple[LatentLevels, float]:
-        """Encode ab (2, s, s): return f(x; c), (1, C, r, r) by level, and its log density in nats.
+    def encode(self, ab: Floats, condition: Any) -> LatentLevels:
+        """Encode ab (2, s, s): return f(x; c), (1, C, r, r) by level.
+
+        Raises:
+            EngineError: the engine has no forward direction.
+        """
+
+    def log_prob(self, ab: Floats, condition: Any) -> float:
+        """Return the log density of x = ab / 15 given L in nats, always without guidance.
 
         Raises:
             EngineError: the engine has no forward direction.
@@ -230,10 +237,13 @@ class ConditionedPhoto:
         """
         from cinn_colorize.latents.latent import Latent
 
-        return Latent.from_arrays(self._encode(ab)[0])
+        (condition,) = self.whole._conditions
+        return Latent.from_arrays(self._network.encode(np.asarray(ab, np.float32), condition))
 
     def log_prob(self, ab: NDArray[np.floating]) -> float:
         """Return the log density of x = ab / 15 given L, in nats over all 8192 dimensions.
+
+        It is that of the learnt distribution, without guidance.
 
         Most of these are the finest details, and the density of colours without noise in them is larger by
         far. To compare colours of different origin, such as a sample and a photo's own, add the same noise to
@@ -245,7 +255,8 @@ class ConditionedPhoto:
         Raises:
             EngineError: the engine cannot encode.
         """
-        return self._encode(ab)[1]
+        (condition,) = self.whole._conditions
+        return self._network.log_prob(np.asarray(ab, np.float32), condition)
 
     @contextmanager
     def differentiable(self) -> Iterator[Callable[[Latent, int], Tensor]]:
@@ -278,10 +289,6 @@ class ConditionedPhoto:
             )
             for i, seed in enumerate(seeds)
         ]
-
-    def _encode(self, ab: NDArray[np.floating]) -> tuple[LatentLevels, float]:
-        (condition,) = self.whole._conditions
-        return self._network.encode(np.asarray(ab, np.float32), condition)
 
     def _decode(self, latents: LatentLevels) -> tuple[Floats, NDArray[np.float64]]:
         if self._photo.panorama is not None and not self._covered_by(latents):

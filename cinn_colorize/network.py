@@ -83,14 +83,22 @@ class TorchNetwork:
             log_prob.append(code.log_prob() - log_det[: len(code)] + self._rescaling)
         return torch.cat(ab).numpy(), torch.cat(log_prob).double().numpy()
 
-    def encode(self, ab: Floats, condition: Condition) -> tuple[LatentLevels, float]:
+    def encode(self, ab: Floats, condition: Condition) -> LatentLevels:
         """See :meth:`Network.encode`."""
+        return self._encoded(ab, condition)[0].arrays()
+
+    def log_prob(self, ab: Floats, condition: Condition) -> float:
+        """See :meth:`Network.log_prob`."""
+        latent, log_det = self._encoded(ab, self.model.guided(condition, 0.0))
+        return float(latent.log_prob() + log_det) + self._rescaling
+
+    def _encoded(self, ab: Floats, condition: Condition) -> tuple[Latent, Tensor]:
+        """Compute f: the latent code, and the log-det (1,)."""
         x = torch.as_tensor(ab)[None] / self.model.config.chroma_scale
         with self.inference():
             z, log_dets = self.model(x.to(self.device), condition)
         latent = Latent(z).map(lambda level: level.float().cpu())
-        log_det = torch.stack(list(log_dets.values())).sum(0).cpu()
-        return latent.arrays(), float(latent.log_prob() + log_det) + self._rescaling
+        return latent, torch.stack(list(log_dets.values())).sum(0).cpu()
 
     @property
     def _rescaling(self) -> float:

@@ -35,8 +35,9 @@ class Sample:
         ab: chroma (2, 64, 64) float32 as it leaves the flow, neither clipped nor mapped into a gamut; longer,
             and blended from windows, for a photo longer than 2:1.
         levels: latent code, (1, C, r, r) float32 by level.
-        log_prob: log density of x = ab / 15 given L, in nats, under the model at temperature 1; for a photo
-            longer than 2:1, the mean over its windows before they are blended.
+        log_prob: log density of x = ab / 15 given L, in nats, under the model at temperature 1, guided as it
+            was when it drew the sample; for a photo longer than 2:1, the mean over its windows before they
+            are blended.
         seed: seed of the noise.
         temperature: temperature of the noise, for all levels or by level.
         method: other entries of the recipe that say how the sample was drawn.

@@ -37,7 +37,11 @@ class Doubling:
     def encode(self, ab, condition):
         z = (ab[None, :, ::2, ::2] / (2 * condition)).astype(np.float32)
         zeros = {r: np.zeros((1, *shape), np.float32) for r, shape in self.latent_shapes.items()}
-        return zeros | {32: z}, float(-0.5 * np.square(z, dtype=np.float64).sum() - np.log(condition))
+        return zeros | {32: z}
+
+    def log_prob(self, ab, condition):
+        z = self.encode(ab, condition)[32]
+        return float(-0.5 * np.square(z, dtype=np.float64).sum() - np.log(condition))
 
     def differentiable(self):
         raise EngineError("no gradients")

@@ -40,20 +40,26 @@ class _Model:
         """Load the network."""
         self._colorizer = spec.colorizer()
 
-    def facts(self) -> tuple[PhotoModelInfo, str, str, Shapes]:
+    def facts(self) -> tuple[PhotoModelInfo, str, str, float, Shapes]:
         """Return what recipes say of the network, and the shapes of its latent codes."""
-        colorizer = self._colorizer
-        return colorizer.info, colorizer.sha256, colorizer.precision, dict(colorizer.network.latent_shapes)
+        loaded = self._colorizer
+        shapes = dict(loaded.network.latent_shapes)
+        return loaded.info, loaded.sha256, loaded.precision, loaded.guidance, shapes
 
     def decode(self, latents: LatentLevels, L: Floats) -> tuple[Floats, NDArray[np.float64]]:
         """Decode codes under L*."""
         with self._turn:
             return self._colorizer.network.decode(latents, self._condition(L))
 
-    def encode(self, ab: Floats, L: Floats) -> tuple[LatentLevels, float]:
+    def encode(self, ab: Floats, L: Floats) -> LatentLevels:
         """Encode ab under L*."""
         with self._turn:
             return self._colorizer.network.encode(ab, self._condition(L))
+
+    def log_prob(self, ab: Floats, L: Floats) -> float:
+        """Return the log density of ab under L*."""
+        with self._turn:
+            return self._colorizer.network.log_prob(ab, self._condition(L))
 
     def _condition(self, L: Floats) -> Any:
         key = L.tobytes()
@@ -80,8 +86,9 @@ class ModelClient:
 
     def colorizer(self) -> BaseColorizer:
         """Return a colorizer that draws its samples with that network."""
-        info, sha256, precision, latent_shapes = self.model.facts()
-        return BaseColorizer(info, sha256, precision, _ServedNetwork(self.model, latent_shapes))
+        info, sha256, precision, guidance, latent_shapes = self.model.facts()
+        network = _ServedNetwork(self.model, latent_shapes)
+        return BaseColorizer(info, sha256, precision, network, guidance)
 
 
 class ModelServer:
@@ -126,9 +133,13 @@ class _ServedNetwork:
         """See :meth:`Network.decode`."""
         return self._model.decode(latents, condition)
 
-    def encode(self, ab: Floats, condition: Floats) -> tuple[LatentLevels, float]:
+    def encode(self, ab: Floats, condition: Floats) -> LatentLevels:
         """See :meth:`Network.encode`."""
         return self._model.encode(ab, condition)
+
+    def log_prob(self, ab: Floats, condition: Floats) -> float:
+        """See :meth:`Network.log_prob`."""
+        return self._model.log_prob(ab, condition)
 
     def differentiable(self) -> NoReturn:
         """See :meth:`Network.differentiable`.

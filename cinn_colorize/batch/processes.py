@@ -23,6 +23,7 @@ class ModelSpec:
     Attributes:
         sha256: SHA-256 of the weights.
         device: ``auto`` or an available one.
+        guidance: None for the default.
         onnx: folder of ONNX files to compute it with onnxruntime; None for torch.
     """
 
@@ -31,6 +32,7 @@ class ModelSpec:
     sha256: str
     device: str
     precision: str
+    guidance: float | None = None
     onnx: Path | None = None
 
     def colorizer(self) -> BaseColorizer:
@@ -42,10 +44,16 @@ class ModelSpec:
         if self.onnx:
             from cinn_colorize.onnx.engine import OnnxColorizer
 
-            return OnnxColorizer(self.model, self.sha256, self.onnx)
+            return OnnxColorizer(self.model, self.sha256, self.onnx, self.guidance)
         from cinn_colorize.colorizer import Colorizer
 
-        return Colorizer(self.model, weights=self.weights, device=self.device, precision=self.precision)
+        return Colorizer(
+            self.model,
+            weights=self.weights,
+            device=self.device,
+            precision=self.precision,
+            guidance=self.guidance,
+        )
 
 
 def usable_cores() -> int:

@@ -73,6 +73,7 @@ class Batch:
         return {
             "weights": self.spec.sha256,
             "precision": self.spec.precision,
+            **({"guidance": self.spec.guidance} if self.spec.guidance else {}),
             **vars(self.plan.rendering),
             **vars(self.plan.encoding),
             "frame": self.plan.frame,

@@ -11,18 +11,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cinn_colorize.cli.console import fatal, progress_bar, show_log
+from cinn_colorize.cli.engine import Engine, EngineOption, check_engine
 from cinn_colorize.cli.many import STREAM, BatchOptions
 from cinn_colorize.cli.options import (
     BatchOutputOptions,
-    Engine,
-    EngineOption,
     FrameOption,
     GeneralOptions,
     ModelOptions,
     PhotoOptions,
     SeedOption,
     TemperaturesOption,
-    check_engine,
     check_seeds,
     device_of,
     temperature_of,

@@ -106,6 +106,7 @@ def _write(
     general: GeneralOptions,
     images: Sequence[Path] = (),
 ) -> None:
+    _ = network.weight  # refuses what digits do not allow
     show_log(general.quiet)
     with fatal(general.debug):
         path, mode = out.output_dir / name, mode_like(*images)

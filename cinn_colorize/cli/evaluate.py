@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,7 @@ from cinn_colorize.cli.options import (
 from cinn_colorize.cli.report import claim
 from cinn_colorize.files import OUTPUT_SUFFIXES, check_output, printable_name
 from cinn_colorize.latents.levels import MAX_TEMPERATURE
+from cinn_colorize.models.registry import MAX_GUIDANCE
 from cinn_colorize.options import DRAWING, OUTPUT
 from cinn_colorize.originals import protecting
 
@@ -37,6 +39,21 @@ _NEEDED = {  # the option that each of them requires
     "top5_lite0": "--labels",
     "top5_vgg16": "--labels",
 }
+
+
+@dataclass(frozen=True)
+class EvaluatedModelOptions(ModelOptions):
+    """The network that is measured: as it was learnt, unless guidance is asked for."""
+
+    guidance: Annotated[
+        float | None,
+        typer.Option(
+            "--guidance",
+            metavar="G",
+            help=f"Guidance of the samples, 0 to {MAX_GUIDANCE:g}; the likelihood is always that without.",
+            rich_help_panel=DRAWING,
+        ),
+    ] = 0.0
 
 
 def evaluate(
@@ -145,7 +162,7 @@ def evaluate(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON instead of a table.", rich_help_panel=OUTPUT)
     ] = False,
-    network: ModelOptions,
+    network: EvaluatedModelOptions,
     general: GeneralOptions,
 ) -> None:
     """Measure a model on colour photos.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cinn_colorize.cli.options import Engine
+from cinn_colorize.cli.engine import Engine
 from cinn_colorize.errors import DataError
 from cinn_colorize.files import printable_name
 from cinn_colorize.limits import read_lines, read_table

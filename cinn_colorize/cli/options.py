@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +20,7 @@ import typer
 from cinn_colorize import options
 from cinn_colorize.errors import WeightsError
 from cinn_colorize.latents.levels import MAX_TEMPERATURE, PerLevel, parse_temperature, short_levels
-from cinn_colorize.models.registry import DEFAULT, MODELS, ModelInfo, PhotoModelInfo
+from cinn_colorize.models.registry import DEFAULT, MAX_GUIDANCE, MODELS, ModelInfo, PhotoModelInfo
 from cinn_colorize.options import DRAWING, MAX_PIXELS, OUTPUT, Box, Encoding, Precision
 
 if TYPE_CHECKING:
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from cinn_colorize.batch.processes import ModelSpec
     from cinn_colorize.colorizer import Colorizer
 
-Engine = StrEnum("Engine", ["torch", "onnx", "ray"])
 Format = StrEnum("Format", ["auto", "png", "jpg", "webp", "tiff", "avif"])
 
 NETWORK = "Network"
@@ -124,18 +122,21 @@ DeviceOption = Annotated[
         rich_help_panel=NETWORK,
     ),
 ]
+GuidanceOption = Annotated[
+    float | None,
+    typer.Option(
+        "--guidance",
+        metavar="G",
+        help=f"Guidance, 0 to {MAX_GUIDANCE:g}: 0 draws as varied as real photos are, more follows the photo "
+        "more closely, with clearer colours of objects and less variety.",
+        show_default=f"{MODELS[DEFAULT].guidance_of(None):g}",
+        rich_help_panel=DRAWING,
+    ),
+]
 PrecisionOption = Annotated[
     Precision,
     typer.Option(
         "--precision", help="Precision of the networks; colours stay fp32.", rich_help_panel=NETWORK
-    ),
-]
-EngineOption = Annotated[
-    Engine,
-    typer.Option(
-        "--engine",
-        help="Engine of the network; onnx: onnxruntime on the CPU, which starts sooner; ray: a Ray cluster.",
-        rich_help_panel=NETWORK,
     ),
 ]
 TemperaturesOption = Annotated[
@@ -289,6 +290,13 @@ class ModelOptions:
     weights: WeightsOption = None
     device: DeviceOption = "auto"
     precision: PrecisionOption = Precision.fp32
+    guidance: GuidanceOption = None
+
+    @property
+    def weight(self) -> float:
+        """The guidance; a value that the model does not allow is a usage error."""
+        with usage_errors("--guidance"):
+            return self.info.guidance_of(self.guidance)
 
     @cached_property
     def info(self) -> ModelInfo:
@@ -310,7 +318,7 @@ class ModelOptions:
         from cinn_colorize.models import find_weights
 
         file, digest = find_weights(self.model, self.weights)
-        return ModelSpec(self.model, file, digest, self.device, self.precision)
+        return ModelSpec(self.model, file, digest, self.device, self.precision, self.weight)
 
     def colorizer(self, chunk: int | None = None) -> Colorizer:
         """Load the model in this process; a device that this machine lacks is a usage error.
@@ -322,7 +330,12 @@ class ModelOptions:
 
         device_of(self.device)
         return Colorizer(
-            self.model, weights=self.weights, device=self.device, precision=self.precision, chunk=chunk
+            self.model,
+            weights=self.weights,
+            device=self.device,
+            precision=self.precision,
+            guidance=self.weight,
+            chunk=chunk,
         )
 
 
@@ -355,30 +368,6 @@ def check_seeds(seed: int, number: int) -> None:
     """Refuse seeds that torch does not accept."""
     with usage_errors("--seed"):
         options.check_seeds(seed, number)
-
-
-def check_engine(engine: Engine, network: ModelOptions) -> None:
-    """Refuse an engine that is not installed, or options that it does not support."""
-    device, precision = network.device, network.precision
-    if engine is Engine.ray:
-        if device not in ("auto", "cpu", "cuda"):
-            raise typer.BadParameter(
-                f"ray requires --device auto, cpu or cuda, not {device}", param_hint="--engine"
-            )
-        if not find_spec("ray"):
-            raise typer.BadParameter(
-                "ray requires Ray; pip install 'cinn-colorize[ray]'", param_hint="--engine"
-            )
-    if engine is not Engine.onnx:
-        return
-    if device not in ("auto", "cpu"):
-        raise typer.BadParameter(f"onnx requires --device auto or cpu, not {device}", param_hint="--engine")
-    if precision is not Precision.fp32:
-        raise typer.BadParameter(f"onnx requires --precision fp32, not {precision}", param_hint="--engine")
-    if not find_spec("onnxruntime"):
-        raise typer.BadParameter(
-            "onnx requires onnxruntime; pip install 'cinn-colorize[onnx]'", param_hint="--engine"
-        )
 
 
 def device_of(name: str) -> torch.device:

@@ -17,6 +17,8 @@ from cinn_colorize.cli.options import (
     device_of,
 )
 from cinn_colorize.cli.report import claim
+from cinn_colorize.errors import PhotoError
+from cinn_colorize.files import printable_name
 
 
 def recreate(
@@ -70,7 +72,17 @@ def recreate(
         output = output or picture.with_stem(f"{picture.stem}_again")
         claim([output], overwrite, "another -o")
         device_of(device)
-        colorizer = Colorizer(recipe.model, weights=weights, device=device, precision=recipe.precision)
+        try:
+            colorizer = Colorizer(
+                recipe.model,
+                weights=weights,
+                device=device,
+                precision=recipe.precision,
+                guidance=recipe.guidance,
+            )
+        except ValueError as error:
+            name = printable_name(picture)
+            raise PhotoError(f"{name}: its recipe cannot be followed: {error}") from error
         make_again(
             recipe,
             colorizer,

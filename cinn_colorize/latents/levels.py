@@ -112,9 +112,9 @@ def check_level(level: int, levels: Iterable[int]) -> int:
 
 def format_levels(values: PerLevel) -> str:
     """Format numbers so that :func:`parse_levels` reads exactly the same ones."""
-    if not isinstance(values, Mapping):
-        return repr(float(values))
-    return ",".join(f"{r}:{float(value)!r}" for r, value in values.items())
+    if isinstance(values, Mapping) and len(set(values.values())) > 1:
+        return ",".join(f"{r}:{float(value)!r}" for r, value in values.items())
+    return repr(float(next(iter(values.values())) if isinstance(values, Mapping) else values))
 
 
 def short_levels(values: PerLevel) -> str:

@@ -16,7 +16,7 @@ from cinn_colorize.imaging.photo import open_photo, read_recipe
 from cinn_colorize.latents.levels import PerLevel, named_levels, parse_temperature
 from cinn_colorize.methods.base import Files, Method, sha256_of
 from cinn_colorize.methods.registry import METHODS, OLD_NAMES
-from cinn_colorize.models.registry import MODELS, ModelInfo
+from cinn_colorize.models.registry import MAX_GUIDANCE, MODELS, ModelInfo
 from cinn_colorize.options import MAX_PIXELS, Box, Encoding, Precision, Rendering, parse_seed
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class Recipe:
         seed: seed of the sample.
         temperature: temperature of the sample.
         precision: precision of the networks.
+        guidance: guidance of the networks.
         rendering: how the sample became a picture.
         original: SHA-256 of the photo's file; empty if the photo was not a file.
         frame: where the picture lies inside the photo's frame; None if the recipe knows none.
@@ -57,6 +58,7 @@ class Recipe:
     seed: int
     temperature: PerLevel
     precision: str
+    guidance: float
     rendering: Rendering
     original: str
     frame: Box | None
@@ -100,6 +102,7 @@ class Recipe:
                 seed=parse_seed(found["seed"]),
                 temperature=_temperature(found["temperature"], MODELS[found["model"]]),
                 precision=found["precision"],
+                guidance=_guidance(found.get("guidance", "0")),
                 rendering=Rendering.from_entries(found),
                 original=found["original"],
                 frame=Box.parse(found["frame"]) if "frame" in found else None,
@@ -134,7 +137,7 @@ def recreate(
 
     Args:
         recipe: recipe of the picture.
-        colorizer: colorizer with the recipe's model, weights and precision.
+        colorizer: colorizer with the recipe's model, weights, precision and guidance.
         original: photo that the picture was made from.
         output: file to write, in the recipe's format; an existing file is replaced.
         others: reference, mask, hints or codes that were used, in any order.
@@ -179,6 +182,12 @@ def _temperature(text: str, info: ModelInfo) -> PerLevel:
     """Parse the temperature of a recipe, which names all levels of its weights if it names any."""
     named = tuple(named_levels(text))
     return parse_temperature(text, named if named in info.other_levels else info.levels, 1.0)
+
+
+def _guidance(text: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,20})?", text) or float(text) > MAX_GUIDANCE:
+        raise ValueError(f"guidance {text!r:.80} is not a number from 0 to {MAX_GUIDANCE:g}")
+    return float(text)
 
 
 def _require(found: Mapping[str, str], keys: Sequence[str]) -> None:

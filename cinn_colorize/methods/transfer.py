@@ -65,7 +65,9 @@ class Transfer(SampleMethod):
     photo: Path
     noise: PerLevel | None = None
     max_pixels: int = MAX_PIXELS
-    _encoded: dict[str, Reference] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _encoded: dict[tuple[str, float], Reference] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     name: ClassVar[str] = "transfer"
     keys: ClassVar[tuple[str, ...]] = ("noise", "reference")
@@ -94,9 +96,10 @@ class Transfer(SampleMethod):
         Raises:
             PhotoError: the reference cannot be read, or is gray.
         """
-        if colorizer.sha256 not in self._encoded:
-            self._encoded[colorizer.sha256] = colorizer.reference(self._opened)
-        reference = self._encoded[colorizer.sha256]
+        network = colorizer.sha256, colorizer.guidance
+        if network not in self._encoded:
+            self._encoded[network] = colorizer.reference(self._opened)
+        reference = self._encoded[network]
         return colorizer.condition(photo).transfer(reference, number, self.noise, temperature, seed)
 
     def first_tiles(

@@ -58,7 +58,7 @@ class ConditionalFlow(nn.Module):
             ValueError: the model cannot be guided.
         """
         if weight:
-            raise ValueError(f"this {self.name} model cannot be guided; guidance must be 0")
+            raise ValueError(f"these weights of {self.name} cannot be guided; guidance must be 0")
         return condition
 
     def forward(self, x: Tensor, condition: Any) -> tuple[dict[int, Tensor], dict[int, Tensor]]:

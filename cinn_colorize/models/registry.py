@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from cinn_colorize.latents.levels import PerLevel
+
+MAX_GUIDANCE = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,12 +21,13 @@ class ModelInfo:
         data: what the weights were trained on.
         measured: how good they are, and on what.
         levels: levels of its latent code, finest first.
-        other_levels: the same of its other architectures, if it has any.
+        other_levels: the same of its other architectures, if it has any, each with its ``guidance``.
         licence: licence of code and weights.
         file: file name of the packaged weights.
         sha256: SHA-256 of that file; None if there are no packaged weights.
         hub: ``hf:owner/name`` where the weights can be downloaded, or None.
         temperature: default temperature of samples.
+        guidance: default guidance of samples; None for a model that cannot be guided.
     """
 
     name: str
@@ -37,7 +40,8 @@ class ModelInfo:
     sha256: str | None
     hub: str | None
     temperature: PerLevel = 0.8
-    other_levels: tuple[tuple[int, ...], ...] = ()
+    guidance: float | None = None
+    other_levels: Mapping[tuple[int, ...], float | None] = field(default_factory=dict)
 
     def with_levels(self, levels: Iterable[int]) -> Self:
         """Return the facts of weights with these levels; levels without a temperature have the coarsest's.
@@ -54,7 +58,22 @@ class ModelInfo:
         if isinstance(temperature, Mapping):
             coarsest = temperature[min(temperature)]
             temperature = {r: temperature.get(r, coarsest) for r in found}
-        return replace(self, levels=found, temperature=temperature)
+        guidance = self.other_levels[found]
+        return replace(self, levels=found, temperature=temperature, guidance=guidance)
+
+    def guidance_of(self, value: float | None) -> float:
+        """Return the guidance that a value asks for, None for the default.
+
+        Raises:
+            ValueError: the value is out of range, or the model cannot be guided.
+        """
+        if value is None:
+            return self.guidance or 0.0
+        if not 0 <= value <= MAX_GUIDANCE:
+            raise ValueError(f"guidance must be a number from 0 to {MAX_GUIDANCE:g}, not {value:g}")
+        if value and self.guidance is None:
+            raise ValueError(f"these weights of {self.name} cannot be guided; guidance must be 0")
+        return float(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +103,7 @@ MODELS: dict[str, ModelInfo] = {
             data="55,577 photos from public repositories",
             measured="nll -0.805, best_of_8 3.49 (gray: 8.92), best_of_1 10.08 on 600 photos",
             levels=(32, 16, 8, 4, 2, 1, 0),
-            other_levels=((32, 16, 8),),  # of an autoregressive coarse level
+            other_levels={(32, 16, 8): 0.0},  # of an autoregressive coarse level
             temperature={32: 0.6, 16: 0.6, 8: 0.6, 4: 0.6, 2: 0.6, 1: 0.75, 0: 0.75},  # docs/temperature.md
             licence="Apache-2.0; trained on photos of mixed terms, see the model card",
             file="natural.safetensors",

@@ -43,16 +43,19 @@ class OnnxColorizer(BaseColorizer):
         model: name of the model in the registry.
         sha256: SHA-256 of the weights that the files were made from.
         folder: folder with the files.
+        guidance: see :class:`cinn_colorize.Colorizer`.
 
     Raises:
         WeightsError: the files are missing or damaged.
+        ValueError: the guidance is out of range, or not possible with these weights.
     """
 
-    def __init__(self, model: str, sha256: str, folder: Path) -> None:
+    def __init__(self, model: str, sha256: str, folder: Path, guidance: float | None = None) -> None:
         network = OnnxNetwork(folder)
         info = MODELS[model].with_levels(network.latent_shapes)
         assert isinstance(info, PhotoModelInfo)
-        super().__init__(info, sha256, "fp32", network)
+        network.guidance = info.guidance_of(guidance)
+        super().__init__(info, sha256, "fp32", network, network.guidance)
 
 
 class OnnxNetwork:
@@ -62,15 +65,16 @@ class OnnxNetwork:
 
     Args:
         folder: folder with the files.
+
+    Attributes:
         guidance: see :class:`cinn_colorize.network.TorchNetwork`.
 
     Raises:
         WeightsError: the files are missing or damaged.
-        ValueError: the model cannot be guided.
     """
 
     def __init__(self, folder: Path, guidance: float = 0.0) -> None:
-        self._guidance = guidance
+        self.guidance = guidance
         self._condition, self._sample = _session(folder / CONDITION), _session(folder / SAMPLE)
         self._size = tuple(self._condition.get_inputs()[0].shape[2:])
         self._shared = [output.name for output in self._condition.get_outputs()]
@@ -80,8 +84,6 @@ class OnnxNetwork:
         self._codes = [*latents]
         number = int(self._sample.get_modelmeta().custom_metadata_map["passes"])
         self._passes = [_Pass(folder / STEP.format(k)) for k in range(number)]
-        if guidance and not self._passes:
-            raise ValueError("this model cannot be guided; guidance must be 0")
         if self._passes:
             self.latent_shapes[self._passes[0].level] = required[BEGUN[0]]
 
@@ -114,6 +116,14 @@ class OnnxNetwork:
         """
         raise EngineError("onnxruntime cannot encode colours; use --engine torch")
 
+    def log_prob(self, ab: Floats, condition: Tensors) -> NoReturn:
+        """See :meth:`Network.log_prob`.
+
+        Raises:
+            EngineError: always.
+        """
+        self.encode(ab, condition)
+
     def differentiable(self) -> NoReturn:
         """See :meth:`Network.differentiable`.
 
@@ -137,7 +147,7 @@ class OnnxNetwork:
         z = np.concatenate([z, np.repeat(z[-1:], TOGETHER - number, axis=0)])
         log_det = np.zeros(TOGETHER, np.float32)
         for step in self._passes:
-            z, change = step(z, condition, self._guidance)
+            z, change = step(z, condition, self.guidance)
             log_det += change
         return z[:number], log_det[:number]
 

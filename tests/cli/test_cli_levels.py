@@ -1,6 +1,7 @@
 """Weights with other levels than the packaged ones: commands take their levels from the file."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from cinn_colorize.cli.app import app
+from cinn_colorize.colorizer import Colorizer
 from cinn_colorize.imaging.photo import read_recipe
-from cinn_colorize.models import MODELS, info_of, save_model
+from cinn_colorize.models import MODELS, info_of, load_model, save_model
 from cinn_colorize.models.natural import Natural
 
 COARSE, COUPLINGS = (32, 16, 8), (32, 16, 8, 4, 2, 1, 0)
@@ -96,3 +98,43 @@ def test_export_replaces_no_step_without_being_told(run, tmp_path):
     assert "step0.onnx: exists; add --overwrite" in message
     assert step.read_bytes() == b"of somebody else"
     assert [path.name for path in (tmp_path / "onnx").iterdir()] == ["step0.onnx"]
+
+
+def test_guidance_is_in_the_recipe_and_followed_again(run, tmp_path):
+    for name, guidance in {"plain": "0", "guided": "0.75"}.items():
+        run("gray.jpg", "-s", 3, "--guidance", guidance, "-o", name)
+    plain, guided = (tmp_path / name / "gray_003.jpg" for name in ("plain", "guided"))
+    assert "guidance" not in read_recipe(plain)
+    assert read_recipe(guided)["guidance"] == "0.75"
+    assert plain.read_bytes() != guided.read_bytes()
+    for made in (plain, guided):
+        run("recreate", made, "gray.jpg", "-o", "again.jpg", "--overwrite")
+        assert (tmp_path / "again.jpg").read_bytes() == made.read_bytes()
+
+
+def test_guidance_that_weights_do_not_allow(run, tmp_path):
+    message = the_line(run("gray.jpg", "--guidance", 0.5, weights="couplings", code=2))
+    assert "these weights of natural cannot be guided" in message
+    assert "from 0 to 2, not 3" in the_line(run("gray.jpg", "--guidance", 3, code=2))
+    run("gray.jpg", "--guidance", 0, "-o", "out", weights="couplings")
+    assert (tmp_path / "out" / "gray_000.jpg").exists()
+
+
+def test_a_damaged_guidance_in_a_recipe(run, files, tmp_path):
+    colorizer = Colorizer(load_model("natural", files / "coarse.safetensors"), guidance=0.5, device="cpu")
+    (picture,) = colorizer.colorize(tmp_path / "gray.jpg")
+    for wrong in ("-1", "nan", "2.5", "1e9"):
+        replace(picture, recipe={**picture.recipe, "guidance": wrong}).save(tmp_path / "wrong.png")
+        message = the_line(run("recreate", "wrong.png", "gray.jpg", code=1))
+        assert f"guidance {wrong!r} is not a number from 0 to 2" in message
+
+
+def test_encoding_undoes_guided_decoding(files):
+    loaded = load_model("natural", files / "coarse.safetensors")
+    guided, plain = (Colorizer(loaded, guidance=weight, device="cpu") for weight in (0.75, 0.0))
+    conditioned, unguided = (each.condition(files / "gray.jpg") for each in (guided, plain))
+    (sample,) = conditioned.sample(seed=1)
+    assert np.abs(conditioned.decode(conditioned.encode(sample.ab))[0] - sample.ab).max() < 1e-2
+    assert np.abs(unguided.decode(conditioned.encode(sample.ab))[0] - sample.ab).max() > 0.1
+    # Likelihoods are those of the learnt distribution.
+    assert conditioned.log_prob(sample.ab) == unguided.log_prob(sample.ab)

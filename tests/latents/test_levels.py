@@ -36,6 +36,7 @@ def per_level(numbers):
 def test_what_is_written_is_read_again(values):
     again = parse_levels(format_levels(values), LEVELS, 1.0)
     assert by_level(again, LEVELS) == by_level(values, LEVELS)
+    assert format_levels(again) == format_levels(by_level(values, LEVELS))
 
 
 @given(per_level(st.sampled_from([0.0, 0.75, 0.125, 1.0, 2.5])))
