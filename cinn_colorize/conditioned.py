@@ -8,8 +8,7 @@ not depend on the engine. Light: imports torch only where codes are mixed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -26,8 +25,6 @@ from cinn_colorize.methods.transfer import TEMPERATURE, Reference, transfer
 from cinn_colorize.samples import Floats, LatentLevels, Sample, seeds_from
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from cinn_colorize.latents.latent import Latent
 
 
@@ -79,13 +76,6 @@ class Network(Protocol):
             EngineError: the engine has no forward direction.
         """
 
-    def differentiable(self) -> AbstractContextManager[Callable[[Mapping[int, Tensor], Any], Tensor]]:
-        """Return a context that yields g of one code with gradients: (latents, condition) to ab (2, s, s).
-
-        Raises:
-            EngineError: the engine computes no gradients.
-        """
-
 
 @dataclass(frozen=True, eq=False)
 class NetworkInput:
@@ -127,8 +117,7 @@ class ConditionedPhoto:
     Samples of a photo longer than 2:1 are blended from windows. Methods that require a single latent code
     (:meth:`encode`, :meth:`log_prob`, :meth:`transfer`, :meth:`mix`) see the whole photo squeezed to a
     square, and :meth:`decode` accepts such codes too. Methods that an engine does not support raise
-    :class:`~cinn_colorize.errors.EngineError`: ONNX files hold only g, and gradients do not reach a network
-    in another process.
+    :class:`~cinn_colorize.errors.EngineError`: ONNX files hold only g.
 
     Attributes:
         temperature: default temperature of samples.
@@ -257,22 +246,6 @@ class ConditionedPhoto:
         """
         (condition,) = self.whole._conditions
         return self._network.log_prob(np.asarray(ab, np.float32), condition)
-
-    @contextmanager
-    def differentiable(self) -> Iterator[Callable[[Latent, int], Tensor]]:
-        """Open a context for g(z; c) with gradients with respect to z; call ``backward`` inside it too.
-
-        Yields:
-            a function of one code and the index of a window, 0 for most photos, that returns ab (2, 64, 64)
-            of that window on the device of the network.
-
-        Raises:
-            EngineError: the engine computes no gradients.
-        """
-        with self._network.differentiable() as decode:
-            yield lambda latent, window: decode(
-                self._photo.windows.latents(latent.levels, window), self._conditions[window]
-            )
 
     def _samples(
         self, latents: LatentLevels, seeds: Sequence[int], temperature: PerLevel, method: Mapping[str, str]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -107,25 +107,14 @@ class TorchNetwork:
         return dimensions * math.log(DENSITY_SCALE / self.model.config.chroma_scale)
 
     @contextmanager
-    def differentiable(self) -> Iterator[Callable[[Mapping[int, Tensor], Condition], Tensor]]:
-        """See :meth:`Network.differentiable`; ab is on the device."""
-
-        def decode(latents: Mapping[int, Tensor], condition: Condition) -> Tensor:
-            x, _ = self.model.inverse({r: z.to(self.device) for r, z in latents.items()}, condition)
-            return x[0] * self.model.config.chroma_scale
-
-        with self.inference(gradients=True):
-            yield decode
-
-    @contextmanager
-    def inference(self, gradients: bool = False) -> Iterator[None]:
-        """Open the context of every network pass: gradients only on request, the precision, one CPU thread.
+    def inference(self) -> Iterator[None]:
+        """Open the context of every network pass: no gradients, the precision, one CPU thread.
 
         Sums are split among threads, so the number of threads changes the last bits. A single photo is little
         work, and many photos are better spread over several processes.
         """
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self._half)
-        with one_thread(), torch.set_grad_enabled(gradients), autocast:
+        with one_thread(), torch.no_grad(), autocast:
             yield
 
     def _begin(self, latent: Latent, condition: Condition) -> tuple[Tensor, ...]:

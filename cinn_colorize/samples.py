@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from cinn_colorize.errors import PhotoError
+from cinn_colorize.errors import LatentError, PhotoError
 from cinn_colorize.files import format_of_name
 from cinn_colorize.imaging.photo import read_recipe
 from cinn_colorize.imaging.picture import Picture
@@ -34,27 +34,33 @@ class Sample:
     Attributes:
         ab: chroma (2, 64, 64) float32 as it leaves the flow, neither clipped nor mapped into a gamut; longer,
             and blended from windows, for a photo longer than 2:1.
-        levels: latent code, (1, C, r, r) float32 by level.
+        levels: latent code that was decoded, (1, C, r, r) float32 by level; None if the colours were changed.
         log_prob: log density of x = ab / 15 given L, in nats, under the model at temperature 1, guided as it
             was when it drew the sample; for a photo longer than 2:1, the mean over its windows before they
-            are blended.
+            are blended. None if the colours were changed.
         seed: seed of the noise.
         temperature: temperature of the noise, for all levels or by level.
         method: other entries of the recipe that say how the sample was drawn.
     """
 
     ab: Floats
-    levels: LatentLevels
-    log_prob: float
+    levels: LatentLevels | None
+    log_prob: float | None
     seed: int
     temperature: PerLevel
     method: Mapping[str, str] = field(default_factory=lambda: {"method": "sample"})
 
     @property
     def latent(self) -> Latent:
-        """The latent code as tensors, one sample; imports torch."""
+        """The latent code as tensors, one sample; imports torch.
+
+        Raises:
+            LatentError: the sample has none, because its colours follow hints.
+        """
         from cinn_colorize.latents.latent import Latent
 
+        if self.levels is None:
+            raise LatentError("a sample that follows hints has no latent code; encode its ab")
         return Latent.from_arrays(self.levels)
 
     @property
@@ -63,9 +69,9 @@ class Sample:
         return {**self.method, "seed": str(self.seed), "temperature": format_levels(self.temperature)}
 
     @property
-    def log_prob_per_dimension(self) -> float:
+    def log_prob_per_dimension(self) -> float | None:
         """``log_prob`` divided by the number of dimensions that the model draws at once."""
-        return self.log_prob / _DIMENSIONS
+        return None if self.log_prob is None else self.log_prob / _DIMENSIONS
 
 
 @dataclass(frozen=True)
@@ -94,11 +100,11 @@ class Colorization:
 
     @property
     def latent(self) -> Latent:
-        """The sample's latent code."""
+        """The sample's latent code; see :attr:`Sample.latent`."""
         return self.sample.latent
 
     @property
-    def log_prob(self) -> float:
+    def log_prob(self) -> float | None:
         """The sample's log density, in nats."""
         return self.sample.log_prob
 
@@ -131,8 +137,18 @@ class Colorization:
 
 
 def likeliest(samples: Iterable[Sample], k: int | None = None) -> list[Sample]:
-    """Sort samples by log density, the likeliest first, and return all or the first k."""
-    return sorted(samples, key=lambda sample: -sample.log_prob)[:k]
+    """Sort samples by log density, the likeliest first, and return all or the first k.
+
+    Raises:
+        ValueError: a sample follows hints, and has no density.
+    """
+
+    def density(sample: Sample) -> float:
+        if sample.log_prob is None:
+            raise ValueError("samples that follow hints have no density")
+        return sample.log_prob
+
+    return sorted(samples, key=density, reverse=True)[:k]
 
 
 def seeds_from(first: int, n: int) -> range:

@@ -10,7 +10,6 @@ from helpers import ENVIRONMENT, GRAY
 
 from cinn_colorize.batch.model_server import _Model, _ServedNetwork
 from cinn_colorize.colorizer import BaseColorizer, NetworkInput
-from cinn_colorize.errors import EngineError
 from cinn_colorize.latents.latent import Latent
 from cinn_colorize.models import MODELS
 
@@ -42,9 +41,6 @@ class Doubling:
     def log_prob(self, ab, condition):
         z = self.encode(ab, condition)[32]
         return float(-0.5 * np.square(z, dtype=np.float64).sum() - np.log(condition))
-
-    def differentiable(self):
-        raise EngineError("no gradients")
 
 
 def colorizer_with(network):
@@ -112,11 +108,6 @@ def test_the_model_has_its_own_temperature(conditioned):
     assert conditioned.temperature == MODELS["natural"].temperature
     (own,), (same,) = conditioned.sample(), conditioned.sample(1, MODELS["natural"].temperature)
     assert own.ab.tobytes() == same.ab.tobytes()
-
-
-def test_what_an_engine_cannot_do_is_one_error(conditioned):
-    with pytest.raises(EngineError, match="no gradients"), conditioned.differentiable():
-        pytest.fail("there are no gradients")
 
 
 def test_a_served_network_conditions_once_what_it_remembers(network, monkeypatch):

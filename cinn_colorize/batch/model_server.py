@@ -11,14 +11,13 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from multiprocessing.managers import BaseManager
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cinn_colorize.batch.processes import CONTEXT, ModelSpec, end_with_parent
 from cinn_colorize.colorizer import BaseColorizer
-from cinn_colorize.errors import EngineError
 from cinn_colorize.latents.noise import Shapes
 from cinn_colorize.samples import Floats, LatentLevels
 from cinn_colorize.signals import blocked_in_children
@@ -140,13 +139,3 @@ class _ServedNetwork:
     def log_prob(self, ab: Floats, condition: Floats) -> float:
         """See :meth:`Network.log_prob`."""
         return self._model.log_prob(ab, condition)
-
-    def differentiable(self) -> NoReturn:
-        """See :meth:`Network.differentiable`.
-
-        Raises:
-            EngineError: always.
-        """
-        raise EngineError(
-            "the network is in another process, which gradients do not reach; load it in this one"
-        )

@@ -132,8 +132,8 @@ def colorize(
     hinted = bool(hint or strokes)
     if hinted and (rank or pick):
         raise typer.BadParameter("--rank and --pick exclude --hint and --hints")
-    if hinted and engine is not Engine.torch:
-        raise typer.BadParameter("hints require --engine torch", param_hint="--engine")
+    if hinted and engine is Engine.ray:
+        raise typer.BadParameter("hints apply to one photo; leave out --engine ray", param_hint="--engine")
     check_engine(engine, network)
     kept = pick or number
     _check_pattern(output, kept)

@@ -12,18 +12,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence as List
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from cinn_colorize.flow.coupling import soft_clamp
 from cinn_colorize.flow.transform import Transform
 
 HEAD = 32  # channels of an attention head
-_CLOSE = 1e-6  # relative size of the steps at which Jacobi's iteration ends
 
 
 class CausalBlock(nn.Module):
@@ -116,28 +114,17 @@ class AutoregressivePass(Transform["Tensor | Guidance"]):
 
     def forward(self, x: Tensor, condition: Tensor | Guidance) -> tuple[Tensor, Tensor]:
         """Compute z (N, C, side, side) of x."""
-        s, m = self.parameters_of(x, condition)
-        return (x - m) * torch.exp(-s), -s.flatten(1).sum(1)
-
-    def inverse(self, z: Tensor, condition: Tensor | Guidance) -> tuple[Tensor, Tensor]:
-        """Compute x of z, place by place; gradients take no such steps, see :class:`_Inverse`."""
-        if torch.is_grad_enabled():
-            x, log_det = _Inverse.apply(self, z, *_parts(condition))  # type: ignore[no-untyped-call]
-            return x, log_det
-        return self.decoded(z, condition)
-
-    def parameters_of(self, x: Tensor, condition: Tensor | Guidance) -> tuple[Tensor, Tensor]:
-        """Compute s and m of the map at x, (N, C, side, side) each."""
-        tokens, size, (known, weight) = self._tokens(x), x.shape[2:], self._known(condition)
+        tokens, (known, weight) = self._tokens(x), self._known(condition)
         before = F.pad(tokens[:, :-1], (0, 0, 1, 0))  # the first place has none before it
         h = self.dropout(self.embedded(_rows(before, known)) + known)
         for block in self.blocks:
             h = block(h)
         s, m = self.affine(h, x.dtype, weight)
-        return self._grid(s, size), self._grid(m, size)
+        return self._grid((tokens - m) * torch.exp(-s), x.shape[2:]), -s.flatten(1).sum(1)
 
-    def decoded(self, z: Tensor, condition: Tensor | Guidance) -> tuple[Tensor, Tensor]:
-        """Compute what :meth:`inverse` does, without gradients."""
+    @torch.no_grad()
+    def inverse(self, z: Tensor, condition: Tensor | Guidance) -> tuple[Tensor, Tensor]:
+        """Compute x of z, place by place, without gradients."""
         tokens, (known, weight) = self._tokens(z), self._known(condition)
         (n, places, _), rows = tokens.shape, len(known)
         caches = [known.new_empty(2, rows, known.shape[2] // HEAD, places, HEAD) for _ in self.blocks]
@@ -186,61 +173,6 @@ class AutoregressivePass(Transform["Tensor | Guidance"]):
         return self._tokens(both) + self.position, condition.weight
 
 
-class _Inverse(torch.autograd.Function):
-    """The inverse of a pass, with a gradient that needs no steps from place to place.
-
-    With z = f(x) and its Jacobian J, the gradient with respect to z is u = J^-T g, where g is that with
-    respect to x. J is triangular and its diagonal D = exp(-s) is known, so that Jacobi's iteration
-    u <- u + D^-1 (g - J^T u), each of which costs one backward pass of f, ends at u after as many sweeps as
-    there are places, and close to it after a few.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, flow: AutoregressivePass, z: Tensor, weight: float, *condition: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        x, log_det = flow.decoded(z, _joined(weight, condition))
-        ctx.flow, ctx.weight = flow, weight
-        ctx.save_for_backward(x, *condition)
-        return x, log_det
-
-    @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, of_x: Tensor, of_log_det: Tensor) -> tuple[Tensor | None, ...]:
-        x, *condition = (tensor.detach().requires_grad_() for tensor in ctx.saved_tensors)
-        with torch.enable_grad():
-            s, m = ctx.flow.parameters_of(x, _joined(ctx.weight, condition))
-            z = (x - m) * torch.exp(-s)
-            log_det = s.flatten(1).sum(1)
-        through_x, *through_condition = torch.autograd.grad(
-            log_det, (x, *condition), of_log_det, retain_graph=True, materialize_grads=True
-        )
-        g, scale = of_x + through_x, torch.exp(s.detach())
-        u = scale * g
-        for _ in range(len(ctx.flow.position)):
-            (pulled,) = torch.autograd.grad(z, x, u, retain_graph=True)
-            step = scale * (g - pulled)
-            u = u + step
-            if step.abs().max() <= _CLOSE * u.abs().max():
-                break
-        pulled_back = torch.autograd.grad(z, condition, u)
-        of_condition = (one - other for one, other in zip(through_condition, pulled_back, strict=True))
-        return None, u, None, *of_condition
-
-
 def _rows(tokens: Tensor, known: Tensor) -> Tensor:
     """Repeat tokens (N, T, C) for each condition that they meet, one or two."""
     return tokens.repeat(len(known) // len(tokens), 1, 1)
-
-
-def _parts(condition: Tensor | Guidance) -> tuple[float | Tensor, ...]:
-    """Take a condition apart for :class:`_Inverse`."""
-    if isinstance(condition, Tensor):
-        return 0.0, condition
-    return condition.weight, condition.condition, condition.without
-
-
-def _joined(weight: float, condition: List[Tensor]) -> Tensor | Guidance:
-    """Undo :func:`_parts`."""
-    known, *without = condition
-    return Guidance(known, without[0], weight) if without else known

@@ -75,7 +75,8 @@ def hints_tile(
 def tile(colorization: Colorization) -> Tile:
     """Return a tile of a sample, labelled with its seed and log-likelihood (nats per dimension)."""
     name = "mix" if colorization.recipe["method"] == "mix" else f"seed {colorization.seed}"
-    label = f"{name}   log p {colorization.sample.log_prob_per_dimension:+.3f}"
+    density = colorization.sample.log_prob_per_dimension
+    label = name if density is None else f"{name}   log p {density:+.3f}"
     return colorization.picture.thumbnail(TILE), label
 
 

@@ -33,7 +33,6 @@ Floats = NDArray[np.float32]
 
 _EDGE = 5.0  # standard deviation of the differences of L* that a hint spreads across
 _REACH = 12.0  # how far a hint spreads where there is no edge, in pixels of the ab grid
-_SPREAD = 1 / 16  # weight of the places a hint spreads to; the same as four times the sigma
 _HELD = 1000.0  # rate at which a walker ends at a hint that it reaches
 _CHROMA_SIZE = 64
 _SIGMA_PIXELS, _SIGMA_L = 0.5, 5.0  # of the joint bilateral upsampling
@@ -47,14 +46,14 @@ class HintMap:
 
     Attributes:
         weight: weight of the hints, (h, w) in [0, 1]; 0 where there is none.
-        ab: colours wanted, (2, h, w), in the gamut at the photo's own L.
-        windows: windows of the photo.
+        ab: colours wanted, (2, h, w), in the gamut at the photo's own L; 0 where there is no hint.
+        guide: the photo's L*, (h, w).
         recipe: entries of the hints in recipes.
     """
 
     weight: Floats
     ab: Floats
-    windows: Windows
+    guide: Floats
     recipe: Mapping[str, str]
 
     @classmethod
@@ -64,7 +63,7 @@ class HintMap:
         """Bring hints to the grid of a photo's ab.
 
         A hint applies to the ab around it in proportion to what the upsampling takes from each for the hint's
-        pixel, and with less weight to what no edge of L separates from these.
+        pixel.
 
         Args:
             photo: photo that the hints are for.
@@ -91,18 +90,37 @@ class HintMap:
         for index, share in _taps(paint, photo.luminance(*size)[paint.y, paint.x], guide):
             for plane, values in zip(total, (np.ones_like(share), *ab), strict=True):
                 np.add.at(plane, index, share * paint.weight * values)
-        total /= np.maximum(total[0], 1)
-        near = total.reshape(3, height, width)
-        far = _spread(near, guide)
-        weight = np.maximum(near[0], _SPREAD * far[0])
-        wanted = far[1:] / np.maximum(far[0], 1e-12)
+        weight, *weighted = total.reshape(3, height, width)
+        wanted = np.where(weight > 0, np.stack(weighted) / np.maximum(weight, 1e-6), 0).astype(np.float32)
         recipe = {"method": Hinted.name, **Hinted(tuple(points), strokes).settings}
-        return cls(weight, color.reduce_chroma(guide, wanted), windows, recipe)
+        return cls(weight, color.reduce_chroma(guide, wanted), guide, recipe)
 
-    def disagreement(self, ab: Floats) -> float:
-        """Return the mean Delta E76 between the colours wanted and ab (2, h, w), without luminance."""
-        distance = np.hypot(*(ab - self.ab))
-        return float((self.weight * distance).sum() / self.weight.sum())
+    def spread(self, colors: Sequence[Floats]) -> Floats:
+        """Spread the colours at the hints, weaker with distance, to what no edge of L separates from them.
+
+        A random walker starts at a pixel, steps to one of its eight neighbours, rarely across an edge, and
+        occasionally gets lost. A pixel receives what is at the hint where the walker ends, on average, and
+        nothing for walkers that are lost (after Grady 2006, https://doi.org/10.1109/TPAMI.2006.233).
+
+        Args:
+            colors: k times ab, (2, h, w); only those at the hints count.
+
+        Returns:
+            (k, 2, h, w).
+        """
+        n, L = self.guide.size, self.guide.ravel().astype(np.float64)
+        index = np.arange(n).reshape(self.guide.shape)
+        starts = [index[:, 1:], index[1:], index[1:, 1:], index[1:, :-1]]
+        ends = [index[:, :-1], index[:-1], index[:-1, :-1], index[:-1, 1:]]
+        i, j = (np.concatenate([part.ravel() for part in parts]) for parts in (starts, ends))
+        step = np.exp(-0.5 * ((L[i] - L[j]) / _EDGE) ** 2)
+        steps = scipy.sparse.coo_array((np.tile(step, 2), (np.append(i, j), np.append(j, i))), (n, n))
+        arriving = _HELD * self.weight.ravel()
+        leaving = steps.sum(axis=1) + 1 / _REACH**2 + arriving
+        planes = np.stack(colors).reshape(-1, n)
+        system = (scipy.sparse.diags_array(leaving) - steps).tocsc()
+        spread = scipy.sparse.linalg.splu(system).solve((arriving * planes).T.astype(np.float64))
+        return np.asarray(spread.T.reshape(-1, 2, *self.guide.shape), np.float32)
 
 
 class _Paint(NamedTuple):
@@ -191,31 +209,3 @@ def _taps(paint: _Paint, L: Floats, guide: Floats) -> Iterator[tuple[NDArray[np.
     total = sum(weight for _, weight in taps)
     for index, weight in taps:
         yield index, (weight / total).astype(np.float32)
-
-
-def _spread(paint: Floats, guide: Floats) -> Floats:
-    """Spread hints, with less weight, to what no edge of L separates from them.
-
-    A random walker starts at a pixel, steps to one of its eight neighbours, rarely across an edge, and
-    occasionally gets lost. The probability that it ends at a hint is the weight of the hints for the pixel
-    where it started (after Grady 2006, https://doi.org/10.1109/TPAMI.2006.233).
-
-    Args:
-        paint: (3, h, w), weight of the hints in [0, 1], and a and b times that weight.
-        guide: L*, (h, w).
-
-    Returns:
-        (3, h, w), the same for all pixels.
-    """
-    n, L = guide.size, guide.ravel()
-    index = np.arange(n).reshape(guide.shape)
-    starts = [index[:, 1:], index[1:], index[1:, 1:], index[1:, :-1]]
-    ends = [index[:, :-1], index[:-1], index[:-1, :-1], index[:-1, 1:]]
-    i, j = (np.concatenate([part.ravel() for part in parts]) for parts in (starts, ends))
-    step = np.exp(-0.5 * ((L[i] - L[j]) / _EDGE) ** 2)
-    steps = scipy.sparse.coo_array((np.tile(step, 2), (np.append(i, j), np.append(j, i))), (n, n))
-    leaving = steps.sum(axis=1) + 1 / _REACH**2
-    arrived = _HELD * paint.reshape(3, n)
-    system = scipy.sparse.diags_array(leaving + arrived[0]) - steps
-    spread = scipy.sparse.linalg.spsolve(system.tocsc(), arrived.T).T.reshape(paint.shape)
-    return np.asarray(spread, np.float32)

@@ -1,6 +1,6 @@
 """Hints: colours that the user wants at places of a photo.
 
-:mod:`cinn_colorize.methods.refinement` makes samples follow them.
+:mod:`cinn_colorize.methods.ensemble` makes samples follow them.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Hinted(SampleMethod):
     Attributes:
         points: hints at single pixels.
         strokes: picture that is transparent where there is no hint.
-        progress: see :func:`cinn_colorize.methods.refinement.draw`.
+        progress: see :func:`cinn_colorize.methods.ensemble.draw`.
     """
 
     points: tuple[Hint, ...]
@@ -115,8 +115,8 @@ class Hinted(SampleMethod):
         Raises:
             PhotoError: a hint lies outside the photo, or the strokes cannot be used.
         """
+        from cinn_colorize.methods.ensemble import draw
         from cinn_colorize.methods.hint_map import HintMap
-        from cinn_colorize.methods.refinement import draw
 
         hints = HintMap.of(photo, self.points, self.strokes)
         return draw(colorizer.condition(photo), hints, number, temperature, seed, self.progress)

@@ -124,14 +124,6 @@ class OnnxNetwork:
         """
         self.encode(ab, condition)
 
-    def differentiable(self) -> NoReturn:
-        """See :meth:`Network.differentiable`.
-
-        Raises:
-            EngineError: always.
-        """
-        raise EngineError("onnxruntime computes no gradients; use --engine torch")
-
     def _begin(self, latents: LatentLevels, condition: Tensors) -> Tensors:
         """Run the passes of an autoregressive level, if there is one, for all codes."""
         if not self._passes:

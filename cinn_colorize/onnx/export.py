@@ -80,7 +80,7 @@ class _Sample(nn.Module):
 
 
 class _Step(nn.Module):
-    """Computes the map at one place; see :meth:`AutoregressivePass.decoded`."""
+    """Computes the map at one place; see :meth:`AutoregressivePass.inverse`."""
 
     def __init__(self, flow: AutoregressivePass) -> None:
         super().__init__()

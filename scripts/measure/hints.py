@@ -1,12 +1,17 @@
-"""Measure what hints do to samples: colours at the hinted pixels, and errors of whole photos.
+"""Measure what hints do to samples: at the hints, to the objects they lie on, and to the rest of the photo.
 
     python scripts/measure/hints.py ../shared/data/photos-dev.zip
 
 Takes photos evenly spaced in the file, cropped and reduced to 256 px as by ``evaluate``; three random pixels
-give their true colours as hints. For the seed's sample without hints, the best of eight by agreement with
-the hints, and the refined sample, prints the mean Delta E76 between picture and photo at the hinted pixels,
-and 100 * RMSE of the whole photo, defined as ``best_of_1`` of ``evaluate``. Photo k has the seed 8 k. Seconds
-are process time on one core, for a refined sample and the eight that it is chosen from.
+give their true colours as hints. Prints, for the seed's sample without hints and the one with them:
+
+- ``hints``: mean Delta E76 between picture and photo at the hinted pixels
+- ``rmse``: 100 * RMSE of the whole photo, defined as ``best_of_1`` of ``evaluate``
+- ``object``: mean difference of ab (64 x 64) from the photo's own where the photo has nearly the colour of a
+  hint, and is connected to it
+- ``moved``: mean change of ab by the hints in the rest, where the photo is unlike all hints
+
+Photo k has the seed 8 k. Seconds are process time on one core, for four samples.
 """
 
 import argparse
@@ -15,15 +20,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from scipy import ndimage
 
 from cinn_colorize import Colorizer
 from cinn_colorize.data.sources import Reader, find_photos
-from cinn_colorize.evaluation.photos import read_square, to_rgb
+from cinn_colorize.evaluation.photos import Square, read_square, to_rgb
 from cinn_colorize.imaging.color import pixels_to_lab
 from cinn_colorize.imaging.photo import open_photo
-from cinn_colorize.methods import refinement
+from cinn_colorize.methods.ensemble import draw
 from cinn_colorize.methods.hint_map import HintMap
 from cinn_colorize.methods.hints import Hint
+
+_LIKE, _UNLIKE = 8.0, 20.0  # differences of ab that are nearly none, and that another object has
 
 
 def main() -> None:
@@ -31,15 +39,14 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("-n", type=int, default=20, help="number of photos")
     parser.add_argument("--hints", type=int, default=3, help="hints per photo")
-    parser.add_argument("--temperature", type=float, default=0.8)
     parser.add_argument("--weights")
     arguments = parser.parse_args()
 
     colorizer, read = Colorizer(weights=arguments.weights, device="cpu"), Reader()
     sources = find_photos(arguments.photos, None)
     rows = []
-    print("                        Delta E                          RMSE")
-    print("photo" + "".join(f"{n:>10}" for n in ["unhinted", "best of 8", "hinted"] * 2 + ["seconds"]))
+    columns = ["hints", "rmse", "object"] * 2 + ["moved", "seconds"]
+    print("photo" + "".join(f"{name:>9}" for name in columns))
     for k in range(arguments.n):
         square = read_square(sources[k * len(sources) // arguments.n], read)
         pixels = np.round(np.moveaxis(square.rgb, 0, -1) * 255).astype(np.uint8)
@@ -47,28 +54,44 @@ def main() -> None:
         places = generator.integers(0, 256, (arguments.hints, 2)).tolist()
         wanted = HintMap.of(photo, [Hint(x, y, tuple(pixels[y, x].tolist())) for x, y in places])
         conditioned = colorizer.condition(photo)
-
-        drawn = list(refinement.candidates(conditioned, arguments.temperature, 8 * k))
-        best = min(drawn, key=lambda sample: wanted.disagreement(sample.ab))
         start = time.process_time()
-        (refined,) = refinement.draw(conditioned, wanted, 1, arguments.temperature, 8 * k)
+        hinted = draw(conditioned, wanted, 4, seed=8 * k)
         seconds = time.process_time() - start
+        objects, rest = _objects(square, places)
+        measured = []
+        own = conditioned.sample(4, seed=8 * k)
+        for one, other in zip(own, hinted, strict=True):
+            row: list[float] = []
+            for sample in (one, other):
+                rgb = to_rgb(square.L, sample.ab)
+                picture = np.round(np.moveaxis(rgb, 0, -1) * 255).astype(np.uint8)
+                x, y = np.transpose(places)
+                difference = np.linalg.norm(pixels_to_lab(picture) - pixels_to_lab(pixels), axis=0)
+                row += [
+                    difference[y, x].mean(),
+                    100 * np.sqrt(np.mean((rgb - square.rgb) ** 2)),
+                    np.hypot(*(sample.ab - square.ab))[objects].mean(),
+                ]
+            measured.append([*row, np.hypot(*(other.ab - one.ab))[rest].mean() if rest.any() else np.nan])
+        rows.append([*np.mean(measured, axis=0), seconds])
+        _print_row(f"{k}", rows[-1])
+    _print_row("mean", np.nanmean(rows, axis=0))
 
-        samples = [drawn[0], best, refined]
-        pictures = [colorization.rgb for colorization in colorizer.compose(photo, samples)]
-        x, y = np.transpose(places)
-        row = [
-            np.linalg.norm(pixels_to_lab(p) - pixels_to_lab(pixels), axis=0)[y, x].mean() for p in pictures
-        ]
-        row += [100 * np.sqrt(np.mean((to_rgb(square.L, s.ab) - square.rgb) ** 2)) for s in samples]
-        rows.append([*row, seconds])
-        print_row(f"{k}", rows[-1])
-    print_row("mean", np.mean(rows, axis=0))
+
+def _objects(square: Square, places: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Return where the photo shows what is hinted at, and where it is unlike all hints, (64, 64) each."""
+    objects, rest = np.zeros((64, 64), bool), np.ones((64, 64), bool)
+    for x, y in places:
+        at = y // 4, x // 4
+        difference = np.hypot(*(square.ab - square.ab[:, at[0], at[1], None, None]))
+        regions, _ = ndimage.label(difference < _LIKE)
+        objects |= regions == regions[at]
+        rest &= difference > _UNLIKE
+    return objects, rest
 
 
-def print_row(name: str, values: Sequence[float]) -> None:
-    cells = "".join(f"{value:10.2f}" for value in values)
-    print(f"{name:>5}{cells}", flush=True)
+def _print_row(name: str, values: Sequence[float] | np.ndarray) -> None:
+    print(f"{name:>5}" + "".join(f"{value:9.2f}" for value in values), flush=True)
 
 
 if __name__ == "__main__":

@@ -196,7 +196,10 @@ class Case(NamedTuple):
 
     def excess(self, sample: Sample) -> float:
         """Return how much likelier a sample is than the median sample, in nats per dimension."""
-        return sample.log_prob_per_dimension - self.median.log_prob_per_dimension
+        own, median = (each.log_prob_per_dimension for each in (sample, self.median))
+        assert own is not None
+        assert median is not None
+        return own - median
 
     @property
     def median(self) -> Sample:

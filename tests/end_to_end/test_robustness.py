@@ -16,7 +16,6 @@ from PIL import Image
 
 from cinn_colorize.batch.model_server import ModelServer
 from cinn_colorize.batch.processes import ModelSpec
-from cinn_colorize.errors import EngineError
 from cinn_colorize.models import find_weights
 
 pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
@@ -209,8 +208,6 @@ def test_one_network_for_several_processes(reference, tmp_path, colorizer):
             answers.append([sample.ab, mixed.ab, conditioned.log_prob(mixed.ab)])
         for there, here in zip(*answers, strict=True):
             np.testing.assert_array_equal(there, here)
-        with pytest.raises(EngineError, match="in another process"), remote.condition(GRAY).differentiable():
-            pytest.fail("gradients came through")
         assert server.lives
     finally:
         server.end()

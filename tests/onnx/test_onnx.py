@@ -19,9 +19,6 @@ from cinn_colorize.colorizer import NetworkInput
 from cinn_colorize.errors import EngineError
 from cinn_colorize.imaging.photo import open_photo, read_recipe
 from cinn_colorize.latents.latent import Latent
-from cinn_colorize.methods.hint_map import HintMap
-from cinn_colorize.methods.hints import Hint
-from cinn_colorize.methods.refinement import draw
 from cinn_colorize.models import MODELS, Loaded, find_weights
 from cinn_colorize.models.bedrooms import Bedrooms, BedroomsConfig
 from cinn_colorize.models.natural import Natural, NaturalConfig
@@ -181,7 +178,6 @@ def test_what_takes_more_than_g_is_one_error(engine):
         lambda: conditioned.log_prob(sample.ab),
         lambda: conditioned.mix((1, 2), engine.mask(mask)),
         lambda: engine.reference(COLOR),
-        lambda: draw(conditioned, HintMap.of(open_photo(GRAY), [Hint(3, 4, (255, 0, 0))])),
     ]
     for ask in asked:
         with pytest.raises(EngineError, match="use --engine torch"):

@@ -1,0 +1,113 @@
+"""Samples that follow hints, by what varies together among the model's own samples.
+
+::
+
+    photo = open_photo("photo.jpg")
+    hints = HintMap.of(photo, [Hint(310, 120, (160, 40, 50))])
+    samples = draw(colorizer.condition(photo), hints, n=4)
+    pictures = colorizer.compose(photo, samples)
+
+What the model holds to be one object has one colour in each of its samples, and another one in the next: its
+places vary together. An ensemble of samples shows how, and a sample x is moved by the update of the ensemble
+Kalman filter (Evensen 1994, https://doi.org/10.1029/94JC00572) from its colours x_h at the hints to those
+wanted, h::
+
+    x + C_xh (C_hh + R)^-1 (h - x_h)
+
+C are covariances of the ensemble, and R is diagonal: the tolerance of a hint. So a hint on a shirt colours
+the shirt, and what does not vary with it stays as it was. What the hints still lack then is painted on,
+weaker with distance, up to the edges of luminance. It takes samples but no gradients, so any engine will do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cinn_colorize.latents.levels import PerLevel
+from cinn_colorize.methods.hint_map import Floats, HintMap
+
+if TYPE_CHECKING:
+    from cinn_colorize.conditioned import ConditionedPhoto
+    from cinn_colorize.samples import Sample
+
+MEMBERS = 32  # samples of the ensemble
+_FIRST = 2**31  # seed of the first member, far from those that people use
+_TOLERANCE = 3.0  # sigma of a hint, in units of ab
+_AT_A_TIME = 8  # members drawn between two reports of progress
+
+
+def draw(
+    conditioned: ConditionedPhoto,
+    hints: HintMap,
+    n: int = 1,
+    temperature: PerLevel | None = None,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Sample]:
+    """Draw n colorizations that follow hints, with the seeds seed, seed + 1, ...
+
+    Each is the sample of its seed without hints, moved as far as the hints ask.
+
+    Args:
+        conditioned: the photo that the hints are for.
+        hints: see :meth:`HintMap.of`.
+        n: number of samples, 1 or more.
+        temperature: see :meth:`ConditionedPhoto.sample`.
+        seed: seed of the first sample.
+        progress: called with the number of samples drawn, and of all that are.
+
+    Returns:
+        samples that have neither a latent code nor a density; :meth:`ConditionedPhoto.encode` and
+        :meth:`ConditionedPhoto.log_prob` compute those of their colours.
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+    samples, members = conditioned.sample(n, temperature, seed), []
+    for member in ensemble(conditioned):
+        members.append(member.ab)
+        if progress:
+            progress(n + len(members), n + MEMBERS)
+    colors = follow([sample.ab for sample in samples], members, hints)
+    return [
+        replace(sample, ab=ab, levels=None, log_prob=None, method=hints.recipe)
+        for sample, ab in zip(samples, colors, strict=True)
+    ]
+
+
+def ensemble(conditioned: ConditionedPhoto) -> Iterator[Sample]:
+    """Draw the members of a photo's ensemble, at the model's own temperature.
+
+    At temperature 1 outliers spoil the covariances of so few, and at 0 there are none.
+    """
+    for seed in range(_FIRST, _FIRST + MEMBERS, _AT_A_TIME):
+        yield from conditioned.sample(_AT_A_TIME, seed=seed)
+
+
+def follow(samples: Sequence[Floats], members: Sequence[Floats], hints: HintMap) -> list[Floats]:
+    """Move colours to where they agree with hints; see the top of this module.
+
+    Args:
+        samples: ab to move, (2, h, w) each.
+        members: ab of two samples or more whose covariances are used.
+        hints: hints on the same grid.
+    """
+    flat = np.stack(members).reshape(len(members), -1).astype(np.float64)
+    deviations = flat - flat.mean(0)
+    weight = np.tile(hints.weight.ravel(), 2)  # of a, then of b
+    hinted = np.flatnonzero(weight)
+    wanted, precision = hints.ab.ravel()[hinted], weight[hinted] / _TOLERANCE**2
+    # Of (Y^T Y / (m - 1) + R)^-1, with the deviations Y of m members, only a matrix as large as the ensemble
+    # is inverted, however many hints there are (Sherman, Morrison and Woodbury).
+    of_hints = deviations[:, hinted] * precision
+    inner = of_hints @ deviations[:, hinted].T + (len(members) - 1) * np.eye(len(members))
+    moved = []
+    for sample in samples:
+        share = np.linalg.solve(inner, of_hints @ (wanted - sample.ravel()[hinted]))
+        moved.append(sample + (share @ deviations).reshape(sample.shape).astype(np.float32))
+    lacking = hints.spread([hints.ab - ab for ab in moved])
+    return [ab + rest for ab, rest in zip(moved, lacking, strict=True)]
