@@ -1,0 +1,153 @@
+"""Compare settings of samples: temperature, guidance and saturation, several at once, photo by photo.
+
+    python scripts/measure/settings.py photos-dev.zip photos-train-0.zip 0.8 0.85,32:0.6@0.3 0.85@0.3*1.1
+
+A setting is a temperature, as ``-t`` takes it, then ``@`` and a guidance, then ``*`` and a factor on ab; the
+last two may be left out. Measures every fourth photo of the first zip, in a fixed random order, so that any
+number of them (``--photos``, or Ctrl-C) represents all. Samples of all settings have the same noise, and
+differences to the first setting are taken photo by photo, which makes them much more certain than the numbers
+themselves. ``kid_lite0`` is 1,000 times the distance to the first 1,000 photos of the second zip.
+
+``score`` sums up how much better a setting is than the first, in steps that a viewer would notice:
+
+    objects / 0.02 + hue_1 / 0.02 + best_of_8_image / 0.1 + kid_lite0 / 1 + |log chroma| / 0.1
+
+where each is the gain over the first setting; docs/temperature.md says how the default follows from it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import re
+from collections import defaultdict
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from cinn_colorize.colorizer import Colorizer, NetworkInput
+from cinn_colorize.data.sources import Reader, find_photos
+from cinn_colorize.evaluation import KidLite0
+from cinn_colorize.evaluation.bootstrap import Estimate, Statistics, difference, estimate
+from cinn_colorize.evaluation.metrics import color_statistics, exploding, limited, picture_statistics
+from cinn_colorize.evaluation.photos import read_square, to_rgb
+from cinn_colorize.latents.levels import PerLevel, parse_levels
+from cinn_colorize.models import load_model
+
+SAMPLES = 8
+SHOWN = (
+    "best_of_1",
+    "best_of_8_image",
+    "best_of_8",
+    "objects",
+    "alignment",
+    "structure",
+    "hue_1",
+    "hue_8",
+    "chroma",
+)
+STEPS = {
+    "objects": -0.02,
+    "hue_1": 0.02,
+    "best_of_8_image": -0.1,
+}  # what a viewer would notice, for the better
+
+
+class Setting(NamedTuple):
+    """How samples are drawn and shown."""
+
+    temperature: PerLevel
+    guidance: float
+    saturation: float
+
+    @classmethod
+    def parse(cls, text: str, levels: list[int]) -> Setting:
+        """Parse ``T@GUIDANCE*SATURATION``."""
+        found = re.fullmatch(r"([^@*]+)(?:@([0-9.]+))?(?:\*([0-9.]+))?", text)
+        if not found:
+            raise SystemExit(f"{text!r} is not a setting such as 0.85,32:0.6@0.3*1.1")
+        return cls(parse_levels(found[1], levels, 1.0), float(found[2] or 0), float(found[3] or 1))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("reference", type=Path)
+    parser.add_argument("settings", nargs="+", metavar="T@GUIDANCE*SATURATION")
+    parser.add_argument("--photos", type=int, default=100, dest="number")
+    parser.add_argument("--weights")
+    arguments = parser.parse_args()
+
+    loaded = load_model(source=arguments.weights)
+    levels = list(loaded.model.latent_shapes)
+    settings = {text: Setting.parse(text, levels) for text in arguments.settings}
+    colorizers = {
+        guidance: Colorizer(loaded, precision="bf16", chunk=SAMPLES, guidance=guidance)
+        for guidance in {setting.guidance for setting in settings.values()}
+    }
+    device = next(iter(colorizers.values())).device
+    photos = find_photos(arguments.photos)[::4]
+    kid = KidLite0(find_photos(arguments.reference)[:1000], device, lambda done, total: None)
+    statistics = defaultdict[str, list[Statistics]](list)
+    exploded = defaultdict[str, int](int)
+    features = defaultdict[str, list[np.ndarray]](list)
+    read = Reader()
+    with contextlib.suppress(KeyboardInterrupt):
+        for i in np.random.default_rng(0).permutation(len(photos))[: arguments.number]:
+            photo = read_square(photos[i], read)
+            seen = NetworkInput(photo.L)
+            conditioned = {guidance: c.condition(seen) for guidance, c in colorizers.items()}
+            found: dict[str, tuple[Statistics, np.ndarray]] = {}
+            for text, setting in settings.items():
+                drawn = conditioned[setting.guidance].sample(SAMPLES, setting.temperature, SAMPLES * int(i))
+                ab = np.stack([np.float32(setting.saturation) * sample.ab for sample in drawn])
+                pictures = np.stack([to_rgb(photo.L, colours) for colours in ab])
+                measured = {
+                    **picture_statistics(pictures, photo.rgb),
+                    **color_statistics(limited(ab), photo.ab),
+                }
+                found[text] = measured, kid.of(pictures, photo, photos[i])
+                exploded[text] += exploding(ab)
+            for row, colours in (("gray", 0 * photo.ab), ("truth", photo.ab)):
+                picture = to_rgb(photo.L, colours)[None]
+                rmse = picture_statistics(picture, photo.rgb)["best_of_1"]
+                same = dict.fromkeys(SHOWN[:3], rmse)
+                found[row] = same, kid.of(picture, photo, photos[i])
+            for row, (compared, kept) in found.items():
+                statistics[row].append(compared)
+                features[row].append(kept)
+
+    print(f"{len(features['gray'])} photos\n")
+    print(f"| setting | {' | '.join(SHOWN)} | kid_lite0 | exploding | score |")
+    print("|" + "---|" * (len(SHOWN) + 4))
+    first = next(iter(settings))
+    reference = estimate(statistics[first])
+    for row, measured in statistics.items():
+        means, changes = estimate(measured), difference(measured, statistics[first])
+        cells = []
+        for name in SHOWN:
+            if name not in means:
+                cells.append("-")
+                continue
+            change = "" if row == first else f" ({changes[name].mean:+.3f} ± {changes[name].se:.3f})"
+            cells.append(f"{means[name].mean:.3f}{change}")
+        distance = kid.estimate(features[row])
+        cells.append(f"{1000 * distance.mean:.1f} ± {1000 * distance.se:.1f}")
+        if row not in settings:
+            print(f"| {row} | {' | '.join(cells)} | - | - |")
+            continue
+        nearer = 1000 * (kid.estimate(features[first]).mean - distance.mean)
+        score = _score(means, reference) + nearer
+        print(f"| {row} | {' | '.join(cells)} | {exploded[row]} | {score:+.1f} |")
+
+
+def _score(means: dict[str, Estimate], reference: dict[str, Estimate]) -> float:
+    """Sum up the gains over the first setting, without ``kid_lite0``."""
+    gains = sum((means[name].mean - reference[name].mean) / step for name, step in STEPS.items())
+    chroma = [abs(np.log(row["chroma"].mean)) / 0.1 for row in (reference, means)]
+    return float(gains + chroma[0] - chroma[1])
+
+
+if __name__ == "__main__":
+    main()
