@@ -103,19 +103,19 @@ def main() -> None:
                 drawn = conditioned[setting.guidance].sample(SAMPLES, setting.temperature, SAMPLES * int(i))
                 ab = np.stack([np.float32(setting.saturation) * sample.ab for sample in drawn])
                 pictures = np.stack([to_rgb(photo.L, colours) for colours in ab])
-                measured = {
+                compared = {
                     **picture_statistics(pictures, photo.rgb),
                     **color_statistics(limited(ab), photo.ab),
                 }
-                found[text] = measured, kid.of(pictures, photo, photos[i])
+                found[text] = compared, kid.of(pictures, photo, photos[i])
                 exploded[text] += exploding(ab)
             for row, colours in (("gray", 0 * photo.ab), ("truth", photo.ab)):
                 picture = to_rgb(photo.L, colours)[None]
                 rmse = picture_statistics(picture, photo.rgb)["best_of_1"]
                 same = dict.fromkeys(SHOWN[:3], rmse)
                 found[row] = same, kid.of(picture, photo, photos[i])
-            for row, (compared, kept) in found.items():
-                statistics[row].append(compared)
+            for row, (of_photo, kept) in found.items():
+                statistics[row].append(of_photo)
                 features[row].append(kept)
 
     print(f"{len(features['gray'])} photos\n")
