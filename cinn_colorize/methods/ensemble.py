@@ -14,9 +14,10 @@ wanted, h::
 
     x + C_xh (C_hh + R)^-1 (h - x_h)
 
-C are covariances of the ensemble, and R is diagonal: the tolerance of a hint. So a hint on a shirt colours
-the shirt, and what does not vary with it stays as it was. What the hints still lack then is painted on,
-weaker with distance, up to the edges of luminance. It takes samples but no gradients, so any engine will do.
+C are covariances of the ensemble, and R is diagonal: the tolerance of a hint, which is wider for places that
+it merely reaches. So a hint on a shirt colours the shirt, and what does not vary with it stays as it was.
+What the hints still lack then is painted on, weaker with distance, up to the edges of luminance. It takes
+samples but no gradients, so any engine will do.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
 
 MEMBERS = 32  # samples of the ensemble
 _FIRST = 2**31  # seed of the first member, far from those that people use
-_TOLERANCE = 3.0  # sigma of a hint, in units of ab
+_TOLERANCE = 6.0  # sigma of a hint, in units of ab
+_BEYOND = 1 / 64  # weight of the places that a hint reaches, in hints
+_NEGLIGIBLE = 1e-4  # weight
 _AT_A_TIME = 8  # members drawn between two reports of progress
 
 
@@ -98,8 +101,9 @@ def follow(samples: Sequence[Floats], members: Sequence[Floats], hints: HintMap)
     """
     flat = np.stack(members).reshape(len(members), -1).astype(np.float64)
     deviations = flat - flat.mean(0)
-    weight = np.tile(hints.weight.ravel(), 2)  # of a, then of b
-    hinted = np.flatnonzero(weight)
+    # What no edge separates from a hint is probably of the same object.
+    weight = np.tile(np.maximum(hints.weight, _BEYOND * hints.reach).ravel(), 2)  # of a, then of b
+    hinted = np.flatnonzero(weight > _NEGLIGIBLE)
     wanted, precision = hints.ab.ravel()[hinted], weight[hinted] / _TOLERANCE**2
     # Of (Y^T Y / (m - 1) + R)^-1, with the deviations Y of m members, only a matrix as large as the ensemble
     # is inverted, however many hints there are (Sherman, Morrison and Woodbury).

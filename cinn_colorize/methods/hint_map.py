@@ -46,12 +46,14 @@ class HintMap:
 
     Attributes:
         weight: weight of the hints, (h, w) in [0, 1]; 0 where there is none.
-        ab: colours wanted, (2, h, w), in the gamut at the photo's own L; 0 where there is no hint.
+        reach: how far they reach, (h, w) in [0, 1]: weaker with distance, and hardly across edges of L.
+        ab: colours of the hints that reach a place, (2, h, w), in the gamut at the photo's own L.
         guide: the photo's L*, (h, w).
         recipe: entries of the hints in recipes.
     """
 
     weight: Floats
+    reach: Floats
     ab: Floats
     guide: Floats
     recipe: Mapping[str, str]
@@ -91,16 +93,14 @@ class HintMap:
             for plane, values in zip(total, (np.ones_like(share), *ab), strict=True):
                 np.add.at(plane, index, share * paint.weight * values)
         weight, *weighted = total.reshape(3, height, width)
-        wanted = np.where(weight > 0, np.stack(weighted) / np.maximum(weight, 1e-6), 0).astype(np.float32)
+        hinted = np.stack(weighted) / np.maximum(weight, 1e-6)
+        reach, *reaching = _spread(weight, guide, np.concatenate([np.ones_like(weight)[None], hinted]))
+        wanted = np.stack(reaching) / np.maximum(reach, 1e-12)
         recipe = {"method": Hinted.name, **Hinted(tuple(points), strokes).settings}
-        return cls(weight, color.reduce_chroma(guide, wanted), guide, recipe)
+        return cls(weight, reach, color.reduce_chroma(guide, wanted), guide, recipe)
 
     def spread(self, colors: Sequence[Floats]) -> Floats:
         """Spread the colours at the hints, weaker with distance, to what no edge of L separates from them.
-
-        A random walker starts at a pixel, steps to one of its eight neighbours, rarely across an edge, and
-        occasionally gets lost. A pixel receives what is at the hint where the walker ends, on average, and
-        nothing for walkers that are lost (after Grady 2006, https://doi.org/10.1109/TPAMI.2006.233).
 
         Args:
             colors: k times ab, (2, h, w); only those at the hints count.
@@ -108,19 +108,8 @@ class HintMap:
         Returns:
             (k, 2, h, w).
         """
-        n, L = self.guide.size, self.guide.ravel().astype(np.float64)
-        index = np.arange(n).reshape(self.guide.shape)
-        starts = [index[:, 1:], index[1:], index[1:, 1:], index[1:, :-1]]
-        ends = [index[:, :-1], index[:-1], index[:-1, :-1], index[:-1, 1:]]
-        i, j = (np.concatenate([part.ravel() for part in parts]) for parts in (starts, ends))
-        step = np.exp(-0.5 * ((L[i] - L[j]) / _EDGE) ** 2)
-        steps = scipy.sparse.coo_array((np.tile(step, 2), (np.append(i, j), np.append(j, i))), (n, n))
-        arriving = _HELD * self.weight.ravel()
-        leaving = steps.sum(axis=1) + 1 / _REACH**2 + arriving
-        planes = np.stack(colors).reshape(-1, n)
-        system = (scipy.sparse.diags_array(leaving) - steps).tocsc()
-        spread = scipy.sparse.linalg.splu(system).solve((arriving * planes).T.astype(np.float64))
-        return np.asarray(spread.T.reshape(-1, 2, *self.guide.shape), np.float32)
+        planes = np.concatenate(colors)
+        return _spread(self.weight, self.guide, planes).reshape(-1, 2, *self.guide.shape)
 
 
 class _Paint(NamedTuple):
@@ -209,3 +198,32 @@ def _taps(paint: _Paint, L: Floats, guide: Floats) -> Iterator[tuple[NDArray[np.
     total = sum(weight for _, weight in taps)
     for index, weight in taps:
         yield index, (weight / total).astype(np.float32)
+
+
+def _spread(weight: Floats, guide: Floats, planes: Floats) -> Floats:
+    """Spread what planes hold at hints, weaker with distance, to what no edge of L separates from them.
+
+    A random walker starts at a pixel, steps to one of its eight neighbours, rarely across an edge, and
+    occasionally gets lost. A pixel receives what is at the hint where the walker ends, on average, and
+    nothing for walkers that are lost (after Grady 2006, https://doi.org/10.1109/TPAMI.2006.233).
+
+    Args:
+        weight: weight of the hints, (h, w) in [0, 1].
+        guide: L*, (h, w).
+        planes: (k, h, w); only values at hints count.
+
+    Returns:
+        (k, h, w).
+    """
+    n, L = guide.size, guide.ravel().astype(np.float64)
+    index = np.arange(n).reshape(guide.shape)
+    starts = [index[:, 1:], index[1:], index[1:, 1:], index[1:, :-1]]
+    ends = [index[:, :-1], index[:-1], index[:-1, :-1], index[:-1, 1:]]
+    i, j = (np.concatenate([part.ravel() for part in parts]) for parts in (starts, ends))
+    step = np.exp(-0.5 * ((L[i] - L[j]) / _EDGE) ** 2)
+    steps = scipy.sparse.coo_array((np.tile(step, 2), (np.append(i, j), np.append(j, i))), (n, n))
+    arriving = _HELD * weight.ravel().astype(np.float64)
+    leaving = steps.sum(axis=1) + 1 / _REACH**2 + arriving
+    system = (scipy.sparse.diags_array(leaving) - steps).tocsc()
+    spread = scipy.sparse.linalg.splu(system).solve((arriving * planes.reshape(-1, n)).T)
+    return np.asarray(spread.T.reshape(planes.shape), np.float32)
