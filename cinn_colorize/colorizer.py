@@ -136,6 +136,7 @@ class BaseColorizer:
         """Complete :attr:`Sample.recipe` to what makes a picture of a photo again, except for the files."""
         guidance = {"guidance": repr(self.guidance)} if self.guidance else {}
         frame = {"frame": str(photo.frame)} if photo.frame else {}
+        pages = {"page": photo.page, "pages": photo.together}
         return {
             "version": __version__,
             "model": self.info.name,
@@ -145,6 +146,7 @@ class BaseColorizer:
             **guidance,
             **rendering.entries(),
             **frame,
+            **{name: str(number) for name, number in pages.items() if number > 1},
             "original": photo.sha256,
         }
 

@@ -29,8 +29,14 @@ FORMATS = {
     "bmp": (".bmp", ".dib"),
     "jp2": (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
     "pnm": (".pnm", ".pbm", ".pgm", ".ppm"),
-}
-READ_ONLY = frozenset({"heif", "gif", "bmp", "jp2", "pnm"})
+    "psd": (".psd",),
+    "raw": (
+        ".dng", ".nef", ".nrw", ".cr2", ".cr3", ".crw", ".arw", ".sr2", ".srf", ".raf", ".orf", ".rw2",
+        ".rwl", ".pef", ".srw", ".x3f", ".3fr",
+        ".fff", ".iiq", ".mef", ".mos", ".mrw", ".erf", ".dcr", ".kdc",
+    ),
+}  # fmt: skip
+READ_ONLY = frozenset({"heif", "gif", "bmp", "jp2", "pnm", "psd", "raw"})
 SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 OUTPUT_SUFFIXES = frozenset(
     suffix for format, suffixes in FORMATS.items() if format not in READ_ONLY for suffix in suffixes
@@ -41,6 +47,8 @@ _TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.part")
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:)//?")
 _IS_WINDOWS = sys.platform == "win32"
 _SIGNATURES = {
+    # Most camera raws are TIFFs, which their tags or their suffix tell from others.
+    "raw": rb"II\*\0....CR|II(RO|RS|U\0)|MMOR|FUJIFILMCCD-RAW|....ftypcrx |FOVb|\0MRM|II\x1a\0\0\0HEAPCCDR",
     "jpg": rb"\xff\xd8\xff",
     "png": rb"\x89PNG\r\n\x1a\n",
     "tiff": rb"II[*+]\0|MM\0[*+]",
@@ -51,6 +59,7 @@ _SIGNATURES = {
     "bmp": rb"BM",
     "jp2": rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51",
     "pnm": rb"P[1-6][\s#]",
+    "psd": rb"8BPS",
 }
 
 

@@ -69,6 +69,43 @@ class Box:
 
 
 @dataclass(frozen=True)
+class Pages:
+    """Pages of a file, from ``first`` to ``last``, counted from 1; a ``last`` of 0 is the file's last one."""
+
+    first: int = 1
+    last: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Parse ``all``, ``2``, ``2-5`` or ``2-``.
+
+        Raises:
+            ValueError: the text is none of these.
+        """
+        found = re.fullmatch(r"(\d{1,6})(-?)(\d{0,6})", "1-" if text.lower() == "all" else text, re.ASCII)
+        if found and (found[2] or not found[3]):
+            first = int(found[1])
+            last = int(found[3] or 0) if found[2] else first
+            if first and (not found[3] or first <= last):
+                return cls(first, last)
+        raise ValueError(f"{text!r:.80} is not a choice of pages; write all, 2, 2-5 or 2-")
+
+    def __str__(self) -> str:
+        """Return the text that :meth:`parse` reads."""
+        return str(self.first) if self.first == self.last else f"{self.first}-{self.last or ''}"
+
+    def of(self, number: int) -> range:
+        """Return the pages of a file that has so many.
+
+        Raises:
+            ValueError: it has too few.
+        """
+        if max(self.first, self.last) > number:
+            raise ValueError(f"it has {number} {'page' if number == 1 else 'pages'}, not {self}")
+        return range(self.first, (self.last or number) + 1)
+
+
+@dataclass(frozen=True)
 class RecipeOptions:
     """Options that a recipe keeps, as text under their own names."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -114,16 +114,30 @@ class Colorization:
         return self.sample.seed
 
     def save(
-        self, path: str | os.PathLike[str], *, format: str = "auto", quality: int = 95, strip: bool = False
+        self,
+        path: str | os.PathLike[str],
+        *,
+        format: str = "auto",
+        quality: int = 95,
+        strip: bool = False,
+        more: Sequence[Colorization] = (),
     ) -> None:
         """Write the picture with the photo's metadata and the recipe; see :meth:`Picture.save`.
 
+        Args:
+            path: where to write the file.
+            format: ``auto`` follows the suffix of ``path``.
+            quality: quality of JPEG, WebP and AVIF, 1 to 100.
+            strip: leave out all metadata but the profile and the recipe.
+            more: colorizations of the other pages of a TIFF.
+
         Raises:
-            PhotoError: the file cannot be written.
+            PhotoError: the file cannot be written, or has several pages and is no TIFF.
         """
         format = format_of_name(path) if format == "auto" else format
         recipe = self._recipe_in_file(format, quality, strip)
-        self.picture.save(path, format=format, quality=quality, recipe=recipe, strip=strip)
+        pages = [(page.picture, page._recipe_in_file(format, quality, strip)) for page in more]
+        self.picture.save(path, format=format, quality=quality, recipe=recipe, strip=strip, more=pages)
 
     def is_saved(self, path: str | os.PathLike[str], *, quality: int = 95, strip: bool = False) -> bool:
         """Return whether the file exists and :meth:`save` made it, going by the recipe in it."""

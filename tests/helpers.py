@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -95,6 +96,50 @@ def write(path, pixels, fields=(), **options):
     return path
 
 
+def write_heic(path, pixels, **options):
+    """Write a file as phones do, of 8 or 16 bits (of which 10 or 12 are kept)."""
+    import pillow_heif
+
+    mode = "L" if pixels.ndim == 2 else "RGB"
+    mode += ";16" if pixels.dtype == np.uint16 else ""
+    size = pixels.shape[1::-1]
+    image = pillow_heif.from_bytes(mode, size, np.ascontiguousarray(pixels).tobytes())
+    image.save(path, **{"quality": 100, "chroma": 444} | options)
+    return path
+
+
+def write_psd(path, pixels, resources=()):
+    """Write the flat picture of a PSD, gray or RGB, of 8 or 16 bits."""
+    channels = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+    depth, mode = 8 * pixels.itemsize, 1 if pixels.ndim == 2 else 3
+    head = b"8BPS" + struct.pack(">H6xHIIHH", 1, len(channels), *pixels.shape[:2], depth, mode)
+    kept = b"".join(
+        b"8BIM" + struct.pack(">HHI", number, 0, len(content)) + content + bytes(len(content) % 2)
+        for number, content in resources
+    )
+    order = channels.astype(channels.dtype.newbyteorder(">")).tobytes()
+    path.write_bytes(head + bytes(4) + struct.pack(">I", len(kept)) + kept + bytes(4) + bytes(2) + order)
+    return path
+
+
+def write_raw(path, colors=COLOR[:40, :50], orientation=1):
+    """Write a DNG: the light of a colour photo through a Bayer filter."""
+    import tifffile
+
+    light = ((colors / 255) ** 2.2 * 15000 + 512).astype(np.uint16)
+    mosaic = light[..., 1].copy()
+    mosaic[0::2, 0::2], mosaic[1::2, 1::2] = light[0::2, 0::2, 0], light[1::2, 1::2, 2]
+    matrix = [32405, -15371, -4985, -9693, 18760, 416, 556, -2040, 10572]  # from XYZ to sRGB, in 1e-4
+    tags = [
+        (0x010F, 2, 0, "Agfa"), (0x0112, 3, 1, orientation), (0xC612, 1, 4, bytes([1, 4, 0, 0])),
+        (0xC614, 2, 0, "Agfa Isolette"), (0x828D, 3, 2, (2, 2)), (0x828E, 1, 4, bytes([0, 1, 1, 2])),
+        (0xC621, 10, 9, [part for value in matrix for part in (value, 10_000)]), (0xC61A, 3, 1, 512),
+        (0xC61D, 3, 1, 15512), (0xC628, 5, 3, [1] * 6), (0xC65A, 3, 1, 21),
+    ]  # fmt: skip
+    tifffile.imwrite(path, mosaic, photometric=32803, metadata=None, extratags=[(*tag, True) for tag in tags])
+    return path
+
+
 def _tag(curve):
     kind, values = curve
     if kind == "para":
@@ -156,7 +201,14 @@ def command(*arguments):
 
 
 def process(folder, *arguments):
-    return subprocess.run(command(*arguments), cwd=folder, capture_output=True, text=True, env=ENVIRONMENT)
+    done = subprocess.run(command(*arguments), cwd=folder, capture_output=True, text=True, env=ENVIRONMENT)
+    done.stderr = without_progress(done.stderr)
+    return done
+
+
+def without_progress(stderr):
+    """What is left without the lines that a slow machine prints every 30 seconds."""
+    return re.sub(r"cinn-colorize: .*\d+ of \d+ (photos|files) done, \d+ left, .*\n", "", stderr)
 
 
 def start(folder, *arguments, environment=ENVIRONMENT, **options):

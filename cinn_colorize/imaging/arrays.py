@@ -6,8 +6,8 @@ import io
 import re
 import struct
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import cv2
@@ -19,6 +19,7 @@ from PIL.BmpImagePlugin import BmpImageFile
 from PIL.ImageFile import ImageFile
 from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from PIL.PpmImagePlugin import PpmImageFile
+from PIL.PsdImagePlugin import PsdImageFile
 
 from cinn_colorize.imaging.color import Pixels
 from cinn_colorize.limits import check_pixels
@@ -28,7 +29,12 @@ DECODED: dict[str, Callable[[io.BytesIO], ImageFile]] = {
     "bmp": BmpImageFile,
     "jp2": Jpeg2KImageFile,
     "pnm": PpmImageFile,
+    "psd": PsdImageFile,
 }
+
+_FIELDS = {"icc-profile-data": "icc_profile", "exif-data": "exif", "xmp-data": "xmp", "iptc-data": "iptc"}
+_RESOURCES = {1058: "exif", 1060: "xmp", 1028: "iptc"}  # of PSD
+_RESOLUTION = 1005
 
 
 @dataclass(frozen=True)
@@ -39,11 +45,18 @@ class Decoded:
         pixels: upright, in a form that :func:`as_pixels` accepts.
         blobs: metadata by libvips' field names.
         dpi: horizontal and vertical resolution; None if unknown.
+        is_bilevel: whether the file had 1 bit per pixel.
     """
 
     pixels: NDArray[Any]
     blobs: dict[str, bytes] = field(default_factory=dict)
     dpi: tuple[float, float] | None = None
+    is_bilevel: bool = False
+
+
+def blobs_of(info: Mapping[Any, Any]) -> dict[str, bytes]:
+    """Return the metadata in ``info`` of a Pillow image, by libvips' field names."""
+    return {field: info[key] for field, key in _FIELDS.items() if info.get(key)}
 
 
 def as_pixels(array: NDArray[Any]) -> Pixels:
@@ -84,11 +97,10 @@ def from_pillow(image: PIL.Image.Image) -> Decoded:
     pixels = np.asarray(image)
     if mode.startswith("I"):  # 16-bit gray, stored in 32 bits or in foreign byte order
         pixels = pixels.clip(0, 65535).astype(np.uint16)
-    names = {"icc-profile-data": "icc_profile", "exif-data": "exif", "xmp-data": "xmp"}
-    blobs = {field: image.info[key] for field, key in names.items() if image.info.get(key)}
+    blobs = blobs_of(image.info)
     if mode == "CMYK":
         blobs.pop("icc-profile-data", None)
-    return Decoded(pixels, blobs, dpi if dpi and min(dpi) > 0 else None)
+    return Decoded(pixels, blobs, dpi if dpi and min(dpi) > 0 else None, mode == "1")
 
 
 def decode(content: bytes, format: str, max_pixels: int) -> Decoded:
@@ -103,15 +115,24 @@ def decode(content: bytes, format: str, max_pixels: int) -> Decoded:
         TooLargeError: it has more pixels than ``max_pixels``.
         OSError, ValueError, SyntaxError: the file cannot be decoded.
     """
+    is_deep_psd = format == "psd" and content[22:24] == b"\0\x10"
+    if is_deep_psd:
+        # Pillow does not support 16 bits, but reads their halves as pixels of 8 bits.
+        width = struct.pack(">I", min(2 * int.from_bytes(content[18:22]), 2**32 - 1))
+        content = content[:18] + width + b"\0\x08" + content[24:]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, about metadata
         try:
             image = DECODED[format](io.BytesIO(content))
-        except (SyntaxError, IndexError, TypeError, struct.error):
+        except (SyntaxError, IndexError, KeyError, TypeError, struct.error):
             raise ValueError("damaged or unsupported; save it again with another program") from None
         with image:
-            check_pixels(*image.size, max_pixels)
+            check_pixels(image.width // (1 + is_deep_psd), image.height, max_pixels)
+            if isinstance(image, PsdImageFile):
+                _read_resources(image)
             decoded = from_pillow(image)
+    if is_deep_psd:
+        return replace(decoded, pixels=_joined(decoded.pixels))
     if decoded.pixels.dtype == np.uint8 and decoded.pixels.ndim == 3 and _is_deep(content, format):
         # Pillow does not support colour in 16 bits.
         try:
@@ -124,6 +145,21 @@ def decode(content: bytes, format: str, max_pixels: int) -> Decoded:
             pixels = np.round(deep[..., order] * top).clip(0, 65535).astype(np.uint16)
             return Decoded(pixels, decoded.blobs, decoded.dpi)
     return decoded
+
+
+def _read_resources(image: PsdImageFile) -> None:
+    """Bring the metadata of a PSD to the places where other formats have theirs."""
+    for number, _, content in image.resources:
+        if number in _RESOURCES:
+            image.info[_RESOURCES[number]] = (b"Exif\0\0" if number == 1058 else b"") + content
+        elif number == _RESOLUTION and len(content) == 16:
+            x, _, _, y, _, _ = struct.unpack(">IHHIHH", content)
+            image.info["dpi"] = (x / 2**16, y / 2**16)
+
+
+def _joined(halves: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """Join neighbouring bytes, the higher one first, to values of 16 bits: (H, 2 W, ...) to (H, W, ...)."""
+    return halves[:, 0::2] * np.uint16(256) + halves[:, 1::2]
 
 
 _PNM = re.compile(rb"P[36](?:\s+|#[^\n]*\n)+\d+(?:\s+|#[^\n]*\n)+\d+(?:\s+|#[^\n]*\n)+(\d+)")

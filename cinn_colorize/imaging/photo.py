@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import io
 import logging
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -26,20 +25,20 @@ from cinn_colorize.errors import PhotoError as PhotoError
 from cinn_colorize.files import (
     FORMATS,
     PUBLIC,
-    format_of_content,
     mode_like,
     printable_name,
 )
 from cinn_colorize.imaging import buffers, color, vips
-from cinn_colorize.imaging.arrays import DECODED, Decoded, as_pixels, decode, from_pillow
+from cinn_colorize.imaging.arrays import Decoded, from_pillow
 from cinn_colorize.imaging.bands import each_band
 from cinn_colorize.imaging.color import SRGB, Floats, Pixels
 from cinn_colorize.imaging.frame import SIZE, find_picture, scaled
 from cinn_colorize.imaging.metadata import find_recipe, is_excessive
 from cinn_colorize.imaging.picture import Picture, fitted
 from cinn_colorize.imaging.profiles import color_model, space_of
+from cinn_colorize.imaging.reading import in_memory, reader
 from cinn_colorize.imaging.reduction import Reduction
-from cinn_colorize.imaging.source import fields_of_tiff, first_bytes, path_or_content
+from cinn_colorize.imaging.source import first_bytes, format_of, opened, path_or_content
 from cinn_colorize.imaging.vips import Metadata, raising_photo_errors
 from cinn_colorize.limits import check_bytes
 from cinn_colorize.options import MAX_PIXELS, Box
@@ -68,7 +67,10 @@ class Photo:
         width: in pixels, orientation applied.
         height: in pixels, orientation applied.
         bit_depth: 8 or 16 bits per channel.
-        pages: number of pages or frames of the file; the photo is the first.
+        pages: number of pages or frames of the file.
+        page: which of them the photo is, from 1.
+        together: number of pages, from this one on, whose pictures are to be one file.
+        is_bilevel: whether its pixels have 1 bit, black or white.
         source: the file's path or content; None for arrays and Pillow images.
         mode: permission bits of files made from the photo, which are not more readable than its own.
         frame: where the picture lies inside the frame of a scan, see :meth:`framed`; None without a frame.
@@ -81,6 +83,7 @@ class Photo:
         suffix: str = "",
         blobs: Mapping[str, bytes] | None = None,
         source: Path | bytes | None = None,
+        page: int = 1,
     ) -> None:
         """Read the header.
 
@@ -91,12 +94,14 @@ class Photo:
             suffix: suffix of the file format.
             blobs: metadata that ``read`` does not return, by libvips' field names.
             source: the file's path or content, if there is one.
+            page: which of the file's pages it is.
 
         Raises:
             PhotoError: the photo cannot be read.
         """
-        self.name, self.suffix, self.source, self._read = name, suffix, source, read
+        self.name, self.suffix, self.source, self.page, self._read = name, suffix, source, page, read
         self.mode = mode_like(source) if isinstance(source, Path) else PUBLIC
+        self.together = 1
         self.frame: Box | None = None
         self._whole: Photo | None = None
         self._reductions: dict[tuple[int, int], Floats] = {}
@@ -104,7 +109,7 @@ class Photo:
             image = read()
             self.width, self.height = int(image.width), int(image.height)
             self.bit_depth = 16 if vips.is_deep(image) else 8
-            self.pages = vips.pages(image)
+            self.pages, self.is_bilevel = vips.pages(image), vips.is_bilevel(image)
             self._has_alpha = bool(image.hasalpha())
             self._is_gray = image.bands - self._has_alpha == 1
             self._metadata = Metadata.of(image).with_blobs(blobs or {})
@@ -155,10 +160,8 @@ class Photo:
         """
         if self.source is None:
             return ""
-        with raising_photo_errors(self.name):
-            file = io.BytesIO(self.source) if isinstance(self.source, bytes) else self.source.open("rb")
-            with file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+        with raising_photo_errors(self.name), opened(self.source) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def framed(self, frame: str | Sequence[int] = "auto") -> Photo:
         """Return the photo with a frame, which :meth:`lab` leaves out and :meth:`compose` leaves gray.
@@ -321,6 +324,7 @@ def open_photo(
     *,
     max_pixels: int = MAX_PIXELS,
     name: str | None = None,
+    page: int = 1,
 ) -> Photo:
     """Open a photo; its pixels are read later.
 
@@ -329,9 +333,10 @@ def open_photo(
             uint8, uint16 or floats in [0, 1].
         max_pixels: limit of its pixels, and of its file; see :mod:`cinn_colorize.limits`.
         name: the photo's name in messages, if ``source`` is the content of a file.
+        page: which page of a TIFF to open, from 1.
 
     Raises:
-        PhotoError: it cannot be read.
+        PhotoError: it cannot be read, or has fewer pages.
     """
     if isinstance(source, (np.ndarray, PIL.Image.Image)):
         return _open_array(source)
@@ -346,18 +351,15 @@ def open_photo(
     if not start:
         raise PhotoError(f"{name}: is empty; get the photo again")
     # libvips would try all its readers and fail with a message from each.
-    format = format_of_content(start)
+    with raising_photo_errors(name):
+        format = format_of(content, start, own_suffix)
     if not format:
         raise PhotoError(f"{name}: is not a photo in a known format; save it as JPEG, PNG or TIFF")
     suffix = own_suffix if own_suffix.lower() in FORMATS[format] else FORMATS[format][0]
     try:
-        if format in DECODED:
-            with raising_photo_errors(name):
-                whole = content if isinstance(content, bytes) else content.read_bytes()
-                return _in_memory(decode(whole, format, max_pixels), name, suffix, content)
         with raising_photo_errors(name):
-            blobs = fields_of_tiff(content) if format == "tiff" else {}
-        return Photo(lambda: vips.open_image(content, max_pixels), name, suffix, blobs, content)
+            read, blobs = reader(content, format, max_pixels, page)
+        return Photo(read, name, suffix, blobs, content, page)
     except (OSError, ValueError, SyntaxError) as error:
         raise PhotoError(f"{name}: cannot be read: {error}") from None
 
@@ -366,27 +368,21 @@ def _open_array(source: PIL.Image.Image | NDArray[Any]) -> Photo:
     name = "array"
     try:
         if isinstance(source, np.ndarray):
-            return _in_memory(Decoded(source), name)
+            return Photo(in_memory(Decoded(source)), name)
         name = printable_name(getattr(source, "filename", "")) or "image"
-        return _in_memory(from_pillow(source), name)
+        decoded = from_pillow(source)
+        return Photo(in_memory(decoded), name, blobs=decoded.blobs)
     except (OSError, ValueError, SyntaxError) as error:  # Pillow reads its file only now
         raise PhotoError(f"{name}: cannot be read: {error}") from None
 
 
-def _in_memory(decoded: Decoded, name: str, suffix: str = "", source: Path | bytes | None = None) -> Photo:
-    image = vips.from_array(as_pixels(decoded.pixels))
-    if decoded.dpi:
-        image = image.copy(xres=decoded.dpi[0] / 25.4, yres=decoded.dpi[1] / 25.4)
-    return Photo(lambda: image, name, suffix, decoded.blobs, source)
-
-
-def read_recipe(path: str | os.PathLike[str]) -> dict[str, str]:
-    """Return the recipe that :meth:`Picture.save` wrote into a file; empty if there is none.
+def read_recipe(path: str | os.PathLike[str], page: int = 1) -> dict[str, str]:
+    """Return the recipe that :meth:`Picture.save` wrote into a page of a file; empty if there is none.
 
     Raises:
-        PhotoError: the file cannot be read.
+        PhotoError: the file cannot be read, or has fewer pages.
     """
-    return open_photo(path).recipe
+    return open_photo(path, page=page).recipe
 
 
 def has_recipe(path: str | os.PathLike[str]) -> bool:

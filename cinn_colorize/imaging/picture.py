@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 
 import cv2
 import PIL.Image
@@ -14,7 +15,7 @@ from cinn_colorize.files import FORMATS, PUBLIC, READ_ONLY, format_of_name, prin
 from cinn_colorize.imaging import color, vips
 from cinn_colorize.imaging.color import Pixels, RGBSpace
 from cinn_colorize.imaging.metadata import add_recipe, iptc_for
-from cinn_colorize.imaging.tiff import add_fields
+from cinn_colorize.imaging.tiff import add_fields, append_page
 
 # The system's messages for a full disk and an exhausted quota.
 _FULL = {os.strerror(getattr(errno, name)) for name in ("ENOSPC", "EDQUOT") if hasattr(errno, name)}
@@ -63,6 +64,7 @@ class Picture:
         quality: int = 95,
         recipe: Mapping[str, str] | None = None,
         strip: bool = False,
+        more: Sequence[tuple[Picture, Mapping[str, str]]] = (),
     ) -> None:
         """Write the picture with the photo's metadata; an existing file is replaced at the end.
 
@@ -73,9 +75,10 @@ class Picture:
             quality: quality of JPEG, WebP and AVIF, 1 to 100.
             recipe: how the picture was made; :func:`read_recipe` reads it.
             strip: leave out all metadata but the profile and the recipe.
+            more: pictures of the other pages of a TIFF, with their recipes.
 
         Raises:
-            PhotoError: the file cannot be written.
+            PhotoError: the file cannot be written, or has several pages and is no TIFF.
             ValueError: XMP does not allow a name in ``recipe``.
         """
         name = printable_name(path)
@@ -84,21 +87,32 @@ class Picture:
             raise PhotoError(
                 f"{name}: not a format that can be written; end the name in .png, .jpg, .webp, .tif or .avif"
             )
-        metadata = self._metadata.stripped() if strip else self._metadata
-        if iptc := metadata.blob("iptc-data"):
-            metadata = metadata.with_blobs({"iptc-data": iptc_for(written, iptc)})
-        if recipe is not None:
-            packet = metadata.blob("xmp-data") or None
-            metadata = metadata.with_blobs({"xmp-data": add_recipe(packet, recipe)})
+        if more and written != "tiff":
+            raise PhotoError(f"{name}: cannot have several pages; end the name in .tif, or choose one page")
         try:
             with replacing(path, self.mode) as descriptor:
-                vips.encode(descriptor, self.rgb, self._alpha, metadata, written, quality)
-                if written == "tiff":
-                    add_fields(descriptor, metadata.blob("exif-data"), metadata.blob("iptc-data"))
+                self._write(descriptor, written, quality, recipe, strip)
+                for picture, its_recipe in more:
+                    with tempfile.TemporaryFile() as file:
+                        picture._write(file.fileno(), written, quality, its_recipe, strip)
+                        append_page(descriptor, file)
         except vips.Error as error:
             raise cannot_write(name, vips.reason(error)) from None
         except OSError as error:
             raise cannot_write(name, error.strerror or str(error)) from None
+
+    def _write(
+        self, descriptor: int, format: str, quality: int, recipe: Mapping[str, str] | None, strip: bool
+    ) -> None:
+        metadata = self._metadata.stripped() if strip else self._metadata
+        if iptc := metadata.blob("iptc-data"):
+            metadata = metadata.with_blobs({"iptc-data": iptc_for(format, iptc)})
+        if recipe is not None:
+            packet = metadata.blob("xmp-data") or None
+            metadata = metadata.with_blobs({"xmp-data": add_recipe(packet, recipe)})
+        vips.encode(descriptor, self.rgb, self._alpha, metadata, format, quality)
+        if format == "tiff":
+            add_fields(descriptor, metadata.blob("exif-data"), metadata.blob("iptc-data"))
 
 
 def cannot_write(name: str, reason: str) -> PhotoError:

@@ -7,15 +7,29 @@ import stat
 from pathlib import Path
 
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.files import missing, open_input
-from cinn_colorize.imaging.tiff import read_fields
+from cinn_colorize.files import FORMATS, format_of_content, missing, open_input
+from cinn_colorize.imaging.tiff import is_raw
 from cinn_colorize.limits import check_bytes, read_stream
 
 
-def fields_of_tiff(source: Path | bytes) -> dict[str, bytes]:
-    """See :func:`cinn_colorize.imaging.tiff.read_fields`."""
-    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
-        return read_fields(file)
+def format_of(source: Path | bytes, start: bytes, suffix: str) -> str:
+    """Return the format of a photo, a key of ``FORMATS``; empty for others.
+
+    Args:
+        source: the photo.
+        start: its first bytes.
+        suffix: suffix of its name; the raws of many cameras are TIFFs that nothing else tells from others.
+    """
+    format = format_of_content(start)
+    if format != "tiff" or suffix.lower() in FORMATS["raw"]:
+        return "raw" if format == "tiff" else format
+    with opened(source) as file:
+        return "raw" if is_raw(file) else format
+
+
+def opened(source: Path | bytes) -> io.BytesIO | io.BufferedReader:
+    """Open the file of a photo."""
+    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
 
 
 def path_or_content(path: Path, name: str, max_pixels: int) -> Path | bytes:

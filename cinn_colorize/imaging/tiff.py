@@ -10,10 +10,13 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import shutil
 import struct
 from typing import BinaryIO, NamedTuple
 
 _EXIF, _GPS, _INTEROP, _IPTC = 0x8769, 0x8825, 0xA005, 0x83BB
+_STRIP_OFFSETS = 0x0111
+_SUBFILE_TYPE, _SUB_IFDS, _DNG_VERSION = 0x00FE, 0x014A, 0xC612
 _POINTERS = (_EXIF, _GPS, _INTEROP)
 # Tags of the first directory that people and cameras wrote; the others describe how the pixels are stored.
 # These are DocumentName, ImageDescription, Make, Model, PageName, Software, DateTime, Artist, HostComputer,
@@ -22,6 +25,7 @@ _DESCRIPTIVE = (
     0x010D, 0x010E, 0x010F, 0x0110, 0x011D, 0x0131, 0x0132, 0x013B, 0x013C, 0x4746, 0x4749, 0x8298,
     0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F,
 )  # fmt: skip
+_LARGEST = 2**32 - 1  # place in a file
 _HEADER = b"II*\0\x08\0\0\0"
 _WORDS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 1, 7: 1, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4}  # bytes, by type
 _LONGS_OF_A_FRACTION = 2
@@ -43,13 +47,17 @@ class _Entry(NamedTuple):
 _Directory = dict[int, _Entry]
 
 
-def read_fields(file: BinaryIO) -> dict[str, bytes]:
+def read_fields(file: BinaryIO, page: int = 1) -> dict[str, bytes]:
     """Return EXIF, in the form of other formats and without the orientation, and IPTC, by libvips' names.
 
     A damaged directory is treated as missing: the photo may be intact all the same.
+
+    Args:
+        file: the TIFF.
+        page: which of its pages, from 1.
     """
     try:
-        first = _first_directory(file)
+        first = _first_directory(file, page)
     except (OSError, ValueError, struct.error):
         return {}
     fields, kept = {}, _of_exif(first)
@@ -58,6 +66,16 @@ def read_fields(file: BinaryIO) -> dict[str, bytes]:
     if _IPTC in first:
         fields["iptc-data"] = first[_IPTC].value
     return fields
+
+
+def is_raw(file: BinaryIO) -> bool:
+    """Return whether it is a camera raw: a DNG, or begins with a preview whose photo lies further inside."""
+    try:
+        first = _first_directory(file)
+    except (OSError, ValueError, struct.error):
+        return False
+    is_reduced = _SUBFILE_TYPE in first and first[_SUBFILE_TYPE].value[:1] == b"\1"
+    return _DNG_VERSION in first or (is_reduced and _SUB_IFDS in first)
 
 
 def add_fields(descriptor: int, exif: bytes, iptc: bytes) -> None:
@@ -89,12 +107,49 @@ def add_fields(descriptor: int, exif: bytes, iptc: bytes) -> None:
             file.write(bytes(start - end) + content)
 
 
+def append_page(descriptor: int, page: BinaryIO) -> None:
+    """Append another TIFF, which libvips wrote in strips, to a TIFF as its last page.
+
+    Args:
+        descriptor: descriptor of the file, readable and writable.
+        page: the other TIFF, of one page.
+
+    Raises:
+        ValueError: the file would have more than 4 GB, and offsets of 32 bits would not suffice.
+        OSError: the file cannot be written.
+    """
+    own = _first_directory(page)
+    with os.fdopen(os.dup(descriptor), "r+b") as file:
+        file.seek(4)
+        start = 4  # of the offset of the next directory
+        while place := struct.unpack("<I", file.read(4))[0]:
+            file.seek(place)
+            (length,) = struct.unpack("<H", file.read(2))
+            start = place + 2 + 12 * length
+            file.seek(start)
+        base = file.seek(0, os.SEEK_END)
+        base += base % 2
+        file.seek(base)
+        page.seek(0)
+        shutil.copyfileobj(page, file)
+        end = file.tell() + file.tell() % 2
+        if end + _MOST > _LARGEST:
+            raise ValueError("its pages have more than 4 GB; choose fewer with --pages")
+        strips, width = own[_STRIP_OFFSETS].value, _WORDS[own[_STRIP_OFFSETS].kind]
+        places = [int.from_bytes(strips[i : i + width], "little") for i in range(0, len(strips), width)]
+        own[_STRIP_OFFSETS] = _Entry(_LONG, struct.pack(f"<{len(places)}I", *(base + p for p in places)))
+        file.seek(end)
+        file.write(_packed(own, end))
+        file.seek(start)
+        file.write(struct.pack("<I", end))
+
+
 def _of_exif(directory: _Directory) -> _Directory:
     return {tag: entry for tag, entry in directory.items() if tag in _DESCRIPTIVE or tag in _POINTERS}
 
 
-def _first_directory(file: BinaryIO) -> _Directory:
-    """Read the first directory of a TIFF, and those below it.
+def _first_directory(file: BinaryIO, page: int = 1) -> _Directory:
+    """Read the first directory of a page of a TIFF, and those below it.
 
     Raises:
         ValueError, struct.error: it is damaged.
@@ -105,6 +160,11 @@ def _first_directory(file: BinaryIO) -> _Directory:
     if order is None:
         raise ValueError("not a TIFF")
     (start,) = struct.unpack(order + "I", file.read(4))
+    for _ in range(page - 1):
+        file.seek(start)
+        (length,) = struct.unpack(order + "H", file.read(2))
+        file.seek(12 * length, os.SEEK_CUR)
+        (start,) = struct.unpack(order + "I", file.read(4))
     return _directory(values, start, order, _POINTERS)
 
 

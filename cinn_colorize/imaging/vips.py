@@ -31,6 +31,7 @@ Error: TypeAlias = pyvips.Error
 
 _KEPT = ("exif-", "xmp-data", "iptc-data", "icc-profile-data", "photoshop-data", "resolution-unit")
 _PROFILE = "icc-profile-data"
+_BITS = "bits-per-sample"
 _BAND = 2**19  # pixels of a band
 _SYSTEM = "system error: "
 _LARGEST_TIFF = 3 * 2**30  # bytes of pixels; above, the file could outgrow offsets of 32 bits
@@ -83,19 +84,27 @@ def use_threads(number: int) -> None:
     pyvips.vips_lib.vips_concurrency_set(number)
 
 
-def open_image(source: Path | bytes, max_pixels: int) -> Image:
+def open_image(source: Path | bytes, max_pixels: int, page: int = 1) -> Image:
     """Open an image upright, from its first row on: uchar or ushort, gray or RGB, possibly with alpha.
+
+    Args:
+        source: path or bytes of the file.
+        max_pixels: limit of its pixels.
+        page: which page of a TIFF, from 1.
 
     Raises:
         pyvips.Error, OSError: it cannot be read.
         TooLargeError: it has more pixels than ``max_pixels``.
+        ValueError: it has fewer pages.
     """
-    image = _load(source)
+    if page > 1 and page > (number := pages(_load(source))):
+        raise ValueError(f"it has {number} {'page' if number == 1 else 'pages'}, and no page {page}")
+    image = _load(source, page)
     check_pixels(image.width, image.height, max_pixels)
     if image.get_typeof("orientation") and image.get("orientation") > 1:
-        image = _load(source, access="random").autorot()  # turning needs rows out of order
+        image = _load(source, page, access="random").autorot()  # turning needs rows out of order
     if image.format in ("float", "double"):
-        image = _from_floats(image, _load(source).max())
+        image = _from_floats(image, _load(source, page).max())
     elif image.format == "uint":
         image = (image / 65537).rint().cast("ushort").copy(interpretation=_space(image.bands, deep=True))
     profile = image.get(_PROFILE) if image.get_typeof(_PROFILE) else b""
@@ -117,20 +126,33 @@ def pages(image: Image) -> int:
     return int(image.get("n-pages")) if image.get_typeof("n-pages") else 1
 
 
+def is_bilevel(image: Image) -> bool:
+    """Return whether the pixels of the file have 1 bit."""
+    return bool(image.get_typeof(_BITS) and image.get(_BITS) == 1)
+
+
 def is_deep(image: Image) -> bool:
     """Return whether it has 16 bits per channel, not 8."""
     return bool(image.format == "ushort")
 
 
-def from_array(pixels: Pixels) -> Image:
-    """Wrap ``pixels`` (H, W) or (H, W, 1 to 4), uint8 or uint16, as an image in their memory."""
+def from_array(pixels: Pixels, *, is_bilevel: bool = False) -> Image:
+    """Wrap ``pixels`` (H, W) or (H, W, 1 to 4), uint8 or uint16, as an image in their memory.
+
+    Args:
+        pixels: the pixels.
+        is_bilevel: whether to note that they had 1 bit.
+    """
     height, width = pixels.shape[:2]
     bands = pixels.shape[2] if pixels.ndim == 3 else 1
     deep = pixels.dtype == np.uint16
     image = Image.new_from_memory(
         np.ascontiguousarray(pixels).data, width, height, bands, "ushort" if deep else "uchar"
     )
-    return image.copy(interpretation=_space(bands, deep))
+    image = image.copy(interpretation=_space(bands, deep))
+    if is_bilevel:
+        image.set_type(pyvips.GValue.gint_type, _BITS, 1)
+    return image
 
 
 def bands(image: Image) -> Iterator[tuple[int, Pixels]]:
@@ -219,7 +241,7 @@ def reason(error: Error) -> str:
     return next(iter(system + lines), "no further detail")
 
 
-def _load(source: Path | bytes, access: str = "sequential") -> Image:
+def _load(source: Path | bytes, page: int = 1, access: str = "sequential") -> Image:
     """Load the image as stored, from its first row on."""
     # Not by path: libvips takes "a[2].tif" for a file with options, and refuses names not in UTF-8.
     if isinstance(source, bytes):
@@ -230,7 +252,8 @@ def _load(source: Path | bytes, access: str = "sequential") -> Image:
             origin = pyvips.Source.new_from_descriptor(descriptor)  # duplicates it
         finally:
             os.close(descriptor)
-    return Image.new_from_source(origin, "", access=access, fail_on="truncated")
+    options = {"page": page - 1} if page > 1 else {}  # which not all formats have
+    return Image.new_from_source(origin, "", access=access, fail_on="truncated", **options)
 
 
 def _from_floats(image: Image, largest: float) -> Image:

@@ -15,6 +15,7 @@ from cinn_colorize.files import FORMATS, READ_ONLY, format_of_name, mode_like, p
 from cinn_colorize.imaging.photo import open_photo, read_recipe
 from cinn_colorize.latents.levels import PerLevel, named_levels, parse_temperature
 from cinn_colorize.methods.base import Files, Method, sha256_of
+from cinn_colorize.methods.contact_sheet import Chart
 from cinn_colorize.methods.registry import METHODS, OLD_NAMES
 from cinn_colorize.models.registry import MAX_GUIDANCE, MODELS, ModelInfo
 from cinn_colorize.options import MAX_PIXELS, Box, Encoding, Precision, Rendering, parse_seed
@@ -46,6 +47,8 @@ class Recipe:
         rendering: how the sample became a picture.
         original: SHA-256 of the photo's file; empty if the photo was not a file.
         frame: where the picture lies inside the photo's frame; None if the recipe knows none.
+        page: page of the photo's file.
+        more: recipes of the other pages of the picture's file.
         format: format of the picture's file.
         encoding: encoding of the picture's file.
     """
@@ -62,17 +65,19 @@ class Recipe:
     rendering: Rendering
     original: str
     frame: Box | None
+    page: int
+    more: tuple[Recipe, ...]
     format: str
     encoding: Encoding
 
     @classmethod
-    def read(cls, path: Path) -> Recipe:
-        """Read the recipe of a picture.
+    def read(cls, path: Path, page: int = 1) -> Recipe:
+        """Read the recipe of a picture, with those of the pages after it.
 
         Raises:
             PhotoError: the picture cannot be read, or has no recipe that this version can follow.
         """
-        found, name = read_recipe(path), printable_name(path)
+        found, name = read_recipe(path, page), printable_name(path)
         if not found:
             raise PhotoError(
                 f"{name}: has no recipe; choose a picture that cinn-colorize wrote and nothing has edited"
@@ -106,6 +111,8 @@ class Recipe:
                 rendering=Rendering.from_entries(found),
                 original=found["original"],
                 frame=Box.parse(found["frame"]) if "frame" in found else None,
+                page=_number(found.get("page", "1")),
+                more=tuple(cls.read(path, other) for other in range(2, _pages(found, page) + 1)),
                 format=found["format"],
                 encoding=Encoding.from_entries(found),
             )
@@ -154,15 +161,17 @@ def recreate(
             f"the picture was made with weights {recipe.weights[:12]}..., not {colorizer.sha256[:12]}...; "
             "give --weights the file with that SHA-256"
         )
-    photo = open_photo(original, max_pixels=max_pixels)
+    photo = open_photo(original, max_pixels=max_pixels, page=recipe.page)
     if photo.sha256 != recipe.original and not force:
         raise PhotoError(
             f"{printable_name(original)}: is not the file that the picture was made from (SHA-256 "
             f"{photo.sha256[:12]}..., not {recipe.original[:12]}...); give that file, or add --force"
         )
-    photo = photo.framed(str(recipe.frame)) if recipe.frame else photo
+    photos = [photo]
+    photos += [open_photo(original, max_pixels=max_pixels, page=page.page) for page in recipe.more]
+    photo.together = len(photos)
     files = _find(recipe, [original, *others], others, force)
-    photo.mode &= mode_like(*files.values())
+    mode = mode_like(*files.values())
     if format_of_name(output) != recipe.format:
         suffix = FORMATS[recipe.format][0]
         raise PhotoError(f"{printable_name(output)}: must end in {suffix}, the format of the picture")
@@ -172,10 +181,19 @@ def recreate(
         )
     try:
         method = recipe.method.from_recipe(recipe.entries, files, colorizer.info.levels)
-        made = method.draw(colorizer, photo, recipe.temperature, recipe.seed, recipe.rendering)
+        made = []
+        for its, photo in zip((recipe, *recipe.more), photos, strict=True):
+            photo.mode &= mode
+            photo = photo.framed(str(its.frame)) if its.frame else photo
+            made.append(method.draw(colorizer, photo, its.temperature, its.seed, its.rendering))
     except (KeyError, ValueError) as error:  # an entry that is not a number, or a file without a SHA-256
         raise PhotoError(f"the recipe of the picture is damaged ({error})") from error
-    made.save(output, **vars(recipe.encoding))
+    first, *rest = made
+    if isinstance(first, Chart):
+        first.save(output, **vars(recipe.encoding))
+    else:
+        more = [page for page in rest if not isinstance(page, Chart)]
+        first.save(output, **vars(recipe.encoding), more=more)
 
 
 def _temperature(text: str, info: ModelInfo) -> PerLevel:
@@ -188,6 +206,22 @@ def _guidance(text: str) -> float:
     if not re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,20})?", text) or float(text) > MAX_GUIDANCE:
         raise ValueError(f"guidance {text!r:.80} is not a number from 0 to {MAX_GUIDANCE:g}")
     return float(text)
+
+
+def _number(text: str) -> int:
+    """Parse the number of a page, or of pages.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not re.fullmatch("[1-9][0-9]{0,3}", text):
+        raise ValueError(f"{text!r:.80} is not a number of pages")
+    return int(text)
+
+
+def _pages(found: Mapping[str, str], page: int) -> int:
+    """Return the number of pages that the recipe in the first one names; others name none."""
+    return _number(found.get("pages", "1")) if page == 1 else 1
 
 
 def _require(found: Mapping[str, str], keys: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import COLOR, GRAY, Uniform, deep, write
+from helpers import COLOR, GRAY, Uniform, deep, write, write_heic, write_psd, write_raw
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -10,7 +10,7 @@ from PIL import Image
 from cinn_colorize.imaging.photo import PhotoError, open_photo
 
 PIXELS = 100_000  # more are refused: one header byte may request gigabytes
-SUFFIXES = [".jpg", ".png", ".tif", ".webp", ".avif", ".gif", ".bmp", ".ppm", ".jp2"]
+SUFFIXES = [".jpg", ".png", ".tif", ".webp", ".avif", ".gif", ".bmp", ".ppm", ".jp2", ".heic", ".psd"]
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,9 @@ def originals(tmp_path_factory):
     for suffix in SUFFIXES:
         path = folder / f"photo{suffix}"
         pixels = COLOR[:40, :50] if suffix in (".jpg", ".ppm") else GRAY[:40, :50]
-        if suffix in (".gif", ".bmp", ".ppm", ".jp2"):
+        if suffix in (".heic", ".psd"):
+            {".heic": write_heic, ".psd": write_psd}[suffix](path, COLOR[:40, :50])
+        elif suffix in (".gif", ".bmp", ".ppm", ".jp2"):
             Image.fromarray(np.ascontiguousarray(pixels)).save(path)
         else:
             write(path, deep(pixels) if suffix in (".tif", ".png") else pixels)
@@ -85,6 +87,12 @@ def check(originals, examples):
 
 def test_mutations(originals):
     check(originals, 200)
+
+
+def test_mutations_of_raws(tmp_path):
+    """Each takes a process."""
+    originals = {suffix: write_raw(tmp_path / "in.dng").read_bytes() for suffix in SUFFIXES}
+    check(originals, 12)
 
 
 @pytest.mark.slow

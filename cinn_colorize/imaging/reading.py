@@ -1,0 +1,60 @@
+"""Which reader opens a photo of which format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from cinn_colorize.imaging import vips
+from cinn_colorize.imaging.arrays import DECODED, Decoded, as_pixels, decode
+from cinn_colorize.imaging.extras import decode_heic, decode_raw, is_hevc
+from cinn_colorize.imaging.source import opened
+from cinn_colorize.imaging.tiff import read_fields
+
+
+def reader(
+    content: Path | bytes, format: str, max_pixels: int, page: int
+) -> tuple[Callable[[], vips.Image], Mapping[str, bytes]]:
+    """Return a function that opens a photo, and metadata that it does not return.
+
+    Args:
+        content: path or bytes of the file.
+        format: its format, a key of ``FORMATS``.
+        max_pixels: limit of its pixels.
+        page: which page of a TIFF to open, from 1; other formats have one.
+
+    Raises:
+        TooLargeError: it has more pixels than ``max_pixels``.
+        OSError, ValueError, SyntaxError: it cannot be decoded, or has no such page.
+    """
+    if page > 1 and format != "tiff":
+        raise ValueError("only TIFFs have pages to choose from")
+    if format in (*DECODED, "heif", "raw"):
+        with opened(content) as file:
+            whole = file.read()
+        if format in DECODED:
+            decoded = decode(whole, format, max_pixels)
+            return in_memory(decoded), decoded.blobs
+        if format == "raw":
+            with opened(content) as file:
+                return in_memory(decode_raw(whole, max_pixels)), read_fields(file)
+        if is_hevc(whole):
+            decoded = decode_heic(whole, max_pixels)
+            return in_memory(decoded), decoded.blobs
+    blobs = {}
+    if format == "tiff":
+        with opened(content) as file:
+            blobs = read_fields(file, page)
+    return lambda: vips.open_image(content, max_pixels, page), blobs
+
+
+def in_memory(decoded: Decoded) -> Callable[[], vips.Image]:
+    """Return a function that returns an image of pixels in memory.
+
+    Raises:
+        ValueError: the pixels are not those of a photo.
+    """
+    image = vips.from_array(as_pixels(decoded.pixels), is_bilevel=decoded.is_bilevel)
+    if decoded.dpi:
+        image = image.copy(xres=decoded.dpi[0] / 25.4, yres=decoded.dpi[1] / 25.4)
+    return lambda: image

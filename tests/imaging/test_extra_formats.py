@@ -1,0 +1,133 @@
+"""HEIC of phones, camera raws and PSD: what arrives, within the same bounds as of all formats."""
+
+import numpy as np
+import pytest
+from helpers import COLOR, GRAY, Uniform, deep, in_this_process, the_line, write_heic, write_psd, write_raw
+from PIL import Image
+
+from cinn_colorize.imaging import extras
+from cinn_colorize.imaging.photo import PhotoError, open_photo
+
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"/>'
+
+
+def distance(photo, pixels):
+    return np.abs(photo.lab(64, 64) - open_photo(pixels).lab(64, 64)).mean()
+
+
+def tags(**more):
+    exif = Image.Exif()
+    exif[0x013B] = "Ada"
+    for tag, value in more.items():
+        exif[int(tag[1:], 16)] = value
+    return exif.tobytes()
+
+
+@pytest.mark.parametrize("pixels", [GRAY, COLOR, deep(COLOR)], ids=["gray", "color", "deep"])
+@pytest.mark.parametrize(("suffix", "write"), [(".heic", write_heic), (".psd", write_psd)])
+def test_pixels_arrive(tmp_path, suffix, write, pixels):
+    photo = open_photo(write(tmp_path / f"in{suffix}", pixels))
+    assert (photo.width, photo.height, photo.suffix) == (300, 240, suffix)
+    assert photo.bit_depth == (16 if pixels.dtype == np.uint16 else 8)
+    if suffix == ".psd":
+        expected = open_photo(pixels).compose([Uniform(0, 0)])[0].rgb
+        np.testing.assert_array_equal(photo.compose([Uniform(0, 0)])[0].rgb, expected)
+    assert distance(photo, pixels) < 0.5
+
+
+def test_a_phone_held_upright(tmp_path):
+    """HEIF rotates in its own way, and what EXIF says of it is a copy."""
+    path = write_heic(tmp_path / "in.heic", COLOR, exif=tags(x0112=6))
+    photo = open_photo(path)
+    upright = photo.compose([Uniform(0, 0)])[0]
+    upright.save(tmp_path / "out.jpg")
+    with Image.open(tmp_path / "out.jpg") as out:
+        assert out.size == (photo.width, photo.height)
+        assert (out.getexif()[0x013B], out.getexif().get(0x0112, 1)) == ("Ada", 1)
+    assert min(distance(photo, np.rot90(COLOR, k)) for k in (0, 3)) < 1
+
+
+def test_what_a_psd_holds_is_kept(tmp_path):
+    resolution = (300 << 16).to_bytes(4) + bytes([0, 1, 0, 1])
+    resources = [(1005, 2 * resolution), (1058, tags().removeprefix(b"Exif\0\0")), (1060, XMP)]
+    resources.append((1028, b"\x1c\x02\x50\x00\x03Ada"))
+    photo = open_photo(write_psd(tmp_path / "in.psd", GRAY, resources))
+    photo.compose([Uniform(5, 5)])[0].save(tmp_path / "out.tif")
+    with Image.open(tmp_path / "out.tif") as out:
+        assert out.getexif()[0x013B] == "Ada"
+        assert out.info["dpi"] == pytest.approx((300, 300))
+    again = open_photo(tmp_path / "out.tif")._metadata
+    assert b"xmpmeta" in again.blob("xmp-data")
+    assert b"Ada" in again.blob("iptc-data")
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_raw_is_developed_upright_in_16_bits(tmp_path, orientation):
+    photo = open_photo(write_raw(tmp_path / "in.dng", COLOR, orientation))
+    assert (photo.width, photo.height) == ((300, 240) if orientation == 1 else (240, 300))
+    assert (photo.bit_depth, photo.suffix) == (16, ".dng")
+    expected = open_photo(COLOR if orientation == 1 else np.rot90(COLOR, 3)).luminance(32, 32)
+    assert np.corrcoef(photo.luminance(32, 32).ravel(), expected.ravel())[0, 1] > 0.95
+    photo.compose([Uniform(5, 5)])[0].save(tmp_path / "out.jpg")
+    with Image.open(tmp_path / "out.jpg") as out:
+        assert out.getexif()[0x010F] == "Agfa"
+        assert 0x0112 not in out.getexif() or out.getexif()[0x0112] == 1
+
+
+def test_raws_are_told_from_tiffs(tmp_path):
+    """By a tag, or by the suffix where the photo begins with a preview."""
+    raw = write_raw(tmp_path / "in.tif")
+    assert open_photo(raw.read_bytes()).bit_depth == 16
+    Image.fromarray(GRAY).save(tmp_path / "scan.tif")
+    assert open_photo(tmp_path / "scan.tif").suffix == ".tif"
+    (tmp_path / "scan.tif").rename(tmp_path / "scan.nef")
+    with pytest.raises(PhotoError, match=r"scan.nef: cannot be read: damaged or unsupported \("):
+        open_photo(tmp_path / "scan.nef")
+
+
+@pytest.mark.parametrize("write", [write_heic, write_psd])
+def test_pixels_are_limited(tmp_path, write):
+    content = write(tmp_path / "in", GRAY).read_bytes()
+    assert open_photo(content, max_pixels=72000).width == 300
+    with pytest.raises(PhotoError, match=r"300 x 240 .*--max-pixels"):
+        open_photo(content, max_pixels=71999)
+
+
+def test_pixels_of_raws_are_limited(tmp_path):
+    content = write_raw(tmp_path / "in.dng").read_bytes()
+    assert open_photo(content, max_pixels=2000).width == 50
+    with pytest.raises(PhotoError, match=r"50 x 40 .*--max-pixels"):
+        open_photo(content, max_pixels=1999)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "write"), [(".heic", write_heic), (".psd", write_psd), (".dng", lambda p, _: write_raw(p))]
+)
+def test_half_a_file_is_one_line(tmp_path, suffix, write, capfd):
+    path = write(tmp_path / f"in{suffix}", COLOR[:40, :50])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(PhotoError) as error:
+        open_photo(path).compose([Uniform(0, 0)])
+    assert str(error.value).isprintable()
+    assert f"in{suffix}: cannot be read" in str(error.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_without_the_extras(tmp_path, monkeypatch):
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    for path, package in (
+        (write_heic(tmp_path / "a.heic", GRAY), "heic"),
+        (write_raw(tmp_path / "a.dng"), "raw"),
+    ):
+        with pytest.raises(PhotoError, match=rf"pip install 'cinn-colorize\[{package}\]'"):
+            open_photo(path)
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".png", ".bmp", ".pbm"])
+def test_scans_of_one_bit_are_said_to_be_so(tmp_path, colorizer, monkeypatch, suffix):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(GRAY).convert("1").save(f"in{suffix}")
+    Image.fromarray(GRAY).save("gray.png")
+    run = in_this_process(monkeypatch, colorizer)
+    assert f"in{suffix} is black and white without grays (1 bit)" in the_line(run(f"in{suffix}"))
+    assert run("gray.png").stderr == ""
