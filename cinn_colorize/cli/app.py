@@ -27,6 +27,7 @@ from cinn_colorize.cli.sample import sample
 from cinn_colorize.cli.temperature import temperature
 from cinn_colorize.cli.train import train
 from cinn_colorize.cli.transfer import transfer
+from cinn_colorize.cli.usage import mistyped, problem_of
 from cinn_colorize.originals import protecting
 
 DEFAULT_COMMAND = "colorize"
@@ -78,6 +79,8 @@ class _DefaultGroup(TyperGroup):
         if not args:
             args = ["--help"]
         elif args[0] not in self.commands and args[0] not in own:
+            if problem := mistyped(args[0], self.commands):
+                raise _UsageError(problem, ctx)
             args = [DEFAULT_COMMAND, *args]
         return super().parse_args(ctx, args)
 
@@ -88,7 +91,7 @@ class _DefaultGroup(TyperGroup):
         except _UsageError as error:
             context = error.ctx
             hint = f" (see {context.command_path} --help)" if context else ""
-            say(f"{error.format_message().rstrip('.')}{hint}")
+            say(f"{problem_of(error)}{hint}")
             code = 2
         sys.exit(code or 0)
 
@@ -111,7 +114,9 @@ def _print_version(wanted: bool) -> None:
 def _root(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+        typer.Option(
+            "-V", "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
     """Draw many plausible colorizations of a gray photo.

@@ -68,13 +68,18 @@ def fatal(debug: bool) -> Iterator[None]:
         raise typer.Exit(1) from error
 
 
-def show_log(quiet: bool) -> None:
-    """Print what the library logs: warnings and, unless ``quiet``, each kind of remark once."""
+def show_log(quiet: bool, verbose: bool = False) -> None:
+    """Print what the library logs: warnings and remarks.
+
+    Args:
+        quiet: whether to leave out remarks.
+        verbose: whether to print all remarks, instead of each kind once.
+    """
     told = set()
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            if record.levelno > logging.INFO or record.msg not in told:
+            if verbose or record.levelno > logging.INFO or record.msg not in told:
                 told.add(record.msg)
                 say(record.getMessage())
 
@@ -90,7 +95,7 @@ def silence() -> bool:
 
 
 def progress_bar(quiet: bool, rate: str = "") -> Progress:
-    """Return a progress bar with a count and the time left, which shows on a terminal only.
+    """Return a progress bar with a count, the time and the time left, which shows on a terminal only.
 
     Args:
         quiet: whether to hide it.
@@ -103,6 +108,7 @@ def progress_bar(quiet: bool, rate: str = "") -> Progress:
         ProgressColumn,
         Task,
         TextColumn,
+        TimeElapsedColumn,
         TimeRemainingColumn,
     )
     from rich.text import Text
@@ -116,6 +122,7 @@ def progress_bar(quiet: bool, rate: str = "") -> Progress:
         BarColumn(),
         MofNCompleteColumn(),
         Speed(),
+        TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=console(),
         transient=True,

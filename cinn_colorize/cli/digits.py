@@ -107,7 +107,7 @@ def _write(
     images: Sequence[Path] = (),
 ) -> None:
     _ = network.weight  # refuses what digits do not allow
-    show_log(general.quiet)
+    show_log(general.quiet, general.verbose)
     with fatal(general.debug):
         path, mode = out.output_dir / name, mode_like(*images)
         claim([path], out.overwrite)

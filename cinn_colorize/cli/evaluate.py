@@ -179,7 +179,7 @@ def evaluate(
     rows = [temperature_of(text, network.info, 1.0) for text in temperatures or ["1"]]
     if plot:
         _check_plot(plot, len(rows), samples)
-    show_log(general.quiet)
+    show_log(general.quiet, general.verbose)
     with fatal(general.debug), contextlib.ExitStack() as stack:
         if plot:
             claim([plot], overwrite, "another file")

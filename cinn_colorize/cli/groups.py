@@ -6,13 +6,16 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
+
+from typer.models import ParameterInfo
 
 
 def flattened(command: Callable[..., None]) -> Callable[..., None]:
     """Return a command that has the fields of its dataclass parameters, nested ones too, as parameters.
 
-    Typer makes an option of each parameter from its annotation and its default.
+    Typer makes an option of each parameter from its annotation and its default. Choices may be written in any
+    case.
 
     Args:
         command: called with the dataclasses, which are built from the values given.
@@ -24,6 +27,10 @@ def flattened(command: Callable[..., None]) -> Callable[..., None]:
             parameters |= _fields(hints[name])
         else:
             parameters[name] = parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
+    for parameter in parameters.values():
+        for info in get_args(parameter.annotation):
+            if isinstance(info, ParameterInfo):
+                info.case_sensitive = False
 
     @functools.wraps(command)
     def run(**values: Any) -> None:

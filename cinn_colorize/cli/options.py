@@ -7,10 +7,8 @@ recipes keep are declared in :mod:`cinn_colorize.options`.
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,10 +16,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cinn_colorize import options
+from cinn_colorize.cli import values
 from cinn_colorize.errors import WeightsError
 from cinn_colorize.latents.levels import MAX_TEMPERATURE, PerLevel, parse_temperature, short_levels
-from cinn_colorize.models.registry import DEFAULT, MAX_GUIDANCE, MODELS, ModelInfo, PhotoModelInfo
-from cinn_colorize.options import DRAWING, MAX_PIXELS, OUTPUT, Box, Encoding, Precision
+from cinn_colorize.models.registry import DEFAULT, MAX_GUIDANCE, MODELS, ModelInfo
+from cinn_colorize.options import DRAWING, MAX_PIXELS, OUTPUT, Encoding, Precision
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from cinn_colorize.batch.processes import ModelSpec
     from cinn_colorize.colorizer import Colorizer
 
-Format = StrEnum("Format", ["auto", "png", "jpg", "webp", "tiff", "avif"])
 
 NETWORK = "Network"
 LEVELS = (  # for the help, where LEVEL occurs
@@ -38,48 +36,25 @@ LEVELS = (  # for the help, where LEVEL occurs
     "or 0 for the base."
 )
 
-_DEVICES = "auto|cpu|cuda[:i]|mps"
-_PHOTO_MODELS = [name for name, info in MODELS.items() if isinstance(info, PhotoModelInfo)]
-
-
-def _any_model(name: str) -> str:
-    if name not in MODELS:
-        raise typer.BadParameter(f"{name!r} is not one of {', '.join(MODELS)}")
-    return name
-
-
-def _model(name: str) -> str:
-    if name in MODELS and name not in _PHOTO_MODELS:
-        raise typer.BadParameter(f"{name} does not colorize photos; choose {', '.join(_PHOTO_MODELS)}")
-    if name not in _PHOTO_MODELS:
-        raise typer.BadParameter(f"{name!r} is not one of {', '.join(_PHOTO_MODELS)}")
-    return name
-
-
-def _device(name: str) -> str:
-    # A device that no machine has is refused before torch is imported.
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", name):
-        raise typer.BadParameter(f"{name!r} is not one of {_DEVICES}")
-    return name
-
-
-def _frame(text: str) -> str:
-    if text in ("auto", "none"):
-        return text
-    try:
-        return str(Box.parse(text))
-    except ValueError as error:
-        raise typer.BadParameter(f"{error}; or auto, or none") from error
-
 
 FrameOption = Annotated[
     str,
     typer.Option(
         "--frame",
         metavar="auto|none|L,T,R,B",
-        callback=_frame,
+        callback=values.frame,
         help="Frame of a scan, which stays gray: found if there is one; none; or left, top, right and bottom "
         "of the picture inside, in pixels.",
+        rich_help_panel=DRAWING,
+    ),
+]
+PagesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--pages",
+        metavar="all|N|A-B",
+        help="Pages of a TIFF; several give a TIFF of as many.",
+        show_default="1",
         rich_help_panel=DRAWING,
     ),
 ]
@@ -87,8 +62,8 @@ ModelOption = Annotated[
     str,
     typer.Option(
         "--model",
-        metavar="|".join(_PHOTO_MODELS),
-        callback=_model,
+        metavar="|".join(values.PHOTO_MODELS),
+        callback=values.model,
         help="Model that draws.",
         rich_help_panel=NETWORK,
     ),
@@ -98,7 +73,7 @@ AnyModelOption = Annotated[
     typer.Option(
         "--model",
         metavar="|".join(MODELS),
-        callback=_any_model,
+        callback=values.any_model,
         help="Model that draws.",
         rich_help_panel=NETWORK,
     ),
@@ -116,8 +91,8 @@ DeviceOption = Annotated[
     str,
     typer.Option(
         "--device",
-        metavar=_DEVICES,
-        callback=_device,
+        metavar=values.DEVICES,
+        callback=values.device,
         help="Device that computes; auto: a GPU if there is one.",
         rich_help_panel=NETWORK,
     ),
@@ -167,6 +142,12 @@ OverwriteOption = Annotated[
 ]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Print only errors and results.")]
+VerboseOption = Annotated[
+    bool,
+    typer.Option(
+        "-v", "--verbose", help="Print every remark on every photo, and the files of folders not taken."
+    ),
+]
 
 DEFAULT_MODEL = DEFAULT
 
@@ -176,7 +157,13 @@ class GeneralOptions:
     """What a command prints."""
 
     quiet: QuietOption = False
+    verbose: VerboseOption = False
     debug: DebugOption = False
+
+    def __post_init__(self) -> None:
+        """Refuse options that exclude each other."""
+        if self.quiet and self.verbose:
+            raise typer.BadParameter("--quiet and --verbose exclude each other")
 
 
 @dataclass(frozen=True)
@@ -221,11 +208,15 @@ class OutputOptions(FolderOptions):
     """Where full-size pictures go, how they are written, and how they are printed."""
 
     format: Annotated[
-        Format,
+        str,
         typer.Option(
-            "--format", help="File format of the results; auto: the photo's own.", rich_help_panel=OUTPUT
+            "--format",
+            metavar="|".join(values.FORMATS),
+            callback=values.format,
+            help="File format of the results; auto: the photo's own.",
+            rich_help_panel=OUTPUT,
         ),
-    ] = Format.auto
+    ] = "auto"
     encoding: Encoding = Encoding()
     as_json: Annotated[
         bool,

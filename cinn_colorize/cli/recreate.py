@@ -62,7 +62,7 @@ def recreate(
         cinn-colorize recreate colorized/photo_005.jpg photo.jpg
         cinn-colorize recreate colorized/photo_mix_017_022.jpg photo.jpg sky.png
     """
-    show_log(general.quiet)
+    show_log(general.quiet, general.verbose)
     with fatal(general.debug):
         from cinn_colorize.colorizer import Colorizer
         from cinn_colorize.methods.recipe import Recipe

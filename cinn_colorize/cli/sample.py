@@ -129,7 +129,7 @@ def sample(
     if save_z and save_z.suffix != _CODES:
         raise typer.BadParameter(f"must end in {_CODES}", param_hint="--save-z")
     temperatures = temperature_of(temperature, network.info)
-    show_log(general.quiet)
+    show_log(general.quiet, general.verbose)
     with fatal(general.debug):
         from cinn_colorize.imaging.photo import open_photo
 

@@ -79,7 +79,7 @@ def temperature(
     with usage_errors("--only"):
         scaled = None if only is None else parse_scaled(only, network.info.levels)
     others = temperature_of(rest, network.info)
-    show_log(general.quiet)
+    show_log(general.quiet, general.verbose)
     with fatal(general.debug):
         from cinn_colorize.imaging.photo import open_photo
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+import PIL.ImageColor
+
 from cinn_colorize.latents.levels import PerLevel
 from cinn_colorize.methods.base import Files, SampleMethod, sha256_of
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from cinn_colorize.samples import Sample
 
 _MOST = 1000  # hints at single pixels
+_HEXADECIMAL = re.compile("[0-9a-fA-F]{3}|[0-9a-fA-F]{6}")
 
 
 @dataclass(frozen=True)
@@ -39,15 +42,25 @@ class Hint:
 
     @classmethod
     def parse(cls, text: str) -> Hint:
-        """Parse a hint from ``x,y,#rrggbb``.
+        """Parse a hint from ``x,y,color``.
+
+        The colour is ``#rrggbb``, ``#rgb``, either without ``#``, or a name of CSS such as ``red``.
 
         Raises:
             ValueError: the text is not a hint.
         """
-        found = re.fullmatch(r"(\d{1,9}),(\d{1,9}),#([0-9a-fA-F]{6})", text.replace(" ", ""))
+        found = re.fullmatch(r"(\d{1,9}),(\d{1,9}),(.{1,40})", text.replace(" ", ""), re.ASCII)
         if not found:
-            raise ValueError(f"{text!r:.80} is not a hint; write x,y,#rrggbb as in 310,120,#a02832")
-        red, green, blue = bytes.fromhex(found[3])
+            raise ValueError(f"{text!r:.80} is not a hint; write x,y,color as in 310,120,#a02832")
+        color = f"#{found[3]}" if _HEXADECIMAL.fullmatch(found[3]) else found[3]
+        try:
+            red, green, blue, *alpha = PIL.ImageColor.getrgb(color)
+            if alpha:
+                raise ValueError("has alpha")
+        except ValueError:
+            raise ValueError(
+                f"{found[3]!r} in the hint {text!r:.80} is not a colour; write #a02832, or a name such as red"
+            ) from None
         return cls(int(found[1]), int(found[2]), (red, green, blue))
 
     def __str__(self) -> str:

@@ -56,11 +56,35 @@ def painted(path, size, *strokes):
     return path
 
 
+@pytest.mark.parametrize(
+    ("color", "rgb"),
+    [
+        ("#abc", "aabbcc"),
+        ("ABC", "aabbcc"),
+        ("a02832", "a02832"),
+        ("Red", "ff0000"),
+        ("light blue", "add8e6"),
+    ],
+)
+def test_colors_are_written_as_in_css(color, rgb):
+    assert str(Hint.parse(f"3,4,{color}")) == f"3,4,#{rgb}"
+
+
 def test_a_hint_is_read_as_it_is_written():
     assert Hint.parse("310,120,#A02832") == Hint(310, 120, (0xA0, 0x28, 0x32))
     assert str(Hint.parse(" 310, 120, #A02832")) == "310,120,#a02832"
-    for text in ("", "1,2", "1,2,red", "1,2,#12345", "-1,2,#123456", "1.5,2,#123456", "1,2,#123456,3"):
-        with pytest.raises(ValueError, match="is not a hint"):
+    for text in (
+        "",
+        "1,2",
+        "1,2,",
+        "1,2,rod",
+        "1,2,#12345",
+        "1,2,#11223344",
+        "-1,2,#123456",
+        "1.5,2,#123456",
+        "1,2,#123456,3",
+    ):
+        with pytest.raises(ValueError, match=r"is not a (hint|colour)"):
             Hint.parse(text)
 
 
@@ -203,7 +227,8 @@ def test_the_command_and_its_recipe(run, tmp_path):
     ("arguments", "code", "message"),
     [
         (["--hint", "120,10,#aa2832"], 1, "120,10,#aa2832 lies outside its 120x80 pixels"),
-        (["--hint", "10,10,red"], 2, "'10,10,red' is not a hint; write x,y,#rrggbb"),
+        (["--hint", "10,red"], 2, "'10,red' is not a hint; write x,y,color"),
+        (["--hint", "10,10,rod"], 2, "'rod' in the hint '10,10,rod' is not a colour"),
         (["--hint", "10,10,#aa2832", "--rank"], 2, "--rank and --pick exclude --hint and --hints"),
         (["again.png", "--hint", "10,10,#aa2832"], 2, "hints apply to one photo"),
         (["--hints", "missing.png"], 1, "missing.png: no such file of hints"),

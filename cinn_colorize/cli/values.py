@@ -1,0 +1,69 @@
+"""Values of options, which may be written in any case; what is none of them is a usage error."""
+
+from __future__ import annotations
+
+import re
+
+import typer
+
+from cinn_colorize import files
+from cinn_colorize.files import format_of_name
+from cinn_colorize.models.registry import MODELS, PhotoModelInfo
+from cinn_colorize.options import Box, Pages
+
+DEVICES = "auto|cpu|cuda[:i]|mps"
+FORMATS = ["auto", *(format for format in files.FORMATS if format not in files.READ_ONLY)]
+PHOTO_MODELS = [name for name, info in MODELS.items() if isinstance(info, PhotoModelInfo)]
+
+
+def any_model(text: str) -> str:
+    """Parse the name of a model."""
+    name = text.lower()
+    if name not in MODELS:
+        raise typer.BadParameter(f"{text!r} is not one of {', '.join(MODELS)}")
+    return name
+
+
+def model(text: str) -> str:
+    """Parse the name of a model that colorizes photos."""
+    name = text.lower()
+    if name in MODELS and name not in PHOTO_MODELS:
+        raise typer.BadParameter(f"{name} does not colorize photos; choose {', '.join(PHOTO_MODELS)}")
+    if name not in PHOTO_MODELS:
+        raise typer.BadParameter(f"{text!r} is not one of {', '.join(PHOTO_MODELS)}")
+    return name
+
+
+def device(text: str) -> str:
+    """Parse the name of a device."""
+    # A device that no machine has is refused before torch is imported.
+    name = text.lower()
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", name):
+        raise typer.BadParameter(f"{text!r} is not one of {DEVICES}")
+    return name
+
+
+def frame(text: str) -> str:
+    """Parse the frame of a scan."""
+    if text.lower() in ("auto", "none"):
+        return text.lower()
+    try:
+        return str(Box.parse(text))
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}; or auto, or none") from error
+
+
+def format(text: str) -> str:
+    """Parse a file format, or a suffix such as tif or .jpeg."""
+    named = format_of_name(f"a.{text.lower().removeprefix('.')}") or text.lower()
+    if named not in FORMATS:
+        raise typer.BadParameter(f"{text!r} is not one of {', '.join(FORMATS)}")
+    return named
+
+
+def pages(text: str | None) -> Pages | None:
+    """Parse a choice of pages."""
+    try:
+        return None if text is None else Pages.parse(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--pages") from error
