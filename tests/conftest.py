@@ -56,3 +56,9 @@ def sources():
     from cinn_colorize.data.sources import find_photos
 
     return find_photos(shared_data(DEV.name))
+
+
+@pytest.fixture(autouse=True)
+def no_lines_of_progress(monkeypatch):
+    """Slow machines print no more lines than fast ones, as far as commands run in this process."""
+    monkeypatch.setattr("cinn_colorize.cli.progress._EVERY", 1e6)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.files import SUFFIXES, missing, printable_name
+from cinn_colorize.files import SUFFIXES, format_of_content, missing, printable, printable_name
 
 # os.path.isdir is used where a name may be too long, for which Path.is_dir raises.
 
 _MAGIC = frozenset("*?[")
+_VAGUE = ("bmp", "pnm")  # formats that begin as many a text does
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,12 @@ class Input:
 
 
 def find_inputs(
-    arguments: Sequence[Path], listed: Iterable[Path] = (), *, recursive: bool = False, output: Path
+    arguments: Sequence[Path],
+    listed: Iterable[Path] = (),
+    *,
+    recursive: bool = False,
+    output: Path,
+    others: list[Path] | None = None,
 ) -> list[Input | PhotoError]:
     """Return the photos that are meant, each once, in a fixed order; an argument without photos is an error.
 
@@ -45,7 +52,9 @@ def find_inputs(
         recursive: include all that is below a folder; the results go into the same tree. With several
             folders, each tree goes into a folder of its name.
         output: the output folder, which is skipped where it lies below a folder of photos.
+        others: takes the other files of these folders, whose names are not those of photos.
     """
+    others = [] if others is None else others
     found: list[Input | PhotoError] = []
     named = [(argument, _is_pattern(argument)) for argument in arguments]
     matched = [_matches(argument) if pattern else [argument] for argument, pattern in named]
@@ -55,10 +64,10 @@ def find_inputs(
             found.append(PhotoError(missing(argument, "no file matches this pattern")))
         for path in paths:
             below = Path(path.resolve().name) if several and os.path.isdir(path) else Path()  # noqa: PTH112
-            found += _expand(path, below, recursive, pattern, output)
+            found += _expand(path, below, recursive, pattern, output, others)
     for path in listed:
         below = _relative(path if os.path.isdir(path) else path.parent)  # noqa: PTH112
-        found += _expand(path, below, recursive, False, output)
+        found += _expand(path, below, recursive, False, output, others)
     return list(
         {(item.path, item.below) if isinstance(item, Input) else item: item for item in found}.values()
     )
@@ -110,8 +119,28 @@ def _matches(pattern: Path) -> list[Path]:
     return [m for m in matches if hidden or not any(p.startswith(".") for p in m.parts if p != "..")]
 
 
+def is_photo(path: Path) -> bool:
+    """Return whether a file in a folder is meant as a photo, by its suffix or, without one, its content."""
+    if path.suffix:
+        return path.suffix.lower() in SUFFIXES
+    try:
+        if not path.is_file():  # a pipe would wait for its writer
+            return False
+        with path.open("rb") as file:
+            return format_of_content(file.read(32)) not in ("", *_VAGUE)
+    except OSError:
+        return False
+
+
+def counts_by_suffix(paths: Iterable[Path]) -> str:
+    """Return how many files have which suffix, most frequent first: ``3 .pdf, 1 without suffix``."""
+    counts = Counter(path.suffix.lower() for path in paths)
+    kinds = sorted(counts, key=lambda suffix: (-counts[suffix], suffix))
+    return ", ".join(f"{counts[suffix]} {printable(suffix) or 'without suffix'}" for suffix in kinds)
+
+
 def _expand(
-    path: Path, below: Path, recursive: bool, found: bool, output: Path
+    path: Path, below: Path, recursive: bool, found: bool, output: Path, others: list[Path]
 ) -> Iterator[Input | PhotoError]:
     name = printable_name(path)
     if not os.path.lexists(path):
@@ -119,16 +148,19 @@ def _expand(
     elif not os.path.isdir(path):  # noqa: PTH112
         yield Input(path, below, found)
     else:
-        empty = True
-        for item in _walk(path, below, recursive, output):
+        empty, before = True, len(others)
+        for item in _walk(path, below, recursive, output, others):
             empty = False
             yield item
         if empty:
             hint = "" if recursive else "; --recursive also searches its subfolders"
-            yield PhotoError(f"{name}: no photos in this folder ({', '.join(sorted(SUFFIXES))}){hint}")
+            there = f", but {counts_by_suffix(others[before:])}" if others[before:] else ""
+            yield PhotoError(f"{name}: no photos in this folder{there}{hint}")
 
 
-def _walk(folder: Path, below: Path, recursive: bool, output: Path) -> Iterator[Input | PhotoError]:
+def _walk(
+    folder: Path, below: Path, recursive: bool, output: Path, others: list[Path]
+) -> Iterator[Input | PhotoError]:
     """Yield photos of a folder by name, then those of its subfolders; none hidden, none behind links."""
     waiting = [(folder, below)]
     while waiting:
@@ -145,8 +177,12 @@ def _walk(folder: Path, below: Path, recursive: bool, output: Path) -> Iterator[
                 continue
             if entry.is_dir(follow_symlinks=False):
                 folders.append(entry.name)
-            elif PurePath(entry.name).suffix.lower() in SUFFIXES and _may_be_photo(entry):
-                yield Input(folder / entry.name, below, found=True)
+            elif _may_be_photo(entry):
+                path = folder / entry.name
+                if is_photo(path):
+                    yield Input(path, below, found=True)
+                else:
+                    others.append(path)
         if recursive:
             waiting += [
                 (folder / name, below / name)

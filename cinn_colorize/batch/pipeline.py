@@ -6,7 +6,7 @@ import contextlib
 import logging
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cinn_colorize.batch.inputs import Input
 from cinn_colorize.errors import CinnError, DiskFullError, PhotoError
-from cinn_colorize.files import OUTPUT_SUFFIXES, leaves_folder, mode_like, printable_name
-from cinn_colorize.options import Encoding, Rendering
+from cinn_colorize.files import OUTPUT_SUFFIXES, format_of_name, leaves_folder, mode_like, printable_name
+from cinn_colorize.options import Encoding, Pages, Rendering
 
 if TYPE_CHECKING:
     from cinn_colorize.colorizer import BaseColorizer, Colorization
+    from cinn_colorize.imaging.photo import Photo
     from cinn_colorize.latents.levels import PerLevel
     from cinn_colorize.methods.base import SampleMethod
 
@@ -51,6 +52,7 @@ class Plan:
         sheet: also write a labelled contact sheet.
         max_pixels: larger photos are refused.
         sheet_pattern: file name of the contact sheet, with {stem}.
+        pages: pages of TIFFs that are colorized, into TIFFs of as many; None for the first alone.
     """
 
     method: SampleMethod
@@ -67,6 +69,24 @@ class Plan:
     max_pixels: int
     frame: str = "auto"
     sheet_pattern: str = "{stem}_sheet.jpg"
+    pages: Pages | None = None
+
+    def open(self, source: Path | bytes, name: str) -> Photo:
+        """Open a photo, or the first page of it that is wanted.
+
+        Raises:
+            PhotoError: it cannot be read, or lacks a page that is wanted.
+        """
+        from cinn_colorize.imaging.photo import open_photo
+
+        pages = self.pages or Pages(1, 1)
+        photo = open_photo(source, max_pixels=self.max_pixels, name=name, page=pages.first)
+        has_pages = format_of_name(f"a{photo.suffix}") == "tiff"
+        try:
+            photo.together = len(pages.of(photo.pages if has_pages else 1))
+        except ValueError as error:
+            raise PhotoError(f"{name}: {error}") from None
+        return photo
 
     def outputs(self, photo: Input, stem: str) -> list[Path]:
         """Return the paths of a photo's samples, in the order of their seeds.
@@ -213,36 +233,44 @@ class Job:
             PhotoError: the photo cannot be read, or a result cannot be written or already exists.
             LeftOutError: the photo is a picture made by this program.
         """
-        from cinn_colorize.imaging.photo import open_photo
         from cinn_colorize.methods.contact_sheet import contact_sheet, save_sheet, tile
 
         plan, colorizer, path, wanted = self.plan, self.colorizer, task.input.path, task.wanted
         name, before, clock = printable_name(path), _Status.of(task), _Clock()
-        photo = open_photo(
-            path if task.content is None else task.content, max_pixels=plan.max_pixels, name=name
-        )
+        photo = plan.open(path if task.content is None else task.content, name)
         photo.mode &= mode_like(*plan.method.paths)
         if task.input.found and photo.recipe:
             raise LeftOutError
         photo = photo.framed(plan.frame)
-        if photo.pages > 1:
-            log.info(f"{name} has {photo.pages} pages or frames; the first is used")
+        if photo.together > 1 and format_of_name(task.outputs[0]) != "tiff":
+            raise PhotoError(
+                f"{name}: {photo.together} pages need a TIFF; leave out --format, or choose one with --pages"
+            )
+        if photo.pages > 1 and not plan.pages:
+            hint = "; --pages all takes all" if format_of_name(f"a{photo.suffix}") == "tiff" else ""
+            log.info(f"{name} has {photo.pages} pages or frames; the first is used{hint}")
+        if photo.is_bilevel:
+            log.info("%s is black and white without grays (1 bit); scan it in grays for better colours", name)
         if photo.is_color:
             log.info("%s is in colour; only its luminance is used", name)
-        samples = plan.method.samples(colorizer, photo, plan.number, plan.temperature, plan.seed)
-        for folder in {output.parent for output in wanted}:
-            _make_folder(folder)
         on_sheet = []
-        at_once = max(1, _COMPOSED_AT_ONCE // photo.picture_bytes)
-        for start in range(0, len(samples), at_once):
-            part = slice(start, start + at_once)
-            colorizations = colorizer.compose(photo, samples[part], plan.rendering)
+        at_once = max(1, _COMPOSED_AT_ONCE // (photo.together * photo.picture_bytes))
+        drawn = plan.method.parts(colorizer, photo, plan.number, plan.temperature, plan.seed)
+        for samples in (part[i : i + at_once] for part in drawn for i in range(0, len(part), at_once)):
+            for folder in {output.parent for output in wanted}:
+                _make_folder(folder)
+            colorizations = colorizer.compose(photo, samples, plan.rendering)
             if _Status.of(task) != before:
                 raise PhotoError(f"{name}: changed while being read; run again when it is complete")
             outputs = [task.outputs[colorization.seed - plan.seed] for colorization in colorizations]
+            more = {
+                output: self._other_pages(photo, colorization.seed)
+                for colorization, output in zip(colorizations, outputs, strict=True)
+                if output in wanted
+            }
             with _threads() as pool:
                 saved = {
-                    output: pool.submit(self._save, colorization, output, task)
+                    output: pool.submit(self._save, colorization, output, task, more.pop(output))
                     for colorization, output in zip(colorizations, outputs, strict=True)
                     if output in wanted
                 }
@@ -260,13 +288,27 @@ class Job:
             save_sheet(contact_sheet([*first, *on_sheet]), task.sheet, mode=photo.mode)
             yield Result(path, task.sheet, *before[:2], clock.ms())
 
-    def _save(self, colorization: Colorization, output: Path, task: Task) -> None:
+    def _other_pages(self, photo: Photo, seed: int) -> list[Colorization]:
+        """Colorize the pages that go into a file with the first one, with the same seed."""
+        from cinn_colorize.imaging.photo import open_photo
+
+        plan, made = self.plan, []
+        for number in range(photo.page + 1, photo.page + photo.together):
+            assert photo.source is not None
+            page = open_photo(photo.source, max_pixels=plan.max_pixels, name=photo.name, page=number)
+            page = page.framed(plan.frame)
+            made.append(plan.method.draw(self.colorizer, page, plan.temperature, seed, plan.rendering))
+        return made
+
+    def _save(
+        self, colorization: Colorization, output: Path, task: Task, more: Sequence[Colorization]
+    ) -> None:
         plan = self.plan
         if output in task.unverified:
             if colorization.is_saved(output, **vars(plan.encoding)):
                 return
             raise exists(task.input.path, output)
-        colorization.save(output, **vars(plan.encoding))
+        colorization.save(output, **vars(plan.encoding), more=more)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cinn_colorize.batch.cluster import Cluster
-from cinn_colorize.batch.inputs import Input
+from cinn_colorize.batch.inputs import Input, is_photo
 from cinn_colorize.batch.manifest import Manifest
 from cinn_colorize.batch.pipeline import Event, Existing, Failure, Finished, Job, Plan, Result, Task, exists
 from cinn_colorize.batch.processes import ModelSpec
@@ -22,7 +22,6 @@ from cinn_colorize.batch.workers import InProcess, WorkerPool
 from cinn_colorize.errors import CinnError, OriginalError, PhotoError
 from cinn_colorize.files import (
     FORMATS,
-    SUFFIXES,
     format_of_content,
     open_input,
     printable_name,
@@ -55,12 +54,23 @@ class Batch:
     ) -> None:
         self.inputs, self.plan, self.spec = inputs, plan, spec
         self._photos = sum(isinstance(item, Input) for item in inputs)
-        self._workers = min(workers, self._photos)
+        self.workers = max(1, min(workers, self._photos))
         self._manifest = manifest
         self._cluster = cluster
         self._taken: dict[str, int] = {}  # the number of the photo that each output belongs to
         self._stems: dict[Path, dict[str, list[Path]]] = {}  # by folder
         self._clean: set[Path] = set()  # output folders without leftovers
+        self._rehearses = False
+
+    @property
+    def files(self) -> int:
+        """Number of files that are made of a photo."""
+        return self.plan.method.kept(self.plan.number) + self.plan.sheet
+
+    @property
+    def first(self) -> str:
+        """Name of the first photo; empty if there is none."""
+        return next((printable_name(item.path) for item in self.inputs if isinstance(item, Input)), "")
 
     @property
     def resumes(self) -> bool:
@@ -77,6 +87,7 @@ class Batch:
             **vars(self.plan.rendering),
             **vars(self.plan.encoding),
             "frame": self.plan.frame,
+            **({"pages": str(self.plan.pages)} if self.plan.pages else {}),
             **self.plan.method.settings,
         }
 
@@ -90,14 +101,7 @@ class Batch:
             WeightsError: the network cannot be loaded.
             DataError: the manifest cannot be written.
         """
-        named = [item.path for item in self.inputs if isinstance(item, Input) and not item.found]
-        found = [item.path for item in self.inputs if isinstance(item, Input) and item.found]
-        named += [*self.plan.method.paths, *([self._manifest.path] if self._manifest else [])]
-        with (
-            protecting(named),
-            protecting(found, unless=_made_here),  # a result of an earlier call is not colorized
-            contextlib.closing(self._events()) as events,
-        ):
+        with self._protecting(), contextlib.closing(self._events()) as events:
             for event in events:
                 if self._manifest and (line := self._line(event)):
                     self._manifest.add(line)
@@ -105,11 +109,26 @@ class Batch:
                 if isinstance(event, Failure) and event.ends:
                     return
 
+    def rehearsed(self) -> list[Task | Failure | Finished]:
+        """Return what is to be done for each photo, and do nothing."""
+        self._rehearses = True
+        with self._protecting():
+            return list(self._tasks())
+
+    @contextlib.contextmanager
+    def _protecting(self) -> Iterator[None]:
+        """Protect all that the batch reads from its results."""
+        named = [item.path for item in self.inputs if isinstance(item, Input) and not item.found]
+        found = [item.path for item in self.inputs if isinstance(item, Input) and item.found]
+        named += [*self.plan.method.paths, *([self._manifest.path] if self._manifest else [])]
+        with protecting(named), protecting(found, unless=_made_here):  # results are not colorized again
+            yield
+
     def _events(self) -> Generator[Event, None, None]:
         if self._cluster:
             yield from self._cluster.run(self.spec, self.plan, self._tasks())
         elif self._photos > 1:
-            with WorkerPool(self.spec, self.plan, self._workers) as pool:
+            with WorkerPool(self.spec, self.plan, self.workers) as pool:
                 yield from pool.run(self._tasks())
         else:
             yield from InProcess(self.spec, self.plan).run(self._tasks())
@@ -163,7 +182,7 @@ class Batch:
         kept = min(plan.method.kept(plan.number), len(set(outputs)))
         if len(set(outputs) - set(wanted)) >= kept and sheet not in wanted:
             return None
-        for folder in {output.parent for output in wanted} - self._clean:
+        for folder in {output.parent for output in wanted} - self._clean if not self._rehearses else ():
             remove_leftovers(folder)
             self._clean.add(folder)
         return Task(item, outputs, sheet, wanted, unverified, _content(item.path, plan.max_pixels))
@@ -250,7 +269,7 @@ def _shared_stems(folder: Path) -> dict[str, list[Path]]:
     stems: dict[str, list[Path]] = {}
     try:
         for path in folder.iterdir():
-            if path.suffix.lower() in SUFFIXES:
+            if is_photo(path):
                 stems.setdefault(path.stem, []).append(path)
     except OSError:
         return {}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cinn_colorize.cli import values
 from cinn_colorize.cli.console import fatal, progress_bar, show_log
 from cinn_colorize.cli.engine import Engine, EngineOption, check_engine
 from cinn_colorize.cli.many import STREAM, BatchOptions
@@ -18,6 +19,7 @@ from cinn_colorize.cli.options import (
     FrameOption,
     GeneralOptions,
     ModelOptions,
+    PagesOption,
     PhotoOptions,
     SeedOption,
     TemperaturesOption,
@@ -26,7 +28,7 @@ from cinn_colorize.cli.options import (
     temperature_of,
     usage_errors,
 )
-from cinn_colorize.cli.report import report
+from cinn_colorize.cli.report import report, report_rehearsal
 from cinn_colorize.files import OUTPUT_SUFFIXES, leaves_folder
 from cinn_colorize.limits import read_stream
 from cinn_colorize.options import DRAWING, OUTPUT, Rendering
@@ -55,6 +57,7 @@ def colorize(
     seed: SeedOption = 0,
     rendering: Rendering,
     frame: FrameOption = "auto",
+    pages: PagesOption = None,
     rank: Annotated[
         bool,
         typer.Option(
@@ -75,8 +78,8 @@ def colorize(
         list[str] | None,
         typer.Option(
             "--hint",
-            metavar="X,Y,#RRGGBB",
-            help="Colour wanted at a pixel of the photo; may be repeated.",
+            metavar="X,Y,COLOR",
+            help="Colour wanted at a pixel of the photo: #a02832, #a23 or red, say; may be repeated.",
             show_default=False,
             rich_help_panel=DRAWING,
         ),
@@ -126,6 +129,7 @@ def colorize(
         cinn-colorize scans -r -o colorized --manifest colorized.jsonl
     """
     out.check()
+    chosen = values.pages(pages)
     check_seeds(seed, number)
     if pick and pick > number:
         raise typer.BadParameter(f"only {number} samples are drawn; raise -n", param_hint="--pick")
@@ -134,6 +138,8 @@ def colorize(
         raise typer.BadParameter("--rank and --pick exclude --hint and --hints")
     if hinted and engine is Engine.ray:
         raise typer.BadParameter("hints apply to one photo; leave out --engine ray", param_hint="--engine")
+    if hinted and chosen and chosen.first != chosen.last:
+        raise typer.BadParameter("hints apply to one page", param_hint="--pages")
     check_engine(engine, network)
     kept = pick or number
     _check_pattern(output, kept)
@@ -143,8 +149,8 @@ def colorize(
     streamed = STREAM in named
     if streamed:
         alone = named == [STREAM] and number == 1 and not (many.files_from or many.manifest or many.shard)
-        _check_stream(alone and not out.as_json, engine)
-    show_log(general.quiet)
+        _check_stream(alone and not out.as_json and not many.dry_run, engine)
+    show_log(general.quiet, general.verbose)
 
     from cinn_colorize.batch.cluster import Cluster
     from cinn_colorize.batch.manifest import Manifest
@@ -171,12 +177,14 @@ def colorize(
         seed=seed,
         rendering=rendering,
         frame=frame,
+        pages=chosen,
         pattern=output,
         sheet=sheet and kept > 1,
         max_pixels=reading.limit,
     )
     with fatal(general.debug), contextlib.ExitStack() as stack, steps:
-        inputs = [] if streamed else many.inputs(named, out.output_dir)
+        others: list[Path] = []
+        inputs = [] if streamed else many.inputs(named, out.output_dir, others)
         if hinted and len(inputs) > 1:
             raise typer.BadParameter("hints apply to one photo; name no other", param_hint="--hint")
         spec = network.spec()
@@ -189,9 +197,13 @@ def colorize(
             content = read_stream(sys.stdin.buffer, "stdin", reading.limit)
             sys.stdout.buffer.write(colorize_stream(content, plan, spec))
             return
-        notes = stack.enter_context(Manifest(many.manifest)) if many.manifest else None
+        records = many.manifest and (not many.dry_run or many.manifest.exists())
+        notes = stack.enter_context(Manifest(many.manifest)) if many.manifest and records else None
         batch = Batch(inputs, plan, spec, many.workers or usable_cores(), notes, cluster)
-        failed = report(batch, out.as_json, general.quiet, general.debug)
+        if many.dry_run:
+            failed = report_rehearsal(batch, general, others)
+        else:
+            failed = report(batch, out.as_json, general, others=others, has_bar=hinted)
     if failed:
         raise typer.Exit(1)
 
@@ -201,7 +213,7 @@ def _check_stream(alone: bool, engine: Engine) -> None:
     if not alone:
         raise typer.BadParameter(
             "- is one photo and one sample; leave out other photos and -n, --files-from, --manifest, "
-            "--shard and --json"
+            "--shard, --dry-run and --json"
         )
     if engine is Engine.ray:
         raise typer.BadParameter(

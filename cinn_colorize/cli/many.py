@@ -74,6 +74,14 @@ class BatchOptions:
             rich_help_panel=MANY,
         ),
     ] = None
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Write nothing; print what would be written, and about how long and how large it is.",
+            rich_help_panel=MANY,
+        ),
+    ] = False
     address: Annotated[
         str | None,
         typer.Option(
@@ -95,12 +103,13 @@ class BatchOptions:
         if self.shard:
             _share(self.shard)
 
-    def inputs(self, photos: list[Path], output: Path) -> list[Input | PhotoError]:
+    def inputs(self, photos: list[Path], output: Path, others: list[Path]) -> list[Input | PhotoError]:
         """Return this machine's share of the photos, and the errors of names that lead to none.
 
         Args:
             photos: names of the command line, lists among them.
             output: folder of the results.
+            others: takes the files of folders that are not photos.
 
         Raises:
             PhotoError: the only photo does not exist.
@@ -108,7 +117,9 @@ class BatchOptions:
         """
         from cinn_colorize.batch.inputs import find_inputs, shard
 
-        found = checked(find_inputs(*self._names(photos), recursive=self.recursive, output=output))
+        found = checked(
+            find_inputs(*self._names(photos), recursive=self.recursive, output=output, others=others)
+        )
         return shard(found, *_share(self.shard)) if self.shard else found
 
     def _names(self, photos: list[Path]) -> tuple[list[Path], list[Path]]:

@@ -82,7 +82,7 @@ def mix(
             "both seeds give the same sample; choose two different ones", param_hint="--seeds"
         )
     temperatures = temperature_of(temperature, network.info)
-    show_log(general.quiet)
+    show_log(general.quiet, general.verbose)
     from cinn_colorize.batch.inputs import Input
     from cinn_colorize.batch.run import Batch
     from cinn_colorize.methods.mix import Mix
@@ -106,8 +106,6 @@ def mix(
         spec = network.spec()
         device_of(network.device)
         batch = Batch([Input(photo)], plan, spec, workers=1)
-        failed = report(
-            batch, out.as_json, general.quiet, general.debug, resume="add --overwrite to draw them again"
-        )
+        failed = report(batch, out.as_json, general, resume="add --overwrite to draw them again")
     if failed:
         raise typer.Exit(1)

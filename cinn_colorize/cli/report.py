@@ -6,33 +6,41 @@ import contextlib
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cinn_colorize.cli.console import print_json, print_path, print_trace, progress_bar, say
+from cinn_colorize.cli.console import print_json, print_path, print_trace, say
 from cinn_colorize.cli.interrupts import keeping
+from cinn_colorize.cli.progress import Progress, duration, shown
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.files import check_output, printable_name
 
 if TYPE_CHECKING:
     from cinn_colorize.batch.pipeline import Result
     from cinn_colorize.batch.run import Batch
+    from cinn_colorize.cli.options import GeneralOptions
 
 _OUTCOMES = ("done", "there already", "failed", "not done", "left out")
 
 
 def report(
-    batch: Batch, as_json: bool, quiet: bool, debug: bool, resume: str = "add --skip-existing to continue"
+    batch: Batch,
+    as_json: bool,
+    general: GeneralOptions,
+    resume: str = "add --skip-existing to continue",
+    others: Sequence[Path] = (),
+    has_bar: bool = False,
 ) -> int:
     """Run a batch, print results on stdout and the rest on stderr; return how many photos failed.
 
     Args:
         batch: photos and what to do with them.
         as_json: whether to print results as JSON.
-        quiet: whether to print only errors and results.
-        debug: whether to print tracebacks.
+        general: what to print beside.
         resume: how to continue after Ctrl-C where the same call does not.
+        others: files of folders that are not photos.
+        has_bar: whether the caller shows a progress bar.
     """
     from cinn_colorize.batch.pipeline import Failure, Result
 
@@ -42,27 +50,32 @@ def report(
     def kept() -> str:
         done = f"{counts['done'] + counts['there already']} of {total} photos done, " if total > 1 else ""
         how = "the same command continues" if batch.resumes else resume
-        files = f"{written} {'file' if written == 1 else 'files'} written"
+        files = f"{counted(written, 'file')} written"
         return f"stopped: {done}{files}" + (f"; {how}" if written or counts else "")
 
-    progress = progress_bar(quiet or total <= 1, rate="photos/s")
-    with keeping(kept), progress, contextlib.closing(batch.run()) as events:
-        bar = progress.add_task("colorizing", total=total)
+    quiet, one = general.quiet, total == 1
+    progress = Progress(batch.files if one else total, "files" if one else "photos", batch.first)
+    display = shown(progress, bar=not (quiet or has_bar), lines=not quiet)
+    with keeping(kept), display, contextlib.closing(batch.run()) as events:
         for event in events:
+            if event.input:
+                progress.name = printable_name(event.input)
             if isinstance(event, Result):
                 written += 1
+                if one:
+                    progress.done = progress.new = written
                 print_result(event, as_json)
                 continue
             if isinstance(event, Failure):
                 say(event.message)
-                if debug:
+                if general.debug:
                     print_trace(event.trace)
                 outcome = "failed"
             else:
                 outcome = "done" if event.written else "left out" if event.own else "there already"
             counts[outcome] += 1
-            new = counts["done"] + counts["failed"]
-            progress.update(bar, completed=new, total=total - counts.total() + new)
+            if not one:
+                progress.done, progress.new = counts.total(), counts["done"] + counts["failed"]
     if total > 1 and not quiet:
         seconds = time.monotonic() - start
         counts["not done"] = total - counts.total()
@@ -70,7 +83,48 @@ def report(
         why = " (made by cinn-colorize)" if counts["left out"] else ""
         rate = f", {counts['done'] / seconds:.1f} photos/s" if counts["done"] else ""
         say(f"{total} photos: {', '.join(parts)}{why}; {seconds:.0f} s{rate}")
+    _say_others(others, general)
     return counts["failed"]
+
+
+def report_rehearsal(batch: Batch, general: GeneralOptions, others: Sequence[Path]) -> int:
+    """Print what a batch would write on stdout, and the rest on stderr; return how many photos would fail."""
+    from cinn_colorize.batch.rehearsal import rehearse
+
+    found = rehearse(batch)
+    for problem in found.problems:
+        say(problem)
+    for output in found.outputs:
+        print_path(output)
+    if not general.quiet:
+        what = f"{counted(found.files, 'file')} of {counted(found.photos, 'photo')}"
+        if found.measured:
+            processes = counted(batch.workers, "process", "processes")
+            what += f", about {duration(found.seconds)} with {processes} and {_size(found.size)}"
+            what += f" (measured: {found.measured}); {_size(found.free)} are free"
+        say(f"dry run, nothing is written: {what}")
+        _say_others(others, general)
+    return len(found.problems)
+
+
+def _say_others(others: Sequence[Path], general: GeneralOptions) -> None:
+    from cinn_colorize.batch.inputs import counts_by_suffix
+
+    if general.verbose:
+        for other in others:
+            say(f"{printable_name(other)}: not taken, its name is not that of a photo")
+    if others and not general.quiet:
+        say(f"not taken: {counts_by_suffix(others)}" + ("" if general.verbose else "; -v lists them"))
+
+
+def counted(number: int, one: str, several: str = "") -> str:
+    """Return a number of things in words."""
+    return f"{number} {one if number == 1 else several or one + 's'}"
+
+
+def _size(size: float) -> str:
+    """Return a number of bytes in words."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 def print_result(result: Result, as_json: bool) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cinn_colorize.cli import values
 from cinn_colorize.cli.console import fatal, show_log
 from cinn_colorize.cli.digits import MODEL, DigitOption, refuse, transfer_digits
 from cinn_colorize.cli.many import checked
@@ -16,6 +17,7 @@ from cinn_colorize.cli.options import (
     BatchOutputOptions,
     FrameOption,
     GeneralOptions,
+    PagesOption,
     PhotoOptions,
     SeedOption,
     check_seeds,
@@ -90,6 +92,7 @@ def transfer(
     seed: SeedOption = 0,
     rendering: Rendering,
     frame: FrameOption = "auto",
+    pages: PagesOption = None,
     digit: DigitOption = None,
     out: BatchOutputOptions,
     sheet: Annotated[
@@ -124,6 +127,7 @@ def transfer(
     if not targets:
         raise typer.BadParameter("Missing argument 'TARGET...'")
     out.check()
+    chosen = values.pages(pages)
     if strength is not None and levels is not None:
         raise typer.BadParameter("--strength and --levels exclude each other")
     check_seeds(seed, number)
@@ -133,7 +137,7 @@ def transfer(
         known = network.info.levels
         with usage_errors("--levels"):
             noise = parse_noise(levels, known, transfer_noise(known))
-    show_log(general.quiet)
+    show_log(general.quiet, general.verbose)
 
     from cinn_colorize.batch.inputs import find_inputs
     from cinn_colorize.batch.processes import usable_cores
@@ -148,13 +152,15 @@ def transfer(
         seed=seed,
         rendering=rendering,
         frame=frame,
+        pages=chosen,
         pattern=f"{{stem}}_like_{stem}_{{seed:03d}}{{ext}}",
         sheet=sheet,
         sheet_pattern=f"{{stem}}_like_{stem}_sheet.jpg",
         max_pixels=reading.limit,
     )
     with fatal(general.debug):
-        inputs = checked(find_inputs(targets, output=out.output_dir))
+        others: list[Path] = []
+        inputs = checked(find_inputs(targets, output=out.output_dir, others=others))
         from cinn_colorize.imaging.photo import open_photo
 
         if not open_photo(reference, max_pixels=reading.limit).is_color:
@@ -163,6 +169,6 @@ def transfer(
         spec = network.spec()
         device_of(network.device)
         batch = Batch(inputs, plan, spec, usable_cores())
-        failed = report(batch, out.as_json, general.quiet, general.debug)
+        failed = report(batch, out.as_json, general, others=others)
     if failed:
         raise typer.Exit(1)

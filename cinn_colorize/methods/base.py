@@ -8,7 +8,7 @@ not import torch, because the process that only hands out photos has the paramet
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -94,6 +94,16 @@ class SampleMethod(Method):
         Raises:
             PhotoError: a file that the method requires cannot be used.
         """
+
+    def parts(
+        self, colorizer: BaseColorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
+    ) -> Iterator[list[Sample]]:
+        """Yield the samples of :meth:`samples` in parts, each as soon as it is drawn, if that can be.
+
+        Raises:
+            PhotoError: a file that the method requires cannot be used.
+        """
+        yield self.samples(colorizer, photo, number, temperature, seed)
 
     @abstractmethod
     def first_tiles(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from cinn_colorize.imaging.photo import Photo
     from cinn_colorize.methods.contact_sheet import Tile
     from cinn_colorize.samples import Sample
+
+_PART = 8  # samples that are drawn before they are written; the most that go through a network at a time
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,17 @@ class Sampling(SampleMethod):
 
         samples = colorizer.condition(photo).sample(number, temperature, seed)
         return likeliest(samples, self.pick) if self.ranked or self.pick else samples
+
+    def parts(
+        self, colorizer: BaseColorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
+    ) -> Iterator[list[Sample]]:
+        """See :meth:`SampleMethod.parts`; samples that are ranked have to wait for the last."""
+        if self.ranked or self.pick:
+            yield self.samples(colorizer, photo, number, temperature, seed)
+            return
+        conditioned = colorizer.condition(photo)
+        for start in range(0, number, _PART):
+            yield conditioned.sample(min(_PART, number - start), temperature, seed + start)
 
     def first_tiles(
         self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int

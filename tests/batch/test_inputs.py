@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cinn_colorize.batch.inputs import Input, find_inputs, read_list, shard
+from cinn_colorize.batch.inputs import Input, counts_by_suffix, find_inputs, read_list, shard
 from cinn_colorize.errors import PhotoError
 
 NAMES = st.text(st.characters(exclude_characters="/\0", codec="utf-8"), min_size=1, max_size=20)
@@ -191,3 +191,25 @@ def test_a_share_depends_on_the_results_alone():
     shares = [{item.path.stem for item in shard(items, 2, 3)} for items in (inputs, there, inputs[:50])]
     assert shares[0] == shares[1]
     assert shares[2] == {stem for stem in shares[0] if int(stem) < 50}
+
+
+def test_other_files_of_folders_are_handed_over(scans):
+    (scans / "scan").write_bytes(b"\xff\xd8\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0" + bytes(12))
+    (scans / "README").write_text("BM and P5 begin formats, and texts.\n")
+    (scans / "box 1" / "b.PDF").touch()
+    os.mkfifo(scans / "fifo")
+    others = []
+    assert ("scans/scan", ".") in found("scans", others=others)
+    assert sorted(path.name for path in others) == ["README", "notes.txt"]
+    found("scans", recursive=True, others=others)
+    assert counts_by_suffix(others) == "2 without suffix, 2 .txt, 1 .pdf"
+
+
+def test_a_folder_without_photos_says_what_is_there(scans):
+    (scans / "papers").mkdir()
+    for name in ("a.pdf", "b.pdf", "c.doc"):
+        (scans / "papers" / name).touch()
+    (line,) = found("scans/papers")
+    assert line == (
+        "scans/papers: no photos in this folder, but 2 .pdf, 1 .doc; --recursive also searches its subfolders"
+    )

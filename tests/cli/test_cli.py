@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import in_this_process, names, process, start, the_line
+from helpers import in_this_process, names, process, start, the_line, without_progress
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -62,9 +62,10 @@ def test_batch_has_one_line_for_each_bad_photo(batch):
         (line,) = [line for line in lines if name in line]
         assert line.startswith("cinn-colorize: ")
         assert message in line
-    remark, summary = [line for line in lines if not any(name in line for name in BAD)]
+    remark, summary, others = [line for line in lines if not any(name in line for name in BAD)]
     assert "coffee.webp is in colour" in remark
     assert summary.startswith(f"cinn-colorize: {4 + len(BAD)} photos: 4 done, {len(BAD)} failed; ")
+    assert others == "cinn-colorize: not taken: 1 .txt; -v lists them"
 
 
 @pytest.mark.parametrize(("name", "size", "mode"), [("gray_007.jpg", (96, 80), "RGB")])
@@ -115,7 +116,7 @@ def test_an_interrupted_call_leaves_whole_files_only(folder, tmp_path, number, c
     started.send_signal(number)
     _, stderr = started.communicate()
     assert started.returncode == code
-    assert stderr.count(b"\n") == (number == signal.SIGINT)
+    assert without_progress(stderr.decode()).count("\n") == (number == signal.SIGINT)
     written = list((tmp_path / "colorized").iterdir())
     assert 0 < len(written) < 300
     for path in written:
@@ -215,8 +216,10 @@ def test_a_bug_in_one_photo_does_not_stop_the_others(run, colorizer, monkeypatch
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("-n 0", "'-n'"),
-        ("-n x", "'-n'"),
+        ("-n 0", "must be at least 1, not 0"),
+        ("-n x", "'x' is not a whole number"),
+        ("--seed 1.5", "'1.5' is not a whole number"),
+        ("--max-pixels x", "'x' is not a number"),
         ("-t -0.1", "--temperature"),
         ("-t nan", "--temperature"),
         ("-t inf", "--temperature"),
@@ -229,8 +232,9 @@ def test_a_bug_in_one_photo_does_not_stop_the_others(run, colorizer, monkeypatch
         ("--device tpu", "'tpu'"),
         ("--device cuda:99", "'cuda:99'"),
         ("--model gan", "'gan'"),
-        ("--precision int4", "--precision"),
-        ("--quality 101", "--quality"),
+        ("--precision int4", "'--precision': 'int4' is not one of 'fp32', 'bf16' (see"),
+        ("--format gif", "'--format': 'gif' is not one of auto, jpg, png, tiff, webp, avif (see"),
+        ("--quality 101", "'--quality': must be at most 100, not 101 (see"),
         ("--overwrite --skip-existing", "exclude each other"),
         ("--output {name}{ext}", "{stem}, {seed} and {ext}"),
         ("--output {stem}", "must end in"),
@@ -244,6 +248,42 @@ def test_usage_errors(run, arguments, message):
         assert (result.exit_code, result.stdout) == (2, "")
         assert message in the_line(result)
     assert not Path("colorized").exists()
+
+
+def test_values_in_any_case(run):
+    options = "--format PNG --frame None --precision FP32 --upsampling JBU --model Natural --device CPU"
+    assert run("gray.jpg", *options.split()).stdout == "colorized/gray_000.png\n"
+    assert run("gray.jpg", "--format", ".Tif").stdout == "colorized/gray_000.tiff\n"
+
+
+@pytest.mark.parametrize("word", ["transfr", "Transfer", "evalute"])
+def test_a_mistyped_command_is_not_a_photo(run, word):
+    result = run(word, "gray.jpg", "gray.jpg")
+    assert (result.exit_code, result.stdout) == (2, "")
+    meant = "evaluate" if word[0] == "e" else "transfer"
+    assert f"no such command or file: {word}; did you mean {meant}?" in the_line(result)
+    shutil.copy("gray.jpg", word)
+    assert run(word).stdout == f"colorized/{word}_000.png\n"
+
+
+def test_files_of_folders_that_are_not_taken_are_said(run):
+    for name in ("a.pdf", "b.pdf", "c"):
+        Path("folder", name).write_text("no photo")
+    plain = run("folder")
+    assert "not taken: 2 .pdf, 1 without suffix, 1 .txt; -v lists them" in the_line(plain)
+    assert (plain.exit_code, plain.stdout) == (0, "colorized/deep_000.png\n")
+    verbose = run("folder", "-v", "--overwrite").stderr.splitlines()
+    assert [line for line in verbose if "folder/c: not taken" in line]
+    assert len(verbose) == 5
+    assert run("folder", "-q", "--overwrite").stderr == ""
+    assert "exclude each other" in the_line(run("folder", "-q", "-v"))
+
+
+def test_verbose_repeats_remarks(run):
+    shutil.copy("coffee.webp", "folder/tea.webp")
+    for option, remarks in ((), 1), (("-v",), 2):
+        lines = run("coffee.webp", "folder", "-o", f"out{remarks}", "-r", *option).stderr
+        assert lines.count("is in colour") == remarks
 
 
 URL = "https://example.org/a.jpg"

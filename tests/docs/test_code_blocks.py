@@ -65,6 +65,7 @@ def folder(tmp_path, monkeypatch):
     for name in ("sunset.jpg", "FOLDER_OR_ZIP/a.png", "FOLDER_OR_ZIP/b.png"):
         color.save(home / name)
     Image.fromarray(np.asarray(gray).astype(np.uint16) * 257).save(home / "scan.tif")
+    gray.save(home / "album.tif", save_all=True, append_images=[gray.rotate(180)])
     Image.linear_gradient("L").resize(gray.size).save(home / "sky.png")
     strokes = Image.new("RGBA", gray.size)
     strokes.paste((160, 40, 50, 255), (300, 110, 320, 130))

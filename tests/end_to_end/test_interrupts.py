@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import COLOR, GRAY, names, process, spawned_by, start, wait_for
+from helpers import COLOR, GRAY, names, process, spawned_by, start, wait_for, without_progress
 from PIL import Image
 
 from cinn_colorize import weights
@@ -46,7 +46,7 @@ def stopped(process, pattern):
     """Lines on stdout, of which one was read before, and numbers in the one line on stderr."""
     stdout, stderr = process.communicate()
     assert process.returncode == 130
-    (line,) = stderr.decode().splitlines()
+    (line,) = without_progress(stderr.decode()).splitlines()
     said = re.fullmatch(f"cinn-colorize: stopped: {pattern}", line)
     assert said, line
     return 1 + len(stdout.splitlines()), [int(number) for number in said.groups()]

@@ -1,0 +1,86 @@
+"""Progress of a batch: a bar on a terminal; elsewhere, in a log, a line every half minute."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from cinn_colorize.cli.console import console, progress_bar, say
+from cinn_colorize.files import printable_name
+
+_EVERY = 30.0  # seconds between two lines
+
+
+class Progress:
+    """How far a batch is; for one photo, its files count.
+
+    Args:
+        total: number of photos, or of files of the only photo.
+        unit: ``photos`` or ``files``.
+        name: name of the photo at work.
+    """
+
+    def __init__(self, total: int, unit: str, name: str = "") -> None:
+        self.total, self.unit, self.name = total, unit, name
+        self.done = 0  # all of them
+        self.new = 0  # those that took time
+        self._start = time.monotonic()
+
+    def line(self) -> str:
+        """Return the state as a line: the photo at work, what is done and left, and how fast."""
+        seconds = time.monotonic() - self._start
+        parts = [f"{self.done} of {self.total} {self.unit} done, {self.total - self.done} left"]
+        if self.new:
+            rate = self.new / seconds
+            speed = f"{rate:.1f} {self.unit}/s" if rate >= 0.95 else f"{1 / rate:.1f} s each"
+            parts += [speed, f"about {duration((self.total - self.done) / rate)} to go"]
+        else:
+            parts.append(f"{duration(seconds)} so far")
+        return f"{self.name}: {', '.join(parts)}" if self.name else ", ".join(parts)
+
+
+@contextlib.contextmanager
+def shown(progress: Progress, *, bar: bool, lines: bool) -> Iterator[None]:
+    """Show progress as long as the context lasts.
+
+    Args:
+        progress: the progress, which other threads may change.
+        bar: whether to show a bar on a terminal.
+        lines: whether to print lines elsewhere.
+    """
+    end = threading.Event()
+    shows_bar = bar and console().is_terminal
+
+    def watch() -> None:
+        if shows_bar:
+            with progress_bar(False, rate=f"{progress.unit}/s") as display:
+                task = display.add_task("colorizing", total=progress.total)
+                while not end.wait(0.1):
+                    left = progress.total - progress.done
+                    name = printable_name(Path(progress.name).name)[-40:]
+                    display.update(task, description=name, completed=progress.new, total=progress.new + left)
+        else:
+            while not end.wait(_EVERY):
+                say(progress.line())
+
+    if not shows_bar and (not lines or console().is_terminal):
+        yield
+        return
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        end.set()
+        thread.join()
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words: ``40 s``, ``12 min``, ``2 h 5 min``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"

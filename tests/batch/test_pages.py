@@ -1,0 +1,122 @@
+"""Pages of a TIFF: colorized together, into a TIFF of as many."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import COLOR, GRAY, Uniform, deep, in_this_process, the_line
+from PIL import Image
+from PIL.TiffImagePlugin import AppendingTiffWriter
+
+from cinn_colorize.imaging.photo import open_photo, read_recipe
+from cinn_colorize.options import Pages
+
+SIZES = [(300, 240), (200, 100), (120, 150)]  # of pages 1 to 3
+
+
+@pytest.fixture
+def run(tmp_path, colorizer, monkeypatch):
+    """Run the command in a folder with an album of three pages: gray, in 16 bits, in colour."""
+    monkeypatch.chdir(tmp_path)
+    pages = [GRAY, deep(GRAY[:100, :200]), COLOR[:150, :120]]
+    with AppendingTiffWriter("album.tif", True) as album:
+        for number, pixels in enumerate(pages, 1):
+            tags = Image.Exif()
+            tags[0x013B] = f"Ada {number}"
+            Image.fromarray(pixels).save(album, format="TIFF", exif=tags, dpi=(100 * number, 100 * number))
+            album.newFrame()
+    Image.fromarray(GRAY).save("alone.tif")
+    Image.fromarray(GRAY).save("frames.gif", save_all=True, append_images=[Image.fromarray(GRAY.T)])
+    return in_this_process(monkeypatch, colorizer)
+
+
+def pixels_of(path, page=1):
+    with Image.open(path) as image:
+        image.seek(page - 1)
+        return np.asarray(image)
+
+
+def test_all_pages_come_back(run):
+    result = run("album.tif", "--pages", "all", "-n", 2, "--no-sheet", "-q")
+    assert result.stdout.split() == ["colorized/album_000.tif", "colorized/album_001.tif"]
+    for path in result.stdout.split():
+        with Image.open(path) as out:
+            assert out.n_frames == 3
+        for number, size in enumerate(SIZES, 1):
+            before, after = open_photo("album.tif", page=number), open_photo(path, page=number)
+            assert (after.width, after.height) == size
+            assert after.bit_depth == before.bit_depth
+            difference = np.abs(after.luminance(64, 64) - before.luminance(64, 64))
+            assert difference.max() < 0.5
+            with Image.open(path) as out:
+                out.seek(number - 1)
+                assert out.getexif()[0x013B] == f"Ada {number}"
+                assert out.info["dpi"] == pytest.approx((100 * number, 100 * number))
+
+
+def test_a_page_is_the_same_alone_and_with_others(run):
+    run("album.tif", "--pages", "2-3", "-o", "some", "-q")
+    for page in (2, 3):
+        run("album.tif", "--pages", page, "-o", f"only{page}", "-q")
+        alone = open_photo(f"only{page}/album_000.tif")
+        together = open_photo("some/album_000.tif", page=page - 1)
+        np.testing.assert_array_equal(alone.lab(64, 64), together.lab(64, 64))
+        assert alone.recipe["page"] == together.recipe["page"] == str(page)
+    np.testing.assert_array_equal(pixels_of("some/album_000.tif", 2), pixels_of("only3/album_000.tif"))
+
+
+@pytest.mark.parametrize("pages", ["all", "2-", "3"])
+def test_recreated_byte_for_byte(run, pages):
+    run("album.tif", "--pages", pages, "-q")
+    again = run("recreate", "colorized/album_000.tif", "album.tif")
+    assert "the same bytes as OUT" in again.stderr, again.stderr
+
+
+def test_without_the_option_the_first_is_used(run):
+    assert (
+        "album.tif has 3 pages or frames; the first is used; --pages all takes all" in run("album.tif").stderr
+    )
+    assert not {"page", "pages"} & read_recipe("colorized/album_000.tif").keys()
+    assert "the first is used\n" in run("frames.gif").stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ("album.tif --pages 4", 1, "album.tif: cannot be read: it has 3 pages, and no page 4"),
+        ("album.tif --pages 2-4", 1, "album.tif: it has 3 pages, not 2-4"),
+        ("alone.tif --pages 2", 1, "alone.tif: cannot be read: it has 1 page, and no page 2"),
+        ("frames.gif --pages 2", 1, "frames.gif: cannot be read: only TIFFs have pages to choose from"),
+        ("album.tif --pages all --format png", 1, "album.tif: 3 pages need a TIFF"),
+        ("album.tif --pages 3-2", 2, "'3-2' is not a choice of pages; write all, 2, 2-5 or 2-"),
+        ("album.tif --pages 0", 2, "'0' is not a choice of pages"),
+        ("album.tif --pages all --hint 1,1,red", 2, "hints apply to one page"),
+    ],
+)
+def test_pages_that_cannot_be(run, arguments, code, said):
+    result = run(*arguments.split())
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert said in the_line(result)
+    assert not Path("colorized").exists()
+
+
+def test_photos_of_one_page_go_with_all_pages(run):
+    assert run("alone.tif", "frames.gif", "--pages", "All", "-q").exit_code == 0
+    assert open_photo("colorized/alone_000.tif").pages == 1
+
+
+def test_a_file_of_crafted_pages_is_one_line(run):
+    """The recipe of a first page that names more pages than there are."""
+    run("alone.tif", "-q")
+    photo = open_photo("colorized/alone_000.tif")
+    (picture,) = photo.compose([Uniform(0, 0)])
+    picture.save("crafted.tif", recipe=photo.recipe | {"pages": "9999"})
+    result = run("recreate", "crafted.tif", "alone.tif")
+    assert result.exit_code == 1
+    assert "crafted.tif: cannot be read: it has 1 page, and no page 2" in the_line(result)
+
+
+@pytest.mark.parametrize("text", ["1", "2-5", "2-", "1-"])
+def test_a_choice_is_read_as_it_is_written(text):
+    assert str(Pages.parse(text)) == text
+    assert Pages.parse("ALL") == Pages.parse("1-")

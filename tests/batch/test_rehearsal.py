@@ -1,0 +1,63 @@
+"""A dry run: what would be written, and nothing written."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import GRAY, in_this_process, names, the_line
+from PIL import Image
+
+
+@pytest.fixture
+def run(tmp_path, colorizer, monkeypatch):
+    """Run the command in a folder with three photos of two sizes, and other files."""
+    monkeypatch.chdir(tmp_path)
+    Path("scans").mkdir()
+    for name, size in (("a.jpg", 1), ("b.jpg", 2), ("c.png", 1)):
+        Image.fromarray(np.tile(GRAY, (size, size))).save(f"scans/{name}")
+    Path("scans/letter.pdf").touch()
+    return in_this_process(monkeypatch, colorizer)
+
+
+def test_it_names_what_a_real_run_writes(run):
+    options = ("scans", "-n", 2, "--workers", 1)
+    dry = run(*options, "--dry-run", "--manifest", "m.jsonl")
+    assert dry.exit_code == 0
+    assert names(Path()) == ["scans"]
+    assert names(Path("scans")) == ["a.jpg", "b.jpg", "c.png", "letter.pdf"]
+    summary, others = dry.stderr.splitlines()
+    assert "dry run, nothing is written: 9 files of 3 photos, about " in summary
+    assert "with 1 process and" in summary
+    assert "scans/c.png, 0.072 MP: " in summary
+    assert "scans/b.jpg, 0.29 MP: " in summary
+    assert "not taken: 1 .pdf" in others
+    real = run(*options)
+    assert sorted(real.stdout.split()) == sorted(dry.stdout.split())
+    said = float(re.search(r"and ([\d.]+) MB", summary)[1])
+    size = sum(path.stat().st_size for path in Path("colorized").iterdir()) / 1e6
+    assert said == pytest.approx(size, rel=0.3)
+
+
+def test_what_is_there_is_not_counted(run):
+    run("scans/a.jpg")
+    dry = run("scans", "--skip-existing", "--dry-run", "-q")
+    assert dry.stdout.split() == ["colorized/b_000.jpg", "colorized/c_000.png"]
+    run("scans", "--skip-existing", "-o", "scans")
+    nothing = run("scans", "--skip-existing", "-o", "scans", "--dry-run")
+    assert "0 files of 0 photos\n" in nothing.stderr
+    assert nothing.stdout == ""
+
+
+def test_names_of_picked_samples_are_not_known_before(run):
+    dry = run("scans/a.jpg", "-n", 4, "--pick", 1, "--dry-run")
+    assert dry.stdout == ""
+    assert "1 file of 1 photo," in the_line(dry)
+
+
+def test_photos_that_cannot_be_read_are_said(run):
+    Path("scans/d.jpg").write_text("text")
+    dry = run("scans", "--dry-run", "-q")
+    assert dry.exit_code == 1
+    assert "scans/d.jpg: is not a photo" in the_line(dry)
+    assert len(dry.stdout.split()) == 3

@@ -1,0 +1,69 @@
+"""Progress where no terminal is, and files of a photo that appear as they are drawn."""
+
+import threading
+
+import pytest
+from helpers import GRAY, in_this_process
+from PIL import Image
+
+from cinn_colorize.batch.pipeline import Job
+from cinn_colorize.cli import progress
+from cinn_colorize.cli.progress import Progress, duration, shown
+
+
+def test_a_line_names_the_photo_what_is_done_and_left_and_the_rate(monkeypatch):
+    state = Progress(100, "photos", "scans/a.jpg")
+    now = state._start
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now + 50)
+    assert state.line() == "scans/a.jpg: 0 of 100 photos done, 100 left, 50 s so far"
+    state.done, state.new, state.name = 60, 50, "scans/b.jpg"
+    assert state.line() == "scans/b.jpg: 60 of 100 photos done, 40 left, 1.0 photos/s, about 40 s to go"
+    state.done = state.new = 5
+    assert state.line().endswith("95 left, 10.0 s each, about 16 min to go")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.4, "0 s"), (99, "99 s"), (100, "2 min"), (5000, "83 min"), (7500, "2 h 5 min")]
+)
+def test_times_in_words(seconds, words):
+    assert duration(seconds) == words
+
+
+@pytest.mark.parametrize("lines", [True, False])
+def test_lines_come_while_nothing_else_happens(monkeypatch, lines):
+    said, twice = [], threading.Event()
+
+    def say(line):
+        said.append(line)
+        if len(said) == 2:
+            twice.set()
+
+    monkeypatch.setattr(progress, "say", say)
+    monkeypatch.setattr(progress, "_EVERY", 0.001)
+    with shown(Progress(8, "files", "a.jpg"), bar=True, lines=lines):
+        if lines:
+            assert twice.wait(60)
+    assert all(line.startswith("a.jpg: 0 of 8 files done") for line in said)
+    assert bool(said) == lines
+
+
+def test_files_of_a_photo_appear_as_they_are_drawn(tmp_path, colorizer, monkeypatch):
+    """When the first is written, most of 40 samples are not drawn yet."""
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(GRAY).save("a.jpg")
+    drawn, written = [], []
+    conditioned = type(colorizer.condition("a.jpg"))
+    sample, save = conditioned.sample, Job._save
+
+    def counting(self, n=1, *rest, **options):
+        drawn.append(n)
+        return sample(self, n, *rest, **options)
+
+    def noting(*arguments):
+        written.append(sum(drawn))
+        return save(*arguments)
+
+    monkeypatch.setattr(conditioned, "sample", counting)
+    monkeypatch.setattr(Job, "_save", noting)
+    assert in_this_process(monkeypatch, colorizer)("a.jpg", "-n", 40).exit_code == 0
+    assert (written[0], sum(drawn), len(written)) == (8, 40, 40)
