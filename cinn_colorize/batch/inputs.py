@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.files import SUFFIXES, format_of_content, missing, printable, printable_name
+from cinn_colorize.files import FORMATS, SUFFIXES, format_of_content, missing, printable, printable_name
 
 # os.path.isdir is used where a name may be too long, for which Path.is_dir raises.
 
 _MAGIC = frozenset("*?[")
-_VAGUE = ("bmp", "pnm")  # formats that begin as many a text does
+_VAGUE = (FORMATS["bmp"][0], FORMATS["pnm"][0])  # formats that begin as many a text does
 
 
 @dataclass(frozen=True)
@@ -119,17 +119,24 @@ def _matches(pattern: Path) -> list[Path]:
     return [m for m in matches if hidden or not any(p.startswith(".") for p in m.parts if p != "..")]
 
 
+def own_suffix(path: Path) -> str:
+    """Return a file's suffix or, if its name has none, that of its content; empty if that is no photo."""
+    if path.suffix:
+        return path.suffix
+    try:
+        if not path.is_file():  # a pipe can be read only once
+            return ""
+        with path.open("rb") as file:
+            format = format_of_content(file.read(32))
+    except OSError:
+        return ""
+    return FORMATS[format][0] if format else ""
+
+
 def is_photo(path: Path) -> bool:
     """Return whether a file in a folder is meant as a photo, by its suffix or, without one, its content."""
-    if path.suffix:
-        return path.suffix.lower() in SUFFIXES
-    try:
-        if not path.is_file():  # a pipe would wait for its writer
-            return False
-        with path.open("rb") as file:
-            return format_of_content(file.read(32)) not in ("", *_VAGUE)
-    except OSError:
-        return False
+    suffix = own_suffix(path).lower()
+    return suffix in SUFFIXES and (bool(path.suffix) or suffix not in _VAGUE)
 
 
 def counts_by_suffix(paths: Iterable[Path]) -> str:

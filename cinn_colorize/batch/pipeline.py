@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from cinn_colorize.batch.inputs import Input
+from cinn_colorize.batch.inputs import Input, own_suffix
 from cinn_colorize.errors import CinnError, DiskFullError, PhotoError
 from cinn_colorize.files import OUTPUT_SUFFIXES, format_of_name, leaves_folder, mode_like, printable_name
 from cinn_colorize.options import Encoding, Pages, Rendering
@@ -110,7 +110,7 @@ class Plan:
 
     def suffix(self, photo: Path) -> str:
         """Return the suffix of a photo's samples, unless the pattern has another."""
-        suffix = photo.suffix if self.format == "auto" else f".{self.format}"
+        suffix = own_suffix(photo) if self.format == "auto" else f".{self.format}"
         return suffix if suffix.lower() in OUTPUT_SUFFIXES else ".png"
 
 

@@ -263,7 +263,7 @@ def test_a_mistyped_command_is_not_a_photo(run, word):
     meant = "evaluate" if word[0] == "e" else "transfer"
     assert f"no such command or file: {word}; did you mean {meant}?" in the_line(result)
     shutil.copy("gray.jpg", word)
-    assert run(word).stdout == f"colorized/{word}_000.png\n"
+    assert run(word).stdout == f"colorized/{word}_000.jpg\n"
 
 
 def test_files_of_folders_that_are_not_taken_are_said(run):
