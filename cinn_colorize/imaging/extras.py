@@ -18,6 +18,8 @@ from cinn_colorize.limits import TooLargeError, check_pixels
 # An item of a HEIF file that is compressed with HEVC; libvips reads those with AV1.
 _HEVC = re.compile(rb"infe[\2\3].{3}(?:.{2}|.{4})\0\0(?:hvc1|hev1)", re.DOTALL)
 
+_GOES_ON = b"data corrupted"  # what LibRaw says of damage that it then overlooks
+
 
 def is_hevc(content: bytes) -> bool:
     """Return whether a HEIF file holds a picture compressed with HEVC."""
@@ -66,7 +68,7 @@ def decode_raw(content: bytes, max_pixels: int) -> Decoded:
         raise ValueError("it is a camera raw; develop it first, or pip install 'cinn-colorize[raw]'")
     program = [sys.executable, "-P", str(Path(__file__).with_name("develop.py")), str(max_pixels)]
     done = subprocess.run(program, input=content, capture_output=True, check=False)
-    if done.returncode or done.stderr:
+    if done.returncode or _GOES_ON in done.stderr:
         problem = done.stderr.decode("utf-8", "replace").replace("unknown file: ", "")
         raise _unsupported(problem or f"exit code {done.returncode}")
     size, _, pixels = done.stdout.partition(b"\n")

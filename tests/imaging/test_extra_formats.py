@@ -77,7 +77,7 @@ def test_a_raw_is_developed_upright_in_16_bits(tmp_path, orientation):
 def test_raws_are_told_from_tiffs(tmp_path):
     """By a tag, or by the suffix where the photo begins with a preview."""
     raw = write_raw(tmp_path / "in.tif")
-    assert open_photo(raw.read_bytes()).bit_depth == 16
+    assert open_photo(raw.read_bytes()).suffix == ".dng"
     Image.fromarray(GRAY).save(tmp_path / "scan.tif")
     assert open_photo(tmp_path / "scan.tif").suffix == ".tif"
     (tmp_path / "scan.tif").rename(tmp_path / "scan.nef")
@@ -111,6 +111,20 @@ def test_half_a_file_is_one_line(tmp_path, suffix, write, capfd):
     assert str(error.value).isprintable()
     assert f"in{suffix}: cannot be read" in str(error.value)
     assert capfd.readouterr() == ("", "")
+
+
+def test_damage_that_libraw_overlooks_is_one_line(tmp_path, monkeypatch):
+    path, said = write_raw(tmp_path / "in.dng"), b"unknown file: data corrupted at 512\n"
+    run = extras.subprocess.run
+
+    def noisy(*arguments, **options):
+        done = run(*arguments, **options)
+        assert (done.returncode, done.stderr) == (0, b"")
+        return extras.subprocess.CompletedProcess(done.args, 0, done.stdout, said)
+
+    monkeypatch.setattr(extras.subprocess, "run", noisy)
+    with pytest.raises(PhotoError, match=r"in.dng: cannot be read: damaged or unsupported \(data corrupted"):
+        open_photo(path)
 
 
 def test_without_the_extras(tmp_path, monkeypatch):
