@@ -110,10 +110,13 @@ def _write(
     show_log(general.quiet)
     with fatal(general.debug):
         path, mode = out.output_dir / name, mode_like(*images)
-        claim([path], out.overwrite)
         from cinn_colorize.digits import Digits
-        from cinn_colorize.methods.contact_sheet import save_sheet
+        from cinn_colorize.methods.contact_sheet import is_saved, save_sheet
 
         device_of(network.device)
-        save_sheet(draw(Digits(MODEL, weights=network.weights, device=network.device)), path, mode=mode)
+        picture = draw(Digits(MODEL, weights=network.weights, device=network.device))
+        if not out.overwrite and is_saved(picture, path):
+            return
+        claim([path], out.overwrite)
+        save_sheet(picture, path, mode=mode)
         print_path(path)

@@ -21,7 +21,7 @@ from cinn_colorize.cli.options import (
     temperature_of,
     usage_errors,
 )
-from cinn_colorize.cli.report import claim
+from cinn_colorize.cli.report import claim, unmade
 from cinn_colorize.methods.grid import MOST, RENDERING, Grid
 from cinn_colorize.options import DRAWING, OUTPUT, parse_seed
 
@@ -135,12 +135,19 @@ def sample(
 
         opened = open_photo(photo, max_pixels=reading.limit).framed(frame)
         path = out.output_dir / f"{photo.stem}_samples.jpg"
-        claim([path, save_z] if save_z else [path], out.overwrite)
         colorizer = network.colorizer()
         chart = grid.draw(colorizer, opened, temperatures, seed, RENDERING)
-        chart.save(path)
-        print_path(path)
-        if save_z and chart.codes:
+        assert chart.codes
+        missing = unmade({path: chart.recipe_at(path)}, out.overwrite)
+        if save_z and not (
+            not out.overwrite and chart.codes.is_saved(save_z, colorizer.info.name, colorizer.sha256)
+        ):
+            claim([save_z], out.overwrite)
+            missing.append(save_z)
+        if path in missing:
+            chart.save(path)
+            print_path(path)
+        if save_z and save_z in missing:
             chart.codes.save(save_z, colorizer.info.name, colorizer.sha256, chart.mode)
             print_path(save_z)
 

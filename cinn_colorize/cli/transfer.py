@@ -26,7 +26,7 @@ from cinn_colorize.cli.options import (
 from cinn_colorize.cli.report import report
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.files import printable_name
-from cinn_colorize.latents.levels import MAX_TEMPERATURE, PerLevel, parse_noise, transfer_noise
+from cinn_colorize.latents.levels import MAX_TEMPERATURE, PerLevel, by_level, parse_noise, transfer_noise
 from cinn_colorize.options import DRAWING, OUTPUT, Rendering
 
 
@@ -128,11 +128,11 @@ def transfer(
         raise typer.BadParameter("--strength and --levels exclude each other")
     check_seeds(seed, number)
     temperatures = temperature_of(temperature, network.info, 0.5)
-    noise: PerLevel | None = None if strength is None else 1 - strength
+    known = network.info.levels
+    noise: PerLevel = transfer_noise(known) if strength is None else 1 - strength
     if levels is not None:
-        known = network.info.levels
         with usage_errors("--levels"):
-            noise = parse_noise(levels, known, transfer_noise(known))
+            noise = parse_noise(levels, known, noise)
     show_log(general.quiet)
 
     from cinn_colorize.batch.inputs import find_inputs
@@ -142,7 +142,7 @@ def transfer(
 
     stem = reference.stem.replace("{", "{{").replace("}", "}}")
     plan = out.plan(
-        method=Transfer(reference, noise, reading.limit),
+        method=Transfer(reference, by_level(noise, known), reading.limit),
         number=number,
         temperature=temperatures,
         seed=seed,

@@ -1,0 +1,72 @@
+"""How a picture differs from one that was asked for, going by their recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from cinn_colorize.errors import PhotoError
+from cinn_colorize.files import printable
+from cinn_colorize.imaging.photo import read_recipe
+from cinn_colorize.latents.levels import named_levels, parse_levels, short_levels
+from cinn_colorize.methods.registry import METHODS, OLD_NAMES
+from cinn_colorize.options import Encoding, Rendering
+
+# Nobody asks for a version: a picture of an older one is not another picture for that.
+_IGNORED = frozenset({"version"})
+_DEFAULTS = {**Rendering().entries(), **Encoding().entries()}  # of options that older recipes lack
+_OF_METHODS = frozenset(key for method in METHODS.values() for key in method.keys)
+_OTHER = {  # for entries that say nothing to people
+    "original": "from another photo",
+    "weights": "with other weights",
+    "hints": "with other hints",
+    "strokes": "with another picture of hints",
+    "mask": "with another mask",
+    "reference": "with another reference",
+    "load": "with other codes",
+    "between": "between other codes",
+}
+_NAMES = {"scaled": "scaled levels", "vary": "varied level", "outside_seed": "seed outside"}
+
+
+def recipe_at(path: Path) -> dict[str, str]:
+    """Return the recipe in a file; empty if this program did not make it, or it cannot be read."""
+    try:
+        return read_recipe(path)
+    except PhotoError:
+        return {}
+
+
+def differences(found: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
+    """Compare the recipe of a picture that is there with that of the one wanted.
+
+    Args:
+        found: recipe of the picture that is there.
+        wanted: recipe of the one wanted, as it would be in its file.
+
+    Returns:
+        What to say of each entry that differs, such as ``with temperature 0.8, not 1``; empty if they are the
+        same but for the version.
+    """
+    found = {**_DEFAULTS, **found}
+    found["method"] = OLD_NAMES.get(found.get("method", ""), found.get("method", ""))
+    keys = [key for key in {**wanted, **found} if found.get(key) != wanted.get(key, _DEFAULTS.get(key))]
+    if "method" in keys:
+        keys = [key for key in keys if key not in _OF_METHODS]
+    return {
+        key: _OTHER.get(key) or f"with {_NAMES.get(key, key)} {_short(key, found)}, not {_short(key, wanted)}"
+        for key in keys
+        if key not in _IGNORED
+    }
+
+
+def _short(key: str, recipe: Mapping[str, str]) -> str:
+    """Return an entry as people write it."""
+    text = recipe.get(key) or "none"
+    if key in ("temperature", "noise"):
+        try:
+            levels = named_levels(text) or [0]
+            return short_levels(parse_levels(text, levels, 1.0))
+        except ValueError:  # edited by hand
+            pass
+    return printable(text if len(text) <= 40 else f"{text[:40]}...")
