@@ -30,7 +30,7 @@ _COMPOSED_AT_ONCE = 2**28  # bytes of pictures made in one pass through a photo
 
 
 class Existing(StrEnum):
-    """What to do about an output that already exists."""
+    """What to do about an output that exists and was made in another way, or not by this program."""
 
     REFUSE = "refuse"
     OVERWRITE = "overwrite"

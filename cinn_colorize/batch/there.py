@@ -100,7 +100,7 @@ class There:
             return State.RIGHT
         if output not in self._existing:
             return State.MISSING
-        found, drawn = recipe_at(output), {**self._shared, "seed": str(seed)}
+        found, drawn = recipe_at(output, self._plan.max_pixels), {**self._shared, "seed": str(seed)}
         others = differences(found, in_file(drawn, format_of_name(output), self._plan.encoding))
         if found and not others:
             return State.RIGHT

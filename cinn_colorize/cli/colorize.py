@@ -73,7 +73,7 @@ def colorize(
         Rank | None,
         typer.Option(
             "--rank",
-            help="List these samples first, in the sheet too: the most typical, or the likeliest.",
+            help="Sort the samples, in the sheet too: the most typical first, or the likeliest.",
             show_default="by seed",
             rich_help_panel=DRAWING,
         ),

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.files import printable
-from cinn_colorize.imaging.photo import read_recipe
+from cinn_colorize.imaging.photo import open_photo
 from cinn_colorize.latents.levels import named_levels, parse_levels, short_levels
 from cinn_colorize.methods.registry import METHODS, OLD_NAMES
-from cinn_colorize.options import Encoding, Rendering
+from cinn_colorize.options import MAX_PIXELS, Encoding, Rendering
 
 # Nobody asks for a version: a picture of an older one is not another picture for that.
 _IGNORED = frozenset({"version"})
@@ -29,10 +29,10 @@ _OTHER = {  # for entries that say nothing to people
 _NAMES = {"scaled": "scaled levels", "vary": "varied level", "outside_seed": "seed outside"}
 
 
-def recipe_at(path: Path) -> dict[str, str]:
+def recipe_at(path: Path, max_pixels: int = MAX_PIXELS) -> dict[str, str]:
     """Return the recipe in a file; empty if this program did not make it, or it cannot be read."""
     try:
-        return read_recipe(path)
+        return open_photo(path, max_pixels=max_pixels).recipe
     except PhotoError:
         return {}
 

@@ -85,7 +85,7 @@ def test_methods_draw_with_them(run, tmp_path):
 def test_a_panorama_shares_the_coarsest_level(run, tmp_path):
     wide = np.tile(np.linspace(0, 255, 60, dtype=np.uint8)[:, None], (1, 200))
     Image.fromarray(wide).save("wide.png")
-    run("wide.png", "-o", "out")
+    run("wide.png", "-s", 0, "-o", "out")
     with Image.open(tmp_path / "out" / "wide_000.png") as made:
         assert made.size == (200, 60)
 
