@@ -9,7 +9,7 @@ import pytest
 from helpers import in_this_process, names, the_line
 from PIL import Image
 
-from cinn_colorize.colorizer import typical
+from cinn_colorize.colorizer import Colorizer, typical
 from cinn_colorize.imaging.photo import read_recipe
 
 
@@ -84,10 +84,6 @@ def test_another_recipe_is_refused_with_what_differs(run, options, monkeypatch):
     assert run("gray.jpg", "-s", 0, "-t", 0.5).exit_code == 0
     before = state()
     if "bedrooms" in options:
-        monkeypatch.undo()
-        monkeypatch.chdir(Path("colorized").absolute().parent)
-        from cinn_colorize import Colorizer
-
         run = in_this_process(monkeypatch, Colorizer("bedrooms", device="cpu"))
     other = run("gray.jpg", "-s", 0, *options.split())
     assert (other.exit_code, other.stdout) == (1, "")
