@@ -14,7 +14,8 @@ from cinn_colorize.options import MAX_PIXELS, Encoding, Rendering
 
 # Nobody asks for a version: a picture of an older one is not another picture for that.
 _IGNORED = frozenset({"version"})
-_DEFAULTS = {**Rendering().entries(), **Encoding().entries()}  # of options that older recipes lack
+# Of options that some recipes leave out.
+_DEFAULTS = {"guidance": "0.0", **Rendering().entries(), **Encoding().entries()}
 _OF_METHODS = frozenset(key for method in METHODS.values() for key in method.keys)
 _OTHER = {  # for entries that say nothing to people
     "original": "from another photo",
@@ -48,9 +49,9 @@ def differences(found: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str
         What to say of each entry that differs, such as ``with temperature 0.8, not 1``; empty if they are the
         same but for the version.
     """
-    found = {**_DEFAULTS, **found}
+    found, wanted = {**_DEFAULTS, **found}, {**_DEFAULTS, **wanted}
     found["method"] = OLD_NAMES.get(found.get("method", ""), found.get("method", ""))
-    keys = [key for key in {**wanted, **found} if found.get(key) != wanted.get(key, _DEFAULTS.get(key))]
+    keys = [key for key in {**wanted, **found} if found.get(key) != wanted.get(key)]
     if "method" in keys:
         keys = [key for key in keys if key not in _OF_METHODS]
     return {
@@ -63,7 +64,7 @@ def differences(found: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str
 def _short(key: str, recipe: Mapping[str, str]) -> str:
     """Return an entry as people write it."""
     text = recipe.get(key) or "none"
-    if key in ("temperature", "noise"):
+    if key in ("temperature", "noise", "guidance"):
         try:
             levels = named_levels(text) or [0]
             return short_levels(parse_levels(text, levels, 1.0))
