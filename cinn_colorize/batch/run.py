@@ -78,7 +78,7 @@ class Batch:
             **vars(self.plan.encoding),
             "frame": self.plan.frame,
             **self.plan.method.settings,
-            **({"picked_from": [*self.plan.seeds][:: self.plan.number - 1]} if self.plan.picks else {}),
+            **({"picked_from": [self.plan.seeds[0], self.plan.seeds[-1]]} if self.plan.picks else {}),
         }
 
     def run(self) -> Generator[Event, None, None]:

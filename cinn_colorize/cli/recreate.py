@@ -65,13 +65,20 @@ def recreate(
     show_log(general.quiet)
     with fatal(general.debug):
         from cinn_colorize.colorizer import Colorizer
+        from cinn_colorize.imaging.photo import open_photo
         from cinn_colorize.methods.differences import differences, recipe_at
         from cinn_colorize.methods.recipe import Recipe
         from cinn_colorize.methods.recipe import recreate as make_again
 
         recipe = Recipe.read(picture)
         output = output or picture.with_stem(f"{picture.stem}_again")
-        is_there = not overwrite and not differences(recipe_at(output), recipe_at(picture))
+        is_there = (
+            not overwrite
+            and output.exists()
+            and not output.samefile(picture)
+            and not differences(recipe_at(output, reading.limit), recipe_at(picture, reading.limit))
+            and open_photo(original, max_pixels=reading.limit).sha256 == recipe.original
+        )
         if not is_there:
             claim([output], overwrite, "another -o")
             device_of(device)

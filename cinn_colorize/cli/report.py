@@ -81,12 +81,13 @@ def print_result(result: Result, as_json: bool) -> None:
     print_json(values | {key: value for key, value in rest.items() if value is not None})
 
 
-def unmade(recipes: Mapping[Path, Mapping[str, str]], overwrite: bool) -> list[Path]:
+def unmade(recipes: Mapping[Path, Mapping[str, str]], overwrite: bool, max_pixels: int) -> list[Path]:
     """Return the pictures that are not there yet, or are to be replaced, and make their folders.
 
     Args:
         recipes: the recipe in the file of each picture, by its path.
         overwrite: whether files that the call does not read may be replaced.
+        max_pixels: the largest picture that may be one of them.
 
     Raises:
         PhotoError: a file is there that was made in another way, or a folder cannot be made.
@@ -96,7 +97,7 @@ def unmade(recipes: Mapping[Path, Mapping[str, str]], overwrite: bool) -> list[P
 
     missing = []
     for path, recipe in recipes.items():
-        found = {} if overwrite else recipe_at(path)
+        found = {} if overwrite else recipe_at(path, max_pixels)
         if found and (others := differences(found, recipe)):
             raise PhotoError(
                 f"{printable_name(path)}: exists, made {' and '.join(others.values())}; add --overwrite or "

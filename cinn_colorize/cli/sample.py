@@ -138,17 +138,16 @@ def sample(
         colorizer = network.colorizer()
         chart = grid.draw(colorizer, opened, temperatures, seed, RENDERING)
         assert chart.codes
-        missing = unmade({path: chart.recipe_at(path)}, out.overwrite)
-        if save_z and not (
-            not out.overwrite and chart.codes.is_saved(save_z, colorizer.info.name, colorizer.sha256)
-        ):
+        missing = unmade({path: chart.recipe_at(path)}, out.overwrite, reading.limit)
+        made_with = colorizer.info.name, colorizer.sha256
+        saves = save_z and (out.overwrite or not chart.codes.is_saved(save_z, *made_with))
+        if save_z and saves:
             claim([save_z], out.overwrite)
-            missing.append(save_z)
         if path in missing:
             chart.save(path)
             print_path(path)
-        if save_z and save_z in missing:
-            chart.codes.save(save_z, colorizer.info.name, colorizer.sha256, chart.mode)
+        if save_z and saves:
+            chart.codes.save(save_z, *made_with, chart.mode)
             print_path(save_z)
 
 

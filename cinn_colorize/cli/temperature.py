@@ -98,7 +98,8 @@ def temperature(
             )
             for sample, path in zip(samples, pictures, strict=True)
         }
-        missing = unmade({**recipes, strip_path: chart.recipe_at(strip_path)}, out.overwrite)
+        recipes[strip_path] = chart.recipe_at(strip_path)
+        missing = unmade(recipes, out.overwrite, reading.limit)
         for sample, path in zip(samples, pictures, strict=True):
             if path in missing:
                 (colorization,) = colorizer.compose(opened, [sample], rendering)
