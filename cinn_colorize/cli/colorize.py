@@ -183,7 +183,7 @@ def colorize(
             first,
             lambda done, total: steps.update(step, completed=done, total=total),
         )
-    names = {
+    names: dict[str, str | int] = {
         "temperature": short_levels(temperatures).replace(":", "-"),
         "n": number,
         "method": method.name,

@@ -164,13 +164,15 @@ class Latent:
 
     def is_saved(self, path: str | os.PathLike[str], model: str, weights_sha256: str) -> bool:
         """Return whether a file has these very codes, of the same model and weights; see :meth:`save`."""
-        shapes = {r: tuple(z.shape[1:]) for r, z in self.levels.items()}
         try:
-            found, made_with = self.load(path, model, shapes)
-        except CinnError:
+            config, found = weights.load(Path(path))
+        except (OSError, CinnError):
             return False
-        same = all(torch.equal(z, found.levels[r]) for r, z in self.levels.items())
-        return same and made_with == weights_sha256
+        return (
+            config == {_CODES_OF: model, "weights": weights_sha256}
+            and found.keys() == set(map(str, self.levels))
+            and all(torch.equal(z, found[str(r)]) for r, z in self.levels.items())
+        )
 
 
 def pooled(mask: Tensor, shapes: Shapes) -> dict[int, Tensor]:

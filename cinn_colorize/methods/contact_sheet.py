@@ -147,7 +147,7 @@ def is_saved(sheet: Image.Image, path: Path) -> bool:
     """Return whether a lossless file has the very pixels of a sheet."""
     try:
         with Image.open(path) as found:
-            return np.array_equal(found.convert("RGB"), sheet.convert("RGB"))
+            return np.array_equal(np.asarray(found.convert("RGB")), np.asarray(sheet.convert("RGB")))
     except (OSError, ValueError):
         return False
 

@@ -43,25 +43,25 @@ def main() -> None:
         for i in np.random.default_rng(0).permutation(len(photos))[: arguments.number]:
             photo = read_square(photos[i], read)
             samples = colorizer.condition(NetworkInput(photo.L)).sample(TYPICAL_OF)
-            measured = {sample.seed: measure(sample, photo) for sample in samples}
+            of_seed = {sample.seed: measure(sample, photo) for sample in samples}
             chosen = {MEDOID: typical(samples, 1)[0], "first": samples[0], "likeliest": likeliest(samples)[0]}
-            found = {name: measured[sample.seed] for name, sample in chosen.items()}
-            found["random"] = mean([*measured.values()])
+            found = {name: of_seed[sample.seed] for name, sample in chosen.items()}
+            found["random"] = mean([*of_seed.values()])
             found["gray photo"] = picture_statistics(to_rgb(photo.L, 0 * photo.ab)[None], photo.rgb)
-            for name, values in found.items():
-                statistics[name].append(values)
+            for name, compared in found.items():
+                statistics[name].append(compared)
 
     print(f"{len(statistics[MEDOID])} photos\n")
     print(f"| one of {TYPICAL_OF} | {' | '.join(f'{name} | less the medoid' for name in MEASURES)} |")
     print("|---|---|---|---|---|")
-    for name, values in statistics.items():
-        means, changes = estimate(values), difference(values, statistics[MEDOID])
+    for name, measured in statistics.items():
+        means, changes = estimate(measured), difference(measured, statistics[MEDOID])
         cells = []
         for key, decimals in MEASURES.items():
             value, change = means.get(key), changes.get(key)
             cells.append(f"{value.mean:.{decimals}f} ± {value.se:.{decimals}f}" if value else "-")
-            shown = change and name != MEDOID
-            cells.append(f"{change.mean:+.{decimals}f} ± {change.se:.{decimals}f}" if shown else "-")
+            other = change if name != MEDOID else None
+            cells.append(f"{other.mean:+.{decimals}f} ± {other.se:.{decimals}f}" if other else "-")
         print(f"| {name} | {' | '.join(cells)} |")
 
 
