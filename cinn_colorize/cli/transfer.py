@@ -26,7 +26,7 @@ from cinn_colorize.cli.options import (
 from cinn_colorize.cli.report import report
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.files import printable_name
-from cinn_colorize.latents.levels import MAX_TEMPERATURE, PerLevel, by_level, parse_noise, transfer_noise
+from cinn_colorize.latents.levels import MAX_TEMPERATURE, PerLevel, parse_noise, transfer_noise
 from cinn_colorize.options import DRAWING, OUTPUT, Rendering
 
 
@@ -142,7 +142,7 @@ def transfer(
 
     stem = reference.stem.replace("{", "{{").replace("}", "}}")
     plan = out.plan(
-        method=Transfer(reference, by_level(noise, known), reading.limit),
+        method=Transfer(reference, noise, reading.limit),
         number=number,
         temperature=temperatures,
         seed=seed,

@@ -8,7 +8,7 @@ from pathlib import Path
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.files import printable
 from cinn_colorize.imaging.photo import open_photo
-from cinn_colorize.latents.levels import named_levels, parse_levels, short_levels
+from cinn_colorize.latents.levels import PerLevel, named_levels, parse_levels, short_levels
 from cinn_colorize.methods.registry import METHODS, OLD_NAMES
 from cinn_colorize.options import MAX_PIXELS, Encoding, Rendering
 
@@ -51,7 +51,7 @@ def differences(found: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str
     """
     found, wanted = {**_DEFAULTS, **found}, {**_DEFAULTS, **wanted}
     found["method"] = OLD_NAMES.get(found.get("method", ""), found.get("method", ""))
-    keys = [key for key in {**wanted, **found} if found.get(key) != wanted.get(key)]
+    keys = [key for key in {**wanted, **found} if _value(key, found) != _value(key, wanted)]
     if "method" in keys:
         keys = [key for key in keys if key not in _OF_METHODS]
     return {
@@ -61,13 +61,19 @@ def differences(found: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str
     }
 
 
-def _short(key: str, recipe: Mapping[str, str]) -> str:
-    """Return an entry as people write it."""
-    text = recipe.get(key) or "none"
-    if key in ("temperature", "noise", "guidance"):
+def _value(key: str, recipe: Mapping[str, str]) -> PerLevel | str | None:
+    """Return an entry, of numbers their values: older recipes write ``0.8`` by level too."""
+    text = recipe.get(key)
+    if text and key in ("temperature", "noise", "guidance"):
         try:
-            levels = named_levels(text) or [0]
-            return short_levels(parse_levels(text, levels, 1.0))
+            return parse_levels(text, named_levels(text) or [0], 1.0)
         except ValueError:  # edited by hand
             pass
+    return text
+
+
+def _short(key: str, recipe: Mapping[str, str]) -> str:
+    """Return an entry as people write it."""
+    value = _value(key, recipe)
+    text = short_levels(value) if isinstance(value, float | Mapping) else value or "none"
     return printable(text if len(text) <= 40 else f"{text[:40]}...")

@@ -58,7 +58,7 @@ class Transfer(SampleMethod):
 
     Attributes:
         photo: path of the reference, which is encoded when it is first needed, in the process that needs it.
-        noise: see :meth:`ConditionedPhoto.transfer`; by level where recipes are compared.
+        noise: see :meth:`ConditionedPhoto.transfer`; not None where recipes are compared.
         max_pixels: largest reference accepted, in pixels.
     """
 

@@ -168,7 +168,7 @@ def test_a_batch_goes_on_from_its_manifest(run, scans):
     assert all(path.stat().st_mtime_ns == time for path, time in times.items())
 
     Path("colorized/b_001.png").unlink()
-    assert run(*command).stdout == "colorized/b_001.png\n"
+    assert run(*command).stdout == "colorized/b_001.png\ncolorized/b_sheet.jpg\n"
     assert run(*command).stdout == ""
     (scans / "late.jpg").write_bytes((scans / "a.jpg").read_bytes())
     assert len(run(*command).stdout.splitlines()) == 3

@@ -81,7 +81,7 @@ def test_transfer_by_levels(run):
         "exists, made with noise 0.5,4:0.2,0:0, not 0 and with temperature 0.5,32:0.1, not 0.5; add" in other
     )
     run("transfer", "coffee.png", "gray.jpg", "--strength", 1, "--overwrite")
-    assert read_recipe("colorized/gray_like_coffee_000.jpg")["noise"].startswith("32:0.0,16:0.0")
+    assert read_recipe("colorized/gray_like_coffee_000.jpg")["noise"] == "0.0"
 
 
 def test_a_gray_reference(run):
