@@ -50,7 +50,8 @@ def differences(found: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str
         same but for the version.
     """
     found, wanted = {**_DEFAULTS, **found}, {**_DEFAULTS, **wanted}
-    found["method"] = OLD_NAMES.get(found.get("method", ""), found.get("method", ""))
+    if "method" in found:
+        found["method"] = OLD_NAMES.get(found["method"], found["method"])
     keys = [key for key in {**wanted, **found} if _value(key, found) != _value(key, wanted)]
     if "method" in keys:
         keys = [key for key in keys if key not in _OF_METHODS]
