@@ -253,7 +253,7 @@ class Job:
         if not todo or todo.anything:
             samples = plan.method.samples(colorizer, photo, plan.number, plan.temperature, plan.seed)
             todo = todo or there.todo([sample.seed for sample in samples])
-        densities: dict[int | None, float] = {sample.seed: sample.log_prob for sample in samples}
+        densities: dict[int | None, float | None] = {sample.seed: sample.log_prob for sample in samples}
         found: list[tuple[Path, int | None]] = [(task.output(seed, plan), seed) for seed in todo.right]
         found += [(task.sheet, None)] if task.sheet and todo.sheet is State.RIGHT else []
         for output, seed in found:
