@@ -6,7 +6,7 @@ import contextlib
 import logging
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -19,9 +19,10 @@ from cinn_colorize.files import OUTPUT_SUFFIXES, leaves_folder, mode_like, print
 from cinn_colorize.options import Encoding, Rendering
 
 if TYPE_CHECKING:
-    from cinn_colorize.colorizer import BaseColorizer, Colorization
+    from cinn_colorize.colorizer import BaseColorizer
     from cinn_colorize.latents.levels import PerLevel
     from cinn_colorize.methods.base import SampleMethod
+    from cinn_colorize.samples import Sample
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ _COMPOSED_AT_ONCE = 2**28  # bytes of pictures made in one pass through a photo
 
 
 class Existing(StrEnum):
-    """What to do about an output that already exists."""
+    """What to do about an output that exists and was made in another way, or not by this program."""
 
     REFUSE = "refuse"
     OVERWRITE = "overwrite"
@@ -45,12 +46,13 @@ class Plan:
         number: samples per photo, with seeds counting up from ``seed``.
         rendering: how samples become pictures.
         frame: what surrounds the pictures of scans, see :meth:`Photo.framed`.
-        pattern: file name of a picture, with {stem}, {seed} and {ext}.
+        pattern: file name of a picture, with {stem}, {seed}, {ext} and the keys of ``names``.
         format: format of the pictures; ``auto`` keeps the photo's own where it can be written, else PNG.
         encoding: how the pictures are written.
         sheet: also write a labelled contact sheet.
         max_pixels: larger photos are refused.
         sheet_pattern: file name of the contact sheet, with {stem}.
+        names: what else may be part of a file name; empty where the call cannot choose names.
     """
 
     method: SampleMethod
@@ -67,6 +69,17 @@ class Plan:
     max_pixels: int
     frame: str = "auto"
     sheet_pattern: str = "{stem}_sheet.jpg"
+    names: Mapping[str, str | int] = field(default_factory=dict)
+
+    @property
+    def seeds(self) -> range:
+        """Seeds of the samples of a photo."""
+        return range(self.seed, self.seed + self.number)
+
+    @property
+    def picks(self) -> bool:
+        """Whether only some of the samples drawn are kept."""
+        return self.method.kept(self.number) < self.number
 
     def outputs(self, photo: Input, stem: str) -> list[Path]:
         """Return the paths of a photo's samples, in the order of their seeds.
@@ -75,7 +88,7 @@ class Plan:
             PhotoError: one lies outside the folder, though the pattern is not absolute.
         """
         suffix = self.suffix(photo.path)
-        names = [self.pattern.format(stem=stem, seed=self.seed + k, ext=suffix) for k in range(self.number)]
+        names = [self.pattern.format(stem=stem, seed=seed, ext=suffix, **self.names) for seed in self.seeds]
         for name in names:
             if leaves_folder(name) and not Path(self.pattern).is_absolute():
                 raise PhotoError(
@@ -101,8 +114,8 @@ class Task:
     Attributes:
         outputs: paths of all samples, in the order of their seeds.
         sheet: path of the contact sheet, if one is to be written.
-        wanted: the paths to write.
-        unverified: those of them that exist, which is fine if they were made in the same way.
+        wanted: the paths of those that no manifest lists.
+        existing: those of them that exist and are not to be replaced unasked.
         content: content of a photo that can be read only once, such as a pipe.
     """
 
@@ -110,18 +123,23 @@ class Task:
     outputs: list[Path]
     sheet: Path | None
     wanted: list[Path]
-    unverified: list[Path] = field(default_factory=list)
+    existing: list[Path] = field(default_factory=list)
     content: bytes | None = None
+
+    def output(self, seed: int, plan: Plan) -> Path:
+        """Return the path of a sample."""
+        return self.outputs[seed - plan.seed]
 
 
 @dataclass(frozen=True)
 class Result:
-    """One file written: a sample, or (without a seed) a contact sheet.
+    """One file: a sample, or (without a seed) a contact sheet.
 
     Attributes:
         size: size of the photo's file in bytes.
         mtime: modification time of the photo's file in seconds; None for a pipe.
         ms: milliseconds since the previous result, or since the photo was opened.
+        found: whether the file was there, made in the same way, and was left alone.
     """
 
     input: Path
@@ -132,6 +150,7 @@ class Result:
     seed: int | None = None
     temperature: PerLevel | None = None
     log_prob: float | None = None
+    found: bool = False
 
 
 @dataclass(frozen=True)
@@ -190,7 +209,7 @@ class Job:
         path, written = task.input.path, 0
         try:
             for result in self.colorize(task):
-                written += 1
+                written += not result.found
                 yield result
         except LeftOutError:
             yield Finished(path, own=True)
@@ -198,7 +217,7 @@ class Job:
             expected = isinstance(error, CinnError)
             message = str(error) if expected else f"{printable_name(path)}: {error!r}; --debug shows where"
             if ends := isinstance(error, DiskFullError):
-                message += "; free some space, then continue with --skip-existing"
+                message += "; free some space, then run the same command again"
             yield Failure(path, message, expected, ends, traceback.format_exc())
         else:
             yield Finished(path, written)
@@ -207,16 +226,18 @@ class Job:
         """Draw and write the wanted samples of a photo, and its sheet.
 
         Yields:
-            each result as soon as it is written.
+            each result as soon as it is written, or found.
 
         Raises:
-            PhotoError: the photo cannot be read, or a result cannot be written or already exists.
+            PhotoError: the photo cannot be read, or a result cannot be written, or exists and was made in
+                another way.
             LeftOutError: the photo is a picture made by this program.
         """
+        from cinn_colorize.batch.there import State, There
         from cinn_colorize.imaging.photo import open_photo
         from cinn_colorize.methods.contact_sheet import contact_sheet, save_sheet, tile
 
-        plan, colorizer, path, wanted = self.plan, self.colorizer, task.input.path, task.wanted
+        plan, colorizer, path = self.plan, self.colorizer, task.input.path
         name, before, clock = printable_name(path), _Status.of(task), _Clock()
         photo = open_photo(
             path if task.content is None else task.content, max_pixels=plan.max_pixels, name=name
@@ -225,12 +246,30 @@ class Job:
         if task.input.found and photo.recipe:
             raise LeftOutError
         photo = photo.framed(plan.frame)
+        there = There(task, plan, colorizer, photo)
+        # Which samples are picked is not known before they are drawn.
+        todo = None if plan.picks else there.todo(plan.seeds)
+        samples: list[Sample] = []
+        if not todo or todo.anything:
+            samples = plan.method.samples(colorizer, photo, plan.number, plan.temperature, plan.seed)
+            todo = todo or there.todo([sample.seed for sample in samples])
+        densities: dict[int | None, float | None] = {sample.seed: sample.log_prob for sample in samples}
+        found: list[tuple[Path, int | None]] = [(task.output(seed, plan), seed) for seed in todo.right]
+        found += [(task.sheet, None)] if task.sheet and todo.sheet is State.RIGHT else []
+        for output, seed in found:
+            if output in task.wanted:  # a manifest lacks its line
+                temperature = None if seed is None else plan.temperature
+                yield Result(
+                    path, output, *before[:2], clock.ms(), seed, temperature, densities.get(seed), found=True
+                )
+        if not todo.anything:
+            return
         if photo.pages > 1:
             log.info(f"{name} has {photo.pages} pages or frames; the first is used")
         if photo.is_color:
             log.info("%s is in colour; only its luminance is used", name)
-        samples = plan.method.samples(colorizer, photo, plan.number, plan.temperature, plan.seed)
-        for folder in {output.parent for output in wanted}:
+        samples = [sample for sample in samples if sample.seed in todo.composed]
+        for folder in {output.parent for output in task.wanted}:
             _make_folder(folder)
         on_sheet = []
         at_once = max(1, _COMPOSED_AT_ONCE // photo.picture_bytes)
@@ -239,34 +278,26 @@ class Job:
             colorizations = colorizer.compose(photo, samples[part], plan.rendering)
             if _Status.of(task) != before:
                 raise PhotoError(f"{name}: changed while being read; run again when it is complete")
-            outputs = [task.outputs[colorization.seed - plan.seed] for colorization in colorizations]
             with _threads() as pool:
                 saved = {
-                    output: pool.submit(self._save, colorization, output, task)
-                    for colorization, output in zip(colorizations, outputs, strict=True)
-                    if output in wanted
+                    made.seed: pool.submit(made.save, task.output(made.seed, plan), **vars(plan.encoding))
+                    for made in colorizations
+                    if made.seed in todo.missing
                 }
-                for colorization, output in zip(colorizations, outputs, strict=True):
-                    if output in saved:
-                        saved.pop(output).result()  # if kept, its error would keep itself and the file alive
-                        s = colorization.sample
+                for made in colorizations:
+                    if made.seed in saved:
+                        saved.pop(
+                            made.seed
+                        ).result()  # if kept, its error would keep itself and the file alive
+                        output, s = task.output(made.seed, plan), made.sample
                         yield Result(path, output, *before[:2], clock.ms(), s.seed, s.temperature, s.log_prob)
-                    if task.sheet in wanted:
-                        on_sheet.append(tile(colorization))
-        if task.sheet and task.sheet in wanted:
-            if task.sheet in task.unverified and not _is_sheet(task.sheet):
-                raise exists(path, task.sheet)
+                    if todo.sheet is State.MISSING:
+                        on_sheet.append(tile(made))
+        if task.sheet and todo.sheet is State.MISSING:
             first = plan.method.first_tiles(colorizer, photo, plan.temperature, plan.seed)
-            save_sheet(contact_sheet([*first, *on_sheet]), task.sheet, mode=photo.mode)
+            sheet = contact_sheet([*first, *on_sheet])
+            save_sheet(sheet, task.sheet, there.sheet_recipe(todo), mode=photo.mode)
             yield Result(path, task.sheet, *before[:2], clock.ms())
-
-    def _save(self, colorization: Colorization, output: Path, task: Task) -> None:
-        plan = self.plan
-        if output in task.unverified:
-            if colorization.is_saved(output, **vars(plan.encoding)):
-                return
-            raise exists(task.input.path, output)
-        colorization.save(output, **vars(plan.encoding))
 
 
 @contextlib.contextmanager
@@ -279,14 +310,6 @@ def _threads() -> Iterator[ThreadPoolExecutor]:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def exists(photo: Path, output: Path) -> PhotoError:
-    """Return the error for a result that already exists."""
-    return PhotoError(
-        f"{printable_name(photo)}: {printable_name(output)} exists; add --overwrite or --skip-existing, "
-        "or choose another --output-dir"
-    )
 
 
 class _Status(NamedTuple):
@@ -315,15 +338,6 @@ class _Clock:
         """Return the milliseconds since the last call."""
         last, self._last = self._last, time.perf_counter()
         return round(1000 * (self._last - last))
-
-
-def _is_sheet(path: Path) -> bool:
-    from cinn_colorize.imaging.photo import read_recipe
-
-    try:
-        return "sheet" in read_recipe(path)
-    except PhotoError:
-        return False
 
 
 def _make_folder(folder: Path) -> None:

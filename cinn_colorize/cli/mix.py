@@ -106,8 +106,6 @@ def mix(
         spec = network.spec()
         device_of(network.device)
         batch = Batch([Input(photo)], plan, spec, workers=1)
-        failed = report(
-            batch, out.as_json, general.quiet, general.debug, resume="add --overwrite to draw them again"
-        )
+        failed = report(batch, out.as_json, general.quiet, general.debug)
     if failed:
         raise typer.Exit(1)

@@ -265,7 +265,9 @@ class BatchOutputOptions(OutputOptions):
     skip_existing: Annotated[
         bool,
         typer.Option(
-            "--skip-existing", help="Draw only the results that are missing.", rich_help_panel=OUTPUT
+            "--skip-existing",
+            help="Leave results alone that were made in another way, and say so.",
+            rich_help_panel=OUTPUT,
         ),
     ] = False
 

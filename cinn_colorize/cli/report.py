@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 _OUTCOMES = ("done", "there already", "failed", "not done", "left out")
 
 
-def report(
-    batch: Batch, as_json: bool, quiet: bool, debug: bool, resume: str = "add --skip-existing to continue"
-) -> int:
+def report(batch: Batch, as_json: bool, quiet: bool, debug: bool) -> int:
     """Run a batch, print results on stdout and the rest on stderr; return how many photos failed.
 
     Args:
@@ -32,7 +30,6 @@ def report(
         as_json: whether to print results as JSON.
         quiet: whether to print only errors and results.
         debug: whether to print tracebacks.
-        resume: how to continue after Ctrl-C where the same call does not.
     """
     from cinn_colorize.batch.pipeline import Failure, Result
 
@@ -41,7 +38,7 @@ def report(
 
     def kept() -> str:
         done = f"{counts['done'] + counts['there already']} of {total} photos done, " if total > 1 else ""
-        how = "the same command continues" if batch.resumes else resume
+        how = f"the same command {'continues' if batch.resumes else 'starts over'}"
         files = f"{written} {'file' if written == 1 else 'files'} written"
         return f"stopped: {done}{files}" + (f"; {how}" if written or counts else "")
 
@@ -50,8 +47,9 @@ def report(
         bar = progress.add_task("colorizing", total=total)
         for event in events:
             if isinstance(event, Result):
-                written += 1
-                print_result(event, as_json)
+                if not event.found:
+                    written += 1
+                    print_result(event, as_json)
                 continue
             if isinstance(event, Failure):
                 say(event.message)
@@ -81,6 +79,34 @@ def print_result(result: Result, as_json: bool) -> None:
     values = {"input": str(result.input), "output": str(result.output)}
     rest = {"seed": result.seed, "temperature": result.temperature, "log_prob": result.log_prob}
     print_json(values | {key: value for key, value in rest.items() if value is not None})
+
+
+def unmade(recipes: Mapping[Path, Mapping[str, str]], overwrite: bool, max_pixels: int) -> list[Path]:
+    """Return the pictures that are not there yet, or are to be replaced, and make their folders.
+
+    Args:
+        recipes: the recipe in the file of each picture, by its path.
+        overwrite: whether files that the call does not read may be replaced.
+        max_pixels: the largest picture that may be one of them.
+
+    Raises:
+        PhotoError: a file is there that was made in another way, or a folder cannot be made.
+        OriginalError: a picture would replace a file that the call reads.
+    """
+    from cinn_colorize.methods.differences import differences, recipe_at
+
+    missing = []
+    for path, recipe in recipes.items():
+        found = {} if overwrite else recipe_at(path, max_pixels)
+        if found and (others := differences(found, recipe)):
+            raise PhotoError(
+                f"{printable_name(path)}: exists, made {' and '.join(others.values())}; add --overwrite or "
+                "choose another folder with -o"
+            )
+        if not found:
+            missing.append(path)
+    claim(missing, overwrite)
+    return missing
 
 
 def claim(outputs: Iterable[Path], overwrite: bool, otherwise: str = "another folder with -o") -> None:

@@ -77,9 +77,31 @@ class SampleMethod(Method):
         return {}
 
     @property
+    def order(self) -> str:
+        """By what the samples are sorted."""
+        return "seed"
+
+    @property
+    def entries(self) -> dict[str, str]:
+        """What the recipes of its samples say of the method.
+
+        Raises:
+            PhotoError: a file that the method requires cannot be read.
+        """
+        settings = self.settings
+        return {"method": self.name, **{key: str(settings[key]) for key in self.keys}}
+
+    @property
     def paths(self) -> tuple[Path, ...]:
         """Files that the method reads beside the photo."""
         return ()
+
+    def check(self, colorizer: BaseColorizer, photo: Photo) -> None:
+        """Refuse a photo that does not go with the method's parameters.
+
+        Raises:
+            PhotoError: it does not.
+        """
 
     def kept(self, number: int) -> int:
         """Return how many samples of a photo are kept if ``number`` are drawn."""

@@ -144,7 +144,16 @@ def main() -> None:
     if arguments.serial:
         serial(*arguments.serial)
         return
-    program: list[str | Path] = [sys.executable, "-m", "cinn_colorize", "--device", "cpu", "-q"]
+    program: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "cinn_colorize",
+        "--device",
+        "cpu",
+        "--seed",
+        "0",
+        "-q",
+    ]
     with tempfile.TemporaryDirectory(prefix="measure-") as name:
         folder = Path(name)
         (folder / "photos").mkdir()
@@ -161,7 +170,7 @@ def main() -> None:
         if arguments.only_batch:
             return
         loop = (
-            'for photo; do "$0" -m cinn_colorize --device cpu -q "$photo" '
+            'for photo; do "$0" -m cinn_colorize --device cpu --seed 0 -q "$photo" '
             '-o "$(dirname "$photo")/../loop"; done'
         )
         few = photos[:LOOP]

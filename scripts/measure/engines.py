@@ -22,7 +22,7 @@ ENGINES = ("torch", "onnx")
 
 def run(photo: Path, engine: str, folder: Path) -> tuple[float, float, float]:
     """Measure wall-clock seconds, CPU seconds and peak memory in MiB of a whole process."""
-    command = [sys.executable, "-m", "cinn_colorize", str(photo), "-n", "1", "--engine", engine, "-q"]
+    command = [sys.executable, "-m", "cinn_colorize", str(photo), "--seed", "0", "--engine", engine, "-q"]
     output = ["-o", str(folder / engine), "--overwrite", "--format", "png", "--device", "cpu"]
     start = time.perf_counter()
     process = subprocess.Popen([*command, *output], stdout=subprocess.DEVNULL)

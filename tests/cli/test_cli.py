@@ -125,26 +125,6 @@ def test_an_interrupted_call_leaves_whole_files_only(folder, tmp_path, number, c
             picture.load()
 
 
-def test_existing_results_are_refused_replaced_or_skipped(run):
-    assert run("gray.jpg", "-n", 2).exit_code == 0
-    first = Path("colorized/gray_000.jpg")
-    first.write_bytes(b"mine")
-
-    refused = run("gray.jpg", "coffee.webp", "-q")
-    assert refused.exit_code == 1
-    assert "gray_000.jpg exists" in the_line(refused)
-    assert refused.stdout == "colorized/coffee_000.webp\n"
-
-    Path("colorized/gray_001.jpg").unlink()
-    skipped = run("gray.jpg", "-n", 2, "--skip-existing")
-    assert (skipped.exit_code, skipped.stdout) == (0, "colorized/gray_001.jpg\n")
-    assert first.read_bytes() == b"mine"
-
-    assert run("gray.jpg", "-n", 2, "--skip-existing").stdout == ""
-    assert run("gray.jpg", "--overwrite").exit_code == 0
-    assert first.read_bytes() != b"mine"
-
-
 def test_json_has_an_object_for_each_file(run):
     result = run("--json", "gray.jpg", "-n", 2, "--seed", 3)
     *samples, sheet = map(json.loads, result.stdout.splitlines())
@@ -170,7 +150,7 @@ def test_no_sheet_and_other_names_and_formats(run):
 
 def test_two_photos_never_share_a_result(run):
     shutil.copy("gray.jpg", "folder")
-    result = run("gray.jpg", "folder/gray.jpg", "--overwrite", "-q")
+    result = run("gray.jpg", "folder/gray.jpg", "-s", 0, "--overwrite", "-q")
     assert result.exit_code == 1
     assert result.stdout == "colorized/gray_000.jpg\n"
     assert "is also that of gray.jpg" in the_line(result)
@@ -192,7 +172,7 @@ def test_outputs_that_cannot_be_written(run):
     assert names(Path()) == before
 
     Path("colorized/gray_000.jpg").mkdir(parents=True)
-    a_folder_of_that_name = run("gray.jpg", "coffee.webp", "--overwrite", "-q")
+    a_folder_of_that_name = run("gray.jpg", "coffee.webp", "-s", 0, "--overwrite", "-q")
     assert a_folder_of_that_name.exit_code == 1
     assert "gray_000.jpg: cannot be written" in the_line(a_folder_of_that_name)
     assert names(Path("colorized")) == ["coffee_000.webp", "gray_000.jpg"]
@@ -207,7 +187,7 @@ def test_a_bug_in_one_photo_does_not_stop_the_others(run, colorizer, monkeypatch
         return condition(photo)
 
     monkeypatch.setattr(colorizer, "condition", fail_on_deep)
-    result = run("folder/deep.png", "gray.jpg", "-q")
+    result = run("folder/deep.png", "gray.jpg", "-s", 0, "-q")
     assert (result.exit_code, result.stdout) == (1, "colorized/gray_000.jpg\n")
     assert "folder/deep.png: MemoryError('no room')" in the_line(result)
 
@@ -232,7 +212,7 @@ def test_a_bug_in_one_photo_does_not_stop_the_others(run, colorizer, monkeypatch
         ("--precision int4", "--precision"),
         ("--quality 101", "--quality"),
         ("--overwrite --skip-existing", "exclude each other"),
-        ("--output {name}{ext}", "{stem}, {seed} and {ext}"),
+        ("--output {name}{ext}", "{stem}, {seed}, {temperature}, {n}, {method}, {model} and {ext}"),
         ("--output {stem}", "must end in"),
         ("--output {stem}{ext} -n 2", "add {seed}"),
         ("--colour", "--colour"),
