@@ -159,9 +159,10 @@ def _is_measure(value: object) -> bool:
 def calibration(job: Job) -> str:
     """Draw the calibration plot."""
     photos = job.data / DEV
-    command = ["-m", "cinn_colorize", "evaluate", photos, "--every", job.every(photos, 100), "--overwrite"]
+    every = job.every(photos, 100)
+    command = ["-m", "cinn_colorize", "evaluate", photos, "--every", every, "--overwrite"]
     job.run(*command, "--plot", job.images / "calibration.png")
-    return f"Photos: {len(find_photos(photos, None)[:: job.every(photos, 100)])}, every n-th of `{DEV}`."
+    return f"Photos: {len(find_photos(photos, None)[::every])}, every {every}-th of `{DEV}`."
 
 
 def temperature(job: Job) -> str:
