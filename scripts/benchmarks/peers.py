@@ -21,7 +21,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -199,8 +198,10 @@ def report(found: dict[tuple[str, str], list[list[float]]]) -> str:
         )
     head = ["", "cold, s", "cold, CPU s", "warm, s", "warm, CPU s", "peak memory, MiB"]
     text = table([*head, "cold CPU", "warm CPU", "memory"], rows)
-    rounds = statistics.mode(len(times) for times in found.values())
-    return f"{text}\n\nMedians of {rounds} rounds; the last three columns are ratios to `{FIRST}`."
+    rounds = len(reference)
+    where = f"{os.cpu_count()} cores with a load of {os.getloadavg()[0]:.0f}"
+    said = f"Medians of {rounds} rounds" if rounds > 1 else "One round"
+    return f"{text}\n\n{said}, on {where}; the last three columns are ratios to `{FIRST}`."
 
 
 if __name__ == "__main__":
