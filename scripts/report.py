@@ -167,7 +167,7 @@ def calibration(job: Job) -> str:
 
 def temperature(job: Job) -> str:
     """Measure errors and variety by temperature."""
-    command = ["scripts/measure/temperatures.py", job.data / DEV, job.data / OTHERS, *SWEPT, default()]
+    command = ["scripts/measure/settings.py", job.data / DEV, job.data / OTHERS, *SWEPT, default()]
     return job.run(*command, "--photos", job.photos or 28)
 
 
