@@ -3,12 +3,11 @@
     python scripts/measure/likeliest.py ../shared/data/photos-dev.zip --out likeliest.jpg
 
 Takes photos evenly spaced in the file, cut square and reduced to 256 px as by ``evaluate``. Ascent is L-BFGS
-on log p(x | L) = log N(z; 0, 1) - log |det dg/dz| over z, from z = 0. Prints nats per dimension, also with
-noise of standard deviation 0.05 in ab / 15 added, mean chroma and 100 * RMSE of the photo's own colours, of
-z = 0, of the mode found and of a sample at temperature 0.8;
-then the length of the mode's z by level over the square root of its dimensions, which is 1 for noise, and
-what the coarsest level of the mode alone gains in log p. In the picture each row is a photo, and the columns
-are these four.
+on log p(x | L) = log N(f(x); 0, 1) + log |det df/dx| over x, from the colours of z = 0. Prints nats per
+dimension, also with noise of standard deviation 0.05 in ab / 15 added, mean chroma and 100 * RMSE of the
+photo's own colours, of z = 0, of the mode found and of a sample at temperature 0.8; then the length of the
+mode's z by level over the square root of its dimensions, which is 1 for noise, and what the coarsest level of
+the mode alone gains in log p. In the picture each row is a photo, and the columns are these four.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from PIL import Image
 from cinn_colorize import Colorizer
 from cinn_colorize.colorizer import NetworkInput
 from cinn_colorize.data.sources import Reader, find_photos
+from cinn_colorize.devices import one_thread
 from cinn_colorize.evaluation.evaluate import with_noise
 from cinn_colorize.evaluation.photos import read_square, to_rgb
 from cinn_colorize.imaging.color import Floats
@@ -42,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("photos", type=Path)
     parser.add_argument("-n", type=int, default=10, help="number of photos")
-    parser.add_argument("--passes", type=int, default=60, help="maximum number of passes of the ascent")
+    parser.add_argument("--passes", type=int, default=200, help="maximum number of passes of the ascent")
     parser.add_argument("--rows", type=int, nargs="*", default=[1, 3, 6, 8], help="photos in the picture")
     parser.add_argument("--weights")
     parser.add_argument("--out", type=Path, default=Path("likeliest.jpg"))
@@ -55,9 +55,11 @@ def main() -> None:
         square = read_square(sources[k * len(sources) // arguments.n], read)
         conditioned = colorizer.condition(NetworkInput(square.L))
         centre = Latent.draw(conditioned.latent_shapes, [0], 0.0)
-        mode = ascended(colorizer, square.L, centre, arguments.passes)
+        ab = conditioned.decode(centre)[0]
+        likeliest = ascended(colorizer, square.L, ab, arguments.passes)
+        mode = conditioned.encode(likeliest)
         (sample,) = conditioned.sample(1, 0.8, k)
-        colours = [square.ab, conditioned.decode(centre)[0], conditioned.decode(mode)[0], sample.ab]
+        colours = [square.ab, ab, likeliest, sample.ab]
         shown = [to_rgb(square.L, ab) for ab in colours]
         found.append(
             [
@@ -88,25 +90,23 @@ def main() -> None:
         Image.fromarray(sheet).save(arguments.out, quality=80)
 
 
-def ascended(colorizer: Colorizer, L: Floats, start: Latent, passes: int) -> Latent:
-    """Return the code with the highest log density of its colours that is found from a given one."""
+def ascended(colorizer: Colorizer, L: Floats, start: Floats, passes: int) -> Floats:
+    """Return the colours (2, 64, 64) with the highest log density that are found from given ones."""
     network = colorizer.network
-    condition = network.condition(L)
-    levels = {r: z.clone().requires_grad_() for r, z in start.levels.items()}
-    optimizer = torch.optim.LBFGS(
-        list(levels.values()), max_iter=passes, max_eval=passes, line_search_fn="strong_wolfe"
-    )
+    condition, model = network.condition(L), network.model
+    x = torch.from_numpy(start / model.config.chroma_scale)[None].requires_grad_()
+    optimizer = torch.optim.LBFGS([x], max_iter=passes, max_eval=passes, line_search_fn="strong_wolfe")
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
-        _, log_dets = network.model.inverse(levels, condition)
-        loss = torch.stack(list(log_dets.values())).sum() - Latent(levels).log_prob().sum()
+        latents, log_dets = model(x, condition)
+        loss = -torch.stack(list(log_dets.values())).sum() - Latent(latents).log_prob().sum()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
-    with network.inference(gradients=True):
+    with one_thread():
         optimizer.step(closure)  # type: ignore[no-untyped-call]
-    return Latent(levels).map(torch.Tensor.detach)
+    return model.config.chroma_scale * x.detach().numpy()[0]
 
 
 if __name__ == "__main__":
