@@ -35,10 +35,11 @@ from cinn_colorize.latents.levels import PerLevel
 from cinn_colorize.methods.mix import Mask as Mask
 from cinn_colorize.methods.transfer import Reference as Reference
 from cinn_colorize.models import DEFAULT, MODELS, Loaded, PhotoModelInfo, load_model
-from cinn_colorize.options import Precision, Rendering, Upsampling
+from cinn_colorize.options import TYPICAL_OF, Precision, Rendering, Upsampling
 from cinn_colorize.samples import Colorization as Colorization
 from cinn_colorize.samples import Sample as Sample
 from cinn_colorize.samples import likeliest as likeliest
+from cinn_colorize.samples import typical as typical
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -72,7 +73,7 @@ class BaseColorizer:
         photo: PhotoLike,
         n: int = 1,
         temperature: PerLevel | None = None,
-        seed: int = 0,
+        seed: int | None = None,
         *,
         upsampling: str = "jbu",
         frame: str | Sequence[int] = "auto",
@@ -85,7 +86,8 @@ class BaseColorizer:
             n: number of samples.
             temperature: 0 for the centre of the latent space, 1 for the model's distribution; for all levels
                 or by level. By default, the one in the registry.
-            seed: seed of the first sample; later samples count up from it.
+            seed: seed of the first sample; later samples count up from it. By default 0, and if n is 1, that
+                of the most typical sample of the seeds 0 to 7.
             upsampling: ``jbu``, ``exact`` or ``bicubic``; see :mod:`cinn_colorize.imaging.upsampling`.
             frame: what surrounds the picture of a scan and stays gray: ``auto``, ``none``, or left, top,
                 right and bottom of the picture in pixels; see :meth:`Photo.framed`. A :class:`Photo` that has
@@ -99,7 +101,11 @@ class BaseColorizer:
             raise ValueError(f"unknown upsampling {upsampling!r}; choose one of {', '.join(Upsampling)}")
         photo = _as_photo(photo)
         photo = photo if photo.frame else photo.framed(frame)
-        samples = self.condition(photo).sample(n, temperature, seed)
+        conditioned = self.condition(photo)
+        if n == 1 and seed is None:
+            samples = typical(conditioned.sample(TYPICAL_OF, temperature), 1)
+        else:
+            samples = conditioned.sample(n, temperature, seed or 0)
         return self.compose(photo, samples, Rendering(Upsampling(upsampling)))
 
     def condition(self, photo: PhotoLike | NetworkInput) -> ConditionedPhoto:

@@ -18,9 +18,11 @@ DRAWING, OUTPUT = "Drawing", "Output"  # headings of the help
 
 MAX_PIXELS = 300_000_000  # default limit of a photo
 MAX_SEED = 2**63 - 1  # the largest that torch accepts
+TYPICAL_OF = 8  # samples of which the most typical is drawn where a single one is wanted, of no given seed
 
 Precision = StrEnum("Precision", ["fp32", "bf16"])
 Upsampling = StrEnum("Upsampling", ["jbu", "exact", "bicubic"])
+Rank = StrEnum("Rank", {"typical": "typical", "log_prob": "log-prob"})
 
 
 @dataclass(frozen=True)

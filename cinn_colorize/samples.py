@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from cinn_colorize.errors import LatentError, PhotoError
+from cinn_colorize.errors import LatentError
 from cinn_colorize.files import format_of_name
-from cinn_colorize.imaging.photo import read_recipe
 from cinn_colorize.imaging.picture import Picture
 from cinn_colorize.latents.levels import PerLevel, format_levels
 from cinn_colorize.options import Encoding
@@ -135,19 +134,15 @@ class Colorization:
             PhotoError: the file cannot be written, or has several pages and is no TIFF.
         """
         format = format_of_name(path) if format == "auto" else format
-        recipe = self._recipe_in_file(format, quality, strip)
-        pages = [(page.picture, page._recipe_in_file(format, quality, strip)) for page in more]
+        encoding = Encoding(quality, strip)
+        recipe = in_file(self.recipe, format, encoding)
+        pages = [(page.picture, in_file(page.recipe, format, encoding)) for page in more]
         self.picture.save(path, format=format, quality=quality, recipe=recipe, strip=strip, more=pages)
 
-    def is_saved(self, path: str | os.PathLike[str], *, quality: int = 95, strip: bool = False) -> bool:
-        """Return whether the file exists and :meth:`save` made it, going by the recipe in it."""
-        try:
-            return read_recipe(path) == self._recipe_in_file(format_of_name(path), quality, strip)
-        except PhotoError:
-            return False
 
-    def _recipe_in_file(self, format: str, quality: int, strip: bool) -> dict[str, str]:
-        return {**self.recipe, "format": format, **Encoding(quality, strip).entries()}
+def in_file(recipe: Mapping[str, str], format: str, encoding: Encoding) -> dict[str, str]:
+    """Complete a recipe by how the picture's file is written."""
+    return {**recipe, "format": format, **encoding.entries()}
 
 
 def likeliest(samples: Iterable[Sample], k: int | None = None) -> list[Sample]:
@@ -163,6 +158,58 @@ def likeliest(samples: Iterable[Sample], k: int | None = None) -> list[Sample]:
         return sample.log_prob
 
     return sorted(samples, key=density, reverse=True)[:k]
+
+
+def typical(samples: Sequence[Sample], k: int | None = None) -> list[Sample]:
+    """Sort samples by their mean distance to the others, the most typical first, and return all or k.
+
+    The k samples are typical and different: each is the medoid of a group, chosen so that the distances of
+    all samples to the nearest of the k add up to the least (k-medoids; Kaufman and Rousseeuw, *Finding Groups
+    in Data*, 1990, ch. 2, PAM). A distance is the root mean square of the difference in ab. Of equals, the
+    first counts.
+
+    Args:
+        samples: samples of one photo.
+        k: number to return, 1 or more; None for all.
+    """
+    apart = _distances(samples)
+    chosen = range(len(samples)) if k is None or k >= len(samples) else _medoids(apart, k)
+    return [samples[i] for i in sorted(chosen, key=lambda i: (apart[i].sum(), i))]
+
+
+def _distances(samples: Sequence[Sample]) -> NDArray[np.float64]:
+    """Return the root mean squares of the differences in ab, (N, N)."""
+    ab = np.stack([sample.ab.ravel() for sample in samples])
+    apart = np.zeros((len(ab), len(ab)))
+    for i in range(len(ab) - 1):
+        apart[i, i + 1 :] = np.sqrt(np.square(ab[i + 1 :] - ab[i]).mean(1, dtype=np.float64))
+    return apart + apart.T
+
+
+def _medoids(apart: NDArray[np.float64], k: int) -> list[int]:
+    """Return k points for which the distances of all points to the nearest of them add up to a minimum.
+
+    Args:
+        apart: distances, (N, N), with N > k.
+        k: number of points.
+    """
+    chosen = [int(apart.sum(0).argmin())]
+    while len(chosen) < k:
+        chosen.append(_best(apart, chosen)[0])
+    cost = apart[chosen].min(0).sum()
+    while True:
+        swaps = [_best(apart, [*chosen[:i], *chosen[i + 1 :]]) for i in range(k)] if k > 1 else []
+        i = min(range(len(swaps)), key=lambda i: swaps[i][1], default=None)
+        if i is None or swaps[i][1] >= cost * (1 - 1e-9):  # no better by more than rounding
+            return chosen
+        chosen[i], cost = swaps[i]
+
+
+def _best(apart: NDArray[np.float64], chosen: list[int]) -> tuple[int, float]:
+    """Return the point that is best added to those chosen, and what the distances then add up to."""
+    costs = np.minimum(apart, apart[chosen].min(0)).sum(1)
+    costs[chosen] = np.inf
+    return int(costs.argmin()), float(costs.min())
 
 
 def seeds_from(first: int, n: int) -> range:

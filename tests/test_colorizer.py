@@ -35,6 +35,20 @@ def test_a_sample_depends_on_its_seed_alone(conditioned):
     assert np.abs(eight[0].ab - eight[1].ab).max() > 1
 
 
+@pytest.mark.parametrize("name", ["photo.jpg", "tea-gardens.jpg", "extreme-desert-hike.jpg"])
+def test_a_small_copy_is_a_preview(colorizer, examples, name):
+    """A quarter of the pixels, the same seed: the colours are those of the large one, reduced."""
+    with PIL.Image.open(examples / name) as image:
+        large = image.convert("L")
+    size = (large.width // 2, large.height // 2)
+    small = large.resize(size, PIL.Image.Resampling.BOX)
+    for seed in (0, 5):
+        (whole,), (preview,) = (colorizer.colorize(photo, seed=seed) for photo in (large, small))
+        reduced = PIL.Image.fromarray(whole.rgb).resize(size, PIL.Image.Resampling.BOX)
+        differences = rgb2lab(np.asarray(reduced)) - rgb2lab(preview.rgb)
+        assert np.linalg.norm(differences, axis=2).mean() < 2
+
+
 def test_threads_change_nothing(colorizer, photo):
     threads, found = torch.get_num_threads(), set()
     try:

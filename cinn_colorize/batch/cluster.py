@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from cinn_colorize import __version__
-from cinn_colorize.batch.pipeline import Event, Failure, Job, Plan, Task
+from cinn_colorize.batch.pipeline import Event, Failure, Job
+from cinn_colorize.batch.plan import Plan, Task
 from cinn_colorize.batch.processes import CONTEXT, ModelSpec, end_with_parent
 from cinn_colorize.batch.workers import prepare
 from cinn_colorize.errors import CinnError, PhotoError, WorkerError

@@ -7,22 +7,28 @@ a file is in proportion to it, by format.
 
 from __future__ import annotations
 
+import functools
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cinn_colorize.batch.pipeline import Failure, Job, Plan, Task
+from cinn_colorize.batch.pipeline import Failure, Finished, Job
+from cinn_colorize.batch.plan import Plan, Task
 from cinn_colorize.batch.run import Batch
-from cinn_colorize.errors import CinnError
+from cinn_colorize.batch.there import State, There
+from cinn_colorize.errors import PhotoError
 from cinn_colorize.files import printable_name
-from cinn_colorize.imaging.photo import Photo
 
-_MOST = 4  # samples of a photo that are drawn to measure
+if TYPE_CHECKING:
+    from cinn_colorize.colorizer import BaseColorizer
+
+_MOST = 4  # samples of a photo that are drawn to measure, if all are kept
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,8 @@ class Rehearsal:
         outputs: the files it would write, as far as their names are known: which samples are picked is not.
         files: how many it would write.
         photos: number of photos they are made of.
+        there: how many are there and right. Where only some of the samples drawn are kept, and as many are
+            there, these count as the ones.
         problems: lines for photos that would fail.
         seconds: about how long it would take, without the start.
         size: about how many bytes the files would have.
@@ -43,6 +51,7 @@ class Rehearsal:
     outputs: list[Path]
     files: int
     photos: int
+    there: int
     problems: list[str]
     seconds: float
     size: float
@@ -52,10 +61,20 @@ class Rehearsal:
 
 @dataclass(frozen=True)
 class _Due:
-    """A photo to be colorized, the number of its pixels, and the bytes of a picture before it is encoded."""
+    """A photo and what is to be made of it.
+
+    Attributes:
+        outputs: the files to write, as far as their names are known.
+        files: their number.
+        there: number of files that are there and right.
+        pixels: number of the photo's pixels.
+        bytes: bytes of a picture before it is encoded.
+    """
 
     task: Task
+    outputs: list[Path]
     files: int
+    there: int
     pixels: int
     bytes: int
 
@@ -79,22 +98,24 @@ def rehearse(batch: Batch) -> Rehearsal:
     Raises:
         CinnError: the network cannot be loaded, or a photo cannot be colorized.
     """
-    due, problems = [], []
+    due, problems, there, colorizer = [], [], 0, functools.cache(batch.spec.colorizer)
     for item in batch.rehearsed():
         try:
             if isinstance(item, Failure):
                 problems.append(item.message)
-            elif isinstance(item, Task) and (one := _due(item, batch.plan)):
-                due.append(one)
-        except CinnError as error:
+            elif isinstance(item, Finished):
+                there += batch.files
+            elif one := _due(item, batch.plan, colorizer):
+                there += one.there
+                due += [one] if one.files else []
+        except PhotoError as error:
             problems.append(str(error))
-    picks = batch.plan.method.kept(batch.plan.number) < batch.plan.number
-    outputs = [output for one in due for output in one.task.wanted if not picks]
+    outputs = [output for one in due for output in one.outputs]
     folder = batch.plan.folder.absolute()
     free = shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.is_dir())).free
     seconds, size, measures = 0.0, 0.0, []
     if due:
-        job = Job(batch.spec.colorizer(), batch.plan)
+        job = Job(colorizer(), batch.plan)
         due.sort(key=lambda one: one.pixels)
         _measure(job, due[0])  # what only the first photo takes is no part of the rate
         measures = [_measure(job, one) for one in _examples(due, batch.plan)]
@@ -102,22 +123,37 @@ def rehearse(batch: Batch) -> Rehearsal:
         seconds = sum(one.files * float(np.interp(one.pixels, *points)) for one in due) / batch.workers
         size = sum(one.files * one.bytes * _ratio(measures, one, batch.plan) for one in due)
     files = sum(one.files for one in due)
-    return Rehearsal(outputs, files, len(due), problems, seconds, size, free, "; ".join(map(str, measures)))
+    measured = "; ".join(map(str, measures))
+    return Rehearsal(outputs, files, len(due), there, problems, seconds, size, free, measured)
 
 
-def _due(task: Task, plan: Plan) -> _Due | None:
-    photo = _opened(task, plan)
+def _due(task: Task, plan: Plan, colorizer: Callable[[], BaseColorizer]) -> _Due | None:
+    """Return what is to be made of a photo; None if this program made it.
+
+    Raises:
+        PhotoError: the photo cannot be read, or a result is there that was made in another way.
+        WeightsError: the network cannot be loaded.
+    """
+    photo = plan.open(
+        task.input.path if task.content is None else task.content, printable_name(task.input.path)
+    )
     if task.input.found and photo.recipe:
         return None
-    files = min(plan.method.kept(plan.number), len({*task.wanted} - {task.sheet})) + (
-        task.sheet in task.wanted
-    )
-    return _Due(task, files, photo.width * photo.height, photo.picture_bytes)
-
-
-def _opened(task: Task, plan: Plan) -> Photo:
-    source = task.input.path if task.content is None else task.content
-    return plan.open(source, printable_name(task.input.path))
+    some = bool(task.existing) or len(task.wanted) < len({*task.outputs}) + bool(task.sheet)
+    photo = photo.framed(plan.frame) if some else photo
+    there, kept = There(task, plan, colorizer(), photo), plan.method.kept(plan.number)
+    seeds = list(plan.seeds)
+    if plan.picks:
+        seeds = there.right()
+        if some and len(seeds) < kept:
+            drawn = plan.method.samples(colorizer(), photo, plan.number, plan.temperature, plan.seed)
+            seeds = [sample.seed for sample in drawn]
+    todo = there.todo(seeds)
+    outputs = [task.output(seed, plan) for seed in sorted(todo.missing)]
+    outputs += [task.sheet] if task.sheet and todo.sheet is State.MISSING else []
+    files = len(outputs) if seeds else kept + bool(task.sheet)
+    right = min(kept, len(todo.right)) + (todo.sheet is State.RIGHT)
+    return _Due(task, outputs, files, right, photo.width * photo.height, photo.picture_bytes)
 
 
 def _examples(due: Sequence[_Due], plan: Plan) -> list[_Due]:
@@ -137,11 +173,11 @@ def _examples(due: Sequence[_Due], plan: Plan) -> list[_Due]:
 def _measure(job: Job, due: _Due) -> _Measure:
     plan, task = job.plan, due.task
     with tempfile.TemporaryDirectory(prefix="cinn-colorize-") as folder:
-        number = min(plan.number, _MOST)
+        number = plan.number if plan.picks else min(plan.number, _MOST)
         plan = replace(plan, folder=Path(folder), number=number, sheet=False, pattern="{seed}{ext}")
         outputs = plan.outputs(replace(task.input, below=Path()), "")
         alone = replace(task, input=replace(task.input, found=False), outputs=outputs, wanted=outputs)
-        alone = replace(alone, sheet=None)
+        alone = replace(alone, sheet=None, existing=[])
         start = time.perf_counter()
         made = [*Job(job.colorizer, plan).colorize(alone)]
         seconds = time.perf_counter() - start

@@ -16,7 +16,8 @@ from typing import Any
 from cinn_colorize.batch.cluster import Cluster
 from cinn_colorize.batch.inputs import Input, is_photo
 from cinn_colorize.batch.manifest import Manifest
-from cinn_colorize.batch.pipeline import Event, Existing, Failure, Finished, Job, Plan, Result, Task, exists
+from cinn_colorize.batch.pipeline import Event, Failure, Finished, Job, Result
+from cinn_colorize.batch.plan import Existing, Plan, Task
 from cinn_colorize.batch.processes import ModelSpec
 from cinn_colorize.batch.workers import InProcess, WorkerPool
 from cinn_colorize.errors import CinnError, OriginalError, PhotoError
@@ -75,7 +76,7 @@ class Batch:
     @property
     def resumes(self) -> bool:
         """Whether the same call continues where this one was stopped."""
-        return bool(self._manifest) or self.plan.existing is Existing.SKIP
+        return bool(self._manifest) or self.plan.existing is not Existing.OVERWRITE
 
     @cached_property
     def _settings(self) -> dict[str, Any]:
@@ -89,6 +90,7 @@ class Batch:
             "frame": self.plan.frame,
             **({"pages": str(self.plan.pages)} if self.plan.pages else {}),
             **self.plan.method.settings,
+            **({"picked_from": [self.plan.seeds[0], self.plan.seeds[-1]]} if self.plan.picks else {}),
         }
 
     def run(self) -> Generator[Event, None, None]:
@@ -144,13 +146,16 @@ class Batch:
                 yield Failure(item.path, str(error))
 
     def _task(self, number: int, item: Input) -> Task | None:
-        """Return the files to write for a photo, or None."""
+        """Return the files of a photo that no manifest lists, or None if there are none."""
         plan, name = self.plan, printable_name(item.path)
         stem = self._stem(item.path)
         outputs = plan.outputs(item, stem)
         sheet = plan.sheet_path(item, stem) if plan.sheet else None
-        wanted, unverified = [], []
-        for output in [*outputs, sheet] if sheet else outputs:
+        wanted, existing = [], []
+        seeds: list[int | None] = [*plan.seeds]
+        results = [*zip(outputs, seeds, strict=True), *([(sheet, None)] if sheet else [])]
+        done = {output for output, seed in results if self._is_done(item, output, seed)}
+        for output in dict(results):
             other = self._taken.setdefault(os.fspath(output), number)
             if other != number:
                 first = self.inputs[other]
@@ -159,42 +164,39 @@ class Batch:
                     f"{name}: its result {printable_name(output)} is also that of "
                     f"{printable_name(first.path)}; choose another --output or --output-dir for one of them"
                 )
-            if self._is_done(item, output, outputs):
+            if output in done:
                 continue
+            wanted.append(output)
             if not os.path.lexists(output):
-                wanted.append(output)
-            elif os.path.exists(item.path) and os.path.exists(output) and output.samefile(item.path):  # noqa: PTH110
+                continue
+            if os.path.exists(item.path) and os.path.exists(output) and output.samefile(item.path):  # noqa: PTH110
                 raise PhotoError(f"{name}: its result would replace the photo; choose another --output-dir")
-            elif plan.existing is Existing.OVERWRITE:
-                if original := original_at(output):
-                    raise OriginalError(
-                        f"{name}: its result {printable_name(output)} would replace "
-                        f"{printable_name(original)}, one of the files given; "
-                        "choose another --output or --output-dir"
-                    )
-                wanted.append(output)
-            elif plan.existing is Existing.REFUSE and self._manifest:
-                wanted.append(output)
-                unverified.append(output)
-            elif plan.existing is Existing.REFUSE:
-                raise exists(item.path, output)
+            replaced = plan.existing is Existing.OVERWRITE
+            if not replaced:
+                existing.append(output)
+            # A sheet of other pictures is replaced unasked.
+            if (replaced or output == sheet) and (original := original_at(output)):
+                raise OriginalError(
+                    f"{name}: its result {printable_name(output)} would replace "
+                    f"{printable_name(original)}, one of the files given; "
+                    "choose another --output or --output-dir"
+                )
         # A method that picks samples does not write the others; a single one needs no seed in its name.
         kept = min(plan.method.kept(plan.number), len(set(outputs)))
-        if len(set(outputs) - set(wanted)) >= kept and sheet not in wanted:
+        if len(done.intersection(outputs)) >= kept and sheet not in wanted:
             return None
         for folder in {output.parent for output in wanted} - self._clean if not self._rehearses else ():
             remove_leftovers(folder)
             self._clean.add(folder)
-        return Task(item, outputs, sheet, wanted, unverified, _content(item.path, plan.max_pixels))
+        return Task(item, outputs, sheet, wanted, existing, _content(item.path, plan.max_pixels))
 
-    def _is_done(self, item: Input, output: Path, outputs: list[Path]) -> bool:
+    def _is_done(self, item: Input, output: Path, seed: int | None) -> bool:
         """Return whether the manifest says it was made from this photo in this way, and it still exists."""
         if self._manifest is None or not os.path.lexists(output):
             return False
         size, mtime = _status(item.path)
         if size is None:
             return False
-        seed = self.plan.seed + outputs.index(output) if output in outputs else None
         result = Result(item.path, output, size, mtime, 0, seed, self.plan.temperature)
         return self._manifest.says(json.loads(json.dumps(self._line(result))))
 
@@ -252,10 +254,10 @@ def colorize_stream(content: bytes, plan: Plan, spec: ModelSpec) -> bytes:
     photo = Input(Path("stdin" + (FORMATS[format][0] if format else "")))
     with tempfile.TemporaryDirectory(prefix="cinn-colorize-") as folder:
         plan = replace(plan, folder=Path(folder), pattern="{stem}{ext}")
-        (output,) = plan.outputs(photo, photo.path.stem)
-        for _ in Job(spec.colorizer(), plan).colorize(Task(photo, [output], None, [output], [], content)):
+        outputs = plan.outputs(photo, photo.path.stem)  # all of one name
+        for _ in Job(spec.colorizer(), plan).colorize(Task(photo, outputs, None, outputs, [], content)):
             pass
-        return output.read_bytes()
+        return outputs[0].read_bytes()
 
 
 def _made_here(path: Path) -> bool:

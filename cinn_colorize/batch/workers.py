@@ -17,7 +17,8 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from cinn_colorize.batch.pipeline import Event, Failure, Finished, Job, Plan, Task
+from cinn_colorize.batch.pipeline import Event, Failure, Finished, Job
+from cinn_colorize.batch.plan import Plan, Task
 from cinn_colorize.batch.processes import (
     CONTEXT,
     ModelSpec,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,7 +22,6 @@ from cinn_colorize.cli.options import (
     ModelOptions,
     PagesOption,
     PhotoOptions,
-    SeedOption,
     TemperaturesOption,
     check_seeds,
     device_of,
@@ -30,11 +30,14 @@ from cinn_colorize.cli.options import (
 )
 from cinn_colorize.cli.report import report, report_rehearsal
 from cinn_colorize.files import OUTPUT_SUFFIXES, leaves_folder
+from cinn_colorize.latents.levels import short_levels
 from cinn_colorize.limits import read_stream
-from cinn_colorize.options import DRAWING, OUTPUT, Rendering
+from cinn_colorize.options import DRAWING, OUTPUT, TYPICAL_OF, Rank, Rendering
 
 if TYPE_CHECKING:
     from cinn_colorize.methods.hints import Hint
+
+_FIELDS = "{stem}, {seed}, {temperature}, {n}, {method}, {model} and {ext}"
 
 
 def colorize(
@@ -54,23 +57,37 @@ def colorize(
         ),
     ] = 1,
     temperature: TemperaturesOption = None,
-    seed: SeedOption = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            "-s",
+            "--seed",
+            metavar="SEED",
+            min=0,
+            help="Seed of the first sample; later samples count up from it.",
+            show_default=f"0; with -n 1, the most typical of 0 to {TYPICAL_OF - 1}",
+            rich_help_panel=DRAWING,
+        ),
+    ] = None,
     rendering: Rendering,
     frame: FrameOption = "auto",
     pages: PagesOption = None,
     rank: Annotated[
-        bool,
+        Rank | None,
         typer.Option(
-            "--rank", help="List the likeliest samples first, in the sheet too.", rich_help_panel=DRAWING
+            "--rank",
+            help="Sort the samples, in the sheet too: the most typical first, or the likeliest.",
+            show_default="by seed",
+            rich_help_panel=DRAWING,
         ),
-    ] = False,
+    ] = None,
     pick: Annotated[
         int | None,
         typer.Option(
             "--pick",
             metavar="K",
             min=1,
-            help="Keep only the K likeliest of the N samples.",
+            help="Keep only K of the N samples: typical ones that differ or, if so ranked, the likeliest.",
             rich_help_panel=DRAWING,
         ),
     ] = None,
@@ -100,7 +117,7 @@ def colorize(
         typer.Option(
             "--output",
             metavar="PATTERN",
-            help="File names of the results: {stem}, {seed} and {ext} are replaced.",
+            help=f"File names of the results; {_FIELDS} are replaced.",
             rich_help_panel=OUTPUT,
         ),
     ] = "{stem}_{seed:03d}{ext}",
@@ -121,8 +138,9 @@ def colorize(
     """Draw N colorizations of each photo.
 
     Colorizations keep the photo's size, depth, metadata and luminance. Sample k has the seed SEED + k - 1,
-    and the same seed gives the same picture again. The paths of the results go to stdout. A result that
-    exists is an error unless --overwrite or --skip-existing is given or the manifest lists it as done.
+    and the same seed gives the same picture again. The paths of new results go to stdout. A result that is
+    there and was made in the same way is left alone; if it was made in another way, this is an error unless
+    --overwrite or --skip-existing is given.
 
     Examples:
         cinn-colorize photo.jpg -n 8
@@ -130,7 +148,7 @@ def colorize(
     """
     out.check()
     chosen = values.pages(pages)
-    check_seeds(seed, number)
+    check_seeds(seed or 0, number)
     if pick and pick > number:
         raise typer.BadParameter(f"only {number} samples are drawn; raise -n", param_hint="--pick")
     hinted = bool(hint or strokes)
@@ -141,8 +159,8 @@ def colorize(
     if hinted and chosen and chosen.first != chosen.last:
         raise typer.BadParameter("hints apply to one page", param_hint="--pages")
     check_engine(engine, network)
+    first = number == 1 and seed is None  # then it is the most typical of several
     kept = pick or number
-    _check_pattern(output, kept)
     temperatures = temperature_of(temperature, network.info)
     named = photos or []
     many.check(named, engine)
@@ -162,23 +180,32 @@ def colorize(
     from cinn_colorize.onnx.cache import cached
 
     steps = progress_bar(general.quiet or not hinted)
-    method: SampleMethod = Sampling(rank, pick)
+    method: SampleMethod = Sampling(rank, 1 if first else pick)
     if hinted:
         step = steps.add_task("following hints", total=None)
         method = Hinted(
             _points(hint or []),
             strokes,
+            first,
             lambda done, total: steps.update(step, completed=done, total=total),
         )
+    names: dict[str, str | int] = {
+        "temperature": short_levels(temperatures).replace(":", "-"),
+        "n": number,
+        "method": method.name,
+        "model": network.model,
+    }
+    _check_pattern(output, names, kept)
     plan = out.plan(
         method=method,
-        number=number,
+        number=TYPICAL_OF if first else number,
         temperature=temperatures,
-        seed=seed,
+        seed=seed or 0,
         rendering=rendering,
         frame=frame,
         pages=chosen,
         pattern=output,
+        names=names,
         sheet=sheet and kept > 1,
         max_pixels=reading.limit,
     )
@@ -230,14 +257,12 @@ def _points(texts: list[str]) -> tuple[Hint, ...]:
         return parse_hints(texts)
 
 
-def _check_pattern(pattern: str, number: int) -> None:
+def _check_pattern(pattern: str, values: Mapping[str, str | int], number: int) -> None:
     """Refuse a pattern that is not of pictures, or gives several samples of a photo one name."""
     try:
-        names = {pattern.format(stem="photo", seed=seed, ext=".jpg") for seed in range(2)}
+        names = {pattern.format(stem="photo", seed=seed, ext=".jpg", **values) for seed in range(2)}
     except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise typer.BadParameter(
-            f"--output accepts {{stem}}, {{seed}} and {{ext}}, not {pattern!r}"
-        ) from error
+        raise typer.BadParameter(f"--output accepts {_FIELDS}, not {pattern!r}") from error
     if not all(Path(name).suffix.lower() in OUTPUT_SUFFIXES for name in names):
         raise typer.BadParameter(
             f"--output {pattern!r} must end in {{ext}}, .png, .jpg, .webp, .tif or .avif"

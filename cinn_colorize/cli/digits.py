@@ -11,7 +11,7 @@ import typer
 from cinn_colorize.cli.console import fatal, print_path, show_log
 from cinn_colorize.cli.options import FolderOptions, GeneralOptions, ModelOptions, device_of, temperature_of
 from cinn_colorize.cli.report import claim
-from cinn_colorize.files import mode_like
+from cinn_colorize.files import check_output, mode_like
 from cinn_colorize.latents.levels import by_level
 from cinn_colorize.models.registry import MODELS
 
@@ -110,10 +110,14 @@ def _write(
     show_log(general.quiet, general.verbose)
     with fatal(general.debug):
         path, mode = out.output_dir / name, mode_like(*images)
-        claim([path], out.overwrite)
+        check_output(path, "another folder with -o")
         from cinn_colorize.digits import Digits
-        from cinn_colorize.methods.contact_sheet import save_sheet
+        from cinn_colorize.methods.contact_sheet import is_saved, save_sheet
 
         device_of(network.device)
-        save_sheet(draw(Digits(MODEL, weights=network.weights, device=network.device)), path, mode=mode)
+        picture = draw(Digits(MODEL, weights=network.weights, device=network.device))
+        if not out.overwrite and is_saved(picture, path):
+            return
+        claim([path], out.overwrite)
+        save_sheet(picture, path, mode=mode)
         print_path(path)

@@ -106,6 +106,6 @@ def mix(
         spec = network.spec()
         device_of(network.device)
         batch = Batch([Input(photo)], plan, spec, workers=1)
-        failed = report(batch, out.as_json, general, resume="add --overwrite to draw them again")
+        failed = report(batch, out.as_json, general)
     if failed:
         raise typer.Exit(1)

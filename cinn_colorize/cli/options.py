@@ -25,7 +25,7 @@ from cinn_colorize.options import DRAWING, MAX_PIXELS, OUTPUT, Encoding, Precisi
 if TYPE_CHECKING:
     import torch
 
-    from cinn_colorize.batch.pipeline import Existing, Plan
+    from cinn_colorize.batch.plan import Existing, Plan
     from cinn_colorize.batch.processes import ModelSpec
     from cinn_colorize.colorizer import Colorizer
 
@@ -228,7 +228,7 @@ class OutputOptions(FolderOptions):
     @property
     def existing(self) -> Existing:
         """What happens to results that exist."""
-        from cinn_colorize.batch.pipeline import Existing
+        from cinn_colorize.batch.plan import Existing
 
         return Existing.OVERWRITE if self.overwrite else Existing.REFUSE
 
@@ -236,9 +236,9 @@ class OutputOptions(FolderOptions):
         """Return the plan of a batch that writes with these options.
 
         Args:
-            drawn: the other fields of :class:`cinn_colorize.batch.pipeline.Plan`: what is drawn, and names.
+            drawn: the other fields of :class:`cinn_colorize.batch.plan.Plan`: what is drawn, and names.
         """
-        from cinn_colorize.batch.pipeline import Plan
+        from cinn_colorize.batch.plan import Plan
 
         return Plan(
             folder=self.output_dir,
@@ -256,7 +256,9 @@ class BatchOutputOptions(OutputOptions):
     skip_existing: Annotated[
         bool,
         typer.Option(
-            "--skip-existing", help="Draw only the results that are missing.", rich_help_panel=OUTPUT
+            "--skip-existing",
+            help="Leave results alone that were made in another way, and say so.",
+            rich_help_panel=OUTPUT,
         ),
     ] = False
 
@@ -268,7 +270,7 @@ class BatchOutputOptions(OutputOptions):
     @property
     def existing(self) -> Existing:
         """What happens to results that exist."""
-        from cinn_colorize.batch.pipeline import Existing
+        from cinn_colorize.batch.plan import Existing
 
         return Existing.SKIP if self.skip_existing else super().existing
 

@@ -65,34 +65,45 @@ def recreate(
     show_log(general.quiet, general.verbose)
     with fatal(general.debug):
         from cinn_colorize.colorizer import Colorizer
+        from cinn_colorize.imaging.photo import open_photo
+        from cinn_colorize.methods.differences import differences, recipe_at
         from cinn_colorize.methods.recipe import Recipe
         from cinn_colorize.methods.recipe import recreate as make_again
 
         recipe = Recipe.read(picture)
         output = output or picture.with_stem(f"{picture.stem}_again")
-        claim([output], overwrite, "another -o")
-        device_of(device)
-        try:
-            colorizer = Colorizer(
-                recipe.model,
-                weights=weights,
-                device=device,
-                precision=recipe.precision,
-                guidance=recipe.guidance,
-            )
-        except ValueError as error:
-            name = printable_name(picture)
-            raise PhotoError(f"{name}: its recipe cannot be followed: {error}") from error
-        make_again(
-            recipe,
-            colorizer,
-            original,
-            output,
-            others=others or (),
-            force=force,
-            max_pixels=reading.limit,
+        is_there = (
+            not overwrite
+            and output.exists()
+            and not output.samefile(picture)
+            and not differences(recipe_at(output, reading.limit), recipe_at(picture, reading.limit))
+            and open_photo(original, max_pixels=reading.limit).sha256 == recipe.original
         )
+        if not is_there:
+            claim([output], overwrite, "another -o")
+            device_of(device)
+            try:
+                colorizer = Colorizer(
+                    recipe.model,
+                    weights=weights,
+                    device=device,
+                    precision=recipe.precision,
+                    guidance=recipe.guidance,
+                )
+            except ValueError as error:
+                name = printable_name(picture)
+                raise PhotoError(f"{name}: its recipe cannot be followed: {error}") from error
+            make_again(
+                recipe,
+                colorizer,
+                original,
+                output,
+                others=others or (),
+                force=force,
+                max_pixels=reading.limit,
+            )
         same = filecmp.cmp(picture, output, shallow=False)
-    print_path(output)
+    if not is_there:
+        print_path(output)
     if not general.quiet:
         say("the same bytes as OUT" if same else "the bytes differ from OUT")

@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,6 @@ def report(
     batch: Batch,
     as_json: bool,
     general: GeneralOptions,
-    resume: str = "add --skip-existing to continue",
     others: Sequence[Path] = (),
     has_bar: bool = False,
 ) -> int:
@@ -38,7 +37,6 @@ def report(
         batch: photos and what to do with them.
         as_json: whether to print results as JSON.
         general: what to print beside.
-        resume: how to continue after Ctrl-C where the same call does not.
         others: files of folders that are not photos.
         has_bar: whether the caller shows a progress bar.
     """
@@ -49,7 +47,7 @@ def report(
 
     def kept() -> str:
         done = f"{counts['done'] + counts['there already']} of {total} photos done, " if total > 1 else ""
-        how = "the same command continues" if batch.resumes else resume
+        how = f"the same command {'continues' if batch.resumes else 'starts over'}"
         files = f"{counted(written, 'file')} written"
         return f"stopped: {done}{files}" + (f"; {how}" if written or counts else "")
 
@@ -61,10 +59,11 @@ def report(
             if event.input:
                 progress.name = printable_name(event.input)
             if isinstance(event, Result):
-                written += 1
+                if not event.found:
+                    written += 1
+                    print_result(event, as_json)
                 if one:
-                    progress.done = progress.new = written
-                print_result(event, as_json)
+                    progress.done, progress.new = progress.done + 1, written
                 continue
             if isinstance(event, Failure):
                 say(event.message)
@@ -102,6 +101,7 @@ def report_rehearsal(batch: Batch, general: GeneralOptions, others: Sequence[Pat
             processes = counted(batch.workers, "process", "processes")
             what += f", about {duration(found.seconds)} with {processes} and {_size(found.size)}"
             what += f" (measured: {found.measured}); {_size(found.free)} are free"
+        what += f"; there already: {counted(found.there, 'file')}" if found.there else ""
         say(f"dry run, nothing is written: {what}")
         _say_others(others, general)
     return len(found.problems)
@@ -135,6 +135,34 @@ def print_result(result: Result, as_json: bool) -> None:
     values = {"input": str(result.input), "output": str(result.output)}
     rest = {"seed": result.seed, "temperature": result.temperature, "log_prob": result.log_prob}
     print_json(values | {key: value for key, value in rest.items() if value is not None})
+
+
+def unmade(recipes: Mapping[Path, Mapping[str, str]], overwrite: bool, max_pixels: int) -> list[Path]:
+    """Return the pictures that are not there yet, or are to be replaced, and make their folders.
+
+    Args:
+        recipes: the recipe in the file of each picture, by its path.
+        overwrite: whether files that the call does not read may be replaced.
+        max_pixels: the largest picture that may be one of them.
+
+    Raises:
+        PhotoError: a file is there that was made in another way, or a folder cannot be made.
+        OriginalError: a picture would replace a file that the call reads.
+    """
+    from cinn_colorize.methods.differences import differences, recipe_at
+
+    missing = []
+    for path, recipe in recipes.items():
+        found = {} if overwrite else recipe_at(path, max_pixels)
+        if found and (others := differences(found, recipe)):
+            raise PhotoError(
+                f"{printable_name(path)}: exists, made {' and '.join(others.values())}; add --overwrite or "
+                "choose another folder with -o"
+            )
+        if not found:
+            missing.append(path)
+    claim(missing, overwrite)
+    return missing
 
 
 def claim(outputs: Iterable[Path], overwrite: bool, otherwise: str = "another folder with -o") -> None:

@@ -21,7 +21,7 @@ from cinn_colorize.cli.options import (
     temperature_of,
     usage_errors,
 )
-from cinn_colorize.cli.report import claim
+from cinn_colorize.cli.report import claim, unmade
 from cinn_colorize.methods.grid import MOST, RENDERING, Grid
 from cinn_colorize.options import DRAWING, OUTPUT, parse_seed
 
@@ -135,13 +135,19 @@ def sample(
 
         opened = open_photo(photo, max_pixels=reading.limit).framed(frame)
         path = out.output_dir / f"{photo.stem}_samples.jpg"
-        claim([path, save_z] if save_z else [path], out.overwrite)
         colorizer = network.colorizer()
         chart = grid.draw(colorizer, opened, temperatures, seed, RENDERING)
-        chart.save(path)
-        print_path(path)
-        if save_z and chart.codes:
-            chart.codes.save(save_z, colorizer.info.name, colorizer.sha256, chart.mode)
+        assert chart.codes
+        missing = unmade({path: chart.recipe_at(path)}, out.overwrite, reading.limit)
+        made_with = colorizer.info.name, colorizer.sha256
+        saves = save_z and (out.overwrite or not chart.codes.is_saved(save_z, *made_with))
+        if save_z and saves:
+            claim([save_z], out.overwrite)
+        if path in missing:
+            chart.save(path)
+            print_path(path)
+        if save_z and saves:
+            chart.codes.save(save_z, *made_with, chart.mode)
             print_path(save_z)
 
 

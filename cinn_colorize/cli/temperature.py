@@ -20,11 +20,11 @@ from cinn_colorize.cli.options import (
     temperature_of,
     usage_errors,
 )
-from cinn_colorize.cli.report import claim
-from cinn_colorize.files import OUTPUT_SUFFIXES
+from cinn_colorize.cli.report import unmade
+from cinn_colorize.files import OUTPUT_SUFFIXES, format_of_name
 from cinn_colorize.latents.levels import MAX_TEMPERATURE
 from cinn_colorize.methods.strip import Strip, parse_scaled, parse_temperatures
-from cinn_colorize.options import DRAWING, OUTPUT, Rendering
+from cinn_colorize.options import DRAWING, OUTPUT, Encoding, Rendering
 
 
 def temperature(
@@ -82,18 +82,29 @@ def temperature(
     show_log(general.quiet, general.verbose)
     with fatal(general.debug):
         from cinn_colorize.imaging.photo import open_photo
+        from cinn_colorize.samples import in_file
 
         opened = open_photo(photo, max_pixels=reading.limit).framed(frame)
         suffix = photo.suffix if photo.suffix.lower() in OUTPUT_SUFFIXES else ".png"
         strip_path = out.output_dir / f"{photo.stem}_temperature_{seed:03d}.jpg"
         names = [f"{photo.stem}_{seed:03d}_t{t:g}{suffix}" for t in values] if files else []
         pictures = [out.output_dir / name for name in names]
-        claim([strip_path, *pictures], out.overwrite)
-        colorizer = network.colorizer()
-        strip = Strip(values, scaled)
-        for sample, path in zip(strip.samples(colorizer, opened, others, seed), pictures, strict=False):
-            (colorization,) = colorizer.compose(opened, [sample], rendering)
-            colorization.save(path)
-            print_path(path)
-        strip.draw(colorizer, opened, others, seed, rendering).save(strip_path)
-        print_path(strip_path)
+        colorizer, strip = network.colorizer(), Strip(values, scaled)
+        samples = strip.samples(colorizer, opened, others, seed) if files else []
+        chart = strip.draw(colorizer, opened, others, seed, rendering)
+        recipes = {
+            path: in_file(
+                colorizer.recipe(sample.recipe, rendering, opened), format_of_name(path), Encoding()
+            )
+            for sample, path in zip(samples, pictures, strict=True)
+        }
+        recipes[strip_path] = chart.recipe_at(strip_path)
+        missing = unmade(recipes, out.overwrite, reading.limit)
+        for sample, path in zip(samples, pictures, strict=True):
+            if path in missing:
+                (colorization,) = colorizer.compose(opened, [sample], rendering)
+                colorization.save(path)
+                print_path(path)
+        if strip_path in missing:
+            chart.save(strip_path)
+            print_path(strip_path)

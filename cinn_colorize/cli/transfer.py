@@ -132,11 +132,11 @@ def transfer(
         raise typer.BadParameter("--strength and --levels exclude each other")
     check_seeds(seed, number)
     temperatures = temperature_of(temperature, network.info, 0.5)
-    noise: PerLevel | None = None if strength is None else 1 - strength
+    known = network.info.levels
+    noise: PerLevel = transfer_noise(known) if strength is None else 1 - strength
     if levels is not None:
-        known = network.info.levels
         with usage_errors("--levels"):
-            noise = parse_noise(levels, known, transfer_noise(known))
+            noise = parse_noise(levels, known, noise)
     show_log(general.quiet, general.verbose)
 
     from cinn_colorize.batch.inputs import find_inputs

@@ -62,9 +62,9 @@ def read_earlier(path: Path, photos: Sequence[str], samples: int) -> Earlier:
             label = "model"
             if len(evaluations) > 1:
                 label = f"T = {short_levels(_temperature(evaluation['temperature']))}"
-            rows[label] = _by_name(evaluation["per_photo"], "model")
+            rows[label] = statistics_by_name(evaluation["per_photo"], "model")
         first = evaluations[0]["per_photo"]
-        rows |= {label: _by_name(first, label) for label in _COMPARED if label in first}
+        rows |= {label: statistics_by_name(first, label) for label in _COMPARED if label in first}
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise DataError(
             f"{name}: not a result with values of each photo; make it with evaluate --json"
@@ -77,7 +77,17 @@ def read_earlier(path: Path, photos: Sequence[str], samples: int) -> Earlier:
     return earlier
 
 
-def _by_name(per_photo: Any, row: str) -> dict[str, Statistics]:
+def statistics_by_name(per_photo: Any, row: str) -> dict[str, Statistics]:
+    """Return the statistics of each photo by its name.
+
+    Args:
+        per_photo: the object of this name in a result of ``evaluate --json``.
+        row: ``model``, or the name of another row.
+
+    Raises:
+        ValueError: its lists differ in length.
+        KeyError: it lacks the row, or its names or values.
+    """
     names = [str(name) for name in per_photo["names"]]
     terms: dict[str, list[Term]] = {}
     for measure, found in per_photo[row].items():

@@ -28,19 +28,27 @@ class OrthogonalMixing(Transform[None]):
 
     The matrix is made anew from its seed whenever the module changes its type or device, and never stored:
     rounding a stored one to half precision would break the round trip.
+
+    Args:
+        channels: number of channels.
+        seed: seed of the matrix.
+        unmixed: number of channels, the first ones, that stay as they are.
     """
 
     matrix: Tensor
 
-    def __init__(self, channels: int, seed: int) -> None:
+    def __init__(self, channels: int, seed: int, unmixed: int = 0) -> None:
         super().__init__()
-        self.channels, self.seed = channels, seed
-        matrix = orthogonal(channels, seed).to(torch.get_default_dtype())
-        self.register_buffer("matrix", matrix, persistent=False)
+        self.channels, self.seed, self.unmixed = channels, seed, unmixed
+        self.register_buffer("matrix", self._made().to(torch.get_default_dtype()), persistent=False)
+
+    def _made(self) -> Tensor:
+        mixed = orthogonal(self.channels - self.unmixed, self.seed)
+        return torch.block_diag(torch.eye(self.unmixed, dtype=mixed.dtype), mixed)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> OrthogonalMixing:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        self.matrix = orthogonal(self.channels, self.seed).to(self.matrix)
+        self.matrix = self._made().to(self.matrix)
         return self
 
     def _mix(self, x: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cinn_colorize import weights
-from cinn_colorize.errors import LatentError
+from cinn_colorize.errors import CinnError, LatentError
 from cinn_colorize.files import PUBLIC, printable_name
 from cinn_colorize.latents.levels import PerLevel
 from cinn_colorize.latents.noise import Shapes as Shapes
@@ -161,6 +161,18 @@ class Latent:
                 f"{name}: its latent codes have other sizes; a photo longer than 2:1 requires its own"
             )
         return cls({r: tensors[str(r)] for r in shapes}), str(config.get("weights"))
+
+    def is_saved(self, path: str | os.PathLike[str], model: str, weights_sha256: str) -> bool:
+        """Return whether a file has these very codes, of the same model and weights; see :meth:`save`."""
+        try:
+            config, found = weights.load(Path(path))
+        except (OSError, CinnError):
+            return False
+        return (
+            config == {_CODES_OF: model, "weights": weights_sha256}
+            and found.keys() == set(map(str, self.levels))
+            and all(torch.equal(z, found[str(r)]) for r, z in self.levels.items())
+        )
 
 
 def pooled(mask: Tensor, shapes: Shapes) -> dict[int, Tensor]:

@@ -8,7 +8,7 @@ not import torch, because the process that only hands out photos has the paramet
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -77,9 +77,31 @@ class SampleMethod(Method):
         return {}
 
     @property
+    def order(self) -> str:
+        """By what the samples are sorted."""
+        return "seed"
+
+    @property
+    def entries(self) -> dict[str, str]:
+        """What the recipes of its samples say of the method.
+
+        Raises:
+            PhotoError: a file that the method requires cannot be read.
+        """
+        settings = self.settings
+        return {"method": self.name, **{key: str(settings[key]) for key in self.keys}}
+
+    @property
     def paths(self) -> tuple[Path, ...]:
         """Files that the method reads beside the photo."""
         return ()
+
+    def check(self, colorizer: BaseColorizer, photo: Photo) -> None:
+        """Refuse a photo that does not go with the method's parameters.
+
+        Raises:
+            PhotoError: it does not.
+        """
 
     def kept(self, number: int) -> int:
         """Return how many samples of a photo are kept if ``number`` are drawn."""
@@ -96,9 +118,17 @@ class SampleMethod(Method):
         """
 
     def parts(
-        self, colorizer: BaseColorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
+        self,
+        colorizer: BaseColorizer,
+        photo: Photo,
+        number: int,
+        temperature: PerLevel,
+        seed: int,
+        wanted: Collection[int],
     ) -> Iterator[list[Sample]]:
         """Yield the samples of :meth:`samples` in parts, each as soon as it is drawn, if that can be.
+
+        Those whose seeds are not ``wanted`` may be left out.
 
         Raises:
             PhotoError: a file that the method requires cannot be used.

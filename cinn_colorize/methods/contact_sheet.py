@@ -17,6 +17,7 @@ from cinn_colorize.files import PUBLIC, format_of_name
 from cinn_colorize.imaging import color, vips
 from cinn_colorize.imaging.picture import Picture, fitted
 from cinn_colorize.options import Encoding
+from cinn_colorize.samples import in_file
 
 if TYPE_CHECKING:
     from cinn_colorize.imaging.photo import Photo
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from cinn_colorize.samples import Colorization
 
 TILE = 400  # pixels on the longer side of a tile
+QUALITY = 92  # of JPEG, WebP and AVIF
 _GAP, _LABEL = 12, 34
 _PAPER, _INK, _MARK = "#fafafa", "#333333", "#ff5a1f"
 
@@ -119,7 +121,7 @@ def save_sheet(
     sheet: Image.Image,
     path: Path,
     recipe: Mapping[str, str] | None = None,
-    quality: int = 92,
+    quality: int = QUALITY,
     mode: int = PUBLIC,
 ) -> None:
     """Write a sheet in the format of the suffix.
@@ -141,6 +143,15 @@ def save_sheet(
     Picture(pixels, None, vips.Metadata(), color.SRGB, mode).save(path, quality=quality, recipe=recipe)
 
 
+def is_saved(sheet: Image.Image, path: Path) -> bool:
+    """Return whether a lossless file has the very pixels of a sheet."""
+    try:
+        with Image.open(path) as found:
+            return np.array_equal(np.asarray(found.convert("RGB")), np.asarray(sheet.convert("RGB")))
+    except (OSError, ValueError):
+        return False
+
+
 @dataclass(frozen=True)
 class Chart:
     """Picture of many samples with a recipe that makes it again.
@@ -157,11 +168,16 @@ class Chart:
     codes: Latent | None = None
     mode: int = PUBLIC
 
-    def save(self, path: str | os.PathLike[str], *, quality: int = 92, strip: bool = False) -> None:
+    def save(self, path: str | os.PathLike[str], *, quality: int = QUALITY, strip: bool = False) -> None:
         """Write the picture with its recipe; it has no other metadata, so ``strip`` changes nothing.
 
         Raises:
             PhotoError: the file cannot be written.
         """
-        written = {"format": format_of_name(path), **Encoding(quality, strip).entries()}
-        save_sheet(self.image, Path(path), {**self.recipe, **written}, quality, self.mode)
+        save_sheet(self.image, Path(path), self.recipe_at(path, quality, strip), quality, self.mode)
+
+    def recipe_at(
+        self, path: str | os.PathLike[str], quality: int = QUALITY, strip: bool = False
+    ) -> dict[str, str]:
+        """Return the recipe in the file that :meth:`save` writes."""
+        return in_file(self.recipe, format_of_name(path), Encoding(quality, strip))

@@ -86,11 +86,13 @@ class Hinted(SampleMethod):
     Attributes:
         points: hints at single pixels.
         strokes: picture that is transparent where there is no hint.
+        first: whether to draw only the sample that is the most typical one without hints.
         progress: see :func:`cinn_colorize.methods.ensemble.draw`.
     """
 
     points: tuple[Hint, ...]
     strokes: Path | None = None
+    first: bool = False
     progress: Callable[[int, int], None] | None = None
 
     name: ClassVar[str] = "hints"
@@ -120,6 +122,16 @@ class Hinted(SampleMethod):
         """See :attr:`SampleMethod.paths`."""
         return (self.strokes,) if self.strokes else ()
 
+    def kept(self, number: int) -> int:
+        """See :meth:`SampleMethod.kept`."""
+        return 1 if self.first else number
+
+    def check(self, colorizer: BaseColorizer, photo: Photo) -> None:
+        """See :meth:`SampleMethod.check`."""
+        from cinn_colorize.methods.hint_map import HintMap
+
+        HintMap.of(photo, self.points, self.strokes)
+
     def samples(
         self, colorizer: BaseColorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
     ) -> list[Sample]:
@@ -130,9 +142,12 @@ class Hinted(SampleMethod):
         """
         from cinn_colorize.methods.ensemble import draw
         from cinn_colorize.methods.hint_map import HintMap
+        from cinn_colorize.samples import typical
 
-        hints = HintMap.of(photo, self.points, self.strokes)
-        return draw(colorizer.condition(photo), hints, number, temperature, seed, self.progress)
+        hints, conditioned = HintMap.of(photo, self.points, self.strokes), colorizer.condition(photo)
+        if self.first:
+            number, seed = 1, typical(conditioned.sample(number, temperature, seed), 1)[0].seed
+        return draw(conditioned, hints, number, temperature, seed, self.progress)
 
     def first_tiles(
         self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int

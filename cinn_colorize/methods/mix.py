@@ -104,6 +104,15 @@ class Mix(SampleMethod):
         """See :attr:`SampleMethod.paths`."""
         return (self.mask,)
 
+    def check(self, colorizer: BaseColorizer, photo: Photo) -> None:
+        """See :meth:`SampleMethod.check`."""
+        self._mask_of(colorizer, photo)
+
+    def _mask_of(self, colorizer: BaseColorizer, photo: Photo) -> Mask:
+        mask = self.opened
+        check_shape(mask.name, (mask.width, mask.height), photo, "mask")
+        return colorizer.mask(mask.framed_as(photo))
+
     def samples(
         self, colorizer: BaseColorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
     ) -> list[Sample]:
@@ -112,11 +121,8 @@ class Mix(SampleMethod):
         Raises:
             PhotoError: the mask does not have the photo's shape, cannot be read, or is all black or white.
         """
-        mask = self.opened
-        check_shape(mask.name, (mask.width, mask.height), photo, "mask")
-        seeds = seed, self.outside_seed
-        share = colorizer.mask(mask.framed_as(photo))
-        return [colorizer.condition(photo).mix(seeds, share, temperature)]
+        mask = self._mask_of(colorizer, photo)
+        return [colorizer.condition(photo).mix((seed, self.outside_seed), mask, temperature)]
 
     def first_tiles(
         self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int

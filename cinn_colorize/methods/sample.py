@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from cinn_colorize.latents.levels import PerLevel
 from cinn_colorize.methods.base import Files, SampleMethod
+from cinn_colorize.options import Rank
 
 if TYPE_CHECKING:
     from cinn_colorize.colorizer import BaseColorizer
@@ -23,11 +24,12 @@ class Sampling(SampleMethod):
     """Samples of the model.
 
     Attributes:
-        ranked: whether the likeliest come first, instead of in the order of their seeds.
-        pick: number of the likeliest samples to keep; None for all.
+        rank: which samples come first, the most typical or the likeliest; None for the order of their seeds.
+        pick: number of samples to keep, typical ones that differ or, if so ranked, the likeliest; None for
+            all.
     """
 
-    ranked: bool = False
+    rank: Rank | None = None
     pick: int | None = None
 
     name: ClassVar[str] = "sample"
@@ -40,7 +42,12 @@ class Sampling(SampleMethod):
     @property
     def settings(self) -> Mapping[str, Any]:
         """See :attr:`SampleMethod.settings`."""
-        return {"pick": self.pick} if self.pick else {}
+        return {"pick": self.pick, "rank": self.rank or Rank.typical} if self.pick else {}
+
+    @property
+    def order(self) -> str:
+        """See :attr:`SampleMethod.order`."""
+        return self.rank or (Rank.typical if self.pick else super().order)
 
     def kept(self, number: int) -> int:
         """See :meth:`SampleMethod.kept`."""
@@ -50,21 +57,31 @@ class Sampling(SampleMethod):
         self, colorizer: BaseColorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
     ) -> list[Sample]:
         """See :meth:`SampleMethod.samples`."""
-        from cinn_colorize.samples import likeliest
+        from cinn_colorize.samples import likeliest, typical
 
         samples = colorizer.condition(photo).sample(number, temperature, seed)
-        return likeliest(samples, self.pick) if self.ranked or self.pick else samples
+        if not (self.rank or self.pick):
+            return samples
+        return (likeliest if self.rank is Rank.log_prob else typical)(samples, self.pick)
 
     def parts(
-        self, colorizer: BaseColorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
+        self,
+        colorizer: BaseColorizer,
+        photo: Photo,
+        number: int,
+        temperature: PerLevel,
+        seed: int,
+        wanted: Collection[int],
     ) -> Iterator[list[Sample]]:
         """See :meth:`SampleMethod.parts`; samples that are ranked have to wait for the last."""
-        if self.ranked or self.pick:
-            yield self.samples(colorizer, photo, number, temperature, seed)
+        if self.rank or self.pick:
+            yield from super().parts(colorizer, photo, number, temperature, seed, wanted)
             return
         conditioned = colorizer.condition(photo)
-        for start in range(0, number, _PART):
-            yield conditioned.sample(min(_PART, number - start), temperature, seed + start)
+        for start in range(seed, seed + number, _PART):
+            part = [k for k in range(start, min(start + _PART, seed + number)) if k in wanted]
+            if part:
+                yield conditioned.sample(part[-1] - part[0] + 1, temperature, part[0])
 
     def first_tiles(
         self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int

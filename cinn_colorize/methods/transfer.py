@@ -58,7 +58,7 @@ class Transfer(SampleMethod):
 
     Attributes:
         photo: path of the reference, which is encoded when it is first needed, in the process that needs it.
-        noise: see :meth:`ConditionedPhoto.transfer`.
+        noise: see :meth:`ConditionedPhoto.transfer`; not None where recipes are compared.
         max_pixels: largest reference accepted, in pixels.
     """
 
@@ -81,7 +81,8 @@ class Transfer(SampleMethod):
     @property
     def settings(self) -> Mapping[str, Any]:
         """See :attr:`SampleMethod.settings`."""
-        return {"noise": self.noise, "reference": sha256_of(self.photo)}
+        noise = None if self.noise is None else format_levels(self.noise)
+        return {"noise": noise, "reference": sha256_of(self.photo)}
 
     @property
     def paths(self) -> tuple[Path, ...]:

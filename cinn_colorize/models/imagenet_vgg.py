@@ -190,6 +190,10 @@ def _image_maps(
     for _ in range(config.blocks):
         maps += [coupling(channels, subnet), OrthogonalMixing(channels, next(seeds))]
     maps.append(_REDUCTIONS[config.reduction]())
+    if config.reduction == "haar" and not config.pointwise:
+        # The means go on, as the text says (3.4), with a part of the details. Haar sorts these by direction:
+        # without mixing, all horizontal ones would go on, and no vertical or diagonal ones.
+        maps.append(OrthogonalMixing(4 * channels, next(seeds), unmixed=channels))
     pointwise = partial(ConvSubnet, width=config.pointwise, kernel=1)
     for _ in range(2 if config.pointwise else 0):
         maps += [OrthogonalMixing(4 * channels, next(seeds)), coupling(4 * channels, pointwise)]

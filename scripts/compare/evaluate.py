@@ -4,8 +4,10 @@
     python scripts/compare/evaluate.py rooms ROOMS --reference ZIP --bedrooms WEIGHTS
     python scripts/compare/evaluate.py upsampling PHOTOS --reference ZIP
 
-Each row is measured once and kept in a file under --run; the table is printed when all exist. Measures are
-those of ``cinn-colorize evaluate``, by the same code.
+Each row is measured once and kept in a file under --run, those of packaged weights by their SHA-256; the
+tables are printed when all exist. Measures are those of ``cinn-colorize evaluate``, by the same code. Of
+natural photos, the rows of the cINN and of the CNN are followed by their colours in random tints, and a
+second table has differences to the first row, photo by photo.
 """
 
 from __future__ import annotations
@@ -26,14 +28,22 @@ from train import METHODS
 from cinn_colorize import Colorizer, evaluation
 from cinn_colorize.colorizer import ConditionedPhoto, NetworkInput
 from cinn_colorize.data.sources import find_photos
+from cinn_colorize.evaluation.bootstrap import Statistics, difference
+from cinn_colorize.evaluation.earlier import statistics_by_name
 from cinn_colorize.evaluation.evaluate import Model
 from cinn_colorize.imaging.color import Floats
 from cinn_colorize.imaging.upsampling import Upsampler
+from cinn_colorize.models.registry import MODELS
 from cinn_colorize.options import Upsampling
 
 CPU = torch.device("cpu")
 SAMPLES = 8
-COLUMNS = ("best_of_8", "best_of_8_image", "best_of_1", "variance", "calibration", "kid_lite0", "top5_lite0")
+COLUMNS = (
+    *("best_of_8", "best_of_8_image", "best_of_1", "variance", "calibration", "objects", "hue_8"),
+    *("kid_lite0", "top5_lite0"),
+)
+PAIRED = ("best_of_8", "best_of_8_image", "best_of_1", "objects", "hue_8")  # differences photo by photo
+TINTS = {"tint": "in random tints", "tint*": "in the best random tints"}  # rows of an evaluation
 COMPUTE = ("ms a photo", "M parameters")  # of a training step; that learnt
 DIGITS = {"variance": 1, "kid_lite0": 4, "top5_lite0": 1}
 
@@ -44,7 +54,13 @@ class Row(NamedTuple):
     title: str
     name: str  # of the file that keeps it
     open: Callable[[], Model]
-    samples: int = SAMPLES
+    differ: bool = True  # whether a photo has more than one colorization
+    tints: tuple[str, ...] = ()  # which of TINTS are shown
+
+    @property
+    def samples(self) -> int:
+        """Number of samples measured; equal ones only where they are to be tinted."""
+        return SAMPLES if self.differ or self.tints else 1
 
 
 class Upsampled:
@@ -81,8 +97,11 @@ def method_row(name: str, run: Path) -> Row:
     method = METHODS[name]
     network = None if name == "colorgan" else backbone()
     path = run / name / f"{name}.safetensors"
-    samples = SAMPLES if method.samples_differ else 1
-    return Row(method.title, name, lambda: Sampler.load(method(), path, network), samples)
+    # The CNN's mean in random tints is what the spread of any other method must beat.
+    tints = ("tint*",) if name == "regression" else ()
+    return Row(
+        method.title, name, lambda: Sampler.load(method(), path, network), method.samples_differ, tints
+    )
 
 
 def rows(arguments: argparse.Namespace) -> Iterable[Row]:
@@ -90,17 +109,22 @@ def rows(arguments: argparse.Namespace) -> Iterable[Row]:
     run = arguments.run
     if arguments.table == "photos":
         own = run / "natural" / "natural.safetensors"
-        yield Row("cINN", "natural", lambda: Colorizer("natural", weights=own))
+        yield Row("cINN", "natural", lambda: Colorizer("natural", weights=own), tints=tuple(TINTS))
         for name in METHODS:
             if name != "colorgan":
                 yield method_row(name, run)
-        yield Row("cINN as shipped", "natural-shipped", lambda: Colorizer("natural"))
+        shipped = f"natural-{MODELS['natural'].sha256}"
+        yield Row("cINN as shipped", shipped, lambda: Colorizer("natural"), tints=tuple(TINTS))
     elif arguments.table == "rooms":
-        yield Row("cINN, bedrooms", "bedrooms", lambda: Colorizer("bedrooms", weights=arguments.bedrooms))
+        name = "bedrooms" if arguments.bedrooms else f"bedrooms-{MODELS['bedrooms'].sha256}"
+        tints = tuple(TINTS)
+        yield Row(
+            "cINN, bedrooms", name, lambda: Colorizer("bedrooms", weights=arguments.bedrooms), tints=tints
+        )
         yield method_row("colorgan", run)
     else:
         for method in Upsampling:
-            yield Row(method, f"upsampled-{method}", partial(upsampled, method))
+            yield Row(method, f"upsampled-{method}-{MODELS['natural'].sha256}", partial(upsampled, method))
 
 
 def upsampled(method: str) -> Upsampled:
@@ -120,17 +144,57 @@ def measured(row: Row, arguments: argparse.Namespace, measures: list[evaluation.
                 labels = evaluation.read_labels(arguments.labels, photos, arguments.photos)
                 measures.append(evaluation.Top5("lite0", labels, CPU))
         model = row.open()
-        tints = not isinstance(model, Sampler)  # a method has no temperature 0, whose colours would be tinted
-        report = evaluation.evaluate(model, photos, samples=row.samples, measures=measures, tints=tints)
+        report = evaluation.evaluate(
+            model,
+            photos,
+            samples=row.samples,
+            measures=measures,
+            tints=bool(row.tints),
+            root=arguments.photos,
+        )
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(report.to_json())
     found: dict[str, Any] = json.loads(kept.read_text())
-    if row.samples == 1:  # the best of eight equal pictures
-        for label in (f"best_of_{SAMPLES}", f"best_of_{SAMPLES}_image"):
-            for part in (found, found["gray"], found["truth"]):
-                part[label] = part["best_of_1"]
+    if not row.differ and not row.tints:  # the best of eight equal pictures
+        equal = {f"best_of_{SAMPLES}": "best_of_1", f"best_of_{SAMPLES}_image": "best_of_1"}
+        equal[f"hue_{SAMPLES}"] = "hue_1"
+        parts = [found, *(found[name] for name in ("gray", "truth")), *rows_of(found["per_photo"])]
+        for part in parts:
+            part.update({label: part[one] for label, one in equal.items() if one in part})
         found["variance"] = {"mean": 0.0, "se": 0.0}
     return found
+
+
+def rows_of(per_photo: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what photos add to measures, by row."""
+    return [found for name, found in per_photo.items() if name != "names"]
+
+
+def differences(found: dict[Row, dict[str, Any]]) -> list[list[str]]:
+    """Make the table of differences to the first row, of the photos that both have."""
+    table = [["less the first row", *PAIRED], ["---"] * (1 + len(PAIRED))]
+    (_, first), *_ = found.items()
+    reference = statistics_by_name(first["per_photo"], "model")
+    for row, report in found.items():
+        for name, title in {"model": row.title, **_tint_titles(row)}.items():
+            if report is first and name == "model":
+                continue
+            own = statistics_by_name(report["per_photo"], name)
+            both = [photo for photo in reference if photo in own]
+            changes = difference(
+                _shown([own[photo] for photo in both]), _shown([reference[photo] for photo in both])
+            )
+            cells = (changes.get(measure) for measure in PAIRED)
+            table.append([title, *("-" if c is None else f"{c.mean:+.2f} ± {c.se:.2f}" for c in cells)])
+    return table
+
+
+def _shown(photos: list[Statistics]) -> list[Statistics]:
+    return [{name: photo[name] for name in PAIRED if name in photo} for photo in photos]
+
+
+def _tint_titles(row: Row) -> dict[str, str]:
+    return {name: f"{row.title} {TINTS[name]}" for name in row.tints}
 
 
 def cell(measures: dict[str, Any], name: str) -> str:
@@ -140,7 +204,8 @@ def cell(measures: dict[str, Any], name: str) -> str:
         return "-"
     digits = DIGITS.get(name, 2)
     se = "" if value["se"] is None else f" ± {value['se']:.{digits}f}"
-    return f"{value['mean']:.{digits}f}{se}"
+    sigma = f" ({value['sigma']:g})" if "sigma" in value else ""
+    return f"{value['mean']:.{digits}f}{se}{sigma}"
 
 
 def compute(row: Row, run: Path) -> dict[str, str]:
@@ -177,10 +242,14 @@ def main() -> None:
         table.append(
             [row.title, *(cell(report, name) for name in columns), *(took.get(t, "-") for t in trained)]
         )
+        for name, title in _tint_titles(row).items():
+            table.append([title, *(cell(report[name], c) for c in columns), *("-" for _ in trained)])
     for label in ("gray", "truth"):
         table.append([label, *(cell(first[label], name) for name in columns), *("-" for _ in trained)])
     print("\n".join(f"| {' | '.join(cells)} |" for cells in table))
-    print(f"\n{first['photos']} photos; ± is one standard error over photos.")
+    print(f"\n{first['photos']} photos; ± is one standard error over photos.\n")
+    print("\n".join(f"| {' | '.join(cells)} |" for cells in differences(found)))
+    print("\nDifferences photo by photo; ± is their standard error.")
 
 
 if __name__ == "__main__":

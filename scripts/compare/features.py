@@ -1,12 +1,13 @@
 """Compute the training photos' features once, so that every method sees the same.
 
 All methods but the cINN and colorGAN read the same features of the same crops, those that ``cinn-colorize
-train --dataset photos --seed 0`` sees, in its order. The backbone is frozen, so its features of a crop are
-always the same; in fp16 they occupy 0.4 MB per photo.
+train --dataset photos --seed 0`` sees, in its order. The backbone is frozen and pinned by its SHA-256, so its
+features of a crop are always the same, whatever weights are shipped; in fp16 they occupy 0.4 MB per photo.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,23 +17,31 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cinn_colorize import load_model
 from cinn_colorize.conditioning import EfficientNetLite2, gray_input
 from cinn_colorize.conditioning.backbone import FEATURES
 from cinn_colorize.data.sources import Source
 from cinn_colorize.training.data import Batch, Crops, Loading, batches
+from cinn_colorize.training.features import load_backbone
 
 BATCH, SEED = 48, 0
 PARTS = {"L": (1, 64, 64), "ab": (2, 64, 64)} | {
     f"stride{s}": (channels, 256 // s, 256 // s) for s, channels in FEATURES.items()
 }
+BACKBONE = Path(__file__).parents[2] / "weights/backbone.safetensors"
+SHA256 = "145a23c7abe9dc34e082c4ddc298ee50b381f435e4c46012534ee2c8307f9ebf"
 _CHUNK = 4  # photos whose activations fit into a CPU's cache
 
 
 def backbone() -> EfficientNetLite2:
-    """Load the shipped model's backbone, in the layout that is fastest on a CPU."""
-    network = load_model("natural").model.backbone
-    assert isinstance(network, EfficientNetLite2)
+    """Load the backbone that all methods share, in the layout that is fastest on a CPU.
+
+    Raises:
+        SystemExit: the file is another one; what was learnt on other features cannot be compared.
+    """
+    if hashlib.sha256(BACKBONE.read_bytes()).hexdigest() != SHA256:
+        raise SystemExit(f"{BACKBONE}: not the backbone of the comparison, whose SHA-256 is {SHA256}")
+    network = EfficientNetLite2()
+    load_backbone(network, BACKBONE)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 

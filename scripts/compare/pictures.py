@@ -50,7 +50,7 @@ def main() -> None:
         gray = to_rgb(photo.L, np.zeros_like(photo.ab))
         shown += [tile(photo.rgb, "original"), tile(gray, "gray")]
         for row, model in models:
-            n = min(row.samples, SAMPLES)
+            n = SAMPLES if row.differ else 1
             drawn = model.condition(NetworkInput(photo.L)).sample(n=n, temperature=1.0, seed=0)
             shown += [tile(to_rgb(photo.L, sample.ab), row.title) for sample in drawn]
     lines = min(len(sources), arguments.limit)

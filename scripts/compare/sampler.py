@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from features import features_of
+from features import SHA256, features_of
 from method import Features, Method
 from numpy.typing import NDArray
 from torch import Tensor
@@ -39,8 +39,15 @@ class Sampler:
 
     @classmethod
     def load(cls, method: Method, path: Path, backbone: EfficientNetLite2 | None) -> Sampler:
-        """Load the weights that a run wrote."""
-        method.load_state_dict(weights.load(path)[1], strict=False)  # constants are not stored
+        """Load the weights that a run wrote.
+
+        Raises:
+            SystemExit: it learnt on the features of another backbone.
+        """
+        config, state = weights.load(path)
+        if backbone and config.get("backbone") != SHA256:
+            raise SystemExit(f"{path}: learnt on another backbone; remove {path.parent} and train again")
+        method.load_state_dict(state, strict=False)  # constants are not stored
         return cls(method, backbone)
 
     def condition(self, photo: NetworkInput) -> Conditioned:
@@ -59,8 +66,8 @@ class Conditioned:
     @torch.inference_mode()
     def sample(self, n: int = 1, temperature: Any = 1.0, seed: int = 0) -> list[Colorized]:
         """Draw n samples with the seeds seed, seed + 1, ..., one by one: each depends only on its seed."""
-        if temperature != 1:
-            raise ValueError("these methods have no temperature but 1")
+        if temperature != 1 and self.method.samples_differ:
+            raise ValueError("methods whose samples differ have no temperature but 1")
         drawn = []
         with torch.random.fork_rng(devices=[]):
             for k in range(n):

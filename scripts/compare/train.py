@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from classification import Classification
 from colorgan import ColorGan
-from features import BATCH, SEED, Cache, backbone
+from features import BACKBONE, BATCH, SEED, SHA256, Cache, backbone
 from method import Method
 from pix2pix import Pix2pix
 from regression import Regression
@@ -116,7 +116,8 @@ class MethodTask(Task[Method]):
     def save(self, model: Method, path: Path, training: dict[str, object]) -> None:
         """Save all parameters, in fp32."""
         state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-        weights.save(path, {"model": self.model, "training": training}, state)
+        config = {"model": self.model, "training": training}
+        weights.save(path, config | ({"backbone": SHA256} if self.network() else {}), state)
 
 
 class RoomsTask(MethodTask):
@@ -146,27 +147,17 @@ class RoomsTask(MethodTask):
         """Return none: there is no backbone."""
 
 
-def save_backbone(path: Path) -> Path:
-    """Save the shipped model's backbone for ``cinn-colorize train --backbone``."""
-    if not path.exists():
-        weights.save(
-            path, {"model": "backbone"}, {k: v.contiguous() for k, v in backbone().state_dict().items()}
-        )
-    return path
-
-
 def run(name: str, arguments: argparse.Namespace) -> None:
     """Train one of :data:`NAMES`, or resume it."""
     folder: Path = arguments.run / name
-    cache = Cache(arguments.run / "features", -(-arguments.photos // BATCH) * BATCH)
+    cache = Cache(arguments.run / f"features-{SHA256[:8]}", -(-arguments.photos // BATCH) * BATCH)
     if name == "features":
         cache.fill(open_task("photos", arguments.data).photos)  # type: ignore[attr-defined]
         return
     task: Task[Any]
     if name == "natural":
-        task = open_task(
-            "photos", arguments.data, backbone=save_backbone(arguments.run / "backbone.safetensors")
-        )
+        backbone()  # which refuses another file
+        task = open_task("photos", arguments.data, backbone=BACKBONE)
         config = task.config(photos=arguments.photos, seed=SEED)
     else:
         if name == "colorgan":

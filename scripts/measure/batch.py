@@ -43,7 +43,8 @@ def make_photos(folder: Path, number: int, megapixels: float) -> list[Path]:
 def serial(folder: Path, output: Path) -> None:
     """Colorize all photos of a folder in this process; print a line for each."""
     from cinn_colorize.batch.inputs import Input
-    from cinn_colorize.batch.pipeline import Existing, Plan, Result, Task
+    from cinn_colorize.batch.pipeline import Result
+    from cinn_colorize.batch.plan import Existing, Plan, Task
     from cinn_colorize.batch.processes import ModelSpec
     from cinn_colorize.batch.workers import InProcess
     from cinn_colorize.methods.sample import Sampling
@@ -144,7 +145,16 @@ def main() -> None:
     if arguments.serial:
         serial(*arguments.serial)
         return
-    program: list[str | Path] = [sys.executable, "-m", "cinn_colorize", "--device", "cpu", "-q"]
+    program: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "cinn_colorize",
+        "--device",
+        "cpu",
+        "--seed",
+        "0",
+        "-q",
+    ]
     with tempfile.TemporaryDirectory(prefix="measure-") as name:
         folder = Path(name)
         (folder / "photos").mkdir()
@@ -161,7 +171,7 @@ def main() -> None:
         if arguments.only_batch:
             return
         loop = (
-            'for photo; do "$0" -m cinn_colorize --device cpu -q "$photo" '
+            'for photo; do "$0" -m cinn_colorize --device cpu --seed 0 -q "$photo" '
             '-o "$(dirname "$photo")/../loop"; done'
         )
         few = photos[:LOOP]

@@ -22,7 +22,7 @@ ENGINES = ("torch", "onnx")
 
 def run(photo: Path, engine: str, folder: Path) -> tuple[float, float, float]:
     """Measure wall-clock seconds, CPU seconds and peak memory in MiB of a whole process."""
-    command = [sys.executable, "-m", "cinn_colorize", str(photo), "-n", "1", "--engine", engine, "-q"]
+    command = [sys.executable, "-m", "cinn_colorize", str(photo), "--seed", "0", "--engine", engine, "-q"]
     output = ["-o", str(folder / engine), "--overwrite", "--format", "png", "--device", "cpu"]
     start = time.perf_counter()
     process = subprocess.Popen([*command, *output], stdout=subprocess.DEVNULL)
@@ -45,15 +45,17 @@ def main() -> None:
         for k in range(arguments.repeats):
             for engine in ENGINES:
                 times[engine][k] = run(arguments.photo, engine, folder)
-        print(f"{'':<12}{'clock, s':>12}{'processor, s':>14}{'memory, MiB':>13}")
-        ratio = times["onnx"] / times["torch"]
-        for row, values in {**times, "ratio": ratio}.items():
+        print("| | wall clock | CPU time | peak memory |\n|---|---|---|---|")
+        for engine, values in times.items():
             clock, processor, memory = np.median(values, axis=0)
-            print(f"{row:<12}{clock:12.2f}{processor:14.2f}{memory:13.{2 * (row == 'ratio')}f}")
+            print(f"| `--engine {engine}` | {clock:.1f} s | {processor:.2f} s | {memory:.0f} MiB |")
+        ratios = np.median(times["onnx"] / times["torch"], axis=0)
+        print(f"| ratio | {' | '.join(f'{ratio:.2f}' for ratio in ratios)} |")
         picture = f"{arguments.photo.stem}_000.png"
         pictures = [np.asarray(PIL.Image.open(folder / engine / picture), int) for engine in ENGINES]
         difference = np.abs(pictures[0] - pictures[1])
-        print(f"largest difference {difference.max()} of 255, in {(difference > 0).mean():.1e} of the values")
+        share = f"{100 * (difference > 0).mean():.2g} % of the values"
+        print(f"\nThe largest difference between the two pictures is {difference.max()} of 255, in {share}.")
 
 
 if __name__ == "__main__":

@@ -42,11 +42,12 @@ CALLS = (
     Call("models: json", "models --json"),
     Call("download", "download natural bedrooms mnist"),
     # One photo.
-    Call("colorize", "in/photo.jpg -o one"),
+    Call("colorize", "in/photo.jpg --seed 0 -o one"),
+    Call("colorize: first", "in/photo.jpg -t 0.9 -o typical"),
     Call("colorize: three", "colorize in/photo.jpg -n 3 -t 0.9 --seed 4 --device cpu -o three"),
-    Call("colorize: rank", "in/photo.jpg -n 4 -t 0.8,1:1.1,0:1.1 --rank --json -o ranked"),
+    Call("colorize: rank", "in/photo.jpg -n 4 -t 0.8,1:1.1,0:1.1 --rank log-prob --json -o ranked"),
     Call("colorize: pick", "in/photo.jpg -n 6 --pick 2 -t 1 -o picked --output '{stem}-{seed}.png'"),
-    Call("colorize: hints", "in/photo.jpg --hints in/strokes.png --hint 200,150,#a02832 -o hints"),
+    Call("colorize: hints", "in/photo.jpg --hints in/strokes.png --hint 200,150,#a02832 --seed 0 -o hints"),
     Call("colorize: exact", "in/photo.jpg --upsampling exact -o exact"),
     Call("colorize: bicubic", "in/photo.jpg --upsampling bicubic --precision bf16 -q -o bicubic"),
     Call("colorize: wide", "in/wide.jpg -n 2 --no-sheet -o wide"),
@@ -56,8 +57,10 @@ CALLS = (
     Call("colorize: replace", "in/photo.jpg --seed 1 --output {stem}_000{ext} --overwrite -o one"),
     Call("colorize: onnx", "in/photo.jpg in/wide.jpg -n 2 --engine onnx --workers 1 -o onnx"),
     # What is kept of a file.
-    Call("formats", "in/turned.jpg in/deep.png in/deep.tif in/alpha.png --workers 1 -o auto"),
-    Call("formats: tiff", "in/turned.jpg in/deep.png in/alpha.png --format tiff --workers 1 -o tiff"),
+    Call("formats", "in/turned.jpg in/deep.png in/deep.tif in/alpha.png --seed 0 --workers 1 -o auto"),
+    Call(
+        "formats: tiff", "in/turned.jpg in/deep.png in/alpha.png --seed 0 --format tiff --workers 1 -o tiff"
+    ),
     Call("formats: jpg", "in/alpha.png tiff/turned_000.tiff --format jpg --quality 80 --workers 1 -o jpg"),
     Call("formats: webp", "in/turned.jpg in/alpha.png --strip --format webp --workers 1 -o webp"),
     Call("formats: avif", "in/deep.png in/alpha.png --format avif --workers 1 -o avif"),
@@ -110,7 +113,7 @@ CALLS = (
     # Wrong input.
     Call("wrong: file", "in/nothing.jpg"),
     Call("wrong: photo", "in/scans/damaged.jpg -o wrong"),
-    Call("wrong: exists", "in/photo.jpg -o one"),
+    Call("wrong: exists", "in/photo.jpg --seed 0 -t 1 -o one"),
     Call("wrong: option", "in/photo.jpg --nothing"),
     Call("wrong: value", "in/photo.jpg -t 8:0.5,7:1"),
     Call("wrong: address", "in/photo.jpg --engine ray --address ray://head:1"),

@@ -55,7 +55,7 @@ def test_photos_that_differ_in_their_suffix_keep_it_where_they_must(run, alone):
         "--output={stem}.jpg": ["a.bmp.jpg", "a.jpg.jpg", "a.png.jpg", "b.jpg"],
     }.items():
         for photos in [[p] for p in sorted(Path("p").iterdir())] if alone else [["p"]]:
-            assert run(*photos, option, "-q", "-o", option).exit_code == 0
+            assert run(*photos, option, "-q", "-s", 0, "-o", option).exit_code == 0
         assert names(Path(option)) == expected
 
 
@@ -67,7 +67,7 @@ def test_contact_sheets_keep_apart_too(run):
 
 def test_a_tree_comes_out_as_it_went_in(run):
     make_photos("scans", "x.jpg", "box 1/x.jpg", "box 2/deep/x.jpg")
-    assert run("scans", "-r", "-q").exit_code == 0
+    assert run("scans", "-r", "-q", "-s", 0).exit_code == 0
     assert tree("colorized") == ["box 1/x_000.jpg", "box 2/deep/x_000.jpg", "x_000.jpg"]
 
 
@@ -76,7 +76,7 @@ def test_a_folder_does_not_colorize_its_own_results(run, scans, arguments):
     command = [*arguments, "-n", 2]
     assert run(*command).exit_code == 0
     before = tree(".")
-    again = run(*command, "--skip-existing")
+    again = run(*command)
     assert (again.exit_code, again.stdout) == (0, "")
     assert tree(".") == before
     if "-o" in arguments:
@@ -95,13 +95,13 @@ def test_lists(run, scans):
         (["--files-from", "-", "--null"], {"input": b"scans/a.jpg\0scans/b.png\0"}),
         (["-0", "--files-from", "-"], {"input": b"scans/a.jpg\0scans/b.png"}),
     ]:
-        result = run(*arguments, "-q", **options)
+        result = run(*arguments, "-q", "-s", 0, **options)
         assert result.stdout.splitlines() == ["colorized/scans/a_000.jpg", "colorized/scans/b_000.png"]
         shutil.rmtree("colorized")
     assert "add --null" in the_line(run("--files-from", "-", input=b"a\0b\0"))
     assert "the list cannot be read" in the_line(run("@none"))
     make_photos(".", "@odd.jpg")
-    assert run("@odd.jpg").stdout == "colorized/@odd_000.jpg\n"
+    assert run("@odd.jpg", "-s", 0).stdout == "colorized/@odd_000.jpg\n"
 
 
 def test_one_photo_through_pipes(run, scans):
@@ -168,7 +168,7 @@ def test_a_batch_goes_on_from_its_manifest(run, scans):
     assert all(path.stat().st_mtime_ns == time for path, time in times.items())
 
     Path("colorized/b_001.png").unlink()
-    assert run(*command).stdout == "colorized/b_001.png\n"
+    assert run(*command).stdout == "colorized/b_001.png\ncolorized/b_sheet.jpg\n"
     assert run(*command).stdout == ""
     (scans / "late.jpg").write_bytes((scans / "a.jpg").read_bytes())
     assert len(run(*command).stdout.splitlines()) == 3
@@ -176,13 +176,13 @@ def test_a_batch_goes_on_from_its_manifest(run, scans):
 
 
 def test_what_has_changed_is_done_again_when_asked_to(run, scans):
-    command = ["scans", "--manifest", "m", "-q"]
+    command = ["scans", "-s", 0, "--manifest", "m", "-q"]
     run(*command)
     os.utime(scans / "b.png", (1, 1))  # only the time: the existing files are correct
     make_photos(".", "new/x.png", "new/y.png", "new/z.png", "scans/a.jpg", "scans/c.jpg")
     refused = run(*command)
     assert refused.exit_code == 1
-    assert all("exists; add --overwrite" in line for line in refused.stderr.splitlines())
+    assert all("exists, made from another photo; add" in line for line in refused.stderr.splitlines())
     assert len(refused.stderr.splitlines()) == 2
     assert run(*command, "--overwrite").stdout == "colorized/a_000.jpg\ncolorized/c_000.jpg\n"
     assert run(*command, "--overwrite").stdout == ""
@@ -200,17 +200,17 @@ def test_a_result_without_its_line_is_known_by_its_recipe(run, scans):
     Path("m").write_text("".join(json.dumps(line) + "\n" for line in before[:3]))
     assert run(*command).exit_code == 0
     assert all(path.stat().st_mtime_ns == time for path, time in times.items())
-    without = [line | {"ms": 0} for line in before]
-    assert [line | {"ms": 0} for line in lines_of("m")] == without
+    added = [line | {"ms": 0, "log_prob": None} for line in before[3:]]  # nothing was drawn
+    assert [line | {"ms": 0} for line in lines_of("m")[3:]] == added
 
 
 def test_a_strangers_file_is_not_taken_for_a_result(run, scans):
     Path("colorized").mkdir()
     shutil.copy("scans/b.png", "colorized/a_000.jpg")
     content = Path("colorized/a_000.jpg").read_bytes()
-    result = run("scans", "--manifest", "m", "-q")
+    result = run("scans", "-s", 0, "--manifest", "m", "-q")
     assert result.exit_code == 1
-    assert "a_000.jpg exists" in the_line(result)
+    assert "a_000.jpg exists; add --overwrite" in the_line(result)
     assert Path("colorized/a_000.jpg").read_bytes() == content
 
 
@@ -236,7 +236,7 @@ def test_a_photo_that_changes_while_it_is_read(run, scans, colorizer, monkeypatc
         return compose(photo, *arguments, **options)
 
     monkeypatch.setattr(colorizer, "compose", compose_while_it_grows)
-    result = run("scans", "-q")
+    result = run("scans", "-s", 0, "-q")
     assert "scans/b.png: changed while being read" in the_line(result)
     assert result.exit_code == 1
     assert names(Path("colorized")) == ["a_000.jpg", "c_000.jpg"]
@@ -256,7 +256,7 @@ def test_what_a_killed_process_left_is_removed(run, scans):
 
 def test_long_names(run):
     make_photos("p", "x.jpg", f"{'n' * 250}.jpg")
-    result = run("p", "-q")
+    result = run("p", "-s", 0, "-q")
     assert (result.exit_code, result.stdout) == (1, "colorized/x_000.jpg\n")
     assert "File name too long; choose a shorter --output" in the_line(result)
     assert run("p", "-q", "--output", "{stem}{ext}").exit_code == 0
@@ -265,11 +265,11 @@ def test_long_names(run):
 
 def test_names_that_are_not_utf8(run):
     make_photos("p", os.fsdecode(b"caf\xe9.jpg"), "b.jpg")
-    result = run("p", "--manifest", "m")
+    result = run("p", "-s", 0, "--manifest", "m")
     assert result.exit_code == 0
     assert b"colorized/caf\xe9_000.jpg\n" in result.stdout_bytes
     assert (Path("colorized") / os.fsdecode(b"caf\xe9_000.jpg")).exists()
-    assert "2 there already" in the_line(run("p", "--manifest", "m"))
+    assert "2 there already" in the_line(run("p", "-s", 0, "--manifest", "m"))
 
 
 @pytest.fixture
@@ -285,7 +285,7 @@ def test_a_full_disk_ends_the_batch(run, tiny_disk, manifest):
     Path("p").mkdir()
     for i in range(8):
         Image.fromarray(noise).save(f"p/{i}.png")
-    result = run("p", "-o", "disk/out", *manifest)
+    result = run("p", "-s", 0, "-o", "disk/out", *manifest)
     assert result.exit_code == 1
     problem, summary = result.stderr.splitlines()
     written = names(tiny_disk / "out")
@@ -346,14 +346,15 @@ def test_wrong_manifests(run, scans):
 
 
 def test_an_empty_share_is_no_error(run, scans):
-    results = [run("scans/a.jpg", "--shard", f"{index}/9") for index in range(1, 10)]
+    results = [run("scans/a.jpg", "-s", 0, "--shard", f"{index}/9") for index in range(1, 10)]
     assert [result.exit_code for result in results] == [0] * 9
     assert "".join(result.stdout for result in results) == "colorized/a_000.jpg\n"
 
 
-@pytest.mark.parametrize("option", ["--skip-existing", "--manifest=m.jsonl"])
-def test_photos_whose_likeliest_samples_are_there_are_done(run, scans, option):
-    command = (scans, "-n", 4, "--pick", 2, "--no-sheet", option)
+@pytest.mark.parametrize("option", ["-q", "--skip-existing", "--manifest=m.jsonl"])
+@pytest.mark.parametrize("rank", [[], ["--rank", "log-prob"]])
+def test_photos_whose_picked_samples_are_there_are_done(run, scans, option, rank):
+    command = (scans, "-n", 4, "--pick", 2, "--no-sheet", option, *rank)
     first = run(*command)
     assert first.exit_code == 0, first.stderr
     assert len(names(Path("colorized"))) == 6

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from helpers import ENVIRONMENT, GRAY, command, names, start, the_line, wait_for
+from helpers import ENVIRONMENT, GRAY, command, in_this_process, names, start, the_line, wait_for
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for proce
 
 # Ray lowers the priority of its workers; on a busy machine they would hardly run.
 RAY = ENVIRONMENT | {"RAY_worker_niceness": "0"}
-OPTIONS = ("--engine", "ray", "--address", "local", "--workers", 2, "--device", "cpu")
+OPTIONS = ("--engine", "ray", "--address", "local", "--workers", 2, "--device", "cpu", "--seed", 0)
 
 
 @pytest.fixture
@@ -89,11 +89,9 @@ def test_no_cluster_at_the_address(run, address):
     assert f"no Ray cluster answers at {address}" in the_line(result)
 
 
-def test_what_is_done_needs_no_cluster(run):
-    Path("colorized").mkdir()
-    for name in names(Path("p")):
-        Path("colorized", name.replace(".", "_000.")).write_bytes(b"")
-    result = run("p", "--engine", "ray", "--address", "127.0.0.1:1", "--skip-existing")
+def test_what_is_done_needs_no_cluster(run, colorizer, monkeypatch):
+    assert in_this_process(monkeypatch, colorizer)("p", "--manifest", "m").exit_code == 0
+    result = run("p", "--engine", "ray", "--address", "127.0.0.1:1", "--manifest", "m")
     assert result.exit_code == 0
     assert "2 photos: 2 there already" in the_line(result)
 
@@ -141,7 +139,7 @@ def test_a_killed_worker_costs_no_photo(tmp_path):
     """Two hundred photos and an unreadable one; the results equal those of the local run."""
     make_photos(tmp_path / "p", 200)
     (tmp_path / "p/bad.jpg").write_text("no photo")
-    local = start_group(tmp_path, "p", "-o", "local", "--workers", 2, "--device", "cpu", "-q")
+    local = start_group(tmp_path, "p", "-o", "local", "--workers", 2, "--device", "cpu", "--seed", 0, "-q")
     local.communicate()
     assert local.returncode == 1
 

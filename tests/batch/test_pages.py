@@ -55,9 +55,9 @@ def test_all_pages_come_back(run):
 
 
 def test_a_page_is_the_same_alone_and_with_others(run):
-    run("album.tif", "--pages", "2-3", "-o", "some", "-q")
+    run("album.tif", "--pages", "2-3", "-s", 0, "-o", "some", "-q")
     for page in (2, 3):
-        run("album.tif", "--pages", page, "-o", f"only{page}", "-q")
+        run("album.tif", "--pages", page, "-s", 0, "-o", f"only{page}", "-q")
         alone = open_photo(f"only{page}/album_000.tif")
         together = open_photo("some/album_000.tif", page=page - 1)
         np.testing.assert_array_equal(alone.lab(64, 64), together.lab(64, 64))
@@ -67,15 +67,39 @@ def test_a_page_is_the_same_alone_and_with_others(run):
 
 @pytest.mark.parametrize("pages", ["all", "2-", "3"])
 def test_recreated_byte_for_byte(run, pages):
-    run("album.tif", "--pages", pages, "-q")
+    run("album.tif", "--pages", pages, "-s", 0, "-q")
     again = run("recreate", "colorized/album_000.tif", "album.tif")
     assert "the same bytes as OUT" in again.stderr, again.stderr
 
 
+def test_the_same_pages_again_and_others(run):
+    run("album.tif", "--pages", "1", "-s", 0)
+    assert run("album.tif", "--pages", "1", "-s", 0).output.count("\n") == 0
+    assert "made with page 1, not 2; add" in the_line(run("album.tif", "--pages", "2", "-s", 0))
+    assert "made with page count 1, not 3; add" in the_line(run("album.tif", "--pages", "all", "-s", 0))
+    run("album.tif", "--pages", "2-3", "-s", 0, "--overwrite")
+    before = Path("colorized/album_000.tif").read_bytes()
+    assert run("album.tif", "--pages", "2-", "-s", 0).output == ""
+    assert "made with page 2, not 1 and with page count 2, not 1" in run("album.tif", "-s", 0).stderr
+    assert Path("colorized/album_000.tif").read_bytes() == before
+
+
+def test_another_frame_of_a_later_page_is_told(run):
+    scan = np.pad(GRAY, 30, constant_values=250)
+    with AppendingTiffWriter("scans.tif", True) as scans:
+        for pixels in (GRAY, scan):
+            Image.fromarray(pixels).save(scans, format="TIFF")
+            scans.newFrame()
+    run("scans.tif", "--pages", "all", "-s", 0)
+    assert "frame" in read_recipe("colorized/scans_000.tif", 2)
+    assert run("scans.tif", "--pages", "all", "-s", 0).output == ""
+    other = run("scans.tif", "--pages", "all", "-s", 0, "--frame", "none")
+    assert "made with frame 30,30,330,270, not none" in the_line(other)
+
+
 def test_without_the_option_the_first_is_used(run):
-    assert (
-        "album.tif has 3 pages or frames; the first is used; --pages all takes all" in run("album.tif").stderr
-    )
+    told = run("album.tif", "-s", 0).stderr
+    assert "album.tif has 3 pages or frames; the first is used; --pages all takes all" in told
     assert not {"page", "pages"} & read_recipe("colorized/album_000.tif").keys()
     assert "the first is used\n" in run("frames.gif").stderr
 
@@ -101,13 +125,13 @@ def test_pages_that_cannot_be(run, arguments, code, said):
 
 
 def test_photos_of_one_page_go_with_all_pages(run):
-    assert run("alone.tif", "frames.gif", "--pages", "All", "-q").exit_code == 0
+    assert run("alone.tif", "frames.gif", "--pages", "All", "-s", 0, "-q").exit_code == 0
     assert open_photo("colorized/alone_000.tif").pages == 1
 
 
 def test_a_file_of_crafted_pages_is_one_line(run):
     """The recipe of a first page that names more pages than there are."""
-    run("alone.tif", "-q")
+    run("alone.tif", "-s", 0, "-q")
     photo = open_photo("colorized/alone_000.tif")
     (picture,) = photo.compose([Uniform(0, 0)])
     picture.save("crafted.tif", recipe=photo.recipe | {"pages": "9999"})

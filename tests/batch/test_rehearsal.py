@@ -40,13 +40,33 @@ def test_it_names_what_a_real_run_writes(run):
 
 
 def test_what_is_there_is_not_counted(run):
-    run("scans/a.jpg")
-    dry = run("scans", "--skip-existing", "--dry-run", "-q")
+    run("scans/a.jpg", "-s", 0)
+    dry = run("scans", "-s", 0, "--dry-run")
     assert dry.stdout.split() == ["colorized/b_000.jpg", "colorized/c_000.png"]
-    run("scans", "--skip-existing", "-o", "scans")
-    nothing = run("scans", "--skip-existing", "-o", "scans", "--dry-run")
-    assert "0 files of 0 photos\n" in nothing.stderr
+    assert "2 files of 2 photos, about" in dry.stderr
+    assert "; there already: 1 file\n" in dry.stderr
+    run("scans", "-o", "scans")
+    nothing = run("scans", "-o", "scans", "--dry-run")
+    assert "0 files of 0 photos; there already: 3 files\n" in nothing.stderr
     assert nothing.stdout == ""
+
+
+def test_it_says_what_a_real_run_would_do_with_what_is_there(run):
+    Path("scans/b.jpg").unlink()
+    options = ("scans", "-n", 2, "--manifest", "m.jsonl")
+    run(*options)
+    dry = run(*options, "--dry-run")
+    assert (dry.exit_code, dry.stdout) == (0, "")
+    assert "0 files of 0 photos; there already: 6 files\n" in dry.stderr
+    Path("colorized/a_001.jpg").unlink()
+    dry = run("scans", "-n", 2, "--dry-run", "-q")
+    assert dry.stdout == run("scans", "-n", 2, "-q").stdout != ""
+    run("scans/a.jpg", "-n", 8, "--no-sheet")
+    for options in (["-n", 2, "-t", 0.9], ["-t", 0.9], ["-n", 4, "--pick", 2, "-t", 0.9]):
+        dry = run("scans/a.jpg", *options, "--dry-run", "-q")
+        real = run("scans/a.jpg", *options, "-q")
+        assert "exists, made with temperature" in dry.stderr
+        assert (dry.stderr, dry.stdout, dry.exit_code) == (real.stderr, real.stdout, 1)
 
 
 def test_names_of_picked_samples_are_not_known_before(run):
@@ -57,7 +77,7 @@ def test_names_of_picked_samples_are_not_known_before(run):
 
 def test_photos_that_cannot_be_read_are_said(run):
     Path("scans/d.jpg").write_text("text")
-    dry = run("scans", "--dry-run", "-q")
+    dry = run("scans", "-s", 0, "--dry-run", "-q")
     assert dry.exit_code == 1
     assert "scans/d.jpg: is not a photo" in the_line(dry)
     assert len(dry.stdout.split()) == 3

@@ -126,26 +126,6 @@ def test_an_interrupted_call_leaves_whole_files_only(folder, tmp_path, number, c
             picture.load()
 
 
-def test_existing_results_are_refused_replaced_or_skipped(run):
-    assert run("gray.jpg", "-n", 2).exit_code == 0
-    first = Path("colorized/gray_000.jpg")
-    first.write_bytes(b"mine")
-
-    refused = run("gray.jpg", "coffee.webp", "-q")
-    assert refused.exit_code == 1
-    assert "gray_000.jpg exists" in the_line(refused)
-    assert refused.stdout == "colorized/coffee_000.webp\n"
-
-    Path("colorized/gray_001.jpg").unlink()
-    skipped = run("gray.jpg", "-n", 2, "--skip-existing")
-    assert (skipped.exit_code, skipped.stdout) == (0, "colorized/gray_001.jpg\n")
-    assert first.read_bytes() == b"mine"
-
-    assert run("gray.jpg", "-n", 2, "--skip-existing").stdout == ""
-    assert run("gray.jpg", "--overwrite").exit_code == 0
-    assert first.read_bytes() != b"mine"
-
-
 def test_json_has_an_object_for_each_file(run):
     result = run("--json", "gray.jpg", "-n", 2, "--seed", 3)
     *samples, sheet = map(json.loads, result.stdout.splitlines())
@@ -171,7 +151,7 @@ def test_no_sheet_and_other_names_and_formats(run):
 
 def test_two_photos_never_share_a_result(run):
     shutil.copy("gray.jpg", "folder")
-    result = run("gray.jpg", "folder/gray.jpg", "--overwrite", "-q")
+    result = run("gray.jpg", "folder/gray.jpg", "-s", 0, "--overwrite", "-q")
     assert result.exit_code == 1
     assert result.stdout == "colorized/gray_000.jpg\n"
     assert "is also that of gray.jpg" in the_line(result)
@@ -193,7 +173,7 @@ def test_outputs_that_cannot_be_written(run):
     assert names(Path()) == before
 
     Path("colorized/gray_000.jpg").mkdir(parents=True)
-    a_folder_of_that_name = run("gray.jpg", "coffee.webp", "--overwrite", "-q")
+    a_folder_of_that_name = run("gray.jpg", "coffee.webp", "-s", 0, "--overwrite", "-q")
     assert a_folder_of_that_name.exit_code == 1
     assert "gray_000.jpg: cannot be written" in the_line(a_folder_of_that_name)
     assert names(Path("colorized")) == ["coffee_000.webp", "gray_000.jpg"]
@@ -208,7 +188,7 @@ def test_a_bug_in_one_photo_does_not_stop_the_others(run, colorizer, monkeypatch
         return condition(photo)
 
     monkeypatch.setattr(colorizer, "condition", fail_on_deep)
-    result = run("folder/deep.png", "gray.jpg", "-q")
+    result = run("folder/deep.png", "gray.jpg", "-s", 0, "-q")
     assert (result.exit_code, result.stdout) == (1, "colorized/gray_000.jpg\n")
     assert "folder/deep.png: MemoryError('no room')" in the_line(result)
 
@@ -236,7 +216,7 @@ def test_a_bug_in_one_photo_does_not_stop_the_others(run, colorizer, monkeypatch
         ("--format gif", "'--format': 'gif' is not one of auto, jpg, png, tiff, webp, avif (see"),
         ("--quality 101", "'--quality': must be at most 100, not 101 (see"),
         ("--overwrite --skip-existing", "exclude each other"),
-        ("--output {name}{ext}", "{stem}, {seed} and {ext}"),
+        ("--output {name}{ext}", "{stem}, {seed}, {temperature}, {n}, {method}, {model} and {ext}"),
         ("--output {stem}", "must end in"),
         ("--output {stem}{ext} -n 2", "add {seed}"),
         ("--colour", "--colour"),
@@ -252,8 +232,8 @@ def test_usage_errors(run, arguments, message):
 
 def test_values_in_any_case(run):
     options = "--format PNG --frame None --precision FP32 --upsampling JBU --model Natural --device CPU"
-    assert run("gray.jpg", *options.split()).stdout == "colorized/gray_000.png\n"
-    assert run("gray.jpg", "--format", ".Tif").stdout == "colorized/gray_000.tiff\n"
+    assert run("gray.jpg", "-s", 0, *options.split()).stdout == "colorized/gray_000.png\n"
+    assert run("gray.jpg", "-s", 0, "--format", ".Tif").stdout == "colorized/gray_000.tiff\n"
 
 
 @pytest.mark.parametrize("word", ["transfr", "Transfer", "evalute"])
@@ -263,16 +243,16 @@ def test_a_mistyped_command_is_not_a_photo(run, word):
     meant = "evaluate" if word[0] == "e" else "transfer"
     assert f"no such command or file: {word}; did you mean {meant}?" in the_line(result)
     shutil.copy("gray.jpg", word)
-    assert run(word).stdout == f"colorized/{word}_000.jpg\n"
+    assert run(word, "-s", 0).stdout == f"colorized/{word}_000.jpg\n"
 
 
 def test_files_of_folders_that_are_not_taken_are_said(run):
     for name in ("a.pdf", "b.pdf", "c"):
         Path("folder", name).write_text("no photo")
-    plain = run("folder")
+    plain = run("folder", "-s", 0)
     assert "not taken: 2 .pdf, 1 without suffix, 1 .txt; -v lists them" in the_line(plain)
     assert (plain.exit_code, plain.stdout) == (0, "colorized/deep_000.png\n")
-    verbose = run("folder", "-v", "--overwrite").stderr.splitlines()
+    verbose = run("folder", "-s", 0, "-v", "--overwrite").stderr.splitlines()
     assert [line for line in verbose if "folder/c: not taken" in line]
     assert len(verbose) == 5
     assert run("folder", "-q", "--overwrite").stderr == ""

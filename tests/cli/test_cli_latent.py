@@ -76,9 +76,12 @@ def test_transfer_by_levels(run):
     assert recipe["noise"] == "32:0.5,16:0.5,8:0.5,4:0.2,2:0.5,1:0.5,0:0.0"
     assert recipe["temperature"] == "32:0.1,16:0.5,8:0.5,4:0.5,2:0.5,1:0.5,0:0.5"
     assert made_again(run, "colorized/gray_like_coffee_000.jpg", "gray.jpg", "coffee.png")
-    assert "exists" in the_line(run("transfer", "coffee.png", "gray.jpg", "--strength", 1, code=1))
+    other = the_line(run("transfer", "coffee.png", "gray.jpg", "--strength", 1, code=1))
+    assert (
+        "exists, made with noise 0.5,4:0.2,0:0, not 0 and with temperature 0.5,32:0.1, not 0.5; add" in other
+    )
     run("transfer", "coffee.png", "gray.jpg", "--strength", 1, "--overwrite")
-    assert read_recipe("colorized/gray_like_coffee_000.jpg")["noise"].startswith("32:0.0,16:0.0")
+    assert read_recipe("colorized/gray_like_coffee_000.jpg")["noise"] == "0.0"
 
 
 def test_a_gray_reference(run):
@@ -111,7 +114,9 @@ def test_temperature(run):
     run("gray.jpg", "-s", 4, "-t", 0.5, "-o", "same")
     assert Path("same/gray_004.jpg").read_bytes() == Path(pictures[1]).read_bytes()
     assert made_again(run, strip, "gray.jpg")
-    assert "exists" in the_line(run("temperature", "gray.jpg", "-s", 4, code=1))
+    assert run("temperature", "gray.jpg", "--temperatures", "0:1:0.5", "--files", "-s", 4).output == ""
+    other = the_line(run("temperature", "gray.jpg", "-s", 4, code=1))
+    assert "gray_temperature_004.jpg: exists, made with temperatures 0.0,0.5,1.0, not 0.0,0.3," in other
     run(
         "temperature",
         "gray.jpg",
@@ -135,7 +140,12 @@ def test_sample(run):
     assert result.stdout.splitlines() == [grid, "z.safetensors"]
     drawn = Path(grid).read_bytes()
     assert made_again(run, grid, "gray.jpg")
-    assert "exists" in the_line(run("sample", "gray.jpg", code=1))
+    assert run("sample", "gray.jpg", "-n", 2, "--save-z", "z.safetensors", "-s", 3).output == ""
+    other = the_line(run("sample", "gray.jpg", code=1))
+    assert "gray_samples.jpg: exists, made with number 2, not 16 and with seed 3, not 0; add" in other
+    other = run("sample", "gray.jpg", "-n", 3, "-o", "other", "--save-z", "z.safetensors", code=1)
+    assert "z.safetensors: exists; add --overwrite" in the_line(other)
+    assert not Path("other/gray_samples.jpg").exists()
     again = ["--overwrite", "-q"]
     run("recreate", grid, "gray.jpg", *again)
 
@@ -157,20 +167,24 @@ def test_sample(run):
 
 
 def test_ranking_and_picking(run):
-    result = run("gray.jpg", "-n", 4, "--rank", "--json", "-t", "0.9,32:0.5")
+    result = run("gray.jpg", "-n", 4, "--rank", "log-prob", "--json", "-t", "0.9,32:0.5")
     *samples, sheet = map(json.loads, result.stdout.splitlines())
     chances = [sample["log_prob"] for sample in samples]
     assert chances == sorted(chances, reverse=True)
     assert samples[0]["temperature"] == {"32": 0.5} | dict.fromkeys(("16", "8", "4", "2", "1", "0"), 0.9)
     assert "sheet" in sheet["output"]
     names = [sample["output"] for sample in samples[:2]]
-    picked = run("gray.jpg", "-n", 4, "--pick", 2, "-t", "0.9,32:0.5", "-o", "picked", "--no-sheet")
-    assert picked.stdout.splitlines() == [name.replace("colorized", "picked") for name in names]
-    assert [Path(p).read_bytes() for p in picked.stdout.split()] == [Path(n).read_bytes() for n in names]
+    picked = run("gray.jpg", "-n", 4, "--pick", 2, "--rank", "log-prob", "-t", "0.9,32:0.5", "-o", "picked")
+    assert picked.stdout.splitlines()[:-1] == [name.replace("colorized", "picked") for name in names]
+    assert [Path(p).read_bytes() for p in picked.stdout.split()[:-1]] == [Path(n).read_bytes() for n in names]
     assert made_again(run, names[0], "gray.jpg")
+    by_typicality = run(
+        "gray.jpg", "-n", 4, "--rank", "typical", "-t", "0.9,32:0.5", "-o", "typical", "--json"
+    )
+    most_typical = json.loads(by_typicality.stdout.splitlines()[0])["output"]
     only = run("gray.jpg", "-n", 4, "--pick", 1, "--output", "{stem}{ext}", "-o", "best", "-t", "0.9,32:0.5")
     assert only.stdout == "best/gray.jpg\n"
-    assert Path("best/gray.jpg").read_bytes() == Path(names[0]).read_bytes()
+    assert Path("best/gray.jpg").read_bytes() == Path(most_typical).read_bytes()
 
 
 @pytest.mark.parametrize(

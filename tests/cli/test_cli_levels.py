@@ -85,7 +85,7 @@ def test_methods_draw_with_them(run, tmp_path):
 def test_a_panorama_shares_the_coarsest_level(run, tmp_path):
     wide = np.tile(np.linspace(0, 255, 60, dtype=np.uint8)[:, None], (1, 200))
     Image.fromarray(wide).save("wide.png")
-    run("wide.png", "-o", "out")
+    run("wide.png", "-s", 0, "-o", "out")
     with Image.open(tmp_path / "out" / "wide_000.png") as made:
         assert made.size == (200, 60)
 
@@ -116,7 +116,7 @@ def test_guidance_that_weights_do_not_allow(run, tmp_path):
     message = the_line(run("gray.jpg", "--guidance", 0.5, weights="couplings", code=2))
     assert "these weights of natural cannot be guided" in message
     assert "from 0 to 2, not 3" in the_line(run("gray.jpg", "--guidance", 3, code=2))
-    run("gray.jpg", "--guidance", 0, "-o", "out", weights="couplings")
+    run("gray.jpg", "-s", 0, "--guidance", 0, "-o", "out", weights="couplings")
     assert (tmp_path / "out" / "gray_000.jpg").exists()
 
 

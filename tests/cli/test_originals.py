@@ -139,7 +139,7 @@ def test_a_photo_of_the_same_folder_is_not_replaced_but_an_old_result_is(run):
     shutil.copy("mask.png", "p/y_000.png")
     shutil.copy("color.png", "p/y.png")
     before = Path("p/y_000.png").read_bytes()
-    for options in ([], ["--seed", 0, "-t", "0.3", "--overwrite"]):
+    for options in (["-s", 0], ["-s", 0, "-t", "0.3", "--overwrite"]):
         result = run("p", "-o", "p", *options)
         assert Path("p/y_000.png").read_bytes() == before
         assert result.exit_code == 1

@@ -216,6 +216,6 @@ def test_a_pipe_whose_writer_takes_its_time(run, monkeypatch):
         with Path("PIPE").open("wb") as file:  # waits for a reader
             file.write(Path("x.jpg").read_bytes())
         os._exit(0)
-    result = run("PIPE", "-o", "piped")
+    result = run("PIPE", "-s", 0, "-o", "piped")
     os.wait()
     assert result.stdout == "piped/PIPE_000.png\n", result.stderr

@@ -6,9 +6,9 @@ import pytest
 from helpers import GRAY, in_this_process
 from PIL import Image
 
-from cinn_colorize.batch.pipeline import Job
 from cinn_colorize.cli import progress
 from cinn_colorize.cli.progress import Progress, duration, shown
+from cinn_colorize.samples import Colorization
 
 
 def test_a_line_names_the_photo_what_is_done_and_left_and_the_rate(monkeypatch):
@@ -53,17 +53,17 @@ def test_files_of_a_photo_appear_as_they_are_drawn(tmp_path, colorizer, monkeypa
     Image.fromarray(GRAY).save("a.jpg")
     drawn, written = [], []
     conditioned = type(colorizer.condition("a.jpg"))
-    sample, save = conditioned.sample, Job._save
+    sample, save = conditioned.sample, Colorization.save
 
     def counting(self, n=1, *rest, **options):
         drawn.append(n)
         return sample(self, n, *rest, **options)
 
-    def noting(*arguments):
+    def noting(*arguments, **options):
         written.append(sum(drawn))
-        return save(*arguments)
+        return save(*arguments, **options)
 
     monkeypatch.setattr(conditioned, "sample", counting)
-    monkeypatch.setattr(Job, "_save", noting)
+    monkeypatch.setattr(Colorization, "save", noting)
     assert in_this_process(monkeypatch, colorizer)("a.jpg", "-n", 40).exit_code == 0
     assert (written[0], sum(drawn), len(written)) == (8, 40, 40)

@@ -86,9 +86,9 @@ def run(command):
 
 
 @pytest.mark.parametrize("slow", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["quick", "whole"])
-def test_readme_from_top_to_bottom(folder, slow):
+def test_readme_from_top_to_bottom_twice(folder, slow):
     names = {}
-    for language, code in steps(README):
+    for language, code in [*steps(README)] * 2:
         if left_out(code) or (SLOW.search(code) and not slow):
             continue
         if language == "python":

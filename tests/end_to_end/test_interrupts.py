@@ -152,9 +152,9 @@ def scans(tmp_path_factory):
 @pytest.mark.parametrize(
     ("options", "how"),
     [
-        ([], "add --skip-existing to continue"),
+        ([], "the same command continues"),
         (["--manifest", "m"], "the same command continues"),
-        (["--skip-existing"], "the same command continues"),
+        (["--overwrite"], "the same command starts over"),
     ],
 )
 def test_a_batch_says_what_is_done_and_how_to_continue(scans, tmp_path, options, how):
@@ -164,7 +164,6 @@ def test_a_batch_says_what_is_done_and_how_to_continue(scans, tmp_path, options,
     printed, (done, written) = stopped(batch, rf"(\d+) of 40 photos done, (\d+) files? written; {how}")
     assert printed <= written <= len(names(tmp_path / "colorized"))
     assert printed - 2 <= done <= written
-    options = [*options, *(["--skip-existing"] if "add" in how else [])]
     rest = process(tmp_path, scans, "--workers", 2, *options)
     assert rest.returncode == 0
     assert len(names(tmp_path / "colorized")) == 40
@@ -175,7 +174,7 @@ def test_one_photo_says_what_is_written_and_how_to_continue(tmp_path):
     call = start(tmp_path, "x.png", "-n", 60, start_new_session=True)
     call.stdout.readline()
     os.killpg(call.pid, signal.SIGINT)
-    printed, (written,) = stopped(call, r"(\d+) files? written; add --skip-existing to continue")
+    printed, (written,) = stopped(call, r"(\d+) files? written; the same command continues")
     assert printed <= written <= len(names(tmp_path / "colorized"))
 
 

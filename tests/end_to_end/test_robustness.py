@@ -179,7 +179,7 @@ def test_signals_for_the_whole_group(reference, tmp_path, number, code, early):
 
 
 def test_two_batches_on_one_folder(reference, tmp_path):
-    batches = [start(tmp_path, reference / "photos", "--skip-existing", "--workers", 1) for _ in range(2)]
+    batches = [start(tmp_path, reference / "photos", "--workers", 1) for _ in range(2)]
     for batch in batches:
         _, stderr = batch.communicate()
         assert batch.returncode == 0, stderr

@@ -133,6 +133,11 @@ TRANSFORMS = {
     "coupling, 1x1 without condition": lambda size: (*coupling(6, size, kernel=1)[:2], None),
     "coupling, fully connected": vector_coupling,
     "mixing": lambda size: (OrthogonalMixing(6, seed=5), randn(6, size, size), None),
+    "mixing of some channels": lambda size: (
+        OrthogonalMixing(6, seed=5, unmixed=2),
+        randn(6, size, size),
+        None,
+    ),
     "permutation": lambda size: (Permutation(6, seed=5), randn(6, size, size), None),
     "sinh map": sinh_map,
     "sequence": sequence,

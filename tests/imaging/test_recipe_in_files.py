@@ -32,8 +32,6 @@ def test_recipes_come_back(tmp_path, suffix, recipe, strip):
     found = read_recipe(path)
     assert {name: value for name, value in found.items() if name not in HOW_WRITTEN} == recipe
     assert set(found) == {*recipe, *HOW_WRITTEN}
-    assert colorization.is_saved(path, quality=80, strip=strip)
-    assert not colorization.is_saved(path, quality=80, strip=not strip)
 
 
 @SHORT

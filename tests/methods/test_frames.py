@@ -189,19 +189,19 @@ def test_what_is_no_frame_is_a_usage_error(run, folder, frame):
 
 
 def test_a_frame_larger_than_a_photo_fails_for_that_photo_alone(run, folder):
-    result = run(folder / "photo.png", folder / "page_photo.png", "--frame", FRAME, "-q")
+    result = run(folder / "photo.png", folder / "page_photo.png", "--frame", FRAME, "-s", 0, "-q")
     assert result.exit_code == 1
     assert f"photo.png: the picture inside the frame, {FRAME}, exceeds its 300x240 pixels" in the_line(result)
     assert names(Path("colorized")) == ["page_photo_000.png"]
 
 
 def test_a_manifest_knows_the_frame(run, folder):
-    call = folder / "page_photo.png", "--manifest", "m.jsonl", "-q"
+    call = folder / "page_photo.png", "-s", 0, "--manifest", "m.jsonl", "-q"
     assert run(*call).exit_code == 0
     first = Path("colorized/page_photo_000.png").read_bytes()
     assert run(*call).exit_code == 0
     assert len(Path("m.jsonl").read_text().splitlines()) == 1
-    assert "exists" in the_line(run(*call, "--frame", "none"))
+    assert "exists, made with frame " in the_line(run(*call, "--frame", "none"))
     assert Path("colorized/page_photo_000.png").read_bytes() == first
     assert run(*call, "--frame", "none", "--overwrite").exit_code == 0
     assert "frame" not in read_recipe("colorized/page_photo_000.png")

@@ -15,7 +15,7 @@ from cinn_colorize.methods.mix import Mix
 from cinn_colorize.methods.sample import Sampling
 from cinn_colorize.methods.strip import Strip
 from cinn_colorize.methods.transfer import Transfer
-from cinn_colorize.options import Rendering
+from cinn_colorize.options import Rank, Rendering
 
 INSIDE = np.zeros((64, 64), np.uint8)
 INSIDE[:, :24] = 255
@@ -133,9 +133,9 @@ def test_masks_of_another_shape(colorizer, photo, tmp_path):
 
 def test_ranking_and_picking(colorizer, conditioned, photo):
     samples = conditioned.sample(4, 0.9, 10)
-    ranked = Sampling(ranked=True).samples(colorizer, photo, 4, 0.9, 10)
+    ranked = Sampling(Rank.log_prob).samples(colorizer, photo, 4, 0.9, 10)
     assert [s.log_prob for s in ranked] == sorted((s.log_prob for s in samples), reverse=True)
-    picked = Sampling(pick=2).samples(colorizer, photo, 4, 0.9, 10)
+    picked = Sampling(Rank.log_prob, 2).samples(colorizer, photo, 4, 0.9, 10)
     assert [s.seed for s in picked] == [s.seed for s in ranked[:2]]
     assert [s.seed for s in likeliest(samples)] == [s.seed for s in ranked]
     assert [s.seed for s in Sampling().samples(colorizer, photo, 2, 0.9, 10)] == [10, 11]

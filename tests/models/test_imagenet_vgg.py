@@ -19,7 +19,7 @@ from cinn_colorize.conditioning.vgg import BinClassifier, VggNetwork
 from cinn_colorize.data.sources import FolderPhotos, Source, find_photos
 from cinn_colorize.errors import DataError, WeightsError
 from cinn_colorize.evaluation import mean_nll
-from cinn_colorize.flow import Sequence
+from cinn_colorize.flow import HaarDownsampling, Sequence
 from cinn_colorize.models import MODELS, Loaded, load_model, save_model
 from cinn_colorize.models.imagenet_vgg import PRESETS, ImagenetVgg, ImagenetVggConfig
 from cinn_colorize.training.datasets import open_task
@@ -96,6 +96,27 @@ def test_sizes_of_the_latents_are_the_authors(preset):
     shapes = on_meta(lambda: ImagenetVgg(PRESETS[preset]())).latent_shapes
     assert shapes == {16: (16, 16, 16), 8: (32, 8, 8), 4: (96, 4, 4), 0: (512, 1, 1)}
     assert [int(np.prod(shape)) for shape in shapes.values()] == [4096, 2048, 1536, 512]
+
+
+@pytest.mark.parametrize("preset", ["paper", "narrow"])
+@pytest.mark.parametrize("r", [32, 16])
+def test_a_split_leaves_the_means_and_a_part_of_the_details_of_every_direction(preset, r):
+    config = narrow_vgg(preset)
+    model, channels = ImagenetVgg(config), {32: 8, 16: 16}[r]
+    stage = model.stages[r].eval()  # whose couplings begin as the identity
+    parts = stage.prepare(torch.zeros(1, model.network.channels, 64, 64))
+    shares = []
+    for band in range(4):  # means, horizontal, vertical and diagonal details
+        reduced = torch.zeros(1, 4, channels, r // 2, r // 2)
+        reduced[:, band] = torch.randn(reduced[:, band].shape, generator=torch.Generator().manual_seed(0))
+        x, _ = HaarDownsampling().inverse(reduced.flatten(1, 2))
+        with torch.no_grad():
+            z, _ = stage(x, parts)
+        energy = z.square().sum(dim=(0, 2, 3))
+        shares.append(float(energy[: config.stages[r].keep].sum() / energy.sum()))
+    assert shares[0] == pytest.approx(1)
+    assert min(shares[1:]) > 0.2
+    assert max(shares[1:]) < 0.5
 
 
 def test_features_are_256_maps_of_64_px_and_see_far():

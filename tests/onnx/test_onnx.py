@@ -62,7 +62,7 @@ def folder(tmp_path_factory):
 def cache(tmp_path_factory, folder):
     """A cache, filled by the first use of the engine."""
     cache = tmp_path_factory.mktemp("cache")
-    done, lines, torch_was_there = call(folder, cache, "gray.png", "--engine", "onnx", "-o", "first")
+    done, lines, torch_was_there = call(folder, cache, "gray.png", "-s", 0, "--engine", "onnx", "-o", "first")
     assert (done.returncode, done.stdout) == (0, "first/gray_000.png\n"), done.stderr
     (line,) = lines
     assert line.startswith("cinn-colorize: ")

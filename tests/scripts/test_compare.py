@@ -23,6 +23,7 @@ from sampler import Conditioned, Sampler
 from cinn_colorize.data.sources import find_photos
 
 STRIDES = (4, 8, 16, 32)
+FEATURES = f"features-{features.SHA256[:8]}"
 
 
 @pytest.fixture(scope="module")
@@ -116,15 +117,15 @@ def filled(examples, tmp_path_factory):
         patch.setattr(features, "BATCH", 4)
         patch.setattr(features, "Loading", lambda workers: train.Loading())
         Cache(folder / "whole", 8).fill(find_photos(examples, pattern=None))
-        Cache(folder / "features", 8).fill(find_photos(examples, pattern=None))
-        (folder / "features" / "done").write_text("4")
-        Cache(folder / "features", 8).fill(find_photos(examples, pattern=None))
+        Cache(folder / FEATURES, 8).fill(find_photos(examples, pattern=None))
+        (folder / FEATURES / "done").write_text("4")
+        Cache(folder / FEATURES, 8).fill(find_photos(examples, pattern=None))
     return folder
 
 
 def test_features_stopped_on_the_way_are_those_computed_at_once(filled):
     for part, shape in PARTS.items():
-        whole, resumed = (np.load(filled / name / f"{part}.npy") for name in ("whole", "features"))
+        whole, resumed = (np.load(filled / name / f"{part}.npy") for name in ("whole", FEATURES))
         assert whole.shape == (8, *shape)
         np.testing.assert_array_equal(whole, resumed)
         assert whole.any(axis=tuple(range(1, 1 + len(shape)))).all()
@@ -154,14 +155,18 @@ def test_a_table_is_measured_once(filled, examples, monkeypatch, capsys):
     def rows(arguments):
         for name, method in methods.items():
             network = None if name == "colorgan" else features.backbone()
-            samples = 2 if method.samples_differ else 1
             yield evaluate.Row(
-                method.title, name, lambda m=method, n=network: opened.append(m) or Sampler(m, n), samples
+                method.title,
+                name,
+                lambda m=method, n=network: opened.append(m) or Sampler(m, n),
+                method.samples_differ,
+                ("tint*",) if name == "regression" else (),
             )
 
     monkeypatch.setattr(evaluate, "rows", rows)
     monkeypatch.setattr(evaluate, "SAMPLES", 2)
     monkeypatch.setattr(evaluate, "COLUMNS", ("best_of_2", "best_of_1", "variance", "kid_lite0"))
+    monkeypatch.setattr(evaluate, "PAIRED", ("best_of_1",))
     command = ["evaluate.py", "photos", str(photos), "--reference", str(photos), "--run", str(filled)]
     monkeypatch.setattr(sys, "argv", command)
     evaluate.main()
@@ -169,7 +174,14 @@ def test_a_table_is_measured_once(filled, examples, monkeypatch, capsys):
     evaluate.main()
     assert capsys.readouterr().out == table
     assert opened == list(methods.values())
+    table, differences = table.split("\n\n")[::2]
     cells = {row.split("|")[1].strip(): row.split("|")[2:] for row in table.splitlines() if "|" in row}
+    tinted = cells["CNN [16] in the best random tints"]
+    assert float(tinted[0].split()[0]) < float(cells["CNN [16]"][0].split()[0])
+    changed = {row.split("|")[1].strip(): row.split("|")[2:] for row in differences.splitlines()}
+    assert set(changed) >= {"CNN [16] in the best random tints", "colorGAN [4]"}
+    change = float(cells["colorGAN [4]"][1].split()[0]) - float(cells["CNN [16]"][1].split()[0])
+    assert float(changed["colorGAN [4]"][0].split()[0]) == pytest.approx(change, abs=0.011)
     best, one, variance, kid = cells["CNN [16]"][:4]
     assert best == one
     assert variance.strip().startswith("0.0")

@@ -1,7 +1,11 @@
-"""Make the pictures of docs/latent.md with its commands: python scripts/paper/latent_pictures.py."""
+"""Make the pictures of README, docs/latent.md and docs/hints.md with the commands beside them.
+
+python scripts/paper/doc_pictures.py
+"""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import os
@@ -13,7 +17,6 @@ from PIL import Image
 from cinn_colorize.cli.app import app
 
 ROOT = Path(__file__).parents[2]
-IMAGES = ROOT / "docs" / "images"
 
 TRANSFERS = (  # reference, photo
     ("beacon-street-sunset.jpg", "singaporean-cityscape.jpg"),
@@ -27,7 +30,12 @@ TRANSFERS = (  # reference, photo
     ("perched-osprey.jpg", "oakland-zoo-otters.jpg"),
     ("rocket.jpg", "camera.png"),
 )
+HINTS = "--hint 110,400,#d8702a --hint 215,115,#d8a488 --hint 30,180,#b03030 --hint 330,60,#8c9098"
 COMMANDS = {  # picture: the command's result that it is, and the command
+    "sheet": ("photo_sheet.jpg", "examples/photo.jpg -n 8"),
+    "temperature-0.5": ("photo_sheet.jpg", "examples/photo.jpg -n 3 -t 0.5"),
+    "temperature-1": ("photo_sheet.jpg", "examples/photo.jpg -n 3 -t 1"),
+    "hints": ("astronaut_sheet.jpg", f"examples/astronaut.png -n 3 {HINTS}"),
     "temperature": ("photo_temperature_000.jpg", "temperature examples/photo.jpg"),
     "temperature-coarse": (
         "photo_temperature_000.jpg",
@@ -43,9 +51,8 @@ COMMANDS = {  # picture: the command's result that it is, and the command
 WIDTH, QUALITY = 1200, 85
 
 
-def make(command: str, made: str, picture: str, width: int) -> None:
+def make(command: str, made: str, picture: Path, width: int) -> None:
     """Run a command and keep one of its results, reduced."""
-    print(f"cinn-colorize {command}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         try:
             with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO())):
@@ -55,18 +62,22 @@ def make(command: str, made: str, picture: str, width: int) -> None:
                 raise
         with Image.open(Path(folder) / made) as image:
             image.thumbnail((width, 10 * width), Image.Resampling.LANCZOS)
-            image.save(IMAGES / f"{picture}.jpg", quality=QUALITY, optimize=True)
+            image.save(picture, quality=QUALITY, optimize=True)
+    print(f"{picture}: cinn-colorize {command}", flush=True)
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--output-dir", type=Path, default=ROOT / "docs/images")
+    images = parser.parse_args().output_dir.resolve()
     os.chdir(ROOT)
-    IMAGES.mkdir(exist_ok=True)
+    images.mkdir(parents=True, exist_ok=True)
     for k, (reference, photo) in enumerate(TRANSFERS, start=1):
         command = f"transfer examples/{reference} examples/{photo} --sheet"
         made = f"{Path(photo).stem}_like_{Path(reference).stem}_sheet.jpg"
-        make(command, made, f"transfer-{k}", WIDTH // 2)
+        make(command, made, images / f"transfer-{k}.jpg", WIDTH // 2)
     for picture, (made, command) in COMMANDS.items():
-        make(command, made, picture, WIDTH)
+        make(command, made, images / f"{picture}.jpg", WIDTH)
 
 
 if __name__ == "__main__":

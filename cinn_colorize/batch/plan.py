@@ -1,0 +1,156 @@
+"""What is to be made of every photo: the plan of a batch, and the files of one photo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cinn_colorize.batch.inputs import Input, own_suffix
+from cinn_colorize.errors import PhotoError
+from cinn_colorize.files import OUTPUT_SUFFIXES, format_of_name, leaves_folder, printable_name
+from cinn_colorize.options import Encoding, Pages, Rendering
+
+if TYPE_CHECKING:
+    from cinn_colorize.imaging.photo import Photo
+    from cinn_colorize.latents.levels import PerLevel
+    from cinn_colorize.methods.base import SampleMethod
+
+
+class Existing(StrEnum):
+    """What to do about an output that exists and was made in another way, or not by this program."""
+
+    REFUSE = "refuse"
+    OVERWRITE = "overwrite"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to draw for every photo and where to write it.
+
+    Attributes:
+        method: how samples are drawn.
+        number: samples per photo, with seeds counting up from ``seed``.
+        rendering: how samples become pictures.
+        frame: what surrounds the pictures of scans, see :meth:`Photo.framed`.
+        pattern: file name of a picture, with {stem}, {seed}, {ext} and the keys of ``names``.
+        format: format of the pictures; ``auto`` keeps the photo's own where it can be written, else PNG.
+        encoding: how the pictures are written.
+        sheet: also write a labelled contact sheet.
+        max_pixels: larger photos are refused.
+        sheet_pattern: file name of the contact sheet, with {stem}.
+        pages: pages of TIFFs that are colorized, into TIFFs of as many; None for the first alone.
+        names: what else may be part of a file name; empty where the call cannot choose names.
+    """
+
+    method: SampleMethod
+    number: int
+    temperature: PerLevel
+    seed: int
+    rendering: Rendering
+    folder: Path
+    pattern: str
+    format: str
+    encoding: Encoding
+    existing: Existing
+    sheet: bool
+    max_pixels: int
+    frame: str = "auto"
+    sheet_pattern: str = "{stem}_sheet.jpg"
+    pages: Pages | None = None
+    names: Mapping[str, str | int] = field(default_factory=dict)
+
+    @property
+    def seeds(self) -> range:
+        """Seeds of the samples of a photo."""
+        return range(self.seed, self.seed + self.number)
+
+    @property
+    def picks(self) -> bool:
+        """Whether only some of the samples drawn are kept."""
+        return self.method.kept(self.number) < self.number
+
+    def open(self, source: Path | bytes, name: str) -> Photo:
+        """Open a photo, or the first page of it that is wanted.
+
+        Raises:
+            PhotoError: it cannot be read, or lacks a page that is wanted.
+        """
+        from cinn_colorize.imaging.photo import open_photo
+
+        pages = self.pages or Pages(1, 1)
+        photo = open_photo(source, max_pixels=self.max_pixels, name=name, page=pages.first)
+        has_pages = format_of_name(f"a{photo.suffix}") == "tiff"
+        try:
+            photo.together = len(pages.of(photo.pages if has_pages else 1))
+        except ValueError as error:
+            raise PhotoError(f"{name}: {error}") from None
+        return photo
+
+    def page(self, photo: Photo, number: int) -> Photo:
+        """Open another page of a photo, with its frame.
+
+        Args:
+            photo: a page that :meth:`open` returned.
+            number: which page of the file.
+
+        Raises:
+            PhotoError: the page cannot be read.
+        """
+        from cinn_colorize.imaging.photo import open_photo
+
+        assert photo.source is not None
+        page = open_photo(photo.source, max_pixels=self.max_pixels, name=photo.name, page=number)
+        return page.framed(self.frame)
+
+    def outputs(self, photo: Input, stem: str) -> list[Path]:
+        """Return the paths of a photo's samples, in the order of their seeds.
+
+        Raises:
+            PhotoError: one lies outside the folder, though the pattern is not absolute.
+        """
+        suffix = self.suffix(photo.path)
+        names = [self.pattern.format(stem=stem, seed=seed, ext=suffix, **self.names) for seed in self.seeds]
+        for name in names:
+            if leaves_folder(name) and not Path(self.pattern).is_absolute():
+                raise PhotoError(
+                    f"{printable_name(photo.path)}: its result {printable_name(name)} would lie outside "
+                    f"{printable_name(self.folder)}; choose another --output"
+                )
+        return [self.folder / photo.below / name for name in names]
+
+    def sheet_path(self, photo: Input, stem: str) -> Path:
+        """Return the path of a photo's contact sheet."""
+        return self.folder / photo.below / self.sheet_pattern.format(stem=stem)
+
+    def suffix(self, photo: Path) -> str:
+        """Return the suffix of a photo's samples, unless the pattern has another."""
+        suffix = own_suffix(photo) if self.format == "auto" else f".{self.format}"
+        return suffix if suffix.lower() in OUTPUT_SUFFIXES else ".png"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A photo and the files to write for it.
+
+    Attributes:
+        outputs: paths of all samples, in the order of their seeds.
+        sheet: path of the contact sheet, if one is to be written.
+        wanted: the paths of those that no manifest lists.
+        existing: those of them that exist and are not to be replaced unasked.
+        content: content of a photo that can be read only once, such as a pipe.
+    """
+
+    input: Input
+    outputs: list[Path]
+    sheet: Path | None
+    wanted: list[Path]
+    existing: list[Path] = field(default_factory=list)
+    content: bytes | None = None
+
+    def output(self, seed: int, plan: Plan) -> Path:
+        """Return the path of a sample."""
+        return self.outputs[seed - plan.seed]

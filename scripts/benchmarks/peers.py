@@ -1,0 +1,208 @@
+"""Time other colorizers on a photo beside this one, on a CPU, from clones of their repositories.
+
+    git clone https://github.com/piddnad/DDColor clones/DDColor
+    git clone https://github.com/jantic/DeOldify clones/DeOldify
+    pip install --target clones/packages --no-deps -r scripts/benchmarks/deoldify.txt
+    python scripts/benchmarks/peers.py clones
+
+Fetches nothing: the networks of the clones have random weights, which take as long as trained ones. The
+weights are first written to a file, so that a process reads them as it would read real ones. DDColor runs by
+its own pipeline at 512 px, tiny and large; of DeOldify, artistic and stable, the generators are its own, at
+its default render factor of 35 (560 px), and the few lines before and after them are rewritten here, since
+its own require a Jupyter installation. ``packages`` holds what its copy of fastai requires.
+
+*Cold* is a new process from its start to the written picture, with files already read once; *warm* is
+another picture of the same photo in a process that has made one. The colorizers take turns, so that other
+load on the machine affects all; CPU time, of all threads, is affected least.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from tables import table
+
+EXAMPLE = Path(__file__).parents[2] / "examples/photo.jpg"
+PEERS = {"DDColor": ("tiny", "large"), "DeOldify": ("artistic", "stable")}  # networks by clone
+OURS = (1, 8)  # samples
+RENDER_SIZE = 35 * 16  # of DeOldify
+MEAN, DEVIATION = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]], np.float32)
+FIRST = "cinn-colorize -n 1"  # what ratios are to
+Draw = Callable[[Path, Path], object]  # colorizes the first file, writes the second
+
+
+def ddcolor(size: str, weights: Path) -> Draw:
+    """Load DDColor by its own code."""
+    from ddcolor import ColorizationPipeline, DDColor, build_ddcolor_model  # type: ignore[import-not-found]
+
+    if not weights.exists():
+        encoder = {"tiny": "convnext-t", "large": "convnext-l"}[size]
+        queries = {"num_queries": 100, "num_scales": 3, "dec_layers": 9}
+        made = DDColor(encoder, input_size=[512, 512], num_output_channels=2, last_norm="Spectral", **queries)
+        torch.save(made.state_dict(), weights)
+    model = build_ddcolor_model(DDColor, model_path=str(weights), model_size=size, device=torch.device("cpu"))
+    pipeline = ColorizationPipeline(model)
+    return lambda photo, out: cv2.imwrite(str(out), pipeline.process(cv2.imread(str(photo))))
+
+
+def deoldify(name: str, weights: Path) -> Draw:
+    """Load a generator of DeOldify by its own code, and do what its filters do."""
+    from deoldify.unet import DynamicUnetDeep, DynamicUnetWide  # type: ignore[import-not-found]
+    from fastai.layers import NormType  # type: ignore[import-not-found]
+    from fastai.vision import models  # type: ignore[import-not-found]
+    from fastai.vision.learner import create_body  # type: ignore[import-not-found]
+    from PIL import Image
+
+    network, body, factor = {
+        "artistic": (DynamicUnetDeep, models.resnet34, 1.5),
+        "stable": (DynamicUnetWide, models.resnet101, 2),
+    }[name]
+    options = {"blur": True, "self_attention": True, "y_range": (-3.0, 3.0), "norm_type": NormType.Spectral}
+    model = network(create_body(body, False), n_classes=3, nf_factor=factor, **options).eval()
+    if not weights.exists():
+        torch.save({"model": model.state_dict()}, weights)
+    model.load_state_dict(torch.load(weights, map_location="cpu")["model"])
+
+    def draw(photo: Path, out: Path) -> None:
+        with Image.open(photo) as image:
+            original = image.convert("RGB")
+        small = original.resize((RENDER_SIZE, RENDER_SIZE), Image.Resampling.BILINEAR)
+        x = (np.asarray(small.convert("LA").convert("RGB"), np.float32) / 255 - MEAN) / DEVIATION
+        with torch.no_grad():
+            y = model(torch.from_numpy(x).permute(2, 0, 1)[None])[0].permute(1, 2, 0).numpy()
+        colored = Image.fromarray(np.uint8((y * DEVIATION + MEAN).clip(0, 1) * 255))
+        chroma = cv2.cvtColor(np.asarray(colored.resize(original.size)), cv2.COLOR_RGB2YUV)
+        final = cv2.cvtColor(np.asarray(original), cv2.COLOR_RGB2YUV)
+        final[:, :, 1:] = chroma[:, :, 1:]
+        Image.fromarray(cv2.cvtColor(final, cv2.COLOR_YUV2RGB)).save(out)
+
+    return draw
+
+
+def ours(samples: str, weights: Path) -> Draw:
+    """Load this colorizer as a library."""
+    from cinn_colorize import Colorizer
+
+    colorizer = Colorizer(device="cpu")
+
+    def draw(photo: Path, out: Path) -> None:
+        for made in colorizer.colorize(photo, n=int(samples)):
+            made.save(out.with_stem(f"{out.stem}_{made.seed}"))
+
+    return draw
+
+
+LOADERS = {"DDColor": ddcolor, "DeOldify": deoldify, "cinn-colorize": ours}
+
+
+def child(colorizer: str, network: str, photo: Path, folder: Path) -> None:
+    """Colorize twice in this process and print the seconds of both; without weights, write them instead."""
+    began, weights = float(os.environ["PEERS_BEGAN"]), folder / f"{colorizer}-{network}.pt"
+    missing = colorizer in PEERS and not weights.exists()
+    draw = LOADERS[colorizer](network, weights)
+    if missing:
+        return
+    draw(photo, folder / "peer.jpg")
+    cold = time.time() - began, time.process_time()
+    start = time.perf_counter(), time.process_time()
+    draw(photo, folder / "peer.jpg")
+    warm = time.perf_counter() - start[0], time.process_time() - start[1]
+    print(json.dumps([*cold, *warm]), flush=True)
+
+
+def waited(process: subprocess.Popen[str], name: str) -> tuple[float, float]:
+    """Wait for a process; return its CPU seconds and its peak memory in MiB."""
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{name}: failed")
+    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+
+
+def measured(colorizer: str, network: str, photo: Path, folder: Path, path: list[Path]) -> list[float]:
+    """Return wall-clock and CPU seconds, cold and warm, and the peak memory in MiB; or write weights."""
+    search = os.pathsep.join([*map(str, path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": search, "PYTHONDONTWRITEBYTECODE": "1"}
+    words = [sys.executable, "-W", "ignore", __file__, "--child", colorizer, network, str(photo), str(folder)]
+    environment["PEERS_BEGAN"] = str(time.time())
+    process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    said = process.stdout.read().strip().splitlines()
+    _, memory = waited(process, f"{colorizer} {network}")
+    if not said:
+        return []
+    times: list[float] = json.loads(said[-1])
+    if colorizer == "cinn-colorize":  # cold is the command itself
+        command = [sys.executable, "-m", "cinn_colorize", str(photo), "-n", network, "-q", "--overwrite"]
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            [*command, "-o", str(folder), "--device", "cpu"], stdout=subprocess.DEVNULL, text=True
+        )
+        cpu, memory = waited(process, "cinn-colorize")
+        times[:2] = time.perf_counter() - start, cpu
+    return [*times, memory]
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--child"]:
+        colorizer, network, photo, folder = sys.argv[2:]
+        return child(colorizer, network, Path(photo), Path(folder))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("clones", type=Path, help=f"folder with clones of {' and '.join(PEERS)}")
+    parser.add_argument("--photo", type=Path, default=EXAMPLE)
+    parser.add_argument("--repeats", type=int, default=7, help="number of rounds")
+    arguments = parser.parse_args()
+    for name in PEERS:
+        if not (arguments.clones / name).is_dir():
+            parser.error(f"{arguments.clones / name}: no such folder; clone {name} there")
+    ways = [("cinn-colorize", str(n)) for n in OURS]
+    ways += [(name, network) for name, networks in PEERS.items() for network in networks]
+    found: dict[tuple[str, str], list[list[float]]] = {way: [] for way in ways}
+    with tempfile.TemporaryDirectory() as name:
+        for k in range(arguments.repeats + 1):  # the first round writes weights
+            for way in ways:
+                path = [(arguments.clones / part).resolve() for part in (way[0], "packages")]
+                if k == 0 and way[0] not in PEERS:
+                    continue
+                times = measured(*way, arguments.photo.resolve(), Path(name), path if way[0] in PEERS else [])
+                if k:
+                    found[way].append(times)
+                print(
+                    f"round {k}: {' '.join(way)} {[round(t, 2) for t in times]}", file=sys.stderr, flush=True
+                )
+    print(report(found))
+
+
+def report(found: dict[tuple[str, str], list[list[float]]]) -> str:
+    """Make the table: medians over the rounds, and medians of the ratios within rounds."""
+    titles = {way: f"cinn-colorize -n {way[1]}" if way[0] not in PEERS else " ".join(way) for way in found}
+    reference = next(np.array(times) for way, times in found.items() if titles[way] == FIRST)
+    rows: list[list[Any]] = []
+    for way, times in found.items():
+        cold, cold_cpu, warm, warm_cpu, memory = np.median(times, axis=0)
+        ratio = np.median(np.array(times) / reference, axis=0)
+        seconds = [f"{value:.1f}" for value in (cold, cold_cpu, warm, warm_cpu)]
+        rows.append(
+            [titles[way], *seconds, f"{memory:.0f}", f"{ratio[1]:.2f}", f"{ratio[3]:.2f}", f"{ratio[4]:.2f}"]
+        )
+    head = ["", "cold, s", "cold, CPU s", "warm, s", "warm, CPU s", "peak memory, MiB"]
+    text = table([*head, "cold CPU", "warm CPU", "memory"], rows)
+    rounds = len(reference)
+    where = f"{os.cpu_count()} cores with a load of {os.getloadavg()[0]:.0f}"
+    said = f"Medians of {rounds} rounds" if rounds > 1 else "One round"
+    return f"{text}\n\n{said}, on {where}; the last three columns are ratios to `{FIRST}`."
+
+
+if __name__ == "__main__":
+    main()

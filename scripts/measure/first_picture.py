@@ -1,0 +1,78 @@
+"""Compare ways to choose one sample of eight: the medoid, the first, a random one, the likeliest.
+
+    python scripts/measure/first_picture.py photos-dev.zip --every 4
+
+Draws the samples of the seeds 0 to 7 of each photo at the default temperature. The photos come in a fixed
+random order, so that any number of them (``--photos``, or Ctrl-C) represents all. ``best_of_1`` is the error
+of the sample chosen, ``chroma`` its mean chroma over that of the photo (see docs/evaluation.md); of a random
+one, the means over all eight. Differences are taken photo by photo, and ± is one standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from cinn_colorize.colorizer import Colorizer, NetworkInput, Sample, likeliest, typical
+from cinn_colorize.data.sources import Reader, find_photos
+from cinn_colorize.evaluation.bootstrap import Statistics, Term, difference, estimate
+from cinn_colorize.evaluation.metrics import color_statistics, limited, picture_statistics
+from cinn_colorize.evaluation.photos import Square, read_square, to_rgb
+from cinn_colorize.options import TYPICAL_OF
+
+MEASURES = {"best_of_1": 2, "chroma": 3}  # with decimals
+MEDOID = "medoid"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("zip", type=Path)
+    parser.add_argument("--every", type=int, default=1, metavar="K", help="only every K-th photo")
+    parser.add_argument("--photos", type=int, dest="number", help="only so many of these")
+    parser.add_argument("--weights")
+    arguments = parser.parse_args()
+
+    colorizer, read = Colorizer(weights=arguments.weights, chunk=TYPICAL_OF), Reader()
+    photos = find_photos(arguments.zip)[:: arguments.every]
+    statistics = defaultdict[str, list[Statistics]](list)
+    with contextlib.suppress(KeyboardInterrupt):
+        for i in np.random.default_rng(0).permutation(len(photos))[: arguments.number]:
+            photo = read_square(photos[i], read)
+            samples = colorizer.condition(NetworkInput(photo.L)).sample(TYPICAL_OF)
+            of_seed = {sample.seed: measure(sample, photo) for sample in samples}
+            chosen = {MEDOID: typical(samples, 1)[0], "first": samples[0], "likeliest": likeliest(samples)[0]}
+            found = {name: of_seed[sample.seed] for name, sample in chosen.items()}
+            found["random"] = mean([*of_seed.values()])
+            found["gray photo"] = picture_statistics(to_rgb(photo.L, 0 * photo.ab)[None], photo.rgb)
+            for name, compared in found.items():
+                statistics[name].append(compared)
+
+    print(f"{len(statistics[MEDOID])} photos\n")
+    print(f"| one of {TYPICAL_OF} | {' | '.join(f'{name} | less the medoid' for name in MEASURES)} |")
+    print("|---|---|---|---|---|")
+    for name, measured in statistics.items():
+        means, changes = estimate(measured), difference(measured, statistics[MEDOID])
+        cells = []
+        for key, decimals in MEASURES.items():
+            value, change = means.get(key), changes.get(key)
+            cells.append(f"{value.mean:.{decimals}f} ± {value.se:.{decimals}f}" if value else "-")
+            other = change if name != MEDOID else None
+            cells.append(f"{other.mean:+.{decimals}f} ± {other.se:.{decimals}f}" if other else "-")
+        print(f"| {name} | {' | '.join(cells)} |")
+
+
+def measure(sample: Sample, photo: Square) -> Statistics:
+    picture = picture_statistics(to_rgb(photo.L, sample.ab)[None], photo.rgb)
+    return {**picture, **color_statistics(limited(sample.ab[None]), photo.ab)}
+
+
+def mean(samples: list[Statistics]) -> Statistics:
+    return {name: Term(*np.mean([found[name] for found in samples], axis=0)) for name in MEASURES}
+
+
+if __name__ == "__main__":
+    main()

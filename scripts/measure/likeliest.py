@@ -1,0 +1,113 @@
+"""Look for the mode of the model's density by gradient ascent on log p(ab | L), and draw a picture.
+
+    python scripts/measure/likeliest.py ../shared/data/photos-dev.zip --out likeliest.jpg
+
+Takes photos evenly spaced in the file, cut square and reduced to 256 px as by ``evaluate``. Ascent is L-BFGS
+on log p(x | L) = log N(f(x); 0, 1) + log |det df/dx| over x, from the colours of z = 0. Prints nats per
+dimension, also with noise of standard deviation 0.05 in ab / 15 added, mean chroma and 100 * RMSE of the
+photo's own colours, of z = 0, of the mode found and of a sample at temperature 0.8; then the length of the
+mode's z by level over the square root of its dimensions, which is 1 for noise, and what the coarsest level of
+the mode alone gains in log p. In the picture each row is a photo, and the columns are these four.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from cinn_colorize import Colorizer
+from cinn_colorize.colorizer import NetworkInput
+from cinn_colorize.data.sources import Reader, find_photos
+from cinn_colorize.devices import one_thread
+from cinn_colorize.evaluation.evaluate import with_noise
+from cinn_colorize.evaluation.photos import read_square, to_rgb
+from cinn_colorize.imaging.color import Floats
+from cinn_colorize.latents.latent import Latent
+
+DIMENSIONS = 2 * 64 * 64
+ROWS = {  # digits
+    "log p, nats per dimension": 2,
+    "the same, with the same noise in all": 2,
+    "mean chroma": 1,
+    "100 RMSE of the photo": 2,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("-n", type=int, default=10, help="number of photos")
+    parser.add_argument("--passes", type=int, default=200, help="maximum number of passes of the ascent")
+    parser.add_argument("--rows", type=int, nargs="*", default=[1, 3, 6, 8], help="photos in the picture")
+    parser.add_argument("--weights")
+    parser.add_argument("--out", type=Path, default=Path("likeliest.jpg"))
+    arguments = parser.parse_args()
+
+    colorizer, read = Colorizer(weights=arguments.weights, device="cpu"), Reader()
+    sources = find_photos(arguments.photos, None)
+    found, lengths, gains, pictures = [], [], [], []
+    for k in range(arguments.n):
+        square = read_square(sources[k * len(sources) // arguments.n], read)
+        conditioned = colorizer.condition(NetworkInput(square.L))
+        centre = Latent.draw(conditioned.latent_shapes, [0], 0.0)
+        ab = conditioned.decode(centre)[0]
+        likeliest = ascended(colorizer, square.L, ab, arguments.passes)
+        mode = conditioned.encode(likeliest)
+        (sample,) = conditioned.sample(1, 0.8, k)
+        colours = [square.ab, ab, likeliest, sample.ab]
+        shown = [to_rgb(square.L, ab) for ab in colours]
+        found.append(
+            [
+                [conditioned.log_prob(ab) / DIMENSIONS for ab in colours],
+                [conditioned.log_prob(with_noise(ab, k)) / DIMENSIONS for ab in colours],
+                [float(np.hypot(*ab).mean()) for ab in colours],
+                [100 * float(np.sqrt(np.mean((rgb - square.rgb) ** 2))) for rgb in shown],
+            ]
+        )
+        coarsest = conditioned.decode(centre.replace([min(mode.levels)], mode))[0]
+        gains.append(conditioned.log_prob(coarsest) - conditioned.log_prob(colours[1]))
+        lengths.append([float(z.square().mean().sqrt()) for z in mode.levels.values()])
+        print(f"photo {k + 1} of {arguments.n}", file=sys.stderr, flush=True)
+        if k in arguments.rows:
+            pictures.append(np.concatenate([np.moveaxis(rgb, 0, -1) for rgb in shown], axis=1))
+    print("| | true colours | z = 0 | mode | T = 0.8 |\n|---|---|---|---|---|")
+    for (name, digits), values in zip(ROWS.items(), np.mean(found, axis=0), strict=True):
+        print(f"| {name} | {' | '.join(f'{value:.{digits}f}' for value in values)} |")
+    print(f"\n| level of z | {' | '.join(map(str, mode.levels))} |\n|---{len(mode.levels) * '|---'}|")
+    of_levels = " | ".join(f"{length:.2f}" for length in np.mean(lengths, axis=0))
+    print(f"| length of the mode's z (noise has 1) | {of_levels} |")
+    print(
+        f"\nWith the coarsest level of the mode and z = 0 in all others, log p is {np.mean(gains):+.0f} nats"
+    )
+    print(f"from that of z = 0. Photos: {arguments.n}.")
+    if pictures:
+        sheet = (np.concatenate(pictures).clip(0, 1) * 255).round().astype(np.uint8)
+        Image.fromarray(sheet).save(arguments.out, quality=80)
+
+
+def ascended(colorizer: Colorizer, L: Floats, start: Floats, passes: int) -> Floats:
+    """Return the colours (2, 64, 64) with the highest log density that are found from given ones."""
+    network = colorizer.network
+    condition, model = network.condition(L), network.model
+    x = torch.from_numpy(start / model.config.chroma_scale)[None].requires_grad_()
+    optimizer = torch.optim.LBFGS([x], max_iter=passes, max_eval=passes, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        latents, log_dets = model(x, condition)
+        loss = -torch.stack(list(log_dets.values())).sum() - Latent(latents).log_prob().sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    with one_thread():
+        optimizer.step(closure)  # type: ignore[no-untyped-call]
+    return model.config.chroma_scale * x.detach().numpy()[0]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""Typical samples: medoids by the distance of ab."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cinn_colorize.samples import Sample, typical
+
+
+def samples_at(points):
+    """Samples whose distances are those of points in the plane, by their seeds."""
+    ab = np.zeros((len(points), 2, 64, 64), np.float32)
+    ab += np.reshape(points, (-1, 2, 1, 1)) * np.sqrt(np.float32(2))
+    return [Sample(each, {}, 0.0, seed, 1.0) for seed, each in enumerate(ab)]
+
+
+def seeds(samples):
+    return [sample.seed for sample in samples]
+
+
+POINTS = st.lists(st.tuples(*[st.integers(-50, 50)] * 2), min_size=1, max_size=9)
+
+
+@given(POINTS)
+def test_the_first_is_the_nearest_to_the_others(points):
+    apart = np.linalg.norm(np.subtract.outer(points, points)[:, [0, 1], :, [0, 1]], axis=0)
+    sums = apart.sum(axis=0)
+    samples = samples_at(points)
+    (first,) = typical(samples, 1)
+    assert sums[first.seed] == pytest.approx(sums.min())
+    everyone = typical(samples)
+    assert sorted(seeds(everyone)) == list(range(len(points)))
+    assert np.all(np.diff(sums[seeds(everyone)]) >= -1e-3)
+
+
+@given(POINTS, st.integers(1, 9))
+def test_no_swap_of_one_brings_the_others_nearer(points, k):
+    apart = np.linalg.norm(np.subtract.outer(points, points)[:, [0, 1], :, [0, 1]], axis=0)
+    chosen = seeds(typical(samples_at(points), k))
+    assert len(set(chosen)) == len(chosen) == min(k, len(points))
+
+    def cost(medoids):
+        return apart[medoids].min(axis=0).sum()
+
+    for i, other in itertools.product(range(len(chosen)), range(len(points))):
+        assert cost(chosen) <= cost([*chosen[:i], other, *chosen[i + 1 :]]) + 1e-3
+
+
+def test_one_of_each_group_and_the_largest_group_first():
+    groups = [(0, 0), (1, 0), (0, 1), (0.3, 0.3), (40, 0), (41, 1), (40.5, 0.4), (0, 90)]
+    assert seeds(typical(samples_at(groups), 3)) == [3, 6, 7]
+    assert seeds(typical(samples_at(groups[:4]), 1)) == [3]
+
+
+def test_of_equals_the_first_counts():
+    assert seeds(typical(samples_at([(5, 5)] * 4), 2)) == [0, 1]
