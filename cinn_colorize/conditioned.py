@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,6 +42,10 @@ class Network(Protocol):
     def latent_shapes(self) -> Shapes:
         """Shape (C, r, r) of each level of a window's latent code."""
 
+    @property
+    def coarse_size(self) -> int | None:
+        """Side of the coarse ab that :meth:`decode` accepts; None if the model has no such part."""
+
     def condition(self, L: Floats) -> Any:
         """Compute once what all samples under L* share; only the network knows its type.
 
@@ -51,12 +56,16 @@ class Network(Protocol):
             ValueError: L has another shape.
         """
 
-    def decode(self, latents: LatentLevels, condition: Any) -> tuple[Floats, NDArray[np.float64]]:
+    def decode(
+        self, latents: LatentLevels, condition: Any, coarse: Floats | None = None
+    ) -> tuple[Floats, NDArray[np.float64]]:
         """Decode N codes: g(z; c).
 
         Args:
             latents: the codes, (N, C, r, r) by level.
             condition: result of :meth:`condition`.
+            coarse: ab (N, 2, s, s) with s = ``coarse_size``, in place of what the coarsest level would
+                decode; the density is then that of the details, given these colours.
 
         Returns:
             ab, (N, 2, s, s), and the log density of x = ab / 15 under the map that g is in nats, (N,).
@@ -267,15 +276,33 @@ class ConditionedPhoto:
         if self._photo.panorama is not None and not self._covered_by(latents):
             return self._squeezed._decode(latents)
         windows = self._photo.windows
+        if windows.count == 1:
+            return self._network.decode(latents, self._conditions[0])
+        coarse = self._coarse(latents)
         decoded = [
-            self._network.decode(windows.latents(latents, k), condition)
+            self._network.decode(windows.latents(latents, k), condition, coarse[k] if coarse else None)
             for k, condition in enumerate(self._conditions)
         ]
-        if len(decoded) == 1:
-            return decoded[0]
         # Sample by sample: numpy sums several columns in another order than one.
         log_prob = [np.mean(of_windows) for of_windows in zip(*(p for _, p in decoded), strict=True)]
         return windows.blend([ab for ab, _ in decoded]), np.array(log_prob)
+
+    def _coarse(self, latents: LatentLevels) -> list[Floats] | None:
+        """Return the coarse colours of each window, (N, 2, s, s), where the network accepts them.
+
+        They are cut from the whole photo's, so that the windows agree on the colours of things.
+        """
+        size, windows = self._network.coarse_size, self._photo.windows
+        if size is None:
+            return None
+        shapes, coarsest, number = self._network.latent_shapes, min(latents), len(latents[min(latents)])
+        safest = {r: np.zeros((number, *shape), np.float32) for r, shape in shapes.items()}
+        whole, _ = self._squeezed._decode(safest | {coarsest: latents[coarsest]})
+        height, width = windows.size(whole.shape[-1])
+        planes = [cv2.resize(plane, (width, height)) for sample in whole for plane in sample]
+        wide = np.stack(planes).reshape(number, 2, height, width)
+        cells = number, 2, size, whole.shape[-1] // size, size, whole.shape[-1] // size
+        return [windows.cut(wide, k).reshape(cells).mean((3, 5)) for k in range(windows.count)]
 
     def _covered_by(self, latents: LatentLevels) -> bool:
         """Return whether codes cover all windows, instead of the whole photo squeezed to a square."""

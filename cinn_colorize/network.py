@@ -66,10 +66,22 @@ class TorchNetwork:
         with self.inference():
             return self.model.guided(self.model.condition(batch), self._guidance)
 
-    def decode(self, latents: LatentLevels, condition: Condition) -> tuple[Floats, NDArray[np.float64]]:
+    @property
+    def coarse_size(self) -> int | None:
+        """See :attr:`Network.coarse_size`."""
+        return self.model.coarse_size
+
+    def decode(
+        self, latents: LatentLevels, condition: Condition, coarse: Floats | None = None
+    ) -> tuple[Floats, NDArray[np.float64]]:
         """See :meth:`Network.decode`."""
         latent, chunk = Latent.from_arrays(latents), self._chunk
-        begun, of_chunk = self._begin(latent, condition), condition.expand(chunk)
+        if coarse is None:
+            begun = self._begin(latent, condition)
+        else:
+            begun = self.model.begin_with(torch.as_tensor(coarse) / self.model.config.chroma_scale)
+            latent = Latent({r: z for r, z in latent.levels.items() if r != min(latent.levels)})
+        of_chunk = condition.expand(chunk)
         ab, log_prob = [], []
         for part in _slices(len(latent), chunk):
             levels = {r: self._filled(z[part], chunk) for r, z in latent.levels.items()}

@@ -36,7 +36,8 @@ class Sample:
         levels: latent code that was decoded, (1, C, r, r) float32 by level; None if the colours were changed.
         log_prob: log density of x = ab / 15 given L, in nats, under the model at temperature 1, guided as it
             was when it drew the sample; for a photo longer than 2:1, the mean over its windows before they
-            are blended. None if the colours were changed.
+            are blended, where coarse colours that belong to the whole photo do not count. None if the colours
+            were changed.
         seed: seed of the noise.
         temperature: temperature of the noise, for all levels or by level.
         method: other entries of the recipe that say how the sample was drawn.

@@ -20,6 +20,7 @@ class Doubling:
     """ab is twice the finest level, brighter where L is; densities use all bits of a float64."""
 
     latent_shapes = {r: (2, r or 1, r or 1) for r in MODELS["natural"].levels}  # noqa: RUF012
+    coarse_size = None
 
     def __init__(self):
         self.conditioned = 0
@@ -29,7 +30,7 @@ class Doubling:
         self.conditioned += 1
         return 1 + L.mean()
 
-    def decode(self, latents, condition):
+    def decode(self, latents, condition, coarse=None):
         log_prob = -0.5 * np.square(latents[32], dtype=np.float64).sum((1, 2, 3)) - np.log(condition)
         return 2 * condition * latents[32].repeat(2, 2).repeat(2, 3), log_prob
 
@@ -93,6 +94,27 @@ def test_codes_of_windows_and_of_the_whole_are_both_decoded(network):
         assert conditioned.decode(sample.latent)[0].tobytes() == sample.ab.tobytes()
 
 
+@pytest.mark.parametrize("wide", [WIDE, WIDE.T], ids=["wide", "upright"])
+def test_windows_have_the_coarse_colours_of_the_whole(wide):
+    """With a network whose whole photo becomes redder from its left end to its right, or downwards."""
+
+    class Ramp(Doubling):
+        latent_shapes = {32: (2, 32, 32), 8: (8, 8, 8)}  # noqa: RUF012
+        coarse_size = 16
+
+        def decode(self, latents, condition, coarse=None):
+            if coarse is None:  # of the whole
+                rows, columns = np.indices((64, 64), np.float32)
+                ab = np.stack([rows if wide is not WIDE else columns, 0 * rows])[None]
+                return np.repeat(ab, len(latents[8]), axis=0), np.zeros(len(latents[8]))
+            return coarse.repeat(4, 2).repeat(4, 3), np.zeros(len(coarse))
+
+    for sample in colorizer_with(Ramp()).condition(wide).sample(2, 0.8, 1):
+        along = sample.ab[0].mean(axis=1 if wide is not WIDE else 0)
+        assert np.abs(along - np.linspace(0, 63, len(along))).max() < 2
+        assert np.ptp(sample.ab[0], axis=1 if wide is not WIDE else 0).max() < 1e-3
+
+
 def test_samples_are_what_their_codes_give(conditioned):
     latent = Latent.draw(conditioned.latent_shapes, [4, 5], 0.5)
     method = {"method": "found"}
@@ -114,7 +136,7 @@ def test_a_served_network_conditions_once_what_it_remembers(network, monkeypatch
     monkeypatch.setattr("cinn_colorize.batch.model_server._CACHED", 2)
     model = _Model()
     model.load(SimpleNamespace(colorizer=lambda: colorizer_with(network)))
-    served = colorizer_with(_ServedNetwork(model, model.facts()[-1]))
+    served = colorizer_with(_ServedNetwork(model, *model.facts()[1:]))
     first, second, third = (
         served.condition(NetworkInput(np.full((256, 256), L, np.float32))) for L in (10, 20, 30)
     )

@@ -39,16 +39,18 @@ class _Model:
         """Load the network."""
         self._colorizer = spec.colorizer()
 
-    def facts(self) -> tuple[PhotoModelInfo, str, str, float, Shapes]:
-        """Return what recipes say of the network, and the shapes of its latent codes."""
-        loaded = self._colorizer
-        shapes = dict(loaded.network.latent_shapes)
-        return loaded.info, loaded.sha256, loaded.precision, loaded.guidance, shapes
+    def facts(self) -> tuple[tuple[PhotoModelInfo, str, str, float], Shapes, int | None]:
+        """Return what recipes say of the network, and the attributes of :class:`Network`."""
+        loaded, network = self._colorizer, self._colorizer.network
+        said = loaded.info, loaded.sha256, loaded.precision, loaded.guidance
+        return said, dict(network.latent_shapes), network.coarse_size
 
-    def decode(self, latents: LatentLevels, L: Floats) -> tuple[Floats, NDArray[np.float64]]:
+    def decode(
+        self, latents: LatentLevels, L: Floats, coarse: Floats | None
+    ) -> tuple[Floats, NDArray[np.float64]]:
         """Decode codes under L*."""
         with self._turn:
-            return self._colorizer.network.decode(latents, self._condition(L))
+            return self._colorizer.network.decode(latents, self._condition(L), coarse)
 
     def encode(self, ab: Floats, L: Floats) -> LatentLevels:
         """Encode ab under L*."""
@@ -85,9 +87,8 @@ class ModelClient:
 
     def colorizer(self) -> BaseColorizer:
         """Return a colorizer that draws its samples with that network."""
-        info, sha256, precision, guidance, latent_shapes = self.model.facts()
-        network = _ServedNetwork(self.model, latent_shapes)
-        return BaseColorizer(info, sha256, precision, network, guidance)
+        (info, sha256, precision, guidance), *attributes = self.model.facts()
+        return BaseColorizer(info, sha256, precision, _ServedNetwork(self.model, *attributes), guidance)
 
 
 class ModelServer:
@@ -121,16 +122,18 @@ class ModelServer:
 class _ServedNetwork:
     """The network of another process; see :class:`cinn_colorize.conditioned.Network`."""
 
-    def __init__(self, model: _Model, latent_shapes: Shapes) -> None:
-        self._model, self.latent_shapes = model, latent_shapes
+    def __init__(self, model: _Model, latent_shapes: Shapes, coarse_size: int | None) -> None:
+        self._model, self.latent_shapes, self.coarse_size = model, latent_shapes, coarse_size
 
     def condition(self, L: Floats) -> Floats:
         """Return L* itself, by which the other process finds the condition; see :meth:`Network.condition`."""
         return np.ascontiguousarray(L, np.float32)
 
-    def decode(self, latents: LatentLevels, condition: Floats) -> tuple[Floats, NDArray[np.float64]]:
+    def decode(
+        self, latents: LatentLevels, condition: Floats, coarse: Floats | None = None
+    ) -> tuple[Floats, NDArray[np.float64]]:
         """See :meth:`Network.decode`."""
-        return self._model.decode(latents, condition)
+        return self._model.decode(latents, condition, coarse)
 
     def encode(self, ab: Floats, condition: Floats) -> LatentLevels:
         """See :meth:`Network.encode`."""

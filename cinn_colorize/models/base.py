@@ -24,11 +24,13 @@ class ConditionalFlow(nn.Module):
         name: name of the model in the registry and in weights files.
         config: the architecture, a frozen dataclass that survives JSON.
         latent_shapes: (C, r, r) of each level of the latent code, by resolution, finest first, 0 last.
+        coarse_size: side of the coarse x that :meth:`begin_with` accepts; None if there is no such part.
     """
 
     name: ClassVar[str]
     config: Any
     latent_shapes: Mapping[int, tuple[int, int, int]]
+    coarse_size: int | None = None
 
     @classmethod
     def from_architecture(cls, values: Mapping[str, Any]) -> Self:
@@ -76,6 +78,13 @@ class ConditionalFlow(nn.Module):
             values (N, C, r, r) and log-det (N,) for :meth:`finish`; nothing if g has no such part.
         """
         return ()
+
+    def begin_with(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return what :meth:`begin` would, had it decoded x, (N, C, s, s) with s = ``coarse_size``.
+
+        The log-det is 0, so that only the details below x count in the sum.
+        """
+        raise NotImplementedError
 
     def finish(
         self, latents: Mapping[int, Tensor], condition: Any, begun: tuple[Tensor, ...]

@@ -205,6 +205,7 @@ class Natural(PhotoFlow):
         self.resolutions = tuple(r for r in config.levels if r != BASE)  # finest first
         self.coarsest = COARSE if config.coarse else BASE
         self.coarsest_size = 2 * COARSE if config.coarse else 1  # pixels of its colours
+        self.coarse_size = self.coarsest_size if config.coarse else None
         shape = (8, COARSE, COARSE) if config.coarse else (2, 1, 1)
         self.latent_shapes = {r: (6, r, r) for r in self.resolutions} | {self.coarsest: shape}
         self.pyramid: FeaturePyramid | LuminancePyramid
@@ -328,6 +329,10 @@ class Natural(PhotoFlow):
             return ()
         _, (_, *conditions) = self._coarsest(condition)
         return Sequence(self.passes).inverse(latents[COARSE], conditions)
+
+    def begin_with(self, x: Tensor) -> tuple[Tensor, ...]:
+        """See :meth:`ConditionalFlow.begin_with`."""
+        return self._coarse().flow.maps[0](x, None)
 
     def finish(
         self, latents: Mapping[int, Tensor], condition: Condition, begun: tuple[Tensor, ...]

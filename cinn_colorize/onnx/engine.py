@@ -75,6 +75,7 @@ class OnnxNetwork:
 
     def __init__(self, folder: Path, guidance: float = 0.0) -> None:
         self.guidance = guidance
+        self.coarse_size: int | None = None
         self._condition, self._sample = _session(folder / CONDITION), _session(folder / SAMPLE)
         self._size = tuple(self._condition.get_inputs()[0].shape[2:])
         self._shared = [output.name for output in self._condition.get_outputs()]
@@ -86,6 +87,8 @@ class OnnxNetwork:
         self._passes = [_Pass(folder / STEP.format(k)) for k in range(number)]
         if self._passes:
             self.latent_shapes[self._passes[0].level] = required[BEGUN[0]]
+            self.coarse_size = 2 * required[BEGUN[0]][1]
+            self._scale = float(self._sample.get_modelmeta().custom_metadata_map["chroma_scale"])
 
     def condition(self, L: Floats) -> Tensors:
         """See :meth:`Network.condition`; the result is by the names in the files."""
@@ -95,10 +98,16 @@ class OnnxNetwork:
         values = self._condition.run(self._shared, {LUMINANCE: batch})
         return dict(zip(self._shared, values, strict=True))
 
-    def decode(self, latents: LatentLevels, condition: Tensors) -> tuple[Floats, NDArray[np.float64]]:
+    def decode(
+        self, latents: LatentLevels, condition: Tensors, coarse: Floats | None = None
+    ) -> tuple[Floats, NDArray[np.float64]]:
         """See :meth:`Network.decode`; the files decode one code at a time."""
         number = len(next(iter(latents.values())))
-        begun = self._begin(latents, condition)
+        if coarse is None:
+            begun = self._begin(latents, condition)
+        else:
+            begun = self._begin_with(coarse)
+            latents = {r: z for r, z in latents.items() if r != min(latents)}
         decoded = [
             self._decode_one(
                 {r: z[k : k + 1] for r, z in latents.items()},
@@ -133,6 +142,13 @@ class OnnxNetwork:
         return {
             name: np.concatenate(values) for name, values in zip(BEGUN, zip(*parts, strict=True), strict=True)
         }
+
+    def _begin_with(self, coarse: Floats) -> Tensors:
+        """Do what :meth:`ConditionalFlow.begin_with` does to ab (N, 2, s, s): squeeze it."""
+        n, channels, side, _ = coarse.shape
+        blocks = (coarse / self._scale).reshape(n, channels, side // 2, 2, side // 2, 2)
+        values = blocks.transpose(0, 1, 3, 5, 2, 4).reshape(n, 4 * channels, side // 2, side // 2)
+        return dict(zip(BEGUN, (np.ascontiguousarray(values), np.zeros(n, np.float32)), strict=True))
 
     def _pass_through(self, z: Floats, condition: Tensors) -> tuple[Floats, Floats]:
         number = len(z)

@@ -141,7 +141,7 @@ def export(loaded: Loaded, folder: Path) -> list[Path]:
             inputs,
             [*codes, *begun, *shared],
             [AB, LOG_DET],
-            facts | {"passes": str(len(passes))},
+            facts | {"passes": str(len(passes)), "chroma_scale": repr(model.config.chroma_scale)},
         ),
     }
     for k, flow in enumerate(passes):

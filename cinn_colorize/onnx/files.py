@@ -15,8 +15,9 @@
     last pass gave, ``begun``, (1, C, r, r), and ``begun_log_det``, (1,), in place of the level's code.
 
 All tensors are fp32 but ``t``, int64. The metadata name the model, the weights and the version of this
-package; that of ``sample.onnx`` also the number of ``passes``; those of the passes the ``level``, the names
-of its ``features`` and of those ``without`` a photo, and the ``order`` in which places are taken, 1 or -1.
+package; that of ``sample.onnx`` also the number of ``passes``, and ``chroma_scale``, 15 above; those of the
+passes the ``level``, the names of its ``features`` and of those ``without`` a photo, and the ``order`` in
+which places are taken, 1 or -1.
 """
 
 CONDITION, SAMPLE = "condition.onnx", "sample.onnx"

@@ -13,7 +13,7 @@ from cinn_colorize.models import MODELS
 
 # Sections of older weights, and why they still are.
 KNOWN_STALE = dict.fromkeys(
-    ("calibration", "temperature", "hints", "likeliest", "onnx", "latent", "comparison", "upsampling"),
+    ("calibration", "temperature", "likeliest", "onnx", "latent", "comparison", "upsampling"),
     "of the first or second run; made again with the weights that follow the fourth",
 )
 

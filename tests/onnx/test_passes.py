@@ -52,6 +52,20 @@ def test_onnxruntime_draws_what_torch_draws(engines):
     np.testing.assert_allclose(got_log_prob, log_prob, rtol=1e-5)
 
 
+def test_given_coarse_colours_are_kept_by_both(engines):
+    size = engines[0].coarse_size
+    assert size == engines[1].coarse_size == 16
+    coarse = np.random.default_rng(0).normal(0, 4, (3, 2, size, size)).astype(np.float32)
+    decoded = []
+    for engine in engines:
+        ab, log_prob = engine.decode(random_codes(engine, 3), engine.condition(LUMINANCE), coarse)
+        # Details have no mean; colours near the gamut's border are moved inside.
+        assert np.median(np.abs(ab.reshape(3, 2, size, 4, size, 4).mean((3, 5)) - coarse)) < 1e-3
+        decoded.append((ab, log_prob))
+    np.testing.assert_allclose(decoded[1][0], decoded[0][0], atol=1e-3)
+    np.testing.assert_allclose(decoded[1][1], decoded[0][1], rtol=1e-5)
+
+
 @pytest.mark.parametrize("engine", [0, 1], ids=["torch", "onnx"])
 def test_a_sample_does_not_depend_on_how_many_are_drawn(engines, engine):
     check_independence(engines[engine])
