@@ -76,6 +76,7 @@ class BaseColorizer:
         seed: int | None = None,
         *,
         upsampling: str = "jbu",
+        saturation: float = 1.0,
         frame: str | Sequence[int] = "auto",
     ) -> list[Colorization]:
         """Draw n colorizations of a photo at its full size, depth and profile.
@@ -89,6 +90,7 @@ class BaseColorizer:
             seed: seed of the first sample; later samples count up from it. By default 0, and if n is 1, that
                 of the most typical sample of the seeds 0 to 7.
             upsampling: ``jbu``, ``exact`` or ``bicubic``; see :mod:`cinn_colorize.imaging.upsampling`.
+            saturation: factor on the chroma of the pictures, 0 to 2; samples do not depend on it.
             frame: what surrounds the picture of a scan and stays gray: ``auto``, ``none``, or left, top,
                 right and bottom of the picture in pixels; see :meth:`Photo.framed`. A :class:`Photo` that has
                 a frame keeps it.
@@ -99,6 +101,7 @@ class BaseColorizer:
         """
         if upsampling not in list(Upsampling):
             raise ValueError(f"unknown upsampling {upsampling!r}; choose one of {', '.join(Upsampling)}")
+        rendering = Rendering(Upsampling(upsampling), saturation)
         photo = _as_photo(photo)
         photo = photo if photo.frame else photo.framed(frame)
         conditioned = self.condition(photo)
@@ -106,7 +109,7 @@ class BaseColorizer:
             samples = typical(conditioned.sample(TYPICAL_OF, temperature), 1)
         else:
             samples = conditioned.sample(n, temperature, seed or 0)
-        return self.compose(photo, samples, Rendering(Upsampling(upsampling)))
+        return self.compose(photo, samples, rendering)
 
     def condition(self, photo: PhotoLike | NetworkInput) -> ConditionedPhoto:
         """Compute what all samples of a photo share: features and heads.
@@ -131,7 +134,8 @@ class BaseColorizer:
         for sample in samples:
             height, width = sample.ab.shape[1:]
             guide = photo.luminance(GUIDE_SCALE * height, GUIDE_SCALE * width)
-            upsamplers.append(Upsampler(sample.ab, guide, photo.inside.size, rendering.upsampling))
+            ab = np.float32(rendering.saturation) * sample.ab
+            upsamplers.append(Upsampler(ab, guide, photo.inside.size, rendering.upsampling))
         pictures = photo.compose(upsamplers)
         return [
             Colorization(picture, sample, self.recipe(sample.recipe, rendering, photo))

@@ -11,6 +11,7 @@ from skimage.color import rgb2lab
 from cinn_colorize import Colorization, Colorizer
 from cinn_colorize.colorizer import NetworkInput
 from cinn_colorize.errors import PhotoError
+from cinn_colorize.imaging.color import pixels_to_lab
 from cinn_colorize.imaging.photo import open_photo, read_recipe
 from cinn_colorize.models import MODELS
 
@@ -180,3 +181,19 @@ def test_the_network_sees_the_photos_own_luminance(colorizer, photo, monkeypatch
     np.testing.assert_array_equal(L[0, 0].cpu().numpy(), expected)
     with PIL.Image.open(photo) as image:
         assert expected.mean() == pytest.approx(rgb2lab(image.convert("RGB"))[..., 0].mean(), abs=0.01)
+
+
+def test_saturation_scales_chroma_and_nothing_else(colorizer, photo):
+    plain, stronger, gray = (
+        colorizer.colorize(photo, seed=3, saturation=saturation)[0] for saturation in (1.0, 1.25, 0.0)
+    )
+    assert (plain.ab == stronger.ab).all()
+    lab = [pixels_to_lab(colorization.rgb) for colorization in (plain, stronger, gray)]
+    # Eight bits round L* by up to 0.3, where colours are strong.
+    assert np.abs(lab[1][0] - lab[0][0]).mean() < 0.15
+    ratio = np.hypot(*lab[1][1:]).mean() / np.hypot(*lab[0][1:]).mean()
+    assert ratio == pytest.approx(1.25, abs=0.03)
+    assert np.hypot(*lab[2][1:]).max() < 1
+    assert stronger.recipe["saturation"] == "1.25"
+    with pytest.raises(ValueError, match="from 0 to 2, not 3"):
+        colorizer.colorize(photo, saturation=3)

@@ -186,6 +186,7 @@ def colorize(
         method = Hinted(
             _points(hint or []),
             strokes,
+            rendering.saturation,
             first,
             lambda done, total: steps.update(step, completed=done, total=total),
         )

@@ -37,6 +37,7 @@ _HELD = 1000.0  # rate at which a walker ends at a hint that it reaches
 _CHROMA_SIZE = 64
 _SIGMA_PIXELS, _SIGMA_L = 0.5, 5.0  # of the joint bilateral upsampling
 _STROKES_SCALE = 4  # larger strokes are reduced to this many times the guide's grid
+_PALEST = 0.1  # saturation that hints make up for
 _PAINTED = 16  # a place has full weight if 1/16 of it is painted, because strokes may be thin
 
 
@@ -47,7 +48,8 @@ class HintMap:
     Attributes:
         weight: weight of the hints, (h, w) in [0, 1]; 0 where there is none.
         reach: how far they reach, (h, w) in [0, 1]: weaker with distance, and hardly across edges of L.
-        ab: colours of the hints that reach a place, (2, h, w), in the gamut at the photo's own L.
+        ab: colours of the hints that reach a place, (2, h, w), in the gamut at the photo's own L once the
+            saturation has been applied.
         guide: the photo's L*, (h, w).
         recipe: entries of the hints in recipes.
     """
@@ -60,7 +62,11 @@ class HintMap:
 
     @classmethod
     def of(
-        cls, photo: Photo, points: Sequence[Hint] = (), strokes: str | os.PathLike[str] | None = None
+        cls,
+        photo: Photo,
+        points: Sequence[Hint] = (),
+        strokes: str | os.PathLike[str] | None = None,
+        saturation: float = 1.0,
     ) -> HintMap:
         """Bring hints to the grid of a photo's ab.
 
@@ -71,6 +77,7 @@ class HintMap:
             photo: photo that the hints are for.
             points: hints at single pixels of the photo, outside its frame.
             strokes: picture of the photo's shape and any size, transparent where there is no hint.
+            saturation: factor on ab of the rendering, after which the hints are to be met.
 
         Raises:
             PhotoError: a point lies outside the photo or in its frame; or the strokes cannot be read, have
@@ -97,7 +104,8 @@ class HintMap:
         reach, *reaching = _spread(weight, guide, np.concatenate([np.ones_like(weight)[None], hinted]))
         wanted = np.stack(reaching) / np.maximum(reach, 1e-12)
         recipe = {"method": Hinted.name, **Hinted(tuple(points), strokes).settings}
-        return cls(weight, reach, color.reduce_chroma(guide, wanted), guide, recipe)
+        wanted = color.reduce_chroma(guide, wanted) / np.float32(max(saturation, _PALEST))
+        return cls(weight, reach, wanted, guide, recipe)
 
     def spread(self, colors: Sequence[Floats]) -> Floats:
         """Spread the colours at the hints, weaker with distance, to what no edge of L separates from them.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from cinn_colorize.colorizer import BaseColorizer
     from cinn_colorize.imaging.photo import Photo
     from cinn_colorize.methods.contact_sheet import Tile
-    from cinn_colorize.samples import Sample
+    from cinn_colorize.options import Rendering
+    from cinn_colorize.samples import Colorization, Sample
 
 _MOST = 1000  # hints at single pixels
 _HEXADECIMAL = re.compile("[0-9a-fA-F]{3}|[0-9a-fA-F]{6}")
@@ -86,12 +87,14 @@ class Hinted(SampleMethod):
     Attributes:
         points: hints at single pixels.
         strokes: picture that is transparent where there is no hint.
+        saturation: that of the rendering, after which the hints are to be met.
         first: whether to draw only the sample that is the most typical one without hints.
         progress: see :func:`cinn_colorize.methods.ensemble.draw`.
     """
 
     points: tuple[Hint, ...]
     strokes: Path | None = None
+    saturation: float = 1.0
     first: bool = False
     progress: Callable[[int, int], None] | None = None
 
@@ -144,10 +147,23 @@ class Hinted(SampleMethod):
         from cinn_colorize.methods.hint_map import HintMap
         from cinn_colorize.samples import typical
 
-        hints, conditioned = HintMap.of(photo, self.points, self.strokes), colorizer.condition(photo)
+        hints = HintMap.of(photo, self.points, self.strokes, self.saturation)
+        conditioned = colorizer.condition(photo)
         if self.first:
             number, seed = 1, typical(conditioned.sample(number, temperature, seed), 1)[0].seed
         return draw(conditioned, hints, number, temperature, seed, self.progress)
+
+    def draw(
+        self,
+        colorizer: BaseColorizer,
+        photo: Photo,
+        temperature: PerLevel,
+        seed: int,
+        rendering: Rendering,
+    ) -> Colorization:
+        """See :meth:`Method.draw`."""
+        rendered = replace(self, saturation=rendering.saturation)
+        return super(Hinted, rendered).draw(colorizer, photo, temperature, seed, rendering)
 
     def first_tiles(
         self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int

@@ -62,7 +62,9 @@ def test_no_two_groups_of_a_command_have_the_same_option(command):
 
 
 @pytest.mark.parametrize(
-    "options", [Rendering(Upsampling.exact), Encoding(80, True), Encoding(1, False)], ids=str
+    "options",
+    [Rendering(Upsampling.exact), Rendering(saturation=1.25), Encoding(80, True), Encoding(1, False)],
+    ids=str,
 )
 def test_a_recipe_keeps_options(options):
     entries = options.entries()
@@ -78,6 +80,8 @@ def test_an_option_that_a_recipe_does_not_know_has_its_default():
     ("kind", "entries", "problem"),
     [
         (Rendering, {"upsampling": "no"}, "upsampling 'no' is not one of jbu, exact, bicubic"),
+        (Rendering, {"saturation": "2.5"}, "saturation '2.5' is not a number from 0 to 2"),
+        (Rendering, {"saturation": "nan"}, "saturation 'nan' is not a number from 0 to 2"),
         (Encoding, {"quality": "x", "strip": "true"}, "quality 'x' is not a number"),
     ],
 )

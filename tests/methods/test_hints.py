@@ -13,7 +13,8 @@ from cinn_colorize.imaging.color import pixels_to_lab
 from cinn_colorize.imaging.photo import open_photo, read_recipe
 from cinn_colorize.methods.ensemble import draw, follow
 from cinn_colorize.methods.hint_map import HintMap
-from cinn_colorize.methods.hints import Hint
+from cinn_colorize.methods.hints import Hint, Hinted
+from cinn_colorize.options import Rendering
 from cinn_colorize.samples import likeliest
 
 RED, BLUE = (170, 40, 50), (50, 90, 190)
@@ -97,6 +98,15 @@ def test_hinted_pixels_get_their_colours(colorizer, photo, conditioned, drawn):
         for colorization in colorizer.compose(photo, samples):
             ab = pixels_to_lab(colorization.rgb)[1:, y, x]
             assert (np.hypot(*(ab - wanted)).mean() < 8) == near
+
+
+def test_hints_are_met_whatever_the_saturation(colorizer, photo):
+    hinted, x, y = Hinted(tuple(POINTS)), [p.x for p in POINTS], [p.y for p in POINTS]
+    found = [
+        pixels_to_lab(hinted.draw(colorizer, photo, 0.6, 4, Rendering(saturation=saturation)).rgb)[1:, y, x]
+        for saturation in (1.0, 1.6)
+    ]
+    assert np.hypot(*(found[1] - found[0])).max() < 3
 
 
 def test_a_seed_gives_the_same_sample_whatever_else_is_drawn(conditioned, photo, drawn):
