@@ -15,7 +15,14 @@ from cinn_colorize.options import MAX_PIXELS, Encoding, Rendering
 # Nobody asks for a version: a picture of an older one is not another picture for that.
 _IGNORED = frozenset({"version"})
 # Of options that some recipes leave out.
-_DEFAULTS = {"guidance": "0.0", "page": "1", "pages": "1", **Rendering().entries(), **Encoding().entries()}
+_DEFAULTS = {
+    "guidance": "0.0",
+    "saturation": "1.0",
+    "page": "1",
+    "pages": "1",
+    **Rendering().entries(),
+    **Encoding().entries(),
+}
 _OF_METHODS = frozenset(key for method in METHODS.values() for key in method.keys)
 _OTHER = {  # for entries that say nothing to people
     "original": "from another photo",
@@ -70,7 +77,7 @@ def differences(found: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str
 def _value(key: str, recipe: Mapping[str, str]) -> PerLevel | str | None:
     """Return an entry, of numbers their values: older recipes write ``0.8`` by level too."""
     text = recipe.get(key)
-    if text and key in ("temperature", "noise", "guidance"):
+    if text and key in ("temperature", "noise", "guidance", "saturation"):
         try:
             return parse_levels(text, named_levels(text) or [0], 1.0)
         except ValueError:  # edited by hand
