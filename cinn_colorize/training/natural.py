@@ -230,8 +230,7 @@ class FineTask(NaturalTask):
         Raises:
             DataError: the model has no autoregressive level.
         """
-        _, own = _pyramid_parts(model, "fine")
-        return [_alone(model, [*own, *(model.levels[str(r)] for r in model.resolutions)])]
+        return [_alone(model, details_of(model))]
 
     def nll(  # type: ignore[override]
         self, model: Natural, config: NaturalTraining, x: Tensor, L: Tensor, features: dict[int, Tensor]
@@ -255,6 +254,16 @@ def by_adam(name: str) -> bool:
     where the same would hold, learn by Muon all the same: by Adam a short run diverged at a rate of 2e-3.
     """
     return any(part in _BY_ADAM for part in name.split("."))
+
+
+def details_of(model: Natural) -> list[nn.Module]:
+    """Return the levels above an autoregressive level, and the parts of the pyramid that only they read.
+
+    Raises:
+        DataError: the model has no such level.
+    """
+    _, own = _pyramid_parts(model, "fine")
+    return [*own, *(model.levels[str(r)] for r in model.resolutions)]
 
 
 def _pyramid_parts(model: Natural, stage: str) -> tuple[list[nn.Module], list[nn.Module]]:

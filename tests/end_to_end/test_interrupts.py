@@ -39,7 +39,7 @@ def train(folder, photos, *options):
 def ends(process):
     """Exit code, and lines on stderr."""
     _, stderr = process.communicate(timeout=300)
-    return process.returncode, stderr.decode().splitlines()
+    return process.returncode, without_progress(stderr.decode()).splitlines()
 
 
 def stopped(process, pattern):

@@ -89,7 +89,7 @@ def test_a_worker_that_is_killed_takes_one_photo_with_it(reference, tmp_path):
     kill_worker_at(large, batch)
     stdout, stderr = batch.communicate()
     assert batch.returncode == 1
-    problem, summary = stderr.decode().splitlines()
+    problem, summary = without_progress(stderr.decode()).splitlines()
     assert "large.png: the process that worked on it was killed (SIGKILL); if memory ran out" in problem
     assert "13 photos: 12 done, 1 failed" in summary
     assert len(stdout.splitlines()) == 12

@@ -1,0 +1,62 @@
+"""Make the photos of the run in docs/training-log.md: all that there are, but fewer of narrow sources.
+
+    python scripts/training/tilt.py photos-train-*.zip photos-extra-*.zip --output FOLDER
+
+Of dogs, faces, cars and ten classes of ImageNet 40 % are taken, so that they do not outweigh the rest; what
+is learnt is then the density of this set. The choice depends on the names of zips and entries alone.
+``FOLDER/photos-train-N.zip`` receive the entries as they are, in a random order, for ``train --data FOLDER``.
+"""
+
+import argparse
+import random
+import zipfile
+import zlib
+from pathlib import Path
+
+NARROW = (
+    "woof",
+    "dogs",
+    "catsdogs",
+    "wild",
+    "faces-utk",
+    "faces-celeb",
+    "cars",
+    "imagenette",
+    "miniimagenet",
+)
+SHARE = 0.4  # of these that is kept
+A_ZIP = 4000  # photos
+DATE = (2026, 1, 1, 0, 0, 0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("zips", type=Path, nargs="+")
+    parser.add_argument("--output", type=Path, required=True)
+    arguments = parser.parse_args()
+
+    opened = {path.name: zipfile.ZipFile(path) for path in sorted(arguments.zips)}
+    kept = [(name, entry) for name, file in opened.items() for entry in file.namelist() if keeps(name, entry)]
+    random.Random(1).shuffle(kept)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    for start in range(0, len(kept), A_ZIP):
+        path = arguments.output / f"photos-train-{start // A_ZIP}.zip"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as file:
+            for name, entry in kept[start : start + A_ZIP]:
+                source, photo = entry.split("/", 1)
+                content = opened[name].read(entry)
+                # Entries of several zips may have the same name.
+                file.writestr(zipfile.ZipInfo(f"{source}/{Path(name).stem}-{photo}", DATE), content)
+    print(f"{len(kept)} photos")
+
+
+def keeps(name: str, entry: str) -> bool:
+    """Tell whether an entry of a zip is taken."""
+    if not entry.endswith(".webp"):
+        return False
+    narrow = entry.split("/")[0] in NARROW
+    return not narrow or zlib.crc32(f"{name}/{entry}".encode()) % 100 < 100 * SHARE
+
+
+if __name__ == "__main__":
+    main()
