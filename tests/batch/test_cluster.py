@@ -12,7 +12,17 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from helpers import ENVIRONMENT, GRAY, command, in_this_process, names, start, the_line, wait_for
+from helpers import (
+    ENVIRONMENT,
+    GRAY,
+    command,
+    in_this_process,
+    names,
+    start,
+    the_line,
+    wait_for,
+    without_progress,
+)
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -65,7 +75,10 @@ def workers(pid):
         (["p", "--engine", "ray", "--address", "head"], "'head' is not HOST:PORT, auto or local"),
         (["p", "--engine", "ray", "--device", "mps"], "ray requires --device auto, cpu or cuda, not mps"),
         (["-", "--engine", "ray"], "- is colorized on this machine"),
-        (["p/000.jpg", "--engine", "ray", "--hint", "1,1,#ff0000"], "hints require --engine torch"),
+        (
+            ["p/000.jpg", "--engine", "ray", "--hint", "1,1,#ff0000"],
+            "hints apply to one photo; leave out --engine ray",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_refused(run, arguments, line):
@@ -76,7 +89,7 @@ def test_what_makes_no_sense_is_refused(run, arguments, line):
 
 
 def test_without_ray_a_line_says_what_to_install(run, monkeypatch):
-    monkeypatch.setattr("cinn_colorize.cli.options.find_spec", lambda _: None)
+    monkeypatch.setattr("cinn_colorize.cli.engine.find_spec", lambda _: None)
     result = run("p", "--engine", "ray")
     assert result.exit_code == 2
     assert "pip install 'cinn-colorize[ray]'" in the_line(result)
@@ -150,7 +163,8 @@ def test_a_killed_worker_costs_no_photo(tmp_path):
     at = len(list((tmp_path / "ray").glob("*.jpg")))
     output, errors = process.communicate()
     assert process.returncode == 1
-    assert len(errors.splitlines()) == 2, errors  # the unreadable photo and the summary: nothing from Ray
+    # The unreadable photo and the summary: nothing from Ray.
+    assert len(without_progress(errors).splitlines()) == 2, errors
     assert "bad.jpg: is not a photo" in errors
 
     lines = [json.loads(line) for line in (tmp_path / "m").read_text().splitlines()]
