@@ -24,6 +24,7 @@ from cinn_colorize.cli.mix import mix
 from cinn_colorize.cli.models import models
 from cinn_colorize.cli.recreate import recreate
 from cinn_colorize.cli.sample import sample
+from cinn_colorize.cli.studio import studio
 from cinn_colorize.cli.temperature import temperature
 from cinn_colorize.cli.train import train
 from cinn_colorize.cli.transfer import transfer
@@ -133,6 +134,7 @@ _COMMANDS = (
     mix,
     sample,
     recreate,
+    studio,
     train,
     evaluate,
     models,

@@ -313,6 +313,17 @@ class ModelOptions:
         file, digest = find_weights(self.model, self.weights)
         return ModelSpec(self.model, file, digest, self.device, self.precision, self.weight)
 
+    @property
+    def words(self) -> list[str]:
+        """The options that differ from their defaults, as words of a command line, without guidance."""
+        given = {
+            "--model": self.model if self.model != DEFAULT else None,
+            "--weights": self.weights,
+            "--device": self.device if self.device != "auto" else None,
+            "--precision": self.precision if self.precision != Precision.fp32 else None,
+        }
+        return [word for option, value in given.items() if value for word in (option, str(value))]
+
     def colorizer(self, chunk: int | None = None) -> Colorizer:
         """Load the model in this process; a device that this machine lacks is a usage error.
 

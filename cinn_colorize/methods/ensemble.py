@@ -75,6 +75,11 @@ def draw(
         members.append(member.ab)
         if progress:
             progress(n + len(members), n + MEMBERS)
+    return following(samples, members, hints)
+
+
+def following(samples: Sequence[Sample], members: Sequence[Floats], hints: HintMap) -> list[Sample]:
+    """Return samples moved by :func:`follow`."""
     colors = follow([sample.ab for sample in samples], members, hints)
     return [
         replace(sample, ab=ab, levels=None, log_prob=None, method=hints.recipe)

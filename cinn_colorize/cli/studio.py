@@ -1,0 +1,142 @@
+"""``cinn-colorize studio``: the same model in the browser."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import webbrowser
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cinn_colorize.cli.console import fatal, print_path, say, show_log
+from cinn_colorize.cli.options import GeneralOptions, ModelOptions, PhotoOptions, device_of
+from cinn_colorize.errors import PhotoError
+
+if TYPE_CHECKING:
+    from cinn_colorize.studio.studio import Studio
+
+SERVER = "Server"
+_NEEDED = ("starlette", "uvicorn", "python_multipart")
+
+
+def studio(
+    photos: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="PHOTO",
+            help="Photos and folders to choose from; results are saved beside them.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    host: Annotated[
+        str,
+        typer.Option(
+            "--host",
+            metavar="ADDRESS",
+            help="Address to listen at; any but this machine's own requires the token in the URL printed.",
+            rich_help_panel=SERVER,
+        ),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int,
+        typer.Option(
+            "--port", metavar="PORT", min=0, max=65535, help="Port; 0 for a free one.", rich_help_panel=SERVER
+        ),
+    ] = 8123,
+    public: Annotated[
+        bool,
+        typer.Option(
+            "--public", help="Let anyone in who reaches the address, without a token.", rich_help_panel=SERVER
+        ),
+    ] = False,
+    browser: Annotated[
+        bool,
+        typer.Option("--browser/--no-browser", help="Open the page in a browser.", rich_help_panel=SERVER),
+    ] = True,
+    reading: PhotoOptions,
+    network: ModelOptions,
+    general: GeneralOptions,
+) -> None:
+    """Colorize in the browser: look at samples, paint hints, save.
+
+    The page is on this machine and needs no internet. Choose among samples, say which colours you know, join
+    two samples by a mask or take the colours of another photo. What you save has the same recipe as
+    on the command line. POST /colorize does the same for programs; /openapi.json describes it.
+
+    Examples:
+        cinn-colorize studio
+        cinn-colorize studio scans --port 8000 --no-browser
+    """
+    if missing := [name for name in _NEEDED if not find_spec(name)]:
+        raise typer.BadParameter(f"studio requires {missing[0]}; pip install 'cinn-colorize[studio]'")
+    if public and photos:
+        raise typer.BadParameter("anyone could save beside these photos; name none", param_hint="--public")
+    weight = network.weight
+    show_log(general.quiet)
+    with fatal(general.debug):
+        from cinn_colorize.batch.inputs import find_inputs
+        from cinn_colorize.originals import protecting
+        from cinn_colorize.studio.guard import LOOPBACK, Guard
+        from cinn_colorize.studio.library import Library
+        from cinn_colorize.studio.server import Server
+
+        inputs = find_inputs(photos or [], output=Path())
+        if errors := [item for item in inputs if isinstance(item, PhotoError)]:
+            raise errors[0]
+        paths = [item.path for item in inputs if not isinstance(item, PhotoError)]
+        if network.device not in ("auto", "cpu"):
+            device_of(network.device)  # otherwise torch is imported after the page is there
+        network.spec()  # reports weights that cannot be used before a page is there
+        listening = _listen(host, port)
+        is_local = listening.getsockname()[0] in LOOPBACK
+        token = "" if is_local or public else secrets.token_urlsafe(16)
+        name = "localhost" if is_local else host if host not in ("0.0.0.0", "::") else socket.gethostname()
+        url = f"http://{name}:{listening.getsockname()[1]}/" + (f"?token={token}" if token else "")
+        library = Library(paths)
+
+        def load() -> Studio:
+            from cinn_colorize.studio.studio import Studio  # heavy: the page is there before it is needed
+
+            return Studio(
+                library,
+                model=network.model,
+                weights=network.weights,
+                device=network.device,
+                precision=network.precision,
+                guidance=weight,
+                max_pixels=reading.limit,
+                network=network.words,
+            )
+
+        try:
+            with protecting(paths), listening:
+                say(f"open {url} in a browser; Ctrl-C ends")
+                if browser:
+                    webbrowser.open(url)
+                Server(library, load, print_path).run(
+                    listening,
+                    lambda app: Guard(
+                        app,
+                        reading.limit,
+                        hosts=LOOPBACK if is_local and not public else (),
+                        token=token,
+                        frames="'self' https://huggingface.co" if public else "'none'",
+                    ),
+                )
+        finally:
+            library.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise typer.BadParameter(
+            f"{host}:{port} cannot be listened at ({reason}); choose another", param_hint="--host, --port"
+        ) from error

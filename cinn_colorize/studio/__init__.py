@@ -1,0 +1,1 @@
+"""The same model in the browser: a local page, and the HTTP API, on the library."""

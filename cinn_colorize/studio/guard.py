@@ -1,0 +1,106 @@
+"""Who may use the studio: its own pages, and whoever has its token."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from cinn_colorize.files import printable
+from cinn_colorize.limits import TooLargeError, check_bytes
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_COOKIE = "cinn-colorize-token"
+
+
+class Guard:
+    """Refuses requests of other sites and of strangers, and bodies that are too large.
+
+    Args:
+        app: answers all other requests.
+        max_pixels: limit of photos, whose files may have a certain number of bytes.
+        hosts: names that the page may have; empty for any. A site whose name leads to this machine has
+            another one.
+        token: secret that requests must bring, in the query, a cookie or as ``Authorization: Bearer``; or
+            empty.
+        frames: sites that may show the page in a frame, as in a Content-Security-Policy.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        max_pixels: int,
+        *,
+        hosts: Collection[str] = LOOPBACK,
+        token: str = "",
+        frames: str = "'none'",
+    ) -> None:
+        self._app, self._max_pixels, self._hosts, self._token = app, max_pixels, hosts, token
+        self._headers = {
+            "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; base-uri 'none'; "
+            f"form-action 'none'; frame-ancestors {frames}",
+            "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "no-referrer",  # the URL may have a token
+            "Cache-Control": "no-store",
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or let the app do so."""
+        if scope["type"] != "http":
+            return
+        request, size = Request(scope), 0
+
+        async def counted() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            check_bytes(size, self._max_pixels)
+            return message
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.update(self._headers)
+                if self._token and request.url.path == "/":
+                    cookie = f"{_COOKIE}={self._token}; HttpOnly; SameSite=Strict; Path=/"
+                    headers.append("Set-Cookie", cookie)
+            await send(message)
+
+        problem = self._problem(request)
+        if not problem and int(request.headers.get("content-length") or 0) > 0:
+            try:  # before anything is read
+                check_bytes(int(request.headers["content-length"]), self._max_pixels)
+            except TooLargeError as error:
+                await PlainTextResponse(str(error), 413)(scope, receive, with_headers)
+                return
+        app = PlainTextResponse(problem, 403) if problem else self._app
+        await app(scope, counted, with_headers)
+
+    def _problem(self, request: Request) -> str:
+        """Return why a request is refused, in one line; empty if it is not."""
+        host, origin = request.headers.get("host", ""), request.headers.get("origin")
+        if self._hosts and _name(f"//{host}") not in self._hosts:
+            return f"the host {printable(host):.80} is not this machine; open the page as localhost"
+        if origin is not None and urlsplit(origin).netloc != host:
+            return f"pages of {printable(origin):.80} may not use this one"
+        brought = (
+            request.query_params.get("token")
+            or request.cookies.get(_COOKIE)
+            or request.headers.get("authorization", "").removeprefix("Bearer ")
+        )
+        known = not self._token or secrets.compare_digest(brought.encode(), self._token.encode())
+        if not known and request.url.path != "/healthz":
+            return "a token is required; open the URL that cinn-colorize studio printed"
+        return ""
+
+
+def _name(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""

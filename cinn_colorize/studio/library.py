@@ -1,0 +1,119 @@
+"""The photos that pages may use: those given on the command line, and those sent by a page."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from cinn_colorize.errors import PhotoError
+
+_MOST_SENT, _MOST_BYTES = 64, 2**32  # beyond these, the files used longest ago are forgotten
+
+
+@dataclass(frozen=True)
+class Item:
+    """A file that pages know by its id alone.
+
+    Attributes:
+        id: what a page calls it; not to be guessed.
+        path: path of the file.
+        name: how it is called in messages and commands.
+        given: whether it was given on the command line, so that results are saved beside it.
+        made: whether it came into being here, so that it is saved together with what was made from it.
+    """
+
+    id: str
+    path: Path
+    name: str
+    given: bool = False
+    made: bool = False
+
+
+class Library:
+    """All files that pages may use; no page ever names a path.
+
+    Args:
+        photos: photos given. Results of this program that lie beside them are left out.
+    """
+
+    def __init__(self, photos: Iterable[Path] = ()) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="cinn-colorize-")
+        self._sent: OrderedDict[str, Item] = OrderedDict()
+        paths = list(photos)
+        stems = {path.with_suffix("") for path in paths}
+        own = {path for path in paths if stems & _may_be_of(path) and _has_recipe(path)}
+        items = [
+            Item(secrets.token_hex(16), path, str(path), given=True) for path in paths if path not in own
+        ]
+        self._given = {item.id: item for item in items}
+
+    @property
+    def folder(self) -> Path:
+        """A folder for files that last as long as the library."""
+        return Path(self._folder.name)
+
+    def close(self) -> None:
+        """Remove what was sent."""
+        self._folder.cleanup()
+
+    def given(self) -> list[dict[str, object]]:
+        """List the photos given, and whether a result lies beside each: all that is remembered of them."""
+        stems = {item.path.with_suffix("") for item in self._given.values()}
+        done: set[Path] = set()
+        for folder in {stem.parent for stem in stems}:
+            for path in folder.iterdir():
+                if (of := stems & _may_be_of(path)) - done and _has_recipe(path):
+                    done |= of
+        return [
+            {"id": item.id, "name": item.name, "done": item.path.with_suffix("") in done}
+            for item in self._given.values()
+        ]
+
+    def __getitem__(self, key: str) -> Item:
+        """Return a file.
+
+        Raises:
+            PhotoError: there is none of that id.
+        """
+        if key in self._sent:
+            self._sent.move_to_end(key)
+        found = self._sent.get(key) or self._given.get(key)
+        if not found:
+            raise PhotoError("this photo is no longer open here; open it again")
+        return found
+
+    def new(self, name: str, made: bool = False) -> Item:
+        """Return an item whose file is yet to be written, and belongs to no page until :meth:`add`."""
+        key, name = secrets.token_hex(16), PurePath(name.replace("\\", "/")).name or "photo"
+        return Item(key, self.folder / f"{key}{PurePath(name).suffix[:8]}", name[-120:], made=made)
+
+    def add(self, item: Item) -> Item:
+        """Let pages use an item of :meth:`new`, and forget the one used longest ago if there are too many."""
+        self._sent[item.id] = item
+        sizes = [other.path.stat().st_size for other in self._sent.values()]
+        while len(sizes) > 1 and (len(sizes) > _MOST_SENT or sum(sizes) > _MOST_BYTES):
+            self._sent.popitem(last=False)[1].path.unlink(missing_ok=True)
+            sizes.pop(0)
+        return item
+
+    def renamed(self, message: str) -> str:
+        """Return a message with the files that were sent called as the page knows them."""
+        for item in self._sent.values():
+            message = message.replace(str(item.path), item.name)
+        return message
+
+
+def _has_recipe(path: Path) -> bool:
+    from cinn_colorize.imaging.photo import has_recipe  # heavy: the page is there before it is needed
+
+    return has_recipe(path)
+
+
+def _may_be_of(path: Path) -> set[Path]:
+    """Return what a file may be a result of, by its name: a_b_003.jpg of a or of a_b."""
+    parts = path.name.split("_")
+    return {path.with_name("_".join(parts[:k])) for k in range(1, len(parts)) if parts[0] or k > 1}

@@ -1,0 +1,565 @@
+// The page holds wishes, in the words of the command line; the server draws what they ask for.
+
+const $ = (selector) => document.querySelector(selector);
+const EIGHT = 8;
+const MOST_MASK = 1024; // longer side of a mask, which may be smaller than its photo
+
+let facts; // of the model and the photos given
+let photos = []; // {name, id, file, given, done}
+let photo; // the open one, as the server describes it
+let first = 0; // seed of the first of eight
+let chosen = null; // the seed of the large picture
+let samples = new Map(); // by seed
+let hints = []; // {x, y, color, group}; a stroke is a group
+let group = null; // the chosen one
+let mask = null, reference = null; // {id, name}
+let past = []; // for undo: hints, and the pixels of the mask
+const calls = {}; // what is being asked for, by its purpose: a new call replaces the last one
+
+async function send(path, options) {
+  const answer = await fetch(path, { method: "POST", ...options });
+  if (!answer.ok) throw new Error(await answer.text());
+  return answer;
+}
+
+/** Call the server; a later call for the same purpose ends this one. */
+async function ask(path, values, purpose = path) {
+  calls[purpose]?.abort();
+  calls[purpose] = new AbortController();
+  const { signal } = calls[purpose];
+  const answer = await send(path, { body: JSON.stringify(values), signal });
+  return answer.headers.get("content-type").includes("ndjson") ? lines(answer.body) : answer.json();
+}
+
+async function* lines(body) {
+  let text = "";
+  for await (const part of body.pipeThrough(new TextDecoderStream())) {
+    const parts = (text + part).split("\n");
+    text = parts.pop();
+    for (const line of parts.map(JSON.parse)) {
+      if (line.error) throw new Error(line.error);
+      yield line;
+    }
+  }
+}
+
+/** Run what an event starts, and say what goes wrong. */
+async function attempt(work) {
+  $("#error").hidden = true;
+  try {
+    await work();
+  } catch (error) {
+    if (error.name === "AbortError") return;
+    $("#error").textContent = error.message;
+    $("#error").hidden = false;
+    $("#status").textContent = "";
+  }
+}
+
+// --- wishes -----------------------------------------------------------------------------------------------
+
+function temperature() {
+  const all = $("#temperature").value;
+  const levels = [...document.querySelectorAll("#levels input")].filter((input) => input.dataset.own);
+  const own = levels.map((input) => `${input.name}:${input.value}`);
+  if (!$("#temperature").dataset.own && !own.length) return "";
+  return [...($("#temperature").dataset.own ? [all] : []), ...own].join(",");
+}
+
+function wish(more = {}) {
+  const values = { photo: photo.id, frame: $("#frame").checked ? "auto" : "none", temperature: temperature() };
+  if (facts.guidance !== null) values.guidance = $("#guidance").value;
+  if ("saturation" in facts.rendering) values.saturation = $("#saturation").value;
+  if (reference && $("#use").checked) {
+    values.reference = reference.id;
+    if (!$("#mood").checked) values.strength = $("#strength").value;
+  } else if (hints.length) {
+    values.hints = hints.map(({ x, y, color }) => `${x},${y},${color}`).join(" ");
+  }
+  return { ...values, ...more };
+}
+
+/** The wish for the large picture, in which a mask may join two samples. */
+function large(more = {}) {
+  if (!mask) return wish({ seed: chosen, ...more });
+  const { hints: _, reference: __, strength: ___, ...values } = wish();
+  return { ...values, mask: mask.id, seed: $("#inside").value, outside: chosen, ...more };
+}
+
+// --- photos and samples -------------------------------------------------------------------------------------
+
+async function upload(file) {
+  return (await send(`photos?name=${encodeURIComponent(file.name)}`, { body: file })).json();
+}
+
+async function open(entry) {
+  $("#status").textContent = "opening";
+  calls.prepare?.abort();
+  $("#photos").selectedIndex = photos.indexOf(entry);
+  if (!entry.id) Object.assign(entry, await upload(entry.file));
+  photo = await ask("open", { photo: entry.id, frame: $("#frame").checked ? "auto" : "none" });
+  [hints, group, mask, past, first, chosen, samples] = [[], null, null, [], 0, null, new Map()];
+  $("#drop").hidden = true;
+  $("#view").hidden = $("#side").hidden = false;
+  document.documentElement.style.setProperty("--ratio", photo.width / photo.height);
+  $("#sheet").style.setProperty("--whole", `${photo.width / devicePixelRatio}px`);
+  $("#framed").textContent = photo.frame ? `(found: ${photo.frame})` : "(none found)";
+  const scale = Math.min(1, MOST_MASK / Math.max(photo.width, photo.height));
+  $("#paint").width = Math.max(1, Math.round(photo.width * scale));
+  $("#paint").height = Math.max(1, Math.round(photo.height * scale));
+  $("#before").src = $("#after").src = photo.before;
+  setZoom(false);
+  update();
+  await draw();
+  while ((await ask("prepare", wish({ hints: "", reference: "" }), "prepare")) < 32);
+}
+
+/** Draw the eight samples anew, and the large picture. */
+async function draw(keepLarge = false) {
+  $("#status").textContent = "drawing";
+  if (keepLarge && chosen !== null) await show();
+  if (!keepLarge || !$("#samples").children.length) placeholders();
+  for await (const sample of await ask("samples", wish({ seed: first, number: EIGHT, size: "small" }))) {
+    samples.set(sample.seed, sample);
+    const button = $("#samples").children[sample.seed - first];
+    button.replaceChildren(picture(sample), caption(sample));
+    button.disabled = false;
+    if (chosen === null) attempt(() => choose(sample.seed));
+  }
+  $("#status").textContent = "";
+}
+
+function placeholders() {
+  $("#samples").replaceChildren(...Array.from({ length: EIGHT }, (_, k) => {
+    const button = document.createElement("button");
+    button.innerHTML = '<span class="empty"></span>';
+    button.append(`${k + 1}`);
+    button.disabled = true;
+    button.ariaLabel = `Sample ${k + 1}`;
+    button.ariaPressed = first + k === chosen;
+    button.onclick = () => attempt(() => choose(first + k));
+    return button;
+  }));
+  $("#earlier").disabled = first === 0;
+  $("#inside").replaceChildren(...Array.from({ length: EIGHT }, (_, k) => new Option(`seed ${first + k}`, first + k)));
+}
+
+function picture(sample) {
+  const image = new Image();
+  image.src = sample.picture;
+  image.alt = `Sample ${sample.seed - first + 1}, seed ${sample.seed}`;
+  return image;
+}
+
+function caption(sample) {
+  const text = document.createElement("span");
+  text.textContent = `${sample.seed - first + 1} · seed ${sample.seed}`;
+  return text;
+}
+
+async function choose(seed) {
+  chosen = seed;
+  [...$("#samples").children].forEach((button, k) => (button.ariaPressed = first + k === seed));
+  if (Number($("#inside").value) === seed) $("#inside").value = first + ((seed - first + 1) % EIGHT);
+  await show();
+}
+
+async function show() {
+  $("#command").hidden = true;
+  const size = $("#zoom").ariaPressed === "true" ? "full" : "large";
+  for await (const made of await ask("samples", large({ number: 1, size }), "large")) {
+    $("#after").src = made.picture;
+    const how = mask ? `mix: seed ${made.seed} inside, ${chosen} outside` : `seed ${made.seed}`;
+    const density = made.log_prob === null ? "" : `, log p ${Math.round(made.log_prob).toLocaleString("en")} nats`;
+    $("#caption").textContent = `${how}${density} · ${photo.width} × ${photo.height}`;
+    $("#after").alt = `The colorization with ${how}`;
+  }
+}
+
+async function setZoom(whole) {
+  $("#zoom").ariaPressed = whole;
+  $("#sheet").classList.toggle("whole", whole);
+  if (chosen === null) return;
+  if (whole) ask("before", wish({ size: "full" })).then((url) => ($("#before").src = url), () => {});
+  await show();
+}
+
+async function save() {
+  $("#status").textContent = "saving";
+  const result = await ask("save", large());
+  for (const file of result.files ?? []) {
+    const link = Object.assign(document.createElement("a"), { href: `files/${file.id}`, download: file.name });
+    link.click();
+  }
+  const entry = photos[$("#photos").selectedIndex];
+  entry.done = true;
+  list();
+  $("#status").textContent = result.saved ? `saved ${result.saved[0]}` : `downloading ${result.files[0].name}`;
+}
+
+// --- hints and masks ----------------------------------------------------------------------------------------
+
+const tool = () => $("#tools :checked").value;
+
+function remember() {
+  const paint = $("#paint");
+  const pixels = paint.getContext("2d").getImageData(0, 0, paint.width, paint.height);
+  past = [...past.slice(-19), { hints: structuredClone(hints), pixels }];
+  $("#undo").disabled = false;
+}
+
+function undo() {
+  const last = past.pop();
+  if (!last) return;
+  hints = last.hints;
+  group = null;
+  $("#paint").getContext("2d").putImageData(last.pixels, 0, 0);
+  update();
+  attempt(() => (tool() === "mask" ? joined() : draw(true)));
+}
+
+/** The pixel of the photo under the pointer. */
+function place(event) {
+  const box = $("#sheet").getBoundingClientRect();
+  const within = (value, size) => Math.min(size - 1, Math.max(0, Math.floor(value * size)));
+  return {
+    x: within((event.clientX - box.left) / box.width, photo.width),
+    y: within((event.clientY - box.top) / box.height, photo.height),
+  };
+}
+
+const draggers = {
+  look(event) {
+    const box = $("#sheet").getBoundingClientRect();
+    setSplit(Math.min(100, Math.max(0, (100 * (event.clientX - box.left)) / box.width)));
+  },
+  hint(event, isFirst) {
+    const spot = place(event);
+    if (isFirst) {
+      remember();
+      group = Date.now();
+      $("#use").checked = false;
+      attempt(async () => palette(await ask("palette", wish({ ...spot, hints: "", reference: "" }))));
+    } else {
+      const last = hints.at(-1);
+      if (Math.hypot(spot.x - last.x, spot.y - last.y) < Math.max(photo.width, photo.height) / 48) return;
+    }
+    hints.push({ ...spot, color: $("#color").value, group });
+    update();
+  },
+  mask(event, isFirst) {
+    if (isFirst) remember();
+    const paint = $("#paint"), context = paint.getContext("2d");
+    const { x, y } = place(event), scale = paint.width / photo.width;
+    context.globalCompositeOperation = $("#eraser").checked ? "destination-out" : "source-over";
+    context.strokeStyle = "#fff";
+    context.lineCap = "round";
+    context.lineWidth = ($("#brush").value / 100) * Math.max(paint.width, paint.height);
+    if (isFirst) context.beginPath(), context.moveTo(x * scale, y * scale);
+    context.lineTo(x * scale, y * scale);
+    context.stroke();
+  },
+};
+
+const dropped = { look() {}, hint: () => draw(true), mask: joined };
+
+function drag(event) {
+  if (event.button || event.target.closest("#hints button")) return;
+  const kind = tool(), sheet = $("#sheet");
+  sheet.setPointerCapture(event.pointerId);
+  draggers[kind](event, true);
+  sheet.onpointermove = (moved) => draggers[kind](moved, false);
+  sheet.onpointerup = sheet.onpointercancel = () => {
+    sheet.onpointermove = sheet.onpointerup = sheet.onpointercancel = null;
+    attempt(dropped[kind]);
+  };
+}
+
+/** Send the mask, and show both samples joined by it. */
+async function joined() {
+  const paint = $("#paint"), whole = new OffscreenCanvas(paint.width, paint.height);
+  const context = whole.getContext("2d");
+  context.fillRect(0, 0, whole.width, whole.height);
+  context.drawImage(paint, 0, 0);
+  const painted = context.getImageData(0, 0, whole.width, whole.height).data.some((value, i) => i % 4 < 3 && value > 127);
+  const stem = photo.name.split(/[\\/]/).pop().replace(/\.\w+$/, "");
+  const blob = await whole.convertToBlob();
+  mask = painted ? await upload(new File([blob], `${stem}_mask.png`)) : null;
+  await show();
+}
+
+function hintButton(hint) {
+  const button = document.createElement("button");
+  button.ariaLabel = `Hint ${hint.color} at ${hint.x}, ${hint.y}`;
+  button.style.left = `${(100 * (hint.x + 0.5)) / photo.width}%`;
+  button.style.top = `${(100 * (hint.y + 0.5)) / photo.height}%`;
+  button.style.background = hint.color;
+  button.classList.toggle("chosen", hint.group === group);
+  button.classList.toggle("stroke", hints.filter((other) => other.group === hint.group).length > 1);
+  button.onpointerdown = (event) => {
+    const before = place(event), start = hints.filter((other) => other.group === hint.group).map((h) => ({ ...h }));
+    button.setPointerCapture(event.pointerId);
+    remember();
+    button.onpointermove = (moved) => {
+      const now = place(moved);
+      move(hint.group, start, now.x - before.x, now.y - before.y);
+      button.style.left = `${(100 * (hint.x + 0.5)) / photo.width}%`;
+      button.style.top = `${(100 * (hint.y + 0.5)) / photo.height}%`;
+      if (!calls.live) calls.live = show().catch(() => {}).finally(() => (calls.live = null));
+    };
+    button.onpointerup = () => {
+      button.onpointermove = null;
+      select(hint);
+      attempt(() => draw(true));
+    };
+  };
+  button.onfocus = () => group !== hint.group && select(hint);
+  button.onkeydown = (event) => {
+    const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    event.stopPropagation();
+    remember();
+    const far = Math.max(1, Math.round(Math.max(photo.width, photo.height) / 100));
+    move(hint.group, hints.filter((other) => other.group === hint.group).map((h) => ({ ...h })), far * step[0], far * step[1]);
+    select(hint);
+    attempt(() => draw(true));
+  };
+  return button;
+}
+
+function move(which, start, dx, dy) {
+  hints.filter((hint) => hint.group === which).forEach((hint, i) => {
+    hint.x = Math.min(photo.width - 1, Math.max(0, start[i].x + dx));
+    hint.y = Math.min(photo.height - 1, Math.max(0, start[i].y + dy));
+  });
+}
+
+function select(hint) {
+  group = hint.group;
+  $("#color").value = hint.color;
+  update();
+  [...$("#hints").children][hints.indexOf(hint)].focus();
+  attempt(async () => palette(await ask("palette", wish({ x: hint.x, y: hint.y, hints: "", reference: "" }))));
+}
+
+function palette(colors) {
+  $("#palette").replaceChildren(...colors.map(({ color, share }) => {
+    const button = document.createElement("button");
+    button.style.background = color;
+    button.title = button.ariaLabel = `${color}, in ${Math.round(100 * share)} % of the samples`;
+    button.onclick = () => paintIn(color);
+    return button;
+  }));
+}
+
+/** Take a colour, for the chosen hint and for the next ones. */
+function paintIn(color) {
+  $("#color").value = color;
+  if (!hints.some((hint) => hint.group === group)) return;
+  remember();
+  hints.filter((hint) => hint.group === group).forEach((hint) => (hint.color = color));
+  update();
+  attempt(() => draw(true));
+}
+
+function removeHints(which) {
+  remember();
+  hints = hints.filter((hint) => !which(hint));
+  group = null;
+  update();
+  attempt(() => draw(true));
+}
+
+/** Show what the state has to show beside pictures. */
+function update() {
+  const kind = tool();
+  $("#hinting").hidden = kind !== "hint";
+  $("#joining").hidden = $("#paint").hidden = kind !== "mask";
+  $("#sheet").classList.toggle("drawing", kind !== "look");
+  $("#compare").hidden = kind === "mask";
+  $("#hints").replaceChildren(...(kind === "hint" ? hints.map(hintButton) : []));
+  $("#remove").disabled = !hints.some((hint) => hint.group === group);
+  $("#clear").disabled = !hints.length;
+  $("#undo").disabled = !past.length;
+  const levels = facts.temperature;
+  $("#heat").textContent = temperature() || (reference && $("#use").checked ? "0.5" : shortest(levels));
+  for (const label of document.querySelectorAll("label:has(> output + input)")) {
+    if (label.id !== "" || label.querySelector("#strength")) label.querySelector("output").textContent = label.querySelector("input").value;
+  }
+}
+
+function shortest(levels) {
+  if (typeof levels === "number") return String(levels);
+  const all = [...new Set(Object.values(levels))];
+  return all.length > 1 ? `${Math.min(...all)} to ${Math.max(...all)} by level` : String(all[0]);
+}
+
+function setSplit(percent) {
+  $("#split").value = percent;
+  $("#sheet").style.setProperty("--split", `${percent}%`);
+  $("#sheet").style.setProperty("--cut", percent);
+}
+
+// --- another photo ------------------------------------------------------------------------------------------
+
+async function showReference(item) {
+  reference = item;
+  const image = new Image();
+  image.src = await ask("before", { photo: item.id, frame: "none", size: "small" }, "reference");
+  await image.decode();
+  Object.assign($("#reference"), { width: image.width, height: image.height });
+  $("#reference").getContext("2d").drawImage(image, 0, 0);
+  $("#reference").hidden = $("#transfer").hidden = false;
+}
+
+async function follow(item) {
+  await showReference(item);
+  $("#use").checked = tool() !== "hint";
+  update();
+  if ($("#use").checked) await redraw();
+}
+
+/** Draw again after a setting has changed; joined samples stay joined. */
+async function redraw() {
+  update();
+  await draw(true);
+}
+
+// --- events -------------------------------------------------------------------------------------------------
+
+const on = (selector, event, work) => $(selector).addEventListener(event, (happened) => attempt(() => work(happened)));
+
+function list() {
+  const index = Math.max(0, $("#photos").selectedIndex);
+  $("#photos").replaceChildren(...photos.map((entry, i) => new Option(`${entry.done ? "✓ " : ""}${entry.name}`, i)));
+  $("#photos").selectedIndex = index;
+  $("#list").hidden = photos.length < 2;
+}
+
+async function add(files) {
+  const added = [...files].map((file) => ({ name: file.name, file }));
+  if (!added.length) return;
+  photos.push(...added);
+  list();
+  try {
+    await open(added[0]);
+  } catch (error) {
+    if (!added[0].id || photo?.id !== added[0].id) photos = photos.filter((entry) => entry !== added[0]);
+    list();
+    $("#photos").selectedIndex = photos.findIndex((entry) => entry.id === photo?.id);
+    throw error;
+  }
+}
+
+async function go(step) {
+  const entry = photos[$("#photos").selectedIndex + step];
+  if (entry) await open(entry);
+}
+
+on("#file", "change", async ({ target }) => (await add(target.files), (target.value = "")));
+on("#second", "change", async ({ target }) => target.files[0] && follow(await upload(target.files[0])));
+on("#photos", "change", ({ target }) => open(photos[target.selectedIndex]));
+on("#previous", "click", () => go(-1));
+on("#next", "click", () => go(1));
+on("#more", "click", () => ((first += EIGHT), (chosen = null), draw()));
+on("#earlier", "click", () => ((first = Math.max(0, first - EIGHT)), (chosen = null), draw()));
+on("#save", "click", save);
+on("#undo", "click", undo);
+on("#zoom", "click", () => setZoom($("#zoom").ariaPressed !== "true"));
+on("#like", "click", async () => {
+  const kept = await ask("keep", large());
+  mask = null;
+  await follow(kept);
+  $("#use").checked = true;
+  await redraw();
+});
+on("#copy", "click", async () => {
+  const command = await ask("command", large());
+  $("#command").textContent = command;
+  $("#command").hidden = false;
+  await navigator.clipboard?.writeText(command).catch(() => {});
+});
+on("#tools", "change", () => {
+  update();
+  if (tool() !== "mask" && mask) return (mask = null), show();
+  if (tool() === "mask") return joined();
+});
+on("#sheet", "pointerdown", drag);
+on("#split", "input", ({ target }) => setSplit(target.value));
+on("#color", "change", ({ target }) => paintIn(target.value));
+on("#remove", "click", () => removeHints((hint) => hint.group === group));
+on("#clear", "click", () => removeHints(() => true));
+on("#inside", "change", show);
+on("#unmask", "click", () => {
+  remember();
+  $("#paint").getContext("2d").clearRect(0, 0, $("#paint").width, $("#paint").height);
+  return joined();
+});
+on("#temperature", "change", ({ target }) => ((target.dataset.own = "1"), redraw()));
+on("#levels", "change", ({ target }) => ((target.dataset.own = "1"), redraw()));
+for (const name of ["guidance", "saturation", "strength", "mood", "use"]) on(`#${name}`, "change", redraw);
+on("#frame", "change", () => open(photos[$("#photos").selectedIndex]));
+on("#reset", "click", () => (settings(), redraw()));
+on("#reference", "click", (event) => {
+  const canvas = $("#reference"), box = canvas.getBoundingClientRect();
+  const at = [(event.offsetX * canvas.width) / box.width, (event.offsetY * canvas.height) / box.height];
+  const [red, green, blue] = canvas.getContext("2d").getImageData(...at, 1, 1).data;
+  paintIn(`#${[red, green, blue].map((value) => value.toString(16).padStart(2, "0")).join("")}`);
+});
+
+document.addEventListener("keydown", (event) => {
+  const busy = event.target.closest("input:not([type=checkbox], [type=radio]), select, textarea");
+  if (event.key === "z" && (event.ctrlKey || event.metaKey)) return event.preventDefault(), undo();
+  if (!photo || busy || event.ctrlKey || event.metaKey || event.altKey) return;
+  if ("12345678".includes(event.key)) attempt(() => choose(first + Number(event.key) - 1));
+  else if (event.key === "s") attempt(save);
+  else if (event.key === "Delete" && group) removeHints((hint) => hint.group === group);
+  else if (event.key === "ArrowLeft" && event.target.type !== "radio") attempt(() => go(-1));
+  else if (event.key === "ArrowRight" && event.target.type !== "radio") attempt(() => go(1));
+});
+
+document.addEventListener("dragover", (event) => {
+  event.preventDefault();
+  ($(".over") ?? event.target).classList.remove("over");
+  (event.target.closest("#other") ?? $("main")).classList.add("over");
+});
+document.addEventListener("dragleave", () => $(".over")?.classList.remove("over"));
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  $(".over")?.classList.remove("over");
+  const { files } = event.dataTransfer;
+  if (photo && event.target.closest("#other")) attempt(async () => files[0] && follow(await upload(files[0])));
+  else attempt(() => add(files));
+});
+
+/** Set all settings to the model's own. */
+function settings() {
+  const of = (level) => (typeof facts.temperature === "number" ? facts.temperature : facts.temperature[level]);
+  delete $("#temperature").dataset.own;
+  $("#temperature").value = of(facts.levels[0]);
+  $("#levels").replaceChildren(...facts.levels.map((level) => {
+    const label = document.createElement("label");
+    const input = Object.assign(document.createElement("input"), { type: "range", min: 0, max: 1.5, step: 0.05, name: level });
+    input.value = of(level);
+    label.append(level === 0 ? "Base" : `${level} × ${level}`, input);
+    return label;
+  }));
+  $("#guided").hidden = facts.guidance === null;
+  $("#guidance").max = facts.max_guidance;
+  $("#guidance").value = facts.guidance ?? 0;
+  $("#saturated").hidden = !("saturation" in facts.rendering);
+  $("#saturation").value = facts.rendering.saturation ?? 1;
+  $("#use").checked = false;
+  $("#mood").checked = true;
+}
+
+attempt(async () => {
+  $("#status").textContent = "loading the model";
+  facts = await ask("facts", {});
+  $("#status").textContent = "";
+  photos = facts.given;
+  settings();
+  list();
+  if (photos.length) await open(photos.find((entry) => !entry.done) ?? photos[0]);
+});

@@ -1,0 +1,245 @@
+"""The pages and the HTTP API of the studio: in which order they are answered, and what is said of errors."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.datastructures import UploadFile
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from cinn_colorize.errors import CinnError, PhotoError
+from cinn_colorize.files import printable
+from cinn_colorize.limits import ADVICE, TooLargeError
+from cinn_colorize.studio.guard import Guard
+from cinn_colorize.studio.library import Item, Library
+from cinn_colorize.studio.openapi import OPENAPI
+from cinn_colorize.studio.wish import SIZES, Wish
+
+if TYPE_CHECKING:
+    from cinn_colorize.studio.studio import Studio
+
+T = TypeVar("T")
+Job = Callable[["Studio", dict[str, Any]], object]
+
+_PAGE = Path(__file__).parent / "page"
+_MOST = 64  # samples of a request
+_PATIENCE = 2  # seconds that requests may take to end when the server does
+
+
+class Server:
+    """Answers pages and programs; one thread does all the work, job after job.
+
+    Args:
+        library: the files that pages may use.
+        load: makes the studio, in that thread; until it has, jobs wait.
+        saved: called with each file that was saved.
+    """
+
+    def __init__(
+        self, library: Library, load: Callable[[], Studio], saved: Callable[[Path], object] = print
+    ) -> None:
+        self._library, self._saved = library, saved
+        self._thread = ThreadPoolExecutor(1)
+        self._studio = self._thread.submit(load)
+
+    def app(self) -> Starlette:
+        """Return the application, which a :class:`Guard` must protect."""
+        jobs: dict[str, Job] = {
+            "/facts": lambda studio, _: studio.facts(),
+            "/open": lambda studio, asked: studio.describe(Wish.parse(asked)),
+            "/before": lambda studio, asked: studio.before(Wish.parse(asked), _size(asked)),
+            "/prepare": lambda studio, asked: studio.prepare(Wish.parse(asked)),
+            "/palette": lambda studio, asked: studio.palette(Wish.parse(asked), *_place(asked)),
+            "/command": lambda studio, asked: studio.command(Wish.parse(asked)),
+            "/keep": lambda studio, asked: _known(studio.keep(Wish.parse(asked))),
+            "/save": self._save,
+        }
+        routes = [
+            Route("/", lambda _: FileResponse(_PAGE / "index.html")),
+            Route("/healthz", self._health),
+            Route("/openapi.json", lambda _: JSONResponse(OPENAPI)),
+            Route("/colorize", self._colorize, methods=["POST"]),
+            Route("/photos", self._photos, methods=["POST"]),
+            Route("/samples", self._samples, methods=["POST"]),
+            Route("/files/{id}", self._file),
+            *(Route(path, self._answering(job), methods=["POST"]) for path, job in jobs.items()),
+            Mount("/page", StaticFiles(directory=_PAGE)),
+        ]
+        kinds = (CinnError, ValueError, LookupError, OSError, ClientDisconnect)
+        return Starlette(routes=routes, exception_handlers=dict.fromkeys(kinds, self._failed))
+
+    def run(self, listening: socket.socket, guard: Callable[[Starlette], Guard]) -> None:
+        """Answer until Ctrl-C.
+
+        Raises:
+            WeightsError: the network cannot be loaded.
+        """
+        config = uvicorn.Config(
+            guard(self.app()),
+            lifespan="off",
+            ws="none",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_PATIENCE,
+        )
+        server = uvicorn.Server(config)
+        self._studio.add_done_callback(
+            lambda done: setattr(server, "should_exit", server.should_exit or bool(done.exception()))
+        )
+        try:
+            server.run(sockets=[listening])
+        finally:
+            self._thread.shutdown(wait=False, cancel_futures=True)
+        self._studio.result()
+
+    async def _do(self, job: Callable[[Studio], T]) -> T:
+        """Do a job when it is its turn; if this coroutine is cancelled before that, never."""
+        return await asyncio.wrap_future(self._thread.submit(lambda: job(self._studio.result())))
+
+    async def _unless_gone(self, request: Request, job: Callable[[Studio], T]) -> T:
+        """Do a job, unless the page that asked for it is closed before its turn."""
+        doing = asyncio.ensure_future(self._do(job))
+        gone = asyncio.ensure_future(_until_gone(request))
+        try:
+            await asyncio.wait({doing, gone}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            gone.cancel()
+            if not doing.done():
+                doing.cancel()
+        if doing.cancelled() or not doing.done():
+            raise ClientDisconnect
+        return doing.result()
+
+    def _answering(self, job: Job) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        async def endpoint(request: Request) -> Response:
+            asked = await _asked(request)
+            return JSONResponse(await self._unless_gone(request, lambda studio: job(studio, asked)))
+
+        return endpoint
+
+    async def _samples(self, request: Request) -> Response:
+        """Answer with samples as they are drawn, a line of JSON each; an error is the last line."""
+        asked = await _asked(request)
+        wish, size, number = Wish.parse(asked), _size(asked), int(asked.get("number", 1))
+        if not 1 <= number <= (1 if wish.mask else _MOST):
+            raise ValueError(f"number must be from 1 to {1 if wish.mask else _MOST}, not {number}")
+
+        async def lines() -> AsyncIterator[str]:
+            done = 0
+            try:
+                while done < number:
+                    part = replace(wish, seed=wish.seed + done)
+
+                    def draw(studio: Studio, part: Wish = part, left: int = number - done) -> list[Any]:
+                        return list(studio.pictures(part, min(left, studio.at_once(part)), size))
+
+                    for picture in await self._do(draw):
+                        done += 1
+                        yield json.dumps(picture) + "\n"
+            except (CinnError, ValueError, OSError) as error:
+                yield json.dumps({"error": self._line(error)}) + "\n"
+
+        return StreamingResponse(lines(), media_type="application/x-ndjson")
+
+    async def _photos(self, request: Request) -> Response:
+        """Take a photo."""
+        return JSONResponse(_known(await self._received(request, request.query_params.get("name", ""))))
+
+    async def _colorize(self, request: Request) -> Response:
+        """Answer with the picture of a photo, as ``cinn-colorize -`` does."""
+        asked = dict(request.query_params)
+        if refused := {"photo", "mask", "reference"} & asked.keys():
+            raise ValueError(f"{min(refused)} is not an option here")
+        photo = await self._received(request, "photo")
+        wish = replace(Wish.parse(asked), photo=photo.id)
+        made = await self._unless_gone(request, lambda studio: studio.keep(wish))
+        return FileResponse(made.path, filename=made.name, content_disposition_type="inline")
+
+    async def _file(self, request: Request) -> Response:
+        """Send a file that was made here."""
+        item = self._library[request.path_params["id"]]
+        if not item.made:
+            raise PhotoError(f"{item.name}: was not made here")
+        return FileResponse(item.path, filename=item.name)
+
+    async def _health(self, request: Request) -> Response:
+        loaded = self._studio.done() and not self._studio.exception()
+        return PlainTextResponse("ok" if loaded else "loading", 200 if loaded else 503)
+
+    def _save(self, studio: Studio, asked: dict[str, Any]) -> object:
+        wish = Wish.parse(asked)
+        if not self._library[wish.photo].given:
+            return {"files": [_known(item) for item in (studio.keep(wish), *studio.others(wish))]}
+        paths = studio.save(wish)
+        for path in paths:
+            self._saved(path)
+        return {"saved": [str(path) for path in paths]}
+
+    async def _received(self, request: Request, name: str) -> Item:
+        """Write what a request brings, as its body or as a file of a form, to a file of the library."""
+        if request.headers.get("content-type", "").startswith("multipart/"):
+            async with request.form(max_files=1) as form:
+                files = [value for value in form.values() if isinstance(value, UploadFile)]
+                if not files:
+                    raise ValueError("the form has no file; send the photo as a file")
+                item = self._library.new(files[0].filename or name)
+                item.path.write_bytes(await files[0].read())
+            return self._library.add(item)
+        item = self._library.new(name)
+        try:
+            with item.path.open("wb") as file:
+                async for part in request.stream():
+                    file.write(part)
+        except BaseException:
+            item.path.unlink(missing_ok=True)
+            raise
+        return self._library.add(item)
+
+    def _failed(self, _: Request, error: Exception) -> Response:
+        if isinstance(error, ClientDisconnect):
+            return Response(status_code=499)
+        return PlainTextResponse(self._line(error), 413 if isinstance(error, TooLargeError) else 422)
+
+    def _line(self, error: Exception) -> str:
+        message = f"{error} is missing" if isinstance(error, LookupError) else str(error)
+        message += f"; {ADVICE}" if isinstance(error, TooLargeError) else ""
+        return printable(" ".join(self._library.renamed(message).split()))
+
+
+async def _asked(request: Request) -> dict[str, Any]:
+    asked = await request.json()
+    if not isinstance(asked, dict):
+        raise ValueError("an object is expected")
+    return asked
+
+
+async def _until_gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _size(asked: dict[str, Any]) -> str:
+    if asked.get("size") not in SIZES:
+        raise ValueError(f"size must be one of {', '.join(SIZES)}")
+    return str(asked["size"])
+
+
+def _place(asked: dict[str, Any]) -> tuple[int, int]:
+    return int(asked["x"]), int(asked["y"])
+
+
+def _known(item: Item) -> dict[str, str]:
+    return {"id": item.id, "name": item.name}
