@@ -94,7 +94,8 @@ def studio(
         listening = _listen(host, port)
         is_local = listening.getsockname()[0] in LOOPBACK
         token = "" if is_local or public else secrets.token_urlsafe(16)
-        name = "localhost" if is_local else host if host not in ("0.0.0.0", "::") else socket.gethostname()
+        is_any = host in ("0.0.0.0", "::")
+        name = "localhost" if is_local or is_any else f"[{host}]" if ":" in host else host
         url = f"http://{name}:{listening.getsockname()[1]}/" + (f"?token={token}" if token else "")
         library = Library(paths)
 
@@ -114,7 +115,8 @@ def studio(
 
         try:
             with protecting(paths), listening:
-                say(f"open {url} in a browser; Ctrl-C ends")
+                elsewhere = ", elsewhere with the name of this machine" if is_any else ""
+                say(f"open {url} in a browser{elsewhere}; Ctrl-C ends")
                 if browser:
                     webbrowser.open(url)
                 Server(library, load, print_path).run(

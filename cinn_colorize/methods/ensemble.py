@@ -87,13 +87,17 @@ def following(samples: Sequence[Sample], members: Sequence[Floats], hints: HintM
     ]
 
 
-def ensemble(conditioned: ConditionedPhoto) -> Iterator[Sample]:
+def ensemble(conditioned: ConditionedPhoto, at_once: int = _AT_A_TIME) -> Iterator[Sample]:
     """Draw the members of a photo's ensemble, at the model's own temperature.
 
     At temperature 1 outliers spoil the covariances of so few, and at 0 there are none.
+
+    Args:
+        conditioned: the photo.
+        at_once: how many are drawn when the next one is asked for, a divisor of :data:`MEMBERS`.
     """
-    for seed in range(_FIRST, _FIRST + MEMBERS, _AT_A_TIME):
-        yield from conditioned.sample(_AT_A_TIME, seed=seed)
+    for seed in range(_FIRST, _FIRST + MEMBERS, at_once):
+        yield from conditioned.sample(at_once, seed=seed)
 
 
 def follow(samples: Sequence[Floats], members: Sequence[Floats], hints: HintMap) -> list[Floats]:

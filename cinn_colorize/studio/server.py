@@ -47,9 +47,7 @@ class Server:
         saved: called with each file that was saved.
     """
 
-    def __init__(
-        self, library: Library, load: Callable[[], Studio], saved: Callable[[Path], object] = print
-    ) -> None:
+    def __init__(self, library: Library, load: Callable[[], Studio], saved: Callable[[Path], object]) -> None:
         self._library, self._saved = library, saved
         self._thread = ThreadPoolExecutor(1)
         self._studio = self._thread.submit(load)

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 _OPEN = 8  # photos kept conditioned
 _KEPT = 256  # samples kept of each
-_MEMBERS_AT_ONCE = 8
 _ALIKE = 9.0  # ab that differ by less are one colour of the palette
 _MOST_COLORS = 8
 
@@ -175,7 +174,9 @@ class Studio:
     def prepare(self, wish: Wish) -> int:
         """Draw more members of the photo's ensemble, which hints require; return how many there are."""
         opened = self._opened(wish)
-        opened.members += [member.ab for member in islice(opened.coming, _MEMBERS_AT_ONCE)]
+        opened.members += [
+            member.ab for member in islice(opened.coming, self.at_once(replace(wish, hints=())))
+        ]
         return len(opened.members)
 
     def palette(self, wish: Wish, x: int, y: int) -> list[dict[str, object]]:
@@ -268,7 +269,9 @@ class Studio:
         if key not in self._open:
             photo = open_photo(item.path, max_pixels=self.max_pixels).framed(wish.frame)
             conditioned = colorizer.condition(photo)
-            self._open[key] = _Open(photo, conditioned, ensemble(conditioned))
+            self._open[key] = _Open(
+                photo, conditioned, ensemble(conditioned, self.at_once(replace(wish, hints=())))
+            )
         self._open.move_to_end(key)
         while len(self._open) > _OPEN:
             self._open.popitem(last=False)

@@ -14,6 +14,7 @@ README = ROOT / "README.md"
 NOT_RUN = {  # how a command begins, and why it is skipped
     "pip install": "changes the environment",
     "pytest": "runs this test",
+    "cinn-colorize studio": "runs until Ctrl-C",
     "cinn-colorize train": "takes hours",
 }
 # Many samples, refined samples, or the export of networks.

@@ -33,8 +33,9 @@ async function ask(path, values, purpose = path) {
 
 async function* lines(body) {
   let text = "";
-  for await (const part of body.pipeThrough(new TextDecoderStream())) {
-    const parts = (text + part).split("\n");
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    const parts = (text + part.value).split("\n");
     text = parts.pop();
     for (const line of parts.map(JSON.parse)) {
       if (line.error) throw new Error(line.error);
@@ -509,14 +510,14 @@ on("#reference", "click", (event) => {
 });
 
 document.addEventListener("keydown", (event) => {
-  const busy = event.target.closest("input:not([type=checkbox], [type=radio]), select, textarea");
+  const types = event.target.closest("select, [type=color]"), steps = event.target.closest("input");
   if (event.key === "z" && (event.ctrlKey || event.metaKey)) return event.preventDefault(), undo();
-  if (!photo || busy || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (!photo || types || event.ctrlKey || event.metaKey || event.altKey) return;
   if ("12345678".includes(event.key)) attempt(() => choose(first + Number(event.key) - 1));
-  else if (event.key === "s") attempt(save);
+  else if (event.key.toLowerCase() === "s") attempt(save);
   else if (event.key === "Delete" && group) removeHints((hint) => hint.group === group);
-  else if (event.key === "ArrowLeft" && event.target.type !== "radio") attempt(() => go(-1));
-  else if (event.key === "ArrowRight" && event.target.type !== "radio") attempt(() => go(1));
+  else if (event.key === "ArrowLeft" && !steps) attempt(() => go(-1));
+  else if (event.key === "ArrowRight" && !steps) attempt(() => go(1));
 });
 
 document.addEventListener("dragover", (event) => {

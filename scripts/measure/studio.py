@@ -1,0 +1,96 @@
+"""Measure how long people wait for the studio: for its page, for samples of photos, for hints.
+
+python scripts/measure/studio.py examples/photo.jpg ../12-megapixels.jpg
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+MEMBERS = 32
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("photos", metavar="PHOTO", type=Path, nargs="+")
+    arguments = parser.parse_args()
+    start = time.perf_counter()
+    command = [sys.executable, "-m", "cinn_colorize", "studio", "--port", "0", "--no-browser"]
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        assert server.stderr
+        base = next(word for word in server.stderr.readline().split() if word.startswith("http"))
+        urllib.request.urlopen(base).read()
+        print(f"start to page: {time.perf_counter() - start:.1f} s")
+        while not _is_loaded(base):
+            time.sleep(0.05)
+        print(f"start to model: {time.perf_counter() - start:.1f} s")
+        for photo in arguments.photos:
+            _measure(base, photo)
+    finally:
+        server.terminate()
+
+
+def _measure(base: str, path: Path) -> None:
+    start = time.perf_counter()
+    sent = urllib.request.Request(f"{base}photos?name={path.name}", path.read_bytes(), method="POST")
+    with urllib.request.urlopen(sent) as answer:
+        key = json.load(answer)["id"]
+    (photo,) = _lines(base, "open", photo=key)
+    size = f"{path.name}, {photo['width'] * photo['height'] / 1e6:.1f} MP"
+    times = _times(base, start, photo=key, number=8, size="small")
+    print(f"{size}: drop to first sample {times[0]:.1f} s, to eight {times[-1]:.1f} s")
+    start = time.perf_counter()
+    while _lines(base, "prepare", photo=key)[0] < MEMBERS:
+        pass
+    print(f"{size}: ensemble, in the background {time.perf_counter() - start:.1f} s")
+    for place in (2, 3, 4):
+        hints = f"{photo['width'] // place},{photo['height'] // place},#a03c32"
+        start = time.perf_counter()
+        large = _times(base, start, photo=key, hints=hints, size="large")[0]
+        eight = _times(base, start, photo=key, hints=hints, number=8, size="small")[-1]
+        print(f"{size}: hint to picture {large:.1f} s, to all eight {eight:.1f} s")
+    start = time.perf_counter()
+    _lines(base, "save", photo=key)
+    print(f"{size}: save {time.perf_counter() - start:.1f} s")
+
+
+def _lines(base: str, path: str, **asked: Any) -> list[Any]:
+    found: list[Any] = []
+    _ask(base, path, asked, found.append)
+    return found
+
+
+def _times(base: str, start: float, **asked: Any) -> list[float]:
+    times: list[float] = []
+    _ask(base, "samples", asked, lambda _: times.append(time.perf_counter() - start))
+    return times
+
+
+def _ask(base: str, path: str, asked: dict[str, Any], each: Callable[[Any], object]) -> None:
+    request = urllib.request.Request(base + path, json.dumps(asked).encode(), method="POST")
+    with urllib.request.urlopen(request) as answer:
+        for line in answer:
+            each(json.loads(line))
+
+
+def _is_loaded(base: str) -> bool:
+    try:
+        return bool(urllib.request.urlopen(f"{base}healthz").status == 200)
+    except urllib.error.HTTPError:
+        return False
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""A studio that runs, and pages of it in a real browser."""
+
+import base64
+import io
+import re
+import shutil
+import signal
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import EXAMPLES, start, wait_for
+from PIL import Image
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory):
+    """A folder of gray photos, and others beside it that are not given to the studio."""
+    folder = tmp_path_factory.mktemp("studio")
+    (folder / "given").mkdir()
+    for name in ("astronaut.png", "coffee.png", "photo.jpg"):
+        with Image.open(EXAMPLES / name) as photo:
+            small = photo.convert("RGB")
+            small.thumbnail((400, 400))
+        small.save(folder / f"color-{name}")
+        small.convert("L").save(folder / name)
+        if name != "photo.jpg":
+            small.convert("L").save(folder / "given" / name)
+    (folder / "notes.jpg").write_text("This is no photo.\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def studio(photos):
+    """The URL of a studio with the given photos."""
+    process = start(photos, "studio", "given", "--port", "0", "--no-browser", text=True)
+    line = process.stderr.readline()
+    for stream in (process.stdout, process.stderr):  # which would fill up
+        threading.Thread(target=stream.read, daemon=True).start()
+    yield re.search(r"http://\S+", line)[0]
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+
+
+@pytest.fixture(scope="session")
+def browser():
+    if not CHROMIUM:
+        pytest.skip("needs chromium; apt-get install chromium")
+    driver = pytest.importorskip("playwright.sync_api", reason="needs playwright; pip install playwright")
+    with driver.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def new_tab(browser, studio):
+    """A function that opens a page; nothing may go wrong in one, and nothing may come from elsewhere."""
+    tabs = []
+
+    def new(**options):
+        tabs.append(Tab(browser, studio, **options))
+        return tabs[-1]
+
+    yield new
+    for tab in tabs:
+        tab.context.close()
+    assert not [problem for tab in tabs for problem in tab.problems]
+
+
+@pytest.fixture
+def tab(new_tab):
+    return new_tab()
+
+
+class Tab:
+    """A page of the studio, and what a person does with it."""
+
+    def __init__(self, browser, url, **options):
+        options = {"viewport": {"width": 1280, "height": 900}, "accept_downloads": True} | options
+        self.context = browser.new_context(**options)
+        self.context.set_default_timeout(60_000)
+        self.page, self.problems = self.context.new_page(), []
+        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
+        self.page.on("request", self._elsewhere)
+        self._url = url
+        self.page.goto(url)
+
+    def _elsewhere(self, request):
+        if not request.url.startswith((self._url, "data:", "blob:")):
+            self.problems.append(request.url)
+
+    def drop(self, path, selector="main"):
+        """Drop a file on a part of the page."""
+        self.page.locator("#photos option").first.wait_for(state="attached")
+        content = base64.b64encode(Path(path).read_bytes()).decode()
+        transfer = self.page.evaluate_handle(
+            "([name, content]) => { const transfer = new DataTransfer();"
+            "const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt());"
+            "transfer.items.add(new File([bytes], name)); return transfer; }",
+            [Path(path).name, content],
+        )
+        self.page.dispatch_event(selector, "drop", {"dataTransfer": transfer})
+
+    def settle(self):
+        """Wait until eight samples are there, and nothing is being drawn."""
+        self.page.wait_for_timeout(100)
+        self.page.locator("#samples img").nth(7).wait_for()
+        self.page.locator("#status:empty").wait_for(state="attached")
+
+    def open(self, path):
+        self.drop(path)
+        self.page.locator(f"#photos option:checked:has-text('{Path(path).name}')").wait_for(state="attached")
+        self.settle()
+
+    def tool(self, name):
+        self.page.locator("#tools label", has_text=name).click()
+
+    def pixels(self, selector="#after"):
+        """The pixels of a picture, as floats."""
+        source = self.page.eval_on_selector(selector, "image => image.src")
+        with Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))) as picture:
+            return np.asarray(picture.convert("RGB"), float)
+
+    def point(self, x, y):
+        """Where a place of the photo, from 0 to 1, is on the screen."""
+        box = self.page.locator("#sheet").bounding_box()
+        return box["x"] + x * box["width"], box["y"] + y * box["height"]
+
+    def changing(self, act):
+        """Do something that changes the large picture; return its pixels before and after."""
+        source = "document.querySelector('#after').src"
+        old, before = self.page.evaluate(source), self.pixels()
+        act()
+        wait_for(lambda: self.page.evaluate(source) != old, 60)
+        self.settle()
+        return before, self.pixels()

@@ -1,0 +1,306 @@
+"""The page of the studio, in a real browser."""
+
+import shlex
+
+import numpy as np
+import pytest
+from helpers import names, process, the_line, wait_for
+from PIL import Image
+
+
+def near(pixels, x, y, reach=0.04):
+    """The pixels around a place of the photo, from 0 to 1."""
+    height, width = pixels.shape[:2]
+    rows = slice(int((y - reach) * height), int((y + reach) * height) + 1)
+    return pixels[rows, int((x - reach) * width) : int((x + reach) * width) + 1]
+
+
+def change(pair, x, y):
+    """How much the picture has changed around a place."""
+    before, after = (near(pixels, x, y) for pixels in pair)
+    return np.abs(after - before).mean()
+
+
+def download(tab, folder, act):
+    """Return the files that the page downloads."""
+    got = []
+    tab.page.on("download", got.append)
+    act()
+    wait_for(lambda: tab.page.wait_for_timeout(100) or got)
+    tab.page.wait_for_timeout(300)
+    for file in got:
+        file.save_as(folder / file.suggested_filename)
+    return [folder / file.suggested_filename for file in got]
+
+
+def copied(tab):
+    tab.page.click("#copy")
+    tab.page.locator("#command").wait_for()
+    return shlex.split(tab.page.inner_text("#command"))[1:]
+
+
+def test_a_photo_dropped_shows_eight_samples_of_it(tab, photos):
+    tab.open(photos / "photo.jpg")
+    sources = tab.page.eval_on_selector_all("#samples img", "images => images.map(image => image.src)")
+    assert len(set(sources)) == 8
+    assert "seed 0, log p" in tab.page.inner_text("#caption")
+    assert tab.pixels("#before").std(2).max() < 1
+    assert tab.pixels().std(2).max() > 10
+    assert abs(tab.pixels().mean() - tab.pixels("#before").mean()) < 10
+
+
+def test_a_number_chooses_a_sample_and_more_draws_others(tab, photos):
+    tab.open(photos / "photo.jpg")
+    one, four = tab.changing(lambda: tab.page.keyboard.press("4"))
+    assert "seed 3," in tab.page.inner_text("#caption")
+    assert np.abs(one - four).mean() > 1
+    tab.changing(lambda: tab.page.click("#more"))
+    assert "8 · seed 15" in tab.page.inner_text("#samples")
+    _, again = tab.changing(lambda: (tab.page.click("#earlier"), tab.settle(), tab.page.keyboard.press("4")))
+    assert np.array_equal(four, again)
+
+
+def test_the_slider_shows_as_much_of_the_photo_as_it_says(tab, photos):
+    tab.open(photos / "photo.jpg")
+    shown = "getComputedStyle(document.querySelector('#before')).clipPath"
+    assert "100%" in tab.page.evaluate(shown)
+    tab.page.locator("#split").fill("40")
+    assert "60%" in tab.page.evaluate(shown)
+
+
+def test_one_to_one_has_all_pixels(tab, photos, tmp_path):
+    with Image.open(photos / "photo.jpg") as photo:
+        photo.resize((2000, 1125)).save(tmp_path / "wide.jpg")
+    tab.open(tmp_path / "wide.jpg")
+    fitted, whole = tab.changing(lambda: tab.page.click("#zoom"))
+    assert (fitted.shape, whole.shape) == ((900, 1600, 3), (1125, 2000, 3))
+    assert tab.page.locator("#sheet").bounding_box()["width"] == 2000
+
+
+def test_a_hint_changes_the_picture_there_and_not_elsewhere(tab, photos):
+    tab.open(photos / "astronaut.png")
+    tab.tool("Paint hints")
+    tab.page.locator("#color").fill("#1e6edc")
+    place, far = (0.5, 0.8), (0.94, 0.92)  # the suit, and the model behind her
+    pair = tab.changing(lambda: tab.page.mouse.click(*tab.point(*place)))
+    assert tab.page.locator("#palette button").count() >= 1
+    there = near(pair[1], *place).mean((0, 1))
+    assert there[2] > there[0] + 10
+    assert change(pair, *place) > 4 * change(pair, *far)
+    thumbnails = tab.page.eval_on_selector_all("#samples img", "images => images.map(image => image.src)")
+    _, undone = tab.changing(lambda: tab.page.keyboard.press("Control+z"))
+    assert np.array_equal(undone, pair[0])
+    assert tab.page.locator("#hints button").count() == 0
+    others = tab.page.eval_on_selector_all("#samples img", "images => images.map(image => image.src)")
+    assert not set(thumbnails) & set(others)
+
+
+def test_a_hint_can_be_dragged_recoloured_and_removed(tab, photos):
+    tab.open(photos / "coffee.png")
+    tab.tool("Paint hints")
+    plain, first = tab.changing(lambda: tab.page.mouse.click(*tab.point(0.3, 0.3)))
+
+    def drag():
+        tab.page.mouse.move(*tab.point(0.3, 0.3))
+        tab.page.mouse.down()
+        tab.page.mouse.move(*tab.point(0.6, 0.5), steps=3)
+        tab.page.mouse.up()
+
+    _, moved = tab.changing(drag)
+    assert change((plain, moved), 0.6, 0.5) > change((plain, first), 0.6, 0.5)
+    words = copied(tab)
+    x, y, color = words[words.index("--hint") + 1].split(",")
+    size = Image.open(photos / "coffee.png").size
+    assert (int(x) / size[0], int(y) / size[1]) == pytest.approx((0.6, 0.5), abs=0.02)
+    tab.changing(lambda: tab.page.locator("#palette button").first.click())
+    assert color not in copied(tab)[words.index("--hint") + 1]
+    tab.page.keyboard.press("Escape")
+    _, removed = tab.changing(lambda: tab.page.click("#remove"))
+    assert np.array_equal(removed, plain)
+
+
+def test_a_stroke_is_many_hints(tab, photos):
+    tab.open(photos / "coffee.png")
+    tab.tool("Paint hints")
+    tab.page.mouse.move(*tab.point(0.2, 0.8))
+    tab.page.mouse.down()
+    tab.page.mouse.move(*tab.point(0.8, 0.8), steps=30)
+    tab.changing(tab.page.mouse.up)
+    assert tab.page.locator("#hints button").count() > 10
+    tab.page.click("#clear")
+    assert tab.page.locator("#hints button").count() == 0
+
+
+def joined(tab):
+    """Paint the left part of the open photo for another sample."""
+    tab.tool("Join two")
+    tab.page.locator("#inside").select_option("3")
+    tab.page.locator("#brush").fill("25")
+
+    def paint():
+        tab.page.mouse.move(*tab.point(0.1, 0.05))
+        tab.page.mouse.down()
+        for x, y in ((0.1, 0.95), (0.25, 0.95), (0.25, 0.05)):
+            tab.page.mouse.move(*tab.point(x, y), steps=8)
+        tab.page.mouse.up()
+
+    pair = tab.changing(paint)
+    assert "seed 3 inside, 0 outside" in tab.page.inner_text("#caption")
+    return pair
+
+
+def test_a_mask_joins_two_samples(tab, photos):
+    tab.open(photos / "photo.jpg")
+    pair = joined(tab)
+    assert change(pair, 0.2, 0.3) > 2 * change(pair, 0.85, 0.3)
+    _, plain = tab.changing(lambda: tab.page.click("#unmask"))
+    assert np.array_equal(plain, pair[0])
+
+
+def test_another_photo_gives_its_colours(tab, photos):
+    tab.open(photos / "astronaut.png")
+    plain, like = tab.changing(lambda: tab.drop(photos / "color-coffee.png", "#other"))
+    warmth = [float((pixels[..., 0] - pixels[..., 2]).mean()) for pixels in (plain, like)]
+    assert warmth[1] > warmth[0] + 5
+    assert "transfer" in copied(tab)
+    tab.changing(lambda: tab.page.locator("#mood").uncheck())
+    assert copied(tab)[-2:] == ["--strength", "0.6"]
+    tab.tool("Paint hints")
+    tab.page.click("#reference", position={"x": 5, "y": 5})
+    corner = Image.open(photos / "color-coffee.png").getpixel((3, 3))
+    picked = bytes.fromhex(tab.page.input_value("#color")[1:])
+    assert np.abs(np.subtract(tuple(picked), corner)).max() < 40
+
+
+def test_more_like_this_draws_from_the_picture(tab, photos, tmp_path):
+    tab.open(photos / "photo.jpg")
+    tab.changing(lambda: tab.page.click("#like"))
+    assert copied(tab)[:2] == ["transfer", "photo_000.jpg"]
+    picture, reference = download(tab, tmp_path, lambda: tab.page.click("#save"))
+    made = process(tmp_path, "recreate", picture, photos / "photo.jpg", reference, "-o", "again.jpg")
+    assert "the same bytes" in made.stderr
+
+
+def test_temperature_and_frame(tab, photos):
+    tab.open(photos / "photo.jpg")
+    first, hot = tab.changing(lambda: tab.page.locator("#temperature").fill("1.4"))
+    assert np.abs(hot - first).mean() > 1
+    assert copied(tab)[-2:] == ["-t", "1.4"]
+    tab.page.locator("summary").click()
+    tab.changing(lambda: tab.page.locator("#levels input[name='0']").fill("0"))
+    assert copied(tab)[-1].endswith(",0:0.0")
+    _, reset = tab.changing(lambda: tab.page.click("#reset"))
+    assert np.array_equal(reset, first)
+    tab.page.locator("#frame").uncheck()
+    tab.settle()
+    assert copied(tab)[-2:] == ["--frame", "none"]
+
+
+@pytest.mark.parametrize("how", ["sample", "hint", "mask", "reference"])
+def test_the_command_and_the_recipe_make_the_same_bytes(tab, photos, tmp_path, how):
+    tab.open(photos / "photo.jpg")
+    others = []
+    if how == "hint":
+        tab.tool("Paint hints")
+        tab.changing(lambda: tab.page.mouse.click(*tab.point(0.3, 0.2)))
+        tab.changing(lambda: tab.page.mouse.click(*tab.point(0.6, 0.8)))
+    elif how == "mask":
+        joined(tab)
+    elif how == "reference":
+        tab.changing(lambda: tab.drop(photos / "color-coffee.png", "#other"))
+        others = [photos / "color-coffee.png"]
+    tab.changing(lambda: tab.page.locator("#temperature").fill("0.9"))
+    files = download(tab, tmp_path, lambda: tab.page.click("#save"))
+    (tmp_path / "photo.jpg").write_bytes((photos / "photo.jpg").read_bytes())
+    for other in others:
+        (tmp_path / other.name).write_bytes(other.read_bytes())
+    command = copied(tab)
+    drawn = process(tmp_path, *command)
+    assert (tmp_path / drawn.stdout.strip()).read_bytes() == files[0].read_bytes(), drawn.stderr
+    assert (tmp_path / drawn.stdout.strip()).name == files[0].name
+    again = process(tmp_path, "recreate", files[0], "photo.jpg", *files[1:], *others, "-o", "again.jpg")
+    assert "the same bytes" in again.stderr
+
+
+def test_a_folder_is_worked_through_by_keyboard(new_tab, photos):
+    tab, given = new_tab(), photos / "given"
+    tab.settle()
+    assert "astronaut" in tab.page.locator("#photos option:checked").inner_text()
+    tab.changing(lambda: tab.page.keyboard.press("3"))
+    tab.page.keyboard.press("s")
+    tab.page.locator("#status:has-text('saved')").wait_for()
+    assert (given / "astronaut_002.png").is_file()
+    tab.page.keyboard.press("s")
+    tab.changing(lambda: tab.page.locator("#temperature").fill("1.2"))
+    tab.page.keyboard.press("s")
+    wait_for((given / "astronaut_002_2.png").is_file)
+    tab.page.keyboard.press("ArrowRight")
+    tab.page.locator("#photos option:checked:has-text('coffee')").wait_for(state="attached")
+    tab.settle()
+    another = new_tab()
+    another.settle()
+    assert another.page.locator("#photos option").all_inner_texts() == [
+        "✓ given/astronaut.png",
+        "given/coffee.png",
+    ]
+    assert "coffee" in another.page.locator("#photos option:checked").inner_text()
+    made = process(given, "recreate", "astronaut_002.png", "astronaut.png", "-o", photos / "again.png")
+    assert "the same bytes" in made.stderr
+    assert names(given) == ["astronaut.png", "astronaut_002.png", "astronaut_002_2.png", "coffee.png"]
+
+
+def test_a_wrong_file_says_the_same_line_as_the_command(tab, photos):
+    tab.open(photos / "photo.jpg")
+    before = tab.pixels()
+    tab.drop(photos / "notes.jpg")
+    tab.page.locator("#error").wait_for()
+    line = the_line(process(photos, "notes.jpg")).strip().removeprefix("cinn-colorize: ")
+    assert tab.page.inner_text("#error") == line
+    assert np.array_equal(tab.pixels(), before)
+    tab.changing(lambda: tab.page.keyboard.press("2"))
+    assert not tab.page.locator("#error").is_visible()
+
+
+def test_two_tabs_do_not_disturb_one_another(new_tab, photos):
+    one, two = new_tab(), new_tab()
+    one.drop(photos / "photo.jpg")
+    two.drop(photos / "coffee.png")
+    for tab, name in ((one, "photo.jpg"), (two, "coffee.png")):
+        tab.page.locator(f"#photos option:checked:has-text('{name}')").wait_for(state="attached")
+        tab.settle()
+    one.tool("Paint hints")
+    one.changing(lambda: one.page.mouse.click(*one.point(0.5, 0.5)))
+    two.changing(lambda: two.page.keyboard.press("2"))
+    assert "--hint" in copied(one)
+    assert "--hint" not in copied(two)
+    assert one.pixels().shape != two.pixels().shape
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 3840])
+def test_every_control_has_a_name_and_every_text_a_contrast(new_tab, photos, scheme, width):
+    tab = new_tab(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    tab.open(photos / "photo.jpg")
+    tab.tool("Paint hints")
+    assert tab.page.evaluate("document.documentElement.scrollWidth") == width
+    for role in ("button", "slider", "checkbox", "radio", "combobox", "img"):
+        for control in tab.page.get_by_role(role).all():
+            assert control.aria_snapshot().split('"')[1:2] != [""], control
+    for selector in ("body", "#caption", "button.main", "#tools label:has(:checked)", "fieldset p", "#more"):
+        assert contrast(tab, selector) >= 4.5, selector
+
+
+def contrast(tab, selector):
+    """The contrast of text by WCAG 2."""
+    shades = tab.page.eval_on_selector(
+        selector,
+        "element => { const own = getComputedStyle(element).color; let ground;"
+        "for (let e = element; e; e = e.parentElement) { ground = getComputedStyle(e).backgroundColor;"
+        "if (!ground.startsWith('rgba(0, 0, 0, 0')) break; } return [own, ground]; }",
+    )
+    lights = []
+    for shade in shades:
+        parts = np.array([float(part) / 255 for part in shade.split("(")[1].rstrip(")").split(",")[:3]])
+        linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        lights.append(linear @ [0.2126, 0.7152, 0.0722])
+    return (max(lights) + 0.05) / (min(lights) + 0.05)

@@ -1,0 +1,318 @@
+"""The server of the studio: who may use it, what it reads and writes, and in which order it works."""
+
+import asyncio
+import http.client
+import io
+import json
+import shlex
+import threading
+from types import SimpleNamespace
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from helpers import GRAY, names, process, start
+from PIL import Image
+from starlette.requests import ClientDisconnect
+from starlette.testclient import TestClient
+
+from cinn_colorize.methods.sample import Sampling
+from cinn_colorize.models.registry import DEFAULT, MODELS
+from cinn_colorize.options import MAX_PIXELS
+from cinn_colorize.studio.guard import Guard
+from cinn_colorize.studio.library import Library
+from cinn_colorize.studio.openapi import OPENAPI
+from cinn_colorize.studio.server import Server
+from cinn_colorize.studio.studio import Studio
+from cinn_colorize.studio.wish import Wish
+
+
+def new_studio(library, **options):
+    network = {"model": DEFAULT, "weights": None, "device": "cpu", "precision": "fp32", "guidance": 0.0}
+    return Studio(library, **network, **{"max_pixels": MAX_PIXELS} | options)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("given")
+    Image.fromarray(GRAY).save(folder / "a.jpg", quality=95)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(folder):
+    library = Library([folder / "a.jpg"])
+    yield Server(library, lambda: new_studio(library), lambda path: None)
+    library.close()
+
+
+@pytest.fixture(scope="module")
+def client(server):
+    return TestClient(Guard(server.app(), MAX_PIXELS), base_url="http://localhost:8123")
+
+
+@pytest.fixture(scope="module")
+def photo():
+    file = io.BytesIO()
+    Image.fromarray(GRAY).save(file, "JPEG", quality=95)
+    return file.getvalue()
+
+
+def send(client, photo, name="b.jpg"):
+    return client.post("/photos", params={"name": name}, content=photo).json()["id"]
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8123", "localhost.evil.example", ""])
+@pytest.mark.parametrize("path", ["/", "/healthz", "/page/studio.js", "/files/x"])
+def test_a_foreign_host_is_refused(client, host, path):
+    answer = client.get(path, headers={"host": host})
+    assert answer.status_code == 403
+    assert len(answer.text.splitlines()) == 1
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8123", "[::1]:9000"])
+def test_this_machine_is_not(client, host):
+    assert client.get("/", headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost:9999"])
+def test_a_foreign_origin_is_refused(client, photo, origin, folder):
+    before = names(folder)
+    for path in ("/photos?name=x.jpg", "/colorize", "/samples", "/save"):
+        assert client.post(path, content=photo, headers={"origin": origin}).status_code == 403
+    assert names(folder) == before
+    answer = client.post("/photos", content=photo, headers={"origin": "http://localhost:8123"})
+    assert answer.status_code == 200
+    assert "access-control-allow-origin" not in answer.headers
+
+
+def test_a_token_is_required_where_there_is_one(server, photo):
+    guarded = Guard(server.app(), MAX_PIXELS, hosts=(), token="secret")
+    client = TestClient(guarded, base_url="http://example.org")
+    assert client.get("/").status_code == 403
+    assert client.get("/", params={"token": "secre"}).status_code == 403
+    assert client.post("/photos", content=photo).status_code == 403
+    assert client.get("/healthz").status_code in (200, 503)
+    bearer = {"authorization": "Bearer secret"}
+    assert client.post("/photos", content=photo, headers=bearer).status_code == 200
+    page = client.get("/", params={"token": "secret"})
+    assert page.status_code == 200
+    assert "HttpOnly" in page.headers["set-cookie"]
+    assert client.post("/photos", content=photo).status_code == 200  # by the cookie
+
+
+def test_another_host_gets_a_token_of_its_own(folder):
+    urls = []
+    for _ in range(2):
+        server = start(folder, "studio", "--host", "0.0.0.0", "--port", "0", "--no-browser", text=True)
+        urls.append(urlsplit(next(word for word in server.stderr.readline().split() if "://" in word)))
+        connection = http.client.HTTPConnection("127.0.0.1", urls[-1].port)
+        connection.request("GET", "/")
+        assert connection.getresponse().status == 403
+        server.kill()
+        server.communicate()
+    assert len(urls[0].query) > 20
+    assert urls[0].query != urls[1].query
+
+
+@pytest.mark.parametrize(
+    "path", ["/page/../server.py", "/page/%2e%2e/server.py", "/page//etc/passwd", "/files/..%2fa.jpg"]
+)
+def test_no_path_leads_out_of_the_page(client, path):
+    assert client.get(path).status_code >= 400
+
+
+def test_only_what_was_made_here_is_sent(client, photo):
+    (given,) = client.post("/facts", json={}).json()["given"]
+    for key in (given["id"], send(client, photo)):
+        assert client.get(f"/files/{key}").status_code == 422
+
+
+@pytest.mark.parametrize("name", ["../../evil.jpg", "/etc/passwd", "..\\evil.jpg", "a/b/", "", "\0"])
+def test_a_name_is_no_path(client, photo, folder, name):
+    before = names(folder.parent)
+    key = send(client, photo, name)
+    saved = client.post("/save", json={"photo": key}).json()["files"]
+    assert all("/" not in file["name"] and "\\" not in file["name"] for file in saved)
+    assert client.get(f"/files/{saved[0]['id']}").content.startswith(b"\xff\xd8")
+    assert names(folder.parent) == before
+
+
+def test_a_file_that_is_too_large_is_refused(server, photo):
+    client = TestClient(Guard(server.app(), 1000), base_url="http://localhost")
+    for content in (bytes(2**24 + 10_000), iter([bytes(2**24), bytes(10_000)])):  # the length is not told
+        answer = client.post("/photos", content=content)
+        assert answer.status_code == 413
+        assert "the most for a photo of 0.001 million pixels" in answer.text
+
+
+def test_a_photo_of_too_many_pixels_is_refused(photo):
+    library = Library()
+    server = Server(library, lambda: new_studio(library, max_pixels=1000), print)
+    client = TestClient(Guard(server.app(), MAX_PIXELS), base_url="http://localhost")
+    answer = client.post("/open", json={"photo": send(client, photo)})
+    assert answer.status_code == 422
+    assert answer.text.startswith("b.jpg: cannot be read: 300 x 240")
+    assert client.post("/colorize", content=photo).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"temperature": "9"}, "temperature must be a number from 0 to 2"),
+        ({"temperature": "hot"}, "'hot' is neither a number"),
+        ({"seed": "-1"}, "'-1' is not a seed"),
+        ({"frame": "1,2"}, "'1,2' is not a rectangle"),
+        ({"hints": "900,2,#ffffff"}, "lies outside its 300x240 pixels"),
+        ({"hints": "red"}, "'red' is not a hint"),
+        ({"guidance": "1"}, "cannot be guided"),
+        ({"strength": "2"}, "strength '2' is not a number from 0 to 1"),
+        ({"upsampling": "magic"}, "upsampling 'magic' is not one of"),
+        ({"hints": "1,2,#ffffff", "reference": "x"}, "exclude each other"),
+        ({"photo": "unknown"}, "open it again"),
+        ({"size": "huge"}, "size must be one of"),
+        ({"number": 0}, "number must be from 1 to 64"),
+    ],
+)
+def test_what_cannot_be_drawn_is_said_in_one_line(client, photo, asked, said):
+    answer = client.post("/samples", json={"photo": send(client, photo), "size": "small"} | asked)
+    line = answer.text if answer.status_code == 422 else json.loads(answer.text)["error"]
+    assert said in line
+    assert "\n" not in line
+    assert str(client.app._app) not in line
+
+
+def test_the_api_makes_what_the_command_makes(client, photo, tmp_path):
+    (tmp_path / "b.jpg").write_bytes(photo)
+    options = {"seed": 3, "temperature": "0.9"}
+    raw = client.post("/colorize", params=options, content=photo)
+    form = client.post("/colorize", params=options, files={"photo": ("b.jpg", photo)})
+    process(tmp_path, "b.jpg", "--seed", "3", "-t", "0.9")
+    assert raw.headers["content-type"] == "image/jpeg"
+    assert raw.content == form.content == (tmp_path / "colorized/b_003.jpg").read_bytes()
+
+
+def test_the_description_has_the_options_that_there_are(client, photo):
+    described = client.get("/openapi.json").json()
+    assert described == json.loads(json.dumps(OPENAPI))
+    options = {option["name"] for option in described["paths"]["/colorize"]["post"]["parameters"]}
+    wished = {"frame", "guidance", "hints", "seed", "temperature"} | Wish().rendering.entries().keys()
+    assert options == wished
+    assert client.post("/colorize", content=b"no photo").status_code == 422
+    assert client.post("/colorize", params={"mask": "x"}, content=photo).status_code == 422
+    assert client.get("/healthz").text == "ok"
+
+
+def test_a_sample_does_not_depend_on_what_was_drawn_before(folder):
+    drawn = []
+    for order in ((0, 5, 2), (2, 0)):
+        library = Library([folder / "a.jpg"])
+        studio = new_studio(library)
+        (given,) = library.given()
+        wish = Wish(photo=given["id"])
+        for seed in order:
+            for hints in ("", "150,100,#3060c0"):
+                made = studio.samples(Wish.parse({"photo": wish.photo, "seed": seed, "hints": hints}))
+                drawn += [(seed, hints, made[0].ab.tobytes())]
+        studio.samples(Wish.parse({"photo": wish.photo, "hints": "150,100,#3060c0"}), 8)
+    assert len({key[:2] for key in drawn}) == len(set(drawn)) == 6
+
+
+def test_a_changed_file_is_opened_again(tmp_path):
+    Image.fromarray(GRAY).save(tmp_path / "a.png")
+    library = Library([tmp_path / "a.png"])
+    studio, wish = new_studio(library), Wish(photo=library.given()[0]["id"])
+    first = studio.samples(wish)[0].ab
+    Image.fromarray(np.rot90(GRAY)).save(tmp_path / "a.png")
+    assert not np.array_equal(studio.samples(wish)[0].ab, first)
+
+
+def test_nothing_is_replaced_and_one_picture_is_saved_once(tmp_path):
+    Image.fromarray(GRAY).save(tmp_path / "a.jpg")
+    (tmp_path / "a_000.jpg").write_text("precious")
+    library = Library([tmp_path / "a.jpg"])
+    studio, wish = new_studio(library), Wish(photo=library.given()[0]["id"])
+    assert not library.given()[0]["done"]
+    for _ in range(2):
+        (saved,) = studio.save(wish)
+        assert saved.name == "a_000_2.jpg"
+    assert names(tmp_path) == ["a.jpg", "a_000.jpg", "a_000_2.jpg"]
+    assert (tmp_path / "a_000.jpg").read_text() == "precious"
+    assert library.given()[0]["done"]
+    assert len(Library([tmp_path / "a.jpg", saved]).given()) == 1  # results are no photos to work on
+
+
+def test_what_was_sent_longest_ago_is_forgotten(monkeypatch):
+    monkeypatch.setattr("cinn_colorize.studio.library._MOST_SENT", 2)
+    library = Library()
+    items = [library.new(f"{number}.jpg") for number in range(3)]
+    for item in items:
+        item.path.write_bytes(b"x")
+        library.add(item)
+    assert [item.path.exists() for item in items] == [False, True, True]
+    with pytest.raises(Exception, match="open it again"):
+        library[items[0].id]
+    library.close()
+    assert not library.folder.exists()
+
+
+def test_the_work_of_a_closed_tab_is_dropped():
+    done, busy, leave = [], threading.Event(), threading.Event()
+
+    def load():
+        busy.set()
+        leave.wait(60)
+        return "studio"
+
+    async def closed():
+        return {"type": "http.disconnect"}
+
+    async def stays_open():
+        await asyncio.sleep(60)
+
+    async def ask():
+        busy.wait(60)
+        with pytest.raises(ClientDisconnect):
+            await server._unless_gone(SimpleNamespace(receive=closed), lambda _: done.append("closed"))
+        waiting = asyncio.ensure_future(
+            server._unless_gone(SimpleNamespace(receive=stays_open), lambda studio: done.append(studio))
+        )
+        await asyncio.sleep(0)
+        leave.set()
+        await waiting
+
+    server = Server(Library(), load, print)
+    asyncio.run(ask())
+    assert done == ["studio"]
+
+
+def test_commands_are_quoted_for_a_shell(tmp_path):
+    names = ["-n.jpg", "@list.jpg", "it's; rm -rf.jpg", "a b.jpg"]
+    for name in names:
+        (tmp_path / name).touch()
+    library = Library()
+    for name in names:
+        item = library.add(_written(library.new(name)))
+        command = Wish(photo=item.id).command(library, MODELS[DEFAULT], ["--device", "cpu"])
+        words = shlex.split(command)
+        assert words[:2] == ["cinn-colorize", "colorize"]
+        assert words[2].removeprefix("./") == name
+        assert words[2][0] not in "-@"
+        assert words[-2:] == ["--device", "cpu"]
+    assert isinstance(Wish(photo=item.id).method(library, 1), Sampling)
+
+
+def _written(item):
+    item.path.write_bytes(b"x")
+    return item
+
+
+def test_what_is_missing_is_said_before_anything_starts(folder):
+    taken = process(folder, "studio", "missing.jpg", "--no-browser")
+    assert (taken.returncode, taken.stderr.count("\n")) == (1, 1)
+    assert "missing.jpg" in taken.stderr
+    public = process(folder, "studio", "a.jpg", "--public")
+    assert public.returncode == 2
+    weights = process(folder, "studio", "--weights", "a.jpg", "--no-browser", "--port", "0")
+    assert weights.returncode == 1
+    assert "Traceback" not in weights.stderr
