@@ -24,7 +24,7 @@ def change(pair, x, y):
 def download(tab, folder, act):
     """Return the files that the page downloads."""
     got = []
-    tab.page.on("download", got.append)
+    tab.page.on("download", lambda file: got.append(file))
     act()
     wait_for(lambda: tab.page.wait_for_timeout(100) or got)
     tab.page.wait_for_timeout(300)
