@@ -54,6 +54,7 @@ class Guard:
         if scope["type"] != "http":
             return
         request, size = Request(scope), 0
+        problem = self._problem(request)
 
         async def counted() -> Message:
             nonlocal size
@@ -66,12 +67,11 @@ class Guard:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.update(self._headers)
-                if self._token and request.url.path == "/":
+                if self._token and not problem and request.url.path == "/":
                     cookie = f"{_COOKIE}={self._token}; HttpOnly; SameSite=Strict; Path=/"
                     headers.append("Set-Cookie", cookie)
             await send(message)
 
-        problem = self._problem(request)
         if not problem and int(request.headers.get("content-length") or 0) > 0:
             try:  # before anything is read
                 check_bytes(int(request.headers["content-length"]), self._max_pixels)

@@ -6,10 +6,11 @@ import secrets
 import tempfile
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from cinn_colorize.errors import PhotoError
+from cinn_colorize.files import FORMATS, format_of_content
 
 _MOST_SENT, _MOST_BYTES = 64, 2**32  # beyond these, the files used longest ago are forgotten
 
@@ -88,11 +89,15 @@ class Library:
 
     def new(self, name: str, made: bool = False) -> Item:
         """Return an item whose file is yet to be written, and belongs to no page until :meth:`add`."""
-        key, name = secrets.token_hex(16), PurePath(name.replace("\\", "/")).name or "photo"
+        key, name = secrets.token_hex(16), PurePath(name.replace("\\", "/")).name
         return Item(key, self.folder / f"{key}{PurePath(name).suffix[:8]}", name[-120:], made=made)
 
     def add(self, item: Item) -> Item:
         """Let pages use an item of :meth:`new`, and forget the one used longest ago if there are too many."""
+        if not item.name:
+            with item.path.open("rb") as file:
+                format = format_of_content(file.read(32))
+            item = replace(item, name="photo" + (FORMATS[format][0] if format else ""))
         self._sent[item.id] = item
         sizes = [other.path.stat().st_size for other in self._sent.values()]
         while len(sizes) > 1 and (len(sizes) > _MOST_SENT or sum(sizes) > _MOST_BYTES):

@@ -154,16 +154,20 @@ class Server:
 
     async def _photos(self, request: Request) -> Response:
         """Take a photo."""
-        return JSONResponse(_known(await self._received(request, request.query_params.get("name", ""))))
+        return JSONResponse(_known(await self._received(request)))
 
     async def _colorize(self, request: Request) -> Response:
         """Answer with the picture of a photo, as ``cinn-colorize -`` does."""
         asked = dict(request.query_params)
         if refused := {"photo", "mask", "reference"} & asked.keys():
             raise ValueError(f"{min(refused)} is not an option here")
-        photo = await self._received(request, "photo")
+        photo = await self._received(request)
         wish = replace(Wish.parse(asked), photo=photo.id)
-        made = await self._unless_gone(request, lambda studio: studio.keep(wish))
+
+        def draw(studio: Studio) -> Item:
+            return studio.keep(wish if "seed" in asked else studio.typical(wish))
+
+        made = await self._unless_gone(request, draw)
         return FileResponse(made.path, filename=made.name, content_disposition_type="inline")
 
     async def _file(self, request: Request) -> Response:
@@ -186,17 +190,17 @@ class Server:
             self._saved(path)
         return {"saved": [str(path) for path in paths]}
 
-    async def _received(self, request: Request, name: str) -> Item:
+    async def _received(self, request: Request) -> Item:
         """Write what a request brings, as its body or as a file of a form, to a file of the library."""
         if request.headers.get("content-type", "").startswith("multipart/"):
             async with request.form(max_files=1) as form:
                 files = [value for value in form.values() if isinstance(value, UploadFile)]
                 if not files:
                     raise ValueError("the form has no file; send the photo as a file")
-                item = self._library.new(files[0].filename or name)
+                item = self._library.new(files[0].filename or "")
                 item.path.write_bytes(await files[0].read())
             return self._library.add(item)
-        item = self._library.new(name)
+        item = self._library.new(request.query_params.get("name", ""))
         try:
             with item.path.open("wb") as file:
                 async for part in request.stream():

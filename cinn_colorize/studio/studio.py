@@ -18,17 +18,18 @@ import numpy as np
 from cinn_colorize.colorizer import Colorizer, PhotoLike
 from cinn_colorize.conditioned import ConditionedPhoto, NetworkInput
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.files import mode_like
+from cinn_colorize.files import format_of_name, mode_like
 from cinn_colorize.imaging import color
 from cinn_colorize.imaging.photo import Photo, open_photo
 from cinn_colorize.methods.base import SampleMethod
+from cinn_colorize.methods.differences import differences, recipe_at
 from cinn_colorize.methods.ensemble import MEMBERS, ensemble, following
 from cinn_colorize.methods.hint_map import HintMap
 from cinn_colorize.methods.hints import Hint
 from cinn_colorize.models import load_model
 from cinn_colorize.models.registry import MAX_GUIDANCE
-from cinn_colorize.options import Rendering
-from cinn_colorize.samples import Colorization, Floats, Sample
+from cinn_colorize.options import TYPICAL_OF, Encoding, Rendering
+from cinn_colorize.samples import Colorization, Floats, Sample, in_file, typical
 from cinn_colorize.studio.library import Item, Library
 from cinn_colorize.studio.wish import SIZES, Wish
 
@@ -157,6 +158,11 @@ class Studio:
             opened.samples.popitem(last=False)
         return found
 
+    def typical(self, wish: Wish) -> Wish:
+        """Return the wish for the sample that the command line draws where no seed is given."""
+        (sample,) = typical(self.samples(replace(wish, seed=0, hints=()), TYPICAL_OF), 1)
+        return replace(wish, seed=sample.seed)
+
     def pictures(self, wish: Wish, number: int, size: str) -> Iterator[dict[str, object]]:
         """Yield samples as pages show them: seed, log density, and the picture as a data URL."""
         samples, opened = self.samples(wish, number), self._opened(wish)
@@ -230,8 +236,12 @@ class Studio:
         for candidate in _numbered(path):
             if not candidate.exists():
                 made.save(candidate)
-            elif not made.is_saved(candidate):
-                continue
+            else:
+                found = recipe_at(candidate, self.max_pixels)
+                if not found or differences(
+                    found, in_file(made.recipe, format_of_name(candidate), Encoding())
+                ):
+                    continue
             break
         return [candidate, *self._save_others(wish, candidate)]
 
