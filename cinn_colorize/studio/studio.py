@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import PIL.Image
 
 from cinn_colorize.colorizer import Colorizer, PhotoLike
 from cinn_colorize.conditioned import ConditionedPhoto, NetworkInput
@@ -32,9 +33,6 @@ from cinn_colorize.options import TYPICAL_OF, Encoding, Rendering
 from cinn_colorize.samples import Colorization, Floats, Sample, in_file, typical
 from cinn_colorize.studio.library import Item, Library
 from cinn_colorize.studio.wish import SIZES, Wish
-
-if TYPE_CHECKING:
-    import PIL.Image
 
 _OPEN = 8  # photos kept conditioned
 _KEPT = 256  # samples kept of each
@@ -68,6 +66,16 @@ class _Open:
     small: dict[int, Photo] = field(default_factory=dict)
     samples: OrderedDict[Wish, Sample] = field(default_factory=OrderedDict)
     method: tuple[Wish, SampleMethod] | None = None  # the last one, which may keep an encoded reference
+
+    def shown(self, size: str) -> Photo:
+        """Return the photo at a size of the page; a small one is made of a larger one, not of the file."""
+        pixels = SIZES[size]
+        if not pixels:
+            return self.photo
+        if pixels not in self.small:
+            larger = self.photo if size == "large" else self.shown("large")
+            self.small[pixels] = larger.small(pixels)
+        return self.small[pixels]
 
 
 class Studio:
@@ -114,6 +122,7 @@ class Studio:
             "guidance": None if self.info.guidance is None else self._default,
             "max_guidance": MAX_GUIDANCE,
             "rendering": Rendering().entries(),
+            "members": MEMBERS,
             "given": self.library.given(),
         }
 
@@ -166,15 +175,16 @@ class Studio:
     def pictures(self, wish: Wish, number: int, size: str) -> Iterator[dict[str, object]]:
         """Yield samples as pages show them: seed, log density, and the picture as a data URL."""
         samples, opened = self.samples(wish, number), self._opened(wish)
-        pixels = SIZES[size]
-        if pixels and pixels not in opened.small:
-            opened.small[pixels] = opened.photo.small(pixels)
-        photo = opened.small[pixels] if pixels else opened.photo
+        photo = opened.shown(size)
         for made in self._colorizer(wish).compose(photo, samples, wish.rendering):
             yield {
                 "seed": made.seed,
                 "log_prob": made.log_prob,
-                "picture": _url(made.picture.thumbnail(max(photo.width, photo.height))),
+                "picture": _url(
+                    made.picture.thumbnail(max(photo.width, photo.height))
+                    if photo is opened.photo
+                    else PIL.Image.fromarray(made.rgb)  # 8 bits, sRGB
+                ),
             }
 
     def prepare(self, wish: Wish) -> int:

@@ -106,10 +106,10 @@ class Tab:
         self.page.dispatch_event(selector, "drop", {"dataTransfer": transfer})
 
     def settle(self):
-        """Wait until eight samples are there, and nothing is being drawn."""
+        """Wait until eight samples are there, and nothing more is to come."""
         self.page.wait_for_timeout(100)
         self.page.locator("#samples img").nth(7).wait_for()
-        self.page.locator("#status:empty").wait_for(state="attached")
+        self.page.locator("main[aria-busy=false]").wait_for()
 
     def open(self, path):
         self.drop(path)

@@ -44,9 +44,12 @@ async function* lines(body) {
   }
 }
 
+let working = 0;
+
 /** Run what an event starts, and say what goes wrong. */
 async function attempt(work) {
   $("#error").hidden = true;
+  $("main").ariaBusy = ++working > 0;
   try {
     await work();
   } catch (error) {
@@ -54,6 +57,8 @@ async function attempt(work) {
     $("#error").textContent = error.message;
     $("#error").hidden = false;
     $("#status").textContent = "";
+  } finally {
+    $("main").ariaBusy = --working > 0;
   }
 }
 
@@ -112,7 +117,12 @@ async function open(entry) {
   setZoom(false);
   update();
   await draw();
-  while ((await ask("prepare", wish({ hints: "", reference: "" }), "prepare")) < 32);
+  prepare().catch(() => {}); // hints do it otherwise
+}
+
+/** Draw the samples that hints require, one after the other, in the background. */
+async function prepare() {
+  while ((await ask("prepare", wish({ hints: "", reference: "", strength: "" }))) < facts.members);
 }
 
 /** Draw the eight samples anew, and the large picture. */
