@@ -200,7 +200,8 @@ class Server:
                 item = self._library.new(files[0].filename or "")
                 item.path.write_bytes(await files[0].read())
             return self._library.add(item)
-        item = self._library.new(request.query_params.get("name", ""))
+        asked = request.query_params
+        item = self._library.new(asked.get("name", ""), made=bool(asked.get("made")))
         try:
             with item.path.open("wb") as file:
                 async for part in request.stream():

@@ -94,8 +94,9 @@ function large(more = {}) {
 
 // --- photos and samples -------------------------------------------------------------------------------------
 
-async function upload(file) {
-  return (await send(`photos?name=${encodeURIComponent(file.name)}`, { body: file })).json();
+/** Send a file; one that was made here is saved with what is made from it. */
+async function upload(file, made = "") {
+  return (await send(`photos?name=${encodeURIComponent(file.name)}&made=${made}`, { body: file })).json();
 }
 
 async function open(entry) {
@@ -295,7 +296,7 @@ async function joined() {
   const painted = context.getImageData(0, 0, whole.width, whole.height).data.some((value, i) => i % 4 < 3 && value > 127);
   const stem = photo.name.split(/[\\/]/).pop().replace(/\.\w+$/, "");
   const blob = await whole.convertToBlob();
-  mask = painted ? await upload(new File([blob], `${stem}_mask.png`)) : null;
+  mask = painted ? await upload(new File([blob], `${stem}_mask.png`), "here") : null;
   await show();
 }
 
