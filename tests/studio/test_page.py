@@ -1,5 +1,6 @@
 """The page of the studio, in a real browser."""
 
+import re
 import shlex
 
 import numpy as np
@@ -22,7 +23,7 @@ def change(pair, x, y):
 
 
 def download(tab, folder, act):
-    """Return the files that the page downloads."""
+    """Return the files that the page downloads, the picture before what it was made with."""
     got = []
     tab.page.on("download", lambda file: got.append(file))
     act()
@@ -30,7 +31,8 @@ def download(tab, folder, act):
     tab.page.wait_for_timeout(300)
     for file in got:
         file.save_as(folder / file.suggested_filename)
-    return [folder / file.suggested_filename for file in got]
+    found = [file.suggested_filename for file in got]
+    return [folder / name for name in sorted(found, key=lambda name: not re.search("_mix_|_like_", name))]
 
 
 def copied(tab):
