@@ -12,6 +12,7 @@ _OPTIONS = {
     "frame": ("string", "Frame of a scan, which stays gray: auto (the default), none, or L,T,R,B in pixels."),
     "hints": ("string", "Colours wanted, each X,Y,#RRGGBB (with # as %23), separated by spaces."),
     "guidance": ("number", "Guidance, 0 to 2, with weights that can be guided."),
+    "saturation": ("number", "Strength of the colours, 0 to 2; 1 by default."),
     "upsampling": ("string", "Upsampling of colours: jbu (the default), exact or bicubic."),
 }
 _BINARY = {"schema": {"type": "string", "format": "binary"}}

@@ -121,7 +121,6 @@ class Studio:
             "temperature": self.info.temperature,
             "guidance": None if self.info.guidance is None else self._default,
             "max_guidance": MAX_GUIDANCE,
-            "rendering": Rendering().entries(),
             "members": MEMBERS,
             "given": self.library.given(),
         }
@@ -152,7 +151,11 @@ class Studio:
             plain = self.samples(replace(wish, hints=()), number)
             while self.prepare(wish) < MEMBERS:
                 pass
-            return following(plain, opened.members, HintMap.of(opened.photo, wish.hints))
+            return following(
+                plain,
+                opened.members,
+                HintMap.of(opened.photo, wish.hints, saturation=wish.rendering.saturation),
+            )
         wishes = [replace(wish, rendering=Rendering(), seed=wish.seed + k) for k in range(number)]
         if not all(known in opened.samples for known in wishes):
             of_all = replace(wishes[0], seed=0)

@@ -140,7 +140,7 @@ class Wish:
         if self.frame != "auto":
             words += ["--frame", self.frame]
         for name, value in self.rendering.entries().items():
-            if value != Rendering().entries()[name]:
+            if value != Rendering().entries().get(name):
                 words += [f"--{name}", value]
         if self.guidance is not None and info.guidance is not None:
             words += ["--guidance", repr(self.guidance)]

@@ -191,6 +191,8 @@ def test_temperature_and_frame(tab, photos):
     tab.page.locator("summary").click()
     tab.changing(lambda: tab.page.locator("#levels input[name='0']").fill("0"))
     assert copied(tab)[-1].endswith(",0:0.0")
+    tab.changing(lambda: tab.page.locator("#saturation").fill("1.5"))
+    assert copied(tab)[-2:] == ["--saturation", "1.5"]
     _, reset = tab.changing(lambda: tab.page.click("#reset"))
     assert np.array_equal(reset, first)
     tab.page.locator("#frame").uncheck()

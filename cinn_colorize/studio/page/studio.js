@@ -75,7 +75,7 @@ function temperature() {
 function wish(more = {}) {
   const values = { photo: photo.id, frame: $("#frame").checked ? "auto" : "none", temperature: temperature() };
   if (facts.guidance !== null) values.guidance = $("#guidance").value;
-  if ("saturation" in facts.rendering) values.saturation = $("#saturation").value;
+  values.saturation = $("#saturation").value;
   if (reference && $("#use").checked) {
     values.reference = reference.id;
     if (!$("#mood").checked) values.strength = $("#strength").value;
@@ -560,8 +560,7 @@ function settings() {
   $("#guided").hidden = facts.guidance === null;
   $("#guidance").max = facts.max_guidance;
   $("#guidance").value = facts.guidance ?? 0;
-  $("#saturated").hidden = !("saturation" in facts.rendering);
-  $("#saturation").value = facts.rendering.saturation ?? 1;
+  $("#saturation").value = 1;
   $("#use").checked = false;
   $("#mood").checked = true;
 }
