@@ -89,7 +89,7 @@ def test_guidance_changes_the_coarse_colours_and_stays_invertible():
 def test_a_model_of_couplings_cannot_be_guided():
     model = stir(Natural(NARROW_NATURAL)).eval()
     condition = model.condition(torch.rand(1, 1, 256, 256))
-    with pytest.raises(ValueError, match="natural model cannot be guided"):
+    with pytest.raises(ValueError, match="these weights of natural cannot be guided"):
         model.guided(condition, 0.3)
 
 
