@@ -19,6 +19,9 @@ from cinn_colorize.colorizer import NetworkInput
 from cinn_colorize.errors import EngineError
 from cinn_colorize.imaging.photo import open_photo, read_recipe
 from cinn_colorize.latents.latent import Latent
+from cinn_colorize.methods.ensemble import draw
+from cinn_colorize.methods.hint_map import HintMap
+from cinn_colorize.methods.hints import Hint
 from cinn_colorize.models import MODELS, Loaded, find_weights
 from cinn_colorize.models.bedrooms import Bedrooms, BedroomsConfig
 from cinn_colorize.models.natural import Natural, NaturalConfig
@@ -184,6 +187,12 @@ def test_what_takes_more_than_g_is_one_error(engine):
             ask()
 
 
+def test_hints_are_followed_as_in_torch(engine, colorizer):
+    hints = HintMap.of(open_photo(GRAY), [Hint(3, 4, (255, 0, 0))])
+    (ours,), (theirs,) = (draw(each.condition(GRAY), hints, seed=2) for each in (engine, colorizer))
+    np.testing.assert_allclose(ours.ab, theirs.ab, atol=0.1)
+
+
 def test_codes_of_torch_are_decoded(engine, colorizer):
     reference = colorizer.reference(COLOR)
     for photo in (GRAY, WIDE):
@@ -209,7 +218,6 @@ def test_the_code_of_a_sample_is_its_noise(engine, colorizer):
     [
         (["--device", "cuda"], "onnx requires --device auto or cpu, not cuda"),
         (["--precision", "bf16"], "onnx requires --precision fp32, not bf16"),
-        (["--hint", "3,4,#ff0000"], "hints require --engine torch"),
     ],
 )
 def test_what_onnxruntime_does_not_do_is_refused(folder, arguments, said, monkeypatch):
