@@ -162,6 +162,8 @@ def test_the_command(made, tmp_path, capfdbinary):
     assert (code, stdout) == (0, f"{again}\n"), stderr
     assert "the same bytes" in stderr
     assert again.read_bytes() == out.read_bytes()
+    assert run(out, photo)[:2] == (0, "")  # it is there already
+    shutil.copy(photo, again)
     code, stdout, stderr = run(out, photo)
     assert (code, stdout) == (1, "")
     assert "--overwrite" in stderr

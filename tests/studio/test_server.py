@@ -6,6 +6,7 @@ import io
 import json
 import shlex
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
@@ -286,7 +287,8 @@ def test_the_work_of_a_closed_tab_is_dropped():
         await waiting
 
     server = Server(Library(), load, print)
-    asyncio.run(ask())
+    with ThreadPoolExecutor(1) as apart:  # in this thread Playwright may have a loop of its own
+        apart.submit(asyncio.run, ask()).result()
     assert done == ["studio"]
 
 
