@@ -186,7 +186,7 @@ class Job:
     def _note(self, photo: Photo) -> None:
         """Say what users may not know of a photo."""
         if photo.pages > 1 and not self.plan.pages:
-            hint = "; --pages all takes all" if format_of_name(f"a{photo.suffix}") == "tiff" else ""
+            hint = "; --pages all takes all" if photo.has_pages else ""
             log.info(f"{photo.name} has {photo.pages} pages or frames; the first is used{hint}")
         if photo.is_bilevel:
             log.info(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cinn_colorize.batch.inputs import Input, own_suffix
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.files import OUTPUT_SUFFIXES, format_of_name, leaves_folder, printable_name
+from cinn_colorize.files import OUTPUT_SUFFIXES, leaves_folder, printable_name
 from cinn_colorize.options import Encoding, Pages, Rendering
 
 if TYPE_CHECKING:
@@ -83,9 +83,8 @@ class Plan:
 
         pages = self.pages or Pages(1, 1)
         photo = open_photo(source, max_pixels=self.max_pixels, name=name, page=pages.first)
-        has_pages = format_of_name(f"a{photo.suffix}") == "tiff"
         try:
-            photo.together = len(pages.of(photo.pages if has_pages else 1))
+            photo.together = len(pages.of(photo.pages if photo.has_pages else 1))
         except ValueError as error:
             raise PhotoError(f"{name}: {error}") from None
         return photo

@@ -106,7 +106,7 @@ def _write(
     general: GeneralOptions,
     images: Sequence[Path] = (),
 ) -> None:
-    _ = network.weight  # refuses what digits do not allow
+    _ = network.chosen_guidance  # refuses what digits do not allow
     show_log(general.quiet, general.verbose)
     with fatal(general.debug):
         path, mode = out.output_dir / name, mode_like(*images)

@@ -286,7 +286,7 @@ class ModelOptions:
     guidance: GuidanceOption = None
 
     @property
-    def weight(self) -> float:
+    def chosen_guidance(self) -> float:
         """The guidance; a value that the model does not allow is a usage error."""
         with usage_errors("--guidance"):
             return self.info.guidance_of(self.guidance)
@@ -311,7 +311,7 @@ class ModelOptions:
         from cinn_colorize.models import find_weights
 
         file, digest = find_weights(self.model, self.weights)
-        return ModelSpec(self.model, file, digest, self.device, self.precision, self.weight)
+        return ModelSpec(self.model, file, digest, self.device, self.precision, self.chosen_guidance)
 
     @property
     def words(self) -> list[str]:
@@ -338,7 +338,7 @@ class ModelOptions:
             weights=self.weights,
             device=self.device,
             precision=self.precision,
-            guidance=self.weight,
+            guidance=self.chosen_guidance,
             chunk=chunk,
         )
 

@@ -75,7 +75,7 @@ def studio(
         raise typer.BadParameter(f"studio requires {missing[0]}; pip install 'cinn-colorize[studio]'")
     if public and photos:
         raise typer.BadParameter("anyone could save beside these photos; name none", param_hint="--public")
-    weight = network.weight
+    weight = network.chosen_guidance
     show_log(general.quiet)
     with fatal(general.debug):
         from cinn_colorize.batch.inputs import find_inputs

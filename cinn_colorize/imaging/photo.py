@@ -142,6 +142,11 @@ class Photo:
         return self.height * self.width * (3 + self._has_alpha) * self.bit_depth // 8
 
     @property
+    def has_pages(self) -> bool:
+        """Whether its format is one whose pages can be chosen."""
+        return self.suffix.lower() in FORMATS["tiff"]
+
+    @property
     def recipe(self) -> dict[str, str]:
         """The recipe that :meth:`Picture.save` wrote into the file; empty if there is none."""
         return find_recipe(self._metadata.blob("xmp-data"))

@@ -103,6 +103,10 @@ class SampleMethod(Method):
             PhotoError: it does not.
         """
 
+    def rendered(self, rendering: Rendering) -> Self:
+        """Return the method for samples that become pictures in this way."""
+        return self
+
     def kept(self, number: int) -> int:
         """Return how many samples of a photo are kept if ``number`` are drawn."""
         return number
@@ -150,7 +154,7 @@ class SampleMethod(Method):
         rendering: Rendering,
     ) -> Colorization:
         """Draw the sample that a recipe describes at the photo's size."""
-        samples = self.samples(colorizer, photo, 1, temperature, seed)
+        samples = self.rendered(rendering).samples(colorizer, photo, 1, temperature, seed)
         (colorization,) = colorizer.compose(photo, samples, rendering)
         return colorization
 

@@ -70,7 +70,17 @@ def draw(
     Raises:
         ValueError: an argument is out of its range.
     """
-    samples, members = conditioned.sample(n, temperature, seed), []
+    return move(conditioned, conditioned.sample(n, temperature, seed), hints, progress)
+
+
+def move(
+    conditioned: ConditionedPhoto,
+    samples: Sequence[Sample],
+    hints: HintMap,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Sample]:
+    """Make samples that have been drawn follow hints; see :func:`draw`."""
+    members, n = [], len(samples)
     for member in ensemble(conditioned):
         members.append(member.ab)
         if progress:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cinn_colorize.imaging.photo import Photo
     from cinn_colorize.methods.contact_sheet import Tile
     from cinn_colorize.options import Rendering
-    from cinn_colorize.samples import Colorization, Sample
+    from cinn_colorize.samples import Sample
 
 _MOST = 1000  # hints at single pixels
 _HEXADECIMAL = re.compile("[0-9a-fA-F]{3}|[0-9a-fA-F]{6}")
@@ -143,27 +143,18 @@ class Hinted(SampleMethod):
         Raises:
             PhotoError: a hint lies outside the photo, or the strokes cannot be used.
         """
-        from cinn_colorize.methods.ensemble import draw
+        from cinn_colorize.methods.ensemble import move
         from cinn_colorize.methods.hint_map import HintMap
         from cinn_colorize.samples import typical
 
         hints = HintMap.of(photo, self.points, self.strokes, self.saturation)
         conditioned = colorizer.condition(photo)
-        if self.first:
-            number, seed = 1, typical(conditioned.sample(number, temperature, seed), 1)[0].seed
-        return draw(conditioned, hints, number, temperature, seed, self.progress)
+        samples = conditioned.sample(number, temperature, seed)
+        return move(conditioned, typical(samples, 1) if self.first else samples, hints, self.progress)
 
-    def draw(
-        self,
-        colorizer: BaseColorizer,
-        photo: Photo,
-        temperature: PerLevel,
-        seed: int,
-        rendering: Rendering,
-    ) -> Colorization:
-        """See :meth:`Method.draw`."""
-        rendered = replace(self, saturation=rendering.saturation)
-        return super(Hinted, rendered).draw(colorizer, photo, temperature, seed, rendering)
+    def rendered(self, rendering: Rendering) -> Self:
+        """See :meth:`SampleMethod.rendered`."""
+        return replace(self, saturation=rendering.saturation)
 
     def first_tiles(
         self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int

@@ -17,7 +17,7 @@ from cinn_colorize.methods.hints import Hint, Hinted, parse_hints
 from cinn_colorize.methods.mix import Mix
 from cinn_colorize.methods.sample import Sampling
 from cinn_colorize.methods.transfer import TEMPERATURE, Transfer
-from cinn_colorize.models.registry import ModelInfo
+from cinn_colorize.models.registry import MAX_GUIDANCE, ModelInfo
 from cinn_colorize.options import Rendering, check_seeds, parse_seed
 from cinn_colorize.studio.library import Item, Library
 
@@ -71,7 +71,7 @@ class Wish:
             frame=given.get("frame", "auto"),
             seed=seed,
             temperature=given.get("temperature", ""),
-            guidance=_number(given, "guidance", 2),
+            guidance=_number(given, "guidance", MAX_GUIDANCE),
             hints=parse_hints(given.get("hints", "").split()),
             mask=given.get("mask", ""),
             outside=parse_seed(given.get("outside", "0")),
