@@ -108,7 +108,7 @@ def sample(
 
     Examples:
         cinn-colorize sample photo.jpg --interpolate 6,11
-        cinn-colorize sample photo.jpg -n 8 --vary-level 0 --save-z codes.safetensors
+        cinn-colorize sample photo.jpg -n 8 --vary-level 8 --save-z codes.safetensors
     """
     given = {"--interpolate": interpolate, "--vary-level": vary_level, "--load-z": load_z, "--save-z": save_z}
     if network.model == MODEL:

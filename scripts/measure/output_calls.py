@@ -81,12 +81,12 @@ CALLS = (
     Call("transfer: digits", "transfer --model mnist in/seven.png --digit 7 -o digits"),
     Call("mix", "mix in/photo.jpg --seeds 17,22 --mask in/mask.png -t 0.9 -o mixed"),
     Call("temperature", "temperature in/photo.jpg --temperatures 0,0.5,1 --files -o strip"),
-    Call("temperature: only", "temperature in/photo.jpg --only 2,1,0 --temperatures 0:1.2:0.6 -o strip-2"),
+    Call("temperature: only", "temperature in/photo.jpg --only 8 --temperatures 0:1.2:0.6 -o strip-2"),
     Call("sample", "sample in/photo.jpg -n 4 -t 0.9 --save-z z.safetensors -o grid"),
     Call("sample: load", "sample in/photo.jpg --load-z z.safetensors -o grid-2"),
     Call("sample: between two", "sample in/photo.jpg --interpolate z.safetensors,7 -n 3 -o grid-3"),
     Call("sample: between four", "sample in/photo.jpg --interpolate 6,17,11,22 -n 3 -o grid-4"),
-    Call("sample: vary", "sample in/photo.jpg -n 3 --vary-level 1 --save-z vary.safetensors -o grid-5"),
+    Call("sample: vary", "sample in/photo.jpg -n 3 --vary-level 8 --save-z vary.safetensors -o grid-5"),
     Call("sample: digits", "sample --model mnist -n 3 -o digits"),
     Call("sample: one digit", "sample --model mnist -n 3 -t 1 --seed 3 --digit 3 -o digits"),
     Call("sample: digits' axes", "sample --model mnist --pca -o digits"),
@@ -104,7 +104,7 @@ CALLS = (
     Call("evaluate", "evaluate in/photos.zip --model bedrooms --samples 4 --every 2 --plot plot.png"),
     Call(
         "evaluate: json",
-        "evaluate in/photos.zip --samples 2 -t 1 -t 0.6,1:0.75,0:0.75 --metrics top5_lite0"
+        "evaluate in/photos.zip --samples 2 -t 1 -t 0.7,8:0.9 --metrics top5_lite0"
         " --labels in/labels.tsv --json",
     ),
     Call("export", "export --model bedrooms -o exported"),

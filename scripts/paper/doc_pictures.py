@@ -39,10 +39,10 @@ COMMANDS = {  # picture: the command's result that it is, and the command
     "temperature": ("photo_temperature_000.jpg", "temperature examples/photo.jpg"),
     "temperature-coarse": (
         "photo_temperature_000.jpg",
-        "temperature examples/photo.jpg --only 2,1,0",
+        "temperature examples/photo.jpg --only 8",
     ),
     "interpolation": ("photo_samples.jpg", "sample examples/photo.jpg -t 0.9 --interpolate 6,17,11,22"),
-    "vary-level": ("photo_samples.jpg", "sample examples/photo.jpg -n 9 --seed 17 -t 0.9 --vary-level 1"),
+    "vary-level": ("photo_samples.jpg", "sample examples/photo.jpg -n 9 --seed 17 -t 0.9 --vary-level 8"),
     "mix": (
         "photo_mix_017_022_sheet.jpg",
         "mix examples/photo.jpg --seeds 17,22 --mask examples/photo-sky.png -t 0.9",
