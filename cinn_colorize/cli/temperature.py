@@ -38,7 +38,7 @@ def temperature(
             help=f"Temperatures of the samples, 0 to {MAX_TEMPERATURE:g}, a list or a range.",
             rich_help_panel=DRAWING,
         ),
-    ] = "0:1.2:0.3",
+    ] = "0:1:0.25",
     only: Annotated[
         str | None,
         typer.Option(

@@ -129,9 +129,10 @@ def short_levels(values: PerLevel) -> str:
 def transfer_noise(levels: Iterable[int]) -> dict[int, float]:
     """Return the default share of noise in a transfer, by level.
 
-    The levels of the reference up to r = 2 hold its mood, or the coarsest one if all are finer. From r = 4
-    on its code says where things are in the reference, which is wrong for other photos; chosen by looking
-    at pairs of photos.
+    The levels of the reference up to r = 2 hold its mood. From r = 4 on its code says where things are in the
+    reference, which is wrong for other photos. If all levels are finer, the coarsest one holds the mood and
+    the places, and a fifth of noise takes the edge off odd ones; chosen by looking at pairs of photos.
     """
     levels = list(levels)
-    return {r: 0.0 if r <= max(2, min(levels)) else 1.0 for r in levels}
+    coarsest = min(levels)
+    return {r: 0.0 if r <= 2 else 0.2 if r == coarsest else 1.0 for r in levels}

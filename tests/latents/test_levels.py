@@ -80,6 +80,7 @@ def test_a_number_for_each_level():
 
 def test_the_coarse_levels_are_transferred():
     assert transfer_noise((4, 2, 0)) == {4: 1.0, 2: 0.0, 0: 0.0}
+    assert transfer_noise((32, 16, 8)) == {32: 1.0, 16: 1.0, 8: 0.2}
 
 
 def test_the_registry_names_the_levels_of_each_model():
