@@ -34,7 +34,12 @@ ROOT = Path(__file__).parents[1]
 MARKED = re.compile(r"<!-- report: (\S+) weights=([0-9a-f]{64}) -->\n(.*?)<!-- end -->", re.DOTALL)
 VALIDATION, DEV, OTHERS = "photos-val.zip", "photos-dev.zip", "photos-train-0.zip"
 FIGURES = ("1", "4", "6", "7", "11", "12", "14", "15")
-SWEPT = ("0.8", "0.7", "0.6", "1")  # temperatures of docs/temperature.md beside the default
+SWEPT = (
+    "1",
+    "0.7,8:0.85",
+    "0.7,8:0.75",
+    "0.7,8:0.85@0.4",
+)  # beside the default, in docs/temperature.md
 README_COLUMNS = ("nll", "best_of_8", "best_of_8_image", "best_of_1", "objects", "hue_8", "kid_lite0")
 DIGITS = {"variance": 1, "top5_lite0": 1, "nll": 3, "structure": 3, "alignment": 3, "objects": 3}
 TIMES = {"kid_lite0": 1000}  # too small to be read otherwise
@@ -85,13 +90,16 @@ class Job:
 
     @cached_property
     def evaluation(self) -> list[dict[str, Any]]:
-        """What ``evaluate --json`` prints for the validation photos, at temperature 1 and at the default."""
+        """What ``evaluate --json`` prints for the validation photos, of the model as learnt and as used."""
         kept, photos = self.folder / "evaluation.json", self.data / VALIDATION
         if not kept.exists():
-            command = ["-m", "cinn_colorize", "evaluate", photos, "-t", 1, "-t", default(), "--json"]
+            command = ["-m", "cinn_colorize", "evaluate", photos, "--json"]
             command += ["--metrics", "kid_lite0,top5_lite0", "--reference", self.data / OTHERS]
             command += ["--labels", self.data / "photos-val-labels.tsv", "--every", self.every(photos)]
-            kept.write_text(self.run(*command, *self.limited("--reference-limit", 16)))
+            command += self.limited("--reference-limit", 16)
+            settings = (["-t", 1], ["-t", default(), "--guidance", guidance()])
+            made = [json.loads(self.run(*command, *setting)) for setting in settings]
+            kept.write_text(json.dumps([row for rows in made for row in rows]))
         found: list[dict[str, Any]] = json.loads(kept.read_text())
         return found
 
@@ -101,11 +109,21 @@ def default() -> str:
     return short_levels(MODELS["natural"].temperature)
 
 
+def guidance() -> float:
+    """Return the default guidance of ``natural``."""
+    return MODELS["natural"].guidance or 0.0
+
+
+def setting() -> str:
+    """Return default temperature and guidance of ``natural`` as ``settings.py`` accepts them."""
+    return default() + (f"@{guidance():g}" if guidance() else "")
+
+
 def rows(evaluation: list[dict[str, Any]]) -> dict[str, Mapping[str, Any]]:
     """Return the rows of an evaluation by title: the model at each temperature, and the references."""
     first, other = evaluation
     other = {name: value for name, value in other.items() if name != "nll"}  # always that at temperature 1
-    found: dict[str, Mapping[str, Any]] = {"temperature 1": first, f"the default, `{default()}`": other}
+    found: dict[str, Mapping[str, Any]] = {"temperature 1": first, f"the default, `{setting()}`": other}
     return found | {title: first[name] for name, title in ROWS.items()}
 
 
@@ -167,8 +185,8 @@ def calibration(job: Job) -> str:
 
 def temperature(job: Job) -> str:
     """Measure errors and variety by temperature."""
-    command = ["scripts/measure/settings.py", job.data / DEV, job.data / OTHERS, *SWEPT, default()]
-    return job.run(*command, "--photos", job.photos or 28)
+    command = ["scripts/measure/settings.py", job.data / DEV, job.data / OTHERS, setting(), *SWEPT]
+    return job.run(*command, "--photos", job.photos or 100)
 
 
 def hints(job: Job) -> str:

@@ -1,10 +1,11 @@
 """``natural``: natural photos, the default. ab at 64 px given L at 256 px.
 
 A coarse-to-fine Haar pyramid of conditional flows, after Yu, Derpanis and Brubaker, "Wavelet Flow" (2020,
-https://arxiv.org/abs/2010.13821). ab is split by Haar steps into details at r = 32, 16, 8, 4, 2 and 1 and a
-1x1 base; each level is a conditional flow of its own, p(details at r | coarser colours, L, features), made of
-an elementwise conditional map and conditional affine coupling blocks (paper 3.1). All levels train at once;
-sampling goes from coarse to fine.
+https://arxiv.org/abs/2010.13821). ab is split by Haar steps into details at r = 32 and 16 and the coarse
+colours at 16 px. Each level of details is a conditional flow of its own, p(details at r | coarser colours, L,
+features), made of an elementwise conditional map and conditional affine coupling blocks (paper 3.1). The
+coarse colours are an autoregressive flow, p(colours at 16 px | L, features). Sampling goes from coarse to
+fine. Earlier weights have details down to r = 1 and a 1x1 base, all of coupling blocks, instead.
 """
 
 from __future__ import annotations
@@ -230,7 +231,7 @@ class Natural(PhotoFlow):
     def from_architecture(cls, values: Mapping[str, Any]) -> Self:
         """See :meth:`ConditionalFlow.from_architecture`."""
         config = NaturalConfig.from_dict(values)
-        known = NaturalConfig.autoregressive() if config.coarse else NaturalConfig.default()
+        known = NaturalConfig.default() if config.coarse else NaturalConfig.couplings()
         if list(config.levels) != list(known.levels):
             raise ValueError(f"its levels are not {', '.join(map(str, known.levels))}")
         return cls(config)

@@ -67,7 +67,14 @@ class NaturalConfig:
 
     @classmethod
     def default(cls) -> NaturalConfig:
-        """Return the configuration of the shipped model."""
+        """Return the configuration of the shipped model, whose colours at 16 px are one level."""
+        couplings = cls.couplings()
+        details = {r: level for r, level in couplings.levels.items() if r > COARSE}
+        return replace(couplings, levels=details, coarse=CoarseConfig())
+
+    @classmethod
+    def couplings(cls) -> NaturalConfig:
+        """Return a configuration with coupling blocks at all levels, that of earlier weights."""
         return cls(
             levels={
                 32: LevelConfig(3, 64, 96, context=True, residual=2),
@@ -80,10 +87,3 @@ class NaturalConfig:
             },
             attention={8: 2, 16: 1},
         )
-
-    @classmethod
-    def autoregressive(cls) -> NaturalConfig:
-        """Return an architecture whose colours at 16 px are one autoregressive level."""
-        default = cls.default()
-        fine = {r: level for r, level in default.levels.items() if r > COARSE}
-        return replace(default, levels=fine, coarse=CoarseConfig())

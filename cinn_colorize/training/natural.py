@@ -69,10 +69,7 @@ class NaturalTask(PhotoTask[Natural]):
 
     def initial_model(self) -> Natural:
         """Build new heads and a new flow on the pretrained backbone."""
-        return self._begun(Natural(without(NaturalConfig.default(), self.ablate)))
-
-    def _begun(self, model: Natural) -> Natural:
-        """Load the backbone that a new model starts with."""
+        model = Natural(without(NaturalConfig.default(), self.ablate))
         if not model.config.conditioning:
             return model
         if self.backbone:
@@ -176,10 +173,6 @@ class CoarseTask(NaturalTask):
 
     config = CoarseTraining
     ablations = ()
-
-    def initial_model(self) -> Natural:
-        """Build a new model whose coarse colours are one level."""
-        return self._begun(Natural(NaturalConfig.autoregressive()))
 
     def learning(self, model: Natural, config: NaturalTraining) -> list[tuple[list[nn.Parameter], float]]:
         """Return the pyramid, the coarse level, and the backbone's 1x1 convolutions.

@@ -161,7 +161,7 @@ def imagenet_vgg(config: ImagenetVggConfig | None = None) -> Pair:
 
 def natural(config: NaturalConfig | None = None) -> Pair:
     """Build the couplings and mixings of all levels; FrEIA has no such elementwise maps."""
-    model = Natural(replace(config or NaturalConfig.default(), bound=math.inf))
+    model = Natural(replace(config or NaturalConfig.couplings(), bound=math.inf))
     flows: list[Sequence] = []
     peers = nn.ModuleList()
     shapes, conditions = [], []

@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("likeliest.jpg"))
     arguments = parser.parse_args()
 
-    colorizer, read = Colorizer(weights=arguments.weights, device="cpu"), Reader()
+    colorizer, read = Colorizer(weights=arguments.weights, device="cpu", guidance=0.0), Reader()
     sources = find_photos(arguments.photos, None)
     found, lengths, gains, pictures = [], [], [], []
     for k in range(arguments.n):

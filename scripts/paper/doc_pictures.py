@@ -32,7 +32,7 @@ TRANSFERS = (  # reference, photo
 )
 HINTS = "--hint 110,400,#d8702a --hint 215,115,#d8a488 --hint 30,180,#b03030 --hint 330,60,#8c9098"
 COMMANDS = {  # picture: the command's result that it is, and the command
-    "sheet": ("photo_sheet.jpg", "examples/photo.jpg -n 8"),
+    "sheet": ("flood_sheet.jpg", "examples/old/flood.jpg -n 8"),
     "temperature-0.5": ("photo_sheet.jpg", "examples/photo.jpg -n 3 -t 0.5"),
     "temperature-1": ("photo_sheet.jpg", "examples/photo.jpg -n 3 -t 1"),
     "hints": ("astronaut_sheet.jpg", f"examples/astronaut.png -n 3 {HINTS}"),

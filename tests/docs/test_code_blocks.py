@@ -61,6 +61,7 @@ def folder(tmp_path, monkeypatch):
     color = Image.open(EXAMPLES / "photo.jpg").resize((400, 225))
     gray = color.convert("L")
     shutil.copy(EXAMPLES / "photo.jpg", home / "examples")
+    shutil.copytree(EXAMPLES / "old", home / "examples/old")
     for name in ("photo.jpg", "harbour.jpg", "bedroom.jpg", "scans/a.jpg", "scans/box/b.png"):
         gray.save(home / name)
     for name in ("sunset.jpg", "FOLDER_OR_ZIP/a.png", "FOLDER_OR_ZIP/b.png"):

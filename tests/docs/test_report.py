@@ -112,7 +112,7 @@ def test_the_readme_has_a_row_for_each_model_and_reference(job):
     assert first[columns["best_of_8"]] == "3.49 ± 0.10"
     assert first[columns["kid_lite0 x 1000"]] == "5.4 ± 0.3"
     assert first[columns["exploding"]] == "3 of 4800"
-    assert rows[f"the default, `{report.default()}`"][columns["kid_lite0 x 1000"]] == "9.5 ± 0.3"
+    assert rows[f"the default, `{report.setting()}`"][columns["kid_lite0 x 1000"]] == "9.5 ± 0.3"
     assert rows["the same, best tints"][columns["best_of_8"]] == "3.00 (12)"
     assert rows["gray photo"][columns["nll"]] == "-"
 

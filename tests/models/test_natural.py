@@ -1,5 +1,7 @@
 """The default model: its shipped weights, its levels, its configuration."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from helpers import check_independence, stir
@@ -42,10 +44,13 @@ def test_coarser_levels_alone_are_the_same():
     assert all(torch.equal(part[r], whole[r]) for r in part)
 
 
-def test_every_trained_parameter_gets_a_gradient():
-    model = stir(Natural(NaturalConfig.default()))
+@pytest.mark.parametrize("config", [NaturalConfig.default(), NaturalConfig.couplings()])
+def test_every_trained_parameter_gets_a_gradient(config):
+    torch.manual_seed(0)
+    coarse = config.coarse and replace(config.coarse, condition_dropout=0.5)  # one hidden, one seen
+    model = stir(Natural(replace(config, coarse=coarse)))
     model.backbone.requires_grad_(False)
-    L, x = inputs(1, torch.float32)
+    L, x = inputs(2, torch.float32)
     latents, log_dets = model(x, model.condition(L))
     (sum(z.square().sum() for z in latents.values()) - sum(log_dets.values()).sum()).backward()
     for name, parameter in model.named_parameters():
@@ -58,7 +63,7 @@ def test_config_survives_json():
     import json
     from dataclasses import asdict
 
-    config = NaturalConfig.default()
+    config = NaturalConfig.couplings()
     again = NaturalConfig.from_dict(json.loads(json.dumps(asdict(config), sort_keys=True)))
     assert again == config
     assert list(again.levels) == [32, 16, 8, 4, 2, 1, 0]

@@ -23,7 +23,7 @@ PAIRS = {
     "paper": lambda: imagenet_vgg(ImagenetVggConfig.narrow()),
     "authors": lambda: imagenet_vgg(narrow_authors()),
     "natural": lambda: natural(
-        replace(NaturalConfig.default(), levels={2: LevelConfig(2, 8, 8), 0: LevelConfig(2, 8, 8)})
+        replace(NaturalConfig.couplings(), levels={2: LevelConfig(2, 8, 8), 0: LevelConfig(2, 8, 8)})
     ),
 }
 

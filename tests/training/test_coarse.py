@@ -63,7 +63,7 @@ def test_its_architecture_survives_a_file():
     from dataclasses import asdict
     from json import dumps, loads
 
-    config = NaturalConfig.autoregressive()
+    config = NaturalConfig.default()
     assert NaturalConfig.from_dict(loads(dumps(asdict(config)))) == config
     assert set(Natural(NARROW_COARSE).latent_shapes) == {32, 16, COARSE}
 

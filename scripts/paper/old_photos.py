@@ -1,0 +1,65 @@
+"""Draw sheets of old photographs, as two weights files colorize them at their defaults.
+
+    python scripts/paper/old_photos.py ../shared/data/oldphotos.zip --before before.safetensors
+
+Draws one row for each photo, its frame left gray: the photo, the first picture of the older weights (the most
+typical of eight samples), that of the packaged ones, and two more of theirs, typical and different. Writes
+old-1.jpg and so on, with up to seven photos each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+from figures import photos
+
+from cinn_colorize import Colorizer
+from cinn_colorize.colorizer import typical
+from cinn_colorize.errors import CinnError
+from cinn_colorize.imaging.photo import open_photo
+from cinn_colorize.methods.contact_sheet import Tile, contact_sheet, gray_tile, save_sheet
+from cinn_colorize.options import TYPICAL_OF
+
+ROWS, TILE, QUALITY = 7, 200, 80
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("data", type=Path, nargs="+", help="photos: files, folders, zips")
+    parser.add_argument("--before", type=Path, required=True, help="the older weights file")
+    parser.add_argument("--output-dir", type=Path, default=Path("colorized"))
+    arguments = parser.parse_args()
+    try:
+        rows = rows_of(arguments.data, arguments.before)
+        arguments.output_dir.mkdir(parents=True, exist_ok=True)
+        for k, page in enumerate(np.array_split(np.arange(len(rows)), math.ceil(len(rows) / ROWS)), start=1):
+            path = arguments.output_dir / f"old-{k}.jpg"
+            sheet = contact_sheet([tile for row in page for tile in rows[row]], len(rows[0]))
+            save_sheet(sheet, path, quality=QUALITY)
+            print(path)
+    except CinnError as error:
+        sys.exit(f"old_photos.py: {error}")
+
+
+def rows_of(data: list[Path], before: Path) -> list[list[Tile]]:
+    older, newer = Colorizer(weights=before), Colorizer()
+    rows = []
+    for name, whole in photos(data):
+        photo = open_photo(whole.thumbnail(2 * TILE)).framed()
+        row = [(gray_tile(photo)[0], name)]
+        for colorizer, labels in ((older, ["before"]), (newer, ["now", "another", "another"])):
+            drawn = colorizer.condition(photo).sample(TYPICAL_OF)
+            first = typical(drawn, 1)
+            others = [sample for sample in typical(drawn, len(labels)) if sample is not first[0]]
+            made = colorizer.compose(photo, [*first, *others][: len(labels)])
+            row += [(c.picture.thumbnail(TILE), label) for c, label in zip(made, labels, strict=True)]
+        rows.append(row)
+    return rows
+
+
+if __name__ == "__main__":
+    main()
