@@ -166,8 +166,10 @@ def typical(samples: Sequence[Sample], k: int | None = None) -> list[Sample]:
 
     The k samples are typical and different: each is the medoid of a group, chosen so that the distances of
     all samples to the nearest of the k add up to the least (k-medoids; Kaufman and Rousseeuw, *Finding Groups
-    in Data*, 1990, ch. 2, PAM). A distance is the root mean square of the difference in ab. Of equals, the
-    first counts.
+    in Data*, 1990, ch. 2, PAM). The distance of two samples is the root mean square of their difference in
+    ab, over the sum of those of their ab: 0 for equals, 1 for a gray one and any other. Without that sum the
+    most typical would be the palest, which is near to all because it has little colour to differ in. Of
+    equals, the first counts.
 
     Args:
         samples: samples of one photo.
@@ -179,12 +181,18 @@ def typical(samples: Sequence[Sample], k: int | None = None) -> list[Sample]:
 
 
 def _distances(samples: Sequence[Sample]) -> NDArray[np.float64]:
-    """Return the root mean squares of the differences in ab, (N, N)."""
+    """Return the distances of :func:`typical`, (N, N)."""
     ab = np.stack([sample.ab.ravel() for sample in samples])
     apart = np.zeros((len(ab), len(ab)))
     for i in range(len(ab) - 1):
-        apart[i, i + 1 :] = np.sqrt(np.square(ab[i + 1 :] - ab[i]).mean(1, dtype=np.float64))
-    return apart + apart.T
+        apart[i, i + 1 :] = _rms(ab[i + 1 :] - ab[i])
+    chroma = _rms(ab)
+    return (apart + apart.T) / np.maximum(chroma[:, None] + chroma, 1e-9)  # 0 between two gray ones
+
+
+def _rms(values: Floats) -> NDArray[np.float64]:
+    """Return the root mean square of each row."""
+    return np.sqrt(np.square(values).mean(1, dtype=np.float64))
 
 
 def _medoids(apart: NDArray[np.float64], k: int) -> list[int]:

@@ -50,7 +50,7 @@ def rows_of(data: list[Path], before: Path) -> list[list[Tile]]:
     rows = []
     for name, whole in photos(data):
         photo = open_photo(whole.thumbnail(2 * TILE)).framed()
-        row = [(gray_tile(photo)[0], name)]
+        row = [(gray_tile(photo, TILE)[0], name)]
         for colorizer, labels in ((older, ["before"]), (newer, ["now", "another", "another"])):
             drawn = colorizer.condition(photo).sample(TYPICAL_OF)
             first = typical(drawn, 1)

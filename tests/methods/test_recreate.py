@@ -83,7 +83,7 @@ COMPLETE = {
         ({**COMPLETE, "quality": "0"}, "quality '0'"), ({**COMPLETE, "strip": "perhaps"}, "strip 'perhaps'"),
         ({**COMPLETE, "temperature": "1e308"}, "temperature must be a number from 0 to 2, not 1e"),
         ({**COMPLETE, "temperature": "nan"}, "temperature must be"),
-        ({**COMPLETE, "temperature": "1:5"}, "temperature must be a number from 0 to 2, not 5"),
+        ({**COMPLETE, "temperature": "8:5"}, "temperature must be a number from 0 to 2, not 5"),
         ({**COMPLETE, "seed": "-1"}, "'-1' is not a seed"),
         ({**COMPLETE, "seed": str(2**63)}, "is not a seed"),
         ({**COMPLETE, "seed": "9" * 10**4}, "is not a seed"),

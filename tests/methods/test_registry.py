@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import GRAY
+import torch
+from helpers import GRAY, stir
+from narrow import NARROW_NATURAL
 from PIL import Image
 
-from cinn_colorize import read_recipe
+from cinn_colorize import Colorizer, read_recipe
 from cinn_colorize.files import FORMATS
 from cinn_colorize.imaging.photo import open_photo
 from cinn_colorize.methods.base import SampleMethod
@@ -20,12 +22,23 @@ from cinn_colorize.methods.registry import METHODS, OLD_NAMES
 from cinn_colorize.methods.sample import Sampling
 from cinn_colorize.methods.strip import Strip
 from cinn_colorize.methods.transfer import Transfer
+from cinn_colorize.models import save_model
+from cinn_colorize.models.natural import Natural
 from cinn_colorize.models.registry import MODELS
 from cinn_colorize.options import Encoding, Rendering, Upsampling
 from cinn_colorize.weights import sha256
 
 OLD_RECIPES = json.loads(Path(__file__).with_name("recipes-0.1.0.json").read_text())
 LEVELS = MODELS["natural"].levels
+
+
+@pytest.fixture(scope="module")
+def older(tmp_path_factory):
+    """Weights of the architecture of those recipes, coupling blocks at all levels."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("older") / "natural.safetensors"
+    save_model(path, stir(Natural(NARROW_NATURAL)), {})
+    return Colorizer(weights=path, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +66,14 @@ def files(colorizer, examples, tmp_path_factory):
 
 def methods(files):
     """Some instances of each method, with non-default parameters."""
-    noise = dict.fromkeys(LEVELS, 0.25) | {2: 0.5}
+    noise = dict.fromkeys(LEVELS, 0.25) | {8: 0.5}
     return [
         Sampling(),
         Transfer(files["reference"], noise),
         Mix(files["mask"], 7),
         Hinted((Hint(100, 90, (160, 40, 50)), Hint(3, 4, (1, 2, 3))), files["strokes"]),
         Hinted((Hint(100, 90, (160, 40, 50)),)),
-        Strip((0.0, 0.5), (8, 4)),
+        Strip((0.0, 0.5), (16, 8)),
         Strip((0.25,)),
         Grid(2, vary=8),
         Grid(None, load=files["load"]),
@@ -95,9 +108,12 @@ def test_a_method_is_read_back_from_its_recipe(colorizer, files, tmp_path, k):
 
 
 @pytest.mark.parametrize("name", OLD_RECIPES)
-def test_recipes_of_before_are_followed(colorizer, files, tmp_path, name):
-    """Recipes of version 0.1.0; current weights and files replace those that they name."""
-    old = OLD_RECIPES[name] | {"weights": colorizer.sha256, "original": sha256(files["photo"])}
+def test_recipes_of_before_are_followed(older, files, tmp_path, name):
+    """Recipes of version 0.1.0; other weights and files replace those that they name."""
+    old = OLD_RECIPES[name] | {"weights": older.sha256, "original": sha256(files["photo"])}
+    codes = tmp_path / "codes.safetensors"
+    older.condition(GRAY).sample(1, 0.6, 1)[0].latent.save(codes, "natural", older.sha256)
+    files = {**files, "load": codes, "between": codes}
     method = METHODS[OLD_NAMES.get(old["method"], old["method"])]
     for key in method.files:
         if old[key]:
@@ -108,7 +124,7 @@ def test_recipes_of_before_are_followed(colorizer, files, tmp_path, name):
     (blank,) = open_photo(np.zeros((4, 4), np.uint8)).compose([Blank()])
     blank.save(picture, recipe=old)
     recipe = Recipe.read(picture)
-    recreate(recipe, colorizer, files["photo"], again, others=[files[key] for key in method.files])
+    recreate(recipe, older, files["photo"], again, others=[files[key] for key in method.files])
     new_name = {"method": method.name}
     assert read_recipe(again) == {**old, **new_name}
 

@@ -1,4 +1,4 @@
-"""Typical samples: medoids by the distance of ab."""
+"""Typical samples: medoids by the relative distance of ab."""
 
 import itertools
 
@@ -11,7 +11,7 @@ from cinn_colorize.samples import Sample, typical
 
 
 def samples_at(points):
-    """Samples whose distances are those of points in the plane, by their seeds."""
+    """Samples of one colour each, points in the plane, by their seeds."""
     ab = np.zeros((len(points), 2, 64, 64), np.float32)
     ab += np.reshape(points, (-1, 2, 1, 1)) * np.sqrt(np.float32(2))
     return [Sample(each, {}, 0.0, seed, 1.0) for seed, each in enumerate(ab)]
@@ -21,13 +21,20 @@ def seeds(samples):
     return [sample.seed for sample in samples]
 
 
+def distances(points):
+    """|x - y| / (|x| + |y|), 0 between two gray ones."""
+    apart = np.linalg.norm(np.subtract.outer(points, points)[:, [0, 1], :, [0, 1]], axis=0)
+    chroma = np.linalg.norm(points, axis=1)
+    together = np.add.outer(chroma, chroma)
+    return np.divide(apart, together, out=np.zeros_like(apart), where=together > 0)
+
+
 POINTS = st.lists(st.tuples(*[st.integers(-50, 50)] * 2), min_size=1, max_size=9)
 
 
 @given(POINTS)
 def test_the_first_is_the_nearest_to_the_others(points):
-    apart = np.linalg.norm(np.subtract.outer(points, points)[:, [0, 1], :, [0, 1]], axis=0)
-    sums = apart.sum(axis=0)
+    sums = distances(points).sum(axis=0)
     samples = samples_at(points)
     (first,) = typical(samples, 1)
     assert sums[first.seed] == pytest.approx(sums.min())
@@ -38,7 +45,7 @@ def test_the_first_is_the_nearest_to_the_others(points):
 
 @given(POINTS, st.integers(1, 9))
 def test_no_swap_of_one_brings_the_others_nearer(points, k):
-    apart = np.linalg.norm(np.subtract.outer(points, points)[:, [0, 1], :, [0, 1]], axis=0)
+    apart = distances(points)
     chosen = seeds(typical(samples_at(points), k))
     assert len(set(chosen)) == len(chosen) == min(k, len(points))
 
@@ -50,9 +57,13 @@ def test_no_swap_of_one_brings_the_others_nearer(points, k):
 
 
 def test_one_of_each_group_and_the_largest_group_first():
-    groups = [(0, 0), (1, 0), (0, 1), (0.3, 0.3), (40, 0), (41, 1), (40.5, 0.4), (0, 90)]
+    groups = [(-30, 0), (-31, 1), (-30, 2), (-30.3, 0.8), (40, 0), (41, 1), (40.5, 0.4), (0, 90)]
     assert seeds(typical(samples_at(groups), 3)) == [3, 6, 7]
     assert seeds(typical(samples_at(groups[:4]), 1)) == [3]
+
+
+def test_the_palest_is_not_the_most_typical():
+    assert seeds(typical(samples_at([(1, 0), (30, 2), (40, -2), (20, 3), (-30, 30)]), 1)) == [1]
 
 
 def test_of_equals_the_first_counts():

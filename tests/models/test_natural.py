@@ -47,10 +47,10 @@ def test_coarser_levels_alone_are_the_same():
 @pytest.mark.parametrize("config", [NaturalConfig.default(), NaturalConfig.couplings()])
 def test_every_trained_parameter_gets_a_gradient(config):
     torch.manual_seed(0)
-    coarse = config.coarse and replace(config.coarse, condition_dropout=0.5)  # one hidden, one seen
+    coarse = config.coarse and replace(config.coarse, condition_dropout=0.5)  # some are hidden, some seen
     model = stir(Natural(replace(config, coarse=coarse)))
     model.backbone.requires_grad_(False)
-    L, x = inputs(2, torch.float32)
+    L, x = inputs(4, torch.float32)
     latents, log_dets = model(x, model.condition(L))
     (sum(z.square().sum() for z in latents.values()) - sum(log_dets.values()).sum()).backward()
     for name, parameter in model.named_parameters():

@@ -79,7 +79,7 @@ def files(cache):
     """The files in it."""
     digest = find_weights()[1]
     folder = cache / "cinn-colorize" / "onnx" / f"natural-{digest[:16]}-{__version__}"
-    assert names(folder) == ["condition.onnx", "sample.onnx"]
+    assert names(folder) == ["condition.onnx", "sample.onnx", *(f"step{k}.onnx" for k in range(4))]
     return folder
 
 
