@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -123,7 +122,6 @@ class BaseColorizer:
         if upsampling not in list(Upsampling):
             raise ValueError(f"unknown upsampling {upsampling!r}; choose one of {', '.join(Upsampling)}")
         rendering = Rendering(Upsampling(upsampling), saturation)
-        strokes = None if strokes is None else Path(strokes)
         method, number, first = drawing(n, seed, pick=pick, hints=hints, strokes=strokes)
         temperature = parse_temperature(temperature, self.network.latent_shapes, self.info.temperature)
         photo = _as_photo(photo)

@@ -197,8 +197,14 @@ class Rendering(RecipeOptions):
         """Refuse what cannot be drawn.
 
         Raises:
-            ValueError: the saturation is out of range.
+            TypeError: the saturation is no number.
+            ValueError: it is out of range.
         """
+        try:
+            object.__setattr__(self, "saturation", float(self.saturation))  # as recipes write it
+        except (TypeError, ValueError):
+            kind = "a number from 0 to 2"
+            raise TypeError(f"saturation must be {kind}, not {self.saturation!r:.80}") from None
         if not 0 <= self.saturation <= 2:
             raise ValueError(f"saturation must be a number from 0 to 2, not {self.saturation:g}")
 

@@ -281,6 +281,8 @@ def test_a_missing_file_is_a_file_not_found(colorizer, folder, monkeypatch):
         ({"temperature": {3: 0.5}}, ValueError, "there is no level 3; levels are 32, 16,"),
         ({"temperature": {"1": 0.5}}, ValueError, "there is no level '1'; levels are 32, 16,"),
         ({"temperature": "warm"}, ValueError, "'warm' is neither a number nor LEVEL:NUMBER"),
+        ({"saturation": "strong"}, TypeError, "saturation must be a number from 0 to 2, not 'strong'"),
+        ({"strokes": GRAY}, TypeError, "strokes must be the path of a picture, not ndarray"),
         ({"frame": None}, TypeError, "frame must be 'auto', 'none' or left, top, right, bottom, not None"),
         ({"frame": "left"}, ValueError, "'left' is not a rectangle; .*; or auto, or none"),
         ({"hints": 5}, TypeError, r"hints must be a list of \(x, y, color\), not 5"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -27,7 +28,7 @@ def drawing(
     rank: Rank | None = None,
     pick: int | None = None,
     hints: str | Iterable[HintLike] = (),
-    strokes: Path | None = None,
+    strokes: str | os.PathLike[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Drawing:
     """Return what is drawn: without a seed, one sample is the most typical of several.
@@ -38,11 +39,11 @@ def drawing(
         rank: see :class:`Sampling`.
         pick: number of samples to keep, see :class:`Sampling`; None for all.
         hints: hints that the samples follow, see :func:`parse_hints`.
-        strokes: see :class:`Hinted`.
+        strokes: path of a picture, see :class:`Hinted`.
         progress: see :class:`Hinted`.
 
     Raises:
-        TypeError: a number is no integer, or a hint not one of the forms of hints.
+        TypeError: a number is no integer, or hints or strokes have none of these forms.
         ValueError: a number is out of range, a hint cannot be read, or hints and ranks are asked for.
     """
     n, first = whole_number(n, "n", 1), whole_number(seed or 0, "seed", 0)
@@ -52,8 +53,11 @@ def drawing(
     alone = n == 1 and seed is None
     number = TYPICAL_OF if alone else n
     points = parse_hints(hints)
-    if not (points or strokes):
+    if not (strokes is None or isinstance(strokes, str | os.PathLike)):
+        raise TypeError(f"strokes must be the path of a picture, not {type(strokes).__name__}")
+    if not points and strokes is None:
         return Drawing(Sampling(rank, 1 if alone else pick), number, first)
     if rank or pick:
         raise ValueError("hints exclude pick and rank; leave these out")
-    return Drawing(Hinted(points, strokes, first=alone, progress=progress), number, first)
+    painted = None if strokes is None else Path(strokes)
+    return Drawing(Hinted(points, painted, first=alone, progress=progress), number, first)
