@@ -9,7 +9,7 @@ Condition a photo once, then draw as often as needed::
     sky_of_3_rest_of_7 = conditioned.mix((3, 7), colorizer.mask("sky.png"))
 
 Samples have the model's size; :meth:`~BaseColorizer.compose` brings them to the photo's.
-``colorizer.colorize("photo.jpg", n=8)`` does it all in one call.
+``colorizer.colorize("photo.jpg", n=8)`` does it all in one call, as the command line does.
 
 :class:`BaseColorizer` works with any engine that computes the network; :class:`Colorizer` computes it in
 torch, which is imported when one is made.
@@ -18,35 +18,36 @@ torch, which is imported when one is made.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cinn_colorize import __version__
 from cinn_colorize.conditioned import ConditionedPhoto as ConditionedPhoto
 from cinn_colorize.conditioned import Network
 from cinn_colorize.conditioned import NetworkInput as NetworkInput
 from cinn_colorize.errors import PhotoError, WeightsError
+from cinn_colorize.files import mode_like
+from cinn_colorize.imaging.given import PhotoSource
 from cinn_colorize.imaging.photo import Photo, open_photo
 from cinn_colorize.imaging.upsampling import GUIDE_SCALE, Upsampler
-from cinn_colorize.latents.levels import PerLevel
+from cinn_colorize.latents.levels import SomeLevels, parse_temperature
+from cinn_colorize.methods.drawing import drawing
+from cinn_colorize.methods.hints import HintLike
 from cinn_colorize.methods.mix import Mask as Mask
 from cinn_colorize.methods.transfer import Reference as Reference
 from cinn_colorize.models import DEFAULT, MODELS, Loaded, PhotoModelInfo, load_model
-from cinn_colorize.options import TYPICAL_OF, Precision, Rendering, Upsampling
+from cinn_colorize.options import Box, Precision, Rendering, Upsampling
 from cinn_colorize.samples import Colorization as Colorization
 from cinn_colorize.samples import Sample as Sample
 from cinn_colorize.samples import likeliest as likeliest
 from cinn_colorize.samples import typical as typical
 
 if TYPE_CHECKING:
-    import PIL.Image
-
     from cinn_colorize.network import TorchNetwork
 
-PhotoLike: TypeAlias = "str | os.PathLike[str] | bytes | PIL.Image.Image | NDArray[np.generic] | Photo"
+PhotoLike: TypeAlias = "PhotoSource | Photo"
 
 DEFAULT_RENDERING = Rendering()
 
@@ -72,23 +73,39 @@ class BaseColorizer:
         self,
         photo: PhotoLike,
         n: int = 1,
-        temperature: PerLevel | None = None,
+        temperature: SomeLevels | None = None,
         seed: int | None = None,
         *,
+        pick: int | None = None,
+        hints: str | Iterable[HintLike] = (),
+        strokes: str | os.PathLike[str] | None = None,
         upsampling: str = "jbu",
         saturation: float = 1.0,
-        frame: str | Sequence[int] = "auto",
+        frame: str | Iterable[int] | Box = "auto",
     ) -> list[Colorization]:
         """Draw n colorizations of a photo at its full size, depth and profile.
 
+        >>> [made.seed for made in colorizer.colorize("photo.jpg", n=2, seed=10)]
+        [10, 11]
+        >>> [made] = colorizer.colorize("photo.jpg", seed=3, hints=[(310, 120, "#a02832")])
+        >>> made.recipe["hints"]
+        '310,120,#a02832'
+
         Args:
-            photo: path, bytes of a file, PIL image, or pixels (H, W) or (H, W, 3 or 4), uint8, uint16 or
-                float in [0, 1]. A colour photo is treated as gray.
+            photo: path, bytes, binary file, PIL image, numpy array (H, W) or (H, W, 3 or 4), or torch tensor
+                (H, W) or (3 or 4, H, W); see :func:`~cinn_colorize.imaging.photo.open_photo`, which opens
+                other pages, too. A colour photo is treated as gray.
             n: number of samples.
             temperature: 0 for the centre of the latent space, 1 for the model's distribution; for all levels
-                or by level. By default, the one in the registry.
+                or some, ``{8: 0.9}``, or text, ``"0.7,8:0.9"``; see :meth:`ConditionedPhoto.sample`. By
+                default, that in the registry.
             seed: seed of the first sample; later samples count up from it. By default 0, and if n is 1, that
                 of the most typical sample of the seeds 0 to 7.
+            pick: number of the n samples to keep, typical ones that differ, the most typical first; see
+                :func:`typical`.
+            hints: colours wanted at pixels of the photo, each (x, y, colour) or text, ``"310,120,#a02832"``;
+                a colour is ``"#a02832"``, ``"red"`` or ``(160, 40, 50)``.
+            strokes: picture file of colours wanted, painted over the photo on a transparent layer.
             upsampling: ``jbu``, ``exact`` or ``bicubic``; see :mod:`cinn_colorize.imaging.upsampling`.
             saturation: factor on the chroma of the pictures, 0 to 2; samples do not depend on it.
             frame: what surrounds the picture of a scan and stays gray: ``auto``, ``none``, or left, top,
@@ -96,20 +113,24 @@ class BaseColorizer:
                 a frame keeps it.
 
         Raises:
-            PhotoError: the photo cannot be read, or is smaller than the picture in the frame.
-            ValueError: an argument is out of range.
+            MissingPhotoError: there is no such file; this is a FileNotFoundError, too.
+            PhotoError: the photo or the strokes cannot be read, or the photo does not contain the picture in
+                the frame or a hint.
+            TypeError: an argument is of a wrong type.
+            ValueError: an argument is out of range, or there are both hints and ``pick``.
         """
         if upsampling not in list(Upsampling):
             raise ValueError(f"unknown upsampling {upsampling!r}; choose one of {', '.join(Upsampling)}")
         rendering = Rendering(Upsampling(upsampling), saturation)
+        method, number, first = drawing(n, seed, pick=pick, hints=hints, strokes=strokes)
+        temperature = parse_temperature(temperature, self.network.latent_shapes, self.info.temperature)
         photo = _as_photo(photo)
         photo = photo if photo.frame else photo.framed(frame)
-        conditioned = self.condition(photo)
-        if n == 1 and seed is None:
-            samples = typical(conditioned.sample(TYPICAL_OF, temperature), 1)
-        else:
-            samples = conditioned.sample(n, temperature, seed or 0)
-        return self.compose(photo, samples, rendering)
+        samples = method.rendered(rendering).samples(self, photo, number, temperature, first)
+        made = self.compose(photo, samples, rendering)
+        for colorization in made:
+            colorization.picture.mode &= mode_like(*method.paths)
+        return made
 
     def condition(self, photo: PhotoLike | NetworkInput) -> ConditionedPhoto:
         """Compute what all samples of a photo share: features and heads.
@@ -177,8 +198,8 @@ class BaseColorizer:
         """Read a mask for :meth:`ConditionedPhoto.mix`: white inside, black outside, gray between.
 
         Args:
-            image: image of any size, which is stretched to the photo; a frame is left out, see
-                :meth:`Photo.framed_as`.
+            image: image of any size, given like a photo, an array or a tensor of bool too, which is stretched
+                to the photo; a frame is left out, see :meth:`Photo.framed_as`.
 
         Raises:
             PhotoError: the image cannot be read, or is all black or white.

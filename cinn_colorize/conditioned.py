@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cinn_colorize.imaging.photo import Photo
-from cinn_colorize.latents.levels import PerLevel
+from cinn_colorize.latents.levels import PerLevel, SomeLevels, parse_temperature
 from cinn_colorize.latents.noise import Shapes, draw
 from cinn_colorize.latents.windows import Windows
 from cinn_colorize.methods.mix import Mask, mix
@@ -123,6 +123,11 @@ class NetworkInput:
 class ConditionedPhoto:
     """A photo with what all its samples share, computed once; made by :meth:`BaseColorizer.condition`.
 
+    >>> conditioned = colorizer.condition("photo.jpg")
+    >>> samples = conditioned.sample(n=4, temperature="0.7,8:0.9", seed=10)
+    >>> [sample.seed for sample in samples], samples[0].ab.shape
+    ([10, 11, 12, 13], (2, 64, 64))
+
     Samples of a photo longer than 2:1 are blended from windows. Methods that require a single latent code
     (:meth:`encode`, :meth:`log_prob`, :meth:`transfer`, :meth:`mix`) see the whole photo squeezed to a
     square, and :meth:`decode` accepts such codes too. Methods that an engine does not support raise
@@ -148,22 +153,23 @@ class ConditionedPhoto:
     def _squeezed(self) -> ConditionedPhoto:
         return ConditionedPhoto(self._network, NetworkInput(self._photo.square), self.temperature)
 
-    def sample(self, n: int = 1, temperature: PerLevel | None = None, seed: int = 0) -> list[Sample]:
+    def sample(self, n: int = 1, temperature: SomeLevels | None = None, seed: int = 0) -> list[Sample]:
         """Draw n colorizations with the seeds seed, seed + 1, ...
 
         A sample depends only on its own seed and the temperature, however many are drawn.
 
         Args:
             n: number of samples, 1 or more.
-            temperature: standard deviation of the noise, 0 or more, for all levels or by level; 1 is the
-                model's distribution. By default, the one in the registry.
+            temperature: standard deviation of the noise, 0 to 2; 1 is the model's distribution. A number for
+                all levels, numbers by level, or text as ``--temperature`` takes it: ``{8: 0.9}``,
+                ``"0.7,8:0.9"``. By default, and for levels that are not named, that in the registry.
             seed: seed of the first sample, 0 or more.
 
         Raises:
             ValueError: an argument is out of range.
         """
         seeds = seeds_from(seed, n)
-        temperature = self.temperature if temperature is None else temperature
+        temperature = parse_temperature(temperature, self.latent_shapes, self.temperature)
         noise = draw(self.latent_shapes, seeds, temperature)
         return self._samples(noise, seeds, temperature, {"method": "sample"})
 
@@ -171,8 +177,8 @@ class ConditionedPhoto:
         self,
         reference: Reference,
         n: int = 1,
-        noise: PerLevel | None = None,
-        temperature: PerLevel = TEMPERATURE,
+        noise: SomeLevels | None = None,
+        temperature: SomeLevels = TEMPERATURE,
         seed: int = 0,
     ) -> list[Sample]:
         """Give the photo the colours of another (paper Fig. 15): decode its code, mixed with noise.
@@ -180,9 +186,9 @@ class ConditionedPhoto:
         Args:
             reference: code of the other photo, see :meth:`BaseColorizer.reference`.
             n: number of variants, which differ by their noise.
-            noise: share s in [0, 1] of the noise in z = sqrt(1 - s) z_reference + sqrt(s) noise, for all
-                levels or by level; :func:`transfer_noise` by default.
-            temperature: temperature of the noise.
+            noise: share s in [0, 1] of the noise in z = sqrt(1 - s) z_reference + sqrt(s) noise, given like a
+                temperature; by default, and for levels that are not named, :func:`transfer_noise`.
+            temperature: temperature of the noise, given as in :meth:`sample`; 0.5 where it is not.
             seed: seed of the first variant's noise.
 
         Raises:
@@ -190,7 +196,7 @@ class ConditionedPhoto:
         """
         return transfer(self, reference, n, noise, temperature, seed)
 
-    def mix(self, seeds: tuple[int, int], mask: Mask, temperature: PerLevel | None = None) -> Sample:
+    def mix(self, seeds: tuple[int, int], mask: Mask, temperature: SomeLevels | None = None) -> Sample:
         """Join two samples: one inside a mask, the other outside.
 
         The colours of both, joined by the mask, are encoded, which gives the coarse levels; finer levels are

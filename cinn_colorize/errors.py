@@ -9,6 +9,10 @@ class PhotoError(CinnError):
     """A photo cannot be read, or a picture cannot be written."""
 
 
+class MissingPhotoError(PhotoError, FileNotFoundError):
+    """The file of a photo, a mask, a reference or hints does not exist."""
+
+
 class DiskFullError(PhotoError):
     """A picture cannot be written because the disk is full, so the next one cannot either."""
 

@@ -6,11 +6,12 @@ import torch.
 
 from __future__ import annotations
 
+import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import Annotated, Any, Self, get_args, get_type_hints
+from typing import Annotated, Any, Literal, Self, SupportsIndex, get_args, get_type_hints
 
 import typer
 
@@ -37,6 +38,9 @@ class Box:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Parse ``left,top,right,bottom``.
+
+        >>> Box.parse("20,15,1180,860").size
+        (845, 1160)
 
         Raises:
             ValueError: the text is not a rectangle.
@@ -70,6 +74,31 @@ class Box:
         return Box(left, top, max(round(self.right * x), left + 1), max(round(self.bottom * y), top + 1))
 
 
+def parse_frame(frame: str | Iterable[int] | Box) -> Box | Literal["auto", "none"]:
+    """Parse the frame of a scan.
+
+    Args:
+        frame: ``auto``, ``none``, or left, top, right and bottom of the picture inside, as numbers or text.
+
+    Raises:
+        ValueError: ``frame`` is none of these.
+        TypeError: it is neither text nor numbers.
+    """
+    if isinstance(frame, Box):
+        return frame
+    if isinstance(frame, Iterable):
+        text = frame if isinstance(frame, str) else ",".join(map(str, frame))
+        if text == "auto":
+            return "auto"
+        if text == "none":
+            return "none"
+        try:
+            return Box.parse(text)
+        except ValueError as error:
+            raise ValueError(f"{error}; or auto, or none") from None
+    raise TypeError(f"frame must be 'auto', 'none' or left, top, right, bottom, not {frame!r:.80}")
+
+
 @dataclass(frozen=True)
 class Pages:
     """Pages of a file, from ``first`` to ``last``, counted from 1; a ``last`` of 0 is the file's last one."""
@@ -80,6 +109,9 @@ class Pages:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Parse ``all``, ``2``, ``2-5`` or ``2-``.
+
+        >>> list(Pages.parse("2-").of(4))
+        [2, 3, 4]
 
         Raises:
             ValueError: the text is none of these.
@@ -165,8 +197,14 @@ class Rendering(RecipeOptions):
         """Refuse what cannot be drawn.
 
         Raises:
-            ValueError: the saturation is out of range.
+            TypeError: the saturation is no number.
+            ValueError: it is out of range.
         """
+        try:
+            object.__setattr__(self, "saturation", float(self.saturation))  # as recipes write it
+        except (TypeError, ValueError):
+            kind = "a number from 0 to 2"
+            raise TypeError(f"saturation must be {kind}, not {self.saturation!r:.80}") from None
         if not 0 <= self.saturation <= 2:
             raise ValueError(f"saturation must be a number from 0 to 2, not {self.saturation:g}")
 
@@ -206,6 +244,22 @@ class Encoding(RecipeOptions):
             rich_help_panel=OUTPUT,
         ),
     ] = False
+
+
+def whole_number(value: SupportsIndex, name: str, least: int) -> int:
+    """Return an integer of any type, such as numpy's.
+
+    Raises:
+        TypeError: it is no integer.
+        ValueError: it is below ``least``.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, not {value!r:.80}") from None
+    if number < least:
+        raise ValueError(f"{name} must be {least} or more, not {number}")
+    return number
 
 
 def parse_seed(text: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,9 +15,11 @@ from cinn_colorize.errors import LatentError
 from cinn_colorize.files import format_of_name
 from cinn_colorize.imaging.picture import Picture
 from cinn_colorize.latents.levels import PerLevel, format_levels
-from cinn_colorize.options import Encoding
+from cinn_colorize.options import Encoding, whole_number
 
 if TYPE_CHECKING:
+    import PIL.Image
+
     from cinn_colorize.latents.latent import Latent
 
 Floats = NDArray[np.float32]
@@ -24,6 +27,7 @@ LatentLevels: TypeAlias = Mapping[int, Floats]  # (N, C, r, r) by level, see :cl
 
 DENSITY_SCALE = 15.0  # densities are those of x = ab / 15, whatever a model's own scale
 _DIMENSIONS = 2 * 64 * 64
+_SHOWN = 1600  # longer side of a picture in a notebook, in pixels
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,8 @@ class Sample:
         method: other entries of the recipe that say how the sample was drawn.
     """
 
-    ab: Floats
-    levels: LatentLevels | None
+    ab: Floats = field(repr=False)
+    levels: LatentLevels | None = field(repr=False)
     log_prob: float | None
     seed: int
     temperature: PerLevel
@@ -74,9 +78,16 @@ class Sample:
         return None if self.log_prob is None else self.log_prob / _DIMENSIONS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Colorization:
-    """One colorization of a photo at the photo's full size.
+    """One colorization of a photo at the photo's full size; a notebook shows it.
+
+    >>> (made,) = colorizer.colorize("photo.jpg", seed=3)
+    >>> made
+    <Colorization of 400 x 225 pixels, seed 3, model natural>
+    >>> made.image.size
+    (400, 225)
+    >>> made.save("photo_003.jpg")
 
     Attributes:
         picture: pixels and metadata, with :meth:`Picture.save`.
@@ -87,6 +98,25 @@ class Colorization:
     picture: Picture
     sample: Sample
     recipe: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        height, width = self.rgb.shape[:2]
+        model = self.recipe["model"]
+        return f"<Colorization of {width} x {height} pixels, seed {self.seed}, model {model}>"
+
+    def _repr_png_(self) -> bytes:
+        """Return what notebooks show: the picture as PNG, its longer side at most 1600 pixels."""
+        file = io.BytesIO()
+        self.picture.image(_SHOWN).save(file, "PNG")
+        return file.getvalue()
+
+    @property
+    def image(self) -> PIL.Image.Image:
+        """The picture as a new PIL image, RGB or, of a photo with alpha, RGBA, with the photo's profile.
+
+        PIL has no colour of 16 bits, so that it has 8.
+        """
+        return self.picture.image()
 
     @property
     def rgb(self) -> NDArray[np.uint8] | NDArray[np.uint16]:
@@ -225,10 +255,8 @@ def seeds_from(first: int, n: int) -> range:
     """Return the seeds of n samples.
 
     Raises:
+        TypeError: n or the seed is no integer.
         ValueError: n is below 1, or the seed below 0.
     """
-    if n < 1:
-        raise ValueError(f"n must be 1 or more, not {n}")
-    if first < 0:
-        raise ValueError(f"seed must be 0 or more, not {first}")
+    n, first = whole_number(n, "n", 1), whole_number(first, "seed", 0)
     return range(first, first + n)

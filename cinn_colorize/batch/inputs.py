@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cinn_colorize.errors import PhotoError
+from cinn_colorize.errors import MissingPhotoError, PhotoError
 from cinn_colorize.files import FORMATS, SUFFIXES, format_of_content, missing, printable, printable_name
 
 # os.path.isdir is used where a name may be too long, for which Path.is_dir raises.
@@ -151,7 +151,7 @@ def _expand(
 ) -> Iterator[Input | PhotoError]:
     name = printable_name(path)
     if not os.path.lexists(path):
-        yield PhotoError(missing(path))
+        yield MissingPhotoError(missing(path))
     elif not os.path.isdir(path):  # noqa: PTH112
         yield Input(path, below, found)
     else:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -33,9 +33,6 @@ from cinn_colorize.files import OUTPUT_SUFFIXES, leaves_folder
 from cinn_colorize.latents.levels import short_levels
 from cinn_colorize.limits import read_stream
 from cinn_colorize.options import DRAWING, OUTPUT, TYPICAL_OF, Rank, Rendering
-
-if TYPE_CHECKING:
-    from cinn_colorize.methods.hints import Hint
 
 _FIELDS = "{stem}, {seed}, {temperature}, {n}, {method}, {model} and {ext}"
 
@@ -159,7 +156,6 @@ def colorize(
     if hinted and chosen and chosen.first != chosen.last:
         raise typer.BadParameter("hints apply to one page", param_hint="--pages")
     check_engine(engine, network)
-    first = number == 1 and seed is None  # then it is the most typical of several
     kept = pick or number
     temperatures = temperature_of(temperature, network.info)
     named = photos or []
@@ -174,21 +170,21 @@ def colorize(
     from cinn_colorize.batch.manifest import Manifest
     from cinn_colorize.batch.processes import usable_cores
     from cinn_colorize.batch.run import Batch, colorize_stream
-    from cinn_colorize.methods.base import SampleMethod
-    from cinn_colorize.methods.hints import Hinted
-    from cinn_colorize.methods.sample import Sampling
+    from cinn_colorize.methods.drawing import drawing
     from cinn_colorize.onnx.cache import cached
 
     steps = progress_bar(general.quiet or not hinted)
-    method: SampleMethod = Sampling(rank, 1 if first else pick)
     if hinted:
         step = steps.add_task("following hints", total=None)
-        method = Hinted(
-            _points(hint or []),
-            strokes,
-            rendering.saturation,
-            first,
-            lambda done, total: steps.update(step, completed=done, total=total),
+    with usage_errors("--hint"):
+        method, drawn, first = drawing(
+            number,
+            seed,
+            rank=rank,
+            pick=pick,
+            hints=hint or (),
+            strokes=strokes,
+            progress=lambda done, total: steps.update(step, completed=done, total=total),
         )
     names: dict[str, str | int] = {
         "temperature": short_levels(temperatures).replace(":", "-"),
@@ -198,10 +194,10 @@ def colorize(
     }
     _check_pattern(output, names, kept)
     plan = out.plan(
-        method=method,
-        number=TYPICAL_OF if first else number,
+        method=method.rendered(rendering),
+        number=drawn,
         temperature=temperatures,
-        seed=seed or 0,
+        seed=first,
         rendering=rendering,
         frame=frame,
         pages=chosen,
@@ -249,13 +245,6 @@ def _check_stream(alone: bool, engine: Engine) -> None:
         )
     if sys.stdout.isatty():
         raise typer.BadParameter("- writes the picture to stdout; redirect it to a file or a program")
-
-
-def _points(texts: list[str]) -> tuple[Hint, ...]:
-    from cinn_colorize.methods.hints import parse_hints
-
-    with usage_errors("--hint"):
-        return parse_hints(texts)
 
 
 def _check_pattern(pattern: str, values: Mapping[str, str | int], number: int) -> None:

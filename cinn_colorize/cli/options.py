@@ -361,11 +361,8 @@ def usage_errors(option: str) -> Iterator[None]:
 
 def temperature_of(text: str | None, info: ModelInfo, rest: PerLevel | None = None) -> PerLevel:
     """Parse ``--temperature``; what it leaves out is as in ``rest`` or the default of the model."""
-    rest = info.temperature if rest is None else rest
-    if text is None:
-        return rest
     with usage_errors("--temperature"):
-        return parse_temperature(text, info.levels, rest)
+        return parse_temperature(text, info.levels, info.temperature if rest is None else rest)
 
 
 def check_seeds(seed: int, number: int) -> None:

@@ -134,9 +134,8 @@ def transfer(
     temperatures = temperature_of(temperature, network.info, 0.5)
     known = network.info.levels
     noise: PerLevel = transfer_noise(known) if strength is None else 1 - strength
-    if levels is not None:
-        with usage_errors("--levels"):
-            noise = parse_noise(levels, known, noise)
+    with usage_errors("--levels"):
+        noise = parse_noise(levels, known, noise)
     show_log(general.quiet, general.verbose)
 
     from cinn_colorize.batch.inputs import find_inputs

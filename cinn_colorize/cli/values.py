@@ -9,7 +9,7 @@ import typer
 from cinn_colorize import files
 from cinn_colorize.files import format_of_name
 from cinn_colorize.models.registry import MODELS, PhotoModelInfo
-from cinn_colorize.options import Box, Pages
+from cinn_colorize.options import Pages, parse_frame
 
 DEVICES = "auto|cpu|cuda[:i]|mps"
 FORMATS = ["auto", *(format for format in files.FORMATS if format not in files.READ_ONLY)]
@@ -45,12 +45,10 @@ def device(text: str) -> str:
 
 def frame(text: str) -> str:
     """Parse the frame of a scan."""
-    if text.lower() in ("auto", "none"):
-        return text.lower()
     try:
-        return str(Box.parse(text))
+        return str(parse_frame(text.lower()))
     except ValueError as error:
-        raise typer.BadParameter(f"{error}; or auto, or none") from error
+        raise typer.BadParameter(str(error)) from error
 
 
 def format(text: str) -> str:

@@ -60,20 +60,22 @@ def blobs_of(info: Mapping[Any, Any]) -> dict[str, bytes]:
 
 
 def as_pixels(array: NDArray[Any]) -> Pixels:
-    """Return code values of 8 or 16 bits; floats in [0, 1] become 16-bit.
+    """Return code values of 8 or 16 bits: floats in [0, 1] get 16, and bool becomes 0 and 255.
 
     Raises:
         ValueError: the shape, type or values are not those of a photo.
     """
     if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 2, 3, 4))) or array.size == 0:
         raise ValueError(f"shape {array.shape} is not that of a photo; pass (H, W), (H, W, 3) or (H, W, 4)")
+    if array.dtype == bool:
+        return array * np.uint8(255)
     if np.issubdtype(array.dtype, np.floating):
         if not (array.min() >= 0 and array.max() <= 1):
-            raise ValueError("floats must lie in [0, 1]")
+            raise ValueError(f"floats must lie in [0, 1], not from {array.min():g} to {array.max():g}")
         return np.round(array * 65535.0).astype(np.uint16)
     if array.dtype not in (np.uint8, np.uint16):
         raise ValueError(
-            f"values of type {array.dtype} are not supported; pass uint8, uint16 or floats in [0, 1]"
+            f"values of type {array.dtype} are not supported; pass uint8, uint16, bool or floats in [0, 1]"
         )
     return array
 

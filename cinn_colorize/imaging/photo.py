@@ -12,14 +12,13 @@ import copy
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 import PIL.Image
-from numpy.typing import NDArray
 
 from cinn_colorize.errors import PhotoError as PhotoError
 from cinn_colorize.files import (
@@ -29,19 +28,19 @@ from cinn_colorize.files import (
     printable_name,
 )
 from cinn_colorize.imaging import buffers, color, vips
-from cinn_colorize.imaging.arrays import Decoded, from_pillow
+from cinn_colorize.imaging.arrays import from_pillow
 from cinn_colorize.imaging.bands import each_band
 from cinn_colorize.imaging.color import SRGB, Floats, Pixels
 from cinn_colorize.imaging.frame import SIZE, find_picture, scaled
+from cinn_colorize.imaging.given import PhotoSource, array_of, file_of
 from cinn_colorize.imaging.metadata import find_recipe, is_excessive
 from cinn_colorize.imaging.picture import Picture, fitted
 from cinn_colorize.imaging.profiles import color_model, space_of
 from cinn_colorize.imaging.reading import in_memory, reader
 from cinn_colorize.imaging.reduction import Reduction
-from cinn_colorize.imaging.source import first_bytes, format_of, opened, path_or_content
+from cinn_colorize.imaging.source import opened
 from cinn_colorize.imaging.vips import Metadata, raising_photo_errors
-from cinn_colorize.limits import check_bytes
-from cinn_colorize.options import MAX_PIXELS, Box
+from cinn_colorize.options import MAX_PIXELS, Box, parse_frame, whole_number
 
 log = logging.getLogger(__name__)
 
@@ -168,7 +167,7 @@ class Photo:
         with raising_photo_errors(self.name), opened(self.source) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
-    def framed(self, frame: str | Sequence[int] = "auto") -> Photo:
+    def framed(self, frame: str | Iterable[int] | Box = "auto") -> Photo:
         """Return the photo with a frame, which :meth:`lab` leaves out and :meth:`compose` leaves gray.
 
         Args:
@@ -177,15 +176,13 @@ class Photo:
 
         Raises:
             PhotoError: the picture would not lie inside the photo, or the file is damaged.
-            ValueError: ``frame`` is none of these.
+            TypeError: ``frame`` is neither text nor numbers.
+            ValueError: it is none of these.
         """
-        text = frame if isinstance(frame, str) else ",".join(str(place) for place in frame)
-        if text == "none":
-            return self.whole
-        if text == "auto":
-            found = self.whole._found()
+        box = parse_frame(frame)
+        if not isinstance(box, Box):
+            found = self.whole._found() if box == "auto" else None
             return self._within(found) if found else self.whole
-        box = Box.parse(text)
         if box.right > self.width or box.bottom > self.height:
             raise PhotoError(
                 f"{self.name}: the picture inside the frame, {box}, exceeds its {self.width}x{self.height} "
@@ -325,60 +322,41 @@ class Photo:
 
 
 def open_photo(
-    source: str | os.PathLike[str] | bytes | PIL.Image.Image | NDArray[Any],
-    *,
-    max_pixels: int = MAX_PIXELS,
-    name: str | None = None,
-    page: int = 1,
+    source: PhotoSource, *, max_pixels: int = MAX_PIXELS, name: str | None = None, page: int = 1
 ) -> Photo:
     """Open a photo; its pixels are read later.
 
     Args:
-        source: path, content of a file, Pillow image, or sRGB array (H, W), (H, W, 3) or (H, W, 4) of
-            uint8, uint16 or floats in [0, 1].
+        source: path or content of a file; a binary file, which is read from its position on; Pillow image;
+            sRGB array (H, W), (H, W, 3) or (H, W, 4); or sRGB tensor with channels first, as in torchvision,
+            (H, W), (3, H, W) or (4, H, W). Arrays and tensors are uint8, uint16, floats in [0, 1], or bool.
         max_pixels: limit of its pixels, and of its file; see :mod:`cinn_colorize.limits`.
-        name: the photo's name in messages, if ``source`` is the content of a file.
+        name: the photo's name in messages, if ``source`` is no path.
         page: which page of a TIFF to open, from 1.
 
     Raises:
+        MissingPhotoError: there is no such file; this is a FileNotFoundError too.
         PhotoError: it cannot be read, or has fewer pages.
+        TypeError: ``source`` is nothing of this, or a file that is open as text.
+        ValueError: an array or a tensor does not have the shape, type or values of a photo.
     """
-    if isinstance(source, (np.ndarray, PIL.Image.Image)):
-        return _open_array(source)
-    name, own_suffix = name or "bytes", ""
-    if not isinstance(source, bytes):
-        name, own_suffix = printable_name(source), Path(source).suffix
-    with raising_photo_errors(name):
-        content = source if isinstance(source, bytes) else path_or_content(Path(source), name, max_pixels)
-        if isinstance(content, bytes):
-            check_bytes(len(content), max_pixels)
-        start = content[:32] if isinstance(content, bytes) else first_bytes(content)
-    if not start:
-        raise PhotoError(f"{name}: is empty; get the photo again")
-    # libvips would try all its readers and fail with a message from each.
-    with raising_photo_errors(name):
-        format = format_of(content, start, own_suffix)
-    if not format:
-        raise PhotoError(f"{name}: is not a photo in a known format; save it as JPEG, PNG or TIFF")
-    suffix = own_suffix if own_suffix.lower() in FORMATS[format] else FORMATS[format][0]
+    page = whole_number(page, "page", 1)
+    if array := array_of(source):
+        return Photo(in_memory(array), name or "array")
+    if isinstance(source, PIL.Image.Image):
+        name = name or printable_name(getattr(source, "filename", "")) or "image"
+        try:
+            decoded = from_pillow(source)
+            return Photo(in_memory(decoded), name, blobs=decoded.blobs)
+        except (OSError, ValueError, SyntaxError) as error:  # Pillow reads its file only now
+            raise PhotoError(f"{name}: cannot be read: {error}") from None
+    file = file_of(source, name, max_pixels)
     try:
-        with raising_photo_errors(name):
-            read, blobs = reader(content, format, max_pixels, page)
-        return Photo(read, name, suffix, blobs, content, page)
+        with raising_photo_errors(file.name):
+            read, blobs = reader(file.content, file.format, max_pixels, page)
+        return Photo(read, file.name, file.suffix, blobs, file.content, page)
     except (OSError, ValueError, SyntaxError) as error:
-        raise PhotoError(f"{name}: cannot be read: {error}") from None
-
-
-def _open_array(source: PIL.Image.Image | NDArray[Any]) -> Photo:
-    name = "array"
-    try:
-        if isinstance(source, np.ndarray):
-            return Photo(in_memory(Decoded(source)), name)
-        name = printable_name(getattr(source, "filename", "")) or "image"
-        decoded = from_pillow(source)
-        return Photo(in_memory(decoded), name, blobs=decoded.blobs)
-    except (OSError, ValueError, SyntaxError) as error:  # Pillow reads its file only now
-        raise PhotoError(f"{name}: cannot be read: {error}") from None
+        raise PhotoError(f"{file.name}: cannot be read: {error}") from None
 
 
 def read_recipe(path: str | os.PathLike[str], page: int = 1) -> dict[str, str]:

@@ -8,7 +8,9 @@ import tempfile
 from collections.abc import Mapping, Sequence
 
 import cv2
+import numpy as np
 import PIL.Image
+from numpy.typing import NDArray
 
 from cinn_colorize.errors import DiskFullError, PhotoError
 from cinn_colorize.files import FORMATS, PUBLIC, READ_ONLY, format_of_name, printable_name, replacing
@@ -48,6 +50,22 @@ class Picture:
         """
         self.rgb, self.mode = rgb, mode
         self._alpha, self._metadata, self._space = alpha, metadata, space
+
+    def image(self, size: int | None = None) -> PIL.Image.Image:
+        """Return the picture as a PIL image of 8 bits, RGB or RGBA, with its profile.
+
+        Args:
+            size: number of pixels that its longer side has at most; None for the picture's own size.
+        """
+        height, width = self.rgb.shape[:2]
+        if size:
+            height, width = fitted(height, width, size)
+        image = PIL.Image.fromarray(_reduced(self.rgb, (width, height)))
+        if self._alpha is not None:
+            image.putalpha(PIL.Image.fromarray(_reduced(self._alpha, (width, height))))
+        if profile := self._metadata.blob("icc-profile-data"):
+            image.info["icc_profile"] = profile
+        return image
 
     def thumbnail(self, size: int) -> PIL.Image.Image:
         """Return the picture without alpha, in 8-bit sRGB, its longer side at most ``size`` pixels."""
@@ -113,6 +131,14 @@ class Picture:
         vips.encode(descriptor, self.rgb, self._alpha, metadata, format, quality)
         if format == "tiff":
             add_fields(descriptor, metadata.blob("exif-data"), metadata.blob("iptc-data"))
+
+
+def _reduced(pixels: Pixels, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return pixels at another width and height, in 8 bits."""
+    if pixels.shape[1::-1] != size:
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    is_deep = pixels.dtype == np.uint16
+    return np.asarray(cv2.convertScaleAbs(pixels, alpha=1 / 257) if is_deep else pixels, np.uint8)
 
 
 def cannot_write(name: str, reason: str) -> PhotoError:

@@ -225,6 +225,8 @@ def raising_photo_errors(name: str) -> Iterator[None]:
     """Turn errors in reading a file into a PhotoError."""
     try:
         yield
+    except PhotoError:  # one of which is an OSError, too
+        raise
     except pyvips.Error as error:
         problem = f"damaged or unsupported ({reason(error)}); save it again with another program"
         raise PhotoError(f"{name}: cannot be read, {problem}") from None

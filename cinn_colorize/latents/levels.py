@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 PerLevel: TypeAlias = float | Mapping[int, float]
+SomeLevels: TypeAlias = PerLevel | str  # as people give them: of some levels, too, and as text
 
 MAX_TEMPERATURE = 2.0
 
@@ -26,36 +27,47 @@ def by_level(
         largest: largest number allowed; the smallest is 0.
 
     Raises:
+        TypeError: a value is not a number.
         ValueError: a level is missing or unknown, or a number is out of range.
     """
     levels = list(levels)
     if not isinstance(values, Mapping):
         values = dict.fromkeys(levels, values)
-    for level in sorted(values):
+    for level in values:
         check_level(level, levels)
     if missing := set(levels) - set(values):
         raise ValueError(f"{name} is missing for level {max(missing)}")
+    allowed = "a number of 0 or more" if math.isinf(largest) else f"a number from 0 to {largest:g}"
     for value in values.values():
-        if not 0 <= value <= largest or math.isinf(value):
-            allowed = "a number of 0 or more" if math.isinf(largest) else f"a number from 0 to {largest:g}"
+        try:
+            in_range = not math.isinf(value) and 0 <= float(value) <= largest
+        except (TypeError, ValueError):
+            kinds = f"{allowed}, a dict of these by level, or text such as 0.7,8:0.9"
+            raise TypeError(f"{name} must be {kinds}, not {value!r:.80}") from None
+        if not in_range:
             raise ValueError(f"{name} must be {allowed}, not {value:g}")
     return {r: float(values[r]) for r in levels}
 
 
 def parse_levels(
-    text: str,
+    values: SomeLevels,
     levels: Iterable[int],
     rest: PerLevel,
     name: str = "value",
     largest: float = math.inf,
 ) -> PerLevel:
-    """Parse numbers by level as people write them.
+    """Complete numbers by level as people give them.
+
+    >>> parse_levels("0.6,1:0.75", levels=(2, 1, 0), rest=0.8)
+    {2: 0.6, 1: 0.75, 0: 0.6}
+    >>> parse_levels({1: 0.75}, levels=(2, 1, 0), rest=0.8)
+    {2: 0.8, 1: 0.75, 0: 0.8}
 
     Args:
-        text: numbers and ``LEVEL:NUMBER``, separated by commas; a bare number holds for all levels that are
-            not named.
+        values: a number for all levels; numbers of some levels; or text, of numbers and ``LEVEL:NUMBER``,
+            separated by commas, where a bare number holds for all levels that are not named.
         levels: levels of the model.
-        rest: numbers of levels that the text does not name, if it has no bare number.
+        rest: numbers of levels that are not named, if there is no bare number.
         name: see :func:`by_level`.
         largest: see :func:`by_level`.
 
@@ -63,10 +75,24 @@ def parse_levels(
         A number if it is the same for all levels, else one for each.
 
     Raises:
-        ValueError: the text cannot be parsed, or see :func:`by_level`.
+        TypeError: a value is not a number.
+        ValueError: text cannot be parsed, or see :func:`by_level`.
     """
-    levels, named = list(levels), {}
-    parts = text.split(",")
+    levels = list(levels)
+    named: Mapping[int, float] = {}
+    if isinstance(values, str):
+        named, rest = _read(values, rest)
+    elif isinstance(values, Mapping):
+        named = values
+    else:
+        rest = values
+    found = by_level({**by_level(rest, levels, name, largest), **named}, levels, name, largest)
+    return found if len(set(found.values())) > 1 else next(iter(found.values()))
+
+
+def _read(text: str, rest: PerLevel) -> tuple[dict[int, float], PerLevel]:
+    """Return the numbers of the levels that a text names, and those of the rest."""
+    parts, named = text.split(","), {}
     if sum(":" not in part for part in parts) > 1:
         raise ValueError(f"{text!r:.80} has more than one number for all levels")
     for part in parts:
@@ -78,8 +104,7 @@ def parse_levels(
                 rest = float(number)
         except ValueError:
             raise ValueError(f"{part!r:.80} is neither a number nor LEVEL:NUMBER") from None
-    values = by_level({**by_level(rest, levels, name, largest), **named}, levels, name, largest)
-    return values if len(set(values.values())) > 1 else next(iter(values.values()))
+    return named, rest
 
 
 def named_levels(text: str) -> list[int]:
@@ -88,14 +113,14 @@ def named_levels(text: str) -> list[int]:
     return [int(name) for name in names if name.isdecimal()]
 
 
-def parse_temperature(text: str, levels: Iterable[int], rest: PerLevel) -> PerLevel:
-    """Parse temperatures, from 0 to :data:`MAX_TEMPERATURE`; see :func:`parse_levels`."""
-    return parse_levels(text, levels, rest, "temperature", MAX_TEMPERATURE)
+def parse_temperature(values: SomeLevels | None, levels: Iterable[int], rest: PerLevel) -> PerLevel:
+    """Complete temperatures, 0 to :data:`MAX_TEMPERATURE`; None is ``rest``. See :func:`parse_levels`."""
+    return rest if values is None else parse_levels(values, levels, rest, "temperature", MAX_TEMPERATURE)
 
 
-def parse_noise(text: str, levels: Iterable[int], rest: PerLevel) -> PerLevel:
-    """Parse shares of noise, from 0 to 1; see :func:`parse_levels`."""
-    return parse_levels(text, levels, rest, "the share of noise", 1)
+def parse_noise(values: SomeLevels | None, levels: Iterable[int], rest: PerLevel) -> PerLevel:
+    """Complete shares of noise, from 0 to 1; None is ``rest``. See :func:`parse_levels`."""
+    return rest if values is None else parse_levels(values, levels, rest, "the share of noise", 1)
 
 
 def check_level(level: int, levels: Iterable[int]) -> int:
@@ -106,7 +131,7 @@ def check_level(level: int, levels: Iterable[int]) -> int:
     """
     levels = list(levels)
     if level not in levels:
-        raise ValueError(f"there is no level {level}; levels are {', '.join(map(str, levels))}")
+        raise ValueError(f"there is no level {level!r}; levels are {', '.join(map(str, levels))}")
     return level
 
 

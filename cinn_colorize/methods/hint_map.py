@@ -18,7 +18,7 @@ import scipy.sparse
 import scipy.sparse.linalg
 from numpy.typing import NDArray
 
-from cinn_colorize.errors import PhotoError
+from cinn_colorize.errors import MissingPhotoError, PhotoError
 from cinn_colorize.files import printable_name
 from cinn_colorize.imaging import color
 from cinn_colorize.imaging.photo import Photo
@@ -164,7 +164,7 @@ def _strokes(photo: Photo, path: Path, size: tuple[int, int]) -> _Paint:
             with PIL.Image.open(io.BytesIO(read_file(path, MAX_PIXELS))) as file:
                 image = PIL.ImageOps.exif_transpose(file).convert("RGBA")
     except FileNotFoundError:
-        raise PhotoError(f"{name}: no such file of hints") from None
+        raise MissingPhotoError(f"{name}: no such file of hints") from None
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
         raise PhotoError(f"{name}: hints cannot be read: {error}") from None
     check_shape(name, image.size, photo, "hints")

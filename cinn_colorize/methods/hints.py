@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 import PIL.ImageColor
 
@@ -42,10 +43,36 @@ class Hint:
     rgb: tuple[int, int, int]
 
     @classmethod
+    def of(cls, given: HintLike) -> Hint:
+        """Return a hint: one as it is, text as :meth:`parse` takes it, or x, y and the colour.
+
+        >>> Hint.of((310, 120, "red")) == Hint.of((310, 120, (255, 0, 0))) == Hint.of("310,120,#f00")
+        True
+
+        Raises:
+            TypeError: it is nothing of this.
+            ValueError: a number or the colour cannot be used.
+        """
+        if isinstance(given, str | Hint):
+            return cls.parse(str(given))
+        try:
+            x, y, color = given
+            color = color if isinstance(color, str) else f"#{bytes(map(operator.index, color)).hex()}"
+        except (TypeError, ValueError) as error:
+            raise type(error)(
+                f"{given!r:.80} is not a hint; give (x, y, color), where color is '#a02832', 'red' or three "
+                "integers from 0 to 255"
+            ) from None
+        return cls.parse(f"{x},{y},{color}")
+
+    @classmethod
     def parse(cls, text: str) -> Hint:
         """Parse a hint from ``x,y,color``.
 
         The colour is ``#rrggbb``, ``#rgb``, either without ``#``, or a name of CSS such as ``red``.
+
+        >>> Hint.parse("310,120,#a02832")
+        Hint(x=310, y=120, rgb=(160, 40, 50))
 
         Raises:
             ValueError: the text is not a hint.
@@ -69,15 +96,27 @@ class Hint:
         return f"{self.x},{self.y},#{bytes(self.rgb).hex()}"
 
 
-def parse_hints(texts: Sequence[str]) -> tuple[Hint, ...]:
-    """Parse the hints of a photo; see :meth:`Hint.parse`.
+HintLike: TypeAlias = Hint | str | tuple[int, int, str | Sequence[int]]
+
+
+def parse_hints(given: str | Iterable[HintLike]) -> tuple[Hint, ...]:
+    """Return the hints of a photo.
+
+    Args:
+        given: hints, see :meth:`Hint.of`; or all of them as text, with spaces between.
 
     Raises:
-        ValueError: a text is not a hint, or there are too many.
+        TypeError: an item is not one of the forms of hints.
+        ValueError: an item is not a hint, or there are too many.
     """
-    if len(texts) > _MOST:
-        raise ValueError(f"{len(texts)} are more than {_MOST} hints; paint them")
-    return tuple(map(Hint.parse, texts))
+    if isinstance(given, str):
+        given = ",".join(part.strip() for part in given.split(",")).split()
+    elif not isinstance(given, Iterable):
+        raise TypeError(f"hints must be a list of (x, y, color), not {given!r:.80}")
+    hints = list(given)
+    if len(hints) > _MOST:
+        raise ValueError(f"{len(hints)} are more than {_MOST} hints; paint them")
+    return tuple(map(Hint.of, hints))
 
 
 @dataclass(frozen=True)
@@ -106,7 +145,7 @@ class Hinted(SampleMethod):
     def from_recipe(cls, entries: Mapping[str, str], files: Files, levels: Iterable[int]) -> Self:
         """See :meth:`Method.from_recipe`."""
         strokes = entries["strokes"]
-        return cls(parse_hints(entries["hints"].split()), files[strokes] if strokes else None)
+        return cls(parse_hints(entries["hints"]), files[strokes] if strokes else None)
 
     @property
     def settings(self) -> Mapping[str, Any]:

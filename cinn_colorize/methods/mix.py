@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from cinn_colorize.latents.levels import PerLevel
+from cinn_colorize.latents.levels import PerLevel, SomeLevels, parse_temperature
 from cinn_colorize.methods.base import Files, SampleMethod, check_shape, sha256_of
 from cinn_colorize.options import MAX_PIXELS, parse_seed
 
@@ -41,7 +41,7 @@ class Mask:
 
 
 def mix(
-    conditioned: ConditionedPhoto, seeds: tuple[int, int], mask: Mask, temperature: PerLevel | None
+    conditioned: ConditionedPhoto, seeds: tuple[int, int], mask: Mask, temperature: SomeLevels | None
 ) -> Sample:
     """See :meth:`ConditionedPhoto.mix`."""
     import torch
@@ -49,7 +49,7 @@ def mix(
     from cinn_colorize.latents.latent import pooled
 
     whole = conditioned.whole
-    temperature = conditioned.temperature if temperature is None else temperature
+    temperature = parse_temperature(temperature, whole.latent_shapes, conditioned.temperature)
     inside, outside = (whole.sample(1, temperature, seed)[0] for seed in seeds)
     joined = whole.encode(mask.share * inside.ab + (1 - mask.share) * outside.ab)
     share = pooled(torch.as_tensor(mask.share), whole.latent_shapes)

@@ -8,7 +8,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from cinn_colorize.latents.levels import PerLevel, by_level, format_levels, parse_noise, transfer_noise
+from cinn_colorize.latents.levels import (
+    PerLevel,
+    SomeLevels,
+    by_level,
+    format_levels,
+    parse_noise,
+    parse_temperature,
+    transfer_noise,
+)
 from cinn_colorize.methods.base import Files, SampleMethod, sha256_of
 from cinn_colorize.options import MAX_PIXELS
 
@@ -35,8 +43,8 @@ def transfer(
     conditioned: ConditionedPhoto,
     reference: Reference,
     n: int,
-    noise: PerLevel | None,
-    temperature: PerLevel,
+    noise: SomeLevels | None,
+    temperature: SomeLevels,
     seed: int,
 ) -> list[Sample]:
     """See :meth:`ConditionedPhoto.transfer`."""
@@ -45,7 +53,8 @@ def transfer(
 
     whole, seeds = conditioned.whole, seeds_from(seed, n)
     levels = list(whole.latent_shapes)
-    share = by_level(transfer_noise(levels) if noise is None else noise, levels, "noise", 1)
+    share = by_level(parse_noise(noise, levels, transfer_noise(levels)), levels)
+    temperature = parse_temperature(temperature, levels, TEMPERATURE)
     drawn = Latent.draw(whole.latent_shapes, seeds, temperature)
     latent = reference.latent.expand(n).mixed(drawn, share)
     recipe = {"method": Transfer.name, "noise": format_levels(share), "reference": reference.sha256}

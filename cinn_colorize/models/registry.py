@@ -96,7 +96,7 @@ MODELS: dict[str, ModelInfo] = {
     for info in (
         PhotoModelInfo(
             name="natural",
-            summary="natural photos; an autoregressive flow of coarse colours, coupling flows of details above it",
+            summary="natural photos; an autoregressive flow of coarse colours, coupling blocks for details",
             luminance_size=256,
             chroma_size=64,
             chroma_scale=15.0,

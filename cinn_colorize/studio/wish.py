@@ -72,7 +72,7 @@ class Wish:
             seed=seed,
             temperature=given.get("temperature", ""),
             guidance=_number(given, "guidance", MAX_GUIDANCE),
-            hints=parse_hints(given.get("hints", "").split()),
+            hints=parse_hints(given.get("hints", "")),
             mask=given.get("mask", ""),
             outside=parse_seed(given.get("outside", "0")),
             reference=given.get("reference", ""),
@@ -87,7 +87,7 @@ class Wish:
             ValueError: it cannot be parsed, or is out of range.
         """
         default = TEMPERATURE if self.reference else info.temperature
-        return parse_temperature(self.temperature, info.levels, default) if self.temperature else default
+        return parse_temperature(self.temperature or None, info.levels, default)
 
     def method(self, library: Library, max_pixels: int) -> SampleMethod:
         """Return the method that draws.

@@ -164,7 +164,7 @@ def test_other_errors_come_first(run, options, problem):
 
 def test_names_tell_settings_apart(run):
     pattern = "{stem}_{model}_{method}_{n}_t{temperature}_{seed}{ext}"
-    for options in (["-t", 0.8], ["-t", "0.6,1:0.75"], ["-t", 0.8], ["-n", 2, "-t", 0.8]):
+    for options in (["-t", 0.8], ["-t", "0.7,8:0.9"], ["-t", 0.8], ["-n", 2, "-t", 0.8]):
         assert run("gray.jpg", "-s", 4, "--no-sheet", "--output", pattern, *options).exit_code == 0
     assert names(Path("colorized")) == [
         "gray_natural_sample_1_t0.6,1-0.75_4.jpg",

@@ -18,7 +18,7 @@ NOT_RUN = {  # how a command begins, and why it is skipped
     "cinn-colorize train": "takes hours",
 }
 # Many samples, refined samples, or the export of networks.
-SLOW = re.compile(r"--hints? |HintMap|--pick |evaluate |Onnx")
+SLOW = re.compile(r"--hints? |hints=|--pick |pick=|evaluate |Onnx")
 BEFORE = {"onnx.md": "cinn-colorize export -o onnx"}  # a command that the Python of a page requires
 
 

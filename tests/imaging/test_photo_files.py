@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from helpers import COLOR, GRAY, RECIPE, Uniform, shared_data, write
 from PIL import Image
 
@@ -112,12 +113,14 @@ for path in sys.argv[1:]:
     [
         (np.zeros((3, 4, 5), np.uint8), "shape"), (np.zeros(3, np.uint8), "shape"),
         (np.zeros((0, 4)), "shape"), (np.full((4, 4), 2.0), "0, 1"), (np.full((4, 4), np.nan), "0, 1"),
-        (np.zeros((4, 4), np.int32), "int32"),
+        (np.zeros((4, 4), np.int32), "int32"), (np.full((4, 4), 200.0), "not from 200 to 200"),
+        (torch.zeros(5, 4, 3), r"pass \(H, W\), \(3, H, W\)"), (torch.zeros(1, 3, 4, 4), "tensor of shape"),
+        (torch.zeros(3, 4, 4, dtype=torch.int64), "int64"),
         (Image.fromarray(np.zeros((4, 4), np.float32) + 9), "0, 1"),
     ],
 )  # fmt: skip
 def test_arrays_that_are_no_photo(pixels, problem):
-    with pytest.raises(PhotoError, match=problem):
+    with pytest.raises(PhotoError if isinstance(pixels, Image.Image) else ValueError, match=problem):
         open_photo(pixels)
 
 

@@ -1,0 +1,63 @@
+"""What is drawn where samples are asked for, by the command line and the library. Light: imports no torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from cinn_colorize.methods.base import SampleMethod
+from cinn_colorize.methods.hints import Hinted, HintLike, parse_hints
+from cinn_colorize.methods.sample import Sampling
+from cinn_colorize.options import TYPICAL_OF, Rank, check_seeds, whole_number
+
+
+class Drawing(NamedTuple):
+    """A method with the number of samples that it draws, of which it may keep fewer, and the first seed."""
+
+    method: SampleMethod
+    number: int
+    seed: int
+
+
+def drawing(
+    n: int,
+    seed: int | None,
+    *,
+    rank: Rank | None = None,
+    pick: int | None = None,
+    hints: str | Iterable[HintLike] = (),
+    strokes: str | os.PathLike[str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Drawing:
+    """Return what is drawn: without a seed, one sample is the most typical of several.
+
+    Args:
+        n: number of samples.
+        seed: seed of the first.
+        rank: see :class:`Sampling`.
+        pick: number of samples to keep, see :class:`Sampling`; None for all.
+        hints: hints that the samples follow, see :func:`parse_hints`.
+        strokes: path of a picture, see :class:`Hinted`.
+        progress: see :class:`Hinted`.
+
+    Raises:
+        TypeError: a number is no integer, or hints or strokes have none of these forms.
+        ValueError: a number is out of range, a hint cannot be read, or hints and ranks are asked for.
+    """
+    n, first = whole_number(n, "n", 1), whole_number(seed or 0, "seed", 0)
+    check_seeds(first, n)
+    if pick is not None and (pick := whole_number(pick, "pick", 1)) > n:
+        raise ValueError(f"pick must be at most n, {n}, not {pick}")
+    alone = n == 1 and seed is None
+    number = TYPICAL_OF if alone else n
+    points = parse_hints(hints)
+    if not (strokes is None or isinstance(strokes, str | os.PathLike)):
+        raise TypeError(f"strokes must be the path of a picture, not {type(strokes).__name__}")
+    if not points and strokes is None:
+        return Drawing(Sampling(rank, 1 if alone else pick), number, first)
+    if rank or pick:
+        raise ValueError("hints exclude pick and rank; leave these out")
+    painted = None if strokes is None else Path(strokes)
+    return Drawing(Hinted(points, painted, first=alone, progress=progress), number, first)
