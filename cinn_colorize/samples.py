@@ -30,7 +30,7 @@ _DIMENSIONS = 2 * 64 * 64
 _SHOWN = 1600  # longer side of a picture in a notebook, in pixels
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sample:
     """One colorization at the model's size.
 
@@ -78,7 +78,7 @@ class Sample:
         return None if self.log_prob is None else self.log_prob / _DIMENSIONS
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Colorization:
     """One colorization of a photo at the photo's full size; a notebook shows it.
 

@@ -177,8 +177,8 @@ def test_a_mask_may_be_bool(colorizer):
 # Arguments of the library, and the words of the command line that mean the same.
 SAME = {
     "default": ({}, ""),
-    "text": ({"temperature": "0.6,1:0.25", "seed": 1}, "-t 0.6,1:0.25 -s 1"),
-    "some levels": ({"temperature": {1: 0.25, 16: 0.5}, "seed": 1}, "-t 16:0.5,1:0.25 -s 1"),
+    "text": ({"temperature": "0.6,8:0.25", "seed": 1}, "-t 0.6,8:0.25 -s 1"),
+    "some levels": ({"temperature": {8: 0.25, 16: 0.5}, "seed": 1}, "-t 16:0.5,8:0.25 -s 1"),
     "pick": ({"n": 6, "pick": 2, "seed": 3}, "-n 6 --pick 2 -s 3"),
     "frame": ({"frame": (20, 10, 280, 230), "seed": 1}, "--frame 20,10,280,230 -s 1"),
     "hints": (
@@ -215,26 +215,26 @@ def test_pick_is_typical(colorizer):
 
 def test_forms_of_temperatures_give_the_same(colorizer):
     conditioned = colorizer.condition(GRAY)
-    whole = {**conditioned.temperature, 1: 0.25}
+    whole = {**conditioned.temperature, 8: 0.25}
     drawn = [
         conditioned.sample(1, temperature, 4)[0]
         for temperature in (
             whole,
-            {1: 0.25},
-            {np.int64(1): np.float64(0.25)},
-            "1:0.25",
+            {8: 0.25},
+            {np.int64(8): np.float64(0.25)},
+            "8:0.25",
             dict(reversed(whole.items())),
         )
     ]
     assert len({sample.ab.tobytes() for sample in drawn}) == 1
     assert len({str(sample.recipe) for sample in drawn}) == 1
     half = colorizer.mask(np.tri(240, 300) > 0)
-    mixes = [conditioned.mix((1, 2), half, temperature) for temperature in (whole, {1: 0.25}, "1:0.25")]
+    mixes = [conditioned.mix((1, 2), half, temperature) for temperature in (whole, {8: 0.25}, "8:0.25")]
     assert len({mix.ab.tobytes() for mix in mixes}) == 1
     reference = colorizer.reference(COLOR)
-    noises = {**transfer_noise(whole), 4: 0.5}, {4: 0.5}, "4:0.5"
-    like = [conditioned.transfer(reference, 1, noise, "4:0.25")[0] for noise in noises]
-    like += conditioned.transfer(reference, 1, noises[0], {r: 0.25 if r == 4 else 0.5 for r in whole})
+    noises = {**transfer_noise(whole), 8: 0.5}, {8: 0.5}, "8:0.5"
+    like = [conditioned.transfer(reference, 1, noise, "16:0.25")[0] for noise in noises]
+    like += conditioned.transfer(reference, 1, noises[0], {r: 0.25 if r == 16 else 0.5 for r in whole})
     assert len({sample.ab.tobytes() for sample in like}) == 1
     assert len({str(sample.recipe) for sample in like}) == 1
 
