@@ -213,7 +213,7 @@ def _reduce(L: Floats, ab: Floats) -> Floats:
     share, rest = np.empty_like(L), np.ones(L.size, np.bool_)
     if L.size > _MANY:
         for part in _blocks(L.size):
-            share[part], rest[part] = _tabulated(L[part], ab[:, part])
+            share[part], rest[part] = _tabulated(L[part], ab[:, part], rest[part])
     left = np.flatnonzero(rest)
     for part in _blocks(left.size):
         index = left[part]
@@ -246,6 +246,9 @@ class _Rays:
         f_y = (L + np.float32(16)) * np.float32(1 / 116)
         return cls(f_y, _f_inverse(f_y), ab[0] * np.float32(1 / 500), ab[1] * np.float32(-1 / 200))
 
+    def some(self, index: NDArray[np.intp]) -> _Rays:
+        return _Rays(self.f_y[index], self.y[index], self.f_x[index], self.f_z[index])
+
     def outside(self, share: Floats) -> NDArray[np.bool_]:
         """Return where the gamut ends before a share (n,) of the way."""
         xyz = np.empty((3, share.size), np.float32)
@@ -262,20 +265,33 @@ class _Rays:
             share += ~self.outside(share + half) * half
         return share
 
+    def misses(self, share: Floats) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return where shares are more than bisecting finds, and where less."""
+        return self.outside(share), ~self.outside(share + np.float32(0.5**_BISECTIONS))
 
-def _tabulated(L: Floats, ab: Floats) -> tuple[Floats, NDArray[np.bool_]]:
-    """Look up the shares (n,) that bisecting would find; also return which ones are wrong, a few percent."""
-    table, steps = _largest_chroma(), 2.0**_BISECTIONS
+
+def _tabulated(L: Floats, ab: Floats, outside: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.bool_]]:
+    """Look up the shares (n,) of colours outside that bisecting would find; others keep their chroma.
+
+    Returns:
+        shares (n,), and where they are wrong (n,), which is rare.
+    """
+    table, steps = _largest_chroma(), np.float32(2**_BISECTIONS)
     chroma, hue = cv2.cartToPolar(ab[0], ab[1])
     row = L.reshape(hue.shape) * np.float32((len(table) - 1) / 100)
     hue *= np.float32((table.shape[1] - 1) / (2 * np.pi))
     largest = cv2.remap(table, hue, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    largest = largest / np.maximum(chroma, np.float32(1e-6))
-    share: Floats = np.floor(largest.ravel() * np.float32(steps))
-    np.clip(share, 0, steps - 1, out=share)
-    share /= steps
+    found: Floats = np.floor((largest / np.maximum(chroma, np.float32(1e-6))).ravel() * steps)
+    share: Floats = np.clip(found, 0, steps - 1) / steps
     rays = _Rays.to(L, ab)
-    return share, rays.outside(share) | ~rays.outside(share + np.float32(1 / steps))
+    more, less = rays.misses(share)
+    wrong = (more | less) & outside
+    near = np.flatnonzero(wrong)  # nearly all of them by one step
+    share[near] = np.maximum(share[near] + (less[near] / steps - more[near] / steps), 0)
+    more, less = rays.some(near).misses(share[near])
+    wrong[near] = more | less
+    np.copyto(share, 1, where=~outside)
+    return share, wrong
 
 
 @cache
@@ -309,10 +325,8 @@ def compose(L: Floats, ab: Floats, depth: int, space: RGBSpace = SRGB) -> Pixels
         linear = _linear_from_lab(L[block], ab[:, block])
         outside = _outside(linear)
         if np.count_nonzero(outside) > _MANY:  # most: faster than taking them out of the block
-            share, wrong = _tabulated(L[block], ab[:, block])
-            np.copyto(share, 1, where=~outside)
+            share, outside = _tabulated(L[block], ab[:, block], outside)
             linear = _linear_from_lab(L[block], ab[:, block] * share)
-            outside &= wrong
         left[block] = outside
         pixels[block] = _encode(linear, depth, space)
     # Reduced together: few pixels of a block are left, and bisecting few is all overhead.
