@@ -301,8 +301,10 @@ def _largest_chroma() -> Floats:
     ab = _MAX_CHROMA * np.stack([np.cos(hue), np.sin(hue)])
     rays = _Rays.to(L.ravel().astype(np.float32), ab.reshape(2, -1).astype(np.float32))
     largest = np.float32(_MAX_CHROMA) * rays.bisected(22).reshape(L.shape)  # fine enough for L* of 0
-    # On their way, some yellows leave the gamut and enter it again; where they end is left to bisecting.
-    largest[(np.abs(L - 95) < 4.5) & (np.abs(np.degrees(hue) - 102) < 7)] = 0
+    # On their way, some yellows leave the gamut and enter it again: of L* from 91.8 to 98.4, at hues close to
+    # a line between 97.2 and 107.2 degrees. Where these end is left to bisecting.
+    line = 97 + 1.35 * (L - 91.8)
+    largest[(np.abs(L - 95.1) < 3.8) & (np.abs(np.degrees(hue) - line) < 2.5)] = 0
     return largest
 
 
