@@ -109,6 +109,38 @@ def test_compose_does_not_depend_on_the_band(monkeypatch):
         np.testing.assert_array_equal(color.compose(L[y0:y1], ab[:, y0:y1], 16), whole[y0:y1])
 
 
+HUES = {
+    "all hues": (0, 100, -180, 180),
+    "nearly black": (0, 5, -180, 180),
+    "black": (0, 0, -180, 180),
+    "nearly white": (99, 100, -180, 180),
+    "yellows whose way out of the gamut leads through it again": (91, 99, 96, 108),
+}
+
+
+@pytest.mark.parametrize("part", HUES)
+def test_the_table_finds_what_bisecting_finds(part, monkeypatch):
+    darkest, brightest, first, last = HUES[part]
+    rng = np.random.default_rng(0)
+    L = rng.uniform(darkest, brightest, (600, 500)).astype(np.float32)
+    hue, chroma = np.radians(rng.uniform(first, last, L.shape)), rng.uniform(0, 150, L.shape)
+    ab = (chroma * np.stack([np.cos(hue), np.sin(hue)])).astype(np.float32)
+    tabulated = color.compose(L, ab, 16)
+    monkeypatch.setattr(color, "_MANY", L.size + 1)
+    monkeypatch.setattr(color, "_tabulated", None)  # never called
+    np.testing.assert_array_equal(color.compose(L, ab, 16), tabulated)
+
+
+@pytest.mark.parametrize("part", list(HUES)[:-1])
+def test_few_colours_are_left_to_bisecting(part):
+    darkest, brightest, *_ = HUES[part]
+    _, ab = vivid(30_000, chroma=60)
+    L = np.linspace(darkest, brightest, 30_000, dtype=np.float32)
+    outside = color._outside(color._linear_from_lab(L, ab[:, 0]))
+    _, wrong = color._tabulated(L, ab[:, 0], outside)
+    assert wrong.sum() < 0.1 * outside.sum()
+
+
 def test_hues_of_a_fully_saturated_wheel_do_not_swap():
     """A guard against exchanged channels: named hues must come out as these hues."""
     for hue in np.linspace(0, 1, 12, endpoint=False):
