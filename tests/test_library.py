@@ -277,7 +277,7 @@ def test_a_missing_file_is_a_file_not_found(colorizer, folder, monkeypatch):
         ({"n": 2, "pick": 3}, ValueError, "pick must be at most n, 2, not 3"),
         ({"n": 2, "pick": 0}, ValueError, "pick must be 1 or more, not 0"),
         ({"temperature": [0.5]}, TypeError, r"a number from 0 to 2, a dict .*, not \[0\.5\]"),
-        ({"temperature": {1: "x"}}, TypeError, "temperature must be a number .*, not 'x'"),
+        ({"temperature": {8: "x"}}, TypeError, "temperature must be a number .*, not 'x'"),
         ({"temperature": {3: 0.5}}, ValueError, "there is no level 3; levels are 32, 16,"),
         ({"temperature": {"1": 0.5}}, ValueError, "there is no level '1'; levels are 32, 16,"),
         ({"temperature": "warm"}, ValueError, "'warm' is neither a number nor LEVEL:NUMBER"),

@@ -72,7 +72,7 @@ def test_noise_alone_is_a_sample(colorizer, conditioned, coffee):
     assert sample.log_prob == drawn.log_prob
 
 
-@pytest.mark.parametrize("noise", [-0.1, 1.1, {32: 1.0}, {3: 1.0}])
+@pytest.mark.parametrize("noise", [-0.1, 1.1, {32: 1.1}, {3: 1.0}])
 def test_impossible_shares_of_noise(colorizer, conditioned, coffee, noise):
     with pytest.raises(ValueError, match=r"noise|level 3"):
         conditioned.transfer(colorizer.reference(coffee), noise=noise)
