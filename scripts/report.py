@@ -186,7 +186,7 @@ def calibration(job: Job) -> str:
 def temperature(job: Job) -> str:
     """Measure errors and variety by temperature."""
     command = ["scripts/measure/settings.py", job.data / DEV, job.data / OTHERS, setting(), *SWEPT]
-    return job.run(*command, "--photos", job.photos or 100)
+    return job.run(*command, "--photos", job.photos or 60)
 
 
 def hints(job: Job) -> str:
