@@ -99,7 +99,7 @@ class Job:
             command += self.limited("--reference-limit", 16)
             settings = (["-t", 1], ["-t", default(), "--guidance", guidance()])
             made = [json.loads(self.run(*command, *setting)) for setting in settings]
-            kept.write_text(json.dumps([row for rows in made for row in rows]))
+            kept.write_text(json.dumps(made))
         found: list[dict[str, Any]] = json.loads(kept.read_text())
         return found
 

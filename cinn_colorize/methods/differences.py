@@ -61,7 +61,8 @@ def differences(found: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str
         What to say of each entry that differs, such as ``with temperature 0.8, not 1``; empty if they are the
         same but for the version.
     """
-    found, wanted = {**_DEFAULTS, **found}, {**_DEFAULTS, **wanted}
+    # In the order of recipes, what the picture is of first.
+    found, wanted = {**found, **_DEFAULTS, **found}, {**wanted, **_DEFAULTS, **wanted}
     if "method" in found:
         found["method"] = OLD_NAMES.get(found["method"], found["method"])
     keys = [key for key in {**wanted, **found} if _value(key, found) != _value(key, wanted)]

@@ -81,6 +81,7 @@ def test_outputs_are_photos_with_their_recipe(folder, batch, name, size, mode):
         "seed": "7",
         "temperature": "0.5",
         "precision": "fp32",
+        "guidance": "0.3",
         "upsampling": "jbu",
         "format": format_of_name(name),
         "quality": "95",

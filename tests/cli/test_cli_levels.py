@@ -77,7 +77,7 @@ def test_methods_draw_with_them(run, tmp_path):
     run("temperature", "gray.jpg", "--only", 8, "--temperatures", "0,1", "-o", "out")
     result = run("transfer", "coffee.webp", "gray.jpg", "-o", "out")
     made = tmp_path / result.stdout.strip()
-    assert read_recipe(made)["noise"] == "32:1.0,16:1.0,8:0.0"
+    assert read_recipe(made)["noise"] == "32:1.0,16:1.0,8:0.2"
     run("recreate", made, "gray.jpg", "coffee.webp", "-o", "again.jpg")
     assert (tmp_path / "again.jpg").read_bytes() == made.read_bytes()
 

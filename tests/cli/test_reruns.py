@@ -69,7 +69,7 @@ def test_a_folder_counts_what_is_there(run):
 OTHERS = {  # options of a second call: what it says
     "-t 0.8": "made with temperature 0.5, not 0.8; add --overwrite, choose another --output-dir, or put "
     "{temperature} into --output",
-    "-t 0.5,1:0.2": "with temperature 0.5, not 0.5,1:0.2; add",
+    "-t 0.5,8:0.2": "with temperature 0.5, not 0.5,8:0.2; add",
     "-t 0.5 --quality 80": "made with quality 95, not 80; add --overwrite, or choose another --output-dir",
     "-t 0.5 --strip": "made with strip false, not true; add",
     "-t 0.5 --upsampling exact": "made with upsampling jbu, not exact; add",
@@ -101,7 +101,7 @@ def test_another_guidance_is_told(run, colorizer, monkeypatch):
     other = copy.copy(colorizer)
     other.guidance = 0.5
     told = in_this_process(monkeypatch, other)("gray.jpg", "-s", 0)
-    assert "made with guidance 0, not 0.5; add" in the_line(told)
+    assert "made with guidance 0.3, not 0.5; add" in the_line(told)
 
 
 def test_only_what_is_missing_is_drawn(run, colorizer, monkeypatch):
@@ -167,7 +167,7 @@ def test_names_tell_settings_apart(run):
     for options in (["-t", 0.8], ["-t", "0.7,8:0.9"], ["-t", 0.8], ["-n", 2, "-t", 0.8]):
         assert run("gray.jpg", "-s", 4, "--no-sheet", "--output", pattern, *options).exit_code == 0
     assert names(Path("colorized")) == [
-        "gray_natural_sample_1_t0.6,1-0.75_4.jpg",
+        "gray_natural_sample_1_t0.7,8-0.9_4.jpg",
         "gray_natural_sample_1_t0.8_4.jpg",
         "gray_natural_sample_2_t0.8_4.jpg",
         "gray_natural_sample_2_t0.8_5.jpg",
@@ -239,10 +239,14 @@ def test_with_a_manifest_what_is_there_gets_its_line(run):
     assert state() == before
 
 
+def rms(values):
+    return np.sqrt(np.mean(values**2))
+
+
 def test_the_first_picture_is_the_most_typical_of_eight(run, colorizer):
     (name,) = run("gray.jpg").stdout.splitlines()
     drawn = colorizer.condition("gray.jpg").sample(8)
-    apart = [[np.sqrt(np.mean((s.ab - t.ab) ** 2)) for s in drawn] for t in drawn]
+    apart = [[rms(s.ab - t.ab) / (rms(s.ab) + rms(t.ab)) for s in drawn] for t in drawn]
     seed = int(np.argmin(np.sum(apart, axis=1)))
     assert name == f"colorized/gray_{seed:03d}.jpg"
     assert typical(drawn, 1)[0].seed == seed
