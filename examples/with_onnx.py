@@ -5,14 +5,46 @@ python examples/with_onnx.py photo.jpg onnx colorized.png
 """
 
 import sys
+from collections.abc import Mapping
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from onnxruntime import InferenceSession
 from skimage.color import lab2rgb, rgb2lab
 
+Floats = NDArray[np.float32]
+
 photo, folder, output = sys.argv[1:4]
-seed, temperature = 0, 0.8
+seed, guidance = 0, 0.3
+temperatures = {"z32": 0.7, "z16": 0.7}  # of details; the coarse colours have another one
+coarse_temperature = 0.85
+
+
+def in_order(grid: Floats, order: int) -> Floats:
+    """Turn (1, C, r, r) into (1, T, C), in the order in which a pass takes its places."""
+    return grid.reshape(*grid.shape[:2], -1).transpose(0, 2, 1)[:, ::order]
+
+
+def decode_pass(step: InferenceSession, z: Floats, shared: Mapping[str, Floats]) -> Floats:
+    """Decode coarse colours place by place: each x = z exp(s) + m, with s and m from the places before."""
+    facts = step.get_modelmeta().custom_metadata_map
+    order = int(facts["order"])
+    # Two rows: with the photo and without it. Guidance scales up what the photo changes in m.
+    features = np.concatenate([in_order(shared[facts[name]], order) for name in ("features", "without")])
+    z, x = in_order(z, order), []
+    shape = next(i.shape for i in step.get_inputs() if i.name == "keys_values")
+    cache = np.zeros((shape[0], 2, 2, shape[3], shape[4], shape[5]), np.float32)
+    before = np.zeros_like(z[:, :1])
+    for t in range(z.shape[1]):
+        inputs = {"t": np.array(t), "before": np.repeat(before, 2, axis=0), "keys_values": cache}
+        inputs["features"] = np.ascontiguousarray(features[:, t : t + 1])
+        s, m, cache[..., t : t + 1, :] = step.run(["log_scale", "shift", "key_value"], inputs)
+        before = z[:, t : t + 1] * np.exp(s[:1]) + m[:1] + guidance * (m[:1] - m[1:])
+        x.append(before)
+    side = int(z.shape[1] ** 0.5)
+    return np.concatenate(x, axis=1)[:, ::order].transpose(0, 2, 1).reshape(1, -1, side, side)
+
 
 rgb = cv2.imread(photo, cv2.IMREAD_COLOR)[..., ::-1]
 L = rgb2lab(rgb)[..., 0].astype(np.float32)
@@ -23,11 +55,15 @@ names = [output.name for output in network.get_outputs()]
 square = cv2.resize(L, (256, 256), interpolation=cv2.INTER_AREA)
 shared = dict(zip(names, network.run(names, {"L": square[None, None]}), strict=True))
 
-# Once per sample: noise in, ab out.
+# Once per sample: noise in, ab out. First the coarse colours, through the passes of their level.
 flow = InferenceSession(f"{folder}/sample.onnx")
 noise = np.random.default_rng(seed)
-codes = {z.name: z.shape for z in flow.get_inputs() if z.name not in shared}
-codes = {name: temperature * noise.standard_normal(shape, np.float32) for name, shape in codes.items()}
+shapes = {i.name: i.shape for i in flow.get_inputs() if i.name not in shared}
+coarse = coarse_temperature * noise.standard_normal(shapes["begun"], np.float32)
+for k in range(int(flow.get_modelmeta().custom_metadata_map["passes"])):
+    coarse = decode_pass(InferenceSession(f"{folder}/step{k}.onnx"), coarse, shared).astype(np.float32)
+codes = {z: t * noise.standard_normal(shapes[z], np.float32) for z, t in temperatures.items()}
+codes |= {"begun": np.ascontiguousarray(coarse), "begun_log_det": np.zeros(1, np.float32)}
 ab, _ = flow.run(["ab", "log_det"], codes | shared)
 
 # Upsample plainly; the package follows the edges of L, and reduces chroma beyond sRGB.
