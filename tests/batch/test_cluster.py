@@ -149,15 +149,15 @@ def test_a_cluster_of_the_command_listens_on_the_loopback_address_only(tmp_path,
 @pytest.mark.slow
 @pytest.mark.ci
 def test_a_killed_worker_costs_no_photo(tmp_path):
-    """Two hundred photos and an unreadable one; the results equal those of the local run."""
-    make_photos(tmp_path / "p", 200)
+    """Eighty photos and an unreadable one; the results equal those of the local run."""
+    make_photos(tmp_path / "p", 80)
     (tmp_path / "p/bad.jpg").write_text("no photo")
     local = start_group(tmp_path, "p", "-o", "local", "--workers", 2, "--device", "cpu", "--seed", 0, "-q")
     local.communicate()
     assert local.returncode == 1
 
     process = start_group(tmp_path, "p", "-o", "ray", "--manifest", "m", *OPTIONS)
-    wait_for(lambda: len(list((tmp_path / "ray").glob("*.jpg"))) > 40)
+    wait_for(lambda: len(list((tmp_path / "ray").glob("*.jpg"))) > 15)
     assert len(workers(process.pid)) == 2
     os.kill(workers(process.pid)[0], signal.SIGKILL)
     at = len(list((tmp_path / "ray").glob("*.jpg")))
@@ -170,13 +170,13 @@ def test_a_killed_worker_costs_no_photo(tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "m").read_text().splitlines()]
     done = sorted(line["output"] for line in lines if "output" in line)
     printed = sorted(output.splitlines())
-    expected = [f"ray/{i:03d}_000.jpg" for i in range(200)]
+    expected = [f"ray/{i:03d}_000.jpg" for i in range(80)]
     same = sum((tmp_path / p).read_bytes() == (tmp_path / "local" / Path(p).name).read_bytes() for p in done)
-    print(f"killed after {at} of 200: {len(names(tmp_path / 'ray'))} outputs, {len(printed)} printed,")
+    print(f"killed after {at} of 80: {len(names(tmp_path / 'ray'))} outputs, {len(printed)} printed,")
     print(f"{len(done)} in the manifest, {len(set(done))} different, {same} equal to those of the local run")
     print(errors)
     assert done == printed == expected
-    assert same == 200
+    assert same == 80
     assert names(tmp_path / "ray") == [Path(p).name for p in expected]  # no temporary file
 
 

@@ -13,8 +13,8 @@ from cinn_colorize.models import MODELS
 
 # Sections of older weights, and why they still are.
 KNOWN_STALE = dict.fromkeys(
-    ("calibration", "temperature", "likeliest", "onnx", "latent", "comparison", "upsampling"),
-    "of the first or second run; made again with the weights that follow the fourth",
+    ("peers", "calibration", "temperature", "likeliest", "onnx", "latent", "comparison", "upsampling"),
+    "of the runs before; they take hours or an idle machine, and are made again one by one",
 )
 
 
