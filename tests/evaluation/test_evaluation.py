@@ -281,7 +281,8 @@ def test_the_model_itself_can_be_measured(sources, config, scale):
     model = Natural(replace(config, chroma_scale=scale)).eval()
     for parameter in model.levels.parameters():  # else the last layers are zero
         parameter.data += 0.02 * torch.randn_like(parameter)
-    colorizer = Colorizer(Loaded(model, MODELS["natural"], ""), device="cpu")
+    info = MODELS["natural"].with_levels(model.latent_shapes)
+    colorizer = Colorizer(Loaded(model, info, ""), device="cpu", guidance=0.0)
     report = evaluate(colorizer, sources[:2], samples=2)
     assert all(math.isfinite(estimate.mean) for estimate in report.model[0].measures.values())
     assert mean_nll(model, sources[:2]) == pytest.approx(report.model[0].measures["nll"].mean, abs=1e-4)
