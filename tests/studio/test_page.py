@@ -160,10 +160,9 @@ def test_a_mask_joins_two_samples(tab, photos):
 
 
 def test_another_photo_gives_its_colours(tab, photos):
-    tab.open(photos / "astronaut.png")
+    tab.open(photos / "photo.jpg")
     plain, like = tab.changing(lambda: tab.drop(photos / "color-coffee.png", "#other"))
-    warmth = [float((pixels[..., 0] - pixels[..., 2]).mean()) for pixels in (plain, like)]
-    assert warmth[1] > warmth[0] + 5
+    assert np.abs(like - plain).mean() > 5
     assert "transfer" in copied(tab)
     tab.changing(lambda: tab.page.locator("#mood").uncheck())
     assert copied(tab)[-2:] == ["--strength", "0.6"]
@@ -189,10 +188,12 @@ def test_temperature_and_frame(tab, photos):
     assert np.abs(hot - first).mean() > 1
     assert copied(tab)[-2:] == ["-t", "1.4"]
     tab.page.locator("summary").click()
-    tab.changing(lambda: tab.page.locator("#levels input[name='0']").fill("0"))
-    assert copied(tab)[-1].endswith(",0:0.0")
+    tab.changing(lambda: tab.page.locator("#levels input[name='8']").fill("0"))
+    assert copied(tab)[-1].endswith(",8:0.0")
+    tab.changing(lambda: tab.page.locator("#guidance").fill("0.8"))
+    assert copied(tab)[-2:] == ["--guidance", "0.8"]
     tab.changing(lambda: tab.page.locator("#saturation").fill("1.5"))
-    assert copied(tab)[-2:] == ["--saturation", "1.5"]
+    assert "--saturation 1.5" in " ".join(copied(tab))
     _, reset = tab.changing(lambda: tab.page.click("#reset"))
     assert np.array_equal(reset, first)
     tab.page.locator("#frame").uncheck()

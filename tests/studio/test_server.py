@@ -29,7 +29,8 @@ from cinn_colorize.studio.wish import Wish
 
 
 def new_studio(library, **options):
-    network = {"model": DEFAULT, "weights": None, "device": "cpu", "precision": "fp32", "guidance": 0.0}
+    guidance = MODELS[DEFAULT].guidance or 0.0
+    network = {"model": DEFAULT, "weights": None, "device": "cpu", "precision": "fp32", "guidance": guidance}
     return Studio(library, **network, **{"max_pixels": MAX_PIXELS} | options)
 
 
@@ -168,7 +169,7 @@ def test_a_photo_of_too_many_pixels_is_refused(photo):
         ({"frame": "1,2"}, "'1,2' is not a rectangle"),
         ({"hints": "900,2,#ffffff"}, "lies outside its 300x240 pixels"),
         ({"hints": "red"}, "'red' is not a hint"),
-        ({"guidance": "1"}, "cannot be guided"),
+        ({"guidance": "3"}, "guidance '3' is not a number from 0 to 2"),
         ({"strength": "2"}, "strength '2' is not a number from 0 to 1"),
         ({"upsampling": "magic"}, "upsampling 'magic' is not one of"),
         ({"hints": "1,2,#ffffff", "reference": "x"}, "exclude each other"),

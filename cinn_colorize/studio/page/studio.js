@@ -74,7 +74,7 @@ function temperature() {
 
 function wish(more = {}) {
   const values = { photo: photo.id, frame: $("#frame").checked ? "auto" : "none", temperature: temperature() };
-  if (facts.guidance !== null) values.guidance = $("#guidance").value;
+  if (facts.guidance !== null && Number($("#guidance").value) !== facts.guidance) values.guidance = $("#guidance").value;
   values.saturation = $("#saturation").value;
   if (reference && $("#use").checked) {
     values.reference = reference.id;
