@@ -273,6 +273,17 @@ def parse_seed(text: str) -> int:
     return int(text)
 
 
+def parse_number(name: str, text: str, largest: float) -> float:
+    """Parse a number from 0 to ``largest``, which recipes and pages write without sign or exponent.
+
+    Raises:
+        ValueError: the text is no such number.
+    """
+    if not re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,20})?", text) or float(text) > largest:
+        raise ValueError(f"{name} {text!r:.80} is not a number from 0 to {largest:g}")
+    return float(text)
+
+
 def check_seeds(seed: int, number: int) -> None:
     """Refuse seeds that torch does not accept.
 

@@ -18,7 +18,7 @@ from cinn_colorize.methods.base import Files, Method, sha256_of
 from cinn_colorize.methods.contact_sheet import Chart
 from cinn_colorize.methods.registry import METHODS, OLD_NAMES
 from cinn_colorize.models.registry import MAX_GUIDANCE, MODELS, ModelInfo
-from cinn_colorize.options import MAX_PIXELS, Box, Encoding, Precision, Rendering, parse_seed
+from cinn_colorize.options import MAX_PIXELS, Box, Encoding, Precision, Rendering, parse_number, parse_seed
 
 if TYPE_CHECKING:
     from cinn_colorize.colorizer import BaseColorizer
@@ -107,7 +107,7 @@ class Recipe:
                 seed=parse_seed(found["seed"]),
                 temperature=_temperature(found["temperature"], MODELS[found["model"]]),
                 precision=found["precision"],
-                guidance=_guidance(found.get("guidance", "0")),
+                guidance=parse_number("guidance", found.get("guidance", "0"), MAX_GUIDANCE),
                 rendering=Rendering.from_entries(found),
                 original=found["original"],
                 frame=Box.parse(found["frame"]) if "frame" in found else None,
@@ -200,12 +200,6 @@ def _temperature(text: str, info: ModelInfo) -> PerLevel:
     """Parse the temperature of a recipe, which names all levels of its weights if it names any."""
     named = tuple(named_levels(text))
     return parse_temperature(text, named if named in info.other_levels else info.levels, 1.0)
-
-
-def _guidance(text: str) -> float:
-    if not re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,20})?", text) or float(text) > MAX_GUIDANCE:
-        raise ValueError(f"guidance {text!r:.80} is not a number from 0 to {MAX_GUIDANCE:g}")
-    return float(text)
 
 
 def _number(text: str) -> int:

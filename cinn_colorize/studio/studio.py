@@ -110,8 +110,9 @@ class Studio:
 
     def at_once(self, wish: Wish) -> int:
         """Return how many samples take about as long as one, so that they are drawn together."""
-        sequential = self.info.guidance is not None  # all autoregressive weights can be guided
-        return 8 if wish.hints or sequential or self._colorizer(wish).device.type != "cpu" else 1
+        colorizer = self._colorizer(wish)
+        sequential = colorizer.network.coarse_size is not None  # an autoregressive level, of eight at a time
+        return 8 if wish.hints or sequential or colorizer.device.type != "cpu" else 1
 
     def facts(self) -> dict[str, object]:
         """Return what a page has to know before it shows a photo."""

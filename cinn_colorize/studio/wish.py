@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from cinn_colorize.methods.mix import Mix
 from cinn_colorize.methods.sample import Sampling
 from cinn_colorize.methods.transfer import TEMPERATURE, Transfer
 from cinn_colorize.models.registry import MAX_GUIDANCE, ModelInfo
-from cinn_colorize.options import Rendering, check_seeds, parse_seed
+from cinn_colorize.options import Rendering, check_seeds, parse_number, parse_seed
 from cinn_colorize.studio.library import Item, Library
 
 SIZES = {"small": 480, "large": 1600, "full": 0}  # longer side of pictures on the page; 0 for the photo's
@@ -66,17 +65,21 @@ class Wish:
             raise ValueError("hints, mask and reference exclude each other")
         seed = parse_seed(given.get("seed", "0"))
         check_seeds(seed, 64)
+
+        def number(name: str, largest: float) -> float | None:
+            return parse_number(name, given[name], largest) if name in given else None
+
         return cls(
             photo=given.get("photo", ""),
             frame=given.get("frame", "auto"),
             seed=seed,
             temperature=given.get("temperature", ""),
-            guidance=_number(given, "guidance", MAX_GUIDANCE),
+            guidance=number("guidance", MAX_GUIDANCE),
             hints=parse_hints(given.get("hints", "")),
             mask=given.get("mask", ""),
             outside=parse_seed(given.get("outside", "0")),
             reference=given.get("reference", ""),
-            strength=_number(given, "strength", 1),
+            strength=number("strength", 1),
             rendering=Rendering.from_entries(given),
         )
 
@@ -145,14 +148,6 @@ class Wish:
         if self.guidance is not None and info.guidance is not None:
             words += ["--guidance", repr(self.guidance)]
         return shlex.join(["cinn-colorize", *words, *network])
-
-
-def _number(given: Mapping[str, str], name: str, largest: float) -> float | None:
-    if name not in given:
-        return None
-    if not re.fullmatch(r"\d{1,3}(\.\d{1,20})?", given[name]) or float(given[name]) > largest:
-        raise ValueError(f"{name} {given[name]!r:.80} is not a number from 0 to {largest:g}")
-    return float(given[name])
 
 
 def _argument(item: Item) -> str:
