@@ -36,14 +36,19 @@ def main() -> None:
         parser.error("--number must be 1 or more")
     try:
         rows = rows_of(arguments.data, arguments.weights, arguments.number)
-        arguments.output_dir.mkdir(parents=True, exist_ok=True)
-        for k, page in enumerate(np.array_split(np.arange(len(rows)), math.ceil(len(rows) / ROWS)), start=1):
-            sheet = contact_sheet([tile for row in page for tile in rows[row]], len(rows[0]))
-            path = arguments.output_dir / f"samples-{k}.jpg"
-            save_sheet(sheet, path, quality=QUALITY)
-            print(path)
+        save_pages(rows, ROWS, arguments.output_dir, "samples")
     except CinnError as error:
         sys.exit(f"contact_sheet.py: {error}")
+
+
+def save_pages(rows: list[list[Tile]], most: int, folder: Path, name: str) -> None:
+    """Write sheets of at most so many rows each, ``name-1.jpg`` and so on, and print their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for k, page in enumerate(np.array_split(np.arange(len(rows)), math.ceil(len(rows) / most)), start=1):
+        sheet = contact_sheet([tile for row in page for tile in rows[row]], len(rows[0]))
+        path = folder / f"{name}-{k}.jpg"
+        save_sheet(sheet, path, quality=QUALITY)
+        print(path)
 
 
 def rows_of(data: list[Path], weights: list[Path], number: int) -> list[list[Tile]]:

@@ -10,21 +10,20 @@ old-1.jpg and so on, with up to seven photos each.
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from pathlib import Path
 
-import numpy as np
+from contact_sheet import save_pages
 from figures import photos
 
 from cinn_colorize import Colorizer
 from cinn_colorize.colorizer import typical
 from cinn_colorize.errors import CinnError
 from cinn_colorize.imaging.photo import open_photo
-from cinn_colorize.methods.contact_sheet import Tile, contact_sheet, gray_tile, save_sheet
+from cinn_colorize.methods.contact_sheet import Tile, gray_tile
 from cinn_colorize.options import TYPICAL_OF
 
-ROWS, TILE, QUALITY = 7, 200, 80
+ROWS, TILE = 7, 200
 
 
 def main() -> None:
@@ -34,13 +33,7 @@ def main() -> None:
     parser.add_argument("--output-dir", type=Path, default=Path("colorized"))
     arguments = parser.parse_args()
     try:
-        rows = rows_of(arguments.data, arguments.before)
-        arguments.output_dir.mkdir(parents=True, exist_ok=True)
-        for k, page in enumerate(np.array_split(np.arange(len(rows)), math.ceil(len(rows) / ROWS)), start=1):
-            path = arguments.output_dir / f"old-{k}.jpg"
-            sheet = contact_sheet([tile for row in page for tile in rows[row]], len(rows[0]))
-            save_sheet(sheet, path, quality=QUALITY)
-            print(path)
+        save_pages(rows_of(arguments.data, arguments.before), ROWS, arguments.output_dir, "old")
     except CinnError as error:
         sys.exit(f"old_photos.py: {error}")
 
