@@ -155,3 +155,6 @@ def main() -> None:
     except Exception:
         print_trace(traceback.format_exc())
         sys.exit(1)
+    finally:
+        # All is said and written; Ctrl-C while the interpreter shuts down would end it by the signal.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
