@@ -1,4 +1,7 @@
-"""Time the whole command in its own process, from start to end, and its stages."""
+"""Time the whole command in its own process, from start to end, and its stages.
+
+``python -c "import torch"`` takes its turn with it: how the two compare depends little on the machine.
+"""
 
 from __future__ import annotations
 
@@ -11,51 +14,44 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tables import Report, table
-from timing import in_turn
+from timing import in_turn, ratio
 
 SAMPLES = (1, 8)
+PEER = "import torch"
 
 
 def report(photos: list[Path], repeats: int) -> Report:
     """Measure the photos and return the tables."""
     from cinn_colorize.imaging.photo import open_photo
 
-    lines, stages = [], []
     with tempfile.TemporaryDirectory() as folder:
-        program = [
-            sys.executable,
-            "-m",
-            "cinn_colorize",
-            "--device",
-            "cpu",
-            "-q",
-            "--overwrite",
-            "-o",
-            folder,
-        ]
+        program = ["-m", "cinn_colorize", "--device", "cpu", "-q", "--overwrite", "-o", folder]
 
-        def run(photo: Path, n: int) -> Callable[[], object]:
-            command = [*program, str(photo), "-n", str(n)]
+        def run(*arguments: object) -> Callable[[], object]:
+            command = [sys.executable, *map(str, arguments)]
             return lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
         ways = {f"{photo} {n}": (photo, n) for photo in photos for n in SAMPLES}
-        times = in_turn({name: run(*way) for name, way in ways.items()}, repeats)
-        for name, (photo, n) in ways.items():
-            opened = open_photo(photo)
-            size = f"{opened.width * opened.height / 1e6:.1f}"
-            lines.append([photo.name, size, str(n), f"{statistics.median(times[name]):.1f}"])
-            found = [measured(photo, n) for _ in range(max(1, repeats // 2))]
-            medians = {stage: statistics.median(run[stage] for run in found) for stage in found[0]}
-            stages.append([f"{size} MP, n = {n}", *(f"{value:.2f}" for value in medians.values())])
+        commands = {name: run(*program, photo, "-n", n) for name, (photo, n) in ways.items()}
+        times = in_turn({PEER: run("-c", PEER), **commands}, repeats)
+    reference = f"{statistics.median(times[PEER]):.2f} s"
+    lines, stages, summary = [], [], []
+    for name, (photo, n) in ways.items():
+        opened = open_photo(photo)
+        size = f"{opened.width * opened.height / 1e6:.1f}"
+        seconds = f"{statistics.median(times[name]):.2f}"
+        speed = f"{ratio(times, PEER, name):.2f}"
+        lines.append([photo.name, size, str(n), seconds, speed])
+        summary.append([f"whole command, {size} MP, n = {n}", f"{seconds} s", f"`{PEER}`", reference, speed])
+        found = [measured(photo, n) for _ in range(max(1, repeats // 2))]
+        medians = {stage: statistics.median(run[stage] for run in found) for stage in found[0]}
+        stages.append([f"{size} MP, n = {n}", *(f"{value:.2f}" for value in medians.values())])
     text = "\n\n".join(
         [
-            table(["photo", "MP", "n", "whole command, s"], lines),
+            table(["photo", "MP", "n", "whole command, s", f"speed, {PEER} = 1"], lines),
             table(["stages one after the other, s", *medians], stages),
         ]
     )
-    summary = [
-        [f"whole command, {size} MP, n = {n}", f"{seconds} s", "", "", ""] for _, size, n, seconds in lines
-    ]
     return Report(text, summary)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 SUMMARY = ("", "cinn-colorize", "instead", "", "ratio")
+_WORSE = 0.8  # of the committed ratio: noise alone does not go so far where alternatives take turns
 
 
 class Report(NamedTuple):
@@ -30,6 +31,22 @@ def replace_section(path: Path, name: str, text: str) -> None:
     if found:
         _, end, after = rest.partition(f"<!-- /{name} -->")
         path.write_text(f"{before}{found}{text}\n{end}{after}")
+
+
+def regressions(committed: str, summary: Sequence[Sequence[str]]) -> list[str]:
+    """Compare ratios of a summary with committed ones: return a line for each that is a fifth smaller.
+
+    Args:
+        committed: a page that has the table of an earlier summary.
+        summary: lines of cells as ``SUMMARY`` names them.
+    """
+    rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in committed.splitlines())
+    before = {(row[0], row[2]): float(row[4]) for row in rows if len(row) == 5 and _is_number(row[4] or "-")}
+    return [
+        f"{what}: {ratio} times {instead}, where it was {before[what, instead]:.2f} times"
+        for what, _, instead, _, ratio in summary
+        if float(ratio) < _WORSE * before.get((what, instead), 0)
+    ]
 
 
 def _is_number(cell: str) -> bool:
