@@ -20,14 +20,21 @@ def pytest_addoption(parser):
     parser.addoption("--at-least", type=int, default=0, metavar="N", help="fail if there are fewer tests")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config, items):
-    least = config.getoption("at_least")
-    if len(items) < least:
-        raise pytest.UsageError(f"{len(items)} tests were found, and there have been {least}: --at-least")
+def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.timeout(SLOW_SECONDS))
+
+
+def pytest_sessionfinish(session):
+    reporter, least = (
+        session.config.pluginmanager.get_plugin("terminalreporter"),
+        session.config.option.at_least,
+    )
+    outcomes = ("passed", "failed", "skipped", "error")
+    if reporter and (number := sum(len(reporter.stats.get(outcome, ())) for outcome in outcomes)) < least:
+        reporter.write_line(f"\nERROR: {number} tests were run, and there have been {least}: --at-least")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(scope="session")

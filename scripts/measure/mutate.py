@@ -83,7 +83,7 @@ def failure(root: Path, tests: list[str]) -> str:
     Raises:
         RuntimeError: they cannot be run.
     """
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no", "-p", "no:cacheprovider", *tests]
+    command = [sys.executable, "-m", "pytest", "-n0", "-x", "-q", "--tb=no", "-p", "no:cacheprovider", *tests]
     # Compiled files are told by the second and by their size, which a fault may leave as they are.
     environment = os.environ | {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)

@@ -145,7 +145,7 @@ def test_how_long_it_takes_is_told_with_evaluations(monkeypatch):
 def scans(tmp_path_factory):
     """Gray photos enough to interrupt."""
     folder = tmp_path_factory.mktemp("gray")
-    for i in range(40):
+    for i in range(24):
         Image.fromarray(np.roll(GRAY, i, axis=1)[:64, :80]).save(folder / f"{i:02d}.jpg")
     return folder
 
@@ -162,12 +162,12 @@ def test_a_batch_says_what_is_done_and_how_to_continue(scans, tmp_path, options,
     batch = start(tmp_path, scans, "--workers", 2, *options, start_new_session=True)
     batch.stdout.readline()
     os.killpg(batch.pid, signal.SIGINT)
-    printed, (done, written) = stopped(batch, rf"(\d+) of 40 photos done, (\d+) files? written; {how}")
+    printed, (done, written) = stopped(batch, rf"(\d+) of 24 photos done, (\d+) files? written; {how}")
     assert printed <= written <= len(names(tmp_path / "colorized"))
     assert printed - 2 <= done <= written
     rest = process(tmp_path, scans, "--workers", 2, *options)
     assert rest.returncode == 0
-    assert len(names(tmp_path / "colorized")) == 40
+    assert len(names(tmp_path / "colorized")) == 24
 
 
 def test_one_photo_says_what_is_written_and_how_to_continue(tmp_path):
@@ -213,7 +213,7 @@ def test_an_early_ctrl_c_has_one_line_too(tmp_path, arguments, module):
     assert lines[0].startswith("cinn-colorize: stopped")
 
 
-# Python has finished when libraries do, and calls killpg with the exit code, 0, as the group, and this signal.
+# Libraries finish after Python: this calls killpg with the exit code, 0, as the group, and the signal.
 LATE = "import ctypes, signal; libc = ctypes.CDLL(None); libc.on_exit(libc.killpg, signal.SIGINT)"
 
 
