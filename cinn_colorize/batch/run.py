@@ -18,8 +18,8 @@ from cinn_colorize.batch.inputs import Input, is_photo
 from cinn_colorize.batch.manifest import Manifest
 from cinn_colorize.batch.pipeline import Event, Failure, Finished, Job, Result
 from cinn_colorize.batch.plan import Existing, Plan, Task
-from cinn_colorize.batch.processes import ModelSpec
 from cinn_colorize.batch.workers import InProcess, WorkerPool
+from cinn_colorize.engines import ModelSpec
 from cinn_colorize.errors import CinnError, OriginalError, PhotoError
 from cinn_colorize.files import (
     FORMATS,

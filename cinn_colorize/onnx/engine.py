@@ -22,36 +22,49 @@ from cinn_colorize.onnx.files import (
     AB,
     BEGUN,
     CONDITION,
+    KNOWN,
     LATENT,
     LOG_DET,
     LUMINANCE,
+    NEW,
     SAMPLE,
     STEP,
     STEP_INPUTS,
     STEP_OUTPUTS,
     TOGETHER,
+    of_blocks,
 )
+from cinn_colorize.onnx.shipped import contents
 from cinn_colorize.samples import Floats, LatentLevels
+from cinn_colorize.weights import arrays
 
 Tensors = dict[str, Floats]  # by their names in the files
 
 
 class OnnxColorizer(BaseColorizer):
-    """Draws colorizations of gray photos as :class:`cinn_colorize.Colorizer` does, from ONNX files.
+    """Draws colorizations of gray photos as :class:`cinn_colorize.Colorizer` does, in onnxruntime.
 
     Args:
         model: name of the model in the registry.
-        sha256: SHA-256 of the weights that the files were made from.
+        sha256: SHA-256 of the weights.
         folder: folder with the files.
         guidance: see :class:`cinn_colorize.Colorizer`.
+        weights: see :class:`OnnxNetwork`.
 
     Raises:
-        WeightsError: the files are missing or damaged.
+        WeightsError: the files or the weights are missing or damaged.
         ValueError: the guidance is out of range, or not possible with these weights.
     """
 
-    def __init__(self, model: str, sha256: str, folder: Path, guidance: float | None = None) -> None:
-        network = OnnxNetwork(folder)
+    def __init__(
+        self,
+        model: str,
+        sha256: str,
+        folder: Path,
+        guidance: float | None = None,
+        weights: Path | None = None,
+    ) -> None:
+        network = OnnxNetwork(folder, weights=weights)
         info = MODELS[model].with_levels(network.latent_shapes)
         assert isinstance(info, PhotoModelInfo)
         network.guidance = info.guidance_of(guidance)
@@ -65,18 +78,21 @@ class OnnxNetwork:
 
     Args:
         folder: folder with the files.
+        guidance: see :class:`cinn_colorize.network.TorchNetwork`.
+        weights: weights file, if the files hold none; see :mod:`cinn_colorize.onnx.shipped`.
 
     Attributes:
-        guidance: see :class:`cinn_colorize.network.TorchNetwork`.
+        guidance: that of the network.
 
     Raises:
-        WeightsError: the files are missing or damaged.
+        WeightsError: the files or the weights are missing or damaged.
     """
 
-    def __init__(self, folder: Path, guidance: float = 0.0) -> None:
+    def __init__(self, folder: Path, guidance: float = 0.0, weights: Path | None = None) -> None:
         self.guidance = guidance
         self.coarse_size: int | None = None
-        self._condition, self._sample = _session(folder / CONDITION), _session(folder / SAMPLE)
+        files = _Files(folder, weights)
+        self._condition, self._sample = files.session(CONDITION), files.session(SAMPLE)
         self._size = tuple(self._condition.get_inputs()[0].shape[2:])
         self._shared = [output.name for output in self._condition.get_outputs()]
         required = {input.name: tuple(input.shape[1:]) for input in self._sample.get_inputs()}
@@ -84,7 +100,7 @@ class OnnxNetwork:
         self.latent_shapes: Shapes = {int(name.removeprefix(LATENT)): s for name, s in latents.items()}
         self._codes = [*latents]
         number = int(self._sample.get_modelmeta().custom_metadata_map["passes"])
-        self._passes = [_Pass(folder / STEP.format(k)) for k in range(number)]
+        self._passes = [_Pass(files.session(STEP.format(k))) for k in range(number)]
         if self._passes:
             self.latent_shapes[self._passes[0].level] = required[BEGUN[0]]
             self.coarse_size = 2 * required[BEGUN[0]][1]
@@ -172,16 +188,18 @@ class _Pass:
     """A pass of an autoregressive level, of eight codes at a time.
 
     Args:
-        path: its file.
+        session: its step.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._session = _session(path)
-        facts = self._session.get_modelmeta().custom_metadata_map
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self._session = session
+        facts = session.get_modelmeta().custom_metadata_map
         self.level, self._order = int(facts["level"]), int(facts["order"])
         self._features, self._without = facts["features"], facts["without"]
-        shapes: dict[str, list[int]] = {i.name: i.shape for i in self._session.get_inputs()}
-        self._blocks, _, _, self._heads, self._places, self._head = shapes["keys_values"]
+        shapes: dict[str, list[int]] = {i.name: i.shape for i in session.get_inputs()}
+        blocks = (len(shapes) - len(STEP_INPUTS)) // len(KNOWN)
+        self._known, self._new = of_blocks(KNOWN, blocks), of_blocks(NEW, blocks)
+        _, self._heads, self._places, self._head = shapes[self._known[0]]
 
     def __call__(self, z: Floats, condition: Tensors, guidance: float) -> tuple[Floats, Floats]:
         """Decode z (8, C, r, r), place by place: return the values and the log-det (8,)."""
@@ -189,14 +207,17 @@ class _Pass:
         features = np.repeat(np.concatenate([self._tokens(condition[n]) for n in names]), TOGETHER, axis=0)
         tokens, rows = self._tokens(z), len(features)
         x, log_det = np.empty_like(tokens), np.zeros(TOGETHER, np.float32)
-        cache = np.zeros((self._blocks, 2, rows, self._heads, self._places, self._head), np.float32)
+        shape = (rows, self._heads, self._places, self._head)
+        known = {name: np.zeros(shape, np.float32) for name in self._known}
         before = np.zeros_like(tokens[:, :1])
         for t in range(self._places):
             here = slice(t, t + 1)
-            inputs = (np.array(t), np.tile(before, (len(names), 1, 1)), features[:, here], cache)
-            s, m, cache[..., here, :] = self._session.run(
-                STEP_OUTPUTS, dict(zip(STEP_INPUTS, inputs, strict=True))
+            inputs = np.array(t), np.tile(before, (len(names), 1, 1)), features[:, here]
+            s, m, *new = self._session.run(
+                [*STEP_OUTPUTS, *self._new], dict(zip(STEP_INPUTS, inputs, strict=True)) | known
             )
+            for cache, value in zip(known.values(), new, strict=True):
+                cache[:, :, here] = value
             s, m, without = s[:TOGETHER], m[:TOGETHER], m[-TOGETHER:]
             if guidance:
                 m = m + np.float32(guidance) * (m - without)
@@ -211,15 +232,32 @@ class _Pass:
         return np.ascontiguousarray(tokens[:, :: self._order])
 
 
-def _session(path: Path) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    # One thread, as with torch: the number of threads must not change the last bits.
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors
-    try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own errors have no public base class
-        raise WeightsError(
-            f"{printable_name(path)}: missing, damaged or not supported by this onnxruntime; remove it, so "
-            "that it is written again"
-        ) from error
+class _Files:
+    """The files of a model, and the weights that they lack."""
+
+    def __init__(self, folder: Path, weights: Path | None) -> None:
+        self._folder, self._weights = folder, weights
+        self._lacks: dict[str, dict[str, list[int]]] = contents(folder)["files"] if weights else {}
+
+    def session(self, file: str) -> onnxruntime.InferenceSession:
+        """Open a file.
+
+        Raises:
+            WeightsError: it, or the weights, are missing or damaged.
+        """
+        options = onnxruntime.SessionOptions()
+        # One thread, as with torch: the number of threads must not change the last bits.
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3  # errors
+        path = self._folder / file
+        if self._weights:
+            tensors = arrays(self._weights, self._lacks[file])
+            values = [onnxruntime.OrtValue.ortvalue_from_numpy(tensor) for tensor in tensors.values()]
+            options.add_external_initializers([*tensors], values)
+        try:
+            return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's own errors have no public base class
+            again = "reinstall cinn-colorize" if self._weights else "export it again"
+            raise WeightsError(
+                f"{printable_name(path)}: missing, damaged or not supported by this onnxruntime; {again}"
+            ) from error
