@@ -6,6 +6,7 @@ Light: imports neither before it is needed.
 from __future__ import annotations
 
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.util import find_spec
@@ -101,6 +102,19 @@ class ModelSpec:
             precision=self.precision,
             guidance=self.guidance,
         )
+
+    def loading(self) -> BaseColorizer | Future[BaseColorizer]:
+        """Load the network, in onnxruntime while this thread does something else.
+
+        Raises:
+            WeightsError: it cannot be loaded.
+        """
+        if not self.graphs:
+            return self.colorizer()
+        pool = ThreadPoolExecutor(1, "cinn-colorize-loading")
+        loaded = pool.submit(self.colorizer)
+        pool.shutdown(wait=False)
+        return loaded
 
 
 def has_gpu() -> bool:

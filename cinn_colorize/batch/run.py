@@ -255,7 +255,7 @@ def colorize_stream(content: bytes, plan: Plan, spec: ModelSpec) -> bytes:
     with tempfile.TemporaryDirectory(prefix="cinn-colorize-") as folder:
         plan = replace(plan, folder=Path(folder), pattern="{stem}{ext}")
         outputs = plan.outputs(photo, photo.path.stem)  # all of one name
-        for _ in Job(spec.colorizer(), plan).colorize(Task(photo, outputs, None, outputs, [], content)):
+        for _ in Job(spec.loading(), plan).colorize(Task(photo, outputs, None, outputs, [], content)):
             pass
         return outputs[0].read_bytes()
 

@@ -42,7 +42,7 @@ class InProcess:
         job = None
         for item in items:
             if isinstance(item, Task):
-                job = job or Job(self._spec.colorizer(), self._plan)
+                job = job or Job(self._spec.loading(), self._plan)
                 yield from job.events(item)
             else:
                 yield item

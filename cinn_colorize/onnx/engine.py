@@ -6,6 +6,7 @@ Samples equal those of :class:`cinn_colorize.Colorizer` except for rounding.
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from cinn_colorize.colorizer import BaseColorizer
 from cinn_colorize.errors import EngineError, WeightsError
 from cinn_colorize.files import printable_name
+from cinn_colorize.imaging.bands import threads
 from cinn_colorize.latents.noise import Shapes
 from cinn_colorize.models import MODELS, PhotoModelInfo
 from cinn_colorize.onnx.files import (
@@ -92,19 +94,23 @@ class OnnxNetwork:
         self.guidance = guidance
         self.coarse_size: int | None = None
         files = _Files(folder, weights)
-        self._condition, self._sample = files.session(CONDITION), files.session(SAMPLE)
+        with ThreadPoolExecutor(2) as pool:  # they take as long as the first of them
+            condition, sample = (pool.submit(files.session, file) for file in (CONDITION, SAMPLE))
+            self._sample = sample.result()
+            facts = self._sample.get_modelmeta().custom_metadata_map
+            steps = [pool.submit(files.session, STEP.format(k)) for k in range(int(facts["passes"]))]
+            self._condition = condition.result()
+        self._passes = [_Pass(step.result()) for step in steps]
         self._size = tuple(self._condition.get_inputs()[0].shape[2:])
         self._shared = [output.name for output in self._condition.get_outputs()]
         required = {input.name: tuple(input.shape[1:]) for input in self._sample.get_inputs()}
         latents = {name: shape for name, shape in required.items() if name not in {*self._shared, *BEGUN}}
         self.latent_shapes: Shapes = {int(name.removeprefix(LATENT)): s for name, s in latents.items()}
         self._codes = [*latents]
-        number = int(self._sample.get_modelmeta().custom_metadata_map["passes"])
-        self._passes = [_Pass(files.session(STEP.format(k))) for k in range(number)]
         if self._passes:
             self.latent_shapes[self._passes[0].level] = required[BEGUN[0]]
             self.coarse_size = 2 * required[BEGUN[0]][1]
-            self._scale = float(self._sample.get_modelmeta().custom_metadata_map["chroma_scale"])
+            self._scale = float(facts["chroma_scale"])
 
     def condition(self, L: Floats) -> Tensors:
         """See :meth:`Network.condition`; the result is by the names in the files."""
@@ -124,13 +130,15 @@ class OnnxNetwork:
         else:
             begun = self._begin_with(coarse)
             latents = {r: z for r, z in latents.items() if r != min(latents)}
-        decoded = [
-            self._decode_one(
+
+        def decode_one(k: int) -> tuple[Floats, float]:
+            return self._decode_one(
                 {r: z[k : k + 1] for r, z in latents.items()},
                 {name: values[k : k + 1] for name, values in begun.items()} | condition,
             )
-            for k in range(number)
-        ]
+
+        with ThreadPoolExecutor(threads()) as pool:  # a thread each, so that their number changes nothing
+            decoded = list(pool.map(decode_one, range(number)))
         return np.concatenate([ab for ab, _ in decoded]), np.array([log_prob for _, log_prob in decoded])
 
     def encode(self, ab: Floats, condition: Tensors) -> NoReturn:
