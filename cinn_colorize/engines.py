@@ -44,8 +44,8 @@ class ModelSpec:
     model: str
     weights: Path
     sha256: str
-    device: str
-    precision: str
+    device: str = "auto"
+    precision: str = Precision.fp32
     guidance: float | None = None
     encodes: bool = False
     engine: Engine = Engine.auto

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import filecmp
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cinn_colorize import __version__
 from cinn_colorize.cli.console import fatal, print_path, say, show_log
 from cinn_colorize.cli.engine import EngineOption, check_engine, colorizer_of
 from cinn_colorize.cli.options import (
@@ -58,7 +60,8 @@ def recreate(
 ) -> None:
     """Make a picture again from the recipe inside it.
 
-    The same version, weights, engine and kind of machine give the same file, byte for byte.
+    The same version, weights and kind of machine give the same file, byte for byte. If onnxruntime does not, torch
+    is tried.
 
     Examples:
         cinn-colorize recreate colorized/photo_005.jpg photo.jpg
@@ -95,20 +98,26 @@ def recreate(
                 recipe.method.encodes,
                 engine,
             )
-            try:
-                colorizer = colorizer_of(spec)
-            except ValueError as error:
-                name = printable_name(picture)
-                raise PhotoError(f"{name}: its recipe cannot be followed: {error}") from error
-            make_again(
-                recipe,
-                colorizer,
-                original,
-                output,
-                others=others or (),
-                force=force,
-                max_pixels=reading.limit,
-            )
+            specs = [spec]
+            if engine is Engine.auto and spec.graphs and recipe.version == __version__:
+                specs.append(replace(spec, engine=Engine.torch))  # that of the library and the studio
+            for one in specs:
+                try:
+                    colorizer = colorizer_of(one)
+                except ValueError as error:
+                    name = printable_name(picture)
+                    raise PhotoError(f"{name}: its recipe cannot be followed: {error}") from error
+                make_again(
+                    recipe,
+                    colorizer,
+                    original,
+                    output,
+                    others=others or (),
+                    force=force,
+                    max_pixels=reading.limit,
+                )
+                if filecmp.cmp(picture, output, shallow=False):
+                    break
         same = filecmp.cmp(picture, output, shallow=False)
     if not is_there:
         print_path(output)

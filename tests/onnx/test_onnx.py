@@ -212,6 +212,20 @@ def test_what_needs_no_torch(folder, tmp_path, arguments):
         assert again.read_bytes() == (folder / path).read_bytes()
 
 
+def test_pictures_of_torch_are_made_again(colorizer, examples, tmp_path):
+    photo = examples / "photo.jpg"  # so large that some pixel differs in onnxruntime
+    (made,) = colorizer.colorize(photo, seed=2)
+    made.save(tmp_path / "made.png")
+    done, lines, _ = call(tmp_path, "recreate", "made.png", photo, *ON_CPU, "-o", "again.png")
+    assert (done.returncode, lines) == (0, ["cinn-colorize: the same bytes as OUT"]), done.stderr
+    assert (tmp_path / "again.png").read_bytes() == (tmp_path / "made.png").read_bytes()
+    done, _, torch_was_there = call(
+        tmp_path, "recreate", "made.png", photo, "--engine", "onnx", "-o", "other.png"
+    )
+    assert (done.returncode, torch_was_there) == (0, False), done.stderr
+    assert steps(tmp_path / "other.png", tmp_path / "made.png") <= 1
+
+
 def test_workers_make_the_same_files_without_torch(folder, tmp_path):
     (tmp_path / "torch.py").write_text("raise ImportError('there is no torch')")
     path = os.pathsep.join([str(tmp_path), ENVIRONMENT["PYTHONPATH"]])
