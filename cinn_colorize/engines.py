@@ -90,9 +90,12 @@ class ModelSpec:
                 does not have the device.
         """
         if graphs := self.graphs:
+            from cinn_colorize.onnx.sessions import Sessions
+
+            sessions = Sessions(graphs, self.weights)
             from cinn_colorize.onnx.engine import OnnxColorizer
 
-            return OnnxColorizer(self.model, self.sha256, graphs, self.guidance, self.weights)
+            return OnnxColorizer(self.model, self.sha256, sessions, self.guidance)
         from cinn_colorize.colorizer import Colorizer
 
         return Colorizer(

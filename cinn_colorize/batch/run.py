@@ -11,9 +11,8 @@ from collections.abc import Generator, Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cinn_colorize.batch.cluster import Cluster
 from cinn_colorize.batch.inputs import Input, is_photo
 from cinn_colorize.batch.manifest import Manifest
 from cinn_colorize.batch.pipeline import Event, Failure, Finished, Job, Result
@@ -30,6 +29,9 @@ from cinn_colorize.files import (
 )
 from cinn_colorize.limits import read_stream
 from cinn_colorize.originals import original_at, protecting
+
+if TYPE_CHECKING:
+    from cinn_colorize.batch.cluster import Cluster
 
 
 class Batch:

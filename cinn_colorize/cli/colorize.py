@@ -166,7 +166,6 @@ def colorize(
         _check_stream(alone and not out.as_json and not many.dry_run, engine)
     show_log(general.quiet, general.verbose)
 
-    from cinn_colorize.batch.cluster import Cluster
     from cinn_colorize.batch.manifest import Manifest
     from cinn_colorize.batch.processes import usable_cores
     from cinn_colorize.batch.run import Batch, colorize_stream
@@ -212,7 +211,11 @@ def colorize(
             raise typer.BadParameter("hints apply to one photo; name no other", param_hint="--hint")
         on_cluster = engine is BatchEngine.ray
         spec = network.spec(method.encodes, Engine.auto if on_cluster else Engine(engine))
-        cluster = Cluster(many.address, many.workers) if on_cluster else None
+        cluster = None
+        if on_cluster:
+            from cinn_colorize.batch.cluster import Cluster
+
+            cluster = Cluster(many.address, many.workers)
         if network.device not in ("auto", "cpu") and not cluster:
             device_of(network.device)  # otherwise this process does not need torch
         if streamed:

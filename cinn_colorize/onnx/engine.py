@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
@@ -15,30 +14,25 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from cinn_colorize.colorizer import BaseColorizer
-from cinn_colorize.errors import EngineError, WeightsError
-from cinn_colorize.files import printable_name
+from cinn_colorize.errors import EngineError
 from cinn_colorize.imaging.bands import threads
 from cinn_colorize.latents.noise import Shapes
 from cinn_colorize.models import MODELS, PhotoModelInfo
 from cinn_colorize.onnx.files import (
     AB,
     BEGUN,
-    CONDITION,
     KNOWN,
     LATENT,
     LOG_DET,
     LUMINANCE,
     NEW,
-    SAMPLE,
-    STEP,
     STEP_INPUTS,
     STEP_OUTPUTS,
     TOGETHER,
     of_blocks,
 )
-from cinn_colorize.onnx.shipped import contents
+from cinn_colorize.onnx.sessions import Sessions
 from cinn_colorize.samples import Floats, LatentLevels
-from cinn_colorize.weights import arrays
 
 Tensors = dict[str, Floats]  # by their names in the files
 
@@ -49,24 +43,15 @@ class OnnxColorizer(BaseColorizer):
     Args:
         model: name of the model in the registry.
         sha256: SHA-256 of the weights.
-        folder: folder with the files.
+        sessions: the model's files, opened.
         guidance: see :class:`cinn_colorize.Colorizer`.
-        weights: see :class:`OnnxNetwork`.
 
     Raises:
-        WeightsError: the files or the weights are missing or damaged.
         ValueError: the guidance is out of range, or not possible with these weights.
     """
 
-    def __init__(
-        self,
-        model: str,
-        sha256: str,
-        folder: Path,
-        guidance: float | None = None,
-        weights: Path | None = None,
-    ) -> None:
-        network = OnnxNetwork(folder, weights=weights)
+    def __init__(self, model: str, sha256: str, sessions: Sessions, guidance: float | None = None) -> None:
+        network = OnnxNetwork(sessions)
         info = MODELS[model].with_levels(network.latent_shapes)
         assert isinstance(info, PhotoModelInfo)
         network.guidance = info.guidance_of(guidance)
@@ -79,28 +64,18 @@ class OnnxNetwork:
     See :class:`cinn_colorize.conditioned.Network`.
 
     Args:
-        folder: folder with the files.
+        sessions: the model's files, opened.
         guidance: see :class:`cinn_colorize.network.TorchNetwork`.
-        weights: weights file, if the files hold none; see :mod:`cinn_colorize.onnx.shipped`.
 
     Attributes:
         guidance: that of the network.
-
-    Raises:
-        WeightsError: the files or the weights are missing or damaged.
     """
 
-    def __init__(self, folder: Path, guidance: float = 0.0, weights: Path | None = None) -> None:
+    def __init__(self, sessions: Sessions, guidance: float = 0.0) -> None:
         self.guidance = guidance
         self.coarse_size: int | None = None
-        files = _Files(folder, weights)
-        with ThreadPoolExecutor(2) as pool:  # they take as long as the first of them
-            condition, sample = (pool.submit(files.session, file) for file in (CONDITION, SAMPLE))
-            self._sample = sample.result()
-            facts = self._sample.get_modelmeta().custom_metadata_map
-            steps = [pool.submit(files.session, STEP.format(k)) for k in range(int(facts["passes"]))]
-            self._condition = condition.result()
-        self._passes = [_Pass(step.result()) for step in steps]
+        self._condition, self._sample = sessions.condition, sessions.sample
+        self._passes = [_Pass(step) for step in sessions.steps]
         self._size = tuple(self._condition.get_inputs()[0].shape[2:])
         self._shared = [output.name for output in self._condition.get_outputs()]
         required = {input.name: tuple(input.shape[1:]) for input in self._sample.get_inputs()}
@@ -110,7 +85,7 @@ class OnnxNetwork:
         if self._passes:
             self.latent_shapes[self._passes[0].level] = required[BEGUN[0]]
             self.coarse_size = 2 * required[BEGUN[0]][1]
-            self._scale = float(facts["chroma_scale"])
+            self._scale = float(sessions.facts["chroma_scale"])
 
     def condition(self, L: Floats) -> Tensors:
         """See :meth:`Network.condition`; the result is by the names in the files."""
@@ -238,34 +213,3 @@ class _Pass:
         """Turn (N, C, r, r) into (N, T, C), in the order of the pass."""
         tokens = grid.reshape(*grid.shape[:2], -1).transpose(0, 2, 1)
         return np.ascontiguousarray(tokens[:, :: self._order])
-
-
-class _Files:
-    """The files of a model, and the weights that they lack."""
-
-    def __init__(self, folder: Path, weights: Path | None) -> None:
-        self._folder, self._weights = folder, weights
-        self._lacks: dict[str, dict[str, list[int]]] = contents(folder)["files"] if weights else {}
-
-    def session(self, file: str) -> onnxruntime.InferenceSession:
-        """Open a file.
-
-        Raises:
-            WeightsError: it, or the weights, are missing or damaged.
-        """
-        options = onnxruntime.SessionOptions()
-        # One thread, as with torch: the number of threads must not change the last bits.
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3  # errors
-        path = self._folder / file
-        if self._weights:
-            tensors = arrays(self._weights, self._lacks[file])
-            values = [onnxruntime.OrtValue.ortvalue_from_numpy(tensor) for tensor in tensors.values()]
-            options.add_external_initializers([*tensors], values)
-        try:
-            return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's own errors have no public base class
-            again = "reinstall cinn-colorize" if self._weights else "export it again"
-            raise WeightsError(
-                f"{printable_name(path)}: missing, damaged or not supported by this onnxruntime; {again}"
-            ) from error

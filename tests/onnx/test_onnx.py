@@ -72,11 +72,8 @@ def folder(tmp_path_factory):
 
 def onnx_colorizer(model="natural", source=None):
     """The model in onnxruntime, by the graphs that the package ships."""
-    from cinn_colorize.onnx.engine import OnnxColorizer
-    from cinn_colorize.onnx.shipped import graphs_for
-
-    weights, digest = find_weights(model, source)
-    return OnnxColorizer(model, digest, graphs_for(model, weights), weights=weights)
+    spec = ModelSpec(model, *find_weights(model, source), "cpu", engine=Engine.onnx)
+    return spec.colorizer()
 
 
 @pytest.fixture(scope="module")
@@ -162,8 +159,9 @@ def test_other_architectures_and_other_tensors_have_no_graph(tmp_path):
 
 def test_exported_files_draw_the_same(files, engine):
     from cinn_colorize.onnx.engine import OnnxColorizer
+    from cinn_colorize.onnx.sessions import Sessions
 
-    exported = OnnxColorizer("natural", engine.sha256, files)
+    exported = OnnxColorizer("natural", engine.sha256, Sessions(files))
     ours, theirs = (each.condition(GRAY).sample(2, seed=5)[1] for each in (exported, engine))
     assert np.array_equal(ours.ab, theirs.ab)
     assert ours.log_prob == theirs.log_prob
@@ -376,17 +374,17 @@ def test_without_onnxruntime_one_line_says_how_to_get_it(folder, monkeypatch):
 
 
 def test_a_damaged_file_is_named(engine, tmp_path):
-    from cinn_colorize.onnx.engine import OnnxNetwork
+    from cinn_colorize.onnx.sessions import Sessions
 
     weights, _ = find_weights()
     folder = tmp_path / "graphs"
     shutil.copytree(graphs_for("natural", weights), folder)
-    OnnxNetwork(folder, weights=weights)
+    Sessions(folder, weights)
     (folder / "sample.onnx").write_bytes((folder / "sample.onnx").read_bytes()[:5000])
     with pytest.raises(WeightsError, match=r"sample\.onnx: missing, damaged .* reinstall cinn-colorize"):
-        OnnxNetwork(folder, weights=weights)
+        Sessions(folder, weights)
     with pytest.raises(WeightsError, match=r"sample\.onnx: missing, damaged .* export it again"):
-        OnnxNetwork(folder)
+        Sessions(folder)
 
 
 def test_export_keeps_what_is_there(folder, tmp_path):
