@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 Engine = StrEnum("Engine", ["auto", "torch", "onnx"])
 
-# What drivers of GPUs that torch may use show; of NVIDIA, AMD, and both in WSL.
-_GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+# What drivers of GPUs that torch may use show: of NVIDIA, of its Jetson, of AMD, and of both in WSL.
+_GPU_DEVICES = ("/dev/nvidiactl", "/dev/nvmap", "/dev/kfd", "/dev/dxg")
+_GPU_LIBRARIES = ("nvcuda", "amdhip64", "amdhip64_6", "amdhip64_7")  # on Windows
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def has_gpu() -> bool:
     if sys.platform == "win32":
         import ctypes.util
 
-        return ctypes.util.find_library("nvcuda") is not None
+        return any(map(ctypes.util.find_library, _GPU_LIBRARIES))
     if sys.platform == "linux":
         return any(Path(device).exists() for device in _GPU_DEVICES)
     import platform
