@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,8 @@ from cinn_colorize.files import PUBLIC, open_input, printable_name, replacing
 from cinn_colorize.signals import ctrl_c_later
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
 HUB_PREFIX = "hf:"
@@ -91,13 +93,6 @@ def _download(repository: str) -> Path:
         raise WeightsError(f"{HUB_PREFIX}{repository}/{filename}: cannot be downloaded ({reason})") from error
 
 
-def cache_folder() -> Path:
-    """Return the user's cache folder, by the conventions of the system (``XDG_CACHE_HOME``)."""
-    from platformdirs import user_cache_path
-
-    return user_cache_path("cinn-colorize", appauthor=False)
-
-
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal digits."""
     with open_input(path) as file:
@@ -131,11 +126,34 @@ def load(path: Path, check: Check | None = None) -> tuple[dict[str, Any], dict[s
         WeightsError: the file is damaged, or not a weights file of this program.
     """
     with _opened(path, "pt") as (file, config):
-        names = list(file.keys())
         if check:
-            check(config, {name: tuple(file.get_slice(name).get_shape()) for name in names})
+            check(config, _shapes(file))
         with ctrl_c_later():
-            return config, {name: file.get_tensor(name) for name in names}
+            return config, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def arrays(path: Path, names: Iterable[str]) -> dict[str, NDArray[np.float32]]:
+    """Read some tensors of a weights file in single precision, without torch.
+
+    Args:
+        path: path of the file.
+        names: names of tensors in it.
+
+    Raises:
+        WeightsError: the file is damaged, or not a weights file of this program.
+    """
+    with _opened(path, "numpy") as (file, _), ctrl_c_later():
+        return {name: file.get_tensor(name).astype("float32") for name in names}
+
+
+def head(path: Path) -> tuple[dict[str, Any], dict[str, tuple[int, ...]]]:
+    """Read the configuration of a weights file, and the shapes of its tensors by name, without torch.
+
+    Raises:
+        WeightsError: the file is damaged, or not a weights file of this program.
+    """
+    with _opened(path, "numpy") as (file, config):
+        return config, _shapes(file)
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -146,6 +164,10 @@ def read_config(path: Path) -> dict[str, Any]:
     """
     with _opened(path, "numpy") as (_, config):
         return config
+
+
+def _shapes(file: Any) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
 
 
 @contextlib.contextmanager

@@ -33,13 +33,17 @@ def decode_pass(step: InferenceSession, z: Floats, shared: Mapping[str, Floats])
     # Two rows: with the photo and without it. Guidance scales up what the photo changes in m.
     features = np.concatenate([in_order(shared[facts[name]], order) for name in ("features", "without")])
     z, x = in_order(z, order), []
-    shape = next(i.shape for i in step.get_inputs() if i.name == "keys_values")
-    cache = np.zeros((shape[0], 2, 2, shape[3], shape[4], shape[5]), np.float32)
+    # What each transformer block knows of the places before, (2, heads, places, channels).
+    caches = [i for i in step.get_inputs() if i.name.startswith(("keys", "values"))]
+    known = {i.name: np.zeros((2, *i.shape[1:]), np.float32) for i in caches}
+    new = [name.replace("s", "", 1) for name in known]  # key0 for keys0
     before = np.zeros_like(z[:, :1])
     for t in range(z.shape[1]):
-        inputs = {"t": np.array(t), "before": np.repeat(before, 2, axis=0), "keys_values": cache}
+        inputs = {"t": np.array(t), "before": np.repeat(before, 2, axis=0), **known}
         inputs["features"] = np.ascontiguousarray(features[:, t : t + 1])
-        s, m, cache[..., t : t + 1, :] = step.run(["log_scale", "shift", "key_value"], inputs)
+        s, m, *found = step.run(["log_scale", "shift", *new], inputs)
+        for cache, place in zip(known.values(), found, strict=True):
+            cache[:, :, t : t + 1] = place
         before = z[:, t : t + 1] * np.exp(s[:1]) + m[:1] + guidance * (m[:1] - m[1:])
         x.append(before)
     side = int(z.shape[1] ** 0.5)

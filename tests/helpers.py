@@ -261,10 +261,16 @@ class _Here(contextlib.nullcontext, InProcess):
         InProcess.__init__(self, setup, plan)
 
 
+def preloaded(monkeypatch, colorizer):
+    """Let commands in this process draw with a colorizer of torch."""
+    monkeypatch.setattr("cinn_colorize.engines.ModelSpec.graphs", None)
+    monkeypatch.setattr("cinn_colorize.colorizer.Colorizer", lambda *_, **__: colorizer)
+
+
 def in_this_process(monkeypatch, colorizer):
     """Return a function that runs the command."""
     monkeypatch.setattr("cinn_colorize.batch.run.WorkerPool", _Here)
-    monkeypatch.setattr("cinn_colorize.colorizer.Colorizer", lambda *_, **__: colorizer)
+    preloaded(monkeypatch, colorizer)
     return lambda *arguments, **options: CliRunner().invoke(app, list(map(str, arguments)), **options)
 
 

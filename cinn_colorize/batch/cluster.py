@@ -24,8 +24,9 @@ from typing import Any
 from cinn_colorize import __version__
 from cinn_colorize.batch.pipeline import Event, Failure, Job
 from cinn_colorize.batch.plan import Plan, Task
-from cinn_colorize.batch.processes import CONTEXT, ModelSpec, end_with_parent
+from cinn_colorize.batch.processes import CONTEXT, end_with_parent
 from cinn_colorize.batch.workers import prepare
+from cinn_colorize.engines import ModelSpec
 from cinn_colorize.errors import CinnError, PhotoError, WorkerError
 from cinn_colorize.files import printable_name, temporary
 from cinn_colorize.signals import blocked_in_children
@@ -272,11 +273,12 @@ class _Worker:
         package_log = logging.getLogger("cinn_colorize")
         package_log.addHandler(_ToList(self._log))
         package_log.setLevel(level)
-        prepare(spec, threads=1)
         with tempfile.TemporaryDirectory(prefix="cinn-colorize-") as name:
             file = Path(name, spec.weights.name)
             file.write_bytes(ray.get(weights))
-            return Job(replace(spec, weights=file).colorizer(), plan)
+            spec = replace(spec, weights=file)
+            prepare(spec, threads=1)
+            return Job(spec.colorizer(), plan)
 
     def __call__(self, row: _Row) -> list[_Row]:
         """Return the outcome of a task, or the error."""

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cinn_colorize.batch.processes import CONTEXT, ModelSpec, end_with_parent
+from cinn_colorize.batch.processes import CONTEXT, end_with_parent
 from cinn_colorize.colorizer import BaseColorizer
+from cinn_colorize.engines import ModelSpec
 from cinn_colorize.latents.noise import Shapes
 from cinn_colorize.samples import Floats, LatentLevels
 from cinn_colorize.signals import blocked_in_children

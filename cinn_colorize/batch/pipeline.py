@@ -7,7 +7,7 @@ import logging
 import time
 import traceback
 from collections.abc import Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -92,12 +92,21 @@ class Job:
     """Photos colorized one after the other by one plan.
 
     Args:
-        colorizer: draws the samples.
+        colorizer: draws the samples; if it is still being loaded, the first photo is opened meanwhile.
         plan: what to draw, and where to write it.
     """
 
-    def __init__(self, colorizer: BaseColorizer, plan: Plan) -> None:
-        self.colorizer, self.plan = colorizer, plan
+    def __init__(self, colorizer: BaseColorizer | Future[BaseColorizer], plan: Plan) -> None:
+        self._given, self.plan = colorizer, plan
+
+    @property
+    def colorizer(self) -> BaseColorizer:
+        """The colorizer, when it is loaded.
+
+        Raises:
+            WeightsError: it cannot be loaded.
+        """
+        return self._given.result() if isinstance(self._given, Future) else self._given
 
     def events(self, task: Task) -> Iterator[Event]:
         """Yield what :meth:`colorize` yields, and how it ended, whatever happens."""
@@ -131,7 +140,7 @@ class Job:
         from cinn_colorize.batch.there import State, There
         from cinn_colorize.methods.contact_sheet import contact_sheet, save_sheet, tile
 
-        plan, colorizer, path = self.plan, self.colorizer, task.input.path
+        plan, path = self.plan, task.input.path
         name, before, clock = printable_name(path), _Status.of(task), _Clock()
         photo = plan.open(path if task.content is None else task.content, name)
         photo.mode &= mode_like(*plan.method.paths)
@@ -142,6 +151,7 @@ class Job:
             raise PhotoError(
                 f"{name}: {photo.together} pages need a TIFF; leave out --format, or choose one with --pages"
             )
+        colorizer = self.colorizer
         there, how = There(task, plan, colorizer, photo), (plan.number, plan.temperature, plan.seed)
         if plan.picks:  # which samples are kept is not known before they are drawn
             samples = plan.method.samples(colorizer, photo, *how)

@@ -1,59 +1,14 @@
-"""What all processes of a batch share: how they start and end, and how they load the network."""
+"""What all processes of a batch share: how they start and end."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
-from dataclasses import dataclass
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from cinn_colorize.colorizer import BaseColorizer
 
 CONTEXT = get_context("spawn")  # a forked process could wait for a thread that was not forked
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """How a process loads the network; see :class:`cinn_colorize.Colorizer`.
-
-    Attributes:
-        sha256: SHA-256 of the weights.
-        device: ``auto`` or an available one.
-        guidance: None for the default.
-        onnx: folder of ONNX files to compute it with onnxruntime; None for torch.
-    """
-
-    model: str
-    weights: Path
-    sha256: str
-    device: str
-    precision: str
-    guidance: float | None = None
-    onnx: Path | None = None
-
-    def colorizer(self) -> BaseColorizer:
-        """Load the network.
-
-        Raises:
-            WeightsError: it cannot be loaded.
-        """
-        if self.onnx:
-            from cinn_colorize.onnx.engine import OnnxColorizer
-
-            return OnnxColorizer(self.model, self.sha256, self.onnx, self.guidance)
-        from cinn_colorize.colorizer import Colorizer
-
-        return Colorizer(
-            self.model,
-            weights=self.weights,
-            device=self.device,
-            precision=self.precision,
-            guidance=self.guidance,
-        )
 
 
 def usable_cores() -> int:

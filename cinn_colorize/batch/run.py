@@ -11,15 +11,14 @@ from collections.abc import Generator, Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cinn_colorize.batch.cluster import Cluster
 from cinn_colorize.batch.inputs import Input, is_photo
 from cinn_colorize.batch.manifest import Manifest
 from cinn_colorize.batch.pipeline import Event, Failure, Finished, Job, Result
 from cinn_colorize.batch.plan import Existing, Plan, Task
-from cinn_colorize.batch.processes import ModelSpec
 from cinn_colorize.batch.workers import InProcess, WorkerPool
+from cinn_colorize.engines import ModelSpec
 from cinn_colorize.errors import CinnError, OriginalError, PhotoError
 from cinn_colorize.files import (
     FORMATS,
@@ -30,6 +29,9 @@ from cinn_colorize.files import (
 )
 from cinn_colorize.limits import read_stream
 from cinn_colorize.originals import original_at, protecting
+
+if TYPE_CHECKING:
+    from cinn_colorize.batch.cluster import Cluster
 
 
 class Batch:
@@ -255,7 +257,7 @@ def colorize_stream(content: bytes, plan: Plan, spec: ModelSpec) -> bytes:
     with tempfile.TemporaryDirectory(prefix="cinn-colorize-") as folder:
         plan = replace(plan, folder=Path(folder), pattern="{stem}{ext}")
         outputs = plan.outputs(photo, photo.path.stem)  # all of one name
-        for _ in Job(spec.colorizer(), plan).colorize(Task(photo, outputs, None, outputs, [], content)):
+        for _ in Job(spec.loading(), plan).colorize(Task(photo, outputs, None, outputs, [], content)):
             pass
         return outputs[0].read_bytes()
 

@@ -19,12 +19,8 @@ from typing import TYPE_CHECKING
 
 from cinn_colorize.batch.pipeline import Event, Failure, Finished, Job
 from cinn_colorize.batch.plan import Plan, Task
-from cinn_colorize.batch.processes import (
-    CONTEXT,
-    ModelSpec,
-    end_with_parent,
-    usable_cores,
-)
+from cinn_colorize.batch.processes import CONTEXT, end_with_parent, usable_cores
+from cinn_colorize.engines import ModelSpec
 from cinn_colorize.errors import CinnError, WorkerError
 from cinn_colorize.files import printable_name, remove_leftovers
 from cinn_colorize.signals import blocked_in_children
@@ -46,7 +42,7 @@ class InProcess:
         job = None
         for item in items:
             if isinstance(item, Task):
-                job = job or Job(self._spec.colorizer(), self._plan)
+                job = job or Job(self._spec.loading(), self._plan)
                 yield from job.events(item)
             else:
                 yield item
@@ -211,7 +207,7 @@ def prepare(spec: ModelSpec, threads: int) -> str:
     from cinn_colorize.imaging import bands
 
     bands.use_threads(threads)
-    if spec.onnx:
+    if spec.graphs:
         return "cpu"
     import torch
 

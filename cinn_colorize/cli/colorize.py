@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +12,7 @@ import typer
 
 from cinn_colorize.cli import values
 from cinn_colorize.cli.console import fatal, progress_bar, show_log
-from cinn_colorize.cli.engine import Engine, EngineOption, check_engine
+from cinn_colorize.cli.engine import BatchEngine, BatchEngineOption, check_engine
 from cinn_colorize.cli.many import STREAM, BatchOptions
 from cinn_colorize.cli.options import (
     BatchOutputOptions,
@@ -29,6 +28,7 @@ from cinn_colorize.cli.options import (
     usage_errors,
 )
 from cinn_colorize.cli.report import report, report_rehearsal
+from cinn_colorize.engines import Engine
 from cinn_colorize.files import OUTPUT_SUFFIXES, leaves_folder
 from cinn_colorize.latents.levels import short_levels
 from cinn_colorize.limits import read_stream
@@ -129,7 +129,7 @@ def colorize(
     many: BatchOptions,
     reading: PhotoOptions,
     network: ModelOptions,
-    engine: EngineOption = Engine.torch,
+    engine: BatchEngineOption = BatchEngine.auto,
     general: GeneralOptions,
 ) -> None:
     """Draw N colorizations of each photo.
@@ -151,11 +151,11 @@ def colorize(
     hinted = bool(hint or strokes)
     if hinted and (rank or pick):
         raise typer.BadParameter("--rank and --pick exclude --hint and --hints")
-    if hinted and engine is Engine.ray:
+    if hinted and engine is BatchEngine.ray:
         raise typer.BadParameter("hints apply to one photo; leave out --engine ray", param_hint="--engine")
     if hinted and chosen and chosen.first != chosen.last:
         raise typer.BadParameter("hints apply to one page", param_hint="--pages")
-    check_engine(engine, network)
+    check_engine(engine, network.device, network.precision)
     kept = pick or number
     temperatures = temperature_of(temperature, network.info)
     named = photos or []
@@ -166,12 +166,10 @@ def colorize(
         _check_stream(alone and not out.as_json and not many.dry_run, engine)
     show_log(general.quiet, general.verbose)
 
-    from cinn_colorize.batch.cluster import Cluster
     from cinn_colorize.batch.manifest import Manifest
     from cinn_colorize.batch.processes import usable_cores
     from cinn_colorize.batch.run import Batch, colorize_stream
     from cinn_colorize.methods.drawing import drawing
-    from cinn_colorize.onnx.cache import cached
 
     steps = progress_bar(general.quiet or not hinted)
     if hinted:
@@ -211,10 +209,13 @@ def colorize(
         inputs = [] if streamed else many.inputs(named, out.output_dir, others)
         if hinted and len(inputs) > 1:
             raise typer.BadParameter("hints apply to one photo; name no other", param_hint="--hint")
-        spec = network.spec()
-        if engine is Engine.onnx:
-            spec = replace(spec, onnx=cached(spec.model, spec.weights, spec.sha256))
-        cluster = Cluster(many.address, many.workers) if engine is Engine.ray else None
+        on_cluster = engine is BatchEngine.ray
+        spec = network.spec(method.encodes, Engine.auto if on_cluster else Engine(engine))
+        cluster = None
+        if on_cluster:
+            from cinn_colorize.batch.cluster import Cluster
+
+            cluster = Cluster(many.address, many.workers)
         if network.device not in ("auto", "cpu") and not cluster:
             device_of(network.device)  # otherwise this process does not need torch
         if streamed:
@@ -232,14 +233,14 @@ def colorize(
         raise typer.Exit(1)
 
 
-def _check_stream(alone: bool, engine: Engine) -> None:
+def _check_stream(alone: bool, engine: BatchEngine) -> None:
     """Refuse options that exclude a photo from stdin."""
     if not alone:
         raise typer.BadParameter(
             "- is one photo and one sample; leave out other photos and -n, --files-from, --manifest, "
             "--shard, --dry-run and --json"
         )
-    if engine is Engine.ray:
+    if engine is BatchEngine.ray:
         raise typer.BadParameter(
             "- is colorized on this machine; leave out --engine ray", param_hint="--engine"
         )

@@ -34,8 +34,7 @@ def export(
     """Write a model as ONNX files for other programs and languages.
 
     condition.onnx maps the luminance of a photo to what all its samples share; sample.onnx maps that and a
-    latent code to ab. The paths go to stdout. colorize --engine onnx does not require an export: it writes
-    such files itself.
+    latent code to ab. The paths go to stdout. colorize --engine onnx does not require an export.
 
     Examples:
         cinn-colorize export -o onnx

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cinn_colorize.cli.engine import Engine
+from cinn_colorize.cli.engine import BatchEngine
 from cinn_colorize.errors import DataError
 from cinn_colorize.files import printable_name
 from cinn_colorize.limits import read_lines, read_table
@@ -93,7 +93,7 @@ class BatchOptions:
         ),
     ] = None
 
-    def check(self, photos: list[Path], engine: Engine) -> None:
+    def check(self, photos: list[Path], engine: BatchEngine) -> None:
         """Refuse options that contradict each other."""
         self._check_address(engine)
         if not photos and not self.files_from:
@@ -138,11 +138,11 @@ class BatchOptions:
             listed += read_list(content, name, null=self.null)
         return named, listed
 
-    def _check_address(self, engine: Engine) -> None:
+    def _check_address(self, engine: BatchEngine) -> None:
         address = self.address
         if address is None:
             return
-        if engine is not Engine.ray:
+        if engine is not BatchEngine.ray:
             raise typer.BadParameter("requires a Ray cluster; add --engine ray", param_hint="--address")
         if "://" in address:
             problem = f"{address} is for Ray Client; run this on a machine of the cluster with --address auto"

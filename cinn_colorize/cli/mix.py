@@ -103,7 +103,7 @@ def mix(
             sheet_pattern=f"{name}_sheet.jpg",
             max_pixels=reading.limit,
         )
-        spec = network.spec()
+        spec = network.spec(method.encodes)
         device_of(network.device)
         batch = Batch([Input(photo)], plan, spec, workers=1)
         failed = report(batch, out.as_json, general)

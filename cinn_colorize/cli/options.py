@@ -17,6 +17,7 @@ import typer
 
 from cinn_colorize import options
 from cinn_colorize.cli import values
+from cinn_colorize.engines import Engine, ModelSpec
 from cinn_colorize.errors import WeightsError
 from cinn_colorize.latents.levels import MAX_TEMPERATURE, PerLevel, parse_temperature, short_levels
 from cinn_colorize.models.registry import DEFAULT, MAX_GUIDANCE, MODELS, ModelInfo
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     import torch
 
     from cinn_colorize.batch.plan import Existing, Plan
-    from cinn_colorize.batch.processes import ModelSpec
     from cinn_colorize.colorizer import Colorizer
 
 
@@ -301,17 +301,22 @@ class ModelOptions:
         except WeightsError:
             return MODELS[self.model]
 
-    def spec(self) -> ModelSpec:
-        """Return the model as the processes of a batch load it.
+    def spec(self, encodes: bool = False, engine: Engine = Engine.auto) -> ModelSpec:
+        """Return how the processes that draw load the network.
+
+        Args:
+            encodes: see :class:`ModelSpec`.
+            engine: engine that computes it.
 
         Raises:
             WeightsError: the weights do not exist.
         """
-        from cinn_colorize.batch.processes import ModelSpec
         from cinn_colorize.models import find_weights
 
         file, digest = find_weights(self.model, self.weights)
-        return ModelSpec(self.model, file, digest, self.device, self.precision, self.chosen_guidance)
+        return ModelSpec(
+            self.model, file, digest, self.device, self.precision, self.chosen_guidance, encodes, engine
+        )
 
     @property
     def words(self) -> list[str]:
@@ -325,7 +330,7 @@ class ModelOptions:
         return [word for option, value in given.items() if value for word in (option, str(value))]
 
     def colorizer(self, chunk: int | None = None) -> Colorizer:
-        """Load the model in this process; a device that this machine lacks is a usage error.
+        """Load the model in this process, in torch; a device that this machine lacks is a usage error.
 
         Raises:
             WeightsError: the weights cannot be found or used.

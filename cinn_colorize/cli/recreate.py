@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import filecmp
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cinn_colorize import __version__
 from cinn_colorize.cli.console import fatal, print_path, say, show_log
+from cinn_colorize.cli.engine import EngineOption, check_engine, colorizer_of
 from cinn_colorize.cli.options import (
     DeviceOption,
     GeneralOptions,
     PhotoOptions,
     WeightsOption,
-    device_of,
 )
 from cinn_colorize.cli.report import claim
+from cinn_colorize.engines import Engine, ModelSpec
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.files import printable_name
 
@@ -52,11 +55,13 @@ def recreate(
     reading: PhotoOptions,
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
+    engine: EngineOption = Engine.auto,
     general: GeneralOptions,
 ) -> None:
     """Make a picture again from the recipe inside it.
 
-    The same version, weights and kind of machine give the same file, byte for byte.
+    The same version, weights and kind of machine give the same file, byte for byte. If onnxruntime does not,
+    torch is tried.
 
     Examples:
         cinn-colorize recreate colorized/photo_005.jpg photo.jpg
@@ -64,11 +69,11 @@ def recreate(
     """
     show_log(general.quiet, general.verbose)
     with fatal(general.debug):
-        from cinn_colorize.colorizer import Colorizer
         from cinn_colorize.imaging.photo import open_photo
         from cinn_colorize.methods.differences import differences, recipe_at
         from cinn_colorize.methods.recipe import Recipe
         from cinn_colorize.methods.recipe import recreate as make_again
+        from cinn_colorize.models import find_weights
 
         recipe = Recipe.read(picture)
         output = output or picture.with_stem(f"{picture.stem}_again")
@@ -81,27 +86,38 @@ def recreate(
         )
         if not is_there:
             claim([output], overwrite, "another -o")
-            device_of(device)
-            try:
-                colorizer = Colorizer(
-                    recipe.model,
-                    weights=weights,
-                    device=device,
-                    precision=recipe.precision,
-                    guidance=recipe.guidance,
-                )
-            except ValueError as error:
-                name = printable_name(picture)
-                raise PhotoError(f"{name}: its recipe cannot be followed: {error}") from error
-            make_again(
-                recipe,
-                colorizer,
-                original,
-                output,
-                others=others or (),
-                force=force,
-                max_pixels=reading.limit,
+            check_engine(engine, device, recipe.precision)
+            file, digest = find_weights(recipe.model, weights)
+            spec = ModelSpec(
+                recipe.model,
+                file,
+                digest,
+                device,
+                recipe.precision,
+                recipe.guidance,
+                recipe.method.encodes,
+                engine,
             )
+            specs = [spec]
+            if engine is Engine.auto and spec.graphs and recipe.version == __version__:
+                specs.append(replace(spec, engine=Engine.torch))  # that of the library and the studio
+            for one in specs:
+                try:
+                    colorizer = colorizer_of(one)
+                except ValueError as error:
+                    name = printable_name(picture)
+                    raise PhotoError(f"{name}: its recipe cannot be followed: {error}") from error
+                make_again(
+                    recipe,
+                    colorizer,
+                    original,
+                    output,
+                    others=others or (),
+                    force=force,
+                    max_pixels=reading.limit,
+                )
+                if filecmp.cmp(picture, output, shallow=False):
+                    break
         same = filecmp.cmp(picture, output, shallow=False)
     if not is_there:
         print_path(output)

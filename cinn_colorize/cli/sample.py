@@ -9,6 +9,7 @@ import typer
 
 from cinn_colorize.cli.console import fatal, print_path, show_log
 from cinn_colorize.cli.digits import MODEL, DigitOption, PcaOption, refuse, sample_digits
+from cinn_colorize.cli.engine import EngineOption, check_engine, colorizer_of
 from cinn_colorize.cli.options import (
     AnyModelOptions,
     FolderOptions,
@@ -22,6 +23,7 @@ from cinn_colorize.cli.options import (
     usage_errors,
 )
 from cinn_colorize.cli.report import claim, unmade
+from cinn_colorize.engines import Engine
 from cinn_colorize.methods.grid import MOST, RENDERING, Grid
 from cinn_colorize.options import DRAWING, OUTPUT, parse_seed
 
@@ -98,6 +100,7 @@ def sample(
     out: FolderOptions,
     reading: PhotoOptions,
     network: AnyModelOptions,
+    engine: EngineOption = Engine.auto,
     general: GeneralOptions,
 ) -> None:
     """Draw raw samples; save, load and interpolate their codes.
@@ -111,6 +114,7 @@ def sample(
         cinn-colorize sample photo.jpg -n 8 --vary-level 8 --save-z codes.safetensors
     """
     given = {"--interpolate": interpolate, "--vary-level": vary_level, "--load-z": load_z, "--save-z": save_z}
+    check_engine(engine, network.device, network.precision)
     if network.model == MODEL:
         check_seeds(seed, number or 1)
         refuse({"PHOTO": photo, **given}, "not with --model mnist")
@@ -135,7 +139,7 @@ def sample(
 
         opened = open_photo(photo, max_pixels=reading.limit).framed(frame)
         path = out.output_dir / f"{photo.stem}_samples.jpg"
-        colorizer = network.colorizer()
+        colorizer = colorizer_of(network.spec(grid.encodes, engine))
         chart = grid.draw(colorizer, opened, temperatures, seed, RENDERING)
         assert chart.codes
         missing = unmade({path: chart.recipe_at(path)}, out.overwrite, reading.limit)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cinn_colorize.cli.console import fatal, print_path, show_log
+from cinn_colorize.cli.engine import EngineOption, check_engine, colorizer_of
 from cinn_colorize.cli.options import (
     FolderOptions,
     FrameOption,
@@ -21,6 +22,7 @@ from cinn_colorize.cli.options import (
     usage_errors,
 )
 from cinn_colorize.cli.report import unmade
+from cinn_colorize.engines import Engine
 from cinn_colorize.files import OUTPUT_SUFFIXES, format_of_name
 from cinn_colorize.latents.levels import MAX_TEMPERATURE
 from cinn_colorize.methods.strip import Strip, parse_scaled, parse_temperatures
@@ -62,6 +64,7 @@ def temperature(
     ] = False,
     reading: PhotoOptions,
     network: ModelOptions,
+    engine: EngineOption = Engine.auto,
     general: GeneralOptions,
 ) -> None:
     """Show one sample at several temperatures.
@@ -73,6 +76,7 @@ def temperature(
         cinn-colorize temperature photo.jpg -s 5
         cinn-colorize temperature photo.jpg --temperatures 0,0.5,1 --only 32,16
     """
+    check_engine(engine, network.device, network.precision)
     check_seeds(seed, 1)
     with usage_errors("--temperatures"):
         values = parse_temperatures(temperatures)
@@ -89,7 +93,8 @@ def temperature(
         strip_path = out.output_dir / f"{photo.stem}_temperature_{seed:03d}.jpg"
         names = [f"{photo.stem}_{seed:03d}_t{t:g}{suffix}" for t in values] if files else []
         pictures = [out.output_dir / name for name in names]
-        colorizer, strip = network.colorizer(), Strip(values, scaled)
+        strip = Strip(values, scaled)
+        colorizer = colorizer_of(network.spec(strip.encodes, engine))
         samples = strip.samples(colorizer, opened, others, seed) if files else []
         chart = strip.draw(colorizer, opened, others, seed, rendering)
         recipes = {

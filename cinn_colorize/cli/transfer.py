@@ -165,7 +165,7 @@ def transfer(
         if not open_photo(reference, max_pixels=reading.limit).is_color:
             name = printable_name(reference)
             raise PhotoError(f"{name}: is gray and has no colours to transfer; give a colour photo")
-        spec = network.spec()
+        spec = network.spec(plan.method.encodes)
         device_of(network.device)
         batch = Batch(inputs, plan, spec, usable_cores())
         failed = report(batch, out.as_json, general, others=others)

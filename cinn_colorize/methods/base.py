@@ -35,11 +35,13 @@ class Method(ABC):
         name: name of the method in recipes.
         keys: entries of a recipe that only this method has.
         files: the keys that hold SHA-256s of files beside the photo, with the names of these in messages.
+        encodes: whether it requires f, from colours to codes, which not every engine has.
     """
 
     name: ClassVar[str]
     keys: ClassVar[tuple[str, ...]] = ()
     files: ClassVar[Mapping[str, str]] = {}
+    encodes: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod

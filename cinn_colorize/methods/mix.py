@@ -77,6 +77,7 @@ class Mix(SampleMethod):
     name: ClassVar[str] = "mix"
     keys: ClassVar[tuple[str, ...]] = ("outside_seed", "mask")
     files: ClassVar[Mapping[str, str]] = {"mask": "mask"}
+    encodes: ClassVar[bool] = True
 
     @classmethod
     def from_recipe(cls, entries: Mapping[str, str], files: Files, levels: Iterable[int]) -> Self:

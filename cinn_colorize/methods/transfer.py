@@ -81,6 +81,7 @@ class Transfer(SampleMethod):
     name: ClassVar[str] = "transfer"
     keys: ClassVar[tuple[str, ...]] = ("noise", "reference")
     files: ClassVar[Mapping[str, str]] = {"reference": "reference"}
+    encodes: ClassVar[bool] = True
 
     @classmethod
     def from_recipe(cls, entries: Mapping[str, str], files: Files, levels: Iterable[int]) -> Self:

@@ -6,7 +6,7 @@ Samples equal those of :class:`cinn_colorize.Colorizer` except for rounding.
 from __future__ import annotations
 
 import math
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 from typing import NoReturn
 
 import numpy as np
@@ -14,44 +14,44 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from cinn_colorize.colorizer import BaseColorizer
-from cinn_colorize.errors import EngineError, WeightsError
-from cinn_colorize.files import printable_name
+from cinn_colorize.errors import EngineError
+from cinn_colorize.imaging.bands import threads
 from cinn_colorize.latents.noise import Shapes
 from cinn_colorize.models import MODELS, PhotoModelInfo
 from cinn_colorize.onnx.files import (
     AB,
     BEGUN,
-    CONDITION,
+    KNOWN,
     LATENT,
     LOG_DET,
     LUMINANCE,
-    SAMPLE,
-    STEP,
+    NEW,
     STEP_INPUTS,
     STEP_OUTPUTS,
     TOGETHER,
+    of_blocks,
 )
+from cinn_colorize.onnx.sessions import Sessions
 from cinn_colorize.samples import Floats, LatentLevels
 
 Tensors = dict[str, Floats]  # by their names in the files
 
 
 class OnnxColorizer(BaseColorizer):
-    """Draws colorizations of gray photos as :class:`cinn_colorize.Colorizer` does, from ONNX files.
+    """Draws colorizations of gray photos as :class:`cinn_colorize.Colorizer` does, in onnxruntime.
 
     Args:
         model: name of the model in the registry.
-        sha256: SHA-256 of the weights that the files were made from.
-        folder: folder with the files.
+        sha256: SHA-256 of the weights.
+        sessions: the model's files, opened.
         guidance: see :class:`cinn_colorize.Colorizer`.
 
     Raises:
-        WeightsError: the files are missing or damaged.
         ValueError: the guidance is out of range, or not possible with these weights.
     """
 
-    def __init__(self, model: str, sha256: str, folder: Path, guidance: float | None = None) -> None:
-        network = OnnxNetwork(folder)
+    def __init__(self, model: str, sha256: str, sessions: Sessions, guidance: float | None = None) -> None:
+        network = OnnxNetwork(sessions)
         info = MODELS[model].with_levels(network.latent_shapes)
         assert isinstance(info, PhotoModelInfo)
         network.guidance = info.guidance_of(guidance)
@@ -64,31 +64,28 @@ class OnnxNetwork:
     See :class:`cinn_colorize.conditioned.Network`.
 
     Args:
-        folder: folder with the files.
-
-    Attributes:
+        sessions: the model's files, opened.
         guidance: see :class:`cinn_colorize.network.TorchNetwork`.
 
-    Raises:
-        WeightsError: the files are missing or damaged.
+    Attributes:
+        guidance: that of the network.
     """
 
-    def __init__(self, folder: Path, guidance: float = 0.0) -> None:
+    def __init__(self, sessions: Sessions, guidance: float = 0.0) -> None:
         self.guidance = guidance
         self.coarse_size: int | None = None
-        self._condition, self._sample = _session(folder / CONDITION), _session(folder / SAMPLE)
+        self._condition, self._sample = sessions.condition, sessions.sample
+        self._passes = [_Pass(step) for step in sessions.steps]
         self._size = tuple(self._condition.get_inputs()[0].shape[2:])
         self._shared = [output.name for output in self._condition.get_outputs()]
         required = {input.name: tuple(input.shape[1:]) for input in self._sample.get_inputs()}
         latents = {name: shape for name, shape in required.items() if name not in {*self._shared, *BEGUN}}
         self.latent_shapes: Shapes = {int(name.removeprefix(LATENT)): s for name, s in latents.items()}
         self._codes = [*latents]
-        number = int(self._sample.get_modelmeta().custom_metadata_map["passes"])
-        self._passes = [_Pass(folder / STEP.format(k)) for k in range(number)]
         if self._passes:
             self.latent_shapes[self._passes[0].level] = required[BEGUN[0]]
             self.coarse_size = 2 * required[BEGUN[0]][1]
-            self._scale = float(self._sample.get_modelmeta().custom_metadata_map["chroma_scale"])
+            self._scale = float(sessions.facts["chroma_scale"])
 
     def condition(self, L: Floats) -> Tensors:
         """See :meth:`Network.condition`; the result is by the names in the files."""
@@ -108,13 +105,15 @@ class OnnxNetwork:
         else:
             begun = self._begin_with(coarse)
             latents = {r: z for r, z in latents.items() if r != min(latents)}
-        decoded = [
-            self._decode_one(
+
+        def decode_one(k: int) -> tuple[Floats, float]:
+            return self._decode_one(
                 {r: z[k : k + 1] for r, z in latents.items()},
                 {name: values[k : k + 1] for name, values in begun.items()} | condition,
             )
-            for k in range(number)
-        ]
+
+        with ThreadPoolExecutor(threads()) as pool:  # a thread each, so that their number changes nothing
+            decoded = list(pool.map(decode_one, range(number)))
         return np.concatenate([ab for ab, _ in decoded]), np.array([log_prob for _, log_prob in decoded])
 
     def encode(self, ab: Floats, condition: Tensors) -> NoReturn:
@@ -172,16 +171,18 @@ class _Pass:
     """A pass of an autoregressive level, of eight codes at a time.
 
     Args:
-        path: its file.
+        session: its step.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._session = _session(path)
-        facts = self._session.get_modelmeta().custom_metadata_map
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self._session = session
+        facts = session.get_modelmeta().custom_metadata_map
         self.level, self._order = int(facts["level"]), int(facts["order"])
         self._features, self._without = facts["features"], facts["without"]
-        shapes: dict[str, list[int]] = {i.name: i.shape for i in self._session.get_inputs()}
-        self._blocks, _, _, self._heads, self._places, self._head = shapes["keys_values"]
+        shapes: dict[str, list[int]] = {i.name: i.shape for i in session.get_inputs()}
+        blocks = (len(shapes) - len(STEP_INPUTS)) // len(KNOWN)
+        self._known, self._new = of_blocks(KNOWN, blocks), of_blocks(NEW, blocks)
+        _, self._heads, self._places, self._head = shapes[self._known[0]]
 
     def __call__(self, z: Floats, condition: Tensors, guidance: float) -> tuple[Floats, Floats]:
         """Decode z (8, C, r, r), place by place: return the values and the log-det (8,)."""
@@ -189,14 +190,17 @@ class _Pass:
         features = np.repeat(np.concatenate([self._tokens(condition[n]) for n in names]), TOGETHER, axis=0)
         tokens, rows = self._tokens(z), len(features)
         x, log_det = np.empty_like(tokens), np.zeros(TOGETHER, np.float32)
-        cache = np.zeros((self._blocks, 2, rows, self._heads, self._places, self._head), np.float32)
+        shape = (rows, self._heads, self._places, self._head)
+        known = {name: np.zeros(shape, np.float32) for name in self._known}
         before = np.zeros_like(tokens[:, :1])
         for t in range(self._places):
             here = slice(t, t + 1)
-            inputs = (np.array(t), np.tile(before, (len(names), 1, 1)), features[:, here], cache)
-            s, m, cache[..., here, :] = self._session.run(
-                STEP_OUTPUTS, dict(zip(STEP_INPUTS, inputs, strict=True))
+            inputs = np.array(t), np.tile(before, (len(names), 1, 1)), features[:, here]
+            s, m, *new = self._session.run(
+                [*STEP_OUTPUTS, *self._new], dict(zip(STEP_INPUTS, inputs, strict=True)) | known
             )
+            for cache, value in zip(known.values(), new, strict=True):
+                cache[:, :, here] = value
             s, m, without = s[:TOGETHER], m[:TOGETHER], m[-TOGETHER:]
             if guidance:
                 m = m + np.float32(guidance) * (m - without)
@@ -209,17 +213,3 @@ class _Pass:
         """Turn (N, C, r, r) into (N, T, C), in the order of the pass."""
         tokens = grid.reshape(*grid.shape[:2], -1).transpose(0, 2, 1)
         return np.ascontiguousarray(tokens[:, :: self._order])
-
-
-def _session(path: Path) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    # One thread, as with torch: the number of threads must not change the last bits.
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors
-    try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own errors have no public base class
-        raise WeightsError(
-            f"{printable_name(path)}: missing, damaged or not supported by this onnxruntime; remove it, so "
-            "that it is written again"
-        ) from error

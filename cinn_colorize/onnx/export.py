@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import MISSING, asdict, fields
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
@@ -28,20 +29,26 @@ from cinn_colorize.onnx.files import (
     AB,
     BEGUN,
     CONDITION,
+    CONTENTS,
+    KNOWN,
     LATENT,
     LOG_DET,
     LUMINANCE,
+    NEW,
     SAMPLE,
     STEP,
     STEP_INPUTS,
     STEP_OUTPUTS,
     TOGETHER,
+    of_blocks,
 )
 from cinn_colorize.samples import DENSITY_SCALE
 
+if TYPE_CHECKING:
+    import onnx_ir
+
 _OPSET = 20
 _ROWS = torch.export.Dim("rows")
-STEP_SHAPES = (None, {0: _ROWS}, {0: _ROWS}, {2: _ROWS})
 
 
 class _Condition(nn.Module):
@@ -80,28 +87,36 @@ class _Sample(nn.Module):
 
 
 class _Step(nn.Module):
-    """Computes the map at one place; see :meth:`AutoregressivePass.inverse`."""
+    """Computes the map at one place; see :meth:`AutoregressivePass.inverse`.
+
+    What a place attends to of itself is kept apart from what is known of the places before, so that nothing
+    as large as the latter is copied.
+    """
 
     def __init__(self, flow: AutoregressivePass) -> None:
         super().__init__()
         self.flow = flow
 
     def forward(
-        self, t: Tensor, before: Tensor, features: Tensor, keys_values: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        self, t: Tensor, before: Tensor, features: Tensor, known: list[Tensor]
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
         h = self.flow.embedded(before) + features + self.flow.position.index_select(0, t[None])
-        places = torch.arange(len(self.flow.position))
-        now, known, found = (places == t)[:, None], (places <= t)[None], []
-        for block, (keys, values) in zip(self.flow.blocks, keys_values, strict=True):
+        unknown = torch.zeros(len(self.flow.position)).masked_fill(
+            torch.arange(len(self.flow.position)) >= t, -math.inf
+        )
+        new = []
+        for block, keys, values in zip(self.flow.blocks, known[::2], known[1::2], strict=True):
             q, k, v = block.projected(h)
-            keys, values = torch.where(now, k, keys), torch.where(now, v, values)
-            h = block.transformed(h, F.scaled_dot_product_attention(q, keys, values, known))
-            found.append(torch.stack([k, v]))
-        return *self.flow.affine(h, h.dtype), torch.stack(found)
+            q = q * HEAD**-0.5
+            scores = torch.cat([q @ keys.mT + unknown, (q * k).sum(-1, keepdim=True)], dim=-1)
+            share = scores.softmax(-1)
+            h = block.transformed(h, share[..., :-1] @ values + share[..., -1:] * v)
+            new += [k, v]
+        return *self.flow.affine(h, h.dtype), new
 
 
 def export(loaded: Loaded, folder: Path) -> list[Path]:
-    """Write the files of a model; existing ones are replaced.
+    """Write the files of a model, complete with their weights; existing ones are replaced.
 
     Args:
         loaded: the model, on the CPU.
@@ -113,6 +128,47 @@ def export(loaded: Loaded, folder: Path) -> list[Path]:
     Raises:
         WeightsError: the files cannot be written, or the packages that this requires are missing.
     """
+    facts = {"weights": loaded.sha256, "version": __version__}
+    contents = {}
+    for file, graph in _graphs(loaded).items():
+        graph.metadata_props.update(facts)
+        contents[file] = _serialised(graph)
+    return _write(folder, contents)
+
+
+def export_graphs(loaded: Loaded, folder: Path) -> list[Path]:
+    """Write the files of a model without its weights, and what these files lack; see :func:`export`."""
+    import onnx_ir
+
+    state, contents = loaded.model.state_dict(), dict[str, bytes]()
+    lacks: dict[str, dict[str, list[int]]] = {}
+    for file, graph in _graphs(loaded).items():
+        external = {name: value for name, value in graph.graph.initializers.items() if name in state}
+        for name, value in external.items():
+            held = value.const_value
+            assert held is not None
+            value.const_value = onnx_ir.ExternalTensor(
+                "weights", 0, held.nbytes, held.dtype, shape=onnx_ir.Shape(state[name].shape), name=name
+            )
+        lacks[file] = {name: list(state[name].shape) for name in sorted(external)}
+        contents[file] = _serialised(graph)
+    config = loaded.model.config
+    about = {
+        "architecture": asdict(config),
+        "defaults": {field.name: field.default for field in fields(config) if field.default is not MISSING},
+        "files": lacks,
+    }
+    contents[CONTENTS] = (json.dumps(about, sort_keys=True) + "\n").encode()
+    return _write(folder, contents)
+
+
+def name_of(path: tuple[Any, ...]) -> str:
+    """Return the name of a tensor in a condition, such as ``prepared.32.features``."""
+    return ".".join(re.findall(r"\w+", pytree.keystr(path)))
+
+
+def _graphs(loaded: Loaded) -> dict[str, onnx_ir.Model]:
+    """Return the content of each file; initializers that are weights have their names in the state dict."""
     if missing := [package for package in ("onnx", "onnxscript") if not find_spec(package)]:
         raise WeightsError(f"export requires {' and '.join(missing)}; pip install 'cinn-colorize[onnx]'")
     info = loaded.info
@@ -133,59 +189,62 @@ def export(loaded: Loaded, folder: Path) -> list[Path]:
         del latents[COARSE]
     codes = {f"{LATENT}{r}": z for r, z in latents.items()}
     inputs = [*codes.values()], [*begun.values()], [*shared.values()]
-    facts = {"model": info.name, "weights": loaded.sha256, "version": __version__}
-    contents = {
-        CONDITION: _serialised(_Condition(model), (L,), [LUMINANCE], [*shared], facts),
-        SAMPLE: _serialised(
-            _Sample(model, condition, [*latents]),
-            inputs,
-            [*codes, *begun, *shared],
-            [AB, LOG_DET],
-            facts | {"passes": str(len(passes)), "chroma_scale": repr(model.config.chroma_scale)},
+    names = {module: name for name, module in model.named_modules()}
+    graphs = {
+        CONDITION: _graph(_Condition(model), (L,), [LUMINANCE], [*shared], ""),
+        SAMPLE: _graph(
+            _Sample(model, condition, [*latents]), inputs, [*codes, *begun, *shared], [AB, LOG_DET], ""
         ),
     }
+    graphs[SAMPLE].metadata_props.update(
+        {"passes": str(len(passes)), "chroma_scale": repr(model.config.chroma_scale)}
+    )
     for k, flow in enumerate(passes):
-        about = {
-            "level": str(COARSE),
-            "features": f"prepared.{COARSE}.features.{len(passes) - 1 - k}",
-            "without": f"prepared.{COARSE}.without.{len(passes) - 1 - k}",
-            "order": "-1" if flow.reverse else "1",
-        }
-        step = _serialised(
-            _Step(flow), step_inputs(flow), [*STEP_INPUTS], [*STEP_OUTPUTS], facts | about, STEP_SHAPES
+        graphs[STEP.format(k)] = step = _step_graph(flow, f"{names[flow]}.")
+        step.metadata_props.update(
+            {
+                "level": str(COARSE),
+                "features": f"prepared.{COARSE}.features.{len(passes) - 1 - k}",
+                "without": f"prepared.{COARSE}.without.{len(passes) - 1 - k}",
+                "order": "-1" if flow.reverse else "1",
+            }
         )
-        contents[STEP.format(k)] = step
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for file, content in contents.items():
-            with replacing(folder / file) as descriptor, os.fdopen(descriptor, "wb", closefd=False) as out:
-                out.write(content)
-    except OSError as error:
-        raise WeightsError(f"{printable_name(folder)}: cannot be written ({error.strerror})") from error
-    return [folder / file for file in contents]
+    for graph in graphs.values():
+        graph.metadata_props["model"] = info.name
+    return graphs
 
 
-def step_inputs(flow: AutoregressivePass) -> tuple[Tensor, ...]:
-    """Return inputs of the first step of a pass, zeros, in the order of their names."""
-    places, width = flow.position.shape
+def _step_graph(flow: AutoregressivePass, prefix: str) -> onnx_ir.Model:
+    (places, width), blocks = flow.position.shape, len(flow.blocks)
     before, features = torch.zeros(TOGETHER, 1, flow.embed.in_features), torch.zeros(TOGETHER, 1, width)
-    cache = torch.zeros(len(flow.blocks), 2, TOGETHER, width // HEAD, places, HEAD)
-    return torch.tensor(0), before, features, cache
+    known = [torch.zeros(TOGETHER, width // HEAD, places, HEAD) for _ in range(2 * blocks)]
+    rows = {0: _ROWS}
+    return _graph(
+        _Step(flow),
+        (torch.tensor(0), before, features, known),
+        [*STEP_INPUTS, *of_blocks(KNOWN, blocks)],
+        [*STEP_OUTPUTS, *of_blocks(NEW, blocks)],
+        prefix,
+        (None, rows, rows, [rows] * (2 * blocks)),
+    )
 
 
-def name_of(path: tuple[Any, ...]) -> str:
-    """Return the name of a tensor in a condition, such as ``prepared.32.features``."""
-    return ".".join(re.findall(r"\w+", pytree.keystr(path)))
-
-
-def _serialised(
+def _graph(
     module: nn.Module,
     inputs: tuple[Any, ...],
     takes: list[str],
     gives: list[str],
-    facts: dict[str, str],
+    prefix: str,
     shapes: tuple[Any, ...] | None = None,
-) -> bytes:
+) -> onnx_ir.Model:
+    """Return the graph of a wrapper around (a part of) a model, whose names in the state dict have a prefix.
+
+    Of what can be computed beforehand, only what does not depend on the weights is: whichever engine runs the
+    graph does the rest when it reads them. Other passes of an optimizer would look at the weights' values.
+    """
+    from onnx_ir.passes import common
+    from onnxscript import optimizer
+
     with _silence():
         program = torch.onnx.export(
             module.eval(),
@@ -197,10 +256,46 @@ def _serialised(
             dynamo=True,
             external_data=False,
             verbose=False,
+            optimize=False,
         )
     assert program is not None
-    program.model.metadata_props.update(facts)
-    return program.model_proto.SerializeToString()
+    model: onnx_ir.Model = program.model
+    weights = {f"{name}.{key}" for name, part in module.named_children() for key in part.state_dict()}
+
+    def takes_weights(node: onnx_ir.Node) -> bool:
+        return any(value is not None and value.name in weights for value in node.inputs)
+
+    optimizer.fold_constants_ir(model, should_fold=lambda node: False if takes_weights(node) else None)
+    common.RemoveUnusedNodesPass()(model)
+    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    graph = model.graph
+    for name in weights & graph.initializers.keys():
+        graph.initializers[name].name = prefix + name.partition(".")[2]
+    # Half of the file would say where in the code a node comes from, and which shapes there are.
+    for node in graph:
+        node.metadata_props.clear()
+    for value in (*graph.initializers.values(), *(value for node in graph for value in node.outputs)):
+        value.metadata_props.clear()
+        if not value.is_graph_output():
+            value.type = value.shape = None
+    return model
+
+
+def _serialised(model: onnx_ir.Model) -> bytes:
+    import onnx_ir
+
+    return onnx_ir.to_proto(model).SerializeToString(deterministic=True)
+
+
+def _write(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, content in contents.items():
+            with replacing(folder / file) as descriptor, os.fdopen(descriptor, "wb", closefd=False) as out:
+                out.write(content)
+    except OSError as error:
+        raise WeightsError(f"{printable_name(folder)}: cannot be written ({error.strerror})") from error
+    return [folder / file for file in contents]
 
 
 @contextmanager

@@ -8,16 +8,23 @@
     (1, 2, 64, 64), and ``log_det`` of g, (1,): x = ab / 15 has the log density log N(z; 0, 1) - log_det.
 ``step0.onnx``, ``step1.onnx``, ...
     are the passes of an autoregressive level, if the model has one, in the order of g. Each gives the map at
-    one place, x = z exp(s) + m: ``log_scale`` and ``shift``, (N, 1, C); and ``key_value``,
-    (B, 2, N, heads, 1, 32). It requires ``t``, the number of the place; ``before``, x at the place before,
-    (N, 1, C), zeros at first; ``features``, (N, 1, width), which ``condition.onnx`` gives; and
-    ``keys_values``, (B, 2, N, heads, T, 32), of the places before. ``sample.onnx`` then requires what the
-    last pass gave, ``begun``, (1, C, r, r), and ``begun_log_det``, (1,), in place of the level's code.
+    one place, x = z exp(s) + m: ``log_scale`` and ``shift``, (N, 1, C); and of each transformer block what
+    later places attend to, ``key0``, ``value0``, ``key1``, ..., (N, heads, 1, 32). It requires ``t``, the
+    number of the place; ``before``, x at the place before, (N, 1, C), zeros at first; ``features``,
+    (N, 1, width), which ``condition.onnx`` gives; and ``keys0``, ``values0``, ``keys1``, ...,
+    (N, heads, T, 32): what it gave for the places before, of which there are t, and zeros for the others.
+    ``sample.onnx`` then requires what the last pass gave, ``begun``, (1, C, r, r), and ``begun_log_det``,
+    (1,), in place of the level's code.
 
-All tensors are fp32 but ``t``, int64. The metadata name the model, the weights and the version of this
-package; that of ``sample.onnx`` also the number of ``passes``, and ``chroma_scale``, 15 above; those of the
-passes the ``level``, the names of its ``features`` and of those ``without`` a photo, and the ``order`` in
-which places are taken, 1 or -1.
+All tensors are fp32 but ``t``, int64. The metadata name the model; those of exported files also the weights
+and the version of this package; those of ``sample.onnx`` the number of ``passes``, and ``chroma_scale``, 15
+above; those of the passes the ``level``, the names of its ``features`` and of those ``without`` a photo, and
+the ``order`` in which places are taken, 1 or -1.
+
+The files that this package ships are graphs without weights, which are taken from a weights file. Beside
+them lies ``contents.json``: the ``architecture`` whose graphs they are, the ``defaults`` of what a weights
+file may leave out of it, and for each of the ``files`` the shapes of the tensors that it lacks, by their
+names in the weights file.
 """
 
 CONDITION, SAMPLE = "condition.onnx", "sample.onnx"
@@ -25,6 +32,14 @@ LUMINANCE, AB, LOG_DET = "L", "ab", "log_det"
 LATENT = "z"  # followed by the level
 BEGUN = "begun", "begun_log_det"
 STEP = "step{}.onnx"
-STEP_INPUTS = "t", "before", "features", "keys_values"
-STEP_OUTPUTS = "log_scale", "shift", "key_value"
+STEP_INPUTS = "t", "before", "features"  # and those of each block
+STEP_OUTPUTS = "log_scale", "shift"
+KNOWN = "keys{}", "values{}"
+NEW = "key{}", "value{}"
 TOGETHER = 8  # samples in a step
+CONTENTS = "contents.json"
+
+
+def of_blocks(names: tuple[str, str], blocks: int) -> list[str]:
+    """Return the names of inputs or outputs that belong to the transformer blocks of a step."""
+    return [name.format(k) for k in range(blocks) for name in names]

@@ -139,7 +139,8 @@ class Wish:
             words = ["transfer", _argument(library[self.reference]), photo, *seed, *temperature, *strength]
         else:
             hints = [word for hint in self.hints for word in ("--hint", str(hint))]
-            words = ["colorize", photo, *seed, *temperature, *hints]
+            engine = ["--engine", "torch"]  # the studio's own, which encodes too
+            words = ["colorize", photo, *engine, *seed, *temperature, *hints]
         if self.frame != "auto":
             words += ["--frame", self.frame]
         for name, value in self.rendering.entries().items():

@@ -28,11 +28,12 @@ def stages(path: Path, n: int) -> dict[str, float]:
         import cinn_colorize.methods.contact_sheet  # noqa: F401
 
     timed("imports", imports)
-    from cinn_colorize import Colorizer
+    from cinn_colorize.engines import ModelSpec
     from cinn_colorize.imaging.photo import open_photo
     from cinn_colorize.methods.contact_sheet import contact_sheet, save_sheet, tiles
+    from cinn_colorize.models import find_weights
 
-    colorizer = timed("weights", lambda: Colorizer(device="cpu"))
+    colorizer = timed("weights", lambda: ModelSpec("natural", *find_weights(), "cpu").colorizer())
     photo = open_photo(path)
     timed("decode", lambda: photo.luminance(256, 256))
     conditioned = timed("condition", lambda: colorizer.condition(photo))

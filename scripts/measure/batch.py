@@ -45,8 +45,8 @@ def serial(folder: Path, output: Path) -> None:
     from cinn_colorize.batch.inputs import Input
     from cinn_colorize.batch.pipeline import Result
     from cinn_colorize.batch.plan import Existing, Plan, Task
-    from cinn_colorize.batch.processes import ModelSpec
     from cinn_colorize.batch.workers import InProcess
+    from cinn_colorize.engines import ModelSpec
     from cinn_colorize.methods.sample import Sampling
     from cinn_colorize.models import find_weights
     from cinn_colorize.options import Encoding, Rendering

@@ -39,7 +39,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for engine in ENGINES:  # writes the ONNX files if necessary
+        for engine in ENGINES:  # reads all files once, so that the system has them
             run(arguments.photo, engine, folder)
         times = {engine: np.empty((arguments.repeats, 3)) for engine in ENGINES}
         for k in range(arguments.repeats):

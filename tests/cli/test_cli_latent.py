@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from helpers import the_line
+from helpers import preloaded, the_line
 from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
@@ -34,7 +34,7 @@ def run(tmp_path, photos, colorizer, monkeypatch):
     """Run a command in this process and its own folder, with a preloaded model."""
     shutil.copytree(photos, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("cinn_colorize.colorizer.Colorizer", lambda *_, **__: colorizer)
+    preloaded(monkeypatch, colorizer)
 
     def run(*arguments, code=0):
         result = CliRunner().invoke(app, list(map(str, arguments)))

@@ -17,9 +17,8 @@ NOT_RUN = {  # how a command begins, and why it is skipped
     "cinn-colorize studio": "runs until Ctrl-C",
     "cinn-colorize train": "takes hours",
 }
-# Many samples, refined samples, or the export of networks.
-SLOW = re.compile(r"--hints? |hints=|--pick |pick=|evaluate |Onnx")
-BEFORE = {"onnx.md": "cinn-colorize export -o onnx"}  # a command that the Python of a page requires
+# Many samples, or refined samples.
+SLOW = re.compile(r"--hints? |hints=|--pick |pick=|evaluate ")
 
 
 def blocks(path):
@@ -117,8 +116,6 @@ def pages():
 
 @pytest.mark.parametrize(("page", "code"), list(pages()))
 def test_python_of_docs(folder, page, code):
-    if page in BEFORE:
-        run(BEFORE[page])
     names = {}
     for block in code:
         exec(compile(block, page, "exec"), names)

@@ -202,12 +202,18 @@ sys.addaudithook(press)
 
 @pytest.mark.parametrize("arguments", [["x.png"], ["sample", "x.png"], ["temperature", "x.png"]])
 @pytest.mark.parametrize(
-    "module", ["numpy._core._multiarray_umath", "torch._C", "safetensors._safetensors_rust"]
+    ("module", "options"),
+    [
+        ("numpy._core._multiarray_umath", []),
+        ("onnxruntime.capi.onnxruntime_pybind11_state", ["--engine", "onnx"]),
+        ("torch._C", ["--engine", "torch"]),
+        ("safetensors._safetensors_rust", []),
+    ],
 )
-def test_an_early_ctrl_c_has_one_line_too(tmp_path, arguments, module):
+def test_an_early_ctrl_c_has_one_line_too(tmp_path, arguments, module, options):
     """While modules are imported and weights are read."""
     Image.fromarray(GRAY).save(tmp_path / "x.png")
-    code, lines = ends(start_after(PRESSED, tmp_path, *arguments, PRESS_AT=module))
+    code, lines = ends(start_after(PRESSED, tmp_path, *arguments, *options, PRESS_AT=module))
     assert code == 130
     assert len(lines) == 1
     assert lines[0].startswith("cinn-colorize: stopped")

@@ -15,7 +15,7 @@ from helpers import GRAY, names, process, shared_data, spawned_by, start, wait_f
 from PIL import Image
 
 from cinn_colorize.batch.model_server import ModelServer
-from cinn_colorize.batch.processes import ModelSpec
+from cinn_colorize.engines import ModelSpec
 from cinn_colorize.models import find_weights
 
 pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")

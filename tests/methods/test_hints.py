@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers import preloaded
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -211,7 +212,7 @@ def run(tmp_path, gray, colorizer, monkeypatch):
     """Run commands in a folder with photo.png, with a preloaded model."""
     Image.fromarray(gray).save(tmp_path / "photo.png")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("cinn_colorize.colorizer.Colorizer", lambda *_, **__: colorizer)
+    preloaded(monkeypatch, colorizer)
     return lambda *arguments: CliRunner().invoke(app, list(map(str, arguments)))
 
 

@@ -1,8 +1,10 @@
-"""The ONNX files, and onnxruntime compared with torch. The files are written once for all tests."""
+"""The graphs that the package ships and exported files, computed by onnxruntime and compared with torch."""
 
 import os
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,32 +12,37 @@ import numpy as np
 import pytest
 import torch
 from helpers import COLOR, ENVIRONMENT, GRAY, command, names, stir, the_line
+from narrow import NARROW_COARSE, NARROW_NATURAL
 from PIL import Image
 from skimage.color import lab2rgb, rgb2lab
 from torch.utils._pytree import tree_leaves_with_path
 from typer.testing import CliRunner
 
-from cinn_colorize import Colorizer, __version__
+from cinn_colorize import Colorizer, weights
 from cinn_colorize.cli.app import app
 from cinn_colorize.colorizer import NetworkInput
-from cinn_colorize.errors import EngineError
+from cinn_colorize.engines import Engine, ModelSpec, has_gpu
+from cinn_colorize.errors import EngineError, WeightsError
 from cinn_colorize.imaging.photo import open_photo, read_recipe
 from cinn_colorize.latents.latent import Latent
 from cinn_colorize.methods.ensemble import draw
 from cinn_colorize.methods.hint_map import HintMap
 from cinn_colorize.methods.hints import Hint
-from cinn_colorize.models import MODELS, Loaded, find_weights
+from cinn_colorize.methods.registry import METHODS
+from cinn_colorize.models import find_weights, save_model
 from cinn_colorize.models.bedrooms import Bedrooms, BedroomsConfig
 from cinn_colorize.models.natural import Natural, NaturalConfig
+from cinn_colorize.onnx.shipped import graphs_for
 
 for package in ("onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(package)
 
+ON_CPU = ("--device", "cpu")
 WIDE = np.tile(GRAY, (1, 3))[:120]
 
 
-def call(folder, cache, *arguments, **environment):
-    """Run the command in its own process and cache; also return whether it imported torch."""
+def call(folder, *arguments, **environment):
+    """Run the command in its own process; also return whether it imported torch."""
     script = (
         "import atexit, sys\n"
         "atexit.register(lambda: print('torch' in sys.modules, file=sys.stderr))\n"
@@ -48,7 +55,7 @@ def call(folder, cache, *arguments, **environment):
         cwd=folder,
         capture_output=True,
         text=True,
-        env=ENVIRONMENT | {"XDG_CACHE_HOME": str(cache)} | environment,
+        env=ENVIRONMENT | environment,
     )
     *lines, torch_was_there = done.stderr.splitlines()
     return done, lines, torch_was_there == "True"
@@ -63,33 +70,27 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory, folder):
-    """A cache, filled by the first use of the engine."""
-    cache = tmp_path_factory.mktemp("cache")
-    done, lines, torch_was_there = call(folder, cache, "gray.png", "-s", 0, "--engine", "onnx", "-o", "first")
-    assert (done.returncode, done.stdout) == (0, "first/gray_000.png\n"), done.stderr
-    (line,) = lines
-    assert line.startswith("cinn-colorize: ")
-    assert "writing ONNX files, once" in line
-    assert torch_was_there
-    return cache
+def onnx_colorizer(model="natural", source=None):
+    """The model in onnxruntime, by the graphs that the package ships."""
+    spec = ModelSpec(model, *find_weights(model, source), "cpu", engine=Engine.onnx)
+    return spec.colorizer()
 
 
 @pytest.fixture(scope="module")
-def files(cache):
-    """The files in it."""
-    digest = find_weights()[1]
-    folder = cache / "cinn-colorize" / "onnx" / f"natural-{digest[:16]}-{__version__}"
+def engine():
+    return onnx_colorizer()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """The shipped model, exported."""
+    from cinn_colorize.models import load_model
+    from cinn_colorize.onnx.export import export
+
+    folder = tmp_path_factory.mktemp("exported")
+    export(load_model(), folder)
     assert names(folder) == ["condition.onnx", "sample.onnx", *(f"step{k}.onnx" for k in range(4))]
     return folder
-
-
-@pytest.fixture(scope="module")
-def engine(files):
-    from cinn_colorize.onnx.engine import OnnxColorizer
-
-    return OnnxColorizer("natural", find_weights()[1], files)
 
 
 def steps(a, b):
@@ -122,27 +123,61 @@ def test_the_shipped_model_is_the_same_in_both(colorizer, engine):
     check_agreement(colorizer, engine)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "config"), [(Natural, NaturalConfig), (Bedrooms, BedroomsConfig)], ids=["natural", "bedrooms"]
 )
-def test_the_architectures_are_the_same_in_both(tmp_path, kind, config):
-    from cinn_colorize.onnx.engine import OnnxColorizer
-    from cinn_colorize.onnx.export import export
-
+def test_the_graphs_fit_all_weights_of_their_architecture(tmp_path, kind, config):
+    """Nothing of the weights that they were made from is in them, and they are those of today's code."""
     torch.manual_seed(0)
-    model = stir(kind(config.default())).eval().requires_grad_(False)
-    loaded = Loaded(model, MODELS[kind.name], "0" * 64)
-    export(loaded, tmp_path)
-    check_agreement(Colorizer(loaded, device="cpu"), OnnxColorizer(kind.name, "0" * 64, tmp_path))
+    path = tmp_path / "other.safetensors"
+    save_model(path, stir(kind(config.default())), {})
+    check_agreement(Colorizer(kind.name, weights=path, device="cpu"), onnx_colorizer(kind.name, path))
+
+
+def test_the_shipped_models_have_graphs():
+    for name in ("natural", "bedrooms"):
+        assert graphs_for(name, find_weights(name)[0]) is not None
+    assert graphs_for("mnist", find_weights("mnist")[0]) is None
+    assert graphs_for("natural", find_weights("bedrooms")[0]) is None
+
+
+def test_other_architectures_and_other_tensors_have_no_graph(tmp_path):
+    path = tmp_path / "own.safetensors"
+    for config in (NARROW_COARSE, NARROW_NATURAL):
+        save_model(path, Natural(config), {})
+        assert graphs_for("natural", path) is None
+    config, tensors = weights.load(find_weights()[0])
+    name = "levels.8.flow.maps.1.position"
+    weights.save(path, config, tensors)
+    assert graphs_for("natural", path) is not None
+    architecture = config["architecture"] | {"knee": 2.0}  # which no tensor shows
+    weights.save(path, config | {"architecture": architecture}, tensors)
+    assert graphs_for("natural", path) is None
+    weights.save(path, config, tensors | {name: tensors[name][1:]})
+    assert graphs_for("natural", path) is None
+    del tensors[name]
+    weights.save(path, config, tensors)
+    assert graphs_for("natural", path) is None
+
+
+def test_exported_files_draw_the_same(files, engine):
+    from cinn_colorize.onnx.engine import OnnxColorizer
+    from cinn_colorize.onnx.sessions import Sessions
+
+    exported = OnnxColorizer("natural", engine.sha256, Sessions(files))
+    ours, theirs = (each.condition(GRAY).sample(2, seed=5)[1] for each in (exported, engine))
+    assert np.array_equal(ours.ab, theirs.ab)
+    assert ours.log_prob == theirs.log_prob
 
 
 @pytest.mark.parametrize("photo", ["gray.png", "wide.png", "framed.png"])
-def test_pictures_are_within_one_step_and_torch_is_not_there(folder, cache, photo):
+def test_pictures_are_within_one_step_and_torch_is_not_there(folder, photo):
+    """Without --engine, onnxruntime computes them, if there is no GPU."""
     pictures, recipes = [], []
     for name in ("onnx", "torch"):
+        engine = ["--engine", "torch"] if name == "torch" else []
         done, lines, torch_was_there = call(
-            folder, cache, photo, "--engine", name, "-o", name, "-s", 3, "--upsampling", "jbu", "-q"
+            folder, photo, *ON_CPU, *engine, "-o", name, "-s", 3, "--upsampling", "jbu", "-q"
         )
         assert (done.returncode, lines) == (0, []), done.stderr
         assert torch_was_there == (name == "torch")
@@ -153,16 +188,119 @@ def test_pictures_are_within_one_step_and_torch_is_not_there(folder, cache, phot
     assert ("frame" in recipes[0]) == (photo == "framed.png")
 
 
-def test_workers_make_the_same_files_without_torch(folder, cache, tmp_path):
+NO_TORCH = [
+    ["gray.png", "-n", 2, "--pick", 1],
+    ["gray.png", "-n", 2, "--rank", "log-prob"],
+    ["gray.png", "--hint", "20,30,red"],
+    ["temperature", "gray.png", "--temperatures", "0,1", "--files"],
+]
+
+
+@pytest.mark.parametrize("arguments", NO_TORCH, ids=lambda words: " ".join(map(str, words)))
+def test_what_needs_no_torch(folder, tmp_path, arguments):
+    done, lines, torch_was_there = call(folder, *arguments, *ON_CPU, "-q", "-o", tmp_path)
+    assert (done.returncode, lines) == (0, []), done.stderr
+    assert not torch_was_there
+    for path in map(Path, done.stdout.split()):
+        again = tmp_path / f"again_{path.name}"
+        made, lines, torch_was_there = call(
+            folder, "recreate", folder / path, "gray.png", *ON_CPU, "-q", "-o", again
+        )
+        if made.returncode and "_sheet" in path.name:  # which has no recipe
+            continue
+        assert (made.returncode, lines) == (0, []), made.stderr
+        assert not torch_was_there
+        assert again.read_bytes() == (folder / path).read_bytes()
+
+
+def test_pictures_of_torch_are_made_again(colorizer, examples, tmp_path):
+    photo = examples / "photo.jpg"  # so large that some pixel differs in onnxruntime
+    (made,) = colorizer.colorize(photo, seed=2)
+    made.save(tmp_path / "made.png")
+    done, lines, _ = call(tmp_path, "recreate", "made.png", photo, *ON_CPU, "-o", "again.png")
+    assert (done.returncode, lines) == (0, ["cinn-colorize: the same bytes as OUT"]), done.stderr
+    assert (tmp_path / "again.png").read_bytes() == (tmp_path / "made.png").read_bytes()
+    done, _, torch_was_there = call(
+        tmp_path, "recreate", "made.png", photo, "--engine", "onnx", "-o", "other.png"
+    )
+    assert (done.returncode, torch_was_there) == (0, False), done.stderr
+    assert steps(tmp_path / "other.png", tmp_path / "made.png") <= 1
+
+
+def test_workers_make_the_same_files_without_torch(folder, tmp_path):
     (tmp_path / "torch.py").write_text("raise ImportError('there is no torch')")
     path = os.pathsep.join([str(tmp_path), ENVIRONMENT["PYTHONPATH"]])
-    options = ["-n", 2, "--pick", 1, "--engine", "onnx", "-q", "-o"]
-    both, lines, _ = call(folder, cache, "gray.png", "wide.png", *options, "many", PYTHONPATH=path)
+    options = ["-n", 2, "--pick", 1, *ON_CPU, "-q", "-o"]
+    both, lines, _ = call(folder, "gray.png", "wide.png", *options, "many", PYTHONPATH=path)
     assert (both.returncode, lines) == (0, []), both.stderr
     for photo in ("gray", "wide"):
-        one, _, _ = call(folder, cache, f"{photo}.png", *options, "one")
+        one, _, _ = call(folder, f"{photo}.png", *options, "one")
         path = Path(one.stdout.strip())
         assert (folder / path).read_bytes() == (folder / "many" / path.name).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def couplings(tmp_path_factory):
+    """Weights of an architecture that has no graph."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "old.safetensors"
+    save_model(path, stir(Natural(NARROW_NATURAL)), {})
+    return path
+
+
+def test_weights_without_a_graph_are_computed_in_torch(folder, couplings):
+    done, lines, torch_was_there = call(
+        folder, "gray.png", "--weights", couplings, *ON_CPU, "-q", "-s", 1, "-o", "old"
+    )
+    assert (done.returncode, done.stdout, lines) == (0, "old/gray_001.png\n", []), done.stderr
+    assert torch_was_there
+    done, (line,), torch_was_there = call(
+        folder, "gray.png", "--weights", couplings, "--engine", "onnx", "-o", "none"
+    )
+    assert (done.returncode, done.stdout, torch_was_there) == (1, "", False)
+    assert f"{couplings}: onnxruntime has no graph of this architecture; use --engine torch" in line
+
+
+def test_onnxruntime_computes_what_it_can(monkeypatch):
+    spec = ModelSpec("natural", *find_weights(), "auto", "fp32")
+    graphs = graphs_for("natural", spec.weights)
+    monkeypatch.setattr("cinn_colorize.engines.has_gpu", lambda: False)
+    assert spec.graphs == graphs
+    assert replace(spec, device="cpu").graphs == graphs
+    for change in (
+        {"device": "cuda"},
+        {"precision": "bf16"},
+        {"encodes": True},
+        {"engine": Engine.torch},
+    ):
+        assert replace(spec, **change).graphs is None, change
+    monkeypatch.setattr("cinn_colorize.engines.has_gpu", lambda: True)
+    assert spec.graphs is None
+    assert replace(spec, device="cpu").graphs == graphs
+    assert replace(spec, engine=Engine.onnx).graphs == graphs
+    monkeypatch.setattr("cinn_colorize.engines.find_spec", lambda _: None)
+    assert replace(spec, device="cpu").graphs is None
+
+
+def test_methods_say_what_they_need():
+    encode = {name for name, method in METHODS.items() if method.encodes}
+    assert encode == {"transfer", "mix"}
+
+
+def test_a_gpu_is_seen_without_torch(tmp_path, monkeypatch):
+    monkeypatch.setattr("cinn_colorize.engines._GPU_DEVICES", (tmp_path / "nvidiactl",))
+    monkeypatch.setattr("sys.platform", "linux")
+    assert not has_gpu()
+    (tmp_path / "nvidiactl").touch()
+    assert has_gpu()
+    for system, machine, expected in (
+        ("darwin", "arm64", True),
+        ("darwin", "x86_64", False),
+        ("freebsd14", "amd64", True),  # nobody knows
+    ):
+        monkeypatch.setattr("sys.platform", system)
+        monkeypatch.setattr("platform.machine", lambda machine=machine: machine)
+        assert has_gpu() == expected
 
 
 def test_samples_depend_on_their_seed_alone(engine):
@@ -235,24 +373,26 @@ def test_without_onnxruntime_one_line_says_how_to_get_it(folder, monkeypatch):
     monkeypatch.setattr("cinn_colorize.cli.engine.find_spec", lambda _: None)
     result = CliRunner().invoke(app, ["gray.png", "--engine", "onnx", "-o", "none"])
     assert result.exit_code == 2
-    assert "pip install 'cinn-colorize[onnx]'" in the_line(result)
+    assert "pip install onnxruntime" in the_line(result)
 
 
-def test_a_damaged_file_is_named(files, tmp_path, folder):
-    cache = tmp_path / "cache"
-    copy = cache / "cinn-colorize" / "onnx" / files.name
-    copy.mkdir(parents=True)
-    (copy / "condition.onnx").write_bytes((files / "condition.onnx").read_bytes()[:5000])
-    (copy / "sample.onnx").write_bytes(b"")
-    done, lines, _ = call(folder, cache, "gray.png", "--engine", "onnx", "-o", "none")
-    (line,) = lines
-    assert done.returncode == 1
-    assert f"{copy / 'condition.onnx'}: missing, damaged" in line
+def test_a_damaged_file_is_named(engine, tmp_path):
+    from cinn_colorize.onnx.sessions import Sessions
+
+    weights, _ = find_weights()
+    folder = tmp_path / "graphs"
+    shutil.copytree(graphs_for("natural", weights), folder)
+    Sessions(folder, weights)
+    (folder / "sample.onnx").write_bytes((folder / "sample.onnx").read_bytes()[:5000])
+    with pytest.raises(WeightsError, match=r"sample\.onnx: missing, damaged .* reinstall cinn-colorize"):
+        Sessions(folder, weights)
+    with pytest.raises(WeightsError, match=r"sample\.onnx: missing, damaged .* export it again"):
+        Sessions(folder)
 
 
-def test_export_keeps_what_is_there(folder, files, tmp_path):
+def test_export_keeps_what_is_there(folder, tmp_path):
     (tmp_path / "sample.onnx").write_bytes(b"kept")
-    done, (line,), torch_was_there = call(folder, tmp_path, "export", "-o", tmp_path)
+    done, (line,), torch_was_there = call(folder, "export", "-o", tmp_path)
     assert (done.returncode, done.stdout, torch_was_there) == (1, "", False)
     assert f"{tmp_path / 'sample.onnx'}: exists; add --overwrite" in line
     assert names(tmp_path) == ["sample.onnx"]

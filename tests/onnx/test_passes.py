@@ -35,10 +35,11 @@ def folder(tmp_path_factory, model):
 @pytest.fixture(scope="module", params=[0.0, 0.5], ids=["plain", "guided"])
 def engines(request, model, folder):
     from cinn_colorize.onnx.engine import OnnxNetwork
+    from cinn_colorize.onnx.sessions import Sessions
 
     guidance = request.param
     torch_network = TorchNetwork(model, 256, torch.device("cpu"), guidance=guidance)
-    return torch_network, OnnxNetwork(folder, guidance)
+    return torch_network, OnnxNetwork(Sessions(folder), guidance)
 
 
 def test_onnxruntime_draws_what_torch_draws(engines):
@@ -72,12 +73,12 @@ def test_a_sample_does_not_depend_on_how_many_are_drawn(engines, engine):
 
 
 def test_a_missing_step_is_named(folder):
-    from cinn_colorize.onnx.engine import OnnxNetwork
+    from cinn_colorize.onnx.sessions import Sessions
 
     step, kept = folder / "step1.onnx", folder / "kept"
     step.rename(kept)
     try:
         with pytest.raises(WeightsError, match=r"step1\.onnx: missing"):
-            OnnxNetwork(folder)
+            Sessions(folder)
     finally:
         kept.rename(step)

@@ -188,13 +188,13 @@ def test_what_cannot_be_drawn_is_said_in_one_line(client, photo, asked, said):
 
 def test_the_api_makes_what_the_command_makes(client, photo, tmp_path):
     (tmp_path / "b.jpg").write_bytes(photo)
-    options = {"seed": 3, "temperature": "0.9"}
+    options, engine = {"seed": 3, "temperature": "0.9"}, ("--engine", "torch")
     raw = client.post("/colorize", params=options, content=photo)
     form = client.post("/colorize", params=options, files={"photo": ("b.jpg", photo)})
-    process(tmp_path, "b.jpg", "--seed", "3", "-t", "0.9")
+    process(tmp_path, "b.jpg", "--seed", "3", "-t", "0.9", *engine)
     assert raw.headers["content-type"] == "image/jpeg"
     assert raw.content == form.content == (tmp_path / "colorized/b_003.jpg").read_bytes()
-    default = tmp_path / process(tmp_path, "b.jpg", "-o", "first").stdout.strip()
+    default = tmp_path / process(tmp_path, "b.jpg", "-o", "first", *engine).stdout.strip()
     assert client.post("/colorize", content=photo).content == default.read_bytes()
 
 

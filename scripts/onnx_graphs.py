@@ -1,0 +1,24 @@
+"""Write the ONNX graphs that the package ships: python scripts/onnx_graphs.py.
+
+They hold no weights, so they change only with the code and the architecture of a model.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cinn_colorize.models import load_model
+from cinn_colorize.onnx.export import export_graphs
+
+FOLDER = Path(__file__).parents[1] / "cinn_colorize" / "onnx" / "graphs"
+SHIPPED = ("natural", "bedrooms")
+
+
+def main() -> None:
+    for name in SHIPPED:
+        for path in export_graphs(load_model(name), FOLDER / name):
+            print(f"{path.relative_to(FOLDER.parent)}: {path.stat().st_size / 2**10:.0f} KiB")
+
+
+if __name__ == "__main__":
+    main()
