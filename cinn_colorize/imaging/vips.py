@@ -230,7 +230,7 @@ def raising_photo_errors(name: str) -> Iterator[None]:
         raise
     except pyvips.Error as error:
         problem = f"damaged or unsupported ({reason(error)}); save it again with another program"
-        raise PhotoError(f"{name}: cannot be read, {problem}") from None
+        raise PhotoError(f"{name}: cannot be read: {problem}") from None
     except OSError as error:
         raise PhotoError(f"{name}: cannot be read: {error.strerror or error}") from None
     except TooLargeError as error:
