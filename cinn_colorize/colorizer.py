@@ -76,6 +76,7 @@ class BaseColorizer:
         temperature: SomeLevels | None = None,
         seed: int | None = None,
         *,
+        like: int | None = None,
         pick: int | None = None,
         hints: str | Iterable[HintLike] = (),
         strokes: str | os.PathLike[str] | None = None,
@@ -100,7 +101,8 @@ class BaseColorizer:
                 or some, ``{8: 0.9}``, or text, ``"0.7,8:0.9"``; see :meth:`ConditionedPhoto.sample`. By
                 default, that in the registry.
             seed: seed of the first sample; later samples count up from it. By default 0, and if n is 1, that
-                of the most typical sample of the seeds 0 to 7.
+                of the most typical sample of the seeds 0 to 7; with ``like``, the seed after that one.
+            like: seed of a sample that all resemble; see :meth:`ConditionedPhoto.vary`.
             pick: number of the n samples to keep, typical ones that differ, the most typical first; see
                 :func:`typical`.
             hints: colours wanted at pixels of the photo, each (x, y, colour) or text, ``"310,120,#a02832"``;
@@ -117,13 +119,14 @@ class BaseColorizer:
             PhotoError: the photo or the strokes cannot be read, or the photo does not contain the picture in
                 the frame or a hint.
             TypeError: an argument is of a wrong type.
-            ValueError: an argument is out of range, or there are both hints and ``pick``.
+            ValueError: an argument is out of range, or there are hints and ``like`` or ``pick``.
         """
         if upsampling not in list(Upsampling):
             raise ValueError(f"unknown upsampling {upsampling!r}; choose one of {', '.join(Upsampling)}")
         rendering = Rendering(Upsampling(upsampling), saturation)
-        method, number, first = drawing(n, seed, pick=pick, hints=hints, strokes=strokes)
-        temperature = parse_temperature(temperature, self.network.latent_shapes, self.info.temperature)
+        levels = self.network.latent_shapes
+        method, number, first = drawing(n, seed, levels, like=like, pick=pick, hints=hints, strokes=strokes)
+        temperature = parse_temperature(temperature, levels, self.info.temperature)
         photo = _as_photo(photo)
         photo = photo if photo.frame else photo.framed(frame)
         samples = method.rendered(rendering).samples(self, photo, number, temperature, first)

@@ -18,11 +18,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cinn_colorize.imaging.photo import Photo
-from cinn_colorize.latents.levels import PerLevel, SomeLevels, parse_temperature
-from cinn_colorize.latents.noise import Shapes, draw
+from cinn_colorize.latents.levels import (
+    PerLevel,
+    SomeLevels,
+    by_level,
+    format_levels,
+    parse_noise,
+    parse_temperature,
+    transfer_noise,
+)
+from cinn_colorize.latents.noise import Shapes, draw, draw_like
 from cinn_colorize.latents.windows import Windows
 from cinn_colorize.methods.mix import Mask, mix
 from cinn_colorize.methods.transfer import TEMPERATURE, Reference, transfer
+from cinn_colorize.options import whole_number
 from cinn_colorize.samples import Floats, LatentLevels, Sample, seeds_from
 
 if TYPE_CHECKING:
@@ -172,6 +181,36 @@ class ConditionedPhoto:
         temperature = parse_temperature(temperature, self.latent_shapes, self.temperature)
         noise = draw(self.latent_shapes, seeds, temperature)
         return self._samples(noise, seeds, temperature, {"method": "sample"})
+
+    def vary(
+        self,
+        like: int,
+        n: int = 1,
+        fresh: SomeLevels | None = None,
+        temperature: SomeLevels | None = None,
+        seed: int | None = None,
+    ) -> list[Sample]:
+        """Draw n colorizations that resemble the sample of one seed.
+
+        Args:
+            like: the seed.
+            n: number of variations, which differ by their fresh noise.
+            fresh: share s in [0, 1] of the fresh noise in z = sqrt(1 - s) z_like + sqrt(s) noise, given like
+                a temperature; by default, and for levels that are not named, :func:`transfer_noise`: a little
+                in the coarse colours, while details are drawn anew.
+            temperature: see :meth:`sample`; that of both noises.
+            seed: seed of the first variation's noise, by default the one after ``like``. The variation with
+                the seed ``like`` is the sample itself.
+
+        Raises:
+            ValueError: an argument is out of range.
+        """
+        like = whole_number(like, "like", 0)
+        seeds, shapes = seeds_from(like + 1 if seed is None else seed, n), self.latent_shapes
+        temperature = parse_temperature(temperature, shapes, self.temperature)
+        share = by_level(parse_noise(fresh, shapes, transfer_noise(shapes)), shapes)
+        recipe = {"method": "variation", "like": str(like), "fresh": format_levels(share)}
+        return self._samples(draw_like(shapes, like, seeds, share, temperature), seeds, temperature, recipe)
 
     def transfer(
         self,

@@ -33,7 +33,7 @@ def check_pixels(width: int, height: int, max_pixels: int) -> None:
         TooLargeError: it has more.
     """
     if width * height > max_pixels:
-        size = f"{width} x {height} = {width * height / 1e6:,.0f} million pixels"
+        size = f"{width} x {height} = {_millions(width * height)} million pixels"
         raise TooLargeError(f"{size} are more than {max_pixels / 1e6:,g} million")
 
 
@@ -113,3 +113,9 @@ def read_stream(file: BinaryIO, name: str, max_pixels: int) -> bytes:
         except TooLargeError as error:
             raise PhotoError(f"{name}: cannot be read: {error}; {ADVICE}") from None
     return content.getvalue()
+
+
+def _millions(pixels: int) -> str:
+    """Format a number in millions, to the whole, or to two digits if it is small."""
+    millions = pixels / 1e6
+    return f"{millions:,.0f}" if millions >= 10 else f"{millions:.2g}"

@@ -188,8 +188,10 @@ def _opened(path: Path, framework: str) -> Iterator[tuple[Any, dict[str, Any]]]:
                     "(no configuration)"
                 )
             yield file, config
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{printable_name(path)}: damaged, or not a safetensors file ({error})") from error
+    except SafetensorError as error:
+        raise WeightsError(f"{printable_name(path)}: damaged, or not a safetensors file") from error
+    except OSError as error:
+        raise WeightsError(f"{printable_name(path)}: cannot be read ({error.strerror or error})") from error
 
 
 def _config(text: str) -> dict[str, Any] | None:

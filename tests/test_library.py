@@ -290,7 +290,10 @@ def test_a_missing_file_is_a_file_not_found(colorizer, folder, monkeypatch):
         ({"hints": [(310, 120)]}, ValueError, r"\(310, 120\) is not a hint; give \(x, y, color\)"),
         ({"hints": [(1, 2, (0, 0, 300))]}, ValueError, "is not a hint; .* integers from 0 to 255"),
         ({"hints": [(1, 2, "rad")]}, ValueError, "'rad' in the hint '1,2,rad' is not a colour"),
-        ({"hints": [(1, 2, "red")], "n": 2, "pick": 1}, ValueError, "hints exclude pick"),
+        ({"hints": [(1, 2, "red")], "n": 2, "pick": 1}, ValueError, "hints exclude like, pick"),
+        ({"hints": [(1, 2, "red")], "like": 3}, ValueError, "hints exclude like, pick"),
+        ({"like": 1.5}, TypeError, "like must be an integer"),
+        ({"like": 2**63}, ValueError, "no seed may exceed"),
     ],
 )  # fmt: skip
 def test_a_wrong_argument_is_one_sentence_that_says_what_is_accepted(colorizer, arguments, kind, message):

@@ -277,5 +277,9 @@ class _Clock:
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise PhotoError(
+            f"{printable_name(folder)}: cannot be created, a file is in its place; choose another folder"
+        ) from error
     except OSError as error:
         raise PhotoError(f"{printable_name(folder)}: cannot be created ({error.strerror})") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import signal
 import sys
 import traceback
@@ -52,6 +53,10 @@ class _Command(TyperCommand):
         with keeping(), protecting([*named_files(ctx.params)]):
             return super().invoke(ctx)
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """List the arguments as the help names them, without Typer's braces around those required."""
+        return [re.sub(r"^\{(.+)\}", r"\1", piece) for piece in super().collect_usage_pieces(ctx)]
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         panels: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
@@ -60,7 +65,7 @@ class _Command(TyperCommand):
                 panels.setdefault("Arguments", []).append((str(parameter.metavar), parameter.help or ""))
             elif record:
                 panel = getattr(parameter, "rich_help_panel", None) or "Options"
-                panels.setdefault(panel, []).append(record)
+                panels.setdefault(panel, []).append((record[0], _in_words(record[1])))
         for panel in sorted(panels, key="Options".__eq__):  # options that every command has come last
             with formatter.section(panel):
                 formatter.write_dl(panels[panel])
@@ -70,6 +75,19 @@ class _Command(TyperCommand):
             with formatter.section("Examples"):
                 for line in inspect.cleandoc(self._examples).splitlines():
                     formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
+
+
+def _in_words(text: str) -> str:
+    """Return the help of an option with its default and range in words, without a range that it states."""
+    said, bracket, notes = text.rpartition("  [")
+    if not bracket:
+        return text
+    notes = re.sub(r"^default: \((.*?)\)(?=;|$)", r"default: \1", notes.removesuffix("]"))
+    notes = re.sub(r"x>=(\S+)$", r"\1 or more", notes)
+    notes = re.sub(r"(\S+)<=x<=(\S+)$", r"\1 to \2", notes)
+    others, _, last = notes.rpartition("; ")
+    notes = others if last in said else notes
+    return f"{said}  [{notes}]" if notes else said
 
 
 class _DefaultGroup(TyperGroup):

@@ -34,6 +34,7 @@ from cinn_colorize.latents.levels import short_levels
 from cinn_colorize.limits import read_stream
 from cinn_colorize.options import DRAWING, OUTPUT, TYPICAL_OF, Rank, Rendering
 
+_PATTERN = "{stem}_{seed:03d}{ext}"
 _FIELDS = "{stem}, {seed}, {temperature}, {n}, {method}, {model} and {ext}"
 
 
@@ -62,13 +63,25 @@ def colorize(
             metavar="SEED",
             min=0,
             help="Seed of the first sample; later samples count up from it.",
-            show_default=f"0; with -n 1, the most typical of 0 to {TYPICAL_OF - 1}",
+            show_default=f"0; with -n 1, the most typical of 0 to {TYPICAL_OF - 1}; "
+            "with --like, the one after it",
             rich_help_panel=DRAWING,
         ),
     ] = None,
     rendering: Rendering,
     frame: FrameOption = "auto",
     pages: PagesOption = None,
+    like: Annotated[
+        int | None,
+        typer.Option(
+            "--like",
+            metavar="SEED",
+            min=0,
+            help="Draw samples like the one with this seed: its colours varied a little, details drawn anew.",
+            show_default=False,
+            rich_help_panel=DRAWING,
+        ),
+    ] = None,
     rank: Annotated[
         Rank | None,
         typer.Option(
@@ -110,14 +123,15 @@ def colorize(
     ] = None,
     out: BatchOutputOptions,
     output: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--output",
             metavar="PATTERN",
             help=f"File names of the results; {_FIELDS} are replaced.",
+            show_default=_PATTERN,
             rich_help_panel=OUTPUT,
         ),
-    ] = "{stem}_{seed:03d}{ext}",
+    ] = None,
     sheet: Annotated[
         bool,
         typer.Option(
@@ -145,12 +159,12 @@ def colorize(
     """
     out.check()
     chosen = values.pages(pages)
-    check_seeds(seed or 0, number)
+    check_seeds(max(seed or 0, like or 0), number + (like is not None))
     if pick and pick > number:
-        raise typer.BadParameter(f"only {number} samples are drawn; raise -n", param_hint="--pick")
+        raise typer.BadParameter(f"{pick} of {number} cannot be kept; raise -n", param_hint="--pick")
     hinted = bool(hint or strokes)
-    if hinted and (rank or pick):
-        raise typer.BadParameter("--rank and --pick exclude --hint and --hints")
+    if hinted and (rank or pick or like is not None):
+        raise typer.BadParameter("--like, --rank and --pick exclude --hint and --hints")
     if hinted and engine is BatchEngine.ray:
         raise typer.BadParameter("hints apply to one photo; leave out --engine ray", param_hint="--engine")
     if hinted and chosen and chosen.first != chosen.last:
@@ -178,6 +192,8 @@ def colorize(
         method, drawn, first = drawing(
             number,
             seed,
+            network.info.levels,
+            like=like,
             rank=rank,
             pick=pick,
             hints=hint or (),
@@ -190,6 +206,9 @@ def colorize(
         "method": method.name,
         "model": network.model,
     }
+    # Beside the samples themselves, which have the same seeds.
+    stem = "{stem}" if like is None else f"{{stem}}_like_{like:03d}"
+    output = _PATTERN.replace("{stem}", stem) if output is None else output
     _check_pattern(output, names, kept)
     plan = out.plan(
         method=method.rendered(rendering),
@@ -202,6 +221,7 @@ def colorize(
         pattern=output,
         names=names,
         sheet=sheet and kept > 1,
+        sheet_pattern=f"{stem}_sheet.jpg",
         max_pixels=reading.limit,
     )
     with fatal(general.debug), contextlib.ExitStack() as stack, steps:

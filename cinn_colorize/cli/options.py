@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 NETWORK = "Network"
 LEVELS = (  # for the help, where LEVEL occurs
-    f"LEVEL is a resolution of the latent code: {', '.join(map(str, MODELS[DEFAULT].levels[:-1]))}, "
-    "or 0 for the base."
+    f"LEVEL is a resolution of the latent code: {', '.join(map(str, MODELS[DEFAULT].levels[:-1]))} or "
+    f"{MODELS[DEFAULT].levels[-1]}."
 )
 
 
@@ -145,7 +145,7 @@ QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Print only err
 VerboseOption = Annotated[
     bool,
     typer.Option(
-        "-v", "--verbose", help="Print every remark on every photo, and the files of folders not taken."
+        "-v", "--verbose", help="Print every remark on every photo, and what was left out of folders."
     ),
 ]
 

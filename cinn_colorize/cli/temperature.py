@@ -15,7 +15,6 @@ from cinn_colorize.cli.options import (
     GeneralOptions,
     ModelOptions,
     PhotoOptions,
-    SeedOption,
     TemperaturesOption,
     check_seeds,
     temperature_of,
@@ -52,7 +51,12 @@ def temperature(
         ),
     ] = None,
     rest: TemperaturesOption = None,
-    seed: SeedOption = 0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            "-s", "--seed", metavar="SEED", min=0, help="Seed of the sample.", rich_help_panel=DRAWING
+        ),
+    ] = 0,
     rendering: Rendering,
     frame: FrameOption = "auto",
     out: FolderOptions,

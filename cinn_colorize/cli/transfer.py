@@ -28,7 +28,8 @@ from cinn_colorize.cli.options import (
 from cinn_colorize.cli.report import report
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.files import printable_name
-from cinn_colorize.latents.levels import MAX_TEMPERATURE, PerLevel, parse_noise, transfer_noise
+from cinn_colorize.latents.levels import MAX_TEMPERATURE, PerLevel, parse_noise, short_levels, transfer_noise
+from cinn_colorize.models.registry import DEFAULT, MODELS
 from cinn_colorize.options import DRAWING, OUTPUT, Rendering
 
 
@@ -74,7 +75,7 @@ def transfer(
             "--levels",
             metavar="S|LEVEL:S,...",
             help="Share of noise by level, 0 to 1, instead of --strength.",
-            show_default="1, but 2:0,1:0,0:0",
+            show_default=short_levels(transfer_noise(MODELS[DEFAULT].levels)),
             rich_help_panel=DRAWING,
         ),
     ] = None,
@@ -110,7 +111,7 @@ def transfer(
     """Give photos the colours of another.
 
     REF's colours are encoded under its own luminance, and the latent code is decoded under that of each
-    TARGET. The coarse levels of the code, which hold the mood of REF, are kept; the fine ones are drawn anew
+    TARGET. Most of its coarsest level, which holds the mood of REF, is kept; the finer ones are drawn anew
     unless --strength or --levels says otherwise. REF and TARGET may have any size and shape. The results are
     called TARGET_like_REF_SEED. With --model mnist, all arguments are images of a handwritten digit, and all
     ten digits are written in the style of each, in one picture called digits_like_REF.png.

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 _WORD = re.compile("[a-z][a-z-]*", re.IGNORECASE)
+_CHOICES = re.compile(r"(?<= is not one of )'.*'$")
 _KINDS = {"int": "whole number", "float": "number", "bool": "truth value"}
 
 
@@ -21,11 +22,11 @@ def problem_of(error: Any) -> str:
     """
     message = str(error.format_message()).rstrip(".")
     found = getattr(error.__cause__, "errors", None)
-    if not found:
-        return message
-    first = found()[0]
-    reason = _reason(first["type"], first["input"], first.get("ctx", {}))
-    return message.replace(first["msg"].rstrip("."), reason) if reason else message
+    if found:
+        first = found()[0]
+        reason = _reason(first["type"], first["input"], first.get("ctx", {}))
+        message = message.replace(first["msg"].rstrip("."), reason) if reason else message
+    return _CHOICES.sub(lambda choices: choices[0].replace("'", ""), message)
 
 
 def _reason(kind: str, value: object, context: dict[str, Any]) -> str:

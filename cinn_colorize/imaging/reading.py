@@ -9,7 +9,7 @@ from cinn_colorize.imaging import vips
 from cinn_colorize.imaging.arrays import DECODED, Decoded, as_pixels, decode
 from cinn_colorize.imaging.extras import decode_heic, decode_raw, is_hevc
 from cinn_colorize.imaging.source import opened
-from cinn_colorize.imaging.tiff import read_fields
+from cinn_colorize.imaging.tiff import is_cut_off, read_fields
 
 
 def reader(
@@ -45,6 +45,8 @@ def reader(
     if format == "tiff":
         with opened(content) as file:
             blobs = read_fields(file, page)
+            if is_cut_off(file, page):
+                raise ValueError("damaged, it ends before its last pixels; get the photo again")
     return lambda: vips.open_image(content, max_pixels, page), blobs
 
 

@@ -15,7 +15,9 @@ import struct
 from typing import BinaryIO, NamedTuple
 
 _EXIF, _GPS, _INTEROP, _IPTC = 0x8769, 0x8825, 0xA005, 0x83BB
-_STRIP_OFFSETS = 0x0111
+_STRIP_OFFSETS, _STRIP_SIZES, _TILE_OFFSETS, _TILE_SIZES = 0x0111, 0x0117, 0x0144, 0x0145
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES = 0x0100, 0x0101, 0x0102, 0x0103, 0x0106, 0x0115
+_UNCOMPRESSED, _YCBCR = 1, 6
 _SUBFILE_TYPE, _SUB_IFDS, _DNG_VERSION = 0x00FE, 0x014A, 0xC612
 _POINTERS = (_EXIF, _GPS, _INTEROP)
 # Tags of the first directory that people and cameras wrote; the others describe how the pixels are stored.
@@ -42,6 +44,12 @@ class _Entry(NamedTuple):
     def length(self) -> int:
         size = _WORDS[self.kind] * (_LONGS_OF_A_FRACTION if self.kind in _FRACTIONS else 1)
         return len(self.value) // size
+
+    @property
+    def numbers(self) -> list[int]:
+        """The value as unsigned integers."""
+        size = _WORDS[self.kind]
+        return [int.from_bytes(self.value[i : i + size], "little") for i in range(0, len(self.value), size)]
 
 
 _Directory = dict[int, _Entry]
@@ -76,6 +84,37 @@ def is_raw(file: BinaryIO) -> bool:
         return False
     is_reduced = _SUBFILE_TYPE in first and first[_SUBFILE_TYPE].value[:1] == b"\1"
     return _DNG_VERSION in first or (is_reduced and _SUB_IFDS in first)
+
+
+def is_cut_off(file: BinaryIO, page: int = 1) -> bool:
+    """Return whether a page lacks pixels, since the file ends before them.
+
+    libtiff gives black for the missing ones of one long strip. It notices if they are compressed, so only
+    others are looked at.
+
+    Args:
+        file: the TIFF.
+        page: which of its pages, from 1.
+    """
+    try:
+        own = _first_directory(file, page)
+    except (OSError, ValueError, struct.error):
+        return False
+    end = file.seek(0, os.SEEK_END)
+
+    def numbers(tag: int, default: int = 0) -> list[int]:
+        return own[tag].numbers if tag in own else [default]
+
+    if numbers(_COMPRESSION, _UNCOMPRESSED) != [_UNCOMPRESSED] or numbers(_PHOTOMETRIC) == [_YCBCR]:
+        return False
+    bits = numbers(_BITS, 1)
+    bits = bits * numbers(_SAMPLES, 1)[0] if len(bits) == 1 else bits
+    needed = numbers(_WIDTH)[0] * numbers(_HEIGHT)[0] * sum(bits) // 8
+    tags = (_STRIP_OFFSETS, _STRIP_SIZES) if _STRIP_OFFSETS in own else (_TILE_OFFSETS, _TILE_SIZES)
+    places = zip(*map(numbers, tags), strict=False)
+    # Some programs state too large a size for the last strip.
+    there = sum(max(0, min(size, end - start)) for start, size in places)
+    return tags[1] in own and there < needed
 
 
 def add_fields(descriptor: int, exif: bytes, iptc: bytes) -> None:
@@ -135,8 +174,7 @@ def append_page(descriptor: int, page: BinaryIO) -> None:
         end = file.tell() + file.tell() % 2
         if end + _MOST > _LARGEST:
             raise ValueError("its pages have more than 4 GB; choose fewer with --pages")
-        strips, width = own[_STRIP_OFFSETS].value, _WORDS[own[_STRIP_OFFSETS].kind]
-        places = [int.from_bytes(strips[i : i + width], "little") for i in range(0, len(strips), width)]
+        places = own[_STRIP_OFFSETS].numbers
         own[_STRIP_OFFSETS] = _Entry(_LONG, struct.pack(f"<{len(places)}I", *(base + p for p in places)))
         file.seek(end)
         file.write(_packed(own, end))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -229,7 +230,7 @@ def raising_photo_errors(name: str) -> Iterator[None]:
         raise
     except pyvips.Error as error:
         problem = f"damaged or unsupported ({reason(error)}); save it again with another program"
-        raise PhotoError(f"{name}: cannot be read, {problem}") from None
+        raise PhotoError(f"{name}: cannot be read: {problem}") from None
     except OSError as error:
         raise PhotoError(f"{name}: cannot be read: {error.strerror or error}") from None
     except TooLargeError as error:
@@ -237,10 +238,10 @@ def raising_photo_errors(name: str) -> Iterator[None]:
 
 
 def reason(error: Error) -> str:
-    """Return the system's message in an error of libvips, or else the first line of the error."""
+    """Return the system's message in an error of libvips, or else the first line, without its function."""
     lines = [line.strip() for line in (error.detail or "").splitlines() if line.strip()]
     system = [line.removeprefix(_SYSTEM) for line in lines[:2] if line.startswith(_SYSTEM)]
-    return next(iter(system + lines), "no further detail")
+    return re.sub(r"^\w+: ", "", next(iter(system + lines), "no further detail"))
 
 
 def _load(source: Path | bytes, page: int = 1, access: str = "sequential") -> Image:

@@ -152,7 +152,7 @@ def short_levels(values: PerLevel) -> str:
 
 
 def transfer_noise(levels: Iterable[int]) -> dict[int, float]:
-    """Return the default share of noise in a transfer, by level.
+    """Return the default share of noise in a transfer, and of fresh noise in a variation, by level.
 
     The levels of the reference up to r = 2 hold its mood. From r = 4 on its code says where things are in the
     reference, which is wrong for other photos. If all levels are finer, the coarsest one holds the mood and

@@ -41,6 +41,38 @@ def draw(shapes: Shapes, seeds: Iterable[int], temperature: PerLevel = 1.0) -> d
     return {r: np.float32(temperatures[r]) * np.stack([sample[r] for sample in samples]) for r in shapes}
 
 
+def draw_like(
+    shapes: Shapes,
+    like: int,
+    seeds: Iterable[int],
+    fresh: Mapping[int, float],
+    temperature: PerLevel = 1.0,
+) -> dict[int, Floats]:
+    """Draw noise near that of one seed: sqrt(1 - s) z_like + sqrt(s) z, with the variance of noise.
+
+    Args:
+        shapes: see :func:`draw`.
+        like: the seed.
+        seeds: one integer per sample, of the fresh noise z; ``like`` among them gives its own noise.
+        fresh: s in [0, 1], the share of the fresh noise, by level.
+        temperature: see :func:`draw`.
+
+    Returns:
+        (N, C, r, r) float32 by level.
+
+    Raises:
+        ValueError: a temperature is out of range, or missing for a level.
+    """
+    seeds = list(seeds)
+    own, drawn = draw(shapes, [like], temperature), draw(shapes, seeds, temperature)
+    # The sum is standard normal only if both parts are independent.
+    others = [i for i, seed in enumerate(seeds) if (seed - like) % 2**32]
+    for r, z in drawn.items():
+        s = np.float32(fresh[r])
+        z[others] = np.sqrt(1 - s) * own[r] + np.sqrt(s) * z[others]
+    return drawn
+
+
 def _standard(shapes: Shapes, seed: int) -> dict[int, Floats]:
     twister = np.random.RandomState(seed % 2**32)
     # Coarse first, so that adding finer levels would not change the noise of the coarse ones.

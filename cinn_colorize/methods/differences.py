@@ -35,6 +35,8 @@ _OTHER = {  # for entries that say nothing to people
     "between": "between other codes",
 }
 _NAMES = {
+    "like": "colours like seed",
+    "fresh": "fresh noise",
     "scaled": "scaled levels",
     "vary": "varied level",
     "outside_seed": "seed outside",
@@ -78,7 +80,7 @@ def differences(found: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str
 def _value(key: str, recipe: Mapping[str, str]) -> PerLevel | str | None:
     """Return an entry, of numbers their values: older recipes write ``0.8`` by level too."""
     text = recipe.get(key)
-    if text and key in ("temperature", "noise", "guidance", "saturation"):
+    if text and key in ("temperature", "noise", "fresh", "guidance", "saturation"):
         try:
             return parse_levels(text, named_levels(text) or [0], 1.0)
         except ValueError:  # edited by hand

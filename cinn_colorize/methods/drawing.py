@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from cinn_colorize.latents.levels import transfer_noise
 from cinn_colorize.methods.base import SampleMethod
 from cinn_colorize.methods.hints import Hinted, HintLike, parse_hints
 from cinn_colorize.methods.sample import Sampling
+from cinn_colorize.methods.variation import Variation
 from cinn_colorize.options import TYPICAL_OF, Rank, check_seeds, whole_number
 
 
@@ -24,7 +26,9 @@ class Drawing(NamedTuple):
 def drawing(
     n: int,
     seed: int | None,
+    levels: Iterable[int],
     *,
+    like: int | None = None,
     rank: Rank | None = None,
     pick: int | None = None,
     hints: str | Iterable[HintLike] = (),
@@ -36,6 +40,8 @@ def drawing(
     Args:
         n: number of samples.
         seed: seed of the first.
+        levels: levels of the model's latent code.
+        like: seed of the sample that all resemble, see :meth:`ConditionedPhoto.vary`; None for all samples.
         rank: see :class:`Sampling`.
         pick: number of samples to keep, see :class:`Sampling`; None for all.
         hints: hints that the samples follow, see :func:`parse_hints`.
@@ -44,8 +50,13 @@ def drawing(
 
     Raises:
         TypeError: a number is no integer, or hints or strokes have none of these forms.
-        ValueError: a number is out of range, a hint cannot be read, or hints and ranks are asked for.
+        ValueError: a number is out of range, a hint cannot be read, or hints are asked for with what they
+            exclude.
     """
+    if like is not None:
+        like = whole_number(like, "like", 0)
+        check_seeds(like, 1)
+        seed = like + 1 if seed is None else seed
     n, first = whole_number(n, "n", 1), whole_number(seed or 0, "seed", 0)
     check_seeds(first, n)
     if pick is not None and (pick := whole_number(pick, "pick", 1)) > n:
@@ -56,8 +67,10 @@ def drawing(
     if not (strokes is None or isinstance(strokes, str | os.PathLike)):
         raise TypeError(f"strokes must be the path of a picture, not {type(strokes).__name__}")
     if not points and strokes is None:
+        if like is not None:
+            return Drawing(Variation(rank, pick, like=like, fresh=transfer_noise(levels)), n, first)
         return Drawing(Sampling(rank, 1 if alone else pick), number, first)
-    if rank or pick:
-        raise ValueError("hints exclude pick and rank; leave these out")
+    if rank or pick or like is not None:
+        raise ValueError("hints exclude like, pick and rank; leave these out")
     painted = None if strokes is None else Path(strokes)
     return Drawing(Hinted(points, painted, first=alone, progress=progress), number, first)

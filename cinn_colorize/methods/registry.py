@@ -9,9 +9,10 @@ from cinn_colorize.methods.mix import Mix
 from cinn_colorize.methods.sample import Sampling
 from cinn_colorize.methods.strip import Strip
 from cinn_colorize.methods.transfer import Transfer
+from cinn_colorize.methods.variation import Variation
 
 METHODS: dict[str, type[Method]] = {
-    method.name: method for method in (Sampling, Transfer, Mix, Hinted, Strip, Grid)
+    method.name: method for method in (Sampling, Variation, Transfer, Mix, Hinted, Strip, Grid)
 }
 # Former names, which files still have.
 OLD_NAMES = {"strip": Strip.name}

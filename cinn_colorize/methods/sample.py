@@ -12,6 +12,7 @@ from cinn_colorize.options import Rank
 
 if TYPE_CHECKING:
     from cinn_colorize.colorizer import BaseColorizer
+    from cinn_colorize.conditioned import ConditionedPhoto
     from cinn_colorize.imaging.photo import Photo
     from cinn_colorize.methods.contact_sheet import Tile
     from cinn_colorize.samples import Sample
@@ -59,7 +60,7 @@ class Sampling(SampleMethod):
         """See :meth:`SampleMethod.samples`."""
         from cinn_colorize.samples import likeliest, typical
 
-        samples = colorizer.condition(photo).sample(number, temperature, seed)
+        samples = self._drawn(colorizer.condition(photo), number, temperature, seed)
         if not (self.rank or self.pick):
             return samples
         return (likeliest if self.rank is Rank.log_prob else typical)(samples, self.pick)
@@ -81,7 +82,7 @@ class Sampling(SampleMethod):
         for start in range(seed, seed + number, _PART):
             part = [k for k in range(start, min(start + _PART, seed + number)) if k in wanted]
             if part:
-                yield conditioned.sample(part[-1] - part[0] + 1, temperature, part[0])
+                yield self._drawn(conditioned, part[-1] - part[0] + 1, temperature, part[0])
 
     def first_tiles(
         self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int
@@ -90,3 +91,9 @@ class Sampling(SampleMethod):
         from cinn_colorize.methods.contact_sheet import original_tile
 
         return [original_tile(photo)]
+
+    def _drawn(
+        self, conditioned: ConditionedPhoto, number: int, temperature: PerLevel, seed: int
+    ) -> list[Sample]:
+        """Draw samples with the seeds ``seed``, ``seed`` + 1, ..."""
+        return conditioned.sample(number, temperature, seed)

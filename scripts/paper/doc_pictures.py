@@ -35,6 +35,7 @@ COMMANDS = {  # picture: the command's result that it is, and the command
     "sheet": ("flood_sheet.jpg", "examples/old/flood.jpg -n 8"),
     "temperature-0.5": ("photo_sheet.jpg", "examples/photo.jpg -n 3 -t 0.5"),
     "temperature-1": ("photo_sheet.jpg", "examples/photo.jpg -n 3 -t 1"),
+    "like": ("flood_like_003_sheet.jpg", "examples/old/flood.jpg -n 4 --like 3"),
     "hints": ("astronaut_sheet.jpg", f"examples/astronaut.png -n 3 {HINTS}"),
     "temperature": ("photo_temperature_000.jpg", "temperature examples/photo.jpg"),
     "temperature-coarse": (

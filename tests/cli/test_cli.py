@@ -170,7 +170,9 @@ def test_outputs_that_cannot_be_written(run):
     before = names(Path())
     below_a_file = run("gray.jpg", "-o", "text.jpg/out")
     assert below_a_file.exit_code == 1
-    assert "text.jpg/out: cannot be created" in the_line(below_a_file)
+    assert "text.jpg/out: cannot be created, a file is in its place" in the_line(below_a_file)
+    in_place_of_a_file = run("gray.jpg", "-o", "text.jpg")
+    assert "text.jpg: cannot be created, a file is in its place" in the_line(in_place_of_a_file)
     assert names(Path()) == before
 
     Path("colorized/gray_000.jpg").mkdir(parents=True)
@@ -213,10 +215,11 @@ def test_a_bug_in_one_photo_does_not_stop_the_others(run, colorizer, monkeypatch
         ("--device tpu", "'tpu'"),
         ("--device cuda:99", "'cuda:99'"),
         ("--model gan", "'gan'"),
-        ("--precision int4", "'--precision': 'int4' is not one of 'fp32', 'bf16' (see"),
+        ("--precision int4", "'--precision': 'int4' is not one of fp32, bf16 (see"),
         ("--format gif", "'--format': 'gif' is not one of auto, jpg, png, tiff, webp, avif (see"),
         ("--quality 101", "'--quality': must be at most 100, not 101 (see"),
         ("--overwrite --skip-existing", "exclude each other"),
+        ("--pick 3 -n 2", "--pick: 3 of 2 cannot be kept; raise -n"),
         ("--output {name}{ext}", "{stem}, {seed}, {temperature}, {n}, {method}, {model} and {ext}"),
         ("--output {stem}", "must end in"),
         ("--output {stem}{ext} -n 2", "add {seed}"),
@@ -235,6 +238,13 @@ def test_values_in_any_case(run):
     options = "--format PNG --frame None --precision FP32 --upsampling JBU --model Natural --device CPU"
     assert run("gray.jpg", "-s", 0, *options.split()).stdout == "colorized/gray_000.png\n"
     assert run("gray.jpg", "-s", 0, "--format", ".Tif").stdout == "colorized/gray_000.tiff\n"
+
+
+def test_errors_of_photos_do_not_name_parts_of_libraries(run):
+    assert "(premature end of JPEG image)" in the_line(run("truncated.jpg"))
+    assert " = 0.0077 million pixels are more than 0.005 million; " in the_line(
+        run("gray.jpg", "--max-pixels", 0.005)
+    )
 
 
 @pytest.mark.parametrize("word", ["transfr", "Transfer", "evalute"])

@@ -166,6 +166,21 @@ def test_sample(run):
     assert "is one of the files given" in the_line(kept)
 
 
+def test_samples_like_a_chosen_one(run):
+    found = run("gray.jpg", "--like", 3, "-n", 2).stdout.splitlines()
+    assert found == [f"colorized/gray_like_003_{end}.jpg" for end in ("004", "005", "sheet")]
+    recipe = read_recipe(found[0])
+    assert (recipe["method"], recipe["like"], recipe["seed"]) == ("variation", "3", "4")
+    assert recipe["fresh"] == "32:1.0,16:1.0,8:0.2"
+    assert made_again(run, found[0], "gray.jpg")
+    assert not run("gray.jpg", "--like", 3, "-n", 2).stdout, "they are there"
+    run("gray.jpg", "--seed", 4, "--output", "{stem}_like_003_{seed:03d}{ext}", code=1)
+    other = run("gray.jpg", "--like", 7, "--seed", 4, "--output", "{stem}_like_003_{seed:03d}{ext}", code=1)
+    assert "with colours like seed 3, not 7" in the_line(other)
+    run("gray.jpg", "--like", 3, "-o", "alone")
+    assert [path.name for path in Path("alone").iterdir()] == ["gray_like_003_004.jpg"]
+
+
 def test_ranking_and_picking(run):
     result = run("gray.jpg", "-n", 4, "--rank", "log-prob", "--json", "-t", "0.9,32:0.5")
     *samples, sheet = map(json.loads, result.stdout.splitlines())

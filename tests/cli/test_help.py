@@ -48,3 +48,24 @@ def test_levels_are_explained_where_they_appear(name):
 def test_the_largest_temperature_is_stated(name):
     text = " ".join(help_of(name).split())
     assert "0 to 2" in text.partition("--temperature ")[2][:200]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_defaults_and_ranges_are_in_words(name):
+    text = " ".join(help_of(name).split())
+    assert "x>=" not in text
+    assert "<=x<=" not in text
+    assert "[default: (" not in text
+    assert "{" not in text.partition("Arguments:")[0], "nor are arguments in braces"
+
+
+def test_a_range_is_said_once():
+    text = " ".join(help_of("colorize").split())
+    assert "0 is gray. Hints are met all the same. [default: 1.0] " in text
+    assert "JPEG, WebP and AVIF files. [default: 95; 1 to 100] " in text
+    assert "0 to 1; the rest is noise. --levels" in " ".join(help_of("transfer").split())
+
+
+def test_levels_are_those_of_the_shipped_model():
+    assert "latent code: 32, 16 or 8. " in " ".join(help_of("colorize").split())
+    assert "[default: 1,8:0.2]" in " ".join(help_of("transfer").split())

@@ -56,6 +56,12 @@ def broken(folder, kind):
         suffix = kind.split()[1]
         whole = write(folder / f"whole.{suffix}", np.tile(COLOR, (3, 3, 1))).read_bytes()
         path.write_bytes(whole[: len(whole) // 2])
+    elif kind.startswith("a strip"):
+        deep = GRAY.astype(np.uint16) * 257 if kind.endswith("16 bits") else GRAY
+        image = Image.fromarray(deep)
+        image.save(path, "TIFF", strip_size=2**20)
+        assert len(image.tobytes()) < path.stat().st_size < len(image.tobytes()) + 1000, "not compressed"
+        path.write_bytes(path.read_bytes()[:-1000])
     elif kind == "header only":
         path.write_bytes(b"\xff\xd8\xff\xe0")
     return path
@@ -64,6 +70,7 @@ def broken(folder, kind):
 KINDS = [
     "missing", "folder", "empty", "text", "tga", "header only",
     "truncated jpg", "truncated png", "truncated webp", "truncated tif", "truncated avif",
+    "a strip of gray", "a strip of 16 bits",
 ]  # fmt: skip
 
 

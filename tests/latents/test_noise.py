@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cinn_colorize.latents.noise import draw
+from cinn_colorize.latents.noise import draw, draw_like
 from cinn_colorize.latents.windows import Windows
 
 SQUARE = {r: (6, r, r) for r in (32, 16, 8, 4, 2, 1)} | {0: (2, 1, 1)}
@@ -38,3 +38,20 @@ def test_noise_is_standard_normal():
     assert abs(z.mean()) < 4 / math.sqrt(z.size)
     assert abs(z.std() - 1) < 4 / math.sqrt(2 * z.size)
     assert abs((z**4).mean() - 3) < 4 * math.sqrt(96 / z.size)
+
+
+def test_noise_near_that_of_a_seed_has_its_share_of_it():
+    fresh = dict.fromkeys(SQUARE, 1.0) | {16: 0.0, 8: 0.25}
+    temperature = dict.fromkeys(SQUARE, 0.5) | {8: 0.8}
+    own, near = draw(SQUARE, [7], temperature), draw_like(SQUARE, 7, range(8, 48), fresh, temperature)
+    assert np.array_equal(near[32], draw(SQUARE, range(8, 48), temperature)[32])
+    assert np.array_equal(near[16], np.repeat(own[16], 40, axis=0))
+    z = near[8] - math.sqrt(0.75) * own[8]
+    assert abs(z.std() - 0.5 * 0.8) < 4 * 0.4 / math.sqrt(2 * z.size), "a quarter of the variance"
+
+
+@pytest.mark.parametrize("seed", [7, 7 + 2**32])
+def test_noise_near_that_of_a_seed_by_the_same_seed_is_its_own(seed):
+    fresh = dict.fromkeys(SQUARE, 0.3)
+    for r, z in draw_like(SQUARE, 7, [2, seed], fresh, 0.6).items():
+        assert np.array_equal(z[1:], draw(SQUARE, [7], 0.6)[r])

@@ -241,6 +241,7 @@ def test_the_command_and_its_recipe(run, tmp_path):
         (["--hint", "10,red"], 2, "'10,red' is not a hint; write x,y,color"),
         (["--hint", "10,10,rod"], 2, "'rod' in the hint '10,10,rod' is not a colour"),
         (["--hint", "10,10,#aa2832", "--rank", "typical"], 2, "--rank and --pick exclude --hint and --hints"),
+        (["--hint", "10,10,#aa2832", "--like", "3"], 2, "--like, --rank and --pick exclude --hint"),
         (["again.png", "--hint", "10,10,#aa2832"], 2, "hints apply to one photo"),
         (["--hints", "missing.png"], 1, "missing.png: no such file of hints"),
         (["--hints", "text.png"], 1, "text.png: hints cannot be read"),

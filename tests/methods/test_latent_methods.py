@@ -96,6 +96,38 @@ def test_references_and_targets_of_other_shapes(colorizer, upright):
     assert colorization.rgb.shape == (long.height, long.width, 3)
 
 
+def test_variations_resemble_their_sample_more_than_others_do(conditioned):
+    """Their details are those of their own seeds, their coarse colours near those of the sample."""
+    (like,) = conditioned.sample(1, seed=17)
+    near, others = conditioned.vary(17, n=4), conditioned.sample(4, seed=18)
+    assert [sample.seed for sample in near] == [18, 19, 20, 21]
+    for sample, other in zip(near, others, strict=True):
+        assert 0.5 < chroma_error(sample.ab, like.ab) < 0.75 * chroma_error(other.ab, like.ab)
+        np.testing.assert_array_equal(sample.levels[32], other.levels[32])
+
+
+def test_a_sample_is_the_variation_of_itself(conditioned):
+    (like,), (itself,) = conditioned.sample(1, 0.6, 17), conditioned.vary(17, 1, temperature=0.6, seed=17)
+    np.testing.assert_array_equal(itself.ab, like.ab)
+
+
+def test_variations_of_a_long_photo(colorizer):
+    conditioned = colorizer.condition(GRAY[:100, :280])
+    (like,), (near,) = conditioned.sample(seed=3), conditioned.vary(3)
+    assert near.ab.shape == like.ab.shape
+    (other,) = conditioned.sample(seed=4)
+    assert chroma_error(near.ab, like.ab) < chroma_error(other.ab, like.ab)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [({"like": -1}, "like must be 0 or more"), ({"like": 1, "fresh": 1.1}, "noise must be")],
+)
+def test_impossible_variations(conditioned, given, message):
+    with pytest.raises(ValueError, match=message):
+        conditioned.vary(**given)
+
+
 def test_a_mix_has_one_sample_inside_and_the_other_outside(colorizer, conditioned):
     mask = colorizer.mask(INSIDE)
     inside, outside = conditioned.sample(1, 0.9, 1)[0].ab, conditioned.sample(1, 0.9, 6)[0].ab

@@ -22,6 +22,7 @@ from cinn_colorize.methods.registry import METHODS, OLD_NAMES
 from cinn_colorize.methods.sample import Sampling
 from cinn_colorize.methods.strip import Strip
 from cinn_colorize.methods.transfer import Transfer
+from cinn_colorize.methods.variation import Variation
 from cinn_colorize.models import save_model
 from cinn_colorize.models.natural import Natural
 from cinn_colorize.models.registry import MODELS
@@ -69,6 +70,7 @@ def methods(files):
     noise = dict.fromkeys(LEVELS, 0.25) | {8: 0.5}
     return [
         Sampling(),
+        Variation(like=1, fresh=noise),
         Transfer(files["reference"], noise),
         Mix(files["mask"], 7),
         Hinted((Hint(100, 90, (160, 40, 50)), Hint(3, 4, (1, 2, 3))), files["strokes"]),
@@ -88,7 +90,7 @@ def test_each_method_is_here(files):
     assert len(set(keys)) == len(keys), "an entry means the same in all recipes"
 
 
-@pytest.mark.parametrize("k", range(10))
+@pytest.mark.parametrize("k", range(11))
 def test_a_method_is_read_back_from_its_recipe(colorizer, files, tmp_path, k):
     method, photo = methods(files)[k], open_photo(files["photo"])
     rendering, encoding = Rendering(Upsampling.bicubic), Encoding(90, True)
