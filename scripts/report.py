@@ -15,6 +15,7 @@ sentences around them are not: the command ends with the pages to read.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import re
 import subprocess
@@ -32,6 +33,7 @@ from cinn_colorize.models.registry import MODELS
 
 ROOT = Path(__file__).parents[1]
 MARKED = re.compile(r"<!-- report: (\S+) weights=([0-9a-f]{64}) -->\n(.*?)<!-- end -->", re.DOTALL)
+BACKBONE = ROOT / "weights/backbone.safetensors"  # scripts/compare accepts no other
 VALIDATION, DEV, OTHERS = "photos-val.zip", "photos-dev.zip", "photos-train-0.zip"
 FIGURES = ("1", "4", "6", "7", "11", "12", "14", "15")
 SWEPT = (
@@ -180,7 +182,7 @@ def calibration(job: Job) -> str:
     every = job.every(photos, 100)
     command = ["-m", "cinn_colorize", "evaluate", photos, "--every", every, "--overwrite"]
     job.run(*command, "--plot", job.images / "calibration.png")
-    return f"Photos: {len(find_photos(photos, None)[::every])}, every {every}-th of `{DEV}`."
+    return f"Photos: {len(find_photos(photos, None)[::every])}, one in {every} of `{DEV}`."
 
 
 def temperature(job: Job) -> str:
@@ -196,8 +198,11 @@ def hints(job: Job) -> str:
 
 def likeliest(job: Job) -> str:
     """Look for the likeliest colours."""
-    picture = job.images / "likeliest.jpg"
-    return job.run("scripts/measure/likeliest.py", job.data / DEV, "--out", picture, *job.limited("-n"))
+    shown = [
+        f"examples/{name}" for name in ("astronaut.png", "coffee.png", "perched-osprey.jpg", "rocket.jpg")
+    ]
+    command = ["scripts/measure/likeliest.py", job.data / DEV, "--show", *shown[: job.photos]]
+    return job.run(*command, "--out", job.images / "likeliest.jpg", *job.limited("-n"))
 
 
 def onnx(job: Job) -> str:
@@ -235,7 +240,7 @@ def latent(job: Job) -> str:
 def compared(job: Job, name: str, photos: str, every: int, *options: object) -> str:
     """Print a table of the comparison; its rows are kept in the folder that its methods are trained in."""
     run = job.folder / "compare" if job.photos else ROOT / "runs/compare"
-    if name != "upsampling":  # resumes, or finds all trained
+    if name in ("photos", "rooms"):  # resumes, or finds all trained
         train = ["scripts/compare/train.py", "all", "--data", job.data, "--run", run]
         job.run(*train, "--rooms", job.data / "interiors-train.zip", *job.limited("--photos", 48))
     zipped = job.data / photos
@@ -243,15 +248,25 @@ def compared(job: Job, name: str, photos: str, every: int, *options: object) -> 
     return job.run(*command, "--every", job.every(zipped) if job.photos else every)
 
 
+def compared_photos(job: Job, name: str, every: int) -> str:
+    """Print a table of natural photos; see :func:`compared`."""
+    labels = job.data / "photos-val-labels.tsv"
+    return compared(job, name, VALIDATION, every, "--reference", job.data / OTHERS, "--labels", labels)
+
+
 def comparison(job: Job) -> str:
     """Compare the methods on natural photos, and draw their samples."""
-    labels = job.data / "photos-val-labels.tsv"
-    text = compared(job, "photos", VALIDATION, 2, "--reference", job.data / OTHERS, "--labels", labels)
+    text = compared_photos(job, "photos", 2)
     run = job.folder / "compare" if job.photos else ROOT / "runs/compare"
     shown = ["beacon-street-sunset", "blue-periwinkle", "chelsea", "coffee", "oakland-zoo-otters"]
     command = ["scripts/compare/pictures.py", "photos", "examples", job.images / "comparison.jpg"]
     job.run(*command, "--run", run, "--names", *shown, "tea-gardens")
     return text
+
+
+def beside(job: Job) -> str:
+    """Measure the shipped weights on the photos of the comparison."""
+    return compared_photos(job, "shipped", 2)
 
 
 def rooms(job: Job) -> str:
@@ -261,9 +276,7 @@ def rooms(job: Job) -> str:
 
 def upsampling(job: Job) -> str:
     """Compare ways to enlarge the colours."""
-    labels = job.data / "photos-val-labels.tsv"
-    reference = ("--reference", job.data / OTHERS, "--labels", labels)
-    return compared(job, "upsampling", VALIDATION, 8, *reference)
+    return compared_photos(job, "upsampling", 8)
 
 
 def peers(job: Job) -> str:
@@ -280,7 +293,7 @@ class Section(NamedTuple):
         page: the file, relative to the root.
         minutes: about how long it takes on two idle cores.
         make: makes its text, and its pictures.
-        model: whose weights it is of.
+        model: whose weights it is of; ``backbone`` is the one that the methods of the comparison share.
     """
 
     page: str
@@ -301,7 +314,8 @@ SECTIONS = {
     "figures": Section("docs/figures.md", 3, figures),
     "pictures": Section("docs/latent.md", 4, pictures),
     "latent": Section("docs/latent.md", 3, latent),
-    "comparison": Section("docs/comparison.md", 360, comparison),
+    "comparison": Section("docs/comparison.md", 360, comparison, "backbone"),
+    "shipped": Section("docs/comparison.md", 15, beside),
     "rooms": Section("docs/comparison.md", 10, rooms, "bedrooms"),
     "upsampling": Section("docs/comparison.md", 15, upsampling),
     "peers": Section("docs/benchmarks.md", 15, peers),
@@ -310,7 +324,10 @@ SECTIONS = {
 
 def shipped(name: str) -> str:
     """Return the SHA-256 of the weights that a section should be of."""
-    sha = MODELS[SECTIONS[name].model].sha256
+    model = SECTIONS[name].model
+    if model == "backbone":
+        return hashlib.sha256(BACKBONE.read_bytes()).hexdigest()
+    sha = MODELS[model].sha256
     assert sha
     return sha
 

@@ -1,13 +1,16 @@
 """Make the paper's Table 1 and the table of its Fig. 9 with the models of ``train.py``.
 
     python scripts/compare/evaluate.py photos PHOTOS --reference ZIP --labels TSV
+    python scripts/compare/evaluate.py shipped PHOTOS --reference ZIP --labels TSV
     python scripts/compare/evaluate.py rooms ROOMS --reference ZIP --bedrooms WEIGHTS
     python scripts/compare/evaluate.py upsampling PHOTOS --reference ZIP
 
 Each row is measured once and kept in a file under --run, those of packaged weights by their SHA-256; the
 tables are printed when all exist. Measures are those of ``cinn-colorize evaluate``, by the same code. Of
 natural photos, the rows of the cINN and of the CNN are followed by their colours in random tints, and a
-second table has differences to the first row, photo by photo.
+second table has differences to the first row, photo by photo. ``shipped`` measures the packaged weights in
+the same way, so that new weights leave the table of the methods as it is. All samples are drawn at
+temperature 1 and without guidance, from what a model has learnt.
 """
 
 from __future__ import annotations
@@ -109,12 +112,13 @@ def rows(arguments: argparse.Namespace) -> Iterable[Row]:
     run = arguments.run
     if arguments.table == "photos":
         own = run / "natural" / "natural.safetensors"
-        yield Row("cINN", "natural", lambda: Colorizer("natural", weights=own), tints=tuple(TINTS))
+        yield Row("cINN", "natural", partial(learnt, own), tints=tuple(TINTS))
         for name in METHODS:
             if name != "colorgan":
                 yield method_row(name, run)
+    elif arguments.table == "shipped":
         shipped = f"natural-{MODELS['natural'].sha256}"
-        yield Row("cINN as shipped", shipped, lambda: Colorizer("natural"), tints=tuple(TINTS))
+        yield Row("cINN as shipped", shipped, learnt, tints=tuple(TINTS))
     elif arguments.table == "rooms":
         name = "bedrooms" if arguments.bedrooms else f"bedrooms-{MODELS['bedrooms'].sha256}"
         tints = tuple(TINTS)
@@ -127,9 +131,14 @@ def rows(arguments: argparse.Namespace) -> Iterable[Row]:
             yield Row(method, f"upsampled-{method}-{MODELS['natural'].sha256}", partial(upsampled, method))
 
 
+def learnt(path: Path | None = None) -> Colorizer:
+    """Load weights of ``natural``, by default the shipped ones, without guidance."""
+    return Colorizer("natural", weights=path, guidance=0.0)
+
+
 def upsampled(method: str) -> Upsampled:
     """Make the rows of the shipped model."""
-    return Upsampled(Colorizer("natural"), method)
+    return Upsampled(learnt(), method)
 
 
 def measured(row: Row, arguments: argparse.Namespace, measures: list[evaluation.Measure]) -> dict[str, Any]:
@@ -222,7 +231,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("table", choices=["photos", "rooms", "upsampling"])
+    parser.add_argument("table", choices=["photos", "shipped", "rooms", "upsampling"])
     parser.add_argument("photos", type=Path, help="colour photos to measure on")
     parser.add_argument("--reference", type=Path, required=True, help="photos for kid_lite0, the first 1000")
     parser.add_argument("--labels", type=Path, help="ImageNet classes for top5_lite0")

@@ -1,13 +1,14 @@
 """Look for the mode of the model's density by gradient ascent on log p(ab | L), and draw a picture.
 
-    python scripts/measure/likeliest.py ../shared/data/photos-dev.zip --out likeliest.jpg
+    python scripts/measure/likeliest.py ../shared/data/photos-dev.zip --show examples/coffee.png
 
 Takes photos evenly spaced in the file, cut square and reduced to 256 px as by ``evaluate``. Ascent is L-BFGS
 on log p(x | L) = log N(f(x); 0, 1) + log |det df/dx| over x, from the colours of z = 0. Prints nats per
 dimension, also with noise of standard deviation 0.05 in ab / 15 added, mean chroma and 100 * RMSE of the
 photo's own colours, of z = 0, of the mode found and of a sample at temperature 0.8; then the length of the
 mode's z by level over the square root of its dimensions, which is 1 for noise, and what the coarsest level of
-the mode alone gains in log p. In the picture each row is a photo, and the columns are these four.
+the mode alone gains in log p. In the picture each row is a photo given with ``--show``, and the columns are
+these four: the measured photos may not be shown to others.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ import torch
 from PIL import Image
 
 from cinn_colorize import Colorizer
-from cinn_colorize.colorizer import NetworkInput
-from cinn_colorize.data.sources import Reader, find_photos
+from cinn_colorize.colorizer import ConditionedPhoto, NetworkInput
+from cinn_colorize.data.sources import Reader, Source, find_photos
 from cinn_colorize.devices import one_thread
 from cinn_colorize.evaluation.evaluate import with_noise
-from cinn_colorize.evaluation.photos import read_square, to_rgb
+from cinn_colorize.evaluation.photos import Square, read_square, to_rgb
 from cinn_colorize.imaging.color import Floats
 from cinn_colorize.latents.latent import Latent
 
@@ -43,23 +44,19 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("-n", type=int, default=10, help="number of photos")
     parser.add_argument("--passes", type=int, default=200, help="maximum number of passes of the ascent")
-    parser.add_argument("--rows", type=int, nargs="*", default=[1, 3, 6, 8], help="photos in the picture")
+    parser.add_argument("--show", type=Path, nargs="*", default=[], help="photos for the picture")
     parser.add_argument("--weights")
     parser.add_argument("--out", type=Path, default=Path("likeliest.jpg"))
     arguments = parser.parse_args()
 
     colorizer, read = Colorizer(weights=arguments.weights, device="cpu", guidance=0.0), Reader()
     sources = find_photos(arguments.photos, None)
-    found, lengths, gains, pictures = [], [], [], []
+    found, lengths, gains = [], [], []
     for k in range(arguments.n):
         square = read_square(sources[k * len(sources) // arguments.n], read)
-        conditioned = colorizer.condition(NetworkInput(square.L))
+        conditioned, colours = compared(colorizer, square, k, arguments.passes)
         centre = Latent.draw(conditioned.latent_shapes, [0], 0.0)
-        ab = conditioned.decode(centre)[0]
-        likeliest = ascended(colorizer, square.L, ab, arguments.passes)
-        mode = conditioned.encode(likeliest)
-        (sample,) = conditioned.sample(1, 0.8, k)
-        colours = [square.ab, ab, likeliest, sample.ab]
+        mode = conditioned.encode(colours[2])
         shown = [to_rgb(square.L, ab) for ab in colours]
         found.append(
             [
@@ -73,8 +70,6 @@ def main() -> None:
         gains.append(conditioned.log_prob(coarsest) - conditioned.log_prob(colours[1]))
         lengths.append([float(z.square().mean().sqrt()) for z in mode.levels.values()])
         print(f"photo {k + 1} of {arguments.n}", file=sys.stderr, flush=True)
-        if k in arguments.rows:
-            pictures.append(np.concatenate([np.moveaxis(rgb, 0, -1) for rgb in shown], axis=1))
     print("| | true colours | z = 0 | mode | T = 0.8 |\n|---|---|---|---|---|")
     for (name, digits), values in zip(ROWS.items(), np.mean(found, axis=0), strict=True):
         print(f"| {name} | {' | '.join(f'{value:.{digits}f}' for value in values)} |")
@@ -85,9 +80,25 @@ def main() -> None:
         f"\nWith the coarsest level of the mode and z = 0 in all others, log p is {np.mean(gains):+.0f} nats"
     )
     print(f"from that of z = 0. Photos: {arguments.n}.")
+    pictures = []
+    for k, path in enumerate(arguments.show):
+        square = read_square(Source(path), read)
+        _, colours = compared(colorizer, square, k, arguments.passes)
+        pictures.append(np.concatenate([np.moveaxis(to_rgb(square.L, ab), 0, -1) for ab in colours], axis=1))
     if pictures:
         sheet = (np.concatenate(pictures).clip(0, 1) * 255).round().astype(np.uint8)
         Image.fromarray(sheet).save(arguments.out, quality=80)
+
+
+def compared(
+    colorizer: Colorizer, square: Square, seed: int, passes: int
+) -> tuple[ConditionedPhoto, list[Floats]]:
+    """Return a photo, conditioned, and its true colours, those of z = 0, the mode and a sample."""
+    conditioned = colorizer.condition(NetworkInput(square.L))
+    ab = conditioned.decode(Latent.draw(conditioned.latent_shapes, [0], 0.0))[0]
+    likeliest = ascended(colorizer, square.L, ab, passes)
+    (sample,) = conditioned.sample(1, 0.8, seed)
+    return conditioned, [square.ab, ab, likeliest, sample.ab]
 
 
 def ascended(colorizer: Colorizer, L: Floats, start: Floats, passes: int) -> Floats:
