@@ -60,10 +60,19 @@ class Sampling(SampleMethod):
         """See :meth:`SampleMethod.samples`."""
         from cinn_colorize.samples import likeliest, typical
 
-        samples = self._drawn(colorizer.condition(photo), number, temperature, seed)
+        def drawn(photo: ConditionedPhoto, number: int, seed: int) -> list[Sample]:
+            return self._drawn(photo, number, temperature, seed)
+
+        conditioned = colorizer.condition(photo)
         if not (self.rank or self.pick):
-            return samples
-        return (likeliest if self.rank is Rank.log_prob else typical)(samples, self.pick)
+            return drawn(conditioned, number, seed)
+        if self.rank is Rank.log_prob:
+            return likeliest(drawn(conditioned, number, seed), self.pick)
+        # A long photo squeezed to a square shows which samples are typical, for the cost of one window each.
+        chosen = typical(drawn(conditioned.whole, number, seed), self.pick)
+        if conditioned.whole is conditioned:
+            return chosen
+        return [sample for one in chosen for sample in drawn(conditioned, 1, one.seed)]
 
     def parts(
         self,

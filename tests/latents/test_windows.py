@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from cinn_colorize.latents.latent import Latent
 from cinn_colorize.latents.windows import Windows
+from cinn_colorize.samples import typical
 
 SHAPES = {r: (6, r, r) for r in (32, 16, 8, 4, 2, 1)} | {0: (2, 1, 1)}
 
@@ -126,6 +127,16 @@ def test_a_panorama(colorizer, tmp_path, upright):
     (colorization,) = colorizer.colorize(pixels, seed=5)
     np.testing.assert_array_equal(colorization.ab, again.ab)
     assert colorization.rgb.shape == (*pixels.shape, 3)
+
+
+def test_typical_samples_of_a_panorama_are_those_of_the_whole(colorizer):
+    pixels = GRAY[80:200, :260]
+    conditioned = colorizer.condition(pixels)
+    chosen = typical(conditioned.whole.sample(n=8), 2)
+    made = colorizer.colorize(pixels, n=8, pick=2)
+    assert [one.seed for one in made] == [sample.seed for sample in chosen]
+    for one in made:
+        np.testing.assert_array_equal(one.ab, conditioned.sample(seed=one.seed)[0].ab)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 3), pytest.param((1, 10000), marks=pytest.mark.slow)])
