@@ -1,14 +1,11 @@
 """Shared fixtures."""
 
-import os
 from pathlib import Path
 
 import hypothesis
 import pytest
 from helpers import DEV, EXAMPLES, shared_data
 
-# A test process shares the machine with others; results must not depend on the number of threads anyway.
-os.environ.setdefault("OMP_NUM_THREADS", "2")
 hypothesis.settings.register_profile("shared machine", deadline=None)
 hypothesis.settings.load_profile("shared machine")
 

@@ -193,6 +193,8 @@ def small_disk(folder, size):
 
 
 # The package is found in a checkout too.
+# Tests run in a process a core; results must not depend on the number of threads anyway.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(cinn_colorize.__file__).parents[1])}
 
 

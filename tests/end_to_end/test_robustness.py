@@ -15,7 +15,7 @@ from helpers import GRAY, names, process, shared_data, spawned_by, start, wait_f
 from PIL import Image
 
 from cinn_colorize.batch.model_server import ModelServer
-from cinn_colorize.engines import ModelSpec
+from cinn_colorize.engines import Engine, ModelSpec
 from cinn_colorize.models import find_weights
 
 pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
@@ -188,7 +188,7 @@ def test_two_batches_on_one_folder(reference, tmp_path):
 
 def test_one_network_for_several_processes(reference, tmp_path, colorizer):
     """The model server of a GPU, here on the CPU so that the bytes can be compared."""
-    server = ModelServer(ModelSpec("natural", *find_weights(), "cpu", "fp32"))
+    server = ModelServer(ModelSpec("natural", *find_weights(), "cpu", "fp32", engine=Engine.torch))
     try:
         remote = server.network.colorizer()
         wide, framed = np.tile(GRAY[:60], (1, 2)), np.pad(GRAY, 20, constant_values=11)
