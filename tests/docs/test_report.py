@@ -16,7 +16,7 @@ from cinn_colorize.models import MODELS
 KNOWN_STALE = {
     "comparison": "of the backbone before the one that the methods share now; training them takes six hours",
     "onnx": "times of weights without the autoregressive level",
-    **dict.fromkeys(("peers", "temperature", "upsampling"), "of the runs before, being made again"),
+    "peers": "times of weights without the autoregressive level; they need an idle machine",
 }
 
 
