@@ -95,9 +95,8 @@ def main() -> None:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    print(environment(), flush=True)
-    for path in arguments.into:
-        replace_section(path, "environment", environment())
+    where = environment()
+    print(where, flush=True)
     summary, committed = [], (ROOT / "README.md").read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory() as name:
         photos = photos_of(arguments.photos, Path(name))
@@ -110,6 +109,7 @@ def main() -> None:
                 replace_section(path, section, text)
     if tuple(arguments.only) == SECTIONS:
         for path in arguments.into:
+            replace_section(path, "environment", where)
             replace_section(path, "summary", table(SUMMARY, summary))
     for line in regressions(committed, summary):
         print(f"slower or larger than README.md says: {line}", file=sys.stderr)

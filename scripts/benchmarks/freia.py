@@ -30,6 +30,14 @@ from cinn_colorize.flow import (
 from cinn_colorize.models.imagenet_vgg import SIZE, ImagenetVgg
 
 
+class Flatten(fm.Flatten):  # type: ignore[misc]  # FrEIA has no types
+    """FrEIA's own, which accepts no tensors in channels last."""
+
+    def forward(self, x: tuple[Tensor], *arguments: Any, **options: Any) -> Any:
+        """See FrEIA."""
+        return super().forward((x[0].contiguous(),), *arguments, **options)
+
+
 class Graph:
     """A graph that grows at its end, node by node."""
 
@@ -126,7 +134,7 @@ def imagenet_vgg(model: ImagenetVgg) -> Any:
     for r, config in model.config.stages.items():
         stage = model.stages[r]
         if r == BASE:
-            graph.add(fm.Flatten)
+            graph.add(Flatten)
         parts = iter(stage.parts)
         for ours in stage.flow.maps:
             if isinstance(ours, AffineCoupling):
