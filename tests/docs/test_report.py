@@ -15,8 +15,6 @@ from cinn_colorize.models import MODELS
 # Sections of older weights, and why they still are.
 KNOWN_STALE = {
     "comparison": "of the backbone before the one that the methods share now; training them takes six hours",
-    "onnx": "times of weights without the autoregressive level",
-    "peers": "times of weights without the autoregressive level; they need an idle machine",
 }
 
 
