@@ -103,7 +103,7 @@ def is_cut_off(file: BinaryIO, page: int = 1) -> bool:
     end = file.seek(0, os.SEEK_END)
 
     def numbers(tag: int, default: int = 0) -> list[int]:
-        return own[tag].numbers if tag in own else [default]
+        return (own[tag].numbers if tag in own else []) or [default]  # damaged fields may be empty
 
     if numbers(_COMPRESSION, _UNCOMPRESSED) != [_UNCOMPRESSED] or numbers(_PHOTOMETRIC) == [_YCBCR]:
         return False

@@ -1,4 +1,5 @@
 import os
+import struct
 import subprocess
 import sys
 import zipfile
@@ -62,6 +63,11 @@ def broken(folder, kind):
         image.save(path, "TIFF", strip_size=2**20)
         assert len(image.tobytes()) < path.stat().st_size < len(image.tobytes()) + 1000, "not compressed"
         path.write_bytes(path.read_bytes()[:-1000])
+    elif kind == "no width":
+        Image.fromarray(GRAY).save(path, "TIFF")
+        width = struct.pack("<HHI", 0x0100, 4, 1)  # tag, type, and number of values
+        assert path.read_bytes().count(width) == 1
+        path.write_bytes(path.read_bytes().replace(width, struct.pack("<HHI", 0x0100, 4, 0)))
     elif kind == "header only":
         path.write_bytes(b"\xff\xd8\xff\xe0")
     return path
@@ -70,7 +76,7 @@ def broken(folder, kind):
 KINDS = [
     "missing", "folder", "empty", "text", "tga", "header only",
     "truncated jpg", "truncated png", "truncated webp", "truncated tif", "truncated avif",
-    "a strip of gray", "a strip of 16 bits",
+    "a strip of gray", "a strip of 16 bits", "no width",
 ]  # fmt: skip
 
 
