@@ -64,10 +64,7 @@ def read_fields(file: BinaryIO, page: int = 1) -> dict[str, bytes]:
         file: the TIFF.
         page: which of its pages, from 1.
     """
-    try:
-        first = _first_directory(file, page)
-    except (OSError, ValueError, struct.error):
-        return {}
+    first = _intact_directory(file, page)
     fields, kept = {}, _of_exif(first)
     if kept:
         fields["exif-data"] = b"Exif\0\0" + _HEADER + _packed(kept, len(_HEADER))
@@ -78,10 +75,7 @@ def read_fields(file: BinaryIO, page: int = 1) -> dict[str, bytes]:
 
 def is_raw(file: BinaryIO) -> bool:
     """Return whether it is a camera raw: a DNG, or begins with a preview whose photo lies further inside."""
-    try:
-        first = _first_directory(file)
-    except (OSError, ValueError, struct.error):
-        return False
+    first = _intact_directory(file)
     is_reduced = _SUBFILE_TYPE in first and first[_SUBFILE_TYPE].value[:1] == b"\1"
     return _DNG_VERSION in first or (is_reduced and _SUB_IFDS in first)
 
@@ -96,10 +90,7 @@ def is_cut_off(file: BinaryIO, page: int = 1) -> bool:
         file: the TIFF.
         page: which of its pages, from 1.
     """
-    try:
-        own = _first_directory(file, page)
-    except (OSError, ValueError, struct.error):
-        return False
+    own = _intact_directory(file, page)
     end = file.seek(0, os.SEEK_END)
 
     def numbers(tag: int, default: int = 0) -> list[int]:
@@ -184,6 +175,14 @@ def append_page(descriptor: int, page: BinaryIO) -> None:
 
 def _of_exif(directory: _Directory) -> _Directory:
     return {tag: entry for tag, entry in directory.items() if tag in _DESCRIPTIVE or tag in _POINTERS}
+
+
+def _intact_directory(file: BinaryIO, page: int = 1) -> _Directory:
+    """Do what :func:`_first_directory` does; a damaged directory is empty."""
+    try:
+        return _first_directory(file, page)
+    except (OSError, ValueError, struct.error):
+        return {}
 
 
 def _first_directory(file: BinaryIO, page: int = 1) -> _Directory:

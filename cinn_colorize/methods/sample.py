@@ -60,19 +60,16 @@ class Sampling(SampleMethod):
         """See :meth:`SampleMethod.samples`."""
         from cinn_colorize.samples import likeliest, typical
 
-        def drawn(photo: ConditionedPhoto, number: int, seed: int) -> list[Sample]:
-            return self._drawn(photo, number, temperature, seed)
-
         conditioned = colorizer.condition(photo)
         if not (self.rank or self.pick):
-            return drawn(conditioned, number, seed)
+            return self._drawn(conditioned, number, temperature, seed)
         if self.rank is Rank.log_prob:
-            return likeliest(drawn(conditioned, number, seed), self.pick)
+            return likeliest(self._drawn(conditioned, number, temperature, seed), self.pick)
         # A long photo squeezed to a square shows which samples are typical, for the cost of one window each.
-        chosen = typical(drawn(conditioned.whole, number, seed), self.pick)
+        chosen = typical(self._drawn(conditioned.whole, number, temperature, seed), self.pick)
         if conditioned.whole is conditioned:
             return chosen
-        return [sample for one in chosen for sample in drawn(conditioned, 1, one.seed)]
+        return [sample for one in chosen for sample in self._drawn(conditioned, 1, temperature, one.seed)]
 
     def parts(
         self,
