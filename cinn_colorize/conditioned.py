@@ -8,10 +8,10 @@ not depend on the engine. Light: imports torch only where codes are mixed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -32,13 +32,29 @@ from cinn_colorize.latents.windows import Windows
 from cinn_colorize.methods.mix import Mask, mix
 from cinn_colorize.methods.transfer import TEMPERATURE, Reference, transfer
 from cinn_colorize.options import whole_number
-from cinn_colorize.samples import Floats, LatentLevels, Sample, seeds_from
+from cinn_colorize.samples import Floats, LatentLevels, Sample, medoids, seeds_from
 
 if TYPE_CHECKING:
     from cinn_colorize.latents.latent import Latent
 
 
 _ONE_WINDOW = Windows(count=1, upright=False)
+
+
+class Coarse(NamedTuple):
+    """The coarse colours of N samples, which their details refine.
+
+    Attributes:
+        ab: (N, 2, s, s), the means over the areas of ab.
+        log_prob: (N,), their share of the log density in nats; 0 of colours that were not drawn.
+    """
+
+    ab: Floats
+    log_prob: NDArray[np.float64]
+
+    def some(self, index: Sequence[int]) -> Coarse:
+        """Return those of some samples."""
+        return Coarse(self.ab[index], self.log_prob[index])
 
 
 class Network(Protocol):
@@ -53,7 +69,7 @@ class Network(Protocol):
 
     @property
     def coarse_size(self) -> int | None:
-        """Side of the coarse ab that :meth:`decode` accepts; None if the model has no such part."""
+        """Side of the ab that :meth:`coarse` computes; None if the model has no such part."""
 
     def condition(self, L: Floats) -> Any:
         """Compute once what all samples under L* share; only the network knows its type.
@@ -65,16 +81,26 @@ class Network(Protocol):
             ValueError: L has another shape.
         """
 
+    def coarse(self, latents: LatentLevels, condition: Any) -> Coarse:
+        """Compute what :meth:`decode` begins with, for a fraction of its time if N is large.
+
+        Only of a network with a ``coarse_size``.
+
+        Args:
+            latents: N codes, of which only the coarsest level counts.
+            condition: result of :meth:`condition`.
+        """
+
     def decode(
-        self, latents: LatentLevels, condition: Any, coarse: Floats | None = None
+        self, latents: LatentLevels, condition: Any, coarse: Coarse | None = None
     ) -> tuple[Floats, NDArray[np.float64]]:
         """Decode N codes: g(z; c).
 
         Args:
             latents: the codes, (N, C, r, r) by level.
             condition: result of :meth:`condition`.
-            coarse: ab (N, 2, s, s) with s = ``coarse_size``, in place of what the coarsest level would
-                decode; the density is then that of the details, given these colours.
+            coarse: the result of :meth:`coarse`, if it is known; or other colours, whose details are to be
+                decoded.
 
         Returns:
             ab, (N, 2, s, s), and the log density of x = ab / 15 under the map that g is in nats, (N,).
@@ -162,7 +188,14 @@ class ConditionedPhoto:
     def _squeezed(self) -> ConditionedPhoto:
         return ConditionedPhoto(self._network, NetworkInput(self._photo.square), self.temperature)
 
-    def sample(self, n: int = 1, temperature: SomeLevels | None = None, seed: int = 0) -> list[Sample]:
+    def sample(
+        self,
+        n: int = 1,
+        temperature: SomeLevels | None = None,
+        seed: int = 0,
+        *,
+        pick: int | None = None,
+    ) -> list[Sample]:
         """Draw n colorizations with the seeds seed, seed + 1, ...
 
         A sample depends only on its own seed and the temperature, however many are drawn.
@@ -173,14 +206,21 @@ class ConditionedPhoto:
                 all levels, numbers by level, or text as ``--temperature`` takes it: ``{8: 0.9}``,
                 ``"0.7,8:0.9"``. By default, and for levels that are not named, that in the registry.
             seed: seed of the first sample, 0 or more.
+            pick: number of samples to return, typical ones that differ, the most typical first: the same as
+                those of :func:`cinn_colorize.typical`, but where the network draws coarse colours first, only
+                these samples get details. In a photo longer than 2:1, the samples of the whole photo
+                squeezed to a square decide. None for all.
 
         Raises:
             ValueError: an argument is out of range.
         """
         seeds = seeds_from(seed, n)
         temperature = parse_temperature(temperature, self.latent_shapes, self.temperature)
-        noise = draw(self.latent_shapes, seeds, temperature)
-        return self._samples(noise, seeds, temperature, {"method": "sample"})
+
+        def noise(shapes: Shapes, seeds: Sequence[int]) -> LatentLevels:
+            return draw(shapes, seeds, temperature)
+
+        return self._drawn(noise, seeds, temperature, {"method": "sample"}, pick)
 
     def vary(
         self,
@@ -189,6 +229,8 @@ class ConditionedPhoto:
         fresh: SomeLevels | None = None,
         temperature: SomeLevels | None = None,
         seed: int | None = None,
+        *,
+        pick: int | None = None,
     ) -> list[Sample]:
         """Draw n colorizations that resemble the sample of one seed.
 
@@ -201,6 +243,7 @@ class ConditionedPhoto:
             temperature: see :meth:`sample`; that of both noises.
             seed: seed of the first variation's noise, by default the one after ``like``. The variation with
                 the seed ``like`` is the sample itself.
+            pick: see :meth:`sample`.
 
         Raises:
             ValueError: an argument is out of range.
@@ -210,7 +253,11 @@ class ConditionedPhoto:
         temperature = parse_temperature(temperature, shapes, self.temperature)
         share = by_level(parse_noise(fresh, shapes, transfer_noise(shapes)), shapes)
         recipe = {"method": "variation", "like": str(like), "fresh": format_levels(share)}
-        return self._samples(draw_like(shapes, like, seeds, share, temperature), seeds, temperature, recipe)
+
+        def noise(shapes: Shapes, seeds: Sequence[int]) -> LatentLevels:
+            return draw_like(shapes, like, seeds, share, temperature)
+
+        return self._drawn(noise, seeds, temperature, recipe, pick)
 
     def transfer(
         self,
@@ -263,7 +310,7 @@ class ConditionedPhoto:
             temperature: temperature of their noise.
             method: entries of their recipes that say how they were found.
         """
-        return self._samples(latent.arrays(), seeds, temperature, method)
+        return _samples(latent.arrays(), self._decode(latent.arrays()), seeds, temperature, method)
 
     def decode(self, latent: Latent) -> Floats:
         """Decode N latent codes: return g(z; c), ab (N, 2, 64, 64), longer for a photo longer than 2:1."""
@@ -301,21 +348,28 @@ class ConditionedPhoto:
         (condition,) = self.whole._conditions
         return self._network.log_prob(np.asarray(ab, np.float32), condition)
 
-    def _samples(
-        self, latents: LatentLevels, seeds: Sequence[int], temperature: PerLevel, method: Mapping[str, str]
+    def _drawn(
+        self,
+        noise: Callable[[Shapes, Sequence[int]], LatentLevels],
+        seeds: Sequence[int],
+        temperature: PerLevel,
+        method: Mapping[str, str],
+        pick: int | None,
     ) -> list[Sample]:
-        ab, log_prob = self._decode(latents)
-        return [
-            Sample(
-                ab=ab[i],
-                levels={r: z[i : i + 1] for r, z in latents.items()},
-                log_prob=float(log_prob[i]),
-                seed=seed,
-                temperature=temperature,
-                method=method,
-            )
-            for i, seed in enumerate(seeds)
-        ]
+        """Decode the codes that a function of their shapes and seeds gives, or those of typical samples."""
+        if pick is None:
+            latents = noise(self.latent_shapes, seeds)
+            return _samples(latents, self._decode(latents), seeds, temperature, method)
+        network, whole = self._network, self.whole
+        latents = noise(whole.latent_shapes, seeds)
+        coarse = network.coarse(latents, whole._conditions[0]) if network.coarse_size else None
+        chosen = medoids(coarse.ab if coarse else whole._decode(latents)[0], whole_number(pick, "pick", 1))
+        seeds = [seeds[i] for i in chosen]
+        if whole is not self:
+            return self._drawn(noise, seeds, temperature, method, None)
+        latents = {r: z[chosen] for r, z in latents.items()}
+        decoded = network.decode(latents, self._conditions[0], coarse.some(chosen) if coarse else None)
+        return _samples(latents, decoded, seeds, temperature, method)
 
     def _decode(self, latents: LatentLevels) -> tuple[Floats, NDArray[np.float64]]:
         if self._photo.panorama is not None and not self._covered_by(latents):
@@ -332,8 +386,8 @@ class ConditionedPhoto:
         log_prob = [np.mean(of_windows) for of_windows in zip(*(p for _, p in decoded), strict=True)]
         return windows.blend([ab for ab, _ in decoded]), np.array(log_prob)
 
-    def _coarse(self, latents: LatentLevels) -> list[Floats] | None:
-        """Return the coarse colours of each window, (N, 2, s, s), where the network accepts them.
+    def _coarse(self, latents: LatentLevels) -> list[Coarse] | None:
+        """Return the coarse colours of each window, where the network has such.
 
         They are cut from the whole photo's, so that the windows agree on the colours of things.
         """
@@ -347,8 +401,33 @@ class ConditionedPhoto:
         planes = [cv2.resize(plane, (width, height)) for sample in whole for plane in sample]
         wide = np.stack(planes).reshape(number, 2, height, width)
         cells = number, 2, size, whole.shape[-1] // size, size, whole.shape[-1] // size
-        return [windows.cut(wide, k).reshape(cells).mean((3, 5)) for k in range(windows.count)]
+        return [
+            Coarse(windows.cut(wide, k).reshape(cells).mean((3, 5)), np.zeros(number))
+            for k in range(windows.count)
+        ]
 
     def _covered_by(self, latents: LatentLevels) -> bool:
         """Return whether codes cover all windows, instead of the whole photo squeezed to a square."""
         return all(latents[r].shape[1:] == shape for r, shape in self.latent_shapes.items())
+
+
+def _samples(
+    latents: LatentLevels,
+    decoded: tuple[Floats, NDArray[np.float64]],
+    seeds: Sequence[int],
+    temperature: PerLevel,
+    method: Mapping[str, str],
+) -> list[Sample]:
+    """Make samples of N codes and of ab and the log densities that they were decoded to."""
+    ab, log_prob = decoded
+    return [
+        Sample(
+            ab=ab[i],
+            levels={r: z[i : i + 1] for r, z in latents.items()},
+            log_prob=float(log_prob[i]),
+            seed=seed,
+            temperature=temperature,
+            method=method,
+        )
+        for i, seed in enumerate(seeds)
+    ]

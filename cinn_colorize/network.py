@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cinn_colorize.conditioned import Coarse
 from cinn_colorize.devices import one_thread
 from cinn_colorize.latents.latent import Latent, Shapes
 from cinn_colorize.samples import DENSITY_SCALE, Floats, LatentLevels
@@ -53,7 +54,7 @@ class TorchNetwork:
         self.model, self.device = model.to(device), device
         self.latent_shapes: Shapes = model.latent_shapes
         self._size, self._half, self._guidance = luminance_size, half, guidance
-        self._chunk = chunk or _CHUNK[device.type]
+        self._chunk, self._scale = chunk or _CHUNK[device.type], model.config.chroma_scale
 
     def condition(self, L: Floats) -> Condition:
         """See :meth:`Network.condition`; L* of a multiple of the model's size is reduced by area means."""
@@ -71,15 +72,29 @@ class TorchNetwork:
         """See :attr:`Network.coarse_size`."""
         return self.model.coarse_size
 
+    def coarse(self, latents: LatentLevels, condition: Condition) -> Coarse:
+        """See :meth:`Network.coarse`."""
+        coarsest = min(latents)
+        latent, chunk = Latent.from_arrays({coarsest: latents[coarsest]}), _SEQUENTIAL_CHUNK
+        ab, log_det = [], []
+        for part in _slices(len(latent), chunk):
+            with self.inference():
+                z = {coarsest: self._filled(latent.levels[coarsest][part], chunk)}
+                x, of_part = self.model.begin(z, condition.expand(chunk))
+            ab.append(self._scale * x.float().cpu())
+            log_det.append(of_part.cpu())
+        log_prob = latent.log_prob() - torch.cat(log_det)[: len(latent)]
+        return Coarse(torch.cat(ab)[: len(latent)].numpy(), log_prob.double().numpy())
+
     def decode(
-        self, latents: LatentLevels, condition: Condition, coarse: Floats | None = None
+        self, latents: LatentLevels, condition: Condition, coarse: Coarse | None = None
     ) -> tuple[Floats, NDArray[np.float64]]:
         """See :meth:`Network.decode`."""
         latent, chunk = Latent.from_arrays(latents), self._chunk
-        if coarse is None:
-            begun = self._begin(latent, condition)
-        else:
-            begun = self.model.begin_with(torch.as_tensor(coarse) / self.model.config.chroma_scale)
+        of_coarse, begun = np.zeros(len(latent)), tuple[Tensor, ...]()
+        if self.coarse_size:
+            coarse_ab, of_coarse = coarse or self.coarse(latents, condition)
+            begun = torch.as_tensor(coarse_ab) / self._scale, torch.zeros(len(latent))
             latent = Latent({r: z for r, z in latent.levels.items() if r != min(latent.levels)})
         of_chunk = condition.expand(chunk)
         ab, log_prob = [], []
@@ -91,9 +106,9 @@ class TorchNetwork:
                 )
             code = latent[part]
             log_det = torch.stack(list(log_dets.values())).sum(0).cpu()
-            ab.append((x.float().cpu() * self.model.config.chroma_scale)[: len(code)])
+            ab.append((x.float().cpu() * self._scale)[: len(code)])
             log_prob.append(code.log_prob() - log_det[: len(code)] + self._rescaling)
-        return torch.cat(ab).numpy(), torch.cat(log_prob).double().numpy()
+        return torch.cat(ab).numpy(), torch.cat(log_prob).double().numpy() + of_coarse
 
     def encode(self, ab: Floats, condition: Condition) -> LatentLevels:
         """See :meth:`Network.encode`."""
@@ -106,7 +121,7 @@ class TorchNetwork:
 
     def _encoded(self, ab: Floats, condition: Condition) -> tuple[Latent, Tensor]:
         """Compute f: the latent code, and the log-det (1,)."""
-        x = torch.as_tensor(ab)[None] / self.model.config.chroma_scale
+        x = torch.as_tensor(ab)[None] / self._scale
         with self.inference():
             z, log_dets = self.model(x.to(self.device), condition)
         latent = Latent(z).map(lambda level: level.float().cpu())
@@ -116,7 +131,7 @@ class TorchNetwork:
     def _rescaling(self) -> float:
         """The log density of ab / 15 less that of what the model sees, ab / ``config.chroma_scale``."""
         dimensions = sum(math.prod(shape) for shape in self.latent_shapes.values())
-        return dimensions * math.log(DENSITY_SCALE / self.model.config.chroma_scale)
+        return dimensions * math.log(DENSITY_SCALE / self._scale)
 
     @contextmanager
     def inference(self) -> Iterator[None]:
@@ -128,18 +143,6 @@ class TorchNetwork:
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self._half)
         with one_thread(), torch.no_grad(), autocast:
             yield
-
-    def _begin(self, latent: Latent, condition: Condition) -> tuple[Tensor, ...]:
-        """Compute the sequential part of g for all samples; its tensors stay on the device."""
-        chunk, parts = _SEQUENTIAL_CHUNK, []
-        for part in _slices(len(latent), chunk):
-            levels = {r: self._filled(z[part], chunk) for r, z in latent.levels.items()}
-            with self.inference():
-                begun = self.model.begin(levels, condition.expand(chunk))
-            if not begun:
-                return ()
-            parts.append(begun)
-        return tuple(torch.cat(tensors)[: len(latent)] for tensors in zip(*parts, strict=True))
 
     def _filled(self, some: Tensor, chunk: int) -> Tensor:
         """Move what belongs to samples, (N, ...), to the device; repeat the last one up to a whole chunk."""

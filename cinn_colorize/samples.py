@@ -27,6 +27,7 @@ LatentLevels: TypeAlias = Mapping[int, Floats]  # (N, C, r, r) by level, see :cl
 
 DENSITY_SCALE = 15.0  # densities are those of x = ab / 15, whatever a model's own scale
 _DIMENSIONS = 2 * 64 * 64
+_COARSE = 16  # shorter side of ab that is compared, in pixels; `natural` draws all colours of that size first
 _SHOWN = 1600  # longer side of a picture in a notebook, in pixels
 
 
@@ -197,22 +198,41 @@ def typical(samples: Sequence[Sample], k: int | None = None) -> list[Sample]:
     The k samples are typical and different: each is the medoid of a group, chosen so that the distances of
     all samples to the nearest of the k add up to the least (k-medoids; Kaufman and Rousseeuw, *Finding Groups
     in Data*, 1990, ch. 2, PAM). The distance of two samples is the root mean square of their difference in
-    ab, over the sum of those of their ab: 0 for equals, 1 for a gray one and any other. Without that sum the
-    most typical would be the palest, which is near to all because it has little colour to differ in. Of
-    equals, the first counts.
+    ab, averaged over squares of 4x4 pixels, over the sum of those of their ab: 0 for equals, 1 for a gray one
+    and any other. Without that sum the most typical would be the palest, which is near to all because it has
+    little colour to differ in. Of equals, the first counts.
 
     Args:
         samples: samples of one photo.
         k: number to return, 1 or more; None for all.
     """
-    apart = _distances(samples)
-    chosen = range(len(samples)) if k is None or k >= len(samples) else _medoids(apart, k)
-    return [samples[i] for i in sorted(chosen, key=lambda i: (apart[i].sum(), i))]
+    ab = np.stack([sample.ab for sample in samples])
+    return [samples[i] for i in medoids(ab, len(samples) if k is None else k)]
 
 
-def _distances(samples: Sequence[Sample]) -> NDArray[np.float64]:
+def medoids(ab: Floats, k: int) -> list[int]:
+    """Return which k of N samples are typical and different, see :func:`typical`, the most typical first.
+
+    Args:
+        ab: (N, 2, h, w), at 16 px or more.
+        k: number to choose, 1 or more.
+    """
+    apart = _distances(_coarse(ab))
+    chosen = range(len(ab)) if k >= len(ab) else _medoids(apart, k)
+    return sorted(chosen, key=lambda i: (apart[i].sum(), i))
+
+
+def _coarse(ab: Floats) -> Floats:
+    """Reduce ab (N, 2, h, w) to 16 px on the shorter side, by means over squares."""
+    side = max(1, min(ab.shape[2:]) // _COARSE)
+    height, width = (size // side for size in ab.shape[2:])
+    squares = ab[..., : height * side, : width * side].reshape(len(ab), 2, height, side, width, side)
+    return np.asarray(squares.mean((3, 5)))
+
+
+def _distances(ab: Floats) -> NDArray[np.float64]:
     """Return the distances of :func:`typical`, (N, N)."""
-    ab = np.stack([sample.ab.ravel() for sample in samples])
+    ab = ab.reshape(len(ab), -1)
     apart = np.zeros((len(ab), len(ab)))
     for i in range(len(ab) - 1):
         apart[i, i + 1 :] = _rms(ab[i + 1 :] - ab[i])

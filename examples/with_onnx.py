@@ -63,12 +63,15 @@ shared = dict(zip(names, network.run(names, {"L": square[None, None]}), strict=T
 flow = InferenceSession(f"{folder}/sample.onnx")
 noise = np.random.default_rng(seed)
 shapes = {i.name: i.shape for i in flow.get_inputs() if i.name not in shared}
-coarse = coarse_temperature * noise.standard_normal(shapes["begun"], np.float32)
+to_colours = InferenceSession(f"{folder}/coarse.onnx")
+values, *gamut = to_colours.get_inputs()
+coarse = coarse_temperature * noise.standard_normal(values.shape, np.float32)
 for k in range(int(flow.get_modelmeta().custom_metadata_map["passes"])):
     coarse = decode_pass(InferenceSession(f"{folder}/step{k}.onnx"), coarse, shared).astype(np.float32)
+inputs = {i.name: shared[i.name] for i in gamut} | {"values": np.ascontiguousarray(coarse)}
+begun = dict(zip(["begun", "begun_log_det"], to_colours.run(None, inputs), strict=True))
 codes = {z: t * noise.standard_normal(shapes[z], np.float32) for z, t in temperatures.items()}
-codes |= {"begun": np.ascontiguousarray(coarse), "begun_log_det": np.zeros(1, np.float32)}
-ab, _ = flow.run(["ab", "log_det"], codes | shared)
+ab, _ = flow.run(["ab", "log_det"], codes | begun | shared)
 
 # Upsample plainly; the package follows the edges of L, and reduces chroma beyond sRGB.
 ab = cv2.resize(ab[0].transpose(1, 2, 0), L.shape[::-1], interpolation=cv2.INTER_CUBIC)

@@ -107,7 +107,7 @@ def test_windows_have_the_coarse_colours_of_the_whole(wide):
                 rows, columns = np.indices((64, 64), np.float32)
                 ab = np.stack([rows if wide is not WIDE else columns, 0 * rows])[None]
                 return np.repeat(ab, len(latents[8]), axis=0), np.zeros(len(latents[8]))
-            return coarse.repeat(4, 2).repeat(4, 3), np.zeros(len(coarse))
+            return coarse.ab.repeat(4, 2).repeat(4, 3), coarse.log_prob
 
     for sample in colorizer_with(Ramp()).condition(wide).sample(2, 0.8, 1):
         along = sample.ab[0].mean(axis=1 if wide is not WIDE else 0)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from cinn_colorize.batch.processes import CONTEXT, end_with_parent
 from cinn_colorize.colorizer import BaseColorizer
+from cinn_colorize.conditioned import Coarse
 from cinn_colorize.engines import ModelSpec
 from cinn_colorize.latents.noise import Shapes
 from cinn_colorize.samples import Floats, LatentLevels
@@ -46,8 +47,13 @@ class _Model:
         said = loaded.info, loaded.sha256, loaded.precision, loaded.guidance
         return said, dict(network.latent_shapes), network.coarse_size
 
+    def coarse(self, latents: LatentLevels, L: Floats) -> Coarse:
+        """Compute the coarse colours of codes under L*."""
+        with self._turn:
+            return self._colorizer.network.coarse(latents, self._condition(L))
+
     def decode(
-        self, latents: LatentLevels, L: Floats, coarse: Floats | None
+        self, latents: LatentLevels, L: Floats, coarse: Coarse | None
     ) -> tuple[Floats, NDArray[np.float64]]:
         """Decode codes under L*."""
         with self._turn:
@@ -130,8 +136,12 @@ class _ServedNetwork:
         """Return L* itself, by which the other process finds the condition; see :meth:`Network.condition`."""
         return np.ascontiguousarray(L, np.float32)
 
+    def coarse(self, latents: LatentLevels, condition: Floats) -> Coarse:
+        """See :meth:`Network.coarse`."""
+        return self._model.coarse(latents, condition)
+
     def decode(
-        self, latents: LatentLevels, condition: Floats, coarse: Floats | None = None
+        self, latents: LatentLevels, condition: Floats, coarse: Coarse | None = None
     ) -> tuple[Floats, NDArray[np.float64]]:
         """See :meth:`Network.decode`."""
         return self._model.decode(latents, condition, coarse)

@@ -204,15 +204,14 @@ class Photo:
         Raises:
             PhotoError: the file is damaged.
         """
-        if min(self.inside.size) < _NETWORK_SIZE or _NETWORK_SIZE % height or _NETWORK_SIZE % width:
-            return self._reduced(height, width).copy()
-        network_lab = self._reduced(_NETWORK_SIZE, _NETWORK_SIZE)
-        blocks = network_lab.reshape(3, height, _NETWORK_SIZE // height, width, _NETWORK_SIZE // width)
-        return np.asarray(blocks.mean(axis=(2, 4)))
+        planes = self._planes(height, width)
+        lab = np.zeros((3, height, width), np.float32)
+        lab[: len(planes)] = planes
+        return lab
 
     def luminance(self, height: int, width: int) -> Floats:
         """Return L* (height, width) of :meth:`lab`."""
-        return np.asarray(self.lab(height, width)[0])
+        return self._planes(height, width)[0].copy()
 
     def thumbnail(self, size: int) -> PIL.Image.Image:
         """Return the photo as it is, without alpha, in 8-bit sRGB, its longer side at most ``size`` pixels.
@@ -288,6 +287,14 @@ class Photo:
         found = find_picture(self._reductions[height, width][0])
         return None if found is None else scaled(found, (self.width / width, self.height / height))
 
+    def _planes(self, height: int, width: int) -> Floats:
+        """Return :meth:`lab`, but of a gray photo only L*, (1, height, width); not to be changed."""
+        if min(self.inside.size) < _NETWORK_SIZE or _NETWORK_SIZE % height or _NETWORK_SIZE % width:
+            return self._reduced(height, width)
+        seen = self._reduced(_NETWORK_SIZE, _NETWORK_SIZE)
+        blocks = seen.reshape(-1, height, _NETWORK_SIZE // height, width, _NETWORK_SIZE // width)
+        return np.asarray(blocks.mean(axis=(2, 4)))
+
     def _reduced(self, height: int, width: int) -> Floats:
         # Each costs a pass through the file, and condition and guide need the same one.
         if (height, width) not in self._reductions:
@@ -297,15 +304,19 @@ class Photo:
     def _reduce(self, sizes: Collection[tuple[int, int]]) -> None:
         """Reduce the picture to several heights and widths in one pass through the file."""
         box = self.inside
-        reductions = {size: Reduction(box.size, size) for size in sizes}
+        reductions = {size: Reduction(box.size, size, 1 if self._is_gray else 3) for size in sizes}
 
         def narrow(y0: int, pixels: Pixels) -> tuple[int, list[Floats]]:
             top, bottom = max(y0, box.top), min(y0 + len(pixels), box.bottom)
             if top >= bottom:
                 return 0, []
             part = pixels[top - y0 : bottom - y0, box.left : box.right]
-            lab = color.pixels_to_lab(self._without_alpha(part), self._space)
-            return top - box.top, [reduction.narrow(lab) for reduction in reductions.values()]
+            part = self._without_alpha(part)
+            if self._is_gray:
+                planes = color.pixels_to_luminance(part, self._space)[None]
+            else:
+                planes = color.pixels_to_lab(part, self._space)
+            return top - box.top, [reduction.narrow(planes) for reduction in reductions.values()]
 
         for y0, narrowed in self._each_band(narrow):
             for reduction, lines in zip(reductions.values(), narrowed, strict=False):  # none from the frame

@@ -82,12 +82,12 @@ class Upsampler:
     def _enlarged(self, y0: int, y1: int, interpolation: int) -> Floats:
         """Return rows of the planes at full size, (C, y1 - y0, W)."""
         channels, height, width = self._planes.shape
-        weights = _row_weights(height, self.size[0], y0, y1, interpolation)
-        used = np.flatnonzero(weights.any(axis=0))
-        near = slice(used[0], used[-1] + 1)
-        lines = np.matmul(weights[:, near], self._planes[:, near]).reshape(-1, width)
-        wide = cv2.resize(lines, (self.size[1], len(lines)), interpolation=interpolation)
-        return np.asarray(wide).reshape(channels, y1 - y0, -1)
+        lines = np.zeros((channels, y1 - y0, width), np.float32)
+        for index, weight in _row_taps(height, self.size[0], y0, y1, interpolation):
+            lines += self._planes[:, index] * weight[:, None]
+        full = self.size[1], channels * (y1 - y0)
+        wide = cv2.resize(lines.reshape(-1, width), full, interpolation=interpolation)
+        return np.asarray(wide, np.float32).reshape(channels, y1 - y0, -1)
 
 
 def joint_bilateral(
@@ -157,17 +157,21 @@ def _taps(n: int, full: int, sigma: float) -> list[tuple[NDArray[np.intp], Float
     return taps
 
 
-def _row_weights(n: int, full: int, y0: int, y1: int, interpolation: int) -> Floats:
-    """Return the weights (y1 - y0, n) of the ``n`` rows of a grid in those of its enlargement to ``full``."""
+def _row_taps(
+    n: int, full: int, y0: int, y1: int, interpolation: int
+) -> list[tuple[NDArray[np.intp], Floats]]:
+    """Return, for each tap of rows of an enlargement from ``n`` to ``full``, its row of the grid and weight.
+
+    Both are (y1 - y0,). Their sum is no product of matrices, for which numpy's library may start threads.
+    """
     positions = (np.arange(y0, y1) + 0.5) * (n / full) - 0.5
     below = np.floor(positions)
-    kernel = _cubic if interpolation == cv2.INTER_CUBIC else _linear
-    weights = np.zeros((y1 - y0, n))
-    for offset in range(-1, 3):
-        row = below + offset
+    kernel, offsets = (_cubic, range(-1, 3)) if interpolation == cv2.INTER_CUBIC else (_linear, range(2))
+    taps = []
+    for row in (below + offset for offset in offsets):
         index = row.clip(0, n - 1).astype(np.intp)  # edges repeated
-        weights[np.arange(y1 - y0), index] += kernel(np.abs(positions - row))
-    return weights.astype(np.float32)
+        taps.append((index, kernel(np.abs(positions - row)).astype(np.float32)))
+    return taps
 
 
 def _linear(distance: NDArray[np.float64]) -> NDArray[np.float64]:

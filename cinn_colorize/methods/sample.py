@@ -58,18 +58,13 @@ class Sampling(SampleMethod):
         self, colorizer: BaseColorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
     ) -> list[Sample]:
         """See :meth:`SampleMethod.samples`."""
-        from cinn_colorize.samples import likeliest, typical
+        from cinn_colorize.samples import likeliest
 
         conditioned = colorizer.condition(photo)
-        if not (self.rank or self.pick):
-            return self._drawn(conditioned, number, temperature, seed)
         if self.rank is Rank.log_prob:
             return likeliest(self._drawn(conditioned, number, temperature, seed), self.pick)
-        # A long photo squeezed to a square shows which samples are typical, for the cost of one window each.
-        chosen = typical(self._drawn(conditioned.whole, number, temperature, seed), self.pick)
-        if conditioned.whole is conditioned:
-            return chosen
-        return [sample for one in chosen for sample in self._drawn(conditioned, 1, temperature, one.seed)]
+        pick = (self.pick or number) if self.rank or self.pick else None
+        return self._drawn(conditioned, number, temperature, seed, pick)
 
     def parts(
         self,
@@ -99,7 +94,12 @@ class Sampling(SampleMethod):
         return [original_tile(photo)]
 
     def _drawn(
-        self, conditioned: ConditionedPhoto, number: int, temperature: PerLevel, seed: int
+        self,
+        conditioned: ConditionedPhoto,
+        number: int,
+        temperature: PerLevel,
+        seed: int,
+        pick: int | None = None,
     ) -> list[Sample]:
-        """Draw samples with the seeds ``seed``, ``seed`` + 1, ..."""
-        return conditioned.sample(number, temperature, seed)
+        """Draw samples with the seeds ``seed``, ``seed`` + 1, ..., or pick typical ones of these."""
+        return conditioned.sample(number, temperature, seed, pick=pick)

@@ -56,6 +56,11 @@ class Variation(Sampling):
         return [*super().first_tiles(colorizer, photo, temperature, seed), chosen]
 
     def _drawn(
-        self, conditioned: ConditionedPhoto, number: int, temperature: PerLevel, seed: int
+        self,
+        conditioned: ConditionedPhoto,
+        number: int,
+        temperature: PerLevel,
+        seed: int,
+        pick: int | None = None,
     ) -> list[Sample]:
-        return conditioned.vary(self.like, number, self.fresh, temperature, seed)
+        return conditioned.vary(self.like, number, self.fresh, temperature, seed, pick=pick)

@@ -24,7 +24,7 @@ class ConditionalFlow(nn.Module):
         name: name of the model in the registry and in weights files.
         config: the architecture, a frozen dataclass that survives JSON.
         latent_shapes: (C, r, r) of each level of the latent code, by resolution, finest first, 0 last.
-        coarse_size: side of the coarse x that :meth:`begin_with` accepts; None if there is no such part.
+        coarse_size: side s of the coarse x that :meth:`begin` computes; None if there is no such part.
     """
 
     name: ClassVar[str]
@@ -75,21 +75,18 @@ class ConditionalFlow(nn.Module):
         """Compute the sequential part of g, which takes hardly longer for several samples than for one.
 
         Returns:
-            values (N, C, r, r) and log-det (N,) for :meth:`finish`; nothing if g has no such part.
+            x averaged to ``coarse_size``, (N, C, s, s), and the log-det (N,) for :meth:`finish`; nothing if g
+            has no such part.
         """
         return ()
-
-    def begin_with(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return what :meth:`begin` would, had it decoded x, (N, C, s, s) with s = ``coarse_size``.
-
-        The log-det is 0, so that only the details below x count in the sum.
-        """
-        raise NotImplementedError
 
     def finish(
         self, latents: Mapping[int, Tensor], condition: Any, begun: tuple[Tensor, ...]
     ) -> tuple[Tensor, dict[int, Tensor]]:
-        """Compute g(z; c) as :meth:`inverse` does, given the result of :meth:`begin`."""
+        """Compute g(z; c) as :meth:`inverse` does, given the result of :meth:`begin`.
+
+        Given another x and a log-det of 0, g decodes details of that one, and only these count in the sum.
+        """
         return self.inverse(latents, condition)
 
 

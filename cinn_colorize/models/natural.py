@@ -325,28 +325,29 @@ class Natural(PhotoFlow):
         return self.finish(latents, condition, self.begin(latents, condition))
 
     def begin(self, latents: Mapping[int, Tensor], condition: Condition) -> tuple[Tensor, ...]:
-        """Compute the autoregressive passes, if there are any: (N, 8, 8, 8), and their log-det (N,)."""
+        """Decode the autoregressive level, if there is one: x at 16 px, and its log-det (N,)."""
         if not self.config.coarse:
             return ()
         _, (_, *conditions) = self._coarsest(condition)
-        return Sequence(self.passes).inverse(latents[COARSE], conditions)
+        values, log_det = Sequence(self.passes).inverse(latents[COARSE], conditions)
+        x, within = self.coarse_colours(values, condition.gamut[self.coarsest_size])
+        return x, log_det + within
 
-    def begin_with(self, x: Tensor) -> tuple[Tensor, ...]:
-        """See :meth:`ConditionalFlow.begin_with`."""
-        return self._coarse().flow.maps[0](x, None)
+    def coarse_colours(self, values: Tensor, gamut: Interval) -> tuple[Tensor, Tensor]:
+        """Turn what the passes decode, (N, 8, 8, 8), into x at 16 px, near the gamut there.
+
+        Returns:
+            x (N, 2, 16, 16), and the log-det (N,).
+        """
+        x, _ = self._coarse().flow.maps[0].inverse(values, None)
+        return self.clamp.inverse(x, gamut)
 
     def finish(
         self, latents: Mapping[int, Tensor], condition: Condition, begun: tuple[Tensor, ...]
     ) -> tuple[Tensor, dict[int, Tensor]]:
         """See :meth:`ConditionalFlow.finish`."""
-        flow, conditions = self._coarsest(condition)
-        if begun:
-            values, log_det = begun
-            x, _ = flow.maps[0].inverse(values, None)
-        else:
-            x, log_det = flow.inverse(latents[self.coarsest], conditions)
-        x, within = self.clamp.inverse(x, condition.gamut[self.coarsest_size])
-        log_dets = {self.coarsest: log_det + within}
+        x, log_det = begun or self.begin(latents, condition) or self._base(latents[self.coarsest], condition)
+        log_dets = {self.coarsest: log_det}
         for r in reversed(self.resolutions):
             level = self._level(r)
             residual, log_det = level.flow.inverse(latents[r], level.conditions(condition.prepared[r], x))
@@ -361,6 +362,13 @@ class Natural(PhotoFlow):
         """The passes of the autoregressive level, in the order of f; none if there is no such level."""
         maps = self._coarse().flow.maps[1:] if self.config.coarse else []
         return [transform for transform in maps if isinstance(transform, AutoregressivePass)]
+
+    def _base(self, z: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:
+        """Decode the level at the bottom of coupling blocks: x, and the log-det (N,)."""
+        flow, conditions = self._coarsest(condition)
+        x, log_det = flow.inverse(z, conditions)
+        x, within = self.clamp.inverse(x, condition.gamut[self.coarsest_size])
+        return x, log_det + within
 
     def _coarsest(self, condition: Condition) -> tuple[Sequence, list[Any]]:
         """Return the flow of the coarsest level, and the conditions of its maps."""

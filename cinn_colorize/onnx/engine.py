@@ -14,6 +14,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from cinn_colorize.colorizer import BaseColorizer
+from cinn_colorize.conditioned import Coarse
 from cinn_colorize.errors import EngineError
 from cinn_colorize.imaging.bands import threads
 from cinn_colorize.latents.noise import Shapes
@@ -29,6 +30,7 @@ from cinn_colorize.onnx.files import (
     STEP_INPUTS,
     STEP_OUTPUTS,
     TOGETHER,
+    VALUES,
     of_blocks,
 )
 from cinn_colorize.onnx.sessions import Sessions
@@ -75,17 +77,19 @@ class OnnxNetwork:
         self.guidance = guidance
         self.coarse_size: int | None = None
         self._condition, self._sample = sessions.condition, sessions.sample
-        self._passes = [_Pass(step) for step in sessions.steps]
+        self._passes, self._colours = [_Pass(step) for step in sessions.steps], sessions.coarse
         self._size = tuple(self._condition.get_inputs()[0].shape[2:])
         self._shared = [output.name for output in self._condition.get_outputs()]
         required = {input.name: tuple(input.shape[1:]) for input in self._sample.get_inputs()}
-        latents = {name: shape for name, shape in required.items() if name not in {*self._shared, *BEGUN}}
-        self.latent_shapes: Shapes = {int(name.removeprefix(LATENT)): s for name, s in latents.items()}
-        self._codes = [*latents]
-        if self._passes:
-            self.latent_shapes[self._passes[0].level] = required[BEGUN[0]]
-            self.coarse_size = 2 * required[BEGUN[0]][1]
-            self._scale = float(sessions.facts["chroma_scale"])
+        codes = [name for name in required if name not in {*self._shared, *BEGUN}]
+        self._codes = {name: int(name.removeprefix(LATENT)) for name in codes}
+        self.latent_shapes: Shapes = {r: required[name] for name, r in self._codes.items()}
+        if self._colours:
+            shape: list[int] = self._colours.get_inputs()[0].shape
+            self.latent_shapes[self._passes[0].level] = (shape[1], shape[2], shape[3])
+            self.coarse_size = required[BEGUN[0]][1]
+            self._gamut = [input.name for input in self._colours.get_inputs()[1:]]
+            self._scale = np.float32(sessions.facts["chroma_scale"])
 
     def condition(self, L: Floats) -> Tensors:
         """See :meth:`Network.condition`; the result is by the names in the files."""
@@ -95,26 +99,33 @@ class OnnxNetwork:
         values = self._condition.run(self._shared, {LUMINANCE: batch})
         return dict(zip(self._shared, values, strict=True))
 
+    def coarse(self, latents: LatentLevels, condition: Tensors) -> Coarse:
+        """See :meth:`Network.coarse`."""
+        z = latents[self._passes[0].level]
+        parts = [self._pass_through(z[k : k + TOGETHER], condition) for k in range(0, len(z), TOGETHER)]
+        x, log_det = (np.concatenate(of_parts) for of_parts in zip(*parts, strict=True))
+        return Coarse(self._scale * x, _log_normal(z) - log_det.astype(np.float64))
+
     def decode(
-        self, latents: LatentLevels, condition: Tensors, coarse: Floats | None = None
+        self, latents: LatentLevels, condition: Tensors, coarse: Coarse | None = None
     ) -> tuple[Floats, NDArray[np.float64]]:
         """See :meth:`Network.decode`; the files decode one code at a time."""
         number = len(next(iter(latents.values())))
-        if coarse is None:
-            begun = self._begin(latents, condition)
-        else:
-            begun = self._begin_with(coarse)
-            latents = {r: z for r, z in latents.items() if r != min(latents)}
+        of_coarse, begun = np.zeros(number), dict[str, Floats]()
+        if self.coarse_size:
+            coarse_ab, of_coarse = coarse or self.coarse(latents, condition)
+            begun = dict(zip(BEGUN, (coarse_ab / self._scale, np.zeros(number, np.float32)), strict=True))
 
         def decode_one(k: int) -> tuple[Floats, float]:
-            return self._decode_one(
-                {r: z[k : k + 1] for r, z in latents.items()},
-                {name: values[k : k + 1] for name, values in begun.items()} | condition,
-            )
+            codes = {name: latents[r][k : k + 1] for name, r in self._codes.items()}
+            known = {name: values[k : k + 1] for name, values in begun.items()}
+            ab, log_det = self._sample.run([AB, LOG_DET], {**codes, **known, **condition})
+            return ab, sum(float(_log_normal(z)[0]) for z in codes.values()) - float(log_det[0])
 
         with ThreadPoolExecutor(threads()) as pool:  # a thread each, so that their number changes nothing
             decoded = list(pool.map(decode_one, range(number)))
-        return np.concatenate([ab for ab, _ in decoded]), np.array([log_prob for _, log_prob in decoded])
+        ab, log_prob = zip(*decoded, strict=True)
+        return np.concatenate(ab), np.array(log_prob) + of_coarse
 
     def encode(self, ab: Floats, condition: Tensors) -> NoReturn:
         """See :meth:`Network.encode`.
@@ -132,39 +143,25 @@ class OnnxNetwork:
         """
         self.encode(ab, condition)
 
-    def _begin(self, latents: LatentLevels, condition: Tensors) -> Tensors:
-        """Run the passes of an autoregressive level, if there is one, for all codes."""
-        if not self._passes:
-            return {}
-        z = latents[self._passes[0].level]
-        parts = [self._pass_through(z[k : k + TOGETHER], condition) for k in range(0, len(z), TOGETHER)]
-        return {
-            name: np.concatenate(values) for name, values in zip(BEGUN, zip(*parts, strict=True), strict=True)
-        }
-
-    def _begin_with(self, coarse: Floats) -> Tensors:
-        """Do what :meth:`ConditionalFlow.begin_with` does to ab (N, 2, s, s): squeeze it."""
-        n, channels, side, _ = coarse.shape
-        blocks = (coarse / self._scale).reshape(n, channels, side // 2, 2, side // 2, 2)
-        values = blocks.transpose(0, 1, 3, 5, 2, 4).reshape(n, 4 * channels, side // 2, side // 2)
-        return dict(zip(BEGUN, (np.ascontiguousarray(values), np.zeros(n, np.float32)), strict=True))
-
     def _pass_through(self, z: Floats, condition: Tensors) -> tuple[Floats, Floats]:
+        """Decode up to eight codes (N, C, r, r) of the autoregressive level: x and the log-det (N,)."""
         number = len(z)
         z = np.concatenate([z, np.repeat(z[-1:], TOGETHER - number, axis=0)])
         log_det = np.zeros(TOGETHER, np.float32)
         for step in self._passes:
             z, change = step(z, condition, self.guidance)
             log_det += change
-        return z[:number], log_det[:number]
+        assert self._colours
+        gamut = {name: condition[name] for name in self._gamut}
+        colours = [self._colours.run([*BEGUN], {VALUES: z[k : k + 1], **gamut}) for k in range(number)]
+        x, changes = (np.concatenate(values) for values in zip(*colours, strict=True))
+        return x, log_det[:number] + changes
 
-    def _decode_one(self, latents: LatentLevels, condition: Tensors) -> tuple[Floats, float]:
-        levels = {f"{LATENT}{r}": np.ascontiguousarray(z) for r, z in latents.items()}
-        codes = {name: levels[name] for name in self._codes}
-        ab, log_det = self._sample.run([AB, LOG_DET], {**codes, **condition})
-        squares = sum(float(np.square(z, dtype=np.float64).sum()) for z in latents.values())
-        size = sum(z.size for z in latents.values())
-        return ab, -0.5 * (squares + size * math.log(2 * math.pi)) - float(log_det[0])
+
+def _log_normal(z: Floats) -> NDArray[np.float64]:
+    """Return log N(z; 0, 1) of codes (N, ...), in nats."""
+    rows = z.reshape(len(z), -1).astype(np.float64)
+    return np.asarray(-0.5 * (np.square(rows).sum(1) + rows.shape[1] * math.log(2 * math.pi)))
 
 
 class _Pass:

@@ -23,11 +23,14 @@ from cinn_colorize import __version__
 from cinn_colorize.errors import WeightsError
 from cinn_colorize.files import printable_name, replacing
 from cinn_colorize.flow.autoregressive import HEAD, AutoregressivePass
+from cinn_colorize.flow.bounds import Interval
 from cinn_colorize.models import Loaded, PhotoModelInfo
-from cinn_colorize.models.natural import COARSE, Natural
+from cinn_colorize.models.natural import COARSE as COARSE_LEVEL
+from cinn_colorize.models.natural import Natural
 from cinn_colorize.onnx.files import (
     AB,
     BEGUN,
+    COARSE,
     CONDITION,
     CONTENTS,
     KNOWN,
@@ -40,6 +43,7 @@ from cinn_colorize.onnx.files import (
     STEP_INPUTS,
     STEP_OUTPUTS,
     TOGETHER,
+    VALUES,
     of_blocks,
 )
 from cinn_colorize.samples import DENSITY_SCALE
@@ -84,6 +88,17 @@ class _Sample(nn.Module):
         scale = self.model.config.chroma_scale
         log_det = torch.stack(list(log_dets.values())).sum(0)
         return x * scale, log_det + x[0].numel() * math.log(scale / DENSITY_SCALE)
+
+
+class _Coarse(nn.Module):
+    """Turns what the passes decode into coarse colours."""
+
+    def __init__(self, model: Natural) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, values: Tensor, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
+        return self.model.coarse_colours(values, Interval(lower, upper))
 
 
 class _Step(nn.Module):
@@ -182,11 +197,12 @@ def _graphs(loaded: Loaded) -> dict[str, onnx_ir.Model]:
     latents = {r: torch.zeros(1, *shape) for r, shape in model.latent_shapes.items()}
     with torch.no_grad():
         begun = dict(zip(BEGUN, model.begin(latents, condition), strict=False))
-    passes = []
-    if isinstance(model, Natural):
-        passes = model.passes[::-1]
+    passes = model.passes[::-1] if isinstance(model, Natural) else []
     if passes:
-        del latents[COARSE]
+        values, gamut = (
+            latents.pop(COARSE_LEVEL),
+            [f"gamut.{model.coarse_size}.{end}" for end in Interval._fields],
+        )
     codes = {f"{LATENT}{r}": z for r, z in latents.items()}
     inputs = [*codes.values()], [*begun.values()], [*shared.values()]
     names = {module: name for name, module in model.named_modules()}
@@ -199,13 +215,21 @@ def _graphs(loaded: Loaded) -> dict[str, onnx_ir.Model]:
     graphs[SAMPLE].metadata_props.update(
         {"passes": str(len(passes)), "chroma_scale": repr(model.config.chroma_scale)}
     )
+    if isinstance(model, Natural) and passes:
+        graphs[COARSE] = _graph(
+            _Coarse(model),
+            (values, *(shared[name] for name in gamut)),
+            [VALUES, *gamut],
+            [*BEGUN],
+            "",
+        )
     for k, flow in enumerate(passes):
         graphs[STEP.format(k)] = step = _step_graph(flow, f"{names[flow]}.")
         step.metadata_props.update(
             {
-                "level": str(COARSE),
-                "features": f"prepared.{COARSE}.features.{len(passes) - 1 - k}",
-                "without": f"prepared.{COARSE}.without.{len(passes) - 1 - k}",
+                "level": str(COARSE_LEVEL),
+                "features": f"prepared.{COARSE_LEVEL}.features.{len(passes) - 1 - k}",
+                "without": f"prepared.{COARSE_LEVEL}.without.{len(passes) - 1 - k}",
                 "order": "-1" if flow.reverse else "1",
             }
         )
@@ -271,7 +295,8 @@ def _graph(
     graph = model.graph
     for name in weights & graph.initializers.keys():
         graph.initializers[name].name = prefix + name.partition(".")[2]
-    # Half of the file would say where in the code a node comes from, and which shapes there are.
+    # Most of the file would say where in the code a node comes from, and which shapes there are.
+    graph.metadata_props.clear()
     for node in graph:
         node.metadata_props.clear()
     for value in (*graph.initializers.values(), *(value for node in graph for value in node.outputs)):

@@ -13,8 +13,10 @@
     number of the place; ``before``, x at the place before, (N, 1, C), zeros at first; ``features``,
     (N, 1, width), which ``condition.onnx`` gives; and ``keys0``, ``values0``, ``keys1``, ...,
     (N, heads, T, 32): what it gave for the places before, of which there are t, and zeros for the others.
-    ``sample.onnx`` then requires what the last pass gave, ``begun``, (1, C, r, r), and ``begun_log_det``,
-    (1,), in place of the level's code.
+``coarse.onnx``
+    maps what the last pass gave of a sample, ``values``, (1, C, r, r), and the gamut, two tensors that
+    ``condition.onnx`` gives, to the coarse colours ``begun``, x (1, 2, 2r, 2r), and ``begun_log_det``, (1,).
+    ``sample.onnx`` then requires both in place of the level's code.
 
 All tensors are fp32 but ``t``, int64. The metadata name the model; those of exported files also the weights
 and the version of this package; those of ``sample.onnx`` the number of ``passes``, and ``chroma_scale``, 15
@@ -27,7 +29,8 @@ file may leave out of it, and for each of the ``files`` the shapes of the tensor
 names in the weights file.
 """
 
-CONDITION, SAMPLE = "condition.onnx", "sample.onnx"
+CONDITION, COARSE, SAMPLE = "condition.onnx", "coarse.onnx", "sample.onnx"
+VALUES = "values"
 LUMINANCE, AB, LOG_DET = "L", "ab", "log_det"
 LATENT = "z"  # followed by the level
 BEGUN = "begun", "begun_log_det"

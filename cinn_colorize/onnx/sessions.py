@@ -12,7 +12,7 @@ import onnxruntime
 
 from cinn_colorize.errors import WeightsError
 from cinn_colorize.files import printable_name
-from cinn_colorize.onnx.files import CONDITION, SAMPLE, STEP
+from cinn_colorize.onnx.files import COARSE, CONDITION, SAMPLE, STEP
 from cinn_colorize.onnx.shipped import contents
 from cinn_colorize.weights import arrays
 
@@ -28,6 +28,7 @@ class Sessions:
         condition: session of what the samples of a photo share.
         sample: session that decodes a sample.
         steps: sessions of the steps of the passes, in the order of g.
+        coarse: session that turns what they give into colours; None without passes.
         facts: metadata of ``sample``.
 
     Raises:
@@ -42,6 +43,7 @@ class Sessions:
             self.sample = sample.result()
             self.facts: dict[str, str] = self.sample.get_modelmeta().custom_metadata_map
             steps = [pool.submit(self._open, STEP.format(k)) for k in range(int(self.facts["passes"]))]
+            self.coarse = self._open(COARSE) if steps else None
             self.condition, self.steps = condition.result(), [step.result() for step in steps]
 
     def _open(self, file: str) -> onnxruntime.InferenceSession:

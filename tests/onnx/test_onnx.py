@@ -89,7 +89,10 @@ def files(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("exported")
     export(load_model(), folder)
-    assert names(folder) == ["condition.onnx", "sample.onnx", *(f"step{k}.onnx" for k in range(4))]
+    assert names(folder) == [
+        *("coarse.onnx", "condition.onnx", "sample.onnx"),
+        *(f"step{k}.onnx" for k in range(4)),
+    ]
     return folder
 
 
