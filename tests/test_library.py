@@ -208,9 +208,19 @@ def test_the_library_makes_the_files_of_the_command_line(colorizer, folder, monk
 
 
 def test_pick_is_typical(colorizer):
-    samples = colorizer.condition(GRAY).sample(8)
-    expected = [sample.seed for sample in typical(samples, 3)]
-    assert [made.seed for made in colorizer.colorize(GRAY, n=8, pick=3)] == expected
+    conditioned = colorizer.condition(GRAY)
+    expected = typical(conditioned.sample(8), 3)
+    assert [made.seed for made in colorizer.colorize(GRAY, n=8, pick=3)] == [one.seed for one in expected]
+    variations = typical(conditioned.vary(5, 8), 2)
+    for picked, those in (
+        (conditioned.sample(8, pick=3), expected),
+        (conditioned.vary(5, 8, pick=2), variations),
+    ):
+        for one, sample in zip(picked, those, strict=True):
+            assert one.ab.tobytes() == sample.ab.tobytes()
+            assert (one.log_prob, one.recipe) == (sample.log_prob, sample.recipe)
+    with pytest.raises(ValueError, match="pick must be 1 or more"):
+        conditioned.sample(2, pick=0)
 
 
 def test_forms_of_temperatures_give_the_same(colorizer):

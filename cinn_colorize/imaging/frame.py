@@ -113,9 +113,10 @@ def _steps(L: Floats) -> list[_Step]:
     for slope in _SLOPES:
         shift = np.rint(slope * (columns - (len(columns) - 1) / 2)).astype(np.intp)
         rows = (np.arange(len(depths))[:, None] + shift).clip(0, len(depths) - 1)
-        beside = outside[rows, columns]
+        places = rows * len(columns) + columns  # of the flat arrays, from which it is faster to take
+        beside = outside.take(places)
         tone = np.median(beside[:, ::4], axis=1)
-        exact = shows[rows, columns] & (np.abs(beside - tone[:, None]) < _TONE)
+        exact = shows.take(places) & (np.abs(beside - tone[:, None]) < _TONE)
         within_one = exact.copy()
         within_one[1:] |= exact[:-1]
         within_one[:-1] |= exact[1:]

@@ -31,15 +31,17 @@ class Reduction:
 
     def add(self, y0: int, narrowed: Floats) -> None:
         """Add a narrowed band, whose first row is ``y0``."""
-        rows, stop = self._total.shape[1], y0 + narrowed.shape[1]
+        number, rows = narrowed.shape[1], self._total.shape[1]
+        stop = y0 + number
         first, last = y0 * rows // self._height, -(-stop * rows // self._height)
         edges = np.arange(first, last + 1) * (self._height / rows)
         # The sums of all rows above an edge: no product of matrices, for which numpy's library may start
         # threads of its own, which then wait at the cost of a core.
-        above = np.zeros((narrowed.shape[0], narrowed.shape[1] + 1, narrowed.shape[2]))
-        np.cumsum(narrowed, axis=1, out=above[:, 1:])
-        place = np.clip(edges - y0, 0, narrowed.shape[1])
-        whole = np.minimum(place.astype(np.intp), narrowed.shape[1] - 1)
+        above = np.zeros((len(narrowed), number + 1, narrowed.shape[2]))
+        for row in range(number):  # np.cumsum is slow along any axis but the last
+            np.add(above[:, row], narrowed[:, row], out=above[:, row + 1])
+        place = np.clip(edges - y0, 0, number)
+        whole = np.minimum(place.astype(np.intp), number - 1)
         part = (place - whole)[:, None]
         at_edges = above[:, whole] + part * narrowed[:, whole]
         self._total[:, first:last] += np.diff(at_edges, axis=1) * (rows / self._height)

@@ -112,9 +112,9 @@ def test_only_what_is_missing_is_drawn(run, colorizer, monkeypatch):
     conditioned, drawn = type(colorizer.condition("gray.jpg")), []
     sample = conditioned.sample
 
-    def noting(self, n=1, temperature=None, seed=0):
+    def noting(self, n=1, temperature=None, seed=0, **options):
         drawn.extend(range(seed, seed + n))
-        return sample(self, n, temperature, seed)
+        return sample(self, n, temperature, seed, **options)
 
     monkeypatch.setattr(conditioned, "sample", noting)
     again = run("gray.jpg", "-n", 20, "--no-sheet")
