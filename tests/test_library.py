@@ -219,6 +219,8 @@ def test_pick_is_typical(colorizer):
         for one, sample in zip(picked, those, strict=True):
             assert one.ab.tobytes() == sample.ab.tobytes()
             assert (one.log_prob, one.recipe) == (sample.log_prob, sample.recipe)
+    made = colorizer.colorize(GRAY, n=8, like=5, pick=2)
+    assert [(one.seed, one.ab.tobytes()) for one in made] == [(v.seed, v.ab.tobytes()) for v in variations]
     with pytest.raises(ValueError, match="pick must be 1 or more"):
         conditioned.sample(2, pick=0)
 

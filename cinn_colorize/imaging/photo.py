@@ -310,8 +310,8 @@ class Photo:
             top, bottom = max(y0, box.top), min(y0 + len(pixels), box.bottom)
             if top >= bottom:
                 return 0, []
-            part = pixels[top - y0 : bottom - y0, box.left : box.right]
-            part = self._without_alpha(part)
+            inside = pixels[top - y0 : bottom - y0, box.left : box.right]
+            part = self._without_alpha(inside)
             if self._is_gray:
                 planes = color.pixels_to_luminance(part, self._space)[None]
             else:
