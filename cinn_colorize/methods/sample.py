@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -62,9 +62,11 @@ class Sampling(SampleMethod):
 
         conditioned = colorizer.condition(photo)
         if self.rank is Rank.log_prob:
-            return likeliest(self._drawn(conditioned, number, temperature, seed), self.pick)
+            return likeliest(
+                self._drawing(conditioned)(number, temperature=temperature, seed=seed), self.pick
+            )
         pick = (self.pick or number) if self.rank or self.pick else None
-        return self._drawn(conditioned, number, temperature, seed, pick)
+        return self._drawing(conditioned)(number, temperature=temperature, seed=seed, pick=pick)
 
     def parts(
         self,
@@ -83,7 +85,8 @@ class Sampling(SampleMethod):
         for start in range(seed, seed + number, _PART):
             part = [k for k in range(start, min(start + _PART, seed + number)) if k in wanted]
             if part:
-                yield self._drawn(conditioned, part[-1] - part[0] + 1, temperature, part[0])
+                size = part[-1] - part[0] + 1
+                yield self._drawing(conditioned)(size, temperature=temperature, seed=part[0])
 
     def first_tiles(
         self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int
@@ -93,13 +96,6 @@ class Sampling(SampleMethod):
 
         return [original_tile(photo)]
 
-    def _drawn(
-        self,
-        conditioned: ConditionedPhoto,
-        number: int,
-        temperature: PerLevel,
-        seed: int,
-        pick: int | None = None,
-    ) -> list[Sample]:
-        """Draw samples with the seeds ``seed``, ``seed`` + 1, ..., or pick typical ones of these."""
-        return conditioned.sample(number, temperature, seed, pick=pick)
+    def _drawing(self, conditioned: ConditionedPhoto) -> Callable[..., list[Sample]]:
+        """Return the photo's method that draws, of a number, a temperature, a seed and what to pick."""
+        return conditioned.sample

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from cinn_colorize.latents.levels import PerLevel, format_levels, parse_noise
@@ -55,12 +56,5 @@ class Variation(Sampling):
         chosen = made.picture.thumbnail(TILE), f"like seed {self.like}"
         return [*super().first_tiles(colorizer, photo, temperature, seed), chosen]
 
-    def _drawn(
-        self,
-        conditioned: ConditionedPhoto,
-        number: int,
-        temperature: PerLevel,
-        seed: int,
-        pick: int | None = None,
-    ) -> list[Sample]:
-        return conditioned.vary(self.like, number, self.fresh, temperature, seed, pick=pick)
+    def _drawing(self, conditioned: ConditionedPhoto) -> Callable[..., list[Sample]]:
+        return partial(conditioned.vary, self.like, fresh=self.fresh)

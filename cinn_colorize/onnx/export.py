@@ -199,10 +199,7 @@ def _graphs(loaded: Loaded) -> dict[str, onnx_ir.Model]:
         begun = dict(zip(BEGUN, model.begin(latents, condition), strict=False))
     passes = model.passes[::-1] if isinstance(model, Natural) else []
     if passes:
-        values, gamut = (
-            latents.pop(COARSE_LEVEL),
-            [f"gamut.{model.coarse_size}.{end}" for end in Interval._fields],
-        )
+        values = latents.pop(COARSE_LEVEL)
     codes = {f"{LATENT}{r}": z for r, z in latents.items()}
     inputs = [*codes.values()], [*begun.values()], [*shared.values()]
     names = {module: name for name, module in model.named_modules()}
@@ -216,6 +213,7 @@ def _graphs(loaded: Loaded) -> dict[str, onnx_ir.Model]:
         {"passes": str(len(passes)), "chroma_scale": repr(model.config.chroma_scale)}
     )
     if isinstance(model, Natural) and passes:
+        gamut = [f"gamut.{model.coarse_size}.{end}" for end in Interval._fields]
         graphs[COARSE] = _graph(
             _Coarse(model),
             (values, *(shared[name] for name in gamut)),

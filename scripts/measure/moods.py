@@ -23,7 +23,7 @@ from torch import Tensor
 
 from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.evaluation.evaluate import with_noise
-from cinn_colorize.evaluation.photos import Square, read_square
+from cinn_colorize.evaluation.photos import Square, block_means, read_square
 from cinn_colorize.models import load_model
 from cinn_colorize.models.natural import COARSE, Condition, Natural
 
@@ -50,13 +50,13 @@ def main() -> None:
     truth, samples = (model.config.chroma_scale * np.stack(colours) for colours in (own, drawn))
     print(f"{len(truth)} photos, {SAMPLES} samples\n")
     for name, side in SIDES.items():
-        print(f"calibration, {name}: {calibration(means(truth, side), means(samples, side)):.2f}")
+        print(f"calibration, {name}: {calibration(block_means(truth, side), block_means(samples, side)):.2f}")
     mean, error = np.mean(changes, axis=0), np.std(changes, axis=0, ddof=1) / math.sqrt(len(changes))
     for i, name in enumerate(("all colours", "their mean")):
         rows = zip(FACTORS, mean[:, i], error[:, i], strict=True)
         told = ", ".join(f"{factor}: {m:+.2f} ± {e:.2f}" for factor, m, e in rows)
         print(f"nats gained by scaling {name}, {told}")
-    half, log_volume = distances(means(truth, 1)[..., 0, 0], means(samples, 1)[..., 0, 0])
+    half, log_volume = distances(truth.mean((-2, -1)), samples.mean((-2, -1)))
     percentiles = ", ".join(f"{p} %: {np.percentile(half, p):.2f}" for p in (25, 50, 75, 90, 95))
     print(
         f"half squared distance of the mean colour, {percentiles}; of a Gaussian 0.29, 0.69, 1.39, 2.30, 3.00"
@@ -91,12 +91,6 @@ def nll(model: Natural, x: Tensor, condition: Condition) -> float:
     latents, log_dets = model(x.repeat_interleave(4, 2).repeat_interleave(4, 3), condition)
     z = latents[COARSE]
     return float(0.5 * (z.square().sum() + z.numel() * math.log(2 * math.pi)) - log_dets[COARSE])
-
-
-def means(values: np.ndarray, side: int) -> np.ndarray:
-    """Average (..., 16, 16) to (..., side, side)."""
-    cell = values.shape[-1] // side
-    return np.asarray(values.reshape(*values.shape[:-2], side, cell, side, cell).mean((-3, -1)))
 
 
 def calibration(truth: np.ndarray, samples: np.ndarray) -> float:

@@ -8,6 +8,7 @@ from narrow import NARROW_COARSE
 
 from cinn_colorize.conditioned import Coarse
 from cinn_colorize.errors import WeightsError
+from cinn_colorize.evaluation.photos import block_means
 from cinn_colorize.models import MODELS, Loaded
 from cinn_colorize.models.natural import Natural
 from cinn_colorize.network import TorchNetwork
@@ -62,7 +63,7 @@ def test_given_coarse_colours_are_kept_by_both(engines):
     for engine in engines:
         coarse = Coarse(colours, np.array([0.0, 1.0, 2.0]))
         ab, log_prob = engine.decode(random_codes(engine, 3), engine.condition(LUMINANCE), coarse)
-        np.testing.assert_allclose(means(ab, size), colours, atol=1e-3)  # details have no mean
+        np.testing.assert_allclose(block_means(ab, size), colours, atol=1e-3)  # details have no mean
         decoded.append((ab, log_prob))
     np.testing.assert_allclose(decoded[1][0], decoded[0][0], atol=1e-3)
     np.testing.assert_allclose(decoded[1][1], decoded[0][1], rtol=1e-5)
@@ -74,17 +75,11 @@ def test_details_refine_the_coarse_colours_and_change_nothing_else(engines, engi
     latents, condition = random_codes(network, 9), network.condition(LUMINANCE)
     ab, log_prob = network.decode(latents, condition)
     coarse = network.coarse(latents, condition)
-    np.testing.assert_allclose(coarse.ab, means(ab, network.coarse_size), atol=1e-3)
+    np.testing.assert_allclose(coarse.ab, block_means(ab, network.coarse_size), atol=1e-3)
     some = [7, 2]
     again, of_some = network.decode({r: z[some] for r, z in latents.items()}, condition, coarse.some(some))
     assert again.tobytes() == ab[some].tobytes()
     assert of_some.tobytes() == log_prob[some].tobytes()
-
-
-def means(ab, size):
-    """ab averaged to a size."""
-    cell = ab.shape[-1] // size
-    return ab.reshape(*ab.shape[:2], size, cell, size, cell).mean((3, 5))
 
 
 @pytest.mark.parametrize("engine", [0, 1], ids=["torch", "onnx"])
