@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ from cinn_colorize.training.ablation import without
 from cinn_colorize.training.data import CHROMA_SIZE, Batch, Crops, Loading, batches
 from cinn_colorize.training.features import CACHED_PHOTOS, load_backbone
 from cinn_colorize.training.film import some_as_film
-from cinn_colorize.training.objective import Noise, add_noise, balanced_loss, level_nll
+from cinn_colorize.training.objective import Noise, add_noise, balanced_loss, level_nll, vividness
 from cinn_colorize.training.registry import ABLATIONS, Dataset
 from cinn_colorize.training.task import PhotoTask, TrainingConfig
 
@@ -163,6 +163,7 @@ class CoarseTraining(NaturalTraining):
 
     photos: int = 250_000
     backbone_rate: float = 0.1
+    vivid: float = 1.5  # how much more vivid photos count than pale ones, see vividness
 
 
 class CoarseTask(NaturalTask):
@@ -188,6 +189,12 @@ class CoarseTask(NaturalTask):
     ) -> dict[int, Tensor]:
         """Compute the nll of the coarse level alone."""
         return level_nll(*model(x, model.condition(L, features, COARSE)))
+
+    def weighted(
+        self, nll: dict[int, Tensor], config: CoarseTraining, x: Tensor, *inputs: Any
+    ) -> dict[int, Tensor]:
+        """Let vivid photos count more; see :func:`vividness`."""
+        return {r: vividness(x, config.vivid) * of_level for r, of_level in nll.items()}
 
     def measure(self, model: Natural) -> dict[str, float]:
         """Measure the nll of the coarse colours of photos held out, nats per photo."""

@@ -1,5 +1,6 @@
 """The stage of the autoregressive level: what it trains, what it measures, and where it starts."""
 
+import math
 from functools import partial
 
 import numpy as np
@@ -14,7 +15,7 @@ from cinn_colorize.evaluation import nll_by_level
 from cinn_colorize.models.natural import COARSE, Natural, NaturalConfig
 from cinn_colorize.training.loop import train
 from cinn_colorize.training.natural import CoarseTask, CoarseTraining, FineTask, FineTraining
-from cinn_colorize.training.objective import Noise
+from cinn_colorize.training.objective import Noise, vividness
 from cinn_colorize.training.options import RunOptions
 
 CPU = torch.device("cpu")
@@ -100,6 +101,31 @@ def test_all_that_learns_has_a_gradient(task):
     task.losses(stir(model).train(), batch, config, noise, torch.float32)["loss"].backward()
     names = {id(p): name for name, p in model.named_parameters()}
     assert [names[id(p)] for parameters, _ in groups for p in parameters if p.grad is None] == []
+
+
+def test_vivid_photos_count_more_in_the_loss_and_as_much_in_the_nll(task):
+    model = stir(build()).eval()
+    generator = torch.Generator().manual_seed(0)
+    L, ab = 100 * torch.rand(1, 1, 256, 256, generator=generator), torch.ones(1, 2, 64, 64)
+    for chroma in (8.5, 17.0, 34.0):
+        plain, weighted = (
+            task.losses(
+                model,
+                [L, chroma / math.sqrt(2) * ab],
+                CoarseTraining(vivid=vivid, pixel_noise=0, coarse_noise=0),
+                Noise(torch.Generator().manual_seed(1)),
+                torch.float32,
+            )
+            for vivid in (0.0, 2.0)
+        )
+        assert weighted["nll"] == plain["nll"]
+        assert (weighted["loss"] / plain["loss"]).item() == pytest.approx((chroma / 16.95) ** 2, rel=1e-4)
+
+
+def test_no_photo_counts_for_nothing_or_for_a_batch():
+    x = torch.tensor([0.0, 100.0]).view(2, 1, 1, 1).expand(2, 2, 64, 64)
+    assert vividness(x, 1.0).tolist() == pytest.approx([0.3, 3.0])
+    assert vividness(x, 0.0).tolist() == [1.0, 1.0]
 
 
 def test_training_hides_the_features_of_some_photos(task):
