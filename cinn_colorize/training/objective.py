@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _WAVES = 8  # nodes across a photo of the noise between pixels and the whole
-_MEAN_CHROMA = 1.13  # of the photos in photos-train-*.zip, in units of x
 _KEPT = 0.77  # share of the nodes' variance that bicubic interpolation keeps
+_MEAN_CHROMA = 1.13  # of the photos in photos-train-*.zip, in units of x
 
 
 class Noise:

@@ -26,6 +26,7 @@ from cinn_colorize.evaluation.evaluate import with_noise
 from cinn_colorize.evaluation.photos import Square, block_means, read_square
 from cinn_colorize.models import load_model
 from cinn_colorize.models.natural import COARSE, Condition, Natural
+from cinn_colorize.training.objective import level_nll
 
 SAMPLES = 32
 FACTORS = 0.8, 0.9, 1.1, 1.2
@@ -69,9 +70,8 @@ def main() -> None:
 def measured(model: Natural, photo: Square, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return coarse x (2, 16, 16) of a photo, of its samples, and the nats gained by scaling (factors, 2)."""
     condition = model.condition(torch.from_numpy(photo.L)[None, None], finest=COARSE)
-    x = torch.from_numpy(with_noise(photo.ab, seed))[None] / model.config.chroma_scale
-    for _ in model.resolutions:
-        x = model.downsample(x)[0][:, :2]
+    ab = block_means(with_noise(photo.ab, seed), model.coarsest_size)
+    x = torch.from_numpy(ab)[None] / model.config.chroma_scale
     noise = torch.randn(SAMPLES, *model.latent_shapes[COARSE], generator=torch.Generator().manual_seed(seed))
     samples = model.begin({COARSE: noise}, condition.expand(SAMPLES))[0]
     mean = x.mean((2, 3), keepdim=True)
@@ -88,9 +88,8 @@ def measured(model: Natural, photo: Square, seed: int) -> tuple[np.ndarray, np.n
 
 def nll(model: Natural, x: Tensor, condition: Condition) -> float:
     """Return the nll of the coarse colours x (1, 2, 16, 16) in nats."""
-    latents, log_dets = model(x.repeat_interleave(4, 2).repeat_interleave(4, 3), condition)
-    z = latents[COARSE]
-    return float(0.5 * (z.square().sum() + z.numel() * math.log(2 * math.pi)) - log_dets[COARSE])
+    enlarged = x.repeat_interleave(4, 2).repeat_interleave(4, 3)
+    return float(level_nll(*model(enlarged, condition))[COARSE])
 
 
 def calibration(truth: np.ndarray, samples: np.ndarray) -> float:
