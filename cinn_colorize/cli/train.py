@@ -266,13 +266,12 @@ def train(
             config = task.settings(seed=seed, **{k: v for k, v in given.items() if v is not None})
             run = run or Path("runs") / task.model
             if not quiet:
-                steps = -(-config.photos // config.batch)
                 found = f"{task.distinct:,} {'digits' if dataset is Dataset.mnist else 'photos'} found"
-                say(f"{found}; {config.photos:,} to see, in {steps:,} steps of {config.batch}")
-            kept = partial(_kept, run, config.photos)
+                say(f"{found}; {config.length:,} to see, in {config.steps:,} steps of {config.batch}")
+            kept = partial(_kept, run, config.length)
             stack.enter_context(keeping(lambda: "") if shared.rank else keeping(kept, _STOPPING))
             stop = _StopRequest()
-            display = _Display(config.photos, config.batch, quiet)
+            display = _Display(config.length, config.batch, quiet)
             options = RunOptions(
                 device=chosen,
                 precision=Precision.fp32 if save_memory else precision,

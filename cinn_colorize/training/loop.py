@@ -82,7 +82,7 @@ def train(
     if not processes.rank:
         begin(state.seen)
 
-    generator, meter, saved_at = torch.Generator(device), Meter(config.photos, state.seen), time.monotonic()
+    generator, meter, saved_at = torch.Generator(device), Meter(config.length, state.seen), time.monotonic()
     model.train()
     for batch in task.batches(config, state.seen, Loading(options.workers, processes.rank, processes.count)):
         meter.start()

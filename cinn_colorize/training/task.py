@@ -42,6 +42,16 @@ class TrainingConfig:
     seed: int = 0
     ablate: tuple[str, ...] = ()  # parts of the recipe left out, see :class:`Task`
 
+    @property
+    def steps(self) -> int:
+        """Number of steps; batches are whole, so the run may see a few more than ``photos``."""
+        return -(-self.photos // self.batch)
+
+    @property
+    def length(self) -> int:
+        """Number of samples that the whole run sees."""
+        return self.steps * self.batch
+
     def rate(self, seen: int) -> float:
         """Compute the learning rate after ``seen`` photos."""
         return cosine(seen, self.photos, self.learning_rate, min(self.warmup, self.photos // 10))
