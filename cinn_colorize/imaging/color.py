@@ -151,10 +151,7 @@ def lab_to_srgb(lab: NDArray[np.floating]) -> Floats:
 
 
 def pixels_to_lab(pixels: Pixels, space: RGBSpace = SRGB) -> Floats:
-    """Convert ``pixels`` (h, w) gray or (h, w, 3), code values of ``space``, to Lab (3, h, w)."""
-    if pixels.ndim == 2:
-        L = pixels_to_luminance(pixels, space)
-        return np.stack([L, np.zeros_like(L), np.zeros_like(L)])
+    """Convert ``pixels`` (h, w, 3), code values of ``space``, to Lab (3, h, w)."""
     return _lab_from_linear(_decode(pixels, space), space.matrix)
 
 

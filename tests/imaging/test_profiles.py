@@ -5,7 +5,7 @@ from helpers import profile
 from PIL import ImageCms
 from skimage.color import rgb2lab
 
-from cinn_colorize.imaging.color import SRGB, pixels_to_lab
+from cinn_colorize.imaging.color import SRGB, pixels_to_lab, pixels_to_luminance
 from cinn_colorize.imaging.profiles import color_model, space_of
 
 
@@ -54,7 +54,7 @@ def test_transfer_curves(curve, expected):
 
 def test_gray_profile_in_lab_makes_lightness():
     space = space_of(profile(("curv", []), b"GRAY", b"Lab "))
-    L = pixels_to_lab(np.arange(0, 256, dtype=np.uint8)[None], space)[0, 0]
+    L = pixels_to_luminance(np.arange(0, 256, dtype=np.uint8)[None], space)[0]
     np.testing.assert_allclose(L, np.linspace(0, 100, 256), atol=0.01)
 
 
