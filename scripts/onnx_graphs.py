@@ -1,6 +1,6 @@
 """Write the ONNX graphs that the package ships: python scripts/onnx_graphs.py.
 
-They hold no weights, so they change only with the code and the architecture of a model.
+They hold no weights, so they change only with the code, torch and the architecture of a model.
 """
 
 from __future__ import annotations

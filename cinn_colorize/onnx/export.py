@@ -291,7 +291,7 @@ def _graph(
     common.RemoveUnusedNodesPass()(model)
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     graph = model.graph
-    for name in weights & graph.initializers.keys():
+    for name in sorted(weights & graph.initializers.keys()):  # a set has another order in each process
         graph.initializers[name].name = prefix + name.partition(".")[2]
     # Most of the file would say where in the code a node comes from, and which shapes there are.
     graph.metadata_props.clear()

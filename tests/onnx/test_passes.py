@@ -44,6 +44,15 @@ def engines(request, model, folder):
     return torch_network, OnnxNetwork(Sessions(folder), guidance)
 
 
+def test_weights_are_in_the_same_order_in_every_process(model, folder):
+    import onnx
+
+    held = onnx.load(folder / "step0.onnx", load_external_data=False).graph.initializer
+    names = [tensor.name for tensor in held if tensor.name in model.state_dict()]
+    assert len(names) > 10
+    assert names == sorted(names)  # not the order of a set
+
+
 def test_onnxruntime_draws_what_torch_draws(engines):
     torch_network, onnx_network = engines
     assert onnx_network.latent_shapes == torch_network.latent_shapes
