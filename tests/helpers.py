@@ -267,6 +267,13 @@ def preloaded(monkeypatch, colorizer):
     """Let commands in this process draw with a colorizer of torch."""
     monkeypatch.setattr("cinn_colorize.engines.ModelSpec.graphs", None)
     monkeypatch.setattr("cinn_colorize.colorizer.Colorizer", lambda *_, **__: colorizer)
+    from cinn_colorize.models import find_weights
+
+    def found(name, source=None):
+        path, digest = find_weights(name, source)
+        return path, colorizer.sha256 if source is None and name == colorizer.info.name else digest
+
+    monkeypatch.setattr("cinn_colorize.models.find_weights", found)
 
 
 def in_this_process(monkeypatch, colorizer):

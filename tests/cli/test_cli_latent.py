@@ -5,11 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from helpers import preloaded, the_line
+from helpers import in_this_process, the_line
 from PIL import Image, ImageDraw
-from typer.testing import CliRunner
 
-from cinn_colorize.cli.app import app
 from cinn_colorize.imaging.photo import read_recipe
 
 
@@ -34,10 +32,10 @@ def run(tmp_path, photos, colorizer, monkeypatch):
     """Run a command in this process and its own folder, with a preloaded model."""
     shutil.copytree(photos, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    preloaded(monkeypatch, colorizer)
+    command = in_this_process(monkeypatch, colorizer)
 
     def run(*arguments, code=0):
-        result = CliRunner().invoke(app, list(map(str, arguments)))
+        result = command(*arguments)
         assert result.exit_code == code, result.stderr
         return result
 

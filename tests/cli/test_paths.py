@@ -135,6 +135,12 @@ def umask():
 )
 def test_results_are_not_more_readable_than_the_photo(run, umask, photo, expected):
     Path("x.jpg").chmod(photo)
+    assert run("x.jpg", "-n", 2).exit_code == 0
+    assert {mode_of(path) for path in Path("colorized").iterdir()} == {expected}
+
+
+def test_no_command_makes_them_more_readable(run, umask):
+    Path("x.jpg").chmod(0o600)
     for arguments in (
         ["x.jpg", "-n", 2],
         ["temperature", "x.jpg", "--files"],
@@ -146,7 +152,7 @@ def test_results_are_not_more_readable_than_the_photo(run, umask, photo, expecte
         assert result.exit_code == 0, result.stderr
     written = names(Path("colorized"))
     assert len(written) == 3 + 6 + 2 + 2 + 1
-    assert {mode_of(Path("colorized", name)) for name in written} == {expected}
+    assert {mode_of(Path("colorized", name)) for name in written} == {0o600}
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,11 @@ POINTS = [Hint(20, 30, RED), Hint(100, 70, BLUE)]
 
 
 @pytest.fixture(scope="module")
+def colorizer(shipped_colorizer):
+    return shipped_colorizer  # whose pictures are judged
+
+
+@pytest.fixture(scope="module")
 def gray(examples):
     """A small photo with things in it, (80, 120)."""
     with Image.open(examples / "coffee.png") as photo:

@@ -22,6 +22,11 @@ INSIDE[:, :24] = 255
 
 
 @pytest.fixture(scope="module")
+def colorizer(shipped_colorizer):
+    return shipped_colorizer  # whose pictures are judged
+
+
+@pytest.fixture(scope="module")
 def photo():
     return open_photo(GRAY)
 

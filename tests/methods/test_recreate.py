@@ -15,6 +15,11 @@ from cinn_colorize.options import Encoding
 
 
 @pytest.fixture(scope="module")
+def colorizer(shipped_colorizer):
+    return shipped_colorizer  # which the command loads too
+
+
+@pytest.fixture(scope="module")
 def made(colorizer, tmp_path_factory):
     """A folder with photos and pictures made of them."""
     folder = tmp_path_factory.mktemp("made")

@@ -19,11 +19,11 @@ def inputs(n, dtype=torch.float64):
 
 
 @pytest.mark.parametrize(("double", "tolerance"), [(False, 1e-4), (True, 1e-9)], ids=["fp32", "fp64"])
-def test_round_trip_of_the_shipped_weights(colorizer, double, tolerance):
+def test_round_trip_of_the_shipped_weights(shipped_colorizer, double, tolerance):
     dtype = torch.float64 if double else torch.float32
     L, x = inputs(2, dtype)
-    model = Natural(colorizer.model.config)
-    model.load_state_dict(colorizer.model.state_dict())
+    model = Natural(shipped_colorizer.model.config)
+    model.load_state_dict(shipped_colorizer.model.state_dict())
     model = model.to(dtype).eval()
     with torch.no_grad():
         condition = model.condition(L)

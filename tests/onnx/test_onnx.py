@@ -41,6 +41,11 @@ ON_CPU = ("--device", "cpu")
 WIDE = np.tile(GRAY, (1, 3))[:120]
 
 
+@pytest.fixture(scope="module")
+def colorizer(shipped_colorizer):
+    return shipped_colorizer  # whose pictures are judged
+
+
 def call(folder, *arguments, **environment):
     """Run the command in its own process; also return whether it imported torch."""
     script = (
