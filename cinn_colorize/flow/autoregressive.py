@@ -105,7 +105,7 @@ class AutoregressivePass(Transform["Tensor | Guidance"]):
         super().__init__()
         self.reverse, self.clamp, self.bound = reverse, clamp, bound
         self.embed = nn.Linear(channels, width)
-        self.position = nn.Parameter(0.02 * torch.randn(side**2, width))
+        self.position = nn.Parameter(nn.init.trunc_normal_(torch.empty(side**2, width), std=0.02))
         self.dropout = nn.Dropout(dropout)
         self.blocks = cast(List[CausalBlock], nn.ModuleList(CausalBlock(width) for _ in range(blocks)))
         self.norm, self.to_affine = nn.LayerNorm(width), nn.Linear(width, 2 * channels)

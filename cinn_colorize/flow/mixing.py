@@ -43,6 +43,9 @@ class OrthogonalMixing(Transform[None]):
         self.register_buffer("matrix", self._made().to(torch.get_default_dtype()), persistent=False)
 
     def _made(self) -> Tensor:
+        # Only the shape counts there, and what follows would import torch._dynamo, which takes seconds.
+        if torch.get_default_device().type == "meta":
+            return torch.empty(self.channels, self.channels, dtype=torch.float64)
         mixed = orthogonal(self.channels - self.unmixed, self.seed)
         return torch.block_diag(torch.eye(self.unmixed, dtype=mixed.dtype), mixed)
 

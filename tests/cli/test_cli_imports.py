@@ -52,3 +52,13 @@ def test_a_mistyped_name_does_not_wait_for_torch(folder, arguments):
     call, modules = imports_of(folder, *arguments)
     assert call.returncode == 1
     assert "torch" not in modules
+
+
+def test_weights_of_ones_own_do_not_wait_for_the_compiler(folder, tmp_path, narrow_weights):
+    """Their shapes are checked on the meta device, where some operations import it, which takes seconds."""
+    call, modules = imports_of(
+        folder, "gray.jpg", "-n", "1", "--weights", str(narrow_weights), "-o", str(tmp_path)
+    )
+    assert call.returncode == 0, call.stderr
+    assert "torch" in modules
+    assert "torch._dynamo" not in modules

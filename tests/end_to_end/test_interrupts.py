@@ -13,13 +13,10 @@ import pytest
 from helpers import COLOR, ENVIRONMENT, GRAY, names, process, spawned_by, start, wait_for, without_progress
 from PIL import Image
 
-from cinn_colorize import weights
 from cinn_colorize.cli.train import _Display
 from cinn_colorize.training.progress import Progress
 
 pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
-
-WEIGHTS = weights.find_packaged("natural.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +28,9 @@ def photos(tmp_path_factory):
     return folder
 
 
-def train(folder, photos, *options):
+def train(folder, photos, weights, *options):
     """A run in a group of its own."""
-    arguments = ["--data", photos, "--start", WEIGHTS, "--run", "run", "--device", "cpu", *options]
+    arguments = ["--data", photos, "--start", weights, "--run", "run", "--device", "cpu", *options]
     return start(folder, "train", *arguments, start_new_session=True)
 
 
@@ -60,8 +57,8 @@ def begun(run):
 
 @pytest.mark.parametrize("wait", [0, 1.5])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_train_stopped_while_its_data_loaders_start(photos, tmp_path, number, wait):
-    run = train(tmp_path, photos, "--photos", 20, "--batch", 2, "--workers", 1)
+def test_train_stopped_while_its_data_loaders_start(photos, narrow_weights, tmp_path, number, wait):
+    run = train(tmp_path, photos, narrow_weights, "--photos", 20, "--batch", 2, "--workers", 1)
     wait_for(lambda: spawned_by(run.pid))
     time.sleep(wait)
     os.killpg(run.pid, number)
@@ -77,15 +74,15 @@ def test_train_stopped_while_its_data_loaders_start(photos, tmp_path, number, wa
     assert kept[1] in names(tmp_path / "run")
     assert int(kept[2]) == int(kept[1][11:-3]) > 0
     # It does continue.
-    again = ["--data", photos, "--start", WEIGHTS, "--run", "run", "--device", "cpu", "--photos", 20]
+    again = ["--data", photos, "--start", narrow_weights, "--run", "run", "--device", "cpu", "--photos", 20]
     if wait and number == signal.SIGINT:
         rest = process(tmp_path, "train", *again, "--batch", 2, "--resume")
         assert (rest.returncode, rest.stdout) == (0, "run/natural.safetensors\n"), rest.stderr
 
 
-def test_a_second_ctrl_c_ends_train_at_once(photos, tmp_path):
+def test_a_second_ctrl_c_ends_train_at_once(photos, narrow_weights, tmp_path):
     """In mid-step, where Python handles no signal for seconds."""
-    run = train(tmp_path, photos, "--photos", 960, "--batch", 96, "--workers", 0)
+    run = train(tmp_path, photos, narrow_weights, "--photos", 960, "--batch", 96, "--workers", 0)
     begun(tmp_path / "run")
     time.sleep(1)
     os.killpg(run.pid, signal.SIGINT)
@@ -102,8 +99,8 @@ def test_a_second_ctrl_c_ends_train_at_once(photos, tmp_path):
     assert int(kept[1]) == int(kept[2]) < 960
 
 
-def test_train_tells_soon_what_it_has_found_and_how_long_it_takes(photos, tmp_path):
-    run = train(tmp_path, photos, "--photos", 3998, "--batch", 4, "--workers", 1)
+def test_train_tells_soon_what_it_has_found_and_how_long_it_takes(photos, narrow_weights, tmp_path):
+    run = train(tmp_path, photos, narrow_weights, "--photos", 3998, "--batch", 4, "--workers", 1)
     read = iter(run.stderr.readline, b"")
     lines = [line.decode() for line, _ in zip(read, range(3), strict=False)]
     told = datetime.now()
