@@ -86,7 +86,8 @@ def run(command):
     assert done.returncode == 0, f"{command}\n{done.stderr}"
 
 
-@pytest.mark.parametrize("slow", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["quick", "whole"])
+@pytest.mark.slow
+@pytest.mark.parametrize("slow", [pytest.param(False, marks=pytest.mark.ci), True], ids=["quick", "whole"])
 def test_readme_from_top_to_bottom_twice(folder, slow):
     names = {}
     for language, code in [*steps(README)] * 2:

@@ -168,6 +168,8 @@ def test_other_architectures_and_other_tensors_have_no_graph(tmp_path):
     assert graphs_for("natural", path) is None
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_exported_files_draw_the_same(files, engine):
     from cinn_colorize.onnx.engine import OnnxColorizer
     from cinn_colorize.onnx.sessions import Sessions
@@ -414,6 +416,8 @@ def test_export_says_which_packages_it_takes(folder, tmp_path, monkeypatch):
     assert names(tmp_path) == []
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_the_example_draws_what_the_engine_draws(folder, files, engine, examples, tmp_path):
     output = tmp_path / "coloured.png"
     subprocess.run(
