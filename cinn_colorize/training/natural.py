@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -17,17 +19,17 @@ from cinn_colorize.conditioning.backbone import DEEP, gray_input
 from cinn_colorize.data.sources import Source
 from cinn_colorize.errors import DataError
 from cinn_colorize.evaluation import nll_by_level
-from cinn_colorize.models.natural import COARSE, Natural, NaturalConfig
+from cinn_colorize.models.natural import COARSE, CoarseLevel, Condition, Natural, NaturalConfig
 from cinn_colorize.training.ablation import without
 from cinn_colorize.training.data import CHROMA_SIZE, Batch, Crops, Loading, batches
 from cinn_colorize.training.features import CACHED_PHOTOS, load_backbone
 from cinn_colorize.training.film import some_as_film
-from cinn_colorize.training.objective import Noise, add_noise, balanced_loss, level_nll, vividness
+from cinn_colorize.training.objective import Noise, add_noise, balanced_loss, level_nll, mean_loss, vividness
 from cinn_colorize.training.registry import ABLATIONS, Dataset
 from cinn_colorize.training.task import PhotoTask, TrainingConfig
 
 # Names of layers and tables in ``natural``; see :func:`by_adam`.
-_BY_ADAM = {"position", "embed", "to_affine"}
+_BY_ADAM = {"position", "embed", "to_affine", "to_colours"}
 
 
 @dataclass(frozen=True)
@@ -162,14 +164,19 @@ class CoarseTraining(NaturalTraining):
     """Hyper-parameters of the coarse stage: backbone, pyramid and the colours at 16 px."""
 
     photos: int = 250_000
-    backbone_rate: float = 0.1
+    backbone_rate: float = 0.2
     vivid: float = 1.5  # how much more vivid photos count than pale ones, see vividness
+    colours: float = 0.05  # weight of the error of the colours that features tell alone
 
 
 class CoarseTask(NaturalTask):
     """Train the autoregressive level, and what it is conditioned on, without the details above it.
 
     A step then costs half of one with them, and the coarse colours hold the meaning.
+
+    In training, the level knows the true colours of the places before each, and asks its features only for
+    what these do not tell. Sampling begins without any, so features must also tell the colours alone: by a
+    linear map, ``to_colours``, which belongs to the model during this stage only.
     """
 
     config = CoarseTraining
@@ -182,25 +189,68 @@ class CoarseTask(NaturalTask):
             DataError: the model has no such level.
         """
         shared, _ = _pyramid_parts(model, "coarse")
-        return [_alone(model, [*shared, model.levels[str(COARSE)]]), *self._backbone(model, config)]
+        level = model.levels[str(COARSE)]
+        assert isinstance(level, CoarseLevel)
+        model.to_colours = Colours(level)
+        return [_alone(model, [*shared, level, model.to_colours]), *self._backbone(model, config)]
+
+    def losses(
+        self,
+        model: Natural,
+        batch: Sequence[Tensor],
+        config: CoarseTraining,
+        noise: Noise,
+        precision: torch.dtype,
+    ) -> dict[str, Tensor]:
+        """See :meth:`FlowTask.losses`; ``error`` is that of x at 16 px from features alone, squared."""
+        colours = model.to_colours
+        assert isinstance(colours, Colours)
+        x, L, features = self.prepare(model, batch, config, noise, precision)
+        with torch.autocast(L.device.type, precision, enabled=precision != torch.float32):
+            condition = model.condition(L, features, COARSE)
+            nll = self.nll(model, config, x, condition)
+            error = colours.error(x, condition.prepared[COARSE].features)
+        sizes = {r: math.prod(shape) for r, shape in model.latent_shapes.items()}
+        vivid = vividness(x, config.vivid)
+        weighted = {r: vivid * of_level for r, of_level in nll.items()}
+        loss = self.loss(weighted, sizes) + config.colours * (vivid * error).mean()
+        return {"loss": loss, "nll": mean_loss(nll, sizes), "error": error.mean()}
 
     def nll(  # type: ignore[override]
-        self, model: Natural, config: NaturalTraining, x: Tensor, L: Tensor, features: dict[int, Tensor]
+        self, model: Natural, config: NaturalTraining, x: Tensor, condition: Condition
     ) -> dict[int, Tensor]:
         """Compute the nll of the coarse level alone."""
-        return level_nll(*model(x, model.condition(L, features, COARSE)))
+        return level_nll(*model(x, condition))
 
-    def weighted(
-        self, nll: dict[int, Tensor], config: CoarseTraining, x: Tensor, *inputs: Any
-    ) -> dict[int, Tensor]:
-        """Let vivid photos count more; see :func:`vividness`."""
-        return {r: vividness(x, config.vivid) * of_level for r, of_level in nll.items()}
+    def save(self, model: Natural, path: Path, training: dict[str, object]) -> None:
+        """Write a weights file, fp16, without the map that only this stage needs."""
+        bare = Natural(model.config)
+        bare.load_state_dict({k: v for k, v in model.state_dict().items() if not k.startswith("to_colours.")})
+        super().save(bare, path, training)
 
     def measure(self, model: Natural) -> dict[str, float]:
         """Measure the nll of the coarse colours of photos held out, nats per photo."""
         dev = self.dev[:: self.measured_every]
         condition = partial(model.condition, finest=COARSE)
         return {"nll_coarse": nll_by_level(model, dev, condition)[COARSE]} if dev else {}
+
+
+class Colours(nn.Conv2d):
+    """The colours at 16 px as a linear map of what the passes read; zero at first.
+
+    Args:
+        level: level whose passes read it.
+    """
+
+    def __init__(self, level: CoarseLevel) -> None:
+        super().__init__(len(level.to_passes) * level.refine.out_channels, 4 * 2, 1)
+        for parameter in self.parameters():
+            nn.init.zeros_(parameter)
+
+    def error(self, x: Tensor, features: Sequence[Tensor]) -> Tensor:
+        """Compute the mean squared error for x (N, 2, 64, 64), given features (N, C, 8, 8), as (N,)."""
+        colours = F.pixel_shuffle(self(torch.cat([*features], dim=1)).float(), 2)
+        return (colours - F.avg_pool2d(x, CHROMA_SIZE // (2 * COARSE))).square().mean((1, 2, 3))
 
 
 @dataclass(frozen=True)

@@ -203,10 +203,6 @@ class FlowTask(Task[Flow]):
         """Compute the negative log-likelihood by level, nats, of the samples that learn in this step."""
         return level_nll(*model(x, model.condition(c)))
 
-    def weighted(self, nll: dict[int, Tensor], config: Any, *inputs: Any) -> dict[int, Tensor]:
-        """Weight the nll of samples in the loss; the arguments are the result of :meth:`nll`, and its own."""
-        return nll
-
     def loss(self, nll: Mapping[int, Tensor], sizes: Mapping[int, int]) -> Tensor:
         """Compute what a step minimises: Eq. 6, whose prior is the optimiser's weight decay."""
         return mean_loss(nll, sizes)
@@ -224,7 +220,7 @@ class FlowTask(Task[Flow]):
         with torch.autocast(batch[0].device.type, precision, enabled=precision != torch.float32):
             nll = self.nll(model, config, *inputs)
         sizes = {r: math.prod(shape) for r, shape in model.latent_shapes.items()}
-        return {"loss": self.loss(self.weighted(nll, config, *inputs), sizes), "nll": mean_loss(nll, sizes)}
+        return {"loss": self.loss(nll, sizes), "nll": mean_loss(nll, sizes)}
 
     def complete(self, model: Flow) -> None:
         """Set buffers of the averaged model that are stored with the weights but not learnt."""

@@ -12,6 +12,7 @@ from narrow import NARROW_COARSE, NARROW_NATURAL
 from cinn_colorize.data.sources import find_photos
 from cinn_colorize.errors import DataError
 from cinn_colorize.evaluation import nll_by_level
+from cinn_colorize.models import load_model
 from cinn_colorize.models.natural import COARSE, Natural, NaturalConfig
 from cinn_colorize.training.loop import train
 from cinn_colorize.training.natural import CoarseTask, CoarseTraining, FineTask, FineTraining
@@ -37,7 +38,8 @@ def test_the_coarse_colours_are_learnt_and_the_details_left_alone(task, tmp_path
     model = build()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     learnt = train(model, task, config, tmp_path, RunOptions(CPU, workers=0))
-    changed = {name for name, tensor in learnt.state_dict().items() if not torch.equal(tensor, before[name])}
+    after = learnt.state_dict()
+    changed = {name for name, tensor in before.items() if not torch.equal(tensor, after[name])}
     parts = {name.rsplit(".", 1)[0] for name in changed}
     assert any(name.startswith(f"levels.{COARSE}.flow") for name in parts)
     assert any(name.startswith("pyramid") for name in parts)
@@ -104,7 +106,9 @@ def test_all_that_learns_has_a_gradient(task):
 
 
 def test_vivid_photos_count_more_in_the_loss_and_as_much_in_the_nll(task):
-    model = stir(build()).eval()
+    model = build()
+    task.learning(model, CoarseTraining())
+    stir(model).eval()
     generator = torch.Generator().manual_seed(0)
     L, ab = 100 * torch.rand(1, 1, 256, 256, generator=generator), torch.ones(1, 2, 64, 64)
     for chroma in (8.5, 17.0, 34.0):
@@ -120,6 +124,38 @@ def test_vivid_photos_count_more_in_the_loss_and_as_much_in_the_nll(task):
         )
         assert weighted["nll"] == plain["nll"]
         assert (weighted["loss"] / plain["loss"]).item() == pytest.approx((chroma / 16.95) ** 2, rel=1e-4)
+
+
+def test_features_must_tell_the_colours_alone(task):
+    model = build()
+    task.learning(model, CoarseTraining())
+    model.eval()
+    x, L = torch.randn(2, 2, 64, 64), 100 * torch.rand(2, 1, 256, 256)
+    features = model.condition(L, finest=COARSE).prepared[COARSE].features
+    blocks = x.view(2, 2, 16, 4, 16, 4).mean((3, 5))
+    error = model.to_colours.error(x, features)  # of a map that is zero yet
+    torch.testing.assert_close(error, blocks.square().mean((1, 2, 3)))
+
+    colours = torch.einsum("oc,nchw->nohw", stir(model.to_colours).weight[:, :, 0, 0], torch.cat(features, 1))
+    told = torch.stack([colours[:, :4], colours[:, 4:]], 1)  # of the 2x2 pixels of each place, row by row
+    pixels = blocks.view(2, 2, 8, 2, 8, 2).permute(0, 1, 3, 5, 2, 4).flatten(2, 3)
+    error = model.to_colours.error(x, features)
+    expected = (told + model.to_colours.bias.view(2, 4, 1, 1) - pixels).square().mean((1, 2, 3, 4))
+    torch.testing.assert_close(error, expected)
+    error.sum().backward()
+    deep = dict(model.backbone.named_parameters())
+    assert any(p.grad is not None and p.grad.any() for p in deep.values())
+
+
+def test_the_map_that_tells_them_is_not_in_the_weights(task, tmp_path):
+    model = build()
+    task.learning(model, CoarseTraining())
+    task.save(stir(model), tmp_path / "natural.safetensors", {})
+    loaded = load_model("natural", tmp_path / "natural.safetensors").model
+    assert loaded.state_dict().keys() == build().state_dict().keys()
+    flow = f"levels.{COARSE}.flow.maps.1.to_affine.weight"
+    torch.testing.assert_close(loaded.state_dict()[flow], model.state_dict()[flow], atol=1e-4, rtol=1e-3)
+    task.learning(loaded, CoarseTraining())  # from which another run of the stage can start
 
 
 def test_no_photo_counts_for_nothing_or_for_a_batch():
