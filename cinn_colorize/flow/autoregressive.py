@@ -105,6 +105,7 @@ class AutoregressivePass(Transform["Tensor | Guidance"]):
         super().__init__()
         self.reverse, self.clamp, self.bound = reverse, clamp, bound
         self.embed = nn.Linear(channels, width)
+        # Not randn, which imports torch._dynamo on the meta device, where the shapes of weights are checked.
         self.position = nn.Parameter(nn.init.trunc_normal_(torch.empty(side**2, width), std=0.02))
         self.dropout = nn.Dropout(dropout)
         self.blocks = cast(List[CausalBlock], nn.ModuleList(CausalBlock(width) for _ in range(blocks)))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from cinn_colorize.training.ablation import without
 from cinn_colorize.training.data import CHROMA_SIZE, Batch, Crops, Loading, batches
 from cinn_colorize.training.features import CACHED_PHOTOS, load_backbone
 from cinn_colorize.training.film import some_as_film
-from cinn_colorize.training.objective import Noise, add_noise, balanced_loss, level_nll, mean_loss, vividness
+from cinn_colorize.training.objective import Noise, add_noise, balanced_loss, level_nll, vividness
 from cinn_colorize.training.registry import ABLATIONS, Dataset
 from cinn_colorize.training.task import PhotoTask, TrainingConfig
 
@@ -194,27 +194,18 @@ class CoarseTask(NaturalTask):
         model.to_colours = Colours(level)
         return [_alone(model, [*shared, level, model.to_colours]), *self._backbone(model, config)]
 
-    def losses(
+    def prepare(  # type: ignore[override]
         self,
         model: Natural,
         batch: Sequence[Tensor],
-        config: CoarseTraining,
+        config: NaturalTraining,
         noise: Noise,
         precision: torch.dtype,
-    ) -> dict[str, Tensor]:
-        """See :meth:`FlowTask.losses`; ``error`` is that of x at 16 px from features alone, squared."""
-        colours = model.to_colours
-        assert isinstance(colours, Colours)
-        x, L, features = self.prepare(model, batch, config, noise, precision)
+    ) -> tuple[Tensor, Condition]:
+        """Return noisy x, and the condition of the coarse level."""
+        x, L, features = super().prepare(model, batch, config, noise, precision)
         with torch.autocast(L.device.type, precision, enabled=precision != torch.float32):
-            condition = model.condition(L, features, COARSE)
-            nll = self.nll(model, config, x, condition)
-            error = colours.error(x, condition.prepared[COARSE].features)
-        sizes = {r: math.prod(shape) for r, shape in model.latent_shapes.items()}
-        vivid = vividness(x, config.vivid)
-        weighted = {r: vivid * of_level for r, of_level in nll.items()}
-        loss = self.loss(weighted, sizes) + config.colours * (vivid * error).mean()
-        return {"loss": loss, "nll": mean_loss(nll, sizes), "error": error.mean()}
+            return x, model.condition(L, features, COARSE)
 
     def nll(  # type: ignore[override]
         self, model: Natural, config: NaturalTraining, x: Tensor, condition: Condition
@@ -222,10 +213,26 @@ class CoarseTask(NaturalTask):
         """Compute the nll of the coarse level alone."""
         return level_nll(*model(x, condition))
 
+    def objective(  # type: ignore[override]
+        self,
+        model: Natural,
+        config: CoarseTraining,
+        nll: dict[int, Tensor],
+        sizes: Mapping[int, int],
+        x: Tensor,
+        condition: Condition,
+    ) -> dict[str, Tensor]:
+        """Let vivid photos count more; ``error`` is that of x at 16 px from features alone, squared."""
+        assert isinstance(model.to_colours, Colours)
+        error = model.to_colours.error(x, condition.prepared[COARSE].features)
+        vivid = vividness(x, config.vivid)
+        loss = self.loss({r: vivid * of_level for r, of_level in nll.items()}, sizes)
+        return {"loss": loss + config.colours * (vivid * error).mean(), "error": error.mean()}
+
     def save(self, model: Natural, path: Path, training: dict[str, object]) -> None:
         """Write a weights file, fp16, without the map that only this stage needs."""
-        bare = Natural(model.config)
-        bare.load_state_dict({k: v for k, v in model.state_dict().items() if not k.startswith("to_colours.")})
+        bare = deepcopy(model)
+        del bare.to_colours
         super().save(bare, path, training)
 
     def measure(self, model: Natural) -> dict[str, float]:

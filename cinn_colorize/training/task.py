@@ -207,6 +207,20 @@ class FlowTask(Task[Flow]):
         """Compute what a step minimises: Eq. 6, whose prior is the optimiser's weight decay."""
         return mean_loss(nll, sizes)
 
+    def objective(
+        self, model: Flow, config: Any, nll: dict[int, Tensor], sizes: Mapping[int, int], *inputs: Any
+    ) -> dict[str, Tensor]:
+        """Compute what a step minimises, ``loss``, and figures to report beside it.
+
+        Args:
+            model: model in training mode.
+            config: hyper-parameters of the run.
+            nll: result of :meth:`nll`.
+            sizes: number of dimensions of each level of the whole model.
+            inputs: result of :meth:`prepare`.
+        """
+        return {"loss": self.loss(nll, sizes)}
+
     def losses(
         self,
         model: Flow,
@@ -219,8 +233,9 @@ class FlowTask(Task[Flow]):
         inputs = self.prepare(model, batch, config, noise, precision)
         with torch.autocast(batch[0].device.type, precision, enabled=precision != torch.float32):
             nll = self.nll(model, config, *inputs)
-        sizes = {r: math.prod(shape) for r, shape in model.latent_shapes.items()}
-        return {"loss": self.loss(nll, sizes), "nll": mean_loss(nll, sizes)}
+            sizes = {r: math.prod(shape) for r, shape in model.latent_shapes.items()}
+            figures = self.objective(model, config, nll, sizes, *inputs)
+        return {"loss": figures["loss"], "nll": mean_loss(nll, sizes), **figures}
 
     def complete(self, model: Flow) -> None:
         """Set buffers of the averaged model that are stored with the weights but not learnt."""
