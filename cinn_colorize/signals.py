@@ -3,11 +3,53 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
+
+_RETRY = 0.05  # seconds between two looks at whether the main thread still imports a module
+
+_postponed: list[int] = []
+
+
+def handle_between_imports(
+    number: signal.Signals, handler: Callable[[int, FrameType | None], object]
+) -> None:
+    """Handle a signal while the main thread imports no module, with a handler that raises an exception.
+
+    In the middle of an import the exception may be lost, or leave the lock of all imports taken, for which
+    other threads then wait forever.
+    """
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if sys.platform == "win32" or not _imports(frame):
+            handler(number, frame)
+            return
+        _postponed.append(number)
+        signal.signal(signal.SIGALRM, _handle_postponed)
+        signal.setitimer(signal.ITIMER_REAL, _RETRY)
+
+    signal.signal(number, handle)
+
+
+def _imports(frame: FrameType | None) -> bool:
+    while frame:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _handle_postponed(_: int, frame: FrameType | None) -> None:
+    numbers = set(_postponed)
+    _postponed.clear()
+    for number in numbers:
+        handler = signal.getsignal(number)  # it may be another by now
+        if callable(handler):
+            handler(number, frame)
 
 
 @contextlib.contextmanager
@@ -51,11 +93,11 @@ def ctrl_c_later() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread() or not callable(handler):
         yield
         return
-    received: list[tuple[int, FrameType | None]] = []
-    signal.signal(signal.SIGINT, lambda *arguments: received.append(arguments))
+    received: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: received.append(number))
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, handler)
-        for arguments in received:
-            handler(*arguments)
+        for number in received:
+            handler(number, inspect.currentframe())

@@ -1,5 +1,6 @@
 """Signals that wait."""
 
+import importlib
 import os
 import signal
 import sys
@@ -8,7 +9,7 @@ import time
 
 import pytest
 
-from cinn_colorize.signals import blocked_in_children, ctrl_c_later
+from cinn_colorize.signals import blocked_in_children, ctrl_c_later, handle_between_imports
 
 
 @pytest.fixture
@@ -57,3 +58,49 @@ def test_ctrl_c_in_another_thread_does_not_interrupt_the_start_of_a_child(handle
     end.set()
     thread.join()
     assert done
+
+
+@pytest.fixture
+def pressed(handler, tmp_path, monkeypatch):
+    """Write a module in whose import Ctrl-C is pressed, and give its name."""
+    handle_between_imports(signal.SIGINT, handler)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def write(rest: str) -> str:
+        text = f"import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n{rest}\nwhole = True\n"
+        (tmp_path / "pressed_in_mid_import.py").write_text(text)
+        return "pressed_in_mid_import"
+
+    yield write
+    sys.modules.pop("pressed_in_mid_import", None)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no timers that send signals")
+def test_an_exception_waits_for_the_end_of_an_import(pressed):
+    name = pressed("")
+
+    def import_and_wait() -> None:
+        importlib.import_module(name)
+        time.sleep(60)
+
+    with pytest.raises(KeyboardInterrupt):
+        import_and_wait()
+    assert sys.modules[name].whole
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no timers that send signals")
+def test_what_has_waited_for_an_import_is_ignored_if_it_is_by_then(pressed):
+    try:
+        importlib.import_module(pressed("signal.signal(signal.SIGINT, signal.SIG_IGN)"))
+        time.sleep(0.2)
+    except KeyboardInterrupt:  # which would end all tests
+        pytest.fail("interrupted")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no timers that send signals")
+def test_other_code_is_interrupted_at_once(handler):
+    handle_between_imports(signal.SIGINT, handler)
+    done = []
+    with pytest.raises(KeyboardInterrupt):
+        done.append(os.kill(os.getpid(), signal.SIGINT)) or done.append("after the signal")
+    assert "after the signal" not in done

@@ -31,6 +31,7 @@ from cinn_colorize.cli.train import train
 from cinn_colorize.cli.transfer import transfer
 from cinn_colorize.cli.usage import mistyped, problem_of
 from cinn_colorize.originals import protecting
+from cinn_colorize.signals import handle_between_imports
 
 DEFAULT_COMMAND = "colorize"
 
@@ -166,7 +167,7 @@ for _command in _COMMANDS:
 def main() -> None:
     """Run the command line; the entry point of the console script."""
     # SIGTERM must not leave temporary files behind; train asks for a checkpoint instead.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    handle_between_imports(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     watch()
     try:
         app(prog_name="cinn-colorize")

@@ -13,7 +13,7 @@ import typer
 
 from cinn_colorize.cli.console import say
 from cinn_colorize.errors import CinnError
-from cinn_colorize.signals import blocked
+from cinn_colorize.signals import blocked, handle_between_imports
 
 CODE = 128 + signal.SIGINT
 _SHOW_CURSOR = "\x1b[?25h"  # which a progress bar hides
@@ -62,7 +62,12 @@ def keeping(kept: Callable[[], str] = _anything, note: str = "") -> Iterator[Non
 
 
 def watch() -> None:
-    """End this process at the second Ctrl-C, even while it computes in C, where Python handles no signal."""
+    """Interrupt this process at the first Ctrl-C, between two imports, and end it at the second.
+
+    The second works while it computes in C too, where Python handles no signal.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a background job ignores it
+        handle_between_imports(signal.SIGINT, signal.default_int_handler)
     if sys.platform == "win32":
         return
     reader, writer = os.pipe()
