@@ -254,6 +254,11 @@ def compared_photos(job: Job, name: str, every: int) -> str:
     return compared(job, name, VALIDATION, every, "--reference", job.data / OTHERS, "--labels", labels)
 
 
+def compared_rooms(job: Job, name: str) -> str:
+    """Print a table of rooms; see :func:`compared`."""
+    return compared(job, name, "interiors-val.zip", 1, "--reference", job.data / "interiors-train.zip")
+
+
 def comparison(job: Job) -> str:
     """Compare the methods on natural photos, and draw their samples."""
     text = compared_photos(job, "photos", 2)
@@ -271,7 +276,12 @@ def beside(job: Job) -> str:
 
 def rooms(job: Job) -> str:
     """Compare on rooms."""
-    return compared(job, "rooms", "interiors-val.zip", 1, "--reference", job.data / "interiors-train.zip")
+    return compared_rooms(job, "rooms")
+
+
+def shipped_rooms(job: Job) -> str:
+    """Measure the shipped weights of ``bedrooms`` and ``natural`` on the same rooms."""
+    return compared_rooms(job, "shipped-rooms")
 
 
 def upsampling(job: Job) -> str:
@@ -317,6 +327,7 @@ SECTIONS = {
     "comparison": Section("docs/comparison.md", 360, comparison, "backbone"),
     "shipped": Section("docs/comparison.md", 15, beside),
     "rooms": Section("docs/comparison.md", 10, rooms, "bedrooms"),
+    "shipped-rooms": Section("docs/comparison.md", 10, shipped_rooms),
     "upsampling": Section("docs/comparison.md", 15, upsampling),
     "peers": Section("docs/benchmarks.md", 15, peers),
 }

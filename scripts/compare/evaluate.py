@@ -3,13 +3,15 @@
     python scripts/compare/evaluate.py photos PHOTOS --reference ZIP --labels TSV
     python scripts/compare/evaluate.py shipped PHOTOS --reference ZIP --labels TSV
     python scripts/compare/evaluate.py rooms ROOMS --reference ZIP --bedrooms WEIGHTS
+    python scripts/compare/evaluate.py shipped-rooms ROOMS --reference ZIP
     python scripts/compare/evaluate.py upsampling PHOTOS --reference ZIP
 
 Each row is measured once and kept in a file under --run, those of packaged weights by their SHA-256; the
 tables are printed when all exist. Measures are those of ``cinn-colorize evaluate``, by the same code. Of
 natural photos, the rows of the cINN and of the CNN are followed by their colours in random tints, and a
 second table has differences to the first row, photo by photo. ``shipped`` measures the packaged weights in
-the same way, so that new weights leave the table of the methods as it is. All samples are drawn at
+the same way, so that new weights leave the table of the methods as it is; ``shipped-rooms``, those of both
+models for photos. All samples are drawn at
 temperature 1 and without guidance, from what a model has learnt.
 """
 
@@ -117,18 +119,27 @@ def rows(arguments: argparse.Namespace) -> Iterable[Row]:
             if name != "colorgan":
                 yield method_row(name, run)
     elif arguments.table == "shipped":
-        shipped = f"natural-{MODELS['natural'].sha256}"
-        yield Row("cINN as shipped", shipped, learnt, tints=tuple(TINTS))
+        yield natural_row("cINN as shipped")
     elif arguments.table == "rooms":
-        name = "bedrooms" if arguments.bedrooms else f"bedrooms-{MODELS['bedrooms'].sha256}"
-        tints = tuple(TINTS)
-        yield Row(
-            "cINN, bedrooms", name, lambda: Colorizer("bedrooms", weights=arguments.bedrooms), tints=tints
-        )
+        yield bedrooms_row(arguments.bedrooms)
         yield method_row("colorgan", run)
+    elif arguments.table == "shipped-rooms":
+        yield bedrooms_row()
+        yield natural_row("cINN, natural")
     else:
         for method in Upsampling:
             yield Row(method, f"upsampled-{method}-{MODELS['natural'].sha256}", partial(upsampled, method))
+
+
+def natural_row(title: str) -> Row:
+    """Make the row of the shipped weights of ``natural``."""
+    return Row(title, f"natural-{MODELS['natural'].sha256}", learnt, tints=tuple(TINTS))
+
+
+def bedrooms_row(weights: Path | None = None) -> Row:
+    """Make the row of ``bedrooms``, by default with the shipped weights."""
+    name = "bedrooms" if weights else f"bedrooms-{MODELS['bedrooms'].sha256}"
+    return Row("cINN, bedrooms", name, lambda: Colorizer("bedrooms", weights=weights), tints=tuple(TINTS))
 
 
 def learnt(path: Path | None = None) -> Colorizer:
@@ -231,7 +242,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("table", choices=["photos", "shipped", "rooms", "upsampling"])
+    parser.add_argument("table", choices=["photos", "shipped", "rooms", "shipped-rooms", "upsampling"])
     parser.add_argument("photos", type=Path, help="colour photos to measure on")
     parser.add_argument("--reference", type=Path, required=True, help="photos for kid_lite0, the first 1000")
     parser.add_argument("--labels", type=Path, help="ImageNet classes for top5_lite0")
