@@ -10,9 +10,9 @@ Each row is measured once and kept in a file under --run, those of packaged weig
 tables are printed when all exist. Measures are those of ``cinn-colorize evaluate``, by the same code. Of
 natural photos, the rows of the cINN and of the CNN are followed by their colours in random tints, and a
 second table has differences to the first row, photo by photo. ``shipped`` measures the packaged weights in
-the same way, so that new weights leave the table of the methods as it is; ``shipped-rooms``, those of both
-models for photos. All samples are drawn at
-temperature 1 and without guidance, from what a model has learnt.
+the same way, so that new weights leave the table of the methods as it is, and ``shipped-rooms`` those of
+both models for photos. All samples are drawn at temperature 1 and without guidance, from what a model has
+learnt.
 """
 
 from __future__ import annotations
