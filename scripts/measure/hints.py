@@ -28,7 +28,7 @@ from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.evaluation.photos import Square, read_square, to_rgb
 from cinn_colorize.imaging.color import pixels_to_lab
 from cinn_colorize.imaging.photo import open_photo
-from cinn_colorize.methods.ensemble import draw
+from cinn_colorize.methods import ensemble
 from cinn_colorize.methods.hint_map import HintMap
 from cinn_colorize.methods.hints import Hint
 
@@ -41,7 +41,9 @@ def main() -> None:
     parser.add_argument("-n", type=int, default=20, help="number of photos")
     parser.add_argument("--hints", type=int, default=3, help="hints per photo")
     parser.add_argument("--weights")
+    parser.add_argument("--members", type=int, default=ensemble.MEMBERS, help="samples of the ensemble")
     arguments = parser.parse_args()
+    ensemble.MEMBERS = arguments.members
 
     colorizer, read = Colorizer(weights=arguments.weights, device="cpu"), Reader()
     sources = find_photos(arguments.photos, None)
@@ -56,7 +58,7 @@ def main() -> None:
         wanted = HintMap.of(photo, [Hint(x, y, tuple(pixels[y, x].tolist())) for x, y in places])
         conditioned = colorizer.condition(photo)
         start = time.process_time()
-        hinted = draw(conditioned, wanted, 4, seed=8 * k)
+        hinted = ensemble.draw(conditioned, wanted, 4, seed=8 * k)
         seconds = time.process_time() - start
         objects, rest = _objects(square, places)
         measured = []

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-MEMBERS = 32
+from cinn_colorize.methods.ensemble import MEMBERS
 
 
 def main() -> None:
