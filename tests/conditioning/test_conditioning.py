@@ -12,7 +12,7 @@ from cinn_colorize.conditioning import (
     gray_input,
 )
 from cinn_colorize.conditioning.attention import SelfAttention
-from cinn_colorize.conditioning.backbone import FEATURES, LITE0, LITE2, Classifier, EfficientNetLite
+from cinn_colorize.conditioning.backbone import FEATURES, LITE0, LITE2, Classifier, EfficientNetLite, SameConv
 from cinn_colorize.conditioning.bins import STEP, ColorBins, rarity
 from cinn_colorize.conditioning.heads import GlobalContext, LevelHead
 from cinn_colorize.imaging.color import lab_to_srgb, pixels_to_lab
@@ -46,6 +46,17 @@ def test_backbone_equals_timm(variant, stages):
         assert (feature - reference).abs().max() < 1e-5
     if variant == 2:
         assert {stride: feature.shape[1] for stride, feature in features.items()} == FEATURES
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_the_way_to_a_gradient_does_not_change_features(kernel):
+    torch.manual_seed(0)
+    layer = SameConv(4, 4, kernel, stride=2, groups=4).double()
+    x = torch.randn(2, 4, 8, 12, dtype=torch.float64)
+    learnt = layer(x.requires_grad_())
+    assert learnt.shape == (2, 4, 4, 6)
+    torch.testing.assert_close(layer(x.detach()), learnt)
+    assert torch.autograd.gradcheck(layer, (x,))
 
 
 def test_gray_input_is_gray_srgb_of_that_luminance():
