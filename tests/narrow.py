@@ -12,7 +12,7 @@ NARROW_NATURAL = NaturalConfig(
         32: LevelConfig(1, 8, 8, context=True, residual=1),
         16: LevelConfig(1, 8, 8),
         8: LevelConfig(1, 8, 8, attend=True),
-        4: LevelConfig(2, 8, 8, 0.1, attend=True, context=True),
+        4: LevelConfig(2, 8, 8, attend=True, context=True),
         2: LevelConfig(2, 8, 8),
         1: LevelConfig(2, 8, 8),
         0: LevelConfig(2, 8, 8),

@@ -66,10 +66,9 @@ class SelfAttention(nn.Module):
         channels: channels of the features, a multiple of 32.
         resolution: side of the grid in pixels.
         blocks: number of blocks.
-        dropout: dropout rate in the blocks' branches.
     """
 
-    def __init__(self, channels: int, resolution: int, blocks: int, dropout: float) -> None:
+    def __init__(self, channels: int, resolution: int, blocks: int) -> None:
         super().__init__()
         self.position = nn.Parameter(torch.zeros(resolution**2, channels))
         self.blocks = nn.ModuleList()
@@ -78,7 +77,7 @@ class SelfAttention(nn.Module):
                 channels,
                 channels // 32,
                 2 * channels,
-                dropout,
+                dropout=0.0,
                 activation="gelu",
                 batch_first=True,
                 norm_first=True,

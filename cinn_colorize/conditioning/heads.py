@@ -65,7 +65,6 @@ class LevelHead(nn.Module):
         context: give pixels the average of all.
         residual: number of residual blocks.
         base: whether it is the 1x1 base, which has no coarser level and reads the pyramid at its own size.
-        dropout: share of channels that training drops.
         features: channels of the pyramid by resolution.
         limit: coarser colours are clamped to +-limit, so that a rare outlier of a coarse level cannot take
             the head out of the range it was trained on.
@@ -83,7 +82,6 @@ class LevelHead(nn.Module):
         context: bool,
         residual: int,
         base: bool,
-        dropout: float,
         features: Mapping[int, int],
         limit: float,
     ) -> None:
@@ -105,7 +103,6 @@ class LevelHead(nn.Module):
         self.to_map = conv(depth, map_channels, kernel)
         nn.init.zeros_(self.to_map.weight)
         self.to_couplings = conv(depth, sum(coupling_widths), 1)
-        self.dropout = nn.Dropout2d(dropout)
 
     def prepare(self, source: Tensor, keys: Tensor, luminance: Tensor) -> Prepared:
         """Compute what does not depend on colours.
@@ -116,7 +113,7 @@ class LevelHead(nn.Module):
             luminance: L's mean at r and its Haar details, (N, 4, r, r) (the base: L's mean, (N, 1, 1, 1)).
         """
         weights = None if self.attention is None else self.attention.weights(source, keys)
-        return Prepared(F.silu(self.read(self.dropout(source))), luminance, weights)
+        return Prepared(F.silu(self.read(source)), luminance, weights)
 
     def forward(self, prepared: Prepared, coarser: Tensor | None) -> tuple[Tensor, list[Tensor]]:
         """Compute the conditions of a level's maps.
@@ -134,7 +131,7 @@ class LevelHead(nn.Module):
             seen.append(coarser)
             if self.attention is not None and prepared.attention is not None:
                 seen.extend(haar(self.attention(prepared.attention, coarser)))
-        h = self.context(self.dropout(F.silu(self.join(torch.cat(seen, dim=1)))))
+        h = self.context(F.silu(self.join(torch.cat(seen, dim=1))))
         h = self.residual(h)
         h = h + F.silu(self.refine(h))
         return self.to_map(h), list(self.to_couplings(h).split(self.coupling_widths, dim=1))

@@ -22,7 +22,6 @@ class FeaturePyramid(nn.Module):
     """Features at 64, 32, 16, 8, 4, 2 and 1 px from backbone features at 256 px input and L at 64 px.
 
     Args:
-        dropout: share of the channels of the coarsest backbone features that training drops.
         attention: number of transformer blocks by resolution.
         coarsest: resolution that it ends at, 8 or 1.
     """
@@ -30,7 +29,7 @@ class FeaturePyramid(nn.Module):
     # By resolution.
     CHANNELS: ClassVar[dict[int, int]] = {64: 64, 32: 128, 16: 192, 8: 256, 4: 256, 2: 256, 1: 256}
 
-    def __init__(self, dropout: float, attention: Mapping[int, int], coarsest: int = 1) -> None:
+    def __init__(self, attention: Mapping[int, int], coarsest: int = 1) -> None:
         super().__init__()
         channels = self.CHANNELS
         inputs = {256 // stride: width for stride, width in FEATURES.items()}
@@ -46,9 +45,8 @@ class FeaturePyramid(nn.Module):
             {str(r): conv(channels[2 * r], channels[r], stride=2) for r in (4, 2, 1) if r >= coarsest}
         )
         self.attention = nn.ModuleDict(
-            {str(r): SelfAttention(channels[r], r, blocks, dropout) for r, blocks in attention.items()}
+            {str(r): SelfAttention(channels[r], r, blocks) for r, blocks in attention.items()}
         )
-        self.dropout = nn.Dropout2d(dropout)
 
     def up_to(self, finest: int) -> list[nn.Module]:
         """List the modules that :meth:`forward` uses up to a resolution."""
@@ -76,8 +74,6 @@ class FeaturePyramid(nn.Module):
                 above = self.from_above[str(r)](pyramid[r // 2])
                 x = x + F.interpolate(above, scale_factor=2, mode="bilinear", align_corners=False)
             x = F.silu(x)
-            if r == 8:
-                x = self.dropout(x)
             x = F.silu(self.smooth[str(r)](x)) + x
             pyramid[r] = self.attention[str(r)](x) if str(r) in self.attention else x
         for r in (4, 2, 1):

@@ -88,7 +88,6 @@ class AutoregressivePass(Transform["Tensor | Guidance"]):
         width: channels of the condition and of the transformer, a multiple of 32.
         blocks: number of transformer blocks.
         reverse: whether the last place comes first.
-        dropout: share of the transformer's inputs that training drops.
         clamp: alpha of Eq. 7, which limits s.
         bound: the transformer sees values limited to +-bound, see :class:`AffineCoupling`.
     """
@@ -101,7 +100,6 @@ class AutoregressivePass(Transform["Tensor | Guidance"]):
         blocks: int,
         *,
         reverse: bool = False,
-        dropout: float = 0.0,
         clamp: float = 1.5,
         bound: float = math.inf,
     ) -> None:
@@ -110,7 +108,6 @@ class AutoregressivePass(Transform["Tensor | Guidance"]):
         self.embed = nn.Linear(channels, width)
         # Not randn, which imports torch._dynamo on the meta device, where the shapes of weights are checked.
         self.position = nn.Parameter(nn.init.trunc_normal_(torch.empty(side**2, width), std=0.02))
-        self.dropout = nn.Dropout(dropout)
         self.blocks = cast(List[CausalBlock], nn.ModuleList(CausalBlock(width) for _ in range(blocks)))
         self.norm, self.to_affine = nn.LayerNorm(width), nn.Linear(width, 2 * channels)
         nn.init.zeros_(self.to_affine.weight)
@@ -120,7 +117,7 @@ class AutoregressivePass(Transform["Tensor | Guidance"]):
         """Compute z (N, C, side, side) of x."""
         tokens, (known, weight) = self._tokens(x), self._known(condition)
         before = F.pad(tokens[:, :-1], (0, 0, 1, 0))  # the first place has none before it
-        h = self.dropout(self.embedded(_rows(before, known)) + known)
+        h = self.embedded(_rows(before, known)) + known
         for block in self.blocks:
             h = block(h)
         s, m = self.affine(h, x.dtype, weight)

@@ -22,7 +22,8 @@ def read(kind: type[T], values: Any) -> T:
 
     Args:
         kind: a dataclass of numbers, of tuples of them, and of mappings by resolution, which become sorted,
-            finest first. Integers have the bounds of their annotation, :data:`Depth` or :data:`Width`.
+            finest first. Integers have the bounds of their annotation, :data:`Depth` or :data:`Width`. Keys
+            that a dataclass names as ``retired`` are ignored.
         values: the values by name; those left out have their defaults.
 
     Raises:
@@ -38,6 +39,7 @@ def _read(hint: Any, value: Any, name: str) -> Any:
         hints = get_type_hints(hint, include_extras=True)
         known = {field.name for field in fields(hint)}
         given = _expect(dict, value, name)
+        given = {key: v for key, v in given.items() if key not in getattr(hint, "retired", ())}
         return hint(**{key: _read(hints[key], v, key) if key in known else v for key, v in given.items()})  # type: ignore[operator]
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:

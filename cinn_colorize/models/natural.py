@@ -108,7 +108,6 @@ class CoarseLevel(nn.Module):
                 config.width,
                 config.blocks,
                 reverse=k % 2 == 1,
-                dropout=config.dropout,
                 clamp=config.clamp,
                 bound=config.bound,
             )
@@ -178,7 +177,6 @@ class Level(nn.Module):
             context=level.context and config.conditioning,
             residual=level.residual,
             base=r == BASE,
-            dropout=level.dropout,
             features=features,
             limit=config.chroma_limit / config.chroma_scale,
         )
@@ -212,9 +210,7 @@ class Natural(PhotoFlow):
         self.pyramid: FeaturePyramid | LuminancePyramid
         if config.conditioning:
             self.backbone = EfficientNetLite2()
-            self.pyramid = FeaturePyramid(
-                config.pyramid_dropout, config.attention, COARSE if config.coarse else 1
-            )
+            self.pyramid = FeaturePyramid(config.attention, COARSE if config.coarse else 1)
         else:
             self.pyramid = LuminancePyramid()
         features = self.pyramid.CHANNELS

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from cinn_colorize.models.architecture import Depth, Width, read
 
@@ -19,10 +19,10 @@ class LevelConfig:
     blocks: Depth  # coupling blocks
     width: Width  # channels inside their subnetworks
     depth: Width  # channels of the head
-    dropout: float = 0.0  # of whole channels in the head
     attend: bool = False  # pixels attend to all coarser colours
     context: bool = False  # pixels know the average of all
     residual: Depth = 0  # residual blocks of the head
+    retired: ClassVar[Set[str]] = {"dropout"}  # keys of earlier weights that mean nothing any more
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class CoarseConfig:
     passes: Depth = 4  # in alternating order
     blocks: Depth = 3  # transformer blocks of a pass
     width: Width = 192  # channels of the transformers
-    dropout: float = 0.1  # of their inputs
     condition_dropout: float = 0.1  # share of photos whose features training hides
     clamp: float = 1.5  # alpha of Eq. 7
     bound: float = 5.0  # transformers see values within +-bound
+    retired: ClassVar[Set[str]] = {"dropout"}
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,10 @@ class NaturalConfig:
     chroma_limit: float = 110.0  # coarser colours are seen within +-chroma_limit
     gamut_margin: float = 6.0  # units of ab that noise may leave the gamut at a given L
     gamut_leak: float = 0.1  # factor on what samples exceed that by
-    pyramid_dropout: float = 0.1
     attention: Mapping[int, Depth] = field(default_factory=dict)  # transformer blocks, by resolution
     coarse: CoarseConfig | None = None  # in place of the levels at 8 px and below
     conditioning: bool = True  # a conditioning network, else L itself: no backbone, no attention, no context
+    retired: ClassVar[Set[str]] = {"pyramid_dropout"}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> NaturalConfig:
@@ -79,11 +79,11 @@ class NaturalConfig:
             levels={
                 32: LevelConfig(3, 64, 96, context=True, residual=2),
                 16: LevelConfig(3, 96, 144, context=True, residual=2),
-                8: LevelConfig(3, 128, 192, 0.1, attend=True, context=True),
-                4: LevelConfig(3, 128, 192, 0.2, attend=True, context=True),
-                2: LevelConfig(2, 96, 128, 0.3),
-                1: LevelConfig(2, 64, 96, 0.3),
-                BASE: LevelConfig(2, 64, 128, 0.3),
+                8: LevelConfig(3, 128, 192, attend=True, context=True),
+                4: LevelConfig(3, 128, 192, attend=True, context=True),
+                2: LevelConfig(2, 96, 128),
+                1: LevelConfig(2, 64, 96),
+                BASE: LevelConfig(2, 64, 128),
             },
             attention={8: 2, 16: 1},
         )

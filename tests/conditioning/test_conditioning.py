@@ -69,7 +69,7 @@ def test_gray_input_is_gray_srgb_of_that_luminance():
 
 
 def test_pyramid_shapes_and_what_finest_leaves_out():
-    pyramid = FeaturePyramid(dropout=0.1, attention={8: 1}).eval()
+    pyramid = FeaturePyramid(attention={8: 1}).eval()
     features = {s: torch.randn(2, c, 256 // s, 256 // s) for s, c in FEATURES.items()}
     L = torch.randn(2, 1, 64, 64)
     with torch.no_grad():
@@ -102,7 +102,7 @@ def test_attention_prefers_what_is_near():
 
 
 @pytest.mark.parametrize(
-    "module", [SelfAttention(64, 4, blocks=2, dropout=0.1), GlobalContext(64)], ids=["attention", "context"]
+    "module", [SelfAttention(64, 4, blocks=2), GlobalContext(64)], ids=["attention", "context"]
 )
 def test_what_ties_distant_pixels_starts_as_the_identity(module):
     module.eval()
@@ -118,7 +118,7 @@ def test_what_ties_distant_pixels_starts_as_the_identity(module):
 
 @pytest.mark.parametrize("attend", [False, True])
 def test_a_head_sees_coarser_colours_within_its_limit(attend):
-    options = {"attend": attend, "context": False, "residual": 0, "base": False, "dropout": 0.0}
+    options = {"attend": attend, "context": False, "residual": 0, "base": False}
     head = stir(LevelHead(4, 6, 8, 24, [8, 8], **options, features={8: 10, 4: 12}, limit=3.0)).eval()
     prepared = head.prepare(torch.randn(1, 10, 8, 8), torch.randn(1, 12, 4, 4), torch.randn(1, 4, 4, 4))
     colours = torch.randn(1, 2, 4, 4).clamp(-2, 2)

@@ -1,6 +1,7 @@
 """The default model: its shipped weights, its levels, its configuration."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -60,15 +61,19 @@ def test_every_trained_parameter_gets_a_gradient(config):
 
 
 def test_config_survives_json():
-    import json
-    from dataclasses import asdict
-
     config = NaturalConfig.couplings()
     again = NaturalConfig.from_dict(json.loads(json.dumps(asdict(config), sort_keys=True)))
     assert again == config
     assert list(again.levels) == [32, 16, 8, 4, 2, 1, 0]
     with pytest.raises(TypeError):
         NaturalConfig.from_dict(asdict(config) | {"unknown": 1})
+
+
+def test_keys_of_earlier_weights_are_ignored():
+    values = asdict(NaturalConfig.default()) | {"pyramid_dropout": 0.1}
+    for part in (values["coarse"], *values["levels"].values()):
+        part["dropout"] = 0.2
+    assert NaturalConfig.from_dict(values) == NaturalConfig.default()
 
 
 @pytest.mark.parametrize("config", [NARROW_COARSE, NARROW_NATURAL], ids=["autoregressive", "couplings"])

@@ -38,7 +38,7 @@ def photos(tmp_path_factory):
 @pytest.fixture
 def model():
     torch.manual_seed(0)
-    narrow = {r: LevelConfig(1, 8, 16, 0.1, attend=r in (8, 4)) for r in (32, 16, 8, 4, 2, 1, 0)}
+    narrow = {r: LevelConfig(1, 8, 16, attend=r in (8, 4)) for r in (32, 16, 8, 4, 2, 1, 0)}
     return Natural(NaturalConfig(narrow))
 
 
