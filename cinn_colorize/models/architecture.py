@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import fields, is_dataclass
 from types import UnionType
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
@@ -14,6 +14,7 @@ Depth = Annotated[int, 32]  # blocks or layers, one after the other
 Width = Annotated[int, 4096]  # channels
 _RESOLUTION = 64  # the largest
 _LENGTH = 16  # of lists
+_DEPTH = 3  # of mappings: an architecture, its levels, a level
 _LARGEST = 1e6  # of other numbers, but for infinity
 
 
@@ -23,15 +24,22 @@ def read(kind: type[T], values: Any) -> T:
     Args:
         kind: a dataclass of numbers, of tuples of them, and of mappings by resolution, which become sorted,
             finest first. Integers have the bounds of their annotation, :data:`Depth` or :data:`Width`. Keys
-            that a dataclass names as ``retired`` are ignored.
+            that it names as ``retired``, which mean nothing any more, are ignored.
         values: the values by name; those left out have their defaults.
 
     Raises:
         TypeError: a key is unknown or missing.
         ValueError: a value is of another type, or out of its bounds.
     """
-    result: T = _read(kind, values, kind.__name__)
+    result: T = _read(kind, without(values, getattr(kind, "retired", ())), kind.__name__)
     return result
+
+
+def without(values: Any, keys: Container[str], depth: int = _DEPTH) -> Any:
+    """Return a configuration without some keys, down to a depth; what is no mapping stays as it is."""
+    if not depth or not isinstance(values, Mapping):
+        return values
+    return {key: without(value, keys, depth - 1) for key, value in values.items() if key not in keys}
 
 
 def _read(hint: Any, value: Any, name: str) -> Any:
@@ -39,7 +47,6 @@ def _read(hint: Any, value: Any, name: str) -> Any:
         hints = get_type_hints(hint, include_extras=True)
         known = {field.name for field in fields(hint)}
         given = _expect(dict, value, name)
-        given = {key: v for key, v in given.items() if key not in getattr(hint, "retired", ())}
         return hint(**{key: _read(hints[key], v, key) if key in known else v for key, v in given.items()})  # type: ignore[operator]
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:

@@ -22,7 +22,6 @@ class LevelConfig:
     attend: bool = False  # pixels attend to all coarser colours
     context: bool = False  # pixels know the average of all
     residual: Depth = 0  # residual blocks of the head
-    retired: ClassVar[Set[str]] = {"dropout"}  # keys of earlier weights that mean nothing any more
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,6 @@ class CoarseConfig:
     condition_dropout: float = 0.1  # share of photos whose features training hides
     clamp: float = 1.5  # alpha of Eq. 7
     bound: float = 5.0  # transformers see values within +-bound
-    retired: ClassVar[Set[str]] = {"dropout"}
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class NaturalConfig:
     attention: Mapping[int, Depth] = field(default_factory=dict)  # transformer blocks, by resolution
     coarse: CoarseConfig | None = None  # in place of the levels at 8 px and below
     conditioning: bool = True  # a conditioning network, else L itself: no backbone, no attention, no context
-    retired: ClassVar[Set[str]] = {"pyramid_dropout"}
+    retired: ClassVar[Set[str]] = {"dropout", "pyramid_dropout"}  # of earlier weights; see read
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> NaturalConfig:

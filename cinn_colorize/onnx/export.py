@@ -171,6 +171,7 @@ def export_graphs(loaded: Loaded, folder: Path) -> list[Path]:
     about = {
         "architecture": asdict(config),
         "defaults": {field.name: field.default for field in fields(config) if field.default is not MISSING},
+        "retired": sorted(getattr(config, "retired", ())),
         "files": lacks,
     }
     contents[CONTENTS] = (json.dumps(about, sort_keys=True) + "\n").encode()

@@ -25,8 +25,8 @@ the ``order`` in which places are taken, 1 or -1.
 
 The files that this package ships are graphs without weights, which are taken from a weights file. Beside
 them lies ``contents.json``: the ``architecture`` whose graphs they are, the ``defaults`` of what a weights
-file may leave out of it, and for each of the ``files`` the shapes of the tensors that it lacks, by their
-names in the weights file.
+file may leave out of it, the keys that are ``retired``, which a file may hold all the same, and for each of
+the ``files`` the shapes of the tensors that it lacks, by their names in the weights file.
 """
 
 CONDITION, COARSE, SAMPLE = "condition.onnx", "coarse.onnx", "sample.onnx"

@@ -1,4 +1,4 @@
-"""Time the parts of a training step: python scripts/measure/training_step.py DATA [--stage joint].
+"""Time the parts of a training step: python scripts/measure/training_step.py DATA [--stage coarse].
 
 Prints the median of each part over the steps, after two warm-up steps.
 """
@@ -18,21 +18,16 @@ import torch
 from cinn_colorize.data.sources import find_photos
 from cinn_colorize.models.natural import Natural, NaturalConfig
 from cinn_colorize.training.data import Crops
-from cinn_colorize.training.natural import (
-    JointTask,
-    JointTraining,
-    NaturalTask,
-    NaturalTraining,
-    batch_nll,
-    features_in_chunks,
-)
-from cinn_colorize.training.objective import Noise, add_noise, balanced_loss
+from cinn_colorize.training.natural import CoarseTask, JointTask, NaturalTask
+from cinn_colorize.training.objective import Noise
+
+_STAGES: dict[str, type[NaturalTask]] = {"flow": NaturalTask, "coarse": CoarseTask, "joint": JointTask}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--stage", choices=["flow", "joint"], default="flow")
+    parser.add_argument("--stage", choices=_STAGES, default="flow")
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--batch", type=int, default=48)
@@ -40,11 +35,8 @@ def main() -> None:
     arguments = parser.parse_args()
 
     torch.set_num_threads(arguments.threads)
-    joint = arguments.stage == "joint"
-    task: NaturalTask = JointTask([]) if joint else NaturalTask([])
-    config: NaturalTraining = (JointTraining if joint else NaturalTraining)(
-        batch=arguments.batch, learning_rate=1e-5
-    )
+    task = _STAGES[arguments.stage]([])
+    config = task.config(batch=arguments.batch, learning_rate=1e-5)
     precision = {"fp32": torch.float32, "bf16": torch.bfloat16}[arguments.precision]
     model = Natural(NaturalConfig.default()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     groups = task.learning(model, config)
@@ -62,14 +54,14 @@ def main() -> None:
         items = [crops[step * arguments.batch + i].parts for i in range(arguments.batch)]
         L, ab = (torch.stack(tensors) for tensors in zip(*items, strict=True))
         mark("decode and crop (in a worker beside)")
-        x = add_noise(ab / model.config.chroma_scale, 0.05, 0.07, Noise(torch.Generator().manual_seed(0)))
-        features = features_in_chunks(model, L, precision)
-        mark("backbone")
+        noise = Noise(torch.Generator().manual_seed(0))
+        inputs = task.prepare(model, (L, ab), config, noise, precision)
+        mark("backbone, of coarse also the pyramid")
         with torch.autocast("cpu", precision, enabled=arguments.precision == "bf16"):
-            nll = batch_nll(model, x, L, features, config.learn_every)
-        objective = balanced_loss(nll, sizes)
-        mark("pyramid, heads and flow forward")
-        objective.backward()  # type: ignore[no-untyped-call]
+            nll = task.nll(model, config, *inputs)
+            loss = task.objective(model, config, nll, sizes, *inputs)["loss"]
+        mark("the rest of the forward pass")
+        loss.backward()  # type: ignore[no-untyped-call]
         mark("backward")
         torch.nn.utils.clip_grad_norm_(trained, config.clip)
         optimizer.step()

@@ -158,6 +158,9 @@ def test_other_architectures_and_other_tensors_have_no_graph(tmp_path):
     name = "levels.8.flow.maps.1.position"
     weights.save(path, config, tensors)
     assert graphs_for("natural", path) is not None
+    earlier = config["architecture"] | {"pyramid_dropout": 0.3}  # which means nothing any more
+    weights.save(path, config | {"architecture": earlier}, tensors)
+    assert graphs_for("natural", path) is not None
     architecture = config["architecture"] | {"knee": 2.0}  # which no tensor shows
     weights.save(path, config | {"architecture": architecture}, tensors)
     assert graphs_for("natural", path) is None
