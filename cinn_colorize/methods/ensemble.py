@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from cinn_colorize.conditioned import ConditionedPhoto
     from cinn_colorize.samples import Sample
 
-MEMBERS = 24  # samples of the ensemble; more than 16 matter, more than 24 hardly (docs/hints.md)
+MEMBERS = 24  # samples of the ensemble; what more of them gain is in docs/hints.md
 _FIRST = 2**31  # seed of the first member, far from those that people use
 _TOLERANCE = 6.0  # sigma of a hint, in units of ab
 _BEYOND = 1 / 64  # weight of the places that a hint reaches, in hints
