@@ -165,7 +165,7 @@ class CoarseTraining(NaturalTraining):
 
     photos: int = 250_000
     backbone_rate: float = 0.2
-    vivid: float = 1.5  # how much more vivid photos count than pale ones, see vividness
+    vivid: float = 0.75  # how much more vivid photos count than pale ones, see vividness
     colours: float = 0.05  # weight of the error of the colours that features tell alone
 
 
