@@ -31,8 +31,13 @@ def read(kind: type[T], values: Any) -> T:
         TypeError: a key is unknown or missing.
         ValueError: a value is of another type, or out of its bounds.
     """
-    result: T = _read(kind, without(values, getattr(kind, "retired", ())), kind.__name__)
+    result: T = _read(kind, without(values, retired_keys(kind)), kind.__name__)
     return result
+
+
+def retired_keys(kind: type) -> frozenset[str]:
+    """Return the keys that configurations of this kind once had, and that files may still hold."""
+    return frozenset(getattr(kind, "retired", ()))
 
 
 def without(values: Any, keys: Container[str], depth: int = _DEPTH) -> Any:

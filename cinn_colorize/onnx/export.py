@@ -25,6 +25,7 @@ from cinn_colorize.files import printable_name, replacing
 from cinn_colorize.flow.autoregressive import HEAD, AutoregressivePass
 from cinn_colorize.flow.bounds import Interval
 from cinn_colorize.models import Loaded, PhotoModelInfo
+from cinn_colorize.models.architecture import retired_keys
 from cinn_colorize.models.natural import COARSE as COARSE_LEVEL
 from cinn_colorize.models.natural import Natural
 from cinn_colorize.onnx.files import (
@@ -171,7 +172,7 @@ def export_graphs(loaded: Loaded, folder: Path) -> list[Path]:
     about = {
         "architecture": asdict(config),
         "defaults": {field.name: field.default for field in fields(config) if field.default is not MISSING},
-        "retired": sorted(getattr(config, "retired", ())),
+        "retired": sorted(retired_keys(type(config))),
         "files": lacks,
     }
     contents[CONTENTS] = (json.dumps(about, sort_keys=True) + "\n").encode()
