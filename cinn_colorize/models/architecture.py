@@ -31,7 +31,7 @@ def read(kind: type[T], values: Any) -> T:
         TypeError: a key is unknown or missing.
         ValueError: a value is of another type, or out of its bounds.
     """
-    result: T = _read(kind, without(values, retired_keys(kind)), kind.__name__)
+    result: T = _read(kind, without_keys(values, retired_keys(kind)), kind.__name__)
     return result
 
 
@@ -40,11 +40,11 @@ def retired_keys(kind: type) -> frozenset[str]:
     return frozenset(getattr(kind, "retired", ()))
 
 
-def without(values: Any, keys: Container[str], depth: int = _DEPTH) -> Any:
+def without_keys(values: Any, keys: Container[str], depth: int = _DEPTH) -> Any:
     """Return a configuration without some keys, down to a depth; what is no mapping stays as it is."""
     if not depth or not isinstance(values, Mapping):
         return values
-    return {key: without(value, keys, depth - 1) for key, value in values.items() if key not in keys}
+    return {key: without_keys(value, keys, depth - 1) for key, value in values.items() if key not in keys}
 
 
 def _read(hint: Any, value: Any, name: str) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cinn_colorize import weights
-from cinn_colorize.models.architecture import without
+from cinn_colorize.models.architecture import without_keys
 from cinn_colorize.onnx.files import CONTENTS
 
 _FOLDER = Path(__file__).parent / "graphs"
@@ -31,7 +31,7 @@ def graphs_for(model: str, path: Path) -> Path | None:
     architecture = config.get("architecture")
     if config.get("model") != model or not isinstance(architecture, dict):
         return None
-    if about["defaults"] | without(architecture, about["retired"]) != about["architecture"]:
+    if about["defaults"] | without_keys(architecture, about["retired"]) != about["architecture"]:
         return None
     # What is wrong with a file that has other tensors than its architecture, torch says.
     lacks = {name: tuple(shape) for file in about["files"].values() for name, shape in file.items()}
