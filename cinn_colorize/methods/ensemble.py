@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cinn_colorize.latents.levels import PerLevel
+from cinn_colorize.latents.levels import PerLevel, by_level
 from cinn_colorize.methods.hint_map import Floats, HintMap
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from cinn_colorize.samples import Sample
 
 MEMBERS = 24  # samples of the ensemble; what more of them gain is in docs/hints.md
+_FINE = 16  # members have no noise from this level on
 _FIRST = 2**31  # seed of the first member, far from those that people use
 _TOLERANCE = 6.0  # sigma of a hint, in units of ab
 _BEYOND = 1 / 64  # weight of the places that a hint reaches, in hints
@@ -98,16 +99,19 @@ def following(samples: Sequence[Sample], members: Sequence[Floats], hints: HintM
 
 
 def ensemble(conditioned: ConditionedPhoto, at_once: int = _AT_A_TIME) -> Iterator[Sample]:
-    """Draw the members of a photo's ensemble, at the model's own temperature.
+    """Draw the members of a photo's ensemble, coarse colours at the model's own temperature.
 
-    At temperature 1 outliers spoil the covariances of so few, and at 0 there are none.
+    At temperature 1 outliers spoil the covariances of so few, and at 0 there are none. Noise in details does
+    not tell objects from each other, but adds chance covariances, so details are at temperature 0.
 
     Args:
         conditioned: the photo.
         at_once: how many are drawn when the next one is asked for, a divisor of :data:`MEMBERS`.
     """
+    own = by_level(conditioned.temperature, conditioned.latent_shapes)
+    temperature = {r: value if r < _FINE else 0.0 for r, value in own.items()}
     for seed in range(_FIRST, _FIRST + MEMBERS, at_once):
-        yield from conditioned.sample(at_once, seed=seed)
+        yield from conditioned.sample(at_once, temperature, seed)
 
 
 def follow(samples: Sequence[Floats], members: Sequence[Floats], hints: HintMap) -> list[Floats]:

@@ -1,6 +1,7 @@
 """Hints: given colours at places of a photo, and samples that follow them."""
 
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from cinn_colorize.cli.app import app
 from cinn_colorize.errors import LatentError
 from cinn_colorize.imaging.color import pixels_to_lab
 from cinn_colorize.imaging.photo import open_photo, read_recipe
-from cinn_colorize.methods.ensemble import draw, follow
+from cinn_colorize.methods.ensemble import draw, ensemble, follow
 from cinn_colorize.methods.hint_map import HintMap
 from cinn_colorize.methods.hints import Hint, Hinted
 from cinn_colorize.options import Rendering
@@ -142,6 +143,12 @@ def test_what_varies_together_moves_together():
     (painted,) = hints.spread([wanted - update])
     assert np.abs(moved - update - painted).max() < 0.05
     assert np.abs(moved[:, 20, 10] - (40, -30)).max() < 0.1
+
+
+def test_members_differ_in_their_coarse_colours_alone(conditioned):
+    one, other = islice(ensemble(conditioned), 2)
+    same = {r: bool((one.levels[r] == other.levels[r]).all()) for r in one.levels}
+    assert same == {32: True, 16: True, 8: False}
 
 
 def test_nothing_moves_where_colours_agree_already(conditioned, photo):
