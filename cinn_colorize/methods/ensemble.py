@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cinn_colorize.latents.levels import PerLevel, by_level
+from cinn_colorize.latents.levels import PerLevel
 from cinn_colorize.methods.hint_map import Floats, HintMap
 
 if TYPE_CHECKING:
@@ -108,10 +108,9 @@ def ensemble(conditioned: ConditionedPhoto, at_once: int = _AT_A_TIME) -> Iterat
         conditioned: the photo.
         at_once: how many are drawn when the next one is asked for, a divisor of :data:`MEMBERS`.
     """
-    own = by_level(conditioned.temperature, conditioned.latent_shapes)
-    temperature = {r: value if r < _FINE else 0.0 for r, value in own.items()}
+    details = {r: 0.0 for r in conditioned.latent_shapes if r >= _FINE}
     for seed in range(_FIRST, _FIRST + MEMBERS, at_once):
-        yield from conditioned.sample(at_once, temperature, seed)
+        yield from conditioned.sample(at_once, details, seed)
 
 
 def follow(samples: Sequence[Floats], members: Sequence[Floats], hints: HintMap) -> list[Floats]:
