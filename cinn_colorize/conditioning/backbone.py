@@ -9,11 +9,12 @@ norms are folded into the convolutions: their statistics stay those of the pretr
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 
 
 class Stage(NamedTuple):
@@ -48,7 +49,39 @@ LITE2 = (
 _FEATURE_STAGES = {1: 4, 2: 8, 4: 16, 6: 32}  # strides of the stages whose outputs are features
 FEATURES = {stride: LITE2[i].channels for i, stride in _FEATURE_STAGES.items()}  # channels at each stride
 DEEP = 3  # the first stage at stride 16
+_SIX = 0x40C0  # the bits of 6.0 in bf16
 _BATCH_NORM_EPS = 1e-3  # as in the TensorFlow original
+
+
+class _Relu6(torch.autograd.Function):
+    """ReLU6 of bf16 on a CPU, in place, as a map of bits.
+
+    Torch converts to fp32 and back, which takes six times as long, and longer than a convolution before it.
+    As integers, the bits of numbers from 0 on have the order of the numbers, and all others are negative. NaN
+    becomes 0 or 6.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
+        x.view(torch.int16).clamp_(0, _SIX)
+        ctx.mark_dirty(x)
+        ctx.save_for_backward(x)
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (y,) = ctx.saved_tensors
+        (gradient,) = gradients
+        passed: Tensor = torch.ops.aten.hardtanh_backward(gradient, y, 0.0, 6.0)
+        return passed
+
+
+def relu6(x: Tensor) -> Tensor:
+    """Clamp x to [0, 6] in place."""
+    if x.device.type == "cpu" and x.dtype == torch.bfloat16:
+        clamped: Tensor = _Relu6.apply(x)  # type: ignore[no-untyped-call]
+        return clamped
+    return F.relu6(x, inplace=True)
 
 
 class SameConv(nn.Conv2d):
@@ -84,8 +117,8 @@ class _Block(nn.Module):
         self.residual = stride == 1 and inputs == stage.channels
 
     def forward(self, x: Tensor) -> Tensor:
-        h = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
-        h = self.project(F.relu6(self.depthwise(h), inplace=True))
+        h = x if self.expand is None else relu6(self.expand(x))
+        h = self.project(relu6(self.depthwise(h)))
         return x + h if self.residual else h
 
 
@@ -122,7 +155,7 @@ class EfficientNetLite(nn.Module):
 
     def shallow(self, rgb: Tensor) -> dict[int, Tensor]:
         """Compute the features at strides 4 and 8, of edges and texture."""
-        return self._stages(0, DEEP, F.relu6(self.stem(rgb), inplace=True))
+        return self._stages(0, DEEP, relu6(self.stem(rgb)))
 
     def deep(self, x: Tensor) -> dict[int, Tensor]:
         """Compute the features at strides 16 and 32, which hold the meaning, from those at stride 8."""
@@ -198,7 +231,7 @@ class Classifier(nn.Module):
 
     def penultimate(self, coarsest: Tensor) -> Tensor:
         """Map features at stride 32 (N, C, h, w) to (N, 1280), of which the logits are a linear map."""
-        return F.relu6(self.expand(coarsest)).mean(dim=(2, 3))
+        return relu6(self.expand(coarsest)).mean(dim=(2, 3))
 
     def forward(self, coarsest: Tensor) -> Tensor:
         """Map features at stride 32 (N, C, h, w) to logits (N, 1000)."""

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from helpers import stir
 
 from cinn_colorize.conditioning import (
@@ -12,7 +13,15 @@ from cinn_colorize.conditioning import (
     gray_input,
 )
 from cinn_colorize.conditioning.attention import SelfAttention
-from cinn_colorize.conditioning.backbone import FEATURES, LITE0, LITE2, Classifier, EfficientNetLite, SameConv
+from cinn_colorize.conditioning.backbone import (
+    FEATURES,
+    LITE0,
+    LITE2,
+    Classifier,
+    EfficientNetLite,
+    SameConv,
+    relu6,
+)
 from cinn_colorize.conditioning.bins import STEP, ColorBins, rarity
 from cinn_colorize.conditioning.heads import GlobalContext, LevelHead
 from cinn_colorize.imaging.color import lab_to_srgb, pixels_to_lab
@@ -57,6 +66,20 @@ def test_the_way_to_a_gradient_does_not_change_features(kernel):
     assert learnt.shape == (2, 4, 4, 6)
     torch.testing.assert_close(layer(x.detach()), learnt)
     assert torch.autograd.gradcheck(layer, (x,))
+
+
+def test_relu6_and_its_gradient_are_those_of_torch_for_every_number_of_16_bits():
+    every = torch.arange(-(2**15), 2**15).to(torch.int16).view(torch.bfloat16)
+    every = every[~every.isnan()].view(-1, 2, 1, 1).contiguous(memory_format=torch.channels_last)
+    weights = torch.randn(every.shape, generator=torch.Generator().manual_seed(0)).bfloat16()
+    found = []
+    for function in (relu6, F.relu6):
+        x = every.clone().requires_grad_()
+        y = function(x.clone())
+        (gradient,) = torch.autograd.grad(y, x, weights)
+        found.append((y, gradient))
+    for ours, theirs in zip(*found, strict=True):
+        assert torch.equal(ours, theirs)
 
 
 def test_gray_input_is_gray_srgb_of_that_luminance():
