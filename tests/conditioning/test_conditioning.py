@@ -137,6 +137,7 @@ def test_what_ties_distant_pixels_starts_as_the_identity(module):
         stir(module)
         assert (module(x) - module(far))[:, :, 0, 0].abs().min(1).values.max() > 0
         assert (module(x[1:]) - module(x)[1:]).abs().max() < 1e-5
+        assert (module.train()(x) - module.eval()(x)).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("attend", [False, True])
