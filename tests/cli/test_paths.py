@@ -136,6 +136,7 @@ def test_results_are_not_more_readable_than_the_photo(run, umask):
         shutil.copy("x.jpg", f"{mode:o}.jpg")
         Path(f"{mode:o}.jpg").chmod(mode)
     assert run(*(f"{mode:o}.jpg" for mode in modes), "-n", 2, "--workers", 1).exit_code == 0
+    assert len([*Path("colorized").iterdir()]) == 3 * len(modes)
     for mode, expected in modes.items():
         results = [*Path("colorized").glob(f"{mode:o}_*.jpg")]
         assert len(results) == 3
