@@ -101,8 +101,7 @@ def test_a_second_ctrl_c_ends_train_at_once(photos, narrow_weights, tmp_path):
 
 def test_train_tells_soon_what_it_has_found_and_how_long_it_takes(photos, narrow_weights, tmp_path):
     run = train(tmp_path, photos, narrow_weights, "--photos", 3998, "--batch", 4, "--workers", 1)
-    read = iter(run.stderr.readline, b"")
-    lines = [line.decode() for line, _ in zip(read, range(3), strict=False)]
+    lines = [run.stderr.readline().decode() for _ in range(3)]
     told = datetime.now()
     os.killpg(run.pid, signal.SIGINT)
     ends(run)

@@ -223,9 +223,6 @@ def test_the_command_and_the_recipe_make_the_same_bytes(tab, photos, tmp_path, h
     drawn = process(tmp_path, *command)
     assert (tmp_path / drawn.stdout.strip()).read_bytes() == files[0].read_bytes(), drawn.stderr
     assert (tmp_path / drawn.stdout.strip()).name == files[0].name
-    if how in ("hint", "mask"):  # other tests make the others again
-        again = process(tmp_path, "recreate", files[0], "photo.jpg", *files[1:], "-o", "again.jpg")
-        assert "the same bytes" in again.stderr
 
 
 def test_a_folder_is_worked_through_by_keyboard(new_tab, photos):

@@ -84,7 +84,7 @@ def test_it_learns_colours(task, tmp_path):
 def test_distillation_keeps_it_near_the_original(task, tmp_path):
     ends = []
     for weight in (0.0, 10.0):
-        config = replace(CONFIG, photos=96, batch=8, size=160, distillation=weight, learning_rate=6e-5)
+        config = replace(CONFIG, photos=48, batch=8, size=96, distillation=weight, learning_rate=6e-5)
         ends.append(task.measure(run(task, tmp_path / str(weight), config)))
     assert ends[1]["features_32"] < 0.9 * ends[0]["features_32"]
     assert ends[1]["classes"] < ends[0]["classes"]
