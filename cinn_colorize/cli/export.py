@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cinn_colorize.cli import values
 from cinn_colorize.cli.console import fatal, print_path
 from cinn_colorize.cli.options import (
     DEFAULT_MODEL,
@@ -23,7 +24,12 @@ def export(
     output_dir: Annotated[
         Path,
         typer.Option(
-            "-o", "--output-dir", metavar="FOLDER", help="Folder for the ONNX files.", rich_help_panel=OUTPUT
+            "-o",
+            "--output-dir",
+            metavar="FOLDER",
+            callback=values.folder,
+            help="Folder for the ONNX files.",
+            rich_help_panel=OUTPUT,
         ),
     ],
     model: ModelOption = DEFAULT_MODEL,

@@ -197,7 +197,12 @@ class FolderOptions:
     output_dir: Annotated[
         Path,
         typer.Option(
-            "-o", "--output-dir", metavar="FOLDER", help="Folder for the results.", rich_help_panel=OUTPUT
+            "-o",
+            "--output-dir",
+            metavar="FOLDER",
+            callback=values.folder,
+            help="Folder for the results.",
+            rich_help_panel=OUTPUT,
         ),
     ] = Path("colorized")
     overwrite: OverwriteOption = False

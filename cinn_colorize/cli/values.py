@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+from pathlib import Path
 
 import typer
 
@@ -57,6 +59,16 @@ def format(text: str) -> str:
     if named not in FORMATS:
         raise typer.BadParameter(f"{text!r} is not one of {', '.join(FORMATS)}")
     return named
+
+
+def folder(context: typer.Context, path: Path) -> Path:
+    """Refuse the name of a picture or graph, of which a folder would be made."""
+    if path.suffix.lower() not in {*files.OUTPUT_SUFFIXES, ".onnx"} or path.exists():
+        return path
+    names = any(parameter.name == "output" for parameter in context.command.params)
+    written = shlex.join(["-o", str(path.parent), "--output", path.name])
+    instead = f"; write {written} for that file" if names else ""
+    raise typer.BadParameter(f"{str(path)!r} is the name of a file, not of a folder{instead}")
 
 
 def pages(text: str | None) -> Pages | None:

@@ -182,6 +182,11 @@ def test_outputs_that_cannot_be_written(run):
     assert names(Path("colorized")) == ["coffee_000.webp", "gray_000.jpg"]
 
 
+def test_a_folder_may_have_the_name_of_a_picture(run):
+    Path("a.jpg").mkdir()
+    assert run("gray.jpg", "-s", 0, "-o", "a.jpg").stdout == "a.jpg/gray_000.jpg\n"
+
+
 def test_a_bug_in_one_photo_does_not_stop_the_others(run, colorizer, monkeypatch):
     condition = colorizer.condition
 
@@ -223,6 +228,10 @@ def test_a_bug_in_one_photo_does_not_stop_the_others(run, colorizer, monkeypatch
         ("--output {name}{ext}", "{stem}, {seed}, {temperature}, {n}, {method}, {model} and {ext}"),
         ("--output {stem}", "must end in"),
         ("--output {stem}{ext} -n 2", "add {seed}"),
+        (
+            "-o out/a.JPG",
+            "'out/a.JPG' is the name of a file, not of a folder; write -o out --output a.JPG for",
+        ),
         ("--colour", "--colour"),
     ],
 )
