@@ -168,8 +168,8 @@ def evaluate(
     """Measure a model on colour photos.
 
     Print Markdown tables with a row for the model at each -t, two for one colorization in random tints, one
-    for gray photos and one for the photos' own colours. A photo that cannot be read is reported and left
-    out, and the exit code is 1.
+    without colour and one for the photos' own colours. A photo that cannot be read or is gray is reported and
+    left out, and the exit code is 1.
 
     Examples:
         cinn-colorize evaluate photos.zip -t 1 -t 0.6

@@ -353,7 +353,7 @@ class _Display:
         for count, what in (
             (progress.skipped, "steps skipped"),
             (progress.rollbacks, "returns to a checkpoint"),
-            (progress.unreadable, "unreadable photos or shards"),
+            (progress.unreadable, "photos or shards left out"),
         ):
             if count:
                 facts += f"  {count} {what}"

@@ -315,6 +315,22 @@ class Reader:
         return {"_archives": {}}  # handles are not shared between processes
 
 
+class ColorReader(Reader):
+    """Reads photos to learn from or to measure with, which have colours."""
+
+    def __call__(self, source: Source) -> NDArray[Any]:
+        """Decode as :class:`Reader` does.
+
+        Raises:
+            DataError: it cannot be read or decoded, or its channels are all the same.
+        """
+        image = super().__call__(source)
+        # Some pixels tell in nearly all photos, so that the others need not be compared.
+        if all((part == part[..., :1]).all() for part in (image[::16, ::16], image)):
+            raise DataError(f"{source}: a gray photo, whose colours nobody knows")
+        return image
+
+
 def _check_header(data: bytes) -> None:
     """Refuse a file that is no photo, or too large a one, before any pixel is decoded.
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from cinn_colorize.conditioned import NetworkInput
-from cinn_colorize.data.sources import Reader, Source
+from cinn_colorize.data.sources import ColorReader, Reader, Source
 from cinn_colorize.errors import DataError
 from cinn_colorize.evaluation.bootstrap import Estimate, Statistics, Term, estimate
 from cinn_colorize.evaluation.calibration import Calibration
@@ -96,7 +96,7 @@ def evaluate(
         raise ValueError(f"samples must be 1 or more, not {samples}")
     if not temperatures:
         raise ValueError("there must be one temperature or more")
-    read, tints = Reader(), tints and samples > 1
+    read, tints = ColorReader(), tints and samples > 1
     model = [_Found(measures) for _ in temperatures]
     gray, truth, tint = _Found(measures), _Found(measures), list[Statistics]()
     by_sigma = {sigma: list[Statistics]() for sigma in SIGMAS}

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from cinn_colorize.data.sources import Reader, Source
+from cinn_colorize.data.sources import ColorReader, Source
 from cinn_colorize.errors import DataError
 from cinn_colorize.imaging.color import pixels_to_lab
 from cinn_colorize.signals import blocked_in_children
@@ -133,7 +133,7 @@ class Crops(Dataset[Sample]):
 
     The position in a run determines the photo (every epoch is a new permutation) and the crop. So a run
     resumed at a position sees what an uninterrupted run sees, however many processes load the photos. A photo
-    that cannot be read is replaced by the next one.
+    that cannot be read, or is gray, is replaced by the next one.
 
     Args:
         photos: photos to crop.
@@ -143,7 +143,7 @@ class Crops(Dataset[Sample]):
 
     def __init__(self, photos: Sequence[Source], seed: int, prepare: Prepare = for_network) -> None:
         self.photos, self.seed, self.prepare = photos, seed, prepare
-        self.reader = Reader()
+        self.reader = ColorReader()
         self._order = Order(len(photos), seed)
 
     def _source(self, position: int) -> Source:
@@ -158,7 +158,9 @@ class Crops(Dataset[Sample]):
             except DataError as error:
                 unreadable.append(str(error))
         else:
-            raise DataError(f"none of {len(self.photos)} photos can be decoded, for example {unreadable[0]}")
+            raise DataError(
+                f"none of {len(self.photos)} photos can be learnt from, for example {unreadable[0]}"
+            )
         rng = np.random.default_rng([self.seed, 1, position])
         parts = self.prepare(random_crop(image, rng), rng)
         return Sample(tuple(map(torch.from_numpy, parts)), tuple(unreadable))

@@ -22,6 +22,7 @@ from cinn_colorize.training.task import Model, Task, TrainingConfig
 log = logging.getLogger(__name__)
 
 MAX_RETURNS = 3  # returns to one checkpoint
+NAMED = 100  # photos left out that are named; ImageNet has thousands that are gray
 
 
 class RunState(Generic[Model]):
@@ -130,11 +131,14 @@ class RunState(Generic[Model]):
         self.rollbacks += 1
 
     def skip(self, unreadable: Iterable[str]) -> None:
-        """Count and log, once each, what cannot be read."""
+        """Count what cannot be learnt from, and log the first of it, once each."""
         for message in unreadable:
             if message not in self.unreadable:
                 self.unreadable.add(message)
-                log.warning("skipped %s", message)
+                if len(self.unreadable) <= NAMED:
+                    log.warning("skipped %s", message)
+                elif len(self.unreadable) == NAMED + 1:
+                    log.warning("more than %d photos skipped; progress.csv counts the others", NAMED)
 
     def _load_learnt(self, state: Mapping[str, Any]) -> None:
         try:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from helpers import Gaussian
 from narrow import NARROW_COARSE, NARROW_NATURAL
+from PIL import Image
 
 from cinn_colorize.conditioned import NetworkInput
 from cinn_colorize.data.sources import Reader, Source
@@ -32,6 +33,14 @@ class StandardNormal(torch.nn.Module):
 
     def forward(self, x, condition):
         return {64: x}, {64: torch.zeros(len(x))}
+
+
+def test_gray_photos_are_not_measured(sources, tmp_path):
+    gray = tmp_path / "gray.jpg"
+    Image.fromarray(Reader()(sources[0])).convert("L").convert("RGB").save(gray)
+    report = evaluate(Gaussian(), [Source(gray), sources[1]], samples=2)
+    assert report.photos == 1
+    assert report.failures == (f"{gray}: a gray photo, whose colours nobody knows",)
 
 
 def test_seeds_are_those_of_the_place_in_the_list(sources, tmp_path):

@@ -8,7 +8,7 @@ from tiny_run import CONFIG, TinyTask, build
 
 from cinn_colorize.errors import DataError, DivergedError
 from cinn_colorize.training.checkpoint import checkpoints, load_newest, save_checkpoint
-from cinn_colorize.training.state import MAX_RETURNS, RunState
+from cinn_colorize.training.state import MAX_RETURNS, NAMED, RunState
 
 
 def begun(run, steps=0):
@@ -47,6 +47,16 @@ def test_all_of_a_state_comes_back(tmp_path):
     assert {name: one[name] for name in rest} == {name: other[name] for name in rest}
     assert (fresh.seen, fresh.faults, fresh.skipped, fresh.rollbacks) == (16, 1, 1, 0)
     assert fresh.unreadable == {"a.png: damaged"}
+
+
+def test_the_first_of_what_is_left_out_is_named(tmp_path, caplog):
+    state = begun(tmp_path)
+    for i in range(NAMED + 50):
+        state.skip([f"{i}.png: damaged"])
+    named = [record.getMessage() for record in caplog.records]
+    assert named[:2] == ["skipped 0.png: damaged", "skipped 1.png: damaged"]
+    assert named[NAMED:] == [f"more than {NAMED} photos skipped; progress.csv counts the others"]
+    assert len(state.unreadable) == NAMED + 50
 
 
 def test_a_return_takes_what_was_learnt_but_not_the_position(tmp_path):

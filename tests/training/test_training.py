@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from helpers import write_blobs
+from helpers import GRAY, write_blobs
+from PIL import Image
 
 from cinn_colorize.conditioning.backbone import DEEP
 from cinn_colorize.data.sources import find_photos
@@ -110,16 +111,20 @@ def test_network_inputs_are_area_means_of_lab():
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_photo_that_cannot_be_read_is_named_and_replaced(photos, tmp_path, caplog, model, workers):
+def test_a_photo_that_cannot_be_read_or_is_gray_is_named_and_replaced(
+    photos, tmp_path, caplog, model, workers
+):
     for file in photos.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / "bad.png").write_bytes(b"no photo")
+    Image.fromarray(GRAY).save(tmp_path / "gray.png")
     reports, config = [], replace(CONFIG, photos=32)  # almost three epochs
     task = NaturalTask(find_photos(tmp_path))
     options = RunOptions(CPU, workers=workers, report=reports.append, report_seconds=0)
     train(model, task, config, tmp_path, options)
-    assert sum("bad.png" in record.getMessage() for record in caplog.records) == 1
-    assert reports[-1].unreadable == 1
+    for name in ("bad.png", "gray.png: a gray photo"):
+        assert sum(name in record.getMessage() for record in caplog.records) == 1
+    assert reports[-1].unreadable == 2
     assert reports[-1].seen == 32
 
 
