@@ -91,6 +91,8 @@ def find_photos(
     name = printable_name(root)
     if not root.exists():
         raise DataError(f"{name}: does not exist; expected {expected}")
+    if root.is_file() and root.suffix.lower() in SUFFIXES:
+        raise DataError(f"{name}: a single photo; expected {expected}")
     shards = [root] if root.is_file() else sorted(root.glob(pattern)) if pattern else []
     if shards:
         photos = _in_shards(shards, damaged)

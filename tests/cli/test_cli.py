@@ -325,6 +325,7 @@ def test_usage_errors_of_commands(arguments, message):
     [
         ("evaluate missing.zip", "missing.zip: does not exist"),
         ("evaluate nothing", "nothing: no photos in it"),
+        ("evaluate gray.jpg", "gray.jpg: a single photo; expected a folder of photos or a zip"),
         ("train", "data/photos: not there"),
     ],
 )
