@@ -69,10 +69,17 @@ class _Recorder(Generic[Model]):
 
         Raises:
             OriginalError: the call reads one of them.
-            DataError: a picture is called like a sheet of samples.
+            DataError: there are weights or logs, but no checkpoint of a run that wrote them; or a picture is
+                called like a sheet of samples.
         """
+        begun = bool(checkpoints(self.run))
         for path in (self.weights, *self.logs.paths):
             check_output(path, "another --run")
+            if path.exists() and not begun:
+                raise DataError(
+                    f"{printable_name(path)}: not of a run that can be continued; "
+                    "move it, or choose another --run"
+                )
         for path in self.run.glob("samples_*.jpg"):
             if not has_recipe(path):
                 name = printable_name(path)

@@ -192,6 +192,24 @@ def test_a_run_replaces_neither_the_weights_it_starts_from_nor_a_photo_of_its_da
     assert not list(Path("run").glob("checkpoint-*"))
 
 
+@pytest.mark.parametrize("name", ["natural.safetensors", "progress.csv"])
+@pytest.mark.parametrize("options", [[], ["--resume"]])
+def test_a_run_replaces_no_weights_or_logs_of_another(tmp_path, monkeypatch, narrow_weights, name, options):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("run", "photos"):
+        Path(folder).mkdir()
+    Image.fromarray(COLOR).save("photos/0.png")
+    Path("run", name).write_bytes(b"of hours of training")
+    arguments = ["--data", "photos", "--run", "run", "--device", "cpu", "--photos", "4", "--batch", "2"]
+    start = ["--start", str(narrow_weights), "--workers", "0"]
+    result = CliRunner().invoke(app, ["train", *arguments, *start, *options])
+    assert result.exit_code == 1
+    line = result.stderr.splitlines()[-1]
+    assert f"run/{name}: not of a run that can be continued; move it, or choose another --run" in line
+    assert [path.name for path in Path("run").iterdir()] == [name]
+    assert Path("run", name).read_bytes() == b"of hours of training"
+
+
 @pytest.fixture
 def blind(tmp_path):
     """A folder of a disk that is blind to case, where the system has one."""
