@@ -249,9 +249,8 @@ def train(
         chosen = local_device(device_of(device))
         places = [Url.or_path(place) for place in data or [f"data/{dataset}"]]
         if not data and not Path(f"data/{dataset}").exists():
-            raise DataError(
-                f"{places[0]}: not there; put zips or folders of photos there, or pass --data FOLDER"
-            )
+            files = "MNIST's four files" if dataset is Dataset.mnist else "zips or folders of photos"
+            raise DataError(f"{places[0]}: not there; put {files} there, or pass --data FOLDER")
         if start and (backbone or stage is Stage.features):
             raise DataError(f"{start}: has its own backbone; leave out --start or --backbone")
         if start and preset:

@@ -168,8 +168,13 @@ def load_resumable(run: Path, task: Task[Any], config: TrainingConfig) -> dict[s
     # Settings unknown to the version that wrote the checkpoint have their defaults.
     settings = asdict(type(config)()) | state["config"]
     if settings != asdict(config):
-        changed = [name for name, value in asdict(config).items() if settings[name] != value]
-        raise DataError(f"{run}: the run to resume has different settings: {', '.join(changed)}")
+        asked = asdict(config)
+        changed = [
+            f"{name} {settings[name]}, not {asked[name]}" for name in asked if settings[name] != asked[name]
+        ]
+        raise DataError(
+            f"{run}: the run to resume has {'; '.join(changed)}; give the same options, or another --run"
+        )
     if state["distinct"] != task.distinct:
         log.warning("the data has changed: %d photos, %d before", task.distinct, state["distinct"])
     return state

@@ -326,7 +326,8 @@ def test_usage_errors_of_commands(arguments, message):
         ("evaluate missing.zip", "missing.zip: does not exist"),
         ("evaluate nothing", "nothing: no photos in it"),
         ("evaluate gray.jpg", "gray.jpg: a single photo; expected a folder of photos or a zip"),
-        ("train", "data/photos: not there"),
+        ("train", "data/photos: not there; put zips or folders of photos there, or pass --data FOLDER"),
+        ("train --dataset mnist", "data/mnist: not there; put MNIST's four files there"),
     ],
 )
 def test_data_that_is_not_there(folder, monkeypatch, arguments, message):

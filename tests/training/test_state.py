@@ -1,5 +1,6 @@
 """The state of a run: a checkpoint holds all of it, and restores all of it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from tiny_run import CONFIG, TinyTask, build
 
 from cinn_colorize.errors import DataError, DivergedError
 from cinn_colorize.training.checkpoint import checkpoints, load_newest, save_checkpoint
-from cinn_colorize.training.state import MAX_RETURNS, NAMED, RunState
+from cinn_colorize.training.state import MAX_RETURNS, NAMED, RunState, load_resumable
 
 
 def begun(run, steps=0):
@@ -78,6 +79,13 @@ def test_a_state_of_another_architecture_is_refused(tmp_path):
     del other["model"]["head.0.bias"]
     with pytest.raises(DataError, match="another architecture"):
         begun(tmp_path).load_state_dict(other)
+
+
+def test_a_run_is_not_resumed_with_other_settings(tmp_path):
+    save_checkpoint(tmp_path, begun(tmp_path).state_dict())
+    assert load_resumable(tmp_path, TinyTask([]), CONFIG)["seen"] == 0
+    with pytest.raises(DataError, match="has photos 96, not 200; batch 4, not 8; give the same options"):
+        load_resumable(tmp_path, TinyTask([]), replace(CONFIG, photos=200, batch=8))
 
 
 def test_one_wrong_byte_of_a_weight_is_noticed(tmp_path):
