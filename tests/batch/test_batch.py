@@ -54,9 +54,10 @@ def test_photos_that_differ_in_their_suffix_keep_it_where_they_must(run, alone):
         "--format=png": ["a.bmp_000.png", "a.jpg_000.png", "a.png_000.png", "b_000.png"],
         "--output={stem}.jpg": ["a.bmp.jpg", "a.jpg.jpg", "a.png.jpg", "b.jpg"],
     }.items():
+        folder = option.partition("=")[0].strip("-")
         for photos in [[p] for p in sorted(Path("p").iterdir())] if alone else [["p"]]:
-            assert run(*photos, option, "-q", "-s", 0, "-o", option).exit_code == 0
-        assert names(Path(option)) == expected
+            assert run(*photos, option, "-q", "-s", 0, "-o", folder).exit_code == 0
+        assert names(Path(folder)) == expected
 
 
 def test_contact_sheets_keep_apart_too(run):

@@ -135,7 +135,9 @@ def test_a_run_cannot_be_resumed_without_what_it_had(photos, narrow, tmp_path):
     task = BedroomsTask(find_photos(photos, pattern=None))
     train(task.initial_model(), task, task.settings(photos=4, batch=4), tmp_path, OPTIONS)
     task.ablate = ("noise",)
-    with pytest.raises(DataError, match="pixel_noise, ablate, coarse_noise"):
+    with pytest.raises(
+        DataError, match=r"has pixel_noise 0\.05, not 0\.0; ablate \(\), not \('noise',\); coarse_noise"
+    ):
         train(
             task.initial_model(),
             task,
