@@ -214,7 +214,8 @@ def test_the_command_and_the_recipe_make_the_same_bytes(tab, photos, tmp_path, h
     elif how == "reference":
         tab.changing(lambda: tab.drop(photos / "color-coffee.png", "#other"))
         others = [photos / "color-coffee.png"]
-    tab.changing(lambda: tab.page.locator("#temperature").fill("0.9"))
+    else:
+        tab.changing(lambda: tab.page.locator("#temperature").fill("0.9"))
     files = download(tab, tmp_path, lambda: tab.page.click("#save"))
     (tmp_path / "photo.jpg").write_bytes((photos / "photo.jpg").read_bytes())
     for other in others:
