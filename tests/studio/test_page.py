@@ -202,7 +202,7 @@ def test_temperature_and_frame(tab, photos):
 
 
 @pytest.mark.parametrize("how", ["sample", "hint", "mask", "reference"])
-def test_the_command_and_the_recipe_make_the_same_bytes(tab, photos, tmp_path, how):
+def test_the_command_makes_the_same_bytes(tab, photos, tmp_path, how):
     tab.open(photos / "photo.jpg")
     others = []
     if how == "hint":
