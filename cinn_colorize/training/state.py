@@ -166,9 +166,8 @@ def load_resumable(run: Path, task: Task[Any], config: TrainingConfig) -> dict[s
         log.info("%s: no checkpoint yet; starting from the beginning", run)
         return None
     # Settings unknown to the version that wrote the checkpoint have their defaults.
-    settings = asdict(type(config)()) | state["config"]
-    if settings != asdict(config):
-        asked = asdict(config)
+    settings, asked = asdict(type(config)()) | state["config"], asdict(config)
+    if settings != asked:
         changed = [
             f"{name} {settings[name]}, not {asked[name]}" for name in asked if settings[name] != asked[name]
         ]
