@@ -27,14 +27,16 @@ _kept: Callable[[], str] = _anything
 _note = ""
 _presses = 0
 _is_said = False
+_saying = threading.Lock()
 
 
 def _say_kept() -> None:
     global _is_said
-    line = "" if _is_said else _kept()
-    if line:
-        _is_said = True
-        say(line)
+    with _saying:  # the second Ctrl-C, which another thread handles, may come meanwhile
+        line = "" if _is_said else _kept()
+        if line:
+            _is_said = True
+            say(line)
 
 
 @contextlib.contextmanager
@@ -55,6 +57,8 @@ def keeping(kept: Callable[[], str] = _anything, note: str = "") -> Iterator[Non
         expected = isinstance(error, (CinnError, typer.Exit))
         if not isinstance(error, KeyboardInterrupt) and (expected or not _presses):
             raise
+        # The call is over; interrupted once more, the line would be cut.
+        signal.signal(signal.SIGINT, lambda *_: None)
         _say_kept()
         raise typer.Exit(CODE) from None
     finally:

@@ -4,6 +4,8 @@ import os
 import platform
 import re
 import signal
+import subprocess
+import sys
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -214,6 +216,33 @@ def test_an_early_ctrl_c_has_one_line_too(tmp_path, arguments, module, options):
     assert code == 130
     assert len(lines) == 1
     assert lines[0].startswith("cinn-colorize: stopped")
+
+
+STOPPED_TWICE = """
+import os, signal, sys, threading, time
+import typer
+from cinn_colorize.cli import interrupts
+
+def kept():
+    time.sleep(1)
+    return "one line"
+
+interrupts.watch()
+try:
+    with interrupts.keeping(kept):
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        os.kill(os.getpid(), signal.SIGINT)
+except typer.Exit as stopped:
+    time.sleep(1)  # to end takes its time
+    sys.exit(stopped.exit_code)
+"""
+
+
+def test_a_second_ctrl_c_while_the_first_is_answered_says_nothing_more(tmp_path):
+    call = subprocess.run(
+        [sys.executable, "-c", STOPPED_TWICE], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True
+    )
+    assert (call.returncode, call.stderr) == (130, "cinn-colorize: one line\n")
 
 
 # Libraries finish after Python: this calls killpg with the exit code, 0, as the group, and the signal.
