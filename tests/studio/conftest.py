@@ -34,9 +34,10 @@ def photos(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def studio(photos):
-    """The URL of a studio with the given photos."""
-    process = start(photos, "studio", "given", "--port", "0", "--no-browser", text=True)
+def studio(photos, narrow_weights):
+    """The URL of a studio with the given photos, and weights that draw in a quarter of the time."""
+    options = ["--port", "0", "--no-browser", "--weights", narrow_weights]
+    process = start(photos, "studio", "given", *options, text=True)
     line = process.stderr.readline()
     for stream in (process.stdout, process.stderr):  # which would fill up
         threading.Thread(target=stream.read, daemon=True).start()

@@ -36,9 +36,16 @@ def download(tab, folder, act):
 
 
 def copied(tab):
+    """The words of the command that the page gives, without its name."""
     tab.page.click("#copy")
     tab.page.locator("#command").wait_for()
     return shlex.split(tab.page.inner_text("#command"))[1:]
+
+
+def asked(tab):
+    """Those of what was asked for on the page; the weights of the studio follow."""
+    words = copied(tab)
+    return words[: words.index("--weights")]
 
 
 def test_a_photo_dropped_shows_eight_samples_of_it(tab, photos):
@@ -165,7 +172,7 @@ def test_another_photo_gives_its_colours(tab, photos):
     assert np.abs(like - plain).mean() > 5
     assert "transfer" in copied(tab)
     tab.changing(lambda: tab.page.locator("#mood").uncheck())
-    assert copied(tab)[-2:] == ["--strength", "0.6"]
+    assert asked(tab)[-2:] == ["--strength", "0.6"]
     tab.tool("Paint hints")
     tab.page.click("#reference", position={"x": 5, "y": 5})
     corner = Image.open(photos / "color-coffee.png").getpixel((3, 3))
@@ -173,12 +180,13 @@ def test_another_photo_gives_its_colours(tab, photos):
     assert np.abs(np.subtract(tuple(picked), corner)).max() < 40
 
 
-def test_more_like_this_draws_from_the_picture(tab, photos, tmp_path):
+def test_more_like_this_draws_from_the_picture(tab, photos, narrow_weights, tmp_path):
     tab.open(photos / "photo.jpg")
     tab.changing(lambda: tab.page.click("#like"))
     assert copied(tab)[:2] == ["transfer", "photo_000.jpg"]
     picture, reference = download(tab, tmp_path, lambda: tab.page.click("#save"))
-    made = process(tmp_path, "recreate", picture, photos / "photo.jpg", reference, "-o", "again.jpg")
+    originals = [photos / "photo.jpg", reference]
+    made = process(tmp_path, "recreate", picture, *originals, "-o", "again.jpg", "--weights", narrow_weights)
     assert "the same bytes" in made.stderr
 
 
@@ -186,19 +194,19 @@ def test_temperature_and_frame(tab, photos):
     tab.open(photos / "photo.jpg")
     first, hot = tab.changing(lambda: tab.page.locator("#temperature").fill("1.4"))
     assert np.abs(hot - first).mean() > 1
-    assert copied(tab)[-2:] == ["-t", "1.4"]
+    assert asked(tab)[-2:] == ["-t", "1.4"]
     tab.page.locator("summary").click()
     tab.changing(lambda: tab.page.locator("#levels input[name='8']").fill("0"))
-    assert copied(tab)[-1].endswith(",8:0.0")
+    assert asked(tab)[-1].endswith(",8:0.0")
     tab.changing(lambda: tab.page.locator("#guidance").fill("0.8"))
-    assert copied(tab)[-2:] == ["--guidance", "0.8"]
+    assert asked(tab)[-2:] == ["--guidance", "0.8"]
     tab.changing(lambda: tab.page.locator("#saturation").fill("1.5"))
-    assert "--saturation 1.5" in " ".join(copied(tab))
+    assert "--saturation 1.5" in " ".join(asked(tab))
     _, reset = tab.changing(lambda: tab.page.click("#reset"))
     assert np.array_equal(reset, first)
     tab.page.locator("#frame").uncheck()
     tab.settle()
-    assert copied(tab)[-2:] == ["--frame", "none"]
+    assert asked(tab)[-2:] == ["--frame", "none"]
 
 
 @pytest.mark.parametrize("how", ["sample", "hint", "mask", "reference"])
@@ -226,7 +234,7 @@ def test_the_command_makes_the_same_bytes(tab, photos, tmp_path, how):
     assert (tmp_path / drawn.stdout.strip()).name == files[0].name
 
 
-def test_a_folder_is_worked_through_by_keyboard(new_tab, photos):
+def test_a_folder_is_worked_through_by_keyboard(new_tab, photos, narrow_weights):
     tab, given = new_tab(), photos / "given"
     tab.settle()
     assert "astronaut" in tab.page.locator("#photos option:checked").inner_text()
@@ -249,7 +257,8 @@ def test_a_folder_is_worked_through_by_keyboard(new_tab, photos):
         "given/coffee.png",
     ]
     assert "coffee" in another.page.locator("#photos option:checked").inner_text()
-    made = process(given, "recreate", "astronaut_002.png", "astronaut.png", "-o", photos / "again.png")
+    both = ["astronaut_002.png", "astronaut.png"]
+    made = process(given, "recreate", *both, "-o", photos / "again.png", "--weights", narrow_weights)
     assert "the same bytes" in made.stderr
     assert names(given) == ["astronaut.png", "astronaut_002.png", "astronaut_002_2.png", "coffee.png"]
 
