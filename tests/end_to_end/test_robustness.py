@@ -186,14 +186,16 @@ def test_two_batches_on_one_folder(reference, tmp_path):
     assert contents(tmp_path / "colorized") == contents(reference / "colorized")
 
 
-def test_one_network_for_several_processes(shipped_colorizer):
+def test_one_network_for_several_processes(colorizer, narrow_weights):
     """The model server of a GPU, here on the CPU so that the bytes can be compared."""
-    server = ModelServer(ModelSpec("natural", *find_weights(), "cpu", "fp32", engine=Engine.torch))
+    server = ModelServer(
+        ModelSpec("natural", *find_weights(source=narrow_weights), "cpu", "fp32", engine=Engine.torch)
+    )
     try:
         remote = server.network.colorizer()
-        wide, framed = np.tile(GRAY[:60], (1, 2)), np.pad(GRAY, 20, constant_values=11)
+        wide, framed = GRAY[:150], np.pad(GRAY, 20, constant_values=11)
         for photo in (wide, framed):
-            there, here = remote.colorize(photo, seed=5), shipped_colorizer.colorize(photo, seed=5)
+            there, here = remote.colorize(photo, seed=5), colorizer.colorize(photo, seed=5)
             assert [c.recipe for c in there] == [c.recipe for c in here]
             for one, other in zip(there, here, strict=True):
                 np.testing.assert_array_equal(one.rgb, other.rgb)
@@ -201,7 +203,7 @@ def test_one_network_for_several_processes(shipped_colorizer):
         colours = np.stack([GRAY, GRAY // 2, 255 - GRAY], axis=-1)
         mask = np.where(np.indices(GRAY.shape)[1] < 100, 255, 0).astype(np.uint8)
         answers = []
-        for c in (remote, shipped_colorizer):
+        for c in (remote, colorizer):
             conditioned = c.condition(GRAY)
             (sample,) = conditioned.transfer(c.reference(colours), n=1, noise=0.5)
             mixed = conditioned.mix((1, 2), c.mask(mask))

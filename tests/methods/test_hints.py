@@ -24,11 +24,6 @@ POINTS = [Hint(20, 30, RED), Hint(100, 70, BLUE)]
 
 
 @pytest.fixture(scope="module")
-def colorizer(shipped_colorizer):
-    return shipped_colorizer  # whose pictures are judged
-
-
-@pytest.fixture(scope="module")
 def gray(examples):
     """A small photo with things in it, (80, 120)."""
     with Image.open(examples / "coffee.png") as photo:
@@ -96,13 +91,15 @@ def test_a_hint_is_read_as_it_is_written():
             Hint.parse(text)
 
 
-def test_hinted_pixels_get_their_colours(colorizer, photo, conditioned, drawn):
+def test_hinted_pixels_get_their_colours(shipped_colorizer, photo):
+    conditioned = shipped_colorizer.condition(photo)
+    hinted = draw(conditioned, HintMap.of(photo, POINTS), n=2, seed=4)
     unhinted = conditioned.sample(n=2, seed=4)
     x, y = [p.x for p in POINTS], [p.y for p in POINTS]
     # A place is as colourful as its L allows, so the hint is compared at the photo's L.
     wanted = HintMap.of(photo, POINTS).ab[:, [24, 56], [10, 53]]
-    for samples, near in ((drawn, True), (unhinted, False)):
-        for colorization in colorizer.compose(photo, samples):
+    for samples, near in ((hinted, True), (unhinted, False)):
+        for colorization in shipped_colorizer.compose(photo, samples):
             ab = pixels_to_lab(colorization.rgb)[1:, y, x]
             assert (np.hypot(*(ab - wanted)).mean() < 8) == near
 
@@ -158,7 +155,8 @@ def test_nothing_moves_where_colours_agree_already(conditioned, photo):
     assert np.abs(moved - sample).max() < 1e-4
 
 
-def test_hints_of_no_chroma_hold_colour_back(conditioned, photo):
+def test_hints_of_no_chroma_hold_colour_back(shipped_colorizer, photo):
+    conditioned = shipped_colorizer.condition(photo)
     held = HintMap.of(photo, [Hint(20, 30, (128, 128, 128))])
     (plain,), (sample,) = conditioned.sample(seed=4), draw(conditioned, held, seed=4)
     at = np.s_[:, 22:26, 9:12]
