@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
-from scipy.stats import spearmanr
 
 from cinn_colorize.evaluation.calibration import HISTOGRAM_EDGES, SIZES, Calibration
 from cinn_colorize.evaluation.photos import CHROMA_SIZE
@@ -139,6 +138,8 @@ def calibration_plot(calibration: Calibration) -> Image.Image:
 
 
 def _errors(calibration: Calibration) -> _Diagram:
+    from scipy.stats import spearmanr  # a second to import, which every training run would take
+
     nll, error = calibration.nll, calibration.error
     several = len(nll) > 2 and np.ptp(nll) > 0 and np.ptp(error) > 0
     correlation = f"rank correlation {spearmanr(nll, error).statistic:.2f}, " if several else ""

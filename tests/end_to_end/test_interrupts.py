@@ -199,7 +199,13 @@ sys.addaudithook(press)
 """
 
 
-@pytest.mark.parametrize("arguments", [["x.png"], ["sample", "x.png"], ["temperature", "x.png"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["x.png"],
+        *(pytest.param([name, "x.png"], marks=pytest.mark.slow) for name in ("sample", "temperature")),
+    ],
+)
 @pytest.mark.parametrize(
     ("module", "options"),
     [
