@@ -107,7 +107,7 @@ def train(
             "--photos",
             metavar="N",
             min=1,
-            help="Length of the run in photos (or digits), repeats included.",
+            help="Length of the run in photos (or digits), repeats included; with --resume, its new length.",
             show_default=_OF_DATASET,
             rich_help_panel=RUN,
         ),
@@ -135,14 +135,23 @@ def train(
         ),
     ] = None,
     seed: Annotated[
-        int,
-        typer.Option("-s", "--seed", metavar="SEED", min=0, help="Seed of the run.", rich_help_panel=RUN),
-    ] = 0,
+        int | None,
+        typer.Option(
+            "-s",
+            "--seed",
+            metavar="SEED",
+            min=0,
+            help="Seed of the run.",
+            show_default="0",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option(
             "--resume",
-            help="Continue exactly where the run stopped, or begin it if there is no checkpoint.",
+            help="Continue exactly where the run stopped, with its settings, or begin it if there is no "
+            "checkpoint.",
             rich_help_panel=RUN,
         ),
     ] = False,
@@ -245,6 +254,7 @@ def train(
         from cinn_colorize.training.options import RunOptions
         from cinn_colorize.training.processes import local_device, processes
         from cinn_colorize.training.run import run_training
+        from cinn_colorize.training.state import settings_to_resume
 
         chosen = local_device(device_of(device))
         places = [Url.or_path(place) for place in data or [f"data/{dataset}"]]
@@ -261,9 +271,12 @@ def train(
             if shared.rank:
                 quiet = silence()
             task = open_task(dataset, places, stage, backbone, preset, cache, ablate or ())
-            given = {"photos": photos, "batch": batch, "learning_rate": learning_rate}
-            config = task.settings(seed=seed, **{k: v for k, v in given.items() if v is not None})
             run = run or Path("runs") / task.model
+            asked = {"photos": photos, "batch": batch, "learning_rate": learning_rate, "seed": seed}
+            given = {name: value for name, value in asked.items() if value is not None}
+            config = task.settings(**given)
+            if resume:
+                config = shared.once(partial(settings_to_resume, run, config, given))
             if not quiet:
                 found = f"{task.distinct:,} {'digits' if dataset is Dataset.mnist else 'photos'} found"
                 say(f"{found}; {config.length:,} to see, in {config.steps:,} steps of {config.batch}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, cast
@@ -155,11 +155,35 @@ class RunState(Generic[Model]):
         self.health = Health(state["norms"], self.health.exploding)
 
 
+def settings_to_resume(run: Path, config: TrainingConfig, given: Iterable[str]) -> TrainingConfig:
+    """Return the hyper-parameters with which a run continues: those given, and the others as they were.
+
+    Args:
+        run: folder of the run.
+        config: hyper-parameters asked for; returned as they are if the run has no checkpoint yet.
+        given: names of those that were given and are no defaults.
+
+    Raises:
+        DataError: no checkpoint can be read, or it has hyper-parameters that this version does not know.
+    """
+    state = load_newest(run)
+    if state is None:
+        return config
+    kept = {name: value for name, value in state["config"].items() if name not in {*given, "ablate"}}
+    if unknown := kept.keys() - asdict(config).keys():
+        raise DataError(
+            f"{run}: the run to resume has settings that this version does not know "
+            f"({', '.join(sorted(unknown))}); begin a new run with --start"
+        )
+    return replace(config, **kept)
+
+
 def load_resumable(run: Path, task: Task[Any], config: TrainingConfig) -> dict[str, Any] | None:
     """Load the state of a run's last checkpoint; return None if there is none yet.
 
     Raises:
-        DataError: the checkpoint cannot be read, or the run has other hyper-parameters.
+        DataError: the checkpoint cannot be read, or the run has other hyper-parameters; its length alone may
+            change, to more than it has seen.
     """
     state = load_newest(run)
     if state is None:
@@ -167,10 +191,15 @@ def load_resumable(run: Path, task: Task[Any], config: TrainingConfig) -> dict[s
         return None
     # Settings unknown to the version that wrote the checkpoint have their defaults.
     settings, asked = asdict(type(config)()) | state["config"], asdict(config)
-    if settings != asked:
-        changed = [
-            f"{name} {settings[name]}, not {asked[name]}" for name in asked if settings[name] != asked[name]
-        ]
+    before = settings.pop("photos")
+    if config.photos != before:
+        if config.photos <= state["seen"]:
+            raise DataError(f"{run}: the run to resume has seen {state['seen']:,} photos; give more --photos")
+        log.info("%s: the run is %s photos long now, not %s", run, f"{config.photos:,}", f"{before:,}")
+    changed = [
+        f"{name} {value}, not {asked[name]}" for name, value in settings.items() if value != asked[name]
+    ]
+    if changed:
         raise DataError(
             f"{run}: the run to resume has {'; '.join(changed)}; give the same options, or another --run"
         )

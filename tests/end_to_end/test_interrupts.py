@@ -76,10 +76,11 @@ def test_train_stopped_while_its_data_loaders_start(photos, narrow_weights, tmp_
     assert kept, lines
     assert kept[1] in names(tmp_path / "run")
     assert int(kept[2]) == int(kept[1][11:-3]) > 0
-    # It does continue.
-    again = ["--data", photos, "--start", narrow_weights, "--run", "run", "--device", "cpu", "--photos", 20]
+    # It does continue, with the settings that it was begun with.
+    again = ["--data", photos, "--start", narrow_weights, "--run", "run", "--device", "cpu", "--resume"]
     if wait == 1.5:
-        rest = process(tmp_path, "train", *again, "--batch", 2, "--resume")
+        rest = process(tmp_path, "train", *again)
+        assert "20 to see, in 10 steps of 2" in rest.stderr
         assert (rest.returncode, rest.stdout) == (0, "run/natural.safetensors\n"), rest.stderr
 
 

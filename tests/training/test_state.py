@@ -9,7 +9,7 @@ from tiny_run import CONFIG, TinyTask, build
 
 from cinn_colorize.errors import DataError, DivergedError
 from cinn_colorize.training.checkpoint import checkpoints, load_newest, save_checkpoint
-from cinn_colorize.training.state import MAX_RETURNS, NAMED, RunState, load_resumable
+from cinn_colorize.training.state import MAX_RETURNS, NAMED, RunState, load_resumable, settings_to_resume
 
 
 def begun(run, steps=0):
@@ -84,8 +84,33 @@ def test_a_state_of_another_architecture_is_refused(tmp_path):
 def test_a_run_is_not_resumed_with_other_settings(tmp_path):
     save_checkpoint(tmp_path, begun(tmp_path).state_dict())
     assert load_resumable(tmp_path, TinyTask([]), CONFIG)["seen"] == 0
-    with pytest.raises(DataError, match="has photos 96, not 200; batch 4, not 8; give the same options"):
-        load_resumable(tmp_path, TinyTask([]), replace(CONFIG, photos=200, batch=8))
+    with pytest.raises(DataError, match=r"has batch 4, not 8; seed 0, not 1; give the same options"):
+        load_resumable(tmp_path, TinyTask([]), replace(CONFIG, batch=8, seed=1))
+
+
+def test_settings_that_are_not_given_are_those_of_the_run(tmp_path):
+    other = replace(CONFIG, photos=200, batch=8, learning_rate=1e-5)
+    assert settings_to_resume(tmp_path, other, {}) == other  # there is no checkpoint yet
+    save_checkpoint(tmp_path, begun(tmp_path).state_dict())
+    assert settings_to_resume(tmp_path, other, {}) == CONFIG
+    assert settings_to_resume(tmp_path, other, {"photos"}) == replace(CONFIG, photos=200)
+
+
+def test_settings_of_another_version_are_named(tmp_path):
+    state = begun(tmp_path).state_dict()
+    save_checkpoint(tmp_path, state | {"config": state["config"] | {"knee": 2.0}})
+    with pytest.raises(DataError, match=r"settings that this version does not know \(knee\)"):
+        settings_to_resume(tmp_path, CONFIG, {})
+
+
+def test_a_run_may_become_longer_than_it_was_and_not_shorter_than_it_is(tmp_path, caplog):
+    save_checkpoint(tmp_path, begun(tmp_path, steps=4).state_dict())
+    caplog.set_level("INFO")
+    for length in (200, 17):
+        assert load_resumable(tmp_path, TinyTask([]), replace(CONFIG, photos=length))["seen"] == 16
+        assert f"is {length} photos long now, not 96" in caplog.text
+    with pytest.raises(DataError, match="has seen 16 photos; give more --photos"):
+        load_resumable(tmp_path, TinyTask([]), replace(CONFIG, photos=16))
 
 
 def test_one_wrong_byte_of_a_weight_is_noticed(tmp_path):

@@ -270,5 +270,5 @@ def test_what_cannot_be_resumed(model, photos, tmp_path):
         run(model, photos, tmp_path, resume=True)
     (tmp_path / "checkpoint-0000000004.pt").unlink()
     run(model, photos, tmp_path, replace(CONFIG, photos=4), resume=True)  # nothing yet, so it begins
-    with pytest.raises(DataError, match="photos"):
-        run(model, photos, tmp_path, resume=True)
+    with pytest.raises(DataError, match="seed 0, not 1"):
+        run(model, photos, tmp_path, replace(CONFIG, photos=4, seed=1), resume=True)
