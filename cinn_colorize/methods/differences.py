@@ -70,11 +70,21 @@ def differences(found: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str
     keys = [key for key in {**wanted, **found} if _value(key, found) != _value(key, wanted)]
     if "method" in keys:
         keys = [key for key in keys if key not in _OF_METHODS]
-    return {
-        key: _OTHER.get(key) or f"with {_NAMES.get(key, key)} {_short(key, found)}, not {_short(key, wanted)}"
-        for key in keys
-        if key not in _IGNORED
-    }
+    return {key: _OTHER.get(key) or _said(key, found, wanted) for key in keys if key not in _IGNORED}
+
+
+def _said(key: str, found: Mapping[str, str], wanted: Mapping[str, str]) -> str:
+    names = [_name(key, recipe) for recipe in (found, wanted)]
+    values = [_short(key, recipe) for recipe in (found, wanted)]
+    same = names[0] == names[1]
+    return f"with {names[0]} {values[0]}, not {values[1] if same else f'{names[1]} {values[1]}'}"
+
+
+def _name(key: str, recipe: Mapping[str, str]) -> str:
+    """Return the name that people give an entry: that of the option, for the two that say ``noise``."""
+    if key == "noise":
+        return "strength" if isinstance(_value(key, recipe), float) else "levels"
+    return _NAMES.get(key, key)
 
 
 def _value(key: str, recipe: Mapping[str, str]) -> PerLevel | str | None:
@@ -91,5 +101,7 @@ def _value(key: str, recipe: Mapping[str, str]) -> PerLevel | str | None:
 def _short(key: str, recipe: Mapping[str, str]) -> str:
     """Return an entry as people write it."""
     value = _value(key, recipe)
+    if key == "noise" and isinstance(value, float):
+        value = 1 - value
     text = short_levels(value) if isinstance(value, float | Mapping) else value or "none"
     return printable(text if len(text) <= 40 else f"{text[:40]}...")

@@ -3,6 +3,7 @@
 import copy
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,17 @@ def test_another_guidance_is_told(run, colorizer, monkeypatch):
     other.guidance = 0.5
     told = in_this_process(monkeypatch, other)("gray.jpg", "-s", 0)
     assert "made with guidance 0.3, not 0.5; add" in the_line(told)
+
+
+def test_what_a_transfer_takes_of_the_reference_is_told_as_it_is_asked_for(run):
+    transfer = partial(run, "transfer", "coffee.png", "gray.jpg")
+    transfer("--strength", 0.75)
+    assert "made with strength 0.75, not 0.5; add" in the_line(transfer("--strength", 0.5))
+    assert "made with strength 0.75, not levels 1,8:0.2; add" in the_line(transfer())
+    (taken,) = Path("colorized").iterdir()
+    taken.unlink()
+    transfer("--levels", "0.5,8:0")
+    assert "made with levels 0.5,8:0, not 1,8:0.2; add" in the_line(transfer())
 
 
 def test_only_what_is_missing_is_drawn(run, colorizer, monkeypatch):
