@@ -75,9 +75,8 @@ def test_transfer_by_levels(run):
     assert recipe["temperature"] == "32:0.1,16:0.5,8:0.5"
     assert made_again(run, "colorized/gray_like_coffee_000.jpg", "gray.jpg", "coffee.png")
     other = the_line(run("transfer", "coffee.png", "gray.jpg", "--strength", 1, code=1))
-    assert (
-        "exists, made with noise 0.5,16:0.2,8:0, not 0 and with temperature 0.5,32:0.1, not 0.5; add" in other
-    )
+    levels, temperature = "levels 0.5,16:0.2,8:0, not strength 1", "temperature 0.5,32:0.1, not 0.5"
+    assert f"exists, made with {levels} and with {temperature}; add" in other
     run("transfer", "coffee.png", "gray.jpg", "--strength", 1, "--overwrite")
     assert read_recipe("colorized/gray_like_coffee_000.jpg")["noise"] == "0.0"
 
