@@ -164,18 +164,13 @@ def settings_to_resume(run: Path, config: TrainingConfig, given: Iterable[str]) 
         given: names of those that were given and are no defaults.
 
     Raises:
-        DataError: no checkpoint can be read, or it has hyper-parameters that this version does not know.
+        DataError: no checkpoint can be read.
     """
     state = load_newest(run)
     if state is None:
         return config
-    kept = {name: value for name, value in state["config"].items() if name not in {*given, "ablate"}}
-    if unknown := kept.keys() - asdict(config).keys():
-        raise DataError(
-            f"{run}: the run to resume has settings that this version does not know "
-            f"({', '.join(sorted(unknown))}); begin a new run with --start"
-        )
-    return replace(config, **kept)
+    kept = asdict(config).keys() - {*given, "ablate"}
+    return replace(config, **{name: value for name, value in state["config"].items() if name in kept})
 
 
 def load_resumable(run: Path, task: Task[Any], config: TrainingConfig) -> dict[str, Any] | None:
@@ -191,6 +186,11 @@ def load_resumable(run: Path, task: Task[Any], config: TrainingConfig) -> dict[s
         return None
     # Settings unknown to the version that wrote the checkpoint have their defaults.
     settings, asked = asdict(type(config)()) | state["config"], asdict(config)
+    if unknown := settings.keys() - asked.keys():
+        raise DataError(
+            f"{run}: the run to resume has settings that this version does not know "
+            f"({', '.join(sorted(unknown))}); begin a new run with --start"
+        )
     before = settings.pop("photos")
     if config.photos != before:
         if config.photos <= state["seen"]:

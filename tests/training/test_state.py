@@ -100,7 +100,7 @@ def test_settings_of_another_version_are_named(tmp_path):
     state = begun(tmp_path).state_dict()
     save_checkpoint(tmp_path, state | {"config": state["config"] | {"knee": 2.0}})
     with pytest.raises(DataError, match=r"settings that this version does not know \(knee\)"):
-        settings_to_resume(tmp_path, CONFIG, {})
+        load_resumable(tmp_path, TinyTask([]), settings_to_resume(tmp_path, CONFIG, {}))
 
 
 def test_a_run_may_become_longer_than_it_was_and_not_shorter_than_it_is(tmp_path, caplog):
