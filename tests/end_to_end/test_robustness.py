@@ -193,7 +193,7 @@ def test_one_network_for_several_processes(colorizer, narrow_weights):
     )
     try:
         remote = server.network.colorizer()
-        wide, framed = GRAY[:150], np.pad(GRAY, 20, constant_values=11)
+        wide, framed = GRAY[:120], np.pad(GRAY, 20, constant_values=11)
         for photo in (wide, framed):
             there, here = remote.colorize(photo, seed=5), colorizer.colorize(photo, seed=5)
             assert [c.recipe for c in there] == [c.recipe for c in here]
