@@ -72,7 +72,7 @@ def as_pixels(array: NDArray[Any]) -> Pixels:
     if np.issubdtype(array.dtype, np.floating):
         if not (array.min() >= 0 and array.max() <= 1):
             raise ValueError(f"floats must lie in [0, 1], not from {array.min():g} to {array.max():g}")
-        return np.round(array * 65535.0).astype(np.uint16)
+        return np.round(array.astype(np.promote_types(array.dtype, np.float32)) * 65535.0).astype(np.uint16)
     if array.dtype not in (np.uint8, np.uint16):
         raise ValueError(
             f"values of type {array.dtype} are not supported; pass uint8, uint16, bool or floats in [0, 1]"
@@ -81,13 +81,14 @@ def as_pixels(array: NDArray[Any]) -> Pixels:
 
 
 def from_pillow(image: PIL.Image.Image) -> Decoded:
-    """Return the upright pixels of a Pillow image and its metadata.
+    """Return the upright pixels of a Pillow image and its metadata; damaged EXIF is treated as missing.
 
     Raises:
         OSError, ValueError, SyntaxError: Pillow cannot decode it.
     """
     dpi = image.info.get("dpi")
-    image = PIL.ImageOps.exif_transpose(image)
+    image.load()
+    image = _upright(image)
     mode = image.mode
     if mode in ("P", "PA", "RGBa", "La"):
         has_alpha = mode != "P" or "transparency" in image.info
@@ -103,6 +104,17 @@ def from_pillow(image: PIL.Image.Image) -> Decoded:
     if mode == "CMYK":
         blobs.pop("icc-profile-data", None)
     return Decoded(pixels, blobs, dpi if dpi and min(dpi) > 0 else None, mode == "1")
+
+
+def _upright(image: PIL.Image.Image) -> PIL.Image.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about damage that Pillow passes over
+            return PIL.ImageOps.exif_transpose(image)
+    except (SyntaxError, ValueError, IndexError, KeyError, TypeError, struct.error):
+        image = image.copy()
+        image.info.pop("exif", None)
+        return image
 
 
 def decode(content: bytes, format: str, max_pixels: int) -> Decoded:
@@ -164,7 +176,9 @@ def _joined(halves: NDArray[np.uint8]) -> NDArray[np.uint16]:
     return halves[:, 0::2] * np.uint16(256) + halves[:, 1::2]
 
 
-_PNM = re.compile(rb"P[36](?:\s+|#[^\n]*\n)+\d+(?:\s+|#[^\n]*\n)+\d+(?:\s+|#[^\n]*\n)+(\d+)")
+# Each byte between the numbers matches in one way only, or a long header would take for ever.
+_GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"
+_PNM = re.compile(rb"P[36]" + 2 * (_GAP + rb"\d+") + _GAP + rb"(\d+)")
 
 
 def _is_deep(content: bytes, format: str) -> bool:

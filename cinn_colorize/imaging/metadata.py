@@ -86,10 +86,9 @@ def iptc_for(format: str, iptc: bytes) -> bytes:
     """
     plain = iptc
     if iptc.startswith(_PHOTOSHOP):
-        start = iptc.find(_IPTC_RESOURCE)
-        if start < 0:
+        start = iptc.find(_IPTC_RESOURCE) + len(_IPTC_RESOURCE)
+        if not len(_IPTC_RESOURCE) <= start < len(iptc):  # there is none, or it is cut off
             return b"" if format != "jpg" else iptc
-        start += len(_IPTC_RESOURCE)
         start += 2 * (iptc[start] // 2 + 1)  # the resource's name, padded
         (length,) = struct.unpack_from(">I", iptc.ljust(start + 4, b"\0"), start)
         plain = iptc[start + 4 : start + 4 + length]

@@ -8,6 +8,7 @@ has directories of another form, for which neither is kept.
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import shutil
@@ -145,11 +146,16 @@ def append_page(descriptor: int, page: BinaryIO) -> None:
         page: the other TIFF, of one page.
 
     Raises:
-        ValueError: the file would have more than 4 GB, and offsets of 32 bits would not suffice.
-        OSError: the file cannot be written.
+        OSError: the file cannot be written, or would have more than 4 GB, for which offsets of 32 bits would
+            not suffice.
     """
-    own = _first_directory(page)
+    too_large = OSError(errno.EFBIG, "its pages have more than 4 GB; choose fewer with --pages")
     with os.fdopen(os.dup(descriptor), "r+b") as file:
+        for part in (file, page):
+            part.seek(0)
+            if part.read(4) != _HEADER[:4]:  # libvips wrote a BigTIFF
+                raise too_large
+        own = _first_directory(page)
         file.seek(4)
         start = 4  # of the offset of the next directory
         while place := struct.unpack("<I", file.read(4))[0]:
@@ -164,7 +170,7 @@ def append_page(descriptor: int, page: BinaryIO) -> None:
         shutil.copyfileobj(page, file)
         end = file.tell() + file.tell() % 2
         if end + _MOST > _LARGEST:
-            raise ValueError("its pages have more than 4 GB; choose fewer with --pages")
+            raise too_large
         places = own[_STRIP_OFFSETS].numbers
         own[_STRIP_OFFSETS] = _Entry(_LONG, struct.pack(f"<{len(places)}I", *(base + p for p in places)))
         file.seek(end)

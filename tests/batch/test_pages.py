@@ -1,5 +1,7 @@
 """Pages of a TIFF: colorized together, into a TIFF of as many."""
 
+import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ from helpers import COLOR, GRAY, Uniform, deep, in_this_process, the_line
 from PIL import Image
 from PIL.TiffImagePlugin import AppendingTiffWriter
 
+from cinn_colorize.imaging import vips
 from cinn_colorize.imaging.photo import open_photo, read_recipe
 from cinn_colorize.options import Pages
 
@@ -95,6 +98,24 @@ def test_another_frame_of_a_later_page_is_told(run):
     assert run("scans.tif", "--pages", "all", "-s", 0).output == ""
     other = run("scans.tif", "--pages", "all", "-s", 0, "--frame", "none")
     assert "made with frame 30,30,330,270, not none" in the_line(other)
+
+
+@pytest.mark.parametrize("big", [False, True], ids=["together", "alone"])
+def test_more_than_four_gigabytes(run, monkeypatch, big):
+    if big:  # as libvips would for a page of more than 3 GiB
+        monkeypatch.setattr("cinn_colorize.imaging.vips.encode", partial(encode_big, vips.encode))
+    else:
+        monkeypatch.setattr("cinn_colorize.imaging.tiff._LARGEST", 2**20)
+    result = run("album.tif", "--pages", "all", "-s", 0)
+    assert (result.exit_code, result.stdout) == (1, "")
+    said = "album_000.tif: cannot be written: its pages have more than 4 GB; choose fewer with --pages\n"
+    assert the_line(result).endswith(said)
+    assert not [*Path("colorized").iterdir()]
+
+
+def encode_big(encode, descriptor, rgb, *options):
+    encode(descriptor, rgb, *options)
+    os.pwrite(descriptor, b"II+\0", 0)
 
 
 def test_without_the_option_the_first_is_used(run):

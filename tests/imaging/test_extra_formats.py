@@ -61,6 +61,14 @@ def test_what_a_psd_holds_is_kept(tmp_path):
     assert b"Ada" in again.blob("iptc-data")
 
 
+@pytest.mark.parametrize("exif", [b"II*\0\x08", b"garbage!"])
+def test_damaged_exif_does_not_damage_a_psd(tmp_path, exif):
+    photo = open_photo(write_psd(tmp_path / "in.psd", GRAY, [(1058, exif), (1060, XMP)]))
+    assert distance(photo, GRAY) == distance(open_photo(GRAY), GRAY)
+    assert photo._metadata.blob("exif-data") == b""
+    assert b"xmpmeta" in photo._metadata.blob("xmp-data")
+
+
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_a_raw_is_developed_upright_in_16_bits(tmp_path, orientation):
     photo = open_photo(write_raw(tmp_path / "in.dng", COLOR, orientation))

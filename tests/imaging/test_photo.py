@@ -265,6 +265,12 @@ def test_arrays_and_images_of_pillow(tmp_path, pixels, bits):
     assert out.format == ("uchar" if bits == 8 else "ushort")
 
 
+def test_floats_of_any_size():
+    values = (deep(GRAY) / 65535).astype(np.float16)
+    expected = open_photo(values.astype(np.float32)).luminance(64, 64)
+    np.testing.assert_array_equal(open_photo(values).luminance(64, 64), expected)
+
+
 def test_image_of_pillow_keeps_its_metadata(tmp_path):
     tags = Image.Exif()
     tags[0x0112], tags[0x013B] = 6, "Ada"

@@ -77,6 +77,15 @@ def test_sixteen_bits_arrive(tmp_path, pixels, kind):
     assert np.abs(photo.compose([Uniform(0, 0)])[0].rgb - expected).max() <= 2 * tolerance
 
 
+def test_a_long_header_with_a_comment_is_read_at_once(tmp_path):
+    header = b"P6" + 40 * b" " + b"300 240 # of old\r65535 "
+    (tmp_path / "in.ppm").write_bytes(header + deep(COLOR).astype(">u2").tobytes())
+    assert open_photo(tmp_path / "in.ppm").bit_depth == 16
+    header = b"P6" + 40 * b" " + b"300 240 #" + 40 * b"#" + b"\r255 "
+    (tmp_path / "in.ppm").write_bytes(header + COLOR.tobytes())
+    assert open_photo(tmp_path / "in.ppm").bit_depth == 8
+
+
 def test_bilevel_and_palette(tmp_path):
     black = Image.fromarray(GRAY).convert("1")
     black.save(tmp_path / "in.tif", compression="group4")
@@ -132,10 +141,12 @@ def big_endian(tags):
     return b"MM\0\x2a\0\0\0\x08" + directory.tobytes(8)
 
 
-@pytest.mark.parametrize("exif", [b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0II*\0\x08\0\0\0\xff"])
+@pytest.mark.parametrize(
+    "exif", [b"II*\0\xff\xff\xff\xff", b"II*\0\x08\0\0\0\xff", b"II*\0\x08", b"garbage!"]
+)
 def test_damaged_exif_does_not_damage_a_tiff(tmp_path, exif):
     image = Image.fromarray(GRAY)
-    image.info["exif"] = exif
+    image.info["exif"] = b"Exif\0\0" + exif
     (picture,) = open_photo(image).compose([Uniform(0, 0)])
     picture.save(tmp_path / "out.tif")
     np.testing.assert_array_equal(pyvips.Image.new_from_file(str(tmp_path / "out.tif")).numpy(), picture.rgb)
