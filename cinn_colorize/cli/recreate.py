@@ -75,7 +75,7 @@ def recreate(
         from cinn_colorize.methods.recipe import recreate as make_again
         from cinn_colorize.models import find_weights
 
-        recipe = Recipe.read(picture)
+        recipe = Recipe.read(picture, max_pixels=reading.limit)
         output = output or picture.with_stem(f"{picture.stem}_again")
         is_there = (
             not overwrite

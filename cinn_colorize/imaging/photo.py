@@ -370,13 +370,20 @@ def open_photo(
         raise PhotoError(f"{file.name}: cannot be read: {error}") from None
 
 
-def read_recipe(path: str | os.PathLike[str], page: int = 1) -> dict[str, str]:
+def read_recipe(
+    path: str | os.PathLike[str], page: int = 1, *, max_pixels: int = MAX_PIXELS
+) -> dict[str, str]:
     """Return the recipe that :meth:`Picture.save` wrote into a page of a file; empty if there is none.
 
+    Args:
+        path: path of the file.
+        page: page of a TIFF, from 1.
+        max_pixels: see :func:`open_photo`.
+
     Raises:
-        PhotoError: the file cannot be read, or has fewer pages.
+        PhotoError: the file cannot be read, has more pixels than ``max_pixels``, or has fewer pages.
     """
-    return open_photo(path, page=page).recipe
+    return open_photo(path, max_pixels=max_pixels, page=page).recipe
 
 
 def has_recipe(path: str | os.PathLike[str]) -> bool:

@@ -45,13 +45,16 @@ class Method(ABC):
 
     @classmethod
     @abstractmethod
-    def from_recipe(cls, entries: Mapping[str, str], files: Files, levels: Iterable[int]) -> Self:
+    def from_recipe(
+        cls, entries: Mapping[str, str], files: Files, levels: Iterable[int], max_pixels: int
+    ) -> Self:
         """Read the parameters from a recipe.
 
         Args:
             entries: entries of the recipe, including all ``keys``.
             files: files that the recipe names.
             levels: levels of the model's latent code.
+            max_pixels: largest picture among the files accepted, in pixels.
 
         Raises:
             KeyError: a file is missing.

@@ -57,7 +57,9 @@ class Grid(Method):
     files: ClassVar[Mapping[str, str]] = {"load": "file of codes", "between": "file of codes"}
 
     @classmethod
-    def from_recipe(cls, entries: Mapping[str, str], files: Files, levels: Iterable[int]) -> Self:
+    def from_recipe(
+        cls, entries: Mapping[str, str], files: Files, levels: Iterable[int], max_pixels: int
+    ) -> Self:
         """See :meth:`Method.from_recipe`."""
         ends = entries["between"].split(",") if entries["between"] else []
         grid = cls(

@@ -142,7 +142,9 @@ class Hinted(SampleMethod):
     files: ClassVar[Mapping[str, str]] = {"strokes": "picture of hints"}
 
     @classmethod
-    def from_recipe(cls, entries: Mapping[str, str], files: Files, levels: Iterable[int]) -> Self:
+    def from_recipe(
+        cls, entries: Mapping[str, str], files: Files, levels: Iterable[int], max_pixels: int
+    ) -> Self:
         """See :meth:`Method.from_recipe`."""
         strokes = entries["strokes"]
         return cls(parse_hints(entries["hints"]), files[strokes] if strokes else None)

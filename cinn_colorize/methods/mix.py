@@ -80,9 +80,11 @@ class Mix(SampleMethod):
     encodes: ClassVar[bool] = True
 
     @classmethod
-    def from_recipe(cls, entries: Mapping[str, str], files: Files, levels: Iterable[int]) -> Self:
+    def from_recipe(
+        cls, entries: Mapping[str, str], files: Files, levels: Iterable[int], max_pixels: int
+    ) -> Self:
         """See :meth:`Method.from_recipe`."""
-        return cls(files[entries["mask"]], parse_seed(entries["outside_seed"]))
+        return cls(files[entries["mask"]], parse_seed(entries["outside_seed"]), max_pixels)
 
     @property
     def settings(self) -> Mapping[str, Any]:

@@ -71,13 +71,18 @@ class Recipe:
     encoding: Encoding
 
     @classmethod
-    def read(cls, path: Path, page: int = 1) -> Recipe:
+    def read(cls, path: Path, page: int = 1, *, max_pixels: int = MAX_PIXELS) -> Recipe:
         """Read the recipe of a picture, with those of the pages after it.
+
+        Args:
+            path: path of the picture.
+            page: page of a TIFF, from 1.
+            max_pixels: see :func:`open_photo`.
 
         Raises:
             PhotoError: the picture cannot be read, or has no recipe that this version can follow.
         """
-        found, name = read_recipe(path, page), printable_name(path)
+        found, name = read_recipe(path, page, max_pixels=max_pixels), printable_name(path)
         if not found:
             raise PhotoError(
                 f"{name}: has no recipe; choose a picture that cinn-colorize wrote and nothing has edited"
@@ -112,7 +117,10 @@ class Recipe:
                 original=found["original"],
                 frame=Box.parse(found["frame"]) if "frame" in found else None,
                 page=_number(found.get("page", "1")),
-                more=tuple(cls.read(path, other) for other in range(2, _pages(found, page) + 1)),
+                more=tuple(
+                    cls.read(path, other, max_pixels=max_pixels)
+                    for other in range(2, _pages(found, page) + 1)
+                ),
                 format=found["format"],
                 encoding=Encoding.from_entries(found),
             )
@@ -180,7 +188,7 @@ def recreate(
             f"the picture was made by version {recipe.version}, not {__version__}: the new one may differ"
         )
     try:
-        method = recipe.method.from_recipe(recipe.entries, files, colorizer.info.levels)
+        method = recipe.method.from_recipe(recipe.entries, files, colorizer.info.levels, max_pixels)
         made = []
         for its, photo in zip((recipe, *recipe.more), photos, strict=True):
             photo.mode &= mode

@@ -36,7 +36,9 @@ class Sampling(SampleMethod):
     name: ClassVar[str] = "sample"
 
     @classmethod
-    def from_recipe(cls, entries: Mapping[str, str], files: Files, levels: Iterable[int]) -> Self:
+    def from_recipe(
+        cls, entries: Mapping[str, str], files: Files, levels: Iterable[int], max_pixels: int
+    ) -> Self:
         """See :meth:`Method.from_recipe`; ranking does not change a sample."""
         return cls()
 

@@ -77,7 +77,9 @@ class Strip(Method):
     keys: ClassVar[tuple[str, ...]] = ("temperatures", "scaled")
 
     @classmethod
-    def from_recipe(cls, entries: Mapping[str, str], files: Files, levels: Iterable[int]) -> Self:
+    def from_recipe(
+        cls, entries: Mapping[str, str], files: Files, levels: Iterable[int], max_pixels: int
+    ) -> Self:
         """See :meth:`Method.from_recipe`."""
         scaled = entries["scaled"]
         return cls(

@@ -84,9 +84,11 @@ class Transfer(SampleMethod):
     encodes: ClassVar[bool] = True
 
     @classmethod
-    def from_recipe(cls, entries: Mapping[str, str], files: Files, levels: Iterable[int]) -> Self:
+    def from_recipe(
+        cls, entries: Mapping[str, str], files: Files, levels: Iterable[int], max_pixels: int
+    ) -> Self:
         """See :meth:`Method.from_recipe`."""
-        return cls(files[entries["reference"]], parse_noise(entries["noise"], levels, 1.0))
+        return cls(files[entries["reference"]], parse_noise(entries["noise"], levels, 1.0), max_pixels)
 
     @property
     def settings(self) -> Mapping[str, Any]:

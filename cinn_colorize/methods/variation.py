@@ -36,7 +36,9 @@ class Variation(Sampling):
     keys: ClassVar[tuple[str, ...]] = ("like", "fresh")
 
     @classmethod
-    def from_recipe(cls, entries: Mapping[str, str], files: Files, levels: Iterable[int]) -> Self:
+    def from_recipe(
+        cls, entries: Mapping[str, str], files: Files, levels: Iterable[int], max_pixels: int
+    ) -> Self:
         """See :meth:`Method.from_recipe`; ranking does not change a sample."""
         return cls(like=parse_seed(entries["like"]), fresh=parse_noise(entries["fresh"], levels, 1.0))
 

@@ -10,8 +10,10 @@ from PIL import Image
 
 from cinn_colorize.errors import PhotoError, WeightsError
 from cinn_colorize.imaging.photo import open_photo, read_recipe
+from cinn_colorize.methods.mix import Mix
 from cinn_colorize.methods.recipe import Recipe, recreate
-from cinn_colorize.options import Encoding
+from cinn_colorize.methods.transfer import Transfer
+from cinn_colorize.options import MAX_PIXELS, Encoding
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +42,17 @@ def test_the_same_bytes(colorizer, made, tmp_path, name):
     assert recipe.encoding == (Encoding(80, False) if name == "photo.jpg" else Encoding(95, True))
     recreate(recipe, colorizer, made / name, tmp_path / name)
     assert (tmp_path / name).read_bytes() == (made / f"out-{name}").read_bytes()
+
+
+def test_all_files_may_have_as_many_pixels_as_is_said(colorizer, made, tmp_path):
+    recipe = Recipe.read(made / "out-photo.jpg", max_pixels=GRAY.size)
+    recreate(recipe, colorizer, made / "photo.jpg", tmp_path / "again.jpg", max_pixels=GRAY.size)
+    with pytest.raises(PhotoError, match=r"out-photo\.jpg: .*raise --max-pixels"):
+        Recipe.read(made / "out-photo.jpg", max_pixels=GRAY.size - 1)
+    for method in (Transfer, Mix):
+        entries = COMPLETE_WITH[method.name]
+        made_with = method.from_recipe(entries, {"00": made / "photo.jpg"}, colorizer.info.levels, 1000)
+        assert made_with.max_pixels == 1000
 
 
 def test_a_changed_original(colorizer, made, tmp_path):
@@ -143,9 +156,9 @@ def test_recipes_are_validated_as_the_command_line_is(colorizer, tmp_path, metho
     Image.fromarray(GRAY).save(tmp_path / "photo.png")
     read, files = Recipe.read(tmp_path / "out.png"), {"00": tmp_path / "photo.png"}
     levels = colorizer.info.levels
-    read.method.from_recipe({**COMPLETE_WITH[method]}, files, levels)  # which is fine
+    read.method.from_recipe({**COMPLETE_WITH[method]}, files, levels, MAX_PIXELS)  # which is fine
     with pytest.raises(ValueError, match=message):
-        read.method.from_recipe(read.entries, files, levels)
+        read.method.from_recipe(read.entries, files, levels, MAX_PIXELS)
     if method in ("grid", "temperatures"):
         with pytest.raises(PhotoError, match=message):
             recreate(read, colorizer, tmp_path / "photo.png", tmp_path / "again.png", force=True)

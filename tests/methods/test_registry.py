@@ -26,7 +26,7 @@ from cinn_colorize.methods.variation import Variation
 from cinn_colorize.models import save_model
 from cinn_colorize.models.natural import Natural
 from cinn_colorize.models.registry import MODELS
-from cinn_colorize.options import Encoding, Rendering, Upsampling
+from cinn_colorize.options import MAX_PIXELS, Encoding, Rendering, Upsampling
 from cinn_colorize.weights import sha256
 
 OLD_RECIPES = json.loads(Path(__file__).with_name("recipes-0.1.0.json").read_text())
@@ -101,7 +101,7 @@ def test_a_method_is_read_back_from_its_recipe(colorizer, files, tmp_path, k):
     assert (recipe.rendering, recipe.encoding) == (rendering, encoding)
     by_digest = {sha256(path): path for path in files.values()}
     assert set(recipe.others) <= set(by_digest)
-    assert recipe.method.from_recipe(recipe.entries, by_digest, LEVELS) == method
+    assert recipe.method.from_recipe(recipe.entries, by_digest, LEVELS, MAX_PIXELS) == method
     again = tmp_path / "again.png"
     recreate(recipe, colorizer, files["photo"], again, others=[by_digest[other] for other in recipe.others])
     assert again.read_bytes() == (tmp_path / "made.png").read_bytes()
