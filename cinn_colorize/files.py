@@ -178,9 +178,12 @@ def replacing(path: str | os.PathLike[str], mode: int = PUBLIC) -> Iterator[int]
         try:
             yield descriptor
             os.fsync(descriptor)
+            if not _IS_WINDOWS:  # while the lock is held, or another process may take it for a leftover
+                part.replace(path)
         finally:
             os.close(descriptor)
-        part.replace(path)
+        if _IS_WINDOWS:  # where an open file cannot be renamed
+            part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise

@@ -19,6 +19,7 @@ DRAWING, OUTPUT = "Drawing", "Output"  # headings of the help
 
 MAX_PIXELS = 300_000_000  # default limit of a photo
 MAX_SEED = 2**63 - 1  # the largest that torch accepts
+_DECIMALS = r"(\.[0-9]{1,20})?(e-[0-9]{1,3})?"  # as repr writes them, small numbers with an exponent
 TYPICAL_OF = 8  # samples of which the most typical is drawn where a single one is wanted, of no given seed
 
 Precision = StrEnum("Precision", ["fp32", "bf16"])
@@ -274,12 +275,12 @@ def parse_seed(text: str) -> int:
 
 
 def parse_number(name: str, text: str, largest: float) -> float:
-    """Parse a number from 0 to ``largest``, which recipes and pages write without sign or exponent.
+    """Parse a number from 0 to ``largest``, which recipes and pages write without sign.
 
     Raises:
         ValueError: the text is no such number.
     """
-    if not re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,20})?", text) or float(text) > largest:
+    if not re.fullmatch(r"[0-9]{1,2}" + _DECIMALS, text) or float(text) > largest:
         raise ValueError(f"{name} {text!r:.80} is not a number from 0 to {largest:g}")
     return float(text)
 
@@ -302,7 +303,7 @@ def _parse(name: str, hint: Any, text: str) -> Any:
         if text not in choices:
             raise ValueError(f"{name} {text!r:.80} is not one of {', '.join(choices)}")
         return text == "true" if kind is bool else kind(text)
-    decimals = r"(\.[0-9]{1,20})?" if kind is float else ""
+    decimals = _DECIMALS if kind is float else ""
     if not re.fullmatch(r"-?[0-9]{1,19}" + decimals, text) or not option.min <= kind(text) <= option.max:
         raise ValueError(f"{name} {text!r:.80} is not a number from {option.min} to {option.max}")
     return kind(text)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cinn_colorize.batch.manifest import Manifest
-from cinn_colorize.files import replacing
+from cinn_colorize.files import remove_leftovers, replacing
 from cinn_colorize.training.checkpoint import load_newest, save_checkpoint
 
 
@@ -35,6 +35,19 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, disk, monkeypatc
     with replacing(path) as descriptor:
         os.write(descriptor, b"all of it")
     assert seen == [b"all of it"]
+    assert path.read_bytes() == b"all of it"
+
+
+def test_no_other_process_takes_a_file_for_a_leftover_before_it_has_its_name(tmp_path, monkeypatch):
+    path, replace = tmp_path / "picture", type(tmp_path).replace
+
+    def rename(part, target):
+        remove_leftovers(tmp_path)
+        return replace(part, target)
+
+    monkeypatch.setattr(type(tmp_path), "replace", rename)
+    with replacing(path) as descriptor:
+        os.write(descriptor, b"all of it")
     assert path.read_bytes() == b"all of it"
 
 

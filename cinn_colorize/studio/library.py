@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import tempfile
+import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -44,6 +45,7 @@ class Library:
     def __init__(self, photos: Iterable[Path] = ()) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="cinn-colorize-")
         self._sent: OrderedDict[str, Item] = OrderedDict()
+        self._lock = threading.Lock()  # of what was sent, which the server and its worker thread use
         paths = list(photos)
         stems = {path.with_suffix("") for path in paths}
         own = {path for path in paths if stems & _may_be_of(path) and _has_recipe(path)}
@@ -80,9 +82,10 @@ class Library:
         Raises:
             PhotoError: there is none of that id.
         """
-        if key in self._sent:
-            self._sent.move_to_end(key)
-        found = self._sent.get(key) or self._given.get(key)
+        with self._lock:
+            if key in self._sent:
+                self._sent.move_to_end(key)
+            found = self._sent.get(key) or self._given.get(key)
         if not found:
             raise PhotoError("this photo is no longer open here; open it again")
         return found
@@ -98,16 +101,19 @@ class Library:
             with item.path.open("rb") as file:
                 format = format_of_content(file.read(32))
             item = replace(item, name="photo" + (FORMATS[format][0] if format else ""))
-        self._sent[item.id] = item
-        sizes = [other.path.stat().st_size for other in self._sent.values()]
-        while len(sizes) > 1 and (len(sizes) > _MOST_SENT or sum(sizes) > _MOST_BYTES):
-            self._sent.popitem(last=False)[1].path.unlink(missing_ok=True)
-            sizes.pop(0)
+        with self._lock:
+            self._sent[item.id] = item
+            sizes = [other.path.stat().st_size for other in self._sent.values()]
+            while len(sizes) > 1 and (len(sizes) > _MOST_SENT or sum(sizes) > _MOST_BYTES):
+                self._sent.popitem(last=False)[1].path.unlink(missing_ok=True)
+                sizes.pop(0)
         return item
 
     def renamed(self, message: str) -> str:
         """Return a message with the files that were sent called as the page knows them."""
-        for item in self._sent.values():
+        with self._lock:
+            sent = [*self._sent.values()]
+        for item in sent:
             message = message.replace(str(item.path), item.name)
         return message
 

@@ -63,7 +63,13 @@ def test_no_two_groups_of_a_command_have_the_same_option(command):
 
 @pytest.mark.parametrize(
     "options",
-    [Rendering(Upsampling.exact), Rendering(saturation=1.25), Encoding(80, True), Encoding(1, False)],
+    [
+        Rendering(Upsampling.exact),
+        Rendering(saturation=1.25),
+        Rendering(saturation=1e-5),
+        Encoding(80, True),
+        Encoding(1, False),
+    ],
     ids=str,
 )
 def test_a_recipe_keeps_options(options):

@@ -275,6 +275,19 @@ def test_a_wrong_file_says_the_same_line_as_the_command(tab, photos):
     assert not tab.page.locator("#error").is_visible()
 
 
+def test_a_photo_that_the_studio_has_forgotten_is_sent_again(tab, photos):
+    tab.open(photos / "photo.jpg")
+    tab.open(photos / "coffee.png")
+    tab.page.evaluate(
+        """async () => {
+            for (let k = 0; k < 64; k++) await fetch("photos?name=x.jpg", { method: "POST", body: "x" });
+        }"""
+    )
+    tab.changing(lambda: tab.page.select_option("#photos", label="photo.jpg"))
+    assert not tab.page.locator("#error").is_visible()
+    assert "photo.jpg" in tab.page.locator("#photos option:checked").inner_text()
+
+
 def test_two_tabs_do_not_disturb_one_another(new_tab, photos):
     one, two = new_tab(), new_tab()
     one.drop(photos / "photo.jpg")

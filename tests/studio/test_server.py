@@ -1,6 +1,7 @@
 """The server of the studio: who may use it, what it reads and writes, and in which order it works."""
 
 import asyncio
+import contextlib
 import http.client
 import io
 import json
@@ -17,6 +18,7 @@ from PIL import Image
 from starlette.requests import ClientDisconnect
 from starlette.testclient import TestClient
 
+from cinn_colorize.errors import PhotoError
 from cinn_colorize.methods.sample import Sampling
 from cinn_colorize.models.registry import DEFAULT, MODELS
 from cinn_colorize.options import MAX_PIXELS
@@ -246,6 +248,46 @@ def test_nothing_is_replaced_and_one_picture_is_saved_once(tmp_path):
     assert (tmp_path / "a_000.jpg").read_text() == "precious"
     assert library.given()[0]["done"]
     assert len(Library([tmp_path / "a.jpg", saved]).given()) == 1  # results are no photos to work on
+
+
+def test_what_is_saved_beside_a_photo_is_no_more_readable_than_it(tmp_path):
+    Image.fromarray(GRAY).save(tmp_path / "a.jpg")
+    (tmp_path / "a.jpg").chmod(0o600)
+    library = Library([tmp_path / "a.jpg"])
+    studio, key = new_studio(library), library.given()[0]["id"]
+    reference = studio.keep(Wish(photo=key, seed=1))
+    saved = studio.save(Wish(photo=key, reference=reference.id))
+    assert len(saved) == 2
+    assert {path.stat().st_mode & 0o777 for path in saved} == {0o600}
+    assert saved[1].read_bytes() == reference.path.read_bytes()
+
+
+def test_the_library_is_used_by_two_threads_at_once():
+    library = Library()
+
+    def new():
+        item = library.new("a.jpg")
+        item.path.write_bytes(b"x")
+        return library.add(item)
+
+    items, stop = [new() for _ in range(60)], threading.Event()
+
+    def use():
+        while not stop.is_set():
+            for item in items[::-1]:
+                with contextlib.suppress(PhotoError):  # forgotten
+                    library[item.id]
+
+    with ThreadPoolExecutor(1) as pool:
+        using = pool.submit(use)
+        try:
+            for _ in range(500):
+                new()
+                library.renamed("a line")
+        finally:
+            stop.set()
+        using.result()
+    library.close()
 
 
 def test_what_was_sent_longest_ago_is_forgotten(monkeypatch):

@@ -99,12 +99,24 @@ async function upload(file, made = "") {
   return (await send(`photos?name=${encodeURIComponent(file.name)}&made=${made}`, { body: file })).json();
 }
 
+/** Describe a photo, sent once and again if the studio no longer has it: what was sent longest ago is forgotten. */
+async function opened(entry) {
+  const sending = !entry.id;
+  if (sending) Object.assign(entry, await upload(entry.file));
+  try {
+    return await ask("open", { photo: entry.id, frame: $("#frame").checked ? "auto" : "none" });
+  } catch (error) {
+    if (sending || !entry.file) throw error;
+    entry.id = null;
+    return opened(entry);
+  }
+}
+
 async function open(entry) {
   $("#status").textContent = "opening";
   calls.prepare?.abort();
   $("#photos").selectedIndex = photos.indexOf(entry);
-  if (!entry.id) Object.assign(entry, await upload(entry.file));
-  photo = await ask("open", { photo: entry.id, frame: $("#frame").checked ? "auto" : "none" });
+  photo = await opened(entry);
   [hints, group, mask, past, first, chosen, samples] = [[], null, null, [], 0, null, new Map()];
   $("#drop").hidden = true;
   $("#view").hidden = $("#side").hidden = false;
