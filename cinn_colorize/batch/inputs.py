@@ -68,9 +68,13 @@ def find_inputs(
     for path in listed:
         below = _relative(path if os.path.isdir(path) else path.parent)  # noqa: PTH112
         found += _expand(path, below, recursive, False, output, others)
-    return list(
-        {(item.path, item.below) if isinstance(item, Input) else item: item for item in found}.values()
-    )
+    once: dict[object, Input | PhotoError] = {}
+    for item in found:
+        key = (item.path, item.below) if isinstance(item, Input) else item
+        before = once.get(key)
+        if not isinstance(before, Input) or before.found:  # one that is also named counts as named
+            once[key] = item
+    return list(once.values())
 
 
 def read_list(content: bytes, name: str, *, null: bool) -> list[Path]:

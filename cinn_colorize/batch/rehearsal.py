@@ -22,7 +22,7 @@ from cinn_colorize.batch.pipeline import Failure, Finished, Job
 from cinn_colorize.batch.plan import Plan, Task
 from cinn_colorize.batch.run import Batch
 from cinn_colorize.batch.there import State, There
-from cinn_colorize.errors import PhotoError
+from cinn_colorize.errors import DiskFullError, PhotoError
 from cinn_colorize.files import printable_name
 
 if TYPE_CHECKING:
@@ -110,15 +110,12 @@ def rehearse(batch: Batch) -> Rehearsal:
                 due += [one] if one.files else []
         except PhotoError as error:
             problems.append(str(error))
+    measures = _measures(Job(colorizer(), batch.plan), due, problems) if due else []
     outputs = [output for one in due for output in one.outputs]
     folder = batch.plan.folder.absolute()
     free = shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.is_dir())).free
-    seconds, size, measures = 0.0, 0.0, []
+    seconds, size = 0.0, 0.0
     if due:
-        job = Job(colorizer(), batch.plan)
-        due.sort(key=lambda one: one.pixels)
-        _measure(job, due[0])  # what only the first photo takes is no part of the rate
-        measures = [_measure(job, one) for one in _examples(due, batch.plan)]
         points = [measure.due.pixels for measure in measures], [measure.seconds for measure in measures]
         seconds = sum(one.files * float(np.interp(one.pixels, *points)) for one in due) / batch.workers
         size = sum(one.files * one.bytes * _ratio(measures, one, batch.plan) for one in due)
@@ -154,6 +151,28 @@ def _due(task: Task, plan: Plan, colorizer: Callable[[], BaseColorizer]) -> _Due
     files = len(outputs) if seeds else kept + bool(task.sheet)
     right = min(kept, len(todo.right)) + (todo.sheet is State.RIGHT)
     return _Due(task, outputs, files, right, photo.width * photo.height, photo.picture_bytes)
+
+
+def _measures(job: Job, due: list[_Due], problems: list[str]) -> list[_Measure]:
+    """Measure some of the photos, by size; damage that this shows moves them from ``due`` to ``problems``.
+
+    Raises:
+        DiskFullError: there is no space for temporary files.
+        WeightsError: the network cannot be loaded.
+    """
+    while due:
+        measures, by_size = [], sorted(due, key=lambda one: one.pixels)
+        try:
+            # What only the first photo takes is no part of the rate.
+            for one in (by_size[0], *_examples(by_size, job.plan)):
+                measures.append(_measure(job, one))
+            return measures[1:]
+        except DiskFullError:
+            raise
+        except PhotoError as error:
+            problems.append(str(error))
+            due.remove(one)
+    return []
 
 
 def _examples(due: Sequence[_Due], plan: Plan) -> list[_Due]:

@@ -87,6 +87,9 @@ def test_found_is_told_from_named(scans):
     assert [item.found for item in find_inputs([Path("scans/b.jpg")], output=Path("o"))] == [False]
     for argument in ("scans", "scans/*.jpg"):
         assert all(item.found for item in find_inputs([Path(argument)], output=Path("o")))
+    for both in (["scans", "scans/b.jpg"], ["scans/b.jpg", "scans"]):
+        told = {item.path.name: item.found for item in find_inputs([*map(Path, both)], output=Path("o"))}
+        assert told == {"a.tif": True, "b.jpg": False}
 
 
 def test_lists_keep_their_folders(scans):

@@ -81,3 +81,15 @@ def test_photos_that_cannot_be_read_are_said(run):
     assert dry.exit_code == 1
     assert "scans/d.jpg: is not a photo" in the_line(dry)
     assert len(dry.stdout.split()) == 3
+
+
+@pytest.mark.parametrize("damaged", ["a.jpg", "b.jpg"], ids=["the smallest", "the largest"])
+def test_damage_that_only_drawing_notices_is_said(run, damaged):
+    content = Path("scans", damaged).read_bytes()
+    Path("scans", damaged).write_bytes(content[: len(content) // 2])
+    dry = run("scans", "-s", 0, "--dry-run", "-q")
+    assert dry.exit_code == 1
+    assert f"scans/{damaged}: " in the_line(dry)
+    real = run("scans", "-s", 0, "-q")
+    assert (sorted(dry.stdout.split()), dry.stderr) == (sorted(real.stdout.split()), real.stderr)
+    assert len(dry.stdout.split()) == 2
