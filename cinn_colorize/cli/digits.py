@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MODEL = "mnist"
 PANEL = "Digits, with --model mnist"
 _SAMPLES = 8
+_COMMON = ("model", "weights", "device", "digit", "output_dir", "overwrite", "quiet", "verbose", "debug")
 
 DigitOption = Annotated[
     int | None,
@@ -55,6 +56,22 @@ def refuse(given: dict[str, Any], reason: str) -> None:
     """
     if names := [name for name, value in given.items() if value is not None and value is not False]:
         raise typer.BadParameter(f"{', '.join(names)}: {reason}")
+
+
+def refuse_all_but(context: typer.Context, known: Iterable[str]) -> None:
+    """Refuse what was given on the command line that digits have no use for.
+
+    Args:
+        context: of the command.
+        known: names of the parameters that apply, beside those of both commands.
+    """
+    given: dict[str, Any] = {}
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if source and source.name == "COMMANDLINE" and parameter.name not in {*known, *_COMMON}:
+            is_option = parameter.param_type_name == "option"
+            given[max(parameter.opts, key=len) if is_option else parameter.opts[0].upper()] = True
+    refuse(given, f"not with --model {MODEL}")
 
 
 def sample_digits(
@@ -106,7 +123,6 @@ def _write(
     general: GeneralOptions,
     images: Sequence[Path] = (),
 ) -> None:
-    _ = network.chosen_guidance  # refuses what digits do not allow
     show_log(general.quiet, general.verbose)
     with fatal(general.debug):
         path, mode = out.output_dir / name, mode_like(*images)

@@ -47,9 +47,10 @@ def export(
         cinn-colorize export -o onnx --model bedrooms --overwrite
     """
     with fatal(debug):
-        from cinn_colorize.onnx.files import CONDITION, SAMPLE, STEP
+        from cinn_colorize.onnx.files import COARSE, CONDITION, SAMPLE, STEP
 
-        claim([output_dir / CONDITION, output_dir / SAMPLE, *output_dir.glob(STEP.format("*"))], overwrite)
+        written = [output_dir / name for name in (CONDITION, COARSE, SAMPLE)]
+        claim([*written, *output_dir.glob(STEP.format("*"))], overwrite)
         from cinn_colorize.models import load_model
         from cinn_colorize.onnx.export import export as write
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cinn_colorize.cli.console import fatal, print_path, show_log
-from cinn_colorize.cli.digits import MODEL, DigitOption, PcaOption, refuse, sample_digits
+from cinn_colorize.cli.digits import MODEL, DigitOption, PcaOption, refuse, refuse_all_but, sample_digits
 from cinn_colorize.cli.engine import EngineOption, check_engine, colorizer_of
 from cinn_colorize.cli.options import (
     AnyModelOptions,
@@ -32,6 +32,7 @@ _CODES = ".safetensors"
 
 
 def sample(
+    context: typer.Context,
     photo: Annotated[
         Path | None,
         typer.Argument(
@@ -113,14 +114,16 @@ def sample(
         cinn-colorize sample photo.jpg --interpolate 6,11
         cinn-colorize sample photo.jpg -n 8 --vary-level 8 --save-z codes.safetensors
     """
-    given = {"--interpolate": interpolate, "--vary-level": vary_level, "--load-z": load_z, "--save-z": save_z}
-    check_engine(engine, network.device, network.precision)
     if network.model == MODEL:
+        refuse_all_but(context, ["pca", "number", "temperature", "seed"])
+        if pca:
+            given = {"--number": number, "--temperature": temperature, "--seed": seed or None}
+            refuse(given, "not with --pca")
         check_seeds(seed, number or 1)
-        refuse({"PHOTO": photo, **given}, "not with --model mnist")
         sample_digits(number, temperature, seed, digit, pca, out, network, general)
         return
     refuse({"--digit": digit, "--pca": pca}, "only with --model mnist")
+    check_engine(engine, network.device, network.precision)
     if photo is None:
         raise typer.BadParameter("Missing argument 'PHOTO'")
     ends = _ends(interpolate)

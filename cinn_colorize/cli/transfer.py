@@ -9,7 +9,7 @@ import typer
 
 from cinn_colorize.cli import values
 from cinn_colorize.cli.console import fatal, show_log
-from cinn_colorize.cli.digits import MODEL, DigitOption, refuse, transfer_digits
+from cinn_colorize.cli.digits import MODEL, DigitOption, refuse, refuse_all_but, transfer_digits
 from cinn_colorize.cli.many import checked
 from cinn_colorize.cli.options import (
     LEVELS,
@@ -34,6 +34,7 @@ from cinn_colorize.options import DRAWING, OUTPUT, Rendering
 
 
 def transfer(
+    context: typer.Context,
     reference: Annotated[
         Path,
         typer.Argument(metavar="REF", help="Colour photo whose colours are transferred.", show_default=False),
@@ -121,7 +122,7 @@ def transfer(
         cinn-colorize transfer sunset.jpg scans -n 4 --strength 0.8
     """
     if network.model == MODEL:
-        refuse({"--strength": strength, "--levels": levels}, "not with --model mnist")
+        refuse_all_but(context, ["reference", "targets"])
         transfer_digits([reference, *(targets or [])], digit, out, network, general)
         return
     refuse({"--digit": digit}, "only with --model mnist")

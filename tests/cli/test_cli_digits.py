@@ -77,6 +77,13 @@ def test_the_style_of_images(run, digit):
         (["sample", "one.png", "--model", "mnist"], "PHOTO: not with --model mnist"),
         (["sample", "--model", "mnist", "--vary-level", "0"], "--vary-level: not with"),
         (["sample", "--model", "mnist", "--digit", "10"], "--digit"),
+        (
+            ["sample", "--model", "mnist", "--frame", "none", "--max-pixels", "9"],
+            "--frame, --max-pixels: not with",
+        ),
+        (["sample", "--model", "mnist", "--guidance", "0.3"], "--guidance: not with --model mnist"),
+        (["sample", "--model", "mnist", "--engine", "onnx"], "--engine: not with --model mnist"),
+        (["sample", "--model", "mnist", "--pca", "-n", "3", "-s", "9"], "--number, --seed: not with --pca"),
         (["sample", "--model", "mnist", "-t", "32:1"], "--temperature"),
         (["sample", "one.png", "--digit", "0"], "--digit: only with --model mnist"),
         (["sample", "one.png", "--pca"], "--pca: only with"),
@@ -84,6 +91,8 @@ def test_the_style_of_images(run, digit):
         (["transfer", "one.png"], "Missing argument 'TARGET...'"),
         (["transfer", "one.png", "two.png", "--digit", "0"], "--digit: only with"),
         (["transfer", "one.png", "--model", "mnist", "--strength", "0"], "--strength: not with"),
+        (["transfer", "one.png", "--model", "mnist", "-n", "1", "--json"], "--number, --json: not with"),
+        (["transfer", "one.png", "--model", "mnist", "--no-sheet"], "--sheet: not with"),
     ],
 )
 def test_usage_errors(run, arguments, message):
