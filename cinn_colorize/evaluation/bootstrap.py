@@ -23,7 +23,7 @@ class Estimate(NamedTuple):
     """A measure and its standard error over photos."""
 
     mean: float
-    se: float  # nan for a single photo
+    se: float  # nan for a single photo, as both are for none
 
 
 class Term(NamedTuple):
@@ -40,9 +40,9 @@ def estimate(photos: Sequence[Statistics]) -> dict[str, Estimate]:
     """Estimate measures and their standard errors, by a bootstrap that is the same at every call.
 
     Args:
-        photos: statistics of each photo, with the same names.
+        photos: statistics of each photo, with the same names; without photos there are no estimates.
     """
-    return {name: _estimate(*_ratios(photos, name)) for name in photos[0]}
+    return {name: _estimate(*_ratios(photos, name)) for name in (photos[0] if photos else ())}
 
 
 def difference(photos: Sequence[Statistics], others: Sequence[Statistics]) -> dict[str, Estimate]:
@@ -53,10 +53,10 @@ def difference(photos: Sequence[Statistics], others: Sequence[Statistics]) -> di
         others: other statistics of the same photos, in the same order.
 
     Returns:
-        those of ``photos`` less those of ``others``, by the names that both have.
+        those of ``photos`` less those of ``others``, by the names that both have; empty without photos.
     """
     found = {}
-    for name in photos[0]:
+    for name in photos[0] if photos else ():
         if name in others[0]:
             (ours, resampled_ours), (theirs, resampled_theirs) = _ratios(photos, name), _ratios(others, name)
             found[name] = _estimate(ours - theirs, resampled_ours - resampled_theirs)
@@ -64,8 +64,9 @@ def difference(photos: Sequence[Statistics], others: Sequence[Statistics]) -> di
 
 
 def mean_estimate(values: NDArray[np.floating]) -> Estimate:
-    """Estimate the mean of one number per photo, with the bootstrap of :func:`estimate`."""
-    return estimate([{"mean": Term(float(value))} for value in values])["mean"]
+    """Estimate the mean of one number per photo, with the bootstrap of :func:`estimate`; nan without photos."""
+    found = estimate([{"mean": Term(float(value))} for value in values])
+    return found.get("mean", Estimate(math.nan, math.nan))
 
 
 @cache

@@ -169,7 +169,7 @@ class Report:
     def _within(self, row: Row, photos: frozenset[str]) -> Row:
         """Return a row of some of the photos."""
         some = [found for name, found in zip(self.names, row.photos, strict=True) if name in photos]
-        return Row(estimate(some) if some else {}, tuple(some))
+        return Row(estimate(some), tuple(some))
 
     def _label(self, row: ModelRow) -> str:
         return _MODEL if len(self.model) == 1 else f"T = {short_levels(row.temperature)}"

@@ -211,6 +211,10 @@ def test_differences_are_paired(sources, tmp_path):
     assert [row[0] for row in tables[3]] == ["", "---", *labels]
     assert set(tables[3][2][1:]) == {"0.000 ± 0.000"}
     assert "on 5 photos" in before.to_markdown(same)
+    # All that were in both may turn out to be gray.
+    others = evaluate(Gaussian(25), sources[1:20:10], temperatures=[0.5])
+    assert "on 0 photos" in others.to_markdown(same)
+    assert {d["photos"] for d in json.loads(others.to_json(same))["differences"]} == {0}
 
 
 def test_photos_by_what_they_show(sources, tmp_path):

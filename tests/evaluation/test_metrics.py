@@ -11,7 +11,7 @@ from scipy.linalg import sqrtm
 from skimage.color import lab2rgb, rgb2lab
 
 from cinn_colorize.evaluation import evaluate
-from cinn_colorize.evaluation.bootstrap import Term, difference, estimate
+from cinn_colorize.evaluation.bootstrap import Term, difference, estimate, mean_estimate
 from cinn_colorize.evaluation.metrics import color_statistics, exploding, limited
 
 # The definitions once more, by hand, in double precision.
@@ -275,6 +275,8 @@ def test_standard_errors_come_from_photos():
     assert measures["calibration"] == pytest.approx((3.0, 0.0))
     assert estimate(photos) == measures
     assert math.isnan(estimate(photos[:1])["nll"].se)
+    assert estimate([]) == {}
+    assert all(map(math.isnan, mean_estimate(np.empty(0))))
 
 
 def test_differences_have_the_errors_of_pairs():
