@@ -64,7 +64,7 @@ def difference(photos: Sequence[Statistics], others: Sequence[Statistics]) -> di
 
 
 def mean_estimate(values: NDArray[np.floating]) -> Estimate:
-    """Estimate the mean of one number per photo, with the bootstrap of :func:`estimate`; nan without photos."""
+    """Estimate the mean of one number per photo as :func:`estimate` does; nan without photos."""
     found = estimate([{"mean": Term(float(value))} for value in values])
     return found.get("mean", Estimate(math.nan, math.nan))
 

@@ -55,6 +55,11 @@ class Logs:
 
         return SummaryWriter(str(self.run / "tensorboard"), purge_step=seen + 1)
 
+    def has(self, name: str, seen: int) -> bool:
+        """Return whether a log has a row of so many photos."""
+        path = self._path(name)
+        return path.exists() and any(int(row["seen"]) == seen for row in _read(path)[1])
+
     def write(self, name: str, values: Mapping[str, float]) -> None:
         """Append a row. A full disk does not end the run."""
         path = self._path(name)

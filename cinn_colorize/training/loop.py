@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from cinn_colorize.errors import DataError
+from cinn_colorize.errors import DataError, PhotoError
 from cinn_colorize.training.checkpoint import load_newest, save_checkpoint
 from cinn_colorize.training.data import Loading
 from cinn_colorize.training.objective import Noise
@@ -56,7 +56,7 @@ def train(
         the averaged model, in eval mode.
 
     Raises:
-        DataError: the data or the checkpoint cannot be used.
+        DataError: the data or the checkpoint cannot be used, or a file cannot be written in the end.
         DivergedError: the run diverged again after three returns to one checkpoint.
     """
     device, processes = options.device, options.processes
@@ -119,22 +119,25 @@ def train(
             ended = state.seen >= config.photos
             if ended or meter.is_due(options.report_seconds):
                 options.report(meter.progress(state))
-            if ended or state.seen % (options.evaluate_every or task.evaluate_every) < config.batch:
-                evaluate(state.averaged, state.seen)
+            every = options.evaluate_every or task.evaluate_every
+            if not ended and state.seen % every < config.batch:
+                _if_possible(partial(evaluate, state.averaged, state.seen))
             if time.monotonic() - saved_at > options.checkpoint_seconds and not state.faults:
-                _save_if_possible(state)
+                _if_possible(lambda: save_checkpoint(run, state.state_dict()))
                 saved_at = time.monotonic()
         if stopping:
             break
     processes.once(partial(save_checkpoint, run, state.state_dict()))
+    if state.seen >= config.photos:
+        processes.once(partial(evaluate, state.averaged, state.seen))
     return state.averaged
 
 
-def _save_if_possible(state: RunState[Any]) -> None:
-    """Write a checkpoint. A full disk does not end the run."""
+def _if_possible(write: Callable[[], None]) -> None:
+    """Write files of the run. A full disk does not end it."""
     try:
-        save_checkpoint(state.run, state.state_dict())
-    except DataError as error:
+        write()
+    except (DataError, PhotoError) as error:
         log.warning("%s; the run continues", error)
 
 

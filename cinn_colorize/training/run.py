@@ -91,8 +91,14 @@ class _Recorder(Generic[Model]):
         self.options.report(progress)
 
     def evaluate(self, model: Model, seen: int) -> None:
+        if self.logs.has("evaluation", seen):  # a finished run is resumed
+            return
         training = asdict(self.config) | {"seen": seen, "distinct_photos": self.task.distinct}
-        self.task.save(model, self.weights, training)
+        try:
+            self.task.save(model, self.weights, training)
+        except OSError as error:
+            name = printable_name(self.weights)
+            raise DataError(f"{name}: cannot be written ({error.strerror})") from error
         figures = self.task.measure(model)
         if not figures:
             return

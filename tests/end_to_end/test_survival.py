@@ -1,6 +1,7 @@
 """Training runs that are killed, meet damaged data, diverge, or are shared by several processes."""
 
 import csv
+import errno
 import os
 import random
 import shutil
@@ -180,6 +181,32 @@ def test_a_checkpoint_that_cannot_be_written_does_not_end_the_run(photos, tmp_pa
     run(photos, tmp_path, replace(CONFIG, photos=16), checkpoint_seconds=0)
     assert caplog.text.count("No space left on device); the run continues") == 2
     assert load_newest(tmp_path)["seen"] == 16
+
+
+def test_weights_that_cannot_be_written_end_no_run_and_are_written_when_it_is_resumed(
+    photos, tmp_path, caplog
+):
+    full, saved = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), []
+    # After 8 of 16 photos; at the end; and when the finished run is resumed, twice.
+    attempts = iter([full, full, None])
+
+    def save(model, path, training):
+        if problem := next(attempts):
+            raise problem
+        saved.append(training["seen"])
+
+    task = TinyTask(find_photos(photos))
+    task.initial_model, task.save, task.measure = build, save, lambda model: {"nll": 1.0}
+    config, options = replace(CONFIG, photos=16), RunOptions(CPU, workers=0, evaluate_every=8, resume=True)
+    with pytest.raises(DataError, match=r"tiny\.safetensors: cannot be written \(No space left on device\)"):
+        run_training(task, tmp_path, config, options)
+    assert caplog.text.count("No space left on device); the run continues") == 1
+    assert load_newest(tmp_path)["seen"] == 16
+    for _ in range(2):
+        run_training(task, tmp_path, config, options)
+    assert saved == [16]
+    with (tmp_path / "evaluation.csv").open() as file:
+        assert [row["seen"] for row in csv.DictReader(file)] == ["16"]
 
 
 # A run that diverges
