@@ -56,8 +56,12 @@ def open_task(
         if name not in task.ablations:
             known = ", ".join(task.ablations) or "nothing"
             raise DataError(f"--ablate {name}: does not apply to {task.model}, where {known} can be left out")
+    if backbone and stage == Stage.features:
+        name = printable_name(backbone)
+        raise DataError(f"{name}: --stage features writes such a file; leave out --backbone")
     if backbone and "conditioning" in ablate:
-        raise DataError(f"{backbone}: a model without a conditioning network has no backbone")
+        name = printable_name(backbone)
+        raise DataError(f"{name}: a model without a conditioning network has no backbone")
     task.ablate = tuple(sorted(set(ablate)))
     return task
 
@@ -118,8 +122,6 @@ def _open_imagenet(
     photos, dev = _joined(data, find_imagenet)
     _warn_if_unwatched(dev, f"val folder or {DEV}")
     if stage is Stage.features:
-        if backbone:
-            raise DataError(f"{backbone}: --stage features writes such a file; leave out --backbone")
         return VggTask(photos, dev, preset)
     return (ImagenetJointTask if stage is Stage.joint else ImagenetTask)(photos, dev, backbone, preset)
 

@@ -220,6 +220,15 @@ class FeaturesTask(Task[GrayFeatures]):
             parameter.requires_grad_(True)
         return [(pointwise, 1.0), (list(model.head.parameters()), config.head_rate)]
 
+    def compile(self) -> None:
+        """Compile the forward pass."""
+        self.features = torch.compile(self.features)  # type: ignore[method-assign]
+
+    def features(self, model: GrayFeatures, L: Tensor) -> dict[int, Tensor]:
+        """Compute the backbone's features of L* (N, 1, S, S), by stride."""
+        features: dict[int, Tensor] = model.backbone(gray_input(L))
+        return features
+
     def batches(self, config: FeaturesTraining, start: int, loading: Loading) -> Iterable[Batch]:
         """Load L* (batch, 1, S, S), ab (batch, 2, S / 8, S / 8) and sRGB (batch, 3, S, S) of crops."""
         crops = Crops(self.photos, config.seed, Small(config.size, config.films))
@@ -237,7 +246,7 @@ class FeaturesTask(Task[GrayFeatures]):
         L, ab, color = batch
         color = color[: math.ceil(config.distilled * len(color))]
         with torch.autocast(L.device.type, precision, enabled=precision != torch.float32):
-            losses = self.objective(model.backbone(gray_input(L)), model.head, ab, scaled(color))
+            losses = self.objective(self.features(model, L), model.head, ab, scaled(color))
         distilled = losses["classes"] + sum(losses[f"features_{s}"] for s in DISTILLED)
         loss = losses["regression"] + config.bins * losses["bins"] + config.distillation * distilled
         return {"loss": loss, **losses}

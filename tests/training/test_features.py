@@ -8,9 +8,10 @@ import torch
 from PIL import Image
 
 from cinn_colorize.data.sources import find_photos
-from cinn_colorize.errors import WeightsError
+from cinn_colorize.errors import DataError, WeightsError
 from cinn_colorize.imaging.color import pixels_to_lab
 from cinn_colorize.training.data import Crops
+from cinn_colorize.training.datasets import open_task
 from cinn_colorize.training.features import FeaturesTask, FeaturesTraining, Small, distillation, scaled
 from cinn_colorize.training.loop import train
 from cinn_colorize.training.natural import NaturalTask
@@ -35,6 +36,19 @@ def task(examples, tmp_path_factory):
 def run(task, folder, config=CONFIG, **options):
     torch.manual_seed(0)
     return train(task.initial_model(), task, config, folder, RunOptions(CPU, workers=0, **options))
+
+
+def test_the_forward_pass_can_be_compiled(task, tmp_path, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda function: compiled.append(function) or function)
+    run(task, tmp_path, compile=True)
+    assert compiled
+
+
+def test_a_backbone_to_start_from_is_refused(task, tmp_path):
+    folder = task.photos[0].path.parent
+    with pytest.raises(DataError, match=r"b\.safetensors: --stage features writes such a file"):
+        open_task("photos", [folder], "features", tmp_path / "b.safetensors")
 
 
 def test_the_classifier_is_that_of_imagenet(task):
