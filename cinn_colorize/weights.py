@@ -29,6 +29,7 @@ HUB_PREFIX = "hf:"
 CONFIG_KEY = "cinn_colorize"
 Check = Callable[[dict[str, Any], Mapping[str, tuple[int, ...]]], None]
 _LONGEST_CONFIG = 2**20  # characters
+_OF_NUMPY = ("F16", "F32", "F64")  # safetensors' names of types
 _PACKAGE = Path(__file__).parent
 # Packaged weights are inside an installed package, and beside the package in a checkout.
 _FOLDERS = (_PACKAGE / "_weights", _PACKAGE.parent / "weights")
@@ -99,13 +100,25 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def identify(path: Path) -> str:
+    """Return the SHA-256 of a weights file.
+
+    Raises:
+        WeightsError: it cannot be read.
+    """
+    try:
+        return sha256(path)
+    except OSError as error:
+        raise WeightsError(f"{printable_name(path)}: cannot be read ({error.strerror or error})") from error
+
+
 def verify(path: Path, expected: str) -> str:
     """Return the file's SHA-256 if it is the expected one.
 
     Raises:
-        WeightsError: it is not.
+        WeightsError: it is not, or the file cannot be read.
     """
-    actual = sha256(path)
+    actual = identify(path)
     if actual != expected:
         raise WeightsError(
             f"{printable_name(path)}: SHA-256 is {actual[:12]}..., expected {expected[:12]}...; the file is "
@@ -149,11 +162,14 @@ def arrays(path: Path, names: Iterable[str]) -> dict[str, NDArray[np.float32]]:
 def head(path: Path) -> tuple[dict[str, Any], dict[str, tuple[int, ...]]]:
     """Read the configuration of a weights file, and the shapes of its tensors by name, without torch.
 
+    Tensors of types that numpy lacks, bfloat16 among them, are left out.
+
     Raises:
         WeightsError: the file is damaged, or not a weights file of this program.
     """
     with _opened(path, "numpy") as (file, config):
-        return config, _shapes(file)
+        types = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
+        return config, {name: shape for name, shape in _shapes(file).items() if types[name] in _OF_NUMPY}
 
 
 def read_config(path: Path) -> dict[str, Any]:

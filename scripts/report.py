@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cinn_colorize.data.sources import find_photos
+from cinn_colorize.errors import CinnError
 from cinn_colorize.latents.levels import short_levels
 from cinn_colorize.models.registry import MODELS
 
@@ -426,7 +427,7 @@ def main() -> None:
         data, clones = arguments.data.resolve(), arguments.clones and arguments.clones.resolve()
         try:
             text = made(name, Job(data, folder, images, arguments.photos, clones))
-        except (subprocess.CalledProcessError, ValueError, OSError) as error:
+        except (subprocess.CalledProcessError, CinnError, ValueError, OSError) as error:
             print(f"{name}: {error}", file=sys.stderr, flush=True)
             failed.append(name)
             continue

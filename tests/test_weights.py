@@ -1,5 +1,6 @@
 """Weights files: a round trip, verification, the hub, and what is refused."""
 
+import errno
 import hashlib
 import json
 import os
@@ -17,8 +18,9 @@ from safetensors.torch import save_file
 
 from cinn_colorize import weights
 from cinn_colorize.errors import WeightsError
-from cinn_colorize.models import MODELS, load_model, save_model
+from cinn_colorize.models import MODELS, find_weights, load_model, own_weights, save_model
 from cinn_colorize.models.natural import Natural, NaturalConfig
+from cinn_colorize.onnx.shipped import graphs_for
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -83,6 +85,24 @@ def test_what_is_no_weights_file(saved, tmp_path):
             load_model("natural", file)
         assert file.name in str(error.value)
         assert "\n" not in str(error.value)
+
+
+def test_weights_that_may_not_be_read(saved, tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(weights, "open_input", refuse)
+    for use in (lambda: find_weights("natural", saved[0]), lambda: weights.verify(saved[0], "0" * 64)):
+        with pytest.raises(WeightsError, match=r"safetensors: cannot be read \(Permission denied\)"):
+            use()
+
+
+def test_onnxruntime_is_not_given_types_that_numpy_lacks(tmp_path):
+    config, tensors = weights.load(own_weights(MODELS["natural"]))
+    path = tmp_path / "other.safetensors"
+    for kind, there in ((torch.float32, True), (torch.bfloat16, False)):
+        weights.save(path, config, {name: tensor.to(kind) for name, tensor in tensors.items()})
+        assert bool(graphs_for("natural", path)) == there
 
 
 def crafted(path, config, tensors=None):

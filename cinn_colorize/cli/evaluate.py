@@ -20,7 +20,7 @@ from cinn_colorize.cli.options import (
 )
 from cinn_colorize.cli.report import claim
 from cinn_colorize.files import OUTPUT_SUFFIXES, check_output, printable_name
-from cinn_colorize.latents.levels import MAX_TEMPERATURE
+from cinn_colorize.latents.levels import MAX_TEMPERATURE, short_levels
 from cinn_colorize.models.registry import MAX_GUIDANCE
 from cinn_colorize.options import DRAWING, OUTPUT
 from cinn_colorize.originals import protecting
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from cinn_colorize.evaluation import Measure
 
 _CHUNK = 8  # samples that go through the network at a time
+_REFERENCES = 1000
 _REALISM = "Measures that require a network"
 _NEEDED = {  # the option that each of them requires
     "kid_lite0": "--reference",
@@ -108,15 +109,16 @@ def evaluate(
         ),
     ] = None,
     reference_limit: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--reference-limit",
             metavar="N",
             min=2,
             help="Use only the first N reference photos, sorted by name.",
+            show_default=f"{_REFERENCES}",
             rich_help_panel=_REALISM,
         ),
-    ] = 1000,
+    ] = None,
     labels: Annotated[
         Path | None,
         typer.Option(
@@ -177,6 +179,10 @@ def evaluate(
     """
     chosen = _chosen(metrics, {"--reference": reference, "--labels": labels})
     rows = [temperature_of(text, network.info, 1.0) for text in temperatures or ["1"]]
+    if len(set(map(short_levels, rows))) < len(rows):
+        raise typer.BadParameter("has the same temperature twice", param_hint="--temperature")
+    if reference_limit is not None and reference is None:
+        raise typer.BadParameter("requires --reference", param_hint="--reference-limit")
     if plot:
         _check_plot(plot, len(rows), samples)
     show_log(general.quiet, general.verbose)
@@ -196,7 +202,9 @@ def evaluate(
         names = [source.name_in(photos) for source in sources]
         earlier = evaluation.read_earlier(against, names, samples) if against else None
         shown = evaluation.read_subsets(subsets, names) if subsets else None
-        references = find_photos(reference, pattern=None)[:reference_limit] if reference else []
+        references = (
+            find_photos(reference, pattern=None)[: reference_limit or _REFERENCES] if reference else []
+        )
         if plot:
             inputs = {Path(source.path) for source in [*sources, *references]}
             stack.enter_context(protecting(inputs))

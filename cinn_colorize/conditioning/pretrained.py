@@ -6,6 +6,7 @@ Shipped weights contain their backbone.
 from __future__ import annotations
 
 import importlib.util
+import pickle
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,7 +38,7 @@ class Pretrained(NamedTuple):
         path = Path(found.origin).parent / "models" / self.file
         try:
             state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
             raise DataError(f"{path}: cannot be read; reinstall {self.package.replace('_', '-')}") from error
         return state
 

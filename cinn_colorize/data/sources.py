@@ -5,6 +5,7 @@ They lie in folders, in LMDBs, or in zips, which may be at URLs.
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 import warnings
@@ -13,6 +14,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path, PurePath
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import cv2
@@ -178,8 +180,7 @@ class LmdbPhotos(_NamedPhotos):
     """
 
     def __init__(self, path: Path) -> None:
-        import lmdb
-
+        lmdb = _lmdb(path)
         self.path = path
         try:
             with _open_lmdb(path).begin() as transaction:
@@ -198,15 +199,24 @@ def is_lmdb(path: Path) -> bool:
     return (path / _LMDB_FILE).is_file()
 
 
-@cache
-def _open_lmdb(path: Path) -> lmdb.Environment:
-    """Open an LMDB once per process, as LMDB requires; it is never closed."""
+def _lmdb(path: Path) -> ModuleType:
+    """Import lmdb, to read a folder.
+
+    Raises:
+        DataError: it is not installed.
+    """
     try:
-        import lmdb
+        return importlib.import_module("lmdb")
     except ImportError as error:
         raise DataError(
             f"{printable_name(path)}: reading LSUN requires lmdb; pip install 'cinn-colorize[train]'"
         ) from error
+
+
+@cache
+def _open_lmdb(path: Path) -> lmdb.Environment:
+    """Open an LMDB once per process, as LMDB requires; it is never closed."""
+    lmdb = _lmdb(path)
     # Without locks, so that the data may be read-only.
     return lmdb.open(str(path), readonly=True, lock=False, readahead=False, meminit=False)
 
@@ -224,7 +234,7 @@ def _entries(shard: Path | Url) -> list[str]:
         return retry(shard, names)
     try:
         return names()
-    except (OSError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise DataError(f"{printable_name(shard)}: not a readable zip ({error})") from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
@@ -25,6 +26,7 @@ T = TypeVar("T")
 _BLOCK = 2**18  # bytes per request: one is enough for most photos
 _PAUSES = (1, 2, 4, 8, 16)  # seconds before another try
 _END = 22  # bytes at the end of a zip that are read first
+_FULL = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT") if hasattr(errno, name)}  # of the local disk
 # Errors that a retry would not fix.
 _FINAL = (
     FileNotFoundError,
@@ -117,7 +119,7 @@ def retry(name: str, function: Callable[[], T]) -> T:
             raise
         except Exception as error:  # each file system has its own
             reason = " ".join(str(error).split())[:200] or type(error).__name__
-            if pause is None or isinstance(error, _FINAL):
+            if pause is None or isinstance(error, _FINAL) or getattr(error, "errno", None) in _FULL:
                 raise DataError(f"{printable_name(name)}: cannot be read ({reason})") from error
             log.info("%s: %s; retrying", name, reason)
             time.sleep(pause)
@@ -154,8 +156,12 @@ def cached(url: Url, folder: Path) -> Path:
 
 
 def _fetch(system: Any, path: str, target: Path) -> None:
-    with replacing(target) as descriptor, os.fdopen(descriptor, "wb", closefd=False) as file:
-        system.get_file(path, file)
+    with (
+        replacing(target) as descriptor,
+        os.fdopen(descriptor, "wb", closefd=False) as file,
+        system.open(path, "rb") as remote,  # not get_file, which most file systems write to a path
+    ):
+        shutil.copyfileobj(remote, file, 2**20)
 
 
 def _system(url: Url) -> tuple[Any, str]:

@@ -65,7 +65,7 @@ def read_earlier(path: Path, photos: Sequence[str], samples: int) -> Earlier:
             rows[label] = statistics_by_name(evaluation["per_photo"], "model")
         first = evaluations[0]["per_photo"]
         rows |= {label: statistics_by_name(first, label) for label in _COMPARED if label in first}
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+    except (LookupError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise DataError(
             f"{name}: not a result with values of each photo; make it with evaluate --json"
         ) from error

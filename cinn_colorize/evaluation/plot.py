@@ -39,7 +39,7 @@ class _Axis(NamedTuple):
 
 def _linear(values: Values) -> _Axis:
     """Choose an axis for all values, with about five ticks at round numbers."""
-    low, high = float(np.min(values)), float(np.max(values))
+    low, high = (float(np.min(values)), float(np.max(values))) if len(values) else (0.0, 1.0)
     rough = max(high - low, 1e-3) / 5
     unit = 10 ** math.floor(math.log10(rough))
     step = unit * next(m for m in (1, 2, 5, 10) if m * unit >= rough)
@@ -140,14 +140,15 @@ def calibration_plot(calibration: Calibration) -> Image.Image:
 def _errors(calibration: Calibration) -> _Diagram:
     from scipy.stats import spearmanr  # a second to import, which every training run would take
 
-    nll, error = calibration.nll, calibration.error
+    known = np.isfinite(calibration.nll) & np.isfinite(calibration.error)
+    nll, error = calibration.nll[known], calibration.error[known]
     several = len(nll) > 2 and np.ptp(nll) > 0 and np.ptp(error) > 0
     correlation = f"rank correlation {spearmanr(nll, error).statistic:.2f}, " if several else ""
     diagram = _Diagram(
         _linear(nll),
         _linear([0, *error]),
         "Does the likelihood tell the error?",
-        f"{correlation}{len(nll)} photos",
+        f"{correlation}{len(nll)} photos" + ("" if known.all() else f", {(~known).sum()} without a number"),
         "nll of the photo's own colours (nats per dimension)",
         "error of a sample (RMSE of a and b)",
     )

@@ -160,7 +160,10 @@ class Latent:
             raise LatentError(
                 f"{name}: its latent codes have other sizes; a photo longer than 2:1 requires its own"
             )
-        return cls({r: tensors[str(r)] for r in shapes}), str(config.get("weights"))
+        numbers = {len(z) for z in tensors.values()}
+        if len(numbers) > 1 or 0 in numbers or not all(z.is_floating_point() for z in tensors.values()):
+            raise LatentError(f"{name}: does not hold as many codes in all levels; --save-z writes them")
+        return cls({r: tensors[str(r)].float() for r in shapes}), str(config.get("weights"))
 
     def is_saved(self, path: str | os.PathLike[str], model: str, weights_sha256: str) -> bool:
         """Return whether a file has these very codes, of the same model and weights; see :meth:`save`."""

@@ -44,6 +44,8 @@ def by_level(
         except (TypeError, ValueError):
             kinds = f"{allowed}, a dict of these by level, or text such as 0.7,8:0.9"
             raise TypeError(f"{name} must be {kinds}, not {value!r:.80}") from None
+        except OverflowError:
+            raise ValueError(f"{name} must be {allowed}, not {value!r:.80}") from None
         if not in_range:
             raise ValueError(f"{name} must be {allowed}, not {value:g}")
     return {r: float(values[r]) for r in levels}
@@ -92,18 +94,24 @@ def parse_levels(
 
 def _read(text: str, rest: PerLevel) -> tuple[dict[int, float], PerLevel]:
     """Return the numbers of the levels that a text names, and those of the rest."""
-    parts, named = text.split(","), {}
+    parts, named, twice = text.split(","), dict[int, float](), ""
     if sum(":" not in part for part in parts) > 1:
         raise ValueError(f"{text!r:.80} has more than one number for all levels")
     for part in parts:
         level, colon, number = part.rpartition(":")
         try:
-            if colon:
-                named[int(level)] = float(number)
-            else:
+            if not colon:
                 rest = float(number)
+            elif not level.isdecimal():
+                raise ValueError
+            elif int(level) in named:
+                twice = level
+            else:
+                named[int(level)] = float(number)
         except ValueError:
             raise ValueError(f"{part!r:.80} is neither a number nor LEVEL:NUMBER") from None
+    if twice:
+        raise ValueError(f"{text!r:.80} names level {twice} twice")
     return named, rest
 
 

@@ -83,7 +83,7 @@ def find_weights(name: str = DEFAULT, source: str | os.PathLike[str] | None = No
         raise WeightsError(f"{name}: unknown model; choose {', '.join(MODELS)}")
     if source is not None:
         path = weights.find(source)
-        return path, weights.sha256(path)
+        return path, weights.identify(path)
     path = own_weights(MODELS[name])
     return path, str(MODELS[name].sha256)
 

@@ -45,7 +45,7 @@ CALLS = (
     Call("colorize", "in/photo.jpg --seed 0 -o one"),
     Call("colorize: first", "in/photo.jpg -t 0.9 -o typical"),
     Call("colorize: three", "colorize in/photo.jpg -n 3 -t 0.9 --seed 4 --device cpu -o three"),
-    Call("colorize: rank", "in/photo.jpg -n 4 -t 0.8,1:1.1,0:1.1 --rank log-prob --json -o ranked"),
+    Call("colorize: rank", "in/photo.jpg -n 4 -t 0.8,8:1.1,16:0.9 --rank log-prob --json -o ranked"),
     Call("colorize: pick", "in/photo.jpg -n 6 --pick 2 -t 1 -o picked --output '{stem}-{seed}.png'"),
     Call("colorize: hints", "in/photo.jpg --hints in/strokes.png --hint 200,150,#a02832 --seed 0 -o hints"),
     Call("colorize: exact", "in/photo.jpg --upsampling exact -o exact"),
@@ -76,7 +76,7 @@ CALLS = (
     Call("batch: own", "one three -o twice", unordered=True),
     # The latent space.
     Call("transfer", "transfer in/sunset.jpg in/photo.jpg in/deep.tif --sheet -o like", unordered=True),
-    Call("transfer: levels", "transfer in/sunset.jpg in/photo.jpg -n 2 --levels 8:0.5,4:0 --json -o like-2"),
+    Call("transfer: levels", "transfer in/sunset.jpg in/photo.jpg -n 2 --levels 8:0.5,16:0 --json -o like-2"),
     Call("transfer: strength", "transfer in/sunset.jpg in/wide.jpg --strength 0.6 -t 0.8 -o like-3"),
     Call("transfer: digits", "transfer --model mnist in/seven.png --digit 7 -o digits"),
     Call("mix", "mix in/photo.jpg --seeds 17,22 --mask in/mask.png -t 0.9 -o mixed"),

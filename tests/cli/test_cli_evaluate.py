@@ -107,6 +107,8 @@ def test_command_compares_with_an_earlier_result(sources, tmp_path, run):
         (["--plot", "a.png", "--samples", "1"], "two samples"),
         (["-t", "0.5,0.8"], "more than one number for all levels"),
         (["-t", "3:0.5"], "no level 3"),
+        (["-t", "1", "-t", "1.0"], "has the same temperature twice"),
+        (["--reference-limit", "5"], "requires --reference"),
     ],
 )
 def test_command_refuses_options_that_do_not_fit(tmp_path, run, options, problem):

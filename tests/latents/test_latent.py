@@ -140,6 +140,17 @@ def test_files_that_hold_no_codes_for_this(tmp_path):
         Latent.load(path, "mnist", SHAPES)
     with pytest.raises(LatentError, match="other sizes"):
         Latent.load(path, "natural", SHAPES | {32: (6, 32, 80)})
+    codes = Latent.draw(SHAPES, [1, 2]).levels
+    for problem in (
+        {r: z[:0] for r, z in codes.items()},
+        {r: z[: 1 + (r == 16)] for r, z in codes.items()},
+        {r: z.int() for r, z in codes.items()},
+    ):
+        Latent(problem).save(path, "natural", "12ab")
+        with pytest.raises(LatentError, match="does not hold as many codes in all levels"):
+            Latent.load(path, "natural", SHAPES)
+    Latent({r: z.bfloat16() for r, z in codes.items()}).save(path, "natural", "12ab")
+    assert {z.dtype for z in Latent.load(path, "natural", SHAPES)[0].levels.values()} == {torch.float32}
     weights.save(path, {"model": "natural"}, {"32": torch.zeros(1)})
     with pytest.raises(LatentError, match="not a file of latent codes"):
         Latent.load(path, "natural", SHAPES)

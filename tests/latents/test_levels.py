@@ -63,6 +63,7 @@ def test_short_is_what_people_write(text):
     [
         ("", "''"), ("x", "'x'"), ("32:", "'32:'"), ("a:1", "'a:1'"), ("1:2:3", "'1:2:3'"),
         ("3:1", "no level 3"), ("0.5,0.6", "more than one number"),
+        ("8:0.5,8:0.7", "names level 8 twice"), ("3_2:1", "'3_2:1'"),
         ("-0.1", "share must be a number from 0 to 1, not -0.1"), ("8:2", "not 2"), ("nan", "not nan"),
     ],
 )  # fmt: skip

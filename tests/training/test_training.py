@@ -1,6 +1,8 @@
 """Training: data by position, the objective, and runs that resume exactly."""
 
 import math
+import sys
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +12,8 @@ from helpers import GRAY, write_blobs
 from PIL import Image
 
 from cinn_colorize.conditioning.backbone import DEEP
-from cinn_colorize.data.sources import find_photos
+from cinn_colorize.conditioning.pretrained import Pretrained
+from cinn_colorize.data.sources import LmdbPhotos, find_photos
 from cinn_colorize.errors import DataError
 from cinn_colorize.models.natural import LevelConfig, Natural, NaturalConfig
 from cinn_colorize.training.checkpoint import load_newest, save_checkpoint
@@ -136,6 +139,30 @@ def test_no_photos(tmp_path):
     (tmp_path / "photos-train-0.zip").write_text("no zip")
     with pytest.raises(DataError, match=r"photos-train-0\.zip"):
         find_photos(tmp_path)
+    with zipfile.ZipFile(tmp_path / "photos-train-0.zip", "w") as archive:
+        archive.writestr("\u00e4.jpg", "x")
+    content = (tmp_path / "photos-train-0.zip").read_bytes()
+    for old, new in ((b"\xc3\xa4", b"\xc3\xff"), (b"PK\1\2\x14\x03\x14", b"PK\1\2\x14\x03\xff")):
+        assert content.count(old)
+        (tmp_path / "photos-train-0.zip").write_bytes(content.replace(old, new))
+        with pytest.raises(DataError, match=r"photos-train-0\.zip: not a readable zip"):
+            find_photos(tmp_path)
+
+
+def test_without_lmdb_one_line_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "lmdb", None)
+    with pytest.raises(DataError, match=r"reading LSUN requires lmdb; pip install 'cinn-colorize\[train\]'"):
+        LmdbPhotos(tmp_path)
+
+
+def test_a_damaged_pretrained_network_is_named(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "a_network" / "models").mkdir(parents=True)
+    (tmp_path / "a_network" / "__init__.py").touch()
+    for content in (b"", b"garbage", b"PK\3\4"):
+        (tmp_path / "a_network" / "models" / "a.pth").write_bytes(content)
+        with pytest.raises(DataError, match=r"a\.pth: cannot be read; reinstall a-network"):
+            Pretrained("a_network", "a.pth", "train").state()
 
 
 def test_nll_is_that_of_the_change_of_variables():
