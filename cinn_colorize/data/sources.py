@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 import cv2
 import numpy as np
 import PIL.Image
+import PIL.ImageCms
 from numpy.typing import NDArray
 
 from cinn_colorize.data.urls import Url, cached, find, open_file, retry
@@ -263,13 +264,13 @@ class Reader:
         """
         data = self.file(source)
         try:
-            _check_header(data)
+            profile = _check_header(data)
             image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
         except (cv2.error, *_UNREADABLE) as error:
             raise _unreadable(source, error) from error
         if image is None:
             raise DataError(f"{source}: cannot be decoded")
-        return image
+        return _in_srgb(image, profile)
 
     def file(self, source: Source) -> bytes:
         """Return the bytes of the image file.
@@ -343,8 +344,11 @@ class ColorReader(Reader):
         return image
 
 
-def _check_header(data: bytes) -> None:
+def _check_header(data: bytes) -> bytes:
     """Refuse a file that is no photo, or too large a one, before any pixel is decoded.
+
+    Returns:
+        its ICC profile; empty if there is none.
 
     Raises:
         OSError, ValueError, SyntaxError: it is.
@@ -354,10 +358,25 @@ def _check_header(data: bytes) -> None:
         try:
             with PIL.Image.open(io.BytesIO(data)) as image:
                 check_pixels(*image.size, _MAX_PIXELS)
+                return image.info.get("icc_profile") or b""
         except PIL.UnidentifiedImageError:
             raise ValueError("not a photo in a known format") from None
         except PIL.Image.DecompressionBombError:  # Pillow's own limit is higher
             raise ValueError(f"more than {_MAX_PIXELS / 1e6:g} million pixels") from None
+
+
+def _in_srgb(pixels: NDArray[Any], profile: bytes) -> NDArray[Any]:
+    """Convert pixels (H, W, 3) from an RGB profile to sRGB; others, and damaged ones, are ignored."""
+    if profile[16:20] != b"RGB ":
+        return pixels
+    try:
+        given = PIL.ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "srgb" in PIL.ImageCms.getProfileDescription(given).lower():
+            return pixels
+        srgb = PIL.ImageCms.createProfile("sRGB")
+        return np.array(PIL.ImageCms.profileToProfile(PIL.Image.fromarray(pixels), given, srgb))
+    except (PIL.ImageCms.PyCMSError, OSError):
+        return pixels
 
 
 def _unreadable(source: Source, error: Exception) -> DataError:

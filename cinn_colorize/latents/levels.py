@@ -102,7 +102,7 @@ def _read(text: str, rest: PerLevel) -> tuple[dict[int, float], PerLevel]:
         try:
             if not colon:
                 rest = float(number)
-            elif not level.isdecimal():
+            elif not level.strip().isdecimal():
                 raise ValueError
             elif int(level) in named:
                 twice = level

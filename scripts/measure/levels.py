@@ -36,7 +36,8 @@ def main() -> None:
     arguments = parser.parse_args()
     for root in arguments.photos:
         photos = find_photos(root, pattern=None)
-        chosen = [photos[i * len(photos) // arguments.of] for i in range(min(arguments.of, len(photos)))]
+        number = min(arguments.of, len(photos))
+        chosen = [photos[i * len(photos) // number] for i in range(number)]
         for weights in arguments.weights:
             model = load_model(arguments.model, weights).model
             assert isinstance(model, PhotoFlow)

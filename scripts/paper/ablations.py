@@ -178,8 +178,9 @@ def open_data(dataset: str, data: Path, plan: Plan) -> Any:
 
 
 def every(photos: Sequence[Source], number: int) -> list[Source]:
-    """Select so many photos, evenly spaced."""
-    return [photos[i * len(photos) // number] for i in range(min(number, len(photos)))]
+    """Select so many photos, or all if there are fewer, evenly spaced."""
+    number = min(number, len(photos))
+    return [photos[i * len(photos) // number] for i in range(number)]
 
 
 def train(run: Run, plan: Plan, task: Task[Any], folder: Path) -> None:

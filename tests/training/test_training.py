@@ -4,16 +4,18 @@ import math
 import sys
 import zipfile
 from dataclasses import replace
+from io import BytesIO
 
 import numpy as np
 import pytest
+import pyvips
 import torch
 from helpers import GRAY, write_blobs
-from PIL import Image
+from PIL import Image, ImageCms
 
 from cinn_colorize.conditioning.backbone import DEEP
 from cinn_colorize.conditioning.pretrained import Pretrained
-from cinn_colorize.data.sources import LmdbPhotos, find_photos
+from cinn_colorize.data.sources import LmdbPhotos, Reader, Source, find_photos
 from cinn_colorize.errors import DataError
 from cinn_colorize.models.natural import LevelConfig, Natural, NaturalConfig
 from cinn_colorize.training.checkpoint import load_newest, save_checkpoint
@@ -147,6 +149,18 @@ def test_no_photos(tmp_path):
         (tmp_path / "photos-train-0.zip").write_bytes(content.replace(old, new))
         with pytest.raises(DataError, match=r"photos-train-0\.zip: not a readable zip"):
             find_photos(tmp_path)
+
+
+def test_photos_are_in_the_colours_of_their_profiles(tmp_path):
+    expected, srgb = np.full((40, 60, 3), (200, 60, 40), np.uint8), ImageCms.createProfile("sRGB")
+    p3 = bytes(pyvips.Operation.call("profile_load", "p3"))
+    in_p3 = ImageCms.profileToProfile(Image.fromarray(expected), srgb, ImageCms.ImageCmsProfile(BytesIO(p3)))
+    in_p3.save(tmp_path / "a.png", icc_profile=p3)
+    assert np.abs(np.asarray(in_p3) - expected.astype(int)).max() > 10
+    assert np.abs(Reader()(Source(tmp_path / "a.png")) - expected.astype(int)).max() <= 2
+    for profile in (ImageCms.ImageCmsProfile(srgb).tobytes(), b"damaged", p3[:200]):
+        Image.fromarray(expected).save(tmp_path / "b.png", icc_profile=profile)
+        assert np.array_equal(Reader()(Source(tmp_path / "b.png")), expected)
 
 
 def test_without_lmdb_one_line_says_how_to_get_it(tmp_path, monkeypatch):
