@@ -15,6 +15,7 @@ from cinn_colorize.cli.console import fatal, progress_bar, show_log
 from cinn_colorize.cli.engine import BatchEngine, BatchEngineOption, check_engine
 from cinn_colorize.cli.many import STREAM, BatchOptions
 from cinn_colorize.cli.options import (
+    FOLDER,
     BatchOutputOptions,
     FrameOption,
     GeneralOptions,
@@ -177,7 +178,8 @@ def colorize(
     streamed = STREAM in named
     if streamed:
         alone = named == [STREAM] and number == 1 and not (many.files_from or many.manifest or many.shard)
-        _check_stream(alone and not out.as_json and not many.dry_run, engine)
+        to_files = out.as_json or out.overwrite or output is not None or out.output_dir != FOLDER
+        _check_stream(alone and not to_files and not many.dry_run, engine)
     show_log(general.quiet, general.verbose)
 
     from cinn_colorize.batch.manifest import Manifest
@@ -257,8 +259,8 @@ def _check_stream(alone: bool, engine: BatchEngine) -> None:
     """Refuse options that exclude a photo from stdin."""
     if not alone:
         raise typer.BadParameter(
-            "- is one photo and one sample; leave out other photos and -n, --files-from, --manifest, "
-            "--shard, --dry-run and --json"
+            "- is one photo and one sample, written to stdout; leave out other photos and -n, --files-from, "
+            "--manifest, --shard, --dry-run, --json, --overwrite, --output and --output-dir"
         )
     if engine is BatchEngine.ray:
         raise typer.BadParameter(

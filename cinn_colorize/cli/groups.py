@@ -15,7 +15,7 @@ def flattened(command: Callable[..., None]) -> Callable[..., None]:
     """Return a command that has the fields of its dataclass parameters, nested ones too, as parameters.
 
     Typer makes an option of each parameter from its annotation and its default. Choices may be written in any
-    case.
+    case, and files that may not be read are not refused before the command sees them.
 
     Args:
         command: called with the dataclasses, which are built from the values given.
@@ -31,6 +31,9 @@ def flattened(command: Callable[..., None]) -> Callable[..., None]:
         for info in get_args(parameter.annotation):
             if isinstance(info, ParameterInfo):
                 info.case_sensitive = False
+                info.readable = (
+                    False  # of one file of many, the command says it in its own words, and goes on
+                )
 
     @functools.wraps(command)
     def run(**values: Any) -> None:

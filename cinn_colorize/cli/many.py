@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cinn_colorize.cli.console import say
 from cinn_colorize.cli.engine import BatchEngine
 from cinn_colorize.errors import DataError
 from cinn_colorize.files import printable_name
@@ -135,7 +136,10 @@ class BatchOptions:
                 content = read_lines(sys.stdin.buffer) if path == STREAM else read_table(path)
             except OSError as error:
                 raise DataError(f"{name}: the list cannot be read ({error.strerror})") from error
-            listed += read_list(content, name, null=self.null)
+            found = read_list(content, name, null=self.null)
+            if not found:
+                say(f"{name}: names no photos")
+            listed += found
         return named, listed
 
     def _check_address(self, engine: BatchEngine) -> None:

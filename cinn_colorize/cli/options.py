@@ -190,6 +190,9 @@ class PhotoOptions:
         return round(min(self.max_pixels, 1e12) * 1e6)
 
 
+FOLDER = Path("colorized")  # of results, unless another is chosen
+
+
 @dataclass(frozen=True)
 class FolderOptions:
     """Where results go."""
@@ -204,7 +207,7 @@ class FolderOptions:
             help="Folder for the results.",
             rich_help_panel=OUTPUT,
         ),
-    ] = Path("colorized")
+    ] = FOLDER
     overwrite: OverwriteOption = False
 
 

@@ -101,8 +101,27 @@ def test_lists(run, scans):
         shutil.rmtree("colorized")
     assert "add --null" in the_line(run("--files-from", "-", input=b"a\0b\0"))
     assert "the list cannot be read" in the_line(run("@none"))
+    Path("empty.txt").touch()
+    result = run("--files-from", "empty.txt")
+    assert (result.exit_code, the_line(result)) == (0, "cinn-colorize: empty.txt: names no photos\n")
     make_photos(".", "@odd.jpg")
     assert run("@odd.jpg", "-s", 0).stdout == "colorized/@odd_000.jpg\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="no such rights")
+def test_a_photo_that_may_not_be_read_does_not_end_the_batch(run, scans):
+    run("scans/c.jpg", "-o", "before")  # imports modules that others may not be able to read
+    (scans / "a.jpg").chmod(0)
+    euid = os.geteuid()
+    if euid == 0:
+        scans.parent.chmod(0o777)
+        os.seteuid(65534)
+    try:
+        result = run("scans/a.jpg", "scans/c.jpg", "-s", 0)
+    finally:
+        os.seteuid(euid)
+    assert (result.exit_code, result.stdout) == (1, "colorized/c_000.jpg\n")
+    assert "scans/a.jpg: cannot be read: Permission denied" in result.stderr.splitlines()[0]
 
 
 def test_one_photo_through_pipes(run, scans):
@@ -116,6 +135,10 @@ def test_one_photo_through_pipes(run, scans):
             assert result.stdout_bytes == Path("colorized/a_003.jpg").read_bytes()
     as_tiff = run("-", "--format", "tiff", input=(scans / "b.png").read_bytes())
     assert as_tiff.stdout_bytes[:4] in (b"II*\0", b"MM\0*")
+    for option in (["-o", "x"], ["--overwrite"], ["--output", "{stem}{ext}"], ["-n", 2]):
+        refused = run("-", *option, input=(scans / "a.jpg").read_bytes())
+        assert (refused.exit_code, refused.stdout_bytes) == (2, b"")
+        assert "- is one photo and one sample, written to stdout; leave out" in the_line(refused)
     bad = run("-", input=b"no photo")
     assert (bad.exit_code, bad.stdout_bytes) == (1, b"")
     assert "stdin: is not a photo" in the_line(bad)

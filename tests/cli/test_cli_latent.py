@@ -152,6 +152,9 @@ def test_sample(run):
     run("recreate", grid, "gray.jpg", "z.safetensors", *again)
     assert Path("colorized/gray_samples_again.jpg").read_bytes() == Path(grid).read_bytes()
 
+    for useless in (["-s", 4], ["-t", 0.1]):
+        refused = run("sample", "gray.jpg", "--load-z", "z.safetensors", *useless, code=2)
+        assert "nothing is drawn; not with" in the_line(refused)
     run("sample", "gray.jpg", "-n", 3, "--interpolate", "z.safetensors,8", *again)
     run("recreate", grid, "gray.jpg", "z.safetensors", *again)
     assert Path("colorized/gray_samples_again.jpg").read_bytes() == Path(grid).read_bytes()
