@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import inspect
+import os
 import re
 import signal
 import sys
 import traceback
+from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
@@ -169,11 +173,20 @@ def main() -> None:
     # SIGTERM must not leave temporary files behind; train asks for a checkpoint instead.
     handle_between_imports(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     watch()
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # a service may be started without them
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115
     try:
         app(prog_name="cinn-colorize")
-    except Exception:
-        print_trace(traceback.format_exc())
+        sys.stdout.flush()
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC and not error.filename:
+            say(f"stdout: cannot be written: {error.strerror}")
+        else:
+            print_trace(traceback.format_exc())
         sys.exit(1)
     finally:
+        with contextlib.suppress(OSError):  # of what was not written, the interpreter would complain again
+            sys.stdout.close()
         # All is said and written; Ctrl-C while the interpreter shuts down would end it by the signal.
         signal.signal(signal.SIGINT, signal.SIG_IGN)

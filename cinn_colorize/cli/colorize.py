@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from cinn_colorize.cli import values
-from cinn_colorize.cli.console import fatal, progress_bar, show_log
+from cinn_colorize.cli.console import fatal, progress_bar, show_log, write_stdout
 from cinn_colorize.cli.engine import BatchEngine, BatchEngineOption, check_engine
 from cinn_colorize.cli.many import STREAM, BatchOptions
 from cinn_colorize.cli.options import (
@@ -242,7 +242,7 @@ def colorize(
             device_of(network.device)  # otherwise this process does not need torch
         if streamed:
             content = read_stream(sys.stdin.buffer, "stdin", reading.limit)
-            sys.stdout.buffer.write(colorize_stream(content, plan, spec))
+            write_stdout(colorize_stream(content, plan, spec))
             return
         records = many.manifest and (not many.dry_run or many.manifest.exists())
         notes = stack.enter_context(Manifest(many.manifest)) if many.manifest and records else None

@@ -43,7 +43,7 @@ def print_trace(trace: str) -> None:
 
 def print_json(values: object) -> None:
     """Print a JSON value on stdout, in ASCII without control characters."""
-    print(json.dumps(values).replace("\x7f", r"\u007f"), flush=True)
+    write_stdout(json.dumps(values).replace("\x7f", r"\u007f").encode() + b"\n")
 
 
 def print_path(path: os.PathLike[str]) -> None:
@@ -51,9 +51,24 @@ def print_path(path: os.PathLike[str]) -> None:
     if sys.stdout.isatty():  # a progress bar makes room for text, not for bytes
         print(printable_name(path), flush=True)
         return
-    sys.stdout.flush()
-    sys.stdout.buffer.write(os.fsencode(path) + b"\n")
-    sys.stdout.buffer.flush()
+    write_stdout(os.fsencode(path) + b"\n")
+
+
+def write_stdout(content: bytes) -> None:
+    """Write to stdout at once.
+
+    Raises:
+        CinnError: the disk is full, or the like.
+        BrokenPipeError: nobody reads it any more, which ends the program without a word.
+    """
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise CinnError(f"stdout: cannot be written: {error.strerror}") from error
 
 
 @contextmanager

@@ -3,15 +3,28 @@
 import json
 import os
 import random
+import shlex
 import shutil
 import signal
+import subprocess
 import time
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import GRAY, names, process, shared_data, spawned_by, start, wait_for, without_progress
+from helpers import (
+    ENVIRONMENT,
+    GRAY,
+    command,
+    names,
+    process,
+    shared_data,
+    spawned_by,
+    start,
+    wait_for,
+    without_progress,
+)
 from PIL import Image
 
 from cinn_colorize.batch.model_server import ModelServer
@@ -247,3 +260,30 @@ def test_some_broken_files_in_a_batch(tmp_path):
 @pytest.mark.slow
 def test_all_broken_files_in_a_batch(tmp_path):
     survives(tmp_path, broken_corpus(tmp_path / "broken", 1))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device")
+@pytest.mark.parametrize("arguments", ["models", "--help", "gray.jpg -s 1", "gray.jpg -s 1 --json", "- -s 1"])
+def test_a_stdout_that_is_full_is_said_in_one_line(tmp_path, arguments):
+    Image.fromarray(GRAY).save(tmp_path / "gray.jpg")
+    with (tmp_path / "gray.jpg").open("rb") as photo, Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            command(*arguments.split()),
+            cwd=tmp_path,
+            env=ENVIRONMENT,
+            stdin=photo,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    line = "cinn-colorize: stdout: cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, line)
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
+def test_streams_that_are_closed(tmp_path, closed):
+    Image.fromarray(GRAY).save(tmp_path / "gray.jpg")
+    line = f"{shlex.join(map(str, command('gray.jpg', '-s', '1')))} {closed}"
+    done = subprocess.run(line, shell=True, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "colorized" / "gray_001.jpg").is_file()
