@@ -50,11 +50,11 @@ def read_earlier(path: Path, photos: Sequence[str], samples: int) -> Earlier:
     """
     name = printable_name(path)
     try:
-        text = read_table(path).decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{name}: cannot be read ({error})") from error
+        content = read_table(path)
+    except OSError as error:
+        raise DataError(f"{name}: cannot be read ({error.strerror})") from error
     try:
-        found = json.loads(text)
+        found = json.loads(content.decode("utf-8"))
         evaluations = found if isinstance(found, list) else [found]
         made_with = {int(evaluation["samples"]) for evaluation in evaluations}
         rows = {}

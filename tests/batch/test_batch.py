@@ -112,14 +112,17 @@ def test_lists(run, scans):
 def test_a_photo_that_may_not_be_read_does_not_end_the_batch(run, scans):
     run("scans/c.jpg", "-o", "before")  # imports modules that others may not be able to read
     (scans / "a.jpg").chmod(0)
+    Path("locked").mkdir(mode=0)
     euid = os.geteuid()
     if euid == 0:
         scans.parent.chmod(0o777)
         os.seteuid(65534)
     try:
         result = run("scans/a.jpg", "scans/c.jpg", "-s", 0)
+        within = run("locked/a.jpg")
     finally:
         os.seteuid(euid)
+    assert the_line(within) == "cinn-colorize: locked/a.jpg: cannot be read: Permission denied\n"
     assert (result.exit_code, result.stdout) == (1, "colorized/c_000.jpg\n")
     assert "scans/a.jpg: cannot be read: Permission denied" in result.stderr.splitlines()[0]
 
