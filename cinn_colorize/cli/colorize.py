@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from cinn_colorize.cli import values
-from cinn_colorize.cli.console import fatal, progress_bar, show_log, write_stdout
+from cinn_colorize.cli.console import fatal, progress_bar, say, show_log, write_stdout
 from cinn_colorize.cli.engine import BatchEngine, BatchEngineOption, check_engine
 from cinn_colorize.cli.many import STREAM, BatchOptions
 from cinn_colorize.cli.options import (
@@ -246,6 +246,8 @@ def colorize(
             return
         records = many.manifest and (not many.dry_run or many.manifest.exists())
         notes = stack.enter_context(Manifest(many.manifest)) if many.manifest and records else None
+        if not inputs and not many.shard:  # of which a machine may have nothing to do
+            say("the list names no photos")
         batch = Batch(inputs, plan, spec, many.workers or usable_cores(), notes, cluster)
         if many.dry_run:
             failed = report_rehearsal(batch, general, others)

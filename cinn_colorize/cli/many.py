@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cinn_colorize.cli.console import say
 from cinn_colorize.cli.engine import BatchEngine
 from cinn_colorize.errors import DataError
 from cinn_colorize.files import printable_name
@@ -136,10 +135,7 @@ class BatchOptions:
                 content = read_lines(sys.stdin.buffer) if path == STREAM else read_table(path)
             except OSError as error:
                 raise DataError(f"{name}: the list cannot be read ({error.strerror})") from error
-            found = read_list(content, name, null=self.null)
-            if not found:
-                say(f"{name}: names no photos")
-            listed += found
+            listed += read_list(content, name, null=self.null)
         return named, listed
 
     def _check_address(self, engine: BatchEngine) -> None:

@@ -103,7 +103,7 @@ def test_lists(run, scans):
     assert "the list cannot be read" in the_line(run("@none"))
     Path("empty.txt").touch()
     result = run("--files-from", "empty.txt")
-    assert (result.exit_code, the_line(result)) == (0, "cinn-colorize: empty.txt: names no photos\n")
+    assert (result.exit_code, the_line(result)) == (0, "cinn-colorize: the list names no photos\n")
     make_photos(".", "@odd.jpg")
     assert run("@odd.jpg", "-s", 0).stdout == "colorized/@odd_000.jpg\n"
 
