@@ -45,6 +45,8 @@ PUBLIC = 0o666  # permission bits of a file that whoever the umask allows may re
 _PATIENCE = 10  # seconds, for something to write into a pipe
 _TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.part")
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:)//?")
+# Of a disk that is full, for the program or for this user.
+FULL = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT") if hasattr(errno, name)}
 _IS_WINDOWS = sys.platform == "win32"
 _SIGNATURES = {
     # Most camera raws are TIFFs, which their tags or their suffix tell from others.

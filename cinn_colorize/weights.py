@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -168,8 +168,7 @@ def head(path: Path) -> tuple[dict[str, Any], dict[str, tuple[int, ...]]]:
         WeightsError: the file is damaged, or not a weights file of this program.
     """
     with _opened(path, "numpy") as (file, config):
-        types = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
-        return config, {name: shape for name, shape in _shapes(file).items() if types[name] in _OF_NUMPY}
+        return config, _shapes(file, _OF_NUMPY)
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -182,8 +181,13 @@ def read_config(path: Path) -> dict[str, Any]:
         return config
 
 
-def _shapes(file: Any) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+def _shapes(file: Any, types: Container[str] | None = None) -> dict[str, tuple[int, ...]]:
+    slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+    return {
+        name: tuple(one.get_shape())
+        for name, one in slices.items()
+        if types is None or one.get_dtype() in types
+    }
 
 
 @contextlib.contextmanager

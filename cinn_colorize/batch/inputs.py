@@ -150,23 +150,23 @@ def counts_by_suffix(paths: Iterable[Path]) -> str:
     return ", ".join(f"{counts[suffix]} {printable(suffix) or 'without suffix'}" for suffix in kinds)
 
 
-def _absent(path: Path) -> PhotoError:
-    """Return the error for a path that cannot be found, or lies in a folder that may not be entered."""
+def _absent(path: Path) -> PhotoError | None:
+    """Return the error for a path that is not there, or whose folder may not be entered; else None."""
     try:
         path.lstat()
     except PermissionError as error:
         return PhotoError(f"{printable_name(path)}: cannot be read: {error.strerror}")
-    except (OSError, ValueError):  # too long a name, or a zero byte in it
-        pass
-    return MissingPhotoError(missing(path))
+    except (OSError, ValueError):  # too long a name, or a zero byte in it, among others
+        return MissingPhotoError(missing(path))
+    return None
 
 
 def _expand(
     path: Path, below: Path, recursive: bool, found: bool, output: Path, others: list[Path]
 ) -> Iterator[Input | PhotoError]:
     name = printable_name(path)
-    if not os.path.lexists(path):
-        yield _absent(path)
+    if problem := _absent(path):
+        yield problem
     elif not os.path.isdir(path):  # noqa: PTH112
         yield Input(path, below, found)
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import inspect
 import os
 import re
@@ -34,6 +33,7 @@ from cinn_colorize.cli.temperature import temperature
 from cinn_colorize.cli.train import train
 from cinn_colorize.cli.transfer import transfer
 from cinn_colorize.cli.usage import mistyped, problem_of
+from cinn_colorize.files import FULL
 from cinn_colorize.originals import protecting
 from cinn_colorize.signals import handle_between_imports
 
@@ -180,7 +180,7 @@ def main() -> None:
         app(prog_name="cinn-colorize")
         sys.stdout.flush()
     except Exception as error:
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC and not error.filename:
+        if isinstance(error, OSError) and error.errno in FULL and not error.filename:
             say(f"stdout: cannot be written: {error.strerror}")
         else:
             print_trace(traceback.format_exc())

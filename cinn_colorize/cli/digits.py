@@ -65,13 +65,13 @@ def refuse_all_but(context: typer.Context, known: Iterable[str]) -> None:
         context: of the command.
         known: names of the parameters that apply, beside those of both commands.
     """
-    given: dict[str, Any] = {}
+    names = []
     for parameter in context.command.params:
         source = context.get_parameter_source(parameter.name or "")
         if source and source.name == "COMMANDLINE" and parameter.name not in {*known, *_COMMON}:
             is_option = parameter.param_type_name == "option"
-            given[max(parameter.opts, key=len) if is_option else parameter.opts[0].upper()] = True
-    refuse(given, f"not with --model {MODEL}")
+            names.append(max(parameter.opts, key=len) if is_option else parameter.opts[0].upper())
+    refuse(dict.fromkeys(names, True), f"not with --model {MODEL}")
 
 
 def sample_digits(

@@ -127,11 +127,12 @@ def sample(
     if photo is None:
         raise typer.BadParameter("Missing argument 'PHOTO'")
     ends = _ends(interpolate)
-    if number is None and not (load_z and vary_level is None):
+    loaded = load_z is not None and vary_level is None
+    if number is None and not loaded:
         number = {2: _STEPS, 4: _STEPS_OF_A_SIDE}.get(len(ends), _SAMPLES)
-    if interpolate or (load_z and vary_level is None):
+    if interpolate or loaded:
         refuse({"--seed": seed or None}, "nothing is drawn; not with --interpolate or --load-z")
-    if load_z and vary_level is None:
+    if loaded:
         refuse({"--temperature": temperature}, "nothing is drawn; not with --load-z")
     grid = Grid(number, load_z, ends, vary_level)
     with usage_errors("--interpolate, --vary-level or -n"):

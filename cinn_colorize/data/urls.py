@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import logging
 import os
@@ -18,7 +17,7 @@ import fsspec
 from filelock import FileLock
 
 from cinn_colorize.errors import DataError
-from cinn_colorize.files import printable_name, replacing
+from cinn_colorize.files import FULL, printable_name, replacing
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +25,6 @@ T = TypeVar("T")
 _BLOCK = 2**18  # bytes per request: one is enough for most photos
 _PAUSES = (1, 2, 4, 8, 16)  # seconds before another try
 _END = 22  # bytes at the end of a zip that are read first
-_FULL = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT") if hasattr(errno, name)}  # of the local disk
 # Errors that a retry would not fix.
 _FINAL = (
     FileNotFoundError,
@@ -119,7 +117,7 @@ def retry(name: str, function: Callable[[], T]) -> T:
             raise
         except Exception as error:  # each file system has its own
             reason = " ".join(str(error).split())[:200] or type(error).__name__
-            if pause is None or isinstance(error, _FINAL) or getattr(error, "errno", None) in _FULL:
+            if pause is None or isinstance(error, _FINAL) or getattr(error, "errno", None) in FULL:
                 raise DataError(f"{printable_name(name)}: cannot be read ({reason})") from error
             log.info("%s: %s; retrying", name, reason)
             time.sleep(pause)

@@ -13,14 +13,14 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from cinn_colorize.errors import DiskFullError, PhotoError
-from cinn_colorize.files import FORMATS, PUBLIC, READ_ONLY, format_of_name, printable_name, replacing
+from cinn_colorize.files import FORMATS, FULL, PUBLIC, READ_ONLY, format_of_name, printable_name, replacing
 from cinn_colorize.imaging import color, vips
 from cinn_colorize.imaging.color import Pixels, RGBSpace
 from cinn_colorize.imaging.metadata import add_recipe, iptc_for
 from cinn_colorize.imaging.tiff import add_fields, append_page
 
 # The system's messages for a full disk and an exhausted quota.
-_FULL = {os.strerror(getattr(errno, name)) for name in ("ENOSPC", "EDQUOT") if hasattr(errno, name)}
+_FULL = {os.strerror(number) for number in FULL}
 
 
 class Picture:

@@ -94,24 +94,22 @@ def parse_levels(
 
 def _read(text: str, rest: PerLevel) -> tuple[dict[int, float], PerLevel]:
     """Return the numbers of the levels that a text names, and those of the rest."""
-    parts, named, twice = text.split(","), dict[int, float](), ""
+    parts, named = text.split(","), dict[int, float]()
     if sum(":" not in part for part in parts) > 1:
         raise ValueError(f"{text!r:.80} has more than one number for all levels")
     for part in parts:
-        level, colon, number = part.rpartition(":")
+        level, _, number = part.rpartition(":")
+        is_named = level.strip().isdecimal()
         try:
-            if not colon:
-                rest = float(number)
-            elif not level.strip().isdecimal():
-                raise ValueError
-            elif int(level) in named:
-                twice = level
-            else:
-                named[int(level)] = float(number)
+            value = float(number if is_named else part)
         except ValueError:
             raise ValueError(f"{part!r:.80} is neither a number nor LEVEL:NUMBER") from None
-    if twice:
-        raise ValueError(f"{text!r:.80} names level {twice} twice")
+        if not is_named:
+            rest = value
+        elif int(level) in named:
+            raise ValueError(f"{text!r:.80} names level {int(level)} twice")
+        else:
+            named[int(level)] = value
     return named, rest
 
 

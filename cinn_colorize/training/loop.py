@@ -123,7 +123,7 @@ def train(
             if not ended and state.seen % every < config.batch:
                 _if_possible(partial(evaluate, state.averaged, state.seen))
             if time.monotonic() - saved_at > options.checkpoint_seconds and not state.faults:
-                _if_possible(lambda: save_checkpoint(run, state.state_dict()))
+                _if_possible(partial(save_checkpoint, run, state.state_dict()))
                 saved_at = time.monotonic()
         if stopping:
             break
