@@ -35,6 +35,8 @@ _PROFILE = "icc-profile-data"
 _BITS = "bits-per-sample"
 _BAND = 2**19  # pixels of a band
 _SYSTEM = "system error: "
+_UNSTATED = (1.0, 1.0)  # libvips' resolution of photos that state none
+_UNKNOWN = (72 / 25.4, 72 / 25.4)  # 72 dpi, which EXIF designates then (its tag XResolution)
 _LARGEST_TIFF = 3 * 2**30  # bytes of pixels; above, the file could outgrow offsets of 32 bits
 
 
@@ -44,11 +46,11 @@ class Metadata:
 
     Attributes:
         fields: type and value by libvips' field names.
-        resolution: pixels per millimetre, horizontal and vertical.
+        resolution: pixels per millimetre, horizontal and vertical; 72 dpi, as in EXIF, where none is stated.
     """
 
     fields: dict[str, tuple[int, Any]] = field(default_factory=dict)
-    resolution: tuple[float, float] = (1.0, 1.0)
+    resolution: tuple[float, float] = _UNKNOWN
 
     def blob(self, name: str) -> bytes:
         """Return a field of bytes; empty if there is none."""
@@ -77,7 +79,8 @@ class Metadata:
         kept = {name: (image.get_typeof(name), image.get(name)) for name in names if name.startswith(_KEPT)}
         if "exif-data" in kept:  # which still has the original orientation
             kept["orientation"] = (pyvips.GValue.gint_type, 1)
-        return cls(kept, (image.xres, image.yres))
+        resolution = image.xres, image.yres
+        return cls(kept, _UNKNOWN if resolution == _UNSTATED else resolution)
 
 
 def use_threads(number: int) -> None:

@@ -107,6 +107,17 @@ def test_resolution_is_kept_without_exif(tmp_path, suffix):
         assert out.info["dpi"] == pytest.approx((300, 300), abs=0.1)
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
+@pytest.mark.parametrize("strip", [False, True])
+def test_a_photo_that_states_no_resolution_gets_that_of_exif(tmp_path, suffix, strip):
+    """72 dpi, and not libvips' 25.4, with which programs lay out metres of picture."""
+    Image.fromarray(GRAY).save(tmp_path / "in.webp")
+    (picture,) = open_photo(tmp_path / "in.webp").compose([Uniform(0, 0)])
+    picture.save(tmp_path / f"out{suffix}", strip=strip)
+    with Image.open(tmp_path / f"out{suffix}") as out:
+        assert out.info["dpi"] == pytest.approx((72, 72), abs=0.1)
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_orientation_is_applied_once(tmp_path, orientation):
     tags = Image.Exif()
