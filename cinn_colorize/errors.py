@@ -13,8 +13,8 @@ class MissingPhotoError(PhotoError, FileNotFoundError):
     """The file of a photo, a mask, a reference or hints does not exist."""
 
 
-class DiskFullError(PhotoError):
-    """A picture cannot be written because the disk is full, so the next one cannot either."""
+class OutputError(PhotoError):
+    """A picture cannot be written, nor the next one: the disk is full, or the folder read-only."""
 
 
 class OriginalError(CinnError):

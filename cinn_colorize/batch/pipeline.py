@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from cinn_colorize.batch.plan import Plan, Task
-from cinn_colorize.errors import CinnError, DiskFullError, PhotoError
+from cinn_colorize.errors import CinnError, OutputError, PhotoError
 from cinn_colorize.files import format_of_name, mode_like, printable_name
 
 if TYPE_CHECKING:
@@ -120,9 +120,7 @@ class Job:
         except Exception as error:  # whatever it is, the batch continues
             expected = isinstance(error, CinnError)
             message = str(error) if expected else f"{printable_name(path)}: {error!r}; --debug shows where"
-            if ends := isinstance(error, DiskFullError):
-                message += "; free some space, then run the same command again"
-            yield Failure(path, message, expected, ends, traceback.format_exc())
+            yield Failure(path, message, expected, isinstance(error, OutputError), traceback.format_exc())
         else:
             yield Finished(path, written)
 

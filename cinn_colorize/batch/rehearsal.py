@@ -22,7 +22,7 @@ from cinn_colorize.batch.pipeline import Failure, Finished, Job
 from cinn_colorize.batch.plan import Plan, Task
 from cinn_colorize.batch.run import Batch
 from cinn_colorize.batch.there import State, There
-from cinn_colorize.errors import DiskFullError, PhotoError
+from cinn_colorize.errors import OutputError, PhotoError
 from cinn_colorize.files import printable_name
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def _measures(job: Job, due: list[_Due], problems: list[str]) -> list[_Measure]:
     """Measure some of the photos, by size; damage that this shows moves them from ``due`` to ``problems``.
 
     Raises:
-        DiskFullError: there is no space for temporary files.
+        OutputError: there is no space for temporary files.
         WeightsError: the network cannot be loaded.
     """
     while due:
@@ -167,7 +167,7 @@ def _measures(job: Job, due: list[_Due], problems: list[str]) -> list[_Measure]:
             for one in (by_size[0], *_examples(by_size, job.plan)):
                 measures.append(_measure(job, one))
             return measures[1:]
-        except DiskFullError:
+        except OutputError:
             raise
         except PhotoError as error:
             problems.append(str(error))

@@ -12,7 +12,7 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from cinn_colorize.errors import DiskFullError, PhotoError
+from cinn_colorize.errors import OutputError, PhotoError
 from cinn_colorize.files import FORMATS, FULL, PUBLIC, READ_ONLY, format_of_name, printable_name, replacing
 from cinn_colorize.imaging import color, vips
 from cinn_colorize.imaging.color import Pixels, RGBSpace
@@ -20,7 +20,15 @@ from cinn_colorize.imaging.metadata import add_recipe, iptc_for
 from cinn_colorize.imaging.tiff import add_fields, append_page
 
 # The system's messages for a full disk and an exhausted quota.
-_FULL = {os.strerror(number) for number in FULL}
+_READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
+_LASTING = {
+    os.strerror(number): advice
+    for numbers, advice in (
+        (FULL, "free some space, then run the same command again"),
+        (_READ_ONLY, "choose a folder in which you may write"),
+    )
+    for number in numbers
+}
 
 
 class Picture:
@@ -142,10 +150,11 @@ def _reduced(pixels: Pixels, size: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 def cannot_write(name: str, reason: str) -> PhotoError:
-    """Return the error for a file that cannot be written: a :class:`DiskFullError` if the disk is full."""
-    kind = DiskFullError if reason in _FULL else PhotoError
-    hint = "; choose a shorter --output" if reason == os.strerror(errno.ENAMETOOLONG) else ""
-    return kind(f"{name}: cannot be written: {reason}{hint}")
+    """Return the error for a file that cannot be written; an :class:`OutputError` if no other file can be."""
+    kind = OutputError if reason in _LASTING else PhotoError
+    too_long = reason == os.strerror(errno.ENAMETOOLONG)
+    advice = "choose a shorter --output" if too_long else _LASTING.get(reason, "")
+    return kind(f"{name}: cannot be written: {reason}{'; ' if advice else ''}{advice}")
 
 
 def fitted(height: int, width: int, size: int) -> tuple[int, int]:
