@@ -169,7 +169,7 @@ for _command in _COMMANDS:
 
 
 def main() -> None:
-    """Run the command line; the entry point of the console script."""
+    """Run a command, and exit."""
     # SIGTERM must not leave temporary files behind; train asks for a checkpoint instead.
     handle_between_imports(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     watch()

@@ -15,9 +15,9 @@ wanted, h::
     x + C_xh (C_hh + R)^-1 (h - x_h)
 
 C are covariances of the ensemble, and R is diagonal: the tolerance of a hint, which is wider for places that
-it merely reaches. So a hint on a shirt colours the shirt, and what does not vary with it stays as it was.
-What the hints still lack then is painted on, weaker with distance, up to the edges of luminance. It takes
-samples but no gradients, so any engine will do.
+it merely reaches, and for those of a large stroke, which err together. So a hint on a shirt colours the
+shirt, and what does not vary with it stays as it was. What the hints still lack then is painted on, weaker
+with distance, up to the edges of luminance. It takes samples but no gradients, so any engine will do.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from cinn_colorize.samples import Sample
 
 MEMBERS = 24  # samples of the ensemble; what more of them gain is in docs/hints.md
+STROKE = 8.0  # weight of all that is painted in one stroke, at most, in hints
 _FINE = 16  # members have no noise from this level on
 _FIRST = 2**31  # seed of the first member, far from those that people use
 _TOLERANCE = 6.0  # sigma of a hint, in units of ab
@@ -123,9 +124,8 @@ def follow(samples: Sequence[Floats], members: Sequence[Floats], hints: HintMap)
     """
     flat = np.stack(members).reshape(len(members), -1).astype(np.float64)
     deviations = flat - flat.mean(0)
-    # What no edge separates from a hint is probably of the same object.
-    weight = np.tile(np.maximum(hints.weight, _BEYOND * hints.reach).ravel(), 2)  # of a, then of b
-    hinted = np.flatnonzero(weight > _NEGLIGIBLE)
+    weight = np.tile(_weight(hints).ravel(), 2)  # of a, then of b
+    hinted = np.flatnonzero(weight)
     wanted, precision = hints.ab.ravel()[hinted], weight[hinted] / _TOLERANCE**2
     # Of (Y^T Y / (m - 1) + R)^-1, with the deviations Y of m members, only a matrix as large as the ensemble
     # is inverted, however many hints there are (Sherman, Morrison and Woodbury).
@@ -137,3 +137,15 @@ def follow(samples: Sequence[Floats], members: Sequence[Floats], hints: HintMap)
         moved.append(sample + (share @ deviations).reshape(sample.shape).astype(np.float32))
     lacking = hints.spread([hints.ab - ab for ab in moved])
     return [ab + rest for ab, rest in zip(moved, lacking, strict=True)]
+
+
+def _weight(hints: HintMap) -> Floats:
+    """Return how many hints each place counts as, (h, w)."""
+    # What no edge separates from a hint is probably of the same object.
+    weight = np.maximum(hints.weight, _BEYOND * hints.reach)
+    weight[weight < _NEGLIGIBLE] = 0
+    strokes = hints.strokes()
+    # A stroke is one guess at one colour. Were each of its places another one, hundreds of them would bend
+    # the few members until they met it everywhere, and spoil the rest of the photo.
+    painted = np.bincount(strokes.ravel(), hints.weight.ravel())
+    return np.asarray(weight / np.maximum(painted / STROKE, 1)[strokes], np.float32)

@@ -15,6 +15,7 @@ import numpy as np
 import PIL.Image
 import PIL.ImageOps
 import scipy.sparse
+import scipy.sparse.csgraph
 import scipy.sparse.linalg
 from numpy.typing import NDArray
 
@@ -37,6 +38,8 @@ _HELD = 1000.0  # rate at which a walker ends at a hint that it reaches
 _CHROMA_SIZE = 64
 _SIGMA_PIXELS, _SIGMA_L = 0.5, 5.0  # of the joint bilateral upsampling
 _STROKES_SCALE = 4  # larger strokes are reduced to this many times the guide's grid
+_SAME = 6.0  # difference of ab between neighbours of one stroke
+_REACHED = 1e-4  # reach that is none below
 _PALEST = 0.1  # saturation that hints make up for
 _PAINTED = 16  # a place has full weight if 1/16 of it is painted, because strokes may be thin
 
@@ -46,7 +49,8 @@ class HintMap:
     """Hints on the grid of a photo's ab; made by :meth:`of`.
 
     Attributes:
-        weight: weight of the hints, (h, w) in [0, 1]; 0 where there is none.
+        weight: weight of the hints, (h, w), 0 where there is none; its sum is 1 for a hint at a pixel, and
+            it is up to 16 in each place that is painted.
         reach: how far they reach, (h, w) in [0, 1]: weaker with distance, and hardly across edges of L.
         ab: colours of the hints that reach a place, (2, h, w), in the gamut at the photo's own L once the
             saturation has been applied.
@@ -118,6 +122,16 @@ class HintMap:
         """
         planes = np.concatenate(colors)
         return _spread(self.weight, self.guide, planes).reshape(-1, 2, *self.guide.shape)
+
+    def strokes(self) -> NDArray[np.intp]:
+        """Label strokes and what they reach, (h, w): neighbours of nearly one colour have one label."""
+        i, j = _neighbours(self.guide.shape)
+        a, b = self.ab.reshape(2, -1)
+        reached = self.reach.ravel() > _REACHED
+        one = reached[i] & reached[j] & (np.hypot(a[i] - a[j], b[i] - b[j]) < _SAME)
+        graph = scipy.sparse.coo_array((one[one], (i[one], j[one])), (a.size, a.size))
+        _, labels = scipy.sparse.csgraph.connected_components(graph, directed=False)
+        return labels.reshape(self.guide.shape)
 
 
 class _Paint(NamedTuple):
@@ -216,7 +230,7 @@ def _spread(weight: Floats, guide: Floats, planes: Floats) -> Floats:
     nothing for walkers that are lost (after Grady 2006, https://doi.org/10.1109/TPAMI.2006.233).
 
     Args:
-        weight: weight of the hints, (h, w) in [0, 1].
+        weight: weight of the hints, (h, w).
         guide: L*, (h, w).
         planes: (k, h, w); only values at hints count.
 
@@ -224,10 +238,7 @@ def _spread(weight: Floats, guide: Floats, planes: Floats) -> Floats:
         (k, h, w).
     """
     n, L = guide.size, guide.ravel().astype(np.float64)
-    index = np.arange(n).reshape(guide.shape)
-    starts = [index[:, 1:], index[1:], index[1:, 1:], index[1:, :-1]]
-    ends = [index[:, :-1], index[:-1], index[:-1, :-1], index[:-1, 1:]]
-    i, j = (np.concatenate([part.ravel() for part in parts]) for parts in (starts, ends))
+    i, j = _neighbours(guide.shape)
     step = np.exp(-0.5 * ((L[i] - L[j]) / _EDGE) ** 2)
     steps = scipy.sparse.coo_array((np.tile(step, 2), (np.append(i, j), np.append(j, i))), (n, n))
     arriving = _HELD * weight.ravel().astype(np.float64)
@@ -235,3 +246,12 @@ def _spread(weight: Floats, guide: Floats, planes: Floats) -> Floats:
     system = (scipy.sparse.diags_array(leaving) - steps).tocsc()
     spread = scipy.sparse.linalg.splu(system).solve((arriving * planes.reshape(-1, n)).T)
     return np.asarray(spread.T.reshape(planes.shape), np.float32)
+
+
+def _neighbours(shape: tuple[int, ...]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the indices of both pixels of all pairs of neighbours, each of which has eight."""
+    index = np.arange(np.prod(shape)).reshape(shape)
+    starts = [index[:, 1:], index[1:], index[1:, 1:], index[1:, :-1]]
+    ends = [index[:, :-1], index[:-1], index[:-1, :-1], index[:-1, 1:]]
+    i, j = (np.concatenate([part.ravel() for part in parts]) for parts in (starts, ends))
+    return i, j

@@ -1,9 +1,11 @@
 """Measure what hints do to samples: at the hints, to the objects they lie on, and to the rest of the photo.
 
     python scripts/measure/hints.py ../shared/data/photos-dev.zip
+    python scripts/measure/hints.py ../shared/data/photos-dev.zip --painted
 
 Takes photos evenly spaced in the file, cropped and reduced to 256 px as by ``evaluate``; three random pixels
-give their true colours as hints. Prints, for the seed's sample without hints and the one with them:
+give their true colours as hints, each a point or a stroke of a brush on its object. Prints, for the seed's
+sample without hints and the one with them:
 
 - ``hints``: mean Delta E76 between picture and photo at the hinted pixels
 - ``rmse``: 100 * RMSE of the whole photo, defined as ``best_of_1`` of ``evaluate``
@@ -16,22 +18,25 @@ Photo k has the seed 8 k. Seconds are process time on one core, for four samples
 
 import argparse
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from scipy import ndimage
 
 from cinn_colorize import Colorizer
 from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.evaluation.photos import Square, read_square, to_rgb
 from cinn_colorize.imaging.color import pixels_to_lab
-from cinn_colorize.imaging.photo import open_photo
+from cinn_colorize.imaging.photo import Photo, open_photo
 from cinn_colorize.methods import ensemble
 from cinn_colorize.methods.hint_map import HintMap
 from cinn_colorize.methods.hints import Hint
 
+_LENGTH, _BRUSH = 60, 10  # of a stroke, in pixels
 _LIKE, _UNLIKE = 8.0, 20.0  # differences of ab that are nearly none, and that another object has
 
 
@@ -40,10 +45,12 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("-n", type=int, default=20, help="number of photos")
     parser.add_argument("--hints", type=int, default=3, help="hints per photo")
+    parser.add_argument("--painted", action="store_true", help="paint each hint as a stroke, not as a point")
     parser.add_argument("--weights")
     parser.add_argument("--members", type=int, default=ensemble.MEMBERS, help="samples of the ensemble")
+    parser.add_argument("--stroke", type=float, default=ensemble.STROKE, help="largest weight of a stroke")
     arguments = parser.parse_args()
-    ensemble.MEMBERS = arguments.members
+    ensemble.MEMBERS, ensemble.STROKE = arguments.members, arguments.stroke
 
     colorizer, read = Colorizer(weights=arguments.weights, device="cpu"), Reader()
     sources = find_photos(arguments.photos, None)
@@ -55,7 +62,10 @@ def main() -> None:
         pixels = np.round(np.moveaxis(square.rgb, 0, -1) * 255).astype(np.uint8)
         photo, generator = open_photo(pixels), np.random.default_rng(k)
         places = generator.integers(0, 256, (arguments.hints, 2)).tolist()
-        wanted = HintMap.of(photo, [Hint(x, y, tuple(pixels[y, x].tolist())) for x, y in places])
+        if arguments.painted:
+            wanted = _painted(photo, square, pixels, places, generator)
+        else:
+            wanted = HintMap.of(photo, [Hint(x, y, tuple(pixels[y, x].tolist())) for x, y in places])
         conditioned = colorizer.condition(photo)
         start = time.process_time()
         hinted = ensemble.draw(conditioned, wanted, 4, seed=8 * k)
@@ -91,13 +101,42 @@ def main() -> None:
 def _objects(square: Square, places: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
     """Return where the photo shows what is hinted at, and where it is unlike all hints, (64, 64) each."""
     objects, rest = np.zeros((64, 64), bool), np.ones((64, 64), bool)
-    for x, y in places:
-        at = y // 4, x // 4
-        difference = np.hypot(*(square.ab - square.ab[:, at[0], at[1], None, None]))
-        regions, _ = ndimage.label(difference < _LIKE)
-        objects |= regions == regions[at]
+    for place in places:
+        its_object, difference = _object(square, place)
+        objects |= its_object
         rest &= difference > _UNLIKE
     return objects, rest
+
+
+def _object(square: Square, place: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return where the photo shows the object at a pixel, and the difference of ab from it, (64, 64) each."""
+    x, y = (coordinate // 4 for coordinate in place)
+    difference = np.hypot(*(square.ab - square.ab[:, y, x, None, None]))
+    regions, _ = ndimage.label(difference < _LIKE)
+    return regions == regions[y, x], difference
+
+
+def _painted(
+    photo: Photo,
+    square: Square,
+    pixels: np.ndarray,
+    places: Sequence[Sequence[int]],
+    generator: np.random.Generator,
+) -> HintMap:
+    """Paint a straight stroke through each place in its true colour, as far as its object goes."""
+    rows, columns = np.ogrid[:256, :256]
+    strokes = np.zeros((256, 256, 4), np.uint8)
+    for x, y in places:
+        angle = generator.uniform(0, np.pi)
+        along = (columns - x) * np.cos(angle) + (rows - y) * np.sin(angle)
+        across = (columns - x) * np.sin(angle) - (rows - y) * np.cos(angle)
+        within = np.kron(_object(square, (x, y))[0], np.ones((4, 4), bool))
+        stroke = (abs(along) < _LENGTH / 2) & (abs(across) < _BRUSH / 2) & within
+        strokes[stroke] = *pixels[y, x], 255
+    with tempfile.NamedTemporaryFile(suffix=".png") as file:
+        Image.fromarray(strokes).save(file, "PNG")
+        file.flush()
+        return HintMap.of(photo, strokes=file.name)
 
 
 def _print_row(name: str, values: Sequence[float] | np.ndarray) -> None:

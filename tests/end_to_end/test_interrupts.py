@@ -212,6 +212,7 @@ sys.meta_path.insert(0, Press())
 @pytest.mark.parametrize(
     ("module", "options"),
     [
+        ("typer.core", []),
         ("numpy._core._multiarray_umath", []),
         ("onnxruntime.capi.onnxruntime_pybind11_state", ["--engine", "onnx"]),
         ("torch._C", ["--engine", "torch"]),

@@ -120,23 +120,26 @@ def test_a_seed_gives_the_same_sample_whatever_else_is_drawn(conditioned, photo,
     assert np.abs(drawn[0].ab - drawn[1].ab).mean() > 0.5
 
 
-def test_what_varies_together_moves_together():
-    """By hand: two halves that vary alone, and a hint in one of them."""
+@pytest.mark.parametrize(
+    ("place", "weight", "count"),
+    [(np.s_[20, 10], 1, 1), (np.s_[20, 10:13], 2, 6), (np.s_[18:22, 8:12], 1, 8), (np.s_[9:31, 1:21], 16, 8)],
+)
+def test_what_varies_together_moves_together(place, weight, count):
+    """By hand: two halves that vary alone, and in one of them a stroke, which counts as 8 hints at most."""
     generator = np.random.default_rng(0)
     halves = np.repeat([[1.0, 0.0], [0.0, 1.0]], 32, axis=1).astype(np.float32)  # (2 halves, 64 columns)
     amounts = generator.normal(0, 20, (64, 2, 2)).astype(np.float32)  # members, a or b, halves
     amounts -= amounts.mean(0)
     amounts = np.linalg.qr(amounts.reshape(64, 4))[0].reshape(64, 2, 2) * np.float32(160)  # uncorrelated
     members = np.broadcast_to((amounts @ halves)[:, :, None], (64, 2, 64, 64))
-    weight = np.zeros((64, 64), np.float32)
-    weight[20, 10] = 1
-    wanted = np.zeros((2, 64, 64), np.float32)
-    wanted[:, 20, 10] = 40, -30
-    hints = HintMap(weight, weight, wanted, np.zeros((64, 64), np.float32), {})
+    weights = np.zeros((64, 64), np.float32)
+    weights[place] = weight
+    wanted = np.array([40, -30], np.float32)[:, None, None] * (weights > 0)
+    hints = HintMap(weights, weights, wanted, np.zeros((64, 64), np.float32), {})
     (moved,) = follow([np.zeros((2, 64, 64), np.float32)], members, hints)
     variance = 160**2 / 63
     update = np.zeros_like(wanted)
-    update[:, :, :32] = variance / (variance + 6**2) * np.array([40, -30])[:, None, None]
+    update[:, :, :32] = variance / (variance + 6**2 / count) * np.array([40, -30])[:, None, None]
     (painted,) = hints.spread([wanted - update])
     assert np.abs(moved - update - painted).max() < 0.05
     assert np.abs(moved[:, 20, 10] - (40, -30)).max() < 0.1
