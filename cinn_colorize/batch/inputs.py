@@ -52,7 +52,8 @@ def find_inputs(
         recursive: include all that is below a folder; the results go into the same tree. With several
             folders, each tree goes into a folder of its name.
         output: the output folder, which is skipped where it lies below a folder of photos.
-        others: takes the other files of these folders, whose names are not those of photos.
+        others: takes the other files of these folders, whose names are not those of photos, and links to
+            folders.
     """
     others = [] if others is None else others
     found: list[Input | PhotoError] = []
@@ -144,10 +145,20 @@ def is_photo(path: Path) -> bool:
 
 
 def counts_by_suffix(paths: Iterable[Path]) -> str:
-    """Return how many files have which suffix, most frequent first: ``3 .pdf, 1 without suffix``."""
-    counts = Counter(path.suffix.lower() for path in paths)
+    """Count files by suffix, most frequent first: ``3 .pdf, 1 without suffix, 1 linked folder``."""
+    paths = list(paths)
+    linked = sum(map(is_linked_folder, paths))
+    counts = Counter(path.suffix.lower() for path in paths if not is_linked_folder(path))
     kinds = sorted(counts, key=lambda suffix: (-counts[suffix], suffix))
-    return ", ".join(f"{counts[suffix]} {printable(suffix) or 'without suffix'}" for suffix in kinds)
+    said = [f"{counts[suffix]} {printable(suffix) or 'without suffix'}" for suffix in kinds]
+    if linked:
+        said.append(f"{linked} linked folder{'s' if linked > 1 else ''}")
+    return ", ".join(said)
+
+
+def is_linked_folder(path: Path) -> bool:
+    """Return whether a path is a link to a folder, which is not searched."""
+    return path.is_symlink() and os.path.isdir(path)  # noqa: PTH112
 
 
 def _absent(path: Path) -> PhotoError | None:
@@ -199,6 +210,8 @@ def _walk(
                 continue
             if entry.is_dir(follow_symlinks=False):
                 folders.append(entry.name)
+            elif recursive and is_linked_folder(folder / entry.name):
+                others.append(folder / entry.name)
             elif _may_be_photo(entry):
                 path = folder / entry.name
                 if is_photo(path):

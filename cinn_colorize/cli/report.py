@@ -37,7 +37,7 @@ def report(
         batch: photos and what to do with them.
         as_json: whether to print results as JSON.
         general: what to print beside.
-        others: files of folders that are not photos.
+        others: files of folders that are not photos, and links to folders.
         has_bar: whether the caller shows a progress bar.
     """
     from cinn_colorize.batch.pipeline import Failure, Result
@@ -108,11 +108,13 @@ def report_rehearsal(batch: Batch, general: GeneralOptions, others: Sequence[Pat
 
 
 def _say_others(others: Sequence[Path], general: GeneralOptions) -> None:
-    from cinn_colorize.batch.inputs import counts_by_suffix
+    from cinn_colorize.batch.inputs import counts_by_suffix, is_linked_folder
 
     if general.verbose:
         for other in others:
-            say(f"{printable_name(other)}: not taken, its name is not that of a photo")
+            linked = is_linked_folder(other)
+            why = "it is a link to a folder" if linked else "its name is not that of a photo"
+            say(f"{printable_name(other)}: not taken, {why}")
     if others and not general.quiet:
         say(f"not taken: {counts_by_suffix(others)}" + ("" if general.verbose else "; -v lists them"))
 

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cinn_colorize.batch.inputs import Input, counts_by_suffix, find_inputs, read_list, shard
+from cinn_colorize.batch.inputs import (
+    Input,
+    counts_by_suffix,
+    find_inputs,
+    is_linked_folder,
+    read_list,
+    shard,
+)
 from cinn_colorize.errors import PhotoError
 
 NAMES = st.text(st.characters(exclude_characters="/\0", codec="utf-8"), min_size=1, max_size=20)
@@ -152,7 +159,11 @@ def test_loops_of_links_end(scans):
     (scans / "link.jpg").symlink_to("b.jpg")
     os.mkfifo(scans / "pipe.jpg")
     names = ["a.tif", "b.jpg", "link.jpg", "loop.jpg", "lost.jpg", "box 1/c.PNG", "box 1/deep/d.webp"]
-    assert [path for path, _ in found("scans", recursive=True)] == [f"scans/{name}" for name in names]
+    others = []
+    there = found("scans", recursive=True, others=others)
+    assert [path for path, _ in there] == [f"scans/{name}" for name in names]
+    assert [path for path in others if is_linked_folder(path)] == [Path("scans/here"), Path("scans/box 1/up")]
+    assert counts_by_suffix(others).endswith(", 2 linked folders")
     assert len(found("scans/**/*.tif")) == 1
 
 
