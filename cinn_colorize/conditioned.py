@@ -8,6 +8,7 @@ not depend on the engine. Light: imports torch only where codes are mixed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -313,8 +314,16 @@ class ConditionedPhoto:
         return _samples(latent.arrays(), self._decode(latent.arrays()), seeds, temperature, method)
 
     def decode(self, latent: Latent) -> Floats:
-        """Decode N latent codes: return g(z; c), ab (N, 2, 64, 64), longer for a photo longer than 2:1."""
-        return self._decode(latent.arrays())[0]
+        """Decode N latent codes: return g(z; c), ab (N, 2, 64, 64), longer for a photo longer than 2:1.
+
+        Raises:
+            ValueError: the codes have neither :attr:`latent_shapes` nor those of :attr:`whole`.
+        """
+        levels = latent.arrays()
+        shapes = {r: z.shape[1:] for r, z in levels.items()}
+        if shapes not in (self.latent_shapes, self.whole.latent_shapes):
+            raise ValueError(f"codes of the shapes {shapes} do not fit; pass {self.latent_shapes}")
+        return self._decode(levels)[0]
 
     def encode(self, ab: NDArray[np.floating]) -> Latent:
         """Encode a colorization: return its latent code f(x; c).
@@ -324,11 +333,12 @@ class ConditionedPhoto:
 
         Raises:
             EngineError: the engine cannot encode.
+            ValueError: ab has another shape.
         """
         from cinn_colorize.latents.latent import Latent
 
         (condition,) = self.whole._conditions
-        return Latent.from_arrays(self._network.encode(np.asarray(ab, np.float32), condition))
+        return Latent.from_arrays(self._network.encode(self._whole_ab(ab), condition))
 
     def log_prob(self, ab: NDArray[np.floating]) -> float:
         """Return the log density of x = ab / 15 given L, in nats over all 8192 dimensions.
@@ -344,9 +354,17 @@ class ConditionedPhoto:
 
         Raises:
             EngineError: the engine cannot encode.
+            ValueError: ab has another shape.
         """
         (condition,) = self.whole._conditions
-        return self._network.log_prob(np.asarray(ab, np.float32), condition)
+        return self._network.log_prob(self._whole_ab(ab), condition)
+
+    def _whole_ab(self, ab: NDArray[np.floating]) -> Floats:
+        """Check the shape of the whole photo's ab, which has as many values as its code."""
+        size = math.isqrt(sum(map(math.prod, self.whole.latent_shapes.values())) // 2)
+        if ab.shape != (2, size, size):
+            raise ValueError(f"ab of the shape {ab.shape} does not fit; pass (2, {size}, {size})")
+        return np.asarray(ab, np.float32)
 
     def _drawn(
         self,

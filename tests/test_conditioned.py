@@ -17,9 +17,12 @@ WIDE = np.tile(GRAY, (1, 4))[:100, :1100]  # 28 windows
 
 
 class Doubling:
-    """ab is twice the finest level, brighter where L is; densities use all bits of a float64."""
+    """ab is twice the first channels of the finest level, brighter where L is.
 
-    latent_shapes = {r: (2, r or 1, r or 1) for r in MODELS["natural"].levels}  # noqa: RUF012
+    Densities use all bits of a float64.
+    """
+
+    latent_shapes = {32: (6, 32, 32), 16: (6, 16, 16), 8: (8, 8, 8)}  # noqa: RUF012
     coarse_size = None
 
     def __init__(self):
@@ -31,13 +34,14 @@ class Doubling:
         return 1 + L.mean()
 
     def decode(self, latents, condition, coarse=None):
-        log_prob = -0.5 * np.square(latents[32], dtype=np.float64).sum((1, 2, 3)) - np.log(condition)
-        return 2 * condition * latents[32].repeat(2, 2).repeat(2, 3), log_prob
+        z = latents[32][:, :2]
+        log_prob = -0.5 * np.square(z, dtype=np.float64).sum((1, 2, 3)) - np.log(condition)
+        return 2 * condition * z.repeat(2, 2).repeat(2, 3), log_prob
 
     def encode(self, ab, condition):
-        z = (ab[None, :, ::2, ::2] / (2 * condition)).astype(np.float32)
-        zeros = {r: np.zeros((1, *shape), np.float32) for r, shape in self.latent_shapes.items()}
-        return zeros | {32: z}
+        levels = {r: np.zeros((1, *shape), np.float32) for r, shape in self.latent_shapes.items()}
+        levels[32][:, :2] = ab[:, ::2, ::2] / (2 * condition)
+        return levels
 
     def log_prob(self, ab, condition):
         z = self.encode(ab, condition)[32]
@@ -94,12 +98,24 @@ def test_codes_of_windows_and_of_the_whole_are_both_decoded(network):
         assert conditioned.decode(sample.latent)[0].tobytes() == sample.ab.tobytes()
 
 
+@pytest.mark.parametrize("photo", [GRAY, WIDE], ids=["square", "windows"])
+def test_arrays_of_other_shapes_are_refused(network, photo):
+    conditioned = colorizer_with(network).condition(photo)
+    for ab in (np.zeros((2, 32, 32)), np.zeros((64, 64, 2)), np.zeros((1, 2, 64, 64))):
+        for call in (conditioned.encode, conditioned.log_prob):
+            with pytest.raises(ValueError, match=r"does not fit; pass \(2, 64, 64\)"):
+                call(ab)
+    sample = conditioned.sample()[0].latent
+    for levels in ({32: sample.levels[32]}, {r: z[:, :1] for r, z in sample.levels.items()}):
+        with pytest.raises(ValueError, match="do not fit"):
+            conditioned.decode(type(sample)(levels))
+
+
 @pytest.mark.parametrize("wide", [WIDE, WIDE.T], ids=["wide", "upright"])
 def test_windows_have_the_coarse_colours_of_the_whole(wide):
     """With a network whose whole photo becomes redder from its left end to its right, or downwards."""
 
     class Ramp(Doubling):
-        latent_shapes = {32: (2, 32, 32), 8: (8, 8, 8)}  # noqa: RUF012
         coarse_size = 16
 
         def decode(self, latents, condition, coarse=None):
@@ -123,7 +139,7 @@ def test_samples_are_what_their_codes_give(conditioned):
         assert sample.ab.tobytes() == drawn.ab.tobytes()
         assert sample.recipe == drawn.recipe | method
     again = conditioned.encode(found[1].ab)
-    np.testing.assert_allclose(again.levels[32], latent.levels[32][1:], rtol=1e-5)
+    np.testing.assert_allclose(again.levels[32][:, :2], latent.levels[32][1:, :2], rtol=1e-5)
 
 
 def test_the_model_has_its_own_temperature(conditioned):

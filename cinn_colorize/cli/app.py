@@ -53,6 +53,13 @@ class _Command(TyperCommand):
         text, _, self._examples = inspect.cleandoc(help).partition("\n\nExamples:\n")
         super().__init__(*args, help=text, **rest)
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse what is empty, as variables of a shell may be: it would name the current folder."""
+        if empty := [arg for arg in args if not arg or re.fullmatch("--[a-z-]+=", arg)]:
+            problem = f"{empty[0] or 'an argument'} is empty; a variable of the shell may not be set"
+            raise _UsageError(problem, ctx)
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command; it answers Ctrl-C, and replaces none of the files that it is given."""
         with keeping(), protecting([*named_files(ctx.params)]):

@@ -20,7 +20,7 @@ def problem_of(error: Any) -> str:
         error: the exception; if pydantic refused a value, as it does in newer versions of Typer, that is its
             cause.
     """
-    message = str(error.format_message()).rstrip(".")
+    message = str(error.format_message()).rstrip(".").removeprefix("Invalid value: ")  # of no one option
     found = getattr(error.__cause__, "errors", None)
     if found:
         first = found()[0]

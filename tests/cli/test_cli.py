@@ -256,6 +256,14 @@ def test_errors_of_photos_do_not_name_parts_of_libraries(run):
     )
 
 
+@pytest.mark.parametrize("arguments", [["gray.jpg", "-o", ""], ["gray.jpg", "--output-dir="], [""]])
+def test_an_empty_argument_is_not_the_current_folder(run, arguments):
+    before = sorted(Path().iterdir())
+    result = run(*arguments)
+    assert (result.exit_code, result.stdout, sorted(Path().iterdir())) == (2, "", before)
+    assert " is empty; a variable of the shell may not be set" in the_line(result)
+
+
 @pytest.mark.parametrize("word", ["transfr", "Transfer", "evalute"])
 def test_a_mistyped_command_is_not_a_photo(run, word):
     result = run(word, "gray.jpg", "gray.jpg")

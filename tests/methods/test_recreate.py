@@ -93,7 +93,8 @@ COMPLETE = {
 @pytest.mark.parametrize(
     ("recipe", "message"),
     [
-        (None, "has no recipe"), (RECIPE, "lacks version"), ({**COMPLETE, "seed": "x"}, "'x'"),
+        (None, "has no recipe"), ({**COMPLETE, "sheet": "true"}, "is a contact sheet"),
+        (RECIPE, "lacks version"), ({**COMPLETE, "seed": "x"}, "'x'"),
         ({**COMPLETE, "method": "mix"}, "lacks outside_seed, mask"),
         ({**COMPLETE, "method": "m"}, "method 'm'"), ({**COMPLETE, "temperature": "3:1"}, "no level 3"),
         ({**COMPLETE, "upsampling": "no"}, "upsampling 'no'"), ({**COMPLETE, "model": "m"}, "model 'm'"),
