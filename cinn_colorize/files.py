@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from cinn_colorize.errors import OriginalError
 from cinn_colorize.originals import original_at
@@ -189,6 +190,13 @@ def replacing(path: str | os.PathLike[str], mode: int = PUBLIC) -> Iterator[int]
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def writing(path: str | os.PathLike[str], mode: int = PUBLIC) -> Iterator[BinaryIO]:
+    """Yield a file to write to, which appears at ``path`` if all goes well; see :func:`replacing`."""
+    with replacing(path, mode) as descriptor, os.fdopen(descriptor, "wb", closefd=False) as file:
+        yield file
 
 
 def remove_leftovers(folder: Path) -> None:

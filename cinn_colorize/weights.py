@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cinn_colorize.errors import WeightsError
-from cinn_colorize.files import PUBLIC, open_input, printable_name, replacing
+from cinn_colorize.files import PUBLIC, open_input, printable_name, writing
 from cinn_colorize.signals import ctrl_c_later
 
 if TYPE_CHECKING:
@@ -234,5 +234,5 @@ def save(path: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor], m
 
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
     content = serialise(contiguous, metadata={CONFIG_KEY: json.dumps(config, sort_keys=True)})
-    with replacing(path, mode) as descriptor, os.fdopen(descriptor, "wb", closefd=False) as file:
+    with writing(path, mode) as file:
         file.write(content)

@@ -106,6 +106,12 @@ def find_photos(
     return photos
 
 
+def evenly_spaced(photos: Sequence[Source], number: int) -> list[Source]:
+    """Select so many photos, or all if there are fewer, evenly spaced."""
+    number = min(number, len(photos))
+    return [photos[k * len(photos) // number] for k in range(number)]
+
+
 def _in_shards(shards: Sequence[Path | Url], damaged: list[str] | None) -> list[Source]:
     photos, errors = [], []
     for shard in shards:

@@ -17,7 +17,7 @@ import fsspec
 from filelock import FileLock
 
 from cinn_colorize.errors import DataError
-from cinn_colorize.files import FULL, printable_name, replacing
+from cinn_colorize.files import FULL, printable_name, writing
 
 log = logging.getLogger(__name__)
 
@@ -154,11 +154,8 @@ def cached(url: Url, folder: Path) -> Path:
 
 
 def _fetch(system: Any, path: str, target: Path) -> None:
-    with (
-        replacing(target) as descriptor,
-        os.fdopen(descriptor, "wb", closefd=False) as file,
-        system.open(path, "rb") as remote,  # not get_file, which most file systems write to a path
-    ):
+    # Not get_file, which most file systems write to a path.
+    with writing(target) as file, system.open(path, "rb") as remote:
         shutil.copyfileobj(remote, file, 2**20)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -21,7 +20,7 @@ from torch.utils import _pytree as pytree
 
 from cinn_colorize import __version__
 from cinn_colorize.errors import WeightsError
-from cinn_colorize.files import printable_name, replacing
+from cinn_colorize.files import printable_name, writing
 from cinn_colorize.flow.autoregressive import HEAD, AutoregressivePass
 from cinn_colorize.flow.bounds import Interval
 from cinn_colorize.models import Loaded, PhotoModelInfo
@@ -316,7 +315,7 @@ def _write(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file, content in contents.items():
-            with replacing(folder / file) as descriptor, os.fdopen(descriptor, "wb", closefd=False) as out:
+            with writing(folder / file) as out:
                 out.write(content)
     except OSError as error:
         raise WeightsError(f"{printable_name(folder)}: cannot be written ({error.strerror})") from error

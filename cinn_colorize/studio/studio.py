@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 import shutil
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -20,7 +19,7 @@ import PIL.Image
 from cinn_colorize.colorizer import Colorizer, PhotoLike
 from cinn_colorize.conditioned import ConditionedPhoto, NetworkInput
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.files import format_of_name, mode_like, replacing
+from cinn_colorize.files import format_of_name, mode_like, writing
 from cinn_colorize.imaging import color
 from cinn_colorize.imaging.photo import Photo, open_photo
 from cinn_colorize.methods.base import SampleMethod
@@ -273,11 +272,7 @@ class Studio:
         for item in self.others(wish):
             for path in _numbered(picture.parent / item.name):
                 if not path.exists():
-                    with (
-                        replacing(path, mode_like(item.path)) as descriptor,
-                        os.fdopen(descriptor, "wb", closefd=False) as copy,
-                        item.path.open("rb") as file,
-                    ):
+                    with writing(path, mode_like(item.path)) as copy, item.path.open("rb") as file:
                         shutil.copyfileobj(file, copy)
                 elif path.read_bytes() != item.path.read_bytes():
                     continue

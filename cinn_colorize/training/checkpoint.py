@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import zipfile
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from typing import Any
 import torch
 
 from cinn_colorize.errors import DataError
-from cinn_colorize.files import printable_name, replacing
+from cinn_colorize.files import printable_name, writing
 
 log = logging.getLogger(__name__)
 
@@ -45,10 +44,8 @@ def save_checkpoint(run: Path, state: Mapping[str, Any]) -> None:
     path = run / f"checkpoint-{state['seen']:010d}.pt"
     try:
         run.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as descriptor, os.fdopen(descriptor, "wb", closefd=False) as file:
+        with writing(path) as file:
             torch.save(dict(state), file)
-            file.flush()
-            os.fsync(descriptor)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
         raise DataError(f"{printable_name(path)}: cannot be written ({_reason(error)})") from error
     for old in checkpoints(run)[KEPT:]:

@@ -28,7 +28,7 @@ from PIL import Image
 from scipy import ndimage
 
 from cinn_colorize import Colorizer
-from cinn_colorize.data.sources import Reader, find_photos
+from cinn_colorize.data.sources import Reader, evenly_spaced, find_photos
 from cinn_colorize.evaluation.photos import Square, read_square, to_rgb
 from cinn_colorize.imaging.color import pixels_to_lab
 from cinn_colorize.imaging.photo import Photo, open_photo
@@ -53,12 +53,12 @@ def main() -> None:
     ensemble.MEMBERS, ensemble.STROKE = arguments.members, arguments.stroke
 
     colorizer, read = Colorizer(weights=arguments.weights, device="cpu"), Reader()
-    sources = find_photos(arguments.photos, None)
+    sources = evenly_spaced(find_photos(arguments.photos, None), arguments.n)
     rows = []
     columns = ["hints", "rmse", "object"] * 2 + ["moved", "seconds"]
     print("photo" + "".join(f"{name:>9}" for name in columns), file=sys.stderr)
-    for k in range(arguments.n):
-        square = read_square(sources[k * len(sources) // arguments.n], read)
+    for k, source in enumerate(sources):
+        square = read_square(source, read)
         pixels = np.round(np.moveaxis(square.rgb, 0, -1) * 255).astype(np.uint8)
         photo, generator = open_photo(pixels), np.random.default_rng(k)
         places = generator.integers(0, 256, (arguments.hints, 2)).tolist()
@@ -92,9 +92,7 @@ def main() -> None:
     print("| | Delta E76 at hints | 100 RMSE of the photo | ab of the hinted objects |\n|---|---|---|---|")
     for name, values in (("without hints", errors[:3]), ("**with hints**", errors[3:])):
         print(f"| {name} | {' | '.join(f'{value:.2f}' for value in values)} |")
-    print(
-        f"\nPhotos: {arguments.n}. Hints change the rest of a photo by {moved:.2f} units of ab. Four samples"
-    )
+    print(f"\nPhotos: {len(rows)}. Hints change the rest of a photo by {moved:.2f} units of ab. Four samples")
     print(f"take {seconds:.1f} s on one core.")
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cinn_colorize.data.sources import Reader, Source, find_photos
+from cinn_colorize.data.sources import Reader, Source, evenly_spaced, find_photos
 from cinn_colorize.evaluation import nll_by_level
 from cinn_colorize.evaluation.evaluate import with_noise
 from cinn_colorize.evaluation.photos import read_square
@@ -36,8 +36,7 @@ def main() -> None:
     arguments = parser.parse_args()
     for root in arguments.photos:
         photos = find_photos(root, pattern=None)
-        number = min(arguments.of, len(photos))
-        chosen = [photos[i * len(photos) // number] for i in range(number)]
+        chosen = evenly_spaced(photos, arguments.of)
         for weights in arguments.weights:
             model = load_model(arguments.model, weights).model
             assert isinstance(model, PhotoFlow)

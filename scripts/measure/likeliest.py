@@ -23,7 +23,7 @@ from PIL import Image
 
 from cinn_colorize import Colorizer
 from cinn_colorize.colorizer import ConditionedPhoto, NetworkInput
-from cinn_colorize.data.sources import Reader, Source, find_photos
+from cinn_colorize.data.sources import Reader, Source, evenly_spaced, find_photos
 from cinn_colorize.devices import one_thread
 from cinn_colorize.evaluation.evaluate import with_noise
 from cinn_colorize.evaluation.photos import Square, read_square, to_rgb
@@ -50,10 +50,10 @@ def main() -> None:
     arguments = parser.parse_args()
 
     colorizer, read = Colorizer(weights=arguments.weights, device="cpu", guidance=0.0), Reader()
-    sources = find_photos(arguments.photos, None)
+    sources = evenly_spaced(find_photos(arguments.photos, None), arguments.n)
     found, lengths, gains = [], [], []
-    for k in range(arguments.n):
-        square = read_square(sources[k * len(sources) // arguments.n], read)
+    for k, source in enumerate(sources):
+        square = read_square(source, read)
         conditioned, colours = compared(colorizer, square, k, arguments.passes)
         centre = Latent.draw(conditioned.latent_shapes, [0], 0.0)
         mode = conditioned.encode(colours[2])
@@ -69,7 +69,7 @@ def main() -> None:
         coarsest = conditioned.decode(centre.replace([min(mode.levels)], mode))[0]
         gains.append(conditioned.log_prob(coarsest) - conditioned.log_prob(colours[1]))
         lengths.append([float(z.square().mean().sqrt()) for z in mode.levels.values()])
-        print(f"photo {k + 1} of {arguments.n}", file=sys.stderr, flush=True)
+        print(f"photo {k + 1} of {len(sources)}", file=sys.stderr, flush=True)
     print("| | true colours | z = 0 | mode | T = 0.8 |\n|---|---|---|---|---|")
     for (name, digits), values in zip(ROWS.items(), np.mean(found, axis=0), strict=True):
         print(f"| {name} | {' | '.join(f'{value:.{digits}f}' for value in values)} |")
@@ -79,7 +79,7 @@ def main() -> None:
     print(
         f"\nWith the coarsest level of the mode and z = 0 in all others, log p is {np.mean(gains):+.0f} nats"
     )
-    print(f"from that of z = 0. Photos: {arguments.n}.")
+    print(f"from that of z = 0. Photos: {len(sources)}.")
     pictures = []
     for k, path in enumerate(arguments.show):
         square = read_square(Source(path), read)

@@ -17,7 +17,6 @@ import argparse
 import csv
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -29,7 +28,7 @@ from check_mnist import classify, train_classifier
 from PIL import Image, ImageDraw, ImageFont
 
 from cinn_colorize import Colorizer
-from cinn_colorize.data.sources import Source, find_photos
+from cinn_colorize.data.sources import evenly_spaced, find_photos
 from cinn_colorize.digits import Digits
 from cinn_colorize.errors import DivergedError
 from cinn_colorize.evaluation import evaluate
@@ -173,14 +172,8 @@ def open_data(dataset: str, data: Path, plan: Plan) -> Any:
         return Numerals(data)
     if dataset == "lsun":
         photos, dev = find_lsun(data)
-        return Rooms(photos, every(dev, plan.held_out))
-    return Photos(find_photos(data), every(find_photos(data / "photos-dev.zip"), plan.held_out))
-
-
-def every(photos: Sequence[Source], number: int) -> list[Source]:
-    """Select so many photos, or all if there are fewer, evenly spaced."""
-    number = min(number, len(photos))
-    return [photos[i * len(photos) // number] for i in range(number)]
+        return Rooms(photos, evenly_spaced(dev, plan.held_out))
+    return Photos(find_photos(data), evenly_spaced(find_photos(data / "photos-dev.zip"), plan.held_out))
 
 
 def train(run: Run, plan: Plan, task: Task[Any], folder: Path) -> None:
@@ -231,7 +224,7 @@ def measure(run: Run, task: Task[Any], folder: Path, photos: int) -> None:
         result["recognised"] = float(right.mean())
     else:
         colorizer = Colorizer(task.model, weights=weights, device="cpu")
-        report = evaluate(colorizer, every(task.dev, photos), samples=SAMPLES)  # type: ignore[attr-defined]
+        report = evaluate(colorizer, evenly_spaced(task.dev, photos), samples=SAMPLES)  # type: ignore[attr-defined]
         (row,) = report.model
         result["exploding"] = row.exploding / (report.photos * report.samples)
         for name in (f"best_of_{SAMPLES}", "variance"):

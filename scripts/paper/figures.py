@@ -21,7 +21,7 @@ from PIL import Image, ImageOps
 
 from cinn_colorize import Colorizer, weights
 from cinn_colorize.colorizer import ConditionedPhoto, Sample, likeliest
-from cinn_colorize.data.sources import SUFFIXES, Reader, Source, find_photos
+from cinn_colorize.data.sources import SUFFIXES, Reader, Source, evenly_spaced, find_photos
 from cinn_colorize.digits import Digits, picture, samples_picture, walks_picture
 from cinn_colorize.errors import CinnError, DataError
 from cinn_colorize.evaluation.evaluate import with_noise
@@ -78,8 +78,8 @@ def photos(paths: Sequence[Path], number: int | None = None) -> Iterator[tuple[s
     sources: list[Source] = []
     for path in paths:
         sources += [Source(path)] if path.suffix.lower() in SUFFIXES else find_photos(path, None)
-    number, read = min(number or len(sources), len(sources)), Reader()
-    for source in (sources[k * len(sources) // number] for k in range(number)):
+    read = Reader()
+    for source in evenly_spaced(sources, number or len(sources)):
         yield Path(source.entry or str(source.path)).stem, open_photo(read.file(source), name=str(source))
 
 
