@@ -258,6 +258,8 @@ def train(
 
         chosen = local_device(device_of(device))
         places = [Url.or_path(place) for place in data or [f"data/{dataset}"]]
+        if cache and not any(isinstance(place, Url) for place in places):
+            raise typer.BadParameter("is for zips at URLs, and --data names none", param_hint="--cache")
         if not data and not Path(f"data/{dataset}").exists():
             files = "MNIST's four files" if dataset is Dataset.mnist else "zips or folders of photos"
             raise DataError(f"{places[0]}: not there; put {files} there, or pass --data FOLDER")

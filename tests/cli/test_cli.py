@@ -320,6 +320,7 @@ def test_urls_are_not_read(run, arguments):
         ("evaluate . -t -1", "--temperature"),
         ("evaluate . -t 3", "--temperature"),
         ("train --photos 0", "--photos"),
+        ("train --data . --cache kept", "--cache: is for zips at URLs, and --data names none"),
     ],
 )
 def test_usage_errors_of_commands(arguments, message):
