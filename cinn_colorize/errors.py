@@ -14,7 +14,7 @@ class MissingPhotoError(PhotoError, FileNotFoundError):
 
 
 class OutputError(PhotoError):
-    """A picture cannot be written, nor the next one: the disk is full, or the folder read-only."""
+    """A picture cannot be written, nor the next one: the disk is full, or their folder cannot be used."""
 
 
 class OriginalError(CinnError):

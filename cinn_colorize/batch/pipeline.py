@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
+import os
 import time
 import traceback
 from collections.abc import Collection, Iterator
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cinn_colorize.batch.plan import Plan, Task
 from cinn_colorize.errors import CinnError, OutputError, PhotoError
-from cinn_colorize.files import format_of_name, mode_like, printable_name
+from cinn_colorize.files import FULL, format_of_name, mode_like, printable_name
 
 if TYPE_CHECKING:
     from cinn_colorize.colorizer import BaseColorizer, Colorization
@@ -175,7 +177,7 @@ class Job:
             composed = [sample for sample in part if sample.seed in todo.composed]
             for i in range(0, len(composed), at_once):
                 for folder in {output.parent for output in task.wanted}:
-                    _make_folder(folder)
+                    _make_folder(folder, plan.folder)
                 colorizations = colorizer.compose(photo, composed[i : i + at_once], plan.rendering)
                 if _Status.of(task) != before:
                     raise PhotoError(f"{name}: changed while being read; run again when it is complete")
@@ -272,12 +274,31 @@ class _Clock:
         return round(1000 * (self._last - last))
 
 
-def _make_folder(folder: Path) -> None:
+def _make_folder(folder: Path, whole: Path) -> None:
+    """Create the folder of an output, and check that files can be created in it.
+
+    Args:
+        folder: that folder.
+        whole: folder of the batch, in or below which most outputs are.
+
+    Raises:
+        OutputError: nothing can be written in the whole folder.
+        PhotoError: nothing can be written in this one.
+    """
+    name = printable_name(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        number = 0 if _is_writable(folder) else errno.EACCES
     except (FileExistsError, NotADirectoryError) as error:
         raise PhotoError(
-            f"{printable_name(folder)}: cannot be created, a file is in its place; choose another folder"
+            f"{name}: cannot be created, a file is in its place; choose another folder"
         ) from error
     except OSError as error:
-        raise PhotoError(f"{printable_name(folder)}: cannot be created ({error.strerror})") from error
+        number = error.errno or errno.EACCES
+    if number:
+        kind = OutputError if number in FULL or not _is_writable(whole) else PhotoError
+        raise kind(f"{name}: cannot be written to ({os.strerror(number)}); choose another folder")
+
+
+def _is_writable(folder: Path) -> bool:
+    return os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)

@@ -19,16 +19,9 @@ from cinn_colorize.imaging.color import Pixels, RGBSpace
 from cinn_colorize.imaging.metadata import add_recipe, iptc_for
 from cinn_colorize.imaging.tiff import add_fields, append_page
 
-# The system's messages for a full disk and an exhausted quota.
-_READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
-_LASTING = {
-    os.strerror(number): advice
-    for numbers, advice in (
-        (FULL, "free some space, then run the same command again"),
-        (_READ_ONLY, "choose a folder in which you may write"),
-    )
-    for number in numbers
-}
+# What to do, by the system's message.
+_FULL = {os.strerror(number): "; free some space, then run the same command again" for number in FULL}
+_ADVICE = {**_FULL, os.strerror(errno.ENAMETOOLONG): "; choose a shorter --output"}
 
 
 class Picture:
@@ -150,11 +143,9 @@ def _reduced(pixels: Pixels, size: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 def cannot_write(name: str, reason: str) -> PhotoError:
-    """Return the error for a file that cannot be written; an :class:`OutputError` if no other file can be."""
-    kind = OutputError if reason in _LASTING else PhotoError
-    too_long = reason == os.strerror(errno.ENAMETOOLONG)
-    advice = "choose a shorter --output" if too_long else _LASTING.get(reason, "")
-    return kind(f"{name}: cannot be written: {reason}{'; ' if advice else ''}{advice}")
+    """Return the error for a file that cannot be written: an :class:`OutputError` if the disk is full."""
+    kind = OutputError if reason in _FULL else PhotoError
+    return kind(f"{name}: cannot be written: {reason}{_ADVICE.get(reason, '')}")
 
 
 def fitted(height: int, width: int, size: int) -> tuple[int, int]:

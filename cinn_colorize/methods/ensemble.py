@@ -148,4 +148,6 @@ def _weight(hints: HintMap) -> Floats:
     # A stroke is one guess at one colour. Were each of its places another one, hundreds of them would bend
     # the few members until they met it everywhere, and spoil the rest of the photo.
     painted = np.bincount(strokes.ravel(), hints.weight.ravel())
-    return np.asarray(weight / np.maximum(painted / STROKE, 1)[strokes], np.float32)
+    excess = np.maximum(painted / STROKE, 1)[strokes].astype(np.float32)
+    ((excess, reach),) = hints.spread([np.stack([excess, np.ones_like(excess)])])
+    return weight * reach / np.maximum(excess, 1e-12)

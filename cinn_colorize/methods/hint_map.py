@@ -39,7 +39,7 @@ _CHROMA_SIZE = 64
 _SIGMA_PIXELS, _SIGMA_L = 0.5, 5.0  # of the joint bilateral upsampling
 _STROKES_SCALE = 4  # larger strokes are reduced to this many times the guide's grid
 _SAME = 6.0  # difference of ab between neighbours of one stroke
-_REACHED = 1e-4  # reach that is none below
+_TOUCHED = 0.1  # weight of a place that belongs to a stroke
 _PALEST = 0.1  # saturation that hints make up for
 _PAINTED = 16  # a place has full weight if 1/16 of it is painted, because strokes may be thin
 
@@ -124,11 +124,11 @@ class HintMap:
         return _spread(self.weight, self.guide, planes).reshape(-1, 2, *self.guide.shape)
 
     def strokes(self) -> NDArray[np.intp]:
-        """Label strokes and what they reach, (h, w): neighbours of nearly one colour have one label."""
+        """Label the strokes, (h, w): painted neighbours of nearly one colour have one label."""
         i, j = _neighbours(self.guide.shape)
         a, b = self.ab.reshape(2, -1)
-        reached = self.reach.ravel() > _REACHED
-        one = reached[i] & reached[j] & (np.hypot(a[i] - a[j], b[i] - b[j]) < _SAME)
+        painted = self.weight.ravel() > _TOUCHED
+        one = painted[i] & painted[j] & (np.hypot(a[i] - a[j], b[i] - b[j]) < _SAME)
         graph = scipy.sparse.coo_array((one[one], (i[one], j[one])), (a.size, a.size))
         _, labels = scipy.sparse.csgraph.connected_components(graph, directed=False)
         return labels.reshape(self.guide.shape)

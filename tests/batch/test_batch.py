@@ -327,6 +327,9 @@ def test_a_full_disk_ends_the_batch(run, tiny_disk, manifest):
 
 def test_read_only_folders(run, scans):
     Path("out").mkdir(mode=0o555)
+    Path("partly/box 1").mkdir(parents=True, mode=0o555)
+    Path("partly").chmod(0o777)
+    make_photos("tree", "box 1/a.jpg", "box 2/b.jpg")
     Path().chmod(0o755)
     euid = os.geteuid()
     run("scans", "-o", "before", "--manifest", "m")  # imports modules that others may not be able to read
@@ -335,14 +338,19 @@ def test_read_only_folders(run, scans):
             os.seteuid(65534)
         if not os.access(cinn_colorize.__file__, os.R_OK, effective_ids=True):
             pytest.skip("the package is readable by its owner alone")
-        direct, below = run("scans", "-o", "out"), run("scans", "-o", "out/below", "--manifest", "out/m")
+        results = [run("scans", "-o", folder) for folder in ("out", "out/below")]
+        partly = run("tree", "-r", "-o", "partly")
+        manifest = run("scans", "-o", "out/below", "--manifest", "out/m")
     finally:
         os.seteuid(euid)
-    assert (direct.exit_code, below.exit_code) == (1, 1)
-    problem, summary = direct.stderr.splitlines()
-    assert "cannot be written: Permission denied; choose a folder in which you may write" in problem
-    assert "3 photos: 1 failed, 2 not done" in summary  # the others would fail in the same way
-    assert "out/m: cannot be read or written (Permission denied)" in the_line(below)
+    for folder, result in zip(("out", "out/below"), results, strict=True):
+        problem, summary = result.stderr.splitlines()
+        assert f"{folder}: cannot be written to (Permission denied); choose another folder" in problem
+        assert "3 photos: 1 failed, 2 not done" in summary  # the others would fail in the same way
+    assert "partly/box 1: cannot be written to (Permission denied)" in partly.stderr
+    assert names(Path("partly")) == ["box 1", "box 2"]
+    assert "out/m: cannot be read or written (Permission denied)" in the_line(manifest)
+    assert [result.exit_code for result in (*results, partly, manifest)] == [1, 1, 1, 1]
     assert names(Path("out")) == []
 
 

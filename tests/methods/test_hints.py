@@ -145,6 +145,17 @@ def test_what_varies_together_moves_together(place, weight, count):
     assert np.abs(moved[:, 20, 10] - (40, -30)).max() < 0.1
 
 
+def test_strokes_are_told_apart_by_place_and_colour(tmp_path):
+    """And not joined by what they reach, which is all of this photo."""
+    flat = open_photo(np.full((128, 128), 128, np.uint8))
+    boxes = (10, 20, 40, 30), (10, 30, 40, 40), (90, 20, 120, 30)
+    strokes = painted(tmp_path / "s.png", (128, 128), *zip(boxes, (RED, BLUE, RED), strict=True))
+    labels = HintMap.of(flat, strokes=strokes).strokes()
+    inside = [labels[y0 // 2 + 1 : y1 // 2 - 1, x0 // 2 + 1 : x1 // 2 - 1] for x0, y0, x1, y1 in boxes]
+    assert [len(np.unique(label)) for label in inside] == [1, 1, 1]
+    assert len({label[0, 0] for label in inside}) == 3
+
+
 def test_members_differ_in_their_coarse_colours_alone(conditioned):
     one, other = islice(ensemble(conditioned), 2)
     same = {r: bool((one.levels[r] == other.levels[r]).all()) for r in one.levels}
