@@ -35,6 +35,13 @@ def handle_between_imports(
     signal.signal(number, handle)
 
 
+def ignore(number: signal.Signals) -> None:
+    """Ignore a signal, and one that was to be handled between imports."""
+    signal.signal(number, signal.SIG_IGN)
+    if sys.platform != "win32":
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 def _imports(frame: FrameType | None) -> bool:
     while frame:
         if frame.f_code.co_filename == "<frozen importlib._bootstrap>":

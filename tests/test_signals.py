@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from cinn_colorize.signals import blocked_in_children, ctrl_c_later, handle_between_imports
+from cinn_colorize.signals import blocked_in_children, ctrl_c_later, handle_between_imports, ignore
 
 
 @pytest.fixture
@@ -95,6 +95,15 @@ def test_what_has_waited_for_an_import_is_ignored_if_it_is_by_then(pressed):
         time.sleep(0.2)
     except KeyboardInterrupt:  # which would end all tests
         pytest.fail("interrupted")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no timers that send signals")
+def test_what_has_waited_for_an_import_does_not_end_a_process_that_is_done(pressed):
+    """Python restores the handlers of a process, that of the timer too, before it ends."""
+    importlib.import_module(pressed(""))
+    ignore(signal.SIGINT)
+    signal.signal(signal.SIGALRM, lambda *_: pytest.fail("alarmed"))
+    time.sleep(0.2)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no timers that send signals")

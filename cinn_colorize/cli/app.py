@@ -33,9 +33,8 @@ from cinn_colorize.cli.temperature import temperature
 from cinn_colorize.cli.train import train
 from cinn_colorize.cli.transfer import transfer
 from cinn_colorize.cli.usage import mistyped, problem_of
-from cinn_colorize.files import FULL
 from cinn_colorize.originals import protecting
-from cinn_colorize.signals import handle_between_imports
+from cinn_colorize.signals import handle_between_imports, ignore
 
 DEFAULT_COMMAND = "colorize"
 
@@ -185,9 +184,9 @@ def main() -> None:
             setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115
     try:
         app(prog_name="cinn-colorize")
-        sys.stdout.flush()
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in FULL and not error.filename:
+        (*_, last) = traceback.extract_tb(error.__traceback__)
+        if isinstance(error, OSError) and last.name == typer.echo.__name__:
             say(f"stdout: cannot be written: {error.strerror}")
         else:
             print_trace(traceback.format_exc())
@@ -196,4 +195,4 @@ def main() -> None:
         with contextlib.suppress(OSError):  # of what was not written, the interpreter would complain again
             sys.stdout.close()
         # All is said and written; Ctrl-C while the interpreter shuts down would end it by the signal.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        ignore(signal.SIGINT)

@@ -377,8 +377,6 @@ def _in_srgb(pixels: NDArray[Any], profile: bytes) -> NDArray[Any]:
         return pixels
     try:
         given = PIL.ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if "srgb" in PIL.ImageCms.getProfileDescription(given).lower():
-            return pixels
         srgb = PIL.ImageCms.createProfile("sRGB")
         return np.array(PIL.ImageCms.profileToProfile(PIL.Image.fromarray(pixels), given, srgb))
     except (PIL.ImageCms.PyCMSError, OSError):

@@ -109,6 +109,7 @@ def retry(name: str, function: Callable[[], T]) -> T:
 
     Raises:
         DataError: it kept failing, or what it read is damaged.
+        OSError: the disk is full.
     """
     for pause in (*_PAUSES, None):
         try:
@@ -117,7 +118,9 @@ def retry(name: str, function: Callable[[], T]) -> T:
             raise
         except Exception as error:  # each file system has its own
             reason = " ".join(str(error).split())[:200] or type(error).__name__
-            if pause is None or isinstance(error, _FINAL) or getattr(error, "errno", None) in FULL:
+            if getattr(error, "errno", None) in FULL:
+                raise
+            if pause is None or isinstance(error, _FINAL):
                 raise DataError(f"{printable_name(name)}: cannot be read ({reason})") from error
             log.info("%s: %s; retrying", name, reason)
             time.sleep(pause)
@@ -154,8 +157,9 @@ def cached(url: Url, folder: Path) -> Path:
 
 
 def _fetch(system: Any, path: str, target: Path) -> None:
-    # Not get_file, which most file systems write to a path.
-    with writing(target) as file, system.open(path, "rb") as remote:
+    # As a stream, for servers without range requests; and not by get_file, which mostly takes a path.
+    stream = {"block_size": 0} if "http" in system.protocol else {}
+    with writing(target) as file, system.open(path, "rb", **stream) as remote:
         shutil.copyfileobj(remote, file, 2**20)
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import cv2
 
-from cinn_colorize.files import replacing
+from cinn_colorize.errors import DataError
+from cinn_colorize.files import printable_name, replacing
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -40,12 +41,17 @@ class Logs:
         return [self._path(name) for name in NAMES]
 
     def open(self, seen: int) -> None:
-        """Continue after so many photos; drop rows that a killed run wrote after its last checkpoint."""
-        for name in NAMES:
-            path = self._path(name)
-            if path.exists():
-                self.headers[name], rows = _read(path)
-                _write(path, self.headers[name], [row for row in rows if int(row["seen"]) <= seen])
+        """Continue after so many photos; drop rows that a killed run wrote after its last checkpoint.
+
+        Raises:
+            DataError: a log cannot be read or written.
+        """
+        for path in filter(Path.exists, self.paths):
+            try:
+                self.headers[path.stem], rows = _read(path)
+                _write(path, self.headers[path.stem], [row for row in rows if int(row["seen"]) <= seen])
+            except OSError as error:
+                raise DataError(f"{printable_name(path)}: cannot be written ({error.strerror})") from error
         self.board = self._open_board(seen)
 
     def _open_board(self, seen: int) -> SummaryWriter | None:

@@ -57,6 +57,7 @@ def train(
 
     Raises:
         DataError: the data or the checkpoint cannot be used, or a file cannot be written in the end.
+        PhotoError: a sheet of samples cannot be written.
         DivergedError: the run diverged again after three returns to one checkpoint.
     """
     device, processes = options.device, options.processes

@@ -91,7 +91,7 @@ class _Recorder(Generic[Model]):
         self.options.report(progress)
 
     def evaluate(self, model: Model, seen: int) -> None:
-        if self.logs.has("evaluation", seen):  # a finished run is resumed
+        if self.logs.has("evaluation", seen) and self.weights.exists():  # a finished run is resumed
             return
         training = asdict(self.config) | {"seen": seen, "distinct_photos": self.task.distinct}
         try:
@@ -102,11 +102,11 @@ class _Recorder(Generic[Model]):
         figures = self.task.measure(model)
         if not figures:
             return
-        self.logs.write("evaluation", {"seen": seen, **figures})
         path = self.run / f"samples_{seen:08d}.jpg"
         sheet = path if self.task.draw(model, self.options.device, path) else None
         if sheet:
             self.logs.picture(sheet, seen)
+        self.logs.write("evaluation", {"seen": seen, **figures})  # last: it says that all this is there
         self.options.report_evaluation(Evaluation(seen, figures, sheet))
 
 

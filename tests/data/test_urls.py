@@ -1,6 +1,7 @@
 """Photos in zips at URLs, from a local server."""
 
 import http.server
+import os
 import re
 import threading
 import zipfile
@@ -126,11 +127,14 @@ def test_shards_are_kept_in_a_folder(folder, served, tmp_path):
 
 
 @pytest.mark.parametrize("served", [False], indirect=True, ids=["no ranges"])
-def test_a_server_without_ranges_needs_the_cache(served, tmp_path):
+def test_a_server_without_ranges_needs_the_cache(served, folder, tmp_path):
     url = Url(f"{served[0]}/photos-train-0.zip")
     with pytest.raises(DataError, match="--cache FOLDER"):
         find_photos(url)
     assert len(find_photos(url, cache=tmp_path)) == 12
+    (folder / "large").write_bytes(os.urandom(12 * 2**20))  # more than fsspec reads at once
+    copy = cached(Url(f"{served[0]}/large"), tmp_path)
+    assert copy.read_bytes() == (folder / "large").read_bytes()
 
 
 def test_what_is_not_there(served, tmp_path):

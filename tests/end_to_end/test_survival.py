@@ -21,7 +21,7 @@ from helpers import ROOT, write_blobs
 from tiny_run import CONFIG, CPU, TinyTask, build
 
 from cinn_colorize.data.sources import find_photos
-from cinn_colorize.errors import DataError, DivergedError
+from cinn_colorize.errors import DataError, DivergedError, PhotoError
 from cinn_colorize.files import temporary
 from cinn_colorize.training.checkpoint import checkpoints, load_newest
 from cinn_colorize.training.health import EXPLODING, KNOWN, Health
@@ -193,6 +193,7 @@ def test_weights_that_cannot_be_written_end_no_run_and_are_written_when_it_is_re
     def save(model, path, training):
         if problem := next(attempts):
             raise problem
+        path.touch()
         saved.append(training["seen"])
 
     task = TinyTask(find_photos(photos))
@@ -207,6 +208,29 @@ def test_weights_that_cannot_be_written_end_no_run_and_are_written_when_it_is_re
     assert saved == [16]
     with (tmp_path / "evaluation.csv").open() as file:
         assert [row["seen"] for row in csv.DictReader(file)] == ["16"]
+
+
+def test_a_sheet_that_cannot_be_written_at_the_end_is_when_the_run_is_resumed(photos, tmp_path):
+    full, drawn = PhotoError("samples_00000008.jpg: cannot be written"), []
+    attempts = iter([full, None])
+
+    def draw(model, device, path):
+        if problem := next(attempts):
+            raise problem
+        drawn.append(path.name)
+
+    task = TinyTask(find_photos(photos))
+    task.initial_model, task.save = build, lambda model, path, training: path.touch()
+    task.measure, task.draw = lambda model: {"nll": 1.0}, draw
+    config, options = replace(CONFIG, photos=8), RunOptions(CPU, workers=0, resume=True)
+    with pytest.raises(PhotoError):
+        run_training(task, tmp_path, config, options)
+    for _ in range(2):
+        run_training(task, tmp_path, config, options)
+    assert drawn == ["samples_00000008.jpg"]
+    (tmp_path / "tiny.safetensors").unlink()
+    attempts = iter([None])
+    assert run_training(task, tmp_path, config, options).exists()
 
 
 # A run that diverges
