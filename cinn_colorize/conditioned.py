@@ -317,12 +317,14 @@ class ConditionedPhoto:
         """Decode N latent codes: return g(z; c), ab (N, 2, 64, 64), longer for a photo longer than 2:1.
 
         Raises:
-            ValueError: the codes have neither :attr:`latent_shapes` nor those of :attr:`whole`.
+            ValueError: the codes have other shapes than :attr:`latent_shapes`, here or of :attr:`whole`.
         """
         levels = latent.arrays()
         shapes = {r: z.shape[1:] for r, z in levels.items()}
-        if shapes not in (self.latent_shapes, self.whole.latent_shapes):
+        if shapes != self.latent_shapes and shapes != self.whole.latent_shapes:
             raise ValueError(f"codes of the shapes {shapes} do not fit; pass {self.latent_shapes}")
+        if len(numbers := {len(z) for z in levels.values()}) > 1 or 0 in numbers:
+            raise ValueError(f"as many codes are required in all levels, 1 or more, not {sorted(numbers)}")
         return self._decode(levels)[0]
 
     def encode(self, ab: NDArray[np.floating]) -> Latent:
@@ -362,9 +364,10 @@ class ConditionedPhoto:
     def _whole_ab(self, ab: NDArray[np.floating]) -> Floats:
         """Check the shape of the whole photo's ab, which has as many values as its code."""
         size = math.isqrt(sum(map(math.prod, self.whole.latent_shapes.values())) // 2)
+        ab = np.asarray(ab, np.float32)
         if ab.shape != (2, size, size):
             raise ValueError(f"ab of the shape {ab.shape} does not fit; pass (2, {size}, {size})")
-        return np.asarray(ab, np.float32)
+        return ab
 
     def _drawn(
         self,

@@ -162,7 +162,7 @@ def arrays(path: Path, names: Iterable[str]) -> dict[str, NDArray[np.float32]]:
 def head(path: Path) -> tuple[dict[str, Any], dict[str, tuple[int, ...]]]:
     """Read the configuration of a weights file, and the shapes of its tensors by name, without torch.
 
-    Tensors of types that numpy lacks, bfloat16 among them, are left out.
+    Tensors that are not of floats which numpy knows are left out.
 
     Raises:
         WeightsError: the file is damaged, or not a weights file of this program.
@@ -200,6 +200,8 @@ def _opened(path: Path, framework: str) -> Iterator[tuple[Any, dict[str, Any]]]:
     from safetensors import SafetensorError, safe_open
 
     try:
+        with open_input(path):  # safetensors says of a file that may not be read that there is none
+            pass
         with safe_open(path, framework=framework) as file:
             config = _config((file.metadata() or {}).get(CONFIG_KEY, ""))
             if config is None:

@@ -108,7 +108,11 @@ def test_arrays_of_other_shapes_are_refused(network, photo):
     sample = conditioned.sample()[0].latent
     for levels in ({32: sample.levels[32]}, {r: z[:, :1] for r, z in sample.levels.items()}):
         with pytest.raises(ValueError, match="do not fit"):
-            conditioned.decode(type(sample)(levels))
+            conditioned.decode(Latent(levels))
+    for number in (0, 2):
+        other = sample.levels[8].expand(2, -1, -1, -1)[:number]
+        with pytest.raises(ValueError, match="as many codes"):
+            conditioned.decode(Latent({**sample.levels, 8: other}))
 
 
 @pytest.mark.parametrize("wide", [WIDE, WIDE.T], ids=["wide", "upright"])

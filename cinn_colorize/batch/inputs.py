@@ -211,7 +211,8 @@ def _walk(
             if entry.is_dir(follow_symlinks=False):
                 folders.append(entry.name)
             elif recursive and is_linked_folder(folder / entry.name):
-                others.append(folder / entry.name)
+                if not _is_same(output, folder / entry.name):
+                    others.append(folder / entry.name)
             elif _may_be_photo(entry):
                 path = folder / entry.name
                 if is_photo(path):

@@ -96,7 +96,7 @@ def rehearse(batch: Batch) -> Rehearsal:
     """Find out what a batch would do; nothing is written but temporary files.
 
     Raises:
-        CinnError: the network cannot be loaded, or a photo cannot be colorized.
+        CinnError: the network cannot be loaded, or there is no space for temporary files.
     """
     due, problems, there, colorizer = [], [], 0, functools.cache(batch.spec.colorizer)
     for item in batch.rehearsed():

@@ -54,7 +54,9 @@ class _Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Refuse what is empty, as variables of a shell may be: it would name the current folder."""
-        if empty := [arg for arg in args if not arg or re.fullmatch("--[a-z-]+=", arg)]:
+        options = args[: args.index("--")] if "--" in args else args
+        empty = [arg for arg in args if not arg] + [arg for arg in options if re.fullmatch("--[a-z-]+=", arg)]
+        if empty and not ctx.resilient_parsing:  # as while a shell completes a line
             problem = f"{empty[0] or 'an argument'} is empty; a variable of the shell may not be set"
             raise _UsageError(problem, ctx)
         return super().parse_args(ctx, args)

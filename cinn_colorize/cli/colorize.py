@@ -178,8 +178,8 @@ def colorize(
     streamed = STREAM in named
     if streamed:
         alone = named == [STREAM] and number == 1 and not (many.files_from or many.manifest or many.shard)
-        to_files = out.as_json or out.overwrite or output is not None or out.output_dir != FOLDER
-        _check_stream(alone and not to_files and not many.dry_run, engine)
+        to_files = out.as_json or out.overwrite or out.skip_existing or output is not None
+        _check_stream(alone and not to_files and out.output_dir == FOLDER and not many.dry_run, engine)
     show_log(general.quiet, general.verbose)
 
     from cinn_colorize.batch.manifest import Manifest
@@ -262,7 +262,7 @@ def _check_stream(alone: bool, engine: BatchEngine) -> None:
     if not alone:
         raise typer.BadParameter(
             "- is one photo and one sample, written to stdout; leave out other photos and -n, --files-from, "
-            "--manifest, --shard, --dry-run, --json, --overwrite, --output and --output-dir"
+            "--manifest, --shard, --dry-run, --json, --overwrite, --skip-existing, --output and --output-dir"
         )
     if engine is BatchEngine.ray:
         raise typer.BadParameter(

@@ -130,10 +130,11 @@ def sample(
     loaded = load_z is not None and vary_level is None
     if number is None and not loaded:
         number = {2: _STEPS, 4: _STEPS_OF_A_SIDE}.get(len(ends), _SAMPLES)
-    if interpolate or loaded:
-        refuse({"--seed": seed or None}, "nothing is drawn; not with --interpolate or --load-z")
-    if loaded:
-        refuse({"--temperature": temperature}, "nothing is drawn; not with --load-z")
+    if loaded or (ends and all(isinstance(end, Path) for end in ends)):
+        given = {"--seed": seed or None, "--temperature": temperature}
+        refuse(given, "nothing is drawn where all codes are read")
+    if interpolate:
+        refuse({"--seed": seed or None}, "the ends are those of --interpolate")
     grid = Grid(number, load_z, ends, vary_level)
     with usage_errors("--interpolate, --vary-level or -n"):
         grid.check(network.info.levels)

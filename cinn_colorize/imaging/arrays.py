@@ -88,7 +88,7 @@ def from_pillow(image: PIL.Image.Image) -> Decoded:
     """
     dpi = image.info.get("dpi")
     image.load()
-    image = _upright(image)
+    image = upright(image)
     mode = image.mode
     if mode in ("P", "PA", "RGBa", "La"):
         has_alpha = mode != "P" or "transparency" in image.info
@@ -106,7 +106,8 @@ def from_pillow(image: PIL.Image.Image) -> Decoded:
     return Decoded(pixels, blobs, dpi if dpi and min(dpi) > 0 else None, mode == "1")
 
 
-def _upright(image: PIL.Image.Image) -> PIL.Image.Image:
+def upright(image: PIL.Image.Image) -> PIL.Image.Image:
+    """Apply the orientation in EXIF; damaged EXIF is treated as missing."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about damage that Pillow passes over

@@ -80,7 +80,13 @@ class Metadata:
         if "exif-data" in kept:  # which still has the original orientation
             kept["orientation"] = (pyvips.GValue.gint_type, 1)
         resolution = image.xres, image.yres
-        return cls(kept, _UNKNOWN if resolution == _UNSTATED else resolution)
+        if resolution == _UNSTATED or (_is_tiff(image) and "resolution-unit" not in kept):
+            resolution = _UNKNOWN
+        return cls(kept, resolution)
+
+
+def _is_tiff(image: Image) -> bool:
+    return bool(image.get_typeof("vips-loader")) and image.get("vips-loader").startswith("tiff")
 
 
 def use_threads(number: int) -> None:

@@ -162,7 +162,7 @@ class Latent:
             )
         numbers = {len(z) for z in tensors.values()}
         if len(numbers) > 1 or 0 in numbers or not all(z.is_floating_point() for z in tensors.values()):
-            raise LatentError(f"{name}: does not hold as many codes in all levels; --save-z writes them")
+            raise LatentError(f"{name}: holds no latent codes that can be used; --save-z writes them")
         return cls({r: tensors[str(r)].float() for r in shapes}), str(config.get("weights"))
 
     def is_saved(self, path: str | os.PathLike[str], model: str, weights_sha256: str) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont
 
 from cinn_colorize import __version__
 from cinn_colorize.files import PUBLIC, format_of_name
@@ -65,8 +65,9 @@ def hints_tile(
     """Return a tile of the photo's luminance and the hints: points, x and y in [0, 1], and strokes."""
     picture, label = gray_tile(photo)
     if strokes is not None:
-        with Image.open(strokes) as image:
-            painted = ImageOps.exif_transpose(image).convert("RGBA").resize(picture.size)
+        from cinn_colorize.methods.hint_map import read_strokes  # scipy is slow to import
+
+        painted = read_strokes(strokes).resize(picture.size)
         picture.paste(painted, mask=painted)
     draw = ImageDraw.Draw(picture)
     for x, y, rgb in points:

@@ -13,7 +13,6 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import PIL.Image
-import PIL.ImageOps
 import scipy.sparse
 import scipy.sparse.csgraph
 import scipy.sparse.linalg
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from cinn_colorize.errors import MissingPhotoError, PhotoError
 from cinn_colorize.files import printable_name
 from cinn_colorize.imaging import color
+from cinn_colorize.imaging.arrays import upright
 from cinn_colorize.imaging.photo import Photo
 from cinn_colorize.imaging.upsampling import GUIDE_SCALE
 from cinn_colorize.latents.windows import Windows
@@ -134,6 +134,24 @@ class HintMap:
         return labels.reshape(self.guide.shape)
 
 
+def read_strokes(path: Path) -> PIL.Image.Image:
+    """Read a picture of strokes: upright, RGBA.
+
+    Raises:
+        PhotoError: it cannot be read.
+    """
+    name = printable_name(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # from Pillow, about sizes
+            with PIL.Image.open(io.BytesIO(read_file(path, MAX_PIXELS))) as file:
+                return upright(file).convert("RGBA")
+    except FileNotFoundError:
+        raise MissingPhotoError(f"{name}: no such file of hints") from None
+    except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
+        raise PhotoError(f"{name}: hints cannot be read: {error}") from None
+
+
 class _Paint(NamedTuple):
     """Places on a grid over a photo, each with a colour and a weight."""
 
@@ -171,16 +189,7 @@ def _points(photo: Photo, points: Sequence[Hint], size: tuple[int, int]) -> _Pai
 
 
 def _strokes(photo: Photo, path: Path, size: tuple[int, int]) -> _Paint:
-    name = printable_name(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # from Pillow, about sizes
-            with PIL.Image.open(io.BytesIO(read_file(path, MAX_PIXELS))) as file:
-                image = PIL.ImageOps.exif_transpose(file).convert("RGBA")
-    except FileNotFoundError:
-        raise MissingPhotoError(f"{name}: no such file of hints") from None
-    except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
-        raise PhotoError(f"{name}: hints cannot be read: {error}") from None
+    name, image = printable_name(path), read_strokes(path)
     check_shape(name, image.size, photo, "hints")
     if photo.frame:
         box = photo.frame.scaled((photo.height, photo.width), (image.height, image.width))

@@ -149,6 +149,10 @@ def test_the_output_folder_is_left_out(scans):
     assert len(found("scans", recursive=True, output=scans / "colorized")) == 4
     assert len(found("scans", recursive=True, output=scans / "box 1/../colorized")) == 4
     assert len(found("scans/colorized", recursive=True, output=scans / "colorized")) == 1
+    others = []
+    (scans / "linked").symlink_to("colorized")
+    assert len(found("scans", recursive=True, output=scans / "linked", others=others)) == 4
+    assert not list(filter(is_linked_folder, others))
 
 
 def test_loops_of_links_end(scans):

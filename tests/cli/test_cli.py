@@ -262,6 +262,7 @@ def test_an_empty_argument_is_not_the_current_folder(run, arguments):
     result = run(*arguments)
     assert (result.exit_code, result.stdout, sorted(Path().iterdir())) == (2, "", before)
     assert " is empty; a variable of the shell may not be set" in the_line(result)
+    assert "--x=: no such file" in the_line(run("--", "--x="))
 
 
 @pytest.mark.parametrize("word", ["transfr", "Transfer", "evalute"])

@@ -153,8 +153,11 @@ def test_sample(run):
     assert Path("colorized/gray_samples_again.jpg").read_bytes() == Path(grid).read_bytes()
 
     for useless in (["-s", 4], ["-t", 0.1]):
-        refused = run("sample", "gray.jpg", "--load-z", "z.safetensors", *useless, code=2)
-        assert "nothing is drawn; not with" in the_line(refused)
+        for codes in (["--load-z", "z.safetensors"], ["--interpolate", "z.safetensors,z.safetensors"]):
+            refused = run("sample", "gray.jpg", *codes, *useless, code=2)
+            assert "nothing is drawn where all codes are read" in the_line(refused)
+    refused = run("sample", "gray.jpg", "--interpolate", "1,2", "-s", 4, code=2)
+    assert "the ends are those of --interpolate" in the_line(refused)
     run("sample", "gray.jpg", "-n", 3, "--interpolate", "z.safetensors,8", *again)
     run("recreate", grid, "gray.jpg", "z.safetensors", *again)
     assert Path("colorized/gray_samples_again.jpg").read_bytes() == Path(grid).read_bytes()

@@ -111,11 +111,13 @@ def test_resolution_is_kept_without_exif(tmp_path, suffix):
 @pytest.mark.parametrize("strip", [False, True])
 def test_a_photo_that_states_no_resolution_gets_that_of_exif(tmp_path, suffix, strip):
     """72 dpi, and not libvips' 25.4, with which programs lay out metres of picture."""
-    Image.fromarray(GRAY).save(tmp_path / "in.webp")
-    (picture,) = open_photo(tmp_path / "in.webp").compose([Uniform(0, 0)])
-    picture.save(tmp_path / f"out{suffix}", strip=strip)
-    with Image.open(tmp_path / f"out{suffix}") as out:
-        assert out.info["dpi"] == pytest.approx((72, 72), abs=0.1)
+    Image.fromarray(GRAY).save(tmp_path / "none.webp")
+    Image.fromarray(GRAY).save(tmp_path / "relative.tif", tiffinfo={296: 1, 282: 300.0, 283: 300.0})
+    for name in ("none.webp", "relative.tif"):
+        (picture,) = open_photo(tmp_path / name).compose([Uniform(0, 0)])
+        picture.save(tmp_path / f"out{suffix}", strip=strip)
+        with Image.open(tmp_path / f"out{suffix}") as out:
+            assert out.info["dpi"] == pytest.approx((72, 72), abs=0.1)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
