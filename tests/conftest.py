@@ -1,5 +1,6 @@
 """Shared fixtures."""
 
+import logging
 from pathlib import Path
 
 import hypothesis
@@ -33,6 +34,14 @@ def pytest_sessionfinish(session):
     if reporter and (number := sum(len(reporter.stats.get(outcome, ())) for outcome in outcomes)) < least:
         reporter.write_line(f"\nERROR: {number} tests were run, and there have been {least}: --at-least")
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(autouse=True)
+def fresh_log():
+    """Undo what a command that ran in this process, quietly perhaps, made of the package's log."""
+    log = logging.getLogger("cinn_colorize")
+    log.handlers.clear()
+    log.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")
