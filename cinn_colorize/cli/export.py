@@ -39,8 +39,9 @@ def export(
 ) -> None:
     """Write a model as ONNX files for other programs and languages.
 
-    condition.onnx maps the luminance of a photo to what all its samples share; sample.onnx maps that and a
-    latent code to ab. The paths go to stdout. colorize --engine onnx does not require an export.
+    condition.onnx maps the luminance of a photo to what all its samples share. sample.onnx maps that and a
+    latent code to ab; with the default model, after coarse.onnx and the steps that docs/onnx.md explains.
+    The paths go to stdout. colorize --engine onnx does not require an export.
 
     Examples:
         cinn-colorize export -o onnx
