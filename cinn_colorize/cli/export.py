@@ -45,15 +45,19 @@ def export(
 
     Examples:
         cinn-colorize export -o onnx
-        cinn-colorize export -o onnx --model bedrooms --overwrite
+        cinn-colorize export -o bedrooms --model bedrooms
     """
     with fatal(debug):
         from cinn_colorize.onnx.files import COARSE, CONDITION, SAMPLE, STEP
 
-        written = [output_dir / name for name in (CONDITION, COARSE, SAMPLE)]
-        claim([*written, *output_dir.glob(STEP.format("*"))], overwrite)
+        before = {output_dir / name for name in (CONDITION, COARSE, SAMPLE)}
+        before.update(output_dir.glob(STEP.format("*")))
+        claim(sorted(before), overwrite)
         from cinn_colorize.models import load_model
         from cinn_colorize.onnx.export import export as write
 
-        for path in write(load_model(model, weights), output_dir):
+        written = write(load_model(model, weights), output_dir)
+        for other in before.difference(written):  # of another model, which these would seem to belong to
+            other.unlink(missing_ok=True)
+        for path in written:
             print_path(path)

@@ -411,6 +411,19 @@ def test_export_keeps_what_is_there(folder, tmp_path):
     assert names(tmp_path) == ["sample.onnx"]
 
 
+def test_an_export_leaves_no_files_of_another_model(tmp_path, monkeypatch):
+    def write(loaded, folder):
+        (folder / "sample.onnx").write_bytes(b"new")
+        return [folder / "sample.onnx"]
+
+    monkeypatch.setattr("cinn_colorize.onnx.export.export", write)
+    for name in ("sample.onnx", "coarse.onnx", "step3.onnx", "mine.onnx"):
+        (tmp_path / name).write_bytes(b"old")
+    result = CliRunner().invoke(app, ["export", "-o", str(tmp_path), "--overwrite"])
+    assert result.output == f"{tmp_path / 'sample.onnx'}\n"
+    assert names(tmp_path) == ["mine.onnx", "sample.onnx"]
+
+
 def test_export_says_which_packages_it_takes(folder, tmp_path, monkeypatch):
     monkeypatch.setattr("cinn_colorize.onnx.export.find_spec", lambda _: None)
     result = CliRunner().invoke(app, ["export", "-o", str(tmp_path)])
