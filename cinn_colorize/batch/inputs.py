@@ -146,9 +146,8 @@ def is_photo(path: Path) -> bool:
 
 def counts_by_suffix(paths: Iterable[Path]) -> str:
     """Count files by suffix, most frequent first: ``3 .pdf, 1 without suffix, 1 linked folder``."""
-    paths = list(paths)
-    linked = sum(map(is_linked_folder, paths))
-    counts = Counter(path.suffix.lower() for path in paths if not is_linked_folder(path))
+    counts = Counter("/" if is_linked_folder(path) else path.suffix.lower() for path in paths)
+    linked = counts.pop("/", 0)  # which no suffix has
     kinds = sorted(counts, key=lambda suffix: (-counts[suffix], suffix))
     said = [f"{counts[suffix]} {printable(suffix) or 'without suffix'}" for suffix in kinds]
     if linked:
@@ -210,7 +209,7 @@ def _walk(
                 continue
             if entry.is_dir(follow_symlinks=False):
                 folders.append(entry.name)
-            elif recursive and is_linked_folder(folder / entry.name):
+            elif recursive and entry.is_symlink() and is_linked_folder(folder / entry.name):
                 if not _is_same(output, folder / entry.name):
                     others.append(folder / entry.name)
             elif _may_be_photo(entry):
