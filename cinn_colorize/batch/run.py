@@ -150,9 +150,8 @@ class Batch:
     def _task(self, number: int, item: Input) -> Task | None:
         """Return the files of a photo that no manifest lists, or None if there are none."""
         plan, name = self.plan, printable_name(item.path)
-        stem = self._stem(item.path)
-        outputs = plan.outputs(item, stem)
-        sheet = plan.sheet_path(item, stem) if plan.sheet else None
+        outputs = plan.outputs(item, self._stem(item.path, plan.pattern))
+        sheet = plan.sheet_path(item, self._stem(item.path, plan.sheet_pattern)) if plan.sheet else None
         wanted, existing = [], []
         seeds: list[int | None] = [*plan.seeds]
         results = [*zip(outputs, seeds, strict=True), *([(sheet, None)] if sheet else [])]
@@ -202,7 +201,7 @@ class Batch:
         result = Result(item.path, output, size, mtime, 0, seed, self.plan.temperature)
         return self._manifest.says(json.loads(json.dumps(self._line(result))))
 
-    def _stem(self, photo: Path) -> str:
+    def _stem(self, photo: Path, pattern: str) -> str:
         """Return a photo's name without its suffix, or with it if another photo's results would clash.
 
         A name of dots alone keeps its suffix too.
@@ -212,10 +211,9 @@ class Batch:
         """
         if photo.parent not in self._stems:
             self._stems[photo.parent] = _shared_stems(photo.parent)
-        plan = self.plan
+        suffix = self.plan.suffix
         for sibling in self._stems[photo.parent].get(photo.stem, []):
-            same_suffix = plan.suffix(sibling) == plan.suffix(photo) or "{ext}" not in plan.pattern
-            if sibling.name != photo.name and (same_suffix or plan.sheet):
+            if sibling.name != photo.name and ("{ext}" not in pattern or suffix(sibling) == suffix(photo)):
                 return photo.name
         return photo.stem if photo.stem.strip(".") else photo.name  # ...jpg has the stem .., a folder
 
@@ -269,7 +267,7 @@ def _made_here(path: Path) -> bool:
 
 
 def _shared_stems(folder: Path) -> dict[str, list[Path]]:
-    """Return the stems that several photos of a folder share, with these photos."""
+    """Return the stems that several photos of a folder share, with these photos; results are none."""
     stems: dict[str, list[Path]] = {}
     try:
         for path in folder.iterdir():
@@ -277,7 +275,8 @@ def _shared_stems(folder: Path) -> dict[str, list[Path]]:
                 stems.setdefault(path.stem, []).append(path)
     except OSError:
         return {}
-    return {stem: photos for stem, photos in stems.items() if len(photos) > 1}
+    shared = {stem: paths for stem, paths in stems.items() if len(paths) > 1}
+    return {stem: [path for path in paths if not _made_here(path)] for stem, paths in shared.items()}
 
 
 def _status(photo: Path) -> tuple[int | None, float | None]:

@@ -265,7 +265,7 @@ def _load(source: Path | bytes, page: int = 1, access: str = "sequential") -> Im
         finally:
             os.close(descriptor)
     options = {"page": page - 1} if page > 1 else {}  # which not all formats have
-    return Image.new_from_source(origin, "", access=access, fail_on="truncated", **options)
+    return Image.new_from_source(origin, "", access=access, fail_on="error", **options)
 
 
 def _from_floats(image: Image, largest: float) -> Image:

@@ -60,10 +60,18 @@ def test_photos_that_differ_in_their_suffix_keep_it_where_they_must(run, alone):
         assert names(Path(folder)) == expected
 
 
-def test_contact_sheets_keep_apart_too(run):
+def test_contact_sheets_keep_apart_too_and_leave_the_names_of_pictures(run):
     make_photos("p", "a.jpg", "a.png")
     assert run("p", "-n", 2, "-q").exit_code == 0
-    assert [n for n in names(Path("colorized")) if "sheet" in n] == ["a.jpg_sheet.jpg", "a.png_sheet.jpg"]
+    pictures = ["a_000.jpg", "a_000.png", "a_001.jpg", "a_001.png"]
+    assert names(Path("colorized")) == ["a.jpg_sheet.jpg", "a.png_sheet.jpg", *pictures]
+
+
+def test_pictures_beside_the_photos_do_not_change_the_names_of_later_runs(run):
+    make_photos("p", "a.jpg", "b.jpg")
+    for _ in range(3):
+        assert run("p", "-o", "p", "--output", "{stem}.png", "-s", 0, "-q").exit_code == 0
+        assert names(Path("p")) == ["a.jpg", "a.png", "b.jpg", "b.png"]
 
 
 def test_a_tree_comes_out_as_it_went_in(run):
