@@ -15,6 +15,7 @@ from cinn_colorize.files import printable
 from cinn_colorize.limits import TooLargeError, check_bytes
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+TOKEN = "token"  # in the query
 _COOKIE = "cinn-colorize-token"
 
 
@@ -89,7 +90,7 @@ class Guard:
         if origin is not None and urlsplit(origin).netloc != host:
             return f"pages of {printable(origin):.80} may not use this one"
         brought = (
-            request.query_params.get("token")
+            request.query_params.get(TOKEN)
             or request.cookies.get(_COOKIE)
             or request.headers.get("authorization", "").removeprefix("Bearer ")
         )

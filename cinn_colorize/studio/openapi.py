@@ -6,7 +6,7 @@ from typing import Any
 
 from cinn_colorize import __version__
 
-_OPTIONS = {
+OPTIONS = {  # of /colorize: type and description
     "seed": ("integer", "Seed of the sample; by default, the most typical of 0 to 7."),
     "temperature": ("string", "Temperature, as --temperature takes it: 0.8, or by level, 32:0.6,16:0.7."),
     "frame": ("string", "Frame of a scan, which stays gray: auto (the default), none, or L,T,R,B in pixels."),
@@ -34,7 +34,7 @@ OPENAPI: dict[str, Any] = {
                 "summary": "Colorize a photo; the picture has its size, depth, profile, metadata and format.",
                 "parameters": [
                     {"name": name, "in": "query", "schema": {"type": kind}, "description": text}
-                    for name, (kind, text) in _OPTIONS.items()
+                    for name, (kind, text) in OPTIONS.items()
                 ],
                 "requestBody": {
                     "required": True,

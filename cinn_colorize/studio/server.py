@@ -22,9 +22,9 @@ from starlette.staticfiles import StaticFiles
 from cinn_colorize.errors import CinnError, PhotoError
 from cinn_colorize.files import printable
 from cinn_colorize.limits import ADVICE, TooLargeError
-from cinn_colorize.studio.guard import Guard
+from cinn_colorize.studio.guard import TOKEN, Guard
 from cinn_colorize.studio.library import Item, Library
-from cinn_colorize.studio.openapi import OPENAPI
+from cinn_colorize.studio.openapi import OPENAPI, OPTIONS
 from cinn_colorize.studio.wish import SIZES, Wish
 
 if TYPE_CHECKING:
@@ -159,8 +159,8 @@ class Server:
     async def _colorize(self, request: Request) -> Response:
         """Answer with the picture of a photo, as ``cinn-colorize -`` does."""
         asked = dict(request.query_params)
-        if refused := {"photo", "mask", "reference"} & asked.keys():
-            raise ValueError(f"{min(refused)} is not an option here")
+        if unknown := asked.keys() - OPTIONS.keys() - {TOKEN}:
+            raise ValueError(f"{min(unknown)} is not an option here; /openapi.json lists them")
         photo = await self._received(request)
         wish = replace(Wish.parse(asked), photo=photo.id)
 
@@ -197,6 +197,8 @@ class Server:
                 files = [value for value in form.values() if isinstance(value, UploadFile)]
                 if not files:
                     raise ValueError("the form has no file; send the photo as a file")
+                if len(form.multi_items()) > 1:
+                    raise ValueError("the form has more than the photo; options belong in the URL")
                 item = self._library.new(files[0].filename or "")
                 item.path.write_bytes(await files[0].read())
             return self._library.add(item)

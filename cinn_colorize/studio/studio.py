@@ -261,6 +261,7 @@ class Studio:
 
     def command(self, wish: Wish) -> str:
         """Return the shell command that makes the same picture."""
+        wish = replace(wish, guidance=self._guidance(wish))
         return wish.command(self.library, self.info, self._network)
 
     def others(self, wish: Wish) -> list[Item]:
@@ -279,8 +280,11 @@ class Studio:
                 yield path
                 break
 
+    def _guidance(self, wish: Wish) -> float:
+        return self._default if wish.guidance is None else wish.guidance
+
     def _colorizer(self, wish: Wish) -> _Remembering:
-        guidance = self._default if wish.guidance is None else wish.guidance
+        guidance = self._guidance(wish)
         if guidance not in self._colorizers:
             self._colorizers[guidance] = _Remembering(self._model, guidance=guidance, **self._options)
         return self._colorizers[guidance]

@@ -207,8 +207,28 @@ def test_the_description_has_the_options_that_there_are(client, photo):
     wished = {"frame", "guidance", "hints", "seed", "temperature"} | vars(Wish().rendering).keys()
     assert options == wished
     assert client.post("/colorize", content=b"no photo").status_code == 422
-    assert client.post("/colorize", params={"mask": "x"}, content=photo).status_code == 422
+    for params, files, said in (
+        ({"mask": "x"}, None, "mask is not an option here"),
+        ({"temprature": "0.8"}, None, "temprature is not an option here"),
+        ({}, {"photo": photo, "seed": (None, "3")}, "options belong in the URL"),
+    ):
+        body = {"files": files} if files else {"content": photo}
+        answer = client.post("/colorize", params=params, **body)
+        assert (answer.status_code, said in answer.text) == (422, True)
     assert client.get("/healthz").text == "ok"
+
+
+def test_a_command_names_the_guidance_that_the_studio_began_with(folder):
+    default = MODELS[DEFAULT].guidance
+    for began, asked, said in (
+        (default, None, None), (1.2, None, "1.2"), (1.2, default, None), (default, 0.8, "0.8"),
+        (1.2, 0.0, "0.0"),
+    ):  # fmt: skip
+        library = Library([folder / "a.jpg"])
+        wish = Wish(photo=library.given()[0]["id"], guidance=asked)
+        words = shlex.split(new_studio(library, guidance=began).command(wish))
+        named = words[words.index("--guidance") + 1] if "--guidance" in words else None
+        assert named == said
 
 
 def test_a_sample_does_not_depend_on_what_was_drawn_before(folder, narrow_weights):
