@@ -30,7 +30,7 @@ from cinn_colorize.cli.options import (
 )
 from cinn_colorize.cli.report import report, report_rehearsal
 from cinn_colorize.engines import Engine
-from cinn_colorize.files import OUTPUT_SUFFIXES, leaves_folder
+from cinn_colorize.files import OUTPUT_SUFFIXES, format_of_name, leaves_folder
 from cinn_colorize.latents.levels import short_levels
 from cinn_colorize.limits import read_stream
 from cinn_colorize.options import DRAWING, OUTPUT, TYPICAL_OF, Rank, Rendering
@@ -175,6 +175,8 @@ def colorize(
     temperatures = temperature_of(temperature, network.info)
     named = photos or []
     many.check(named, engine)
+    if many.dry_run and out.as_json:
+        raise typer.BadParameter("prints results, of which --dry-run has none", param_hint="--json")
     streamed = STREAM in named
     if streamed:
         alone = named == [STREAM] and number == 1 and not (many.files_from or many.manifest or many.shard)
@@ -211,7 +213,7 @@ def colorize(
     # Beside the samples themselves, which have the same seeds.
     stem = "{stem}" if like is None else f"{{stem}}_like_{like:03d}"
     output = _PATTERN.replace("{stem}", stem) if output is None else output
-    _check_pattern(output, names, kept)
+    _check_pattern(output, out.format, names, kept)
     plan = out.plan(
         method=method.rendered(rendering),
         number=drawn,
@@ -246,8 +248,8 @@ def colorize(
             return
         records = many.manifest and (not many.dry_run or many.manifest.exists())
         notes = stack.enter_context(Manifest(many.manifest)) if many.manifest and records else None
-        if not inputs and not many.shard:  # of which a machine may have nothing to do
-            say("the list names no photos")
+        if not inputs and not (many.shard and general.quiet):  # a share may well have nothing to do
+            say(f"share {many.shard} has no photos" if many.shard else "the list names no photos")
         batch = Batch(inputs, plan, spec, many.workers or usable_cores(), notes, cluster)
         if many.dry_run:
             failed = report_rehearsal(batch, general, others)
@@ -272,16 +274,19 @@ def _check_stream(alone: bool, engine: BatchEngine) -> None:
         raise typer.BadParameter("- writes the picture to stdout; redirect it to a file or a program")
 
 
-def _check_pattern(pattern: str, values: Mapping[str, str | int], number: int) -> None:
-    """Refuse a pattern that is not of pictures, or gives several samples of a photo one name."""
+def _check_pattern(pattern: str, format: str, values: Mapping[str, str | int], number: int) -> None:
+    """Refuse a pattern that is not of such pictures, or gives several samples of a photo one name."""
+    ext = ".jpg" if format == "auto" else f".{format}"
     try:
-        names = {pattern.format(stem="photo", seed=seed, ext=".jpg", **values) for seed in range(2)}
+        names = {pattern.format(stem="photo", seed=seed, ext=ext, **values) for seed in range(2)}
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise typer.BadParameter(f"--output accepts {_FIELDS}, not {pattern!r}") from error
     if not all(Path(name).suffix.lower() in OUTPUT_SUFFIXES for name in names):
         raise typer.BadParameter(
             f"--output {pattern!r} must end in {{ext}}, .png, .jpg, .webp, .tif or .avif"
         )
+    if format != "auto" and any(format_of_name(name) != format for name in names):
+        raise typer.BadParameter(f"--output {pattern!r} has a suffix of its own; leave out --format {format}")
     if not Path(pattern).is_absolute() and any(map(leaves_folder, names)):
         raise typer.BadParameter(
             f"--output {pattern!r} leaves the folder of -o; choose that folder, or an absolute --output"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +12,7 @@ import typer
 from cinn_colorize.cli.console import fatal, print_path, show_log
 from cinn_colorize.cli.options import FolderOptions, GeneralOptions, ModelOptions, device_of, temperature_of
 from cinn_colorize.cli.report import claim
-from cinn_colorize.files import check_output, mode_like
+from cinn_colorize.files import check_output, mode_like, printable_name
 from cinn_colorize.latents.levels import by_level
 from cinn_colorize.models.registry import MODELS
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from cinn_colorize.digits import Digits
+
+log = logging.getLogger(__name__)
 
 MODEL = "mnist"
 PANEL = "Digits, with --model mnist"
@@ -133,6 +136,7 @@ def _write(
         device_of(network.device)
         picture = draw(Digits(MODEL, weights=network.weights, device=network.device))
         if not out.overwrite and is_saved(picture, path):
+            log.info(f"{printable_name(path)}: there already")
             return
         claim([path], out.overwrite)
         save_sheet(picture, path, mode=mode)

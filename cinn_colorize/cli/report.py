@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import time
 from collections import Counter
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from cinn_colorize.batch.pipeline import Result
     from cinn_colorize.batch.run import Batch
     from cinn_colorize.cli.options import GeneralOptions
+
+log = logging.getLogger(__name__)
 
 _OUTCOMES = ("done", "there already", "failed", "not done", "left out")
 
@@ -41,6 +44,7 @@ def report(
         has_bar: whether the caller shows a progress bar.
     """
     from cinn_colorize.batch.pipeline import Failure, Result
+    from cinn_colorize.batch.plan import Existing
 
     total, counts, start = len(batch.inputs), Counter[str](), time.monotonic()
     written = 0
@@ -75,6 +79,11 @@ def report(
             counts[outcome] += 1
             if not one:
                 progress.done, progress.new = counts.total(), counts["done"] + counts["failed"]
+    skips = batch.plan.existing is Existing.SKIP  # which says what it leaves
+    if one and counts["there already"] and not (quiet or skips):
+        say(f"{batch.first}: its results are there already")
+    if one and counts["left out"] and not quiet:
+        say(f"{batch.first}: made by cinn-colorize, and left out")
     if total > 1 and not quiet:
         seconds = time.monotonic() - start
         counts["not done"] = total - counts.total()
@@ -163,6 +172,9 @@ def unmade(recipes: Mapping[Path, Mapping[str, str]], overwrite: bool, max_pixel
             )
         if not found:
             missing.append(path)
+    if not missing:
+        what = printable_name(next(iter(recipes))) if len(recipes) == 1 else f"all {len(recipes)} results"
+        log.info(f"{what}: there already")
     claim(missing, overwrite)
     return missing
 

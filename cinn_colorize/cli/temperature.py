@@ -86,6 +86,9 @@ def temperature(
         values = parse_temperatures(temperatures)
     with usage_errors("--only"):
         scaled = None if only is None else parse_scaled(only, network.info.levels)
+    if rest is not None and scaled is None:
+        problem = "requires --only; --temperatures sets those of the samples"
+        raise typer.BadParameter(problem, param_hint="--temperature")
     others = temperature_of(rest, network.info)
     show_log(general.quiet, general.verbose)
     with fatal(general.debug):

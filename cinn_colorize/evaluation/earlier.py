@@ -13,6 +13,8 @@ from cinn_colorize.files import printable_name
 from cinn_colorize.latents.levels import short_levels
 from cinn_colorize.limits import read_table
 
+Network = Mapping[str, str | float]  # model, SHA-256 of the weights, guidance
+
 _COMPARED = ("tint", "tint*", "gray")  # beside the model
 
 
@@ -22,10 +24,12 @@ class Earlier(NamedTuple):
     Attributes:
         name: name of its file, for people.
         rows: statistics of each photo by its name, by label of the row.
+        network: what drew the samples, see :class:`~cinn_colorize.evaluation.report.Report`.
     """
 
     name: str
     rows: Mapping[str, Mapping[str, Statistics]]
+    network: Network
 
     @property
     def photos(self) -> Collection[str]:
@@ -65,13 +69,14 @@ def read_earlier(path: Path, photos: Sequence[str], samples: int) -> Earlier:
             rows[label] = statistics_by_name(evaluation["per_photo"], "model")
         first = evaluations[0]["per_photo"]
         rows |= {label: statistics_by_name(first, label) for label in _COMPARED if label in first}
+        network = _network(evaluations[0].get("network"))
     except (LookupError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise DataError(
             f"{name}: not a result with values of each photo; make it with evaluate --json"
         ) from error
     if made_with != {samples}:
         raise DataError(f"{name}: made with --samples {min(made_with)}; choose the same number")
-    earlier = Earlier(name, rows)
+    earlier = Earlier(name, rows, network)
     if not set(photos) & set(earlier.photos):
         raise DataError(f"{name}: has none of the {len(photos)} photos, such as {photos[0]}")
     return earlier
@@ -98,6 +103,13 @@ def statistics_by_name(per_photo: Any, row: str) -> dict[str, Statistics]:
         ]
     photos = [dict(zip(terms, of_photo, strict=True)) for of_photo in zip(*terms.values(), strict=True)]
     return dict(zip(names, photos, strict=True))
+
+
+def _network(found: Any) -> Network:
+    if not found:  # it was not always said
+        return {}
+    named = {"model": str(found["model"]), "weights": str(found["weights"])}
+    return {**named, "guidance": float(found["guidance"])}
 
 
 def _number(value: Any) -> float:

@@ -16,6 +16,7 @@ from cinn_colorize.data.sources import ColorReader, Reader, Source
 from cinn_colorize.errors import DataError
 from cinn_colorize.evaluation.bootstrap import Estimate, Statistics, Term, estimate
 from cinn_colorize.evaluation.calibration import Calibration
+from cinn_colorize.evaluation.earlier import Network
 from cinn_colorize.evaluation.metrics import color_statistics, exploding, limited, picture_statistics
 from cinn_colorize.evaluation.photos import CHROMA_SIZE, Doubles, Square, read_square, to_rgb
 from cinn_colorize.evaluation.realism import Measure
@@ -67,6 +68,7 @@ def evaluate(
     calibration: Calibration | None = None,
     tints: bool = True,
     root: Path | None = None,
+    network: Network | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:
     """Measure a model, and beside it random tints, a gray photo and the pipeline itself, on photos.
@@ -86,6 +88,7 @@ def evaluate(
         tints: whether to measure tints too, which requires a model that samples at temperature 0, and two
             samples or more. Those of the row ``tint`` are like the samples of the first temperature.
         root: the zip or folder where the photos were found; the report names photos by their names in it.
+        network: what draws the samples, for the report: ``model``, ``weights`` (SHA-256) and ``guidance``.
         progress: called after each photo with the number done and the total.
 
     Raises:
@@ -151,6 +154,7 @@ def evaluate(
         ),
         references=references,
         failures=tuple(failures),
+        network=network or {},
     )
 
 

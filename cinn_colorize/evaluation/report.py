@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cinn_colorize.evaluation.bootstrap import Estimate, Statistics, difference, estimate
-from cinn_colorize.evaluation.earlier import Earlier
+from cinn_colorize.evaluation.earlier import Earlier, Network
 from cinn_colorize.evaluation.subsets import Subsets
 from cinn_colorize.latents.levels import PerLevel, short_levels
 
@@ -69,6 +69,7 @@ class Report:
             :mod:`cinn_colorize.evaluation.tints`; ``gray``, the photo without colour; ``truth``, the photo's
             own ab at 64 px, the loss of the pipeline itself.
         failures: a line for each photo that could not be read.
+        network: what drew the samples: ``model``, ``weights`` (SHA-256) and ``guidance``; empty if unknown.
     """
 
     names: tuple[str, ...]
@@ -76,6 +77,7 @@ class Report:
     model: tuple[ModelRow, ...]
     references: Mapping[str, Row]
     failures: tuple[str, ...] = ()
+    network: Network = field(default_factory=dict)
 
     @property
     def photos(self) -> int:
@@ -88,9 +90,10 @@ class Report:
         It contains the model's measures by name, and ``tint``, ``tint*``, ``gray`` and ``truth`` with theirs.
         A measure is ``{"mean": ..., "se": ...}``, null where there is no number; those of ``tint*`` have a
         ``sigma`` too. ``exploding`` and the settings of the evaluation are numbers, except ``temperature``,
-        which is an object by level where levels differ. ``per_photo``, on a line of its own, contains the
-        photos' ``names`` and, for each row, what each photo adds to each measure: the measure is the sum of
-        ``values`` over that of ``weights`` or, without these, the mean of ``values``.
+        which is an object by level where levels differ, and ``network``, an object. ``per_photo``, on a line
+        of its own, contains the photos' ``names`` and, for each row, what each photo adds to each measure:
+        the measure is the sum of ``values`` over that of ``weights`` or, without these, the mean of
+        ``values``.
 
         Args:
             earlier: what to compare with; adds ``differences``, a list of objects of measures.
@@ -108,6 +111,7 @@ class Report:
             "samples": self.samples,
             "temperature": dict(row.temperature) if isinstance(row.temperature, Mapping) else row.temperature,
             "failed": len(self.failures),
+            "network": dict(self.network),
         }
         if earlier:
             found["differences"] = [
@@ -131,8 +135,9 @@ class Report:
         rows = {self._label(row): row for row in self.model} | dict(self.references)
         parts = [_table(rows, self.model[0].measures, self.photos * self.samples)]
         at = f", temperature {short_levels(self.model[0].temperature)}" if len(self.model) == 1 else ""
+        drawn = f", drawn by {_described(self.network)}" if self.network else ""
         lines = [
-            f"{self.photos} photos, samples of each: {self.samples}{at}; "
+            f"{self.photos} photos, samples of each: {self.samples}{at}{drawn}; "
             "± is one standard error over photos.",
             *(f"{name}: {_LEGEND[name]}." for name in self.references if name in _LEGEND),
         ]
@@ -144,9 +149,10 @@ class Report:
                 for label, measures in self._differences(row, earlier)
             }
             parts.append(_table(compared, next(iter(compared.values())).measures, 0))
+            drawn = f", drawn by {_described(earlier.network)}" if earlier.network else ""
             parts.append(
-                f"Differences to {earlier.name}, photo by photo, on {len(self._both(earlier))} photos; "
-                "± is their standard error."
+                f"Differences to {earlier.name}{drawn}, photo by photo, on {len(self._both(earlier))} "
+                "photos; ± is their standard error."
             )
         if subsets:
             within = {
@@ -183,6 +189,12 @@ class Report:
     def _both(self, earlier: Earlier) -> list[str]:
         """Return the names of the photos in both evaluations."""
         return [name for name in self.names if name in earlier.photos]
+
+
+def _described(network: Network) -> str:
+    """Return what drew samples, in words."""
+    words = [str(network["model"]), f"weights {str(network['weights'])[:8]}"]
+    return ", ".join([*words, *([f"guidance {network['guidance']:g}"] if network["guidance"] else [])])
 
 
 def _table(rows: Mapping[str, Row], names: Iterable[str], drawn: int) -> str:

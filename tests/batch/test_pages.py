@@ -77,12 +77,12 @@ def test_recreated_byte_for_byte(run, pages):
 
 def test_the_same_pages_again_and_others(run):
     run("album.tif", "--pages", "1", "-s", 0)
-    assert run("album.tif", "--pages", "1", "-s", 0).output.count("\n") == 0
+    assert "there already" in the_line(run("album.tif", "--pages", "1", "-s", 0))
     assert "made with page 1, not 2; add" in the_line(run("album.tif", "--pages", "2", "-s", 0))
     assert "made with page count 1, not 3; add" in the_line(run("album.tif", "--pages", "all", "-s", 0))
     run("album.tif", "--pages", "2-3", "-s", 0, "--overwrite")
     before = Path("colorized/album_000.tif").read_bytes()
-    assert run("album.tif", "--pages", "2-", "-s", 0).output == ""
+    assert "there already" in the_line(run("album.tif", "--pages", "2-", "-s", 0))
     assert "made with page 2, not 1 and with page count 2, not 1" in run("album.tif", "-s", 0).stderr
     assert Path("colorized/album_000.tif").read_bytes() == before
 
@@ -95,7 +95,7 @@ def test_another_frame_of_a_later_page_is_told(run):
             scans.newFrame()
     run("scans.tif", "--pages", "all", "-s", 0)
     assert "frame" in read_recipe("colorized/scans_000.tif", 2)
-    assert run("scans.tif", "--pages", "all", "-s", 0).output == ""
+    assert "there already" in the_line(run("scans.tif", "--pages", "all", "-s", 0))
     other = run("scans.tif", "--pages", "all", "-s", 0, "--frame", "none")
     assert "made with frame 30,30,330,270, not none" in the_line(other)
 

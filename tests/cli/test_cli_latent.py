@@ -111,7 +111,8 @@ def test_temperature(run):
     run("gray.jpg", "-s", 4, "-t", 0.5, "-o", "same")
     assert Path("same/gray_004.jpg").read_bytes() == Path(pictures[1]).read_bytes()
     assert made_again(run, strip, "gray.jpg")
-    assert run("temperature", "gray.jpg", "--temperatures", "0:1:0.5", "--files", "-s", 4).output == ""
+    again = run("temperature", "gray.jpg", "--temperatures", "0:1:0.5", "--files", "-s", 4)
+    assert (again.stdout, "all 4 results: there already" in the_line(again)) == ("", True)
     other = the_line(run("temperature", "gray.jpg", "-s", 4, code=1))
     assert "gray_temperature_004.jpg: exists, made with temperatures 0.0,0.5,1.0, not 0.0,0.25," in other
     run(
@@ -137,7 +138,8 @@ def test_sample(run):
     assert result.stdout.splitlines() == [grid, "z.safetensors"]
     drawn = Path(grid).read_bytes()
     assert made_again(run, grid, "gray.jpg")
-    assert run("sample", "gray.jpg", "-n", 2, "--save-z", "z.safetensors", "-s", 3).output == ""
+    again = run("sample", "gray.jpg", "-n", 2, "--save-z", "z.safetensors", "-s", 3)
+    assert (again.stdout, f"{grid}: there already" in the_line(again)) == ("", True)
     other = the_line(run("sample", "gray.jpg", code=1))
     assert "gray_samples.jpg: exists, made with number 2, not 16 and with seed 3, not 0; add" in other
     other = run("sample", "gray.jpg", "-n", 3, "-o", "other", "--save-z", "z.safetensors", code=1)

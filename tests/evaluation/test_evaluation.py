@@ -253,6 +253,21 @@ def test_subsets_that_cannot_be_used(tmp_path, content, problem):
         read_subsets(table, ["a.png"])
 
 
+def test_both_networks_of_a_comparison_are_named(sources, tmp_path):
+    networks = [
+        {"model": "natural", "weights": digit * 64, "guidance": g} for digit, g in (("a", 0.0), ("b", 0.3))
+    ]
+    path = tmp_path / "before.json"
+    reports = [evaluate(Gaussian(), sources[:1], network=network) for network in networks]
+    path.write_text(reports[0].to_json())
+    assert json.loads(path.read_text())["network"] == networks[0]
+    text = reports[1].to_markdown(read_earlier(path, reports[1].names, 8))
+    assert "temperature 1, drawn by natural, weights bbbbbbbb, guidance 0.3; " in text
+    assert "Differences to before.json, drawn by natural, weights aaaaaaaa, photo by photo" in text.replace(
+        str(tmp_path) + "/", ""
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
