@@ -188,8 +188,7 @@ class Rendering(RecipeOptions):
             metavar="FACTOR",
             min=0,
             max=2,
-            help="Strength of the colours, 0 to 2: 1.2 makes them a fifth stronger, 0 is gray. Hints are met "
-            "all the same.",
+            help="Strength of the colours, 0 to 2: 1.2 makes them a fifth stronger, 0 is gray.",
             rich_help_panel=DRAWING,
         ),
     ] = 1.0

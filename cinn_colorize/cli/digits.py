@@ -28,18 +28,15 @@ PANEL = "Digits, with --model mnist"
 _SAMPLES = 8
 _COMMON = ("model", "weights", "device", "digit", "output_dir", "overwrite", "quiet", "verbose", "debug")
 
-DigitOption = Annotated[
-    int | None,
-    typer.Option(
-        "--digit",
-        metavar="D",
-        min=0,
-        max=9,
-        help="Digit to draw; for transfer, the digit that the images show.",
-        show_default=False,
-        rich_help_panel=PANEL,
-    ),
-]
+
+def _digit(help: str) -> Any:
+    return typer.Option(
+        "--digit", metavar="D", min=0, max=9, help=help, show_default=False, rich_help_panel=PANEL
+    )
+
+
+DrawnDigitOption = Annotated[int | None, _digit("Digit to draw.")]
+ShownDigitOption = Annotated[int | None, _digit("Digit that the images show.")]
 PcaOption = Annotated[
     bool,
     typer.Option(

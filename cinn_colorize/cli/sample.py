@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cinn_colorize.cli.console import fatal, print_path, show_log
-from cinn_colorize.cli.digits import MODEL, DigitOption, PcaOption, refuse, refuse_all_but, sample_digits
+from cinn_colorize.cli.digits import MODEL, DrawnDigitOption, PcaOption, refuse, refuse_all_but, sample_digits
 from cinn_colorize.cli.engine import EngineOption, check_engine, colorizer_of
 from cinn_colorize.cli.options import (
     AnyModelOptions,
@@ -96,7 +96,7 @@ def sample(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
-    digit: DigitOption = None,
+    digit: DrawnDigitOption = None,
     pca: PcaOption = False,
     out: FolderOptions,
     reading: PhotoOptions,

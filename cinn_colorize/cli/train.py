@@ -281,7 +281,8 @@ def train(
                 config = shared.once(partial(settings_to_resume, run, config, given))
             if not quiet:
                 found = f"{task.distinct:,} {'digits' if dataset is Dataset.mnist else 'photos'} found"
-                say(f"{found}; {config.length:,} to see, in {config.steps:,} steps of {config.batch}")
+                steps = f"{config.steps:,} {'step' if config.steps == 1 else 'steps'} of {config.batch}"
+                say(f"{found}; {config.length:,} to see, in {steps}")
             kept = partial(_kept, run, config.length)
             stack.enter_context(keeping(lambda: "") if shared.rank else keeping(kept, _STOPPING))
             stop = _StopRequest()

@@ -9,7 +9,7 @@ import typer
 
 from cinn_colorize.cli import values
 from cinn_colorize.cli.console import fatal, show_log
-from cinn_colorize.cli.digits import MODEL, DigitOption, refuse, refuse_all_but, transfer_digits
+from cinn_colorize.cli.digits import MODEL, ShownDigitOption, refuse, refuse_all_but, transfer_digits
 from cinn_colorize.cli.many import checked
 from cinn_colorize.cli.options import (
     LEVELS,
@@ -95,7 +95,7 @@ def transfer(
     rendering: Rendering,
     frame: FrameOption = "auto",
     pages: PagesOption = None,
-    digit: DigitOption = None,
+    digit: ShownDigitOption = None,
     out: BatchOutputOptions,
     sheet: Annotated[
         bool,

@@ -228,6 +228,8 @@ def test_a_bug_in_one_photo_does_not_stop_the_others(run, colorizer, monkeypatch
         ("--output {name}{ext}", "{stem}, {seed}, {temperature}, {n}, {method}, {model} and {ext}"),
         ("--output {stem}", "must end in"),
         ("--output {stem}{ext} -n 2", "add {seed}"),
+        ("--output {stem}.png --format jpg", "has a suffix of its own; leave out --format jpg"),
+        ("--dry-run --json", "prints results, of which --dry-run has none"),
         (
             "-o out/a.JPG",
             "'out/a.JPG' is the name of a file, not of a folder; write -o out --output a.JPG for",

@@ -61,7 +61,7 @@ def test_defaults_and_ranges_are_in_words(name):
 
 def test_a_range_is_said_once():
     text = " ".join(help_of("colorize").split())
-    assert "0 is gray. Hints are met all the same. [default: 1.0] " in text
+    assert "0 is gray. [default: 1.0] " in text
     assert "JPEG, WebP and AVIF files. [default: 95; 1 to 100] " in text
     assert "0 to 1; the rest is noise. --levels" in " ".join(help_of("transfer").split())
 
