@@ -25,13 +25,13 @@ import numpy as np
 
 from cinn_colorize import __version__
 from cinn_colorize.conditioned import ConditionedPhoto as ConditionedPhoto
-from cinn_colorize.conditioned import Network
-from cinn_colorize.conditioned import NetworkInput as NetworkInput
 from cinn_colorize.errors import PhotoError, WeightsError
 from cinn_colorize.files import mode_like
 from cinn_colorize.imaging.given import PhotoSource
 from cinn_colorize.imaging.photo import Photo, open_photo
 from cinn_colorize.imaging.upsampling import GUIDE_SCALE, Upsampler
+from cinn_colorize.interface import Network
+from cinn_colorize.interface import NetworkInput as NetworkInput
 from cinn_colorize.latents.levels import SomeLevels, parse_temperature
 from cinn_colorize.methods.drawing import drawing
 from cinn_colorize.methods.hints import HintLike

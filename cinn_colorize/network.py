@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cinn_colorize.conditioned import Coarse
 from cinn_colorize.devices import one_thread
+from cinn_colorize.interface import Coarse
 from cinn_colorize.latents.latent import Latent, Shapes
 from cinn_colorize.samples import DENSITY_SCALE, Floats, LatentLevels
 

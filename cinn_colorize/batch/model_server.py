@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from cinn_colorize.batch.processes import CONTEXT, end_with_parent
 from cinn_colorize.colorizer import BaseColorizer
-from cinn_colorize.conditioned import Coarse
 from cinn_colorize.engines import ModelSpec
+from cinn_colorize.interface import Coarse
 from cinn_colorize.latents.noise import Shapes
 from cinn_colorize.samples import Floats, LatentLevels
 from cinn_colorize.signals import blocked_in_children

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cinn_colorize.conditioned import NetworkInput
 from cinn_colorize.data.sources import ColorReader, Reader, Source
 from cinn_colorize.errors import DataError
 from cinn_colorize.evaluation.bootstrap import Estimate, Statistics, Term, estimate
@@ -23,6 +22,7 @@ from cinn_colorize.evaluation.realism import Measure
 from cinn_colorize.evaluation.report import BEST_TINT, GRAY, TINT, TRUTH, ModelRow, Report, Row
 from cinn_colorize.evaluation.tints import SIGMAS, Tinted, best
 from cinn_colorize.imaging.color import Floats
+from cinn_colorize.interface import NetworkInput
 from cinn_colorize.latents.latent import Latent
 from cinn_colorize.latents.levels import PerLevel
 from cinn_colorize.models.base import PhotoFlow

@@ -14,9 +14,9 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from cinn_colorize.colorizer import BaseColorizer
-from cinn_colorize.conditioned import Coarse
 from cinn_colorize.errors import EngineError
 from cinn_colorize.imaging.bands import threads
+from cinn_colorize.interface import Coarse
 from cinn_colorize.latents.noise import Shapes
 from cinn_colorize.models import MODELS, PhotoModelInfo
 from cinn_colorize.onnx.files import (
@@ -63,7 +63,7 @@ class OnnxColorizer(BaseColorizer):
 class OnnxNetwork:
     """Computes a model in onnxruntime: only g, because the files do not hold f.
 
-    See :class:`cinn_colorize.conditioned.Network`.
+    See :class:`cinn_colorize.interface.Network`.
 
     Args:
         sessions: the model's files, opened.

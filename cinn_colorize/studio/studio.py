@@ -17,11 +17,12 @@ import numpy as np
 import PIL.Image
 
 from cinn_colorize.colorizer import Colorizer, PhotoLike
-from cinn_colorize.conditioned import ConditionedPhoto, NetworkInput
+from cinn_colorize.conditioned import ConditionedPhoto
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.files import format_of_name, mode_like, writing
 from cinn_colorize.imaging import color
 from cinn_colorize.imaging.photo import Photo, open_photo
+from cinn_colorize.interface import NetworkInput
 from cinn_colorize.methods.base import SampleMethod
 from cinn_colorize.methods.differences import differences, recipe_at
 from cinn_colorize.methods.ensemble import MEMBERS, ensemble, following

@@ -12,11 +12,11 @@ from helpers import Gaussian
 from narrow import NARROW_COARSE, NARROW_NATURAL
 from PIL import Image
 
-from cinn_colorize.conditioned import NetworkInput
 from cinn_colorize.data.sources import Reader, Source
 from cinn_colorize.errors import DataError
 from cinn_colorize.evaluation import Calibration, Estimate, evaluate, mean_nll, read_earlier, read_subsets
 from cinn_colorize.evaluation.photos import read_square, to_rgb
+from cinn_colorize.interface import NetworkInput
 
 
 class StandardNormal(torch.nn.Module):

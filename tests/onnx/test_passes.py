@@ -6,9 +6,9 @@ import torch
 from helpers import LUMINANCE, check_independence, random_codes, stir
 from narrow import NARROW_COARSE
 
-from cinn_colorize.conditioned import Coarse
 from cinn_colorize.errors import WeightsError
 from cinn_colorize.evaluation.photos import block_means
+from cinn_colorize.interface import Coarse
 from cinn_colorize.models import MODELS, Loaded
 from cinn_colorize.models.natural import Natural
 from cinn_colorize.network import TorchNetwork
