@@ -148,6 +148,8 @@ def read_strokes(path: Path) -> PIL.Image.Image:
                 return upright(file).convert("RGBA")
     except FileNotFoundError:
         raise MissingPhotoError(f"{name}: no such file of hints") from None
+    except PIL.UnidentifiedImageError:
+        raise PhotoError(f"{name}: hints cannot be read: not a picture in a known format") from None
     except PIL.Image.DecompressionBombError:  # from about 179 million pixels on
         raise PhotoError(f"{name}: hints are too large to be read; save the layer smaller") from None
     except (OSError, ValueError, SyntaxError) as error:

@@ -1,6 +1,5 @@
 """Hints: given colours at places of a photo, and samples that follow them."""
 
-import struct
 from dataclasses import replace
 from itertools import islice
 
@@ -269,19 +268,19 @@ def test_the_command_and_its_recipe(run, tmp_path):
         (["--hint", "10,10,#aa2832", "--like", "3"], 2, "--like, --rank and --pick exclude --hint"),
         (["again.png", "--hint", "10,10,#aa2832"], 2, "hints apply to one photo"),
         (["--hints", "missing.png"], 1, "missing.png: no such file of hints"),
-        (["--hints", "text.png"], 1, "text.png: hints cannot be read"),
+        (["--hints", "text.png"], 1, "text.png: hints cannot be read: not a picture in a known format"),
         (["--hints", "/dev/zero"], 1, "/dev/zero: hints cannot be read: not a file"),
-        (["--hints", "huge.gif"], 1, "huge.gif: hints are too large to be read; save the layer smaller"),
+        (["--hints", "large.png"], 1, "large.png: hints are too large to be read; save the layer smaller"),
         (["--hints", "empty.png"], 1, "empty.png: is transparent all over"),
         (["--hints", "photo.png"], 1, "photo.png: has no transparent places"),
         (["--hints", "tall.png"], 1, "tall.png: has 80x120 pixels and does not fit the photo's 120x80"),
     ],
 )
-def test_bad_hints_get_one_line(run, tmp_path, arguments, code, message):
+def test_bad_hints_get_one_line(run, tmp_path, monkeypatch, arguments, code, message):
     (tmp_path / "text.png").write_text("no picture")
-    gif = b"GIF89a" + struct.pack("<HH", 20_000, 10_000) + bytes(3)  # Pillow reads its size alone
-    (tmp_path / "huge.gif").write_bytes(gif)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 120 * 80 // 2)  # its limit is twice this
     painted(tmp_path / "empty.png", (120, 80))
+    painted(tmp_path / "large.png", (121, 81), ((10, 10, 20, 20), RED))
     painted(tmp_path / "tall.png", (80, 120), ((10, 10, 20, 20), RED))
     result = run("photo.png", *arguments)
     assert result.exit_code == code
