@@ -13,7 +13,7 @@ from cinn_colorize.files import printable_name
 from cinn_colorize.latents.levels import short_levels
 from cinn_colorize.limits import read_table
 
-Network = Mapping[str, str | float]  # model, SHA-256 of the weights, guidance
+DrawnBy = Mapping[str, str | float]  # model, SHA-256 of the weights, guidance
 
 _COMPARED = ("tint", "tint*", "gray")  # beside the model
 
@@ -29,7 +29,7 @@ class Earlier(NamedTuple):
 
     name: str
     rows: Mapping[str, Mapping[str, Statistics]]
-    network: Network
+    network: DrawnBy
 
     @property
     def photos(self) -> Collection[str]:
@@ -105,7 +105,7 @@ def statistics_by_name(per_photo: Any, row: str) -> dict[str, Statistics]:
     return dict(zip(names, photos, strict=True))
 
 
-def _network(found: Any) -> Network:
+def _network(found: Any) -> DrawnBy:
     if not found:  # it was not always said
         return {}
     named = {"model": str(found["model"]), "weights": str(found["weights"])}

@@ -15,7 +15,7 @@ from cinn_colorize.data.sources import ColorReader, Reader, Source
 from cinn_colorize.errors import DataError
 from cinn_colorize.evaluation.bootstrap import Estimate, Statistics, Term, estimate
 from cinn_colorize.evaluation.calibration import Calibration
-from cinn_colorize.evaluation.earlier import Network
+from cinn_colorize.evaluation.earlier import DrawnBy
 from cinn_colorize.evaluation.metrics import color_statistics, exploding, limited, picture_statistics
 from cinn_colorize.evaluation.photos import CHROMA_SIZE, Doubles, Square, read_square, to_rgb
 from cinn_colorize.evaluation.realism import Measure
@@ -68,7 +68,7 @@ def evaluate(
     calibration: Calibration | None = None,
     tints: bool = True,
     root: Path | None = None,
-    network: Network | None = None,
+    network: DrawnBy | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:
     """Measure a model, and beside it random tints, a gray photo and the pipeline itself, on photos.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cinn_colorize.evaluation.bootstrap import Estimate, Statistics, difference, estimate
-from cinn_colorize.evaluation.earlier import Earlier, Network
+from cinn_colorize.evaluation.earlier import DrawnBy, Earlier
 from cinn_colorize.evaluation.subsets import Subsets
 from cinn_colorize.latents.levels import PerLevel, short_levels
 
@@ -77,7 +77,7 @@ class Report:
     model: tuple[ModelRow, ...]
     references: Mapping[str, Row]
     failures: tuple[str, ...] = ()
-    network: Network = field(default_factory=dict)
+    network: DrawnBy = field(default_factory=dict)
 
     @property
     def photos(self) -> int:
@@ -191,7 +191,7 @@ class Report:
         return [name for name in self.names if name in earlier.photos]
 
 
-def _described(network: Network) -> str:
+def _described(network: DrawnBy) -> str:
     """Return what drew samples, in words."""
     words = [str(network["model"]), f"weights {str(network['weights'])[:8]}"]
     return ", ".join([*words, *([f"guidance {network['guidance']:g}"] if network["guidance"] else [])])

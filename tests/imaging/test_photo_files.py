@@ -63,6 +63,12 @@ def broken(folder, kind):
         image.save(path, "TIFF", strip_size=2**20)
         assert len(image.tobytes()) < path.stat().st_size < len(image.tobytes()) + 1000, "not compressed"
         path.write_bytes(path.read_bytes()[:-1000])
+    elif kind == "a hole in lzw":
+        Image.fromarray(np.tile(COLOR, (3, 3, 1))).save(path, "TIFF", compression="tiff_lzw")
+        content = bytearray(path.read_bytes())
+        middle = slice(len(content) // 2, len(content) // 2 + 200)
+        content[middle] = bytes(200)
+        path.write_bytes(content)
     elif kind == "no width":
         Image.fromarray(GRAY).save(path, "TIFF")
         width = struct.pack("<HHI", 0x0100, 4, 1)  # tag, type, and number of values
@@ -76,7 +82,7 @@ def broken(folder, kind):
 KINDS = [
     "missing", "folder", "empty", "text", "tga", "header only",
     "truncated jpg", "truncated png", "truncated webp", "truncated tif", "truncated avif",
-    "a strip of gray", "a strip of 16 bits", "no width",
+    "a strip of gray", "a strip of 16 bits", "a hole in lzw", "no width",
 ]  # fmt: skip
 
 
