@@ -38,7 +38,7 @@ from cinn_colorize.methods.hints import HintLike
 from cinn_colorize.methods.mix import Mask as Mask
 from cinn_colorize.methods.transfer import Reference as Reference
 from cinn_colorize.models import DEFAULT, MODELS, Loaded, PhotoModelInfo, load_model
-from cinn_colorize.options import Box, Precision, Rendering, Upsampling
+from cinn_colorize.options import Box, Precision, Rendering, Upsampling, whole_number
 from cinn_colorize.samples import Colorization as Colorization
 from cinn_colorize.samples import Sample as Sample
 from cinn_colorize.samples import likeliest as likeliest
@@ -258,6 +258,8 @@ class Colorizer(BaseColorizer):
 
         if precision not in list(Precision):
             raise ValueError(f"unknown precision {precision!r}; choose one of {', '.join(Precision)}")
+        if chunk is not None:
+            chunk = whole_number(chunk, "chunk", 1)
         chosen = choose_device(device)
         with one_thread():  # threads wait for each other at each of the many small tensors
             loaded = load_model(model, weights) if isinstance(model, str) else model

@@ -87,9 +87,9 @@ class ConditionedPhoto:
                 ``"0.7,8:0.9"``. By default, and for levels that are not named, that in the registry.
             seed: seed of the first sample, 0 or more.
             pick: number of samples to return, typical ones that differ, the most typical first: the same as
-                those of :func:`cinn_colorize.typical`, but where the network draws coarse colours first, only
-                these samples get details. In a photo longer than 2:1, the samples of the whole photo
-                squeezed to a square decide. None for all.
+                those of :func:`~cinn_colorize.samples.typical`, but where the network draws coarse colours
+                first, only these samples get details. In a photo longer than 2:1, the samples of the whole
+                photo squeezed to a square decide. None for all.
 
         Raises:
             ValueError: an argument is out of range.

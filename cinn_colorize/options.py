@@ -245,6 +245,16 @@ class Encoding(RecipeOptions):
         ),
     ] = False
 
+    def __post_init__(self) -> None:
+        """Refuse what cannot be written.
+
+        Raises:
+            TypeError: the quality is no integer.
+            ValueError: it is out of range.
+        """
+        if whole_number(self.quality, "quality", 1) > 100:
+            raise ValueError(f"quality must be 100 or less, not {self.quality}")
+
 
 def whole_number(value: SupportsIndex, name: str, least: int) -> int:
     """Return an integer of any type, such as numpy's.

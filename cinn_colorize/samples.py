@@ -164,6 +164,8 @@ class Colorization:
 
         Raises:
             PhotoError: the file cannot be written, or has several pages and is no TIFF.
+            TypeError: the quality is no integer.
+            ValueError: it is out of range, or the format is none that can be written.
         """
         format = format_of_name(path) if format == "auto" else format
         encoding = Encoding(quality, strip)

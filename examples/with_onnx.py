@@ -15,7 +15,9 @@ from skimage.color import lab2rgb, rgb2lab
 
 Floats = NDArray[np.float32]
 
-photo, folder, output = sys.argv[1:4]
+if len(sys.argv) != 4:
+    sys.exit(__doc__)
+photo, folder, output = sys.argv[1:]
 seed, guidance = 0, 0.3
 temperatures = {"z32": 0.7, "z16": 0.7}  # of details; the coarse colours have another one
 coarse_temperature = 0.85

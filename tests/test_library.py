@@ -10,7 +10,7 @@ import pytest
 import torch
 from helpers import COLOR, GRAY, Uniform, in_this_process, profile, the_line
 
-from cinn_colorize import read_recipe
+from cinn_colorize import Colorizer, read_recipe
 from cinn_colorize.errors import MissingPhotoError, PhotoError
 from cinn_colorize.imaging.photo import open_photo
 from cinn_colorize.latents.levels import transfer_noise
@@ -312,3 +312,40 @@ def test_a_wrong_argument_is_one_sentence_that_says_what_is_accepted(colorizer, 
     with pytest.raises(kind, match=message) as error:
         colorizer.colorize(**{"photo": GRAY, **arguments})
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "message"),
+    [
+        ({"quality": 500}, ValueError, "quality must be 100 or less, not 500"),
+        ({"quality": 0}, ValueError, "quality must be 1 or more, not 0"),
+        ({"quality": "best"}, TypeError, "quality must be an integer, not 'best'"),
+        ({"format": "jpeg"}, ValueError, "format must be auto, jpg, png, tiff, webp, avif, not 'jpeg'"),
+    ],
+)
+def test_no_file_is_written_in_a_wrong_way(colorizer, tmp_path, arguments, kind, message):
+    (made,) = colorizer.colorize(GRAY, seed=0)
+    for save in (made.save, made.picture.save):
+        with pytest.raises(kind, match=message):
+            save(tmp_path / "a.jpg", **arguments)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "message"),
+    [
+        ({"chunk": 0}, ValueError, "chunk must be 1 or more, not 0"),
+        ({"chunk": "x"}, TypeError, "chunk must be an integer, not 'x'"),
+        ({"guidance": "0.3"}, TypeError, "guidance must be a number from 0 to 2, not '0.3'"),
+        ({"guidance": 3}, ValueError, "guidance must be a number from 0 to 2, not 3"),
+    ],
+)
+def test_a_wrong_argument_of_the_network_is_said_at_once(arguments, kind, message):
+    with pytest.raises(kind, match=message):
+        Colorizer(device="cpu", **arguments)
+
+
+def test_arrays_of_other_byte_orders_are_photos_too(colorizer):
+    deep = GRAY.astype(np.uint16) * 257
+    made = [colorizer.colorize(deep.astype(kind), seed=0)[0].rgb for kind in ("<u2", ">u2")]
+    assert np.array_equal(*made)

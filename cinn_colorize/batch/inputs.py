@@ -218,6 +218,8 @@ def _walk(
                     yield Input(path, below, found=True)
                 else:
                     others.append(path)
+            elif not entry.is_dir():  # a pipe or a device
+                others.append(folder / entry.name)
         if recursive:
             waiting += [
                 (folder / name, below / name)

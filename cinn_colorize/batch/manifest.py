@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import logging
 import os
 import stat
 from collections.abc import Iterable, Mapping
@@ -18,6 +19,8 @@ from typing import Any
 
 from cinn_colorize.errors import DataError
 from cinn_colorize.files import check_output, printable_name
+
+log = logging.getLogger(__name__)
 
 # The keys that identify a result; the rest of a line is for people.
 _IDENTITY = ("size", "mtime", "seed", "seeds", "temperature", "model", "settings")
@@ -79,19 +82,22 @@ class Manifest:
         return self._done.get(line["output"]) == _digest(line)
 
     def _read(self, lines: Iterable[bytes]) -> None:
-        content, known = b"", False
+        content, known, passed_over = b"", False, 0
         for content in lines:
             try:
                 line = json.loads(content)
                 if not isinstance(line, dict):
-                    continue
+                    raise ValueError("no object")
                 known |= "input" in line
                 if "output" in line:
                     self._done[line["output"]] = _digest(line)
             except (ValueError, TypeError, RecursionError):
-                continue  # cut off, or not a line of this program
+                passed_over += 1  # cut off, or not a line of this program
         if not known and content[: len(_START)] != _START[: len(content)]:
             raise DataError(f"{self._name}: is not a manifest of cinn-colorize; choose another name")
+        if passed_over:
+            lines_left = "1 line" if passed_over == 1 else f"{passed_over} lines"
+            log.warning(f"{self._name}: left out {lines_left} that cannot be read")
         if content and not content.endswith(b"\n"):
             os.write(self._descriptor, b"\n")
 

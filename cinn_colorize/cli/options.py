@@ -52,8 +52,8 @@ PagesOption = Annotated[
     str | None,
     typer.Option(
         "--pages",
-        metavar="all|N|A-B",
-        help="Pages of a TIFF; several give a TIFF of as many.",
+        metavar="all|N|A-B|A-",
+        help="Pages of a TIFF; several give a TIFF of as many. Other files have a single page.",
         show_default="1",
         rich_help_panel=DRAWING,
     ),

@@ -121,8 +121,9 @@ def _say_others(others: Sequence[Path], general: GeneralOptions) -> None:
 
     if general.verbose:
         for other in others:
-            linked = is_linked_folder(other)
-            why = "it is a link to a folder" if linked else "its name is not that of a photo"
+            is_file = other.is_file() or not other.exists()
+            why = "its name is not that of a photo" if is_file else "it is not a file"
+            why = "it is a link to a folder" if is_linked_folder(other) else why
             say(f"{printable_name(other)}: not taken, {why}")
     if others and not general.quiet:
         say(f"not taken: {counts_by_suffix(others)}" + ("" if general.verbose else "; -v lists them"))

@@ -136,9 +136,9 @@ class Report:
         parts = [_table(rows, self.model[0].measures, self.photos * self.samples)]
         at = f", temperature {short_levels(self.model[0].temperature)}" if len(self.model) == 1 else ""
         drawn = f", drawn by {_described(self.network)}" if self.network else ""
+        photos = f"{self.photos} {'photo' if self.photos == 1 else 'photos'}"
         lines = [
-            f"{self.photos} photos, samples of each: {self.samples}{at}{drawn}; "
-            "± is one standard error over photos.",
+            f"{photos}, samples of each: {self.samples}{at}{drawn}; ± is one standard error over photos.",
             *(f"{name}: {_LEGEND[name]}." for name in self.references if name in _LEGEND),
         ]
         parts.append("\n".join(lines))

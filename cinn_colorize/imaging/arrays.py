@@ -67,6 +67,7 @@ def as_pixels(array: NDArray[Any]) -> Pixels:
     """
     if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 2, 3, 4))) or array.size == 0:
         raise ValueError(f"shape {array.shape} is not that of a photo; pass (H, W), (H, W, 3) or (H, W, 4)")
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if array.dtype == bool:
         return array * np.uint8(255)
     if np.issubdtype(array.dtype, np.floating):

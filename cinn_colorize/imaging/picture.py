@@ -18,6 +18,7 @@ from cinn_colorize.imaging import color, vips
 from cinn_colorize.imaging.color import Pixels, RGBSpace
 from cinn_colorize.imaging.metadata import add_recipe, iptc_for
 from cinn_colorize.imaging.tiff import add_fields, append_page
+from cinn_colorize.options import Encoding
 
 # What to do, by the system's message.
 _FULL = {os.strerror(number): "; free some space, then run the same command again" for number in FULL}
@@ -98,11 +99,16 @@ class Picture:
 
         Raises:
             PhotoError: the file cannot be written, or has several pages and is no TIFF.
-            ValueError: XMP does not allow a name in ``recipe``.
+            TypeError: the quality is no integer.
+            ValueError: the quality is out of range, the format is none that can be written, or XMP does not
+                allow a name in ``recipe``.
         """
-        name = printable_name(path)
+        name, quality = printable_name(path), Encoding(quality).quality
+        known = [known for known in FORMATS if known not in READ_ONLY]
+        if format not in ("auto", *known):
+            raise ValueError(f"format must be auto, {', '.join(known)}, not {format!r:.80}")
         written = format_of_name(path) if format == "auto" else format
-        if written not in FORMATS or written in READ_ONLY:
+        if written not in known:
             raise PhotoError(
                 f"{name}: not a format that can be written; end the name in .png, .jpg, .webp, .tif or .avif"
             )

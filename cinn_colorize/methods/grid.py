@@ -161,7 +161,11 @@ class Grid(Method):
                 [load(end)[:1] if isinstance(end, Path) else draw(end) for end in self.between]
             )
         if self.load:
-            codes = load(self.load)[: self.number]
+            codes = load(self.load)
+            if self.vary is None and self.number and self.number > len(codes):
+                name = printable_name(self.load)
+                raise LatentError(f"{name}: has {len(codes)} codes; choose up to {len(codes)} with -n")
+            codes = codes[: self.number]
             if len(codes) > MOST:
                 name = printable_name(self.load)
                 raise LatentError(f"{name}: has {len(codes)} codes; choose up to {MOST} with -n")

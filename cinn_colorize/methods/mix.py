@@ -48,6 +48,8 @@ def mix(
 
     from cinn_colorize.latents.latent import pooled
 
+    if len(seeds) != 2:
+        raise ValueError(f"a mix has two seeds, one inside and one outside, not {len(seeds)}")
     whole = conditioned.whole
     temperature = parse_temperature(temperature, whole.latent_shapes, conditioned.temperature)
     inside, outside = (whole.sample(1, temperature, seed)[0] for seed in seeds)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Self, SupportsFloat
 
 from cinn_colorize.latents.levels import PerLevel
 
@@ -65,15 +65,19 @@ class ModelInfo:
         """Return the guidance that a value asks for, None for the default.
 
         Raises:
-            ValueError: the value is out of range, or the model cannot be guided.
+            TypeError: the value is no number.
+            ValueError: it is out of range, or the model cannot be guided.
         """
         if value is None:
             return self.guidance or 0.0
+        if not isinstance(value, SupportsFloat):
+            raise TypeError(f"guidance must be a number from 0 to {MAX_GUIDANCE:g}, not {value!r:.80}")
+        value = float(value)
         if not 0 <= value <= MAX_GUIDANCE:
             raise ValueError(f"guidance must be a number from 0 to {MAX_GUIDANCE:g}, not {value:g}")
         if value and self.guidance is None:
             raise ValueError(f"these weights of {self.name} cannot be guided; guidance must be 0")
-        return float(value)
+        return value
 
 
 @dataclass(frozen=True, kw_only=True)

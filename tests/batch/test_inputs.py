@@ -218,9 +218,9 @@ def test_other_files_of_folders_are_handed_over(scans):
     os.mkfifo(scans / "fifo")
     others = []
     assert ("scans/scan", ".") in found("scans", others=others)
-    assert sorted(path.name for path in others) == ["README", "notes.txt"]
+    assert sorted(path.name for path in others) == ["README", "fifo", "notes.txt"]
     found("scans", recursive=True, others=others)
-    assert counts_by_suffix(others) == "2 without suffix, 2 .txt, 1 .pdf"
+    assert counts_by_suffix(others) == "4 without suffix, 2 .txt, 1 .pdf"
 
 
 def test_a_folder_without_photos_says_what_is_there(scans):

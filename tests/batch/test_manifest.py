@@ -56,14 +56,17 @@ def test_an_error_is_not_done(tmp_path):
     assert not says(tmp_path / "m")
 
 
-def test_every_cut_of_the_last_line_is_mended(path):
+def test_every_cut_of_the_last_line_is_mended(path, caplog):
     whole = path.read_bytes()
     other = LINE | {"output": "out/b_000.jpg"}
     for end in range(len(whole)):
         path.write_bytes(whole + whole[:end])
+        caplog.clear()
         with Manifest(path) as manifest:
             assert manifest.says(LINE)
             manifest.add(other)
+        told = [f"{path}: left out 1 line that cannot be read"] if 0 < end < len(whole) - 1 else []
+        assert caplog.messages == told
         assert says(path)
         assert says(path, **other)
         path.write_bytes(whole[:end])

@@ -154,6 +154,8 @@ def test_sample(run):
     run("recreate", grid, "gray.jpg", "z.safetensors", *again)
     assert Path("colorized/gray_samples_again.jpg").read_bytes() == Path(grid).read_bytes()
 
+    few = the_line(run("sample", "gray.jpg", "--load-z", "z.safetensors", "-n", 3, *again, code=1))
+    assert "z.safetensors: has 2 codes; choose up to 2 with -n" in few
     for useless in (["-s", 4], ["-t", 0.1]):
         for codes in (["--load-z", "z.safetensors"], ["--interpolate", "z.safetensors,z.safetensors"]):
             refused = run("sample", "gray.jpg", *codes, *useless, code=2)
