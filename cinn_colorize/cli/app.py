@@ -33,6 +33,7 @@ from cinn_colorize.cli.temperature import temperature
 from cinn_colorize.cli.train import train
 from cinn_colorize.cli.transfer import transfer
 from cinn_colorize.cli.usage import mistyped, problem_of
+from cinn_colorize.files import printable
 from cinn_colorize.originals import protecting
 from cinn_colorize.signals import handle_between_imports, ignore
 
@@ -53,13 +54,24 @@ class _Command(TyperCommand):
         super().__init__(*args, help=text, **rest)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Refuse what is empty, as variables of a shell may be: it would name the current folder."""
+        """Refuse what is empty, as variables of a shell may be: it would name the current folder.
+
+        Where a file is taken for an option, say how to name it.
+        """
         options = args[: args.index("--")] if "--" in args else args
         empty = [arg for arg in args if not arg] + [arg for arg in options if re.fullmatch("--[a-z-]+=", arg)]
         if empty and not ctx.resilient_parsing:  # as while a shell completes a line
             problem = f"{empty[0] or 'an argument'} is empty; a variable of the shell may not be set"
             raise _UsageError(problem, ctx)
-        return super().parse_args(ctx, args)
+        given = [*options]
+        try:
+            return super().parse_args(ctx, args)
+        except _UsageError as error:
+            files = [arg for arg in given if arg.startswith("-") and os.path.lexists(arg)]
+            if not files:
+                raise
+            problem = f"{problem_of(error)}; for the file, write ./{printable(files[0])}"
+            raise _UsageError(problem, ctx) from error
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; it answers Ctrl-C, and replaces none of the files that it is given."""

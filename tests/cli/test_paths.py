@@ -229,3 +229,13 @@ def test_a_pipe_whose_writer_takes_its_time(run, monkeypatch):
     result = run("PIPE", "-s", 0, "-o", "piped")
     os.wait()
     assert result.stdout == "piped/PIPE_000.png\n", result.stderr
+
+
+def test_a_file_that_is_taken_for_an_option_can_be_named(run):
+    Path("x.jpg").rename("-dash.jpg")
+    for arguments in (["-dash.jpg"], ["colorize", "-dash.jpg"], ["-n", "2", "-dash.jpg"]):
+        refused = run(*arguments)
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        assert "for the file, write ./-dash.jpg" in the_line(refused)
+    assert "for the file" not in the_line(run("-x"))
+    assert run("./-dash.jpg", "-s", 0, "-q").stdout == "colorized/-dash_000.jpg\n"
