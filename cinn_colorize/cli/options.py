@@ -364,8 +364,8 @@ class AnyModelOptions(ModelOptions):
 
 
 @contextlib.contextmanager
-def usage_errors(option: str) -> Iterator[None]:
-    """Report what the library says of a value as wrong usage of an option."""
+def usage_errors(option: str | None = None) -> Iterator[None]:
+    """Report what the library says of a value as wrong usage of an option, or of several together."""
     try:
         yield
     except ValueError as error:

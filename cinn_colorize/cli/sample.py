@@ -136,7 +136,7 @@ def sample(
     if interpolate:
         refuse({"--seed": seed or None}, "the ends are those of --interpolate")
     grid = Grid(number, load_z, ends, vary_level)
-    with usage_errors("--interpolate, --vary-level or -n"):
+    with usage_errors():
         grid.check(network.info.levels)
     check_seeds(seed, (number or 0) + 1)
     if save_z and save_z.suffix != _CODES:

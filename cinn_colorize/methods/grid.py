@@ -81,7 +81,7 @@ class Grid(Method):
             ValueError: they do.
         """
         if self.between and len(self.between) not in (2, 4):
-            raise ValueError(f"requires two or four codes, not {len(self.between)}")
+            raise ValueError(f"an interpolation requires two or four codes, not {len(self.between)}")
         if self.between and (self.vary is not None or self.load):
             raise ValueError("an interpolation excludes codes of a file and a level that varies")
         if self.vary is not None:
@@ -90,7 +90,7 @@ class Grid(Method):
         most = _MOST_OF_A_SIDE if len(self.between) == 4 else MOST
         needed = self.load is None or self.vary is not None
         if not (self.number is None and not needed) and not least <= (self.number or 0) <= most:
-            raise ValueError(f"the number must be {least} or more and {most} or less, not {self.number}")
+            raise ValueError(f"the number must be from {least} to {most}, not {self.number}")
 
     def draw(
         self,

@@ -236,10 +236,10 @@ def test_ranking_and_picking(run):
         ("sample gray.jpg --interpolate 1", "two or four"),
         ("sample gray.jpg --interpolate 1,x", "x is neither a seed"),
         ("sample gray.jpg --interpolate 1,2 --vary-level 8", "excludes"),
-        ("sample gray.jpg --interpolate 1,2 -n 1", "2 or more"),
+        ("sample gray.jpg --interpolate 1,2 -n 1", "the number must be from 2 to 1024, not 1"),
         ("sample gray.jpg --save-z z.npz", "--save-z"),
         ("sample gray.jpg -n 2000000", "-n"),
-        ("sample gray.jpg --interpolate 1,2,3,4 -n 33", "32 or less"),
+        ("sample gray.jpg --interpolate 1,2,3,4 -n 33", "the number must be from 2 to 32, not 33"),
         ("sample gray.jpg -t 5", "--temperature"),
     ],
 )
