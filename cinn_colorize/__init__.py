@@ -22,7 +22,7 @@ _HOMES = {
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return [name for name in {*globals(), *__all__} if name not in ("Any", "TYPE_CHECKING")]
 
 
 def __getattr__(name: str) -> Any:

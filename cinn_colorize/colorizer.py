@@ -237,6 +237,7 @@ class Colorizer(BaseColorizer):
 
     Raises:
         WeightsError: the weights cannot be found or used, or are of a model that does not colorize photos.
+        TypeError: the guidance is no number, or the chunk no integer.
         ValueError: the device or precision is unknown, or the guidance is out of range or not possible with
             these weights.
     """

@@ -88,6 +88,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def counted(number: int, one: str, several: str = "") -> str:
+    """Return a number of things in words."""
+    return f"{number} {one if number == 1 else several or one + 's'}"
+
+
 def printable_name(path: str | os.PathLike[str]) -> str:
     """Return a path as printable text of one line, whatever bytes it has."""
     return printable(os.fsencode(path).decode("utf-8", "backslashreplace"))

@@ -1,4 +1,4 @@
-"""Compute a model's flow in torch; see :class:`cinn_colorize.conditioned.Network`."""
+"""Compute a model's flow in torch; see :class:`cinn_colorize.interface.Network`."""
 
 from __future__ import annotations
 

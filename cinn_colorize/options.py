@@ -252,7 +252,8 @@ class Encoding(RecipeOptions):
             TypeError: the quality is no integer.
             ValueError: it is out of range.
         """
-        if whole_number(self.quality, "quality", 1) > 100:
+        object.__setattr__(self, "quality", whole_number(self.quality, "quality", 1))  # as recipes write it
+        if self.quality > 100:
             raise ValueError(f"quality must be 100 or less, not {self.quality}")
 
 
@@ -264,7 +265,7 @@ def whole_number(value: SupportsIndex, name: str, least: int) -> int:
         ValueError: it is below ``least``.
     """
     try:
-        number = operator.index(value)
+        number = int(operator.index(value))  # of True, too
     except TypeError:
         raise TypeError(f"{name} must be an integer, not {value!r:.80}") from None
     if number < least:

@@ -167,10 +167,10 @@ class Colorization:
             TypeError: the quality is no integer.
             ValueError: it is out of range, or the format is none that can be written.
         """
-        format = format_of_name(path) if format == "auto" else format
+        written = format_of_name(path) if format == "auto" else format
         encoding = Encoding(quality, strip)
-        recipe = in_file(self.recipe, format, encoding)
-        pages = [(page.picture, in_file(page.recipe, format, encoding)) for page in more]
+        recipe = in_file(self.recipe, written, encoding)
+        pages = [(page.picture, in_file(page.recipe, written, encoding)) for page in more]
         self.picture.save(path, format=format, quality=quality, recipe=recipe, strip=strip, more=pages)
 
 

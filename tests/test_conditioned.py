@@ -176,7 +176,7 @@ def test_the_face_needs_no_torch_until_a_colorizer_is_made():
     code = (
         "import sys, cinn_colorize\n"
         "exported = [getattr(cinn_colorize, name) for name in cinn_colorize.__all__]\n"
-        "assert dir(cinn_colorize) == sorted(cinn_colorize.__all__)\n"
+        "assert {*cinn_colorize.__all__} <= {*dir(cinn_colorize)}\n"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT).returncode == 0

@@ -320,7 +320,7 @@ def test_a_wrong_argument_is_one_sentence_that_says_what_is_accepted(colorizer, 
         ({"quality": 500}, ValueError, "quality must be 100 or less, not 500"),
         ({"quality": 0}, ValueError, "quality must be 1 or more, not 0"),
         ({"quality": "best"}, TypeError, "quality must be an integer, not 'best'"),
-        ({"format": "jpeg"}, ValueError, "format must be auto, jpg, png, tiff, webp, avif, not 'jpeg'"),
+        ({"format": "jpeg"}, ValueError, "format must be auto, jpg, png, tiff, webp or avif, not 'jpeg'"),
     ],
 )
 def test_no_file_is_written_in_a_wrong_way(colorizer, tmp_path, arguments, kind, message):
@@ -328,6 +328,8 @@ def test_no_file_is_written_in_a_wrong_way(colorizer, tmp_path, arguments, kind,
     for save in (made.save, made.picture.save):
         with pytest.raises(kind, match=message):
             save(tmp_path / "a.jpg", **arguments)
+        with pytest.raises(PhotoError, match=r"a\.gif: not a format that can be written; end the name in"):
+            save(tmp_path / "a.gif")
     assert not list(tmp_path.iterdir())
 
 
@@ -336,7 +338,7 @@ def test_no_file_is_written_in_a_wrong_way(colorizer, tmp_path, arguments, kind,
     [
         ({"chunk": 0}, ValueError, "chunk must be 1 or more, not 0"),
         ({"chunk": "x"}, TypeError, "chunk must be an integer, not 'x'"),
-        ({"guidance": "0.3"}, TypeError, "guidance must be a number from 0 to 2, not '0.3'"),
+        ({"guidance": "strong"}, TypeError, "guidance must be a number from 0 to 2, not 'strong'"),
         ({"guidance": 3}, ValueError, "guidance must be a number from 0 to 2, not 3"),
     ],
 )

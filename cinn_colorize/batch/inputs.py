@@ -11,10 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cinn_colorize.errors import MissingPhotoError, PhotoError
-from cinn_colorize.files import FORMATS, SUFFIXES, format_of_content, missing, printable, printable_name
+from cinn_colorize.files import (
+    FORMATS,
+    SUFFIXES,
+    counted,
+    format_of_content,
+    missing,
+    printable,
+    printable_name,
+)
 
 # os.path.isdir is used where a name may be too long, for which Path.is_dir raises.
 
+_LINKED, _PIPE = "/", "/|"  # kinds that no suffix names
 _MAGIC = frozenset("*?[")
 _VAGUE = (FORMATS["bmp"][0], FORMATS["pnm"][0])  # formats that begin as many a text does
 
@@ -52,8 +61,8 @@ def find_inputs(
         recursive: include all that is below a folder; the results go into the same tree. With several
             folders, each tree goes into a folder of its name.
         output: the output folder, which is skipped where it lies below a folder of photos.
-        others: takes the other files of these folders, whose names are not those of photos, and links to
-            folders.
+        others: takes the other files of these folders, whose names are not those of photos, pipes and
+            devices, and links to folders.
     """
     others = [] if others is None else others
     found: list[Input | PhotoError] = []
@@ -146,13 +155,21 @@ def is_photo(path: Path) -> bool:
 
 def counts_by_suffix(paths: Iterable[Path]) -> str:
     """Count files by suffix, most frequent first: ``3 .pdf, 1 without suffix, 1 linked folder``."""
-    counts = Counter("/" if is_linked_folder(path) else path.suffix.lower() for path in paths)
-    linked = counts.pop("/", 0)  # which no suffix has
+    counts = Counter(_kind(path) for path in paths)
+    linked, pipes = counts.pop(_LINKED, 0), counts.pop(_PIPE, 0)
     kinds = sorted(counts, key=lambda suffix: (-counts[suffix], suffix))
     said = [f"{counts[suffix]} {printable(suffix) or 'without suffix'}" for suffix in kinds]
     if linked:
-        said.append(f"{linked} linked folder{'s' if linked > 1 else ''}")
+        said.append(counted(linked, "linked folder"))
+    if pipes:
+        said.append(counted(pipes, "pipe or device", "pipes or devices"))
     return ", ".join(said)
+
+
+def _kind(path: Path) -> str:
+    if is_linked_folder(path):
+        return _LINKED
+    return path.suffix.lower() if os.path.isfile(path) or not os.path.exists(path) else _PIPE  # noqa: PTH110, PTH113
 
 
 def is_linked_folder(path: Path) -> bool:

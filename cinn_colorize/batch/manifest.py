@@ -1,7 +1,7 @@
 """A file with one JSON object per line for each result, from which an interrupted batch continues.
 
 It is append-only. Each line is on the disk before the next photo is counted; a line that a crash cut off is
-ignored.
+skipped.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from cinn_colorize.errors import DataError
-from cinn_colorize.files import check_output, printable_name
+from cinn_colorize.files import check_output, counted, printable_name
 
 log = logging.getLogger(__name__)
 
@@ -92,12 +92,11 @@ class Manifest:
                 if "output" in line:
                     self._done[line["output"]] = _digest(line)
             except (ValueError, TypeError, RecursionError):
-                passed_over += 1  # cut off, or not a line of this program
+                passed_over += bool(content.strip())  # cut off, or not a line of this program
         if not known and content[: len(_START)] != _START[: len(content)]:
             raise DataError(f"{self._name}: is not a manifest of cinn-colorize; choose another name")
         if passed_over:
-            lines_left = "1 line" if passed_over == 1 else f"{passed_over} lines"
-            log.warning(f"{self._name}: left out {lines_left} that cannot be read")
+            log.warning(f"{self._name}: skipped {counted(passed_over, 'line')} that cannot be read")
         if content and not content.endswith(b"\n"):
             os.write(self._descriptor, b"\n")
 

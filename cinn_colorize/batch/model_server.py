@@ -127,7 +127,7 @@ class ModelServer:
 
 
 class _ServedNetwork:
-    """The network of another process; see :class:`cinn_colorize.conditioned.Network`."""
+    """The network of another process; see :class:`cinn_colorize.interface.Network`."""
 
     def __init__(self, model: _Model, latent_shapes: Shapes, coarse_size: int | None) -> None:
         self._model, self.latent_shapes, self.coarse_size = model, latent_shapes, coarse_size

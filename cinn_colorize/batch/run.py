@@ -22,6 +22,7 @@ from cinn_colorize.engines import ModelSpec
 from cinn_colorize.errors import CinnError, OriginalError, PhotoError
 from cinn_colorize.files import (
     FORMATS,
+    OUTPUT_SUFFIXES,
     format_of_content,
     open_input,
     printable_name,
@@ -213,7 +214,10 @@ class Batch:
             self._stems[photo.parent] = _shared_stems(photo.parent)
         suffix = self.plan.suffix
         for sibling in self._stems[photo.parent].get(photo.stem, []):
-            if sibling.name != photo.name and ("{ext}" not in pattern or suffix(sibling) == suffix(photo)):
+            clashes = "{ext}" not in pattern or suffix(sibling) == suffix(photo)
+            if sibling.name == photo.name or not clashes:
+                continue
+            if not _is_result(sibling) or _is_result(photo):  # results do not count beside photos
                 return photo.name
         return photo.stem if photo.stem.strip(".") else photo.name  # ...jpg has the stem .., a folder
 
@@ -266,8 +270,13 @@ def _made_here(path: Path) -> bool:
     return has_recipe(path)
 
 
+def _is_result(path: Path) -> bool:
+    """Return whether this program made a file; others, and pipes, are not opened."""
+    return path.suffix.lower() in OUTPUT_SUFFIXES and os.path.isfile(path) and _made_here(path)  # noqa: PTH113
+
+
 def _shared_stems(folder: Path) -> dict[str, list[Path]]:
-    """Return the stems that several photos of a folder share, with these photos; results are none."""
+    """Return the stems that several photos of a folder share, with these photos."""
     stems: dict[str, list[Path]] = {}
     try:
         for path in folder.iterdir():
@@ -275,8 +284,7 @@ def _shared_stems(folder: Path) -> dict[str, list[Path]]:
                 stems.setdefault(path.stem, []).append(path)
     except OSError:
         return {}
-    shared = {stem: paths for stem, paths in stems.items() if len(paths) > 1}
-    return {stem: [path for path in paths if not _made_here(path)] for stem, paths in shared.items()}
+    return {stem: photos for stem, photos in stems.items() if len(photos) > 1}
 
 
 def _status(photo: Path) -> tuple[int | None, float | None]:

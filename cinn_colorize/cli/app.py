@@ -67,10 +67,12 @@ class _Command(TyperCommand):
         try:
             return super().parse_args(ctx, args)
         except _UsageError as error:
-            files = [arg for arg in given if arg.startswith("-") and os.path.lexists(arg)]
+            own = {"-"}.union(*((*p.opts, *p.secondary_opts) for p in self.get_params(ctx)))
+            files = [arg for arg in given if arg.startswith("-") and arg not in own and os.path.lexists(arg)]
             if not files:
                 raise
-            problem = f"{problem_of(error)}; for the file, write ./{printable(files[0])}"
+            file = printable(files[0])
+            problem = f"{problem_of(error)}; if you mean the file {file}, write ./{file}"
             raise _UsageError(problem, ctx) from error
 
     def invoke(self, ctx: Any) -> Any:

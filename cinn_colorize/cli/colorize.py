@@ -176,7 +176,7 @@ def colorize(
     named = photos or []
     many.check(named, engine)
     if many.dry_run and out.as_json:
-        raise typer.BadParameter("prints results, of which --dry-run has none", param_hint="--json")
+        raise typer.BadParameter("--json prints results, and --dry-run makes none; leave out one of them")
     streamed = STREAM in named
     if streamed:
         alone = named == [STREAM] and number == 1 and not (many.files_from or many.manifest or many.shard)

@@ -15,7 +15,7 @@ from cinn_colorize.cli.console import print_json, print_path, print_trace, say
 from cinn_colorize.cli.interrupts import keeping
 from cinn_colorize.cli.progress import Progress, duration, shown
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.files import check_output, printable_name
+from cinn_colorize.files import check_output, counted, printable_name
 
 if TYPE_CHECKING:
     from cinn_colorize.batch.pipeline import Result
@@ -44,7 +44,6 @@ def report(
         has_bar: whether the caller shows a progress bar.
     """
     from cinn_colorize.batch.pipeline import Failure, Result
-    from cinn_colorize.batch.plan import Existing
 
     total, counts, start = len(batch.inputs), Counter[str](), time.monotonic()
     written = 0
@@ -79,9 +78,8 @@ def report(
             counts[outcome] += 1
             if not one:
                 progress.done, progress.new = counts.total(), counts["done"] + counts["failed"]
-    skips = batch.plan.existing is Existing.SKIP  # which says what it leaves
-    if one and counts["there already"] and not (quiet or skips):
-        say(f"{batch.first}: its results are there already")
+    if one and counts["there already"] and not quiet:
+        say(f"{batch.first}: nothing to do; its files are there already")
     if one and counts["left out"] and not quiet:
         say(f"{batch.first}: made by cinn-colorize, and left out")
     if total > 1 and not quiet:
@@ -121,17 +119,12 @@ def _say_others(others: Sequence[Path], general: GeneralOptions) -> None:
 
     if general.verbose:
         for other in others:
-            is_file = other.is_file() or not other.exists()
+            is_file = os.path.isfile(other) or not os.path.exists(other)  # noqa: PTH110, PTH113
             why = "its name is not that of a photo" if is_file else "it is not a file"
             why = "it is a link to a folder" if is_linked_folder(other) else why
             say(f"{printable_name(other)}: not taken, {why}")
     if others and not general.quiet:
         say(f"not taken: {counts_by_suffix(others)}" + ("" if general.verbose else "; -v lists them"))
-
-
-def counted(number: int, one: str, several: str = "") -> str:
-    """Return a number of things in words."""
-    return f"{number} {one if number == 1 else several or one + 's'}"
 
 
 def _size(size: float) -> str:

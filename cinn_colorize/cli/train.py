@@ -281,8 +281,8 @@ def train(
                 config = shared.once(partial(settings_to_resume, run, config, given))
             if not quiet:
                 found = f"{task.distinct:,} {'digits' if dataset is Dataset.mnist else 'photos'} found"
-                steps = f"{config.steps:,} {'step' if config.steps == 1 else 'steps'} of {config.batch}"
-                say(f"{found}; {config.length:,} to see, in {steps}")
+                steps = "1 step" if config.steps == 1 else f"{config.steps:,} steps"
+                say(f"{found}; {config.length:,} to see, in {steps} of {config.batch}")
             kept = partial(_kept, run, config.length)
             stack.enter_context(keeping(lambda: "") if shared.rank else keeping(kept, _STOPPING))
             stop = _StopRequest()

@@ -11,6 +11,7 @@ from typing import Any
 from cinn_colorize.evaluation.bootstrap import Estimate, Statistics, difference, estimate
 from cinn_colorize.evaluation.earlier import DrawnBy, Earlier
 from cinn_colorize.evaluation.subsets import Subsets
+from cinn_colorize.files import counted
 from cinn_colorize.latents.levels import PerLevel, short_levels
 
 Measures = Mapping[str, Estimate]
@@ -136,9 +137,9 @@ class Report:
         parts = [_table(rows, self.model[0].measures, self.photos * self.samples)]
         at = f", temperature {short_levels(self.model[0].temperature)}" if len(self.model) == 1 else ""
         drawn = f", drawn by {_described(self.network)}" if self.network else ""
-        photos = f"{self.photos} {'photo' if self.photos == 1 else 'photos'}"
         lines = [
-            f"{photos}, samples of each: {self.samples}{at}{drawn}; ± is one standard error over photos.",
+            f"{counted(self.photos, 'photo')}, samples of each: {self.samples}{at}{drawn}; "
+            "± is one standard error over photos.",
             *(f"{name}: {_LEGEND[name]}." for name in self.references if name in _LEGEND),
         ]
         parts.append("\n".join(lines))
@@ -150,9 +151,9 @@ class Report:
             }
             parts.append(_table(compared, next(iter(compared.values())).measures, 0))
             drawn = f", drawn by {_described(earlier.network)}" if earlier.network else ""
+            both = counted(len(self._both(earlier)), "photo")
             parts.append(
-                f"Differences to {earlier.name}{drawn}, photo by photo, on {len(self._both(earlier))} "
-                "photos; ± is their standard error."
+                f"Differences to {earlier.name}{drawn}, photo by photo, on {both}; ± is their standard error."
             )
         if subsets:
             within = {

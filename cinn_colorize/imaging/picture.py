@@ -106,7 +106,9 @@ class Picture:
         name, quality = printable_name(path), Encoding(quality).quality
         known = [known for known in FORMATS if known not in READ_ONLY]
         if format not in ("auto", *known):
-            raise ValueError(f"format must be auto, {', '.join(known)}, not {format!r:.80}")
+            raise ValueError(
+                f"format must be auto, {', '.join(known[:-1])} or {known[-1]}, not {format!r:.80}"
+            )
         written = format_of_name(path) if format == "auto" else format
         if written not in known:
             raise PhotoError(

@@ -158,7 +158,7 @@ class Latent:
         found = {r: tuple(z.shape[1:]) for r, z in tensors.items()}
         if found != {str(r): shape for r, shape in shapes.items()}:
             raise LatentError(
-                f"{name}: its latent codes have other sizes than the photo's; one longer than 2:1 has its own"
+                f"{name}: its codes do not fit the photo: those of photos longer than 2:1 have other sizes"
             )
         numbers = {len(z) for z in tensors.values()}
         if len(numbers) > 1 or 0 in numbers or not all(z.is_floating_point() for z in tensors.values()):

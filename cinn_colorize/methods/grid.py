@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from cinn_colorize.errors import LatentError
-from cinn_colorize.files import printable_name
+from cinn_colorize.files import counted, printable_name
 from cinn_colorize.latents.levels import PerLevel, check_level, format_levels
 from cinn_colorize.methods.base import Files, Method, sha256_of
 from cinn_colorize.options import Rendering, Upsampling, parse_seed
@@ -81,16 +81,16 @@ class Grid(Method):
             ValueError: they do.
         """
         if self.between and len(self.between) not in (2, 4):
-            raise ValueError(f"an interpolation requires two or four codes, not {len(self.between)}")
+            raise ValueError(f"an interpolation takes two or four codes, not {len(self.between)}")
         if self.between and (self.vary is not None or self.load):
-            raise ValueError("an interpolation excludes codes of a file and a level that varies")
+            raise ValueError("an interpolation takes neither a file of codes nor a level to vary")
         if self.vary is not None:
             check_level(self.vary, levels)
         least = 2 if self.between or self.vary is not None else 1
         most = _MOST_OF_A_SIDE if len(self.between) == 4 else MOST
         needed = self.load is None or self.vary is not None
         if not (self.number is None and not needed) and not least <= (self.number or 0) <= most:
-            raise ValueError(f"the number must be from {least} to {most}, not {self.number}")
+            raise ValueError(f"the number of codes must be from {least} to {most}, not {self.number}")
 
     def draw(
         self,
@@ -163,8 +163,8 @@ class Grid(Method):
         if self.load:
             codes = load(self.load)
             if self.vary is None and self.number and self.number > len(codes):
-                name = printable_name(self.load)
-                raise LatentError(f"{name}: has {len(codes)} codes; choose up to {len(codes)} with -n")
+                has = counted(len(codes), "code")
+                log.warning(f"{printable_name(self.load)}: has {has}, not {self.number}")
             codes = codes[: self.number]
             if len(codes) > MOST:
                 name = printable_name(self.load)

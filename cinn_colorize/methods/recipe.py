@@ -88,7 +88,7 @@ class Recipe:
                 f"{name}: has no recipe; choose a picture that cinn-colorize wrote and nothing has edited"
             )
         if "sheet" in found:
-            raise PhotoError(f"{name}: is a contact sheet or a grid of digits, which have no recipe")
+            raise PhotoError(f"{name}: is a contact sheet or a grid of digits; choose a picture of one photo")
         found["method"] = OLD_NAMES.get(found.get("method", ""), found.get("method", ""))
         known: Mapping[str, Sequence[str]] = {
             "model": list(MODELS),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Self, SupportsFloat
+from typing import Self
 
 from cinn_colorize.latents.levels import PerLevel
 
@@ -70,9 +70,11 @@ class ModelInfo:
         """
         if value is None:
             return self.guidance or 0.0
-        if not isinstance(value, SupportsFloat):
-            raise TypeError(f"guidance must be a number from 0 to {MAX_GUIDANCE:g}, not {value!r:.80}")
-        value = float(value)
+        try:
+            value = float(value)
+        except (TypeError, ValueError, OverflowError):
+            kind = f"a number from 0 to {MAX_GUIDANCE:g}"
+            raise TypeError(f"guidance must be {kind}, not {value!r:.80}") from None
         if not 0 <= value <= MAX_GUIDANCE:
             raise ValueError(f"guidance must be a number from 0 to {MAX_GUIDANCE:g}, not {value:g}")
         if value and self.guidance is None:

@@ -7,6 +7,7 @@ from typing import Any
 from cinn_colorize import __version__
 
 OPTIONS = {  # of /colorize: type and description
+    "name": ("string", "Name of the photo, after which the picture is named, if it is sent as the body."),
     "seed": ("integer", "Seed of the sample; by default, the most typical of 0 to 7."),
     "temperature": ("string", "Temperature, as --temperature takes it: 0.8, or by level, 32:0.6,16:0.7."),
     "frame": ("string", "Frame of a scan, which stays gray: auto (the default), none, or L,T,R,B in pixels."),

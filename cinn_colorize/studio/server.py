@@ -160,7 +160,7 @@ class Server:
         """Answer with the picture of a photo, as ``cinn-colorize -`` does."""
         asked = dict(request.query_params)
         if unknown := asked.keys() - OPTIONS.keys() - {TOKEN}:
-            raise ValueError(f"{min(unknown)} is not an option here; /openapi.json lists them")
+            raise ValueError(f"{min(unknown):.80} is not an option here; /openapi.json lists them")
         photo = await self._received(request)
         wish = replace(Wish.parse(asked), photo=photo.id)
 
@@ -198,7 +198,9 @@ class Server:
                 if not files:
                     raise ValueError("the form has no file; send the photo as a file")
                 if len(form.multi_items()) > 1:
-                    raise ValueError("the form has more than the photo; options belong in the URL")
+                    raise ValueError(
+                        "the form has more than the photo; send it alone, and options in the URL"
+                    )
                 item = self._library.new(files[0].filename or "")
                 item.path.write_bytes(await files[0].read())
             return self._library.add(item)

@@ -74,6 +74,22 @@ def test_pictures_beside_the_photos_do_not_change_the_names_of_later_runs(run):
         assert names(Path("p")) == ["a.jpg", "a.png", "b.jpg", "b.png"]
 
 
+def test_pictures_made_here_are_kept_apart_where_they_are_the_photos(run):
+    make_photos("p", "a.jpg", "a.png")
+    run("p", "-o", "made", "--output", "{stem}{ext}", "-s", 0, "-q")
+    assert names(Path("made")) == ["a.jpg", "a.png"]
+    assert run("made/a.jpg", "made/a.png", "--format", "png", "-s", 1, "-q").exit_code == 0
+    assert names(Path("colorized")) == ["a.jpg_001.png", "a.png_001.png"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+def test_pipes_beside_photos_are_not_opened(run):
+    make_photos("p", "a.jpg")
+    os.mkfifo("p/a.png")
+    assert run("p/a.jpg", "--format", "png", "-s", 0, "-q").exit_code == 0
+    assert names(Path("colorized")) == ["a.jpg_000.png"]
+
+
 def test_a_tree_comes_out_as_it_went_in(run):
     make_photos("scans", "x.jpg", "box 1/x.jpg", "box 2/deep/x.jpg")
     assert run("scans", "-r", "-q", "-s", 0).exit_code == 0

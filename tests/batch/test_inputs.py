@@ -167,7 +167,7 @@ def test_loops_of_links_end(scans):
     there = found("scans", recursive=True, others=others)
     assert [path for path, _ in there] == [f"scans/{name}" for name in names]
     assert [path for path in others if is_linked_folder(path)] == [Path("scans/here"), Path("scans/box 1/up")]
-    assert counts_by_suffix(others).endswith(", 2 linked folders")
+    assert counts_by_suffix(others).endswith(", 2 linked folders, 1 pipe or device")
     assert len(found("scans/**/*.tif")) == 1
 
 
@@ -220,7 +220,7 @@ def test_other_files_of_folders_are_handed_over(scans):
     assert ("scans/scan", ".") in found("scans", others=others)
     assert sorted(path.name for path in others) == ["README", "fifo", "notes.txt"]
     found("scans", recursive=True, others=others)
-    assert counts_by_suffix(others) == "4 without suffix, 2 .txt, 1 .pdf"
+    assert counts_by_suffix(others) == "2 without suffix, 2 .txt, 1 .pdf, 2 pipes or devices"
 
 
 def test_a_folder_without_photos_says_what_is_there(scans):

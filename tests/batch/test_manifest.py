@@ -65,7 +65,7 @@ def test_every_cut_of_the_last_line_is_mended(path, caplog):
         with Manifest(path) as manifest:
             assert manifest.says(LINE)
             manifest.add(other)
-        told = [f"{path}: left out 1 line that cannot be read"] if 0 < end < len(whole) - 1 else []
+        told = [f"{path}: skipped 1 line that cannot be read"] if 0 < end < len(whole) - 1 else []
         assert caplog.messages == told
         assert says(path)
         assert says(path, **other)

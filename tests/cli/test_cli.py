@@ -229,7 +229,7 @@ def test_a_bug_in_one_photo_does_not_stop_the_others(run, colorizer, monkeypatch
         ("--output {stem}", "must end in"),
         ("--output {stem}{ext} -n 2", "add {seed}"),
         ("--output {stem}.png --format jpg", "has a suffix of its own; leave out --format jpg"),
-        ("--dry-run --json", "prints results, of which --dry-run has none"),
+        ("--dry-run --json", "--json prints results, and --dry-run makes none"),
         (
             "-o out/a.JPG",
             "'out/a.JPG' is the name of a file, not of a folder; write -o out --output a.JPG for",

@@ -27,7 +27,12 @@ def test_command_prints_json_and_names_what_it_cannot_read(sources, tmp_path, ru
             (tmp_path / f"{i}.webp").write_bytes(archive.read(sources[i].entry))
     good = run(tmp_path, "--json", "--limit", 2)
     assert (good.exit_code, good.stderr) == (0, "")
-    assert json.loads(good.stdout)["photos"] == 2
+    found = json.loads(good.stdout)
+    assert (found["photos"], found["network"]["model"], len(found["network"]["weights"])) == (
+        2,
+        "natural",
+        64,
+    )
     assert run(tmp_path).stdout.startswith("|  | nll |")
 
     whole = (tmp_path / "1.webp").read_bytes()

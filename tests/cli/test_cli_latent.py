@@ -154,8 +154,10 @@ def test_sample(run):
     run("recreate", grid, "gray.jpg", "z.safetensors", *again)
     assert Path("colorized/gray_samples_again.jpg").read_bytes() == Path(grid).read_bytes()
 
-    few = the_line(run("sample", "gray.jpg", "--load-z", "z.safetensors", "-n", 3, *again, code=1))
-    assert "z.safetensors: has 2 codes; choose up to 2 with -n" in few
+    few = the_line(
+        run("sample", "gray.jpg", "--load-z", "z.safetensors", "-n", 3, "--overwrite", "-o", "few")
+    )
+    assert "z.safetensors: has 2 codes, not 3" in few
     for useless in (["-s", 4], ["-t", 0.1]):
         for codes in (["--load-z", "z.safetensors"], ["--interpolate", "z.safetensors,z.safetensors"]):
             refused = run("sample", "gray.jpg", *codes, *useless, code=2)
@@ -235,11 +237,11 @@ def test_ranking_and_picking(run):
         ("sample gray.jpg --vary-level 64", "no level 64"),
         ("sample gray.jpg --interpolate 1", "two or four"),
         ("sample gray.jpg --interpolate 1,x", "x is neither a seed"),
-        ("sample gray.jpg --interpolate 1,2 --vary-level 8", "excludes"),
-        ("sample gray.jpg --interpolate 1,2 -n 1", "the number must be from 2 to 1024, not 1"),
+        ("sample gray.jpg --interpolate 1,2 --vary-level 8", "takes neither a file of codes nor"),
+        ("sample gray.jpg --interpolate 1,2 -n 1", "the number of codes must be from 2 to 1024, not 1"),
         ("sample gray.jpg --save-z z.npz", "--save-z"),
         ("sample gray.jpg -n 2000000", "-n"),
-        ("sample gray.jpg --interpolate 1,2,3,4 -n 33", "the number must be from 2 to 32, not 33"),
+        ("sample gray.jpg --interpolate 1,2,3,4 -n 33", "the number of codes must be from 2 to 32, not 33"),
         ("sample gray.jpg -t 5", "--temperature"),
     ],
 )

@@ -236,6 +236,8 @@ def test_a_file_that_is_taken_for_an_option_can_be_named(run):
     for arguments in (["-dash.jpg"], ["colorize", "-dash.jpg"], ["-n", "2", "-dash.jpg"]):
         refused = run(*arguments)
         assert (refused.exit_code, refused.stdout) == (2, "")
-        assert "for the file, write ./-dash.jpg" in the_line(refused)
-    assert "for the file" not in the_line(run("-x"))
+        assert "if you mean the file -dash.jpg, write ./-dash.jpg" in the_line(refused)
+    Path("-n").touch()
+    for arguments in (["-x"], ["x.jpg", "-n", "0"]):
+        assert "if you mean" not in the_line(run(*arguments))
     assert run("./-dash.jpg", "-s", 0, "-q").stdout == "colorized/-dash_000.jpg\n"

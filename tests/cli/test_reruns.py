@@ -140,7 +140,7 @@ def test_another_photo_of_the_name_is_told(run):
     shutil.copy("other.jpg", "gray.jpg")
     assert "colorized/gray_000.jpg exists, made from another photo; add" in the_line(run("gray.jpg", "-s", 0))
     assert "add --overwrite or" not in run("gray.jpg", "-s", 0, "--overwrite").output
-    assert "gray.jpg: its results are there already" in the_line(run("gray.jpg", "-s", 0))
+    assert "gray.jpg: nothing to do; its files are there already" in the_line(run("gray.jpg", "-s", 0))
 
 
 def test_other_hints_masks_and_references_are_told(run):
@@ -195,7 +195,7 @@ def test_a_strangers_file_stays_whatever_is_asked(run):
         assert f"{strange} exists; add --overwrite or --skip-existing" in the_line(refused)
         skipped = run("gray.jpg", "-n", 2, "--skip-existing")
         assert skipped.exit_code == 0
-        assert f"{strange}: left as it is; it has no recipe" in the_line(skipped)
+        assert f"{strange}: left as it is; it has no recipe" in skipped.stderr
         assert strange.read_bytes() == b"mine"
         strange.write_bytes(mine)
         run("gray.jpg", "-n", 2)

@@ -129,13 +129,15 @@ COMPLETE_WITH = {
 @pytest.mark.parametrize(
     ("method", "entries", "message"),
     [
-        ("grid", {"number": "2000000"}, "the number must be from 1 to 1024, not 2000000"),
-        ("grid", {"number": ""}, "the number must be"), ("grid", {"number": "-1"}, "'-1' is not a number"),
+        ("grid", {"number": "2000000"}, "the number of codes must be from 1 to 1024, not 2000000"),
+        ("grid", {"number": ""}, "the number of codes must be"),
+        ("grid", {"number": "-1"}, "'-1' is not a number"),
         ("grid", {"number": "33", "between": "1,2,3,4"}, "must be from 2 to 32, not 33"),
         ("grid", {"number": "1", "between": "1,2"}, "must be from 2 to 1024"),
         ("grid", {"between": "1,2,3"}, "two or four"), ("grid", {"between": "1,-2"}, "'-2' is not a seed"),
         ("grid", {"between": "1," * 20_000 + "1"}, "two or four"),
-        ("grid", {"vary": "3"}, "no level 3"), ("grid", {"vary": "1", "between": "1,2"}, "excludes"),
+        ("grid", {"vary": "3"}, "no level 3"),
+        ("grid", {"vary": "1", "between": "1,2"}, "an interpolation takes neither"),
         ("temperatures", {"temperatures": ",".join(map(str, range(20_000)))}, "up to 64 numbers from 0 to 2"),
         ("temperatures", {"temperatures": "0.0,1e308"}, "up to 64 numbers from 0 to 2"),
         ("temperatures", {"temperatures": "0.0,nan"}, "up to 64 numbers"),

@@ -204,13 +204,13 @@ def test_the_description_has_the_options_that_there_are(client, photo):
     described = client.get("/openapi.json").json()
     assert described == json.loads(json.dumps(OPENAPI))
     options = {option["name"] for option in described["paths"]["/colorize"]["post"]["parameters"]}
-    wished = {"frame", "guidance", "hints", "seed", "temperature"} | vars(Wish().rendering).keys()
+    wished = {"frame", "guidance", "hints", "name", "seed", "temperature"} | vars(Wish().rendering).keys()
     assert options == wished
     assert client.post("/colorize", content=b"no photo").status_code == 422
     for params, files, said in (
         ({"mask": "x"}, None, "mask is not an option here"),
         ({"temprature": "0.8"}, None, "temprature is not an option here"),
-        ({}, {"photo": photo, "seed": (None, "3")}, "options belong in the URL"),
+        ({}, {"photo": photo, "seed": (None, "3")}, "send it alone, and options in the URL"),
     ):
         body = {"files": files} if files else {"content": photo}
         answer = client.post("/colorize", params=params, **body)
