@@ -39,9 +39,8 @@ FORMATS = {
 }  # fmt: skip
 READ_ONLY = frozenset({"heif", "gif", "bmp", "jp2", "pnm", "psd", "raw"})
 SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
-OUTPUT_SUFFIXES = frozenset(
-    suffix for format, suffixes in FORMATS.items() if format not in READ_ONLY for suffix in suffixes
-)
+OUTPUT_FORMATS = tuple(format for format in FORMATS if format not in READ_ONLY)
+OUTPUT_SUFFIXES = frozenset(suffix for format in OUTPUT_FORMATS for suffix in FORMATS[format])
 PUBLIC = 0o666  # permission bits of a file that whoever the umask allows may read
 _PATIENCE = 10  # seconds, for something to write into a pipe
 _TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.part")

@@ -169,7 +169,12 @@ def counts_by_suffix(paths: Iterable[Path]) -> str:
 def _kind(path: Path) -> str:
     if is_linked_folder(path):
         return _LINKED
-    return path.suffix.lower() if os.path.isfile(path) or not os.path.exists(path) else _PIPE  # noqa: PTH110, PTH113
+    return _PIPE if is_pipe(path) else path.suffix.lower()
+
+
+def is_pipe(path: Path) -> bool:
+    """Return whether a path that is no folder is a pipe or a device."""
+    return os.path.exists(path) and not os.path.isfile(path)  # noqa: PTH110, PTH113
 
 
 def is_linked_folder(path: Path) -> bool:

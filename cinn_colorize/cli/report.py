@@ -115,12 +115,11 @@ def report_rehearsal(batch: Batch, general: GeneralOptions, others: Sequence[Pat
 
 
 def _say_others(others: Sequence[Path], general: GeneralOptions) -> None:
-    from cinn_colorize.batch.inputs import counts_by_suffix, is_linked_folder
+    from cinn_colorize.batch.inputs import counts_by_suffix, is_linked_folder, is_pipe
 
     if general.verbose:
         for other in others:
-            is_file = os.path.isfile(other) or not os.path.exists(other)  # noqa: PTH110, PTH113
-            why = "its name is not that of a photo" if is_file else "it is not a file"
+            why = "it is not a file" if is_pipe(other) else "its name is not that of a photo"
             why = "it is a link to a folder" if is_linked_folder(other) else why
             say(f"{printable_name(other)}: not taken, {why}")
     if others and not general.quiet:

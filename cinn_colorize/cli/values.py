@@ -8,13 +8,12 @@ from pathlib import Path
 
 import typer
 
-from cinn_colorize import files
-from cinn_colorize.files import format_of_name
+from cinn_colorize.files import OUTPUT_FORMATS, OUTPUT_SUFFIXES, format_of_name
 from cinn_colorize.models.registry import MODELS, PhotoModelInfo
 from cinn_colorize.options import Pages, parse_frame
 
 DEVICES = "auto|cpu|cuda[:i]|mps"
-FORMATS = ["auto", *(format for format in files.FORMATS if format not in files.READ_ONLY)]
+FORMATS = ["auto", *OUTPUT_FORMATS]
 PHOTO_MODELS = [name for name, info in MODELS.items() if isinstance(info, PhotoModelInfo)]
 
 
@@ -63,7 +62,7 @@ def format(text: str) -> str:
 
 def folder(context: typer.Context, path: Path) -> Path:
     """Refuse the name of a picture or graph, of which a folder would be made."""
-    if path.suffix.lower() not in {*files.OUTPUT_SUFFIXES, ".onnx"} or path.exists():
+    if path.suffix.lower() not in {*OUTPUT_SUFFIXES, ".onnx"} or path.exists():
         return path
     names = any(parameter.name == "output" for parameter in context.command.params)
     written = shlex.join(["-o", str(path.parent), "--output", path.name])

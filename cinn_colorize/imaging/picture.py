@@ -13,7 +13,7 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from cinn_colorize.errors import OutputError, PhotoError
-from cinn_colorize.files import FORMATS, FULL, PUBLIC, READ_ONLY, format_of_name, printable_name, replacing
+from cinn_colorize.files import FULL, OUTPUT_FORMATS, PUBLIC, format_of_name, printable_name, replacing
 from cinn_colorize.imaging import color, vips
 from cinn_colorize.imaging.color import Pixels, RGBSpace
 from cinn_colorize.imaging.metadata import add_recipe, iptc_for
@@ -104,13 +104,11 @@ class Picture:
                 allow a name in ``recipe``.
         """
         name, quality = printable_name(path), Encoding(quality).quality
-        known = [known for known in FORMATS if known not in READ_ONLY]
-        if format not in ("auto", *known):
-            raise ValueError(
-                f"format must be auto, {', '.join(known[:-1])} or {known[-1]}, not {format!r:.80}"
-            )
+        if format not in ("auto", *OUTPUT_FORMATS):
+            *most, last = OUTPUT_FORMATS
+            raise ValueError(f"format must be auto, {', '.join(most)} or {last}, not {format!r:.80}")
         written = format_of_name(path) if format == "auto" else format
-        if written not in known:
+        if written not in OUTPUT_FORMATS:
             raise PhotoError(
                 f"{name}: not a format that can be written; end the name in .png, .jpg, .webp, .tif or .avif"
             )
