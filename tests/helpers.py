@@ -28,6 +28,7 @@ DEV = SHARED / "photos-dev.zip"
 EXAMPLES = ROOT / "examples"
 
 GRAY = data.camera()[100:340, 60:360]  # (240, 300), 8 bits
+WIDE = GRAY[:120]  # in more than one window
 COLOR = data.astronaut()[:240, :300]
 RECIPE = {"seed": "5", "temperature": "0.8", "model": "natural"}
 
@@ -313,3 +314,32 @@ def check_independence(network):
         alone, its_log_prob = network.decode({r: z[k : k + 1] for r, z in latents.items()}, condition)
         assert alone.tobytes() == ab[k : k + 1].tobytes()
         assert its_log_prob[0] == log_prob[k]
+
+
+def call(folder, *arguments, **environment):
+    """Run the command in its own process; also return whether it imported torch."""
+    script = (
+        "import atexit, sys\n"
+        "atexit.register(lambda: print('torch' in sys.modules, file=sys.stderr))\n"
+        f"sys.argv = {command(*arguments)[2:]!r}\n"
+        "from cinn_colorize.cli import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT | environment,
+    )
+    *lines, torch_was_there = done.stderr.splitlines()
+    return done, lines, torch_was_there == "True"
+
+
+def onnx_colorizer(model="natural", source=None):
+    """The model in onnxruntime, by the graphs that the package ships."""
+    from cinn_colorize.engines import Engine, ModelSpec
+    from cinn_colorize.models import find_weights
+
+    spec = ModelSpec(model, *find_weights(model, source), "cpu", engine=Engine.onnx)
+    return spec.colorizer()
