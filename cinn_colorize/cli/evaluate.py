@@ -212,7 +212,7 @@ def evaluate(
         classes = evaluation.read_labels(labels, sources, photos) if labels else {}
         # Measures do not show the last bits, which depend on the chunk.
         chunk = min(samples, _CHUNK)
-        spec, colorizer = network.spec(), network.colorizer(chunk)
+        colorizer = network.colorizer(chunk)
         calibration = evaluation.Calibration(samples) if plot else None
         with progress_bar(general.quiet) as progress:
 
@@ -235,7 +235,7 @@ def evaluate(
                 measures=[makers[name]() for name in chosen],
                 calibration=calibration,
                 root=photos,
-                network={"model": spec.model, "weights": spec.sha256, "guidance": network.chosen_guidance},
+                network=evaluation.DrawnBy(network.model, colorizer.sha256, colorizer.guidance),
                 progress=bar("measuring"),
             )
         for failure in report.failures:

@@ -2,6 +2,7 @@
 
 from cinn_colorize.evaluation.bootstrap import Estimate as Estimate
 from cinn_colorize.evaluation.calibration import Calibration as Calibration
+from cinn_colorize.evaluation.earlier import DrawnBy as DrawnBy
 from cinn_colorize.evaluation.earlier import Earlier as Earlier
 from cinn_colorize.evaluation.earlier import read_earlier as read_earlier
 from cinn_colorize.evaluation.evaluate import evaluate as evaluate

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from cinn_colorize.errors import DataError
 from cinn_colorize.evaluation.bootstrap import Statistics, Term
@@ -13,9 +14,36 @@ from cinn_colorize.files import printable_name
 from cinn_colorize.latents.levels import short_levels
 from cinn_colorize.limits import read_table
 
-DrawnBy = Mapping[str, str | float]  # model, SHA-256 of the weights, guidance
-
 _COMPARED = ("tint", "tint*", "gray")  # beside the model
+
+
+@dataclass(frozen=True)
+class DrawnBy:
+    """The network that drew the samples of an evaluation.
+
+    Attributes:
+        model: name of the model.
+        weights: SHA-256 of its weights.
+        guidance: see :class:`~cinn_colorize.colorizer.Colorizer`.
+    """
+
+    model: str
+    weights: str
+    guidance: float
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Self:
+        """Return what ``evaluate --json`` wrote as ``network``.
+
+        Raises:
+            KeyError: it lacks an attribute.
+            ValueError: the guidance is no number.
+        """
+        return cls(str(found["model"]), str(found["weights"]), float(found["guidance"]))
+
+    def __str__(self) -> str:
+        guided = f", guidance {self.guidance:g}" if self.guidance else ""
+        return f"{self.model}, weights {self.weights[:8]}{guided}"
 
 
 class Earlier(NamedTuple):
@@ -24,12 +52,12 @@ class Earlier(NamedTuple):
     Attributes:
         name: name of its file, for people.
         rows: statistics of each photo by its name, by label of the row.
-        network: what drew the samples, see :class:`~cinn_colorize.evaluation.report.Report`.
+        network: what drew the samples; None in results of versions that did not say so.
     """
 
     name: str
     rows: Mapping[str, Mapping[str, Statistics]]
-    network: DrawnBy
+    network: DrawnBy | None
 
     @property
     def photos(self) -> Collection[str]:
@@ -69,14 +97,15 @@ def read_earlier(path: Path, photos: Sequence[str], samples: int) -> Earlier:
             rows[label] = statistics_by_name(evaluation["per_photo"], "model")
         first = evaluations[0]["per_photo"]
         rows |= {label: statistics_by_name(first, label) for label in _COMPARED if label in first}
-        network = _network(evaluations[0].get("network"))
+        network = evaluations[0].get("network")
+        drawn_by = DrawnBy.from_json(network) if network else None
     except (LookupError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise DataError(
             f"{name}: not a result with values of each photo; make it with evaluate --json"
         ) from error
     if made_with != {samples}:
         raise DataError(f"{name}: made with --samples {min(made_with)}; choose the same number")
-    earlier = Earlier(name, rows, network)
+    earlier = Earlier(name, rows, drawn_by)
     if not set(photos) & set(earlier.photos):
         raise DataError(f"{name}: has none of the {len(photos)} photos, such as {photos[0]}")
     return earlier
@@ -103,13 +132,6 @@ def statistics_by_name(per_photo: Any, row: str) -> dict[str, Statistics]:
         ]
     photos = [dict(zip(terms, of_photo, strict=True)) for of_photo in zip(*terms.values(), strict=True)]
     return dict(zip(names, photos, strict=True))
-
-
-def _network(found: Any) -> DrawnBy:
-    if not found:  # it was not always said
-        return {}
-    named = {"model": str(found["model"]), "weights": str(found["weights"])}
-    return {**named, "guidance": float(found["guidance"])}
 
 
 def _number(value: Any) -> float:

@@ -88,7 +88,7 @@ def evaluate(
         tints: whether to measure tints too, which requires a model that samples at temperature 0, and two
             samples or more. Those of the row ``tint`` are like the samples of the first temperature.
         root: the zip or folder where the photos were found; the report names photos by their names in it.
-        network: what draws the samples, for the report: ``model``, ``weights`` (SHA-256) and ``guidance``.
+        network: what draws the samples, for the report.
         progress: called after each photo with the number done and the total.
 
     Raises:
@@ -154,7 +154,7 @@ def evaluate(
         ),
         references=references,
         failures=tuple(failures),
-        network=network or {},
+        network=network,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from cinn_colorize.evaluation.bootstrap import Estimate, Statistics, difference, estimate
@@ -70,7 +70,7 @@ class Report:
             :mod:`cinn_colorize.evaluation.tints`; ``gray``, the photo without colour; ``truth``, the photo's
             own ab at 64 px, the loss of the pipeline itself.
         failures: a line for each photo that could not be read.
-        network: what drew the samples: ``model``, ``weights`` (SHA-256) and ``guidance``; empty if unknown.
+        network: what drew the samples; None if unknown.
     """
 
     names: tuple[str, ...]
@@ -78,7 +78,7 @@ class Report:
     model: tuple[ModelRow, ...]
     references: Mapping[str, Row]
     failures: tuple[str, ...] = ()
-    network: DrawnBy = field(default_factory=dict)
+    network: DrawnBy | None = None
 
     @property
     def photos(self) -> int:
@@ -112,7 +112,7 @@ class Report:
             "samples": self.samples,
             "temperature": dict(row.temperature) if isinstance(row.temperature, Mapping) else row.temperature,
             "failed": len(self.failures),
-            "network": dict(self.network),
+            "network": self.network and asdict(self.network),
         }
         if earlier:
             found["differences"] = [
@@ -136,7 +136,7 @@ class Report:
         rows = {self._label(row): row for row in self.model} | dict(self.references)
         parts = [_table(rows, self.model[0].measures, self.photos * self.samples)]
         at = f", temperature {short_levels(self.model[0].temperature)}" if len(self.model) == 1 else ""
-        drawn = f", drawn by {_described(self.network)}" if self.network else ""
+        drawn = f", drawn by {self.network}" if self.network else ""
         lines = [
             f"{counted(self.photos, 'photo')}, samples of each: {self.samples}{at}{drawn}; "
             "± is one standard error over photos.",
@@ -150,7 +150,7 @@ class Report:
                 for label, measures in self._differences(row, earlier)
             }
             parts.append(_table(compared, next(iter(compared.values())).measures, 0))
-            drawn = f", drawn by {_described(earlier.network)}" if earlier.network else ""
+            drawn = f", drawn by {earlier.network}" if earlier.network else ""
             both = counted(len(self._both(earlier)), "photo")
             parts.append(
                 f"Differences to {earlier.name}{drawn}, photo by photo, on {both}; ± is their standard error."
@@ -190,12 +190,6 @@ class Report:
     def _both(self, earlier: Earlier) -> list[str]:
         """Return the names of the photos in both evaluations."""
         return [name for name in self.names if name in earlier.photos]
-
-
-def _described(network: DrawnBy) -> str:
-    """Return what drew samples, in words."""
-    words = [str(network["model"]), f"weights {str(network['weights'])[:8]}"]
-    return ", ".join([*words, *([f"guidance {network['guidance']:g}"] if network["guidance"] else [])])
 
 
 def _table(rows: Mapping[str, Row], names: Iterable[str], drawn: int) -> str:

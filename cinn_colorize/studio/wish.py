@@ -146,7 +146,7 @@ class Wish:
         for name, value in self.rendering.entries().items():
             if value != Rendering().entries().get(name):
                 words += [f"--{name}", value]
-        if self.guidance not in (None, info.guidance) and info.guidance is not None:
+        if self.guidance not in (None, info.guidance_of(None)):
             words += ["--guidance", repr(self.guidance)]
         return shlex.join(["cinn-colorize", *words, *network])
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +14,15 @@ from PIL import Image
 
 from cinn_colorize.data.sources import Reader, Source
 from cinn_colorize.errors import DataError
-from cinn_colorize.evaluation import Calibration, Estimate, evaluate, mean_nll, read_earlier, read_subsets
+from cinn_colorize.evaluation import (
+    Calibration,
+    DrawnBy,
+    Estimate,
+    evaluate,
+    mean_nll,
+    read_earlier,
+    read_subsets,
+)
 from cinn_colorize.evaluation.photos import read_square, to_rgb
 from cinn_colorize.interface import NetworkInput
 
@@ -254,13 +262,11 @@ def test_subsets_that_cannot_be_used(tmp_path, content, problem):
 
 
 def test_both_networks_of_a_comparison_are_named(sources, tmp_path):
-    networks = [
-        {"model": "natural", "weights": digit * 64, "guidance": g} for digit, g in (("a", 0.0), ("b", 0.3))
-    ]
+    networks = [DrawnBy("natural", digit * 64, guidance) for digit, guidance in (("a", 0.0), ("b", 0.3))]
     path = tmp_path / "before.json"
     reports = [evaluate(Gaussian(), sources[:1], network=network) for network in networks]
     path.write_text(reports[0].to_json())
-    assert json.loads(path.read_text())["network"] == networks[0]
+    assert json.loads(path.read_text())["network"] == asdict(networks[0])
     text = reports[1].to_markdown(read_earlier(path, reports[1].names, 8))
     assert "temperature 1, drawn by natural, weights bbbbbbbb, guidance 0.3; " in text
     assert "Differences to before.json, drawn by natural, weights aaaaaaaa, photo by photo" in text.replace(
