@@ -157,8 +157,10 @@ def mode_like(*paths: Path) -> int:
 
 
 def missing(path: str | os.PathLike[str], problem: str = "no such file or folder") -> str:
-    """Return the message for a photo that does not exist: the problem, or that it is a URL."""
+    """Return the message for a photo that does not exist: the problem, or that it is a URL or stdin."""
     name = printable_name(path)
+    if name == "-":
+        return "-: no file has this name, and stdin is not read here; name it /dev/stdin"
     if url := _URL.match(name):  # of whose slashes a path has one
         return f"{url[1]}//{name[url.end() :]}: URLs are not read; download the photo and give its file"
     return f"{name}: {problem}"

@@ -6,8 +6,8 @@ import io
 import stat
 from pathlib import Path
 
-from cinn_colorize.errors import MissingPhotoError, PhotoError
-from cinn_colorize.files import FORMATS, format_of_content, missing, open_input
+from cinn_colorize.errors import PhotoError
+from cinn_colorize.files import FORMATS, format_of_content, open_input
 from cinn_colorize.imaging.tiff import is_raw
 from cinn_colorize.limits import check_bytes, read_stream
 
@@ -36,13 +36,10 @@ def path_or_content(path: Path, name: str, max_pixels: int) -> Path | bytes:
     """Return the path of a regular file, or what a pipe holds, which can be read only once.
 
     Raises:
-        MissingPhotoError: there is no such file.
+        OSError: it cannot be read.
         PhotoError: it is a folder, or too large.
     """
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        raise MissingPhotoError(missing(path)) from None
+    status = path.stat()
     if stat.S_ISDIR(status.st_mode):
         raise PhotoError(f"{name}: is a folder, not a photo")
     if stat.S_ISREG(status.st_mode):

@@ -18,8 +18,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import pyvips
 
-from cinn_colorize.errors import PhotoError
-from cinn_colorize.files import FORMATS
+from cinn_colorize.errors import MissingPhotoError, PhotoError
+from cinn_colorize.files import FORMATS, missing
 from cinn_colorize.imaging.color import Pixels
 from cinn_colorize.imaging.profiles import color_model, space_of
 from cinn_colorize.limits import ADVICE, TooLargeError, check_pixels
@@ -232,7 +232,7 @@ def srgb_profile() -> bytes:
 
 @contextlib.contextmanager
 def raising_photo_errors(name: str) -> Iterator[None]:
-    """Turn errors in reading a file into a PhotoError."""
+    """Turn errors in reading a file into a PhotoError, a MissingPhotoError if there is none."""
     try:
         yield
     except PhotoError:  # one of which is an OSError, too
@@ -240,6 +240,8 @@ def raising_photo_errors(name: str) -> Iterator[None]:
     except pyvips.Error as error:
         problem = f"damaged or unsupported ({reason(error)}); save it again with another program"
         raise PhotoError(f"{name}: cannot be read: {problem}") from None
+    except FileNotFoundError:
+        raise MissingPhotoError(missing(name)) from None
     except OSError as error:
         raise PhotoError(f"{name}: cannot be read: {error.strerror or error}") from None
     except TooLargeError as error:

@@ -304,7 +304,8 @@ URL = "https://example.org/a.jpg"
     "arguments",
     [
         URL, f"{URL}?width=100", f"gray.jpg {URL}", f"transfer {URL} gray.jpg", f"transfer coffee.webp {URL}",
-        f"mix gray.jpg --seeds 1,2 --mask {URL}", f"temperature {URL}", f"sample {URL}",
+        f"mix gray.jpg --seeds 1,2 --mask {URL}", f"mix {URL} --seeds 1,2 --mask gray.jpg",
+        f"temperature {URL}", f"sample {URL}",
     ],
 )  # fmt: skip
 def test_urls_are_not_read(run, arguments):
@@ -313,6 +314,15 @@ def test_urls_are_not_read(run, arguments):
     (line,) = [line for line in result.stderr.splitlines() if "URL" in line]
     assert f"{URL.removesuffix('.jpg')}" in line
     assert "URLs are not read; download the photo and give its file" in line
+
+
+@pytest.mark.parametrize("arguments", ["transfer - gray.jpg", "transfer coffee.webp -", "temperature -"])
+def test_stdin_has_another_name_where_dash_is_none(run, arguments):
+    result = run(*arguments.split())
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1].endswith(
+        "-: no file has this name, and stdin is not read here; name it /dev/stdin"
+    )
 
 
 @pytest.mark.parametrize(
