@@ -160,13 +160,19 @@ def _measures(job: Job, due: list[_Due], problems: list[str]) -> list[_Measure]:
         OutputError: there is no space for temporary files.
         WeightsError: the network cannot be loaded.
     """
+    measures: dict[int, _Measure] = {}  # by the photo's identity
+    warm = False
     while due:
-        measures, by_size = [], sorted(due, key=lambda one: one.pixels)
+        by_size = sorted(due, key=lambda one: one.pixels)
+        examples = _examples(by_size, job.plan)
         try:
-            # What only the first photo takes is no part of the rate.
-            for one in (by_size[0], *_examples(by_size, job.plan)):
-                measures.append(_measure(job, one))
-            return measures[1:]
+            if not warm:  # what only the first photo takes is no part of the rate
+                _measure(job, one := by_size[0])
+                warm = True
+            for one in examples:
+                if id(one) not in measures:
+                    measures[id(one)] = _measure(job, one)
+            return [measures[id(one)] for one in examples]
         except OutputError:
             raise
         except PhotoError as error:
