@@ -23,7 +23,7 @@ import PIL.Image
 import PIL.ImageCms
 from numpy.typing import NDArray
 
-from cinn_colorize.data.urls import Url, cached, find, open_file, retry
+from cinn_colorize.data.urls import Url, cached, find, is_folder, open_file, retry
 from cinn_colorize.errors import DataError
 from cinn_colorize.files import printable_name
 from cinn_colorize.limits import check_bytes, check_pixels, read_file
@@ -88,7 +88,11 @@ def find_photos(
         DataError: there are no photos, or a shard is not a zip.
     """
     if isinstance(root, Url):
-        shards = [cached(url, cache) if cache else url for url in find(root, pattern or "*.zip")]
+        pattern = pattern or "*.zip"
+        shards = [cached(url, cache) if cache else url for url in find(root, pattern)]
+        if not shards:
+            expected = pattern if is_folder(root) else root.name
+            raise DataError(f"{printable_name(root)}: no file there matches {expected}")
         return _in_shards(shards, damaged)
     expected = "a folder of photos or a zip" + (f", or a folder of shards {pattern}" if pattern else "")
     name = printable_name(root)

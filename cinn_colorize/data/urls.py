@@ -59,23 +59,20 @@ def is_folder(url: Url) -> bool:
 
 
 def find(url: Url, pattern: str) -> list[Url]:
-    """Return the files that a URL means: those that match its ``*``, one file, or those of a folder.
+    """Return the files that a URL means: those that match its ``*``, one file, or those of a folder, if any.
 
     Args:
         url: URL of a file, of a folder, or with a pattern.
         pattern: pattern of the files of a folder.
 
     Raises:
-        DataError: it cannot be reached, or nothing is there.
+        DataError: it cannot be reached.
     """
     system, path = _system(url)
     if "*" not in url and not is_folder(url):
         return [url]
     asked = f"{path.rstrip('/')}/{pattern}" if is_folder(url) else path
-    found = retry(url, lambda: sorted(system.glob(asked)))
-    if not found:
-        raise DataError(f"{printable_name(url)}: no file there matches {PurePosixPath(asked).name}")
-    return [Url(system.unstrip_protocol(each)) for each in found]
+    return [Url(system.unstrip_protocol(found)) for found in retry(url, lambda: sorted(system.glob(asked)))]
 
 
 def open_file(url: Url) -> IO[bytes]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cinn_colorize.data.sources import Source, find_photos
-from cinn_colorize.data.urls import Url, is_folder
+from cinn_colorize.data.urls import Url, find, is_folder
 from cinn_colorize.errors import DataError
 from cinn_colorize.files import printable_name
 from cinn_colorize.training.bedrooms import LSUN_VAL, BedroomsTask, find_lsun
@@ -108,10 +108,7 @@ def _held_out(root: Path | Url, cache: Path | None) -> list[Source]:
     """Find the held-out photos beside the shards of a folder, if there are any."""
     if isinstance(root, Path):
         return find_photos(root / DEV) if (root / DEV).is_file() else []
-    try:
-        return find_photos(root, DEV, cache=cache) if is_folder(root) else []
-    except DataError:
-        return []
+    return find_photos(root, DEV, cache=cache) if is_folder(root) and find(root, DEV) else []
 
 
 def _open_imagenet(

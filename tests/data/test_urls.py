@@ -149,12 +149,22 @@ def test_what_is_not_there(served, tmp_path):
         find_photos(Url("what://bucket/photos"))
 
 
-def test_the_task_of_photos_takes_urls(served, caplog):
+def test_the_task_of_photos_takes_urls(served, folder):
     from cinn_colorize.training.datasets import open_task
 
     url, _ = served
     task = open_task("photos", [url])
     assert (task.distinct, len(task.dev), len(task.unreadable)) == (24, 1, 1)
+    held_out = folder / "photos-dev.zip"
+    content = held_out.read_bytes()
+    held_out.write_bytes(content[:-1000])
+    try:
+        with pytest.raises(DataError, match=r"photos-dev\.zip"):
+            open_task("photos", [url])
+        held_out.unlink()
+        assert not open_task("photos", [url]).dev
+    finally:
+        held_out.write_bytes(content)
     for dataset in ("lsun", "imagenet"):
         with pytest.raises(DataError, match=f"photos can be read from URLs, {dataset} cannot"):
             open_task(dataset, [url])
