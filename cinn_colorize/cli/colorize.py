@@ -137,7 +137,7 @@ def colorize(
         bool,
         typer.Option(
             "--sheet/--no-sheet",
-            help="Write a labelled contact sheet too if -n is over 1.",
+            help="Write a labelled contact sheet too, if more than one sample is kept.",
             rich_help_panel=OUTPUT,
         ),
     ] = True,

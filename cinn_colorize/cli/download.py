@@ -10,6 +10,8 @@ from cinn_colorize.cli.console import fatal, print_path, say
 from cinn_colorize.cli.options import DebugOption, QuietOption
 from cinn_colorize.models.registry import MODELS
 
+_PUBLISHED = [name for name, info in MODELS.items() if info.sha256]
+
 
 def _known(names: list[str]) -> list[str]:
     for name in names:
@@ -23,7 +25,7 @@ def download(
         list[str],
         typer.Argument(
             metavar="MODEL",
-            help=f"Models whose weights to fetch: {', '.join(MODELS)}.",
+            help=f"Models whose weights to fetch: {', '.join(_PUBLISHED)}.",
             callback=_known,
             show_default=False,
         ),

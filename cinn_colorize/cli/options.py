@@ -145,7 +145,7 @@ QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Print only err
 VerboseOption = Annotated[
     bool,
     typer.Option(
-        "-v", "--verbose", help="Print every remark on every photo, and what was left out of folders."
+        "-v", "--verbose", help="Print every remark on every photo, and any on files left out of folders."
     ),
 ]
 

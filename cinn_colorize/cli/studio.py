@@ -76,7 +76,7 @@ def studio(
     if public and photos:
         raise typer.BadParameter("anyone could save beside these photos; name none", param_hint="--public")
     weight = network.chosen_guidance
-    show_log(general.quiet)
+    show_log(general.quiet, general.verbose)
     with fatal(general.debug):
         from cinn_colorize.batch.inputs import find_inputs
         from cinn_colorize.originals import protecting

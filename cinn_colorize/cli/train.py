@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cinn_colorize.training.progress import Progress as TrainingProgress
 
 DATA, RUN = "Data", "Run"
-_OF_DATASET = "depends on --dataset"
+_OF_TASK = "depends on --dataset and --stage"
 _STOPPING = "stopping after this step, with a checkpoint; Ctrl-C again ends the run at once"
 _LONGEST = 1e9  # seconds, of a time left; calendars end
 
@@ -64,8 +64,8 @@ def train(
         typer.Option(
             "--stage",
             help="Stage of training, for photos and imagenet: features trains the backbone on gray photos, "
-            "coarse the colours at 16 px with it, fine the details above them (both photos only), flow the "
-            "model on a frozen backbone, and joint both.",
+            "coarse the colours at 16 px with it, fine the details above them (these two for photos only), "
+            "flow the model on a frozen backbone, and joint both.",
             rich_help_panel=DATA,
         ),
     ] = Stage.flow,
@@ -108,7 +108,7 @@ def train(
             metavar="N",
             min=1,
             help="Length of the run in photos (or digits), repeats included; with --resume, its new length.",
-            show_default=_OF_DATASET,
+            show_default=_OF_TASK,
             rich_help_panel=RUN,
         ),
     ] = None,
@@ -119,7 +119,7 @@ def train(
             metavar="N",
             min=1,
             help="Number of photos per step, over all processes.",
-            show_default=_OF_DATASET,
+            show_default=_OF_TASK,
             rich_help_panel=RUN,
         ),
     ] = None,
@@ -130,7 +130,7 @@ def train(
             metavar="RATE",
             min=0,
             help="Peak of the learning rate.",
-            show_default=_OF_DATASET,
+            show_default=_OF_TASK,
             rich_help_panel=RUN,
         ),
     ] = None,
@@ -171,7 +171,7 @@ def train(
             "--backbone",
             metavar="FILE",
             help="Backbone of a new model, from --stage features.",
-            show_default="for photos: pretrained on ImageNet",
+            show_default="pretrained on ImageNet, for photos",
             rich_help_panel=RUN,
         ),
     ] = None,
@@ -182,7 +182,7 @@ def train(
             metavar="N",
             min=1,
             help="Number of photos between evaluations.",
-            show_default=_OF_DATASET,
+            show_default=_OF_TASK,
             rich_help_panel=RUN,
         ),
     ] = None,
