@@ -15,6 +15,7 @@ import cv2
 import lmdb
 
 from cinn_colorize.data.sources import Reader, find_photos
+from cinn_colorize.errors import DataError
 from cinn_colorize.training.bedrooms import LSUN_TRAIN, LSUN_VAL
 
 PAGE = 4096  # bytes, of LMDB
@@ -27,8 +28,28 @@ def main() -> None:
     parser.add_argument("--val", type=int, default=200, help="number of photos in the validation set")
     arguments = parser.parse_args()
 
+    for name in (LSUN_VAL, LSUN_TRAIN):
+        if (arguments.folder / name).exists():
+            parser.error(f"{arguments.folder / name}: there already; choose another FOLDER")
+    try:
+        pack(arguments.photos, arguments.folder, arguments.val)
+    except DataError as error:
+        raise SystemExit(str(error)) from error
+
+
+def pack(photos: Path, folder: Path, val: int) -> None:
+    """Pack photos into two new LMDBs.
+
+    Args:
+        photos: zip or folder.
+        folder: folder that receives them.
+        val: number of photos in the validation set.
+
+    Raises:
+        DataError: there are no photos, or one is damaged.
+    """
     read, packed = Reader(), {}
-    for source in find_photos(arguments.photos, pattern=None):
+    for source in find_photos(photos, pattern=None):
         data = read.file(source)
         if not (data[:2] == b"\xff\xd8" or data[8:12] == b"WEBP"):
             image = cv2.cvtColor(read(source), cv2.COLOR_RGB2BGR)
@@ -36,8 +57,8 @@ def main() -> None:
         packed[hashlib.sha1(data).hexdigest().encode()] = data
 
     keys = sorted(packed)
-    for name, chosen in ((LSUN_VAL, keys[: arguments.val]), (LSUN_TRAIN, keys[arguments.val :])):
-        path = arguments.folder / name
+    for name, chosen in ((LSUN_VAL, keys[:val]), (LSUN_TRAIN, keys[val:])):
+        path = folder / name
         path.mkdir(parents=True)
         size = sum(len(packed[key]) + 2 * PAGE for key in chosen) + 2**20
         with lmdb.open(str(path), map_size=size) as environment, environment.begin(write=True) as transaction:

@@ -141,6 +141,7 @@ def train(
             "--seed",
             metavar="SEED",
             min=0,
+            max=2**63 - 1,
             help="Seed of the run.",
             show_default="0",
             rich_help_panel=RUN,
@@ -263,7 +264,9 @@ def train(
         if not data and not Path(f"data/{dataset}").exists():
             files = "MNIST's four files" if dataset is Dataset.mnist else "zips or folders of photos"
             raise DataError(f"{places[0]}: not there; put {files} there, or pass --data FOLDER")
-        if start and (backbone or stage is Stage.features):
+        if start and stage is Stage.features:
+            raise DataError(f"{start}: --stage features begins anew; leave out --start")
+        if start and backbone:
             raise DataError(f"{start}: has its own backbone; leave out --start or --backbone")
         if start and preset:
             raise DataError(f"{start}: has its own architecture; leave out --start or --preset")
@@ -306,7 +309,7 @@ def train(
                 weights = run_training(task, run, config, options)
         if shared.rank:
             return
-    if stop.requested:
+    if weights is None:
         say(kept())
         raise typer.Exit(CODE)
     print_path(weights)

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import importlib
 import io
+import logging
 import os
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path, PurePath
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 import cv2
 import numpy as np
@@ -27,6 +28,9 @@ from cinn_colorize.data.urls import Url, cached, find, is_folder, open_file, ret
 from cinn_colorize.errors import DataError
 from cinn_colorize.files import printable_name
 from cinn_colorize.limits import check_bytes, check_pixels, read_file
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
 _LMDB_FILE = "data.mdb"
@@ -93,7 +97,10 @@ def find_photos(
         if not shards:
             expected = pattern if is_folder(root) else root.name
             raise DataError(f"{printable_name(root)}: no file there matches {expected}")
-        return _in_shards(shards, damaged)
+        photos = _in_shards(shards, damaged)
+        if not photos:
+            raise DataError(f"{printable_name(root)}: no photos there ({', '.join(sorted(SUFFIXES))})")
+        return photos
     expected = "a folder of photos or a zip" + (f", or a folder of shards {pattern}" if pattern else "")
     name = printable_name(root)
     if not root.exists():
@@ -114,6 +121,27 @@ def evenly_spaced(photos: Sequence[Source], number: int) -> list[Source]:
     """Select so many photos, or all if there are fewer, evenly spaced."""
     number = min(number, len(photos))
     return [photos[k * len(photos) // number] for k in range(number)]
+
+
+def readable(photos: Iterable[Source], read: Callable[[Source], T]) -> Iterator[tuple[int, T]]:
+    """Read photos; yield what can be read, each with its place, and name the others in the log.
+
+    Raises:
+        DataError: none can be read.
+    """
+    error = None
+    found = False
+    for k, source in enumerate(photos):
+        try:
+            content = read(source)
+        except DataError as problem:
+            error = error or problem
+            log.warning("left out: %s", problem)
+        else:
+            found = True
+            yield k, content
+    if error and not found:
+        raise error
 
 
 def _in_shards(shards: Sequence[Path | Url], damaged: list[str] | None) -> list[Source]:

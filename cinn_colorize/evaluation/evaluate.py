@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cinn_colorize.data.sources import ColorReader, Reader, Source
+from cinn_colorize.data.sources import ColorReader, Source, readable
 from cinn_colorize.errors import DataError
 from cinn_colorize.evaluation.bootstrap import Estimate, Statistics, Term, estimate
 from cinn_colorize.evaluation.calibration import Calibration
@@ -189,12 +191,13 @@ def mean_nll(model: PhotoFlow, photos: Sequence[Source]) -> float:
     Args:
         model: the model, on any device; its mode (training or evaluation) is kept.
         photos: photos to measure on; every k-th photo of a file represents it better than its first ones.
+            Those that cannot be read, or are gray, are left out and named in the log.
 
     Returns:
         nats per dimension of x = ab / 15, on average.
 
     Raises:
-        DataError: a photo cannot be read.
+        DataError: no photo can be read.
     """
     return sum(nll_by_level(model, photos).values()) / _DIMENSIONS
 
@@ -210,27 +213,27 @@ def nll_by_level(
         condition: computes the condition of L* (N, 1, r, r); that of the model by default.
 
     Raises:
-        DataError: a photo cannot be read.
+        DataError: no photo can be read.
     """
     device = next(model.parameters()).device
-    read = Reader()
     was_training = model.training
     model.eval()
     condition = condition or model.condition
     totals: dict[int, float] = {}
-    rescaling = math.log(model.config.chroma_scale / DENSITY_SCALE)
+    rescaling, count = math.log(model.config.chroma_scale / DENSITY_SCALE), 0
+    squares = readable(photos, partial(read_square, read=ColorReader()))
     with torch.no_grad():
-        for start in range(0, len(photos), _BATCH):
-            batch = [read_square(source, read) for source in photos[start : start + _BATCH]]
-            L = torch.from_numpy(np.stack([photo.L for photo in batch]))[:, None].to(device)
-            ab = np.stack([with_noise(photo.ab, start + k) for k, photo in enumerate(batch)])
+        while batch := list(islice(squares, _BATCH)):
+            count += len(batch)
+            L = torch.from_numpy(np.stack([photo.L for _, photo in batch]))[:, None].to(device)
+            ab = np.stack([with_noise(photo.ab, k) for k, photo in batch])
             x = torch.from_numpy(ab).to(device) / model.config.chroma_scale
             latents, log_dets = model(x, condition(L))
             for r, z in latents.items():
                 log_prob = float((Latent({r: z}).log_prob() + log_dets[r]).sum())
                 totals[r] = totals.get(r, 0.0) - log_prob + z.numel() * rescaling
     model.train(was_training)
-    return {r: total / len(photos) for r, total in totals.items()}
+    return {r: total / count for r, total in totals.items()}
 
 
 def with_noise(ab: Floats, seed: int) -> Floats:

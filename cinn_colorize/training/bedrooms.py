@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -66,7 +66,7 @@ class BedroomsTask(PhotoTask[Bedrooms]):
         model.network.requires_grad_("learning" not in self.ablate)
         return [([p for p in model.parameters() if p.requires_grad], 1.0)]
 
-    def batches(self, config: BedroomsTraining, start: int, loading: Loading) -> Iterable[Batch]:
+    def batches(self, config: BedroomsTraining, start: int, loading: Loading) -> Generator[Batch]:
         """Load L* (batch, 1, 64, 64) and ab (batch, 2, 64, 64) of random crops."""
         crops = Crops(self.photos, config.seed, partial(for_network, size=SIZE))
         return batches(crops, start, config.photos, config.batch, loading)

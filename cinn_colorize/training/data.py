@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -174,10 +174,19 @@ def _start_worker(_: int) -> None:
     torch.set_num_threads(1)
 
 
-def batches(samples: Dataset[Sample], start: int, stop: int, batch: int, loading: Loading) -> Iterator[Batch]:
-    """Load a process's share of the samples at the positions from start to stop, in batches."""
+def batches(
+    samples: Dataset[Sample], start: int, stop: int, batch: int, loading: Loading
+) -> Generator[Batch]:
+    """Load a process's share of the samples at the positions from start to stop, in batches.
+
+    Closing the generator ends the processes that load. They ignore the signals by which Python would end them
+    at exit, and an error that is on its way keeps torch from ending them, so that a run would never exit.
+
+    Raises:
+        DataError: there is nothing to learn from.
+    """
     loader = DataLoader(
-        samples,
+        _OrError(samples),
         batch_sampler=Positions(start, stop, batch, loading),
         num_workers=loading.workers,
         collate_fn=_collate,
@@ -190,9 +199,33 @@ def batches(samples: Dataset[Sample], start: int, stop: int, batch: int, loading
     )
     # Until _start_worker runs in them, new processes would end with a traceback.
     with blocked_in_children(*_STOPPING):
-        return iter(loader)
+        loaded = iter(loader)
+    try:
+        for found in loaded:
+            if isinstance(found, str):
+                raise DataError(found)
+            yield found
+    finally:
+        if loading.workers:
+            loaded._shutdown_workers()  # type: ignore[attr-defined]
 
 
-def _collate(samples: list[Sample]) -> Batch:
+class _OrError(Dataset[Sample | str]):
+    """Samples, or why there are none: what another process raises loses its type and gains a traceback."""
+
+    def __init__(self, samples: Dataset[Sample]) -> None:
+        self.samples = samples
+
+    def __getitem__(self, position: int) -> Sample | str:
+        try:
+            return self.samples[position]
+        except DataError as error:
+            return str(error)
+
+
+def _collate(found: list[Sample | str]) -> Batch | str:
+    samples = [sample for sample in found if not isinstance(sample, str)]
+    if len(samples) < len(found):
+        return next(error for error in found if isinstance(error, str))
     parts = default_collate([sample.parts for sample in samples])
     return Batch(parts, [message for sample in samples for message in sample.unreadable])

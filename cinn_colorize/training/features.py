@@ -16,7 +16,7 @@ into the convolutions, so their statistics stay.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,11 +30,12 @@ from cinn_colorize.conditioning import pretrained
 from cinn_colorize.conditioning.backbone import FEATURES, Classifier, EfficientNetLite2, gray_input
 from cinn_colorize.conditioning.bins import ColorBins, rarity
 from cinn_colorize.conditioning.layers import conv
-from cinn_colorize.data.sources import Reader, Source
+from cinn_colorize.data.sources import ColorReader, Source, readable
 from cinn_colorize.errors import WeightsError
 from cinn_colorize.training.data import Batch, Crops, Loading, batches, squeezed
 from cinn_colorize.training.film import some_as_film
 from cinn_colorize.training.objective import Noise
+from cinn_colorize.training.registry import Stage
 from cinn_colorize.training.task import Task, TrainingConfig
 
 DISTILLED = (8, 16, 32)  # strides of the features that are distilled
@@ -193,7 +194,7 @@ class FeaturesTask(Task[GrayFeatures]):
         DataError: the pretrained backbone is not installed.
     """
 
-    model, config = "backbone", FeaturesTraining
+    model, stage, config = "backbone", Stage.features, FeaturesTraining
 
     def __init__(self, photos: Sequence[Source], dev: Sequence[Source] = ()) -> None:
         self.photos, self.dev, self.distinct = photos, dev, len(photos)
@@ -229,7 +230,7 @@ class FeaturesTask(Task[GrayFeatures]):
         features: dict[int, Tensor] = model.backbone(gray_input(L))
         return features
 
-    def batches(self, config: FeaturesTraining, start: int, loading: Loading) -> Iterable[Batch]:
+    def batches(self, config: FeaturesTraining, start: int, loading: Loading) -> Generator[Batch]:
         """Load L* (batch, 1, S, S), ab (batch, 2, S / 8, S / 8) and sRGB (batch, 3, S, S) of crops."""
         crops = Crops(self.photos, config.seed, Small(config.size, config.films))
         return batches(crops, start, config.photos, config.batch, loading)
@@ -259,11 +260,11 @@ class FeaturesTask(Task[GrayFeatures]):
             ``structure``, the share of the variance of ab within photos that the head explains at stride 8;
             and the losses of :func:`distillation`.
         """
-        read, found, errors, variances = Reader(), [], 0.0, 0.0
+        found, errors, variances = [], 0.0, 0.0
         device = next(model.parameters()).device
         prepare, rng = Small(FeaturesTraining.size), np.random.default_rng(0)
-        for source in self.dev[::2]:
-            parts = prepare(read(source), rng)
+        for _, image in readable(self.dev[::2], ColorReader()):
+            parts = prepare(image, rng)
             L, ab, color = (torch.from_numpy(part)[None].to(device) for part in parts)
             features = model.backbone(gray_input(L))
             x, _ = model.head(features)

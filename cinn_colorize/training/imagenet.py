@@ -6,21 +6,23 @@ second trains the flow and its heads with that network frozen, and the third tra
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from cinn_colorize import weights
 from cinn_colorize.conditioning.bins import ColorBins, rarity
 from cinn_colorize.conditioning.vgg import WIDTHS, BinClassifier, VggNetwork
-from cinn_colorize.data.sources import FolderPhotos, Reader, Source, find_photos
+from cinn_colorize.data.sources import ColorReader, FolderPhotos, Source, evenly_spaced, find_photos, readable
 from cinn_colorize.errors import DataError, WeightsError
 from cinn_colorize.models.imagenet_vgg import PRESETS, ImagenetVgg
 from cinn_colorize.training.data import DEV, Batch, Crops, Loading, batches, to_network
 from cinn_colorize.training.objective import Noise
+from cinn_colorize.training.registry import Stage
 from cinn_colorize.training.task import PhotoTask, Task, TrainingConfig
 
 DEV_PHOTOS = 500  # evenly chosen from ImageNet's 50,000 for validation, to evaluate a run on
@@ -43,7 +45,7 @@ def find_imagenet(root: Path) -> tuple[Sequence[Source], Sequence[Source]]:
     """
     if (root / "train").is_dir():
         val = FolderPhotos(root / "val") if (root / "val").is_dir() else []
-        return FolderPhotos(root / "train"), val[:: max(1, len(val) // DEV_PHOTOS)]
+        return FolderPhotos(root / "train"), evenly_spaced(val, DEV_PHOTOS)
     return find_photos(root), find_photos(root / DEV) if (root / DEV).is_file() else []
 
 
@@ -102,7 +104,7 @@ class VggTask(Task[GrayToBins]):
         preset: name in :data:`PRESETS` of the architecture that the network belongs to.
     """
 
-    model, config = "vgg", VggTraining
+    model, stage, config = "vgg", Stage.features, VggTraining
     evaluate_every = 400_000
 
     def __init__(self, photos: Sequence[Source], dev: Sequence[Source] = (), preset: str = "paper") -> None:
@@ -130,7 +132,7 @@ class VggTask(Task[GrayToBins]):
         """Compile the forward pass."""
         self.logits = torch.compile(self.logits)  # type: ignore[method-assign]
 
-    def batches(self, config: VggTraining, start: int, loading: Loading) -> Iterable[Batch]:
+    def batches(self, config: VggTraining, start: int, loading: Loading) -> Generator[Batch]:
         """Load L* (batch, 1, 256, 256) and ab (batch, 2, 64, 64) of random crops."""
         return batches(Crops(self.photos, config.seed), start, config.photos, config.batch, loading)
 
@@ -157,14 +159,14 @@ class VggTask(Task[GrayToBins]):
     @torch.no_grad()
     def measure(self, model: GrayToBins) -> dict[str, float]:
         """Measure the cross entropy as in training, and the RMS error of the annealed mean in units of ab."""
-        read, entropy, error = Reader(), 0.0, 0.0
+        found = []
         device = next(model.parameters()).device
-        for source in self.dev:
-            L, ab = (torch.from_numpy(array)[None].to(device) for array in to_network(read(source)))
+        for _, image in readable(self.dev, ColorReader()):
+            L, ab = (torch.from_numpy(array)[None].to(device) for array in to_network(image))
             logits = model(L)
-            entropy += float(self.bins.cross_entropy(logits, ab, self.rarity).mean())
-            error += float((self.bins.annealed_mean(logits) - ab).square().mean().sqrt())
-        return {"bins": entropy / len(self.dev), "error": error / len(self.dev)} if self.dev else {}
+            entropy = float(self.bins.cross_entropy(logits, ab, self.rarity).mean())
+            found.append((entropy, float((self.bins.annealed_mean(logits) - ab).square().mean().sqrt())))
+        return dict(zip(("bins", "error"), np.mean(found, axis=0).tolist(), strict=True)) if found else {}
 
     def save(self, model: GrayToBins, path: Path, training: dict[str, object]) -> None:
         """Write the network only, without the classifier, fp32."""
@@ -217,7 +219,7 @@ class ImagenetTask(PhotoTask[ImagenetVgg]):
         model.network.requires_grad_(False)
         return [([p for p in model.parameters() if p.requires_grad], 1.0)]
 
-    def batches(self, config: ImagenetTraining, start: int, loading: Loading) -> Iterable[Batch]:
+    def batches(self, config: ImagenetTraining, start: int, loading: Loading) -> Generator[Batch]:
         """Load L* (batch, 1, 256, 256) and ab (batch, 2, 64, 64) of random crops."""
         return batches(Crops(self.photos, config.seed), start, config.photos, config.batch, loading)
 
@@ -237,7 +239,7 @@ class ImagenetTask(PhotoTask[ImagenetVgg]):
 class ImagenetJointTask(ImagenetTask):
     """Train the conditioning network too."""
 
-    config = JointTraining
+    config, stage = JointTraining, Stage.joint
 
     def learning(
         self, model: ImagenetVgg, config: ImagenetTraining

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -22,6 +23,7 @@ from cinn_colorize.training.options import RunOptions
 from cinn_colorize.training.precision import choose_precision
 from cinn_colorize.training.processes import Processes
 from cinn_colorize.training.progress import Meter
+from cinn_colorize.training.registry import Precision
 from cinn_colorize.training.state import RunState, load_resumable
 from cinn_colorize.training.task import Model, Task, TrainingConfig
 
@@ -63,8 +65,11 @@ def train(
     device, processes = options.device, options.processes
     if config.batch % processes.count:
         raise DataError(f"a batch of {config.batch} cannot be split evenly among {processes.count} processes")
-    precision = processes.once(partial(choose_precision, options.precision, device))
     saved = processes.once(partial(load_resumable, run, task, config)) if options.resume else None
+    precision = options.precision
+    if saved is not None and precision == Precision.auto:
+        precision = saved.get("precision", precision)
+    dtype = processes.once(partial(choose_precision, precision, device))
 
     torch.manual_seed(config.seed)
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -73,7 +78,7 @@ def train(
     if options.compile:
         task.compile()
     step = _shared(_Step(model, task, config), device, processes)
-    state = RunState(run, model, task.optimizer(model, groups, config), task, config)
+    state = RunState(run, model, task.optimizer(model, groups, config), task, config, dtype)
     if saved is not None:
         state.load_state_dict(saved)
     state.skip(task.unreadable)
@@ -85,53 +90,61 @@ def train(
 
     generator, meter, saved_at = torch.Generator(device), Meter(config.length, state.seen), time.monotonic()
     model.train()
-    for batch in task.batches(config, state.seen, Loading(options.workers, processes.rank, processes.count)):
-        meter.start()
-        # Noise and dropout depend only on the position, so that a resumed run repeats them.
-        generator.manual_seed(config.seed + state.seen)
-        torch.manual_seed(config.seed + state.seen + processes.rank)
-        for group in state.optimizer.param_groups:
-            group["lr"] = group["factor"] * config.rate(state.seen)
+    loading = Loading(options.workers, processes.rank, processes.count)
+    with closing(task.batches(config, state.seen, loading)) as batches:
+        for batch in batches:
+            meter.start()
+            # Noise and dropout depend only on the position, so that a resumed run repeats them.
+            generator.manual_seed(_seed(config.seed, state.seen, 0))
+            torch.manual_seed(_seed(config.seed, state.seen, 1 + processes.rank))
+            for group in state.optimizer.param_groups:
+                group["lr"] = group["factor"] * config.rate(state.seen)
 
-        state.optimizer.zero_grad(set_to_none=True)
-        parts = [part.to(device, non_blocking=True) for part in batch.parts]
-        noise = Noise(generator, processes.rank, processes.count)
-        figures = _backward(step, parts, task.chunk(device), noise, precision)
-        norm = torch.nn.utils.clip_grad_norm_(trained, config.clip)
+            state.optimizer.zero_grad(set_to_none=True)
+            parts = [part.to(device, non_blocking=True) for part in batch.parts]
+            figures = step(parts, Noise(generator, processes.rank, processes.count), dtype)
+            figures["loss"].backward()
+            norm = torch.nn.utils.clip_grad_norm_(trained, config.clip)
 
-        asked = [norm.new_tensor(len(batch.unreadable)), norm.new_tensor(options.stop())]
-        told = processes.mean(torch.stack([norm, *figures.values(), *asked]).float())
-        gradient_norm, *values, unreadable, stopping = told.tolist()
-        means = dict(zip(figures, values, strict=True))
-        if unreadable:
-            state.skip(processes.join(list(batch.unreadable)))
+            asked = [norm.new_tensor(len(batch.unreadable)), norm.new_tensor(options.stop())]
+            told = processes.mean(torch.stack([norm, *figures.values(), *asked]).detach().float())
+            gradient_norm, *values, unreadable, stopping = told.tolist()
+            means = dict(zip(figures, values, strict=True))
+            if unreadable:
+                state.skip(processes.join(list(batch.unreadable)))
 
-        state.seen += config.batch
-        if fault := state.judge(means["loss"], gradient_norm):
-            log.warning("step at photo %d skipped: %s", state.seen, fault)
-        else:
-            state.optimizer.step()
-            state.average.update_parameters(model)
-            meter.add(means, gradient_norm)
-        if state.faults == 2:
-            state.go_back(processes.once(partial(load_newest, run)), fault)
+            state.seen += config.batch
+            if fault := state.judge(means["loss"], gradient_norm):
+                log.warning("step at photo %d skipped: %s", state.seen, fault)
+            else:
+                state.optimizer.step()
+                state.average.update_parameters(model)
+                meter.add(means, gradient_norm)
+            if state.faults == 2:
+                state.go_back(processes.once(partial(load_newest, run)), fault)
 
-        if not processes.rank:
-            ended = state.seen >= config.photos
-            if ended or meter.is_due(options.report_seconds):
-                options.report(meter.progress(state))
-            every = options.evaluate_every or task.evaluate_every
-            if not ended and state.seen % every < config.batch:
-                _if_possible(partial(evaluate, state.averaged, state.seen))
-            if time.monotonic() - saved_at > options.checkpoint_seconds and not state.faults:
-                _if_possible(partial(save_checkpoint, run, state.state_dict()))
-                saved_at = time.monotonic()
-        if stopping:
-            break
+            if not processes.rank:
+                ended = state.seen >= config.photos
+                if ended or meter.is_due(options.report_seconds):
+                    options.report(meter.progress(state))
+                every = options.evaluate_every or task.evaluate_every
+                if not ended and state.seen % every < config.batch:
+                    _if_possible(partial(evaluate, state.averaged, state.seen))
+                # Never between a return and the next good step: each checkpoint allows some returns to it.
+                if time.monotonic() - saved_at > options.checkpoint_seconds and not fault:
+                    _if_possible(partial(save_checkpoint, run, state.state_dict()))
+                    saved_at = time.monotonic()
+            if stopping:
+                break
     processes.once(partial(save_checkpoint, run, state.state_dict()))
     if state.seen >= config.photos:
         processes.once(partial(evaluate, state.averaged, state.seen))
     return state.averaged
+
+
+def _seed(*numbers: int) -> int:
+    """Return a seed for torch from the run's, a position and a purpose; no two of them are related."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
 
 
 def _if_possible(write: Callable[[], None]) -> None:
@@ -158,26 +171,3 @@ def _shared(step: _Step, device: torch.device, processes: Processes) -> nn.Modul
     if processes.count == 1:
         return step
     return DistributedDataParallel(step, device_ids=[device] if device.type == "cuda" else None)
-
-
-def _backward(
-    step: nn.Module, parts: Sequence[Tensor], chunk: int | None, noise: Noise, precision: torch.dtype
-) -> dict[str, Tensor]:
-    """Run forward and backward, in chunks, and add the gradients to those of the parameters.
-
-    Returns:
-        the figures of the task, averaged over the batch.
-    """
-    count = len(parts[0])
-    chunks = list(zip(*(part.split(chunk or count) for part in parts), strict=True))
-    figures: dict[str, Tensor] = {}
-    for n, some in enumerate(chunks, 1):
-        alone = isinstance(step, DistributedDataParallel) and n < len(chunks)
-        # Processes exchange gradients once, with the last chunk.
-        with cast(DistributedDataParallel, step).no_sync() if alone else nullcontext():
-            losses = step(some, noise, precision)
-            share = len(some[0]) / count
-            (share * losses["loss"]).backward()
-        for name, value in losses.items():
-            figures[name] = figures.get(name, 0) + share * value.detach()
-    return figures

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -103,6 +103,9 @@ class MnistTask(FlowTask[Mnist]):
         self.images, self.labels = torch.from_numpy(images)[:, None], torch.from_numpy(labels)
         self.test = read_mnist(folder, "t10k")
         self.distinct = len(images) - DEV
+        if self.distinct < 1:
+            name = printable_name(folder)
+            raise DataError(f"{name}: has {len(images):,} digits for training, of which {DEV:,} are held out")
 
     def initial_model(self) -> Mnist:
         """Build the default architecture."""
@@ -111,7 +114,7 @@ class MnistTask(FlowTask[Mnist]):
             initialise_as_torch(model)
         return model
 
-    def batches(self, config: MnistTraining, start: int, loading: Loading) -> Iterator[Batch]:
+    def batches(self, config: MnistTraining, start: int, loading: Loading) -> Generator[Batch]:
         """Yield labels (batch,) and images (batch, 1, 28, 28)."""
         order = Order(self.distinct, config.seed)
         for positions in Positions(start, config.photos, config.batch, loading):

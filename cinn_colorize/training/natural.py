@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,7 +25,7 @@ from cinn_colorize.training.data import CHROMA_SIZE, Batch, Crops, Loading, batc
 from cinn_colorize.training.features import CACHED_PHOTOS, load_backbone
 from cinn_colorize.training.film import some_as_film
 from cinn_colorize.training.objective import Noise, add_noise, balanced_loss, level_nll, vividness
-from cinn_colorize.training.registry import ABLATIONS, Dataset
+from cinn_colorize.training.registry import ABLATIONS, Dataset, Stage
 from cinn_colorize.training.task import PhotoTask, TrainingConfig
 
 # Names of layers and tables in ``natural``; see :func:`by_adam`.
@@ -130,7 +130,7 @@ class NaturalTask(PhotoTask[Natural]):
         )
         return optimizer
 
-    def batches(self, config: NaturalTraining, start: int, loading: Loading) -> Iterable[Batch]:
+    def batches(self, config: NaturalTraining, start: int, loading: Loading) -> Generator[Batch]:
         """Load L* (batch, 1, 256, 256) and ab (batch, 2, 64, 64) of random crops, some L of old films."""
         crops = Crops(self.photos, config.seed, partial(some_as_film, share=config.films))
         return batches(crops, start, config.photos, config.batch, loading)
@@ -179,7 +179,7 @@ class CoarseTask(NaturalTask):
     linear map, ``to_colours``, which belongs to the model during this stage only.
     """
 
-    config = CoarseTraining
+    config, stage = CoarseTraining, Stage.coarse
     ablations = ()
 
     def learning(self, model: Natural, config: NaturalTraining) -> list[tuple[list[nn.Parameter], float]]:
@@ -191,7 +191,7 @@ class CoarseTask(NaturalTask):
         shared, _ = _pyramid_parts(model, "coarse")
         level = model.levels[str(COARSE)]
         assert isinstance(level, CoarseLevel)
-        model.to_colours = Colours(level)
+        model.to_colours = Colours(level).to(level.unknown.device)
         return [_alone(model, [*shared, level, model.to_colours]), *self._backbone(model, config)]
 
     def prepare(  # type: ignore[override]
@@ -270,7 +270,7 @@ class FineTraining(NaturalTraining):
 class FineTask(NaturalTask):
     """Train the details above an autoregressive level that is done, on the features that it reads."""
 
-    config = FineTraining
+    config, stage = FineTraining, Stage.fine
     ablations = ()
 
     def initial_model(self) -> Natural:
@@ -299,7 +299,7 @@ class FineTask(NaturalTask):
 class JointTask(NaturalTask):
     """Train the backbone too (paper 4.2: h and the flow, jointly)."""
 
-    config = JointTraining
+    config, stage = JointTraining, Stage.joint
     ablations = ()
 
 

@@ -19,7 +19,10 @@ def choose_precision(precision: str, device: torch.device) -> torch.dtype:
         device: device to train on.
     """
     if precision == Precision.auto:
-        fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else _bf16_is_faster(device)
+        if device.type == "cuda":
+            fast = torch.cuda.is_bf16_supported(including_emulation=False)
+        else:
+            fast = _bf16_is_faster(device)
         return torch.bfloat16 if fast else torch.float32
     return {Precision.fp32: torch.float32, Precision.bf16: torch.bfloat16}[Precision(precision)]
 

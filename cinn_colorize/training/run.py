@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from dataclasses import asdict, replace
 from functools import partial
@@ -9,10 +10,11 @@ from pathlib import Path
 from typing import Any, Generic
 
 import torch
+from filelock import FileLock, Timeout
 from torch import nn
 
 from cinn_colorize import flow
-from cinn_colorize.errors import DataError
+from cinn_colorize.errors import DataError, WorkerError
 from cinn_colorize.files import check_output, printable_name, remove_leftovers
 from cinn_colorize.imaging.photo import has_recipe
 from cinn_colorize.models import load_model
@@ -23,10 +25,12 @@ from cinn_colorize.training.options import RunOptions
 from cinn_colorize.training.progress import Evaluation, Progress
 from cinn_colorize.training.task import Model, Task, TrainingConfig
 
+log = logging.getLogger(__name__)
+
 LOGS_BYTES = 100_000_000  # space for weights, logs and sheets
 
 
-def run_training(task: Task[Any], run: Path, config: TrainingConfig, options: RunOptions) -> Path:
+def run_training(task: Task[Any], run: Path, config: TrainingConfig, options: RunOptions) -> Path | None:
     """Train a model and write its weights into the folder of the run.
 
     The folder receives checkpoints, ``progress.csv``, ``evaluation.csv``, a ``tensorboard`` folder if that
@@ -40,7 +44,7 @@ def run_training(task: Task[Any], run: Path, config: TrainingConfig, options: Ru
         options: options of the run.
 
     Returns:
-        path of the weights.
+        path of the weights; None if the run was stopped before its end.
 
     Raises:
         CinnError: the data, the checkpoint or the weights cannot be used, or the run diverged.
@@ -50,11 +54,40 @@ def run_training(task: Task[Any], run: Path, config: TrainingConfig, options: Ru
         if isinstance(module, flow.Sequence):
             module.save_memory = options.save_memory
     recorder = _Recorder(task, run, config, options)
-    options.processes.once(partial(_prepare_folder, run, model, options.resume))
-    options.processes.once(recorder.check)
-    recorded = replace(options, report=recorder.report)
-    train(model, task, config, run, recorded, begin=recorder.logs.open, evaluate=recorder.evaluate)
-    return recorder.weights
+    lock = FileLock(run / ".lock")
+    try:
+        options.processes.once(partial(_prepare_folder, run, model, options.resume, lock))
+        options.processes.once(recorder.check)
+        recorded = replace(options, report=recorder.report)
+        train(model, task, config, run, recorded, begin=recorder.logs.open, evaluate=recorder.evaluate)
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        # Torch notices by a signal, or by what it can no longer receive.
+        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
+            raise
+        raise WorkerError(
+            "a process that decodes photos has ended, perhaps for want of memory; continue with --resume, "
+            "with fewer --workers"
+        ) from error
+    finally:
+        lock.release()
+    return recorder.weights if recorder.finished else None
+
+
+def _hold(lock: FileLock, run: Path) -> None:
+    """Keep other runs out of a folder, where its file system has locks.
+
+    Raises:
+        DataError: another run is in it.
+    """
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        name = printable_name(run)
+        raise DataError(
+            f"{name}: another process trains there; wait for it, or choose another --run"
+        ) from None
+    except (NotImplementedError, OSError) as error:
+        log.warning("%s: cannot be locked (%s); let no other run use it", printable_name(run), error)
 
 
 class _Recorder(Generic[Model]):
@@ -63,6 +96,7 @@ class _Recorder(Generic[Model]):
     def __init__(self, task: Task[Model], run: Path, config: TrainingConfig, options: RunOptions) -> None:
         self.task, self.run, self.config, self.options = task, run, config, options
         self.weights, self.logs = run / f"{task.model}.safetensors", Logs(run)
+        self.finished = False
 
     def check(self) -> None:
         """Refuse to replace files that are not of this run.
@@ -91,6 +125,7 @@ class _Recorder(Generic[Model]):
         self.options.report(progress)
 
     def evaluate(self, model: Model, seen: int) -> None:
+        self.finished = seen >= self.config.photos
         if self.logs.has("evaluation", seen) and self.weights.exists():  # a finished run is resumed
             return
         training = asdict(self.config) | {"seen": seen, "distinct_photos": self.task.distinct}
@@ -118,13 +153,14 @@ def _initial_model(task: Task[Any], seed: int, start: Path | None) -> nn.Module:
     return model
 
 
-def _prepare_folder(run: Path, model: nn.Module, resume: bool) -> None:
-    """Create the folder, and check that it has space for the checkpoints."""
+def _prepare_folder(run: Path, model: nn.Module, resume: bool, lock: FileLock) -> None:
+    """Create the folder, keep other runs out of it, and check that it has space for the checkpoints."""
     name = printable_name(run)
     if checkpoints(run) and not resume:
         raise DataError(f"{name}: already holds a run; add --resume to continue it, or choose another --run")
     try:
         run.mkdir(parents=True, exist_ok=True)
+        _hold(lock, run)
         remove_leftovers(run)
         free = shutil.disk_usage(run).free + sum(path.stat().st_size for path in checkpoints(run))
     except OSError as error:

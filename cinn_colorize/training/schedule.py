@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 
-def cosine(seen: int, photos: int, peak: float, warmup: int) -> float:
+def cosine(seen: float, photos: int, peak: float, warmup: int) -> float:
     """Compute the rate: a linear warm-up over ``warmup`` photos, times a cosine to zero over the run.
 
     Args:

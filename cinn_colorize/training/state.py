@@ -17,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel
 from cinn_colorize.errors import DataError, DivergedError
 from cinn_colorize.training.checkpoint import load_newest
 from cinn_colorize.training.health import Health
+from cinn_colorize.training.registry import Precision
 from cinn_colorize.training.task import Model, Task, TrainingConfig
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class RunState(Generic[Model]):
         optimizer: optimiser of the model.
         task: what the run learns.
         config: hyper-parameters.
+        dtype: type that the autocast computes in.
 
     Attributes:
         average: exponential moving average of the model's weights.
@@ -49,7 +51,13 @@ class RunState(Generic[Model]):
     """
 
     def __init__(
-        self, run: Path, model: Model, optimizer: Optimizer, task: Task[Model], config: TrainingConfig
+        self,
+        run: Path,
+        model: Model,
+        optimizer: Optimizer,
+        task: Task[Model],
+        config: TrainingConfig,
+        dtype: torch.dtype,
     ) -> None:
         self.run, self.model, self.optimizer = run, model, optimizer
         self.average = AveragedModel(model, multi_avg_fn=partial(_update_average, config.ema))
@@ -57,7 +65,12 @@ class RunState(Generic[Model]):
         self.health = Health(exploding=task.exploding)
         self.seen, self.faults, self.skipped, self.rollbacks = 0, 0, 0, 0
         self.unreadable: set[str] = set()
-        self._kind = {"config": asdict(config), "distinct": task.distinct}
+        self._kind = {
+            "stage": str(task.stage),
+            "config": asdict(config),
+            "distinct": task.distinct,
+            "precision": str(Precision.bf16 if dtype is torch.bfloat16 else Precision.fp32),
+        }
         self._returned_to, self._returns = -1, 0  # position of the checkpoint, number of returns to it
 
     @property
@@ -147,11 +160,14 @@ class RunState(Generic[Model]):
             raise DataError(f"{self.run}: the run to resume has another architecture") from error
         self.average.load_state_dict(state["average"])
         now, before = self.optimizer.state_dict()["param_groups"][0], state["optimizer"]["param_groups"][0]
-        if now.keys() != before.keys():
+        try:
+            if now.keys() != before.keys():
+                raise ValueError("other settings")
+            self.optimizer.load_state_dict(state["optimizer"])
+        except ValueError as error:
             raise DataError(
                 f"{self.run}: the run to resume has another optimiser; begin a new run with --start"
-            )
-        self.optimizer.load_state_dict(state["optimizer"])
+            ) from error
         self.health = Health(state["norms"], self.health.exploding)
 
 
@@ -177,13 +193,15 @@ def load_resumable(run: Path, task: Task[Any], config: TrainingConfig) -> dict[s
     """Load the state of a run's last checkpoint; return None if there is none yet.
 
     Raises:
-        DataError: the checkpoint cannot be read, or the run has other hyper-parameters; its length alone may
-            change, to more than it has seen.
+        DataError: the checkpoint cannot be read, or the run has another stage or other hyper-parameters; its
+            length alone may change, to more than it has seen.
     """
     state = load_newest(run)
     if state is None:
         log.info("%s: no checkpoint yet; starting from the beginning", run)
         return None
+    if (stage := state.get("stage", task.stage)) != task.stage:
+        raise DataError(f"{run}: the run to resume has --stage {stage}; give it again")
     # Settings unknown to the version that wrote the checkpoint have their defaults.
     settings, asked = asdict(type(config)()) | state["config"], asdict(config)
     if unknown := settings.keys() - asked.keys():

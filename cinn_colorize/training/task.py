@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -19,6 +19,7 @@ from cinn_colorize.models.base import ConditionalFlow, PhotoFlow
 from cinn_colorize.training.data import Batch, Loading
 from cinn_colorize.training.health import EXPLODING
 from cinn_colorize.training.objective import Noise, level_nll, mean_loss
+from cinn_colorize.training.registry import Stage
 from cinn_colorize.training.samples import photo_sheet
 from cinn_colorize.training.schedule import cosine
 
@@ -53,8 +54,9 @@ class TrainingConfig:
         return self.steps * self.batch
 
     def rate(self, seen: int) -> float:
-        """Compute the learning rate after ``seen`` photos."""
-        return cosine(seen, self.photos, self.learning_rate, min(self.warmup, self.photos // 10))
+        """Compute the learning rate of the step that begins after ``seen`` photos: that of its middle."""
+        middle = seen + self.batch / 2
+        return cosine(middle, self.photos, self.learning_rate, min(self.warmup, self.photos // 10))
 
 
 class Task(Generic[Model]):
@@ -62,6 +64,7 @@ class Task(Generic[Model]):
 
     Attributes:
         model: name in the registry of the model that learns, and of the file that a run writes.
+        stage: what of it learns.
         config: class of its hyper-parameters, whose defaults are those of the shipped model.
         betas: betas of Adam.
         exploding: multiple of its running median above which a gradient norm explodes.
@@ -73,6 +76,7 @@ class Task(Generic[Model]):
     """
 
     model: str
+    stage: ClassVar[Stage] = Stage.flow
     config: ClassVar[type[TrainingConfig]]
     betas: tuple[float, float] = (0.9, 0.99)
     exploding: float = EXPLODING
@@ -117,8 +121,10 @@ class Task(Generic[Model]):
         """Use torch.compile."""
         raise NotImplementedError
 
-    def batches(self, config: Any, start: int, loading: Loading) -> Iterable[Batch]:
+    def batches(self, config: Any, start: int, loading: Loading) -> Generator[Batch]:
         """Load c and x of the samples from ``start`` to the run's end, a function of their positions.
+
+        Whoever iterates closes the generator, see :func:`cinn_colorize.training.data.batches`.
 
         Args:
             config: hyper-parameters of the run.
@@ -126,10 +132,6 @@ class Task(Generic[Model]):
             loading: how this process loads its share.
         """
         raise NotImplementedError
-
-    def chunk(self, device: torch.device) -> int | None:
-        """Return how many samples of a batch go through the model together; None for all."""
-        return None
 
     def losses(
         self,

@@ -8,7 +8,7 @@ features of a crop are always the same, whatever weights are shipped; in fp16 th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +68,14 @@ class Cache:
     def fill(self, photos: Sequence[Source]) -> None:
         """Compute what is missing."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        start = int(self._done.read_text()) if self._done.exists() else 0
+        start = self._rows()
         if start >= self.count:
             return
         arrays, network = self._open("r+" if start else "w+"), backbone()
+        if len(arrays["L"]) < self.count:
+            raise SystemExit(
+                f"{self.folder}: begun for {len(arrays['L']):,} photos; delete it, or give as many"
+            )
         crops = batches(Crops(photos, SEED), start, self.count, BATCH, Loading(workers=1))
         for batch in crops:
             L, ab = batch.parts
@@ -82,15 +86,24 @@ class Cache:
             start += len(L)
             self._done.write_text(str(start))
 
-    def batches(self, start: int, stop: int, batch: int) -> Iterator[Batch]:
+    def batches(self, start: int, stop: int, batch: int) -> Generator[Batch]:
         """Yield L* and ab at 64 px and the features, fp32, in the order of :data:`PARTS`."""
+        self._check_done()
         arrays = self._open("r")
         for i in range(start, stop, batch):
             yield Batch([torch.from_numpy(a[i : i + batch].astype(np.float32)) for a in arrays.values()])
 
     def colours(self, number: int = 500) -> Tensor:
         """Return the ab (N, 2, 64, 64) of the first photos."""
+        self._check_done()
         return torch.from_numpy(self._open("r")["ab"][:number].astype(np.float32))
+
+    def _rows(self) -> int:
+        return int(self._done.read_text()) if self._done.exists() else 0
+
+    def _check_done(self) -> None:
+        if (rows := self._rows()) < self.count:
+            raise SystemExit(f"{self.folder}: {rows:,} of {self.count:,} photos are done; run features first")
 
     def _open(self, mode: str) -> Mapping[str, np.memmap[Any, Any]]:
         return {

@@ -12,7 +12,7 @@ import json
 import math
 import signal
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,7 @@ class MethodTask(Task[Method]):
         """Return the method's groups of parameters."""
         return model.groups()
 
-    def batches(self, config: MethodTraining, start: int, loading: Loading) -> Iterable[Batch]:
+    def batches(self, config: MethodTraining, start: int, loading: Loading) -> Generator[Batch]:
         """Yield L, ab and features."""
         return self.cache.batches(start, config.photos, config.batch)
 
@@ -138,7 +138,7 @@ class RoomsTask(MethodTask):
         """Return none: colorGAN does not require them."""
         return torch.empty(0, 2, SIZE, SIZE)
 
-    def batches(self, config: MethodTraining, start: int, loading: Loading) -> Iterable[Batch]:
+    def batches(self, config: MethodTraining, start: int, loading: Loading) -> Generator[Batch]:
         """Yield L and ab of random crops."""
         shared = BedroomsTraining(photos=config.photos, batch=config.batch, seed=config.seed)
         return self.rooms.batches(shared, start, loading)
@@ -169,7 +169,8 @@ def run(name: str, arguments: argparse.Namespace) -> None:
             task = MethodTask(METHODS[name], cache, find_photos(dev, pattern=None) if dev.exists() else [])
         config = MethodTraining(photos=arguments.photos, learning_rate=METHODS[name].learning_rate, seed=SEED)
     compute = folder / "compute.json"
-    if compute.exists():
+    figures: dict[str, float] = json.loads(compute.read_text()) if compute.exists() else {}
+    if "parameters" in figures:  # written last
         return
     stop: list[int] = []
     handlers = {number: signal.signal(number, lambda *got: stop.append(got[0])) for number in (2, 15)}
@@ -179,11 +180,11 @@ def run(name: str, arguments: argparse.Namespace) -> None:
         facts = f"{progress.listed()}  {progress.photos_per_second:.1f}/s"
         print(f"{name}: {progress.seen:,} photos  {facts}", flush=True)
         begun.extend([progress.seen, time.process_time()] if not begun else [])
-        if progress.seen >= config.photos:
+        if progress.seen > begun[0] or not figures:
             seconds = (time.process_time() - begun[1]) / max(progress.seen - begun[0], 1)
             figures["processor_seconds_a_photo"] = seconds
+            compute.write_text(json.dumps(figures))
 
-    figures: dict[str, float] = {}
     options = RunOptions(
         CPU,
         precision=arguments.precision,

@@ -10,6 +10,7 @@ import itertools
 import statistics
 import time
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ import torch
 from cinn_colorize.data.sources import find_photos
 from cinn_colorize.models.natural import Natural, NaturalConfig
 from cinn_colorize.training.data import Crops
+from cinn_colorize.training.film import some_as_film
 from cinn_colorize.training.natural import CoarseTask, JointTask, NaturalTask
 from cinn_colorize.training.objective import Noise
 
@@ -42,7 +44,7 @@ def main() -> None:
     groups = task.learning(model, config)
     trained = [p for parameters, _ in groups for p in parameters]
     optimizer = task.optimizer(model, groups, config)
-    crops = Crops(find_photos(arguments.data), seed=0)
+    crops = Crops(find_photos(arguments.data), 0, partial(some_as_film, share=config.films))
     sizes = {r: int(np.prod(shape)) for r, shape in model.latent_shapes.items()}
     parts: dict[str, list[float]] = defaultdict(list)
     for step in range(arguments.steps + 2):

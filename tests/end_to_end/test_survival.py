@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import multiprocessing
 import os
 import random
 import shutil
@@ -21,7 +22,7 @@ from helpers import ROOT, write_blobs
 from tiny_run import CONFIG, CPU, TinyTask, build
 
 from cinn_colorize.data.sources import find_photos
-from cinn_colorize.errors import DataError, DivergedError, PhotoError
+from cinn_colorize.errors import DataError, DivergedError, PhotoError, WorkerError
 from cinn_colorize.files import temporary
 from cinn_colorize.training.checkpoint import checkpoints, load_newest
 from cinn_colorize.training.health import EXPLODING, KNOWN, Health
@@ -233,6 +234,59 @@ def test_a_sheet_that_cannot_be_written_at_the_end_is_when_the_run_is_resumed(ph
     assert run_training(task, tmp_path, config, options).exists()
 
 
+def test_two_runs_do_not_share_a_folder(photos, tmp_path):
+    def again(progress):
+        with pytest.raises(DataError, match=r"another process trains there.*another --run"):
+            run_training(task, tmp_path, config, RunOptions(CPU, workers=0, resume=True))
+        seen.append(progress.seen)
+
+    task, seen, config = TinyTask(find_photos(photos)), [], replace(CONFIG, photos=8)
+    task.initial_model, task.save = build, lambda model, path, training: path.touch()
+    task.measure = lambda model: {}
+    run_training(task, tmp_path, config, RunOptions(CPU, workers=0, report=again, report_seconds=0))
+    assert seen == [4, 8]
+
+
+@pytest.mark.parametrize("length", [8, 16])
+def test_a_run_that_is_asked_to_stop_in_its_last_step_is_done(photos, tmp_path, length):
+    task, steps = TinyTask(find_photos(photos)), iter([False, True])
+    task.initial_model, task.save = build, lambda model, path, training: path.touch()
+    task.measure = lambda model: {}
+    options = RunOptions(CPU, workers=0, stop=lambda: next(steps))
+    weights = run_training(task, tmp_path, replace(CONFIG, photos=length), options)
+    assert weights == (tmp_path / "tiny.safetensors" if length == 8 else None)
+
+
+# Processes that load
+
+
+def test_what_a_loading_process_finds_is_said_in_a_line_and_the_run_ends(tmp_path):
+    """In two processes, since one that never ends would take this one with it."""
+    for i in range(4):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((80, 70, 3), 40 * i, np.uint8))
+    command = [sys.executable, "-m", "cinn_colorize", "train", "--dataset", "lsun", "--data", tmp_path]
+    ended = subprocess.run(
+        [*command, "--run", tmp_path / "run", "--workers", "1"], capture_output=True, text=True, timeout=100
+    )
+    assert ended.returncode == 1
+    last = ended.stderr.splitlines()[-1]
+    assert last.startswith("cinn-colorize: none of 4 photos can be learnt from, for example ")
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_loading_process_that_is_killed_ends_the_run_in_a_line(photos, tmp_path):
+    def kill(progress):
+        for child in multiprocessing.active_children():
+            os.kill(child.pid, signal.SIGKILL)
+
+    task = TinyTask(find_photos(photos))
+    task.initial_model, task.save = build, lambda model, path, training: path.touch()
+    config = replace(CONFIG, photos=40_000)
+    with pytest.raises(WorkerError, match=r"has ended, perhaps for want of memory.*--resume"):
+        run_training(task, tmp_path, config, RunOptions(CPU, workers=2, report=kill))
+    assert not multiprocessing.active_children()
+
+
 # A run that diverges
 
 
@@ -281,10 +335,11 @@ def test_a_bad_step_is_left_out_and_a_second_one_in_a_row_takes_the_run_back(
     assert "back to the checkpoint of photo 0" in caplog.text
 
 
-def test_a_run_that_diverges_again_and_again_ends(photos, tmp_path, sums):
+@pytest.mark.parametrize("seconds", [0, 300])
+def test_a_run_that_diverges_again_and_again_ends(photos, tmp_path, sums, seconds):
     task, reports = Mined(find_photos(photos), dict.fromkeys(sums, float("nan"))), []
     with pytest.raises(DivergedError, match=r"3 returns to the checkpoint of photo 0.*--lr"):
-        run(photos, tmp_path, task=lambda _: task, report=reports.append)
+        run(photos, tmp_path, task=lambda _: task, report=reports.append, checkpoint_seconds=seconds)
     assert reports[-1].rollbacks == MAX_RETURNS
     assert len(checkpoints(tmp_path)) == 1
 

@@ -15,7 +15,8 @@ from cinn_colorize.training.state import MAX_RETURNS, NAMED, RunState, load_resu
 def begun(run, steps=0):
     """A run after some steps of random gradients, the last of which was skipped."""
     task, model = TinyTask([]), build()
-    state = RunState(run, model, task.optimizer(model, task.learning(model, CONFIG), CONFIG), task, CONFIG)
+    optimizer = task.optimizer(model, task.learning(model, CONFIG), CONFIG)
+    state = RunState(run, model, optimizer, task, CONFIG, torch.float32)
     for step in range(steps):
         state.seen += CONFIG.batch
         for parameter in model.parameters():
