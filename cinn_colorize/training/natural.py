@@ -368,7 +368,15 @@ def batch_nll(
     """Compute the nll by level, nats, of every ``every[r]``-th photo.
 
     Fine levels see fewer photos because they cost most and learn first.
+
+    Raises:
+        DataError: the photos cannot be divided so, and a level would see too few, or none.
     """
+    if rest := [n for n in every.values() if len(x) % n]:
+        raise DataError(
+            f"details learn from one in {rest[0]} of the {len(x)} photos that a process has in a batch; give "
+            f"a --batch that is a multiple of {rest[0]} times the number of processes"
+        )
     parts, start = [], 0
     for r in sorted(model.resolutions, reverse=True):
         end = len(x) // every.get(r, 1)

@@ -231,13 +231,14 @@ class FlowTask(Task[Flow]):
         noise: Noise,
         precision: torch.dtype,
     ) -> dict[str, Tensor]:
-        """See :meth:`Task.losses`; ``nll`` is in nats per dimension."""
+        """See :meth:`Task.losses`; ``nll`` is in nats per dimension of the levels that learn."""
         inputs = self.prepare(model, batch, config, noise, precision)
         with torch.autocast(batch[0].device.type, precision, enabled=precision != torch.float32):
             nll = self.nll(model, config, *inputs)
             sizes = {r: math.prod(shape) for r, shape in model.latent_shapes.items()}
             figures = self.objective(model, config, nll, sizes, *inputs)
-        return {"loss": figures["loss"], "nll": mean_loss(nll, sizes), **figures}
+        learning = {r: sizes[r] for r in nll}
+        return {"loss": figures["loss"], "nll": mean_loss(nll, learning), **figures}
 
     def complete(self, model: Flow) -> None:
         """Set buffers of the averaged model that are stored with the weights but not learnt."""

@@ -145,6 +145,10 @@ def test_what_is_not_there(served, tmp_path):
         cached(Url(f"{url}/missing.zip"), tmp_path)
     with pytest.raises(DataError, match="no file there matches"):
         find_photos(url, "pictures-*.zip")
+    empty = tmp_path / "photos-train-0.zip"
+    zipfile.ZipFile(empty, "w").close()
+    with pytest.raises(DataError, match="no photos there"):
+        find_photos(Url(empty.as_uri()))
     with pytest.raises(DataError, match="what://"):
         find_photos(Url("what://bucket/photos"))
 

@@ -304,6 +304,19 @@ def test_mean_nll_is_the_nll_of_an_evaluation(sources, training):
     assert model.training == training
 
 
+def test_photos_that_cannot_be_read_are_left_out_of_a_mean_and_named(sources, tmp_path, caplog):
+    damaged, gray = tmp_path / "damaged.png", tmp_path / "gray.png"
+    damaged.write_bytes(b"damaged")
+    Image.new("L", (300, 300), 99).save(gray)
+    chosen = list(sources[::40])
+    model = StandardNormal(5.0)
+    expected = mean_nll(model, chosen)
+    assert mean_nll(model, [*chosen, Source(damaged), Source(gray)]) == expected
+    assert all(f"left out: {path}" in caplog.text for path in (damaged, gray))
+    with pytest.raises(DataError, match=r"damaged\.png"):
+        mean_nll(model, [Source(damaged)])
+
+
 @pytest.mark.parametrize("scale", [15.0, 10.0])
 @pytest.mark.parametrize("config", [NARROW_NATURAL, NARROW_COARSE], ids=["pyramid", "autoregressive"])
 def test_the_model_itself_can_be_measured(sources, config, scale):

@@ -279,6 +279,13 @@ def test_files_that_are_not_mnists(folder):
         read_mnist(folder, "t10k")
 
 
+def test_too_few_digits_to_hold_some_out(folder):
+    write_idx(folder / "train-images-idx3-ubyte.gz", np.zeros((9, 28, 28), np.uint8))
+    write_idx(folder / "train-labels-idx1-ubyte.gz", np.zeros(9, np.uint8))
+    with pytest.raises(DataError, match="has 9 digits for training, of which 5,000 are held out"):
+        MnistTask(folder)
+
+
 def test_training_learns_resumes_and_stores_the_axes(folder, tmp_path):
     task = MnistTask(folder)
     task.initial_model = lambda: Mnist(SMALL_MNIST)

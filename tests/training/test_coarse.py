@@ -57,6 +57,12 @@ def test_the_level_alone_has_the_nll_that_it_has_in_the_whole(task):
     assert alone[COARSE] == pytest.approx(whole[COARSE], rel=1e-5)
 
 
+def test_all_that_learns_is_on_one_device(task):
+    """As on a GPU, which a device without values stands for."""
+    groups = task.learning(build().to("meta"), CoarseTraining())
+    assert {parameter.device.type for parameters, _ in groups for parameter in parameters} == {"meta"}
+
+
 def test_a_model_of_coupling_blocks_has_no_such_stage(task):
     with pytest.raises(DataError, match="no autoregressive level"):
         task.learning(build(NARROW_NATURAL), CoarseTraining())

@@ -9,6 +9,7 @@ from tiny_run import CONFIG, TinyTask, build
 
 from cinn_colorize.errors import DataError, DivergedError
 from cinn_colorize.training.checkpoint import checkpoints, load_newest, save_checkpoint
+from cinn_colorize.training.registry import Stage
 from cinn_colorize.training.state import MAX_RETURNS, NAMED, RunState, load_resumable, settings_to_resume
 
 
@@ -112,6 +113,15 @@ def test_a_run_may_become_longer_than_it_was_and_not_shorter_than_it_is(tmp_path
         assert f"is {length} photos long now, not 96" in caplog.text
     with pytest.raises(DataError, match="has seen 16 photos; give more --photos"):
         load_resumable(tmp_path, TinyTask([]), replace(CONFIG, photos=16))
+
+
+def test_a_run_of_another_stage_is_not_resumed(tmp_path):
+    class OtherTask(TinyTask):
+        stage = Stage.coarse
+
+    save_checkpoint(tmp_path, begun(tmp_path, steps=2).state_dict())
+    with pytest.raises(DataError, match="has --stage flow; give it again"):
+        load_resumable(tmp_path, OtherTask([]), CONFIG)
 
 
 def test_one_wrong_byte_of_a_weight_is_noticed(tmp_path):
