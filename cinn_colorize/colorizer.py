@@ -37,7 +37,7 @@ from cinn_colorize.methods.drawing import drawing
 from cinn_colorize.methods.hints import HintLike
 from cinn_colorize.methods.mix import Mask as Mask
 from cinn_colorize.methods.transfer import Reference as Reference
-from cinn_colorize.models import DEFAULT, MODELS, Loaded, PhotoModelInfo, load_model
+from cinn_colorize.models import DEFAULT, MODELS, Loaded, PhotoModelInfo, loaded_from
 from cinn_colorize.options import Box, Precision, Rendering, Upsampling, whole_number
 from cinn_colorize.samples import Colorization as Colorization
 from cinn_colorize.samples import Sample as Sample
@@ -151,10 +151,14 @@ class BaseColorizer:
         return ConditionedPhoto(self.network, photo, self.info.temperature)
 
     def compose(
-        self, photo: Photo, samples: Sequence[Sample], rendering: Rendering = DEFAULT_RENDERING
+        self, photo: PhotoLike, samples: Sequence[Sample], rendering: Rendering = DEFAULT_RENDERING
     ) -> list[Colorization]:
-        """Bring samples of a photo to its full size in one pass over its rows; a frame stays gray."""
-        upsamplers = []
+        """Bring samples of a photo to its full size in one pass over its rows; a frame stays gray.
+
+        Raises:
+            PhotoError: the photo cannot be read.
+        """
+        photo, upsamplers = _as_photo(photo), []
         for sample in samples:
             height, width = sample.ab.shape[1:]
             guide = photo.luminance(GUIDE_SCALE * height, GUIDE_SCALE * width)
@@ -237,9 +241,10 @@ class Colorizer(BaseColorizer):
 
     Raises:
         WeightsError: the weights cannot be found or used, or are of a model that does not colorize photos.
-        TypeError: the guidance is no number, or the chunk no integer.
-        ValueError: the device or precision is unknown, or the guidance is out of range or not possible with
-            these weights.
+        TypeError: the model is neither a name nor a loaded one, the guidance is no number, or the chunk no
+            integer.
+        ValueError: the device or precision is unknown, the guidance is out of range or not possible with
+            these weights, or there are weights beside a loaded model.
     """
 
     network: TorchNetwork
@@ -263,7 +268,7 @@ class Colorizer(BaseColorizer):
             chunk = whole_number(chunk, "chunk", 1)
         chosen = choose_device(device)
         with one_thread():  # threads wait for each other at each of the many small tensors
-            loaded = load_model(model, weights) if isinstance(model, str) else model
+            loaded = loaded_from(model, weights)
         info = loaded.info
         if not isinstance(info, PhotoModelInfo):
             others = ", ".join(name for name, other in MODELS.items() if isinstance(other, PhotoModelInfo))

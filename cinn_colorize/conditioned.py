@@ -214,7 +214,7 @@ class ConditionedPhoto:
 
         Raises:
             EngineError: the engine cannot encode.
-            ValueError: ab has another shape.
+            ValueError: ab has another shape, or values that are not finite.
         """
         from cinn_colorize.latents.latent import Latent
 
@@ -235,7 +235,7 @@ class ConditionedPhoto:
 
         Raises:
             EngineError: the engine cannot encode.
-            ValueError: ab has another shape.
+            ValueError: ab has another shape, or values that are not finite.
         """
         (condition,) = self.whole._conditions
         return self._network.log_prob(self._whole_ab(ab), condition)
@@ -246,6 +246,8 @@ class ConditionedPhoto:
         ab = np.asarray(ab, np.float32)
         if ab.shape != (2, size, size):
             raise ValueError(f"ab of the shape {ab.shape} does not fit; pass (2, {size}, {size})")
+        if not np.isfinite(ab).all():
+            raise ValueError("ab has values that are not finite")
         return ab
 
     def _drawn(
@@ -263,12 +265,15 @@ class ConditionedPhoto:
         network, whole = self._network, self.whole
         latents = noise(whole.latent_shapes, seeds)
         coarse = network.coarse(latents, whole._conditions[0]) if network.coarse_size else None
-        chosen = medoids(coarse.ab if coarse else whole._decode(latents)[0], whole_number(pick, "pick", 1))
+        ab, log_prob = coarse or whole._decode(latents)
+        chosen = medoids(ab, whole_number(pick, "pick", 1))
         seeds = [seeds[i] for i in chosen]
         if whole is not self:
             return self._drawn(noise, seeds, temperature, method, None)
         latents = {r: z[chosen] for r, z in latents.items()}
-        decoded = network.decode(latents, self._conditions[0], coarse.some(chosen) if coarse else None)
+        decoded = ab[chosen], log_prob[chosen]
+        if coarse:
+            decoded = network.decode(latents, self._conditions[0], coarse.some(chosen))
         return _samples(latents, decoded, seeds, temperature, method)
 
     def _decode(self, latents: LatentLevels) -> tuple[Floats, NDArray[np.float64]]:

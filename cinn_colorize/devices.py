@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
+import copy
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
+from torch import nn
+
+Module = TypeVar("Module", bound=nn.Module)
 
 DEVICES = ("cpu", "cuda", "mps")
 
 
+_limiting = threading.RLock()
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Limit torch to one CPU thread in this context."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+    """Limit torch to one CPU thread in this context; contexts in several threads take turns.
+
+    The number is one for the whole process: of two contexts at once, the later would restore the limit of the
+    earlier as if it were the usual number.
+    """
+    with _limiting:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+
+
+def placed(model: Module, device: torch.device) -> Module:
+    """Return a model on a device: itself if it is there, or a copy, since others may use it where it is."""
+    there = torch.empty(0, device=device).device
+    tensors = [*model.parameters(), *model.buffers()]
+    if all(tensor.device == there for tensor in tensors):
+        return model
+    return copy.deepcopy(model).to(there)
 
 
 def choose_device(name: str) -> torch.device:

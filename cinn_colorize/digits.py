@@ -20,12 +20,13 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from cinn_colorize.data.sources import Reader, Source
-from cinn_colorize.devices import choose_device, one_thread
+from cinn_colorize.devices import choose_device, one_thread, placed
 from cinn_colorize.errors import DataError, WeightsError
 from cinn_colorize.files import printable_name
 from cinn_colorize.latents.latent import Latent
-from cinn_colorize.models import Loaded, load_model
+from cinn_colorize.models import Loaded, loaded_from
 from cinn_colorize.models.mnist import DIGITS, LEVEL, SIZE, Mnist
+from cinn_colorize.samples import seeds_from
 
 Floats = NDArray[np.float32]
 
@@ -44,7 +45,8 @@ class Digits:
 
     Raises:
         WeightsError: the weights cannot be found or used, or are not of a model that draws digits.
-        ValueError: the device is unknown.
+        TypeError: the model is neither a name nor a loaded one.
+        ValueError: the device is unknown, or there are weights beside a loaded model.
     """
 
     def __init__(
@@ -54,11 +56,11 @@ class Digits:
         weights: str | os.PathLike[str] | None = None,
         device: str = "auto",
     ) -> None:
-        loaded = load_model(model, weights) if isinstance(model, str) else model
+        loaded = loaded_from(model, weights)
         if not isinstance(loaded.model, Mnist):
             raise WeightsError(f"{loaded.info.name} does not draw digits; choose mnist")
         self.device = choose_device(device)
-        self.model = loaded.model.to(self.device)
+        self.model = placed(loaded.model, self.device)
         self.info, self.sha256 = loaded.info, loaded.sha256
 
     def sample(self, n: int = 1, temperature: float = TEMPERATURE, seed: int = 0) -> Floats:
@@ -66,16 +68,17 @@ class Digits:
 
         Args:
             n: number of codes, with the seeds seed, seed + 1, ...
-            temperature: standard deviation of the codes, 0 or more; 1 is the model's distribution.
+            temperature: standard deviation of the codes, 0 to 2; 1 is the model's distribution.
             seed: seed of the first code.
 
         Returns:
             images, (n, 10, 28, 28).
 
         Raises:
-            ValueError: the temperature is out of range.
+            TypeError: n or the seed is no integer.
+            ValueError: an argument is out of range.
         """
-        return self.decode(Latent.draw(self.model.latent_shapes, range(seed, seed + n), temperature))
+        return self.decode(Latent.draw(self.model.latent_shapes, seeds_from(seed, n), temperature))
 
     def decode(self, latent: Latent) -> Floats:
         """Decode N codes: return all ten digits of each, (N, 10, 28, 28)."""
@@ -90,15 +93,22 @@ class Digits:
         """Encode images: return their codes f(x; c).
 
         Args:
-            images: array (N, 28, 28).
+            images: array (N, 28, 28), floats in [0, 1].
             digits: digit that each image shows.
+
+        Raises:
+            TypeError: the images are no floats, or the digits no integers.
+            ValueError: they have other shapes, or a digit is not 0 to 9.
         """
         return Latent({LEVEL: self._forward(images, digits)[0]})
 
     def log_prob(
         self, images: NDArray[np.floating], digits: Sequence[int] | NDArray[np.integer]
     ) -> NDArray[np.float64]:
-        """Return log densities of images in [0, 1] given their digits, in nats over all 784 pixels, (N,)."""
+        """Return log densities of images given their digits, in nats over all 784 pixels, (N,).
+
+        Args and errors are those of :meth:`encode`.
+        """
         z, log_det = self._forward(images, digits)
         return (Latent({LEVEL: z}).log_prob() + log_det).double().numpy()
 
@@ -148,12 +158,24 @@ class Digits:
     def _forward(
         self, images: NDArray[np.floating], digits: Sequence[int] | NDArray[np.integer]
     ) -> tuple[Tensor, Tensor]:
-        x = torch.as_tensor(np.asarray(images, np.float32))[:, None]
-        c = torch.as_tensor(np.asarray(digits, np.int64))
+        pixels, labels = np.asarray(images), np.asarray(digits)
+        if not (np.issubdtype(pixels.dtype, np.floating) and np.issubdtype(labels.dtype, np.integer)):
+            raise TypeError(
+                f"images must be floats in [0, 1] and digits integers, not {pixels.dtype} and {labels.dtype}"
+            )
+        if pixels.shape[1:] != (SIZE, SIZE) or labels.shape != pixels.shape[:1] or not len(pixels):
+            raise ValueError(
+                f"images must have the shape (N, {SIZE}, {SIZE}) and digits (N,), "
+                f"not {pixels.shape} and {labels.shape}"
+            )
+        if labels.min() < 0 or labels.max() >= DIGITS:
+            raise ValueError(f"digits are 0 to {DIGITS - 1}, not {labels.min()} to {labels.max()}")
+        x = torch.as_tensor(pixels.astype(np.float32))[:, None]
+        c = torch.as_tensor(labels.astype(np.int64))
         parts = []
         with self._inference():
-            for some, labels in zip(x.split(_BATCH), c.split(_BATCH), strict=True):
-                condition = self.model.condition(labels.to(self.device))
+            for some, shown in zip(x.split(_BATCH), c.split(_BATCH), strict=True):
+                condition = self.model.condition(shown.to(self.device))
                 z, log_det = self.model(some.to(self.device), condition)
                 parts.append((z[LEVEL].cpu(), log_det[LEVEL].cpu()))
         z, log_det = (torch.cat(part) for part in zip(*parts, strict=True))

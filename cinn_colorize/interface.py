@@ -18,6 +18,7 @@ from cinn_colorize.latents.noise import Shapes
 from cinn_colorize.latents.windows import Windows
 from cinn_colorize.samples import Floats, LatentLevels
 
+_ROUNDING = 0.01  # by which L* may exceed its range
 _ONE_WINDOW = Windows(count=1, upright=False)
 
 
@@ -115,6 +116,21 @@ class NetworkInput:
     square: Floats
     windows: Windows = _ONE_WINDOW
     panorama: Floats | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is no L*.
+
+        Raises:
+            TypeError: it is no array.
+            ValueError: it has values that no L* has.
+        """
+        for L in (self.square, self.panorama):
+            if L is None:
+                continue
+            if not isinstance(L, np.ndarray):
+                raise TypeError(f"L* must be an array, not {type(L).__name__}")
+            if L.size and not (L.min() >= -_ROUNDING and L.max() <= 100 + _ROUNDING):  # NaN, neither
+                raise ValueError(f"L* must be in [0, 100], not in [{L.min():g}, {L.max():g}]")
 
     @classmethod
     def of(cls, photo: Photo, size: int) -> NetworkInput:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cinn_colorize.devices import one_thread
+from cinn_colorize.devices import one_thread, placed
 from cinn_colorize.interface import Coarse
 from cinn_colorize.latents.latent import Latent, Shapes
 from cinn_colorize.samples import DENSITY_SCALE, Floats, LatentLevels
@@ -32,7 +32,7 @@ class TorchNetwork:
     """Computes a model in torch.
 
     Args:
-        model: flow of ab / ``config.chroma_scale`` under L*, which is moved to the device.
+        model: flow of ab / ``config.chroma_scale`` under L*; a copy of it is used if it is on another device.
         luminance_size: side of the square L that conditions the flow, in pixels.
         device: device that computes.
         half: whether the networks compute in bf16; latents and colours stay fp32.
@@ -51,7 +51,7 @@ class TorchNetwork:
         chunk: int | None = None,
         guidance: float = 0.0,
     ) -> None:
-        self.model, self.device = model.to(device), device
+        self.model, self.device = placed(model, device), device
         self.latent_shapes: Shapes = model.latent_shapes
         self._size, self._half, self._guidance = luminance_size, half, guidance
         self._chunk, self._scale = chunk or _CHUNK[device.type], model.config.chroma_scale

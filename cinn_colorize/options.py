@@ -202,7 +202,7 @@ class Rendering(RecipeOptions):
         """
         try:
             object.__setattr__(self, "saturation", float(self.saturation))  # as recipes write it
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             kind = "a number from 0 to 2"
             raise TypeError(f"saturation must be {kind}, not {self.saturation!r:.80}") from None
         if not 0 <= self.saturation <= 2:

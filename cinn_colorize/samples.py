@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from cinn_colorize.errors import LatentError
 from cinn_colorize.files import format_of_name
 from cinn_colorize.imaging.picture import Picture
 from cinn_colorize.latents.levels import PerLevel, format_levels
-from cinn_colorize.options import Encoding, whole_number
+from cinn_colorize.options import Encoding, check_seeds, whole_number
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -182,9 +183,15 @@ def in_file(recipe: Mapping[str, str], format: str, encoding: Encoding) -> dict[
 def likeliest(samples: Iterable[Sample], k: int | None = None) -> list[Sample]:
     """Sort samples by log density, the likeliest first, and return all or the first k.
 
+    Args:
+        samples: samples of one photo.
+        k: number to return, 1 or more; None for all.
+
     Raises:
-        ValueError: a sample follows hints, and has no density.
+        TypeError: k is no integer.
+        ValueError: it is below 1; or a sample follows hints, and has no density.
     """
+    k = None if k is None else whole_number(k, "k", 1)
 
     def density(sample: Sample) -> float:
         if sample.log_prob is None:
@@ -207,21 +214,30 @@ def typical(samples: Sequence[Sample], k: int | None = None) -> list[Sample]:
     Args:
         samples: samples of one photo.
         k: number to return, 1 or more; None for all.
+
+    Raises:
+        TypeError: k is no integer.
+        ValueError: it is below 1.
     """
-    ab = np.stack([sample.ab for sample in samples])
-    return [samples[i] for i in medoids(ab, len(samples) if k is None else k)]
+    k = len(samples) if k is None else whole_number(k, "k", 1)
+    return [samples[i] for i in medoids(np.stack([sample.ab for sample in samples]), k)] if samples else []
 
 
 def medoids(ab: Floats, k: int) -> list[int]:
     """Return which k of N samples are typical and different, see :func:`typical`, the most typical first.
 
+    Those that have exploded, with values that are not finite, come last.
+
     Args:
         ab: (N, 2, h, w), at 16 px or more.
         k: number to choose, 1 or more.
     """
-    apart = _distances(_coarse(ab))
-    chosen = range(len(ab)) if k >= len(ab) else _medoids(apart, k)
-    return sorted(chosen, key=lambda i: (apart[i].sum(), i))
+    finite = np.isfinite(ab).all((1, 2, 3))
+    sound, exploded = np.flatnonzero(finite), np.flatnonzero(~finite)
+    apart = _distances(_coarse(ab[sound]))
+    chosen = range(len(sound)) if k >= len(sound) else _medoids(apart, k)
+    ordered = sorted(chosen, key=lambda i: (apart[i].sum(), i))
+    return [*map(int, sound[ordered]), *map(int, exploded[: k - len(ordered)])]
 
 
 def _coarse(ab: Floats) -> Floats:
@@ -234,7 +250,7 @@ def _coarse(ab: Floats) -> Floats:
 
 def _distances(ab: Floats) -> NDArray[np.float64]:
     """Return the distances of :func:`typical`, (N, N)."""
-    ab = ab.reshape(len(ab), -1)
+    ab = ab.reshape(len(ab), math.prod(ab.shape[1:]))
     apart = np.zeros((len(ab), len(ab)))
     for i in range(len(ab) - 1):
         apart[i, i + 1 :] = _rms(ab[i + 1 :] - ab[i])
@@ -278,7 +294,8 @@ def seeds_from(first: int, n: int) -> range:
 
     Raises:
         TypeError: n or the seed is no integer.
-        ValueError: n is below 1, or the seed below 0.
+        ValueError: n is below 1, or a seed out of range.
     """
     n, first = whole_number(n, "n", 1), whole_number(first, "seed", 0)
+    check_seeds(first, n)
     return range(first, first + n)

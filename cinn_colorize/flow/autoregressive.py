@@ -170,6 +170,8 @@ class AutoregressivePass(Transform["Tensor | Guidance"]):
         """Return what tokens hold of the condition, and the weight of guidance."""
         if isinstance(condition, Tensor):
             return self._tokens(condition) + self.position, 0.0
+        if not condition.weight:
+            return self._tokens(condition.condition) + self.position, 0.0
         both = torch.cat([condition.condition, condition.without])
         return self._tokens(both) + self.position, condition.weight
 

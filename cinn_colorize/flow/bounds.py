@@ -38,10 +38,15 @@ class LeakyClamp(Transform[Interval]):
 
     Args:
         leak: slope beyond the bounds, above 0.
+
+    Raises:
+        ValueError: the leak is not above 0.
     """
 
     def __init__(self, leak: float) -> None:
         super().__init__()
+        if not leak > 0:
+            raise ValueError(f"the leak must be above 0, not {leak:g}")
         self.leak = leak
 
     def forward(self, x: Tensor, condition: Interval) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from cinn_colorize.flow.transform import Transform
 
+MAX_CHANNELS = 2048  # of a mixing, whose matrix is not stored, so that a small file could ask for a huge one
+
 
 def orthogonal(channels: int, seed: int) -> Tensor:
     """Make a random orthogonal matrix (channels, channels), in float64, that depends only on the seed.
@@ -18,7 +20,7 @@ def orthogonal(channels: int, seed: int) -> Tensor:
     depend on the LAPACK in use.
     """
     generator = torch.Generator().manual_seed(seed)
-    gaussian = torch.randn(channels, channels, generator=generator, dtype=torch.float64)
+    gaussian = torch.randn(channels, channels, generator=generator, dtype=torch.float64, device="cpu")
     q, r = torch.linalg.qr(gaussian)
     return q * r.diagonal().sign()
 
@@ -33,12 +35,17 @@ class OrthogonalMixing(Transform[None]):
         channels: number of channels.
         seed: seed of the matrix.
         unmixed: number of channels, the first ones, that stay as they are.
+
+    Raises:
+        ValueError: there are too many channels.
     """
 
     matrix: Tensor
 
     def __init__(self, channels: int, seed: int, unmixed: int = 0) -> None:
         super().__init__()
+        if channels > MAX_CHANNELS:
+            raise ValueError(f"at most {MAX_CHANNELS} channels can be mixed, not {channels}")
         self.channels, self.seed, self.unmixed = channels, seed, unmixed
         self.register_buffer("matrix", self._made().to(torch.get_default_dtype()), persistent=False)
 
@@ -47,7 +54,7 @@ class OrthogonalMixing(Transform[None]):
         if torch.get_default_device().type == "meta":
             return torch.empty(self.channels, self.channels, dtype=torch.float64)
         mixed = orthogonal(self.channels - self.unmixed, self.seed)
-        return torch.block_diag(torch.eye(self.unmixed, dtype=mixed.dtype), mixed)
+        return torch.block_diag(torch.eye(self.unmixed, dtype=mixed.dtype, device="cpu"), mixed)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> OrthogonalMixing:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
@@ -55,9 +62,11 @@ class OrthogonalMixing(Transform[None]):
         return self
 
     def _mix(self, x: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
-        # Without autocast, which would round latents to half precision.
+        # Without autocast, which would round latents to half precision; and on CUDA as a product of matrices,
+        # since convolutions there round to TF32 by default, which is no better.
         with torch.autocast(x.device.type, enabled=False):
-            return F.conv2d(x, matrix[:, :, None, None]), x.new_zeros(len(x))
+            mixed = _product(x, matrix) if x.is_cuda else F.conv2d(x, matrix[:, :, None, None])
+            return mixed, x.new_zeros(len(x))
 
     def forward(self, x: Tensor, condition: None = None) -> tuple[Tensor, Tensor]:
         """Multiply x (N, channels, H, W) by the matrix; return it and a log-det of zeros."""
@@ -66,6 +75,11 @@ class OrthogonalMixing(Transform[None]):
     def inverse(self, z: Tensor, condition: None = None) -> tuple[Tensor, Tensor]:
         """Multiply by the transpose."""
         return self._mix(z, self.matrix.t())
+
+
+def _product(x: Tensor, matrix: Tensor) -> Tensor:
+    """Multiply the channels of x (N, C, H, W) by a matrix (C, C)."""
+    return (matrix @ x.flatten(2)).unflatten(2, x.shape[2:])
 
 
 class Permutation(Transform[None]):
@@ -79,7 +93,7 @@ class Permutation(Transform[None]):
 
     def __init__(self, channels: int, seed: int) -> None:
         super().__init__()
-        order = torch.randperm(channels, generator=torch.Generator().manual_seed(seed))
+        order = torch.randperm(channels, generator=torch.Generator().manual_seed(seed), device="cpu")
         self.register_buffer("order", order, persistent=False)
         self.register_buffer("inverse_order", order.argsort(), persistent=False)
 

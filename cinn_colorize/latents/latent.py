@@ -57,7 +57,7 @@ class Latent:
 
     def arrays(self) -> dict[int, NDArray[np.float32]]:
         """Return arrays that share the memory of the tensors, which must be on the CPU."""
-        return {r: z.numpy() for r, z in self.levels.items()}
+        return {r: z.float().numpy() for r, z in self.levels.items()}
 
     @classmethod
     def join(cls, codes: Sequence[Latent]) -> Latent:
@@ -197,10 +197,12 @@ def _on_arc(a: Tensor, b: Tensor, t: float) -> Tensor:
     length_a, length_b = flat_a.norm(dim=1, keepdim=True), flat_b.norm(dim=1, keepdim=True)
     cosine = ((flat_a * flat_b).sum(1, keepdim=True) / (length_a * length_b)).nan_to_num().clamp(-1, 1)
     angle = cosine.acos()
-    # Where directions agree there is no arc; where one length is 0 there is no direction.
+    # Where directions agree there is no arc; where one length is 0, the direction is that of the other.
     straight = angle.sin() < 1e-6
     weight_a = torch.where(straight, 1 - t, ((1 - t) * angle).sin() / angle.sin())
     weight_b = torch.where(straight, t, (t * angle).sin() / angle.sin())
     direction = weight_a * flat_a / length_a.clamp(min=1e-12) + weight_b * flat_b / length_b.clamp(min=1e-12)
     length = ((1 - t) * length_a**2 + t * length_b**2).sqrt()
+    alone = (length_a == 0) | (length_b == 0)
+    direction = torch.where(alone, F.normalize(direction, dim=1), direction)
     return (length * direction).view_as(a).float()

@@ -66,11 +66,16 @@ def draw_like(
     seeds = list(seeds)
     own, drawn = draw(shapes, [like], temperature), draw(shapes, seeds, temperature)
     # The sum is standard normal only if both parts are independent.
-    others = [i for i, seed in enumerate(seeds) if (seed - like) % 2**32]
+    others = [i for i, seed in enumerate(seeds) if not same_noise(seed, like)]
     for r, z in drawn.items():
         s = np.float32(fresh[r])
         z[others] = np.sqrt(1 - s) * own[r] + np.sqrt(s) * z[others]
     return drawn
+
+
+def same_noise(seed: int, other: int) -> bool:
+    """Return whether two seeds give the same noise."""
+    return (seed - other) % 2**32 == 0
 
 
 def _standard(shapes: Shapes, seed: int) -> dict[int, Floats]:

@@ -57,7 +57,7 @@ def drawing(
         like = whole_number(like, "like", 0)
         check_seeds(like, 1)
         seed = like + 1 if seed is None else seed
-    n, first = whole_number(n, "n", 1), whole_number(seed or 0, "seed", 0)
+    n, first = whole_number(n, "n", 1), whole_number(0 if seed is None else seed, "seed", 0)
     check_seeds(first, n)
     if pick is not None and (pick := whole_number(pick, "pick", 1)) > n:
         raise ValueError(f"pick must be at most n, {n}, not {pick}")

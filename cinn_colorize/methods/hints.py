@@ -16,6 +16,7 @@ import PIL.ImageColor
 
 from cinn_colorize.latents.levels import PerLevel
 from cinn_colorize.methods.base import Files, SampleMethod, sha256_of
+from cinn_colorize.options import whole_number
 
 if TYPE_CHECKING:
     from cinn_colorize.colorizer import BaseColorizer
@@ -41,6 +42,20 @@ class Hint:
     x: int
     y: int
     rgb: tuple[int, int, int]
+
+    def __post_init__(self) -> None:
+        """Refuse what is no hint.
+
+        Raises:
+            TypeError: a number is no integer.
+            ValueError: a place is below 0, or a colour is not 0 to 255.
+        """
+        numbers = {name: whole_number(getattr(self, name), name, 0) for name in ("x", "y")}
+        colour = tuple(whole_number(value, "a colour", 0) for value in self.rgb)
+        if len(colour) != 3 or max(colour) > 255:
+            raise ValueError(f"a colour must be three numbers from 0 to 255, not {self.rgb!r:.80}")
+        for name, value in {**numbers, "rgb": colour}.items():
+            object.__setattr__(self, name, value)
 
     @classmethod
     def of(cls, given: HintLike) -> Hint:
@@ -186,12 +201,11 @@ class Hinted(SampleMethod):
         """
         from cinn_colorize.methods.ensemble import move
         from cinn_colorize.methods.hint_map import HintMap
-        from cinn_colorize.samples import typical
 
         hints = HintMap.of(photo, self.points, self.strokes, self.saturation)
         conditioned = colorizer.condition(photo)
-        samples = conditioned.sample(number, temperature, seed)
-        return move(conditioned, typical(samples, 1) if self.first else samples, hints, self.progress)
+        samples = conditioned.sample(number, temperature, seed, pick=1 if self.first else None)
+        return move(conditioned, samples, hints, self.progress)
 
     def rendered(self, rendering: Rendering) -> Self:
         """See :meth:`SampleMethod.rendered`."""

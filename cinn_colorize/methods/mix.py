@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from cinn_colorize.latents.levels import PerLevel, SomeLevels, parse_temperature
+from cinn_colorize.latents.noise import same_noise
 from cinn_colorize.methods.base import Files, SampleMethod, check_shape, sha256_of
 from cinn_colorize.options import MAX_PIXELS, parse_seed
 
@@ -50,12 +51,15 @@ def mix(
 
     if len(seeds) != 2:
         raise ValueError(f"a mix has two seeds, one inside and one outside, not {len(seeds)}")
+    if not isinstance(mask, Mask):
+        raise TypeError(f"the mask must be made by Colorizer.mask(), not {type(mask).__name__}")
     whole = conditioned.whole
     temperature = parse_temperature(temperature, whole.latent_shapes, conditioned.temperature)
     inside, outside = (whole.sample(1, temperature, seed)[0] for seed in seeds)
     joined = whole.encode(mask.share * inside.ab + (1 - mask.share) * outside.ab)
     share = pooled(torch.as_tensor(mask.share), whole.latent_shapes)
-    latent = outside.latent.mixed(inside.latent, share)
+    # The sum is standard normal only if both parts are independent.
+    latent = outside.latent if same_noise(*seeds) else outside.latent.mixed(inside.latent, share)
     latent = latent.replace((r for r in whole.latent_shapes if r <= FINEST_JOINED), joined)
     recipe = {"method": Mix.name, "outside_seed": str(seeds[1]), "mask": mask.sha256}
     (sample,) = whole.samples_of(latent, seeds[:1], temperature, recipe)

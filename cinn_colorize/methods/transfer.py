@@ -51,6 +51,9 @@ def transfer(
     from cinn_colorize.latents.latent import Latent
     from cinn_colorize.samples import seeds_from
 
+    if not isinstance(reference, Reference):
+        kind = type(reference).__name__
+        raise TypeError(f"the reference must be made by Colorizer.reference(), not {kind}")
     whole, seeds = conditioned.whole, seeds_from(seed, n)
     levels = list(whole.latent_shapes)
     share = by_level(parse_noise(noise, levels, transfer_noise(levels)), levels)
@@ -74,7 +77,7 @@ class Transfer(SampleMethod):
     photo: Path
     noise: PerLevel | None = None
     max_pixels: int = MAX_PIXELS
-    _encoded: dict[tuple[str, float], Reference] = field(
+    _encoded: dict[tuple[str, float, str], Reference] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -109,7 +112,7 @@ class Transfer(SampleMethod):
         Raises:
             PhotoError: the reference cannot be read, or is gray.
         """
-        network = colorizer.sha256, colorizer.guidance
+        network = colorizer.sha256, colorizer.guidance, colorizer.precision
         if network not in self._encoded:
             self._encoded[network] = colorizer.reference(self._opened)
         reference = self._encoded[network]

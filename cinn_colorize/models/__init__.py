@@ -46,6 +46,24 @@ def load_model(name: str = DEFAULT, source: str | os.PathLike[str] | None = None
     return Loaded(model, MODELS[name].with_levels(model.latent_shapes), digest)
 
 
+def loaded_from(model: str | Loaded, source: str | os.PathLike[str] | None = None) -> Loaded:
+    """Return a model that is loaded, or load the one of a name with the weights of :func:`load_model`.
+
+    Raises:
+        WeightsError: the weights cannot be found or used.
+        TypeError: the model is neither a name nor a loaded one.
+        ValueError: there are weights beside a loaded model.
+    """
+    if isinstance(model, Loaded):
+        if source is not None:
+            raise ValueError("a loaded model has its weights; give a name, or leave out weights")
+        return model
+    if not isinstance(model, str):
+        kind = type(model).__name__
+        raise TypeError(f"model must be a name or the result of load_model, not {kind}; a file is weights")
+    return load_model(model, source)
+
+
 def info_of(name: str, source: str | os.PathLike[str] | None = None) -> ModelInfo:
     """Return what is known of a model with given weights, from the head of their file.
 
@@ -54,8 +72,9 @@ def info_of(name: str, source: str | os.PathLike[str] | None = None) -> ModelInf
         source: its weights, see :func:`load_model`.
 
     Raises:
-        WeightsError: the weights cannot be found or read.
+        WeightsError: the model is unknown, or the weights cannot be found or read.
     """
+    _check_name(name)
     info = MODELS[name]
     if source is None or not info.other_levels:
         return info
@@ -79,13 +98,17 @@ def find_weights(name: str = DEFAULT, source: str | os.PathLike[str] | None = No
     Raises:
         WeightsError: the model is unknown, or the weights cannot be found or fetched, or are damaged.
     """
-    if name not in MODELS:
-        raise WeightsError(f"{name}: unknown model; choose {', '.join(MODELS)}")
+    _check_name(name)
     if source is not None:
         path = weights.find(source)
         return path, weights.identify(path)
     path = own_weights(MODELS[name])
     return path, str(MODELS[name].sha256)
+
+
+def _check_name(name: str) -> None:
+    if name not in MODELS:
+        raise WeightsError(f"{name}: unknown model; choose {', '.join(MODELS)}")
 
 
 def own_weights(info: ModelInfo) -> Path:
@@ -145,6 +168,8 @@ def _build(path: Path, name: str, trusted: bool) -> ConditionalFlow:
         raise WeightsError(
             f"{printable_name(path)}: does not fit this version of {name!r} ({reason:.200})"
         ) from error
+    if torch.get_default_dtype() != torch.float32:
+        model.float()
     model.requires_grad_(False)
     return model.eval()
 

@@ -188,7 +188,8 @@ def _graphs(loaded: Loaded) -> dict[str, onnx_ir.Model]:
     if missing := [package for package in ("onnx", "onnxscript") if not find_spec(package)]:
         raise WeightsError(f"export requires {' and '.join(missing)}; pip install 'cinn-colorize[onnx]'")
     info = loaded.info
-    assert isinstance(info, PhotoModelInfo)
+    if not isinstance(info, PhotoModelInfo):
+        raise WeightsError(f"{info.name} does not colorize photos; only models that do are exported")
     model, size = loaded.model, info.luminance_size
     L = torch.linspace(0, 100, size * size).reshape(1, 1, size, size)
     with torch.no_grad():

@@ -31,7 +31,7 @@ from cinn_colorize.methods.hints import Hint
 from cinn_colorize.models import load_model
 from cinn_colorize.models.registry import MAX_GUIDANCE
 from cinn_colorize.options import TYPICAL_OF, Encoding, Rendering
-from cinn_colorize.samples import Colorization, Floats, Sample, in_file, typical
+from cinn_colorize.samples import Colorization, Floats, Sample, in_file
 from cinn_colorize.studio.library import Item, Library
 from cinn_colorize.studio.wish import SIZES, Wish
 
@@ -174,7 +174,8 @@ class Studio:
 
     def typical(self, wish: Wish) -> Wish:
         """Return the wish for the sample that the command line draws where no seed is given."""
-        (sample,) = typical(self.samples(replace(wish, seed=0, hints=()), TYPICAL_OF), 1)
+        temperature = wish.temperatures(self.info)
+        (sample,) = self._opened(wish).conditioned.sample(TYPICAL_OF, temperature, pick=1)
         return replace(wish, seed=sample.seed)
 
     def pictures(self, wish: Wish, number: int, size: str) -> Iterator[dict[str, object]]:

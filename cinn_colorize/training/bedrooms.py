@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cinn_colorize.data.sources import LmdbPhotos, Source, find_photos, is_lmdb
+from cinn_colorize.errors import DataError
 from cinn_colorize.models.bedrooms import SIZE, Bedrooms, BedroomsConfig
 from cinn_colorize.training.ablation import initialise_as_torch, without
 from cinn_colorize.training.data import Batch, Crops, Loading, batches, for_network
@@ -67,7 +68,13 @@ class BedroomsTask(PhotoTask[Bedrooms]):
         return [([p for p in model.parameters() if p.requires_grad], 1.0)]
 
     def batches(self, config: BedroomsTraining, start: int, loading: Loading) -> Generator[Batch]:
-        """Load L* (batch, 1, 64, 64) and ab (batch, 2, 64, 64) of random crops."""
+        """Load L* (batch, 1, 64, 64) and ab (batch, 2, 64, 64) of random crops.
+
+        Raises:
+            DataError: a process has one photo of each batch, of which batch norm knows no variance.
+        """
+        if config.batch // loading.processes < 2:
+            raise DataError("batch norm requires two photos of each batch in a process; raise --batch")
         crops = Crops(self.photos, config.seed, partial(for_network, size=SIZE))
         return batches(crops, start, config.photos, config.batch, loading)
 
