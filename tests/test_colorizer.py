@@ -1,6 +1,7 @@
 """The library: one photo, many colorizations, and the promises about seeds and luminance."""
 
 import io
+import threading
 
 import numpy as np
 import PIL.Image
@@ -10,10 +11,13 @@ from skimage.color import rgb2lab
 
 from cinn_colorize import Colorization, Colorizer
 from cinn_colorize.colorizer import NetworkInput
+from cinn_colorize.devices import one_thread
+from cinn_colorize.digits import Digits
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.imaging.color import pixels_to_lab
 from cinn_colorize.imaging.photo import open_photo, read_recipe
-from cinn_colorize.models import MODELS
+from cinn_colorize.models import MODELS, load_model
+from cinn_colorize.network import TorchNetwork
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +52,48 @@ def test_a_small_copy_is_a_preview(shipped_colorizer, examples, name):
         reduced = PIL.Image.fromarray(whole.rgb).resize(size, PIL.Image.Resampling.BOX)
         differences = rgb2lab(np.asarray(reduced)) - rgb2lab(preview.rgb)
         assert np.linalg.norm(differences, axis=2).mean() < 2
+
+
+def test_a_loaded_model_stays_where_it_is():
+    """Another device, which a device without values stands for, gets a copy."""
+    loaded = load_model("bedrooms")
+    here = TorchNetwork(loaded.model, 64, torch.device("cpu"))
+    there = TorchNetwork(loaded.model, 64, torch.device("meta"), chunk=1)
+    assert here.model is loaded.model
+    assert {tensor.device.type for tensor in loaded.model.state_dict().values()} == {"cpu"}
+    assert {tensor.device.type for tensor in there.model.state_dict().values()} == {"meta"}
+
+
+def test_which_model_is_said_once(tmp_path):
+    loaded = load_model("bedrooms")
+    for kind in (Colorizer, Digits):
+        with pytest.raises(ValueError, match="leave out weights"):
+            kind(loaded, weights="other.safetensors")
+        with pytest.raises(TypeError, match="must be a name or the result of load_model, not PosixPath"):
+            kind(tmp_path)
+
+
+def test_contexts_of_one_thread_take_turns():
+    """Or the one that ends last would restore the limit of the other."""
+    before, inside = torch.get_num_threads(), threading.Event()
+    torch.set_num_threads(2)
+
+    def second():
+        inside.wait()
+        with one_thread():
+            numbers.append(torch.get_num_threads())
+
+    numbers, other = [], threading.Thread(target=second)
+    try:
+        other.start()
+        with one_thread():
+            inside.set()
+            other.join(0.3)
+            assert not numbers
+        other.join()
+        assert (numbers, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_threads_change_nothing(colorizer, photo):

@@ -2,16 +2,20 @@
 
 import subprocess
 import sys
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from helpers import ENVIRONMENT, GRAY
 
 from cinn_colorize.batch.model_server import _Model, _ServedNetwork
 from cinn_colorize.colorizer import BaseColorizer, NetworkInput
 from cinn_colorize.latents.latent import Latent
+from cinn_colorize.methods.mix import Mask
 from cinn_colorize.models import MODELS
+from cinn_colorize.options import MAX_SEED
 
 WIDE = np.tile(GRAY, (1, 4))[:100, :1100]  # 28 windows
 
@@ -113,6 +117,51 @@ def test_arrays_of_other_shapes_are_refused(network, photo):
         other = sample.levels[8].expand(2, -1, -1, -1)[:number]
         with pytest.raises(ValueError, match="as many codes"):
             conditioned.decode(Latent({**sample.levels, 8: other}))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1, 101])
+def test_what_is_no_luminance_is_refused(network, value):
+    L = np.full((256, 256), 50, np.float32)
+    L[3, 4] = value
+    with pytest.raises(ValueError, match=r"L\* must be in \[0, 100\]"):
+        colorizer_with(network).condition(NetworkInput(L))
+    with pytest.raises(TypeError, match="must be an array, not list"):
+        NetworkInput([[50.0]])
+
+
+def test_colours_that_are_not_finite_are_refused(conditioned):
+    ab = np.zeros((2, 64, 64), np.float32)
+    ab[0, 0, 0] = np.nan
+    for method in (conditioned.encode, conditioned.log_prob):
+        with pytest.raises(ValueError, match="not finite"):
+            method(ab)
+
+
+def test_codes_of_any_precision_are_decoded(conditioned):
+    (sample,) = conditioned.sample()
+    assert np.array_equal(conditioned.decode(sample.latent.map(torch.Tensor.double))[0], sample.ab)
+
+
+def test_a_reference_and_a_mask_are_made_by_the_colorizer(conditioned):
+    with pytest.raises(TypeError, match=r"made by Colorizer\.reference\(\), not str"):
+        conditioned.transfer("other.jpg")
+    with pytest.raises(TypeError, match=r"made by Colorizer\.mask\(\), not str"):
+        conditioned.mix((1, 2), "mask.png")
+
+
+def test_seeds_have_a_limit(conditioned):
+    for draw in (conditioned.sample, partial(conditioned.vary, 0)):
+        with pytest.raises(ValueError, match="no seed may exceed"):
+            draw(2, seed=MAX_SEED)
+
+
+def test_a_mix_of_one_sample_is_that_sample(network):
+    colorizer = colorizer_with(network)
+    conditioned = colorizer.condition(GRAY)
+    ramp = np.tile(np.linspace(0, 1, 64, dtype=np.float32), (64, 1))
+    (sample,) = conditioned.sample(1, seed=3)
+    mixed = conditioned.mix((3, 3), Mask(ramp, ""))
+    assert np.array_equal(mixed.levels[32], sample.levels[32])
 
 
 @pytest.mark.parametrize("wide", [WIDE, WIDE.T], ids=["wide", "upright"])

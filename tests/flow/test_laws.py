@@ -39,6 +39,7 @@ from cinn_colorize.flow import (
     SinhMap,
     Squeeze,
     Transform,
+    mixing,
 )
 from cinn_colorize.models import MODELS, model_class
 from cinn_colorize.models.bedrooms import BedroomsStage
@@ -369,3 +370,28 @@ def test_a_condition_expands_to_samples_of_one_and_matters(name):
     assert (many[1:] - one).abs().max() < 1e-10
     under_each, _ = transform.inverse(z[:1].expand(2, -1), case(name)[2])
     assert (under_each[1] - under_each[0]).abs().max() > 1e-8
+
+
+def test_a_mixing_is_the_same_as_a_product_of_matrices():
+    """As on CUDA, where a convolution would round to TF32."""
+    made, x = OrthogonalMixing(6, 0), randn(6, 4, 4).float()
+    torch.testing.assert_close(mixing._product(x, made.matrix), made(x)[0], rtol=1e-6, atol=1e-6)
+
+
+def test_a_mixing_is_not_larger_than_any_model_needs():
+    with torch.device("meta"), pytest.raises(ValueError, match="at most 2048 channels"):
+        OrthogonalMixing(4096, 0)
+
+
+@pytest.mark.parametrize("leak", [0.0, -0.1, math.nan])
+def test_a_clamp_without_a_leak_has_no_inverse(leak):
+    with pytest.raises(ValueError, match="leak must be above 0"):
+        LeakyClamp(leak)
+
+
+def test_guidance_of_weight_0_is_none():
+    made, x, condition = autoregressive(4)
+    made = stir(made).double()
+    guided = Guidance(condition, condition.flip(0), 0.0)
+    for one, other in zip(made(x, guided), made(x, condition), strict=True):
+        assert torch.equal(one, other)

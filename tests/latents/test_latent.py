@@ -105,6 +105,14 @@ def test_interpolation_leaves_what_is_common_alone():
     assert not zero.interpolated(zero, 0.5).levels[32].any()
 
 
+@pytest.mark.parametrize("t", [0.25, 0.5])
+def test_a_code_without_length_has_the_direction_of_the_other(t):
+    a, zero = Latent.draw(SHAPES, [1]), Latent.draw(SHAPES, [1], 0.0)
+    for between, share in ((a.interpolated(zero, t), 1 - t), (zero.interpolated(a, t), t)):
+        for r, z in a.levels.items():
+            torch.testing.assert_close(between.levels[r], share**0.5 * z, rtol=1e-5, atol=1e-6)
+
+
 @given(SEEDS, st.floats(0, 1), st.builds(Windows, st.integers(1, 6), st.booleans()))
 def test_pooling_is_by_area(seed, part, windows):
     """Each place has the mean of its block of the mask, for photos of any length."""

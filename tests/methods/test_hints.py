@@ -287,3 +287,17 @@ def test_bad_hints_get_one_line(run, tmp_path, monkeypatch, arguments, code, mes
     assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert not (tmp_path / "colorized").exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "problem"),
+    [
+        ((-5, 3, (1, 2, 3)), ValueError, "x must be 0 or more"),
+        ((5, 3.5, (1, 2, 3)), TypeError, "y must be an integer"),
+        ((5, 3, (300, 2, 3)), ValueError, "from 0 to 255"),
+        ((5, 3, (1, 2)), ValueError, "three numbers"),
+    ],
+)
+def test_what_is_no_hint_is_refused_at_once(values, error, problem):
+    with pytest.raises(error, match=problem):
+        Hint(*values)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cinn_colorize.samples import Sample, typical
+from cinn_colorize.samples import Sample, likeliest, typical
 
 
 def samples_at(points):
@@ -68,3 +68,24 @@ def test_the_palest_is_not_the_most_typical():
 
 def test_of_equals_the_first_counts():
     assert seeds(typical(samples_at([(5, 5)] * 4), 2)) == [0, 1]
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 5, 6])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_has_exploded_comes_last(k, value):
+    samples = samples_at([(-30, 0), (-31, 1), (40, 0), (0, 90), (5, 5), (6, 7)])
+    samples[1].ab[0, 3, 4] = samples[4].ab[1, 2, 2] = value
+    chosen = seeds(typical(samples, k))
+    assert chosen[:4] == [seed for seed in chosen if seed not in (1, 4)]
+    assert len(set(chosen)) == k
+    for sample in samples:
+        sample.ab[:] = value
+    assert len(typical(samples, k)) == k
+
+
+@pytest.mark.parametrize("k", [0, -1])
+def test_at_least_one_is_asked_for(k):
+    for choose in (typical, likeliest):
+        with pytest.raises(ValueError, match="k must be 1 or more"):
+            choose(samples_at([(1, 2), (3, 4)]), k)
+    assert typical([]) == []

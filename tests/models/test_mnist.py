@@ -98,6 +98,30 @@ def test_a_row_depends_on_its_seed_alone(digits):
     assert np.array_equal(digits.sample(1, 0.0, seed=1), digits.sample(1, 0.0, seed=2))
 
 
+@pytest.mark.parametrize(
+    ("shown", "labels", "error", "problem"),
+    [
+        (np.zeros((2, 28, 28), np.float32), [3, 10], ValueError, "digits are 0 to 9, not 3 to 10"),
+        (np.zeros((2, 28, 28), np.float32), [3], ValueError, "must have the shape"),
+        (np.zeros((28, 28), np.float32), [3], ValueError, "must have the shape"),
+        (np.zeros((1, 14, 56), np.float32), [3], ValueError, "must have the shape"),
+        (np.zeros((0, 28, 28), np.float32), np.zeros(0, int), ValueError, "must have the shape"),
+        (np.zeros((1, 28, 28), np.uint8), [3], TypeError, "must be floats"),
+        (np.zeros((1, 28, 28), np.float32), [3.7], TypeError, "digits integers"),
+    ],
+)
+def test_what_is_no_digit(digits, shown, labels, error, problem):
+    for method in (digits.encode, digits.log_prob):
+        with pytest.raises(error, match=problem):
+            method(shown, labels)
+
+
+@pytest.mark.parametrize("arguments", [{"n": 0}, {"seed": -1}, {"temperature": 3}])
+def test_what_cannot_be_drawn(digits, arguments):
+    with pytest.raises(ValueError, match=next(iter(arguments))):
+        digits.sample(**arguments)
+
+
 def test_transfer_keeps_the_image_under_its_own_digit(digits):
     shown = images(2)[:, 0].float().numpy()
     rows = digits.transfer(shown, [4, None])
