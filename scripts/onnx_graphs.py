@@ -5,6 +5,7 @@ They hold no weights, so they change only with the code, torch and the architect
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 from cinn_colorize.models import load_model
@@ -15,6 +16,8 @@ SHIPPED = ("natural", "bedrooms")
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.parse_args()
     for name in SHIPPED:
         for path in export_graphs(load_model(name), FOLDER / name):
             print(f"{path.relative_to(FOLDER.parent)}: {path.stat().st_size / 2**10:.0f} KiB")

@@ -18,6 +18,7 @@ import argparse
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -61,7 +62,7 @@ class Job:
     Attributes:
         data: folder of the photos.
         folder: keeps what is finished.
-        images: receives pictures.
+        images: receives pictures; they are kept with what is finished.
         photos: number of photos of a trial; None for all.
         clones: folder with clones of other colorizers.
     """
@@ -419,11 +420,12 @@ def main() -> None:
         return
     names, failed = arguments.sections or old, []
     for name in names:
-        folder = (arguments.run / shipped(name)[:12]).resolve()
+        # Defaults change what is made too, and a kept picture is of what is kept beside it.
+        folder = (arguments.run / f"{shipped(name)[:12]}-{setting().replace(':', '-')}").resolve()
         if arguments.photos:
             folder = folder / f"trial-{arguments.photos}"
-        images = folder if arguments.photos else ROOT / "docs/images"
-        folder.mkdir(parents=True, exist_ok=True)
+        images = folder / f"{name}-images"
+        images.mkdir(parents=True, exist_ok=True)
         data, clones = arguments.data.resolve(), arguments.clones and arguments.clones.resolve()
         try:
             text = made(name, Job(data, folder, images, arguments.photos, clones))
@@ -434,6 +436,7 @@ def main() -> None:
         print(f"## {name}\n\n{text}\n", flush=True)
         if not arguments.photos:
             write(ROOT / SECTIONS[name].page, name, shipped(name), text)
+            shutil.copytree(images, ROOT / "docs/images", dirs_exist_ok=True)
     pages = sorted({SECTIONS[name].page for name in names if name not in failed})
     if pages and not arguments.photos:
         print(f"Read again what is said around them: {', '.join(pages)}", file=sys.stderr)

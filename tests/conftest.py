@@ -30,7 +30,7 @@ def pytest_sessionfinish(session):
         session.config.pluginmanager.get_plugin("terminalreporter"),
         session.config.option.at_least,
     )
-    outcomes = ("passed", "failed", "skipped", "error")
+    outcomes = ("passed", "failed", "error")
     if reporter and (number := sum(len(reporter.stats.get(outcome, ())) for outcome in outcomes)) < least:
         reporter.write_line(f"\nERROR: {number} tests were run, and there have been {least}: --at-least")
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

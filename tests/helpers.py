@@ -55,6 +55,8 @@ class Uniform:
 class Gaussian:
     """A colorizer: ab is white noise of a known deviation around zero, and seeds are kept."""
 
+    sha256, guidance = 64 * "0", 0.0
+
     def __init__(self, deviation=20.0):
         self.deviation, self.asked = deviation, []
 

@@ -56,8 +56,9 @@ def run_training(task: Task[Any], run: Path, config: TrainingConfig, options: Ru
     recorder = _Recorder(task, run, config, options)
     lock = FileLock(run / ".lock")
     try:
-        options.processes.once(partial(_prepare_folder, run, model, options.resume, lock))
+        options.processes.once(partial(_prepare_folder, run, model, options.resume))
         options.processes.once(recorder.check)
+        options.processes.once(partial(_hold, lock, run))
         recorded = replace(options, report=recorder.report)
         train(model, task, config, run, recorded, begin=recorder.logs.open, evaluate=recorder.evaluate)
     except (RuntimeError, ConnectionError, EOFError) as error:
@@ -74,7 +75,7 @@ def run_training(task: Task[Any], run: Path, config: TrainingConfig, options: Ru
 
 
 def _hold(lock: FileLock, run: Path) -> None:
-    """Keep other runs out of a folder, where its file system has locks.
+    """Keep other runs out of a folder, where its file system has locks, and remove what killed ones left.
 
     Raises:
         DataError: another run is in it.
@@ -88,6 +89,7 @@ def _hold(lock: FileLock, run: Path) -> None:
         ) from None
     except (NotImplementedError, OSError) as error:
         log.warning("%s: cannot be locked (%s); let no other run use it", printable_name(run), error)
+    remove_leftovers(run)
 
 
 class _Recorder(Generic[Model]):
@@ -153,15 +155,13 @@ def _initial_model(task: Task[Any], seed: int, start: Path | None) -> nn.Module:
     return model
 
 
-def _prepare_folder(run: Path, model: nn.Module, resume: bool, lock: FileLock) -> None:
-    """Create the folder, keep other runs out of it, and check that it has space for the checkpoints."""
+def _prepare_folder(run: Path, model: nn.Module, resume: bool) -> None:
+    """Create the folder, and check that it has space for the checkpoints."""
     name = printable_name(run)
     if checkpoints(run) and not resume:
         raise DataError(f"{name}: already holds a run; add --resume to continue it, or choose another --run")
     try:
         run.mkdir(parents=True, exist_ok=True)
-        _hold(lock, run)
-        remove_leftovers(run)
         free = shutil.disk_usage(run).free + sum(path.stat().st_size for path in checkpoints(run))
     except OSError as error:
         raise DataError(f"{name}: cannot be created or used ({error.strerror})") from error

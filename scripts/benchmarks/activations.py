@@ -149,17 +149,21 @@ def measure(name: str, model: nn.Module, step: Step, repeat: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     models = {"natural": natural, "bedrooms": bedrooms, "imagenet-vgg": imagenet_vgg}
-    parser.add_argument("what", nargs="*", default=["stack", *models], choices=["stack", *models])
+    known = ["stack", *models]
+    parser.add_argument("what", nargs="*", help=f"of {', '.join(known)}; all by default")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--repeat", type=int, default=3)
     arguments = parser.parse_args()
+    what = arguments.what or known
+    if unknown := [name for name in what if name not in known]:
+        parser.error(f"{unknown[0]!r} is not one of {', '.join(known)}")
     torch.manual_seed(0)
     print("             activations peak MiB  seconds of a processor   error of gradients")
-    if "stack" in arguments.what:
+    if "stack" in what:
         for blocks in (8, 32):
             measure(f"{blocks} blocks", *stack(blocks, arguments.batch), arguments.repeat)
     for name, build in models.items():
-        if name in arguments.what:
+        if name in what:
             measure(name, *build(arguments.batch), arguments.repeat)
 
 

@@ -25,11 +25,17 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def replace_section(path: Path, name: str, text: str) -> None:
-    """Put text between the file's comments ``<!-- name -->`` and ``<!-- /name -->``, if it has them."""
+    """Put text between the file's comments ``<!-- name -->`` and ``<!-- /name -->``, if it has them.
+
+    Raises:
+        ValueError: it has only the first.
+    """
     content = path.read_text()
     before, found, rest = content.partition(f"<!-- {name} -->\n")
     if found:
         _, end, after = rest.partition(f"<!-- /{name} -->")
+        if not end:
+            raise ValueError(f"{path}: lacks <!-- /{name} -->")
         path.write_text(f"{before}{found}{text}\n{end}{after}")
 
 

@@ -120,7 +120,8 @@ def report(paths: list[Path], sizes: list[float], repeats: int) -> Report:
     """Return the table; the first photo is upsampled to each of the sizes, in megapixels."""
     photos = [open_photo(path) for path in paths]
     lab = photos[0].lab(photos[0].height, photos[0].width)
-    columns, ratios, missing = [], {}, []
+    columns, missing = [], []
+    ratios: dict[str, float] = {}
     for megapixels in sizes:
         full = resized(lab, megapixels)
         ab, guide = reduced(full)
@@ -135,7 +136,7 @@ def report(paths: list[Path], sizes: list[float], repeats: int) -> Report:
         }
         times = in_turn(ways, repeats if megapixels < 10 else max(1, repeats // 2))
         columns.append({name: statistics.median(values) for name, values in times.items()})
-        ratios.update({name: ratio(times, OURS, name) for name in ways})
+        ratios = {name: ratio(times, OURS, name) for name in ways}  # those of the last size are shown
     own = errors(photos)
     rows = [
         [
@@ -154,6 +155,6 @@ def report(paths: list[Path], sizes: list[float], repeats: int) -> Report:
     summary = []
     for name, seconds in largest.items():
         if name.startswith("OpenCV"):
-            times_longer = f"{seconds / largest[OURS]:.2f}"
+            times_longer = f"{ratio(times, name, OURS):.2f}"
             summary.append([what, f"{largest[OURS]:.2f} s", name, f"{seconds:.2f} s", times_longer])
     return Report(text, summary)

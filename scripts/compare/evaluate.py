@@ -6,7 +6,7 @@
     python scripts/compare/evaluate.py shipped-rooms ROOMS --reference ZIP
     python scripts/compare/evaluate.py upsampling PHOTOS --reference ZIP
 
-Each row is measured once and kept in a file under --run, those of packaged weights by their SHA-256; the
+Each row is measured once and kept in a file under --run, by what it is measured with and on; the
 tables are printed when all exist. Measures are those of ``cinn-colorize evaluate``, by the same code. Of
 natural photos, the rows of the cINN and of the CNN are followed by their colours in random tints, and a
 second table has differences to the first row, photo by photo. ``shipped`` measures the packaged weights in
@@ -18,6 +18,7 @@ learnt.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -25,12 +26,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from features import backbone
+from features import SHA256, backbone
 from numpy.typing import NDArray
 from sampler import Colorized, Sampler
 from train import METHODS
 
-from cinn_colorize import Colorizer, evaluation
+from cinn_colorize import Colorizer, evaluation, weights
 from cinn_colorize.colorizer import ConditionedPhoto, NetworkInput
 from cinn_colorize.data.sources import find_photos
 from cinn_colorize.evaluation.bootstrap import Statistics, difference
@@ -136,10 +137,10 @@ def natural_row(title: str) -> Row:
     return Row(title, f"natural-{MODELS['natural'].sha256}", learnt, tints=tuple(TINTS))
 
 
-def bedrooms_row(weights: Path | None = None) -> Row:
+def bedrooms_row(path: Path | None = None) -> Row:
     """Make the row of ``bedrooms``, by default with the shipped weights."""
-    name = "bedrooms" if weights else f"bedrooms-{MODELS['bedrooms'].sha256}"
-    return Row("cINN, bedrooms", name, lambda: Colorizer("bedrooms", weights=weights), tints=tuple(TINTS))
+    name = "bedrooms" if path else f"bedrooms-{MODELS['bedrooms'].sha256}"
+    return Row("cINN, bedrooms", name, lambda: Colorizer("bedrooms", weights=path), tints=tuple(TINTS))
 
 
 def learnt(path: Path | None = None) -> Colorizer:
@@ -154,7 +155,7 @@ def upsampled(method: str) -> Upsampled:
 
 def measured(row: Row, arguments: argparse.Namespace, measures: list[evaluation.Measure]) -> dict[str, Any]:
     """Return what ``cinn-colorize evaluate --json`` prints, from the row's file or measured now."""
-    kept: Path = arguments.run / "evaluation" / arguments.photos.stem / f"{row.name}-{arguments.every}.json"
+    kept = arguments.run / "evaluation" / f"{row.name}-{_digest(row, arguments)}.json"
     if not kept.exists():
         photos = find_photos(arguments.photos, pattern=None)[:: arguments.every]
         if not measures:
@@ -183,6 +184,16 @@ def measured(row: Row, arguments: argparse.Namespace, measures: list[evaluation.
             part.update({label: part[one] for label, one in equal.items() if one in part})
         found["variance"] = {"mean": 0.0, "se": 0.0}
     return found
+
+
+def _digest(row: Row, arguments: argparse.Namespace) -> str:
+    """Return what differs where a row would: the photos, all that they are compared with, and the weights."""
+    read = (arguments.photos, arguments.reference, arguments.labels)
+    places = [str(path and path.resolve()) for path in read]
+    learnt = [*(arguments.run / row.name).glob("*.safetensors"), arguments.bedrooms]
+    digests = sorted(weights.sha256(path) for path in learnt if path)
+    of_all = [*places, str(arguments.every), str(row.samples), SHA256, *digests]
+    return hashlib.sha256("\n".join(of_all).encode()).hexdigest()[:12]
 
 
 def rows_of(per_photo: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,4 +1,6 @@
-"""Train the methods of the comparison: python scripts/compare/train.py all --data FOLDER [--data FOLDER] ...
+"""Train the methods of the comparison.
+
+    python scripts/compare/train.py all --data FOLDER --data FOLDER --rooms FOLDER
 
 Each method has its own folder under --run, with checkpoints, logs and weights. Run the command again to
 continue where it stopped; finished runs are skipped. ``features`` computes what the methods share, and
@@ -169,7 +171,10 @@ def run(name: str, arguments: argparse.Namespace) -> None:
             task = MethodTask(METHODS[name], cache, find_photos(dev, pattern=None) if dev.exists() else [])
         config = MethodTraining(photos=arguments.photos, learning_rate=METHODS[name].learning_rate, seed=SEED)
     compute = folder / "compute.json"
-    figures: dict[str, float] = json.loads(compute.read_text()) if compute.exists() else {}
+    figures: dict[str, float | str] = json.loads(compute.read_text()) if compute.exists() else {}
+    kind: dict[str, float | str] = {"backbone": SHA256, "photos": arguments.photos}
+    if any(figures.get(name, value) != value for name, value in kind.items()):
+        raise SystemExit(f"{folder}: trained with another backbone or number of photos; choose another --run")
     if "parameters" in figures:  # written last
         return
     stop: list[int] = []
@@ -203,7 +208,7 @@ def run(name: str, arguments: argparse.Namespace) -> None:
         raise SystemExit(130)
     groups = task.learning(task.initial_model(), config)
     learnt = sum(parameter.numel() for parameters, _ in groups for parameter in parameters)
-    compute.write_text(json.dumps({"parameters": learnt, **figures}))
+    compute.write_text(json.dumps({"parameters": learnt, **kind, **figures}))
 
 
 def main() -> None:
@@ -217,12 +222,14 @@ def main() -> None:
         "--data", type=Path, action="append", required=True, help="folder with zips of photos"
     )
     parser.add_argument(
-        "--rooms", type=Path, required=True, help="photos for colorGAN, as for train --dataset lsun"
+        "--rooms", type=Path, help="photos for colorGAN, which requires them, as for train --dataset lsun"
     )
     parser.add_argument("--run", type=Path, default=Path("runs/compare"))
     parser.add_argument("--photos", type=int, default=20_000, help="number of photos that each method sees")
     parser.add_argument("--precision", choices=[each.value for each in Precision], default="auto")
     arguments = parser.parse_args()
+    if not arguments.rooms and {"all", "colorgan"} & {*arguments.names}:
+        parser.error("colorgan requires --rooms")
     torch.set_num_threads(1)
     for name in NAMES if "all" in arguments.names else arguments.names:
         run(name, arguments)

@@ -9,7 +9,7 @@ the original in colour.
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 import torch
@@ -22,17 +22,21 @@ from cinn_colorize.evaluation.photos import read_square
 from cinn_colorize.training.features import distillation
 
 
-def main(photos: str, *files: str) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("files", type=Path, nargs="*", metavar="BACKBONE")
+    arguments = parser.parse_args()
     state = pretrained.LITE2.state()
     original = EfficientNetLite2()
     original.load_pretrained(state)
     classifier = Classifier(state)
     backbones = {"original": original}
-    for file in files:
-        backbones[file] = EfficientNetLite2()
-        backbones[file].load_state_dict({k: v.float() for k, v in load_file(file).items()})
+    for file in arguments.files:
+        backbones[str(file)] = EfficientNetLite2()
+        backbones[str(file)].load_state_dict({k: v.float() for k, v in load_file(file).items()})
     read = Reader()
-    squares = [read_square(source, read) for source in find_photos(Path(photos))]
+    squares = [read_square(source, read) for source in find_photos(arguments.photos)]
     with torch.inference_mode():
         colours = [2 * torch.from_numpy(square.rgb).float()[None] - 1 for square in squares]
         targets = [original(colour) for colour in colours]
@@ -52,4 +56,4 @@ def main(photos: str, *files: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

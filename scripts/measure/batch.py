@@ -48,14 +48,14 @@ def serial(folder: Path, output: Path) -> None:
     from cinn_colorize.batch.workers import InProcess
     from cinn_colorize.engines import ModelSpec
     from cinn_colorize.methods.sample import Sampling
-    from cinn_colorize.models import find_weights
+    from cinn_colorize.models import MODELS, find_weights
     from cinn_colorize.options import Encoding, Rendering
 
     name = "{stem}_{seed:03d}{ext}"
     plan = Plan(
         method=Sampling(),
         number=1,
-        temperature=0.8,
+        temperature=MODELS["natural"].temperature,
         seed=0,
         rendering=Rendering(),
         folder=output,

@@ -14,12 +14,13 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from cinn_colorize.data.sources import Reader, Source, evenly_spaced, find_photos
+from cinn_colorize.data.sources import ColorReader, Source, evenly_spaced, find_photos, readable
 from cinn_colorize.evaluation import nll_by_level
 from cinn_colorize.evaluation.evaluate import with_noise
 from cinn_colorize.evaluation.photos import read_square
@@ -46,16 +47,16 @@ def main() -> None:
 
 def mean_squares(model: PhotoFlow, photos: Sequence[Source]) -> dict[int, tuple[float, float]]:
     """Return the mean squares of z, and of its means over places times their number, by level."""
-    read, squares = Reader(), {r: np.zeros(2) for r in model.latent_shapes}
-    for k, source in enumerate(photos):
-        photo = read_square(source, read)
+    squares, count = {r: np.zeros(2) for r in model.latent_shapes}, 0
+    for k, photo in readable(photos, partial(read_square, read=ColorReader())):
+        count += 1
         x = torch.from_numpy(with_noise(photo.ab, k))[None] / model.config.chroma_scale
         with torch.no_grad():
             latents, _ = model(x, model.condition(torch.from_numpy(photo.L)[None, None]))
         for r, z in latents.items():
             means = z.mean((2, 3)).square().mean() * z[0, 0].numel()
             squares[r] += float(z.square().mean()), float(means)
-    return {r: (each / len(photos), whole / len(photos)) for r, (each, whole) in squares.items()}
+    return {r: (each / count, whole / count) for r, (each, whole) in squares.items()}
 
 
 def show(model: PhotoFlow, nll: dict[int, float], squares: dict[int, tuple[float, float]]) -> None:

@@ -98,7 +98,10 @@ def failure(root: Path, tests: list[str]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="faults with this in their name")
-    chosen = [fault for fault in faults() if parser.parse_args().only in fault.name]
+    only = parser.parse_args().only
+    chosen = [fault for fault in faults() if only in fault.name]
+    if not chosen:
+        parser.error(f"no fault has {only!r} in its name")
     missed = 0
     with tempfile.TemporaryDirectory() as folder:
         root = copy_repository(Path(folder))

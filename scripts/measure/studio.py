@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -44,7 +45,9 @@ def main() -> None:
 
 def _measure(base: str, path: Path) -> None:
     start = time.perf_counter()
-    sent = urllib.request.Request(f"{base}photos?name={path.name}", path.read_bytes(), method="POST")
+    sent = urllib.request.Request(
+        f"{base}photos?name={urllib.parse.quote(path.name)}", path.read_bytes(), method="POST"
+    )
     with urllib.request.urlopen(sent) as answer:
         key = json.load(answer)["id"]
     (photo,) = _lines(base, "open", photo=key)

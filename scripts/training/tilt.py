@@ -35,6 +35,10 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
 
+    if there := sorted(arguments.output.glob("photos-train-*.zip")):
+        parser.error(f"{there[0]}: there already; choose another --output")
+    if len({path.name for path in arguments.zips}) < len(arguments.zips):
+        parser.error("two zips have the same name; rename one")
     opened = {path.name: zipfile.ZipFile(path) for path in sorted(arguments.zips)}
     kept = [(name, entry) for name, file in opened.items() for entry in file.namelist() if keeps(name, entry)]
     random.Random(1).shuffle(kept)

@@ -7,7 +7,7 @@ import sys
 import zipfile
 
 import pytest
-from helpers import DEV, Gaussian, the_line
+from helpers import DEV, ENVIRONMENT, Gaussian, the_line
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -141,5 +141,7 @@ def test_command_refuses_values_out_of_range(tmp_path, run, option):
 def test_command_is_quick_to_import():
     heavy = "{'torch', 'cv2', 'numpy', 'skimage'} & set(sys.modules)"
     code = f"import sys, cinn_colorize.cli.evaluate; print({heavy})"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, check=True
+    )
     assert result.stdout.strip() == "set()"

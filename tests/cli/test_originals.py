@@ -18,7 +18,7 @@ from cinn_colorize.originals import protecting
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="links of POSIX")
 
-WEIGHTS = weights.find_packaged("natural.safetensors")
+WEIGHTS, DIGITS = (weights.find_packaged(f"{name}.safetensors") for name in ("natural", "mnist"))
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ CALLS = {
         "z.safetensors",
     ),
     "weights by codes": ("sample x.jpg --weights INPUT --save-z z.safetensors", WEIGHTS, "z.safetensors"),
-    "digits": ("sample --model mnist --weights INPUT", WEIGHTS, "digits.png"),
+    "digits": ("sample --model mnist --weights INPUT", DIGITS, "digits.png"),
     "a digit": ("transfer --model mnist INPUT", "color.png", "digits_like_INPUT.png"),
     "labels": (
         "evaluate colors --labels INPUT --metrics top5_lite0 --plot plot.png",
@@ -129,8 +129,8 @@ def test_no_output_takes_the_place_of_an_input(run, codes, call, way):
     assert result.exit_code == 1, result.output
     assert given.read_bytes() == before
     assert same(given, output)
-    lines = [line for line in result.stderr.splitlines() if "is in color" not in line]
-    assert "given" in lines[0], result.stderr
+    lines = [line for line in result.stderr.splitlines() if "is in colour" not in line]
+    assert "is one of the files given" in lines[0] or "would replace" in lines[0], result.stderr
 
 
 def test_a_photo_of_the_same_folder_is_not_replaced_but_an_old_result_is(run):

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers import ROOT, write_blobs
+from helpers import ENVIRONMENT, ROOT, write_blobs
 from tiny_run import CONFIG, CPU, TinyTask, build
 
 from cinn_colorize.data.sources import find_photos
@@ -57,7 +57,7 @@ def rows(folder):
 
 
 def start(photos, folder, *options):
-    return subprocess.Popen([sys.executable, TINY, photos, folder, *map(str, options)])
+    return subprocess.Popen([sys.executable, TINY, photos, folder, *map(str, options)], env=ENVIRONMENT)
 
 
 def finish(photos, folder, *options):
@@ -266,7 +266,11 @@ def test_what_a_loading_process_finds_is_said_in_a_line_and_the_run_ends(tmp_pat
         cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((80, 70, 3), 40 * i, np.uint8))
     command = [sys.executable, "-m", "cinn_colorize", "train", "--dataset", "lsun", "--data", tmp_path]
     ended = subprocess.run(
-        [*command, "--run", tmp_path / "run", "--workers", "1"], capture_output=True, text=True, timeout=100
+        [*command, "--run", tmp_path / "run", "--workers", "1"],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=100,
     )
     assert ended.returncode == 1
     last = ended.stderr.splitlines()[-1]
@@ -390,7 +394,7 @@ def test_damaged_shards_and_photos_are_named_and_counted(photos, tmp_path, caplo
 
 def torchrun(count, *arguments):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
-    subprocess.run([*command, TINY, *map(str, arguments)], check=True)
+    subprocess.run([*command, TINY, *map(str, arguments)], env=ENVIRONMENT, check=True)
 
 
 def losses(folder):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import COLOR, GRAY, RECIPE, Uniform, shared_data, write
+from helpers import COLOR, ENVIRONMENT, GRAY, RECIPE, Uniform, shared_data, write
 from PIL import Image
 
 from cinn_colorize.imaging import vips
@@ -123,7 +123,9 @@ for path in sys.argv[1:]:
     except PhotoError:
         pass
 """
-    done = subprocess.run([sys.executable, "-c", script, *paths], capture_output=True, check=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script, *paths], env=ENVIRONMENT, capture_output=True, check=True, text=True
+    )
     assert (done.stdout, done.stderr) == ("", "")
 
 
@@ -182,6 +184,7 @@ for path in sys.argv[2:]:
         Path(name).write_bytes(b"old")
     done = subprocess.run(
         [sys.executable, "-c", script, tmp_path / "in.npy", *names],
+        env=ENVIRONMENT,
         capture_output=True,
         check=True,
         text=True,

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers import ROOT, stir
+from helpers import ENVIRONMENT, ROOT, stir
 from narrow import NARROW_BEDROOMS
 
 from cinn_colorize import Colorizer
@@ -132,7 +132,7 @@ def lsun(tmp_path_factory):
         cv2.imwrite(str(folder / "photos" / f"{i}{suffix}"), image)
     script = ROOT / "scripts" / "pack_lmdb.py"
     command = [sys.executable, script, folder / "photos", folder / "packed", "--val", "4"]
-    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True)
     return folder
 
 

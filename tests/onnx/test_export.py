@@ -6,7 +6,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
-from helpers import GRAY, call, names, the_line
+from helpers import ENVIRONMENT, GRAY, call, names, the_line
 from PIL import Image
 from skimage.color import lab2rgb, rgb2lab
 from typer.testing import CliRunner
@@ -78,7 +78,9 @@ def test_export_says_which_packages_it_takes(folder, tmp_path, monkeypatch):
 def test_the_example_draws_what_the_engine_draws(folder, files, engine, examples, tmp_path):
     output = tmp_path / "coloured.png"
     subprocess.run(
-        [sys.executable, examples / "with_onnx.py", folder / "gray.png", files, output], check=True
+        [sys.executable, examples / "with_onnx.py", folder / "gray.png", files, output],
+        env=ENVIRONMENT,
+        check=True,
     )
     coloured = np.asarray(Image.open(output), float)
     # The same noise, drawn in the same order: coarse colours first.
