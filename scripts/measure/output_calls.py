@@ -32,7 +32,7 @@ class Call(NamedTuple):
 
 COMMANDS = (
     "colorize", "transfer", "temperature", "mix", "sample", "recreate",
-    "train", "evaluate", "models", "download", "export",
+    "train", "evaluate", "models", "download", "export", "studio",
 )  # fmt: skip
 CALLS = (
     Call("version", "--version"),
@@ -42,6 +42,11 @@ CALLS = (
     Call("models: json", "models --json"),
     Call("download", "download natural bedrooms mnist"),
     # One photo.
+    Call("colorize: like", "in/photo.jpg --like 3 -n 2 -o like"),
+    Call(
+        "colorize: guided",
+        "in/photo.jpg --seed 0 --guidance 1 --saturation 1.2 --frame none -o own",
+    ),
     Call("colorize", "in/photo.jpg --seed 0 -o one"),
     Call("colorize: first", "in/photo.jpg -t 0.9 -o typical"),
     Call("colorize: three", "colorize in/photo.jpg -n 3 -t 0.9 --seed 4 --device cpu -o three"),

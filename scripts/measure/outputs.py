@@ -5,8 +5,8 @@
     python scripts/measure/outputs.py compare BEFORE/outputs.json AFTER/outputs.json
 
 For changes that must not change what the program does. ``record`` makes small photos of the examples and
-runs every command on them, each in all its ways of drawing, and with wrong input. ``outputs.json`` gets the
-exit code, stdout and stderr of each call, and of each file that it wrote or removed:
+runs the calls of output_calls.py on them, with many ways of drawing and wrong input. ``outputs.json`` gets
+the exit code, stdout and stderr of each call, and of each file that it wrote or removed:
 
 - tables, manifests among them, line by line;
 - pictures: the SHA-256 of the file and of its decoded pixels, their layout, its metadata and its recipe;
