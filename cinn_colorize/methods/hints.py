@@ -68,8 +68,10 @@ class Hint:
             TypeError: it is nothing of this.
             ValueError: a number or the colour cannot be used.
         """
-        if isinstance(given, str | Hint):
-            return cls.parse(str(given))
+        if isinstance(given, Hint):
+            return given
+        if isinstance(given, str):
+            return cls.parse(given)
         try:
             x, y, color = given
             color = color if isinstance(color, str) else f"#{bytes(map(operator.index, color)).hex()}"
