@@ -240,7 +240,7 @@ interrupts.watch()
 try:
     with interrupts.keeping(kept):
         threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)  # in this thread: the other one might take it, and too late
 except typer.Exit as stopped:
     time.sleep(1)  # to end takes its time
     sys.exit(stopped.exit_code)
