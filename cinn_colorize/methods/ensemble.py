@@ -130,11 +130,14 @@ def follow(samples: Sequence[Floats], members: Sequence[Floats], hints: HintMap)
     # Of (Y^T Y / (m - 1) + R)^-1, with the deviations Y of m members, only a matrix as large as the ensemble
     # is inverted, however many hints there are (Sherman, Morrison and Woodbury).
     of_hints = deviations[:, hinted] * precision
-    inner = of_hints @ deviations[:, hinted].T + (len(members) - 1) * np.eye(len(members))
+    # einsum, not @, whose BLAS starts a thread per core.
+    inner = np.einsum("mh,kh->mk", of_hints, deviations[:, hinted])
+    inner += (len(members) - 1) * np.eye(len(members))
     moved = []
     for sample in samples:
-        share = np.linalg.solve(inner, of_hints @ (wanted - sample.ravel()[hinted]))
-        moved.append(sample + (share @ deviations).reshape(sample.shape).astype(np.float32))
+        share = np.linalg.solve(inner, np.einsum("mh,h->m", of_hints, wanted - sample.ravel()[hinted]))
+        change = np.einsum("m,mp->p", share, deviations)
+        moved.append(sample + change.reshape(sample.shape).astype(np.float32))
     lacking = hints.spread([hints.ab - ab for ab in moved])
     return [ab + rest for ab, rest in zip(moved, lacking, strict=True)]
 
