@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -255,6 +256,8 @@ def _check_plot(plot: Path, temperatures: int, samples: int) -> None:
         problem = "draws one temperature; give -t once"
     elif samples < 2:
         problem = "requires two samples or more"
+    elif not find_spec("matplotlib"):
+        problem = "requires the package matplotlib; pip install 'cinn-colorize[evaluation]'"
     if problem:
         raise typer.BadParameter(problem, param_hint="--plot")
 

@@ -6,9 +6,9 @@ Trains a data set's model as it is, with three seeds, and once without each part
 `train --ablate` supports for it, all with Adam at 1e-3 and equally long. For photos, that is only the run
 without conditioning network. Runs lie in FOLDER/DATASET-N; finished runs are skipped and unfinished ones
 resumed, so after a stop, run the same command again. Then measures the averaged weights of each run on the
-same photos or digits, with the same noise for all; draws docs/images/ablations-DATASET-N.png, except for
-photos; and prints the table of docs/ablations.md. `scripts/paper/figures.py 16` shows samples of the two
-models of photos.
+same photos or digits, with the same noise for all; prints the table of docs/ablations.md; and when all runs
+are finished, draws docs/images/ablations-DATASET-N.png, except for photos. `scripts/paper/figures.py 16`
+shows samples of the two models of photos.
 """
 
 from __future__ import annotations
@@ -18,20 +18,23 @@ import csv
 import json
 import math
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from check_mnist import classify, train_classifier
-from PIL import Image, ImageDraw, ImageFont
+from matplotlib.colors import TABLEAU_COLORS
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from PIL import Image
 
 from cinn_colorize import Colorizer
 from cinn_colorize.data.sources import evenly_spaced, find_photos
 from cinn_colorize.digits import Digits
 from cinn_colorize.errors import DivergedError
 from cinn_colorize.evaluation import evaluate
+from cinn_colorize.evaluation.plot import rendered
 from cinn_colorize.files import replacing
 from cinn_colorize.training.bedrooms import BedroomsTask, find_lsun
 from cinn_colorize.training.mnist import DEV, SIGMA, MnistTask, Part, nll_per_dimension
@@ -159,11 +162,11 @@ def main() -> None:
 
 
 def show(dataset: str, plan: Plan, folder: Path) -> None:
-    """Print the table and draw the curves of the finished runs."""
+    """Print the table of the finished runs, and draw the curves if all are."""
     done = [run.name for run in plan.runs if run.is_in(folder)]
     if done:
         print(table({name: folder / name / RESULT for name in done}), flush=True)
-    if done and dataset != "photos":
+    if len(done) == len(plan.runs) and dataset != "photos":
         plot({name: curve(folder / name) for name in done}).save(IMAGES / f"ablations-{folder.name}.png")
 
 
@@ -288,81 +291,46 @@ def number(name: str, value: float) -> str:
     return f"{value:.3f}" if name == "nll" else f"{value:.4g}"
 
 
-WIDTH, HEIGHT, SCALE = 900, 560, 3  # pixels, and the supersampling for smooth lines
-LEFT, TOP, RIGHT, BOTTOM = 60, 20, 240, 60
-PAPER, INK, RULE, RECIPE = "#ffffff", "#333333", "#e4e4e4", "#000000"
-COLOURS = ["#d62728", "#1f77b4", "#2ca02c", "#ff7f0e", "#9467bd", "#8c564b", "#17becf", "#e377c2", "#bcbd22"]
-
-
 def plot(curves: dict[str, list[tuple[int, float]]]) -> Image.Image:
-    """Plot nll against samples seen: the full recipe in black; curves beyond the frame are named on top."""
+    """Plot nll against samples seen: the full recipe in black, the names as the curves end."""
     first = [points[0][1] for name, points in curves.items() if name.startswith("full") and points]
     last = [points[-1][1] for points in curves.values() if points and math.isfinite(points[-1][1])]
     low, start = min(last), max(first)
     bottom, top = low - 0.05 * (start - low), start + 0.6 * (start - low)
     end = max(points[-1][0] for points in curves.values() if points)
 
-    image = Image.new("RGB", (SCALE * WIDTH, SCALE * HEIGHT), PAPER)
-    draw = ImageDraw.Draw(image)
-    font = ImageFont.load_default(size=14 * SCALE)
-
-    def place(seen: float, nll: float) -> tuple[float, float]:
-        x = LEFT + (WIDTH - LEFT - RIGHT) * seen / end
-        y = TOP + (HEIGHT - TOP - BOTTOM) * (top - nll) / (top - bottom)
-        return SCALE * x, SCALE * y
-
-    step = nice(end / 5)
-    for seen in np.arange(0, end + 1, step):
-        x, y = place(float(seen), bottom)
-        draw.line([(x, y), (x, SCALE * TOP)], RULE, SCALE)
-        draw.text((x, y + 10 * SCALE), f"{seen:,.0f}", INK, font, anchor="mt")
-    step = nice((top - bottom) / 6)
-    for nll in np.arange(math.ceil(bottom / step) * step, top, step):
-        x, y = place(0, float(nll))
-        draw.line([(x, y), (SCALE * (WIDTH - RIGHT), y)], RULE, SCALE)
-        draw.text((x - 8 * SCALE, y), f"{round(float(nll), 9) + 0:g}", INK, font, anchor="rm")
-    title = "nll of those held out, nats a dimension, against how many were seen"
-    draw.text((SCALE * LEFT, SCALE * (HEIGHT - 22)), title, INK, font)
-
-    colours, labels = iter(COLOURS), list[tuple[float, str, str]]()
+    figure = Figure((9, 5.6), layout="constrained")
+    axes = figure.subplots()
+    axes.set(xlim=(0, end), ylim=(bottom, top))
+    axes.set(xlabel="photos or digits seen", ylabel="nll of those held out (nats per dimension)")
+    axes.grid(color="#e4e4e4")
+    axes.spines[:].set_visible(False)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    colours, ends = iter(TABLEAU_COLORS), list[tuple[float, str, Line2D]]()
     for name, points in curves.items():
-        colour = RECIPE if name.startswith("full") else next(colours)
-        for (seen, nll), (later, after) in pairwise(points):
-            ends = [
-                place(seen + share * (later - seen), nll + share * (after - nll))
-                for share in within(nll, after, top)
-            ]
-            draw.line(ends, colour, (3 if colour == RECIPE else 2) * SCALE)
-        beyond = not points or not points[-1][1] <= top
-        y = SCALE * TOP if beyond else place(*points[-1])[1]
+        recipe = name.startswith("full")
+        (line,) = axes.plot(
+            [seen for seen, _ in points],
+            [nll for _, nll in points],
+            color="black" if recipe else next(colours),
+            linewidth=2.5 if recipe else 1.5,
+        )
+        nll = points[-1][1] if points else math.nan
         if not points or points[-1][0] < end:
             name = f"{name}, given up"
-        elif beyond:
-            name = f"{name} ({points[-1][1]:.3g})"
-        labels.append((y, name, colour))
-    line, lowest = 17 * SCALE, place(0, bottom)[1]
-    for i, (y, name, colour) in enumerate(sorted(labels)):
-        labels[i] = (max(y, labels[i - 1][0] + line if i else y), name, colour)
-    for i in reversed(range(len(labels))):
-        y, name, colour = labels[i]
-        lowest = min(y, lowest)
-        draw.text((SCALE * (WIDTH - RIGHT + 8), lowest), name, colour, font, anchor="lm")
-        lowest -= line
-    return image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS).quantize(256)
-
-
-def within(nll: float, after: float, top: float) -> list[float]:
-    """Return the part of a line below the top as two shares of it, or nothing."""
-    if not (math.isfinite(nll) and math.isfinite(after)) or min(nll, after) > top:
-        return []
-    crossing = (top - nll) / (after - nll) if max(nll, after) > top else 0.0
-    return [crossing if nll > top else 0.0, crossing if after > top else 1.0]
-
-
-def nice(step: float) -> float:
-    """Round a step to 1, 2 or 5 times a power of ten."""
-    power = 10 ** math.floor(math.log10(step))
-    return power * min((1, 2, 5, 10), key=lambda each: abs(each - step / power))
+        elif not nll <= top:
+            name = f"{name} ({nll:.3g})"
+        ends.append((nll if math.isfinite(nll) else math.inf, name, line))
+    ends.sort(key=lambda each: each[0], reverse=True)
+    axes.legend(
+        [line for *_, line in ends],
+        [name for _, name, _ in ends],
+        loc="center left",
+        bbox_to_anchor=(1, 0.5),
+        frameon=False,
+        labelcolor="linecolor",
+    )
+    return rendered(figure)
 
 
 if __name__ == "__main__":

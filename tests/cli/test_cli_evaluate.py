@@ -122,6 +122,13 @@ def test_command_refuses_options_that_do_not_fit(tmp_path, run, options, problem
     assert problem in " ".join(result.stderr.replace("│", " ").split())
 
 
+def test_a_plot_without_matplotlib_is_refused_before_anything_is_measured(tmp_path, run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    result = run(tmp_path, "--plot", tmp_path / "a.png")
+    assert result.exit_code == 2
+    assert "pip install 'cinn-colorize[evaluation]'" in " ".join(result.stderr.replace("│", " ").split())
+
+
 @pytest.mark.parametrize(
     "option",
     [
