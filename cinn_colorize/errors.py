@@ -1,5 +1,12 @@
 """Errors whose cause the user can remove."""
 
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
 
 class CinnError(Exception):
     """Base of these errors: its message is one line that names the file and says what to do."""
@@ -43,3 +50,21 @@ class WorkerError(CinnError):
 
 class EngineError(CinnError):
     """The engine that computes the network does not support a request."""
+
+
+def ending_in_a_line(main: Callable[[], None]) -> Callable[[], None]:
+    """Let a script end with one line, and exit code 1, where it meets an error that the user can remove."""
+
+    @functools.wraps(main)
+    def ended() -> None:
+        try:
+            main()
+        except (CinnError, FileNotFoundError) as error:
+            text = (
+                f"{error.filename}: no such file or folder"
+                if isinstance(error, OSError) and error.filename
+                else error
+            )
+            sys.exit(f"{Path(sys.argv[0]).name}: {text}")
+
+    return ended

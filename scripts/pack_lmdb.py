@@ -15,12 +15,13 @@ import cv2
 import lmdb
 
 from cinn_colorize.data.sources import Reader, find_photos
-from cinn_colorize.errors import DataError
+from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.training.bedrooms import LSUN_TRAIN, LSUN_VAL
 
 PAGE = 4096  # bytes, of LMDB
 
 
+@ending_in_a_line
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos", type=Path)
@@ -31,10 +32,7 @@ def main() -> None:
     for name in (LSUN_VAL, LSUN_TRAIN):
         if (arguments.folder / name).exists():
             parser.error(f"{arguments.folder / name}: there already; choose another FOLDER")
-    try:
-        pack(arguments.photos, arguments.folder, arguments.val)
-    except DataError as error:
-        raise SystemExit(str(error)) from error
+    pack(arguments.photos, arguments.folder, arguments.val)
 
 
 def pack(photos: Path, folder: Path, val: int) -> None:

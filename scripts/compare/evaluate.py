@@ -34,6 +34,7 @@ from train import METHODS
 from cinn_colorize import Colorizer, evaluation, weights
 from cinn_colorize.colorizer import ConditionedPhoto, NetworkInput
 from cinn_colorize.data.sources import find_photos
+from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation.bootstrap import Statistics, difference
 from cinn_colorize.evaluation.earlier import statistics_by_name
 from cinn_colorize.evaluation.evaluate import Model
@@ -249,6 +250,7 @@ def compute(row: Row, run: Path) -> dict[str, str]:
     return dict(zip(COMPUTE, values, strict=True))
 
 
+@ending_in_a_line
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

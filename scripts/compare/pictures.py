@@ -15,6 +15,7 @@ from PIL import Image
 
 from cinn_colorize.colorizer import NetworkInput
 from cinn_colorize.data.sources import Reader, find_photos
+from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation.photos import Doubles, read_square, to_rgb
 from cinn_colorize.methods.contact_sheet import Tile, contact_sheet, save_sheet
 
@@ -27,6 +28,7 @@ def tile(rgb: Doubles, label: str) -> Tile:
     return Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.LANCZOS), label
 
 
+@ending_in_a_line
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

@@ -34,6 +34,7 @@ from cinn_colorize import evaluation, weights
 from cinn_colorize.conditioning import EfficientNetLite2
 from cinn_colorize.conditioning.backbone import FEATURES
 from cinn_colorize.data.sources import Source, find_photos
+from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.models.bedrooms import SIZE
 from cinn_colorize.training.bedrooms import BedroomsTask, BedroomsTraining
 from cinn_colorize.training.data import Batch, Loading
@@ -211,6 +212,7 @@ def run(name: str, arguments: argparse.Namespace) -> None:
     compute.write_text(json.dumps({"parameters": learnt, **kind, **figures}))
 
 
+@ending_in_a_line
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

@@ -18,10 +18,12 @@ from safetensors.torch import load_file
 from cinn_colorize.conditioning import EfficientNetLite2, gray_input, pretrained
 from cinn_colorize.conditioning.backbone import Classifier
 from cinn_colorize.data.sources import Reader, find_photos
+from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation.photos import read_square
 from cinn_colorize.training.features import distillation
 
 
+@ending_in_a_line
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("photos", type=Path)

@@ -19,6 +19,7 @@ import numpy as np
 
 from cinn_colorize.colorizer import Colorizer, NetworkInput, Sample, likeliest, typical
 from cinn_colorize.data.sources import Reader, find_photos
+from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation.bootstrap import Statistics, Term, difference, estimate
 from cinn_colorize.evaluation.metrics import color_statistics, limited, picture_statistics
 from cinn_colorize.evaluation.photos import Square, read_square, to_rgb
@@ -28,6 +29,7 @@ MEASURES = {"best_of_1": 2, "chroma": 3}  # with decimals
 MEDOID = "medoid"
 
 
+@ending_in_a_line
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("zip", type=Path)

@@ -18,6 +18,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.files import SUFFIXES
 from cinn_colorize.imaging.photo import Photo, open_photo
 from cinn_colorize.options import Box
@@ -26,6 +27,7 @@ TABLE = Path(__file__).with_suffix(".tsv")
 CLOSE = 0.01  # of the side
 
 
+@ending_in_a_line
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("scans", type=Path, metavar="SCANS")

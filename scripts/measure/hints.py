@@ -29,6 +29,7 @@ from scipy import ndimage
 
 from cinn_colorize import Colorizer
 from cinn_colorize.data.sources import Reader, evenly_spaced, find_photos
+from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation.photos import Square, read_square, to_rgb
 from cinn_colorize.imaging.color import pixels_to_lab
 from cinn_colorize.imaging.photo import Photo, open_photo
@@ -40,6 +41,7 @@ _LENGTH, _BRUSH = 60, 10  # of a stroke, in pixels
 _LIKE, _UNLIKE = 8.0, 20.0  # differences of ab that are nearly none, and that another object has
 
 
+@ending_in_a_line
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("photos", type=Path)

@@ -9,6 +9,7 @@ import numpy as np
 
 from cinn_colorize import Colorizer
 from cinn_colorize.data.sources import Reader, find_photos
+from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.imaging.photo import open_photo
 from cinn_colorize.methods import mix as mix_method
 from cinn_colorize.samples import Floats
@@ -19,6 +20,7 @@ def error(ab: Floats, other: Floats, where: Floats | float = 1.0) -> float:
     return float((np.hypot(*(ab - other)) * where).sum() / np.broadcast_to(where, ab.shape[1:]).sum())
 
 
+@ending_in_a_line
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos", type=Path, help="folder or zip of colour photos")

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from cinn_colorize.data.sources import ColorReader, Source, evenly_spaced, find_photos, readable
+from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation import nll_by_level
 from cinn_colorize.evaluation.evaluate import with_noise
 from cinn_colorize.evaluation.photos import read_square
@@ -28,6 +29,7 @@ from cinn_colorize.models import load_model
 from cinn_colorize.models.base import PhotoFlow
 
 
+@ending_in_a_line
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos", type=Path, nargs="+")

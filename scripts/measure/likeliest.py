@@ -25,6 +25,7 @@ from cinn_colorize import Colorizer
 from cinn_colorize.colorizer import ConditionedPhoto, NetworkInput
 from cinn_colorize.data.sources import Reader, Source, evenly_spaced, find_photos
 from cinn_colorize.devices import one_thread
+from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation.evaluate import with_noise
 from cinn_colorize.evaluation.photos import Square, read_square, to_rgb
 from cinn_colorize.imaging.color import Floats
@@ -39,6 +40,7 @@ ROWS = {  # digits
 }
 
 
+@ending_in_a_line
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("photos", type=Path)

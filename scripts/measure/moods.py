@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from cinn_colorize.data.sources import Reader, find_photos
+from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation.evaluate import with_noise
 from cinn_colorize.evaluation.photos import Square, block_means, read_square
 from cinn_colorize.models import load_model
@@ -34,6 +35,7 @@ VARIANCES = 1.0, 1.5, 2.0, 3.0
 SIDES = {"16x16": 16, "4x4": 4, "photo": 1}
 
 
+@ending_in_a_line
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("photos", type=Path)

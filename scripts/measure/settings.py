@@ -28,6 +28,7 @@ import numpy as np
 
 from cinn_colorize.colorizer import Colorizer, NetworkInput
 from cinn_colorize.data.sources import Reader, find_photos
+from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation import KidLite0
 from cinn_colorize.evaluation.bootstrap import Estimate, Statistics, difference, estimate
 from cinn_colorize.evaluation.metrics import color_statistics, exploding, limited, picture_statistics
@@ -70,6 +71,7 @@ class Setting(NamedTuple):
         return cls(parse_levels(found[1], levels, 1.0), float(found[2] or 0), float(found[3] or 1))
 
 
+@ending_in_a_line
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("photos", type=Path)

@@ -12,6 +12,7 @@ import argparse
 from pathlib import Path
 
 from cinn_colorize.data.sources import find_photos
+from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation.subsets import read_column
 
 SOURCES = {"sports": "people", "places-rooms": "indoors"}
@@ -29,6 +30,7 @@ CLASSES = {  # ImageNet's order
 }
 
 
+@ending_in_a_line
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("photos", type=Path, help="zip of photos in folders named by their sources")

@@ -17,9 +17,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.methods.ensemble import MEMBERS
 
 
+@ending_in_a_line
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

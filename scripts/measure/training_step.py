@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from cinn_colorize.data.sources import find_photos
+from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.models.natural import Natural, NaturalConfig
 from cinn_colorize.training.data import Crops
 from cinn_colorize.training.film import some_as_film
@@ -26,6 +27,7 @@ from cinn_colorize.training.objective import Noise
 _STAGES: dict[str, type[NaturalTask]] = {"flow": NaturalTask, "coarse": CoarseTask, "joint": JointTask}
 
 
+@ending_in_a_line
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)

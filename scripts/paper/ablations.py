@@ -32,7 +32,7 @@ from PIL import Image
 from cinn_colorize import Colorizer
 from cinn_colorize.data.sources import evenly_spaced, find_photos
 from cinn_colorize.digits import Digits
-from cinn_colorize.errors import DivergedError
+from cinn_colorize.errors import DivergedError, ending_in_a_line
 from cinn_colorize.evaluation import evaluate
 from cinn_colorize.evaluation.plot import rendered
 from cinn_colorize.files import replacing
@@ -137,6 +137,7 @@ PLANS = {
 }
 
 
+@ending_in_a_line
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dataset", choices=PLANS)

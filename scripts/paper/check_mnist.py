@@ -19,11 +19,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cinn_colorize.digits import TEMPERATURE, Digits
+from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.training.mnist import SIGMA, Part, nll_per_dimension, read_mnist
 
 BATCH = 128
 
 
+@ending_in_a_line
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, help="folder of MNIST's files")

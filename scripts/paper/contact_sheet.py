@@ -12,19 +12,19 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from pathlib import Path
 
 import numpy as np
 from figures import colorizers, photos, shown, square
 
-from cinn_colorize.errors import CinnError
+from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.methods.contact_sheet import Tile, contact_sheet, save_sheet
 
 PHOTOS, ROWS, TILE, QUALITY = 24, 6, 160, 80
 WEIGHTS = "weights files, labelled by their names or folders (default: the packaged ones)"
 
 
+@ending_in_a_line
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("data", type=Path, nargs="+", help="photos: files, folders, zips")
@@ -34,11 +34,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.number < 1:
         parser.error("--number must be 1 or more")
-    try:
-        rows = rows_of(arguments.data, arguments.weights, arguments.number)
-        save_pages(rows, ROWS, arguments.output_dir, "samples")
-    except CinnError as error:
-        sys.exit(f"contact_sheet.py: {error}")
+    rows = rows_of(arguments.data, arguments.weights, arguments.number)
+    save_pages(rows, ROWS, arguments.output_dir, "samples")
 
 
 def save_pages(rows: list[list[Tile]], most: int, folder: Path, name: str) -> None:

@@ -10,7 +10,6 @@ old-1.jpg and so on, with up to seven photos each.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from contact_sheet import save_pages
@@ -18,7 +17,7 @@ from figures import photos
 
 from cinn_colorize import Colorizer
 from cinn_colorize.colorizer import typical
-from cinn_colorize.errors import CinnError
+from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.imaging.photo import open_photo
 from cinn_colorize.methods.contact_sheet import Tile, gray_tile
 from cinn_colorize.options import TYPICAL_OF
@@ -26,16 +25,14 @@ from cinn_colorize.options import TYPICAL_OF
 ROWS, TILE = 7, 200
 
 
+@ending_in_a_line
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("data", type=Path, nargs="+", help="photos: files, folders, zips")
     parser.add_argument("--before", type=Path, required=True, help="the older weights file")
     parser.add_argument("--output-dir", type=Path, default=Path("colorized"))
     arguments = parser.parse_args()
-    try:
-        save_pages(rows_of(arguments.data, arguments.before), ROWS, arguments.output_dir, "old")
-    except CinnError as error:
-        sys.exit(f"old_photos.py: {error}")
+    save_pages(rows_of(arguments.data, arguments.before), ROWS, arguments.output_dir, "old")
 
 
 def rows_of(data: list[Path], before: Path) -> list[list[Tile]]:

@@ -10,11 +10,13 @@ far nearer to their end than new ones.
 import argparse
 from pathlib import Path
 
+from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.models import load_model, save_model
 from cinn_colorize.models.natural import Natural
 from cinn_colorize.training.natural import details_of
 
 
+@ending_in_a_line
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("coarse", type=Path, help="weights with an autoregressive level")

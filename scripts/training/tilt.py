@@ -13,6 +13,8 @@ import zipfile
 import zlib
 from pathlib import Path
 
+from cinn_colorize.errors import ending_in_a_line
+
 NARROW = (
     "woof",
     "dogs",
@@ -29,6 +31,7 @@ A_ZIP = 4000  # photos
 DATE = (2026, 1, 1, 0, 0, 0)
 
 
+@ending_in_a_line
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("zips", type=Path, nargs="+")

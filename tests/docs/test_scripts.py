@@ -23,31 +23,64 @@ def test_scripts_that_are_named_are_there():
     assert not [f"{path}: {name}" for name, path in named if not (ROOT / name).is_file()]
 
 
-# Each as the main program, all in one process; modules of other folders have the same names.
-HELP = """
+# Each line as a command, all in one process; modules of other folders have the same names.
+RUN = """
 import runpy, sys
-for path in sys.argv[1:]:
-    folder = path.rpartition("/")[0]
-    sys.argv, sys.path[0] = [path, "--help"], folder
+for line in sys.stdin.read().splitlines():
+    path, *arguments = line.split("\t")
+    sys.argv, sys.path[0] = [path, *arguments], path.rpartition("/")[0]
     try:
         runpy.run_path(path, run_name="__main__")
         print("MISSING", path)
     except SystemExit as end:
-        print("" if end.code in (0, None) else f"FAILED {path}: {end.code}")
+        print("" if end.code in (0, None) else f"FAILED {end.code}")
     for name, module in list(sys.modules.items()):
         if "/scripts/" in (getattr(module, "__file__", "") or ""):
             del sys.modules[name]
 """
 
 
+def run_all(commands):
+    """Return what commands, each a path and its arguments, print in all."""
+    lines = "\n".join("\t".join([str(SCRIPTS / path), *arguments]) for path, *arguments in commands)
+    done = subprocess.run(
+        [sys.executable, "-c", RUN], input=lines, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
 def test_all_programs_have_a_help():
     paths = [path for path in sorted(SCRIPTS.rglob("*.py")) if "ArgumentParser(" in path.read_text()]
     assert len(paths) > 20
-    command = [sys.executable, "-c", HELP, *map(str, paths)]
-    done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("usage: ") == len(paths)
-    assert not [line for line in done.stdout.splitlines() if line.startswith(("MISSING", "FAILED"))]
+    lines = run_all([(path, "--help") for path in paths])
+    assert sum(line.count("usage: ") for line in lines) == len(paths)
+    assert not [line for line in lines if line.startswith(("MISSING", "FAILED"))]
+
+
+def test_photos_that_are_missing_are_named_in_one_line():
+    commands = [
+        ("compare/evaluate.py", "photos", "nowhere", "--reference", "nowhere"),
+        ("measure/first_picture.py", "nowhere"),
+        ("measure/frames.py", "nowhere"),
+        ("measure/hints.py", "nowhere"),
+        ("measure/latents.py", "nowhere"),
+        ("measure/levels.py", "nowhere"),
+        ("measure/likeliest.py", "nowhere"),
+        ("measure/moods.py", "nowhere"),
+        ("measure/settings.py", "nowhere", "nowhere", "0.7"),
+        ("measure/shows.py", "nowhere", "nowhere"),
+        ("pack_lmdb.py", "nowhere", "photos.lmdb"),
+        ("paper/ablations.py", "lsun", "nowhere"),
+        ("paper/check_mnist.py", "nowhere"),
+        ("paper/contact_sheet.py", "nowhere"),
+        ("paper/figures.py", "11", "--data", "nowhere"),
+        ("training/graft.py", "nowhere", "nowhere", "out.safetensors"),
+        ("training/tilt.py", "nowhere", "--output", "out"),
+    ]
+    failed = [line for line in run_all(commands) if line.startswith(("MISSING", "FAILED"))]
+    for (path, *_), line in zip(commands, failed, strict=True):
+        assert line.startswith(f"FAILED {path.rpartition('/')[2]}: nowhere: ")
 
 
 @pytest.mark.parametrize("path", sorted(SCRIPTS.rglob("*.py")), ids=lambda path: path.name)
