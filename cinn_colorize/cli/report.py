@@ -56,6 +56,8 @@ def report(
 
     quiet, one = general.quiet, total == 1
     progress = Progress(batch.files if one else total, "files" if one else "photos", batch.first)
+    if batch.plan.repeats and not quiet:
+        say(f"without noise all {batch.plan.number} samples are the same; -n 1 draws only one")
     display = shown(progress, bar=not (quiet or has_bar), lines=not quiet)
     with keeping(kept), display, contextlib.closing(batch.run()) as events:
         for event in events:

@@ -141,6 +141,11 @@ def check_level(level: int, levels: Iterable[int]) -> int:
     return level
 
 
+def is_zero(values: PerLevel) -> bool:
+    """Return whether the number is 0 for all levels."""
+    return not any(values.values() if isinstance(values, Mapping) else [values])
+
+
 def format_levels(values: PerLevel) -> str:
     """Format numbers so that :func:`parse_levels` reads exactly the same ones."""
     if isinstance(values, Mapping) and len(set(values.values())) > 1:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from cinn_colorize import weights
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.files import printable_name
-from cinn_colorize.latents.levels import PerLevel
+from cinn_colorize.latents.levels import PerLevel, is_zero
 from cinn_colorize.options import Rendering
 
 if TYPE_CHECKING:
@@ -100,6 +100,10 @@ class SampleMethod(Method):
     def paths(self) -> tuple[Path, ...]:
         """Files that the method reads beside the photo."""
         return ()
+
+    def is_random(self, temperature: PerLevel) -> bool:
+        """Return whether samples of other seeds are others."""
+        return not is_zero(temperature)
 
     def check(self, colorizer: BaseColorizer, photo: Photo) -> None:
         """Refuse a photo that does not go with the method's parameters.

@@ -13,6 +13,7 @@ from cinn_colorize.latents.levels import (
     SomeLevels,
     by_level,
     format_levels,
+    is_zero,
     parse_noise,
     parse_temperature,
     transfer_noise,
@@ -103,6 +104,10 @@ class Transfer(SampleMethod):
     def paths(self) -> tuple[Path, ...]:
         """See :attr:`SampleMethod.paths`."""
         return (self.photo,)
+
+    def is_random(self, temperature: PerLevel) -> bool:
+        """See :meth:`SampleMethod.is_random`."""
+        return super().is_random(temperature) and (self.noise is None or not is_zero(self.noise))
 
     def samples(
         self, colorizer: BaseColorizer, photo: Photo, number: int, temperature: PerLevel, seed: int

@@ -81,6 +81,24 @@ def test_transfer_by_levels(run):
     assert read_recipe("colorized/gray_like_coffee_000.jpg")["noise"] == "0.0"
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "transfer coffee.png gray.jpg -n 2 --strength 1",
+        "transfer coffee.png gray.jpg -n 2 -t 0",
+        "colorize gray.jpg -n 2 -t 0",
+        "colorize gray.jpg -n 2 --like 3 -t 0",
+    ],
+)
+def test_samples_without_noise_are_said_to_be_the_same(run, command):
+    result = run(*command.split(), "--format", "png")
+    assert "without noise all 2 samples are the same; -n 1 draws only one" in result.stderr
+    first, second = (path for path in map(Path, result.stdout.splitlines()) if "sheet" not in path.name)
+    with Image.open(first) as one, Image.open(second) as other:
+        assert one.tobytes() == other.tobytes()
+    assert "the same" not in run(*command.split()[:-2], "--format", "png", "--output-dir", "noisy").stderr
+
+
 def test_a_gray_reference(run):
     assert "gray.jpg: is gray" in the_line(run("transfer", "gray.jpg", "coffee.png", code=1))
 
