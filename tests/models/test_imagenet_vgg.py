@@ -1,7 +1,6 @@
 """The network as printed: its laws, the authors' counts, ImageNet's layout, training."""
 
-import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -130,16 +129,6 @@ def test_features_are_256_maps_of_64_px_and_see_far():
 
 
 @pytest.mark.parametrize("preset", ["paper", "authors"])
-def test_every_parameter_gets_a_gradient_from_one_photo(preset):
-    model, (L, x) = build(preset).train(), inputs(1)
-    latents, log_dets = model(x, model.condition(L))
-    (sum(z.square().sum() for z in latents.values()) - sum(log_dets.values()).sum()).backward()
-    for name, parameter in model.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.abs().sum() > 0, name
-
-
-@pytest.mark.parametrize("preset", ["paper", "authors"])
 def test_gradients_are_the_same_when_memory_is_saved(preset):
     model, (L, x) = build(preset).double().train(), inputs(2, torch.float64)
 
@@ -162,49 +151,13 @@ def test_the_conditioning_network_keeps_the_statistics_of_its_pretraining():
     assert not any(module.training for module in model.network.modules())
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-def test_config_survives_json(preset):
-    config = PRESETS[preset]()
-    again = ImagenetVggConfig.from_dict(json.loads(json.dumps(asdict(config), sort_keys=True)))
-    assert again == config
-    assert list(again.stages) == [64, 32, 16, 8, 0]
-    with pytest.raises(TypeError):
-        ImagenetVggConfig.from_dict(asdict(config) | {"unknown": 1})
-
-
-def test_saved_and_loaded(tmp_path):
-    model = build()
-    path = tmp_path / "imagenet-vgg.safetensors"
-    save_model(path, model, {})
-    loaded = load_model("imagenet-vgg", path).model
-    assert loaded.config == model.config
-    for name, tensor in model.state_dict().items():
-        expected = tensor.half().float() if tensor.is_floating_point() else tensor
-        assert torch.equal(loaded.state_dict()[name], expected), name
+def test_weights_of_another_reduction_do_not_fit(tmp_path):
+    model, path = build(), tmp_path / "imagenet-vgg.safetensors"
     stages = {r: replace(stage, reduction="sum") for r, stage in model.config.stages.items()}
     model.config = replace(model.config, stages=stages)
     save_model(path, model, {})
     with pytest.raises(WeightsError, match="does not fit"):
         load_model("imagenet-vgg", path)
-
-
-def test_it_colours_photos(colorizer, examples):
-    conditioned = colorizer.condition(examples / "camera.png")
-    samples = conditioned.sample(3, seed=4)
-    assert samples[0].ab.shape == (2, 64, 64)
-    assert np.array_equal(conditioned.sample(1, seed=5)[0].ab, samples[1].ab)
-    assert np.array_equal(*(conditioned.sample(1, temperature=0, seed=s)[0].ab for s in (1, 2)))
-    assert np.abs(conditioned.decode(conditioned.encode(samples[0].ab)) - samples[0].ab).max() < 1e-2
-    assert conditioned.log_prob(samples[0].ab) == pytest.approx(samples[0].log_prob, rel=1e-3)
-    (colorization,) = colorizer.colorize(examples / "camera.png", upsampling="bicubic")
-    assert colorization.rgb.shape == (512, 512, 3)
-
-
-def test_long_photos_are_coloured_in_windows(colorizer):
-    photo = np.random.default_rng(0).integers(0, 256, (64, 200), dtype=np.uint8)
-    (sample,) = colorizer.condition(photo).sample()
-    assert sample.ab.shape[1] == 64
-    assert sample.ab.shape[2] > 128
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from cinn_colorize.digits import (
     width,
 )
 from cinn_colorize.errors import DataError, WeightsError
-from cinn_colorize.models import MODELS, Loaded, load_model, save_model
+from cinn_colorize.models import MODELS, Loaded
 from cinn_colorize.models.mnist import LEVEL, Mnist, MnistConfig
 from cinn_colorize.training.loop import train
 from cinn_colorize.training.mnist import (
@@ -68,19 +68,6 @@ def test_sizes():
 
     assert parameters(MnistConfig.authors()) == 54_424_320  # the authors' 54.42 M
     assert 2 * parameters(MnistConfig()) < 16 * 2**20
-
-
-def test_saved_and_loaded(tmp_path):
-    torch.manual_seed(0)
-    model = stir(Mnist(SMALL_MNIST))
-    model.axes.copy_(torch.randn(4, 784))
-    save_model(tmp_path / "mnist.safetensors", model, {})
-    loaded = load_model("mnist", tmp_path / "mnist.safetensors").model
-    assert loaded.config == SMALL_MNIST
-    for name, tensor in model.state_dict().items():
-        assert torch.equal(loaded.state_dict()[name], tensor.half().float()), name
-    with pytest.raises(WeightsError, match="'mnist', not of 'natural'"):
-        load_model("natural", tmp_path / "mnist.safetensors")
 
 
 def test_a_model_of_digits_colours_no_photos(digits):

@@ -1,0 +1,100 @@
+"""What holds for every model."""
+
+import json
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+from helpers import stir
+from narrow import NARROW_BEDROOMS, NARROW_COARSE, NARROW_NATURAL, SMALL_MNIST, narrow_vgg
+
+from cinn_colorize import Colorizer
+from cinn_colorize.errors import WeightsError
+from cinn_colorize.models import MODELS, load_model, model_class, save_model
+
+OF_PHOTOS = {
+    "natural": ("natural", NARROW_COARSE),
+    "natural, couplings": ("natural", NARROW_NATURAL),
+    "bedrooms": ("bedrooms", NARROW_BEDROOMS),
+    "imagenet-vgg, paper": ("imagenet-vgg", narrow_vgg("paper")),
+    "imagenet-vgg, authors": ("imagenet-vgg", narrow_vgg("authors")),
+}
+ALL = {**OF_PHOTOS, "mnist": ("mnist", SMALL_MNIST)}
+of_photos = pytest.mark.parametrize(("name", "config"), OF_PHOTOS.values(), ids=OF_PHOTOS)
+every = pytest.mark.parametrize(("name", "config"), ALL.values(), ids=ALL)
+
+
+def build(name, config):
+    torch.manual_seed(0)
+    return stir(model_class(name)(config)).eval()
+
+
+@pytest.fixture(scope="module", params=OF_PHOTOS)
+def colorizer(request, tmp_path_factory):
+    name, config = OF_PHOTOS[request.param]
+    path = tmp_path_factory.mktemp("weights") / "narrow.safetensors"
+    save_model(path, build(name, config), {})
+    return Colorizer(name, weights=path, device="cpu", guidance=0.0)
+
+
+@of_photos
+def test_every_trained_parameter_gets_a_gradient(name, config):
+    if coarse := getattr(config, "coarse", None):
+        config = replace(config, coarse=replace(coarse, condition_dropout=0.5))  # some hidden, some seen
+    n = 1 if name == "imagenet-vgg" else 4  # of its size, a small GPU holds one
+    model = build(name, config).train()
+    if name == "natural":
+        model.backbone.requires_grad_(False)
+    generator, size = torch.Generator().manual_seed(1), MODELS[name].luminance_size
+    L = 100 * torch.rand(n, 1, size, size, generator=generator)
+    latents, log_dets = model(torch.randn(n, 2, 64, 64, generator=generator), model.condition(L))
+    (sum(z.square().sum() for z in latents.values()) - sum(log_dets.values()).sum()).backward()
+    for parameter_name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad is not None, parameter_name
+            assert parameter.grad.abs().sum() > 0, parameter_name
+
+
+@every
+def test_config_survives_json(name, config):
+    read = type(config).from_dict
+    again = read(json.loads(json.dumps(asdict(config), sort_keys=True)))
+    assert again == config
+    for each in ("levels", "stages"):  # from fine to coarse, which JSON sorts as text
+        assert list(getattr(again, each, ())) == list(getattr(config, each, ()))
+    with pytest.raises(TypeError):
+        read(asdict(config) | {"unknown": 1})
+
+
+@every
+def test_saved_and_loaded(name, config, tmp_path):
+    model, path = build(name, config), tmp_path / "saved.safetensors"
+    save_model(path, model, {})
+    loaded = load_model(name, path).model
+    assert loaded.config == config
+    for tensor_name, tensor in model.state_dict().items():
+        expected = tensor.half().float() if tensor.is_floating_point() else tensor
+        assert torch.equal(loaded.state_dict()[tensor_name], expected), tensor_name
+    other = "natural" if name != "natural" else "bedrooms"
+    with pytest.raises(WeightsError, match=f"'{name}', not of '{other}'"):
+        load_model(other, path)
+
+
+def test_it_colours_photos(colorizer, examples):
+    conditioned = colorizer.condition(examples / "camera.png")
+    samples = conditioned.sample(3, seed=4)
+    assert samples[0].ab.shape == (2, 64, 64)
+    assert np.array_equal(conditioned.sample(1, seed=5)[0].ab, samples[1].ab)
+    assert np.array_equal(*(conditioned.sample(1, temperature=0, seed=s)[0].ab for s in (1, 2)))
+    assert np.abs(conditioned.decode(conditioned.encode(samples[0].ab)) - samples[0].ab).max() < 1e-2
+    assert conditioned.log_prob(samples[0].ab) == pytest.approx(samples[0].log_prob, rel=1e-3)
+    (colorization,) = colorizer.colorize(examples / "camera.png", upsampling="bicubic")
+    assert colorization.rgb.shape == (512, 512, 3)
+
+
+def test_long_photos_are_coloured_in_windows(colorizer):
+    photo = np.random.default_rng(0).integers(0, 256, (64, 200), dtype=np.uint8)
+    (sample,) = colorizer.condition(photo).sample()
+    assert sample.ab.shape[1] == 64
+    assert sample.ab.shape[2] > 128
