@@ -133,7 +133,7 @@ PLANS = {
             *(Run(part, clipped=False) for part in ("clamp", "haar")),
         ),
     ),
-    "photos": Plan(3_000, 8, 24, (Run(), Run("conditioning"))),
+    "photos": Plan(16_000, 8, 24, (Run(), Run("conditioning"))),
 }
 
 
