@@ -59,12 +59,12 @@ def ending_in_a_line(main: Callable[[], None]) -> Callable[[], None]:
     def ended() -> None:
         try:
             main()
-        except (CinnError, FileNotFoundError) as error:
-            text = (
-                f"{error.filename}: no such file or folder"
-                if isinstance(error, OSError) and error.filename
-                else error
-            )
-            sys.exit(f"{Path(sys.argv[0]).name}: {text}")
+        except CinnError as error:
+            message = str(error)
+        except FileNotFoundError as error:
+            message = f"{error.filename}: no such file or folder" if error.filename else str(error)
+        else:
+            return
+        sys.exit(f"{Path(sys.argv[0]).name}: {message}")
 
     return ended

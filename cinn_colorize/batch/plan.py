@@ -76,7 +76,7 @@ class Plan:
     @property
     def repeats(self) -> bool:
         """Whether all samples of a photo are the same."""
-        return len(self.seeds) > 1 and not self.picks and not self.method.is_random(self.temperature)
+        return self.number > 1 and not self.picks and not self.method.is_random(self.temperature)
 
     def open(self, source: Path | bytes, name: str) -> Photo:
         """Open a photo, or the first page of it that is wanted.

@@ -23,7 +23,7 @@ from cinn_colorize import Colorizer, weights
 from cinn_colorize.colorizer import ConditionedPhoto, Sample, likeliest
 from cinn_colorize.data.sources import SUFFIXES, Reader, Source, evenly_spaced, find_photos
 from cinn_colorize.digits import Digits, picture, samples_picture, walks_picture
-from cinn_colorize.errors import DataError, ending_in_a_line
+from cinn_colorize.errors import CinnError, DataError
 from cinn_colorize.evaluation.evaluate import with_noise
 from cinn_colorize.imaging.photo import Photo, open_photo
 from cinn_colorize.methods.contact_sheet import Tile, contact_sheet, gray_tile, original_tile, save_sheet
@@ -299,7 +299,6 @@ DATA = "photos: files, folders, zips; 7: MNIST's folder; 10: the run folder of s
 WEIGHTS = "weights files; 9 and 11 accept several models, 16 one with and one without conditioning network"
 
 
-@ending_in_a_line
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("figures", type=int, nargs="+", choices=FIGURES, metavar="N", help=f"of {[*FIGURES]}")
@@ -320,9 +319,12 @@ def main() -> None:
             arguments.seed,
         )
         path = arguments.output_dir / f"figure-{n}.jpg"
-        image = figure.draw(request)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_sheet(image, path, quality=QUALITY)
+        try:
+            image = figure.draw(request)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_sheet(image, path, quality=QUALITY)
+        except CinnError as error:
+            sys.exit(f"figures.py {n}: {error}")
         print(path)
 
 

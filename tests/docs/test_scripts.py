@@ -33,7 +33,7 @@ for line in sys.stdin.read().splitlines():
         runpy.run_path(path, run_name="__main__")
         print("MISSING", path)
     except SystemExit as end:
-        print("" if end.code in (0, None) else f"FAILED {end.code}")
+        print("" if end.code in (0, None) else f"FAILED {path}: {end.code}")
     for name, module in list(sys.modules.items()):
         if "/scripts/" in (getattr(module, "__file__", "") or ""):
             del sys.modules[name]
@@ -74,13 +74,12 @@ def test_photos_that_are_missing_are_named_in_one_line():
         ("paper/ablations.py", "lsun", "nowhere"),
         ("paper/check_mnist.py", "nowhere"),
         ("paper/contact_sheet.py", "nowhere"),
-        ("paper/figures.py", "11", "--data", "nowhere"),
         ("training/graft.py", "nowhere", "nowhere", "out.safetensors"),
         ("training/tilt.py", "nowhere", "--output", "out"),
     ]
     failed = [line for line in run_all(commands) if line.startswith(("MISSING", "FAILED"))]
     for (path, *_), line in zip(commands, failed, strict=True):
-        assert line.startswith(f"FAILED {path.rpartition('/')[2]}: nowhere: ")
+        assert line.startswith(f"FAILED {SCRIPTS / path}: {path.rpartition('/')[2]}: nowhere: ")
 
 
 @pytest.mark.parametrize("path", sorted(SCRIPTS.rglob("*.py")), ids=lambda path: path.name)

@@ -12,6 +12,10 @@ from narrow import NARROW_BEDROOMS, NARROW_COARSE, NARROW_NATURAL, SMALL_MNIST, 
 from cinn_colorize import Colorizer
 from cinn_colorize.errors import WeightsError
 from cinn_colorize.models import MODELS, load_model, model_class, save_model
+from cinn_colorize.models.bedrooms import BedroomsConfig
+from cinn_colorize.models.imagenet_vgg import PRESETS
+from cinn_colorize.models.mnist import MnistConfig
+from cinn_colorize.models.natural import NaturalConfig
 
 OF_PHOTOS = {
     "natural": ("natural", NARROW_COARSE),
@@ -21,7 +25,19 @@ OF_PHOTOS = {
     "imagenet-vgg, authors": ("imagenet-vgg", narrow_vgg("authors")),
 }
 ALL = {**OF_PHOTOS, "mnist": ("mnist", SMALL_MNIST)}
-of_photos = pytest.mark.parametrize(("name", "config"), OF_PHOTOS.values(), ids=OF_PHOTOS)
+LEARNING = {
+    **OF_PHOTOS,
+    "natural, as trained": ("natural", NaturalConfig.default()),
+    "natural, couplings as trained": ("natural", NaturalConfig.couplings()),
+}
+ORDERS = {
+    "natural": (NaturalConfig.default(), [32, 16]),
+    "natural, couplings": (NaturalConfig.couplings(), [32, 16, 8, 4, 2, 1, 0]),
+    "bedrooms": (BedroomsConfig.default(), [64, 32, 16, 0]),
+    "mnist": (MnistConfig(), []),
+    **{f"imagenet-vgg, {preset}": (make(), [64, 32, 16, 8, 0]) for preset, make in PRESETS.items()},
+}
+learning = pytest.mark.parametrize(("name", "config"), LEARNING.values(), ids=LEARNING)
 every = pytest.mark.parametrize(("name", "config"), ALL.values(), ids=ALL)
 
 
@@ -38,7 +54,7 @@ def colorizer(request, tmp_path_factory):
     return Colorizer(name, weights=path, device="cpu", guidance=0.0)
 
 
-@of_photos
+@learning
 def test_every_trained_parameter_gets_a_gradient(name, config):
     if coarse := getattr(config, "coarse", None):
         config = replace(config, coarse=replace(coarse, condition_dropout=0.5))  # some hidden, some seen
@@ -56,13 +72,12 @@ def test_every_trained_parameter_gets_a_gradient(name, config):
             assert parameter.grad.abs().sum() > 0, parameter_name
 
 
-@every
-def test_config_survives_json(name, config):
+@pytest.mark.parametrize(("config", "order"), ORDERS.values(), ids=ORDERS)
+def test_config_survives_json(config, order):
     read = type(config).from_dict
     again = read(json.loads(json.dumps(asdict(config), sort_keys=True)))
     assert again == config
-    for each in ("levels", "stages"):  # from fine to coarse, which JSON sorts as text
-        assert list(getattr(again, each, ())) == list(getattr(config, each, ()))
+    assert list(getattr(again, "levels", getattr(again, "stages", ()))) == order
     with pytest.raises(TypeError):
         read(asdict(config) | {"unknown": 1})
 
@@ -70,9 +85,14 @@ def test_config_survives_json(name, config):
 @every
 def test_saved_and_loaded(name, config, tmp_path):
     model, path = build(name, config), tmp_path / "saved.safetensors"
+    for buffer in model.buffers():
+        if buffer.is_floating_point():
+            buffer.copy_(torch.randn(buffer.shape))
     save_model(path, model, {})
     loaded = load_model(name, path).model
     assert loaded.config == config
+    for each in ("levels", "stages"):
+        assert list(getattr(loaded.config, each, ())) == list(getattr(config, each, ()))
     for tensor_name, tensor in model.state_dict().items():
         expected = tensor.half().float() if tensor.is_floating_point() else tensor
         assert torch.equal(loaded.state_dict()[tensor_name], expected), tensor_name

@@ -151,7 +151,7 @@ def test_errors_are_one_line(scripts, arguments, line):
     with pytest.raises(SystemExit) as end:
         scripts("figures", *arguments)
     assert line in end.value.code
-    assert end.value.code.startswith("figures: ")
+    assert end.value.code.startswith(f"figures.py {arguments[0]}: ")
     assert "\n" not in end.value.code
     assert not Path("colorized").exists()
 
