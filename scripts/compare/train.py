@@ -113,7 +113,8 @@ class MethodTask(Task[Method]):
         if not self.dev:
             return {}
         samples = 8 if model.samples_differ else 1
-        report = evaluation.evaluate(Sampler(model, self.network()), self.dev[::8], samples=samples)
+        sampler = Sampler(model, self.network())
+        report = evaluation.evaluate(sampler, self.dev[::8], samples=samples, tints=False)
         return {name: measure.mean for name, measure in report.model[0].measures.items()}
 
     def save(self, model: Method, path: Path, training: dict[str, object]) -> None:

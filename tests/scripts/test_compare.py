@@ -110,6 +110,20 @@ def test_the_critic_stays_within_its_bounds(batch):
     assert max(parameter.abs().max() for parameter in method.critic.parameters()) <= CLIP
 
 
+@pytest.mark.parametrize("name", train.METHODS)
+def test_a_run_measures_its_method_on_held_out_photos(name, examples):
+    dev = find_photos(examples, pattern=None)[:1]
+    nothing = argparse.Namespace(count=0, distinct=0, dev=dev)  # to learn from
+    if name == "colorgan":
+        task = train.RoomsTask(train.METHODS[name], nothing)
+    else:
+        task = train.MethodTask(train.METHODS[name], nothing, dev)
+    torch.manual_seed(0)
+    figures = task.measure(stir(train.METHODS[name]()))
+    assert figures["best_of_1"] > 0
+    assert ("best_of_8" in figures) == train.METHODS[name].samples_differ
+
+
 @pytest.fixture(scope="module")
 def filled(examples, tmp_path_factory):
     folder = tmp_path_factory.mktemp("compare")
