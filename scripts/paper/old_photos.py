@@ -18,7 +18,6 @@ from figures import photos
 from cinn_colorize import Colorizer
 from cinn_colorize.colorizer import typical
 from cinn_colorize.errors import ending_in_a_line
-from cinn_colorize.imaging.photo import open_photo
 from cinn_colorize.methods.contact_sheet import Tile, gray_tile
 from cinn_colorize.options import TYPICAL_OF
 
@@ -38,8 +37,8 @@ def main() -> None:
 def rows_of(data: list[Path], before: Path) -> list[list[Tile]]:
     older, newer = Colorizer(weights=before), Colorizer()
     rows = []
-    for name, whole in photos(data):
-        photo = open_photo(whole.thumbnail(2 * TILE)).framed()
+    for name, scan in photos(data):
+        photo = scan.framed()
         row = [(gray_tile(photo, TILE)[0], name)]
         for colorizer, labels in ((older, ["before"]), (newer, ["now", "another", "another"])):
             drawn = colorizer.condition(photo).sample(TYPICAL_OF)

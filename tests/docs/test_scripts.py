@@ -70,6 +70,7 @@ def test_photos_that_are_missing_are_named_in_one_line():
         ("measure/moods.py", "nowhere"),
         ("measure/settings.py", "nowhere", "nowhere", "0.7"),
         ("measure/shows.py", "nowhere", "nowhere"),
+        ("measure/tones.py", "nowhere", "0.7"),
         ("pack_lmdb.py", "nowhere", "photos.lmdb"),
         ("paper/ablations.py", "lsun", "nowhere"),
         ("paper/check_mnist.py", "nowhere"),
