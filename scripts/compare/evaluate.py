@@ -8,11 +8,11 @@
 
 Each row is measured once and kept in a file under --run, by what it is measured with and on; the
 tables are printed when all exist. Measures are those of ``cinn-colorize evaluate``, by the same code. Of
-natural photos, the rows of the cINN and of the CNN are followed by their colours in random tints, and a
-second table has differences to the first row, photo by photo. ``shipped`` measures the packaged weights in
-the same way, so that new weights leave the table of the methods as it is, and ``shipped-rooms`` those of
-both models for photos. All samples are drawn at temperature 1 and without guidance, from what a model has
-learnt.
+natural photos, the rows of the paper's cINN and of the CNN are followed by their colours in random tints,
+and a second table has differences to the first row, photo by photo. ``shipped`` measures the packaged
+weights in the same way, so that new weights leave the table of the methods as it is, and ``shipped-rooms``
+those of both models for photos. All samples are drawn at temperature 1 and without guidance, from what a
+model has learnt.
 """
 
 from __future__ import annotations
@@ -115,8 +115,9 @@ def rows(arguments: argparse.Namespace) -> Iterable[Row]:
     """Make the rows of the requested table."""
     run = arguments.run
     if arguments.table == "photos":
-        own = run / "natural" / "natural.safetensors"
-        yield Row("cINN", "natural", partial(learnt, own), tints=tuple(TINTS))
+        for name, title, tints in (("couplings", "cINN", (*TINTS,)), ("natural", "cINN, autoregressive", ())):
+            own = partial(learnt, run / name / "natural.safetensors")
+            yield Row(title, name, own, tints=tints)
         for name in METHODS:
             if name != "colorgan":
                 yield method_row(name, run)

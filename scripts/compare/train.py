@@ -4,7 +4,8 @@
 
 Each method has its own folder under --run, with checkpoints, logs and weights. Run the command again to
 continue where it stopped; finished runs are skipped. ``features`` computes what the methods share, and
-``natural`` trains the cINN as ``cinn-colorize train`` does.
+``natural`` trains the cINN as ``cinn-colorize train`` does, ``couplings`` the paper's: the same, but with
+coupling blocks at all levels.
 """
 
 from __future__ import annotations
@@ -36,9 +37,13 @@ from cinn_colorize.conditioning.backbone import FEATURES
 from cinn_colorize.data.sources import Source, find_photos
 from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.models.bedrooms import SIZE
+from cinn_colorize.models.natural import Natural
+from cinn_colorize.models.natural_config import NaturalConfig
 from cinn_colorize.training.bedrooms import BedroomsTask, BedroomsTraining
 from cinn_colorize.training.data import Batch, Loading
 from cinn_colorize.training.datasets import open_task
+from cinn_colorize.training.features import load_backbone
+from cinn_colorize.training.natural import NaturalTask
 from cinn_colorize.training.objective import Noise
 from cinn_colorize.training.options import RunOptions
 from cinn_colorize.training.progress import Progress
@@ -49,7 +54,8 @@ from cinn_colorize.training.task import Task, TrainingConfig
 METHODS: dict[str, type[Method]] = {
     method.name: method for method in (Regression, Classification, VaeMdn, Pix2pix, ColorGan)
 }
-NAMES = ("features", *METHODS, "natural")
+CINNS = ("couplings", "natural")
+NAMES = ("features", *METHODS, *CINNS)
 CPU = torch.device("cpu")
 
 
@@ -151,6 +157,23 @@ class RoomsTask(MethodTask):
         """Return none: there is no backbone."""
 
 
+class CouplingsTask(NaturalTask):
+    """Train ``natural`` with coupling blocks at all levels, as in the paper."""
+
+    def initial_model(self) -> Natural:
+        """Build a new flow and new heads on the backbone."""
+        model = Natural(NaturalConfig.couplings())
+        load_backbone(model.backbone, BACKBONE)
+        return model
+
+
+def cinn(name: str, data: Sequence[Path]) -> Task[Any]:
+    """Open the task of one of :data:`CINNS`."""
+    task = open_task("photos", data, backbone=BACKBONE)
+    assert isinstance(task, NaturalTask)
+    return task if name == "natural" else CouplingsTask(task.photos, task.dev, BACKBONE)
+
+
 def run(name: str, arguments: argparse.Namespace) -> None:
     """Train one of :data:`NAMES`, or resume it."""
     folder: Path = arguments.run / name
@@ -159,9 +182,9 @@ def run(name: str, arguments: argparse.Namespace) -> None:
         cache.fill(open_task("photos", arguments.data).photos)  # type: ignore[attr-defined]
         return
     task: Task[Any]
-    if name == "natural":
+    if name in CINNS:
         backbone()  # which refuses another file
-        task = open_task("photos", arguments.data, backbone=BACKBONE)
+        task = cinn(name, arguments.data)
         config = task.config(photos=arguments.photos, seed=SEED)
     else:
         if name == "colorgan":
@@ -195,7 +218,7 @@ def run(name: str, arguments: argparse.Namespace) -> None:
     options = RunOptions(
         CPU,
         precision=arguments.precision,
-        workers=1 if name in ("natural", "colorgan") else 0,
+        workers=1 if name in (*CINNS, "colorgan") else 0,
         resume=True,
         checkpoint_seconds=120,
         evaluate_every=config.photos,

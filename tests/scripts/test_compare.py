@@ -21,6 +21,7 @@ from regression import Regression
 from sampler import Conditioned, Sampler
 
 from cinn_colorize.data.sources import find_photos
+from cinn_colorize.models.natural_config import NaturalConfig
 
 STRIDES = (4, 8, 16, 32)
 FEATURES = f"features-{features.SHA256[:8]}"
@@ -122,6 +123,15 @@ def test_a_run_measures_its_method_on_held_out_photos(name, examples):
     figures = task.measure(stir(train.METHODS[name]()))
     assert figures["best_of_1"] > 0
     assert ("best_of_8" in figures) == train.METHODS[name].samples_differ
+
+
+def test_the_papers_cinn_differs_by_its_levels_alone(examples):
+    papers, own = (train.cinn(name, [examples]) for name in ("couplings", "natural"))
+    assert (papers.photos, papers.dev, papers.config) == (own.photos, own.dev, own.config)
+    models = papers.initial_model(), own.initial_model()
+    assert [model.config for model in models] == [NaturalConfig.couplings(), NaturalConfig.default()]
+    first, second = (model.backbone.state_dict() for model in models)
+    assert all(torch.equal(first[name], second[name]) for name in first.keys() | second.keys())
 
 
 @pytest.fixture(scope="module")
