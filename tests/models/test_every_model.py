@@ -8,14 +8,17 @@ import pytest
 import torch
 from helpers import stir
 from narrow import NARROW_BEDROOMS, NARROW_COARSE, NARROW_NATURAL, SMALL_MNIST, narrow_vgg
+from PIL import Image
 
 from cinn_colorize import Colorizer
+from cinn_colorize.data.sources import find_photos
 from cinn_colorize.errors import WeightsError
 from cinn_colorize.models import MODELS, load_model, model_class, save_model
 from cinn_colorize.models.bedrooms import BedroomsConfig
 from cinn_colorize.models.imagenet_vgg import PRESETS
 from cinn_colorize.models.mnist import MnistConfig
 from cinn_colorize.models.natural import NaturalConfig
+from cinn_colorize.training.samples import SHEET_SAMPLES, photo_sheet
 
 OF_PHOTOS = {
     "natural": ("natural", NARROW_COARSE),
@@ -118,3 +121,9 @@ def test_long_photos_are_coloured_in_windows(colorizer):
     (sample,) = colorizer.condition(photo).sample()
     assert sample.ab.shape[1] == 64
     assert sample.ab.shape[2] > 128
+
+
+def test_its_runs_show_samples(colorizer, examples, tmp_path):
+    model, sheet = colorizer.network.model, tmp_path / "samples.jpg"
+    photo_sheet(model, find_photos(examples, None)[:2], torch.device("cpu"), sheet)
+    assert Image.open(sheet).width > 2 * (1 + SHEET_SAMPLES) * 256  # two photos a row, with their samples
