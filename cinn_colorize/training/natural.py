@@ -69,9 +69,13 @@ class NaturalTask(PhotoTask[Natural]):
         super().__init__(photos, dev)
         self.backbone = backbone
 
+    def architecture(self) -> NaturalConfig:
+        """Return the architecture of a new model."""
+        return NaturalConfig.default()
+
     def initial_model(self) -> Natural:
         """Build new heads and a new flow on the pretrained backbone."""
-        model = Natural(without(NaturalConfig.default(), self.ablate))
+        model = Natural(without(self.architecture(), self.ablate))
         if not model.config.conditioning:
             return model
         if self.backbone:

@@ -29,7 +29,7 @@ import torch
 from features import SHA256, backbone
 from numpy.typing import NDArray
 from sampler import Colorized, Sampler
-from train import METHODS
+from train import CINNS, METHODS
 
 from cinn_colorize import Colorizer, evaluation, weights
 from cinn_colorize.colorizer import ConditionedPhoto, NetworkInput
@@ -115,9 +115,9 @@ def rows(arguments: argparse.Namespace) -> Iterable[Row]:
     """Make the rows of the requested table."""
     run = arguments.run
     if arguments.table == "photos":
-        for name, title, tints in (("couplings", "cINN", (*TINTS,)), ("natural", "cINN, autoregressive", ())):
-            own = partial(learnt, run / name / "natural.safetensors")
-            yield Row(title, name, own, tints=tints)
+        papers, own = (partial(learnt, run / name / "natural.safetensors") for name in CINNS)
+        yield Row("cINN", "couplings", papers, tints=tuple(TINTS))
+        yield Row("cINN, autoregressive", "natural", own)
         for name in METHODS:
             if name != "colorgan":
                 yield method_row(name, run)

@@ -37,12 +37,10 @@ from cinn_colorize.conditioning.backbone import FEATURES
 from cinn_colorize.data.sources import Source, find_photos
 from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.models.bedrooms import SIZE
-from cinn_colorize.models.natural import Natural
 from cinn_colorize.models.natural_config import NaturalConfig
 from cinn_colorize.training.bedrooms import BedroomsTask, BedroomsTraining
 from cinn_colorize.training.data import Batch, Loading
 from cinn_colorize.training.datasets import open_task
-from cinn_colorize.training.features import load_backbone
 from cinn_colorize.training.natural import NaturalTask
 from cinn_colorize.training.objective import Noise
 from cinn_colorize.training.options import RunOptions
@@ -160,11 +158,9 @@ class RoomsTask(MethodTask):
 class CouplingsTask(NaturalTask):
     """Train ``natural`` with coupling blocks at all levels, as in the paper."""
 
-    def initial_model(self) -> Natural:
-        """Build a new flow and new heads on the backbone."""
-        model = Natural(NaturalConfig.couplings())
-        load_backbone(model.backbone, BACKBONE)
-        return model
+    def architecture(self) -> NaturalConfig:
+        """Return the architecture of earlier weights."""
+        return NaturalConfig.couplings()
 
 
 def cinn(name: str, data: Sequence[Path]) -> Task[Any]:

@@ -12,6 +12,7 @@ and differences to the first setting are taken photo by photo.
 from __future__ import annotations
 
 import argparse
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from settings import SAMPLES, Setting
 from cinn_colorize.colorizer import Colorizer, NetworkInput
 from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.errors import ending_in_a_line
+from cinn_colorize.evaluation.bootstrap import Statistics, Term, difference, estimate
 from cinn_colorize.imaging.color import Floats
 from cinn_colorize.imaging.photo import open_photo
 from cinn_colorize.models import load_model
@@ -39,26 +41,32 @@ def main() -> None:
     loaded = load_model(source=arguments.weights)
     levels = list(loaded.model.latent_shapes)
     settings = {text: Setting.parse(text, levels) for text in arguments.settings}
-    measured: dict[str, list[Floats]] = {text: [] for text in settings}
+    colorizers = {
+        guidance: Colorizer(loaded, chunk=SAMPLES, guidance=guidance)
+        for guidance in {setting.guidance for setting in settings.values()}
+    }
+    size = next(iter(colorizers.values())).info.luminance_size
+    measured = defaultdict[str, list[Statistics]](list)
     read, photos = Reader(), find_photos(arguments.photos, pattern=None)
-    for text, setting in settings.items():
-        colorizer = Colorizer(loaded, chunk=SAMPLES, guidance=setting.guidance)
-        for i, source in enumerate(photos):
-            photo = open_photo(read.file(source), name=str(source)).framed()
-            seen = NetworkInput.of(photo, colorizer.info.luminance_size)
-            drawn = colorizer.condition(seen).sample(SAMPLES, setting.temperature, SAMPLES * i)
+    for i, source in enumerate(photos):
+        photo = open_photo(read.file(source), name=str(source)).framed()
+        seen = NetworkInput.of(photo, size)
+        conditioned = {guidance: c.condition(seen) for guidance, c in colorizers.items()}
+        for text, setting in settings.items():
+            drawn = conditioned[setting.guidance].sample(SAMPLES, setting.temperature, SAMPLES * i)
             ab = np.stack([np.float32(setting.saturation) * sample.ab for sample in drawn])
-            measured[text].append(tones(ab, seen.square).mean(0))
+            found = tones(ab, seen.square).mean(0)
+            measured[text].append(dict(zip(COLUMNS, map(Term, found), strict=True)))
 
     print(f"{len(photos)} photos\n")
     print(f"| setting | {' | '.join(COLUMNS)} |\n|---|---|---|---|")
-    first = np.stack(measured[arguments.settings[0]])
-    for text, found in measured.items():
-        values = np.stack(found)
-        cells = [f"{mean:.1f} ± {se:.1f}" for mean, se in zip(values.mean(0), error(values), strict=True)]
-        if text != arguments.settings[0]:
-            changes = zip((values - first).mean(0), error(values - first), strict=True)
-            cells = [f"{cell} ({by:+.1f} ± {se:.1f})" for cell, (by, se) in zip(cells, changes, strict=True)]
+    first = arguments.settings[0]
+    for text, of_photos in measured.items():
+        means, changes = estimate(of_photos), difference(of_photos, measured[first])
+        cells = []
+        for name in COLUMNS:
+            change = "" if text == first else f" ({changes[name].mean:+.1f} ± {changes[name].se:.1f})"
+            cells.append(f"{means[name].mean:.1f} ± {means[name].se:.1f}{change}")
         print(f"| {text} | {' | '.join(cells)} |")
 
 
@@ -81,11 +89,6 @@ def tones(ab: Floats, L: Floats) -> Floats:
         beyond = np.sqrt((rest**2).sum(1).mean())
         found.append((100 * (beyond < NEAR), beyond, np.hypot(*colours).mean()))
     return np.array(found)
-
-
-def error(values: Floats) -> Floats:
-    """Return the standard errors of means over photos."""
-    return np.asarray(values.std(0, ddof=1) / np.sqrt(len(values)))
 
 
 if __name__ == "__main__":
