@@ -10,7 +10,9 @@ import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-_RETRY = 0.05  # seconds between two looks at whether the main thread still imports a module
+_RETRY = 0.05  # seconds until a signal that could not be handled is handled again
+
+_RAISED_FOR = "raised_for_signal"  # attribute of an exception
 
 _postponed: list[int] = []
 
@@ -21,18 +23,29 @@ def handle_between_imports(
     """Handle a signal while the main thread imports no module, with a handler that raises an exception.
 
     In the middle of an import the exception may be lost, or leave the lock of all imports taken, for which
-    other threads then wait forever.
+    other threads then wait forever. It is lost in a destructor too, and in what a weak reference calls; then
+    the signal is handled once more.
     """
+    others = sys.unraisablehook
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if sys.platform == "win32" or not _imports(frame):
-            handler(number, frame)
+        if sys.platform != "win32" and _imports(frame):
+            _postpone(number)
             return
-        _postponed.append(number)
-        signal.signal(signal.SIGALRM, _handle_postponed)
-        signal.setitimer(signal.ITIMER_REAL, _RETRY)
+        try:
+            handler(number, frame)
+        except BaseException as error:
+            vars(error)[_RAISED_FOR] = number
+            raise
+
+    def take_up(lost: sys.UnraisableHookArgs) -> None:
+        if sys.platform != "win32" and getattr(lost.exc_value, _RAISED_FOR, None) == number:
+            _postpone(number)
+        else:
+            others(lost)
 
     signal.signal(number, handle)
+    sys.unraisablehook = take_up
 
 
 def ignore(number: signal.Signals) -> None:
@@ -48,6 +61,12 @@ def _imports(frame: FrameType | None) -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+def _postpone(number: int) -> None:
+    _postponed.append(number)
+    signal.signal(signal.SIGALRM, _handle_postponed)
+    signal.setitimer(signal.ITIMER_REAL, _RETRY)
 
 
 def _handle_postponed(_: int, frame: FrameType | None) -> None:

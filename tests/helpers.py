@@ -216,15 +216,22 @@ def without_progress(stderr):
     return re.sub(r"cinn-colorize: .*\d+ of \d+ (photos|files) done, \d+ left, .*\n", "", stderr)
 
 
-def start(folder, *arguments, environment=ENVIRONMENT, **options):
-    """The command as a process to send signals to."""
+@contextlib.contextmanager
+def heeding_ctrl_c():
+    """Processes started in this context heed Ctrl-C, even if this one does not."""
     # A shell makes what it starts with & ignore Ctrl-C, and that is handed on. What has a handler is not.
     ignored = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen(command(*arguments), cwd=folder, env=environment, **pipes, **options)
+        yield
     finally:
         signal.signal(signal.SIGINT, ignored)
+
+
+def start(folder, *arguments, environment=ENVIRONMENT, **options):
+    """The command as a process to send signals to."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with heeding_ctrl_c():
+        return subprocess.Popen(command(*arguments), cwd=folder, env=environment, **pipes, **options)
 
 
 def spawned_by(pid):

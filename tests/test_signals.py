@@ -15,9 +15,11 @@ from cinn_colorize.signals import blocked_in_children, ctrl_c_later, handle_betw
 @pytest.fixture
 def handler():
     """The handler of an interactive program; a shell starts its background jobs without one."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     yield signal.default_int_handler
-    signal.signal(signal.SIGINT, before)
+    for number, each in before.items():
+        signal.signal(number, each)
 
 
 def test_ctrl_c_waits_for_the_end_of_the_context(handler):
@@ -61,7 +63,15 @@ def test_ctrl_c_in_another_thread_does_not_interrupt_the_start_of_a_child(handle
 
 
 @pytest.fixture
-def pressed(handler, tmp_path, monkeypatch):
+def lost(monkeypatch):
+    """Exceptions that Python prints because they cannot be raised."""
+    found = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda each: found.append(each.exc_type))
+    return found
+
+
+@pytest.fixture
+def pressed(handler, lost, tmp_path, monkeypatch):
     """Write a module in whose import Ctrl-C is pressed, and give its name."""
     handle_between_imports(signal.SIGINT, handler)
     monkeypatch.syspath_prepend(tmp_path)
@@ -107,7 +117,35 @@ def test_what_has_waited_for_an_import_does_not_end_a_process_that_is_done(press
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no timers that send signals")
-def test_other_code_is_interrupted_at_once(handler):
+def test_an_exception_that_a_destructor_drops_is_raised_after_it(handler, lost):
+    handle_between_imports(signal.SIGTERM, lambda *_: sys.exit(143))
+    handle_between_imports(signal.SIGINT, handler)
+    ended = []
+
+    class Dropping:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def __del__(self) -> None:
+            os.kill(os.getpid(), self.number)
+            raise AssertionError("of the destructor itself")
+
+    def drop_and_wait(number: int) -> None:
+        Dropping(number)
+        ended.append(number)
+        time.sleep(60)
+
+    with pytest.raises(KeyboardInterrupt):
+        drop_and_wait(signal.SIGINT)
+    with pytest.raises(SystemExit):
+        drop_and_wait(signal.SIGTERM)
+    assert (ended, lost) == ([signal.SIGINT, signal.SIGTERM], [])
+    Dropping(signal.SIGWINCH)  # without a handler
+    assert lost == [AssertionError]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no timers that send signals")
+def test_other_code_is_interrupted_at_once(handler, lost):
     handle_between_imports(signal.SIGINT, handler)
     done = []
     with pytest.raises(KeyboardInterrupt):

@@ -12,7 +12,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import COLOR, ENVIRONMENT, GRAY, names, process, spawned_by, start, wait_for, without_progress
+from helpers import (
+    COLOR,
+    ENVIRONMENT,
+    GRAY,
+    heeding_ctrl_c,
+    names,
+    process,
+    spawned_by,
+    start,
+    wait_for,
+    without_progress,
+)
 from PIL import Image
 
 from cinn_colorize.cli.train import _Display
@@ -248,9 +259,9 @@ except typer.Exit as stopped:
 
 
 def test_a_second_ctrl_c_while_the_first_is_answered_says_nothing_more(tmp_path):
-    call = subprocess.run(
-        [sys.executable, "-c", STOPPED_TWICE], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True
-    )
+    code = [sys.executable, "-c", STOPPED_TWICE]
+    with heeding_ctrl_c():
+        call = subprocess.run(code, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
     assert (call.returncode, call.stderr) == (130, "cinn-colorize: one line\n")
 
 
