@@ -135,6 +135,7 @@ def measured(colorizer: str, network: str, photo: Path, folder: Path, path: list
     search = os.pathsep.join([*map(str, path), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": search, "PYTHONDONTWRITEBYTECODE": "1"}
     words = [sys.executable, "-W", "ignore", __file__, "--child", colorizer, network, str(photo), str(folder)]
+    environment.pop("OMP_NUM_THREADS", None)  # all use all cores, as the table says
     environment["PEERS_BEGAN"] = str(time.time())
     process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True)
     assert process.stdout
