@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from cinn_colorize import weights
 from cinn_colorize.errors import WeightsError
@@ -28,6 +28,15 @@ class Loaded(NamedTuple):
     info: ModelInfo
     sha256: str  # of the weights file
 
+    @classmethod
+    def of(cls, model: ConditionalFlow, sha256: str = "") -> Self:
+        """Add what the registry knows of a model with its levels.
+
+        Raises:
+            ValueError: no weights of the model have these levels.
+        """
+        return cls(model, MODELS[model.name].with_levels(model.latent_shapes), sha256)
+
 
 def load_model(name: str = DEFAULT, source: str | os.PathLike[str] | None = None) -> Loaded:
     """Build a model and load its weights, fp32 on the CPU, in eval mode.
@@ -43,7 +52,7 @@ def load_model(name: str = DEFAULT, source: str | os.PathLike[str] | None = None
     """
     path, digest = find_weights(name, source)
     model = _build(path, name, trusted=digest == MODELS[name].sha256)
-    return Loaded(model, MODELS[name].with_levels(model.latent_shapes), digest)
+    return Loaded.of(model, digest)
 
 
 def loaded_from(model: str | Loaded, source: str | os.PathLike[str] | None = None) -> Loaded:

@@ -17,7 +17,7 @@ from cinn_colorize.digits import Digits, picture, principal_axes
 from cinn_colorize.errors import DataError
 from cinn_colorize.files import printable_name
 from cinn_colorize.methods.contact_sheet import save_sheet
-from cinn_colorize.models import MODELS, Loaded
+from cinn_colorize.models import Loaded
 from cinn_colorize.models.mnist import AXES, DIGITS, LEVEL, SIZE, Mnist, MnistConfig
 from cinn_colorize.training.ablation import initialise_as_torch, without
 from cinn_colorize.training.data import Batch, Loading, Order, Positions
@@ -142,7 +142,7 @@ class MnistTask(FlowTask[Mnist]):
 
     @staticmethod
     def _digits(model: Mnist, device: torch.device) -> Digits:
-        return Digits(Loaded(model, MODELS["mnist"], sha256=""), device=str(device))
+        return Digits(Loaded.of(model), device=str(device))
 
 
 def nll_per_dimension(digits: Digits, part: Part, sigma: float) -> float:

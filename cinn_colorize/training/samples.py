@@ -12,7 +12,7 @@ from cinn_colorize.data.sources import ColorReader, Source, evenly_spaced, reada
 from cinn_colorize.files import PUBLIC, mode_like
 from cinn_colorize.imaging.photo import open_photo
 from cinn_colorize.methods.contact_sheet import contact_sheet, save_sheet, tiles
-from cinn_colorize.models import MODELS, Loaded
+from cinn_colorize.models import Loaded
 from cinn_colorize.models.base import PhotoFlow
 
 SHEET_PHOTOS, SHEET_SAMPLES = 8, 3
@@ -20,8 +20,7 @@ SHEET_PHOTOS, SHEET_SAMPLES = 8, 3
 
 def photo_sheet(model: PhotoFlow, photos: Sequence[Source], device: torch.device, path: Path) -> None:
     """Write a sheet of photos spread over the set, each followed by samples at temperature 1."""
-    info = MODELS[model.name].with_levels(model.latent_shapes)
-    colorizer = Colorizer(Loaded(model, info, sha256=""), device=str(device))
+    colorizer = Colorizer(Loaded.of(model), device=str(device))
     chosen, shown, mode = evenly_spaced(photos, SHEET_PHOTOS), [], PUBLIC
     for k, pixels in readable(chosen, ColorReader()):
         photo, path_of_photo = open_photo(pixels), chosen[k].path
