@@ -29,8 +29,7 @@ def handle_between_imports(
     others = sys.unraisablehook
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if sys.platform != "win32" and _imports(frame):
-            _postpone(number)
+        if _imports(frame) and _postpone(number):
             return
         try:
             handler(number, frame)
@@ -39,9 +38,7 @@ def handle_between_imports(
             raise
 
     def take_up(lost: sys.UnraisableHookArgs) -> None:
-        if sys.platform != "win32" and getattr(lost.exc_value, _RAISED_FOR, None) == number:
-            _postpone(number)
-        else:
+        if getattr(lost.exc_value, _RAISED_FOR, None) != number or not _postpone(number):
             others(lost)
 
     signal.signal(number, handle)
@@ -63,10 +60,14 @@ def _imports(frame: FrameType | None) -> bool:
     return False
 
 
-def _postpone(number: int) -> None:
+def _postpone(number: int) -> bool:
+    """Handle a signal a moment later; return whether this system has alarms to do so."""
+    if sys.platform == "win32":
+        return False
     _postponed.append(number)
     signal.signal(signal.SIGALRM, _handle_postponed)
     signal.setitimer(signal.ITIMER_REAL, _RETRY)
+    return True
 
 
 def _handle_postponed(_: int, frame: FrameType | None) -> None:
