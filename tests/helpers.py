@@ -154,14 +154,14 @@ def _fixed(values):
     return struct.pack(f">{len(values)}i", *(round(v * 65536) for v in values))
 
 
-def profile(curve, model=b"RGB ", pcs=b"XYZ "):
-    """An ICC profile with one curve, and for RGB the D50 primaries of sRGB."""
+def profile(curve, model=b"RGB ", pcs=b"XYZ ", luminance=1.0):
+    """An ICC profile with one curve, and for RGB the D50 primaries of sRGB times a luminance."""
     tags = {b"kTRC": _tag(curve)}
     if model == b"RGB ":
         primaries = [(0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.71410)]
         tags = {c + b"TRC": _tag(curve) for c in (b"r", b"g", b"b")}
         tags |= {
-            c + b"XYZ": b"XYZ \0\0\0\0" + _fixed(p)
+            c + b"XYZ": b"XYZ \0\0\0\0" + _fixed(luminance * np.array(p))
             for c, p in zip((b"r", b"g", b"b"), primaries, strict=True)
         }
     table, body, start = b"", b"", 132 + 12 * len(tags)

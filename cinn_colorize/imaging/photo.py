@@ -210,8 +210,8 @@ class Photo:
         return lab
 
     def luminance(self, height: int, width: int) -> Floats:
-        """Return L* (height, width) of :meth:`lab`."""
-        return self._planes(height, width)[0].copy()
+        """Return L* (height, width) of :meth:`lab`, in [0, 100] whatever its ICC profile gives."""
+        return np.clip(self._planes(height, width)[0], 0, 100)
 
     def thumbnail(self, size: int) -> PIL.Image.Image:
         """Return the photo as it is, without alpha, in 8-bit sRGB, its longer side at most ``size`` pixels.

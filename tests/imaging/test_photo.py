@@ -14,6 +14,7 @@ from skimage.color import rgb2lab
 from cinn_colorize.imaging import vips
 from cinn_colorize.imaging.photo import PhotoError, open_photo, read_recipe
 from cinn_colorize.imaging.upsampling import Upsampler
+from cinn_colorize.interface import NetworkInput
 
 
 def exif(orientation=6):
@@ -198,6 +199,18 @@ def test_wide_gamut_photo_keeps_its_profile_and_stays_in_srgb(tmp_path):
     assert np.abs(rgb2lab(back.numpy() / 65535) - rgb2lab(plain.rgb / 65535)).mean() < 0.1
     small = np.asarray(picture.thumbnail(100)).astype(int)
     assert np.abs(small - np.asarray(plain.thumbnail(100))).mean() < 0.5
+
+
+def test_a_profile_whose_white_is_too_bright(tmp_path):
+    """As those of some screens are, by less than one in a thousand."""
+    bright = profile(("para", [0, 1.8]), luminance=1.0005)
+    white = np.full((40, 60, 3), 255, np.uint8)
+    source = write(tmp_path / "in.tif", white, [(pyvips.GValue.blob_type, "icc-profile-data", bright)])
+    photo = open_photo(source)
+    assert photo.luminance(16, 16).max() == 100
+    NetworkInput.of(photo, 256)
+    (picture,) = photo.compose([Uniform(20, 20)])
+    assert (picture.rgb == 255).all()
 
 
 def test_cmyk_jpeg(tmp_path):

@@ -154,6 +154,19 @@ def test_what_needs_no_torch(folder, tmp_path, arguments):
         assert again.read_bytes() == (folder / path).read_bytes()
 
 
+def test_onnxruntime_reports_to_nobody(folder, tmp_path):
+    """It would leave a session beside temporary files, and an identifier in the user's cache."""
+    home, temporary = tmp_path / "home", tmp_path / "temporary"
+    home.mkdir()
+    temporary.mkdir()
+    done, _, torch_was_there = call(
+        folder, "gray.png", "-o", "private", HOME=str(home), TMPDIR=str(temporary), XDG_CACHE_HOME=""
+    )
+    assert done.returncode == 0, done.stderr
+    assert not torch_was_there
+    assert not [*home.rglob("*"), *temporary.rglob("*")]
+
+
 def test_pictures_of_torch_are_made_again(colorizer, examples, tmp_path):
     photo = examples / "photo.jpg"  # so large that some pixel differs in onnxruntime
     (made,) = colorizer.colorize(photo, seed=2)
