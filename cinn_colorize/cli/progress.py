@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from cinn_colorize.cli.console import console, progress_bar, say
 from cinn_colorize.files import printable_name
 
 _EVERY = 30.0  # seconds between two lines
+_RECENT = 30  # photos that tell the speed; those whose results are there already may take less time, or not
 
 
 class Progress:
@@ -25,20 +27,25 @@ class Progress:
 
     def __init__(self, total: int, unit: str, name: str = "") -> None:
         self.total, self.unit, self.name = total, unit, name
-        self.done = 0  # all of them
-        self.new = 0  # those that took time
+        self.done = 0
         self._start = time.monotonic()
+        self._recent = deque([self._start], _RECENT + 1)  # when each was done
+
+    def advance(self) -> None:
+        """Count one more as done."""
+        self.done += 1
+        self._recent.append(time.monotonic())
 
     def line(self) -> str:
         """Return the state as a line: the photo at work, what is done and left, and how fast."""
-        seconds = time.monotonic() - self._start
+        now = time.monotonic()
         parts = [f"{self.done} of {self.total} {self.unit} done, {self.total - self.done} left"]
-        if self.new:
-            rate = self.new / seconds
+        if self.done:
+            rate = (len(self._recent) - 1) / (now - self._recent[0])
             speed = f"{rate:.1f} {self.unit}/s" if rate >= 0.95 else f"{1 / rate:.1f} s each"
             parts += [speed, f"about {duration((self.total - self.done) / rate)} to go"]
         else:
-            parts.append(f"{duration(seconds)} so far")
+            parts.append(f"{duration(now - self._start)} so far")
         return f"{self.name}: {', '.join(parts)}" if self.name else ", ".join(parts)
 
 
@@ -59,9 +66,8 @@ def shown(progress: Progress, *, bar: bool, lines: bool) -> Iterator[None]:
             with progress_bar(False, rate=f"{progress.unit}/s") as display:
                 task = display.add_task("colorizing", total=progress.total)
                 while not end.wait(0.1):
-                    left = progress.total - progress.done
                     name = printable_name(Path(progress.name).name)[-40:]
-                    display.update(task, description=name, completed=progress.new, total=progress.new + left)
+                    display.update(task, description=name, completed=progress.done)
         else:
             while not end.wait(_EVERY):
                 say(progress.line())

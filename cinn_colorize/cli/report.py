@@ -68,7 +68,7 @@ def report(
                     written += 1
                     print_result(event, as_json)
                 if one:
-                    progress.done, progress.new = progress.done + 1, written
+                    progress.advance()
                 continue
             if isinstance(event, Failure):
                 say(event.message)
@@ -79,7 +79,7 @@ def report(
                 outcome = "done" if event.written else "left out" if event.own else "there already"
             counts[outcome] += 1
             if not one:
-                progress.done, progress.new = counts.total(), counts["done"] + counts["failed"]
+                progress.advance()
     if one and counts["there already"] and not quiet:
         say(f"{batch.first}: nothing to do; its files are there already")
     if one and counts["left out"] and not quiet:

@@ -11,15 +11,32 @@ from cinn_colorize.cli.progress import Progress, duration, shown
 from cinn_colorize.samples import Colorization
 
 
-def test_a_line_names_the_photo_what_is_done_and_left_and_the_rate(monkeypatch):
+@pytest.fixture
+def passes(monkeypatch):
+    """A function that lets so many seconds pass."""
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    return lambda seconds: clock.append(clock.pop() + seconds)
+
+
+def test_a_line_names_the_photo_what_is_done_and_left_and_the_rate(passes):
     state = Progress(100, "photos", "scans/a.jpg")
-    now = state._start
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now + 50)
+    passes(50)
     assert state.line() == "scans/a.jpg: 0 of 100 photos done, 100 left, 50 s so far"
-    state.done, state.new, state.name = 60, 50, "scans/b.jpg"
-    assert state.line() == "scans/b.jpg: 60 of 100 photos done, 40 left, 1.0 photos/s, about 40 s to go"
-    state.done = state.new = 5
-    assert state.line().endswith("95 left, 10.0 s each, about 16 min to go")
+    for _ in range(5):
+        state.advance()
+    state.name = "scans/b.jpg"
+    assert state.line() == "scans/b.jpg: 5 of 100 photos done, 95 left, 10.0 s each, about 16 min to go"
+
+
+@pytest.mark.parametrize(("seconds", "speed"), [(0.5, "2.0 photos/s, about 3 min to go"), (2, "2.0 s each")])
+def test_the_rate_follows_what_photos_take_now(passes, seconds, speed):
+    """Those of an earlier run are passed over faster, by seconds or by nothing, and so are broken files."""
+    state = Progress(1000, "photos")
+    for photo in range(600):
+        passes(0.01 if photo < 500 else seconds)
+        state.advance()
+    assert speed in state.line()
 
 
 @pytest.mark.parametrize(
