@@ -29,6 +29,7 @@ _DESCRIPTIVE = (
     0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F,
 )  # fmt: skip
 _LARGEST = 2**32 - 1  # place in a file
+_IPTC_MARKER = b"\x1c"  # that each of its fields begins with
 _HEADER = b"II*\0\x08\0\0\0"
 _WORDS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 1, 7: 1, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4}  # bytes, by type
 _LONGS_OF_A_FRACTION = 2
@@ -70,7 +71,7 @@ def read_fields(file: BinaryIO, page: int = 1) -> dict[str, bytes]:
     if kept:
         fields["exif-data"] = b"Exif\0\0" + _HEADER + _packed(kept, len(_HEADER))
     if _IPTC in first:
-        fields["iptc-data"] = first[_IPTC].value
+        fields["iptc-data"] = _iptc_of(first[_IPTC])
     return fields
 
 
@@ -179,6 +180,17 @@ def append_page(descriptor: int, page: BinaryIO) -> None:
         file.write(struct.pack("<I", end))
 
 
+def _iptc_of(entry: _Entry) -> bytes:
+    """Return IPTC in its own order: in big-endian TIFFs of Photoshop bytes are called words, and are not."""
+    swapped = _swapped(entry.value, _WORDS[entry.kind])
+    return swapped if swapped[:1] == _IPTC_MARKER != entry.value[:1] else entry.value
+
+
+def _swapped(value: bytes, size: int) -> bytes:
+    """Reverse the bytes of each word of so many."""
+    return b"".join(value[i : i + size][::-1] for i in range(0, len(value), size))
+
+
 def _of_exif(directory: _Directory) -> _Directory:
     return {tag: entry for tag, entry in directory.items() if tag in _DESCRIPTIVE or tag in _POINTERS}
 
@@ -248,8 +260,7 @@ def _directory(values: _Values, start: int, order: str, pointers: tuple[int, ...
         if len(value) < size:
             raise ValueError("a value ends outside the file")
         if order == ">":
-            word = _WORDS[kind]
-            value = b"".join(value[i : i + word][::-1] for i in range(0, size, word))
+            value = _swapped(value, _WORDS[kind])
         inner = None
         if tag in pointers:
             below = tuple(other for other in pointers if other != tag)

@@ -1,6 +1,7 @@
 """What each readable format provides, and what each writable format keeps."""
 
 import io
+import struct
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ from helpers import COLOR, GRAY, RECIPE, Uniform, deep, write
 from PIL import Image
 
 from cinn_colorize.imaging.photo import PhotoError, open_photo, read_recipe
+from cinn_colorize.imaging.tiff import read_fields
 
 
 def exif(**extra):
@@ -139,6 +141,21 @@ def big_endian(tags):
     directory[0x013B] = tags[0x013B]
     directory[0x8825] = dict(tags.get_ifd(0x8825))
     return b"MM\0\x2a\0\0\0\x08" + directory.tobytes(8)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(("kind", "its_words"), [(7, None), (4, ">"), (4, "<")])
+def test_iptc_of_tiffs_of_either_order(order, kind, its_words):
+    """Photoshop calls bytes words, libtiff swaps them as such, and other programs write bytes."""
+    iptc = b"\x1c\x02\x50\x00\x03Ada\x1c\x02\x78\x00\x02hi\0"
+    content, count = iptc, len(iptc)
+    if its_words:
+        count //= 4
+        content = struct.pack(f"{order}{count}I", *struct.unpack(f"{its_words}{count}I", iptc))
+    start = 8 + 2 + 12 + 4
+    head = {"<": b"II", ">": b"MM"}[order] + struct.pack(f"{order}HI", 42, 8)
+    entry = struct.pack(f"{order}HHHII", 1, 0x83BB, kind, count, start)
+    assert read_fields(io.BytesIO(head + entry + bytes(4) + content))["iptc-data"] == iptc
 
 
 @pytest.mark.parametrize(
