@@ -19,6 +19,7 @@ _TIFF = "http://ns.adobe.com/tiff/1.0/"
 _PHOTOSHOP, _IPTC_RESOURCE = b"Photoshop 3.0\0", b"8BIM\x04\x04"
 _LARGEST, _MOST_ELEMENTS, _DEEPEST = 2**23, 50_000, 100  # bytes, and elements, of a packet that is read
 _PADDING = b"\0 \r\n"
+_HIDDEN = {ord(c): chr(0xD800 + ord(c)) for c in "\t\n\r"}  # surrogates, which no packet contains
 _EMPTY = (
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
     f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{_RDF}"/></x:xmpmeta>'
@@ -62,7 +63,7 @@ def add_recipe(packet: bytes | None, recipe: Mapping[str, str]) -> bytes:
     for name, value in recipe.items():
         description.setAttributeNS(NAMESPACE, f"{_PREFIX}:{name}", _printable(value))
     root.appendChild(description)
-    return "\n".join(node.toxml() for node in document.childNodes).encode()
+    return _serialised(document)
 
 
 def find_recipe(packet: bytes) -> dict[str, str]:
@@ -150,6 +151,18 @@ def _parse(packet: bytes | None) -> minidom.Document | None:
     except (expat.ExpatError, ValueError, LookupError):
         return None
     return document if document.getElementsByTagNameNS(_RDF, "RDF") else None
+
+
+def _serialised(document: minidom.Document) -> bytes:
+    """Write a packet; line breaks and tabs are escaped, which minidom leaves to be lost by parsers."""
+    for element in document.getElementsByTagName("*"):
+        for attribute in element.attributes.values():
+            attribute.value = attribute.value.translate(_HIDDEN)
+        for child in element.childNodes:
+            if child.nodeType == child.TEXT_NODE:
+                child.data = child.data.replace("\r", _HIDDEN[ord("\r")])
+    text = "\n".join(node.toxml() for node in document.childNodes)
+    return text.translate({ord(hidden): f"&#{code};" for code, hidden in _HIDDEN.items()}).encode()
 
 
 def _descriptions(document: minidom.Document) -> list[minidom.Element]:

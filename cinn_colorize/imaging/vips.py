@@ -111,8 +111,10 @@ def open_image(source: Path | bytes, max_pixels: int, page: int = 1) -> Image:
         raise ValueError(f"it has {number} {'page' if number == 1 else 'pages'}, and no page {page}")
     image = _load(source, page)
     check_pixels(image.width, image.height, max_pixels)
-    if image.get_typeof("orientation") and image.get("orientation") > 1:
+    if image.get_typeof("orientation") and (orientation := image.get("orientation")) > 1:
         image = _load(source, page, access="random").autorot()  # turning needs rows out of order
+        if orientation > 4:  # on its side
+            image = image.copy(xres=image.yres, yres=image.xres)
     if image.format in ("float", "double"):
         image = _from_floats(image, _load(source, page).max())
     elif image.format == "uint":

@@ -40,6 +40,15 @@ def test_recipe_joins_the_packet_of_the_photo():
     ElementTree.fromstring(packet)
 
 
+def test_line_breaks_and_tabs_of_the_packet_are_kept():
+    note, name = "Box 4\r\nShelf\t2\n", "Ada\r\n"
+    written = note.replace("\r", "&#xD;").replace("\n", "&#xA;").replace("\t", "&#x9;").encode()
+    packet = LIGHTROOM.replace(b"Canon", written).replace(b"Ada", b"Ada&#xD;\n")
+    root = ElementTree.fromstring(add_recipe(packet, RECIPE))
+    assert note in [element.get("{http://ns.adobe.com/tiff/1.0/}Make") for element in root.iter()]
+    assert next(root.iter("{http://www.w3.org/1999/02/22-rdf-syntax-ns#}li")).text.startswith(name)
+
+
 def test_a_new_recipe_replaces_the_old_one():
     once = add_recipe(LIGHTROOM, {"seed": "5", "temperature": "0.8"})
     twice = add_recipe(once, {"seed": "6"})

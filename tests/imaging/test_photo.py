@@ -125,7 +125,7 @@ def test_a_photo_that_states_no_resolution_gets_that_of_exif(tmp_path, suffix, s
 def test_orientation_is_applied_once(tmp_path, orientation):
     tags = Image.Exif()
     tags[0x0112] = orientation
-    Image.fromarray(GRAY).save(tmp_path / "in.jpg", exif=tags, quality=98)
+    Image.fromarray(GRAY).save(tmp_path / "in.jpg", exif=tags, quality=98, dpi=(300, 150))
     (picture,) = open_photo(tmp_path / "in.jpg").compose([Uniform(0, 0)])
     picture.save(tmp_path / "out.png")
     upright = [
@@ -134,6 +134,7 @@ def test_orientation_is_applied_once(tmp_path, orientation):
     ][orientation - 1](GRAY)  # fmt: skip
     with Image.open(tmp_path / "out.png") as out:
         assert out.getexif().get(0x0112, 1) == 1
+        assert out.info["dpi"] == pytest.approx((150, 300) if orientation > 4 else (300, 150), abs=0.1)
         assert np.abs(np.asarray(out)[..., 1].astype(int) - upright).mean() < 2
 
 
