@@ -16,6 +16,7 @@ NAMESPACE = "https://cinn-colorize.readthedocs.io/ns/recipe/1.0/"
 _PREFIX = "cinn"
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _TIFF = "http://ns.adobe.com/tiff/1.0/"
+_NOTE, _HAS_EXTENSION = "http://ns.adobe.com/xmp/note/", "HasExtendedXMP"
 _PHOTOSHOP, _IPTC_RESOURCE = b"Photoshop 3.0\0", b"8BIM\x04\x04"
 _LARGEST, _MOST_ELEMENTS, _DEEPEST = 2**23, 50_000, 100  # bytes, and elements, of a packet that is read
 _PADDING = b"\0 \r\n"
@@ -46,23 +47,57 @@ def add_recipe(packet: bytes | None, recipe: Mapping[str, str]) -> bytes:
         if not (name.isascii() and name.isidentifier()):
             raise ValueError(f"recipe: {name!r} is not a valid name; use letters, digits and underscores")
     document = _parse(packet) or minidom.parseString(_EMPTY)
-    root = document.getElementsByTagNameNS(_RDF, "RDF")[0]
     for description in _descriptions(document):
-        for node in _nodes_in(description, NAMESPACE):
-            _remove(node, description)
         for node in _nodes_in(description, _TIFF):
             if node.localName == "Orientation":
                 _remove(node, description)
-        if description.parentNode is root and _is_empty(description):
-            root.removeChild(description)
-    rdf = root.prefix or "rdf"
-    description = document.createElementNS(_RDF, f"{rdf}:Description")
-    description.setAttribute(f"xmlns:{rdf}", _RDF)
-    description.setAttributeNS(_RDF, f"{rdf}:about", "")
-    description.setAttribute(f"xmlns:{_PREFIX}", NAMESPACE)
-    for name, value in recipe.items():
-        description.setAttributeNS(NAMESPACE, f"{_PREFIX}:{name}", _printable(value))
-    root.appendChild(description)
+    _remove_recipe(document)
+    _describe(document, {(NAMESPACE, f"{_PREFIX}:{name}"): value for name, value in recipe.items()})
+    return _serialised(document)
+
+
+def new_packet(recipe: Mapping[str, str], extension: str) -> bytes:
+    """Return a packet that says no more than ``recipe`` and the name of the extension with all else."""
+    document = minidom.parseString(add_recipe(None, recipe))
+    _describe(document, {(_NOTE, f"xmpNote:{_HAS_EXTENSION}"): extension})
+    return _serialised(document)
+
+
+def find_extension(packet: bytes) -> str:
+    """Return the name of the extension that a packet has; empty if there is none."""
+    document = _parse(packet)
+    notes = _notes(document) if document else []
+    return next((_text(note) for _, note in notes), "")
+
+
+def extended(packet: bytes) -> bytes:
+    """Return an extension with all but the recipe of a packet; empty if that is malformed or excessive."""
+    document = _parse(packet)
+    if document is None:
+        return b""
+    _remove_recipe(document)
+    for node in [*document.childNodes]:
+        if node is not document.documentElement:  # the marks around a packet
+            document.removeChild(node)
+    return _serialised(document)
+
+
+def joined(packet: bytes, extension: bytes) -> bytes:
+    """Return a packet that says what it and its extension do; itself if either is malformed or excessive."""
+    document, more = _parse(packet), _parse(extension)
+    if document is None or more is None:
+        return packet
+    for description, note in _notes(document):
+        _remove(note, description)
+    root, other = _root(document), _root(more)
+    above = [*([more.documentElement] if more.documentElement else []), other]
+    names = {name: value for element in above for name, value in element.attributes.items()}
+    for child in other.childNodes:
+        if child.nodeType == child.ELEMENT_NODE:
+            copy = root.appendChild(document.importNode(child, True))
+            for name, value in names.items():
+                if name.startswith("xmlns") and not copy.hasAttribute(name):
+                    copy.setAttribute(name, value)
     return _serialised(document)
 
 
@@ -163,6 +198,42 @@ def _serialised(document: minidom.Document) -> bytes:
                 child.data = child.data.replace("\r", _HIDDEN[ord("\r")])
     text = "\n".join(node.toxml() for node in document.childNodes)
     return text.translate({ord(hidden): f"&#{code};" for code, hidden in _HIDDEN.items()}).encode()
+
+
+def _root(document: minidom.Document) -> minidom.Element:
+    return document.getElementsByTagNameNS(_RDF, "RDF")[0]
+
+
+def _remove_recipe(document: minidom.Document) -> None:
+    root = _root(document)
+    for description in _descriptions(document):
+        for node in _nodes_in(description, NAMESPACE):
+            _remove(node, description)
+        if description.parentNode is root and _is_empty(description):
+            root.removeChild(description)
+
+
+def _describe(document: minidom.Document, values: Mapping[tuple[str, str], str]) -> None:
+    """Add a description of the picture: values by namespace and qualified name."""
+    root = _root(document)
+    rdf = root.prefix or "rdf"
+    description = document.createElementNS(_RDF, f"{rdf}:Description")
+    description.setAttribute(f"xmlns:{rdf}", _RDF)
+    description.setAttributeNS(_RDF, f"{rdf}:about", "")
+    for (namespace, name), value in values.items():
+        description.setAttribute(f"xmlns:{name.partition(':')[0]}", namespace)
+        description.setAttributeNS(namespace, name, _printable(value))
+    root.appendChild(description)
+
+
+def _notes(document: minidom.Document) -> list[tuple[minidom.Element, Any]]:
+    """Return the properties that name an extension, each after its description."""
+    return [
+        (description, node)
+        for description in _descriptions(document)
+        for node in _nodes_in(description, _NOTE)
+        if node.localName == _HAS_EXTENSION
+    ]
 
 
 def _descriptions(document: minidom.Document) -> list[minidom.Element]:

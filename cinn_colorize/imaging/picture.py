@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -14,11 +15,15 @@ from numpy.typing import NDArray
 
 from cinn_colorize.errors import OutputError, PhotoError
 from cinn_colorize.files import FULL, OUTPUT_FORMATS, PUBLIC, format_of_name, printable_name, replacing
-from cinn_colorize.imaging import color, vips
+from cinn_colorize.imaging import color, jpeg, vips
 from cinn_colorize.imaging.color import Pixels, RGBSpace
 from cinn_colorize.imaging.metadata import add_recipe, iptc_for
 from cinn_colorize.imaging.tiff import add_fields, append_page
 from cinn_colorize.options import Encoding
+
+log = logging.getLogger(__name__)
+
+_MOST_EXIF = 65_400  # bytes; libexif writes no more
 
 # What to do, by the system's message.
 _FULL = {os.strerror(number): "; free some space, then run the same command again" for number in FULL}
@@ -114,6 +119,8 @@ class Picture:
             )
         if more and written != "tiff":
             raise PhotoError(f"{name}: cannot have several pages; end the name in .tif, or choose one page")
+        if written != "tiff" and len(self._metadata.blob("exif-data")) > _MOST_EXIF and not strip:
+            log.warning(f"{name}: EXIF of more than 64 KiB is left out; a TIFF keeps it")
         try:
             with replacing(path, self.mode) as descriptor:
                 self._write(descriptor, written, quality, recipe, strip)
@@ -135,7 +142,13 @@ class Picture:
         if recipe is not None:
             packet = metadata.blob("xmp-data") or None
             metadata = metadata.with_blobs({"xmp-data": add_recipe(packet, recipe)})
+        more: list[jpeg.Segment] = []
+        if format == "jpg":
+            blobs = {name: value for name in ("xmp-data", "iptc-data") if (value := metadata.blob(name))}
+            blobs, more = jpeg.divided(blobs)
+            metadata = metadata.with_blobs(blobs)
         vips.encode(descriptor, self.rgb, self._alpha, metadata, format, quality)
+        jpeg.add_segments(descriptor, more)
         if format == "tiff":
             add_fields(descriptor, metadata.blob("exif-data"), metadata.blob("iptc-data"))
 

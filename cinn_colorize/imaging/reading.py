@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from cinn_colorize.imaging import vips
+from cinn_colorize.imaging import jpeg, vips
 from cinn_colorize.imaging.arrays import DECODED, Decoded, as_pixels, decode
 from cinn_colorize.imaging.extras import decode_heic, decode_raw, is_hevc
 from cinn_colorize.imaging.source import opened
@@ -47,6 +47,9 @@ def reader(
             blobs = read_fields(file, page)
             if is_cut_off(file, page):
                 raise ValueError("damaged, it ends before its last pixels; get the photo again")
+    if format == "jpg":
+        with opened(content) as file:
+            blobs = jpeg.read_fields(file)
     return lambda: vips.open_image(content, max_pixels, page), blobs
 
 
