@@ -188,7 +188,7 @@ class Job:
                     if todo.sheet is State.MISSING:
                         on_sheet.append(tile(made))
         if task.sheet and todo.sheet is State.MISSING:
-            first = plan.method.first_tiles(colorizer, photo, plan.temperature, plan.seed)
+            first = plan.method.first_tiles(colorizer, photo, plan.temperature, plan.seed, plan.rendering)
             sheet = contact_sheet([*first, *on_sheet])
             save_sheet(sheet, task.sheet, there.sheet_recipe(todo), mode=photo.mode)
             yield Result(path, task.sheet, *before[:2], clock.ms())

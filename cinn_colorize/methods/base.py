@@ -150,7 +150,7 @@ class SampleMethod(Method):
 
     @abstractmethod
     def first_tiles(
-        self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int
+        self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int, rendering: Rendering
     ) -> list[Tile]:
         """Return what the contact sheet shows before the samples."""
 

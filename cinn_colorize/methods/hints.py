@@ -214,7 +214,7 @@ class Hinted(SampleMethod):
         return replace(self, saturation=rendering.saturation)
 
     def first_tiles(
-        self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int
+        self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int, rendering: Rendering
     ) -> list[Tile]:
         """Return the photo in gray with the hints on it."""
         from cinn_colorize.methods.contact_sheet import hints_tile

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from cinn_colorize.latents.levels import PerLevel, SomeLevels, parse_temperature
 from cinn_colorize.latents.noise import same_noise
 from cinn_colorize.methods.base import Files, SampleMethod, check_shape, sha256_of
-from cinn_colorize.options import MAX_PIXELS, parse_seed
+from cinn_colorize.options import MAX_PIXELS, Rendering, parse_seed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -134,7 +134,7 @@ class Mix(SampleMethod):
         return [colorizer.condition(photo).mix((seed, self.outside_seed), mask, temperature)]
 
     def first_tiles(
-        self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int
+        self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int, rendering: Rendering
     ) -> list[Tile]:
         """Return the mask and the two samples."""
         from cinn_colorize.methods.contact_sheet import TILE, gray_tile
@@ -142,6 +142,6 @@ class Mix(SampleMethod):
         whole, small = colorizer.condition(photo).whole, photo.small(TILE)
         samples = [whole.sample(1, temperature, s)[0] for s in (seed, self.outside_seed)]
         labels = f"inside: seed {seed}", f"outside: seed {self.outside_seed}"
-        pictures = [made.picture.thumbnail(TILE) for made in colorizer.compose(small, samples)]
+        pictures = [made.picture.thumbnail(TILE) for made in colorizer.compose(small, samples, rendering)]
         mask, _ = gray_tile(self.opened)
         return [(mask.resize((small.width, small.height)), "mask"), *zip(pictures, labels, strict=True)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from cinn_colorize.latents.levels import PerLevel
 from cinn_colorize.methods.base import Files, SampleMethod
-from cinn_colorize.options import Rank
+from cinn_colorize.options import Rank, Rendering
 
 if TYPE_CHECKING:
     from cinn_colorize.colorizer import BaseColorizer
@@ -91,7 +91,7 @@ class Sampling(SampleMethod):
                 yield self._drawing(conditioned)(size, temperature=temperature, seed=part[0])
 
     def first_tiles(
-        self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int
+        self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int, rendering: Rendering
     ) -> list[Tile]:
         """Return the photo as it is."""
         from cinn_colorize.methods.contact_sheet import original_tile

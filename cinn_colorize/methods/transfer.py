@@ -19,7 +19,7 @@ from cinn_colorize.latents.levels import (
     transfer_noise,
 )
 from cinn_colorize.methods.base import Files, SampleMethod, sha256_of
-from cinn_colorize.options import MAX_PIXELS
+from cinn_colorize.options import MAX_PIXELS, Rendering
 
 if TYPE_CHECKING:
     from cinn_colorize.colorizer import BaseColorizer
@@ -124,7 +124,7 @@ class Transfer(SampleMethod):
         return colorizer.condition(photo).transfer(reference, number, self.noise, temperature, seed)
 
     def first_tiles(
-        self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int
+        self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int, rendering: Rendering
     ) -> list[Tile]:
         """Return the reference and the photo in gray, as in Fig. 15 of the paper."""
         from cinn_colorize.methods.contact_sheet import TILE, gray_tile

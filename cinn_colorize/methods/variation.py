@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from cinn_colorize.latents.levels import PerLevel, format_levels, parse_noise
 from cinn_colorize.methods.base import Files
 from cinn_colorize.methods.sample import Sampling
-from cinn_colorize.options import parse_seed
+from cinn_colorize.options import Rendering, parse_seed
 
 if TYPE_CHECKING:
     from cinn_colorize.colorizer import BaseColorizer
@@ -48,15 +48,15 @@ class Variation(Sampling):
         return {**super().settings, "like": self.like, "fresh": format_levels(self.fresh)}
 
     def first_tiles(
-        self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int
+        self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int, rendering: Rendering
     ) -> list[Tile]:
         """Return the photo as it is, and the chosen sample."""
         from cinn_colorize.methods.contact_sheet import TILE
 
         samples = colorizer.condition(photo).sample(1, temperature, self.like)
-        (made,) = colorizer.compose(photo.small(TILE), samples)
+        (made,) = colorizer.compose(photo.small(TILE), samples, rendering)
         chosen = made.picture.thumbnail(TILE), f"like seed {self.like}"
-        return [*super().first_tiles(colorizer, photo, temperature, seed), chosen]
+        return [*super().first_tiles(colorizer, photo, temperature, seed, rendering), chosen]
 
     def _drawing(self, conditioned: ConditionedPhoto) -> Callable[..., list[Sample]]:
         return partial(conditioned.vary, self.like, fresh=self.fresh)

@@ -15,6 +15,7 @@ from cinn_colorize.methods.mix import Mix
 from cinn_colorize.methods.sample import Sampling
 from cinn_colorize.methods.strip import Strip
 from cinn_colorize.methods.transfer import Transfer
+from cinn_colorize.methods.variation import Variation
 from cinn_colorize.options import Rank, Rendering
 
 INSIDE = np.zeros((64, 64), np.uint8)
@@ -239,8 +240,17 @@ def test_a_grid_of_a_file(colorizer, conditioned, tmp_path, caplog):
 
 def test_sheets_show_what_was_joined(colorizer, photo, examples, tmp_path):
     mask = mask_file(tmp_path, np.asarray(Image.fromarray(INSIDE).resize((300, 240))))
-    labels = [label for _, label in Mix(mask, 2).first_tiles(colorizer, photo, 0.8, 1)]
-    assert labels == ["mask", "inside: seed 1", "outside: seed 2"]
-    tiles = Transfer(examples / "coffee.png").first_tiles(colorizer, photo, 0.5, 0)
+    tiles = Mix(mask, 2).first_tiles(colorizer, photo, 0.8, 1, Rendering())
+    assert [label for _, label in tiles] == ["mask", "inside: seed 1", "outside: seed 2"]
+    tiles = Transfer(examples / "coffee.png").first_tiles(colorizer, photo, 0.5, 0, Rendering())
     assert [label for _, label in tiles] == ["reference", "gray"]
     assert not np.ptp(np.asarray(tiles[1][0]), axis=-1).max() > 1
+
+
+def test_sheets_show_samples_as_the_pictures_are_rendered(colorizer, photo, tmp_path):
+    mask = mask_file(tmp_path, np.asarray(Image.fromarray(INSIDE).resize((300, 240))))
+    for method, samples in ((Mix(mask, 2), [1, 2]), (Variation(like=5, fresh=0.3), [1])):
+        for saturation in (0, 1):
+            tiles = method.first_tiles(colorizer, photo, 0.8, 1, Rendering(saturation=saturation))
+            spread = [np.ptp(np.asarray(tiles[i][0]).astype(int), axis=-1).max() for i in samples]
+            assert all((value > 1) == bool(saturation) for value in spread)
