@@ -17,12 +17,14 @@ import scipy.sparse
 import scipy.sparse.csgraph
 import scipy.sparse.linalg
 from numpy.typing import NDArray
+from PIL import ImageCms
 
 from cinn_colorize.errors import MissingPhotoError, PhotoError
 from cinn_colorize.files import printable_name
 from cinn_colorize.imaging import color
 from cinn_colorize.imaging.arrays import upright
 from cinn_colorize.imaging.photo import Photo
+from cinn_colorize.imaging.profiles import color_model
 from cinn_colorize.imaging.upsampling import GUIDE_SCALE
 from cinn_colorize.latents.windows import Windows
 from cinn_colorize.limits import read_file
@@ -135,7 +137,7 @@ class HintMap:
 
 
 def read_strokes(path: Path) -> PIL.Image.Image:
-    """Read a picture of strokes: upright, RGBA.
+    """Read a picture of strokes: upright, RGBA, in sRGB.
 
     Raises:
         PhotoError: it cannot be read.
@@ -145,7 +147,7 @@ def read_strokes(path: Path) -> PIL.Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # from Pillow, about sizes
             with PIL.Image.open(io.BytesIO(read_file(path, MAX_PIXELS))) as file:
-                return upright(file).convert("RGBA")
+                return _in_srgb(upright(file).convert("RGBA"), file.info.get("icc_profile", b""))
     except FileNotFoundError:
         raise MissingPhotoError(f"{name}: no such file of hints") from None
     except PIL.UnidentifiedImageError:
@@ -154,6 +156,20 @@ def read_strokes(path: Path) -> PIL.Image.Image:
         raise PhotoError(f"{name}: hints are too large to be read; save the layer smaller") from None
     except (OSError, ValueError, SyntaxError) as error:
         raise PhotoError(f"{name}: hints cannot be read: {error}") from None
+
+
+def _in_srgb(image: PIL.Image.Image, profile: bytes) -> PIL.Image.Image:
+    """Convert RGBA of an RGB profile; others, and damaged ones, are taken for sRGB."""
+    if color_model(profile) != "RGB":
+        return image
+    try:
+        source, target = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
+        colors = ImageCms.profileToProfile(image.convert("RGB"), source, target, outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError):
+        return image
+    assert colors  # None only where it converts in place
+    colors.putalpha(image.getchannel("A"))
+    return colors
 
 
 class _Paint(NamedTuple):

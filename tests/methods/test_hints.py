@@ -5,6 +5,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
+import pyvips
 from helpers import preloaded
 from PIL import Image
 from typer.testing import CliRunner
@@ -205,6 +206,22 @@ def test_strokes_of_any_size_say_the_same(tmp_path, photo):
     assert one.weight[:, 40:].max() < 0.1
     inside = np.s_[:, 20:38, 9:21]
     assert np.abs(one.ab[inside] - other.ab[inside]).max() < 1
+
+
+@pytest.mark.parametrize("profile", ["p3", "damaged"])
+def test_strokes_are_in_the_colour_space_of_their_file(tmp_path, photo, profile):
+    plain = painted(tmp_path / "plain.png", (120, 80), ((30, 10, 60, 70), BLUE))
+    icc = bytes(pyvips.Operation.call("profile_load", "p3"))
+    pixels = np.array(Image.open(plain))
+    if profile == "p3":
+        srgb = pyvips.Image.new_from_array(pixels[..., :3]).copy(interpretation="srgb")
+        pixels[..., :3] = srgb.icc_transform("p3", input_profile="srgb", intent="relative").numpy()
+        assert (pixels[40, 40, :3] != BLUE).any()
+    else:
+        icc = icc[:60] + bytes(len(icc) - 60)
+    Image.fromarray(pixels).save(tmp_path / "strokes.png", icc_profile=icc)
+    one, other = (HintMap.of(photo, strokes=tmp_path / name) for name in ("plain.png", "strokes.png"))
+    np.testing.assert_allclose(one.ab, other.ab, atol=1.0)
 
 
 def test_thin_strokes_count(tmp_path, photo):
