@@ -46,6 +46,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_WHITE = np.array([100, 0, 0], np.float32).reshape(3, 1, 1)  # Lab
 _NETWORK_SIZE = 256
 _NOTABLE_CHROMA = 6.0  # of a colour photo; JPEG leaves less in gray ones
 
@@ -199,7 +200,8 @@ class Photo:
     def lab(self, height: int, width: int) -> Floats:
         """Return the whole picture squeezed to ``height`` x ``width``, as Lab (3, height, width).
 
-        A pixel is the mean Lab of the area it covers; a smaller picture is enlarged. A frame is left out.
+        A pixel is the mean Lab of the area it covers; a smaller picture is enlarged. A frame is left out, and
+        transparent places are white.
 
         Raises:
             PhotoError: the file is damaged.
@@ -214,7 +216,7 @@ class Photo:
         return np.clip(self._planes(height, width)[0], 0, 100)
 
     def thumbnail(self, size: int) -> PIL.Image.Image:
-        """Return the photo as it is, without alpha, in 8-bit sRGB, its longer side at most ``size`` pixels.
+        """Return the photo as it is, in 8-bit sRGB on white, its longer side at most ``size`` pixels.
 
         A frame is part of it.
 
@@ -316,6 +318,10 @@ class Photo:
                 planes = color.pixels_to_luminance(part, self._space)[None]
             else:
                 planes = color.pixels_to_lab(part, self._space)
+            if self._has_alpha:
+                alpha = inside[..., -1] / np.float32(np.iinfo(inside.dtype).max)
+                white = _WHITE[: len(planes)]
+                planes = white + alpha * (planes - white)
             return top - box.top, [reduction.narrow(planes) for reduction in reductions.values()]
 
         for y0, narrowed in self._each_band(narrow):

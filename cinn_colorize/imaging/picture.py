@@ -75,11 +75,15 @@ class Picture:
         return image
 
     def thumbnail(self, size: int) -> PIL.Image.Image:
-        """Return the picture without alpha, in 8-bit sRGB, its longer side at most ``size`` pixels."""
+        """Return the picture in 8-bit sRGB on white, its longer side at most ``size`` pixels."""
         height, width = fitted(self.rgb.shape[0], self.rgb.shape[1], size)
         small = cv2.resize(self.rgb, (width, height), interpolation=cv2.INTER_AREA)
         lab = color.pixels_to_lab(small, self._space)
-        return PIL.Image.fromarray(color.compose(lab[0], lab[1:], depth=8))
+        image = PIL.Image.fromarray(color.compose(lab[0], lab[1:], depth=8))
+        if self._alpha is None:
+            return image
+        alpha = PIL.Image.fromarray(_reduced(self._alpha, (width, height)))
+        return PIL.Image.composite(image, PIL.Image.new("RGB", image.size, "white"), alpha)
 
     def save(
         self,

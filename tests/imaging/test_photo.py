@@ -155,6 +155,22 @@ def test_alpha_is_carried(tmp_path, gray, suffix):
     assert flat[20:24].min() > 200  # nearly transparent is nearly white
 
 
+@pytest.mark.parametrize("kind", ["gray", "color", "deep"])
+def test_what_is_transparent_is_white_and_hides_what_is_below(kind):
+    pixels = {"gray": GRAY[..., None], "color": COLOR, "deep": deep(COLOR)}[kind]
+    alpha = np.full((240, 300, 1), np.iinfo(pixels.dtype).max, pixels.dtype)
+    alpha[:120] = 0
+    one, other = (open_photo(np.dstack([below, alpha])) for below in (pixels, np.where(alpha, pixels, 7)))
+    np.testing.assert_array_equal(one.lab(64, 64), other.lab(64, 64))
+    white = np.array([100, 0, 0]).reshape(3, 1, 1)
+    np.testing.assert_allclose(one.lab(64, 64)[:, :31] - white, 0, atol=0.01)
+    assert (np.asarray(one.thumbnail(150))[:59] == 255).all()
+    assert np.asarray(one.thumbnail(150))[61:].std() > 20
+    (picture,) = one.compose([Uniform(20, 20)])
+    assert (np.asarray(picture.thumbnail(150))[:59] == 255).all()
+    assert np.asarray(picture.thumbnail(150))[61:].std() > 20
+
+
 def test_jpeg_has_full_chroma_and_the_quality_asked_for(tmp_path):
     (picture,) = open_photo(GRAY).compose([Uniform(5, 5)])
     sizes = []
@@ -346,13 +362,16 @@ def test_thumbnails():
     photo = open_photo(np.dstack([COLOR, GRAY]))
     tile = photo.thumbnail(100)
     assert (tile.size, tile.mode) == ((100, 80), "RGB")
-    expected = Image.fromarray(COLOR).resize((100, 80), Image.Resampling.BOX)
+    visible = Image.composite(
+        Image.fromarray(COLOR), Image.new("RGB", (300, 240), "white"), Image.fromarray(GRAY)
+    )
+    expected = visible.resize((100, 80), Image.Resampling.BOX)
     assert np.abs(np.asarray(tile).astype(int) - np.asarray(expected)).mean() < 8
     (picture,) = photo.compose([Uniform(20, 20)])
     assert picture.thumbnail(100).size == (100, 80)
     assert picture.thumbnail(1000).size == (300, 240)
-    deep_tile = open_photo(deep(COLOR)).compose([Uniform(20, 20)])[0].thumbnail(100)
-    assert np.abs(np.asarray(deep_tile).astype(int) - np.asarray(picture.thumbnail(100))).mean() < 2
+    tiles = [open_photo(p).compose([Uniform(20, 20)])[0].thumbnail(100) for p in (COLOR, deep(COLOR))]
+    assert np.abs(np.asarray(tiles[0]).astype(int) - np.asarray(tiles[1])).mean() < 2
 
 
 def test_a_camera_photo(tmp_path):
