@@ -200,7 +200,7 @@ def _points(photo: Photo, points: Sequence[Hint], size: tuple[int, int]) -> _Pai
         if not (box.left <= point.x < box.right and box.top <= point.y < box.bottom):
             raise PhotoError(
                 f"{photo.name}: the hint {point} lies in the frame around the picture, {box}; move it, or "
-                "add --frame none"
+                "take the photo as a whole (--frame none)"
             )
     y = np.array([(point.y - box.top) * size[0] // box.size[0] for point in points], np.intp)
     x = np.array([(point.x - box.left) * size[1] // box.size[1] for point in points], np.intp)

@@ -28,6 +28,7 @@ from cinn_colorize.methods.differences import differences, recipe_at
 from cinn_colorize.methods.ensemble import MEMBERS, ensemble, following
 from cinn_colorize.methods.hint_map import HintMap
 from cinn_colorize.methods.hints import Hint
+from cinn_colorize.methods.transfer import TEMPERATURE
 from cinn_colorize.models import load_model
 from cinn_colorize.models.registry import MAX_GUIDANCE
 from cinn_colorize.options import TYPICAL_OF, Encoding, Rendering
@@ -121,6 +122,7 @@ class Studio:
             "model": self.info.name,
             "levels": self.info.levels,
             "temperature": self.info.temperature,
+            "transferred": TEMPERATURE,
             "guidance": None if self.info.guidance is None else self._default,
             "max_guidance": MAX_GUIDANCE,
             "members": MEMBERS,

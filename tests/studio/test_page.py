@@ -190,6 +190,40 @@ def test_more_like_this_draws_from_the_picture(tab, photos, narrow_weights, tmp_
     assert "the same bytes" in made.stderr
 
 
+def test_more_like_this_has_the_saturation_of_the_page_once(tab, photos):
+    tab.open(photos / "photo.jpg")
+    chroma = []
+    for saturation in ("1.5", "0.5"):
+        tab.changing(lambda saturation=saturation: tab.page.locator("#saturation").fill(saturation))
+        tab.changing(lambda: tab.page.click("#like"))
+        chroma.append(tab.pixels().astype(int).std(2).mean())
+        assert tab.page.inner_text("#heat") == tab.page.input_value("#temperature") == "0.5"
+        tab.changing(lambda: tab.page.click("#reset"))
+    assert chroma[0] / chroma[1] == pytest.approx(3, abs=1.5)
+
+
+def test_hints_stay_when_the_frame_is_taken_with_the_photo(tab, photos):
+    """Among them one in the frame, of which the page says so."""
+    gray = np.asarray(Image.open(photos / "photo.jpg").convert("L"))
+    Image.fromarray(np.pad(gray, 30, constant_values=250)).save(photos / "framed.png")
+    tab.open(photos / "framed.png")
+    assert "(found: " in tab.page.inner_text("#framed")
+    tab.tool("Paint hints")
+    tab.page.locator("#color").fill("#c02020")
+    tab.changing(lambda: tab.page.mouse.click(*tab.point(0.5, 0.5)))
+    tab.page.mouse.click(*tab.point(0.01, 0.01))
+    tab.page.locator("#error").wait_for()
+    assert "lies in the frame" in tab.page.inner_text("#error")
+    tab.changing(lambda: tab.page.locator("#frame").uncheck())
+    assert tab.page.locator("#hints button").count() == 2
+    assert tab.page.locator("#error").is_hidden()
+    assert tab.page.inner_text("#framed") == ""
+    red, _, blue = near(tab.pixels(), 0.5, 0.5).mean((0, 1))
+    assert red > blue + 10
+    tab.changing(lambda: tab.page.keyboard.press("Control+z"))
+    assert tab.page.locator("#hints button").count() == 1
+
+
 def test_temperature_and_frame(tab, photos):
     tab.open(photos / "photo.jpg")
     first, hot = tab.changing(lambda: tab.page.locator("#temperature").fill("1.4"))

@@ -113,16 +113,13 @@ async function opened(entry) {
 }
 
 async function open(entry) {
-  $("#status").textContent = "opening";
-  calls.prepare?.abort();
   $("#photos").selectedIndex = photos.indexOf(entry);
-  photo = await opened(entry);
+  await read(entry);
   [hints, group, mask, past, first, chosen, samples] = [[], null, null, [], 0, null, new Map()];
   $("#drop").hidden = true;
   $("#view").hidden = $("#side").hidden = false;
   document.documentElement.style.setProperty("--ratio", photo.width / photo.height);
   $("#sheet").style.setProperty("--whole", `${photo.width / devicePixelRatio}px`);
-  $("#framed").textContent = photo.frame ? `(found: ${photo.frame})` : "(none found)";
   const scale = Math.min(1, MOST_MASK / Math.max(photo.width, photo.height));
   $("#paint").width = Math.max(1, Math.round(photo.width * scale));
   $("#paint").height = Math.max(1, Math.round(photo.height * scale));
@@ -131,6 +128,22 @@ async function open(entry) {
   update();
   await draw();
   prepare().catch(() => {}); // hints do it otherwise
+}
+
+async function read(entry) {
+  $("#status").textContent = "opening";
+  calls.prepare?.abort();
+  photo = await opened(entry);
+  const found = photo.frame ? `(found: ${photo.frame})` : "(none found)";
+  $("#framed").textContent = $("#frame").checked ? found : "";
+}
+
+/** Take the photo with or without its frame; hints and the mask stay. */
+async function reframe() {
+  await read(photos[$("#photos").selectedIndex]);
+  samples = new Map();
+  await draw(true);
+  prepare().catch(() => {});
 }
 
 /** Draw the samples that hints require, one after the other, in the background. */
@@ -406,12 +419,16 @@ function update() {
   $("#remove").disabled = !hints.some((hint) => hint.group === group);
   $("#clear").disabled = !hints.length;
   $("#undo").disabled = !past.length;
-  const levels = facts.temperature;
-  $("#heat").textContent = temperature() || (reference && $("#use").checked ? "0.5" : shortest(levels));
+  const usual = reference && $("#use").checked ? facts.transferred : facts.temperature;
+  if (!$("#temperature").dataset.own) $("#temperature").value = at(usual, facts.levels[0]);
+  $("#heat").textContent = temperature() || shortest(usual);
   for (const label of document.querySelectorAll("label:has(> output + input)")) {
     if (label.id !== "" || label.querySelector("#strength")) label.querySelector("output").textContent = label.querySelector("input").value;
   }
 }
+
+/** The temperature of a level. */
+const at = (levels, level) => (typeof levels === "number" ? levels : levels[level]);
 
 function shortest(levels) {
   if (typeof levels === "number") return String(levels);
@@ -492,7 +509,7 @@ on("#save", "click", save);
 on("#undo", "click", undo);
 on("#zoom", "click", () => setZoom($("#zoom").ariaPressed !== "true"));
 on("#like", "click", async () => {
-  const kept = await ask("keep", large());
+  const kept = await ask("keep", large({ saturation: 1 })); // what is drawn from it gets that of the page
   mask = null;
   await follow(kept);
   $("#use").checked = true;
@@ -523,7 +540,7 @@ on("#unmask", "click", () => {
 on("#temperature", "change", ({ target }) => ((target.dataset.own = "1"), redraw()));
 on("#levels", "change", ({ target }) => ((target.dataset.own = "1"), redraw()));
 for (const name of ["guidance", "saturation", "strength", "mood", "use"]) on(`#${name}`, "change", redraw);
-on("#frame", "change", () => open(photos[$("#photos").selectedIndex]));
+on("#frame", "change", reframe);
 on("#reset", "click", () => (settings(), redraw()));
 on("#reference", "click", (event) => {
   const canvas = $("#reference"), box = canvas.getBoundingClientRect();
@@ -559,13 +576,12 @@ document.addEventListener("drop", (event) => {
 
 /** Set all settings to the model's own. */
 function settings() {
-  const of = (level) => (typeof facts.temperature === "number" ? facts.temperature : facts.temperature[level]);
   delete $("#temperature").dataset.own;
-  $("#temperature").value = of(facts.levels[0]);
+  $("#temperature").value = at(facts.temperature, facts.levels[0]);
   $("#levels").replaceChildren(...facts.levels.map((level) => {
     const label = document.createElement("label");
     const input = Object.assign(document.createElement("input"), { type: "range", min: 0, max: 1.5, step: 0.05, name: level });
-    input.value = of(level);
+    input.value = at(facts.temperature, level);
     label.append(level === 0 ? "Base" : `${level} × ${level}`, input);
     return label;
   }));
