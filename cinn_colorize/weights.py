@@ -75,7 +75,7 @@ def _download(repository: str) -> Path:
     if repository.count("/") != 1:
         raise WeightsError(f"{HUB_PREFIX}{repository}: not a hub repository; write hf:owner/name")
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
     from huggingface_hub.utils import logging
 
     logging.set_verbosity_error()  # hides retries; a final failure is reported below
@@ -89,8 +89,8 @@ def _download(repository: str) -> Path:
             f"{HUB_PREFIX}{repository}: not in the local cache, and the hub cannot be reached; "
             "connect once, or copy the file here and pass its path with --weights"
         ) from error
-    except (HfHubHTTPError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except Exception as error:  # HTTP errors, and those of the client's own library
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise WeightsError(f"{HUB_PREFIX}{repository}/{filename}: cannot be downloaded ({reason})") from error
 
 

@@ -231,6 +231,7 @@ class _Hub(BaseHTTPRequestHandler):
     """As much of the hub as serving one file requires."""
 
     content = b""
+    cut = ("/someone/cut/resolve/main/cut.safetensors",)
 
     def do_HEAD(self):
         self._answer(body=False)
@@ -239,7 +240,7 @@ class _Hub(BaseHTTPRequestHandler):
         self._answer(body=True)
 
     def _answer(self, body):
-        known = self.path == "/someone/tiny/resolve/main/tiny.safetensors"
+        known = self.path in ("/someone/tiny/resolve/main/tiny.safetensors", *self.cut)
         self.send_response(200 if known else 404)
         content = self.content if known else b""
         if not known:
@@ -249,7 +250,7 @@ class _Hub(BaseHTTPRequestHandler):
         self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
         self.end_headers()
         if body:
-            self.wfile.write(content)
+            self.wfile.write(content[: len(content) // 2] if self.path in self.cut else content)
 
     def log_message(self, *args):
         pass
@@ -295,3 +296,10 @@ def test_a_hub_that_has_no_such_weights_or_is_not_there(hub, tmp_path):
         lines = [line for line in answer.stderr.splitlines() if line.strip()]
         assert len(lines) == 1, answer.stderr
         assert "hf:someone/unknown" in lines[0]
+
+
+def test_a_download_that_is_cut_short_is_one_line(hub, tmp_path):
+    answer = ask_hub("hf:someone/cut", tmp_path, HF_ENDPOINT=hub)
+    assert answer.returncode == 1
+    (line,) = [line for line in answer.stderr.splitlines() if line.strip()]
+    assert line.startswith("hf:someone/cut/cut.safetensors: cannot be downloaded (")

@@ -197,7 +197,7 @@ class Job:
         """Say what users may not know of a photo."""
         if photo.pages > 1 and not self.plan.pages:
             hint = "; --pages all takes all" if photo.has_pages else ""
-            log.info(f"{photo.name} has {photo.pages} pages or frames; the first is used{hint}")
+            log.info("%s has %s pages or frames; the first is used%s", photo.name, photo.pages, hint)
         if photo.is_bilevel:
             log.info(
                 "%s is black and white without grays (1 bit); scan it in grays for better colours", photo.name

@@ -51,7 +51,8 @@ def export(
         from cinn_colorize.onnx.files import COARSE, CONDITION, SAMPLE, STEP
 
         before = {output_dir / name for name in (CONDITION, COARSE, SAMPLE)}
-        before.update(output_dir.glob(STEP.format("*")))
+        steps = output_dir.glob(STEP.format("*"))
+        before.update(path for path in steps if path.stem.removeprefix("step").isdecimal())
         claim(sorted(before), overwrite)
         from cinn_colorize.models import load_model
         from cinn_colorize.onnx.export import export as write

@@ -45,6 +45,7 @@ class Library:
     def __init__(self, photos: Iterable[Path] = ()) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="cinn-colorize-")
         self._sent: OrderedDict[str, Item] = OrderedDict()
+        self._held: dict[str, Item] = {}
         self._lock = threading.Lock()  # of what was sent, which the server and its worker thread use
         paths = list(photos)
         stems = {path.with_suffix("") for path in paths}
@@ -85,7 +86,7 @@ class Library:
         with self._lock:
             if key in self._sent:
                 self._sent.move_to_end(key)
-            found = self._sent.get(key) or self._given.get(key)
+            found = self._sent.get(key) or self._held.get(key) or self._given.get(key)
         if not found:
             raise PhotoError("this photo is no longer open here; open it again")
         return found
@@ -95,24 +96,41 @@ class Library:
         key, name = secrets.token_hex(16), PurePath(name.replace("\\", "/")).name
         return Item(key, self.folder / f"{key}{PurePath(name).suffix[:8]}", name[-120:], made=made)
 
-    def add(self, item: Item) -> Item:
-        """Let pages use an item of :meth:`new`, and forget the one used longest ago if there are too many."""
+    def add(self, item: Item, *, hold: bool = False) -> Item:
+        """Let pages use an item of :meth:`new`, and forget the one used longest ago if there are too many.
+
+        Args:
+            item: the item, whose file has been written.
+            hold: whether it stays until :meth:`remove`, and others are not forgotten for it.
+        """
         if not item.name:
             with item.path.open("rb") as file:
                 format = format_of_content(file.read(32))
             item = replace(item, name="photo" + (FORMATS[format][0] if format else ""))
         with self._lock:
+            if hold:
+                self._held[item.id] = item
+                return item
             self._sent[item.id] = item
+            for key, other in [*self._sent.items()]:
+                if not other.path.exists():  # whatever cleans temporary folders
+                    del self._sent[key]
             sizes = [other.path.stat().st_size for other in self._sent.values()]
             while len(sizes) > 1 and (len(sizes) > _MOST_SENT or sum(sizes) > _MOST_BYTES):
                 self._sent.popitem(last=False)[1].path.unlink(missing_ok=True)
                 sizes.pop(0)
         return item
 
+    def remove(self, item: Item) -> None:
+        """Remove an item that is held."""
+        with self._lock:
+            del self._held[item.id]
+        item.path.unlink(missing_ok=True)
+
     def renamed(self, message: str) -> str:
         """Return a message with the files that were sent called as the page knows them."""
         with self._lock:
-            sent = [*self._sent.values()]
+            sent = [*self._sent.values(), *self._held.values()]
         for item in sent:
             message = message.replace(str(item.path), item.name)
         return message
@@ -127,4 +145,5 @@ def _has_recipe(path: Path) -> bool:
 def _may_be_of(path: Path) -> set[Path]:
     """Return what a file may be a result of, by its name: a_b_003.jpg of a or of a_b."""
     parts = path.name.split("_")
-    return {path.with_name("_".join(parts[:k])) for k in range(1, len(parts)) if parts[0] or k > 1}
+    stems = ("_".join(parts[:k]) for k in range(1, len(parts)))
+    return {path.with_name(stem) for stem in stems if stem.strip(".")}

@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
 
 from cinn_colorize.errors import CinnError, PhotoError
 from cinn_colorize.files import printable
@@ -161,14 +162,17 @@ class Server:
         asked = dict(request.query_params)
         if unknown := asked.keys() - OPTIONS.keys() - {TOKEN}:
             raise ValueError(f"{min(unknown):.80} is not an option here; /openapi.json lists them")
-        photo = await self._received(request)
-        wish = replace(Wish.parse(asked), photo=photo.id)
+        photo = await self._received(request, hold=True)
 
         def draw(studio: Studio) -> Item:
-            return studio.keep(wish if "seed" in asked else studio.typical(wish))
+            wish = replace(Wish.parse(asked), photo=photo.id)
+            return studio.keep(wish if "seed" in asked else studio.typical(wish), hold=True)
 
-        made = await self._unless_gone(request, draw)
-        return FileResponse(made.path, filename=made.name, content_disposition_type="inline")
+        try:
+            made = await self._unless_gone(request, draw)
+        finally:
+            self._library.remove(photo)
+        return _Once(made, self._library)
 
     async def _file(self, request: Request) -> Response:
         """Send a file that was made here."""
@@ -190,7 +194,7 @@ class Server:
             self._saved(path)
         return {"saved": [str(path) for path in paths]}
 
-    async def _received(self, request: Request) -> Item:
+    async def _received(self, request: Request, *, hold: bool = False) -> Item:
         """Write what a request brings, as its body or as a file of a form, to a file of the library."""
         if request.headers.get("content-type", "").startswith("multipart/"):
             async with request.form(max_files=1) as form:
@@ -203,7 +207,7 @@ class Server:
                     )
                 item = self._library.new(files[0].filename or "")
                 item.path.write_bytes(await files[0].read())
-            return self._library.add(item)
+            return self._library.add(item, hold=hold)
         asked = request.query_params
         item = self._library.new(asked.get("name", ""), made=bool(asked.get("made")))
         try:
@@ -213,7 +217,7 @@ class Server:
         except BaseException:
             item.path.unlink(missing_ok=True)
             raise
-        return self._library.add(item)
+        return self._library.add(item, hold=hold)
 
     def _failed(self, _: Request, error: Exception) -> Response:
         if isinstance(error, ClientDisconnect):
@@ -224,6 +228,20 @@ class Server:
         message = f"{error} is missing" if isinstance(error, LookupError) else str(error)
         message += f"; {ADVICE}" if isinstance(error, TooLargeError) else ""
         return printable(" ".join(self._library.renamed(message).split()))
+
+
+class _Once(FileResponse):
+    """A file that is sent, and then removed from the library."""
+
+    def __init__(self, item: Item, library: Library) -> None:
+        super().__init__(item.path, filename=item.name, content_disposition_type="inline")
+        self._item, self._library = item, library
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._library.remove(self._item)
 
 
 async def _asked(request: Request) -> dict[str, Any]:

@@ -197,10 +197,12 @@ class Studio:
 
     def prepare(self, wish: Wish) -> int:
         """Draw more members of the photo's ensemble, which hints require; return how many there are."""
-        opened = self._opened(wish)
-        opened.members += [
-            member.ab for member in islice(opened.coming, self.at_once(replace(wish, hints=())))
-        ]
+        opened, number = self._opened(wish), self.at_once(replace(wish, hints=()))
+        try:
+            opened.members += [member.ab for member in islice(opened.coming, number)]
+        except Exception:  # with which the generator has ended
+            opened.coming, opened.members = ensemble(opened.conditioned, number), []
+            raise
         return len(opened.members)
 
     def palette(self, wish: Wish, x: int, y: int) -> list[dict[str, object]]:
@@ -233,11 +235,11 @@ class Studio:
         made.picture.mode &= mode_like(*method.paths)
         return made
 
-    def keep(self, wish: Wish) -> Item:
+    def keep(self, wish: Wish, *, hold: bool = False) -> Item:
         """Make the picture a file of the library, to be sent, or to serve as a reference."""
         item = self.library.new(wish.name(self.library), made=True)
         self.make(wish).save(item.path)
-        return self.library.add(item)
+        return self.library.add(item, hold=hold)
 
     def save(self, wish: Wish) -> list[Path]:
         """Write the picture beside its photo, and what was made here for it; return the paths.

@@ -58,11 +58,11 @@ def test_an_export_leaves_no_files_of_another_model(tmp_path, monkeypatch):
         return [folder / "sample.onnx"]
 
     monkeypatch.setattr("cinn_colorize.onnx.export.export", write)
-    for name in ("sample.onnx", "coarse.onnx", "step3.onnx", "mine.onnx"):
+    for name in ("sample.onnx", "coarse.onnx", "step3.onnx", "mine.onnx", "step_2.onnx", "steps.onnx"):
         (tmp_path / name).write_bytes(b"old")
     result = CliRunner().invoke(app, ["export", "-o", str(tmp_path), "--overwrite"])
     assert result.output == f"{tmp_path / 'sample.onnx'}\n"
-    assert names(tmp_path) == ["mine.onnx", "sample.onnx"]
+    assert names(tmp_path) == ["mine.onnx", "sample.onnx", "step_2.onnx", "steps.onnx"]
 
 
 def test_export_says_which_packages_it_takes(folder, tmp_path, monkeypatch):

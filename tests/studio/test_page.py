@@ -297,6 +297,35 @@ def test_a_folder_is_worked_through_by_keyboard(new_tab, photos, narrow_weights)
     assert names(given) == ["astronaut.png", "astronaut_002.png", "astronaut_002_2.png", "coffee.png"]
 
 
+def test_two_pictures_saved_in_haste_are_both_saved_and_ticked(new_tab, photos):
+    tab, given = new_tab(), photos / "given"
+    tab.settle()
+    tab.page.locator("#photos").select_option(index=0)
+    tab.settle()
+    tab.page.click("h1")  # in a list, arrows move it
+    for key in ("6", "s", "7", "s", "ArrowRight"):
+        tab.page.keyboard.press(key)
+    tab.settle()
+    made = [given / f"astronaut_00{seed}.png" for seed in (5, 6)]
+    assert [path.is_file() for path in made] == [True, True]
+    ticked = ["✓" in option for option in tab.page.locator("#photos option").all_inner_texts()]
+    assert ticked == [True, False]
+    for path in made:
+        path.unlink()
+
+
+def test_thumbnails_follow_a_setting_though_another_is_chosen_meanwhile(tab, photos):
+    tab.open(photos / "photo.jpg")
+    sources = "images => images.map(image => image.src)"
+    before = tab.page.eval_on_selector_all("#samples img", sources)
+    tab.page.locator("#temperature").fill("0.2")
+    tab.page.keyboard.press("3")
+    tab.settle()
+    after = tab.page.eval_on_selector_all("#samples img", sources)
+    assert not set(before) & set(after)
+    assert tab.page.inner_text("#status") == ""
+
+
 def test_a_wrong_file_says_the_same_line_as_the_command(tab, photos):
     tab.open(photos / "photo.jpg")
     before = tab.pixels()

@@ -6,6 +6,7 @@ import http.client
 import io
 import json
 import shlex
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -200,6 +201,33 @@ def test_the_api_makes_what_the_command_makes(client, photo, tmp_path):
     assert client.post("/colorize", content=photo).content == default.read_bytes()
 
 
+def test_many_pictures_may_be_asked_for_at_once(photo, narrow_weights, monkeypatch):
+    """More than the library remembers of what pages have sent, of which none is forgotten for them."""
+    monkeypatch.setattr("cinn_colorize.studio.library._MOST_SENT", 2)
+    library = Library()
+    server = Server(library, lambda: new_studio(library, weights=narrow_weights), lambda path: None)
+    client = TestClient(Guard(server.app(), MAX_PIXELS), base_url="http://localhost")
+    sent = client.post("/photos?name=mine.jpg", content=photo).json()
+    with ThreadPoolExecutor(8) as pool:
+        answers = [*pool.map(lambda k: client.post(f"/colorize?seed={k}", content=photo), range(8))]
+    assert [answer.status_code for answer in answers] == [200] * 8
+    assert len({answer.content for answer in answers}) == 8
+    assert [path.name for path in library.folder.iterdir()] == [library[sent["id"]].path.name]
+    library.close()
+
+
+def test_samples_come_in_parts_and_none_is_left_out(photo):
+    """A network without passes draws one at a time."""
+    library = Library()
+    server = Server(library, lambda: new_studio(library, model="bedrooms", guidance=0.0), lambda path: None)
+    client = TestClient(Guard(server.app(), MAX_PIXELS), base_url="http://localhost")
+    sent = client.post("/photos?name=room.jpg", content=photo).json()
+    asked = {"photo": sent["id"], "seed": 3, "number": 4, "size": "small"}
+    lines = client.post("/samples", json=asked).text.splitlines()
+    assert [json.loads(line)["seed"] for line in lines] == [3, 4, 5, 6]
+    library.close()
+
+
 def test_the_description_has_the_options_that_there_are(client, photo):
     described = client.get("/openapi.json").json()
     assert described == json.loads(json.dumps(OPENAPI))
@@ -322,6 +350,47 @@ def test_what_was_sent_longest_ago_is_forgotten(monkeypatch):
         library[items[0].id]
     library.close()
     assert not library.folder.exists()
+
+
+def test_a_file_that_was_removed_from_outside_is_forgotten():
+    library = Library()
+    items = [library.new(f"{number}.jpg") for number in range(3)]
+    for item in items:
+        item.path.write_bytes(b"x")
+        library.add(item)
+        items[0].path.unlink(missing_ok=True)
+    with pytest.raises(PhotoError, match="open it again"):
+        library[items[0].id]
+    assert [library[item.id].name for item in items[1:]] == ["1.jpg", "2.jpg"]
+    library.close()
+
+
+@pytest.mark.parametrize("name", ["._a_1.jpg", ".__1.jpg", "__1.jpg", "_.jpg", "._.jpg"])
+def test_names_that_macs_and_others_give_are_no_results(folder, tmp_path, name):
+    shutil.copy(folder / "a.jpg", tmp_path)
+    (tmp_path / name).write_bytes(b"\0\5\x16\7")
+    library = Library([tmp_path / "a.jpg", tmp_path / name])
+    assert [item["done"] for item in library.given()] == [False, False]
+    library.close()
+
+
+def test_a_failure_among_the_members_of_an_ensemble_is_not_the_end_of_it(folder, narrow_weights):
+    library = Library([folder / "a.jpg"])
+    studio = new_studio(library, weights=narrow_weights)
+    wish = Wish.parse({"photo": library.given()[0]["id"], "hints": "150,100,#3060c0"})
+    expected = studio.samples(wish)[0].ab
+    opened = studio._opened(wish)
+    opened.samples.clear()
+    opened.members, opened.coming = opened.members[:8], failing()
+    with pytest.raises(MemoryError):
+        studio.samples(wish)
+    np.testing.assert_array_equal(studio.samples(wish)[0].ab, expected)
+    library.close()
+
+
+def failing():
+    raise MemoryError("no memory left")
+    yield
 
 
 def test_the_work_of_a_closed_tab_is_dropped():

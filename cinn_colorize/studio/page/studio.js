@@ -9,7 +9,6 @@ let photos = []; // {name, id, file, given, done}
 let photo; // the open one, as the server describes it
 let first = 0; // seed of the first of eight
 let chosen = null; // the seed of the large picture
-let samples = new Map(); // by seed
 let hints = []; // {x, y, color, group}; a stroke is a group
 let group = null; // the chosen one
 let mask = null, reference = null; // {id, name}
@@ -115,7 +114,7 @@ async function opened(entry) {
 async function open(entry) {
   $("#photos").selectedIndex = photos.indexOf(entry);
   await read(entry);
-  [hints, group, mask, past, first, chosen, samples] = [[], null, null, [], 0, null, new Map()];
+  [hints, group, mask, past, first, chosen] = [[], null, null, [], 0, null];
   $("#drop").hidden = true;
   $("#view").hidden = $("#side").hidden = false;
   document.documentElement.style.setProperty("--ratio", photo.width / photo.height);
@@ -141,7 +140,6 @@ async function read(entry) {
 /** Take the photo with or without its frame; hints and the mask stay. */
 async function reframe() {
   await read(photos[$("#photos").selectedIndex]);
-  samples = new Map();
   await draw(true);
   prepare().catch(() => {});
 }
@@ -154,10 +152,9 @@ async function prepare() {
 /** Draw the eight samples anew, and the large picture. */
 async function draw(keepLarge = false) {
   $("#status").textContent = "drawing";
-  if (keepLarge && chosen !== null) await show();
+  if (keepLarge && chosen !== null) await attempt(show); // which another choice may replace
   if (!keepLarge || !$("#samples").children.length) placeholders();
   for await (const sample of await ask("samples", wish({ seed: first, number: EIGHT, size: "small" }))) {
-    samples.set(sample.seed, sample);
     const button = $("#samples").children[sample.seed - first];
     button.replaceChildren(picture(sample), caption(sample));
     button.disabled = false;
@@ -223,12 +220,12 @@ async function setZoom(whole) {
 
 async function save() {
   $("#status").textContent = "saving";
-  const result = await ask("save", large());
+  const entry = photos[$("#photos").selectedIndex]; // by the end it may be another one
+  const result = await (await send("save", { body: JSON.stringify(large()) })).json();
   for (const file of result.files ?? []) {
     const link = Object.assign(document.createElement("a"), { href: `files/${file.id}`, download: file.name });
     link.click();
   }
-  const entry = photos[$("#photos").selectedIndex];
   entry.done = true;
   list();
   $("#status").textContent = result.saved ? `saved ${result.saved[0]}` : `downloading ${result.files[0].name}`;
