@@ -24,13 +24,17 @@ from cinn_colorize.devices import choose_device, one_thread, placed
 from cinn_colorize.errors import DataError, WeightsError
 from cinn_colorize.files import printable_name
 from cinn_colorize.latents.latent import Latent
+from cinn_colorize.latents.levels import by_level
 from cinn_colorize.models import Loaded, loaded_from
 from cinn_colorize.models.mnist import DIGITS, LEVEL, SIZE, Mnist
+from cinn_colorize.models.registry import MODELS
+from cinn_colorize.options import whole_number
 from cinn_colorize.samples import seeds_from
 
 Floats = NDArray[np.float32]
 
-TEMPERATURE = 0.88  # temperature of the authors' sample sheets
+_OF_MODEL = MODELS["mnist"]
+(TEMPERATURE,) = by_level(_OF_MODEL.temperature, _OF_MODEL.levels).values()
 _BOX = 20  # side of the square that a digit of MNIST fits into, in pixels
 _BATCH = 500
 
@@ -125,7 +129,11 @@ class Digits:
 
         Returns:
             images, (N, 10, 28, 28).
+
+        Errors are those of :meth:`encode`.
         """
+        if len(digits) != len(images):
+            raise ValueError(f"{len(images)} images must have as many digits, not {len(digits)}")
         likely = self.log_probs(images).argmax(1) if None in digits else [0] * len(images)
         shown = [int(guess) if d is None else d for d, guess in zip(digits, likely, strict=True)]
         return self.decode(self.encode(images, shown))
@@ -138,6 +146,7 @@ class Digits:
             reach: distance from the mean in both directions, in standard deviations.
             seed: seed of the samples that show how much each attribute varies within a digit.
         """
+        steps = whole_number(steps, "steps", 1)
         positions = torch.linspace(-reach, reach, steps)
         drawn = self.sample(20, seed=seed)
         usual = {

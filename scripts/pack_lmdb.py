@@ -15,7 +15,7 @@ import cv2
 import lmdb
 
 from cinn_colorize.data.sources import Reader, find_photos
-from cinn_colorize.errors import ending_in_a_line
+from cinn_colorize.errors import DataError, ending_in_a_line
 from cinn_colorize.training.bedrooms import LSUN_TRAIN, LSUN_VAL
 
 PAGE = 4096  # bytes, of LMDB
@@ -44,7 +44,7 @@ def pack(photos: Path, folder: Path, val: int) -> None:
         val: number of photos in the validation set.
 
     Raises:
-        DataError: there are no photos, or one is damaged.
+        DataError: there are no photos, or one is damaged, or none is left to train on.
     """
     read, packed = Reader(), {}
     for source in find_photos(photos, pattern=None):
@@ -55,6 +55,10 @@ def pack(photos: Path, folder: Path, val: int) -> None:
         packed[hashlib.sha1(data).hexdigest().encode()] = data
 
     keys = sorted(packed)
+    if len(keys) <= val:
+        raise DataError(
+            f"{photos}: --val {val} of {len(keys)} photos leaves none to train on; give a smaller number"
+        )
     for name, chosen in ((LSUN_VAL, keys[:val]), (LSUN_TRAIN, keys[val:])):
         path = folder / name
         path.mkdir(parents=True)

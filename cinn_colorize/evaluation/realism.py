@@ -18,9 +18,10 @@ the others come with packages of the extra ``evaluation``.
 from __future__ import annotations
 
 import importlib
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from types import ModuleType
 from typing import Protocol
@@ -303,8 +304,9 @@ def _package(name: str, measure: str) -> ModuleType:
 
 @contextmanager
 def _downloading(what: str, otherwise: str) -> Iterator[None]:
-    """Turn errors in downloading weights into a DataError in this context."""
+    """Turn errors in downloading weights into a DataError in this context; print what is said on stderr."""
     try:
-        yield
+        with redirect_stdout(sys.stderr):
+            yield
     except OSError as error:  # urllib's errors are OSErrors
         raise DataError(f"{what} cannot be downloaded ({error}); {otherwise}") from error

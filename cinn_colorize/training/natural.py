@@ -382,7 +382,7 @@ def batch_nll(
             f"a --batch that is a multiple of {rest[0]} times the number of processes"
         )
     parts, start = [], 0
-    for r in sorted(model.resolutions, reverse=True):
+    for r in sorted(model.latent_shapes, reverse=True):
         end = len(x) // every.get(r, 1)
         if end > start:
             chosen = slice(start, end)

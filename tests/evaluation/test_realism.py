@@ -12,6 +12,7 @@ from cinn_colorize.errors import DataError
 from cinn_colorize.evaluation import Fid, KidLite0, StLpips, Top5, read_labels
 from cinn_colorize.evaluation.distances import kernel_distance
 from cinn_colorize.evaluation.photos import read_square, to_rgb
+from cinn_colorize.evaluation.realism import _downloading
 
 CPU = torch.device("cpu")
 CATS, CUP = {281, 282, 285}, 504  # tabby, tiger cat, Egyptian cat; coffee mug
@@ -173,3 +174,9 @@ def test_fid_with_weights_that_are_there(offline, squares, tmp_path):
     same, other = measured(fid, photos, truth), measured(fid, photos, gray)
     assert abs(same.mean) < 1e-2 * other.mean
     assert np.isnan(same.se)
+
+
+def test_what_a_download_prints_does_not_mix_with_the_result(capsys):
+    with _downloading("weights", "use others"):
+        print("Downloading")  # as torch.hub does
+    assert capsys.readouterr() == ("", "Downloading\n")

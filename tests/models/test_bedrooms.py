@@ -113,6 +113,15 @@ def test_lsun_is_read_as_it_is_laid_out(lsun):
     assert len(find_lsun(lsun / "photos")[0]) == 12
 
 
+def test_no_lmdb_is_packed_without_photos_to_train_on(lsun, tmp_path):
+    command = [sys.executable, ROOT / "scripts" / "pack_lmdb.py", lsun / "photos", tmp_path / "packed"]
+    done = subprocess.run(command, env=ENVIRONMENT, check=False, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "--val 200 of 12 photos leaves none to train on" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "packed").exists()
+
+
 def test_lmdbs_that_cannot_be_read(lsun, tmp_path):
     photos, _ = find_lsun(lsun / "packed")
     with pytest.raises(DataError, match="no such key"):

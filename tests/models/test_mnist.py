@@ -13,6 +13,7 @@ from narrow import SMALL_MNIST
 
 from cinn_colorize.digits import (
     ATTRIBUTES,
+    TEMPERATURE,
     Digits,
     Walk,
     picture,
@@ -116,6 +117,17 @@ def test_transfer_keeps_the_image_under_its_own_digit(digits):
     assert np.abs(rows[0, 4] - shown[0]).max() < 1e-4
     assert np.abs(rows[1, likely] - shown[1]).max() < 1e-4
     assert np.abs(rows[0, 5] - shown[0]).max() > 1e-3
+
+
+def test_transfer_needs_a_digit_for_each_image(digits):
+    with pytest.raises(ValueError, match="2 images must have as many digits, not 1"):
+        digits.transfer(np.zeros((2, 28, 28), np.float32), [1])
+    with pytest.raises(ValueError, match="steps must be 1 or more, not 0"):
+        digits.walks(steps=0)
+
+
+def test_the_command_and_the_library_draw_at_one_temperature():
+    assert MODELS["mnist"].temperature == TEMPERATURE == 0.88
 
 
 def test_log_probs_are_those_of_each_digit(digits):

@@ -15,7 +15,14 @@ from cinn_colorize.evaluation import nll_by_level
 from cinn_colorize.models import load_model
 from cinn_colorize.models.natural import COARSE, Natural, NaturalConfig
 from cinn_colorize.training.loop import train
-from cinn_colorize.training.natural import CoarseTask, CoarseTraining, FineTask, FineTraining
+from cinn_colorize.training.natural import (
+    CoarseTask,
+    CoarseTraining,
+    FineTask,
+    FineTraining,
+    batch_nll,
+    features_in_chunks,
+)
 from cinn_colorize.training.objective import Noise, vividness
 from cinn_colorize.training.options import RunOptions
 
@@ -47,6 +54,19 @@ def test_the_coarse_colours_are_learnt_and_the_details_left_alone(task, tmp_path
     assert not any(name.startswith(("levels.32", "levels.16", "backbone.stem")) for name in parts)
     started = build()
     assert task.measure(learnt)["nll_coarse"] < task.measure(started.eval())["nll_coarse"] - 1
+
+
+@pytest.mark.parametrize("config", [NARROW_COARSE, NARROW_NATURAL], ids=["coarse", "couplings"])
+def test_the_finest_levels_learn_from_every_second_photo_and_all_others_from_all(config):
+    model, rng = stir(build(config)).eval(), torch.Generator().manual_seed(0)
+    L, x = 100 * torch.rand(4, 1, 256, 256, generator=rng), torch.randn(4, 2, 64, 64, generator=rng) / 2
+    features = features_in_chunks(model, L, torch.float32)
+    with torch.no_grad():
+        nll, whole = (batch_nll(model, x, L, features, every) for every in ({32: 2, 16: 2}, {}))
+    assert set(nll) == set(model.latent_shapes)
+    for r, values in nll.items():
+        assert len(values) == (2 if r in (32, 16) else 4)
+        torch.testing.assert_close(values, whole[r][: len(values)], rtol=1e-4, atol=1e-3)
 
 
 def test_the_level_alone_has_the_nll_that_it_has_in_the_whole(task):
