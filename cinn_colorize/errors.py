@@ -20,6 +20,10 @@ class MissingPhotoError(PhotoError, FileNotFoundError):
     """The file of a photo, a mask, a reference or hints does not exist."""
 
 
+class ExistsError(PhotoError):
+    """A result is there already, and is not to be replaced."""
+
+
 class OutputError(PhotoError):
     """A picture cannot be written, nor the next one: the disk is full, or their folder cannot be used."""
 

@@ -167,7 +167,7 @@ def missing(path: str | os.PathLike[str], problem: str = "no such file or folder
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike[str], mode: int = PUBLIC) -> Iterator[int]:
+def replacing(path: str | os.PathLike[str], mode: int = PUBLIC, *, overwrite: bool = True) -> Iterator[int]:
     """Yield a descriptor to write to; the file appears at ``path`` if all goes well, else nothing is left.
 
     The content is on the disk before the file gets its name, so that not even a power cut leaves half of it.
@@ -175,8 +175,10 @@ def replacing(path: str | os.PathLike[str], mode: int = PUBLIC) -> Iterator[int]
     Args:
         path: path of the file.
         mode: its permission bits, from which the umask takes some.
+        overwrite: whether a file that is there is replaced.
 
     Raises:
+        FileExistsError: a file is there, and is not to be replaced.
         OSError: the file cannot be created or put in its place.
         OriginalError: it would replace a file that the call reads.
     """
@@ -188,14 +190,33 @@ def replacing(path: str | os.PathLike[str], mode: int = PUBLIC) -> Iterator[int]
             yield descriptor
             os.fsync(descriptor)
             if not _IS_WINDOWS:  # while the lock is held, or another process may take it for a leftover
-                part.replace(path)
+                _put(part, path, overwrite)
         finally:
             os.close(descriptor)
         if _IS_WINDOWS:  # where an open file cannot be renamed
-            part.replace(path)
+            _put(part, path, overwrite)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def _put(part: Path, path: Path, overwrite: bool) -> None:
+    """Give a file its name."""
+    if overwrite:
+        part.replace(path)
+    elif _IS_WINDOWS:
+        part.rename(path)  # which replaces none there
+    else:
+        try:
+            os.link(part, path)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links
+            if os.path.lexists(path):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(path)) from None
+            part.replace(path)
+        else:
+            part.unlink()
 
 
 @contextlib.contextmanager

@@ -153,6 +153,7 @@ class Colorization:
         quality: int = 95,
         strip: bool = False,
         more: Sequence[Colorization] = (),
+        overwrite: bool = True,
     ) -> None:
         """Write the picture with the photo's metadata and the recipe; see :meth:`Picture.save`.
 
@@ -162,8 +163,10 @@ class Colorization:
             quality: quality of JPEG, WebP and AVIF, 1 to 100.
             strip: leave out all metadata but the profile and the recipe.
             more: colorizations of the other pages of a TIFF.
+            overwrite: whether an existing file is replaced.
 
         Raises:
+            ExistsError: there is one, and it is not.
             PhotoError: the file cannot be written, or has several pages and is no TIFF.
             TypeError: the quality is no integer.
             ValueError: it is out of range, or the format is none that can be written.
@@ -172,7 +175,15 @@ class Colorization:
         encoding = Encoding(quality, strip)
         recipe = in_file(self.recipe, written, encoding)
         pages = [(page.picture, in_file(page.recipe, written, encoding)) for page in more]
-        self.picture.save(path, format=format, quality=quality, recipe=recipe, strip=strip, more=pages)
+        self.picture.save(
+            path,
+            format=format,
+            quality=quality,
+            recipe=recipe,
+            strip=strip,
+            more=pages,
+            overwrite=overwrite,
+        )
 
 
 def in_file(recipe: Mapping[str, str], format: str, encoding: Encoding) -> dict[str, str]:

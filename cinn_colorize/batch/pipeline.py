@@ -10,15 +10,16 @@ import time
 import traceback
 from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from cinn_colorize.batch.plan import Plan, Task
-from cinn_colorize.errors import CinnError, OutputError, PhotoError
+from cinn_colorize.batch.plan import Existing, Plan, Task
+from cinn_colorize.errors import CinnError, ExistsError, OutputError, PhotoError
 from cinn_colorize.files import FULL, format_of_name, mode_like, printable_name
 
 if TYPE_CHECKING:
+    from cinn_colorize.batch.there import State, There
     from cinn_colorize.colorizer import BaseColorizer, Colorization
     from cinn_colorize.imaging.photo import Photo
     from cinn_colorize.latents.levels import PerLevel
@@ -181,10 +182,13 @@ class Job:
                 colorizations = colorizer.compose(photo, composed[i : i + at_once], plan.rendering)
                 if _Status.of(task) != before:
                     raise PhotoError(f"{name}: changed while being read; run again when it is complete")
-                for made in self._saved(task, photo, colorizations, todo.missing):
-                    if made.seed in todo.missing:
+                for made, state in self._saved(task, photo, colorizations, todo.missing, there):
+                    if made.seed in todo.missing and state is not State.OTHER:
                         output, s = task.output(made.seed, plan), made.sample
-                        yield Result(path, output, *before[:2], clock.ms(), s.seed, s.temperature, s.log_prob)
+                        result = Result(
+                            path, output, *before[:2], clock.ms(), s.seed, s.temperature, s.log_prob
+                        )
+                        yield replace(result, found=state is State.RIGHT)
                     if todo.sheet is State.MISSING:
                         on_sheet.append(tile(made))
         if task.sheet and todo.sheet is State.MISSING:
@@ -206,9 +210,19 @@ class Job:
             log.info("%s is in colour; only its luminance is used", photo.name)
 
     def _saved(
-        self, task: Task, photo: Photo, colorizations: list[Colorization], missing: Collection[int]
-    ) -> Iterator[Colorization]:
-        """Save those that are missing at the same time, and yield all in turn when they are saved."""
+        self,
+        task: Task,
+        photo: Photo,
+        colorizations: list[Colorization],
+        missing: Collection[int],
+        there: There,
+    ) -> Iterator[tuple[Colorization, State]]:
+        """Save those that are missing at the same time, and yield all in turn when they are saved.
+
+        With each comes its state before that; another process may have written it meanwhile.
+        """
+        from cinn_colorize.batch.there import State
+
         with _threads() as pool:
             saved = {
                 made.seed: pool.submit(
@@ -216,14 +230,21 @@ class Job:
                     task.output(made.seed, self.plan),
                     **vars(self.plan.encoding),
                     more=self._other_pages(photo, made.seed),
+                    overwrite=self.plan.existing is Existing.OVERWRITE,
                 )
                 for made in colorizations
                 if made.seed in missing
             }
             for made in colorizations:
+                state = State.MISSING if made.seed in saved else State.RIGHT
                 if made.seed in saved:
-                    saved.pop(made.seed).result()  # if kept, its error would keep itself and the file alive
-                yield made
+                    try:
+                        saved.pop(
+                            made.seed
+                        ).result()  # if kept, its error would keep itself and the file alive
+                    except ExistsError:
+                        state = there.appeared(made.seed)
+                yield made, state
 
     def _other_pages(self, photo: Photo, seed: int) -> list[Colorization]:
         """Colorize the pages that go into a file with the first one, with the same seed."""

@@ -89,6 +89,15 @@ class There:
         shown = len(todo.missing) + len(todo.right)
         return replace(todo, sheet=self._sheet(todo)) if self._task.sheet and shown else todo
 
+    def appeared(self, seed: int) -> State:
+        """Return the state of a picture that another process has written meanwhile.
+
+        Raises:
+            PhotoError: it was made in another way, and is not to be skipped.
+        """
+        self._existing |= {self._task.output(seed, self._plan)}
+        return self._sample(seed)
+
     def right(self) -> list[int]:
         """Return the seeds of the pictures that are there and right, whichever samples are kept."""
         plan, there = self._plan, []

@@ -13,7 +13,7 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from cinn_colorize.errors import OutputError, PhotoError
+from cinn_colorize.errors import ExistsError, OutputError, PhotoError
 from cinn_colorize.files import FULL, OUTPUT_FORMATS, PUBLIC, format_of_name, printable_name, replacing
 from cinn_colorize.imaging import color, jpeg, vips
 from cinn_colorize.imaging.color import Pixels, RGBSpace
@@ -94,6 +94,7 @@ class Picture:
         recipe: Mapping[str, str] | None = None,
         strip: bool = False,
         more: Sequence[tuple[Picture, Mapping[str, str]]] = (),
+        overwrite: bool = True,
     ) -> None:
         """Write the picture with the photo's metadata; an existing file is replaced at the end.
 
@@ -105,8 +106,10 @@ class Picture:
             recipe: how the picture was made; :func:`read_recipe` reads it.
             strip: leave out all metadata but the profile and the recipe.
             more: pictures of the other pages of a TIFF, with their recipes.
+            overwrite: whether an existing file is replaced.
 
         Raises:
+            ExistsError: there is one, and it is not.
             PhotoError: the file cannot be written, or has several pages and is no TIFF.
             TypeError: the quality is no integer.
             ValueError: the quality is out of range, the format is none that can be written, or XMP does not
@@ -126,12 +129,14 @@ class Picture:
         if written != "tiff" and len(self._metadata.blob("exif-data")) > _MOST_EXIF and not strip:
             log.warning(f"{name}: EXIF of more than 64 KiB is left out; a TIFF keeps it")
         try:
-            with replacing(path, self.mode) as descriptor:
+            with replacing(path, self.mode, overwrite=overwrite) as descriptor:
                 self._write(descriptor, written, quality, recipe, strip)
                 for picture, its_recipe in more:
                     with tempfile.TemporaryFile() as file:
                         picture._write(file.fileno(), written, quality, its_recipe, strip)
                         append_page(descriptor, file)
+        except FileExistsError:
+            raise ExistsError(f"{name}: is there already") from None
         except vips.Error as error:
             raise cannot_write(name, vips.reason(error)) from None
         except OSError as error:

@@ -1,5 +1,6 @@
 """Batches as real processes: kills, damaged files, concurrent batches."""
 
+import errno
 import json
 import os
 import random
@@ -29,6 +30,7 @@ from PIL import Image
 
 from cinn_colorize.batch.model_server import ModelServer
 from cinn_colorize.engines import Engine, ModelSpec
+from cinn_colorize.files import replacing
 from cinn_colorize.models import find_weights
 
 pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
@@ -197,6 +199,37 @@ def test_two_batches_on_one_folder(reference, tmp_path):
         _, stderr = batch.communicate()
         assert batch.returncode == 0, stderr
     assert contents(tmp_path / "colorized") == contents(reference / "colorized")
+
+
+def test_of_photos_of_one_name_none_takes_the_place_of_another(tmp_path):
+    """In processes that do not know of each other, as xargs -P starts them."""
+    for name in "abc":
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.roll(GRAY, ord(name), axis=0)).save(tmp_path / name / "1.png")
+    batches = [start(tmp_path, f"{name}/1.png", "-s", 1, "-o", "out", text=True) for name in "abc"]
+    ended = [(*batch.communicate(), batch.returncode) for batch in batches]
+    assert sorted(code for *_, code in ended) == [0, 1, 1]
+    (first,) = (name for name, (*_, code) in zip("abc", ended, strict=True) if code == 0)
+    for stdout, stderr, code in ended:
+        if code:
+            assert stdout == ""
+            assert "out/1_001.png exists, made from another photo; add" in stderr
+    assert process(tmp_path, "recreate", "out/1_001.png", f"{first}/1.png", "-o", "again.png").returncode == 0
+    assert names(tmp_path / "out") == ["1_001.png"]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_that_came_meanwhile_is_not_replaced(tmp_path, monkeypatch, links):
+    """On a file system without links, too."""
+    if not links:
+        monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError(errno.EPERM, "no links")))
+    path = tmp_path / "a"
+    with replacing(path, overwrite=False) as descriptor:
+        os.write(descriptor, b"first")
+    with pytest.raises(FileExistsError), replacing(path, overwrite=False) as descriptor:
+        os.write(descriptor, b"second")
+    assert path.read_bytes() == b"first"
+    assert names(tmp_path) == ["a"]
 
 
 def test_one_network_for_several_processes(colorizer, narrow_weights):
