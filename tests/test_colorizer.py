@@ -2,6 +2,7 @@
 
 import io
 import threading
+from itertools import groupby
 
 import numpy as np
 import PIL.Image
@@ -216,6 +217,17 @@ def test_a_sheet_of_samples(colorizer, photo):
     sheet.save(buffer, "JPEG")
     assert sheet.width > 2 * TILE
     assert sheet.height < 3 * TILE
+
+
+def test_labels_of_narrow_pictures_do_not_touch():
+    from cinn_colorize.methods.contact_sheet import contact_sheet
+
+    tiles = [(PIL.Image.new("RGB", (30, 200)), f"seed {k}  log p +1.234") for k in range(5)]
+    sheet = np.asarray(contact_sheet(tiles, columns=5).convert("L"))
+    inked = (sheet[-30:] < 128).any(axis=0)
+    gaps = [len(list(run)) for is_inked, run in groupby(inked) if not is_inked]
+    assert not inked[np.r_[:4, -4:0]].any()
+    assert sum(gap >= 8 for gap in gaps) >= 4
 
 
 def test_the_network_sees_the_photos_own_luminance(colorizer, photo, monkeypatch):

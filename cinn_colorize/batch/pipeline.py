@@ -150,7 +150,7 @@ class Job:
         photo = photo.framed(plan.frame)
         if photo.together > 1 and format_of_name(task.outputs[0]) != "tiff":
             raise PhotoError(
-                f"{name}: {photo.together} pages need a TIFF; leave out --format, or choose one with --pages"
+                f"{name}: {photo.together} pages need a TIFF; add --format tiff, or choose one with --pages"
             )
         colorizer = self.colorizer
         there, how = There(task, plan, colorizer, photo), (plan.number, plan.temperature, plan.seed)

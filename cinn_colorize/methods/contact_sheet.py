@@ -91,7 +91,9 @@ def contact_sheet(tiles: Sequence[Tile], columns: int | None = None) -> Image.Im
         columns: number of columns; by default, as many as make the sheet about 4:3, and one row of up to
             three pictures.
     """
-    width = max(tile.width for tile, _ in tiles)
+    widest = max(tile.width for tile, _ in tiles)
+    font = _font_within(widest, [label for _, label in tiles])
+    width = max(widest, *(math.ceil(font.getlength(label)) for _, label in tiles))
     height = max(tile.height for tile, _ in tiles)
     cell_width, cell_height = width + _GAP, height + _LABEL
     if columns is None and len(tiles) <= 3:
@@ -102,7 +104,6 @@ def contact_sheet(tiles: Sequence[Tile], columns: int | None = None) -> Image.Im
     rows = math.ceil(len(tiles) / columns)
     sheet = Image.new("RGB", (columns * cell_width + _GAP, rows * cell_height + _GAP), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    font = _font_within(width, [label for _, label in tiles])
     for i, (tile, label) in enumerate(tiles):
         x = _GAP + i % columns * cell_width
         y = _GAP + i // columns * cell_height
@@ -112,7 +113,7 @@ def contact_sheet(tiles: Sequence[Tile], columns: int | None = None) -> Image.Im
 
 
 def _font_within(width: int, labels: Sequence[str]) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Return the default font, smaller if a label would be wider than its picture."""
+    """Return the default font, smaller if a label would be wider than its picture, but legible."""
     font = ImageFont.load_default(size=16)
     widest = max(font.getlength(label) for label in labels)
     return font if widest <= width else ImageFont.load_default(size=max(9.0, 16 * width / widest))

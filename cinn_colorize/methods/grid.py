@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 _TILE = 160  # pixels on the longer side of a sample
 MOST = 1024  # samples
 _MOST_OF_A_SIDE = 32
+_LONGEST = 24  # characters of a name in a label
 RENDERING = Rendering(upsampling=Upsampling.bicubic)  # stretched to the photo, regardless of its edges
 
 
@@ -188,7 +189,7 @@ class Grid(Method):
 
         assert self.number is not None, "steps require a number"
         steps = [k / (self.number - 1) for k in range(self.number)]
-        names = [end.stem if isinstance(end, Path) else f"seed {end}" for end in self.between]
+        names = [_short(end.stem) if isinstance(end, Path) else f"seed {end}" for end in self.between]
         if len(ends) == 2:
             labels = [names[0], *(f"{t:.2f}" for t in steps[1:-1]), names[1]]
             return Latent.join([ends[0].interpolated(ends[1], t) for t in steps]), labels
@@ -198,6 +199,10 @@ class Grid(Method):
         for place, name in zip((0, self.number - 1, -self.number, -1), names, strict=True):
             labels[place] = name
         return Latent.join(codes), labels
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST // 2]}…{name[1 - _LONGEST // 2 :]}"
 
 
 def _parse_number(text: str) -> int | None:
