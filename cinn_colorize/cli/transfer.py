@@ -163,7 +163,9 @@ def transfer(
         others: list[Path] = []
         inputs = checked(find_inputs(targets, output=out.output_dir, others=others))
         from cinn_colorize.imaging.photo import open_photo
+        from cinn_colorize.methods.base import check_file
 
+        check_file(reference)
         if not open_photo(reference, max_pixels=reading.limit).is_color:
             name = printable_name(reference)
             raise PhotoError(f"{name}: is gray and has no colours to transfer; give a colour photo")

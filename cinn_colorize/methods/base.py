@@ -168,14 +168,23 @@ class SampleMethod(Method):
         return colorization
 
 
+def check_file(path: Path, error: type[Exception] = PhotoError) -> None:
+    """Refuse a pipe, which can be read only once, or a device, which may be endless.
+
+    Raises:
+        Exception: ``error``, if it is one.
+    """
+    if path.exists() and not path.is_file():
+        raise error(f"{printable_name(path)}: cannot be read (not a file)")
+
+
 def sha256_of(path: Path, error: type[Exception] = PhotoError) -> str:
     """Return the SHA-256 of a file that a method requires.
 
     Raises:
         Exception: ``error``, if the file cannot be read.
     """
-    if path.exists() and not path.is_file():  # a pipe or a device, which may be endless
-        raise error(f"{printable_name(path)}: cannot be read (not a file)")
+    check_file(path, error)
     try:
         return weights.sha256(path)
     except OSError as problem:

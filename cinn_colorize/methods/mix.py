@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from cinn_colorize.latents.levels import PerLevel, SomeLevels, parse_temperature
 from cinn_colorize.latents.noise import same_noise
-from cinn_colorize.methods.base import Files, SampleMethod, check_shape, sha256_of
+from cinn_colorize.methods.base import Files, SampleMethod, check_file, check_shape, sha256_of
 from cinn_colorize.options import MAX_PIXELS, Rendering, parse_seed
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ class Mix(SampleMethod):
         """
         from cinn_colorize.imaging.photo import open_photo
 
+        check_file(self.mask)
         return open_photo(self.mask, max_pixels=self.max_pixels)
 
     @property

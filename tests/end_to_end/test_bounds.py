@@ -178,6 +178,8 @@ def test_exif_of_a_tiff_that_names_the_same_bytes_again_and_again(tmp_path):
     [
         ("recreate a.jpg photo.jpg /dev/zero", "not a file"),
         ("a.jpg --hints /dev/zero --manifest m", "not a file"),
+        ("mix photo.jpg --seeds 1,2 --mask /dev/zero", "not a file"),
+        ("transfer /dev/zero photo.jpg", "not a file"),
         ("a.jpg --manifest /dev/zero", "a device, which keeps nothing"),
         ("a.jpg --weights /dev/zero", "no such weights file"),
         ("@/dev/zero --null", "the list cannot be read (it has more than 64 MiB)"),
