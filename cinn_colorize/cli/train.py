@@ -333,7 +333,8 @@ class _StopRequest:
     def __init__(self) -> None:
         self.requested = False
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._request)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as a background job ignores Ctrl-C
+                signal.signal(number, self._request)
 
     def _request(self, number: int, frame: object) -> None:
         self.requested = True

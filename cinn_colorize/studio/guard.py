@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
@@ -87,7 +87,7 @@ class Guard:
         host, origin = request.headers.get("host", ""), request.headers.get("origin")
         if self._hosts and _name(f"//{host}") not in self._hosts:
             return f"the host {printable(host):.80} is not this machine; open the page as localhost"
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and _split(origin).netloc != host:
             return f"pages of {printable(origin):.80} may not use this one"
         brought = (
             request.query_params.get(TOKEN)
@@ -101,7 +101,11 @@ class Guard:
 
 
 def _name(url: str) -> str:
+    return _split(url).hostname or ""
+
+
+def _split(url: str) -> SplitResult:
     try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
+        return urlsplit(url)
+    except ValueError:  # half an IPv6 address
+        return urlsplit("")

@@ -132,7 +132,7 @@ class Server:
     async def _samples(self, request: Request) -> Response:
         """Answer with samples as they are drawn, a line of JSON each; an error is the last line."""
         asked = await _asked(request)
-        wish, size, number = Wish.parse(asked), _size(asked), int(asked.get("number", 1))
+        wish, size, number = Wish.parse(asked), _size(asked), _whole(asked, "number", 1)
         if not 1 <= number <= (1 if wish.mask else _MOST):
             raise ValueError(f"number must be from 1 to {1 if wish.mask else _MOST}, not {number}")
 
@@ -166,7 +166,7 @@ class Server:
 
         def draw(studio: Studio) -> Item:
             wish = replace(Wish.parse(asked), photo=photo.id)
-            return studio.keep(wish if "seed" in asked else studio.typical(wish), hold=True)
+            return studio.keep(wish if asked.get("seed") else studio.typical(wish), hold=True)
 
         try:
             made = await self._unless_gone(request, draw)
@@ -263,7 +263,14 @@ def _size(asked: dict[str, Any]) -> str:
 
 
 def _place(asked: dict[str, Any]) -> tuple[int, int]:
-    return int(asked["x"]), int(asked["y"])
+    return _whole(asked, "x"), _whole(asked, "y")
+
+
+def _whole(asked: dict[str, Any], name: str, default: int | None = None) -> int:
+    value = asked[name] if default is None else asked.get(name, default)
+    if not isinstance(value, int):
+        raise ValueError(f"{name} must be a whole number, not {value!r:.80}")
+    return value
 
 
 def _known(item: Item) -> dict[str, str]:

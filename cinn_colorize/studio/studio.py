@@ -292,7 +292,9 @@ class Studio:
     def _colorizer(self, wish: Wish) -> _Remembering:
         guidance = self._guidance(wish)
         if guidance not in self._colorizers:
-            self._colorizers[guidance] = _Remembering(self._model, guidance=guidance, **self._options)
+            colorizer = _Remembering(self._model, guidance=guidance, **self._options)
+            self._model = self._model._replace(model=colorizer.network.model)  # not placed once more
+            self._colorizers[guidance] = colorizer
         return self._colorizers[guidance]
 
     def _opened(self, wish: Wish) -> _Open:

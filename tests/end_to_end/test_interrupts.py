@@ -26,7 +26,7 @@ from helpers import (
 )
 from PIL import Image
 
-from cinn_colorize.cli.train import _Display
+from cinn_colorize.cli.train import _Display, _StopRequest
 from cinn_colorize.training.progress import Progress
 
 pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
@@ -112,6 +112,20 @@ def test_a_second_ctrl_c_ends_train_at_once(photos, narrow_weights, tmp_path):
     kept = re.search(r"run/checkpoint-(\d+)\.pt is kept, after (\d+) of 960 photos; continue with", lines[-1])
     assert kept, lines
     assert int(kept[1]) == int(kept[2]) < 960
+
+
+def test_a_run_that_a_shell_put_in_the_background_ignores_ctrl_c():
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        stop = _StopRequest()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert not stop()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def test_train_tells_soon_what_it_has_found_and_how_long_it_takes(photos, narrow_weights, tmp_path):

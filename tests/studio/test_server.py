@@ -80,7 +80,7 @@ def test_this_machine_is_not(client, host):
     assert client.get("/", headers={"host": host}).status_code == 200
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost:9999"])
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost:9999", "http://["])
 def test_a_foreign_origin_is_refused(client, photo, origin, folder):
     before = names(folder)
     for path in ("/photos?name=x.jpg", "/colorize", "/samples", "/save"):
@@ -179,6 +179,7 @@ def test_a_photo_of_too_many_pixels_is_refused(photo):
         ({"photo": "unknown"}, "open it again"),
         ({"size": "huge"}, "size must be one of"),
         ({"number": 0}, "number must be from 1 to 64"),
+        ({"number": [1]}, "number must be a whole number, not [1]"),
     ],
 )
 def test_what_cannot_be_drawn_is_said_in_one_line(client, photo, asked, said):
