@@ -20,7 +20,7 @@ class MissingPhotoError(PhotoError, FileNotFoundError):
     """The file of a photo, a mask, a reference or hints does not exist."""
 
 
-class ExistsError(PhotoError):
+class ExistsError(PhotoError, FileExistsError):
     """A result is there already, and is not to be replaced."""
 
 

@@ -47,6 +47,8 @@ _TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.part")
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:)//?")
 # Of a disk that is full, for the program or for this user.
 FULL = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT") if hasattr(errno, name)}
+# Of a file system without hard links, or with limits to them.
+_NO_LINKS = {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 _IS_WINDOWS = sys.platform == "win32"
 _SIGNATURES = {
     # Most camera raws are TIFFs, which their tags or their suffix tell from others.
@@ -209,9 +211,9 @@ def _put(part: Path, path: Path, overwrite: bool) -> None:
     else:
         try:
             os.link(part, path)
-        except FileExistsError:
-            raise
-        except OSError:  # a file system without links
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
             if os.path.lexists(path):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(path)) from None
             part.replace(path)

@@ -172,7 +172,7 @@ class Job:
         if not todo.anything:
             return
         self._note(photo)
-        on_sheet = []
+        on_sheet, others = [], set()
         at_once = max(1, _COMPOSED_AT_ONCE // (photo.together * photo.picture_bytes))
         for part in parts:
             composed = [sample for sample in part if sample.seed in todo.composed]
@@ -183,7 +183,10 @@ class Job:
                 if _Status.of(task) != before:
                     raise PhotoError(f"{name}: changed while being read; run again when it is complete")
                 for made, state in self._saved(task, photo, colorizations, todo.missing, there):
-                    if made.seed in todo.missing and state is not State.OTHER:
+                    if state is State.OTHER:
+                        others.add(made.seed)
+                        continue
+                    if made.seed in todo.missing:
                         output, s = task.output(made.seed, plan), made.sample
                         result = Result(
                             path, output, *before[:2], clock.ms(), s.seed, s.temperature, s.log_prob
@@ -191,7 +194,8 @@ class Job:
                         yield replace(result, found=state is State.RIGHT)
                     if todo.sheet is State.MISSING:
                         on_sheet.append(tile(made))
-        if task.sheet and todo.sheet is State.MISSING:
+        todo = todo.without(others)
+        if task.sheet and on_sheet:
             first = plan.method.first_tiles(colorizer, photo, plan.temperature, plan.seed, plan.rendering)
             sheet = contact_sheet([*first, *on_sheet])
             save_sheet(sheet, task.sheet, there.sheet_recipe(todo), mode=photo.mode)
@@ -219,7 +223,7 @@ class Job:
     ) -> Iterator[tuple[Colorization, State]]:
         """Save those that are missing at the same time, and yield all in turn when they are saved.
 
-        With each comes its state before that; another process may have written it meanwhile.
+        Each comes with the state that its file had before; another process may have written it meanwhile.
         """
         from cinn_colorize.batch.there import State
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -52,6 +52,10 @@ class Todo:
     def composed(self) -> frozenset[int]:
         """Seeds of the samples that are required at full size."""
         return self.missing | frozenset(self.right if self.sheet is State.MISSING else ())
+
+    def without(self, seeds: Collection[int]) -> Todo:
+        """Return the same without some samples."""
+        return replace(self, states={seed: s for seed, s in self.states.items() if seed not in seeds})
 
     @property
     def anything(self) -> bool:

@@ -13,7 +13,7 @@ from cinn_colorize.cli.console import console, progress_bar, say
 from cinn_colorize.files import printable_name
 
 _EVERY = 30.0  # seconds between two lines
-_RECENT = 30  # photos that tell the speed; those whose results are there already may take less time, or not
+_RECENT = 30  # the last photos, whose speed the estimate follows
 
 
 class Progress:
@@ -33,8 +33,8 @@ class Progress:
 
     def advance(self) -> None:
         """Count one more as done."""
-        self.done += 1
         self._recent.append(time.monotonic())
+        self.done += 1
 
     def line(self) -> str:
         """Return the state as a line: the photo at work, what is done and left, and how fast."""

@@ -16,7 +16,6 @@ from cinn_colorize.imaging.metadata import (
     extended,
     find_extension,
     find_recipe,
-    is_excessive,
     joined,
     new_packet,
 )
@@ -25,7 +24,8 @@ _XMP, _EXTENSION = b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/
 _PHOTOSHOP = b"Photoshop 3.0\0"
 _NAME, _PLACE = 32, 40  # bytes of an extension's name, and of that, its length and the place of a part
 _START, _APP0, _APP1, _APP13, _APP15 = 0xD8, 0xE0, 0xE1, 0xED, 0xEF
-_BARE = {0x01, *range(0xD0, 0xD8)}  # markers without content
+_BARE = {0x01, 0xFF, *range(0xD0, 0xD8)}  # without content, which no header needs
+_MOST_SEGMENTS = 10_000  # that are looked at; a photo has a few, and each has up to 64 KiB
 _LAST = (0xD9, 0xDA)  # the end, and a scan, after which no metadata follow
 _MOST_XMP = 60_000  # bytes of a packet; libvips leaves out larger ones without a word
 _MOST = 65_533  # bytes of a segment
@@ -43,17 +43,16 @@ def read_fields(file: BinaryIO) -> dict[str, bytes]:
 
     An extension that is incomplete, or that the packet does not name, is treated as missing.
     """
-    segments = [segment for _, segment in _segments(file)]
+    segments = [segment for _, segment in _segments(file, (_XMP, _EXTENSION, _PHOTOSHOP))]
     found = {}
-    iptc = [s.content for s in segments if s.marker == _APP13 and s.content.startswith(_PHOTOSHOP)]
+    iptc = [segment.content for segment in segments if segment.marker == _APP13]
     if len(iptc) > 1:
         found["iptc-data"] = iptc[0] + b"".join(part.removeprefix(_PHOTOSHOP) for part in iptc[1:])
     app1 = [segment.content for segment in segments if segment.marker == _APP1]
     packet = next((part.removeprefix(_XMP) for part in app1 if part.startswith(_XMP)), b"")
     parts = [part.removeprefix(_EXTENSION) for part in app1 if part.startswith(_EXTENSION)]
     if packet and parts and (extension := _extension(parts, find_extension(packet))):
-        # One that is excessive is for the photo to leave out, with a word.
-        found["xmp-data"] = extension if is_excessive(extension) else joined(packet, extension)
+        found["xmp-data"] = joined(packet, extension)
     return found
 
 
@@ -67,10 +66,13 @@ def divided(fields: Mapping[str, bytes]) -> tuple[dict[str, bytes], list[Segment
         the same, as far as libvips is to write them, and segments with the rest.
     """
     first, rest = dict(fields), []
-    if len(packet := fields.get("xmp-data", b"")) > _MOST_XMP:
-        content = extended(packet)
+    packet = fields.get("xmp-data", b"")
+    recipe = find_recipe(packet) if len(packet) > _MOST_XMP else {}
+    if sum(map(len, recipe.values())) > _MOST_XMP // 2:  # of thousands of hints
+        recipe = {}
+    if len(packet) > _MOST_XMP and (content := extended(packet, recipe=not recipe)):
         name = hashlib.md5(content, usedforsecurity=False).hexdigest().upper()
-        first["xmp-data"] = new_packet(find_recipe(packet), name)
+        first["xmp-data"] = new_packet(recipe, name)
         size = _MOST - len(_EXTENSION) - _PLACE
         for start in range(0, len(content), size):
             place = name.encode() + struct.pack(">II", len(content), start)
@@ -108,23 +110,26 @@ def add_segments(descriptor: int, segments: Sequence[Segment]) -> None:
         file.write(rest)
 
 
-def _segments(file: BinaryIO) -> Iterator[tuple[int, Segment]]:
-    """Yield the segments of a header, each after the place where it ends; as many as are intact."""
+def _segments(file: BinaryIO, kinds: tuple[bytes, ...] = (b"",)) -> Iterator[tuple[int, Segment]]:
+    """Yield the segments of a header, each after the place where it ends; as many as are intact.
+
+    Args:
+        file: the JPEG.
+        kinds: how the content of those begins that are yielded.
+    """
     file.seek(0)
     if file.read(2) != bytes([0xFF, _START]):
         return
-    while (head := file.read(2))[:1] == b"\xff" and len(head) == 2:
-        marker = head[1]
-        if marker == 0xFF:  # one to fill
-            file.seek(-1, os.SEEK_CUR)
-        elif marker in _LAST:
+    for _ in range(_MOST_SEGMENTS):
+        head = file.read(4)
+        if len(head) < 4 or head[0] != 0xFF or head[1] in _LAST:
             return
-        elif marker not in _BARE:
-            (size,) = struct.unpack(">H", file.read(2).ljust(2, b"\0"))
-            content = file.read(max(size - 2, 0))
-            if len(content) < size - 2 or size < 2:
-                return
-            yield file.tell(), Segment(marker, content)
+        size = int.from_bytes(head[2:], "big") - 2
+        content = file.read(max(size, 0))
+        if head[1] in _BARE or size < 0 or len(content) < size:
+            return
+        if content.startswith(kinds):
+            yield file.tell(), Segment(head[1], content)
 
 
 def _extension(parts: Sequence[bytes], name: str) -> bytes:

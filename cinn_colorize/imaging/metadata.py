@@ -70,12 +70,13 @@ def find_extension(packet: bytes) -> str:
     return next((_text(note) for _, note in notes), "")
 
 
-def extended(packet: bytes) -> bytes:
-    """Return an extension with all but the recipe of a packet; empty if that is malformed or excessive."""
+def extended(packet: bytes, *, recipe: bool) -> bytes:
+    """Return an extension with all of a packet, or all but its recipe; empty if it cannot be read."""
     document = _parse(packet)
     if document is None:
         return b""
-    _remove_recipe(document)
+    if not recipe:
+        _remove_recipe(document)
     for node in [*document.childNodes]:
         if node is not document.documentElement:  # the marks around a packet
             document.removeChild(node)
@@ -90,15 +91,16 @@ def joined(packet: bytes, extension: bytes) -> bytes:
     for description, note in _notes(document):
         _remove(note, description)
     root, other = _root(document), _root(more)
-    above = [*([more.documentElement] if more.documentElement else []), other]
-    names = {name: value for element in above for name, value in element.attributes.items()}
+    known, names = _prefixes(document), _prefixes(more)
+    if any(known.get(name, value) != value for name, value in names.items()):
+        return packet  # one prefix of two namespaces, which no program writes
+    for name, value in names.items():
+        root.setAttribute(name, value)
     for child in other.childNodes:
         if child.nodeType == child.ELEMENT_NODE:
-            copy = root.appendChild(document.importNode(child, True))
-            for name, value in names.items():
-                if name.startswith("xmlns") and not copy.hasAttribute(name):
-                    copy.setAttribute(name, value)
-    return _serialised(document)
+            root.appendChild(document.importNode(child, True))
+    whole = _serialised(document)
+    return packet if is_excessive(whole) else whole
 
 
 def find_recipe(packet: bytes) -> dict[str, str]:
@@ -198,6 +200,13 @@ def _serialised(document: minidom.Document) -> bytes:
                 child.data = child.data.replace("\r", _HIDDEN[ord("\r")])
     text = "\n".join(node.toxml() for node in document.childNodes)
     return text.translate({ord(hidden): f"&#{code};" for code, hidden in _HIDDEN.items()}).encode()
+
+
+def _prefixes(document: minidom.Document) -> dict[str, str]:
+    """Return the prefixes declared for all properties, as attributes."""
+    above = [*([document.documentElement] if document.documentElement else []), _root(document)]
+    attributes = [attribute for element in above for attribute in element.attributes.items()]
+    return {name: value for name, value in attributes if name.startswith("xmlns:")}
 
 
 def _root(document: minidom.Document) -> minidom.Element:

@@ -18,7 +18,7 @@ from cinn_colorize.files import FULL, OUTPUT_FORMATS, PUBLIC, format_of_name, pr
 from cinn_colorize.imaging import color, jpeg, vips
 from cinn_colorize.imaging.color import Pixels, RGBSpace
 from cinn_colorize.imaging.metadata import add_recipe, iptc_for
-from cinn_colorize.imaging.tiff import add_fields, append_page
+from cinn_colorize.imaging.tiff import add_fields, append_page, exif_size
 from cinn_colorize.options import Encoding
 
 log = logging.getLogger(__name__)
@@ -77,13 +77,13 @@ class Picture:
     def thumbnail(self, size: int) -> PIL.Image.Image:
         """Return the picture in 8-bit sRGB on white, its longer side at most ``size`` pixels."""
         height, width = fitted(self.rgb.shape[0], self.rgb.shape[1], size)
-        small = cv2.resize(self.rgb, (width, height), interpolation=cv2.INTER_AREA)
-        lab = color.pixels_to_lab(small, self._space)
-        image = PIL.Image.fromarray(color.compose(lab[0], lab[1:], depth=8))
-        if self._alpha is None:
-            return image
-        alpha = PIL.Image.fromarray(_reduced(self._alpha, (width, height)))
-        return PIL.Image.composite(image, PIL.Image.new("RGB", image.size, "white"), alpha)
+        rgb = self.rgb
+        if self._alpha is not None:
+            most = np.iinfo(rgb.dtype).max
+            share = self._alpha[..., None] / np.float32(most)
+            rgb = np.rint(most - share * (most - rgb)).astype(rgb.dtype)
+        lab = color.pixels_to_lab(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA), self._space)
+        return PIL.Image.fromarray(color.compose(lab[0], lab[1:], depth=8))
 
     def save(
         self,
@@ -126,8 +126,8 @@ class Picture:
             )
         if more and written != "tiff":
             raise PhotoError(f"{name}: cannot have several pages; end the name in .tif, or choose one page")
-        if written != "tiff" and len(self._metadata.blob("exif-data")) > _MOST_EXIF and not strip:
-            log.warning(f"{name}: EXIF of more than 64 KiB is left out; a TIFF keeps it")
+        if written != "tiff" and not strip and exif_size(self._metadata.blob("exif-data")) > _MOST_EXIF:
+            log.warning("%s: EXIF of more than 64 KiB is left out; a TIFF keeps it", name)
         try:
             with replacing(path, self.mode, overwrite=overwrite) as descriptor:
                 self._write(descriptor, written, quality, recipe, strip)

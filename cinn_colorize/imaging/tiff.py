@@ -20,6 +20,7 @@ _STRIP_OFFSETS, _STRIP_SIZES, _TILE_OFFSETS, _TILE_SIZES = 0x0111, 0x0117, 0x014
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES = 0x0100, 0x0101, 0x0102, 0x0103, 0x0106, 0x0115
 _UNCOMPRESSED, _YCBCR = 1, 6
 _SUBFILE_TYPE, _SUB_IFDS, _DNG_VERSION = 0x00FE, 0x014A, 0xC612
+_X_RESOLUTION, _Y_RESOLUTION = 0x011A, 0x011B
 _POINTERS = (_EXIF, _GPS, _INTEROP)
 # Tags of the first directory that people and cameras wrote; the others describe how the pixels are stored.
 # These are DocumentName, ImageDescription, Make, Model, PageName, Software, DateTime, Artist, HostComputer,
@@ -137,6 +138,30 @@ def add_fields(descriptor: int, exif: bytes, iptc: bytes) -> None:
             file.write(struct.pack("<I", start))
             file.seek(end)
             file.write(bytes(start - end) + content)
+
+
+def exif_size(exif: bytes) -> int:
+    """Return how many bytes EXIF has without its preview; 0 if it is damaged."""
+    with contextlib.suppress(ValueError, struct.error):
+        directory = _first_directory(io.BytesIO(exif.removeprefix(b"Exif\0\0")))
+        return len(_packed(directory, len(_HEADER)))
+    return 0
+
+
+def exif_turned(exif: bytes) -> bytes:
+    """Let the horizontal and the vertical resolution in EXIF change places; nothing else moves."""
+    start = len(b"Exif\0\0") if exif.startswith(b"Exif\0\0") else 0
+    order = ">" if exif[start : start + 2] == b"MM" else "<"
+    turned, places = bytearray(exif), {}
+    with contextlib.suppress(struct.error):
+        (offset,) = struct.unpack_from(order + "I", exif, start + 4)
+        (count,) = struct.unpack_from(order + "H", exif, start + offset)
+        for place in range(start + offset + 2, start + offset + 2 + 12 * count, 12):
+            places[struct.unpack_from(order + "H", exif, place)[0]] = place + 2
+    if {_X_RESOLUTION, _Y_RESOLUTION} <= places.keys():
+        x, y = (slice(places[tag], places[tag] + 10) for tag in (_X_RESOLUTION, _Y_RESOLUTION))
+        turned[x], turned[y] = exif[y], exif[x]
+    return bytes(turned)
 
 
 def append_page(descriptor: int, page: BinaryIO) -> None:

@@ -22,6 +22,7 @@ from cinn_colorize.errors import MissingPhotoError, PhotoError
 from cinn_colorize.files import FORMATS, missing
 from cinn_colorize.imaging.color import Pixels
 from cinn_colorize.imaging.profiles import color_model, space_of
+from cinn_colorize.imaging.tiff import exif_turned
 from cinn_colorize.limits import ADVICE, TooLargeError, check_pixels
 
 pyvips.block_untrusted_set(True)
@@ -114,7 +115,7 @@ def open_image(source: Path | bytes, max_pixels: int, page: int = 1) -> Image:
     if image.get_typeof("orientation") and (orientation := image.get("orientation")) > 1:
         image = _load(source, page, access="random").autorot()  # turning needs rows out of order
         if orientation > 4:  # on its side
-            image = image.copy(xres=image.yres, yres=image.xres)
+            image = _turned(image)
     if image.format in ("float", "double"):
         image = _from_floats(image, _load(source, page).max())
     elif image.format == "uint":
@@ -270,6 +271,14 @@ def _load(source: Path | bytes, page: int = 1, access: str = "sequential") -> Im
             os.close(descriptor)
     options = {"page": page - 1} if page > 1 else {}  # which not all formats have
     return Image.new_from_source(origin, "", access=access, fail_on="error", **options)
+
+
+def _turned(image: Image) -> Image:
+    """Let the resolutions of a photo that lay on its side change places, in EXIF too."""
+    image = image.copy(xres=image.yres, yres=image.xres)
+    if image.get_typeof("exif-data"):
+        image.set_type(pyvips.GValue.blob_type, "exif-data", exif_turned(bytes(image.get("exif-data"))))
+    return image
 
 
 def _from_floats(image: Image, largest: float) -> Image:

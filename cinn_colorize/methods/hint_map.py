@@ -147,7 +147,7 @@ def read_strokes(path: Path) -> PIL.Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # from Pillow, about sizes
             with PIL.Image.open(io.BytesIO(read_file(path, MAX_PIXELS))) as file:
-                return _in_srgb(upright(file).convert("RGBA"), file.info.get("icc_profile", b""))
+                return _in_srgb(upright(file).convert("RGBA"), file.info.get("icc_profile") or b"")
     except FileNotFoundError:
         raise MissingPhotoError(f"{name}: no such file of hints") from None
     except PIL.UnidentifiedImageError:

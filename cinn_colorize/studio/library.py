@@ -122,9 +122,9 @@ class Library:
         return item
 
     def remove(self, item: Item) -> None:
-        """Remove an item that is held."""
+        """Remove an item that is held, if it still is."""
         with self._lock:
-            del self._held[item.id]
+            self._held.pop(item.id, None)
         item.path.unlink(missing_ok=True)
 
     def renamed(self, message: str) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,6 +23,7 @@ from starlette.types import Receive, Scope, Send
 from cinn_colorize.errors import CinnError, PhotoError
 from cinn_colorize.files import printable
 from cinn_colorize.limits import ADVICE, TooLargeError
+from cinn_colorize.options import whole_number
 from cinn_colorize.studio.guard import TOKEN, Guard
 from cinn_colorize.studio.library import Item, Library
 from cinn_colorize.studio.openapi import OPENAPI, OPTIONS
@@ -110,17 +111,7 @@ class Server:
 
     async def _unless_gone(self, request: Request, job: Callable[[Studio], T]) -> T:
         """Do a job, unless the page that asked for it is closed before its turn."""
-        doing = asyncio.ensure_future(self._do(job))
-        gone = asyncio.ensure_future(_until_gone(request))
-        try:
-            await asyncio.wait({doing, gone}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            gone.cancel()
-            if not doing.done():
-                doing.cancel()
-        if doing.cancelled() or not doing.done():
-            raise ClientDisconnect
-        return doing.result()
+        return await _while_open(request, self._do(job))
 
     def _answering(self, job: Job) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         async def endpoint(request: Request) -> Response:
@@ -162,17 +153,29 @@ class Server:
         asked = dict(request.query_params)
         if unknown := asked.keys() - OPTIONS.keys() - {TOKEN}:
             raise ValueError(f"{min(unknown):.80} is not an option here; /openapi.json lists them")
+        wish = Wish.parse(asked)
         photo = await self._received(request, hold=True)
 
-        def draw(studio: Studio) -> Item:
-            wish = replace(Wish.parse(asked), photo=photo.id)
-            return studio.keep(wish if asked.get("seed") else studio.typical(wish), hold=True)
+        def draw() -> Item:
+            studio, of_photo = self._studio.result(), replace(wish, photo=photo.id)
+            try:
+                return studio.keep(of_photo if asked.get("seed") else studio.typical(of_photo), hold=True)
+            except CinnError as error:
+                error.args = (self._library.renamed(str(error)),)  # before the photo is forgotten
+                raise
 
+        job = self._thread.submit(draw)
+        job.add_done_callback(lambda _: self._library.remove(photo))
         try:
-            made = await self._unless_gone(request, draw)
-        finally:
-            self._library.remove(photo)
-        return _Once(made, self._library)
+            return _Once(await _while_open(request, asyncio.wrap_future(job)), self._library)
+        except BaseException:
+            job.add_done_callback(self._forget)
+            raise
+
+    def _forget(self, job: Future[Item]) -> None:
+        """Remove what a job has made, which nobody waits for."""
+        if not job.cancelled() and not job.exception():
+            self._library.remove(job.result())
 
     async def _file(self, request: Request) -> Response:
         """Send a file that was made here."""
@@ -244,6 +247,20 @@ class _Once(FileResponse):
             self._library.remove(self._item)
 
 
+async def _while_open(request: Request, doing: Awaitable[T]) -> T:
+    """Wait for what is being done; cancel it if the client is gone before."""
+    done, gone = asyncio.ensure_future(doing), asyncio.ensure_future(_until_gone(request))
+    try:
+        await asyncio.wait({done, gone}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        gone.cancel()
+        if not done.done():
+            done.cancel()
+    if done.cancelled() or not done.done():
+        raise ClientDisconnect
+    return done.result()
+
+
 async def _asked(request: Request) -> dict[str, Any]:
     asked = await request.json()
     if not isinstance(asked, dict):
@@ -268,9 +285,10 @@ def _place(asked: dict[str, Any]) -> tuple[int, int]:
 
 def _whole(asked: dict[str, Any], name: str, default: int | None = None) -> int:
     value = asked[name] if default is None else asked.get(name, default)
-    if not isinstance(value, int):
-        raise ValueError(f"{name} must be a whole number, not {value!r:.80}")
-    return value
+    try:
+        return whole_number(value, name, 0)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
 
 
 def _known(item: Item) -> dict[str, str]:

@@ -18,7 +18,7 @@ import PIL.Image
 
 from cinn_colorize.colorizer import Colorizer, PhotoLike
 from cinn_colorize.conditioned import ConditionedPhoto
-from cinn_colorize.errors import PhotoError
+from cinn_colorize.errors import ExistsError, PhotoError
 from cinn_colorize.files import format_of_name, mode_like, writing
 from cinn_colorize.imaging import color
 from cinn_colorize.imaging.photo import Photo, open_photo
@@ -254,9 +254,9 @@ class Studio:
             raise PhotoError(f"{item.name}: was sent by the page, so its pictures are downloads")
         path = item.path.parent / wish.name(self.library)
         for candidate in _numbered(path):
-            if not candidate.exists():
-                made.save(candidate)
-            else:
+            try:
+                made.save(candidate, overwrite=False)
+            except ExistsError:
                 found = recipe_at(candidate, self.max_pixels)
                 if not found or differences(
                     found, in_file(made.recipe, format_of_name(candidate), Encoding())

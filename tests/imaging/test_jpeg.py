@@ -10,6 +10,7 @@ import pyvips
 from helpers import GRAY, RECIPE, Uniform, write
 from PIL import Image
 
+from cinn_colorize.imaging.metadata import new_packet
 from cinn_colorize.imaging.photo import open_photo, read_recipe
 
 PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
@@ -66,6 +67,34 @@ def test_xmp_of_any_size_is_kept_with_the_recipe(tmp_path, size):
         assert b"<?xpacket" not in whole
     plain = save(photo_with(tmp_path / "plain.tif"), tmp_path / "plain.jpg")
     np.testing.assert_array_equal(first.lab(64, 64), plain.lab(64, 64))
+
+
+def test_a_recipe_of_any_size_is_kept(tmp_path):
+    recipe = {"hints": "10,20,#a02832 " * 5000, "seed": "7"}
+    save(photo_with(tmp_path / "in.png", xmp=packet(1000)), tmp_path / "out.jpg", recipe=recipe)
+    assert read_recipe(tmp_path / "out.jpg") == recipe
+    assert b"attic" in open_photo(tmp_path / "out.jpg")._metadata.blob("xmp-data")
+
+
+@pytest.mark.parametrize("recipe", [None, RECIPE])
+def test_large_xmp_that_is_malformed_leaves_nothing_dangling(tmp_path, recipe):
+    made = save(photo_with(tmp_path / "in.png", xmp=packet(70_000)[:-60]), tmp_path / "out.jpg", recipe)
+    assert b"HasExtendedXMP" not in made._metadata.blob("xmp-data")
+    assert made.recipe == (recipe or {})
+
+
+def test_an_excessive_extension_is_left_out_alone(tmp_path):
+    whole = packet(9 * 2**20)
+    name = hashlib.md5(whole).hexdigest().upper()
+    parts = [b"http://ns.adobe.com/xap/1.0/\0" + new_packet(RECIPE, name)]
+    for start in range(0, len(whole), 65_000):
+        place = name.encode() + struct.pack(">II", len(whole), start)
+        parts.append(EXTENSION + place + whole[start : start + 65_000])
+    Image.fromarray(GRAY).save(tmp_path / "in.jpg")
+    jpeg = (tmp_path / "in.jpg").read_bytes()
+    written = b"".join(b"\xff\xe1" + struct.pack(">H", 2 + len(part)) + part for part in parts)
+    (tmp_path / "in.jpg").write_bytes(jpeg[:2] + written + jpeg[2:])
+    assert open_photo(tmp_path / "in.jpg").recipe == RECIPE
 
 
 def test_xmp_without_a_recipe_is_kept(tmp_path):

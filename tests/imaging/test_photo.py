@@ -122,9 +122,12 @@ def test_a_photo_that_states_no_resolution_gets_that_of_exif(tmp_path, suffix, s
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_orientation_is_applied_once(tmp_path, orientation):
+@pytest.mark.parametrize("states", [False, True], ids=["", "resolution in EXIF"])
+def test_orientation_is_applied_once(tmp_path, orientation, states):
     tags = Image.Exif()
     tags[0x0112] = orientation
+    if states:
+        tags[0x011A], tags[0x011B], tags[0x0128] = 300.0, 150.0, 2
     Image.fromarray(GRAY).save(tmp_path / "in.jpg", exif=tags, quality=98, dpi=(300, 150))
     (picture,) = open_photo(tmp_path / "in.jpg").compose([Uniform(0, 0)])
     picture.save(tmp_path / "out.png")
@@ -169,6 +172,9 @@ def test_what_is_transparent_is_white_and_hides_what_is_below(kind):
     (picture,) = one.compose([Uniform(20, 20)])
     assert (np.asarray(picture.thumbnail(150))[:59] == 255).all()
     assert np.asarray(picture.thumbnail(150))[61:].std() > 20
+    for size in (150, 70):  # at the second, the edge lies within a row
+        tiles = [each.compose([Uniform(20, 20)])[0].thumbnail(size) for each in (one, other)]
+        np.testing.assert_array_equal(*map(np.asarray, tiles))
 
 
 def test_jpeg_has_full_chroma_and_the_quality_asked_for(tmp_path):

@@ -1,5 +1,6 @@
 """Hints: given colours at places of a photo, and samples that follow them."""
 
+import zlib
 from dataclasses import replace
 from itertools import islice
 
@@ -208,7 +209,7 @@ def test_strokes_of_any_size_say_the_same(tmp_path, photo):
     assert np.abs(one.ab[inside] - other.ab[inside]).max() < 1
 
 
-@pytest.mark.parametrize("profile", ["p3", "damaged"])
+@pytest.mark.parametrize("profile", ["p3", "damaged", "chunk"])
 def test_strokes_are_in_the_colour_space_of_their_file(tmp_path, photo, profile):
     plain = painted(tmp_path / "plain.png", (120, 80), ((30, 10, 60, 70), BLUE))
     icc = bytes(pyvips.Operation.call("profile_load", "p3"))
@@ -220,6 +221,13 @@ def test_strokes_are_in_the_colour_space_of_their_file(tmp_path, photo, profile)
     else:
         icc = icc[:60] + bytes(len(icc) - 60)
     Image.fromarray(pixels).save(tmp_path / "strokes.png", icc_profile=icc)
+    if profile == "chunk":
+        content = (tmp_path / "strokes.png").read_bytes()
+        start = content.index(b"iCCP")
+        end = start + 4 + int.from_bytes(content[start - 4 : start], "big")
+        chunk = content[start : start + 20] + b"\0" * (end - start - 20)
+        check = zlib.crc32(chunk).to_bytes(4, "big")
+        (tmp_path / "strokes.png").write_bytes(content[:start] + chunk + check + content[end + 4 :])
     one, other = (HintMap.of(photo, strokes=tmp_path / name) for name in ("plain.png", "strokes.png"))
     np.testing.assert_allclose(one.ab, other.ab, atol=1.0)
 

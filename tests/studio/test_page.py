@@ -314,6 +314,25 @@ def test_two_pictures_saved_in_haste_are_both_saved_and_ticked(new_tab, photos):
         path.unlink()
 
 
+def test_what_is_saved_while_another_photo_opens_is_ticked(new_tab, photos):
+    tab, given = new_tab(), photos / "given"
+    tab.settle()
+    tab.page.locator("#photos").select_option(index=0)
+    tab.settle()
+    tab.page.click("h1")
+    tab.page.route("**/open", lambda route: (tab.page.wait_for_timeout(300), route.continue_()))
+    tab.changing(lambda: tab.page.keyboard.press("8"))
+    tab.page.keyboard.press("ArrowRight")
+    tab.page.keyboard.press("s")
+    wait_for((given / "astronaut_007.png").is_file)
+    tab.settle()
+    assert [option[:1] == "✓" for option in tab.page.locator("#photos option").all_inner_texts()] == [
+        True,
+        False,
+    ]
+    (given / "astronaut_007.png").unlink()
+
+
 def test_thumbnails_follow_a_setting_though_another_is_chosen_meanwhile(tab, photos):
     tab.open(photos / "photo.jpg")
     sources = "images => images.map(image => image.src)"

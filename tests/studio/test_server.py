@@ -160,7 +160,9 @@ def test_a_photo_of_too_many_pixels_is_refused(photo):
     answer = client.post("/open", json={"photo": send(client, photo)})
     assert answer.status_code == 422
     assert answer.text.startswith("b.jpg: cannot be read: 300 x 240")
-    assert client.post("/colorize", content=photo).status_code == 422
+    answer = client.post("/colorize?name=c.jpg", content=photo)
+    assert answer.status_code == 422
+    assert answer.text.startswith("c.jpg: cannot be read: 300 x 240")
 
 
 @pytest.mark.parametrize(
@@ -179,7 +181,7 @@ def test_a_photo_of_too_many_pixels_is_refused(photo):
         ({"photo": "unknown"}, "open it again"),
         ({"size": "huge"}, "size must be one of"),
         ({"number": 0}, "number must be from 1 to 64"),
-        ({"number": [1]}, "number must be a whole number, not [1]"),
+        ({"number": [1]}, "number must be an integer, not [1]"),
     ],
 )
 def test_what_cannot_be_drawn_is_said_in_one_line(client, photo, asked, said):

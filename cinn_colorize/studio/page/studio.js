@@ -129,6 +129,9 @@ async function open(entry) {
   prepare().catch(() => {}); // hints do it otherwise
 }
 
+/** The entry of the open photo; while another is being opened, that is the one chosen already. */
+const current = () => photos.find((entry) => entry.id === photo.id);
+
 async function read(entry) {
   $("#status").textContent = "opening";
   calls.prepare?.abort();
@@ -139,7 +142,7 @@ async function read(entry) {
 
 /** Take the photo with or without its frame; hints and the mask stay. */
 async function reframe() {
-  await read(photos[$("#photos").selectedIndex]);
+  await read(current());
   await draw(true);
   prepare().catch(() => {});
 }
@@ -220,7 +223,7 @@ async function setZoom(whole) {
 
 async function save() {
   $("#status").textContent = "saving";
-  const entry = photos[$("#photos").selectedIndex]; // by the end it may be another one
+  const entry = current(); // by the end it may be another one
   const result = await (await send("save", { body: JSON.stringify(large()) })).json();
   for (const file of result.files ?? []) {
     const link = Object.assign(document.createElement("a"), { href: `files/${file.id}`, download: file.name });
@@ -506,7 +509,7 @@ on("#save", "click", save);
 on("#undo", "click", undo);
 on("#zoom", "click", () => setZoom($("#zoom").ariaPressed !== "true"));
 on("#like", "click", async () => {
-  const kept = await ask("keep", large({ saturation: 1 })); // what is drawn from it gets that of the page
+  const kept = await ask("keep", large({ saturation: 1 })); // that of the page is applied to what is drawn from it
   mask = null;
   await follow(kept);
   $("#use").checked = true;
