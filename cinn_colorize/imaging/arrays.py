@@ -149,6 +149,8 @@ def decode(content: bytes, format: str, max_pixels: int) -> Decoded:
             decoded = from_pillow(image)
     if is_deep_psd:
         return replace(decoded, pixels=_joined(decoded.pixels))
+    if format == "psd" and content[24:26] == b"\0\0":  # a bitmap, whose ones are black
+        return replace(decoded, pixels=255 - decoded.pixels)
     if decoded.pixels.dtype == np.uint8 and decoded.pixels.ndim == 3 and _is_deep(content, format):
         # Pillow does not support colour in 16 bits.
         try:

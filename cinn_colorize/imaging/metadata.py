@@ -6,6 +6,9 @@ The recipe (seed, temperature, model, ...) is a set of attributes in a namespace
 
 from __future__ import annotations
 
+import codecs
+import contextlib
+import re
 import struct
 from collections.abc import Mapping
 from typing import Any
@@ -19,6 +22,7 @@ _TIFF = "http://ns.adobe.com/tiff/1.0/"
 _NOTE, _HAS_EXTENSION = "http://ns.adobe.com/xmp/note/", "HasExtendedXMP"
 _PHOTOSHOP, _IPTC_RESOURCE = b"Photoshop 3.0\0", b"8BIM\x04\x04"
 _LARGEST, _MOST_ELEMENTS, _DEEPEST = 2**23, 50_000, 100  # bytes, and elements, of a packet that is read
+_RDF_START = re.compile(rb"<(\w+):RDF\b")
 _PADDING = b"\0 \r\n"
 _HIDDEN = {ord(c): chr(0xD800 + ord(c)) for c in "\t\n\r"}  # surrogates, which no packet contains
 _EMPTY = (
@@ -179,15 +183,47 @@ class _Elements:
         self._depth -= 1
 
 
+def is_readable(packet: bytes) -> bool:
+    """Return whether an XMP packet can be read, or is XML that says nothing."""
+    if _parse(packet) is None and not is_excessive(packet):
+        try:
+            expat.ParserCreate().Parse(packet.strip(_PADDING), True)
+        except expat.ExpatError:
+            return False
+    return not is_excessive(packet)
+
+
 def _parse(packet: bytes | None) -> minidom.Document | None:
-    packet = (packet or b"").strip(_PADDING)
-    if is_excessive(packet):
-        return None
-    try:
-        document = minidom.parseString(packet)
-    except (expat.ExpatError, ValueError, LookupError):
-        return None
-    return document if document.getElementsByTagNameNS(_RDF, "RDF") else None
+    packet = _in_utf8(packet or b"").strip(_PADDING)
+    for content in (packet, _inside(packet)):
+        if is_excessive(content):
+            return None
+        with contextlib.suppress(expat.ExpatError, ValueError, LookupError):
+            document = minidom.parseString(content)
+            if document.getElementsByTagNameNS(_RDF, "RDF"):
+                return document
+    return None
+
+
+def _inside(packet: bytes) -> bytes:
+    """Return the RDF of a packet, without what other programs wrongly put around it."""
+    if start := _RDF_START.search(packet):
+        end = b"</" + start[1] + b":RDF>"
+        return packet[start.start() : packet.rfind(end) + len(end)]
+    return b""
+
+
+def _in_utf8(packet: bytes) -> bytes:
+    """Convert a packet in UTF-16, as XMP allows."""
+    if packet[:2] in (codecs.BOM_UTF16_BE, codecs.BOM_UTF16_LE):
+        form = "utf-16"
+    elif packet[:4:2] == b"\0\0":
+        form = "utf-16-be"
+    elif packet[1:4:2] == b"\0\0":
+        form = "utf-16-le"
+    else:
+        return packet
+    return packet.decode(form, errors="ignore").encode()
 
 
 def _serialised(document: minidom.Document) -> bytes:

@@ -33,7 +33,7 @@ from cinn_colorize.imaging.bands import each_band
 from cinn_colorize.imaging.color import SRGB, Floats, Pixels
 from cinn_colorize.imaging.frame import SIZE, find_picture, scaled
 from cinn_colorize.imaging.given import PhotoSource, array_of, file_of
-from cinn_colorize.imaging.metadata import find_recipe, is_excessive
+from cinn_colorize.imaging.metadata import find_recipe, is_excessive, is_readable
 from cinn_colorize.imaging.picture import Picture, fitted
 from cinn_colorize.imaging.profiles import color_model, space_of
 from cinn_colorize.imaging.reading import in_memory, reader
@@ -113,8 +113,12 @@ class Photo:
             self._has_alpha = bool(image.hasalpha())
             self._is_gray = image.bands - self._has_alpha == 1
             self._metadata = Metadata.of(image).with_blobs(blobs or {})
-        if is_excessive(self._metadata.blob("xmp-data")):
-            log.warning(f"{name}: its XMP is too large, too deep or has a document type, and is left out")
+        packet = self._metadata.blob("xmp-data")
+        if packet.strip(b"\0 \t\r\n") and not is_readable(packet):
+            what = (
+                "is too large, too deep or has a document type" if is_excessive(packet) else "cannot be read"
+            )
+            log.warning(f"{name}: its XMP {what}, and is left out")
             self._metadata = self._metadata.without("xmp-data")
         self._space = self._output_space = SRGB
         profile = self._metadata.blob("icc-profile-data")

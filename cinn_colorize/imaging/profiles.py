@@ -36,7 +36,7 @@ def space_of(icc: bytes) -> RGBSpace | None:
                 L = 100 * curve
                 curve = np.where(L > 8, ((L + 16) / 116) ** 3, L / 903.3)
             return RGBSpace(SRGB.matrix, np.tile(curve, (3, 1)))
-        if color_model(icc) != "RGB":
+        if color_model(icc) != "RGB" or b"A2B0" in tags:  # a table has precedence over a matrix
             return None
         curves = np.stack([_curve(tags[name]) for name in (b"rTRC", b"gTRC", b"bTRC")])
         primaries = np.stack([_xyz(tags[name]) for name in (b"rXYZ", b"gXYZ", b"bXYZ")], axis=1)

@@ -9,7 +9,7 @@ from cinn_colorize.imaging import jpeg, vips
 from cinn_colorize.imaging.arrays import DECODED, Decoded, as_pixels, decode
 from cinn_colorize.imaging.extras import decode_heic, decode_raw, is_hevc
 from cinn_colorize.imaging.source import opened
-from cinn_colorize.imaging.tiff import is_cut_off, read_fields
+from cinn_colorize.imaging.tiff import has_other_channel, is_cut_off, read_fields
 
 
 def reader(
@@ -47,6 +47,8 @@ def reader(
             blobs = read_fields(file, page)
             if is_cut_off(file, page):
                 raise ValueError("damaged, it ends before its last pixels; get the photo again")
+            if has_other_channel(file, page):
+                return lambda: vips.without_alpha(vips.open_image(content, max_pixels, page)), blobs
     if format == "jpg":
         with opened(content) as file:
             blobs = jpeg.read_fields(file)

@@ -19,6 +19,7 @@ _EXIF, _GPS, _INTEROP, _IPTC = 0x8769, 0x8825, 0xA005, 0x83BB
 _STRIP_OFFSETS, _STRIP_SIZES, _TILE_OFFSETS, _TILE_SIZES = 0x0111, 0x0117, 0x0144, 0x0145
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES = 0x0100, 0x0101, 0x0102, 0x0103, 0x0106, 0x0115
 _UNCOMPRESSED, _YCBCR = 1, 6
+_EXTRA_SAMPLES, _UNSPECIFIED = 0x0152, 0
 _SUBFILE_TYPE, _SUB_IFDS, _DNG_VERSION = 0x00FE, 0x014A, 0xC612
 _X_RESOLUTION, _Y_RESOLUTION = 0x011A, 0x011B
 _POINTERS = (_EXIF, _GPS, _INTEROP)
@@ -81,6 +82,17 @@ def is_raw(file: BinaryIO) -> bool:
     first = _intact_directory(file)
     is_reduced = _SUBFILE_TYPE in first and first[_SUBFILE_TYPE].value[:1] == b"\1"
     return _DNG_VERSION in first or (is_reduced and _SUB_IFDS in first)
+
+
+def has_other_channel(file: BinaryIO, page: int = 1) -> bool:
+    """Return whether a page has a channel that is said to be no alpha, such as a selection, or infrared.
+
+    Args:
+        file: the TIFF.
+        page: which of its pages, from 1.
+    """
+    own = _intact_directory(file, page)
+    return _EXTRA_SAMPLES in own and own[_EXTRA_SAMPLES].numbers[:1] == [_UNSPECIFIED]
 
 
 def is_cut_off(file: BinaryIO, page: int = 1) -> bool:

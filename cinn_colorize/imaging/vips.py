@@ -8,6 +8,7 @@ such a profile, and CMYK ones, are converted to sRGB here.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -116,22 +117,28 @@ def open_image(source: Path | bytes, max_pixels: int, page: int = 1) -> Image:
         image = _load(source, page, access="random").autorot()  # turning needs rows out of order
         if orientation > 4:  # on its side
             image = _turned(image)
-    if image.format in ("float", "double"):
+    if image.interpretation in ("lab", "labs", "xyz"):
+        image = image.colourspace("rgb16")
+    elif image.format in ("float", "double"):
         image = _from_floats(image, _load(source, page).max())
     elif image.format == "uint":
         image = (image / 65537).rint().cast("ushort").copy(interpretation=_space(image.bands, deep=True))
     profile = image.get(_PROFILE) if image.get_typeof(_PROFILE) else b""
-    if image.interpretation == "cmyk" or (color_model(profile) == "RGB" and space_of(profile) is None):
+    is_of_tables = color_model(profile) == "RGB" and space_of(profile) is None
+    if image.interpretation == "cmyk" or is_of_tables:
         assumed = "cmyk" if image.interpretation == "cmyk" else "srgb"  # if the profile is unusable
         depth = 8 if image.format == "uchar" else 16
         image = image.icc_transform(
             "srgb", embedded=True, input_profile=assumed, intent="relative", depth=depth
         )
-    elif image.interpretation in ("lab", "labs", "xyz"):
-        image = image.colourspace("rgb16")
     if image.format not in ("uchar", "ushort") or image.bands - image.hasalpha() not in (1, 3):
         raise pyvips.Error(f"{image.bands} bands of {image.format} are not a photo of 8 or 16 bits")
     return image
+
+
+def without_alpha(image: Image) -> Image:
+    """Return an image without what seems to be its alpha."""
+    return image.extract_band(0, n=image.bands - 1) if image.hasalpha() else image
 
 
 def pages(image: Image) -> int:
@@ -255,21 +262,25 @@ def reason(error: Error) -> str:
     """Return the system's message in an error of libvips, or else the first line, without its function."""
     lines = [line.strip() for line in (error.detail or "").splitlines() if line.strip()]
     system = [line.removeprefix(_SYSTEM) for line in lines[:2] if line.startswith(_SYSTEM)]
-    return re.sub(r"^\w+: ", "", next(iter(system + lines), "no further detail"))
+    return re.sub(r"^\w+: ", "", next(iter(system + lines), error.message or "no further detail"))
 
 
 def _load(source: Path | bytes, page: int = 1, access: str = "sequential") -> Image:
     """Load the image as stored, from its first row on."""
     # Not by path: libvips takes "a[2].tif" for a file with options, and refuses names not in UTF-8.
     if isinstance(source, bytes):
-        origin = pyvips.Source.new_from_memory(source)
+        start, origin = source[:2], pyvips.Source.new_from_memory(source)
     else:
         descriptor = os.open(source, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         try:
+            start = os.read(descriptor, 2)
+            os.lseek(descriptor, 0, os.SEEK_SET)
             origin = pyvips.Source.new_from_descriptor(descriptor)  # duplicates it
         finally:
             os.close(descriptor)
     options = {"page": page - 1} if page > 1 else {}  # which not all formats have
+    if start == b"\xff\xd8":  # also with a gain map, whose reader leaves out XMP, IPTC and resolution
+        return Image.jpegload_source(origin, access=access, fail_on="error")
     return Image.new_from_source(origin, "", access=access, fail_on="error", **options)
 
 
@@ -282,8 +293,14 @@ def _turned(image: Image) -> Image:
 
 
 def _from_floats(image: Image, largest: float) -> Image:
-    """Convert floats: code values in [0, 1] or, if they reach beyond, in the range of 8 or 16 bits."""
-    top = next((top for top in (1, 255) if largest <= top), 65535)
+    """Convert floats: code values in [0, 1] or, if they reach beyond 2, in the range of 8 or 16 bits.
+
+    Raises:
+        pyvips.Error: a value is infinite, or none.
+    """
+    if not math.isfinite(largest):
+        raise pyvips.Error("floats that are infinite or no numbers")
+    top = 1 if largest <= 2 else 255 if largest <= 255 else 65535
     deep = (image * (65535 / top)).rint().cast("ushort")
     return deep.copy(interpretation=_space(image.bands, deep=True))
 

@@ -126,6 +126,32 @@ def test_excessive_packets_are_dropped_with_a_word_and_the_photo_stays(tmp_path,
     assert open_photo(tmp_path / "plain.png")._metadata.blob("xmp-data") == b""
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        LIGHTROOM.decode().encode("utf-16"),
+        LIGHTROOM.decode().encode("utf-16-le"),
+        LIGHTROOM.decode().encode("utf-16-be"),
+        LIGHTROOM.replace(b"\n<x:xmpmeta", b'\n<?xml version="1.0"?><x:xmpmeta'),
+        LIGHTROOM + b"more",
+    ],
+    ids=["UTF-16", "little-endian", "big-endian", "declaration inside", "more after it"],
+)
+def test_packets_of_odd_forms_are_read(odd):
+    assert "Ada &amp; René" in add_recipe(odd, RECIPE).decode()
+    assert find_recipe(add_recipe(odd, RECIPE)) == RECIPE
+
+
+@pytest.mark.parametrize("damage", [(b"Canon", b"\x01"), (b"Ren\xc3\xa9", b"Ren\xe9"), (b"</rdf:Seq>", b"")])
+def test_a_packet_that_cannot_be_read_is_left_out_with_a_word(tmp_path, caplog, damage):
+    path = write(
+        tmp_path / "a.png", GRAY, [(pyvips.GValue.blob_type, "xmp-data", LIGHTROOM.replace(*damage))]
+    )
+    open_photo(path).compose([Uniform(0, 0)])[0].save(tmp_path / "out.png", recipe=RECIPE)
+    assert read_recipe(tmp_path / "out.png") == RECIPE
+    assert caplog.messages == [f"{path}: its XMP cannot be read, and is left out"]
+
+
 @pytest.mark.parametrize("depth", [0, 90])
 def test_packets_of_usual_depth_are_kept(tmp_path, caplog, depth):
     path = write(tmp_path / "a.png", GRAY, [(pyvips.GValue.blob_type, "xmp-data", nested(depth))])

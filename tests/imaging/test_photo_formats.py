@@ -11,6 +11,7 @@ from helpers import COLOR, GRAY, RECIPE, Uniform, deep, write
 from PIL import Image
 
 from cinn_colorize.imaging.photo import PhotoError, open_photo, read_recipe
+from cinn_colorize.imaging.profiles import space_of
 from cinn_colorize.imaging.tiff import read_fields
 
 
@@ -210,3 +211,64 @@ def test_resolution_of_images_of_pillow(tmp_path):
     picture.save(tmp_path / "out.png")
     with Image.open(tmp_path / "out.png") as out:
         assert out.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+
+
+@pytest.mark.parametrize(("kind", "is_alpha"), [(0, False), (1, True), (2, True)])
+def test_a_channel_that_is_no_alpha_is_left_out(tmp_path, kind, is_alpha):
+    """Such as a selection, or infrared."""
+    pixels = np.dstack([COLOR, GRAY])
+    Image.fromarray(pixels).save(tmp_path / "in.tif")
+    content, tag = (tmp_path / "in.tif").read_bytes(), struct.pack("<HHI", 338, 3, 1)
+    assert content.count(tag + b"\2\0") == 1
+    (tmp_path / "in.tif").write_bytes(content.replace(tag + b"\2", tag + bytes([kind])))
+    photo = open_photo(tmp_path / "in.tif")
+    (picture,) = photo.compose([Uniform(0, 0)])
+    picture.save(tmp_path / "out.png")
+    with Image.open(tmp_path / "out.png") as out:
+        assert out.mode == ("RGBA" if is_alpha else "RGB")
+    if not is_alpha:
+        np.testing.assert_array_equal(photo.lab(64, 64), open_photo(COLOR).lab(64, 64))
+
+
+@pytest.mark.parametrize(
+    ("top", "expected"), [(1.0, 1.0), (1.02, 1.02), (200.0, 200 / 255), (60_000.0, 60_000 / 65535)]
+)
+def test_floats_that_reach_a_little_over_one_are_clipped(tmp_path, top, expected):
+    values = np.linspace(0, top, 100 * 100, dtype=np.float32).reshape(100, 100)
+    pyvips.Image.new_from_array(values).cast("float").write_to_file(str(tmp_path / "in.tif"))
+    _, pixels = gray_of(tmp_path / "in.tif")
+    wanted = np.clip(np.linspace(0, expected, 100 * 100), 0, 1).reshape(100, 100)
+    assert np.abs(pixels / 65535 - wanted).max() < 1e-3
+
+
+def test_floats_without_bounds_are_refused(tmp_path):
+    values = np.full((20, 20), np.inf, np.float32)
+    pyvips.Image.new_from_array(values).cast("float").write_to_file(str(tmp_path / "in.tif"))
+    with pytest.raises(PhotoError, match="floats that are infinite or no numbers"):
+        open_photo(tmp_path / "in.tif")
+
+
+def test_a_jpeg_with_a_gain_map_is_read_like_others(tmp_path):
+    """libvips has another reader for it, which knows no resolution."""
+    if not pyvips.type_find("VipsOperation", "uhdrsave"):
+        pytest.skip("this libvips writes no gain maps")
+    linear = pyvips.Image.new_from_array(COLOR).copy(interpretation="srgb").colourspace("scrgb")
+    linear.copy(xres=300 / 25.4, yres=300 / 25.4).uhdrsave(str(tmp_path / "in.jpg"))
+    (picture,) = open_photo(tmp_path / "in.jpg").compose([Uniform(0, 0)])
+    picture.save(tmp_path / "out.jpg")
+    with Image.open(tmp_path / "in.jpg") as photo, Image.open(tmp_path / "out.jpg") as out:
+        assert photo.info["dpi"] == out.info["dpi"] == (300, 300)
+
+
+def test_a_bitmap_of_photoshop_is_not_its_negative(tmp_path):
+    bits = np.packbits(GRAY[:40, :64] < 128, axis=1).tobytes()  # ones are black
+    head = b"8BPS" + struct.pack(">H6xHIIHH", 1, 1, 40, 64, 1, 0)
+    (tmp_path / "in.psd").write_bytes(head + bytes(4) + bytes(4) + bytes(4) + bytes(2) + bits)
+    _, pixels = gray_of(tmp_path / "in.psd")
+    np.testing.assert_array_equal(pixels > 128, GRAY[:40, :64] >= 128)
+
+
+def test_a_table_in_a_profile_counts_more_than_its_matrix():
+    icc = bytes(pyvips.Operation.call("profile_load", "p3"))
+    assert space_of(icc) is not None
+    assert space_of(icc.replace(b"chad", b"A2B0")) is None
