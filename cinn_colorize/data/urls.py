@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 _BLOCK = 2**18  # bytes per request: one is enough for most photos
 _PAUSES = (1, 2, 4, 8, 16)  # seconds before another try
+_PATIENCE = 30  # seconds without a byte
 _END = 22  # bytes at the end of a zip that are read first
 # Errors that a retry would not fix.
 _FINAL = (
@@ -37,6 +38,9 @@ _FINAL = (
     zipfile.BadZipFile,
     zlib.error,
 )
+
+
+_REFUSED = (401, 403, 404, 410)  # answers of HTTP that stay the same
 
 
 class Url(str):
@@ -71,8 +75,17 @@ def find(url: Url, pattern: str) -> list[Url]:
     system, path = _system(url)
     if "*" not in url and not is_folder(url):
         return [url]
-    asked = f"{path.rstrip('/')}/{pattern}" if is_folder(url) else path
-    return [Url(system.unstrip_protocol(found)) for found in retry(url, lambda: sorted(system.glob(asked)))]
+    whole = url.rstrip("/")
+    prefix = whole.removesuffix(path) if whole.endswith(path) else None  # of a store that has no hosts
+    if not is_folder(url):
+        asked, named = path, ""
+    elif "*" in pattern:
+        asked, named = f"{path.rstrip('/')}/{pattern}", ""
+    else:  # of one file, fsspec would say that it is not there if the network fails
+        asked, named = f"{path.rstrip('/')}/*{PurePosixPath(pattern).suffix}", pattern
+    found = retry(url, lambda: sorted(system.glob(asked)))
+    urls = [Url(system.unstrip_protocol(each) if prefix is None else prefix + each) for each in found]
+    return [each for each in urls if not named or each.name == named]
 
 
 def open_file(url: Url) -> IO[bytes]:
@@ -114,14 +127,21 @@ def retry(name: str, function: Callable[[], T]) -> T:
         except DataError:
             raise
         except Exception as error:  # each file system has its own
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            reason = " ".join(str(error.__cause__ or error).split())[:200] or type(error).__name__
             if getattr(error, "errno", None) in FULL:
                 raise
-            if pause is None or isinstance(error, _FINAL):
+            if pause is None or _is_final(error):
                 raise DataError(f"{printable_name(name)}: cannot be read ({reason})") from error
             log.info("%s: %s; retrying", name, reason)
             time.sleep(pause)
     raise AssertionError
+
+
+def _is_final(error: Exception) -> bool:
+    """Return whether a retry would not help."""
+    if isinstance(error, FileNotFoundError) and error.__cause__:  # as fsspec calls all that HTTP answers, too
+        return getattr(error.__cause__, "status", None) in _REFUSED
+    return isinstance(error, _FINAL) or getattr(error, "status", None) in _REFUSED
 
 
 def cached(url: Url, folder: Path) -> Path:
@@ -161,8 +181,14 @@ def _fetch(system: Any, path: str, target: Path) -> None:
 
 
 def _system(url: Url) -> tuple[Any, str]:
+    options: dict[str, Any] = {}
     try:
-        system, path = fsspec.url_to_fs(url)
+        if url.startswith(("http://", "https://")):
+            import aiohttp  # by default, it gives a file five minutes, however large
+
+            timeout = aiohttp.ClientTimeout(total=None, sock_connect=_PATIENCE, sock_read=_PATIENCE)
+            options["client_kwargs"] = {"timeout": timeout}
+        system, path = fsspec.url_to_fs(url, **options)
     except ImportError as error:
         raise DataError(
             f"{printable_name(url)}: requires another package; pip install 'cinn-colorize[remote]' ({error})"

@@ -278,10 +278,12 @@ def _load(source: Path | bytes, page: int = 1, access: str = "sequential") -> Im
             origin = pyvips.Source.new_from_descriptor(descriptor)  # duplicates it
         finally:
             os.close(descriptor)
-    options = {"page": page - 1} if page > 1 else {}  # which not all formats have
+    options: dict[str, Any] = {"access": access, "fail_on": "error"}
     if start == b"\xff\xd8":  # also with a gain map, whose reader leaves out XMP, IPTC and resolution
-        return Image.jpegload_source(origin, access=access, fail_on="error")
-    return Image.new_from_source(origin, "", access=access, fail_on="error", **options)
+        return Image.jpegload_source(origin, **options)
+    if page > 1:  # which not all formats have
+        options["page"] = page - 1
+    return Image.new_from_source(origin, "", **options)
 
 
 def _turned(image: Image) -> Image:

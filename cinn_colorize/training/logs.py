@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import importlib.util
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 
@@ -76,18 +77,30 @@ class Logs:
                 _write(path, header, _read(path)[1] if path.exists() else [])
             with path.open("a", newline="") as file:
                 csv.DictWriter(file, header, restval="").writerow(values)
-            if self.board:
-                for column, value in values.items():
-                    self.board.add_scalar(f"{name}/{column}", value, int(values["seen"]))
-                self.board.flush()
         except OSError as error:
             log.warning("%s: cannot be written (%s); the run continues", path, error.strerror)
+        with self._showing() as board:
+            for column, value in values.items() if board else ():
+                board.add_scalar(f"{name}/{column}", value, int(values["seen"]))
 
     def picture(self, path: Path, seen: int) -> None:
         """Add a sheet of samples to TensorBoard."""
-        if self.board:
-            pixels = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
-            self.board.add_image("samples", pixels, seen, dataformats="HWC")  # type: ignore[arg-type]
+        with self._showing() as board:
+            if board:
+                pixels = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+                board.add_image("samples", pixels, seen, dataformats="HWC")
+
+    @contextlib.contextmanager
+    def _showing(self) -> Iterator[Any]:
+        """Yield TensorBoard, if it is there; once its disk is full, it takes no more."""
+        try:
+            yield self.board
+            if self.board:
+                self.board.flush()
+        except OSError as error:
+            shown = self.run / "tensorboard"
+            log.warning("%s: cannot be written (%s); it shows no more of this run", shown, error.strerror)
+            self.board = None
 
     def _path(self, name: str) -> Path:
         return self.run / f"{name}.csv"
@@ -95,9 +108,9 @@ class Logs:
 
 def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     """Read the header and the complete rows: a kill may have cut off the last one."""
-    with path.open(newline="") as file:
+    with path.open(newline="", errors="replace") as file:
         reader = csv.DictReader(file)
-        rows = [row for row in reader if None not in row.values()]
+        rows = [row for row in reader if None not in row.values() and row.get("seen", "").isdecimal()]
     return list(reader.fieldnames or []), rows
 
 

@@ -113,7 +113,10 @@ class NaturalTask(PhotoTask[Natural]):
         Jordan et al., "Muon" (2024, https://kellerjordan.github.io/posts/muon/), scaled so that a rate means
         the same as for Adam (Liu et al. 2025, https://arxiv.org/abs/2502.16982).
         """
-        from timm.optim.muon import Muon  # timm takes seconds to import
+        try:
+            from timm.optim.muon import Muon  # timm takes seconds to import
+        except ImportError as error:
+            raise DataError("natural: training requires timm; pip install 'cinn-colorize[train]'") from error
 
         muon = {id(p) for name, p in model.named_parameters() if p.ndim > 1 and not by_adam(name)}
         parts = [

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from cinn_colorize.data.sources import Reader, find_photos
-from cinn_colorize.data.urls import Url, cached
+from cinn_colorize.data.urls import Url, cached, find
 from cinn_colorize.errors import DataError
 
 pytest.importorskip("aiohttp")
@@ -26,11 +26,21 @@ class Server(http.server.SimpleHTTPRequestHandler):
     failing = 0  # requests that are answered with 503
     sent = 0
 
-    def do_GET(self):
+    def do_HEAD(self):
+        if not self.fails():
+            super().do_HEAD()
+
+    def fails(self):
         kind = type(self)
         if kind.failing > 0:
             kind.failing -= 1
             self.send_error(503)
+            return True
+        return False
+
+    def do_GET(self):
+        kind = type(self)
+        if self.fails():
             return
         asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
         if not (asked and self.ranges):
@@ -109,6 +119,45 @@ def test_a_network_that_fails_for_a_while_costs_no_photo(folder, served):
     server.failing = 1
     assert np.array_equal(Reader()(photo), expected)
     assert server.failing == 0
+
+
+@pytest.mark.parametrize("failing", [1, 2, 3, 5])
+def test_a_network_that_fails_at_the_start_costs_neither_shards_nor_evaluation(served, monkeypatch, failing):
+    monkeypatch.setattr("cinn_colorize.data.urls._PAUSES", (0.01,) * 6)
+    url, server = served
+    server.failing = failing
+    assert len(find_photos(Url(f"{url}/photos-train-1.zip"))) == 12
+    assert server.failing == 0
+    server.failing = failing
+    assert [found.name for found in find(url, "photos-dev.zip")] == ["photos-dev.zip"]
+    assert server.failing == 0
+
+
+def test_a_server_that_refuses_is_not_asked_again(served, monkeypatch):
+    monkeypatch.setattr("cinn_colorize.data.urls.time.sleep", lambda _: pytest.fail("asked again"))
+    url, _ = served
+    with pytest.raises(DataError, match=r"none\.zip: cannot be read \(404"):
+        find_photos(Url(f"{url}/none.zip"))
+
+
+def test_folders_of_stores_with_hosts():
+    """Whose names for files have neither host nor login."""
+    fsspec = pytest.importorskip("fsspec")
+
+    class Store(fsspec.AbstractFileSystem):
+        protocol = "store"
+
+        @classmethod
+        def _strip_protocol(cls, path):
+            return "/" + path.removeprefix("store://").partition("/")[2].strip("/")
+
+        def glob(self, path, **_):
+            return [path.replace("*", "photos-train-0")]
+
+    fsspec.register_implementation("store", Store, clobber=True)
+    expected = [Url("store://ada@host:21/a/photos-train-0.zip")]
+    for url in ("store://ada@host:21/a", "store://ada@host:21/a/", "store://ada@host:21/a/*.zip"):
+        assert find(Url(url), "*.zip") == expected
 
 
 def test_shards_are_kept_in_a_folder(folder, served, tmp_path):

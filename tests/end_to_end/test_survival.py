@@ -144,6 +144,32 @@ def test_tensorboard_has_the_figures(tmp_path):
     assert len(events.Images("samples")) == 1
 
 
+def test_a_disk_that_was_full_for_tensorboard_does_not_end_the_run(tmp_path, caplog):
+    """Its writer raises the first error again and again, also when there is space."""
+
+    class Full:
+        def add_image(self, *_, **__):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        add_scalar = add_image
+
+    cv2.imwrite(str(tmp_path / "sheet.png"), np.full((8, 8, 3), 90, np.uint8))
+    logs = Logs(tmp_path)
+    for add in (lambda: logs.picture(tmp_path / "sheet.png", 8), lambda: logs.write("progress", {"seen": 8})):
+        logs.open(0)
+        logs.board = Full()
+        add()
+        assert logs.board is None
+        assert caplog.messages.pop().endswith("it shows no more of this run")
+    assert (tmp_path / "progress.csv").read_text().split() == ["seen", "8"]
+
+
+def test_what_is_no_row_in_a_log_is_dropped(tmp_path):
+    (tmp_path / "progress.csv").write_bytes(b"seen,loss\n4,0.5\n\xff\xfe,1\nmany,2\n8,0.2\n")
+    Logs(tmp_path).open(8)
+    assert (tmp_path / "progress.csv").read_text().splitlines() == ["seen,loss", "4,0.5", "8,0.2"]
+
+
 def test_free_disk_is_checked_first(photos, tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9, 10**6))

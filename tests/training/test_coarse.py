@@ -1,6 +1,7 @@
 """The stage of the autoregressive level: what it trains, what it measures, and where it starts."""
 
 import math
+import sys
 from functools import partial
 
 import numpy as np
@@ -225,3 +226,9 @@ def test_details_cannot_be_learnt_alone(task):
         fine.initial_model()
     with pytest.raises(DataError, match="no autoregressive level"):
         fine.learning(build(NARROW_NATURAL), FineTraining())
+
+
+def test_without_timm_one_line_says_how_to_get_it(monkeypatch, task):
+    monkeypatch.setitem(sys.modules, "timm.optim.muon", None)
+    with pytest.raises(DataError, match=r"requires timm; pip install 'cinn-colorize\[train\]'"):
+        task.optimizer(build(), [], task.settings())
