@@ -139,8 +139,9 @@ def retry(name: str, function: Callable[[], T]) -> T:
 
 def _is_final(error: Exception) -> bool:
     """Return whether a retry would not help."""
-    if isinstance(error, FileNotFoundError) and error.__cause__:  # as fsspec calls all that HTTP answers, too
-        return getattr(error.__cause__, "status", None) in _REFUSED
+    cause = error.__cause__
+    if isinstance(error, FileNotFoundError) and type(cause).__module__.startswith("aiohttp"):
+        return getattr(cause, "status", None) in _REFUSED  # fsspec says "not found" whatever HTTP answers
     return isinstance(error, _FINAL) or getattr(error, "status", None) in _REFUSED
 
 
