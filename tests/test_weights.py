@@ -249,8 +249,8 @@ class _Hub(BaseHTTPRequestHandler):
         self.send_header("X-Repo-Commit", COMMIT)
         self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
         self.end_headers()
-        if body:
-            self.wfile.write(content[: len(content) // 2] if self.path in self.cut else content)
+        if body and self.path not in self.cut:  # with half a file, the client would ask again without end
+            self.wfile.write(content)
 
     def log_message(self, *args):
         pass
