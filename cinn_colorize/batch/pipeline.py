@@ -242,10 +242,8 @@ class Job:
             for made in colorizations:
                 state = State.MISSING if made.seed in saved else State.RIGHT
                 if made.seed in saved:
-                    try:
-                        saved.pop(
-                            made.seed
-                        ).result()  # if kept, its error would keep itself and the file alive
+                    try:  # if kept, the error would keep itself and the file alive
+                        saved.pop(made.seed).result()
                     except ExistsError:
                         state = there.appeared(made.seed)
                 yield made, state

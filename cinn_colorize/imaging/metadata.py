@@ -184,13 +184,13 @@ class _Elements:
 
 
 def is_readable(packet: bytes) -> bool:
-    """Return whether an XMP packet can be read, or is XML that says nothing."""
-    if _parse(packet) is None and not is_excessive(packet):
+    """Return whether an XMP packet that is not excessive can be read, or is XML that says nothing."""
+    if _parse(packet) is None:
         try:
             expat.ParserCreate().Parse(packet.strip(_PADDING), True)
         except expat.ExpatError:
             return False
-    return not is_excessive(packet)
+    return True
 
 
 def _parse(packet: bytes | None) -> minidom.Document | None:

@@ -113,11 +113,12 @@ class Photo:
             self._has_alpha = bool(image.hasalpha())
             self._is_gray = image.bands - self._has_alpha == 1
             self._metadata = Metadata.of(image).with_blobs(blobs or {})
-        packet = self._metadata.blob("xmp-data")
-        if packet.strip(b"\0 \t\r\n") and not is_readable(packet):
-            what = (
-                "is too large, too deep or has a document type" if is_excessive(packet) else "cannot be read"
-            )
+        packet, what = self._metadata.blob("xmp-data"), ""
+        if is_excessive(packet):
+            what = "is too large, too deep or has a document type"
+        elif packet.strip(b"\0 \t\r\n") and not is_readable(packet):
+            what = "cannot be read"
+        if what:
             log.warning(f"{name}: its XMP {what}, and is left out")
             self._metadata = self._metadata.without("xmp-data")
         self._space = self._output_space = SRGB

@@ -80,8 +80,9 @@ class Logs:
         except OSError as error:
             log.warning("%s: cannot be written (%s); the run continues", path, error.strerror)
         with self._showing() as board:
-            for column, value in values.items() if board else ():
-                board.add_scalar(f"{name}/{column}", value, int(values["seen"]))
+            if board:
+                for column, value in values.items():
+                    board.add_scalar(f"{name}/{column}", value, int(values["seen"]))
 
     def picture(self, path: Path, seen: int) -> None:
         """Add a sheet of samples to TensorBoard."""

@@ -1,12 +1,10 @@
 """The server of the studio: who may use it, what it reads and writes, and in which order it works."""
 
 import asyncio
-import contextlib
 import http.client
 import io
 import json
 import shlex
-import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -19,7 +17,6 @@ from PIL import Image
 from starlette.requests import ClientDisconnect
 from starlette.testclient import TestClient
 
-from cinn_colorize.errors import PhotoError
 from cinn_colorize.methods.sample import Sampling
 from cinn_colorize.models.registry import DEFAULT, MODELS
 from cinn_colorize.options import MAX_PIXELS
@@ -311,70 +308,6 @@ def test_what_is_saved_beside_a_photo_is_no_more_readable_than_it(tmp_path):
     assert len(saved) == 2
     assert {path.stat().st_mode & 0o777 for path in saved} == {0o600}
     assert saved[1].read_bytes() == reference.path.read_bytes()
-
-
-def test_the_library_is_used_by_two_threads_at_once():
-    library = Library()
-
-    def new():
-        item = library.new("a.jpg")
-        item.path.write_bytes(b"x")
-        return library.add(item)
-
-    items, stop = [new() for _ in range(60)], threading.Event()
-
-    def use():
-        while not stop.is_set():
-            for item in items[::-1]:
-                with contextlib.suppress(PhotoError):  # forgotten
-                    library[item.id]
-
-    with ThreadPoolExecutor(1) as pool:
-        using = pool.submit(use)
-        try:
-            for _ in range(500):
-                new()
-                library.renamed("a line")
-        finally:
-            stop.set()
-        using.result()
-    library.close()
-
-
-def test_what_was_sent_longest_ago_is_forgotten(monkeypatch):
-    monkeypatch.setattr("cinn_colorize.studio.library._MOST_SENT", 2)
-    library = Library()
-    items = [library.new(f"{number}.jpg") for number in range(3)]
-    for item in items:
-        item.path.write_bytes(b"x")
-        library.add(item)
-    assert [item.path.exists() for item in items] == [False, True, True]
-    with pytest.raises(Exception, match="open it again"):
-        library[items[0].id]
-    library.close()
-    assert not library.folder.exists()
-
-
-def test_a_file_that_was_removed_from_outside_is_forgotten():
-    library = Library()
-    items = [library.new(f"{number}.jpg") for number in range(3)]
-    for item in items:
-        item.path.write_bytes(b"x")
-        library.add(item)
-        items[0].path.unlink(missing_ok=True)
-    with pytest.raises(PhotoError, match="open it again"):
-        library[items[0].id]
-    assert [library[item.id].name for item in items[1:]] == ["1.jpg", "2.jpg"]
-    library.close()
-
-
-@pytest.mark.parametrize("name", ["._a_1.jpg", ".__1.jpg", "__1.jpg", "_.jpg", "._.jpg"])
-def test_names_that_macs_and_others_give_are_no_results(folder, tmp_path, name):
-    shutil.copy(folder / "a.jpg", tmp_path)
-    (tmp_path / name).write_bytes(b"\0\5\x16\7")
-    library = Library([tmp_path / "a.jpg", tmp_path / name])
-    assert [item["done"] for item in library.given()] == [False, False]
-    library.close()
 
 
 def test_a_failure_among_the_members_of_an_ensemble_is_not_the_end_of_it(folder, narrow_weights):

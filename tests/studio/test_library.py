@@ -1,0 +1,76 @@
+"""The files that pages of the studio may use."""
+
+import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from helpers import GRAY
+from PIL import Image
+
+from cinn_colorize.errors import PhotoError
+from cinn_colorize.studio.library import Library
+
+
+def test_the_library_is_used_by_two_threads_at_once():
+    library = Library()
+
+    def new():
+        item = library.new("a.jpg")
+        item.path.write_bytes(b"x")
+        return library.add(item)
+
+    items, stop = [new() for _ in range(60)], threading.Event()
+
+    def use():
+        while not stop.is_set():
+            for item in items[::-1]:
+                with contextlib.suppress(PhotoError):  # forgotten
+                    library[item.id]
+
+    with ThreadPoolExecutor(1) as pool:
+        using = pool.submit(use)
+        try:
+            for _ in range(500):
+                new()
+                library.renamed("a line")
+        finally:
+            stop.set()
+        using.result()
+    library.close()
+
+
+def test_what_was_sent_longest_ago_is_forgotten(monkeypatch):
+    monkeypatch.setattr("cinn_colorize.studio.library._MOST_SENT", 2)
+    library = Library()
+    items = [library.new(f"{number}.jpg") for number in range(3)]
+    for item in items:
+        item.path.write_bytes(b"x")
+        library.add(item)
+    assert [item.path.exists() for item in items] == [False, True, True]
+    with pytest.raises(Exception, match="open it again"):
+        library[items[0].id]
+    library.close()
+    assert not library.folder.exists()
+
+
+def test_a_file_that_was_removed_from_outside_is_forgotten():
+    library = Library()
+    items = [library.new(f"{number}.jpg") for number in range(3)]
+    for item in items:
+        item.path.write_bytes(b"x")
+        library.add(item)
+        items[0].path.unlink(missing_ok=True)
+    with pytest.raises(PhotoError, match="open it again"):
+        library[items[0].id]
+    assert [library[item.id].name for item in items[1:]] == ["1.jpg", "2.jpg"]
+    library.close()
+
+
+@pytest.mark.parametrize("name", ["._a_1.jpg", ".__1.jpg", "__1.jpg", "_.jpg", "._.jpg"])
+def test_names_that_macs_and_others_give_are_no_results(tmp_path, name):
+    Image.fromarray(GRAY).save(tmp_path / "a.jpg")
+    (tmp_path / name).write_bytes(b"\0\5\x16\7")
+    library = Library([tmp_path / "a.jpg", tmp_path / name])
+    assert [item["done"] for item in library.given()] == [False, False]
+    library.close()
