@@ -98,15 +98,14 @@ def test_train_stopped_while_its_data_loaders_start(photos, narrow_weights, tmp_
 def test_a_second_ctrl_c_ends_train_at_once(photos, narrow_weights, tmp_path):
     """In mid-step, where Python handles no signal for seconds."""
     run = train(tmp_path, photos, narrow_weights, "--photos", 960, "--batch", 96, "--workers", 0)
-    begun(tmp_path / "run")
+    before = begun(tmp_path / "run")
     time.sleep(1)
     os.killpg(run.pid, signal.SIGINT)
     time.sleep(0.5)
     os.killpg(run.pid, signal.SIGINT)
-    pressed = time.monotonic()
     code, lines = ends(run)
-    assert time.monotonic() - pressed < 3
     assert code == 130
+    assert list((tmp_path / "run").glob("checkpoint-*.pt")) == before  # the step was not waited for
     told = "stopping after this step, with a checkpoint; Ctrl-C again ends the run at once"
     assert any(line.endswith(told) for line in lines), lines
     kept = re.search(r"run/checkpoint-(\d+)\.pt is kept, after (\d+) of 960 photos; continue with", lines[-1])
@@ -301,7 +300,6 @@ def test_a_second_ctrl_c_ends_one_photo_at_once(tmp_path):
     for _ in range(2):
         os.killpg(call.pid, signal.SIGINT)
         time.sleep(0.3)
-    pressed = time.monotonic()
     code, lines = ends(call)
-    assert time.monotonic() - pressed < 3
     assert (code, lines) == (130, ["cinn-colorize: stopped: 0 files written"])
+    assert list((tmp_path / "colorized").glob(".*.part"))  # it was not waited for, nor tidied up
