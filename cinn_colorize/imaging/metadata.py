@@ -21,7 +21,7 @@ _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _TIFF = "http://ns.adobe.com/tiff/1.0/"
 _NOTE, _HAS_EXTENSION = "http://ns.adobe.com/xmp/note/", "HasExtendedXMP"
 _PHOTOSHOP, _IPTC_RESOURCE = b"Photoshop 3.0\0", b"8BIM\x04\x04"
-_LARGEST, _MOST_ELEMENTS, _DEEPEST = 2**23, 50_000, 100  # bytes, and elements, of a packet that is read
+_LARGEST, _MOST_NODES, _DEEPEST = 2**23, 100_000, 100  # bytes, and nodes, of a packet that is read
 _RDF_START = re.compile(rb"<(\w+):RDF\b")
 _PADDING = b"\0 \r\n"
 _HIDDEN = {ord(c): chr(0xD800 + ord(c)) for c in "\t\n\r"}  # surrogates, which no packet contains
@@ -145,11 +145,11 @@ def iptc_for(format: str, iptc: bytes) -> bytes:
 
 def is_excessive(packet: bytes) -> bool:
     """Return whether an XMP packet is too large, too deep or defines entities, as crafted ones do."""
-    return len(packet) > _LARGEST or _Elements().exceed(packet)
+    return len(packet) > _LARGEST or _Nodes().exceed(packet)
 
 
-class _Elements:
-    """Counts the elements of a packet, and how deep they are, without keeping any.
+class _Nodes:
+    """Counts the nodes of a packet but for texts, and how deep they are, without keeping any.
 
     XMP has no document type, whose entities would make any text of a few bytes.
     """
@@ -161,6 +161,8 @@ class _Elements:
         """Return whether there are too many, or they are too deep, where the packet is well-formed."""
         parser = expat.ParserCreate()
         parser.StartElementHandler, parser.EndElementHandler = self._start, self._end
+        parser.CommentHandler = parser.ProcessingInstructionHandler = self._count
+        parser.StartCdataSectionHandler = self._count
         parser.StartDoctypeDeclHandler = self._refuse
         try:
             parser.Parse(packet.strip(_PADDING), True)
@@ -170,10 +172,16 @@ class _Elements:
             return False
         return False
 
-    def _start(self, *_: object) -> None:
-        self._number += 1
+    def _start(self, _: str, attributes: Mapping[str, str]) -> None:
         self._depth += 1
-        if self._number > _MOST_ELEMENTS or self._depth > _DEEPEST:
+        if self._depth > _DEEPEST:
+            raise OverflowError
+        self._count()
+        self._number += len(attributes)
+
+    def _count(self, *_: object) -> None:
+        self._number += 1
+        if self._number > _MOST_NODES:
             raise OverflowError
 
     def _refuse(self, *_: object) -> None:

@@ -114,8 +114,8 @@ def is_cut_off(file: BinaryIO, page: int = 1) -> bool:
     if numbers(_COMPRESSION, _UNCOMPRESSED) != [_UNCOMPRESSED] or numbers(_PHOTOMETRIC) == [_YCBCR]:
         return False
     bits = numbers(_BITS, 1)
-    bits = bits * numbers(_SAMPLES, 1)[0] if len(bits) == 1 else bits
-    needed = numbers(_WIDTH)[0] * numbers(_HEIGHT)[0] * sum(bits) // 8
+    of_pixel = bits[0] * numbers(_SAMPLES, 1)[0] if len(bits) == 1 else sum(bits)
+    needed = numbers(_WIDTH)[0] * numbers(_HEIGHT)[0] * of_pixel // 8
     tags = (_STRIP_OFFSETS, _STRIP_SIZES) if _STRIP_OFFSETS in own else (_TILE_OFFSETS, _TILE_SIZES)
     places = zip(*map(numbers, tags), strict=False)
     # Some programs state too large a size for the last strip.

@@ -12,11 +12,13 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cinn_colorize.files import printable
-from cinn_colorize.limits import TooLargeError, check_bytes
+from cinn_colorize.limits import check_bytes
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 TOKEN = "token"  # in the query
 _COOKIE = "cinn-colorize-token"
+_OF_PHOTOS = {"/photos", "/colorize"}  # what takes files; all else takes JSON
+_MOST_JSON = 2**20  # bytes
 
 
 class Guard:
@@ -61,7 +63,7 @@ class Guard:
             nonlocal size
             message = await receive()
             size += len(message.get("body", b""))
-            check_bytes(size, self._max_pixels)
+            self._check_size(request, size)
             return message
 
         async def with_headers(message: Message) -> None:
@@ -75,12 +77,23 @@ class Guard:
 
         if not problem and int(request.headers.get("content-length") or 0) > 0:
             try:  # before anything is read
-                check_bytes(int(request.headers["content-length"]), self._max_pixels)
-            except TooLargeError as error:
+                self._check_size(request, int(request.headers["content-length"]))
+            except ValueError as error:
                 await PlainTextResponse(str(error), 413)(scope, receive, with_headers)
                 return
         app = PlainTextResponse(problem, 403) if problem else self._app
         await app(scope, counted, with_headers)
+
+    def _check_size(self, request: Request, size: int) -> None:
+        """Refuse a body of too many bytes.
+
+        Raises:
+            ValueError: it has more than what it brings can have.
+        """
+        if request.url.path in _OF_PHOTOS:
+            check_bytes(size, self._max_pixels)
+        elif size > _MOST_JSON:
+            raise ValueError(f"a request other than for photos has at most {_MOST_JSON >> 20} MiB")
 
     def _problem(self, request: Request) -> str:
         """Return why a request is refused, in one line; empty if it is not."""

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.files import FORMATS, format_of_content
+from cinn_colorize.files import FORMATS, OUTPUT_SUFFIXES, format_of_content
 
 _MOST_SENT, _MOST_BYTES = 64, 2**32  # beyond these, the files used longest ago are forgotten
+_MOST_HELD = 128  # beyond these, or as many bytes, others have to wait
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,15 @@ class Library:
         return found
 
     def new(self, name: str, made: bool = False) -> Item:
-        """Return an item whose file is yet to be written, and belongs to no page until :meth:`add`."""
-        key, name = secrets.token_hex(16), PurePath(name.replace("\\", "/")).name
-        return Item(key, self.folder / f"{key}{PurePath(name).suffix[:8]}", name[-120:], made=made)
+        """Return an item whose file is yet to be written, and belongs to no page until :meth:`add`.
+
+        What is made here is saved under its name, which is that of a visible picture, whatever a page says.
+        """
+        key, name = secrets.token_hex(16), PurePath(name.replace("\\", "/")).name[-120:]
+        if made:
+            name = name.lstrip(".") or "mask"
+            name += "" if PurePath(name).suffix.lower() in OUTPUT_SUFFIXES else ".png"
+        return Item(key, self.folder / f"{key}{PurePath(name).suffix[:8]}", name, made=made)
 
     def add(self, item: Item, *, hold: bool = False) -> Item:
         """Let pages use an item of :meth:`new`, and forget the one used longest ago if there are too many.
@@ -120,6 +127,12 @@ class Library:
                 self._sent.popitem(last=False)[1].path.unlink(missing_ok=True)
                 sizes.pop(0)
         return item
+
+    def is_full(self) -> bool:
+        """Return whether so much is held that a photo has to wait before it is sent."""
+        with self._lock:
+            sizes = [item.path.stat().st_size for item in self._held.values() if item.path.exists()]
+        return len(sizes) >= _MOST_HELD or sum(sizes) > _MOST_BYTES
 
     def remove(self, item: Item) -> None:
         """Remove an item that is held, if it still is."""

@@ -154,6 +154,8 @@ class Server:
         if unknown := asked.keys() - OPTIONS.keys() - {TOKEN}:
             raise ValueError(f"{min(unknown):.80} is not an option here; /openapi.json lists them")
         wish = Wish.parse(asked)
+        if self._library.is_full():
+            return PlainTextResponse("too many photos wait here; send it again later", 503)
         photo = await self._received(request, hold=True)
 
         def draw() -> Item:
@@ -262,7 +264,10 @@ async def _while_open(request: Request, doing: Awaitable[T]) -> T:
 
 
 async def _asked(request: Request) -> dict[str, Any]:
-    asked = await request.json()
+    try:
+        asked = await request.json()
+    except RecursionError:
+        raise ValueError("an object of objects of objects is too deep") from None
     if not isinstance(asked, dict):
         raise ValueError("an object is expected")
     return asked
@@ -274,9 +279,10 @@ async def _until_gone(request: Request) -> None:
 
 
 def _size(asked: dict[str, Any]) -> str:
-    if asked.get("size") not in SIZES:
+    size = str(asked.get("size"))
+    if size not in SIZES:
         raise ValueError(f"size must be one of {', '.join(SIZES)}")
-    return str(asked["size"])
+    return size
 
 
 def _place(asked: dict[str, Any]) -> tuple[int, int]:

@@ -73,7 +73,7 @@ def deoldify(name: str, weights: Path) -> Draw:
     model = network(create_body(body, False), n_classes=3, nf_factor=factor, **options).eval()
     if not weights.exists():
         torch.save({"model": model.state_dict()}, weights)
-    model.load_state_dict(torch.load(weights, map_location="cpu")["model"])
+    model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True)["model"])
 
     def draw(photo: Path, out: Path) -> None:
         with Image.open(photo) as image:

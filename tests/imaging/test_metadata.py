@@ -103,7 +103,13 @@ def nested(depth):
 EXCESSIVE = {
     "deep": nested(3000),
     "deep, and cut off": nested(3000)[:20_000],
-    "of many elements": LIGHTROOM.replace(b"<rdf:li>", b"<rdf:li/>" * 60_000 + b"<rdf:li>"),
+    "of many elements": LIGHTROOM.replace(b"<rdf:li>", b"<rdf:li/>" * 110_000 + b"<rdf:li>"),
+    "of many comments": LIGHTROOM.replace(b"<rdf:li>", b"<!---->" * 110_000 + b"<rdf:li>"),
+    "of many instructions": LIGHTROOM.replace(b"<rdf:li>", b"<?a?>" * 110_000 + b"<rdf:li>"),
+    "of many sections": LIGHTROOM.replace(b"<rdf:li>", b"<rdf:li>" + b"<![CDATA[]]>" * 110_000),
+    "of many attributes": LIGHTROOM.replace(
+        b"<rdf:li>", b"<rdf:li %s>" % b" ".join(b'a%d=""' % k for k in range(110_000)), 1
+    ),
     "large": LIGHTROOM.replace(b"Ada", b"Ada" * 3_000_000),
     "of entities": LIGHTROOM.replace(b"?>", b'?><!DOCTYPE x [<!ENTITY a "A">]>', 1).replace(b"Ada", b"&a;da"),
 }

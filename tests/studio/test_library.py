@@ -74,3 +74,20 @@ def test_names_that_macs_and_others_give_are_no_results(tmp_path, name):
     library = Library([tmp_path / "a.jpg", tmp_path / name])
     assert [item["done"] for item in library.given()] == [False, False]
     library.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "saved"),
+    [
+        (".bashrc", "bashrc.png"),
+        ("invoice.desktop", "invoice.desktop.png"),
+        ("..png", "png.png"),
+        ("", "mask.png"),
+        ("../b_mask.PNG", "b_mask.PNG"),
+        ("b_005.jpg", "b_005.jpg"),
+    ],
+)
+def test_what_is_saved_is_called_a_picture(name, saved):
+    library = Library()
+    assert library.new(name, made=True).name == saved
+    library.close()

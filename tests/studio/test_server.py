@@ -150,6 +150,29 @@ def test_a_file_that_is_too_large_is_refused(server, photo):
         assert "the most for a photo of 0.001 million pixels" in answer.text
 
 
+def test_json_is_small_and_flat(client):
+    many = b"[" + b"{}," * 2**19 + b"{}]"
+    for content in (many, iter([many])):  # its length is told, and not told
+        answer = client.post("/facts", content=content)
+        assert (answer.status_code, len(answer.text.splitlines())) in [(413, 1), (422, 1)]
+        assert "at most 1 MiB" in answer.text
+    assert client.post("/facts", content=b"[" * 100_000).status_code == 422
+
+
+def test_photos_wait_until_others_are_done(monkeypatch, photo, narrow_weights):
+    monkeypatch.setattr("cinn_colorize.studio.library._MOST_BYTES", len(photo) - 1)
+    library = Library()
+    server = Server(library, lambda: new_studio(library, weights=narrow_weights), print)
+    client = TestClient(Guard(server.app(), MAX_PIXELS), base_url="http://localhost")
+    item = library.new("a.jpg")
+    item.path.write_bytes(photo)
+    held = library.add(item, hold=True)
+    assert client.post("/colorize", content=photo).status_code == 503
+    library.remove(held)
+    assert client.post("/colorize", content=photo).status_code == 200
+    library.close()
+
+
 def test_a_photo_of_too_many_pixels_is_refused(photo):
     library = Library()
     server = Server(library, lambda: new_studio(library, max_pixels=1000), print)
@@ -177,6 +200,7 @@ def test_a_photo_of_too_many_pixels_is_refused(photo):
         ({"hints": "1,2,#ffffff", "reference": "x"}, "exclude each other"),
         ({"photo": "unknown"}, "open it again"),
         ({"size": "huge"}, "size must be one of"),
+        ({"size": ["small"]}, "size must be one of"),
         ({"number": 0}, "number must be from 1 to 64"),
         ({"number": [1]}, "number must be an integer, not [1]"),
     ],
