@@ -47,12 +47,11 @@ SWEPT = (
 README_COLUMNS = ("nll", "best_of_8", "best_of_8_image", "best_of_1", "objects", "hue_8", "kid_lite0")
 DIGITS = {"variance": 1, "top5_lite0": 1, "nll": 3, "structure": 3, "alignment": 3, "objects": 3}
 TIMES = {"kid_lite0": 1000}  # too small to be read otherwise
-ROWS = {  # of references, by their name in JSON
-    "tint": "the centre in random tints",
-    "tint*": "the same, best tints",
+ROWS = {  # references, by their name in JSON
     "gray": "gray photo",
     "truth": "own colours at 64 px",
 }
+TINTS = {"tint": "its centre in random tints", "tint*": "its centre in the best tints"}  # of each setting
 
 
 @dataclass(frozen=True)
@@ -123,12 +122,14 @@ def setting() -> str:
     return default() + (f"@{guidance():g}" if guidance() else "")
 
 
-def rows(evaluation: list[dict[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """Return the rows of an evaluation by title: the model at each temperature, and the references."""
+def rows(evaluation: list[dict[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return the rows of an evaluation with titles: each setting and its tints, and the references."""
     first, other = evaluation
     other = {name: value for name, value in other.items() if name != "nll"}  # always that at temperature 1
-    found: dict[str, Mapping[str, Any]] = {"temperature 1": first, f"the default, `{setting()}`": other}
-    return found | {title: first[name] for name, title in ROWS.items()}
+    found: list[tuple[str, Mapping[str, Any]]] = []
+    for of_setting, row in (("temperature 1", first), (f"the default, `{setting()}`", other)):
+        found += [(of_setting, row), *((of_tints, row[name]) for name, of_tints in TINTS.items())]
+    return found + [(of_reference, first[name]) for name, of_reference in ROWS.items()]
 
 
 def cell(name: str, measure: Mapping[str, Any] | None) -> str:
@@ -157,7 +158,7 @@ def readme(job: Job) -> str:
     """Make the table of the README: a row for each model and reference."""
     samples = job.evaluation[0]["photos"] * job.evaluation[0]["samples"]
     lines = [["", *map(title, README_COLUMNS), "exploding"]]
-    for row, found in rows(job.evaluation).items():
+    for row, found in rows(job.evaluation):
         exploding = f"{found['exploding']} of {samples}" if "exploding" in found else "-"
         lines.append([row, *(cell(name, found.get(name)) for name in README_COLUMNS), exploding])
     return table(*lines)
@@ -168,9 +169,9 @@ def card(job: Job) -> str:
     found = rows(job.evaluation)
     measures = [name for name, value in job.evaluation[0].items() if _is_measure(value)]
     return table(
-        ["", *found],
-        *([title(name), *(cell(name, row.get(name)) for row in found.values())] for name in measures),
-        ["exploding samples", *(str(row.get("exploding", "-")) for row in found.values())],
+        ["", *(of_row for of_row, _ in found)],
+        *([title(name), *(cell(name, row.get(name)) for _, row in found)] for name in measures),
+        ["exploding samples", *(str(row.get("exploding", "-")) for _, row in found)],
     )
 
 

@@ -127,8 +127,8 @@ def _structure(samples: Doubles, truth: Doubles) -> dict[str, Term]:
         departures, wanted = around - center, own - center
         lengths = np.sqrt(np.square(departures).mean(axis=(1, 2, 3)))
         products = (departures * wanted).mean(axis=(1, 2, 3))
-        cosines, differs = np.zeros(len(samples)), (lengths > _DIFFERENT) & (error > 0)
-        np.divide(products, lengths * np.sqrt(error), out=cosines, where=differs)
+        cosines, same = np.zeros(len(samples)), (lengths <= _DIFFERENT) | (error <= 0)
+        np.divide(products, lengths * np.sqrt(error), out=cosines, where=~same)
         statistics["alignment"] = Term(float(cosines.max()))
     return statistics
 

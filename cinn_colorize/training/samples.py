@@ -19,8 +19,8 @@ SHEET_PHOTOS, SHEET_SAMPLES = 8, 3
 
 
 def photo_sheet(model: PhotoFlow, photos: Sequence[Source], device: torch.device, path: Path) -> None:
-    """Write a sheet of photos spread over the set, each followed by samples at temperature 1."""
-    colorizer = Colorizer(Loaded.of(model), device=str(device))
+    """Write a sheet of photos spread over the set, each followed by unguided samples at temperature 1."""
+    colorizer = Colorizer(Loaded.of(model), device=str(device), guidance=0.0)
     chosen, shown, mode = evenly_spaced(photos, SHEET_PHOTOS), [], PUBLIC
     for k, pixels in readable(chosen, ColorReader()):
         photo, path_of_photo = open_photo(pixels), chosen[k].path

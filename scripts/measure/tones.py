@@ -51,7 +51,7 @@ def main() -> None:
     for i, source in enumerate(photos):
         photo = open_photo(read.file(source), name=str(source)).framed()
         seen = NetworkInput.of(photo, size)
-        conditioned = {guidance: c.condition(seen) for guidance, c in colorizers.items()}
+        conditioned = {guidance: c.condition(seen).whole for guidance, c in colorizers.items()}
         for text, setting in settings.items():
             drawn = conditioned[setting.guidance].sample(SAMPLES, setting.temperature, SAMPLES * i)
             ab = np.stack([np.float32(setting.saturation) * sample.ab for sample in drawn])

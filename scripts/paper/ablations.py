@@ -227,7 +227,7 @@ def measure(run: Run, task: Task[Any], folder: Path, photos: int) -> None:
         right = classify(classifier(task, folder.parent), drawn) == np.tile(np.arange(10), 50)
         result["recognised"] = float(right.mean())
     else:
-        colorizer = Colorizer(task.model, weights=weights, device="cpu")
+        colorizer = Colorizer(task.model, weights=weights, device="cpu", guidance=0.0)
         report = evaluate(colorizer, evenly_spaced(task.dev, photos), samples=SAMPLES)  # type: ignore[attr-defined]
         (row,) = report.model
         result["exploding"] = row.exploding / (report.photos * report.samples)

@@ -54,23 +54,27 @@ class Request:
     number: int
     seed: int
 
-    def colorizer(self) -> Colorizer:
+    def colorizer(self, guidance: float | None = None) -> Colorizer:
         """Load the model of a figure that shows only one."""
-        return next(iter(colorizers(self.weights).values()))
+        return next(iter(colorizers(self.weights, guidance=guidance).values()))
 
     def digits(self) -> Digits:
         """Load the model of digits."""
         return Digits(weights=self.weights[0] if self.weights else None)
 
 
-def colorizers(files: Sequence[Path], default: str = "natural") -> dict[str, Colorizer]:
+def colorizers(
+    files: Sequence[Path], default: str = "natural", guidance: float | None = None
+) -> dict[str, Colorizer]:
     """Load the models in weights files, by file or folder name, or the packaged one."""
     names = [file.stem for file in files]
     if len(set(names)) < len(names):
         names = [file.parent.name for file in files]
     models = [str(weights.load(weights.find(file))[0].get("model")) for file in files]
-    loaded = [Colorizer(model, weights=file) for model, file in zip(models, files, strict=True)]
-    return dict(zip(names, loaded, strict=True)) or {default: Colorizer(default)}
+    loaded = [
+        Colorizer(model, weights=file, guidance=guidance) for model, file in zip(models, files, strict=True)
+    ]
+    return dict(zip(names, loaded, strict=True)) or {default: Colorizer(default, guidance=guidance)}
 
 
 def photos(paths: Sequence[Path], number: int | None = None) -> Iterator[tuple[str, Photo]]:
@@ -150,7 +154,8 @@ def without_conditioning(request: Request) -> Image.Image:
     """Fig. 16: the same for models with and without conditioning network."""
     if len(request.weights) != 2:
         raise DataError("give --weights of the models with and without conditioning network; see --help")
-    return diverse(request)
+    models = colorizers(request.weights, guidance=0.0)  # what was learnt, little as it is
+    return _rows((photo for _, photo in photos(request.data, ROWS)), models, request)
 
 
 def _rows(chosen: Iterable[Photo], models: Mapping[str, Colorizer], request: Request) -> Image.Image:
@@ -209,7 +214,7 @@ class Case(NamedTuple):
 
 def failures(request: Request) -> Image.Image:
     """Fig. 12: the least likely samples above, photos with the least likely colours below."""
-    colorizer, cases = request.colorizer(), []
+    colorizer, cases = request.colorizer(guidance=0.0), []  # densities are those without guidance
     for _, photo in photos(request.data):
         if photo.is_color:
             conditioned = colorizer.condition(photo).whole

@@ -98,14 +98,18 @@ def job(tmp_path):
         "truth": measured(None, 0.0046),
     }
     first = measured(-0.8049, 0.0054, exploding=3, photos=600, samples=8, **references)
-    (tmp_path / "evaluation.json").write_text(json.dumps([first, measured(-0.8049, 0.0095, exploding=0)]))
+    own = references | {"tint*": tints | {"best_of_8": tints["best_of_8"] | {"mean": 2.5}}}
+    default = measured(-0.8049, 0.0095, exploding=0, **own)
+    (tmp_path / "evaluation.json").write_text(json.dumps([first, default]))
     return report.Job(tmp_path, tmp_path, tmp_path, None, None)
 
 
+def lines_of(table):
+    return [[cell.strip() for cell in row.split("|")[1:-1]] for row in table.splitlines()]
+
+
 def cells(table):
-    return {
-        row.split("|")[1].strip(): [c.strip() for c in row.split("|")[2:-1]] for row in table.splitlines()
-    }
+    return {name: row for name, *row in lines_of(table)}
 
 
 def test_the_readme_has_a_row_for_each_model_and_reference(job):
@@ -117,15 +121,28 @@ def test_the_readme_has_a_row_for_each_model_and_reference(job):
     assert first[columns["kid_lite0 x 1000"]] == "5.4 ± 0.3"
     assert first[columns["exploding"]] == "3 of 4800"
     assert rows[f"the default, `{report.setting()}`"][columns["kid_lite0 x 1000"]] == "9.5 ± 0.3"
-    assert rows["the same, best tints"][columns["best_of_8"]] == "3.00 (12)"
     assert rows["gray photo"][columns["nll"]] == "-"
+
+
+def test_each_setting_is_followed_by_its_own_tints(job):
+    lines = lines_of(report.readme(job))
+    column = lines[0].index("best_of_8")
+    found = [(line[0], line[column]) for line in lines[2:8]]
+    assert [name for name, _ in found if "tints" not in name] == [
+        "temperature 1",
+        f"the default, `{report.setting()}`",
+    ]
+    assert [value for name, value in found if "best tints" in name] == ["3.00 (12)", "2.50 (12)"]
 
 
 def test_the_model_card_has_a_row_for_each_measure(job):
     rows = cells(report.card(job))
     assert [*rows] == ["", "---", "nll", "best_of_8", "kid_lite0 x 1000", "exploding samples"]
-    assert rows["best_of_8"] == ["3.49 ± 0.10"] * 2 + ["3.00 (12)"] * 2 + ["3.49 ± 0.10"] * 2
-    assert rows["exploding samples"] == ["3", "0", "-", "-", "-", "-"]
+    assert (
+        rows["best_of_8"]
+        == ["3.49 ± 0.10", *["3.00 (12)"] * 2, "3.49 ± 0.10", "3.00 (12)", "2.50 (12)"] + ["3.49 ± 0.10"] * 2
+    )
+    assert rows["exploding samples"] == ["3", "-", "-", "0", "-", "-", "-", "-"]
 
 
 def run(*arguments):

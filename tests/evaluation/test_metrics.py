@@ -235,6 +235,13 @@ def test_one_pixel_makes_a_sample_explode(value):
     assert exploding(samples) == 1
 
 
+def test_a_sample_without_a_number_leaves_no_measure_but_the_hues():
+    samples = np.random.default_rng(7).normal(0, 20, (4, 2, 64, 64))
+    samples[2, 1, 5, 6] = math.nan
+    for name, term in color_statistics(samples, scattered(np.random.default_rng(8))).items():
+        assert not math.isfinite(term.value) or name.startswith("hue"), name
+
+
 def scattered(rng, n=64):
     return np.kron(rng.normal(0, 20, (2, 8, 8)), np.ones((8, 8)))
 
