@@ -24,7 +24,7 @@ import PIL.Image
 import PIL.ImageCms
 from numpy.typing import NDArray
 
-from cinn_colorize.data.urls import Url, cached, find, is_folder, open_file, retry
+from cinn_colorize.data.urls import Url, cached, find, is_folder, open_file, retry, shown
 from cinn_colorize.errors import DataError
 from cinn_colorize.files import printable_name
 from cinn_colorize.limits import check_bytes, check_pixels, read_file
@@ -63,7 +63,8 @@ class Source(NamedTuple):
     entry: str | None = None
 
     def __str__(self) -> str:
-        return printable_name(self.path if self.entry is None else f"{self.path}:{self.entry}")
+        entry = "" if self.entry is None else f":{printable_name(self.entry)}"
+        return shown(self.path) + entry
 
     def name_in(self, root: Path) -> str:
         """Return the photo's name in the zip or folder where :func:`find_photos` found it."""
@@ -96,10 +97,10 @@ def find_photos(
         shards = [cached(url, cache) if cache else url for url in find(root, pattern)]
         if not shards:
             expected = pattern if is_folder(root) else root.name
-            raise DataError(f"{printable_name(root)}: no file there matches {expected}")
+            raise DataError(f"{root.shown}: no file there matches {expected}")
         photos = _in_shards(shards, damaged)
         if not photos:
-            raise DataError(f"{printable_name(root)}: no photos there ({', '.join(sorted(SUFFIXES))})")
+            raise DataError(f"{root.shown}: no photos there ({', '.join(sorted(SUFFIXES))})")
         return photos
     expected = "a folder of photos or a zip" + (f", or a folder of shards {pattern}" if pattern else "")
     name = printable_name(root)
@@ -270,7 +271,7 @@ def _entries(shard: Path | Url) -> list[str]:
             return [entry.filename for entry in archive.infolist() if not entry.is_dir()]
 
     if isinstance(shard, Url):
-        return retry(shard, names)
+        return retry(shard.shown, names)
     try:
         return names()
     except _UNREADABLE as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import shutil
 import time
 import zipfile
@@ -41,6 +42,7 @@ _FINAL = (
 
 
 _REFUSED = (401, 403, 404, 410)  # answers of HTTP that stay the same
+_URL = re.compile(r"(\w+://)(?:[^/\s@]*@)?([^\s?'\"]*)(\?[^\s'\"]*)?")  # with user and query
 
 
 class Url(str):
@@ -55,6 +57,20 @@ class Url(str):
     def name(self) -> str:
         """Its last part."""
         return PurePosixPath(self.split("?")[0]).name
+
+    @property
+    def shown(self) -> str:
+        """It in messages and in what is kept of a run: without user and query, which may hold secrets."""
+        return printable_name(_without_secrets(self))
+
+
+def shown(place: Url | Path) -> str:
+    """Return a URL or a path for messages."""
+    return place.shown if isinstance(place, Url) else printable_name(place)
+
+
+def _without_secrets(text: str) -> str:
+    return _URL.sub(lambda url: url[1] + url[2] + ("?..." if url[3] else ""), text)
 
 
 def is_folder(url: Url) -> bool:
@@ -83,7 +99,7 @@ def find(url: Url, pattern: str) -> list[Url]:
         asked, named = f"{path.rstrip('/')}/{pattern}", ""
     else:  # of one file, fsspec would say that it is not there if the network fails
         asked, named = f"{path.rstrip('/')}/*{PurePosixPath(pattern).suffix}", pattern
-    found = retry(url, lambda: sorted(system.glob(asked)))
+    found = retry(url.shown, lambda: sorted(system.glob(asked)))
     urls = [Url(system.unstrip_protocol(each) if prefix is None else prefix + each) for each in found]
     return [each for each in urls if not named or each.name == named]
 
@@ -103,18 +119,18 @@ def open_file(url: Url) -> IO[bytes]:
             file.read(_END)
         except ValueError as error:
             raise DataError(
-                f"{printable_name(url)}: its server does not support range requests; add --cache FOLDER"
+                f"{url.shown}: its server does not support range requests; add --cache FOLDER"
             ) from error
         return file
 
-    return retry(url, opened)
+    return retry(url.shown, opened)
 
 
 def retry(name: str, function: Callable[[], T]) -> T:
     """Call a function that reads remotely, and retry for half a minute if the network fails.
 
     Args:
-        name: name of what is read, for messages.
+        name: what is read, for messages.
         function: reads it.
 
     Raises:
@@ -127,11 +143,12 @@ def retry(name: str, function: Callable[[], T]) -> T:
         except DataError:
             raise
         except Exception as error:  # each file system has its own
-            reason = " ".join(str(error.__cause__ or error).split())[:200] or type(error).__name__
+            reason = " ".join(_without_secrets(str(error.__cause__ or error)).split())[:200]
+            reason = reason or type(error).__name__
             if getattr(error, "errno", None) in FULL:
                 raise
             if pause is None or _is_final(error):
-                raise DataError(f"{printable_name(name)}: cannot be read ({reason})") from error
+                raise DataError(f"{name}: cannot be read ({reason})") from error
             log.info("%s: %s; retrying", name, reason)
             time.sleep(pause)
     raise AssertionError
@@ -155,7 +172,7 @@ def cached(url: Url, folder: Path) -> Path:
     """
     target = folder / f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{url.name}"
     system, path = _system(url)
-    size: int | None = retry(url, lambda: system.size(path))
+    size: int | None = retry(url.shown, lambda: system.size(path))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{target}.lock"):
@@ -165,10 +182,10 @@ def cached(url: Url, folder: Path) -> Path:
             if size and free < size:
                 raise DataError(
                     f"{printable_name(folder)}: {free / 1e9:.1f} GB are free there, {size / 1e9:.1f} GB are "
-                    f"needed for {printable_name(url)}"
+                    f"needed for {url.shown}"
                 )
-            log.info("fetching %s to %s", url, printable_name(folder))
-            retry(url, lambda: _fetch(system, path, target))
+            log.info("fetching %s to %s", url.shown, printable_name(folder))
+            retry(url.shown, lambda: _fetch(system, path, target))
     except OSError as error:
         raise DataError(f"{printable_name(folder)}: cannot be written ({error.strerror})") from error
     return target
@@ -192,8 +209,8 @@ def _system(url: Url) -> tuple[Any, str]:
         system, path = fsspec.url_to_fs(url, **options)
     except ImportError as error:
         raise DataError(
-            f"{printable_name(url)}: requires another package; pip install 'cinn-colorize[remote]' ({error})"
+            f"{url.shown}: requires another package; pip install 'cinn-colorize[remote]' ({error})"
         ) from error
     except ValueError as error:
-        raise DataError(f"{printable_name(url)}: {error}") from error
+        raise DataError(f"{url.shown}: {_without_secrets(str(error))}") from error
     return system, path

@@ -78,7 +78,7 @@ def _open(
         return _open_photos(data, stage, backbone, cache)
     for root in data:
         if isinstance(root, Url):
-            raise DataError(f"{printable_name(root)}: photos can be read from URLs, {dataset} cannot")
+            raise DataError(f"{root.shown}: photos can be read from URLs, {dataset} cannot")
     paths = [root for root in data if isinstance(root, Path)]
     if dataset is Dataset.imagenet:
         return _open_imagenet(paths, stage, backbone, preset)

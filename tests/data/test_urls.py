@@ -1,6 +1,7 @@
 """Photos in zips at URLs, from a local server."""
 
 import http.server
+import logging
 import os
 import re
 import threading
@@ -138,6 +139,30 @@ def test_a_server_that_refuses_is_not_asked_again(served, monkeypatch):
     url, _ = served
     with pytest.raises(DataError, match=r"none\.zip: cannot be read \(404"):
         find_photos(Url(f"{url}/none.zip"))
+
+
+def test_neither_password_nor_signature_is_shown(served, monkeypatch, caplog, tmp_path):
+    monkeypatch.setattr("cinn_colorize.data.urls._PAUSES", (0.01,))
+    url, server = served
+    plain = str(url).removeprefix("http://")
+    secret = Url(f"http://ada:hunter2@{plain}/photos-train-0.zip?sign=s3cret")
+    caplog.set_level(logging.INFO)
+    server.failing = 1
+    (photo, *_) = find_photos(secret, cache=tmp_path)
+    (remote, *_) = find_photos(secret)
+    server.failing = 9
+    problems = [str(remote), *caplog.messages]
+    with pytest.raises(DataError) as unread:
+        Reader()(remote)
+    with pytest.raises(DataError) as unfound:
+        find_photos(secret)
+    with pytest.raises(DataError) as unknown:
+        find_photos(Url(f"nosuch://ada:hunter2@{plain}/x.zip?sign=s3cret"))
+    problems += [str(raised.value) for raised in (unread, unfound, unknown)]
+    assert any(f"http://{plain}/photos-train-0.zip?...:00.png" in problem for problem in problems)
+    assert any("fetching" in problem for problem in problems)
+    assert not [problem for problem in problems if "hunter2" in problem or "s3cret" in problem]
+    assert photo.entry == remote.entry == "00.png"
 
 
 def test_folders_of_stores_with_hosts():
