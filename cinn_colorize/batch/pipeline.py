@@ -138,11 +138,21 @@ class Job:
                 another way.
             LeftOutError: the photo is a picture made by this program.
         """
+        before = _Status.of(task)
+        try:
+            yield from self._colorize(task, before)
+        except OutputError:
+            raise
+        except Exception:
+            _check_same(task, before)  # what is being written looks damaged
+            raise
+
+    def _colorize(self, task: Task, before: _Status) -> Iterator[Result]:
         from cinn_colorize.batch.there import State, There
         from cinn_colorize.methods.contact_sheet import contact_sheet, save_sheet, tile
 
         plan, path = self.plan, task.input.path
-        name, before, clock = printable_name(path), _Status.of(task), _Clock()
+        name, clock = printable_name(path), _Clock()
         photo = plan.open(path if task.content is None else task.content, name)
         photo.mode &= mode_like(*plan.method.paths)
         if task.input.found and photo.recipe:
@@ -178,10 +188,9 @@ class Job:
             composed = [sample for sample in part if sample.seed in todo.composed]
             for i in range(0, len(composed), at_once):
                 for folder in {output.parent for output in task.wanted}:
-                    _make_folder(folder, plan.folder)
+                    make_folder(folder, plan.folder)
                 colorizations = colorizer.compose(photo, composed[i : i + at_once], plan.rendering)
-                if _Status.of(task) != before:
-                    raise PhotoError(f"{name}: changed while being read; run again when it is complete")
+                _check_same(task, before)
                 for made, state in self._saved(task, photo, colorizations, todo.missing, there):
                     if state is State.OTHER:
                         others.add(made.seed)
@@ -287,6 +296,17 @@ class _Status(NamedTuple):
         return cls(status.st_size, status.st_mtime, status.st_ino)
 
 
+def _check_same(task: Task, before: _Status) -> None:
+    """Check that a photo is the file that it was.
+
+    Raises:
+        PhotoError: it has changed.
+    """
+    if _Status.of(task) != before:
+        name = printable_name(task.input.path)
+        raise PhotoError(f"{name}: changed while being read; run again when it is complete")
+
+
 class _Clock:
     def __init__(self) -> None:
         self._last = time.perf_counter()
@@ -297,12 +317,13 @@ class _Clock:
         return round(1000 * (self._last - last))
 
 
-def _make_folder(folder: Path, whole: Path) -> None:
+def make_folder(folder: Path, whole: Path, *, rehearsed: bool = False) -> None:
     """Create the folder of an output, and check that files can be created in it.
 
     Args:
         folder: that folder.
         whole: folder of the batch, in or below which most outputs are.
+        rehearsed: whether to create nothing, and check the folder that it would be created in.
 
     Raises:
         OutputError: nothing can be written in the whole folder.
@@ -310,8 +331,10 @@ def _make_folder(folder: Path, whole: Path) -> None:
     """
     name = printable_name(folder)
     try:
+        if rehearsed:
+            folder = next(place for place in (folder, *folder.parents) if place.exists())
         folder.mkdir(parents=True, exist_ok=True)
-        number = 0 if _is_writable(folder) else errno.EACCES
+        number = 0 if _is_writable(folder) else errno.EROFS if _is_read_only(folder) else errno.EACCES
     except (FileExistsError, NotADirectoryError) as error:
         raise PhotoError(
             f"{name}: cannot be created, a file is in its place; choose another folder"
@@ -321,6 +344,10 @@ def _make_folder(folder: Path, whole: Path) -> None:
     if number:
         kind = OutputError if number in FULL or not _is_writable(whole) else PhotoError
         raise kind(f"{name}: cannot be written to ({os.strerror(number)}); choose another folder")
+
+
+def _is_read_only(folder: Path) -> bool:
+    return hasattr(os, "statvfs") and bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
 
 
 def _is_writable(folder: Path) -> bool:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cinn_colorize.batch.pipeline import Failure, Finished, Job
+from cinn_colorize.batch.pipeline import Failure, Finished, Job, make_folder
 from cinn_colorize.batch.plan import Plan, Task
 from cinn_colorize.batch.run import Batch
 from cinn_colorize.batch.there import State, There
@@ -96,7 +96,8 @@ def rehearse(batch: Batch) -> Rehearsal:
     """Find out what a batch would do; nothing is written but temporary files.
 
     Raises:
-        CinnError: the network cannot be loaded, or there is no space for temporary files.
+        CinnError: the network cannot be loaded, nothing can be written in the output folder, or there is no
+            space for temporary files.
     """
     due, problems, there, colorizer = [], [], 0, functools.cache(batch.spec.colorizer)
     for item in batch.rehearsed():
@@ -110,9 +111,16 @@ def rehearse(batch: Batch) -> Rehearsal:
                 due += [one] if one.files else []
         except PhotoError as error:
             problems.append(str(error))
+    for folder in {output.parent: None for one in due for output in one.task.wanted}:
+        try:
+            make_folder(folder, batch.plan.folder, rehearsed=True)
+        except OutputError:
+            raise
+        except PhotoError as error:
+            problems.append(str(error))
     measures = _measures(Job(colorizer(), batch.plan), due, problems) if due else []
     outputs = [output for one in due for output in one.outputs]
-    folder = batch.plan.folder.absolute()
+    folder = batch.plan.folder
     free = shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.is_dir())).free
     seconds, size = 0.0, 0.0
     if due:

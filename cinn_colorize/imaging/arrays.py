@@ -140,7 +140,7 @@ def decode(content: bytes, format: str, max_pixels: int) -> Decoded:
         warnings.simplefilter("ignore")  # Pillow's, about metadata
         try:
             image = DECODED[format](io.BytesIO(content))
-        except (SyntaxError, IndexError, KeyError, TypeError, struct.error):
+        except (SyntaxError, ValueError, IndexError, KeyError, TypeError, struct.error):
             raise ValueError("damaged or unsupported; save it again with another program") from None
         with image:
             check_pixels(image.width // (1 + is_deep_psd), image.height, max_pixels)

@@ -13,6 +13,7 @@ from helpers import GRAY, in_this_process, names, small_disk, the_line
 from PIL import Image
 
 import cinn_colorize
+from cinn_colorize.errors import PhotoError
 from cinn_colorize.imaging.photo import read_recipe
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="links and locks of POSIX")
@@ -293,6 +294,16 @@ def test_a_photo_that_changes_while_it_is_read(run, scans, colorizer, monkeypatc
     assert names(Path("colorized")) == ["a_000.jpg", "c_000.jpg"]
 
 
+@pytest.mark.parametrize("problem", [ValueError("shapes"), PhotoError("scans/b.png: damaged")])
+def test_what_fails_since_its_photo_changes_is_said_to_change(run, scans, colorizer, monkeypatch, problem):
+    def compose(photo, *_, **__):
+        Path("scans/b.png").write_bytes(b"more")
+        raise problem
+
+    monkeypatch.setattr(colorizer, "compose", compose)
+    assert "scans/b.png: changed while being read" in the_line(run("scans/b.png", "-s", 0, "-q"))
+
+
 def test_what_a_killed_process_left_is_removed(run, scans):
     Path("colorized").mkdir()
     in_use, left = Path("colorized/.0123456789abcdef.part"), Path("colorized/.fedcba9876543210.part")
@@ -356,7 +367,8 @@ def test_read_only_folders(run, scans):
     make_photos("tree", "box 1/a.jpg", "box 2/b.jpg")
     Path().chmod(0o755)
     euid = os.geteuid()
-    run("scans", "-o", "before", "--manifest", "m")  # imports modules that others may not be able to read
+    for more in (["--manifest", "m"], ["--dry-run"]):  # imports modules that others may not be able to read
+        run("scans", "-o", "before", *more)
     try:
         if euid == 0:  # whom no file mode stops
             os.seteuid(65534)
@@ -365,6 +377,7 @@ def test_read_only_folders(run, scans):
         results = [run("scans", "-o", folder) for folder in ("out", "out/below")]
         partly = run("tree", "-r", "-o", "partly")
         manifest = run("scans", "-o", "out/below", "--manifest", "out/m")
+        rehearsals = [run("scans", "-o", folder, "--dry-run") for folder in ("out", "out/below")]
     finally:
         os.seteuid(euid)
     for folder, result in zip(("out", "out/below"), results, strict=True):
@@ -375,6 +388,9 @@ def test_read_only_folders(run, scans):
     assert names(Path("partly")) == ["box 1", "box 2"]
     assert "out/m: cannot be read or written (Permission denied)" in the_line(manifest)
     assert [result.exit_code for result in (*results, partly, manifest)] == [1, 1, 1, 1]
+    for folder, rehearsal in zip(("out", "out/below"), rehearsals, strict=True):
+        assert f"{folder}: cannot be written to (Permission denied)" in the_line(rehearsal)
+        assert (rehearsal.exit_code, rehearsal.stdout) == (1, "")
     assert names(Path("out")) == []
 
 

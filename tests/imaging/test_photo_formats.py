@@ -49,6 +49,12 @@ def test_colors_of_every_format(tmp_path, suffix):
     assert difference.mean() < (1.5 if suffix == ".gif" else 0.2)
 
 
+def test_a_malformed_header_is_called_damage(tmp_path):
+    (tmp_path / "a.pgm").write_bytes(b"P5 hello")
+    with pytest.raises(PhotoError, match=r"a\.pgm: cannot be read: damaged or unsupported"):
+        open_photo(tmp_path / "a.pgm")
+
+
 def pnm(pixels, largest):
     header = f"P{6 if pixels.ndim == 3 else 5}\n# a scan\n{pixels.shape[1]} {pixels.shape[0]}\n{largest}\n"
     return header.encode() + pixels.astype(">u2").tobytes()
