@@ -197,7 +197,7 @@ class BaseColorizer:
         """
         photo, size = _as_photo(photo), self.info.chroma_size
         if not photo.is_color:
-            raise PhotoError(f"{photo.name}: is gray and has no colours to transfer; give a colour photo")
+            raise PhotoError(f"{photo.name}: gray, with no colours to transfer; give a colour photo")
         whole = self.condition(photo).whole
         return Reference(whole.encode(photo.lab(size, size)[1:]), photo.sha256)
 

@@ -23,7 +23,7 @@ PAGE = 4096  # bytes, of LMDB
 
 @ending_in_a_line
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("photos", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--val", type=int, default=200, help="number of photos in the validation set")

@@ -163,8 +163,8 @@ class Batch:
                 first = self.inputs[other]
                 assert isinstance(first, Input)
                 raise PhotoError(
-                    f"{name}: its result {printable_name(output)} is also that of "
-                    f"{printable_name(first.path)}; choose another --output or --output-dir for one of them"
+                    f"{name}: its results would have the same names as those of "
+                    f"{printable_name(first.path)}; give the folders with --recursive, or colorize it in a call with another -o"
                 )
             if output in done:
                 continue

@@ -98,7 +98,7 @@ def colorize(
             "--pick",
             metavar="K",
             min=1,
-            help="Keep only K of the N samples: typical ones that differ or, if so ranked, the likeliest.",
+            help="Keep only K of the N samples: typical but different ones or, by --rank log-prob, the likeliest.",
             rich_help_panel=DRAWING,
         ),
     ] = None,
@@ -162,7 +162,7 @@ def colorize(
     chosen = values.pages(pages)
     check_seeds(max(seed or 0, like or 0), number + (like is not None))
     if pick and pick > number:
-        raise typer.BadParameter(f"{pick} of {number} cannot be kept; raise -n", param_hint="--pick")
+        raise typer.BadParameter(f"cannot keep {pick} of {number} samples; raise -n", param_hint="--pick")
     hinted = bool(hint or strokes)
     if hinted and (rank or pick or like is not None):
         raise typer.BadParameter("--like, --rank and --pick exclude --hint and --hints")

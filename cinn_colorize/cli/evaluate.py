@@ -170,9 +170,9 @@ def evaluate(
 ) -> None:
     """Measure a model on colour photos.
 
-    Print Markdown tables with a row for the model at each -t, two for one colorization in random tints, one
-    without colour and one for the photos' own colours. A photo that cannot be read or is gray is reported and
-    left out, and the exit code is 1.
+    Print Markdown tables with a row for the model at each -t, two for the control (its colours at temperature
+    0 in random tints), one for the gray photo and one for its own colours. A photo that cannot be read or is
+    gray is reported and left out, and the exit code is 1.
 
     Examples:
         cinn-colorize evaluate photos.zip -t 1 -t 0.6

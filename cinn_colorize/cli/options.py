@@ -102,8 +102,8 @@ GuidanceOption = Annotated[
     typer.Option(
         "--guidance",
         metavar="G",
-        help=f"Guidance, 0 to {MAX_GUIDANCE:g}: 0 draws as varied as real photos are, more follows the photo "
-        "more closely, with clearer colours of objects and less variety.",
+        help=f"How closely samples follow the photo, 0 to {MAX_GUIDANCE:g}: 0 is the distribution as it was "
+        "learnt; more gives objects clearer colours, and samples differ less.",
         show_default=f"{MODELS[DEFAULT].guidance_of(None):g}",
         rich_help_panel=DRAWING,
     ),
@@ -145,7 +145,7 @@ QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Print only err
 VerboseOption = Annotated[
     bool,
     typer.Option(
-        "-v", "--verbose", help="Print every remark on every photo, and any on files left out of folders."
+        "-v", "--verbose", help="Print every remark on every photo, and list the files in folders left out."
     ),
 ]
 
@@ -265,7 +265,7 @@ class BatchOutputOptions(OutputOptions):
         bool,
         typer.Option(
             "--skip-existing",
-            help="Leave results alone that were made in another way, and say so.",
+            help="Leave alone, and name, results that were made in another way.",
             rich_help_panel=OUTPUT,
         ),
     ] = False

@@ -60,8 +60,8 @@ def recreate(
 ) -> None:
     """Make a picture again from the recipe inside it.
 
-    The same version, weights and kind of machine give the same file, byte for byte. If onnxruntime does not,
-    torch is tried.
+    The same version, weights and kind of machine give the same file, byte for byte. If that of
+    onnxruntime differs, torch is tried.
 
     Examples:
         cinn-colorize recreate colorized/photo_005.jpg photo.jpg

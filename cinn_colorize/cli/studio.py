@@ -140,5 +140,5 @@ def _listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise typer.BadParameter(
-            f"{host}:{port} cannot be listened at ({reason}); choose another", param_hint="--host, --port"
+            f"cannot listen on {host}:{port} ({reason}); choose another", param_hint="--host, --port"
         ) from error

@@ -372,10 +372,10 @@ class _Display:
         for count, what in (
             (progress.skipped, "steps skipped"),
             (progress.rollbacks, "returns to a checkpoint"),
-            (progress.unreadable, "photos or shards left out"),
+            (progress.unreadable, "photos or zips left out"),
         ):
             if count:
-                facts += f"  {count} {what}"
+                facts += f"  {what}: {count}"
         self.bar.update(self.task, completed=progress.seen, facts=facts)
         if self.bar.disable and not self.quiet:
             console().print(f"{progress.seen:,} of {progress.total:,} photos  {facts}", soft_wrap=True)

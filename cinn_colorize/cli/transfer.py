@@ -168,7 +168,7 @@ def transfer(
         check_file(reference)
         if not open_photo(reference, max_pixels=reading.limit).is_color:
             name = printable_name(reference)
-            raise PhotoError(f"{name}: is gray and has no colours to transfer; give a colour photo")
+            raise PhotoError(f"{name}: gray, with no colours to transfer; give a colour photo")
         spec = network.spec(plan.method.encodes)
         device_of(network.device)
         batch = Batch(inputs, plan, spec, usable_cores())

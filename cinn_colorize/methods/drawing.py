@@ -71,6 +71,6 @@ def drawing(
             return Drawing(Variation(rank, pick, like=like, fresh=transfer_noise(levels)), n, first)
         return Drawing(Sampling(rank, 1 if alone else pick), number, first)
     if rank or pick or like is not None:
-        raise ValueError("hints exclude like, pick and rank; leave these out")
+        raise ValueError("hints exclude like and pick; leave these out")
     painted = None if strokes is None else Path(strokes)
     return Drawing(Hinted(points, painted, first=alone, progress=progress), number, first)

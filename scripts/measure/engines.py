@@ -33,7 +33,7 @@ def run(photo: Path, engine: str, folder: Path) -> tuple[float, float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("photo", type=Path)
     parser.add_argument("-r", "--repeats", type=int, default=7)
     arguments = parser.parse_args()

@@ -22,7 +22,7 @@ def error(ab: Floats, other: Floats, where: Floats | float = 1.0) -> float:
 
 @ending_in_a_line
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("photos", type=Path, help="folder or zip of colour photos")
     parser.add_argument("--limit", type=int, default=40)
     arguments = parser.parse_args()

@@ -31,7 +31,7 @@ from cinn_colorize.models.base import PhotoFlow
 
 @ending_in_a_line
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("photos", type=Path, nargs="+")
     parser.add_argument("--model", default="natural")
     parser.add_argument("--weights", type=Path, nargs="*", default=[None], help="default: packaged")

@@ -96,7 +96,7 @@ def failure(root: Path, tests: list[str]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--only", default="", help="faults with this in their name")
     only = parser.parse_args().only
     chosen = [fault for fault in faults() if only in fault.name]

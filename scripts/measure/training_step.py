@@ -29,7 +29,7 @@ _STAGES: dict[str, type[NaturalTask]] = {"flow": NaturalTask, "coarse": CoarseTa
 
 @ending_in_a_line
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--stage", choices=_STAGES, default="flow")
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")

@@ -139,7 +139,7 @@ PLANS = {
 
 @ending_in_a_line
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("dataset", choices=PLANS)
     parser.add_argument("data", type=Path, help="data, as for `train --dataset`")
     parser.add_argument("--runs", type=Path, default=Path("runs/ablations"))

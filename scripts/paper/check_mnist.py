@@ -27,7 +27,7 @@ BATCH = 128
 
 @ending_in_a_line
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("data", type=Path, help="folder of MNIST's files")
     parser.add_argument("--weights", help="weights file (default: the packaged one)")
     parser.add_argument("--samples", type=int, default=1000, help="number of samples, a multiple of 10")

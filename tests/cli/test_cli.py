@@ -155,7 +155,7 @@ def test_two_photos_never_share_a_result(run):
     result = run("gray.jpg", "folder/gray.jpg", "-s", 0, "--overwrite", "-q")
     assert result.exit_code == 1
     assert result.stdout == "colorized/gray_000.jpg\n"
-    assert "is also that of gray.jpg" in the_line(result)
+    assert "would have the same names as those of gray.jpg" in the_line(result)
 
 
 def test_the_photo_itself_is_never_replaced(run):
@@ -224,7 +224,7 @@ def test_a_bug_in_one_photo_does_not_stop_the_others(run, colorizer, monkeypatch
         ("--format gif", "'--format': 'gif' is not one of auto, jpg, png, tiff, webp, avif (see"),
         ("--quality 101", "'--quality': must be at most 100, not 101 (see"),
         ("--overwrite --skip-existing", "exclude each other"),
-        ("--pick 3 -n 2", "--pick: 3 of 2 cannot be kept; raise -n"),
+        ("--pick 3 -n 2", "--pick: cannot keep 3 of 2 samples; raise -n"),
         ("--output {name}{ext}", "{stem}, {seed}, {temperature}, {n}, {method}, {model} and {ext}"),
         ("--output {stem}", "must end in"),
         ("--output {stem}{ext} -n 2", "add {seed}"),
