@@ -98,7 +98,8 @@ def colorize(
             "--pick",
             metavar="K",
             min=1,
-            help="Keep only K of the N samples: typical but different ones or, by --rank log-prob, the likeliest.",
+            help="Keep only K of the N samples: typical but different ones or, by --rank log-prob, the "
+            "likeliest.",
             rich_help_panel=DRAWING,
         ),
     ] = None,

@@ -100,7 +100,7 @@ def test_samples_without_noise_are_said_to_be_the_same(run, command):
 
 
 def test_a_gray_reference(run):
-    assert "gray.jpg: is gray" in the_line(run("transfer", "gray.jpg", "coffee.png", code=1))
+    assert "gray.jpg: gray, with no colours" in the_line(run("transfer", "gray.jpg", "coffee.png", code=1))
 
 
 def test_mix(run):
