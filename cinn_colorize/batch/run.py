@@ -164,8 +164,8 @@ class Batch:
                 assert isinstance(first, Input)
                 raise PhotoError(
                     f"{name}: its results would have the same names as those of "
-                    f"{printable_name(first.path)}; give the folders with --recursive, or colorize it in a call "
-                    "with another -o"
+                    f"{printable_name(first.path)}; give the folders with --recursive, or colorize it in "
+                    "a call with another -o"
                 )
             if output in done:
                 continue

@@ -46,7 +46,7 @@ def decode_heic(content: bytes, max_pixels: int) -> Decoded:
         width, height = image.size
         check_pixels(width, height, max_pixels)
         pillow_heif.set_orientation(image.info)  # the pixels are upright
-        return Decoded(np.asarray(image), blobs_of(image.info))
+        return Decoded(np.array(image), blobs_of(image.info))  # older versions free the pixels with the image
     except TooLargeError:
         raise
     except (EOFError, IndexError, RuntimeError, SyntaxError, ValueError) as error:

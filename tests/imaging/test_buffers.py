@@ -43,6 +43,18 @@ def tiny_disk(tmp_path):
         yield folder
 
 
+@pytest.mark.parametrize("reserves", [True, False])
+def test_space_is_there_before_pixels_are(tiny_disk, monkeypatch, reserves):
+    """Also where the system cannot reserve it, as on macOS."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tiny_disk))
+    monkeypatch.setattr(buffers, "_IN_MEMORY", 1000)
+    if not reserves:
+        monkeypatch.delattr(os, "posix_fallocate")
+    assert buffers.empty((30, 50), np.uint8).shape == (30, 50)
+    with pytest.raises(OSError, match="No space left"):
+        buffers.empty((300, 500), np.uint8)
+
+
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp"])
 def test_a_disk_that_fills_up(tiny_disk, suffix):
     noise = np.random.default_rng(0).integers(0, 256, (500, 500), dtype=np.uint8)
