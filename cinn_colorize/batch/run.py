@@ -6,7 +6,9 @@ import contextlib
 import json
 import os
 import stat
+import sys
 import tempfile
+import unicodedata
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -33,6 +35,8 @@ from cinn_colorize.originals import original_at, protecting
 
 if TYPE_CHECKING:
     from cinn_colorize.batch.cluster import Cluster
+
+_BLIND_TO_CASE = sys.platform in ("darwin", "win32")  # their file systems, mostly
 
 
 class Batch:
@@ -158,7 +162,7 @@ class Batch:
         results = [*zip(outputs, seeds, strict=True), *([(sheet, None)] if sheet else [])]
         done = {output for output, seed in results if self._is_done(item, output, seed)}
         for output in dict(results):
-            other = self._taken.setdefault(os.fspath(output), number)
+            other = self._taken.setdefault(_as_one(output), number)
             if other != number:
                 first = self.inputs[other]
                 assert isinstance(first, Input)
@@ -313,3 +317,9 @@ def _content(path: Path, max_pixels: int) -> bytes | None:
             return read_stream(file, printable_name(path), max_pixels)
     except OSError as error:
         raise PhotoError(f"{printable_name(path)}: cannot be read: {error.strerror}") from error
+
+
+def _as_one(path: Path) -> str:
+    """Return the same text for all paths that may be the same file, going by the system alone."""
+    text = os.fspath(path)
+    return unicodedata.normalize("NFC", text).casefold() if _BLIND_TO_CASE else text

@@ -158,6 +158,15 @@ def test_two_photos_never_share_a_result(run):
     assert "would have the same names as those of gray.jpg" in the_line(result)
 
 
+@pytest.mark.parametrize("blind", [True, False])
+def test_names_that_differ_in_case_alone_share_a_result_where_case_is_not_seen(run, monkeypatch, blind):
+    monkeypatch.setattr("cinn_colorize.batch.run._BLIND_TO_CASE", blind)
+    shutil.copy("gray.jpg", "folder/GRAY.jpg")
+    result = run("gray.jpg", "folder/GRAY.jpg", "-s", 0, "-q")
+    assert ("would have the same names as those of gray.jpg" in result.stderr) == blind
+    assert len(result.stdout.splitlines()) == (1 if blind else 2)
+
+
 def test_the_photo_itself_is_never_replaced(run):
     before = Path("gray.jpg").read_bytes()
     result = run("gray.jpg", "--overwrite", "-o", ".", "--output", "{stem}{ext}")
