@@ -243,7 +243,9 @@ class ConditionedPhoto:
     def _whole_ab(self, ab: NDArray[np.floating]) -> Floats:
         """Check the shape of the whole photo's ab, which has as many values as its code."""
         size = math.isqrt(sum(map(math.prod, self.whole.latent_shapes.values())) // 2)
-        ab = np.asarray(ab, np.float32)
+        if hasattr(ab, "detach"):  # a tensor
+            ab = ab.detach().cpu().float().numpy()
+        ab = np.array(ab, np.float32, order="C")  # torch takes no array that is flipped or read-only
         if ab.shape != (2, size, size):
             raise ValueError(f"ab of the shape {ab.shape} does not fit; pass (2, {size}, {size})")
         if not np.isfinite(ab).all():

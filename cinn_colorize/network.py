@@ -61,7 +61,8 @@ class TorchNetwork:
         size = self._size
         if L.ndim != 2 or L.shape[0] != L.shape[1] or L.shape[0] % size or not L.size:
             raise ValueError(f"L must have the shape {(size, size)} or a multiple of it, not {L.shape}")
-        batch = torch.as_tensor(np.asarray(L, np.float32))[None, None].to(self.device)
+        own = np.array(L, np.float32, order="C")  # torch takes no array that is flipped or read-only
+        batch = torch.from_numpy(own)[None, None].to(self.device)
         if L.shape[0] > size:
             batch = F.avg_pool2d(batch, L.shape[0] // size)
         with self.inference():

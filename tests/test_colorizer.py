@@ -129,6 +129,36 @@ def test_encode_undoes_decode(photo):
     assert conditioned.log_prob(sample.ab) == pytest.approx(sample.log_prob, abs=1)
 
 
+def forms_of(array):
+    """An array, and others of its values: one that is flipped, and one that is read-only."""
+    fixed = array.copy()
+    fixed.setflags(write=False)
+    return array, array[..., ::-1].copy()[..., ::-1], fixed
+
+
+@pytest.fixture
+def warn_always():
+    """Torch warns each time, not only the first."""
+    torch.set_warn_always(True)
+    yield
+    torch.set_warn_always(False)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.usefixtures("warn_always")
+def test_flipped_and_read_only_arrays_and_tensors_with_gradients_count_by_their_values(colorizer):
+    L = np.random.default_rng(0).uniform(0, 100, (256, 256)).astype(np.float32)
+    same, flipped, fixed = (colorizer.condition(NetworkInput(form)) for form in forms_of(L))
+    ab = same.sample()[0].ab
+    assert np.array_equal(flipped.sample()[0].ab, ab)
+    assert np.array_equal(fixed.sample()[0].ab, ab)
+    forms = *forms_of(ab), torch.from_numpy(ab).requires_grad_()
+    assert len({same.log_prob(form) for form in forms}) == 1
+    codes = [same.encode(form) for form in forms]
+    codes.append(codes[0].map(lambda z: z.clone().requires_grad_()))
+    assert len({same.decode(code).tobytes() for code in codes}) == 1
+
+
 def test_samples_that_go_through_the_network_together_are_the_same_but_for_rounding(shipped_colorizer, photo):
     together = Colorizer(device="cpu", chunk=3).condition(photo).sample(n=4, seed=2)
     apart = shipped_colorizer.condition(photo).sample(n=4, seed=2)

@@ -57,7 +57,7 @@ class Latent:
 
     def arrays(self) -> dict[int, NDArray[np.float32]]:
         """Return arrays that share the memory of the tensors, which must be on the CPU."""
-        return {r: z.float().numpy() for r, z in self.levels.items()}
+        return {r: z.detach().float().numpy() for r, z in self.levels.items()}
 
     @classmethod
     def join(cls, codes: Sequence[Latent]) -> Latent:
