@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
@@ -249,12 +250,16 @@ class Encoding(RecipeOptions):
         """Refuse what cannot be written.
 
         Raises:
-            TypeError: the quality is no integer.
-            ValueError: it is out of range.
+            TypeError: the quality is no integer, or ``strip`` is no bool.
+            ValueError: the quality is out of range.
         """
         object.__setattr__(self, "quality", whole_number(self.quality, "quality", 1))  # as recipes write it
         if self.quality > 100:
             raise ValueError(f"quality must be 100 or less, not {self.quality}")
+        numpy = sys.modules.get("numpy")  # which whoever has a bool of its own has imported
+        if not isinstance(self.strip, (bool, numpy.bool_) if numpy else bool):
+            raise TypeError(f"strip must be True or False, not {self.strip!r:.80}")
+        object.__setattr__(self, "strip", bool(self.strip))
 
 
 def whole_number(value: SupportsIndex, name: str, least: int) -> int:

@@ -168,8 +168,8 @@ class Colorization:
         Raises:
             ExistsError: there is one, and it is not.
             PhotoError: the file cannot be written, or has several pages and is no TIFF.
-            TypeError: the quality is no integer.
-            ValueError: it is out of range, or the format is none that can be written.
+            TypeError: the quality is no integer, or ``strip`` is no bool.
+            ValueError: the quality is out of range, or the format is none that can be written.
         """
         written = format_of_name(path) if format == "auto" else format
         encoding = Encoding(quality, strip)

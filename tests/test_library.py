@@ -15,7 +15,7 @@ from cinn_colorize.errors import MissingPhotoError, PhotoError
 from cinn_colorize.imaging.photo import open_photo
 from cinn_colorize.latents.levels import transfer_noise
 from cinn_colorize.methods.hints import Hint, parse_hints
-from cinn_colorize.options import Rendering
+from cinn_colorize.options import Encoding, Rendering
 from cinn_colorize.samples import Colorization, Sample, typical
 
 STROKE = (110, 90, 130, 100)
@@ -163,6 +163,15 @@ def test_integers_may_be_those_of_numpy_and_torch(colorizer, folder):
     second, again = open_photo("pages.tif", page=2), open_photo("pages.tif", page=np.int64(2))
     assert second.lab(64, 64).tobytes() == again.lab(64, 64).tobytes()
     assert colorizer.recipe({}, Rendering(), second) == colorizer.recipe({}, Rendering(), again)
+
+
+@pytest.mark.parametrize("strip", [True, False])
+def test_bools_may_be_those_of_numpy(colorizer, tmp_path, strip):
+    (made,) = colorizer.colorize(GRAY, seed=0)
+    for name, given in (("plain.png", strip), ("numpy.png", np.bool_(strip))):
+        made.save(tmp_path / name, strip=given)
+    assert (tmp_path / "numpy.png").read_bytes() == (tmp_path / "plain.png").read_bytes()
+    assert Encoding.from_entries(read_recipe(tmp_path / "numpy.png")).strip is strip
 
 
 def test_a_mask_may_be_bool(colorizer):
@@ -320,6 +329,8 @@ def test_a_wrong_argument_is_one_sentence_that_says_what_is_accepted(colorizer, 
         ({"quality": 500}, ValueError, "quality must be 100 or less, not 500"),
         ({"quality": 0}, ValueError, "quality must be 1 or more, not 0"),
         ({"quality": "best"}, TypeError, "quality must be an integer, not 'best'"),
+        ({"strip": "no"}, TypeError, "strip must be True or False, not 'no'"),
+        ({"strip": 1}, TypeError, "strip must be True or False, not 1"),
         ({"format": "jpeg"}, ValueError, "format must be auto, jpg, png, tiff, webp or avif, not 'jpeg'"),
     ],
 )

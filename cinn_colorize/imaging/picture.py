@@ -111,11 +111,12 @@ class Picture:
         Raises:
             ExistsError: there is one, and it is not.
             PhotoError: the file cannot be written, or has several pages and is no TIFF.
-            TypeError: the quality is no integer.
+            TypeError: the quality is no integer, or ``strip`` is no bool.
             ValueError: the quality is out of range, the format is none that can be written, or XMP does not
                 allow a name in ``recipe``.
         """
-        name, quality = printable_name(path), Encoding(quality).quality
+        name, encoding = printable_name(path), Encoding(quality, strip)
+        quality, strip = encoding.quality, encoding.strip
         if format not in ("auto", *OUTPUT_FORMATS):
             *most, last = OUTPUT_FORMATS
             raise ValueError(f"format must be auto, {', '.join(most)} or {last}, not {format!r:.80}")
