@@ -7,9 +7,9 @@ not depend on the engine. Light: imports torch only where codes are mixed.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsIndex
 
 import cv2
 import numpy as np
@@ -162,7 +162,9 @@ class ConditionedPhoto:
         """
         return transfer(self, reference, n, noise, temperature, seed)
 
-    def mix(self, seeds: tuple[int, int], mask: Mask, temperature: SomeLevels | None = None) -> Sample:
+    def mix(
+        self, seeds: Iterable[SupportsIndex], mask: Mask, temperature: SomeLevels | None = None
+    ) -> Sample:
         """Join two samples: one inside a mask, the other outside.
 
         The colours of both, joined by the mask, are encoded, which gives the coarse levels; finer levels are
@@ -174,6 +176,7 @@ class ConditionedPhoto:
             temperature: temperature of both; see :meth:`sample`.
 
         Raises:
+            TypeError: the seeds are no integers, or the mask is none.
             ValueError: an argument is out of range.
             EngineError: the engine cannot encode.
         """

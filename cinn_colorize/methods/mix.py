@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsIndex
 
 from cinn_colorize.latents.levels import PerLevel, SomeLevels, parse_temperature
 from cinn_colorize.latents.noise import same_noise
 from cinn_colorize.methods.base import Files, SampleMethod, check_file, check_shape, sha256_of
-from cinn_colorize.options import MAX_PIXELS, Rendering, parse_seed
+from cinn_colorize.options import MAX_PIXELS, Rendering, parse_seed, whole_number
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,27 +42,30 @@ class Mask:
 
 
 def mix(
-    conditioned: ConditionedPhoto, seeds: tuple[int, int], mask: Mask, temperature: SomeLevels | None
+    conditioned: ConditionedPhoto, seeds: Iterable[SupportsIndex], mask: Mask, temperature: SomeLevels | None
 ) -> Sample:
     """See :meth:`ConditionedPhoto.mix`."""
     import torch
 
     from cinn_colorize.latents.latent import pooled
 
-    if len(seeds) != 2:
-        raise ValueError(f"a mix has two seeds, one inside and one outside, not {len(seeds)}")
+    if not isinstance(seeds, Iterable):
+        raise TypeError(f"seeds must be two integers, one inside and one outside, not {seeds!r:.80}")
+    both = [whole_number(seed, "seed", 0) for seed in seeds]
+    if len(both) != 2:
+        raise ValueError(f"a mix has two seeds, one inside and one outside, not {len(both)}")
     if not isinstance(mask, Mask):
         raise TypeError(f"the mask must be made by Colorizer.mask(), not {type(mask).__name__}")
     whole = conditioned.whole
     temperature = parse_temperature(temperature, whole.latent_shapes, conditioned.temperature)
-    inside, outside = (whole.sample(1, temperature, seed)[0] for seed in seeds)
+    inside, outside = (whole.sample(1, temperature, seed)[0] for seed in both)
     joined = whole.encode(mask.share * inside.ab + (1 - mask.share) * outside.ab)
     share = pooled(torch.as_tensor(mask.share), whole.latent_shapes)
     # The sum is standard normal only if both parts are independent.
-    latent = outside.latent if same_noise(*seeds) else outside.latent.mixed(inside.latent, share)
+    latent = outside.latent if same_noise(*both) else outside.latent.mixed(inside.latent, share)
     latent = latent.replace((r for r in whole.latent_shapes if r <= FINEST_JOINED), joined)
-    recipe = {"method": Mix.name, "outside_seed": str(seeds[1]), "mask": mask.sha256}
-    (sample,) = whole.samples_of(latent, seeds[:1], temperature, recipe)
+    recipe = {"method": Mix.name, "outside_seed": str(both[1]), "mask": mask.sha256}
+    (sample,) = whole.samples_of(latent, both[:1], temperature, recipe)
     return sample
 
 

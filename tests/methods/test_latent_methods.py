@@ -138,7 +138,23 @@ def test_a_mix_has_one_sample_inside_and_the_other_outside(colorizer, conditione
     mix = conditioned.mix((1, 6), mask, 0.9)
     for part, own, other in ((np.s_[..., :24], inside, outside), (np.s_[..., 24:], outside, inside)):
         assert chroma_error(mix.ab[part], own[part]) < 0.3 * chroma_error(mix.ab[part], other[part])
-    assert (mix.seed, mix.recipe["outside_seed"]) == (1, "6")
+    for same in (mix, conditioned.mix(np.array([1, 6]), mask, 0.9)):
+        assert (repr(same.seed), same.recipe["outside_seed"]) == ("1", "6")
+        assert same.ab.tobytes() == mix.ab.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("seeds", "error", "message"),
+    [
+        (1, TypeError, "seeds must be two integers, one inside and one outside, not 1"),
+        ((1, 2.5), TypeError, r"seed must be an integer, not 2\.5"),
+        ((1, -1), ValueError, "seed must be 0 or more, not -1"),
+        ((1, 2, 3), ValueError, "a mix has two seeds, one inside and one outside, not 3"),
+    ],
+)
+def test_a_mix_has_two_seeds(colorizer, conditioned, seeds, error, message):
+    with pytest.raises(error, match=f"^{message}$"):
+        conditioned.mix(seeds, colorizer.mask(INSIDE))
 
 
 def test_the_fine_levels_of_a_mix_are_those_of_the_sample_on_either_side(colorizer, conditioned):
