@@ -86,13 +86,17 @@ def test_a_notebook_shows_a_large_picture_reduced():
     assert np.abs(np.asarray(image) - expected).mean() < 1
 
 
-def test_reprs_are_one_line_that_says_what_it_is():
+def test_reprs_are_one_line_that_says_what_it_is(colorizer, folder):
     made = made_of(open_photo(GRAY))
     assert repr(made) == f"<Colorization of 300 x 240 pixels, seed {2**40}, model natural>"
     for each in (made, [made], made.sample):
         assert len(repr(each)) < 100
         assert "array" not in repr(each)
     assert f"seed={2**40}, temperature=0.8" in repr(made.sample)
+    PIL.Image.fromarray(COLOR).save("photo.png")
+    for given in (colorizer.reference("photo.png"), colorizer.mask("photo.png")):
+        assert repr(given) == f"{type(given).__name__}(sha256={given.sha256!r})"
+        assert given == given
 
 
 def forms_of(path):

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ from cinn_colorize.latents.noise import draw
 _CODES_OF = "latent_codes_of"  # key of the configuration in a file of codes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Latent:
     """Latent variables by level, each (N, C, r, r) and standard normal under the model.
 
@@ -71,8 +72,19 @@ class Latent:
     def __len__(self) -> int:
         return len(next(iter(self.levels.values())))
 
-    def __getitem__(self, index: slice) -> Latent:
-        """Return some of the samples."""
+    def __repr__(self) -> str:
+        number, levels = len(self), ", ".join(map(str, self.levels))
+        return f"<Latent of {number} {'sample' if number == 1 else 'samples'}, levels {levels}>"
+
+    def __getitem__(self, index: int | np.integer[Any] | slice) -> Latent:
+        """Return some of the samples, or one.
+
+        Raises:
+            IndexError: there is none of this index.
+        """
+        if isinstance(index, int | np.integer):
+            i = range(len(self))[index]
+            index = slice(i, i + 1)
         return self.map(lambda z: z[index])
 
     def expand(self, n: int) -> Latent:

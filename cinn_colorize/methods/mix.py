@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsIndex
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 FINEST_JOINED = 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Mask:
     """Part of a photo; made by :meth:`BaseColorizer.mask`.
 
@@ -37,7 +37,7 @@ class Mask:
         sha256: SHA-256 of the mask's file.
     """
 
-    share: NDArray[np.float32]
+    share: NDArray[np.float32] = field(repr=False)
     sha256: str
 
 

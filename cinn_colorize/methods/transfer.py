@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 TEMPERATURE = 0.5  # default, of the noise mixed with a reference's code
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reference:
     """Colours of a photo as a latent code; made by :meth:`BaseColorizer.reference`."""
 
-    latent: Latent
+    latent: Latent = field(repr=False)
     sha256: str  # of the photo's file
 
 

@@ -1,5 +1,6 @@
 """Noise, seeds and temperature."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -54,6 +55,32 @@ def test_length_and_slices():
     latent = Latent.draw(SHAPES, range(4))
     assert len(latent) == 4
     assert torch.equal(latent[1:3].levels[16], latent.levels[16][1:3])
+
+
+def test_an_index_gives_the_code_of_one_sample():
+    latent = Latent.draw(SHAPES, range(4))
+    for one, i in [
+        (latent[2], 2),
+        (latent[-2], 2),
+        (latent[np.int64(2)], 2),
+        *zip(latent, range(4), strict=True),
+    ]:
+        assert len(one) == 1
+        assert all(torch.equal(z, latent.levels[r][i : i + 1]) for r, z in one.levels.items())
+    for index in (4, -5):
+        with pytest.raises(IndexError):
+            latent[index]
+
+
+def test_codes_are_shown_in_a_line_and_are_equal_to_themselves_alone():
+    latent = Latent.draw(SHAPES, range(2))
+    assert [repr(latent), repr(latent[1])] == [
+        "<Latent of 2 samples, levels 32, 16, 0>",
+        "<Latent of 1 sample, levels 32, 16, 0>",
+    ]
+    assert latent == latent
+    assert latent != latent[:]
+    assert len({latent, latent}) == 1
 
 
 def test_temperature_by_level():
