@@ -137,6 +137,9 @@ def test_more_forms_of_tensors():
     one = torch.from_numpy(GRAY.copy())
     for given in (one, one[None], (one / 255).double(), one[None].to(torch.uint16) * 257):
         assert np.abs(open_photo(given).luminance(64, 64) - open_photo(GRAY).luminance(64, 64)).max() < 0.01
+    negative = torch.view_as_complex(torch.stack([one / 255, one / -255], -1)).conj().imag
+    assert negative.is_neg()
+    assert np.array_equal(open_photo(negative).luminance(64, 64), open_photo(one / 255).luminance(64, 64))
     half = open_photo((one / 255).bfloat16())
     assert np.abs(half.luminance(64, 64) - open_photo(GRAY).luminance(64, 64)).max() < 0.5
 
@@ -151,11 +154,25 @@ def test_a_file_is_named_in_messages_and_read_from_its_position(folder):
             open_photo(file)
     with Path("note.txt").open() as file, pytest.raises(TypeError, match=r"^note\.txt: is open as text"):
         open_photo(file)
+    with pytest.raises(PhotoError, match=r"^note\.txt: is closed; open the photo again$"):
+        open_photo(file)
+    with pytest.raises(PhotoError, match=r"^note\\x00\.txt: is no path"):
+        open_photo("note\0.txt")
     with pytest.raises(PhotoError, match=r"^file: is not a photo"):
         open_photo(io.BytesIO(b"no photo"))
     endless = io.BytesIO(Path("gray.png").read_bytes() + bytes(2**25))
     with pytest.raises(PhotoError, match=r"^gray: cannot be read: its file has more than"):
         open_photo(endless, name="gray", max_pixels=10**5)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_file_that_is_read_asynchronously_is_to_be_awaited():
+    class Upload:
+        async def read(self, size=-1):
+            return b""
+
+    with pytest.raises(TypeError, match=r"^file: is read asynchronously; pass await file\.read\(\)$"):
+        open_photo(Upload())
 
 
 def test_integers_may_be_those_of_numpy_and_torch(colorizer, folder):

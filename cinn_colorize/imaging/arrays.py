@@ -91,7 +91,9 @@ def from_pillow(image: PIL.Image.Image) -> Decoded:
     image.load()
     image = upright(image)
     mode = image.mode
-    if mode in ("P", "PA", "RGBa", "La"):
+    if mode == "La":
+        image = image.convert("LA")
+    elif mode in ("P", "PA", "RGBa"):
         has_alpha = mode != "P" or "transparency" in image.info
         image = image.convert("RGBA" if has_alpha else "RGB")
     elif mode == "1":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from pathlib import Path
@@ -51,7 +52,7 @@ def file_of(source: PhotoSource, name: str | None, max_pixels: int) -> File:
 
     Raises:
         PhotoError: it cannot be read, or is not a photo.
-        TypeError: ``source`` is nothing of this, or a file open as text.
+        TypeError: ``source`` is nothing of this, or a file that is open as text or read asynchronously.
     """
     own_suffix = ""
     content: Path | bytes
@@ -66,9 +67,15 @@ def file_of(source: PhotoSource, name: str | None, max_pixels: int) -> File:
         if isinstance(path, str):
             name, own_suffix = name or printable_name(path), Path(path).suffix
         name = name or "file"
+        if getattr(source, "closed", False):
+            raise PhotoError(f"{name}: is closed; open the photo again")
         with raising_photo_errors(name):
             file = cast("BinaryIO", source)
-            if isinstance(file.read(0), str):
+            nothing: object = file.read(0)
+            if inspect.iscoroutine(nothing):
+                nothing.close()  # or Python warns that it was never awaited
+                raise TypeError(f"{name}: is read asynchronously; pass await file.read()")
+            if isinstance(nothing, str):
                 raise TypeError(f"{name}: is open as text; open the photo in binary mode, 'rb'")
             content = read_stream(file, name, max_pixels)
         if not content:
@@ -103,8 +110,7 @@ def array_of(source: PhotoSource) -> Decoded | None:
         shape = tuple(source.shape)
         if not (len(shape) == 2 or (len(shape) == 3 and shape[0] in (1, 2, 3, 4))):
             raise ValueError(f"a tensor of shape {shape} is not a photo; pass (H, W), (3, H, W) or (4, H, W)")
-        tensor = source.detach().cpu()
-        if tensor.is_floating_point():
-            tensor = tensor.float()  # numpy has no bfloat16
-        source = tensor.numpy() if len(shape) == 2 else np.moveaxis(tensor.numpy(), 0, -1)
+        tensor = source.float() if source.is_floating_point() else source  # numpy has no bfloat16
+        pixels = tensor.numpy(force=True)
+        source = pixels if len(shape) == 2 else np.moveaxis(pixels, 0, -1)
     return Decoded(source, is_bilevel=source.dtype == bool) if isinstance(source, np.ndarray) else None

@@ -359,7 +359,7 @@ def open_photo(
     Raises:
         MissingPhotoError: there is no such file; this is a FileNotFoundError too.
         PhotoError: it cannot be read, or has fewer pages.
-        TypeError: ``source`` is nothing of this, or a file that is open as text.
+        TypeError: ``source`` is nothing of this, or a file that is open as text or read asynchronously.
         ValueError: an array or a tensor does not have the shape, type or values of a photo.
     """
     page = whole_number(page, "page", 1)

@@ -37,8 +37,10 @@ def path_or_content(path: Path, name: str, max_pixels: int) -> Path | bytes:
 
     Raises:
         OSError: it cannot be read.
-        PhotoError: it is a folder, or too large.
+        PhotoError: it is a folder, too large, or no path.
     """
+    if "\0" in str(path):
+        raise PhotoError(f"{name}: is no path: it has a zero byte")
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
         raise PhotoError(f"{name}: is a folder, not a photo")

@@ -302,6 +302,7 @@ def test_samples_do_not_influence_each_other():
         (np.dstack([COLOR, GRAY]), 8), (Image.fromarray(GRAY), 8), (Image.fromarray(deep(GRAY)), 16),
         (Image.fromarray(COLOR).convert("P"), 8),
         (Image.fromarray(GRAY).convert("1"), 8), (Image.fromarray(COLOR).convert("RGBA"), 8),
+        (Image.fromarray(GRAY).convert("LA").convert("La"), 8),
         (Image.fromarray(COLOR).convert("CMYK"), 8), (Image.fromarray(GRAY).convert("I"), 16),
     ],
 )  # fmt: skip
