@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, SupportsFloat, SupportsIndex, TypeAlias, cast
 
 import numpy as np
 
@@ -45,9 +45,13 @@ from cinn_colorize.samples import likeliest as likeliest
 from cinn_colorize.samples import typical as typical
 
 if TYPE_CHECKING:
-    from cinn_colorize.network import TorchNetwork
+    from torch import device as TorchDevice
 
-PhotoLike: TypeAlias = "PhotoSource | Photo"
+    from cinn_colorize.network import TorchNetwork
+else:  # for whoever reads annotations at run time
+    TorchDevice = TorchNetwork = Any
+
+PhotoLike: TypeAlias = PhotoSource | Photo
 
 DEFAULT_RENDERING = Rendering()
 
@@ -72,16 +76,16 @@ class BaseColorizer:
     def colorize(
         self,
         photo: PhotoLike,
-        n: int = 1,
+        n: SupportsIndex = 1,
         temperature: SomeLevels | None = None,
-        seed: int | None = None,
+        seed: SupportsIndex | None = None,
         *,
-        like: int | None = None,
-        pick: int | None = None,
+        like: SupportsIndex | None = None,
+        pick: SupportsIndex | None = None,
         hints: str | Iterable[HintLike] = (),
         strokes: str | os.PathLike[str] | None = None,
         upsampling: str = "jbu",
-        saturation: float = 1.0,
+        saturation: SupportsFloat = 1.0,
         frame: str | Iterable[int] | Box = "auto",
     ) -> list[Colorization]:
         """Draw n colorizations of a photo at its full size, depth and profile.
@@ -123,7 +127,7 @@ class BaseColorizer:
         """
         if upsampling not in list(Upsampling):
             raise ValueError(f"unknown upsampling {upsampling!r}; choose one of {', '.join(Upsampling)}")
-        rendering = Rendering(Upsampling(upsampling), saturation)
+        rendering = Rendering(Upsampling(upsampling), cast("float", saturation))  # which it converts
         levels = self.network.latent_shapes
         method, number, first = drawing(n, seed, levels, like=like, pick=pick, hints=hints, strokes=strokes)
         temperature = parse_temperature(temperature, levels, self.info.temperature)
@@ -227,7 +231,7 @@ class Colorizer(BaseColorizer):
     Args:
         model: name in the registry, or the result of :func:`cinn_colorize.load_model`.
         weights: path or ``hf:owner/name`` of weights to use instead of the packaged ones.
-        device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or one of torch.
         precision: ``fp32``, or ``bf16`` for the networks (latents and colours stay fp32).
         guidance: how much more closely samples follow the photo than the training data do, 0 to 2: objects
             get clearer colours, and samples differ less. 0 is the learnt distribution. By default, the one in
@@ -254,10 +258,10 @@ class Colorizer(BaseColorizer):
         model: str | Loaded = DEFAULT,
         *,
         weights: str | os.PathLike[str] | None = None,
-        device: str = "auto",
+        device: str | TorchDevice = "auto",
         precision: str = "fp32",
-        guidance: float | None = None,
-        chunk: int | None = None,
+        guidance: SupportsFloat | None = None,
+        chunk: SupportsIndex | None = None,
     ) -> None:
         from cinn_colorize.devices import choose_device, one_thread
         from cinn_colorize.network import TorchNetwork

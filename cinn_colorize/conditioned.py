@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import cv2
 import numpy as np
@@ -32,7 +32,11 @@ from cinn_colorize.options import whole_number
 from cinn_colorize.samples import Floats, LatentLevels, Sample, medoids, seeds_from
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from cinn_colorize.latents.latent import Latent
+else:  # for whoever reads annotations at run time
+    Tensor = Latent = Any
 
 
 class ConditionedPhoto:
@@ -70,11 +74,11 @@ class ConditionedPhoto:
 
     def sample(
         self,
-        n: int = 1,
+        n: SupportsIndex = 1,
         temperature: SomeLevels | None = None,
-        seed: int = 0,
+        seed: SupportsIndex = 0,
         *,
-        pick: int | None = None,
+        pick: SupportsIndex | None = None,
     ) -> list[Sample]:
         """Draw n colorizations with the seeds seed, seed + 1, ...
 
@@ -104,13 +108,13 @@ class ConditionedPhoto:
 
     def vary(
         self,
-        like: int,
-        n: int = 1,
+        like: SupportsIndex,
+        n: SupportsIndex = 1,
         fresh: SomeLevels | None = None,
         temperature: SomeLevels | None = None,
-        seed: int | None = None,
+        seed: SupportsIndex | None = None,
         *,
-        pick: int | None = None,
+        pick: SupportsIndex | None = None,
     ) -> list[Sample]:
         """Draw n colorizations that resemble the sample of one seed.
 
@@ -142,10 +146,10 @@ class ConditionedPhoto:
     def transfer(
         self,
         reference: Reference,
-        n: int = 1,
+        n: SupportsIndex = 1,
         noise: SomeLevels | None = None,
         temperature: SomeLevels = TEMPERATURE,
-        seed: int = 0,
+        seed: SupportsIndex = 0,
     ) -> list[Sample]:
         """Give the photo the colours of another (paper Fig. 15): decode its code, mixed with noise.
 
@@ -209,7 +213,7 @@ class ConditionedPhoto:
             raise ValueError(f"as many codes are required in all levels, 1 or more, not {sorted(numbers)}")
         return self._decode(levels)[0]
 
-    def encode(self, ab: NDArray[np.floating]) -> Latent:
+    def encode(self, ab: NDArray[np.floating] | Tensor) -> Latent:
         """Encode a colorization: return its latent code f(x; c).
 
         Args:
@@ -224,7 +228,7 @@ class ConditionedPhoto:
         (condition,) = self.whole._conditions
         return Latent.from_arrays(self._network.encode(self._whole_ab(ab), condition))
 
-    def log_prob(self, ab: NDArray[np.floating]) -> float:
+    def log_prob(self, ab: NDArray[np.floating] | Tensor) -> float:
         """Return the log density of x = ab / 15 given L, in nats over all 8192 dimensions.
 
         It is that of the learnt distribution, without guidance.
@@ -243,11 +247,11 @@ class ConditionedPhoto:
         (condition,) = self.whole._conditions
         return self._network.log_prob(self._whole_ab(ab), condition)
 
-    def _whole_ab(self, ab: NDArray[np.floating]) -> Floats:
+    def _whole_ab(self, ab: NDArray[np.floating] | Tensor) -> Floats:
         """Check the shape of the whole photo's ab, which has as many values as its code."""
         size = math.isqrt(sum(map(math.prod, self.whole.latent_shapes.values())) // 2)
-        if hasattr(ab, "detach"):  # a tensor
-            ab = ab.detach().cpu().float().numpy()
+        if not isinstance(ab, np.ndarray) and hasattr(ab, "detach"):  # a tensor
+            ab = ab.float().numpy(force=True)
         ab = np.array(ab, np.float32, order="C")  # torch takes no array that is flipped or read-only
         if ab.shape != (2, size, size):
             raise ValueError(f"ab of the shape {ab.shape} does not fit; pass (2, {size}, {size})")
@@ -261,7 +265,7 @@ class ConditionedPhoto:
         seeds: Sequence[int],
         temperature: PerLevel,
         method: Mapping[str, str],
-        pick: int | None,
+        pick: SupportsIndex | None,
     ) -> list[Sample]:
         """Decode the codes that a function of their shapes and seeds gives, or those of typical samples."""
         if pick is None:

@@ -44,7 +44,7 @@ def placed(model: Module, device: torch.device) -> Module:
     return copy.deepcopy(model).to(there)
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str | torch.device) -> torch.device:
     """Return the device of a name; ``auto`` is a GPU where there is one.
 
     Raises:
@@ -54,7 +54,7 @@ def choose_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name)
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         device = torch.device("meta")
     if device.type not in DEVICES:
         raise ValueError(f"unknown device {name!r}; choose auto, cpu, cuda, cuda:1, ... or mps")

@@ -58,7 +58,7 @@ class Digits:
         model: str | Loaded = "mnist",
         *,
         weights: str | os.PathLike[str] | None = None,
-        device: str = "auto",
+        device: str | torch.device = "auto",
     ) -> None:
         loaded = loaded_from(model, weights)
         if not isinstance(loaded.model, Mnist):

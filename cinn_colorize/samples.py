@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, SupportsIndex, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -191,7 +191,7 @@ def in_file(recipe: Mapping[str, str], format: str, encoding: Encoding) -> dict[
     return {**recipe, "format": format, **encoding.entries()}
 
 
-def likeliest(samples: Iterable[Sample], k: int | None = None) -> list[Sample]:
+def likeliest(samples: Iterable[Sample], k: SupportsIndex | None = None) -> list[Sample]:
     """Sort samples by log density, the likeliest first, and return all or the first k.
 
     Args:
@@ -212,7 +212,7 @@ def likeliest(samples: Iterable[Sample], k: int | None = None) -> list[Sample]:
     return sorted(samples, key=density, reverse=True)[:k]
 
 
-def typical(samples: Sequence[Sample], k: int | None = None) -> list[Sample]:
+def typical(samples: Sequence[Sample], k: SupportsIndex | None = None) -> list[Sample]:
     """Sort samples by their mean distance to the others, the most typical first, and return all or k.
 
     The k samples are typical and different: each is the medoid of a group, chosen so that the distances of
@@ -300,7 +300,7 @@ def _best(apart: NDArray[np.float64], chosen: list[int]) -> tuple[int, float]:
     return int(costs.argmin()), float(costs.min())
 
 
-def seeds_from(first: int, n: int) -> range:
+def seeds_from(first: SupportsIndex, n: SupportsIndex) -> range:
     """Return the seeds of n samples.
 
     Raises:

@@ -1,8 +1,10 @@
 """What users of the library give and get: the forms of arguments, pictures for notebooks, and errors."""
 
+import inspect
 import io
 import pickle
 from pathlib import Path
+from typing import get_type_hints
 
 import numpy as np
 import PIL.Image
@@ -10,13 +12,14 @@ import pytest
 import torch
 from helpers import COLOR, GRAY, Uniform, in_this_process, profile, the_line
 
-from cinn_colorize import Colorizer, read_recipe
+from cinn_colorize import Colorizer, load_model, read_recipe
+from cinn_colorize.colorizer import BaseColorizer, ConditionedPhoto
 from cinn_colorize.errors import MissingPhotoError, PhotoError
 from cinn_colorize.imaging.photo import open_photo
 from cinn_colorize.latents.levels import transfer_noise
 from cinn_colorize.methods.hints import Hint, parse_hints
 from cinn_colorize.options import Encoding, Rendering
-from cinn_colorize.samples import Colorization, Sample, typical
+from cinn_colorize.samples import Colorization, Sample, likeliest, typical
 
 STROKE = (110, 90, 130, 100)
 
@@ -266,6 +269,7 @@ def test_forms_of_temperatures_give_the_same(colorizer):
             {np.int64(8): np.float64(0.25)},
             "8:0.25",
             dict(reversed(whole.items())),
+            {8: np.float32(0.25)},
         )
     ]
     assert len({sample.ab.tobytes() for sample in drawn}) == 1
@@ -368,6 +372,8 @@ def test_no_file_is_written_in_a_wrong_way(colorizer, tmp_path, arguments, kind,
 @pytest.mark.parametrize(
     ("arguments", "kind", "message"),
     [
+        ({"device": None}, ValueError, "unknown device None; choose auto, cpu, cuda"),
+        ({"device": 2.5}, ValueError, r"unknown device 2\.5; choose auto"),
         ({"chunk": 0}, ValueError, "chunk must be 1 or more, not 0"),
         ({"chunk": "x"}, TypeError, "chunk must be an integer, not 'x'"),
         ({"guidance": "strong"}, TypeError, "guidance must be a number from 0 to 2, not 'strong'"),
@@ -376,7 +382,25 @@ def test_no_file_is_written_in_a_wrong_way(colorizer, tmp_path, arguments, kind,
 )
 def test_a_wrong_argument_of_the_network_is_said_at_once(arguments, kind, message):
     with pytest.raises(kind, match=message):
-        Colorizer(device="cpu", **arguments)
+        Colorizer(**{"device": "cpu", **arguments})
+
+
+PUBLIC = [
+    value
+    for space in (vars(BaseColorizer), vars(ConditionedPhoto))
+    for name, value in space.items()
+    if callable(value) and not name.startswith("_")
+]
+PUBLIC += [Colorizer.__init__, open_photo, read_recipe, load_model, likeliest, typical]
+
+
+@pytest.mark.parametrize("function", PUBLIC, ids=lambda function: function.__name__)
+def test_annotations_can_be_read_and_allow_numbers_of_any_type(function):
+    hints = get_type_hints(function)
+    for name in {"n", "seed", "like", "pick", "chunk", "k"} & {*inspect.signature(function).parameters}:
+        assert isinstance(np.int64(3), hints[name])
+    for name in {"saturation", "guidance"} & {*inspect.signature(function).parameters}:
+        assert isinstance(np.float32(0.5), hints[name])
 
 
 def test_arrays_of_other_byte_orders_are_photos_too(colorizer):

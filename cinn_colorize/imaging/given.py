@@ -6,7 +6,7 @@ import inspect
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeAlias, cast
 
 import numpy as np
 import PIL.Image
@@ -20,10 +20,12 @@ from cinn_colorize.imaging.vips import raising_photo_errors
 from cinn_colorize.limits import check_bytes, read_stream
 
 if TYPE_CHECKING:
-    import torch
+    from torch import Tensor
+else:  # for whoever reads annotations at run time
+    Tensor = Any
 
-Pixels: TypeAlias = "NDArray[np.generic] | torch.Tensor | PIL.Image.Image"
-PhotoSource: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Pixels"
+Pixels: TypeAlias = NDArray[np.generic] | Tensor | PIL.Image.Image
+PhotoSource: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Pixels
 
 
 class File(NamedTuple):

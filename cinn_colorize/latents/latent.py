@@ -57,8 +57,8 @@ class Latent:
         return cls({r: torch.from_numpy(z) for r, z in levels.items()})
 
     def arrays(self) -> dict[int, NDArray[np.float32]]:
-        """Return arrays that share the memory of the tensors, which must be on the CPU."""
-        return {r: z.detach().float().numpy() for r, z in self.levels.items()}
+        """Return arrays, which share the memory of tensors on the CPU."""
+        return {r: z.float().numpy(force=True) for r, z in self.levels.items()}
 
     @classmethod
     def join(cls, codes: Sequence[Latent]) -> Latent:

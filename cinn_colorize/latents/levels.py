@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import TypeAlias
+from typing import SupportsFloat, TypeAlias
 
 PerLevel: TypeAlias = float | Mapping[int, float]
-SomeLevels: TypeAlias = PerLevel | str  # as people give them: of some levels, too, and as text
+Numbers: TypeAlias = SupportsFloat | Mapping[int, SupportsFloat]  # of other types, too, such as numpy's
+SomeLevels: TypeAlias = Numbers | str  # as people give them: of some levels, too, and as text
 
 MAX_TEMPERATURE = 2.0
 
 
 def by_level(
-    values: PerLevel, levels: Iterable[int], name: str = "value", largest: float = math.inf
+    values: Numbers, levels: Iterable[int], name: str = "value", largest: float = math.inf
 ) -> dict[int, float]:
     """Return one number per level, in the order of ``levels``.
 
@@ -54,7 +55,7 @@ def by_level(
 def parse_levels(
     values: SomeLevels,
     levels: Iterable[int],
-    rest: PerLevel,
+    rest: Numbers,
     name: str = "value",
     largest: float = math.inf,
 ) -> PerLevel:
@@ -81,7 +82,7 @@ def parse_levels(
         ValueError: text cannot be parsed, or see :func:`by_level`.
     """
     levels = list(levels)
-    named: Mapping[int, float] = {}
+    named: Mapping[int, SupportsFloat] = {}
     if isinstance(values, str):
         named, rest = _read(values, rest)
     elif isinstance(values, Mapping):
@@ -92,7 +93,7 @@ def parse_levels(
     return found if len(set(found.values())) > 1 else next(iter(found.values()))
 
 
-def _read(text: str, rest: PerLevel) -> tuple[dict[int, float], PerLevel]:
+def _read(text: str, rest: Numbers) -> tuple[dict[int, float], Numbers]:
     """Return the numbers of the levels that a text names, and those of the rest."""
     parts, named = text.split(","), dict[int, float]()
     if sum(":" not in part for part in parts) > 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, SupportsIndex
 
 from cinn_colorize.latents.levels import transfer_noise
 from cinn_colorize.methods.base import SampleMethod
@@ -24,13 +24,13 @@ class Drawing(NamedTuple):
 
 
 def drawing(
-    n: int,
-    seed: int | None,
+    n: SupportsIndex,
+    seed: SupportsIndex | None,
     levels: Iterable[int],
     *,
-    like: int | None = None,
+    like: SupportsIndex | None = None,
     rank: Rank | None = None,
-    pick: int | None = None,
+    pick: SupportsIndex | None = None,
     hints: str | Iterable[HintLike] = (),
     strokes: str | os.PathLike[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -59,8 +59,9 @@ def drawing(
         seed = like + 1 if seed is None else seed
     n, first = whole_number(n, "n", 1), whole_number(0 if seed is None else seed, "seed", 0)
     check_seeds(first, n)
-    if pick is not None and (pick := whole_number(pick, "pick", 1)) > n:
-        raise ValueError(f"pick must be at most n, {n}, not {pick}")
+    kept = None if pick is None else whole_number(pick, "pick", 1)
+    if kept and kept > n:
+        raise ValueError(f"pick must be at most n, {n}, not {kept}")
     alone = n == 1 and seed is None
     number = TYPICAL_OF if alone else n
     points = parse_hints(hints)
@@ -68,9 +69,9 @@ def drawing(
         raise TypeError(f"strokes must be the path of a picture, not {type(strokes).__name__}")
     if not points and strokes is None:
         if like is not None:
-            return Drawing(Variation(rank, pick, like=like, fresh=transfer_noise(levels)), n, first)
-        return Drawing(Sampling(rank, 1 if alone else pick), number, first)
-    if rank or pick or like is not None:
+            return Drawing(Variation(rank, kept, like=like, fresh=transfer_noise(levels)), n, first)
+        return Drawing(Sampling(rank, 1 if alone else kept), number, first)
+    if rank or kept or like is not None:
         raise ValueError("hints exclude like and pick; leave these out")
     painted = None if strokes is None else Path(strokes)
     return Drawing(Hinted(points, painted, first=alone, progress=progress), number, first)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsIndex
 
 from cinn_colorize.latents.levels import (
     PerLevel,
@@ -43,10 +43,10 @@ class Reference:
 def transfer(
     conditioned: ConditionedPhoto,
     reference: Reference,
-    n: int,
+    n: SupportsIndex,
     noise: SomeLevels | None,
     temperature: SomeLevels,
-    seed: int,
+    seed: SupportsIndex,
 ) -> list[Sample]:
     """See :meth:`ConditionedPhoto.transfer`."""
     from cinn_colorize.latents.latent import Latent
@@ -60,7 +60,7 @@ def transfer(
     share = by_level(parse_noise(noise, levels, transfer_noise(levels)), levels)
     temperature = parse_temperature(temperature, levels, TEMPERATURE)
     drawn = Latent.draw(whole.latent_shapes, seeds, temperature)
-    latent = reference.latent.expand(n).mixed(drawn, share)
+    latent = reference.latent.expand(len(seeds)).mixed(drawn, share)
     recipe = {"method": Transfer.name, "noise": format_levels(share), "reference": reference.sha256}
     return whole.samples_of(latent, seeds, temperature, recipe)
 

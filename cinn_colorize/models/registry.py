@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Self, SupportsFloat
 
 from cinn_colorize.latents.levels import PerLevel
 
@@ -61,7 +61,7 @@ class ModelInfo:
         guidance = self.other_levels[found]
         return replace(self, levels=found, temperature=temperature, guidance=guidance)
 
-    def guidance_of(self, value: float | None) -> float:
+    def guidance_of(self, value: SupportsFloat | None) -> float:
         """Return the guidance that a value asks for, None for the default.
 
         Raises:
