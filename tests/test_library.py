@@ -102,6 +102,15 @@ def test_reprs_are_one_line_that_says_what_it_is(colorizer, folder):
         assert given == given
 
 
+def test_a_colorization_is_pickled_as_its_pixels_and_little_more(tmp_path):
+    made = made_of(open_photo(GRAY))
+    again = pickle.loads(pickle.dumps(made))
+    for i, each in enumerate((made, again)):
+        each.save(tmp_path / f"{i}.png")
+    assert (tmp_path / "0.png").read_bytes() == (tmp_path / "1.png").read_bytes()
+    assert len(pickle.dumps(made)) < made.rgb.nbytes + made.ab.nbytes + 2000
+
+
 def forms_of(path):
     """A file in all the forms that a photo may have."""
     image = PIL.Image.open(path)

@@ -51,6 +51,10 @@ class RGBSpace:
     matrix: NDArray[np.float64]
     curves: NDArray[np.float64]
 
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        """Leave the tables out of pickles, and all of sRGB but its name."""
+        return "SRGB" if self is SRGB else (RGBSpace, (self.matrix, self.curves))
+
     def decoding(self, depth: int) -> Floats:
         """Return the linear light of every code value, (3, 2^depth), for ``depth`` 8 or 16."""
         return self.curves[:, :: 257 if depth == 8 else 1].astype(np.float32)

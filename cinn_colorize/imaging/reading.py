@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from cinn_colorize.imaging import jpeg, vips
 from cinn_colorize.imaging.arrays import DECODED, Decoded, as_pixels, decode
@@ -15,7 +19,7 @@ from cinn_colorize.imaging.tiff import has_other_channel, is_cut_off, read_field
 def reader(
     content: Path | bytes, format: str, max_pixels: int, page: int
 ) -> tuple[Callable[[], vips.Image], Mapping[str, bytes]]:
-    """Return a function that opens a photo, and metadata that it does not return.
+    """Return a function that opens a photo, which can be pickled, and metadata that it does not return.
 
     Args:
         content: path or bytes of the file.
@@ -48,20 +52,28 @@ def reader(
             if is_cut_off(file, page):
                 raise ValueError("damaged, it ends before its last pixels; get the photo again")
             if has_other_channel(file, page):
-                return lambda: vips.without_alpha(vips.open_image(content, max_pixels, page)), blobs
+                return partial(_without_other_channel, content, max_pixels, page), blobs
     if format == "jpg":
         with opened(content) as file:
             blobs = jpeg.read_fields(file)
-    return lambda: vips.open_image(content, max_pixels, page), blobs
+    return partial(vips.open_image, content, max_pixels, page), blobs
 
 
 def in_memory(decoded: Decoded) -> Callable[[], vips.Image]:
-    """Return a function that returns an image of pixels in memory.
+    """Return a function that returns an image of pixels in memory, and can be pickled.
 
     Raises:
         ValueError: the pixels are not those of a photo.
     """
-    image = vips.from_array(as_pixels(decoded.pixels), is_bilevel=decoded.is_bilevel)
+    return partial(_image_of, replace(decoded, pixels=np.ascontiguousarray(as_pixels(decoded.pixels))))
+
+
+def _image_of(decoded: Decoded) -> vips.Image:
+    image = vips.from_array(decoded.pixels, is_bilevel=decoded.is_bilevel)
     if decoded.dpi:
         image = image.copy(xres=decoded.dpi[0] / 25.4, yres=decoded.dpi[1] / 25.4)
-    return lambda: image
+    return image
+
+
+def _without_other_channel(content: Path | bytes, max_pixels: int, page: int) -> vips.Image:
+    return vips.without_alpha(vips.open_image(content, max_pixels, page))

@@ -1,4 +1,5 @@
 import colorsys
+import pickle
 
 import numpy as np
 import pytest
@@ -20,6 +21,16 @@ def vivid(n=20_000, chroma=150, seed=0):
 
 def to_rgb(L, ab):
     return color.lab_to_srgb(np.stack([L, *ab], axis=-1))
+
+
+def test_a_pickled_space_has_no_tables():
+    wide = color.RGBSpace(color.SRGB.matrix, color.SRGB.curves**0.9)
+    for space, most in ((color.SRGB, 100), (wide, wide.curves.nbytes + 1000)):
+        table = space.encoding(16)
+        pickled = pickle.dumps(space)
+        assert len(pickled) < most
+        assert np.array_equal(pickle.loads(pickled).encoding(16), table)
+    assert pickle.loads(pickle.dumps(color.SRGB)) is color.SRGB
 
 
 def test_lab_is_that_of_scikit_image():

@@ -1,5 +1,6 @@
 import io
 import os
+import pickle
 import zipfile
 
 import cv2
@@ -346,6 +347,20 @@ def test_bytes_and_pipes_are_read_like_files(tmp_path):
     os.close(reader)
     np.testing.assert_array_equal(photo.lab(64, 64), expected)
     assert photo.compose([Uniform(0, 0)])[0].rgb.shape == (240, 300, 3)
+
+
+def test_photos_can_be_pickled(tmp_path):
+    path = write(tmp_path / "in.tif", np.dstack([COLOR, GRAY]))
+    image = Image.fromarray(GRAY)
+    image.info["dpi"] = 300, 300
+    for given in (path, path.read_bytes(), COLOR[::-1] / 255, image, io.BytesIO(path.read_bytes())):
+        photo = open_photo(given).framed("20,10,280,230")
+        again = pickle.loads(pickle.dumps(photo))
+        assert (again.name, again.frame, again.sha256) == (photo.name, photo.frame, photo.sha256)
+        assert again.lab(64, 64).tobytes() == photo.lab(64, 64).tobytes()
+        for i, each in enumerate((photo, again)):
+            each.compose([Uniform(5, 10)])[0].save(tmp_path / f"{i}.tif")
+        assert (tmp_path / "0.tif").read_bytes() == (tmp_path / "1.tif").read_bytes()
 
 
 def test_color_is_noticed(tmp_path):

@@ -1,6 +1,7 @@
 """What each readable format provides, and what each writable format keeps."""
 
 import io
+import pickle
 import struct
 
 import cv2
@@ -227,7 +228,7 @@ def test_a_channel_that_is_no_alpha_is_left_out(tmp_path, kind, is_alpha):
     content, tag = (tmp_path / "in.tif").read_bytes(), struct.pack("<HHI", 338, 3, 1)
     assert content.count(tag + b"\2\0") == 1
     (tmp_path / "in.tif").write_bytes(content.replace(tag + b"\2", tag + bytes([kind])))
-    photo = open_photo(tmp_path / "in.tif")
+    photo = pickle.loads(pickle.dumps(open_photo(tmp_path / "in.tif")))
     (picture,) = photo.compose([Uniform(0, 0)])
     picture.save(tmp_path / "out.png")
     with Image.open(tmp_path / "out.png") as out:
