@@ -229,7 +229,8 @@ class Colorizer(BaseColorizer):
     """Draws colorizations of gray photos with the network in torch.
 
     Args:
-        model: name in the registry, or the result of :func:`cinn_colorize.load_model`.
+        model: name in the registry, or the result of :func:`cinn_colorize.load_model`; if it has been
+            trained on since, ``Loaded.of(model)``, so that recipes do not name weights that did not draw.
         weights: path or ``hf:owner/name`` of weights to use instead of the packaged ones.
         device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or one of torch.
         precision: ``fp32``, or ``bf16`` for the networks (latents and colours stay fp32).

@@ -41,6 +41,9 @@ class Loaded(NamedTuple):
 def load_model(name: str = DEFAULT, source: str | os.PathLike[str] | None = None) -> Loaded:
     """Build a model and load its weights, fp32 on the CPU, in eval mode.
 
+    Recipes name the file that was loaded. If the model has been trained on since, make the colorizer of
+    ``Loaded.of(model)``, whose recipes name none.
+
     Args:
         name: name of the model in the registry.
         source: its weights, a path or ``hf:owner/name``; None for the packaged ones, whose SHA-256 is
