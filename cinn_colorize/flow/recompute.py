@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.utils import _pytree as pytree
 
 from cinn_colorize.flow.coupling import AffineCoupling
 from cinn_colorize.flow.transform import Transform
 
-Condition = Tensor | tuple[Tensor | None, ...] | None
 Gradients = dict[int, Tensor]  # by id of the tensor
 
 
@@ -28,24 +28,29 @@ class Tape:
 
     def __init__(self) -> None:
         self.output: Tensor | None = None
+        self.version = 0  # of the output, which counts the changes in place
         self.position = 0
 
+    def keep(self, output: Tensor) -> None:
+        """Keep an output for the backward pass of its map."""
+        self.output, self.version = output, output._version
 
-def apply(transform: Transform[Any], x: Tensor, condition: Condition, tape: Tape) -> tuple[Tensor, Tensor]:
+
+def apply(transform: Transform[Any], x: Tensor, condition: Any, tape: Tape) -> tuple[Tensor, Tensor]:
     """Compute ``transform(x, condition)`` and keep only the tape for the backward pass.
 
     Args:
         transform: the map.
         x: its input.
-        condition: a tensor, a tuple of tensors, or None.
+        condition: its condition: tensors, numbers and None, in tuples and lists of any form.
         tape: tape of the stack, whose maps are applied in order.
     """
-    parts = condition if isinstance(condition, tuple) else (condition,)
+    parts, form = pytree.tree_flatten(condition)
     tape.position += 1
     z, log_det = _Recomputed.apply(  # type: ignore[no-untyped-call]
-        transform, tape, tape.position, isinstance(condition, tuple), x, *parts, *transform.parameters()
+        transform, tape, tape.position, form, x, *parts, *transform.parameters()
     )
-    tape.output = z.detach()
+    tape.keep(z.detach())
     return z, log_det
 
 
@@ -56,21 +61,15 @@ class _Recomputed(torch.autograd.Function):
         transform: Transform[Any],
         tape: Tape,
         position: int,
-        several: bool,
+        form: pytree.TreeSpec,
         x: Tensor,
-        *tensors: Tensor | None,
+        *tensors: Any,
     ) -> tuple[Tensor, Tensor]:
-        count = len(tensors) - len(list(transform.parameters()))
-        parts = tensors[:count]
-        ctx.transform, ctx.tape, ctx.position, ctx.several, ctx.count = (
-            transform,
-            tape,
-            position,
-            several,
-            count,
-        )
-        ctx.save_for_backward(*tensors)
-        z, log_det = transform(x, parts if several else parts[0])
+        parts = tensors[: form.num_leaves]
+        ctx.transform, ctx.tape, ctx.position, ctx.form = transform, tape, position, form
+        ctx.numbers = [part if isinstance(part, int | float) else None for part in parts]
+        ctx.save_for_backward(*(None if isinstance(each, int | float) else each for each in tensors))
+        z, log_det = transform(x, pytree.tree_unflatten(parts, form))
         return z, log_det
 
     @staticmethod
@@ -79,29 +78,32 @@ class _Recomputed(torch.autograd.Function):
         tape: Tape = ctx.tape
         if tape.position != ctx.position or tape.output is None:
             raise RuntimeError("activations were recomputed already; run the forward pass again")
+        if tape.output._version != tape.version:
+            raise RuntimeError("the output was changed in place before its backward pass; change a copy")
         tensors = ctx.saved_tensors
         # Detached leaves, so that gradients stop at the conditions.
-        parts = tuple(
-            None if part is None else part.detach().requires_grad_(wanted)
-            for part, wanted in zip(tensors[: ctx.count], ctx.needs_input_grad[5:], strict=False)
-        )
-        condition = parts if ctx.several else parts[0]
+        parts = [
+            number if part is None else part.detach().requires_grad_(wanted)
+            for number, part, wanted in zip(ctx.numbers, tensors, ctx.needs_input_grad[5:], strict=False)
+        ]
+        condition = pytree.tree_unflatten(parts, ctx.form)
         x, grad_x, gradients = backward(ctx.transform, tape.output, condition, grad_z, grad_log_det)
-        tape.position -= 1
-        tape.output = x if tape.position else None
-        wanted = (*parts, *tensors[ctx.count :])
+        tape.position, tape.output = tape.position - 1, None
+        if tape.position:
+            tape.keep(x)
+        wanted = (*parts, *tensors[len(parts) :])
         return (None,) * 4 + (grad_x, *(gradients.get(id(tensor)) for tensor in wanted))
 
 
 def backward(
-    transform: Transform[Any], z: Tensor, condition: Condition, grad_z: Tensor, grad_log_det: Tensor
+    transform: Transform[Any], z: Tensor, condition: Any, grad_z: Tensor, grad_log_det: Tensor
 ) -> tuple[Tensor, Tensor, Gradients]:
     """Compute the input of a map, its gradient, and the gradients of the condition and the parameters.
 
     Args:
         transform: the map.
         z: its output.
-        condition: its condition, leaf tensors.
+        condition: its condition, of leaf tensors.
         grad_z: gradient of the output.
         grad_log_det: gradient of the log-det, (N,).
     """
@@ -112,16 +114,16 @@ def backward(
     x.requires_grad_()
     with torch.enable_grad():
         outputs = transform(x, condition)
-    parts = condition if isinstance(condition, tuple) else (condition,)
-    grad_x, gradients = _gradients(outputs, (grad_z, grad_log_det), x, [*parts, *transform.parameters()])
+    others = [*pytree.tree_leaves(condition), *transform.parameters()]
+    grad_x, gradients = _gradients(outputs, (grad_z, grad_log_det), x, others)
     return x.detach(), grad_x, gradients
 
 
 def _coupling_backward(
-    block: AffineCoupling, v: Tensor, condition: Condition, grad_v: Tensor, grad_log_det: Tensor
+    block: AffineCoupling, v: Tensor, condition: Any, grad_v: Tensor, grad_log_det: Tensor
 ) -> tuple[Tensor, Tensor, Gradients]:
     """Take one half after the other: each subnetwork runs once, for both inverse and gradients."""
-    c1, c2 = condition if isinstance(condition, tuple) else (None, None)
+    c1, c2 = condition or (None, None)
     v1, v2 = v.split(block.sizes, dim=1)
     g1, g2 = grad_v.split(block.sizes, dim=1)
     u2, g2, grad_v1, second = _half_backward(block, block.subnet2, v1, v2, c2, g2, grad_log_det)
@@ -151,10 +153,10 @@ def _half_backward(
 
 
 def _gradients(
-    outputs: Iterable[Tensor], grads: Iterable[Tensor], x: Tensor, others: list[Tensor | None]
+    outputs: Iterable[Tensor], grads: Iterable[Tensor], x: Tensor, others: Iterable[Any]
 ) -> tuple[Tensor, Gradients]:
     """Compute the gradients of x and of the other tensors that require one."""
-    learn = [other for other in others if other is not None and other.requires_grad]
+    learn = [other for other in others if isinstance(other, Tensor) and other.requires_grad]
     reached, given = zip(
         *((o, g) for o, g in zip(outputs, grads, strict=True) if o.requires_grad), strict=True
     )

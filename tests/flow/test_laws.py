@@ -337,6 +337,22 @@ def test_log_det_is_that_of_autograd(name, scale):
     assert transform(x, condition)[1].item() == pytest.approx(expected.item(), rel=1e-8, abs=1e-8)
 
 
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_saving_memory_changes_no_gradient(name):
+    transform, x, condition = case(name)
+    sequence = Sequence([transform.requires_grad_()])
+    condition = pytree.tree_map_only(torch.Tensor, lambda t: t.detach().requires_grad_(), condition)
+    given = [x.requires_grad_(), *filter(torch.is_tensor, pytree.tree_leaves(condition))]
+    found = []
+    for sequence.save_memory in (False, True):
+        z, log_det = sequence(x, [condition])
+        loss = z.square().sum() - log_det.sum()
+        wanted = [*given, *sequence.parameters()]
+        found.append(torch.autograd.grad(loss, wanted, materialize_grads=True))
+    for plain, saving in zip(*found, strict=True):
+        torch.testing.assert_close(saving, plain, rtol=1e-10, atol=1e-10)
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_one_alone_is_what_it_is_in_a_batch(name):
     transform, x, condition = case(name)

@@ -84,6 +84,15 @@ def test_a_second_backward_pass_is_refused():
         loss.backward()
 
 
+def test_an_output_that_was_changed_in_place_is_refused():
+    """Its map would be inverted from other values."""
+    flow, conditions = stack(2, torch.float64)
+    flow.save_memory = True
+    z, _ = flow(torch.randn(2, CHANNELS // 4, 2 * SIZE, 2 * SIZE, dtype=torch.float64), conditions)
+    with pytest.raises(RuntimeError, match="changed in place"):
+        z.mul_(2).square().sum().backward()
+
+
 def peak(blocks):
     """Peak allocation in bytes during forward and backward pass, without conditions and gradients."""
     flow, conditions = stack(blocks, torch.float32, width=64)  # as natural's
