@@ -65,11 +65,12 @@ class OrthogonalMixing(Transform[None]):
         # Without autocast, which would round latents to half precision; and on CUDA as a product of matrices,
         # since convolutions there round to TF32 by default, which is no better.
         with torch.autocast(x.device.type, enabled=False):
-            mixed = _product(x, matrix) if x.is_cuda else F.conv2d(x, matrix[:, :, None, None])
+            image = x.dim() == 4 and not x.is_cuda
+            mixed = F.conv2d(x, matrix[:, :, None, None]) if image else _product(x, matrix)
             return mixed, x.new_zeros(len(x))
 
     def forward(self, x: Tensor, condition: None = None) -> tuple[Tensor, Tensor]:
-        """Multiply x (N, channels, H, W) by the matrix; return it and a log-det of zeros."""
+        """Multiply x (N, channels, ...) by the matrix; return it and a log-det of zeros."""
         return self._mix(x, self.matrix)
 
     def inverse(self, z: Tensor, condition: None = None) -> tuple[Tensor, Tensor]:
@@ -78,8 +79,8 @@ class OrthogonalMixing(Transform[None]):
 
 
 def _product(x: Tensor, matrix: Tensor) -> Tensor:
-    """Multiply the channels of x (N, C, H, W) by a matrix (C, C)."""
-    return (matrix @ x.flatten(2)).unflatten(2, x.shape[2:])
+    """Multiply the channels of x (N, C, ...) by a matrix (C, C)."""
+    return (matrix @ x[..., None].flatten(2)).reshape(x.shape)
 
 
 class Permutation(Transform[None]):

@@ -47,7 +47,8 @@ class LinearSubnet(nn.Module):
     Args:
         inputs: number of values of the half seen.
         outputs: number of values of s and t together.
-        hidden: widths of the layers in between, at least one; the first is also that of the condition.
+        hidden: widths of the layers in between, at least one; the first is also that of the condition, if
+            there is one.
     """
 
     def __init__(self, inputs: int, outputs: int, hidden: Sequence[int]) -> None:
@@ -56,9 +57,10 @@ class LinearSubnet(nn.Module):
         _initialise(layers)
         self.layers = nn.ModuleList(layers)
 
-    def forward(self, u: Tensor, condition: Tensor) -> Tensor:
+    def forward(self, u: Tensor, condition: Tensor | None) -> Tensor:
         """Map a half (N, inputs), given a condition (N, hidden[0]), to (N, outputs)."""
-        h = self.layers[0](u) + condition
+        h = self.layers[0](u)
+        h = h if condition is None else h + condition
         for layer in self.layers[1:]:
             h = layer(F.relu(h))
         result: Tensor = h
