@@ -36,7 +36,8 @@ class ColorBins(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("centres", torch.from_numpy(centres()), persistent=False)
+        made = torch.from_numpy(centres()).to(torch.get_default_device())
+        self.register_buffer("centres", made, persistent=False)
 
     def __len__(self) -> int:
         return len(self.centres)

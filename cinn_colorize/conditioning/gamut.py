@@ -40,7 +40,8 @@ class ChromaBounds(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("table", torch.from_numpy(chroma_range()), persistent=False)
+        table = torch.from_numpy(chroma_range()).to(torch.get_default_device())
+        self.register_buffer("table", table, persistent=False)
 
     def forward(self, L: Tensor) -> Tensor:
         """Map L* in [0, 100], (N, 1, H, W), to lower a, lower b, upper a, upper b, (N, 4, H, W)."""

@@ -47,7 +47,8 @@ class OrthogonalMixing(Transform[None]):
         if channels > MAX_CHANNELS:
             raise ValueError(f"at most {MAX_CHANNELS} channels can be mixed, not {channels}")
         self.channels, self.seed, self.unmixed = channels, seed, unmixed
-        self.register_buffer("matrix", self._made().to(torch.get_default_dtype()), persistent=False)
+        matrix = self._made().to(torch.get_default_device(), torch.get_default_dtype())
+        self.register_buffer("matrix", matrix, persistent=False)
 
     def _made(self) -> Tensor:
         # Only the shape counts there, and what follows would import torch._dynamo, which takes seconds.
@@ -95,8 +96,9 @@ class Permutation(Transform[None]):
     def __init__(self, channels: int, seed: int) -> None:
         super().__init__()
         order = torch.randperm(channels, generator=torch.Generator().manual_seed(seed), device="cpu")
-        self.register_buffer("order", order, persistent=False)
-        self.register_buffer("inverse_order", order.argsort(), persistent=False)
+        device = torch.get_default_device()
+        self.register_buffer("order", order.to(device), persistent=False)
+        self.register_buffer("inverse_order", order.argsort().to(device), persistent=False)
 
     def forward(self, x: Tensor, condition: None = None) -> tuple[Tensor, Tensor]:
         """Permute the channels of x (N, channels, ...); return it and a log-det of zeros."""

@@ -86,6 +86,13 @@ def test_config_survives_json(config, order):
 
 
 @every
+def test_it_is_made_where_torch_makes_tensors(name, config):
+    with torch.device("meta"):
+        model = model_class(name)(config)
+    assert {tensor.device.type for tensor in (*model.parameters(), *model.buffers())} == {"meta"}
+
+
+@every
 def test_saved_and_loaded(name, config, tmp_path):
     model, path = build(name, config), tmp_path / "saved.safetensors"
     for buffer in model.buffers():
