@@ -264,7 +264,7 @@ class Colorizer(BaseColorizer):
         guidance: SupportsFloat | None = None,
         chunk: SupportsIndex | None = None,
     ) -> None:
-        from cinn_colorize.devices import choose_device, one_thread
+        from cinn_colorize.devices import choose_device
         from cinn_colorize.network import TorchNetwork
 
         if precision not in list(Precision):
@@ -272,8 +272,7 @@ class Colorizer(BaseColorizer):
         if chunk is not None:
             chunk = whole_number(chunk, "chunk", 1)
         chosen = choose_device(device)
-        with one_thread():  # threads wait for each other at each of the many small tensors
-            loaded = loaded_from(model, weights)
+        loaded = loaded_from(model, weights)
         info = loaded.info
         if not isinstance(info, PhotoModelInfo):
             others = ", ".join(name for name, other in MODELS.items() if isinstance(other, PhotoModelInfo))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -39,7 +40,7 @@ class Loaded(NamedTuple):
 
 
 def load_model(name: str = DEFAULT, source: str | os.PathLike[str] | None = None) -> Loaded:
-    """Build a model and load its weights, fp32 on the CPU, in eval mode.
+    """Build a model and load its weights, fp32 on the CPU, in eval mode, whatever torch's defaults are.
 
     Recipes name the file that was loaded. If the model has been trained on since, make the colorizer of
     ``Loaded.of(model)``, whose recipes name none.
@@ -150,6 +151,24 @@ def model_class(name: str) -> type[ConditionalFlow]:
     return {model.name: model for model in classes}[name]
 
 
+@contextmanager
+def _building() -> Iterator[None]:
+    """Let torch make tensors as it does without settings, and its random numbers go on as before."""
+    import torch
+
+    from cinn_colorize.devices import one_thread
+
+    # Taking turns, or what one thread restores would be another's; and in a single thread, since several wait
+    # for each other at each of the many small tensors.
+    with one_thread(), torch.device("cpu"), torch.random.fork_rng(devices=[]):
+        usual = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(usual)
+
+
 def _build(path: Path, name: str, trusted: bool) -> ConditionalFlow:
     import torch
 
@@ -172,16 +191,15 @@ def _build(path: Path, name: str, trusted: bool) -> ConditionalFlow:
                 )
 
     try:
-        config, tensors = weights.load(path, check)
-        model = model_class(name).from_architecture(config["architecture"])
-        model.load_state_dict(tensors)
+        with _building():
+            config, tensors = weights.load(path, check)
+            model = model_class(name).from_architecture(config["architecture"])
+            model.load_state_dict(tensors)
     except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         reason = (str(error).strip().splitlines() or [repr(error)])[0]
         raise WeightsError(
             f"{printable_name(path)}: does not fit this version of {name!r} ({reason:.200})"
         ) from error
-    if torch.get_default_dtype() != torch.float32:
-        model.float()
     model.requires_grad_(False)
     return model.eval()
 

@@ -111,6 +111,33 @@ def test_saved_and_loaded(name, config, tmp_path):
         load_model(other, path)
 
 
+@every
+def test_torch_is_as_it_was_and_so_is_what_is_loaded(name, config, tmp_path):
+    """Whatever its defaults are, for types, devices and random numbers."""
+    save_model(tmp_path / "saved.safetensors", build(name, config), {})
+    load = lambda: load_model(name, tmp_path / "saved.safetensors").model  # noqa: E731
+    expected, random, usual = load(), torch.get_rng_state(), torch.get_default_dtype()
+    loaded = []
+    try:
+        for dtype in (torch.bfloat16, torch.float64):
+            torch.set_default_dtype(dtype)
+            loaded.append(load())
+            assert torch.get_default_dtype() == dtype
+    finally:
+        torch.set_default_dtype(usual)
+    with torch.device("meta"):
+        loaded.append(load())
+    assert torch.equal(torch.get_rng_state(), random)
+    for model in loaded:
+        for made, as_usual in zip(
+            (*model.parameters(), *model.buffers()),
+            (*expected.parameters(), *expected.buffers()),
+            strict=True,
+        ):
+            assert (made.device, made.dtype) == (as_usual.device, as_usual.dtype)
+            assert torch.equal(made, as_usual)
+
+
 def test_it_colours_photos(colorizer, examples):
     conditioned = colorizer.condition(examples / "camera.png")
     samples = conditioned.sample(3, seed=4)
