@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,16 @@ DEVICES = ("cpu", "cuda", "mps")
 
 
 _limiting = threading.RLock()
+
+
+def _unlock() -> None:
+    """Replace the lock, which a thread may have held that a forked process does not have."""
+    global _limiting
+    _limiting = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
 
 
 @contextmanager

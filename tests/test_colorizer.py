@@ -1,6 +1,8 @@
 """The library: one photo, many colorizations, and the promises about seeds and luminance."""
 
 import io
+import os
+import signal
 import threading
 from itertools import groupby
 
@@ -95,6 +97,30 @@ def test_contexts_of_one_thread_take_turns():
         assert (numbers, torch.get_num_threads()) == ([1], 2)
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no such processes")
+def test_a_forked_process_waits_for_no_thread_of_its_parent():
+    held, over = threading.Event(), threading.Event()
+
+    def hold():
+        with one_thread():
+            held.set()
+            over.wait()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    child = os.fork()
+    if not child:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(10)
+        with one_thread():
+            os._exit(0)
+    ended = os.waitpid(child, 0)[1]
+    over.set()
+    holder.join()
+    assert ended == 0
 
 
 def test_threads_change_nothing(colorizer, photo):
