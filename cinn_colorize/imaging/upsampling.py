@@ -90,6 +90,7 @@ class Upsampler:
         return np.asarray(wide, np.float32).reshape(channels, y1 - y0, -1)
 
 
+@np.errstate(under="ignore")  # a weight of nearly 0 is 0
 def joint_bilateral(
     ab: Floats,
     guide: Floats,

@@ -49,6 +49,14 @@ def kopf(ab, guide, L, sigma_pixels, sigma_L):
     return out
 
 
+@pytest.mark.parametrize("method", Upsampling)
+def test_nothing_depends_on_how_numpy_treats_what_underflows(method):
+    ab, guide, L = scene(64, 48)
+    expected = Upsampler(ab, guide, L.shape, method).rows(0, 64, L)
+    with np.errstate(all="raise"):
+        assert np.array_equal(Upsampler(ab, guide, L.shape, method).rows(0, 64, L), expected)
+
+
 @pytest.mark.parametrize("sigmas", [(0.5, 5.0), (1.5, 2.56)])
 @pytest.mark.parametrize("size", [(21, 30), (17, 9)])
 def test_joint_bilateral_is_the_formula(sigmas, size):
