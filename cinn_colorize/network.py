@@ -136,14 +136,22 @@ class TorchNetwork:
 
     @contextmanager
     def inference(self) -> Iterator[None]:
-        """Open the context of every network pass: no gradients, the precision, one CPU thread.
+        """Open the context of every network pass: no gradients, eval mode, the precision, one CPU thread.
 
         Sums are split among threads, so the number of threads changes the last bits. A single photo is little
         work, and many photos are better spread over several processes.
         """
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self._half)
         with one_thread(), torch.no_grad(), autocast:
-            yield
+            # Under the lock of one_thread, so that threads that share a model do not restore each other's.
+            learning = [module for module in self.model.modules() if module.training]
+            try:
+                for module in learning:
+                    module.training = False
+                yield
+            finally:
+                for module in learning:
+                    module.training = True
 
     def _filled(self, some: Tensor, chunk: int) -> Tensor:
         """Move what belongs to samples, (N, ...), to the device; repeat the last one up to a whole chunk."""

@@ -150,6 +150,22 @@ def test_it_colours_photos(colorizer, examples):
     assert colorization.rgb.shape == (512, 512, 3)
 
 
+def test_a_model_in_train_mode_colours_as_ever_and_stays_in_it(colorizer, examples):
+    photo, model = examples / "camera.png", colorizer.network.model
+    expected = colorizer.condition(photo).sample(seed=1)[0]
+    model.train()
+    modes = [module.training for module in model.modules()]
+    try:
+        conditioned = colorizer.condition(photo)
+        sample = conditioned.sample(seed=1)[0]
+        assert [module.training for module in model.modules()] == modes
+        assert conditioned.log_prob(sample.ab) == conditioned.log_prob(sample.ab)
+    finally:
+        model.eval()
+    assert np.array_equal(sample.ab, expected.ab)
+    assert sample.log_prob == expected.log_prob
+
+
 def test_long_photos_are_coloured_in_windows(colorizer):
     photo = np.random.default_rng(0).integers(0, 256, (64, 200), dtype=np.uint8)
     (sample,) = colorizer.condition(photo).sample()
