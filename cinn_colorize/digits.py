@@ -89,7 +89,7 @@ class Digits:
         # Always ten at a time: a matrix product of another shape may round differently.
         with self._inference():
             condition = self.model.condition(torch.arange(DIGITS, device=self.device))
-            codes = latent.levels[LEVEL].to(self.device)
+            codes = latent.levels[LEVEL].to(self.device, torch.float32)
             rows = [self.model.inverse({LEVEL: z.expand(DIGITS, *z.shape)}, condition)[0] for z in codes]
             return torch.stack(rows).squeeze(2).cpu().numpy()
 
@@ -192,7 +192,7 @@ class Digits:
 
     @contextmanager
     def _inference(self) -> Iterator[None]:
-        with torch.inference_mode(), one_thread():
+        with one_thread(), torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
             yield
 
 

@@ -27,6 +27,7 @@ from cinn_colorize.digits import (
     width,
 )
 from cinn_colorize.errors import DataError, WeightsError
+from cinn_colorize.latents.latent import Latent
 from cinn_colorize.models import MODELS, Loaded
 from cinn_colorize.models.mnist import LEVEL, Mnist, MnistConfig
 from cinn_colorize.training.loop import train
@@ -84,6 +85,17 @@ def test_a_row_depends_on_its_seed_alone(digits):
     assert np.array_equal(digits.sample(1, seed=6)[0], rows[1])
     assert not np.array_equal(rows[0], rows[1])
     assert np.array_equal(digits.sample(1, 0.0, seed=1), digits.sample(1, 0.0, seed=2))
+
+
+def test_digits_are_drawn_in_single_precision_whatever_is_around_and_given(digits):
+    codes = Latent.draw(digits.model.latent_shapes, [5], 1.0)
+    expected = digits.decode(codes)
+    assert np.array_equal(digits.decode(codes.map(torch.Tensor.double)), expected)
+    shown = expected[0, :1]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert np.array_equal(digits.decode(codes), expected)
+        inside = digits.log_prob(shown, [3])
+    assert inside == digits.log_prob(shown, [3])
 
 
 @pytest.mark.parametrize(
