@@ -60,7 +60,9 @@ class Wish:
         Raises:
             ValueError: a value is out of range, or ways to draw that exclude each other are asked for.
         """
-        given = {key: str(value) for key, value in values.items() if value not in (None, "")}
+        if None in values.values():
+            raise ValueError(f"{min(key for key in values if values[key] is None):.80} is null; leave it out")
+        given = {key: str(value) for key, value in values.items() if value != ""}
         if sum(key in given for key in ("hints", "mask", "reference")) > 1:
             raise ValueError("hints, mask and reference exclude each other")
         seed = parse_seed(given.get("seed", "0"))

@@ -297,6 +297,32 @@ def test_a_folder_is_worked_through_by_keyboard(new_tab, photos, narrow_weights)
     assert names(given) == ["astronaut.png", "astronaut_002.png", "astronaut_002_2.png", "coffee.png"]
 
 
+def test_what_is_saved_while_others_are_drawn_is_the_picture_on_screen(new_tab, photos):
+    """While none is, nothing is saved."""
+    tab, given = new_tab(), photos / "given"
+    tab.settle()
+    before = names(given)
+    tab.page.locator("#photos").select_option(index=0)
+    tab.settle()
+    tab.changing(lambda: tab.page.keyboard.press("5"))
+    tab.page.route("**/samples", lambda route: None)  # they are held back
+    tab.page.click("#more")
+    words = copied(tab)
+    assert words[words.index("--seed") + 1] == "4"
+    tab.page.keyboard.press("s")
+    wait_for(lambda: tab.page.wait_for_timeout(50) or (given / "astronaut_004.png").is_file())
+    tab.page.unroute("**/samples")
+    tab.page.locator("#caption:has-text('seed 8,')").wait_for()
+    tab.settle()
+    tab.page.route("**/samples", lambda route: None)
+    tab.drop(photos / "photo.jpg")
+    tab.page.locator("#save[aria-disabled=true]").wait_for()
+    tab.page.keyboard.press("s")
+    tab.page.locator("#error:has-text('no sample')").wait_for()
+    (given / "astronaut_004.png").unlink()
+    assert names(given) == before
+
+
 def test_two_pictures_saved_in_haste_are_both_saved_and_ticked(new_tab, photos):
     tab, given = new_tab(), photos / "given"
     tab.settle()

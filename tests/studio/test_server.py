@@ -191,6 +191,7 @@ def test_a_photo_of_too_many_pixels_is_refused(photo):
         ({"temperature": "9"}, "temperature must be a number from 0 to 2"),
         ({"temperature": "hot"}, "'hot' is neither a number"),
         ({"seed": "-1"}, "'-1' is not a seed"),
+        ({"seed": None}, "seed is null"),
         ({"frame": "1,2"}, "'1,2' is not a rectangle"),
         ({"hints": "900,2,#ffffff"}, "lies outside its 300x240 pixels"),
         ({"hints": "red"}, "'red' is not a hint"),

@@ -86,6 +86,7 @@ function wish(more = {}) {
 
 /** The wish for the large picture, in which a mask may join two samples. */
 function large(more = {}) {
+  if (chosen === null) throw new Error("no sample of this photo has been drawn yet");
   if (!mask) return wish({ seed: chosen, ...more });
   const { hints: _, reference: __, strength: ___, ...values } = wish();
   return { ...values, mask: mask.id, seed: $("#inside").value, outside: chosen, ...more };
@@ -123,7 +124,9 @@ async function open(entry) {
   $("#paint").width = Math.max(1, Math.round(photo.width * scale));
   $("#paint").height = Math.max(1, Math.round(photo.height * scale));
   $("#before").src = $("#after").src = photo.before;
+  $("#caption").textContent = "";
   setZoom(false);
+  placeholders();
   update();
   await draw();
   prepare().catch(() => {}); // hints do it otherwise
@@ -143,7 +146,7 @@ async function read(entry) {
 /** Take the photo with or without its frame; hints and the mask stay. */
 async function reframe() {
   await read(current());
-  await draw(true);
+  await draw();
   prepare().catch(() => {});
 }
 
@@ -152,18 +155,27 @@ async function prepare() {
   while ((await ask("prepare", wish({ hints: "", reference: "", strength: "" }))) < facts.members);
 }
 
+/** Whether the large picture is one of the eight; else it stays until the first of them is there. */
+const isOfEight = () => chosen !== null && first <= chosen && chosen < first + EIGHT;
+
 /** Draw the eight samples anew, and the large picture. */
-async function draw(keepLarge = false) {
+async function draw() {
   $("#status").textContent = "drawing";
-  if (keepLarge && chosen !== null) await attempt(show); // which another choice may replace
-  if (!keepLarge || !$("#samples").children.length) placeholders();
+  if (isOfEight()) await attempt(show); // which another choice may replace
   for await (const sample of await ask("samples", wish({ seed: first, number: EIGHT, size: "small" }))) {
     const button = $("#samples").children[sample.seed - first];
     button.replaceChildren(picture(sample), caption(sample));
     button.disabled = false;
-    if (chosen === null) attempt(() => choose(sample.seed));
+    if (!isOfEight()) attempt(() => choose(sample.seed));
   }
   $("#status").textContent = "";
+}
+
+/** Draw other eight samples. */
+async function turn(seed) {
+  first = seed;
+  placeholders();
+  await draw();
 }
 
 function placeholders() {
@@ -178,7 +190,6 @@ function placeholders() {
     return button;
   }));
   $("#earlier").disabled = first === 0;
-  $("#inside").replaceChildren(...Array.from({ length: EIGHT }, (_, k) => new Option(`seed ${first + k}`, first + k)));
 }
 
 function picture(sample) {
@@ -197,7 +208,10 @@ function caption(sample) {
 async function choose(seed) {
   chosen = seed;
   [...$("#samples").children].forEach((button, k) => (button.ariaPressed = first + k === seed));
-  if (Number($("#inside").value) === seed) $("#inside").value = first + ((seed - first + 1) % EIGHT);
+  const seeds = Array.from({ length: EIGHT }, (_, k) => first + k), inside = Number($("#inside").value);
+  $("#inside").replaceChildren(...seeds.map((other) => new Option(`seed ${other}`, other)));
+  $("#inside").value = seeds.includes(inside) && inside !== seed ? inside : first + ((seed - first + 1) % EIGHT);
+  update();
   await show();
 }
 
@@ -222,9 +236,9 @@ async function setZoom(whole) {
 }
 
 async function save() {
+  const entry = current(), body = JSON.stringify(large()); // by the end it may be another one
   $("#status").textContent = "saving";
-  const entry = current(); // by the end it may be another one
-  const result = await (await send("save", { body: JSON.stringify(large()) })).json();
+  const result = await (await send("save", { body })).json();
   for (const file of result.files ?? []) {
     const link = Object.assign(document.createElement("a"), { href: `files/${file.id}`, download: file.name });
     link.click();
@@ -252,7 +266,7 @@ function undo() {
   group = null;
   $("#paint").getContext("2d").putImageData(last.pixels, 0, 0);
   update();
-  attempt(() => (tool() === "mask" ? joined() : draw(true)));
+  attempt(() => (tool() === "mask" ? joined() : draw()));
 }
 
 /** The pixel of the photo under the pointer. */
@@ -298,7 +312,7 @@ const draggers = {
   },
 };
 
-const dropped = { look() {}, hint: () => draw(true), mask: joined };
+const dropped = { look() {}, hint: () => draw(), mask: joined };
 
 function drag(event) {
   if (event.button || event.target.closest("#hints button")) return;
@@ -347,7 +361,7 @@ function hintButton(hint) {
     button.onpointerup = () => {
       button.onpointermove = null;
       select(hint);
-      attempt(() => draw(true));
+      attempt(() => draw());
     };
   };
   button.onfocus = () => group !== hint.group && select(hint);
@@ -360,7 +374,7 @@ function hintButton(hint) {
     const far = Math.max(1, Math.round(Math.max(photo.width, photo.height) / 100));
     move(hint.group, hints.filter((other) => other.group === hint.group).map((h) => ({ ...h })), far * step[0], far * step[1]);
     select(hint);
-    attempt(() => draw(true));
+    attempt(() => draw());
   };
   return button;
 }
@@ -397,7 +411,7 @@ function paintIn(color) {
   remember();
   hints.filter((hint) => hint.group === group).forEach((hint) => (hint.color = color));
   update();
-  attempt(() => draw(true));
+  attempt(() => draw());
 }
 
 function removeHints(which) {
@@ -405,7 +419,7 @@ function removeHints(which) {
   hints = hints.filter((hint) => !which(hint));
   group = null;
   update();
-  attempt(() => draw(true));
+  attempt(() => draw());
 }
 
 /** Show what the state has to show beside pictures. */
@@ -416,6 +430,7 @@ function update() {
   $("#sheet").classList.toggle("drawing", kind !== "look");
   $("#compare").hidden = kind === "mask";
   $("#hints").replaceChildren(...(kind === "hint" ? hints.map(hintButton) : []));
+  for (const button of ["#like", "#copy", "#save"]) $(button).ariaDisabled = chosen === null; // and keeps the focus
   $("#remove").disabled = !hints.some((hint) => hint.group === group);
   $("#clear").disabled = !hints.length;
   $("#undo").disabled = !past.length;
@@ -464,7 +479,7 @@ async function follow(item) {
 /** Draw again after a setting has changed; joined samples stay joined. */
 async function redraw() {
   update();
-  await draw(true);
+  await draw();
 }
 
 // --- events -------------------------------------------------------------------------------------------------
@@ -503,8 +518,8 @@ on("#second", "change", async ({ target }) => target.files[0] && follow(await up
 on("#photos", "change", ({ target }) => open(photos[target.selectedIndex]));
 on("#previous", "click", () => go(-1));
 on("#next", "click", () => go(1));
-on("#more", "click", () => ((first += EIGHT), (chosen = null), draw()));
-on("#earlier", "click", () => ((first = Math.max(0, first - EIGHT)), (chosen = null), draw()));
+on("#more", "click", () => turn(first + EIGHT));
+on("#earlier", "click", () => turn(Math.max(0, first - EIGHT)));
 on("#save", "click", save);
 on("#undo", "click", undo);
 on("#zoom", "click", () => setZoom($("#zoom").ariaPressed !== "true"));
