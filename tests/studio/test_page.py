@@ -441,3 +441,11 @@ def contrast(tab, selector):
         linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
         lights.append(linear @ [0.2126, 0.7152, 0.0722])
     return (max(lights) + 0.05) / (min(lights) + 0.05)
+
+
+def test_the_address_keeps_no_token(tab):
+    tab.settle()
+    address = tab.page.url
+    tab.page.goto(f"{address}?token=secret")
+    tab.settle()
+    assert tab.page.url == address

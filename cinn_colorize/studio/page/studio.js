@@ -608,6 +608,8 @@ function settings() {
   $("#mood").checked = true;
 }
 
+history.replaceState(null, "", location.pathname); // a cookie has the token now, which is not for bookmarks and pictures of the screen
+
 attempt(async () => {
   $("#status").textContent = "loading the model";
   facts = await ask("facts", {});
