@@ -17,6 +17,10 @@ _MOST_SENT, _MOST_BYTES = 64, 2**32  # beyond these, the files used longest ago 
 _MOST_HELD = 128  # beyond these, or as many bytes, others have to wait
 
 
+class ForgottenError(PhotoError):
+    """A file that a page knows is no longer in the library."""
+
+
 @dataclass(frozen=True)
 class Item:
     """A file that pages know by its id alone.
@@ -82,14 +86,14 @@ class Library:
         """Return a file.
 
         Raises:
-            PhotoError: there is none of that id.
+            ForgottenError: there is none of that id.
         """
         with self._lock:
             if key in self._sent:
                 self._sent.move_to_end(key)
             found = self._sent.get(key) or self._held.get(key) or self._given.get(key)
         if not found:
-            raise PhotoError("this photo is no longer open here; open it again")
+            raise ForgottenError("this photo is no longer open here; open it again")
         return found
 
     def new(self, name: str, made: bool = False) -> Item:

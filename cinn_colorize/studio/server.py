@@ -25,7 +25,7 @@ from cinn_colorize.files import printable
 from cinn_colorize.limits import ADVICE, TooLargeError
 from cinn_colorize.options import whole_number
 from cinn_colorize.studio.guard import TOKEN, Guard
-from cinn_colorize.studio.library import Item, Library
+from cinn_colorize.studio.library import ForgottenError, Item, Library
 from cinn_colorize.studio.openapi import OPENAPI, OPTIONS
 from cinn_colorize.studio.wish import SIZES, Wish
 
@@ -126,6 +126,8 @@ class Server:
         wish, size, number = Wish.parse(asked), _size(asked), _whole(asked, "number", 1)
         if not 1 <= number <= (1 if wish.mask else _MOST):
             raise ValueError(f"number must be from 1 to {1 if wish.mask else _MOST}, not {number}")
+        for key in filter(None, (wish.photo, wish.mask, wish.reference)):
+            self._library[key]  # one that is forgotten has a status of its own, which must come first
 
         async def lines() -> AsyncIterator[str]:
             done = 0
@@ -227,7 +229,8 @@ class Server:
     def _failed(self, _: Request, error: Exception) -> Response:
         if isinstance(error, ClientDisconnect):
             return Response(status_code=499)
-        return PlainTextResponse(self._line(error), 413 if isinstance(error, TooLargeError) else 422)
+        statuses = {TooLargeError: 413, ForgottenError: 410}
+        return PlainTextResponse(self._line(error), statuses.get(type(error), 422))
 
     def _line(self, error: Exception) -> str:
         message = f"{error} is missing" if isinstance(error, LookupError) else str(error)

@@ -62,8 +62,8 @@ def new_tab(browser, studio):
     """A function that opens a page; nothing may go wrong in one, and nothing may come from elsewhere."""
     tabs = []
 
-    def new(**options):
-        tabs.append(Tab(browser, studio, **options))
+    def new(url=studio, **options):
+        tabs.append(Tab(browser, url, **options))
         return tabs[-1]
 
     yield new

@@ -2,10 +2,11 @@
 
 import re
 import shlex
+import shutil
 
 import numpy as np
 import pytest
-from helpers import names, process, the_line, wait_for
+from helpers import names, process, start, the_line, wait_for
 from PIL import Image
 
 
@@ -394,6 +395,31 @@ def test_a_photo_that_the_studio_has_forgotten_is_sent_again(tab, photos):
     tab.changing(lambda: tab.page.select_option("#photos", label="photo.jpg"))
     assert not tab.page.locator("#error").is_visible()
     assert "photo.jpg" in tab.page.locator("#photos option:checked").inner_text()
+
+
+def test_a_page_stays_in_use_when_the_studio_is_started_again(new_tab, photos, narrow_weights, tmp_path):
+    """What is made of a photo given and of one that made here; without a studio, a line says what to do."""
+    shutil.copy(photos / "coffee.png", tmp_path)
+    options = ["coffee.png", "--no-browser", "--weights", narrow_weights]
+    studio = start(tmp_path, "studio", *options, "--port", "0", text=True)
+    url = re.search(r"http://\S+?:(\d+)", studio.stderr.readline())
+    tab = new_tab(url=url[0])
+    tab.settle()
+    _, like = tab.changing(lambda: tab.page.click("#like"))
+    studio.kill()
+    studio.communicate()
+    tab.page.keyboard.press("2")
+    tab.page.locator("#error:has-text('the studio does not answer; start it again')").wait_for()
+    studio = start(tmp_path, "studio", *options, "--port", url[1], text=True)
+    studio.stderr.readline()
+    tab.changing(lambda: tab.page.keyboard.press("3"))
+    _, again = tab.changing(lambda: tab.page.keyboard.press("1"))
+    assert np.array_equal(again, like)
+    tab.page.keyboard.press("s")
+    tab.page.locator("#status:has-text('saved')").wait_for()
+    studio.kill()
+    studio.communicate()
+    assert "coffee_like_coffee_000_000.png" in names(tmp_path)
 
 
 def test_two_tabs_do_not_disturb_one_another(new_tab, photos):

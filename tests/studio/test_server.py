@@ -208,10 +208,18 @@ def test_a_photo_of_too_many_pixels_is_refused(photo):
 )
 def test_what_cannot_be_drawn_is_said_in_one_line(client, photo, asked, said):
     answer = client.post("/samples", json={"photo": send(client, photo), "size": "small"} | asked)
-    line = answer.text if answer.status_code == 422 else json.loads(answer.text)["error"]
+    line = answer.text if answer.status_code in (410, 422) else json.loads(answer.text)["error"]
     assert said in line
     assert "\n" not in line
     assert str(client.app._app) not in line
+
+
+@pytest.mark.parametrize("kind", ["photo", "mask", "reference"])
+def test_what_is_forgotten_has_a_status_of_its_own(client, photo, kind):
+    """By which a page knows that it has to send it again."""
+    asked = {"photo": send(client, photo), "size": "small"} | {kind: "unknown"}
+    for path in ("/samples", "/save", "/command"):
+        assert client.post(path, json=asked).status_code == 410
 
 
 def test_the_api_makes_what_the_command_makes(client, photo, tmp_path):

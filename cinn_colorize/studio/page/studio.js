@@ -6,34 +6,57 @@ const MOST_MASK = 1024; // longer side of a mask, which may be smaller than its 
 
 let facts; // of the model and the photos given
 let photos = []; // {name, id, file, given, done}
-let photo; // the open one, as the server describes it
+let photo, here; // the open one, as the server describes it, and its entry in the list
 let first = 0; // seed of the first of eight
 let chosen = null; // the seed of the large picture
 let hints = []; // {x, y, color, group}; a stroke is a group
 let group = null; // the chosen one
-let mask = null, reference = null; // {id, name}
+let mask = null, reference = null; // {id, name}, and what they can be sent again from: file, or wish
 let past = []; // for undo: hints, and the pixels of the mask
 const calls = {}; // what is being asked for, by its purpose: a new call replaces the last one
 
-async function send(path, options) {
-  const answer = await fetch(path, { method: "POST", ...options });
-  if (!answer.ok) throw new Error(await answer.text());
+function silent(error) {
+  throw error.name === "AbortError" ? error : new Error("the studio does not answer; start it again");
+}
+
+async function post(path, body, signal) {
+  const answer = await fetch(path, { method: "POST", body, signal }).catch(silent);
+  if (!answer.ok) throw Object.assign(new Error(await answer.text()), { gone: answer.status === 410 });
   return answer;
+}
+
+/** Call the server; files that it has forgotten, as it has all after a new start, are made known to it again. */
+async function send(path, values, signal) {
+  const body = () => JSON.stringify(values, (_, value) => value?.id ?? value);
+  try {
+    return await post(path, body(), signal);
+  } catch (error) {
+    if (!error.gone) throw error;
+    for (const item of [values.photo, values.mask, values.reference]) if (item) await renew(item);
+    return post(path, body(), signal);
+  }
+}
+
+async function renew(item) {
+  if (item.file) return Object.assign(item, await upload(item.file, item.made));
+  if (item.wish) return Object.assign(item, await (await send("keep", item.wish)).json());
+  const { given } = await (await send("facts", {})).json();
+  Object.assign(item, given.find(({ name }) => name === item.name));
 }
 
 /** Call the server; a later call for the same purpose ends this one. */
 async function ask(path, values, purpose = path) {
   calls[purpose]?.abort();
   calls[purpose] = new AbortController();
-  const { signal } = calls[purpose];
-  const answer = await send(path, { body: JSON.stringify(values), signal });
+  const answer = await send(path, values, calls[purpose].signal);
   return answer.headers.get("content-type").includes("ndjson") ? lines(answer.body) : answer.json();
 }
 
 async function* lines(body) {
   let text = "";
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+  const read = () => reader.read().catch(silent);
+  for (let part = await read(); !part.done; part = await read()) {
     const parts = (text + part.value).split("\n");
     text = parts.pop();
     for (const line of parts.map(JSON.parse)) {
@@ -72,11 +95,11 @@ function temperature() {
 }
 
 function wish(more = {}) {
-  const values = { photo: photo.id, frame: $("#frame").checked ? "auto" : "none", temperature: temperature() };
+  const values = { photo: here, frame: $("#frame").checked ? "auto" : "none", temperature: temperature() };
   if (facts.guidance !== null && Number($("#guidance").value) !== facts.guidance) values.guidance = $("#guidance").value;
   values.saturation = $("#saturation").value;
   if (reference && $("#use").checked) {
-    values.reference = reference.id;
+    values.reference = reference;
     if (!$("#mood").checked) values.strength = $("#strength").value;
   } else if (hints.length) {
     values.hints = hints.map(({ x, y, color }) => `${x},${y},${color}`).join(" ");
@@ -89,27 +112,14 @@ function large(more = {}) {
   if (chosen === null) throw new Error("no sample of this photo has been drawn yet");
   if (!mask) return wish({ seed: chosen, ...more });
   const { hints: _, reference: __, strength: ___, ...values } = wish();
-  return { ...values, mask: mask.id, seed: $("#inside").value, outside: chosen, ...more };
+  return { ...values, mask, seed: $("#inside").value, outside: chosen, ...more };
 }
 
 // --- photos and samples -------------------------------------------------------------------------------------
 
 /** Send a file; one that was made here is saved with what is made from it. */
 async function upload(file, made = "") {
-  return (await send(`photos?name=${encodeURIComponent(file.name)}&made=${made}`, { body: file })).json();
-}
-
-/** Describe a photo, sent once and again if the studio no longer has it: what was sent longest ago is forgotten. */
-async function opened(entry) {
-  const sending = !entry.id;
-  if (sending) Object.assign(entry, await upload(entry.file));
-  try {
-    return await ask("open", { photo: entry.id, frame: $("#frame").checked ? "auto" : "none" });
-  } catch (error) {
-    if (sending || !entry.file) throw error;
-    entry.id = null;
-    return opened(entry);
-  }
+  return (await post(`photos?name=${encodeURIComponent(file.name)}&made=${made}`, file)).json();
 }
 
 async function open(entry) {
@@ -132,20 +142,19 @@ async function open(entry) {
   prepare().catch(() => {}); // hints do it otherwise
 }
 
-/** The entry of the open photo; while another is being opened, that is the one chosen already. */
-const current = () => photos.find((entry) => entry.id === photo.id);
-
 async function read(entry) {
   $("#status").textContent = "opening";
   calls.prepare?.abort();
-  photo = await opened(entry);
+  if (!entry.id) await renew(entry);
+  photo = await ask("open", { photo: entry, frame: $("#frame").checked ? "auto" : "none" });
+  here = entry;
   const found = photo.frame ? `(found: ${photo.frame})` : "(none found)";
   $("#framed").textContent = $("#frame").checked ? found : "";
 }
 
 /** Take the photo with or without its frame; hints and the mask stay. */
 async function reframe() {
-  await read(current());
+  await read(here);
   await draw();
   prepare().catch(() => {});
 }
@@ -236,9 +245,9 @@ async function setZoom(whole) {
 }
 
 async function save() {
-  const entry = current(), body = JSON.stringify(large()); // by the end it may be another one
+  const entry = here, values = large(); // by the end it may be another one
   $("#status").textContent = "saving";
-  const result = await (await send("save", { body })).json();
+  const result = await (await send("save", values)).json();
   for (const file of result.files ?? []) {
     const link = Object.assign(document.createElement("a"), { href: `files/${file.id}`, download: file.name });
     link.click();
@@ -335,7 +344,8 @@ async function joined() {
   const painted = context.getImageData(0, 0, whole.width, whole.height).data.some((value, i) => i % 4 < 3 && value > 127);
   const stem = photo.name.split(/[\\/]/).pop().replace(/\.\w+$/, "");
   const blob = await whole.convertToBlob();
-  mask = painted ? await upload(new File([blob], `${stem}_mask.png`), "here") : null;
+  mask = painted ? { file: new File([blob], `${stem}_mask.png`), made: "here" } : null;
+  if (mask) await renew(mask);
   await show();
 }
 
@@ -460,9 +470,10 @@ function setSplit(percent) {
 // --- another photo ------------------------------------------------------------------------------------------
 
 async function showReference(item) {
+  if (!item.id) await renew(item);
   reference = item;
   const image = new Image();
-  image.src = await ask("before", { photo: item.id, frame: "none", size: "small" }, "reference");
+  image.src = await ask("before", { photo: item, frame: "none", size: "small" }, "reference");
   await image.decode();
   Object.assign($("#reference"), { width: image.width, height: image.height });
   $("#reference").getContext("2d").drawImage(image, 0, 0);
@@ -501,9 +512,9 @@ async function add(files) {
   try {
     await open(added[0]);
   } catch (error) {
-    if (!added[0].id || photo?.id !== added[0].id) photos = photos.filter((entry) => entry !== added[0]);
+    if (here !== added[0]) photos = photos.filter((entry) => entry !== added[0]);
     list();
-    $("#photos").selectedIndex = photos.findIndex((entry) => entry.id === photo?.id);
+    $("#photos").selectedIndex = photos.indexOf(here);
     throw error;
   }
 }
@@ -514,7 +525,7 @@ async function go(step) {
 }
 
 on("#file", "change", async ({ target }) => (await add(target.files), (target.value = "")));
-on("#second", "change", async ({ target }) => target.files[0] && follow(await upload(target.files[0])));
+on("#second", "change", async ({ target }) => target.files[0] && follow({ file: target.files[0] }));
 on("#photos", "change", ({ target }) => open(photos[target.selectedIndex]));
 on("#previous", "click", () => go(-1));
 on("#next", "click", () => go(1));
@@ -524,9 +535,10 @@ on("#save", "click", save);
 on("#undo", "click", undo);
 on("#zoom", "click", () => setZoom($("#zoom").ariaPressed !== "true"));
 on("#like", "click", async () => {
-  const kept = await ask("keep", large({ saturation: 1 })); // that of the page is applied to what is drawn from it
+  const values = large({ saturation: 1 }); // that of the page is applied to what is drawn from it
+  const kept = await ask("keep", values);
   mask = null;
-  await follow(kept);
+  await follow({ ...kept, wish: values });
   $("#use").checked = true;
   await redraw();
 });
@@ -585,7 +597,7 @@ document.addEventListener("drop", (event) => {
   event.preventDefault();
   $(".over")?.classList.remove("over");
   const { files } = event.dataTransfer;
-  if (photo && event.target.closest("#other")) attempt(async () => files[0] && follow(await upload(files[0])));
+  if (photo && event.target.closest("#other")) attempt(async () => files[0] && follow({ file: files[0] }));
   else attempt(() => add(files));
 });
 
