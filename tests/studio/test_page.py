@@ -141,6 +141,48 @@ def test_a_stroke_is_many_hints(tab, photos):
     assert tab.page.locator("#hints button").count() == 0
 
 
+def is_lost(tab):
+    """Whether the page would lose something if it were left now, and has the browser ask."""
+    return not tab.page.evaluate("dispatchEvent(new Event('beforeunload', { cancelable: true }))")
+
+
+def test_arrows_move_a_new_hint_and_do_not_leave_its_photo(new_tab):
+    tab = new_tab()
+    tab.settle()
+    name = tab.page.locator("#photos option:checked").inner_text()
+    tab.tool("Paint hints")
+    tab.changing(lambda: tab.page.mouse.click(*tab.point(0.5, 0.5)))
+    left = "document.activeElement.style.left"
+    before = tab.page.evaluate(left)
+    tab.changing(lambda: tab.page.keyboard.press("ArrowLeft"))
+    assert float(tab.page.evaluate(left)[:-1]) < float(before[:-1])
+    assert tab.page.locator("#photos option:checked").inner_text() == name
+
+
+def test_hints_and_masks_stay_with_their_photo_until_they_are_saved(tab, photos, tmp_path):
+    tab.open(photos / "photo.jpg")
+    assert not is_lost(tab)
+    tab.tool("Paint hints")
+    _, hinted = tab.changing(lambda: tab.page.mouse.click(*tab.point(0.5, 0.5)))
+    _, mixed = joined(tab)
+    tab.open(photos / "coffee.png")
+    assert tab.page.locator("#hints button").count() == 0
+    assert tab.page.is_disabled("#undo")
+    tab.changing(lambda: tab.page.select_option("#photos", label="photo.jpg"))
+    wait_for(lambda: np.array_equal(tab.pixels(), mixed), 60)
+    assert "seed 3 inside, 0 outside" in tab.page.inner_text("#caption")
+    download(tab, tmp_path, lambda: tab.page.click("#save"))
+    assert is_lost(tab)  # the hint, which a mix has not
+    _, again = tab.changing(lambda: tab.tool("Paint hints"))
+    assert np.array_equal(again, hinted)
+    download(tab, tmp_path, lambda: tab.page.click("#save"))
+    assert not is_lost(tab)
+    tab.page.keyboard.press("Control+z")  # the mask
+    tab.changing(lambda: tab.page.keyboard.press("Control+z"))
+    assert tab.page.locator("#hints button").count() == 0
+    assert not is_lost(tab)
+
+
 def joined(tab):
     """Paint the left part of the open photo for another sample."""
     tab.tool("Join two")

@@ -5,14 +5,15 @@ const EIGHT = 8;
 const MOST_MASK = 1024; // longer side of a mask, which may be smaller than its photo
 
 let facts; // of the model and the photos given
-let photos = []; // {name, id, file, given, done}
+let photos = []; // {name, id, file, given, done}, with the work on each and what of it was saved
 let photo, here; // the open one, as the server describes it, and its entry in the list
 let first = 0; // seed of the first of eight
 let chosen = null; // the seed of the large picture
 let hints = []; // {x, y, color, group}; a stroke is a group
 let group = null; // the chosen one
 let mask = null, reference = null; // {id, name}, and what they can be sent again from: file, or wish
-let past = []; // for undo: hints, and the pixels of the mask
+let strokes = []; // of the mask: {points, width, erase}
+let past = []; // for undo: hints and strokes
 const calls = {}; // what is being asked for, by its purpose: a new call replaces the last one
 
 function silent(error) {
@@ -125,7 +126,9 @@ async function upload(file, made = "") {
 async function open(entry) {
   $("#photos").selectedIndex = photos.indexOf(entry);
   await read(entry);
-  [hints, group, mask, past, first, chosen] = [[], null, null, [], 0, null];
+  calls.large?.abort();
+  ({ hints, strokes, past, first, chosen } = here.work ?? { hints: [], strokes: [], past: [], first: 0, chosen: null });
+  [group, mask] = [null, null];
   $("#drop").hidden = true;
   $("#view").hidden = $("#side").hidden = false;
   document.documentElement.style.setProperty("--ratio", photo.width / photo.height);
@@ -135,19 +138,28 @@ async function open(entry) {
   $("#paint").height = Math.max(1, Math.round(photo.height * scale));
   $("#before").src = $("#after").src = photo.before;
   $("#caption").textContent = "";
-  setZoom(false);
+  zoom(false);
   placeholders();
+  offer(here.work?.inside ?? first + 1);
   update();
+  savable();
+  await masked();
   await draw();
   prepare().catch(() => {}); // hints do it otherwise
+}
+
+/** Keep the work on the open photo with its entry. */
+function park() {
+  if (here) here.work = { hints, strokes, past, first, chosen, inside: $("#inside").value };
 }
 
 async function read(entry) {
   $("#status").textContent = "opening";
   calls.prepare?.abort();
   if (!entry.id) await renew(entry);
-  photo = await ask("open", { photo: entry, frame: $("#frame").checked ? "auto" : "none" });
-  here = entry;
+  const opened = await ask("open", { photo: entry, frame: $("#frame").checked ? "auto" : "none" });
+  park();
+  [photo, here] = [opened, entry];
   const found = photo.frame ? `(found: ${photo.frame})` : "(none found)";
   $("#framed").textContent = $("#frame").checked ? found : "";
 }
@@ -165,7 +177,7 @@ async function prepare() {
 }
 
 /** Whether the large picture is one of the eight; else it stays until the first of them is there. */
-const isOfEight = () => chosen !== null && first <= chosen && chosen < first + EIGHT;
+const isOfEight = (seed = chosen) => seed !== null && first <= seed && seed < first + EIGHT;
 
 /** Draw the eight samples anew, and the large picture. */
 async function draw() {
@@ -217,11 +229,21 @@ function caption(sample) {
 async function choose(seed) {
   chosen = seed;
   [...$("#samples").children].forEach((button, k) => (button.ariaPressed = first + k === seed));
-  const seeds = Array.from({ length: EIGHT }, (_, k) => first + k), inside = Number($("#inside").value);
-  $("#inside").replaceChildren(...seeds.map((other) => new Option(`seed ${other}`, other)));
-  $("#inside").value = seeds.includes(inside) && inside !== seed ? inside : first + ((seed - first + 1) % EIGHT);
-  update();
+  const inside = Number($("#inside").value);
+  offer(isOfEight(inside) && inside !== seed ? inside : first + ((seed - first + 1) % EIGHT));
+  savable();
   await show();
+}
+
+/** Let the seed inside a mask be one of the eight. */
+function offer(inside) {
+  $("#inside").replaceChildren(...Array.from({ length: EIGHT }, (_, k) => new Option(`seed ${first + k}`, first + k)));
+  $("#inside").value = inside;
+}
+
+/** Mark what needs a picture; such a button keeps the focus, unlike a disabled one. */
+function savable() {
+  for (const button of ["#like", "#copy", "#save"]) $(button).ariaDisabled = chosen === null;
 }
 
 async function show() {
@@ -236,9 +258,13 @@ async function show() {
   }
 }
 
-async function setZoom(whole) {
+function zoom(whole) {
   $("#zoom").ariaPressed = whole;
   $("#sheet").classList.toggle("whole", whole);
+}
+
+async function setZoom(whole) {
+  zoom(whole);
   if (chosen === null) return;
   if (whole) ask("before", wish({ size: "full" })).then((url) => ($("#before").src = url), () => {});
   await show();
@@ -246,6 +272,7 @@ async function setZoom(whole) {
 
 async function save() {
   const entry = here, values = large(); // by the end it may be another one
+  const contained = JSON.stringify(mask ? mask.strokes : values.hints ? hints : []);
   $("#status").textContent = "saving";
   const result = await (await send("save", values)).json();
   for (const file of result.files ?? []) {
@@ -253,6 +280,7 @@ async function save() {
     link.click();
   }
   entry.done = true;
+  (entry.saved ??= new Set()).add(contained);
   list();
   $("#status").textContent = result.saved ? `saved ${result.saved[0]}` : `downloading ${result.files[0].name}`;
 }
@@ -262,20 +290,22 @@ async function save() {
 const tool = () => $("#tools :checked").value;
 
 function remember() {
-  const paint = $("#paint");
-  const pixels = paint.getContext("2d").getImageData(0, 0, paint.width, paint.height);
-  past = [...past.slice(-19), { hints: structuredClone(hints), pixels }];
+  past = [...past.slice(-19), structuredClone({ hints, strokes })];
   $("#undo").disabled = false;
 }
 
-function undo() {
-  const last = past.pop();
-  if (!last) return;
-  hints = last.hints;
+/** Return to what was remembered last. */
+function back() {
+  ({ hints, strokes } = past.pop());
   group = null;
-  $("#paint").getContext("2d").putImageData(last.pixels, 0, 0);
   update();
-  attempt(() => (tool() === "mask" ? joined() : draw()));
+  repaint();
+}
+
+function undo() {
+  if (!past.length) return;
+  back();
+  attempt(async () => (await masked(), await draw()));
 }
 
 /** The pixel of the photo under the pointer. */
@@ -308,20 +338,32 @@ const draggers = {
     update();
   },
   mask(event, isFirst) {
-    if (isFirst) remember();
-    const paint = $("#paint"), context = paint.getContext("2d");
-    const { x, y } = place(event), scale = paint.width / photo.width;
-    context.globalCompositeOperation = $("#eraser").checked ? "destination-out" : "source-over";
-    context.strokeStyle = "#fff";
-    context.lineCap = "round";
-    context.lineWidth = ($("#brush").value / 100) * Math.max(paint.width, paint.height);
-    if (isFirst) context.beginPath(), context.moveTo(x * scale, y * scale);
-    context.lineTo(x * scale, y * scale);
-    context.stroke();
+    if (isFirst) {
+      remember();
+      strokes = [...strokes, { points: [], width: $("#brush").value, erase: $("#eraser").checked }];
+    }
+    strokes.at(-1).points.push(place(event));
+    trace(strokes.at(-1));
   },
 };
 
-const dropped = { look() {}, hint: () => draw(), mask: joined };
+function trace({ points, width, erase }) {
+  const paint = $("#paint"), context = paint.getContext("2d"), scale = paint.width / photo.width;
+  context.globalCompositeOperation = erase ? "destination-out" : "source-over";
+  context.strokeStyle = "#fff";
+  context.lineCap = context.lineJoin = "round";
+  context.lineWidth = (width / 100) * Math.max(paint.width, paint.height);
+  context.beginPath();
+  for (const { x, y } of [points[0], ...points]) context.lineTo(x * scale, y * scale);
+  context.stroke();
+}
+
+function repaint() {
+  $("#paint").getContext("2d").clearRect(0, 0, $("#paint").width, $("#paint").height);
+  strokes.forEach(trace);
+}
+
+const dropped = { look() {}, hint: () => (focusHint(), draw()), mask: joined };
 
 function drag(event) {
   if (event.button || event.target.closest("#hints button")) return;
@@ -335,17 +377,24 @@ function drag(event) {
   };
 }
 
-/** Send the mask, and show both samples joined by it. */
-async function joined() {
-  const paint = $("#paint"), whole = new OffscreenCanvas(paint.width, paint.height);
+/** Send the mask that is painted, if it is in use. */
+async function masked() {
+  repaint();
+  if (tool() !== "mask") return (mask = null);
+  const paint = $("#paint"), whole = new OffscreenCanvas(paint.width, paint.height), painted = strokes;
   const context = whole.getContext("2d");
   context.fillRect(0, 0, whole.width, whole.height);
   context.drawImage(paint, 0, 0);
-  const painted = context.getImageData(0, 0, whole.width, whole.height).data.some((value, i) => i % 4 < 3 && value > 127);
+  const isSeen = context.getImageData(0, 0, whole.width, whole.height).data.some((value, i) => i % 4 < 3 && value > 127);
   const stem = photo.name.split(/[\\/]/).pop().replace(/\.\w+$/, "");
-  const blob = await whole.convertToBlob();
-  mask = painted ? { file: new File([blob], `${stem}_mask.png`), made: "here" } : null;
-  if (mask) await renew(mask);
+  const file = new File([await whole.convertToBlob()], `${stem}_mask.png`);
+  const sent = isSeen ? await renew({ file, made: "here", strokes: painted }) : null;
+  if (painted === strokes) mask = sent; // else that of other strokes, or of another photo, follows
+}
+
+/** Show both samples joined by the mask. */
+async function joined() {
+  await masked();
   await show();
 }
 
@@ -396,11 +445,16 @@ function move(which, start, dx, dy) {
   });
 }
 
+/** Focus the chosen hint, so that keys are for it, or else the picture. */
+function focusHint() {
+  ($("#hints").children[hints.findIndex((hint) => hint.group === group)] ?? $("#sheet")).focus({ preventScroll: true });
+}
+
 function select(hint) {
   group = hint.group;
   $("#color").value = hint.color;
   update();
-  [...$("#hints").children][hints.indexOf(hint)].focus();
+  focusHint();
   attempt(async () => palette(await ask("palette", wish({ x: hint.x, y: hint.y, hints: "", reference: "" }))));
 }
 
@@ -439,8 +493,9 @@ function update() {
   $("#joining").hidden = $("#paint").hidden = kind !== "mask";
   $("#sheet").classList.toggle("drawing", kind !== "look");
   $("#compare").hidden = kind === "mask";
+  const focused = $("#hints").contains(document.activeElement);
   $("#hints").replaceChildren(...(kind === "hint" ? hints.map(hintButton) : []));
-  for (const button of ["#like", "#copy", "#save"]) $(button).ariaDisabled = chosen === null; // and keeps the focus
+  if (focused) focusHint();
   $("#remove").disabled = !hints.some((hint) => hint.group === group);
   $("#clear").disabled = !hints.length;
   $("#undo").disabled = !past.length;
@@ -550,8 +605,7 @@ on("#copy", "click", async () => {
 });
 on("#tools", "change", () => {
   update();
-  if (tool() !== "mask" && mask) return (mask = null), show();
-  if (tool() === "mask") return joined();
+  if (mask || tool() === "mask") return joined();
 });
 on("#sheet", "pointerdown", drag);
 on("#split", "input", ({ target }) => setSplit(target.value));
@@ -561,7 +615,7 @@ on("#clear", "click", () => removeHints(() => true));
 on("#inside", "change", show);
 on("#unmask", "click", () => {
   remember();
-  $("#paint").getContext("2d").clearRect(0, 0, $("#paint").width, $("#paint").height);
+  strokes = [];
   return joined();
 });
 on("#temperature", "change", ({ target }) => ((target.dataset.own = "1"), redraw()));
@@ -599,6 +653,12 @@ document.addEventListener("drop", (event) => {
   const { files } = event.dataTransfer;
   if (photo && event.target.closest("#other")) attempt(async () => files[0] && follow({ file: files[0] }));
   else attempt(() => add(files));
+});
+
+addEventListener("beforeunload", (event) => {
+  park();
+  const isLost = ({ saved }) => (work) => work?.length && !saved?.has(JSON.stringify(work));
+  if (photos.some((entry) => [entry.work?.hints, entry.work?.strokes].some(isLost(entry)))) event.preventDefault();
 });
 
 /** Set all settings to the model's own. */
