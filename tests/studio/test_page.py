@@ -129,6 +129,29 @@ def test_a_hint_can_be_dragged_recoloured_and_removed(tab, photos):
     assert np.array_equal(removed, plain)
 
 
+def test_what_has_the_focus_never_loses_it_to_nothing(new_tab, photos):
+    """Hints, and buttons that are of no use any more; all hints are large enough for a finger."""
+    tab = new_tab(viewport={"width": 390, "height": 844})
+    tab.open(photos / "coffee.png")
+    tab.tool("Paint hints")
+    for x in (0.3, 0.5, 0.7):
+        tab.changing(lambda x=x: tab.page.mouse.click(*tab.point(x, 0.5)))
+    sizes = tab.page.eval_on_selector_all("#hints > *", "nodes => nodes.map(node => node.offsetWidth)")
+    assert min(sizes) >= 24
+    label = "document.activeElement.ariaLabel ?? document.activeElement.id"
+    tab.page.locator("#hints button").nth(1).focus()
+    for left in (2, 1, 0):
+        tab.changing(lambda: tab.page.keyboard.press("Delete"))
+        assert tab.page.locator("#hints button").count() == left
+        assert ("Hint" in tab.page.evaluate(label)) == (left > 0)
+    assert tab.page.evaluate("document.activeElement.id") == "sheet"
+    tab.page.locator("#undo").focus()
+    while not tab.page.is_disabled("#undo"):
+        tab.page.keyboard.press("Enter")
+    tab.settle()
+    assert tab.page.evaluate("document.activeElement.id") == "sheet"
+
+
 def test_a_stroke_is_many_hints(tab, photos):
     tab.open(photos / "coffee.png")
     tab.tool("Paint hints")
@@ -136,9 +159,10 @@ def test_a_stroke_is_many_hints(tab, photos):
     tab.page.mouse.down()
     tab.page.mouse.move(*tab.point(0.8, 0.8), steps=30)
     tab.changing(tab.page.mouse.up)
-    assert tab.page.locator("#hints button").count() > 10
+    assert tab.page.locator("#hints > *").count() > 10
+    assert tab.page.locator("#hints button").count() == 1  # to step through by Tab
     tab.page.click("#clear")
-    assert tab.page.locator("#hints button").count() == 0
+    assert tab.page.locator("#hints > *").count() == 0
 
 
 def is_lost(tab):

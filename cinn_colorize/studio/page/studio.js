@@ -210,7 +210,7 @@ function placeholders() {
     button.onclick = () => attempt(() => choose(first + k));
     return button;
   }));
-  $("#earlier").disabled = first === 0;
+  enable("#earlier", first > 0);
 }
 
 function picture(sample) {
@@ -239,6 +239,13 @@ async function choose(seed) {
 function offer(inside) {
   $("#inside").replaceChildren(...Array.from({ length: EIGHT }, (_, k) => new Option(`seed ${first + k}`, first + k)));
   $("#inside").value = inside;
+}
+
+/** Disable a button or not; where it had the focus, the picture gets it, or else nothing would have it. */
+function enable(selector, isUseful) {
+  const button = $(selector);
+  if (!isUseful && button === document.activeElement) $("#sheet").focus({ preventScroll: true });
+  button.disabled = !isUseful;
 }
 
 /** Mark what needs a picture; such a button keeps the focus, unlike a disabled one. */
@@ -366,7 +373,7 @@ function repaint() {
 const dropped = { look() {}, hint: () => (focusHint(), draw()), mask: joined };
 
 function drag(event) {
-  if (event.button || event.target.closest("#hints button")) return;
+  if (event.button || event.target.closest("#hints > *")) return;
   const kind = tool(), sheet = $("#sheet");
   sheet.setPointerCapture(event.pointerId);
   draggers[kind](event, true);
@@ -398,44 +405,49 @@ async function joined() {
   await show();
 }
 
-function hintButton(hint) {
-  const button = document.createElement("button");
-  button.ariaLabel = `Hint ${hint.color} at ${hint.x}, ${hint.y}`;
-  button.style.left = `${(100 * (hint.x + 0.5)) / photo.width}%`;
-  button.style.top = `${(100 * (hint.y + 0.5)) / photo.height}%`;
-  button.style.background = hint.color;
-  button.classList.toggle("chosen", hint.group === group);
-  button.classList.toggle("stroke", hints.filter((other) => other.group === hint.group).length > 1);
-  button.onpointerdown = (event) => {
-    const before = place(event), start = hints.filter((other) => other.group === hint.group).map((h) => ({ ...h }));
-    button.setPointerCapture(event.pointerId);
+/** A hint on the picture: a button, and for the rest of its stroke a dot that is dragged with it. */
+function hintNode(hint) {
+  const all = hints.filter((other) => other.group === hint.group);
+  const node = document.createElement(hint === all[0] ? "button" : "span");
+  if (hint === all[0]) node.ariaLabel = `${all.length > 1 ? `Stroke of ${all.length} hints` : "Hint"} ${hint.color} at ${hint.x}, ${hint.y}`;
+  node.style.color = hint.color;
+  node.classList.toggle("chosen", hint.group === group);
+  node.classList.toggle("stroke", all.length > 1);
+  put(node, hint);
+  node.onpointerdown = (event) => {
+    const before = place(event), start = structuredClone(all);
+    node.setPointerCapture(event.pointerId);
     remember();
-    button.onpointermove = (moved) => {
+    node.onpointermove = (moved) => {
       const now = place(moved);
       move(hint.group, start, now.x - before.x, now.y - before.y);
-      button.style.left = `${(100 * (hint.x + 0.5)) / photo.width}%`;
-      button.style.top = `${(100 * (hint.y + 0.5)) / photo.height}%`;
+      [...$("#hints").children].forEach((other, i) => put(other, hints[i]));
       if (!calls.live) calls.live = show().catch(() => {}).finally(() => (calls.live = null));
     };
-    button.onpointerup = () => {
-      button.onpointermove = null;
+    node.onpointerup = () => {
+      node.onpointermove = null;
       select(hint);
       attempt(() => draw());
     };
   };
-  button.onfocus = () => group !== hint.group && select(hint);
-  button.onkeydown = (event) => {
+  node.onfocus = () => group !== hint.group && select(hint);
+  node.onkeydown = (event) => {
     const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
     if (!step) return;
     event.preventDefault();
     event.stopPropagation();
     remember();
     const far = Math.max(1, Math.round(Math.max(photo.width, photo.height) / 100));
-    move(hint.group, hints.filter((other) => other.group === hint.group).map((h) => ({ ...h })), far * step[0], far * step[1]);
+    move(hint.group, structuredClone(all), far * step[0], far * step[1]);
     select(hint);
     attempt(() => draw());
   };
-  return button;
+  return node;
+}
+
+function put(node, { x, y }) {
+  node.style.left = `${(100 * (x + 0.5)) / photo.width}%`;
+  node.style.top = `${(100 * (y + 0.5)) / photo.height}%`;
 }
 
 function move(which, start, dx, dy) {
@@ -480,8 +492,9 @@ function paintIn(color) {
 
 function removeHints(which) {
   remember();
+  const next = hints[hints.findLastIndex(which) + 1] ?? hints.find((hint) => !which(hint));
   hints = hints.filter((hint) => !which(hint));
-  group = null;
+  group = next?.group ?? null;
   update();
   attempt(() => draw());
 }
@@ -494,11 +507,11 @@ function update() {
   $("#sheet").classList.toggle("drawing", kind !== "look");
   $("#compare").hidden = kind === "mask";
   const focused = $("#hints").contains(document.activeElement);
-  $("#hints").replaceChildren(...(kind === "hint" ? hints.map(hintButton) : []));
+  $("#hints").replaceChildren(...(kind === "hint" ? hints.map(hintNode) : []));
   if (focused) focusHint();
-  $("#remove").disabled = !hints.some((hint) => hint.group === group);
-  $("#clear").disabled = !hints.length;
-  $("#undo").disabled = !past.length;
+  enable("#remove", hints.some((hint) => hint.group === group));
+  enable("#clear", hints.length);
+  enable("#undo", past.length);
   const usual = reference && $("#use").checked ? facts.transferred : facts.temperature;
   if (!$("#temperature").dataset.own) $("#temperature").value = at(usual, facts.levels[0]);
   $("#heat").textContent = temperature() || shortest(usual);
@@ -636,7 +649,7 @@ document.addEventListener("keydown", (event) => {
   if (!photo || types || event.ctrlKey || event.metaKey || event.altKey) return;
   if ("12345678".includes(event.key)) attempt(() => choose(first + Number(event.key) - 1));
   else if (event.key.toLowerCase() === "s") attempt(save);
-  else if (event.key === "Delete" && group) removeHints((hint) => hint.group === group);
+  else if (event.key === "Delete" && hints.some((hint) => hint.group === group)) removeHints((hint) => hint.group === group), focusHint();
   else if (event.key === "ArrowLeft" && !steps) attempt(() => go(-1));
   else if (event.key === "ArrowRight" && !steps) attempt(() => go(1));
 });
