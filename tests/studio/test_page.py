@@ -390,6 +390,34 @@ def test_what_is_saved_while_others_are_drawn_is_the_picture_on_screen(new_tab, 
     assert names(given) == before
 
 
+def test_hints_and_masks_are_made_by_keyboard(tab, photos):
+    tab.open(photos / "photo.jpg")
+    width, height = Image.open(photos / "photo.jpg").size
+    tab.page.locator("#tools input").first.focus()
+    tab.page.keyboard.press("ArrowRight")
+    tab.page.locator("#zoom").focus()
+    tab.page.keyboard.press("Tab")
+    assert "place a hint" in tab.page.evaluate("document.activeElement.ariaLabel")
+    for key in ("Shift+ArrowLeft", "ArrowUp"):
+        tab.page.keyboard.press(key)
+    tab.changing(lambda: tab.page.keyboard.press("Enter"))
+    x, y = width // 2 - width // 10, height // 2 - width // 100
+    assert f"at {x}, {y}" in tab.page.evaluate("document.activeElement.ariaLabel")
+    tab.page.keyboard.press("Escape")
+    assert "place a hint" in tab.page.evaluate("document.activeElement.ariaLabel")
+    tab.page.keyboard.press("Escape")
+    assert tab.page.evaluate("document.activeElement.value") == "hint"
+    tab.page.keyboard.press("ArrowRight")
+    tab.settle()
+    tab.page.locator("#sheet").focus()
+    tab.changing(lambda: tab.page.keyboard.press("Space"))
+    assert "inside" in tab.page.inner_text("#caption")
+    for _ in range(3):
+        tab.page.keyboard.press("Shift+ArrowRight")
+    pair = tab.changing(lambda: tab.page.keyboard.press("Space"))
+    assert change(pair, 0.7, 0.5) > 2 * change(pair, 0.1, 0.1)
+
+
 def test_two_pictures_saved_in_haste_are_both_saved_and_ticked(new_tab, photos):
     tab, given = new_tab(), photos / "given"
     tab.settle()

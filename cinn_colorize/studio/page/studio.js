@@ -2,6 +2,7 @@
 
 const $ = (selector) => document.querySelector(selector);
 const EIGHT = 8;
+const KEYS = "Picture. Arrow keys move a cross-hair, with Shift further; Escape leaves; Enter or space: ";
 const MOST_MASK = 1024; // longer side of a mask, which may be smaller than its photo
 
 let facts; // of the model and the photos given
@@ -13,6 +14,7 @@ let hints = []; // {x, y, color, group}; a stroke is a group
 let group = null; // the chosen one
 let mask = null, reference = null; // {id, name}, and what they can be sent again from: file, or wish
 let strokes = []; // of the mask: {points, width, erase}
+let spot; // {x, y} of the cross-hair
 let past = []; // for undo: hints and strokes
 const calls = {}; // what is being asked for, by its purpose: a new call replaces the last one
 
@@ -129,6 +131,7 @@ async function open(entry) {
   calls.large?.abort();
   ({ hints, strokes, past, first, chosen } = here.work ?? { hints: [], strokes: [], past: [], first: 0, chosen: null });
   [group, mask] = [null, null];
+  spot = { x: photo.width >> 1, y: photo.height >> 1 };
   $("#drop").hidden = true;
   $("#view").hidden = $("#side").hidden = false;
   document.documentElement.style.setProperty("--ratio", photo.width / photo.height);
@@ -326,12 +329,10 @@ function place(event) {
 }
 
 const draggers = {
-  look(event) {
-    const box = $("#sheet").getBoundingClientRect();
-    setSplit(Math.min(100, Math.max(0, (100 * (event.clientX - box.left)) / box.width)));
+  look({ x }) {
+    setSplit((100 * x) / Math.max(1, photo.width - 1));
   },
-  hint(event, isFirst) {
-    const spot = place(event);
+  hint(spot, isFirst) {
     if (isFirst) {
       remember();
       group = Date.now();
@@ -344,12 +345,12 @@ const draggers = {
     hints.push({ ...spot, color: $("#color").value, group });
     update();
   },
-  mask(event, isFirst) {
+  mask(spot, isFirst) {
     if (isFirst) {
       remember();
       strokes = [...strokes, { points: [], width: $("#brush").value, erase: $("#eraser").checked }];
     }
-    strokes.at(-1).points.push(place(event));
+    strokes.at(-1).points.push({ ...spot });
     trace(strokes.at(-1));
   },
 };
@@ -376,8 +377,9 @@ function drag(event) {
   if (event.button || event.target.closest("#hints > *")) return;
   const kind = tool(), sheet = $("#sheet");
   sheet.setPointerCapture(event.pointerId);
-  draggers[kind](event, true);
-  sheet.onpointermove = (moved) => draggers[kind](moved, false);
+  $("#cross").hidden = true;
+  draggers[kind]((spot = place(event)), true);
+  sheet.onpointermove = (moved) => draggers[kind](place(moved), false);
   sheet.onpointerup = sheet.onpointercancel = () => {
     sheet.onpointermove = sheet.onpointerup = sheet.onpointercancel = null;
     attempt(dropped[kind]);
@@ -405,6 +407,31 @@ async function joined() {
   await show();
 }
 
+/** How far a key moves something, in pixels of the photo. */
+function step({ key, shiftKey }) {
+  const far = Math.max(1, Math.round(Math.max(photo.width, photo.height) / (shiftKey ? 10 : 100)));
+  return { ArrowLeft: [-far, 0], ArrowRight: [far, 0], ArrowUp: [0, -far], ArrowDown: [0, far] }[key];
+}
+
+/** Do by keys on the picture what the pointer does. */
+function steer(event) {
+  const way = step(event), kind = tool();
+  if (event.target !== event.currentTarget || kind === "look" || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (way) move([spot], [spot], ...way), cross();
+  else if (event.key === "Escape") $("#tools :checked").focus();
+  else if (event.key === "Enter" || event.key === " ") draggers[kind](spot, true), attempt(dropped[kind]);
+  else return;
+  event.preventDefault();
+  event.stopPropagation();
+}
+
+/** Show the cross-hair, which is for keys alone. */
+function cross() {
+  $("#cross").hidden = tool() === "look";
+  put($("#cross"), spot);
+  $("#cross").scrollIntoView({ block: "nearest", inline: "nearest" });
+}
+
 /** A hint on the picture: a button, and for the rest of its stroke a dot that is dragged with it. */
 function hintNode(hint) {
   const all = hints.filter((other) => other.group === hint.group);
@@ -420,7 +447,7 @@ function hintNode(hint) {
     remember();
     node.onpointermove = (moved) => {
       const now = place(moved);
-      move(hint.group, start, now.x - before.x, now.y - before.y);
+      move(all, start, now.x - before.x, now.y - before.y);
       [...$("#hints").children].forEach((other, i) => put(other, hints[i]));
       if (!calls.live) calls.live = show().catch(() => {}).finally(() => (calls.live = null));
     };
@@ -432,13 +459,13 @@ function hintNode(hint) {
   };
   node.onfocus = () => group !== hint.group && select(hint);
   node.onkeydown = (event) => {
-    const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-    if (!step) return;
+    const way = step(event);
+    if (event.key === "Escape") return (spot = { x: hint.x, y: hint.y }), $("#sheet").focus();
+    if (!way || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     event.stopPropagation();
     remember();
-    const far = Math.max(1, Math.round(Math.max(photo.width, photo.height) / 100));
-    move(hint.group, structuredClone(all), far * step[0], far * step[1]);
+    move(all, structuredClone(all), ...way);
     select(hint);
     attempt(() => draw());
   };
@@ -450,10 +477,10 @@ function put(node, { x, y }) {
   node.style.top = `${(100 * (y + 0.5)) / photo.height}%`;
 }
 
-function move(which, start, dx, dy) {
-  hints.filter((hint) => hint.group === which).forEach((hint, i) => {
-    hint.x = Math.min(photo.width - 1, Math.max(0, start[i].x + dx));
-    hint.y = Math.min(photo.height - 1, Math.max(0, start[i].y + dy));
+function move(places, start, dx, dy) {
+  places.forEach((place, i) => {
+    place.x = Math.min(photo.width - 1, Math.max(0, start[i].x + dx));
+    place.y = Math.min(photo.height - 1, Math.max(0, start[i].y + dy));
   });
 }
 
@@ -505,6 +532,9 @@ function update() {
   $("#hinting").hidden = kind !== "hint";
   $("#joining").hidden = $("#paint").hidden = kind !== "mask";
   $("#sheet").classList.toggle("drawing", kind !== "look");
+  $("#sheet").tabIndex = kind === "look" ? -1 : 0; // in Compare, the slider is for keys
+  $("#sheet").role = kind === "look" ? null : "application";
+  $("#sheet").ariaLabel = { look: null, hint: KEYS + "place a hint", mask: KEYS + "dab with the brush" }[kind];
   $("#compare").hidden = kind === "mask";
   const focused = $("#hints").contains(document.activeElement);
   $("#hints").replaceChildren(...(kind === "hint" ? hints.map(hintNode) : []));
@@ -621,6 +651,9 @@ on("#tools", "change", () => {
   if (mask || tool() === "mask") return joined();
 });
 on("#sheet", "pointerdown", drag);
+$("#sheet").onkeydown = steer;
+$("#sheet").onfocus = () => $("#sheet").matches(":focus-visible") && cross();
+$("#sheet").onblur = () => ($("#cross").hidden = true);
 on("#split", "input", ({ target }) => setSplit(target.value));
 on("#color", "change", ({ target }) => paintIn(target.value));
 on("#remove", "click", () => removeHints((hint) => hint.group === group));
