@@ -418,6 +418,40 @@ def test_hints_and_masks_are_made_by_keyboard(tab, photos):
     assert change(pair, 0.7, 0.5) > 2 * change(pair, 0.1, 0.1)
 
 
+def test_on_a_phone_one_finger_compares_two_zoom_and_what_is_said_is_seen(new_tab, photos):
+    tab = new_tab(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    tab.open(photos / "photo.jpg")
+    devtools = tab.context.new_cdp_session(tab.page)
+
+    def finger(x, y, to_x, to_y):
+        (x, y), (to_x, to_y) = tab.point(x, y), tab.point(to_x, to_y)
+        devtools.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
+        for k in range(1, 11):
+            moved = {"x": x + (to_x - x) * k / 10, "y": y + (to_y - y) * k / 10}
+            devtools.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [moved]})
+        devtools.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+    finger(0.2, 0.5, 0.7, 0.5)
+    assert float(tab.page.input_value("#split")) == pytest.approx(70, abs=3)
+    finger(0.3, 0.9, 0.3, 0.1)
+    wait_for(lambda: tab.page.evaluate("scrollY") > 30, 20)
+    assert float(tab.page.input_value("#split")) == pytest.approx(70, abs=3)
+    top = "document.querySelector('#sheet').getBoundingClientRect().top + scrollY"
+    before = tab.page.evaluate(top)
+    tab.page.locator("#save").evaluate("button => button.scrollIntoView({ block: 'start' })")
+    tab.page.locator("#save").tap()
+    tab.page.locator("#status:has-text('downloading')").wait_for()
+    box = tab.page.locator("#status").bounding_box()
+    assert 0 <= box["y"] < 800
+    assert tab.page.evaluate(top) == before
+    tab.page.evaluate("scrollTo(0, 0)")
+    tab.page.locator("#tools label", has_text="Paint hints").tap()
+    x, y = tab.point(0.5, 0.5)
+    devtools.send("Input.synthesizePinchGesture", {"x": x, "y": y, "scaleFactor": 2})
+    wait_for(lambda: tab.page.evaluate("visualViewport.scale") > 1.5, 20)
+    assert tab.page.locator("#hints button").count() == 0
+
+
 def test_two_pictures_saved_in_haste_are_both_saved_and_ticked(new_tab, photos):
     tab, given = new_tab(), photos / "given"
     tab.settle()

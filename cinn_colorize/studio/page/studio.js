@@ -374,15 +374,18 @@ function repaint() {
 const dropped = { look() {}, hint: () => (focusHint(), draw()), mask: joined };
 
 function drag(event) {
-  if (event.button || event.target.closest("#hints > *")) return;
-  const kind = tool(), sheet = $("#sheet");
+  if (event.button || !event.isPrimary || event.target.closest("#hints > *")) return;
+  const kind = tool(), sheet = $("#sheet"), split = $("#split").value;
   sheet.setPointerCapture(event.pointerId);
   $("#cross").hidden = true;
   draggers[kind]((spot = place(event)), true);
-  sheet.onpointermove = (moved) => draggers[kind](place(moved), false);
-  sheet.onpointerup = sheet.onpointercancel = () => {
+  sheet.onpointermove = (moved) => moved.isPrimary && draggers[kind](place(moved), false);
+  sheet.onpointerup = sheet.onpointercancel = ({ type, isPrimary }) => {
+    if (!isPrimary) return;
     sheet.onpointermove = sheet.onpointerup = sheet.onpointercancel = null;
-    attempt(dropped[kind]);
+    if (type === "pointerup") attempt(dropped[kind]);
+    else if (kind === "look") setSplit(split); // the finger scrolls, or two of them zoom
+    else back();
   };
 }
 
@@ -456,6 +459,7 @@ function hintNode(hint) {
       select(hint);
       attempt(() => draw());
     };
+    node.onpointercancel = undo; // two fingers zoom
   };
   node.onfocus = () => group !== hint.group && select(hint);
   node.onkeydown = (event) => {
@@ -654,6 +658,7 @@ on("#sheet", "pointerdown", drag);
 $("#sheet").onkeydown = steer;
 $("#sheet").onfocus = () => $("#sheet").matches(":focus-visible") && cross();
 $("#sheet").onblur = () => ($("#cross").hidden = true);
+on("#error", "click", () => {}); // which hides it
 on("#split", "input", ({ target }) => setSplit(target.value));
 on("#color", "change", ({ target }) => paintIn(target.value));
 on("#remove", "click", () => removeHints((hint) => hint.group === group));
