@@ -581,6 +581,20 @@ def test_every_control_has_a_name_and_every_text_a_contrast(new_tab, photos, sch
         assert contrast(tab, selector) >= 4.5, selector
 
 
+def test_the_chosen_tool_shows_its_focus_within_the_frame_that_cuts_it(tab, photos):
+    tab.open(photos / "photo.jpg")
+    tab.page.locator("#tools input").first.focus()
+    tab.page.keyboard.press("ArrowRight")
+    style = "getComputedStyle(document.querySelector('#tools label:has(:checked)'))"
+    width, offset, ring, text = tab.page.evaluate(
+        f"(({{ outlineWidth, outlineOffset, outlineColor, color }}) => "
+        f"[parseFloat(outlineWidth), parseFloat(outlineOffset), outlineColor, color])({style})"
+    )
+    assert width >= 2
+    assert offset <= -width
+    assert ring == text  # of which another test measures the contrast
+
+
 def contrast(tab, selector):
     """The contrast of text by WCAG 2."""
     shades = tab.page.eval_on_selector(
