@@ -595,6 +595,23 @@ def test_the_chosen_tool_shows_its_focus_within_the_frame_that_cuts_it(tab, phot
     assert ring == text  # of which another test measures the contrast
 
 
+def test_forced_colours_leave_those_of_hints_and_mark_what_is_chosen(new_tab, photos):
+    tab = new_tab(forced_colors="active")
+    tab.open(photos / "photo.jpg")
+    tab.tool("Paint hints")
+    tab.changing(lambda: tab.page.mouse.click(*tab.point(0.5, 0.5)))
+
+    def ground(selector, pseudo=""):
+        style = f"node => getComputedStyle(node, '{pseudo}').backgroundColor"
+        return tab.page.locator(selector).first.evaluate(style)
+
+    assert ground("#hints button", "::before") == "rgb(160, 60, 50)"
+    shown, named = ground("#palette button"), tab.page.locator("#palette button").first.get_attribute("title")
+    assert shown == "rgb({}, {}, {})".format(*bytes.fromhex(named[1:7]))
+    assert ground("#samples button[aria-pressed=true]") != ground("#samples button[aria-pressed=false]")
+    assert ground("#tools label:has(:checked)") != ground("#tools label:has(:not(:checked))")
+
+
 def contrast(tab, selector):
     """The contrast of text by WCAG 2."""
     shades = tab.page.eval_on_selector(
