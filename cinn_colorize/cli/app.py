@@ -17,7 +17,7 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from cinn_colorize import __version__
 from cinn_colorize.cli.colorize import colorize
-from cinn_colorize.cli.console import print_trace, say
+from cinn_colorize.cli.console import open_streams, print_trace, say
 from cinn_colorize.cli.download import download
 from cinn_colorize.cli.evaluate import evaluate
 from cinn_colorize.cli.export import export
@@ -198,6 +198,7 @@ def main() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # a service may be started without them
             setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115
+    open_streams()
     try:
         app(prog_name="cinn-colorize")
     except Exception as error:
