@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from cinn_colorize.errors import CinnError
 from cinn_colorize.files import printable, printable_name
 
 if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
     from rich.console import Console
     from rich.progress import Progress
 
@@ -32,14 +33,29 @@ def console() -> Console:
     return Console(stderr=True, highlight=False)
 
 
+class _Heedless(io.FileIO):
+    """A file that drops what it cannot write."""
+
+    def write(self, content: ReadableBuffer, /) -> int:
+        with contextlib.suppress(OSError):
+            if written := super().write(content):
+                return written
+        return memoryview(content).nbytes
+
+
 def open_streams() -> None:
     """Let Python's standard streams do what the rest of a command expects of them."""
-    stdout = sys.stdout
+    stdout, stderr = sys.stdout, sys.stderr
     if isinstance(stdout, io.TextIOWrapper) and isinstance(stdout.buffer, io.RawIOBase):
         # PYTHONUNBUFFERED: it would write a part of a picture, and say so only by a number.
-        sys.stdout = io.TextIOWrapper(
-            io.BufferedWriter(stdout.buffer), stdout.encoding, stdout.errors, line_buffering=True
-        )
+        sys.stdout = _text(stdout.buffer, stdout)
+    if sys.platform != "win32" and isinstance(stderr, io.TextIOWrapper):
+        # No remark is worth the batch that it would end, as where a disk is full or a terminal is gone.
+        sys.stderr = _text(_Heedless(stderr.fileno(), "wb", closefd=False), stderr)
+
+
+def _text(file: io.RawIOBase, like: io.TextIOWrapper) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BufferedWriter(file), like.encoding, like.errors, line_buffering=True)
 
 
 def say(message: object) -> None:
@@ -82,7 +98,7 @@ def write_stdout(content: bytes) -> None:
         raise CinnError(f"stdout: cannot be written: {error.strerror}") from error
 
 
-@contextmanager
+@contextlib.contextmanager
 def fatal(debug: bool) -> Iterator[None]:
     """Report an error in one line and exit with code 1; with ``debug``, raise it."""
     try:

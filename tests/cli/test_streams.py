@@ -2,10 +2,11 @@
 
 import os
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import ENVIRONMENT, command, wait_for
+from helpers import ENVIRONMENT, command, names, wait_for
 from PIL import Image
 
 fcntl = pytest.importorskip("fcntl", reason="no pipes of that kind")
@@ -71,3 +72,25 @@ def test_a_stream_that_takes_no_more_is_said_in_a_line(noise, pipe):
     _, stderr = call.communicate()
     assert stderr == b"cinn-colorize: stdout: cannot be written: write could not complete without blocking\n"
     assert call.returncode == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device")
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(["gray.jpg", "folder"], 0), (["text.jpg", "gray.jpg"], 1), (["--nonsense"], 2)]
+)
+def test_what_cannot_be_said_changes_nothing_else(folder, tmp_path, arguments, code):
+    """Neither the results nor the exit code."""
+    ends = []
+    for stderr in (os.devnull, "/dev/full"):
+        with Path(stderr).open("wb") as file:
+            done = subprocess.run(
+                command(*arguments, "-s", 1, "-o", tmp_path / Path(stderr).name),
+                cwd=folder,
+                env=ENVIRONMENT,
+                stdout=subprocess.PIPE,
+                stderr=file,
+            )
+        ends.append((done.returncode, [Path(line).name for line in done.stdout.decode().splitlines()]))
+    assert ends[0] == ends[1]
+    assert ends[0][0] == code
+    assert code == 2 or names(tmp_path / "full") == names(tmp_path / "null")
