@@ -9,7 +9,6 @@ import re
 import signal
 import sys
 import traceback
-from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
@@ -194,11 +193,8 @@ def main() -> None:
     """Run a command, and exit."""
     # SIGTERM must not leave temporary files behind; train asks for a checkpoint instead.
     handle_between_imports(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    watch()
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:  # a service may be started without them
-            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115
     open_streams()
+    watch()
     try:
         app(prog_name="cinn-colorize")
     except Exception as error:

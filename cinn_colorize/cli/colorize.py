@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from cinn_colorize.cli import values
-from cinn_colorize.cli.console import fatal, progress_bar, say, show_log, write_stdout
+from cinn_colorize.cli.console import fatal, progress_bar, require_stdout, say, show_log, write_stdout
 from cinn_colorize.cli.engine import BatchEngine, BatchEngineOption, check_engine
 from cinn_colorize.cli.many import STREAM, BatchOptions
 from cinn_colorize.cli.options import (
@@ -230,6 +230,8 @@ def colorize(
         max_pixels=reading.limit,
     )
     with fatal(general.debug), contextlib.ExitStack() as stack, steps:
+        if streamed or many.dry_run:
+            require_stdout()
         others: list[Path] = []
         inputs = [] if streamed else many.inputs(named, out.output_dir, others)
         if hinted and len(inputs) > 1:

@@ -45,6 +45,12 @@ class _Heedless(io.FileIO):
 
 def open_streams() -> None:
     """Let Python's standard streams do what the rest of a command expects of them."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # a service may be started without them
+            # The lowest number that is free is that of the stream; a pipe or a file would take it otherwise.
+            null = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(null, True)
+            setattr(sys, name, os.fdopen(null, mode, closefd=False))
     stdout, stderr = sys.stdout, sys.stderr
     if isinstance(stdout, io.TextIOWrapper) and isinstance(stdout.buffer, io.RawIOBase):
         # PYTHONUNBUFFERED: it would write a part of a picture, and say so only by a number.
@@ -79,6 +85,16 @@ def print_path(path: os.PathLike[str]) -> None:
         print(printable_name(path), flush=True)
         return
     write_stdout(os.fsencode(path) + b"\n")
+
+
+def require_stdout() -> None:
+    """Check that there is a stdout, for a command whose result goes there.
+
+    Raises:
+        CinnError: the command was started without one.
+    """
+    if sys.__stdout__ is None:
+        raise CinnError("stdout: is closed")
 
 
 def write_stdout(content: bytes) -> None:

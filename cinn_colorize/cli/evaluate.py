@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cinn_colorize.cli.console import fatal, progress_bar, say, show_log
+from cinn_colorize.cli.console import fatal, progress_bar, require_stdout, say, show_log
 from cinn_colorize.cli.options import (
     LEVELS,
     GeneralOptions,
@@ -188,6 +188,7 @@ def evaluate(
         _check_plot(plot, len(rows), samples)
     show_log(general.quiet, general.verbose)
     with fatal(general.debug), contextlib.ExitStack() as stack:
+        require_stdout()
         if plot:
             claim([plot], overwrite, "another file")
         import cv2

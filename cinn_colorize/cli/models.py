@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cinn_colorize.cli.console import fatal, require_stdout
 from cinn_colorize.models.registry import DEFAULT, MODELS, ModelInfo
 from cinn_colorize.weights import find_packaged, is_packaged
 
@@ -20,6 +21,8 @@ def models(
         cinn-colorize models
         cinn-colorize models --json
     """
+    with fatal(debug=False):
+        require_stdout()
     for info in MODELS.values():
         facts = _facts(info)
         if as_json:

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import zipfile
 from pathlib import Path
@@ -320,3 +321,34 @@ def test_streams_that_are_closed(tmp_path, closed):
     done = subprocess.run(line, shell=True, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "colorized" / "gray_001.jpg").is_file()
+
+
+@pytest.mark.parametrize("arguments", ["- -s 1", "gray.jpg --dry-run", "models", "evaluate ."])
+@pytest.mark.parametrize("closed", [">&-", ">&- <&-"])
+def test_a_result_for_a_stdout_that_is_closed_is_refused(tmp_path, arguments, closed):
+    Image.fromarray(GRAY).save(tmp_path / "gray.jpg")
+    line = f"{shlex.join(command(*arguments.split()))} < gray.jpg {closed}"
+    done = subprocess.run(line, shell=True, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "cinn-colorize: stdout: is closed\n")
+
+
+LEAST = """
+import os, signal, sys
+from cinn_colorize.cli.app import main
+exit = sys.exit
+def report(code):
+    with open("files", "w") as file:
+        print(*(os.readlink(f"/proc/self/fd/{i}") for i in range(3)), file=file)
+    exit(code)
+sys.exit = report
+sys.argv = ["cinn-colorize", "gray.jpg", "-s", "1"]
+main()
+"""
+
+
+def test_nothing_else_takes_the_number_of_a_stream_that_is_closed(tmp_path):
+    """Or what a library prints would go there."""
+    Image.fromarray(GRAY).save(tmp_path / "gray.jpg")
+    line = shlex.join([sys.executable, "-c", LEAST])
+    subprocess.run(f"{line} >&- 2>&- <&-", shell=True, cwd=tmp_path, env=ENVIRONMENT, check=True)
+    assert (tmp_path / "files").read_text().split() == [os.devnull] * 3
