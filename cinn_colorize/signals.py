@@ -10,6 +10,9 @@ import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
+# By which a system asks a process to end, and a terminal that is closed, where there are such.
+ENDING = (signal.SIGTERM,) if sys.platform == "win32" else (signal.SIGTERM, signal.SIGHUP)
+
 _RETRY = 0.05  # seconds until a signal that could not be handled is handled again
 
 _RAISED_FOR = "raised_for_signal"  # attribute of an exception

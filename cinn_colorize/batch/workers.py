@@ -23,7 +23,7 @@ from cinn_colorize.batch.processes import CONTEXT, end_with_parent, usable_cores
 from cinn_colorize.engines import ModelSpec
 from cinn_colorize.errors import CinnError, WorkerError
 from cinn_colorize.files import printable_name, remove_leftovers
-from cinn_colorize.signals import blocked_in_children
+from cinn_colorize.signals import ENDING, blocked_in_children
 
 if TYPE_CHECKING:
     from cinn_colorize.batch.model_server import ModelClient, ModelServer
@@ -127,7 +127,7 @@ class WorkerPool:
         worker.end()
         code = worker.process.exitcode or 0
         how = f"was killed ({signal.Signals(-code).name})" if code < 0 else f"ended (exit code {code})"
-        if code == -signal.SIGTERM:
+        if -code in ENDING:
             time.sleep(0.2)  # if the whole batch was told to end, let the signal reach this process too
         hint = "if memory ran out, use fewer --workers"
         if self._server and not self._server.lives:

@@ -34,7 +34,7 @@ from cinn_colorize.cli.transfer import transfer
 from cinn_colorize.cli.usage import mistyped, problem_of
 from cinn_colorize.files import printable
 from cinn_colorize.originals import protecting
-from cinn_colorize.signals import handle_between_imports, ignore
+from cinn_colorize.signals import ENDING, handle_between_imports, ignore
 
 DEFAULT_COMMAND = "colorize"
 
@@ -191,8 +191,10 @@ for _command in _COMMANDS:
 
 def main() -> None:
     """Run a command, and exit."""
-    # SIGTERM must not leave temporary files behind; train asks for a checkpoint instead.
-    handle_between_imports(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    # These must not leave temporary files behind; train asks for a checkpoint instead.
+    for number in ENDING:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup ignores that of a terminal
+            handle_between_imports(number, lambda number, _: sys.exit(128 + number))
     open_streams()
     watch()
     try:

@@ -15,6 +15,7 @@ from cinn_colorize.cli.console import console, fatal, print_path, say, show_log,
 from cinn_colorize.cli.interrupts import CODE, keeping
 from cinn_colorize.cli.options import NETWORK, DebugOption, DeviceOption, QuietOption, device_of
 from cinn_colorize.files import printable_name
+from cinn_colorize.signals import ENDING
 from cinn_colorize.training.registry import ABLATIONS, Ablation, Dataset, Precision, Preset, Stage
 
 if TYPE_CHECKING:
@@ -328,11 +329,11 @@ def _kept(run: Path, total: int) -> str:
 
 
 class _StopRequest:
-    """Answer Ctrl-C or SIGTERM with a checkpoint and the end of the run."""
+    """Answer Ctrl-C, or a signal to end, with a checkpoint and the end of the run."""
 
     def __init__(self) -> None:
         self.requested = False
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, *ENDING):
             if signal.getsignal(number) is not signal.SIG_IGN:  # as a background job ignores Ctrl-C
                 signal.signal(number, self._request)
 

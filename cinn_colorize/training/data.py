@@ -16,10 +16,10 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from cinn_colorize.data.sources import ColorReader, Source
 from cinn_colorize.errors import DataError
 from cinn_colorize.imaging.color import pixels_to_lab
-from cinn_colorize.signals import blocked_in_children
+from cinn_colorize.signals import ENDING, blocked_in_children
 
 LUMINANCE_SIZE, CHROMA_SIZE = 256, 64
-_STOPPING = signal.SIGINT, signal.SIGTERM
+_STOPPING = signal.SIGINT, *ENDING
 DEV = "photos-dev.zip"  # beside shards: photos held out, on which a run is evaluated
 MIN_AREA = 0.35  # smallest share of a photo that a crop shows
 

@@ -107,7 +107,9 @@ def test_a_seed_gives_the_same_bytes_in_any_call(folder, batch, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_an_interrupted_call_leaves_whole_files_only(folder, tmp_path, number, code):
     (tmp_path / "many").mkdir()
     for i in range(300):

@@ -1,6 +1,7 @@
 """Streams as shells and services give them: unbuffered, full, closed."""
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -94,3 +95,21 @@ def test_what_cannot_be_said_changes_nothing_else(folder, tmp_path, arguments, c
     assert ends[0] == ends[1]
     assert ends[0][0] == code
     assert code == 2 or names(tmp_path / "full") == names(tmp_path / "null")
+
+
+@pytest.mark.parametrize(("nohup", "code"), [([], 129), (["nohup"], 0)])
+def test_a_terminal_that_is_closed_ends_a_command_which_leaves_no_photo_behind(noise, tmp_path, nohup, code):
+    """Unless the command is to go on without one."""
+    with noise.open("rb") as stdin:
+        call = subprocess.Popen(
+            [*nohup, *command("-", "-s", 1)],
+            env=ENVIRONMENT | {"TMPDIR": str(tmp_path)},
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+    wait_for(lambda: names(tmp_path))
+    call.send_signal(signal.SIGHUP)
+    stdout, _ = call.communicate()
+    assert (call.returncode, stdout[:4]) == (code, b"" if code else b"\x89PNG")
+    assert names(tmp_path) == []

@@ -1,11 +1,13 @@
 """Ctrl-C, as a terminal sends it: to the whole group of processes."""
 
+import fcntl
 import os
 import platform
 import re
 import signal
 import subprocess
 import sys
+import termios
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,6 +18,7 @@ from helpers import (
     COLOR,
     ENVIRONMENT,
     GRAY,
+    command,
     heeding_ctrl_c,
     names,
     process,
@@ -93,6 +96,29 @@ def test_train_stopped_while_its_data_loaders_start(photos, narrow_weights, tmp_
         rest = process(tmp_path, "train", *again)
         assert "20 to see, in 10 steps of 2" in rest.stderr
         assert (rest.returncode, rest.stdout) == (0, "run/natural.safetensors\n"), rest.stderr
+
+
+def test_train_keeps_a_checkpoint_when_its_terminal_is_closed(photos, narrow_weights, tmp_path):
+    """Which ends its shell and all that this has started, and can be written to no more."""
+    ours, theirs = os.openpty()
+    arguments = ["--data", photos, "--start", narrow_weights, "--run", "run", "--device", "cpu"]
+    run = subprocess.Popen(
+        command("train", *arguments, "--photos", 10_000, "--batch", 2, "--workers", 1),
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY),
+    )
+    os.close(theirs)
+    begun(tmp_path / "run")
+    wait_for(lambda: spawned_by(run.pid))
+    time.sleep(0.5)
+    os.close(ours)
+    assert run.wait(300) == 130
+    assert max(int(path.stem[11:]) for path in (tmp_path / "run").glob("checkpoint-*.pt")) > 0
 
 
 def test_a_second_ctrl_c_ends_train_at_once(photos, narrow_weights, tmp_path):
