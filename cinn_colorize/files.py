@@ -1,4 +1,4 @@
-"""Formats by name and content, printable names, reading of pipes, and atomic writing of files."""
+"""Formats by name and content, printable names, reading of pipes, atomic writing of files, temporary ones."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ import os
 import queue
 import re
 import secrets
+import shutil
 import stat
 import sys
+import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
 from typing import BinaryIO
 
-from cinn_colorize.errors import OriginalError
+from cinn_colorize.errors import CinnError, OriginalError, OutputError
 from cinn_colorize.originals import original_at
 
 FORMATS = {
@@ -44,6 +48,8 @@ OUTPUT_SUFFIXES = frozenset(suffix for format in OUTPUT_FORMATS for suffix in FO
 PUBLIC = 0o666  # permission bits of a file that whoever the umask allows may read
 _PATIENCE = 10  # seconds, for something to write into a pipe
 _TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.part")
+_NEW = 60  # seconds, in which a temporary folder may not be locked yet
+_SET_TMPDIR = "set TMPDIR to another folder"
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:)//?")
 # Of a disk that is full, for the program or for this user.
 FULL = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT") if hasattr(errno, name)}
@@ -247,6 +253,62 @@ def remove_leftovers(folder: Path) -> None:
                 os.close(descriptor)
             if _IS_WINDOWS:  # where an open file cannot be removed
                 (folder / name).unlink()
+
+
+class TemporaryFolder(tempfile.TemporaryDirectory[str]):
+    """A folder for temporary files, which is removed with them: if the process is killed, by a later one.
+
+    Raises:
+        CinnError: it cannot be made.
+        OutputError: raised in its context, of a file in it: the disk is full.
+    """
+
+    def __init__(self) -> None:
+        self._held = contextlib.ExitStack()
+        try:
+            super().__init__(prefix="cinn-colorize-", suffix=".part")
+        except OSError as error:
+            raise CinnError(f"no temporary folder can be made ({error.strerror}); {_SET_TMPDIR}") from error
+        if not _IS_WINDOWS:
+            with contextlib.suppress(OSError):  # a file system without locks
+                self._held.enter_context(_locked(Path(self.name)))
+            _remove_folders(Path(self.name).parent)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        if isinstance(error, OutputError):  # which names a file that nobody knows
+            folder = printable_name(Path(self.name).parent)
+            raise OutputError(
+                f"{folder}: no space for temporary files; free some, or {_SET_TMPDIR}"
+            ) from error
+
+    def cleanup(self) -> None:
+        """Remove the folder."""
+        super().cleanup()
+        self._held.close()
+
+
+def _remove_folders(folder: Path) -> None:
+    """Remove the temporary folders that killed processes of this user left; those in use stay."""
+    for path in folder.glob("cinn-colorize-????????.part"):
+        with contextlib.suppress(OSError):
+            status = path.lstat()
+            is_own = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
+            if is_own and time.time() - status.st_mtime > _NEW:
+                with _locked(path):
+                    shutil.rmtree(path)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        _lock(descriptor)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def temporary(folder: Path, mode: int = PUBLIC) -> tuple[Path, int]:

@@ -2,12 +2,17 @@
 
 import contextlib
 import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 import torch
+from helpers import ENVIRONMENT
 
 from cinn_colorize.batch.manifest import Manifest
-from cinn_colorize.files import remove_leftovers, replacing
+from cinn_colorize.files import TemporaryFolder, remove_leftovers, replacing
 from cinn_colorize.training.checkpoint import load_newest, save_checkpoint
 
 
@@ -76,3 +81,32 @@ def test_what_fails_leaves_what_was_there(tmp_path):
             raise error
         assert path.read_bytes() == b"before"
         assert list(tmp_path.iterdir()) == [path]
+
+
+HOLDING = """
+from cinn_colorize.files import TemporaryFolder
+with TemporaryFolder() as folder:
+    print(folder, flush=True)
+    input()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="open folders are not locked there")
+def test_the_folder_of_a_killed_process_is_removed_by_the_next_and_no_other(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    environment, pipes = ENVIRONMENT | {"TMPDIR": str(tmp_path)}, {"stdin": -1, "stdout": -1, "text": True}
+    calls = [subprocess.Popen([sys.executable, "-c", HOLDING], env=environment, **pipes) for _ in range(2)]
+    killed, alive = (Path(call.stdout.readline().strip()) for call in calls)
+    (killed / "photo.jpg").touch()
+    calls[0].kill()
+    calls[0].communicate()
+    user = tmp_path / "cinn-colorize-examples"
+    user.mkdir()
+    with TemporaryFolder():
+        assert killed.exists()  # it is so new that a process may be about to lock it
+    for folder in tmp_path.iterdir():
+        os.utime(folder, (0, 0))
+    with TemporaryFolder() as mine:
+        assert set(tmp_path.iterdir()) == {alive, user, Path(mine)}
+    calls[1].communicate("\n")
+    assert set(tmp_path.iterdir()) == {user}

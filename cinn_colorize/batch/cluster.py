@@ -14,7 +14,6 @@ import os
 import pickle
 import signal
 import socket
-import tempfile
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
 from multiprocessing.connection import Connection
@@ -28,7 +27,7 @@ from cinn_colorize.batch.processes import CONTEXT, end_with_parent
 from cinn_colorize.batch.workers import prepare
 from cinn_colorize.engines import ModelSpec
 from cinn_colorize.errors import CinnError, PhotoError, WorkerError
-from cinn_colorize.files import printable_name, temporary
+from cinn_colorize.files import TemporaryFolder, printable_name, temporary
 from cinn_colorize.signals import blocked_in_children
 
 log = logging.getLogger(__name__)
@@ -273,7 +272,7 @@ class _Worker:
         package_log = logging.getLogger("cinn_colorize")
         package_log.addHandler(_ToList(self._log))
         package_log.setLevel(level)
-        with tempfile.TemporaryDirectory(prefix="cinn-colorize-") as name:
+        with TemporaryFolder() as name:
             file = Path(name, spec.weights.name)
             file.write_bytes(ray.get(weights))
             spec = replace(spec, weights=file)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ from cinn_colorize.batch.plan import Plan, Task
 from cinn_colorize.batch.run import Batch
 from cinn_colorize.batch.there import State, There
 from cinn_colorize.errors import OutputError, PhotoError
-from cinn_colorize.files import printable_name
+from cinn_colorize.files import TemporaryFolder, printable_name
 
 if TYPE_CHECKING:
     from cinn_colorize.colorizer import BaseColorizer
@@ -205,7 +204,7 @@ def _examples(due: Sequence[_Due], plan: Plan) -> list[_Due]:
 
 def _measure(job: Job, due: _Due) -> _Measure:
     plan, task = job.plan, due.task
-    with tempfile.TemporaryDirectory(prefix="cinn-colorize-") as folder:
+    with TemporaryFolder() as folder:
         number = plan.number if plan.picks else min(plan.number, _MOST)
         plan = replace(plan, folder=Path(folder), number=number, sheet=False, pattern="{seed}{ext}")
         outputs = plan.outputs(replace(task.input, below=Path()), "")

@@ -7,7 +7,6 @@ import json
 import os
 import stat
 import sys
-import tempfile
 import unicodedata
 from collections.abc import Generator, Iterator
 from dataclasses import replace
@@ -25,6 +24,7 @@ from cinn_colorize.errors import CinnError, OriginalError, PhotoError
 from cinn_colorize.files import (
     FORMATS,
     OUTPUT_SUFFIXES,
+    TemporaryFolder,
     format_of_content,
     open_input,
     printable_name,
@@ -258,10 +258,11 @@ def colorize_stream(content: bytes, plan: Plan, spec: ModelSpec) -> bytes:
     Raises:
         PhotoError: the photo cannot be read.
         WeightsError: the network cannot be loaded.
+        CinnError: there is no place for temporary files.
     """
     format = format_of_content(content[:32])
     photo = Input(Path("stdin" + (FORMATS[format][0] if format else "")))
-    with tempfile.TemporaryDirectory(prefix="cinn-colorize-") as folder:
+    with TemporaryFolder() as folder:
         plan = replace(plan, folder=Path(folder), pattern="{stem}{ext}")
         outputs = plan.outputs(photo, photo.path.stem)  # all of one name
         for _ in Job(spec.loading(), plan).colorize(Task(photo, outputs, None, outputs, [], content)):

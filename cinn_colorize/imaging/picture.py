@@ -7,6 +7,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -133,7 +134,7 @@ class Picture:
             with replacing(path, self.mode, overwrite=overwrite) as descriptor:
                 self._write(descriptor, written, quality, recipe, strip)
                 for picture, its_recipe in more:
-                    with tempfile.TemporaryFile() as file:
+                    with tempfile.TemporaryFile(dir=Path(path).parent) as file:
                         picture._write(file.fileno(), written, quality, its_recipe, strip)
                         append_page(descriptor, file)
         except FileExistsError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -11,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.files import FORMATS, OUTPUT_SUFFIXES, format_of_content
+from cinn_colorize.files import FORMATS, OUTPUT_SUFFIXES, TemporaryFolder, format_of_content
 
 _MOST_SENT, _MOST_BYTES = 64, 2**32  # beyond these, the files used longest ago are forgotten
 _MOST_HELD = 128  # beyond these, or as many bytes, others have to wait
@@ -48,7 +47,7 @@ class Library:
     """
 
     def __init__(self, photos: Iterable[Path] = ()) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="cinn-colorize-")
+        self._folder = TemporaryFolder()
         self._sent: OrderedDict[str, Item] = OrderedDict()
         self._held: dict[str, Item] = {}
         self._lock = threading.Lock()  # of what was sent, which the server and its worker thread use

@@ -1,6 +1,7 @@
 """Pages of a TIFF: colorized together, into a TIFF of as many."""
 
 import os
+import tempfile
 from functools import partial
 from pathlib import Path
 
@@ -55,6 +56,14 @@ def test_all_pages_come_back(run):
                 out.seek(number - 1)
                 assert out.getexif()[0x013B] == f"Ada {number}"
                 assert out.info["dpi"] == pytest.approx((100 * number, 100 * number))
+
+
+def test_pages_wait_on_the_disk_that_they_are_written_to(run, monkeypatch):
+    """So that it is the one that an error means."""
+    monkeypatch.setattr(tempfile, "tempdir", "nowhere")
+    result = run("album.tif", "-s", 5, "--pages", "all", "-q")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert [path.name for path in Path("colorized").iterdir()] == ["album_005.tif"]
 
 
 def test_a_page_is_the_same_alone_and_with_others(run):

@@ -1,15 +1,17 @@
 """Streams as shells and services give them: unbuffered, full, closed."""
 
 import os
+import re
 import signal
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import ENVIRONMENT, command, names, wait_for
+from helpers import ENVIRONMENT, command, names, small_disk, wait_for
 from PIL import Image
 
+resource = pytest.importorskip("resource", reason="no limits of that kind")
 fcntl = pytest.importorskip("fcntl", reason="no pipes of that kind")
 
 
@@ -113,3 +115,33 @@ def test_a_terminal_that_is_closed_ends_a_command_which_leaves_no_photo_behind(n
     stdout, _ = call.communicate()
     assert (call.returncode, stdout[:4]) == (code, b"" if code else b"\x89PNG")
     assert names(tmp_path) == []
+
+
+DASH, DRY, STUDIO = ["-", "-s", 1], ["noise.png", "--dry-run"], ["studio", "--no-browser", "--port", 0]
+
+
+@pytest.mark.parametrize("arguments", [DASH, DRY, STUDIO])
+def test_where_no_temporary_folder_can_be_made_one_line_says_so(noise, arguments):
+    def without_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+    with noise.open("rb") as stdin:
+        pipes = {"stdin": stdin, "capture_output": True, "cwd": noise.parent, "env": ENVIRONMENT}
+        done = subprocess.run(command(*arguments), preexec_fn=without_files, **pipes)
+    (line,) = done.stderr.decode().splitlines()
+    assert re.fullmatch(
+        r"cinn-colorize: no temporary folder can be made \(.+\); set TMPDIR to another folder", line
+    )
+    assert (done.returncode, done.stdout) == (1, b"")
+
+
+@pytest.mark.parametrize("arguments", [DASH, DRY])
+def test_where_the_temporary_folder_is_full_one_line_says_so(noise, tmp_path, arguments):
+    with small_disk(tmp_path / "disk", "64k") as disk:
+        with noise.open("rb") as stdin:
+            pipes = {"stdin": stdin, "capture_output": True, "cwd": noise.parent}
+            done = subprocess.run(command(*arguments), env=ENVIRONMENT | {"TMPDIR": str(disk)}, **pipes)
+        assert names(disk) == []
+    problem = "no space for temporary files; free some, or set TMPDIR to another folder"
+    assert done.stderr.decode() == f"cinn-colorize: {disk}: {problem}\n"
+    assert (done.returncode, done.stdout) == (1, b"")
