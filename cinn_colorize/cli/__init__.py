@@ -6,17 +6,16 @@ import signal
 
 def main() -> None:
     """Run the command line; the entry point of the console script."""
-    ends = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # a background job ignores it
-    if ends:
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a background job ignores it
         signal.signal(signal.SIGINT, _end)
     from cinn_colorize.cli.app import main as run
 
-    if ends:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     run()
 
 
 def _end(*_: object) -> None:
     """End the process while commands are imported, when nothing has been begun."""
-    os.write(2, b"cinn-colorize: stopped\n")
-    os._exit(128 + signal.SIGINT)
+    try:
+        os.write(2, b"cinn-colorize: stopped\n")
+    finally:
+        os._exit(128 + signal.SIGINT)

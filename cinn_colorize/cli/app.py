@@ -75,8 +75,8 @@ class _Command(TyperCommand):
             raise _UsageError(problem, ctx) from error
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; it answers Ctrl-C, and replaces none of the files that it is given."""
-        with keeping(), protecting([*named_files(ctx.params)]):
+        """Run the command; it replaces none of the files that it is given."""
+        with protecting([*named_files(ctx.params)]):
             return super().invoke(ctx)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
@@ -128,6 +128,11 @@ class _DefaultGroup(TyperGroup):
                 raise _UsageError(problem, ctx)
             args = [DEFAULT_COMMAND, *args]
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Parse the rest of the command line, and run the command; both answer Ctrl-C."""
+        with keeping():
+            return super().invoke(ctx)
 
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run a command and exit; report a usage error in one line, like every other error."""
@@ -196,9 +201,12 @@ def main() -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup ignores that of a terminal
             handle_between_imports(number, lambda number, _: sys.exit(128 + number))
     open_streams()
-    watch()
     try:
-        app(prog_name="cinn-colorize")
+        with keeping():  # while Typer makes the commands, which answer Ctrl-C themselves
+            watch()
+            app(prog_name="cinn-colorize")
+    except typer.Exit as stopped:
+        sys.exit(stopped.exit_code)
     except Exception as error:
         (*_, last) = traceback.extract_tb(error.__traceback__)
         if isinstance(error, OSError) and last.name == typer.echo.__name__:

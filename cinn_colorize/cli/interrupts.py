@@ -70,7 +70,7 @@ def watch() -> None:
 
     The second works while it computes in C too, where Python handles no signal.
     """
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a background job ignores it
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # a background job ignores it
         handle_between_imports(signal.SIGINT, signal.default_int_handler)
     if sys.platform == "win32":
         return

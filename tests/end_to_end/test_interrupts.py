@@ -277,6 +277,39 @@ def test_an_early_ctrl_c_has_one_line_too(tmp_path, arguments, module, options):
     assert lines[0].startswith("cinn-colorize: stopped")
 
 
+# Ctrl-C comes as a function of a file is called.
+PRESSED_IN = """
+import os, signal, sys
+file, name = os.environ["PRESS_IN"].split(":")
+def press(frame, event, argument):
+    code = frame.f_code
+    if event == "call" and code.co_name == name and code.co_filename.endswith(file):
+        sys.setprofile(None)
+        os.killpg(0, signal.SIGINT)
+sys.setprofile(press)
+"""
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "cli/app.py:main",
+        "cli/console.py:open_streams",
+        "cli/interrupts.py:watch",
+        "typer/main.py:get_command",
+        "typer/core.py:_main",
+        "cli/values.py:frame",
+        "cli/colorize.py:colorize",
+    ],
+)
+def test_so_has_one_between_the_imports_and_the_command(tmp_path, place):
+    """While commands are made, and the command line is parsed."""
+    Image.fromarray(GRAY).save(tmp_path / "x.png")
+    code, lines = ends(start_after(PRESSED_IN, tmp_path, "x.png", PRESS_IN=place))
+    assert (code, len(lines)) == (130, 1), lines
+    assert lines[0].startswith("cinn-colorize: stopped")
+
+
 STOPPED_TWICE = """
 import os, signal, sys, threading, time
 import typer
