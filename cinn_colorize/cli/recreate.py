@@ -61,7 +61,7 @@ def recreate(
     """Make a picture again from the recipe inside it.
 
     The same version, weights and kind of machine give the same file, byte for byte. If that of
-    onnxruntime differs, torch is tried.
+    onnxruntime differs, torch is tried. The exit code is 1 if the bytes differ.
 
     Examples:
         cinn-colorize recreate colorized/photo_005.jpg photo.jpg
@@ -121,5 +121,8 @@ def recreate(
         same = filecmp.cmp(picture, output, shallow=False)
     if not is_there:
         print_path(output)
+    if not same:
+        say("the bytes differ from OUT")
+        raise typer.Exit(1)
     if not general.quiet:
-        say("the same bytes as OUT" if same else "the bytes differ from OUT")
+        say("the same bytes as OUT")

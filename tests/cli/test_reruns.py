@@ -283,3 +283,11 @@ def test_recreate_again_compares_only(run):
     again = run("recreate", name, "gray.jpg")
     assert (again.exit_code, again.stdout) == (0, "")
     assert again.stderr == first.stderr == "cinn-colorize: the same bytes as OUT\n"
+
+
+@pytest.mark.parametrize("quiet", [[], ["-q"]])
+def test_recreate_fails_where_the_bytes_differ(run, quiet):
+    (name,) = run("gray.jpg").stdout.splitlines()
+    result = run("recreate", name, "other.jpg", "--force", "-o", "again.jpg", *quiet)
+    assert (result.exit_code, result.stdout) == (1, "again.jpg\n")
+    assert the_line(result) == "cinn-colorize: the bytes differ from OUT\n"

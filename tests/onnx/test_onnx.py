@@ -174,10 +174,11 @@ def test_pictures_of_torch_are_made_again(colorizer, examples, tmp_path):
     done, lines, _ = call(tmp_path, "recreate", "made.png", photo, *ON_CPU, "-o", "again.png")
     assert (done.returncode, lines) == (0, ["cinn-colorize: the same bytes as OUT"]), done.stderr
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "made.png").read_bytes()
-    done, _, torch_was_there = call(
+    done, lines, torch_was_there = call(
         tmp_path, "recreate", "made.png", photo, "--engine", "onnx", "-o", "other.png"
     )
-    assert (done.returncode, torch_was_there) == (0, False), done.stderr
+    assert (done.returncode, torch_was_there) == (1, False), done.stderr
+    assert lines == ["cinn-colorize: the bytes differ from OUT"]
     assert steps(tmp_path / "other.png", tmp_path / "made.png") <= 1
 
 
