@@ -33,6 +33,11 @@ def console() -> Console:
     return Console(stderr=True, highlight=False)
 
 
+def draws() -> bool:
+    """Return whether stderr is a terminal that shows a bar; one without a cursor to move shows none."""
+    return console().is_terminal and not console().is_dumb_terminal
+
+
 class _Heedless(io.FileIO):
     """A file that drops what it cannot write."""
 
@@ -153,7 +158,7 @@ def silence() -> bool:
 
 
 def progress_bar(quiet: bool, rate: str = "") -> Progress:
-    """Return a progress bar with a count, the time and the time left, which shows on a terminal only.
+    """Return a progress bar with a count, the time and the time left, which shows on a terminal that draws.
 
     Args:
         quiet: whether to hide it.
@@ -184,5 +189,5 @@ def progress_bar(quiet: bool, rate: str = "") -> Progress:
         TimeRemainingColumn(),
         console=console(),
         transient=True,
-        disable=quiet or not console().is_terminal,
+        disable=quiet or not draws(),
     )

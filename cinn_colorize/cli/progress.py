@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-from cinn_colorize.cli.console import console, progress_bar, say
+from cinn_colorize.cli.console import draws, progress_bar, say
 from cinn_colorize.files import printable_name
 
 _EVERY = 30.0  # seconds between two lines
@@ -59,7 +59,7 @@ def shown(progress: Progress, *, bar: bool, lines: bool) -> Iterator[None]:
         lines: whether to print lines elsewhere.
     """
     end = threading.Event()
-    shows_bar = bar and console().is_terminal
+    shows_bar = bar and draws()
 
     def watch() -> None:
         if shows_bar:
@@ -72,7 +72,7 @@ def shown(progress: Progress, *, bar: bool, lines: bool) -> Iterator[None]:
             while not end.wait(_EVERY):
                 say(progress.line())
 
-    if not shows_bar and (not lines or console().is_terminal):
+    if not shows_bar and (not lines or draws()):
         yield
         return
     thread = threading.Thread(target=watch, daemon=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cinn_colorize.cli.console import console, fatal, print_path, say, show_log, silence
+from cinn_colorize.cli.console import console, draws, fatal, print_path, say, show_log, silence
 from cinn_colorize.cli.interrupts import CODE, keeping
 from cinn_colorize.cli.options import NETWORK, DebugOption, DeviceOption, QuietOption, device_of
 from cinn_colorize.files import printable_name
@@ -359,7 +359,7 @@ class _Display:
             TextColumn("{task.fields[facts]}"),
             TimeElapsedColumn(),
             console=console(),
-            disable=quiet or not console().is_terminal,
+            disable=quiet or not draws(),
         )
         self.task = self.bar.add_task("training", total=total, facts="")
 

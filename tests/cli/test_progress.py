@@ -1,5 +1,8 @@
 """Progress where no terminal is, and files of a photo that appear as they are drawn."""
 
+import os
+import select
+import sys
 import threading
 
 import pytest
@@ -62,6 +65,21 @@ def test_lines_come_while_nothing_else_happens(monkeypatch, lines):
             assert twice.wait(60)
     assert all(line.startswith("a.jpg: 0 of 8 files done") for line in said)
     assert bool(said) == lines
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no such terminals")
+@pytest.mark.parametrize(
+    ("terminal", "start"), [("xterm", b"\x1b["), ("dumb", b"cinn-colorize: a.jpg: 0 of 8")]
+)
+def test_a_terminal_that_shows_no_bar_has_lines(monkeypatch, terminal, start):
+    monkeypatch.setenv("TERM", terminal)
+    monkeypatch.setattr(progress, "_EVERY", 0.1)
+    ours, theirs = os.openpty()
+    with os.fdopen(theirs, "w") as stderr, os.fdopen(ours, "rb", buffering=0) as shown_there:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        with shown(Progress(8, "files", "a.jpg"), bar=True, lines=True):
+            assert select.select([shown_there], [], [], 10)[0]
+            assert shown_there.read(100).startswith(start)
 
 
 def test_files_of_a_photo_appear_as_they_are_drawn(tmp_path, colorizer, monkeypatch):
