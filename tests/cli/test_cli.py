@@ -17,6 +17,7 @@ from cinn_colorize.cli.app import app
 from cinn_colorize.files import format_of_name
 from cinn_colorize.imaging.photo import read_recipe
 from cinn_colorize.models.registry import MODELS
+from cinn_colorize.signals import ENDING
 
 SEEDS = range(5, 10)
 BAD = {  # input: its line on stderr
@@ -107,9 +108,7 @@ def test_a_seed_gives_the_same_bytes_in_any_call(folder, batch, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
-)
+@pytest.mark.parametrize(("number", "code"), [(number, 128 + number) for number in (signal.SIGINT, *ENDING)])
 def test_an_interrupted_call_leaves_whole_files_only(folder, tmp_path, number, code):
     (tmp_path / "many").mkdir()
     for i in range(300):

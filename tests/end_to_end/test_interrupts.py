@@ -1,13 +1,11 @@
 """Ctrl-C, as a terminal sends it: to the whole group of processes."""
 
-import fcntl
 import os
 import platform
 import re
 import signal
 import subprocess
 import sys
-import termios
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -32,6 +30,7 @@ from PIL import Image
 from cinn_colorize.cli.train import _Display, _StopRequest
 from cinn_colorize.training.progress import Progress
 
+fcntl, termios = map(pytest.importorskip, ("fcntl", "termios"))
 pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
 
 

@@ -33,6 +33,7 @@ from cinn_colorize.batch.model_server import ModelServer
 from cinn_colorize.engines import Engine, ModelSpec
 from cinn_colorize.files import replacing
 from cinn_colorize.models import find_weights
+from cinn_colorize.signals import ENDING
 
 pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
 
@@ -176,9 +177,7 @@ def test_workers_end_with_their_batch(reference, tmp_path):
     assert not any(is_alive(pid) for pid in workers)
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
-)
+@pytest.mark.parametrize(("number", "code"), [(number, 128 + number) for number in (signal.SIGINT, *ENDING)])
 @pytest.mark.parametrize("early", [True, False])
 def test_signals_for_the_whole_group(reference, tmp_path, number, code, early):
     """Signals as a terminal and a batch system send them, during start-up and during work."""
