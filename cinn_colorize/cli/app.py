@@ -32,7 +32,7 @@ from cinn_colorize.cli.temperature import temperature
 from cinn_colorize.cli.train import train
 from cinn_colorize.cli.transfer import transfer
 from cinn_colorize.cli.usage import mistyped, problem_of
-from cinn_colorize.files import printable
+from cinn_colorize.files import printable, printable_name
 from cinn_colorize.originals import protecting
 from cinn_colorize.signals import ENDING, handle_between_imports, ignore
 
@@ -211,6 +211,8 @@ def main() -> None:
         (*_, last) = traceback.extract_tb(error.__traceback__)
         if isinstance(error, OSError) and last.name == typer.echo.__name__:
             say(f"stdout: cannot be written: {error.strerror}")
+        elif isinstance(error, OSError) and error.filename and "--debug" not in sys.argv:
+            say(f"{printable_name(str(error.filename))}: {error.strerror}")
         else:
             print_trace(traceback.format_exc())
         sys.exit(1)

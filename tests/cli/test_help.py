@@ -1,9 +1,11 @@
 """The help of every command: its width, its examples, and what it says of levels."""
 
 import shlex
+import subprocess
 
 import pytest
 import typer
+from helpers import ENVIRONMENT, command, the_line
 from typer.testing import CliRunner
 
 from cinn_colorize.cli.app import _COMMANDS, app
@@ -64,6 +66,17 @@ def test_a_range_is_said_once():
     assert "0 is gray. [default: 1.0] " in text
     assert "JPEG, WebP and AVIF files. [default: 95; 1 to 100] " in text
     assert "0 to 1; the rest is noise. --levels" in " ".join(help_of("transfer").split())
+
+
+def test_a_home_that_takes_no_completion_is_said_in_a_line(tmp_path):
+    home = tmp_path / "home"
+    home.touch()
+    environment = ENVIRONMENT | {"HOME": str(home), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    done = subprocess.run(
+        command("--install-completion", "bash"), capture_output=True, text=True, env=environment
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert the_line(done) == f"cinn-colorize: {home}: File exists\n"
 
 
 def test_levels_are_those_of_the_shipped_model():
