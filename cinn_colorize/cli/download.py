@@ -8,6 +8,7 @@ import typer
 
 from cinn_colorize.cli.console import fatal, print_path, say
 from cinn_colorize.cli.options import DebugOption, QuietOption
+from cinn_colorize.cli.values import completed
 from cinn_colorize.models.registry import MODELS
 
 _PUBLISHED = [name for name, info in MODELS.items() if info.sha256]
@@ -27,6 +28,7 @@ def download(
             metavar="MODEL",
             help=f"Models whose weights to fetch: {', '.join(_PUBLISHED)}.",
             callback=_known,
+            autocompletion=completed(_PUBLISHED),
             show_default=False,
         ),
     ],

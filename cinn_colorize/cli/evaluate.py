@@ -43,6 +43,12 @@ _NEEDED = {  # the option that each of them requires
 }
 
 
+def _more_metrics(incomplete: str) -> list[str]:
+    """Complete the last of several names."""
+    given, comma, _ = incomplete.rpartition(",")
+    return [f"{given}{comma}{name}" for name in _NEEDED if name not in given.split(",")]
+
+
 @dataclass(frozen=True)
 class EvaluatedModelOptions(ModelOptions):
     """The network that is measured: as it was learnt, unless guidance is asked for."""
@@ -94,6 +100,7 @@ def evaluate(
         typer.Option(
             "--metrics",
             metavar="NAME,...",
+            autocompletion=_more_metrics,
             help=f"Slower measures to add: {', '.join(_NEEDED)}.",
             show_default=False,
             rich_help_panel=_REALISM,

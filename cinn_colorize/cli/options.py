@@ -63,6 +63,7 @@ ModelOption = Annotated[
     typer.Option(
         "--model",
         metavar="|".join(values.PHOTO_MODELS),
+        autocompletion=values.completed(values.PHOTO_MODELS),
         callback=values.model,
         help="Model that draws.",
         rich_help_panel=NETWORK,
@@ -73,6 +74,7 @@ AnyModelOption = Annotated[
     typer.Option(
         "--model",
         metavar="|".join(MODELS),
+        autocompletion=values.completed(MODELS),
         callback=values.any_model,
         help="Model that draws.",
         rich_help_panel=NETWORK,
@@ -92,6 +94,7 @@ DeviceOption = Annotated[
     typer.Option(
         "--device",
         metavar=values.DEVICES,
+        autocompletion=values.completed(values.DEVICES.replace("[:i]", "").split("|")),
         callback=values.device,
         help="Device that computes; auto: a GPU if there is one.",
         rich_help_panel=NETWORK,
@@ -220,6 +223,7 @@ class OutputOptions(FolderOptions):
         typer.Option(
             "--format",
             metavar="|".join(values.FORMATS),
+            autocompletion=values.completed(values.FORMATS),
             callback=values.format,
             help="File format of the results; auto: the photo's own.",
             rich_help_panel=OUTPUT,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import typer
@@ -15,6 +16,11 @@ from cinn_colorize.options import Pages, parse_frame
 DEVICES = "auto|cpu|cuda[:i]|mps"
 FORMATS = ["auto", *OUTPUT_FORMATS]
 PHOTO_MODELS = [name for name, info in MODELS.items() if isinstance(info, PhotoModelInfo)]
+
+
+def completed(names: Iterable[str]) -> Callable[[], list[str]]:
+    """Return what a shell completes a value from."""
+    return lambda: [*names]
 
 
 def any_model(text: str) -> str:

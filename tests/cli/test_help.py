@@ -8,8 +8,10 @@ import typer
 from helpers import ENVIRONMENT, command, the_line
 from typer.testing import CliRunner
 
+from cinn_colorize.cli import values
 from cinn_colorize.cli.app import _COMMANDS, app
 
+METRICS = ["st_lpips", "top5_lite0", "top5_vgg16"]
 NAMES = [command.__name__ for command in _COMMANDS]
 
 
@@ -66,6 +68,28 @@ def test_a_range_is_said_once():
     assert "0 is gray. [default: 1.0] " in text
     assert "JPEG, WebP and AVIF files. [default: 95; 1 to 100] " in text
     assert "0 to 1; the rest is noise. --levels" in " ".join(help_of("transfer").split())
+
+
+@pytest.mark.parametrize(
+    ("line", "values"),
+    [
+        ("colorize --format ", values.FORMATS),
+        ("photo.jpg --format t", ["tiff"]),
+        ("colorize --model ", values.PHOTO_MODELS),
+        ("sample --model m", ["mnist"]),
+        ("train --device ", ["auto", "cpu", "cuda", "mps"]),
+        ("download ", ["natural", "mnist", "bedrooms"]),
+        ("download natural m", ["mnist"]),
+        ("evaluate photos --metrics k", ["kid_lite0"]),
+        ("evaluate photos --metrics fid,kid_lite0,", [f"fid,kid_lite0,{name}" for name in METRICS]),
+    ],
+)
+def test_a_shell_completes_the_values_that_the_help_lists(line, values):
+    words = f"cinn-colorize {line}"
+    shell = {"_CINN_COLORIZE_COMPLETE": "complete_bash", "COMP_WORDS": words}
+    shell["COMP_CWORD"] = str(words.count(" "))
+    done = subprocess.run(command(), capture_output=True, text=True, env=ENVIRONMENT | shell)
+    assert (sorted(done.stdout.split()), done.stderr) == (sorted(values), "")
 
 
 def test_a_home_that_takes_no_completion_is_said_in_a_line(tmp_path):
