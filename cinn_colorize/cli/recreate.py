@@ -122,7 +122,7 @@ def recreate(
     if not is_there:
         print_path(output)
     if not same:
-        say("the bytes differ from OUT")
+        say(f"{printable_name(output)}: the bytes differ from those of {printable_name(picture)}")
         raise typer.Exit(1)
     if not general.quiet:
-        say("the same bytes as OUT")
+        say(f"{printable_name(output)}: the same bytes as {printable_name(picture)}")

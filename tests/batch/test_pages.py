@@ -81,7 +81,7 @@ def test_a_page_is_the_same_alone_and_with_others(run):
 def test_recreated_byte_for_byte(run, pages):
     run("album.tif", "--pages", pages, "-s", 0, "-q")
     again = run("recreate", "colorized/album_000.tif", "album.tif")
-    assert "the same bytes as OUT" in again.stderr, again.stderr
+    assert "the same bytes as colorized/album_000.tif" in again.stderr, again.stderr
 
 
 def test_the_same_pages_again_and_others(run):

@@ -282,7 +282,8 @@ def test_recreate_again_compares_only(run):
     assert first.exit_code == 0
     again = run("recreate", name, "gray.jpg")
     assert (again.exit_code, again.stdout) == (0, "")
-    assert again.stderr == first.stderr == "cinn-colorize: the same bytes as OUT\n"
+    made = Path(name).with_stem(f"{Path(name).stem}_again")
+    assert again.stderr == first.stderr == f"cinn-colorize: {made}: the same bytes as {name}\n"
 
 
 @pytest.mark.parametrize("quiet", [[], ["-q"]])
@@ -290,4 +291,4 @@ def test_recreate_fails_where_the_bytes_differ(run, quiet):
     (name,) = run("gray.jpg").stdout.splitlines()
     result = run("recreate", name, "other.jpg", "--force", "-o", "again.jpg", *quiet)
     assert (result.exit_code, result.stdout) == (1, "again.jpg\n")
-    assert the_line(result) == "cinn-colorize: the bytes differ from OUT\n"
+    assert the_line(result) == f"cinn-colorize: again.jpg: the bytes differ from those of {name}\n"

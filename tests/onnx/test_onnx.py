@@ -172,13 +172,13 @@ def test_pictures_of_torch_are_made_again(colorizer, examples, tmp_path):
     (made,) = colorizer.colorize(photo, seed=2)
     made.save(tmp_path / "made.png")
     done, lines, _ = call(tmp_path, "recreate", "made.png", photo, *ON_CPU, "-o", "again.png")
-    assert (done.returncode, lines) == (0, ["cinn-colorize: the same bytes as OUT"]), done.stderr
+    assert (done.returncode, lines) == (0, ["cinn-colorize: again.png: the same bytes as made.png"]), done.stderr
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "made.png").read_bytes()
     done, lines, torch_was_there = call(
         tmp_path, "recreate", "made.png", photo, "--engine", "onnx", "-o", "other.png"
     )
     assert (done.returncode, torch_was_there) == (1, False), done.stderr
-    assert lines == ["cinn-colorize: the bytes differ from OUT"]
+    assert lines == ["cinn-colorize: other.png: the bytes differ from those of made.png"]
     assert steps(tmp_path / "other.png", tmp_path / "made.png") <= 1
 
 
