@@ -19,6 +19,7 @@ from cinn_colorize.digits import Digits
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.imaging.color import pixels_to_lab
 from cinn_colorize.imaging.photo import open_photo, read_recipe
+from cinn_colorize.imaging.upsampling import GUIDE_SCALE, Upsampler
 from cinn_colorize.models import MODELS, load_model
 from cinn_colorize.network import TorchNetwork
 
@@ -314,3 +315,26 @@ def test_saturation_scales_chroma_and_nothing_else(colorizer, photo):
     assert stronger.recipe["saturation"] == "1.25"
     with pytest.raises(ValueError, match="from 0 to 2, not 3"):
         colorizer.colorize(photo, saturation=3)
+
+
+def test_half_precision_is_another_picture_that_is_nearly_the_same(shipped_colorizer, examples):
+    """The networks compute in bf16; latents and colours stay fp32."""
+    half = Colorizer(device="cpu", precision="bf16")
+    (sample,), (whole,) = (
+        c.condition(examples / "chelsea.png").sample(1, 0.7, 3) for c in (half, shipped_colorizer)
+    )
+    assert all(np.array_equal(z, whole.levels[r]) for r, z in sample.levels.items())
+    assert sample.ab.dtype == np.float32
+    assert 0 < np.abs(sample.ab - whole.ab).mean() < 2
+    (made,) = half.colorize(examples / "chelsea.png", seed=3)
+    assert made.recipe["precision"] == "bf16"
+
+
+@pytest.mark.parametrize("method", ["jbu", "exact", "bicubic"])
+def test_pictures_are_upsampled_as_it_is_asked_for(colorizer, examples, method):
+    photo = open_photo(examples / "chelsea.png")
+    (made,) = colorizer.colorize(photo, seed=3, upsampling=method)
+    guide = photo.luminance(*(GUIDE_SCALE * size for size in made.ab.shape[1:]))
+    (expected,) = photo.compose([Upsampler(made.ab, guide, (photo.height, photo.width), method)])
+    np.testing.assert_array_equal(made.rgb, expected.rgb)
+    assert made.recipe["upsampling"] == method

@@ -229,3 +229,41 @@ def test_the_face_needs_no_torch_until_a_colorizer_is_made():
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT).returncode == 0
+
+
+class Checkered(Doubling):
+    """The whole photo is a board of single pixels, 10 and -10: gray on average."""
+
+    coarse_size = 16
+
+    def decode(self, latents, condition, coarse=None):
+        n = len(latents[8])
+        if coarse is None:  # of the whole
+            board = np.where(np.indices((64, 64)).sum(0) % 2, 10, -10).astype(np.float32)
+            return np.broadcast_to(board, (n, 2, 64, 64)).copy(), np.zeros(n)
+        return coarse.ab.repeat(4, 2).repeat(4, 3), coarse.log_prob
+
+
+def test_the_coarse_colours_of_windows_are_means_of_the_whole():
+    upright = np.ascontiguousarray(WIDE[:, :600].T)
+    (sample,) = colorizer_with(Checkered()).condition(upright).sample(1, 0.8, 1)
+    assert np.abs(sample.ab).max() < 2
+
+
+class Counting(Doubling):
+    """The density of a window is its number, from 1."""
+
+    def condition(self, L):
+        super().condition(L)
+        return self.conditioned
+
+    def decode(self, latents, condition, coarse=None):
+        ab, _ = super().decode(latents, condition)
+        return ab, np.full(len(ab), float(condition))
+
+
+def test_the_density_of_a_long_photo_is_the_mean_over_its_windows():
+    network = Counting()
+    for sample in colorizer_with(network).condition(WIDE[:, :600]).sample(2, 0.8, 1):
+        assert sample.log_prob == pytest.approx(np.arange(1, network.conditioned + 1).mean())
+    assert network.conditioned > 1

@@ -11,12 +11,14 @@ import PIL.Image
 import pytest
 import torch
 from helpers import COLOR, GRAY, Uniform, in_this_process, profile, the_line
+from PIL import Image
 
 from cinn_colorize import Colorizer, load_model, read_recipe
 from cinn_colorize.colorizer import BaseColorizer, ConditionedPhoto
 from cinn_colorize.errors import MissingPhotoError, PhotoError
 from cinn_colorize.imaging.photo import open_photo
 from cinn_colorize.latents.levels import transfer_noise
+from cinn_colorize.methods.contact_sheet import tile
 from cinn_colorize.methods.hints import Hint, parse_hints
 from cinn_colorize.options import Encoding, Rendering
 from cinn_colorize.samples import Colorization, Sample, likeliest, typical
@@ -416,3 +418,31 @@ def test_arrays_of_other_byte_orders_are_photos_too(colorizer):
     deep = GRAY.astype(np.uint16) * 257
     made = [colorizer.colorize(deep.astype(kind), seed=0)[0].rgb for kind in ("<u2", ">u2")]
     assert np.array_equal(*made)
+
+
+def test_tiles_show_the_density_per_dimension():
+    sample = Sample(np.zeros((2, 64, 64), np.float32), {}, -1.25 * 2 * 64 * 64, seed=5, temperature=0.8)
+    assert sample.log_prob_per_dimension == -1.25
+    (picture,) = open_photo(GRAY).compose([Uniform(5, 5)])
+    image, label = tile(Colorization(picture, sample, {"method": "sample"}))
+    assert isinstance(image, Image.Image)
+    assert label == "seed 5   log p -1.250"
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".webp", ".avif"])
+def test_a_file_is_written_as_its_recipe_says(tmp_path, suffix):
+    tags = PIL.Image.Exif()
+    tags[0x013B] = "Ada"
+    PIL.Image.fromarray(GRAY).save(tmp_path / "gray.jpg", exif=tags)
+    (picture,) = open_photo(tmp_path / "gray.jpg").compose([Uniform(30, -20)])
+    sample = Sample(np.zeros((2, 64, 64), np.float32), {}, 0.0, seed=5, temperature=0.8)
+    made = Colorization(picture, sample, {"model": "natural"})
+    sizes = {}
+    for quality in (40, 95):
+        made.save(tmp_path / f"{quality}{suffix}", quality=quality, strip=quality == 40)
+        recipe = read_recipe(tmp_path / f"{quality}{suffix}")
+        assert (recipe["quality"], recipe["strip"]) == (str(quality), str(quality == 40).lower())
+        sizes[quality] = (tmp_path / f"{quality}{suffix}").stat().st_size
+        with PIL.Image.open(tmp_path / f"{quality}{suffix}") as image:
+            assert (image.getexif().get(0x013B) == "Ada") == (quality == 95)
+    assert sizes[95] > 1.5 * sizes[40]

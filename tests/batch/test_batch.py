@@ -440,3 +440,24 @@ def test_photos_whose_picked_samples_are_there_are_done(run, scans, option, rank
     assert again.stdout.split() == sorted(first.stdout.split())[:1]
     assert run(*command).stdout == ""
     assert "seed" in lines_of("m.jsonl")[0] if "manifest" in option else True
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", "--quality 80"), ("", "--strip"), ("", "--upsampling exact"), ("", "--saturation 1.2"),
+        ("", "--guidance 0.5"), ("", "--precision bf16"), ("", "--frame 5,5,40,40"), ("", "--pages 1"),
+        ("--guidance 0.5", "--guidance 0"), ("-n 4 --pick 1 --no-sheet", "-n 6 --pick 1 --no-sheet"),
+    ],
+)  # fmt: skip
+def test_a_manifest_tells_what_was_made_in_another_way(run, before, after):
+    """Or the same command with other options would call it done."""
+    Image.fromarray(GRAY[:48, :64]).save("a.tif")
+    command = ["a.tif", "-s", 0, "--manifest", "m", "-q", "--overwrite"]
+    first = run(*command, *before.split())
+    assert first.exit_code == 0, first.stderr
+    assert run(*command, *before.split()).stdout == ""
+    other = run(*command, *after.split())
+    assert other.exit_code == 0, other.stderr
+    assert len(other.stdout.splitlines()) == 1
+    assert run(*command, *after.split()).stdout == ""

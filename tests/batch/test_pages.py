@@ -1,6 +1,7 @@
 """Pages of a TIFF: colorized together, into a TIFF of as many."""
 
 import os
+import struct
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -11,8 +12,8 @@ from helpers import COLOR, GRAY, Uniform, deep, in_this_process, the_line
 from PIL import Image
 from PIL.TiffImagePlugin import AppendingTiffWriter
 
-from cinn_colorize.imaging import vips
-from cinn_colorize.imaging.photo import open_photo, read_recipe
+from cinn_colorize.imaging import reading, vips
+from cinn_colorize.imaging.photo import PhotoError, open_photo, read_recipe
 from cinn_colorize.options import Pages
 
 SIZES = [(300, 240), (200, 100), (120, 150)]  # of pages 1 to 3
@@ -174,3 +175,46 @@ def test_a_file_of_crafted_pages_is_one_line(run):
 def test_a_choice_is_read_as_it_is_written(text):
     assert str(Pages.parse(text)) == text
     assert Pages.parse("ALL") == Pages.parse("1-")
+
+
+def test_the_recipe_of_every_page_says_how_the_file_is_written(colorizer, tmp_path):
+    Image.fromarray(GRAY).save(
+        tmp_path / "album.tif", save_all=True, append_images=[Image.fromarray(np.ascontiguousarray(GRAY.T))]
+    )
+    first, second = (
+        colorizer.colorize(open_photo(tmp_path / "album.tif", page=k), seed=0)[0] for k in (1, 2)
+    )
+    first.save(tmp_path / "out.tif", quality=80, strip=True, more=[second])
+    for page in (1, 2):
+        recipe = read_recipe(tmp_path / "out.tif", page)
+        assert (recipe["format"], recipe["quality"], recipe["strip"]) == ("tiff", "80", "true")
+
+
+def album(folder, first, second):
+    Image.fromarray(first).save(folder / "a.tif", save_all=True, append_images=[Image.fromarray(second)])
+    return folder / "a.tif"
+
+
+def test_a_channel_that_is_no_alpha_is_left_out_of_its_own_page(tmp_path):
+    with_mask = np.dstack([COLOR, GRAY])
+    path = album(tmp_path, with_mask, with_mask)
+    content, tag = path.read_bytes(), struct.pack("<HHI", 338, 3, 1)
+    assert content.count(tag + b"\2\0") == 2
+    last = content.rindex(tag + b"\2\0") + len(tag)
+    path.write_bytes(content[:last] + b"\0" + content[last + 1 :])  # of the second page: unspecified
+    first, second = (open_photo(path, page=k) for k in (1, 2))
+    assert [
+        photo.lab(64, 64).tobytes() == open_photo(COLOR).lab(64, 64).tobytes() for photo in (first, second)
+    ] == [
+        False,
+        True,
+    ]
+
+
+def test_the_page_that_is_cut_off_is_refused_and_the_others_are_not(tmp_path, monkeypatch):
+    path, asked = album(tmp_path, GRAY, np.ascontiguousarray(GRAY.T)), []
+    monkeypatch.setattr(reading, "is_cut_off", lambda file, page=1: asked.append(page) or page == 2)
+    open_photo(path)
+    with pytest.raises(PhotoError, match="it ends before its last pixels"):
+        open_photo(path, page=2)
+    assert asked == [1, 2]

@@ -162,3 +162,28 @@ def test_a_permutation_moves_every_channel_and_depends_on_its_seed_alone():
     assert not Permutation(784, seed=3).state_dict()
     # Stored weights belong to these permutations: another generator would make them worthless.
     assert Permutation(784, seed=0).order[:5].tolist() == [60, 361, 167, 578, 107]
+
+
+def test_mixing_is_not_rounded_where_networks_are():
+    mixing, x = (
+        OrthogonalMixing(6, seed=3),
+        torch.randn(2, 6, 4, 4, generator=torch.Generator().manual_seed(0)),
+    )
+    with torch.autocast("cpu", torch.bfloat16):
+        z, _ = mixing(x)
+        back, _ = mixing.inverse(z)
+    assert z.dtype == torch.float32
+    assert torch.equal(z, mixing(x)[0])
+    assert (back - x).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("size", [2, 8], ids=["windows of all", "windows"])
+def test_far_colours_predict_what_those_at_the_limit_do(size):
+    generator = torch.Generator().manual_seed(0)
+    mean = 10 * torch.randn(1, 2, size, size, generator=generator, dtype=torch.float64)
+    guide = torch.rand(1, 1, size, size, generator=generator, dtype=torch.float64)
+    fine = torch.rand(1, 1, 2 * size, 2 * size, generator=generator, dtype=torch.float64)
+    shift, details = GuidedShift(limit=3.0), torch.zeros(1, 6, size, size, dtype=torch.float64)
+    far, near = (shift(details, GuidedMean(m, guide, fine))[0] for m in (mean, mean.clamp(-3, 3)))
+    assert torch.equal(far, near)
+    assert not torch.equal(far, GuidedShift(limit=100.0)(details, GuidedMean(mean, guide, fine))[0])

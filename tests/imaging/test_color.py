@@ -1,5 +1,6 @@
 import colorsys
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -159,3 +160,18 @@ def test_hues_of_a_fully_saturated_wheel_do_not_swap():
         lab = color.srgb_to_lab(rgb[None, None])[0, 0]
         pixels = color.compose(np.full((1, 1), lab[0]), lab[1:].reshape(2, 1, 1), 8)
         np.testing.assert_allclose(pixels[0, 0] / 255, rgb, atol=0.003)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_gray_of_a_space_whose_curves_differ_has_no_colour(depth):
+    """As scanners' profiles have them: equal code values are no gray there."""
+    curves = color.SRGB.curves.copy()
+    curves[2] **= 1.3
+    space = replace(color.SRGB, curves=curves)
+    L = np.linspace(10, 90, 64, dtype=np.float32)[None]
+    pixels = color.compose_gray(L, depth, space)
+    lab = color.pixels_to_lab(pixels, space)
+    assert np.hypot(*lab[1:]).max() < 1
+    np.testing.assert_allclose(lab[0], L, atol=0.3)
+    same = color.compose_gray(L, depth)
+    assert (same == same[..., :1]).all()

@@ -10,7 +10,7 @@ import pyvips
 from helpers import GRAY, RECIPE, Uniform, write
 from PIL import Image
 
-from cinn_colorize.imaging.metadata import new_packet
+from cinn_colorize.imaging.metadata import joined, new_packet
 from cinn_colorize.imaging.photo import open_photo, read_recipe
 
 PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
@@ -162,3 +162,39 @@ def test_exif_that_is_too_large_is_left_out_with_a_word(tmp_path, caplog, size, 
     assert caplog.messages == (
         [] if is_kept else [f"{path}: EXIF of more than 64 KiB is left out; a TIFF keeps it"]
     )
+
+
+def test_parts_of_an_extension_come_in_any_order(tmp_path):
+    whole = (PACKET % "".join(f"{i:05d}" for i in range(20_000))).encode()
+    name = hashlib.md5(whole).hexdigest().upper()
+    parts = []
+    for start in range(0, len(whole), 30_000):
+        place = name.encode() + struct.pack(">II", len(whole), start)
+        parts.append(EXTENSION + place + whole[start : start + 30_000])
+    assert len(parts) > 2
+    packet = b"http://ns.adobe.com/xap/1.0/\0" + new_packet({"seed": "5"}, name)
+    written = b"".join(b"\xff\xe1" + struct.pack(">H", 2 + len(p)) + p for p in [packet, *reversed(parts)])
+    Image.fromarray(GRAY).save(tmp_path / "in.jpg")
+    jpeg = (tmp_path / "in.jpg").read_bytes()
+    (tmp_path / "in.jpg").write_bytes(jpeg[:2] + written + jpeg[2:])
+    xmp = open_photo(tmp_path / "in.jpg")._metadata.blob("xmp-data")
+    assert b"<dc:source>000000000100002" in xmp
+    assert b"1999819999</dc:source>" in xmp
+
+
+OF_A_PREFIX = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"'
+    ' xmlns:p="%s"><rdf:Description rdf:about=""><p:title>%s</p:title></rdf:Description></rdf:RDF>'
+    "</x:xmpmeta>"
+)
+
+
+def test_an_extension_that_means_something_else_by_a_prefix_is_left_out():
+    packet, same, other = (
+        (OF_A_PREFIX % each).encode()
+        for each in (("urn:one", "first"), ("urn:one", "second"), ("urn:two", "third"))
+    )
+    both = joined(packet, same)
+    assert b"first" in both
+    assert b"second" in both
+    assert joined(packet, other) == packet

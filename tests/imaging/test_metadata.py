@@ -164,3 +164,20 @@ def test_packets_of_usual_depth_are_kept(tmp_path, caplog, depth):
     open_photo(path).compose([Uniform(0, 0)])[0].save(tmp_path / "out.png", recipe=RECIPE)
     assert b"Canon" in open_photo(tmp_path / "out.png")._metadata.blob("xmp-data")
     assert not caplog.messages
+
+
+@pytest.mark.parametrize("plain", [b"\x1c\x02\x50\x00\x03Ada", b"\x1c\x02\x50\x00\x04Adam"])
+def test_a_resource_of_photoshop_has_an_even_number_of_bytes(plain):
+    """Or the next one, which other programs append, would not be found."""
+    wrapped = iptc_for("jpg", plain)
+    assert len(wrapped) % 2 == 0
+    assert wrapped.removeprefix(b"Photoshop 3.0\0")[12:] == plain + bytes(len(plain) % 2)
+
+
+RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
+
+
+def test_a_description_says_what_it_is_about():
+    """XMP requires it, and other programs take one without for that of another thing."""
+    root = ElementTree.fromstring(add_recipe(None, {"seed": "5"}))
+    assert [each.get(f"{RDF}about") for each in root.iter(f"{RDF}Description")] == [""]

@@ -1,6 +1,7 @@
 import io
 import os
 import pickle
+import struct
 import zipfile
 
 import cv2
@@ -14,6 +15,7 @@ from skimage.color import rgb2lab
 
 from cinn_colorize.imaging import vips
 from cinn_colorize.imaging.photo import PhotoError, open_photo, read_recipe
+from cinn_colorize.imaging.tiff import exif_turned
 from cinn_colorize.imaging.upsampling import Upsampler
 from cinn_colorize.interface import NetworkInput
 
@@ -417,3 +419,23 @@ def test_a_camera_photo(tmp_path):
     L = rgb2lab(cv2.resize(original.autorot().numpy(), (270, 405), interpolation=cv2.INTER_AREA))[..., 0]
     out_L = rgb2lab(cv2.resize(out.numpy(), (270, 405), interpolation=cv2.INTER_AREA))[..., 0]
     assert np.abs(L - out_L).mean() < 0.7
+
+
+@pytest.mark.parametrize("order", ["<", ">"], ids=["II", "MM"])
+@pytest.mark.parametrize("prefix", [b"", b"Exif\0\0"])
+def test_resolutions_in_exif_of_either_order_change_places(order, prefix):
+    fractions = struct.pack(f"{order}4I", 300, 1, 150, 1)
+    start = 8 + 2 + 3 * 12 + 4
+    entries = [
+        (0x0112, 3, 1, 6 << (16 if order == ">" else 0)),
+        (0x011A, 5, 1, start),
+        (0x011B, 5, 1, start + 8),
+    ]
+    head = {"<": b"II", ">": b"MM"}[order] + struct.pack(f"{order}HI", 42, 8)
+    body = struct.pack(f"{order}H", 3) + b"".join(struct.pack(f"{order}HHII", *each) for each in entries)
+    exif = prefix + head + body + bytes(4) + fractions
+    turned = exif_turned(exif)
+    first, second = (len(prefix) + 8 + 2 + 12 * k + 8 for k in (1, 2))
+    places = [struct.unpack_from(f"{order}I", turned, place)[0] for place in (first, second)]
+    assert places == [start + 8, start]
+    assert exif_turned(turned) == exif

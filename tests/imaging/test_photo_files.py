@@ -1,3 +1,4 @@
+import io
 import os
 import struct
 import subprocess
@@ -7,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pyvips
 import torch
-from helpers import COLOR, ENVIRONMENT, GRAY, RECIPE, Uniform, shared_data, write
+from helpers import COLOR, ENVIRONMENT, GRAY, RECIPE, Uniform, deep, shared_data, write
 from PIL import Image
 
 from cinn_colorize.imaging import vips
 from cinn_colorize.imaging.photo import PhotoError, open_photo, read_recipe
+from cinn_colorize.imaging.tiff import is_cut_off
 
 
 @pytest.mark.parametrize(
@@ -207,3 +210,59 @@ def test_readers_that_libvips_does_not_trust_are_off(tmp_path):
     code = "import pyvips, sys; pyvips.Image.svgload_buffer(sys.argv[1].encode())"
     done = subprocess.run([sys.executable, "-c", code, SVG.decode()], capture_output=True, text=True)
     assert done.returncode == 0, f"this libvips has no such reader, and the test is none: {done.stderr}"
+
+
+def strips(pixels, **options):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "TIFF", **options)
+    return buffer.getvalue()
+
+
+def tiles(pixels):
+    return bytes(pyvips.Image.new_from_array(pixels).tiffsave_buffer(tile=True, compression="none"))
+
+
+def one_number_of_bits():
+    """RGB whose channels share one number, as some programs write it."""
+    content = strips(COLOR)
+    at = content.index(struct.pack("<HHI", 0x0102, 3, 3))
+    return content[:at] + struct.pack("<HHII", 0x0102, 3, 1, 8) + content[at + 12 :]
+
+
+TIFFS = {
+    "gray": strips(GRAY), "of one strip": strips(GRAY, strip_size=2**20), "16 bits": strips(deep(GRAY)),
+    "color": strips(COLOR), "color, one number of bits": one_number_of_bits(),
+    "tiles": tiles(GRAY[:128, :256].copy()),
+}  # fmt: skip
+
+
+def with_its_last_tile_at_the_end(content):
+    """libvips writes the tags after the tiles, so that no cut leaves the tags alone."""
+    (start,) = struct.unpack_from("<I", content, 4)
+    (count,) = struct.unpack_from("<H", content, start)
+    for entry in range(start + 2, start + 2 + 12 * count, 12):
+        tag, _, number, place = struct.unpack_from("<HHII", content, entry)
+        if tag == 0x0144:
+            last = place + 4 * (number - 1)
+            return content[:last] + struct.pack("<I", len(content) - 1) + content[last + 4 :]
+    raise AssertionError("no tiles")
+
+
+@pytest.mark.parametrize("kind", TIFFS)
+def test_a_tiff_that_ends_before_its_last_pixels_is_known(kind):
+    """By its tags: whether libtiff notices it depends on its version."""
+    content = TIFFS[kind]
+    assert not is_cut_off(io.BytesIO(content))
+    if kind == "tiles":
+        assert is_cut_off(io.BytesIO(with_its_last_tile_at_the_end(content)))
+    else:
+        assert is_cut_off(io.BytesIO(content[: len(content) // 2]))
+        assert is_cut_off(io.BytesIO(content[:-1]))
+
+
+def test_the_page_that_is_cut_off_is_the_one_asked_about():
+    buffer = io.BytesIO()
+    first, second = Image.fromarray(GRAY), Image.fromarray(np.ascontiguousarray(GRAY.T))
+    first.save(buffer, "TIFF", save_all=True, append_images=[second])
+    content = buffer.getvalue()[:-1000]
+    assert [is_cut_off(io.BytesIO(content), page) for page in (1, 2)] == [False, True]

@@ -279,3 +279,107 @@ def test_a_table_in_a_profile_counts_more_than_its_matrix():
     icc = bytes(pyvips.Operation.call("profile_load", "p3"))
     assert space_of(icc) is not None
     assert space_of(icc.replace(b"chad", b"A2B0")) is None
+
+
+class Stripes:
+    """Colours that change from column to column."""
+
+    def rows(self, y0, y1, L):
+        columns = np.where(np.arange(L.shape[1]) % 2, 30, -30).astype(np.float32)
+        return np.broadcast_to(columns, (2, *L.shape)).copy()
+
+
+def test_avif_has_full_chroma(tmp_path):
+    (picture,) = open_photo(np.full((64, 64), 128, np.uint8)).compose([Stripes()])
+    picture.save(tmp_path / "out.avif", quality=100)
+    out = pyvips.Image.new_from_file(str(tmp_path / "out.avif")).numpy()
+    assert np.abs(out.astype(int) - picture.rgb).mean() < 5
+
+
+@pytest.mark.parametrize("tag", [0x8769, 0x8825, 0xA005])
+def test_exif_that_points_to_itself_ends(tmp_path, tag):
+    """A crafted TIFF; the photo is intact all the same."""
+    tags = Image.Exif()
+    tags[0x013B] = "Ada"
+    Image.fromarray(GRAY).save(tmp_path / "in.tif", exif=tags)
+    content = bytearray((tmp_path / "in.tif").read_bytes())
+    (start,) = struct.unpack_from("<I", content, 4)
+    (count,) = struct.unpack_from("<H", content, start)
+    entries = [bytes(content[start + 2 + 12 * k : start + 14 + 12 * k]) for k in range(count)]
+    place = len(content) + len(content) % 2
+    entries.append(struct.pack("<HHII", tag, 4, 1, place))
+    entries.sort(key=lambda entry: struct.unpack_from("<H", entry))
+    content += bytes(len(content) % 2) + struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+    content[4:8] = struct.pack("<I", place)
+    (tmp_path / "loop.tif").write_bytes(content)
+    photo = open_photo(tmp_path / "loop.tif")
+    assert photo.lab(64, 64).tobytes() == open_photo(tmp_path / "in.tif").lab(64, 64).tobytes()
+    assert b"Ada" in photo._metadata.blob("exif-data")
+
+
+@pytest.mark.parametrize("kind", ["lab", "labs", "xyz"])
+def test_tiffs_in_lab_and_xyz_are_read(tmp_path, kind):
+    image = pyvips.Image.new_from_array(COLOR).copy(interpretation="srgb").colourspace(kind)
+    image.write_to_file(str(tmp_path / "in.tif"))
+    photo = open_photo(tmp_path / "in.tif")
+    difference = np.abs(photo.lab(64, 64) - open_photo(COLOR).lab(64, 64))
+    assert difference.mean() < 0.5
+
+
+TEXTS = {
+    0x010D: "box 4", 0x010E: "a bridge", 0x010F: "Agfa", 0x0110: "Isolette", 0x011D: "page 7",
+    0x0131: "ScanTool", 0x0132: "1957:10:04 19:28:34", 0x013B: "Ada", 0x013C: "scanner-2", 0x8298: "CC0",
+}  # fmt: skip
+RATINGS = {0x4746: 4, 0x4749: 80}
+OF_WINDOWS = (0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F)  # title, comment, author, keywords and subject
+
+
+@pytest.mark.parametrize("source", [".tif", ".jpg"])
+def test_a_tiff_keeps_all_that_people_and_cameras_wrote(tmp_path, source):
+    tags = Image.Exif()
+    for tag, value in (TEXTS | RATINGS).items():
+        tags[tag] = value
+    for tag in OF_WINDOWS:
+        tags[tag] = f"{tag:x}".encode("utf-16-le")
+    Image.fromarray(GRAY).save(tmp_path / f"in{source}", exif=tags)
+    (picture,) = open_photo(tmp_path / f"in{source}").compose([Uniform(5, 5)])
+    picture.save(tmp_path / "out.tif")
+    with Image.open(tmp_path / "out.tif") as out:
+        found = out.getexif()
+        np.testing.assert_array_equal(np.asarray(out), picture.rgb)
+    assert {tag: found.get(tag) for tag in TEXTS | RATINGS} == TEXTS | RATINGS
+    for tag in OF_WINDOWS:
+        assert bytes(found[tag]).decode("utf-16-le") == f"{tag:x}"
+
+
+def test_integers_of_32_bits_are_scaled_to_16(tmp_path):
+    values = np.linspace(0, 2**32 - 1, 100 * 100).astype(np.uint32).reshape(100, 100)
+    pyvips.Image.new_from_array(values).cast("uint").write_to_file(str(tmp_path / "in.tif"))
+    photo = open_photo(tmp_path / "in.tif")
+    (picture,) = photo.compose([Uniform(0, 0)])
+    assert photo.bit_depth == 16
+    wanted = np.rint(values / 65537).astype(int)
+    assert np.abs(picture.rgb[..., 1] - wanted).max() <= 2
+    assert picture.rgb[-1, -1, 1] == 65535
+
+
+@pytest.mark.parametrize("width", range(61, 69))
+def test_directories_and_values_of_a_tiff_begin_on_words(tmp_path, width):
+    """As TIFF 6.0 requires (p. 13 and 15); readers of other programs refuse others."""
+    tags = Image.Exif()
+    tags[0x010E], tags[0x010F], tags[0x013B] = "even", "odd odd", "Ada, whose name is odd"
+    image = Image.fromarray(np.arange(40 * width, dtype=np.uint8).reshape(40, width))
+    image.save(tmp_path / "in.jpg", exif=tags)
+    (picture,) = open_photo(tmp_path / "in.jpg").compose([Uniform(5, 5)])
+    picture.save(tmp_path / "out.tif", recipe={"seed": "1" * width})
+    content = (tmp_path / "out.tif").read_bytes()
+    (start,) = struct.unpack_from("<I", content, 4)
+    (count,) = struct.unpack_from("<H", content, start)
+    places = [start]
+    sizes = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
+    for entry in range(start + 2, start + 2 + 12 * count, 12):
+        _, kind, number, place = struct.unpack_from("<HHII", content, entry)
+        if number * sizes[kind] > 4:
+            places.append(place)
+    assert len(places) > 3
+    assert [place for place in places if place % 2] == []

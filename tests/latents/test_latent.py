@@ -194,3 +194,14 @@ def test_files_that_hold_no_codes_for_this(tmp_path):
         Latent.load(path, "natural", SHAPES)
     with pytest.raises(LatentError, match="cannot be written"):
         Latent.draw(SHAPES, [1]).save(tmp_path / "none" / "z.safetensors", "natural", "12ab")
+
+
+def test_codes_are_there_already_if_they_are_those_of_the_same_weights(tmp_path):
+    codes, path = Latent.draw(SHAPES, [1, 2]), tmp_path / "z.safetensors"
+    assert not codes.is_saved(path, "natural", "12ab")
+    codes.save(path, "natural", "12ab")
+    assert codes.is_saved(path, "natural", "12ab")
+    assert not codes.is_saved(path, "natural", "34cd")
+    assert not codes.is_saved(path, "bedrooms", "12ab")
+    assert not codes[:1].is_saved(path, "natural", "12ab")
+    assert not Latent.draw(SHAPES, [1, 3]).is_saved(path, "natural", "12ab")

@@ -144,3 +144,16 @@ def test_tiny_and_thin_photos(colorizer, shape):
     pixels = np.linspace(0, 255, shape[0] * shape[1]).astype(np.uint8).reshape(shape)
     (colorization,) = colorizer.colorize(pixels)
     assert colorization.rgb.shape == (*shape, 3)
+
+
+@pytest.mark.parametrize("upright", [False, True])
+def test_samples_of_a_panorama_differ_in_their_coarse_colours(colorizer, upright):
+    """Without noise in the details, too: those of each seed are those of the whole photo of this seed."""
+    pixels = GRAY[80:200, :260]
+    conditioned = colorizer.condition(np.ascontiguousarray(pixels.T if upright else pixels))
+    details = {32: 0.0, 16: 0.0}
+    one, other = conditioned.sample(2, details, 4)
+    assert np.abs(one.ab - other.ab).mean() > 1
+    whole = conditioned.whole.sample(2, details, 4)
+    for sample, same in zip((one, other), whole, strict=True):
+        np.testing.assert_allclose(sample.ab.mean((1, 2)), same.ab.mean((1, 2)), atol=1)

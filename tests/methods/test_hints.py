@@ -7,12 +7,13 @@ from itertools import islice
 import numpy as np
 import pytest
 import pyvips
-from helpers import preloaded
+from helpers import GRAY, preloaded
 from PIL import Image
 from typer.testing import CliRunner
 
 from cinn_colorize.cli.app import app
 from cinn_colorize.errors import LatentError
+from cinn_colorize.imaging import color
 from cinn_colorize.imaging.color import pixels_to_lab
 from cinn_colorize.imaging.photo import open_photo, read_recipe
 from cinn_colorize.methods.ensemble import draw, ensemble, follow
@@ -326,3 +327,48 @@ def test_bad_hints_get_one_line(run, tmp_path, monkeypatch, arguments, code, mes
 def test_what_is_no_hint_is_refused_at_once(values, error, problem):
     with pytest.raises(error, match=problem):
         Hint(*values)
+
+
+def test_a_hint_beside_an_edge_weighs_on_its_own_side():
+    """As the upsampling takes its pixel's colour from there, though the other side is as near."""
+    halves = np.full((256, 256), 70, np.uint8)
+    halves[:, 128:] = 180
+    for x, own in ((127, np.s_[:, :32]), (128, np.s_[:, 32:])):
+        weight = HintMap.of(open_photo(halves), [Hint(x, 130, BLUE)]).weight
+        assert weight[own].sum() > 0.99
+        assert np.isclose(weight.sum(), 1)
+
+
+def test_a_hint_in_a_corner_weighs_as_much_as_any_other():
+    flat = open_photo(np.full((256, 256), 128, np.uint8))
+    for x, y in ((0, 0), (255, 255), (0, 130), (130, 130)):
+        weight = HintMap.of(flat, [Hint(x, y, RED)]).weight
+        assert np.isclose(weight.sum(), 1)
+        middle = [(weight * place).sum() for place in np.indices(weight.shape)]
+        place = ((np.array([y, x]) + 0.5) / 4 - 0.5).clip(0, 63)  # on the grid
+        assert np.abs(middle - place).max() < 0.3
+
+
+def test_what_is_wanted_lies_in_the_gamut_once_the_saturation_is_applied():
+    photo = open_photo(GRAY)
+    vivid = [Hint(20, 30, (255, 0, 0)), Hint(200, 170, (0, 0, 255)), Hint(150, 60, (0, 255, 0))]
+    for saturation in (0.5, 1.0, 2.0):
+        hints = HintMap.of(photo, vivid, saturation=saturation)
+        shown = (saturation * hints.ab).astype(np.float32)
+        np.testing.assert_allclose(color.reduce_chroma(hints.guide, shown), shown, atol=0.1)
+    gray = HintMap.of(photo, vivid, saturation=0.0)
+    assert np.isfinite(gray.ab).all()
+
+
+def test_a_hint_reaches_what_is_near():
+    flat = open_photo(np.full((256, 256), 128, np.uint8))
+    reach = HintMap.of(flat, [Hint(128, 128, RED)]).reach
+    assert reach[32, 32] > 0.9
+    assert np.all(np.diff(reach[32, 33:]) < 0)
+    assert reach[32, 60] < 0.3 < 0.4 < reach[32, 38]
+
+
+def test_members_are_no_samples_that_people_draw(colorizer):
+    seeds = [member.seed for member in islice(ensemble(colorizer.condition(GRAY)), 8)]
+    assert len(set(seeds)) == 8
+    assert min(seeds) >= 2**31

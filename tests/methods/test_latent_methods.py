@@ -1,11 +1,14 @@
 """Uses of the latent space: transfer, mixes, ranking, strips and grids."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from helpers import COLOR, GRAY
 from PIL import Image
 
+from cinn_colorize import Colorizer
 from cinn_colorize.colorizer import likeliest
 from cinn_colorize.errors import LatentError, PhotoError
 from cinn_colorize.imaging.photo import open_photo
@@ -16,6 +19,7 @@ from cinn_colorize.methods.sample import Sampling
 from cinn_colorize.methods.strip import Strip
 from cinn_colorize.methods.transfer import Transfer
 from cinn_colorize.methods.variation import Variation
+from cinn_colorize.models import load_model
 from cinn_colorize.options import Rank, Rendering
 
 INSIDE = np.zeros((64, 64), np.uint8)
@@ -81,9 +85,9 @@ def test_impossible_shares_of_noise(colorizer, conditioned, coffee, noise):
 
 
 def test_a_reference_needs_colours(colorizer):
-    with pytest.raises(PhotoError, match="is gray"):
+    with pytest.raises(PhotoError, match="gray, with no colours"):
         colorizer.reference(GRAY)
-    with pytest.raises(PhotoError, match="is gray"):
+    with pytest.raises(PhotoError, match="gray, with no colours"):
         colorizer.reference(np.stack([GRAY] * 3, axis=-1))
 
 
@@ -270,3 +274,31 @@ def test_sheets_show_samples_as_the_pictures_are_rendered(colorizer, photo, tmp_
             tiles = method.first_tiles(colorizer, photo, 0.8, 1, Rendering(saturation=saturation))
             spread = [np.ptp(np.asarray(tiles[i][0]).astype(int), axis=-1).max() for i in samples]
             assert all((value > 1) == bool(saturation) for value in spread)
+
+
+def test_the_coarse_code_of_a_mix_is_that_of_the_joined_colours(colorizer):
+    conditioned, mask = colorizer.condition(GRAY), colorizer.mask(INSIDE)
+    inside, outside = (conditioned.sample(1, 0.9, seed)[0].ab for seed in (1, 6))
+    joined = conditioned.encode(mask.share * inside + (1 - mask.share) * outside).levels[8]
+    mixed = conditioned.mix((1, 6), mask, 0.9).latent.levels[8]
+    np.testing.assert_allclose(mixed, joined, atol=1e-5)
+
+
+def test_a_reference_is_encoded_once_for_each_network(narrow_weights, examples, monkeypatch):
+    """Codes belong to the weights and the guidance that they were made with."""
+    loaded = load_model("natural", narrow_weights)
+    plain, guided = (Colorizer(loaded, device="cpu", guidance=weight) for weight in (0.0, 0.75))
+    other = copy.copy(plain)
+    other.sha256 = "1" * 64
+    method, encoded = Transfer(examples / "coffee.png", noise=0.0), []
+    for colorizer in (plain, guided, other):
+        reference = colorizer.reference
+        monkeypatch.setattr(
+            colorizer, "reference", lambda photo, r=reference: encoded.append(photo) or r(photo)
+        )
+    photo = open_photo(GRAY)
+    drawn = [method.samples(c, photo, 1, 0.5, 3)[0] for c in (plain, guided, plain, guided, other)]
+    assert len(encoded) == 3
+    (fresh,) = Transfer(examples / "coffee.png", noise=0.0).samples(guided, photo, 1, 0.5, 3)
+    np.testing.assert_array_equal(drawn[1].ab, fresh.ab)
+    np.testing.assert_array_equal(drawn[0].ab, drawn[2].ab)

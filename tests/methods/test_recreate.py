@@ -192,3 +192,23 @@ def test_the_command(made, tmp_path, capfdbinary):
     assert code == 1
     assert "is one of the files given" in stderr
     assert run(out, photo, "-q", "--overwrite") == (0, f"{again}\n", "")
+
+
+@pytest.mark.parametrize("private", ["gray.png", "strokes.png"])
+def test_a_picture_made_again_is_no_more_readable_than_what_it_is_made_of(colorizer, tmp_path, private):
+    Image.fromarray(GRAY).save(tmp_path / "gray.png")
+    strokes = Image.new("RGBA", GRAY.shape[::-1])
+    strokes.paste((160, 40, 50, 255), (110, 90, 130, 100))
+    strokes.save(tmp_path / "strokes.png")
+    (made,) = colorizer.colorize(open_photo(tmp_path / "gray.png"), seed=3, strokes=tmp_path / "strokes.png")
+    made.save(tmp_path / "made.png")
+    (tmp_path / private).chmod(0o600)
+    recreate(
+        Recipe.read(tmp_path / "made.png"),
+        colorizer,
+        tmp_path / "gray.png",
+        tmp_path / "again.png",
+        others=[tmp_path / "strokes.png"],
+    )
+    assert (tmp_path / "again.png").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "again.png").read_bytes() == (tmp_path / "made.png").read_bytes()

@@ -14,6 +14,7 @@ from cinn_colorize import Colorizer, read_recipe
 from cinn_colorize.files import FORMATS
 from cinn_colorize.imaging.photo import open_photo
 from cinn_colorize.methods.base import SampleMethod
+from cinn_colorize.methods.differences import differences
 from cinn_colorize.methods.grid import Grid
 from cinn_colorize.methods.hints import Hint, Hinted
 from cinn_colorize.methods.mix import Mix
@@ -136,3 +137,10 @@ class Blank:
 
     def rows(self, y0, y1, L):
         return np.zeros((2, *L.shape), np.float32)
+
+
+def test_a_former_name_of_a_method_is_no_difference():
+    recipe = {"model": "natural", "seed": "1", "temperatures": "0.0,1.0", "scaled": "all"}
+    assert differences({**recipe, "method": "strip"}, {**recipe, "method": "temperatures"}) == {}
+    other = differences({**recipe, "method": "sample"}, {**recipe, "method": "temperatures"})
+    assert other.keys() == {"method"}

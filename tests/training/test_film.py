@@ -1,11 +1,18 @@
 """Old films: what they see of colours, and that they stay in range."""
 
+from itertools import islice
+
 import numpy as np
 import pytest
+import torch
+from helpers import write_blobs
 from skimage import data
 
+from cinn_colorize.data.sources import find_photos
 from cinn_colorize.imaging.color import pixels_to_luminance
+from cinn_colorize.training.data import Crops, Loading
 from cinn_colorize.training.film import _STEPS, EMULSIONS, as_film, exposed
+from cinn_colorize.training.natural import NaturalTask, NaturalTraining
 
 PATCHES = np.array([[[200, 30, 30], [30, 160, 30], [40, 60, 220], [128, 128, 128]]], np.uint8)
 PHOTO = data.astronaut()[::4, ::4]
@@ -61,3 +68,30 @@ def test_each_step_changes_the_print(step):
     assert changed.shape == L.shape
     assert np.abs(changed - before).max() > 1e-3
     np.testing.assert_array_equal(L, before, err_msg="what it was given is left alone")
+
+
+def test_films_tell_colours_of_one_luminance_apart():
+    """Each in its own way; luminance, which the photo has of itself, does not."""
+    patches = np.zeros((64, 64, 3), np.uint8)
+    patches[:, :32], patches[:, 32:] = (200, 60, 60), (70, 104, 203)
+    L = pixels_to_luminance(patches)
+    assert abs(L[:, :32].mean() - L[:, 32:].mean()) < 2
+    films = [as_film(patches, np.random.default_rng(seed)) for seed in range(60)]
+    apart = np.array([film[:, 32:].mean() - film[:, :32].mean() for film in films])
+    assert (apart > 15).mean() > 0.35  # blue is bright to half of the films, the old ones
+    assert (apart < 15).mean() > 0.2
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_as_many_photos_are_films_as_the_run_says(tmp_path, share):
+    """Their colours are the true ones all the same."""
+    photos = find_photos(write_blobs(tmp_path, *[(120, 100)] * 4))
+    task, config = NaturalTask(photos), NaturalTraining(photos=40, batch=8, films=share)
+    plain, films = Crops(photos, config.seed), 0
+    for step, batch in enumerate(islice(task.batches(config, 0, Loading()), 5)):
+        for k, (L, ab) in enumerate(zip(*batch.parts, strict=True)):
+            own_L, own_ab = plain[8 * step + k].parts
+            assert torch.equal(ab, own_ab)
+            films += not torch.equal(L, own_L)
+    assert abs(films / 40 - share) < 0.25
+    assert films in {0.0: [0], 1.0: [40]}.get(share, np.arange(1, 40))

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 import torch
 from helpers import stir
+from narrow import NARROW_COARSE
 from tiny_run import CONFIG, CPU, TinyTask, build
 
 from cinn_colorize.data.sources import find_photos
+from cinn_colorize.models.natural import Natural
 from cinn_colorize.training.loop import train
+from cinn_colorize.training.natural import NaturalTask, NaturalTraining
 from cinn_colorize.training.options import RunOptions
 
 STEPS = 6
@@ -110,3 +113,27 @@ def test_the_average_over_the_run_is_what_comes_of_it(photos, tmp_path):
     assert (found - average).abs().max() < 1e-6
     assert (found - after[-1]).abs().max() > 1e-4
     assert not returned.training
+
+
+@pytest.mark.parametrize("kind", ["Adam", "Muon"])
+def test_weights_without_a_gradient_decay(kind):
+    """The prior of Eq. 6, decoupled: a step shrinks each weight by the rate times the decay."""
+    if kind == "Adam":
+        task, model, config = TinyTask([]), stir(build()), replace(CONFIG, weight_decay=0.25)
+    else:
+        task, model, config = (
+            NaturalTask([]),
+            stir(Natural(NARROW_COARSE)),
+            NaturalTraining(weight_decay=0.25),
+        )
+    groups = task.learning(model, config)
+    optimizer = task.optimizer(model, groups, config)
+    for group in optimizer.param_groups:
+        group["lr"] = 0.1
+    learning = [parameter for parameters, _ in groups for parameter in parameters]
+    before = [parameter.detach().clone() for parameter in learning]
+    for parameter in learning:
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    for parameter, was in zip(learning, before, strict=True):
+        torch.testing.assert_close(parameter.detach(), 0.975 * was)

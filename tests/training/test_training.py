@@ -11,6 +11,7 @@ import pytest
 import pyvips
 import torch
 from helpers import GRAY, write_blobs
+from narrow import NARROW_COARSE
 from PIL import Image, ImageCms
 
 from cinn_colorize.conditioning.backbone import DEEP
@@ -18,6 +19,7 @@ from cinn_colorize.conditioning.pretrained import Pretrained
 from cinn_colorize.data.sources import LmdbPhotos, Reader, Source, find_photos
 from cinn_colorize.errors import DataError
 from cinn_colorize.models.natural import LevelConfig, Natural, NaturalConfig
+from cinn_colorize.training.ablation import without
 from cinn_colorize.training.checkpoint import load_newest, save_checkpoint
 from cinn_colorize.training.data import Crops, Loading, batches, random_crop, to_network
 from cinn_colorize.training.loop import train
@@ -317,3 +319,20 @@ def test_what_cannot_be_resumed(model, photos, tmp_path):
     run(model, photos, tmp_path, replace(CONFIG, photos=4), resume=True)  # nothing yet, so it begins
     with pytest.raises(DataError, match="seed 0, not 1"):
         run(model, photos, tmp_path, replace(CONFIG, photos=4, seed=1), resume=True)
+
+
+def test_a_photo_is_cropped_anew_in_every_epoch(tmp_path):
+    crops = Crops(find_photos(write_blobs(tmp_path, *[(300, 260)] * 3)), seed=1)
+    first, second = ({crops._source(p): p for p in range(start, start + 3)} for start in (0, 3))
+    assert first.keys() == second.keys()
+    for photo, position in first.items():
+        assert not torch.equal(crops[position].parts[0], crops[second[photo]].parts[0])
+
+
+def test_colours_get_the_noise_of_the_settings():
+    model, generator = Natural(without(NARROW_COARSE, ["conditioning"])), torch.Generator()
+    L, ab = torch.full((2, 1, 256, 256), 50.0), 30 * torch.ones(2, 2, 64, 64)
+    config = NaturalTraining(pixel_noise=0.05, coarse_noise=0.4)
+    x, *_ = NaturalTask([]).prepare(model, [L, ab], config, Noise(generator.manual_seed(1)), torch.float32)
+    expected = add_noise(ab / model.config.chroma_scale, 0.05, 0.4, Noise(generator.manual_seed(1)))
+    assert torch.equal(x, expected)
