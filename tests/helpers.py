@@ -217,20 +217,23 @@ def without_progress(stderr):
 
 
 @contextlib.contextmanager
-def heeding_ctrl_c():
-    """Processes started in this context heed Ctrl-C, even if this one does not."""
-    # A shell makes what it starts with & ignore Ctrl-C, and that is handed on. What has a handler is not.
-    ignored = signal.signal(signal.SIGINT, signal.default_int_handler)
+def heeding_signals():
+    """Processes started in this context heed Ctrl-C and a closed terminal, even if this one does not."""
+    # A shell makes what it starts with & ignore Ctrl-C, and nohup the other, and that is handed on. A handler
+    # is not.
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, ignored)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def start(folder, *arguments, environment=ENVIRONMENT, **options):
     """The command as a process to send signals to."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with heeding_ctrl_c():
+    with heeding_signals():
         return subprocess.Popen(command(*arguments), cwd=folder, env=environment, **pipes, **options)
 
 

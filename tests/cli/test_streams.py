@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import ENVIRONMENT, command, names, small_disk, wait_for
+from helpers import ENVIRONMENT, command, heeding_signals, names, small_disk, wait_for
 from PIL import Image
 
 resource = pytest.importorskip("resource", reason="no limits of that kind")
@@ -102,7 +102,7 @@ def test_what_cannot_be_said_changes_nothing_else(folder, tmp_path, arguments, c
 @pytest.mark.parametrize(("nohup", "code"), [([], 129), (["nohup"], 0)])
 def test_a_terminal_that_is_closed_ends_a_command_which_leaves_no_photo_behind(noise, tmp_path, nohup, code):
     """Unless the command is to go on without one."""
-    with noise.open("rb") as stdin:
+    with noise.open("rb") as stdin, heeding_signals():
         call = subprocess.Popen(
             [*nohup, *command("-", "-s", 1)],
             env=ENVIRONMENT | {"TMPDIR": str(tmp_path)},

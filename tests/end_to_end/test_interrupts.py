@@ -17,7 +17,7 @@ from helpers import (
     ENVIRONMENT,
     GRAY,
     command,
-    heeding_ctrl_c,
+    heeding_signals,
     names,
     process,
     spawned_by,
@@ -101,16 +101,17 @@ def test_train_keeps_a_checkpoint_when_its_terminal_is_closed(photos, narrow_wei
     """Which ends its shell and all that this has started, and can be written to no more."""
     ours, theirs = os.openpty()
     arguments = ["--data", photos, "--start", narrow_weights, "--run", "run", "--device", "cpu"]
-    run = subprocess.Popen(
-        command("train", *arguments, "--photos", 10_000, "--batch", 2, "--workers", 1),
-        cwd=tmp_path,
-        env=ENVIRONMENT,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY),
-    )
+    with heeding_signals():
+        run = subprocess.Popen(
+            command("train", *arguments, "--photos", 10_000, "--batch", 2, "--workers", 1),
+            cwd=tmp_path,
+            env=ENVIRONMENT,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY),
+        )
     os.close(theirs)
     begun(tmp_path / "run")
     wait_for(lambda: spawned_by(run.pid))
@@ -331,7 +332,7 @@ except typer.Exit as stopped:
 
 def test_a_second_ctrl_c_while_the_first_is_answered_says_nothing_more(tmp_path):
     code = [sys.executable, "-c", STOPPED_TWICE]
-    with heeding_ctrl_c():
+    with heeding_signals():
         call = subprocess.run(code, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
     assert (call.returncode, call.stderr) == (130, "cinn-colorize: one line\n")
 
