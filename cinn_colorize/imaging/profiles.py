@@ -16,6 +16,7 @@ from cinn_colorize.imaging.color import D65, SRGB, RGBSpace
 _D50 = np.array([0.9642, 1.0, 0.8249])  # the white of every profile's connection space
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 _D50_TO_D65 = np.linalg.inv(_BRADFORD) @ np.diag((_BRADFORD @ D65) / (_BRADFORD @ _D50)) @ _BRADFORD
+_FLAT = 1e6  # condition of a matrix whose primaries span no space, but for rounding
 
 
 def color_model(icc: bytes) -> str:
@@ -41,7 +42,8 @@ def space_of(icc: bytes) -> RGBSpace | None:
         curves = np.stack([_curve(tags[name]) for name in (b"rTRC", b"gTRC", b"bTRC")])
         primaries = np.stack([_xyz(tags[name]) for name in (b"rXYZ", b"gXYZ", b"bXYZ")], axis=1)
         matrix = _D50_TO_D65 @ primaries / D65[:, None]
-        np.linalg.inv(matrix)  # fails if the primaries do not span a space
+        if not np.linalg.cond(matrix) < _FLAT:
+            return None
     except (KeyError, ValueError, struct.error, np.linalg.LinAlgError):
         return None
     close = np.abs(matrix - SRGB.matrix).max() < 2e-3 and np.abs(curves - SRGB.curves).max() < 1e-3

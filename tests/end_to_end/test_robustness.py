@@ -281,6 +281,7 @@ def survives(folder, number):
     remarks = (" is in colour", " is black and white", "pages or frames", "its XMP")
     problems = [line for line in lines if "broken/" in line and not any(word in line for word in remarks)]
     pictures = done.stdout.splitlines()
+    assert pictures
     assert len(pictures) + len(problems) == number, done.stderr
     assert summary.startswith(f"cinn-colorize: {number} photos: {len(pictures)} done, {len(problems)} failed")
     assert not [line for line in lines if not line.startswith("cinn-colorize: ") or "--debug" in line]

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 import pyvips
@@ -72,3 +74,11 @@ def test_what_is_no_simple_profile():
     for length in range(0, len(whole), 7):
         space_of(whole[:length])  # must not raise
     assert space_of(whole[:140]) is None
+
+
+def test_primaries_that_span_no_space_are_no_profile():
+    icc = profile(("para", [0, 1.8]))
+    red, green, _ = (found.start() for found in list(re.finditer(rb"XYZ \0{4}", icc))[-3:])
+    same = icc[:green] + icc[red : red + 20] + icc[green + 20 :]
+    assert space_of(icc) is not None
+    assert space_of(same) is None

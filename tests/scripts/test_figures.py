@@ -144,7 +144,7 @@ def test_curves_of_ablations(scripts, tmp_path):
         (["10", "--data", "runs"], "runs: no runs in it; make them with scripts/paper/ablations.py"),
         (["1", "--weights", "no.safetensors"], "no.safetensors: no such weights file"),
         (["11", "--data", "nowhere"], "nowhere: does not exist"),
-        (["1", "--data", str(EXAMPLES / "camera.png")], "camera.png: is gray"),
+        (["1", "--data", str(EXAMPLES / "camera.png")], "camera.png: gray, with no colours"),
     ],
 )
 def test_errors_are_one_line(scripts, arguments, line):
