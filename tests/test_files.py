@@ -12,7 +12,7 @@ import torch
 from helpers import ENVIRONMENT
 
 from cinn_colorize.batch.manifest import Manifest
-from cinn_colorize.files import TemporaryFolder, remove_leftovers, replacing
+from cinn_colorize.files import TemporaryFolder, mode_like, remove_leftovers, replacing
 from cinn_colorize.training.checkpoint import load_newest, save_checkpoint
 
 
@@ -110,3 +110,14 @@ def test_the_folder_of_a_killed_process_is_removed_by_the_next_and_no_other(tmp_
         assert set(tmp_path.iterdir()) == {alive, user, Path(mine)}
     calls[1].communicate("\n")
     assert set(tmp_path.iterdir()) == {user}
+
+
+@pytest.mark.parametrize(
+    ("mode", "copied"), [(0o644, 0o666), (0o600, 0o600), (0o640, 0o660), (0o620, 0o600), (0o604, 0o606)]
+)
+def test_who_may_not_read_a_photo_may_not_read_what_is_made_from_it(tmp_path, mode, copied):
+    """Those who may only write into it gain nothing either."""
+    path = tmp_path / "photo.jpg"
+    path.touch()
+    path.chmod(mode)
+    assert mode_like(path) == copied

@@ -461,3 +461,17 @@ def test_a_manifest_tells_what_was_made_in_another_way(run, before, after):
     assert other.exit_code == 0, other.stderr
     assert len(other.stdout.splitlines()) == 1
     assert run(*command, *after.split()).stdout == ""
+
+
+def test_another_file_of_the_same_size_and_time_is_a_change(run, scans, colorizer, monkeypatch):
+    """As of a program that writes beside a photo and renames."""
+    compose = colorizer.compose
+
+    def compose_while_it_is_replaced(photo, *arguments, **options):
+        other = Path("other")
+        shutil.copy2("scans/b.png", other)
+        other.replace("scans/b.png")
+        return compose(photo, *arguments, **options)
+
+    monkeypatch.setattr(colorizer, "compose", compose_while_it_is_replaced)
+    assert "scans/b.png: changed while being read" in the_line(run("scans/b.png", "-s", 0, "-q"))

@@ -383,3 +383,11 @@ def test_directories_and_values_of_a_tiff_begin_on_words(tmp_path, width):
             places.append(place)
     assert len(places) > 3
     assert [place for place in places if place % 2] == []
+
+
+def test_tiffs_are_compressed_without_loss(tmp_path):
+    (picture,) = open_photo(GRAY).compose([Uniform(5, 5)])
+    picture.save(tmp_path / "out.tif")
+    with Image.open(tmp_path / "out.tif") as out:
+        assert out.info["compression"] == "tiff_adobe_deflate"
+        np.testing.assert_array_equal(np.asarray(out), picture.rgb)

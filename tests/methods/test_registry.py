@@ -144,3 +144,10 @@ def test_a_former_name_of_a_method_is_no_difference():
     assert differences({**recipe, "method": "strip"}, {**recipe, "method": "temperatures"}) == {}
     other = differences({**recipe, "method": "sample"}, {**recipe, "method": "temperatures"})
     assert other.keys() == {"method"}
+
+
+@pytest.mark.parametrize("key", ["temperature", "noise", "fresh", "guidance", "saturation"])
+def test_numbers_are_compared_by_their_values(key):
+    recipe = {"model": "natural", "seed": "1", "method": "sample"}
+    assert differences({**recipe, key: "0.50"}, {**recipe, key: "0.5"}) == {}
+    assert differences({**recipe, key: "0.51"}, {**recipe, key: "0.5"}).keys() == {key}
