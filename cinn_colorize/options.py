@@ -178,7 +178,7 @@ class Rendering(RecipeOptions):
         Upsampling,
         typer.Option(
             "--upsampling",
-            help="Upsampling of colours: along the photo's edges, fast (jbu) or exact, or smooth.",
+            help="Upsampling of colours: along the photo's edges, fast (jbu) or exact; or smooth (bicubic).",
             rich_help_panel=DRAWING,
         ),
     ] = Upsampling.jbu
