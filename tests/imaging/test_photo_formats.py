@@ -391,3 +391,12 @@ def test_tiffs_are_compressed_without_loss(tmp_path):
     with Image.open(tmp_path / "out.tif") as out:
         assert out.info["compression"] == "tiff_adobe_deflate"
         np.testing.assert_array_equal(np.asarray(out), picture.rgb)
+
+
+def test_a_resolution_of_nothing_is_none(tmp_path):
+    image = Image.fromarray(GRAY)
+    image.info["dpi"] = (0, 0)
+    (picture,) = open_photo(image).compose([Uniform(5, 5)])
+    picture.save(tmp_path / "out.png")
+    with Image.open(tmp_path / "out.png") as out:
+        assert out.info.get("dpi", (72, 72))[0] > 1

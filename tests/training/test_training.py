@@ -33,6 +33,7 @@ from cinn_colorize.training.natural import (
 from cinn_colorize.training.objective import Noise, add_noise, balanced_loss, level_nll, mean_loss
 from cinn_colorize.training.options import RunOptions
 from cinn_colorize.training.schedule import cosine
+from cinn_colorize.training.task import TrainingConfig
 
 CPU = torch.device("cpu")
 
@@ -223,6 +224,13 @@ def test_learning_rate_rises_then_falls_to_zero():
     assert rates[-1] == pytest.approx(0, abs=1e-9)
     assert rates.index(max(rates)) == 2
     assert rates[2:] == sorted(rates[2:], reverse=True)
+
+
+def test_a_step_has_the_rate_of_its_middle_and_the_warm_up_is_at_most_a_tenth():
+    config = TrainingConfig(photos=1000, batch=100, learning_rate=1.0, warmup=5000)
+    assert config.rate(0) == cosine(50, photos=1000, peak=1.0, warmup=100) > 0
+    assert config.rate(50) == max(config.rate(seen) for seen in range(0, 1000, 10))
+    assert config.rate(900) == cosine(950, photos=1000, peak=1.0, warmup=100) > 0
 
 
 def test_a_stopped_run_resumes_exactly(model, photos, tmp_path):
