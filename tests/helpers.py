@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 import cinn_colorize
 from cinn_colorize.batch.workers import InProcess
 from cinn_colorize.cli.app import app
+from cinn_colorize.signals import ENDING
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -218,10 +219,10 @@ def without_progress(stderr):
 
 @contextlib.contextmanager
 def heeding_signals():
-    """Processes started in this context heed Ctrl-C and a closed terminal, even if this one does not."""
+    """Processes started in this context heed Ctrl-C, SIGTERM and a closed terminal, if this one does not."""
     # A shell makes what it starts with & ignore Ctrl-C, and nohup the other, and that is handed on. A handler
     # is not.
-    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    usual = {signal.SIGINT: signal.default_int_handler} | dict.fromkeys(ENDING, signal.SIG_DFL)
     before = {number: signal.signal(number, handler) for number, handler in usual.items()}
     try:
         yield

@@ -332,7 +332,7 @@ def make_folder(folder: Path, whole: Path, *, rehearsed: bool = False) -> None:
     name = printable_name(folder)
     try:
         if rehearsed:
-            folder = next(place for place in (folder, *folder.parents) if place.exists())
+            folder = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
         folder.mkdir(parents=True, exist_ok=True)
         number = 0 if _is_writable(folder) else errno.EROFS if _is_read_only(folder) else errno.EACCES
     except (FileExistsError, NotADirectoryError) as error:

@@ -110,6 +110,7 @@ def rehearse(batch: Batch) -> Rehearsal:
                 due += [one] if one.files else []
         except PhotoError as error:
             problems.append(str(error))
+    refused = set()
     for folder in {output.parent: None for one in due for output in one.task.wanted}:
         try:
             make_folder(folder, batch.plan.folder, rehearsed=True)
@@ -117,6 +118,8 @@ def rehearse(batch: Batch) -> Rehearsal:
             raise
         except PhotoError as error:
             problems.append(str(error))
+            refused.add(folder)
+    due = [one for one in due if not refused & {output.parent for output in one.task.wanted}]
     measures = _measures(Job(colorizer(), batch.plan), due, problems) if due else []
     outputs = [output for one in due for output in one.outputs]
     folder = batch.plan.folder

@@ -211,8 +211,8 @@ def main() -> None:
         (*_, last) = traceback.extract_tb(error.__traceback__)
         if isinstance(error, OSError) and last.name == typer.echo.__name__:
             say(f"stdout: cannot be written: {error.strerror}")
-        elif isinstance(error, OSError) and error.filename and "--debug" not in sys.argv:
-            say(f"{printable_name(str(error.filename))}: {error.strerror}")
+        elif isinstance(error, OSError) and error.filename and error.strerror and "--debug" not in sys.argv:
+            say(f"{printable_name(str(error.filename))}: {error.strerror}; --debug shows where")
         else:
             print_trace(traceback.format_exc())
         sys.exit(1)

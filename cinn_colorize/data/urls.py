@@ -42,7 +42,7 @@ _FINAL = (
 
 
 _REFUSED = (401, 403, 404, 410)  # answers of HTTP that stay the same
-_URL = re.compile(r"(\w+://)(?:[^/\s@]*@)?([^\s?'\"]*)(\?[^\s'\"]*)?")  # with user and query
+_URL = re.compile(r"(\w+://)(?:[^/\s]*@)?([^\s?'\"]*)(\?[^\s'\"]*)?")  # with user and query, in a text
 
 
 class Url(str):
@@ -61,7 +61,12 @@ class Url(str):
     @property
     def shown(self) -> str:
         """It in messages and in what is kept of a run: without user and query, which may hold secrets."""
-        return printable_name(_without_secrets(self))
+        scheme, separator, rest = self.partition("://")
+        place, asked, _ = rest.partition("?")
+        host, slash, path = place.partition("/")
+        return printable_name(
+            scheme + separator + host.rpartition("@")[2] + slash + path + ("?..." if asked else "")
+        )
 
 
 def shown(place: Url | Path) -> str:

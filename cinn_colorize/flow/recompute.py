@@ -67,8 +67,8 @@ class _Recomputed(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         parts = tensors[: form.num_leaves]
         ctx.transform, ctx.tape, ctx.position, ctx.form = transform, tape, position, form
-        ctx.numbers = [part if isinstance(part, int | float) else None for part in parts]
-        ctx.save_for_backward(*(None if isinstance(each, int | float) else each for each in tensors))
+        ctx.others = [None if isinstance(part, Tensor) else part for part in parts]  # numbers, and None
+        ctx.save_for_backward(*(each if isinstance(each, Tensor) else None for each in tensors))
         z, log_det = transform(x, pytree.tree_unflatten(parts, form))
         return z, log_det
 
@@ -83,8 +83,8 @@ class _Recomputed(torch.autograd.Function):
         tensors = ctx.saved_tensors
         # Detached leaves, so that gradients stop at the conditions.
         parts = [
-            number if part is None else part.detach().requires_grad_(wanted)
-            for number, part, wanted in zip(ctx.numbers, tensors, ctx.needs_input_grad[5:], strict=False)
+            other if part is None else part.detach().requires_grad_(wanted)
+            for other, part, wanted in zip(ctx.others, tensors, ctx.needs_input_grad[5:], strict=False)
         ]
         condition = pytree.tree_unflatten(parts, ctx.form)
         x, grad_x, gradients = backward(ctx.transform, tape.output, condition, grad_z, grad_log_det)

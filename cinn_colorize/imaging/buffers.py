@@ -26,7 +26,7 @@ def empty(shape: tuple[int, ...], dtype: type[np.uint8] | type[np.uint16]) -> ND
     with tempfile.TemporaryFile(prefix="cinn-colorize-") as file:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), 0, size)
-        else:  # on macOS, where it is left sparse otherwise
+        else:  # on macOS and Windows; the former would leave it sparse
             for start in range(0, size, _IN_MEMORY):
                 file.write(bytes(min(_IN_MEMORY, size - start)))
             file.flush()

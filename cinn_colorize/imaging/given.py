@@ -69,7 +69,7 @@ def file_of(source: PhotoSource, name: str | None, max_pixels: int) -> File:
         if isinstance(path, str):
             name, own_suffix = name or printable_name(path), Path(path).suffix
         name = name or "file"
-        if getattr(source, "closed", False):
+        if getattr(source, "closed", False) is True:
             raise PhotoError(f"{name}: is closed; open the photo again")
         with raising_photo_errors(name):
             file = cast("BinaryIO", source)

@@ -90,7 +90,6 @@ class Upsampler:
         return np.asarray(wide, np.float32).reshape(channels, y1 - y0, -1)
 
 
-@np.errstate(under="ignore")  # a weight of nearly 0 is 0
 def joint_bilateral(
     ab: Floats,
     guide: Floats,
@@ -125,20 +124,21 @@ def joint_bilateral(
     planes = np.concatenate([ab, guide[None]])
     total = np.zeros_like(L)
     weighted = np.zeros((2, rows, width), np.float32)
-    for x_index, x_weight in x_taps:
-        columns = planes[:, :, x_index]
-        for y_index, y_weight in y_taps:
-            near = columns[:, y_index[y0 : y0 + rows]]
-            weight = L - near[2]
-            weight *= weight
-            weight *= np.float32(-0.5 / sigma_L**2)
-            np.exp(weight, out=weight)
-            weight += np.float32(1e-12)  # where no L nearby is similar, distance alone decides
-            weight *= y_weight[y0 : y0 + rows, None]
-            weight *= x_weight
-            total += weight
-            weighted[0] += weight * near[0]
-            weighted[1] += weight * near[1]
+    with np.errstate(under="ignore"):  # a weight of nearly 0 is 0
+        for x_index, x_weight in x_taps:
+            columns = planes[:, :, x_index]
+            for y_index, y_weight in y_taps:
+                near = columns[:, y_index[y0 : y0 + rows]]
+                weight = L - near[2]
+                weight *= weight
+                weight *= np.float32(-0.5 / sigma_L**2)
+                np.exp(weight, out=weight)
+                weight += np.float32(1e-12)  # where no L nearby is similar, distance alone decides
+                weight *= y_weight[y0 : y0 + rows, None]
+                weight *= x_weight
+                total += weight
+                weighted[0] += weight * near[0]
+                weighted[1] += weight * near[1]
     weighted /= total
     return weighted
 

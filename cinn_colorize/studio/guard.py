@@ -12,13 +12,17 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cinn_colorize.files import printable
-from cinn_colorize.limits import check_bytes
+from cinn_colorize.limits import TooLargeError, check_bytes
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 TOKEN = "token"  # in the query
 _COOKIE = "cinn-colorize-token"
 _OF_PHOTOS = {"/photos", "/colorize"}  # what takes files; all else takes JSON
 _MOST_JSON = 2**20  # bytes
+
+
+class LongRequestError(ValueError):
+    """A request without a photo has more bytes than such a request needs."""
 
 
 class Guard:
@@ -78,7 +82,7 @@ class Guard:
         if not problem and int(request.headers.get("content-length") or 0) > 0:
             try:  # before anything is read
                 self._check_size(request, int(request.headers["content-length"]))
-            except ValueError as error:
+            except (TooLargeError, LongRequestError) as error:
                 await PlainTextResponse(str(error), 413)(scope, receive, with_headers)
                 return
         app = PlainTextResponse(problem, 403) if problem else self._app
@@ -88,12 +92,13 @@ class Guard:
         """Refuse a body of too many bytes.
 
         Raises:
-            ValueError: it has more than what it brings can have.
+            TooLargeError: a photo has more.
+            LongRequestError: a request without one has more.
         """
         if request.url.path in _OF_PHOTOS:
             check_bytes(size, self._max_pixels)
         elif size > _MOST_JSON:
-            raise ValueError(f"a request other than for photos has at most {_MOST_JSON >> 20} MiB")
+            raise LongRequestError(f"a request other than for photos has at most {_MOST_JSON >> 20} MiB")
 
     def _problem(self, request: Request) -> str:
         """Return why a request is refused, in one line; empty if it is not."""

@@ -50,6 +50,7 @@ class Library:
         self._folder = TemporaryFolder()
         self._sent: OrderedDict[str, Item] = OrderedDict()
         self._held: dict[str, Item] = {}
+        self._coming = 0  # photos that are being sent and will be held
         self._lock = threading.Lock()  # of what was sent, which the server and its worker thread use
         paths = list(photos)
         stems = {path.with_suffix("") for path in paths}
@@ -131,11 +132,19 @@ class Library:
                 sizes.pop(0)
         return item
 
-    def is_full(self) -> bool:
-        """Return whether so much is held that a photo has to wait before it is sent."""
+    def reserve(self) -> bool:
+        """Return whether a photo may be sent that will be held; then :meth:`unreserve` follows."""
         with self._lock:
             sizes = [item.path.stat().st_size for item in self._held.values() if item.path.exists()]
-        return len(sizes) >= _MOST_HELD or sum(sizes) > _MOST_BYTES
+            if len(sizes) + self._coming >= _MOST_HELD or sum(sizes) > _MOST_BYTES:
+                return False
+            self._coming += 1
+            return True
+
+    def unreserve(self) -> None:
+        """Count a photo as held, or as one that never came."""
+        with self._lock:
+            self._coming -= 1
 
     def remove(self, item: Item) -> None:
         """Remove an item that is held, if it still is."""

@@ -24,7 +24,7 @@ from cinn_colorize.errors import CinnError, PhotoError
 from cinn_colorize.files import printable
 from cinn_colorize.limits import ADVICE, TooLargeError
 from cinn_colorize.options import whole_number
-from cinn_colorize.studio.guard import TOKEN, Guard
+from cinn_colorize.studio.guard import TOKEN, Guard, LongRequestError
 from cinn_colorize.studio.library import ForgottenError, Item, Library
 from cinn_colorize.studio.openapi import OPENAPI, OPTIONS
 from cinn_colorize.studio.wish import SIZES, Wish
@@ -156,9 +156,12 @@ class Server:
         if unknown := asked.keys() - OPTIONS.keys() - {TOKEN}:
             raise ValueError(f"{min(unknown):.80} is not an option here; /openapi.json lists them")
         wish = Wish.parse(asked)
-        if self._library.is_full():
+        if not self._library.reserve():
             return PlainTextResponse("too many photos wait here; send it again later", 503)
-        photo = await self._received(request, hold=True)
+        try:
+            photo = await self._received(request, hold=True)
+        finally:
+            self._library.unreserve()
 
         def draw() -> Item:
             studio, of_photo = self._studio.result(), replace(wish, photo=photo.id)
@@ -229,7 +232,7 @@ class Server:
     def _failed(self, _: Request, error: Exception) -> Response:
         if isinstance(error, ClientDisconnect):
             return Response(status_code=499)
-        statuses = {TooLargeError: 413, ForgottenError: 410}
+        statuses = {TooLargeError: 413, LongRequestError: 413, ForgottenError: 410}
         return PlainTextResponse(self._line(error), statuses.get(type(error), 422))
 
     def _line(self, error: Exception) -> str:

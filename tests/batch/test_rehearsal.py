@@ -93,3 +93,14 @@ def test_damage_that_only_drawing_notices_is_said(run, damaged):
     real = run("scans", "-s", 0, "-q")
     assert (sorted(dry.stdout.split()), dry.stderr) == (sorted(real.stdout.split()), real.stderr)
     assert len(dry.stdout.split()) == 2
+
+
+@pytest.mark.parametrize("folder", ["dangling", "scans/a.jpg/below"])
+def test_a_folder_that_cannot_be_made_is_found(run, folder):
+    Path("dangling").symlink_to("nowhere")
+    dry = run("scans", "-s", 0, "-o", folder, "--dry-run")
+    real = run("scans", "-s", 0, "-o", folder)
+    assert (dry.exit_code, real.exit_code, dry.stdout) == (1, 1, "")
+    problem, summary, *_ = dry.stderr.splitlines()
+    assert problem in real.stderr
+    assert "0 files of 0 photos" in summary

@@ -100,7 +100,7 @@ def test_a_home_that_takes_no_completion_is_said_in_a_line(tmp_path):
         command("--install-completion", "bash"), capture_output=True, text=True, env=environment
     )
     assert (done.returncode, done.stdout) == (1, "")
-    assert the_line(done) == f"cinn-colorize: {home}: File exists\n"
+    assert the_line(done) == f"cinn-colorize: {home}: File exists; --debug shows where\n"
 
 
 def test_levels_are_those_of_the_shipped_model():

@@ -159,6 +159,8 @@ def test_neither_password_nor_signature_is_shown(served, monkeypatch, caplog, tm
     with pytest.raises(DataError) as unknown:
         find_photos(Url(f"nosuch://ada:hunter2@{plain}/x.zip?sign=s3cret"))
     problems += [str(raised.value) for raised in (unread, unfound, unknown)]
+    for odd in ("a b/x.zip?sign=s3cret", "ada's/x.zip?sign=s3cret"):
+        problems.append(Url(f"http://ada:p@hunter2@{plain}/{odd}").shown)
     assert any(f"http://{plain}/photos-train-0.zip?...:00.png" in problem for problem in problems)
     assert any("fetching" in problem for problem in problems)
     assert not [problem for problem in problems if "hunter2" in problem or "s3cret" in problem]

@@ -91,3 +91,12 @@ def test_what_is_saved_is_called_a_picture(name, saved):
     library = Library()
     assert library.new(name, made=True).name == saved
     library.close()
+
+
+def test_photos_that_are_being_sent_count(monkeypatch):
+    monkeypatch.setattr("cinn_colorize.studio.library._MOST_HELD", 2)
+    library = Library()
+    assert [library.reserve() for _ in range(3)] == [True, True, False]
+    library.unreserve()
+    assert library.reserve()
+    library.close()

@@ -634,3 +634,17 @@ def test_the_address_keeps_no_token(tab):
     tab.page.goto(f"{address}?token=secret")
     tab.settle()
     assert tab.page.url == address
+
+
+def test_back_and_forth_draws_the_last_eight_alone(new_tab, photos):
+    tab = new_tab()
+    tab.open(photos / "photo.jpg")
+    tab.page.click("#more")
+    tab.settle()
+    tab.page.locator("#caption:has-text('seed 8,')").wait_for()
+    tab.page.click("#earlier")
+    tab.page.click("#more")
+    tab.settle()
+    assert tab.page.is_hidden("#error")
+    shown = [text.split()[-1] for text in tab.page.locator("#samples span").all_inner_texts()]
+    assert shown == [str(seed) for seed in range(8, 16)]

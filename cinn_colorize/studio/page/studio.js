@@ -31,16 +31,22 @@ async function post(path, body, signal) {
 /** Call the server; files that it has forgotten, as it has all after a new start, are made known to it again. */
 async function send(path, values, signal) {
   const body = () => JSON.stringify(values, (_, value) => value?.id ?? value);
+  const items = [values.photo, values.mask, values.reference].filter(Boolean), ids = items.map(({ id }) => id);
   try {
     return await post(path, body(), signal);
   } catch (error) {
     if (!error.gone) throw error;
-    for (const item of [values.photo, values.mask, values.reference]) if (item) await renew(item);
+    for (const [i, item] of items.entries()) if (item.id === ids[i]) await renew(item); // else it has been, meanwhile
     return post(path, body(), signal);
   }
 }
 
-async function renew(item) {
+/** Make an item known to the server, once for all who ask meanwhile. */
+function renew(item) {
+  return (item.renewing ??= introduce(item).finally(() => delete item.renewing));
+}
+
+async function introduce(item) {
   if (item.file) return Object.assign(item, await upload(item.file, item.made));
   if (item.wish) return Object.assign(item, await (await send("keep", item.wish)).json());
   const { given } = await (await send("facts", {})).json();
@@ -129,6 +135,7 @@ async function open(entry) {
   $("#photos").selectedIndex = photos.indexOf(entry);
   await read(entry);
   calls.large?.abort();
+  calls.samples?.abort();
   ({ hints, strokes, past, first, chosen } = here.work ?? { hints: [], strokes: [], past: [], first: 0, chosen: null });
   [group, mask] = [null, null];
   spot = { x: photo.width >> 1, y: photo.height >> 1 };
@@ -184,6 +191,7 @@ const isOfEight = (seed = chosen) => seed !== null && first <= seed && seed < fi
 
 /** Draw the eight samples anew, and the large picture. */
 async function draw() {
+  calls.samples?.abort(); // its buttons are of other samples, or of another photo
   $("#status").textContent = "drawing";
   if (isOfEight()) await attempt(show); // which another choice may replace
   for await (const sample of await ask("samples", wish({ seed: first, number: EIGHT, size: "small" }))) {
@@ -401,7 +409,7 @@ async function masked() {
   const stem = photo.name.split(/[\\/]/).pop().replace(/\.\w+$/, "");
   const file = new File([await whole.convertToBlob()], `${stem}_mask.png`);
   const sent = isSeen ? await renew({ file, made: "here", strokes: painted }) : null;
-  if (painted === strokes) mask = sent; // else that of other strokes, or of another photo, follows
+  if (painted === strokes) mask = tool() === "mask" ? sent : null; // else that of other strokes, or of another photo, follows
 }
 
 /** Show both samples joined by the mask. */
