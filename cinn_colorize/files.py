@@ -244,13 +244,9 @@ def remove_leftovers(folder: Path) -> None:
         if original_at(folder / name):
             continue
         with contextlib.suppress(OSError):  # in use, gone by now, or not ours to remove
-            descriptor = os.open(folder / name, os.O_RDWR)
-            try:
-                _lock(descriptor)
+            with _locked(folder / name, os.O_RDWR):
                 if not _IS_WINDOWS:
                     (folder / name).unlink()
-            finally:
-                os.close(descriptor)
             if _IS_WINDOWS:  # where an open file cannot be removed
                 (folder / name).unlink()
 
@@ -302,8 +298,8 @@ def _remove_folders(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _locked(path: Path, flags: int = os.O_RDONLY) -> Iterator[None]:
+    descriptor = os.open(path, flags)
     try:
         _lock(descriptor)
         yield

@@ -1,6 +1,7 @@
 """Shared helpers: photos, the command, layers with nonzero weights."""
 
 import contextlib
+import json
 import math
 import os
 import re
@@ -15,6 +16,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import pyvips
+from PIL import Image
 from skimage import data
 from typer.testing import CliRunner
 
@@ -356,3 +358,17 @@ def onnx_colorizer(model="natural", source=None):
 
     spec = ModelSpec(model, *find_weights(model, source), "cpu", engine=Engine.onnx)
     return spec.colorizer()
+
+
+def make_photos(folder, *photos):
+    """Photos of these names, each of its own size, in a folder; return it."""
+    for i, name in enumerate(photos):
+        path = Path(folder, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(GRAY[: 48 + i, :64]).save(path)
+    return Path(folder)
+
+
+def lines_of(path):
+    """The objects in a file of JSON lines."""
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]

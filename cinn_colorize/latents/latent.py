@@ -19,7 +19,7 @@ from torch import Tensor
 
 from cinn_colorize import weights
 from cinn_colorize.errors import CinnError, LatentError
-from cinn_colorize.files import PUBLIC, printable_name
+from cinn_colorize.files import PUBLIC, counted, printable_name
 from cinn_colorize.latents.levels import PerLevel
 from cinn_colorize.latents.noise import Shapes as Shapes
 from cinn_colorize.latents.noise import draw
@@ -73,8 +73,7 @@ class Latent:
         return len(next(iter(self.levels.values())))
 
     def __repr__(self) -> str:
-        number, levels = len(self), ", ".join(map(str, self.levels))
-        return f"<Latent of {number} {'sample' if number == 1 else 'samples'}, levels {levels}>"
+        return f"<Latent of {counted(len(self), 'sample')}, levels {', '.join(map(str, self.levels))}>"
 
     def __getitem__(self, index: int | np.integer[Any] | slice) -> Latent:
         """Return some of the samples, or one.

@@ -1,7 +1,6 @@
 """Batches on a Ray cluster. The tests run clusters on this machine, with two workers."""
 
 import ipaddress
-import json
 import os
 import re
 import shutil
@@ -17,6 +16,7 @@ from helpers import (
     GRAY,
     command,
     in_this_process,
+    lines_of,
     names,
     start,
     the_line,
@@ -167,7 +167,7 @@ def test_a_killed_worker_costs_no_photo(tmp_path):
     assert len(without_progress(errors).splitlines()) == 2, errors
     assert "bad.jpg: is not a photo" in errors
 
-    lines = [json.loads(line) for line in (tmp_path / "m").read_text().splitlines()]
+    lines = lines_of(tmp_path / "m")
     done = sorted(line["output"] for line in lines if "output" in line)
     printed = sorted(output.splitlines())
     expected = [f"ray/{i:03d}_000.jpg" for i in range(80)]

@@ -1,14 +1,13 @@
 """The same command again, and commands with other options into the same folder."""
 
 import copy
-import json
 import shutil
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import in_this_process, names, the_line
+from helpers import in_this_process, lines_of, names, the_line
 from PIL import Image
 
 from cinn_colorize.colorizer import Colorizer, typical
@@ -242,7 +241,7 @@ def test_with_a_manifest_what_is_there_gets_its_line(run):
     before = state()
     told = run("gray.jpg", "other.jpg", "-n", 2, "--manifest", "m")
     assert (told.exit_code, told.stdout) == (0, "")
-    lines = [json.loads(line) for line in Path("m").read_text().splitlines()]
+    lines = lines_of("m")
     assert sorted(line["output"] for line in lines) == sorted(before)
     assert run("gray.jpg", "other.jpg", "-n", 2, "--manifest", "m").stdout == ""
     assert len(Path("m").read_text().splitlines()) == len(lines) == 6

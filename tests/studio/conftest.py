@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+import shlex
 import shutil
 import signal
 import threading
@@ -139,3 +140,38 @@ class Tab:
         wait_for(lambda: self.page.evaluate(source) != old, 60)
         self.settle()
         return before, self.pixels()
+
+    def copied(self):
+        """The words of the command that the page gives, without its name."""
+        self.page.click("#copy")
+        self.page.locator("#command").wait_for()
+        return shlex.split(self.page.inner_text("#command"))[1:]
+
+    def joined(self):
+        """Paint the left part of the open photo for another sample."""
+        self.tool("Join two")
+        self.page.locator("#inside").select_option("3")
+        self.page.locator("#brush").fill("25")
+
+        def paint():
+            self.page.mouse.move(*self.point(0.1, 0.05))
+            self.page.mouse.down()
+            for x, y in ((0.1, 0.95), (0.25, 0.95), (0.25, 0.05)):
+                self.page.mouse.move(*self.point(x, y), steps=8)
+            self.page.mouse.up()
+
+        pair = self.changing(paint)
+        assert "seed 3 inside, 0 outside" in self.page.inner_text("#caption")
+        return pair
+
+    def download(self, folder, act):
+        """Return the files that the page downloads, the picture before what it was made with."""
+        got = []
+        self.page.on("download", lambda file: got.append(file))
+        act()
+        wait_for(lambda: self.page.wait_for_timeout(100) or got)
+        self.page.wait_for_timeout(300)
+        for file in got:
+            file.save_as(folder / file.suggested_filename)
+        found = [file.suggested_filename for file in got]
+        return [folder / name for name in sorted(found, key=lambda name: not re.search("_mix_|_like_", name))]
