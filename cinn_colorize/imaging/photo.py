@@ -156,9 +156,13 @@ class Photo:
         """The recipe that :meth:`Picture.save` wrote into the file; empty if there is none."""
         return find_recipe(self._metadata.blob("xmp-data"))
 
-    @cached_property
+    @property
     def is_color(self) -> bool:
-        """Whether the photo has a notable chroma anywhere."""
+        """Whether the picture has a notable chroma anywhere; a frame does not count.
+
+        Raises:
+            PhotoError: the file is damaged.
+        """
         return not self._is_gray and bool((np.hypot(*self.lab(64, 64)[1:]) > _NOTABLE_CHROMA).any())
 
     @cached_property

@@ -376,6 +376,14 @@ def test_color_is_noticed(tmp_path):
     assert open_photo(patch).is_color
 
 
+def test_the_colour_of_a_frame_is_not_the_pictures():
+    mounted = np.full((*GRAY.shape, 3), (200, 160, 80), np.uint8)
+    mounted[30:-30, 30:-30] = GRAY[30:-30, 30:-30, None]
+    photo = open_photo(mounted)
+    assert photo.is_color  # asked first, of the whole
+    assert not photo.framed((30, 30, 270, 210)).is_color
+
+
 def test_recipe_is_empty_where_there_is_none(tmp_path):
     assert read_recipe(write(tmp_path / "in.png", GRAY)) == {}
     with pytest.raises(PhotoError):
