@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from multiprocessing import connection
@@ -185,21 +186,22 @@ class _Worker:
 def _work(parent: Connection, spec: ModelSpec, plan: Plan, threads: int, level: int) -> None:
     """Send the device, receive the shared network or None, send None when ready; then do the photos."""
     end_with_parent()
+    to_parent = _ToParent(parent)
     package_log = logging.getLogger("cinn_colorize")
-    package_log.addHandler(_ToParent(parent))
+    package_log.addHandler(to_parent)
     package_log.setLevel(level)
     try:
-        parent.send(prepare(spec, threads))
+        to_parent.send(prepare(spec, threads))
         network: ModelClient | None = parent.recv()
         job = Job(network.colorizer() if network else spec.colorizer(), plan)
     except CinnError as error:
-        parent.send(error)
+        to_parent.send(error)
         return
-    parent.send(None)
+    to_parent.send(None)
     with contextlib.suppress(EOFError):
         while True:
             for event in job.events(parent.recv()):
-                parent.send(event)
+                to_parent.send(event)
 
 
 def prepare(spec: ModelSpec, threads: int) -> str:
@@ -218,9 +220,15 @@ def prepare(spec: ModelSpec, threads: int) -> str:
 
 
 class _ToParent(logging.Handler):
+    """Sends what is logged, and all other messages, one at a time: pictures are saved in several threads."""
+
     def __init__(self, parent: Connection) -> None:
         super().__init__()
-        self._parent = parent
+        self._parent, self._turn = parent, threading.Lock()
+
+    def send(self, message: object) -> None:
+        with self._turn:
+            self._parent.send(message)
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._parent.send((record.levelno, record.msg, record.args))
+        self.send((record.levelno, record.msg, record.args))
