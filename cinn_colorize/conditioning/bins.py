@@ -75,7 +75,7 @@ class ColorBins(nn.Module):
         return torch.zeros(len(self), device=ab.device).index_add_(0, indices.flatten(), weights.flatten())
 
     def annealed_mean(self, logits: Tensor, temperature: float = 0.38) -> Tensor:
-        """Map logits (N, K, H, W) to colours (N, 2, H, W), the mean of the sharpened distribution (Eq. 5).
+        """Map logits (N, K, H, W) to ab (N, 2, H, W): the mean of the sharpened distribution (Eq. 5 there).
 
         Args:
             logits: (N, K, H, W).

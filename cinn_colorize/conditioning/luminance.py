@@ -1,4 +1,4 @@
-"""L itself in place of features, for a model without conditioning network (paper 4.4, Fig. 16)."""
+"""L itself in place of features, for a model without conditioning network (paper 4.2, Fig. 16)."""
 
 from __future__ import annotations
 

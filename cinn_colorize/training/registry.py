@@ -41,7 +41,7 @@ class Precision(StrEnum):
 
 
 class Ablation(StrEnum):
-    """Parts that training can leave out: the ablations of the paper (4.4, Figs. 10 and 16)."""
+    """Parts that training can leave out: the ablations of the paper (4.4, Fig. 10; 4.2, Fig. 16)."""
 
     noise = "noise"  # do not add noise
     clamp = "clamp"  # do not limit the scales of the coupling blocks

@@ -1,4 +1,4 @@
-"""Train and measure the ablations (paper 4.4, Figs. 10 and 16).
+"""Train and measure the ablations (paper 4.4, Fig. 10; 4.2, Fig. 16).
 
     python scripts/paper/ablations.py mnist|lsun|photos DATA [--runs FOLDER]
 
