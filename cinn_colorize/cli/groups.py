@@ -31,9 +31,7 @@ def flattened(command: Callable[..., None]) -> Callable[..., None]:
         for info in get_args(parameter.annotation):
             if isinstance(info, ParameterInfo):
                 info.case_sensitive = False
-                info.readable = (
-                    False  # of one file of many, the command says it in its own words, and goes on
-                )
+                info.readable = False  # a command says it in its own words and, of one of many, goes on
 
     @functools.wraps(command)
     def run(**values: Any) -> None:

@@ -26,11 +26,9 @@ from cinn_colorize.training.registry import Stage
 from cinn_colorize.training.task import PhotoTask, Task, TrainingConfig
 
 DEV_PHOTOS = 500  # evenly chosen from ImageNet's 50,000 for validation, to evaluate a run on
-_STEPS, _JOINT_STEPS, _BATCH = (
-    30_000,
-    92_880,
-    48,
-)  # from the text; up to the 122,880 of the authors' code; from their code
+_STEPS = 30_000  # from the text
+_JOINT_STEPS = 92_880  # up to the 122,880 of the authors' code
+_BATCH = 48  # from their code
 
 
 def find_imagenet(root: Path) -> tuple[Sequence[Source], Sequence[Source]]:

@@ -21,11 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 FAULTS = Path(__file__).with_name("faults.toml")
 FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
-PASSED, SOME_FAILED, INTERRUPTED = (
-    0,
-    1,
-    2,
-)  # exit codes of pytest; a file that can't be imported interrupts it
+PASSED, SOME_FAILED, INTERRUPTED = 0, 1, 2  # of pytest, which a file that can't be imported interrupts
 
 
 @dataclass(frozen=True)

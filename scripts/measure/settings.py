@@ -48,11 +48,8 @@ SHOWN = (
     "hue_8",
     "chroma",
 )
-STEPS = {
-    "objects": -0.02,
-    "hue_1": 0.02,
-    "best_of_8_image": -0.1,
-}  # what a viewer would notice, for the better
+# What a viewer would notice, for the better.
+STEPS = {"objects": -0.02, "hue_1": 0.02, "best_of_8_image": -0.1}
 
 
 class Setting(NamedTuple):
