@@ -37,6 +37,7 @@ from cinn_colorize.methods.drawing import drawing
 from cinn_colorize.methods.hints import HintLike
 from cinn_colorize.methods.mix import Mask as Mask
 from cinn_colorize.methods.transfer import Reference as Reference
+from cinn_colorize.methods.transfer import check_reference
 from cinn_colorize.models import DEFAULT, MODELS, Loaded, PhotoModelInfo, loaded_from
 from cinn_colorize.options import Box, Precision, Rendering, Upsampling, whole_number
 from cinn_colorize.samples import Colorization as Colorization
@@ -200,8 +201,7 @@ class BaseColorizer:
             EngineError: the engine cannot encode.
         """
         photo, size = _as_photo(photo), self.info.chroma_size
-        if not photo.is_color:
-            raise PhotoError(f"{photo.name}: gray, with no colours to transfer; give a colour photo")
+        check_reference(photo)
         whole = self.condition(photo).whole
         return Reference(whole.encode(photo.lab(size, size)[1:]), photo.sha256)
 

@@ -26,9 +26,8 @@ from cinn_colorize.cli.options import (
     usage_errors,
 )
 from cinn_colorize.cli.report import report
-from cinn_colorize.errors import PhotoError
-from cinn_colorize.files import printable_name
 from cinn_colorize.latents.levels import MAX_TEMPERATURE, PerLevel, parse_noise, short_levels, transfer_noise
+from cinn_colorize.methods.transfer import TEMPERATURE, Transfer, check_reference
 from cinn_colorize.models.registry import DEFAULT, MODELS
 from cinn_colorize.options import DRAWING, OUTPUT, Rendering
 
@@ -90,7 +89,7 @@ def transfer(
             f"{LEVELS}",
             rich_help_panel=DRAWING,
         ),
-    ] = "0.5",
+    ] = f"{TEMPERATURE:g}",
     seed: SeedOption = 0,
     rendering: Rendering,
     frame: FrameOption = "auto",
@@ -133,7 +132,7 @@ def transfer(
     if strength is not None and levels is not None:
         raise typer.BadParameter("--strength and --levels exclude each other")
     check_seeds(seed, number)
-    temperatures = temperature_of(temperature, network.info, 0.5)
+    temperatures = temperature_of(temperature, network.info, TEMPERATURE)
     known = network.info.levels
     noise: PerLevel = transfer_noise(known) if strength is None else 1 - strength
     with usage_errors("--levels"):
@@ -143,7 +142,6 @@ def transfer(
     from cinn_colorize.batch.inputs import find_inputs
     from cinn_colorize.batch.processes import usable_cores
     from cinn_colorize.batch.run import Batch
-    from cinn_colorize.methods.transfer import Transfer
 
     stem = reference.stem.replace("{", "{{").replace("}", "}}")
     plan = out.plan(
@@ -166,9 +164,7 @@ def transfer(
         from cinn_colorize.methods.base import check_file
 
         check_file(reference)
-        if not open_photo(reference, max_pixels=reading.limit).is_color:
-            name = printable_name(reference)
-            raise PhotoError(f"{name}: gray, with no colours to transfer; give a colour photo")
+        check_reference(open_photo(reference, max_pixels=reading.limit))
         spec = network.spec(plan.method.encodes)
         device_of(network.device)
         batch = Batch(inputs, plan, spec, usable_cores())

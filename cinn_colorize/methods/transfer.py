@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsIndex
 
+from cinn_colorize.errors import PhotoError
 from cinn_colorize.latents.levels import (
     PerLevel,
     SomeLevels,
@@ -38,6 +39,16 @@ class Reference:
 
     latent: Latent = field(repr=False)
     sha256: str  # of the photo's file
+
+
+def check_reference(photo: Photo) -> None:
+    """Refuse a photo that has no colours to transfer.
+
+    Raises:
+        PhotoError: it is gray, or cannot be read.
+    """
+    if not photo.is_color:
+        raise PhotoError(f"{photo.name}: gray, with no colours to transfer; give a colour photo")
 
 
 def transfer(
