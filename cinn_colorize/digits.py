@@ -37,6 +37,8 @@ _OF_MODEL = MODELS["mnist"]
 (TEMPERATURE,) = by_level(_OF_MODEL.temperature, _OF_MODEL.levels).values()
 _BOX = 20  # side of the square that a digit of MNIST fits into, in pixels
 _BATCH = 500
+_REACH = 2.5  # of a walk, from the mean in both directions, in standard deviations
+_USUAL = 20  # codes whose digits show how much each attribute varies within a digit
 
 
 class Digits:
@@ -138,17 +140,19 @@ class Digits:
         shown = [int(guess) if d is None else d for d, guess in zip(digits, likely, strict=True)]
         return self.decode(self.encode(images, shown))
 
-    def walks(self, steps: int = 7, reach: float = 2.5, seed: int = 0) -> list[Walk]:
+    def walks(self, steps: int = 7) -> list[Walk]:
         """Walk along each principal component of the latent codes of MNIST's test digits (Fig. 4).
 
         Args:
-            steps: number of images in a walk.
-            reach: distance from the mean in both directions, in standard deviations.
-            seed: seed of the samples that show how much each attribute varies within a digit.
+            steps: number of images in a walk, which goes from -2.5 standard deviations to 2.5.
+
+        Raises:
+            TypeError: it is no integer.
+            ValueError: it is below 1.
         """
         steps = whole_number(steps, "steps", 1)
-        positions = torch.linspace(-reach, reach, steps)
-        drawn = self.sample(20, seed=seed)
+        positions = torch.linspace(-_REACH, _REACH, steps)
+        drawn = self.sample(_USUAL)
         usual = {
             name: np.mean([np.std([measure(image) for image in drawn[:, d]]) for d in range(DIGITS)])
             for name, measure in ATTRIBUTES.items()

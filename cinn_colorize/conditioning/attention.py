@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -24,20 +25,22 @@ class ColorAttention(nn.Module):
         resolution: r, the resolution of the colours.
         query_channels: channels of the pyramid at 2r.
         key_channels: channels of the pyramid at r.
+
+    Attributes:
         heads: number of heads.
         width: channels of a head's queries and keys.
     """
 
+    heads: ClassVar[int] = 4
+    width: ClassVar[int] = 16
     distance: Tensor
 
-    def __init__(
-        self, resolution: int, query_channels: int, key_channels: int, heads: int = 4, width: int = 16
-    ) -> None:
+    def __init__(self, resolution: int, query_channels: int, key_channels: int) -> None:
         super().__init__()
-        self.resolution, self.heads, self.width = resolution, heads, width
-        self.query = conv(query_channels, heads * width, 1)
-        self.key = conv(key_channels, heads * width, 1)
-        self.log_slope = nn.Parameter(torch.logspace(-1, math.log10(2), heads).log())
+        self.resolution = resolution
+        self.query = conv(query_channels, self.heads * self.width, 1)
+        self.key = conv(key_channels, self.heads * self.width, 1)
+        self.log_slope = nn.Parameter(torch.logspace(-1, math.log10(2), self.heads).log())
         distance = torch.cdist(self._centres(2 * resolution), self._centres(resolution))
         self.register_buffer("distance", distance, persistent=False)
 

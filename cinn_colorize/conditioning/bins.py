@@ -17,6 +17,7 @@ from cinn_colorize.imaging.color import pixels_to_lab
 
 STEP = 10  # units of a and b
 _NEIGHBOURS, _SIGMA = 5, 5.0  # of the soft encoding
+_UNIFORM = 0.5  # lambda of Eq. 4, the share of the uniform distribution in a prior
 _CUBE = 64  # values per channel of the RGB cube that determines the gamut's bins
 
 
@@ -84,17 +85,16 @@ class ColorBins(nn.Module):
         return torch.einsum("nkhw,kc->nchw", (logits / temperature).softmax(dim=1), self.centres)
 
 
-def rarity(prior: Tensor, uniform: float = 0.5) -> Tensor:
+def rarity(prior: Tensor) -> Tensor:
     """Return weights of the bins that make rare colours count (Eq. 4 there), with mean 1 under the prior.
 
     Args:
         prior: share of each bin in the photos, (K,).
-        uniform: lambda, the share of the uniform distribution mixed in.
 
     Raises:
         ValueError: the prior does not add up to 1.
     """
     if not math.isclose(float(prior.sum()), 1, rel_tol=1e-3):
         raise ValueError(f"a prior must add up to 1, not {float(prior.sum())}")
-    weights = 1 / ((1 - uniform) * prior + uniform / len(prior))
+    weights = 1 / ((1 - _UNIFORM) * prior + _UNIFORM / len(prior))
     return weights / (prior * weights).sum()

@@ -11,10 +11,17 @@ from cinn_colorize.flow.haar import haar
 from cinn_colorize.flow.transform import Transform
 from cinn_colorize.guided import coefficients
 
+_WINDOW = 3  # side of the guided filter's windows at the coarser size, in pixels
+
 
 def enlarge(x: Tensor) -> Tensor:
     """Enlarge (N, C, h, w) to (N, C, 2h, 2w) bilinearly, pixels taken as areas."""
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def _box(x: Tensor) -> Tensor:
+    """Average ``x`` (N, C, H, W) over windows of pixels, edges repeated; the shape stays."""
+    return F.avg_pool2d(F.pad(x, (_WINDOW // 2,) * 4, mode="replicate"), _WINDOW, stride=1)
 
 
 class GuidedMean(NamedTuple):
@@ -33,26 +40,20 @@ class GuidedShift(Transform[GuidedMean]):
 
     Args:
         limit: limit of what the filter sees of the coarser level, +-limit; the level itself is not limited.
-        radius: radius of the guided filter's windows at the coarser size, in pixels.
         eps: the guided filter's regularisation, in squared units of the guide.
     """
 
-    def __init__(self, limit: float, radius: int = 1, eps: float = 1e-2) -> None:
+    def __init__(self, limit: float, eps: float = 1e-2) -> None:
         super().__init__()
-        self.limit, self.radius, self.eps = limit, radius, eps
-
-    def _box(self, x: Tensor) -> Tensor:
-        """Average ``x`` (N, C, H, W) over windows of (2 radius + 1)^2 pixels, edges repeated; same shape."""
-        padded = F.pad(x, (self.radius,) * 4, mode="replicate")
-        return F.avg_pool2d(padded, 2 * self.radius + 1, stride=1)
+        self.limit, self.eps = limit, eps
 
     def _predicted(self, condition: GuidedMean) -> Tensor:
         """Predict the details, (N, 3 C, h, w)."""
         mean, guide, guide_fine = condition
         mean = mean.clamp(-self.limit, self.limit)
-        if mean.shape[-1] < 2 * self.radius + 2:  # the windows would cover everything
+        if mean.shape[-1] <= _WINDOW:  # the windows would cover everything
             return haar(enlarge(mean))[1]
-        slope, offset = coefficients(guide, mean, self._box, self.eps)
+        slope, offset = coefficients(guide, mean, _box, self.eps)
         return haar(enlarge(slope) * guide_fine + enlarge(offset))[1]
 
     def forward(self, details: Tensor, condition: GuidedMean) -> tuple[Tensor, Tensor]:

@@ -41,6 +41,7 @@ from cinn_colorize.training.task import Task, TrainingConfig
 DISTILLED = (8, 16, 32)  # strides of the features that are distilled
 CHROMA_SCALE = 15.0  # of x = ab / 15, as in ``natural``
 CACHED_PHOTOS = 4  # photos whose activations stay in a processor's cache
+HEAD_WIDTH = 160  # channels of the head that predicts colours
 COLOR_STRIDE = 8  # pixels of a photo for one of the colours that are predicted
 MEASURED_PHOTOS, COUNTED_PHOTOS = 128, 2_000  # crops from which variances and rarities are estimated
 
@@ -68,15 +69,14 @@ class ColorHead(nn.Module):
 
     Args:
         bins: number of colour bins.
-        width: channels.
     """
 
-    def __init__(self, bins: int, width: int = 160) -> None:
+    def __init__(self, bins: int) -> None:
         super().__init__()
-        self.lateral = nn.ModuleDict({str(s): conv(FEATURES[s], width, 1) for s in (32, 16, 8)})
-        self.smooth = nn.ModuleDict({str(s): conv(width, width) for s in (32, 16, 8)})
-        self.context = nn.Linear(width, width)
-        self.to_ab, self.to_bins = conv(width, 2, 1), conv(width, bins, 1)
+        self.lateral = nn.ModuleDict({str(s): conv(FEATURES[s], HEAD_WIDTH, 1) for s in (32, 16, 8)})
+        self.smooth = nn.ModuleDict({str(s): conv(HEAD_WIDTH, HEAD_WIDTH) for s in (32, 16, 8)})
+        self.context = nn.Linear(HEAD_WIDTH, HEAD_WIDTH)
+        self.to_ab, self.to_bins = conv(HEAD_WIDTH, 2, 1), conv(HEAD_WIDTH, bins, 1)
         nn.init.zeros_(self.to_ab.weight)
 
     def forward(self, features: Mapping[int, Tensor]) -> tuple[Tensor, Tensor]:
