@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from cinn_colorize.errors import DataError
+from cinn_colorize.files import printable_name
 
 
 class Pretrained(NamedTuple):
@@ -39,7 +40,8 @@ class Pretrained(NamedTuple):
         try:
             state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
         except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-            raise DataError(f"{path}: cannot be read; reinstall {self.package.replace('_', '-')}") from error
+            name, package = printable_name(path), self.package.replace("_", "-")
+            raise DataError(f"{name}: cannot be read; reinstall {package}") from error
         return state
 
 

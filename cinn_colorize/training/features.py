@@ -32,6 +32,7 @@ from cinn_colorize.conditioning.bins import ColorBins, rarity
 from cinn_colorize.conditioning.layers import conv
 from cinn_colorize.data.sources import ColorReader, Source, readable
 from cinn_colorize.errors import WeightsError
+from cinn_colorize.files import printable_name
 from cinn_colorize.training.data import Batch, Crops, Loading, batches, squeezed
 from cinn_colorize.training.film import some_as_film
 from cinn_colorize.training.objective import Noise
@@ -330,10 +331,10 @@ def load_backbone(backbone: EfficientNetLite2, path: Path) -> None:
     Raises:
         WeightsError: the file is missing or damaged, or does not hold a backbone.
     """
-    config, tensors = weights.load(path)
+    (config, tensors), name = weights.load(path), printable_name(path)
     if config.get("model") != FeaturesTask.model:
-        raise WeightsError(f"{path}: not a backbone; 'cinn-colorize train --stage features' writes one")
+        raise WeightsError(f"{name}: not a backbone; 'cinn-colorize train --stage features' writes one")
     try:
         backbone.load_state_dict(tensors)
     except RuntimeError as error:
-        raise WeightsError(f"{path}: not the backbone of this version") from error
+        raise WeightsError(f"{name}: not the backbone of this version") from error

@@ -19,6 +19,7 @@ from cinn_colorize.conditioning.bins import ColorBins, rarity
 from cinn_colorize.conditioning.vgg import WIDTHS, BinClassifier, VggNetwork
 from cinn_colorize.data.sources import ColorReader, FolderPhotos, Source, evenly_spaced, find_photos, readable
 from cinn_colorize.errors import DataError, WeightsError
+from cinn_colorize.files import printable_name
 from cinn_colorize.models.imagenet_vgg import PRESETS, ImagenetVgg
 from cinn_colorize.training.data import DEV, Batch, Crops, Loading, batches, to_network
 from cinn_colorize.training.objective import Noise
@@ -255,12 +256,12 @@ def load_network(network: VggNetwork, path: Path) -> None:
     config, tensors = weights.load(weights.find(path))
     if config.get("model") != VggTask.model:
         raise WeightsError(
-            f"{path}: not a conditioning network; 'cinn-colorize train --dataset imagenet --stage features' "
-            "writes one"
+            f"{printable_name(path)}: not a conditioning network; "
+            "'cinn-colorize train --dataset imagenet --stage features' writes one"
         )
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
         raise WeightsError(
-            f"{path}: does not fit; train the conditioning network with the same --preset"
+            f"{printable_name(path)}: does not fit; train the conditioning network with the same --preset"
         ) from error

@@ -78,7 +78,8 @@ class Logs:
             with path.open("a", newline="") as file:
                 csv.DictWriter(file, header, restval="").writerow(values)
         except OSError as error:
-            log.warning("%s: cannot be written (%s); the run continues", path, error.strerror)
+            shown = printable_name(path)
+            log.warning("%s: cannot be written (%s); the run continues", shown, error.strerror)
         with self._showing() as board:
             if board:
                 for column, value in values.items():
@@ -99,7 +100,7 @@ class Logs:
             if self.board:
                 self.board.flush()
         except OSError as error:
-            shown = self.run / "tensorboard"
+            shown = printable_name(self.run / "tensorboard")
             log.warning("%s: cannot be written (%s); it shows no more of this run", shown, error.strerror)
             self.board = None
 

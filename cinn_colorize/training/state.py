@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
 from cinn_colorize.errors import DataError, DivergedError
+from cinn_colorize.files import printable_name
 from cinn_colorize.training.checkpoint import load_newest
 from cinn_colorize.training.health import Health
 from cinn_colorize.training.registry import Precision
@@ -59,7 +60,7 @@ class RunState(Generic[Model]):
         config: TrainingConfig,
         dtype: torch.dtype,
     ) -> None:
-        self.run, self.model, self.optimizer = run, model, optimizer
+        self.model, self.optimizer, self._name = model, optimizer, printable_name(run)
         self.average = AveragedModel(model, multi_avg_fn=partial(_update_average, config.ema))
         self.average.eval()
         self.health = Health(exploding=task.exploding)
@@ -133,7 +134,7 @@ class RunState(Generic[Model]):
         self._returned_to = state["seen"]
         if self._returns > MAX_RETURNS:
             raise DivergedError(
-                f"{self.run}: {fault}, after {MAX_RETURNS} returns to the checkpoint of photo "
+                f"{self._name}: {fault}, after {MAX_RETURNS} returns to the checkpoint of photo "
                 f"{self._returned_to}; start a new --run with a lower --lr"
             )
         log.warning(
@@ -157,7 +158,7 @@ class RunState(Generic[Model]):
         try:
             self.model.load_state_dict(state["model"])
         except RuntimeError as error:
-            raise DataError(f"{self.run}: the run to resume has another architecture") from error
+            raise DataError(f"{self._name}: the run to resume has another architecture") from error
         self.average.load_state_dict(state["average"])
         now, before = self.optimizer.state_dict()["param_groups"][0], state["optimizer"]["param_groups"][0]
         try:
@@ -166,7 +167,7 @@ class RunState(Generic[Model]):
             self.optimizer.load_state_dict(state["optimizer"])
         except ValueError as error:
             raise DataError(
-                f"{self.run}: the run to resume has another optimiser; begin a new run with --start"
+                f"{self._name}: the run to resume has another optimiser; begin a new run with --start"
             ) from error
         self.health = Health(state["norms"], self.health.exploding)
 
@@ -196,30 +197,29 @@ def load_resumable(run: Path, task: Task[Any], config: TrainingConfig) -> dict[s
         DataError: the checkpoint cannot be read, or the run has another stage or other hyper-parameters; its
             length alone may change, to more than it has seen.
     """
-    state = load_newest(run)
+    state, name = load_newest(run), printable_name(run)
     if state is None:
-        log.info("%s: no checkpoint yet; starting from the beginning", run)
+        log.info("%s: no checkpoint yet; starting from the beginning", name)
         return None
     if (stage := state.get("stage", task.stage)) != task.stage:
-        raise DataError(f"{run}: the run to resume has --stage {stage}; give it again")
+        raise DataError(f"{name}: the run to resume has --stage {stage}; give it again")
     # Settings unknown to the version that wrote the checkpoint have their defaults.
     settings, asked = asdict(type(config)()) | state["config"], asdict(config)
     if unknown := settings.keys() - asked.keys():
         raise DataError(
-            f"{run}: the run to resume has settings that this version does not know "
+            f"{name}: the run to resume has settings that this version does not know "
             f"({', '.join(sorted(unknown))}); begin a new run with --start"
         )
     before = settings.pop("photos")
     if config.photos != before:
         if config.photos <= state["seen"]:
-            raise DataError(f"{run}: the run to resume has seen {state['seen']:,} photos; give more --photos")
-        log.info("%s: the run is %s photos long now, not %s", run, f"{config.photos:,}", f"{before:,}")
-    changed = [
-        f"{name} {value}, not {asked[name]}" for name, value in settings.items() if value != asked[name]
-    ]
+            seen = f"{state['seen']:,} photos"
+            raise DataError(f"{name}: the run to resume has seen {seen}; give more --photos")
+        log.info("%s: the run is %s photos long now, not %s", name, f"{config.photos:,}", f"{before:,}")
+    changed = [f"{key} {value}, not {asked[key]}" for key, value in settings.items() if value != asked[key]]
     if changed:
         raise DataError(
-            f"{run}: the run to resume has {'; '.join(changed)}; give the same options, or another --run"
+            f"{name}: the run to resume has {'; '.join(changed)}; give the same options, or another --run"
         )
     if state["distinct"] != task.distinct:
         log.warning("the data has changed: %d photos, %d before", task.distinct, state["distinct"])

@@ -135,6 +135,7 @@ def test_a_new_model_begins_with_the_backbone_of_the_run(task, tmp_path, example
     task.save(model, tmp_path / "backbone.safetensors", {})
     begun = NaturalTask(task.photos, (), tmp_path / "backbone.safetensors").initial_model()
     assert torch.equal(begun.backbone.stem.bias, model.backbone.stem.bias)
-    shipped = examples.parent / "weights" / "natural.safetensors"
-    with pytest.raises(WeightsError, match="not a backbone"):
+    shipped = tmp_path / "two\nlines"
+    shipped.symlink_to(examples.parent / "weights" / "natural.safetensors")
+    with pytest.raises(WeightsError, match=r"two\\nlines: not a backbone"):
         NaturalTask(task.photos, (), shipped).initial_model()

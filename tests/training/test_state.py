@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny_run import CONFIG, TinyTask, build
 
-from cinn_colorize.errors import DataError, DivergedError
+from cinn_colorize.errors import CinnError, DataError, DivergedError
 from cinn_colorize.training.checkpoint import checkpoints, load_newest, save_checkpoint
 from cinn_colorize.training.registry import Stage
 from cinn_colorize.training.state import MAX_RETURNS, NAMED, RunState, load_resumable, settings_to_resume
@@ -88,6 +88,20 @@ def test_a_run_is_not_resumed_with_other_settings(tmp_path):
     assert load_resumable(tmp_path, TinyTask([]), CONFIG)["seen"] == 0
     with pytest.raises(DataError, match=r"has batch 4, not 8; seed 0, not 1; give the same options"):
         load_resumable(tmp_path, TinyTask([]), replace(CONFIG, batch=8, seed=1))
+
+
+def test_what_is_said_of_a_run_is_one_line(tmp_path):
+    run = tmp_path / "two\nlines"
+    state = begun(run)
+    save_checkpoint(run, state.state_dict())
+    returns = [state.state_dict()] * (MAX_RETURNS + 1)
+    for refused in (
+        lambda: load_resumable(run, TinyTask([]), replace(CONFIG, seed=1)),
+        lambda: [state.go_back(before, "nan") for before in returns],
+        lambda: begun(run).load_state_dict(state.state_dict() | {"model": {}}),
+    ):
+        with pytest.raises(CinnError, match=r"two\\nlines: "):
+            refused()
 
 
 def test_settings_that_are_not_given_are_those_of_the_run(tmp_path):
