@@ -149,7 +149,9 @@ class BaseColorizer:
 
         Raises:
             PhotoError: the photo cannot be read.
-            ValueError: the L* of a :class:`NetworkInput` does not have the shape that the network sees.
+            TypeError: the photo is given in none of these forms.
+            ValueError: the L* of a :class:`NetworkInput` does not have the shape that the network sees, or an
+                array or a tensor not that of a photo.
         """
         if not isinstance(photo, NetworkInput):
             photo = NetworkInput.of(_as_photo(photo), self.info.luminance_size)
@@ -159,6 +161,11 @@ class BaseColorizer:
         self, photo: PhotoLike, samples: Sequence[Sample], rendering: Rendering = DEFAULT_RENDERING
     ) -> list[Colorization]:
         """Bring samples of a photo to its full size in one pass over its rows; a frame stays gray.
+
+        Args:
+            photo: see :meth:`condition`.
+            samples: samples of that photo, of the picture inside its frame.
+            rendering: how they become pictures.
 
         Raises:
             PhotoError: the photo cannot be read.
@@ -176,7 +183,11 @@ class BaseColorizer:
         ]
 
     def recipe(self, drawn: Mapping[str, str], rendering: Rendering, photo: Photo) -> dict[str, str]:
-        """Complete :attr:`Sample.recipe` to what makes a picture of a photo again, except for the files."""
+        """Complete :attr:`Sample.recipe` to what makes a picture of a photo again, except for the files.
+
+        Raises:
+            PhotoError: the photo's file cannot be read.
+        """
         guidance = {"guidance": repr(self.guidance)} if self.guidance else {}
         frame = {"frame": str(photo.frame)} if photo.frame else {}
         pages = {"page": photo.page, "pages": photo.together}

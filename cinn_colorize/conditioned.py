@@ -96,6 +96,7 @@ class ConditionedPhoto:
                 photo squeezed to a square decide. None for all.
 
         Raises:
+            TypeError: an argument is of a wrong type.
             ValueError: an argument is out of range.
         """
         seeds = seeds_from(seed, n)
@@ -130,6 +131,7 @@ class ConditionedPhoto:
             pick: see :meth:`sample`.
 
         Raises:
+            TypeError: an argument is of a wrong type.
             ValueError: an argument is out of range.
         """
         like = whole_number(like, "like", 0)
@@ -162,6 +164,7 @@ class ConditionedPhoto:
             seed: seed of the first variant's noise.
 
         Raises:
+            TypeError: an argument is of a wrong type.
             ValueError: an argument is out of range.
         """
         return transfer(self, reference, n, noise, temperature, seed)
@@ -180,7 +183,7 @@ class ConditionedPhoto:
             temperature: temperature of both; see :meth:`sample`.
 
         Raises:
-            TypeError: the seeds are no integers, or the mask is none.
+            TypeError: an argument is of a wrong type.
             ValueError: an argument is out of range.
             EngineError: the engine cannot encode.
         """
@@ -203,7 +206,8 @@ class ConditionedPhoto:
         """Decode N latent codes: return g(z; c), ab (N, 2, 64, 64), longer for a photo longer than 2:1.
 
         Raises:
-            ValueError: the codes have other shapes than :attr:`latent_shapes`, here or of :attr:`whole`.
+            ValueError: the codes have other shapes than :attr:`latent_shapes`, here or of :attr:`whole`; or
+                there are none, or more in one level than in another.
         """
         levels = latent.arrays()
         shapes = {r: z.shape[1:] for r, z in levels.items()}

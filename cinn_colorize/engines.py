@@ -93,6 +93,7 @@ class ModelSpec:
         if graphs := self.graphs:
             from cinn_colorize.onnx.sessions import Sessions
 
+            # First: in a thread of its own, while another one imports what the next line needs.
             sessions = Sessions(graphs, self.weights)
             from cinn_colorize.onnx.engine import OnnxColorizer
 

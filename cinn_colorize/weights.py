@@ -112,8 +112,8 @@ def identify(path: Path) -> str:
         raise WeightsError(f"{printable_name(path)}: cannot be read ({error.strerror or error})") from error
 
 
-def verify(path: Path, expected: str) -> str:
-    """Return the file's SHA-256 if it is the expected one.
+def verify(path: Path, expected: str) -> None:
+    """Refuse a file whose SHA-256 is not the expected one.
 
     Raises:
         WeightsError: it is not, or the file cannot be read.
@@ -124,7 +124,6 @@ def verify(path: Path, expected: str) -> str:
             f"{printable_name(path)}: SHA-256 is {actual[:12]}..., expected {expected[:12]}...; the file is "
             "damaged or of another version; reinstall cinn-colorize or download it again"
         )
-    return actual
 
 
 def load(path: Path, check: Check | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -88,6 +88,10 @@ class Permutation(Transform[None]):
     """Permute channels in a fixed order, made from its seed and never stored.
 
     For vectors so long that an orthogonal matrix would cost more than the coupling blocks.
+
+    Args:
+        channels: number of channels.
+        seed: seed of the order.
     """
 
     order: Tensor

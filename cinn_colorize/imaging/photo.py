@@ -221,7 +221,11 @@ class Photo:
         return lab
 
     def luminance(self, height: int, width: int) -> Floats:
-        """Return L* (height, width) of :meth:`lab`, in [0, 100] whatever its ICC profile gives."""
+        """Return L* (height, width) of :meth:`lab`, in [0, 100] whatever its ICC profile gives.
+
+        Raises:
+            PhotoError: the file is damaged.
+        """
         return np.clip(self._planes(height, width)[0], 0, 100)
 
     def thumbnail(self, size: int) -> PIL.Image.Image:
@@ -236,7 +240,11 @@ class Photo:
         return PIL.Image.fromarray(color.compose(lab[0], lab[1:], depth=8))
 
     def small(self, size: int) -> Photo:
-        """Return :meth:`thumbnail` as a photo, with the same frame."""
+        """Return :meth:`thumbnail` as a photo, with the same frame.
+
+        Raises:
+            PhotoError: the file is damaged.
+        """
         return open_photo(self.thumbnail(size)).framed_as(self)
 
     def compose(self, upsamplers: Sequence[Rows]) -> list[Picture]:

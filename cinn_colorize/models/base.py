@@ -38,6 +38,7 @@ class ConditionalFlow(nn.Module):
 
         Raises:
             TypeError: a key is unknown or missing.
+            ValueError: a value is of another type, or out of its bounds.
         """
         raise NotImplementedError
 
