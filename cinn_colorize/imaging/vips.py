@@ -20,7 +20,7 @@ import numpy as np
 import pyvips
 
 from cinn_colorize.errors import MissingPhotoError, PhotoError
-from cinn_colorize.files import FORMATS, missing
+from cinn_colorize.files import FORMATS, counted, missing
 from cinn_colorize.imaging.color import Pixels
 from cinn_colorize.imaging.profiles import color_model, space_of
 from cinn_colorize.imaging.tiff import exif_turned
@@ -110,7 +110,7 @@ def open_image(source: Path | bytes, max_pixels: int, page: int = 1) -> Image:
         ValueError: it has fewer pages.
     """
     if page > 1 and page > (number := pages(_load(source))):
-        raise ValueError(f"it has {number} {'page' if number == 1 else 'pages'}, and no page {page}")
+        raise ValueError(f"it has {counted(number, 'page')}, and no page {page}")
     image = _load(source, page)
     check_pixels(image.width, image.height, max_pixels)
     if image.get_typeof("orientation") and (orientation := image.get("orientation")) > 1:
