@@ -163,6 +163,16 @@ def test_hues_of_a_fully_saturated_wheel_do_not_swap():
 
 
 @pytest.mark.parametrize("depth", [8, 16])
+def test_light_gets_a_code_that_stands_for_it_though_the_curve_falls_at_its_end(depth):
+    codes = np.linspace(0, 1, 65536)
+    space = replace(color.SRGB, curves=np.tile(np.sin(0.6 * np.pi * codes), (3, 1)))
+    assert space.curves[1, -1] < 0.96 < space.curves.max()
+    table, most = space.encoding(depth)[1].astype(int), 2**depth - 1
+    error = np.abs(space.curves[1, table * 65535 // most] - codes**2)
+    assert np.mean(error < 2 / most) > 0.999
+
+
+@pytest.mark.parametrize("depth", [8, 16])
 def test_gray_of_a_space_whose_curves_differ_has_no_colour(depth):
     """As scanners' profiles have them: equal code values are no gray there."""
     curves = color.SRGB.curves.copy()
