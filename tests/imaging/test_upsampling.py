@@ -115,6 +115,20 @@ def test_colors_end_at_edges_of_luminance():
     assert error("jbu") < 0.6 * error("bicubic")
 
 
+@pytest.mark.parametrize("height", [2, 5])
+def test_a_faint_edge_parts_colours_no_more_than_the_exact_filter_does(height):
+    """Nor less: with another epsilon, grain would show in the colours, or they would run over edges."""
+    L = np.full((256, 256), 50, np.float32)
+    L[:, 128:] += height
+    ab = np.stack([cv2.resize(L - 50, (16, 16), interpolation=cv2.INTER_AREA)] * 2)
+    guide = cv2.resize(L, (64, 64), interpolation=cv2.INTER_AREA)
+    fast, exact = (
+        np.diff(Upsampler(ab, guide, L.shape, method).rows(0, 256, L)[0, 128, 127:129]) / height
+        for method in ("jbu", "exact")
+    )
+    assert fast == pytest.approx(exact, abs=0.05)
+
+
 def test_grid_that_is_not_square():
     ab, guide, L = scene(100, 300)
     wide = np.concatenate([ab, ab[:, :, ::-1]], axis=2)
