@@ -174,6 +174,13 @@ def test_a_resource_of_photoshop_has_an_even_number_of_bytes(plain):
     assert wrapped.removeprefix(b"Photoshop 3.0\0")[12:] == plain + bytes(len(plain) % 2)
 
 
+def test_what_photoshop_wrote_into_a_tiff_stays_in_it(tmp_path):
+    resources = b"8BIM\x03\xed\0\0\0\0\0\x02ab"
+    source = write(tmp_path / "in.tif", GRAY, [(pyvips.GValue.blob_type, "photoshop-data", resources)])
+    open_photo(source).compose([Uniform(0, 0)])[0].save(tmp_path / "out.tif")
+    assert pyvips.Image.new_from_file(str(tmp_path / "out.tif")).get("photoshop-data") == resources
+
+
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 
 
