@@ -100,6 +100,13 @@ def test_a_file_that_is_no_photo_is_one_clear_line(tmp_path, kind):
         open_photo(path).compose([Uniform(0, 0)])
 
 
+def test_what_the_system_says_is_the_reason():
+    """Not what libvips was doing then, which it says before that."""
+    with open("/dev/full", "wb") as full, pytest.raises(vips.Error) as problem:  # noqa: PTH123
+        vips.encode(full.fileno(), COLOR, None, vips.Metadata(), "png", 90)
+    assert vips.reason(problem.value) == "No space left on device"
+
+
 def test_nothing_is_printed_of_broken_files(tmp_path):
     assert_quiet([broken(tmp_path, kind) for kind in KINDS])
 
