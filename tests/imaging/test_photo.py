@@ -204,6 +204,19 @@ def test_gray_profile(tmp_path):
     assert "sRGB" in name
 
 
+def test_a_gray_profile_does_not_fit_a_photo_in_colour(tmp_path):
+    """Its pixels are taken for sRGB, and its picture says that they are."""
+    Image.fromarray(COLOR).save(tmp_path / "in.tif", icc_profile=linear_gray())
+    photo = open_photo(tmp_path / "in.tif")
+    np.testing.assert_array_equal(photo.lab(64, 64), open_photo(COLOR).lab(64, 64))
+    (picture,) = photo.compose([Uniform(5, 10)])
+    np.testing.assert_array_equal(picture.rgb, open_photo(COLOR).compose([Uniform(5, 10)])[0].rgb)
+    picture.save(tmp_path / "out.tif")
+    with Image.open(tmp_path / "out.tif") as out:
+        name = ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(out.info["icc_profile"])))
+    assert "sRGB" in name
+
+
 def linear_gray():
     return profile(("curv", []), b"GRAY")
 
