@@ -39,6 +39,17 @@ def test_ab_is_an_area_mean():
     assert np.allclose(square.L, lab[..., 0], atol=1e-5)
 
 
+def test_shards_come_in_the_order_of_their_names(tmp_path):
+    """Whichever was written first, since positions in the list choose what a run sees."""
+    shards = [f"photos-train-{k}.zip" for k in (3, 0, 11, 2, 1)]
+    for shard in shards:
+        with zipfile.ZipFile(tmp_path / shard, "w") as file:
+            file.writestr("b.png", "")
+            file.writestr("a.png", "")
+    found = [(photo.path.name, photo.entry) for photo in find_photos(tmp_path)]
+    assert found == [(shard, entry) for shard in sorted(shards) for entry in ("a.png", "b.png")]
+
+
 def test_photos_come_in_the_order_of_their_names_from_folders_and_zips(tmp_path):
     names = ["a-b/1.png", "a/2.png", "a/1.JPG", "B.webp"]
     folder, archive = tmp_path / "folder", tmp_path / "photos-train-0.zip"
