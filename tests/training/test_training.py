@@ -21,7 +21,7 @@ from cinn_colorize.errors import DataError
 from cinn_colorize.models.natural import LevelConfig, Natural, NaturalConfig
 from cinn_colorize.training.ablation import without
 from cinn_colorize.training.checkpoint import load_newest, save_checkpoint
-from cinn_colorize.training.data import Crops, Loading, batches, random_crop, to_network
+from cinn_colorize.training.data import Crops, Loading, batches, random_crop, squeezed, to_network
 from cinn_colorize.training.loop import train
 from cinn_colorize.training.natural import (
     JointTask,
@@ -105,6 +105,20 @@ def test_crops_are_of_many_aspects_and_mirrored_half_of_the_time():
     assert 0.49 < min(aspects) < 0.6
     assert 1.7 < max(aspects) < 2.05
     assert 150 < mirrored < 250
+
+
+def test_crops_show_from_a_third_of_a_photo_to_nearly_all_of_it():
+    image = np.zeros((256, 256, 3), np.uint8)
+    areas = [random_crop(image, np.random.default_rng(i)).size / image.size for i in range(400)]
+    assert 0.34 < min(areas) < 0.37
+    assert max(areas) > 0.9
+
+
+def test_photos_shrink_by_area_means():
+    """Whatever falls between the pixels of the square counts, so that patterns make no others."""
+    image = np.random.default_rng(0).integers(0, 256, (768, 1024, 3), dtype=np.uint8)
+    expected = image.reshape(256, 3, 256, 4, 3).mean((1, 3))
+    assert np.abs(squeezed(image, 256) - expected).max() < 0.51
 
 
 def test_network_inputs_are_area_means_of_lab():
