@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from helpers import stir
+from torch.nn import functional
 
 from cinn_colorize.flow import (
     AffineCoupling,
@@ -175,6 +176,21 @@ def test_mixing_is_not_rounded_where_networks_are():
     assert z.dtype == torch.float32
     assert torch.equal(z, mixing(x)[0])
     assert (back - x).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+def test_the_guide_counts_on_grids_larger_than_its_windows(size):
+    """On smaller ones, details are predicted by enlarging the colours."""
+    mean, shift = randn(1, 2, size, size), GuidedShift(limit=100.0)
+    details = randn(1, 6, size, size, seed=1)
+    residuals = []
+    for seed in (2, 3):
+        guides = randn(1, 1, size, size, seed=seed), randn(1, 1, 2 * size, 2 * size, seed=seed)
+        residuals.append(shift(details, GuidedMean(mean, *guides))[0])
+    assert torch.equal(*residuals) == (size < 4)
+    if size < 4:
+        enlarged = functional.interpolate(mean, scale_factor=2, mode="bilinear")
+        assert torch.allclose(details - residuals[0], haar(enlarged)[1])
 
 
 @pytest.mark.parametrize("size", [2, 8], ids=["windows of all", "windows"])
