@@ -368,6 +368,22 @@ def test_a_hint_reaches_what_is_near():
     assert reach[32, 60] < 0.3 < 0.4 < reach[32, 38]
 
 
+@pytest.mark.parametrize("turn", [np.transpose, np.fliplr])
+def test_hints_reach_as_far_whichever_way_the_photo_lies(turn):
+    pixels, marks = np.tile(GRAY, (2, 1))[:256, :256], np.zeros((256, 256), int)
+    colors = dict(enumerate((RED, BLUE, RED), start=1))
+    marks[30, 200], marks[31, 90], marks[180, 60] = colors
+
+    def brought(pixels, marks):
+        points = [Hint(x, y, colors[marks[y, x]]) for y, x in np.argwhere(marks).tolist()]
+        return HintMap.of(open_photo(np.ascontiguousarray(pixels)), points)
+
+    one, other = brought(pixels, marks), brought(turn(pixels), turn(marks))
+    np.testing.assert_allclose(other.weight, turn(one.weight), atol=1e-4)
+    np.testing.assert_allclose(other.reach, turn(one.reach), atol=1e-4)
+    np.testing.assert_allclose(other.ab, [turn(plane) for plane in one.ab], atol=0.1)
+
+
 def test_members_are_no_samples_that_people_draw(colorizer):
     seeds = [member.seed for member in islice(ensemble(colorizer.condition(GRAY)), 8)]
     assert len(set(seeds)) == 8
