@@ -124,21 +124,30 @@ def test_a_seed_gives_the_same_sample_whatever_else_is_drawn(conditioned, photo,
 
 
 @pytest.mark.parametrize(
-    ("place", "weight", "count"),
-    [(np.s_[20, 10], 1, 1), (np.s_[20, 10:13], 2, 6), (np.s_[18:22, 8:12], 1, 8), (np.s_[9:31, 1:21], 16, 8)],
+    ("place", "weight", "reached", "count"),
+    [
+        (np.s_[20, 10], 1, np.s_[20, 10], 1),
+        (np.s_[20, 10:13], 2, np.s_[20, 10:13], 6),
+        (np.s_[18:22, 8:12], 1, np.s_[18:22, 8:12], 8),
+        (np.s_[9:31, 1:21], 16, np.s_[9:31, 1:21], 8),
+        (np.s_[20, 10], 1, np.s_[20:28, 10:26], 1 + 127 / 128),
+    ],
 )
-def test_what_varies_together_moves_together(place, weight, count):
-    """By hand: two halves that vary alone, and in one of them a stroke, which counts as 8 hints at most."""
+def test_what_varies_together_moves_together(place, weight, reached, count):
+    """By hand: two halves that vary alone, and in one of them a stroke, which counts as 8 hints at most.
+
+    128 places that it half reaches count as one more.
+    """
     generator = np.random.default_rng(0)
     halves = np.repeat([[1.0, 0.0], [0.0, 1.0]], 32, axis=1).astype(np.float32)  # (2 halves, 64 columns)
     amounts = generator.normal(0, 20, (64, 2, 2)).astype(np.float32)  # members, a or b, halves
     amounts -= amounts.mean(0)
     amounts = np.linalg.qr(amounts.reshape(64, 4))[0].reshape(64, 2, 2) * np.float32(160)  # uncorrelated
     members = np.broadcast_to((amounts @ halves)[:, :, None], (64, 2, 64, 64))
-    weights = np.zeros((64, 64), np.float32)
-    weights[place] = weight
-    wanted = np.array([40, -30], np.float32)[:, None, None] * (weights > 0)
-    hints = HintMap(weights, weights, wanted, np.zeros((64, 64), np.float32), {})
+    weights, reach = np.zeros((2, 64, 64), np.float32)
+    weights[place], reach[reached] = weight, 0.5
+    wanted = np.array([40, -30], np.float32)[:, None, None] * (reach > 0)
+    hints = HintMap(weights, reach, wanted, np.zeros((64, 64), np.float32), {})
     (moved,) = follow([np.zeros((2, 64, 64), np.float32)], members, hints)
     variance = 160**2 / 63
     update = np.zeros_like(wanted)
