@@ -34,6 +34,7 @@ from cinn_colorize.training.imagenet import (
     load_network,
 )
 from cinn_colorize.training.loop import train
+from cinn_colorize.training.objective import Noise
 from cinn_colorize.training.options import RunOptions
 
 CPU = torch.device("cpu")
@@ -224,6 +225,19 @@ def test_the_conditioning_network_learns_colour_bins_and_resumes_exactly(imagene
     network = VggNetwork(WIDTHS)
     load_network(network, tmp_path / "vgg.safetensors")
     assert torch.equal(network.layers[0].weight, whole.network.layers[0].weight)
+
+
+def test_the_loss_of_colour_bins_is_a_mean_in_which_rare_colours_count_more():
+    """By two photos of one colour each, which lies nearest to a bin, but not at its centre."""
+    torch.manual_seed(0)
+    task, model = VggTask([]), GrayToBins(WIDTHS).eval()
+    task.rarity = torch.linspace(0.2, 3, len(task.bins))
+    L, chosen = inputs(2)[0], [40, 200]
+    ab = (task.bins.centres[chosen] + torch.tensor([2.0, -1.0]))[:, :, None, None].expand(-1, -1, 64, 64)
+    with torch.no_grad():
+        loss = task.losses(model, (L, ab), VggTraining(), Noise(torch.Generator()), torch.float32)["loss"]
+        entropy = task.bins.cross_entropy(model(L), ab).mean((1, 2))
+    torch.testing.assert_close(loss, (task.rarity[chosen] * entropy).mean())
 
 
 @pytest.mark.parametrize("stage", ["flow", "joint"])
