@@ -167,6 +167,17 @@ def test_wrong_manifests(run, scans):
     assert (scans / "a.jpg").read_bytes() == content
 
 
+def test_a_sheet_is_made_again_in_another_order_and_no_picture(run, scans):
+    command = ("scans/a.jpg", "-n", 3, "-q")
+    run(*command)
+    assert run(*command).stdout == ""
+    for order in ("log-prob", "typical"):
+        ranked = (*command, "--rank", order)
+        assert run(*ranked).stdout == "colorized/a_sheet.jpg\n"
+        assert read_recipe("colorized/a_sheet.jpg")["order"] == order
+        assert run(*ranked).stdout == ""
+
+
 @pytest.mark.parametrize("option", ["-q", "--skip-existing", "--manifest=m.jsonl"])
 @pytest.mark.parametrize("rank", [[], ["--rank", "log-prob"]])
 def test_photos_whose_picked_samples_are_there_are_done(run, scans, option, rank):
