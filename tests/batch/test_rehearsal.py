@@ -1,7 +1,9 @@
 """A dry run: what would be written, and nothing written."""
 
+import math
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -49,6 +51,33 @@ def test_what_is_there_is_not_counted(run):
     nothing = run("scans", "-o", "scans", "--dry-run")
     assert "0 files of 0 photos; there already: 3 files\n" in nothing.stderr
     assert nothing.stdout == ""
+
+
+@pytest.fixture
+def clock_of_pixels(colorizer, monkeypatch):
+    """A clock by which drawing takes a second for 10,000 pixels, and all else takes none."""
+    taken, compose = [0.0], colorizer.compose
+
+    def timed(photo, samples, *more):
+        taken[0] += len(samples) * photo.width * photo.height / 10_000
+        return compose(photo, samples, *more)
+
+    monkeypatch.setattr(colorizer, "compose", timed)
+    monkeypatch.setattr("cinn_colorize.batch.rehearsal.time", SimpleNamespace(perf_counter=lambda: taken[0]))
+
+
+@pytest.mark.usefixtures("clock_of_pixels")
+def test_the_time_is_that_of_what_there_is_to_draw(run, monkeypatch):
+    """Also of photos between the sizes that are measured; and processes share it."""
+    Image.fromarray(np.tile(GRAY, (2, 2))[:360]).save("scans/a.jpg")
+    pixels = {path.name[0]: math.prod(Image.open(path).size) for path in Path("scans").glob("[abc].*")}
+    said = []
+    monkeypatch.setattr("cinn_colorize.cli.report.duration", lambda seconds: said.append(seconds) or "")
+    run("scans", "-n", 2, "--no-sheet", "--workers", 2, "--dry-run")
+    run("scans/a.jpg", "-s", 0)
+    run("scans", "-s", 0, "--workers", 1, "--dry-run")
+    drawn = [2 * sum(pixels.values()) / 2, pixels["b"] + pixels["c"]]
+    assert said == pytest.approx([number / 10_000 for number in drawn])
 
 
 def test_it_says_what_a_real_run_would_do_with_what_is_there(run):
