@@ -181,7 +181,7 @@ def progress_bar(quiet: bool, rate: str = "") -> Progress:
             return Text(f"{task.speed:.1f} {rate}" if rate and task.speed else "")
 
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # the name of a photo may have brackets
         BarColumn(),
         MofNCompleteColumn(),
         Speed(),

@@ -1,5 +1,6 @@
 """Progress where no terminal is, and files of a photo that appear as they are drawn."""
 
+import io
 import os
 import select
 import sys
@@ -8,8 +9,10 @@ import threading
 import pytest
 from helpers import GRAY, in_this_process
 from PIL import Image
+from rich.console import Console
 
 from cinn_colorize.cli import progress
+from cinn_colorize.cli.console import progress_bar
 from cinn_colorize.cli.progress import Progress, duration, shown
 from cinn_colorize.samples import Colorization
 
@@ -80,6 +83,15 @@ def test_a_terminal_that_shows_no_bar_has_lines(monkeypatch, terminal, start):
         with shown(Progress(8, "files", "a.jpg"), bar=True, lines=True):
             assert select.select([shown_there], [], [], 10)[0]
             assert shown_there.read(100).startswith(start)
+
+
+@pytest.mark.parametrize("name", ["[red] a.jpg", "[1] [@a=(].jpg", "\\[b].jpg"])
+def test_brackets_in_the_name_of_a_photo_are_no_markup(name):
+    console = Console(file=io.StringIO(), width=100)
+    bar = progress_bar(False)
+    bar.add_task(name, total=2)
+    console.print(bar.get_renderable())
+    assert console.file.getvalue().startswith(f"{name} ")
 
 
 def test_files_of_a_photo_appear_as_they_are_drawn(tmp_path, colorizer, monkeypatch):
