@@ -74,7 +74,7 @@ class Library:
         stems = {item.path.with_suffix("") for item in self._given.values()}
         done: set[Path] = set()
         for folder in {stem.parent for stem in stems}:
-            for path in folder.iterdir():
+            for path in _files_in(folder):
                 if (of := stems & _may_be_of(path)) - done and _has_recipe(path):
                     done |= of
         return [
@@ -159,6 +159,14 @@ class Library:
         for item in sent:
             message = message.replace(str(item.path), item.name)
         return message
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """List a folder of photos; none if it is gone by now, or may not be listed: photos say so when opened."""
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
 
 
 def _has_recipe(path: Path) -> bool:

@@ -5,6 +5,7 @@ import http.client
 import io
 import json
 import shlex
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -407,6 +408,17 @@ def test_commands_are_quoted_for_a_shell(tmp_path):
         assert words[2][0] not in "-@"
         assert words[-2:] == ["--device", "cpu"]
     assert isinstance(Wish(photo=item.id).method(library, 1), Sampling)
+
+
+def test_photos_of_a_folder_that_is_gone_hide_no_others(tmp_path, photo):
+    paths = [tmp_path / folder / "a.jpg" for folder in ("gone", "there")]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_bytes(photo)
+    library = Library(paths)
+    shutil.rmtree(tmp_path / "gone")
+    assert [given["name"] for given in library.given()] == list(map(str, paths))
+    library.close()
 
 
 def _written(item):
