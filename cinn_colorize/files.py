@@ -85,6 +85,20 @@ def format_of_content(start: bytes) -> str:
     return next(matches, "")
 
 
+def own_suffix(path: Path) -> str:
+    """Return a file's suffix or, if its name has none, that of its content; empty if that is no photo."""
+    if path.suffix:
+        return path.suffix
+    try:
+        if not path.is_file():  # a pipe can be read only once
+            return ""
+        with path.open("rb") as file:
+            format = format_of_content(file.read(32))
+    except OSError:
+        return ""
+    return FORMATS[format][0] if format else ""
+
+
 def leaves_folder(name: str) -> bool:
     """Return whether a path that is meant to lie below a folder may lead out of it."""
     return Path(name).is_absolute() or ".." in Path(name).parts

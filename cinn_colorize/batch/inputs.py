@@ -15,8 +15,8 @@ from cinn_colorize.files import (
     FORMATS,
     SUFFIXES,
     counted,
-    format_of_content,
     missing,
+    own_suffix,
     printable,
     printable_name,
 )
@@ -131,20 +131,6 @@ def _matches(pattern: Path) -> list[Path]:
     except (OSError, ValueError):
         return []
     return [m for m in matches if hidden or not any(p.startswith(".") for p in m.parts if p != "..")]
-
-
-def own_suffix(path: Path) -> str:
-    """Return a file's suffix or, if its name has none, that of its content; empty if that is no photo."""
-    if path.suffix:
-        return path.suffix
-    try:
-        if not path.is_file():  # a pipe can be read only once
-            return ""
-        with path.open("rb") as file:
-            format = format_of_content(file.read(32))
-    except OSError:
-        return ""
-    return FORMATS[format][0] if format else ""
 
 
 def is_photo(path: Path) -> bool:

@@ -8,9 +8,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cinn_colorize.batch.inputs import Input, own_suffix
+from cinn_colorize.batch.inputs import Input
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.files import OUTPUT_SUFFIXES, leaves_folder, printable_name
+from cinn_colorize.files import OUTPUT_SUFFIXES, leaves_folder, own_suffix, printable_name
 from cinn_colorize.options import Encoding, Pages, Rendering
 
 if TYPE_CHECKING:

@@ -121,6 +121,18 @@ def test_mix(run):
         assert message in the_line(failed)
 
 
+def test_temperature_of_a_photo_without_a_suffix(run):
+    """As of colorize, its pictures have the format of its content."""
+    Path("gray.jpg").rename("gray")
+    result = run("temperature", "gray", "--temperatures", "0.5", "--files", "-s", 4)
+    made = run("gray", "-s", 4, "-t", 0.5).stdout.splitlines()
+    assert (made, result.stdout.splitlines()[0]) == (
+        ["colorized/gray_004.jpg"],
+        "colorized/gray_004_t0.5.jpg",
+    )
+    assert Path(made[0]).read_bytes() == Path("colorized/gray_004_t0.5.jpg").read_bytes()
+
+
 def test_temperature(run):
     result = run("temperature", "gray.jpg", "--temperatures", "0:1:0.5", "--files", "-s", 4)
     pictures = [f"colorized/gray_004_t{t}.jpg" for t in ("0", "0.5", "1")]

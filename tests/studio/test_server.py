@@ -410,6 +410,16 @@ def test_commands_are_quoted_for_a_shell(tmp_path):
     assert isinstance(Wish(photo=item.id).method(library, 1), Sampling)
 
 
+def test_a_photo_without_a_suffix_has_pictures_of_its_format(tmp_path, photo):
+    (tmp_path / "scan").write_bytes(photo)
+    library = Library([tmp_path / "scan"])
+    sent = library.new("sent")
+    sent.path.write_bytes(photo)
+    for key, name in ((library.given()[0]["id"], "scan_003.jpg"), (library.add(sent).id, "sent_003.jpg")):
+        assert Wish(photo=key, seed=3).name(library) == name
+    library.close()
+
+
 def test_photos_of_a_folder_that_is_gone_hide_no_others(tmp_path, photo):
     paths = [tmp_path / folder / "a.jpg" for folder in ("gone", "there")]
     for path in paths:
