@@ -116,7 +116,7 @@ class Server:
     def _answering(self, job: Job) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         async def endpoint(request: Request) -> Response:
             asked = await _asked(request)
-            return JSONResponse(await self._unless_gone(request, lambda studio: job(studio, asked)))
+            return _Json(await self._unless_gone(request, lambda studio: job(studio, asked)))
 
         return endpoint
 
@@ -148,7 +148,7 @@ class Server:
 
     async def _photos(self, request: Request) -> Response:
         """Take a photo."""
-        return JSONResponse(_known(await self._received(request)))
+        return _Json(_known(await self._received(request)))
 
     async def _colorize(self, request: Request) -> Response:
         """Answer with the picture of a photo, as ``cinn-colorize -`` does."""
@@ -239,6 +239,13 @@ class Server:
         message = f"{error} is missing" if isinstance(error, LookupError) else str(error)
         message += f"; {ADVICE}" if isinstance(error, TooLargeError) else ""
         return printable(" ".join(self._library.renamed(message).split()))
+
+
+class _Json(JSONResponse):
+    """JSON in ASCII: UTF-8 has no place for the bytes of file names that are not UTF-8 themselves."""
+
+    def render(self, content: object) -> bytes:
+        return json.dumps(content, allow_nan=False).encode("ascii")
 
 
 class _Once(FileResponse):

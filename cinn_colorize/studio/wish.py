@@ -151,7 +151,16 @@ class Wish:
                 words += [f"--{name}", value]
         if self.guidance not in (None, info.guidance_of(None)):
             words += ["--guidance", repr(self.guidance)]
-        return shlex.join(["cinn-colorize", *words, *network])
+        return " ".join(map(_quoted, ["cinn-colorize", *words, *network]))
+
+
+def _quoted(word: str) -> str:
+    """Quote a word for a shell; one that is not UTF-8 by its bytes, since a page cannot copy them."""
+    content = os.fsencode(word)
+    try:
+        return shlex.quote(content.decode("utf-8"))
+    except UnicodeDecodeError:
+        return "$'" + "".join(f"\\x{byte:02x}" for byte in content) + "'"
 
 
 def _argument(item: Item) -> str:

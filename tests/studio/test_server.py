@@ -4,8 +4,10 @@ import asyncio
 import http.client
 import io
 import json
+import os
 import shlex
 import shutil
+import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -408,6 +410,24 @@ def test_commands_are_quoted_for_a_shell(tmp_path):
         assert words[2][0] not in "-@"
         assert words[-2:] == ["--device", "cpu"]
     assert isinstance(Wish(photo=item.id).method(library, 1), Sampling)
+
+
+def test_names_that_are_not_utf8_are_as_good_as_others(tmp_path, narrow_weights):
+    photo = tmp_path / os.fsdecode(b"caf\xe9 au lait.jpg")
+    Image.fromarray(GRAY).save(photo)
+    library = Library([photo])
+    server = Server(library, lambda: new_studio(library, weights=narrow_weights), lambda path: None)
+    client = TestClient(Guard(server.app(), MAX_PIXELS), base_url="http://localhost:8123")
+    (given,) = client.post("/facts", json={}).json()["given"]
+    assert client.post("/open", json={"photo": given["id"]}).json()["name"] == given["name"] == str(photo)
+    (saved,) = client.post("/save", json={"photo": given["id"], "seed": 3}).json()["saved"]
+    assert os.fsencode(saved) == os.fsencode(tmp_path) + b"/caf\xe9 au lait_003.jpg"
+    assert saved in map(str, tmp_path.iterdir())
+    command = client.post("/command", json={"photo": given["id"]}).json()
+    assert command.isascii()
+    words = subprocess.run(["bash", "-c", f"printf '%s\\0' {command}"], capture_output=True).stdout
+    assert words.split(b"\0")[2] == os.fsencode(photo)
+    library.close()
 
 
 def test_a_photo_without_a_suffix_has_pictures_of_its_format(tmp_path, photo):
