@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cinn_colorize.batch.plan import Existing, Plan, Task
 from cinn_colorize.errors import CinnError, ExistsError, OutputError, PhotoError
-from cinn_colorize.files import FULL, format_of_name, mode_like, printable_name
+from cinn_colorize.files import FULL, mode_like, printable_name
 
 if TYPE_CHECKING:
     from cinn_colorize.batch.there import State, There
@@ -158,10 +158,7 @@ class Job:
         if task.input.found and photo.recipe:
             raise LeftOutError
         photo = photo.framed(plan.frame)
-        if photo.together > 1 and format_of_name(task.outputs[0]) != "tiff":
-            raise PhotoError(
-                f"{name}: {photo.together} pages need a TIFF; add --format tiff, or choose one with --pages"
-            )
+        plan.check(photo, task.outputs[0])
         colorizer = self.colorizer
         there, how = There(task, plan, colorizer, photo), (plan.number, plan.temperature, plan.seed)
         if plan.picks:  # which samples are kept is not known before they are drawn

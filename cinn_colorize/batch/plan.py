@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cinn_colorize.batch.inputs import Input
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.files import OUTPUT_SUFFIXES, leaves_folder, own_suffix, printable_name
+from cinn_colorize.files import OUTPUT_SUFFIXES, format_of_name, leaves_folder, own_suffix, printable_name
 from cinn_colorize.options import Encoding, Pages, Rendering
 
 if TYPE_CHECKING:
@@ -93,6 +93,26 @@ class Plan:
         except ValueError as error:
             raise PhotoError(f"{name}: {error}") from None
         return photo
+
+    def check(self, photo: Photo, output: Path) -> None:
+        """Refuse a photo whose pictures do not fit into their format.
+
+        Args:
+            photo: a photo, or the first page of one, that :meth:`open` returned.
+            output: path of one of the pictures.
+
+        Raises:
+            PhotoError: they do not.
+        """
+        from cinn_colorize.imaging.picture import check_sides
+
+        format = format_of_name(output)
+        if photo.together > 1 and format != "tiff":
+            raise PhotoError(
+                f"{photo.name}: {photo.together} pages need a TIFF; add --format tiff, or choose one with "
+                "--pages"
+            )
+        check_sides(photo.name, format, photo.height, photo.width)
 
     def page(self, photo: Photo, number: int) -> Photo:
         """Open another page of a photo, with its frame.

@@ -29,6 +29,7 @@ _MOST_EXIF = 65_400  # bytes; libexif writes no more
 # What to do, by the system's message.
 _FULL = {os.strerror(number): "; free some space, then run the same command again" for number in FULL}
 _ADVICE = {**_FULL, os.strerror(errno.ENAMETOOLONG): "; choose a shorter --output"}
+_LONGEST = {"jpg": 65_500, "webp": 16_383, "avif": 16_384}  # side that a format can have, in pixels
 
 
 class Picture:
@@ -128,6 +129,7 @@ class Picture:
             )
         if more and written != "tiff":
             raise PhotoError(f"{name}: cannot have several pages; end the name in .tif, or choose one page")
+        check_sides(name, written, *self.rgb.shape[:2])
         if written != "tiff" and not strip and exif_size(self._metadata.blob("exif-data")) > _MOST_EXIF:
             log.warning("%s: EXIF of more than 64 KiB is left out; a TIFF keeps it", name)
         try:
@@ -176,6 +178,26 @@ def cannot_write(name: str, reason: str) -> PhotoError:
     """Return the error for a file that cannot be written: an :class:`OutputError` if the disk is full."""
     kind = OutputError if reason in _FULL else PhotoError
     return kind(f"{name}: cannot be written: {reason}{_ADVICE.get(reason, '')}")
+
+
+def check_sides(name: str, format: str, height: int, width: int) -> None:
+    """Refuse a picture that is too long for its format.
+
+    Args:
+        name: name of the photo or the file, for the message.
+        format: a key of ``FORMATS`` that can be written.
+        height: height of the picture.
+        width: width of the picture.
+
+    Raises:
+        PhotoError: it is.
+    """
+    longest = _LONGEST.get(format, max(height, width))
+    if max(height, width) > longest:
+        raise PhotoError(
+            f"{name}: {width}x{height} pixels cannot be written as {format}, of which a side has at most "
+            f"{longest}; choose png or tiff"
+        )
 
 
 def fitted(height: int, width: int, size: int) -> tuple[int, int]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import pyvips
 import torch
-from helpers import COLOR, ENVIRONMENT, GRAY, RECIPE, Uniform, deep, shared_data, write
+from helpers import COLOR, ENVIRONMENT, GRAY, RECIPE, Uniform, deep, names, shared_data, write
 from PIL import Image
 
 from cinn_colorize.imaging import vips
@@ -165,6 +165,22 @@ def test_a_failed_save_leaves_nothing_behind(tmp_path, out):
     assert str(problem.value).startswith(f"{tmp_path / out}: ")
     assert "\n" not in str(problem.value)
     assert [p.name for p in tmp_path.iterdir()] == ["folder.png"]
+
+
+@pytest.mark.parametrize(("format", "longest"), [("jpg", 65_500), ("webp", 16_383), ("avif", 16_384)])
+def test_what_is_too_long_for_a_format_is_said_with_those_that_have_no_end(tmp_path, format, longest):
+    fits, other = (
+        open_photo(np.zeros((1, width), np.uint8)).compose([Uniform(5, 5)])[0]
+        for width in (longest, longest + 1)
+    )
+    fits.save(tmp_path / f"fits.{format}")
+    problem = rf"other\.{format}: {longest + 1}x1 pixels .* {format}, .* {longest}; choose png or tiff"
+    with pytest.raises(PhotoError, match=problem):
+        other.save(tmp_path / f"other.{format}")
+    for boundless in ("png", "tif"):
+        other.save(tmp_path / f"other.{boundless}")
+    assert open_photo(tmp_path / f"fits.{format}").width == longest
+    assert len(names(tmp_path)) == 3
 
 
 def test_a_save_replaces_the_old_file_only_when_it_is_whole(tmp_path):
