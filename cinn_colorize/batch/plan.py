@@ -127,7 +127,13 @@ class Plan:
         from cinn_colorize.imaging.photo import open_photo
 
         assert photo.source is not None
-        page = open_photo(photo.source, max_pixels=self.max_pixels, name=photo.name, page=number)
+        name = f"{photo.name}, page {number}"
+        try:
+            page = open_photo(photo.source, max_pixels=self.max_pixels, name=photo.name, page=number)
+        except PhotoError as error:
+            error.args = (str(error).replace(photo.name, name, 1),)
+            raise
+        page.name = name
         return page.framed(self.frame)
 
     def outputs(self, photo: Input, stem: str) -> list[Path]:

@@ -110,6 +110,33 @@ def test_another_frame_of_a_later_page_is_told(run):
     assert "made with frame 30,30,330,270, not none" in the_line(other)
 
 
+@pytest.mark.parametrize("damage", ["a header", "pixels", "its size"])
+def test_an_error_in_a_later_page_names_it(run, damage):
+    frame = "0,0,250,200" if damage == "its size" else "none"
+    with Path("album.tif").open("r+b") as file:
+        if damage == "a header":  # 12 bits, in place of 16
+            file.seek(_place(file, page=2, tag=0x0102))
+            file.write(struct.pack("<H", 12))
+        elif damage == "pixels":  # of which some lie behind the end
+            file.seek(_place(file, page=2, tag=0x0111))
+            file.write(struct.pack("<I", 2**31 - 1))
+    result = run("album.tif", "--pages", "all", "-s", 0, "--frame", frame, "-q")
+    assert the_line(result).startswith("cinn-colorize: album.tif, page 2: ")
+    assert (result.exit_code, result.stdout) == (1, "")
+
+
+def _place(file, page, tag):
+    """Where the value of a tag of a page lies in a little-endian TIFF."""
+    file.seek(4)
+    for _ in range(page):
+        (start,) = struct.unpack("<I", file.read(4))
+        file.seek(start)
+        (count,) = struct.unpack("<H", file.read(2))
+        entries = file.read(12 * count)
+    tags = [struct.unpack_from("<H", entries, 12 * k)[0] for k in range(count)]
+    return start + 2 + 12 * tags.index(tag) + 8
+
+
 @pytest.mark.parametrize("big", [False, True], ids=["together", "alone"])
 def test_more_than_four_gigabytes(run, monkeypatch, big):
     if big:  # as libvips would for a page of more than 3 GiB
