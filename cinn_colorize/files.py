@@ -162,6 +162,18 @@ def check_output(path: str | os.PathLike[str], otherwise: str = "another name or
         raise OriginalError(f"{printable_name(path)}: is one of the files given; choose {otherwise}")
 
 
+def is_too_long(path: Path) -> bool:
+    """Return whether no file can have this path, going by the nearest folder that is there."""
+    folder = next((place for place in path.parents if os.path.isdir(place)), Path())  # noqa: PTH112
+    for name in (path, folder / path.name):
+        try:
+            os.lstat(name)
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                return True
+    return False
+
+
 def mode_like(*paths: Path) -> int:
     """Return the permission bits of a file made from others: nobody may read it who may not read them all.
 

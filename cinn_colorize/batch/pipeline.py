@@ -8,7 +8,7 @@ import logging
 import os
 import time
 import traceback
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cinn_colorize.batch.plan import Existing, Plan, Task
 from cinn_colorize.errors import CinnError, ExistsError, OutputError, PhotoError
-from cinn_colorize.files import FULL, mode_like, printable_name
+from cinn_colorize.files import FULL, is_too_long, mode_like, printable_name
 
 if TYPE_CHECKING:
     from cinn_colorize.batch.there import State, There
@@ -178,6 +178,7 @@ class Job:
                 )
         if not todo.anything:
             return
+        check_names(todo.outputs(task, plan))
         self._note(photo)
         on_sheet, others = [], set()
         at_once = max(1, _COMPOSED_AT_ONCE // (photo.together * photo.picture_bytes))
@@ -312,6 +313,18 @@ class _Clock:
         """Return the milliseconds since the last call."""
         last, self._last = self._last, time.perf_counter()
         return round(1000 * (self._last - last))
+
+
+def check_names(outputs: Iterable[Path]) -> None:
+    """Refuse names that no file can have before anything is drawn for them.
+
+    Raises:
+        PhotoError: one is too long.
+    """
+    from cinn_colorize.imaging.picture import cannot_write
+
+    for output in filter(is_too_long, outputs):
+        raise cannot_write(printable_name(output), os.strerror(errno.ENAMETOOLONG))
 
 
 def make_folder(folder: Path, whole: Path, *, rehearsed: bool = False) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cinn_colorize.batch.pipeline import Failure, Finished, Job, make_folder
+from cinn_colorize.batch.pipeline import Failure, Finished, Job, check_names, make_folder
 from cinn_colorize.batch.plan import Plan, Task
 from cinn_colorize.batch.run import Batch
 from cinn_colorize.batch.there import State, There
@@ -156,9 +156,10 @@ def _due(task: Task, plan: Plan, colorizer: Callable[[], BaseColorizer]) -> _Due
             drawn = plan.method.samples(colorizer(), photo, plan.number, plan.temperature, plan.seed)
             seeds = [sample.seed for sample in drawn]
     todo = there.todo(seeds)
-    outputs = [task.output(seed, plan) for seed in sorted(todo.missing)]
-    outputs += [task.sheet] if task.sheet and todo.sheet is State.MISSING else []
+    outputs = todo.outputs(task, plan)
     files = len(outputs) if seeds else kept + bool(task.sheet)
+    if files:
+        check_names(outputs or task.wanted)
     right = min(kept, len(todo.right)) + (todo.sheet is State.RIGHT)
     return _Due(task, outputs, files, right, photo.width * photo.height, photo.picture_bytes)
 

@@ -53,6 +53,11 @@ class Todo:
         """Seeds of the samples that are required at full size."""
         return self.missing | frozenset(self.right if self.sheet is State.MISSING else ())
 
+    def outputs(self, task: Task, plan: Plan) -> list[Path]:
+        """Return the paths of what is to be written, the sheet last."""
+        sheet = [task.sheet] if task.sheet and self.sheet is State.MISSING else []
+        return [*(task.output(seed, plan) for seed in sorted(self.missing)), *sheet]
+
     def without(self, seeds: Collection[int]) -> Todo:
         """Return the same without some samples."""
         return replace(self, states={seed: s for seed, s in self.states.items() if seed not in seeds})

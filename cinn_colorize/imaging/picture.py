@@ -28,7 +28,8 @@ _MOST_EXIF = 65_400  # bytes; libexif writes no more
 
 # What to do, by the system's message.
 _FULL = {os.strerror(number): "; free some space, then run the same command again" for number in FULL}
-_ADVICE = {**_FULL, os.strerror(errno.ENAMETOOLONG): "; choose a shorter --output"}
+_RENAME = "; choose a shorter --output, or a shorter name for the photo"
+_ADVICE = {**_FULL, os.strerror(errno.ENAMETOOLONG): _RENAME}
 _LONGEST = {"jpg": 65_500, "webp": 16_383, "avif": 16_384}  # side that a format can have, in pixels
 
 

@@ -133,3 +133,29 @@ def test_a_folder_that_cannot_be_made_is_found(run, folder):
     problem, summary, *_ = dry.stderr.splitlines()
     assert problem in real.stderr
     assert "0 files of 0 photos" in summary
+
+
+def a_folder(*sizes, pages=()):
+    """Photos of these widths and heights in a new folder, or TIFFs, of which one has further pages."""
+    folder = Path("folder")
+    folder.mkdir()
+    for i, size in enumerate(sizes):
+        image = Image.fromarray(GRAY).resize(size)
+        if pages:
+            more = [image.resize(other) for other in pages if i == 1]
+            image.save(folder / f"{i}.tif", save_all=True, append_images=more)
+        else:
+            image.save(folder / f"{i}.png")
+    return folder
+
+
+def test_it_refuses_names_that_are_too_long(run):
+    folder = a_folder((40, 60), (50, 60), (60, 60), (64, 64), (66, 66))
+    (folder / "1.png").rename(folder / f"{'n' * 246}.png")
+    for number in (1, 2):
+        dry = run(folder, "-n", number, "-s", 0, "-q", "--dry-run")
+        real = run(folder, "-n", number, "-s", 0, "-q")
+        assert sorted(dry.stdout.split()) == sorted(real.stdout.split())
+        assert (dry.stderr, dry.exit_code) == (real.stderr, real.exit_code)
+    assert "_sheet.jpg: cannot be written: File name too long; " in the_line(real)
+    assert "a shorter name for the photo" in real.stderr  # --output does not name sheets
