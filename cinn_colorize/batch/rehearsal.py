@@ -146,6 +146,8 @@ def _due(task: Task, plan: Plan, colorizer: Callable[[], BaseColorizer]) -> _Due
     )
     if task.input.found and photo.recipe:
         return None
+    photo = photo if plan.frame == "auto" else photo.framed(plan.frame)  # which takes no pixels
+    plan.check(photo, task.outputs[0])
     some = bool(task.existing) or len(task.wanted) < len({*task.outputs}) + bool(task.sheet)
     photo = photo.framed(plan.frame) if some else photo
     there, kept = There(task, plan, colorizer(), photo), plan.method.kept(plan.number)
@@ -160,6 +162,10 @@ def _due(task: Task, plan: Plan, colorizer: Callable[[], BaseColorizer]) -> _Due
     files = len(outputs) if seeds else kept + bool(task.sheet)
     if files:
         check_names(outputs or task.wanted)
+        # To find a frame takes all pixels of a page.
+        known = replace(plan, frame="none") if plan.frame == "auto" else plan
+        for number in range(photo.page + 1, photo.page + photo.together):
+            known.page(photo, number)
     right = min(kept, len(todo.right)) + (todo.sheet is State.RIGHT)
     return _Due(task, outputs, files, right, photo.width * photo.height, photo.picture_bytes)
 

@@ -149,6 +149,27 @@ def a_folder(*sizes, pages=()):
     return folder
 
 
+@pytest.mark.parametrize(
+    ("second", "pages", "options"),
+    [
+        ((100, 30), [], "--frame 0,0,35,40"),
+        ((50, 60), [(20, 20)], "--frame 0,0,35,40 --pages all"),
+        ((50, 60), [(20, 20)], "--pages all --format png"),
+        ((2400, 1), [], "--format webp"),
+    ],
+    ids=["frame", "frame of a page", "pages", "sides"],
+)
+def test_it_refuses_what_a_real_run_refuses(run, monkeypatch, second, pages, options):
+    """Photos that are not measured too: those are the smallest, the one of median size and the largest."""
+    monkeypatch.setattr("cinn_colorize.imaging.picture._LONGEST", {"webp": 2399})
+    folder = a_folder((40, 60), second, (60, 60), (64, 64), (66, 66), pages=pages)
+    dry = run(folder, "-s", 0, "-q", *options.split(), "--dry-run")
+    real = run(folder, "-s", 0, "-q", *options.split())
+    assert len(real.stdout.split()) == 4
+    assert f"{folder}/1." in the_line(real)
+    assert (dry.stdout, dry.stderr, dry.exit_code) == (real.stdout, real.stderr, 1)
+
+
 def test_it_refuses_names_that_are_too_long(run):
     folder = a_folder((40, 60), (50, 60), (60, 60), (64, 64), (66, 66))
     (folder / "1.png").rename(folder / f"{'n' * 246}.png")
