@@ -77,6 +77,11 @@ class _Due:
     pixels: int
     bytes: int
 
+    @property
+    def suffix(self) -> str:
+        """Suffix of its results."""
+        return self.task.outputs[0].suffix.lower()
+
 
 @dataclass(frozen=True)
 class _Measure:
@@ -128,7 +133,7 @@ def rehearse(batch: Batch) -> Rehearsal:
     if due:
         points = [measure.due.pixels for measure in measures], [measure.seconds for measure in measures]
         seconds = sum(one.files * float(np.interp(one.pixels, *points)) for one in due) / batch.workers
-        size = sum(one.files * one.bytes * _ratio(measures, one, batch.plan) for one in due)
+        size = sum(one.files * one.bytes * _ratio(measures, one) for one in due)
     files = sum(one.files for one in due)
     measured = "; ".join(map(str, measures))
     return Rehearsal(outputs, files, len(due), there, problems, seconds, size, free, measured)
@@ -181,7 +186,7 @@ def _measures(job: Job, due: list[_Due], problems: list[str]) -> list[_Measure]:
     warm = False
     while due:
         by_size = sorted(due, key=lambda one: one.pixels)
-        examples = _examples(by_size, job.plan)
+        examples = _examples(by_size)
         try:
             if not warm:  # what only the first photo takes is no part of the rate
                 _measure(job, one := by_size[0])
@@ -198,16 +203,11 @@ def _measures(job: Job, due: list[_Due], problems: list[str]) -> list[_Measure]:
     return []
 
 
-def _examples(due: Sequence[_Due], plan: Plan) -> list[_Due]:
-    """Return the photos to measure, by size.
-
-    Args:
-        due: all photos, by size.
-        plan: what is to be done with them.
-    """
+def _examples(due: Sequence[_Due]) -> list[_Due]:
+    """Return the photos to measure, by size, of all photos by size."""
     kinds: dict[str, list[_Due]] = {}
     for one in due:
-        kinds.setdefault(plan.suffix(one.task.input.path).lower(), []).append(one)
+        kinds.setdefault(one.suffix, []).append(one)
     chosen = {id(one): one for one in (due[-1], *(same[len(same) // 2] for same in kinds.values()))}
     return sorted(chosen.values(), key=lambda one: one.pixels)
 
@@ -216,7 +216,8 @@ def _measure(job: Job, due: _Due) -> _Measure:
     plan, task = job.plan, due.task
     with TemporaryFolder() as folder:
         number = plan.number if plan.picks else min(plan.number, _MOST)
-        plan = replace(plan, folder=Path(folder), number=number, sheet=False, pattern="{seed}{ext}")
+        pattern = f"{{seed}}{due.suffix}"
+        plan = replace(plan, folder=Path(folder), number=number, sheet=False, pattern=pattern)
         outputs = plan.outputs(replace(task.input, below=Path()), "")
         alone = replace(task, input=replace(task.input, found=False), outputs=outputs, wanted=outputs)
         alone = replace(alone, sheet=None, existing=[])
@@ -227,8 +228,7 @@ def _measure(job: Job, due: _Due) -> _Measure:
     return _Measure(due, seconds / len(made), size / len(made) / due.bytes)
 
 
-def _ratio(measures: Sequence[_Measure], due: _Due, plan: Plan) -> float:
+def _ratio(measures: Sequence[_Measure], due: _Due) -> float:
     """Return the bytes of a file per byte of the picture, by the photos measured of that format."""
-    suffix = plan.suffix(due.task.input.path).lower()
-    same = [one.ratio for one in measures if plan.suffix(one.due.task.input.path).lower() == suffix]
+    same = [one.ratio for one in measures if one.due.suffix == due.suffix]
     return sum(same) / len(same)

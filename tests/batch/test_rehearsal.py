@@ -180,3 +180,11 @@ def test_it_refuses_names_that_are_too_long(run):
         assert (dry.stderr, dry.exit_code) == (real.stderr, real.exit_code)
     assert "_sheet.jpg: cannot be written: File name too long; " in the_line(real)
     assert "a shorter name for the photo" in real.stderr  # --output does not name sheets
+
+
+@pytest.mark.parametrize("format", ["avif", "png"])
+def test_the_estimate_is_of_the_format_that_is_written(run, format):
+    by_format = run("scans", "-s", 0, "--dry-run", "--format", format)
+    by_name = run("scans", "-s", 0, "--dry-run", "--output", f"{{stem}}_{{seed}}.{format}")
+    sizes = [re.search(r"and ([\d.]+ MB) \(", dry.stderr)[1] for dry in (by_format, by_name)]
+    assert sizes[0] == sizes[1]
