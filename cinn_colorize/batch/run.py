@@ -130,7 +130,7 @@ class Batch:
         named = [item.path for item in self.inputs if isinstance(item, Input) and not item.found]
         found = [item.path for item in self.inputs if isinstance(item, Input) and item.found]
         named += [*self.plan.method.paths, *([self._manifest.path] if self._manifest else [])]
-        with protecting(named), protecting(found, unless=_made_here):  # results are not colorized again
+        with protecting(named), protecting(found, unless=self._made_here):  # results are not colorized again
             yield
 
     def _events(self) -> Generator[Event, None, None]:
@@ -222,9 +222,19 @@ class Batch:
             clashes = "{ext}" not in pattern or suffix(sibling) == suffix(photo)
             if sibling.name == photo.name or not clashes:
                 continue
-            if not _is_result(sibling) or _is_result(photo):  # results do not count beside photos
+            if not self._is_result(sibling) or self._is_result(photo):  # results do not count beside photos
                 return photo.name
         return photo.stem if photo.stem.strip(".") else photo.name  # ...jpg has the stem .., a folder
+
+    def _is_result(self, path: Path) -> bool:
+        """Return whether this program made a file; others, and pipes, are not opened."""
+        may_be = path.suffix.lower() in OUTPUT_SUFFIXES and os.path.isfile(path)  # noqa: PTH113
+        return may_be and self._made_here(path)
+
+    def _made_here(self, path: Path) -> bool:
+        from cinn_colorize.imaging.photo import has_recipe
+
+        return has_recipe(path, self.plan.max_pixels)
 
     def _line(self, event: Event) -> dict[str, Any] | None:
         """Return an event's line in the manifest, or None."""
@@ -268,17 +278,6 @@ def colorize_stream(content: bytes, plan: Plan, spec: ModelSpec) -> bytes:
         for _ in Job(spec.loading(), plan).colorize(Task(photo, outputs, None, outputs, [], content)):
             pass
         return outputs[0].read_bytes()
-
-
-def _made_here(path: Path) -> bool:
-    from cinn_colorize.imaging.photo import has_recipe
-
-    return has_recipe(path)
-
-
-def _is_result(path: Path) -> bool:
-    """Return whether this program made a file; others, and pipes, are not opened."""
-    return path.suffix.lower() in OUTPUT_SUFFIXES and os.path.isfile(path) and _made_here(path)  # noqa: PTH113
 
 
 def _shared_stems(folder: Path) -> dict[str, list[Path]]:

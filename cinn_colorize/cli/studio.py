@@ -97,7 +97,7 @@ def studio(
         is_any = host in ("0.0.0.0", "::")
         name = "localhost" if is_local or is_any else f"[{host}]" if ":" in host else host
         url = f"http://{name}:{listening.getsockname()[1]}/" + (f"?token={token}" if token else "")
-        library = Library(paths)
+        library = Library(paths, reading.limit)
 
         def load() -> Studio:
             from cinn_colorize.studio.studio import Studio  # heavy: the page is there before it is needed

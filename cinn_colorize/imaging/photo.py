@@ -409,9 +409,14 @@ def read_recipe(
     return open_photo(path, max_pixels=max_pixels, page=page).recipe
 
 
-def has_recipe(path: str | os.PathLike[str]) -> bool:
-    """Return whether this program made a picture; False for files that cannot be read."""
+def has_recipe(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> bool:
+    """Return whether this program made a picture; False for files that cannot be read.
+
+    Args:
+        path: path of the file.
+        max_pixels: see :func:`open_photo`.
+    """
     try:
-        return bool(read_recipe(path))
+        return bool(read_recipe(path, max_pixels=max_pixels))
     except PhotoError:
         return False

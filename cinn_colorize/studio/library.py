@@ -11,6 +11,7 @@ from pathlib import Path, PurePath
 
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.files import FORMATS, OUTPUT_SUFFIXES, TemporaryFolder, format_of_content
+from cinn_colorize.options import MAX_PIXELS
 
 _MOST_SENT, _MOST_BYTES = 64, 2**32  # beyond these, the files used longest ago are forgotten
 _MOST_HELD = 128  # beyond these, or as many bytes, others have to wait
@@ -44,9 +45,11 @@ class Library:
 
     Args:
         photos: photos given. Results of this program that lie beside them are left out.
+        max_pixels: pixels of the largest of them.
     """
 
-    def __init__(self, photos: Iterable[Path] = ()) -> None:
+    def __init__(self, photos: Iterable[Path] = (), max_pixels: int = MAX_PIXELS) -> None:
+        self._max_pixels = max_pixels
         self._folder = TemporaryFolder()
         self._sent: OrderedDict[str, Item] = OrderedDict()
         self._held: dict[str, Item] = {}
@@ -54,7 +57,7 @@ class Library:
         self._lock = threading.Lock()  # of what was sent, which the server and its worker thread use
         paths = list(photos)
         stems = {path.with_suffix("") for path in paths}
-        own = {path for path in paths if stems & _may_be_of(path) and _has_recipe(path)}
+        own = {path for path in paths if stems & _may_be_of(path) and self._has_recipe(path)}
         items = [
             Item(secrets.token_hex(16), path, str(path), given=True) for path in paths if path not in own
         ]
@@ -75,7 +78,7 @@ class Library:
         done: set[Path] = set()
         for folder in {stem.parent for stem in stems}:
             for path in _files_in(folder):
-                if (of := stems & _may_be_of(path)) - done and _has_recipe(path):
+                if (of := stems & _may_be_of(path)) - done and self._has_recipe(path):
                     done |= of
         return [
             {"id": item.id, "name": item.name, "done": item.path.with_suffix("") in done}
@@ -160,6 +163,11 @@ class Library:
             message = message.replace(str(item.path), item.name)
         return message
 
+    def _has_recipe(self, path: Path) -> bool:
+        from cinn_colorize.imaging.photo import has_recipe  # heavy: the page is there before it is needed
+
+        return has_recipe(path, self._max_pixels)
+
 
 def _files_in(folder: Path) -> list[Path]:
     """List a folder of photos; none if it is gone by now, or may not be listed: photos say so when opened."""
@@ -167,12 +175,6 @@ def _files_in(folder: Path) -> list[Path]:
         return list(folder.iterdir())
     except OSError:
         return []
-
-
-def _has_recipe(path: Path) -> bool:
-    from cinn_colorize.imaging.photo import has_recipe  # heavy: the page is there before it is needed
-
-    return has_recipe(path)
 
 
 def _may_be_of(path: Path) -> set[Path]:

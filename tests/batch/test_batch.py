@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import struct
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from PIL import Image
 
 import cinn_colorize
 from cinn_colorize.imaging.photo import read_recipe
+from cinn_colorize.studio.library import Library
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="links and locks of POSIX")
 
@@ -156,6 +159,19 @@ def test_what_can_be_read_once_only(run, scans):
     assert result.exit_code == 0
     assert lines_of("m")[0]["mtime"] is None
     assert len(names(Path("colorized"))) == 2
+
+
+def test_results_beside_photos_are_known_up_to_the_largest_photo_accepted(run):
+    """The header of this one says that it has 400 million pixels."""
+    make_photos("p", "a.png")
+    run("p", "-o", "p", "-s", 0)
+    content = bytearray(Path("p/a_000.png").read_bytes())
+    content[16:24] = struct.pack(">II", 20_000, 20_000)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    Path("p/a_000.png").write_bytes(content)
+    assert [given["done"] for given in Library([Path("p/a.png")], 5 * 10**8).given()] == [True]
+    result = run("p", "-o", "p", "-s", 0, "--overwrite", "--max-pixels", 500, "-q")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "p/a_000.png\n", "")
 
 
 def test_long_names(run):
