@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import typer
 
@@ -71,7 +71,16 @@ def _text(file: io.RawIOBase, like: io.TextIOWrapper) -> io.TextIOWrapper:
 
 def say(message: object) -> None:
     """Print a message on stderr as one line, however long, with escapes for control characters."""
-    print(f"cinn-colorize: {printable(' '.join(str(message).split()))}", file=sys.stderr, flush=True)
+    _print_line(f"cinn-colorize: {printable(' '.join(str(message).split()))}", sys.stderr)
+
+
+def _print_line(line: str, stream: TextIO) -> None:
+    """Print a line as it is, beside a progress bar too, which would break it where the terminal ends."""
+    proxies = sys.modules.get("rich.file_proxy")
+    if proxies and isinstance(stream, proxies.FileProxy):
+        console().print(line, soft_wrap=True, markup=False, emoji=False)
+    else:
+        print(line, file=stream, flush=True)
 
 
 def print_trace(trace: str) -> None:
@@ -87,7 +96,7 @@ def print_json(values: object) -> None:
 def print_path(path: os.PathLike[str]) -> None:
     """Print a path on stdout, byte for byte, whether it is UTF-8 or not."""
     if sys.stdout.isatty():  # a progress bar makes room for text, not for bytes
-        print(printable_name(path), flush=True)
+        _print_line(printable_name(path), sys.stdout)
         return
     write_stdout(os.fsencode(path) + b"\n")
 

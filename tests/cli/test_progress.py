@@ -1,18 +1,20 @@
 """Progress where no terminal is, and files of a photo that appear as they are drawn."""
 
+import contextlib
 import io
 import os
 import select
 import sys
 import threading
+from pathlib import Path
 
 import pytest
-from helpers import GRAY, in_this_process
+from helpers import GRAY, in_this_process, wait_for
 from PIL import Image
 from rich.console import Console
 
 from cinn_colorize.cli import progress
-from cinn_colorize.cli.console import progress_bar
+from cinn_colorize.cli.console import print_path, progress_bar, say
 from cinn_colorize.cli.progress import Progress, duration, shown
 from cinn_colorize.samples import Colorization
 
@@ -83,6 +85,32 @@ def test_a_terminal_that_shows_no_bar_has_lines(monkeypatch, terminal, start):
         with shown(Progress(8, "files", "a.jpg"), bar=True, lines=True):
             assert select.select([shown_there], [], [], 10)[0]
             assert shown_there.read(100).startswith(start)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no such terminals")
+def test_a_bar_breaks_no_line_beside_it(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    path, written = Path(" ".join(["scan"] * 40) + ".jpg"), []
+    ours, theirs = os.openpty()
+
+    def read():
+        with contextlib.suppress(OSError):  # the other end is closed
+            while part := os.read(ours, 4096):
+                written.append(part)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    with os.fdopen(theirs, "w") as terminal:
+        monkeypatch.setattr(sys, "stdout", terminal)
+        monkeypatch.setattr(sys, "stderr", terminal)
+        with shown(Progress(8, "files", "a.jpg"), bar=True, lines=True):
+            wait_for(lambda: sys.stdout is not terminal)  # which is when the bar is there
+            print_path(path)
+            say(f"{path}: a problem")
+    reader.join(60)
+    os.close(ours)
+    assert f"{path}\r\n".encode() in b"".join(written)
+    assert f"cinn-colorize: {path}: a problem\r\n".encode() in b"".join(written)
 
 
 @pytest.mark.parametrize("name", ["[red] a.jpg", "[1] [@a=(].jpg", "\\[b].jpg"])
