@@ -42,8 +42,7 @@ class Progress:
         parts = [f"{self.done} of {self.total} {self.unit} done, {self.total - self.done} left"]
         if self.done:
             rate = (len(self._recent) - 1) / (now - self._recent[0])
-            speed = f"{rate:.1f} {self.unit}/s" if rate >= 0.95 else f"{1 / rate:.1f} s each"
-            parts += [speed, f"about {duration((self.total - self.done) / rate)} to go"]
+            parts += [speed(rate, self.unit), f"about {duration((self.total - self.done) / rate)} to go"]
         else:
             parts.append(f"{duration(now - self._start)} so far")
         return f"{self.name}: {', '.join(parts)}" if self.name else ", ".join(parts)
@@ -82,6 +81,11 @@ def shown(progress: Progress, *, bar: bool, lines: bool) -> Iterator[None]:
     finally:
         end.set()
         thread.join()
+
+
+def speed(rate: float, unit: str) -> str:
+    """Return a rate in words, that of slow ones per piece: ``2.0 photos/s``, ``10.0 s each``."""
+    return f"{rate:.1f} {unit}/s" if rate >= 0.95 else f"{1 / rate:.1f} s each"
 
 
 def duration(seconds: float) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from cinn_colorize.cli.console import print_json, print_path, print_trace, say
 from cinn_colorize.cli.interrupts import keeping
-from cinn_colorize.cli.progress import Progress, duration, shown
+from cinn_colorize.cli.progress import Progress, duration, shown, speed
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.files import check_output, counted, printable_name
 
@@ -89,8 +89,8 @@ def report(
         counts["not done"] = total - counts.total()
         parts = [f"{counts[outcome]} {outcome}" for outcome in _OUTCOMES if counts[outcome]]
         why = " (made by cinn-colorize)" if counts["left out"] else ""
-        rate = f", {counts['done'] / seconds:.1f} photos/s" if counts["done"] else ""
-        say(f"{total} photos: {', '.join(parts)}{why}; {seconds:.0f} s{rate}")
+        rate = f", {speed(counts['done'] / seconds, 'photos')}" if counts["done"] else ""
+        say(f"{total} photos: {', '.join(parts)}{why}; {duration(seconds)}{rate}")
     _say_others(others, general)
     return counts["failed"]
 

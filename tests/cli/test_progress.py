@@ -15,7 +15,7 @@ from rich.console import Console
 
 from cinn_colorize.cli import progress
 from cinn_colorize.cli.console import print_path, progress_bar, say
-from cinn_colorize.cli.progress import Progress, duration, shown
+from cinn_colorize.cli.progress import Progress, duration, shown, speed
 from cinn_colorize.samples import Colorization
 
 
@@ -37,14 +37,21 @@ def test_a_line_names_the_photo_what_is_done_and_left_and_the_rate(passes):
     assert state.line() == "scans/b.jpg: 5 of 100 photos done, 95 left, 10.0 s each, about 16 min to go"
 
 
-@pytest.mark.parametrize(("seconds", "speed"), [(0.5, "2.0 photos/s, about 3 min to go"), (2, "2.0 s each")])
-def test_the_rate_follows_what_photos_take_now(passes, seconds, speed):
+@pytest.mark.parametrize(
+    ("rate", "words"), [(12.34, "12.3 photos/s"), (1, "1.0 photos/s"), (0.02, "50.0 s each")]
+)
+def test_a_slow_speed_is_that_of_each_photo(rate, words):
+    assert speed(rate, "photos") == words
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(0.5, "2.0 photos/s, about 3 min to go"), (2, "2.0 s each")])
+def test_the_rate_follows_what_photos_take_now(passes, seconds, words):
     """Those of an earlier run are passed over faster, by seconds or by nothing, and so are broken files."""
     state = Progress(1000, "photos")
     for photo in range(600):
         passes(0.01 if photo < 500 else seconds)
         state.advance()
-    assert speed in state.line()
+    assert words in state.line()
 
 
 @pytest.mark.parametrize(
