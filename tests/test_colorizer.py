@@ -287,6 +287,25 @@ def test_labels_of_narrow_pictures_do_not_touch():
     assert sum(gap >= 8 for gap in gaps) >= 4
 
 
+def test_pictures_of_a_sheet_stand_close_to_their_labels_whatever_their_shapes():
+    from cinn_colorize.methods.contact_sheet import contact_sheet
+
+    sizes = [(200, 60), (200, 120), (60, 200), (200, 40)]
+    tiles = [
+        (PIL.Image.new("RGB", size, color), "label")
+        for size, color in zip(sizes, ("red", "lime", "blue", "black"), strict=True)
+    ]
+    sheet = np.asarray(contact_sheet(tiles, columns=2)).astype(int)
+    bottoms = [
+        np.flatnonzero((abs(sheet - color).sum(axis=2) == 0).sum(axis=1) > 50).max()
+        for color in ((255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 0, 0))
+    ]
+    assert bottoms[0] == bottoms[1]
+    assert bottoms[2] == bottoms[3]
+    assert bottoms[2] - bottoms[0] < 200 + 60  # the height of the second row and of a label
+    assert sheet.shape[0] < 120 + 200 + 120  # no row is higher than its own pictures
+
+
 def test_the_network_sees_the_photos_own_luminance(colorizer, photo, monkeypatch):
     """L* in [0, 100] as scikit-image computes it, squeezed to the square."""
     seen = []

@@ -94,21 +94,23 @@ def contact_sheet(tiles: Sequence[Tile], columns: int | None = None) -> Image.Im
     widest = max(tile.width for tile, _ in tiles)
     font = _font_within(widest, [label for _, label in tiles])
     width = max(widest, *(math.ceil(font.getlength(label)) for _, label in tiles))
-    height = max(tile.height for tile, _ in tiles)
-    cell_width, cell_height = width + _GAP, height + _LABEL
     if columns is None and len(tiles) <= 3:
         columns = len(tiles)
     elif columns is None:
-        columns = max(1, min(len(tiles), round(math.sqrt(len(tiles) * 4 / 3 * cell_height / cell_width))))
+        shape = (max(tile.height for tile, _ in tiles) + _LABEL) / (width + _GAP)
+        columns = max(1, min(len(tiles), round(math.sqrt(len(tiles) * 4 / 3 * shape))))
         columns = math.ceil(len(tiles) / math.ceil(len(tiles) / columns))  # balance the rows
-    rows = math.ceil(len(tiles) / columns)
-    sheet = Image.new("RGB", (columns * cell_width + _GAP, rows * cell_height + _GAP), _PAPER)
+    rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
+    heights = [max(tile.height for tile, _ in row) + _LABEL for row in rows]
+    sheet = Image.new("RGB", (columns * (width + _GAP) + _GAP, sum(heights) + _GAP), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    for i, (tile, label) in enumerate(tiles):
-        x = _GAP + i % columns * cell_width
-        y = _GAP + i // columns * cell_height
-        sheet.paste(tile.convert("RGB"), (x + (width - tile.width) // 2, y + (height - tile.height) // 2))
-        draw.text((x + width / 2, y + height + _LABEL / 2 - 4), label, fill=_INK, font=font, anchor="mm")
+    bottom = _GAP - _LABEL  # of the pictures of a row, which stand on one line, close to their labels
+    for row, height in zip(rows, heights, strict=True):
+        bottom += height
+        for column, (tile, label) in enumerate(row):
+            x = _GAP + column * (width + _GAP)
+            sheet.paste(tile.convert("RGB"), (x + (width - tile.width) // 2, bottom - tile.height))
+            draw.text((x + width / 2, bottom + _LABEL / 2 - 4), label, fill=_INK, font=font, anchor="mm")
     return sheet
 
 
