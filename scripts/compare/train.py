@@ -209,7 +209,7 @@ def run(name: str, arguments: argparse.Namespace) -> None:
         if progress.seen > begun[0] or not figures:
             seconds = (time.process_time() - begun[1]) / max(progress.seen - begun[0], 1)
             figures["processor_seconds_a_photo"] = seconds
-            compute.write_text(json.dumps(figures))
+            compute.write_text(json.dumps(kind | figures))
 
     options = RunOptions(
         CPU,

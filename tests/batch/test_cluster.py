@@ -192,7 +192,8 @@ def test_ctrl_c_ends_a_cluster_and_the_manifest_goes_on(tmp_path):
     os.killpg(process.pid, signal.SIGINT)  # as a terminal would
     _, errors = process.communicate()
     assert process.returncode == 130
-    assert errors.count("\n") <= 1, errors
+    said = [line for line in errors.splitlines() if "so far" not in line]  # as a slow machine says each 30 s
+    assert len(said) <= 1, errors
     wait_for(lambda: not any(Path(f"/proc/{child}/cmdline").exists() for child in children))
     again = start_group(tmp_path, *arguments)
     _, errors = again.communicate()
