@@ -99,6 +99,11 @@ def own_suffix(path: Path) -> str:
     return FORMATS[format][0] if format else ""
 
 
+def written_suffix(suffix: str) -> str:
+    """Return the suffix of pictures of a photo with this one: the same where that format can be written."""
+    return suffix if suffix.lower() in OUTPUT_SUFFIXES else ".png"
+
+
 def leaves_folder(name: str) -> bool:
     """Return whether a path that is meant to lie below a folder may lead out of it."""
     return Path(name).is_absolute() or ".." in Path(name).parts

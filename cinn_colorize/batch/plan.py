@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 
 from cinn_colorize.batch.inputs import Input
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.files import OUTPUT_SUFFIXES, format_of_name, leaves_folder, own_suffix, printable_name
+from cinn_colorize.files import (
+    format_of_name,
+    leaves_folder,
+    own_suffix,
+    printable_name,
+    written_suffix,
+)
 from cinn_colorize.options import Encoding, Pages, Rendering
 
 if TYPE_CHECKING:
@@ -128,12 +134,7 @@ class Plan:
 
         assert photo.source is not None
         name = f"{photo.name}, page {number}"
-        try:
-            page = open_photo(photo.source, max_pixels=self.max_pixels, name=photo.name, page=number)
-        except PhotoError as error:
-            error.args = (str(error).replace(photo.name, name, 1),)
-            raise
-        page.name = name
+        page = open_photo(photo.source, max_pixels=self.max_pixels, name=name, page=number)
         return page.framed(self.frame)
 
     def outputs(self, photo: Input, stem: str) -> list[Path]:
@@ -158,8 +159,7 @@ class Plan:
 
     def suffix(self, photo: Path) -> str:
         """Return the suffix of a photo's samples, unless the pattern has another."""
-        suffix = own_suffix(photo) if self.format == "auto" else f".{self.format}"
-        return suffix if suffix.lower() in OUTPUT_SUFFIXES else ".png"
+        return written_suffix(own_suffix(photo) if self.format == "auto" else f".{self.format}")
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from cinn_colorize.cli.options import (
 )
 from cinn_colorize.cli.report import unmade
 from cinn_colorize.engines import Engine
-from cinn_colorize.files import OUTPUT_SUFFIXES, format_of_name, own_suffix
+from cinn_colorize.files import format_of_name, own_suffix, written_suffix
 from cinn_colorize.latents.levels import MAX_TEMPERATURE
 from cinn_colorize.methods.strip import Strip, parse_scaled, parse_temperatures
 from cinn_colorize.options import DRAWING, OUTPUT, Encoding, Rendering
@@ -96,8 +96,7 @@ def temperature(
         from cinn_colorize.samples import in_file
 
         opened = open_photo(photo, max_pixels=reading.limit).framed(frame)
-        suffix = own_suffix(photo)
-        suffix = suffix if suffix.lower() in OUTPUT_SUFFIXES else ".png"
+        suffix = written_suffix(own_suffix(photo))
         strip_path = out.output_dir / f"{photo.stem}_temperature_{seed:03d}.jpg"
         names = [f"{photo.stem}_{seed:03d}_t{t:g}{suffix}" for t in values] if files else []
         pictures = [out.output_dir / name for name in names]

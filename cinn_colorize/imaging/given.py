@@ -49,7 +49,7 @@ def file_of(source: PhotoSource, name: str | None, max_pixels: int) -> File:
 
     Args:
         source: path, content, or an open file, which is read from its position on.
-        name: the photo's name in messages, if ``source`` is not a path.
+        name: the photo's name in messages; by default, that of the file.
         max_pixels: limit of its pixels, and so of its bytes.
 
     Raises:
@@ -59,7 +59,7 @@ def file_of(source: PhotoSource, name: str | None, max_pixels: int) -> File:
     own_suffix = ""
     content: Path | bytes
     if isinstance(source, str | os.PathLike):
-        name, own_suffix = printable_name(source), Path(source).suffix
+        name, own_suffix = name or printable_name(source), Path(source).suffix
         with raising_photo_errors(name):
             content = path_or_content(Path(source), name, max_pixels)
     elif isinstance(source, bytes | bytearray | memoryview):

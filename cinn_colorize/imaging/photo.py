@@ -365,7 +365,7 @@ def open_photo(
             sRGB array (H, W), (H, W, 3) or (H, W, 4); or sRGB tensor with channels first, as in torchvision,
             (H, W), (3, H, W) or (4, H, W). Arrays and tensors are uint8, uint16, floats in [0, 1], or bool.
         max_pixels: limit of its pixels, and of its file; see :mod:`cinn_colorize.limits`.
-        name: the photo's name in messages, if ``source`` is no path.
+        name: the photo's name in messages; by default, that of the file.
         page: which page of a TIFF to open, from 1.
 
     Raises:

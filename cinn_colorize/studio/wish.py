@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from cinn_colorize.files import OUTPUT_SUFFIXES, own_suffix
+from cinn_colorize.files import own_suffix, written_suffix
 from cinn_colorize.latents.levels import PerLevel, format_levels, parse_temperature
 from cinn_colorize.methods.base import SampleMethod
 from cinn_colorize.methods.hints import Hint, Hinted, parse_hints
@@ -116,8 +116,7 @@ class Wish:
     def name(self, library: Library) -> str:
         """Return the file name that the command line would give the picture."""
         item = library[self.photo]
-        photo, suffix = Path(item.name), own_suffix(item.path)
-        suffix = suffix if suffix.lower() in OUTPUT_SUFFIXES else ".png"
+        photo, suffix = Path(item.name), written_suffix(own_suffix(item.path))
         if self.mask:
             return f"{photo.stem}_mix_{self.seed:03d}_{self.outside:03d}{suffix}"
         like = f"like_{Path(library[self.reference].name).stem}_" if self.reference else ""
