@@ -11,10 +11,48 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import EXAMPLES, start, wait_for
+from helpers import EXAMPLES, GRAY, start, wait_for
 from PIL import Image
 
+from cinn_colorize.models.registry import DEFAULT, MODELS
+from cinn_colorize.options import MAX_PIXELS
+from cinn_colorize.studio.studio import Studio
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.fixture(scope="session")
+def new_studio():
+    """A function that makes the studio of a library, on the CPU."""
+
+    def new(library, **options):
+        guidance = MODELS[DEFAULT].guidance or 0.0
+        network = {
+            "model": DEFAULT,
+            "weights": None,
+            "device": "cpu",
+            "precision": "fp32",
+            "guidance": guidance,
+        }
+        return Studio(library, **network | {"max_pixels": MAX_PIXELS} | options)
+
+    return new
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder of one photo."""
+    folder = tmp_path_factory.mktemp("given")
+    Image.fromarray(GRAY).save(folder / "a.jpg", quality=95)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def photo():
+    """The bytes of a photo."""
+    file = io.BytesIO()
+    Image.fromarray(GRAY).save(file, "JPEG", quality=95)
+    return file.getvalue()
 
 
 @pytest.fixture(scope="session")

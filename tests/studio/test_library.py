@@ -1,6 +1,7 @@
 """The files that pages of the studio may use."""
 
 import contextlib
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -99,4 +100,15 @@ def test_photos_that_are_being_sent_count(monkeypatch):
     assert [library.reserve() for _ in range(3)] == [True, True, False]
     library.unreserve()
     assert library.reserve()
+    library.close()
+
+
+def test_photos_of_a_folder_that_is_gone_hide_no_others(tmp_path, photo):
+    paths = [tmp_path / folder / "a.jpg" for folder in ("gone", "there")]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_bytes(photo)
+    library = Library(paths)
+    shutil.rmtree(tmp_path / "gone")
+    assert [given["name"] for given in library.given()] == list(map(str, paths))
     library.close()

@@ -2,50 +2,30 @@
 
 import asyncio
 import http.client
-import io
 import json
 import os
-import shlex
-import shutil
 import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
-import numpy as np
 import pytest
 from helpers import GRAY, names, process, start
 from PIL import Image
 from starlette.requests import ClientDisconnect
 from starlette.testclient import TestClient
 
-from cinn_colorize.methods.sample import Sampling
-from cinn_colorize.models.registry import DEFAULT, MODELS
 from cinn_colorize.options import MAX_PIXELS
 from cinn_colorize.studio.guard import Guard
 from cinn_colorize.studio.library import Library
 from cinn_colorize.studio.openapi import OPENAPI
 from cinn_colorize.studio.server import Server
-from cinn_colorize.studio.studio import Studio
 from cinn_colorize.studio.wish import Wish
 
 
-def new_studio(library, **options):
-    guidance = MODELS[DEFAULT].guidance or 0.0
-    network = {"model": DEFAULT, "weights": None, "device": "cpu", "precision": "fp32", "guidance": guidance}
-    return Studio(library, **network | {"max_pixels": MAX_PIXELS} | options)
-
-
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("given")
-    Image.fromarray(GRAY).save(folder / "a.jpg", quality=95)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def server(folder):
+def server(folder, new_studio):
     library = Library([folder / "a.jpg"])
     yield Server(library, lambda: new_studio(library), lambda path: None)
     library.close()
@@ -54,13 +34,6 @@ def server(folder):
 @pytest.fixture(scope="module")
 def client(server):
     return TestClient(Guard(server.app(), MAX_PIXELS), base_url="http://localhost:8123")
-
-
-@pytest.fixture(scope="module")
-def photo():
-    file = io.BytesIO()
-    Image.fromarray(GRAY).save(file, "JPEG", quality=95)
-    return file.getvalue()
 
 
 def send(client, photo, name="b.jpg"):
@@ -162,7 +135,7 @@ def test_json_is_small_and_flat(client):
     assert client.post("/facts", content=b"[" * 100_000).status_code == 422
 
 
-def test_photos_wait_until_others_are_done(monkeypatch, photo, narrow_weights):
+def test_photos_wait_until_others_are_done(monkeypatch, photo, narrow_weights, new_studio):
     monkeypatch.setattr("cinn_colorize.studio.library._MOST_BYTES", len(photo) - 1)
     library = Library()
     server = Server(library, lambda: new_studio(library, weights=narrow_weights), print)
@@ -176,7 +149,7 @@ def test_photos_wait_until_others_are_done(monkeypatch, photo, narrow_weights):
     library.close()
 
 
-def test_a_photo_of_too_many_pixels_is_refused(photo):
+def test_a_photo_of_too_many_pixels_is_refused(photo, new_studio):
     library = Library()
     server = Server(library, lambda: new_studio(library, max_pixels=1000), print)
     client = TestClient(Guard(server.app(), MAX_PIXELS), base_url="http://localhost")
@@ -237,7 +210,7 @@ def test_the_api_makes_what_the_command_makes(client, photo, tmp_path):
     assert client.post("/colorize", content=photo).content == default.read_bytes()
 
 
-def test_many_pictures_may_be_asked_for_at_once(photo, narrow_weights, monkeypatch):
+def test_many_pictures_may_be_asked_for_at_once(photo, narrow_weights, monkeypatch, new_studio):
     """More than the library remembers of what pages have sent, of which none is forgotten for them."""
     monkeypatch.setattr("cinn_colorize.studio.library._MOST_SENT", 2)
     library = Library()
@@ -252,7 +225,7 @@ def test_many_pictures_may_be_asked_for_at_once(photo, narrow_weights, monkeypat
     library.close()
 
 
-def test_samples_come_in_parts_and_none_is_left_out(photo):
+def test_samples_come_in_parts_and_none_is_left_out(photo, new_studio):
     """A network without passes draws one at a time."""
     library = Library()
     server = Server(library, lambda: new_studio(library, model="bedrooms", guidance=0.0), lambda path: None)
@@ -280,89 +253,6 @@ def test_the_description_has_the_options_that_there_are(client, photo):
         answer = client.post("/colorize", params=params, **body)
         assert (answer.status_code, said in answer.text) == (422, True)
     assert client.get("/healthz").text == "ok"
-
-
-def test_a_command_names_the_guidance_that_the_studio_began_with(folder):
-    default = MODELS[DEFAULT].guidance
-    for began, asked, said in (
-        (default, None, None), (1.2, None, "1.2"), (1.2, default, None), (default, 0.8, "0.8"),
-        (1.2, 0.0, "0.0"),
-    ):  # fmt: skip
-        library = Library([folder / "a.jpg"])
-        wish = Wish(photo=library.given()[0]["id"], guidance=asked)
-        words = shlex.split(new_studio(library, guidance=began).command(wish))
-        named = words[words.index("--guidance") + 1] if "--guidance" in words else None
-        assert named == said
-
-
-def test_a_sample_does_not_depend_on_what_was_drawn_before(folder, narrow_weights):
-    drawn = []
-    for order in ((0, 5, 2), (2, 0)):
-        library = Library([folder / "a.jpg"])
-        studio = new_studio(library, weights=narrow_weights)
-        (given,) = library.given()
-        wish = Wish(photo=given["id"])
-        for seed in order:
-            for hints in ("", "150,100,#3060c0"):
-                made = studio.samples(Wish.parse({"photo": wish.photo, "seed": seed, "hints": hints}))
-                drawn += [(seed, hints, made[0].ab.tobytes())]
-        studio.samples(Wish.parse({"photo": wish.photo, "hints": "150,100,#3060c0"}), 8)
-    assert len({key[:2] for key in drawn}) == len(set(drawn)) == 6
-
-
-def test_a_changed_file_is_opened_again(tmp_path):
-    Image.fromarray(GRAY).save(tmp_path / "a.png")
-    library = Library([tmp_path / "a.png"])
-    studio, wish = new_studio(library), Wish(photo=library.given()[0]["id"])
-    first = studio.samples(wish)[0].ab
-    Image.fromarray(np.rot90(GRAY)).save(tmp_path / "a.png")
-    assert not np.array_equal(studio.samples(wish)[0].ab, first)
-
-
-def test_nothing_is_replaced_and_one_picture_is_saved_once(tmp_path):
-    Image.fromarray(GRAY).save(tmp_path / "a.jpg")
-    (tmp_path / "a_000.jpg").write_text("precious")
-    library = Library([tmp_path / "a.jpg"])
-    studio, wish = new_studio(library), Wish(photo=library.given()[0]["id"])
-    assert not library.given()[0]["done"]
-    for _ in range(2):
-        (saved,) = studio.save(wish)
-        assert saved.name == "a_000_2.jpg"
-    assert names(tmp_path) == ["a.jpg", "a_000.jpg", "a_000_2.jpg"]
-    assert (tmp_path / "a_000.jpg").read_text() == "precious"
-    assert library.given()[0]["done"]
-    assert len(Library([tmp_path / "a.jpg", saved]).given()) == 1  # results are no photos to work on
-
-
-def test_what_is_saved_beside_a_photo_is_no_more_readable_than_it(tmp_path):
-    Image.fromarray(GRAY).save(tmp_path / "a.jpg")
-    (tmp_path / "a.jpg").chmod(0o600)
-    library = Library([tmp_path / "a.jpg"])
-    studio, key = new_studio(library), library.given()[0]["id"]
-    reference = studio.keep(Wish(photo=key, seed=1))
-    saved = studio.save(Wish(photo=key, reference=reference.id))
-    assert len(saved) == 2
-    assert {path.stat().st_mode & 0o777 for path in saved} == {0o600}
-    assert saved[1].read_bytes() == reference.path.read_bytes()
-
-
-def test_a_failure_among_the_members_of_an_ensemble_is_not_the_end_of_it(folder, narrow_weights):
-    library = Library([folder / "a.jpg"])
-    studio = new_studio(library, weights=narrow_weights)
-    wish = Wish.parse({"photo": library.given()[0]["id"], "hints": "150,100,#3060c0"})
-    expected = studio.samples(wish)[0].ab
-    opened = studio._opened(wish)
-    opened.samples.clear()
-    opened.members, opened.coming = opened.members[:8], failing()
-    with pytest.raises(MemoryError):
-        studio.samples(wish)
-    np.testing.assert_array_equal(studio.samples(wish)[0].ab, expected)
-    library.close()
-
-
-def failing():
-    raise MemoryError("no memory left")
-    yield
 
 
 def test_the_work_of_a_closed_tab_is_dropped():
@@ -396,23 +286,7 @@ def test_the_work_of_a_closed_tab_is_dropped():
     assert done == ["studio"]
 
 
-def test_commands_are_quoted_for_a_shell(tmp_path):
-    names = ["-n.jpg", "@list.jpg", "it's; rm -rf.jpg", "a b.jpg"]
-    for name in names:
-        (tmp_path / name).touch()
-    library = Library()
-    for name in names:
-        item = library.add(_written(library.new(name)))
-        command = Wish(photo=item.id).command(library, MODELS[DEFAULT], ["--device", "cpu"])
-        words = shlex.split(command)
-        assert words[:2] == ["cinn-colorize", "colorize"]
-        assert words[2].removeprefix("./") == name
-        assert words[2][0] not in "-@"
-        assert words[-2:] == ["--device", "cpu"]
-    assert isinstance(Wish(photo=item.id).method(library, 1), Sampling)
-
-
-def test_names_that_are_not_utf8_are_as_good_as_others(tmp_path, narrow_weights):
+def test_names_that_are_not_utf8_are_as_good_as_others(tmp_path, narrow_weights, new_studio):
     photo = tmp_path / os.fsdecode(b"caf\xe9 au lait.jpg")
     Image.fromarray(GRAY).save(photo)
     library = Library([photo])
@@ -428,32 +302,6 @@ def test_names_that_are_not_utf8_are_as_good_as_others(tmp_path, narrow_weights)
     words = subprocess.run(["bash", "-c", f"printf '%s\\0' {command}"], capture_output=True).stdout
     assert words.split(b"\0")[2] == os.fsencode(photo)
     library.close()
-
-
-def test_a_photo_without_a_suffix_has_pictures_of_its_format(tmp_path, photo):
-    (tmp_path / "scan").write_bytes(photo)
-    library = Library([tmp_path / "scan"])
-    sent = library.new("sent")
-    sent.path.write_bytes(photo)
-    for key, name in ((library.given()[0]["id"], "scan_003.jpg"), (library.add(sent).id, "sent_003.jpg")):
-        assert Wish(photo=key, seed=3).name(library) == name
-    library.close()
-
-
-def test_photos_of_a_folder_that_is_gone_hide_no_others(tmp_path, photo):
-    paths = [tmp_path / folder / "a.jpg" for folder in ("gone", "there")]
-    for path in paths:
-        path.parent.mkdir()
-        path.write_bytes(photo)
-    library = Library(paths)
-    shutil.rmtree(tmp_path / "gone")
-    assert [given["name"] for given in library.given()] == list(map(str, paths))
-    library.close()
-
-
-def _written(item):
-    item.path.write_bytes(b"x")
-    return item
 
 
 def test_what_is_missing_is_said_before_anything_starts(folder):
