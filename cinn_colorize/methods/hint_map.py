@@ -202,10 +202,15 @@ def _points(photo: Photo, points: Sequence[Hint], size: tuple[int, int]) -> _Pai
                 f"{photo.name}: the hint {point} lies in the frame around the picture, {box}; move it, or "
                 "take the photo as a whole (--frame none)"
             )
-    y = np.array([(point.y - box.top) * size[0] // box.size[0] for point in points], np.intp)
-    x = np.array([(point.x - box.left) * size[1] // box.size[1] for point in points], np.intp)
+    y = np.array([_middle(point.y - box.top, size[0], box.size[0]) for point in points], np.intp)
+    x = np.array([_middle(point.x - box.left, size[1], box.size[1]) for point in points], np.intp)
     rgb = np.array([point.rgb for point in points], np.float32).reshape(-1, 3) / np.float32(255)
     return _Paint(y, x, rgb, np.ones(len(points), np.float32))
+
+
+def _middle(pixel: int, size: int, full: int) -> int:
+    """Return where the middle of a pixel of ``full`` lies on a grid of ``size``."""
+    return (2 * pixel + 1) * size // (2 * full)
 
 
 def _strokes(photo: Photo, path: Path, size: tuple[int, int]) -> _Paint:

@@ -377,11 +377,13 @@ def test_a_hint_reaches_what_is_near():
     assert reach[32, 60] < 0.3 < 0.4 < reach[32, 38]
 
 
+@pytest.mark.parametrize("size", [256, 90])
 @pytest.mark.parametrize("turn", [np.transpose, np.fliplr])
-def test_hints_reach_as_far_whichever_way_the_photo_lies(turn):
-    pixels, marks = np.tile(GRAY, (2, 1))[:256, :256], np.zeros((256, 256), int)
+def test_hints_reach_as_far_whichever_way_the_photo_lies(turn, size):
+    pixels, marks = np.tile(GRAY, (2, 1))[:size, :size], np.zeros((size, size), int)
     colors = dict(enumerate((RED, BLUE, RED), start=1))
-    marks[30, 200], marks[31, 90], marks[180, 60] = colors
+    for (y, x), number in zip(((30, 200), (31, 90), (180, 60)), colors, strict=True):
+        marks[y * size // 256, x * size // 256] = number
 
     def brought(pixels, marks):
         points = [Hint(x, y, colors[marks[y, x]]) for y, x in np.argwhere(marks).tolist()]
