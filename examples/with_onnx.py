@@ -32,21 +32,24 @@ def decode_pass(step: InferenceSession, z: Floats, shared: Mapping[str, Floats])
     """Decode coarse colours place by place: each x = z exp(s) + m, with s and m from the places before."""
     facts = step.get_modelmeta().custom_metadata_map
     order = int(facts["order"])
-    # Two rows: with the photo and without it. Guidance scales up what the photo changes in m.
-    features = np.concatenate([in_order(shared[facts[name]], order) for name in ("features", "without")])
+    # A pass that is guided has two rows, with the photo and without it; others only the first.
+    rows = [shared[facts[name]] for name in ("features", "without") if name in facts]
+    features = np.concatenate([in_order(row, order) for row in rows])
     z, x = in_order(z, order), []
-    # What each transformer block knows of the places before, (2, heads, places, channels).
+    # What each transformer block knows of the places before, (rows, heads, places, channels).
     caches = [i for i in step.get_inputs() if i.name.startswith(("keys", "values"))]
-    known = {i.name: np.zeros((2, *i.shape[1:]), np.float32) for i in caches}
+    known = {i.name: np.zeros((len(rows), *i.shape[1:]), np.float32) for i in caches}
     new = [name.replace("s", "", 1) for name in known]  # key0 for keys0
     before = np.zeros_like(z[:, :1])
     for t in range(z.shape[1]):
-        inputs = {"t": np.array(t), "before": np.repeat(before, 2, axis=0), **known}
+        inputs = {"t": np.array(t), "before": np.repeat(before, len(rows), axis=0), **known}
         inputs["features"] = np.ascontiguousarray(features[:, t : t + 1])
         s, m, *found = step.run(["log_scale", "shift", *new], inputs)
         for cache, place in zip(known.values(), found, strict=True):
             cache[:, :, t : t + 1] = place
-        before = z[:, t : t + 1] * np.exp(s[:1]) + m[:1] + guidance * (m[:1] - m[1:])
+        # Guidance scales up what the photo changes.
+        s, m = (v[:1] + guidance * (v[:1] - v[-1:]) for v in (s, m))
+        before = z[:, t : t + 1] * np.exp(s) + m
         x.append(before)
     side = int(z.shape[1] ** 0.5)
     return np.concatenate(x, axis=1)[:, ::order].transpose(0, 2, 1).reshape(1, -1, side, side)

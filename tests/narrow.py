@@ -22,6 +22,7 @@ NARROW_NATURAL = NaturalConfig(
 NARROW_COARSE = NaturalConfig(
     {32: LevelConfig(1, 8, 8), 16: LevelConfig(1, 8, 8)},
     attention={8: 1},
+    gamut_leak=0.03,
     coarse=CoarseConfig(passes=2, blocks=1, width=32),
 )
 NARROW_BEDROOMS = BedroomsConfig(

@@ -66,9 +66,9 @@ class CausalBlock(nn.Module):
 class Guidance(NamedTuple):
     """A condition that is followed more closely than the data do.
 
-    What a condition changes in the shifts m is scaled by 1 + weight, as in Zhai et al. 2024, after Ho and
-    Salimans, "Classifier-Free Diffusion Guidance" (2022, https://arxiv.org/abs/2207.12598). The map stays
-    affine and triangular, hence invertible, but its density is another one.
+    What a condition changes in the log-scales s and the shifts m is scaled by 1 + weight, as in Zhai et al.
+    2024, after Ho and Salimans, "Classifier-Free Diffusion Guidance" (2022, https://arxiv.org/abs/2207.12598).
+    The map stays affine and triangular, hence invertible, but its density is another one.
     """
 
     condition: Tensor  # (N, width, side, side)
@@ -161,10 +161,7 @@ class AutoregressivePass(Transform["Tensor | Guidance"]):
         """
         s, m = self.to_affine(self.norm(h)).to(dtype).chunk(2, dim=-1)
         s = soft_clamp(s, self.clamp)
-        if not weight:
-            return s, m
-        m, without = m.chunk(2)
-        return s[: len(m)], m + weight * (m - without)
+        return (_guided(s, weight), _guided(m, weight)) if weight else (s, m)
 
     def _known(self, condition: Tensor | Guidance) -> tuple[Tensor, float]:
         """Return what tokens hold of the condition, and the weight of guidance."""
@@ -174,6 +171,12 @@ class AutoregressivePass(Transform["Tensor | Guidance"]):
             return self._tokens(condition.condition) + self.position, 0.0
         both = torch.cat([condition.condition, condition.without])
         return self._tokens(both) + self.position, condition.weight
+
+
+def _guided(values: Tensor, weight: float) -> Tensor:
+    """Scale what the condition changes: (N, T, C) of values (2N, T, C), first those under the condition."""
+    under, without = values.chunk(2)
+    return under + weight * (under - without)
 
 
 def _rows(tokens: Tensor, known: Tensor) -> Tensor:

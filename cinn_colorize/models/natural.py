@@ -53,6 +53,8 @@ from cinn_colorize.models.natural_config import CoarseConfig as CoarseConfig
 from cinn_colorize.models.natural_config import LevelConfig as LevelConfig
 from cinn_colorize.models.natural_config import NaturalConfig as NaturalConfig
 
+GUIDED = slice(1, None, 2)  # passes of the coarse level that guidance acts in; docs/training-log.md has why
+
 
 class Condition(NamedTuple):
     """What depends on a photo's L alone, computed once: by each head, and L and gamut at 64 px and below."""
@@ -82,7 +84,7 @@ class CoarseCondition(NamedTuple):
     """What the coarse level keeps of a photo, for each pass: features, (N, width, 8, 8)."""
 
     features: list[Tensor]
-    without: list[Tensor]  # the same of no photo; empty in training
+    without: list[Tensor]  # the same of no photo, for each pass that is guided; empty in training
     guidance: float | None = None  # weight, see :class:`Guidance`
 
     def expand(self, n: int) -> CoarseCondition:
@@ -136,15 +138,18 @@ class CoarseLevel(nn.Module):
             h = torch.where(hidden, self.unknown.to(h.dtype), h)
             return CoarseCondition([to_pass(h) for to_pass in self.to_passes], [])
         unknown = self.unknown.expand(h.shape)
-        features, without = ([to_pass(x) for to_pass in self.to_passes] for x in (h, unknown))
-        return CoarseCondition(features, without)
+        features = [to_pass(h) for to_pass in self.to_passes]
+        return CoarseCondition(features, [to_pass(unknown) for to_pass in self.to_passes[GUIDED]])
 
     def conditions(self, prepared: CoarseCondition) -> list[Tensor | Guidance | None]:
         """List one condition for each map of the flow."""
         features, without, weight = prepared
-        if not weight:
-            return [None, *features]
-        return [None, *(Guidance(*both, weight) for both in zip(features, without, strict=True))]
+        conditions: list[Tensor | Guidance] = [*features]
+        if weight:
+            conditions[GUIDED] = [
+                Guidance(*both, weight) for both in zip(features[GUIDED], without, strict=True)
+            ]
+        return [None, *conditions]
 
 
 class Level(nn.Module):

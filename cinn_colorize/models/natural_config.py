@@ -68,7 +68,9 @@ class NaturalConfig:
         """Return the configuration of the shipped model, whose colours at 16 px are one level."""
         couplings = cls.couplings()
         details = {r: level for r, level in couplings.levels.items() if r > COARSE}
-        return replace(couplings, levels=details, coarse=CoarseConfig())
+        return replace(
+            couplings, levels=details, attention={8: 6, 16: 1}, gamut_leak=0.03, coarse=CoarseConfig()
+        )
 
     @classmethod
     def couplings(cls) -> NaturalConfig:

@@ -164,6 +164,12 @@ def _log_normal(z: Floats) -> NDArray[np.float64]:
     return np.asarray(-0.5 * (np.square(rows).sum(1) + rows.shape[1] * math.log(2 * math.pi)))
 
 
+def _guided(values: Floats, guidance: float) -> Floats:
+    """Scale what the condition changes; see :class:`cinn_colorize.flow.autoregressive.Guidance`."""
+    under, without = np.split(values, 2)
+    return np.asarray(under + np.float32(guidance) * (under - without))
+
+
 class _Pass:
     """A pass of an autoregressive level, of eight codes at a time.
 
@@ -175,7 +181,7 @@ class _Pass:
         self._session = session
         facts = session.get_modelmeta().custom_metadata_map
         self.level, self._order = int(facts["level"]), int(facts["order"])
-        self._features, self._without = facts["features"], facts["without"]
+        self._features, self._without = facts["features"], facts.get("without")
         shapes: dict[str, list[int]] = {i.name: i.shape for i in session.get_inputs()}
         blocks = (len(shapes) - len(STEP_INPUTS)) // len(KNOWN)
         self._known, self._new = of_blocks(KNOWN, blocks), of_blocks(NEW, blocks)
@@ -183,7 +189,7 @@ class _Pass:
 
     def __call__(self, z: Floats, condition: Tensors, guidance: float) -> tuple[Floats, Floats]:
         """Decode z (8, C, r, r), place by place: return the values and the log-det (8,)."""
-        names = [self._features, self._without] if guidance else [self._features]
+        names = [self._features, self._without] if guidance and self._without else [self._features]
         features = np.repeat(np.concatenate([self._tokens(condition[n]) for n in names]), TOGETHER, axis=0)
         tokens, rows = self._tokens(z), len(features)
         x, log_det = np.empty_like(tokens), np.zeros(TOGETHER, np.float32)
@@ -198,9 +204,8 @@ class _Pass:
             )
             for cache, value in zip(known.values(), new, strict=True):
                 cache[:, :, here] = value
-            s, m, without = s[:TOGETHER], m[:TOGETHER], m[-TOGETHER:]
-            if guidance:
-                m = m + np.float32(guidance) * (m - without)
+            if len(names) > 1:
+                s, m = (_guided(values, guidance) for values in (s, m))
             x[:, here] = before = tokens[:, here] * np.exp(s) + m
             log_det += s.sum((1, 2))
         grid = x[:, :: self._order].transpose(0, 2, 1).reshape(z.shape)

@@ -26,7 +26,7 @@ from cinn_colorize.flow.bounds import Interval
 from cinn_colorize.models import Loaded, PhotoModelInfo
 from cinn_colorize.models.architecture import retired_keys
 from cinn_colorize.models.natural import COARSE as COARSE_LEVEL
-from cinn_colorize.models.natural import Natural
+from cinn_colorize.models.natural import GUIDED, Natural
 from cinn_colorize.onnx.files import (
     AB,
     BEGUN,
@@ -223,16 +223,19 @@ def _graphs(loaded: Loaded) -> dict[str, onnx_ir.Model]:
             [*BEGUN],
             "",
         )
+    guided = range(len(passes))[GUIDED]
     for k, flow in enumerate(passes):
         graphs[STEP.format(k)] = step = _step_graph(flow, f"{names[flow]}.")
+        number, condition_of = len(passes) - 1 - k, f"prepared.{COARSE_LEVEL}"
         step.metadata_props.update(
             {
                 "level": str(COARSE_LEVEL),
-                "features": f"prepared.{COARSE_LEVEL}.features.{len(passes) - 1 - k}",
-                "without": f"prepared.{COARSE_LEVEL}.without.{len(passes) - 1 - k}",
+                "features": f"{condition_of}.features.{number}",
                 "order": "-1" if flow.reverse else "1",
             }
         )
+        if number in guided:
+            step.metadata_props["without"] = f"{condition_of}.without.{guided.index(number)}"
     for graph in graphs.values():
         graph.metadata_props["model"] = info.name
     return graphs

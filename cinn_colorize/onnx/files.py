@@ -20,8 +20,8 @@
 
 All tensors are fp32 but ``t``, int64. The metadata name the model; those of exported files also the weights
 and the version of this package; those of ``sample.onnx`` the number of ``passes``, and ``chroma_scale``, 15
-above; those of the passes the ``level``, the names of its ``features`` and of those ``without`` a photo, and
-the ``order`` in which places are taken, 1 or -1.
+above; those of the passes the ``level``, the name of its ``features``, for a pass that is guided that of
+those ``without`` a photo, and the ``order`` in which places are taken, 1 or -1.
 
 The files that this package ships are graphs without weights, which are taken from a weights file. Beside
 them lies ``contents.json``: the ``architecture`` whose graphs they are, the ``defaults`` of what a weights
