@@ -20,7 +20,7 @@ if len(sys.argv) != 4:
 photo, folder, output = sys.argv[1:]
 seed, guidance = 0, 0.3
 temperatures = {"z32": 0.7, "z16": 0.7}  # of details; the coarse colours have another one
-coarse_temperature = 0.85
+coarse_temperature = 0.8
 
 
 def in_order(grid: Floats, order: int) -> Floats:

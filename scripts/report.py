@@ -38,7 +38,7 @@ MARKED = re.compile(r"<!-- report: (\S+) weights=([0-9a-f]{64}) -->\n(.*?)<!-- e
 BACKBONE = ROOT / "weights/backbone.safetensors"  # scripts/compare accepts no other
 VALIDATION, DEV, OTHERS = "photos-val.zip", "photos-dev.zip", "photos-train-0.zip"
 FIGURES = ("1", "4", "6", "7", "11", "12", "14", "15")
-SWEPT = ("1", "0.7,8:0.85", "0.7,8:0.75", "0.7,8:0.85@0.4")  # beside the default, in docs/temperature.md
+SWEPT = ("1", "0.7,8:0.8", "0.7,8:0.75@0.3", "0.7,8:0.8@0.4")  # beside the default, in docs/temperature.md
 README_COLUMNS = ("nll", "best_of_8", "best_of_8_image", "best_of_1", "objects", "hue_8", "kid_lite0")
 DIGITS = {"variance": 1, "top5_lite0": 1, "nll": 3, "structure": 3, "alignment": 3, "objects": 3}
 TIMES = {"kid_lite0": 1000}  # too small to be read otherwise
@@ -322,7 +322,7 @@ SECTIONS = {
     "figures": Section("docs/figures.md", 3, figures),
     "pictures": Section("docs/latent.md", 4, pictures),
     "latent": Section("docs/latent.md", 3, latent),
-    "comparison": Section("docs/comparison.md", 360, comparison, "backbone"),
+    "comparison": Section("docs/comparison.md", 120, comparison, "backbone"),
     "shipped": Section("docs/comparison.md", 15, beside),
     "rooms": Section("docs/comparison.md", 10, rooms, "bedrooms"),
     "shipped-rooms": Section("docs/comparison.md", 10, shipped_rooms),

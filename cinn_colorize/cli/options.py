@@ -148,7 +148,9 @@ QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Print only err
 VerboseOption = Annotated[
     bool,
     typer.Option(
-        "-v", "--verbose", help="Print every remark on every photo, and list the files in folders left out."
+        "-v",
+        "--verbose",
+        help="Print every remark on every photo, and list which files of a folder are left out.",
     ),
 ]
 

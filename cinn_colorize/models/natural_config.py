@@ -69,7 +69,7 @@ class NaturalConfig:
         couplings = cls.couplings()
         details = {r: level for r, level in couplings.levels.items() if r > COARSE}
         return replace(
-            couplings, levels=details, attention={8: 6, 16: 1}, gamut_leak=0.03, coarse=CoarseConfig()
+            couplings, levels=details, attention={8: 6, 16: 1}, gamut_leak=0.02, coarse=CoarseConfig()
         )
 
     @classmethod

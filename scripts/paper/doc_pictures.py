@@ -33,15 +33,12 @@ TRANSFERS = (  # reference, photo
 HINTS = "--hint 110,400,#d8702a --hint 215,115,#d8a488 --hint 30,180,#b03030 --hint 330,60,#8c9098"
 COMMANDS = {  # picture: the command's result that it is, and the command
     "sheet": ("flood_sheet.jpg", "examples/old/flood.jpg -n 8"),
-    "temperature-0.5": ("photo_sheet.jpg", "examples/photo.jpg -n 3 -t 0.5"),
-    "temperature-1": ("photo_sheet.jpg", "examples/photo.jpg -n 3 -t 1"),
+    "temperature-0.5": ("coffee_sheet.jpg", "examples/coffee.png -n 3 -t 0.5"),
+    "temperature-1": ("coffee_sheet.jpg", "examples/coffee.png -n 3 -t 1"),
     "like": ("flood_like_003_sheet.jpg", "examples/old/flood.jpg -n 4 --like 3"),
     "hints": ("astronaut_sheet.jpg", f"examples/astronaut.png -n 3 {HINTS}"),
-    "temperature": ("photo_temperature_000.jpg", "temperature examples/photo.jpg"),
-    "temperature-coarse": (
-        "photo_temperature_000.jpg",
-        "temperature examples/photo.jpg --only 8",
-    ),
+    "temperature": ("flood_temperature_000.jpg", "temperature examples/old/flood.jpg"),
+    "temperature-coarse": ("flood_temperature_000.jpg", "temperature examples/old/flood.jpg --only 8"),
     "interpolation": ("photo_samples.jpg", "sample examples/photo.jpg -t 0.9 --interpolate 6,17,11,22"),
     "vary-level": ("photo_samples.jpg", "sample examples/photo.jpg -n 9 --seed 17 -t 0.9 --vary-level 8"),
     "mix": (

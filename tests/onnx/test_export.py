@@ -87,7 +87,7 @@ def test_the_example_draws_what_the_engine_draws(folder, files, engine, examples
     noise, network = np.random.default_rng(0), engine.network
     codes = {
         r: t * noise.standard_normal((1, *network.latent_shapes[r]), np.float32)
-        for r, t in ((8, 0.85), (32, 0.7), (16, 0.7))
+        for r, t in ((8, 0.8), (32, 0.7), (16, 0.7))
     }
     L = rgb2lab(np.repeat(GRAY[..., None], 3, axis=2))[..., 0].astype(np.float32)
     square = cv2.resize(L, (256, 256), interpolation=cv2.INTER_AREA)
