@@ -22,9 +22,9 @@ from torch import Tensor
 from cinn_colorize.data.sources import Reader, Source
 from cinn_colorize.devices import choose_device, one_thread, placed
 from cinn_colorize.errors import DataError, WeightsError
-from cinn_colorize.files import printable_name
 from cinn_colorize.latents.latent import Latent
 from cinn_colorize.latents.levels import by_level
+from cinn_colorize.messages import printable_name
 from cinn_colorize.models import Loaded, loaded_from
 from cinn_colorize.models.mnist import DIGITS, LEVEL, SIZE, Mnist
 from cinn_colorize.models.registry import MODELS

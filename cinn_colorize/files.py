@@ -1,4 +1,4 @@
-"""Formats by name and content, printable names, reading of pipes, atomic writing of files, temporary ones."""
+"""Opening of files and pipes, atomic writing, temporary files."""
 
 from __future__ import annotations
 
@@ -21,107 +21,24 @@ from types import TracebackType
 from typing import BinaryIO
 
 from cinn_colorize.errors import CinnError, OriginalError, OutputError
+from cinn_colorize.messages import printable_name
 from cinn_colorize.originals import original_at
 
-FORMATS = {
-    "jpg": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "png": (".png",),
-    "tiff": (".tif", ".tiff"),
-    "webp": (".webp",),
-    "avif": (".avif",),
-    "heif": (".heic", ".heif", ".hif"),
-    "gif": (".gif",),
-    "bmp": (".bmp", ".dib"),
-    "jp2": (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
-    "pnm": (".pnm", ".pbm", ".pgm", ".ppm"),
-    "psd": (".psd",),
-    "raw": (
-        ".dng", ".nef", ".nrw", ".cr2", ".cr3", ".crw", ".arw", ".sr2", ".srf", ".raf", ".orf", ".rw2",
-        ".rwl", ".pef", ".srw", ".x3f", ".3fr",
-        ".fff", ".iiq", ".mef", ".mos", ".mrw", ".erf", ".dcr", ".kdc",
-    ),
-}  # fmt: skip
-READ_ONLY = frozenset({"heif", "gif", "bmp", "jp2", "pnm", "psd", "raw"})
-SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
-OUTPUT_FORMATS = tuple(format for format in FORMATS if format not in READ_ONLY)
-OUTPUT_SUFFIXES = frozenset(suffix for format in OUTPUT_FORMATS for suffix in FORMATS[format])
 PUBLIC = 0o666  # permission bits of a file that whoever the umask allows may read
 _PATIENCE = 10  # seconds, for something to write into a pipe
 _TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.part")
 _NEW = 60  # seconds, in which a temporary folder may not be locked yet
 _SET_TMPDIR = "set TMPDIR to another folder"
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:)//?")
 # Of a disk that is full, for the program or for this user.
 FULL = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT") if hasattr(errno, name)}
 # Of a file system without hard links, or with limits to them.
 _NO_LINKS = {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 _IS_WINDOWS = sys.platform == "win32"
-_SIGNATURES = {
-    # Most camera raws are TIFFs, which their tags or their suffix tell from others.
-    "raw": rb"II\*\0....CR|II(RO|RS|U\0)|MMOR|FUJIFILMCCD-RAW|....ftypcrx |FOVb|\0MRM|II\x1a\0\0\0HEAPCCDR",
-    "jpg": rb"\xff\xd8\xff",
-    "png": rb"\x89PNG\r\n\x1a\n",
-    "tiff": rb"II[*+]\0|MM\0[*+]",
-    "webp": rb"RIFF....WEBP",
-    "avif": rb"....ftypavi[fs]",
-    "heif": rb"....ftyp(hei[cfmsx]|hev[cmsx]|mif1|msf1)",
-    "gif": rb"GIF8[79]a",
-    "bmp": rb"BM",
-    "jp2": rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51",
-    "pnm": rb"P[1-6][\s#]",
-    "psd": rb"8BPS",
-}
-
-
-def format_of_name(path: str | os.PathLike[str]) -> str:
-    """Return the format of a suffix, a key of ``FORMATS``; empty for others."""
-    suffix = Path(path).suffix.lower()
-    return next((format for format, suffixes in FORMATS.items() if suffix in suffixes), "")
-
-
-def format_of_content(start: bytes) -> str:
-    """Return the format of a file that begins with these (at least 12) bytes; empty for others."""
-    matches = (format for format, sign in _SIGNATURES.items() if re.match(sign, start, re.DOTALL))
-    return next(matches, "")
-
-
-def own_suffix(path: Path) -> str:
-    """Return a file's suffix or, if its name has none, that of its content; empty if that is no photo."""
-    if path.suffix:
-        return path.suffix
-    try:
-        if not path.is_file():  # a pipe can be read only once
-            return ""
-        with path.open("rb") as file:
-            format = format_of_content(file.read(32))
-    except OSError:
-        return ""
-    return FORMATS[format][0] if format else ""
-
-
-def written_suffix(suffix: str) -> str:
-    """Return the suffix of pictures of a photo with this one: the same where that format can be written."""
-    return suffix if suffix.lower() in OUTPUT_SUFFIXES else ".png"
 
 
 def leaves_folder(name: str) -> bool:
     """Return whether a path that is meant to lie below a folder may lead out of it."""
     return Path(name).is_absolute() or ".." in Path(name).parts
-
-
-def printable(text: str) -> str:
-    """Return text with escapes for all that a terminal would not print but obey, line ends among it."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-
-
-def counted(number: int, one: str, several: str = "") -> str:
-    """Return a number of things in words."""
-    return f"{number} {one if number == 1 else several or one + 's'}"
-
-
-def printable_name(path: str | os.PathLike[str]) -> str:
-    """Return a path as printable text of one line, whatever bytes it has."""
-    return printable(os.fsencode(path).decode("utf-8", "backslashreplace"))
 
 
 def open_input(path: str | os.PathLike[str]) -> io.BufferedReader:
@@ -193,16 +110,6 @@ def mode_like(*paths: Path) -> int:
                 if not status.st_mode & others & 0o44:
                     mode &= ~others
     return mode
-
-
-def missing(path: str | os.PathLike[str], problem: str = "no such file or folder") -> str:
-    """Return the message for a photo that does not exist: the problem, or that it is a URL or stdin."""
-    name = printable_name(path)
-    if name == "-":
-        return "-: no file has this name, and stdin is not read here; name it /dev/stdin"
-    if url := _URL.match(name):  # of whose slashes a path has one
-        return f"{url[1]}//{name[url.end() :]}: URLs are not read; download the photo and give its file"
-    return f"{name}: {problem}"
 
 
 @contextlib.contextmanager

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.files import format_of_content, open_input
+from cinn_colorize.files import open_input
+from cinn_colorize.formats import format_of_content
 
 ADVICE = "raise --max-pixels to read it"
 

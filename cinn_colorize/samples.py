@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cinn_colorize.errors import LatentError
-from cinn_colorize.files import format_of_name
+from cinn_colorize.formats import format_of_name
 from cinn_colorize.imaging.picture import Picture
 from cinn_colorize.latents.levels import PerLevel, format_levels
 from cinn_colorize.options import Encoding, check_seeds, whole_number

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cinn_colorize.errors import WeightsError
-from cinn_colorize.files import PUBLIC, open_input, printable_name, writing
+from cinn_colorize.files import PUBLIC, open_input, writing
+from cinn_colorize.messages import printable_name
 from cinn_colorize.signals import ctrl_c_later
 
 if TYPE_CHECKING:

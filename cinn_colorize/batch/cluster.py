@@ -27,7 +27,8 @@ from cinn_colorize.batch.processes import CONTEXT, end_with_parent
 from cinn_colorize.batch.workers import prepare
 from cinn_colorize.engines import ModelSpec
 from cinn_colorize.errors import CinnError, PhotoError, WorkerError
-from cinn_colorize.files import TemporaryFolder, printable_name, temporary
+from cinn_colorize.files import TemporaryFolder, temporary
+from cinn_colorize.messages import printable_name
 from cinn_colorize.signals import blocked_in_children
 
 log = logging.getLogger(__name__)

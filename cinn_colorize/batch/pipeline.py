@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cinn_colorize.batch.plan import Existing, Plan, Task
 from cinn_colorize.errors import CinnError, ExistsError, OutputError, PhotoError
-from cinn_colorize.files import FULL, is_too_long, mode_like, printable_name
+from cinn_colorize.files import FULL, is_too_long, mode_like
+from cinn_colorize.messages import printable_name
 
 if TYPE_CHECKING:
     from cinn_colorize.batch.there import State, There

@@ -22,7 +22,8 @@ from cinn_colorize.batch.plan import Plan, Task
 from cinn_colorize.batch.run import Batch
 from cinn_colorize.batch.there import State, There
 from cinn_colorize.errors import OutputError, PhotoError
-from cinn_colorize.files import TemporaryFolder, printable_name
+from cinn_colorize.files import TemporaryFolder
+from cinn_colorize.messages import printable_name
 
 if TYPE_CHECKING:
     from cinn_colorize.colorizer import BaseColorizer

@@ -21,16 +21,10 @@ from cinn_colorize.batch.plan import Existing, Plan, Task
 from cinn_colorize.batch.workers import InProcess, WorkerPool
 from cinn_colorize.engines import ModelSpec
 from cinn_colorize.errors import CinnError, OriginalError, PhotoError
-from cinn_colorize.files import (
-    FORMATS,
-    OUTPUT_SUFFIXES,
-    TemporaryFolder,
-    format_of_content,
-    open_input,
-    printable_name,
-    remove_leftovers,
-)
+from cinn_colorize.files import TemporaryFolder, open_input, remove_leftovers
+from cinn_colorize.formats import FORMATS, OUTPUT_SUFFIXES, format_of_content
 from cinn_colorize.limits import read_stream
+from cinn_colorize.messages import printable_name
 from cinn_colorize.originals import original_at, protecting
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from cinn_colorize.batch.plan import Existing, Plan, Task
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.files import format_of_name, printable_name
+from cinn_colorize.formats import format_of_name
 from cinn_colorize.latents.levels import format_levels
+from cinn_colorize.messages import printable_name
 from cinn_colorize.methods.differences import differences, recipe_at
 from cinn_colorize.samples import in_file
 

@@ -23,7 +23,8 @@ from cinn_colorize.batch.plan import Plan, Task
 from cinn_colorize.batch.processes import CONTEXT, end_with_parent, usable_cores
 from cinn_colorize.engines import ModelSpec
 from cinn_colorize.errors import CinnError, WorkerError
-from cinn_colorize.files import printable_name, remove_leftovers
+from cinn_colorize.files import remove_leftovers
+from cinn_colorize.messages import printable_name
 from cinn_colorize.signals import ENDING, blocked_in_children
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ from cinn_colorize.cli.temperature import temperature
 from cinn_colorize.cli.train import train
 from cinn_colorize.cli.transfer import transfer
 from cinn_colorize.cli.usage import mistyped, problem_of
-from cinn_colorize.files import printable, printable_name
+from cinn_colorize.messages import printable, printable_name
 from cinn_colorize.originals import protecting
 from cinn_colorize.signals import ENDING, handle_between_imports, ignore
 

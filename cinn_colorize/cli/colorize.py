@@ -30,7 +30,8 @@ from cinn_colorize.cli.options import (
 )
 from cinn_colorize.cli.report import report, report_rehearsal
 from cinn_colorize.engines import Engine
-from cinn_colorize.files import OUTPUT_SUFFIXES, format_of_name, leaves_folder
+from cinn_colorize.files import leaves_folder
+from cinn_colorize.formats import OUTPUT_SUFFIXES, format_of_name
 from cinn_colorize.latents.levels import short_levels
 from cinn_colorize.limits import read_stream
 from cinn_colorize.options import DRAWING, OUTPUT, TYPICAL_OF, Rank, Rendering

@@ -12,8 +12,9 @@ import typer
 from cinn_colorize.cli.console import fatal, print_path, show_log
 from cinn_colorize.cli.options import FolderOptions, GeneralOptions, ModelOptions, device_of, temperature_of
 from cinn_colorize.cli.report import claim
-from cinn_colorize.files import check_output, mode_like, printable_name
+from cinn_colorize.files import check_output, mode_like
 from cinn_colorize.latents.levels import by_level
+from cinn_colorize.messages import printable_name
 from cinn_colorize.models.registry import MODELS
 
 if TYPE_CHECKING:

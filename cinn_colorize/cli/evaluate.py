@@ -20,8 +20,10 @@ from cinn_colorize.cli.options import (
     temperature_of,
 )
 from cinn_colorize.cli.report import claim
-from cinn_colorize.files import OUTPUT_SUFFIXES, check_output, printable_name
+from cinn_colorize.files import check_output
+from cinn_colorize.formats import OUTPUT_SUFFIXES
 from cinn_colorize.latents.levels import MAX_TEMPERATURE, short_levels
+from cinn_colorize.messages import printable_name
 from cinn_colorize.models.registry import MAX_GUIDANCE
 from cinn_colorize.options import DRAWING, OUTPUT
 from cinn_colorize.originals import protecting

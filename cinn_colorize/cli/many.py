@@ -13,8 +13,8 @@ import typer
 
 from cinn_colorize.cli.engine import BatchEngine
 from cinn_colorize.errors import DataError
-from cinn_colorize.files import printable_name
 from cinn_colorize.limits import read_lines, read_table
+from cinn_colorize.messages import printable_name
 
 if TYPE_CHECKING:
     from cinn_colorize.batch.inputs import Input

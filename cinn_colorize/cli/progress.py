@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cinn_colorize.cli.console import draws, progress_bar, say
-from cinn_colorize.files import printable_name
+from cinn_colorize.messages import printable_name
 
 _EVERY = 30.0  # seconds between two lines
 _RECENT = 30  # the last photos, whose speed the estimate follows

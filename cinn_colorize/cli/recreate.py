@@ -21,7 +21,7 @@ from cinn_colorize.cli.options import (
 from cinn_colorize.cli.report import claim
 from cinn_colorize.engines import Engine, ModelSpec
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.files import printable_name
+from cinn_colorize.messages import printable_name
 
 
 def recreate(

@@ -15,7 +15,8 @@ from cinn_colorize.cli.console import print_json, print_path, print_trace, say
 from cinn_colorize.cli.interrupts import keeping
 from cinn_colorize.cli.progress import Progress, duration, shown, speed
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.files import check_output, counted, printable_name
+from cinn_colorize.files import check_output
+from cinn_colorize.messages import counted, printable_name
 
 if TYPE_CHECKING:
     from cinn_colorize.batch.pipeline import Result

@@ -22,7 +22,7 @@ from cinn_colorize.cli.options import (
 )
 from cinn_colorize.cli.report import unmade
 from cinn_colorize.engines import Engine
-from cinn_colorize.files import format_of_name, own_suffix, written_suffix
+from cinn_colorize.formats import format_of_name, own_suffix, written_suffix
 from cinn_colorize.latents.levels import MAX_TEMPERATURE
 from cinn_colorize.methods.strip import Strip, parse_scaled, parse_temperatures
 from cinn_colorize.options import DRAWING, OUTPUT, Encoding, Rendering

@@ -14,7 +14,7 @@ import typer
 from cinn_colorize.cli.console import console, draws, fatal, print_path, say, show_log, silence
 from cinn_colorize.cli.interrupts import CODE, keeping
 from cinn_colorize.cli.options import NETWORK, DebugOption, DeviceOption, QuietOption, device_of
-from cinn_colorize.files import printable_name
+from cinn_colorize.messages import printable_name
 from cinn_colorize.signals import ENDING
 from cinn_colorize.training.registry import ABLATIONS, Ablation, Dataset, Precision, Preset, Stage
 

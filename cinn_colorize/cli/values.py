@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from cinn_colorize.files import OUTPUT_FORMATS, OUTPUT_SUFFIXES, format_of_name
+from cinn_colorize.formats import OUTPUT_FORMATS, OUTPUT_SUFFIXES, format_of_name
 from cinn_colorize.models.registry import MODELS, PhotoModelInfo
 from cinn_colorize.options import Pages, parse_frame
 

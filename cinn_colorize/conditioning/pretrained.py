@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from cinn_colorize.errors import DataError
-from cinn_colorize.files import printable_name
+from cinn_colorize.messages import printable_name
 
 
 class Pretrained(NamedTuple):

@@ -18,7 +18,8 @@ import fsspec
 from filelock import FileLock
 
 from cinn_colorize.errors import DataError
-from cinn_colorize.files import FULL, printable_name, writing
+from cinn_colorize.files import FULL, writing
+from cinn_colorize.messages import printable_name
 
 log = logging.getLogger(__name__)
 

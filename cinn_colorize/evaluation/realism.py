@@ -37,8 +37,8 @@ from cinn_colorize.evaluation.bootstrap import Estimate, mean_estimate
 from cinn_colorize.evaluation.distances import kernel_distance
 from cinn_colorize.evaluation.photos import Doubles, Square, read_square
 from cinn_colorize.evaluation.subsets import malformed, names_none, read_column
-from cinn_colorize.files import printable_name
 from cinn_colorize.imaging.color import Floats
+from cinn_colorize.messages import printable_name
 
 Progress = Callable[[int, int], None]
 

@@ -11,8 +11,8 @@ from typing import Any
 from cinn_colorize.evaluation.bootstrap import Estimate, Statistics, difference, estimate
 from cinn_colorize.evaluation.earlier import DrawnBy, Earlier
 from cinn_colorize.evaluation.subsets import Subsets
-from cinn_colorize.files import counted
 from cinn_colorize.latents.levels import PerLevel, short_levels
+from cinn_colorize.messages import counted
 
 Measures = Mapping[str, Estimate]
 

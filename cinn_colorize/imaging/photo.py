@@ -21,12 +21,8 @@ import numpy as np
 import PIL.Image
 
 from cinn_colorize.errors import PhotoError as PhotoError
-from cinn_colorize.files import (
-    FORMATS,
-    PUBLIC,
-    mode_like,
-    printable_name,
-)
+from cinn_colorize.files import PUBLIC, mode_like
+from cinn_colorize.formats import FORMATS
 from cinn_colorize.imaging import buffers, color, vips
 from cinn_colorize.imaging.arrays import from_pillow
 from cinn_colorize.imaging.bands import each_band
@@ -40,6 +36,7 @@ from cinn_colorize.imaging.reading import in_memory, reader
 from cinn_colorize.imaging.reduction import Reduction
 from cinn_colorize.imaging.source import opened
 from cinn_colorize.imaging.vips import Metadata, raising_photo_errors
+from cinn_colorize.messages import printable_name
 from cinn_colorize.options import MAX_PIXELS, Box, parse_frame, whole_number
 
 log = logging.getLogger(__name__)

@@ -19,10 +19,11 @@ from torch import Tensor
 
 from cinn_colorize import weights
 from cinn_colorize.errors import CinnError, LatentError
-from cinn_colorize.files import PUBLIC, counted, printable_name
+from cinn_colorize.files import PUBLIC
 from cinn_colorize.latents.levels import PerLevel
 from cinn_colorize.latents.noise import Shapes as Shapes
 from cinn_colorize.latents.noise import draw
+from cinn_colorize.messages import counted, printable_name
 
 _CODES_OF = "latent_codes_of"  # key of the configuration in a file of codes
 

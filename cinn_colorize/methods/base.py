@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from cinn_colorize import weights
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.files import printable_name
 from cinn_colorize.latents.levels import PerLevel, is_zero
+from cinn_colorize.messages import printable_name
 from cinn_colorize.options import Rendering
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from cinn_colorize import __version__
-from cinn_colorize.files import PUBLIC, format_of_name
+from cinn_colorize.files import PUBLIC
+from cinn_colorize.formats import format_of_name
 from cinn_colorize.imaging import color, vips
 from cinn_colorize.imaging.picture import Picture, fitted
 from cinn_colorize.options import Encoding

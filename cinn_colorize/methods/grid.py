@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from cinn_colorize.errors import LatentError
-from cinn_colorize.files import counted, printable_name
 from cinn_colorize.latents.levels import PerLevel, check_level, format_levels
+from cinn_colorize.messages import counted, printable_name
 from cinn_colorize.methods.base import Files, Method, sha256_of
 from cinn_colorize.options import Rendering, Upsampling, parse_seed
 

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from PIL import ImageCms
 
 from cinn_colorize.errors import MissingPhotoError, PhotoError
-from cinn_colorize.files import printable_name
 from cinn_colorize.imaging import color
 from cinn_colorize.imaging.arrays import upright
 from cinn_colorize.imaging.photo import Photo
@@ -28,6 +27,7 @@ from cinn_colorize.imaging.profiles import color_model
 from cinn_colorize.imaging.upsampling import GUIDE_SCALE
 from cinn_colorize.latents.windows import Windows
 from cinn_colorize.limits import read_file
+from cinn_colorize.messages import printable_name
 from cinn_colorize.methods.base import check_shape
 from cinn_colorize.methods.hints import Hint, Hinted
 from cinn_colorize.options import MAX_PIXELS

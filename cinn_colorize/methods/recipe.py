@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 from cinn_colorize import __version__
 from cinn_colorize.errors import PhotoError, WeightsError
-from cinn_colorize.files import FORMATS, READ_ONLY, format_of_name, mode_like, printable_name
+from cinn_colorize.files import mode_like
+from cinn_colorize.formats import FORMATS, READ_ONLY, format_of_name
 from cinn_colorize.imaging.photo import open_photo, read_recipe
 from cinn_colorize.latents.levels import PerLevel, named_levels, parse_temperature
+from cinn_colorize.messages import printable_name
 from cinn_colorize.methods.base import Files, Method, sha256_of
 from cinn_colorize.methods.contact_sheet import Chart
 from cinn_colorize.methods.registry import METHODS, OLD_NAMES

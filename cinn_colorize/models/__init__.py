@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from cinn_colorize import weights
 from cinn_colorize.errors import WeightsError
-from cinn_colorize.files import printable_name
+from cinn_colorize.messages import printable_name
 from cinn_colorize.models.natural_config import COARSE
 from cinn_colorize.models.registry import DEFAULT as DEFAULT
 from cinn_colorize.models.registry import MODELS as MODELS

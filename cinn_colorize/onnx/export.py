@@ -20,9 +20,10 @@ from torch.utils import _pytree as pytree
 
 from cinn_colorize import __version__
 from cinn_colorize.errors import WeightsError
-from cinn_colorize.files import printable_name, writing
+from cinn_colorize.files import writing
 from cinn_colorize.flow.autoregressive import HEAD, AutoregressivePass
 from cinn_colorize.flow.bounds import Interval
+from cinn_colorize.messages import printable_name
 from cinn_colorize.models import Loaded, PhotoModelInfo
 from cinn_colorize.models.architecture import retired_keys
 from cinn_colorize.models.natural import COARSE as COARSE_LEVEL

@@ -11,7 +11,7 @@ from pathlib import Path
 import onnxruntime
 
 from cinn_colorize.errors import WeightsError
-from cinn_colorize.files import printable_name
+from cinn_colorize.messages import printable_name
 from cinn_colorize.onnx.files import COARSE, CONDITION, SAMPLE, STEP
 from cinn_colorize.onnx.shipped import contents
 from cinn_colorize.weights import arrays

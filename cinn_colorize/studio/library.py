@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.files import FORMATS, OUTPUT_SUFFIXES, TemporaryFolder, format_of_content
+from cinn_colorize.files import TemporaryFolder
+from cinn_colorize.formats import FORMATS, OUTPUT_SUFFIXES, format_of_content
 from cinn_colorize.options import MAX_PIXELS
 
 _MOST_SENT, _MOST_BYTES = 64, 2**32  # beyond these, the files used longest ago are forgotten

@@ -21,8 +21,8 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
 from cinn_colorize.errors import CinnError, PhotoError
-from cinn_colorize.files import printable
 from cinn_colorize.limits import ADVICE, TooLargeError
+from cinn_colorize.messages import printable
 from cinn_colorize.options import whole_number
 from cinn_colorize.studio.guard import TOKEN, Guard, LongRequestError
 from cinn_colorize.studio.library import ForgottenError, Item, Library

@@ -19,7 +19,8 @@ import PIL.Image
 from cinn_colorize.colorizer import Colorizer, PhotoLike
 from cinn_colorize.conditioned import ConditionedPhoto
 from cinn_colorize.errors import ExistsError, PhotoError
-from cinn_colorize.files import format_of_name, mode_like, writing
+from cinn_colorize.files import mode_like, writing
+from cinn_colorize.formats import format_of_name
 from cinn_colorize.imaging import color
 from cinn_colorize.imaging.photo import Photo, open_photo
 from cinn_colorize.interface import NetworkInput

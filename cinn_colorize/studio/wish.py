@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from cinn_colorize.files import own_suffix, written_suffix
+from cinn_colorize.formats import own_suffix, written_suffix
 from cinn_colorize.latents.levels import PerLevel, format_levels, parse_temperature
 from cinn_colorize.methods.base import SampleMethod
 from cinn_colorize.methods.hints import Hint, Hinted, parse_hints

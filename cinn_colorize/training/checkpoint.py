@@ -15,7 +15,8 @@ from typing import Any
 import torch
 
 from cinn_colorize.errors import DataError
-from cinn_colorize.files import printable_name, writing
+from cinn_colorize.files import writing
+from cinn_colorize.messages import printable_name
 
 log = logging.getLogger(__name__)
 

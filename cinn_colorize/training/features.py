@@ -32,7 +32,7 @@ from cinn_colorize.conditioning.bins import ColorBins, rarity
 from cinn_colorize.conditioning.layers import conv
 from cinn_colorize.data.sources import ColorReader, Source, readable
 from cinn_colorize.errors import WeightsError
-from cinn_colorize.files import printable_name
+from cinn_colorize.messages import printable_name
 from cinn_colorize.training.data import Batch, Crops, Loading, batches, squeezed
 from cinn_colorize.training.film import some_as_film
 from cinn_colorize.training.objective import Noise

@@ -19,7 +19,7 @@ from cinn_colorize.conditioning.bins import ColorBins, rarity
 from cinn_colorize.conditioning.vgg import WIDTHS, BinClassifier, VggNetwork
 from cinn_colorize.data.sources import ColorReader, FolderPhotos, Source, evenly_spaced, find_photos, readable
 from cinn_colorize.errors import DataError, WeightsError
-from cinn_colorize.files import printable_name
+from cinn_colorize.messages import printable_name
 from cinn_colorize.models.imagenet_vgg import PRESETS, ImagenetVgg
 from cinn_colorize.training.data import DEV, Batch, Crops, Loading, batches, to_network
 from cinn_colorize.training.objective import Noise

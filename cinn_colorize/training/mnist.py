@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cinn_colorize.digits import Digits, picture, principal_axes
 from cinn_colorize.errors import DataError
-from cinn_colorize.files import printable_name
+from cinn_colorize.messages import printable_name
 from cinn_colorize.methods.contact_sheet import save_sheet
 from cinn_colorize.models import Loaded
 from cinn_colorize.models.mnist import AXES, DIGITS, LEVEL, SIZE, Mnist, MnistConfig

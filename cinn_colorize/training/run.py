@@ -15,8 +15,9 @@ from torch import nn
 
 from cinn_colorize import flow
 from cinn_colorize.errors import DataError, WorkerError
-from cinn_colorize.files import check_output, printable_name, remove_leftovers
+from cinn_colorize.files import check_output, remove_leftovers
 from cinn_colorize.imaging.photo import has_recipe
+from cinn_colorize.messages import printable_name
 from cinn_colorize.models import load_model
 from cinn_colorize.training.checkpoint import KEPT, checkpoints
 from cinn_colorize.training.logs import Logs

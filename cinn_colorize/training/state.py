@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
 from cinn_colorize.errors import DataError, DivergedError
-from cinn_colorize.files import printable_name
+from cinn_colorize.messages import printable_name
 from cinn_colorize.training.checkpoint import load_newest
 from cinn_colorize.training.health import Health
 from cinn_colorize.training.registry import Precision

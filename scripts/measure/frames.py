@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cinn_colorize.errors import ending_in_a_line
-from cinn_colorize.files import SUFFIXES
+from cinn_colorize.formats import SUFFIXES
 from cinn_colorize.imaging.photo import Photo, open_photo
 from cinn_colorize.options import Box
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from cinn_colorize import __version__
 from cinn_colorize.cli.app import app
-from cinn_colorize.files import format_of_name
+from cinn_colorize.formats import format_of_name
 from cinn_colorize.imaging.photo import read_recipe
 from cinn_colorize.models.registry import MODELS
 from cinn_colorize.signals import ENDING

@@ -11,7 +11,7 @@ from narrow import NARROW_NATURAL
 from PIL import Image
 
 from cinn_colorize import Colorizer, read_recipe
-from cinn_colorize.files import FORMATS
+from cinn_colorize.formats import FORMATS
 from cinn_colorize.imaging.photo import open_photo
 from cinn_colorize.methods.base import SampleMethod
 from cinn_colorize.methods.differences import differences
