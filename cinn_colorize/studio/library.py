@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
@@ -136,19 +137,18 @@ class Library:
                 sizes.pop(0)
         return item
 
-    def reserve(self) -> bool:
-        """Return whether a photo may be sent that will be held; then :meth:`unreserve` follows."""
+    @contextlib.contextmanager
+    def room(self) -> Iterator[bool]:
+        """Yield whether a photo may be sent that will be held; until it is, it counts as if it were."""
         with self._lock:
             sizes = [item.path.stat().st_size for item in self._held.values() if item.path.exists()]
-            if len(sizes) + self._coming >= _MOST_HELD or sum(sizes) > _MOST_BYTES:
-                return False
-            self._coming += 1
-            return True
-
-    def unreserve(self) -> None:
-        """Count a photo as held, or as one that never came."""
-        with self._lock:
-            self._coming -= 1
+            is_free = len(sizes) + self._coming < _MOST_HELD and sum(sizes) <= _MOST_BYTES
+            self._coming += is_free
+        try:
+            yield is_free
+        finally:
+            with self._lock:
+                self._coming -= is_free
 
     def remove(self, item: Item) -> None:
         """Remove an item that is held, if it still is."""

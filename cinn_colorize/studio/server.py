@@ -156,12 +156,10 @@ class Server:
         if unknown := asked.keys() - OPTIONS.keys() - {TOKEN}:
             raise ValueError(f"{min(unknown):.80} is not an option here; /openapi.json lists them")
         wish = Wish.parse(asked)
-        if not self._library.reserve():
-            return PlainTextResponse("too many photos wait here; send it again later", 503)
-        try:
+        with self._library.room() as is_free:
+            if not is_free:
+                return PlainTextResponse("too many photos wait here; send it again later", 503)
             photo = await self._received(request, hold=True)
-        finally:
-            self._library.unreserve()
 
         def draw() -> Item:
             studio, of_photo = self._studio.result(), replace(wish, photo=photo.id)

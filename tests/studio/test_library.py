@@ -97,9 +97,11 @@ def test_what_is_saved_is_called_a_picture(name, saved):
 def test_photos_that_are_being_sent_count(monkeypatch):
     monkeypatch.setattr("cinn_colorize.studio.library._MOST_HELD", 2)
     library = Library()
-    assert [library.reserve() for _ in range(3)] == [True, True, False]
-    library.unreserve()
-    assert library.reserve()
+    with library.room() as first:
+        with library.room() as second, library.room() as third:
+            assert (first, second, third) == (True, True, False)
+        with library.room() as fourth:
+            assert fourth
     library.close()
 
 
