@@ -9,7 +9,7 @@
 Each row is measured once and kept in a file under --run, by what it is measured with and on; the
 tables are printed when all exist. Measures are those of ``cinn-colorize evaluate``, by the same code. Of
 natural photos, the rows of the paper's cINN and of the CNN are followed by their colours in random tints,
-and a second table has differences to the first row, photo by photo. ``shipped`` measures the packaged
+and a second table has differences from the first row, photo by photo. ``shipped`` measures the packaged
 weights in the same way, so that new weights leave the table of the methods as it is, and ``shipped-rooms``
 those of both models for photos. All samples are drawn at temperature 1 and without guidance, from what a
 model has learnt.
@@ -204,7 +204,7 @@ def rows_of(per_photo: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def differences(found: dict[Row, dict[str, Any]]) -> list[list[str]]:
-    """Make the table of differences to the first row, of the photos that both have."""
+    """Make the table of differences from the first row, of the photos that both have."""
     table = [["less the first row", *PAIRED], ["---"] * (1 + len(PAIRED))]
     (_, first), *_ = found.items()
     reference = statistics_by_name(first["per_photo"], "model")

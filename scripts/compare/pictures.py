@@ -1,4 +1,4 @@
-"""Draw colorizations of all methods side by side, as in the paper's Figs. 9 and 13.
+"""Draw colorizations of all methods, as in the paper's Figs. 9 and 13: a column for each photo.
 
 python scripts/compare/pictures.py photos PHOTOS docs/images/comparison.jpg
 """
@@ -19,7 +19,7 @@ from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation.photos import Doubles, read_square, to_rgb
 from cinn_colorize.methods.contact_sheet import Tile, contact_sheet, save_sheet
 
-SIDE, SAMPLES = 168, 3
+SIDE, SAMPLES = 168, 2
 
 
 def tile(rgb: Doubles, label: str) -> Tile:
@@ -43,20 +43,21 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     models = [(row, row.open()) for row in rows(arguments)]
-    read, shown = Reader(), list[Tile]()
+    read, columns = Reader(), list[list[Tile]]()
     sources = find_photos(arguments.photos, pattern=None)
     if arguments.names:
         sources = [source for source in sources if Path(str(source)).stem in arguments.names]
     for source in sources[: arguments.limit]:
         photo = read_square(source, read)
         gray = to_rgb(photo.L, np.zeros_like(photo.ab))
-        shown += [tile(photo.rgb, "original"), tile(gray, "gray")]
+        column = [tile(photo.rgb, "original"), tile(gray, "gray")]
         for row, model in models:
             n = SAMPLES if row.differ else 1
             drawn = model.condition(NetworkInput(photo.L)).sample(n=n, temperature=1.0, seed=0)
-            shown += [tile(to_rgb(photo.L, sample.ab), row.title) for sample in drawn]
-    lines = min(len(sources), arguments.limit)
-    save_sheet(contact_sheet(shown, columns=len(shown) // lines), arguments.output, quality=80)
+            column += [tile(to_rgb(photo.L, sample.ab), row.title) for sample in drawn]
+        columns.append(column)
+    shown = [one for row in zip(*columns, strict=True) for one in row]
+    save_sheet(contact_sheet(shown, columns=len(columns)), arguments.output, quality=80)
     print(arguments.output)
 
 

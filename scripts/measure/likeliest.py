@@ -3,12 +3,13 @@
     python scripts/measure/likeliest.py ../shared/data/photos-dev.zip --show examples/coffee.png
 
 Takes photos evenly spaced in the file, cut square and reduced to 256 px as by ``evaluate``. Ascent is L-BFGS
-on log p(x | L) = log N(f(x); 0, 1) + log |det df/dx| over x, from the colours of z = 0. Prints nats per
-dimension, also with noise of standard deviation 0.05 in ab / 15 added, mean chroma and 100 * RMSE of the
-photo's own colours, of z = 0, of the mode found and of a sample at temperature 0.8; then the length of the
-mode's z by level over the square root of its dimensions, which is 1 for noise, and what the coarsest level of
-the mode alone gains in log p. In the picture each row is a photo given with ``--show``, and the columns are
-these four: the measured photos may not be shown to others.
+on log p(x | L) = log N(f(x); 0, 1) + log |det df/dx| over x, from the colours of z = 0 and from gray; the
+mode is where the higher of the two ends. Prints nats per dimension, also with noise of standard deviation
+0.05 in ab / 15 added, mean chroma and 100 * RMSE of the photo's own colours, of z = 0, of the mode found and
+of a sample at temperature 0.8; then the length of the mode's z by level over the square root of its
+dimensions, which is 1 for noise, and what the coarsest level of the mode alone gains in log p. In the picture
+each row is a photo given with ``--show``, and the columns are these four: the measured photos may not be
+shown to others.
 """
 
 from __future__ import annotations
@@ -78,10 +79,9 @@ def main() -> None:
     print(f"\n| level of z | {' | '.join(map(str, mode.levels))} |\n|---{len(mode.levels) * '|---'}|")
     of_levels = " | ".join(f"{length:.2f}" for length in np.mean(lengths, axis=0))
     print(f"| length of the mode's z (noise has 1) | {of_levels} |")
-    print(
-        f"\nWith the coarsest level of the mode and z = 0 in all others, log p is {np.mean(gains):+.0f} nats"
-    )
-    print(f"from that of z = 0. Photos: {len(sources)}.")
+    side = "above" if np.mean(gains) > 0 else "below"
+    print("\nWith the coarsest level of the mode and z = 0 in all others, log p is")
+    print(f"{abs(np.mean(gains)):.0f} nats {side} that of z = 0. Photos: {len(sources)}.")
     pictures = []
     for k, path in enumerate(arguments.show):
         square = read_square(Source(path), read)
@@ -98,9 +98,9 @@ def compared(
     """Return a photo, conditioned, and its true colours, those of z = 0, the mode and a sample."""
     conditioned = colorizer.condition(NetworkInput(square.L))
     ab = conditioned.decode(Latent.draw(conditioned.latent_shapes, [0], 0.0))[0]
-    likeliest = ascended(colorizer, square.L, ab, passes)
+    ends = [ascended(colorizer, square.L, start, passes) for start in (ab, np.zeros_like(ab))]
     (sample,) = conditioned.sample(1, 0.8, seed)
-    return conditioned, [square.ab, ab, likeliest, sample.ab]
+    return conditioned, [square.ab, ab, max(ends, key=conditioned.log_prob), sample.ab]
 
 
 def ascended(colorizer: Colorizer, L: Floats, start: Floats, passes: int) -> Floats:

@@ -6,7 +6,7 @@ Settings are those of settings.py. A sample is in a single tone if its ab at 64 
 mean square, of the cubic polynomial of L that fits them best. ``beyond`` is the mean of that distance, the
 colour that follows things instead of brightness, and ``chroma`` the mean chroma, both in units of ab. The
 picture inside a frame counts alone. All settings have the same noise; ± is one standard error over photos,
-and differences to the first setting are taken photo by photo.
+and differences from the first setting are taken photo by photo.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ COMMANDS = {  # picture: the command's result that it is, and the command
     "temperature-0.5": ("coffee_sheet.jpg", "examples/coffee.png -n 3 -t 0.5"),
     "temperature-1": ("coffee_sheet.jpg", "examples/coffee.png -n 3 -t 1"),
     "like": ("flood_like_003_sheet.jpg", "examples/old/flood.jpg -n 4 --like 3"),
-    "hints": ("astronaut_sheet.jpg", f"examples/astronaut.png -n 3 {HINTS}"),
+    "hints": ("astronaut_sheet.jpg", f"examples/astronaut.png -n 3 -t 0.5 {HINTS}"),
     "temperature": ("flood_temperature_000.jpg", "temperature examples/old/flood.jpg"),
     "temperature-coarse": ("flood_temperature_000.jpg", "temperature examples/old/flood.jpg --only 8"),
     "interpolation": ("photo_samples.jpg", "sample examples/photo.jpg -t 0.9 --interpolate 6,17,11,22"),
