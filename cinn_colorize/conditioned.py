@@ -28,7 +28,7 @@ from cinn_colorize.latents.levels import (
 from cinn_colorize.latents.noise import Shapes, draw, draw_like
 from cinn_colorize.methods.mix import Mask, mix
 from cinn_colorize.methods.transfer import TEMPERATURE, Reference, transfer
-from cinn_colorize.options import whole_number
+from cinn_colorize.options import check_seeds, whole_number
 from cinn_colorize.samples import Floats, LatentLevels, Sample, medoids, seeds_from
 
 if TYPE_CHECKING:
@@ -135,6 +135,7 @@ class ConditionedPhoto:
             ValueError: an argument is out of range.
         """
         like = whole_number(like, "like", 0)
+        check_seeds(like, 1)
         seeds, shapes = seeds_from(like + 1 if seed is None else seed, n), self.latent_shapes
         temperature = parse_temperature(temperature, shapes, self.temperature)
         share = by_level(parse_noise(fresh, shapes, transfer_noise(shapes)), shapes)

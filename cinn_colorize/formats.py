@@ -52,7 +52,7 @@ def format_of_name(path: str | os.PathLike[str]) -> str:
 
 
 def format_of_content(start: bytes) -> str:
-    """Return the format of a file that begins with these (at least 12) bytes; empty for others."""
+    """Return the format of a file that begins with these (at least 15) bytes; empty for others."""
     matches = (format for format, sign in _SIGNATURES.items() if re.match(sign, start, re.DOTALL))
     return next(matches, "")
 

@@ -110,7 +110,7 @@ class NetworkInput:
         square: L* of the whole photo squeezed to a square, (S, S) float32 in [0, 100], where S is the model's
             ``luminance_size``. In torch, a multiple of S is accepted too and reduced by area means.
         windows: windows of the photo.
-        panorama: L* of a photo longer than 2:1, with (S, S) in each window; None for other photos.
+        panorama: L* of a photo longer than 2:1, (S, S) in each of several windows; None for others.
     """
 
     square: Floats
@@ -122,8 +122,11 @@ class NetworkInput:
 
         Raises:
             TypeError: it is no array.
-            ValueError: it has values that no L* has.
+            ValueError: it has values that no L* has, or there is a panorama for a single window, or none for
+                several.
         """
+        if (self.panorama is None) != (self.windows.count == 1):
+            raise ValueError("give a panorama where there are several windows, and only there")
         for L in (self.square, self.panorama):
             if L is None:
                 continue

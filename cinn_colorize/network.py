@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from cinn_colorize.devices import one_thread, placed
 from cinn_colorize.interface import Coarse
@@ -26,6 +26,19 @@ if TYPE_CHECKING:
 _CHUNK = {"cpu": 1, "cuda": 8, "mps": 8}
 # The same for the sequential part of a flow, whose time is nearly that of its number of steps.
 _SEQUENTIAL_CHUNK = 8
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Have a model in eval mode; afterwards, all its modules are in the mode that they were in."""
+    learning = [module for module in model.modules() if module.training]
+    try:
+        for module in learning:
+            module.training = False
+        yield
+    finally:
+        for module in learning:
+            module.training = True
 
 
 class TorchNetwork:
@@ -142,16 +155,9 @@ class TorchNetwork:
         work, and many photos are better spread over several processes.
         """
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self._half)
-        with one_thread(), torch.no_grad(), autocast:
-            # Under the lock of one_thread, so that threads that share a model do not restore each other's.
-            learning = [module for module in self.model.modules() if module.training]
-            try:
-                for module in learning:
-                    module.training = False
-                yield
-            finally:
-                for module in learning:
-                    module.training = True
+        # Under the lock of one_thread, so that threads that share a model do not restore each other's mode.
+        with one_thread(), torch.no_grad(), autocast, evaluating(self.model):
+            yield
 
     def _filled(self, some: Tensor, chunk: int) -> Tensor:
         """Move what belongs to samples, (N, ...), to the device; repeat the last one up to a whole chunk."""

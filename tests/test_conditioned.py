@@ -13,6 +13,7 @@ from helpers import ENVIRONMENT, GRAY
 from cinn_colorize.batch.model_server import _Model, _ServedNetwork
 from cinn_colorize.colorizer import BaseColorizer, NetworkInput
 from cinn_colorize.latents.latent import Latent
+from cinn_colorize.latents.windows import Windows
 from cinn_colorize.methods.mix import Mask
 from cinn_colorize.models import MODELS
 from cinn_colorize.options import MAX_SEED
@@ -127,6 +128,13 @@ def test_what_is_no_luminance_is_refused(network, value):
         colorizer_with(network).condition(NetworkInput(L))
     with pytest.raises(TypeError, match="must be an array, not list"):
         NetworkInput([[50.0]])
+
+
+@pytest.mark.parametrize(("shape", "panorama"), [((100, 300), False), ((100, 200), True)])
+def test_several_windows_have_a_panorama_and_one_has_none(shape, panorama):
+    L = np.full((256, 256), 50, np.float32)
+    with pytest.raises(ValueError, match="give a panorama where there are several windows"):
+        NetworkInput(L, Windows.of(*shape), L if panorama else None)
 
 
 def test_colours_that_are_not_finite_are_refused(conditioned):

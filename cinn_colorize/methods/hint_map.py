@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -202,15 +203,23 @@ def _points(photo: Photo, points: Sequence[Hint], size: tuple[int, int]) -> _Pai
                 f"{photo.name}: the hint {point} lies in the frame around the picture, {box}; move it, or "
                 "take the photo as a whole (--frame none)"
             )
-    y = np.array([_middle(point.y - box.top, size[0], box.size[0]) for point in points], np.intp)
-    x = np.array([_middle(point.x - box.left, size[1], box.size[1]) for point in points], np.intp)
-    rgb = np.array([point.rgb for point in points], np.float32).reshape(-1, 3) / np.float32(255)
-    return _Paint(y, x, rgb, np.ones(len(points), np.float32))
+    cells, rgb, weight = list[tuple[int, int]](), list[tuple[int, int, int]](), list[float]()
+    for point in points:
+        y = _around(point.y - box.top, size[0], box.size[0])
+        x = _around(point.x - box.left, size[1], box.size[1])
+        around = [*itertools.product(y, x)]
+        cells += around
+        rgb += [point.rgb] * len(around)
+        weight += [1 / len(around)] * len(around)
+    y_of, x_of = np.array(cells, np.intp).reshape(-1, 2).T
+    colors = np.array(rgb, np.float32).reshape(-1, 3) / np.float32(255)
+    return _Paint(y_of, x_of, colors, np.array(weight, np.float32))
 
 
-def _middle(pixel: int, size: int, full: int) -> int:
-    """Return where the middle of a pixel of ``full`` lies on a grid of ``size``."""
-    return (2 * pixel + 1) * size // (2 * full)
+def _around(pixel: int, size: int, full: int) -> list[int]:
+    """Return the cell of ``size`` that has the middle of a pixel of ``full``, or the two beside it."""
+    middle = (2 * pixel + 1) * size
+    return sorted({(middle - 1) // (2 * full), middle // (2 * full)})
 
 
 def _strokes(photo: Photo, path: Path, size: tuple[int, int]) -> _Paint:

@@ -42,7 +42,7 @@ def parse_temperatures(text: str) -> tuple[float, ...]:
             f"{text!r:.80} is not a list such as 0,0.5,1 or a range such as 0:1.2:0.3 of up to {_MOST} "
             f"numbers from 0 to {MAX_TEMPERATURE:g}"
         )
-    if len({f"{value:g}" for value in values}) < len(values):  # as files and labels show them
+    if len({f"{abs(value):g}" for value in values}) < len(values):  # as files and labels show them
         raise ValueError(f"{text!r:.80} has the same number twice, to six digits")
     return values
 

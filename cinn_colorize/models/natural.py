@@ -226,7 +226,7 @@ class Natural(PhotoFlow):
         self.shift = GuidedShift(config.chroma_limit / config.chroma_scale)
         self.chroma_bounds = ChromaBounds()
         self.bounded = BoundedDetails(config.gamut_leak)
-        self.clamp = LeakyClamp(config.gamut_leak)  # of the base
+        self.clamp = LeakyClamp(config.gamut_leak)  # of the coarsest level
 
     @classmethod
     def from_architecture(cls, values: Mapping[str, Any]) -> Self:

@@ -28,6 +28,7 @@ from cinn_colorize.models import Loaded, PhotoModelInfo
 from cinn_colorize.models.architecture import retired_keys
 from cinn_colorize.models.natural import COARSE as COARSE_LEVEL
 from cinn_colorize.models.natural import GUIDED, Natural
+from cinn_colorize.network import evaluating
 from cinn_colorize.onnx.files import (
     AB,
     BEGUN,
@@ -51,6 +52,8 @@ from cinn_colorize.samples import DENSITY_SCALE
 
 if TYPE_CHECKING:
     import onnx_ir
+
+    from cinn_colorize.models.base import ConditionalFlow
 
 _OPSET = 20
 _ROWS = torch.export.Dim("rows")
@@ -191,7 +194,12 @@ def _graphs(loaded: Loaded) -> dict[str, onnx_ir.Model]:
     info = loaded.info
     if not isinstance(info, PhotoModelInfo):
         raise WeightsError(f"{info.name} does not colorize photos; only models that do are exported")
-    model, size = loaded.model, info.luminance_size
+    with evaluating(loaded.model):
+        return _graphs_of(loaded.model, info)
+
+
+def _graphs_of(model: ConditionalFlow, info: PhotoModelInfo) -> dict[str, onnx_ir.Model]:
+    size = info.luminance_size
     L = torch.linspace(0, 100, size * size).reshape(1, 1, size, size)
     with torch.no_grad():
         condition = model.condition(L)

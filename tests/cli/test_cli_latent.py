@@ -261,6 +261,7 @@ def test_ranking_and_picking(run):
         ("temperature gray.jpg --temperatures 0:1:0", "--temperatures"),
         ("temperature gray.jpg --temperatures 0,-1", "--temperatures"),
         ("temperature gray.jpg --temperatures 0,0", "twice"),
+        ("temperature gray.jpg --temperatures 0,-0", "twice"),
         ("temperature gray.jpg --temperatures 0.12345678,0.12345679", "twice, to six digits"),
         ("temperature gray.jpg --temperatures 0,2.5", "from 0 to 2"),
         ("temperature gray.jpg --only 3", "no level 3"),

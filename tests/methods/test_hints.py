@@ -377,7 +377,7 @@ def test_a_hint_reaches_what_is_near():
     assert reach[32, 60] < 0.3 < 0.4 < reach[32, 38]
 
 
-@pytest.mark.parametrize("size", [256, 90])
+@pytest.mark.parametrize("size", [256, 90, 64])
 @pytest.mark.parametrize("turn", [np.transpose, np.fliplr])
 def test_hints_reach_as_far_whichever_way_the_photo_lies(turn, size):
     pixels, marks = np.tile(GRAY, (2, 1))[:size, :size], np.zeros((size, size), int)

@@ -128,7 +128,11 @@ def test_variations_of_a_long_photo(colorizer):
 
 @pytest.mark.parametrize(
     ("given", "message"),
-    [({"like": -1}, "like must be 0 or more"), ({"like": 1, "fresh": 1.1}, "noise must be")],
+    [
+        ({"like": -1}, "like must be 0 or more"),
+        ({"like": 2**63, "seed": 0}, "no seed may exceed"),
+        ({"like": 1, "fresh": 1.1}, "noise must be"),
+    ],
 )
 def test_impossible_variations(conditioned, given, message):
     with pytest.raises(ValueError, match=message):

@@ -19,12 +19,15 @@ for package in ("onnx", "onnxscript", "onnxruntime"):
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """The shipped model, exported."""
+    """The shipped model, exported while it was in train mode."""
     from cinn_colorize.models import load_model
     from cinn_colorize.onnx.export import export
 
     folder = tmp_path_factory.mktemp("exported")
-    export(load_model(), folder)
+    loaded = load_model()
+    loaded.model.train()
+    export(loaded, folder)
+    assert loaded.model.training
     assert names(folder) == [
         *("coarse.onnx", "condition.onnx", "sample.onnx"),
         *(f"step{k}.onnx" for k in range(4)),
