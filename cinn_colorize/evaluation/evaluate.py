@@ -246,8 +246,9 @@ def _one_picture(picture: Doubles, ab: Floats, photo: Square, samples: int) -> S
     """Return statistics of a model that always draws the same picture: the best of several is that one."""
     rmse = picture_statistics(picture, photo.rgb)["best_of_1"]
     colors = color_statistics(limited(ab[None]), photo.ab)
+    several = (f"best_of_{samples}", f"best_of_{samples}_image") if samples > 1 else ()
     return {
-        **dict.fromkeys((f"best_of_{samples}", f"best_of_{samples}_image", "best_of_1"), rmse),
+        **dict.fromkeys((*several, "best_of_1"), rmse),
         **colors,
         f"hue_{samples}": colors["hue_1"],
     }

@@ -33,8 +33,10 @@ def read_subsets(path: Path, photos: Sequence[str]) -> Subsets:
     for photo in photos:
         for word in filter(None, (part.strip() for part in shows.get(photo, "").split(","))):
             subsets.setdefault(word, set()).add(photo)
-    if not subsets:
+    if not shows.keys() & set(photos):
         raise names_none(path, photos)
+    if not subsets:
+        raise DataError(f"{printable_name(path)}: has a word for none of the {len(photos)} photos")
     return {word: frozenset(subsets[word]) for word in sorted(subsets)}
 
 
@@ -64,7 +66,7 @@ def read_column(path: Path, column: str, content: str) -> dict[str, str]:
 def malformed(path: Path, column: str, content: str) -> DataError:
     """Return the error of a table without the columns that it requires."""
     required = f"it requires the columns entry and {column}, {content}"
-    return DataError(f"{printable_name(path)}: not a table of labels; {required}")
+    return DataError(f"{printable_name(path)}: not such a table; {required}")
 
 
 def names_none(path: Path, photos: Sequence[str]) -> DataError:

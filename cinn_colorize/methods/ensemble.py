@@ -107,11 +107,12 @@ def ensemble(conditioned: ConditionedPhoto, at_once: int = _AT_A_TIME) -> Iterat
 
     Args:
         conditioned: the photo.
-        at_once: how many are drawn when the next one is asked for, a divisor of :data:`MEMBERS`.
+        at_once: how many are drawn when the next one is asked for.
     """
     details = {r: 0.0 for r in conditioned.latent_shapes if r >= _FINE}
-    for seed in range(_FIRST, _FIRST + MEMBERS, at_once):
-        yield from conditioned.sample(at_once, details, seed)
+    end = _FIRST + MEMBERS
+    for seed in range(_FIRST, end, at_once):
+        yield from conditioned.sample(min(at_once, end - seed), details, seed)
 
 
 def follow(samples: Sequence[Floats], members: Sequence[Floats], hints: HintMap) -> list[Floats]:

@@ -21,7 +21,7 @@ from cinn_colorize.signals import ENDING, blocked_in_children
 LUMINANCE_SIZE, CHROMA_SIZE = 256, 64
 _STOPPING = signal.SIGINT, *ENDING
 DEV = "photos-dev.zip"  # beside shards: photos held out, on which a run is evaluated
-MIN_AREA = 0.35  # smallest share of a photo that a crop shows
+MIN_AREA = 0.35  # smallest share of a photo that a crop shows, before it is shrunk to fit a long one
 
 
 def random_crop(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -82,17 +83,19 @@ def train(
     if saved is not None:
         state.load_state_dict(saved)
     state.skip(task.unreadable)
-    if saved is None:  # a run that diverges at once returns to this checkpoint
-        processes.once(partial(save_checkpoint, run, state.state_dict()))
+    is_new = saved is None
     del saved
-    if not processes.rank:
-        begin(state.seen)
 
     generator, meter, saved_at = torch.Generator(device), Meter(config.length, state.seen), time.monotonic()
     model.train()
     loading = Loading(options.workers, processes.rank, processes.count)
     with closing(task.batches(config, state.seen, loading)) as batches:
-        for batch in batches:
+        first = [*islice(batches, 1)]  # what cannot be learnt from is refused before anything is written
+        if is_new:  # a run that diverges at once returns to this checkpoint
+            processes.once(partial(save_checkpoint, run, state.state_dict()))
+        if not processes.rank:
+            begin(state.seen)
+        for batch in chain(first, batches):
             meter.start()
             # Noise and dropout depend only on the position, so that a resumed run repeats them.
             generator.manual_seed(_seed(config.seed, state.seen, 0))

@@ -138,7 +138,12 @@ class NaturalTask(PhotoTask[Natural]):
         return optimizer
 
     def batches(self, config: NaturalTraining, start: int, loading: Loading) -> Generator[Batch]:
-        """Load L* (batch, 1, 256, 256) and ab (batch, 2, 64, 64) of random crops, some L of old films."""
+        """Load L* (batch, 1, 256, 256) and ab (batch, 2, 64, 64) of random crops, some L of old films.
+
+        Raises:
+            DataError: the photos that a process has in a batch cannot be divided as some levels require.
+        """
+        _check_shares(config.batch // loading.processes, config.learn_every)
         crops = Crops(self.photos, config.seed, partial(some_as_film, share=config.films))
         return batches(crops, start, config.photos, config.batch, loading)
 
@@ -171,6 +176,7 @@ class CoarseTraining(NaturalTraining):
     """Hyper-parameters of the coarse stage: backbone, pyramid and the colours at 16 px."""
 
     photos: int = 250_000
+    learn_every: Mapping[int, int] = field(default_factory=dict)
     backbone_rate: float = 0.2
     vivid: float = 0.75  # how much more vivid photos count than pale ones, see vividness
     colours: float = 0.05  # weight of the error of the colours that features tell alone
@@ -272,6 +278,7 @@ class FineTraining(NaturalTraining):
     """Hyper-parameters of the fine stage: the details above the autoregressive level."""
 
     photos: int = 60_000
+    learn_every: Mapping[int, int] = field(default_factory=dict)
 
 
 class FineTask(NaturalTask):
@@ -369,6 +376,14 @@ def features_in_chunks(model: Natural, L: Tensor, precision: torch.dtype) -> dic
             return {**shallow, **model.backbone.deep(shallow[8])}
 
 
+def _check_shares(photos: int, every: Mapping[int, int]) -> None:
+    if rest := [n for n in every.values() if photos % n]:
+        raise DataError(
+            f"details learn from one in {rest[0]} of the {photos} photos that a process has in a batch; give "
+            f"a --batch that is a multiple of {rest[0]} times the number of processes"
+        )
+
+
 def batch_nll(
     model: Natural, x: Tensor, L: Tensor, features: dict[int, Tensor], every: Mapping[int, int]
 ) -> dict[int, Tensor]:
@@ -379,11 +394,7 @@ def batch_nll(
     Raises:
         DataError: the photos cannot be divided so, and a level would see too few, or none.
     """
-    if rest := [n for n in every.values() if len(x) % n]:
-        raise DataError(
-            f"details learn from one in {rest[0]} of the {len(x)} photos that a process has in a batch; give "
-            f"a --batch that is a multiple of {rest[0]} times the number of processes"
-        )
+    _check_shares(len(x), every)
     parts, start = [], 0
     for r in sorted(model.latent_shapes, reverse=True):
         end = len(x) // every.get(r, 1)

@@ -110,7 +110,7 @@ class Plan:
 
     photos: int  # seen by each run
     batch: int
-    held_out: int  # photos or digits for the nll
+    held_out: int  # photos or digits that are measured
     runs: tuple[Run, ...]
 
     @property

@@ -141,6 +141,7 @@ def test_one_sample_has_no_spread(sources):
     report = evaluate(Gaussian(), sources[:2], samples=1)
     assert set(report.model[0].measures) == {"nll", "best_of_1", "structure", "hue_1", "chroma"}
     assert set(report.references) == {"gray", "truth"}
+    assert all("best_of_1_image" not in row.measures for row in report.references.values())
     with pytest.raises(ValueError, match="samples"):
         evaluate(Gaussian(), sources[:2], samples=0)
 
@@ -250,7 +251,8 @@ def test_photos_by_what_they_show(sources, tmp_path):
         (None, "cannot be read"),
         ("entry\tclass\na.png\t1\n", "requires the columns entry and shows, words"),
         ("entry\tshows\na.png\n", "requires the columns entry and shows, words"),
-        ("entry\tshows\nb.png\tsky\na.png\t\n", r"names none of the 1 photos, such as a\.png"),
+        ("entry\tshows\nb.png\tsky\n", r"names none of the 1 photos, such as a\.png"),
+        ("entry\tshows\nb.png\tsky\na.png\t\n", "has a word for none of the 1 photos"),
     ],
 )
 def test_subsets_that_cannot_be_used(tmp_path, content, problem):

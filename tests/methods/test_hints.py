@@ -174,6 +174,13 @@ def test_members_differ_in_their_coarse_colours_alone(conditioned):
     assert same == {32: True, 16: True, 8: False}
 
 
+def test_members_are_as_many_as_there_should_be_however_they_are_drawn(conditioned, monkeypatch):
+    monkeypatch.setattr("cinn_colorize.methods.ensemble.MEMBERS", 3)
+    few, all_at_once = ([*ensemble(conditioned, at_once)] for at_once in (2, 8))
+    assert [sample.seed for sample in few] == [sample.seed for sample in all_at_once]
+    assert len(few) == 3
+
+
 def test_nothing_moves_where_colours_agree_already(conditioned, photo):
     sample, *members = (sample.ab for sample in conditioned.sample(4))
     asked = HintMap.of(photo, POINTS)

@@ -343,6 +343,16 @@ def test_what_cannot_be_resumed(model, photos, tmp_path):
         run(model, photos, tmp_path, replace(CONFIG, photos=4, seed=1), resume=True)
 
 
+def test_what_cannot_be_learnt_from_leaves_the_folder_as_it_was(model, photos, tmp_path):
+    with pytest.raises(DataError, match="a --batch that is a multiple of 2"):
+        run(model, photos, tmp_path, replace(CONFIG, batch=3))
+    (tmp_path / "gray").mkdir()
+    Image.new("RGB", (300, 260), (90, 90, 90)).save(tmp_path / "gray/a.png")
+    with pytest.raises(DataError, match="can be learnt from"):
+        run(model, tmp_path / "gray", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["gray"]
+
+
 def test_a_photo_is_cropped_anew_in_every_epoch(tmp_path):
     crops = Crops(find_photos(write_blobs(tmp_path, *[(300, 260)] * 3)), seed=1)
     first, second = ({crops._source(p): p for p in range(start, start + 3)} for start in (0, 3))
