@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
 import time
 import traceback
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from cinn_colorize.imaging.photo import Photo
     from cinn_colorize.latents.levels import PerLevel
 
-log = logging.getLogger(__name__)
 
 _COMPOSED_AT_ONCE = 2**28  # bytes of pictures made in one pass through a photo
 
@@ -180,7 +178,7 @@ class Job:
         if not todo.anything:
             return
         check_names(todo.outputs(task, plan))
-        self._note(photo)
+        photo.log_notes(pages_chosen=plan.pages is not None)
         on_sheet, others = [], set()
         at_once = max(1, _COMPOSED_AT_ONCE // (photo.together * photo.picture_bytes))
         for part in parts:
@@ -208,18 +206,6 @@ class Job:
             sheet = contact_sheet([*first, *on_sheet])
             save_sheet(sheet, task.sheet, there.sheet_recipe(todo), mode=photo.mode)
             yield Result(path, task.sheet, *before[:2], clock.ms())
-
-    def _note(self, photo: Photo) -> None:
-        """Say what users may not know of a photo."""
-        if photo.pages > 1 and not self.plan.pages:
-            hint = "; --pages all takes all" if photo.has_pages else ""
-            log.info("%s has %s pages or frames; the first is used%s", photo.name, photo.pages, hint)
-        if photo.is_bilevel:
-            log.info(
-                "%s is black and white without grays (1 bit); scan it in grays for better colours", photo.name
-            )
-        if photo.is_color:
-            log.info("%s is in colour; only its luminance is used", photo.name)
 
     def _saved(
         self,

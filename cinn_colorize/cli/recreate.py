@@ -119,8 +119,8 @@ def recreate(
                 if filecmp.cmp(picture, output, shallow=False):
                     break
         same = filecmp.cmp(picture, output, shallow=False)
-    if not is_there:
-        print_path(output)
+        if not is_there:
+            print_path(output)
     if not same:
         say(f"{printable_name(output)}: the bytes differ from those of {printable_name(picture)}")
         raise typer.Exit(1)

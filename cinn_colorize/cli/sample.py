@@ -147,6 +147,7 @@ def sample(
         from cinn_colorize.imaging.photo import open_photo
 
         opened = open_photo(photo, max_pixels=reading.limit).framed(frame)
+        opened.log_notes()
         path = out.output_dir / f"{photo.stem}_samples.jpg"
         colorizer = colorizer_of(network.spec(grid.encodes, engine))
         chart = grid.draw(colorizer, opened, temperatures, seed, RENDERING)
@@ -155,7 +156,7 @@ def sample(
         made_with = colorizer.info.name, colorizer.sha256
         saves = save_z and (out.overwrite or not chart.codes.is_saved(save_z, *made_with))
         if save_z and saves:
-            claim([save_z], out.overwrite)
+            claim([save_z], out.overwrite, "another name for --save-z")
         if path in missing:
             chart.save(path)
             print_path(path)

@@ -96,6 +96,7 @@ def temperature(
         from cinn_colorize.samples import in_file
 
         opened = open_photo(photo, max_pixels=reading.limit).framed(frame)
+        opened.log_notes()
         suffix = written_suffix(own_suffix(photo))
         strip_path = out.output_dir / f"{photo.stem}_temperature_{seed:03d}.jpg"
         names = [f"{photo.stem}_{seed:03d}_t{t:g}{suffix}" for t in values] if files else []

@@ -310,10 +310,10 @@ def train(
                 weights = run_training(task, run, config, options)
         if shared.rank:
             return
-    if weights is None:
-        say(kept())
-        raise typer.Exit(CODE)
-    print_path(weights)
+        if weights is None:
+            say(kept())
+            raise typer.Exit(CODE)
+        print_path(weights)
 
 
 def _kept(run: Path, total: int) -> str:

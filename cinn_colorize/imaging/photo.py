@@ -148,6 +148,25 @@ class Photo:
         """Whether its format is one whose pages can be chosen."""
         return self.suffix.lower() in FORMATS["tiff"]
 
+    def log_notes(self, *, pages_chosen: bool = False) -> None:
+        """Log what users may not know of the photo.
+
+        Args:
+            pages_chosen: whether the user chose pages, and knows of others.
+
+        Raises:
+            PhotoError: the photo cannot be read.
+        """
+        if self.pages > 1 and not pages_chosen:
+            hint = "; colorize --pages all takes all" if self.has_pages else ""
+            log.info("%s has %s pages or frames; the first is used%s", self.name, self.pages, hint)
+        if self.is_bilevel:
+            log.info(
+                "%s is black and white without grays (1 bit); scan it in grays for better colours", self.name
+            )
+        if self.is_color:
+            log.info("%s is in colour; only its luminance is used", self.name)
+
     @property
     def recipe(self) -> dict[str, str]:
         """The recipe that :meth:`Picture.save` wrote into the file; empty if there is none."""

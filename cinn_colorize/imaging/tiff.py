@@ -21,7 +21,7 @@ _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES = 0x0100, 0x0101, 0
 _UNCOMPRESSED, _YCBCR = 1, 6
 _EXTRA_SAMPLES, _UNSPECIFIED = 0x0152, 0
 _SUBFILE_TYPE, _SUB_IFDS, _DNG_VERSION = 0x00FE, 0x014A, 0xC612
-_X_RESOLUTION, _Y_RESOLUTION = 0x011A, 0x011B
+_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
 _POINTERS = (_EXIF, _GPS, _INTEROP)
 # Tags of the first directory that people and cameras wrote; the others describe how the pixels are stored.
 # These are DocumentName, ImageDescription, Make, Model, PageName, Software, DateTime, Artist, HostComputer,
@@ -162,18 +162,37 @@ def exif_size(exif: bytes) -> int:
 
 def exif_turned(exif: bytes) -> bytes:
     """Let the horizontal and the vertical resolution in EXIF change places; nothing else moves."""
+    turned, (_, _, places) = bytearray(exif), _exif_entries(exif)
+    if {_X_RESOLUTION, _Y_RESOLUTION} <= places.keys():
+        x, y = (slice(places[tag], places[tag] + 10) for tag in (_X_RESOLUTION, _Y_RESOLUTION))
+        turned[x], turned[y] = exif[y], exif[x]
+    return bytes(turned)
+
+
+def exif_with_unit(exif: bytes) -> bytes:
+    """Replace a resolution in EXIF that has no unit, and so is none, by 72 dpi, which designates that."""
+    start, order, places = _exif_entries(exif)
+    changed = bytearray(exif)
+    with contextlib.suppress(struct.error, KeyError):
+        if struct.unpack_from(order + "H", exif, places[_RESOLUTION_UNIT] + 6)[0] == 1:
+            for tag in (_X_RESOLUTION, _Y_RESOLUTION):
+                (offset,) = struct.unpack_from(order + "I", exif, places[tag] + 6)
+                struct.pack_into(order + "II", changed, start + offset, 72, 1)
+            struct.pack_into(order + "H", changed, places[_RESOLUTION_UNIT] + 6, 2)
+    return bytes(changed)
+
+
+def _exif_entries(exif: bytes) -> tuple[int, str, dict[int, int]]:
+    """Return where offsets in EXIF count from, its byte order, and where what follows each tag of IFD0 is."""
     start = len(b"Exif\0\0") if exif.startswith(b"Exif\0\0") else 0
     order = ">" if exif[start : start + 2] == b"MM" else "<"
-    turned, places = bytearray(exif), {}
+    places = {}
     with contextlib.suppress(struct.error):
         (offset,) = struct.unpack_from(order + "I", exif, start + 4)
         (count,) = struct.unpack_from(order + "H", exif, start + offset)
         for place in range(start + offset + 2, start + offset + 2 + 12 * count, 12):
             places[struct.unpack_from(order + "H", exif, place)[0]] = place + 2
-    if {_X_RESOLUTION, _Y_RESOLUTION} <= places.keys():
-        x, y = (slice(places[tag], places[tag] + 10) for tag in (_X_RESOLUTION, _Y_RESOLUTION))
-        turned[x], turned[y] = exif[y], exif[x]
-    return bytes(turned)
+    return start, order, places
 
 
 def append_page(descriptor: int, page: BinaryIO) -> None:

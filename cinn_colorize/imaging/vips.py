@@ -23,7 +23,7 @@ from cinn_colorize.errors import MissingPhotoError, PhotoError
 from cinn_colorize.formats import FORMATS
 from cinn_colorize.imaging.color import Pixels
 from cinn_colorize.imaging.profiles import color_model, space_of
-from cinn_colorize.imaging.tiff import exif_turned
+from cinn_colorize.imaging.tiff import exif_turned, exif_with_unit
 from cinn_colorize.limits import ADVICE, TooLargeError, check_pixels
 from cinn_colorize.messages import counted, missing
 
@@ -85,7 +85,15 @@ class Metadata:
         resolution = image.xres, image.yres
         if resolution == _UNSTATED or (_is_tiff(image) and "resolution-unit" not in kept):
             resolution = _UNKNOWN
-        return cls(kept, resolution)
+        found = cls(kept, resolution)
+        exif = found.blob("exif-data")
+        return found if _is_tiff(image) or exif_with_unit(exif) == exif else found._without_unit()
+
+    def _without_unit(self) -> Metadata:
+        """Return a copy with 72 dpi: libvips reads a resolution without unit as one per millimetre."""
+        of_exif = {f"exif-ifd0-{name}" for name in ("XResolution", "YResolution", "ResolutionUnit")}
+        kept = Metadata({name: value for name, value in self.fields.items() if name not in of_exif})
+        return kept.with_blobs({"exif-data": exif_with_unit(self.blob("exif-data"))})
 
 
 def _is_tiff(image: Image) -> bool:
@@ -121,7 +129,7 @@ def open_image(source: Path | bytes, max_pixels: int, page: int = 1) -> Image:
     if image.interpretation in ("lab", "labs", "xyz"):
         image = image.colourspace("rgb16")
     elif image.format in ("float", "double"):
-        image = _from_floats(image, _load(source, page).max())
+        image = _from_floats(image, _load(source, page).stats())
     elif image.format == "uint":
         image = (image / 65537).rint().cast("ushort").copy(interpretation=_space(image.bands, deep=True))
     profile = image.get(_PROFILE) if image.get_typeof(_PROFILE) else b""
@@ -295,13 +303,14 @@ def _turned(image: Image) -> Image:
     return image
 
 
-def _from_floats(image: Image, largest: float) -> Image:
+def _from_floats(image: Image, statistics: Image) -> Image:
     """Convert floats: code values in [0, 1] or, if they reach beyond 2, in the range of 8 or 16 bits.
 
     Raises:
         pyvips.Error: a value is infinite, or none.
     """
-    if not math.isfinite(largest):
+    largest, total = statistics(1, 0)[0], statistics(2, 0)[0]
+    if not math.isfinite(total):  # the largest is that of all numbers
         raise pyvips.Error("floats that are infinite or no numbers")
     top = 1 if largest <= 2 else 255 if largest <= 255 else 65535
     deep = (image * (65535 / top)).rint().cast("ushort")

@@ -156,7 +156,8 @@ def read_strokes(path: Path) -> PIL.Image.Image:
     except PIL.Image.DecompressionBombError:  # from about 179 million pixels on
         raise PhotoError(f"{name}: hints are too large to be read; save the layer smaller") from None
     except (OSError, ValueError, SyntaxError) as error:
-        raise PhotoError(f"{name}: hints cannot be read: {error}") from None
+        reason = getattr(error, "strerror", None) or error  # without the name
+        raise PhotoError(f"{name}: hints cannot be read: {reason}") from None
 
 
 def _in_srgb(image: PIL.Image.Image, profile: bytes) -> PIL.Image.Image:

@@ -157,9 +157,11 @@ def encode_big(encode, descriptor, rgb, *options):
 
 def test_without_the_option_the_first_is_used(run):
     told = run("album.tif", "-s", 0).stderr
-    assert "album.tif has 3 pages or frames; the first is used; --pages all takes all" in told
+    assert "album.tif has 3 pages or frames; the first is used; colorize --pages all takes all" in told
     assert not {"page", "pages"} & read_recipe("colorized/album_000.tif").keys()
     assert "the first is used\n" in run("frames.gif").stderr
+    for other in ("temperature", "sample"):
+        assert "the first is used; colorize" in run(other, "album.tif").stderr
 
 
 @pytest.mark.parametrize(

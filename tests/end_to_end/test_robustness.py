@@ -299,9 +299,21 @@ def test_all_broken_files_in_a_batch(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device")
-@pytest.mark.parametrize("arguments", ["models", "--help", "gray.jpg -s 1", "gray.jpg -s 1 --json", "- -s 1"])
-def test_a_stdout_that_is_full_is_said_in_one_line(tmp_path, arguments):
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "models",
+        "--help",
+        "gray.jpg -s 1",
+        "gray.jpg -s 1 --json",
+        "- -s 1",
+        "recreate made.png gray.jpg -o o.png",
+    ],
+)
+def test_a_stdout_that_is_full_is_said_in_one_line(tmp_path, shipped_colorizer, arguments):
     Image.fromarray(GRAY).save(tmp_path / "gray.jpg")
+    (made,) = shipped_colorizer.colorize(tmp_path / "gray.jpg")
+    made.save(tmp_path / "made.png")
     with (tmp_path / "gray.jpg").open("rb") as photo, Path("/dev/full").open("wb") as full:
         done = subprocess.run(
             command(*arguments.split()),

@@ -248,8 +248,10 @@ def test_floats_that_reach_a_little_over_one_are_clipped(tmp_path, top, expected
     assert np.abs(pixels / 65535 - wanted).max() < 1e-3
 
 
-def test_floats_without_bounds_are_refused(tmp_path):
-    values = np.full((20, 20), np.inf, np.float32)
+@pytest.mark.parametrize(("value", "places"), [(np.inf, 1), (np.nan, 1), (np.nan, 400)])
+def test_floats_without_bounds_are_refused(tmp_path, value, places):
+    values = np.full((20, 20), 0.5, np.float32)
+    values.flat[:places] = value
     pyvips.Image.new_from_array(values).cast("float").write_to_file(str(tmp_path / "in.tif"))
     with pytest.raises(PhotoError, match="floats that are infinite or no numbers"):
         open_photo(tmp_path / "in.tif")
@@ -391,6 +393,25 @@ def test_tiffs_are_compressed_without_loss(tmp_path):
     with Image.open(tmp_path / "out.tif") as out:
         assert out.info["compression"] == "tiff_adobe_deflate"
         np.testing.assert_array_equal(np.asarray(out), picture.rgb)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize(("unit", "dpi"), [(1, 72), (2, 300), (3, 762)], ids=["none", "inch", "cm"])
+def test_a_resolution_without_unit_is_none(tmp_path, format, unit, dpi):
+    """Which exiftool adds to photos that have no resolution."""
+    exif = Image.Exif()
+    exif.update({0x010F: "maker", 0x011A: 300.0, 0x011B: 300.0, 0x0128: unit})
+    buffer = io.BytesIO()
+    Image.fromarray(GRAY).save(buffer, format, exif=exif)
+    (picture,) = open_photo(buffer.getvalue()).compose([Uniform(0, 0)])
+    for name in ("out.jpg", "out.png", "out.tif"):
+        picture.save(tmp_path / name)
+        with Image.open(tmp_path / name) as out:
+            of_exif = out.getexif()
+            assert out.info["dpi"] == pytest.approx((dpi, dpi), abs=0.5)
+            assert of_exif[0x011A] == pytest.approx(300 if unit == 3 else dpi, abs=0.5)
+            assert of_exif[0x0128] == (3 if unit == 3 else 2)
+            assert of_exif[0x010F] == "maker"
 
 
 def test_a_resolution_of_nothing_is_none(tmp_path):
