@@ -13,7 +13,7 @@ from cinn_colorize.imaging import jpeg, vips
 from cinn_colorize.imaging.arrays import DECODED, Decoded, as_pixels, decode
 from cinn_colorize.imaging.extras import decode_heic, decode_raw, is_hevc
 from cinn_colorize.imaging.source import opened
-from cinn_colorize.imaging.tiff import has_other_channel, is_cut_off, read_fields
+from cinn_colorize.imaging.tiff import is_cut_off, other_channels, read_fields
 
 
 def reader(
@@ -51,8 +51,7 @@ def reader(
             blobs = read_fields(file, page)
             if is_cut_off(file, page):
                 raise ValueError("damaged, it ends before its last pixels; get the photo again")
-            if has_other_channel(file, page):
-                return partial(_without_other_channel, content, max_pixels, page), blobs
+            return partial(vips.open_image, content, max_pixels, page, other_channels(file, page)), blobs
     if format == "jpg":
         with opened(content) as file:
             blobs = jpeg.read_fields(file)
@@ -73,7 +72,3 @@ def _image_of(decoded: Decoded) -> vips.Image:
     if decoded.dpi:
         image = image.copy(xres=decoded.dpi[0] / 25.4, yres=decoded.dpi[1] / 25.4)
     return image
-
-
-def _without_other_channel(content: Path | bytes, max_pixels: int, page: int) -> vips.Image:
-    return vips.without_alpha(vips.open_image(content, max_pixels, page))

@@ -84,15 +84,16 @@ def is_raw(file: BinaryIO) -> bool:
     return _DNG_VERSION in first or (is_reduced and _SUB_IFDS in first)
 
 
-def has_other_channel(file: BinaryIO, page: int = 1) -> bool:
-    """Return whether a page has a channel that is said to be no alpha, such as a selection, or infrared.
+def other_channels(file: BinaryIO, page: int = 1) -> int:
+    """Return how many channels of a page, after colours and alpha, are neither: selections, say, or infrared.
 
     Args:
         file: the TIFF.
         page: which of its pages, from 1.
     """
     own = _intact_directory(file, page)
-    return _EXTRA_SAMPLES in own and own[_EXTRA_SAMPLES].numbers[:1] == [_UNSPECIFIED]
+    extra = own[_EXTRA_SAMPLES].numbers if _EXTRA_SAMPLES in own else []
+    return len(extra) if extra[:1] == [_UNSPECIFIED] else max(0, len(extra) - 1)
 
 
 def is_cut_off(file: BinaryIO, page: int = 1) -> bool:

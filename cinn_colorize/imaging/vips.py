@@ -36,6 +36,9 @@ Error: TypeAlias = pyvips.Error
 _KEPT = ("exif-", "xmp-data", "iptc-data", "icc-profile-data", "photoshop-data", "resolution-unit")
 _PROFILE = "icc-profile-data"
 _BITS = "bits-per-sample"
+_COLORS = dict.fromkeys(("srgb", "rgb16", "scrgb", "lab", "labs", "xyz"), 3) | {
+    "cmyk": 4
+}  # bands without alpha
 _BAND = 2**19  # pixels of a band
 _SYSTEM = "system error: "
 _UNSTATED = (1.0, 1.0)  # libvips' resolution of photos that state none
@@ -105,13 +108,14 @@ def use_threads(number: int) -> None:
     pyvips.vips_lib.vips_concurrency_set(number)
 
 
-def open_image(source: Path | bytes, max_pixels: int, page: int = 1) -> Image:
+def open_image(source: Path | bytes, max_pixels: int, page: int = 1, others: int = 0) -> Image:
     """Open an image upright, from its first row on: uchar or ushort, gray or RGB, possibly with alpha.
 
     Args:
         source: path or bytes of the file.
         max_pixels: limit of its pixels.
         page: which page of a TIFF, from 1.
+        others: number of channels at the end to leave out.
 
     Raises:
         pyvips.Error, OSError: it cannot be read.
@@ -126,6 +130,9 @@ def open_image(source: Path | bytes, max_pixels: int, page: int = 1) -> Image:
         image = _load(source, page, access="random").autorot()  # turning needs rows out of order
         if orientation > 4:  # on its side
             image = _turned(image)
+    kept = max(image.bands - others, _COLORS.get(image.interpretation, 1))  # the number may be damaged
+    if kept < image.bands:
+        image = image.extract_band(0, n=kept)
     if image.interpretation in ("lab", "labs", "xyz"):
         image = image.colourspace("rgb16")
     elif image.format in ("float", "double"):
@@ -143,11 +150,6 @@ def open_image(source: Path | bytes, max_pixels: int, page: int = 1) -> Image:
     if image.format not in ("uchar", "ushort") or image.bands - image.hasalpha() not in (1, 3):
         raise pyvips.Error(f"{image.bands} bands of {image.format} are not a photo of 8 or 16 bits")
     return image
-
-
-def without_alpha(image: Image) -> Image:
-    """Return an image without what seems to be its alpha."""
-    return image.extract_band(0, n=image.bands - 1) if image.hasalpha() else image
 
 
 def pages(image: Image) -> int:

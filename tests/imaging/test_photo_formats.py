@@ -237,6 +237,38 @@ def test_a_channel_that_is_no_alpha_is_left_out(tmp_path, kind, is_alpha):
         np.testing.assert_array_equal(photo.lab(64, 64), open_photo(COLOR).lab(64, 64))
 
 
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize(
+    ("kinds", "is_alpha"), [((0, 0), False), ((2, 0), True), ((1, 0), True), ((0, 2), False)]
+)
+def test_all_channels_that_are_no_alpha_are_left_out(tmp_path, kinds, is_alpha, deep):
+    factor = 257 if deep else 1
+    pixels = (
+        np.dstack([COLOR, np.full_like(GRAY, 255), GRAY]).astype(np.uint16 if deep else np.uint8) * factor
+    )
+    image = pyvips.Image.new_from_array(pixels, interpretation="rgb16" if deep else "srgb")
+    content = image.tiffsave_buffer()
+    tag = struct.pack("<HHI", 338, 3, 2)
+    place = content.index(tag) + len(tag)
+    assert content.count(tag) == 1
+    (tmp_path / "in.tif").write_bytes(content[:place] + struct.pack("<HH", *kinds) + content[place + 4 :])
+    photo = open_photo(tmp_path / "in.tif")
+    np.testing.assert_allclose(photo.lab(64, 64), open_photo(COLOR).lab(64, 64), atol=1e-3)
+    (picture,) = photo.compose([Uniform(0, 0)])
+    picture.save(tmp_path / "out.png")
+    assert pyvips.Image.new_from_file(str(tmp_path / "out.png")).bands == (4 if is_alpha else 3)
+
+
+def test_a_wrong_number_of_channels_takes_no_colours(tmp_path):
+    content = pyvips.Image.new_from_array(np.dstack([COLOR, GRAY]), interpretation="srgb").tiffsave_buffer()
+    tag = struct.pack("<HHI", 338, 3, 1)
+    place = content.index(tag)
+    (tmp_path / "in.tif").write_bytes(
+        content[:place] + struct.pack("<HHIHH", 338, 3, 2, 0, 0) + content[place + 12 :]
+    )
+    np.testing.assert_array_equal(open_photo(tmp_path / "in.tif").lab(64, 64), open_photo(COLOR).lab(64, 64))
+
+
 @pytest.mark.parametrize(
     ("top", "expected"), [(1.0, 1.0), (1.02, 1.02), (200.0, 200 / 255), (60_000.0, 60_000 / 65535)]
 )
