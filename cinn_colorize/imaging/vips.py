@@ -36,9 +36,8 @@ Error: TypeAlias = pyvips.Error
 _KEPT = ("exif-", "xmp-data", "iptc-data", "icc-profile-data", "photoshop-data", "resolution-unit")
 _PROFILE = "icc-profile-data"
 _BITS = "bits-per-sample"
-_COLORS = dict.fromkeys(("srgb", "rgb16", "scrgb", "lab", "labs", "xyz"), 3) | {
-    "cmyk": 4
-}  # bands without alpha
+# Bands without alpha, by interpretation; of others, one.
+_COLORS = {"cmyk": 4, **dict.fromkeys(("srgb", "rgb16", "scrgb", "lab", "labs", "xyz"), 3)}
 _BAND = 2**19  # pixels of a band
 _SYSTEM = "system error: "
 _UNSTATED = (1.0, 1.0)  # libvips' resolution of photos that state none
