@@ -89,13 +89,14 @@ class Metadata:
             resolution = _UNKNOWN
         found = cls(kept, resolution)
         exif = found.blob("exif-data")
-        return found if _is_tiff(image) or exif_with_unit(exif) == exif else found._without_unit()
+        known = exif if _is_tiff(image) else exif_with_unit(exif)
+        return found if known == exif else found._of_no_resolution(known)
 
-    def _without_unit(self) -> Metadata:
-        """Return a copy with 72 dpi: libvips reads a resolution without unit as one per millimetre."""
+    def _of_no_resolution(self, exif: bytes) -> Metadata:
+        """Return a copy with 72 dpi, as in this EXIF: libvips takes no unit for one per millimetre."""
         of_exif = {f"exif-ifd0-{name}" for name in ("XResolution", "YResolution", "ResolutionUnit")}
         kept = Metadata({name: value for name, value in self.fields.items() if name not in of_exif})
-        return kept.with_blobs({"exif-data": exif_with_unit(self.blob("exif-data"))})
+        return kept.with_blobs({"exif-data": exif})
 
 
 def _is_tiff(image: Image) -> bool:
