@@ -12,11 +12,11 @@ from helpers import ENVIRONMENT, GRAY
 
 from cinn_colorize.batch.model_server import _Model, _ServedNetwork
 from cinn_colorize.colorizer import BaseColorizer, NetworkInput
+from cinn_colorize.imaging.options import MAX_SEED
 from cinn_colorize.latents.latent import Latent
 from cinn_colorize.latents.windows import Windows
 from cinn_colorize.methods.mix import Mask
 from cinn_colorize.models import MODELS
-from cinn_colorize.options import MAX_SEED
 
 WIDE = np.tile(GRAY, (1, 4))[:100, :1100]  # 28 windows
 

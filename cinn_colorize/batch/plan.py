@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from cinn_colorize.batch.inputs import Input
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.files import leaves_folder
-from cinn_colorize.formats import format_of_name, own_suffix, written_suffix
-from cinn_colorize.messages import printable_name
-from cinn_colorize.options import Encoding, Pages, Rendering
+from cinn_colorize.files.atomic import leaves_folder
+from cinn_colorize.files.formats import format_of_name, own_suffix, written_suffix
+from cinn_colorize.files.messages import printable_name
+from cinn_colorize.imaging.options import Encoding, Pages, Rendering
 
 if TYPE_CHECKING:
     from cinn_colorize.imaging.photo import Photo

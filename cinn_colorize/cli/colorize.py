@@ -5,39 +5,114 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
 from cinn_colorize.cli import values
-from cinn_colorize.cli.console import fatal, progress_bar, require_stdout, say, show_log, write_stdout
-from cinn_colorize.cli.engine import BatchEngine, BatchEngineOption, check_engine
-from cinn_colorize.cli.many import STREAM, BatchOptions
-from cinn_colorize.cli.options import (
+from cinn_colorize.cli.common import (
     FOLDER,
     BatchOutputOptions,
-    FrameOption,
     GeneralOptions,
     ModelOptions,
-    PagesOption,
     PhotoOptions,
-    TemperaturesOption,
     check_seeds,
     device_of,
+    frame_option,
+    pages_option,
     temperature_of,
+    temperature_option,
     usage_errors,
 )
-from cinn_colorize.cli.report import report, report_rehearsal
-from cinn_colorize.engines import Engine
-from cinn_colorize.files import leaves_folder
-from cinn_colorize.formats import OUTPUT_SUFFIXES, format_of_name
+from cinn_colorize.cli.console import fatal, progress_bar, require_stdout, say, show_log, write_stdout
+from cinn_colorize.cli.engine import BatchEngine, batch_engine_option, check_engine
+from cinn_colorize.cli.many import STREAM, BatchOptions
+from cinn_colorize.cli.summary import report, report_rehearsal
+from cinn_colorize.engines.choice import Engine
+from cinn_colorize.files.atomic import leaves_folder
+from cinn_colorize.files.formats import OUTPUT_SUFFIXES, format_of_name
+from cinn_colorize.files.limits import read_stream
+from cinn_colorize.imaging.options import DRAWING, OUTPUT, TYPICAL_OF, Rank, Rendering, option
 from cinn_colorize.latents.levels import short_levels
-from cinn_colorize.limits import read_stream
-from cinn_colorize.options import DRAWING, OUTPUT, TYPICAL_OF, Rank, Rendering
 
 _PATTERN = "{stem}_{seed:03d}{ext}"
 _FIELDS = "{stem}, {seed}, {temperature}, {n}, {method}, {model} and {ext}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColorizeOptions:
+    """Options of ``colorize``."""
+
+    panel: ClassVar[str] = DRAWING
+
+    number: int = option(1, "N", "Number of samples per photo.", "-n --number", min=1)
+    temperature: str | None = temperature_option()
+    seed: int | None = option(
+        None,
+        "SEED",
+        "Seed of the first sample; later samples count up from it.",
+        "-s --seed",
+        min=0,
+        show_default=f"0; with -n 1, the most typical of 0 to {TYPICAL_OF - 1}; "
+        "with --like, the one after it",
+    )
+    rendering: Rendering
+    frame: str = frame_option()
+    pages: str | None = pages_option()
+    like: int | None = option(
+        None,
+        "SEED",
+        "Draw samples like the one with this seed: its colours varied a little, details drawn anew.",
+        min=0,
+        show_default=False,
+    )
+    rank: Rank | None = option(
+        None,
+        None,
+        "Sort the samples, in the sheet too: the most typical first, or the likeliest.",
+        show_default="by seed",
+    )
+    pick: int | None = option(
+        None,
+        "K",
+        "Keep only K of the N samples: typical but different ones or, by --rank log-prob, the likeliest.",
+        min=1,
+    )
+    hint: list[str] | None = option(
+        None,
+        "X,Y,COLOR",
+        "Colour wanted at a pixel of the photo: #a02832, #a23 or red, say; may be repeated.",
+        show_default=False,
+    )
+    strokes: Path | None = option(
+        None,
+        "FILE",
+        "Picture of the colours wanted, painted over the photo on a transparent layer.",
+        "--hints",
+        show_default=False,
+    )
+    out: BatchOutputOptions
+    output: str | None = option(
+        None,
+        "PATTERN",
+        f"File names of the results; {_FIELDS} are replaced.",
+        panel=OUTPUT,
+        show_default=_PATTERN,
+    )
+    sheet: bool = option(
+        True,
+        None,
+        "Write a labelled contact sheet too, if more than one sample is kept.",
+        "--sheet/--no-sheet",
+        panel=OUTPUT,
+    )
+    many: BatchOptions
+    reading: PhotoOptions
+    network: ModelOptions
+    engine: BatchEngine = batch_engine_option()
+    general: GeneralOptions
 
 
 def colorize(
@@ -50,104 +125,7 @@ def colorize(
         ),
     ] = None,
     *,
-    number: Annotated[
-        int,
-        typer.Option(
-            "-n", "--number", metavar="N", min=1, help="Number of samples per photo.", rich_help_panel=DRAWING
-        ),
-    ] = 1,
-    temperature: TemperaturesOption = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            "-s",
-            "--seed",
-            metavar="SEED",
-            min=0,
-            help="Seed of the first sample; later samples count up from it.",
-            show_default=f"0; with -n 1, the most typical of 0 to {TYPICAL_OF - 1}; "
-            "with --like, the one after it",
-            rich_help_panel=DRAWING,
-        ),
-    ] = None,
-    rendering: Rendering,
-    frame: FrameOption = "auto",
-    pages: PagesOption = None,
-    like: Annotated[
-        int | None,
-        typer.Option(
-            "--like",
-            metavar="SEED",
-            min=0,
-            help="Draw samples like the one with this seed: its colours varied a little, details drawn anew.",
-            show_default=False,
-            rich_help_panel=DRAWING,
-        ),
-    ] = None,
-    rank: Annotated[
-        Rank | None,
-        typer.Option(
-            "--rank",
-            help="Sort the samples, in the sheet too: the most typical first, or the likeliest.",
-            show_default="by seed",
-            rich_help_panel=DRAWING,
-        ),
-    ] = None,
-    pick: Annotated[
-        int | None,
-        typer.Option(
-            "--pick",
-            metavar="K",
-            min=1,
-            help="Keep only K of the N samples: typical but different ones or, by --rank log-prob, the "
-            "likeliest.",
-            rich_help_panel=DRAWING,
-        ),
-    ] = None,
-    hint: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--hint",
-            metavar="X,Y,COLOR",
-            help="Colour wanted at a pixel of the photo: #a02832, #a23 or red, say; may be repeated.",
-            show_default=False,
-            rich_help_panel=DRAWING,
-        ),
-    ] = None,
-    strokes: Annotated[
-        Path | None,
-        typer.Option(
-            "--hints",
-            metavar="FILE",
-            help="Picture of the colours wanted, painted over the photo on a transparent layer.",
-            show_default=False,
-            rich_help_panel=DRAWING,
-        ),
-    ] = None,
-    out: BatchOutputOptions,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            metavar="PATTERN",
-            help=f"File names of the results; {_FIELDS} are replaced.",
-            show_default=_PATTERN,
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None,
-    sheet: Annotated[
-        bool,
-        typer.Option(
-            "--sheet/--no-sheet",
-            help="Write a labelled contact sheet too, if more than one sample is kept.",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = True,
-    many: BatchOptions,
-    reading: PhotoOptions,
-    network: ModelOptions,
-    engine: BatchEngineOption = BatchEngine.auto,
-    general: GeneralOptions,
+    options: ColorizeOptions,
 ) -> None:
     """Draw N colorizations of each photo.
 
@@ -160,105 +138,129 @@ def colorize(
         cinn-colorize photo.jpg -n 8
         cinn-colorize scans -r -o colorized --manifest colorized.jsonl
     """
-    out.check()
-    chosen = values.pages(pages)
-    check_seeds(max(seed or 0, like or 0), number + (like is not None))
-    if pick and pick > number:
-        raise typer.BadParameter(f"cannot keep {pick} of {number} samples; raise -n", param_hint="--pick")
-    hinted = bool(hint or strokes)
-    if hinted and (rank or pick or like is not None):
+    options.out.check()
+    chosen = values.pages(options.pages)
+    check_seeds(max(options.seed or 0, options.like or 0), options.number + (options.like is not None))
+    if options.pick and options.pick > options.number:
+        raise typer.BadParameter(
+            f"cannot keep {options.pick} of {options.number} samples; raise -n", param_hint="--pick"
+        )
+    hinted = bool(options.hint or options.strokes)
+    if hinted and (options.rank or options.pick or options.like is not None):
         raise typer.BadParameter("--like, --rank and --pick exclude --hint and --hints")
-    if hinted and engine is BatchEngine.ray:
+    if hinted and options.engine is BatchEngine.ray:
         raise typer.BadParameter("hints apply to one photo; leave out --engine ray", param_hint="--engine")
     if hinted and chosen and chosen.first != chosen.last:
         raise typer.BadParameter("hints apply to one page", param_hint="--pages")
-    check_engine(engine, network.device, network.precision)
-    kept = pick or number
-    temperatures = temperature_of(temperature, network.info)
+    check_engine(options.engine, options.network.device, options.network.precision)
+    kept = options.pick or options.number
+    temperatures = temperature_of(options.temperature, options.network.info)
     named = photos or []
-    many.check(named, engine)
-    if many.dry_run and out.as_json:
+    options.many.check(named, options.engine)
+    if options.many.dry_run and options.out.as_json:
         raise typer.BadParameter("--json prints results, and --dry-run makes none; leave out one of them")
     streamed = STREAM in named
     if streamed:
-        alone = named == [STREAM] and number == 1 and not (many.files_from or many.manifest or many.shard)
-        to_files = out.as_json or out.overwrite or out.skip_existing or output is not None
-        _check_stream(alone and not to_files and out.output_dir == FOLDER and not many.dry_run, engine)
-    show_log(general.quiet, general.verbose)
+        alone = (
+            named == [STREAM]
+            and options.number == 1
+            and not (options.many.files_from or options.many.manifest or options.many.shard)
+        )
+        to_files = (
+            options.out.as_json
+            or options.out.overwrite
+            or options.out.skip_existing
+            or options.output is not None
+        )
+        _check_stream(
+            alone and not to_files and options.out.output_dir == FOLDER and not options.many.dry_run,
+            options.engine,
+        )
+    show_log(options.general.quiet, options.general.verbose)
 
     from cinn_colorize.batch.manifest import Manifest
     from cinn_colorize.batch.processes import usable_cores
     from cinn_colorize.batch.run import Batch, colorize_stream
     from cinn_colorize.methods.drawing import drawing
 
-    steps = progress_bar(general.quiet or not hinted)
+    steps = progress_bar(options.general.quiet or not hinted)
     if hinted:
         step = steps.add_task("following hints", total=None)
     with usage_errors("--hint"):
         method, drawn, first = drawing(
-            number,
-            seed,
-            network.info.levels,
-            like=like,
-            rank=rank,
-            pick=pick,
-            hints=hint or (),
-            strokes=strokes,
+            options.number,
+            options.seed,
+            options.network.info.levels,
+            like=options.like,
+            rank=options.rank,
+            pick=options.pick,
+            hints=options.hint or (),
+            strokes=options.strokes,
             progress=lambda done, total: steps.update(step, completed=done, total=total),
         )
     names: dict[str, str | int] = {
         "temperature": short_levels(temperatures).replace(":", "-"),
-        "n": number,
+        "n": options.number,
         "method": method.name,
-        "model": network.model,
+        "model": options.network.model,
     }
     # Beside the samples themselves, which have the same seeds.
-    stem = "{stem}" if like is None else f"{{stem}}_like_{like:03d}"
-    output = _PATTERN.replace("{stem}", stem) if output is None else output
-    _check_pattern(output, out.format, names, kept)
-    plan = out.plan(
-        method=method.rendered(rendering),
+    stem = "{stem}" if options.like is None else f"{{stem}}_like_{options.like:03d}"
+    output = _PATTERN.replace("{stem}", stem) if options.output is None else options.output
+    _check_pattern(output, options.out.format, names, kept)
+    plan = options.out.plan(
+        method=method.rendered(options.rendering),
         number=drawn,
         temperature=temperatures,
         seed=first,
-        rendering=rendering,
-        frame=frame,
+        rendering=options.rendering,
+        frame=options.frame,
         pages=chosen,
         pattern=output,
         names=names,
-        sheet=sheet and kept > 1,
+        sheet=options.sheet and kept > 1,
         sheet_pattern=f"{stem}_sheet.jpg",
-        max_pixels=reading.limit,
+        max_pixels=options.reading.limit,
     )
-    with fatal(general.debug), contextlib.ExitStack() as stack, steps:
-        if streamed or many.dry_run:
+    with fatal(options.general.debug), contextlib.ExitStack() as stack, steps:
+        if streamed or options.many.dry_run:
             require_stdout()
         others: list[Path] = []
-        inputs = [] if streamed else many.inputs(named, out.output_dir, others)
+        inputs = [] if streamed else options.many.inputs(named, options.out.output_dir, others)
         if hinted and len(inputs) > 1:
             raise typer.BadParameter("hints apply to one photo; name no other", param_hint="--hint")
-        on_cluster = engine is BatchEngine.ray
-        spec = network.spec(method.encodes, Engine.auto if on_cluster else Engine(engine))
+        on_cluster = options.engine is BatchEngine.ray
+        spec = options.network.spec(method.encodes, Engine.auto if on_cluster else Engine(options.engine))
         cluster = None
         if on_cluster:
             from cinn_colorize.batch.cluster import Cluster
 
-            cluster = Cluster(many.address, many.workers)
-        if network.device not in ("auto", "cpu") and not cluster:
-            device_of(network.device)  # otherwise this process does not need torch
+            cluster = Cluster(options.many.address, options.many.workers)
+        if options.network.device not in ("auto", "cpu") and not cluster:
+            device_of(options.network.device)  # otherwise this process does not need torch
         if streamed:
-            content = read_stream(sys.stdin.buffer, "stdin", reading.limit)
+            content = read_stream(sys.stdin.buffer, "stdin", options.reading.limit)
             write_stdout(colorize_stream(content, plan, spec))
             return
-        records = many.manifest and (not many.dry_run or many.manifest.exists())
-        notes = stack.enter_context(Manifest(many.manifest)) if many.manifest and records else None
-        if not inputs and not (many.shard and general.quiet):  # a share may well have nothing to do
-            say(f"share {many.shard} has no photos" if many.shard else "the list names no photos")
-        batch = Batch(inputs, plan, spec, many.workers or usable_cores(), notes, cluster)
-        if many.dry_run:
-            failed = report_rehearsal(batch, general, others)
+        records = options.many.manifest and (not options.many.dry_run or options.many.manifest.exists())
+        notes = (
+            stack.enter_context(Manifest(options.many.manifest))
+            if options.many.manifest and records
+            else None
+        )
+        if not inputs and not (
+            options.many.shard and options.general.quiet
+        ):  # a share may well have nothing to do
+            say(
+                f"share {options.many.shard} has no photos"
+                if options.many.shard
+                else "the list names no photos"
+            )
+        batch = Batch(inputs, plan, spec, options.many.workers or usable_cores(), notes, cluster)
+        if options.many.dry_run:
+            failed = report_rehearsal(batch, options.general, others)
         else:
-            failed = report(batch, out.as_json, general, others=others, has_bar=hinted)
+            failed = report(batch, options.out.as_json, options.general, others=others, has_bar=hinted)
     if failed:
         raise typer.Exit(1)
 

@@ -7,14 +7,15 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, ClassVar
 
 import typer
 
 from cinn_colorize.cli.engine import BatchEngine
 from cinn_colorize.errors import DataError
-from cinn_colorize.limits import read_lines, read_table
-from cinn_colorize.messages import printable_name
+from cinn_colorize.files.limits import read_lines, read_table
+from cinn_colorize.files.messages import printable_name
+from cinn_colorize.imaging.options import option
 
 if TYPE_CHECKING:
     from cinn_colorize.batch.inputs import Input
@@ -28,70 +29,31 @@ STREAM = Path("-")
 class BatchOptions:
     """Options that only a batch has."""
 
-    recursive: Annotated[
-        bool,
-        typer.Option(
-            "-r",
-            "--recursive",
-            help="Include subfolders; results go into the same tree.",
-            rich_help_panel=MANY,
-        ),
-    ] = False
-    files_from: Annotated[
-        Path | None,
-        typer.Option(
-            "--files-from",
-            metavar="FILE|-",
-            help="Read a list of photos, one name a line; results keep their folders.",
-            rich_help_panel=MANY,
-        ),
-    ] = None
-    null: Annotated[
-        bool,
-        typer.Option("-0", "--null", help="Names in lists end in zero bytes.", rich_help_panel=MANY),
-    ] = False
-    manifest: Annotated[
-        Path | None,
-        typer.Option(
-            "--manifest",
-            metavar="FILE",
-            help="Record results, one JSON object a line, and continue from that record.",
-            rich_help_panel=MANY,
-        ),
-    ] = None
-    shard: Annotated[
-        str | None,
-        typer.Option("--shard", metavar="I/N", help="Colorize only share I of N.", rich_help_panel=MANY),
-    ] = None
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers",
-            metavar="N",
-            min=1,
-            help="Number of photos colorized at a time.",
-            show_default="cores",
-            rich_help_panel=MANY,
-        ),
-    ] = None
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run",
-            help="Write nothing; print what would be written, and about how long and how large it is.",
-            rich_help_panel=MANY,
-        ),
-    ] = False
-    address: Annotated[
-        str | None,
-        typer.Option(
-            "--address",
-            metavar="HOST:PORT|auto|local",
-            help="Address of the cluster for --engine ray; default: one found or started on this machine.",
-            show_default=False,
-            rich_help_panel=MANY,
-        ),
-    ] = None
+    panel: ClassVar[str] = MANY
+
+    recursive: bool = option(
+        False, None, "Include subfolders; results go into the same tree.", "-r --recursive"
+    )
+    files_from: Path | None = option(
+        None, "FILE|-", "Read a list of photos, one name a line; results keep their folders."
+    )
+    null: bool = option(False, None, "Names in lists end in zero bytes.", "-0 --null")
+    manifest: Path | None = option(
+        None, "FILE", "Record results, one JSON object a line, and continue from that record."
+    )
+    shard: str | None = option(None, "I/N", "Colorize only share I of N.")
+    workers: int | None = option(
+        None, "N", "Number of photos colorized at a time.", min=1, show_default="cores"
+    )
+    dry_run: bool = option(
+        False, None, "Write nothing; print what would be written, and about how long and how large it is."
+    )
+    address: str | None = option(
+        None,
+        "HOST:PORT|auto|local",
+        "Address of the cluster for --engine ray; default: one found or started on this machine.",
+        show_default=False,
+    )
 
     def check(self, photos: list[Path], engine: BatchEngine) -> None:
         """Refuse options that contradict each other."""

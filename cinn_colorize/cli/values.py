@@ -9,9 +9,9 @@ from pathlib import Path
 
 import typer
 
-from cinn_colorize.formats import OUTPUT_FORMATS, OUTPUT_SUFFIXES, format_of_name
+from cinn_colorize.files.formats import OUTPUT_FORMATS, OUTPUT_SUFFIXES, format_of_name
+from cinn_colorize.imaging.options import Pages, parse_frame
 from cinn_colorize.models.registry import MODELS, PhotoModelInfo
-from cinn_colorize.options import Pages, parse_frame
 
 DEVICES = "auto|cpu|cuda[:i]|mps"
 FORMATS = ["auto", *OUTPUT_FORMATS]

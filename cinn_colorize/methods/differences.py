@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cinn_colorize.errors import PhotoError
+from cinn_colorize.files.messages import printable
+from cinn_colorize.imaging.options import MAX_PIXELS, Encoding, Rendering
 from cinn_colorize.imaging.photo import open_photo
 from cinn_colorize.latents.levels import PerLevel, named_levels, parse_levels, short_levels
-from cinn_colorize.messages import printable
-from cinn_colorize.methods.registry import METHODS, OLD_NAMES
-from cinn_colorize.options import MAX_PIXELS, Encoding, Rendering
+from cinn_colorize.methods.catalogue import METHODS, OLD_NAMES
 
 # Nobody asks for a version: a picture of an older one is not another picture for that.
 _IGNORED = frozenset({"version"})

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple, SupportsIndex
 
+from cinn_colorize.imaging.options import TYPICAL_OF, Rank, check_seeds, whole_number
 from cinn_colorize.latents.levels import transfer_noise
 from cinn_colorize.methods.base import SampleMethod
-from cinn_colorize.methods.hints import Hinted, HintLike, parse_hints
+from cinn_colorize.methods.hint import HintLike, parse_hints
+from cinn_colorize.methods.hints import Hinted
 from cinn_colorize.methods.sample import Sampling
 from cinn_colorize.methods.variation import Variation
-from cinn_colorize.options import TYPICAL_OF, Rank, check_seeds, whole_number
 
 
 class Drawing(NamedTuple):

@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from cinn_colorize.errors import LatentError
+from cinn_colorize.files.messages import counted, printable_name
+from cinn_colorize.imaging.options import Rendering, Upsampling, parse_seed
 from cinn_colorize.latents.levels import PerLevel, check_level, format_levels
-from cinn_colorize.messages import counted, printable_name
 from cinn_colorize.methods.base import Files, Method, sha256_of
-from cinn_colorize.options import Rendering, Upsampling, parse_seed
 
 if TYPE_CHECKING:
     import numpy as np
     import PIL.Image
     from numpy.typing import NDArray
 
-    from cinn_colorize.colorizer import BaseColorizer
     from cinn_colorize.imaging.photo import Photo
     from cinn_colorize.latents.latent import Latent
     from cinn_colorize.latents.noise import Shapes
+    from cinn_colorize.methods.base import PhotoColorizer
     from cinn_colorize.methods.contact_sheet import Chart
 
 log = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ class Grid(Method):
 
     def draw(
         self,
-        colorizer: BaseColorizer,
+        colorizer: PhotoColorizer,
         photo: Photo,
         temperature: PerLevel,
         seed: int,
@@ -136,7 +136,7 @@ class Grid(Method):
         return Chart(sheet, recipe, codes, photo.mode)
 
     def codes(
-        self, colorizer: BaseColorizer, shapes: Shapes, temperature: PerLevel, seed: int
+        self, colorizer: PhotoColorizer, shapes: Shapes, temperature: PerLevel, seed: int
     ) -> tuple[Latent, list[str]]:
         """Return the codes, and a label for each.
 

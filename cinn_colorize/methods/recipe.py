@@ -11,19 +11,27 @@ from typing import TYPE_CHECKING
 
 from cinn_colorize import __version__
 from cinn_colorize.errors import PhotoError, WeightsError
-from cinn_colorize.files import mode_like
-from cinn_colorize.formats import FORMATS, READ_ONLY, format_of_name
+from cinn_colorize.files.atomic import mode_like
+from cinn_colorize.files.formats import FORMATS, READ_ONLY, format_of_name
+from cinn_colorize.files.messages import printable_name
+from cinn_colorize.imaging.options import (
+    MAX_PIXELS,
+    Box,
+    Encoding,
+    Precision,
+    Rendering,
+    parse_number,
+    parse_seed,
+)
 from cinn_colorize.imaging.photo import open_photo, read_recipe
 from cinn_colorize.latents.levels import PerLevel, named_levels, parse_temperature
-from cinn_colorize.messages import printable_name
 from cinn_colorize.methods.base import Files, Method, sha256_of
+from cinn_colorize.methods.catalogue import METHODS, OLD_NAMES
 from cinn_colorize.methods.contact_sheet import Chart
-from cinn_colorize.methods.registry import METHODS, OLD_NAMES
 from cinn_colorize.models.registry import MAX_GUIDANCE, MODELS, ModelInfo
-from cinn_colorize.options import MAX_PIXELS, Box, Encoding, Precision, Rendering, parse_number, parse_seed
 
 if TYPE_CHECKING:
-    from cinn_colorize.colorizer import BaseColorizer
+    from cinn_colorize.methods.base import PhotoColorizer
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +152,7 @@ class Recipe:
 
 def recreate(
     recipe: Recipe,
-    colorizer: BaseColorizer,
+    colorizer: PhotoColorizer,
     original: Path,
     output: Path,
     *,

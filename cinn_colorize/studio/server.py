@@ -21,9 +21,9 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
 from cinn_colorize.errors import CinnError, PhotoError
-from cinn_colorize.limits import ADVICE, TooLargeError
-from cinn_colorize.messages import printable
-from cinn_colorize.options import whole_number
+from cinn_colorize.files.limits import ADVICE, TooLargeError
+from cinn_colorize.files.messages import printable
+from cinn_colorize.imaging.options import whole_number
 from cinn_colorize.studio.guard import TOKEN, Guard, LongRequestError
 from cinn_colorize.studio.library import ForgottenError, Item, Library
 from cinn_colorize.studio.openapi import OPENAPI, OPTIONS

@@ -16,24 +16,24 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import PIL.Image
 
-from cinn_colorize.colorizer import Colorizer, PhotoLike
-from cinn_colorize.conditioned import ConditionedPhoto
+from cinn_colorize.colorizer import Colorizer, ConditionedPhoto, PhotoLike
+from cinn_colorize.engines.interface import NetworkInput
 from cinn_colorize.errors import ExistsError, PhotoError
-from cinn_colorize.files import mode_like, writing
-from cinn_colorize.formats import format_of_name
+from cinn_colorize.files.atomic import mode_like, writing
+from cinn_colorize.files.formats import format_of_name
 from cinn_colorize.imaging import color
+from cinn_colorize.imaging.options import TYPICAL_OF, Encoding, Rendering
 from cinn_colorize.imaging.photo import Photo, open_photo
-from cinn_colorize.interface import NetworkInput
+from cinn_colorize.latents.noise import Floats
 from cinn_colorize.methods.base import SampleMethod
 from cinn_colorize.methods.differences import differences, recipe_at
 from cinn_colorize.methods.ensemble import MEMBERS, ensemble, following
+from cinn_colorize.methods.hint import Hint
 from cinn_colorize.methods.hint_map import HintMap
-from cinn_colorize.methods.hints import Hint
+from cinn_colorize.methods.samples import Colorization, Sample, in_file
 from cinn_colorize.methods.transfer import TEMPERATURE
 from cinn_colorize.models import load_model
 from cinn_colorize.models.registry import MAX_GUIDANCE
-from cinn_colorize.options import TYPICAL_OF, Encoding, Rendering
-from cinn_colorize.samples import Colorization, Floats, Sample, in_file
 from cinn_colorize.studio.library import Item, Library
 from cinn_colorize.studio.wish import SIZES, Wish
 

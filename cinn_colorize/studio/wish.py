@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from cinn_colorize.formats import own_suffix, written_suffix
+from cinn_colorize.files.formats import own_suffix, written_suffix
+from cinn_colorize.imaging.options import Rendering, check_seeds, parse_number, parse_seed
 from cinn_colorize.latents.levels import PerLevel, format_levels, parse_temperature
 from cinn_colorize.methods.base import SampleMethod
-from cinn_colorize.methods.hints import Hint, Hinted, parse_hints
+from cinn_colorize.methods.hint import Hint, parse_hints
+from cinn_colorize.methods.hints import Hinted
 from cinn_colorize.methods.mix import Mix
 from cinn_colorize.methods.sample import Sampling
 from cinn_colorize.methods.transfer import TEMPERATURE, Transfer
 from cinn_colorize.models.registry import MAX_GUIDANCE, ModelInfo
-from cinn_colorize.options import Rendering, check_seeds, parse_number, parse_seed
 from cinn_colorize.studio.library import Item, Library
 
 SIZES = {"small": 480, "large": 1600, "full": 0}  # longer side of pictures on the page; 0 for the photo's

@@ -46,10 +46,10 @@ def serial(folder: Path, output: Path) -> None:
     from cinn_colorize.batch.pipeline import Result
     from cinn_colorize.batch.plan import Existing, Plan, Task
     from cinn_colorize.batch.workers import InProcess
-    from cinn_colorize.engines import ModelSpec
+    from cinn_colorize.engines.choice import ModelSpec
+    from cinn_colorize.imaging.options import Encoding, Rendering
     from cinn_colorize.methods.sample import Sampling
     from cinn_colorize.models import MODELS, find_weights
-    from cinn_colorize.options import Encoding, Rendering
 
     name = "{stem}_{seed:03d}{ext}"
     plan = Plan(

@@ -8,8 +8,8 @@ import typer
 from typer.testing import CliRunner
 
 from cinn_colorize.cli.app import _COMMANDS
-from cinn_colorize.cli.groups import flattened
-from cinn_colorize.options import Encoding, Rendering, Upsampling
+from cinn_colorize.cli.flatten import flattened
+from cinn_colorize.imaging.options import Encoding, Rendering, Upsampling
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from PIL import Image
 from cinn_colorize import Colorizer
 from cinn_colorize.colorizer import likeliest
 from cinn_colorize.errors import LatentError, PhotoError
+from cinn_colorize.imaging.options import Rank, Rendering
 from cinn_colorize.imaging.photo import open_photo
 from cinn_colorize.latents.latent import Latent
 from cinn_colorize.methods.grid import RENDERING, Grid
@@ -20,7 +21,6 @@ from cinn_colorize.methods.strip import Strip
 from cinn_colorize.methods.transfer import Transfer
 from cinn_colorize.methods.variation import Variation
 from cinn_colorize.models import load_model
-from cinn_colorize.options import Rank, Rendering
 
 INSIDE = np.zeros((64, 64), np.uint8)
 INSIDE[:, :24] = 255

@@ -11,15 +11,18 @@ from narrow import NARROW_NATURAL
 from PIL import Image
 
 from cinn_colorize import Colorizer, read_recipe
-from cinn_colorize.formats import FORMATS
+from cinn_colorize.files.atomic import sha256
+from cinn_colorize.files.formats import FORMATS
+from cinn_colorize.imaging.options import MAX_PIXELS, Encoding, Rendering, Upsampling
 from cinn_colorize.imaging.photo import open_photo
 from cinn_colorize.methods.base import SampleMethod
+from cinn_colorize.methods.catalogue import METHODS, OLD_NAMES
 from cinn_colorize.methods.differences import differences
 from cinn_colorize.methods.grid import Grid
-from cinn_colorize.methods.hints import Hint, Hinted
+from cinn_colorize.methods.hint import Hint
+from cinn_colorize.methods.hints import Hinted
 from cinn_colorize.methods.mix import Mix
 from cinn_colorize.methods.recipe import Recipe, recreate
-from cinn_colorize.methods.registry import METHODS, OLD_NAMES
 from cinn_colorize.methods.sample import Sampling
 from cinn_colorize.methods.strip import Strip
 from cinn_colorize.methods.transfer import Transfer
@@ -27,8 +30,6 @@ from cinn_colorize.methods.variation import Variation
 from cinn_colorize.models import save_model
 from cinn_colorize.models.natural import Natural
 from cinn_colorize.models.registry import MODELS
-from cinn_colorize.options import MAX_PIXELS, Encoding, Rendering, Upsampling
-from cinn_colorize.weights import sha256
 
 OLD_RECIPES = json.loads(Path(__file__).with_name("recipes-0.1.0.json").read_text())
 LEVELS = MODELS["natural"].levels

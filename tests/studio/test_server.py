@@ -16,7 +16,7 @@ from PIL import Image
 from starlette.requests import ClientDisconnect
 from starlette.testclient import TestClient
 
-from cinn_colorize.options import MAX_PIXELS
+from cinn_colorize.imaging.options import MAX_PIXELS
 from cinn_colorize.studio.guard import Guard
 from cinn_colorize.studio.library import Library
 from cinn_colorize.studio.openapi import OPENAPI
