@@ -127,6 +127,13 @@ class SampleMethod(Method):
         """Files that the method reads beside the photo."""
         return ()
 
+    def open_files(self) -> None:  # most methods have none
+        """Refuse files that cannot be used, before anything is drawn.
+
+        Raises:
+            PhotoError: one cannot.
+        """
+
     def is_random(self, temperature: PerLevel) -> bool:
         """Return whether samples of other seeds are others."""
         return not is_zero(temperature)
@@ -137,10 +144,6 @@ class SampleMethod(Method):
         Raises:
             PhotoError: it does not.
         """
-
-    def rendered(self, rendering: Rendering) -> Self:
-        """Return the method for samples that become pictures in this way."""
-        return self
 
     def kept(self, number: int) -> int:
         """Return how many samples of a photo are kept if ``number`` are drawn."""
@@ -189,7 +192,7 @@ class SampleMethod(Method):
         rendering: Rendering,
     ) -> Colorization:
         """Draw the sample that a recipe describes at the photo's size."""
-        samples = self.rendered(rendering).samples(colorizer, photo, 1, temperature, seed)
+        samples = self.samples(colorizer, photo, 1, temperature, seed)
         (colorization,) = colorizer.compose(photo, samples, rendering)
         return colorization
 

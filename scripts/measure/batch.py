@@ -44,28 +44,15 @@ def serial(folder: Path, output: Path) -> None:
     """Colorize all photos of a folder in this process; print a line for each."""
     from cinn_colorize.batch.inputs import Input
     from cinn_colorize.batch.pipeline import Result
-    from cinn_colorize.batch.plan import Existing, Plan, Task
+    from cinn_colorize.batch.plan import Plan, Task
     from cinn_colorize.batch.workers import InProcess
     from cinn_colorize.engines.choice import ModelSpec
-    from cinn_colorize.imaging.options import Encoding, Rendering
-    from cinn_colorize.methods.sample import Sampling
     from cinn_colorize.models import MODELS, find_weights
+    from cinn_colorize.request import SampleRequest
 
-    name = "{stem}_{seed:03d}{ext}"
-    plan = Plan(
-        method=Sampling(),
-        number=1,
-        temperature=MODELS["natural"].temperature,
-        seed=0,
-        rendering=Rendering(),
-        folder=output,
-        pattern=name,
-        format="auto",
-        encoding=Encoding(),
-        existing=Existing.REFUSE,
-        sheet=False,
-        max_pixels=10**9,
-    )
+    request = SampleRequest(seed=0)
+    drawing = request.drawing(MODELS["natural"])
+    plan = Plan(request, drawing, output, "{stem}_{seed:03d}{ext}", max_pixels=10**9)
 
     def tasks() -> Iterator[Task]:
         for photo in sorted(folder.iterdir()):
