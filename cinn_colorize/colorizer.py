@@ -259,6 +259,8 @@ class BaseColorizer:
         guidance = {"guidance": repr(self.guidance)} if self.guidance else {}
         frame = {"frame": str(photo.frame)} if photo.frame else {}
         pages = {"page": photo.page, "pages": photo.together}
+        drawn = dict(drawn)
+        picked = drawn.pop("picked", None)
         return {
             "version": __version__,
             "model": self.info.name,
@@ -270,6 +272,7 @@ class BaseColorizer:
             **frame,
             **{name: str(number) for name, number in pages.items() if number > 1},
             "original": photo.sha256,
+            **({"picked": picked} if picked else {}),
         }
 
     def reference(self, photo: PhotoLike) -> Reference:

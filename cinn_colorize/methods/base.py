@@ -59,13 +59,13 @@ class Method(ABC):
 
     Attributes:
         name: name of the method in recipes.
-        keys: entries of a recipe that only this method has.
+        keys: entries of a recipe that only this method has, with what messages call them.
         files: the keys that hold SHA-256s of files beside the photo, with the names of these in messages.
         encodes: whether it requires f, from colours to codes, which not every engine has.
     """
 
     name: ClassVar[str]
-    keys: ClassVar[tuple[str, ...]] = ()
+    keys: ClassVar[Mapping[str, str]] = {}
     files: ClassVar[Mapping[str, str]] = {}
     encodes: ClassVar[bool] = False
 

@@ -41,7 +41,7 @@ class Hinted(SampleMethod):
     progress: Callable[[int, int], None] | None = None
 
     name: ClassVar[str] = METHOD
-    keys: ClassVar[tuple[str, ...]] = ("hints", "strokes")
+    keys: ClassVar[Mapping[str, str]] = {"hints": "hints", "strokes": "picture of hints"}
     files: ClassVar[Mapping[str, str]] = {"strokes": "picture of hints"}
 
     @classmethod

@@ -120,7 +120,7 @@ class Mix(SampleMethod):
     max_pixels: int = MAX_PIXELS
 
     name: ClassVar[str] = "mix"
-    keys: ClassVar[tuple[str, ...]] = ("outside_seed", "mask")
+    keys: ClassVar[Mapping[str, str]] = {"outside_seed": "seed outside", "mask": "mask"}
     files: ClassVar[Mapping[str, str]] = {"mask": "mask"}
     encodes: ClassVar[bool] = True
 
