@@ -98,13 +98,6 @@ class Blank:
         return np.zeros((2, *L.shape), np.float32)
 
 
-def test_a_former_name_of_a_method_is_no_difference():
-    recipe = {"model": "natural", "seed": "1", "temperatures": "0.0,1.0", "scaled": "all"}
-    assert differences({**recipe, "method": "strip"}, {**recipe, "method": "temperatures"}) == {}
-    other = differences({**recipe, "method": "sample"}, {**recipe, "method": "temperatures"})
-    assert other.keys() == {"method"}
-
-
 @pytest.mark.parametrize("key", ["temperature", "noise", "fresh", "guidance", "saturation"])
 def test_numbers_are_compared_by_their_values(key):
     recipe = {"model": "natural", "seed": "1", "method": "sample"}
