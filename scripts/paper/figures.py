@@ -1,6 +1,6 @@
 """Draw the paper's figures from our models: python scripts/paper/figures.py 1 14 15.
 
-Writes figure-1.jpg and so on; docs/figures.md shows and explains them. Without --data, the figures use photos
+Writes figure-1.jpg and so on; docs/paper.md shows and explains them. Without --data, the figures use photos
 in examples/ or, for 7, MNIST; without --weights, they use the packaged models. The same seed gives the same
 bytes.
 """
