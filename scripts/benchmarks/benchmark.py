@@ -2,13 +2,13 @@
 
     pip install '.[benchmark]'
     pip install --no-deps --target peers opencv-contrib-python-headless
-    python scripts/benchmarks/benchmark.py bigphotos.zip --peers peers --into docs/benchmarks.md README.md
+    python scripts/benchmarks/benchmark.py bigphotos.zip --peers peers --into docs/benchmarks.md
 
 ``PHOTOS`` is a zip or a folder of colour photos; the whole command is timed on the two largest of them.
 Install OpenCV's contributed filters in a separate folder, since their package replaces the one that
 cinn-colorize requires. Everything runs in one process and one thread, except the whole command, which runs
 as users run it. The alternatives take turns, so that other load on the machine affects all of them.
-Ratios that are a fifth smaller than those in README.md are named at the end.
+Ratios that are a fifth smaller than those in summary.md, which --into renews, are named at the end.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from pathlib import Path
 from tables import SUMMARY, Report, regressions, replace_section, table
 
 ROOT = Path(__file__).parents[2]
+SUMMARY_FILE = Path(__file__).with_name("summary.md")
 EXAMPLE = ROOT / "examples/photo.jpg"
 SECTIONS = ("flows", "upsampling", "lab", "command")
 PACKAGES = (
@@ -97,7 +98,7 @@ def main() -> None:
     torch.manual_seed(0)
     where = environment()
     print(where, flush=True)
-    summary, committed = [], (ROOT / "README.md").read_text(encoding="utf-8")
+    summary, committed = [], SUMMARY_FILE.read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory() as name:
         photos = photos_of(arguments.photos, Path(name))
         for section in arguments.only:
@@ -110,9 +111,10 @@ def main() -> None:
     if tuple(arguments.only) == SECTIONS:
         for path in arguments.into:
             replace_section(path, "environment", where)
-            replace_section(path, "summary", table(SUMMARY, summary))
+        if arguments.into:
+            replace_section(SUMMARY_FILE, "summary", table(SUMMARY, summary))
     for line in regressions(committed, summary):
-        print(f"slower or larger than README.md says: {line}", file=sys.stderr)
+        print(f"slower or larger than summary.md says: {line}", file=sys.stderr)
 
 
 def _report(section: str, photos: list[Path], arguments: argparse.Namespace) -> Report:
