@@ -3,7 +3,6 @@
 import sys
 import zipfile
 
-import average
 import graft
 import pytest
 import tilt
@@ -55,17 +54,3 @@ def test_details_are_taken_and_the_rest_is_kept(run, tmp_path):
         assert not details or torch.equal(tensor, other[name]), name
         kept = name.startswith(("levels.8", "backbone"))
         assert not kept or torch.equal(tensor, coarse[name]), name
-
-
-def test_the_average_lies_between_two_weights_files(run, tmp_path):
-    for k in range(2):
-        save_model(tmp_path / f"{k}.safetensors", stir(Natural(NARROW_COARSE), seed=k), {})
-    save_model(tmp_path / "other.safetensors", Natural(NARROW_NATURAL), {})
-    run(average, *(tmp_path / f"{name}.safetensors" for name in (0, 1, "mean")))
-    first, second, mean = (
-        load_model(source=tmp_path / f"{name}.safetensors").model.state_dict() for name in (0, 1, "mean")
-    )
-    for name, tensor in mean.items():
-        torch.testing.assert_close(tensor, (first[name] + second[name]) / 2, rtol=2e-3, atol=1e-5)
-    with pytest.raises(SystemExit, match="another architecture"):
-        run(average, *(tmp_path / f"{name}.safetensors" for name in (0, "other", "mean")))
