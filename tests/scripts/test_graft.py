@@ -1,16 +1,13 @@
-"""The scripts that prepare what runs begin with."""
+"""The script that prepares what a run begins with."""
 
 import sys
-import zipfile
 
 import graft
 import pytest
-import tilt
 import torch
 from helpers import stir
 from narrow import NARROW_COARSE, NARROW_NATURAL
 
-from cinn_colorize.data.sources import find_photos
 from cinn_colorize.models import load_model, save_model
 from cinn_colorize.models.natural import Natural
 
@@ -22,21 +19,6 @@ def run(monkeypatch):
         script.main()
 
     return run
-
-
-def test_narrow_sources_are_thinned_out_and_others_kept(run, tmp_path):
-    for k in range(2):
-        with zipfile.ZipFile(tmp_path / f"photos-{k}.zip", "w") as file:
-            for source in ("dogs", "streets"):
-                for i in range(200):
-                    file.writestr(f"{source}/{i:05d}.webp", f"{k} {source} {i}")
-    run(tilt, *tmp_path.glob("*.zip"), "--output", tmp_path / "set")
-    (made,) = (tmp_path / "set").iterdir()
-    with zipfile.ZipFile(made) as file:
-        contents = [file.read(entry).decode() for entry in file.namelist()]
-    assert len(set(contents)) == len(contents) == len(find_photos(made, None))
-    assert sum("streets" in content for content in contents) == 400
-    assert 120 < sum("dogs" in content for content in contents) < 200
 
 
 def test_details_are_taken_and_the_rest_is_kept(run, tmp_path):
