@@ -14,6 +14,7 @@ five times a second. Linux only.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 LOOP = 5  # photos
@@ -51,21 +53,10 @@ def serial(folder: Path, output: Path) -> None:
     from cinn_colorize.models import MODELS, find_weights
     from cinn_colorize.options import Encoding, Rendering
 
-    name = "{stem}_{seed:03d}{ext}"
-    plan = Plan(
-        method=Sampling(),
-        number=1,
-        temperature=MODELS["natural"].temperature,
-        seed=0,
-        rendering=Rendering(),
-        folder=output,
-        pattern=name,
-        format="auto",
-        encoding=Encoding(),
-        existing=Existing.REFUSE,
-        sheet=False,
-        max_pixels=10**9,
-    )
+    drawing: dict[str, Any] = {"number": 1, "temperature": MODELS["natural"].temperature, "seed": 0}
+    naming: dict[str, Any] = {"folder": output, "pattern": "{stem}_{seed:03d}{ext}", "format": "auto"}
+    rest: dict[str, Any] = {"existing": Existing.REFUSE, "sheet": False, "max_pixels": 10**9}
+    plan = Plan(method=Sampling(), rendering=Rendering(), encoding=Encoding(), **drawing, **naming, **rest)
 
     def tasks() -> Iterator[Task]:
         for photo in sorted(folder.iterdir()):
@@ -102,15 +93,9 @@ class Watch(threading.Thread):
         self.pid, self.peak, self.ended = pid, 0, threading.Event()
 
     def run(self) -> None:
-        """Sample until told to end."""
         while not self.ended.wait(0.2):
-            total = 0
-            try:
-                for pid in tree(self.pid):
-                    total += pss(pid)
-            except OSError:  # one of them has ended meanwhile
-                continue
-            self.peak = max(self.peak, total)
+            with contextlib.suppress(OSError):  # one of them has ended meanwhile
+                self.peak = max(self.peak, sum(map(pss, tree(self.pid))))
 
 
 def measure(name: str, command: Sequence[str | Path], photos: int) -> float:
@@ -126,10 +111,8 @@ def measure(name: str, command: Sequence[str | Path], photos: int) -> float:
     if process.returncode or len(times) != photos:
         sys.exit(f"{name}: exit code {process.returncode}, {len(times)} results")
     steady = (photos - 1) / (times[-1] - times[0]) if photos > 1 else 0
-    rate = photos / seconds
-    print(
-        f"{name:8s} {photos:7d} {seconds:9.1f} {rate:9.2f} {steady:9.2f} {watch.peak / 1e9:9.2f}", flush=True
-    )
+    rate, peak = photos / seconds, watch.peak / 1e9
+    print(f"{name:8s} {photos:7d} {seconds:9.1f} {rate:9.2f} {steady:9.2f} {peak:9.2f}", flush=True)
     return rate
 
 
@@ -145,16 +128,8 @@ def main() -> None:
     if arguments.serial:
         serial(*arguments.serial)
         return
-    program: list[str | Path] = [
-        sys.executable,
-        "-m",
-        "cinn_colorize",
-        "--device",
-        "cpu",
-        "--seed",
-        "0",
-        "-q",
-    ]
+    options = ["-m", "cinn_colorize", "--device", "cpu", "--seed", "0", "-q"]
+    program: list[str | Path] = [sys.executable, *options]
     with tempfile.TemporaryDirectory(prefix="measure-") as name:
         folder = Path(name)
         (folder / "photos").mkdir()
@@ -170,10 +145,7 @@ def main() -> None:
                 ratios.append(rate / one)
         if arguments.only_batch:
             return
-        loop = (
-            'for photo; do "$0" -m cinn_colorize --device cpu --seed 0 -q "$photo" '
-            '-o "$(dirname "$photo")/../loop"; done'
-        )
+        loop = f'for photo; do "$0" {" ".join(options)} "$photo" -o "$(dirname "$photo")/../loop"; done'
         few = photos[:LOOP]
         slow = measure("loop", ["sh", "-c", loop, sys.executable, *few], len(few))
         print("batch over serial:", *(f"{ratio:.2f}" for ratio in ratios))

@@ -13,6 +13,7 @@ without numbers, and left out.
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -43,11 +44,8 @@ def main() -> None:
     some = sum(worst is not None for worst, _ in errors)
     print(f"{len(scans)} scans: a frame in {some}, within {CLOSE:.0%} of the side in {close}")
     start, seen, false = time.process_time(), 0, []
-    for photo in photos(arguments.photos):
-        if photo.name in marked:
-            continue
-        if seen == arguments.n:
-            break
+    without = (photo for photo in photos(arguments.photos) if photo.name not in marked)
+    for photo in itertools.islice(without, arguments.n):
         seen += 1
         if found := photo.framed("auto").frame:
             false.append(f"{photo.name} {found}")

@@ -61,11 +61,11 @@ def main() -> None:
     print("photo" + "".join(f"{name:>9}" for name in columns), file=sys.stderr)
     for k, source in enumerate(sources):
         square = read_square(source, read)
-        pixels = np.round(np.moveaxis(square.rgb, 0, -1) * 255).astype(np.uint8)
+        pixels = _pixels(square.rgb)
         photo, generator = open_photo(pixels), np.random.default_rng(k)
         places = generator.integers(0, 256, (arguments.hints, 2)).tolist()
         if arguments.painted:
-            wanted = _painted(photo, square, pixels, places, generator)
+            wanted = _painted(photo, square, places, generator)
         else:
             wanted = HintMap.of(photo, [Hint(x, y, tuple(pixels[y, x].tolist())) for x, y in places])
         conditioned = colorizer.condition(photo)
@@ -79,23 +79,23 @@ def main() -> None:
             row: list[float] = []
             for sample in (one, other):
                 rgb = to_rgb(square.L, sample.ab)
-                picture = np.round(np.moveaxis(rgb, 0, -1) * 255).astype(np.uint8)
                 x, y = np.transpose(places)
-                difference = np.linalg.norm(pixels_to_lab(picture) - pixels_to_lab(pixels), axis=0)
-                row += [
-                    difference[y, x].mean(),
-                    100 * np.sqrt(np.mean((rgb - square.rgb) ** 2)),
-                    np.hypot(*(sample.ab - square.ab))[objects].mean(),
-                ]
+                difference = np.linalg.norm(pixels_to_lab(_pixels(rgb)) - pixels_to_lab(pixels), axis=0)
+                row += [difference[y, x].mean(), 100 * np.sqrt(np.mean((rgb - square.rgb) ** 2))]
+                row.append(np.hypot(*(sample.ab - square.ab))[objects].mean())
             measured.append([*row, np.hypot(*(other.ab - one.ab))[rest].mean() if rest.any() else np.nan])
         rows.append([*np.mean(measured, axis=0), seconds])
-        _print_row(f"{k}", rows[-1])
+        print(f"{k:>5}" + "".join(f"{value:9.2f}" for value in rows[-1]), file=sys.stderr, flush=True)
     *errors, moved, seconds = np.nanmean(rows, axis=0)
     print("| | Delta E76 at hints | 100 RMSE of the photo | ab of the hinted objects |\n|---|---|---|---|")
     for name, values in (("without hints", errors[:3]), ("**with hints**", errors[3:])):
         print(f"| {name} | {' | '.join(f'{value:.2f}' for value in values)} |")
     print(f"\nPhotos: {len(rows)}. Hints change the rest of a photo by {moved:.2f} units of ab. Four samples")
     print(f"take {seconds:.1f} s on one core.")
+
+
+def _pixels(rgb: np.ndarray) -> np.ndarray:
+    return np.round(np.moveaxis(rgb, 0, -1) * 255).astype(np.uint8)
 
 
 def _objects(square: Square, places: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
@@ -117,31 +117,22 @@ def _object(square: Square, place: Sequence[int]) -> tuple[np.ndarray, np.ndarra
 
 
 def _painted(
-    photo: Photo,
-    square: Square,
-    pixels: np.ndarray,
-    places: Sequence[Sequence[int]],
-    generator: np.random.Generator,
+    photo: Photo, square: Square, places: Sequence[Sequence[int]], seed: np.random.Generator
 ) -> HintMap:
     """Paint a straight stroke through each place in its true colour, as far as its object goes."""
     rows, columns = np.ogrid[:256, :256]
     strokes = np.zeros((256, 256, 4), np.uint8)
     for x, y in places:
-        angle = generator.uniform(0, np.pi)
+        angle = seed.uniform(0, np.pi)
         along = (columns - x) * np.cos(angle) + (rows - y) * np.sin(angle)
         across = (columns - x) * np.sin(angle) - (rows - y) * np.cos(angle)
         within = np.kron(_object(square, (x, y))[0], np.ones((4, 4), bool))
         stroke = (abs(along) < _LENGTH / 2) & (abs(across) < _BRUSH / 2) & within
-        strokes[stroke] = *pixels[y, x], 255
+        strokes[stroke] = *_pixels(square.rgb)[y, x], 255
     with tempfile.NamedTemporaryFile(suffix=".png") as file:
         Image.fromarray(strokes).save(file, "PNG")
         file.flush()
         return HintMap.of(photo, strokes=file.name)
-
-
-def _print_row(name: str, values: Sequence[float] | np.ndarray) -> None:
-    cells = "".join(f"{value:9.2f}" for value in values)
-    print(f"{name:>5}{cells}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

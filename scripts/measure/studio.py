@@ -23,9 +23,7 @@ from cinn_colorize.methods.ensemble import MEMBERS
 
 @ending_in_a_line
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("photos", metavar="PHOTO", type=Path, nargs="+")
     arguments = parser.parse_args()
     start = time.perf_counter()
@@ -47,10 +45,8 @@ def main() -> None:
 
 def _measure(base: str, path: Path) -> None:
     start = time.perf_counter()
-    sent = urllib.request.Request(
-        f"{base}photos?name={urllib.parse.quote(path.name)}", path.read_bytes(), method="POST"
-    )
-    with urllib.request.urlopen(sent) as answer:
+    address = f"{base}photos?name={urllib.parse.quote(path.name)}"
+    with urllib.request.urlopen(urllib.request.Request(address, path.read_bytes(), method="POST")) as answer:
         key = json.load(answer)["id"]
     (photo,) = _lines(base, "open", photo=key)
     size = f"{path.name}, {photo['width'] * photo['height'] / 1e6:.1f} MP"
