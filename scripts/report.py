@@ -37,7 +37,9 @@ ROOT = Path(__file__).parents[1]
 MARKED = re.compile(r"<!-- report: (\S+) weights=([0-9a-f]{64}) -->\n(.*?)<!-- end -->", re.DOTALL)
 BACKBONE = ROOT / "weights/backbone.safetensors"  # scripts/compare accepts no other
 VALIDATION, DEV, OTHERS = "photos-val.zip", "photos-dev.zip", "photos-train-0.zip"
+EVALUATE: tuple[object, ...] = ("-m", "cinn_colorize", "evaluate")
 LABELS = "photos-val-labels.tsv"
+GUIDANCE = MODELS["natural"].guidance or 0.0
 FIGURES = ("1", "4", "6", "7", "11", "12", "14", "15")
 SWEPT = ("1", "0.7,8:0.8", "0.7,8:0.75@0.3", "0.7,8:0.8@0.4")  # beside the default, in docs/temperature.md
 README_COLUMNS = ("nll", "best_of_8", "best_of_8_image", "best_of_1", "objects", "hue_8", "kid_lite0")
@@ -69,7 +71,6 @@ class Job:
         return self.folder / "compare" if self.photos else ROOT / "runs/compare"
 
     def every(self, photos: str, at_most: int | None = None) -> int:
-        """Return which share of the photos to measure: every n-th."""
         wanted = self.photos or at_most
         return max(1, len(find_photos(self.data / photos, None)) // wanted) if wanted else 1
 
@@ -82,18 +83,10 @@ class Job:
         """What ``evaluate --json`` prints for the validation photos, of the model as learnt and as used."""
         kept = self.folder / "evaluation.json"
         if not kept.exists():
-            command: list[object] = [
-                "-m",
-                "cinn_colorize",
-                "evaluate",
-                VALIDATION,
-                "--json",
-                "--reference",
-                OTHERS,
-            ]
+            command = [*EVALUATE, VALIDATION, "--json", "--reference", OTHERS]
             command += ["--labels", self.data / LABELS, "--every", self.every(VALIDATION)]
             command += ["--metrics", "kid_lite0,top5_lite0", *self.limited("--reference-limit", 16)]
-            settings = (["-t", 1], ["-t", default(), "--guidance", guidance()])
+            settings = (["-t", 1], ["-t", default(), "--guidance", GUIDANCE])
             made = [json.loads(self.run(*command, *setting)) for setting in settings]
             kept.write_text(json.dumps(made))
         found: list[dict[str, Any]] = json.loads(kept.read_text())
@@ -101,18 +94,12 @@ class Job:
 
 
 def default() -> str:
-    """Return the default temperature of ``natural`` as ``-t`` accepts it."""
     return short_levels(MODELS["natural"].temperature)
-
-
-def guidance() -> float:
-    """Return the default guidance of ``natural``."""
-    return MODELS["natural"].guidance or 0.0
 
 
 def setting() -> str:
     """Return default temperature and guidance of ``natural`` as ``settings.py`` accepts them."""
-    return default() + (f"@{guidance():g}" if guidance() else "")
+    return default() + (f"@{GUIDANCE:g}" if GUIDANCE else "")
 
 
 def rows(evaluation: list[dict[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
@@ -130,14 +117,12 @@ def cell(name: str, measure: Mapping[str, Any] | None) -> str:
     if measure is None or measure["mean"] is None:
         return "-"
     digits, times = DIGITS.get(name, 2), TIMES.get(name, 1)
-    text = f"{times * measure['mean']:.{1 if times > 1 else digits}f}"
-    if measure["se"] is not None:
-        text += f" ± {times * measure['se']:.{1 if times > 1 else digits}f}"
+    values = (times * measure[part] for part in ("mean", "se") if measure[part] is not None)
+    text = " ± ".join(f"{value:.{1 if times > 1 else digits}f}" for value in values)
     return text + (f" ({measure['sigma']:g})" if "sigma" in measure else "")
 
 
 def title(name: str) -> str:
-    """Return the title of a measure."""
     return f"{name} x {TIMES[name]}" if name in TIMES else name
 
 
@@ -160,7 +145,8 @@ def readme(job: Job) -> str:
 def card(job: Job) -> str:
     """Make the table of the model card: a row for each measure."""
     found = rows(job.evaluation)
-    measures = [name for name, value in job.evaluation[0].items() if _is_measure(value)]
+    values = job.evaluation[0].items()
+    measures = [name for name, value in values if isinstance(value, dict) and {"mean", "se"} <= {*value}]
     return table(
         ["", *(of_row for of_row, _ in found)],
         *([title(name), *(cell(name, row.get(name)) for _, row in found)] for name in measures),
@@ -168,26 +154,19 @@ def card(job: Job) -> str:
     )
 
 
-def _is_measure(value: object) -> bool:
-    return isinstance(value, dict) and set(value) >= {"mean", "se"}
-
-
 def calibration(job: Job) -> str:
-    """Draw the calibration plot."""
     every = job.every(DEV, 100)
-    command = ["-m", "cinn_colorize", "evaluate", DEV, "--every", every, "--overwrite"]
-    job.run(*command, "--plot", job.images / "calibration.png")
+    plot = job.images / "calibration.png"
+    job.run(*EVALUATE, DEV, "--every", every, "--overwrite", "--plot", plot)
     return f"Photos: {len(find_photos(job.data / DEV, None)[::every])}, one in {every} of `{DEV}`."
 
 
 def temperature(job: Job) -> str:
-    """Measure errors and variety by temperature."""
     command = ["scripts/measure/settings.py", DEV, OTHERS, setting(), *SWEPT]
     return job.run(*command, "--photos", job.photos or 60)
 
 
 def likeliest(job: Job) -> str:
-    """Look for the likeliest colours."""
     names = ("astronaut.png", "coffee.png", "perched-osprey.jpg", "rocket.jpg")
     shown = [f"examples/{name}" for name in names[: job.photos]]
     command = ["scripts/measure/likeliest.py", DEV, "--show", *shown, *job.limited("-n")]
@@ -195,7 +174,6 @@ def likeliest(job: Job) -> str:
 
 
 def samples(job: Job) -> str:
-    """Draw the contact sheets of the examples."""
     photos = sorted((ROOT / "examples").glob("*.jpg")) + sorted((ROOT / "examples").glob("[!p]*.png"))
     shown = photos[: job.photos]
     job.run("scripts/paper/contact_sheet.py", *shown, "--output-dir", job.images)
@@ -248,7 +226,6 @@ def comparison(job: Job) -> str:
 
 
 def peers(job: Job) -> str:
-    """Time other colorizers beside this one."""
     if job.clones is None:
         raise ValueError("peers requires --clones, a folder with clones of DDColor and DeOldify")
     return job.run("scripts/benchmarks/peers.py", job.clones, *job.limited("--repeats", 1))
@@ -286,7 +263,6 @@ SECTIONS = {
 
 
 def shipped(name: str) -> str:
-    """Return the SHA-256 of the weights that a section should be of."""
     model = SECTIONS[name].model
     if model == "backbone":
         return hashlib.sha256(BACKBONE.read_bytes()).hexdigest()
@@ -357,8 +333,7 @@ def main() -> None:
     for name in names:
         # Defaults change what is made too, and a kept picture is of what is kept beside it.
         folder = (arguments.run / f"{shipped(name)[:12]}-{setting().replace(':', '-')}").resolve()
-        if arguments.photos:
-            folder = folder / f"trial-{arguments.photos}"
+        folder = folder / f"trial-{arguments.photos}" if arguments.photos else folder
         images = folder / f"{name}-images"
         images.mkdir(parents=True, exist_ok=True)
         data, clones = arguments.data.resolve(), arguments.clones and arguments.clones.resolve()

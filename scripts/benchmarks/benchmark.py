@@ -38,7 +38,6 @@ PACKAGES = ("torch", "FrEIA", "kornia", "numpy", *OPENCV, "pyvips")
 
 
 def environment() -> str:
-    """Describe when, where and with what the benchmark ran."""
     processor = platform.processor()
     for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
         if line.startswith("model name"):
@@ -108,7 +107,6 @@ def main() -> None:
 
 
 def _report(section: str, photos: list[Path], arguments: argparse.Namespace) -> Report:
-    """Run a section and return its tables."""
     module, repeats = importlib.import_module(section), arguments.repeats  # which imports what it requires
     given: dict[str, tuple[Any, ...]] = {
         "flows": (arguments.batch,),

@@ -21,7 +21,6 @@ PEER = "import torch"
 
 
 def report(photos: list[Path], repeats: int) -> Report:
-    """Measure the photos and return the tables."""
     from cinn_colorize.imaging.photo import open_photo
 
     with tempfile.TemporaryDirectory() as folder:

@@ -115,7 +115,6 @@ def drawn(shapes: Iterable[Shape], n: int) -> Tensors:
 
 
 def expanded(given: Tensors, n: int) -> Tensors:
-    """Expand the conditions of one photo to n samples."""
     return [condition.expand(n, *condition.shape[1:]) for condition in given]
 
 
@@ -153,18 +152,8 @@ def imagenet_vgg(config: ImagenetVggConfig | None = None) -> Pair:
         x, _ = peer([*z[:-1], z[-1].flatten(1)], expanded(given, len(z[0])), rev=True)
         return [x]
 
-    return Pair(
-        "imagenet-vgg",
-        model,
-        peer,
-        [(2, 64, 64)],
-        list(model.latent_shapes.values()),
-        conditions,
-        forward,
-        inverse,
-        peer_forward,
-        peer_inverse,
-    )
+    shapes = [(2, 64, 64)], list(model.latent_shapes.values()), conditions
+    return Pair("imagenet-vgg", model, peer, *shapes, forward, inverse, peer_forward, peer_inverse)
 
 
 def natural(config: NaturalConfig | None = None) -> Pair:
@@ -205,18 +194,12 @@ def natural(config: NaturalConfig | None = None) -> Pair:
         parts = [ours("inverse", list(chunk), condition)[0] for chunk in chunks]
         return [torch.cat(level) for level in zip(*parts, strict=True)]
 
-    return Pair(
-        "natural",
-        nn.ModuleList(flows),
-        peers,
-        shapes,
-        shapes,
-        [shape for level in conditions for shape in level],
-        partial(ours, "forward"),
-        inverse,
-        partial(theirs, False),
-        lambda z, given: theirs(True, z, expanded(given, len(z[0])))[0],
-    )
+    def peer_inverse(z: Tensors, given: Tensors) -> Tensors:
+        return theirs(True, z, expanded(given, len(z[0])))[0]
+
+    stacks, flat = (nn.ModuleList(flows), peers), [shape for level in conditions for shape in level]
+    forward, peer_forward = partial(ours, "forward"), partial(theirs, False)
+    return Pair("natural", *stacks, shapes, shapes, flat, forward, inverse, peer_forward, peer_inverse)
 
 
 def training(build: Callable[[], Pair], batch: int, repeats: int, precision: torch.dtype) -> Times:
@@ -258,7 +241,6 @@ def memory(pair: Pair, batch: int) -> dict[str, int]:
 
 
 def report(batch: int, repeats: int) -> Report:
-    """Measure both stacks and return the tables."""
     times, memories, notes = [], [], []
     half = choose_precision("auto", torch.device("cpu"))
     for build in (imagenet_vgg, natural):

@@ -47,7 +47,6 @@ class Graph:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of the next node's input."""
         node, index = self.end
         return tuple(node.output_dims[index])
 
@@ -84,7 +83,6 @@ def add_coupling(graph: Graph, ours: AffineCoupling, condition: int, subnets: It
 
 
 def add_map(graph: Graph, ours: nn.Module) -> None:
-    """Append an unconditional map without weights."""
     match ours:
         case OrthogonalMixing():
             graph.add(fm.Fixed1x1Conv, M=ours.matrix.t())

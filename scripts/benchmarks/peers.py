@@ -40,7 +40,6 @@ Draw = Callable[[Path, Path], object]  # colorizes the first file, writes the se
 
 
 def ddcolor(size: str, weights: Path) -> Draw:
-    """Load DDColor by its own code."""
     from ddcolor import ColorizationPipeline, DDColor, build_ddcolor_model  # type: ignore[import-not-found]
 
     if not weights.exists():
@@ -88,7 +87,6 @@ def deoldify(name: str, weights: Path) -> Draw:
 
 
 def ours(samples: str, weights: Path) -> Draw:
-    """Load this colorizer as a library."""
     from cinn_colorize import Colorizer
 
     colorizer = Colorizer(device="cpu")
@@ -119,7 +117,6 @@ def child(colorizer: str, network: str, photo: Path, folder: Path) -> None:
 
 
 def waited(process: subprocess.Popen[str], name: str) -> tuple[float, float]:
-    """Wait for a process; return its CPU seconds and its peak memory in MiB."""
     _, status, used = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{name}: failed")

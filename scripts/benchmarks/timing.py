@@ -12,7 +12,6 @@ Times = dict[str, list[float]]
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Time one run, in seconds of wall clock."""
     start = time.perf_counter()
     work()
     if torch.cuda.is_initialized():

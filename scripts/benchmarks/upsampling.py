@@ -70,13 +70,11 @@ METHODS: dict[str, Upsampling] = {
 
 
 def reduced(lab: Floats) -> tuple[Floats, Floats]:
-    """Reduce ab and the guide to their grids."""
     planes = [cv2.resize(plane, (GRID, GRID), interpolation=cv2.INTER_AREA) for plane in lab[1:]]
     return np.stack(planes), cv2.resize(lab[0], (GUIDE, GUIDE), interpolation=cv2.INTER_AREA)
 
 
 def resized(lab: Floats, megapixels: float) -> Floats:
-    """Resize Lab."""
     scale = (megapixels * 1e6 / lab[0].size) ** 0.5
     size = (round(lab.shape[2] * scale), round(lab.shape[1] * scale))
     return np.stack([cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in lab])
@@ -88,11 +86,8 @@ def needs(pixels: int) -> float:
 
 
 def available() -> int:
-    """Return the available memory in bytes."""
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return 1024 * int(line.split()[1])
-    return 0
+    lines = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
+    return next((1024 * int(words[1]) for words in lines if words[0] == "MemAvailable:"), 0)
 
 
 def errors(photos: Iterable[Photo]) -> dict[str, float]:

@@ -29,12 +29,10 @@ class Classification(Method):
         self.register_buffer("rarity", torch.ones(len(self.bins)))
 
     def prepare(self, ab: Tensor) -> None:
-        """Measure how rare colours are."""
         counts = self.bins.counts(F.adaptive_avg_pool2d(ab, SIZE))
         self.rarity.copy_(rarity(counts / counts.sum()))
 
     def losses(self, L: Tensor, ab: Tensor, features: Features) -> dict[str, Tensor]:
-        """Compute the cross entropy with soft targets."""
         logits = self.decoder(L, features)
         return {"loss": self.bins.cross_entropy(logits, F.adaptive_avg_pool2d(ab, SIZE), self.rarity).mean()}
 

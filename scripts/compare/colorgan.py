@@ -64,11 +64,9 @@ class ColorGan(Method):
         self.generator, self.critic = Generator(), critic()
 
     def groups(self) -> list[tuple[list[nn.Parameter], float]]:
-        """Give the critic a higher learning rate."""
         return [parameters(self.generator, 1.0), parameters(self.critic, 2.0)]
 
     def losses(self, L: Tensor, ab: Tensor, features: Features) -> dict[str, Tensor]:
-        """Compute the losses of both players."""
         with torch.no_grad():
             for parameter in self.critic.parameters():
                 parameter.clamp_(-CLIP, CLIP)

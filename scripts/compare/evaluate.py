@@ -2,7 +2,7 @@
 
     python scripts/compare/evaluate.py photos PHOTOS --reference ZIP --labels TSV
     python scripts/compare/evaluate.py shipped PHOTOS --reference ZIP --labels TSV
-    python scripts/compare/evaluate.py rooms ROOMS --reference ZIP --bedrooms WEIGHTS
+    python scripts/compare/evaluate.py rooms ROOMS --reference ZIP
     python scripts/compare/evaluate.py shipped-rooms ROOMS --reference ZIP
     python scripts/compare/evaluate.py upsampling PHOTOS --reference ZIP
 
@@ -100,7 +100,6 @@ class UpsampledSamples:
 
 
 def method_row(name: str, run: Path) -> Row:
-    """Make the row of a method that ``train.py`` trained."""
     method = METHODS[name]
     network = None if name == "colorgan" else backbone()
     path = run / name / f"{name}.safetensors"
@@ -111,7 +110,6 @@ def method_row(name: str, run: Path) -> Row:
 
 
 def rows(arguments: argparse.Namespace) -> Iterable[Row]:
-    """Make the rows of the requested table."""
     run = arguments.run
     if arguments.table == "photos":
         papers, own = (partial(learnt, run / name / "natural.safetensors") for name in CINNS)
@@ -123,7 +121,7 @@ def rows(arguments: argparse.Namespace) -> Iterable[Row]:
     elif arguments.table == "shipped":
         yield natural_row("cINN as shipped")
     elif arguments.table == "rooms":
-        yield bedrooms_row(arguments.bedrooms)
+        yield bedrooms_row()
         yield method_row("colorgan", run)
     elif arguments.table == "shipped-rooms":
         yield bedrooms_row()
@@ -135,14 +133,12 @@ def rows(arguments: argparse.Namespace) -> Iterable[Row]:
 
 
 def natural_row(title: str) -> Row:
-    """Make the row of the shipped weights of ``natural``."""
     return Row(title, f"natural-{MODELS['natural'].sha256}", learnt, tints=tuple(TINTS))
 
 
-def bedrooms_row(path: Path | None = None) -> Row:
-    """Make the row of ``bedrooms``, by default with the shipped weights."""
-    name = "bedrooms" if path else f"bedrooms-{MODELS['bedrooms'].sha256}"
-    return Row("cINN, bedrooms", name, lambda: Colorizer("bedrooms", weights=path), tints=tuple(TINTS))
+def bedrooms_row() -> Row:
+    name = f"bedrooms-{MODELS['bedrooms'].sha256}"
+    return Row("cINN, bedrooms", name, partial(Colorizer, "bedrooms"), tints=tuple(TINTS))
 
 
 def learnt(path: Path | None = None) -> Colorizer:
@@ -184,8 +180,7 @@ def _digest(row: Row, arguments: argparse.Namespace) -> str:
     """Return what differs where a row would: the photos, all that they are compared with, and the weights."""
     read = (arguments.photos, arguments.reference, arguments.labels)
     places = [str(path and path.resolve()) for path in read]
-    learnt = [*(arguments.run / row.name).glob("*.safetensors"), arguments.bedrooms]
-    digests = sorted(weights.sha256(path) for path in learnt if path)
+    digests = sorted(weights.sha256(path) for path in (arguments.run / row.name).glob("*.safetensors"))
     of_all = [*places, str(arguments.every), str(row.samples), SHA256, *digests]
     return hashlib.sha256("\n".join(of_all).encode()).hexdigest()[:12]
 
@@ -216,7 +211,6 @@ def _tint_titles(row: Row) -> dict[str, str]:
 
 
 def cell(measures: dict[str, Any], name: str) -> str:
-    """Format a measure and its standard error."""
     value = measures.get(name)
     if value is None or value["mean"] is None:
         return "-"
@@ -247,7 +241,6 @@ def main() -> None:
     parser.add_argument("photos", type=Path, help="colour photos to measure on")
     parser.add_argument("--reference", type=Path, required=True, help="photos for kid_lite0, the first 1000")
     parser.add_argument("--labels", type=Path, help="ImageNet classes for top5_lite0")
-    parser.add_argument("--bedrooms", type=Path, help="weights of bedrooms (default: the packaged ones)")
     parser.add_argument("--every", type=int, default=1, help="use only every n-th photo")
     parser.add_argument("--run", type=Path, default=Path("runs/compare"))
     arguments = parser.parse_args()

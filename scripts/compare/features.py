@@ -57,7 +57,6 @@ class Cache:
         self._done = folder / "done"
 
     def fill(self, photos: Sequence[Source]) -> None:
-        """Compute what is missing."""
         self.folder.mkdir(parents=True, exist_ok=True)
         start = self._rows()
         if start >= self.count:
@@ -83,7 +82,6 @@ class Cache:
             yield Batch([torch.from_numpy(a[i : i + batch].astype(np.float32)) for a in arrays.values()])
 
     def colours(self, number: int = 500) -> Tensor:
-        """Return the ab (N, 2, 64, 64) of the first photos."""
         self._check_done()
         return torch.from_numpy(self._open("r")["ab"][:number].astype(np.float32))
 

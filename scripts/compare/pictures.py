@@ -36,7 +36,6 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--names", nargs="+", help="names of the photos to draw, without suffix")
     parser.add_argument("--limit", type=int, default=8)
-    parser.add_argument("--bedrooms", type=Path, help="weights of bedrooms (default: the packaged ones)")
     parser.add_argument("--run", type=Path, default=Path("runs/compare"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)

@@ -22,7 +22,6 @@ class Regression(Method):
         self.decoder = Decoder(2)
 
     def losses(self, L: Tensor, ab: Tensor, features: Features) -> dict[str, Tensor]:
-        """Compute the squared error of ab / 15."""
         return {"loss": (self.decoder(L, features) - ab / SCALE).square().mean()}
 
     def sample(self, L: Tensor, features: Features) -> Tensor:

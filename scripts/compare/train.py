@@ -3,9 +3,9 @@
     python scripts/compare/train.py all --data FOLDER --data FOLDER --rooms FOLDER
 
 Each method has its own folder under --run, with checkpoints, logs and weights. Run the command again to
-continue where it stopped; finished runs are skipped. ``features`` computes what the methods share, and
-``natural`` trains the cINN as ``cinn-colorize train`` does, ``couplings`` the paper's: the same, but with
-coupling blocks at all levels.
+continue from its last checkpoint; finished runs are skipped. ``features`` computes what the methods share,
+``natural`` trains the cINN as ``cinn-colorize train`` does, ``couplings`` the same with coupling blocks at
+all levels, as in the paper.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import signal
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -143,14 +142,12 @@ class CouplingsTask(NaturalTask):
 
 
 def cinn(name: str, data: Sequence[Path]) -> Task[Any]:
-    """Open the task of one of :data:`CINNS`."""
     task = open_task("photos", data, backbone=BACKBONE)
     assert isinstance(task, NaturalTask)
     return task if name == "natural" else CouplingsTask(task.photos, task.dev, BACKBONE)
 
 
 def run(name: str, arguments: argparse.Namespace) -> None:
-    """Train one of :data:`NAMES`, or resume it."""
     folder: Path = arguments.run / name
     cache = Cache(arguments.run / f"features-{SHA256[:8]}", -(-arguments.photos // BATCH) * BATCH)
     if name == "features":
@@ -174,8 +171,6 @@ def run(name: str, arguments: argparse.Namespace) -> None:
         raise SystemExit(f"{folder}: trained with another backbone or number of photos; choose another --run")
     if "parameters" in figures:  # written last
         return
-    stop: list[int] = []
-    handlers = {number: signal.signal(number, lambda *got: stop.append(got[0])) for number in (2, 15)}
     begun: list[float] = []  # position and CPU time at the first report of this process
 
     def report(progress: Progress) -> None:
@@ -186,22 +181,11 @@ def run(name: str, arguments: argparse.Namespace) -> None:
             figures["processor_seconds_a_photo"] = seconds
             compute.write_text(json.dumps(kind | figures))
 
-    options = RunOptions(
-        CPU,
-        precision=arguments.precision,
-        workers=1 if name in (*CINNS, "colorgan") else 0,
-        resume=True,
-        checkpoint_seconds=120,
-        evaluate_every=config.photos,
-        report=report,
-        report_evaluation=lambda evaluation: print(name, evaluation.figures, flush=True),
-        stop=lambda: bool(stop),
-    )
+    given: dict[str, Any] = {"precision": arguments.precision, "resume": True, "checkpoint_seconds": 120}
+    given |= {"workers": 1 if name in (*CINNS, "colorgan") else 0, "evaluate_every": config.photos}
+    given["report_evaluation"] = lambda evaluation: print(name, evaluation.figures, flush=True)
+    options = RunOptions(CPU, report=report, **given)
     run_training(task, folder, config, options)
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-    if stop:
-        raise SystemExit(130)
     groups = task.learning(task.initial_model(), config)
     learnt = sum(parameter.numel() for parameters, _ in groups for parameter in parameters)
     compute.write_text(json.dumps({"parameters": learnt, **kind, **figures}))

@@ -43,12 +43,10 @@ class VaeMdn(Method):
         self.register_buffer("rarity", torch.ones(len(self.bins)))
 
     def prepare(self, ab: Tensor) -> None:
-        """Measure how rare colours are."""
         counts = self.bins.counts(F.adaptive_avg_pool2d(ab, 32))
         self.rarity.copy_(rarity(counts / counts.sum()))
 
     def mixture(self, features: Features) -> MixtureSameFamily:
-        """Compute p(z | gray)."""
         means, scales, logits = (
             self.mdn(features[32]).float().split([COMPONENTS * CODE] * 2 + [COMPONENTS], 1)
         )

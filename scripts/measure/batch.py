@@ -22,7 +22,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 LOOP = 5  # photos
@@ -44,33 +43,20 @@ def make_photos(folder: Path, number: int, megapixels: float) -> list[Path]:
 
 def serial(folder: Path, output: Path) -> None:
     """Colorize all photos of a folder in this process; print a line for each."""
-    from cinn_colorize.batch.inputs import Input
-    from cinn_colorize.batch.pipeline import Result
-    from cinn_colorize.batch.plan import Existing, Plan, Task
-    from cinn_colorize.batch.workers import InProcess
     from cinn_colorize.engines import ModelSpec
-    from cinn_colorize.methods.sample import Sampling
-    from cinn_colorize.models import MODELS, find_weights
-    from cinn_colorize.options import Encoding, Rendering
+    from cinn_colorize.imaging.photo import open_photo
+    from cinn_colorize.models import find_weights
 
-    drawing: dict[str, Any] = {"number": 1, "temperature": MODELS["natural"].temperature, "seed": 0}
-    naming: dict[str, Any] = {"folder": output, "pattern": "{stem}_{seed:03d}{ext}", "format": "auto"}
-    rest: dict[str, Any] = {"existing": Existing.REFUSE, "sheet": False, "max_pixels": 10**9}
-    plan = Plan(method=Sampling(), rendering=Rendering(), encoding=Encoding(), **drawing, **naming, **rest)
-
-    def tasks() -> Iterator[Task]:
-        for photo in sorted(folder.iterdir()):
-            outputs = plan.outputs(Input(photo), photo.stem)
-            yield Task(Input(photo), outputs, None, outputs)
-
-    spec = ModelSpec("natural", *find_weights(), "cpu", "fp32")
-    for event in InProcess(spec, plan).run(tasks()):
-        if isinstance(event, Result):
-            print(event.output, flush=True)
+    colorizer = ModelSpec("natural", *find_weights(), "cpu", "fp32").colorizer()
+    output.mkdir()
+    for path in sorted(folder.iterdir()):
+        photo = open_photo(path)
+        (made,) = colorizer.compose(photo, colorizer.condition(photo).sample(1))
+        made.save(output / path.name)
+        print(path.name, flush=True)
 
 
 def tree(pid: int) -> Iterator[int]:
-    """Yield a process and all its descendants."""
     yield pid
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in children.read_text().split():
@@ -78,7 +64,6 @@ def tree(pid: int) -> Iterator[int]:
 
 
 def pss(pid: int) -> int:
-    """Return the proportional set size in bytes."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
             return 1024 * int(line.split()[1])

@@ -37,6 +37,7 @@ from cinn_colorize.methods import ensemble
 from cinn_colorize.methods.hint_map import HintMap
 from cinn_colorize.methods.hints import Hint
 
+HINTS = 3  # of a photo
 _LENGTH, _BRUSH = 60, 10  # of a stroke, in pixels
 _LIKE, _UNLIKE = 8.0, 20.0  # differences of ab that are nearly none, and that another object has
 
@@ -46,14 +47,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("photos", type=Path)
     parser.add_argument("-n", type=int, default=20, help="number of photos")
-    parser.add_argument("--hints", type=int, default=3, help="hints per photo")
     parser.add_argument("--painted", action="store_true", help="paint each hint as a stroke, not as a point")
     parser.add_argument("--weights")
-    parser.add_argument("--members", type=int, default=ensemble.MEMBERS, help="samples of the ensemble")
-    parser.add_argument("--stroke", type=float, default=ensemble.STROKE, help="largest weight of a stroke")
     arguments = parser.parse_args()
-    ensemble.MEMBERS, ensemble.STROKE = arguments.members, arguments.stroke
-
     colorizer, read = Colorizer(weights=arguments.weights, device="cpu"), Reader()
     sources = evenly_spaced(find_photos(arguments.photos, None), arguments.n)
     rows = []
@@ -63,7 +59,7 @@ def main() -> None:
         square = read_square(source, read)
         pixels = _pixels(square.rgb)
         photo, generator = open_photo(pixels), np.random.default_rng(k)
-        places = generator.integers(0, 256, (arguments.hints, 2)).tolist()
+        places = generator.integers(0, 256, (HINTS, 2)).tolist()
         if arguments.painted:
             wanted = _painted(photo, square, places, generator)
         else:

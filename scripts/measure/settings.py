@@ -54,7 +54,6 @@ class Setting(NamedTuple):
 
     @classmethod
     def parse(cls, text: str, levels: list[int]) -> Setting:
-        """Parse ``T@GUIDANCE*SATURATION``."""
         found = re.fullmatch(r"([^@*]+)(?:@([0-9.]+))?(?:\*([0-9.]+))?", text)
         if not found:
             raise SystemExit(f"{text!r} is not a setting such as 0.85,32:0.6@0.3*1.1")

@@ -167,7 +167,6 @@ def open_data(dataset: str, data: Path, plan: Plan) -> Any:
 
 
 def train(run: Run, plan: Plan, task: Task[Any], folder: Path) -> None:
-    """Train, or resume."""
     task.ablate = (run.ablate,) if run.ablate else ()
     given: dict[str, Any] = {"seed": run.seed, "photos": plan.photos, "batch": plan.batch}
     given |= {} if run.clipped else {"clip": math.inf}
@@ -179,15 +178,9 @@ def train(run: Run, plan: Plan, task: Task[Any], folder: Path) -> None:
     def report_evaluation(evaluation: Evaluation) -> None:
         print(f"{run.name}: {evaluation.seen:,}, held out: {evaluation.listed()}", flush=True)
 
-    options = RunOptions(
-        CPU,
-        precision="auto",
-        workers=0,
-        resume=True,
-        evaluate_every=max(plan.batch, a_sixth),
-        report=report,
-        report_evaluation=report_evaluation,
-    )
+    every = max(plan.batch, a_sixth)
+    said: dict[str, Any] = {"report": report, "report_evaluation": report_evaluation}
+    options = RunOptions(CPU, precision="auto", workers=0, resume=True, evaluate_every=every, **said)
     try:
         run_training(task, folder, task.settings(learning_rate=RATE, **given), options)
     except DivergedError as error:
@@ -197,13 +190,9 @@ def train(run: Run, plan: Plan, task: Task[Any], folder: Path) -> None:
 def measure(run: Run, task: Task[Any], folder: Path, photos: int) -> None:
     """Write a run's row of the table; then delete its checkpoints, which are no longer needed."""
     progress, evaluations = rows(folder / "progress.csv"), rows(folder / "evaluation.csv")
-    result: dict[str, Any] = {
-        "nll": float(evaluations[-1]["nll"]) if evaluations else math.nan,
-        "seen": int(progress[-1]["seen"]),
-        "skipped": int(progress[-1]["skipped"]),
-        "rollbacks": int(progress[-1]["rollbacks"]),
-        "diverged": (folder / DIVERGED).exists(),
-    }
+    result: dict[str, Any] = {name: int(progress[-1][name]) for name in ("seen", "skipped", "rollbacks")}
+    result["nll"] = float(evaluations[-1]["nll"]) if evaluations else math.nan
+    result["diverged"] = (folder / DIVERGED).exists()
     weights = folder / f"{task.model}.safetensors"
     if not weights.exists():  # it diverged before the first evaluation
         pass
@@ -225,7 +214,6 @@ def measure(run: Run, task: Task[Any], folder: Path, photos: int) -> None:
 
 
 def classifier(task: MnistTask, folder: Path) -> torch.nn.Module:
-    """Load the classifier of real digits, trained once for all runs."""
     path = folder / "classifier.pt"
     if not path.exists():
         torch.save(train_classifier(Part(task.images[:, 0].numpy(), task.labels.numpy()), 1), path)
@@ -246,7 +234,6 @@ def curve(folder: Path) -> list[tuple[int, float]]:
 
 
 def table(files: dict[str, Path]) -> str:
-    """Format the last numbers of each finished run as Markdown."""
     results = {name: json.loads(path.read_text()) for name, path in files.items()}
     used = [key for key in COLUMNS if any(key in result for result in results.values())]
     lines = [f"| run | {' | '.join(COLUMNS[key] for key in used)} |", f"|---|{'---:|' * len(used)}"]

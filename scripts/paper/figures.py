@@ -86,7 +86,6 @@ def square(photo: Photo) -> Photo:
 def shown(
     colorizer: Colorizer, photo: Photo, samples: Sequence[Sample], labels: Sequence[str], size: int = TILE
 ) -> list[Tile]:
-    """Make tiles of a photo's samples."""
     made = colorizer.compose(open_photo(photo.thumbnail(size)), samples)
     return [(one.picture.thumbnail(size), label) for one, label in zip(made, labels, strict=True)]
 
