@@ -14,11 +14,13 @@ Ratios that are a fifth smaller than those in summary.md, which --into renews, a
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import importlib
 import importlib.metadata
 import os
 import platform
+import re
 import shlex
 import sys
 import tempfile
@@ -38,16 +40,13 @@ PACKAGES = ("torch", "FrEIA", "kornia", "numpy", *OPENCV, "pyvips")
 
 
 def environment() -> str:
-    processor = platform.processor()
-    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
-        if line.startswith("model name"):
-            processor = line.partition(":")[2].strip()
+    facts = Path("/proc/cpuinfo")
+    found = re.findall(r"^model name\s*: (.*)$", facts.read_text(), re.MULTILINE) if facts.exists() else []
+    processor = found[-1].strip() if found else platform.processor()
     versions = [f"Python {platform.python_version()}"]
     for package in PACKAGES:
-        try:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions.append(f"{package} {importlib.metadata.version(package)}")
-        except importlib.metadata.PackageNotFoundError:
-            continue
     load = f", load before {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     command = f"- {datetime.date.today()}, `python {shlex.join(sys.argv)}`"
     machine = f"- {processor}, {os.cpu_count()} cores{load}; {platform.system()} {platform.machine()}"

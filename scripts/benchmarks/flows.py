@@ -252,22 +252,17 @@ def report(batch: int, repeats: int) -> Report:
                 notes.append("bf16 is not faster than fp32 on this processor")
                 continue
             what = f"{pair.name}, {label}"
-            times.append(
-                (f"{what}: training step, batch {batch}", training(build, batch, repeats, precision))
-            )
+            steps = training(build, batch, repeats, precision)
             drawing = sampling(pair, SAMPLES, repeats, precision)
+            times.append((f"{what}: training step, batch {batch}", steps))
             times.append((f"{what}: {SAMPLES} samples of a photo", drawing))
         memories.append((pair.name, memory(pair, batch)))
-    lines = [
-        [what, way, f"{statistics.median(found[way]):.3f}", f"{ratio(found, PEER, way):.2f}"]
-        for what, found in times
-        for way in found
-    ]
-    used = [
-        [name, way, f"{found[way] / 2**20:.0f}", f"{found[way] / found[PEER]:.2f}"]
-        for name, found in memories
-        for way in found
-    ]
+    lines, used = [], []
+    for what, found in times:
+        medians = {way: f"{statistics.median(seconds):.3f}" for way, seconds in found.items()}
+        lines += [[what, way, took, f"{ratio(found, PEER, way):.2f}"] for way, took in medians.items()]
+    for name, most in memories:
+        used += [[name, way, f"{m / 2**20:.0f}", f"{m / most[PEER]:.2f}"] for way, m in most.items()]
     speeds = table(["", "", "seconds", "speed, FrEIA = 1"], lines)
     sizes = table(["training step", "", "activations, MiB", "FrEIA = 1"], used)
     summary = []
@@ -278,6 +273,5 @@ def report(batch: int, repeats: int) -> Report:
         ours, peer = (f"{most[way] / 2**20:.0f} MiB" for way in (OURS_SAVING, PEER))
         what = f"{name}: activations of a step, `--save-memory`"
         summary.append([what, ours, PEER, peer, f"{most[PEER] / most[OURS_SAVING]:.2f}"])
-    return Report(
-        f"{speeds}\n\n{sizes}\n\n" + "\n".join(f"- {note}" for note in dict.fromkeys(notes)), summary
-    )
+    noted = "\n".join(f"- {note}" for note in dict.fromkeys(notes))
+    return Report(f"{speeds}\n\n{sizes}\n\n{noted}", summary)

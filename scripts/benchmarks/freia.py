@@ -107,9 +107,8 @@ def concatenating(ours: nn.Module, part: Tensor | None, clamp: float) -> nn.Sequ
     first, last = copies[0], copies[-1]
     if part is not None:
         first.weight = nn.Parameter(torch.cat([first.weight, part], dim=1).detach())
-        setattr(
-            first, "in_channels" if isinstance(first, nn.Conv2d) else "in_features", first.weight.shape[1]
-        )
+        inputs = "in_channels" if isinstance(first, nn.Conv2d) else "in_features"
+        setattr(first, inputs, first.weight.shape[1])
     with torch.no_grad():
         for values in (last.weight, last.bias):
             assert values is not None

@@ -103,13 +103,13 @@ LOADERS = {"DDColor": ddcolor, "DeOldify": deoldify, "cinn-colorize": ours}
 
 def child(colorizer: str, network: str, photo: Path, folder: Path) -> None:
     """Colorize twice in this process and print the seconds of both; without weights, write them instead."""
-    began, weights = float(os.environ["PEERS_BEGAN"]), folder / f"{colorizer}-{network}.pt"
+    weights = folder / f"{colorizer}-{network}.pt"
     missing = colorizer in PEERS and not weights.exists()
     draw = LOADERS[colorizer](network, weights)
     if missing:
         return
     draw(photo, folder / "peer.jpg")
-    cold = time.time() - began, time.process_time()
+    cold = time.time() - float(os.environ["PEERS_BEGAN"]), time.process_time()
     start = time.perf_counter(), time.process_time()
     draw(photo, folder / "peer.jpg")
     warm = time.perf_counter() - start[0], time.process_time() - start[1]
@@ -164,13 +164,11 @@ def main() -> None:
     found: dict[tuple[str, str], list[list[float]]] = {way: [] for way in ways}
     with tempfile.TemporaryDirectory() as name:
         for k in range(arguments.repeats + 1):  # the first round writes weights
-            for way in ways:
-                path = [(arguments.clones / part).resolve() for part in (way[0], "packages")]
-                if k == 0 and way[0] not in PEERS:
-                    continue
-                times = measured(*way, arguments.photo.resolve(), Path(name), path if way[0] in PEERS else [])
-                if k:
-                    found[way].append(times)
+            for way in ways if k else [way for way in ways if way[0] in PEERS]:
+                parts = (way[0], "packages") if way[0] in PEERS else ()
+                path = [(arguments.clones / part).resolve() for part in parts]
+                times = measured(*way, arguments.photo.resolve(), Path(name), path)
+                found[way] += [times] if k else []
                 shown = [round(t, 2) for t in times]
                 print(f"round {k}: {' '.join(way)} {shown}", file=sys.stderr, flush=True)
     print(report(found))

@@ -132,9 +132,6 @@ def report(paths: list[Path], sizes: list[float], repeats: int) -> Report:
     if missing:
         text += f"\n\n- {KORNIA} does not fit into memory at {', '.join(missing)}"
     largest, what = columns[-1], f"upsampling to {sizes[-1]:g} MP, fast"
-    summary = []
-    for name, seconds in largest.items():
-        if name.startswith("OpenCV"):
-            times_longer = f"{ratio(times, name, OURS):.2f}"
-            summary.append([what, f"{largest[OURS]:.2f} s", name, f"{seconds:.2f} s", times_longer])
-    return Report(text, summary)
+    of_opencv = {name: f"{seconds:.2f} s" for name, seconds in largest.items() if name.startswith("OpenCV")}
+    ours, longer = f"{largest[OURS]:.2f} s", {name: f"{ratio(times, name, OURS):.2f}" for name in of_opencv}
+    return Report(text, [[what, ours, name, took, longer[name]] for name, took in of_opencv.items()])

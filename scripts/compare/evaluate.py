@@ -6,13 +6,10 @@
     python scripts/compare/evaluate.py shipped-rooms ROOMS --reference ZIP
     python scripts/compare/evaluate.py upsampling PHOTOS --reference ZIP
 
-Each row is measured once and kept in a file under --run, by what it is measured with and on; the
-tables are printed when all exist. Measures are those of ``cinn-colorize evaluate``, by the same code. Of
-natural photos, the rows of the paper's cINN and of the CNN are followed by their colours in random tints,
-and a second table has differences from the first row, photo by photo. ``shipped`` measures the packaged
-weights in the same way, so that new weights leave the table of the methods as it is, and ``shipped-rooms``
-those of both models for photos. All samples are drawn at temperature 1 and without guidance, from what a
-model has learnt.
+Each row is measured once and kept in a file under --run, by what it is measured with and on. Measures are
+those of ``cinn-colorize evaluate``, by the same code, of samples at temperature 1 without guidance; a second
+table has differences from the first row, photo by photo. ``shipped`` measures the packaged weights, so that
+new ones leave the table of the methods as it is, ``shipped-rooms`` those of both models for photos.
 """
 
 from __future__ import annotations
@@ -46,11 +43,9 @@ from cinn_colorize.options import Upsampling
 
 CPU = torch.device("cpu")
 SAMPLES = 8
-COLUMNS = (
-    *("best_of_8", "best_of_8_image", "best_of_1", "variance", "calibration", "objects", "hue_8"),
-    *("kid_lite0", "top5_lite0"),
-)
-PAIRED = ("best_of_8", "best_of_8_image", "best_of_1", "objects", "hue_8")  # differences photo by photo
+ERRORS = ("best_of_8", "best_of_8_image", "best_of_1")
+PAIRED = (*ERRORS, "objects", "hue_8")  # differences photo by photo
+COLUMNS = (*ERRORS, "variance", "calibration", "objects", "hue_8", "kid_lite0", "top5_lite0")
 TINTS = {"tint": "in random tints", "tint*": "in the best random tints"}  # rows of an evaluation
 COMPUTE = ("ms a photo", "M parameters")  # of a training step; that learnt
 DIGITS = {"variance": 1, "kid_lite0": 4, "top5_lite0": 1}

@@ -1,8 +1,8 @@
 """Compute the training photos' features once, so that every method sees the same.
 
 All methods but the cINN and colorGAN read the same features of the same crops, those that ``cinn-colorize
-train --dataset photos --seed 0`` sees, in its order. The backbone is frozen and pinned by its SHA-256, so its
-features of a crop are always the same, whatever weights are shipped; in fp16 they occupy 0.4 MB per photo.
+train --dataset photos --seed 0`` sees, in its order. The backbone is pinned by its SHA-256; in fp16 its
+features occupy 0.4 MB per photo.
 """
 
 from __future__ import annotations

@@ -48,9 +48,8 @@ from cinn_colorize.training.registry import Precision
 from cinn_colorize.training.run import run_training
 from cinn_colorize.training.task import Task, TrainingConfig
 
-METHODS: dict[str, type[Method]] = {
-    method.name: method for method in (Regression, Classification, VaeMdn, Pix2pix, ColorGan)
-}
+ALL: list[type[Method]] = [Regression, Classification, VaeMdn, Pix2pix, ColorGan]
+METHODS = {method.name: method for method in ALL}
 CINNS = ("couplings", "natural")
 NAMES = ("features", *METHODS, *CINNS)
 CPU = torch.device("cpu")
@@ -196,9 +195,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     names = f"all, or {', '.join(NAMES)}"
     parser.add_argument("names", nargs="+", choices=["all", *NAMES], metavar="NAME", help=names)
-    parser.add_argument(
-        "--data", type=Path, action="append", required=True, help="folder with zips of photos"
-    )
+    parser.add_argument("--data", type=Path, action="append", required=True, help="folder with zips")
     parser.add_argument("--rooms", type=Path, help="photos for colorGAN, as for train --dataset lsun")
     parser.add_argument("--run", type=Path, default=Path("runs/compare"))
     parser.add_argument("--photos", type=int, default=20_000, help="number of photos that each method sees")

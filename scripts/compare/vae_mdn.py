@@ -47,9 +47,8 @@ class VaeMdn(Method):
         self.rarity.copy_(rarity(counts / counts.sum()))
 
     def mixture(self, features: Features) -> MixtureSameFamily:
-        means, scales, logits = (
-            self.mdn(features[32]).float().split([COMPONENTS * CODE] * 2 + [COMPONENTS], 1)
-        )
+        sizes = [COMPONENTS * CODE, COMPONENTS * CODE, COMPONENTS]
+        means, scales, logits = self.mdn(features[32]).float().split(sizes, 1)
         means, scales = (t.unflatten(1, (COMPONENTS, CODE)) for t in (means, F.softplus(scales) + 0.05))
         return MixtureSameFamily(Categorical(logits=logits), Independent(Normal(means, scales), 1))
 

@@ -107,7 +107,6 @@ def main() -> None:
     parser.add_argument("--megapixels", type=float, default=1)
     parser.add_argument("--rounds", type=int, default=1, help="rounds of serial and batch, in turn")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--only-batch", action="store_true")
     parser.add_argument("--serial", nargs=2, type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serial:
@@ -124,12 +123,9 @@ def main() -> None:
         for i in range(arguments.rounds):
             batch = [*program, folder / "photos", "-o", folder / f"batch{i}"]
             rate = measure("batch", [*batch, "--workers", str(arguments.workers)], len(photos))
-            if not arguments.only_batch:
-                script: list[str | Path] = [sys.executable, __file__, "--serial"]
-                one = measure("serial", [*script, folder / "photos", folder / f"serial{i}"], len(photos))
-                ratios.append(rate / one)
-        if arguments.only_batch:
-            return
+            script: list[str | Path] = [sys.executable, __file__, "--serial"]
+            one = measure("serial", [*script, folder / "photos", folder / f"serial{i}"], len(photos))
+            ratios.append(rate / one)
         loop = f'for photo; do "$0" {" ".join(options)} "$photo" -o "$(dirname "$photo")/../loop"; done'
         few = photos[:LOOP]
         slow = measure("loop", ["sh", "-c", loop, sys.executable, *few], len(few))

@@ -5,8 +5,8 @@
 A setting is a temperature, as ``-t`` takes it, then ``@`` and a guidance, then ``*`` and a factor on ab; the
 last two may be left out. Measures every fourth photo of the first zip, in a fixed random order, so that any
 number of them (``--photos``, or Ctrl-C) represents all. Samples of all settings have the same noise, and
-differences from the first setting are taken photo by photo, which makes them much more certain than the
-numbers themselves. ``kid_lite0`` is 1,000 times the distance to the first 1,000 photos of the second zip.
+differences from the first are taken photo by photo. ``kid_lite0`` is 1,000 times the distance to the first
+1,000 photos of the second zip.
 
 ``score`` sums up how much better a setting is than the first, in steps that a viewer would notice:
 

@@ -60,10 +60,7 @@ def main() -> None:
 
 
 def tones(ab: Floats, L: Floats) -> Floats:
-    """Return what :data:`COLUMNS` show of samples, (N, 3).
-
-    ``ab`` is (N, 2, s, s), ``L`` that of their photo, (S, S), S a multiple of s.
-    """
+    """Return what :data:`COLUMNS` show of samples (N, 2, s, s) of a photo with L* (S, S), as (N, 3)."""
     s, by = ab.shape[-1], len(L) // ab.shape[-1]
     small = L.reshape(s, by, s, by).mean((1, 3)).ravel() / 100
     powers = np.stack([small**k for k in range(4)], axis=1)

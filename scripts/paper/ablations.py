@@ -3,12 +3,10 @@
     python scripts/paper/ablations.py mnist|lsun|photos DATA [--runs FOLDER]
 
 Trains a data set's model as it is, with three seeds, and once without each part of the recipe that
-`train --ablate` supports for it, all with Adam at 1e-3 and equally long. For photos, that is only the run
-without conditioning network. Runs lie in FOLDER/DATASET-N; finished runs are skipped and unfinished ones
-resumed, so after a stop, run the same command again. Then measures the averaged weights of each run on the
-same photos or digits, with the same noise for all; prints the table of docs/paper.md; and when all runs
-are finished, draws docs/images/ablations-DATASET-N.png, except for photos. `scripts/paper/figures.py 16`
-shows samples of the two models of photos.
+`train --ablate` supports for it (for photos only the conditioning network), all with Adam at 1e-3 and equally
+long. Runs lie in FOLDER/DATASET-N; finished ones are skipped and unfinished ones resumed. Then measures the
+averaged weights of each on the same photos or digits, with the same noise for all; prints the table of
+docs/paper.md; and when all runs are finished, draws docs/images/ablations-DATASET-N.png, except for photos.
 """
 
 from __future__ import annotations

@@ -31,7 +31,6 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder of MNIST's files")
     parser.add_argument("--weights", help="weights file (default: the packaged one)")
     parser.add_argument("--samples", type=int, default=1000, help="number of samples, a multiple of 10")
-    parser.add_argument("--temperature", type=float, default=TEMPERATURE)
     parser.add_argument("--epochs", type=int, default=3, help="epochs of the classifier")
     arguments = parser.parse_args()
 
@@ -45,12 +44,12 @@ def main() -> None:
     classifier = train_classifier(read_mnist(arguments.data, "train"), arguments.epochs)
     right = classify(classifier, test.images) == test.labels
     print(f"classifier on {len(right):,} real test digits: {right.mean():.2%}")
-    drawn = digits.sample(arguments.samples // 10, arguments.temperature).reshape(-1, 28, 28)
+    drawn = digits.sample(arguments.samples // 10, TEMPERATURE).reshape(-1, 28, 28)
     wanted = np.tile(np.arange(10), arguments.samples // 10)
     right = classify(classifier, drawn) == wanted
     by_digit = "  ".join(f"{d}: {right[wanted == d].mean():.0%}" for d in range(10))
     share = f"{right.mean():.1%} of {len(right):,}"
-    print(f"samples at {arguments.temperature} recognised: {share}  ({by_digit})")
+    print(f"samples at {TEMPERATURE} recognised: {share}  ({by_digit})")
 
 
 def train_classifier(part: Part, epochs: int) -> nn.Module:

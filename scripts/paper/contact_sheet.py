@@ -42,9 +42,8 @@ def save_pages(rows: list[list[Tile]], most: int, folder: Path, name: str) -> No
     """Write sheets of at most so many rows each, ``name-1.jpg`` and so on, and print their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     for k, page in enumerate(np.array_split(np.arange(len(rows)), math.ceil(len(rows) / most)), start=1):
-        sheet = contact_sheet([tile for row in page for tile in rows[row]], len(rows[0]))
-        path = folder / f"{name}-{k}.jpg"
-        save_sheet(sheet, path, quality=QUALITY)
+        path, shown_tiles = folder / f"{name}-{k}.jpg", [tile for row in page for tile in rows[row]]
+        save_sheet(contact_sheet(shown_tiles, len(rows[0])), path, quality=QUALITY)
         print(path)
 
 

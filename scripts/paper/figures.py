@@ -10,8 +10,9 @@ from __future__ import annotations
 import argparse
 import string
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -107,16 +108,6 @@ def truth_among_samples(request: Request) -> Image.Image:
     return contact_sheet(shown(colorizer, photo, [samples[k] for k in order], letters, size))
 
 
-def latent_axes(request: Request) -> Image.Image:
-    """Fig. 4: walks along the principal components of MNIST's codes."""
-    return walks_picture(request.digits())
-
-
-def digits_of_codes(request: Request) -> Image.Image:
-    """Fig. 6: a row of all digits for each code."""
-    return samples_picture(request.digits(), request.number, seed=request.seed)
-
-
 def digits_in_styles(request: Request) -> Image.Image:
     """Fig. 7: test images on the left, all digits in the style of each."""
     images, labels = read_mnist(request.data[0], "t10k")
@@ -126,29 +117,19 @@ def digits_in_styles(request: Request) -> Image.Image:
     return picture(np.concatenate([images[chosen, None], rows], axis=1), columns=columns)
 
 
-def diverse(request: Request) -> Image.Image:
-    """Fig. 11: samples of each photo, in a row."""
-    return _rows(request, colorizers(request.weights))
-
-
-def diverse_bedrooms(request: Request) -> Image.Image:
-    """Fig. 9: the same for bedrooms."""
-    return _rows(request, colorizers(request.weights, "bedrooms"), square)
-
-
 def without_conditioning(request: Request) -> Image.Image:
-    """Fig. 16: the same for models with and without conditioning network."""
+    """Fig. 16: models with and without conditioning network."""
     if len(request.weights) != 2:
         raise DataError("give --weights of the models with and without conditioning network; see --help")
-    return _rows(request, colorizers(request.weights, guidance=0.0))  # what was learnt, little as it is
+    return diverse(request, guidance=0.0)  # what was learnt, little as it is
 
 
-def _rows(
-    request: Request, models: Mapping[str, Colorizer], cut: Callable[[Photo], Photo] | None = None
-) -> Image.Image:
+def diverse(request: Request, model: str = "natural", guidance: float | None = None) -> Image.Image:
+    """Figs. 9 and 11: samples of each photo, in a row."""
+    models = colorizers(request.weights, model, guidance)
     number, tiles = max(1, request.number // len(models)), list[Tile]()
     for _, photo in photos(request.data, ROWS):
-        photo = cut(photo) if cut else photo
+        photo = square(photo) if model == "bedrooms" else photo
         tiles.append(original_tile(photo, TILE))
         for name, colorizer in models.items():
             samples = colorizer.condition(photo).sample(number, seed=request.seed)
@@ -254,10 +235,10 @@ DIVERSE = examples("singaporean-cityscape.jpg photo.jpg chelsea.png coffee.png r
 REFERENCES = "beacon-street-sunset.jpg tea-gardens.jpg extreme-desert-hike.jpg blue-periwinkle.jpg rocket.jpg"
 FIGURES = {
     1: Figure(truth_among_samples, examples("canyon-wren.jpg")),
-    4: Figure(latent_axes),
-    6: Figure(digits_of_codes),
+    4: Figure(lambda asked: walks_picture(asked.digits())),
+    6: Figure(lambda asked: samples_picture(asked.digits(), asked.number, seed=asked.seed)),
     7: Figure(digits_in_styles, ("../shared/data/MNIST",)),
-    9: Figure(diverse_bedrooms, ("../shared/data/interiors-val.zip",), 6),
+    9: Figure(partial(diverse, model="bedrooms"), ("../shared/data/interiors-val.zip",), 6),
     10: Figure(ablation_curves, ("runs/ablations",)),
     11: Figure(diverse, DIVERSE, 5),
     12: Figure(failures, ("examples",), 16),
