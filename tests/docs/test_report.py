@@ -154,7 +154,7 @@ def run(*arguments):
 
 
 def test_a_trial_prints_keeps_what_it_made_and_changes_no_page(tmp_path):
-    page = (ROOT / "docs/samples.md").read_bytes()
+    page = (ROOT / "docs/gallery.md").read_bytes()
     picture = (ROOT / "docs/images/samples-1.jpg").read_bytes()
     done = run("peers", "samples", "--photos", 1, "--run", tmp_path)
     assert done.returncode == 1  # of peers, whose clones are missing; samples are made all the same
@@ -162,7 +162,7 @@ def test_a_trial_prints_keeps_what_it_made_and_changes_no_page(tmp_path):
     assert done.stderr.splitlines()[-1] == "report.py: not made: peers; run the command again"
     assert done.stdout.startswith("## samples\n\nPhotos: 1.")
     (made,) = tmp_path.rglob("samples-1.jpg")
-    assert (ROOT / "docs/samples.md").read_bytes() == page
+    assert (ROOT / "docs/gallery.md").read_bytes() == page
     assert (ROOT / "docs/images/samples-1.jpg").read_bytes() == picture
     made.unlink()
     again = run("samples", "--photos", 1, "--run", tmp_path)
