@@ -319,7 +319,7 @@ SECTIONS = {
     "likeliest": Section("docs/temperature.md", 5, likeliest),
     "onnx": Section("docs/onnx.md", 3, onnx),
     "samples": Section("docs/gallery.md", 1, samples),
-    "figures": Section("docs/figures.md", 3, figures),
+    "figures": Section("docs/paper.md", 3, figures),
     "pictures": Section("docs/latent.md", 4, pictures),
     "latent": Section("docs/latent.md", 3, latent),
     "comparison": Section("docs/comparison.md", 120, comparison, "backbone"),

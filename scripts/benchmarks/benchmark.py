@@ -30,7 +30,7 @@ from tables import SUMMARY, Report, regressions, replace_section, table
 ROOT = Path(__file__).parents[2]
 SUMMARY_FILE = Path(__file__).with_name("summary.md")
 EXAMPLE = ROOT / "examples/photo.jpg"
-SECTIONS = ("flows", "upsampling", "lab", "command")
+SECTIONS = ("flows", "upsampling", "command")
 PACKAGES = (
     "torch",
     "FrEIA",
@@ -128,10 +128,6 @@ def _report(section: str, photos: list[Path], arguments: argparse.Namespace) -> 
         import upsampling
 
         return upsampling.report(photos, arguments.megapixels, repeats)
-    if section == "lab":
-        import lab
-
-        return lab.report(photos[0], repeats)
     import command
 
     return command.report([EXAMPLE, *photos[:2]], repeats)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import freia
 import torch
-from activations import peak, stirred
 from tables import Report, table
 from timing import Times, in_turn, ratio
 from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
 
 from cinn_colorize.flow import BASE, AffineCoupling, Sequence
 from cinn_colorize.models.imagenet_vgg import ImagenetVgg, ImagenetVggConfig
@@ -96,6 +98,24 @@ class Pair:
                     condition.grad = None
 
         return run
+
+
+def stirred(module: nn.Module) -> Any:
+    """Give it weights instead of the zeros that training starts from."""
+    for parameter in module.parameters():
+        if not parameter.any():
+            nn.init.normal_(parameter, std=0.02)
+    return module
+
+
+def peak(work: Callable[[], object]) -> int:
+    """Measure the peak allocation in bytes beyond what existed before."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        work()
+    assert profiled.profiler is not None
+    assert profiled.profiler.kineto_results is not None
+    events = [e for e in profiled.profiler.kineto_results.events() if e.name() == "[memory]"]
+    return max(itertools.accumulate(e.nbytes() for e in sorted(events, key=lambda e: e.start_ns())))
 
 
 def drawn(shapes: Iterable[Shape], n: int) -> Tensors:

@@ -39,6 +39,5 @@ class Classification(Method):
         return {"loss": self.bins.cross_entropy(logits, F.adaptive_avg_pool2d(ab, SIZE), self.rarity).mean()}
 
     def sample(self, L: Tensor, features: Features) -> Tensor:
-        """See :meth:`Method.sample`."""
         ab = self.bins.annealed_mean(self.decoder(L, features))
         return F.interpolate(ab, scale_factor=64 // SIZE, mode="bilinear", align_corners=False)

@@ -79,7 +79,6 @@ class ColorGan(Method):
         return {"loss": on_drawn - on_real - verdict, "distance": on_real - on_drawn}
 
     def sample(self, L: Tensor, features: Features) -> Tensor:
-        """See :meth:`Method.sample`."""
         return SCALE * self._draw(L)
 
     def _draw(self, L: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ import argparse
 import hashlib
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -65,37 +66,36 @@ class Row(NamedTuple):
     tints: tuple[str, ...] = ()  # which of TINTS are shown
 
     @property
-    def samples(self) -> int:
-        """Number of samples measured; equal ones only where they are to be tinted."""
+    def samples(self) -> int:  # equal ones only where they are to be tinted
         return SAMPLES if self.differ or self.tints else 1
 
 
+@dataclass(frozen=True)
 class Upsampled:
     """The model with its samples upsampled by one of the methods before they are measured."""
 
-    def __init__(self, colorizer: Colorizer, method: str) -> None:
-        self.colorizer, self.method = colorizer, method
+    colorizer: Colorizer
+    method: str
 
     def condition(self, photo: NetworkInput) -> UpsampledSamples:
-        """Condition on L* of one square, (256, 256)."""
         return UpsampledSamples(self.colorizer.condition(photo), photo.square, self.method)
 
 
+@dataclass(frozen=True)
 class UpsampledSamples:
-    """The upsampled samples of one photo."""
+    """The samples of one photo, whose ab are as large as its L*."""
 
-    def __init__(self, conditioned: ConditionedPhoto, L: Floats, method: str) -> None:
-        self.conditioned, self.L, self.method = conditioned, L, method
+    conditioned: ConditionedPhoto
+    L: Floats
+    method: str
 
     def sample(self, n: int, temperature: Any, seed: int) -> list[Colorized]:
-        """Draw samples whose ab are as large as L."""
         drawn = self.conditioned.sample(n, temperature, seed)
         size = (self.L.shape[0], self.L.shape[1])
         enlarged = (Upsampler(sample.ab, self.L, size, self.method) for sample in drawn)
         return [Colorized(upsampler.rows(0, size[0], self.L)) for upsampler in enlarged]
 
     def log_prob(self, ab: NDArray[Any]) -> float:
-        """Return the log-density of the model itself."""
         return self.conditioned.log_prob(ab)
 
 
@@ -106,9 +106,8 @@ def method_row(name: str, run: Path) -> Row:
     path = run / name / f"{name}.safetensors"
     # The CNN's mean in random tints is what the spread of any other method must beat.
     tints = ("tint*",) if name == "regression" else ()
-    return Row(
-        method.title, name, lambda: Sampler.load(method(), path, network), method.samples_differ, tints
-    )
+    load = partial(Sampler.load, path=path, backbone=network)
+    return Row(method.title, name, lambda: load(method()), method.samples_differ, tints)
 
 
 def rows(arguments: argparse.Namespace) -> Iterable[Row]:
@@ -131,7 +130,8 @@ def rows(arguments: argparse.Namespace) -> Iterable[Row]:
         yield natural_row("cINN, natural")
     else:
         for method in Upsampling:
-            yield Row(method, f"upsampled-{method}-{MODELS['natural'].sha256}", partial(upsampled, method))
+            name = f"upsampled-{method}-{MODELS['natural'].sha256}"
+            yield Row(method, name, partial(upsampled, method))
 
 
 def natural_row(title: str) -> Row:
@@ -151,7 +151,6 @@ def learnt(path: Path | None = None) -> Colorizer:
 
 
 def upsampled(method: str) -> Upsampled:
-    """Make the rows of the shipped model."""
     return Upsampled(learnt(), method)
 
 
@@ -166,23 +165,16 @@ def measured(row: Row, arguments: argparse.Namespace, measures: list[evaluation.
             if arguments.labels:
                 labels = evaluation.read_labels(arguments.labels, photos, arguments.photos)
                 measures.append(evaluation.Top5("lite0", labels, CPU))
-        model = row.open()
-        report = evaluation.evaluate(
-            model,
-            photos,
-            samples=row.samples,
-            measures=measures,
-            tints=bool(row.tints),
-            root=arguments.photos,
-        )
+        options: dict[str, Any] = {"samples": row.samples, "tints": bool(row.tints), "root": arguments.photos}
+        report = evaluation.evaluate(row.open(), photos, measures=measures, **options)
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(report.to_json())
     found: dict[str, Any] = json.loads(kept.read_text())
     if not row.differ and not row.tints:  # the best of eight equal pictures
         equal = {f"best_of_{SAMPLES}": "best_of_1", f"best_of_{SAMPLES}_image": "best_of_1"}
         equal[f"hue_{SAMPLES}"] = "hue_1"
-        parts = [found, *(found[name] for name in ("gray", "truth")), *rows_of(found["per_photo"])]
-        for part in parts:
+        per_photo = (part for name, part in found["per_photo"].items() if name != "names")
+        for part in (found, found["gray"], found["truth"], *per_photo):
             part.update({label: part[one] for label, one in equal.items() if one in part})
         found["variance"] = {"mean": 0.0, "se": 0.0}
     return found
@@ -198,11 +190,6 @@ def _digest(row: Row, arguments: argparse.Namespace) -> str:
     return hashlib.sha256("\n".join(of_all).encode()).hexdigest()[:12]
 
 
-def rows_of(per_photo: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return what photos add to measures, by row."""
-    return [found for name, found in per_photo.items() if name != "names"]
-
-
 def differences(found: dict[Row, dict[str, Any]]) -> list[list[str]]:
     """Make the table of differences from the first row, of the photos that both have."""
     table = [["less the first row", *PAIRED], ["---"] * (1 + len(PAIRED))]
@@ -214,9 +201,7 @@ def differences(found: dict[Row, dict[str, Any]]) -> list[list[str]]:
                 continue
             own = statistics_by_name(report["per_photo"], name)
             both = [photo for photo in reference if photo in own]
-            changes = difference(
-                _shown([own[photo] for photo in both]), _shown([reference[photo] for photo in both])
-            )
+            changes = difference(*(_shown([part[photo] for photo in both]) for part in (own, reference)))
             cells = (changes.get(measure) for measure in PAIRED)
             table.append([title, *("-" if c is None else f"{c.mean:+.2f} ± {c.se:.2f}" for c in cells)])
     return table
@@ -251,11 +236,13 @@ def compute(row: Row, run: Path) -> dict[str, str]:
     return dict(zip(COMPUTE, values, strict=True))
 
 
+def _lines(table: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in table)
+
+
 @ending_in_a_line
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("table", choices=["photos", "shipped", "rooms", "shipped-rooms", "upsampling"])
     parser.add_argument("photos", type=Path, help="colour photos to measure on")
     parser.add_argument("--reference", type=Path, required=True, help="photos for kid_lite0, the first 1000")
@@ -271,18 +258,23 @@ def main() -> None:
     columns = [name for name in COLUMNS if name in first]
     trained = [title for title in COMPUTE if any(title in compute(row, arguments.run) for row in found)]
     table = [["", *columns, *trained], ["---"] * (1 + len(columns) + len(trained))]
+
+    def add(title: str, measures: dict[str, Any], took: dict[str, str]) -> None:
+        table.append([title, *(cell(measures, c) for c in columns), *(took.get(t, "-") for t in trained)])
+
     for row, report in found.items():
-        took = compute(row, arguments.run)
-        table.append(
-            [row.title, *(cell(report, name) for name in columns), *(took.get(t, "-") for t in trained)]
-        )
+        add(row.title, report, compute(row, arguments.run))
         for name, title in _tint_titles(row).items():
-            table.append([title, *(cell(report[name], c) for c in columns), *("-" for _ in trained)])
+            add(title, report[name], {})
     for label in ("gray", "truth"):
-        table.append([label, *(cell(first[label], name) for name in columns), *("-" for _ in trained)])
-    print("\n".join(f"| {' | '.join(cells)} |" for cells in table))
-    print(f"\n{first['photos']} photos; ± is one standard error over photos.\n")
-    print("\n".join(f"| {' | '.join(cells)} |" for cells in differences(found)))
+        add(label, first[label], {})
+    print(
+        _lines(table),
+        f"{first['photos']} photos; ± is one standard error over photos.",
+        sep="\n\n",
+        end="\n\n",
+    )
+    print(_lines(differences(found)))
     print("\nDifferences photo by photo; ± is their standard error.")
 
 

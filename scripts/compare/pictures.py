@@ -30,9 +30,7 @@ def tile(rgb: Doubles, label: str) -> Tile:
 
 @ending_in_a_line
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("table", choices=["photos", "rooms"])
     parser.add_argument("photos", type=Path, help="folder or zip of colour photos")
     parser.add_argument("output", type=Path)

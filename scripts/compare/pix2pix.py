@@ -51,6 +51,5 @@ class Pix2pix(Method):
         return {"loss": fooled + L1_WEIGHT * l1 + told, "l1": l1, "generator": fooled, "discriminator": told}
 
     def sample(self, L: Tensor, features: Features) -> Tensor:
-        """See :meth:`Method.sample`."""
         self.generator.dropout.train()
         return SCALE * self.generator(L, features).tanh()

@@ -26,5 +26,4 @@ class Regression(Method):
         return {"loss": (self.decoder(L, features) - ab / SCALE).square().mean()}
 
     def sample(self, L: Tensor, features: Features) -> Tensor:
-        """See :meth:`Method.sample`."""
         return SCALE * self.decoder(L, features)

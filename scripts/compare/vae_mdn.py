@@ -69,5 +69,4 @@ class VaeMdn(Method):
         return {"loss": loss, "error": reconstruction.mean(), "kl": kl.mean(), "nll_z": nll.mean()}
 
     def sample(self, L: Tensor, features: Features) -> Tensor:
-        """See :meth:`Method.sample`."""
         return SCALE * self.decoder(L, features, self.mixture(features).sample())

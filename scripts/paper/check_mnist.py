@@ -49,24 +49,15 @@ def main() -> None:
     wanted = np.tile(np.arange(10), arguments.samples // 10)
     right = classify(classifier, drawn) == wanted
     by_digit = "  ".join(f"{d}: {right[wanted == d].mean():.0%}" for d in range(10))
-    print(
-        f"samples at {arguments.temperature} recognised: {right.mean():.1%} of {len(right):,}  ({by_digit})"
-    )
+    share = f"{right.mean():.1%} of {len(right):,}"
+    print(f"samples at {arguments.temperature} recognised: {share}  ({by_digit})")
 
 
 def train_classifier(part: Part, epochs: int) -> nn.Module:
     torch.manual_seed(0)
-    model = nn.Sequential(
-        nn.Conv2d(1, 16, 5, stride=2, padding=2),
-        nn.ReLU(),
-        nn.Conv2d(16, 32, 3, stride=2, padding=1),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Dropout(0.3),
-        nn.Linear(32 * 7 * 7, 128),
-        nn.ReLU(),
-        nn.Linear(128, 10),
-    )
+    first = [nn.Conv2d(1, 16, 5, stride=2, padding=2), nn.ReLU()]
+    second = [nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.ReLU(), nn.Flatten(), nn.Dropout(0.3)]
+    model = nn.Sequential(*first, *second, nn.Linear(32 * 7 * 7, 128), nn.ReLU(), nn.Linear(128, 10))
     images, labels = torch.from_numpy(part.images)[:, None], torch.from_numpy(part.labels)
     steps = epochs * (len(images) // BATCH)
     optimizer = torch.optim.Adam(model.parameters(), 2e-3)

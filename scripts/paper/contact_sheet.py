@@ -56,9 +56,8 @@ def rows_of(data: list[Path], weights: list[Path], number: int) -> list[list[Til
         for name, colorizer in models.items():
             conditioned = colorizer.condition(middle)
             samples = conditioned.sample(number, 1.0) + conditioned.sample(number)
-            labels = number * ["T = 1"] + number * ["default T"]
-            if len(models) > 1:
-                labels = [f"{name}, {label}" for label in labels]
+            of_model = f"{name}, " if len(models) > 1 else ""
+            labels = [f"{of_model}{label}" for label in ("T = 1", "default T") for _ in range(number)]
             row += shown(colorizer, middle, samples, labels, TILE)
         rows.append(row)
     return rows

@@ -1,6 +1,6 @@
 """Draw the paper's figures from our models: python scripts/paper/figures.py 1 14 15.
 
-Writes figure-1.jpg and so on; docs/figures.md shows and explains them. Without --data, the figures use photos
+Writes figure-1.jpg and so on; docs/paper.md shows and explains them. Without --data, the figures use photos
 in examples/ or, for 7, MNIST; without --weights, they use the packaged models. The same seed gives the same
 bytes.
 """
@@ -40,26 +40,17 @@ TEMPERATURES = (0.0, 0.3, 0.6, 0.8, 1.0, 1.2)
 
 @dataclass(frozen=True)
 class Request:
-    """The inputs of a figure.
+    """The inputs of a figure."""
 
-    Attributes:
-        data: photos (files, folders, zips), or a folder with MNIST.
-        weights: files to use instead of the packaged ones.
-        number: number of samples per photo, of codes or of digits.
-        seed: seed of the first sample.
-    """
-
-    data: Sequence[Path]
-    weights: Sequence[Path]
-    number: int
-    seed: int
+    data: Sequence[Path]  # photos (files, folders, zips), or a folder with MNIST
+    weights: Sequence[Path]  # instead of the packaged ones
+    number: int  # of samples of a photo, of codes or of digits
+    seed: int  # of the first sample
 
     def colorizer(self, guidance: float | None = None) -> Colorizer:
-        """Load the model of a figure that shows only one."""
         return next(iter(colorizers(self.weights, guidance=guidance).values()))
 
     def digits(self) -> Digits:
-        """Load the model of digits."""
         return Digits(weights=self.weights[0] if self.weights else None)
 
 
@@ -70,11 +61,11 @@ def colorizers(
     names = [file.stem for file in files]
     if len(set(names)) < len(names):
         names = [file.parent.name for file in files]
-    models = [str(weights.load(weights.find(file))[0].get("model")) for file in files]
-    loaded = [
-        Colorizer(model, weights=file, guidance=guidance) for model, file in zip(models, files, strict=True)
-    ]
-    return dict(zip(names, loaded, strict=True)) or {default: Colorizer(default, guidance=guidance)}
+    loaded = {}
+    for name, file in zip(names, files, strict=True):
+        model = str(weights.load(weights.find(file))[0].get("model"))
+        loaded[name] = Colorizer(model, weights=file, guidance=guidance)
+    return loaded or {default: Colorizer(default, guidance=guidance)}
 
 
 def photos(paths: Sequence[Path], number: int | None = None) -> Iterator[tuple[str, Photo]]:
@@ -96,11 +87,8 @@ def shown(
     colorizer: Colorizer, photo: Photo, samples: Sequence[Sample], labels: Sequence[str], size: int = TILE
 ) -> list[Tile]:
     """Make tiles of a photo's samples."""
-    small = open_photo(photo.thumbnail(size))
-    return [
-        (made.picture.thumbnail(size), label)
-        for made, label in zip(colorizer.compose(small, samples), labels, strict=True)
-    ]
+    made = colorizer.compose(open_photo(photo.thumbnail(size)), samples)
+    return [(one.picture.thumbnail(size), label) for one, label in zip(made, labels, strict=True)]
 
 
 def own_colours(colorizer: Colorizer, photo: Photo) -> Sample:
@@ -141,26 +129,27 @@ def digits_in_styles(request: Request) -> Image.Image:
 
 def diverse(request: Request) -> Image.Image:
     """Fig. 11: samples of each photo, in a row."""
-    return _rows((photo for _, photo in photos(request.data, ROWS)), colorizers(request.weights), request)
+    return _rows(request, colorizers(request.weights))
 
 
 def diverse_bedrooms(request: Request) -> Image.Image:
     """Fig. 9: the same for bedrooms."""
-    squares = (square(photo) for _, photo in photos(request.data, ROWS))
-    return _rows(squares, colorizers(request.weights, "bedrooms"), request)
+    return _rows(request, colorizers(request.weights, "bedrooms"), square)
 
 
 def without_conditioning(request: Request) -> Image.Image:
     """Fig. 16: the same for models with and without conditioning network."""
     if len(request.weights) != 2:
         raise DataError("give --weights of the models with and without conditioning network; see --help")
-    models = colorizers(request.weights, guidance=0.0)  # what was learnt, little as it is
-    return _rows((photo for _, photo in photos(request.data, ROWS)), models, request)
+    return _rows(request, colorizers(request.weights, guidance=0.0))  # what was learnt, little as it is
 
 
-def _rows(chosen: Iterable[Photo], models: Mapping[str, Colorizer], request: Request) -> Image.Image:
+def _rows(
+    request: Request, models: Mapping[str, Colorizer], cut: Callable[[Photo], Photo] | None = None
+) -> Image.Image:
     number, tiles = max(1, request.number // len(models)), list[Tile]()
-    for photo in chosen:
+    for _, photo in photos(request.data, ROWS):
+        photo = cut(photo) if cut else photo
         tiles.append(original_tile(photo, TILE))
         for name, colorizer in models.items():
             samples = colorizer.condition(photo).sample(number, seed=request.seed)
@@ -182,14 +171,9 @@ def ablation_curves(request: Request) -> Image.Image:
 
 
 def with_same_noise(conditioned: ConditionedPhoto, samples: Iterable[Sample]) -> list[Sample]:
-    """Replace the densities of samples by those of their colours with the same noise in all of them.
-
-    A photo's own colours have noise of their own or, where they were compressed, none, and the finest details
-    decide about a density.
-    """
-    return [
-        replace(sample, log_prob=conditioned.log_prob(with_noise(sample.ab, seed=0))) for sample in samples
-    ]
+    """Replace the densities of samples by those with the same noise: the details decide about a density."""
+    densities = ((sample, conditioned.log_prob(with_noise(sample.ab, seed=0))) for sample in samples)
+    return [replace(sample, log_prob=log_prob) for sample, log_prob in densities]
 
 
 class Case(NamedTuple):
@@ -208,7 +192,6 @@ class Case(NamedTuple):
 
     @property
     def median(self) -> Sample:
-        """The middle sample by likelihood."""
         return self.samples[len(self.samples) // 2]
 
 
@@ -236,11 +219,9 @@ def failures(request: Request) -> Image.Image:
 
 def temperatures(request: Request) -> Image.Image:
     """Fig. 14: one code of each photo, scaled."""
-    colorizer, tiles = request.colorizer(), []
-    strip = Strip(TEMPERATURES)
+    colorizer, tiles, labels = request.colorizer(), [], [f"T = {t:g}" for t in TEMPERATURES]
     for _, photo in photos(request.data, ROWS):
-        labels = [f"T = {t:g}" for t in TEMPERATURES]
-        samples = strip.samples(colorizer, photo, 1.0, request.seed)
+        samples = Strip(TEMPERATURES).samples(colorizer, photo, 1.0, request.seed)
         tiles += shown(colorizer, photo, samples, labels)
     return contact_sheet(tiles, len(TEMPERATURES))
 
@@ -266,10 +247,12 @@ class Figure(NamedTuple):
     number: int = 8
 
 
-def examples(*names: str) -> tuple[str, ...]:
-    return tuple(f"examples/{name}" for name in names)
+def examples(names: str) -> tuple[str, ...]:
+    return tuple(f"examples/{name}" for name in names.split())
 
 
+DIVERSE = examples("singaporean-cityscape.jpg photo.jpg chelsea.png coffee.png roman-colosseum.jpg")
+REFERENCES = "beacon-street-sunset.jpg tea-gardens.jpg extreme-desert-hike.jpg blue-periwinkle.jpg rocket.jpg"
 FIGURES = {
     1: Figure(truth_among_samples, examples("canyon-wren.jpg")),
     4: Figure(latent_axes),
@@ -277,27 +260,11 @@ FIGURES = {
     7: Figure(digits_in_styles, ("../shared/data/MNIST",)),
     9: Figure(diverse_bedrooms, ("../shared/data/interiors-val.zip",), 6),
     10: Figure(ablation_curves, ("runs/ablations",)),
-    11: Figure(
-        diverse,
-        examples(
-            "singaporean-cityscape.jpg", "photo.jpg", "chelsea.png", "coffee.png", "roman-colosseum.jpg"
-        ),
-        5,
-    ),
+    11: Figure(diverse, DIVERSE, 5),
     12: Figure(failures, ("examples",), 16),
-    14: Figure(temperatures, examples("photo.jpg", "tea-gardens.jpg", "coffee.png")),
-    15: Figure(
-        colour_transfer,
-        examples(
-            "photo.jpg",
-            "beacon-street-sunset.jpg",
-            "tea-gardens.jpg",
-            "extreme-desert-hike.jpg",
-            "blue-periwinkle.jpg",
-            "rocket.jpg",
-        ),
-    ),
-    16: Figure(without_conditioning, examples("photo.jpg", "chelsea.png", "coffee.png"), 6),
+    14: Figure(temperatures, examples("photo.jpg tea-gardens.jpg coffee.png")),
+    15: Figure(colour_transfer, examples(f"photo.jpg {REFERENCES}")),
+    16: Figure(without_conditioning, examples("photo.jpg chelsea.png coffee.png"), 6),
 }
 
 DATA = "photos: files, folders, zips; 7: MNIST's folder; 10: the run folder of scripts/paper/ablations.py"
@@ -317,12 +284,8 @@ def main() -> None:
         parser.error(f"--seed must be 0 or more and --number from 1 to {MOST}")
     for n in arguments.figures:
         figure = FIGURES[n]
-        request = Request(
-            arguments.data or [ROOT / name for name in figure.data],
-            arguments.weights,
-            arguments.number or figure.number,
-            arguments.seed,
-        )
+        data = arguments.data or [ROOT / name for name in figure.data]
+        request = Request(data, arguments.weights, arguments.number or figure.number, arguments.seed)
         path = arguments.output_dir / f"figure-{n}.jpg"
         try:
             image = figure.draw(request)
