@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import importlib
 import importlib.metadata
 import os
 import platform
@@ -24,6 +25,7 @@ import tempfile
 import time
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from tables import SUMMARY, Report, regressions, replace_section, table
 
@@ -31,16 +33,8 @@ ROOT = Path(__file__).parents[2]
 SUMMARY_FILE = Path(__file__).with_name("summary.md")
 EXAMPLE = ROOT / "examples/photo.jpg"
 SECTIONS = ("flows", "upsampling", "command")
-PACKAGES = (
-    "torch",
-    "FrEIA",
-    "kornia",
-    "numpy",
-    "opencv-contrib-python-headless",
-    "opencv-python-headless",
-    "pyvips",
-    "scikit-image",
-)
+OPENCV = ("opencv-contrib-python-headless", "opencv-python-headless")
+PACKAGES = ("torch", "FrEIA", "kornia", "numpy", *OPENCV, "pyvips")
 
 
 def environment() -> str:
@@ -56,13 +50,9 @@ def environment() -> str:
         except importlib.metadata.PackageNotFoundError:
             continue
     load = f", load before {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    return "\n".join(
-        [
-            f"- {datetime.date.today()}, `python {shlex.join(sys.argv)}`",
-            f"- {processor}, {os.cpu_count()} cores{load}; {platform.system()} {platform.machine()}",
-            f"- {', '.join(versions)}",
-        ]
-    )
+    command = f"- {datetime.date.today()}, `python {shlex.join(sys.argv)}`"
+    machine = f"- {processor}, {os.cpu_count()} cores{load}; {platform.system()} {platform.machine()}"
+    return f"{command}\n{machine}\n- {', '.join(versions)}"
 
 
 def photos_of(source: Path, folder: Path) -> list[Path]:
@@ -118,19 +108,15 @@ def main() -> None:
 
 
 def _report(section: str, photos: list[Path], arguments: argparse.Namespace) -> Report:
-    """Run a section and return its tables; each imports what it requires."""
-    repeats = arguments.repeats
-    if section == "flows":
-        import flows
-
-        return flows.report(arguments.batch, repeats)
-    if section == "upsampling":
-        import upsampling
-
-        return upsampling.report(photos, arguments.megapixels, repeats)
-    import command
-
-    return command.report([EXAMPLE, *photos[:2]], repeats)
+    """Run a section and return its tables."""
+    module, repeats = importlib.import_module(section), arguments.repeats  # which imports what it requires
+    given: dict[str, tuple[Any, ...]] = {
+        "flows": (arguments.batch,),
+        "upsampling": (photos, arguments.megapixels),
+        "command": ([EXAMPLE, *photos[:2]],),
+    }
+    report: Report = module.report(*given[section], repeats)
+    return report
 
 
 if __name__ == "__main__":

@@ -43,11 +43,8 @@ def enlarged(ab: Floats, L: Floats) -> Floats:
 
 
 def joint_bilateral(ab: Floats, guide: Floats, L: Floats) -> Floats:
-    planes = [
-        XIMGPROC.jointBilateralFilter(L, plane, WINDOW, SIGMA_L, SIGMA_PIXELS)  # does not accept two at once
-        for plane in enlarged(ab, L)
-    ]
-    return np.stack(planes)
+    filtered = XIMGPROC.jointBilateralFilter  # does not accept two planes at once
+    return np.stack([filtered(L, plane, WINDOW, SIGMA_L, SIGMA_PIXELS) for plane in enlarged(ab, L)])
 
 
 def guided(ab: Floats, guide: Floats, L: Floats) -> Floats:
@@ -57,13 +54,9 @@ def guided(ab: Floats, guide: Floats, L: Floats) -> Floats:
 
 def kornia_joint_bilateral(ab: Floats, guide: Floats, L: Floats) -> Floats:
     with torch.inference_mode():
-        blurred = kornia.filters.joint_bilateral_blur(
-            torch.from_numpy(enlarged(ab, L))[None],
-            torch.from_numpy(L)[None, None],
-            WINDOW,
-            SIGMA_L,
-            (SIGMA_PIXELS, SIGMA_PIXELS),
-        )
+        planes, by = torch.from_numpy(enlarged(ab, L))[None], torch.from_numpy(L)[None, None]
+        sigmas = SIGMA_L, (SIGMA_PIXELS, SIGMA_PIXELS)
+        blurred = kornia.filters.joint_bilateral_blur(planes, by, WINDOW, *sigmas)
     return np.asarray(blurred[0])
 
 
@@ -129,24 +122,16 @@ def report(paths: list[Path], sizes: list[float], repeats: int) -> Report:
         fits = needs(L.size) < 0.8 * available()
         if not fits:
             missing.append(f"{megapixels:g} MP (needs about {needs(L.size) / 1e9:.0f} GB)")
-        ways = {
-            name: functools.partial(method, ab, guide, L)
-            for name, method in METHODS.items()
-            if name != KORNIA or fits
-        }
+        fitting = {name: method for name, method in METHODS.items() if name != KORNIA or fits}
+        ways = {name: functools.partial(method, ab, guide, L) for name, method in fitting.items()}
         times = in_turn(ways, repeats if megapixels < 10 else max(1, repeats // 2))
         columns.append({name: statistics.median(values) for name, values in times.items()})
         ratios = {name: ratio(times, OURS, name) for name in ways}  # those of the last size are shown
     own = errors(photos)
-    rows = [
-        [
-            name,
-            *(f"{column[name]:.3f}" if name in column else "" for column in columns),
-            f"{ratios[name]:.3f}" if name in ratios else "",
-            f"{own[name]:.2f}" if name in own else "",
-        ]
-        for name in METHODS
-    ]
+    rows = []
+    for name in METHODS:
+        took = [f"{column[name]:.3f}" if name in column else "" for column in (*columns, ratios)]
+        rows.append([name, *took, f"{own[name]:.2f}" if name in own else ""])
     head = ["", *(f"{size:g} MP, s" for size in sizes), "speed at the largest size, ours = 1"]
     text = table([*head, "mean error, units of ab"], rows)
     if missing:
