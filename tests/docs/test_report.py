@@ -49,6 +49,18 @@ def test_what_the_registry_says_is_in_the_readme():
     assert not [number for number in numbers if f" {number} " not in table]
 
 
+def test_speed_in_the_readme_is_that_of_the_benchmarks():
+    def rows(path, start):
+        text = (ROOT / path).read_text().split(start)[1].split("\n\n## ")[0]
+        lines = lines_of("\n".join(line for line in text.splitlines() if line.startswith("| ")))
+        return {name.strip("`"): row for name, *row in lines}
+
+    told, measured = rows("README.md", "## Speed"), rows("docs/benchmarks.md", "<!-- report: peers")
+    assert len(told) == 5  # with the head
+    for name, (seconds, cpu, memory) in list(told.items())[1:]:
+        assert (seconds, cpu, memory) == (*measured[name][:2], f"{measured[name][4]} MiB")
+
+
 @pytest.fixture
 def page(tmp_path):
     path = tmp_path / "page.md"
