@@ -1,7 +1,6 @@
 """Measure how often the frame of a scan is found, and how often one is found where there is none.
 
-    python scripts/measure/frames.py ../shared/data/oldphotos.zip ../shared/data/photos-dev.zip \
-        ../shared/data/photos-train-0.zip
+    python scripts/measure/frames.py oldphotos.zip photos-dev.zip photos-train-0.zip
 
 SCANS is a zip of scans whose pictures are marked in frames.tsv: left, top, right and bottom in pixels, read
 by eye off the edges, enlarged and brightened, at the middle of a tilted or curved side. Of a frame that is

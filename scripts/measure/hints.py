@@ -1,7 +1,7 @@
 """Measure what hints do to samples: at the hints, to the objects they lie on, and to the rest of the photo.
 
-    python scripts/measure/hints.py ../shared/data/photos-dev.zip
-    python scripts/measure/hints.py ../shared/data/photos-dev.zip --painted
+    python scripts/measure/hints.py photos-dev.zip
+    python scripts/measure/hints.py photos-dev.zip --painted
 
 Takes photos evenly spaced in the file, cropped and reduced to 256 px as by ``evaluate``; three random pixels
 give their true colours as hints, each a point or a stroke of a brush on its object. Prints, for the seed's

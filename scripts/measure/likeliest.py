@@ -1,6 +1,6 @@
 """Look for the mode of the model's density by gradient ascent on log p(ab | L), and draw a picture.
 
-    python scripts/measure/likeliest.py ../shared/data/photos-dev.zip --show examples/coffee.png
+    python scripts/measure/likeliest.py photos-dev.zip --show examples/coffee.png
 
 Takes photos evenly spaced in the file, cut square and reduced to 256 px as by ``evaluate``. Ascent is L-BFGS
 on log p(x | L) = log N(f(x); 0, 1) + log |det df/dx| over x, from the colours of z = 0 and from gray; the

@@ -1,6 +1,6 @@
 """Measure `mnist`.
 
-    python scripts/paper/check_mnist.py ../shared/data/MNIST [--weights FILE] [--samples 1000]
+    python scripts/paper/check_mnist.py MNIST [--weights FILE] [--samples 1000]
 
 Prints the test set's nll in nats per dimension with the noise of training, the share of test digits that the
 flow classifies correctly by their likelihoods, and the share of samples at temperature 0.88 that a

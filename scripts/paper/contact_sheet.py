@@ -1,6 +1,6 @@
 """Draw contact sheets of fixed photos, for one or several weights files side by side.
 
-    python scripts/paper/contact_sheet.py ../shared/data/photos-dev.zip
+    python scripts/paper/contact_sheet.py photos-dev.zip
     python scripts/paper/contact_sheet.py examples/*.jpg --weights before.safetensors after.safetensors
 
 Draws one row for each of 24 photos, evenly spaced among those given and cropped to squares: the original,
