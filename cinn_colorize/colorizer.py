@@ -24,37 +24,81 @@ from typing import TYPE_CHECKING, Any, SupportsFloat, SupportsIndex, TypeAlias, 
 import numpy as np
 
 from cinn_colorize import __version__
-from cinn_colorize.conditioned import ConditionedPhoto as ConditionedPhoto
-from cinn_colorize.errors import PhotoError, WeightsError
-from cinn_colorize.files import mode_like
+from cinn_colorize.engines.interface import Network
+from cinn_colorize.engines.interface import NetworkInput as NetworkInput
+from cinn_colorize.files.atomic import mode_like
 from cinn_colorize.imaging.given import PhotoSource
+from cinn_colorize.imaging.options import Box, Rendering, Upsampling
 from cinn_colorize.imaging.photo import Photo, open_photo
 from cinn_colorize.imaging.upsampling import GUIDE_SCALE, Upsampler
-from cinn_colorize.interface import Network
-from cinn_colorize.interface import NetworkInput as NetworkInput
-from cinn_colorize.latents.levels import SomeLevels, parse_temperature
-from cinn_colorize.methods.drawing import drawing
-from cinn_colorize.methods.hints import HintLike
+from cinn_colorize.latents.levels import SomeLevels
+from cinn_colorize.methods.conditioned import Conditioned
+from cinn_colorize.methods.hint import HintLike
 from cinn_colorize.methods.mix import Mask as Mask
+from cinn_colorize.methods.mix import mix, read_mask
+from cinn_colorize.methods.samples import Colorization as Colorization
+from cinn_colorize.methods.samples import Sample as Sample
+from cinn_colorize.methods.samples import likeliest as likeliest
+from cinn_colorize.methods.samples import typical as typical
+from cinn_colorize.methods.transfer import TEMPERATURE, encode_reference, transfer
 from cinn_colorize.methods.transfer import Reference as Reference
-from cinn_colorize.methods.transfer import check_reference
-from cinn_colorize.models import DEFAULT, MODELS, Loaded, PhotoModelInfo, loaded_from
-from cinn_colorize.options import Box, Precision, Rendering, Upsampling, whole_number
-from cinn_colorize.samples import Colorization as Colorization
-from cinn_colorize.samples import Sample as Sample
-from cinn_colorize.samples import likeliest as likeliest
-from cinn_colorize.samples import typical as typical
+from cinn_colorize.methods.variation import vary
+from cinn_colorize.models import DEFAULT, Loaded, PhotoModelInfo
+from cinn_colorize.request import Request, SampleRequest
 
 if TYPE_CHECKING:
     from torch import device as TorchDevice
 
-    from cinn_colorize.network import TorchNetwork
+    from cinn_colorize.engines.pytorch import TorchNetwork
 else:  # for whoever reads annotations at run time
     TorchDevice = TorchNetwork = Any
 
 PhotoLike: TypeAlias = PhotoSource | Photo
 
 DEFAULT_RENDERING = Rendering()
+
+
+class ConditionedPhoto(Conditioned):
+    """A photo with what all its samples share, computed once; made by :meth:`BaseColorizer.condition`.
+
+    >>> conditioned = colorizer.condition("photo.jpg")
+    >>> samples = conditioned.sample(n=4, temperature="0.7,8:0.9", seed=10)
+    >>> [sample.seed for sample in samples], samples[0].ab.shape
+    ([10, 11, 12, 13], (2, 64, 64))
+
+    Methods that an engine does not support raise :class:`~cinn_colorize.errors.EngineError`: ONNX files hold
+    only g.
+    """
+
+    def vary(
+        self,
+        like: SupportsIndex,
+        n: SupportsIndex = 1,
+        fresh: SomeLevels | None = None,
+        temperature: SomeLevels | None = None,
+        seed: SupportsIndex | None = None,
+        *,
+        pick: SupportsIndex | None = None,
+    ) -> list[Sample]:
+        """Draw n colorizations that resemble the sample of one seed: :func:`.methods.variation.vary`."""
+        return vary(self, like, n, fresh, temperature, seed, pick=pick)
+
+    def transfer(
+        self,
+        reference: Reference,
+        n: SupportsIndex = 1,
+        noise: SomeLevels | None = None,
+        temperature: SomeLevels = TEMPERATURE,
+        seed: SupportsIndex = 0,
+    ) -> list[Sample]:
+        """Give the photo the colours of another: :func:`.methods.transfer.transfer`."""
+        return transfer(self, reference, n, noise, temperature, seed)
+
+    def mix(
+        self, seeds: Iterable[SupportsIndex], mask: Mask, temperature: SomeLevels | None = None
+    ) -> Sample:
+        """Join two samples, one inside a mask, the other outside: :func:`.methods.mix.mix`."""
+        return mix(self, seeds, mask, temperature)
 
 
 class BaseColorizer:
@@ -128,14 +172,38 @@ class BaseColorizer:
         """
         if upsampling not in list(Upsampling):
             raise ValueError(f"unknown upsampling {upsampling!r}; choose one of {', '.join(Upsampling)}")
-        rendering = Rendering(Upsampling(upsampling), cast("float", saturation))  # which it converts
-        levels = self.network.latent_shapes
-        method, number, first = drawing(n, seed, levels, like=like, pick=pick, hints=hints, strokes=strokes)
-        temperature = parse_temperature(temperature, levels, self.info.temperature)
+        return self.draw(
+            photo,
+            SampleRequest(
+                number=cast("int", n),
+                temperature=temperature,
+                seed=cast("int | None", seed),
+                rendering=Rendering(Upsampling(upsampling), cast("float", saturation)),
+                frame=frame,
+                like=cast("int | None", like),
+                pick=cast("int | None", pick),
+                hint=hints,
+                strokes=strokes,
+            ),
+        )
+
+    def draw(self, photo: PhotoLike, request: Request) -> list[Colorization]:
+        """Draw what a request asks for, at the photo's full size: condition, sample, compose.
+
+        Args:
+            photo: see :meth:`colorize`.
+            request: what makes the pictures.
+
+        Raises:
+            PhotoError: the photo, or a file that the request names, cannot be used.
+            TypeError: a value of the request is of a wrong type.
+            ValueError: a value is out of range, or some exclude each other.
+        """
+        method, number, seed, temperature = request.drawing(self.info)
         photo = _as_photo(photo)
-        photo = photo if photo.frame else photo.framed(frame)
-        samples = method.rendered(rendering).samples(self, photo, number, temperature, first)
-        made = self.compose(photo, samples, rendering)
+        photo = photo if photo.frame else photo.framed(request.frame)
+        samples = method.samples(self, photo, number, temperature, seed)
+        made = self.compose(photo, samples, request.rendering)
         for colorization in made:
             colorization.picture.mode &= mode_like(*method.paths)
         return made
@@ -191,6 +259,8 @@ class BaseColorizer:
         guidance = {"guidance": repr(self.guidance)} if self.guidance else {}
         frame = {"frame": str(photo.frame)} if photo.frame else {}
         pages = {"page": photo.page, "pages": photo.together}
+        drawn = dict(drawn)
+        picked = drawn.pop("picked", None)
         return {
             "version": __version__,
             "model": self.info.name,
@@ -202,6 +272,7 @@ class BaseColorizer:
             **frame,
             **{name: str(number) for name, number in pages.items() if number > 1},
             "original": photo.sha256,
+            **({"picked": picked} if picked else {}),
         }
 
     def reference(self, photo: PhotoLike) -> Reference:
@@ -211,10 +282,7 @@ class BaseColorizer:
             PhotoError: the photo cannot be read, or is gray.
             EngineError: the engine cannot encode.
         """
-        photo, size = _as_photo(photo), self.info.chroma_size
-        check_reference(photo)
-        whole = self.condition(photo).whole
-        return Reference(whole.encode(photo.lab(size, size)[1:]), photo.sha256)
+        return encode_reference(self, _as_photo(photo))
 
     def mask(self, image: PhotoLike) -> Mask:
         """Read a mask for :meth:`ConditionedPhoto.mix`: white inside, black outside, gray between.
@@ -226,14 +294,7 @@ class BaseColorizer:
         Raises:
             PhotoError: the image cannot be read, or is all black or white.
         """
-        image, size = _as_photo(image), self.info.chroma_size
-        share = np.clip(image.luminance(size, size) / 100, 0, 1).astype(np.float32)
-        if share.max() < 0.5 or share.min() > 0.5:
-            everything = "black" if share.max() < 0.5 else "white"
-            raise PhotoError(
-                f"{image.name}: is {everything} all over; paint the part inside white and the rest black"
-            )
-        return Mask(share, image.sha256)
+        return read_mask(_as_photo(image), self.info.chroma_size)
 
 
 class Colorizer(BaseColorizer):
@@ -275,30 +336,11 @@ class Colorizer(BaseColorizer):
         guidance: SupportsFloat | None = None,
         chunk: SupportsIndex | None = None,
     ) -> None:
-        from cinn_colorize.devices import choose_device
-        from cinn_colorize.network import TorchNetwork
+        from cinn_colorize.engines.pytorch import torch_network
 
-        if precision not in list(Precision):
-            raise ValueError(f"unknown precision {precision!r}; choose one of {', '.join(Precision)}")
-        if chunk is not None:
-            chunk = whole_number(chunk, "chunk", 1)
-        chosen = choose_device(device)
-        loaded = loaded_from(model, weights)
-        info = loaded.info
-        if not isinstance(info, PhotoModelInfo):
-            others = ", ".join(name for name, other in MODELS.items() if isinstance(other, PhotoModelInfo))
-            raise WeightsError(f"{info.name} does not colorize photos; choose {others}")
-        weight = info.guidance_of(guidance)
-        network = TorchNetwork(
-            loaded.model,
-            info.luminance_size,
-            chosen,
-            half=precision == "bf16",
-            chunk=chunk,
-            guidance=weight,
-        )
-        super().__init__(info, loaded.sha256, precision, network, weight)
-        self.model, self.device = network.model, network.device
+        loaded = torch_network(model, weights, device, precision, guidance, chunk)
+        super().__init__(*loaded)
+        self.model, self.device = self.network.model, self.network.device
 
 
 def _as_photo(photo: PhotoLike) -> Photo:

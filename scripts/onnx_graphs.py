@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from cinn_colorize.engines.onnx.export import export_graphs
 from cinn_colorize.models import load_model
-from cinn_colorize.onnx.export import export_graphs
 
 FOLDER = Path(__file__).parents[1] / "cinn_colorize" / "onnx" / "graphs"
 SHIPPED = ("natural", "bedrooms")

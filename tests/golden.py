@@ -13,8 +13,8 @@ from helpers import EXAMPLES, ROOT
 
 from cinn_colorize import Colorizer
 from cinn_colorize.data.sources import Source
-from cinn_colorize.digits import Digits
 from cinn_colorize.evaluation import mean_nll
+from cinn_colorize.methods.digits import Digits
 from cinn_colorize.models import MODELS, load_model
 
 FOLDER = ROOT / "tests/models/golden"

@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 import cinn_colorize
 from cinn_colorize.batch.workers import InProcess
 from cinn_colorize.cli.app import app
-from cinn_colorize.signals import ENDING
+from cinn_colorize.files.signals import ENDING
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -281,7 +281,7 @@ class _Here(contextlib.nullcontext, InProcess):
 
 def preloaded(monkeypatch, colorizer):
     """Let commands in this process draw with a colorizer of torch."""
-    monkeypatch.setattr("cinn_colorize.engines.ModelSpec.graphs", None)
+    monkeypatch.setattr("cinn_colorize.engines.choice.ModelSpec.graphs", None)
     monkeypatch.setattr("cinn_colorize.colorizer.Colorizer", lambda *_, **__: colorizer)
     from cinn_colorize.models import find_weights
 
@@ -353,11 +353,12 @@ def call(folder, *arguments, **environment):
 
 def onnx_colorizer(model="natural", source=None):
     """The model in onnxruntime, by the graphs that the package ships."""
-    from cinn_colorize.engines import Engine, ModelSpec
+    from cinn_colorize.batch.pipeline import load_colorizer
+    from cinn_colorize.engines.choice import Engine, ModelSpec
     from cinn_colorize.models import find_weights
 
     spec = ModelSpec(model, *find_weights(model, source), "cpu", engine=Engine.onnx)
-    return spec.colorizer()
+    return load_colorizer(spec)
 
 
 def make_photos(folder, *photos):

@@ -14,14 +14,14 @@ from skimage.color import rgb2lab
 
 from cinn_colorize import Colorization, Colorizer
 from cinn_colorize.colorizer import NetworkInput
-from cinn_colorize.devices import one_thread
-from cinn_colorize.digits import Digits
+from cinn_colorize.engines.pytorch import TorchNetwork
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.imaging.color import pixels_to_lab
 from cinn_colorize.imaging.photo import open_photo, read_recipe
 from cinn_colorize.imaging.upsampling import GUIDE_SCALE, Upsampler
+from cinn_colorize.methods.digits import Digits
 from cinn_colorize.models import MODELS, load_model
-from cinn_colorize.network import TorchNetwork
+from cinn_colorize.models.threads import one_thread
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import torch
 from helpers import ENVIRONMENT
 
 from cinn_colorize.batch.manifest import Manifest
-from cinn_colorize.files import TemporaryFolder, mode_like, remove_leftovers, replacing
+from cinn_colorize.files.atomic import TemporaryFolder, mode_like, remove_leftovers, replacing
 from cinn_colorize.training.checkpoint import load_newest, save_checkpoint
 
 
@@ -84,7 +84,7 @@ def test_what_fails_leaves_what_was_there(tmp_path):
 
 
 HOLDING = """
-from cinn_colorize.files import TemporaryFolder
+from cinn_colorize.files.atomic import TemporaryFolder
 with TemporaryFolder() as folder:
     print(folder, flush=True)
     input()

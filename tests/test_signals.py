@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from cinn_colorize.signals import blocked_in_children, ctrl_c_later, handle_between_imports, ignore
+from cinn_colorize.files.signals import blocked_in_children, ctrl_c_later, handle_between_imports, ignore
 
 
 @pytest.fixture

@@ -16,11 +16,12 @@ import torch
 from helpers import ENVIRONMENT
 from safetensors.torch import save_file
 
-from cinn_colorize import weights
+from cinn_colorize.engines.onnx.shipped import graphs_for
 from cinn_colorize.errors import WeightsError
-from cinn_colorize.models import MODELS, find_weights, load_model, own_weights, save_model
+from cinn_colorize.files import tensorfile
+from cinn_colorize.files.atomic import sha256
+from cinn_colorize.models import MODELS, find_weights, load_model, own_weights, save_model, weights
 from cinn_colorize.models.natural import Natural, NaturalConfig
-from cinn_colorize.onnx.shipped import graphs_for
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -52,9 +53,9 @@ def test_the_packaged_weights_are_those_of_the_registry():
     assert sum(len(zlib.compress(file, 1)) for file in files) < 70 * 2**20  # what they take in the wheel
     for info in packaged:
         path = weights.find_packaged(info.file)
-        assert weights.sha256(path) == info.sha256
+        assert sha256(path) == info.sha256
         assert path.stat().st_size < 38 * 2**20
-        config, _ = weights.load(path)
+        config, _ = tensorfile.load(path)
         assert config["model"] == info.name
 
 
@@ -64,7 +65,7 @@ def test_a_changed_file_is_refused(saved, tmp_path):
     changed[-1] ^= 1
     (tmp_path / "changed.safetensors").write_bytes(changed)
     with pytest.raises(WeightsError, match="SHA-256"):
-        weights.verify(tmp_path / "changed.safetensors", weights.sha256(path))
+        weights.verify(tmp_path / "changed.safetensors", sha256(path))
 
 
 def test_what_is_no_weights_file(saved, tmp_path):
@@ -72,11 +73,11 @@ def test_what_is_no_weights_file(saved, tmp_path):
     whole = path.read_bytes()
     tensor = {"x": torch.zeros(1)}
     save_file(tensor, tmp_path / "foreign.safetensors")
-    save_file(tensor, tmp_path / "other.safetensors", {weights.CONFIG_KEY: json.dumps({"model": "other"})})
-    config = {"model": "natural", "architecture": weights.load(path)[0]["architecture"]}
-    save_file(tensor, tmp_path / "misfit.safetensors", {weights.CONFIG_KEY: json.dumps(config)})
+    save_file(tensor, tmp_path / "other.safetensors", {tensorfile.CONFIG_KEY: json.dumps({"model": "other"})})
+    config = {"model": "natural", "architecture": tensorfile.load(path)[0]["architecture"]}
+    save_file(tensor, tmp_path / "misfit.safetensors", {tensorfile.CONFIG_KEY: json.dumps(config)})
     config["architecture"] = config["architecture"] | {"surprise": 1}
-    save_file(tensor, tmp_path / "unknown.safetensors", {weights.CONFIG_KEY: json.dumps(config)})
+    save_file(tensor, tmp_path / "unknown.safetensors", {tensorfile.CONFIG_KEY: json.dumps(config)})
     (tmp_path / "cut.safetensors").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "text.safetensors").write_text("no weights")
     (tmp_path / "empty.safetensors").write_bytes(b"")
@@ -98,17 +99,17 @@ def test_weights_that_may_not_be_read(saved, tmp_path, monkeypatch):
 
 
 def test_onnxruntime_is_not_given_types_that_numpy_lacks(tmp_path):
-    config, tensors = weights.load(own_weights(MODELS["natural"]))
+    config, tensors = tensorfile.load(own_weights(MODELS["natural"]))
     path = tmp_path / "other.safetensors"
     for kind, there in ((torch.float32, True), (torch.bfloat16, False)):
-        weights.save(path, config, {name: tensor.to(kind) for name, tensor in tensors.items()})
+        tensorfile.save(path, config, {name: tensor.to(kind) for name, tensor in tensors.items()})
         assert bool(graphs_for("natural", path)) == there
 
 
 def crafted(path, config, tensors=None):
     """A weights file of a crafted configuration, as JSON text or values."""
     text = config if isinstance(config, str) else json.dumps(config)
-    save_file(tensors or {"x": torch.zeros(1)}, path, {weights.CONFIG_KEY: text})
+    save_file(tensors or {"x": torch.zeros(1)}, path, {tensorfile.CONFIG_KEY: text})
     return path
 
 
@@ -205,7 +206,7 @@ def test_an_architecture_is_checked_before_it_is_built(tmp_path):
 
 def test_tensors_of_other_shapes_are_named_before_they_are_read(saved, tmp_path):
     path, _ = saved
-    config, tensors = weights.load(path)
+    config, tensors = tensorfile.load(path)
     tensors["levels.1.head.more"] = torch.zeros(1)
     crafted(tmp_path / "more.safetensors", config, tensors)
     with pytest.raises(WeightsError, match=r"levels\.1\.head\.more' is \(1,\), not there"):
@@ -223,7 +224,7 @@ def test_missing_files_and_names():
 
 def test_nothing_is_left_of_a_failed_save(tmp_path):
     with pytest.raises(OSError, match="missing"):
-        weights.save(tmp_path / "missing" / "x.safetensors", {}, {"x": torch.zeros(1)})
+        tensorfile.save(tmp_path / "missing" / "x.safetensors", {}, {"x": torch.zeros(1)})
     assert list(tmp_path.iterdir()) == []
 
 

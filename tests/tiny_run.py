@@ -22,8 +22,8 @@ from cinn_colorize.training.data import Crops, batches, for_network
 from cinn_colorize.training.logs import Logs
 from cinn_colorize.training.loop import train
 from cinn_colorize.training.objective import add_noise
-from cinn_colorize.training.options import RunOptions
 from cinn_colorize.training.processes import processes
+from cinn_colorize.training.run_options import RunOptions
 from cinn_colorize.training.task import FlowTask, TrainingConfig
 
 CPU = torch.device("cpu")

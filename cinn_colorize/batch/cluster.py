@@ -21,15 +21,15 @@ from pathlib import Path
 from typing import Any
 
 from cinn_colorize import __version__
-from cinn_colorize.batch.pipeline import Event, Failure, Job
+from cinn_colorize.batch.pipeline import Event, Failure, Job, load_colorizer
 from cinn_colorize.batch.plan import Plan, Task
 from cinn_colorize.batch.processes import CONTEXT, end_with_parent
 from cinn_colorize.batch.workers import prepare
-from cinn_colorize.engines import ModelSpec
+from cinn_colorize.engines.choice import ModelSpec
 from cinn_colorize.errors import CinnError, PhotoError, WorkerError
-from cinn_colorize.files import TemporaryFolder, temporary
-from cinn_colorize.messages import printable_name
-from cinn_colorize.signals import blocked_in_children
+from cinn_colorize.files.atomic import TemporaryFolder, temporary
+from cinn_colorize.files.messages import printable_name
+from cinn_colorize.files.signals import blocked_in_children
 
 log = logging.getLogger(__name__)
 
@@ -278,7 +278,7 @@ class _Worker:
             file.write_bytes(ray.get(weights))
             spec = replace(spec, weights=file)
             prepare(spec, threads=1)
-            return Job(spec.colorizer(), plan)
+            return Job(load_colorizer(spec), plan)
 
     def __call__(self, row: _Row) -> list[_Row]:
         """Return the outcome of a task, or the error."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cinn_colorize.errors import MissingPhotoError, PhotoError
-from cinn_colorize.formats import FORMATS, SUFFIXES, own_suffix
-from cinn_colorize.messages import counted, missing, printable, printable_name
+from cinn_colorize.files.formats import FORMATS, SUFFIXES, own_suffix
+from cinn_colorize.files.messages import counted, missing, printable, printable_name
 
 # os.path.isdir is used where a name may be too long, for which Path.is_dir raises.
 

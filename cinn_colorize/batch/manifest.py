@@ -18,8 +18,8 @@ from types import TracebackType
 from typing import Any
 
 from cinn_colorize.errors import DataError
-from cinn_colorize.files import check_output
-from cinn_colorize.messages import counted, printable_name
+from cinn_colorize.files.atomic import check_output
+from cinn_colorize.files.messages import counted, printable_name
 
 log = logging.getLogger(__name__)
 

@@ -17,12 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cinn_colorize.batch.processes import CONTEXT, end_with_parent
-from cinn_colorize.colorizer import BaseColorizer
-from cinn_colorize.engines import ModelSpec
-from cinn_colorize.interface import Coarse
-from cinn_colorize.latents.noise import Shapes
-from cinn_colorize.samples import Floats, LatentLevels
-from cinn_colorize.signals import blocked_in_children
+from cinn_colorize.engines.choice import ModelSpec
+from cinn_colorize.engines.interface import Coarse, LoadedNetwork
+from cinn_colorize.files.signals import blocked_in_children
+from cinn_colorize.latents.noise import Floats, LatentLevels, Shapes
 
 if TYPE_CHECKING:
     from cinn_colorize.models import PhotoModelInfo
@@ -39,40 +37,39 @@ class _Model:
 
     def load(self, spec: ModelSpec) -> None:
         """Load the network."""
-        self._colorizer = spec.colorizer()
+        self._loaded = spec.load()
 
     def facts(self) -> tuple[tuple[PhotoModelInfo, str, str, float], Shapes, int | None]:
         """Return what recipes say of the network, and the attributes of :class:`Network`."""
-        loaded, network = self._colorizer, self._colorizer.network
-        said = loaded.info, loaded.sha256, loaded.precision, loaded.guidance
-        return said, dict(network.latent_shapes), network.coarse_size
+        info, sha256, precision, network, guidance = self._loaded
+        return (info, sha256, precision, guidance), dict(network.latent_shapes), network.coarse_size
 
     def coarse(self, latents: LatentLevels, L: Floats) -> Coarse:
         """Compute the coarse colours of codes under L*."""
         with self._turn:
-            return self._colorizer.network.coarse(latents, self._condition(L))
+            return self._loaded.network.coarse(latents, self._condition(L))
 
     def decode(
         self, latents: LatentLevels, L: Floats, coarse: Coarse | None
     ) -> tuple[Floats, NDArray[np.float64]]:
         """Decode codes under L*."""
         with self._turn:
-            return self._colorizer.network.decode(latents, self._condition(L), coarse)
+            return self._loaded.network.decode(latents, self._condition(L), coarse)
 
     def encode(self, ab: Floats, L: Floats) -> LatentLevels:
         """Encode ab under L*."""
         with self._turn:
-            return self._colorizer.network.encode(ab, self._condition(L))
+            return self._loaded.network.encode(ab, self._condition(L))
 
     def log_prob(self, ab: Floats, L: Floats) -> float:
         """Return the log density of ab under L*."""
         with self._turn:
-            return self._colorizer.network.log_prob(ab, self._condition(L))
+            return self._loaded.network.log_prob(ab, self._condition(L))
 
     def _condition(self, L: Floats) -> Any:
         key = L.tobytes()
         if key not in self._conditions:
-            self._conditions[key] = self._colorizer.network.condition(L)
+            self._conditions[key] = self._loaded.network.condition(L)
             if len(self._conditions) > _CACHED:
                 self._conditions.popitem(last=False)
         self._conditions.move_to_end(key)
@@ -92,10 +89,10 @@ class ModelClient:
 
     model: Any
 
-    def colorizer(self) -> BaseColorizer:
-        """Return a colorizer that draws its samples with that network."""
+    def load(self) -> LoadedNetwork:
+        """Return that network, as this process has it."""
         (info, sha256, precision, guidance), *attributes = self.model.facts()
-        return BaseColorizer(info, sha256, precision, _ServedNetwork(self.model, *attributes), guidance)
+        return LoadedNetwork(info, sha256, precision, _ServedNetwork(self.model, *attributes), guidance)
 
 
 class ModelServer:
@@ -127,7 +124,7 @@ class ModelServer:
 
 
 class _ServedNetwork:
-    """The network of another process; see :class:`cinn_colorize.interface.Network`."""
+    """The network of another process; see :class:`cinn_colorize.engines.interface.Network`."""
 
     def __init__(self, model: _Model, latent_shapes: Shapes, coarse_size: int | None) -> None:
         self._model, self.latent_shapes, self.coarse_size = model, latent_shapes, coarse_size

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cinn_colorize.batch.plan import Existing, Plan, Task
 from cinn_colorize.errors import CinnError, ExistsError, OutputError, PhotoError
-from cinn_colorize.files import FULL, is_too_long, mode_like
-from cinn_colorize.messages import printable_name
+from cinn_colorize.files.atomic import FULL, is_too_long, mode_like
+from cinn_colorize.files.messages import printable_name
 
 if TYPE_CHECKING:
-    from cinn_colorize.batch.there import State, There
+    from cinn_colorize.batch.existing import State, There
+    from cinn_colorize.batch.model_server import ModelClient
     from cinn_colorize.colorizer import BaseColorizer, Colorization
+    from cinn_colorize.engines.choice import ModelSpec
     from cinn_colorize.imaging.photo import Photo
     from cinn_colorize.latents.levels import PerLevel
 
@@ -90,6 +92,29 @@ class LeftOutError(Exception):
     """A photo found in a folder is a picture made by this program."""
 
 
+def load_colorizer(source: ModelSpec | ModelClient) -> BaseColorizer:
+    """Load a network, or share the one of another process; return what draws with it.
+
+    Raises:
+        WeightsError: it cannot be loaded.
+        ValueError: the guidance is not possible with these weights, or this machine lacks the device.
+    """
+    network = source.load()
+    from cinn_colorize.colorizer import BaseColorizer  # which another thread may be importing meanwhile
+
+    return BaseColorizer(*network)
+
+
+def loading_colorizer(spec: ModelSpec) -> BaseColorizer | Future[BaseColorizer]:
+    """Load a network, in onnxruntime while this thread does something else; see :func:`load_colorizer`."""
+    if not spec.graphs:
+        return load_colorizer(spec)
+    pool = ThreadPoolExecutor(1, "cinn-colorize-loading")
+    loaded = pool.submit(load_colorizer, spec)
+    pool.shutdown(wait=False)
+    return loaded
+
+
 class Job:
     """Photos colorized one after the other by one plan.
 
@@ -147,7 +172,7 @@ class Job:
             raise
 
     def _colorize(self, task: Task, before: _Status) -> Iterator[Result]:
-        from cinn_colorize.batch.there import State, There
+        from cinn_colorize.batch.existing import State, There
         from cinn_colorize.methods.contact_sheet import contact_sheet, save_sheet, tile
 
         plan, path = self.plan, task.input.path
@@ -156,7 +181,7 @@ class Job:
         photo.mode &= mode_like(*plan.method.paths)
         if task.input.found and photo.recipe:
             raise LeftOutError
-        photo = photo.framed(plan.frame)
+        photo = photo.framed(plan.request.frame)
         plan.check(photo, task.outputs[0])
         colorizer = self.colorizer
         there, how = There(task, plan, colorizer, photo), (plan.number, plan.temperature, plan.seed)
@@ -219,7 +244,7 @@ class Job:
 
         Each comes with the state that its file had before; another process may have written it meanwhile.
         """
-        from cinn_colorize.batch.there import State
+        from cinn_colorize.batch.existing import State
 
         with _threads() as pool:
             saved = {

@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 from cinn_colorize.batch.inputs import Input, is_photo
 from cinn_colorize.batch.manifest import Manifest
-from cinn_colorize.batch.pipeline import Event, Failure, Finished, Job, Result
+from cinn_colorize.batch.pipeline import Event, Failure, Finished, Job, Result, loading_colorizer
 from cinn_colorize.batch.plan import Existing, Plan, Task
 from cinn_colorize.batch.workers import InProcess, WorkerPool
-from cinn_colorize.engines import ModelSpec
+from cinn_colorize.engines.choice import ModelSpec
 from cinn_colorize.errors import CinnError, OriginalError, PhotoError
-from cinn_colorize.files import TemporaryFolder, open_input, remove_leftovers
-from cinn_colorize.formats import FORMATS, OUTPUT_SUFFIXES, format_of_content
-from cinn_colorize.limits import read_stream
-from cinn_colorize.messages import printable_name
-from cinn_colorize.originals import original_at, protecting
+from cinn_colorize.files.atomic import TemporaryFolder, open_input, remove_leftovers
+from cinn_colorize.files.formats import FORMATS, OUTPUT_SUFFIXES, format_of_content
+from cinn_colorize.files.limits import read_stream
+from cinn_colorize.files.messages import printable_name
+from cinn_colorize.files.originals import original_at, protecting
 
 if TYPE_CHECKING:
     from cinn_colorize.batch.cluster import Cluster
@@ -88,7 +88,7 @@ class Batch:
             **({"guidance": self.spec.guidance} if self.spec.guidance else {}),
             **vars(self.plan.rendering),
             **vars(self.plan.encoding),
-            "frame": self.plan.frame,
+            "frame": self.plan.request.frame,
             **({"pages": str(self.plan.pages)} if self.plan.pages else {}),
             **self.plan.method.settings,
             **({"picked_from": [self.plan.seeds[0], self.plan.seeds[-1]]} if self.plan.picks else {}),
@@ -269,7 +269,9 @@ def colorize_stream(content: bytes, plan: Plan, spec: ModelSpec) -> bytes:
     with TemporaryFolder() as folder:
         plan = replace(plan, folder=Path(folder), pattern="{stem}{ext}")
         outputs = plan.outputs(photo, photo.path.stem)  # all of one name
-        for _ in Job(spec.loading(), plan).colorize(Task(photo, outputs, None, outputs, [], content)):
+        for _ in Job(loading_colorizer(spec), plan).colorize(
+            Task(photo, outputs, None, outputs, [], content)
+        ):
             pass
         return outputs[0].read_bytes()
 

@@ -18,14 +18,14 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from cinn_colorize.batch.pipeline import Event, Failure, Finished, Job
+from cinn_colorize.batch.pipeline import Event, Failure, Finished, Job, load_colorizer, loading_colorizer
 from cinn_colorize.batch.plan import Plan, Task
 from cinn_colorize.batch.processes import CONTEXT, end_with_parent, usable_cores
-from cinn_colorize.engines import ModelSpec
+from cinn_colorize.engines.choice import ModelSpec
 from cinn_colorize.errors import CinnError, WorkerError
-from cinn_colorize.files import remove_leftovers
-from cinn_colorize.messages import printable_name
-from cinn_colorize.signals import ENDING, blocked_in_children
+from cinn_colorize.files.atomic import remove_leftovers
+from cinn_colorize.files.messages import printable_name
+from cinn_colorize.files.signals import ENDING, blocked_in_children
 
 if TYPE_CHECKING:
     from cinn_colorize.batch.model_server import ModelClient, ModelServer
@@ -44,7 +44,7 @@ class InProcess:
         job = None
         for item in items:
             if isinstance(item, Task):
-                job = job or Job(self._spec.loading(), self._plan)
+                job = job or Job(loading_colorizer(self._spec), self._plan)
                 yield from job.events(item)
             else:
                 yield item
@@ -194,7 +194,7 @@ def _work(parent: Connection, spec: ModelSpec, plan: Plan, threads: int, level: 
     try:
         to_parent.send(prepare(spec, threads))
         network: ModelClient | None = parent.recv()
-        job = Job(network.colorizer() if network else spec.colorizer(), plan)
+        job = Job(load_colorizer(network or spec), plan)
     except CinnError as error:
         to_parent.send(error)
         return
@@ -214,7 +214,7 @@ def prepare(spec: ModelSpec, threads: int) -> str:
         return "cpu"
     import torch
 
-    from cinn_colorize.devices import choose_device
+    from cinn_colorize.engines.devices import choose_device
 
     torch.set_num_threads(threads)
     return choose_device(spec.device).type

@@ -20,11 +20,11 @@ from cinn_colorize.cli.console import open_streams, print_trace, say
 from cinn_colorize.cli.download import download
 from cinn_colorize.cli.evaluate import evaluate
 from cinn_colorize.cli.export import export
-from cinn_colorize.cli.groups import flattened
-from cinn_colorize.cli.inputs import named_files
+from cinn_colorize.cli.flatten import flattened
 from cinn_colorize.cli.interrupts import keeping, watch
 from cinn_colorize.cli.mix import mix
 from cinn_colorize.cli.models import models
+from cinn_colorize.cli.named_files import named_files
 from cinn_colorize.cli.recreate import recreate
 from cinn_colorize.cli.sample import sample
 from cinn_colorize.cli.studio import studio
@@ -32,9 +32,9 @@ from cinn_colorize.cli.temperature import temperature
 from cinn_colorize.cli.train import train
 from cinn_colorize.cli.transfer import transfer
 from cinn_colorize.cli.usage import mistyped, problem_of
-from cinn_colorize.messages import printable, printable_name
-from cinn_colorize.originals import protecting
-from cinn_colorize.signals import ENDING, handle_between_imports, ignore
+from cinn_colorize.files.messages import printable, printable_name
+from cinn_colorize.files.originals import protecting
+from cinn_colorize.files.signals import ENDING, handle_between_imports, ignore
 
 DEFAULT_COMMAND = "colorize"
 
@@ -165,7 +165,7 @@ def _root(
     version: Annotated[
         bool,
         typer.Option(
-            "-V", "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+            "-V", "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
         ),
     ] = False,
 ) -> None:

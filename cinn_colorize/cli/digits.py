@@ -5,22 +5,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from cinn_colorize.cli.common import FolderOptions, GeneralOptions, ModelOptions, device_of, temperature_of
 from cinn_colorize.cli.console import fatal, print_path, show_log
-from cinn_colorize.cli.options import FolderOptions, GeneralOptions, ModelOptions, device_of, temperature_of
-from cinn_colorize.cli.report import claim
-from cinn_colorize.files import check_output, mode_like
+from cinn_colorize.cli.summary import claim
+from cinn_colorize.files.atomic import check_output, mode_like
+from cinn_colorize.files.messages import printable_name
+from cinn_colorize.imaging.options import option
 from cinn_colorize.latents.levels import by_level
-from cinn_colorize.messages import printable_name
 from cinn_colorize.models.registry import MODELS
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from cinn_colorize.digits import Digits
+    from cinn_colorize.methods.digits import Digits
 
 log = logging.getLogger(__name__)
 
@@ -30,22 +31,15 @@ _SAMPLES = 8
 _COMMON = ("model", "weights", "device", "digit", "output_dir", "overwrite", "quiet", "verbose", "debug")
 
 
-def _digit(help: str) -> Any:
-    return typer.Option(
-        "--digit", metavar="D", min=0, max=9, help=help, show_default=False, rich_help_panel=PANEL
-    )
+def digit_option(help: str) -> Any:
+    """Declare ``--digit``."""
+    return option(None, "D", help, panel=PANEL, min=0, max=9, show_default=False)
 
 
-DrawnDigitOption = Annotated[int | None, _digit("Digit to draw.")]
-ShownDigitOption = Annotated[int | None, _digit("Digit that the images show.")]
-PcaOption = Annotated[
-    bool,
-    typer.Option(
-        "--pca",
-        help="Draw walks along the first principal components of the latent codes.",
-        rich_help_panel=PANEL,
-    ),
-]
+def pca_option() -> Any:
+    """Declare ``--pca``."""
+    help = "Draw walks along the first principal components of the latent codes."
+    return option(False, None, help, panel=PANEL)
 
 
 def refuse(given: dict[str, Any], reason: str) -> None:
@@ -89,7 +83,7 @@ def sample_digits(
     (scale,) = by_level(temperature_of(temperature, MODELS[MODEL]), MODELS[MODEL].levels).values()
 
     def draw(digits: Digits) -> Image.Image:
-        from cinn_colorize.digits import samples_picture, walks_picture
+        from cinn_colorize.methods.digits import samples_picture, walks_picture
 
         if pca:
             return walks_picture(digits, digit)
@@ -109,7 +103,7 @@ def transfer_digits(
     """Write all digits in the style of each image, and print the path of the picture."""
 
     def draw(digits: Digits) -> Image.Image:
-        from cinn_colorize.digits import transfer_picture
+        from cinn_colorize.methods.digits import transfer_picture
 
         return transfer_picture(digits, images, digit)
 
@@ -128,8 +122,8 @@ def _write(
     with fatal(general.debug):
         path, mode = out.output_dir / name, mode_like(*images)
         check_output(path, "another folder with -o")
-        from cinn_colorize.digits import Digits
         from cinn_colorize.methods.contact_sheet import is_saved, save_sheet
+        from cinn_colorize.methods.digits import Digits
 
         device_of(network.device)
         picture = draw(Digits(MODEL, weights=network.weights, device=network.device))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
+from cinn_colorize.cli.common import debug_option, quiet_option
 from cinn_colorize.cli.console import fatal, print_path, say
-from cinn_colorize.cli.options import DebugOption, QuietOption
 from cinn_colorize.cli.values import completed
 from cinn_colorize.models.registry import MODELS
 
@@ -21,6 +22,14 @@ def _known(names: list[str]) -> list[str]:
     return names
 
 
+@dataclass(frozen=True, kw_only=True)
+class DownloadOptions:
+    """Options of ``download``."""
+
+    quiet: bool = quiet_option()
+    debug: bool = debug_option()
+
+
 def download(
     names: Annotated[
         list[str],
@@ -32,8 +41,7 @@ def download(
             show_default=False,
         ),
     ],
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
+    options: DownloadOptions,
 ) -> None:
     """Fetch and verify the weights of models.
 
@@ -44,14 +52,14 @@ def download(
         cinn-colorize download natural
         cinn-colorize download bedrooms mnist
     """
-    with fatal(debug):
+    with fatal(options.debug):
         from cinn_colorize.models import own_weights
-        from cinn_colorize.weights import is_packaged
+        from cinn_colorize.models.weights import is_packaged
 
         for name in names:
             info = MODELS[name]
             path = own_weights(info)
-            if not quiet:
+            if not options.quiet:
                 origin = "part of this installation" if is_packaged(info.file) else f"from {info.hub}"
                 say(f"{name}: {origin}, SHA-256 verified")
             print_path(path)

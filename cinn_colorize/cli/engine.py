@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from cinn_colorize.cli.options import NETWORK, device_of
-from cinn_colorize.engines import Engine, ModelSpec
-from cinn_colorize.options import Precision
+from cinn_colorize.cli.common import NETWORK, ModelOptions, device_of
+from cinn_colorize.engines.choice import Engine, ModelSpec
+from cinn_colorize.imaging.options import Precision, option
 
 if TYPE_CHECKING:
     from cinn_colorize.colorizer import BaseColorizer
@@ -21,10 +22,31 @@ _AUTO = (
     "Engine of the network; onnx: onnxruntime on the CPU, which starts sooner; auto: onnx where it does all "
     "that is needed, else torch"
 )
-EngineOption = Annotated[Engine, typer.Option("--engine", help=f"{_AUTO}.", rich_help_panel=NETWORK)]
-BatchEngineOption = Annotated[
-    BatchEngine, typer.Option("--engine", help=f"{_AUTO}; ray: a Ray cluster.", rich_help_panel=NETWORK)
-]
+
+
+def engine_option() -> Any:
+    """Declare ``--engine`` of one photo."""
+    return option(Engine.auto, None, f"{_AUTO}.", panel=NETWORK)
+
+
+def batch_engine_option() -> Any:
+    """Declare ``--engine`` of a batch."""
+    return option(BatchEngine.auto, None, f"{_AUTO}; ray: a Ray cluster.", panel=NETWORK)
+
+
+@dataclass(frozen=True)
+class BatchModelOptions(ModelOptions):
+    """The network of a batch, and what computes it."""
+
+    engine: BatchEngine = batch_engine_option()
+
+    def batch_spec(self, encodes: bool) -> ModelSpec:
+        """Return how the processes that draw load the network; see :meth:`ModelOptions.spec`."""
+        on_cluster = self.engine is BatchEngine.ray
+        spec = self.spec(encodes, Engine.auto if on_cluster else Engine(self.engine))
+        if self.device not in ("auto", "cpu") and not on_cluster:
+            device_of(self.device)  # otherwise this process does not need torch
+        return spec
 
 
 def check_engine(engine: Engine | BatchEngine, device: str, precision: str) -> None:
@@ -57,4 +79,6 @@ def colorizer_of(spec: ModelSpec) -> BaseColorizer:
     """
     if not spec.graphs:
         device_of(spec.device)
-    return spec.colorizer()
+    from cinn_colorize.batch.pipeline import load_colorizer
+
+    return load_colorizer(spec)

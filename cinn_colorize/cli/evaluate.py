@@ -10,23 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cinn_colorize.cli.common import GeneralOptions, ModelOptions, device_of, overwrite_option, temperature_of
 from cinn_colorize.cli.console import fatal, progress_bar, require_stdout, say, show_log
-from cinn_colorize.cli.options import (
-    LEVELS,
-    GeneralOptions,
-    ModelOptions,
-    OverwriteOption,
-    device_of,
-    temperature_of,
-)
-from cinn_colorize.cli.report import claim
-from cinn_colorize.files import check_output
-from cinn_colorize.formats import OUTPUT_SUFFIXES
+from cinn_colorize.cli.summary import claim
+from cinn_colorize.files.atomic import check_output
+from cinn_colorize.files.formats import OUTPUT_SUFFIXES
+from cinn_colorize.files.messages import printable_name
+from cinn_colorize.files.originals import protecting
+from cinn_colorize.imaging.options import DRAWING, OUTPUT, option
 from cinn_colorize.latents.levels import MAX_TEMPERATURE, short_levels
-from cinn_colorize.messages import printable_name
 from cinn_colorize.models.registry import MAX_GUIDANCE
-from cinn_colorize.options import DRAWING, OUTPUT
-from cinn_colorize.originals import protecting
+from cinn_colorize.request import LEVELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,127 +49,91 @@ def _more_metrics(incomplete: str) -> list[str]:
 class EvaluatedModelOptions(ModelOptions):
     """The network that is measured: as it was learnt, unless guidance is asked for."""
 
-    guidance: Annotated[
-        float | None,
-        typer.Option(
-            "--guidance",
-            metavar="G",
-            help=f"Guidance of the samples, 0 to {MAX_GUIDANCE:g}; the likelihood is always that without.",
-            rich_help_panel=DRAWING,
-        ),
-    ] = 0.0
+    guidance: float | None = option(
+        0.0,
+        "G",
+        f"Guidance of the samples, 0 to {MAX_GUIDANCE:g}; the likelihood is always that without.",
+        panel=DRAWING,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions:
+    """Options of ``evaluate``."""
+
+    samples: int = option(8, "N", "Number of samples per photo.", panel=DRAWING, min=1)
+    temperatures: list[str] | None = option(
+        None,
+        "T|LEVEL:T,...",
+        f"Temperature of a row, 0 to {MAX_TEMPERATURE:g}: 0 draws the safest colours, 1 the model's "
+        f"full variety; may be repeated. 0.8,32:0.6 sets it by level. {LEVELS}",
+        "-t --temperature",
+        panel=DRAWING,
+        show_default="1",
+    )
+    every: int = option(1, "N", "Measure only every N-th photo, sorted by name.", min=1)
+    limit: int | None = option(None, "N", "Measure only the first N of these.", min=1, show_default=False)
+    metrics: str | None = option(
+        None,
+        "NAME,...",
+        f"Slower measures to add: {', '.join(_NEEDED)}.",
+        panel=_REALISM,
+        autocompletion=_more_metrics,
+        show_default=False,
+    )
+    reference: Path | None = option(
+        None,
+        "FOLDER|ZIP",
+        "Colour photos to compare the samples with, for kid_lite0 and fid.",
+        panel=_REALISM,
+        show_default=False,
+    )
+    reference_limit: int | None = option(
+        None,
+        "N",
+        "Use only the first N reference photos, sorted by name.",
+        panel=_REALISM,
+        min=2,
+        show_default=f"{_REFERENCES}",
+    )
+    labels: Path | None = option(
+        None,
+        "TSV",
+        "ImageNet classes of the photos, for top5_lite0 and top5_vgg16: a table with the columns "
+        "entry and class.",
+        panel=_REALISM,
+        show_default=False,
+    )
+    plot: Path | None = option(
+        None,
+        "FILE",
+        "Plot how well the spread of the samples predicts the photos, for a single -t.",
+        panel=OUTPUT,
+        show_default=False,
+    )
+    against: Path | None = option(
+        None,
+        "FILE",
+        "Compare with an earlier result of --json, photo by photo: add how much each measure "
+        "differs from that of each of its rows.",
+        show_default=False,
+    )
+    subsets: Path | None = option(
+        None,
+        "TSV",
+        "Measure photos by what they show too: a table with the columns entry and shows, words "
+        "separated by commas.",
+        show_default=False,
+    )
+    overwrite: bool = overwrite_option()
+    as_json: bool = option(False, None, "Print JSON instead of a table.", "--json", panel=OUTPUT)
+    network: EvaluatedModelOptions
+    general: GeneralOptions
 
 
 def evaluate(
     photos: Annotated[Path, typer.Argument(metavar="FOLDER|ZIP", help="Colour photos.", show_default=False)],
-    *,
-    samples: Annotated[
-        int,
-        typer.Option(
-            "--samples", metavar="N", min=1, help="Number of samples per photo.", rich_help_panel=DRAWING
-        ),
-    ] = 8,
-    temperatures: Annotated[
-        list[str] | None,
-        typer.Option(
-            "-t",
-            "--temperature",
-            metavar="T|LEVEL:T,...",
-            help=f"Temperature of a row, 0 to {MAX_TEMPERATURE:g}: 0 draws the safest colours, 1 the model's "
-            f"full variety; may be repeated. 0.8,32:0.6 sets it by level. {LEVELS}",
-            show_default="1",
-            rich_help_panel=DRAWING,
-        ),
-    ] = None,
-    every: Annotated[
-        int,
-        typer.Option("--every", metavar="N", min=1, help="Measure only every N-th photo, sorted by name."),
-    ] = 1,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            "--limit", metavar="N", min=1, help="Measure only the first N of these.", show_default=False
-        ),
-    ] = None,
-    metrics: Annotated[
-        str | None,
-        typer.Option(
-            "--metrics",
-            metavar="NAME,...",
-            autocompletion=_more_metrics,
-            help=f"Slower measures to add: {', '.join(_NEEDED)}.",
-            show_default=False,
-            rich_help_panel=_REALISM,
-        ),
-    ] = None,
-    reference: Annotated[
-        Path | None,
-        typer.Option(
-            "--reference",
-            metavar="FOLDER|ZIP",
-            help="Colour photos to compare the samples with, for kid_lite0 and fid.",
-            show_default=False,
-            rich_help_panel=_REALISM,
-        ),
-    ] = None,
-    reference_limit: Annotated[
-        int | None,
-        typer.Option(
-            "--reference-limit",
-            metavar="N",
-            min=2,
-            help="Use only the first N reference photos, sorted by name.",
-            show_default=f"{_REFERENCES}",
-            rich_help_panel=_REALISM,
-        ),
-    ] = None,
-    labels: Annotated[
-        Path | None,
-        typer.Option(
-            "--labels",
-            metavar="TSV",
-            help="ImageNet classes of the photos, for top5_lite0 and top5_vgg16: a table with the columns "
-            "entry and class.",
-            show_default=False,
-            rich_help_panel=_REALISM,
-        ),
-    ] = None,
-    plot: Annotated[
-        Path | None,
-        typer.Option(
-            "--plot",
-            metavar="FILE",
-            help="Plot how well the spread of the samples predicts the photos, for a single -t.",
-            show_default=False,
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None,
-    against: Annotated[
-        Path | None,
-        typer.Option(
-            "--against",
-            metavar="FILE",
-            help="Compare with an earlier result of --json, photo by photo: add how much each measure "
-            "differs from that of each of its rows.",
-            show_default=False,
-        ),
-    ] = None,
-    subsets: Annotated[
-        Path | None,
-        typer.Option(
-            "--subsets",
-            metavar="TSV",
-            help="Measure photos by what they show too: a table with the columns entry and shows, words "
-            "separated by commas.",
-            show_default=False,
-        ),
-    ] = None,
-    overwrite: OverwriteOption = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON instead of a table.", rich_help_panel=OUTPUT)
-    ] = False,
-    network: EvaluatedModelOptions,
-    general: GeneralOptions,
+    options: EvaluateOptions,
 ) -> None:
     """Measure a model on colour photos.
 
@@ -187,19 +145,19 @@ def evaluate(
         cinn-colorize evaluate photos.zip -t 1 -t 0.6
         cinn-colorize evaluate photos.zip --metrics kid_lite0 --reference others.zip
     """
-    chosen = _chosen(metrics, {"--reference": reference, "--labels": labels})
-    rows = [temperature_of(text, network.info, 1.0) for text in temperatures or ["1"]]
+    chosen = _chosen(options.metrics, {"--reference": options.reference, "--labels": options.labels})
+    rows = [temperature_of(text, options.network.info, 1.0) for text in options.temperatures or ["1"]]
     if len(set(map(short_levels, rows))) < len(rows):
         raise typer.BadParameter("has the same temperature twice", param_hint="--temperature")
-    if reference_limit is not None and reference is None:
+    if options.reference_limit is not None and options.reference is None:
         raise typer.BadParameter("requires --reference", param_hint="--reference-limit")
-    if plot:
-        _check_plot(plot, len(rows), samples)
-    show_log(general.quiet, general.verbose)
-    with fatal(general.debug), contextlib.ExitStack() as stack:
+    if options.plot:
+        _check_plot(options.plot, len(rows), options.samples)
+    show_log(options.general.quiet, options.general.verbose)
+    with fatal(options.general.debug), contextlib.ExitStack() as stack:
         require_stdout()
-        if plot:
-            claim([plot], overwrite, "another file")
+        if options.plot:
+            claim([options.plot], options.overwrite, "another file")
         import cv2
 
         from cinn_colorize import evaluation
@@ -208,24 +166,28 @@ def evaluate(
 
         # OpenCV stays silent: a damaged photo is reported once, by its name.
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-        where = device_of(network.device)
-        sources = find_photos(photos, pattern=None)[::every][:limit]
+        where = device_of(options.network.device)
+        sources = find_photos(photos, pattern=None)[:: options.every][: options.limit]
         names = [source.name_in(photos) for source in sources]
-        earlier = evaluation.read_earlier(against, names, samples) if against else None
-        shown = evaluation.read_subsets(subsets, names) if subsets else None
-        references = (
-            find_photos(reference, pattern=None)[: reference_limit or _REFERENCES] if reference else []
+        earlier = (
+            evaluation.read_earlier(options.against, names, options.samples) if options.against else None
         )
-        if plot:
+        shown = evaluation.read_subsets(options.subsets, names) if options.subsets else None
+        references = (
+            find_photos(options.reference, pattern=None)[: options.reference_limit or _REFERENCES]
+            if options.reference
+            else []
+        )
+        if options.plot:
             inputs = {Path(source.path) for source in [*sources, *references]}
             stack.enter_context(protecting(inputs))
-            check_output(plot, "another file")
-        classes = evaluation.read_labels(labels, sources, photos) if labels else {}
+            check_output(options.plot, "another file")
+        classes = evaluation.read_labels(options.labels, sources, photos) if options.labels else {}
         # Measures do not show the last bits, which depend on the chunk.
-        chunk = min(samples, _CHUNK)
-        colorizer = network.colorizer(chunk)
-        calibration = evaluation.Calibration(samples) if plot else None
-        with progress_bar(general.quiet) as progress:
+        chunk = min(options.samples, _CHUNK)
+        colorizer = options.network.colorizer(chunk)
+        calibration = evaluation.Calibration(options.samples) if options.plot else None
+        with progress_bar(options.general.quiet) as progress:
 
             def bar(description: str) -> Callable[[int, int], None]:
                 task = progress.add_task(description, total=None)
@@ -241,19 +203,19 @@ def evaluate(
             report = evaluation.evaluate(
                 colorizer,
                 sources,
-                samples=samples,
+                samples=options.samples,
                 temperatures=rows,
                 measures=[makers[name]() for name in chosen],
                 calibration=calibration,
                 root=photos,
-                network=evaluation.DrawnBy(network.model, colorizer.sha256, colorizer.guidance),
+                network=evaluation.DrawnBy(options.network.model, colorizer.sha256, colorizer.guidance),
                 progress=bar("measuring"),
             )
         for failure in report.failures:
             say(failure)
-        typer.echo(report.to_json(earlier, shown) if as_json else report.to_markdown(earlier, shown))
-        if plot and calibration:
-            save_sheet(evaluation.calibration_plot(calibration), plot)
+        typer.echo(report.to_json(earlier, shown) if options.as_json else report.to_markdown(earlier, shown))
+        if options.plot and calibration:
+            save_sheet(evaluation.calibration_plot(calibration), options.plot)
     if report.failures:
         raise typer.Exit(1)
 
@@ -282,8 +244,8 @@ def _chosen(metrics: str | None, given: dict[str, Path | None]) -> list[str]:
         needed = _NEEDED[name]
         if needed and given[needed] is None:
             raise typer.BadParameter(f"{name} requires {needed}", param_hint="--metrics")
-    for option, value in given.items():
-        users = [name for name, needed in _NEEDED.items() if needed == option]
+    for flag, value in given.items():
+        users = [name for name, needed in _NEEDED.items() if needed == flag]
         if value is not None and not set(users) & set(names):
-            raise typer.BadParameter(f"requires --metrics {' or '.join(users)}", param_hint=option)
+            raise typer.BadParameter(f"requires --metrics {' or '.join(users)}", param_hint=flag)
     return names

@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from cinn_colorize.cli import values
-from cinn_colorize.cli.console import fatal, print_path
-from cinn_colorize.cli.options import (
-    DEFAULT_MODEL,
-    DebugOption,
-    ModelOption,
-    OverwriteOption,
-    WeightsOption,
+from cinn_colorize.cli.common import (
+    debug_option,
+    model_option,
+    overwrite_option,
+    weights_option,
 )
-from cinn_colorize.cli.report import claim
-from cinn_colorize.options import OUTPUT
+from cinn_colorize.cli.console import fatal, print_path
+from cinn_colorize.cli.summary import claim
+from cinn_colorize.imaging.options import OUTPUT, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """Options of ``export``."""
+
+    output_dir: Path = option(
+        ..., "FOLDER", "Folder for the ONNX files.", "-o --output-dir", panel=OUTPUT, callback=values.folder
+    )
+    model: str = model_option()
+    weights: str | None = weights_option()
+    overwrite: bool = overwrite_option()
+    debug: bool = debug_option()
 
 
 def export(
-    output_dir: Annotated[
-        Path,
-        typer.Option(
-            "-o",
-            "--output-dir",
-            metavar="FOLDER",
-            callback=values.folder,
-            help="Folder for the ONNX files.",
-            rich_help_panel=OUTPUT,
-        ),
-    ],
-    model: ModelOption = DEFAULT_MODEL,
-    weights: WeightsOption = None,
-    overwrite: OverwriteOption = False,
-    debug: DebugOption = False,
+    options: ExportOptions,
 ) -> None:
     """Write a model as ONNX files for other programs and languages.
 
@@ -47,17 +43,17 @@ def export(
         cinn-colorize export -o onnx
         cinn-colorize export -o bedrooms --model bedrooms
     """
-    with fatal(debug):
-        from cinn_colorize.onnx.files import COARSE, CONDITION, SAMPLE, STEP
+    with fatal(options.debug):
+        from cinn_colorize.engines.onnx.names import COARSE, CONDITION, SAMPLE, STEP
 
-        before = {output_dir / name for name in (CONDITION, COARSE, SAMPLE)}
-        steps = output_dir.glob(STEP.format("*"))
+        before = {options.output_dir / name for name in (CONDITION, COARSE, SAMPLE)}
+        steps = options.output_dir.glob(STEP.format("*"))
         before.update(path for path in steps if path.stem.removeprefix("step").isdecimal())
-        claim(sorted(before), overwrite)
+        claim(sorted(before), options.overwrite)
+        from cinn_colorize.engines.onnx.export import export as write
         from cinn_colorize.models import load_model
-        from cinn_colorize.onnx.export import export as write
 
-        written = write(load_model(model, weights), output_dir)
+        written = write(load_model(options.model, options.weights), options.output_dir)
         for other in before.difference(written):  # of another model, which these would seem to belong to
             other.unlink(missing_ok=True)
         for path in written:

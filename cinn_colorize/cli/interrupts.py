@@ -13,7 +13,7 @@ import typer
 
 from cinn_colorize.cli.console import say
 from cinn_colorize.errors import CinnError
-from cinn_colorize.signals import blocked, handle_between_imports
+from cinn_colorize.files.signals import blocked, handle_between_imports
 
 CODE = 128 + signal.SIGINT
 _SHOW_CURSOR = "\x1b[?25h"  # which a progress bar hides

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, ClassVar
 
 import typer
 
-from cinn_colorize.cli.engine import BatchEngine
+from cinn_colorize.cli.engine import BatchEngine, BatchModelOptions
 from cinn_colorize.errors import DataError
-from cinn_colorize.limits import read_lines, read_table
-from cinn_colorize.messages import printable_name
+from cinn_colorize.files.limits import read_lines, read_table
+from cinn_colorize.files.messages import printable_name
+from cinn_colorize.imaging.options import option
 
 if TYPE_CHECKING:
     from cinn_colorize.batch.inputs import Input
+    from cinn_colorize.batch.plan import Plan
+    from cinn_colorize.batch.run import Batch
     from cinn_colorize.errors import PhotoError
 
 MANY = "Many photos"
@@ -28,70 +32,31 @@ STREAM = Path("-")
 class BatchOptions:
     """Options that only a batch has."""
 
-    recursive: Annotated[
-        bool,
-        typer.Option(
-            "-r",
-            "--recursive",
-            help="Include subfolders; results go into the same tree.",
-            rich_help_panel=MANY,
-        ),
-    ] = False
-    files_from: Annotated[
-        Path | None,
-        typer.Option(
-            "--files-from",
-            metavar="FILE|-",
-            help="Read a list of photos, one name a line; results keep their folders.",
-            rich_help_panel=MANY,
-        ),
-    ] = None
-    null: Annotated[
-        bool,
-        typer.Option("-0", "--null", help="Names in lists end in zero bytes.", rich_help_panel=MANY),
-    ] = False
-    manifest: Annotated[
-        Path | None,
-        typer.Option(
-            "--manifest",
-            metavar="FILE",
-            help="Record results, one JSON object a line, and continue from that record.",
-            rich_help_panel=MANY,
-        ),
-    ] = None
-    shard: Annotated[
-        str | None,
-        typer.Option("--shard", metavar="I/N", help="Colorize only share I of N.", rich_help_panel=MANY),
-    ] = None
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers",
-            metavar="N",
-            min=1,
-            help="Number of photos colorized at a time.",
-            show_default="cores",
-            rich_help_panel=MANY,
-        ),
-    ] = None
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run",
-            help="Write nothing; print what would be written, and about how long and how large it is.",
-            rich_help_panel=MANY,
-        ),
-    ] = False
-    address: Annotated[
-        str | None,
-        typer.Option(
-            "--address",
-            metavar="HOST:PORT|auto|local",
-            help="Address of the cluster for --engine ray; default: one found or started on this machine.",
-            show_default=False,
-            rich_help_panel=MANY,
-        ),
-    ] = None
+    panel: ClassVar[str] = MANY
+
+    recursive: bool = option(
+        False, None, "Include subfolders; results go into the same tree.", "-r --recursive"
+    )
+    files_from: Path | None = option(
+        None, "FILE|-", "Read a list of photos, one name a line; results keep their folders."
+    )
+    null: bool = option(False, None, "Names in lists end in zero bytes.", "-0 --null")
+    manifest: Path | None = option(
+        None, "FILE", "Record results, one JSON object a line, and continue from that record."
+    )
+    shard: str | None = option(None, "I/N", "Colorize only share I of N.")
+    workers: int | None = option(
+        None, "N", "Number of photos colorized at a time.", min=1, show_default="cores"
+    )
+    dry_run: bool = option(
+        False, None, "Write nothing; print what would be written, and about how long and how large it is."
+    )
+    address: str | None = option(
+        None,
+        "HOST:PORT|auto|local",
+        "Address of the cluster for --engine ray; default: one found or started on this machine.",
+        show_default=False,
+    )
 
     def check(self, photos: list[Path], engine: BatchEngine) -> None:
         """Refuse options that contradict each other."""
@@ -102,6 +67,38 @@ class BatchOptions:
             raise typer.BadParameter("--null requires a list; give one with --files-from or @FILE")
         if self.shard:
             _share(self.shard)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing asks for more than one photo or for records."""
+        return not (self.files_from or self.manifest or self.shard or self.dry_run)
+
+    def batch(
+        self,
+        inputs: list[Input | PhotoError],
+        plan: Plan,
+        network: BatchModelOptions,
+        stack: contextlib.ExitStack,
+    ) -> Batch:
+        """Return the batch that does it; what must be closed afterwards goes onto the stack.
+
+        Raises:
+            WeightsError: the weights do not exist.
+            DataError: the manifest cannot be used, or there is no cluster.
+        """
+        from cinn_colorize.batch.manifest import Manifest
+        from cinn_colorize.batch.processes import usable_cores
+        from cinn_colorize.batch.run import Batch
+
+        spec, cluster = network.batch_spec(plan.method.encodes), None
+        if network.engine is BatchEngine.ray:
+            from cinn_colorize.batch.cluster import Cluster
+
+            cluster = Cluster(self.address, self.workers)
+        manifest = None
+        if self.manifest and (not self.dry_run or self.manifest.exists()):
+            manifest = stack.enter_context(Manifest(self.manifest))
+        return Batch(inputs, plan, spec, self.workers or usable_cores(), manifest, cluster)
 
     def inputs(self, photos: list[Path], output: Path, others: list[Path]) -> list[Input | PhotoError]:
         """Return this machine's share of the photos, and the errors of names that lead to none.

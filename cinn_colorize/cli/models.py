@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from dataclasses import dataclass
 
 import typer
 
 from cinn_colorize.cli.console import fatal, require_stdout
+from cinn_colorize.imaging.options import option
 from cinn_colorize.models.registry import DEFAULT, MODELS, ModelInfo
-from cinn_colorize.weights import find_packaged, is_packaged
+from cinn_colorize.models.weights import find_packaged, is_packaged
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelsOptions:
+    """Options of ``models``."""
+
+    as_json: bool = option(False, None, "Print one JSON object per model.", "--json")
 
 
 def models(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per model.")] = False,
+    options: ModelsOptions,
 ) -> None:
     """List the models with their data, measures and licences.
 
@@ -25,7 +33,7 @@ def models(
         require_stdout()
     for info in MODELS.values():
         facts = _facts(info)
-        if as_json:
+        if options.as_json:
             typer.echo(json.dumps({"name": info.name, "default": info.name == DEFAULT} | facts))
             continue
         typer.echo(info.name + (" (default)" if info.name == DEFAULT else ""))

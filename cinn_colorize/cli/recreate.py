@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 import filecmp
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cinn_colorize import __version__
-from cinn_colorize.cli.console import fatal, print_path, say, show_log
-from cinn_colorize.cli.engine import EngineOption, check_engine, colorizer_of
-from cinn_colorize.cli.options import (
-    DeviceOption,
+from cinn_colorize.cli.common import (
     GeneralOptions,
     PhotoOptions,
-    WeightsOption,
+    device_option,
+    weights_option,
 )
-from cinn_colorize.cli.report import claim
-from cinn_colorize.engines import Engine, ModelSpec
+from cinn_colorize.cli.console import fatal, print_path, say, show_log
+from cinn_colorize.cli.engine import check_engine, colorizer_of, engine_option
+from cinn_colorize.cli.summary import claim
+from cinn_colorize.engines.choice import Engine, ModelSpec
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.messages import printable_name
+from cinn_colorize.files.messages import printable_name
+from cinn_colorize.imaging.options import option
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecreateOptions:
+    """Options of ``recreate``."""
+
+    output: Path | None = option(
+        None, "FILE", "File of the new picture.", "-o --output", show_default="OUT_again beside OUT"
+    )
+    overwrite: bool = option(False, None, "Replace FILE if it exists.")
+    force: bool = option(False, None, "Use the files given even if they have changed.")
+    reading: PhotoOptions
+    weights: str | None = weights_option()
+    device: str = device_option()
+    engine: Engine = engine_option()
+    general: GeneralOptions
 
 
 def recreate(
@@ -38,25 +55,7 @@ def recreate(
         ),
     ] = None,
     *,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="FILE",
-            help="File of the new picture.",
-            show_default="OUT_again beside OUT",
-        ),
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE if it exists.")] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Use the files given even if they have changed.")
-    ] = False,
-    reading: PhotoOptions,
-    weights: WeightsOption = None,
-    device: DeviceOption = "auto",
-    engine: EngineOption = Engine.auto,
-    general: GeneralOptions,
+    options: RecreateOptions,
 ) -> None:
     """Make a picture again from the recipe inside it.
 
@@ -67,39 +66,41 @@ def recreate(
         cinn-colorize recreate colorized/photo_005.jpg photo.jpg
         cinn-colorize recreate colorized/photo_mix_017_022.jpg photo.jpg sky.png
     """
-    show_log(general.quiet, general.verbose)
-    with fatal(general.debug):
+    show_log(options.general.quiet, options.general.verbose)
+    with fatal(options.general.debug):
         from cinn_colorize.imaging.photo import open_photo
         from cinn_colorize.methods.differences import differences, recipe_at
         from cinn_colorize.methods.recipe import Recipe
         from cinn_colorize.methods.recipe import recreate as make_again
         from cinn_colorize.models import find_weights
 
-        recipe = Recipe.read(picture, max_pixels=reading.limit)
-        output = output or picture.with_stem(f"{picture.stem}_again")
+        recipe = Recipe.read(picture, max_pixels=options.reading.limit)
+        output = options.output or picture.with_stem(f"{picture.stem}_again")
         is_there = (
-            not overwrite
+            not options.overwrite
             and output.exists()
             and not output.samefile(picture)
-            and not differences(recipe_at(output, reading.limit), recipe_at(picture, reading.limit))
-            and open_photo(original, max_pixels=reading.limit).sha256 == recipe.original
+            and not differences(
+                recipe_at(output, options.reading.limit), recipe_at(picture, options.reading.limit)
+            )
+            and open_photo(original, max_pixels=options.reading.limit).sha256 == recipe.original
         )
         if not is_there:
-            claim([output], overwrite, "another -o")
-            check_engine(engine, device, recipe.precision)
-            file, digest = find_weights(recipe.model, weights)
+            claim([output], options.overwrite, "another -o")
+            check_engine(options.engine, options.device, recipe.precision)
+            file, digest = find_weights(recipe.model, options.weights)
             spec = ModelSpec(
                 recipe.model,
                 file,
                 digest,
-                device,
+                options.device,
                 recipe.precision,
                 recipe.guidance,
                 recipe.method.encodes,
-                engine,
+                options.engine,
             )
             specs = [spec]
-            if engine is Engine.auto and spec.graphs and recipe.version == __version__:
+            if options.engine is Engine.auto and spec.graphs and recipe.version == __version__:
                 specs.append(replace(spec, engine=Engine.torch))  # that of the library and the studio
             for one in specs:
                 try:
@@ -113,8 +114,8 @@ def recreate(
                     original,
                     output,
                     others=others or (),
-                    force=force,
-                    max_pixels=reading.limit,
+                    force=options.force,
+                    max_pixels=options.reading.limit,
                 )
                 if filecmp.cmp(picture, output, shallow=False):
                     break
@@ -124,5 +125,5 @@ def recreate(
     if not same:
         say(f"{printable_name(output)}: the bytes differ from those of {printable_name(picture)}")
         raise typer.Exit(1)
-    if not general.quiet:
+    if not options.general.quiet:
         say(f"{printable_name(output)}: the same bytes as {printable_name(picture)}")

@@ -5,21 +5,42 @@ from __future__ import annotations
 import secrets
 import socket
 import webbrowser
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
+from cinn_colorize.cli.common import GeneralOptions, ModelOptions, PhotoOptions, device_of
 from cinn_colorize.cli.console import fatal, print_path, say, show_log
-from cinn_colorize.cli.options import GeneralOptions, ModelOptions, PhotoOptions, device_of
 from cinn_colorize.errors import PhotoError
+from cinn_colorize.imaging.options import option
 
 if TYPE_CHECKING:
     from cinn_colorize.studio.studio import Studio
 
 SERVER = "Server"
 _NEEDED = ("starlette", "uvicorn", "python_multipart")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudioOptions:
+    """Options of ``studio``."""
+
+    panel: ClassVar[str] = SERVER
+
+    host: str = option(
+        "127.0.0.1",
+        "ADDRESS",
+        "Address to listen at; any but this machine's own requires the token in the URL printed.",
+    )
+    port: int = option(8123, "PORT", "Port; 0 for a free one.", min=0, max=65535)
+    public: bool = option(False, None, "Let anyone in who reaches the address, without a token.")
+    browser: bool = option(True, None, "Open the page in a browser.", "--browser/--no-browser")
+    reading: PhotoOptions
+    network: ModelOptions
+    general: GeneralOptions
 
 
 def studio(
@@ -32,34 +53,7 @@ def studio(
         ),
     ] = None,
     *,
-    host: Annotated[
-        str,
-        typer.Option(
-            "--host",
-            metavar="ADDRESS",
-            help="Address to listen at; any but this machine's own requires the token in the URL printed.",
-            rich_help_panel=SERVER,
-        ),
-    ] = "127.0.0.1",
-    port: Annotated[
-        int,
-        typer.Option(
-            "--port", metavar="PORT", min=0, max=65535, help="Port; 0 for a free one.", rich_help_panel=SERVER
-        ),
-    ] = 8123,
-    public: Annotated[
-        bool,
-        typer.Option(
-            "--public", help="Let anyone in who reaches the address, without a token.", rich_help_panel=SERVER
-        ),
-    ] = False,
-    browser: Annotated[
-        bool,
-        typer.Option("--browser/--no-browser", help="Open the page in a browser.", rich_help_panel=SERVER),
-    ] = True,
-    reading: PhotoOptions,
-    network: ModelOptions,
-    general: GeneralOptions,
+    options: StudioOptions,
 ) -> None:
     """Colorize in the browser: look at samples, paint hints, save.
 
@@ -73,13 +67,13 @@ def studio(
     """
     if missing := [name for name in _NEEDED if not find_spec(name)]:
         raise typer.BadParameter(f"studio requires {missing[0]}; pip install 'cinn-colorize[studio]'")
-    if public and photos:
+    if options.public and photos:
         raise typer.BadParameter("anyone could save beside these photos; name none", param_hint="--public")
-    weight = network.chosen_guidance
-    show_log(general.quiet, general.verbose)
-    with fatal(general.debug):
+    weight = options.network.chosen_guidance
+    show_log(options.general.quiet, options.general.verbose)
+    with fatal(options.general.debug):
         from cinn_colorize.batch.inputs import find_inputs
-        from cinn_colorize.originals import protecting
+        from cinn_colorize.files.originals import protecting
         from cinn_colorize.studio.guard import LOOPBACK, Guard
         from cinn_colorize.studio.library import Library
         from cinn_colorize.studio.server import Server
@@ -88,45 +82,51 @@ def studio(
         if errors := [item for item in inputs if isinstance(item, PhotoError)]:
             raise errors[0]
         paths = [item.path for item in inputs if not isinstance(item, PhotoError)]
-        if network.device not in ("auto", "cpu"):
-            device_of(network.device)  # otherwise torch is imported after the page is there
-        network.spec()  # reports weights that cannot be used before a page is there
-        listening = _listen(host, port)
+        if options.network.device not in ("auto", "cpu"):
+            device_of(options.network.device)  # otherwise torch is imported after the page is there
+        options.network.spec()  # reports weights that cannot be used before a page is there
+        listening = _listen(options.host, options.port)
         is_local = listening.getsockname()[0] in LOOPBACK
-        token = "" if is_local or public else secrets.token_urlsafe(16)
-        is_any = host in ("0.0.0.0", "::")
-        name = "localhost" if is_local or is_any else f"[{host}]" if ":" in host else host
+        token = "" if is_local or options.public else secrets.token_urlsafe(16)
+        is_any = options.host in ("0.0.0.0", "::")
+        name = (
+            "localhost"
+            if is_local or is_any
+            else f"[{options.host}]"
+            if ":" in options.host
+            else options.host
+        )
         url = f"http://{name}:{listening.getsockname()[1]}/" + (f"?token={token}" if token else "")
-        library = Library(paths, reading.limit)
+        library = Library(paths, options.reading.limit)
 
         def load() -> Studio:
             from cinn_colorize.studio.studio import Studio  # heavy: the page is there before it is needed
 
             return Studio(
                 library,
-                model=network.model,
-                weights=network.weights,
-                device=network.device,
-                precision=network.precision,
+                model=options.network.model,
+                weights=options.network.weights,
+                device=options.network.device,
+                precision=options.network.precision,
                 guidance=weight,
-                max_pixels=reading.limit,
-                network=network.words,
+                max_pixels=options.reading.limit,
+                network=options.network.words,
             )
 
         try:
             with protecting(paths), listening:
                 elsewhere = ", elsewhere with the name of this machine" if is_any else ""
                 say(f"open {url} in a browser{elsewhere}; Ctrl-C ends")
-                if browser:
+                if options.browser:
                     webbrowser.open(url)
                 Server(library, load, print_path).run(
                     listening,
                     lambda app: Guard(
                         app,
-                        reading.limit,
-                        hosts=LOOPBACK if is_local and not public else (),
+                        options.reading.limit,
+                        hosts=LOOPBACK if is_local and not options.public else (),
                         token=token,
-                        frames="'self' https://huggingface.co" if public else "'none'",
+                        frames="'self' https://huggingface.co" if options.public else "'none'",
                     ),
                 )
         finally:

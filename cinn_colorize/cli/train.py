@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import signal
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, ClassVar
 
 import typer
 
+from cinn_colorize.cli.common import NETWORK, debug_option, device_of, device_option, quiet_option
 from cinn_colorize.cli.console import console, draws, fatal, print_path, say, show_log, silence
 from cinn_colorize.cli.interrupts import CODE, keeping
-from cinn_colorize.cli.options import NETWORK, DebugOption, DeviceOption, QuietOption, device_of
-from cinn_colorize.messages import printable_name
-from cinn_colorize.signals import ENDING
-from cinn_colorize.training.registry import ABLATIONS, Ablation, Dataset, Precision, Preset, Stage
+from cinn_colorize.files.messages import printable_name
+from cinn_colorize.files.signals import ENDING
+from cinn_colorize.imaging.options import option
+from cinn_colorize.training.choices import ABLATIONS, Ablation, Dataset, Precision, Preset, Stage
 
 if TYPE_CHECKING:
     from cinn_colorize.training.progress import Evaluation
@@ -33,206 +35,112 @@ def _parts(dataset: Dataset, **remarks: str) -> str:
     return ", ".join(f"{name} ({remarks[name]})" if name in remarks else name for name in ABLATIONS[dataset])
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """Options of ``train``."""
+
+    panel: ClassVar[str] = RUN
+
+    dataset: Dataset = option(
+        Dataset.photos, None, "Data set to train on; it determines the model.", panel=DATA
+    )
+    data: list[str] | None = option(
+        None,
+        "FOLDER|ZIP|URL",
+        "Location of the data; may be repeated. Zips of photos may be at https://, s3:// or gs://.",
+        panel=DATA,
+        show_default="data/DATASET",
+    )
+    cache: Path | None = option(
+        None,
+        "FOLDER",
+        "Folder that keeps whole copies of zips at URLs.",
+        panel=DATA,
+        show_default="none: photos are read one by one",
+    )
+    stage: Stage = option(
+        Stage.flow,
+        None,
+        "Stage of training, for photos and imagenet: features trains the backbone on gray photos, "
+        "coarse the colours at 16 px with it, fine the details above them (these two for photos only), "
+        "flow the model on a frozen backbone, and joint both.",
+        panel=DATA,
+    )
+    preset: Preset | None = option(
+        None,
+        None,
+        "Architecture of a new imagenet model: paper follows the text, authors their code, and "
+        "narrow has a quarter of the paper's channels, to rehearse on a CPU.",
+        panel=DATA,
+        show_default="paper",
+    )
+    ablate: list[Ablation] | None = option(
+        None,
+        "PART",
+        "Part of the paper's recipe to leave out, to see what it contributes; may be repeated. "
+        f"For lsun: {_parts(Dataset.lsun, conditioning='the network', learning='of that network')}. "
+        f"For mnist: {_parts(Dataset.mnist)}. For photos: {_parts(Dataset.photos)}.",
+        panel=DATA,
+        show_default="nothing",
+    )
+    run: Path | None = option(
+        None, "FOLDER", "Folder of the run, for checkpoints, logs and weights.", show_default="runs/MODEL"
+    )
+    photos: int | None = option(
+        None,
+        "N",
+        "Length of the run in photos (or digits), repeats included; with --resume, its new length.",
+        min=1,
+        show_default=_OF_TASK,
+    )
+    batch: int | None = option(
+        None, "N", "Number of photos per step, over all processes.", min=1, show_default=_OF_TASK
+    )
+    learning_rate: float | None = option(
+        None, "RATE", "Peak of the learning rate.", "--lr", min=0, show_default=_OF_TASK
+    )
+    seed: int | None = option(
+        None, "SEED", "Seed of the run.", "-s --seed", min=0, max=2**63 - 1, show_default="0"
+    )
+    resume: bool = option(
+        False,
+        None,
+        "Continue exactly where the run stopped, with its settings, or begin it if there is no checkpoint.",
+    )
+    start: Path | None = option(None, "FILE", "Weights to start from.", show_default="new ones")
+    backbone: Path | None = option(
+        None,
+        "FILE",
+        "Backbone of a new model, from --stage features.",
+        show_default="pretrained on ImageNet, for photos",
+    )
+    evaluate_every: int | None = option(
+        None, "N", "Number of photos between evaluations.", min=1, show_default=_OF_TASK
+    )
+    device: str = device_option()
+    precision: Precision = option(
+        Precision.auto,
+        None,
+        "Precision of the autocast; auto: bf16 if it is faster, otherwise fp32.",
+        panel=NETWORK,
+    )
+    workers: int = option(
+        1, "N", "Number of processes that decode photos, per process that trains.", panel=NETWORK, min=0
+    )
+    compile: bool = option(False, None, "Compile the forward pass with torch.compile.", panel=NETWORK)
+    save_memory: bool = option(
+        False,
+        None,
+        "Recompute the activations of the flow in the backward pass, and train in fp32.",
+        panel=NETWORK,
+    )
+    checkpoint_minutes: float = option(5, "MINUTES", "Minutes between checkpoints.", min=0)
+    quiet: bool = quiet_option()
+    debug: bool = debug_option()
+
+
 def train(
-    dataset: Annotated[
-        Dataset,
-        typer.Option(
-            "--dataset", help="Data set to train on; it determines the model.", rich_help_panel=DATA
-        ),
-    ] = Dataset.photos,
-    data: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--data",
-            metavar="FOLDER|ZIP|URL",
-            help="Location of the data; may be repeated. Zips of photos may be at https://, s3:// or gs://.",
-            show_default="data/DATASET",
-            rich_help_panel=DATA,
-        ),
-    ] = None,
-    cache: Annotated[
-        Path | None,
-        typer.Option(
-            "--cache",
-            metavar="FOLDER",
-            help="Folder that keeps whole copies of zips at URLs.",
-            show_default="none: photos are read one by one",
-            rich_help_panel=DATA,
-        ),
-    ] = None,
-    stage: Annotated[
-        Stage,
-        typer.Option(
-            "--stage",
-            help="Stage of training, for photos and imagenet: features trains the backbone on gray photos, "
-            "coarse the colours at 16 px with it, fine the details above them (these two for photos only), "
-            "flow the model on a frozen backbone, and joint both.",
-            rich_help_panel=DATA,
-        ),
-    ] = Stage.flow,
-    preset: Annotated[
-        Preset | None,
-        typer.Option(
-            "--preset",
-            help="Architecture of a new imagenet model: paper follows the text, authors their code, and "
-            "narrow has a quarter of the paper's channels, to rehearse on a CPU.",
-            show_default="paper",
-            rich_help_panel=DATA,
-        ),
-    ] = None,
-    ablate: Annotated[
-        list[Ablation] | None,
-        typer.Option(
-            "--ablate",
-            metavar="PART",
-            help="Part of the paper's recipe to leave out, to see what it contributes; may be repeated. "
-            f"For lsun: {_parts(Dataset.lsun, conditioning='the network', learning='of that network')}. "
-            f"For mnist: {_parts(Dataset.mnist)}. For photos: {_parts(Dataset.photos)}.",
-            show_default="nothing",
-            rich_help_panel=DATA,
-        ),
-    ] = None,
-    run: Annotated[
-        Path | None,
-        typer.Option(
-            "--run",
-            metavar="FOLDER",
-            help="Folder of the run, for checkpoints, logs and weights.",
-            show_default="runs/MODEL",
-            rich_help_panel=RUN,
-        ),
-    ] = None,
-    photos: Annotated[
-        int | None,
-        typer.Option(
-            "--photos",
-            metavar="N",
-            min=1,
-            help="Length of the run in photos (or digits), repeats included; with --resume, its new length.",
-            show_default=_OF_TASK,
-            rich_help_panel=RUN,
-        ),
-    ] = None,
-    batch: Annotated[
-        int | None,
-        typer.Option(
-            "--batch",
-            metavar="N",
-            min=1,
-            help="Number of photos per step, over all processes.",
-            show_default=_OF_TASK,
-            rich_help_panel=RUN,
-        ),
-    ] = None,
-    learning_rate: Annotated[
-        float | None,
-        typer.Option(
-            "--lr",
-            metavar="RATE",
-            min=0,
-            help="Peak of the learning rate.",
-            show_default=_OF_TASK,
-            rich_help_panel=RUN,
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            "-s",
-            "--seed",
-            metavar="SEED",
-            min=0,
-            max=2**63 - 1,
-            help="Seed of the run.",
-            show_default="0",
-            rich_help_panel=RUN,
-        ),
-    ] = None,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume",
-            help="Continue exactly where the run stopped, with its settings, or begin it if there is no "
-            "checkpoint.",
-            rich_help_panel=RUN,
-        ),
-    ] = False,
-    start: Annotated[
-        Path | None,
-        typer.Option(
-            "--start",
-            metavar="FILE",
-            help="Weights to start from.",
-            show_default="new ones",
-            rich_help_panel=RUN,
-        ),
-    ] = None,
-    backbone: Annotated[
-        Path | None,
-        typer.Option(
-            "--backbone",
-            metavar="FILE",
-            help="Backbone of a new model, from --stage features.",
-            show_default="pretrained on ImageNet, for photos",
-            rich_help_panel=RUN,
-        ),
-    ] = None,
-    evaluate_every: Annotated[
-        int | None,
-        typer.Option(
-            "--evaluate-every",
-            metavar="N",
-            min=1,
-            help="Number of photos between evaluations.",
-            show_default=_OF_TASK,
-            rich_help_panel=RUN,
-        ),
-    ] = None,
-    device: DeviceOption = "auto",
-    precision: Annotated[
-        Precision,
-        typer.Option(
-            "--precision",
-            help="Precision of the autocast; auto: bf16 if it is faster, otherwise fp32.",
-            rich_help_panel=NETWORK,
-        ),
-    ] = Precision.auto,
-    workers: Annotated[
-        int,
-        typer.Option(
-            "--workers",
-            metavar="N",
-            min=0,
-            help="Number of processes that decode photos, per process that trains.",
-            rich_help_panel=NETWORK,
-        ),
-    ] = 1,
-    compile: Annotated[
-        bool,
-        typer.Option(
-            "--compile", help="Compile the forward pass with torch.compile.", rich_help_panel=NETWORK
-        ),
-    ] = False,
-    save_memory: Annotated[
-        bool,
-        typer.Option(
-            "--save-memory",
-            help="Recompute the activations of the flow in the backward pass, and train in fp32.",
-            rich_help_panel=NETWORK,
-        ),
-    ] = False,
-    checkpoint_minutes: Annotated[
-        float,
-        typer.Option(
-            "--checkpoint-minutes",
-            metavar="MINUTES",
-            min=0,
-            help="Minutes between checkpoints.",
-            rich_help_panel=RUN,
-        ),
-    ] = 5,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
+    options: TrainOptions,
 ) -> None:
     """Train a model.
 
@@ -244,70 +152,84 @@ def train(
         cinn-colorize train --data photos --run runs/first
         cinn-colorize train --dataset mnist --data mnist --resume
     """
-    if save_memory and compile:
+    if options.save_memory and options.compile:
         raise typer.BadParameter("--save-memory and --compile exclude each other")
-    if save_memory and precision is Precision.bf16:
+    if options.save_memory and options.precision is Precision.bf16:
         raise typer.BadParameter("--save-memory requires fp32", param_hint="--precision")
-    show_log(quiet)
-    with fatal(debug):
+    show_log(options.quiet)
+    with fatal(options.debug):
         from cinn_colorize.data.urls import Url
         from cinn_colorize.errors import DataError
         from cinn_colorize.training.datasets import open_task
-        from cinn_colorize.training.options import RunOptions
         from cinn_colorize.training.processes import local_device, processes
         from cinn_colorize.training.run import run_training
+        from cinn_colorize.training.run_options import RunOptions
         from cinn_colorize.training.state import settings_to_resume
 
-        chosen = local_device(device_of(device))
-        places = [Url.or_path(place) for place in data or [f"data/{dataset}"]]
-        if cache and not any(isinstance(place, Url) for place in places):
+        chosen = local_device(device_of(options.device))
+        places = [Url.or_path(place) for place in options.data or [f"data/{options.dataset}"]]
+        if options.cache and not any(isinstance(place, Url) for place in places):
             raise typer.BadParameter("is for zips at URLs, and --data names none", param_hint="--cache")
-        if not data and not Path(f"data/{dataset}").exists():
-            files = "MNIST's four files" if dataset is Dataset.mnist else "zips or folders of photos"
+        if not options.data and not Path(f"data/{options.dataset}").exists():
+            files = "MNIST's four files" if options.dataset is Dataset.mnist else "zips or folders of photos"
             raise DataError(f"{places[0]}: not there; put {files} there, or pass --data FOLDER")
-        if start and stage is Stage.features:
-            raise DataError(f"{start}: --stage features begins anew; leave out --start")
-        if start and backbone:
-            raise DataError(f"{start}: has its own backbone; leave out --start or --backbone")
-        if start and preset:
-            raise DataError(f"{start}: has its own architecture; leave out --start or --preset")
-        if start and ablate:
-            raise DataError(f"{start}: has its own architecture; leave out --start or --ablate")
+        if options.start and options.stage is Stage.features:
+            raise DataError(f"{options.start}: --stage features begins anew; leave out --start")
+        if options.start and options.backbone:
+            raise DataError(f"{options.start}: has its own backbone; leave out --start or --backbone")
+        if options.start and options.preset:
+            raise DataError(f"{options.start}: has its own architecture; leave out --start or --preset")
+        if options.start and options.ablate:
+            raise DataError(f"{options.start}: has its own architecture; leave out --start or --ablate")
         with processes(chosen) as shared, contextlib.ExitStack() as stack:
-            if shared.rank:
-                quiet = silence()
-            task = open_task(dataset, places, stage, backbone, preset, cache, ablate or ())
-            run = run or Path("runs") / task.model
-            asked = {"photos": photos, "batch": batch, "learning_rate": learning_rate, "seed": seed}
+            quiet = silence() if shared.rank else options.quiet
+            task = open_task(
+                options.dataset,
+                places,
+                options.stage,
+                options.backbone,
+                options.preset,
+                options.cache,
+                options.ablate or (),
+            )
+            run = options.run or Path("runs") / task.model
+            asked = {
+                "photos": options.photos,
+                "batch": options.batch,
+                "learning_rate": options.learning_rate,
+                "seed": options.seed,
+            }
             given = {name: value for name, value in asked.items() if value is not None}
             config = task.settings(**given)
-            if resume:
+            if options.resume:
                 config = shared.once(partial(settings_to_resume, run, config, given))
             if not quiet:
-                found = f"{task.distinct:,} {'digits' if dataset is Dataset.mnist else 'photos'} found"
+                found = (
+                    f"{task.distinct:,} {'digits' if options.dataset is Dataset.mnist else 'photos'} found"
+                )
                 steps = "1 step" if config.steps == 1 else f"{config.steps:,} steps"
                 say(f"{found}; {config.length:,} to see, in {steps} of {config.batch}")
             kept = partial(_kept, run, config.length)
             stack.enter_context(keeping(lambda: "") if shared.rank else keeping(kept, _STOPPING))
             stop = _StopRequest()
             display = _Display(config.length, config.batch, quiet)
-            options = RunOptions(
+            settings = RunOptions(
                 device=chosen,
-                precision=Precision.fp32 if save_memory else precision,
-                workers=workers,
+                precision=Precision.fp32 if options.save_memory else options.precision,
+                workers=options.workers,
                 processes=shared,
-                resume=resume,
-                start=start,
-                compile=compile,
-                save_memory=save_memory,
-                checkpoint_seconds=60 * checkpoint_minutes,
-                evaluate_every=evaluate_every,
+                resume=options.resume,
+                start=options.start,
+                compile=options.compile,
+                save_memory=options.save_memory,
+                checkpoint_seconds=60 * options.checkpoint_minutes,
+                evaluate_every=options.evaluate_every,
                 report=display.report,
                 report_evaluation=display.report_evaluation,
                 stop=stop,
             )
             with display.bar:
-                weights = run_training(task, run, config, options)
+                weights = run_training(task, run, config, settings)
         if shared.rank:
             return
         if weights is None:

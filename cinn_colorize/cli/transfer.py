@@ -2,34 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cinn_colorize.cli import values
-from cinn_colorize.cli.console import fatal, show_log
-from cinn_colorize.cli.digits import MODEL, ShownDigitOption, refuse, refuse_all_but, transfer_digits
-from cinn_colorize.cli.many import checked
-from cinn_colorize.cli.options import (
-    LEVELS,
+from cinn_colorize.cli.common import (
     AnyModelOptions,
     BatchOutputOptions,
-    FrameOption,
     GeneralOptions,
-    PagesOption,
     PhotoOptions,
-    SeedOption,
     check_seeds,
     device_of,
     temperature_of,
     usage_errors,
 )
-from cinn_colorize.cli.report import report
-from cinn_colorize.latents.levels import MAX_TEMPERATURE, PerLevel, parse_noise, short_levels, transfer_noise
-from cinn_colorize.methods.transfer import TEMPERATURE, Transfer, check_reference
-from cinn_colorize.models.registry import DEFAULT, MODELS
-from cinn_colorize.options import DRAWING, OUTPUT, Rendering
+from cinn_colorize.cli.console import fatal, show_log
+from cinn_colorize.cli.digits import MODEL, digit_option, refuse, refuse_all_but, transfer_digits
+from cinn_colorize.cli.many import checked
+from cinn_colorize.cli.summary import report
+from cinn_colorize.imaging.options import option
+from cinn_colorize.methods.transfer import TEMPERATURE, check_reference
+from cinn_colorize.request import TransferRequest
+
+
+@dataclass(frozen=True)
+class TransferOutputOptions(BatchOutputOptions):
+    """What files a transfer makes of each photo."""
+
+    sheet: bool = option(
+        False, None, "Write a sheet with REF, TARGET and the results too.", "--sheet/--no-sheet"
+    )
+
+
+@dataclass(frozen=True)
+class DigitOptions:
+    """What applies to digits alone."""
+
+    digit: int | None = digit_option("Digit that the images show.")
 
 
 def transfer(
@@ -47,63 +59,9 @@ def transfer(
         ),
     ] = None,
     *,
-    number: Annotated[
-        int,
-        typer.Option(
-            "-n",
-            "--number",
-            metavar="N",
-            min=1,
-            help="Number of variants per photo.",
-            rich_help_panel=DRAWING,
-        ),
-    ] = 1,
-    strength: Annotated[
-        float | None,
-        typer.Option(
-            "--strength",
-            metavar="S",
-            min=0,
-            max=1,
-            help="Share of REF's code in all levels, 0 to 1; the rest is noise.",
-            rich_help_panel=DRAWING,
-        ),
-    ] = None,
-    levels: Annotated[
-        str | None,
-        typer.Option(
-            "--levels",
-            metavar="S|LEVEL:S,...",
-            help="Share of noise by level, 0 to 1, instead of --strength.",
-            show_default=short_levels(transfer_noise(MODELS[DEFAULT].levels)),
-            rich_help_panel=DRAWING,
-        ),
-    ] = None,
-    temperature: Annotated[
-        str,
-        typer.Option(
-            "-t",
-            "--temperature",
-            metavar="T|LEVEL:T,...",
-            help=f"Temperature of the noise, 0 to {MAX_TEMPERATURE:g}; 32:0.6,16:0.7 sets it by level. "
-            f"{LEVELS}",
-            rich_help_panel=DRAWING,
-        ),
-    ] = f"{TEMPERATURE:g}",
-    seed: SeedOption = 0,
-    rendering: Rendering,
-    frame: FrameOption = "auto",
-    pages: PagesOption = None,
-    digit: ShownDigitOption = None,
-    out: BatchOutputOptions,
-    sheet: Annotated[
-        bool,
-        typer.Option(
-            "--sheet/--no-sheet",
-            help="Write a sheet with REF, TARGET and the results too.",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = False,
+    request: TransferRequest,
+    digits: DigitOptions,
+    out: TransferOutputOptions,
     reading: PhotoOptions,
     network: AnyModelOptions,
     general: GeneralOptions,
@@ -122,21 +80,20 @@ def transfer(
     """
     if network.model == MODEL:
         refuse_all_but(context, ["reference", "targets"])
-        transfer_digits([reference, *(targets or [])], digit, out, network, general)
+        transfer_digits([reference, *(targets or [])], digits.digit, out, network, general)
         return
-    refuse({"--digit": digit}, "only with --model mnist")
+    refuse({"--digit": digits.digit}, "only with --model mnist")
     if not targets:
         raise typer.BadParameter("Missing argument 'TARGET...'")
     out.check()
-    chosen = values.pages(pages)
-    if strength is not None and levels is not None:
+    values.pages(request.pages)
+    if request.strength is not None and request.levels is not None:
         raise typer.BadParameter("--strength and --levels exclude each other")
-    check_seeds(seed, number)
-    temperatures = temperature_of(temperature, network.info, TEMPERATURE)
-    known = network.info.levels
-    noise: PerLevel = transfer_noise(known) if strength is None else 1 - strength
+    check_seeds(request.seed, request.number)
+    temperature_of(request.temperature, network.info, TEMPERATURE)
+    request = replace(request, reference=reference)
     with usage_errors("--levels"):
-        noise = parse_noise(levels, known, noise)
+        drawing = request.drawing(network.info, reading.limit)
     show_log(general.quiet, general.verbose)
 
     from cinn_colorize.batch.inputs import find_inputs
@@ -145,15 +102,10 @@ def transfer(
 
     stem = reference.stem.replace("{", "{{").replace("}", "}}")
     plan = out.plan(
-        method=Transfer(reference, noise, reading.limit),
-        number=number,
-        temperature=temperatures,
-        seed=seed,
-        rendering=rendering,
-        frame=frame,
-        pages=chosen,
+        request=request,
+        drawing=drawing,
         pattern=f"{{stem}}_like_{stem}_{{seed:03d}}{{ext}}",
-        sheet=sheet,
+        sheet=out.sheet,
         sheet_pattern=f"{{stem}}_like_{stem}_sheet.jpg",
         max_pixels=reading.limit,
     )

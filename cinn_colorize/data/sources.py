@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 
 from cinn_colorize.data.urls import Url, cached, find, is_folder, open_file, retry, shown
 from cinn_colorize.errors import DataError
-from cinn_colorize.limits import check_bytes, check_pixels, read_file
-from cinn_colorize.messages import printable_name
+from cinn_colorize.files.limits import check_bytes, check_pixels, read_file
+from cinn_colorize.files.messages import printable_name
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -18,8 +18,8 @@ import fsspec
 from filelock import FileLock
 
 from cinn_colorize.errors import DataError
-from cinn_colorize.files import FULL, writing
-from cinn_colorize.messages import printable_name
+from cinn_colorize.files.atomic import FULL, writing
+from cinn_colorize.files.messages import printable_name
 
 log = logging.getLogger(__name__)
 

@@ -15,6 +15,6 @@ from cinn_colorize.evaluation.realism import Measure as Measure
 from cinn_colorize.evaluation.realism import StLpips as StLpips
 from cinn_colorize.evaluation.realism import Top5 as Top5
 from cinn_colorize.evaluation.realism import read_labels as read_labels
-from cinn_colorize.evaluation.report import Report as Report
-from cinn_colorize.evaluation.report import Row as Row
 from cinn_colorize.evaluation.subsets import read_subsets as read_subsets
+from cinn_colorize.evaluation.table import Report as Report
+from cinn_colorize.evaluation.table import Row as Row

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, Self
 
 from cinn_colorize.errors import DataError
 from cinn_colorize.evaluation.bootstrap import Statistics, Term
+from cinn_colorize.files.limits import read_table
+from cinn_colorize.files.messages import printable_name
 from cinn_colorize.latents.levels import short_levels
-from cinn_colorize.limits import read_table
-from cinn_colorize.messages import printable_name
 
 _COMPARED = ("tint", "tint*", "gray")  # beside the model
 

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from cinn_colorize.data.sources import ColorReader, Source, readable
+from cinn_colorize.engines.interface import DENSITY_SCALE, NetworkInput
 from cinn_colorize.errors import DataError
 from cinn_colorize.evaluation.bootstrap import Estimate, Statistics, Term, estimate
 from cinn_colorize.evaluation.calibration import Calibration
@@ -21,14 +22,12 @@ from cinn_colorize.evaluation.earlier import DrawnBy
 from cinn_colorize.evaluation.metrics import color_statistics, exploding, limited, picture_statistics
 from cinn_colorize.evaluation.photos import CHROMA_SIZE, Doubles, Square, read_square, to_rgb
 from cinn_colorize.evaluation.realism import Measure
-from cinn_colorize.evaluation.report import BEST_TINT, GRAY, TINT, TRUTH, ModelRow, Report, Row
+from cinn_colorize.evaluation.table import BEST_TINT, GRAY, TINT, TRUTH, ModelRow, Report, Row
 from cinn_colorize.evaluation.tints import SIGMAS, Tinted, best
 from cinn_colorize.imaging.color import Floats
-from cinn_colorize.interface import NetworkInput
 from cinn_colorize.latents.latent import Latent
 from cinn_colorize.latents.levels import PerLevel
 from cinn_colorize.models.base import PhotoFlow
-from cinn_colorize.samples import DENSITY_SCALE
 
 _NOISE = 0.05  # standard deviation in x = ab / 15
 _DIMENSIONS = 2 * CHROMA_SIZE**2
@@ -36,7 +35,7 @@ _BATCH = 8
 
 
 class Sample(Protocol):
-    """One sample; see :class:`cinn_colorize.samples.Sample`."""
+    """One sample; see :class:`cinn_colorize.methods.samples.Sample`."""
 
     @property
     def ab(self) -> Floats:
@@ -44,7 +43,7 @@ class Sample(Protocol):
 
 
 class ConditionedModel(Protocol):
-    """Draws samples for one L; see :class:`cinn_colorize.conditioned.ConditionedPhoto`."""
+    """Draws samples for one L; see :class:`cinn_colorize.colorizer.ConditionedPhoto`."""
 
     def sample(self, n: int, temperature: PerLevel, seed: int) -> Sequence[Sample]:
         """Draw n samples with the seeds seed, seed + 1, ..."""

@@ -30,15 +30,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cinn_colorize.conditioning import backbone, pretrained
 from cinn_colorize.data.sources import Reader, Source
 from cinn_colorize.errors import DataError
 from cinn_colorize.evaluation.bootstrap import Estimate, mean_estimate
 from cinn_colorize.evaluation.distances import kernel_distance
 from cinn_colorize.evaluation.photos import Doubles, Square, read_square
 from cinn_colorize.evaluation.subsets import malformed, names_none, read_column
+from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging.color import Floats
-from cinn_colorize.messages import printable_name
+from cinn_colorize.models.conditioning import backbone, pretrained
 
 Progress = Callable[[int, int], None]
 

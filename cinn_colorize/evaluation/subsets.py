@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cinn_colorize.errors import DataError
-from cinn_colorize.limits import read_table
-from cinn_colorize.messages import printable_name
+from cinn_colorize.files.limits import read_table
+from cinn_colorize.files.messages import printable_name
 
 Subsets = Mapping[str, frozenset[str]]  # names of photos, by what these show
 

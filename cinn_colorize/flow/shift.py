@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cinn_colorize.flow.haar import haar
 from cinn_colorize.flow.transform import Transform
-from cinn_colorize.guided import coefficients
+from cinn_colorize.imaging.guided import coefficients
 
 _WINDOW = 3  # side of the guided filter's windows at the coarser size, in pixels
 

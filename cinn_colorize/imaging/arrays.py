@@ -21,8 +21,8 @@ from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from PIL.PpmImagePlugin import PpmImageFile
 from PIL.PsdImagePlugin import PsdImageFile
 
+from cinn_colorize.files.limits import check_pixels
 from cinn_colorize.imaging.color import Pixels
-from cinn_colorize.limits import check_pixels
 
 # Pillow's readers. Used without Image.open, which has a limit of its own.
 DECODED: dict[str, Callable[[io.BytesIO], ImageFile]] = {

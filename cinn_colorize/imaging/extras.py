@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from cinn_colorize.files.limits import TooLargeError, check_pixels
+from cinn_colorize.files.messages import printable
 from cinn_colorize.imaging.arrays import Decoded, blobs_of
-from cinn_colorize.limits import TooLargeError, check_pixels
-from cinn_colorize.messages import printable
 
 # An item of a HEIF file that is compressed with HEVC; libvips reads those with AV1.
 _HEVC = re.compile(rb"infe[\2\3].{3}(?:.{2}|.{4})\0\0(?:hvc1|hev1)", re.DOTALL)

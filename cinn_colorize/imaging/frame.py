@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cinn_colorize.options import Box
+from cinn_colorize.imaging.options import Box
 
 Floats = NDArray[np.float32]
 Counts = NDArray[np.intp]

@@ -13,12 +13,12 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.formats import FORMATS
+from cinn_colorize.files.formats import FORMATS
+from cinn_colorize.files.limits import check_bytes, read_stream
+from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging.arrays import Decoded
 from cinn_colorize.imaging.source import first_bytes, format_of, path_or_content
 from cinn_colorize.imaging.vips import raising_photo_errors
-from cinn_colorize.limits import check_bytes, read_stream
-from cinn_colorize.messages import printable_name
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -21,8 +21,9 @@ import numpy as np
 import PIL.Image
 
 from cinn_colorize.errors import PhotoError as PhotoError
-from cinn_colorize.files import PUBLIC, mode_like
-from cinn_colorize.formats import FORMATS
+from cinn_colorize.files.atomic import PUBLIC, mode_like
+from cinn_colorize.files.formats import FORMATS
+from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging import buffers, color, vips
 from cinn_colorize.imaging.arrays import from_pillow
 from cinn_colorize.imaging.bands import each_band
@@ -30,14 +31,13 @@ from cinn_colorize.imaging.color import SRGB, Floats, Pixels
 from cinn_colorize.imaging.frame import SIZE, find_picture, scaled
 from cinn_colorize.imaging.given import PhotoSource, array_of, file_of
 from cinn_colorize.imaging.metadata import find_recipe, is_excessive, is_readable
+from cinn_colorize.imaging.options import MAX_PIXELS, Box, parse_frame, whole_number
 from cinn_colorize.imaging.picture import Picture, fitted
 from cinn_colorize.imaging.profiles import color_model, space_of
 from cinn_colorize.imaging.reading import in_memory, reader
 from cinn_colorize.imaging.reduction import Reduction
 from cinn_colorize.imaging.source import opened
 from cinn_colorize.imaging.vips import Metadata, raising_photo_errors
-from cinn_colorize.messages import printable_name
-from cinn_colorize.options import MAX_PIXELS, Box, parse_frame, whole_number
 
 log = logging.getLogger(__name__)
 
@@ -380,7 +380,7 @@ def open_photo(
         source: path or content of a file; a binary file, which is read from its position on; Pillow image;
             sRGB array (H, W), (H, W, 3) or (H, W, 4); or sRGB tensor with channels first, as in torchvision,
             (H, W), (3, H, W) or (4, H, W). Arrays and tensors are uint8, uint16, floats in [0, 1], or bool.
-        max_pixels: limit of its pixels, and of its file; see :mod:`cinn_colorize.limits`.
+        max_pixels: limit of its pixels, and of its file; see :mod:`cinn_colorize.files.limits`.
         name: the photo's name in messages; by default, that of the file.
         page: which page of a TIFF to open, from 1.
 

@@ -15,14 +15,14 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from cinn_colorize.errors import ExistsError, OutputError, PhotoError
-from cinn_colorize.files import FULL, PUBLIC, replacing
-from cinn_colorize.formats import OUTPUT_FORMATS, format_of_name
+from cinn_colorize.files.atomic import FULL, PUBLIC, replacing
+from cinn_colorize.files.formats import OUTPUT_FORMATS, format_of_name
+from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging import color, jpeg, vips
 from cinn_colorize.imaging.color import Pixels, RGBSpace
 from cinn_colorize.imaging.metadata import add_recipe, iptc_for
+from cinn_colorize.imaging.options import Encoding
 from cinn_colorize.imaging.tiff import add_fields, append_page, exif_size
-from cinn_colorize.messages import printable_name
-from cinn_colorize.options import Encoding
 
 log = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ import stat
 from pathlib import Path
 
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.files import open_input
-from cinn_colorize.formats import FORMATS, format_of_content
+from cinn_colorize.files.atomic import open_input
+from cinn_colorize.files.formats import FORMATS, format_of_content
+from cinn_colorize.files.limits import check_bytes, read_stream
 from cinn_colorize.imaging.tiff import is_raw
-from cinn_colorize.limits import check_bytes, read_stream
 
 
 def format_of(source: Path | bytes, start: bytes, suffix: str) -> str:

@@ -4,8 +4,8 @@ Kopf, Cohen, Lischinski and Uyttendaele, "Joint Bilateral Upsampling" (2007,
 https://doi.org/10.1145/1276377.1276497): a pixel takes the mean of the ab around it, weighted by distance in
 the picture and in L*, so that colours end where luminance has an edge. At full size that costs 25
 exponentials a pixel. The default evaluates it only at 4 times the ab grid, fits the result there as a
-locally linear function of L (see :mod:`cinn_colorize.guided`) and applies the enlarged coefficients to the
-full-size L: nearly the same colours for the cost of an enlargement.
+locally linear function of L (see :mod:`cinn_colorize.imaging.guided`) and applies the enlarged coefficients
+to the full-size L: nearly the same colours for the cost of an enlargement.
 
 Full-size ab is computed in bands of rows, so that it is never in memory as a whole.
 """
@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cinn_colorize.guided import coefficients
-from cinn_colorize.options import Upsampling
+from cinn_colorize.imaging.guided import coefficients
+from cinn_colorize.imaging.options import Upsampling
 
 Floats = NDArray[np.float32]
 

@@ -20,12 +20,12 @@ import numpy as np
 import pyvips
 
 from cinn_colorize.errors import MissingPhotoError, PhotoError
-from cinn_colorize.formats import FORMATS
+from cinn_colorize.files.formats import FORMATS
+from cinn_colorize.files.limits import ADVICE, TooLargeError, check_pixels
+from cinn_colorize.files.messages import counted, missing
 from cinn_colorize.imaging.color import Pixels
 from cinn_colorize.imaging.profiles import color_model, space_of
 from cinn_colorize.imaging.tiff import exif_turned, exif_with_unit
-from cinn_colorize.limits import ADVICE, TooLargeError, check_pixels
-from cinn_colorize.messages import counted, missing
 
 pyvips.block_untrusted_set(True)
 pyvips.cache_set_max(0)  # no operation is repeated, and the cache would keep whole pictures alive

@@ -17,13 +17,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cinn_colorize import weights
 from cinn_colorize.errors import CinnError, LatentError
-from cinn_colorize.files import PUBLIC
+from cinn_colorize.files import tensorfile
+from cinn_colorize.files.atomic import PUBLIC
+from cinn_colorize.files.messages import counted, printable_name
 from cinn_colorize.latents.levels import PerLevel
 from cinn_colorize.latents.noise import Shapes as Shapes
 from cinn_colorize.latents.noise import draw
-from cinn_colorize.messages import counted, printable_name
 
 _CODES_OF = "latent_codes_of"  # key of the configuration in a file of codes
 
@@ -138,7 +138,7 @@ class Latent:
         """
         config = {_CODES_OF: model, "weights": weights_sha256}
         try:
-            weights.save(Path(path), config, {str(r): z for r, z in self.levels.items()}, mode)
+            tensorfile.save(Path(path), config, {str(r): z for r, z in self.levels.items()}, mode)
         except OSError as error:
             problem = error.strerror or error
             raise LatentError(f"{printable_name(path)}: cannot be written ({problem})") from error
@@ -162,7 +162,7 @@ class Latent:
         name = printable_name(path)
         if not Path(path).is_file():
             raise LatentError(f"{name}: no such file of latent codes; --save-z writes them")
-        config, tensors = weights.load(Path(path))
+        config, tensors = tensorfile.load(Path(path))
         if _CODES_OF not in config:
             raise LatentError(f"{name}: not a file of latent codes; --save-z writes them")
         if config[_CODES_OF] != model:
@@ -180,7 +180,7 @@ class Latent:
     def is_saved(self, path: str | os.PathLike[str], model: str, weights_sha256: str) -> bool:
         """Return whether a file has these very codes, of the same model and weights; see :meth:`save`."""
         try:
-            config, found = weights.load(Path(path))
+            config, found = tensorfile.load(Path(path))
         except (OSError, CinnError):
             return False
         return (

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 from cinn_colorize.latents.levels import MAX_TEMPERATURE, PerLevel, by_level
 
 Floats = NDArray[np.float32]
-Shapes = Mapping[int, tuple[int, int, int]]
+Shapes: TypeAlias = Mapping[int, tuple[int, int, int]]
+LatentLevels: TypeAlias = Mapping[int, Floats]  # (N, C, r, r) by level, see :class:`Latent`
 
 _BLOCK = 16  # values that torch transforms at once, if there are as many
 

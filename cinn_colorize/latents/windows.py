@@ -5,7 +5,7 @@ long as the photo's short side, each of which begins 3/8 of a window after the o
 sample share the latents of the coarse levels, so that they agree on the mood of the photo, and cut those of
 the fine levels from one field as long as the photo, so that they agree where they overlap. An autoregressive
 coarse level is decoded once, for the whole photo, and its colours are cut instead, so that they agree on the
-colours of things too (:class:`cinn_colorize.conditioned.ConditionedPhoto`). Their ab is blended with weights
+colours of things too (:class:`cinn_colorize.colorizer.ConditionedPhoto`). Their ab is blended with weights
 that fall off smoothly, so that no border shows.
 
 With 1/2 in place of 3/8 the centre of a window would lie where its neighbours end, and the step that the flow

@@ -1,31 +1,57 @@
 """Base classes of the methods to draw.
 
 A method is a class that holds all of it: its parameters, how it draws, what it writes into a recipe and reads
-back, what its contact sheet shows first. :mod:`cinn_colorize.methods.registry` lists the methods. Light: does
-not import torch, because the process that only hands out photos has the parameters too.
+back, what its contact sheet shows first. :mod:`cinn_colorize.methods.catalogue` lists the methods. Light:
+does not import torch, because the process that only hands out photos has the parameters too.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
-from cinn_colorize import weights
 from cinn_colorize.errors import PhotoError
+from cinn_colorize.files.atomic import sha256
+from cinn_colorize.files.messages import printable_name
+from cinn_colorize.imaging.options import Rendering
 from cinn_colorize.latents.levels import PerLevel, is_zero
-from cinn_colorize.messages import printable_name
-from cinn_colorize.options import Rendering
 
 if TYPE_CHECKING:
-    from cinn_colorize.colorizer import BaseColorizer
     from cinn_colorize.imaging.photo import Photo
+    from cinn_colorize.methods.conditioned import Conditioned
     from cinn_colorize.methods.contact_sheet import Chart, Tile
-    from cinn_colorize.samples import Colorization, Sample
+    from cinn_colorize.methods.samples import Colorization, Sample
+    from cinn_colorize.models import PhotoModelInfo
 
 Files = Mapping[str, Path]  # by the SHA-256 in a recipe
 _SAME_ASPECT = 1.02  # rounding to whole pixels may change the aspect of a reduced picture by this
+
+
+class PhotoColorizer(Protocol):
+    """What methods need of :class:`cinn_colorize.colorizer.BaseColorizer`, which stands above them.
+
+    Attributes:
+        info: the model's entry in the registry.
+        sha256: SHA-256 of the weights file.
+        precision: precision of the networks.
+        guidance: guidance of the networks.
+    """
+
+    info: PhotoModelInfo
+    sha256: str
+    precision: str
+    guidance: float
+
+    def condition(self, photo: Photo) -> Conditioned:
+        """Compute what all samples of a photo share."""
+
+    def compose(self, photo: Photo, samples: Sequence[Sample], rendering: Rendering) -> list[Colorization]:
+        """Bring samples of a photo to its full size."""
+
+    def recipe(self, drawn: Mapping[str, str], rendering: Rendering, photo: Photo) -> dict[str, str]:
+        """Complete what says how a sample was drawn."""
 
 
 class Method(ABC):
@@ -33,13 +59,13 @@ class Method(ABC):
 
     Attributes:
         name: name of the method in recipes.
-        keys: entries of a recipe that only this method has.
+        keys: entries of a recipe that only this method has, with what messages call them.
         files: the keys that hold SHA-256s of files beside the photo, with the names of these in messages.
         encodes: whether it requires f, from colours to codes, which not every engine has.
     """
 
     name: ClassVar[str]
-    keys: ClassVar[tuple[str, ...]] = ()
+    keys: ClassVar[Mapping[str, str]] = {}
     files: ClassVar[Mapping[str, str]] = {}
     encodes: ClassVar[bool] = False
 
@@ -64,7 +90,7 @@ class Method(ABC):
     @abstractmethod
     def draw(
         self,
-        colorizer: BaseColorizer,
+        colorizer: PhotoColorizer,
         photo: Photo,
         temperature: PerLevel,
         seed: int,
@@ -101,20 +127,23 @@ class SampleMethod(Method):
         """Files that the method reads beside the photo."""
         return ()
 
+    def open_files(self) -> None:  # most methods have none
+        """Refuse files that cannot be used, before anything is drawn.
+
+        Raises:
+            PhotoError: one cannot.
+        """
+
     def is_random(self, temperature: PerLevel) -> bool:
         """Return whether samples of other seeds are others."""
         return not is_zero(temperature)
 
-    def check(self, colorizer: BaseColorizer, photo: Photo) -> None:
+    def check(self, colorizer: PhotoColorizer, photo: Photo) -> None:
         """Refuse a photo that does not go with the method's parameters.
 
         Raises:
             PhotoError: it does not.
         """
-
-    def rendered(self, rendering: Rendering) -> Self:
-        """Return the method for samples that become pictures in this way."""
-        return self
 
     def kept(self, number: int) -> int:
         """Return how many samples of a photo are kept if ``number`` are drawn."""
@@ -122,7 +151,7 @@ class SampleMethod(Method):
 
     @abstractmethod
     def samples(
-        self, colorizer: BaseColorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
+        self, colorizer: PhotoColorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
     ) -> list[Sample]:
         """Draw samples with the seeds ``seed``, ``seed`` + 1, ...
 
@@ -132,7 +161,7 @@ class SampleMethod(Method):
 
     def parts(
         self,
-        colorizer: BaseColorizer,
+        colorizer: PhotoColorizer,
         photo: Photo,
         number: int,
         temperature: PerLevel,
@@ -150,20 +179,20 @@ class SampleMethod(Method):
 
     @abstractmethod
     def first_tiles(
-        self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int, rendering: Rendering
+        self, colorizer: PhotoColorizer, photo: Photo, temperature: PerLevel, seed: int, rendering: Rendering
     ) -> list[Tile]:
         """Return what the contact sheet shows before the samples."""
 
     def draw(
         self,
-        colorizer: BaseColorizer,
+        colorizer: PhotoColorizer,
         photo: Photo,
         temperature: PerLevel,
         seed: int,
         rendering: Rendering,
     ) -> Colorization:
         """Draw the sample that a recipe describes at the photo's size."""
-        samples = self.rendered(rendering).samples(colorizer, photo, 1, temperature, seed)
+        samples = self.samples(colorizer, photo, 1, temperature, seed)
         (colorization,) = colorizer.compose(photo, samples, rendering)
         return colorization
 
@@ -186,7 +215,7 @@ def sha256_of(path: Path, error: type[Exception] = PhotoError) -> str:
     """
     check_file(path, error)
     try:
-        return weights.sha256(path)
+        return sha256(path)
     except OSError as problem:
         raise error(f"{printable_name(path)}: cannot be read ({problem.strerror})") from problem
 

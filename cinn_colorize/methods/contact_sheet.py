@@ -13,17 +13,17 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from cinn_colorize import __version__
-from cinn_colorize.files import PUBLIC
-from cinn_colorize.formats import format_of_name
+from cinn_colorize.files.atomic import PUBLIC
+from cinn_colorize.files.formats import format_of_name
 from cinn_colorize.imaging import color, vips
+from cinn_colorize.imaging.options import Encoding
 from cinn_colorize.imaging.picture import Picture, fitted
-from cinn_colorize.options import Encoding
-from cinn_colorize.samples import in_file
+from cinn_colorize.methods.samples import in_file
 
 if TYPE_CHECKING:
     from cinn_colorize.imaging.photo import Photo
     from cinn_colorize.latents.latent import Latent
-    from cinn_colorize.samples import Colorization
+    from cinn_colorize.methods.samples import Colorization
 
 TILE = 400  # pixels on the longer side of a tile
 QUALITY = 92  # of JPEG, WebP and AVIF
@@ -58,22 +58,6 @@ def _with_frame(photo: Photo, picture: Image.Image, label: str) -> Tile:
     box = photo.frame.scaled((photo.height, photo.width), (picture.height, picture.width))
     ImageDraw.Draw(picture).rectangle((box.left, box.top, box.right - 1, box.bottom - 1), outline=_MARK)
     return picture, f"{label}   frame {photo.frame}"
-
-
-def hints_tile(
-    photo: Photo, points: Sequence[tuple[float, float, tuple[int, int, int]]], strokes: Path | None
-) -> Tile:
-    """Return a tile of the photo's luminance and the hints: points, x and y in [0, 1], and strokes."""
-    picture, label = gray_tile(photo)
-    if strokes is not None:
-        from cinn_colorize.methods.hint_map import read_strokes  # scipy is slow to import
-
-        painted = read_strokes(strokes).resize(picture.size)
-        picture.paste(painted, mask=painted)
-    draw = ImageDraw.Draw(picture)
-    for x, y, rgb in points:
-        draw.circle((x * picture.width, y * picture.height), 7, fill=rgb, outline="white", width=2)
-    return picture, label.replace("gray", "hints")
 
 
 def tile(colorization: Colorization) -> Tile:

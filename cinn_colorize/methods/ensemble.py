@@ -32,8 +32,8 @@ from cinn_colorize.latents.levels import PerLevel
 from cinn_colorize.methods.hint_map import Floats, HintMap
 
 if TYPE_CHECKING:
-    from cinn_colorize.conditioned import ConditionedPhoto
-    from cinn_colorize.samples import Sample
+    from cinn_colorize.methods.conditioned import Conditioned
+    from cinn_colorize.methods.samples import Sample
 
 MEMBERS = 24  # samples of the ensemble; what more of them gain is in docs/hints.md
 STROKE = 8.0  # weight of all that is painted in one stroke, at most, in hints
@@ -46,7 +46,7 @@ _AT_A_TIME = 8  # members drawn between two reports of progress
 
 
 def draw(
-    conditioned: ConditionedPhoto,
+    conditioned: Conditioned,
     hints: HintMap,
     n: int = 1,
     temperature: PerLevel | None = None,
@@ -76,7 +76,7 @@ def draw(
 
 
 def move(
-    conditioned: ConditionedPhoto,
+    conditioned: Conditioned,
     samples: Sequence[Sample],
     hints: HintMap,
     progress: Callable[[int, int], None] | None = None,
@@ -94,12 +94,17 @@ def following(samples: Sequence[Sample], members: Sequence[Floats], hints: HintM
     """Return samples moved by :func:`follow`."""
     colors = follow([sample.ab for sample in samples], members, hints)
     return [
-        replace(sample, ab=ab, levels=None, log_prob=None, method=hints.recipe)
+        replace(sample, ab=ab, levels=None, log_prob=None, method=_followed(sample, hints))
         for sample, ab in zip(samples, colors, strict=True)
     ]
 
 
-def ensemble(conditioned: ConditionedPhoto, at_once: int = _AT_A_TIME) -> Iterator[Sample]:
+def _followed(sample: Sample, hints: HintMap) -> dict[str, str]:
+    was_picked = {key: value for key, value in sample.method.items() if key == "picked"}
+    return {**hints.recipe, **was_picked}
+
+
+def ensemble(conditioned: Conditioned, at_once: int = _AT_A_TIME) -> Iterator[Sample]:
     """Draw the members of a photo's ensemble, coarse colours at the model's own temperature.
 
     At temperature 1 outliers spoil the covariances of so few, and at 0 there are none. Noise in details does

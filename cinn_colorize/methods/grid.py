@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from cinn_colorize.errors import LatentError
+from cinn_colorize.files.messages import counted, printable_name
+from cinn_colorize.imaging.options import Rendering, Upsampling, parse_seed
 from cinn_colorize.latents.levels import PerLevel, check_level, format_levels
-from cinn_colorize.messages import counted, printable_name
 from cinn_colorize.methods.base import Files, Method, sha256_of
-from cinn_colorize.options import Rendering, Upsampling, parse_seed
 
 if TYPE_CHECKING:
     import numpy as np
     import PIL.Image
     from numpy.typing import NDArray
 
-    from cinn_colorize.colorizer import BaseColorizer
     from cinn_colorize.imaging.photo import Photo
     from cinn_colorize.latents.latent import Latent
     from cinn_colorize.latents.noise import Shapes
+    from cinn_colorize.methods.base import PhotoColorizer
     from cinn_colorize.methods.contact_sheet import Chart
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,12 @@ class Grid(Method):
     vary: int | None = None
 
     name: ClassVar[str] = "grid"
-    keys: ClassVar[tuple[str, ...]] = ("number", "load", "between", "vary")
+    keys: ClassVar[Mapping[str, str]] = {
+        "number": "number",
+        "load": "codes",
+        "between": "codes at the ends",
+        "vary": "varied level",
+    }
     files: ClassVar[Mapping[str, str]] = {"load": "file of codes", "between": "file of codes"}
 
     @classmethod
@@ -95,7 +100,7 @@ class Grid(Method):
 
     def draw(
         self,
-        colorizer: BaseColorizer,
+        colorizer: PhotoColorizer,
         photo: Photo,
         temperature: PerLevel,
         seed: int,
@@ -136,7 +141,7 @@ class Grid(Method):
         return Chart(sheet, recipe, codes, photo.mode)
 
     def codes(
-        self, colorizer: BaseColorizer, shapes: Shapes, temperature: PerLevel, seed: int
+        self, colorizer: PhotoColorizer, shapes: Shapes, temperature: PerLevel, seed: int
     ) -> tuple[Latent, list[str]]:
         """Return the codes, and a label for each.
 

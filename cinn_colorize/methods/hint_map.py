@@ -21,17 +21,17 @@ from numpy.typing import NDArray
 from PIL import ImageCms
 
 from cinn_colorize.errors import MissingPhotoError, PhotoError
+from cinn_colorize.files.limits import read_file
+from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging import color
 from cinn_colorize.imaging.arrays import upright
+from cinn_colorize.imaging.options import MAX_PIXELS
 from cinn_colorize.imaging.photo import Photo
 from cinn_colorize.imaging.profiles import color_model
 from cinn_colorize.imaging.upsampling import GUIDE_SCALE
 from cinn_colorize.latents.windows import Windows
-from cinn_colorize.limits import read_file
-from cinn_colorize.messages import printable_name
 from cinn_colorize.methods.base import check_shape
-from cinn_colorize.methods.hints import Hint, Hinted
-from cinn_colorize.options import MAX_PIXELS
+from cinn_colorize.methods.hint import METHOD, Hint, settings
 
 Floats = NDArray[np.float32]
 
@@ -110,7 +110,7 @@ class HintMap:
         hinted = np.stack(weighted) / np.maximum(weight, 1e-6)
         reach, *reaching = _spread(weight, guide, np.concatenate([np.ones_like(weight)[None], hinted]))
         wanted = np.stack(reaching) / np.maximum(reach, 1e-12)
-        recipe = {"method": Hinted.name, **Hinted(tuple(points), strokes).settings}
+        recipe = {"method": METHOD, **settings(points, strokes)}
         wanted = color.reduce_chroma(guide, wanted) / np.float32(max(saturation, _PALEST))
         return cls(weight, reach, wanted, guide, recipe)
 

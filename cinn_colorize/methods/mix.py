@@ -8,20 +8,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsIndex
 
+from cinn_colorize.errors import PhotoError
+from cinn_colorize.imaging.options import MAX_PIXELS, Rendering, parse_seed, whole_number
 from cinn_colorize.latents.levels import PerLevel, SomeLevels, parse_temperature
-from cinn_colorize.latents.noise import same_noise
 from cinn_colorize.methods.base import Files, SampleMethod, check_file, check_shape, sha256_of
-from cinn_colorize.options import MAX_PIXELS, Rendering, parse_seed, whole_number
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from cinn_colorize.colorizer import BaseColorizer
-    from cinn_colorize.conditioned import ConditionedPhoto
     from cinn_colorize.imaging.photo import Photo
+    from cinn_colorize.methods.base import PhotoColorizer
+    from cinn_colorize.methods.conditioned import Conditioned
     from cinn_colorize.methods.contact_sheet import Tile
-    from cinn_colorize.samples import Sample
+    from cinn_colorize.methods.samples import Sample
 
 # The finest level whose code is that of both samples' colours, joined by the mask and encoded. Finer levels
 # keep the code of one sample or the other, and follow the photo where the mask's border does not.
@@ -41,13 +41,49 @@ class Mask:
     sha256: str
 
 
+def read_mask(image: Photo, size: int) -> Mask:
+    """Read a mask, white inside and black outside, stretched to ``size`` pixels on each side.
+
+    Raises:
+        PhotoError: the image cannot be read, or is all black or white.
+    """
+    import numpy as np
+
+    share = np.clip(image.luminance(size, size) / 100, 0, 1).astype(np.float32)
+    if share.max() < 0.5 or share.min() > 0.5:
+        everything = "black" if share.max() < 0.5 else "white"
+        raise PhotoError(
+            f"{image.name}: is {everything} all over; paint the part inside white and the rest black"
+        )
+    return Mask(share, image.sha256)
+
+
 def mix(
-    conditioned: ConditionedPhoto, seeds: Iterable[SupportsIndex], mask: Mask, temperature: SomeLevels | None
+    conditioned: Conditioned,
+    seeds: Iterable[SupportsIndex],
+    mask: Mask,
+    temperature: SomeLevels | None = None,
 ) -> Sample:
-    """See :meth:`ConditionedPhoto.mix`."""
+    """Join two samples: one inside a mask, the other outside.
+
+    The colours of both, joined by the mask, are encoded, which gives the coarse levels; finer levels are
+    those of either sample, so that the photo's edges decide where the border between them lies.
+
+    Args:
+        conditioned: the photo.
+        seeds: seeds of the samples inside and outside.
+        mask: see :meth:`BaseColorizer.mask`.
+        temperature: temperature of both; see :meth:`Conditioned.sample`.
+
+    Raises:
+        TypeError: an argument is of a wrong type.
+        ValueError: an argument is out of range.
+        EngineError: the engine cannot encode.
+    """
     import torch
 
     from cinn_colorize.latents.latent import pooled
+    from cinn_colorize.latents.noise import same_noise
 
     if not isinstance(seeds, Iterable):
         raise TypeError(f"seeds must be two integers, one inside and one outside, not {seeds!r:.80}")
@@ -84,7 +120,7 @@ class Mix(SampleMethod):
     max_pixels: int = MAX_PIXELS
 
     name: ClassVar[str] = "mix"
-    keys: ClassVar[tuple[str, ...]] = ("outside_seed", "mask")
+    keys: ClassVar[Mapping[str, str]] = {"outside_seed": "seed outside", "mask": "mask"}
     files: ClassVar[Mapping[str, str]] = {"mask": "mask"}
     encodes: ClassVar[bool] = True
 
@@ -112,33 +148,37 @@ class Mix(SampleMethod):
         check_file(self.mask)
         return open_photo(self.mask, max_pixels=self.max_pixels)
 
+    def open_files(self) -> None:
+        """See :meth:`SampleMethod.open_files`."""
+        _ = self.opened
+
     @property
     def paths(self) -> tuple[Path, ...]:
         """See :attr:`SampleMethod.paths`."""
         return (self.mask,)
 
-    def check(self, colorizer: BaseColorizer, photo: Photo) -> None:
+    def check(self, colorizer: PhotoColorizer, photo: Photo) -> None:
         """See :meth:`SampleMethod.check`."""
         self._mask_of(colorizer, photo)
 
-    def _mask_of(self, colorizer: BaseColorizer, photo: Photo) -> Mask:
+    def _mask_of(self, colorizer: PhotoColorizer, photo: Photo) -> Mask:
         mask = self.opened
         check_shape(mask.name, (mask.width, mask.height), photo, "mask")
-        return colorizer.mask(mask.framed_as(photo))
+        return read_mask(mask.framed_as(photo), colorizer.info.chroma_size)
 
     def samples(
-        self, colorizer: BaseColorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
+        self, colorizer: PhotoColorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
     ) -> list[Sample]:
-        """Draw one sample; see :meth:`ConditionedPhoto.mix`.
+        """Draw one sample; see :func:`mix`.
 
         Raises:
             PhotoError: the mask does not have the photo's shape, cannot be read, or is all black or white.
         """
         mask = self._mask_of(colorizer, photo)
-        return [colorizer.condition(photo).mix((seed, self.outside_seed), mask, temperature)]
+        return [mix(colorizer.condition(photo), (seed, self.outside_seed), mask, temperature)]
 
     def first_tiles(
-        self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int, rendering: Rendering
+        self, colorizer: PhotoColorizer, photo: Photo, temperature: PerLevel, seed: int, rendering: Rendering
     ) -> list[Tile]:
         """Return the mask and the two samples."""
         from cinn_colorize.methods.contact_sheet import TILE, gray_tile

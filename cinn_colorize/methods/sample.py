@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from cinn_colorize.imaging.options import Rank, Rendering
 from cinn_colorize.latents.levels import PerLevel
 from cinn_colorize.methods.base import Files, SampleMethod
-from cinn_colorize.options import Rank, Rendering
 
 if TYPE_CHECKING:
-    from cinn_colorize.colorizer import BaseColorizer
-    from cinn_colorize.conditioned import ConditionedPhoto
     from cinn_colorize.imaging.photo import Photo
+    from cinn_colorize.methods.base import PhotoColorizer
+    from cinn_colorize.methods.conditioned import Conditioned
     from cinn_colorize.methods.contact_sheet import Tile
-    from cinn_colorize.samples import Sample
+    from cinn_colorize.methods.samples import Sample
 
 _PART = 8  # samples that are drawn before they are written; the most that go through a network at a time
 
@@ -57,22 +57,24 @@ class Sampling(SampleMethod):
         return self.pick or number
 
     def samples(
-        self, colorizer: BaseColorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
+        self, colorizer: PhotoColorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
     ) -> list[Sample]:
         """See :meth:`SampleMethod.samples`."""
-        from cinn_colorize.samples import likeliest
+        from cinn_colorize.methods.samples import likeliest, picked
 
         conditioned = colorizer.condition(photo)
         if self.rank is Rank.log_prob:
-            return likeliest(
-                self._drawing(conditioned)(number, temperature=temperature, seed=seed), self.pick
-            )
+            drawn = self._drawing(conditioned)(number, temperature=temperature, seed=seed)
+            note = picked(self.kept(number), range(seed, seed + number), "likeliest")
+            return [
+                replace(sample, method={**sample.method, **note}) for sample in likeliest(drawn, self.pick)
+            ]
         pick = (self.pick or number) if self.rank or self.pick else None
         return self._drawing(conditioned)(number, temperature=temperature, seed=seed, pick=pick)
 
     def parts(
         self,
-        colorizer: BaseColorizer,
+        colorizer: PhotoColorizer,
         photo: Photo,
         number: int,
         temperature: PerLevel,
@@ -91,13 +93,13 @@ class Sampling(SampleMethod):
                 yield self._drawing(conditioned)(size, temperature=temperature, seed=part[0])
 
     def first_tiles(
-        self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int, rendering: Rendering
+        self, colorizer: PhotoColorizer, photo: Photo, temperature: PerLevel, seed: int, rendering: Rendering
     ) -> list[Tile]:
         """Return the photo as it is."""
         from cinn_colorize.methods.contact_sheet import original_tile
 
         return [original_tile(photo)]
 
-    def _drawing(self, conditioned: ConditionedPhoto) -> Callable[..., list[Sample]]:
+    def _drawing(self, conditioned: Conditioned) -> Callable[..., list[Sample]]:
         """Return the photo's method that draws, of a number, a temperature, a seed and what to pick."""
         return conditioned.sample

@@ -8,15 +8,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from cinn_colorize.imaging.options import Rendering
 from cinn_colorize.latents.levels import MAX_TEMPERATURE, PerLevel, by_level, check_level, format_levels
 from cinn_colorize.methods.base import Files, Method
-from cinn_colorize.options import Rendering
 
 if TYPE_CHECKING:
-    from cinn_colorize.colorizer import BaseColorizer
     from cinn_colorize.imaging.photo import Photo
+    from cinn_colorize.methods.base import PhotoColorizer
     from cinn_colorize.methods.contact_sheet import Chart
-    from cinn_colorize.samples import Sample
+    from cinn_colorize.methods.samples import Sample
 
 _TILE = 320  # pixels on the longer side of a sample
 _MOST = 64  # temperatures; more come from a mistyped step
@@ -74,7 +74,7 @@ class Strip(Method):
     scaled: tuple[int, ...] | None = None
 
     name: ClassVar[str] = "temperatures"
-    keys: ClassVar[tuple[str, ...]] = ("temperatures", "scaled")
+    keys: ClassVar[Mapping[str, str]] = {"temperatures": "temperatures", "scaled": "scaled levels"}
 
     @classmethod
     def from_recipe(
@@ -88,7 +88,7 @@ class Strip(Method):
         )
 
     def samples(
-        self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int
+        self, colorizer: PhotoColorizer, photo: Photo, temperature: PerLevel, seed: int
     ) -> list[Sample]:
         """Draw a sample for each temperature.
 
@@ -113,7 +113,7 @@ class Strip(Method):
 
     def draw(
         self,
-        colorizer: BaseColorizer,
+        colorizer: PhotoColorizer,
         photo: Photo,
         temperature: PerLevel,
         seed: int,

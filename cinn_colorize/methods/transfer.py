@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsIndex
 
 from cinn_colorize.errors import PhotoError
+from cinn_colorize.imaging.options import MAX_PIXELS, Rendering
 from cinn_colorize.latents.levels import (
     PerLevel,
     SomeLevels,
@@ -20,15 +21,14 @@ from cinn_colorize.latents.levels import (
     transfer_noise,
 )
 from cinn_colorize.methods.base import Files, SampleMethod, sha256_of
-from cinn_colorize.options import MAX_PIXELS, Rendering
 
 if TYPE_CHECKING:
-    from cinn_colorize.colorizer import BaseColorizer
-    from cinn_colorize.conditioned import ConditionedPhoto
     from cinn_colorize.imaging.photo import Photo
     from cinn_colorize.latents.latent import Latent
+    from cinn_colorize.methods.base import PhotoColorizer
+    from cinn_colorize.methods.conditioned import Conditioned
     from cinn_colorize.methods.contact_sheet import Tile
-    from cinn_colorize.samples import Sample
+    from cinn_colorize.methods.samples import Sample
 
 TEMPERATURE = 0.5  # default, of the noise mixed with a reference's code
 
@@ -39,6 +39,19 @@ class Reference:
 
     latent: Latent = field(repr=False)
     sha256: str  # of the photo's file
+
+
+def encode_reference(colorizer: PhotoColorizer, photo: Photo) -> Reference:
+    """Encode the colours of a photo.
+
+    Raises:
+        PhotoError: the photo cannot be read, or is gray.
+        EngineError: the engine cannot encode.
+    """
+    size = colorizer.info.chroma_size
+    check_reference(photo)
+    whole = colorizer.condition(photo).whole
+    return Reference(whole.encode(photo.lab(size, size)[1:]), photo.sha256)
 
 
 def check_reference(photo: Photo) -> None:
@@ -52,16 +65,30 @@ def check_reference(photo: Photo) -> None:
 
 
 def transfer(
-    conditioned: ConditionedPhoto,
+    conditioned: Conditioned,
     reference: Reference,
-    n: SupportsIndex,
-    noise: SomeLevels | None,
-    temperature: SomeLevels,
-    seed: SupportsIndex,
+    n: SupportsIndex = 1,
+    noise: SomeLevels | None = None,
+    temperature: SomeLevels = TEMPERATURE,
+    seed: SupportsIndex = 0,
 ) -> list[Sample]:
-    """See :meth:`ConditionedPhoto.transfer`."""
+    """Give the photo the colours of another (paper Fig. 15): decode its code, mixed with noise.
+
+    Args:
+        conditioned: the photo.
+        reference: code of the other photo, see :meth:`BaseColorizer.reference`.
+        n: number of variants, which differ by their noise.
+        noise: share s in [0, 1] of the noise in z = sqrt(1 - s) z_reference + sqrt(s) noise, given like a
+            temperature; by default, and for levels that are not named, :func:`transfer_noise`.
+        temperature: temperature of the noise, given as in :meth:`Conditioned.sample`; 0.5 where it is not.
+        seed: seed of the first variant's noise.
+
+    Raises:
+        TypeError: an argument is of a wrong type.
+        ValueError: an argument is out of range.
+    """
     from cinn_colorize.latents.latent import Latent
-    from cinn_colorize.samples import seeds_from
+    from cinn_colorize.methods.samples import seeds_from
 
     if not isinstance(reference, Reference):
         kind = type(reference).__name__
@@ -82,7 +109,7 @@ class Transfer(SampleMethod):
 
     Attributes:
         photo: path of the reference, which is encoded when it is first needed, in the process that needs it.
-        noise: see :meth:`ConditionedPhoto.transfer`; not None where recipes are compared.
+        noise: see :func:`transfer`; not None where recipes are compared.
         max_pixels: largest reference accepted, in pixels.
     """
 
@@ -94,7 +121,7 @@ class Transfer(SampleMethod):
     )
 
     name: ClassVar[str] = "transfer"
-    keys: ClassVar[tuple[str, ...]] = ("noise", "reference")
+    keys: ClassVar[Mapping[str, str]] = {"noise": "strength", "reference": "reference"}
     files: ClassVar[Mapping[str, str]] = {"reference": "reference"}
     encodes: ClassVar[bool] = True
 
@@ -121,7 +148,7 @@ class Transfer(SampleMethod):
         return super().is_random(temperature) and (self.noise is None or not is_zero(self.noise))
 
     def samples(
-        self, colorizer: BaseColorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
+        self, colorizer: PhotoColorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
     ) -> list[Sample]:
         """See :meth:`SampleMethod.samples`.
 
@@ -130,12 +157,12 @@ class Transfer(SampleMethod):
         """
         network = colorizer.sha256, colorizer.guidance, colorizer.precision
         if network not in self._encoded:
-            self._encoded[network] = colorizer.reference(self._opened)
+            self._encoded[network] = encode_reference(colorizer, self._opened)
         reference = self._encoded[network]
-        return colorizer.condition(photo).transfer(reference, number, self.noise, temperature, seed)
+        return transfer(colorizer.condition(photo), reference, number, self.noise, temperature, seed)
 
     def first_tiles(
-        self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int, rendering: Rendering
+        self, colorizer: PhotoColorizer, photo: Photo, temperature: PerLevel, seed: int, rendering: Rendering
     ) -> list[Tile]:
         """Return the reference and the photo in gray, as in Fig. 15 of the paper."""
         from cinn_colorize.methods.contact_sheet import TILE, gray_tile

@@ -2,22 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsIndex
 
-from cinn_colorize.latents.levels import PerLevel, format_levels, parse_noise
+from cinn_colorize.imaging.options import Rendering, check_seeds, parse_seed, whole_number
+from cinn_colorize.latents.levels import (
+    PerLevel,
+    SomeLevels,
+    by_level,
+    format_levels,
+    parse_noise,
+    parse_temperature,
+    transfer_noise,
+)
 from cinn_colorize.methods.base import Files
 from cinn_colorize.methods.sample import Sampling
-from cinn_colorize.options import Rendering, parse_seed
 
 if TYPE_CHECKING:
-    from cinn_colorize.colorizer import BaseColorizer
-    from cinn_colorize.conditioned import ConditionedPhoto
     from cinn_colorize.imaging.photo import Photo
+    from cinn_colorize.latents.noise import LatentLevels, Shapes
+    from cinn_colorize.methods.base import PhotoColorizer
+    from cinn_colorize.methods.conditioned import Conditioned
     from cinn_colorize.methods.contact_sheet import Tile
-    from cinn_colorize.samples import Sample
+    from cinn_colorize.methods.samples import Sample
+
+
+def vary(
+    conditioned: Conditioned,
+    like: SupportsIndex,
+    n: SupportsIndex = 1,
+    fresh: SomeLevels | None = None,
+    temperature: SomeLevels | None = None,
+    seed: SupportsIndex | None = None,
+    *,
+    pick: SupportsIndex | None = None,
+) -> list[Sample]:
+    """Draw n colorizations that resemble the sample of one seed.
+
+    Args:
+        conditioned: the photo.
+        like: the seed.
+        n: number of variations, which differ by their fresh noise.
+        fresh: share s in [0, 1] of the fresh noise in z = sqrt(1 - s) z_like + sqrt(s) noise, given like
+            a temperature; by default, and for levels that are not named, :func:`transfer_noise`: a little
+            in the coarse colours, while details are drawn anew.
+        temperature: see :meth:`Conditioned.sample`; that of both noises.
+        seed: seed of the first variation's noise, by default the one after ``like``. The variation with
+            the seed ``like`` is the sample itself.
+        pick: see :meth:`Conditioned.sample`.
+
+    Raises:
+        TypeError: an argument is of a wrong type.
+        ValueError: an argument is out of range.
+    """
+    from cinn_colorize.methods.samples import seeds_from
+
+    like = whole_number(like, "like", 0)
+    check_seeds(like, 1)
+    seeds, shapes = seeds_from(like + 1 if seed is None else seed, n), conditioned.latent_shapes
+    temperature = parse_temperature(temperature, shapes, conditioned.temperature)
+    share = by_level(parse_noise(fresh, shapes, transfer_noise(shapes)), shapes)
+    recipe = {"method": Variation.name, "like": str(like), "fresh": format_levels(share)}
+
+    def noise(shapes: Shapes, seeds: Sequence[int]) -> LatentLevels:
+        from cinn_colorize.latents.noise import draw_like
+
+        return draw_like(shapes, like, seeds, share, temperature)
+
+    return conditioned.draw(noise, seeds, temperature, recipe, pick)
 
 
 @dataclass(frozen=True)
@@ -26,14 +80,14 @@ class Variation(Sampling):
 
     Attributes:
         like: the seed.
-        fresh: share of fresh noise, see :meth:`ConditionedPhoto.vary`.
+        fresh: share of fresh noise, see :func:`vary`.
     """
 
     like: int = field(kw_only=True)
     fresh: PerLevel = field(kw_only=True)
 
     name: ClassVar[str] = "variation"
-    keys: ClassVar[tuple[str, ...]] = ("like", "fresh")
+    keys: ClassVar[Mapping[str, str]] = {"like": "colours like seed", "fresh": "fresh noise"}
 
     @classmethod
     def from_recipe(
@@ -48,7 +102,7 @@ class Variation(Sampling):
         return {**super().settings, "like": self.like, "fresh": format_levels(self.fresh)}
 
     def first_tiles(
-        self, colorizer: BaseColorizer, photo: Photo, temperature: PerLevel, seed: int, rendering: Rendering
+        self, colorizer: PhotoColorizer, photo: Photo, temperature: PerLevel, seed: int, rendering: Rendering
     ) -> list[Tile]:
         """Return the photo as it is, and the chosen sample."""
         from cinn_colorize.methods.contact_sheet import TILE
@@ -58,5 +112,5 @@ class Variation(Sampling):
         chosen = made.picture.thumbnail(TILE), f"like seed {self.like}"
         return [*super().first_tiles(colorizer, photo, temperature, seed, rendering), chosen]
 
-    def _drawing(self, conditioned: ConditionedPhoto) -> Callable[..., list[Sample]]:
-        return partial(conditioned.vary, self.like, fresh=self.fresh)
+    def _drawing(self, conditioned: Conditioned) -> Callable[..., list[Sample]]:
+        return partial(vary, conditioned, self.like, fresh=self.fresh)

@@ -9,9 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from cinn_colorize import weights
 from cinn_colorize.errors import WeightsError
-from cinn_colorize.messages import printable_name
+from cinn_colorize.files import tensorfile
+from cinn_colorize.files.messages import printable_name
+from cinn_colorize.models import weights
 from cinn_colorize.models.natural_config import COARSE
 from cinn_colorize.models.registry import DEFAULT as DEFAULT
 from cinn_colorize.models.registry import MODELS as MODELS
@@ -93,7 +94,7 @@ def info_of(name: str, source: str | os.PathLike[str] | None = None) -> ModelInf
         return info
     path = weights.find(source)
     try:
-        architecture = weights.read_config(path)["architecture"]
+        architecture = tensorfile.read_config(path)["architecture"]
         levels = {int(r) for r in architecture["levels"]}
         if architecture.get("coarse"):
             levels.add(COARSE)
@@ -114,7 +115,7 @@ def find_weights(name: str = DEFAULT, source: str | os.PathLike[str] | None = No
     _check_name(name)
     if source is not None:
         path = weights.find(source)
-        return path, weights.identify(path)
+        return path, tensorfile.identify(path)
     path = own_weights(MODELS[name])
     return path, str(MODELS[name].sha256)
 
@@ -156,7 +157,7 @@ def _building() -> Iterator[None]:
     """Let torch make tensors as it does without settings, and its random numbers go on as before."""
     import torch
 
-    from cinn_colorize.devices import one_thread
+    from cinn_colorize.models.threads import one_thread
 
     # Taking turns, or what one thread restores would be another's; and in a single thread, since several wait
     # for each other at each of the many small tensors.
@@ -192,7 +193,7 @@ def _build(path: Path, name: str, trusted: bool) -> ConditionalFlow:
 
     try:
         with _building():
-            config, tensors = weights.load(path, check)
+            config, tensors = tensorfile.load(path, check)
             model = model_class(name).from_architecture(config["architecture"])
             model.load_state_dict(tensors)
     except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
@@ -215,4 +216,4 @@ def save_model(path: Path, model: ConditionalFlow, training: dict[str, object]) 
     tensors = {
         name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()
     }
-    weights.save(path, config, tensors)
+    tensorfile.save(path, config, tensors)

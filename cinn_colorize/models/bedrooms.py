@@ -16,8 +16,6 @@ from typing import Any, Self
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cinn_colorize.conditioning.luminance import LuminancePyramid
-from cinn_colorize.conditioning.plain import PlainNetwork
 from cinn_colorize.flow import (
     BASE,
     AffineCoupling,
@@ -33,6 +31,8 @@ from cinn_colorize.flow import (
 )
 from cinn_colorize.models.architecture import Depth, Width, read
 from cinn_colorize.models.base import PhotoFlow
+from cinn_colorize.models.conditioning.luminance import LuminancePyramid
+from cinn_colorize.models.conditioning.plain import PlainNetwork
 from cinn_colorize.models.stage import Parts, Stage, StageConditions
 
 SIZE = 64  # of L and of ab

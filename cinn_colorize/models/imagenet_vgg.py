@@ -17,7 +17,6 @@ from typing import Any, Self
 
 from torch import Tensor, nn
 
-from cinn_colorize.conditioning.vgg import WIDTHS, VggNetwork, vgg_head
 from cinn_colorize.flow import (
     BASE,
     AffineCoupling,
@@ -33,6 +32,7 @@ from cinn_colorize.flow import (
 )
 from cinn_colorize.models.architecture import Depth, Width, read
 from cinn_colorize.models.base import PhotoFlow
+from cinn_colorize.models.conditioning.vgg import WIDTHS, VggNetwork, vgg_head
 from cinn_colorize.models.stage import Parts, Stage, StageConditions
 
 SIZE = 64  # of ab and of the features

@@ -17,16 +17,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cinn_colorize.conditioning import (
-    ChromaBounds,
-    EfficientNetLite2,
-    FeaturePyramid,
-    LevelHead,
-    LuminancePyramid,
-    gray_input,
-)
-from cinn_colorize.conditioning.heads import Prepared
-from cinn_colorize.conditioning.layers import conv
 from cinn_colorize.flow import (
     AffineCoupling,
     AutoregressivePass,
@@ -47,6 +37,16 @@ from cinn_colorize.flow import (
     haar,
 )
 from cinn_colorize.models.base import PhotoFlow
+from cinn_colorize.models.conditioning import (
+    ChromaBounds,
+    EfficientNetLite2,
+    FeaturePyramid,
+    LevelHead,
+    LuminancePyramid,
+    gray_input,
+)
+from cinn_colorize.models.conditioning.heads import Prepared
+from cinn_colorize.models.conditioning.layers import conv
 from cinn_colorize.models.natural_config import BASE as BASE
 from cinn_colorize.models.natural_config import COARSE as COARSE
 from cinn_colorize.models.natural_config import CoarseConfig as CoarseConfig

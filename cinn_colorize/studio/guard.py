@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cinn_colorize.limits import TooLargeError, check_bytes
-from cinn_colorize.messages import printable
+from cinn_colorize.files.limits import TooLargeError, check_bytes
+from cinn_colorize.files.messages import printable
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 TOKEN = "token"  # in the query

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.files import TemporaryFolder
-from cinn_colorize.formats import FORMATS, OUTPUT_SUFFIXES, format_of_content
-from cinn_colorize.options import MAX_PIXELS
+from cinn_colorize.files.atomic import TemporaryFolder
+from cinn_colorize.files.formats import FORMATS, OUTPUT_SUFFIXES, format_of_content
+from cinn_colorize.imaging.options import MAX_PIXELS
 
 _MOST_SENT, _MOST_BYTES = 64, 2**32  # beyond these, the files used longest ago are forgotten
 _MOST_HELD = 128  # beyond these, or as many bytes, others have to wait

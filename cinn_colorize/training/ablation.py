@@ -1,6 +1,6 @@
 """Architectures and initial weights without parts of the recipe.
 
-:class:`cinn_colorize.training.registry.Ablation` describes the parts.
+:class:`cinn_colorize.training.choices.Ablation` describes the parts.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from cinn_colorize.conditioning.plain import PlainNetwork
 from cinn_colorize.flow import ConvSubnet, LinearSubnet
-from cinn_colorize.training.registry import Ablation
+from cinn_colorize.models.conditioning.plain import PlainNetwork
+from cinn_colorize.training.choices import Ablation
 
 # Fields of the architectures that have these parts, by the same names.
 _SWITCHES = (Ablation.haar, Ablation.mixing, Ablation.conditioning)

@@ -14,9 +14,9 @@ from cinn_colorize.data.sources import LmdbPhotos, Source, find_photos, is_lmdb
 from cinn_colorize.errors import DataError
 from cinn_colorize.models.bedrooms import SIZE, Bedrooms, BedroomsConfig
 from cinn_colorize.training.ablation import initialise_as_torch, without
+from cinn_colorize.training.choices import ABLATIONS, Dataset
 from cinn_colorize.training.data import Batch, Crops, Loading, batches, for_network
 from cinn_colorize.training.objective import Noise, add_noise
-from cinn_colorize.training.registry import ABLATIONS, Dataset
 from cinn_colorize.training.task import PhotoTask, TrainingConfig
 
 LSUN_TRAIN, LSUN_VAL = "bedroom_train_lmdb", "bedroom_val_lmdb"

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 
 from cinn_colorize.errors import DataError
-from cinn_colorize.files import writing
-from cinn_colorize.messages import printable_name
+from cinn_colorize.files.atomic import writing
+from cinn_colorize.files.messages import printable_name
 
 log = logging.getLogger(__name__)
 

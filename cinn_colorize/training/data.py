@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from cinn_colorize.data.sources import ColorReader, Source
 from cinn_colorize.errors import DataError
+from cinn_colorize.files.signals import ENDING, blocked_in_children
 from cinn_colorize.imaging.color import pixels_to_lab
-from cinn_colorize.signals import ENDING, blocked_in_children
 
 LUMINANCE_SIZE, CHROMA_SIZE = 256, 64
 _STOPPING = signal.SIGINT, *ENDING

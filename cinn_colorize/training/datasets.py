@@ -10,14 +10,14 @@ from typing import Any
 from cinn_colorize.data.sources import Source, find_photos
 from cinn_colorize.data.urls import Url, find, is_folder
 from cinn_colorize.errors import DataError
-from cinn_colorize.messages import printable_name
+from cinn_colorize.files.messages import printable_name
 from cinn_colorize.training.bedrooms import LSUN_VAL, BedroomsTask, find_lsun
+from cinn_colorize.training.choices import Dataset, Preset, Stage
 from cinn_colorize.training.data import DEV
 from cinn_colorize.training.features import FeaturesTask
 from cinn_colorize.training.imagenet import ImagenetJointTask, ImagenetTask, VggTask, find_imagenet
 from cinn_colorize.training.mnist import MnistTask
 from cinn_colorize.training.natural import CoarseTask, FineTask, JointTask, NaturalTask
-from cinn_colorize.training.registry import Dataset, Preset, Stage
 from cinn_colorize.training.task import Task
 
 log = logging.getLogger(__name__)
@@ -37,9 +37,9 @@ def open_task(
     """Open a data set and return the task of training on it.
 
     Args:
-        dataset: name in :class:`cinn_colorize.training.registry.Dataset`.
+        dataset: name in :class:`cinn_colorize.training.choices.Dataset`.
         data: locations of the data set; its task says what they must contain.
-        stage: name in :class:`cinn_colorize.training.registry.Stage`; only photos and ImageNet have stages
+        stage: name in :class:`cinn_colorize.training.choices.Stage`; only photos and ImageNet have stages
             other than ``flow``.
         backbone: weights of the conditioning network that a new model starts with, for the same two.
         preset: architecture of a new model, for ImageNet only.

@@ -25,18 +25,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cinn_colorize import weights
-from cinn_colorize.conditioning import pretrained
-from cinn_colorize.conditioning.backbone import FEATURES, Classifier, EfficientNetLite2, gray_input
-from cinn_colorize.conditioning.bins import ColorBins, rarity
-from cinn_colorize.conditioning.layers import conv
 from cinn_colorize.data.sources import ColorReader, Source, readable
 from cinn_colorize.errors import WeightsError
-from cinn_colorize.messages import printable_name
+from cinn_colorize.files import tensorfile
+from cinn_colorize.files.messages import printable_name
+from cinn_colorize.models.conditioning import pretrained
+from cinn_colorize.models.conditioning.backbone import FEATURES, Classifier, EfficientNetLite2, gray_input
+from cinn_colorize.models.conditioning.bins import ColorBins, rarity
+from cinn_colorize.models.conditioning.layers import conv
+from cinn_colorize.training.choices import Stage
 from cinn_colorize.training.data import Batch, Crops, Loading, batches, squeezed
 from cinn_colorize.training.film import some_as_film
 from cinn_colorize.training.objective import Noise
-from cinn_colorize.training.registry import Stage
 from cinn_colorize.training.task import Task, TrainingConfig
 
 DISTILLED = (8, 16, 32)  # strides of the features that are distilled
@@ -280,7 +280,7 @@ class FeaturesTask(Task[GrayFeatures]):
     def save(self, model: GrayFeatures, path: Path, training: dict[str, object]) -> None:
         """Write the backbone only, fp32."""
         config = {"model": self.model, "training": training}
-        weights.save(path, config, {k: v.contiguous() for k, v in model.backbone.state_dict().items()})
+        tensorfile.save(path, config, {k: v.contiguous() for k, v in model.backbone.state_dict().items()})
 
     def _measure_photos(self, config: FeaturesTraining) -> None:
         """Estimate variances and rarities from crops that the run does not see."""
@@ -331,7 +331,7 @@ def load_backbone(backbone: EfficientNetLite2, path: Path) -> None:
     Raises:
         WeightsError: the file is missing or damaged, or does not hold a backbone.
     """
-    (config, tensors), name = weights.load(path), printable_name(path)
+    (config, tensors), name = tensorfile.load(path), printable_name(path)
     if config.get("model") != FeaturesTask.model:
         raise WeightsError(f"{name}: not a backbone; 'cinn-colorize train --stage features' writes one")
     try:

@@ -14,16 +14,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cinn_colorize import weights
-from cinn_colorize.conditioning.bins import ColorBins, rarity
-from cinn_colorize.conditioning.vgg import WIDTHS, BinClassifier, VggNetwork
 from cinn_colorize.data.sources import ColorReader, FolderPhotos, Source, evenly_spaced, find_photos, readable
 from cinn_colorize.errors import DataError, WeightsError
-from cinn_colorize.messages import printable_name
+from cinn_colorize.files import tensorfile
+from cinn_colorize.files.messages import printable_name
+from cinn_colorize.models import weights
+from cinn_colorize.models.conditioning.bins import ColorBins, rarity
+from cinn_colorize.models.conditioning.vgg import WIDTHS, BinClassifier, VggNetwork
 from cinn_colorize.models.imagenet_vgg import PRESETS, ImagenetVgg
+from cinn_colorize.training.choices import Stage
 from cinn_colorize.training.data import DEV, Batch, Crops, Loading, batches, to_network
 from cinn_colorize.training.objective import Noise
-from cinn_colorize.training.registry import Stage
 from cinn_colorize.training.task import PhotoTask, Task, TrainingConfig
 
 DEV_PHOTOS = 500  # evenly chosen from ImageNet's 50,000 for validation, to evaluate a run on
@@ -169,7 +170,7 @@ class VggTask(Task[GrayToBins]):
 
     def save(self, model: GrayToBins, path: Path, training: dict[str, object]) -> None:
         """Write the network only, without the classifier, fp32."""
-        weights.save(path, {"model": self.model, "training": training}, model.network.state_dict())
+        tensorfile.save(path, {"model": self.model, "training": training}, model.network.state_dict())
 
 
 class ImagenetTask(PhotoTask[ImagenetVgg]):
@@ -253,7 +254,7 @@ def load_network(network: VggNetwork, path: Path) -> None:
     Raises:
         WeightsError: the file is missing or damaged, or does not hold such a network.
     """
-    config, tensors = weights.load(weights.find(path))
+    config, tensors = tensorfile.load(weights.find(path))
     if config.get("model") != VggTask.model:
         raise WeightsError(
             f"{printable_name(path)}: not a conditioning network; "

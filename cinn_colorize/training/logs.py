@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import cv2
 
 from cinn_colorize.errors import DataError
-from cinn_colorize.files import replacing
-from cinn_colorize.messages import printable_name
+from cinn_colorize.files.atomic import replacing
+from cinn_colorize.files.messages import printable_name
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

@@ -18,13 +18,13 @@ from torch.nn.parallel import DistributedDataParallel
 
 from cinn_colorize.errors import DataError, PhotoError
 from cinn_colorize.training.checkpoint import load_newest, save_checkpoint
+from cinn_colorize.training.choices import Precision
 from cinn_colorize.training.data import Loading
 from cinn_colorize.training.objective import Noise
-from cinn_colorize.training.options import RunOptions
 from cinn_colorize.training.precision import choose_precision
 from cinn_colorize.training.processes import Processes
 from cinn_colorize.training.progress import Meter
-from cinn_colorize.training.registry import Precision
+from cinn_colorize.training.run_options import RunOptions
 from cinn_colorize.training.state import RunState, load_resumable
 from cinn_colorize.training.task import Model, Task, TrainingConfig
 

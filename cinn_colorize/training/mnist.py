@@ -13,15 +13,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cinn_colorize.digits import Digits, picture, principal_axes
 from cinn_colorize.errors import DataError
-from cinn_colorize.messages import printable_name
+from cinn_colorize.files.messages import printable_name
 from cinn_colorize.methods.contact_sheet import save_sheet
+from cinn_colorize.methods.digits import Digits, picture, principal_axes
 from cinn_colorize.models import Loaded
 from cinn_colorize.models.mnist import AXES, DIGITS, LEVEL, SIZE, Mnist, MnistConfig
 from cinn_colorize.training.ablation import initialise_as_torch, without
+from cinn_colorize.training.choices import ABLATIONS, Dataset
 from cinn_colorize.training.data import Batch, Loading, Order, Positions
-from cinn_colorize.training.registry import ABLATIONS, Dataset
 from cinn_colorize.training.task import FlowTask, TrainingConfig
 
 DEV = 5_000  # the last of the training digits, held out to evaluate a run on

@@ -14,18 +14,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from cinn_colorize.conditioning import FeaturePyramid, pretrained
-from cinn_colorize.conditioning.backbone import DEEP, gray_input
 from cinn_colorize.data.sources import Source
 from cinn_colorize.errors import DataError
 from cinn_colorize.evaluation import nll_by_level
+from cinn_colorize.models.conditioning import FeaturePyramid, pretrained
+from cinn_colorize.models.conditioning.backbone import DEEP, gray_input
 from cinn_colorize.models.natural import COARSE, CoarseLevel, Condition, Natural, NaturalConfig
 from cinn_colorize.training.ablation import without
+from cinn_colorize.training.choices import ABLATIONS, Dataset, Stage
 from cinn_colorize.training.data import CHROMA_SIZE, Batch, Crops, Loading, batches
 from cinn_colorize.training.features import CACHED_PHOTOS, load_backbone
 from cinn_colorize.training.film import some_as_film
 from cinn_colorize.training.objective import Noise, add_noise, balanced_loss, level_nll, vividness
-from cinn_colorize.training.registry import ABLATIONS, Dataset, Stage
 from cinn_colorize.training.task import PhotoTask, TrainingConfig
 
 # Names of layers and tables in ``natural``; see :func:`by_adam`.

@@ -7,7 +7,7 @@ import time
 
 import torch
 
-from cinn_colorize.training.registry import Precision
+from cinn_colorize.training.choices import Precision
 
 
 def choose_precision(precision: str, device: torch.device) -> torch.dtype:

@@ -15,15 +15,15 @@ from torch import nn
 
 from cinn_colorize import flow
 from cinn_colorize.errors import DataError, WorkerError
-from cinn_colorize.files import check_output, remove_leftovers
+from cinn_colorize.files.atomic import check_output, remove_leftovers
+from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging.photo import has_recipe
-from cinn_colorize.messages import printable_name
 from cinn_colorize.models import load_model
 from cinn_colorize.training.checkpoint import KEPT, checkpoints
 from cinn_colorize.training.logs import Logs
 from cinn_colorize.training.loop import train
-from cinn_colorize.training.options import RunOptions
 from cinn_colorize.training.progress import Evaluation, Progress
+from cinn_colorize.training.run_options import RunOptions
 from cinn_colorize.training.task import Model, Task, TrainingConfig
 
 log = logging.getLogger(__name__)

@@ -15,10 +15,10 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
 from cinn_colorize.errors import DataError, DivergedError
-from cinn_colorize.messages import printable_name
+from cinn_colorize.files.messages import printable_name
 from cinn_colorize.training.checkpoint import load_newest
+from cinn_colorize.training.choices import Precision
 from cinn_colorize.training.health import Health
-from cinn_colorize.training.registry import Precision
 from cinn_colorize.training.task import Model, Task, TrainingConfig
 
 log = logging.getLogger(__name__)

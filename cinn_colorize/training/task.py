@@ -16,11 +16,11 @@ from cinn_colorize.data.sources import Source
 from cinn_colorize.evaluation import mean_nll
 from cinn_colorize.models import save_model
 from cinn_colorize.models.base import ConditionalFlow, PhotoFlow
+from cinn_colorize.training.choices import Stage
 from cinn_colorize.training.data import Batch, Loading
 from cinn_colorize.training.health import EXPLODING
 from cinn_colorize.training.objective import Noise, level_nll, mean_loss
-from cinn_colorize.training.registry import Stage
-from cinn_colorize.training.samples import photo_sheet
+from cinn_colorize.training.sample_sheets import photo_sheet
 from cinn_colorize.training.schedule import cosine
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -69,7 +69,7 @@ class Task(Generic[Model]):
         betas: betas of Adam.
         exploding: multiple of its running median above which a gradient norm explodes.
         evaluate_every: default number of samples between evaluations.
-        ablations: names in :class:`cinn_colorize.training.registry.Ablation` that apply here.
+        ablations: names in :class:`cinn_colorize.training.choices.Ablation` that apply here.
         ablate: those of them to leave out.
         distinct: number of samples to learn from.
         unreadable: messages about parts of the data that could not be opened.

@@ -13,7 +13,7 @@ from adversary import judged, parameters
 from method import Features, Method
 from torch import Tensor, nn
 
-from cinn_colorize.conditioning.layers import conv
+from cinn_colorize.models.conditioning.layers import conv
 
 SCALE = 110.0
 WIDTHS, NOISY = (64, 48, 32, 32, 32), 3  # channels of the generator's layers; the first ones get noise

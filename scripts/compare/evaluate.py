@@ -29,17 +29,18 @@ from numpy.typing import NDArray
 from sampler import Colorized, Sampler
 from train import CINNS, METHODS
 
-from cinn_colorize import Colorizer, evaluation, weights
+from cinn_colorize import Colorizer, evaluation
 from cinn_colorize.colorizer import ConditionedPhoto, NetworkInput
 from cinn_colorize.data.sources import find_photos
 from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation.bootstrap import Statistics, difference
 from cinn_colorize.evaluation.earlier import statistics_by_name
 from cinn_colorize.evaluation.evaluate import Model
+from cinn_colorize.files.atomic import sha256
 from cinn_colorize.imaging.color import Floats
+from cinn_colorize.imaging.options import Upsampling
 from cinn_colorize.imaging.upsampling import Upsampler
 from cinn_colorize.models.registry import MODELS
-from cinn_colorize.options import Upsampling
 
 CPU = torch.device("cpu")
 SAMPLES = 8
@@ -175,7 +176,7 @@ def _digest(row: Row, arguments: argparse.Namespace) -> str:
     """Return what differs where a row would: the photos, all that they are compared with, and the weights."""
     read = (arguments.photos, arguments.reference, arguments.labels)
     places = [str(path and path.resolve()) for path in read]
-    digests = sorted(weights.sha256(path) for path in (arguments.run / row.name).glob("*.safetensors"))
+    digests = sorted(sha256(path) for path in (arguments.run / row.name).glob("*.safetensors"))
     of_all = [*places, str(arguments.every), str(row.samples), SHA256, *digests]
     return hashlib.sha256("\n".join(of_all).encode()).hexdigest()[:12]
 

@@ -17,9 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cinn_colorize.conditioning import EfficientNetLite2, gray_input
-from cinn_colorize.conditioning.backbone import FEATURES
 from cinn_colorize.data.sources import Source
+from cinn_colorize.models.conditioning import EfficientNetLite2, gray_input
+from cinn_colorize.models.conditioning.backbone import FEATURES
 from cinn_colorize.training.data import Batch, Crops, Loading, batches
 from cinn_colorize.training.features import load_backbone
 

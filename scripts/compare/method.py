@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cinn_colorize.conditioning.backbone import FEATURES
-from cinn_colorize.conditioning.layers import conv
+from cinn_colorize.models.conditioning.backbone import FEATURES
+from cinn_colorize.models.conditioning.layers import conv
 
 Features = Mapping[int, Tensor]  # of the frozen backbone, by stride; none for methods that see only L
 

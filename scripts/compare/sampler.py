@@ -14,10 +14,10 @@ from method import Features, Method
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cinn_colorize import weights
 from cinn_colorize.colorizer import NetworkInput
-from cinn_colorize.conditioning import EfficientNetLite2
+from cinn_colorize.files import tensorfile
 from cinn_colorize.imaging.color import Floats
+from cinn_colorize.models.conditioning import EfficientNetLite2
 
 
 class Colorized(NamedTuple):
@@ -34,7 +34,7 @@ class Sampler:
 
     @classmethod
     def load(cls, method: Method, path: Path, backbone: EfficientNetLite2 | None) -> Sampler:
-        config, state = weights.load(path)
+        config, state = tensorfile.load(path)
         if backbone and config.get("backbone") != SHA256:
             raise SystemExit(f"{path}: learnt on another backbone; remove {path.parent} and train again")
         method.load_state_dict(state, strict=False)  # constants are not stored

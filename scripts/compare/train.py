@@ -30,22 +30,23 @@ from sampler import Sampler
 from torch import Tensor, nn
 from vae_mdn import VaeMdn
 
-from cinn_colorize import evaluation, weights
-from cinn_colorize.conditioning import EfficientNetLite2
-from cinn_colorize.conditioning.backbone import FEATURES
+from cinn_colorize import evaluation
 from cinn_colorize.data.sources import Source, find_photos
 from cinn_colorize.errors import ending_in_a_line
+from cinn_colorize.files import tensorfile
 from cinn_colorize.models.bedrooms import SIZE
+from cinn_colorize.models.conditioning import EfficientNetLite2
+from cinn_colorize.models.conditioning.backbone import FEATURES
 from cinn_colorize.models.natural_config import NaturalConfig
 from cinn_colorize.training.bedrooms import BedroomsTask, BedroomsTraining
+from cinn_colorize.training.choices import Precision
 from cinn_colorize.training.data import Batch, Loading
 from cinn_colorize.training.datasets import open_task
 from cinn_colorize.training.natural import NaturalTask
 from cinn_colorize.training.objective import Noise
-from cinn_colorize.training.options import RunOptions
 from cinn_colorize.training.progress import Progress
-from cinn_colorize.training.registry import Precision
 from cinn_colorize.training.run import run_training
+from cinn_colorize.training.run_options import RunOptions
 from cinn_colorize.training.task import Task, TrainingConfig
 
 ALL: list[type[Method]] = [Regression, Classification, VaeMdn, Pix2pix, ColorGan]
@@ -110,7 +111,7 @@ class MethodTask(Task[Method]):
     def save(self, model: Method, path: Path, training: dict[str, object]) -> None:
         state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
         config = {"model": self.model, "training": training}
-        weights.save(path, config | ({"backbone": SHA256} if self.network() else {}), state)
+        tensorfile.save(path, config | ({"backbone": SHA256} if self.network() else {}), state)
 
 
 class RoomsTask(MethodTask):

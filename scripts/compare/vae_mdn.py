@@ -13,9 +13,9 @@ from method import Decoder, Features, Method
 from torch import Tensor, nn
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
-from cinn_colorize.conditioning.backbone import FEATURES
-from cinn_colorize.conditioning.bins import ColorBins, rarity
-from cinn_colorize.conditioning.layers import conv
+from cinn_colorize.models.conditioning.backbone import FEATURES
+from cinn_colorize.models.conditioning.bins import ColorBins, rarity
+from cinn_colorize.models.conditioning.layers import conv
 
 CODE, COMPONENTS = 64, 8
 SCALE = 110.0

@@ -23,7 +23,7 @@ from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation.bootstrap import Statistics, Term, difference, estimate
 from cinn_colorize.evaluation.metrics import color_statistics, limited, picture_statistics
 from cinn_colorize.evaluation.photos import Square, read_square, to_rgb
-from cinn_colorize.options import TYPICAL_OF
+from cinn_colorize.imaging.options import TYPICAL_OF
 
 MEASURES = {"best_of_1": 2, "chroma": 3}  # with decimals
 MEDOID = "medoid"

@@ -19,9 +19,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cinn_colorize.errors import ending_in_a_line
-from cinn_colorize.formats import SUFFIXES
+from cinn_colorize.files.formats import SUFFIXES
+from cinn_colorize.imaging.options import Box
 from cinn_colorize.imaging.photo import Photo, open_photo
-from cinn_colorize.options import Box
 
 TABLE = Path(__file__).with_suffix(".tsv")
 CLOSE = 0.01  # of the side

@@ -11,8 +11,8 @@ from cinn_colorize import Colorizer
 from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.imaging.photo import open_photo
+from cinn_colorize.latents.noise import Floats
 from cinn_colorize.methods import mix as mix_method
-from cinn_colorize.samples import Floats
 
 
 def error(ab: Floats, other: Floats, where: Floats | float = 1.0) -> float:

@@ -29,17 +29,17 @@ from PIL import Image
 
 from cinn_colorize import Colorizer
 from cinn_colorize.data.sources import evenly_spaced, find_photos
-from cinn_colorize.digits import Digits
 from cinn_colorize.errors import DivergedError, ending_in_a_line
 from cinn_colorize.evaluation import evaluate
 from cinn_colorize.evaluation.plot import rendered
-from cinn_colorize.files import replacing
+from cinn_colorize.files.atomic import replacing
+from cinn_colorize.methods.digits import Digits
 from cinn_colorize.training.bedrooms import BedroomsTask, find_lsun
 from cinn_colorize.training.mnist import DEV, SIGMA, MnistTask, Part, nll_per_dimension
 from cinn_colorize.training.natural import NaturalTask
-from cinn_colorize.training.options import RunOptions
 from cinn_colorize.training.progress import Evaluation, Progress
 from cinn_colorize.training.run import run_training
+from cinn_colorize.training.run_options import RunOptions
 from cinn_colorize.training.task import Task
 
 CPU = torch.device("cpu")

@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cinn_colorize.digits import TEMPERATURE, Digits
 from cinn_colorize.errors import ending_in_a_line
+from cinn_colorize.methods.digits import TEMPERATURE, Digits
 from cinn_colorize.training.mnist import SIGMA, Part, nll_per_dimension, read_mnist
 
 BATCH = 128

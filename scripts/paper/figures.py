@@ -20,15 +20,17 @@ import numpy as np
 from ablations import curve, plot
 from PIL import Image, ImageOps
 
-from cinn_colorize import Colorizer, weights
+from cinn_colorize import Colorizer
 from cinn_colorize.colorizer import ConditionedPhoto, Sample, likeliest
 from cinn_colorize.data.sources import SUFFIXES, Reader, Source, evenly_spaced, find_photos
-from cinn_colorize.digits import Digits, picture, samples_picture, walks_picture
 from cinn_colorize.errors import CinnError, DataError
 from cinn_colorize.evaluation.evaluate import with_noise
+from cinn_colorize.files import tensorfile
 from cinn_colorize.imaging.photo import Photo, open_photo
 from cinn_colorize.methods.contact_sheet import Tile, contact_sheet, gray_tile, original_tile, save_sheet
+from cinn_colorize.methods.digits import Digits, picture, samples_picture, walks_picture
 from cinn_colorize.methods.strip import Strip
+from cinn_colorize.models import weights
 from cinn_colorize.models.mnist import DIGITS
 from cinn_colorize.training.mnist import read_mnist
 
@@ -64,7 +66,7 @@ def colorizers(
         names = [file.parent.name for file in files]
     loaded = {}
     for name, file in zip(names, files, strict=True):
-        model = str(weights.load(weights.find(file))[0].get("model"))
+        model = str(tensorfile.load(weights.find(file))[0].get("model"))
         loaded[name] = Colorizer(model, weights=file, guidance=guidance)
     return loaded or {default: Colorizer(default, guidance=guidance)}
 

@@ -18,8 +18,8 @@ from figures import photos
 from cinn_colorize import Colorizer
 from cinn_colorize.colorizer import typical
 from cinn_colorize.errors import ending_in_a_line
+from cinn_colorize.imaging.options import TYPICAL_OF
 from cinn_colorize.methods.contact_sheet import Tile, gray_tile
-from cinn_colorize.options import TYPICAL_OF
 
 ROWS, TILE = 7, 200
 

@@ -13,8 +13,8 @@ from PIL import Image
 from PIL.TiffImagePlugin import AppendingTiffWriter
 
 from cinn_colorize.imaging import reading, vips
+from cinn_colorize.imaging.options import Pages
 from cinn_colorize.imaging.photo import PhotoError, open_photo, read_recipe
-from cinn_colorize.options import Pages
 
 SIZES = [(300, 240), (200, 100), (120, 150)]  # of pages 1 to 3
 

@@ -63,7 +63,7 @@ def clock_of_pixels(colorizer, monkeypatch):
         return compose(photo, samples, *more)
 
     monkeypatch.setattr(colorizer, "compose", timed)
-    monkeypatch.setattr("cinn_colorize.batch.rehearsal.time", SimpleNamespace(perf_counter=lambda: taken[0]))
+    monkeypatch.setattr("cinn_colorize.batch.dry_run.time", SimpleNamespace(perf_counter=lambda: taken[0]))
 
 
 @pytest.mark.usefixtures("clock_of_pixels")
@@ -72,7 +72,7 @@ def test_the_time_is_that_of_what_there_is_to_draw(run, monkeypatch):
     Image.fromarray(np.tile(GRAY, (2, 2))[:360]).save("scans/a.jpg")
     pixels = {path.name[0]: math.prod(Image.open(path).size) for path in Path("scans").glob("[abc].*")}
     said = []
-    monkeypatch.setattr("cinn_colorize.cli.report.duration", lambda seconds: said.append(seconds) or "")
+    monkeypatch.setattr("cinn_colorize.cli.summary.duration", lambda seconds: said.append(seconds) or "")
     run("scans", "-n", 2, "--no-sheet", "--workers", 2, "--dry-run")
     run("scans/a.jpg", "-s", 0)
     run("scans", "-s", 0, "--workers", 1, "--dry-run")

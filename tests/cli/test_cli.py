@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 
 from cinn_colorize import __version__
 from cinn_colorize.cli.app import app
-from cinn_colorize.formats import format_of_name
+from cinn_colorize.files.formats import format_of_name
+from cinn_colorize.files.signals import ENDING
 from cinn_colorize.imaging.photo import read_recipe
 from cinn_colorize.models.registry import MODELS
-from cinn_colorize.signals import ENDING
 
 SEEDS = range(5, 10)
 BAD = {  # input: its line on stderr

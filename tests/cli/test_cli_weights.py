@@ -6,8 +6,9 @@ import pytest
 from helpers import the_line
 from typer.testing import CliRunner
 
-from cinn_colorize import weights
 from cinn_colorize.cli.app import app
+from cinn_colorize.files import tensorfile
+from cinn_colorize.models import weights
 
 
 @pytest.fixture
@@ -34,9 +35,9 @@ def test_wrong_weights(folder, monkeypatch, foreign):
 
 def test_weights_of_another_model(folder, monkeypatch, tmp_path):
     path = tmp_path / "other.safetensors"
-    weights.save(path, {"model": "other", "architecture": {}}, {})
+    tensorfile.save(path, {"model": "other", "architecture": {}}, {})
     assert "holds weights of 'other', not of 'natural'" in colorize_with(folder, monkeypatch, path)
-    weights.save(path, {"model": "natural", "architecture": {"levels": {}}}, {})
+    tensorfile.save(path, {"model": "natural", "architecture": {"levels": {}}}, {})
     assert "does not fit" in colorize_with(folder, monkeypatch, path)
 
 

@@ -12,7 +12,7 @@ import pyvips
 from helpers import COLOR, GRAY, RECIPE, in_this_process, names, process, the_line, write
 from PIL import Image
 
-from cinn_colorize import files
+from cinn_colorize.files import atomic
 from cinn_colorize.imaging.metadata import add_recipe
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="names, modes and pipes of POSIX")
@@ -213,7 +213,7 @@ def test_a_photo_from_a_pipe_has_no_mode_to_keep(run, umask):
     ids=" ".join,
 )
 def test_a_pipe_that_nothing_writes_into_is_not_waited_for(run, monkeypatch, arguments):
-    monkeypatch.setattr(files, "_PATIENCE", 0.2)
+    monkeypatch.setattr(atomic, "_PATIENCE", 0.2)
     os.mkfifo("PIPE")
     result = run(*arguments, "-q")
     assert result.exit_code == 1

@@ -13,17 +13,17 @@ from helpers import GRAY, in_this_process, wait_for
 from PIL import Image
 from rich.console import Console
 
-from cinn_colorize.cli import progress
+from cinn_colorize.cli import progress_bar as bars
 from cinn_colorize.cli.console import print_path, progress_bar, say
-from cinn_colorize.cli.progress import Progress, duration, shown, speed
-from cinn_colorize.samples import Colorization
+from cinn_colorize.cli.progress_bar import Progress, duration, shown, speed
+from cinn_colorize.methods.samples import Colorization
 
 
 @pytest.fixture
 def passes(monkeypatch):
     """A function that lets so many seconds pass."""
     clock = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(bars.time, "monotonic", lambda: clock[0])
     return lambda seconds: clock.append(clock.pop() + seconds)
 
 
@@ -70,8 +70,8 @@ def test_lines_come_while_nothing_else_happens(monkeypatch, lines):
         if len(said) == 2:
             twice.set()
 
-    monkeypatch.setattr(progress, "say", say)
-    monkeypatch.setattr(progress, "_EVERY", 0.001)
+    monkeypatch.setattr(bars, "say", say)
+    monkeypatch.setattr(bars, "_EVERY", 0.001)
     with shown(Progress(8, "files", "a.jpg"), bar=True, lines=lines):
         if lines:
             assert twice.wait(60)
@@ -85,7 +85,7 @@ def test_lines_come_while_nothing_else_happens(monkeypatch, lines):
 )
 def test_a_terminal_that_shows_no_bar_has_lines(monkeypatch, terminal, start):
     monkeypatch.setenv("TERM", terminal)
-    monkeypatch.setattr(progress, "_EVERY", 0.1)
+    monkeypatch.setattr(bars, "_EVERY", 0.1)
     ours, theirs = os.openpty()
     with os.fdopen(theirs, "w") as stderr, os.fdopen(ours, "rb", buffering=0) as shown_there:
         monkeypatch.setattr(sys, "stderr", stderr)

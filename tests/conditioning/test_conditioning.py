@@ -6,14 +6,15 @@ import torch
 import torch.nn.functional as F
 from helpers import stir
 
-from cinn_colorize.conditioning import (
+from cinn_colorize.imaging.color import lab_to_srgb, pixels_to_lab
+from cinn_colorize.models.conditioning import (
     ChromaBounds,
     ColorAttention,
     FeaturePyramid,
     gray_input,
 )
-from cinn_colorize.conditioning.attention import SelfAttention
-from cinn_colorize.conditioning.backbone import (
+from cinn_colorize.models.conditioning.attention import SelfAttention
+from cinn_colorize.models.conditioning.backbone import (
     FEATURES,
     LITE0,
     LITE2,
@@ -22,9 +23,8 @@ from cinn_colorize.conditioning.backbone import (
     SameConv,
     relu6,
 )
-from cinn_colorize.conditioning.bins import STEP, ColorBins, rarity
-from cinn_colorize.conditioning.heads import GlobalContext, LevelHead
-from cinn_colorize.imaging.color import lab_to_srgb, pixels_to_lab
+from cinn_colorize.models.conditioning.bins import STEP, ColorBins, rarity
+from cinn_colorize.models.conditioning.heads import GlobalContext, LevelHead
 
 
 @pytest.mark.parametrize(("variant", "stages"), [(0, LITE0), (2, LITE2)])

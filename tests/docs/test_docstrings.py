@@ -25,4 +25,7 @@ def test_examples(name, colorizer, tmp_path, monkeypatch):
 
 
 def test_what_users_call_has_examples():
-    assert {"cinn_colorize.colorizer", "cinn_colorize.conditioned", "cinn_colorize.samples"} <= {*MODULES}
+    assert {
+        "cinn_colorize.colorizer",
+        "cinn_colorize.methods.samples",
+    } <= {*MODULES}

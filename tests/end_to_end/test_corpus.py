@@ -9,7 +9,7 @@ import pytest
 from helpers import SHARED, Uniform, shared_data
 from PIL import ExifTags, Image, ImageOps
 
-from cinn_colorize.formats import OUTPUT_SUFFIXES, SUFFIXES
+from cinn_colorize.files.formats import OUTPUT_SUFFIXES, SUFFIXES
 from cinn_colorize.imaging.photo import PhotoError, open_photo
 from cinn_colorize.imaging.profiles import color_model, space_of
 

@@ -30,10 +30,10 @@ from helpers import (
 from PIL import Image
 
 from cinn_colorize.batch.model_server import ModelServer
-from cinn_colorize.engines import Engine, ModelSpec
-from cinn_colorize.files import replacing
+from cinn_colorize.engines.choice import Engine, ModelSpec
+from cinn_colorize.files.atomic import replacing
+from cinn_colorize.files.signals import ENDING
 from cinn_colorize.models import find_weights
-from cinn_colorize.signals import ENDING
 
 pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
 

@@ -13,6 +13,7 @@ from narrow import NARROW_COARSE, NARROW_NATURAL
 from PIL import Image
 
 from cinn_colorize.data.sources import Reader, Source
+from cinn_colorize.engines.interface import NetworkInput
 from cinn_colorize.errors import DataError
 from cinn_colorize.evaluation import (
     Calibration,
@@ -24,7 +25,6 @@ from cinn_colorize.evaluation import (
     read_subsets,
 )
 from cinn_colorize.evaluation.photos import read_square, to_rgb
-from cinn_colorize.interface import NetworkInput
 
 
 class StandardNormal(torch.nn.Module):

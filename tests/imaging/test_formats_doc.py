@@ -6,7 +6,7 @@ import pyvips
 from helpers import COLOR, GRAY, RECIPE, ROOT, Uniform, deep, write
 from PIL import Image
 
-from cinn_colorize.formats import FORMATS, READ_ONLY
+from cinn_colorize.files.formats import FORMATS, READ_ONLY
 from cinn_colorize.imaging.photo import open_photo, read_recipe
 
 TABLES = (ROOT / "docs/formats.md").read_text().split("\n\n")

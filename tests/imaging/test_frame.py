@@ -9,8 +9,8 @@ from skimage import data
 
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.imaging.frame import SIZE, find_picture
+from cinn_colorize.imaging.options import Box
 from cinn_colorize.imaging.photo import open_photo
-from cinn_colorize.options import Box
 
 PICTURE = data.camera()  # (512, 512); the sky has the tone of a light mount
 MARGINS = 40, 52, 60, 33  # left, top, right, bottom

@@ -9,8 +9,8 @@ from helpers import COLOR, GRAY, Uniform, deep, profile, write
 from PIL import Image, ImageCms
 from skimage.color import rgb2lab
 
+from cinn_colorize.engines.interface import NetworkInput
 from cinn_colorize.imaging.photo import open_photo
-from cinn_colorize.interface import NetworkInput
 
 
 def test_gray_profile(tmp_path):

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cinn_colorize.imaging.photo import open_photo, read_recipe
-from cinn_colorize.samples import Colorization, Sample
+from cinn_colorize.methods.samples import Colorization, Sample
 
 NAMES = st.from_regex(r"[A-Za-z][A-Za-z0-9_]*", fullmatch=True)
 PRINTABLE = st.text().map(lambda text: "".join(filter(str.isprintable, text)))

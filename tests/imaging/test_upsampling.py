@@ -11,8 +11,8 @@ from PIL import Image, ImageOps
 from torch.nn import functional
 
 from cinn_colorize.imaging import color, upsampling
+from cinn_colorize.imaging.options import Upsampling
 from cinn_colorize.imaging.upsampling import Upsampler, joint_bilateral
-from cinn_colorize.options import Upsampling
 
 
 def smooth(shape, seed, sigma=1.5):

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cinn_colorize import weights
 from cinn_colorize.errors import LatentError, WeightsError
+from cinn_colorize.files import tensorfile
 from cinn_colorize.latents.latent import Latent, pooled
 from cinn_colorize.latents.windows import Windows
 
@@ -186,7 +186,7 @@ def test_files_that_hold_no_codes_for_this(tmp_path):
             Latent.load(path, "natural", SHAPES)
     Latent({r: z.bfloat16() for r, z in codes.items()}).save(path, "natural", "12ab")
     assert {z.dtype for z in Latent.load(path, "natural", SHAPES)[0].levels.values()} == {torch.float32}
-    weights.save(path, {"model": "natural"}, {"32": torch.zeros(1)})
+    tensorfile.save(path, {"model": "natural"}, {"32": torch.zeros(1)})
     with pytest.raises(LatentError, match="not a file of latent codes"):
         Latent.load(path, "natural", SHAPES)
     path.write_bytes(b"text")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cinn_colorize.latents.latent import Latent
 from cinn_colorize.latents.windows import Windows
-from cinn_colorize.samples import typical
+from cinn_colorize.methods.samples import typical
 
 SHAPES = {r: (6, r, r) for r in (32, 16, 8, 4, 2, 1)} | {0: (2, 1, 1)}
 

@@ -15,12 +15,13 @@ from cinn_colorize.cli.app import app
 from cinn_colorize.errors import LatentError
 from cinn_colorize.imaging import color
 from cinn_colorize.imaging.color import pixels_to_lab
+from cinn_colorize.imaging.options import Rendering
 from cinn_colorize.imaging.photo import open_photo, read_recipe
 from cinn_colorize.methods.ensemble import draw, ensemble, follow
+from cinn_colorize.methods.hint import Hint
 from cinn_colorize.methods.hint_map import HintMap
-from cinn_colorize.methods.hints import Hint, Hinted
-from cinn_colorize.options import Rendering
-from cinn_colorize.samples import likeliest
+from cinn_colorize.methods.hints import Hinted
+from cinn_colorize.methods.samples import likeliest
 
 RED, BLUE = (170, 40, 50), (50, 90, 190)
 POINTS = [Hint(20, 30, RED), Hint(100, 70, BLUE)]

@@ -11,8 +11,10 @@ from PIL import Image
 from cinn_colorize import Colorizer
 from cinn_colorize.colorizer import likeliest
 from cinn_colorize.errors import LatentError, PhotoError
+from cinn_colorize.imaging.options import Rank, Rendering
 from cinn_colorize.imaging.photo import open_photo
 from cinn_colorize.latents.latent import Latent
+from cinn_colorize.methods import transfer as transfer_module
 from cinn_colorize.methods.grid import RENDERING, Grid
 from cinn_colorize.methods.mix import Mix
 from cinn_colorize.methods.sample import Sampling
@@ -20,7 +22,6 @@ from cinn_colorize.methods.strip import Strip
 from cinn_colorize.methods.transfer import Transfer
 from cinn_colorize.methods.variation import Variation
 from cinn_colorize.models import load_model
-from cinn_colorize.options import Rank, Rendering
 
 INSIDE = np.zeros((64, 64), np.uint8)
 INSIDE[:, :24] = 255
@@ -295,11 +296,10 @@ def test_a_reference_is_encoded_once_for_each_network(narrow_weights, examples, 
     other = copy.copy(plain)
     other.sha256 = "1" * 64
     method, encoded = Transfer(examples / "coffee.png", noise=0.0), []
-    for colorizer in (plain, guided, other):
-        reference = colorizer.reference
-        monkeypatch.setattr(
-            colorizer, "reference", lambda photo, r=reference: encoded.append(photo) or r(photo)
-        )
+    encode = transfer_module.encode_reference
+    monkeypatch.setattr(
+        transfer_module, "encode_reference", lambda *given: encoded.append(given) or encode(*given)
+    )
     photo = open_photo(GRAY)
     drawn = [method.samples(c, photo, 1, 0.5, 3)[0] for c in (plain, guided, plain, guided, other)]
     assert len(encoded) == 3

@@ -9,11 +9,11 @@ from helpers import GRAY, RECIPE, Uniform, deep, write
 from PIL import Image
 
 from cinn_colorize.errors import PhotoError, WeightsError
+from cinn_colorize.imaging.options import MAX_PIXELS, Encoding
 from cinn_colorize.imaging.photo import open_photo, read_recipe
 from cinn_colorize.methods.mix import Mix
 from cinn_colorize.methods.recipe import Recipe, recreate
 from cinn_colorize.methods.transfer import Transfer
-from cinn_colorize.options import MAX_PIXELS, Encoding
 
 
 @pytest.fixture(scope="module")

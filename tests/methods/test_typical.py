@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cinn_colorize.samples import Sample, likeliest, typical
+from cinn_colorize.methods.samples import Sample, likeliest, typical
 
 
 def samples_at(points):

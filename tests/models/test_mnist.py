@@ -11,7 +11,9 @@ import torch
 from helpers import stir
 from narrow import SMALL_MNIST
 
-from cinn_colorize.digits import (
+from cinn_colorize.errors import DataError, WeightsError
+from cinn_colorize.latents.latent import Latent
+from cinn_colorize.methods.digits import (
     ATTRIBUTES,
     TEMPERATURE,
     Digits,
@@ -26,8 +28,6 @@ from cinn_colorize.digits import (
     walks_picture,
     width,
 )
-from cinn_colorize.errors import DataError, WeightsError
-from cinn_colorize.latents.latent import Latent
 from cinn_colorize.models import MODELS, Loaded
 from cinn_colorize.models.mnist import LEVEL, Mnist, MnistConfig
 from cinn_colorize.training.loop import train
@@ -40,7 +40,7 @@ from cinn_colorize.training.mnist import (
     nll_per_dimension,
     read_mnist,
 )
-from cinn_colorize.training.options import RunOptions
+from cinn_colorize.training.run_options import RunOptions
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ import pytest
 from helpers import the_line
 from typer.testing import CliRunner
 
-from cinn_colorize import weights
 from cinn_colorize.cli.app import app
 from cinn_colorize.errors import WeightsError
-from cinn_colorize.models import MODELS, model_class, own_weights
+from cinn_colorize.files.atomic import sha256
+from cinn_colorize.models import MODELS, model_class, own_weights, weights
 from cinn_colorize.models.base import PhotoFlow
 from cinn_colorize.models.registry import PhotoModelInfo
 
@@ -73,7 +73,7 @@ def test_a_model_that_is_not_packaged_comes_from_the_hub_and_is_verified(tmp_pat
     path.write_bytes(b"weights")
     asked = []
     monkeypatch.setattr(weights, "find", lambda source: asked.append(source) or path)
-    info = replace(MODELS["mnist"], file="absent", hub="hf:someone/mnist", sha256=weights.sha256(path))
+    info = replace(MODELS["mnist"], file="absent", hub="hf:someone/mnist", sha256=sha256(path))
     assert own_weights(info) == path
     assert asked == ["hf:someone/mnist"]
     with pytest.raises(WeightsError, match="SHA-256"):

@@ -7,8 +7,8 @@ import torch
 from helpers import check_independence, stir
 from narrow import NARROW_COARSE, NARROW_NATURAL
 
+from cinn_colorize.engines.pytorch import TorchNetwork
 from cinn_colorize.models.natural import Natural, NaturalConfig
-from cinn_colorize.network import TorchNetwork
 
 
 def inputs(n, dtype=torch.float64):

@@ -20,8 +20,8 @@ for package in ("onnx", "onnxscript", "onnxruntime"):
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """The shipped model, exported while it was in train mode."""
+    from cinn_colorize.engines.onnx.export import export
     from cinn_colorize.models import load_model
-    from cinn_colorize.onnx.export import export
 
     folder = tmp_path_factory.mktemp("exported")
     loaded = load_model()
@@ -38,10 +38,11 @@ def files(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.ci
 def test_exported_files_draw_the_same(files, engine):
-    from cinn_colorize.onnx.engine import OnnxColorizer
-    from cinn_colorize.onnx.sessions import Sessions
+    from cinn_colorize.colorizer import BaseColorizer
+    from cinn_colorize.engines.onnx.engine import onnx_network
+    from cinn_colorize.engines.onnx.sessions import Sessions
 
-    exported = OnnxColorizer("natural", engine.sha256, Sessions(files))
+    exported = BaseColorizer(*onnx_network("natural", engine.sha256, Sessions(files)))
     ours, theirs = (each.condition(GRAY).sample(2, seed=5)[1] for each in (exported, engine))
     assert np.array_equal(ours.ab, theirs.ab)
     assert ours.log_prob == theirs.log_prob
@@ -60,7 +61,7 @@ def test_an_export_leaves_no_files_of_another_model(tmp_path, monkeypatch):
         (folder / "sample.onnx").write_bytes(b"new")
         return [folder / "sample.onnx"]
 
-    monkeypatch.setattr("cinn_colorize.onnx.export.export", write)
+    monkeypatch.setattr("cinn_colorize.engines.onnx.export.export", write)
     for name in ("sample.onnx", "coarse.onnx", "step3.onnx", "mine.onnx", "step_2.onnx", "steps.onnx"):
         (tmp_path / name).write_bytes(b"old")
     result = CliRunner().invoke(app, ["export", "-o", str(tmp_path), "--overwrite"])
@@ -69,7 +70,7 @@ def test_an_export_leaves_no_files_of_another_model(tmp_path, monkeypatch):
 
 
 def test_export_says_which_packages_it_takes(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("cinn_colorize.onnx.export.find_spec", lambda _: None)
+    monkeypatch.setattr("cinn_colorize.engines.onnx.export.find_spec", lambda _: None)
     result = CliRunner().invoke(app, ["export", "-o", str(tmp_path)])
     assert result.exit_code == 1
     assert "export requires onnx and onnxscript; pip install 'cinn-colorize[onnx]'" in the_line(result)

@@ -14,21 +14,22 @@ from PIL import Image
 from torch.utils._pytree import tree_leaves_with_path
 from typer.testing import CliRunner
 
-from cinn_colorize import Colorizer, weights
+from cinn_colorize import Colorizer
 from cinn_colorize.cli.app import app
 from cinn_colorize.colorizer import NetworkInput
-from cinn_colorize.engines import Engine, ModelSpec, has_gpu
+from cinn_colorize.engines.choice import Engine, ModelSpec, has_gpu
+from cinn_colorize.engines.onnx.shipped import graphs_for
 from cinn_colorize.errors import EngineError, WeightsError
+from cinn_colorize.files import tensorfile
 from cinn_colorize.imaging.photo import open_photo, read_recipe
 from cinn_colorize.latents.latent import Latent
+from cinn_colorize.methods.catalogue import METHODS
 from cinn_colorize.methods.ensemble import draw
+from cinn_colorize.methods.hint import Hint
 from cinn_colorize.methods.hint_map import HintMap
-from cinn_colorize.methods.hints import Hint
-from cinn_colorize.methods.registry import METHODS
 from cinn_colorize.models import find_weights, save_model
 from cinn_colorize.models.bedrooms import Bedrooms, BedroomsConfig
 from cinn_colorize.models.natural import Natural, NaturalConfig
-from cinn_colorize.onnx.shipped import graphs_for
 
 for package in ("onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(package)
@@ -48,7 +49,7 @@ def steps(a, b):
 
 def check_agreement(colorizer, engine):
     """Both engines agree to 1e-3: shared tensors, colours of the flow, densities."""
-    from cinn_colorize.onnx.export import name_of
+    from cinn_colorize.engines.onnx.export import name_of
 
     for photo in (GRAY, WIDE):
         expected, samples = (c.condition(photo).sample(2, 0.8, 7) for c in (colorizer, engine))
@@ -94,20 +95,20 @@ def test_other_architectures_and_other_tensors_have_no_graph(tmp_path):
     for config in (NARROW_COARSE, NARROW_NATURAL):
         save_model(path, Natural(config), {})
         assert graphs_for("natural", path) is None
-    config, tensors = weights.load(find_weights()[0])
+    config, tensors = tensorfile.load(find_weights()[0])
     name = "levels.8.flow.maps.1.position"
-    weights.save(path, config, tensors)
+    tensorfile.save(path, config, tensors)
     assert graphs_for("natural", path) is not None
     earlier = config["architecture"] | {"pyramid_dropout": 0.3}  # which means nothing any more
-    weights.save(path, config | {"architecture": earlier}, tensors)
+    tensorfile.save(path, config | {"architecture": earlier}, tensors)
     assert graphs_for("natural", path) is not None
     architecture = config["architecture"] | {"knee": 2.0}  # which no tensor shows
-    weights.save(path, config | {"architecture": architecture}, tensors)
+    tensorfile.save(path, config | {"architecture": architecture}, tensors)
     assert graphs_for("natural", path) is None
-    weights.save(path, config, tensors | {name: tensors[name][1:]})
+    tensorfile.save(path, config, tensors | {name: tensors[name][1:]})
     assert graphs_for("natural", path) is None
     del tensors[name]
-    weights.save(path, config, tensors)
+    tensorfile.save(path, config, tensors)
     assert graphs_for("natural", path) is None
 
 
@@ -220,7 +221,7 @@ def test_weights_without_a_graph_are_computed_in_torch(folder, couplings):
 def test_onnxruntime_computes_what_it_can(monkeypatch):
     spec = ModelSpec("natural", *find_weights(), "auto", "fp32")
     graphs = graphs_for("natural", spec.weights)
-    monkeypatch.setattr("cinn_colorize.engines.has_gpu", lambda: False)
+    monkeypatch.setattr("cinn_colorize.engines.choice.has_gpu", lambda: False)
     assert spec.graphs == graphs
     assert replace(spec, device="cpu").graphs == graphs
     for change in (
@@ -230,11 +231,11 @@ def test_onnxruntime_computes_what_it_can(monkeypatch):
         {"engine": Engine.torch},
     ):
         assert replace(spec, **change).graphs is None, change
-    monkeypatch.setattr("cinn_colorize.engines.has_gpu", lambda: True)
+    monkeypatch.setattr("cinn_colorize.engines.choice.has_gpu", lambda: True)
     assert spec.graphs is None
     assert replace(spec, device="cpu").graphs == graphs
     assert replace(spec, engine=Engine.onnx).graphs == graphs
-    monkeypatch.setattr("cinn_colorize.engines.find_spec", lambda _: None)
+    monkeypatch.setattr("cinn_colorize.engines.choice.find_spec", lambda _: None)
     assert replace(spec, device="cpu").graphs is None
 
 
@@ -244,7 +245,7 @@ def test_methods_say_what_they_need():
 
 
 def test_a_gpu_is_seen_without_torch(tmp_path, monkeypatch):
-    monkeypatch.setattr("cinn_colorize.engines._GPU_DEVICES", (tmp_path / "nvidiactl",))
+    monkeypatch.setattr("cinn_colorize.engines.choice._GPU_DEVICES", (tmp_path / "nvidiactl",))
     monkeypatch.setattr("sys.platform", "linux")
     assert not has_gpu()
     (tmp_path / "nvidiactl").touch()
@@ -333,7 +334,7 @@ def test_without_onnxruntime_one_line_says_how_to_get_it(folder, monkeypatch):
 
 
 def test_a_damaged_file_is_named(engine, tmp_path):
-    from cinn_colorize.onnx.sessions import Sessions
+    from cinn_colorize.engines.onnx.sessions import Sessions
 
     weights, _ = find_weights()
     folder = tmp_path / "graphs"

@@ -6,12 +6,12 @@ import torch
 from helpers import LUMINANCE, check_independence, random_codes, stir
 from narrow import NARROW_COARSE
 
+from cinn_colorize.engines.interface import Coarse
+from cinn_colorize.engines.pytorch import TorchNetwork
 from cinn_colorize.errors import WeightsError
 from cinn_colorize.evaluation.photos import block_means
-from cinn_colorize.interface import Coarse
 from cinn_colorize.models import MODELS, Loaded
 from cinn_colorize.models.natural import Natural
-from cinn_colorize.network import TorchNetwork
 
 for package in ("onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(package)
@@ -27,7 +27,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, model):
-    from cinn_colorize.onnx.export import export
+    from cinn_colorize.engines.onnx.export import export
 
     folder = tmp_path_factory.mktemp("onnx")
     export(Loaded(model, MODELS["natural"], "0" * 64), folder)
@@ -36,8 +36,8 @@ def folder(tmp_path_factory, model):
 
 @pytest.fixture(scope="module", params=[0.0, 0.5], ids=["plain", "guided"])
 def engines(request, model, folder):
-    from cinn_colorize.onnx.engine import OnnxNetwork
-    from cinn_colorize.onnx.sessions import Sessions
+    from cinn_colorize.engines.onnx.engine import OnnxNetwork
+    from cinn_colorize.engines.onnx.sessions import Sessions
 
     guidance = request.param
     torch_network = TorchNetwork(model, 256, torch.device("cpu"), guidance=guidance)
@@ -97,7 +97,7 @@ def test_a_sample_does_not_depend_on_how_many_are_drawn(engines, engine):
 
 
 def test_a_missing_step_is_named(folder):
-    from cinn_colorize.onnx.sessions import Sessions
+    from cinn_colorize.engines.onnx.sessions import Sessions
 
     step, kept = folder / "step1.onnx", folder / "kept"
     step.rename(kept)

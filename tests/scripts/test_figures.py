@@ -13,8 +13,8 @@ from narrow import NARROW_BEDROOMS, SMALL_MNIST
 from PIL import Image
 
 from cinn_colorize import Colorizer
-from cinn_colorize.digits import principal_axes
 from cinn_colorize.imaging.photo import open_photo
+from cinn_colorize.methods.digits import principal_axes
 from cinn_colorize.models import save_model
 from cinn_colorize.models.bedrooms import Bedrooms
 from cinn_colorize.models.mnist import AXES, Mnist

@@ -14,8 +14,8 @@ import pytest
 from helpers import EXAMPLES, GRAY, start, wait_for
 from PIL import Image
 
+from cinn_colorize.imaging.options import MAX_PIXELS
 from cinn_colorize.models.registry import DEFAULT, MODELS
-from cinn_colorize.options import MAX_PIXELS
 from cinn_colorize.studio.studio import Studio
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

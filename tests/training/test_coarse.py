@@ -25,7 +25,7 @@ from cinn_colorize.training.natural import (
     features_in_chunks,
 )
 from cinn_colorize.training.objective import Noise, vividness
-from cinn_colorize.training.options import RunOptions
+from cinn_colorize.training.run_options import RunOptions
 
 CPU = torch.device("cpu")
 

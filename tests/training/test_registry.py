@@ -4,11 +4,11 @@ import torch
 
 from cinn_colorize.models.imagenet_vgg import PRESETS
 from cinn_colorize.training.bedrooms import BedroomsTask
+from cinn_colorize.training.choices import ABLATIONS, Dataset, Precision, Preset
 from cinn_colorize.training.imagenet import ImagenetTask
 from cinn_colorize.training.mnist import MnistTask
 from cinn_colorize.training.natural import NaturalTask
 from cinn_colorize.training.precision import choose_precision
-from cinn_colorize.training.registry import ABLATIONS, Dataset, Precision, Preset
 
 TASKS = {
     Dataset.photos: NaturalTask,

@@ -9,7 +9,7 @@ from tiny_run import CONFIG, TinyTask, build
 
 from cinn_colorize.errors import CinnError, DataError, DivergedError
 from cinn_colorize.training.checkpoint import checkpoints, load_newest, save_checkpoint
-from cinn_colorize.training.registry import Stage
+from cinn_colorize.training.choices import Stage
 from cinn_colorize.training.state import MAX_RETURNS, NAMED, RunState, load_resumable, settings_to_resume
 
 

@@ -14,10 +14,10 @@ from helpers import GRAY, write_blobs
 from narrow import NARROW_COARSE
 from PIL import Image, ImageCms
 
-from cinn_colorize.conditioning.backbone import DEEP
-from cinn_colorize.conditioning.pretrained import Pretrained
 from cinn_colorize.data.sources import LmdbPhotos, Reader, Source, find_photos
 from cinn_colorize.errors import DataError
+from cinn_colorize.models.conditioning.backbone import DEEP
+from cinn_colorize.models.conditioning.pretrained import Pretrained
 from cinn_colorize.models.natural import LevelConfig, Natural, NaturalConfig
 from cinn_colorize.training.ablation import without
 from cinn_colorize.training.checkpoint import load_newest, save_checkpoint
@@ -31,7 +31,7 @@ from cinn_colorize.training.natural import (
     features_in_chunks,
 )
 from cinn_colorize.training.objective import Noise, add_noise, balanced_loss, level_nll, mean_loss
-from cinn_colorize.training.options import RunOptions
+from cinn_colorize.training.run_options import RunOptions
 from cinn_colorize.training.schedule import cosine
 from cinn_colorize.training.task import TrainingConfig
 

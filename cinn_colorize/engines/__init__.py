@@ -1,0 +1,1 @@
+"""The network that draws: its interface, and the engines that compute it."""

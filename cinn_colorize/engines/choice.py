@@ -1,0 +1,115 @@
+"""How a network is loaded, and which engine computes it: torch, or onnxruntime, which starts sooner.
+
+Light: imports neither before it is needed.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cinn_colorize.errors import WeightsError
+from cinn_colorize.files.messages import printable_name
+from cinn_colorize.imaging.options import Precision
+
+if TYPE_CHECKING:
+    from cinn_colorize.engines.interface import LoadedNetwork
+
+Engine = StrEnum("Engine", ["auto", "torch", "onnx"])
+
+# What drivers of GPUs that torch may use show: of NVIDIA, of its Jetson, of AMD, and of both in WSL.
+_GPU_DEVICES = ("/dev/nvidiactl", "/dev/nvmap", "/dev/kfd", "/dev/dxg")
+_GPU_LIBRARIES = ("nvcuda", "amdhip64", "amdhip64_6", "amdhip64_7")  # on Windows
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """How a process loads the network; see :class:`cinn_colorize.Colorizer`.
+
+    Attributes:
+        model: name in the registry.
+        weights: path of the weights.
+        sha256: SHA-256 of the weights.
+        device: ``auto`` or an available one.
+        precision: ``fp32`` or ``bf16``.
+        guidance: None for the default.
+        encodes: whether what is drawn requires f, from colours to codes; see :attr:`Method.encodes`.
+        engine: what computes the network; ``auto`` is onnxruntime where it does all that is required.
+    """
+
+    model: str
+    weights: Path
+    sha256: str
+    device: str = "auto"
+    precision: str = Precision.fp32
+    guidance: float | None = None
+    encodes: bool = False
+    engine: Engine = Engine.auto
+
+    @property
+    def graphs(self) -> Path | None:
+        """Folder of the graphs that onnxruntime computes; None if torch computes the network.
+
+        It is the same in all processes of a machine.
+
+        Raises:
+            WeightsError: the weights are damaged, or onnxruntime is asked for and cannot compute them.
+        """
+        if self.engine is Engine.torch or (self.engine is Engine.auto and not self._suits_onnxruntime):
+            return None
+        from cinn_colorize.engines.onnx.shipped import graphs_for
+
+        graphs = graphs_for(self.model, self.weights)
+        if self.engine is Engine.onnx and not graphs:
+            raise WeightsError(
+                f"{printable_name(self.weights)}: onnxruntime has no graph of this architecture; "
+                "use --engine torch"
+            )
+        return graphs
+
+    @property
+    def _suits_onnxruntime(self) -> bool:
+        on_cpu = self.device == "cpu" or (self.device == "auto" and not has_gpu())
+        return (
+            on_cpu
+            and self.precision == Precision.fp32
+            and not self.encodes
+            and find_spec("onnxruntime") is not None
+        )
+
+    def load(self) -> LoadedNetwork:
+        """Load the network.
+
+        Raises:
+            WeightsError: it cannot be loaded.
+            ValueError: the guidance is out of range, or not possible with these weights; or this machine
+                does not have the device.
+        """
+        if graphs := self.graphs:
+            from cinn_colorize.engines.onnx.sessions import Sessions
+
+            # First: in a thread of its own, while another one imports what the next line needs.
+            sessions = Sessions(graphs, self.weights)
+            from cinn_colorize.engines.onnx.engine import onnx_network
+
+            return onnx_network(self.model, self.sha256, sessions, self.guidance)
+        from cinn_colorize.engines.pytorch import torch_network
+
+        return torch_network(self.model, self.weights, self.device, self.precision, self.guidance)
+
+
+def has_gpu() -> bool:
+    """Return whether torch may find a GPU here. It knows better, but takes seconds to be imported."""
+    if sys.platform == "win32":
+        import ctypes.util
+
+        return any(map(ctypes.util.find_library, _GPU_LIBRARIES))
+    if sys.platform == "linux":
+        return any(Path(device).exists() for device in _GPU_DEVICES)
+    import platform
+
+    return not (sys.platform == "darwin" and platform.machine() == "x86_64")

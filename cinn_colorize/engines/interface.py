@@ -1,0 +1,173 @@
+"""The interface of the network that draws, in any engine.
+
+Torch (:mod:`cinn_colorize.engines.pytorch`), onnxruntime (:mod:`cinn_colorize.engines.onnx.engine`) and
+another process (:mod:`cinn_colorize.batch.model_server`) have it. Light: does not import torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cinn_colorize.imaging.photo import Photo
+from cinn_colorize.latents.noise import Floats, LatentLevels, Shapes
+from cinn_colorize.latents.windows import Windows
+from cinn_colorize.models import PhotoModelInfo
+
+DENSITY_SCALE = 15.0  # densities are those of x = ab / 15, whatever a model's own scale
+_ROUNDING = 0.01  # by which L* may exceed its range
+_ONE_WINDOW = Windows(count=1, upright=False)
+
+
+class Coarse(NamedTuple):
+    """The coarse colours of N samples, which their details refine.
+
+    Attributes:
+        ab: (N, 2, s, s), the means over the areas of ab.
+        log_prob: (N,), their share of the log density in nats; 0 of colours that were not drawn.
+    """
+
+    ab: Floats
+    log_prob: NDArray[np.float64]
+
+    def some(self, index: Sequence[int]) -> Coarse:
+        """Return those of some samples."""
+        return Coarse(self.ab[index], self.log_prob[index])
+
+
+class Network(Protocol):
+    """Interface of a model's flow on arrays, one window of a photo at a time.
+
+    L* is (S, S) and ab is (2, s, s), where S is the model's ``luminance_size`` and s its ``chroma_size``.
+    """
+
+    @property
+    def latent_shapes(self) -> Shapes:
+        """Shape (C, r, r) of each level of a window's latent code."""
+
+    @property
+    def coarse_size(self) -> int | None:
+        """Side of the ab that :meth:`coarse` computes; None if the model has no such part."""
+
+    def condition(self, L: Floats) -> Any:
+        """Compute once what all samples under L* share; only the network knows its type.
+
+        Args:
+            L: L*, (S, S) float32 in [0, 100].
+
+        Raises:
+            ValueError: L has another shape.
+        """
+
+    def coarse(self, latents: LatentLevels, condition: Any) -> Coarse:
+        """Compute what :meth:`decode` begins with, for a fraction of its time if N is large.
+
+        Only of a network with a ``coarse_size``.
+
+        Args:
+            latents: N codes, of which only the coarsest level counts.
+            condition: result of :meth:`condition`.
+        """
+
+    def decode(
+        self, latents: LatentLevels, condition: Any, coarse: Coarse | None = None
+    ) -> tuple[Floats, NDArray[np.float64]]:
+        """Decode N codes: g(z; c).
+
+        Args:
+            latents: the codes, (N, C, r, r) by level.
+            condition: result of :meth:`condition`.
+            coarse: the result of :meth:`coarse`, if it is known; or other colours, whose details are to be
+                decoded.
+
+        Returns:
+            ab, (N, 2, s, s), and the log density of x = ab / 15 under the map that g is in nats, (N,).
+        """
+
+    def encode(self, ab: Floats, condition: Any) -> LatentLevels:
+        """Encode ab (2, s, s): return f(x; c), (1, C, r, r) by level.
+
+        Raises:
+            EngineError: the engine has no forward direction.
+        """
+
+    def log_prob(self, ab: Floats, condition: Any) -> float:
+        """Return the log density of x = ab / 15 given L in nats, always without guidance.
+
+        Raises:
+            EngineError: the engine has no forward direction.
+        """
+
+
+class LoadedNetwork(NamedTuple):
+    """A network, and what recipes say of it.
+
+    Attributes:
+        info: the model's entry in the registry.
+        sha256: SHA-256 of the weights file.
+        precision: precision of the networks.
+        network: the model's flow.
+        guidance: that of the network, see :class:`cinn_colorize.Colorizer`.
+    """
+
+    info: PhotoModelInfo
+    sha256: str
+    precision: str
+    network: Network
+    guidance: float
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkInput:
+    """What the network sees of a photo.
+
+    Attributes:
+        square: L* of the whole photo squeezed to a square, (S, S) float32 in [0, 100], where S is the model's
+            ``luminance_size``. In torch, a multiple of S is accepted too and reduced by area means.
+        windows: windows of the photo.
+        panorama: L* of a photo longer than 2:1, (S, S) in each of several windows; None for others.
+    """
+
+    square: Floats
+    windows: Windows = _ONE_WINDOW
+    panorama: Floats | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is no L*.
+
+        Raises:
+            TypeError: it is no array.
+            ValueError: it has values that no L* has, or there is a panorama for a single window, or none for
+                several.
+        """
+        if (self.panorama is None) != (self.windows.count == 1):
+            raise ValueError("give a panorama where there are several windows, and only there")
+        for L in (self.square, self.panorama):
+            if L is None:
+                continue
+            if not isinstance(L, np.ndarray):
+                raise TypeError(f"L* must be an array, not {type(L).__name__}")
+            if L.size and not (L.min() >= -_ROUNDING and L.max() <= 100 + _ROUNDING):  # NaN, neither
+                raise ValueError(f"L* must be in [0, 100], not in [{L.min():g}, {L.max():g}]")
+
+    @classmethod
+    def of(cls, photo: Photo, size: int) -> NetworkInput:
+        """Reduce a photo, without its frame, to squares of ``size`` pixels.
+
+        Raises:
+            PhotoError: the photo cannot be read.
+        """
+        windows = Windows.of(*photo.inside.size)
+        panorama = photo.luminance(*windows.size(size)) if windows.count > 1 else None
+        return cls(photo.luminance(size, size), windows, panorama)
+
+    def parts(self) -> list[Floats]:
+        """Return L* (S, S) of each window."""
+        if self.panorama is None:
+            return [self.square]
+        cuts = (self.windows.cut(self.panorama, k) for k in range(self.windows.count))
+        return [np.ascontiguousarray(cut) for cut in cuts]

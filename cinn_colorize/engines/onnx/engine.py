@@ -1,0 +1,213 @@
+"""Compute a model's flow in onnxruntime; torch is never imported.
+
+Samples equal those of :class:`cinn_colorize.Colorizer` except for rounding.
+"""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from typing import NoReturn
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from cinn_colorize.engines.interface import Coarse, LoadedNetwork
+from cinn_colorize.engines.onnx.names import (
+    AB,
+    BEGUN,
+    KNOWN,
+    LATENT,
+    LOG_DET,
+    LUMINANCE,
+    NEW,
+    STEP_INPUTS,
+    STEP_OUTPUTS,
+    TOGETHER,
+    VALUES,
+    of_blocks,
+)
+from cinn_colorize.engines.onnx.sessions import Sessions
+from cinn_colorize.errors import EngineError
+from cinn_colorize.imaging.bands import threads
+from cinn_colorize.latents.noise import Floats, LatentLevels, Shapes
+from cinn_colorize.models import MODELS, PhotoModelInfo
+
+Tensors = dict[str, Floats]  # by their names in the files
+
+
+def onnx_network(model: str, sha256: str, sessions: Sessions, guidance: float | None = None) -> LoadedNetwork:
+    """Return the network of a model's opened files.
+
+    Args:
+        model: name of the model in the registry.
+        sha256: SHA-256 of the weights.
+        sessions: the model's files, opened.
+        guidance: see :class:`cinn_colorize.Colorizer`.
+
+    Raises:
+        ValueError: the guidance is out of range, or not possible with these weights.
+    """
+    network = OnnxNetwork(sessions)
+    info = MODELS[model].with_levels(network.latent_shapes)
+    assert isinstance(info, PhotoModelInfo)
+    network.guidance = info.guidance_of(guidance)
+    return LoadedNetwork(info, sha256, "fp32", network, network.guidance)
+
+
+class OnnxNetwork:
+    """Computes a model in onnxruntime: only g, because the files do not hold f.
+
+    See :class:`cinn_colorize.engines.interface.Network`.
+
+    Args:
+        sessions: the model's files, opened.
+        guidance: see :class:`cinn_colorize.engines.pytorch.TorchNetwork`.
+
+    Attributes:
+        guidance: that of the network.
+    """
+
+    def __init__(self, sessions: Sessions, guidance: float = 0.0) -> None:
+        self.guidance = guidance
+        self.coarse_size: int | None = None
+        self._condition, self._sample = sessions.condition, sessions.sample
+        self._passes, self._colours = [_Pass(step) for step in sessions.steps], sessions.coarse
+        self._size = tuple(self._condition.get_inputs()[0].shape[2:])
+        self._shared = [output.name for output in self._condition.get_outputs()]
+        required = {input.name: tuple(input.shape[1:]) for input in self._sample.get_inputs()}
+        codes = [name for name in required if name not in {*self._shared, *BEGUN}]
+        self._codes = {name: int(name.removeprefix(LATENT)) for name in codes}
+        self.latent_shapes: Shapes = {r: required[name] for name, r in self._codes.items()}
+        if self._colours:
+            shape: list[int] = self._colours.get_inputs()[0].shape
+            self.latent_shapes[self._passes[0].level] = (shape[1], shape[2], shape[3])
+            self.coarse_size = required[BEGUN[0]][1]
+            self._gamut = [input.name for input in self._colours.get_inputs()[1:]]
+            self._scale = np.float32(sessions.facts["chroma_scale"])
+
+    def condition(self, L: Floats) -> Tensors:
+        """See :meth:`Network.condition`; the result is by the names in the files."""
+        if L.shape != self._size:
+            raise ValueError(f"L must have the shape {self._size}, not {L.shape}")
+        batch = np.ascontiguousarray(L, np.float32)[None, None]
+        values = self._condition.run(self._shared, {LUMINANCE: batch})
+        return dict(zip(self._shared, values, strict=True))
+
+    def coarse(self, latents: LatentLevels, condition: Tensors) -> Coarse:
+        """See :meth:`Network.coarse`."""
+        z = latents[self._passes[0].level]
+        parts = [self._pass_through(z[k : k + TOGETHER], condition) for k in range(0, len(z), TOGETHER)]
+        x, log_det = (np.concatenate(of_parts) for of_parts in zip(*parts, strict=True))
+        return Coarse(self._scale * x, _log_normal(z) - log_det.astype(np.float64))
+
+    def decode(
+        self, latents: LatentLevels, condition: Tensors, coarse: Coarse | None = None
+    ) -> tuple[Floats, NDArray[np.float64]]:
+        """See :meth:`Network.decode`; the files decode one code at a time."""
+        number = len(next(iter(latents.values())))
+        of_coarse, begun = np.zeros(number), dict[str, Floats]()
+        if self.coarse_size:
+            coarse_ab, of_coarse = coarse or self.coarse(latents, condition)
+            begun = dict(zip(BEGUN, (coarse_ab / self._scale, np.zeros(number, np.float32)), strict=True))
+
+        def decode_one(k: int) -> tuple[Floats, float]:
+            codes = {name: latents[r][k : k + 1] for name, r in self._codes.items()}
+            known = {name: values[k : k + 1] for name, values in begun.items()}
+            ab, log_det = self._sample.run([AB, LOG_DET], {**codes, **known, **condition})
+            return ab, sum(float(_log_normal(z)[0]) for z in codes.values()) - float(log_det[0])
+
+        with ThreadPoolExecutor(threads()) as pool:  # a thread each, so that their number changes nothing
+            decoded = list(pool.map(decode_one, range(number)))
+        ab, log_prob = zip(*decoded, strict=True)
+        return np.concatenate(ab), np.array(log_prob) + of_coarse
+
+    def encode(self, ab: Floats, condition: Tensors) -> NoReturn:
+        """See :meth:`Network.encode`.
+
+        Raises:
+            EngineError: always.
+        """
+        raise EngineError("onnxruntime cannot encode colours; use --engine torch")
+
+    def log_prob(self, ab: Floats, condition: Tensors) -> NoReturn:
+        """See :meth:`Network.log_prob`.
+
+        Raises:
+            EngineError: always.
+        """
+        self.encode(ab, condition)
+
+    def _pass_through(self, z: Floats, condition: Tensors) -> tuple[Floats, Floats]:
+        """Decode up to eight codes (N, C, r, r) of the autoregressive level: x and the log-det (N,)."""
+        number = len(z)
+        z = np.concatenate([z, np.repeat(z[-1:], TOGETHER - number, axis=0)])
+        log_det = np.zeros(TOGETHER, np.float32)
+        for step in self._passes:
+            z, change = step(z, condition, self.guidance)
+            log_det += change
+        assert self._colours
+        gamut = {name: condition[name] for name in self._gamut}
+        colours = [self._colours.run([*BEGUN], {VALUES: z[k : k + 1], **gamut}) for k in range(number)]
+        x, changes = (np.concatenate(values) for values in zip(*colours, strict=True))
+        return x, log_det[:number] + changes
+
+
+def _log_normal(z: Floats) -> NDArray[np.float64]:
+    """Return log N(z; 0, 1) of codes (N, ...), in nats."""
+    rows = z.reshape(len(z), -1).astype(np.float64)
+    return np.asarray(-0.5 * (np.square(rows).sum(1) + rows.shape[1] * math.log(2 * math.pi)))
+
+
+def _guided(values: Floats, guidance: float) -> Floats:
+    """Scale what the condition changes; see :class:`cinn_colorize.flow.autoregressive.Guidance`."""
+    under, without = np.split(values, 2)
+    return np.asarray(under + np.float32(guidance) * (under - without))
+
+
+class _Pass:
+    """A pass of an autoregressive level, of eight codes at a time.
+
+    Args:
+        session: its step.
+    """
+
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self._session = session
+        facts = session.get_modelmeta().custom_metadata_map
+        self.level, self._order = int(facts["level"]), int(facts["order"])
+        self._features, self._without = facts["features"], facts.get("without")
+        shapes: dict[str, list[int]] = {i.name: i.shape for i in session.get_inputs()}
+        blocks = (len(shapes) - len(STEP_INPUTS)) // len(KNOWN)
+        self._known, self._new = of_blocks(KNOWN, blocks), of_blocks(NEW, blocks)
+        _, self._heads, self._places, self._head = shapes[self._known[0]]
+
+    def __call__(self, z: Floats, condition: Tensors, guidance: float) -> tuple[Floats, Floats]:
+        """Decode z (8, C, r, r), place by place: return the values and the log-det (8,)."""
+        names = [self._features, self._without] if guidance and self._without else [self._features]
+        features = np.repeat(np.concatenate([self._tokens(condition[n]) for n in names]), TOGETHER, axis=0)
+        tokens, rows = self._tokens(z), len(features)
+        x, log_det = np.empty_like(tokens), np.zeros(TOGETHER, np.float32)
+        shape = (rows, self._heads, self._places, self._head)
+        known = {name: np.zeros(shape, np.float32) for name in self._known}
+        before = np.zeros_like(tokens[:, :1])
+        for t in range(self._places):
+            here = slice(t, t + 1)
+            inputs = np.array(t), np.tile(before, (len(names), 1, 1)), features[:, here]
+            s, m, *new = self._session.run(
+                [*STEP_OUTPUTS, *self._new], dict(zip(STEP_INPUTS, inputs, strict=True)) | known
+            )
+            for cache, value in zip(known.values(), new, strict=True):
+                cache[:, :, here] = value
+            if len(names) > 1:
+                s, m = (_guided(values, guidance) for values in (s, m))
+            x[:, here] = before = tokens[:, here] * np.exp(s) + m
+            log_det += s.sum((1, 2))
+        grid = x[:, :: self._order].transpose(0, 2, 1).reshape(z.shape)
+        return np.ascontiguousarray(grid), log_det
+
+    def _tokens(self, grid: Floats) -> Floats:
+        """Turn (N, C, r, r) into (N, T, C), in the order of the pass."""
+        tokens = grid.reshape(*grid.shape[:2], -1).transpose(0, 2, 1)
+        return np.ascontiguousarray(tokens[:, :: self._order])

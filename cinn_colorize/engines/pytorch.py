@@ -1,0 +1,199 @@
+"""Compute a model's flow in torch; see :class:`cinn_colorize.engines.interface.Network`."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, SupportsFloat, SupportsIndex
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from cinn_colorize.engines.devices import choose_device, placed
+from cinn_colorize.engines.interface import DENSITY_SCALE, Coarse, LoadedNetwork
+from cinn_colorize.errors import WeightsError
+from cinn_colorize.imaging.options import Precision, whole_number
+from cinn_colorize.latents.latent import Latent, Shapes
+from cinn_colorize.latents.noise import Floats, LatentLevels
+from cinn_colorize.models import MODELS, Loaded, PhotoModelInfo, loaded_from
+from cinn_colorize.models.threads import one_thread
+
+if TYPE_CHECKING:
+    from cinn_colorize.models.base import Condition, ConditionalFlow
+
+# Number of samples that go through the network at a time. It is fixed because a matrix product of another
+# shape may round differently, and the bytes of a sample would depend on how many were asked for.
+_CHUNK = {"cpu": 1, "cuda": 8, "mps": 8}
+# The same for the sequential part of a flow, whose time is nearly that of its number of steps.
+_SEQUENTIAL_CHUNK = 8
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Have a model in eval mode; afterwards, all its modules are in the mode that they were in."""
+    learning = [module for module in model.modules() if module.training]
+    try:
+        for module in learning:
+            module.training = False
+        yield
+    finally:
+        for module in learning:
+            module.training = True
+
+
+class TorchNetwork:
+    """Computes a model in torch.
+
+    Args:
+        model: flow of ab / ``config.chroma_scale`` under L*; a copy of it is used if it is on another device.
+        luminance_size: side of the square L that conditions the flow, in pixels.
+        device: device that computes.
+        half: whether the networks compute in bf16; latents and colours stay fp32.
+        chunk: number of samples that go through the network at a time; by default, what suits the device.
+        guidance: how much more closely samples follow the photo than the data do; 0 for a model that cannot
+            be guided.
+    """
+
+    def __init__(
+        self,
+        model: ConditionalFlow,
+        luminance_size: int,
+        device: torch.device,
+        *,
+        half: bool = False,
+        chunk: int | None = None,
+        guidance: float = 0.0,
+    ) -> None:
+        self.model, self.device = placed(model, device), device
+        self.latent_shapes: Shapes = model.latent_shapes
+        self._size, self._half, self._guidance = luminance_size, half, guidance
+        self._chunk, self._scale = chunk or _CHUNK[device.type], model.config.chroma_scale
+
+    def condition(self, L: Floats) -> Condition:
+        """See :meth:`Network.condition`; L* of a multiple of the model's size is reduced by area means."""
+        size = self._size
+        if L.ndim != 2 or L.shape[0] != L.shape[1] or L.shape[0] % size or not L.size:
+            raise ValueError(f"L must have the shape {(size, size)} or a multiple of it, not {L.shape}")
+        own = np.array(L, np.float32, order="C")  # torch takes no array that is flipped or read-only
+        batch = torch.from_numpy(own)[None, None].to(self.device)
+        if L.shape[0] > size:
+            batch = F.avg_pool2d(batch, L.shape[0] // size)
+        with self.inference():
+            return self.model.guided(self.model.condition(batch), self._guidance)
+
+    @property
+    def coarse_size(self) -> int | None:
+        """See :attr:`Network.coarse_size`."""
+        return self.model.coarse_size
+
+    def coarse(self, latents: LatentLevels, condition: Condition) -> Coarse:
+        """See :meth:`Network.coarse`."""
+        coarsest = min(latents)
+        latent, chunk = Latent.from_arrays({coarsest: latents[coarsest]}), _SEQUENTIAL_CHUNK
+        ab, log_det = [], []
+        for part in _slices(len(latent), chunk):
+            with self.inference():
+                z = {coarsest: self._filled(latent.levels[coarsest][part], chunk)}
+                x, of_part = self.model.begin(z, condition.expand(chunk))
+            ab.append(self._scale * x.float().cpu())
+            log_det.append(of_part.cpu())
+        log_prob = latent.log_prob() - torch.cat(log_det)[: len(latent)]
+        return Coarse(torch.cat(ab)[: len(latent)].numpy(), log_prob.double().numpy())
+
+    def decode(
+        self, latents: LatentLevels, condition: Condition, coarse: Coarse | None = None
+    ) -> tuple[Floats, NDArray[np.float64]]:
+        """See :meth:`Network.decode`."""
+        latent, chunk = Latent.from_arrays(latents), self._chunk
+        of_coarse, begun = np.zeros(len(latent)), tuple[Tensor, ...]()
+        if self.coarse_size:
+            coarse_ab, of_coarse = coarse or self.coarse(latents, condition)
+            begun = torch.as_tensor(coarse_ab) / self._scale, torch.zeros(len(latent))
+            latent = Latent({r: z for r, z in latent.levels.items() if r != min(latent.levels)})
+        of_chunk = condition.expand(chunk)
+        ab, log_prob = [], []
+        for part in _slices(len(latent), chunk):
+            levels = {r: self._filled(z[part], chunk) for r, z in latent.levels.items()}
+            with self.inference():
+                x, log_dets = self.model.finish(
+                    levels, of_chunk, tuple(self._filled(tensor[part], chunk) for tensor in begun)
+                )
+            code = latent[part]
+            log_det = torch.stack(list(log_dets.values())).sum(0).cpu()
+            ab.append((x.float().cpu() * self._scale)[: len(code)])
+            log_prob.append(code.log_prob() - log_det[: len(code)] + self._rescaling)
+        return torch.cat(ab).numpy(), torch.cat(log_prob).double().numpy() + of_coarse
+
+    def encode(self, ab: Floats, condition: Condition) -> LatentLevels:
+        """See :meth:`Network.encode`."""
+        return self._encoded(ab, condition)[0].arrays()
+
+    def log_prob(self, ab: Floats, condition: Condition) -> float:
+        """See :meth:`Network.log_prob`."""
+        latent, log_det = self._encoded(ab, self.model.guided(condition, 0.0))
+        return float(latent.log_prob() + log_det) + self._rescaling
+
+    def _encoded(self, ab: Floats, condition: Condition) -> tuple[Latent, Tensor]:
+        """Compute f: the latent code, and the log-det (1,)."""
+        x = torch.as_tensor(ab)[None] / self._scale
+        with self.inference():
+            z, log_dets = self.model(x.to(self.device), condition)
+        latent = Latent(z).map(lambda level: level.float().cpu())
+        return latent, torch.stack(list(log_dets.values())).sum(0).cpu()
+
+    @property
+    def _rescaling(self) -> float:
+        """The log density of ab / 15 less that of what the model sees, ab / ``config.chroma_scale``."""
+        dimensions = sum(math.prod(shape) for shape in self.latent_shapes.values())
+        return dimensions * math.log(DENSITY_SCALE / self._scale)
+
+    @contextmanager
+    def inference(self) -> Iterator[None]:
+        """Open the context of every network pass: no gradients, eval mode, the precision, one CPU thread.
+
+        Sums are split among threads, so the number of threads changes the last bits. A single photo is little
+        work, and many photos are better spread over several processes.
+        """
+        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self._half)
+        # Under the lock of one_thread, so that threads that share a model do not restore each other's mode.
+        with one_thread(), torch.no_grad(), autocast, evaluating(self.model):
+            yield
+
+    def _filled(self, some: Tensor, chunk: int) -> Tensor:
+        """Move what belongs to samples, (N, ...), to the device; repeat the last one up to a whole chunk."""
+        repeated = some[-1:].expand(chunk - len(some), *some.shape[1:])
+        return torch.cat([some, repeated]).to(self.device)
+
+
+def _slices(length: int, size: int) -> Iterator[slice]:
+    """Split a range into parts of a size, the last one smaller if need be."""
+    return (slice(start, min(start + size, length)) for start in range(0, length, size))
+
+
+def torch_network(
+    model: str | Loaded,
+    weights: str | os.PathLike[str] | None = None,
+    device: str | torch.device = "auto",
+    precision: str = "fp32",
+    guidance: SupportsFloat | None = None,
+    chunk: SupportsIndex | None = None,
+) -> LoadedNetwork:
+    """Load a network into torch; arguments and errors are those of :class:`cinn_colorize.Colorizer`."""
+    if precision not in list(Precision):
+        raise ValueError(f"unknown precision {precision!r}; choose one of {', '.join(Precision)}")
+    if chunk is not None:
+        chunk = whole_number(chunk, "chunk", 1)
+    chosen = choose_device(device)
+    loaded = loaded_from(model, weights)
+    info = loaded.info
+    if not isinstance(info, PhotoModelInfo):
+        others = ", ".join(name for name, other in MODELS.items() if isinstance(other, PhotoModelInfo))
+        raise WeightsError(f"{info.name} does not colorize photos; choose {others}")
+    weight, half = info.guidance_of(guidance), precision == Precision.bf16
+    network = TorchNetwork(loaded.model, info.luminance_size, chosen, half=half, chunk=chunk, guidance=weight)
+    return LoadedNetwork(info, loaded.sha256, precision, network, weight)

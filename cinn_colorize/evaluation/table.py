@@ -1,0 +1,243 @@
+"""The result of an evaluation, as JSON for programs and as tables for people."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from cinn_colorize.evaluation.bootstrap import Estimate, Statistics, difference, estimate
+from cinn_colorize.evaluation.earlier import DrawnBy, Earlier
+from cinn_colorize.evaluation.subsets import Subsets
+from cinn_colorize.files.messages import counted
+from cinn_colorize.latents.levels import PerLevel, short_levels
+
+Measures = Mapping[str, Estimate]
+
+TINT, BEST_TINT, GRAY, TRUTH = "tint", "tint*", "gray", "truth"
+_MODEL = "model"
+_DIGITS = {"kid_lite0": 5, "st_lpips": 4}  # after the point, where 3 are not enough
+_SIGNIFICANT = 7  # digits of a photo's numbers in JSON
+# Columns of the second and the third table; the first has all others.
+_CALIBRATION = ("calibration", "block_share", "band")
+_OBJECTS = ("objects", "alignment", "structure", "hue", "chroma")
+_LEGEND = {
+    TINT: "the colours at temperature 0 with one random tint a sample, as different as the samples' means",
+    BEST_TINT: "with tints of the standard deviation of a and b, in brackets, that is best for the measure",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """Measures of a model, or of what it is compared with.
+
+    Attributes:
+        measures: estimates by name, see :mod:`cinn_colorize.evaluation.metrics` and
+            :mod:`cinn_colorize.evaluation.realism`.
+        photos: statistics of each photo, of the former.
+        sigmas: standard deviation of the tints by measure, of ``tint*``.
+    """
+
+    measures: Measures
+    photos: tuple[Statistics, ...]
+    sigmas: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRow(Row):
+    """Measures of a model at one temperature.
+
+    Attributes:
+        temperature: temperature of the samples, for all levels or by level.
+        exploding: number of exploding samples of all photos.
+    """
+
+    temperature: PerLevel
+    exploding: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """Measures of a model, beside those of tints, of a gray photo and of the photo itself.
+
+    Attributes:
+        names: names of the photos measured.
+        samples: number of samples per photo.
+        model: one row per temperature.
+        references: rows by name: ``tint`` and ``tint*``, the control of
+            :mod:`cinn_colorize.evaluation.tints`; ``gray``, the photo without colour; ``truth``, the photo's
+            own ab at 64 px, the loss of the pipeline itself.
+        failures: a line for each photo that could not be read.
+        network: what drew the samples; None if unknown.
+    """
+
+    names: tuple[str, ...]
+    samples: int
+    model: tuple[ModelRow, ...]
+    references: Mapping[str, Row]
+    failures: tuple[str, ...] = ()
+    network: DrawnBy | None = None
+
+    @property
+    def photos(self) -> int:
+        """Number of photos measured."""
+        return len(self.names)
+
+    def to_json(self, earlier: Earlier | None = None, subsets: Subsets | None = None) -> str:
+        """Return one object per temperature, in a list if there are several.
+
+        It contains the model's measures by name, and ``tint``, ``tint*``, ``gray`` and ``truth`` with theirs.
+        A measure is ``{"mean": ..., "se": ...}``, null where there is no number; those of ``tint*`` have a
+        ``sigma`` too. ``exploding`` and the settings of the evaluation are numbers, except ``temperature``,
+        which is an object by level where levels differ, and ``network``, an object. ``per_photo``, on a line
+        of its own, contains the photos' ``names`` and, for each row, what each photo adds to each measure:
+        the measure is the sum of ``values`` over that of ``weights`` or, without these, the mean of
+        ``values``.
+
+        Args:
+            earlier: what to compare with; adds ``differences``, a list of objects of measures.
+            subsets: what photos show; adds ``subsets``, by word an object of measures with one for ``tint``.
+        """
+        rows = [self._as_json(row, earlier, subsets) for row in self.model]
+        return rows[0] if len(rows) == 1 else "[\n" + ",\n".join(rows) + "\n]"
+
+    def _as_json(self, row: ModelRow, earlier: Earlier | None, subsets: Subsets | None) -> str:
+        found = {
+            **_as_objects(row.measures),
+            "exploding": row.exploding,
+            **{name: _as_objects(other.measures, other.sigmas) for name, other in self.references.items()},
+            "photos": self.photos,
+            "samples": self.samples,
+            "temperature": dict(row.temperature) if isinstance(row.temperature, Mapping) else row.temperature,
+            "failed": len(self.failures),
+            "network": self.network and asdict(self.network),
+        }
+        if earlier:
+            found["differences"] = [
+                {"to": label, "photos": len(self._both(earlier)), **_as_objects(measures)}
+                for label, measures in self._differences(row, earlier)
+            ]
+        if subsets:
+            found["subsets"] = {word: self._subset(row, photos) for word, photos in subsets.items()}
+        rows = {_MODEL: row, **self.references}
+        per_photo = {"names": self.names, **{name: _by_photo(other.photos) for name, other in rows.items()}}
+        head = json.dumps(found, indent=2, allow_nan=False).removesuffix("\n}")
+        return f'{head},\n  "per_photo": {json.dumps(per_photo, allow_nan=False)}\n}}'
+
+    def to_markdown(self, earlier: Earlier | None = None, subsets: Subsets | None = None) -> str:
+        """Return tables with rows for the model, tints, gray and truth, and lines on how to read them.
+
+        Args:
+            earlier: what to compare with; adds tables of differences.
+            subsets: what photos show; adds tables with rows for each word.
+        """
+        rows = {self._label(row): row for row in self.model} | dict(self.references)
+        parts = [_table(rows, self.model[0].measures, self.photos * self.samples)]
+        at = f", temperature {short_levels(self.model[0].temperature)}" if len(self.model) == 1 else ""
+        drawn = f", drawn by {self.network}" if self.network else ""
+        lines = [
+            f"{counted(self.photos, 'photo')}, samples of each: {self.samples}{at}{drawn}; "
+            "± is one standard error over photos.",
+            *(f"{name}: {_LEGEND[name]}." for name in self.references if name in _LEGEND),
+        ]
+        parts.append("\n".join(lines))
+        if earlier:
+            compared = {
+                f"{self._label(row)} - earlier {label}": Row(measures, ())
+                for row in self.model
+                for label, measures in self._differences(row, earlier)
+            }
+            parts.append(_table(compared, next(iter(compared.values())).measures, 0))
+            drawn = f", drawn by {earlier.network}" if earlier.network else ""
+            both = counted(len(self._both(earlier)), "photo")
+            parts.append(
+                f"Differences to {earlier.name}{drawn}, photo by photo, on {both}; ± is their standard error."
+            )
+        if subsets:
+            within = {
+                f"{word} ({len(photos & set(self.names))}), {label}": self._within(row, photos)
+                for word, photos in subsets.items()
+                for label, row in rows.items()
+                if isinstance(row, ModelRow) or label == TINT
+            }
+            parts.append(_table(within, self.model[0].photos[0], 0))
+            parts.append("Photos by what they show, with their number; one photo may show several things.")
+        return "\n\n".join(parts)
+
+    def _subset(self, row: ModelRow, photos: frozenset[str]) -> dict[str, Any]:
+        within = self._within(row, photos)
+        found = {"photos": len(within.photos), **_as_objects(within.measures)}
+        if tint := self.references.get(TINT):
+            found[TINT] = _as_objects(self._within(tint, photos).measures)
+        return found
+
+    def _within(self, row: Row, photos: frozenset[str]) -> Row:
+        """Return a row of some of the photos."""
+        some = [found for name, found in zip(self.names, row.photos, strict=True) if name in photos]
+        return Row(estimate(some), tuple(some))
+
+    def _label(self, row: ModelRow) -> str:
+        return _MODEL if len(self.model) == 1 else f"T = {short_levels(row.temperature)}"
+
+    def _differences(self, row: ModelRow, earlier: Earlier) -> Iterable[tuple[str, Measures]]:
+        """Yield the label of each earlier row, and by how much this row differs from it."""
+        ours, both = dict(zip(self.names, row.photos, strict=True)), self._both(earlier)
+        for label, theirs in earlier.rows.items():
+            yield label, difference([ours[name] for name in both], [theirs[name] for name in both])
+
+    def _both(self, earlier: Earlier) -> list[str]:
+        """Return the names of the photos in both evaluations."""
+        return [name for name in self.names if name in earlier.photos]
+
+
+def _table(rows: Mapping[str, Row], names: Iterable[str], drawn: int) -> str:
+    """Format rows as tables of few columns: errors, calibration, objects; ``drawn`` samples may explode."""
+    kinds: dict[tuple[str, ...], list[str]] = {(): [], _CALIBRATION: [], _OBJECTS: []}
+    for name in names:
+        kinds[next((kind for kind in (_CALIBRATION, _OBJECTS) if name.startswith(kind)), ())].append(name)
+    tables = []
+    for columns in filter(None, kinds.values()):
+        last = ["exploding"] if drawn and columns is kinds[()] else []
+        cells = [["", *columns, *last], ["---"] * (len(columns) + len(last) + 1)]
+        for label, row in rows.items():
+            if not set(columns) & set(row.measures):
+                continue
+            count = f"{row.exploding} of {drawn}" if isinstance(row, ModelRow) else "-"
+            cells.append([label, *(_cell(name, row) for name in columns), *([count] if last else [])])
+        tables.append("\n".join(f"| {' | '.join(line)} |" for line in cells))
+    return "\n\n".join(tables)
+
+
+def _cell(name: str, row: Row) -> str:
+    measure = row.measures.get(name)
+    if measure is None or not math.isfinite(measure.mean):
+        return "-"
+    digits = _DIGITS.get(name, 3)
+    spread = f" ± {measure.se:.{digits}f}" if math.isfinite(measure.se) else ""
+    sigma = f" ({row.sigmas[name]:g})" if name in row.sigmas else ""
+    return f"{measure.mean:z.{digits}f}{spread}{sigma}"
+
+
+def _as_objects(measures: Measures, sigmas: Mapping[str, float] | None = None) -> dict[str, Any]:
+    return {
+        name: {"mean": _number(m.mean), "se": _number(m.se)}
+        | ({"sigma": sigmas[name]} if sigmas and name in sigmas else {})
+        for name, m in measures.items()
+    }
+
+
+def _by_photo(photos: Sequence[Statistics]) -> dict[str, dict[str, list[float | None]]]:
+    found = {}
+    for name in photos[0]:
+        terms = [photo[name] for photo in photos]
+        found[name] = {"values": [_number(term.value) for term in terms]}
+        if any(term.weight != 1 for term in terms):
+            found[name]["weights"] = [_number(term.weight) for term in terms]
+    return found
+
+
+def _number(value: float) -> float | None:
+    # JSON has no other numbers.
+    return float(f"{value:.{_SIGNIFICANT}g}") if math.isfinite(value) else None

@@ -1,0 +1,149 @@
+"""Files of tensors: safetensors with their configuration as a JSON string in the metadata."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cinn_colorize.errors import WeightsError
+from cinn_colorize.files.atomic import PUBLIC, open_input, sha256, writing
+from cinn_colorize.files.messages import printable_name
+from cinn_colorize.files.signals import ctrl_c_later
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+CONFIG_KEY = "cinn_colorize"
+Check = Callable[[dict[str, Any], Mapping[str, tuple[int, ...]]], None]
+_LONGEST_CONFIG = 2**20  # characters
+_OF_NUMPY = ("F16", "F32", "F64")  # safetensors' names of types
+
+
+def identify(path: Path) -> str:
+    """Return the SHA-256 of a weights file.
+
+    Raises:
+        WeightsError: it cannot be read.
+    """
+    try:
+        return sha256(path)
+    except OSError as error:
+        raise WeightsError(f"{printable_name(path)}: cannot be read ({error.strerror or error})") from error
+
+
+def load(path: Path, check: Check | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read a weights file: its configuration and its tensors by name, in the type they are stored in.
+
+    Args:
+        path: path of the file.
+        check: called with the configuration and the shapes of the tensors by name before any is read; raises
+            to refuse the file.
+
+    Raises:
+        WeightsError: the file is damaged, or not a weights file of this program.
+    """
+    with _opened(path, "pt") as (file, config):
+        if check:
+            check(config, _shapes(file))
+        with ctrl_c_later():
+            return config, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def arrays(path: Path, names: Iterable[str]) -> dict[str, NDArray[np.float32]]:
+    """Read some tensors of a weights file in single precision, without torch.
+
+    Args:
+        path: path of the file.
+        names: names of tensors in it.
+
+    Raises:
+        WeightsError: the file is damaged, or not a weights file of this program.
+    """
+    with _opened(path, "numpy") as (file, _), ctrl_c_later():
+        return {name: file.get_tensor(name).astype("float32") for name in names}
+
+
+def head(path: Path) -> tuple[dict[str, Any], dict[str, tuple[int, ...]]]:
+    """Read the configuration of a weights file, and the shapes of its tensors by name, without torch.
+
+    Tensors that are not of floats which numpy knows are left out.
+
+    Raises:
+        WeightsError: the file is damaged, or not a weights file of this program.
+    """
+    with _opened(path, "numpy") as (file, config):
+        return config, _shapes(file, _OF_NUMPY)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read the configuration of a weights file alone, without torch.
+
+    Raises:
+        WeightsError: the file is damaged, or not a weights file of this program.
+    """
+    with _opened(path, "numpy") as (_, config):
+        return config
+
+
+def _shapes(file: Any, types: Container[str] | None = None) -> dict[str, tuple[int, ...]]:
+    slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+    return {
+        name: tuple(one.get_shape())
+        for name, one in slices.items()
+        if types is None or one.get_dtype() in types
+    }
+
+
+@contextlib.contextmanager
+def _opened(path: Path, framework: str) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Open a weights file: yield the safetensors file and the configuration.
+
+    Raises:
+        WeightsError: the file is damaged, or not a weights file of this program.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with open_input(path):  # safetensors says of a file that may not be read that there is none
+            pass
+        with safe_open(path, framework=framework) as file:
+            config = _config((file.metadata() or {}).get(CONFIG_KEY, ""))
+            if config is None:
+                raise WeightsError(
+                    f"{printable_name(path)}: a safetensors file, but not one of cinn-colorize "
+                    "(no configuration)"
+                )
+            yield file, config
+    except SafetensorError as error:
+        raise WeightsError(f"{printable_name(path)}: damaged, or not a safetensors file") from error
+    except OSError as error:
+        raise WeightsError(f"{printable_name(path)}: cannot be read ({error.strerror or error})") from error
+
+
+def _config(text: str) -> dict[str, Any] | None:
+    if len(text) > _LONGEST_CONFIG:
+        return None
+    try:
+        config = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return config if isinstance(config, dict) else None
+
+
+def save(path: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor], mode: int = PUBLIC) -> None:
+    """Write a weights file atomically.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    from safetensors.torch import save as serialise
+
+    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    content = serialise(contiguous, metadata={CONFIG_KEY: json.dumps(config, sort_keys=True)})
+    with writing(path, mode) as file:
+        file.write(content)

@@ -1,0 +1,322 @@
+"""Options of how pictures are made, each declared once for the command line and for recipes.
+
+An option is a field of a dataclass, declared by :func:`option`. Light: imports neither torch nor typer.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import Field, dataclass, field, fields
+from enum import StrEnum
+from typing import Any, ClassVar, Literal, Self, SupportsIndex, get_type_hints
+
+DRAWING, OUTPUT = "Drawing", "Output"  # headings of the help
+
+MAX_PIXELS = 300_000_000  # default limit of a photo
+MAX_SEED = 2**63 - 1  # the largest that torch accepts
+_DECIMALS = r"(\.[0-9]{1,20})?(e-[0-9]{1,3})?"  # as repr writes them, small numbers with an exponent
+TYPICAL_OF = 8  # samples of which the most typical is drawn where a single one is wanted, of no given seed
+
+Precision = StrEnum("Precision", ["fp32", "bf16"])
+Upsampling = StrEnum("Upsampling", ["jbu", "exact", "bicubic"])
+Rank = StrEnum("Rank", {"typical": "typical", "log_prob": "log-prob"})
+
+
+def option(default: Any, metavar: str | None, help: str, flags: str = "", **settings: Any) -> Any:
+    """Declare an option: a field of a dataclass that the command line lists, see ``cli/flatten.py``.
+
+    Args:
+        default: its default; ``...`` for none.
+        metavar: what the help calls its value; None for flags and choices.
+        help: a sentence or two.
+        flags: its names, as in ``-n --number``; by default, the field's.
+        settings: further arguments of ``typer.Option``, such as ``min`` and ``show_default``; ``panel``, the
+            heading of the help if it is not that of the dataclass; ``kind``, the type that the command line
+            parses if the field may have others; ``parse``, which turns text into the value or raises a
+            ValueError; ``word``, what messages call it.
+    """
+    metadata = {"flags": flags, "metavar": metavar, "help": help, **settings}
+    return field(metadata=metadata) if default is ... else field(default=default, metadata=metadata)
+
+
+def flags_of(declared: Field[Any]) -> list[str]:
+    """Return the names of an option on the command line."""
+    flags: list[str] = declared.metadata["flags"].split()
+    return flags or [f"--{declared.name.replace('_', '-')}"]
+
+
+@dataclass(frozen=True)
+class Box:
+    """Rectangle of pixels, from ``left`` and ``top`` up to, and without, ``right`` and ``bottom``."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Parse ``left,top,right,bottom``.
+
+        >>> Box.parse("20,15,1180,860").size
+        (845, 1160)
+
+        Raises:
+            ValueError: the text is not a rectangle.
+        """
+        found = re.fullmatch(",".join([r"(\d{1,9})"] * 4), text.replace(" ", ""), re.ASCII)
+        left, top, right, bottom = map(int, found.groups()) if found else (0, 0, 0, 0)
+        if left >= right or top >= bottom:
+            raise ValueError(
+                f"{text!r} is not a rectangle; write left,top,right,bottom in pixels as in 20,15,1180,860"
+            )
+        return cls(left, top, right, bottom)
+
+    def __str__(self) -> str:
+        """Return the text that :meth:`parse` reads."""
+        return f"{self.left},{self.top},{self.right},{self.bottom}"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.bottom - self.top, self.right - self.left
+
+    def scaled(self, size: tuple[int, int], other: tuple[int, int]) -> Box:
+        """Return the same part of a picture of another size, a pixel or more.
+
+        Args:
+            size: height and width of the picture that the rectangle belongs to.
+            other: height and width of the other picture.
+        """
+        y, x = other[0] / size[0], other[1] / size[1]
+        left, top = min(round(self.left * x), other[1] - 1), min(round(self.top * y), other[0] - 1)
+        return Box(left, top, max(round(self.right * x), left + 1), max(round(self.bottom * y), top + 1))
+
+
+def parse_frame(frame: str | Iterable[int] | Box) -> Box | Literal["auto", "none"]:
+    """Parse the frame of a scan.
+
+    Args:
+        frame: ``auto``, ``none``, or left, top, right and bottom of the picture inside, as numbers or text.
+
+    Raises:
+        ValueError: ``frame`` is none of these.
+        TypeError: it is neither text nor numbers.
+    """
+    if isinstance(frame, Box):
+        return frame
+    if isinstance(frame, Iterable):
+        text = frame if isinstance(frame, str) else ",".join(map(str, frame))
+        if text == "auto":
+            return "auto"
+        if text == "none":
+            return "none"
+        try:
+            return Box.parse(text)
+        except ValueError as error:
+            raise ValueError(f"{error}; or auto, or none") from None
+    raise TypeError(f"frame must be 'auto', 'none' or left, top, right, bottom, not {frame!r:.80}")
+
+
+@dataclass(frozen=True)
+class Pages:
+    """Pages of a file, from ``first`` to ``last``, counted from 1; a ``last`` of 0 is the file's last one."""
+
+    first: int = 1
+    last: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Parse ``all``, ``2``, ``2-5`` or ``2-``.
+
+        >>> list(Pages.parse("2-").of(4))
+        [2, 3, 4]
+
+        Raises:
+            ValueError: the text is none of these.
+        """
+        found = re.fullmatch(r"(\d{1,6})(-?)(\d{0,6})", "1-" if text.lower() == "all" else text, re.ASCII)
+        if found and (found[2] or not found[3]):
+            first = int(found[1])
+            last = int(found[3] or 0) if found[2] else first
+            if first and (not found[3] or first <= last):
+                return cls(first, last)
+        raise ValueError(f"{text!r:.80} is not a choice of pages; write all, 2, 2-5 or 2-")
+
+    def __str__(self) -> str:
+        """Return the text that :meth:`parse` reads."""
+        return str(self.first) if self.first == self.last else f"{self.first}-{self.last or ''}"
+
+    def of(self, number: int) -> range:
+        """Return the pages of a file that has so many.
+
+        Raises:
+            ValueError: it has too few.
+        """
+        if max(self.first, self.last) > number:
+            raise ValueError(f"it has {number} {'page' if number == 1 else 'pages'}, not {self}")
+        return range(self.first, (self.last or number) + 1)
+
+
+@dataclass(frozen=True)
+class RecipeOptions:
+    """Options that a recipe keeps, as text under their own names."""
+
+    def entries(self) -> dict[str, str]:
+        """Return the options as text, which :meth:`from_entries` reads back."""
+        values = ((declared.name, getattr(self, declared.name)) for declared in fields(self))
+        return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in values}
+
+    @classmethod
+    def from_entries(cls, entries: Mapping[str, str]) -> Self:
+        """Read the options from the entries of a recipe, which may have others too.
+
+        An option that came into being after a recipe was written has its default there.
+
+        Raises:
+            ValueError: an entry is not a value of its option.
+        """
+        kinds, known = get_type_hints(cls), [known for known in fields(cls) if known.name in entries]
+        return cls(**{one.name: _parse(one, kinds[one.name], entries[one.name]) for one in known})
+
+
+@dataclass(frozen=True)
+class Rendering(RecipeOptions):
+    """How a sample becomes a picture of the photo's size.
+
+    Attributes:
+        upsampling: how ab reaches that size; see :mod:`cinn_colorize.imaging.upsampling`.
+        saturation: factor on ab, 0 to 2; colours stay in the gamut, and L* as it is.
+    """
+
+    panel: ClassVar[str] = DRAWING
+
+    upsampling: Upsampling = option(
+        Upsampling.jbu,
+        None,
+        "Upsampling of colours: along the photo's edges, fast (jbu) or exact; or smooth (bicubic).",
+    )
+    saturation: float = option(
+        1.0,
+        "FACTOR",
+        "Strength of the colours, 0 to 2: 1.2 makes them a fifth stronger, 0 is gray.",
+        min=0,
+        max=2,
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be drawn.
+
+        Raises:
+            TypeError: the saturation is no number.
+            ValueError: it is out of range.
+        """
+        try:
+            object.__setattr__(self, "saturation", float(self.saturation))  # as recipes write it
+        except (TypeError, ValueError, OverflowError):
+            kind = "a number from 0 to 2"
+            raise TypeError(f"saturation must be {kind}, not {self.saturation!r:.80}") from None
+        if not 0 <= self.saturation <= 2:
+            raise ValueError(f"saturation must be a number from 0 to 2, not {self.saturation:g}")
+
+    def entries(self) -> dict[str, str]:
+        """See :meth:`RecipeOptions.entries`; a saturation of 1 is left out, as in older recipes."""
+        found = super().entries()
+        if self.saturation == 1:
+            del found["saturation"]
+        return found
+
+
+@dataclass(frozen=True)
+class Encoding(RecipeOptions):
+    """How a picture is written.
+
+    Attributes:
+        quality: quality of JPEG, WebP and AVIF, 1 to 100.
+        strip: whether to leave out the photo's metadata except the colour profile.
+    """
+
+    panel: ClassVar[str] = OUTPUT
+
+    quality: int = option(95, "Q", "Quality of JPEG, WebP and AVIF files.", min=1, max=100)
+    strip: bool = option(False, None, "Leave out all metadata except the colour profile and the recipe.")
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be written.
+
+        Raises:
+            TypeError: the quality is no integer, or ``strip`` is no bool.
+            ValueError: the quality is out of range.
+        """
+        object.__setattr__(self, "quality", whole_number(self.quality, "quality", 1))  # as recipes write it
+        if self.quality > 100:
+            raise ValueError(f"quality must be 100 or less, not {self.quality}")
+        numpy = sys.modules.get("numpy")  # which whoever has a bool of its own has imported
+        if not isinstance(self.strip, (bool, numpy.bool_) if numpy else bool):
+            raise TypeError(f"strip must be True or False, not {self.strip!r:.80}")
+        object.__setattr__(self, "strip", bool(self.strip))
+
+
+def whole_number(value: SupportsIndex, name: str, least: int) -> int:
+    """Return an integer of any type, such as numpy's.
+
+    Raises:
+        TypeError: it is no integer.
+        ValueError: it is below ``least``.
+    """
+    try:
+        number = int(operator.index(value))  # of True, too
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, not {value!r:.80}") from None
+    if number < least:
+        raise ValueError(f"{name} must be {least} or more, not {number}")
+    return number
+
+
+def parse_seed(text: str) -> int:
+    """Parse a seed.
+
+    Raises:
+        ValueError: the text is no number, or out of range.
+    """
+    if not re.fullmatch(r"[0-9]{1,19}", text) or int(text) > MAX_SEED:
+        raise ValueError(f"{text!r:.80} is not a seed from 0 to {MAX_SEED}")
+    return int(text)
+
+
+def parse_number(name: str, text: str, largest: float) -> float:
+    """Parse a number from 0 to ``largest``, which recipes and pages write without sign.
+
+    Raises:
+        ValueError: the text is no such number.
+    """
+    if not re.fullmatch(r"[0-9]{1,2}" + _DECIMALS, text) or float(text) > largest:
+        raise ValueError(f"{name} {text!r:.80} is not a number from 0 to {largest:g}")
+    return float(text)
+
+
+def check_seeds(seed: int, number: int) -> None:
+    """Refuse seeds that torch does not accept.
+
+    Raises:
+        ValueError: the last of ``number`` seeds from ``seed`` on is too large.
+    """
+    if seed + number - 1 > MAX_SEED:
+        raise ValueError(f"no seed may exceed {MAX_SEED}")
+
+
+def _parse(declared: Field[Any], kind: Any, text: str) -> Any:
+    """Parse an entry, within the bounds that its option has on the command line."""
+    name, bounds = declared.name, declared.metadata
+    choices = ["true", "false"] if kind is bool else list(kind) if issubclass(kind, StrEnum) else []
+    if choices:
+        if text not in choices:
+            raise ValueError(f"{name} {text!r:.80} is not one of {', '.join(choices)}")
+        return text == "true" if kind is bool else kind(text)
+    decimals, (least, most) = _DECIMALS if kind is float else "", (bounds["min"], bounds["max"])
+    if not re.fullmatch(r"-?[0-9]{1,19}" + decimals, text) or not least <= kind(text) <= most:
+        raise ValueError(f"{name} {text!r:.80} is not a number from {least} to {most}")
+    return kind(text)

@@ -1,0 +1,156 @@
+"""What a page asks for: a photo and how to draw it, in the words of the command line and of recipes."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from cinn_colorize.files.formats import own_suffix, written_suffix
+from cinn_colorize.imaging.options import Rendering, check_seeds, parse_number, parse_seed
+from cinn_colorize.latents.levels import format_levels
+from cinn_colorize.methods.hint import Hint, parse_hints
+from cinn_colorize.models.registry import MAX_GUIDANCE, ModelInfo
+from cinn_colorize.request import MixRequest, Request, SampleRequest, TransferRequest, words
+from cinn_colorize.studio.library import Item, Library
+
+SIZES = {"small": 480, "large": 1600, "full": 0}  # longer side of pictures on the page; 0 for the photo's
+
+
+@dataclass(frozen=True)
+class PageRequest:
+    """A photo and how to draw it.
+
+    Attributes:
+        photo: id of the photo.
+        frame: see :meth:`Photo.framed`.
+        seed: seed of the first sample; None for the most typical of several.
+        temperature: temperature as ``--temperature`` takes it; empty for the default.
+        guidance: see :class:`Colorizer`; None for the default.
+        hints: hints that the samples follow.
+        mask: id of the mask that joins two samples, ``seed`` inside and ``outside`` outside; or empty.
+        outside: seed of the sample outside the mask.
+        reference: id of the photo whose colours are transferred; or empty.
+        strength: see ``transfer --strength``; None for the default.
+        rendering: how samples become pictures.
+    """
+
+    photo: str = ""
+    frame: str = "auto"
+    seed: int | None = 0
+    temperature: str = ""
+    guidance: float | None = None
+    hints: tuple[Hint, ...] = ()
+    mask: str = ""
+    outside: int = 0
+    reference: str = ""
+    strength: float | None = None
+    rendering: Rendering = Rendering()
+
+    @classmethod
+    def parse(cls, values: Mapping[str, object], seed: int | None = 0) -> Self:
+        """Read what a page or a query says; the values are text, as on the command line.
+
+        Args:
+            values: the values; those that are missing or empty have their defaults.
+            seed: the default of the seed.
+
+        Raises:
+            ValueError: a value is out of range, or ways to draw that exclude each other are asked for.
+        """
+        if None in values.values():
+            raise ValueError(f"{min(key for key in values if values[key] is None):.80} is null; leave it out")
+        given = {key: str(value) for key, value in values.items() if value != ""}
+        if sum(key in given for key in ("hints", "mask", "reference")) > 1:
+            raise ValueError("hints, mask and reference exclude each other")
+        seed = parse_seed(given["seed"]) if "seed" in given else seed
+        check_seeds(seed or 0, 64)
+
+        def number(name: str, largest: float) -> float | None:
+            return parse_number(name, given[name], largest) if name in given else None
+
+        return cls(
+            photo=given.get("photo", ""),
+            frame=given.get("frame", "auto"),
+            seed=seed,
+            temperature=given.get("temperature", ""),
+            guidance=number("guidance", MAX_GUIDANCE),
+            hints=parse_hints(given.get("hints", "")),
+            mask=given.get("mask", ""),
+            outside=parse_seed(given.get("outside", "0")),
+            reference=given.get("reference", ""),
+            strength=number("strength", 1),
+            rendering=Rendering.from_entries(given),
+        )
+
+    def request(
+        self, library: Library, name: Callable[[Item], str | Path] = lambda item: item.path
+    ) -> Request:
+        """Return what makes the pictures.
+
+        Args:
+            library: where the files are known.
+            name: returns the path of a file.
+
+        Raises:
+            PhotoError: the mask or the reference is no longer there.
+        """
+        shared: dict[str, Any] = {"rendering": self.rendering, "frame": self.frame}
+        if self.temperature:
+            shared["temperature"] = self.temperature
+        if self.mask:
+            mask = Path(name(library[self.mask]))
+            return MixRequest(seeds=f"{self.seed or 0},{self.outside}", mask=mask, **shared)
+        if self.reference:
+            reference = Path(name(library[self.reference]))
+            seed = self.seed or 0
+            return TransferRequest(reference=reference, strength=self.strength, seed=seed, **shared)
+        return SampleRequest(seed=self.seed, hint=self.hints or None, **shared)
+
+    def name(self, library: Library, seed: int) -> str:
+        """Return the file name that the command line would give the picture of a seed."""
+        item = library[self.photo]
+        photo, suffix = Path(item.name), written_suffix(own_suffix(item.path))
+        if self.mask:
+            return f"{photo.stem}_mix_{seed:03d}_{self.outside:03d}{suffix}"
+        like = f"like_{Path(library[self.reference].name).stem}_" if self.reference else ""
+        return f"{photo.stem}_{like}{seed:03d}{suffix}"
+
+    def command(self, library: Library, info: ModelInfo, network: Sequence[str]) -> str:
+        """Return the shell command that makes the same picture.
+
+        Args:
+            library: where the files are known.
+            info: the model.
+            network: options that say which network draws, without guidance.
+        """
+        request = self.request(library, _argument)
+        arguments = [_argument(library[self.photo])]
+        more = ["--no-sheet"] if isinstance(request, MixRequest) else []
+        if isinstance(request, TransferRequest):
+            arguments.insert(0, str(request.reference))
+        if isinstance(request, SampleRequest):
+            more = ["--engine", "torch"]  # the studio's own, which encodes too
+        temperature = ["--temperature", format_levels(request.drawing(info).temperature)]
+        options = [*words(request, without=["temperature"]), *temperature, *more]
+        if self.guidance not in (None, info.guidance_of(None)):
+            options += ["--guidance", repr(self.guidance)]
+        command = ["cinn-colorize", request.command, *arguments, *options, *network]
+        return " ".join(map(_quoted, command))
+
+
+def _quoted(word: str) -> str:
+    """Quote a word for a shell; one that is not UTF-8 by its bytes, since a page cannot copy them."""
+    content = os.fsencode(word)
+    try:
+        return shlex.quote(content.decode("utf-8"))
+    except UnicodeDecodeError:
+        return "$'" + "".join(f"\\x{byte:02x}" for byte in content) + "'"
+
+
+def _argument(item: Item) -> str:
+    """Return the name of a file for a shell, which must not be taken for an option or a list."""
+    return item.name if item.name[0] not in "-@" else os.path.join(".", item.name)  # noqa: PTH118
