@@ -65,10 +65,8 @@ def tree(pid: int) -> Iterator[int]:
 
 
 def pss(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return 1024 * int(line.split()[1])
-    return 0
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
 
 
 class Watch(threading.Thread):
