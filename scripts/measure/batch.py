@@ -43,7 +43,7 @@ def make_photos(folder: Path, number: int, megapixels: float) -> list[Path]:
 
 def serial(folder: Path, output: Path) -> None:
     """Colorize all photos of a folder in this process; print a line for each."""
-    from cinn_colorize.colorizer import load_colorizer
+    from cinn_colorize.batch.pipeline import load_colorizer
     from cinn_colorize.engines.choice import ModelSpec
     from cinn_colorize.imaging.photo import open_photo
     from cinn_colorize.models import find_weights
