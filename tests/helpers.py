@@ -286,7 +286,7 @@ def preloaded(monkeypatch, colorizer):
     own = LoadedNetwork(
         colorizer.info, colorizer.sha256, colorizer.precision, colorizer.network, colorizer.guidance
     )
-    monkeypatch.setattr("cinn_colorize.engines.pytorch.torch_network", lambda *_, **__: own)
+    monkeypatch.setattr("cinn_colorize.engines.choice.ModelSpec.load", lambda _: own)
     monkeypatch.setattr("cinn_colorize.colorizer.Colorizer", lambda *_, **__: colorizer)
     from cinn_colorize.models import find_weights
 
