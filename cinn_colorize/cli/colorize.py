@@ -39,6 +39,16 @@ _PATTERN = "{stem}_{seed:03d}{ext}"
 _FIELDS = "{stem}, {seed}, {temperature}, {n}, {method}, {model} and {ext}"
 
 
+Photos = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="PHOTO",
+        help="Photos, folders, patterns or @LIST, a file of names; - reads stdin and writes stdout.",
+        show_default=False,
+    ),
+]
+
+
 @dataclass(frozen=True)
 class ResultOptions(BatchOutputOptions):
     """What files a call makes of each photo."""
@@ -107,14 +117,7 @@ def _check_pattern(pattern: str, format: str, values: Mapping[str, str | int], n
 
 
 def colorize(
-    photos: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="PHOTO",
-            help="Photos, folders, patterns or @LIST, a file of names; - reads stdin and writes stdout.",
-            show_default=False,
-        ),
-    ] = None,
+    photos: Photos = None,
     *,
     request: SampleRequest,
     out: ResultOptions,

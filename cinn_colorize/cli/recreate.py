@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import filecmp
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,6 +24,9 @@ from cinn_colorize.engines.choice import Engine, ModelSpec
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging.options import option
+
+if TYPE_CHECKING:
+    from cinn_colorize.methods.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,62 +72,74 @@ def recreate(
     """
     show_log(options.general.quiet, options.general.verbose)
     with fatal(options.general.debug):
-        from cinn_colorize.imaging.photo import open_photo
-        from cinn_colorize.methods.differences import differences, recipe_at
         from cinn_colorize.methods.recipe import Recipe
-        from cinn_colorize.methods.recipe import recreate as make_again
-        from cinn_colorize.models import find_weights
 
         recipe = Recipe.read(picture, max_pixels=options.reading.limit)
         output = options.output or picture.with_stem(f"{picture.stem}_again")
-        is_there = (
-            not options.overwrite
-            and output.exists()
-            and not output.samefile(picture)
-            and not differences(
-                recipe_at(output, options.reading.limit), recipe_at(picture, options.reading.limit)
-            )
-            and open_photo(original, max_pixels=options.reading.limit).sha256 == recipe.original
-        )
-        if not is_there:
-            claim([output], options.overwrite, "another -o")
-            check_engine(options.engine, options.device, recipe.precision)
-            file, digest = find_weights(recipe.model, options.weights)
-            spec = ModelSpec(
-                recipe.model,
-                file,
-                digest,
-                options.device,
-                recipe.precision,
-                recipe.guidance,
-                recipe.method.encodes,
-                options.engine,
-            )
-            specs = [spec]
-            if options.engine is Engine.auto and spec.graphs and recipe.version == __version__:
-                specs.append(replace(spec, engine=Engine.torch))  # that of the library and the studio
-            for one in specs:
-                try:
-                    colorizer = colorizer_of(one)
-                except ValueError as error:
-                    name = printable_name(picture)
-                    raise PhotoError(f"{name}: its recipe cannot be followed: {error}") from error
-                make_again(
-                    recipe,
-                    colorizer,
-                    original,
-                    output,
-                    others=others or (),
-                    force=options.force,
-                    max_pixels=options.reading.limit,
-                )
-                if filecmp.cmp(picture, output, shallow=False):
-                    break
+        is_new = not _is_there(recipe, picture, original, output, options)
+        if is_new:
+            _make(recipe, picture, original, output, others or [], options)
         same = filecmp.cmp(picture, output, shallow=False)
-        if not is_there:
+        if is_new:
             print_path(output)
     if not same:
         say(f"{printable_name(output)}: the bytes differ from those of {printable_name(picture)}")
         raise typer.Exit(1)
     if not options.general.quiet:
         say(f"{printable_name(output)}: the same bytes as {printable_name(picture)}")
+
+
+def _is_there(recipe: Recipe, picture: Path, original: Path, output: Path, options: RecreateOptions) -> bool:
+    """Return whether the new picture exists, made in the same way from the same photo."""
+    from cinn_colorize.imaging.photo import open_photo
+    from cinn_colorize.methods.differences import differences, recipe_at
+
+    limit = options.reading.limit
+    if options.overwrite or not output.exists() or output.samefile(picture):
+        return False
+    if differences(recipe_at(output, limit), recipe_at(picture, limit)):
+        return False
+    return open_photo(original, max_pixels=limit).sha256 == recipe.original
+
+
+def _make(
+    recipe: Recipe,
+    picture: Path,
+    original: Path,
+    output: Path,
+    others: Sequence[Path],
+    options: RecreateOptions,
+) -> None:
+    """Make the new picture, if need be with torch after onnxruntime.
+
+    Raises:
+        PhotoError: a file cannot be used, or the recipe cannot be followed.
+        WeightsError: there are no such weights.
+    """
+    from cinn_colorize.methods.recipe import recreate as follow
+    from cinn_colorize.models import find_weights
+
+    claim([output], options.overwrite, "another -o")
+    check_engine(options.engine, options.device, recipe.precision)
+    spec = ModelSpec(
+        recipe.model,
+        *find_weights(recipe.model, options.weights),
+        device=options.device,
+        precision=recipe.precision,
+        guidance=recipe.guidance,
+        encodes=recipe.method.encodes,
+        engine=options.engine,
+    )
+    specs = [spec]
+    if options.engine is Engine.auto and spec.graphs and recipe.version == __version__:
+        specs.append(replace(spec, engine=Engine.torch))  # that of the library and the studio
+    for each in specs:
+        try:
+            colorizer = colorizer_of(each)
+        except ValueError as error:
+            name = printable_name(picture)
+            raise PhotoError(f"{name}: its recipe cannot be followed: {error}") from error
+        limit = options.reading.limit
+        follow(recipe, colorizer, original, output, others=others, force=options.force, max_pixels=limit)
+        if filecmp.cmp(picture, output, shallow=False):
+            return

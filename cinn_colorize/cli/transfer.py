@@ -25,7 +25,20 @@ from cinn_colorize.cli.many import checked
 from cinn_colorize.cli.summary import report
 from cinn_colorize.imaging.options import option
 from cinn_colorize.methods.transfer import TEMPERATURE, check_reference
-from cinn_colorize.request import TransferRequest
+from cinn_colorize.request import Drawing, TransferRequest
+
+Reference = Annotated[
+    Path,
+    typer.Argument(metavar="REF", help="Colour photo whose colours are transferred.", show_default=False),
+]
+Targets = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="TARGET",
+        help="Photos, or folders of photos, that receive the colours.",
+        show_default=False,
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -46,18 +59,8 @@ class DigitOptions:
 
 def transfer(
     context: typer.Context,
-    reference: Annotated[
-        Path,
-        typer.Argument(metavar="REF", help="Colour photo whose colours are transferred.", show_default=False),
-    ],
-    targets: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="TARGET",
-            help="Photos, or folders of photos, that receive the colours.",
-            show_default=False,
-        ),
-    ] = None,
+    reference: Reference,
+    targets: Targets = None,
     *,
     request: TransferRequest,
     digits: DigitOptions,
@@ -78,6 +81,7 @@ def transfer(
         cinn-colorize transfer sunset.jpg harbour.jpg
         cinn-colorize transfer sunset.jpg scans -n 4 --strength 0.8
     """
+    request = replace(request, reference=reference)
     if network.model == MODEL:
         refuse_all_but(context, ["reference", "targets"])
         transfer_digits([reference, *(targets or [])], digits.digit, out, network, general)
@@ -86,14 +90,7 @@ def transfer(
     if not targets:
         raise typer.BadParameter("Missing argument 'TARGET...'")
     out.check()
-    values.pages(request.pages)
-    if request.strength is not None and request.levels is not None:
-        raise typer.BadParameter("--strength and --levels exclude each other")
-    check_seeds(request.seed, request.number)
-    temperature_of(request.temperature, network.info, TEMPERATURE)
-    request = replace(request, reference=reference)
-    with usage_errors("--levels"):
-        drawing = request.drawing(network.info, reading.limit)
+    drawing = _drawing(request, network, reading.limit)
     show_log(general.quiet, general.verbose)
 
     from cinn_colorize.batch.inputs import find_inputs
@@ -123,3 +120,14 @@ def transfer(
         failed = report(batch, out.as_json, general, others=others)
     if failed:
         raise typer.Exit(1)
+
+
+def _drawing(request: TransferRequest, network: AnyModelOptions, limit: int) -> Drawing:
+    """Return what the request comes to; options that cannot be used are usage errors."""
+    values.pages(request.pages)
+    if request.strength is not None and request.levels is not None:
+        raise typer.BadParameter("--strength and --levels exclude each other")
+    check_seeds(request.seed, request.number)
+    temperature_of(request.temperature, network.info, TEMPERATURE)
+    with usage_errors("--levels"):
+        return request.drawing(network.info, limit)
