@@ -1,6 +1,7 @@
-"""Shared helpers: photos, the command, layers with nonzero weights."""
+"""What many tests share: data and photos, files of many formats, the command, layers with nonzero weights."""
 
 import contextlib
+import importlib
 import json
 import math
 import os
@@ -10,6 +11,7 @@ import struct
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,9 +29,11 @@ from cinn_colorize.engines.interface import LoadedNetwork
 from cinn_colorize.files.signals import ENDING
 
 ROOT = Path(__file__).parents[1]
-SHARED = ROOT.parent / "shared" / "data"
-DEV = SHARED / "photos-dev.zip"
 EXAMPLES = ROOT / "examples"
+# Data sets for which the repository has no room. SHARED_DATA=none: do without them.
+SHARED = Path(os.environ.get("SHARED_DATA", ROOT.parent / "shared/data"))
+CI = os.environ.get("CI") == "true"
+DATA_REQUIRED = CI and Path("none") != SHARED
 
 GRAY = data.camera()[100:340, 60:360]  # (240, 300), 8 bits
 WIDE = GRAY[:120]  # in more than one window
@@ -38,11 +42,28 @@ RECIPE = {"seed": "5", "temperature": "0.8", "model": "natural"}
 
 
 def shared_data(name=""):
-    """What lies in ../shared/data. Where it does not the test is skipped; but with CI=true, it fails."""
+    """The path of a data set; the test is skipped where it is missing, but fails where CI requires it."""
     if not (SHARED / name).exists():
-        stop = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        stop(f"needs ../shared/data/{name}")
+        (pytest.fail if DATA_REQUIRED else pytest.skip)(f"needs {name or 'the data sets'} in ../shared/data")
     return SHARED / name
+
+
+def needs(package):
+    """Import an optional package; without it tests are skipped, but with CI=true they fail."""
+    return importlib.import_module(package) if CI else pytest.importorskip(package)
+
+
+def pack_pieces(path, count):
+    """Pack pieces of the examples as a zip of photos."""
+    wholes = [np.asarray(Image.open(file).convert("RGB")) for file in sorted(EXAMPLES.glob("*.jpg"))]
+    random = np.random.default_rng(0)
+    with zipfile.ZipFile(path, "w") as archive:
+        for i in range(count):
+            whole = wholes[i % len(wholes)]
+            y, x = (random.integers(size - 256) for size in whole.shape[:2])
+            with archive.open(f"pieces/{i:04d}.webp", "w") as file:
+                Image.fromarray(whole[y : y + 256, x : x + 256]).save(file, "WEBP", method=0)
+    return path
 
 
 class Uniform:
@@ -91,12 +112,10 @@ def deep(gray):
 
 def write(path, pixels, fields=(), **options):
     """Write a file by libvips with metadata fields."""
-    deep = pixels.dtype == np.uint16
-    bands = pixels.shape[2] if pixels.ndim == 3 else 1
-    names = ("grey16", "rgb16") if deep else ("b-w", "srgb")
-    image = pyvips.Image.new_from_array(np.ascontiguousarray(pixels)).copy(
-        interpretation=names[bands > 2], xres=11.811, yres=11.811
-    )
+    color, deep = pixels.ndim == 3 and pixels.shape[2] > 2, pixels.dtype == np.uint16
+    space = ("rgb16" if deep else "srgb") if color else ("grey16" if deep else "b-w")
+    image = pyvips.Image.new_from_array(np.ascontiguousarray(pixels))
+    image = image.copy(interpretation=space, xres=11.811, yres=11.811)
     for kind, field, value in fields:
         image.set_type(kind, field, value)
     image.write_to_file(str(path), **options)
@@ -147,34 +166,30 @@ def write_raw(path, colors=COLOR[:40, :50], orientation=1):
     return path
 
 
-def _tag(curve):
-    kind, values = curve
-    if kind == "para":
-        return b"para\0\0\0\0" + struct.pack(">HH", values[0], 0) + _fixed(values[1:])
-    return b"curv\0\0\0\0" + struct.pack(">I", len(values)) + struct.pack(f">{len(values)}H", *values)
-
-
-def _fixed(values):
-    return struct.pack(f">{len(values)}i", *(round(v * 65536) for v in values))
-
-
 def profile(curve, model=b"RGB ", pcs=b"XYZ ", luminance=1.0):
     """An ICC profile with one curve, and for RGB the D50 primaries of sRGB times a luminance."""
-    tags = {b"kTRC": _tag(curve)}
+    tags = {b"kTRC": _curve(*curve)}
     if model == b"RGB ":
         primaries = [(0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.71410)]
-        tags = {c + b"TRC": _tag(curve) for c in (b"r", b"g", b"b")}
-        tags |= {
-            c + b"XYZ": b"XYZ \0\0\0\0" + _fixed(luminance * np.array(p))
-            for c, p in zip((b"r", b"g", b"b"), primaries, strict=True)
-        }
+        tags = {c + b"TRC": _curve(*curve) for c in (b"r", b"g", b"b")}
+        for c, primary in zip((b"r", b"g", b"b"), primaries, strict=True):
+            tags[c + b"XYZ"] = b"XYZ \0\0\0\0" + _fixed(luminance * np.array(primary))
     table, body, start = b"", b"", 132 + 12 * len(tags)
     for name, content in tags.items():
         table += struct.pack(">4sII", name, start + len(body), len(content))
         body += content
-    header = bytearray(128)
-    header[16:20], header[20:24], header[36:40] = model, pcs, b"acsp"
-    return bytes(header) + struct.pack(">I", len(tags)) + table + body
+    header = struct.pack(">16x4s4s12x4s88x", model, pcs, b"acsp")
+    return header + struct.pack(">I", len(tags)) + table + body
+
+
+def _curve(kind, values):
+    if kind == "para":
+        return b"para\0\0\0\0" + struct.pack(">HH", values[0], 0) + _fixed(values[1:])
+    return b"curv\0\0\0\0" + struct.pack(f">I{len(values)}H", len(values), *values)
+
+
+def _fixed(values):
+    return struct.pack(f">{len(values)}i", *(round(v * 65536) for v in values))
 
 
 def write_blobs(folder, *sizes):
@@ -199,9 +214,9 @@ def small_disk(folder, size):
     subprocess.run(["umount", folder], check=True)
 
 
-# The package is found in a checkout too.
 # Tests run in a process a core; results must not depend on the number of threads anyway.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# The package is found in a checkout too.
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(cinn_colorize.__file__).parents[1])}
 
 
@@ -209,10 +224,29 @@ def command(*arguments):
     return [sys.executable, "-m", "cinn_colorize", *map(str, arguments)]
 
 
+def _run(words, folder, environment=ENVIRONMENT):
+    return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True)
+
+
 def process(folder, *arguments):
-    done = subprocess.run(command(*arguments), cwd=folder, capture_output=True, text=True, env=ENVIRONMENT)
+    """Run the command in its own process."""
+    done = _run(command(*arguments), folder)
     done.stderr = without_progress(done.stderr)
     return done
+
+
+def call(folder, *arguments, **environment):
+    """Run the command in its own process; also return its lines, and whether it imported torch."""
+    script = f"""
+import atexit, sys
+atexit.register(lambda: print("torch" in sys.modules, file=sys.stderr))
+sys.argv = {command(*arguments)[2:]!r}
+from cinn_colorize.cli import main
+main()
+"""
+    done = _run([sys.executable, "-c", script], folder, ENVIRONMENT | environment)
+    *lines, torch_was_there = done.stderr.splitlines()
+    return done, lines, torch_was_there == "True"
 
 
 def without_progress(stderr):
@@ -272,14 +306,6 @@ def the_line(result):
     return result.stderr
 
 
-class _Here(contextlib.nullcontext, InProcess):
-    """Use no processes: colorize all photos one after the other."""
-
-    def __init__(self, setup, plan, _):
-        contextlib.nullcontext.__init__(self, self)
-        InProcess.__init__(self, setup, plan)
-
-
 def preloaded(monkeypatch, colorizer):
     """Let commands in this process draw with a colorizer of torch."""
     monkeypatch.setattr("cinn_colorize.engines.choice.ModelSpec.graphs", None)
@@ -299,7 +325,11 @@ def preloaded(monkeypatch, colorizer):
 
 def in_this_process(monkeypatch, colorizer):
     """Return a function that runs the command."""
-    monkeypatch.setattr("cinn_colorize.batch.run.WorkerPool", _Here)
+
+    def without_workers(spec, plan, _):
+        return contextlib.nullcontext(InProcess(spec, plan))
+
+    monkeypatch.setattr("cinn_colorize.batch.run.WorkerPool", without_workers)
     preloaded(monkeypatch, colorizer)
     return lambda *arguments, **options: CliRunner().invoke(app, list(map(str, arguments)), **options)
 
@@ -334,26 +364,6 @@ def check_independence(network):
         alone, its_log_prob = network.decode({r: z[k : k + 1] for r, z in latents.items()}, condition)
         assert alone.tobytes() == ab[k : k + 1].tobytes()
         assert its_log_prob[0] == log_prob[k]
-
-
-def call(folder, *arguments, **environment):
-    """Run the command in its own process; also return whether it imported torch."""
-    script = (
-        "import atexit, sys\n"
-        "atexit.register(lambda: print('torch' in sys.modules, file=sys.stderr))\n"
-        f"sys.argv = {command(*arguments)[2:]!r}\n"
-        "from cinn_colorize.cli import main\n"
-        "main()\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        env=ENVIRONMENT | environment,
-    )
-    *lines, torch_was_there = done.stderr.splitlines()
-    return done, lines, torch_was_there == "True"
 
 
 def onnx_colorizer(model="natural", source=None):

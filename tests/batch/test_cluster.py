@@ -18,6 +18,7 @@ from helpers import (
     in_this_process,
     lines_of,
     names,
+    needs,
     start,
     the_line,
     wait_for,
@@ -28,7 +29,7 @@ from typer.testing import CliRunner
 
 from cinn_colorize.cli.app import app
 
-pytest.importorskip("ray")
+needs("ray")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 
 # Ray lowers the priority of its workers; on a busy machine they would hardly run.

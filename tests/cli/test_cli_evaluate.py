@@ -7,7 +7,7 @@ import sys
 import zipfile
 
 import pytest
-from helpers import DEV, ENVIRONMENT, Gaussian, the_line
+from helpers import ENVIRONMENT, Gaussian, the_line
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -21,10 +21,14 @@ def run(monkeypatch):
     return lambda *args: CliRunner().invoke(app, ["evaluate", *map(str, args)])
 
 
+def unpack(sources, folder):
+    with zipfile.ZipFile(sources[0].path) as archive:
+        for i, source in enumerate(sources):
+            (folder / f"{i}.webp").write_bytes(archive.read(source.entry))
+
+
 def test_command_prints_json_and_names_what_it_cannot_read(sources, tmp_path, run):
-    with zipfile.ZipFile(DEV) as archive:
-        for i in range(3):
-            (tmp_path / f"{i}.webp").write_bytes(archive.read(sources[i].entry))
+    unpack(sources[:3], tmp_path)
     good = run(tmp_path, "--json", "--limit", 2)
     assert (good.exit_code, good.stderr) == (0, "")
     found = json.loads(good.stdout)
@@ -60,9 +64,7 @@ def test_command_without_photos_fails_in_one_line(tmp_path, run, content):
 def test_command_has_a_row_for_each_temperature_and_draws_one(sources, tmp_path, run):
     photos, plot = tmp_path / "photos", tmp_path / "plots" / "calibration.png"
     photos.mkdir()
-    with zipfile.ZipFile(DEV) as archive:
-        for i in range(4):
-            (photos / f"{i}.webp").write_bytes(archive.read(sources[i].entry))
+    unpack(sources[:4], photos)
     several = run(photos, "--every", 2, "-t", 0.5, "-t", "0.8,32:0.5", "--json")
     found = json.loads(several.stdout)
     assert [len(found), found[0]["photos"]] == [2, 2]
@@ -80,9 +82,7 @@ def test_command_has_a_row_for_each_temperature_and_draws_one(sources, tmp_path,
 def test_command_compares_with_an_earlier_result(sources, tmp_path, run):
     photos, before = tmp_path / "photos", tmp_path / "before.json"
     (photos / "below").mkdir(parents=True)
-    with zipfile.ZipFile(DEV) as archive:
-        for i in range(3):
-            (photos / "below" / f"{i}.webp").write_bytes(archive.read(sources[i].entry))
+    unpack(sources[:3], photos / "below")
     before.write_text(run(photos, "-t", 0.5, "--json").stdout)
     assert json.loads(before.read_text())["per_photo"]["names"] == [f"below/{i}.webp" for i in range(3)]
     found = json.loads(run(photos, "--limit", 2, "--against", before, "--json").stdout)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import stir
+from helpers import needs, stir
 
 from cinn_colorize.imaging.color import lab_to_srgb, pixels_to_lab
 from cinn_colorize.models.conditioning import (
@@ -29,7 +29,7 @@ from cinn_colorize.models.conditioning.heads import GlobalContext, LevelHead
 
 @pytest.mark.parametrize(("variant", "stages"), [(0, LITE0), (2, LITE2)])
 def test_backbone_equals_timm(variant, stages):
-    timm = pytest.importorskip("timm")
+    timm = needs("timm")
     torch.manual_seed(0)
     theirs = timm.create_model(f"tf_efficientnet_lite{variant}", pretrained=False)
     for module in theirs.modules():  # statistics of a trained network are not 0 and 1

@@ -12,12 +12,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from helpers import needs
 
 from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.data.urls import Url, cached, find
 from cinn_colorize.errors import DataError
 
-pytest.importorskip("aiohttp")
+needs("aiohttp")
 
 
 class Server(http.server.SimpleHTTPRequestHandler):
@@ -169,7 +170,7 @@ def test_neither_password_nor_signature_is_shown(served, monkeypatch, caplog, tm
 
 def test_folders_of_stores_with_hosts():
     """Whose names for files have neither host nor login."""
-    fsspec = pytest.importorskip("fsspec")
+    fsspec = needs("fsspec")
 
     class Store(fsspec.AbstractFileSystem):
         protocol = "store"

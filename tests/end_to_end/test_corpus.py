@@ -6,7 +6,8 @@ from pathlib import PurePath
 
 import numpy as np
 import pytest
-from helpers import SHARED, Uniform, shared_data
+import pyvips
+from helpers import COLOR, GRAY, SHARED, Uniform, deep, shared_data, write
 from PIL import ExifTags, Image, ImageOps
 
 from cinn_colorize.files.formats import OUTPUT_SUFFIXES, SUFFIXES
@@ -71,6 +72,19 @@ def test_some_files(tmp_path, name):
         line = check(archive.read(name), tmp_path)
     assert bool(line) == (PurePath(name).suffix not in SUFFIXES), line
     assert not line or is_a_line(line)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".avif"])
+@pytest.mark.parametrize("pixels", [GRAY, COLOR, deep(COLOR)], ids=["gray", "colour", "16 bits"])
+def test_files_made_here(tmp_path, suffix, pixels):
+    if suffix in (".jpg", ".webp") and pixels.dtype != np.uint8:
+        pytest.skip("the format has 8 bits")
+    fields = [(pyvips.GValue.gint_type, "orientation", 6)]
+    fields += [
+        (pyvips.GValue.gstr_type, f"exif-ifd0-{tag}", "1969 (1969, ASCII, 5 components)") for tag in TAGS
+    ]
+    path = write(tmp_path / f"in{suffix}", pixels, fields, profile="p3" if pixels.ndim == 3 else None)
+    assert check(path.read_bytes(), tmp_path) == ""
 
 
 @pytest.mark.slow

@@ -273,6 +273,18 @@ def broken_corpus(folder, step):
     return len(entries)
 
 
+def cut_photos(folder):
+    """Photos of several formats, whole and cut: what the repository has of such files."""
+    folder.mkdir()
+    for format in ("jpeg", "png", "tiff", "webp"):
+        path = folder / f"{format}.jpg"
+        Image.fromarray(GRAY).save(path, format)
+        whole = path.read_bytes()
+        for percent in (90, 50, 1):
+            path.with_stem(f"{format}-{percent}").write_bytes(whole[: len(whole) * percent // 100])
+    return len(names(folder))
+
+
 def survives(folder, number):
     """A batch over damaged files: each gives a picture or one line."""
     done = process(folder, "broken", "--workers", 2, "--max-pixels", 10, "--manifest", "m")
@@ -287,6 +299,10 @@ def survives(folder, number):
     assert not [line for line in lines if not line.startswith("cinn-colorize: ") or "--debug" in line]
     assert sorted(f"colorized/{name}" for name in names(folder / "colorized")) == sorted(pictures)
     print(f"{number} files: {len(pictures)} pictures, {len(problems)} lines")
+
+
+def test_cut_photos_in_a_batch(tmp_path):
+    survives(tmp_path, cut_photos(tmp_path / "broken"))
 
 
 def test_some_broken_files_in_a_batch(tmp_path):

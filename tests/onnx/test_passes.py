@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from helpers import LUMINANCE, check_independence, random_codes, stir
+from helpers import LUMINANCE, check_independence, needs, random_codes, stir
 from narrow import NARROW_COARSE
 
 from cinn_colorize.engines.interface import Coarse
@@ -14,7 +14,7 @@ from cinn_colorize.models import MODELS, Loaded
 from cinn_colorize.models.natural import Natural
 
 for package in ("onnx", "onnxscript", "onnxruntime"):
-    pytest.importorskip(package)
+    needs(package)
 
 pytestmark = [pytest.mark.slow, pytest.mark.ci]
 

@@ -4,13 +4,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from helpers import needs
 
 from cinn_colorize.models.imagenet_vgg import ImagenetVggConfig
 from cinn_colorize.models.natural import LevelConfig, NaturalConfig
 
-pytest.importorskip("FrEIA")
-from flows import drawn, imagenet_vgg, natural
-from tables import SUMMARY, regressions, table
+needs("FrEIA")
+from flows import drawn, imagenet_vgg, natural  # noqa: E402
+from tables import SUMMARY, regressions, table  # noqa: E402
 
 
 def narrow_authors():

