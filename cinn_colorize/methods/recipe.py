@@ -31,7 +31,9 @@ from cinn_colorize.methods.contact_sheet import Chart
 from cinn_colorize.models.registry import MAX_GUIDANCE, MODELS
 
 if TYPE_CHECKING:
+    from cinn_colorize.imaging.photo import Photo
     from cinn_colorize.methods.base import PhotoColorizer
+    from cinn_colorize.methods.samples import Colorization
 
 log = logging.getLogger(__name__)
 
@@ -183,17 +185,8 @@ def recreate(
             f"the picture was made with weights {recipe.weights[:12]}..., not {colorizer.sha256[:12]}...; "
             "give --weights the file with that SHA-256"
         )
-    photo = open_photo(original, max_pixels=max_pixels, page=recipe.page)
-    if photo.sha256 != recipe.original and not force:
-        raise PhotoError(
-            f"{printable_name(original)}: is not the file that the picture was made from (SHA-256 "
-            f"{photo.sha256[:12]}..., not {recipe.original[:12]}...); give that file, or add --force"
-        )
-    photos = [photo]
-    photos += [open_photo(original, max_pixels=max_pixels, page=page.page) for page in recipe.more]
-    photo.together = len(photos)
+    photos = _photos(recipe, original, force, max_pixels)
     files = _find(recipe, [original, *others], others, force)
-    mode = mode_like(*files.values())
     if format_of_name(output) != recipe.format:
         suffix = FORMATS[recipe.format][0]
         raise PhotoError(f"{printable_name(output)}: must end in {suffix}, the format of the picture")
@@ -203,22 +196,40 @@ def recreate(
         )
     try:
         method = recipe.method.from_recipe(recipe.entries, files, colorizer.info.levels, max_pixels)
-        made = []
-        for its, photo in zip((recipe, *recipe.more), photos, strict=True):
-            photo.mode &= mode
-            photo = photo.framed(str(its.frame)) if its.frame else photo
-            picture = method.draw(colorizer, photo, its.temperature, its.seed, its.rendering)
-            if its.picked:
-                picture = replace(picture, recipe={**picture.recipe, "picked": its.picked})
-            made.append(picture)
+        pages = [
+            _draw(method, page, colorizer, photo, mode_like(*files.values()))
+            for page, photo in zip((recipe, *recipe.more), photos, strict=True)
+        ]
     except (KeyError, ValueError) as error:  # an entry that is not a number, or a file without a SHA-256
         raise PhotoError(f"the recipe of the picture is damaged ({error})") from error
-    first, *rest = made
+    first, *rest = pages
     if isinstance(first, Chart):
         first.save(output, **vars(recipe.encoding))
     else:
         more = [page for page in rest if not isinstance(page, Chart)]
         first.save(output, **vars(recipe.encoding), more=more)
+
+
+def _photos(recipe: Recipe, original: Path, force: bool, max_pixels: int) -> list[Photo]:
+    """Open the pages that a picture was made from."""
+    first = open_photo(original, max_pixels=max_pixels, page=recipe.page)
+    if first.sha256 != recipe.original and not force:
+        raise PhotoError(
+            f"{printable_name(original)}: is not the file that the picture was made from (SHA-256 "
+            f"{first.sha256[:12]}..., not {recipe.original[:12]}...); give that file, or add --force"
+        )
+    first.together = 1 + len(recipe.more)
+    return [first, *(open_photo(original, max_pixels=max_pixels, page=page.page) for page in recipe.more)]
+
+
+def _draw(
+    method: Method, recipe: Recipe, colorizer: PhotoColorizer, photo: Photo, mode: int
+) -> Colorization | Chart:
+    """Draw the picture of a page."""
+    photo.mode &= mode
+    photo = photo.framed(str(recipe.frame)) if recipe.frame else photo
+    drawn = method.draw(colorizer, photo, recipe.temperature, recipe.seed, recipe.rendering)
+    return replace(drawn, recipe={**drawn.recipe, "picked": recipe.picked}) if recipe.picked else drawn
 
 
 def _number(text: str) -> int:
