@@ -218,7 +218,7 @@ def _reduce(L: Floats, ab: Floats) -> Floats:
     left = np.flatnonzero(rest)
     for part in _blocks(left.size):
         index = left[part]
-        share[index] = _Rays.to(L[index], ab[:, index]).bisected(_BISECTIONS)
+        share[index] = _HueLines.to(L[index], ab[:, index]).bisected(_BISECTIONS)
     return ab * share
 
 
@@ -227,11 +227,13 @@ def _blocks(n: int) -> Iterator[slice]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Rays:
-    """The ways from gray to colours (n,) at their L and hue, in f of CIE Lab.
+class _HueLines:
+    """Lines of constant L and hue: from grays to colours (n,), along which chroma is reduced.
+
+    A point on a line is a share of the colour's chroma, 0 for gray. In f of CIE Lab, the lines are straight.
 
     Attributes:
-        f_y: f of Y.
+        f_y: f of Y, of all points of a line.
         y: Y.
         f_x: f of X of the colours, less that of gray.
         f_z: f of Z of the colours, less that of gray.
@@ -243,15 +245,15 @@ class _Rays:
     f_z: Floats
 
     @classmethod
-    def to(cls, L: Floats, ab: Floats) -> _Rays:
+    def to(cls, L: Floats, ab: Floats) -> _HueLines:
         f_y = (L + np.float32(16)) * np.float32(1 / 116)
         return cls(f_y, _f_inverse(f_y), ab[0] * np.float32(1 / 500), ab[1] * np.float32(-1 / 200))
 
-    def some(self, index: NDArray[np.intp]) -> _Rays:
-        return _Rays(self.f_y[index], self.y[index], self.f_x[index], self.f_z[index])
+    def some(self, index: NDArray[np.intp]) -> _HueLines:
+        return _HueLines(self.f_y[index], self.y[index], self.f_x[index], self.f_z[index])
 
     def outside(self, share: Floats) -> NDArray[np.bool_]:
-        """Return where the gamut ends before a share (n,) of the way."""
+        """Return which points, at shares (n,) of the chroma, lie outside the gamut."""
         xyz = np.empty((3, share.size), np.float32)
         xyz[0] = _f_inverse(self.f_x * share + self.f_y)
         xyz[1] = self.y
@@ -259,7 +261,7 @@ class _Rays:
         return _outside(_mix(_XYZ_TO_SRGB, xyz))
 
     def bisected(self, steps: int) -> Floats:
-        """Return the share of the way that is inside the gamut, rounded down to 1 / 2^``steps``."""
+        """Return the share of the chroma where a line leaves the gamut, rounded down to 1 / 2^``steps``."""
         share = np.zeros_like(self.f_y)
         for step in range(1, steps + 1):
             half = np.float32(0.5**step)
@@ -284,12 +286,12 @@ def _tabulated(L: Floats, ab: Floats, outside: NDArray[np.bool_]) -> tuple[Float
     largest = cv2.remap(table, hue, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     found: Floats = np.floor((largest / np.maximum(chroma, np.float32(1e-6))).ravel() * steps)
     share: Floats = np.clip(found, 0, steps - 1) / steps
-    rays = _Rays.to(L, ab)
-    more, less = rays.misses(share)
+    lines = _HueLines.to(L, ab)
+    more, less = lines.misses(share)
     wrong = (more | less) & outside
     near = np.flatnonzero(wrong)  # nearly all of them by one step
     share[near] = np.maximum(share[near] + (less[near] / steps - more[near] / steps), 0)
-    more, less = rays.some(near).misses(share[near])
+    more, less = lines.some(near).misses(share[near])
     wrong[near] = more | less
     np.copyto(share, 1, where=~outside)
     return share, wrong
@@ -300,13 +302,19 @@ def _largest_chroma() -> Floats:
     """Return the largest chroma inside the gamut by L* (rows, 0 to 100) and hue (columns, 0 to 2 pi)."""
     L, hue = np.meshgrid(np.linspace(0, 100, 256), np.linspace(0, 2 * np.pi, 512), indexing="ij")
     ab = _MAX_CHROMA * np.stack([np.cos(hue), np.sin(hue)])
-    rays = _Rays.to(L.ravel().astype(np.float32), ab.reshape(2, -1).astype(np.float32))
-    largest = np.float32(_MAX_CHROMA) * rays.bisected(22).reshape(L.shape)  # fine enough for L* of 0
-    # On their way, some yellows leave the gamut and enter it again: of L* from 91.8 to 98.4, at hues close to
-    # a line between 97.2 and 107.2 degrees. Where these end is left to bisecting.
-    line = 97 + 1.35 * (L - 91.8)
-    largest[(np.abs(L - 95.1) < 3.8) & (np.abs(np.degrees(hue) - line) < 2.5)] = 0
+    lines = _HueLines.to(L.ravel().astype(np.float32), ab.reshape(2, -1).astype(np.float32))
+    largest = np.float32(_MAX_CHROMA) * lines.bisected(22).reshape(L.shape)  # fine enough for L* of 0
+    largest[_leave_twice(L, hue)] = 0  # which leaves these lines to bisecting
     return largest
+
+
+def _leave_twice(L: NDArray[np.floating], hue: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Return whether lines of an L* and a hue in radians may leave the gamut, enter it again, and leave it.
+
+    Some yellows' do, of L* from 91.8 to 98.4, whose hues are within two degrees of one that rises with L*.
+    """
+    yellow = 97 + 1.35 * (L - 91.8)  # degrees
+    return np.asarray((np.abs(L - 95.1) < 3.8) & (np.abs(np.degrees(hue) - yellow) < 2.5))
 
 
 def compose(L: Floats, ab: Floats, depth: int, space: RGBSpace = SRGB) -> Pixels:

@@ -12,10 +12,10 @@ import copy
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 import PIL.Image
@@ -26,8 +26,8 @@ from cinn_colorize.files.formats import FORMATS
 from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging import buffers, color, vips
 from cinn_colorize.imaging.arrays import from_pillow
-from cinn_colorize.imaging.bands import each_band
-from cinn_colorize.imaging.color import SRGB, Floats, Pixels
+from cinn_colorize.imaging.bands import Bands
+from cinn_colorize.imaging.color import SRGB, Floats, Pixels, RGBSpace
 from cinn_colorize.imaging.frame import SIZE, find_picture, scaled
 from cinn_colorize.imaging.given import PhotoSource, array_of, file_of
 from cinn_colorize.imaging.metadata import find_recipe, is_excessive, is_readable
@@ -35,16 +35,12 @@ from cinn_colorize.imaging.options import MAX_PIXELS, Box, parse_frame, whole_nu
 from cinn_colorize.imaging.picture import Picture, fitted
 from cinn_colorize.imaging.profiles import color_model, space_of
 from cinn_colorize.imaging.reading import in_memory, reader
-from cinn_colorize.imaging.reduction import Reduction
+from cinn_colorize.imaging.reduction import Reductions
 from cinn_colorize.imaging.source import opened
 from cinn_colorize.imaging.vips import Metadata, raising_photo_errors
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-_WHITE = np.array([100, 0, 0], np.float32).reshape(3, 1, 1)  # Lab
-_NETWORK_SIZE = 256
 _NOTABLE_CHROMA = 6.0  # of a colour photo; JPEG leaves less in gray ones
 
 
@@ -96,12 +92,11 @@ class Photo:
         Raises:
             PhotoError: the photo cannot be read.
         """
-        self.name, self.suffix, self.source, self.page, self._read = name, suffix, source, page, read
+        self.name, self.suffix, self.source, self.page = name, suffix, source, page
         self.mode = mode_like(source) if isinstance(source, Path) else PUBLIC
         self.together = 1
         self.frame: Box | None = None
         self._whole: Photo | None = None
-        self._reductions: dict[tuple[int, int], Floats] = {}
         with raising_photo_errors(name):
             image = read()
             self.width, self.height = int(image.width), int(image.height)
@@ -110,23 +105,32 @@ class Photo:
             self._has_alpha = bool(image.hasalpha())
             self._is_gray = image.bands - self._has_alpha == 1
             self._metadata = Metadata.of(image).with_blobs(blobs or {})
-        packet, what = self._metadata.blob("xmp-data"), ""
+        self._check_xmp()
+        space, self._output_space = self._spaces()
+        self._bands = Bands(read, name, space, self._is_gray, self._has_alpha)
+        self._reductions = Reductions(self._bands, self.inside)
+
+    def _check_xmp(self) -> None:
+        packet, problem = self._metadata.blob("xmp-data"), ""
         if is_excessive(packet):
-            what = "is too large, too deep or has a document type"
+            problem = "is too large, too deep or has a document type"
         elif packet.strip(b"\0 \t\r\n") and not is_readable(packet):
-            what = "cannot be read"
-        if what:
-            log.warning(f"{name}: its XMP {what}, and is left out")
+            problem = "cannot be read"
+        if problem:
+            log.warning("%s: its XMP %s, and is left out", self.name, problem)
             self._metadata = self._metadata.without("xmp-data")
-        self._space = self._output_space = SRGB
+
+    def _spaces(self) -> tuple[RGBSpace, RGBSpace]:
+        """Return the spaces of the photo and of its pictures; these get its profile, or that of sRGB."""
         profile = self._metadata.blob("icc-profile-data")
         space = space_of(profile)
         if space and color_model(profile) == "RGB":
-            self._space = self._output_space = space
-        elif profile:  # a gray profile, or one that does not fit
-            if space and self._is_gray:
-                self._space = space
+            return space, space
+        if profile:  # a gray one, or one that does not fit
             self._metadata = self._metadata.with_blobs({"icc-profile-data": vips.srgb_profile()})
+            if space and self._is_gray:
+                return space, SRGB
+        return SRGB, SRGB
 
     @property
     def inside(self) -> Box:
@@ -231,7 +235,7 @@ class Photo:
         Raises:
             PhotoError: the file is damaged.
         """
-        planes = self._planes(height, width)
+        planes = self._reductions.at(height, width)
         lab = np.zeros((3, height, width), np.float32)
         lab[: len(planes)] = planes
         return lab
@@ -242,7 +246,7 @@ class Photo:
         Raises:
             PhotoError: the file is damaged.
         """
-        return np.clip(self._planes(height, width)[0], 0, 100)
+        return np.clip(self._reductions.at(height, width)[0], 0, 100)
 
     def thumbnail(self, size: int) -> PIL.Image.Image:
         """Return the photo as it is, in 8-bit sRGB on white, its longer side at most ``size`` pixels.
@@ -284,7 +288,7 @@ class Photo:
             raise PhotoError(f"{self.name}: {problem}; free some, or set TMPDIR to another folder") from None
 
         def fill(y0: int, pixels: Pixels) -> None:
-            L = color.pixels_to_luminance(self._without_alpha(pixels), self._space)
+            L = self._bands.luminance(pixels)
             y1 = y0 + len(L)
             if alpha is not None:
                 alpha[y0:y1] = pixels[..., -1]
@@ -301,7 +305,7 @@ class Photo:
                 pixels_inside = color.compose(part, ab, self.bit_depth, self._output_space)
                 canvas[top:bottom, box.left : box.right] = pixels_inside
 
-        for _ in self._each_band(fill):
+        for _ in self._bands.each(fill):
             pass
         return [Picture(canvas, alpha, self._metadata, self._output_space, self.mode) for canvas in canvases]
 
@@ -309,66 +313,16 @@ class Photo:
         if frame == self.whole.inside:
             return self.whole
         photo = copy.copy(self.whole)
-        photo.frame, photo._whole, photo._reductions = frame, self.whole, {}
+        photo.frame, photo._whole = frame, self.whole
+        photo._reductions = Reductions(photo._bands, frame)
         return photo
 
     def _found(self) -> Box | None:
         """Return where the picture lies inside the frame of the whole photo; None if no frame is found."""
         height, width = fitted(self.height, self.width, SIZE)
-        sizes = {(height, width)}
-        if min(self.height, self.width) >= _NETWORK_SIZE:
-            sizes.add((_NETWORK_SIZE, _NETWORK_SIZE))  # most photos have no frame, and need this one next
-        self._reduce(sizes)
-        found = find_picture(self._reductions[height, width][0])
+        # Most photos have no frame, and need the network's copy next.
+        found = find_picture(self._reductions.exact(height, width, with_networks=True)[0])
         return None if found is None else scaled(found, (self.width / width, self.height / height))
-
-    def _planes(self, height: int, width: int) -> Floats:
-        """Return :meth:`lab`, but of a gray photo only L*, (1, height, width); not to be changed."""
-        if min(self.inside.size) < _NETWORK_SIZE or _NETWORK_SIZE % height or _NETWORK_SIZE % width:
-            return self._reduced(height, width)
-        seen = self._reduced(_NETWORK_SIZE, _NETWORK_SIZE)
-        blocks = seen.reshape(-1, height, _NETWORK_SIZE // height, width, _NETWORK_SIZE // width)
-        return np.asarray(blocks.mean(axis=(2, 4)))
-
-    def _reduced(self, height: int, width: int) -> Floats:
-        # Each costs a pass through the file, and condition and guide need the same one.
-        if (height, width) not in self._reductions:
-            self._reduce({(height, width)})
-        return self._reductions[height, width]
-
-    def _reduce(self, sizes: Collection[tuple[int, int]]) -> None:
-        """Reduce the picture to several heights and widths in one pass through the file."""
-        box = self.inside
-        reductions = {size: Reduction(box.size, size, 1 if self._is_gray else 3) for size in sizes}
-
-        def narrow(y0: int, pixels: Pixels) -> tuple[int, list[Floats]]:
-            top, bottom = max(y0, box.top), min(y0 + len(pixels), box.bottom)
-            if top >= bottom:
-                return 0, []
-            inside = pixels[top - y0 : bottom - y0, box.left : box.right]
-            part = self._without_alpha(inside)
-            if self._is_gray:
-                planes = color.pixels_to_luminance(part, self._space)[None]
-            else:
-                planes = color.pixels_to_lab(part, self._space)
-            if self._has_alpha:
-                alpha = inside[..., -1] / np.float32(np.iinfo(inside.dtype).max)
-                white = _WHITE[: len(planes)]
-                planes = white + alpha * (planes - white)
-            return top - box.top, [reduction.narrow(planes) for reduction in reductions.values()]
-
-        for y0, narrowed in self._each_band(narrow):
-            for reduction, lines in zip(reductions.values(), narrowed, strict=False):  # none from the frame
-                reduction.add(y0, lines)
-        self._reductions |= {size: reduction.result() for size, reduction in reductions.items()}
-
-    def _without_alpha(self, pixels: Pixels) -> Pixels:
-        return pixels[..., 0] if self._is_gray else pixels[..., :3]
-
-    def _each_band(self, task: Callable[[int, Pixels], T]) -> Iterator[T]:
-        """See :func:`each_band`."""
-        with raising_photo_errors(self.name):
-            yield from each_band(self._read(), task)
 
 
 def open_photo(

@@ -1,14 +1,68 @@
-"""Area means of a photo that is read in bands of rows."""
+"""Small copies of a photo, for the network: area means, computed while it is read in bands of rows."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from cinn_colorize.imaging.color import Floats
+from cinn_colorize.imaging.bands import Bands
+from cinn_colorize.imaging.color import Floats, Pixels
+from cinn_colorize.imaging.options import Box
+
+_NETWORK_SIZE = 256
 
 
-class Reduction:
+class Reductions:
+    """Small copies of a part of a photo, kept because each new size costs a pass through the file."""
+
+    def __init__(self, bands: Bands, box: Box) -> None:
+        self._bands, self._box = bands, box
+        self._known: dict[tuple[int, int], Floats] = {}
+
+    def at(self, height: int, width: int) -> Floats:
+        """Return Lab (3, height, width), of a gray photo only L* (1, height, width); not to be changed.
+
+        Sizes that divide the network's are means of that one, which is needed anyway.
+        """
+        if min(self._box.size) < _NETWORK_SIZE or _NETWORK_SIZE % height or _NETWORK_SIZE % width:
+            return self.exact(height, width)
+        seen = self.exact(_NETWORK_SIZE, _NETWORK_SIZE)
+        blocks = seen.reshape(-1, height, _NETWORK_SIZE // height, width, _NETWORK_SIZE // width)
+        return np.asarray(blocks.mean(axis=(2, 4)))
+
+    def exact(self, height: int, width: int, *, with_networks: bool = False) -> Floats:
+        """Return what :meth:`at` does, as means of the photo itself.
+
+        Args:
+            height: height of the copy.
+            width: width of the copy.
+            with_networks: also make the network's copy in this pass, if there has to be one.
+        """
+        if (height, width) not in self._known:
+            sizes = {(height, width)}
+            if with_networks and min(self._box.size) >= _NETWORK_SIZE:
+                sizes.add((_NETWORK_SIZE, _NETWORK_SIZE))
+            self._read(sizes)
+        return self._known[height, width]
+
+    def _read(self, sizes: set[tuple[int, int]]) -> None:
+        bands, box = self._bands, self._box
+        reductions = {size: _Reduction(box.size, size, 1 if bands.is_gray else 3) for size in sizes}
+
+        def narrow(y0: int, pixels: Pixels) -> tuple[int, list[Floats]]:
+            top, bottom = max(y0, box.top), min(y0 + len(pixels), box.bottom)
+            if top >= bottom:
+                return 0, []
+            planes = bands.lab_on_white(pixels[top - y0 : bottom - y0, box.left : box.right])
+            return top - box.top, [reduction.narrow(planes) for reduction in reductions.values()]
+
+        for y0, narrowed in bands.each(narrow):
+            for reduction, lines in zip(reductions.values(), narrowed, strict=False):  # none from the frame
+                reduction.add(y0, lines)
+        self._known |= {size: reduction.result() for size, reduction in reductions.items()}
+
+
+class _Reduction:
     """Planes of a photo at another size: means of the area that each pixel covers; enlarged if larger."""
 
     def __init__(self, size: tuple[int, int], reduced: tuple[int, int], channels: int) -> None:

@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cinn_colorize.data.sources import ColorReader, Source, evenly_spaced, find_photos, readable
+from cinn_colorize.data.readers import ColorReader, readable
+from cinn_colorize.data.sources import Source, evenly_spaced, find_photos
 from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation import nll_by_level
 from cinn_colorize.evaluation.evaluate import with_noise

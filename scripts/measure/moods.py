@@ -21,7 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cinn_colorize.data.sources import Reader, find_photos
+from cinn_colorize.data.readers import Reader
+from cinn_colorize.data.sources import find_photos
 from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation.evaluate import with_noise
 from cinn_colorize.evaluation.photos import Square, block_means, read_square
