@@ -64,7 +64,7 @@ class Reader:
         """
         data = self.file(source)
         try:
-            profile = _check_header(data)
+            profile = _profile_of(data)
             image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
         except (cv2.error, *UNREADABLE) as error:
             raise _unreadable(source, error) from error
@@ -83,18 +83,11 @@ class Reader:
                 return self._read_remote(source)
             if source.entry is None:
                 return read_file(source.path, _MAX_PIXELS)
-            return self._read_entry(source.path, source.entry)
+            if source.path.is_dir():
+                return _lmdb_entry(source.path, source.entry)
+            return self._entry(source.path, source.entry)
         except UNREADABLE as error:
             raise _unreadable(source, error) from error
-
-    def _read_entry(self, path: Path, entry: str) -> bytes:
-        if path.is_dir():
-            with open_lmdb(path).begin() as transaction:
-                value: bytes | None = transaction.get(os.fsencode(entry))
-            if value is None:
-                raise KeyError("no such key")
-            return value
-        return self._entry(path, entry)
 
     def _read_remote(self, source: Source) -> bytes:
         def entry() -> bytes:
@@ -132,11 +125,7 @@ class ColorReader(Reader):
     """Reads photos to learn from or to measure with, which have colours."""
 
     def __call__(self, source: Source) -> NDArray[Any]:
-        """Decode as :class:`Reader` does.
-
-        Raises:
-            DataError: it cannot be read or decoded, or its channels are all the same.
-        """
+        """Decode as :class:`Reader` does; a gray photo is a DataError, too."""
         image = super().__call__(source)
         # Some pixels tell in nearly all photos, so that the others need not be compared.
         if all((part == part[..., :1]).all() for part in (image[::16, ::16], image)):
@@ -144,14 +133,19 @@ class ColorReader(Reader):
         return image
 
 
-def _check_header(data: bytes) -> bytes:
-    """Refuse a file that is no photo, or too large a one, before any pixel is decoded.
+def _lmdb_entry(path: Path, key: str) -> bytes:
+    with open_lmdb(path).begin() as transaction:
+        value: bytes | None = transaction.get(os.fsencode(key))
+    if value is None:
+        raise KeyError("no such key")
+    return value
 
-    Returns:
-        its ICC profile; empty if there is none.
+
+def _profile_of(data: bytes) -> bytes:
+    """Return the ICC profile of a file, or nothing, before any pixel is decoded.
 
     Raises:
-        OSError, ValueError, SyntaxError: it is.
+        OSError, ValueError, SyntaxError: it is no photo, or too large a one.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, about sizes and metadata

@@ -33,16 +33,8 @@ _MAX_PIXELS = 100_000_000  # of a photo, of which several processes have one at 
 _PART = 2**20  # bytes of an entry that are unpacked at once, whatever size the zip says
 
 # What zipfile raises for damaged, encrypted and oddly compressed entries.
-UNREADABLE = (
-    OSError,
-    zipfile.BadZipFile,
-    KeyError,
-    EOFError,
-    RuntimeError,
-    SyntaxError,
-    ValueError,
-    zlib.error,
-)
+_OF_ZIPS = (zipfile.BadZipFile, KeyError, EOFError, RuntimeError, SyntaxError, ValueError, zlib.error)
+UNREADABLE = (OSError, *_OF_ZIPS)
 
 
 if TYPE_CHECKING:
@@ -132,11 +124,7 @@ def _in_shards(shards: Sequence[Path | Url], damaged: list[str] | None) -> list[
 
 
 class _NamedPhotos(Sequence[Source]):
-    """Photos of one place, kept as names: there may be millions, so sources are made on demand.
-
-    Args:
-        names: names of the photos, in order, as bytes.
-    """
+    """Photos of one place, kept as names in bytes: ImageNet and LSUN have millions."""
 
     def __init__(self, names: Iterable[bytes]) -> None:
         self.names = np.array(list(names), dtype=np.bytes_)
@@ -162,11 +150,6 @@ class _NamedPhotos(Sequence[Source]):
 class FolderPhotos(_NamedPhotos):
     """The photos of a folder and its subfolders, as :func:`find_photos` lists them.
 
-    For ImageNet, which has more than a million photos.
-
-    Args:
-        path: the folder.
-
     Raises:
         DataError: there are none.
     """
@@ -183,9 +166,6 @@ class FolderPhotos(_NamedPhotos):
 
 class LmdbPhotos(_NamedPhotos):
     """The photos of an LMDB in LSUN's layout: a key and the bytes of an image file each, in the keys' order.
-
-    Args:
-        path: the folder with ``data.mdb``.
 
     Raises:
         DataError: it is damaged or empty, or the package lmdb is missing.
@@ -212,11 +192,6 @@ def is_lmdb(path: Path) -> bool:
 
 
 def _lmdb(path: Path) -> ModuleType:
-    """Import lmdb, to read a folder.
-
-    Raises:
-        DataError: it is not installed.
-    """
     try:
         return importlib.import_module("lmdb")
     except ImportError as error:

@@ -1,8 +1,7 @@
 """Pixels and CIE Lab: the one Lab of this project.
 
-Lab always means CIE Lab with the D65 white (2 degree observer) as scikit-image computes it from sRGB.
-Chroma that sRGB cannot show is reduced at constant L and hue, never clipped in RGB, since clipping changes
-luminance.
+Lab always means CIE Lab with the D65 white (2 degree observer) as scikit-image computes it from sRGB. Chroma
+that sRGB cannot show is reduced at constant L and hue; clipping RGB would change luminance.
 
 Full-size work is done in bands of rows; :func:`compose` is the hot loop, one call per band and sample.
 """
@@ -41,15 +40,10 @@ _MANY = _BLOCK // 2  # colours for which a table is made: bisecting fewer takes 
 
 @dataclass(frozen=True, eq=False)
 class RGBSpace:
-    """An RGB space of three primaries and three transfer curves.
+    """An RGB space of three primaries and three transfer curves."""
 
-    Attributes:
-        matrix: (3, 3), linear RGB to XYZ relative to D65, each divided by that of the white.
-        curves: (3, 65536) linear light in [0, 1] of the code values i / 65535 of each channel.
-    """
-
-    matrix: NDArray[np.float64]
-    curves: NDArray[np.float64]
+    matrix: NDArray[np.float64]  # (3, 3), linear RGB to XYZ, each divided by that of the D65 white
+    curves: NDArray[np.float64]  # (3, 65536), linear light in [0, 1] of the code values i / 65535
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         """Leave the tables out of pickles, and all of sRGB but its name."""
@@ -61,7 +55,7 @@ class RGBSpace:
 
     def encoding(self, depth: int) -> Pixels:
         """Return code values, (3, 65536), of linear light (i / 65535)^2: squares spread the darks evenly."""
-        return self._encoding8 if depth == 8 else self._encoding16
+        return self._codes8 if depth == 8 else self._codes16
 
     @cached_property
     def from_linear_srgb(self) -> NDArray[np.float64] | None:
@@ -70,11 +64,11 @@ class RGBSpace:
         return None if np.allclose(matrix, np.eye(3), atol=1e-6) else matrix
 
     @cached_property
-    def _encoding8(self) -> NDArray[np.uint8]:
+    def _codes8(self) -> NDArray[np.uint8]:
         return np.round(self._inverse_curves() * 255).astype(np.uint8)
 
     @cached_property
-    def _encoding16(self) -> NDArray[np.uint16]:
+    def _codes16(self) -> NDArray[np.uint16]:
         return np.round(self._inverse_curves() * 65535).astype(np.uint16)
 
     def _inverse_curves(self) -> NDArray[np.float64]:
@@ -179,14 +173,9 @@ def _decode(pixels: Pixels, space: RGBSpace) -> Floats:
 
 
 def reduce_chroma(L: Floats, ab: Floats) -> Floats:
-    """Bring colours into sRGB's gamut at constant L and hue.
+    """Bring ``ab`` (2, h, w), of ``L`` (h, w) in [0, 100], into sRGB's gamut at constant L and hue.
 
-    Args:
-        L: (h, w), L* in [0, 100].
-        ab: (2, h, w).
-
-    Returns:
-        ab (2, h, w); colours inside the gamut come back unchanged.
+    Colours inside the gamut come back unchanged.
     """
     outside = _outside(_linear_from_lab(L, ab))
     reduced = ab.copy()
@@ -197,8 +186,7 @@ def reduce_chroma(L: Floats, ab: Floats) -> Floats:
 def _outside(linear: Floats) -> NDArray[np.bool_]:
     darkest = np.minimum(np.minimum(linear[0], linear[1]), linear[2])
     brightest = np.maximum(np.maximum(linear[0], linear[1]), linear[2])
-    outside: NDArray[np.bool_] = (darkest < _DARKEST) | (brightest > _BRIGHTEST)
-    return outside
+    return np.asarray((darkest < _DARKEST) | (brightest > _BRIGHTEST))
 
 
 def _bounded(ab: Floats) -> Floats:
@@ -231,18 +219,12 @@ class _HueLines:
     """Lines of constant L and hue: from grays to colours (n,), along which chroma is reduced.
 
     A point on a line is a share of the colour's chroma, 0 for gray. In f of CIE Lab, the lines are straight.
-
-    Attributes:
-        f_y: f of Y, of all points of a line.
-        y: Y.
-        f_x: f of X of the colours, less that of gray.
-        f_z: f of Z of the colours, less that of gray.
     """
 
-    f_y: Floats
-    y: Floats
-    f_x: Floats
-    f_z: Floats
+    f_y: Floats  # f of Y, of all points of a line
+    y: Floats  # Y
+    f_x: Floats  # f of X of the colour, less that of gray
+    f_z: Floats  # f of Z of the colour, less that of gray
 
     @classmethod
     def to(cls, L: Floats, ab: Floats) -> _HueLines:
@@ -274,11 +256,7 @@ class _HueLines:
 
 
 def _tabulated(L: Floats, ab: Floats, outside: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.bool_]]:
-    """Look up the shares (n,) of colours outside that bisecting would find; others keep their chroma.
-
-    Returns:
-        shares (n,), and where they are wrong (n,), which is rare.
-    """
+    """Look up the shares (n,) of colours outside that bisecting would find, 1 for others; tell wrong ones."""
     table, steps = _largest_chroma(), np.float32(2**_BISECTIONS)
     chroma, hue = cv2.cartToPolar(ab[0], ab[1])
     row = L.reshape(hue.shape) * np.float32((len(table) - 1) / 100)
@@ -349,16 +327,7 @@ def compose(L: Floats, ab: Floats, depth: int, space: RGBSpace = SRGB) -> Pixels
 
 
 def compose_gray(L: Floats, depth: int, space: RGBSpace = SRGB) -> Pixels:
-    """Turn a band of rows into pixels without colour, exactly neutral where the space's curves are the same.
-
-    Args:
-        L: (h, w), L* in [0, 100].
-        depth: bits per channel, 8 or 16.
-        space: the RGB space of the code values.
-
-    Returns:
-        (h, w, 3), uint8 or uint16.
-    """
+    """Do what :func:`compose` does, without colour: exactly neutral where the space's curves are the same."""
     pixels = compose(L, np.zeros((2, *L.shape), np.float32), depth, space)
     if (space.curves == space.curves[1]).all():
         pixels[...] = pixels[..., 1:2]  # green has nearly all of the luminance

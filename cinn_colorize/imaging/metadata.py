@@ -33,19 +33,13 @@ _EMPTY = (
 
 
 def add_recipe(packet: bytes | None, recipe: Mapping[str, str]) -> bytes:
-    """Write ``recipe`` into an XMP packet, replacing an older one.
+    """Write ``recipe`` into an XMP packet, replacing an older one, and return the new packet, UTF-8.
 
-    An orientation in the packet is removed, since the picture is already upright.
-
-    Args:
-        packet: the photo's own; an empty one replaces one that is missing, malformed or excessive.
-        recipe: values by name (letters, digits and underscores).
-
-    Returns:
-        The new packet, UTF-8.
+    An orientation in the packet is removed, since the picture is already upright. An empty packet replaces
+    one that is missing, malformed or excessive.
 
     Raises:
-        ValueError: XML does not allow a name.
+        ValueError: a name has more than letters, digits and underscores.
     """
     for name in recipe:
         if not (name.isascii() and name.isidentifier()):
@@ -120,12 +114,7 @@ def find_recipe(packet: bytes) -> dict[str, str]:
 
 
 def iptc_for(format: str, iptc: bytes) -> bytes:
-    """Convert IPTC to the form of a format: inside a Photoshop resource in JPEG, bare in others.
-
-    Args:
-        format: ``jpg`` or another.
-        iptc: the data, in either form.
-    """
+    """Convert IPTC to the form of a format: inside a Photoshop resource in JPEG, bare in others."""
     plain = iptc
     if iptc.startswith(_PHOTOSHOP):
         start = iptc.find(_IPTC_RESOURCE) + len(_IPTC_RESOURCE)
@@ -144,51 +133,47 @@ def iptc_for(format: str, iptc: bytes) -> bytes:
 
 
 def is_excessive(packet: bytes) -> bool:
-    """Return whether an XMP packet is too large, too deep or defines entities, as crafted ones do."""
-    return len(packet) > _LARGEST or _Nodes().exceed(packet)
+    """Return whether an XMP packet is too large, too deep or has a document type, as crafted ones do.
 
-
-class _Nodes:
-    """Counts the nodes of a packet but for texts, and how deep they are, without keeping any.
-
-    XMP has no document type, whose entities would make any text of a few bytes.
+    XMP has none, and its entities would make any text of a few bytes. Nodes are counted, not kept; texts are
+    free.
     """
+    if len(packet) > _LARGEST:
+        return True
+    number = depth = 0
 
-    def __init__(self) -> None:
-        self._number = self._depth = 0
-
-    def exceed(self, packet: bytes) -> bool:
-        """Return whether there are too many, or they are too deep, where the packet is well-formed."""
-        parser = expat.ParserCreate()
-        parser.StartElementHandler, parser.EndElementHandler = self._start, self._end
-        parser.CommentHandler = parser.ProcessingInstructionHandler = self._count
-        parser.StartCdataSectionHandler = self._count
-        parser.StartDoctypeDeclHandler = self._refuse
-        try:
-            parser.Parse(packet.strip(_PADDING), True)
-        except OverflowError:
-            return True
-        except (expat.ExpatError, ValueError, LookupError):
-            return False
-        return False
-
-    def _start(self, _: str, attributes: Mapping[str, str]) -> None:
-        self._depth += 1
-        if self._depth > _DEEPEST:
-            raise OverflowError
-        self._count()
-        self._number += len(attributes)
-
-    def _count(self, *_: object) -> None:
-        self._number += 1
-        if self._number > _MOST_NODES:
+    def count(*_: object) -> None:
+        nonlocal number
+        number += 1
+        if number > _MOST_NODES:
             raise OverflowError
 
-    def _refuse(self, *_: object) -> None:
+    def start(_: str, attributes: Mapping[str, str]) -> None:
+        nonlocal number, depth
+        depth += 1
+        if depth > _DEEPEST:
+            raise OverflowError
+        count()
+        number += len(attributes)
+
+    def end(_: str) -> None:
+        nonlocal depth
+        depth -= 1
+
+    def refuse(*_: object) -> None:
         raise OverflowError
 
-    def _end(self, *_: object) -> None:
-        self._depth -= 1
+    parser = expat.ParserCreate()
+    parser.StartElementHandler, parser.EndElementHandler = start, end
+    parser.CommentHandler = parser.ProcessingInstructionHandler = parser.StartCdataSectionHandler = count
+    parser.StartDoctypeDeclHandler = refuse
+    try:
+        parser.Parse(packet.strip(_PADDING), True)
+    except OverflowError:
+        return True
+    except (expat.ExpatError, ValueError, LookupError):
+        pass
+    return False
 
 
 def is_readable(packet: bytes) -> bool:

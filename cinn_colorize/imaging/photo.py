@@ -1,9 +1,9 @@
 """A photo file and the pictures made from it.
 
 A :class:`Photo` is read twice, each time in bands of rows: once for the network's reduced Lab, once to
-compose the pictures at full size. The pictures differ from the photo only in colour: size, depth, alpha,
-EXIF, ICC profile and resolution stay, the orientation of EXIF is applied. If a frame surrounds the picture of
-a scan, the network sees what is inside, and the frame stays gray.
+compose the pictures at full size. These differ from the photo only in colour: size, depth, alpha, EXIF, ICC
+profile and resolution stay; the orientation is applied. Of a scan with a frame, the network sees the inside,
+and the frame stays gray.
 """
 
 from __future__ import annotations
@@ -29,14 +29,13 @@ from cinn_colorize.imaging.arrays import from_pillow
 from cinn_colorize.imaging.bands import Bands
 from cinn_colorize.imaging.color import SRGB, Floats, Pixels, RGBSpace
 from cinn_colorize.imaging.frame import SIZE, find_picture, scaled
-from cinn_colorize.imaging.given import PhotoSource, array_of, file_of
+from cinn_colorize.imaging.given import PhotoSource, array_of, file_of, opened
 from cinn_colorize.imaging.metadata import find_recipe, is_excessive, is_readable
 from cinn_colorize.imaging.options import MAX_PIXELS, Box, parse_frame, whole_number
 from cinn_colorize.imaging.picture import Picture, fitted
 from cinn_colorize.imaging.profiles import color_model, space_of
 from cinn_colorize.imaging.reading import in_memory, reader
 from cinn_colorize.imaging.reduction import Reductions
-from cinn_colorize.imaging.source import opened
 from cinn_colorize.imaging.vips import Metadata, raising_photo_errors
 
 log = logging.getLogger(__name__)
@@ -81,13 +80,12 @@ class Photo:
         """Read the header.
 
         Args:
-            read: returns the photo from its first row on, upright, uchar or ushort, gray or RGB, possibly
-                with alpha.
-            name: the photo's name in messages.
-            suffix: suffix of the file format.
+            read: opens the photo upright: uchar or ushort, gray or RGB, possibly with alpha.
+            name: see above, as of the other arguments.
+            suffix: of the file format.
             blobs: metadata that ``read`` does not return, by libvips' field names.
-            source: the file's path or content, if there is one.
-            page: which of the file's pages it is.
+            source: path or content of the file, if there is one.
+            page: which of its pages.
 
         Raises:
             PhotoError: the photo cannot be read.
@@ -153,10 +151,7 @@ class Photo:
         return self.suffix.lower() in FORMATS["tiff"]
 
     def log_notes(self, *, pages_chosen: bool = False) -> None:
-        """Log what users may not know of the photo.
-
-        Args:
-            pages_chosen: whether the user chose pages, and knows of others.
+        """Log what users may not know of the photo, of other pages only if they have not chosen some.
 
         Raises:
             PhotoError: the photo cannot be read.
@@ -178,20 +173,12 @@ class Photo:
 
     @property
     def is_color(self) -> bool:
-        """Whether the picture has a notable chroma anywhere; a frame does not count.
-
-        Raises:
-            PhotoError: the file is damaged.
-        """
+        """Whether the picture has a notable chroma anywhere; a frame does not count."""
         return not self._is_gray and bool((np.hypot(*self.lab(64, 64)[1:]) > _NOTABLE_CHROMA).any())
 
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 of the file, in hexadecimal digits; empty for arrays and Pillow images.
-
-        Raises:
-            PhotoError: the file cannot be read.
-        """
+        """SHA-256 of the file, in hexadecimal digits; empty for arrays and Pillow images."""
         if self.source is None:
             return ""
         with raising_photo_errors(self.name), opened(self.source) as file:
@@ -241,39 +228,23 @@ class Photo:
         return lab
 
     def luminance(self, height: int, width: int) -> Floats:
-        """Return L* (height, width) of :meth:`lab`, in [0, 100] whatever its ICC profile gives.
-
-        Raises:
-            PhotoError: the file is damaged.
-        """
+        """Return L* (height, width) of :meth:`lab`, in [0, 100] whatever its ICC profile gives."""
         return np.clip(self._reductions.at(height, width)[0], 0, 100)
 
     def thumbnail(self, size: int) -> PIL.Image.Image:
-        """Return the photo as it is, in 8-bit sRGB on white, its longer side at most ``size`` pixels.
-
-        A frame is part of it.
-
-        Raises:
-            PhotoError: the file is damaged.
-        """
+        """Return the photo and its frame, in 8-bit sRGB on white, its longer side at most ``size`` pixels."""
         lab = self.whole.lab(*fitted(self.height, self.width, size))
         return PIL.Image.fromarray(color.compose(lab[0], lab[1:], depth=8))
 
     def small(self, size: int) -> Photo:
-        """Return :meth:`thumbnail` as a photo, with the same frame.
-
-        Raises:
-            PhotoError: the file is damaged.
-        """
+        """Return :meth:`thumbnail` as a photo, with the same frame."""
         return open_photo(self.thumbnail(size)).framed_as(self)
 
     def compose(self, upsamplers: Sequence[Rows]) -> list[Picture]:
         """Give the photo's luminance the colours of each upsampler, in one pass through the file.
 
-        A frame gets none. Large pictures are backed by temporary files as long as they exist.
-
-        Args:
-            upsamplers: sources of ab of the picture, of the size of :attr:`inside`.
+        These are of the size of :attr:`inside`; a frame gets no colours. Large pictures are backed by
+        temporary files as long as they exist.
 
         Raises:
             PhotoError: the file is damaged, or the disk has no space for the pictures.
@@ -368,11 +339,6 @@ def read_recipe(
 ) -> dict[str, str]:
     """Return the recipe that :meth:`Picture.save` wrote into a page of a file; empty if there is none.
 
-    Args:
-        path: path of the file.
-        page: page of a TIFF, from 1.
-        max_pixels: see :func:`open_photo`.
-
     Raises:
         PhotoError: the file cannot be read, has more pixels than ``max_pixels``, or has fewer pages.
     """
@@ -380,12 +346,7 @@ def read_recipe(
 
 
 def has_recipe(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> bool:
-    """Return whether this program made a picture; False for files that cannot be read.
-
-    Args:
-        path: path of the file.
-        max_pixels: see :func:`open_photo`.
-    """
+    """Return whether this program made a picture; False for files that cannot be read."""
     try:
         return bool(read_recipe(path, max_pixels=max_pixels))
     except PhotoError:

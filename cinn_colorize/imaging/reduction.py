@@ -31,13 +31,7 @@ class Reductions:
         return np.asarray(blocks.mean(axis=(2, 4)))
 
     def exact(self, height: int, width: int, *, with_networks: bool = False) -> Floats:
-        """Return what :meth:`at` does, as means of the photo itself.
-
-        Args:
-            height: height of the copy.
-            width: width of the copy.
-            with_networks: also make the network's copy in this pass, if there has to be one.
-        """
+        """Return what :meth:`at` does, as means of the photo itself; perhaps make the network's copy, too."""
         if (height, width) not in self._known:
             sizes = {(height, width)}
             if with_networks and min(self._box.size) >= _NETWORK_SIZE:
@@ -66,13 +60,7 @@ class _Reduction:
     """Planes of a photo at another size: means of the area that each pixel covers; enlarged if larger."""
 
     def __init__(self, size: tuple[int, int], reduced: tuple[int, int], channels: int) -> None:
-        """Begin with no rows.
-
-        Args:
-            size: height and width of the photo.
-            reduced: height and width of the result.
-            channels: number of planes.
-        """
+        """Begin with no rows of a photo of a height and width, to be reduced to others."""
         self._height, self._size = size[0], reduced
         self._total = np.zeros((channels, min(size[0], reduced[0]), min(size[1], reduced[1])), np.float32)
 

@@ -1,8 +1,8 @@
 """Reading and writing files with libvips; the only user of pyvips.
 
-Files are opened on descriptors, with the readers that libvips trusts, and come upright in 8 or 16 bits.
-:mod:`cinn_colorize.imaging.profiles` cannot bring profiles made of lookup tables to linear light; photos with
-such a profile, and CMYK ones, are converted to sRGB here.
+Files are opened on descriptors, with the readers that libvips trusts, and come upright in 8 or 16 bits. CMYK,
+and RGB whose profile is made of lookup tables, which :mod:`~cinn_colorize.imaging.profiles` does not
+evaluate, come in sRGB.
 """
 
 from __future__ import annotations
@@ -47,15 +47,10 @@ _LARGEST_TIFF = 3 * 2**30  # bytes of pixels; above, the file could outgrow offs
 
 @dataclass(frozen=True)
 class Metadata:
-    """Metadata that pictures inherit from their photo.
+    """Metadata that pictures inherit from their photo."""
 
-    Attributes:
-        fields: type and value by libvips' field names.
-        resolution: pixels per millimetre, horizontal and vertical; 72 dpi, as in EXIF, where none is stated.
-    """
-
-    fields: dict[str, tuple[int, Any]] = field(default_factory=dict)
-    resolution: tuple[float, float] = _UNKNOWN
+    fields: dict[str, tuple[int, Any]] = field(default_factory=dict)  # type and value by libvips' names
+    resolution: tuple[float, float] = _UNKNOWN  # pixels per millimetre, across and down
 
     def blob(self, name: str) -> bytes:
         """Return a field of bytes; empty if there is none."""
@@ -201,12 +196,7 @@ def is_deep(image: Image) -> bool:
 
 
 def from_array(pixels: Pixels, *, is_bilevel: bool = False) -> Image:
-    """Wrap ``pixels`` (H, W) or (H, W, 1 to 4), uint8 or uint16, as an image in their memory.
-
-    Args:
-        pixels: the pixels.
-        is_bilevel: whether to note that they had 1 bit.
-    """
+    """Wrap ``pixels`` (H, W) or (H, W, 1 to 4), uint8 or uint16, and note whether they had 1 bit."""
     height, width = pixels.shape[:2]
     bands = pixels.shape[2] if pixels.ndim == 3 else 1
     deep = pixels.dtype == np.uint16
@@ -239,8 +229,7 @@ def encode(
         rgb: (H, W, 3), uint8 or uint16.
         alpha: (H, W) of the same type, or None.
         metadata: what to write beside the pixels.
-        format: a key of ``FORMATS`` that can be written. JPEG and WebP get 8 bits per channel, AVIF 8 or 12;
-            JPEG has no alpha, so that transparent places become white.
+        format: a format that can be written, see :meth:`Picture.save`.
         quality: quality of JPEG, WebP and AVIF, 1 to 100.
 
     Raises:
@@ -259,21 +248,13 @@ def encode(
     for name, (kind, value) in metadata.fields.items():
         image.set_type(kind, name, value)
     image.remove("jpeg-thumbnail-data")  # the preview in EXIF is gray and may lie on its side
+    bits, is_big = 12 if deep else 8, rgb.nbytes > _LARGEST_TIFF
     options: dict[str, dict[str, Any]] = {
         "jpg": {"Q": quality, "subsample_mode": "off"},
         "png": {},
-        "tiff": {
-            "compression": "deflate",
-            "predictor": "horizontal",
-            "bigtiff": rgb.nbytes > _LARGEST_TIFF,
-        },
+        "tiff": {"compression": "deflate", "predictor": "horizontal", "bigtiff": is_big},
         "webp": {"Q": quality},
-        "avif": {
-            "Q": quality,
-            "subsample_mode": "off",
-            "compression": "av1",
-            "bitdepth": 12 if deep else 8,
-        },
+        "avif": {"Q": quality, "subsample_mode": "off", "compression": "av1", "bitdepth": bits},
     }
     target = pyvips.Target.new_to_descriptor(descriptor)
     image.write_to_target(target, FORMATS[format][0], **options[format])
