@@ -6,7 +6,6 @@ They come in a fixed order; :mod:`cinn_colorize.data.readers` reads them.
 from __future__ import annotations
 
 import importlib
-import logging
 import os
 import zipfile
 import zlib
@@ -14,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path, PurePath
 from types import ModuleType
-from typing import TYPE_CHECKING, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,15 +21,9 @@ from cinn_colorize.data.urls import Url, cached, find, is_folder, open_file, ret
 from cinn_colorize.errors import DataError
 from cinn_colorize.files.messages import printable_name
 
-log = logging.getLogger(__name__)
-T = TypeVar("T")
-
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
 _LMDB_FILE = "data.mdb"
 SHARDS = "photos-*-[0-9]*.zip"  # photos-train-0.zip; not photos-dev.zip, which is for evaluation
-
-_MAX_PIXELS = 100_000_000  # of a photo, of which several processes have one at a time
-_PART = 2**20  # bytes of an entry that are unpacked at once, whatever size the zip says
 
 # What zipfile raises for damaged, encrypted and oddly compressed entries.
 _OF_ZIPS = (zipfile.BadZipFile, KeyError, EOFError, RuntimeError, SyntaxError, ValueError, zlib.error)
@@ -132,13 +125,7 @@ class _NamedPhotos(Sequence[Source]):
     def __len__(self) -> int:
         return len(self.names)
 
-    @overload
-    def __getitem__(self, index: int) -> Source: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Source]: ...
-
-    def __getitem__(self, index: int | slice) -> Source | Sequence[Source]:
+    def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         return self._source(os.fsdecode(self.names[index]))

@@ -60,11 +60,7 @@ def read_file(path: Path, max_pixels: int) -> bytes:
 
 
 def read_lines(file: BinaryIO) -> bytes:
-    """Read a list or a table from a file, which may be endless.
-
-    Raises:
-        OSError: it cannot be read, or is too large.
-    """
+    """Read a list or a table from a file, which may be endless; if it is too large, raise an OSError."""
     content = file.read(_BYTES_OF_A_LIST + 1)
     if len(content) > _BYTES_OF_A_LIST:
         raise OSError(errno.EFBIG, f"it has more than {_BYTES_OF_A_LIST >> 20} MiB")
@@ -72,11 +68,7 @@ def read_lines(file: BinaryIO) -> bytes:
 
 
 def read_table(path: Path) -> bytes:
-    """Read the file of a list or a table.
-
-    Raises:
-        OSError: it cannot be read, or is too large.
-    """
+    """Do what :func:`read_lines` does, with a file by its path."""
     with open_input(path) as file:
         return read_lines(file)
 

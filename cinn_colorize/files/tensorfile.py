@@ -25,11 +25,7 @@ _OF_NUMPY = ("F16", "F32", "F64")  # safetensors' names of types
 
 
 def identify(path: Path) -> str:
-    """Return the SHA-256 of a weights file.
-
-    Raises:
-        WeightsError: it cannot be read.
-    """
+    """Return the SHA-256 of a weights file; one that cannot be read is a WeightsError."""
     try:
         return sha256(path)
     except OSError as error:
@@ -76,23 +72,10 @@ def head(path: Path) -> tuple[dict[str, Any], dict[str, tuple[int, ...]]]:
         return config, _shapes(file, _OF_NUMPY)
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """Read the configuration of a weights file alone, without torch.
-
-    Raises:
-        WeightsError: as of :func:`load`.
-    """
-    with _opened(path, "numpy") as (_, config):
-        return config
-
-
 def _shapes(file: Any, types: Container[str] | None = None) -> dict[str, tuple[int, ...]]:
     slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-    return {
-        name: tuple(one.get_shape())
-        for name, one in slices.items()
-        if types is None or one.get_dtype() in types
-    }
+    known = {name: part for name, part in slices.items() if types is None or part.get_dtype() in types}
+    return {name: tuple(part.get_shape()) for name, part in known.items()}
 
 
 @contextlib.contextmanager

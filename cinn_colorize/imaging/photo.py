@@ -198,7 +198,7 @@ class Photo:
         """
         box = parse_frame(frame)
         if not isinstance(box, Box):
-            found = self.whole._found() if box == "auto" else None
+            found = self.whole._find_frame() if box == "auto" else None
             return self._within(found) if found else self.whole
         if box.right > self.width or box.bottom > self.height:
             raise PhotoError(
@@ -288,11 +288,11 @@ class Photo:
         photo._reductions = Reductions(photo._bands, frame)
         return photo
 
-    def _found(self) -> Box | None:
+    def _find_frame(self) -> Box | None:
         """Return where the picture lies inside the frame of the whole photo; None if no frame is found."""
         height, width = fitted(self.height, self.width, SIZE)
         # Most photos have no frame, and need the network's copy next.
-        found = find_picture(self._reductions.exact(height, width, with_networks=True)[0])
+        found = find_picture(self._reductions.exact(height, width, with_network_copy=True)[0])
         return None if found is None else scaled(found, (self.width / width, self.height / height))
 
 

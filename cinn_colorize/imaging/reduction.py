@@ -30,11 +30,11 @@ class Reductions:
         blocks = seen.reshape(-1, height, _NETWORK_SIZE // height, width, _NETWORK_SIZE // width)
         return np.asarray(blocks.mean(axis=(2, 4)))
 
-    def exact(self, height: int, width: int, *, with_networks: bool = False) -> Floats:
+    def exact(self, height: int, width: int, *, with_network_copy: bool = False) -> Floats:
         """Return what :meth:`at` does, as means of the photo itself; perhaps make the network's copy, too."""
         if (height, width) not in self._known:
             sizes = {(height, width)}
-            if with_networks and min(self._box.size) >= _NETWORK_SIZE:
+            if with_network_copy and min(self._box.size) >= _NETWORK_SIZE:
                 sizes.add((_NETWORK_SIZE, _NETWORK_SIZE))
             self._read(sizes)
         return self._known[height, width]

@@ -57,11 +57,7 @@ _Directory = dict[int, _Entry]
 def read_fields(file: BinaryIO, page: int = 1) -> dict[str, bytes]:
     """Return EXIF, in the form of other formats and without the orientation, and IPTC, by libvips' names.
 
-    A damaged directory is treated as missing: the photo may be intact all the same.
-
-    Args:
-        file: the TIFF.
-        page: which of its pages, from 1.
+    A damaged directory is treated as missing: the photo may be intact all the same. Pages count from 1.
     """
     own = _intact_directory(file, page)
     fields = {}
@@ -116,15 +112,7 @@ def is_cut_off(file: BinaryIO, page: int = 1) -> bool:
 def add_fields(descriptor: int, exif: bytes, iptc: bytes) -> None:
     """Add EXIF and IPTC to a TIFF that libvips wrote, in a new first directory at its end with the old tags.
 
-    Damaged EXIF is left out.
-
-    Args:
-        descriptor: descriptor of the file, readable and writable.
-        exif: EXIF in the form of other formats; may be empty.
-        iptc: IPTC; may be empty.
-
-    Raises:
-        OSError: the file cannot be written.
+    EXIF is in the form of other formats; damaged EXIF is left out.
     """
     added: _Directory = {Tag.IPTCNAA: _Entry(_UNDEFINED, iptc)} if iptc else {}
     added |= _of_exif(_exif_directory(exif))
@@ -141,15 +129,10 @@ def add_fields(descriptor: int, exif: bytes, iptc: bytes) -> None:
 
 
 def append_page(descriptor: int, page: BinaryIO) -> None:
-    """Append another TIFF, which libvips wrote in strips, to a TIFF as its last page.
-
-    Args:
-        descriptor: descriptor of the file, readable and writable.
-        page: the other TIFF, of one page.
+    """Append another TIFF of one page, which libvips wrote in strips, to a TIFF as its last page.
 
     Raises:
-        OSError: the file cannot be written, or would have more than 4 GB, for which offsets of 32 bits would
-            not suffice.
+        OSError: the file cannot be written, or would have more than 4 GB: its offsets have 32 bits.
     """
     too_large = OSError(errno.EFBIG, "its pages have more than 4 GB; choose fewer with --pages")
     with os.fdopen(os.dup(descriptor), "r+b") as file:
@@ -255,10 +238,7 @@ def _directory(file: BinaryIO, page: int = 1) -> _Directory:
 class _Tiff:
     """Reads directories of a TIFF, and of what lies outside them no more than the file has bytes.
 
-    Tags are crafted if they say more: they name the same bytes again and again.
-
-    Raises:
-        ValueError: it is no TIFF.
+    Tags that say more are crafted: they name the same bytes again and again.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -283,11 +263,7 @@ class _Tiff:
             pointer = start + 2 + 12 * length
 
     def directory(self, start: int, pointers: tuple[int, ...] = _POINTERS) -> _Directory:
-        """Read a directory, and those that its pointers lead to.
-
-        Raises:
-            ValueError, struct.error: it is damaged.
-        """
+        """Read a directory, and those that its pointers lead to."""
         entries: _Directory = {}
         self._file.seek(start)
         (length,) = struct.unpack(self._order + "H", self._file.read(2))

@@ -36,9 +36,6 @@ class Upsampler:
             guide: (hg, wg), the photo's L* as area means, ideally on 4 times the ab grid.
             size: height and width of the photo.
             method: ``jbu`` (fast), ``exact`` (the joint bilateral filter at full size) or ``bicubic``.
-
-        Raises:
-            ValueError: the method is unknown.
         """
         if method not in list(Upsampling):
             raise ValueError(f"unknown upsampling {method!r}; choose one of {', '.join(Upsampling)}")
@@ -150,9 +147,9 @@ def _taps(n: int, full: int, sigma: float) -> list[tuple[NDArray[np.intp], Float
 def _row_taps(
     n: int, full: int, y0: int, y1: int, interpolation: int
 ) -> list[tuple[NDArray[np.intp], Floats]]:
-    """Return, for each tap of rows of an enlargement from ``n`` to ``full``, its row of the grid and weight.
+    """Return, for each tap of rows of an enlargement, its row of the grid and its weight, both (y1 - y0,).
 
-    Both are (y1 - y0,). Their sum is no product of matrices, for which numpy's library may start threads.
+    They are no product of matrices, for which numpy's library may start threads.
     """
     positions = (np.arange(y0, y1) + 0.5) * (n / full) - 0.5
     below = np.floor(positions)

@@ -101,7 +101,7 @@ def open_image(source: Path | bytes, max_pixels: int, page: int = 1, others: int
     """Open an image upright, from its first row on: uchar or ushort, gray or RGB, possibly with alpha.
 
     Args:
-        source: path or bytes of the file.
+        source: path or content of the file.
         max_pixels: limit of its pixels.
         page: which page of a TIFF, from 1.
         others: number of channels at the end to leave out.
@@ -147,9 +147,6 @@ def _as_integers(image: Image, source: Path | bytes, page: int) -> Image:
     """Convert Lab, XYZ, floats and 32 bits to code values of 16 bits.
 
     Floats are code values in [0, 1] or, if they reach beyond 2, in the range of 8 or 16 bits.
-
-    Raises:
-        pyvips.Error: a value is infinite, or none.
     """
     if image.interpretation in ("lab", "labs", "xyz"):
         return image.colourspace("rgb16")
