@@ -36,21 +36,13 @@ def use_threads(number: int) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Bands:
-    """The pixels of a photo, read in bands of rows, and what they mean.
+    """The pixels of a photo, read in bands of rows, and what they mean."""
 
-    Attributes:
-        read: opens the photo, see :class:`~cinn_colorize.imaging.photo.Photo`.
-        name: the photo's name in messages.
-        space: the space of its code values.
-        is_gray: whether it has one channel of colour, not three.
-        has_alpha: whether the last channel is alpha.
-    """
-
-    read: Callable[[], vips.Image]
-    name: str
-    space: RGBSpace
-    is_gray: bool
-    has_alpha: bool
+    read: Callable[[], vips.Image]  # opens the photo
+    name: str  # of the photo in messages
+    space: RGBSpace  # of its code values
+    is_gray: bool  # one channel of colour, not three
+    has_alpha: bool  # in the last channel
 
     def each(self, task: Callable[[int, Pixels], T]) -> Iterator[T]:
         """Run ``task(y0, pixels)`` on the bands in threads and yield the results in order.

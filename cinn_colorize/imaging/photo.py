@@ -79,13 +79,8 @@ class Photo:
     ) -> None:
         """Read the header.
 
-        Args:
-            read: opens the photo upright: uchar or ushort, gray or RGB, possibly with alpha.
-            name: see above, as of the other arguments.
-            suffix: of the file format.
-            blobs: metadata that ``read`` does not return, by libvips' field names.
-            source: path or content of the file, if there is one.
-            page: which of its pages.
+        ``read`` opens the photo upright: uchar or ushort, gray or RGB, possibly with alpha; ``blobs`` are
+        metadata that it does not return, by libvips' field names.
 
         Raises:
             PhotoError: the photo cannot be read.
@@ -151,11 +146,7 @@ class Photo:
         return self.suffix.lower() in FORMATS["tiff"]
 
     def log_notes(self, *, pages_chosen: bool = False) -> None:
-        """Log what users may not know of the photo, of other pages only if they have not chosen some.
-
-        Raises:
-            PhotoError: the photo cannot be read.
-        """
+        """Log what users may not know of the photo; if they have chosen pages, they know of others."""
         if self.pages > 1 and not pages_chosen:
             hint = "; colorize --pages all takes all" if self.has_pages else ""
             log.info("%s has %s pages or frames; the first is used%s", self.name, self.pages, hint)
@@ -303,8 +294,8 @@ def open_photo(
 
     Args:
         source: path or content of a file; a binary file, which is read from its position on; Pillow image;
-            sRGB array (H, W), (H, W, 3) or (H, W, 4); or sRGB tensor with channels first, as in torchvision,
-            (H, W), (3, H, W) or (4, H, W). Arrays and tensors are uint8, uint16, floats in [0, 1], or bool.
+            sRGB array (H, W), (H, W, 3) or (H, W, 4); or sRGB tensor with channels first, (H, W), (3, H, W)
+            or (4, H, W). Arrays and tensors are uint8, uint16, floats in [0, 1], or bool.
         max_pixels: limit of its pixels, and of its file; see :mod:`cinn_colorize.files.limits`.
         name: the photo's name in messages; by default, that of the file.
         page: which page of a TIFF to open, from 1.

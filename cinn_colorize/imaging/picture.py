@@ -104,17 +104,20 @@ class Picture:
                 allow a name in ``recipe``.
         """
         name, encoding = printable_name(path), Encoding(quality, strip)
-        quality, strip = encoding.quality, encoding.strip
         written = _format_of(path, format, several=bool(more))
         check_sides(name, written, *self.rgb.shape[:2])
-        if written != "tiff" and not strip and exif_size(self._metadata.blob("exif-data")) > _MOST_EXIF:
+        if (
+            written != "tiff"
+            and not encoding.strip
+            and exif_size(self._metadata.blob("exif-data")) > _MOST_EXIF
+        ):
             log.warning("%s: EXIF of more than 64 KiB is left out; a TIFF keeps it", name)
         try:
             with replacing(path, self.mode, overwrite=overwrite) as descriptor:
-                self._write(descriptor, written, quality, recipe, strip)
+                self._write(descriptor, written, encoding, recipe)
                 for picture, its_recipe in more:
                     with tempfile.TemporaryFile(dir=Path(path).parent) as file:
-                        picture._write(file.fileno(), written, quality, its_recipe, strip)
+                        picture._write(file.fileno(), written, encoding, its_recipe)
                         append_page(descriptor, file)
         except FileExistsError:
             raise ExistsError(f"{name}: is there already") from None
@@ -124,20 +127,19 @@ class Picture:
             raise cannot_write(name, error.strerror or str(error)) from None
 
     def _write(
-        self, descriptor: int, format: str, quality: int, recipe: Mapping[str, str] | None, strip: bool
+        self, descriptor: int, format: str, encoding: Encoding, recipe: Mapping[str, str] | None
     ) -> None:
-        metadata = self._metadata.stripped() if strip else self._metadata
+        metadata = self._metadata.stripped() if encoding.strip else self._metadata
         if iptc := metadata.blob("iptc-data"):
             metadata = metadata.with_blobs({"iptc-data": iptc_for(format, iptc)})
         if recipe is not None:
-            packet = metadata.blob("xmp-data") or None
-            metadata = metadata.with_blobs({"xmp-data": add_recipe(packet, recipe)})
+            metadata = metadata.with_blobs({"xmp-data": add_recipe(metadata.blob("xmp-data"), recipe)})
         more: list[jpeg.Segment] = []
         if format == "jpg":
             blobs = {name: value for name in ("xmp-data", "iptc-data") if (value := metadata.blob(name))}
             blobs, more = jpeg.divided(blobs)
             metadata = metadata.with_blobs(blobs)
-        vips.encode(descriptor, self.rgb, self._alpha, metadata, format, quality)
+        vips.encode(descriptor, self.rgb, self._alpha, metadata, format, encoding.quality)
         jpeg.add_segments(descriptor, more)
         if format == "tiff":
             add_fields(descriptor, metadata.blob("exif-data"), metadata.blob("iptc-data"))
