@@ -45,10 +45,8 @@ def add_recipe(packet: bytes | None, recipe: Mapping[str, str]) -> bytes:
         if not (name.isascii() and name.isidentifier()):
             raise ValueError(f"recipe: {name!r} is not a valid name; use letters, digits and underscores")
     document = _parse(packet) or minidom.parseString(_EMPTY)
-    for description in _descriptions(document):
-        for node in _nodes_in(description, _TIFF):
-            if node.localName == "Orientation":
-                _remove(node, description)
+    for description, node in _properties(document, _TIFF, "Orientation"):
+        _remove(node, description)
     _remove_recipe(document)
     _describe(document, {(NAMESPACE, f"{_PREFIX}:{name}"): value for name, value in recipe.items()})
     return _serialised(document)
@@ -64,7 +62,7 @@ def new_packet(recipe: Mapping[str, str], extension: str) -> bytes:
 def find_extension(packet: bytes) -> str:
     """Return the name of the extension that a packet has; empty if there is none."""
     document = _parse(packet)
-    notes = _notes(document) if document else []
+    notes = _properties(document, _NOTE, _HAS_EXTENSION) if document else []
     return next((_text(note) for _, note in notes), "")
 
 
@@ -86,7 +84,7 @@ def joined(packet: bytes, extension: bytes) -> bytes:
     document, more = _parse(packet), _parse(extension)
     if document is None or more is None:
         return packet
-    for description, note in _notes(document):
+    for description, note in _properties(document, _NOTE, _HAS_EXTENSION):
         _remove(note, description)
     root, other = _root(document), _root(more)
     known, names = _prefixes(document), _prefixes(more)
@@ -104,13 +102,8 @@ def joined(packet: bytes, extension: bytes) -> bytes:
 def find_recipe(packet: bytes) -> dict[str, str]:
     """Return the recipe in an XMP packet; empty if there is none."""
     document = _parse(packet)
-    if document is None:
-        return {}
-    return {
-        node.localName: _text(node)
-        for description in _descriptions(document)
-        for node in _nodes_in(description, NAMESPACE)
-    }
+    properties = _properties(document, NAMESPACE) if document else []
+    return {node.localName: _text(node) for _, node in properties}
 
 
 def iptc_for(format: str, iptc: bytes) -> bytes:
@@ -244,9 +237,9 @@ def _root(document: minidom.Document) -> minidom.Element:
 
 def _remove_recipe(document: minidom.Document) -> None:
     root = _root(document)
+    for description, node in _properties(document, NAMESPACE):
+        _remove(node, description)
     for description in _descriptions(document):
-        for node in _nodes_in(description, NAMESPACE):
-            _remove(node, description)
         if description.parentNode is root and _is_empty(description):
             root.removeChild(description)
 
@@ -264,24 +257,20 @@ def _describe(document: minidom.Document, values: Mapping[tuple[str, str], str])
     root.appendChild(description)
 
 
-def _notes(document: minidom.Document) -> list[tuple[minidom.Element, Any]]:
-    """Return the properties that name an extension, each after its description."""
+def _properties(
+    document: minidom.Document, namespace: str, name: str = ""
+) -> list[tuple[minidom.Element, Any]]:
+    """Return properties of a namespace, each after its description; other programs may write elements."""
     return [
         (description, node)
         for description in _descriptions(document)
-        for node in _nodes_in(description, _NOTE)
-        if node.localName == _HAS_EXTENSION
+        for node in (*description.attributes.values(), *description.childNodes)
+        if node.namespaceURI == namespace and name in ("", node.localName)
     ]
 
 
 def _descriptions(document: minidom.Document) -> list[minidom.Element]:
     return list(document.getElementsByTagNameNS(_RDF, "Description"))
-
-
-def _nodes_in(description: minidom.Element, namespace: str) -> list[Any]:
-    """Return properties of one namespace: attributes, or elements as other programs may write them."""
-    nodes = [*description.attributes.values(), *description.childNodes]
-    return [node for node in nodes if node.namespaceURI == namespace]
 
 
 def _remove(node: Any, description: minidom.Element) -> None:
