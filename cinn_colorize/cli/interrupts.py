@@ -1,4 +1,8 @@
-"""Ctrl-C: the first one stops a command, which says what it keeps; the second ends the process at once."""
+"""Ctrl-C: the first one stops a command, which says what it keeps; the second ends the process at once.
+
+The first raises KeyboardInterrupt, which :func:`keeping` turns into a line and an exit code. A thread counts:
+unlike handlers of signals, it runs while the command computes in C, too, and can end the process then.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import typer
 
@@ -19,79 +24,82 @@ CODE = 128 + signal.SIGINT
 _SHOW_CURSOR = "\x1b[?25h"  # which a progress bar hides
 
 
-def _anything() -> str:
+def _printed_files() -> str:
     return "stopped; every file whose path was printed is complete, and no other one was written"
 
 
-_kept: Callable[[], str] = _anything
-_note = ""
-_presses = 0
-_is_said = False
+@dataclass
+class _Call:
+    """The command that runs: what it says when it is stopped, see :func:`keeping`, and how often it was."""
+
+    kept: Callable[[], str] = _printed_files
+    note: str = ""
+    presses: int = 0
+    is_said: bool = False
+
+
+_call = _Call()
 _saying = threading.Lock()
 
 
-def _say_kept() -> None:
-    global _is_said
-    with _saying:  # the second Ctrl-C, which another thread handles, may come meanwhile
-        line = "" if _is_said else _kept()
-        if line:
-            _is_said = True
-            say(line)
-
-
 @contextlib.contextmanager
-def keeping(kept: Callable[[], str] = _anything, note: str = "") -> Iterator[None]:
+def keeping(kept: Callable[[], str] = _printed_files, note: str = "") -> Iterator[None]:
     """Say what a call keeps when Ctrl-C stops it in this context, and how to continue.
 
     Args:
         kept: returns that line, empty for none; called in any thread.
         note: what to say at once, where stopping takes its time.
     """
-    global _kept, _note
-    before = _kept, _note
-    _kept, _note = kept, note
+    before = _call.kept, _call.note
+    _call.kept, _call.note = kept, note
     try:
         yield
     except (KeyboardInterrupt, Exception) as error:
-        # What Ctrl-C interrupts, an import for example, may fail with another error.
-        expected = isinstance(error, (CinnError, typer.Exit))
-        if not isinstance(error, KeyboardInterrupt) and (expected or not _presses):
+        if not _is_of_ctrl_c(error):
             raise
-        # The call is over; interrupted once more, the line would be cut.
-        signal.signal(signal.SIGINT, lambda *_: None)
+        signal.signal(signal.SIGINT, lambda *_: None)  # interrupted once more, the line would be cut
         _say_kept()
         raise typer.Exit(CODE) from None
     finally:
-        _kept, _note = before
+        _call.kept, _call.note = before
+
+
+def _is_of_ctrl_c(error: BaseException) -> bool:
+    """Return whether Ctrl-C raised an error; what it interrupts, an import say, may fail with another one."""
+    is_expected = isinstance(error, CinnError | typer.Exit)
+    return isinstance(error, KeyboardInterrupt) or (_call.presses > 0 and not is_expected)
+
+
+def _say_kept() -> None:
+    with _saying:  # the second Ctrl-C may come meanwhile
+        if not _call.is_said and (line := _call.kept()):
+            _call.is_said = True
+            say(line)
 
 
 def watch() -> None:
-    """Interrupt this process at the first Ctrl-C, between two imports, and end it at the second.
-
-    The second works while it computes in C too, where Python handles no signal.
-    """
+    """Interrupt this process at the first Ctrl-C, between two imports, and end it at the second."""
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # a background job ignores it
         handle_between_imports(signal.SIGINT, signal.default_int_handler)
     if sys.platform == "win32":
         return
-    reader, writer = os.pipe()
+    reader, writer = os.pipe()  # into which Python writes the number of each signal that comes
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    with blocked(signal.SIGINT):  # so that it reaches the main thread
-        threading.Thread(target=_count, args=(reader,), daemon=True).start()
+    with blocked(signal.SIGINT):  # in the thread, so that the main one receives it
+        threading.Thread(target=_count_presses, args=(reader,), daemon=True).start()
 
 
-def _count(reader: int) -> None:
-    global _presses
+def _count_presses(reader: int) -> None:
     while number := os.read(reader, 1):
         if number[0] != signal.SIGINT:
             continue
-        _presses += 1
-        if _presses == 2:
+        _call.presses += 1
+        if _call.presses == 2:
             if sys.stderr.isatty():
                 sys.stderr.write(_SHOW_CURSOR)
             _say_kept()
             # Files appear when they are complete, and processes of a batch end with this one.
             os._exit(CODE)
-        if _note:
-            say(_note)
+        if _call.note:
+            say(_call.note)

@@ -1,55 +1,33 @@
-"""Photos for training and evaluation, in a fixed order, decoded to sRGB.
+"""Where photos for training and evaluation lie: folders, LMDBs, and zips, which may be at URLs.
 
-They lie in folders, in LMDBs, or in zips, which may be at URLs.
+They come in a fixed order; :mod:`cinn_colorize.data.readers` reads them.
 """
 
 from __future__ import annotations
 
 import importlib
-import io
-import logging
 import os
-import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path, PurePath
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import cv2
 import numpy as np
-import PIL.Image
-import PIL.ImageCms
-from numpy.typing import NDArray
 
 from cinn_colorize.data.urls import Url, cached, find, is_folder, open_file, retry, shown
 from cinn_colorize.errors import DataError
-from cinn_colorize.files.limits import check_bytes, check_pixels, read_file
 from cinn_colorize.files.messages import printable_name
-
-log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
 _LMDB_FILE = "data.mdb"
 SHARDS = "photos-*-[0-9]*.zip"  # photos-train-0.zip; not photos-dev.zip, which is for evaluation
 
-_MAX_PIXELS = 100_000_000  # of a photo, of which several processes have one at a time
-_PART = 2**20  # bytes of an entry that are unpacked at once, whatever size the zip says
-
 # What zipfile raises for damaged, encrypted and oddly compressed entries.
-_UNREADABLE = (
-    OSError,
-    zipfile.BadZipFile,
-    KeyError,
-    EOFError,
-    RuntimeError,
-    SyntaxError,
-    ValueError,
-    zlib.error,
-)
+_OF_ZIPS = (zipfile.BadZipFile, KeyError, EOFError, RuntimeError, SyntaxError, ValueError, zlib.error)
+UNREADABLE = (OSError, *_OF_ZIPS)
 
 
 if TYPE_CHECKING:
@@ -124,27 +102,6 @@ def evenly_spaced(photos: Sequence[Source], number: int) -> list[Source]:
     return [photos[k * len(photos) // number] for k in range(number)]
 
 
-def readable(photos: Iterable[Source], read: Callable[[Source], T]) -> Iterator[tuple[int, T]]:
-    """Read photos; yield what can be read, each with its place, and name the others in the log.
-
-    Raises:
-        DataError: none can be read.
-    """
-    error = None
-    found = False
-    for k, source in enumerate(photos):
-        try:
-            content = read(source)
-        except DataError as problem:
-            error = error or problem
-            log.warning("left out: %s", problem)
-        else:
-            found = True
-            yield k, content
-    if error and not found:
-        raise error
-
-
 def _in_shards(shards: Sequence[Path | Url], damaged: list[str] | None) -> list[Source]:
     photos, errors = [], []
     for shard in shards:
@@ -160,11 +117,7 @@ def _in_shards(shards: Sequence[Path | Url], damaged: list[str] | None) -> list[
 
 
 class _NamedPhotos(Sequence[Source]):
-    """Photos of one place, kept as names: there may be millions, so sources are made on demand.
-
-    Args:
-        names: names of the photos, in order, as bytes.
-    """
+    """Photos of one place, kept as names in bytes: ImageNet and LSUN have millions."""
 
     def __init__(self, names: Iterable[bytes]) -> None:
         self.names = np.array(list(names), dtype=np.bytes_)
@@ -172,13 +125,7 @@ class _NamedPhotos(Sequence[Source]):
     def __len__(self) -> int:
         return len(self.names)
 
-    @overload
-    def __getitem__(self, index: int) -> Source: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Source]: ...
-
-    def __getitem__(self, index: int | slice) -> Source | Sequence[Source]:
+    def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         return self._source(os.fsdecode(self.names[index]))
@@ -189,11 +136,6 @@ class _NamedPhotos(Sequence[Source]):
 
 class FolderPhotos(_NamedPhotos):
     """The photos of a folder and its subfolders, as :func:`find_photos` lists them.
-
-    For ImageNet, which has more than a million photos.
-
-    Args:
-        path: the folder.
 
     Raises:
         DataError: there are none.
@@ -212,9 +154,6 @@ class FolderPhotos(_NamedPhotos):
 class LmdbPhotos(_NamedPhotos):
     """The photos of an LMDB in LSUN's layout: a key and the bytes of an image file each, in the keys' order.
 
-    Args:
-        path: the folder with ``data.mdb``.
-
     Raises:
         DataError: it is damaged or empty, or the package lmdb is missing.
     """
@@ -223,7 +162,7 @@ class LmdbPhotos(_NamedPhotos):
         lmdb = _lmdb(path)
         self.path = path
         try:
-            with _open_lmdb(path).begin() as transaction:
+            with open_lmdb(path).begin() as transaction:
                 super().__init__(transaction.cursor().iternext(values=False))
         except lmdb.Error as error:
             raise DataError(f"{printable_name(path)}: not a readable LMDB ({error})") from error
@@ -240,11 +179,6 @@ def is_lmdb(path: Path) -> bool:
 
 
 def _lmdb(path: Path) -> ModuleType:
-    """Import lmdb, to read a folder.
-
-    Raises:
-        DataError: it is not installed.
-    """
     try:
         return importlib.import_module("lmdb")
     except ImportError as error:
@@ -254,27 +188,28 @@ def _lmdb(path: Path) -> ModuleType:
 
 
 @cache
-def _open_lmdb(path: Path) -> lmdb.Environment:
+def open_lmdb(path: Path) -> lmdb.Environment:
     """Open an LMDB once per process, as LMDB requires; it is never closed."""
     lmdb = _lmdb(path)
     # Without locks, so that the data may be read-only.
     return lmdb.open(str(path), readonly=True, lock=False, readahead=False, meminit=False)
 
 
-def _open_zip(shard: Path | Url) -> zipfile.ZipFile:
+def open_zip(shard: Path | Url) -> zipfile.ZipFile:
+    """Open a zip, a local or a remote one."""
     return zipfile.ZipFile(open_file(shard) if isinstance(shard, Url) else shard)
 
 
 def _entries(shard: Path | Url) -> list[str]:
     def names() -> list[str]:
-        with _open_zip(shard) as archive:
+        with open_zip(shard) as archive:
             return [entry.filename for entry in archive.infolist() if not entry.is_dir()]
 
     if isinstance(shard, Url):
         return retry(shard.shown, names)
     try:
         return names()
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise DataError(f"{printable_name(shard)}: not a readable zip ({error})") from error
 
 
@@ -287,134 +222,3 @@ def _files_below(root: Path) -> Iterator[str]:
 def _photo_names(names: Iterable[str]) -> list[str]:
     paths = ((name, PurePath(name)) for name in names)
     return sorted(n for n, path in paths if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
-
-
-class Reader:
-    """Reads sources; keeps zips open, one handle per process."""
-
-    def __init__(self) -> None:
-        self._archives: dict[Path | Url, zipfile.ZipFile] = {}
-
-    def __call__(self, source: Source) -> NDArray[Any]:
-        """Decode to sRGB, (H, W, 3) uint8, upright.
-
-        Raises:
-            DataError: it cannot be read or decoded.
-        """
-        data = self.file(source)
-        try:
-            profile = _check_header(data)
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-        except (cv2.error, *_UNREADABLE) as error:
-            raise _unreadable(source, error) from error
-        if image is None:
-            raise DataError(f"{source}: cannot be decoded")
-        return _in_srgb(image, profile)
-
-    def file(self, source: Source) -> bytes:
-        """Return the bytes of the image file.
-
-        Raises:
-            DataError: it cannot be read.
-        """
-        try:
-            if isinstance(source.path, Url):
-                return self._read_remote(source)
-            if source.entry is None:
-                return read_file(source.path, _MAX_PIXELS)
-            return self._read_entry(source.path, source.entry)
-        except _UNREADABLE as error:
-            raise _unreadable(source, error) from error
-
-    def _read_entry(self, path: Path, entry: str) -> bytes:
-        if path.is_dir():
-            with _open_lmdb(path).begin() as transaction:
-                value: bytes | None = transaction.get(os.fsencode(entry))
-            if value is None:
-                raise KeyError("no such key")
-            return value
-        return self._entry(path, entry)
-
-    def _read_remote(self, source: Source) -> bytes:
-        def entry() -> bytes:
-            try:
-                return self._entry(source.path, source.entry or "")
-            except Exception:
-                self._archives.pop(source.path, None)  # its connection may be broken
-                raise
-
-        return retry(str(source), entry)
-
-    def _entry(self, path: Path | Url, name: str) -> bytes:
-        archive = self._archive(path)
-        entry = archive.getinfo(name)
-        check_bytes(entry.file_size, _MAX_PIXELS)  # zipfile gives no more than that
-        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            # Of the others, zipfile unpacks all that it is given at once: a kilobyte can become gigabytes.
-            raise ValueError("neither stored nor deflated; make the zip again with another program")
-        content = io.BytesIO()
-        with archive.open(name) as file:
-            while part := file.read(_PART):
-                content.write(part)
-        return content.getvalue()
-
-    def _archive(self, path: Path | Url) -> zipfile.ZipFile:
-        if path not in self._archives:
-            self._archives[path] = _open_zip(path)
-        return self._archives[path]
-
-    def __getstate__(self) -> dict[str, object]:
-        return {"_archives": {}}  # handles are not shared between processes
-
-
-class ColorReader(Reader):
-    """Reads photos to learn from or to measure with, which have colours."""
-
-    def __call__(self, source: Source) -> NDArray[Any]:
-        """Decode as :class:`Reader` does.
-
-        Raises:
-            DataError: it cannot be read or decoded, or its channels are all the same.
-        """
-        image = super().__call__(source)
-        # Some pixels tell in nearly all photos, so that the others need not be compared.
-        if all((part == part[..., :1]).all() for part in (image[::16, ::16], image)):
-            raise DataError(f"{source}: a gray photo, whose colours nobody knows")
-        return image
-
-
-def _check_header(data: bytes) -> bytes:
-    """Refuse a file that is no photo, or too large a one, before any pixel is decoded.
-
-    Returns:
-        its ICC profile; empty if there is none.
-
-    Raises:
-        OSError, ValueError, SyntaxError: it is.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's, about sizes and metadata
-        try:
-            with PIL.Image.open(io.BytesIO(data)) as image:
-                check_pixels(*image.size, _MAX_PIXELS)
-                return image.info.get("icc_profile") or b""
-        except PIL.UnidentifiedImageError:
-            raise ValueError("not a photo in a known format") from None
-        except PIL.Image.DecompressionBombError:  # Pillow's own limit is higher
-            raise ValueError(f"more than {_MAX_PIXELS / 1e6:g} million pixels") from None
-
-
-def _in_srgb(pixels: NDArray[Any], profile: bytes) -> NDArray[Any]:
-    """Convert pixels (H, W, 3) from an RGB profile to sRGB; others, and damaged ones, are ignored."""
-    if profile[16:20] != b"RGB ":
-        return pixels
-    try:
-        given = PIL.ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        srgb = PIL.ImageCms.createProfile("sRGB")
-        return np.array(PIL.ImageCms.profileToProfile(PIL.Image.fromarray(pixels), given, srgb))
-    except (PIL.ImageCms.PyCMSError, OSError):
-        return pixels
-
-
-def _unreadable(source: Source, error: Exception) -> DataError:
-    return DataError(f"{source}: cannot be read ({' '.join(str(error).split())})")

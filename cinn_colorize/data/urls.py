@@ -1,4 +1,7 @@
-"""Files at URLs, through fsspec: ``https://``, ``s3://``, ``gs://`` and whatever else it supports."""
+"""Files at URLs, through fsspec: ``https://``, ``s3://``, ``gs://`` and whatever else it supports.
+
+Its packages are imported where a URL is read: they belong to the extras.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,6 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, TypeVar
-
-import fsspec
-from filelock import FileLock
 
 from cinn_colorize.errors import DataError
 from cinn_colorize.files.atomic import FULL, writing
@@ -40,8 +40,6 @@ _FINAL = (
     zipfile.BadZipFile,
     zlib.error,
 )
-
-
 _REFUSED = (401, 403, 404, 410)  # answers of HTTP that stay the same
 _URL = re.compile(r"(\w+://)(?:[^/\s]*@)?([^\s?'\"]*)(\?[^\s'\"]*)?")  # with user and query, in a text
 
@@ -85,11 +83,7 @@ def is_folder(url: Url) -> bool:
 
 
 def find(url: Url, pattern: str) -> list[Url]:
-    """Return the files that a URL means: those that match its ``*``, one file, or those of a folder, if any.
-
-    Args:
-        url: URL of a file, of a folder, or with a pattern.
-        pattern: pattern of the files of a folder.
+    """Return the files that a URL means: one, those of a pattern with ``*``, or a folder's of a pattern.
 
     Raises:
         DataError: it cannot be reached.
@@ -133,11 +127,7 @@ def open_file(url: Url) -> IO[bytes]:
 
 
 def retry(name: str, function: Callable[[], T]) -> T:
-    """Call a function that reads remotely, and retry for half a minute if the network fails.
-
-    Args:
-        name: what is read, for messages.
-        function: reads it.
+    """Call a function that reads ``name`` remotely, and retry for half a minute if the network fails.
 
     Raises:
         DataError: it kept failing, or what it read is damaged.
@@ -176,6 +166,8 @@ def cached(url: Url, folder: Path) -> Path:
     Raises:
         DataError: it cannot be fetched, or there is no space for it.
     """
+    from filelock import FileLock
+
     target = folder / f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{url.name}"
     system, path = _system(url)
     size: int | None = retry(url.shown, lambda: system.size(path))
@@ -212,6 +204,8 @@ def _system(url: Url) -> tuple[Any, str]:
 
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=_PATIENCE, sock_read=_PATIENCE)
             options["client_kwargs"] = {"timeout": timeout}
+        import fsspec
+
         system, path = fsspec.url_to_fs(url, **options)
     except ImportError as error:
         raise DataError(

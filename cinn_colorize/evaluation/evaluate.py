@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cinn_colorize.data.sources import ColorReader, Source, readable
+from cinn_colorize.data.readers import ColorReader, readable
+from cinn_colorize.data.sources import Source
 from cinn_colorize.engines.interface import DENSITY_SCALE, NetworkInput
 from cinn_colorize.errors import DataError
 from cinn_colorize.evaluation.bootstrap import Estimate, Statistics, Term, estimate

@@ -40,7 +40,7 @@ def read_square(source: Source, read: Callable[[Source], NDArray[Any]]) -> Squar
 
     Args:
         source: the photo.
-        read: a :class:`~cinn_colorize.data.sources.Reader`.
+        read: a :class:`~cinn_colorize.data.readers.Reader`.
 
     Raises:
         DataError: it cannot be decoded, or is too narrow.

@@ -30,7 +30,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cinn_colorize.data.sources import Reader, Source
+from cinn_colorize.data.readers import Reader
+from cinn_colorize.data.sources import Source
 from cinn_colorize.errors import DataError
 from cinn_colorize.evaluation.bootstrap import Estimate, mean_estimate
 from cinn_colorize.evaluation.distances import kernel_distance

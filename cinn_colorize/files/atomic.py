@@ -78,15 +78,7 @@ def sha256(path: Path) -> str:
 
 
 def check_output(path: str | os.PathLike[str], otherwise: str = "another name or folder") -> None:
-    """Refuse an output that would replace a file that the call reads.
-
-    Args:
-        path: path of the output.
-        otherwise: what to choose instead, for the message.
-
-    Raises:
-        OriginalError: it would.
-    """
+    """Raise an OriginalError for an output that would replace a file that the call reads."""
     if original_at(Path(path)):
         raise OriginalError(f"{printable_name(path)}: is one of the files given; choose {otherwise}")
 
@@ -106,8 +98,7 @@ def is_too_long(path: Path) -> bool:
 def mode_like(*paths: Path) -> int:
     """Return the permission bits of a file made from others: nobody may read it who may not read them all.
 
-    Args:
-        paths: paths of the others. Only regular files count: a pipe is readable by its owner alone.
+    Only regular files count: a pipe is readable by its owner alone.
     """
     mode = PUBLIC
     for path in paths:
@@ -124,11 +115,7 @@ def replacing(path: str | os.PathLike[str], mode: int = PUBLIC, *, overwrite: bo
     """Yield a descriptor to write to; the file appears at ``path`` if all goes well, else nothing is left.
 
     The content is on the disk before the file gets its name, so that not even a power cut leaves half of it.
-
-    Args:
-        path: path of the file.
-        mode: its permission bits, from which the umask takes some.
-        overwrite: whether a file that is there is replaced.
+    The umask takes some of the permission bits ``mode``.
 
     Raises:
         FileExistsError: a file is there, and is not to be replaced.
@@ -201,7 +188,6 @@ class TemporaryFolder(tempfile.TemporaryDirectory[str]):
 
     Raises:
         CinnError: it cannot be made.
-        OutputError: raised in its context, of a file in it: the disk is full.
     """
 
     def __init__(self) -> None:
@@ -253,17 +239,10 @@ def _locked(path: Path, flags: int = os.O_RDONLY) -> Iterator[None]:
 
 
 def temporary(folder: Path, mode: int = PUBLIC) -> tuple[Path, int]:
-    """Create a file that is locked, so that :func:`remove_leftovers` knows that it is in use.
-
-    Args:
-        folder: where to create it.
-        mode: its permission bits, from which the umask takes some.
+    """Create a file in a folder that is locked, so that :func:`remove_leftovers` knows that it is in use.
 
     Returns:
         its path, and a descriptor; closing it releases the lock.
-
-    Raises:
-        OSError: it cannot be created.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     while True:

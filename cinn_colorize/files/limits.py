@@ -28,22 +28,16 @@ class TooLargeError(ValueError):
 
 
 def check_pixels(width: int, height: int, max_pixels: int) -> None:
-    """Refuse a photo of more than ``max_pixels``.
-
-    Raises:
-        TooLargeError: it has more.
-    """
+    """Raise a TooLargeError for a photo of more than ``max_pixels``."""
     if width * height > max_pixels:
-        size = f"{width} x {height} = {_millions(width * height)} million pixels"
+        millions = width * height / 1e6
+        number = f"{millions:,.0f}" if millions >= 10 else f"{millions:.2g}"
+        size = f"{width} x {height} = {number} million pixels"
         raise TooLargeError(f"{size} are more than {max_pixels / 1e6:,g} million")
 
 
 def check_bytes(size: int, max_pixels: int) -> None:
-    """Refuse a file of more bytes than a photo of ``max_pixels`` can have.
-
-    Raises:
-        TooLargeError: it has more.
-    """
+    """Raise a TooLargeError for a file of more bytes than a photo of ``max_pixels`` can have."""
     limit = _BYTES_OF_A_PIXEL * max_pixels + _BYTES_OF_METADATA
     if size > limit:
         photo = f"a photo of {max_pixels / 1e6:,g} million pixels"
@@ -66,11 +60,7 @@ def read_file(path: Path, max_pixels: int) -> bytes:
 
 
 def read_lines(file: BinaryIO) -> bytes:
-    """Read a list or a table from a file, which may be endless.
-
-    Raises:
-        OSError: it cannot be read, or is too large.
-    """
+    """Read a list or a table from a file, which may be endless; if it is too large, raise an OSError."""
     content = file.read(_BYTES_OF_A_LIST + 1)
     if len(content) > _BYTES_OF_A_LIST:
         raise OSError(errno.EFBIG, f"it has more than {_BYTES_OF_A_LIST >> 20} MiB")
@@ -78,25 +68,13 @@ def read_lines(file: BinaryIO) -> bytes:
 
 
 def read_table(path: Path) -> bytes:
-    """Read the file of a list or a table.
-
-    Raises:
-        OSError: it cannot be read, or is too large.
-    """
+    """Do what :func:`read_lines` does, with a file by its path."""
     with open_input(path) as file:
         return read_lines(file)
 
 
 def read_stream(file: BinaryIO, name: str, max_pixels: int) -> bytes:
-    """Read a photo from a stream, which may be endless.
-
-    Args:
-        file: the stream.
-        name: the photo's name in messages.
-        max_pixels: limit of the photo.
-
-    Returns:
-        the photo's file; of anything else, only the start.
+    """Read the file of a photo from a stream, which may be endless; of anything else, only the start.
 
     Raises:
         OSError: it cannot be read.
@@ -114,9 +92,3 @@ def read_stream(file: BinaryIO, name: str, max_pixels: int) -> bytes:
         except TooLargeError as error:
             raise PhotoError(f"{name}: cannot be read: {error}; {ADVICE}") from None
     return content.getvalue()
-
-
-def _millions(pixels: int) -> str:
-    """Format a number in millions, to the whole, or to two digits if it is small."""
-    millions = pixels / 1e6
-    return f"{millions:,.0f}" if millions >= 10 else f"{millions:.2g}"

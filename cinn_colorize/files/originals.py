@@ -15,12 +15,7 @@ from pathlib import Path
 
 
 class _Originals:
-    """Files to protect, looked at when an output first takes the place of some file.
-
-    Args:
-        paths: paths of the files.
-        unless: called with an output that would replace one of them; returns whether it may.
-    """
+    """Files to protect, as of :func:`protecting`; looked at when an output first takes a file's place."""
 
     def __init__(self, paths: Iterable[Path], unless: Callable[[Path], bool] | None) -> None:
         self._paths, self.unless = paths, unless
@@ -66,9 +61,7 @@ def original_at(output: Path) -> Path | None:
 def _marks(path: Path, parents: dict[str, str]) -> Iterator[Hashable]:
     """Yield what tells a file, and the file behind a link, from others; nothing for a missing one.
 
-    Args:
-        path: path of the file.
-        parents: real paths of folders, which are added to.
+    Real paths of folders are kept in ``parents``.
     """
     try:
         link, target = os.lstat(path), os.stat(path) if os.path.exists(path) else None  # noqa: PTH110, PTH116

@@ -1,4 +1,8 @@
-"""Signals, and the threads and processes that are started."""
+"""Signals that wait: for the end of an import, of a library's call, or of the start of a child.
+
+A handler may raise an exception wherever the main thread is. :func:`handle_between_imports` handles a signal
+once more, a moment later, where that would do harm or the exception would be lost.
+"""
 
 from __future__ import annotations
 
@@ -13,49 +17,41 @@ from types import FrameType
 # By which a system asks a process to end, and a terminal that is closed, where there are such.
 ENDING = (signal.SIGTERM,) if sys.platform == "win32" else (signal.SIGTERM, signal.SIGHUP)
 
-_RETRY = 0.05  # seconds until a signal that could not be handled is handled again
+_MOMENT = 0.05  # seconds
+_SIGNAL = "cinn_colorize_signal"  # attribute of an exception: the number for which it was raised
 
-_RAISED_FOR = "raised_for_signal"  # attribute of an exception
-
-_postponed: list[int] = []
+_waiting: set[int] = set()  # signals to handle in a moment
 
 
 def handle_between_imports(
     number: signal.Signals, handler: Callable[[int, FrameType | None], object]
 ) -> None:
-    """Handle a signal while the main thread imports no module, with a handler that raises an exception.
+    """Handle a signal with a handler that raises an exception, while the main thread imports no module.
 
-    In the middle of an import the exception may be lost, or leave the lock of all imports taken, for which
-    other threads then wait forever. It is lost in a destructor too, and in what a weak reference calls; then
-    the signal is handled once more.
+    In an import, the exception may be lost, or leave the lock of all imports taken, for which other threads
+    then wait forever. In destructors and calls of weak references, Python only prints it.
     """
-    others = sys.unraisablehook
+    print_unraisable = sys.unraisablehook
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if _imports(frame) and _postpone(number):
+        if _is_importing(frame) and _handle_soon(number):
             return
         try:
             handler(number, frame)
         except BaseException as error:
-            vars(error)[_RAISED_FOR] = number
+            vars(error)[_SIGNAL] = number
             raise
 
-    def take_up(lost: sys.UnraisableHookArgs) -> None:
-        if getattr(lost.exc_value, _RAISED_FOR, None) != number or not _postpone(number):
-            others(lost)
+    def handle_again(lost: sys.UnraisableHookArgs) -> None:
+        is_own = getattr(lost.exc_value, _SIGNAL, None) == number
+        if not (is_own and _handle_soon(number)):
+            print_unraisable(lost)
 
     signal.signal(number, handle)
-    sys.unraisablehook = take_up
+    sys.unraisablehook = handle_again
 
 
-def ignore(number: signal.Signals) -> None:
-    """Ignore a signal, and one that was to be handled between imports."""
-    signal.signal(number, signal.SIG_IGN)
-    if sys.platform != "win32":
-        signal.setitimer(signal.ITIMER_REAL, 0)
-
-
-def _imports(frame: FrameType | None) -> bool:
+def _is_importing(frame: FrameType | None) -> bool:
     while frame:
         if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
             return True
@@ -63,31 +59,35 @@ def _imports(frame: FrameType | None) -> bool:
     return False
 
 
-def _postpone(number: int) -> bool:
-    """Handle a signal a moment later; return whether this system has alarms to do so."""
+def _handle_soon(number: int) -> bool:
+    """Call the handler of a signal in a moment; return whether this system has alarms to do so."""
     if sys.platform == "win32":
         return False
-    _postponed.append(number)
-    signal.signal(signal.SIGALRM, _handle_postponed)
-    signal.setitimer(signal.ITIMER_REAL, _RETRY)
+    _waiting.add(number)
+    signal.signal(signal.SIGALRM, _handle_waiting)
+    signal.setitimer(signal.ITIMER_REAL, _MOMENT)
     return True
 
 
-def _handle_postponed(_: int, frame: FrameType | None) -> None:
-    numbers = set(_postponed)
-    _postponed.clear()
+def _handle_waiting(_: int, frame: FrameType | None) -> None:
+    numbers = {*_waiting}
+    _waiting.clear()  # before a handler, which may raise, or let its signal wait again
     for number in numbers:
         handler = signal.getsignal(number)  # it may be another by now
         if callable(handler):
             handler(number, frame)
 
 
+def ignore(number: signal.Signals) -> None:
+    """Ignore a signal, and one that waits."""
+    signal.signal(number, signal.SIG_IGN)
+    if sys.platform != "win32":
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 @contextlib.contextmanager
 def blocked(*signals: signal.Signals) -> Iterator[None]:
-    """Block signals in this thread, and in threads that it starts in this context.
-
-    This thread receives them when the context ends.
-    """
+    """Block signals in this thread until the context ends, and in threads that it starts there."""
     if sys.platform == "win32":
         yield
         return

@@ -25,11 +25,7 @@ _OF_NUMPY = ("F16", "F32", "F64")  # safetensors' names of types
 
 
 def identify(path: Path) -> str:
-    """Return the SHA-256 of a weights file.
-
-    Raises:
-        WeightsError: it cannot be read.
-    """
+    """Return the SHA-256 of a weights file; one that cannot be read is a WeightsError."""
     try:
         return sha256(path)
     except OSError as error:
@@ -55,14 +51,10 @@ def load(path: Path, check: Check | None = None) -> tuple[dict[str, Any], dict[s
 
 
 def arrays(path: Path, names: Iterable[str]) -> dict[str, NDArray[np.float32]]:
-    """Read some tensors of a weights file in single precision, without torch.
-
-    Args:
-        path: path of the file.
-        names: names of tensors in it.
+    """Read some tensors of a weights file by their names, in single precision, without torch.
 
     Raises:
-        WeightsError: the file is damaged, or not a weights file of this program.
+        WeightsError: as of :func:`load`.
     """
     with _opened(path, "numpy") as (file, _), ctrl_c_later():
         return {name: file.get_tensor(name).astype("float32") for name in names}
@@ -74,38 +66,21 @@ def head(path: Path) -> tuple[dict[str, Any], dict[str, tuple[int, ...]]]:
     Tensors that are not of floats which numpy knows are left out.
 
     Raises:
-        WeightsError: the file is damaged, or not a weights file of this program.
+        WeightsError: as of :func:`load`.
     """
     with _opened(path, "numpy") as (file, config):
         return config, _shapes(file, _OF_NUMPY)
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """Read the configuration of a weights file alone, without torch.
-
-    Raises:
-        WeightsError: the file is damaged, or not a weights file of this program.
-    """
-    with _opened(path, "numpy") as (_, config):
-        return config
-
-
 def _shapes(file: Any, types: Container[str] | None = None) -> dict[str, tuple[int, ...]]:
     slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-    return {
-        name: tuple(one.get_shape())
-        for name, one in slices.items()
-        if types is None or one.get_dtype() in types
-    }
+    known = {name: part for name, part in slices.items() if types is None or part.get_dtype() in types}
+    return {name: tuple(part.get_shape()) for name, part in known.items()}
 
 
 @contextlib.contextmanager
 def _opened(path: Path, framework: str) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Open a weights file: yield the safetensors file and the configuration.
-
-    Raises:
-        WeightsError: the file is damaged, or not a weights file of this program.
-    """
+    """Open a weights file: yield the safetensors file and the configuration."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -136,11 +111,7 @@ def _config(text: str) -> dict[str, Any] | None:
 
 
 def save(path: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor], mode: int = PUBLIC) -> None:
-    """Write a weights file atomically.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
+    """Write a weights file atomically."""
     from safetensors.torch import save as serialise
 
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}

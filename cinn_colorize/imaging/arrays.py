@@ -39,19 +39,12 @@ _RESOLUTION = 1005
 
 @dataclass(frozen=True)
 class Decoded:
-    """A photo in memory.
+    """A photo in memory."""
 
-    Attributes:
-        pixels: upright, in a form that :func:`as_pixels` accepts.
-        blobs: metadata by libvips' field names.
-        dpi: horizontal and vertical resolution; None if unknown.
-        is_bilevel: whether the file had 1 bit per pixel.
-    """
-
-    pixels: NDArray[Any]
-    blobs: dict[str, bytes] = field(default_factory=dict)
-    dpi: tuple[float, float] | None = None
-    is_bilevel: bool = False
+    pixels: NDArray[Any]  # upright, in a form that as_pixels accepts
+    blobs: dict[str, bytes] = field(default_factory=dict)  # metadata by libvips' field names
+    dpi: tuple[float, float] | None = None  # across and down
+    is_bilevel: bool = False  # whether the file had 1 bit per pixel
 
 
 def blobs_of(info: Mapping[Any, Any]) -> dict[str, bytes]:
@@ -82,7 +75,7 @@ def as_pixels(array: NDArray[Any]) -> Pixels:
 
 
 def from_pillow(image: PIL.Image.Image) -> Decoded:
-    """Return the upright pixels of a Pillow image and its metadata; damaged EXIF is treated as missing.
+    """Return the upright pixels of a Pillow image and its metadata.
 
     Raises:
         OSError, ValueError, SyntaxError: Pillow cannot decode it.
@@ -122,38 +115,17 @@ def upright(image: PIL.Image.Image) -> PIL.Image.Image:
 
 
 def decode(content: bytes, format: str, max_pixels: int) -> Decoded:
-    """Decode a file of one of the formats ``DECODED``.
-
-    Args:
-        content: bytes of the file.
-        format: a key of ``DECODED``.
-        max_pixels: limit of its pixels.
+    """Decode the content of a file of one of the formats ``DECODED``.
 
     Raises:
         TooLargeError: it has more pixels than ``max_pixels``.
         OSError, ValueError, SyntaxError: the file cannot be decoded.
     """
-    is_deep_psd = format == "psd" and content[22:24] == b"\0\x10"
-    if is_deep_psd:
-        # Pillow does not support 16 bits, but reads their halves as pixels of 8 bits.
-        width = struct.pack(">I", min(2 * int.from_bytes(content[18:22]), 2**32 - 1))
-        content = content[:18] + width + b"\0\x08" + content[24:]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's, about metadata
-        try:
-            image = DECODED[format](io.BytesIO(content))
-        except (SyntaxError, ValueError, IndexError, KeyError, TypeError, struct.error):
-            raise ValueError("damaged or unsupported; save it again with another program") from None
-        with image:
-            check_pixels(image.width // (1 + is_deep_psd), image.height, max_pixels)
-            if isinstance(image, PsdImageFile):
-                _read_resources(image)
-            decoded = from_pillow(image)
-    if is_deep_psd:
-        return replace(decoded, pixels=_joined(decoded.pixels))
-    if format == "psd" and content[24:26] == b"\0\0":  # a bitmap, whose ones are black
-        return replace(decoded, pixels=255 - decoded.pixels)
-    if decoded.pixels.dtype == np.uint8 and decoded.pixels.ndim == 3 and _is_deep(content, format):
+    if format == "psd":
+        return _decode_psd(content, max_pixels)
+    decoded = _decode(DECODED[format], content, max_pixels)
+    largest = _largest(content, format)
+    if decoded.pixels.dtype == np.uint8 and decoded.pixels.ndim == 3 and largest > 255:
         # Pillow does not support colour in 16 bits.
         try:
             deep = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -161,10 +133,39 @@ def decode(content: bytes, format: str, max_pixels: int) -> Decoded:
             raise ValueError("colour of 16 bits has too many pixels here; save it as TIFF or PNG") from None
         if deep is not None and deep.dtype == np.uint16 and deep.shape == decoded.pixels.shape:
             order = [2, 1, 0, 3][: deep.shape[2]]  # of OpenCV's channels
-            top = np.iinfo(np.uint16).max / _largest(content, format)
+            top = np.iinfo(np.uint16).max / largest
             pixels = np.round(deep[..., order] * top).clip(0, 65535).astype(np.uint16)
             return Decoded(pixels, decoded.blobs, decoded.dpi)
     return decoded
+
+
+def _decode(
+    read: Callable[[io.BytesIO], ImageFile], content: bytes, max_pixels: int, halves: int = 1
+) -> Decoded:
+    """Decode a file with a reader of Pillow's, which takes each pixel for so many."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, about metadata
+        try:
+            image = read(io.BytesIO(content))
+        except (SyntaxError, ValueError, IndexError, KeyError, TypeError, struct.error):
+            raise ValueError("damaged or unsupported; save it again with another program") from None
+        with image:
+            check_pixels(image.width // halves, image.height, max_pixels)
+            if isinstance(image, PsdImageFile):
+                _read_resources(image)
+            return from_pillow(image)
+
+
+def _decode_psd(content: bytes, max_pixels: int) -> Decoded:
+    if content[22:24] == b"\0\x10":
+        # Pillow does not support 16 bits, but reads their halves as pixels of 8 bits.
+        width = struct.pack(">I", min(2 * int.from_bytes(content[18:22]), 2**32 - 1))
+        content = content[:18] + width + b"\0\x08" + content[24:]
+        decoded = _decode(PsdImageFile, content, max_pixels, halves=2)
+        return replace(decoded, pixels=_joined(decoded.pixels))
+    decoded = _decode(PsdImageFile, content, max_pixels)
+    is_bitmap = content[24:26] == b"\0\0"  # whose ones are black
+    return replace(decoded, pixels=255 - decoded.pixels) if is_bitmap else decoded
 
 
 def _read_resources(image: PsdImageFile) -> None:
@@ -185,10 +186,6 @@ def _joined(halves: NDArray[np.uint8]) -> NDArray[np.uint16]:
 # Each byte between the numbers matches in one way only, or a long header would take for ever.
 _GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"
 _PNM = re.compile(rb"P[36]" + 2 * (_GAP + rb"\d+") + _GAP + rb"(\d+)")
-
-
-def _is_deep(content: bytes, format: str) -> bool:
-    return _largest(content, format) > 255
 
 
 def _largest(content: bytes, format: str) -> int:

@@ -1,8 +1,7 @@
 """Pixels and CIE Lab: the one Lab of this project.
 
-Lab always means CIE Lab with the D65 white (2 degree observer) as scikit-image computes it from sRGB.
-Chroma that sRGB cannot show is reduced at constant L and hue, never clipped in RGB, since clipping changes
-luminance.
+Lab always means CIE Lab with the D65 white (2 degree observer) as scikit-image computes it from sRGB. Chroma
+that sRGB cannot show is reduced at constant L and hue; clipping RGB would change luminance.
 
 Full-size work is done in bands of rows; :func:`compose` is the hot loop, one call per band and sample.
 """
@@ -41,15 +40,10 @@ _MANY = _BLOCK // 2  # colours for which a table is made: bisecting fewer takes 
 
 @dataclass(frozen=True, eq=False)
 class RGBSpace:
-    """An RGB space of three primaries and three transfer curves.
+    """An RGB space of three primaries and three transfer curves."""
 
-    Attributes:
-        matrix: (3, 3), linear RGB to XYZ relative to D65, each divided by that of the white.
-        curves: (3, 65536) linear light in [0, 1] of the code values i / 65535 of each channel.
-    """
-
-    matrix: NDArray[np.float64]
-    curves: NDArray[np.float64]
+    matrix: NDArray[np.float64]  # (3, 3), linear RGB to XYZ, each divided by that of the D65 white
+    curves: NDArray[np.float64]  # (3, 65536), linear light in [0, 1] of the code values i / 65535
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         """Leave the tables out of pickles, and all of sRGB but its name."""
@@ -61,7 +55,7 @@ class RGBSpace:
 
     def encoding(self, depth: int) -> Pixels:
         """Return code values, (3, 65536), of linear light (i / 65535)^2: squares spread the darks evenly."""
-        return self._encoding8 if depth == 8 else self._encoding16
+        return self._codes8 if depth == 8 else self._codes16
 
     @cached_property
     def from_linear_srgb(self) -> NDArray[np.float64] | None:
@@ -70,11 +64,11 @@ class RGBSpace:
         return None if np.allclose(matrix, np.eye(3), atol=1e-6) else matrix
 
     @cached_property
-    def _encoding8(self) -> NDArray[np.uint8]:
+    def _codes8(self) -> NDArray[np.uint8]:
         return np.round(self._inverse_curves() * 255).astype(np.uint8)
 
     @cached_property
-    def _encoding16(self) -> NDArray[np.uint16]:
+    def _codes16(self) -> NDArray[np.uint16]:
         return np.round(self._inverse_curves() * 65535).astype(np.uint16)
 
     def _inverse_curves(self) -> NDArray[np.float64]:
@@ -179,14 +173,9 @@ def _decode(pixels: Pixels, space: RGBSpace) -> Floats:
 
 
 def reduce_chroma(L: Floats, ab: Floats) -> Floats:
-    """Bring colours into sRGB's gamut at constant L and hue.
+    """Bring ``ab`` (2, h, w), of ``L`` (h, w) in [0, 100], into sRGB's gamut at constant L and hue.
 
-    Args:
-        L: (h, w), L* in [0, 100].
-        ab: (2, h, w).
-
-    Returns:
-        ab (2, h, w); colours inside the gamut come back unchanged.
+    Colours inside the gamut come back unchanged.
     """
     outside = _outside(_linear_from_lab(L, ab))
     reduced = ab.copy()
@@ -197,8 +186,7 @@ def reduce_chroma(L: Floats, ab: Floats) -> Floats:
 def _outside(linear: Floats) -> NDArray[np.bool_]:
     darkest = np.minimum(np.minimum(linear[0], linear[1]), linear[2])
     brightest = np.maximum(np.maximum(linear[0], linear[1]), linear[2])
-    outside: NDArray[np.bool_] = (darkest < _DARKEST) | (brightest > _BRIGHTEST)
-    return outside
+    return np.asarray((darkest < _DARKEST) | (brightest > _BRIGHTEST))
 
 
 def _bounded(ab: Floats) -> Floats:
@@ -218,7 +206,7 @@ def _reduce(L: Floats, ab: Floats) -> Floats:
     left = np.flatnonzero(rest)
     for part in _blocks(left.size):
         index = left[part]
-        share[index] = _Rays.to(L[index], ab[:, index]).bisected(_BISECTIONS)
+        share[index] = _HueLines.to(L[index], ab[:, index]).bisected(_BISECTIONS)
     return ab * share
 
 
@@ -227,31 +215,27 @@ def _blocks(n: int) -> Iterator[slice]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Rays:
-    """The ways from gray to colours (n,) at their L and hue, in f of CIE Lab.
+class _HueLines:
+    """Lines of constant L and hue: from grays to colours (n,), along which chroma is reduced.
 
-    Attributes:
-        f_y: f of Y.
-        y: Y.
-        f_x: f of X of the colours, less that of gray.
-        f_z: f of Z of the colours, less that of gray.
+    A point on a line is a share of the colour's chroma, 0 for gray. In f of CIE Lab, the lines are straight.
     """
 
-    f_y: Floats
-    y: Floats
-    f_x: Floats
-    f_z: Floats
+    f_y: Floats  # f of Y, of all points of a line
+    y: Floats  # Y
+    f_x: Floats  # f of X of the colour, less that of gray
+    f_z: Floats  # f of Z of the colour, less that of gray
 
     @classmethod
-    def to(cls, L: Floats, ab: Floats) -> _Rays:
+    def to(cls, L: Floats, ab: Floats) -> _HueLines:
         f_y = (L + np.float32(16)) * np.float32(1 / 116)
         return cls(f_y, _f_inverse(f_y), ab[0] * np.float32(1 / 500), ab[1] * np.float32(-1 / 200))
 
-    def some(self, index: NDArray[np.intp]) -> _Rays:
-        return _Rays(self.f_y[index], self.y[index], self.f_x[index], self.f_z[index])
+    def some(self, index: NDArray[np.intp]) -> _HueLines:
+        return _HueLines(self.f_y[index], self.y[index], self.f_x[index], self.f_z[index])
 
     def outside(self, share: Floats) -> NDArray[np.bool_]:
-        """Return where the gamut ends before a share (n,) of the way."""
+        """Return which points, at shares (n,) of the chroma, lie outside the gamut."""
         xyz = np.empty((3, share.size), np.float32)
         xyz[0] = _f_inverse(self.f_x * share + self.f_y)
         xyz[1] = self.y
@@ -259,7 +243,7 @@ class _Rays:
         return _outside(_mix(_XYZ_TO_SRGB, xyz))
 
     def bisected(self, steps: int) -> Floats:
-        """Return the share of the way that is inside the gamut, rounded down to 1 / 2^``steps``."""
+        """Return the share of the chroma where a line leaves the gamut, rounded down to 1 / 2^``steps``."""
         share = np.zeros_like(self.f_y)
         for step in range(1, steps + 1):
             half = np.float32(0.5**step)
@@ -272,11 +256,7 @@ class _Rays:
 
 
 def _tabulated(L: Floats, ab: Floats, outside: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.bool_]]:
-    """Look up the shares (n,) of colours outside that bisecting would find; others keep their chroma.
-
-    Returns:
-        shares (n,), and where they are wrong (n,), which is rare.
-    """
+    """Look up the shares (n,) of colours outside that bisecting would find, 1 for others; tell wrong ones."""
     table, steps = _largest_chroma(), np.float32(2**_BISECTIONS)
     chroma, hue = cv2.cartToPolar(ab[0], ab[1])
     row = L.reshape(hue.shape) * np.float32((len(table) - 1) / 100)
@@ -284,12 +264,12 @@ def _tabulated(L: Floats, ab: Floats, outside: NDArray[np.bool_]) -> tuple[Float
     largest = cv2.remap(table, hue, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     found: Floats = np.floor((largest / np.maximum(chroma, np.float32(1e-6))).ravel() * steps)
     share: Floats = np.clip(found, 0, steps - 1) / steps
-    rays = _Rays.to(L, ab)
-    more, less = rays.misses(share)
+    lines = _HueLines.to(L, ab)
+    more, less = lines.misses(share)
     wrong = (more | less) & outside
     near = np.flatnonzero(wrong)  # nearly all of them by one step
     share[near] = np.maximum(share[near] + (less[near] / steps - more[near] / steps), 0)
-    more, less = rays.some(near).misses(share[near])
+    more, less = lines.some(near).misses(share[near])
     wrong[near] = more | less
     np.copyto(share, 1, where=~outside)
     return share, wrong
@@ -300,13 +280,19 @@ def _largest_chroma() -> Floats:
     """Return the largest chroma inside the gamut by L* (rows, 0 to 100) and hue (columns, 0 to 2 pi)."""
     L, hue = np.meshgrid(np.linspace(0, 100, 256), np.linspace(0, 2 * np.pi, 512), indexing="ij")
     ab = _MAX_CHROMA * np.stack([np.cos(hue), np.sin(hue)])
-    rays = _Rays.to(L.ravel().astype(np.float32), ab.reshape(2, -1).astype(np.float32))
-    largest = np.float32(_MAX_CHROMA) * rays.bisected(22).reshape(L.shape)  # fine enough for L* of 0
-    # On their way, some yellows leave the gamut and enter it again: of L* from 91.8 to 98.4, at hues close to
-    # a line between 97.2 and 107.2 degrees. Where these end is left to bisecting.
-    line = 97 + 1.35 * (L - 91.8)
-    largest[(np.abs(L - 95.1) < 3.8) & (np.abs(np.degrees(hue) - line) < 2.5)] = 0
+    lines = _HueLines.to(L.ravel().astype(np.float32), ab.reshape(2, -1).astype(np.float32))
+    largest = np.float32(_MAX_CHROMA) * lines.bisected(22).reshape(L.shape)  # fine enough for L* of 0
+    largest[_leave_twice(L, hue)] = 0  # which leaves these lines to bisecting
     return largest
+
+
+def _leave_twice(L: NDArray[np.floating], hue: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Return whether lines of an L* and a hue in radians may leave the gamut, enter it again, and leave it.
+
+    Some yellows' do, of L* from 91.8 to 98.4, whose hues are within two degrees of one that rises with L*.
+    """
+    yellow = 97 + 1.35 * (L - 91.8)  # degrees
+    return np.asarray((np.abs(L - 95.1) < 3.8) & (np.abs(np.degrees(hue) - yellow) < 2.5))
 
 
 def compose(L: Floats, ab: Floats, depth: int, space: RGBSpace = SRGB) -> Pixels:
@@ -341,16 +327,7 @@ def compose(L: Floats, ab: Floats, depth: int, space: RGBSpace = SRGB) -> Pixels
 
 
 def compose_gray(L: Floats, depth: int, space: RGBSpace = SRGB) -> Pixels:
-    """Turn a band of rows into pixels without colour, exactly neutral where the space's curves are the same.
-
-    Args:
-        L: (h, w), L* in [0, 100].
-        depth: bits per channel, 8 or 16.
-        space: the RGB space of the code values.
-
-    Returns:
-        (h, w, 3), uint8 or uint16.
-    """
+    """Do what :func:`compose` does, without colour: exactly neutral where the space's curves are the same."""
     pixels = compose(L, np.zeros((2, *L.shape), np.float32), depth, space)
     if (space.curves == space.curves[1]).all():
         pixels[...] = pixels[..., 1:2]  # green has nearly all of the luminance

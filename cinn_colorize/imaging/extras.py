@@ -27,11 +27,7 @@ def is_hevc(content: bytes) -> bool:
 
 
 def decode_heic(content: bytes, max_pixels: int) -> Decoded:
-    """Decode a HEIF file compressed with HEVC.
-
-    Args:
-        content: bytes of the file.
-        max_pixels: limit of its pixels.
+    """Decode the content of a HEIF file compressed with HEVC.
 
     Raises:
         TooLargeError: it has more pixels than ``max_pixels``.
@@ -54,11 +50,7 @@ def decode_heic(content: bytes, max_pixels: int) -> Decoded:
 
 
 def decode_raw(content: bytes, max_pixels: int) -> Decoded:
-    """Develop a camera raw in 16-bit sRGB, with the camera's white balance.
-
-    Args:
-        content: bytes of the file.
-        max_pixels: limit of its pixels.
+    """Develop the content of a camera raw in 16-bit sRGB, with the camera's white balance.
 
     Raises:
         TooLargeError: it has more pixels than ``max_pixels``.

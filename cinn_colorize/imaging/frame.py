@@ -44,30 +44,20 @@ _OUTERMOST = 10  # percent of the places of a side may lie outside the box
 
 
 class _Step(NamedTuple):
-    """A step along a side.
+    """A step along a side."""
 
-    Attributes:
-        depth: distance from the side at its middle, in pixels.
-        slope: pixels of depth per pixel along the side.
-        tone: L* of the frame beside the step.
-        counts: (n + 1,), how many of the first k places along the side show the step.
-    """
-
-    depth: int
-    slope: float
-    tone: float
-    counts: Counts
+    depth: int  # distance from the side at its middle, in pixels
+    slope: float  # pixels of depth per pixel along the side
+    tone: float  # L* of the frame beside the step
+    counts: Counts  # (n + 1,), how many of the first k places along the side show the step
 
 
 def find_picture(L: Floats) -> tuple[float, float, float, float] | None:
-    """Find the rectangle of the picture inside a frame.
-
-    Args:
-        L: L* of a photo (h, w) in [0, 100], its longer side about :data:`SIZE`.
+    """Find the picture inside a frame, in L* (h, w) whose longer side is about ``SIZE``.
 
     Returns:
-        left, top, right and bottom in pixels of ``L``, so that nearly all of the picture is inside; None if
-        there is no frame.
+        left, top, right and bottom in pixels, so that nearly all of the picture is inside; None without a
+        frame.
     """
     turned = [L.T, L, L[:, ::-1].T, L[::-1]]  # in each, one of the four sides is the first row
     sides = [_steps(side) for side in turned]
@@ -84,12 +74,7 @@ def find_picture(L: Floats) -> tuple[float, float, float, float] | None:
 
 
 def scaled(found: tuple[float, float, float, float], scale: tuple[float, float]) -> Box:
-    """Return the pixels of a photo that a rectangle of its reduced copy touches.
-
-    Args:
-        found: result of :func:`find_picture`.
-        scale: pixels of the photo per pixel of the copy, across and down.
-    """
+    """Return the box of a photo for a rectangle in its copy; ``scale`` is their ratio across and down."""
     left, top, right, bottom = (round(place * scale[k % 2]) for k, place in enumerate(found))
     return Box(left, top, right, bottom)
 
@@ -161,15 +146,9 @@ def _rectangle(L: Floats, sides: list[list[_Step]]) -> list[_Step] | None:
 
 
 def _completeness(steps: list[_Step], before: list[_Step], after: list[_Step]) -> NDArray[np.float64]:
-    """Return how much of each step shows between the corners, less what shows beyond them.
+    """Return how much of each step of a side shows between its corners, less what shows beyond them.
 
-    Args:
-        steps: steps of a side.
-        before: steps of the side where it begins.
-        after: steps of the side where it ends.
-
-    Returns:
-        (steps, before, after), 1 at most.
+    Corners are with steps of the sides before and after it; (steps, before, after), 1 at most.
     """
     counts = np.stack([step.counts for step in steps])
     n = counts.shape[1] - 1
@@ -195,13 +174,8 @@ def _is_plain(L: Floats, depths: list[int], tone: float) -> bool:
 def _outer_depth(L: Floats, step: _Step, before: int, after: int) -> float:
     """Return the depth that nearly all of a step along the first row of L* (h, w) lies beyond.
 
-    A step is where L* is half-way from the frame's to the picture's.
-
-    Args:
-        L: L* with the step's side as the first row.
-        step: the step.
-        before: depth of the rectangle where the side begins.
-        after: depth of the rectangle where the side ends.
+    A step is where L* is half-way from the frame's to the picture's. The depths of the rectangle where the
+    side begins and ends are ``before`` and ``after``.
     """
     shown = np.flatnonzero(np.diff(step.counts))
     shown = shown[(shown > before + 2) & (shown < L.shape[1] - after - 3)]

@@ -1,9 +1,11 @@
-"""Photos as users give them: files by name or open, their content, and pixels of other libraries."""
+"""Photos as users give them: files by name or open, pipes, content, and pixels of other libraries."""
 
 from __future__ import annotations
 
 import inspect
+import io
 import os
+import stat
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeAlias, cast
@@ -13,11 +15,12 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.files.formats import FORMATS
+from cinn_colorize.files.atomic import open_input
+from cinn_colorize.files.formats import FORMATS, format_of_content
 from cinn_colorize.files.limits import check_bytes, read_stream
 from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging.arrays import Decoded
-from cinn_colorize.imaging.source import first_bytes, format_of, path_or_content
+from cinn_colorize.imaging.tiff import is_raw
 from cinn_colorize.imaging.vips import raising_photo_errors
 
 if TYPE_CHECKING:
@@ -28,30 +31,20 @@ else:  # for whoever reads annotations at run time
 Pixels: TypeAlias = NDArray[np.generic] | Tensor | PIL.Image.Image
 PhotoSource: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Pixels
 
+_START = 32  # bytes, which tell the format
+
 
 class File(NamedTuple):
-    """A file of a photo.
-
-    Attributes:
-        content: its path, or its bytes.
-        format: a key of ``FORMATS``.
-        name: its name in messages.
-        suffix: a suffix of the format, its own if that is one.
-    """
+    """A file of a photo."""
 
     content: Path | bytes
-    format: str
-    name: str
-    suffix: str
+    format: str  # a key of FORMATS
+    name: str  # in messages
+    suffix: str  # of the format; the file's own if that is one
 
 
 def file_of(source: PhotoSource, name: str | None, max_pixels: int) -> File:
-    """Find out what a file of a photo is.
-
-    Args:
-        source: path, content, or an open file, which is read from its position on.
-        name: the photo's name in messages; by default, that of the file.
-        max_pixels: limit of its pixels, and so of its bytes.
+    """Find out what a file of a photo is; see :func:`~cinn_colorize.imaging.photo.open_photo`.
 
     Raises:
         PhotoError: it cannot be read, or is not a photo.
@@ -62,7 +55,7 @@ def file_of(source: PhotoSource, name: str | None, max_pixels: int) -> File:
     if isinstance(source, str | os.PathLike):
         name, own_suffix = name or printable_name(source), Path(source).suffix
         with raising_photo_errors(name):
-            content = path_or_content(Path(source), name, max_pixels)
+            content = _path_or_content(Path(source), name, max_pixels)
     elif isinstance(source, bytes | bytearray | memoryview):
         name, content = name or "bytes", bytes(source)
     elif hasattr(source, "read"):
@@ -70,19 +63,7 @@ def file_of(source: PhotoSource, name: str | None, max_pixels: int) -> File:
         if isinstance(path, str):
             name, own_suffix = name or printable_name(path), Path(path).suffix
         name = name or "file"
-        if getattr(source, "closed", False) is True:
-            raise PhotoError(f"{name}: is closed; open the photo again")
-        with raising_photo_errors(name):
-            file = cast("BinaryIO", source)
-            nothing: object = file.read(0)
-            if inspect.iscoroutine(nothing):
-                nothing.close()  # or Python warns that it was never awaited
-                raise TypeError(f"{name}: is read asynchronously; pass await file.read()")
-            if isinstance(nothing, str):
-                raise TypeError(f"{name}: is open as text; open the photo in binary mode, 'rb'")
-            content = read_stream(file, name, max_pixels)
-        if not content:
-            raise PhotoError(f"{name}: has nothing left to read; seek to the start of the photo")
+        content = _rest(cast("BinaryIO", source), name, max_pixels)
     else:
         raise TypeError(
             "a photo must be a path, bytes, a binary file, a PIL image, a numpy array or a torch tensor, "
@@ -91,23 +72,58 @@ def file_of(source: PhotoSource, name: str | None, max_pixels: int) -> File:
     with raising_photo_errors(name):
         if isinstance(content, bytes):
             check_bytes(len(content), max_pixels)
-        start = content[:32] if isinstance(content, bytes) else first_bytes(content)
-        if not start:
-            raise PhotoError(f"{name}: is empty; get the photo again")
-        # libvips would try all its readers and fail with a message from each.
-        format = format_of(content, start, own_suffix)
+        with opened(content) as file:
+            start = file.read(_START)
+            if not start:
+                raise PhotoError(f"{name}: is empty; get the photo again")
+            # libvips would try all its readers and fail with a message from each.
+            format = format_of_content(start)
+            if format == "tiff" and (own_suffix.lower() in FORMATS["raw"] or is_raw(file)):
+                format = "raw"  # of many cameras, which only a suffix or tags tell from other TIFFs
     if not format:
         raise PhotoError(f"{name}: is not a photo in a known format; save it as JPEG, PNG or TIFF")
     suffix = own_suffix if own_suffix.lower() in FORMATS[format] else FORMATS[format][0]
     return File(content, format, name, suffix)
 
 
-def array_of(source: PhotoSource) -> Decoded | None:
-    """Return the pixels of an array or a tensor; None for anything else.
+def opened(source: Path | bytes) -> io.BytesIO | io.BufferedReader:
+    """Open the file of a photo."""
+    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
 
-    Raises:
-        ValueError: it is a tensor whose shape is not that of a photo.
-    """
+
+def _path_or_content(path: Path, name: str, max_pixels: int) -> Path | bytes:
+    """Return the path of a regular file, or what a pipe holds, which can be read only once."""
+    if "\0" in str(path):
+        raise PhotoError(f"{name}: is no path: it has a zero byte")
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
+        raise PhotoError(f"{name}: is a folder, not a photo")
+    if stat.S_ISREG(status.st_mode):
+        check_bytes(status.st_size, max_pixels)
+        return path
+    with open_input(path) as file:
+        return read_stream(file, name, max_pixels)
+
+
+def _rest(file: BinaryIO, name: str, max_pixels: int) -> bytes:
+    """Read an open file from its position on."""
+    if getattr(file, "closed", False) is True:
+        raise PhotoError(f"{name}: is closed; open the photo again")
+    with raising_photo_errors(name):
+        nothing: object = file.read(0)
+        if inspect.iscoroutine(nothing):
+            nothing.close()  # or Python warns that it was never awaited
+            raise TypeError(f"{name}: is read asynchronously; pass await file.read()")
+        if isinstance(nothing, str):
+            raise TypeError(f"{name}: is open as text; open the photo in binary mode, 'rb'")
+        content = read_stream(file, name, max_pixels)
+    if not content:
+        raise PhotoError(f"{name}: has nothing left to read; seek to the start of the photo")
+    return content
+
+
+def array_of(source: PhotoSource) -> Decoded | None:
+    """Return the pixels of an array or a tensor, whose shape may be a ValueError; None for anything else."""
     torch = sys.modules.get("torch")  # which whoever has a tensor has imported
     if torch is not None and isinstance(source, torch.Tensor):
         shape = tuple(source.shape)

@@ -12,13 +12,7 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import BinaryIO, NamedTuple
 
-from cinn_colorize.imaging.metadata import (
-    extended,
-    find_extension,
-    find_recipe,
-    joined,
-    new_packet,
-)
+from cinn_colorize.imaging.metadata import extended, find_extension, find_recipe, joined, new_packet
 
 _XMP, _EXTENSION = b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
 _PHOTOSHOP = b"Photoshop 3.0\0"
@@ -32,7 +26,7 @@ _MOST = 65_533  # bytes of a segment
 
 
 class Segment(NamedTuple):
-    """A segment of the header: its marker, and its content."""
+    """A segment of the header."""
 
     marker: int
     content: bytes
@@ -57,14 +51,7 @@ def read_fields(file: BinaryIO) -> dict[str, bytes]:
 
 
 def divided(fields: Mapping[str, bytes]) -> tuple[dict[str, bytes], list[Segment]]:
-    """Divide XMP and IPTC that do not fit into a segment each.
-
-    Args:
-        fields: XMP, and IPTC inside a Photoshop resource, by libvips' names.
-
-    Returns:
-        the same, as far as libvips is to write them, and segments with the rest.
-    """
+    """Divide XMP, and IPTC inside a Photoshop resource, into what libvips is to write and more segments."""
     first, rest = dict(fields), []
     packet = fields.get("xmp-data", b"")
     recipe = find_recipe(packet) if len(packet) > _MOST_XMP else {}
@@ -86,15 +73,7 @@ def divided(fields: Mapping[str, bytes]) -> tuple[dict[str, bytes], list[Segment
 
 
 def add_segments(descriptor: int, segments: Sequence[Segment]) -> None:
-    """Add segments to a JPEG, after those of its header.
-
-    Args:
-        descriptor: descriptor of the file, readable and writable.
-        segments: what to add.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
+    """Add segments to a JPEG that is open for reading and writing, after those of its header."""
     if not segments:
         return
     with os.fdopen(os.dup(descriptor), "r+b") as file:
@@ -111,12 +90,7 @@ def add_segments(descriptor: int, segments: Sequence[Segment]) -> None:
 
 
 def _segments(file: BinaryIO, kinds: tuple[bytes, ...] = (b"",)) -> Iterator[tuple[int, Segment]]:
-    """Yield the segments of a header, each after the place where it ends; as many as are intact.
-
-    Args:
-        file: the JPEG.
-        kinds: how the content of those begins that are yielded.
-    """
+    """Yield the intact segments of a header whose content begins in such a way, after where each one ends."""
     file.seek(0)
     if file.read(2) != bytes([0xFF, _START]):
         return

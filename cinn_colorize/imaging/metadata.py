@@ -33,28 +33,20 @@ _EMPTY = (
 
 
 def add_recipe(packet: bytes | None, recipe: Mapping[str, str]) -> bytes:
-    """Write ``recipe`` into an XMP packet, replacing an older one.
+    """Write ``recipe`` into an XMP packet, replacing an older one, and return the new packet, UTF-8.
 
-    An orientation in the packet is removed, since the picture is already upright.
-
-    Args:
-        packet: the photo's own; an empty one replaces one that is missing, malformed or excessive.
-        recipe: values by name (letters, digits and underscores).
-
-    Returns:
-        The new packet, UTF-8.
+    An orientation in the packet is removed, since the picture is already upright. An empty packet replaces
+    one that is missing, malformed or excessive.
 
     Raises:
-        ValueError: XML does not allow a name.
+        ValueError: a name has more than letters, digits and underscores.
     """
     for name in recipe:
         if not (name.isascii() and name.isidentifier()):
             raise ValueError(f"recipe: {name!r} is not a valid name; use letters, digits and underscores")
     document = _parse(packet) or minidom.parseString(_EMPTY)
-    for description in _descriptions(document):
-        for node in _nodes_in(description, _TIFF):
-            if node.localName == "Orientation":
-                _remove(node, description)
+    for description, node in _properties(document, _TIFF, "Orientation"):
+        _remove(node, description)
     _remove_recipe(document)
     _describe(document, {(NAMESPACE, f"{_PREFIX}:{name}"): value for name, value in recipe.items()})
     return _serialised(document)
@@ -70,7 +62,7 @@ def new_packet(recipe: Mapping[str, str], extension: str) -> bytes:
 def find_extension(packet: bytes) -> str:
     """Return the name of the extension that a packet has; empty if there is none."""
     document = _parse(packet)
-    notes = _notes(document) if document else []
+    notes = _properties(document, _NOTE, _HAS_EXTENSION) if document else []
     return next((_text(note) for _, note in notes), "")
 
 
@@ -92,7 +84,7 @@ def joined(packet: bytes, extension: bytes) -> bytes:
     document, more = _parse(packet), _parse(extension)
     if document is None or more is None:
         return packet
-    for description, note in _notes(document):
+    for description, note in _properties(document, _NOTE, _HAS_EXTENSION):
         _remove(note, description)
     root, other = _root(document), _root(more)
     known, names = _prefixes(document), _prefixes(more)
@@ -110,22 +102,12 @@ def joined(packet: bytes, extension: bytes) -> bytes:
 def find_recipe(packet: bytes) -> dict[str, str]:
     """Return the recipe in an XMP packet; empty if there is none."""
     document = _parse(packet)
-    if document is None:
-        return {}
-    return {
-        node.localName: _text(node)
-        for description in _descriptions(document)
-        for node in _nodes_in(description, NAMESPACE)
-    }
+    properties = _properties(document, NAMESPACE) if document else []
+    return {node.localName: _text(node) for _, node in properties}
 
 
 def iptc_for(format: str, iptc: bytes) -> bytes:
-    """Convert IPTC to the form of a format: inside a Photoshop resource in JPEG, bare in others.
-
-    Args:
-        format: ``jpg`` or another.
-        iptc: the data, in either form.
-    """
+    """Convert IPTC to the form of a format: inside a Photoshop resource in JPEG, bare in others."""
     plain = iptc
     if iptc.startswith(_PHOTOSHOP):
         start = iptc.find(_IPTC_RESOURCE) + len(_IPTC_RESOURCE)
@@ -144,51 +126,47 @@ def iptc_for(format: str, iptc: bytes) -> bytes:
 
 
 def is_excessive(packet: bytes) -> bool:
-    """Return whether an XMP packet is too large, too deep or defines entities, as crafted ones do."""
-    return len(packet) > _LARGEST or _Nodes().exceed(packet)
+    """Return whether an XMP packet is too large, too deep or has a document type, as crafted ones do.
 
-
-class _Nodes:
-    """Counts the nodes of a packet but for texts, and how deep they are, without keeping any.
-
-    XMP has no document type, whose entities would make any text of a few bytes.
+    XMP has none, and its entities would make any text of a few bytes. Nodes are counted, not kept; texts are
+    free.
     """
+    if len(packet) > _LARGEST:
+        return True
+    number = depth = 0
 
-    def __init__(self) -> None:
-        self._number = self._depth = 0
-
-    def exceed(self, packet: bytes) -> bool:
-        """Return whether there are too many, or they are too deep, where the packet is well-formed."""
-        parser = expat.ParserCreate()
-        parser.StartElementHandler, parser.EndElementHandler = self._start, self._end
-        parser.CommentHandler = parser.ProcessingInstructionHandler = self._count
-        parser.StartCdataSectionHandler = self._count
-        parser.StartDoctypeDeclHandler = self._refuse
-        try:
-            parser.Parse(packet.strip(_PADDING), True)
-        except OverflowError:
-            return True
-        except (expat.ExpatError, ValueError, LookupError):
-            return False
-        return False
-
-    def _start(self, _: str, attributes: Mapping[str, str]) -> None:
-        self._depth += 1
-        if self._depth > _DEEPEST:
-            raise OverflowError
-        self._count()
-        self._number += len(attributes)
-
-    def _count(self, *_: object) -> None:
-        self._number += 1
-        if self._number > _MOST_NODES:
+    def count(*_: object) -> None:
+        nonlocal number
+        number += 1
+        if number > _MOST_NODES:
             raise OverflowError
 
-    def _refuse(self, *_: object) -> None:
+    def start(_: str, attributes: Mapping[str, str]) -> None:
+        nonlocal number, depth
+        depth += 1
+        if depth > _DEEPEST:
+            raise OverflowError
+        count()
+        number += len(attributes)
+
+    def end(_: str) -> None:
+        nonlocal depth
+        depth -= 1
+
+    def refuse(*_: object) -> None:
         raise OverflowError
 
-    def _end(self, *_: object) -> None:
-        self._depth -= 1
+    parser = expat.ParserCreate()
+    parser.StartElementHandler, parser.EndElementHandler = start, end
+    parser.CommentHandler = parser.ProcessingInstructionHandler = parser.StartCdataSectionHandler = count
+    parser.StartDoctypeDeclHandler = refuse
+    try:
+        parser.Parse(packet.strip(_PADDING), True)
+    except OverflowError:
+        return True
+    except (expat.ExpatError, ValueError, LookupError):
+        pass
+    return False
 
 
 def is_readable(packet: bytes) -> bool:
@@ -259,9 +237,9 @@ def _root(document: minidom.Document) -> minidom.Element:
 
 def _remove_recipe(document: minidom.Document) -> None:
     root = _root(document)
+    for description, node in _properties(document, NAMESPACE):
+        _remove(node, description)
     for description in _descriptions(document):
-        for node in _nodes_in(description, NAMESPACE):
-            _remove(node, description)
         if description.parentNode is root and _is_empty(description):
             root.removeChild(description)
 
@@ -279,24 +257,20 @@ def _describe(document: minidom.Document, values: Mapping[tuple[str, str], str])
     root.appendChild(description)
 
 
-def _notes(document: minidom.Document) -> list[tuple[minidom.Element, Any]]:
-    """Return the properties that name an extension, each after its description."""
+def _properties(
+    document: minidom.Document, namespace: str, name: str = ""
+) -> list[tuple[minidom.Element, Any]]:
+    """Return properties of a namespace, each after its description; other programs may write elements."""
     return [
         (description, node)
         for description in _descriptions(document)
-        for node in _nodes_in(description, _NOTE)
-        if node.localName == _HAS_EXTENSION
+        for node in (*description.attributes.values(), *description.childNodes)
+        if node.namespaceURI == namespace and name in ("", node.localName)
     ]
 
 
 def _descriptions(document: minidom.Document) -> list[minidom.Element]:
     return list(document.getElementsByTagNameNS(_RDF, "Description"))
-
-
-def _nodes_in(description: minidom.Element, namespace: str) -> list[Any]:
-    """Return properties of one namespace: attributes, or elements as other programs may write them."""
-    nodes = [*description.attributes.values(), *description.childNodes]
-    return [node for node in nodes if node.namespaceURI == namespace]
 
 
 def _remove(node: Any, description: minidom.Element) -> None:

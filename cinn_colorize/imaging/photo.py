@@ -1,9 +1,9 @@
 """A photo file and the pictures made from it.
 
 A :class:`Photo` is read twice, each time in bands of rows: once for the network's reduced Lab, once to
-compose the pictures at full size. The pictures differ from the photo only in colour: size, depth, alpha,
-EXIF, ICC profile and resolution stay, the orientation of EXIF is applied. If a frame surrounds the picture of
-a scan, the network sees what is inside, and the frame stays gray.
+compose the pictures at full size. These differ from the photo only in colour: size, depth, alpha, EXIF, ICC
+profile and resolution stay; the orientation is applied. Of a scan with a frame, the network sees the inside,
+and the frame stays gray.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import copy
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 import PIL.Image
@@ -26,25 +26,20 @@ from cinn_colorize.files.formats import FORMATS
 from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging import buffers, color, vips
 from cinn_colorize.imaging.arrays import from_pillow
-from cinn_colorize.imaging.bands import each_band
-from cinn_colorize.imaging.color import SRGB, Floats, Pixels
+from cinn_colorize.imaging.bands import Bands
+from cinn_colorize.imaging.color import SRGB, Floats, Pixels, RGBSpace
 from cinn_colorize.imaging.frame import SIZE, find_picture, scaled
-from cinn_colorize.imaging.given import PhotoSource, array_of, file_of
+from cinn_colorize.imaging.given import PhotoSource, array_of, file_of, opened
 from cinn_colorize.imaging.metadata import find_recipe, is_excessive, is_readable
 from cinn_colorize.imaging.options import MAX_PIXELS, Box, parse_frame, whole_number
 from cinn_colorize.imaging.picture import Picture, fitted
 from cinn_colorize.imaging.profiles import color_model, space_of
 from cinn_colorize.imaging.reading import in_memory, reader
-from cinn_colorize.imaging.reduction import Reduction
-from cinn_colorize.imaging.source import opened
+from cinn_colorize.imaging.reduction import Reductions
 from cinn_colorize.imaging.vips import Metadata, raising_photo_errors
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-_WHITE = np.array([100, 0, 0], np.float32).reshape(3, 1, 1)  # Lab
-_NETWORK_SIZE = 256
 _NOTABLE_CHROMA = 6.0  # of a colour photo; JPEG leaves less in gray ones
 
 
@@ -84,24 +79,17 @@ class Photo:
     ) -> None:
         """Read the header.
 
-        Args:
-            read: returns the photo from its first row on, upright, uchar or ushort, gray or RGB, possibly
-                with alpha.
-            name: the photo's name in messages.
-            suffix: suffix of the file format.
-            blobs: metadata that ``read`` does not return, by libvips' field names.
-            source: the file's path or content, if there is one.
-            page: which of the file's pages it is.
+        ``read`` opens the photo upright: uchar or ushort, gray or RGB, possibly with alpha; ``blobs`` are
+        metadata that it does not return, by libvips' field names.
 
         Raises:
             PhotoError: the photo cannot be read.
         """
-        self.name, self.suffix, self.source, self.page, self._read = name, suffix, source, page, read
+        self.name, self.suffix, self.source, self.page = name, suffix, source, page
         self.mode = mode_like(source) if isinstance(source, Path) else PUBLIC
         self.together = 1
         self.frame: Box | None = None
         self._whole: Photo | None = None
-        self._reductions: dict[tuple[int, int], Floats] = {}
         with raising_photo_errors(name):
             image = read()
             self.width, self.height = int(image.width), int(image.height)
@@ -110,23 +98,32 @@ class Photo:
             self._has_alpha = bool(image.hasalpha())
             self._is_gray = image.bands - self._has_alpha == 1
             self._metadata = Metadata.of(image).with_blobs(blobs or {})
-        packet, what = self._metadata.blob("xmp-data"), ""
+        self._check_xmp()
+        space, self._output_space = self._spaces()
+        self._bands = Bands(read, name, space, self._is_gray, self._has_alpha)
+        self._reductions = Reductions(self._bands, self.inside)
+
+    def _check_xmp(self) -> None:
+        packet, problem = self._metadata.blob("xmp-data"), ""
         if is_excessive(packet):
-            what = "is too large, too deep or has a document type"
+            problem = "is too large, too deep or has a document type"
         elif packet.strip(b"\0 \t\r\n") and not is_readable(packet):
-            what = "cannot be read"
-        if what:
-            log.warning(f"{name}: its XMP {what}, and is left out")
+            problem = "cannot be read"
+        if problem:
+            log.warning("%s: its XMP %s, and is left out", self.name, problem)
             self._metadata = self._metadata.without("xmp-data")
-        self._space = self._output_space = SRGB
+
+    def _spaces(self) -> tuple[RGBSpace, RGBSpace]:
+        """Return the spaces of the photo and of its pictures; these get its profile, or that of sRGB."""
         profile = self._metadata.blob("icc-profile-data")
         space = space_of(profile)
         if space and color_model(profile) == "RGB":
-            self._space = self._output_space = space
-        elif profile:  # a gray profile, or one that does not fit
-            if space and self._is_gray:
-                self._space = space
+            return space, space
+        if profile:  # a gray one, or one that does not fit
             self._metadata = self._metadata.with_blobs({"icc-profile-data": vips.srgb_profile()})
+            if space and self._is_gray:
+                return space, SRGB
+        return SRGB, SRGB
 
     @property
     def inside(self) -> Box:
@@ -149,14 +146,7 @@ class Photo:
         return self.suffix.lower() in FORMATS["tiff"]
 
     def log_notes(self, *, pages_chosen: bool = False) -> None:
-        """Log what users may not know of the photo.
-
-        Args:
-            pages_chosen: whether the user chose pages, and knows of others.
-
-        Raises:
-            PhotoError: the photo cannot be read.
-        """
+        """Log what users may not know of the photo; if they have chosen pages, they know of others."""
         if self.pages > 1 and not pages_chosen:
             hint = "; colorize --pages all takes all" if self.has_pages else ""
             log.info("%s has %s pages or frames; the first is used%s", self.name, self.pages, hint)
@@ -174,20 +164,12 @@ class Photo:
 
     @property
     def is_color(self) -> bool:
-        """Whether the picture has a notable chroma anywhere; a frame does not count.
-
-        Raises:
-            PhotoError: the file is damaged.
-        """
+        """Whether the picture has a notable chroma anywhere; a frame does not count."""
         return not self._is_gray and bool((np.hypot(*self.lab(64, 64)[1:]) > _NOTABLE_CHROMA).any())
 
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 of the file, in hexadecimal digits; empty for arrays and Pillow images.
-
-        Raises:
-            PhotoError: the file cannot be read.
-        """
+        """SHA-256 of the file, in hexadecimal digits; empty for arrays and Pillow images."""
         if self.source is None:
             return ""
         with raising_photo_errors(self.name), opened(self.source) as file:
@@ -207,7 +189,7 @@ class Photo:
         """
         box = parse_frame(frame)
         if not isinstance(box, Box):
-            found = self.whole._found() if box == "auto" else None
+            found = self.whole._find_frame() if box == "auto" else None
             return self._within(found) if found else self.whole
         if box.right > self.width or box.bottom > self.height:
             raise PhotoError(
@@ -231,45 +213,29 @@ class Photo:
         Raises:
             PhotoError: the file is damaged.
         """
-        planes = self._planes(height, width)
+        planes = self._reductions.at(height, width)
         lab = np.zeros((3, height, width), np.float32)
         lab[: len(planes)] = planes
         return lab
 
     def luminance(self, height: int, width: int) -> Floats:
-        """Return L* (height, width) of :meth:`lab`, in [0, 100] whatever its ICC profile gives.
-
-        Raises:
-            PhotoError: the file is damaged.
-        """
-        return np.clip(self._planes(height, width)[0], 0, 100)
+        """Return L* (height, width) of :meth:`lab`, in [0, 100] whatever its ICC profile gives."""
+        return np.clip(self._reductions.at(height, width)[0], 0, 100)
 
     def thumbnail(self, size: int) -> PIL.Image.Image:
-        """Return the photo as it is, in 8-bit sRGB on white, its longer side at most ``size`` pixels.
-
-        A frame is part of it.
-
-        Raises:
-            PhotoError: the file is damaged.
-        """
+        """Return the photo and its frame, in 8-bit sRGB on white, its longer side at most ``size`` pixels."""
         lab = self.whole.lab(*fitted(self.height, self.width, size))
         return PIL.Image.fromarray(color.compose(lab[0], lab[1:], depth=8))
 
     def small(self, size: int) -> Photo:
-        """Return :meth:`thumbnail` as a photo, with the same frame.
-
-        Raises:
-            PhotoError: the file is damaged.
-        """
+        """Return :meth:`thumbnail` as a photo, with the same frame."""
         return open_photo(self.thumbnail(size)).framed_as(self)
 
     def compose(self, upsamplers: Sequence[Rows]) -> list[Picture]:
         """Give the photo's luminance the colours of each upsampler, in one pass through the file.
 
-        A frame gets none. Large pictures are backed by temporary files as long as they exist.
-
-        Args:
-            upsamplers: sources of ab of the picture, of the size of :attr:`inside`.
+        These are of the size of :attr:`inside`; a frame gets no colours. Large pictures are backed by
+        temporary files as long as they exist.
 
         Raises:
             PhotoError: the file is damaged, or the disk has no space for the pictures.
@@ -284,7 +250,7 @@ class Photo:
             raise PhotoError(f"{self.name}: {problem}; free some, or set TMPDIR to another folder") from None
 
         def fill(y0: int, pixels: Pixels) -> None:
-            L = color.pixels_to_luminance(self._without_alpha(pixels), self._space)
+            L = self._bands.luminance(pixels)
             y1 = y0 + len(L)
             if alpha is not None:
                 alpha[y0:y1] = pixels[..., -1]
@@ -301,7 +267,7 @@ class Photo:
                 pixels_inside = color.compose(part, ab, self.bit_depth, self._output_space)
                 canvas[top:bottom, box.left : box.right] = pixels_inside
 
-        for _ in self._each_band(fill):
+        for _ in self._bands.each(fill):
             pass
         return [Picture(canvas, alpha, self._metadata, self._output_space, self.mode) for canvas in canvases]
 
@@ -309,66 +275,16 @@ class Photo:
         if frame == self.whole.inside:
             return self.whole
         photo = copy.copy(self.whole)
-        photo.frame, photo._whole, photo._reductions = frame, self.whole, {}
+        photo.frame, photo._whole = frame, self.whole
+        photo._reductions = Reductions(photo._bands, frame)
         return photo
 
-    def _found(self) -> Box | None:
+    def _find_frame(self) -> Box | None:
         """Return where the picture lies inside the frame of the whole photo; None if no frame is found."""
         height, width = fitted(self.height, self.width, SIZE)
-        sizes = {(height, width)}
-        if min(self.height, self.width) >= _NETWORK_SIZE:
-            sizes.add((_NETWORK_SIZE, _NETWORK_SIZE))  # most photos have no frame, and need this one next
-        self._reduce(sizes)
-        found = find_picture(self._reductions[height, width][0])
+        # Most photos have no frame, and need the network's copy next.
+        found = find_picture(self._reductions.exact(height, width, with_network_copy=True)[0])
         return None if found is None else scaled(found, (self.width / width, self.height / height))
-
-    def _planes(self, height: int, width: int) -> Floats:
-        """Return :meth:`lab`, but of a gray photo only L*, (1, height, width); not to be changed."""
-        if min(self.inside.size) < _NETWORK_SIZE or _NETWORK_SIZE % height or _NETWORK_SIZE % width:
-            return self._reduced(height, width)
-        seen = self._reduced(_NETWORK_SIZE, _NETWORK_SIZE)
-        blocks = seen.reshape(-1, height, _NETWORK_SIZE // height, width, _NETWORK_SIZE // width)
-        return np.asarray(blocks.mean(axis=(2, 4)))
-
-    def _reduced(self, height: int, width: int) -> Floats:
-        # Each costs a pass through the file, and condition and guide need the same one.
-        if (height, width) not in self._reductions:
-            self._reduce({(height, width)})
-        return self._reductions[height, width]
-
-    def _reduce(self, sizes: Collection[tuple[int, int]]) -> None:
-        """Reduce the picture to several heights and widths in one pass through the file."""
-        box = self.inside
-        reductions = {size: Reduction(box.size, size, 1 if self._is_gray else 3) for size in sizes}
-
-        def narrow(y0: int, pixels: Pixels) -> tuple[int, list[Floats]]:
-            top, bottom = max(y0, box.top), min(y0 + len(pixels), box.bottom)
-            if top >= bottom:
-                return 0, []
-            inside = pixels[top - y0 : bottom - y0, box.left : box.right]
-            part = self._without_alpha(inside)
-            if self._is_gray:
-                planes = color.pixels_to_luminance(part, self._space)[None]
-            else:
-                planes = color.pixels_to_lab(part, self._space)
-            if self._has_alpha:
-                alpha = inside[..., -1] / np.float32(np.iinfo(inside.dtype).max)
-                white = _WHITE[: len(planes)]
-                planes = white + alpha * (planes - white)
-            return top - box.top, [reduction.narrow(planes) for reduction in reductions.values()]
-
-        for y0, narrowed in self._each_band(narrow):
-            for reduction, lines in zip(reductions.values(), narrowed, strict=False):  # none from the frame
-                reduction.add(y0, lines)
-        self._reductions |= {size: reduction.result() for size, reduction in reductions.items()}
-
-    def _without_alpha(self, pixels: Pixels) -> Pixels:
-        return pixels[..., 0] if self._is_gray else pixels[..., :3]
-
-    def _each_band(self, task: Callable[[int, Pixels], T]) -> Iterator[T]:
-        """See :func:`each_band`."""
-        with raising_photo_errors(self.name):
-            yield from each_band(self._read(), task)
 
 
 def open_photo(
@@ -378,8 +294,8 @@ def open_photo(
 
     Args:
         source: path or content of a file; a binary file, which is read from its position on; Pillow image;
-            sRGB array (H, W), (H, W, 3) or (H, W, 4); or sRGB tensor with channels first, as in torchvision,
-            (H, W), (3, H, W) or (4, H, W). Arrays and tensors are uint8, uint16, floats in [0, 1], or bool.
+            sRGB array (H, W), (H, W, 3) or (H, W, 4); or sRGB tensor with channels first, (H, W), (3, H, W)
+            or (4, H, W). Arrays and tensors are uint8, uint16, floats in [0, 1], or bool.
         max_pixels: limit of its pixels, and of its file; see :mod:`cinn_colorize.files.limits`.
         name: the photo's name in messages; by default, that of the file.
         page: which page of a TIFF to open, from 1.
@@ -414,11 +330,6 @@ def read_recipe(
 ) -> dict[str, str]:
     """Return the recipe that :meth:`Picture.save` wrote into a page of a file; empty if there is none.
 
-    Args:
-        path: path of the file.
-        page: page of a TIFF, from 1.
-        max_pixels: see :func:`open_photo`.
-
     Raises:
         PhotoError: the file cannot be read, has more pixels than ``max_pixels``, or has fewer pages.
     """
@@ -426,12 +337,7 @@ def read_recipe(
 
 
 def has_recipe(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> bool:
-    """Return whether this program made a picture; False for files that cannot be read.
-
-    Args:
-        path: path of the file.
-        max_pixels: see :func:`open_photo`.
-    """
+    """Return whether this program made a picture; False for files that cannot be read."""
     try:
         return bool(read_recipe(path, max_pixels=max_pixels))
     except PhotoError:

@@ -44,31 +44,14 @@ class Picture:
     """
 
     def __init__(
-        self,
-        rgb: Pixels,
-        alpha: Pixels | None,
-        metadata: vips.Metadata,
-        space: RGBSpace,
-        mode: int = PUBLIC,
+        self, rgb: Pixels, alpha: Pixels | None, metadata: vips.Metadata, space: RGBSpace, mode: int = PUBLIC
     ) -> None:
-        """Wrap what :meth:`Photo.compose` made; the other arguments are the photo's own.
-
-        Args:
-            rgb: (H, W, 3).
-            alpha: (H, W).
-            metadata: what to write beside the pixels.
-            space: color space of ``rgb``.
-            mode: permission bits of the file to write.
-        """
+        """Wrap ``rgb`` (H, W, 3) of a colour space, and ``alpha`` (H, W), with metadata of files of it."""
         self.rgb, self.mode = rgb, mode
         self._alpha, self._metadata, self._space = alpha, metadata, space
 
     def image(self, size: int | None = None) -> PIL.Image.Image:
-        """Return the picture as a PIL image of 8 bits, RGB or RGBA, with its profile.
-
-        Args:
-            size: number of pixels that its longer side has at most; None for the picture's own size.
-        """
+        """Return a PIL image of 8 bits, RGB or RGBA, with the profile, its longer side at most ``size``."""
         height, width = self.rgb.shape[:2]
         if size:
             height, width = fitted(height, width, size)
@@ -121,26 +104,20 @@ class Picture:
                 allow a name in ``recipe``.
         """
         name, encoding = printable_name(path), Encoding(quality, strip)
-        quality, strip = encoding.quality, encoding.strip
-        if format not in ("auto", *OUTPUT_FORMATS):
-            *most, last = OUTPUT_FORMATS
-            raise ValueError(f"format must be auto, {', '.join(most)} or {last}, not {format!r:.80}")
-        written = format_of_name(path) if format == "auto" else format
-        if written not in OUTPUT_FORMATS:
-            raise PhotoError(
-                f"{name}: not a format that can be written; end the name in .png, .jpg, .webp, .tif or .avif"
-            )
-        if more and written != "tiff":
-            raise PhotoError(f"{name}: cannot have several pages; end the name in .tif, or choose one page")
+        written = _format_of(path, format, several=bool(more))
         check_sides(name, written, *self.rgb.shape[:2])
-        if written != "tiff" and not strip and exif_size(self._metadata.blob("exif-data")) > _MOST_EXIF:
+        if (
+            written != "tiff"
+            and not encoding.strip
+            and exif_size(self._metadata.blob("exif-data")) > _MOST_EXIF
+        ):
             log.warning("%s: EXIF of more than 64 KiB is left out; a TIFF keeps it", name)
         try:
             with replacing(path, self.mode, overwrite=overwrite) as descriptor:
-                self._write(descriptor, written, quality, recipe, strip)
+                self._write(descriptor, written, encoding, recipe)
                 for picture, its_recipe in more:
                     with tempfile.TemporaryFile(dir=Path(path).parent) as file:
-                        picture._write(file.fileno(), written, quality, its_recipe, strip)
+                        picture._write(file.fileno(), written, encoding, its_recipe)
                         append_page(descriptor, file)
         except FileExistsError:
             raise ExistsError(f"{name}: is there already") from None
@@ -150,23 +127,36 @@ class Picture:
             raise cannot_write(name, error.strerror or str(error)) from None
 
     def _write(
-        self, descriptor: int, format: str, quality: int, recipe: Mapping[str, str] | None, strip: bool
+        self, descriptor: int, format: str, encoding: Encoding, recipe: Mapping[str, str] | None
     ) -> None:
-        metadata = self._metadata.stripped() if strip else self._metadata
+        metadata = self._metadata.stripped() if encoding.strip else self._metadata
         if iptc := metadata.blob("iptc-data"):
             metadata = metadata.with_blobs({"iptc-data": iptc_for(format, iptc)})
         if recipe is not None:
-            packet = metadata.blob("xmp-data") or None
-            metadata = metadata.with_blobs({"xmp-data": add_recipe(packet, recipe)})
+            metadata = metadata.with_blobs({"xmp-data": add_recipe(metadata.blob("xmp-data"), recipe)})
         more: list[jpeg.Segment] = []
         if format == "jpg":
             blobs = {name: value for name in ("xmp-data", "iptc-data") if (value := metadata.blob(name))}
             blobs, more = jpeg.divided(blobs)
             metadata = metadata.with_blobs(blobs)
-        vips.encode(descriptor, self.rgb, self._alpha, metadata, format, quality)
+        vips.encode(descriptor, self.rgb, self._alpha, metadata, format, encoding.quality)
         jpeg.add_segments(descriptor, more)
         if format == "tiff":
             add_fields(descriptor, metadata.blob("exif-data"), metadata.blob("iptc-data"))
+
+
+def _format_of(path: str | os.PathLike[str], format: str, *, several: bool) -> str:
+    if format not in ("auto", *OUTPUT_FORMATS):
+        *most, last = OUTPUT_FORMATS
+        raise ValueError(f"format must be auto, {', '.join(most)} or {last}, not {format!r:.80}")
+    written, name = format_of_name(path) if format == "auto" else format, printable_name(path)
+    if written not in OUTPUT_FORMATS:
+        raise PhotoError(
+            f"{name}: not a format that can be written; end the name in .png, .jpg, .webp, .tif or .avif"
+        )
+    if several and written != "tiff":
+        raise PhotoError(f"{name}: cannot have several pages; end the name in .tif, or choose one page")
+    return written
 
 
 def _reduced(pixels: Pixels, size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -184,17 +174,7 @@ def cannot_write(name: str, reason: str) -> PhotoError:
 
 
 def check_sides(name: str, format: str, height: int, width: int) -> None:
-    """Refuse a picture that is too long for its format.
-
-    Args:
-        name: name of the photo or the file, for the message.
-        format: a key of ``FORMATS`` that can be written.
-        height: height of the picture.
-        width: width of the picture.
-
-    Raises:
-        PhotoError: it is.
-    """
+    """Raise a PhotoError, of the photo or the file ``name``, if a picture is too long for its format."""
     longest = _LONGEST.get(format, max(height, width))
     if max(height, width) > longest:
         raise PhotoError(

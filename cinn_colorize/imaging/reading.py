@@ -12,7 +12,7 @@ import numpy as np
 from cinn_colorize.imaging import jpeg, vips
 from cinn_colorize.imaging.arrays import DECODED, Decoded, as_pixels, decode
 from cinn_colorize.imaging.extras import decode_heic, decode_raw, is_hevc
-from cinn_colorize.imaging.source import opened
+from cinn_colorize.imaging.given import opened
 from cinn_colorize.imaging.tiff import is_cut_off, other_channels, read_fields
 
 
@@ -21,41 +21,29 @@ def reader(
 ) -> tuple[Callable[[], vips.Image], Mapping[str, bytes]]:
     """Return a function that opens a photo, which can be pickled, and metadata that it does not return.
 
-    Args:
-        content: path or bytes of the file.
-        format: its format, a key of ``FORMATS``.
-        max_pixels: limit of its pixels.
-        page: which page of a TIFF to open, from 1; other formats have one.
-
     Raises:
         TooLargeError: it has more pixels than ``max_pixels``.
         OSError, ValueError, SyntaxError: it cannot be decoded, or has no such page.
     """
     if page > 1 and format != "tiff":
         raise ValueError("only TIFFs have pages to choose from")
-    if format in (*DECODED, "heif", "raw"):
-        with opened(content) as file:
-            whole = file.read()
-        if format in DECODED:
-            decoded = decode(whole, format, max_pixels)
-            return in_memory(decoded), decoded.blobs
-        if format == "raw":
-            with opened(content) as file:
-                return in_memory(decode_raw(whole, max_pixels)), read_fields(file)
-        if is_hevc(whole):
-            decoded = decode_heic(whole, max_pixels)
-            return in_memory(decoded), decoded.blobs
-    blobs = {}
-    if format == "tiff":
-        with opened(content) as file:
+    with opened(content) as file:
+        if format == "tiff":
             blobs = read_fields(file, page)
             if is_cut_off(file, page):
                 raise ValueError("damaged, it ends before its last pixels; get the photo again")
             return partial(vips.open_image, content, max_pixels, page, other_channels(file, page)), blobs
-    if format == "jpg":
-        with opened(content) as file:
-            blobs = jpeg.read_fields(file)
-    return partial(vips.open_image, content, max_pixels, page), blobs
+        if format == "jpg":
+            return partial(vips.open_image, content, max_pixels), jpeg.read_fields(file)
+        if format == "raw":
+            return in_memory(decode_raw(file.read(), max_pixels)), read_fields(file)
+        if format in DECODED:
+            decoded = decode(file.read(), format, max_pixels)
+            return in_memory(decoded), decoded.blobs
+        if format == "heif" and is_hevc(whole := file.read()):
+            decoded = decode_heic(whole, max_pixels)
+            return in_memory(decoded), decoded.blobs
+    return partial(vips.open_image, content, max_pixels), {}
 
 
 def in_memory(decoded: Decoded) -> Callable[[], vips.Image]:

@@ -3,11 +3,9 @@
 Kopf, Cohen, Lischinski and Uyttendaele, "Joint Bilateral Upsampling" (2007,
 https://doi.org/10.1145/1276377.1276497): a pixel takes the mean of the ab around it, weighted by distance in
 the picture and in L*, so that colours end where luminance has an edge. At full size that costs 25
-exponentials a pixel. The default evaluates it only at 4 times the ab grid, fits the result there as a
-locally linear function of L (see :mod:`cinn_colorize.imaging.guided`) and applies the enlarged coefficients
-to the full-size L: nearly the same colours for the cost of an enlargement.
-
-Full-size ab is computed in bands of rows, so that it is never in memory as a whole.
+exponentials a pixel. The default evaluates it at 4 times the ab grid, fits the result there as a locally
+linear function of L (see :mod:`cinn_colorize.imaging.guided`) and applies the enlarged coefficients to the
+full-size L: nearly the same colours for the cost of an enlargement. Work is done in bands of rows.
 """
 
 from __future__ import annotations
@@ -38,9 +36,6 @@ class Upsampler:
             guide: (hg, wg), the photo's L* as area means, ideally on 4 times the ab grid.
             size: height and width of the photo.
             method: ``jbu`` (fast), ``exact`` (the joint bilateral filter at full size) or ``bicubic``.
-
-        Raises:
-            ValueError: the method is unknown.
         """
         if method not in list(Upsampling):
             raise ValueError(f"unknown upsampling {method!r}; choose one of {', '.join(Upsampling)}")
@@ -56,16 +51,7 @@ class Upsampler:
             self._planes = np.concatenate(coefficients(fine[None], filtered, _box, _EPS))
 
     def rows(self, y0: int, y1: int, L: Floats) -> Floats:
-        """Return rows ``y0`` to ``y1`` (exclusive) of the full-size ab.
-
-        Args:
-            y0: first row.
-            y1: row after the last.
-            L: (y1 - y0, W), L* of these rows.
-
-        Returns:
-            ab (2, y1 - y0, W).
-        """
+        """Return ab (2, y1 - y0, W) of rows ``y0`` to ``y1`` (exclusive), whose L* is ``L`` (y1 - y0, W)."""
         if self._method == "exact":
             return joint_bilateral(self._planes, self._guide, L, y0, self.size[0])
         if self._method == "bicubic":
@@ -161,9 +147,9 @@ def _taps(n: int, full: int, sigma: float) -> list[tuple[NDArray[np.intp], Float
 def _row_taps(
     n: int, full: int, y0: int, y1: int, interpolation: int
 ) -> list[tuple[NDArray[np.intp], Floats]]:
-    """Return, for each tap of rows of an enlargement from ``n`` to ``full``, its row of the grid and weight.
+    """Return, for each tap of rows of an enlargement, its row of the grid and its weight, both (y1 - y0,).
 
-    Both are (y1 - y0,). Their sum is no product of matrices, for which numpy's library may start threads.
+    They are no product of matrices, for which numpy's library may start threads.
     """
     positions = (np.arange(y0, y1) + 0.5) * (n / full) - 0.5
     below = np.floor(positions)

@@ -1,8 +1,8 @@
 """Reading and writing files with libvips; the only user of pyvips.
 
-Files are opened on descriptors, with the readers that libvips trusts, and come upright in 8 or 16 bits.
-:mod:`cinn_colorize.imaging.profiles` cannot bring profiles made of lookup tables to linear light; photos with
-such a profile, and CMYK ones, are converted to sRGB here.
+Files are opened on descriptors, with the readers that libvips trusts, and come upright in 8 or 16 bits. CMYK,
+and RGB whose profile is made of lookup tables, which :mod:`~cinn_colorize.imaging.profiles` does not
+evaluate, come in sRGB.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ pyvips.cache_set_max(0)  # no operation is repeated, and the cache would keep wh
 Image: TypeAlias = pyvips.Image
 Error: TypeAlias = pyvips.Error
 
-_KEPT = ("exif-", "xmp-data", "iptc-data", "icc-profile-data", "photoshop-data", "resolution-unit")
-_PROFILE = "icc-profile-data"
-_BITS = "bits-per-sample"
+_EXIF, _PROFILE, _UNIT, _BITS = "exif-data", "icc-profile-data", "resolution-unit", "bits-per-sample"
+_KEPT = ("exif-", "xmp-data", "iptc-data", _PROFILE, "photoshop-data", _UNIT)
+_RESOLUTION = ("exif-ifd0-XResolution", "exif-ifd0-YResolution", "exif-ifd0-ResolutionUnit")
 # Bands without alpha, by interpretation; of others, one.
 _COLORS = {"cmyk": 4, **dict.fromkeys(("srgb", "rgb16", "scrgb", "lab", "labs", "xyz"), 3)}
 _BAND = 2**19  # pixels of a band
-_SYSTEM = "system error: "
+_SYSTEM_ERROR = "system error: "
 _UNSTATED = (1.0, 1.0)  # libvips' resolution of photos that state none
 _UNKNOWN = (72 / 25.4, 72 / 25.4)  # 72 dpi, which EXIF designates then (its tag XResolution)
 _LARGEST_TIFF = 3 * 2**30  # bytes of pixels; above, the file could outgrow offsets of 32 bits
@@ -47,15 +47,10 @@ _LARGEST_TIFF = 3 * 2**30  # bytes of pixels; above, the file could outgrow offs
 
 @dataclass(frozen=True)
 class Metadata:
-    """Metadata that pictures inherit from their photo.
+    """Metadata that pictures inherit from their photo."""
 
-    Attributes:
-        fields: type and value by libvips' field names.
-        resolution: pixels per millimetre, horizontal and vertical; 72 dpi, as in EXIF, where none is stated.
-    """
-
-    fields: dict[str, tuple[int, Any]] = field(default_factory=dict)
-    resolution: tuple[float, float] = _UNKNOWN
+    fields: dict[str, tuple[int, Any]] = field(default_factory=dict)  # type and value by libvips' names
+    resolution: tuple[float, float] = _UNKNOWN  # pixels per millimetre, across and down
 
     def blob(self, name: str) -> bytes:
         """Return a field of bytes; empty if there is none."""
@@ -82,25 +77,19 @@ class Metadata:
         except UnicodeDecodeError:  # in the name of a text chunk of PNG
             names = [name for name in _KEPT if image.get_typeof(name)]
         kept = {name: (image.get_typeof(name), image.get(name)) for name in names if name.startswith(_KEPT)}
-        if "exif-data" in kept:  # which still has the original orientation
+        if _EXIF in kept:  # which still has the original orientation
             kept["orientation"] = (pyvips.GValue.gint_type, 1)
+        is_tiff = _field(image, "vips-loader", "").startswith("tiff")
         resolution = image.xres, image.yres
-        if resolution == _UNSTATED or (_is_tiff(image) and "resolution-unit" not in kept):
+        if resolution == _UNSTATED or (is_tiff and _UNIT not in kept):
             resolution = _UNKNOWN
-        found = cls(kept, resolution)
-        exif = found.blob("exif-data")
-        known = exif if _is_tiff(image) else exif_with_unit(exif)
-        return found if known == exif else found._of_no_resolution(known)
-
-    def _of_no_resolution(self, exif: bytes) -> Metadata:
-        """Return a copy with 72 dpi, as in this EXIF: libvips takes no unit for one per millimetre."""
-        of_exif = {f"exif-ifd0-{name}" for name in ("XResolution", "YResolution", "ResolutionUnit")}
-        kept = Metadata({name: value for name, value in self.fields.items() if name not in of_exif})
-        return kept.with_blobs({"exif-data": exif})
-
-
-def _is_tiff(image: Image) -> bool:
-    return bool(image.get_typeof("vips-loader")) and image.get("vips-loader").startswith("tiff")
+        metadata = cls(kept, resolution)
+        exif = metadata.blob(_EXIF)
+        mended = exif if is_tiff else exif_with_unit(exif)
+        if mended != exif:  # libvips takes no unit for one per millimetre
+            metadata = cls({name: kept[name] for name in kept if name not in _RESOLUTION})
+            metadata = metadata.with_blobs({_EXIF: mended})
+        return metadata
 
 
 def use_threads(number: int) -> None:
@@ -112,7 +101,7 @@ def open_image(source: Path | bytes, max_pixels: int, page: int = 1, others: int
     """Open an image upright, from its first row on: uchar or ushort, gray or RGB, possibly with alpha.
 
     Args:
-        source: path or bytes of the file.
+        source: path or content of the file.
         max_pixels: limit of its pixels.
         page: which page of a TIFF, from 1.
         others: number of channels at the end to leave out.
@@ -126,40 +115,76 @@ def open_image(source: Path | bytes, max_pixels: int, page: int = 1, others: int
         raise ValueError(f"it has {counted(number, 'page')}, and no page {page}")
     image = _load(source, page)
     check_pixels(image.width, image.height, max_pixels)
-    if image.get_typeof("orientation") and (orientation := image.get("orientation")) > 1:
-        image = _load(source, page, access="random").autorot()  # turning needs rows out of order
-        if orientation > 4:  # on its side
-            image = _turned(image)
-    kept = max(image.bands - others, _COLORS.get(image.interpretation, 1))  # the number may be damaged
-    if kept < image.bands:
-        image = image.extract_band(0, n=kept)
-    if image.interpretation in ("lab", "labs", "xyz"):
-        image = image.colourspace("rgb16")
-    elif image.format in ("float", "double"):
-        image = _from_floats(image, _load(source, page).stats())
-    elif image.format == "uint":
-        image = (image / 65537).rint().cast("ushort").copy(interpretation=_space(image.bands, deep=True))
-    profile = image.get(_PROFILE) if image.get_typeof(_PROFILE) else b""
-    is_of_tables = color_model(profile) == "RGB" and space_of(profile) is None
-    if image.interpretation == "cmyk" or is_of_tables:
-        assumed = "cmyk" if image.interpretation == "cmyk" else "srgb"  # if the profile is unusable
-        depth = 8 if image.format == "uchar" else 16
-        image = image.icc_transform(
-            "srgb", embedded=True, input_profile=assumed, intent="relative", depth=depth
-        )
+    image = _upright(image, source, page)
+    image = _without_channels(image, others)
+    image = _as_integers(image, source, page)
+    image = _as_rgb(image)
     if image.format not in ("uchar", "ushort") or image.bands - image.hasalpha() not in (1, 3):
         raise pyvips.Error(f"{image.bands} bands of {image.format} are not a photo of 8 or 16 bits")
     return image
 
 
+def _upright(image: Image, source: Path | bytes, page: int) -> Image:
+    """Apply the orientation; resolutions of a photo that lay on its side change places, in EXIF too."""
+    orientation = _field(image, "orientation", 1)
+    if orientation <= 1:
+        return image
+    image = _load(source, page, access="random").autorot()  # turning needs rows out of order
+    if orientation > 4:
+        image = image.copy(xres=image.yres, yres=image.xres)
+        if exif := _field(image, _EXIF):
+            image.set_type(pyvips.GValue.blob_type, _EXIF, exif_turned(bytes(exif)))
+    return image
+
+
+def _without_channels(image: Image, number: int) -> Image:
+    """Leave out so many channels at the end, but none of the colours: the number may be damaged."""
+    kept = max(image.bands - number, _COLORS.get(image.interpretation, 1))
+    return image.extract_band(0, n=kept) if kept < image.bands else image
+
+
+def _as_integers(image: Image, source: Path | bytes, page: int) -> Image:
+    """Convert Lab, XYZ, floats and 32 bits to code values of 16 bits.
+
+    Floats are code values in [0, 1] or, if they reach beyond 2, in the range of 8 or 16 bits.
+    """
+    if image.interpretation in ("lab", "labs", "xyz"):
+        return image.colourspace("rgb16")
+    if image.format == "uint":
+        return _in_16_bits(image / 65537)
+    if image.format not in ("float", "double"):
+        return image
+    statistics = _load(source, page).stats()
+    largest, total = statistics(1, 0)[0], statistics(2, 0)[0]
+    if not math.isfinite(total):  # the largest is that of all numbers
+        raise pyvips.Error("floats that are infinite or no numbers")
+    top = 1 if largest <= 2 else 255 if largest <= 255 else 65535
+    return _in_16_bits(image * (65535 / top))
+
+
+def _in_16_bits(image: Image) -> Image:
+    return image.rint().cast("ushort").copy(interpretation=_space(image.bands, deep=True))
+
+
+def _as_rgb(image: Image) -> Image:
+    """Convert CMYK, and RGB of a profile made of lookup tables, to sRGB."""
+    profile = _field(image, _PROFILE, b"")
+    is_of_tables = color_model(profile) == "RGB" and space_of(profile) is None
+    if image.interpretation != "cmyk" and not is_of_tables:
+        return image
+    assumed = "cmyk" if image.interpretation == "cmyk" else "srgb"  # if the profile is unusable
+    depth = 8 if image.format == "uchar" else 16
+    return image.icc_transform("srgb", embedded=True, input_profile=assumed, intent="relative", depth=depth)
+
+
 def pages(image: Image) -> int:
     """Return the number of pages or frames of the file."""
-    return int(image.get("n-pages")) if image.get_typeof("n-pages") else 1
+    return int(_field(image, "n-pages", 1))
 
 
 def is_bilevel(image: Image) -> bool:
     """Return whether the pixels of the file have 1 bit."""
-    return bool(image.get_typeof(_BITS) and image.get(_BITS) == 1)
+    return bool(_field(image, _BITS) == 1)
 
 
 def is_deep(image: Image) -> bool:
@@ -168,12 +193,7 @@ def is_deep(image: Image) -> bool:
 
 
 def from_array(pixels: Pixels, *, is_bilevel: bool = False) -> Image:
-    """Wrap ``pixels`` (H, W) or (H, W, 1 to 4), uint8 or uint16, as an image in their memory.
-
-    Args:
-        pixels: the pixels.
-        is_bilevel: whether to note that they had 1 bit.
-    """
+    """Wrap ``pixels`` (H, W) or (H, W, 1 to 4), uint8 or uint16, and note whether they had 1 bit."""
     height, width = pixels.shape[:2]
     bands = pixels.shape[2] if pixels.ndim == 3 else 1
     deep = pixels.dtype == np.uint16
@@ -206,8 +226,7 @@ def encode(
         rgb: (H, W, 3), uint8 or uint16.
         alpha: (H, W) of the same type, or None.
         metadata: what to write beside the pixels.
-        format: a key of ``FORMATS`` that can be written. JPEG and WebP get 8 bits per channel, AVIF 8 or 12;
-            JPEG has no alpha, so that transparent places become white.
+        format: a format that can be written, see :meth:`Picture.save`.
         quality: quality of JPEG, WebP and AVIF, 1 to 100.
 
     Raises:
@@ -226,21 +245,13 @@ def encode(
     for name, (kind, value) in metadata.fields.items():
         image.set_type(kind, name, value)
     image.remove("jpeg-thumbnail-data")  # the preview in EXIF is gray and may lie on its side
+    bits, is_big = 12 if deep else 8, rgb.nbytes > _LARGEST_TIFF
     options: dict[str, dict[str, Any]] = {
         "jpg": {"Q": quality, "subsample_mode": "off"},
         "png": {},
-        "tiff": {
-            "compression": "deflate",
-            "predictor": "horizontal",
-            "bigtiff": rgb.nbytes > _LARGEST_TIFF,
-        },
+        "tiff": {"compression": "deflate", "predictor": "horizontal", "bigtiff": is_big},
         "webp": {"Q": quality},
-        "avif": {
-            "Q": quality,
-            "subsample_mode": "off",
-            "compression": "av1",
-            "bitdepth": 12 if deep else 8,
-        },
+        "avif": {"Q": quality, "subsample_mode": "off", "compression": "av1", "bitdepth": bits},
     }
     target = pyvips.Target.new_to_descriptor(descriptor)
     image.write_to_target(target, FORMATS[format][0], **options[format])
@@ -272,7 +283,7 @@ def raising_photo_errors(name: str) -> Iterator[None]:
 def reason(error: Error) -> str:
     """Return the system's message in an error of libvips, or else the first line, without its function."""
     lines = [line.strip() for line in (error.detail or "").splitlines() if line.strip()]
-    system = [line.removeprefix(_SYSTEM) for line in lines[:2] if line.startswith(_SYSTEM)]
+    system = [line.removeprefix(_SYSTEM_ERROR) for line in lines[:2] if line.startswith(_SYSTEM_ERROR)]
     return re.sub(r"^\w+: ", "", next(iter(system + lines), error.message or "no further detail"))
 
 
@@ -297,26 +308,8 @@ def _load(source: Path | bytes, page: int = 1, access: str = "sequential") -> Im
     return Image.new_from_source(origin, "", **options)
 
 
-def _turned(image: Image) -> Image:
-    """Let the resolutions of a photo that lay on its side change places, in EXIF too."""
-    image = image.copy(xres=image.yres, yres=image.xres)
-    if image.get_typeof("exif-data"):
-        image.set_type(pyvips.GValue.blob_type, "exif-data", exif_turned(bytes(image.get("exif-data"))))
-    return image
-
-
-def _from_floats(image: Image, statistics: Image) -> Image:
-    """Convert floats: code values in [0, 1] or, if they reach beyond 2, in the range of 8 or 16 bits.
-
-    Raises:
-        pyvips.Error: a value is infinite, or none.
-    """
-    largest, total = statistics(1, 0)[0], statistics(2, 0)[0]
-    if not math.isfinite(total):  # the largest is that of all numbers
-        raise pyvips.Error("floats that are infinite or no numbers")
-    top = 1 if largest <= 2 else 255 if largest <= 255 else 65535
-    deep = (image * (65535 / top)).rint().cast("ushort")
-    return deep.copy(interpretation=_space(image.bands, deep=True))
+def _field(image: Image, name: str, default: Any = None) -> Any:
+    return image.get(name) if image.get_typeof(name) else default
 
 
 def _space(bands: int, deep: bool) -> str:

@@ -94,7 +94,7 @@ def info_of(name: str, source: str | os.PathLike[str] | None = None) -> ModelInf
         return info
     path = weights.find(source)
     try:
-        architecture = tensorfile.read_config(path)["architecture"]
+        architecture = tensorfile.head(path)[0]["architecture"]
         levels = {int(r) for r in architecture["levels"]}
         if architecture.get("coarse"):
             levels.add(COARSE)

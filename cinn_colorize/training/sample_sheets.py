@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 
 from cinn_colorize.colorizer import Colorizer
-from cinn_colorize.data.sources import ColorReader, Source, evenly_spaced, readable
+from cinn_colorize.data.readers import ColorReader, readable
+from cinn_colorize.data.sources import Source, evenly_spaced
 from cinn_colorize.files.atomic import PUBLIC, mode_like
 from cinn_colorize.imaging.photo import open_photo
 from cinn_colorize.methods.contact_sheet import contact_sheet, save_sheet, tiles

@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from cinn_colorize.data.sources import Reader, find_photos
+from cinn_colorize.data.readers import Reader
+from cinn_colorize.data.sources import find_photos
 from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation.photos import read_square
 from cinn_colorize.models.conditioning import EfficientNetLite2, gray_input, pretrained

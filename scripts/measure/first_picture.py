@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from cinn_colorize.colorizer import Colorizer, NetworkInput, Sample, likeliest, typical
-from cinn_colorize.data.sources import Reader, find_photos
+from cinn_colorize.data.readers import Reader
+from cinn_colorize.data.sources import find_photos
 from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation.bootstrap import Statistics, Term, difference, estimate
 from cinn_colorize.evaluation.metrics import color_statistics, limited, picture_statistics

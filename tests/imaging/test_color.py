@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from skimage.color import lab2rgb, rgb2lab
 
@@ -100,6 +100,40 @@ def test_reduction_goes_to_the_edge_of_the_gamut_at_constant_hue():
     more = to_rgb(L, reduced * (1 + 0.5 / np.maximum(np.hypot(*reduced), 1e-3)))
     outside = (more.min(axis=-1) < -1e-5) | (more.max(axis=-1) > 1 + 1e-5)
     assert outside[changed].mean() > 0.999
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.floats(0, 100), st.floats(-180, 180), st.floats(1, 140), st.floats(1, 3))
+def test_all_colours_of_a_line_of_hue_are_reduced_to_its_end(L, degrees, chroma, further):
+    """What is reduced stays so; chroma beyond the end makes no difference; L and hue stay."""
+    hue, L = np.radians(degrees), np.full((1, 1), L, np.float32)
+    assume(not color._leave_twice(L, hue % (2 * np.pi)))
+    ab = (chroma * np.array([np.cos(hue), np.sin(hue)])).astype(np.float32).reshape(2, 1, 1)
+    reduced = color.reduce_chroma(L, ab)
+    step = 3 * color._MAX_CHROMA / 2**color._BISECTIONS
+    np.testing.assert_allclose(color.reduce_chroma(L, reduced), reduced, atol=step)
+    if (reduced != ab).any():
+        np.testing.assert_allclose(color.reduce_chroma(L, further * ab), reduced, atol=step)
+    share = np.hypot(*reduced) / np.hypot(*ab)
+    assert share <= 1
+    np.testing.assert_allclose(reduced, share * ab, atol=1e-4)
+    lab = color.srgb_to_lab(to_rgb(L, reduced))
+    np.testing.assert_allclose(lab[..., 0], L, atol=0.01)
+
+
+def test_lines_of_hue_leave_the_gamut_once_but_for_some_yellows():
+    rng = np.random.default_rng(0)
+    L, hue = rng.uniform(0, 100, 30_000), rng.uniform(0, 2 * np.pi, 30_000)
+    L[15_000:], hue[15_000:] = rng.uniform(90, 100, 15_000), np.radians(rng.uniform(90, 115, 15_000))
+    ab = color._MAX_CHROMA * np.stack([np.cos(hue), np.sin(hue)]).astype(np.float32)
+    lines = color._HueLines.to(L.astype(np.float32), ab)
+    shares = np.linspace(0, 1, 141, dtype=np.float32)
+    outside = np.stack([lines.outside(np.full(L.size, share)) for share in shares])
+    enters_again = (np.logical_or.accumulate(outside) & ~outside).any(axis=0)
+    may = color._leave_twice(L, hue)
+    assert enters_again.sum() > 100
+    assert not (enters_again & ~may).any()
+    assert may[:15_000].mean() < 0.002
 
 
 @pytest.mark.parametrize(("depth", "tolerance"), [(8, 0.15), (16, 0.01)])
