@@ -44,27 +44,29 @@ class _Model:
         info, sha256, precision, network, guidance = self._loaded
         return (info, sha256, precision, guidance), dict(network.latent_shapes), network.coarse_size
 
-    def coarse(self, latents: LatentLevels, L: Floats) -> Coarse:
-        """Compute the coarse colours of codes under L*."""
+    # The condition is L* here: each process that asks has only that.
+
+    def coarse(self, latents: LatentLevels, condition: Floats) -> Coarse:
+        """See :meth:`Network.coarse`."""
         with self._turn:
-            return self._loaded.network.coarse(latents, self._condition(L))
+            return self._loaded.network.coarse(latents, self._condition(condition))
 
     def decode(
-        self, latents: LatentLevels, L: Floats, coarse: Coarse | None
+        self, latents: LatentLevels, condition: Floats, coarse: Coarse | None = None
     ) -> tuple[Floats, NDArray[np.float64]]:
-        """Decode codes under L*."""
+        """See :meth:`Network.decode`."""
         with self._turn:
-            return self._loaded.network.decode(latents, self._condition(L), coarse)
+            return self._loaded.network.decode(latents, self._condition(condition), coarse)
 
-    def encode(self, ab: Floats, L: Floats) -> LatentLevels:
-        """Encode ab under L*."""
+    def encode(self, ab: Floats, condition: Floats) -> LatentLevels:
+        """See :meth:`Network.encode`."""
         with self._turn:
-            return self._loaded.network.encode(ab, self._condition(L))
+            return self._loaded.network.encode(ab, self._condition(condition))
 
-    def log_prob(self, ab: Floats, L: Floats) -> float:
-        """Return the log density of ab under L*."""
+    def log_prob(self, ab: Floats, condition: Floats) -> float:
+        """See :meth:`Network.log_prob`."""
         with self._turn:
-            return self._loaded.network.log_prob(ab, self._condition(L))
+            return self._loaded.network.log_prob(ab, self._condition(condition))
 
     def _condition(self, L: Floats) -> Any:
         key = L.tobytes()
@@ -127,26 +129,10 @@ class _ServedNetwork:
     """The network of another process; see :class:`cinn_colorize.engines.interface.Network`."""
 
     def __init__(self, model: _Model, latent_shapes: Shapes, coarse_size: int | None) -> None:
-        self._model, self.latent_shapes, self.coarse_size = model, latent_shapes, coarse_size
+        self.latent_shapes, self.coarse_size = latent_shapes, coarse_size
+        self.coarse, self.decode = model.coarse, model.decode
+        self.encode, self.log_prob = model.encode, model.log_prob
 
     def condition(self, L: Floats) -> Floats:
-        """Return L* itself, by which the other process finds the condition; see :meth:`Network.condition`."""
+        """Return L* itself, by which the other process finds the condition."""
         return np.ascontiguousarray(L, np.float32)
-
-    def coarse(self, latents: LatentLevels, condition: Floats) -> Coarse:
-        """See :meth:`Network.coarse`."""
-        return self._model.coarse(latents, condition)
-
-    def decode(
-        self, latents: LatentLevels, condition: Floats, coarse: Coarse | None = None
-    ) -> tuple[Floats, NDArray[np.float64]]:
-        """See :meth:`Network.decode`."""
-        return self._model.decode(latents, condition, coarse)
-
-    def encode(self, ab: Floats, condition: Floats) -> LatentLevels:
-        """See :meth:`Network.encode`."""
-        return self._model.encode(ab, condition)
-
-    def log_prob(self, ab: Floats, condition: Floats) -> float:
-        """See :meth:`Network.log_prob`."""
-        return self._model.log_prob(ab, condition)

@@ -13,12 +13,14 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from cinn_colorize.batch.pipeline import Event, Failure, Finished, Job, load_colorizer, loading_colorizer
+from cinn_colorize.batch.events import Event, Failure, Finished
+from cinn_colorize.batch.pipeline import Job, load_colorizer, loading_colorizer
 from cinn_colorize.batch.plan import Plan, Task
 from cinn_colorize.batch.processes import CONTEXT, end_with_parent, usable_cores
 from cinn_colorize.engines.choice import ModelSpec
@@ -31,6 +33,43 @@ if TYPE_CHECKING:
     from cinn_colorize.batch.model_server import ModelClient, ModelServer
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Device:
+    """A worker would compute on this type of device; it waits for a network to share, or None."""
+
+    type: str
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A worker has a network, and waits for tasks."""
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """A worker cannot begin, for a reason that all of them meet."""
+
+    error: CinnError
+
+
+@dataclass(frozen=True)
+class LogMessage:
+    """What a worker logs, to be logged again by the process that started it."""
+
+    level: int
+    text: str
+    arguments: Any
+
+    @classmethod
+    def of(cls, record: logging.LogRecord) -> LogMessage:
+        """Return what can be sent of a record."""
+        return cls(record.levelno, record.msg, record.args)
+
+    def repeat(self) -> None:
+        """Log it in this process."""
+        log.log(self.level, self.text, *self.arguments)
 
 
 class InProcess:
@@ -64,7 +103,7 @@ class WorkerPool:
         level = logging.getLogger("cinn_colorize").level
         self._arguments, self._number = (spec, plan, threads, level), number
         self._spec = spec
-        self._workers: dict[Connection, _Worker] = {}
+        self._workers: list[_Worker] = []
         self._server: ModelServer | None = None
 
     def __enter__(self) -> WorkerPool:
@@ -73,7 +112,7 @@ class WorkerPool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for worker in self._workers.values():
+        for worker in self._workers:
             worker.end()
         if self._server:
             self._server.end()
@@ -85,47 +124,44 @@ class WorkerPool:
             WeightsError: the network cannot be loaded.
             WorkerError: no process starts, or the one that holds the network is gone.
         """
-        item = next(items, None)
-        while True:
-            while item and not isinstance(item, Task):
+        for item in items:
+            if not isinstance(item, Task):
                 yield item
-                item = next(items, None)
-            workers = self._workers.values()
-            free = next((worker for worker in workers if worker.ready and not worker.task), None)
-            if item and free:
-                free.give(item)
-                item = next(items, None)
                 continue
-            if not item and not any(worker.task for worker in workers):
-                return
-            while item and len(self._workers) < self._number:
-                worker = _Worker(*self._arguments)
-                self._workers[worker.connection] = worker
-            for readable in connection.wait(list(self._workers)):
-                yield from self._receive(next(w for w in workers if w.connection is readable))
+            while not (free := next((w for w in self._workers if w.ready and not w.task), None)):
+                while len(self._workers) < self._number:
+                    self._workers.append(_Worker(*self._arguments))
+                yield from self._received()
+            free.begin(item)
+        while any(worker.task for worker in self._workers):
+            yield from self._received()
 
-    def _receive(self, worker: _Worker) -> Iterator[Event]:
-        try:
-            message = worker.connection.recv()
-        except (EOFError, OSError):
-            yield from self._remove(worker)
-            return
-        match message:
-            case str(device):
-                worker.give(self._network(device))
-            case None:
-                worker.ready = True
-            case (int(level), text, arguments):
-                log.log(level, text, *arguments)
-            case Exception():
-                raise message
-            case _:
-                if isinstance(message, Failure | Finished):
-                    worker.task = None
-                yield message
+    def _received(self) -> Iterator[Event]:
+        """Wait for messages, and yield the events among them."""
+        readable = connection.wait([worker.connection for worker in self._workers])
+        for worker in [worker for worker in self._workers if worker.connection in readable]:
+            try:
+                message = worker.connection.recv()
+            except (EOFError, OSError):
+                yield from self._lost(worker)
+                continue
+            match message:
+                case Device():
+                    worker.send(self._network(message.type))
+                case Ready():
+                    worker.ready = True
+                case Unusable():
+                    raise message.error
+                case LogMessage():
+                    message.repeat()
+                case _:
+                    if isinstance(message, Failure | Finished):
+                        worker.task = None
+                    yield message
 
-    def _remove(self, worker: _Worker) -> Iterator[Event]:
-        del self._workers[worker.connection]
+    def _lost(self, worker: _Worker) -> Iterator[Event]:
+        """Go on without a process that has ended."""
+        self._workers.remove(worker)
         worker.end()
         code = worker.process.exitcode or 0
         how = f"was killed ({signal.Signals(-code).name})" if code < 0 else f"ended (exit code {code})"
@@ -167,10 +203,13 @@ class _Worker:
         self.task: Task | None = None
         self.ready = False
 
-    def give(self, message: object) -> None:
+    def begin(self, task: Task) -> None:
+        """Give the process a photo."""
+        self.task = task
+        self.send(task)
+
+    def send(self, message: Task | ModelClient | None) -> None:
         """Send a task or an answer; if the process is dead, the next message received is its end."""
-        if isinstance(message, Task):
-            self.task = message
         with contextlib.suppress(OSError):
             self.connection.send(message)
 
@@ -185,20 +224,20 @@ class _Worker:
 
 
 def _work(parent: Connection, spec: ModelSpec, plan: Plan, threads: int, level: int) -> None:
-    """Send the device, receive the shared network or None, send None when ready; then do the photos."""
+    """Say which device it is, receive the shared network or None, and do photos."""
     end_with_parent()
     to_parent = _ToParent(parent)
     package_log = logging.getLogger("cinn_colorize")
     package_log.addHandler(to_parent)
     package_log.setLevel(level)
     try:
-        to_parent.send(prepare(spec, threads))
+        to_parent.send(Device(prepare(spec, threads)))
         network: ModelClient | None = parent.recv()
         job = Job(load_colorizer(network or spec), plan)
     except CinnError as error:
-        to_parent.send(error)
+        to_parent.send(Unusable(error))
         return
-    to_parent.send(None)
+    to_parent.send(Ready())
     with contextlib.suppress(EOFError):
         while True:
             for event in job.events(parent.recv()):
@@ -227,9 +266,9 @@ class _ToParent(logging.Handler):
         super().__init__()
         self._parent, self._turn = parent, threading.Lock()
 
-    def send(self, message: object) -> None:
+    def send(self, message: Device | Ready | Unusable | LogMessage | Event) -> None:
         with self._turn:
             self._parent.send(message)
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.send((record.levelno, record.msg, record.args))
+        self.send(LogMessage.of(record))

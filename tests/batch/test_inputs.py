@@ -91,12 +91,12 @@ def test_patterns(scans):
 
 
 def test_found_is_told_from_named(scans):
-    assert [item.found for item in find_inputs([Path("scans/b.jpg")], output=Path("o"))] == [False]
+    assert [item.named for item in find_inputs([Path("scans/b.jpg")], output=Path("o"))] == [True]
     for argument in ("scans", "scans/*.jpg"):
-        assert all(item.found for item in find_inputs([Path(argument)], output=Path("o")))
+        assert not any(item.named for item in find_inputs([Path(argument)], output=Path("o")))
     for both in (["scans", "scans/b.jpg"], ["scans/b.jpg", "scans"]):
-        told = {item.path.name: item.found for item in find_inputs([*map(Path, both)], output=Path("o"))}
-        assert told == {"a.tif": True, "b.jpg": False}
+        named = {item.path.name: item.named for item in find_inputs([*map(Path, both)], output=Path("o"))}
+        assert named == {"a.tif": False, "b.jpg": True}
 
 
 def test_lists_keep_their_folders(scans):
@@ -151,7 +151,7 @@ def test_the_output_folder_is_left_out(scans):
     assert len(found("scans/colorized", recursive=True, output=scans / "colorized")) == 1
     others = []
     (scans / "linked").symlink_to("colorized")
-    assert len(found("scans", recursive=True, output=scans / "linked", others=others)) == 4
+    assert len(found("scans", recursive=True, output=scans / "linked", not_taken=others)) == 4
     assert not list(filter(is_linked_folder, others))
 
 
@@ -164,7 +164,7 @@ def test_loops_of_links_end(scans):
     os.mkfifo(scans / "pipe.jpg")
     names = ["a.tif", "b.jpg", "link.jpg", "loop.jpg", "lost.jpg", "box 1/c.PNG", "box 1/deep/d.webp"]
     others = []
-    there = found("scans", recursive=True, others=others)
+    there = found("scans", recursive=True, not_taken=others)
     assert [path for path, _ in there] == [f"scans/{name}" for name in names]
     assert [path for path in others if is_linked_folder(path)] == [Path("scans/here"), Path("scans/box 1/up")]
     assert counts_by_suffix(others).endswith(", 2 linked folders, 1 pipe or device")
@@ -205,7 +205,7 @@ def test_shares_are_alike(count):
 def test_a_share_depends_on_the_results_alone():
     """A share depends neither on the other photos, nor on the mount point, nor on the suffix."""
     inputs = [Input(Path(f"/mnt/a/{i}.jpg"), Path("box")) for i in range(100)]
-    there = [Input(Path(f"/data/{i}.png"), Path("box"), True) for i in range(100)]
+    there = [Input(Path(f"/data/{i}.png"), Path("box"), False) for i in range(100)]
     shares = [{item.path.stem for item in shard(items, 2, 3)} for items in (inputs, there, inputs[:50])]
     assert shares[0] == shares[1]
     assert shares[2] == {stem for stem in shares[0] if int(stem) < 50}
@@ -217,9 +217,9 @@ def test_other_files_of_folders_are_handed_over(scans):
     (scans / "box 1" / "b.PDF").touch()
     os.mkfifo(scans / "fifo")
     others = []
-    assert ("scans/scan", ".") in found("scans", others=others)
+    assert ("scans/scan", ".") in found("scans", not_taken=others)
     assert sorted(path.name for path in others) == ["README", "fifo", "notes.txt"]
-    found("scans", recursive=True, others=others)
+    found("scans", recursive=True, not_taken=others)
     assert counts_by_suffix(others) == "2 without suffix, 2 .txt, 1 .pdf, 2 pipes or devices"
 
 
