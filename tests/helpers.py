@@ -272,12 +272,11 @@ def the_line(result):
     return result.stderr
 
 
-class _Here(contextlib.nullcontext, InProcess):
+class _Here(InProcess):
     """Use no processes: colorize all photos one after the other."""
 
-    def __init__(self, setup, plan, _):
-        contextlib.nullcontext.__init__(self, self)
-        InProcess.__init__(self, setup, plan)
+    def __init__(self, spec, plan, _):
+        super().__init__(spec, plan)
 
 
 def preloaded(monkeypatch, colorizer):

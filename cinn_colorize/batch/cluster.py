@@ -25,12 +25,14 @@ from cinn_colorize.batch.events import Event, Failure
 from cinn_colorize.batch.pipeline import Job, load_colorizer
 from cinn_colorize.batch.plan import Plan, Task
 from cinn_colorize.batch.processes import CONTEXT, end_with_parent
-from cinn_colorize.batch.workers import LogMessage, Unusable, prepare
+from cinn_colorize.batch.workers import Sender, Unusable, prepare
 from cinn_colorize.engines.choice import ModelSpec
 from cinn_colorize.errors import CinnError, PhotoError, WorkerError
 from cinn_colorize.files.atomic import TemporaryFolder, temporary
 from cinn_colorize.files.messages import printable_name
 from cinn_colorize.files.signals import blocked_in_children
+
+log = logging.getLogger(__name__)
 
 _TRIES = 3  # for a photo whose process is killed, possibly because of the photo
 _TIMEOUT = 10  # seconds, for a machine to answer and for Ray to end
@@ -43,7 +45,7 @@ class _Answer:
     """What a worker says of the task of this number."""
 
     number: int
-    messages: list[LogMessage | Event]
+    messages: list[logging.LogRecord | Event]
 
 
 @dataclass(frozen=True)
@@ -108,8 +110,8 @@ def _listen(driver: Connection, tasks: dict[int, Task]) -> Iterator[Event]:
                 return
             # A task that Ray ran again, having lost touch with its first run, counts once.
             for message in answer.messages if tasks.pop(answer.number, None) else ():
-                if isinstance(message, LogMessage):
-                    message.repeat()
+                if isinstance(message, logging.LogRecord):
+                    log.handle(message)
                 else:
                     yield message
     except (EOFError, OSError):
@@ -257,7 +259,8 @@ class _Worker:
     """A process of the cluster; if it cannot start its work, the error is its answer to the first photo."""
 
     def __init__(self, **arguments: Any) -> None:
-        self._log: list[LogMessage] = []
+        self._messages: list[logging.LogRecord | Event] = []
+        self._sender = Sender(self._messages.append)
         try:
             self._job: Job | Unusable = self._start(**arguments)
         except CinnError as error:
@@ -280,9 +283,7 @@ class _Worker:
                 f"{host} does not see the folder {printable_name(plan.folder)}; photos and results "
                 "must lie in folders that all machines of the cluster share under the same path"
             )
-        package_log = logging.getLogger("cinn_colorize")
-        package_log.addHandler(_ToList(self._log))
-        package_log.setLevel(level)
+        self._sender.take_log(level)
         with TemporaryFolder() as name:
             file = Path(name, spec.weights.name)
             file.write_bytes(ray.get(weights))
@@ -296,16 +297,8 @@ class _Worker:
         if isinstance(self._job, Unusable):
             answer = self._job
         else:
-            self._log.clear()
-            events = [*self._job.events(pickle.loads(row["task"]))]
-            answer = _Answer(row["number"], [*self._log, *events])
+            self._messages.clear()
+            for event in self._job.events(pickle.loads(row["task"])):
+                self._sender.send(event)
+            answer = _Answer(row["number"], self._messages)
         return [{"answer": pickle.dumps(answer)}]
-
-
-class _ToList(logging.Handler):
-    def __init__(self, messages: list[LogMessage]) -> None:
-        super().__init__()
-        self._messages = messages
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._messages.append(LogMessage.of(record))

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from cinn_colorize.batch.events import Result, Status
 from cinn_colorize.batch.existing import ExistingResults, ResultStates, State
-from cinn_colorize.batch.folders import check_names, make_folder
 from cinn_colorize.batch.plan import Existing, Plan, Task
+from cinn_colorize.batch.result_files import check_names, make_folder
 from cinn_colorize.errors import ExistsError
 from cinn_colorize.imaging.bands import threads
 from cinn_colorize.methods.contact_sheet import contact_sheet, save_sheet, tile
@@ -28,15 +28,9 @@ _COMPOSED_AT_ONCE = 2**28  # bytes of pictures made in one pass through a photo
 
 
 class Colorizing:
-    """One photo on its way to its results.
+    """One photo, opened and with its frame, on its way to its results.
 
-    Args:
-        colorizer: draws the samples.
-        plan: what to draw, and where to write it.
-        task: the photo's files.
-        photo: the photo, opened, with its frame.
-        status: status of its file before it was opened.
-        start: when it was opened, by ``time.perf_counter``.
+    ``status`` is that of its file before it was opened, at ``start`` by ``time.perf_counter``.
     """
 
     def __init__(

@@ -14,10 +14,10 @@ import numpy as np
 
 from cinn_colorize.batch.events import Failure, Finished
 from cinn_colorize.batch.existing import ExistingResults, State
-from cinn_colorize.batch.folders import check_names, make_folder
 from cinn_colorize.batch.inputs import Input
 from cinn_colorize.batch.pipeline import Job, load_colorizer
 from cinn_colorize.batch.plan import Plan, Task
+from cinn_colorize.batch.result_files import check_names, make_folder
 from cinn_colorize.batch.run import Batch
 from cinn_colorize.errors import OutputError, PhotoError
 from cinn_colorize.files.atomic import TemporaryFolder
@@ -59,15 +59,7 @@ class DryRun:
 
 @dataclass(frozen=True, eq=False)
 class _Photo:
-    """A photo and what is to be made of it.
-
-    Attributes:
-        outputs: the files to write, as far as their names are known.
-        files: their number.
-        right: number of files that exist and are as wanted.
-        pixels: number of the photo's pixels.
-        bytes: bytes of a picture before it is encoded.
-    """
+    """A photo, the same of its files, its number of pixels, and the bytes of a picture before encoding."""
 
     task: Task
     outputs: list[Path]
@@ -129,12 +121,7 @@ def dry_run(batch: Batch) -> DryRun:
 
 
 def _photo(task: Task, plan: Plan, colorizer: Callable[[], BaseColorizer]) -> _Photo | None:
-    """Return what is to be made of a photo; None if this program made it.
-
-    Raises:
-        PhotoError: the photo cannot be read, or a result exists that was made in another way.
-        WeightsError: the network cannot be loaded.
-    """
+    """Return what is to be made of a photo; None if this program made it."""
     path = task.input.path
     photo = plan.open(path if task.content is None else task.content, printable_name(path))
     if photo.recipe and not task.input.named:

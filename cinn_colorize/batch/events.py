@@ -79,11 +79,7 @@ class Status(NamedTuple):
 
     @classmethod
     def of(cls, task: Task) -> Status:
-        """Return those of a task's photo.
-
-        Raises:
-            PhotoError: the file cannot be reached.
-        """
+        """Return those of a task's photo; one that is not there is a PhotoError."""
         if task.content is not None:
             return cls(len(task.content), None)
         from cinn_colorize.imaging.vips import raising_photo_errors
@@ -93,11 +89,7 @@ class Status(NamedTuple):
         return cls(status.st_size, status.st_mtime, status.st_ino)
 
     def check(self, task: Task) -> None:
-        """Check that a task's photo still has this status.
-
-        Raises:
-            PhotoError: it has changed.
-        """
+        """Refuse a photo that no longer has this status, as a PhotoError."""
         if Status.of(task) != self:
             name = printable_name(task.input.path)
             raise PhotoError(f"{name}: changed while being read; run again when it is complete")

@@ -29,12 +29,7 @@ State = Enum("State", ["MISSING", "RIGHT", "OTHER"])
 
 @dataclass(frozen=True)
 class ResultStates:
-    """The states of a photo's results.
-
-    Attributes:
-        pictures: those of the pictures of the samples that are kept, by seed.
-        sheet: that of the contact sheet; None if none is wanted.
-    """
+    """The states of a photo's pictures, by seed, and of its contact sheet, if one is wanted."""
 
     pictures: Mapping[int, State]
     sheet: State | None = None
@@ -61,14 +56,7 @@ class ResultStates:
 
 
 class ExistingResults:
-    """What exists of a photo's results.
-
-    Args:
-        task: the photo and its results.
-        plan: how they are made.
-        colorizer: draws them.
-        photo: the photo, opened, with its frame.
-    """
+    """What exists of the results of a photo, which is opened and has its frame."""
 
     def __init__(self, task: Task, plan: Plan, colorizer: BaseColorizer, photo: Photo) -> None:
         self._task, self._plan, self._colorizer, self._photo = task, plan, colorizer, photo
@@ -76,10 +64,7 @@ class ExistingResults:
         self._wanted, self._existing = frozenset(task.wanted), frozenset(task.existing)
 
     def states(self, seeds: Iterable[int]) -> ResultStates:
-        """Return the states of all results.
-
-        Args:
-            seeds: seeds of the samples that are kept.
+        """Return the states of the pictures of the samples that are kept, and of the sheet.
 
         Raises:
             PhotoError: a result was made in another way, and is not to be skipped; or the photo cannot be

@@ -15,7 +15,6 @@ from cinn_colorize.files.messages import counted, missing, printable, printable_
 
 # os.path.isdir is used where a name may be too long, for which Path.is_dir raises.
 
-_LINKED, _PIPE = "/", "/|"  # kinds that no suffix names
 _MAGIC = frozenset("*?[")
 _VAGUE = (FORMATS["bmp"][0], FORMATS["pnm"][0])  # formats that begin as many a text does
 
@@ -53,8 +52,7 @@ def find_inputs(
         recursive: include all that is below a folder; the results go into the same tree. With several
             folders, each tree goes into a folder of its name.
         output: the output folder, which is skipped where it lies below a folder of photos.
-        not_taken: receives the files of folders that are not taken for photos, pipes, devices, and links to
-            folders.
+        not_taken: receives what else these folders hold, and links to folders that are not followed.
     """
     search = _Search(recursive, output, [] if not_taken is None else not_taken)
     items: list[Input | PhotoError] = []
@@ -131,25 +129,20 @@ def is_photo(path: Path) -> bool:
     return suffix in SUFFIXES and (bool(path.suffix) or suffix not in _VAGUE)
 
 
-def counts_by_suffix(paths: Iterable[Path]) -> str:
+def counts_by_suffix(paths: Sequence[Path]) -> str:
     """Count files by suffix, most frequent first: ``3 .pdf, 1 without suffix, 1 linked folder``."""
-    counts = Counter(_kind(path) for path in paths)
-    linked, pipes = counts.pop(_LINKED, 0), counts.pop(_PIPE, 0)
-    kinds = sorted(counts, key=lambda suffix: (-counts[suffix], suffix))
-    parts = [f"{counts[suffix]} {printable(suffix) or 'without suffix'}" for suffix in kinds]
-    parts += [counted(linked, "linked folder")] if linked else []
+    suffixes = Counter(path.suffix.lower() for path in paths if not is_pipe(path))
+    folders = sum(map(is_linked_folder, paths))
+    pipes = len(paths) - suffixes.total() - folders
+    by_number = sorted(suffixes.items(), key=lambda item: (-item[1], item[0]))
+    parts = [f"{number} {printable(suffix) or 'without suffix'}" for suffix, number in by_number]
+    parts += [counted(folders, "linked folder")] if folders else []
     parts += [counted(pipes, "pipe or device", "pipes or devices")] if pipes else []
     return ", ".join(parts)
 
 
-def _kind(path: Path) -> str:
-    if is_linked_folder(path):
-        return _LINKED
-    return _PIPE if is_pipe(path) else path.suffix.lower()
-
-
 def is_pipe(path: Path) -> bool:
-    """Return whether a path that is no folder is a pipe or a device."""
+    """Return whether a path is a pipe, a device or a folder."""
     return os.path.exists(path) and not os.path.isfile(path)  # noqa: PTH110, PTH113
 
 

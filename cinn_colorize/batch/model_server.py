@@ -29,7 +29,10 @@ _CACHED = 64  # conditions, of 1 to 10 MiB each; a photo has 33 at most
 
 
 class _Model:
-    """The network in its own process; it serves one call at a time."""
+    """The network in its own process, with the methods of :class:`Network`; it serves one call at a time.
+
+    A condition is given as its L*, which is all that the other processes have.
+    """
 
     def __init__(self) -> None:
         self._turn = threading.Lock()
@@ -44,27 +47,21 @@ class _Model:
         info, sha256, precision, network, guidance = self._loaded
         return (info, sha256, precision, guidance), dict(network.latent_shapes), network.coarse_size
 
-    # The condition is L* here: each process that asks has only that.
-
     def coarse(self, latents: LatentLevels, condition: Floats) -> Coarse:
-        """See :meth:`Network.coarse`."""
         with self._turn:
             return self._loaded.network.coarse(latents, self._condition(condition))
 
     def decode(
         self, latents: LatentLevels, condition: Floats, coarse: Coarse | None = None
     ) -> tuple[Floats, NDArray[np.float64]]:
-        """See :meth:`Network.decode`."""
         with self._turn:
             return self._loaded.network.decode(latents, self._condition(condition), coarse)
 
     def encode(self, ab: Floats, condition: Floats) -> LatentLevels:
-        """See :meth:`Network.encode`."""
         with self._turn:
             return self._loaded.network.encode(ab, self._condition(condition))
 
     def log_prob(self, ab: Floats, condition: Floats) -> float:
-        """See :meth:`Network.log_prob`."""
         with self._turn:
             return self._loaded.network.log_prob(ab, self._condition(condition))
 
@@ -99,9 +96,6 @@ class ModelClient:
 
 class ModelServer:
     """The process that holds the network.
-
-    Args:
-        spec: how it loads the network.
 
     Raises:
         WeightsError: the network cannot be loaded.

@@ -49,23 +49,14 @@ def loading_colorizer(spec: ModelSpec) -> BaseColorizer | Future[BaseColorizer]:
 
 
 class Job:
-    """Photos colorized one after the other by one plan.
-
-    Args:
-        colorizer: draws the samples; if it is still being loaded, the first photo is opened meanwhile.
-        plan: what to draw, and where to write it.
-    """
+    """Photos colorized one after the other; the first one is opened while the network is being loaded."""
 
     def __init__(self, colorizer: BaseColorizer | Future[BaseColorizer], plan: Plan) -> None:
         self._colorizer, self.plan = colorizer, plan
 
     @property
     def colorizer(self) -> BaseColorizer:
-        """The colorizer, when it is loaded.
-
-        Raises:
-            WeightsError: it cannot be loaded.
-        """
+        """The colorizer, when it is loaded; raises what :func:`load_colorizer` does."""
         return self._colorizer.result() if isinstance(self._colorizer, Future) else self._colorizer
 
     def events(self, task: Task) -> Iterator[Event]:
@@ -85,10 +76,7 @@ class Job:
             yield Finished(path, written)
 
     def colorize(self, task: Task) -> Iterator[Result]:
-        """Draw and write the wanted samples of a photo, and its sheet.
-
-        Yields:
-            each result as soon as it is written, or is known to exist.
+        """Draw and write the wanted samples of a photo, and its sheet; yield each result that is there.
 
         Raises:
             PhotoError: the photo cannot be read, or a result cannot be written, or exists and was made in

@@ -17,7 +17,7 @@ from cinn_colorize.batch.inputs import Input
 from cinn_colorize.batch.manifest import Manifest
 from cinn_colorize.batch.pipeline import Job, loading_colorizer
 from cinn_colorize.batch.plan import Existing, Plan, Task
-from cinn_colorize.batch.result_names import ResultNames, is_made_here
+from cinn_colorize.batch.result_files import ResultNames, is_made_here
 from cinn_colorize.batch.workers import InProcess, WorkerPool
 from cinn_colorize.engines.choice import ModelSpec
 from cinn_colorize.errors import CinnError, OriginalError, PhotoError
@@ -88,10 +88,7 @@ class Batch:
         }
 
     def run(self) -> Generator[Event, None, None]:
-        """Colorize all photos.
-
-        Yields:
-            each result as soon as it is written, failures, and the end of each photo.
+        """Colorize all photos; yield each result as soon as it is written, and the end of each photo.
 
         Raises:
             WeightsError: the network cannot be loaded.
@@ -128,8 +125,7 @@ class Batch:
         if self._cluster:
             yield from self._cluster.run(self.spec, self.plan, tasks)
         elif len(self._photos) > 1:
-            with WorkerPool(self.spec, self.plan, self.workers) as pool:
-                yield from pool.run(tasks)
+            yield from WorkerPool(self.spec, self.plan, self.workers).run(tasks)
         else:
             yield from InProcess(self.spec, self.plan).run(tasks)
 
@@ -147,11 +143,8 @@ class Batch:
         """Return a photo with its files, or None if the manifest lists them all."""
         plan = self.plan
         outputs, sheet = self._names.of(photo)
-        done = {
-            output
-            for output, seed in zip(outputs, plan.seeds, strict=True)
-            if self._is_done(photo, output, seed)
-        }
+        seeds = zip(outputs, plan.seeds, strict=True)
+        done = {output for output, seed in seeds if self._is_done(photo, output, seed)}
         wanted = [output for output in dict.fromkeys(outputs) if output not in done]
         if sheet and not self._is_done(photo, sheet):
             wanted.append(sheet)
@@ -177,12 +170,7 @@ class Batch:
         return self._manifest.says(json.loads(json.dumps(self._line(result))))
 
     def _check_replaced(self, photo: Input, output: Path, *, is_sheet: bool) -> None:
-        """Refuse a result in the place of a file that the call reads.
-
-        Raises:
-            PhotoError: it is the photo.
-            OriginalError: it is another one, and would be replaced.
-        """
+        """Refuse a result in the place of the photo, or of another file that the call reads."""
         name = printable_name(photo.path)
         if os.path.exists(photo.path) and os.path.exists(output) and output.samefile(photo.path):  # noqa: PTH110
             raise PhotoError(f"{name}: its result would replace the photo; choose another --output-dir")
@@ -202,16 +190,13 @@ class Batch:
         if not isinstance(event, Result):
             return None
         plan = self.plan
-        if event.seed is None:
-            seeds: dict[str, Any] = {"seeds": [plan.seed, plan.seed + plan.number - 1]}
-        else:
-            seeds = {"seed": event.seed}
+        all_seeds = {"seeds": [plan.seed, plan.seed + plan.number - 1]}
         return {
             "input": os.fspath(event.input),
             "size": event.size,
             "mtime": event.mtime,
             "output": os.fspath(event.output),
-            **seeds,
+            **(all_seeds if event.seed is None else {"seed": event.seed}),
             "temperature": plan.temperature,
             "model": self.spec.model,
             "log_prob": event.log_prob,
@@ -245,10 +230,8 @@ def colorize_stream(content: bytes, plan: Plan, spec: ModelSpec) -> bytes:
     with TemporaryFolder() as folder:
         plan = replace(plan, folder=Path(folder), pattern="{stem}{ext}")
         outputs = plan.outputs(photo, photo.path.stem)  # all of one name
-        for _ in Job(loading_colorizer(spec), plan).colorize(
-            Task(photo, outputs, None, outputs, [], content)
-        ):
-            pass
+        task = Task(photo, outputs, None, outputs, content=content)
+        list(Job(loading_colorizer(spec), plan).colorize(task))
         return outputs[0].read_bytes()
 
 

@@ -12,11 +12,10 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.connection import Connection
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from cinn_colorize.batch.events import Event, Failure, Finished
@@ -54,22 +53,27 @@ class Unusable:
     error: CinnError
 
 
-@dataclass(frozen=True)
-class LogMessage:
-    """What a worker logs, to be logged again by the process that started it."""
+class Sender(logging.Handler):
+    """Sends what is logged, and other messages, one at a time: pictures are saved in several threads."""
 
-    level: int
-    text: str
-    arguments: Any
+    def __init__(self, send: Callable[[Any], object]) -> None:
+        super().__init__()
+        self._send, self._turn = send, threading.Lock()
 
-    @classmethod
-    def of(cls, record: logging.LogRecord) -> LogMessage:
-        """Return what can be sent of a record."""
-        return cls(record.levelno, record.msg, record.args)
+    def take_log(self, level: int) -> None:
+        """Send what the package logs from a level on."""
+        package_log = logging.getLogger("cinn_colorize")
+        package_log.addHandler(self)
+        package_log.setLevel(level)
 
-    def repeat(self) -> None:
-        """Log it in this process."""
-        log.log(self.level, self.text, *self.arguments)
+    def send(self, message: Device | Ready | Unusable | logging.LogRecord | Event) -> None:
+        """Send a message."""
+        with self._turn:
+            self._send(message)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send what is logged."""
+        self.send(record)
 
 
 class InProcess:
@@ -79,7 +83,7 @@ class InProcess:
         self._spec, self._plan = spec, plan
 
     def run(self, items: Iterator[Task | Event]) -> Iterator[Event]:
-        """See :meth:`WorkerPool.run`."""
+        """Do the tasks, and pass on the events among them."""
         job = None
         for item in items:
             if isinstance(item, Task):
@@ -90,13 +94,7 @@ class InProcess:
 
 
 class WorkerPool:
-    """The processes of a batch, each with one photo at a time; they start when there is something to do.
-
-    Args:
-        spec: how a process loads the network.
-        plan: what to draw for each photo, and where to write it.
-        number: number of processes.
-    """
+    """The processes of a batch, each with one photo at a time; they start when there is something to do."""
 
     def __init__(self, spec: ModelSpec, plan: Plan, number: int) -> None:
         threads = max(1, usable_cores() // number)
@@ -106,17 +104,6 @@ class WorkerPool:
         self._workers: list[_Worker] = []
         self._server: ModelServer | None = None
 
-    def __enter__(self) -> WorkerPool:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for worker in self._workers:
-            worker.end()
-        if self._server:
-            self._server.end()
-
     def run(self, items: Iterator[Task | Event]) -> Iterator[Event]:
         """Do the tasks as processes become free, and pass on the events among them.
 
@@ -124,17 +111,23 @@ class WorkerPool:
             WeightsError: the network cannot be loaded.
             WorkerError: no process starts, or the one that holds the network is gone.
         """
-        for item in items:
-            if not isinstance(item, Task):
-                yield item
-                continue
-            while not (free := next((w for w in self._workers if w.ready and not w.task), None)):
-                while len(self._workers) < self._number:
-                    self._workers.append(_Worker(*self._arguments))
+        try:
+            for item in items:
+                if not isinstance(item, Task):
+                    yield item
+                    continue
+                while not (free := next((w for w in self._workers if w.ready and not w.task), None)):
+                    while len(self._workers) < self._number:
+                        self._workers.append(_Worker(*self._arguments))
+                    yield from self._received()
+                free.begin(item)
+            while any(worker.task for worker in self._workers):
                 yield from self._received()
-            free.begin(item)
-        while any(worker.task for worker in self._workers):
-            yield from self._received()
+        finally:
+            for worker in self._workers:
+                worker.end()
+            if self._server:
+                self._server.end()
 
     def _received(self) -> Iterator[Event]:
         """Wait for messages, and yield the events among them."""
@@ -152,8 +145,8 @@ class WorkerPool:
                     worker.ready = True
                 case Unusable():
                     raise message.error
-                case LogMessage():
-                    message.repeat()
+                case logging.LogRecord():
+                    log.handle(message)
                 case _:
                     if isinstance(message, Failure | Finished):
                         worker.task = None
@@ -226,10 +219,8 @@ class _Worker:
 def _work(parent: Connection, spec: ModelSpec, plan: Plan, threads: int, level: int) -> None:
     """Say which device it is, receive the shared network or None, and do photos."""
     end_with_parent()
-    to_parent = _ToParent(parent)
-    package_log = logging.getLogger("cinn_colorize")
-    package_log.addHandler(to_parent)
-    package_log.setLevel(level)
+    to_parent = Sender(parent.send)
+    to_parent.take_log(level)
     try:
         to_parent.send(Device(prepare(spec, threads)))
         network: ModelClient | None = parent.recv()
@@ -257,18 +248,3 @@ def prepare(spec: ModelSpec, threads: int) -> str:
 
     torch.set_num_threads(threads)
     return choose_device(spec.device).type
-
-
-class _ToParent(logging.Handler):
-    """Sends what is logged, and all other messages, one at a time: pictures are saved in several threads."""
-
-    def __init__(self, parent: Connection) -> None:
-        super().__init__()
-        self._parent, self._turn = parent, threading.Lock()
-
-    def send(self, message: Device | Ready | Unusable | LogMessage | Event) -> None:
-        with self._turn:
-            self._parent.send(message)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.send(LogMessage.of(record))

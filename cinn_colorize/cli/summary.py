@@ -29,11 +29,7 @@ _OUTCOMES = ("done", "there already", "failed", "not done", "left out")
 
 
 class Summary:
-    """Counts what a batch does, and says it at the end, or where Ctrl-C stops it.
-
-    Attributes:
-        progress: how far the batch is.
-    """
+    """Counts what a batch does, and says it at the end, or where Ctrl-C stops it."""
 
     def __init__(self, batch: Batch) -> None:
         self._batch, self._photos, self._start = batch, len(batch.inputs), time.monotonic()
@@ -100,7 +96,7 @@ def report(
         batch: photos and what to do with them.
         as_json: whether to print results as JSON.
         general: what to print beside.
-        not_taken: files of folders that are not photos, and links to folders.
+        not_taken: see :func:`.batch.inputs.find_inputs`.
         has_bar: whether the caller shows a progress bar.
     """
     from cinn_colorize.batch.events import Failure, Result
@@ -148,11 +144,10 @@ def report_dry_run(batch: Batch, general: GeneralOptions, not_taken: Sequence[Pa
 def _say_not_taken(paths: Sequence[Path], general: GeneralOptions) -> None:
     from cinn_colorize.batch.inputs import counts_by_suffix, is_linked_folder, is_pipe
 
-    if general.verbose:
-        for path in paths:
-            why = "it is not a file" if is_pipe(path) else "its name is not that of a photo"
-            why = "it is a link to a folder" if is_linked_folder(path) else why
-            say(f"{printable_name(path)}: not taken, {why}")
+    for path in paths if general.verbose else ():
+        why = "it is not a file" if is_pipe(path) else "its name is not that of a photo"
+        why = "it is a link to a folder" if is_linked_folder(path) else why
+        say(f"{printable_name(path)}: not taken, {why}")
     if paths and not general.quiet:
         say(f"not taken: {counts_by_suffix(paths)}" + ("" if general.verbose else "; -v lists them"))
 

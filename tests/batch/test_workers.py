@@ -5,7 +5,7 @@ import threading
 from multiprocessing import Pipe
 
 from cinn_colorize.batch.events import Failure
-from cinn_colorize.batch.workers import LogMessage, _ToParent
+from cinn_colorize.batch.workers import Sender
 
 LONG = "x" * 100_000  # more than a pipe takes at once
 
@@ -13,7 +13,7 @@ LONG = "x" * 100_000  # more than a pipe takes at once
 def test_messages_of_several_threads_arrive_whole():
     """Pictures are saved, and warned of, in threads, while the main one reports those that are done."""
     ours, theirs = Pipe()
-    to_parent = _ToParent(theirs)
+    to_parent = Sender(theirs.send)
 
     def report():
         for number in range(50):
@@ -29,5 +29,5 @@ def test_messages_of_several_threads_arrive_whole():
     received = [ours.recv() for _ in range(100)]
     failures = [message for message in received if isinstance(message, Failure)]
     assert failures == [Failure(None, LONG, trace=str(n)) for n in range(50)]
-    warnings = [message for message in received if isinstance(message, LogMessage)]
-    assert warnings == [LogMessage(logging.WARNING, LONG, (n,)) for n in range(50)]
+    warnings = [message for message in received if isinstance(message, logging.LogRecord)]
+    assert [(message.msg, message.args) for message in warnings] == [(LONG, (n,)) for n in range(50)]

@@ -1,15 +1,18 @@
-"""Names of results: no two photos share one, and it depends on nothing else that is colorized."""
+"""Names and folders of results: no two photos share a name, and files can be created there."""
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 
 from cinn_colorize.batch.inputs import Input, is_photo
 from cinn_colorize.batch.plan import Plan
-from cinn_colorize.errors import PhotoError
+from cinn_colorize.errors import OutputError, PhotoError
+from cinn_colorize.files.atomic import FULL, is_too_long
 from cinn_colorize.files.formats import OUTPUT_SUFFIXES
 from cinn_colorize.files.messages import printable_name
 
@@ -17,11 +20,7 @@ _BLIND_TO_CASE = sys.platform in ("darwin", "win32")  # their file systems, most
 
 
 class ResultNames:
-    """The names of the results of a batch.
-
-    Args:
-        plan: what is drawn for every photo, and the patterns of names.
-    """
+    """The names of a batch's results: a photo's are the same whatever else is colorized with it."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -48,10 +47,7 @@ class ResultNames:
         return outputs, sheet
 
     def _stem(self, photo: Path, pattern: str) -> str:
-        """Return a photo's name without its suffix, or with it if another photo's results would clash.
-
-        The folder's content decides, not what else is colorized.
-        """
+        """Return a photo's name without its suffix, or with it if another one's in its folder would clash."""
         if photo.parent not in self._stems:
             self._stems[photo.parent] = _shared_stems(photo.parent)
         suffix = self._plan.suffix
@@ -92,3 +88,48 @@ def _as_one(path: Path) -> str:
     """Return the same text for all paths that may be the same file, going by the system alone."""
     text = os.fspath(path)
     return unicodedata.normalize("NFC", text).casefold() if _BLIND_TO_CASE else text
+
+
+def check_names(outputs: Iterable[Path]) -> None:
+    """Refuse names that are too long for a file before anything is drawn for them."""
+    from cinn_colorize.imaging.picture import cannot_write
+
+    for output in filter(is_too_long, outputs):
+        raise cannot_write(printable_name(output), os.strerror(errno.ENAMETOOLONG))
+
+
+def make_folder(folder: Path, whole: Path, *, dry_run: bool = False) -> None:
+    """Create the folder of an output, and check that files can be created in it.
+
+    Args:
+        folder: that folder.
+        whole: folder of the batch, in or below which most outputs are.
+        dry_run: whether to create nothing, and check the folder that it would be created in.
+
+    Raises:
+        OutputError: nothing can be written in the whole folder.
+        PhotoError: nothing can be written in this one.
+    """
+    name = printable_name(folder)
+    try:
+        if dry_run:
+            folder = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+        folder.mkdir(parents=True, exist_ok=True)
+        number = 0 if _is_writable(folder) else errno.EROFS if _is_read_only(folder) else errno.EACCES
+    except (FileExistsError, NotADirectoryError) as error:
+        raise PhotoError(
+            f"{name}: cannot be created, a file is in its place; choose another folder"
+        ) from error
+    except OSError as error:
+        number = error.errno or errno.EACCES
+    if number:
+        kind = OutputError if number in FULL or not _is_writable(whole) else PhotoError
+        raise kind(f"{name}: cannot be written to ({os.strerror(number)}); choose another folder")
+
+
+def _is_read_only(folder: Path) -> bool:
+    return hasattr(os, "statvfs") and bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+
+
+def _is_writable(folder: Path) -> bool:
+    return os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
