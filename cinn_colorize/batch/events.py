@@ -59,12 +59,12 @@ class Finished:
 
     Attributes:
         written: number of files written; 0 if all existed, or the photo was skipped.
-        own: whether it was skipped because this program made it.
+        left_out: whether it was skipped because this program made it.
     """
 
     input: Path
     written: int = 0
-    own: bool = False
+    left_out: bool = False
 
 
 Event = Result | Failure | Finished

@@ -131,7 +131,7 @@ def is_photo(path: Path) -> bool:
 
 def counts_by_suffix(paths: Sequence[Path]) -> str:
     """Count files by suffix, most frequent first: ``3 .pdf, 1 without suffix, 1 linked folder``."""
-    suffixes = Counter(path.suffix.lower() for path in paths if not is_pipe(path))
+    suffixes = Counter(path.suffix.lower() for path in paths if not is_special(path))
     folders = sum(map(is_linked_folder, paths))
     pipes = len(paths) - suffixes.total() - folders
     by_number = sorted(suffixes.items(), key=lambda item: (-item[1], item[0]))
@@ -141,8 +141,8 @@ def counts_by_suffix(paths: Sequence[Path]) -> str:
     return ", ".join(parts)
 
 
-def is_pipe(path: Path) -> bool:
-    """Return whether a path is a pipe, a device or a folder."""
+def is_special(path: Path) -> bool:
+    """Return whether a path is that of a pipe, a device or a folder."""
     return os.path.exists(path) and not os.path.isfile(path)  # noqa: PTH110, PTH113
 
 

@@ -67,7 +67,7 @@ class Job:
                 written += not result.existed
                 yield result
         except LeftOutError:
-            yield Finished(path, own=True)
+            yield Finished(path, left_out=True)
         except Exception as error:  # whatever it is, the batch continues
             unexpected = f"{printable_name(path)}: {error!r}; --debug shows where"
             message = str(error) if isinstance(error, CinnError) else unexpected

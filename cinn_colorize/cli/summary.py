@@ -53,7 +53,9 @@ class Summary:
         elif isinstance(event, Failure):
             self._outcomes["failed"] += 1
         else:
-            self._outcomes["done" if event.written else "left out" if event.own else "there already"] += 1
+            self._outcomes[
+                "done" if event.written else "left out" if event.left_out else "there already"
+            ] += 1
         if isinstance(event, Result) == (self._photos == 1):
             self.progress.advance()
 
@@ -142,10 +144,10 @@ def report_dry_run(batch: Batch, general: GeneralOptions, not_taken: Sequence[Pa
 
 
 def _say_not_taken(paths: Sequence[Path], general: GeneralOptions) -> None:
-    from cinn_colorize.batch.inputs import counts_by_suffix, is_linked_folder, is_pipe
+    from cinn_colorize.batch.inputs import counts_by_suffix, is_linked_folder, is_special
 
     for path in paths if general.verbose else ():
-        why = "it is not a file" if is_pipe(path) else "its name is not that of a photo"
+        why = "it is not a file" if is_special(path) else "its name is not that of a photo"
         why = "it is a link to a folder" if is_linked_folder(path) else why
         say(f"{printable_name(path)}: not taken, {why}")
     if paths and not general.quiet:
