@@ -39,7 +39,6 @@ class _Model:
         self._conditions = OrderedDict[bytes, Any]()
 
     def load(self, spec: ModelSpec) -> None:
-        """Load the network."""
         self._loaded = spec.load()
 
     def facts(self) -> tuple[tuple[PhotoModelInfo, str, str, float], Shapes, int | None]:

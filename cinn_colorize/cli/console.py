@@ -102,11 +102,7 @@ def print_path(path: os.PathLike[str]) -> None:
 
 
 def require_stdout() -> None:
-    """Check that there is a stdout, for a command whose result goes there.
-
-    Raises:
-        CinnError: the command was started without one.
-    """
+    """Raise a :class:`CinnError` where a command was started without the stdout that its result is for."""
     if sys.__stdout__ is None:
         raise CinnError("stdout: is closed")
 
@@ -162,12 +158,7 @@ def silence() -> bool:
 
 
 def progress_bar(quiet: bool, rate: str = "") -> Progress:
-    """Return a progress bar, which shows on a terminal that draws unless ``quiet``.
-
-    Args:
-        quiet: whether to hide it.
-        rate: unit of the speed that it shows, such as ``photos/s``; empty for none.
-    """
+    """Return a progress bar for a terminal that draws, with the speed if it has a unit: ``photos/s``."""
     from rich import progress
     from rich.text import Text
 

@@ -170,12 +170,7 @@ def print_result(result: Result, as_json: bool) -> None:
 
 
 def unmade(recipes: Mapping[Path, Mapping[str, str]], overwrite: bool, max_pixels: int) -> list[Path]:
-    """Return the pictures that are not there yet, or are to be replaced, and make their folders.
-
-    Args:
-        recipes: the recipe in the file of each picture, by its path.
-        overwrite: whether files that the call does not read may be replaced.
-        max_pixels: the largest picture that may be one of them.
+    """Return which pictures, given by path with their recipes, are to be made, and make their folders.
 
     Raises:
         PhotoError: a file is there that was made in another way, or a folder cannot be made.
@@ -202,12 +197,7 @@ def unmade(recipes: Mapping[Path, Mapping[str, str]], overwrite: bool, max_pixel
 
 
 def claim(outputs: Iterable[Path], overwrite: bool, otherwise: str = "another folder with -o") -> None:
-    """Check that results may be written, and make their folders.
-
-    Args:
-        outputs: files to write.
-        overwrite: whether files that the call does not read may be replaced.
-        otherwise: what to choose instead, for messages.
+    """Check that results may be written, and make their folders; messages say what to choose otherwise.
 
     Raises:
         PhotoError: a result exists, or its folder cannot be made.
