@@ -59,7 +59,7 @@ class DryRun:
 
 @dataclass(frozen=True, eq=False)
 class _Photo:
-    """A photo, the same of its files, its number of pixels, and the bytes of a picture before encoding."""
+    """A photo with its pixels, the bytes of a picture before encoding, and what DryRun says of its files."""
 
     task: Task
     outputs: list[Path]
