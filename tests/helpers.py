@@ -326,10 +326,9 @@ def preloaded(monkeypatch, colorizer):
 def in_this_process(monkeypatch, colorizer):
     """Return a function that runs the command."""
 
-    def without_workers(spec, plan, _):
-        return contextlib.nullcontext(InProcess(spec, plan))
-
-    monkeypatch.setattr("cinn_colorize.batch.run.WorkerPool", without_workers)
+    monkeypatch.setattr(
+        "cinn_colorize.batch.run.WorkerPool", lambda spec, plan, workers: InProcess(spec, plan)
+    )
     preloaded(monkeypatch, colorizer)
     return lambda *arguments, **options: CliRunner().invoke(app, list(map(str, arguments)), **options)
 

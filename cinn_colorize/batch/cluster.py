@@ -15,16 +15,17 @@ import pickle
 import signal
 import socket
 from collections.abc import Generator, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from cinn_colorize import __version__
-from cinn_colorize.batch.pipeline import Event, Failure, Job, load_colorizer
+from cinn_colorize.batch.events import Event, Failure
+from cinn_colorize.batch.pipeline import Job, load_colorizer
 from cinn_colorize.batch.plan import Plan, Task
 from cinn_colorize.batch.processes import CONTEXT, end_with_parent
-from cinn_colorize.batch.workers import prepare
+from cinn_colorize.batch.workers import Sender, Unusable, prepare
 from cinn_colorize.engines.choice import ModelSpec
 from cinn_colorize.errors import CinnError, PhotoError, WorkerError
 from cinn_colorize.files.atomic import TemporaryFolder, temporary
@@ -36,7 +37,22 @@ log = logging.getLogger(__name__)
 _TRIES = 3  # for a photo whose process is killed, possibly because of the photo
 _TIMEOUT = 10  # seconds, for a machine to answer and for Ray to end
 
-_Row = dict[str, Any]
+_Row = dict[str, Any]  # of Ray Data
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What a worker says of the task of this number."""
+
+    number: int
+    messages: list[logging.LogRecord | Event]
+
+
+@dataclass(frozen=True)
+class _End:
+    """The driver has no more answers; the error ends the batch."""
+
+    error: CinnError | None = None
 
 
 class Cluster:
@@ -87,20 +103,17 @@ def _listen(driver: Connection, tasks: dict[int, Task]) -> Iterator[Event]:
     try:
         driver.send(tasks)
         while True:
-            match driver.recv():
-                case None:
-                    return
-                case Exception() as error:
-                    raise error
-                case (number, messages):
-                    # A task that Ray ran again, having lost touch with its first run, counts once.
-                    if not tasks.pop(number, None):
-                        continue
-                    for message in messages:
-                        if isinstance(message, tuple):
-                            log.log(message[0], message[1], *message[2])
-                        else:
-                            yield message
+            answer: _Answer | _End = driver.recv()
+            if isinstance(answer, _End):
+                if answer.error:
+                    raise answer.error
+                return
+            # A task that Ray ran again, having lost touch with its first run, counts once.
+            for message in answer.messages if tasks.pop(answer.number, None) else ():
+                if isinstance(message, logging.LogRecord):
+                    log.handle(message)
+                else:
+                    yield message
     except (EOFError, OSError):
         raise WorkerError("Ray is gone; run the same command again to continue") from None
 
@@ -151,33 +164,33 @@ def _driver(*arguments: object) -> Iterator[Connection]:
 
 
 def _drive(parent: Connection, address: str | None, workers: int | None, worker: _Row) -> None:
-    """Receive tasks and send the outcome of each, then None; or the error that ends the batch."""
+    """Receive tasks, send the answer to each, and the end."""
     end_with_parent()
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (1, 2):
         os.dup2(null, stream)
     try:
-        with contextlib.closing(_rows(parent.recv(), address, workers, worker)) as answers:
+        with contextlib.closing(_answers(parent.recv(), address, workers, worker)) as answers:
             for answer in answers:
                 parent.send(answer)
+        parent.send(_End())
     except CinnError as error:
-        parent.send(error)
+        parent.send(_End(error))
     except OSError as error:  # from ray.init, or because the parent has ended
-        parent.send(WorkerError(f"Ray: {error}; if the cluster requires a token, set RAY_AUTH_MODE=token"))
+        advice = "if the cluster requires a token, set RAY_AUTH_MODE=token"
+        parent.send(_End(WorkerError(f"Ray: {error}; {advice}")))
     except Exception as error:
         line = (str(error).strip().splitlines() or [repr(error)])[-1].strip()
         advice = "run the same command again to continue"
         if "ModuleNotFoundError" in line:
             advice = "install 'cinn-colorize[ray]' on all machines of the cluster"
-        parent.send(WorkerError(f"Ray: {line}; {advice}"))
-    else:
-        parent.send(None)
+        parent.send(_End(WorkerError(f"Ray: {line}; {advice}")))
 
 
-def _rows(
+def _answers(
     tasks: Mapping[int, Task], address: str | None, workers: int | None, worker: _Row
-) -> Generator[tuple[int, list[Any]], None, None]:
-    """Yield the number of each task with its log messages and events."""
+) -> Generator[_Answer, None, None]:
+    """Do the tasks in Ray, and yield the answers as they come."""
     import ray
     from ray.data import ActorPoolStrategy, DataContext, from_items
 
@@ -210,10 +223,10 @@ def _rows(
             max_task_retries=_TRIES - 1,
         )
         for row in rows.iter_rows():
-            answer = pickle.loads(row["answer"])
-            if isinstance(answer, Exception):
-                raise answer
-            yield row["number"], answer
+            answer: _Answer | Unusable = pickle.loads(row["answer"])
+            if isinstance(answer, Unusable):
+                raise answer.error
+            yield answer
     finally:
         ray.shutdown()
 
@@ -246,12 +259,12 @@ class _Worker:
     """A process of the cluster; if it cannot start its work, the error is its answer to the first photo."""
 
     def __init__(self, **arguments: Any) -> None:
-        self._log: list[tuple[int, str, Any]] = []
-        self._error: CinnError | None = None
+        self._messages: list[logging.LogRecord | Event] = []
+        self._sender = Sender(self._messages.append)
         try:
-            self._job = self._start(**arguments)
+            self._job: Job | Unusable = self._start(**arguments)
         except CinnError as error:
-            self._error = error
+            self._job = Unusable(error)
 
     def _start(
         self, spec: ModelSpec, plan: Plan, level: int, folder: Path, probe: Path, weights: Any, version: str
@@ -270,9 +283,7 @@ class _Worker:
                 f"{host} does not see the folder {printable_name(plan.folder)}; photos and results "
                 "must lie in folders that all machines of the cluster share under the same path"
             )
-        package_log = logging.getLogger("cinn_colorize")
-        package_log.addHandler(_ToList(self._log))
-        package_log.setLevel(level)
+        self._sender.take_log(level)
         with TemporaryFolder() as name:
             file = Path(name, spec.weights.name)
             file.write_bytes(ray.get(weights))
@@ -281,19 +292,13 @@ class _Worker:
             return Job(load_colorizer(spec), plan)
 
     def __call__(self, row: _Row) -> list[_Row]:
-        """Return the outcome of a task, or the error."""
-        answer: object = self._error
-        if not self._error:
-            self._log.clear()
-            answer = [*self._job.events(pickle.loads(row["task"]))]
-            answer = [*self._log, *answer]
-        return [{"number": row["number"], "answer": pickle.dumps(answer)}]
-
-
-class _ToList(logging.Handler):
-    def __init__(self, messages: list[tuple[int, str, Any]]) -> None:
-        super().__init__()
-        self._messages = messages
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._messages.append((record.levelno, record.msg, record.args))
+        """Return the answer to a task."""
+        answer: _Answer | Unusable
+        if isinstance(self._job, Unusable):
+            answer = self._job
+        else:
+            self._messages.clear()
+            for event in self._job.events(pickle.loads(row["task"])):
+                self._sender.send(event)
+            answer = _Answer(row["number"], self._messages)
+        return [{"answer": pickle.dumps(answer)}]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +15,6 @@ from cinn_colorize.files.messages import counted, missing, printable, printable_
 
 # os.path.isdir is used where a name may be too long, for which Path.is_dir raises.
 
-_LINKED, _PIPE = "/", "/|"  # kinds that no suffix names
 _MAGIC = frozenset("*?[")
 _VAGUE = (FORMATS["bmp"][0], FORMATS["pnm"][0])  # formats that begin as many a text does
 
@@ -28,13 +26,13 @@ class Input:
     Attributes:
         path: path of the photo.
         below: folder of the results, relative to the output folder.
-        found: whether it was found in a folder or by a pattern, not named; pictures made by this program are
-            then skipped.
+        named: whether it was named, not found in a folder or by a pattern, where pictures made by this
+            program are skipped.
     """
 
     path: Path
     below: Path = Path()
-    found: bool = False
+    named: bool = True
 
 
 def find_inputs(
@@ -43,7 +41,7 @@ def find_inputs(
     *,
     recursive: bool = False,
     output: Path,
-    others: list[Path] | None = None,
+    not_taken: list[Path] | None = None,
 ) -> list[Input | PhotoError]:
     """Return the photos that are meant, each once, in a fixed order; an argument without photos is an error.
 
@@ -54,30 +52,29 @@ def find_inputs(
         recursive: include all that is below a folder; the results go into the same tree. With several
             folders, each tree goes into a folder of its name.
         output: the output folder, which is skipped where it lies below a folder of photos.
-        others: takes the other files of these folders, whose names are not those of photos, pipes and
-            devices, and links to folders.
+        not_taken: receives what else these folders hold, and links to folders that are not followed.
     """
-    others = [] if others is None else others
-    found: list[Input | PhotoError] = []
-    named = [(argument, _is_pattern(argument)) for argument in arguments]
-    matched = [_matches(argument) if pattern else [argument] for argument, pattern in named]
-    several = recursive and sum(map(os.path.isdir, itertools.chain(*matched))) > 1
-    for (argument, pattern), paths in zip(named, matched, strict=True):
-        if not paths:
-            found.append(PhotoError(missing(argument, "no file matches this pattern")))
-        for path in paths:
+    search = _Search(recursive, output, [] if not_taken is None else not_taken)
+    items: list[Input | PhotoError] = []
+    matches = [(argument, _matches(argument)) for argument in arguments]
+    paths = [path for argument, matched in matches for path in matched or [argument]]
+    several = recursive and sum(map(os.path.isdir, paths)) > 1
+    for argument, matched in matches:
+        if matched == []:
+            items.append(PhotoError(missing(argument, "no file matches this pattern")))
+        for path in [argument] if matched is None else matched:
             below = Path(path.resolve().name) if several and os.path.isdir(path) else Path()  # noqa: PTH112
-            found += _expand(path, below, recursive, pattern, output, others)
+            items += search.photos(path, below, named=matched is None)
     for path in listed:
         below = _relative(path if os.path.isdir(path) else path.parent)  # noqa: PTH112
-        found += _expand(path, below, recursive, False, output, others)
-    once: dict[object, Input | PhotoError] = {}
-    for item in found:
+        items += search.photos(path, below, named=True)
+    distinct: dict[object, Input | PhotoError] = {}
+    for item in items:
         key = (item.path, item.below) if isinstance(item, Input) else item
-        before = once.get(key)
-        if not isinstance(before, Input) or before.found:  # one that is also named counts as named
-            once[key] = item
-    return list(once.values())
+        known = distinct.get(key)
+        if not isinstance(known, Input) or not known.named:  # one that is also named counts as named
+            distinct[key] = item
+    return list(distinct.values())
 
 
 def read_list(content: bytes, name: str, *, null: bool) -> list[Path]:
@@ -110,13 +107,13 @@ def _hash(item: Input | PhotoError) -> int:
     return int.from_bytes(hashlib.blake2b(os.fsencode(key), digest_size=8).digest(), "big")
 
 
-def _is_pattern(argument: Path) -> bool:
-    """Return whether it is a pattern; a file may be called a[2].tif."""
-    return bool(_MAGIC & set(str(argument))) and not os.path.lexists(argument)
+def _matches(pattern: Path) -> list[Path] | None:
+    """Expand a pattern as a shell does: sorted, without hidden names; ``**`` follows no links to folders.
 
-
-def _matches(pattern: Path) -> list[Path]:
-    """Expand a pattern as a shell does: sorted, without hidden names; ``**`` follows no links to folders."""
+    None for the name of a file, which may be a[2].tif.
+    """
+    if not _MAGIC & set(str(pattern)) or os.path.lexists(pattern):
+        return None
     start = Path(pattern.anchor)
     hidden = any(part.startswith(".") for part in pattern.parts if part != "..")
     try:
@@ -132,27 +129,20 @@ def is_photo(path: Path) -> bool:
     return suffix in SUFFIXES and (bool(path.suffix) or suffix not in _VAGUE)
 
 
-def counts_by_suffix(paths: Iterable[Path]) -> str:
+def counts_by_suffix(paths: Sequence[Path]) -> str:
     """Count files by suffix, most frequent first: ``3 .pdf, 1 without suffix, 1 linked folder``."""
-    counts = Counter(_kind(path) for path in paths)
-    linked, pipes = counts.pop(_LINKED, 0), counts.pop(_PIPE, 0)
-    kinds = sorted(counts, key=lambda suffix: (-counts[suffix], suffix))
-    said = [f"{counts[suffix]} {printable(suffix) or 'without suffix'}" for suffix in kinds]
-    if linked:
-        said.append(counted(linked, "linked folder"))
-    if pipes:
-        said.append(counted(pipes, "pipe or device", "pipes or devices"))
-    return ", ".join(said)
+    suffixes = Counter(path.suffix.lower() for path in paths if not is_special(path))
+    folders = sum(map(is_linked_folder, paths))
+    pipes = len(paths) - suffixes.total() - folders
+    by_number = sorted(suffixes.items(), key=lambda item: (-item[1], item[0]))
+    parts = [f"{number} {printable(suffix) or 'without suffix'}" for suffix, number in by_number]
+    parts += [counted(folders, "linked folder")] if folders else []
+    parts += [counted(pipes, "pipe or device", "pipes or devices")] if pipes else []
+    return ", ".join(parts)
 
 
-def _kind(path: Path) -> str:
-    if is_linked_folder(path):
-        return _LINKED
-    return _PIPE if is_pipe(path) else path.suffix.lower()
-
-
-def is_pipe(path: Path) -> bool:
-    """Return whether a path that is no folder is a pipe or a device."""
+def is_special(path: Path) -> bool:
+    """Return whether a path is that of a pipe, a device or a folder."""
     return os.path.exists(path) and not os.path.isfile(path)  # noqa: PTH110, PTH113
 
 
@@ -172,68 +162,59 @@ def _absent(path: Path) -> PhotoError | None:
     return None
 
 
-def _expand(
-    path: Path, below: Path, recursive: bool, found: bool, output: Path, others: list[Path]
-) -> Iterator[Input | PhotoError]:
-    name = printable_name(path)
-    if problem := _absent(path):
-        yield problem
-    elif not os.path.isdir(path):  # noqa: PTH112
-        yield Input(path, below, found)
-    else:
-        empty, before = True, len(others)
-        for item in _walk(path, below, recursive, output, others):
-            empty = False
-            yield item
-        if empty:
-            hint = "" if recursive else "; --recursive also searches its subfolders"
-            there = f", but {counts_by_suffix(others[before:])}" if others[before:] else ""
-            yield PhotoError(f"{name}: no photos in this folder{there}{hint}")
+@dataclass(frozen=True)
+class _Search:
+    """How folders are searched; see :func:`find_inputs`."""
 
+    recursive: bool
+    output: Path
+    not_taken: list[Path]
 
-def _walk(
-    folder: Path, below: Path, recursive: bool, output: Path, others: list[Path]
-) -> Iterator[Input | PhotoError]:
-    """Yield photos of a folder by name, then those of its subfolders; none hidden, none behind links."""
-    waiting = [(folder, below)]
-    while waiting:
-        folder, below = waiting.pop()
-        folders = []
-        try:
-            with os.scandir(folder) as entries:
-                inside = sorted(entries, key=lambda entry: entry.name)
-        except OSError as error:
-            yield PhotoError(f"{printable_name(folder)}: cannot be listed ({error.strerror})")
-            continue
-        for entry in inside:
-            if entry.name.startswith("."):
+    def photos(self, path: Path, below: Path, *, named: bool) -> Iterator[Input | PhotoError]:
+        """Yield a file, or the photos of a folder, or what is wrong with them."""
+        if problem := _absent(path):
+            yield problem
+        elif not os.path.isdir(path):  # noqa: PTH112
+            yield Input(path, below, named)
+        else:
+            number, is_empty = len(self.not_taken), True
+            for item in self._walk(path, below):
+                is_empty = False
+                yield item
+            if is_empty:
+                hint = "" if self.recursive else "; --recursive also searches its subfolders"
+                files = counts_by_suffix(self.not_taken[number:])
+                but = f", but {files}" if files else ""
+                yield PhotoError(f"{printable_name(path)}: no photos in this folder{but}{hint}")
+
+    def _walk(self, folder: Path, below: Path) -> Iterator[Input | PhotoError]:
+        """Yield photos of a folder by name, then those of its subfolders; none hidden, none behind links."""
+        waiting = [(folder, below)]
+        while waiting:
+            folder, below = waiting.pop()
+            try:
+                with os.scandir(folder) as entries:
+                    visible = [entry for entry in entries if not entry.name.startswith(".")]
+            except OSError as error:
+                yield PhotoError(f"{printable_name(folder)}: cannot be listed ({error.strerror})")
                 continue
-            if entry.is_dir(follow_symlinks=False):
-                folders.append(entry.name)
-            elif recursive and entry.is_symlink() and is_linked_folder(folder / entry.name):
-                if not _is_same(output, folder / entry.name):
-                    others.append(folder / entry.name)
-            elif _may_be_photo(entry):
+            subfolders = []
+            for entry in sorted(visible, key=lambda entry: entry.name):
                 path = folder / entry.name
-                if is_photo(path):
-                    yield Input(path, below, found=True)
-                else:
-                    others.append(path)
-            elif not entry.is_dir():  # a pipe or a device
-                others.append(folder / entry.name)
-        if recursive:
-            waiting += [
-                (folder / name, below / name)
-                for name in reversed(folders)
-                if not _is_same(output, folder / name)
-            ]
+                if entry.is_dir(follow_symlinks=False):
+                    subfolders.append((path, below / entry.name))
+                elif _may_be_photo(entry) and is_photo(path):
+                    yield Input(path, below, named=False)
+                elif not os.path.isdir(path) or (self.recursive and not self._is_output(path)):  # noqa: PTH112
+                    self.not_taken.append(path)
+            if self.recursive:
+                waiting += [place for place in reversed(subfolders) if not self._is_output(place[0])]
 
-
-def _is_same(output: Path, folder: Path) -> bool:
-    try:
-        return output.samefile(folder)
-    except OSError:  # the output folder does not exist yet
-        return False
+    def _is_output(self, folder: Path) -> bool:
+        try:
+            return self.output.samefile(folder)
+        except OSError:  # the output folder does not exist yet
+            return False
 
 
 def _may_be_photo(entry: os.DirEntry[str]) -> bool:

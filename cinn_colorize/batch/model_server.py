@@ -29,14 +29,16 @@ _CACHED = 64  # conditions, of 1 to 10 MiB each; a photo has 33 at most
 
 
 class _Model:
-    """The network in its own process; it serves one call at a time."""
+    """The network in its own process, with the methods of :class:`Network`; it serves one call at a time.
+
+    A condition is given as its L*, which is all that the other processes have.
+    """
 
     def __init__(self) -> None:
         self._turn = threading.Lock()
         self._conditions = OrderedDict[bytes, Any]()
 
     def load(self, spec: ModelSpec) -> None:
-        """Load the network."""
         self._loaded = spec.load()
 
     def facts(self) -> tuple[tuple[PhotoModelInfo, str, str, float], Shapes, int | None]:
@@ -44,27 +46,23 @@ class _Model:
         info, sha256, precision, network, guidance = self._loaded
         return (info, sha256, precision, guidance), dict(network.latent_shapes), network.coarse_size
 
-    def coarse(self, latents: LatentLevels, L: Floats) -> Coarse:
-        """Compute the coarse colours of codes under L*."""
+    def coarse(self, latents: LatentLevels, condition: Floats) -> Coarse:
         with self._turn:
-            return self._loaded.network.coarse(latents, self._condition(L))
+            return self._loaded.network.coarse(latents, self._condition(condition))
 
     def decode(
-        self, latents: LatentLevels, L: Floats, coarse: Coarse | None
+        self, latents: LatentLevels, condition: Floats, coarse: Coarse | None = None
     ) -> tuple[Floats, NDArray[np.float64]]:
-        """Decode codes under L*."""
         with self._turn:
-            return self._loaded.network.decode(latents, self._condition(L), coarse)
+            return self._loaded.network.decode(latents, self._condition(condition), coarse)
 
-    def encode(self, ab: Floats, L: Floats) -> LatentLevels:
-        """Encode ab under L*."""
+    def encode(self, ab: Floats, condition: Floats) -> LatentLevels:
         with self._turn:
-            return self._loaded.network.encode(ab, self._condition(L))
+            return self._loaded.network.encode(ab, self._condition(condition))
 
-    def log_prob(self, ab: Floats, L: Floats) -> float:
-        """Return the log density of ab under L*."""
+    def log_prob(self, ab: Floats, condition: Floats) -> float:
         with self._turn:
-            return self._loaded.network.log_prob(ab, self._condition(L))
+            return self._loaded.network.log_prob(ab, self._condition(condition))
 
     def _condition(self, L: Floats) -> Any:
         key = L.tobytes()
@@ -98,9 +96,6 @@ class ModelClient:
 class ModelServer:
     """The process that holds the network.
 
-    Args:
-        spec: how it loads the network.
-
     Raises:
         WeightsError: the network cannot be loaded.
     """
@@ -127,26 +122,10 @@ class _ServedNetwork:
     """The network of another process; see :class:`cinn_colorize.engines.interface.Network`."""
 
     def __init__(self, model: _Model, latent_shapes: Shapes, coarse_size: int | None) -> None:
-        self._model, self.latent_shapes, self.coarse_size = model, latent_shapes, coarse_size
+        self.latent_shapes, self.coarse_size = latent_shapes, coarse_size
+        self.coarse, self.decode = model.coarse, model.decode
+        self.encode, self.log_prob = model.encode, model.log_prob
 
     def condition(self, L: Floats) -> Floats:
-        """Return L* itself, by which the other process finds the condition; see :meth:`Network.condition`."""
+        """Return L* itself, by which the other process finds the condition."""
         return np.ascontiguousarray(L, np.float32)
-
-    def coarse(self, latents: LatentLevels, condition: Floats) -> Coarse:
-        """See :meth:`Network.coarse`."""
-        return self._model.coarse(latents, condition)
-
-    def decode(
-        self, latents: LatentLevels, condition: Floats, coarse: Coarse | None = None
-    ) -> tuple[Floats, NDArray[np.float64]]:
-        """See :meth:`Network.decode`."""
-        return self._model.decode(latents, condition, coarse)
-
-    def encode(self, ab: Floats, condition: Floats) -> LatentLevels:
-        """See :meth:`Network.encode`."""
-        return self._model.encode(ab, condition)
-
-    def log_prob(self, ab: Floats, condition: Floats) -> float:
-        """See :meth:`Network.log_prob`."""
-        return self._model.log_prob(ab, condition)

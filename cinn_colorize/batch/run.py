@@ -6,31 +6,29 @@ import contextlib
 import json
 import os
 import stat
-import sys
-import unicodedata
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cinn_colorize.batch.inputs import Input, is_photo
+from cinn_colorize.batch.events import Event, Failure, Finished, Result
+from cinn_colorize.batch.inputs import Input
 from cinn_colorize.batch.manifest import Manifest
-from cinn_colorize.batch.pipeline import Event, Failure, Finished, Job, Result, loading_colorizer
+from cinn_colorize.batch.pipeline import Job, loading_colorizer
 from cinn_colorize.batch.plan import Existing, Plan, Task
+from cinn_colorize.batch.result_files import ResultNames, is_made_here
 from cinn_colorize.batch.workers import InProcess, WorkerPool
 from cinn_colorize.engines.choice import ModelSpec
 from cinn_colorize.errors import CinnError, OriginalError, PhotoError
 from cinn_colorize.files.atomic import TemporaryFolder, open_input, remove_leftovers
-from cinn_colorize.files.formats import FORMATS, OUTPUT_SUFFIXES, format_of_content
+from cinn_colorize.files.formats import FORMATS, format_of_content
 from cinn_colorize.files.limits import read_stream
 from cinn_colorize.files.messages import printable_name
 from cinn_colorize.files.originals import original_at, protecting
 
 if TYPE_CHECKING:
     from cinn_colorize.batch.cluster import Cluster
-
-_BLIND_TO_CASE = sys.platform in ("darwin", "win32")  # their file systems, mostly
 
 
 class Batch:
@@ -55,14 +53,9 @@ class Batch:
         cluster: Cluster | None = None,
     ) -> None:
         self.inputs, self.plan, self.spec = inputs, plan, spec
-        self._photos = sum(isinstance(item, Input) for item in inputs)
-        self.workers = max(1, min(workers, self._photos))
-        self._manifest = manifest
-        self._cluster = cluster
-        self._taken: dict[str, int] = {}  # the number of the photo that each output belongs to
-        self._stems: dict[Path, dict[str, list[Path]]] = {}  # by folder
-        self._clean: set[Path] = set()  # output folders without leftovers
-        self._rehearses = False
+        self._photos = [item for item in inputs if isinstance(item, Input)]
+        self.workers = max(1, min(workers, len(self._photos)))
+        self._manifest, self._cluster, self._names = manifest, cluster, ResultNames(plan)
 
     @property
     def files(self) -> int:
@@ -72,7 +65,7 @@ class Batch:
     @property
     def first(self) -> str:
         """Name of the first photo; empty if there is none."""
-        return next((printable_name(item.path) for item in self.inputs if isinstance(item, Input)), "")
+        return printable_name(self._photos[0].path) if self._photos else ""
 
     @property
     def resumes(self) -> bool:
@@ -95,10 +88,7 @@ class Batch:
         }
 
     def run(self) -> Generator[Event, None, None]:
-        """Colorize all photos.
-
-        Yields:
-            each result as soon as it is written, failures, and the end of each photo.
+        """Colorize all photos; yield each result as soon as it is written, and the end of each photo.
 
         Raises:
             WeightsError: the network cannot be loaded.
@@ -112,148 +102,119 @@ class Batch:
                 if isinstance(event, Failure) and event.ends:
                     return
 
-    def rehearsed(self) -> list[Task | Failure | Finished]:
+    def tasks(self) -> list[Task | Failure | Finished]:
         """Return what is to be done for each photo, and do nothing."""
-        self._rehearses = True
         with self._protecting():
             return list(self._tasks())
 
     @contextlib.contextmanager
     def _protecting(self) -> Iterator[None]:
         """Protect all that the batch reads from its results."""
-        named = [item.path for item in self.inputs if isinstance(item, Input) and not item.found]
-        found = [item.path for item in self.inputs if isinstance(item, Input) and item.found]
+        named = [photo.path for photo in self._photos if photo.named]
         named += [*self.plan.method.paths, *([self._manifest.path] if self._manifest else [])]
-        with protecting(named), protecting(found, unless=self._made_here):  # results are not colorized again
+        in_folders = [photo.path for photo in self._photos if not photo.named]
+        # Results of an earlier call may lie in these folders; they are not colorized again.
+        with protecting(named), protecting(in_folders, unless=self._is_made_here):
             yield
 
+    def _is_made_here(self, path: Path) -> bool:
+        return is_made_here(path, self.plan.max_pixels)
+
     def _events(self) -> Generator[Event, None, None]:
+        tasks = _without_leftovers(self._tasks())
         if self._cluster:
-            yield from self._cluster.run(self.spec, self.plan, self._tasks())
-        elif self._photos > 1:
-            with WorkerPool(self.spec, self.plan, self.workers) as pool:
-                yield from pool.run(self._tasks())
+            yield from self._cluster.run(self.spec, self.plan, tasks)
+        elif len(self._photos) > 1:
+            yield from WorkerPool(self.spec, self.plan, self.workers).run(tasks)
         else:
-            yield from InProcess(self.spec, self.plan).run(self._tasks())
+            yield from InProcess(self.spec, self.plan).run(tasks)
 
     def _tasks(self) -> Iterator[Task | Failure | Finished]:
-        for number, item in enumerate(self.inputs):
+        for item in self.inputs:
             if isinstance(item, PhotoError):
                 yield Failure(None, str(item))
                 continue
             try:
-                yield self._task(number, item) or Finished(item.path)
+                yield self._task(item) or Finished(item.path)
             except CinnError as error:
                 yield Failure(item.path, str(error))
 
-    def _task(self, number: int, item: Input) -> Task | None:
-        """Return the files of a photo that no manifest lists, or None if there are none."""
-        plan, name = self.plan, printable_name(item.path)
-        outputs = plan.outputs(item, self._stem(item.path, plan.pattern))
-        sheet = plan.sheet_path(item, self._stem(item.path, plan.sheet_pattern)) if plan.sheet else None
-        wanted, existing = [], []
-        seeds: list[int | None] = [*plan.seeds]
-        results = [*zip(outputs, seeds, strict=True), *([(sheet, None)] if sheet else [])]
-        done = {output for output, seed in results if self._is_done(item, output, seed)}
-        for output in dict(results):
-            other = self._taken.setdefault(_as_one(output), number)
-            if other != number:
-                first = self.inputs[other]
-                assert isinstance(first, Input)
-                raise PhotoError(
-                    f"{name}: its results would have the same names as those of "
-                    f"{printable_name(first.path)}; give the folders with --recursive, or colorize it in "
-                    "a call with another -o"
-                )
-            if output in done:
-                continue
-            wanted.append(output)
-            if not os.path.lexists(output):
-                continue
-            if os.path.exists(item.path) and os.path.exists(output) and output.samefile(item.path):  # noqa: PTH110
-                raise PhotoError(f"{name}: its result would replace the photo; choose another --output-dir")
-            replaced = plan.existing is Existing.OVERWRITE
-            if not replaced:
-                existing.append(output)
-            # A sheet of other pictures is replaced unasked.
-            if (replaced or output == sheet) and (original := original_at(output)):
-                raise OriginalError(
-                    f"{name}: its result {printable_name(output)} would replace "
-                    f"{printable_name(original)}, one of the files given; "
-                    "choose another --output or --output-dir"
-                )
+    def _task(self, photo: Input) -> Task | None:
+        """Return a photo with its files, or None if the manifest lists them all."""
+        plan = self.plan
+        outputs, sheet = self._names.of(photo)
+        seeds = zip(outputs, plan.seeds, strict=True)
+        done = {output for output, seed in seeds if self._is_done(photo, output, seed)}
+        wanted = [output for output in dict.fromkeys(outputs) if output not in done]
+        if sheet and not self._is_done(photo, sheet):
+            wanted.append(sheet)
+        existing = [output for output in wanted if os.path.lexists(output)]
+        for output in existing:
+            self._check_replaced(photo, output, is_sheet=output == sheet)
         # A method that picks samples does not write the others; a single one needs no seed in its name.
         kept = min(plan.method.kept(plan.number), len(set(outputs)))
-        if len(done.intersection(outputs)) >= kept and sheet not in wanted:
+        if len(done) >= kept and sheet not in wanted:
             return None
-        for folder in {output.parent for output in wanted} - self._clean if not self._rehearses else ():
-            remove_leftovers(folder)
-            self._clean.add(folder)
-        return Task(item, outputs, sheet, wanted, existing, _content(item.path, plan.max_pixels))
+        if plan.existing is Existing.OVERWRITE:
+            existing = []
+        return Task(photo, outputs, sheet, wanted, existing, _content(photo.path, plan.max_pixels))
 
-    def _is_done(self, item: Input, output: Path, seed: int | None) -> bool:
+    def _is_done(self, photo: Input, output: Path, seed: int | None = None) -> bool:
         """Return whether the manifest says it was made from this photo in this way, and it still exists."""
         if self._manifest is None or not os.path.lexists(output):
             return False
-        size, mtime = _status(item.path)
+        size, mtime = _size_and_time(photo.path)
         if size is None:
             return False
-        result = Result(item.path, output, size, mtime, 0, seed, self.plan.temperature)
+        result = Result(photo.path, output, size, mtime, 0, seed, self.plan.temperature)
         return self._manifest.says(json.loads(json.dumps(self._line(result))))
 
-    def _stem(self, photo: Path, pattern: str) -> str:
-        """Return a photo's name without its suffix, or with it if another photo's results would clash.
-
-        A name of dots alone keeps its suffix too.
-
-        The folder's content decides, so that a photo's results have the same names whatever else is
-        colorized with it.
-        """
-        if photo.parent not in self._stems:
-            self._stems[photo.parent] = _shared_stems(photo.parent)
-        suffix = self.plan.suffix
-        for sibling in self._stems[photo.parent].get(photo.stem, []):
-            clashes = "{ext}" not in pattern or suffix(sibling) == suffix(photo)
-            if sibling.name == photo.name or not clashes:
-                continue
-            if not self._is_result(sibling) or self._is_result(photo):  # results do not count beside photos
-                return photo.name
-        return photo.stem if photo.stem.strip(".") else photo.name  # ...jpg has the stem .., a folder
-
-    def _is_result(self, path: Path) -> bool:
-        """Return whether this program made a file; others, and pipes, are not opened."""
-        may_be = path.suffix.lower() in OUTPUT_SUFFIXES and os.path.isfile(path)  # noqa: PTH113
-        return may_be and self._made_here(path)
-
-    def _made_here(self, path: Path) -> bool:
-        from cinn_colorize.imaging.photo import has_recipe
-
-        return has_recipe(path, self.plan.max_pixels)
+    def _check_replaced(self, photo: Input, output: Path, *, is_sheet: bool) -> None:
+        """Refuse a result in the place of the photo, or of another file that the call reads."""
+        name = printable_name(photo.path)
+        if os.path.exists(photo.path) and os.path.exists(output) and output.samefile(photo.path):  # noqa: PTH110
+            raise PhotoError(f"{name}: its result would replace the photo; choose another --output-dir")
+        # A sheet of other pictures is replaced unasked.
+        is_replaced = is_sheet or self.plan.existing is Existing.OVERWRITE
+        if is_replaced and (original := original_at(output)):
+            raise OriginalError(
+                f"{name}: its result {printable_name(output)} would replace {printable_name(original)}, one "
+                "of the files given; choose another --output or --output-dir"
+            )
 
     def _line(self, event: Event) -> dict[str, Any] | None:
         """Return an event's line in the manifest, or None."""
         if isinstance(event, Failure) and event.input:
-            size, mtime = _status(event.input)
+            size, mtime = _size_and_time(event.input)
             return {"input": os.fspath(event.input), "size": size, "mtime": mtime, "error": event.message}
         if not isinstance(event, Result):
             return None
         plan = self.plan
-        if event.seed is None:
-            seeds: dict[str, Any] = {"seeds": [plan.seed, plan.seed + plan.number - 1]}
-        else:
-            seeds = {"seed": event.seed}
+        all_seeds = {"seeds": [plan.seed, plan.seed + plan.number - 1]}
         return {
             "input": os.fspath(event.input),
             "size": event.size,
             "mtime": event.mtime,
             "output": os.fspath(event.output),
-            **seeds,
+            **(all_seeds if event.seed is None else {"seed": event.seed}),
             "temperature": plan.temperature,
             "model": self.spec.model,
             "log_prob": event.log_prob,
             "ms": event.ms,
             "settings": self._settings,
         }
+
+
+def _without_leftovers(tasks: Iterable[Task | Event]) -> Iterator[Task | Event]:
+    """Remove what killed processes left in a folder before the first task that writes there."""
+    clean: set[Path] = set()
+    for task in tasks:
+        if isinstance(task, Task):
+            folders = {output.parent for output in task.wanted} - clean
+            for folder in folders:
+                remove_leftovers(folder)
+            clean |= folders
+        yield task
 
 
 def colorize_stream(content: bytes, plan: Plan, spec: ModelSpec) -> bytes:
@@ -269,26 +230,12 @@ def colorize_stream(content: bytes, plan: Plan, spec: ModelSpec) -> bytes:
     with TemporaryFolder() as folder:
         plan = replace(plan, folder=Path(folder), pattern="{stem}{ext}")
         outputs = plan.outputs(photo, photo.path.stem)  # all of one name
-        for _ in Job(loading_colorizer(spec), plan).colorize(
-            Task(photo, outputs, None, outputs, [], content)
-        ):
-            pass
+        task = Task(photo, outputs, None, outputs, content=content)
+        list(Job(loading_colorizer(spec), plan).colorize(task))
         return outputs[0].read_bytes()
 
 
-def _shared_stems(folder: Path) -> dict[str, list[Path]]:
-    """Return the stems that several photos of a folder share, with these photos."""
-    stems: dict[str, list[Path]] = {}
-    try:
-        for path in folder.iterdir():
-            if is_photo(path):
-                stems.setdefault(path.stem, []).append(path)
-    except OSError:
-        return {}
-    return {stem: photos for stem, photos in stems.items() if len(photos) > 1}
-
-
-def _status(photo: Path) -> tuple[int | None, float | None]:
+def _size_and_time(photo: Path) -> tuple[int | None, float | None]:
     try:
         status = photo.stat()
     except OSError:
@@ -313,9 +260,3 @@ def _content(path: Path, max_pixels: int) -> bytes | None:
             return read_stream(file, printable_name(path), max_pixels)
     except OSError as error:
         raise PhotoError(f"{printable_name(path)}: cannot be read: {error.strerror}") from error
-
-
-def _as_one(path: Path) -> str:
-    """Return the same text for all paths that may be the same file, going by the system alone."""
-    text = os.fspath(path)
-    return unicodedata.normalize("NFC", text).casefold() if _BLIND_TO_CASE else text

@@ -12,13 +12,14 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.connection import Connection
-from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from cinn_colorize.batch.pipeline import Event, Failure, Finished, Job, load_colorizer, loading_colorizer
+from cinn_colorize.batch.events import Event, Failure, Finished
+from cinn_colorize.batch.pipeline import Job, load_colorizer, loading_colorizer
 from cinn_colorize.batch.plan import Plan, Task
 from cinn_colorize.batch.processes import CONTEXT, end_with_parent, usable_cores
 from cinn_colorize.engines.choice import ModelSpec
@@ -33,6 +34,48 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Device:
+    """A worker would compute on this type of device; it waits for a network to share, or None."""
+
+    type: str
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A worker has a network, and waits for tasks."""
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """A worker cannot begin, for a reason that all of them meet."""
+
+    error: CinnError
+
+
+class Sender(logging.Handler):
+    """Sends what is logged, and other messages, one at a time: pictures are saved in several threads."""
+
+    def __init__(self, send: Callable[[Any], object]) -> None:
+        super().__init__()
+        self._send, self._turn = send, threading.Lock()
+
+    def take_log(self, level: int) -> None:
+        """Send what the package logs from a level on."""
+        package_log = logging.getLogger("cinn_colorize")
+        package_log.addHandler(self)
+        package_log.setLevel(level)
+
+    def send(self, message: Device | Ready | Unusable | logging.LogRecord | Event) -> None:
+        """Send a message."""
+        with self._turn:
+            self._send(message)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send what is logged."""
+        self.send(record)
+
+
 class InProcess:
     """This process in place of a pool, for one photo: with all threads, and without starting another."""
 
@@ -40,7 +83,7 @@ class InProcess:
         self._spec, self._plan = spec, plan
 
     def run(self, items: Iterator[Task | Event]) -> Iterator[Event]:
-        """See :meth:`WorkerPool.run`."""
+        """Do the tasks, and pass on the events among them."""
         job = None
         for item in items:
             if isinstance(item, Task):
@@ -51,32 +94,15 @@ class InProcess:
 
 
 class WorkerPool:
-    """The processes of a batch, each with one photo at a time; they start when there is something to do.
-
-    Args:
-        spec: how a process loads the network.
-        plan: what to draw for each photo, and where to write it.
-        number: number of processes.
-    """
+    """The processes of a batch, each with one photo at a time; they start when there is something to do."""
 
     def __init__(self, spec: ModelSpec, plan: Plan, number: int) -> None:
         threads = max(1, usable_cores() // number)
         level = logging.getLogger("cinn_colorize").level
         self._arguments, self._number = (spec, plan, threads, level), number
         self._spec = spec
-        self._workers: dict[Connection, _Worker] = {}
+        self._workers: list[_Worker] = []
         self._server: ModelServer | None = None
-
-    def __enter__(self) -> WorkerPool:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for worker in self._workers.values():
-            worker.end()
-        if self._server:
-            self._server.end()
 
     def run(self, items: Iterator[Task | Event]) -> Iterator[Event]:
         """Do the tasks as processes become free, and pass on the events among them.
@@ -85,47 +111,50 @@ class WorkerPool:
             WeightsError: the network cannot be loaded.
             WorkerError: no process starts, or the one that holds the network is gone.
         """
-        item = next(items, None)
-        while True:
-            while item and not isinstance(item, Task):
-                yield item
-                item = next(items, None)
-            workers = self._workers.values()
-            free = next((worker for worker in workers if worker.ready and not worker.task), None)
-            if item and free:
-                free.give(item)
-                item = next(items, None)
-                continue
-            if not item and not any(worker.task for worker in workers):
-                return
-            while item and len(self._workers) < self._number:
-                worker = _Worker(*self._arguments)
-                self._workers[worker.connection] = worker
-            for readable in connection.wait(list(self._workers)):
-                yield from self._receive(next(w for w in workers if w.connection is readable))
-
-    def _receive(self, worker: _Worker) -> Iterator[Event]:
         try:
-            message = worker.connection.recv()
-        except (EOFError, OSError):
-            yield from self._remove(worker)
-            return
-        match message:
-            case str(device):
-                worker.give(self._network(device))
-            case None:
-                worker.ready = True
-            case (int(level), text, arguments):
-                log.log(level, text, *arguments)
-            case Exception():
-                raise message
-            case _:
-                if isinstance(message, Failure | Finished):
-                    worker.task = None
-                yield message
+            for item in items:
+                if not isinstance(item, Task):
+                    yield item
+                    continue
+                while not (free := next((w for w in self._workers if w.ready and not w.task), None)):
+                    while len(self._workers) < self._number:
+                        self._workers.append(_Worker(*self._arguments))
+                    yield from self._received()
+                free.begin(item)
+            while any(worker.task for worker in self._workers):
+                yield from self._received()
+        finally:
+            for worker in self._workers:
+                worker.end()
+            if self._server:
+                self._server.end()
 
-    def _remove(self, worker: _Worker) -> Iterator[Event]:
-        del self._workers[worker.connection]
+    def _received(self) -> Iterator[Event]:
+        """Wait for messages, and yield the events among them."""
+        readable = connection.wait([worker.connection for worker in self._workers])
+        for worker in [worker for worker in self._workers if worker.connection in readable]:
+            try:
+                message = worker.connection.recv()
+            except (EOFError, OSError):
+                yield from self._lost(worker)
+                continue
+            match message:
+                case Device():
+                    worker.send(self._network(message.type))
+                case Ready():
+                    worker.ready = True
+                case Unusable():
+                    raise message.error
+                case logging.LogRecord():
+                    log.handle(message)
+                case _:
+                    if isinstance(message, Failure | Finished):
+                        worker.task = None
+                    yield message
+
+    def _lost(self, worker: _Worker) -> Iterator[Event]:
+        """Go on without a process that has ended."""
+        self._workers.remove(worker)
         worker.end()
         code = worker.process.exitcode or 0
         how = f"was killed ({signal.Signals(-code).name})" if code < 0 else f"ended (exit code {code})"
@@ -167,10 +196,13 @@ class _Worker:
         self.task: Task | None = None
         self.ready = False
 
-    def give(self, message: object) -> None:
+    def begin(self, task: Task) -> None:
+        """Give the process a photo."""
+        self.task = task
+        self.send(task)
+
+    def send(self, message: Task | ModelClient | None) -> None:
         """Send a task or an answer; if the process is dead, the next message received is its end."""
-        if isinstance(message, Task):
-            self.task = message
         with contextlib.suppress(OSError):
             self.connection.send(message)
 
@@ -185,20 +217,18 @@ class _Worker:
 
 
 def _work(parent: Connection, spec: ModelSpec, plan: Plan, threads: int, level: int) -> None:
-    """Send the device, receive the shared network or None, send None when ready; then do the photos."""
+    """Say which device it is, receive the shared network or None, and do photos."""
     end_with_parent()
-    to_parent = _ToParent(parent)
-    package_log = logging.getLogger("cinn_colorize")
-    package_log.addHandler(to_parent)
-    package_log.setLevel(level)
+    to_parent = Sender(parent.send)
+    to_parent.take_log(level)
     try:
-        to_parent.send(prepare(spec, threads))
+        to_parent.send(Device(prepare(spec, threads)))
         network: ModelClient | None = parent.recv()
         job = Job(load_colorizer(network or spec), plan)
     except CinnError as error:
-        to_parent.send(error)
+        to_parent.send(Unusable(error))
         return
-    to_parent.send(None)
+    to_parent.send(Ready())
     with contextlib.suppress(EOFError):
         while True:
             for event in job.events(parent.recv()):
@@ -218,18 +248,3 @@ def prepare(spec: ModelSpec, threads: int) -> str:
 
     torch.set_num_threads(threads)
     return choose_device(spec.device).type
-
-
-class _ToParent(logging.Handler):
-    """Sends what is logged, and all other messages, one at a time: pictures are saved in several threads."""
-
-    def __init__(self, parent: Connection) -> None:
-        super().__init__()
-        self._parent, self._turn = parent, threading.Lock()
-
-    def send(self, message: object) -> None:
-        with self._turn:
-            self._parent.send(message)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.send((record.levelno, record.msg, record.args))

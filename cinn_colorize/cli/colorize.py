@@ -24,7 +24,7 @@ from cinn_colorize.cli.common import (
 from cinn_colorize.cli.console import fatal, progress_bar, require_stdout, say, show_log, write_stdout
 from cinn_colorize.cli.engine import BatchEngine, BatchModelOptions, check_engine
 from cinn_colorize.cli.many import STREAM, BatchOptions
-from cinn_colorize.cli.summary import report, report_rehearsal
+from cinn_colorize.cli.summary import report, report_dry_run
 from cinn_colorize.files.atomic import leaves_folder
 from cinn_colorize.files.formats import OUTPUT_SUFFIXES, format_of_name
 from cinn_colorize.files.limits import read_stream
@@ -174,9 +174,9 @@ def colorize(
         if not inputs and not (many.shard and general.quiet):  # a share may well have nothing to do
             say(f"share {many.shard} has no photos" if many.shard else "the list names no photos")
         if many.dry_run:
-            failed = report_rehearsal(batch, general, others)
+            failed = report_dry_run(batch, general, others)
         else:
-            failed = report(batch, out.as_json, general, others=others, has_bar=request.is_hinted)
+            failed = report(batch, out.as_json, general, others, has_bar=request.is_hinted)
     if failed:
         raise typer.Exit(1)
 

@@ -38,7 +38,7 @@ def draws() -> bool:
     return console().is_terminal and not console().is_dumb_terminal
 
 
-class _Heedless(io.FileIO):
+class _LossyFile(io.FileIO):
     """A file that drops what it cannot write."""
 
     def write(self, content: ReadableBuffer, /) -> int:
@@ -62,7 +62,7 @@ def open_streams() -> None:
         sys.stdout = _text(stdout.buffer, stdout)
     if sys.platform != "win32" and isinstance(stderr, io.TextIOWrapper):
         # No remark is worth the batch that it would end, as where a disk is full or a terminal is gone.
-        sys.stderr = _text(_Heedless(stderr.fileno(), "wb", closefd=False), stderr)
+        sys.stderr = _text(_LossyFile(stderr.fileno(), "wb", closefd=False), stderr)
 
 
 def _text(file: io.RawIOBase, like: io.TextIOWrapper) -> io.TextIOWrapper:
@@ -102,11 +102,7 @@ def print_path(path: os.PathLike[str]) -> None:
 
 
 def require_stdout() -> None:
-    """Check that there is a stdout, for a command whose result goes there.
-
-    Raises:
-        CinnError: the command was started without one.
-    """
+    """Raise a :class:`CinnError` where a command was started without the stdout that its result is for."""
     if sys.__stdout__ is None:
         raise CinnError("stdout: is closed")
 
@@ -141,18 +137,13 @@ def fatal(debug: bool) -> Iterator[None]:
 
 
 def show_log(quiet: bool, verbose: bool = False) -> None:
-    """Print what the library logs: warnings and remarks.
-
-    Args:
-        quiet: whether to leave out remarks.
-        verbose: whether to print all remarks, instead of each kind once.
-    """
-    told = set()
+    """Print the library's warnings and, unless ``quiet``, its remarks, each kind once unless ``verbose``."""
+    printed = set()
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            if verbose or record.levelno > logging.INFO or record.msg not in told:
-                told.add(record.msg)
+            if verbose or record.levelno > logging.INFO or record.msg not in printed:
+                printed.add(record.msg)
                 say(record.getMessage())
 
     log = logging.getLogger("cinn_colorize")
@@ -167,35 +158,21 @@ def silence() -> bool:
 
 
 def progress_bar(quiet: bool, rate: str = "") -> Progress:
-    """Return a progress bar with a count, the time and the time left, which shows on a terminal that draws.
-
-    Args:
-        quiet: whether to hide it.
-        rate: unit of the speed, such as ``photos/s``; empty to leave out the speed.
-    """
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    """Return a progress bar for a terminal that draws, with the speed if it has a unit: ``photos/s``."""
+    from rich import progress
     from rich.text import Text
 
-    class Speed(ProgressColumn):
-        def render(self, task: Task) -> Text:
+    class Speed(progress.ProgressColumn):
+        def render(self, task: progress.Task) -> Text:
             return Text(f"{task.speed:.1f} {rate}" if rate and task.speed else "")
 
-    return Progress(
-        TextColumn("{task.description}", markup=False),  # the name of a photo may have brackets
-        BarColumn(),
-        MofNCompleteColumn(),
+    return progress.Progress(
+        progress.TextColumn("{task.description}", markup=False),  # the name of a photo may have brackets
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
         Speed(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        progress.TimeElapsedColumn(),
+        progress.TimeRemainingColumn(),
         console=console(),
         transient=True,
         disable=quiet or not draws(),

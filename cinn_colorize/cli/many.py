@@ -115,7 +115,7 @@ class BatchOptions:
         from cinn_colorize.batch.inputs import find_inputs, shard
 
         found = checked(
-            find_inputs(*self._names(photos), recursive=self.recursive, output=output, others=others)
+            find_inputs(*self._names(photos), recursive=self.recursive, output=output, not_taken=others)
         )
         return shard(found, *_share(self.shard)) if self.shard else found
 

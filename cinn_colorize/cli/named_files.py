@@ -15,17 +15,11 @@ _WRITTEN = frozenset({"output_dir", "output", "manifest", "save_z", "plot", "run
 
 
 def named_files(parameters: Mapping[str, Any]) -> Iterator[Path]:
-    """Yield the files and folders that a call reads, as far as its command line names them.
-
-    Args:
-        parameters: values of the parameters by name.
-    """
+    """Yield the files and folders that a call reads, as far as its parameters name them."""
     for name, value in parameters.items():
-        if name in _WRITTEN:
-            continue
-        for given in value if isinstance(value, list) else [value]:
-            if isinstance(given, (str, Path)):
-                yield from _files_in(os.fspath(given))
+        for text in value if isinstance(value, list) else [value]:
+            if name not in _WRITTEN and isinstance(text, (str, Path)):
+                yield from _files_in(os.fspath(text))
     info = MODELS.get(parameters.get("model") or "")
     if info and not parameters.get("weights"):
         from cinn_colorize.models.weights import find_packaged, is_packaged

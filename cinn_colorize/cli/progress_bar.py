@@ -17,13 +17,7 @@ _RECENT = 30  # the last photos, whose speed the estimate follows
 
 
 class Progress:
-    """How far a batch is; for one photo, its files count.
-
-    Args:
-        total: number of photos, or of files of the only photo.
-        unit: ``photos`` or ``files``.
-        name: name of the photo at work.
-    """
+    """How many photos of a batch, or files of its only photo, are done; ``name`` is the photo at work."""
 
     def __init__(self, total: int, unit: str, name: str = "") -> None:
         self.total, self.unit, self.name = total, unit, name
@@ -50,13 +44,7 @@ class Progress:
 
 @contextlib.contextmanager
 def shown(progress: Progress, *, bar: bool, lines: bool) -> Iterator[None]:
-    """Show progress as long as the context lasts.
-
-    Args:
-        progress: the progress, which other threads may change.
-        bar: whether to show a bar on a terminal.
-        lines: whether to print lines elsewhere.
-    """
+    """Show progress as long as the context lasts: by a bar on a terminal, or by lines elsewhere."""
     end = threading.Event()
     shows_bar = bar and draws()
 

@@ -19,7 +19,7 @@ from cinn_colorize.files.atomic import check_output
 from cinn_colorize.files.messages import counted, printable_name
 
 if TYPE_CHECKING:
-    from cinn_colorize.batch.pipeline import Result
+    from cinn_colorize.batch.events import Event, Result
     from cinn_colorize.batch.run import Batch
     from cinn_colorize.cli.common import GeneralOptions
 
@@ -28,11 +28,68 @@ log = logging.getLogger(__name__)
 _OUTCOMES = ("done", "there already", "failed", "not done", "left out")
 
 
+class Summary:
+    """Counts what a batch does, and says it at the end, or where Ctrl-C stops it."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch, self._photos, self._start = batch, len(batch.inputs), time.monotonic()
+        self._outcomes, self._files = Counter[str](), 0
+        total, unit = (batch.files, "files") if self._photos == 1 else (self._photos, "photos")
+        self.progress = Progress(total, unit, batch.first)
+
+    @property
+    def failed(self) -> int:
+        """Number of photos that failed."""
+        return self._outcomes["failed"]
+
+    def count(self, event: Event) -> None:
+        """Count a result, or the outcome of a photo."""
+        from cinn_colorize.batch.events import Failure, Result
+
+        if event.input:
+            self.progress.name = printable_name(event.input)
+        if isinstance(event, Result):
+            self._files += not event.existed
+        elif isinstance(event, Failure):
+            self._outcomes["failed"] += 1
+        else:
+            self._outcomes[
+                "done" if event.written else "left out" if event.left_out else "there already"
+            ] += 1
+        if isinstance(event, Result) == (self._photos == 1):
+            self.progress.advance()
+
+    def stopped(self) -> str:
+        """Return what to say where the batch is stopped."""
+        outcomes = self._outcomes
+        done = f"{outcomes['done'] + outcomes['there already']} of {self._photos} photos done, "
+        how = f"; the same command {'continues' if self._batch.resumes else 'starts over'}"
+        return (
+            f"stopped: {done if self._photos > 1 else ''}{counted(self._files, 'file')} written"
+            f"{how if self._files or outcomes else ''}"
+        )
+
+    def say_end(self) -> None:
+        """Say what became of the photos."""
+        outcomes, total = self._outcomes, self._photos
+        if total > 1:
+            seconds = time.monotonic() - self._start
+            outcomes["not done"] = total - outcomes.total()
+            parts = [f"{outcomes[outcome]} {outcome}" for outcome in _OUTCOMES if outcomes[outcome]]
+            why = " (made by cinn-colorize)" if outcomes["left out"] else ""
+            rate = f", {speed(outcomes['done'] / seconds, 'photos')}" if outcomes["done"] else ""
+            say(f"{total} photos: {', '.join(parts)}{why}; {duration(seconds)}{rate}")
+        elif outcomes["there already"]:
+            say(f"{self._batch.first}: nothing to do; its files are there already")
+        elif outcomes["left out"]:
+            say(f"{self._batch.first}: made by cinn-colorize, and left out")
+
+
 def report(
     batch: Batch,
     as_json: bool,
     general: GeneralOptions,
-    others: Sequence[Path] = (),
+    not_taken: Sequence[Path] = (),
     has_bar: bool = False,
 ) -> int:
     """Run a batch, print results on stdout and the rest on stderr; return how many photos failed.
@@ -41,92 +98,60 @@ def report(
         batch: photos and what to do with them.
         as_json: whether to print results as JSON.
         general: what to print beside.
-        others: files of folders that are not photos, and links to folders.
+        not_taken: see :func:`.batch.inputs.find_inputs`.
         has_bar: whether the caller shows a progress bar.
     """
-    from cinn_colorize.batch.pipeline import Failure, Result
+    from cinn_colorize.batch.events import Failure, Result
 
-    total, counts, start = len(batch.inputs), Counter[str](), time.monotonic()
-    written = 0
-
-    def kept() -> str:
-        done = f"{counts['done'] + counts['there already']} of {total} photos done, " if total > 1 else ""
-        how = f"the same command {'continues' if batch.resumes else 'starts over'}"
-        files = f"{counted(written, 'file')} written"
-        return f"stopped: {done}{files}" + (f"; {how}" if written or counts else "")
-
-    quiet, one = general.quiet, total == 1
-    progress = Progress(batch.files if one else total, "files" if one else "photos", batch.first)
+    summary, quiet = Summary(batch), general.quiet
     if batch.plan.repeats and not quiet:
         say(f"without noise all {batch.plan.number} samples are the same; -n 1 draws only one")
-    display = shown(progress, bar=not (quiet or has_bar), lines=not quiet)
-    with keeping(kept), display, contextlib.closing(batch.run()) as events:
+    display = shown(summary.progress, bar=not (quiet or has_bar), lines=not quiet)
+    with keeping(summary.stopped), display, contextlib.closing(batch.run()) as events:
         for event in events:
-            if event.input:
-                progress.name = printable_name(event.input)
-            if isinstance(event, Result):
-                if not event.found:
-                    written += 1
-                    print_result(event, as_json)
-                if one:
-                    progress.advance()
-                continue
-            if isinstance(event, Failure):
+            summary.count(event)
+            if isinstance(event, Result) and not event.existed:
+                print_result(event, as_json)
+            elif isinstance(event, Failure):
                 say(event.message)
                 if general.debug:
                     print_trace(event.trace)
-                outcome = "failed"
-            else:
-                outcome = "done" if event.written else "left out" if event.own else "there already"
-            counts[outcome] += 1
-            if not one:
-                progress.advance()
-    if one and counts["there already"] and not quiet:
-        say(f"{batch.first}: nothing to do; its files are there already")
-    if one and counts["left out"] and not quiet:
-        say(f"{batch.first}: made by cinn-colorize, and left out")
-    if total > 1 and not quiet:
-        seconds = time.monotonic() - start
-        counts["not done"] = total - counts.total()
-        parts = [f"{counts[outcome]} {outcome}" for outcome in _OUTCOMES if counts[outcome]]
-        why = " (made by cinn-colorize)" if counts["left out"] else ""
-        rate = f", {speed(counts['done'] / seconds, 'photos')}" if counts["done"] else ""
-        say(f"{total} photos: {', '.join(parts)}{why}; {duration(seconds)}{rate}")
-    _say_others(others, general)
-    return counts["failed"]
+    if not quiet:
+        summary.say_end()
+    _say_not_taken(not_taken, general)
+    return summary.failed
 
 
-def report_rehearsal(batch: Batch, general: GeneralOptions, others: Sequence[Path]) -> int:
+def report_dry_run(batch: Batch, general: GeneralOptions, not_taken: Sequence[Path]) -> int:
     """Print what a batch would write on stdout, and the rest on stderr; return how many photos would fail."""
-    from cinn_colorize.batch.dry_run import rehearse
+    from cinn_colorize.batch.dry_run import dry_run
 
-    found = rehearse(batch)
-    for problem in found.problems:
+    planned = dry_run(batch)
+    for problem in planned.problems:
         say(problem)
-    for output in found.outputs:
+    for output in planned.outputs:
         print_path(output)
     if not general.quiet:
-        what = f"{counted(found.files, 'file')} of {counted(found.photos, 'photo')}"
-        if found.measured:
+        what = f"{counted(planned.files, 'file')} of {counted(planned.photos, 'photo')}"
+        if planned.measured:
             processes = counted(batch.workers, "process", "processes")
-            what += f", about {duration(found.seconds)} with {processes} and {_size(found.size)}"
-            what += f" (measured: {found.measured}); {_size(found.free)} are free"
-        what += f"; there already: {counted(found.there, 'file')}" if found.there else ""
+            what += f", about {duration(planned.seconds)} with {processes} and {_size(planned.size)}"
+            what += f" (measured: {planned.measured}); {_size(planned.free)} are free"
+        what += f"; there already: {counted(planned.right, 'file')}" if planned.right else ""
         say(f"dry run, nothing is written: {what}")
-        _say_others(others, general)
-    return len(found.problems)
+        _say_not_taken(not_taken, general)
+    return len(planned.problems)
 
 
-def _say_others(others: Sequence[Path], general: GeneralOptions) -> None:
-    from cinn_colorize.batch.inputs import counts_by_suffix, is_linked_folder, is_pipe
+def _say_not_taken(paths: Sequence[Path], general: GeneralOptions) -> None:
+    from cinn_colorize.batch.inputs import counts_by_suffix, is_linked_folder, is_special
 
-    if general.verbose:
-        for other in others:
-            why = "it is not a file" if is_pipe(other) else "its name is not that of a photo"
-            why = "it is a link to a folder" if is_linked_folder(other) else why
-            say(f"{printable_name(other)}: not taken, {why}")
-    if others and not general.quiet:
-        say(f"not taken: {counts_by_suffix(others)}" + ("" if general.verbose else "; -v lists them"))
+    for path in paths if general.verbose else ():
+        why = "it is not a file" if is_special(path) else "its name is not that of a photo"
+        why = "it is a link to a folder" if is_linked_folder(path) else why
+        say(f"{printable_name(path)}: not taken, {why}")
+    if paths and not general.quiet:
+        say(f"not taken: {counts_by_suffix(paths)}" + ("" if general.verbose else "; -v lists them"))
 
 
 def _size(size: float) -> str:
@@ -145,12 +170,7 @@ def print_result(result: Result, as_json: bool) -> None:
 
 
 def unmade(recipes: Mapping[Path, Mapping[str, str]], overwrite: bool, max_pixels: int) -> list[Path]:
-    """Return the pictures that are not there yet, or are to be replaced, and make their folders.
-
-    Args:
-        recipes: the recipe in the file of each picture, by its path.
-        overwrite: whether files that the call does not read may be replaced.
-        max_pixels: the largest picture that may be one of them.
+    """Return which pictures, given by path with their recipes, are to be made, and make their folders.
 
     Raises:
         PhotoError: a file is there that was made in another way, or a folder cannot be made.
@@ -159,14 +179,15 @@ def unmade(recipes: Mapping[Path, Mapping[str, str]], overwrite: bool, max_pixel
     from cinn_colorize.methods.differences import differences, recipe_at
 
     missing = []
-    for path, recipe in recipes.items():
-        found = {} if overwrite else recipe_at(path, max_pixels)
-        if found and (others := differences(found, recipe)):
+    for path, wanted in recipes.items():
+        recipe = {} if overwrite else recipe_at(path, max_pixels)
+        if recipe and (different := differences(recipe, wanted)):
+            how = " and ".join(different.values())
             raise PhotoError(
-                f"{printable_name(path)}: exists, made {' and '.join(others.values())}; add --overwrite or "
-                "choose another folder with -o"
+                f"{printable_name(path)}: exists, made {how}; add --overwrite or choose another folder with "
+                "-o"
             )
-        if not found:
+        if not recipe:
             missing.append(path)
     if not missing:
         what = printable_name(next(iter(recipes))) if len(recipes) == 1 else f"all {len(recipes)} results"
@@ -176,12 +197,7 @@ def unmade(recipes: Mapping[Path, Mapping[str, str]], overwrite: bool, max_pixel
 
 
 def claim(outputs: Iterable[Path], overwrite: bool, otherwise: str = "another folder with -o") -> None:
-    """Check that results may be written, and make their folders.
-
-    Args:
-        outputs: files to write.
-        overwrite: whether files that the call does not read may be replaced.
-        otherwise: what to choose instead, for messages.
+    """Check that results may be written, and make their folders; messages say what to choose otherwise.
 
     Raises:
         PhotoError: a result exists, or its folder cannot be made.

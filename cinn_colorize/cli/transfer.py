@@ -108,7 +108,7 @@ def transfer(
     )
     with fatal(general.debug):
         others: list[Path] = []
-        inputs = checked(find_inputs(targets, output=out.output_dir, others=others))
+        inputs = checked(find_inputs(targets, output=out.output_dir, not_taken=others))
         from cinn_colorize.imaging.photo import open_photo
         from cinn_colorize.methods.base import check_file
 
@@ -117,7 +117,7 @@ def transfer(
         spec = network.spec(plan.method.encodes)
         device_of(network.device)
         batch = Batch(inputs, plan, spec, usable_cores())
-        failed = report(batch, out.as_json, general, others=others)
+        failed = report(batch, out.as_json, general, others)
     if failed:
         raise typer.Exit(1)
 

@@ -16,14 +16,12 @@ _KINDS = {"int": "whole number", "float": "number", "bool": "truth value"}
 def problem_of(error: Any) -> str:
     """Return the message of a usage error, without the words of the library that checks values.
 
-    Args:
-        error: the exception; if pydantic refused a value, as it does in newer versions of Typer, that is its
-            cause.
+    That is pydantic in newer versions of Typer, whose own error is the cause.
     """
     message = str(error.format_message()).rstrip(".").removeprefix("Invalid value: ")  # of no one option
-    found = getattr(error.__cause__, "errors", None)
-    if found:
-        first = found()[0]
+    errors = getattr(error.__cause__, "errors", None)
+    if errors:
+        first = errors()[0]
         reason = _reason(first["type"], first["input"], first.get("ctx", {}))
         message = message.replace(first["msg"].rstrip("."), reason) if reason else message
     return _CHOICES.sub(lambda choices: choices[0].replace("'", ""), message)
@@ -42,12 +40,7 @@ def _reason(kind: str, value: object, context: dict[str, Any]) -> str:
 
 
 def mistyped(word: str, commands: Iterable[str]) -> str:
-    """Return the message for a first argument that is no file, but nearly a command; empty for any other.
-
-    Args:
-        word: the argument.
-        commands: names of the commands.
-    """
+    """Return the message for a first argument that is no file, but nearly a command; empty for any other."""
     if not _WORD.fullmatch(word) or os.path.lexists(word):
         return ""
     close = difflib.get_close_matches(word.lower(), list(commands), n=1)

@@ -235,7 +235,7 @@ def test_read_only_folders(run, scans):
         results = [run("scans", "-o", folder) for folder in ("out", "out/below")]
         partly = run("tree", "-r", "-o", "partly")
         manifest = run("scans", "-o", "out/below", "--manifest", "out/m")
-        rehearsals = [run("scans", "-o", folder, "--dry-run") for folder in ("out", "out/below")]
+        dry_runs = [run("scans", "-o", folder, "--dry-run") for folder in ("out", "out/below")]
     finally:
         os.seteuid(euid)
     for folder, result in zip(("out", "out/below"), results, strict=True):
@@ -246,9 +246,9 @@ def test_read_only_folders(run, scans):
     assert names(Path("partly")) == ["box 1", "box 2"]
     assert "out/m: cannot be read or written (Permission denied)" in the_line(manifest)
     assert [result.exit_code for result in (*results, partly, manifest)] == [1, 1, 1, 1]
-    for folder, rehearsal in zip(("out", "out/below"), rehearsals, strict=True):
-        assert f"{folder}: cannot be written to (Permission denied)" in the_line(rehearsal)
-        assert (rehearsal.exit_code, rehearsal.stdout) == (1, "")
+    for folder, dry_run in zip(("out", "out/below"), dry_runs, strict=True):
+        assert f"{folder}: cannot be written to (Permission denied)" in the_line(dry_run)
+        assert (dry_run.exit_code, dry_run.stdout) == (1, "")
     assert names(Path("out")) == []
 
 

@@ -43,7 +43,7 @@ def scans(tmp_path, monkeypatch):
     return Path("scans")
 
 
-def found(*arguments, listed=(), output=Path("colorized"), **options):
+def selected(*arguments, listed=(), output=Path("colorized"), **options):
     """Paths with the places of their results, or messages."""
     inputs = find_inputs(
         [Path(a) for a in arguments], [Path(p) for p in listed], output=Path(output), **options
@@ -55,7 +55,7 @@ def found(*arguments, listed=(), output=Path("colorized"), **options):
 
 
 def test_a_folder_is_the_photos_in_it(scans):
-    assert found("scans") == [("scans/a.tif", "."), ("scans/b.jpg", ".")]
+    assert selected("scans") == [("scans/a.tif", "."), ("scans/b.jpg", ".")]
 
 
 def test_recursive_mirrors_the_tree(scans):
@@ -65,8 +65,8 @@ def test_recursive_mirrors_the_tree(scans):
         ("scans/box 1/c.PNG", "box 1"),
         ("scans/box 1/deep/d.webp", "box 1/deep"),
     ]
-    assert found("scans", recursive=True) == tree
-    assert found("scans", "scans/b.jpg", recursive=True) == tree
+    assert selected("scans", recursive=True) == tree
+    assert selected("scans", "scans/b.jpg", recursive=True) == tree
 
 
 def test_several_trees_keep_apart(scans):
@@ -74,40 +74,40 @@ def test_several_trees_keep_apart(scans):
     (scans / "box 2/c.PNG").touch()
     boxes = [("scans/box 1/c.PNG", "box 1"), ("scans/box 1/deep/d.webp", "box 1/deep")]
     boxes.append(("scans/box 2/c.PNG", "box 2"))
-    assert found("scans/box 1", "scans/box 2", recursive=True) == boxes
-    assert found("scans/box*", recursive=True) == boxes
+    assert selected("scans/box 1", "scans/box 2", recursive=True) == boxes
+    assert selected("scans/box*", recursive=True) == boxes
 
 
 def test_patterns(scans):
-    assert found("scans/*.jpg") == [("scans/b.jpg", ".")]
-    assert found(Path("scans/**/*.[Pw]*").absolute()) == [
+    assert selected("scans/*.jpg") == [("scans/b.jpg", ".")]
+    assert selected(Path("scans/**/*.[Pw]*").absolute()) == [
         ((scans.absolute() / name).as_posix(), ".") for name in ("box 1/c.PNG", "box 1/deep/d.webp")
     ]
-    (line,) = found("scans/*.gif")
+    (line,) = selected("scans/*.gif")
     assert line == "scans/*.gif: no file matches this pattern"
     (scans / "x[1].jpg").touch()
     (scans / "x1.jpg").touch()
-    assert found("scans/x[1].jpg") == [("scans/x[1].jpg", ".")]  # a file with exactly this name
+    assert selected("scans/x[1].jpg") == [("scans/x[1].jpg", ".")]  # a file with exactly this name
 
 
-def test_found_is_told_from_named(scans):
-    assert [item.found for item in find_inputs([Path("scans/b.jpg")], output=Path("o"))] == [False]
+def test_photos_of_folders_are_told_from_those_named(scans):
+    assert [item.named for item in find_inputs([Path("scans/b.jpg")], output=Path("o"))] == [True]
     for argument in ("scans", "scans/*.jpg"):
-        assert all(item.found for item in find_inputs([Path(argument)], output=Path("o")))
+        assert not any(item.named for item in find_inputs([Path(argument)], output=Path("o")))
     for both in (["scans", "scans/b.jpg"], ["scans/b.jpg", "scans"]):
-        told = {item.path.name: item.found for item in find_inputs([*map(Path, both)], output=Path("o"))}
-        assert told == {"a.tif": True, "b.jpg": False}
+        named = {item.path.name: item.named for item in find_inputs([*map(Path, both)], output=Path("o"))}
+        assert named == {"a.tif": False, "b.jpg": True}
 
 
 def test_lists_keep_their_folders(scans):
     names = ["scans/box 1/c.PNG", "./scans/b.jpg", "../" + Path.cwd().name + "/scans/a.tif"]
-    assert found(listed=names) == [
+    assert selected(listed=names) == [
         ("scans/box 1/c.PNG", "scans/box 1"),
         ("scans/b.jpg", "scans"),
         (names[2], f"{Path.cwd().name}/scans"),
     ]
     absolute = (scans / "b.jpg").absolute()
-    assert found(listed=[absolute]) == [(absolute.as_posix(), absolute.parent.as_posix()[1:])]
+    assert selected(listed=[absolute]) == [(absolute.as_posix(), absolute.parent.as_posix()[1:])]
 
 
 @pytest.mark.parametrize(
@@ -135,10 +135,10 @@ def test_lists_of_lines_have_no_zero_bytes():
 
 def test_what_is_not_there(scans):
     (scans / "none").mkdir()
-    assert found("x.jpg") == ["x.jpg: no such file or folder"]
-    assert found("x" * 300) == [f"{'x' * 300}: no such file or folder"]
-    assert found(listed=["x" * 300]) == [f"{'x' * 300}: no such file or folder"]
-    (line,) = found("scans/none")
+    assert selected("x.jpg") == ["x.jpg: no such file or folder"]
+    assert selected("x" * 300) == [f"{'x' * 300}: no such file or folder"]
+    assert selected(listed=["x" * 300]) == [f"{'x' * 300}: no such file or folder"]
+    (line,) = selected("scans/none")
     assert line.startswith("scans/none: no photos in this folder")
     assert line.endswith("--recursive also searches its subfolders")
 
@@ -146,13 +146,13 @@ def test_what_is_not_there(scans):
 def test_the_output_folder_is_left_out(scans):
     (scans / "colorized").mkdir()
     (scans / "colorized/b_000.jpg").touch()
-    assert len(found("scans", recursive=True, output=scans / "colorized")) == 4
-    assert len(found("scans", recursive=True, output=scans / "box 1/../colorized")) == 4
-    assert len(found("scans/colorized", recursive=True, output=scans / "colorized")) == 1
-    others = []
+    assert len(selected("scans", recursive=True, output=scans / "colorized")) == 4
+    assert len(selected("scans", recursive=True, output=scans / "box 1/../colorized")) == 4
+    assert len(selected("scans/colorized", recursive=True, output=scans / "colorized")) == 1
+    not_taken = []
     (scans / "linked").symlink_to("colorized")
-    assert len(found("scans", recursive=True, output=scans / "linked", others=others)) == 4
-    assert not list(filter(is_linked_folder, others))
+    assert len(selected("scans", recursive=True, output=scans / "linked", not_taken=not_taken)) == 4
+    assert not list(filter(is_linked_folder, not_taken))
 
 
 def test_loops_of_links_end(scans):
@@ -163,12 +163,15 @@ def test_loops_of_links_end(scans):
     (scans / "link.jpg").symlink_to("b.jpg")
     os.mkfifo(scans / "pipe.jpg")
     names = ["a.tif", "b.jpg", "link.jpg", "loop.jpg", "lost.jpg", "box 1/c.PNG", "box 1/deep/d.webp"]
-    others = []
-    there = found("scans", recursive=True, others=others)
-    assert [path for path, _ in there] == [f"scans/{name}" for name in names]
-    assert [path for path in others if is_linked_folder(path)] == [Path("scans/here"), Path("scans/box 1/up")]
-    assert counts_by_suffix(others).endswith(", 2 linked folders, 1 pipe or device")
-    assert len(found("scans/**/*.tif")) == 1
+    not_taken = []
+    inputs = selected("scans", recursive=True, not_taken=not_taken)
+    assert [path for path, _ in inputs] == [f"scans/{name}" for name in names]
+    assert [path for path in not_taken if is_linked_folder(path)] == [
+        Path("scans/here"),
+        Path("scans/box 1/up"),
+    ]
+    assert counts_by_suffix(not_taken).endswith(", 2 linked folders, 1 pipe or device")
+    assert len(selected("scans/**/*.tif")) == 1
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="no such rights")
@@ -179,7 +182,7 @@ def test_folders_that_cannot_be_listed(scans):
     try:
         if euid == 0:  # whom no file mode stops
             os.seteuid(65534)
-        lines = found("scans", recursive=True)
+        lines = selected("scans", recursive=True)
     finally:
         os.seteuid(euid)
         (scans / "box 1").chmod(0o755)
@@ -205,8 +208,8 @@ def test_shares_are_alike(count):
 def test_a_share_depends_on_the_results_alone():
     """A share depends neither on the other photos, nor on the mount point, nor on the suffix."""
     inputs = [Input(Path(f"/mnt/a/{i}.jpg"), Path("box")) for i in range(100)]
-    there = [Input(Path(f"/data/{i}.png"), Path("box"), True) for i in range(100)]
-    shares = [{item.path.stem for item in shard(items, 2, 3)} for items in (inputs, there, inputs[:50])]
+    elsewhere = [Input(Path(f"/data/{i}.png"), Path("box"), False) for i in range(100)]
+    shares = [{item.path.stem for item in shard(items, 2, 3)} for items in (inputs, elsewhere, inputs[:50])]
     assert shares[0] == shares[1]
     assert shares[2] == {stem for stem in shares[0] if int(stem) < 50}
 
@@ -216,18 +219,18 @@ def test_other_files_of_folders_are_handed_over(scans):
     (scans / "README").write_text("BM and P5 begin formats, and texts.\n")
     (scans / "box 1" / "b.PDF").touch()
     os.mkfifo(scans / "fifo")
-    others = []
-    assert ("scans/scan", ".") in found("scans", others=others)
-    assert sorted(path.name for path in others) == ["README", "fifo", "notes.txt"]
-    found("scans", recursive=True, others=others)
-    assert counts_by_suffix(others) == "2 without suffix, 2 .txt, 1 .pdf, 2 pipes or devices"
+    not_taken = []
+    assert ("scans/scan", ".") in selected("scans", not_taken=not_taken)
+    assert sorted(path.name for path in not_taken) == ["README", "fifo", "notes.txt"]
+    selected("scans", recursive=True, not_taken=not_taken)
+    assert counts_by_suffix(not_taken) == "2 without suffix, 2 .txt, 1 .pdf, 2 pipes or devices"
 
 
 def test_a_folder_without_photos_says_what_is_there(scans):
     (scans / "papers").mkdir()
     for name in ("a.pdf", "b.pdf", "c.doc"):
         (scans / "papers" / name).touch()
-    (line,) = found("scans/papers")
+    (line,) = selected("scans/papers")
     assert line == (
         "scans/papers: no photos in this folder, but 2 .pdf, 1 .doc; --recursive also searches its subfolders"
     )

@@ -161,7 +161,7 @@ def test_two_photos_never_share_a_result(run):
 
 @pytest.mark.parametrize("blind", [True, False])
 def test_names_that_differ_in_case_alone_share_a_result_where_case_is_not_seen(run, monkeypatch, blind):
-    monkeypatch.setattr("cinn_colorize.batch.run._BLIND_TO_CASE", blind)
+    monkeypatch.setattr("cinn_colorize.batch.result_files._BLIND_TO_CASE", blind)
     shutil.copy("gray.jpg", "folder/GRAY.jpg")
     result = run("gray.jpg", "folder/GRAY.jpg", "-s", 0, "-q")
     assert ("would have the same names as those of gray.jpg" in result.stderr) == blind

@@ -270,7 +270,7 @@ def test_the_first_picture_is_the_most_typical_of_eight(run, monkeypatch, shippe
     assert run("-", input=Path("gray.jpg").read_bytes()).stdout_bytes == Path(name).read_bytes()
     assert shipped_colorizer.colorize("gray.jpg")[0].seed == seed
     assert shipped_colorizer.colorize("gray.jpg", seed=0)[0].seed == 0
-    assert [made.seed for made in shipped_colorizer.colorize("gray.jpg", n=2)] == [0, 1]
+    assert [c.seed for c in shipped_colorizer.colorize("gray.jpg", n=2)] == [0, 1]
     hinted = run("gray.jpg", "-o", "hinted", "--hint", "40,30,#a02832")
     assert hinted.stdout == f"hinted/gray_{seed:03d}.jpg\n"
     assert run("gray.jpg", "--seed", 0).stdout == "colorized/gray_000.jpg\n"
@@ -292,8 +292,8 @@ def test_recreate_again_compares_only(run):
     assert first.exit_code == 0
     again = run("recreate", name, "gray.jpg")
     assert (again.exit_code, again.stdout) == (0, "")
-    made = Path(name).with_stem(f"{Path(name).stem}_again")
-    assert again.stderr == first.stderr == f"cinn-colorize: {made}: the same bytes as {name}\n"
+    again_path = Path(name).with_stem(f"{Path(name).stem}_again")
+    assert again.stderr == first.stderr == f"cinn-colorize: {again_path}: the same bytes as {name}\n"
 
 
 @pytest.mark.parametrize("quiet", [[], ["-q"]])

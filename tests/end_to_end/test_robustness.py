@@ -30,6 +30,7 @@ from helpers import (
 from PIL import Image
 
 from cinn_colorize.batch.model_server import ModelServer
+from cinn_colorize.batch.pipeline import load_colorizer
 from cinn_colorize.engines.choice import Engine, ModelSpec
 from cinn_colorize.files.atomic import replacing
 from cinn_colorize.files.signals import ENDING
@@ -240,7 +241,7 @@ def test_one_network_for_several_processes(colorizer, narrow_weights):
         ModelSpec("natural", *find_weights(source=narrow_weights), "cpu", "fp32", engine=Engine.torch)
     )
     try:
-        remote = server.network.colorizer()
+        remote = load_colorizer(server.network)
         wide, framed = GRAY[:120], np.pad(GRAY, 20, constant_values=11)
         for photo in (wide, framed):
             there, here = remote.colorize(photo, seed=5), colorizer.colorize(photo, seed=5)

@@ -28,12 +28,12 @@ def test_it_names_what_a_real_run_writes(run):
     assert dry.exit_code == 0
     assert names(Path()) == ["scans"]
     assert names(Path("scans")) == ["a.jpg", "b.jpg", "c.png", "letter.pdf"]
-    summary, others = dry.stderr.splitlines()
+    summary, not_taken = dry.stderr.splitlines()
     assert "dry run, nothing is written: 9 files of 3 photos, about " in summary
     assert "with 1 process and" in summary
     assert "scans/c.png, 0.072 MP: " in summary
     assert "scans/b.jpg, 0.29 MP: " in summary
-    assert "not taken: 1 .pdf" in others
+    assert "not taken: 1 .pdf" in not_taken
     real = run(*options)
     assert sorted(real.stdout.split()) == sorted(dry.stdout.split())
     said = float(re.search(r"and ([\d.]+) MB", summary)[1])
