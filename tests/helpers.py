@@ -313,7 +313,8 @@ def preloaded(monkeypatch, colorizer):
         colorizer.info, colorizer.sha256, colorizer.precision, colorizer.network, colorizer.guidance
     )
     monkeypatch.setattr("cinn_colorize.engines.choice.ModelSpec.load", lambda _: own)
-    monkeypatch.setattr("cinn_colorize.colorizer.Colorizer", lambda *_, **__: colorizer)
+    for name in ("BaseColorizer", "Colorizer"):
+        monkeypatch.setattr(f"cinn_colorize.colorizer.{name}", lambda *_, **__: colorizer)
     from cinn_colorize.models import find_weights
 
     def found(name, source=None):

@@ -134,7 +134,7 @@ def _photo(task: Task, plan: Plan, colorizer: Callable[[], BaseColorizer]) -> _P
     existing, kept = ExistingResults(task, plan, colorizer(), photo), plan.method.kept(plan.number)
     seeds = list(plan.seeds)
     if plan.picks:
-        seeds = existing.right()
+        seeds = existing.picked()
         if some_exist and len(seeds) < kept:
             samples = plan.method.samples(colorizer(), photo, plan.number, plan.temperature, plan.seed)
             seeds = [sample.seed for sample in samples]

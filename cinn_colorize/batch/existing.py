@@ -82,15 +82,18 @@ class ExistingResults:
         """
         return self._compared(self._task.output(seed, self._plan), seed)
 
-    def right(self) -> list[int]:
-        """Return the seeds of the pictures that are as wanted, whichever samples are kept."""
-        seeds = []
-        for seed in self._plan.seeds:
-            output = self._task.output(seed, self._plan)
-            listed = output not in self._wanted  # in the manifest
-            if listed or (output in self._existing and self._differences(output, seed) is None):
-                seeds.append(seed)
-        return seeds
+    def picked(self) -> list[int]:
+        """Return the seeds of the pictures that were picked from the samples that the plan would draw."""
+        plan = self._plan
+        outputs = {seed: self._task.output(seed, plan) for seed in plan.seeds}
+        return [seed for seed, output in outputs.items() if self._is_picked(output, seed)]
+
+    def _is_picked(self, output: Path, seed: int) -> bool:
+        if output not in self._wanted:  # the manifest says that it is right
+            return True
+        if output not in self._existing or self._differences(output, seed) is not None:
+            return False
+        return recipe_at(output, self._plan.max_pixels).get("picked") == self._plan.picked
 
     def sheet_recipe(self, seeds: Iterable[int]) -> dict[str, str]:
         """Return what the file of a contact sheet of these samples says of it."""

@@ -13,7 +13,7 @@ from cinn_colorize.errors import PhotoError
 from cinn_colorize.files.atomic import leaves_folder
 from cinn_colorize.files.formats import format_of_name, own_suffix, written_suffix
 from cinn_colorize.files.messages import printable_name
-from cinn_colorize.imaging.options import MAX_PIXELS, Encoding, Pages, Rendering
+from cinn_colorize.imaging.options import MAX_PIXELS, Encoding, Pages, Rank, Rendering
 
 if TYPE_CHECKING:
     from cinn_colorize.imaging.photo import Photo
@@ -104,6 +104,14 @@ class Plan:
     def picks(self) -> bool:
         """Whether only some of the samples drawn are kept."""
         return self.method.kept(self.number) < self.number
+
+    @property
+    def picked(self) -> str:
+        """What recipes say of the samples that are kept; empty if all are."""
+        from cinn_colorize.methods.samples import picked
+
+        order = "likeliest" if self.method.order == Rank.log_prob else "typical"
+        return picked(self.method.kept(self.number), self.seeds, order).get("picked", "")
 
     @property
     def repeats(self) -> bool:

@@ -276,11 +276,10 @@ def test_the_first_picture_is_the_most_typical_of_eight(run, monkeypatch, shippe
     assert run("gray.jpg", "--seed", 0).stdout == "colorized/gray_000.jpg\n"
     # It is found again without being drawn.
     drawn.clear()
-    monkeypatch.setattr(type(drawing), "sample", lambda *_, **__: drawn.append("drawn"))
-    assert "nothing to do; its files are there already" in the_line(run("gray.jpg"))
+    with monkeypatch.context() as patched:
+        patched.setattr(type(drawing), "sample", lambda *_, **__: drawn.append("drawn"))
+        assert "nothing to do; its files are there already" in the_line(run("gray.jpg"))
     assert not drawn
-    monkeypatch.undo()
-    run = in_this_process(monkeypatch, shipped_colorizer)
     # Not whichever of the eight is there: the most typical.
     Path(name).unlink()
     assert run("gray.jpg").stdout == f"{name}\n"
