@@ -27,7 +27,7 @@ class Colorized(NamedTuple):
 
 
 class Sampler:
-    """A trained method, as :class:`cinn_colorize.evaluation.evaluate.Model`.
+    """A trained method, as :class:`cinn_colorize.evaluation.evaluator.Model`.
 
     Args:
         method: in whatever mode; it is left in eval mode.

@@ -23,7 +23,7 @@ import torch
 from cinn_colorize.data.sources import ColorReader, Source, evenly_spaced, find_photos, readable
 from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation import nll_by_level
-from cinn_colorize.evaluation.evaluate import with_noise
+from cinn_colorize.evaluation.likelihood import with_noise
 from cinn_colorize.evaluation.photos import read_square
 from cinn_colorize.models import load_model
 from cinn_colorize.models.base import PhotoFlow

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.errors import ending_in_a_line
-from cinn_colorize.evaluation.evaluate import with_noise
+from cinn_colorize.evaluation.likelihood import with_noise
 from cinn_colorize.evaluation.photos import Square, block_means, read_square
 from cinn_colorize.models import load_model
 from cinn_colorize.models.natural import COARSE, Condition, Natural

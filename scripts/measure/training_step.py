@@ -19,10 +19,11 @@ import torch
 from cinn_colorize.data.sources import find_photos
 from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.models.natural import Natural, NaturalConfig
-from cinn_colorize.training.data import Crops
-from cinn_colorize.training.film import some_as_film
-from cinn_colorize.training.natural import CoarseTask, JointTask, NaturalTask
+from cinn_colorize.training.crops import Crops
+from cinn_colorize.training.natural import NaturalTask
+from cinn_colorize.training.natural_stages import CoarseTask, JointTask
 from cinn_colorize.training.objective import Noise
+from cinn_colorize.training.old_film import some_as_film
 
 _STAGES: dict[str, type[NaturalTask]] = {"flow": NaturalTask, "coarse": CoarseTask, "joint": JointTask}
 
