@@ -27,11 +27,7 @@ class DrawnBy:
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Self:
-        """Return what ``evaluate --json`` wrote as ``network``.
-
-        Raises:
-            KeyError, ValueError: it is not that.
-        """
+        """Return what ``evaluate --json`` wrote as ``network``; KeyError or ValueError if it is not that."""
         return cls(str(found["model"]), str(found["weights"]), float(found["guidance"]))
 
     def __str__(self) -> str:
@@ -100,8 +96,7 @@ def statistics_by_name(per_photo: Any, row: str) -> dict[str, Statistics]:
     """Return the statistics of each photo in a row of ``per_photo`` of ``evaluate --json``, by its name.
 
     Raises:
-        ValueError: its lists differ in length.
-        KeyError: it lacks the row, or its names or values.
+        KeyError, ValueError: the row is missing or malformed.
     """
     names = [str(name) for name in per_photo["names"]]
     terms: dict[str, list[Term]] = {}

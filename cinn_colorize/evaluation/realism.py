@@ -141,11 +141,7 @@ class Fid:
 
 
 class StLpips:
-    """``st_lpips``.
-
-    Raises:
-        DataError: the package is missing.
-    """
+    """``st_lpips``; DataError if the package is missing."""
 
     name = "st_lpips"
 

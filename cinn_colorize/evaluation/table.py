@@ -79,10 +79,10 @@ class Report:
         return len(self.names)
 
     def to_json(self, earlier: Earlier | None = None, subsets: Subsets | None = None) -> str:
-        """Return one object per temperature, in a list if there are several, as docs/evaluation.md describes it.
+        """Return one object per temperature, in a list if there are several; see docs/evaluation.md.
 
         ``per_photo``, on a line of its own, has the photos' ``names`` and, for each row, what each photo adds
-        to a measure: the sum of ``values`` over that of ``weights`` or, without these, the mean of ``values``.
+        to a measure: the sum of ``values`` over that of ``weights`` or, without these, the mean of them.
         """
         rows = [self._as_json(row, earlier, subsets) for row in self.model]
         return rows[0] if len(rows) == 1 else "[\n" + ",\n".join(rows) + "\n]"

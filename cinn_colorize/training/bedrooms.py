@@ -72,11 +72,7 @@ class BedroomsTask(PhotoTask[Bedrooms]):
         return partial(for_network, size=SIZE)
 
     def batches(self, config: BedroomsTraining, start: int, loading: Loading) -> Generator[Batch]:
-        """Refuse batches of which a process has one photo: batch norm knows no variance of it.
-
-        Raises:
-            DataError: there is only one.
-        """
+        """Refuse batches of which a process has one photo: batch norm knows no variance of it."""
         if config.batch // loading.processes < 2:
             raise DataError("batch norm requires two photos of each batch in a process; raise --batch")
         return super().batches(config, start, loading)

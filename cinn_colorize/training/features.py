@@ -167,11 +167,7 @@ class GrayFeatures(nn.Module):
 
 
 class FeaturesTask(Task[GrayFeatures]):
-    """Adapt the backbone to gray photos.
-
-    Raises:
-        DataError: the pretrained backbone is not installed.
-    """
+    """Adapt the backbone to gray photos; DataError if the pretrained one is not installed."""
 
     model, stage, config = "backbone", Stage.features, FeaturesTraining
 

@@ -84,11 +84,7 @@ class MnistTraining(TrainingConfig):
 
 
 class MnistTask(FlowTask[Mnist]):
-    """Train a flow of digits given their labels, from the folder of :func:`read_mnist`.
-
-    Raises:
-        DataError: MNIST is missing or damaged.
-    """
+    """Train a flow of digits given their labels, from the folder of :func:`read_mnist`."""
 
     model, config, evaluate_every = "mnist", MnistTraining, 50_000
     ablations = ABLATIONS[Dataset.mnist]

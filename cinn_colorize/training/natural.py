@@ -114,11 +114,7 @@ class NaturalTask(PhotoTask[Natural]):
         return partial(some_as_film, share=config.films)
 
     def batches(self, config: NaturalTraining, start: int, loading: Loading) -> Generator[Batch]:
-        """Refuse batches whose share of a process cannot be divided as some levels require.
-
-        Raises:
-            DataError: it cannot.
-        """
+        """Refuse batches whose share of a process cannot be divided as some levels require."""
         _check_shares(config.batch // loading.processes, config.learn_every)
         return super().batches(config, start, loading)
 

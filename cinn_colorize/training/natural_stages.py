@@ -165,11 +165,7 @@ def details_of(model: Natural) -> list[nn.Module]:
 
 
 def _pyramid_parts(model: Natural, stage: str) -> tuple[list[nn.Module], list[nn.Module]]:
-    """Return the parts of the pyramid that the autoregressive level reads, and those of the details alone.
-
-    Raises:
-        DataError: the model has no such level.
-    """
+    """Return the parts of the pyramid that the autoregressive level reads, and those of the details alone."""
     pyramid = model.pyramid
     if not model.config.coarse or not isinstance(pyramid, FeaturePyramid):
         raise DataError(f"--stage {stage}: the model to start from has no autoregressive level")
