@@ -31,9 +31,8 @@ from cinn_colorize.imaging.given import PhotoSource
 from cinn_colorize.imaging.options import Box, Rendering, Upsampling
 from cinn_colorize.imaging.photo import Photo, open_photo
 from cinn_colorize.imaging.upsampling import GUIDE_SCALE, Upsampler
-from cinn_colorize.latents.levels import SomeLevels, parse_temperature
+from cinn_colorize.latents.levels import SomeLevels
 from cinn_colorize.methods.conditioned import Conditioned
-from cinn_colorize.methods.drawing import drawing
 from cinn_colorize.methods.hint import HintLike
 from cinn_colorize.methods.mix import Mask as Mask
 from cinn_colorize.methods.mix import mix, read_mask
@@ -45,6 +44,7 @@ from cinn_colorize.methods.transfer import TEMPERATURE, encode_reference, transf
 from cinn_colorize.methods.transfer import Reference as Reference
 from cinn_colorize.methods.variation import vary
 from cinn_colorize.models import DEFAULT, Loaded, PhotoModelInfo
+from cinn_colorize.request import Request, SampleRequest
 
 if TYPE_CHECKING:
     from torch import device as TorchDevice
@@ -172,14 +172,38 @@ class BaseColorizer:
         """
         if upsampling not in list(Upsampling):
             raise ValueError(f"unknown upsampling {upsampling!r}; choose one of {', '.join(Upsampling)}")
-        rendering = Rendering(Upsampling(upsampling), cast("float", saturation))  # which it converts
-        levels = self.network.latent_shapes
-        method, number, first = drawing(n, seed, levels, like=like, pick=pick, hints=hints, strokes=strokes)
-        temperature = parse_temperature(temperature, levels, self.info.temperature)
+        return self.draw(
+            photo,
+            SampleRequest(
+                number=cast("int", n),
+                temperature=temperature,
+                seed=cast("int | None", seed),
+                rendering=Rendering(Upsampling(upsampling), cast("float", saturation)),
+                frame=frame,
+                like=cast("int | None", like),
+                pick=cast("int | None", pick),
+                hint=hints,
+                strokes=strokes,
+            ),
+        )
+
+    def draw(self, photo: PhotoLike, request: Request) -> list[Colorization]:
+        """Draw what a request asks for, at the photo's full size: condition, sample, compose.
+
+        Args:
+            photo: see :meth:`colorize`.
+            request: what makes the pictures.
+
+        Raises:
+            PhotoError: the photo, or a file that the request names, cannot be used.
+            TypeError: a value of the request is of a wrong type.
+            ValueError: a value is out of range, or some exclude each other.
+        """
+        method, number, seed, temperature = request.drawing(self.info)
         photo = _as_photo(photo)
-        photo = photo if photo.frame else photo.framed(frame)
-        samples = method.rendered(rendering).samples(self, photo, number, temperature, first)
-        made = self.compose(photo, samples, rendering)
+        photo = photo if photo.frame else photo.framed(request.frame)
+        samples = method.samples(self, photo, number, temperature, seed)
+        made = self.compose(photo, samples, request.rendering)
         for colorization in made:
             colorization.picture.mode &= mode_like(*method.paths)
         return made
@@ -235,6 +259,8 @@ class BaseColorizer:
         guidance = {"guidance": repr(self.guidance)} if self.guidance else {}
         frame = {"frame": str(photo.frame)} if photo.frame else {}
         pages = {"page": photo.page, "pages": photo.together}
+        drawn = dict(drawn)
+        picked = drawn.pop("picked", None)
         return {
             "version": __version__,
             "model": self.info.name,
@@ -246,6 +272,7 @@ class BaseColorizer:
             **frame,
             **{name: str(number) for name, number in pages.items() if number > 1},
             "original": photo.sha256,
+            **({"picked": picked} if picked else {}),
         }
 
     def reference(self, photo: PhotoLike) -> Reference:

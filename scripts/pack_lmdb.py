@@ -36,16 +36,7 @@ def main() -> None:
 
 
 def pack(photos: Path, folder: Path, val: int) -> None:
-    """Pack photos into two new LMDBs.
-
-    Args:
-        photos: zip or folder.
-        folder: folder that receives them.
-        val: number of photos in the validation set.
-
-    Raises:
-        DataError: there are no photos, or one is damaged, or none is left to train on.
-    """
+    """Pack photos into two new LMDBs, the first ``val`` into the validation set."""
     read, packed = Reader(), {}
     for source in find_photos(photos, pattern=None):
         data = read.file(source)
@@ -56,9 +47,8 @@ def pack(photos: Path, folder: Path, val: int) -> None:
 
     keys = sorted(packed)
     if len(keys) <= val:
-        raise DataError(
-            f"{photos}: --val {val} of {len(keys)} photos leaves none to train on; give a smaller number"
-        )
+        few = f"--val {val} of {len(keys)} photos leaves none to train on; give a smaller number"
+        raise DataError(f"{photos}: {few}")
     for name, chosen in ((LSUN_VAL, keys[:val]), (LSUN_TRAIN, keys[val:])):
         path = folder / name
         path.mkdir(parents=True)

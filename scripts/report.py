@@ -37,50 +37,42 @@ ROOT = Path(__file__).parents[1]
 MARKED = re.compile(r"<!-- report: (\S+) weights=([0-9a-f]{64}) -->\n(.*?)<!-- end -->", re.DOTALL)
 BACKBONE = ROOT / "weights/backbone.safetensors"  # scripts/compare accepts no other
 VALIDATION, DEV, OTHERS = "photos-val.zip", "photos-dev.zip", "photos-train-0.zip"
+EVALUATE: tuple[object, ...] = ("-m", "cinn_colorize", "evaluate")
+LABELS = "photos-val-labels.tsv"
+GUIDANCE = MODELS["natural"].guidance or 0.0
 FIGURES = ("1", "4", "6", "7", "11", "12", "14", "15")
 SWEPT = ("1", "0.7,8:0.8", "0.7,8:0.75@0.3", "0.7,8:0.8@0.4")  # beside the default, in docs/temperature.md
 README_COLUMNS = ("nll", "best_of_8", "best_of_8_image", "best_of_1", "objects", "hue_8", "kid_lite0")
 DIGITS = {"variance": 1, "top5_lite0": 1, "nll": 3, "structure": 3, "alignment": 3, "objects": 3}
 TIMES = {"kid_lite0": 1000}  # too small to be read otherwise
-ROWS = {  # references, by their name in JSON
-    "gray": "gray photo",
-    "truth": "own colours at 64 px",
-}
+ROWS = {"gray": "gray photo", "truth": "own colours at 64 px"}  # references, by their name in JSON
 TINTS = {"tint": "its centre in random tints", "tint*": "its centre in the best tints"}  # of each setting
 
 
 @dataclass(frozen=True)
 class Job:
-    """What sections are made with.
+    """What sections are made with."""
 
-    Attributes:
-        data: folder of the photos.
-        folder: keeps what is finished.
-        images: receives pictures; they are kept with what is finished.
-        photos: number of photos of a trial; None for all.
-        clones: folder with clones of other colorizers.
-    """
-
-    data: Path
-    folder: Path
-    images: Path
-    photos: int | None
-    clones: Path | None
+    data: Path  # folder of the photos
+    folder: Path  # keeps what is finished
+    images: Path  # receives pictures; they are kept with what is finished
+    photos: int | None  # of a trial; None for all
+    clones: Path | None  # folder with clones of other colorizers
 
     def run(self, *command: object, stderr: int | None = None) -> str:
-        """Run Python in the root of the repository and return what it prints.
+        """Run Python in the root of the repository, on zips of :attr:`data`, and return what it prints."""
+        words = [self.data / word if word.endswith(".zip") else word for word in map(str, command)]
+        options: dict[str, Any] = {"cwd": ROOT, "check": True, "text": True, "stderr": stderr}
+        done = subprocess.run([sys.executable, *map(str, words)], stdout=subprocess.PIPE, **options)
+        return str(done.stdout).strip()
 
-        Raises:
-            CalledProcessError: it failed; it has said why on stderr.
-        """
-        words = [sys.executable, *map(str, command)]
-        done = subprocess.run(words, cwd=ROOT, check=True, stdout=subprocess.PIPE, stderr=stderr, text=True)
-        return done.stdout.strip()
+    @property
+    def compare(self) -> Path:  # where the methods of the comparison are trained
+        return self.folder / "compare" if self.photos else ROOT / "runs/compare"
 
-    def every(self, photos: Path, at_most: int | None = None) -> int:
-        """Return which share of the photos to measure: every n-th."""
+    def every(self, photos: str, at_most: int | None = None) -> int:
         wanted = self.photos or at_most
-        return max(1, len(find_photos(photos, None)) // wanted) if wanted else 1
+        return max(1, len(find_photos(self.data / photos, None)) // wanted) if wanted else 1
 
     def limited(self, option: str, few: int | None = None) -> list[object]:
         """Return an option that limits the number of photos or rounds in a trial."""
@@ -89,13 +81,12 @@ class Job:
     @cached_property
     def evaluation(self) -> list[dict[str, Any]]:
         """What ``evaluate --json`` prints for the validation photos, of the model as learnt and as used."""
-        kept, photos = self.folder / "evaluation.json", self.data / VALIDATION
+        kept = self.folder / "evaluation.json"
         if not kept.exists():
-            command = ["-m", "cinn_colorize", "evaluate", photos, "--json"]
-            command += ["--metrics", "kid_lite0,top5_lite0", "--reference", self.data / OTHERS]
-            command += ["--labels", self.data / "photos-val-labels.tsv", "--every", self.every(photos)]
-            command += self.limited("--reference-limit", 16)
-            settings = (["-t", 1], ["-t", default(), "--guidance", guidance()])
+            command = [*EVALUATE, VALIDATION, "--json", "--reference", OTHERS]
+            command += ["--labels", self.data / LABELS, "--every", self.every(VALIDATION)]
+            command += ["--metrics", "kid_lite0,top5_lite0", *self.limited("--reference-limit", 16)]
+            settings = (["-t", 1], ["-t", default(), "--guidance", GUIDANCE])
             made = [json.loads(self.run(*command, *setting)) for setting in settings]
             kept.write_text(json.dumps(made))
         found: list[dict[str, Any]] = json.loads(kept.read_text())
@@ -103,18 +94,12 @@ class Job:
 
 
 def default() -> str:
-    """Return the default temperature of ``natural`` as ``-t`` accepts it."""
     return short_levels(MODELS["natural"].temperature)
-
-
-def guidance() -> float:
-    """Return the default guidance of ``natural``."""
-    return MODELS["natural"].guidance or 0.0
 
 
 def setting() -> str:
     """Return default temperature and guidance of ``natural`` as ``settings.py`` accepts them."""
-    return default() + (f"@{guidance():g}" if guidance() else "")
+    return default() + (f"@{GUIDANCE:g}" if GUIDANCE else "")
 
 
 def rows(evaluation: list[dict[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
@@ -132,14 +117,12 @@ def cell(name: str, measure: Mapping[str, Any] | None) -> str:
     if measure is None or measure["mean"] is None:
         return "-"
     digits, times = DIGITS.get(name, 2), TIMES.get(name, 1)
-    text = f"{times * measure['mean']:.{1 if times > 1 else digits}f}"
-    if measure["se"] is not None:
-        text += f" ± {times * measure['se']:.{1 if times > 1 else digits}f}"
+    values = (times * measure[part] for part in ("mean", "se") if measure[part] is not None)
+    text = " ± ".join(f"{value:.{1 if times > 1 else digits}f}" for value in values)
     return text + (f" ({measure['sigma']:g})" if "sigma" in measure else "")
 
 
 def title(name: str) -> str:
-    """Return the title of a measure."""
     return f"{name} x {TIMES[name]}" if name in TIMES else name
 
 
@@ -162,7 +145,8 @@ def readme(job: Job) -> str:
 def card(job: Job) -> str:
     """Make the table of the model card: a row for each measure."""
     found = rows(job.evaluation)
-    measures = [name for name, value in job.evaluation[0].items() if _is_measure(value)]
+    values = job.evaluation[0].items()
+    measures = [name for name, value in values if isinstance(value, dict) and {"mean", "se"} <= {*value}]
     return table(
         ["", *(of_row for of_row, _ in found)],
         *([title(name), *(cell(name, row.get(name)) for _, row in found)] for name in measures),
@@ -170,46 +154,26 @@ def card(job: Job) -> str:
     )
 
 
-def _is_measure(value: object) -> bool:
-    return isinstance(value, dict) and set(value) >= {"mean", "se"}
-
-
 def calibration(job: Job) -> str:
-    """Draw the calibration plot."""
-    photos = job.data / DEV
-    every = job.every(photos, 100)
-    command = ["-m", "cinn_colorize", "evaluate", photos, "--every", every, "--overwrite"]
-    job.run(*command, "--plot", job.images / "calibration.png")
-    return f"Photos: {len(find_photos(photos, None)[::every])}, one in {every} of `{DEV}`."
+    every = job.every(DEV, 100)
+    plot = job.images / "calibration.png"
+    job.run(*EVALUATE, DEV, "--every", every, "--overwrite", "--plot", plot)
+    return f"Photos: {len(find_photos(job.data / DEV, None)[::every])}, one in {every} of `{DEV}`."
 
 
 def temperature(job: Job) -> str:
-    """Measure errors and variety by temperature."""
-    command = ["scripts/measure/settings.py", job.data / DEV, job.data / OTHERS, setting(), *SWEPT]
+    command = ["scripts/measure/settings.py", DEV, OTHERS, setting(), *SWEPT]
     return job.run(*command, "--photos", job.photos or 60)
 
 
-def hints(job: Job) -> str:
-    """Measure what hints do."""
-    return job.run("scripts/measure/hints.py", job.data / DEV, *job.limited("-n"))
-
-
 def likeliest(job: Job) -> str:
-    """Look for the likeliest colours."""
-    shown = [
-        f"examples/{name}" for name in ("astronaut.png", "coffee.png", "perched-osprey.jpg", "rocket.jpg")
-    ]
-    command = ["scripts/measure/likeliest.py", job.data / DEV, "--show", *shown[: job.photos]]
-    return job.run(*command, "--out", job.images / "likeliest.jpg", *job.limited("-n"))
-
-
-def onnx(job: Job) -> str:
-    """Time both engines."""
-    return job.run("scripts/measure/engines.py", "examples/tea-gardens.jpg", *job.limited("-r", 1))
+    names = ("astronaut.png", "coffee.png", "perched-osprey.jpg", "rocket.jpg")
+    shown = [f"examples/{name}" for name in names[: job.photos]]
+    command = ["scripts/measure/likeliest.py", DEV, "--show", *shown, *job.limited("-n")]
+    return job.run(*command, "--out", job.images / "likeliest.jpg")
 
 
 def samples(job: Job) -> str:
-    """Draw the contact sheets of the examples."""
     photos = sorted((ROOT / "examples").glob("*.jpg")) + sorted((ROOT / "examples").glob("[!p]*.png"))
     shown = photos[: job.photos]
     job.run("scripts/paper/contact_sheet.py", *shown, "--output-dir", job.images)
@@ -230,109 +194,75 @@ def pictures(job: Job) -> str:
     return f"Pictures: {len(made.splitlines())}, here, in the README and in [hints.md](hints.md)."
 
 
-def latent(job: Job) -> str:
-    """Measure how exact codes are."""
-    return job.run("scripts/measure/latents.py", job.data / DEV, *job.limited("--limit"))
+def printed(*command: str, limit: str, few: int | None = None) -> Callable[[Job], str]:
+    """Return what makes a section of what a script prints; ``limit`` is its option for trials."""
+    return lambda job: job.run(*command, *job.limited(limit, few))
 
 
-def compared(job: Job, name: str, photos: str, every: int, *options: object) -> str:
-    """Print a table of the comparison; its rows are kept in the folder that its methods are trained in."""
-    run = job.folder / "compare" if job.photos else ROOT / "runs/compare"
-    if name in ("photos", "rooms"):  # resumes, or finds all trained
-        train = ["scripts/compare/train.py", "all", "--data", job.data, "--run", run]
-        job.run(*train, "--rooms", job.data / "interiors-train.zip", *job.limited("--photos", 48))
-    zipped = job.data / photos
-    command = ["scripts/compare/evaluate.py", name, zipped, "--run", run, *options]
-    return job.run(*command, "--every", job.every(zipped) if job.photos else every)
+def compared(name: str, every: int = 1) -> Callable[[Job], str]:
+    """Return what makes a table of the comparison; its rows are kept where its methods are trained."""
+    rooms = name.endswith("rooms")
 
+    def make(job: Job) -> str:
+        if name in ("photos", "rooms"):  # resumes, or finds all trained
+            train = ["scripts/compare/train.py", "all", "--data", job.data, "--run", job.compare]
+            job.run(*train, "--rooms", "interiors-train.zip", *job.limited("--photos", 48))
+        photos = "interiors-val.zip" if rooms else VALIDATION
+        command = ["scripts/compare/evaluate.py", name, photos, "--run", job.compare]
+        command += ["--every", job.every(photos) if job.photos else every]
+        command += ["--reference", "interiors-train.zip" if rooms else OTHERS]
+        return job.run(*command, *([] if rooms else ["--labels", job.data / LABELS]))
 
-def compared_photos(job: Job, name: str, every: int) -> str:
-    """Print a table of natural photos; see :func:`compared`."""
-    labels = job.data / "photos-val-labels.tsv"
-    return compared(job, name, VALIDATION, every, "--reference", job.data / OTHERS, "--labels", labels)
-
-
-def compared_rooms(job: Job, name: str) -> str:
-    """Print a table of rooms; see :func:`compared`."""
-    return compared(job, name, "interiors-val.zip", 1, "--reference", job.data / "interiors-train.zip")
+    return make
 
 
 def comparison(job: Job) -> str:
     """Compare the methods on natural photos, and draw their samples."""
-    text = compared_photos(job, "photos", 2)
-    run = job.folder / "compare" if job.photos else ROOT / "runs/compare"
+    text = compared("photos", 2)(job)
     shown = ["beacon-street-sunset", "blue-periwinkle", "chelsea", "coffee", "oakland-zoo-otters"]
     command = ["scripts/compare/pictures.py", "photos", "examples", job.images / "comparison.jpg"]
-    job.run(*command, "--run", run, "--names", *shown, "tea-gardens")
+    job.run(*command, "--run", job.compare, "--names", *shown, "tea-gardens")
     return text
 
 
-def beside(job: Job) -> str:
-    """Measure the shipped weights on the photos of the comparison."""
-    return compared_photos(job, "shipped", 2)
-
-
-def rooms(job: Job) -> str:
-    """Compare on rooms."""
-    return compared_rooms(job, "rooms")
-
-
-def shipped_rooms(job: Job) -> str:
-    """Measure the shipped weights of ``bedrooms`` and ``natural`` on the same rooms."""
-    return compared_rooms(job, "shipped-rooms")
-
-
-def upsampling(job: Job) -> str:
-    """Compare ways to enlarge the colours."""
-    return compared_photos(job, "upsampling", 8)
-
-
 def peers(job: Job) -> str:
-    """Time other colorizers beside this one."""
     if job.clones is None:
         raise ValueError("peers requires --clones, a folder with clones of DDColor and DeOldify")
     return job.run("scripts/benchmarks/peers.py", job.clones, *job.limited("--repeats", 1))
 
 
 class Section(NamedTuple):
-    """A part of a page.
+    """A part of a page."""
 
-    Attributes:
-        page: the file, relative to the root.
-        minutes: about how long it takes on two idle cores.
-        make: makes its text, and its pictures.
-        model: whose weights it is of; ``backbone`` is the one that the methods of the comparison share.
-    """
-
-    page: str
-    minutes: int
-    make: Callable[[Job], str]
-    model: str = "natural"
+    page: str  # relative to the root
+    minutes: int  # about how long it takes on two idle cores
+    make: Callable[[Job], str]  # its text, and its pictures
+    model: str = "natural"  # whose weights it is of; the methods of the comparison share a ``backbone``
 
 
+ENGINES = ("scripts/measure/engines.py", "examples/tea-gardens.jpg")
 SECTIONS = {
     "readme": Section("README.md", 20, readme),
     "card": Section("weights/MODEL_CARD.md", 1, card),  # after readme, whose evaluation it shows
     "calibration": Section("docs/evaluation.md", 3, calibration),
     "temperature": Section("docs/temperature.md", 5, temperature),
-    "hints": Section("docs/hints.md", 5, hints),
-    "likeliest": Section("docs/likeliest.md", 5, likeliest),
-    "onnx": Section("docs/onnx.md", 3, onnx),
-    "samples": Section("docs/samples.md", 1, samples),
-    "figures": Section("docs/figures.md", 3, figures),
+    "hints": Section("docs/hints.md", 5, printed("scripts/measure/hints.py", DEV, limit="-n")),
+    "likeliest": Section("docs/temperature.md", 5, likeliest),
+    "onnx": Section("docs/onnx.md", 3, printed(*ENGINES, limit="-r", few=1)),
+    "samples": Section("docs/gallery.md", 1, samples),
+    "figures": Section("docs/paper.md", 3, figures),
     "pictures": Section("docs/latent.md", 4, pictures),
-    "latent": Section("docs/latent.md", 3, latent),
+    "latent": Section("docs/latent.md", 3, printed("scripts/measure/latents.py", DEV, limit="--limit")),
     "comparison": Section("docs/comparison.md", 120, comparison, "backbone"),
-    "shipped": Section("docs/comparison.md", 15, beside),
-    "rooms": Section("docs/comparison.md", 10, rooms, "bedrooms"),
-    "shipped-rooms": Section("docs/comparison.md", 10, shipped_rooms),
-    "upsampling": Section("docs/comparison.md", 15, upsampling),
+    "shipped": Section("docs/comparison.md", 15, compared("shipped", 2)),
+    "rooms": Section("docs/comparison.md", 10, compared("rooms"), "bedrooms"),
+    "shipped-rooms": Section("docs/comparison.md", 10, compared("shipped-rooms")),
+    "upsampling": Section("docs/comparison.md", 15, compared("upsampling", 8)),
     "peers": Section("docs/benchmarks.md", 15, peers),
 }
 
 
 def shipped(name: str) -> str:
-    """Return the SHA-256 of the weights that a section should be of."""
     model = SECTIONS[name].model
     if model == "backbone":
         return hashlib.sha256(BACKBONE.read_bytes()).hexdigest()
@@ -347,11 +277,7 @@ def sections_of(text: str) -> dict[str, str]:
 
 
 def stale(root: Path = ROOT) -> list[str]:
-    """Return the names of the sections that are of other weights than the shipped ones.
-
-    Raises:
-        ValueError: a page lacks one of its sections.
-    """
+    """Return the names of the sections that are of other weights than the shipped ones."""
     names = []
     for name, section in SECTIONS.items():
         found = sections_of((root / section.page).read_text(encoding="utf-8"))
@@ -363,22 +289,11 @@ def stale(root: Path = ROOT) -> list[str]:
 
 
 def write(page: Path, name: str, sha: str, text: str) -> None:
-    """Replace a section of a page.
-
-    Args:
-        page: the file.
-        name: name of the section.
-        sha: SHA-256 of the weights.
-        text: Markdown.
-    """
+    """Replace a section of a page by Markdown, made with the weights of this SHA-256."""
+    section = f"<!-- report: {name} weights={sha} -->\n{text}\n<!-- end -->"
     content = page.read_text(encoding="utf-8")
-
-    def replaced(found: re.Match[str]) -> str:
-        return (
-            found[0] if found[1] != name else f"<!-- report: {name} weights={sha} -->\n{text}\n<!-- end -->"
-        )
-
-    page.write_text(MARKED.sub(replaced, content), encoding="utf-8")
+    replaced = MARKED.sub(lambda found: section if found[1] == name else found[0], content)
+    page.write_text(replaced, encoding="utf-8")
 
 
 def made(name: str, job: Job) -> str:
@@ -418,8 +333,7 @@ def main() -> None:
     for name in names:
         # Defaults change what is made too, and a kept picture is of what is kept beside it.
         folder = (arguments.run / f"{shipped(name)[:12]}-{setting().replace(':', '-')}").resolve()
-        if arguments.photos:
-            folder = folder / f"trial-{arguments.photos}"
+        folder = folder / f"trial-{arguments.photos}" if arguments.photos else folder
         images = folder / f"{name}-images"
         images.mkdir(parents=True, exist_ok=True)
         data, clones = arguments.data.resolve(), arguments.clones and arguments.clones.resolve()

@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 import cinn_colorize
 from cinn_colorize.batch.workers import InProcess
 from cinn_colorize.cli.app import app
+from cinn_colorize.engines.interface import LoadedNetwork
 from cinn_colorize.files.signals import ENDING
 
 ROOT = Path(__file__).parents[1]
@@ -282,6 +283,10 @@ class _Here(contextlib.nullcontext, InProcess):
 def preloaded(monkeypatch, colorizer):
     """Let commands in this process draw with a colorizer of torch."""
     monkeypatch.setattr("cinn_colorize.engines.choice.ModelSpec.graphs", None)
+    own = LoadedNetwork(
+        colorizer.info, colorizer.sha256, colorizer.precision, colorizer.network, colorizer.guidance
+    )
+    monkeypatch.setattr("cinn_colorize.engines.choice.ModelSpec.load", lambda _: own)
     monkeypatch.setattr("cinn_colorize.colorizer.Colorizer", lambda *_, **__: colorizer)
     from cinn_colorize.models import find_weights
 

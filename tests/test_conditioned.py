@@ -12,6 +12,7 @@ from helpers import ENVIRONMENT, GRAY
 
 from cinn_colorize.batch.model_server import _Model, _ServedNetwork
 from cinn_colorize.colorizer import BaseColorizer, NetworkInput
+from cinn_colorize.engines.interface import LoadedNetwork
 from cinn_colorize.imaging.options import MAX_SEED
 from cinn_colorize.latents.latent import Latent
 from cinn_colorize.latents.windows import Windows
@@ -212,7 +213,8 @@ def test_the_model_has_its_own_temperature(conditioned):
 def test_a_served_network_conditions_once_what_it_remembers(network, monkeypatch):
     monkeypatch.setattr("cinn_colorize.batch.model_server._CACHED", 2)
     model = _Model()
-    model.load(SimpleNamespace(colorizer=lambda: colorizer_with(network)))
+    loaded = LoadedNetwork(MODELS["natural"], "0" * 64, "fp32", network, 0.0)
+    model.load(SimpleNamespace(load=lambda: loaded))
     served = colorizer_with(_ServedNetwork(model, *model.facts()[1:]))
     first, second, third = (
         served.condition(NetworkInput(np.full((256, 256), L, np.float32))) for L in (10, 20, 30)

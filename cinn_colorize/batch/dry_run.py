@@ -157,10 +157,12 @@ def _due(task: Task, plan: Plan, colorizer: Callable[[], BaseColorizer]) -> _Due
     )
     if task.input.found and photo.recipe:
         return None
-    photo = photo if plan.frame == "auto" else photo.framed(plan.frame)  # which takes no pixels
+    photo = (
+        photo if plan.request.frame == "auto" else photo.framed(plan.request.frame)
+    )  # which takes no pixels
     plan.check(photo, task.outputs[0])
     some = bool(task.existing) or len(task.wanted) < len({*task.outputs}) + bool(task.sheet)
-    photo = photo.framed(plan.frame) if some else photo
+    photo = photo.framed(plan.request.frame) if some else photo
     there, kept = There(task, plan, colorizer(), photo), plan.method.kept(plan.number)
     seeds = list(plan.seeds)
     if plan.picks:
@@ -174,7 +176,7 @@ def _due(task: Task, plan: Plan, colorizer: Callable[[], BaseColorizer]) -> _Due
     if files:
         check_names(outputs or task.wanted)
         # To find a frame takes all pixels of a page.
-        known = replace(plan, frame="none") if plan.frame == "auto" else plan
+        known = plan.without_frame() if plan.request.frame == "auto" else plan
         for number in range(photo.page + 1, photo.page + photo.together):
             known.page(photo, number)
     right = min(kept, len(todo.right)) + (todo.sheet is State.RIGHT)
@@ -223,7 +225,8 @@ def _measure(job: Job, due: _Due) -> _Measure:
     with TemporaryFolder() as folder:
         number = plan.number if plan.picks else min(plan.number, _MOST)
         pattern = f"{{seed}}{due.suffix}"
-        plan = replace(plan, folder=Path(folder), number=number, sheet=False, pattern=pattern)
+        drawing = plan.drawing._replace(number=number)
+        plan = replace(plan, folder=Path(folder), drawing=drawing, sheet=False, pattern=pattern)
         outputs = plan.outputs(replace(task.input, below=Path()), "")
         alone = replace(task, input=replace(task.input, found=False), outputs=outputs, wanted=outputs)
         alone = replace(alone, sheet=None, existing=[])

@@ -181,7 +181,7 @@ class Job:
         photo.mode &= mode_like(*plan.method.paths)
         if task.input.found and photo.recipe:
             raise LeftOutError
-        photo = photo.framed(plan.frame)
+        photo = photo.framed(plan.request.frame)
         plan.check(photo, task.outputs[0])
         colorizer = self.colorizer
         there, how = There(task, plan, colorizer, photo), (plan.number, plan.temperature, plan.seed)

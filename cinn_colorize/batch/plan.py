@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,12 +13,13 @@ from cinn_colorize.errors import PhotoError
 from cinn_colorize.files.atomic import leaves_folder
 from cinn_colorize.files.formats import format_of_name, own_suffix, written_suffix
 from cinn_colorize.files.messages import printable_name
-from cinn_colorize.imaging.options import Encoding, Pages, Rendering
+from cinn_colorize.imaging.options import MAX_PIXELS, Encoding, Pages, Rendering
 
 if TYPE_CHECKING:
     from cinn_colorize.imaging.photo import Photo
     from cinn_colorize.latents.levels import PerLevel
     from cinn_colorize.methods.base import SampleMethod
+    from cinn_colorize.request import Drawing, Request
 
 
 class Existing(StrEnum):
@@ -31,39 +32,68 @@ class Existing(StrEnum):
 
 @dataclass(frozen=True)
 class Plan:
-    """What to draw for every photo and where to write it.
+    """A request, and where its results go.
 
     Attributes:
-        method: how samples are drawn.
-        number: samples per photo, with seeds counting up from ``seed``.
-        rendering: how samples become pictures.
-        frame: what surrounds the pictures of scans, see :meth:`Photo.framed`.
+        request: what makes the pictures of each photo.
+        drawing: what that comes to with the model.
+        folder: folder of the results.
         pattern: file name of a picture, with {stem}, {seed}, {ext} and the keys of ``names``.
         format: format of the pictures; ``auto`` keeps the photo's own where it can be written, else PNG.
         encoding: how the pictures are written.
+        existing: what happens to results that exist.
         sheet: also write a labelled contact sheet.
         max_pixels: larger photos are refused.
         sheet_pattern: file name of the contact sheet, with {stem}.
-        pages: pages of TIFFs that are colorized, into TIFFs of as many; None for the first alone.
         names: what else may be part of a file name; empty where the call cannot choose names.
     """
 
-    method: SampleMethod
-    number: int
-    temperature: PerLevel
-    seed: int
-    rendering: Rendering
+    request: Request
+    drawing: Drawing
     folder: Path
     pattern: str
-    format: str
-    encoding: Encoding
-    existing: Existing
-    sheet: bool
-    max_pixels: int
-    frame: str = "auto"
+    format: str = "auto"
+    encoding: Encoding = Encoding()
+    existing: Existing = Existing.REFUSE
+    sheet: bool = False
+    max_pixels: int = MAX_PIXELS
     sheet_pattern: str = "{stem}_sheet.jpg"
-    pages: Pages | None = None
     names: Mapping[str, str | int] = field(default_factory=dict)
+
+    @property
+    def method(self) -> SampleMethod:
+        """How samples are drawn."""
+        return self.drawing.method
+
+    @property
+    def number(self) -> int:
+        """Number of samples drawn for a photo."""
+        return self.drawing.number
+
+    @property
+    def seed(self) -> int:
+        """Seed of the first sample."""
+        return self.drawing.seed
+
+    @property
+    def temperature(self) -> PerLevel:
+        """Temperature of the samples."""
+        return self.drawing.temperature
+
+    @property
+    def rendering(self) -> Rendering:
+        """How samples become pictures."""
+        return self.request.rendering
+
+    @property
+    def pages(self) -> Pages | None:
+        """Pages of TIFFs that are colorized, into TIFFs of as many; None for the first alone."""
+        pages = getattr(self.request, "pages", None)
+        return None if pages is None else Pages.parse(pages)
+
+    def without_frame(self) -> Plan:
+        """Return the plan for photos whose frames are not looked for."""
+        return replace(self, request=self.request.without_frame())
 
     @property
     def seeds(self) -> range:
@@ -131,7 +161,7 @@ class Plan:
         assert photo.source is not None
         name = f"{photo.name}, page {number}"
         page = open_photo(photo.source, max_pixels=self.max_pixels, name=name, page=number)
-        return page.framed(self.frame)
+        return page.framed(self.request.frame)
 
     def outputs(self, photo: Input, stem: str) -> list[Path]:
         """Return the paths of a photo's samples, in the order of their seeds.

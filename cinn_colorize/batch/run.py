@@ -88,7 +88,7 @@ class Batch:
             **({"guidance": self.spec.guidance} if self.spec.guidance else {}),
             **vars(self.plan.rendering),
             **vars(self.plan.encoding),
-            "frame": self.plan.frame,
+            "frame": self.plan.request.frame,
             **({"pages": str(self.plan.pages)} if self.plan.pages else {}),
             **self.plan.method.settings,
             **({"picked_from": [self.plan.seeds[0], self.plan.seeds[-1]]} if self.plan.picks else {}),

@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import typer
 
+from cinn_colorize import request
 from cinn_colorize.cli import values
 from cinn_colorize.engines.choice import Engine, ModelSpec
 from cinn_colorize.errors import WeightsError
 from cinn_colorize.imaging import options
-from cinn_colorize.imaging.options import DRAWING, MAX_PIXELS, OUTPUT, Encoding, Precision, option
-from cinn_colorize.latents.levels import MAX_TEMPERATURE, PerLevel, parse_temperature, short_levels
-from cinn_colorize.models.registry import DEFAULT, MAX_GUIDANCE, MODELS, ModelInfo
+from cinn_colorize.imaging.options import MAX_PIXELS, OUTPUT, Encoding, Precision, option
+from cinn_colorize.latents.levels import PerLevel, SomeLevels, parse_temperature
+from cinn_colorize.models.registry import DEFAULT, MODELS, ModelInfo
+from cinn_colorize.request import guidance_option
 
 if TYPE_CHECKING:
     import torch
@@ -31,25 +33,6 @@ if TYPE_CHECKING:
 
 
 NETWORK = "Network"
-LEVELS = (  # for the help, where LEVEL occurs
-    f"LEVEL is a resolution of the latent code: {', '.join(map(str, MODELS[DEFAULT].levels[:-1]))} or "
-    f"{MODELS[DEFAULT].levels[-1]}."
-)
-
-
-def frame_option() -> Any:
-    """Declare ``--frame``."""
-    help = (
-        "Frame of a scan, which stays gray: found if there is one; none; or left, top, right and bottom "
-        "of the picture inside, in pixels."
-    )
-    return option("auto", "auto|none|L,T,R,B", help, panel=DRAWING, callback=values.frame)
-
-
-def pages_option() -> Any:
-    """Declare ``--pages``."""
-    help = "Pages of a TIFF; several give a TIFF of as many. Other files have a single page."
-    return option(None, "all|N|A-B|A-", help, panel=DRAWING, show_default="1")
 
 
 def model_option(names: Iterable[str] = values.PHOTO_MODELS, callback: Any = values.model) -> Any:
@@ -77,21 +60,6 @@ def device_option() -> Any:
     help = "Device that computes; auto: a GPU if there is one."
     names = values.completed(values.DEVICES.replace("[:i]", "").split("|"))
     return option("auto", values.DEVICES, help, panel=NETWORK, autocompletion=names, callback=values.device)
-
-
-def temperature_option() -> Any:
-    """Declare ``--temperature``."""
-    help = (
-        f"Temperature, 0 to {MAX_TEMPERATURE:g}: 0 draws the safest colours, 1 the model's full "
-        f"variety. 32:0.6,16:0.7 sets it by level. {LEVELS}"
-    )
-    default = short_levels(MODELS[DEFAULT].temperature)
-    return option(None, "T|LEVEL:T,...", help, "-t --temperature", panel=DRAWING, show_default=default)
-
-
-def seed_option(help: str = "Seed of the first sample; later samples count up from it.") -> Any:
-    """Declare ``--seed``."""
-    return option(0, "SEED", help, "-s --seed", panel=DRAWING, min=0)
 
 
 def overwrite_option() -> Any:
@@ -189,7 +157,7 @@ class OutputOptions(FolderOptions):
         """Return the plan of a batch that writes with these options.
 
         Args:
-            drawn: the other fields of :class:`cinn_colorize.batch.plan.Plan`: what is drawn, and names.
+            drawn: the other fields of :class:`cinn_colorize.batch.plan.Plan`: what is drawn, and its names.
         """
         from cinn_colorize.batch.plan import Plan
 
@@ -231,14 +199,7 @@ class ModelOptions:
     weights: str | None = weights_option()
     device: str = device_option()
     precision: Precision = option(Precision.fp32, None, "Precision of the networks; colours stay fp32.")
-    guidance: float | None = option(
-        None,
-        "G",
-        f"How closely samples follow the photo, 0 to {MAX_GUIDANCE:g}: 0 is the distribution as it was "
-        "learnt; more gives objects clearer colours, and samples differ less.",
-        panel=DRAWING,
-        show_default=f"{MODELS[DEFAULT].guidance_of(None):g}",
-    )
+    guidance: float | None = guidance_option()
 
     @property
     def chosen_guidance(self) -> float:
@@ -276,13 +237,7 @@ class ModelOptions:
     @property
     def words(self) -> list[str]:
         """The options that differ from their defaults, as words of a command line, without guidance."""
-        given = {
-            "--model": self.model if self.model != DEFAULT else None,
-            "--weights": self.weights,
-            "--device": self.device if self.device != "auto" else None,
-            "--precision": self.precision if self.precision != Precision.fp32 else None,
-        }
-        return [word for option, value in given.items() if value for word in (option, str(value))]
+        return request.words(self, without=["guidance"])
 
     def colorizer(self, chunk: int | None = None) -> Colorizer:
         """Load the model in this process, in torch; a device that this machine lacks is a usage error.
@@ -319,7 +274,7 @@ def usage_errors(option: str | None = None) -> Iterator[None]:
         raise typer.BadParameter(str(error), param_hint=option) from error
 
 
-def temperature_of(text: str | None, info: ModelInfo, rest: PerLevel | None = None) -> PerLevel:
+def temperature_of(text: SomeLevels | None, info: ModelInfo, rest: PerLevel | None = None) -> PerLevel:
     """Parse ``--temperature``; what it leaves out is as in ``rest`` or the default of the model."""
     with usage_errors("--temperature"):
         return parse_temperature(text, info.levels, info.temperature if rest is None else rest)

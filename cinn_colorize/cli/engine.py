@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from cinn_colorize.cli.common import NETWORK, device_of
+from cinn_colorize.cli.common import NETWORK, ModelOptions, device_of
 from cinn_colorize.engines.choice import Engine, ModelSpec
 from cinn_colorize.imaging.options import Precision, option
 
@@ -31,6 +32,21 @@ def engine_option() -> Any:
 def batch_engine_option() -> Any:
     """Declare ``--engine`` of a batch."""
     return option(BatchEngine.auto, None, f"{_AUTO}; ray: a Ray cluster.", panel=NETWORK)
+
+
+@dataclass(frozen=True)
+class BatchModelOptions(ModelOptions):
+    """The network of a batch, and what computes it."""
+
+    engine: BatchEngine = batch_engine_option()
+
+    def batch_spec(self, encodes: bool) -> ModelSpec:
+        """Return how the processes that draw load the network; see :meth:`ModelOptions.spec`."""
+        on_cluster = self.engine is BatchEngine.ray
+        spec = self.spec(encodes, Engine.auto if on_cluster else Engine(self.engine))
+        if self.device not in ("auto", "cpu") and not on_cluster:
+            device_of(self.device)  # otherwise this process does not need torch
+        return spec
 
 
 def check_engine(engine: Engine | BatchEngine, device: str, precision: str) -> None:

@@ -10,14 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from cinn_colorize.cli.common import (
-    LEVELS,
-    GeneralOptions,
-    ModelOptions,
-    device_of,
-    overwrite_option,
-    temperature_of,
-)
+from cinn_colorize.cli.common import GeneralOptions, ModelOptions, device_of, overwrite_option, temperature_of
 from cinn_colorize.cli.console import fatal, progress_bar, require_stdout, say, show_log
 from cinn_colorize.cli.summary import claim
 from cinn_colorize.files.atomic import check_output
@@ -27,6 +20,7 @@ from cinn_colorize.files.originals import protecting
 from cinn_colorize.imaging.options import DRAWING, OUTPUT, option
 from cinn_colorize.latents.levels import MAX_TEMPERATURE, PerLevel, short_levels
 from cinn_colorize.models.registry import MAX_GUIDANCE, ModelInfo
+from cinn_colorize.request import LEVELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

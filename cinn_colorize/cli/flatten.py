@@ -11,6 +11,10 @@ from typing import Annotated, Any, get_args, get_type_hints
 import typer
 from typer.models import ParameterInfo
 
+from cinn_colorize.imaging.options import flags_of
+
+_NOT_TYPER = ("flags", "kind", "word")  # of what options declare
+
 
 def flattened(command: Callable[..., None]) -> Callable[..., None]:
     """Return a command that has the fields of its dataclass parameters, nested ones too, as parameters.
@@ -44,12 +48,6 @@ def flattened(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def flags_of(declared: Field[Any]) -> list[str]:
-    """Return the names of an option on the command line."""
-    flags: list[str] = declared.metadata["flags"].split()
-    return flags or [f"--{declared.name.replace('_', '-')}"]
-
-
 def _parameters(group: Any) -> dict[str, inspect.Parameter]:
     hints = get_type_hints(group, include_extras=True)
     found: dict[str, inspect.Parameter] = {}
@@ -57,25 +55,52 @@ def _parameters(group: Any) -> dict[str, inspect.Parameter]:
         if is_dataclass(hints[declared.name]):
             found |= _parameters(hints[declared.name])
             continue
+        if not _is_option(declared):
+            continue
         found[declared.name] = inspect.Parameter(
             declared.name,
             inspect.Parameter.KEYWORD_ONLY,
             default=inspect.Parameter.empty if declared.default is MISSING else declared.default,
-            annotation=Annotated[hints[declared.name], _option(group, declared)],
+            annotation=Annotated[_kind(declared, hints[declared.name]), _option(group, declared)],
         )
     return found
 
 
 def _option(group: Any, declared: Field[Any]) -> Any:
     """Return Typer's option of a field."""
-    settings = {key: value for key, value in declared.metadata.items() if key not in ("flags", "word")}
+    settings = {key: value for key, value in declared.metadata.items() if key not in _NOT_TYPER}
+    if parse := settings.pop("parse", None):
+        settings["callback"] = _parsing(parse)
     declaring = next(kind for kind in group.__mro__ if declared.name in inspect.get_annotations(kind))
     panel = settings.pop("panel", getattr(declaring, "panel", None))
     return typer.Option(*flags_of(declared), rich_help_panel=panel, **settings)
+
+
+def _kind(declared: Field[Any], hint: Any) -> Any:
+    """Return the type that the command line parses, which may be one of several that the library takes."""
+    if "kind" not in declared.metadata:
+        return hint
+    kind = declared.metadata["kind"]
+    return kind | None if declared.default is None else kind
+
+
+def _is_option(declared: Field[Any]) -> bool:
+    return "flags" in declared.metadata
+
+
+def _parsing(parse: Callable[[str], Any]) -> Callable[[str | None], Any]:
+    def callback(value: str | None) -> Any:
+        try:
+            return None if value is None else parse(value)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+
+    return callback
 
 
 def _built(name: str, kind: Any, values: dict[str, Any]) -> Any:
     if not is_dataclass(kind):
         return values[name]
     hints = get_type_hints(kind)
-    return kind(**{part.name: _built(part.name, hints[part.name], values) for part in fields(kind)})  # type: ignore[operator]
+    parts = [part for part in fields(kind) if _is_option(part) or is_dataclass(hints[part.name])]
+    return kind(**{part.name: _built(part.name, hints[part.name], values) for part in parts})  # type: ignore[operator]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import typer
 
-from cinn_colorize.cli.engine import BatchEngine
+from cinn_colorize.cli.engine import BatchEngine, BatchModelOptions
 from cinn_colorize.errors import DataError
 from cinn_colorize.files.limits import read_lines, read_table
 from cinn_colorize.files.messages import printable_name
@@ -19,6 +20,8 @@ from cinn_colorize.imaging.options import option
 
 if TYPE_CHECKING:
     from cinn_colorize.batch.inputs import Input
+    from cinn_colorize.batch.plan import Plan
+    from cinn_colorize.batch.run import Batch
     from cinn_colorize.errors import PhotoError
 
 MANY = "Many photos"
@@ -64,6 +67,38 @@ class BatchOptions:
             raise typer.BadParameter("--null requires a list; give one with --files-from or @FILE")
         if self.shard:
             _share(self.shard)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing asks for more than one photo or for records."""
+        return not (self.files_from or self.manifest or self.shard or self.dry_run)
+
+    def batch(
+        self,
+        inputs: list[Input | PhotoError],
+        plan: Plan,
+        network: BatchModelOptions,
+        stack: contextlib.ExitStack,
+    ) -> Batch:
+        """Return the batch that does it; what must be closed afterwards goes onto the stack.
+
+        Raises:
+            WeightsError: the weights do not exist.
+            DataError: the manifest cannot be used, or there is no cluster.
+        """
+        from cinn_colorize.batch.manifest import Manifest
+        from cinn_colorize.batch.processes import usable_cores
+        from cinn_colorize.batch.run import Batch
+
+        spec, cluster = network.batch_spec(plan.method.encodes), None
+        if network.engine is BatchEngine.ray:
+            from cinn_colorize.batch.cluster import Cluster
+
+            cluster = Cluster(self.address, self.workers)
+        manifest = None
+        if self.manifest and (not self.dry_run or self.manifest.exists()):
+            manifest = stack.enter_context(Manifest(self.manifest))
+        return Batch(inputs, plan, spec, self.workers or usable_cores(), manifest, cluster)
 
     def inputs(self, photos: list[Path], output: Path, others: list[Path]) -> list[Input | PhotoError]:
         """Return this machine's share of the photos, and the errors of names that lead to none.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import typer
 
@@ -14,43 +14,32 @@ from cinn_colorize.cli.common import (
     OutputOptions,
     PhotoOptions,
     device_of,
-    frame_option,
     temperature_of,
-    temperature_option,
     usage_errors,
 )
 from cinn_colorize.cli.console import fatal, show_log
 from cinn_colorize.cli.summary import report
-from cinn_colorize.imaging.options import DRAWING, OUTPUT, Rendering, option, parse_seed
+from cinn_colorize.imaging.options import option
+from cinn_colorize.request import MixRequest
 
 
-@dataclass(frozen=True, kw_only=True)
-class MixOptions:
-    """Options of ``mix``."""
+@dataclass(frozen=True)
+class MixOutputOptions(OutputOptions):
+    """What files a mix makes."""
 
-    panel: ClassVar[str] = DRAWING
-
-    seeds: str = option(..., "A,B", "Seeds of the samples inside and outside the mask.", show_default=False)
-    mask: Path = option(..., "MASK", "Picture that is white inside and black outside.", show_default=False)
-    temperature: str | None = temperature_option()
-    rendering: Rendering
-    frame: str = frame_option()
-    out: OutputOptions
     sheet: bool = option(
-        True,
-        None,
-        "Write a sheet with the mask, both samples and the mix too.",
-        "--sheet/--no-sheet",
-        panel=OUTPUT,
+        True, None, "Write a sheet with the mask, both samples and the mix too.", "--sheet/--no-sheet"
     )
-    reading: PhotoOptions
-    network: ModelOptions
-    general: GeneralOptions
 
 
 def mix(
     photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="Photo to colorize.", show_default=False)],
-    options: MixOptions,
+    *,
+    request: MixRequest,
+    out: MixOutputOptions,
+    reading: PhotoOptions,
+    network: ModelOptions,
+    general: GeneralOptions,
 ) -> None:
     """Join two samples of a photo by a mask.
 
@@ -63,39 +52,29 @@ def mix(
         cinn-colorize mix photo.jpg --seeds 17,22 --mask sky.png -t 1 --no-sheet
     """
     with usage_errors("--seeds"):
-        parsed = [parse_seed(text) for text in options.seeds.replace(" ", "").split(",")]
-        if len(parsed) != 2:
-            raise ValueError(f"{options.seeds!r} is not a pair of seeds such as 3,7")
-    inside, outside = parsed
-    if inside == outside:
-        raise typer.BadParameter(
-            "both seeds give the same sample; choose two different ones", param_hint="--seeds"
-        )
-    temperatures = temperature_of(options.temperature, options.network.info)
-    show_log(options.general.quiet, options.general.verbose)
+        inside, outside = request.both
+        if inside == outside:
+            raise ValueError("both seeds give the same sample; choose two different ones")
+    temperature_of(request.temperature, network.info)
+    show_log(general.quiet, general.verbose)
     from cinn_colorize.batch.inputs import Input
     from cinn_colorize.batch.run import Batch
-    from cinn_colorize.methods.mix import Mix
 
-    with fatal(options.general.debug):
-        method = Mix(options.mask, outside, options.reading.limit)
-        _ = method.opened  # report an unreadable mask before torch is imported
+    with fatal(general.debug):
+        drawing = request.drawing(network.info, reading.limit)
+        drawing.method.open_files()  # an unreadable mask is reported before torch is imported
         name = f"{{stem}}_mix_{inside:03d}_{outside:03d}"
-        plan = options.out.plan(
-            method=method,
-            number=1,
-            temperature=temperatures,
-            seed=inside,
-            rendering=options.rendering,
-            frame=options.frame,
+        plan = out.plan(
+            request=request,
+            drawing=drawing,
             pattern=f"{name}{{ext}}",
-            sheet=options.sheet,
+            sheet=out.sheet,
             sheet_pattern=f"{name}_sheet.jpg",
-            max_pixels=options.reading.limit,
+            max_pixels=reading.limit,
         )
-        spec = options.network.spec(method.encodes)
-        device_of(options.network.device)
+        spec = network.spec(plan.method.encodes)
+        device_of(network.device)
         batch = Batch([Input(photo)], plan, spec, workers=1)
-        failed = report(batch, options.out.as_json, options.general)
+        failed = report(batch, out.as_json, general)
     if failed:
         raise typer.Exit(1)

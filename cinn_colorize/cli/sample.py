@@ -14,10 +14,7 @@ from cinn_colorize.cli.common import (
     GeneralOptions,
     PhotoOptions,
     check_seeds,
-    frame_option,
-    seed_option,
     temperature_of,
-    temperature_option,
     usage_errors,
 )
 from cinn_colorize.cli.console import fatal, print_path, show_log
@@ -27,6 +24,7 @@ from cinn_colorize.cli.summary import claim, unmade
 from cinn_colorize.engines.choice import Engine
 from cinn_colorize.imaging.options import DRAWING, OUTPUT, option, parse_seed
 from cinn_colorize.methods.grid import MOST, RENDERING, Grid
+from cinn_colorize.request import frame_option, seed_option, temperature_option
 
 if TYPE_CHECKING:
     from cinn_colorize.methods.contact_sheet import Chart

@@ -14,9 +14,7 @@ from cinn_colorize.cli.common import (
     ModelOptions,
     PhotoOptions,
     check_seeds,
-    frame_option,
     temperature_of,
-    temperature_option,
     usage_errors,
 )
 from cinn_colorize.cli.console import fatal, print_path, show_log
@@ -27,6 +25,7 @@ from cinn_colorize.files.formats import format_of_name, own_suffix, written_suff
 from cinn_colorize.imaging.options import DRAWING, OUTPUT, Encoding, Rendering, option
 from cinn_colorize.latents.levels import MAX_TEMPERATURE
 from cinn_colorize.methods.strip import Strip, parse_scaled, parse_temperatures
+from cinn_colorize.request import frame_option, temperature_option
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import typer
 
 from cinn_colorize.files.formats import OUTPUT_FORMATS, OUTPUT_SUFFIXES, format_of_name
-from cinn_colorize.imaging.options import Pages, parse_frame
+from cinn_colorize.imaging.options import Pages
 from cinn_colorize.models.registry import MODELS, PhotoModelInfo
 
 DEVICES = "auto|cpu|cuda[:i]|mps"
@@ -48,14 +48,6 @@ def device(text: str) -> str:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", name):
         raise typer.BadParameter(f"{text!r} is not one of {DEVICES}")
     return name
-
-
-def frame(text: str) -> str:
-    """Parse the frame of a scan."""
-    try:
-        return str(parse_frame(text.lower()))
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
 
 
 def format(text: str) -> str:

@@ -34,10 +34,18 @@ def option(default: Any, metavar: str | None, help: str, flags: str = "", **sett
         help: a sentence or two.
         flags: its names, as in ``-n --number``; by default, the field's.
         settings: further arguments of ``typer.Option``, such as ``min`` and ``show_default``; ``panel``, the
-            heading of the help if it is not that of the dataclass; ``word``, what messages call it.
+            heading of the help if it is not that of the dataclass; ``kind``, the type that the command line
+            parses if the field may have others; ``parse``, which turns text into the value or raises a
+            ValueError; ``word``, what messages call it.
     """
     metadata = {"flags": flags, "metavar": metavar, "help": help, **settings}
     return field(metadata=metadata) if default is ... else field(default=default, metadata=metadata)
+
+
+def flags_of(declared: Field[Any]) -> list[str]:
+    """Return the names of an option on the command line."""
+    flags: list[str] = declared.metadata["flags"].split()
+    return flags or [f"--{declared.name.replace('_', '-')}"]
 
 
 @dataclass(frozen=True)

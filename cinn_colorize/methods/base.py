@@ -59,13 +59,13 @@ class Method(ABC):
 
     Attributes:
         name: name of the method in recipes.
-        keys: entries of a recipe that only this method has.
+        keys: entries of a recipe that only this method has, with what messages call them.
         files: the keys that hold SHA-256s of files beside the photo, with the names of these in messages.
         encodes: whether it requires f, from colours to codes, which not every engine has.
     """
 
     name: ClassVar[str]
-    keys: ClassVar[tuple[str, ...]] = ()
+    keys: ClassVar[Mapping[str, str]] = {}
     files: ClassVar[Mapping[str, str]] = {}
     encodes: ClassVar[bool] = False
 
@@ -127,6 +127,13 @@ class SampleMethod(Method):
         """Files that the method reads beside the photo."""
         return ()
 
+    def open_files(self) -> None:  # most methods have none
+        """Refuse files that cannot be used, before anything is drawn.
+
+        Raises:
+            PhotoError: one cannot.
+        """
+
     def is_random(self, temperature: PerLevel) -> bool:
         """Return whether samples of other seeds are others."""
         return not is_zero(temperature)
@@ -137,10 +144,6 @@ class SampleMethod(Method):
         Raises:
             PhotoError: it does not.
         """
-
-    def rendered(self, rendering: Rendering) -> Self:
-        """Return the method for samples that become pictures in this way."""
-        return self
 
     def kept(self, number: int) -> int:
         """Return how many samples of a photo are kept if ``number`` are drawn."""
@@ -189,7 +192,7 @@ class SampleMethod(Method):
         rendering: Rendering,
     ) -> Colorization:
         """Draw the sample that a recipe describes at the photo's size."""
-        samples = self.rendered(rendering).samples(colorizer, photo, 1, temperature, seed)
+        samples = self.samples(colorizer, photo, 1, temperature, seed)
         (colorization,) = colorizer.compose(photo, samples, rendering)
         return colorization
 

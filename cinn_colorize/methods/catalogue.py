@@ -14,5 +14,3 @@ from cinn_colorize.methods.variation import Variation
 METHODS: dict[str, type[Method]] = {
     method.name: method for method in (Sampling, Variation, Transfer, Mix, Hinted, Strip, Grid)
 }
-# Former names, which files still have.
-OLD_NAMES = {"strip": Strip.name}

@@ -18,7 +18,7 @@ from cinn_colorize.engines.interface import Coarse, Network, NetworkInput
 from cinn_colorize.imaging.options import whole_number
 from cinn_colorize.latents.levels import PerLevel, SomeLevels, parse_temperature
 from cinn_colorize.latents.noise import Floats, LatentLevels, Shapes, draw
-from cinn_colorize.methods.samples import Sample, medoids, seeds_from
+from cinn_colorize.methods.samples import Sample, medoids, picked, seeds_from
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -116,6 +116,7 @@ class Conditioned:
         coarse = network.coarse(latents, whole._conditions[0]) if network.coarse_size else None
         ab, log_prob = coarse or whole._decode(latents)
         chosen = medoids(ab, whole_number(pick, "pick", 1))
+        method = {**method, **picked(len(chosen), seeds)}
         seeds = [seeds[i] for i in chosen]
         if whole is not self:
             return self.draw(noise, seeds, temperature, method, None)

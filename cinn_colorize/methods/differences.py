@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 
 from cinn_colorize.errors import PhotoError
@@ -10,38 +11,27 @@ from cinn_colorize.files.messages import printable
 from cinn_colorize.imaging.options import MAX_PIXELS, Encoding, Rendering
 from cinn_colorize.imaging.photo import open_photo
 from cinn_colorize.latents.levels import PerLevel, named_levels, parse_levels, short_levels
-from cinn_colorize.methods.catalogue import METHODS, OLD_NAMES
+from cinn_colorize.methods.catalogue import METHODS
 
-# Nobody asks for a version: a picture of an older one is not another picture for that.
-_IGNORED = frozenset({"version"})
-# Of options that some recipes leave out.
+# A picture of another version, or picked from other samples, is not another picture for that.
+_IGNORED = frozenset({"version", "picked"})
+# Of entries that some recipes leave out.
 _DEFAULTS = {
     "guidance": "0.0",
-    "saturation": "1.0",
     "page": "1",
     "pages": "1",
-    **Rendering().entries(),
+    **{option.name: str(option.default) for option in fields(Rendering)},
     **Encoding().entries(),
 }
-_OF_METHODS = frozenset(key for method in METHODS.values() for key in method.keys)
-_OTHER = {  # for entries that say nothing to people
+_WORDS = {"pages": "page count"} | {k: word for method in METHODS.values() for k, word in method.keys.items()}
+# Of entries that say nothing to people: SHA-256s, and long lists.
+_OTHER = {
     "original": "from another photo",
     "weights": "with other weights",
     "hints": "with other hints",
-    "strokes": "with another picture of hints",
-    "mask": "with another mask",
-    "reference": "with another reference",
-    "load": "with other codes",
-    "between": "between other codes",
+    **{key: f"with another {name}" for method in METHODS.values() for key, name in method.files.items()},
 }
-_NAMES = {
-    "like": "colours like seed",
-    "fresh": "fresh noise",
-    "scaled": "scaled levels",
-    "vary": "varied level",
-    "outside_seed": "seed outside",
-    "pages": "page count",
-}
+_NUMBERS = ("temperature", "noise", "fresh", "guidance", "saturation")
 
 
 def recipe_at(path: Path, max_pixels: int = MAX_PIXELS, page: int = 1) -> dict[str, str]:
@@ -61,15 +51,14 @@ def differences(found: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str
 
     Returns:
         What to say of each entry that differs, such as ``with temperature 0.8, not 1``; empty if they are the
-        same but for the version.
+        same but for the version and what they were picked from.
     """
     # In the order of recipes, what the picture is of first.
     found, wanted = {**found, **_DEFAULTS, **found}, {**wanted, **_DEFAULTS, **wanted}
-    if "method" in found:
-        found["method"] = OLD_NAMES.get(found["method"], found["method"])
     keys = [key for key in {**wanted, **found} if _value(key, found) != _value(key, wanted)]
     if "method" in keys:
-        keys = [key for key in keys if key not in _OF_METHODS]
+        of_methods = {key for method in METHODS.values() for key in method.keys}
+        keys = [key for key in keys if key not in of_methods]
     return {key: _OTHER.get(key) or _said(key, found, wanted) for key in keys if key not in _IGNORED}
 
 
@@ -81,16 +70,16 @@ def _said(key: str, found: Mapping[str, str], wanted: Mapping[str, str]) -> str:
 
 
 def _name(key: str, recipe: Mapping[str, str]) -> str:
-    """Return the name that people give an entry: that of the option, for the two that say ``noise``."""
-    if key == "noise":
-        return "strength" if isinstance(_value(key, recipe), float) else "levels"
-    return _NAMES.get(key, key)
+    """Return the name that people give an entry; a transfer's noise by level is given by ``--levels``."""
+    if key == "noise" and not isinstance(_value(key, recipe), float):
+        return "levels"
+    return _WORDS.get(key, key)
 
 
 def _value(key: str, recipe: Mapping[str, str]) -> PerLevel | str | None:
-    """Return an entry, of numbers their values: older recipes write ``0.8`` by level too."""
+    """Return an entry, of numbers their values."""
     text = recipe.get(key)
-    if text and key in ("temperature", "noise", "fresh", "guidance", "saturation"):
+    if text and key in _NUMBERS:
         try:
             return parse_levels(text, named_levels(text) or [0], 1.0)
         except ValueError:  # edited by hand

@@ -154,7 +154,12 @@ class Grid(Method):
     codes: Codes
 
     name: ClassVar[str] = "grid"
-    keys: ClassVar[tuple[str, ...]] = ("number", "load", "between", "vary")
+    keys: ClassVar[Mapping[str, str]] = {
+        "number": "number",
+        "load": "codes",
+        "between": "codes at the ends",
+        "vary": "varied level",
+    }
     files: ClassVar[Mapping[str, str]] = {"load": "file of codes", "between": "file of codes"}
 
     @classmethod

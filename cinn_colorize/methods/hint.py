@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-import PIL.ImageColor
-
 from cinn_colorize.imaging.options import whole_number
 from cinn_colorize.methods.base import sha256_of
 
@@ -87,9 +85,11 @@ class Hint:
         found = re.fullmatch(r"(\d{1,9}),(\d{1,9}),(.{1,40})", text.replace(" ", ""), re.ASCII)
         if not found:
             raise ValueError(f"{text!r:.80} is not a hint; write x,y,color as in 310,120,#a02832")
+        from PIL import ImageColor
+
         color = f"#{found[3]}" if _HEXADECIMAL.fullmatch(found[3]) else found[3]
         try:
-            red, green, blue, *alpha = PIL.ImageColor.getrgb(color)
+            red, green, blue, *alpha = ImageColor.getrgb(color)
             if alpha:
                 raise ValueError("has alpha")
         except ValueError:

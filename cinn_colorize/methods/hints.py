@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cinn_colorize.imaging.photo import Photo
     from cinn_colorize.methods.base import PhotoColorizer
     from cinn_colorize.methods.contact_sheet import Tile
-    from cinn_colorize.methods.samples import Sample
+    from cinn_colorize.methods.samples import Colorization, Sample
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Hinted(SampleMethod):
     progress: Callable[[int, int], None] | None = None
 
     name: ClassVar[str] = METHOD
-    keys: ClassVar[tuple[str, ...]] = ("hints", "strokes")
+    keys: ClassVar[Mapping[str, str]] = {"hints": "hints", "strokes": "picture of hints"}
     files: ClassVar[Mapping[str, str]] = {"strokes": "picture of hints"}
 
     @classmethod
@@ -92,9 +92,17 @@ class Hinted(SampleMethod):
         samples = conditioned.sample(number, temperature, seed, pick=1 if self.first else None)
         return move(conditioned, samples, hints, self.progress)
 
-    def rendered(self, rendering: Rendering) -> Self:
-        """See :meth:`SampleMethod.rendered`."""
-        return replace(self, saturation=rendering.saturation)
+    def draw(
+        self,
+        colorizer: PhotoColorizer,
+        photo: Photo,
+        temperature: PerLevel,
+        seed: int,
+        rendering: Rendering,
+    ) -> Colorization:
+        """See :meth:`SampleMethod.draw`; the hints are met at the rendering's saturation."""
+        method = replace(self, saturation=rendering.saturation)
+        return super(Hinted, method).draw(colorizer, photo, temperature, seed, rendering)
 
     def first_tiles(
         self, colorizer: PhotoColorizer, photo: Photo, temperature: PerLevel, seed: int, rendering: Rendering

@@ -8,15 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsIndex
 
-import numpy as np
-
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.imaging.options import MAX_PIXELS, Rendering, parse_seed, whole_number
 from cinn_colorize.latents.levels import PerLevel, SomeLevels, parse_temperature
-from cinn_colorize.latents.noise import same_noise
 from cinn_colorize.methods.base import Files, SampleMethod, check_file, check_shape, sha256_of
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from cinn_colorize.imaging.photo import Photo
@@ -49,6 +47,8 @@ def read_mask(image: Photo, size: int) -> Mask:
     Raises:
         PhotoError: the image cannot be read, or is all black or white.
     """
+    import numpy as np
+
     share = np.clip(image.luminance(size, size) / 100, 0, 1).astype(np.float32)
     if share.max() < 0.5 or share.min() > 0.5:
         everything = "black" if share.max() < 0.5 else "white"
@@ -83,6 +83,7 @@ def mix(
     import torch
 
     from cinn_colorize.latents.latent import pooled
+    from cinn_colorize.latents.noise import same_noise
 
     if not isinstance(seeds, Iterable):
         raise TypeError(f"seeds must be two integers, one inside and one outside, not {seeds!r:.80}")
@@ -119,7 +120,7 @@ class Mix(SampleMethod):
     max_pixels: int = MAX_PIXELS
 
     name: ClassVar[str] = "mix"
-    keys: ClassVar[tuple[str, ...]] = ("outside_seed", "mask")
+    keys: ClassVar[Mapping[str, str]] = {"outside_seed": "seed outside", "mask": "mask"}
     files: ClassVar[Mapping[str, str]] = {"mask": "mask"}
     encodes: ClassVar[bool] = True
 
@@ -146,6 +147,10 @@ class Mix(SampleMethod):
 
         check_file(self.mask)
         return open_photo(self.mask, max_pixels=self.max_pixels)
+
+    def open_files(self) -> None:
+        """See :meth:`SampleMethod.open_files`."""
+        _ = self.opened
 
     @property
     def paths(self) -> tuple[Path, ...]:

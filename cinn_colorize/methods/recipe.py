@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,11 +24,11 @@ from cinn_colorize.imaging.options import (
     parse_seed,
 )
 from cinn_colorize.imaging.photo import open_photo, read_recipe
-from cinn_colorize.latents.levels import PerLevel, named_levels, parse_temperature
+from cinn_colorize.latents.levels import PerLevel, parse_temperature
 from cinn_colorize.methods.base import Files, Method, sha256_of
-from cinn_colorize.methods.catalogue import METHODS, OLD_NAMES
+from cinn_colorize.methods.catalogue import METHODS
 from cinn_colorize.methods.contact_sheet import Chart
-from cinn_colorize.models.registry import MAX_GUIDANCE, MODELS, ModelInfo
+from cinn_colorize.models.registry import MAX_GUIDANCE, MODELS
 
 if TYPE_CHECKING:
     from cinn_colorize.methods.base import PhotoColorizer
@@ -59,6 +59,7 @@ class Recipe:
         frame: where the picture lies inside the photo's frame; None if the recipe knows none.
         page: page of the photo's file.
         more: recipes of the other pages of the picture's file.
+        picked: from how many samples it was picked; empty if it was not.
         format: format of the picture's file.
         encoding: encoding of the picture's file.
     """
@@ -79,6 +80,7 @@ class Recipe:
     more: tuple[Recipe, ...]
     format: str
     encoding: Encoding
+    picked: str = ""
 
     @classmethod
     def read(cls, path: Path, page: int = 1, *, max_pixels: int = MAX_PIXELS) -> Recipe:
@@ -99,7 +101,6 @@ class Recipe:
             )
         if "sheet" in found:
             raise PhotoError(f"{name}: is a contact sheet or a grid of digits; choose a picture of one photo")
-        found["method"] = OLD_NAMES.get(found.get("method", ""), found.get("method", ""))
         known: Mapping[str, Sequence[str]] = {
             "model": list(MODELS),
             "method": list(METHODS),
@@ -122,7 +123,7 @@ class Recipe:
                 method=method,
                 entries={key: found[key] for key in method.keys},
                 seed=parse_seed(found["seed"]),
-                temperature=_temperature(found["temperature"], MODELS[found["model"]]),
+                temperature=parse_temperature(found["temperature"], MODELS[found["model"]].levels, 1.0),
                 precision=found["precision"],
                 guidance=parse_number("guidance", found.get("guidance", "0"), MAX_GUIDANCE),
                 rendering=Rendering.from_entries(found),
@@ -135,6 +136,7 @@ class Recipe:
                 ),
                 format=found["format"],
                 encoding=Encoding.from_entries(found),
+                picked=found.get("picked", ""),
             )
         except ValueError as error:
             version = found.get("version", "of another program")[:80]
@@ -205,7 +207,10 @@ def recreate(
         for its, photo in zip((recipe, *recipe.more), photos, strict=True):
             photo.mode &= mode
             photo = photo.framed(str(its.frame)) if its.frame else photo
-            made.append(method.draw(colorizer, photo, its.temperature, its.seed, its.rendering))
+            picture = method.draw(colorizer, photo, its.temperature, its.seed, its.rendering)
+            if its.picked:
+                picture = replace(picture, recipe={**picture.recipe, "picked": its.picked})
+            made.append(picture)
     except (KeyError, ValueError) as error:  # an entry that is not a number, or a file without a SHA-256
         raise PhotoError(f"the recipe of the picture is damaged ({error})") from error
     first, *rest = made
@@ -214,12 +219,6 @@ def recreate(
     else:
         more = [page for page in rest if not isinstance(page, Chart)]
         first.save(output, **vars(recipe.encoding), more=more)
-
-
-def _temperature(text: str, info: ModelInfo) -> PerLevel:
-    """Parse the temperature of a recipe, which names all levels of its weights if it names any."""
-    named = tuple(named_levels(text))
-    return parse_temperature(text, named if named in info.other_levels else info.levels, 1.0)
 
 
 def _number(text: str) -> int:
@@ -238,7 +237,7 @@ def _pages(found: Mapping[str, str], page: int) -> int:
     return _number(found.get("pages", "1")) if page == 1 else 1
 
 
-def _require(found: Mapping[str, str], keys: Sequence[str]) -> None:
+def _require(found: Mapping[str, str], keys: Iterable[str]) -> None:
     if missing := [key for key in keys if key not in found]:
         raise ValueError(f"it lacks {', '.join(missing)}")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from cinn_colorize.imaging.options import Rank, Rendering
@@ -60,13 +60,15 @@ class Sampling(SampleMethod):
         self, colorizer: PhotoColorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
     ) -> list[Sample]:
         """See :meth:`SampleMethod.samples`."""
-        from cinn_colorize.methods.samples import likeliest
+        from cinn_colorize.methods.samples import likeliest, picked
 
         conditioned = colorizer.condition(photo)
         if self.rank is Rank.log_prob:
-            return likeliest(
-                self._drawing(conditioned)(number, temperature=temperature, seed=seed), self.pick
-            )
+            drawn = self._drawing(conditioned)(number, temperature=temperature, seed=seed)
+            note = picked(self.kept(number), range(seed, seed + number), "likeliest")
+            return [
+                replace(sample, method={**sample.method, **note}) for sample in likeliest(drawn, self.pick)
+            ]
         pick = (self.pick or number) if self.rank or self.pick else None
         return self._drawing(conditioned)(number, temperature=temperature, seed=seed, pick=pick)
 

@@ -297,6 +297,19 @@ def _best(apart: NDArray[np.float64], chosen: list[int]) -> tuple[int, float]:
     return int(costs.argmin()), float(costs.min())
 
 
+def picked(number: int, seeds: Sequence[int], order: str = "typical") -> dict[str, str]:
+    """Return what recipes say of samples that were picked from more: how many of which, and by what.
+
+    Args:
+        number: how many were picked.
+        seeds: seeds of all.
+        order: what the first of them are, typical or likely.
+    """
+    if number >= len(seeds):
+        return {}
+    return {"picked": f"{number} of seeds {seeds[0]} to {seeds[-1]}, {order}"}
+
+
 def seeds_from(first: SupportsIndex, n: SupportsIndex) -> range:
     """Return the seeds of n samples.
 

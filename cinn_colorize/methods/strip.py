@@ -74,7 +74,7 @@ class Strip(Method):
     scaled: tuple[int, ...] | None = None
 
     name: ClassVar[str] = "temperatures"
-    keys: ClassVar[tuple[str, ...]] = ("temperatures", "scaled")
+    keys: ClassVar[Mapping[str, str]] = {"temperatures": "temperatures", "scaled": "scaled levels"}
 
     @classmethod
     def from_recipe(

@@ -121,7 +121,7 @@ class Transfer(SampleMethod):
     )
 
     name: ClassVar[str] = "transfer"
-    keys: ClassVar[tuple[str, ...]] = ("noise", "reference")
+    keys: ClassVar[Mapping[str, str]] = {"noise": "strength", "reference": "reference"}
     files: ClassVar[Mapping[str, str]] = {"reference": "reference"}
     encodes: ClassVar[bool] = True
 

@@ -87,7 +87,7 @@ class Variation(Sampling):
     fresh: PerLevel = field(kw_only=True)
 
     name: ClassVar[str] = "variation"
-    keys: ClassVar[tuple[str, ...]] = ("like", "fresh")
+    keys: ClassVar[Mapping[str, str]] = {"like": "colours like seed", "fresh": "fresh noise"}
 
     @classmethod
     def from_recipe(

@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import Field, fields
+from typing import Any, get_type_hints
 
 from cinn_colorize import __version__
+from cinn_colorize.imaging.options import Rendering
+from cinn_colorize.request import SampleRequest, guidance_option
 
-OPTIONS = {  # of /colorize: type and description
-    "name": ("string", "Name of the photo, after which the picture is named, if it is sent as the body."),
-    "seed": ("integer", "Seed of the sample; by default, the most typical of 0 to 7."),
-    "temperature": ("string", "Temperature, as --temperature takes it: 0.8, or by level, 32:0.6,16:0.7."),
-    "frame": ("string", "Frame of a scan, which stays gray: auto (the default), none, or L,T,R,B in pixels."),
-    "hints": ("string", "Colours wanted, each X,Y,#RRGGBB (with # as %23), separated by spaces."),
-    "guidance": ("number", "Guidance, 0 to 2, with weights that can be guided."),
-    "saturation": ("number", "Strength of the colours, 0 to 2; 1 by default."),
-    "upsampling": ("string", "Upsampling of colours: jbu (the default), exact or bicubic."),
-}
+_TYPES = {float: "number", int: "integer"}
+_NAME = "Name of the photo, after which the picture is named, if it is sent as the body."
+
+
+def _described() -> dict[str, tuple[str, str]]:
+    """Return type and description of each option of /colorize, as the command line declares them."""
+    declared = {field.name: field for field in fields(SampleRequest)}
+    kinds = {**get_type_hints(Rendering), "seed": int, "guidance": float}
+    options: dict[str, Field[Any]] = {
+        "seed": declared["seed"],
+        "temperature": declared["temperature"],
+        "frame": declared["frame"],
+        "hints": declared["hint"],
+        "guidance": guidance_option(),
+        **{field.name: field for field in fields(Rendering)},
+    }
+    described = {"name": ("string", _NAME)}
+    for name, option in options.items():
+        default = option.metadata.get("show_default") or option.default
+        text = f"{option.metadata['help']} Default: {default}." if default else option.metadata["help"]
+        described[name] = _TYPES.get(kinds.get(name, str), "string"), text
+    return described
+
+
+OPTIONS = _described()
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _FILE = {"type": "string", "format": "binary", "description": "The photo, as a file."}
 _LINE = {"content": {"text/plain": {"schema": {"type": "string"}}}}

@@ -27,7 +27,7 @@ from cinn_colorize.imaging.options import whole_number
 from cinn_colorize.studio.guard import TOKEN, Guard, LongRequestError
 from cinn_colorize.studio.library import ForgottenError, Item, Library
 from cinn_colorize.studio.openapi import OPENAPI, OPTIONS
-from cinn_colorize.studio.wish import SIZES, Wish
+from cinn_colorize.studio.page_request import SIZES, PageRequest
 
 if TYPE_CHECKING:
     from cinn_colorize.studio.studio import Studio
@@ -58,12 +58,12 @@ class Server:
         """Return the application, which a :class:`Guard` must protect."""
         jobs: dict[str, Job] = {
             "/facts": lambda studio, _: studio.facts(),
-            "/open": lambda studio, asked: studio.describe(Wish.parse(asked)),
-            "/before": lambda studio, asked: studio.before(Wish.parse(asked), _size(asked)),
-            "/prepare": lambda studio, asked: studio.prepare(Wish.parse(asked)),
-            "/palette": lambda studio, asked: studio.palette(Wish.parse(asked), *_place(asked)),
-            "/command": lambda studio, asked: studio.command(Wish.parse(asked)),
-            "/keep": lambda studio, asked: _known(studio.keep(Wish.parse(asked))),
+            "/open": lambda studio, asked: studio.describe(PageRequest.parse(asked)),
+            "/before": lambda studio, asked: studio.before(PageRequest.parse(asked), _size(asked)),
+            "/prepare": lambda studio, asked: studio.prepare(PageRequest.parse(asked)),
+            "/palette": lambda studio, asked: studio.palette(PageRequest.parse(asked), *_place(asked)),
+            "/command": lambda studio, asked: studio.command(PageRequest.parse(asked)),
+            "/keep": lambda studio, asked: _known(studio.keep(PageRequest.parse(asked))),
             "/save": self._save,
         }
         routes = [
@@ -123,19 +123,21 @@ class Server:
     async def _samples(self, request: Request) -> Response:
         """Answer with samples as they are drawn, a line of JSON each; an error is the last line."""
         asked = await _asked(request)
-        wish, size, number = Wish.parse(asked), _size(asked), _whole(asked, "number", 1)
-        if not 1 <= number <= (1 if wish.mask else _MOST):
-            raise ValueError(f"number must be from 1 to {1 if wish.mask else _MOST}, not {number}")
-        for key in filter(None, (wish.photo, wish.mask, wish.reference)):
+        wanted, size, number = PageRequest.parse(asked), _size(asked), _whole(asked, "number", 1)
+        if not 1 <= number <= (1 if wanted.mask else _MOST):
+            raise ValueError(f"number must be from 1 to {1 if wanted.mask else _MOST}, not {number}")
+        for key in filter(None, (wanted.photo, wanted.mask, wanted.reference)):
             self._library[key]  # one that is forgotten has a status of its own, which must come first
 
         async def lines() -> AsyncIterator[str]:
             done = 0
             try:
                 while done < number:
-                    part = replace(wish, seed=wish.seed + done)
+                    part = replace(wanted, seed=(wanted.seed or 0) + done)
 
-                    def draw(studio: Studio, part: Wish = part, left: int = number - done) -> list[Any]:
+                    def draw(
+                        studio: Studio, part: PageRequest = part, left: int = number - done
+                    ) -> list[Any]:
                         return list(studio.pictures(part, min(left, studio.at_once(part)), size))
 
                     for picture in await self._do(draw):
@@ -155,16 +157,16 @@ class Server:
         asked = dict(request.query_params)
         if unknown := asked.keys() - OPTIONS.keys() - {TOKEN}:
             raise ValueError(f"{min(unknown):.80} is not an option here; /openapi.json lists them")
-        wish = Wish.parse(asked)
+        wanted = PageRequest.parse(asked, seed=None)
         with self._library.room() as is_free:
             if not is_free:
                 return PlainTextResponse("too many photos wait here; send it again later", 503)
             photo = await self._received(request, hold=True)
 
         def draw() -> Item:
-            studio, of_photo = self._studio.result(), replace(wish, photo=photo.id)
+            studio, of_photo = self._studio.result(), replace(wanted, photo=photo.id)
             try:
-                return studio.keep(of_photo if asked.get("seed") else studio.typical(of_photo), hold=True)
+                return studio.keep(of_photo, hold=True)
             except CinnError as error:
                 error.args = (self._library.renamed(str(error)),)  # before the photo is forgotten
                 raise
@@ -194,10 +196,10 @@ class Server:
         return PlainTextResponse("ok" if loaded else "loading", 200 if loaded else 503)
 
     def _save(self, studio: Studio, asked: dict[str, Any]) -> object:
-        wish = Wish.parse(asked)
-        if not self._library[wish.photo].given:
-            return {"files": [_known(item) for item in (studio.keep(wish), *studio.others(wish))]}
-        paths = studio.save(wish)
+        wanted = PageRequest.parse(asked)
+        if not self._library[wanted.photo].given:
+            return {"files": [_known(item) for item in (studio.keep(wanted), *studio.others(wanted))]}
+        paths = studio.save(wanted)
         for path in paths:
             self._saved(path)
         return {"saved": [str(path) for path in paths]}

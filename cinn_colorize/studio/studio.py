@@ -22,10 +22,9 @@ from cinn_colorize.errors import ExistsError, PhotoError
 from cinn_colorize.files.atomic import mode_like, writing
 from cinn_colorize.files.formats import format_of_name
 from cinn_colorize.imaging import color
-from cinn_colorize.imaging.options import TYPICAL_OF, Encoding, Rendering
+from cinn_colorize.imaging.options import Encoding, Rendering
 from cinn_colorize.imaging.photo import Photo, open_photo
 from cinn_colorize.latents.noise import Floats
-from cinn_colorize.methods.base import SampleMethod
 from cinn_colorize.methods.differences import differences, recipe_at
 from cinn_colorize.methods.ensemble import MEMBERS, ensemble, following
 from cinn_colorize.methods.hint import Hint
@@ -34,8 +33,9 @@ from cinn_colorize.methods.samples import Colorization, Sample, in_file
 from cinn_colorize.methods.transfer import TEMPERATURE
 from cinn_colorize.models import load_model
 from cinn_colorize.models.registry import MAX_GUIDANCE
+from cinn_colorize.request import Drawing
 from cinn_colorize.studio.library import Item, Library
-from cinn_colorize.studio.wish import SIZES, Wish
+from cinn_colorize.studio.page_request import SIZES, PageRequest
 
 _OPEN = 8  # photos kept conditioned
 _KEPT = 256  # samples kept of each
@@ -67,8 +67,8 @@ class _Open:
     coming: Iterator[Sample]
     members: list[Floats] = field(default_factory=list)
     small: dict[int, Photo] = field(default_factory=dict)
-    samples: OrderedDict[Wish, Sample] = field(default_factory=OrderedDict)
-    method: tuple[Wish, SampleMethod] | None = None  # the last one, which may keep an encoded reference
+    samples: OrderedDict[PageRequest, Sample] = field(default_factory=OrderedDict)
+    drawing: tuple[PageRequest, Drawing] | None = None  # the last one, which may keep an encoded reference
 
     def shown(self, size: str) -> Photo:
         """Return the photo at a size of the page; a small one is made of a larger one, not of the file."""
@@ -82,7 +82,7 @@ class _Open:
 
 
 class Studio:
-    """Draws what pages wish for.
+    """Draws what pages wanted for.
 
     Args:
         library: the files that pages may use.
@@ -109,13 +109,13 @@ class Studio:
         self._default = guidance
         self._colorizers: dict[float, _Remembering] = {}
         self._open: OrderedDict[tuple[object, ...], _Open] = OrderedDict()
-        self.info = self._colorizer(Wish()).info
+        self.info = self._colorizer(PageRequest()).info
 
-    def at_once(self, wish: Wish) -> int:
+    def at_once(self, wanted: PageRequest) -> int:
         """Return how many samples take about as long as one, so that they are drawn together."""
-        colorizer = self._colorizer(wish)
+        colorizer = self._colorizer(wanted)
         sequential = colorizer.network.coarse_size is not None  # an autoregressive level, of eight at a time
-        return 8 if wish.hints or sequential or colorizer.device.type != "cpu" else 1
+        return 8 if wanted.hints or sequential or colorizer.device.type != "cpu" else 1
 
     def facts(self) -> dict[str, object]:
         """Return what a page has to know before it shows a photo."""
@@ -130,9 +130,9 @@ class Studio:
             "given": self.library.given(),
         }
 
-    def describe(self, wish: Wish) -> dict[str, object]:
+    def describe(self, wanted: PageRequest) -> dict[str, object]:
         """Open a photo and return what a page shows of it at once."""
-        item, opened = self.library[wish.photo], self._opened(wish)
+        item, opened = self.library[wanted.photo], self._opened(wanted)
         photo = opened.photo
         return {
             "id": item.id,
@@ -141,51 +141,44 @@ class Studio:
             "width": photo.width,
             "height": photo.height,
             "frame": str(photo.frame or ""),
-            "before": self.before(wish, "large"),
+            "before": self.before(wanted, "large"),
         }
 
-    def before(self, wish: Wish, size: str) -> str:
+    def before(self, wanted: PageRequest, size: str) -> str:
         """Return the photo as it is, as a data URL."""
-        photo = self._opened(wish).photo
+        photo = self._opened(wanted).photo
         return _url(photo.thumbnail(SIZES[size] or max(photo.width, photo.height)))
 
-    def samples(self, wish: Wish, number: int = 1) -> list[Sample]:
-        """Draw samples from ``wish.seed`` on, or return those that have been drawn before."""
-        opened = self._opened(wish)
-        if wish.hints:
-            plain = self.samples(replace(wish, hints=()), number)
-            while self.prepare(wish) < MEMBERS:
+    def samples(self, wanted: PageRequest, number: int = 1) -> list[Sample]:
+        """Draw samples from ``wanted.seed`` on, or return those that have been drawn before."""
+        opened = self._opened(wanted)
+        if wanted.hints:
+            plain = self.samples(replace(wanted, hints=()), number)
+            while self.prepare(wanted) < MEMBERS:
                 pass
             return following(
                 plain,
                 opened.members,
-                HintMap.of(opened.photo, wish.hints, saturation=wish.rendering.saturation),
+                HintMap.of(opened.photo, wanted.hints, saturation=wanted.rendering.saturation),
             )
-        wishes = [replace(wish, rendering=Rendering(), seed=wish.seed + k) for k in range(number)]
-        if not all(known in opened.samples for known in wishes):
-            of_all = replace(wishes[0], seed=0)
-            if opened.method is None or opened.method[0] != of_all:
-                opened.method = of_all, wish.method(self.library, self.max_pixels)
-            drawn = opened.method[1].samples(
-                self._colorizer(wish), opened.photo, number, wish.temperatures(self.info), wish.seed
-            )
-            opened.samples |= zip(wishes, drawn, strict=True)
-        found = [opened.samples[known] for known in wishes]
+        first = replace(wanted, rendering=Rendering())
+        each = [first] if first.seed is None else [replace(first, seed=first.seed + k) for k in range(number)]
+        if not all(known in opened.samples for known in each):
+            method, drawn, seed, temperature = self._drawing(opened, first)
+            if first.seed is not None:
+                drawn, seed = number, first.seed
+            samples = method.samples(self._colorizer(wanted), opened.photo, drawn, temperature, seed)
+            opened.samples |= zip(each, samples, strict=True)
+        found = [opened.samples[known] for known in each]
         while len(opened.samples) > max(_KEPT, number):
             opened.samples.popitem(last=False)
         return found
 
-    def typical(self, wish: Wish) -> Wish:
-        """Return the wish for the sample that the command line draws where no seed is given."""
-        temperature = wish.temperatures(self.info)
-        (sample,) = self._opened(wish).conditioned.sample(TYPICAL_OF, temperature, pick=1)
-        return replace(wish, seed=sample.seed)
-
-    def pictures(self, wish: Wish, number: int, size: str) -> Iterator[dict[str, object]]:
+    def pictures(self, wanted: PageRequest, number: int, size: str) -> Iterator[dict[str, object]]:
         """Yield samples as pages show them: seed, log density, and the picture as a data URL."""
-        samples, opened = self.samples(wish, number), self._opened(wish)
+        samples, opened = self.samples(wanted, number), self._opened(wanted)
         photo = opened.shown(size)
-        for made in self._colorizer(wish).compose(photo, samples, wish.rendering):
+        for made in self._colorizer(wanted).compose(photo, samples, wanted.rendering):
             yield {
                 "seed": made.seed,
                 "log_prob": made.log_prob,
@@ -196,9 +189,9 @@ class Studio:
                 ),
             }
 
-    def prepare(self, wish: Wish) -> int:
+    def prepare(self, wanted: PageRequest) -> int:
         """Draw more members of the photo's ensemble, which hints require; return how many there are."""
-        opened, number = self._opened(wish), self.at_once(replace(wish, hints=()))
+        opened, number = self._opened(wanted), self.at_once(replace(wanted, hints=()))
         try:
             opened.members += [member.ab for member in islice(opened.coming, number)]
         except Exception:  # with which the generator has ended
@@ -206,13 +199,13 @@ class Studio:
             raise
         return len(opened.members)
 
-    def palette(self, wish: Wish, x: int, y: int) -> list[dict[str, object]]:
+    def palette(self, wanted: PageRequest, x: int, y: int) -> list[dict[str, object]]:
         """Return the colours that samples have at a pixel, the most frequent first, at the photo's own L.
 
         Raises:
             PhotoError: the pixel lies outside the photo, or in its frame.
         """
-        opened = self._opened(wish)
+        opened = self._opened(wanted)
         hint = HintMap.of(opened.photo, [Hint(x, y, (128, 128, 128))])  # which refuses such pixels
         row, column = np.unravel_index(int(hint.weight.argmax()), hint.weight.shape)
         L = hint.guide[row, column]
@@ -229,20 +222,22 @@ class Studio:
             left = left[~group]
         return palette
 
-    def make(self, wish: Wish) -> Colorization:
+    def make(self, wanted: PageRequest) -> Colorization:
         """Make the picture at the photo's full size and depth, as the command line does."""
-        photo, method = self._opened(wish).photo, wish.method(self.library, self.max_pixels)
-        (made,) = self._colorizer(wish).compose(photo, self.samples(wish), wish.rendering)
+        opened = self._opened(wanted)
+        photo, method = opened.photo, self._drawing(opened, wanted).method
+        (made,) = self._colorizer(wanted).compose(photo, self.samples(wanted), wanted.rendering)
         made.picture.mode &= mode_like(*method.paths)
         return made
 
-    def keep(self, wish: Wish, *, hold: bool = False) -> Item:
+    def keep(self, wanted: PageRequest, *, hold: bool = False) -> Item:
         """Make the picture a file of the library, to be sent, or to serve as a reference."""
-        item = self.library.new(wish.name(self.library), made=True)
-        self.make(wish).save(item.path)
+        made = self.make(wanted)
+        item = self.library.new(wanted.name(self.library, made.seed), made=True)
+        made.save(item.path)
         return self.library.add(item, hold=hold)
 
-    def save(self, wish: Wish) -> list[Path]:
+    def save(self, wanted: PageRequest) -> list[Path]:
         """Write the picture beside its photo, and what was made here for it; return the paths.
 
         No file is replaced: a name that is taken gets a number, unless it is this very picture's.
@@ -250,10 +245,10 @@ class Studio:
         Raises:
             PhotoError: the photo was not given, or a file cannot be written.
         """
-        item, made = self.library[wish.photo], self.make(wish)
+        item, made = self.library[wanted.photo], self.make(wanted)
         if not item.given:
             raise PhotoError(f"{item.name}: was sent by the page, so its pictures are downloads")
-        path = item.path.parent / wish.name(self.library)
+        path = item.path.parent / wanted.name(self.library, made.seed)
         for candidate in _numbered(path):
             try:
                 made.save(candidate, overwrite=False)
@@ -264,20 +259,20 @@ class Studio:
                 ):
                     continue
             break
-        return [candidate, *self._save_others(wish, candidate)]
+        return [candidate, *self._save_others(wanted, candidate)]
 
-    def command(self, wish: Wish) -> str:
+    def command(self, wanted: PageRequest) -> str:
         """Return the shell command that makes the same picture."""
-        wish = replace(wish, guidance=self._guidance(wish))
-        return wish.command(self.library, self.info, self._network)
+        wanted = replace(wanted, guidance=self._guidance(wanted))
+        return wanted.command(self.library, self.info, self._network)
 
-    def others(self, wish: Wish) -> list[Item]:
+    def others(self, wanted: PageRequest) -> list[Item]:
         """List the files made here that a picture requires: a mask, or a picture as a reference."""
-        items = [self.library[key] for key in (wish.mask, wish.reference) if key]
+        items = [self.library[key] for key in (wanted.mask, wanted.reference) if key]
         return [item for item in items if item.made]
 
-    def _save_others(self, wish: Wish, picture: Path) -> Iterator[Path]:
-        for item in self.others(wish):
+    def _save_others(self, wanted: PageRequest, picture: Path) -> Iterator[Path]:
+        for item in self.others(wanted):
             for path in _numbered(picture.parent / item.name):
                 if not path.exists():
                     with writing(path, mode_like(item.path)) as copy, item.path.open("rb") as file:
@@ -287,28 +282,35 @@ class Studio:
                 yield path
                 break
 
-    def _guidance(self, wish: Wish) -> float:
-        return self._default if wish.guidance is None else wish.guidance
+    def _drawing(self, opened: _Open, wanted: PageRequest) -> Drawing:
+        """Return what a request comes to, but for the seed; an encoded reference is kept."""
+        of_all = replace(wanted, rendering=Rendering(), seed=None if wanted.seed is None else 0)
+        if opened.drawing is None or opened.drawing[0] != of_all:
+            opened.drawing = of_all, of_all.request(self.library).drawing(self.info, self.max_pixels)
+        return opened.drawing[1]
 
-    def _colorizer(self, wish: Wish) -> _Remembering:
-        guidance = self._guidance(wish)
+    def _guidance(self, wanted: PageRequest) -> float:
+        return self._default if wanted.guidance is None else wanted.guidance
+
+    def _colorizer(self, wanted: PageRequest) -> _Remembering:
+        guidance = self._guidance(wanted)
         if guidance not in self._colorizers:
             colorizer = _Remembering(self._model, guidance=guidance, **self._options)
             self._model = self._model._replace(model=colorizer.network.model)  # not placed once more
             self._colorizers[guidance] = colorizer
         return self._colorizers[guidance]
 
-    def _opened(self, wish: Wish) -> _Open:
+    def _opened(self, wanted: PageRequest) -> _Open:
         """Return a photo that is open, or open it; a file that has changed is opened again."""
-        item = self.library[wish.photo]
-        colorizer = self._colorizer(wish)
+        item = self.library[wanted.photo]
+        colorizer = self._colorizer(wanted)
         status = item.path.stat() if item.path.exists() else None
-        key = item.id, wish.frame, colorizer.guidance, status and (status.st_mtime_ns, status.st_size)
+        key = item.id, wanted.frame, colorizer.guidance, status and (status.st_mtime_ns, status.st_size)
         if key not in self._open:
-            photo = open_photo(item.path, max_pixels=self.max_pixels).framed(wish.frame)
+            photo = open_photo(item.path, max_pixels=self.max_pixels).framed(wanted.frame)
             conditioned = colorizer.condition(photo)
             self._open[key] = _Open(
-                photo, conditioned, ensemble(conditioned, self.at_once(replace(wish, hints=())))
+                photo, conditioned, ensemble(conditioned, self.at_once(replace(wanted, hints=())))
             )
         self._open.move_to_end(key)
         while len(self._open) > _OPEN:

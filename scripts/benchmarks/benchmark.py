@@ -2,66 +2,55 @@
 
     pip install '.[benchmark]'
     pip install --no-deps --target peers opencv-contrib-python-headless
-    python scripts/benchmarks/benchmark.py bigphotos.zip --peers peers --into docs/benchmarks.md README.md
+    python scripts/benchmarks/benchmark.py bigphotos.zip --peers peers --into docs/benchmarks.md
 
 ``PHOTOS`` is a zip or a folder of colour photos; the whole command is timed on the two largest of them.
 Install OpenCV's contributed filters in a separate folder, since their package replaces the one that
 cinn-colorize requires. Everything runs in one process and one thread, except the whole command, which runs
 as users run it. The alternatives take turns, so that other load on the machine affects all of them.
-Ratios that are a fifth smaller than those in README.md are named at the end.
+Ratios that are a fifth smaller than those in summary.md, which --into renews, are named at the end.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
+import importlib
 import importlib.metadata
 import os
 import platform
+import re
 import shlex
 import sys
 import tempfile
 import time
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from tables import SUMMARY, Report, regressions, replace_section, table
 
 ROOT = Path(__file__).parents[2]
+SUMMARY_FILE = Path(__file__).with_name("summary.md")
 EXAMPLE = ROOT / "examples/photo.jpg"
-SECTIONS = ("flows", "upsampling", "lab", "command")
-PACKAGES = (
-    "torch",
-    "FrEIA",
-    "kornia",
-    "numpy",
-    "opencv-contrib-python-headless",
-    "opencv-python-headless",
-    "pyvips",
-    "scikit-image",
-)
+SECTIONS = ("flows", "upsampling", "command")
+OPENCV = ("opencv-contrib-python-headless", "opencv-python-headless")
+PACKAGES = ("torch", "FrEIA", "kornia", "numpy", *OPENCV, "pyvips")
 
 
 def environment() -> str:
-    """Describe when, where and with what the benchmark ran."""
-    processor = platform.processor()
-    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
-        if line.startswith("model name"):
-            processor = line.partition(":")[2].strip()
+    facts = Path("/proc/cpuinfo")
+    found = re.findall(r"^model name\s*: (.*)$", facts.read_text(), re.MULTILINE) if facts.exists() else []
+    processor = found[-1].strip() if found else platform.processor()
     versions = [f"Python {platform.python_version()}"]
     for package in PACKAGES:
-        try:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions.append(f"{package} {importlib.metadata.version(package)}")
-        except importlib.metadata.PackageNotFoundError:
-            continue
     load = f", load before {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    return "\n".join(
-        [
-            f"- {datetime.date.today()}, `python {shlex.join(sys.argv)}`",
-            f"- {processor}, {os.cpu_count()} cores{load}; {platform.system()} {platform.machine()}",
-            f"- {', '.join(versions)}",
-        ]
-    )
+    command = f"- {datetime.date.today()}, `python {shlex.join(sys.argv)}`"
+    machine = f"- {processor}, {os.cpu_count()} cores{load}; {platform.system()} {platform.machine()}"
+    return f"{command}\n{machine}\n- {', '.join(versions)}"
 
 
 def photos_of(source: Path, folder: Path) -> list[Path]:
@@ -97,7 +86,7 @@ def main() -> None:
     torch.manual_seed(0)
     where = environment()
     print(where, flush=True)
-    summary, committed = [], (ROOT / "README.md").read_text(encoding="utf-8")
+    summary, committed = [], SUMMARY_FILE.read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory() as name:
         photos = photos_of(arguments.photos, Path(name))
         for section in arguments.only:
@@ -110,29 +99,21 @@ def main() -> None:
     if tuple(arguments.only) == SECTIONS:
         for path in arguments.into:
             replace_section(path, "environment", where)
-            replace_section(path, "summary", table(SUMMARY, summary))
+        if arguments.into:
+            replace_section(SUMMARY_FILE, "summary", table(SUMMARY, summary))
     for line in regressions(committed, summary):
-        print(f"slower or larger than README.md says: {line}", file=sys.stderr)
+        print(f"slower or larger than summary.md says: {line}", file=sys.stderr)
 
 
 def _report(section: str, photos: list[Path], arguments: argparse.Namespace) -> Report:
-    """Run a section and return its tables; each imports what it requires."""
-    repeats = arguments.repeats
-    if section == "flows":
-        import flows
-
-        return flows.report(arguments.batch, repeats)
-    if section == "upsampling":
-        import upsampling
-
-        return upsampling.report(photos, arguments.megapixels, repeats)
-    if section == "lab":
-        import lab
-
-        return lab.report(photos[0], repeats)
-    import command
-
-    return command.report([EXAMPLE, *photos[:2]], repeats)
+    module, repeats = importlib.import_module(section), arguments.repeats  # which imports what it requires
+    given: dict[str, tuple[Any, ...]] = {
+        "flows": (arguments.batch,),
+        "upsampling": (photos, arguments.megapixels),
+        "command": ([EXAMPLE, *photos[:2]],),
+    }
+    report: Report = module.report(*given[section], repeats)
+    return report
 
 
 if __name__ == "__main__":

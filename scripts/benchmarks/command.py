@@ -21,7 +21,6 @@ PEER = "import torch"
 
 
 def report(photos: list[Path], repeats: int) -> Report:
-    """Measure the photos and return the tables."""
     from cinn_colorize.imaging.photo import open_photo
 
     with tempfile.TemporaryDirectory() as folder:
@@ -46,13 +45,8 @@ def report(photos: list[Path], repeats: int) -> Report:
         found = [measured(photo, n) for _ in range(max(1, repeats // 2))]
         medians = {stage: statistics.median(run[stage] for run in found) for stage in found[0]}
         stages.append([f"{size} MP, n = {n}", *(f"{value:.2f}" for value in medians.values())])
-    text = "\n\n".join(
-        [
-            table(["photo", "MP", "n", "whole command, s", f"speed, {PEER} = 1"], lines),
-            table(["stages one after the other, s", *medians], stages),
-        ]
-    )
-    return Report(text, summary)
+    whole = table(["photo", "MP", "n", "whole command, s", f"speed, {PEER} = 1"], lines)
+    return Report(f"{whole}\n\n{table(['stages one after the other, s', *medians], stages)}", summary)
 
 
 def measured(photo: Path, n: int) -> dict[str, float]:

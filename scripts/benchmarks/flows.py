@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import freia
 import torch
-from activations import peak, stirred
 from tables import Report, table
 from timing import Times, in_turn, ratio
 from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
 
 from cinn_colorize.flow import BASE, AffineCoupling, Sequence
 from cinn_colorize.models.imagenet_vgg import ImagenetVgg, ImagenetVggConfig
@@ -31,32 +33,23 @@ Flow = Callable[[Tensors, Tensors], tuple[Tensors, Tensor]]  # of inputs and con
 
 @dataclass(frozen=True)
 class Pair:
-    """One stack in both libraries. Conditions are the heads' outputs, one for each conditional block.
-
-    Attributes:
-        inputs: shapes of its inputs, without the batch.
-        codes: shapes of its outputs.
-        conditions: shapes of the conditions.
-        inverse: ours, for codes under the conditions of one photo, with the number to compute at once.
-        peer_inverse: FrEIA's, all codes at once.
-    """
+    """One stack in both libraries. Conditions are the heads' outputs, one for each conditional block."""
 
     name: str
     ours: nn.Module
     peer: nn.Module
-    inputs: Iterable[Shape]
+    inputs: Iterable[Shape]  # without the batch, as all shapes
     codes: Iterable[Shape]
     conditions: Iterable[Shape]
     forward: Flow
-    inverse: Callable[[Tensors, Tensors, int], Tensors]
+    inverse: Callable[[Tensors, Tensors, int], Tensors]  # under one photo's conditions, so many at once
     peer_forward: Flow
-    peer_inverse: Callable[[Tensors, Tensors], Tensors]
+    peer_inverse: Callable[[Tensors, Tensors], Tensors]  # all at once
 
     def parameters(self) -> int:
         """Count the parameters, which are equally many in both."""
-        ours, peer = (
-            sum(p.numel() for p in stack.parameters() if p.requires_grad) for stack in (self.ours, self.peer)
-        )
+        learning = [[p for p in stack.parameters() if p.requires_grad] for stack in (self.ours, self.peer)]
+        ours, peer = (sum(p.numel() for p in parameters) for parameters in learning)
         assert ours == peer, f"{self.name}: {ours} parameters here, {peer} in FrEIA"
         return ours
 
@@ -98,13 +91,30 @@ class Pair:
         return run
 
 
+def stirred(module: nn.Module) -> Any:
+    """Give it weights instead of the zeros that training starts from."""
+    for parameter in module.parameters():
+        if not parameter.any():
+            nn.init.normal_(parameter, std=0.02)
+    return module
+
+
+def peak(work: Callable[[], object]) -> int:
+    """Measure the peak allocation in bytes beyond what existed before."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        work()
+    assert profiled.profiler is not None
+    assert profiled.profiler.kineto_results is not None
+    events = [e for e in profiled.profiler.kineto_results.events() if e.name() == "[memory]"]
+    return max(itertools.accumulate(e.nbytes() for e in sorted(events, key=lambda e: e.start_ns())))
+
+
 def drawn(shapes: Iterable[Shape], n: int) -> Tensors:
     """Draw noise of these shapes for n photos or samples."""
     return [torch.randn(n, *shape) for shape in shapes]
 
 
 def expanded(given: Tensors, n: int) -> Tensors:
-    """Expand the conditions of one photo to n samples."""
     return [condition.expand(n, *condition.shape[1:]) for condition in given]
 
 
@@ -115,17 +125,14 @@ def imagenet_vgg(config: ImagenetVggConfig | None = None) -> Pair:
     for r in model.config.stages:
         del model.stages[r].heads
     peer = freia.imagenet_vgg(model)
-    shapes = {
-        r: (stage.width,) if r == BASE else (stage.width, r, r) for r, stage in model.config.stages.items()
-    }
-    blocks = [(r, shapes[r]) for r, stage in model.config.stages.items() for _ in range(stage.blocks)]
+    conditions: list[Shape] = []
+    for r, stage in model.config.stages.items():
+        conditions += [(stage.width,) if r == BASE else (stage.width, r, r)] * stage.blocks
 
     def prepared(given: Tensors) -> StageConditions:
         found = iter(given)
-        parts = {}
-        for r in model.config.stages:
-            parts[r] = tuple(part(next(found)) for part in model.stages[r].parts)
-        return StageConditions(parts)
+        stages = {r: model.stages[r].parts for r in model.config.stages}
+        return StageConditions({r: tuple(part(next(found)) for part in parts) for r, parts in stages.items()})
 
     def forward(x: Tensors, given: Tensors) -> tuple[Tensors, Tensor]:
         latents, log_dets = model(x[0], prepared(given))
@@ -145,18 +152,8 @@ def imagenet_vgg(config: ImagenetVggConfig | None = None) -> Pair:
         x, _ = peer([*z[:-1], z[-1].flatten(1)], expanded(given, len(z[0])), rev=True)
         return [x]
 
-    return Pair(
-        "imagenet-vgg",
-        model,
-        peer,
-        [(2, 64, 64)],
-        list(model.latent_shapes.values()),
-        [shape for _, shape in blocks],
-        forward,
-        inverse,
-        peer_forward,
-        peer_inverse,
-    )
+    shapes = [(2, 64, 64)], list(model.latent_shapes.values()), conditions
+    return Pair("imagenet-vgg", model, peer, *shapes, forward, inverse, peer_forward, peer_inverse)
 
 
 def natural(config: NaturalConfig | None = None) -> Pair:
@@ -182,16 +179,13 @@ def natural(config: NaturalConfig | None = None) -> Pair:
         results = []
         for flow, values, level in zip(flows, x, by_level(given), strict=True):
             blocks = iter(level)
-            # A mixing, then a block, and so on.
             pairs = [next(blocks).chunk(2, 1) if isinstance(m, AffineCoupling) else None for m in flow.maps]
             results.append(getattr(flow, name)(values, pairs))
         return [z for z, _ in results], torch.stack([log_det for _, log_det in results]).sum(0)
 
     def theirs(rev: bool, x: Tensors, given: Tensors) -> tuple[Tensors, Tensor]:
-        found = [
-            peer(values, level, rev=rev)
-            for peer, values, level in zip(peers, x, by_level(given), strict=True)
-        ]
+        stacks = zip(peers, x, by_level(given), strict=True)
+        found = [peer(values, level, rev=rev) for peer, values, level in stacks]
         return [z for z, _ in found], torch.stack([log_det for _, log_det in found]).sum(0)
 
     def inverse(z: Tensors, given: Tensors, at_once: int) -> Tensors:
@@ -200,18 +194,12 @@ def natural(config: NaturalConfig | None = None) -> Pair:
         parts = [ours("inverse", list(chunk), condition)[0] for chunk in chunks]
         return [torch.cat(level) for level in zip(*parts, strict=True)]
 
-    return Pair(
-        "natural",
-        nn.ModuleList(flows),
-        peers,
-        shapes,
-        shapes,
-        [shape for level in conditions for shape in level],
-        partial(ours, "forward"),
-        inverse,
-        partial(theirs, False),
-        lambda z, given: theirs(True, z, expanded(given, len(z[0])))[0],
-    )
+    def peer_inverse(z: Tensors, given: Tensors) -> Tensors:
+        return theirs(True, z, expanded(given, len(z[0])))[0]
+
+    stacks, flat = (nn.ModuleList(flows), peers), [shape for level in conditions for shape in level]
+    forward, peer_forward = partial(ours, "forward"), partial(theirs, False)
+    return Pair("natural", *stacks, shapes, shapes, flat, forward, inverse, peer_forward, peer_inverse)
 
 
 def training(build: Callable[[], Pair], batch: int, repeats: int, precision: torch.dtype) -> Times:
@@ -229,7 +217,6 @@ def training(build: Callable[[], Pair], batch: int, repeats: int, precision: tor
 def sampling(pair: Pair, samples: int, repeats: int, precision: torch.dtype) -> Times:
     """Time all samples of one photo under given conditions; ours at once, and one by one."""
     given, z = drawn(pair.conditions, 1), drawn(pair.codes, samples)
-
     ways: dict[str, Callable[[], object]] = {
         PEER: lambda: pair.peer_inverse(z, given),
         OURS: lambda: pair.inverse(z, given, samples),
@@ -241,15 +228,12 @@ def sampling(pair: Pair, samples: int, repeats: int, precision: torch.dtype) -> 
 
 def memory(pair: Pair, batch: int) -> dict[str, int]:
     """Measure the activations of a training step in bytes, by library, with and without recomputation."""
-    most = {}
-    for name, stack, flow, saves in (
-        (PEER, pair.peer, pair.peer_forward, False),
-        (OURS, pair.ours, pair.forward, False),
-        (OURS_SAVING, pair.ours, pair.forward, True),
-    ):
+    most, ours = {}, (pair.ours, pair.forward)
+    ways = {PEER: (pair.peer, pair.peer_forward), OURS: ours, OURS_SAVING: ours}
+    for name, (stack, flow) in ways.items():
         for sequence in stack.modules():
             if isinstance(sequence, Sequence):
-                sequence.save_memory = saves
+                sequence.save_memory = name == OURS_SAVING
         step = pair.step(flow, stack, batch, learn=False)
         step()  # gradients are allocated now
         most[name] = peak(step)
@@ -257,55 +241,37 @@ def memory(pair: Pair, batch: int) -> dict[str, int]:
 
 
 def report(batch: int, repeats: int) -> Report:
-    """Measure both stacks and return the tables."""
     times, memories, notes = [], [], []
     half = choose_precision("auto", torch.device("cpu"))
     for build in (imagenet_vgg, natural):
         pair = build()
-        notes.append(
-            f"{pair.name}: {pair.parameters() / 1e6:.1f} million parameters in both, outputs of the same "
-            f"weights differ by {pair.difference():.0e} at most"
-        )
+        equal = f"{pair.name}: {pair.parameters() / 1e6:.1f} million parameters in both"
+        notes.append(f"{equal}, outputs of the same weights differ by {pair.difference():.0e} at most")
         for precision, label in ((torch.float32, "fp32"), (half, "bf16")):
             if label == "bf16" and half == torch.float32:
                 notes.append("bf16 is not faster than fp32 on this processor")
                 continue
             what = f"{pair.name}, {label}"
             steps = training(build, batch, repeats, precision)
+            drawing = sampling(pair, SAMPLES, repeats, precision)
             times.append((f"{what}: training step, batch {batch}", steps))
-            times.append(
-                (f"{what}: {SAMPLES} samples of a photo", sampling(pair, SAMPLES, repeats, precision))
-            )
+            times.append((f"{what}: {SAMPLES} samples of a photo", drawing))
         memories.append((pair.name, memory(pair, batch)))
-    lines = [
-        [what, way, f"{statistics.median(found[way]):.3f}", f"{ratio(found, PEER, way):.2f}"]
-        for what, found in times
-        for way in found
-    ]
-    used = [
-        [name, way, f"{found[way] / 2**20:.0f}", f"{found[way] / found[PEER]:.2f}"]
-        for name, found in memories
-        for way in found
-    ]
-    text = "\n\n".join(
-        [
-            table(["", "", "seconds", "speed, FrEIA = 1"], lines),
-            table(["training step", "", "activations, MiB", "FrEIA = 1"], used),
-            "\n".join(f"- {note}" for note in dict.fromkeys(notes)),
-        ]
-    )
-    summary = [
-        [
-            what,
-            f"{statistics.median(found[OURS]):.2f} s",
-            PEER,
-            f"{statistics.median(found[PEER]):.2f} s",
-            f"{ratio(found, PEER, OURS):.2f}",
-        ]
-        for what, found in times
-    ]
-    for name, found in memories:
-        ours, peer = (f"{found[way] / 2**20:.0f} MiB" for way in (OURS_SAVING, PEER))
+    lines, used = [], []
+    for what, found in times:
+        medians = {way: f"{statistics.median(seconds):.3f}" for way, seconds in found.items()}
+        lines += [[what, way, took, f"{ratio(found, PEER, way):.2f}"] for way, took in medians.items()]
+    for name, most in memories:
+        used += [[name, way, f"{m / 2**20:.0f}", f"{m / most[PEER]:.2f}"] for way, m in most.items()]
+    speeds = table(["", "", "seconds", "speed, FrEIA = 1"], lines)
+    sizes = table(["training step", "", "activations, MiB", "FrEIA = 1"], used)
+    summary = []
+    for what, found in times:
+        ours, peer = (f"{statistics.median(found[way]):.2f} s" for way in (OURS, PEER))
+        summary.append([what, ours, PEER, peer, f"{ratio(found, PEER, OURS):.2f}"])
+    for name, most in memories:
+        ours, peer = (f"{most[way] / 2**20:.0f} MiB" for way in (OURS_SAVING, PEER))
         what = f"{name}: activations of a step, `--save-memory`"
-        summary.append([what, ours, PEER, peer, f"{found[PEER] / found[OURS_SAVING]:.2f}"])
-    return Report(text, summary)
+        summary.append([what, ours, PEER, peer, f"{most[PEER] / most[OURS_SAVING]:.2f}"])
+    noted = "\n".join(f"- {note}" for note in dict.fromkeys(notes))
+    return Report(f"{speeds}\n\n{sizes}\n\n{noted}", summary)

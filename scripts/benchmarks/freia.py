@@ -34,7 +34,6 @@ class Flatten(fm.Flatten):  # type: ignore[misc]  # FrEIA has no types
     """FrEIA's own, which accepts no tensors in channels last."""
 
     def forward(self, x: tuple[Tensor], *arguments: Any, **options: Any) -> Any:
-        """See FrEIA."""
         return super().forward((x[0].contiguous(),), *arguments, **options)
 
 
@@ -48,7 +47,6 @@ class Graph:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of the next node's input."""
         node, index = self.end
         return tuple(node.output_dims[index])
 
@@ -85,7 +83,6 @@ def add_coupling(graph: Graph, ours: AffineCoupling, condition: int, subnets: It
 
 
 def add_map(graph: Graph, ours: nn.Module) -> None:
-    """Append an unconditional map without weights."""
     match ours:
         case OrthogonalMixing():
             graph.add(fm.Fixed1x1Conv, M=ours.matrix.t())
@@ -102,21 +99,16 @@ def add_map(graph: Graph, ours: nn.Module) -> None:
 
 
 def concatenating(ours: nn.Module, part: Tensor | None, clamp: float) -> nn.Sequential:
-    """Build a subnetwork that sees a half and a condition together.
+    """Build our subnetwork so that it sees a half and a condition together.
 
-    Args:
-        ours: the subnetwork.
-        part: weights of the condition's part of its first layer, if conditional.
-        clamp: alpha; FrEIA's arctan sees s, ours s / alpha.
+    ``part`` are the weights of the condition, if there is one. FrEIA's arctan sees s, ours s / ``clamp``.
     """
     copies = copy.deepcopy([m for m in ours.modules() if isinstance(m, nn.Conv2d | nn.Linear)])
     first, last = copies[0], copies[-1]
     if part is not None:
         first.weight = nn.Parameter(torch.cat([first.weight, part], dim=1).detach())
-        if isinstance(first, nn.Conv2d):
-            first.in_channels = first.weight.shape[1]
-        else:
-            first.in_features = first.weight.shape[1]
+        inputs = "in_channels" if isinstance(first, nn.Conv2d) else "in_features"
+        setattr(first, inputs, first.weight.shape[1])
     with torch.no_grad():
         for values in (last.weight, last.bias):
             assert values is not None
@@ -140,10 +132,8 @@ def imagenet_vgg(model: ImagenetVgg) -> Any:
             if isinstance(ours, AffineCoupling):
                 part: Any = next(parts, None)
                 of_condition = (None, None) if part is None else part.weight.chunk(2)
-                subnets: list[nn.Module] = [
-                    concatenating(subnet, weights, ours.clamp)
-                    for subnet, weights in zip((ours.subnet1, ours.subnet2), of_condition, strict=True)
-                ]
+                both = zip((ours.subnet1, ours.subnet2), of_condition, strict=True)
+                subnets = [concatenating(subnet, weights, ours.clamp) for subnet, weights in both]
                 add_coupling(graph, ours, 0 if part is None else config.width, subnets)
             else:
                 add_map(graph, ours)
@@ -156,11 +146,7 @@ def imagenet_vgg(model: ImagenetVgg) -> Any:
 class Adding(nn.Module):
     """A subnetwork of ``natural`` in FrEIA: it sees a half and the conditions of both subnetworks at once.
 
-    Args:
-        ours: the subnetwork.
-        inputs: channels of the half.
-        start: the first of its own channels among the conditions.
-        clamp: alpha.
+    The half has ``inputs`` channels; its own among those of the conditions begin at ``start``.
     """
 
     def __init__(self, ours: nn.Module, inputs: int, start: int, clamp: float) -> None:
@@ -182,10 +168,8 @@ def natural(flow: Sequence, shape: tuple[int, int, int], width: int) -> Any:
     graph = Graph(shape)
     for ours in flow.maps:
         if isinstance(ours, AffineCoupling):
-            subnets: list[nn.Module] = [
-                Adding(subnet, ours.sizes[1 - k], k * width, ours.clamp)
-                for k, subnet in enumerate((ours.subnet1, ours.subnet2))
-            ]
+            both = enumerate((ours.subnet1, ours.subnet2))
+            subnets = [Adding(subnet, ours.sizes[1 - k], k * width, ours.clamp) for k, subnet in both]
             add_coupling(graph, ours, 2 * width, subnets)
         else:
             add_map(graph, ours)

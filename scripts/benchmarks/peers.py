@@ -7,13 +7,9 @@
 
 Fetches nothing: the networks of the clones have random weights, which take as long as trained ones. The
 weights are first written to a file, so that a process reads them as it would read real ones. DDColor runs by
-its own pipeline at 512 px, tiny and large; of DeOldify, artistic and stable, the generators are its own, at
-its default render factor of 35 (560 px), and the few lines before and after them are rewritten here, since
-its own require a Jupyter installation. ``packages`` holds what its copy of fastai requires.
-
-*Cold* is a new process from its start to the written picture, with files already read once; *warm* is
-another picture of the same photo in a process that has made one. The colorizers take turns, so that other
-load on the machine affects all; CPU time, of all threads, is affected least.
+its own pipeline; of DeOldify the few lines around its generators are rewritten here, since its own require a
+Jupyter installation. ``packages`` holds what its copy of fastai requires; docs/benchmarks.md says what is
+timed. The colorizers take turns, so that other load on the machine affects all; CPU time is affected least.
 """
 
 from __future__ import annotations
@@ -44,7 +40,6 @@ Draw = Callable[[Path, Path], object]  # colorizes the first file, writes the se
 
 
 def ddcolor(size: str, weights: Path) -> Draw:
-    """Load DDColor by its own code."""
     from ddcolor import ColorizationPipeline, DDColor, build_ddcolor_model  # type: ignore[import-not-found]
 
     if not weights.exists():
@@ -92,7 +87,6 @@ def deoldify(name: str, weights: Path) -> Draw:
 
 
 def ours(samples: str, weights: Path) -> Draw:
-    """Load this colorizer as a library."""
     from cinn_colorize import Colorizer
 
     colorizer = Colorizer(device="cpu")
@@ -109,13 +103,13 @@ LOADERS = {"DDColor": ddcolor, "DeOldify": deoldify, "cinn-colorize": ours}
 
 def child(colorizer: str, network: str, photo: Path, folder: Path) -> None:
     """Colorize twice in this process and print the seconds of both; without weights, write them instead."""
-    began, weights = float(os.environ["PEERS_BEGAN"]), folder / f"{colorizer}-{network}.pt"
+    weights = folder / f"{colorizer}-{network}.pt"
     missing = colorizer in PEERS and not weights.exists()
     draw = LOADERS[colorizer](network, weights)
     if missing:
         return
     draw(photo, folder / "peer.jpg")
-    cold = time.time() - began, time.process_time()
+    cold = time.time() - float(os.environ["PEERS_BEGAN"]), time.process_time()
     start = time.perf_counter(), time.process_time()
     draw(photo, folder / "peer.jpg")
     warm = time.perf_counter() - start[0], time.process_time() - start[1]
@@ -123,7 +117,6 @@ def child(colorizer: str, network: str, photo: Path, folder: Path) -> None:
 
 
 def waited(process: subprocess.Popen[str], name: str) -> tuple[float, float]:
-    """Wait for a process; return its CPU seconds and its peak memory in MiB."""
     _, status, used = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{name}: failed")
@@ -146,10 +139,9 @@ def measured(colorizer: str, network: str, photo: Path, folder: Path, path: list
     times: list[float] = json.loads(said[-1])
     if colorizer == "cinn-colorize":  # cold is the command itself
         command = [sys.executable, "-m", "cinn_colorize", str(photo), "-n", network, "-q", "--overwrite"]
+        command += ["-o", str(folder), "--device", "cpu"]
         start = time.perf_counter()
-        process = subprocess.Popen(
-            [*command, "-o", str(folder), "--device", "cpu"], stdout=subprocess.DEVNULL, text=True
-        )
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, text=True)
         cpu, memory = waited(process, "cinn-colorize")
         times[:2] = time.perf_counter() - start, cpu
     return [*times, memory]
@@ -172,16 +164,13 @@ def main() -> None:
     found: dict[tuple[str, str], list[list[float]]] = {way: [] for way in ways}
     with tempfile.TemporaryDirectory() as name:
         for k in range(arguments.repeats + 1):  # the first round writes weights
-            for way in ways:
-                path = [(arguments.clones / part).resolve() for part in (way[0], "packages")]
-                if k == 0 and way[0] not in PEERS:
-                    continue
-                times = measured(*way, arguments.photo.resolve(), Path(name), path if way[0] in PEERS else [])
-                if k:
-                    found[way].append(times)
-                print(
-                    f"round {k}: {' '.join(way)} {[round(t, 2) for t in times]}", file=sys.stderr, flush=True
-                )
+            for way in ways if k else [way for way in ways if way[0] in PEERS]:
+                parts = (way[0], "packages") if way[0] in PEERS else ()
+                path = [(arguments.clones / part).resolve() for part in parts]
+                times = measured(*way, arguments.photo.resolve(), Path(name), path)
+                found[way] += [times] if k else []
+                shown = [round(t, 2) for t in times]
+                print(f"round {k}: {' '.join(way)} {shown}", file=sys.stderr, flush=True)
     print(report(found))
 
 
@@ -192,16 +181,13 @@ def report(found: dict[tuple[str, str], list[list[float]]]) -> str:
     rows: list[list[Any]] = []
     for way, times in found.items():
         cold, cold_cpu, warm, warm_cpu, memory = np.median(times, axis=0)
-        ratio = np.median(np.array(times) / reference, axis=0)
+        ratios = np.median(np.array(times) / reference, axis=0)[[1, 3, 4]]
         seconds = [f"{value:.1f}" for value in (cold, cold_cpu, warm, warm_cpu)]
-        rows.append(
-            [titles[way], *seconds, f"{memory:.0f}", f"{ratio[1]:.2f}", f"{ratio[3]:.2f}", f"{ratio[4]:.2f}"]
-        )
+        rows.append([titles[way], *seconds, f"{memory:.0f}", *(f"{ratio:.2f}" for ratio in ratios)])
     head = ["", "cold, s", "cold, CPU s", "warm, s", "warm, CPU s", "peak memory, MiB"]
     text = table([*head, "cold CPU", "warm CPU", "memory"], rows)
-    rounds = len(reference)
     where = f"{os.cpu_count()} cores with a load of {os.getloadavg()[0]:.0f}"
-    said = f"Medians of {rounds} rounds" if rounds > 1 else "One round"
+    said = f"Medians of {len(reference)} rounds" if len(reference) > 1 else "One round"
     return f"{text}\n\n{said}, on {where}; the last three columns are ratios to `{FIRST}`."
 
 

@@ -25,11 +25,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def replace_section(path: Path, name: str, text: str) -> None:
-    """Put text between the file's comments ``<!-- name -->`` and ``<!-- /name -->``, if it has them.
-
-    Raises:
-        ValueError: it has only the first.
-    """
+    """Put text between the file's comments ``<!-- name -->`` and ``<!-- /name -->``, if it has them."""
     content = path.read_text()
     before, found, rest = content.partition(f"<!-- {name} -->\n")
     if found:
@@ -40,12 +36,7 @@ def replace_section(path: Path, name: str, text: str) -> None:
 
 
 def regressions(committed: str, summary: Sequence[Sequence[str]]) -> list[str]:
-    """Compare ratios of a summary with committed ones: return a line for each that is a fifth smaller.
-
-    Args:
-        committed: a page that has the table of an earlier summary.
-        summary: lines of cells as ``SUMMARY`` names them.
-    """
+    """Compare ratios of a summary with those of a page: return a line for each that is a fifth smaller."""
     rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in committed.splitlines())
     before = {(row[0], row[2]): float(row[4]) for row in rows if len(row) == 5 and _is_number(row[4] or "-")}
     return [

@@ -6,17 +6,12 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
-import torch
-
 Times = dict[str, list[float]]
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Time one run, in seconds of wall clock."""
     start = time.perf_counter()
     work()
-    if torch.cuda.is_initialized():
-        torch.cuda.synchronize()
     return time.perf_counter() - start
 
 

@@ -43,11 +43,8 @@ def enlarged(ab: Floats, L: Floats) -> Floats:
 
 
 def joint_bilateral(ab: Floats, guide: Floats, L: Floats) -> Floats:
-    planes = [
-        XIMGPROC.jointBilateralFilter(L, plane, WINDOW, SIGMA_L, SIGMA_PIXELS)  # does not accept two at once
-        for plane in enlarged(ab, L)
-    ]
-    return np.stack(planes)
+    filtered = XIMGPROC.jointBilateralFilter  # does not accept two planes at once
+    return np.stack([filtered(L, plane, WINDOW, SIGMA_L, SIGMA_PIXELS) for plane in enlarged(ab, L)])
 
 
 def guided(ab: Floats, guide: Floats, L: Floats) -> Floats:
@@ -57,13 +54,9 @@ def guided(ab: Floats, guide: Floats, L: Floats) -> Floats:
 
 def kornia_joint_bilateral(ab: Floats, guide: Floats, L: Floats) -> Floats:
     with torch.inference_mode():
-        blurred = kornia.filters.joint_bilateral_blur(
-            torch.from_numpy(enlarged(ab, L))[None],
-            torch.from_numpy(L)[None, None],
-            WINDOW,
-            SIGMA_L,
-            (SIGMA_PIXELS, SIGMA_PIXELS),
-        )
+        planes, by = torch.from_numpy(enlarged(ab, L))[None], torch.from_numpy(L)[None, None]
+        sigmas = SIGMA_L, (SIGMA_PIXELS, SIGMA_PIXELS)
+        blurred = kornia.filters.joint_bilateral_blur(planes, by, WINDOW, *sigmas)
     return np.asarray(blurred[0])
 
 
@@ -77,13 +70,11 @@ METHODS: dict[str, Upsampling] = {
 
 
 def reduced(lab: Floats) -> tuple[Floats, Floats]:
-    """Reduce ab and the guide to their grids."""
     planes = [cv2.resize(plane, (GRID, GRID), interpolation=cv2.INTER_AREA) for plane in lab[1:]]
     return np.stack(planes), cv2.resize(lab[0], (GUIDE, GUIDE), interpolation=cv2.INTER_AREA)
 
 
 def resized(lab: Floats, megapixels: float) -> Floats:
-    """Resize Lab."""
     scale = (megapixels * 1e6 / lab[0].size) ** 0.5
     size = (round(lab.shape[2] * scale), round(lab.shape[1] * scale))
     return np.stack([cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in lab])
@@ -95,11 +86,8 @@ def needs(pixels: int) -> float:
 
 
 def available() -> int:
-    """Return the available memory in bytes."""
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return 1024 * int(line.split()[1])
-    return 0
+    lines = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
+    return next((1024 * int(words[1]) for words in lines if words[0] == "MemAvailable:"), 0)
 
 
 def errors(photos: Iterable[Photo]) -> dict[str, float]:
@@ -129,32 +117,21 @@ def report(paths: list[Path], sizes: list[float], repeats: int) -> Report:
         fits = needs(L.size) < 0.8 * available()
         if not fits:
             missing.append(f"{megapixels:g} MP (needs about {needs(L.size) / 1e9:.0f} GB)")
-        ways = {
-            name: functools.partial(method, ab, guide, L)
-            for name, method in METHODS.items()
-            if name != KORNIA or fits
-        }
+        fitting = {name: method for name, method in METHODS.items() if name != KORNIA or fits}
+        ways = {name: functools.partial(method, ab, guide, L) for name, method in fitting.items()}
         times = in_turn(ways, repeats if megapixels < 10 else max(1, repeats // 2))
         columns.append({name: statistics.median(values) for name, values in times.items()})
         ratios = {name: ratio(times, OURS, name) for name in ways}  # those of the last size are shown
     own = errors(photos)
-    rows = [
-        [
-            name,
-            *(f"{column[name]:.3f}" if name in column else "" for column in columns),
-            f"{ratios[name]:.3f}" if name in ratios else "",
-            f"{own[name]:.2f}" if name in own else "",
-        ]
-        for name in METHODS
-    ]
+    rows = []
+    for name in METHODS:
+        took = [f"{column[name]:.3f}" if name in column else "" for column in (*columns, ratios)]
+        rows.append([name, *took, f"{own[name]:.2f}" if name in own else ""])
     head = ["", *(f"{size:g} MP, s" for size in sizes), "speed at the largest size, ours = 1"]
     text = table([*head, "mean error, units of ab"], rows)
     if missing:
         text += f"\n\n- {KORNIA} does not fit into memory at {', '.join(missing)}"
     largest, what = columns[-1], f"upsampling to {sizes[-1]:g} MP, fast"
-    summary = []
-    for name, seconds in largest.items():
-        if name.startswith("OpenCV"):
-            times_longer = f"{ratio(times, name, OURS):.2f}"
-            summary.append([what, f"{largest[OURS]:.2f} s", name, f"{seconds:.2f} s", times_longer])
-    return Report(text, summary)
+    of_opencv = {name: f"{seconds:.2f} s" for name, seconds in largest.items() if name.startswith("OpenCV")}
+    ours, longer = f"{largest[OURS]:.2f} s", {name: f"{ratio(times, name, OURS):.2f}" for name in of_opencv}
+    return Report(text, [[what, ours, name, took, longer[name]] for name, took in of_opencv.items()])

@@ -19,5 +19,4 @@ def judged(judge: nn.Module, *inputs: Tensor) -> Any:
 
 
 def parameters(player: nn.Module, rate: float) -> tuple[list[nn.Parameter], float]:
-    """Return a parameter group for the optimiser."""
     return list(player.parameters()), rate

@@ -29,16 +29,13 @@ class Classification(Method):
         self.register_buffer("rarity", torch.ones(len(self.bins)))
 
     def prepare(self, ab: Tensor) -> None:
-        """Measure how rare colours are."""
         counts = self.bins.counts(F.adaptive_avg_pool2d(ab, SIZE))
         self.rarity.copy_(rarity(counts / counts.sum()))
 
     def losses(self, L: Tensor, ab: Tensor, features: Features) -> dict[str, Tensor]:
-        """Compute the cross entropy with soft targets."""
         logits = self.decoder(L, features)
         return {"loss": self.bins.cross_entropy(logits, F.adaptive_avg_pool2d(ab, SIZE), self.rarity).mean()}
 
     def sample(self, L: Tensor, features: Features) -> Tensor:
-        """See :meth:`Method.sample`."""
         ab = self.bins.annealed_mean(self.decoder(L, features))
         return F.interpolate(ab, scale_factor=64 // SIZE, mode="bilinear", align_corners=False)

@@ -64,11 +64,9 @@ class ColorGan(Method):
         self.generator, self.critic = Generator(), critic()
 
     def groups(self) -> list[tuple[list[nn.Parameter], float]]:
-        """Give the critic a higher learning rate."""
         return [parameters(self.generator, 1.0), parameters(self.critic, 2.0)]
 
     def losses(self, L: Tensor, ab: Tensor, features: Features) -> dict[str, Tensor]:
-        """Compute the losses of both players."""
         with torch.no_grad():
             for parameter in self.critic.parameters():
                 parameter.clamp_(-CLIP, CLIP)
@@ -79,7 +77,6 @@ class ColorGan(Method):
         return {"loss": on_drawn - on_real - verdict, "distance": on_real - on_drawn}
 
     def sample(self, L: Tensor, features: Features) -> Tensor:
-        """See :meth:`Method.sample`."""
         return SCALE * self._draw(L)
 
     def _draw(self, L: Tensor) -> Tensor:

@@ -2,17 +2,14 @@
 
     python scripts/compare/evaluate.py photos PHOTOS --reference ZIP --labels TSV
     python scripts/compare/evaluate.py shipped PHOTOS --reference ZIP --labels TSV
-    python scripts/compare/evaluate.py rooms ROOMS --reference ZIP --bedrooms WEIGHTS
+    python scripts/compare/evaluate.py rooms ROOMS --reference ZIP
     python scripts/compare/evaluate.py shipped-rooms ROOMS --reference ZIP
     python scripts/compare/evaluate.py upsampling PHOTOS --reference ZIP
 
-Each row is measured once and kept in a file under --run, by what it is measured with and on; the
-tables are printed when all exist. Measures are those of ``cinn-colorize evaluate``, by the same code. Of
-natural photos, the rows of the paper's cINN and of the CNN are followed by their colours in random tints,
-and a second table has differences from the first row, photo by photo. ``shipped`` measures the packaged
-weights in the same way, so that new weights leave the table of the methods as it is, and ``shipped-rooms``
-those of both models for photos. All samples are drawn at temperature 1 and without guidance, from what a
-model has learnt.
+Each row is measured once and kept in a file under --run, by what it is measured with and on. Measures are
+those of ``cinn-colorize evaluate``, by the same code, of samples at temperature 1 without guidance; a second
+table has differences from the first row, photo by photo. ``shipped`` measures the packaged weights, so that
+new ones leave the table of the methods as it is, ``shipped-rooms`` those of both models for photos.
 """
 
 from __future__ import annotations
@@ -21,6 +18,7 @@ import argparse
 import hashlib
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,11 +44,9 @@ from cinn_colorize.models.registry import MODELS
 
 CPU = torch.device("cpu")
 SAMPLES = 8
-COLUMNS = (
-    *("best_of_8", "best_of_8_image", "best_of_1", "variance", "calibration", "objects", "hue_8"),
-    *("kid_lite0", "top5_lite0"),
-)
-PAIRED = ("best_of_8", "best_of_8_image", "best_of_1", "objects", "hue_8")  # differences photo by photo
+ERRORS = ("best_of_8", "best_of_8_image", "best_of_1")
+PAIRED = (*ERRORS, "objects", "hue_8")  # differences photo by photo
+COLUMNS = (*ERRORS, "variance", "calibration", "objects", "hue_8", "kid_lite0", "top5_lite0")
 TINTS = {"tint": "in random tints", "tint*": "in the best random tints"}  # rows of an evaluation
 COMPUTE = ("ms a photo", "M parameters")  # of a training step; that learnt
 DIGITS = {"variance": 1, "kid_lite0": 4, "top5_lite0": 1}
@@ -66,54 +62,50 @@ class Row(NamedTuple):
     tints: tuple[str, ...] = ()  # which of TINTS are shown
 
     @property
-    def samples(self) -> int:
-        """Number of samples measured; equal ones only where they are to be tinted."""
+    def samples(self) -> int:  # equal ones only where they are to be tinted
         return SAMPLES if self.differ or self.tints else 1
 
 
+@dataclass(frozen=True)
 class Upsampled:
     """The model with its samples upsampled by one of the methods before they are measured."""
 
-    def __init__(self, colorizer: Colorizer, method: str) -> None:
-        self.colorizer, self.method = colorizer, method
+    colorizer: Colorizer
+    method: str
 
     def condition(self, photo: NetworkInput) -> UpsampledSamples:
-        """Condition on L* of one square, (256, 256)."""
         return UpsampledSamples(self.colorizer.condition(photo), photo.square, self.method)
 
 
+@dataclass(frozen=True)
 class UpsampledSamples:
-    """The upsampled samples of one photo."""
+    """The samples of one photo, whose ab are as large as its L*."""
 
-    def __init__(self, conditioned: ConditionedPhoto, L: Floats, method: str) -> None:
-        self.conditioned, self.L, self.method = conditioned, L, method
+    conditioned: ConditionedPhoto
+    L: Floats
+    method: str
 
     def sample(self, n: int, temperature: Any, seed: int) -> list[Colorized]:
-        """Draw samples whose ab are as large as L."""
         drawn = self.conditioned.sample(n, temperature, seed)
         size = (self.L.shape[0], self.L.shape[1])
         enlarged = (Upsampler(sample.ab, self.L, size, self.method) for sample in drawn)
         return [Colorized(upsampler.rows(0, size[0], self.L)) for upsampler in enlarged]
 
     def log_prob(self, ab: NDArray[Any]) -> float:
-        """Return the log-density of the model itself."""
         return self.conditioned.log_prob(ab)
 
 
 def method_row(name: str, run: Path) -> Row:
-    """Make the row of a method that ``train.py`` trained."""
     method = METHODS[name]
     network = None if name == "colorgan" else backbone()
     path = run / name / f"{name}.safetensors"
     # The CNN's mean in random tints is what the spread of any other method must beat.
     tints = ("tint*",) if name == "regression" else ()
-    return Row(
-        method.title, name, lambda: Sampler.load(method(), path, network), method.samples_differ, tints
-    )
+    load = partial(Sampler.load, path=path, backbone=network)
+    return Row(method.title, name, lambda: load(method()), method.samples_differ, tints)
 
 
 def rows(arguments: argparse.Namespace) -> Iterable[Row]:
-    """Make the rows of the requested table."""
     run = arguments.run
     if arguments.table == "photos":
         papers, own = (partial(learnt, run / name / "natural.safetensors") for name in CINNS)
@@ -125,25 +117,24 @@ def rows(arguments: argparse.Namespace) -> Iterable[Row]:
     elif arguments.table == "shipped":
         yield natural_row("cINN as shipped")
     elif arguments.table == "rooms":
-        yield bedrooms_row(arguments.bedrooms)
+        yield bedrooms_row()
         yield method_row("colorgan", run)
     elif arguments.table == "shipped-rooms":
         yield bedrooms_row()
         yield natural_row("cINN, natural")
     else:
         for method in Upsampling:
-            yield Row(method, f"upsampled-{method}-{MODELS['natural'].sha256}", partial(upsampled, method))
+            name = f"upsampled-{method}-{MODELS['natural'].sha256}"
+            yield Row(method, name, partial(upsampled, method))
 
 
 def natural_row(title: str) -> Row:
-    """Make the row of the shipped weights of ``natural``."""
     return Row(title, f"natural-{MODELS['natural'].sha256}", learnt, tints=tuple(TINTS))
 
 
-def bedrooms_row(path: Path | None = None) -> Row:
-    """Make the row of ``bedrooms``, by default with the shipped weights."""
-    name = "bedrooms" if path else f"bedrooms-{MODELS['bedrooms'].sha256}"
-    return Row("cINN, bedrooms", name, lambda: Colorizer("bedrooms", weights=path), tints=tuple(TINTS))
+def bedrooms_row() -> Row:
+    name = f"bedrooms-{MODELS['bedrooms'].sha256}"
+    return Row("cINN, bedrooms", name, partial(Colorizer, "bedrooms"), tints=tuple(TINTS))
 
 
 def learnt(path: Path | None = None) -> Colorizer:
@@ -152,7 +143,6 @@ def learnt(path: Path | None = None) -> Colorizer:
 
 
 def upsampled(method: str) -> Upsampled:
-    """Make the rows of the shipped model."""
     return Upsampled(learnt(), method)
 
 
@@ -167,23 +157,16 @@ def measured(row: Row, arguments: argparse.Namespace, measures: list[evaluation.
             if arguments.labels:
                 labels = evaluation.read_labels(arguments.labels, photos, arguments.photos)
                 measures.append(evaluation.Top5("lite0", labels, CPU))
-        model = row.open()
-        report = evaluation.evaluate(
-            model,
-            photos,
-            samples=row.samples,
-            measures=measures,
-            tints=bool(row.tints),
-            root=arguments.photos,
-        )
+        options: dict[str, Any] = {"samples": row.samples, "tints": bool(row.tints), "root": arguments.photos}
+        report = evaluation.evaluate(row.open(), photos, measures=measures, **options)
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(report.to_json())
     found: dict[str, Any] = json.loads(kept.read_text())
     if not row.differ and not row.tints:  # the best of eight equal pictures
         equal = {f"best_of_{SAMPLES}": "best_of_1", f"best_of_{SAMPLES}_image": "best_of_1"}
         equal[f"hue_{SAMPLES}"] = "hue_1"
-        parts = [found, *(found[name] for name in ("gray", "truth")), *rows_of(found["per_photo"])]
-        for part in parts:
+        per_photo = (part for name, part in found["per_photo"].items() if name != "names")
+        for part in (found, found["gray"], found["truth"], *per_photo):
             part.update({label: part[one] for label, one in equal.items() if one in part})
         found["variance"] = {"mean": 0.0, "se": 0.0}
     return found
@@ -193,15 +176,9 @@ def _digest(row: Row, arguments: argparse.Namespace) -> str:
     """Return what differs where a row would: the photos, all that they are compared with, and the weights."""
     read = (arguments.photos, arguments.reference, arguments.labels)
     places = [str(path and path.resolve()) for path in read]
-    learnt = [*(arguments.run / row.name).glob("*.safetensors"), arguments.bedrooms]
-    digests = sorted(sha256(path) for path in learnt if path)
+    digests = sorted(sha256(path) for path in (arguments.run / row.name).glob("*.safetensors"))
     of_all = [*places, str(arguments.every), str(row.samples), SHA256, *digests]
     return hashlib.sha256("\n".join(of_all).encode()).hexdigest()[:12]
-
-
-def rows_of(per_photo: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return what photos add to measures, by row."""
-    return [found for name, found in per_photo.items() if name != "names"]
 
 
 def differences(found: dict[Row, dict[str, Any]]) -> list[list[str]]:
@@ -215,9 +192,7 @@ def differences(found: dict[Row, dict[str, Any]]) -> list[list[str]]:
                 continue
             own = statistics_by_name(report["per_photo"], name)
             both = [photo for photo in reference if photo in own]
-            changes = difference(
-                _shown([own[photo] for photo in both]), _shown([reference[photo] for photo in both])
-            )
+            changes = difference(*(_shown([part[photo] for photo in both]) for part in (own, reference)))
             cells = (changes.get(measure) for measure in PAIRED)
             table.append([title, *("-" if c is None else f"{c.mean:+.2f} ± {c.se:.2f}" for c in cells)])
     return table
@@ -232,7 +207,6 @@ def _tint_titles(row: Row) -> dict[str, str]:
 
 
 def cell(measures: dict[str, Any], name: str) -> str:
-    """Format a measure and its standard error."""
     value = measures.get(name)
     if value is None or value["mean"] is None:
         return "-"
@@ -252,16 +226,17 @@ def compute(row: Row, run: Path) -> dict[str, str]:
     return dict(zip(COMPUTE, values, strict=True))
 
 
+def _lines(table: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in table)
+
+
 @ending_in_a_line
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("table", choices=["photos", "shipped", "rooms", "shipped-rooms", "upsampling"])
     parser.add_argument("photos", type=Path, help="colour photos to measure on")
     parser.add_argument("--reference", type=Path, required=True, help="photos for kid_lite0, the first 1000")
     parser.add_argument("--labels", type=Path, help="ImageNet classes for top5_lite0")
-    parser.add_argument("--bedrooms", type=Path, help="weights of bedrooms (default: the packaged ones)")
     parser.add_argument("--every", type=int, default=1, help="use only every n-th photo")
     parser.add_argument("--run", type=Path, default=Path("runs/compare"))
     arguments = parser.parse_args()
@@ -272,18 +247,23 @@ def main() -> None:
     columns = [name for name in COLUMNS if name in first]
     trained = [title for title in COMPUTE if any(title in compute(row, arguments.run) for row in found)]
     table = [["", *columns, *trained], ["---"] * (1 + len(columns) + len(trained))]
+
+    def add(title: str, measures: dict[str, Any], took: dict[str, str]) -> None:
+        table.append([title, *(cell(measures, c) for c in columns), *(took.get(t, "-") for t in trained)])
+
     for row, report in found.items():
-        took = compute(row, arguments.run)
-        table.append(
-            [row.title, *(cell(report, name) for name in columns), *(took.get(t, "-") for t in trained)]
-        )
+        add(row.title, report, compute(row, arguments.run))
         for name, title in _tint_titles(row).items():
-            table.append([title, *(cell(report[name], c) for c in columns), *("-" for _ in trained)])
+            add(title, report[name], {})
     for label in ("gray", "truth"):
-        table.append([label, *(cell(first[label], name) for name in columns), *("-" for _ in trained)])
-    print("\n".join(f"| {' | '.join(cells)} |" for cells in table))
-    print(f"\n{first['photos']} photos; ± is one standard error over photos.\n")
-    print("\n".join(f"| {' | '.join(cells)} |" for cells in differences(found)))
+        add(label, first[label], {})
+    print(
+        _lines(table),
+        f"{first['photos']} photos; ± is one standard error over photos.",
+        sep="\n\n",
+        end="\n\n",
+    )
+    print(_lines(differences(found)))
     print("\nDifferences photo by photo; ± is their standard error.")
 
 

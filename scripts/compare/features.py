@@ -1,8 +1,8 @@
 """Compute the training photos' features once, so that every method sees the same.
 
 All methods but the cINN and colorGAN read the same features of the same crops, those that ``cinn-colorize
-train --dataset photos --seed 0`` sees, in its order. The backbone is frozen and pinned by its SHA-256, so its
-features of a crop are always the same, whatever weights are shipped; in fp16 they occupy 0.4 MB per photo.
+train --dataset photos --seed 0`` sees, in its order. The backbone is pinned by its SHA-256; in fp16 its
+features occupy 0.4 MB per photo.
 """
 
 from __future__ import annotations
@@ -33,11 +33,7 @@ _CHUNK = 4  # photos whose activations fit into a CPU's cache
 
 
 def backbone() -> EfficientNetLite2:
-    """Load the backbone that all methods share, in the layout that is fastest on a CPU.
-
-    Raises:
-        SystemExit: the file is another one; what was learnt on other features cannot be compared.
-    """
+    """Load the backbone that all methods share, and no other, in the layout that is fastest on a CPU."""
     if hashlib.sha256(BACKBONE.read_bytes()).hexdigest() != SHA256:
         raise SystemExit(f"{BACKBONE}: not the backbone of the comparison, whose SHA-256 is {SHA256}")
     network = EfficientNetLite2()
@@ -54,30 +50,22 @@ def features_of(network: EfficientNetLite2, L: Tensor) -> dict[int, Tensor]:
 
 
 class Cache:
-    """Crops with their features, in a folder: one array per part, and the number of finished rows.
-
-    Args:
-        folder: where they are kept.
-        count: number of photos; a multiple of the batch.
-    """
+    """Crops with their features, in a folder: one array per part, and the number of finished rows."""
 
     def __init__(self, folder: Path, count: int) -> None:
         self.folder, self.count = folder, count
         self._done = folder / "done"
 
     def fill(self, photos: Sequence[Source]) -> None:
-        """Compute what is missing."""
         self.folder.mkdir(parents=True, exist_ok=True)
         start = self._rows()
         if start >= self.count:
             return
         arrays, network = self._open("r+" if start else "w+"), backbone()
         if len(arrays["L"]) < self.count:
-            raise SystemExit(
-                f"{self.folder}: begun for {len(arrays['L']):,} photos; delete it, or give as many"
-            )
-        crops = batches(Crops(photos, SEED), start, self.count, BATCH, Loading(workers=1))
-        for batch in crops:
+            begun = f"begun for {len(arrays['L']):,} photos"
+            raise SystemExit(f"{self.folder}: {begun}; delete it, or give as many")
+        for batch in batches(Crops(photos, SEED), start, self.count, BATCH, Loading(workers=1)):
             L, ab = batch.parts
             found = {f"stride{s}": f for s, f in features_of(network, L).items()}
             for name, values in ({"L": F.avg_pool2d(L, 4), "ab": ab} | found).items():
@@ -94,7 +82,6 @@ class Cache:
             yield Batch([torch.from_numpy(a[i : i + batch].astype(np.float32)) for a in arrays.values()])
 
     def colours(self, number: int = 500) -> Tensor:
-        """Return the ab (N, 2, 64, 64) of the first photos."""
         self._check_done()
         return torch.from_numpy(self._open("r")["ab"][:number].astype(np.float32))
 
@@ -106,9 +93,6 @@ class Cache:
             raise SystemExit(f"{self.folder}: {rows:,} of {self.count:,} photos are done; run features first")
 
     def _open(self, mode: str) -> Mapping[str, np.memmap[Any, Any]]:
-        return {
-            name: np.lib.format.open_memmap(
-                self.folder / f"{name}.npy", mode, np.float16, (self.count, *shape)
-            )
-            for name, shape in PARTS.items()
-        }
+        opened = np.lib.format.open_memmap
+        shapes = {name: (self.count, *shape) for name, shape in PARTS.items()}
+        return {n: opened(self.folder / f"{n}.npy", mode, np.float16, s) for n, s in shapes.items()}

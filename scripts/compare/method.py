@@ -18,21 +18,13 @@ WIDTHS = {8: 192, 16: 128, 32: 64, 64: 32}  # channels of the decoder, by resolu
 
 
 class Method(nn.Module):
-    """A method that learns to colorize from pairs of L and ab.
+    """A method that learns to colorize from pairs of L and ab."""
 
-    Attributes:
-        name: name of its weights file.
-        title: title of its row in a table.
-        samples_differ: whether a photo has more than one colorization.
-        betas: Adam's betas.
-        learning_rate: peak learning rate.
-    """
-
-    name: ClassVar[str]
-    title: ClassVar[str]
-    samples_differ: ClassVar[bool] = False
+    name: ClassVar[str]  # of its weights file
+    title: ClassVar[str]  # of its row in a table
+    samples_differ: ClassVar[bool] = False  # whether a photo has more than one colorization
     betas: ClassVar[tuple[float, float]] = (0.9, 0.99)
-    learning_rate: ClassVar[float] = 1e-3
+    learning_rate: ClassVar[float] = 1e-3  # at its peak
 
     def prepare(self, ab: Tensor) -> None:
         """Compute constants from the colours of some photos, (N, 2, 64, 64)."""
@@ -42,13 +34,7 @@ class Method(nn.Module):
         return [(list(self.parameters()), 1.0)]
 
     def losses(self, L: Tensor, ab: Tensor, features: Features) -> dict[str, Tensor]:
-        """Compute the figures of a step; the one called ``loss`` is minimised.
-
-        Args:
-            L: L* in [0, 100], (N, 1, 64, 64).
-            ab: (N, 2, 64, 64).
-            features: of the photos at 256 px.
-        """
+        """Compute a step's figures from L* (N, 1, 64, 64) and ab; the one called ``loss`` is minimised."""
         raise NotImplementedError
 
     def sample(self, L: Tensor, features: Features) -> Tensor:
@@ -83,13 +69,7 @@ class Decoder(nn.Module):
         self.dropout, self.finest = nn.Dropout(dropout), finest
 
     def forward(self, L: Tensor, features: Features, code: Tensor | None = None) -> Tensor:
-        """Compute (N, outputs, finest, finest).
-
-        Args:
-            L: L* in [0, 100], (N, 1, 64, 64).
-            features: by stride.
-            code: (N, code).
-        """
+        """Compute (N, outputs, finest, finest) from L* (N, 1, 64, 64), features and a code (N, code)."""
         L = F.adaptive_avg_pool2d(L, self.finest) / 50 - 1
         seen = {r: features[256 // r] for r in WIDTHS if r <= self.finest}
         seen[self.finest] = torch.cat([seen[self.finest], L], dim=1)

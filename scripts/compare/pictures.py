@@ -30,15 +30,12 @@ def tile(rgb: Doubles, label: str) -> Tile:
 
 @ending_in_a_line
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("table", choices=["photos", "rooms"])
     parser.add_argument("photos", type=Path, help="folder or zip of colour photos")
     parser.add_argument("output", type=Path)
     parser.add_argument("--names", nargs="+", help="names of the photos to draw, without suffix")
     parser.add_argument("--limit", type=int, default=8)
-    parser.add_argument("--bedrooms", type=Path, help="weights of bedrooms (default: the packaged ones)")
     parser.add_argument("--run", type=Path, default=Path("runs/compare"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)

@@ -36,11 +36,9 @@ class Pix2pix(Method):
         self.discriminator = patch_discriminator()
 
     def groups(self) -> list[tuple[list[nn.Parameter], float]]:
-        """Give the discriminator a lower learning rate."""
         return [parameters(self.generator, 1.0), parameters(self.discriminator, 0.4)]
 
     def losses(self, L: Tensor, ab: Tensor, features: Features) -> dict[str, Tensor]:
-        """Compute the losses of both players."""
         gray, real, drawn = L / 50 - 1, ab / SCALE, self.generator(L, features).tanh()
         l1 = (drawn - real).abs().mean()
         verdict = judged(self.discriminator, torch.cat([gray, drawn], 1))
@@ -51,6 +49,5 @@ class Pix2pix(Method):
         return {"loss": fooled + L1_WEIGHT * l1 + told, "l1": l1, "generator": fooled, "discriminator": told}
 
     def sample(self, L: Tensor, features: Features) -> Tensor:
-        """See :meth:`Method.sample`."""
         self.generator.dropout.train()
         return SCALE * self.generator(L, features).tanh()

@@ -22,9 +22,7 @@ class Regression(Method):
         self.decoder = Decoder(2)
 
     def losses(self, L: Tensor, ab: Tensor, features: Features) -> dict[str, Tensor]:
-        """Compute the squared error of ab / 15."""
         return {"loss": (self.decoder(L, features) - ab / SCALE).square().mean()}
 
     def sample(self, L: Tensor, features: Features) -> Tensor:
-        """See :meth:`Method.sample`."""
         return SCALE * self.decoder(L, features)

@@ -27,23 +27,13 @@ class Colorized(NamedTuple):
 
 
 class Sampler:
-    """A trained method, as :class:`cinn_colorize.evaluation.evaluator.Model`.
-
-    Args:
-        method: in whatever mode; it is left in eval mode.
-        backbone: that its features come from; None for what learns from L alone.
-    """
+    """A trained method as a :class:`cinn_colorize.evaluation.evaluator.Model`; without backbone, of L alone."""
 
     def __init__(self, method: Method, backbone: EfficientNetLite2 | None) -> None:
         self.method, self.backbone = method.eval(), backbone
 
     @classmethod
     def load(cls, method: Method, path: Path, backbone: EfficientNetLite2 | None) -> Sampler:
-        """Load the weights that a run wrote.
-
-        Raises:
-            SystemExit: it learnt on the features of another backbone.
-        """
         config, state = tensorfile.load(path)
         if backbone and config.get("backbone") != SHA256:
             raise SystemExit(f"{path}: learnt on another backbone; remove {path.parent} and train again")
@@ -76,5 +66,4 @@ class Conditioned:
         return drawn
 
     def log_prob(self, ab: NDArray[np.floating]) -> float:
-        """Return nothing: none of the methods has a density of ab."""
-        return math.nan
+        return math.nan  # none of the methods has a density of ab

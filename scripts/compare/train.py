@@ -3,9 +3,9 @@
     python scripts/compare/train.py all --data FOLDER --data FOLDER --rooms FOLDER
 
 Each method has its own folder under --run, with checkpoints, logs and weights. Run the command again to
-continue where it stopped; finished runs are skipped. ``features`` computes what the methods share, and
-``natural`` trains the cINN as ``cinn-colorize train`` does, ``couplings`` the paper's: the same, but with
-coupling blocks at all levels.
+continue from its last checkpoint; finished runs are skipped. ``features`` computes what the methods share,
+``natural`` trains the cINN as ``cinn-colorize train`` does, ``couplings`` the same with coupling blocks at
+all levels, as in the paper.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import signal
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -50,9 +49,8 @@ from cinn_colorize.training.run import run_training
 from cinn_colorize.training.run_options import RunOptions
 from cinn_colorize.training.task import Task, TrainingConfig
 
-METHODS: dict[str, type[Method]] = {
-    method.name: method for method in (Regression, Classification, VaeMdn, Pix2pix, ColorGan)
-}
+ALL: list[type[Method]] = [Regression, Classification, VaeMdn, Pix2pix, ColorGan]
+METHODS = {method.name: method for method in ALL}
 CINNS = ("couplings", "natural")
 NAMES = ("features", *METHODS, *CINNS)
 CPU = torch.device("cpu")
@@ -69,13 +67,7 @@ class MethodTraining(TrainingConfig):
 
 
 class MethodTask(Task[Method]):
-    """Train a method on crops whose features are already computed.
-
-    Args:
-        method: its class.
-        cache: the crops.
-        dev: photos to measure it on; may be empty.
-    """
+    """Train a method on crops whose features are already computed, and measure it on ``dev``."""
 
     config = MethodTraining
 
@@ -84,33 +76,27 @@ class MethodTask(Task[Method]):
         self.model, self.betas, self.distinct = method.name, method.betas, cache.count
 
     def initial_model(self) -> Method:
-        """Build a new model, with the constants of the photos' colours."""
         method = self.method()
         method.prepare(self.colours())
         return method
 
     def colours(self) -> Tensor:
-        """Return the colours of some photos."""
         return self.cache.colours()
 
     def learning(self, model: Method, config: Any) -> list[tuple[list[nn.Parameter], float]]:
-        """Return the method's groups of parameters."""
         return model.groups()
 
     def batches(self, config: MethodTraining, start: int, loading: Loading) -> Generator[Batch]:
-        """Yield L, ab and features."""
         return self.cache.batches(start, config.photos, config.batch)
 
     def losses(
         self, model: Method, batch: Sequence[Tensor], config: Any, noise: Noise, precision: torch.dtype
     ) -> dict[str, Tensor]:
-        """Compute the method's losses."""
         L, ab, *features = batch
         with torch.autocast(L.device.type, precision, enabled=precision != torch.float32):
             return model.losses(L, ab, dict(zip(FEATURES, features, strict=False)))
 
     def network(self) -> EfficientNetLite2 | None:
-        """Return the network that computes the features."""
         return backbone()
 
     def measure(self, model: Method) -> dict[str, float]:
@@ -123,19 +109,13 @@ class MethodTask(Task[Method]):
         return {name: measure.mean for name, measure in report.model[0].measures.items()}
 
     def save(self, model: Method, path: Path, training: dict[str, object]) -> None:
-        """Save all parameters, in fp32."""
         state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
         config = {"model": self.model, "training": training}
         tensorfile.save(path, config | ({"backbone": SHA256} if self.network() else {}), state)
 
 
 class RoomsTask(MethodTask):
-    """Train a method on rooms, as ``bedrooms``: L and ab at 64 px, no backbone.
-
-    Args:
-        method: its class.
-        rooms: the task of ``bedrooms``.
-    """
+    """Train a method on rooms, as ``bedrooms``: L and ab at 64 px, no backbone."""
 
     exploding = math.inf  # a Wasserstein critic's gradients start near zero and grow with the generator's
 
@@ -144,35 +124,30 @@ class RoomsTask(MethodTask):
         self.model, self.betas, self.distinct = method.name, method.betas, rooms.distinct
 
     def colours(self) -> Tensor:
-        """Return none: colorGAN does not require them."""
-        return torch.empty(0, 2, SIZE, SIZE)
+        return torch.empty(0, 2, SIZE, SIZE)  # colorGAN requires none
 
     def batches(self, config: MethodTraining, start: int, loading: Loading) -> Generator[Batch]:
-        """Yield L and ab of random crops."""
         shared = BedroomsTraining(photos=config.photos, batch=config.batch, seed=config.seed)
         return self.rooms.batches(shared, start, loading)
 
     def network(self) -> None:
-        """Return none: there is no backbone."""
+        return None
 
 
 class CouplingsTask(NaturalTask):
     """Train ``natural`` with coupling blocks at all levels, as in the paper."""
 
     def architecture(self) -> NaturalConfig:
-        """Return the architecture of earlier weights."""
         return NaturalConfig.couplings()
 
 
 def cinn(name: str, data: Sequence[Path]) -> Task[Any]:
-    """Open the task of one of :data:`CINNS`."""
     task = open_task("photos", data, backbone=BACKBONE)
     assert isinstance(task, NaturalTask)
     return task if name == "natural" else CouplingsTask(task.photos, task.dev, BACKBONE)
 
 
 def run(name: str, arguments: argparse.Namespace) -> None:
-    """Train one of :data:`NAMES`, or resume it."""
     folder: Path = arguments.run / name
     cache = Cache(arguments.run / f"features-{SHA256[:8]}", -(-arguments.photos // BATCH) * BATCH)
     if name == "features":
@@ -184,13 +159,10 @@ def run(name: str, arguments: argparse.Namespace) -> None:
         task = cinn(name, arguments.data)
         config = task.config(photos=arguments.photos, seed=SEED)
     else:
+        dev = arguments.data[0] / "photos-dev.zip"
+        task = MethodTask(METHODS[name], cache, find_photos(dev, pattern=None) if dev.exists() else [])
         if name == "colorgan":
-            rooms = open_task("lsun", [arguments.rooms])
-            assert isinstance(rooms, BedroomsTask)
-            task = RoomsTask(METHODS[name], rooms)
-        else:
-            dev = arguments.data[0] / "photos-dev.zip"
-            task = MethodTask(METHODS[name], cache, find_photos(dev, pattern=None) if dev.exists() else [])
+            task = RoomsTask(METHODS[name], open_task("lsun", [arguments.rooms]))  # type: ignore[arg-type]
         config = MethodTraining(photos=arguments.photos, learning_rate=METHODS[name].learning_rate, seed=SEED)
     compute = folder / "compute.json"
     figures: dict[str, float | str] = json.loads(compute.read_text()) if compute.exists() else {}
@@ -199,35 +171,21 @@ def run(name: str, arguments: argparse.Namespace) -> None:
         raise SystemExit(f"{folder}: trained with another backbone or number of photos; choose another --run")
     if "parameters" in figures:  # written last
         return
-    stop: list[int] = []
-    handlers = {number: signal.signal(number, lambda *got: stop.append(got[0])) for number in (2, 15)}
     begun: list[float] = []  # position and CPU time at the first report of this process
 
     def report(progress: Progress) -> None:
-        facts = f"{progress.listed()}  {progress.photos_per_second:.1f}/s"
-        print(f"{name}: {progress.seen:,} photos  {facts}", flush=True)
+        print(f"{name}: {progress.seen:,} photos  {progress.listed()}", flush=True)
         begun.extend([progress.seen, time.process_time()] if not begun else [])
         if progress.seen > begun[0] or not figures:
             seconds = (time.process_time() - begun[1]) / max(progress.seen - begun[0], 1)
             figures["processor_seconds_a_photo"] = seconds
             compute.write_text(json.dumps(kind | figures))
 
-    options = RunOptions(
-        CPU,
-        precision=arguments.precision,
-        workers=1 if name in (*CINNS, "colorgan") else 0,
-        resume=True,
-        checkpoint_seconds=120,
-        evaluate_every=config.photos,
-        report=report,
-        report_evaluation=lambda evaluation: print(name, evaluation.figures, flush=True),
-        stop=lambda: bool(stop),
-    )
+    given: dict[str, Any] = {"precision": arguments.precision, "resume": True, "checkpoint_seconds": 120}
+    given |= {"workers": 1 if name in (*CINNS, "colorgan") else 0, "evaluate_every": config.photos}
+    given["report_evaluation"] = lambda evaluation: print(name, evaluation.figures, flush=True)
+    options = RunOptions(CPU, report=report, **given)
     run_training(task, folder, config, options)
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-    if stop:
-        raise SystemExit(130)
     groups = task.learning(task.initial_model(), config)
     learnt = sum(parameter.numel() for parameters, _ in groups for parameter in parameters)
     compute.write_text(json.dumps({"parameters": learnt, **kind, **figures}))
@@ -235,18 +193,11 @@ def run(name: str, arguments: argparse.Namespace) -> None:
 
 @ending_in_a_line
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "names", nargs="+", choices=["all", *NAMES], metavar="NAME", help=f"all, or {', '.join(NAMES)}"
-    )
-    parser.add_argument(
-        "--data", type=Path, action="append", required=True, help="folder with zips of photos"
-    )
-    parser.add_argument(
-        "--rooms", type=Path, help="photos for colorGAN, which requires them, as for train --dataset lsun"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    names = f"all, or {', '.join(NAMES)}"
+    parser.add_argument("names", nargs="+", choices=["all", *NAMES], metavar="NAME", help=names)
+    parser.add_argument("--data", type=Path, action="append", required=True, help="folder with zips")
+    parser.add_argument("--rooms", type=Path, help="photos for colorGAN, as for train --dataset lsun")
     parser.add_argument("--run", type=Path, default=Path("runs/compare"))
     parser.add_argument("--photos", type=int, default=20_000, help="number of photos that each method sees")
     parser.add_argument("--precision", choices=[each.value for each in Precision], default="auto")

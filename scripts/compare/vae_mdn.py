@@ -43,15 +43,12 @@ class VaeMdn(Method):
         self.register_buffer("rarity", torch.ones(len(self.bins)))
 
     def prepare(self, ab: Tensor) -> None:
-        """Measure how rare colours are."""
         counts = self.bins.counts(F.adaptive_avg_pool2d(ab, 32))
         self.rarity.copy_(rarity(counts / counts.sum()))
 
     def mixture(self, features: Features) -> MixtureSameFamily:
-        """Compute p(z | gray)."""
-        means, scales, logits = (
-            self.mdn(features[32]).float().split([COMPONENTS * CODE] * 2 + [COMPONENTS], 1)
-        )
+        sizes = [COMPONENTS * CODE, COMPONENTS * CODE, COMPONENTS]
+        means, scales, logits = self.mdn(features[32]).float().split(sizes, 1)
         means, scales = (t.unflatten(1, (COMPONENTS, CODE)) for t in (means, F.softplus(scales) + 0.05))
         return MixtureSameFamily(Categorical(logits=logits), Independent(Normal(means, scales), 1))
 
@@ -69,5 +66,4 @@ class VaeMdn(Method):
         return {"loss": loss, "error": reconstruction.mean(), "kl": kl.mean(), "nll_z": nll.mean()}
 
     def sample(self, L: Tensor, features: Features) -> Tensor:
-        """See :meth:`Method.sample`."""
         return SCALE * self.decoder(L, features, self.mixture(features).sample())

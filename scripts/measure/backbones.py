@@ -42,17 +42,13 @@ def main() -> None:
     with torch.inference_mode():
         colours = [2 * torch.from_numpy(square.rgb).float()[None] - 1 for square in squares]
         targets = [original(colour) for colour in colours]
-        spread = {
-            s: torch.cat([t[s].flatten(2) for t in targets[::4]], 2).var(2)[..., None, None]
-            for s in targets[0]
-        }
+        some = {s: torch.cat([t[s].flatten(2) for t in targets[::4]], 2) for s in targets[0]}
+        spread = {s: values.var(2)[..., None, None] for s, values in some.items()}
         for name, backbone in backbones.items():
-            found = [
-                distillation(
-                    backbone(gray_input(torch.from_numpy(square.L)[None, None])), target, spread, classifier
-                )
-                for square, target in zip(squares, targets, strict=True)
-            ]
+            found = []
+            for square, target in zip(squares, targets, strict=True):
+                features = backbone(gray_input(torch.from_numpy(square.L)[None, None]))
+                found.append(distillation(features, target, spread, classifier))
             means = {key: sum(float(losses[key]) for losses in found) / len(found) for key in found[0]}
             print(f"{name}: " + ", ".join(f"{key} {value:.3f}" for key, value in means.items()))
 

@@ -14,6 +14,7 @@ five times a second. Linux only.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import subprocess
 import sys
 import tempfile
@@ -42,44 +43,21 @@ def make_photos(folder: Path, number: int, megapixels: float) -> list[Path]:
 
 def serial(folder: Path, output: Path) -> None:
     """Colorize all photos of a folder in this process; print a line for each."""
-    from cinn_colorize.batch.inputs import Input
-    from cinn_colorize.batch.pipeline import Result
-    from cinn_colorize.batch.plan import Existing, Plan, Task
-    from cinn_colorize.batch.workers import InProcess
+    from cinn_colorize.batch.pipeline import load_colorizer
     from cinn_colorize.engines.choice import ModelSpec
-    from cinn_colorize.imaging.options import Encoding, Rendering
-    from cinn_colorize.methods.sample import Sampling
-    from cinn_colorize.models import MODELS, find_weights
+    from cinn_colorize.imaging.photo import open_photo
+    from cinn_colorize.models import find_weights
 
-    name = "{stem}_{seed:03d}{ext}"
-    plan = Plan(
-        method=Sampling(),
-        number=1,
-        temperature=MODELS["natural"].temperature,
-        seed=0,
-        rendering=Rendering(),
-        folder=output,
-        pattern=name,
-        format="auto",
-        encoding=Encoding(),
-        existing=Existing.REFUSE,
-        sheet=False,
-        max_pixels=10**9,
-    )
-
-    def tasks() -> Iterator[Task]:
-        for photo in sorted(folder.iterdir()):
-            outputs = plan.outputs(Input(photo), photo.stem)
-            yield Task(Input(photo), outputs, None, outputs)
-
-    spec = ModelSpec("natural", *find_weights(), "cpu", "fp32")
-    for event in InProcess(spec, plan).run(tasks()):
-        if isinstance(event, Result):
-            print(event.output, flush=True)
+    colorizer = load_colorizer(ModelSpec("natural", *find_weights(), "cpu", "fp32"))
+    output.mkdir()
+    for path in sorted(folder.iterdir()):
+        photo = open_photo(path)
+        (made,) = colorizer.compose(photo, colorizer.condition(photo).sample(1))
+        made.save(output / path.name)
+        print(path.name, flush=True)
 
 
 def tree(pid: int) -> Iterator[int]:
-    """Yield a process and all its descendants."""
     yield pid
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in children.read_text().split():
@@ -87,11 +65,8 @@ def tree(pid: int) -> Iterator[int]:
 
 
 def pss(pid: int) -> int:
-    """Return the proportional set size in bytes."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return 1024 * int(line.split()[1])
-    return 0
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
 
 
 class Watch(threading.Thread):
@@ -102,15 +77,9 @@ class Watch(threading.Thread):
         self.pid, self.peak, self.ended = pid, 0, threading.Event()
 
     def run(self) -> None:
-        """Sample until told to end."""
         while not self.ended.wait(0.2):
-            total = 0
-            try:
-                for pid in tree(self.pid):
-                    total += pss(pid)
-            except OSError:  # one of them has ended meanwhile
-                continue
-            self.peak = max(self.peak, total)
+            with contextlib.suppress(OSError):  # one of them has ended meanwhile
+                self.peak = max(self.peak, sum(map(pss, tree(self.pid))))
 
 
 def measure(name: str, command: Sequence[str | Path], photos: int) -> float:
@@ -126,10 +95,8 @@ def measure(name: str, command: Sequence[str | Path], photos: int) -> float:
     if process.returncode or len(times) != photos:
         sys.exit(f"{name}: exit code {process.returncode}, {len(times)} results")
     steady = (photos - 1) / (times[-1] - times[0]) if photos > 1 else 0
-    rate = photos / seconds
-    print(
-        f"{name:8s} {photos:7d} {seconds:9.1f} {rate:9.2f} {steady:9.2f} {watch.peak / 1e9:9.2f}", flush=True
-    )
+    rate, peak = photos / seconds, watch.peak / 1e9
+    print(f"{name:8s} {photos:7d} {seconds:9.1f} {rate:9.2f} {steady:9.2f} {peak:9.2f}", flush=True)
     return rate
 
 
@@ -139,22 +106,13 @@ def main() -> None:
     parser.add_argument("--megapixels", type=float, default=1)
     parser.add_argument("--rounds", type=int, default=1, help="rounds of serial and batch, in turn")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--only-batch", action="store_true")
     parser.add_argument("--serial", nargs=2, type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serial:
         serial(*arguments.serial)
         return
-    program: list[str | Path] = [
-        sys.executable,
-        "-m",
-        "cinn_colorize",
-        "--device",
-        "cpu",
-        "--seed",
-        "0",
-        "-q",
-    ]
+    options = ["-m", "cinn_colorize", "--device", "cpu", "--seed", "0", "-q"]
+    program: list[str | Path] = [sys.executable, *options]
     with tempfile.TemporaryDirectory(prefix="measure-") as name:
         folder = Path(name)
         (folder / "photos").mkdir()
@@ -164,16 +122,10 @@ def main() -> None:
         for i in range(arguments.rounds):
             batch = [*program, folder / "photos", "-o", folder / f"batch{i}"]
             rate = measure("batch", [*batch, "--workers", str(arguments.workers)], len(photos))
-            if not arguments.only_batch:
-                script: list[str | Path] = [sys.executable, __file__, "--serial"]
-                one = measure("serial", [*script, folder / "photos", folder / f"serial{i}"], len(photos))
-                ratios.append(rate / one)
-        if arguments.only_batch:
-            return
-        loop = (
-            'for photo; do "$0" -m cinn_colorize --device cpu --seed 0 -q "$photo" '
-            '-o "$(dirname "$photo")/../loop"; done'
-        )
+            script: list[str | Path] = [sys.executable, __file__, "--serial"]
+            one = measure("serial", [*script, folder / "photos", folder / f"serial{i}"], len(photos))
+            ratios.append(rate / one)
+        loop = f'for photo; do "$0" {" ".join(options)} "$photo" -o "$(dirname "$photo")/../loop"; done'
         few = photos[:LOOP]
         slow = measure("loop", ["sh", "-c", loop, sys.executable, *few], len(few))
         print("batch over serial:", *(f"{ratio:.2f}" for ratio in ratios))

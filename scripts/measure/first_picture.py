@@ -47,11 +47,11 @@ def main() -> None:
             samples = colorizer.condition(NetworkInput(photo.L)).sample(TYPICAL_OF)
             of_seed = {sample.seed: measure(sample, photo) for sample in samples}
             chosen = {MEDOID: typical(samples, 1)[0], "first": samples[0], "likeliest": likeliest(samples)[0]}
-            found = {name: of_seed[sample.seed] for name, sample in chosen.items()}
-            found["random"] = mean([*of_seed.values()])
-            found["gray photo"] = picture_statistics(to_rgb(photo.L, 0 * photo.ab)[None], photo.rgb)
-            for name, compared in found.items():
-                statistics[name].append(compared)
+            for name, sample in chosen.items():
+                statistics[name].append(of_seed[sample.seed])
+            statistics["random"].append(mean([*of_seed.values()]))
+            gray = to_rgb(photo.L, 0 * photo.ab)[None]
+            statistics["gray photo"].append(picture_statistics(gray, photo.rgb))
 
     print(f"{len(statistics[MEDOID])} photos\n")
     print(f"| one of {TYPICAL_OF} | {' | '.join(f'{name} | less the medoid' for name in MEASURES)} |")
@@ -60,10 +60,9 @@ def main() -> None:
         means, changes = estimate(measured), difference(measured, statistics[MEDOID])
         cells = []
         for key, decimals in MEASURES.items():
-            value, change = means.get(key), changes.get(key)
-            cells.append(f"{value.mean:.{decimals}f} ± {value.se:.{decimals}f}" if value else "-")
-            other = change if name != MEDOID else None
-            cells.append(f"{other.mean:+.{decimals}f} ± {other.se:.{decimals}f}" if other else "-")
+            for found, sign in ((means, ""), (changes if name != MEDOID else {}, "+")):
+                one = found.get(key)
+                cells.append(f"{one.mean:{sign}.{decimals}f} ± {one.se:.{decimals}f}" if one else "-")
         print(f"| {name} | {' | '.join(cells)} |")
 
 

@@ -1,7 +1,6 @@
 """Measure how often the frame of a scan is found, and how often one is found where there is none.
 
-    python scripts/measure/frames.py ../shared/data/oldphotos.zip ../shared/data/photos-dev.zip \
-        ../shared/data/photos-train-0.zip
+    python scripts/measure/frames.py oldphotos.zip photos-dev.zip photos-train-0.zip
 
 SCANS is a zip of scans whose pictures are marked in frames.tsv: left, top, right and bottom in pixels, read
 by eye off the edges, enlarged and brightened, at the middle of a tilted or curved side. Of a frame that is
@@ -13,6 +12,7 @@ without numbers, and left out.
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -43,11 +43,8 @@ def main() -> None:
     some = sum(worst is not None for worst, _ in errors)
     print(f"{len(scans)} scans: a frame in {some}, within {CLOSE:.0%} of the side in {close}")
     start, seen, false = time.process_time(), 0, []
-    for photo in photos(arguments.photos):
-        if photo.name in marked:
-            continue
-        if seen == arguments.n:
-            break
+    without = (photo for photo in photos(arguments.photos) if photo.name not in marked)
+    for photo in itertools.islice(without, arguments.n):
         seen += 1
         if found := photo.framed("auto").frame:
             false.append(f"{photo.name} {found}")

@@ -1,7 +1,7 @@
 """Measure what hints do to samples: at the hints, to the objects they lie on, and to the rest of the photo.
 
-    python scripts/measure/hints.py ../shared/data/photos-dev.zip
-    python scripts/measure/hints.py ../shared/data/photos-dev.zip --painted
+    python scripts/measure/hints.py photos-dev.zip
+    python scripts/measure/hints.py photos-dev.zip --painted
 
 Takes photos evenly spaced in the file, cropped and reduced to 256 px as by ``evaluate``; three random pixels
 give their true colours as hints, each a point or a stroke of a brush on its object. Prints, for the seed's
@@ -37,6 +37,7 @@ from cinn_colorize.methods import ensemble
 from cinn_colorize.methods.hint import Hint
 from cinn_colorize.methods.hint_map import HintMap
 
+HINTS = 3  # of a photo
 _LENGTH, _BRUSH = 60, 10  # of a stroke, in pixels
 _LIKE, _UNLIKE = 8.0, 20.0  # differences of ab that are nearly none, and that another object has
 
@@ -46,14 +47,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("photos", type=Path)
     parser.add_argument("-n", type=int, default=20, help="number of photos")
-    parser.add_argument("--hints", type=int, default=3, help="hints per photo")
     parser.add_argument("--painted", action="store_true", help="paint each hint as a stroke, not as a point")
     parser.add_argument("--weights")
-    parser.add_argument("--members", type=int, default=ensemble.MEMBERS, help="samples of the ensemble")
-    parser.add_argument("--stroke", type=float, default=ensemble.STROKE, help="largest weight of a stroke")
     arguments = parser.parse_args()
-    ensemble.MEMBERS, ensemble.STROKE = arguments.members, arguments.stroke
-
     colorizer, read = Colorizer(weights=arguments.weights, device="cpu"), Reader()
     sources = evenly_spaced(find_photos(arguments.photos, None), arguments.n)
     rows = []
@@ -61,11 +57,11 @@ def main() -> None:
     print("photo" + "".join(f"{name:>9}" for name in columns), file=sys.stderr)
     for k, source in enumerate(sources):
         square = read_square(source, read)
-        pixels = np.round(np.moveaxis(square.rgb, 0, -1) * 255).astype(np.uint8)
+        pixels = _pixels(square.rgb)
         photo, generator = open_photo(pixels), np.random.default_rng(k)
-        places = generator.integers(0, 256, (arguments.hints, 2)).tolist()
+        places = generator.integers(0, 256, (HINTS, 2)).tolist()
         if arguments.painted:
-            wanted = _painted(photo, square, pixels, places, generator)
+            wanted = _painted(photo, square, places, generator)
         else:
             wanted = HintMap.of(photo, [Hint(x, y, tuple(pixels[y, x].tolist())) for x, y in places])
         conditioned = colorizer.condition(photo)
@@ -79,23 +75,23 @@ def main() -> None:
             row: list[float] = []
             for sample in (one, other):
                 rgb = to_rgb(square.L, sample.ab)
-                picture = np.round(np.moveaxis(rgb, 0, -1) * 255).astype(np.uint8)
                 x, y = np.transpose(places)
-                difference = np.linalg.norm(pixels_to_lab(picture) - pixels_to_lab(pixels), axis=0)
-                row += [
-                    difference[y, x].mean(),
-                    100 * np.sqrt(np.mean((rgb - square.rgb) ** 2)),
-                    np.hypot(*(sample.ab - square.ab))[objects].mean(),
-                ]
+                difference = np.linalg.norm(pixels_to_lab(_pixels(rgb)) - pixels_to_lab(pixels), axis=0)
+                row += [difference[y, x].mean(), 100 * np.sqrt(np.mean((rgb - square.rgb) ** 2))]
+                row.append(np.hypot(*(sample.ab - square.ab))[objects].mean())
             measured.append([*row, np.hypot(*(other.ab - one.ab))[rest].mean() if rest.any() else np.nan])
         rows.append([*np.mean(measured, axis=0), seconds])
-        _print_row(f"{k}", rows[-1])
+        print(f"{k:>5}" + "".join(f"{value:9.2f}" for value in rows[-1]), file=sys.stderr, flush=True)
     *errors, moved, seconds = np.nanmean(rows, axis=0)
     print("| | Delta E76 at hints | 100 RMSE of the photo | ab of the hinted objects |\n|---|---|---|---|")
     for name, values in (("without hints", errors[:3]), ("**with hints**", errors[3:])):
         print(f"| {name} | {' | '.join(f'{value:.2f}' for value in values)} |")
     print(f"\nPhotos: {len(rows)}. Hints change the rest of a photo by {moved:.2f} units of ab. Four samples")
     print(f"take {seconds:.1f} s on one core.")
+
+
+def _pixels(rgb: np.ndarray) -> np.ndarray:
+    return np.round(np.moveaxis(rgb, 0, -1) * 255).astype(np.uint8)
 
 
 def _objects(square: Square, places: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
@@ -117,31 +113,22 @@ def _object(square: Square, place: Sequence[int]) -> tuple[np.ndarray, np.ndarra
 
 
 def _painted(
-    photo: Photo,
-    square: Square,
-    pixels: np.ndarray,
-    places: Sequence[Sequence[int]],
-    generator: np.random.Generator,
+    photo: Photo, square: Square, places: Sequence[Sequence[int]], seed: np.random.Generator
 ) -> HintMap:
     """Paint a straight stroke through each place in its true colour, as far as its object goes."""
     rows, columns = np.ogrid[:256, :256]
     strokes = np.zeros((256, 256, 4), np.uint8)
     for x, y in places:
-        angle = generator.uniform(0, np.pi)
+        angle = seed.uniform(0, np.pi)
         along = (columns - x) * np.cos(angle) + (rows - y) * np.sin(angle)
         across = (columns - x) * np.sin(angle) - (rows - y) * np.cos(angle)
         within = np.kron(_object(square, (x, y))[0], np.ones((4, 4), bool))
         stroke = (abs(along) < _LENGTH / 2) & (abs(across) < _BRUSH / 2) & within
-        strokes[stroke] = *pixels[y, x], 255
+        strokes[stroke] = *_pixels(square.rgb)[y, x], 255
     with tempfile.NamedTemporaryFile(suffix=".png") as file:
         Image.fromarray(strokes).save(file, "PNG")
         file.flush()
         return HintMap.of(photo, strokes=file.name)
-
-
-def _print_row(name: str, values: Sequence[float] | np.ndarray) -> None:
-    cells = "".join(f"{value:9.2f}" for value in values)
-    print(f"{name:>5}{cells}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

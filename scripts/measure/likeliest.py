@@ -1,6 +1,6 @@
 """Look for the mode of the model's density by gradient ascent on log p(ab | L), and draw a picture.
 
-    python scripts/measure/likeliest.py ../shared/data/photos-dev.zip --show examples/coffee.png
+    python scripts/measure/likeliest.py photos-dev.zip --show examples/coffee.png
 
 Takes photos evenly spaced in the file, cut square and reduced to 256 px as by ``evaluate``. Ascent is L-BFGS
 on log p(x | L) = log N(f(x); 0, 1) + log |det df/dx| over x, from the colours of z = 0 and from gray; the
@@ -8,8 +8,7 @@ mode is where the higher of the two ends. Prints nats per dimension, also with n
 0.05 in ab / 15 added, mean chroma and 100 * RMSE of the photo's own colours, of z = 0, of the mode found and
 of a sample at temperature 0.8; then the length of the mode's z by level over the square root of its
 dimensions, which is 1 for noise, and what the coarsest level of the mode alone gains in log p. In the picture
-each row is a photo given with ``--show``, and the columns are these four: the measured photos may not be
-shown to others.
+each row is a photo given with ``--show``, and the columns are these four.
 """
 
 from __future__ import annotations
@@ -61,14 +60,11 @@ def main() -> None:
         centre = Latent.draw(conditioned.latent_shapes, [0], 0.0)
         mode = conditioned.encode(colours[2])
         shown = [to_rgb(square.L, ab) for ab in colours]
-        found.append(
-            [
-                [conditioned.log_prob(ab) / DIMENSIONS for ab in colours],
-                [conditioned.log_prob(with_noise(ab, k)) / DIMENSIONS for ab in colours],
-                [float(np.hypot(*ab).mean()) for ab in colours],
-                [100 * float(np.sqrt(np.mean((rgb - square.rgb) ** 2))) for rgb in shown],
-            ]
-        )
+        densities = [conditioned.log_prob(ab) / DIMENSIONS for ab in colours]
+        noisy = [conditioned.log_prob(with_noise(ab, k)) / DIMENSIONS for ab in colours]
+        chroma = [float(np.hypot(*ab).mean()) for ab in colours]
+        errors = [100 * float(np.sqrt(np.mean((rgb - square.rgb) ** 2))) for rgb in shown]
+        found.append([densities, noisy, chroma, errors])
         coarsest = conditioned.decode(centre.replace([min(mode.levels)], mode))[0]
         gains.append(conditioned.log_prob(coarsest) - conditioned.log_prob(colours[1]))
         lengths.append([float(z.square().mean().sqrt()) for z in mode.levels.values()])

@@ -5,8 +5,8 @@
 A setting is a temperature, as ``-t`` takes it, then ``@`` and a guidance, then ``*`` and a factor on ab; the
 last two may be left out. Measures every fourth photo of the first zip, in a fixed random order, so that any
 number of them (``--photos``, or Ctrl-C) represents all. Samples of all settings have the same noise, and
-differences from the first setting are taken photo by photo, which makes them much more certain than the
-numbers themselves. ``kid_lite0`` is 1,000 times the distance to the first 1,000 photos of the second zip.
+differences from the first are taken photo by photo. ``kid_lite0`` is 1,000 times the distance to the first
+1,000 photos of the second zip.
 
 ``score`` sums up how much better a setting is than the first, in steps that a viewer would notice:
 
@@ -21,8 +21,9 @@ import argparse
 import contextlib
 import re
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,21 +34,13 @@ from cinn_colorize.evaluation import KidLite0
 from cinn_colorize.evaluation.bootstrap import Estimate, Statistics, difference, estimate
 from cinn_colorize.evaluation.metrics import color_statistics, exploding, limited, picture_statistics
 from cinn_colorize.evaluation.photos import read_square, to_rgb
+from cinn_colorize.imaging.color import Floats
 from cinn_colorize.latents.levels import PerLevel, parse_levels
 from cinn_colorize.models import load_model
 
 SAMPLES = 8
-SHOWN = (
-    "best_of_1",
-    "best_of_8_image",
-    "best_of_8",
-    "objects",
-    "alignment",
-    "structure",
-    "hue_1",
-    "hue_8",
-    "chroma",
-)
+ERRORS = ("best_of_1", "best_of_8_image", "best_of_8")
+SHOWN = (*ERRORS, "objects", "alignment", "structure", "hue_1", "hue_8", "chroma")
 # What a viewer would notice, for the better.
 STEPS = {"objects": -0.02, "hue_1": 0.02, "best_of_8_image": -0.1}
 
@@ -61,11 +54,29 @@ class Setting(NamedTuple):
 
     @classmethod
     def parse(cls, text: str, levels: list[int]) -> Setting:
-        """Parse ``T@GUIDANCE*SATURATION``."""
         found = re.fullmatch(r"([^@*]+)(?:@([0-9.]+))?(?:\*([0-9.]+))?", text)
         if not found:
             raise SystemExit(f"{text!r} is not a setting such as 0.85,32:0.6@0.3*1.1")
         return cls(parse_levels(found[1], levels, 1.0), float(found[2] or 0), float(found[3] or 1))
+
+
+class Settings(dict[str, Setting]):
+    """Settings by their text, and what draws samples of all of them with the same noise."""
+
+    def __init__(self, texts: list[str], weights: str | None, **options: Any) -> None:
+        loaded = load_model(source=weights)
+        levels = list(loaded.model.latent_shapes)
+        super().__init__((text, Setting.parse(text, levels)) for text in texts)
+        guidances = {setting.guidance for setting in self.values()}
+        self.colorizers = {g: Colorizer(loaded, chunk=SAMPLES, guidance=g, **options) for g in guidances}
+        self.any = next(iter(self.colorizers.values()))
+
+    def drawn(self, seen: NetworkInput, i: int) -> Iterator[tuple[str, Floats]]:
+        """Yield ab (N, 2, 64, 64) of photo i by setting."""
+        conditioned = {guidance: c.condition(seen).whole for guidance, c in self.colorizers.items()}
+        for text, setting in self.items():
+            samples = conditioned[setting.guidance].sample(SAMPLES, setting.temperature, SAMPLES * i)
+            yield text, np.stack([np.float32(setting.saturation) * sample.ab for sample in samples])
 
 
 @ending_in_a_line
@@ -78,16 +89,9 @@ def main() -> None:
     parser.add_argument("--weights")
     arguments = parser.parse_args()
 
-    loaded = load_model(source=arguments.weights)
-    levels = list(loaded.model.latent_shapes)
-    settings = {text: Setting.parse(text, levels) for text in arguments.settings}
-    colorizers = {
-        guidance: Colorizer(loaded, precision="bf16", chunk=SAMPLES, guidance=guidance)
-        for guidance in {setting.guidance for setting in settings.values()}
-    }
-    device = next(iter(colorizers.values())).device
+    settings = Settings(arguments.settings, arguments.weights, precision="bf16")
     photos = find_photos(arguments.photos)[::4]
-    kid = KidLite0(find_photos(arguments.reference)[:1000], device, lambda done, total: None)
+    kid = KidLite0(find_photos(arguments.reference)[:1000], settings.any.device, lambda done, total: None)
     statistics = defaultdict[str, list[Statistics]](list)
     exploded = defaultdict[str, int](int)
     features = defaultdict[str, list[np.ndarray]](list)
@@ -95,24 +99,16 @@ def main() -> None:
     with contextlib.suppress(KeyboardInterrupt):
         for i in np.random.default_rng(0).permutation(len(photos))[: arguments.number]:
             photo = read_square(photos[i], read)
-            seen = NetworkInput(photo.L)
-            conditioned = {guidance: c.condition(seen) for guidance, c in colorizers.items()}
             found: dict[str, tuple[Statistics, np.ndarray]] = {}
-            for text, setting in settings.items():
-                drawn = conditioned[setting.guidance].sample(SAMPLES, setting.temperature, SAMPLES * int(i))
-                ab = np.stack([np.float32(setting.saturation) * sample.ab for sample in drawn])
+            for text, ab in settings.drawn(NetworkInput(photo.L), int(i)):
                 pictures = np.stack([to_rgb(photo.L, colours) for colours in ab])
-                compared = {
-                    **picture_statistics(pictures, photo.rgb),
-                    **color_statistics(limited(ab), photo.ab),
-                }
-                found[text] = compared, kid.of(pictures, photo, photos[i])
+                own = {**picture_statistics(pictures, photo.rgb), **color_statistics(limited(ab), photo.ab)}
+                found[text] = own, kid.of(pictures, photo, photos[i])
                 exploded[text] += exploding(ab)
             for row, colours in (("gray", 0 * photo.ab), ("truth", photo.ab)):
                 picture = to_rgb(photo.L, colours)[None]
                 rmse = picture_statistics(picture, photo.rgb)["best_of_1"]
-                same = dict.fromkeys(SHOWN[:3], rmse)
-                found[row] = same, kid.of(picture, photo, photos[i])
+                found[row] = dict.fromkeys(ERRORS, rmse), kid.of(picture, photo, photos[i])
             for row, (of_photo, kept) in found.items():
                 statistics[row].append(of_photo)
                 features[row].append(kept)
@@ -126,11 +122,9 @@ def main() -> None:
         means, changes = estimate(measured), difference(measured, statistics[first])
         cells = []
         for name in SHOWN:
-            if name not in means:
-                cells.append("-")
-                continue
-            change = "" if row == first else f" ({changes[name].mean:+.3f} ± {changes[name].se:.3f})"
-            cells.append(f"{means[name].mean:.3f}{change}")
+            change = changes.get(name) if row != first else None
+            less = f" ({change.mean:+.3f} ± {change.se:.3f})" if change else ""
+            cells.append(f"{means[name].mean:.3f}{less}" if name in means else "-")
         distance = kid.estimate(features[row])
         cells.append(f"{1000 * distance.mean:.1f} ± {1000 * distance.se:.1f}")
         if row not in settings:

@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,7 @@ from cinn_colorize.methods.ensemble import MEMBERS
 
 @ending_in_a_line
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("photos", metavar="PHOTO", type=Path, nargs="+")
     arguments = parser.parse_args()
     start = time.perf_counter()
@@ -47,10 +45,8 @@ def main() -> None:
 
 def _measure(base: str, path: Path) -> None:
     start = time.perf_counter()
-    sent = urllib.request.Request(
-        f"{base}photos?name={urllib.parse.quote(path.name)}", path.read_bytes(), method="POST"
-    )
-    with urllib.request.urlopen(sent) as answer:
+    address = f"{base}photos?name={urllib.parse.quote(path.name)}"
+    with urllib.request.urlopen(urllib.request.Request(address, path.read_bytes(), method="POST")) as answer:
         key = json.load(answer)["id"]
     (photo,) = _lines(base, "open", photo=key)
     size = f"{path.name}, {photo['width'] * photo['height'] / 1e6:.1f} MP"
@@ -72,22 +68,17 @@ def _measure(base: str, path: Path) -> None:
 
 
 def _lines(base: str, path: str, **asked: Any) -> list[Any]:
-    found: list[Any] = []
-    _ask(base, path, asked, found.append)
-    return found
+    return list(_answers(base, path, asked))
 
 
 def _times(base: str, start: float, **asked: Any) -> list[float]:
-    times: list[float] = []
-    _ask(base, "samples", asked, lambda _: times.append(time.perf_counter() - start))
-    return times
+    return [time.perf_counter() - start for _ in _answers(base, "samples", asked)]
 
 
-def _ask(base: str, path: str, asked: dict[str, Any], each: Callable[[Any], object]) -> None:
+def _answers(base: str, path: str, asked: dict[str, Any]) -> Iterator[Any]:
     request = urllib.request.Request(base + path, json.dumps(asked).encode(), method="POST")
     with urllib.request.urlopen(request) as answer:
-        for line in answer:
-            each(json.loads(line))
+        yield from map(json.loads, answer)
 
 
 def _is_loaded(base: str) -> bool:

@@ -16,15 +16,14 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from settings import SAMPLES, Setting
+from settings import Settings
 
-from cinn_colorize.colorizer import Colorizer, NetworkInput
+from cinn_colorize.colorizer import NetworkInput
 from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation.bootstrap import Statistics, Term, difference, estimate
 from cinn_colorize.imaging.color import Floats
 from cinn_colorize.imaging.photo import open_photo
-from cinn_colorize.models import load_model
 
 NEAR = 3.0  # units of ab
 COLUMNS = ("single tone, %", "beyond", "chroma")
@@ -38,23 +37,13 @@ def main() -> None:
     parser.add_argument("--weights")
     arguments = parser.parse_args()
 
-    loaded = load_model(source=arguments.weights)
-    levels = list(loaded.model.latent_shapes)
-    settings = {text: Setting.parse(text, levels) for text in arguments.settings}
-    colorizers = {
-        guidance: Colorizer(loaded, chunk=SAMPLES, guidance=guidance)
-        for guidance in {setting.guidance for setting in settings.values()}
-    }
-    size = next(iter(colorizers.values())).info.luminance_size
+    settings = Settings(arguments.settings, arguments.weights)
     measured = defaultdict[str, list[Statistics]](list)
     read, photos = Reader(), find_photos(arguments.photos, pattern=None)
     for i, source in enumerate(photos):
         photo = open_photo(read.file(source), name=str(source)).framed()
-        seen = NetworkInput.of(photo, size)
-        conditioned = {guidance: c.condition(seen).whole for guidance, c in colorizers.items()}
-        for text, setting in settings.items():
-            drawn = conditioned[setting.guidance].sample(SAMPLES, setting.temperature, SAMPLES * i)
-            ab = np.stack([np.float32(setting.saturation) * sample.ab for sample in drawn])
+        seen = NetworkInput.of(photo, settings.any.info.luminance_size)
+        for text, ab in settings.drawn(seen, i):
             found = tones(ab, seen.square).mean(0)
             measured[text].append(dict(zip(COLUMNS, map(Term, found), strict=True)))
 
@@ -71,15 +60,7 @@ def main() -> None:
 
 
 def tones(ab: Floats, L: Floats) -> Floats:
-    """Return what :data:`COLUMNS` show of samples.
-
-    Args:
-        ab: (N, 2, s, s).
-        L: L* of their photo, (S, S), S a multiple of s.
-
-    Returns:
-        (N, 3): 100 if the sample is in a single tone, else 0; the distance; the chroma.
-    """
+    """Return what :data:`COLUMNS` show of samples (N, 2, s, s) of a photo with L* (S, S), as (N, 3)."""
     s, by = ab.shape[-1], len(L) // ab.shape[-1]
     small = L.reshape(s, by, s, by).mean((1, 3)).ravel() / 100
     powers = np.stack([small**k for k in range(4)], axis=1)

@@ -3,12 +3,10 @@
     python scripts/paper/ablations.py mnist|lsun|photos DATA [--runs FOLDER]
 
 Trains a data set's model as it is, with three seeds, and once without each part of the recipe that
-`train --ablate` supports for it, all with Adam at 1e-3 and equally long. For photos, that is only the run
-without conditioning network. Runs lie in FOLDER/DATASET-N; finished runs are skipped and unfinished ones
-resumed, so after a stop, run the same command again. Then measures the averaged weights of each run on the
-same photos or digits, with the same noise for all; prints the table of docs/ablations.md; and when all runs
-are finished, draws docs/images/ablations-DATASET-N.png, except for photos. `scripts/paper/figures.py 16`
-shows samples of the two models of photos.
+`train --ablate` supports for it (for photos only the conditioning network), all with Adam at 1e-3 and equally
+long. Runs lie in FOLDER/DATASET-N; finished ones are skipped and unfinished ones resumed. Then measures the
+averaged weights of each on the same photos or digits, with the same noise for all; prints the table of
+docs/paper.md; and when all runs are finished, draws docs/images/ablations-DATASET-N.png, except for photos.
 """
 
 from __future__ import annotations
@@ -49,6 +47,10 @@ RATE = 1e-3  # Adam's, at its peak
 SEEDS = 3  # of the full recipe
 HELD_OUT = 500  # digits for the nll
 SAMPLES = 8  # of each photo
+SHARES = ("recognised", "exploding")
+COLUMNS = {"nll": "nll", "recognised": "recognised, %"}
+COLUMNS |= {f"best_of_{SAMPLES}": f"best of {SAMPLES}", "variance": "variance", "exploding": "exploding, %"}
+COLUMNS |= {"skipped": "steps skipped", "rollbacks": "returns"}
 RESULT, DIVERGED = "result.json", "diverged.txt"  # in a run's folder; the second if the loop gave the run up
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 
@@ -57,8 +59,7 @@ class Watched:
     """A task evaluated only by its figures."""
 
     def draw(self, model: Any, device: torch.device, path: Path) -> bool:
-        """Draw nothing."""
-        return False
+        return False  # nothing
 
 
 class Rooms(Watched, BedroomsTask):
@@ -75,10 +76,9 @@ class Numerals(Watched, MnistTask):
     """Digits."""
 
     def complete(self, model: Any) -> None:
-        """Skip the principal axes, which are not needed."""
+        pass  # without principal axes
 
     def measure(self, model: Any) -> dict[str, float]:
-        """Measure some of the held-out digits."""
         digits = self._digits(model, CPU)
         some = slice(-DEV, None, DEV // HELD_OUT)
         part = Part(self.images[some, 0].numpy(), self.labels[some].numpy())
@@ -87,7 +87,7 @@ class Numerals(Watched, MnistTask):
 
 @dataclass(frozen=True)
 class Run:
-    """The recipe, or the recipe without something."""
+    """The recipe, or the recipe without something. Its name is that of its folder, its curve and its row."""
 
     ablate: str = ""
     seed: int = 0
@@ -95,12 +95,10 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The name of its folder, its curve and its row."""
         name = f"without {self.ablate}" if self.ablate else f"full, seed {self.seed}"
         return name if self.clipped else f"{name}, not clipped"
 
     def is_in(self, folder: Path) -> bool:
-        """Return whether it is finished."""
         return (folder / self.name / RESULT).exists()
 
 
@@ -113,26 +111,12 @@ class Plan:
     held_out: int  # photos or digits that are measured
     runs: tuple[Run, ...]
 
-    @property
-    def evaluate_every(self) -> int:
-        """A sixth of the run, in whole steps."""
-        return max(self.batch, self.photos // 6 // self.batch * self.batch)
-
 
 OTHERS = tuple(Run(seed=seed) for seed in range(1, SEEDS))
+UNCLIPPED = tuple(Run(part, clipped=False) for part in ("clamp", "haar"))
 PLANS = {
     "mnist": Plan(50_000, 64, HELD_OUT, (Run(), *map(Run, Numerals.ablations), *OTHERS)),
-    "lsun": Plan(
-        4_000,
-        8,
-        48,
-        (
-            Run(),
-            *map(Run, Rooms.ablations),
-            *OTHERS,
-            *(Run(part, clipped=False) for part in ("clamp", "haar")),
-        ),
-    ),
+    "lsun": Plan(4_000, 8, 48, (Run(), *map(Run, Rooms.ablations), *OTHERS, *UNCLIPPED)),
     "photos": Plan(16_000, 8, 24, (Run(), Run("conditioning"))),
 }
 
@@ -181,28 +165,20 @@ def open_data(dataset: str, data: Path, plan: Plan) -> Any:
 
 
 def train(run: Run, plan: Plan, task: Task[Any], folder: Path) -> None:
-    """Train, or resume."""
     task.ablate = (run.ablate,) if run.ablate else ()
     given: dict[str, Any] = {"seed": run.seed, "photos": plan.photos, "batch": plan.batch}
-    if not run.clipped:
-        given["clip"] = math.inf
+    given |= {} if run.clipped else {"clip": math.inf}
+    a_sixth = plan.photos // 6 // plan.batch * plan.batch  # in whole steps
 
     def report(progress: Progress) -> None:
-        facts = f"{progress.listed()}  {progress.photos_per_second:.1f}/s"
-        print(f"{run.name}: {progress.seen:,}  {facts}", flush=True)
+        print(f"{run.name}: {progress.seen:,}  {progress.listed()}", flush=True)
 
     def report_evaluation(evaluation: Evaluation) -> None:
         print(f"{run.name}: {evaluation.seen:,}, held out: {evaluation.listed()}", flush=True)
 
-    options = RunOptions(
-        CPU,
-        precision="auto",
-        workers=0,
-        resume=True,
-        evaluate_every=plan.evaluate_every,
-        report=report,
-        report_evaluation=report_evaluation,
-    )
+    every = max(plan.batch, a_sixth)
+    said: dict[str, Any] = {"report": report, "report_evaluation": report_evaluation}
+    options = RunOptions(CPU, precision="auto", workers=0, resume=True, evaluate_every=every, **said)
     try:
         run_training(task, folder, task.settings(learning_rate=RATE, **given), options)
     except DivergedError as error:
@@ -212,13 +188,9 @@ def train(run: Run, plan: Plan, task: Task[Any], folder: Path) -> None:
 def measure(run: Run, task: Task[Any], folder: Path, photos: int) -> None:
     """Write a run's row of the table; then delete its checkpoints, which are no longer needed."""
     progress, evaluations = rows(folder / "progress.csv"), rows(folder / "evaluation.csv")
-    result: dict[str, Any] = {
-        "nll": float(evaluations[-1]["nll"]) if evaluations else math.nan,
-        "seen": int(progress[-1]["seen"]),
-        "skipped": int(progress[-1]["skipped"]),
-        "rollbacks": int(progress[-1]["rollbacks"]),
-        "diverged": (folder / DIVERGED).exists(),
-    }
+    result: dict[str, Any] = {name: int(progress[-1][name]) for name in ("seen", "skipped", "rollbacks")}
+    result["nll"] = float(evaluations[-1]["nll"]) if evaluations else math.nan
+    result["diverged"] = (folder / DIVERGED).exists()
     weights = folder / f"{task.model}.safetensors"
     if not weights.exists():  # it diverged before the first evaluation
         pass
@@ -240,7 +212,6 @@ def measure(run: Run, task: Task[Any], folder: Path, photos: int) -> None:
 
 
 def classifier(task: MnistTask, folder: Path) -> torch.nn.Module:
-    """Load the classifier of real digits, trained once for all runs."""
     path = folder / "classifier.pt"
     if not path.exists():
         torch.save(train_classifier(Part(task.images[:, 0].numpy(), task.labels.numpy()), 1), path)
@@ -261,22 +232,9 @@ def curve(folder: Path) -> list[tuple[int, float]]:
 
 
 def table(files: dict[str, Path]) -> str:
-    """Format the last numbers of each finished run as Markdown."""
     results = {name: json.loads(path.read_text()) for name, path in files.items()}
-    columns = {
-        "nll": "nll",
-        "recognised": "recognised, %",
-        f"best_of_{SAMPLES}": f"best of {SAMPLES}",
-        "variance": "variance",
-        "exploding": "exploding, %",
-        "skipped": "steps skipped",
-        "rollbacks": "returns",
-    }
-    used = [key for key in columns if any(key in result for result in results.values())]
-    lines = [
-        f"| run | {' | '.join(columns[key] for key in used)} |",
-        f"|---|{'---:|' * len(used)}",
-    ]
+    used = [key for key in COLUMNS if any(key in result for result in results.values())]
+    lines = [f"| run | {' | '.join(COLUMNS[key] for key in used)} |", f"|---|{'---:|' * len(used)}"]
     for name, result in results.items():
         cells = [number(key, result.get(key, math.nan)) for key in used]
         ended = f", given up after {result['seen']:,}" if result["diverged"] else ""
@@ -284,12 +242,10 @@ def table(files: dict[str, Path]) -> str:
     return "\n".join(lines)
 
 
-def number(name: str, value: float) -> str:
+def number(key: str, value: float) -> str:
     if not math.isfinite(value):
         return "-"
-    if name in ("recognised", "exploding"):
-        return f"{100 * value:.1f}"
-    return f"{value:.3f}" if name == "nll" else f"{value:.4g}"
+    return f"{100 * value:.1f}" if key in SHARES else f"{value:{'.3f' if key == 'nll' else '.4g'}}"
 
 
 def plot(curves: dict[str, list[tuple[int, float]]]) -> Image.Image:
@@ -302,20 +258,16 @@ def plot(curves: dict[str, list[tuple[int, float]]]) -> Image.Image:
 
     figure = Figure((9, 5.6), layout="constrained")
     axes = figure.subplots()
-    axes.set(xlim=(0, end), ylim=(bottom, top))
-    axes.set(xlabel="photos or digits seen", ylabel="nll of those held out (nats per dimension)")
+    labels = {"xlabel": "photos or digits seen", "ylabel": "nll of those held out (nats per dimension)"}
+    axes.set(xlim=(0, end), ylim=(bottom, top), **labels)
     axes.grid(color="#e4e4e4")
     axes.spines[:].set_visible(False)
     axes.xaxis.set_major_formatter("{x:,.0f}")
     colours, ends = iter(TABLEAU_COLORS), list[tuple[float, str, Line2D]]()
     for name, points in curves.items():
         recipe = name.startswith("full")
-        (line,) = axes.plot(
-            [seen for seen, _ in points],
-            [nll for _, nll in points],
-            color="black" if recipe else next(colours),
-            linewidth=2.5 if recipe else 1.5,
-        )
+        style = {"color": "black", "linewidth": 2.5} if recipe else {"color": next(colours)}
+        (line,) = axes.plot([seen for seen, _ in points], [nll for _, nll in points], **style)
         nll = points[-1][1] if points else math.nan
         if not points or points[-1][0] < end:
             name = f"{name}, given up"
@@ -323,14 +275,9 @@ def plot(curves: dict[str, list[tuple[int, float]]]) -> Image.Image:
             name = f"{name} ({nll:.3g})"
         ends.append((nll if math.isfinite(nll) else math.inf, name, line))
     ends.sort(key=lambda each: each[0], reverse=True)
-    axes.legend(
-        [line for *_, line in ends],
-        [name for _, name, _ in ends],
-        loc="center left",
-        bbox_to_anchor=(1, 0.5),
-        frameon=False,
-        labelcolor="linecolor",
-    )
+    names = [name for _, name, _ in ends]
+    place: dict[str, Any] = {"bbox_to_anchor": (1, 0.5), "frameon": False, "labelcolor": "linecolor"}
+    axes.legend([line for *_, line in ends], names, loc="center left", **place)
     return rendered(figure)
 
 

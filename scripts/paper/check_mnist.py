@@ -1,6 +1,6 @@
 """Measure `mnist`.
 
-    python scripts/paper/check_mnist.py ../shared/data/MNIST [--weights FILE] [--samples 1000]
+    python scripts/paper/check_mnist.py MNIST [--weights FILE] [--samples 1000]
 
 Prints the test set's nll in nats per dimension with the noise of training, the share of test digits that the
 flow classifies correctly by their likelihoods, and the share of samples at temperature 0.88 that a
@@ -31,7 +31,6 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder of MNIST's files")
     parser.add_argument("--weights", help="weights file (default: the packaged one)")
     parser.add_argument("--samples", type=int, default=1000, help="number of samples, a multiple of 10")
-    parser.add_argument("--temperature", type=float, default=TEMPERATURE)
     parser.add_argument("--epochs", type=int, default=3, help="epochs of the classifier")
     arguments = parser.parse_args()
 
@@ -45,28 +44,19 @@ def main() -> None:
     classifier = train_classifier(read_mnist(arguments.data, "train"), arguments.epochs)
     right = classify(classifier, test.images) == test.labels
     print(f"classifier on {len(right):,} real test digits: {right.mean():.2%}")
-    drawn = digits.sample(arguments.samples // 10, arguments.temperature).reshape(-1, 28, 28)
+    drawn = digits.sample(arguments.samples // 10, TEMPERATURE).reshape(-1, 28, 28)
     wanted = np.tile(np.arange(10), arguments.samples // 10)
     right = classify(classifier, drawn) == wanted
     by_digit = "  ".join(f"{d}: {right[wanted == d].mean():.0%}" for d in range(10))
-    print(
-        f"samples at {arguments.temperature} recognised: {right.mean():.1%} of {len(right):,}  ({by_digit})"
-    )
+    share = f"{right.mean():.1%} of {len(right):,}"
+    print(f"samples at {TEMPERATURE} recognised: {share}  ({by_digit})")
 
 
 def train_classifier(part: Part, epochs: int) -> nn.Module:
     torch.manual_seed(0)
-    model = nn.Sequential(
-        nn.Conv2d(1, 16, 5, stride=2, padding=2),
-        nn.ReLU(),
-        nn.Conv2d(16, 32, 3, stride=2, padding=1),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Dropout(0.3),
-        nn.Linear(32 * 7 * 7, 128),
-        nn.ReLU(),
-        nn.Linear(128, 10),
-    )
+    first = [nn.Conv2d(1, 16, 5, stride=2, padding=2), nn.ReLU()]
+    second = [nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.ReLU(), nn.Flatten(), nn.Dropout(0.3)]
+    model = nn.Sequential(*first, *second, nn.Linear(32 * 7 * 7, 128), nn.ReLU(), nn.Linear(128, 10))
     images, labels = torch.from_numpy(part.images)[:, None], torch.from_numpy(part.labels)
     steps = epochs * (len(images) // BATCH)
     optimizer = torch.optim.Adam(model.parameters(), 2e-3)

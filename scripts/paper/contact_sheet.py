@@ -1,6 +1,6 @@
 """Draw contact sheets of fixed photos, for one or several weights files side by side.
 
-    python scripts/paper/contact_sheet.py ../shared/data/photos-dev.zip
+    python scripts/paper/contact_sheet.py photos-dev.zip
     python scripts/paper/contact_sheet.py examples/*.jpg --weights before.safetensors after.safetensors
 
 Draws one row for each of 24 photos, evenly spaced among those given and cropped to squares: the original,
@@ -42,9 +42,8 @@ def save_pages(rows: list[list[Tile]], most: int, folder: Path, name: str) -> No
     """Write sheets of at most so many rows each, ``name-1.jpg`` and so on, and print their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     for k, page in enumerate(np.array_split(np.arange(len(rows)), math.ceil(len(rows) / most)), start=1):
-        sheet = contact_sheet([tile for row in page for tile in rows[row]], len(rows[0]))
-        path = folder / f"{name}-{k}.jpg"
-        save_sheet(sheet, path, quality=QUALITY)
+        path, shown_tiles = folder / f"{name}-{k}.jpg", [tile for row in page for tile in rows[row]]
+        save_sheet(contact_sheet(shown_tiles, len(rows[0])), path, quality=QUALITY)
         print(path)
 
 
@@ -56,9 +55,8 @@ def rows_of(data: list[Path], weights: list[Path], number: int) -> list[list[Til
         for name, colorizer in models.items():
             conditioned = colorizer.condition(middle)
             samples = conditioned.sample(number, 1.0) + conditioned.sample(number)
-            labels = number * ["T = 1"] + number * ["default T"]
-            if len(models) > 1:
-                labels = [f"{name}, {label}" for label in labels]
+            of_model = f"{name}, " if len(models) > 1 else ""
+            labels = [f"{of_model}{label}" for label in ("T = 1", "default T") for _ in range(number)]
             row += shown(colorizer, middle, samples, labels, TILE)
         rows.append(row)
     return rows

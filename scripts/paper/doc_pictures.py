@@ -31,6 +31,7 @@ TRANSFERS = (  # reference, photo
     ("rocket.jpg", "camera.png"),
 )
 HINTS = "--hint 110,400,#d8702a --hint 215,115,#d8a488 --hint 30,180,#b03030 --hint 330,60,#8c9098"
+MASK = "--mask examples/photo-sky.png"
 COMMANDS = {  # picture: the command's result that it is, and the command
     "sheet": ("flood_sheet.jpg", "examples/old/flood.jpg -n 8"),
     "temperature-0.5": ("coffee_sheet.jpg", "examples/coffee.png -n 3 -t 0.5"),
@@ -41,10 +42,7 @@ COMMANDS = {  # picture: the command's result that it is, and the command
     "temperature-coarse": ("flood_temperature_000.jpg", "temperature examples/old/flood.jpg --only 8"),
     "interpolation": ("photo_samples.jpg", "sample examples/photo.jpg -t 0.9 --interpolate 6,17,11,22"),
     "vary-level": ("photo_samples.jpg", "sample examples/photo.jpg -n 9 --seed 17 -t 0.9 --vary-level 8"),
-    "mix": (
-        "photo_mix_017_022_sheet.jpg",
-        "mix examples/photo.jpg --seeds 17,22 --mask examples/photo-sky.png -t 0.9",
-    ),
+    "mix": ("photo_mix_017_022_sheet.jpg", f"mix examples/photo.jpg --seeds 17,22 {MASK} -t 0.9"),
 }
 WIDTH, QUALITY = 1200, 85
 

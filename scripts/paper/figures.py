@@ -1,6 +1,6 @@
 """Draw the paper's figures from our models: python scripts/paper/figures.py 1 14 15.
 
-Writes figure-1.jpg and so on; docs/figures.md shows and explains them. Without --data, the figures use photos
+Writes figure-1.jpg and so on; docs/paper.md shows and explains them. Without --data, the figures use photos
 in examples/ or, for 7, MNIST; without --weights, they use the packaged models. The same seed gives the same
 bytes.
 """
@@ -10,8 +10,9 @@ from __future__ import annotations
 import argparse
 import string
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,26 +43,17 @@ TEMPERATURES = (0.0, 0.3, 0.6, 0.8, 1.0, 1.2)
 
 @dataclass(frozen=True)
 class Request:
-    """The inputs of a figure.
+    """The inputs of a figure."""
 
-    Attributes:
-        data: photos (files, folders, zips), or a folder with MNIST.
-        weights: files to use instead of the packaged ones.
-        number: number of samples per photo, of codes or of digits.
-        seed: seed of the first sample.
-    """
-
-    data: Sequence[Path]
-    weights: Sequence[Path]
-    number: int
-    seed: int
+    data: Sequence[Path]  # photos (files, folders, zips), or a folder with MNIST
+    weights: Sequence[Path]  # instead of the packaged ones
+    number: int  # of samples of a photo, of codes or of digits
+    seed: int  # of the first sample
 
     def colorizer(self, guidance: float | None = None) -> Colorizer:
-        """Load the model of a figure that shows only one."""
         return next(iter(colorizers(self.weights, guidance=guidance).values()))
 
     def digits(self) -> Digits:
-        """Load the model of digits."""
         return Digits(weights=self.weights[0] if self.weights else None)
 
 
@@ -72,11 +64,11 @@ def colorizers(
     names = [file.stem for file in files]
     if len(set(names)) < len(names):
         names = [file.parent.name for file in files]
-    models = [str(tensorfile.load(weights.find(file))[0].get("model")) for file in files]
-    loaded = [
-        Colorizer(model, weights=file, guidance=guidance) for model, file in zip(models, files, strict=True)
-    ]
-    return dict(zip(names, loaded, strict=True)) or {default: Colorizer(default, guidance=guidance)}
+    loaded = {}
+    for name, file in zip(names, files, strict=True):
+        model = str(tensorfile.load(weights.find(file))[0].get("model"))
+        loaded[name] = Colorizer(model, weights=file, guidance=guidance)
+    return loaded or {default: Colorizer(default, guidance=guidance)}
 
 
 def photos(paths: Sequence[Path], number: int | None = None) -> Iterator[tuple[str, Photo]]:
@@ -97,12 +89,8 @@ def square(photo: Photo) -> Photo:
 def shown(
     colorizer: Colorizer, photo: Photo, samples: Sequence[Sample], labels: Sequence[str], size: int = TILE
 ) -> list[Tile]:
-    """Make tiles of a photo's samples."""
-    small = open_photo(photo.thumbnail(size))
-    return [
-        (made.picture.thumbnail(size), label)
-        for made, label in zip(colorizer.compose(small, samples), labels, strict=True)
-    ]
+    made = colorizer.compose(open_photo(photo.thumbnail(size)), samples)
+    return [(one.picture.thumbnail(size), label) for one, label in zip(made, labels, strict=True)]
 
 
 def own_colours(colorizer: Colorizer, photo: Photo) -> Sample:
@@ -122,16 +110,6 @@ def truth_among_samples(request: Request) -> Image.Image:
     return contact_sheet(shown(colorizer, photo, [samples[k] for k in order], letters, size))
 
 
-def latent_axes(request: Request) -> Image.Image:
-    """Fig. 4: walks along the principal components of MNIST's codes."""
-    return walks_picture(request.digits())
-
-
-def digits_of_codes(request: Request) -> Image.Image:
-    """Fig. 6: a row of all digits for each code."""
-    return samples_picture(request.digits(), request.number, seed=request.seed)
-
-
 def digits_in_styles(request: Request) -> Image.Image:
     """Fig. 7: test images on the left, all digits in the style of each."""
     images, labels = read_mnist(request.data[0], "t10k")
@@ -141,28 +119,19 @@ def digits_in_styles(request: Request) -> Image.Image:
     return picture(np.concatenate([images[chosen, None], rows], axis=1), columns=columns)
 
 
-def diverse(request: Request) -> Image.Image:
-    """Fig. 11: samples of each photo, in a row."""
-    return _rows((photo for _, photo in photos(request.data, ROWS)), colorizers(request.weights), request)
-
-
-def diverse_bedrooms(request: Request) -> Image.Image:
-    """Fig. 9: the same for bedrooms."""
-    squares = (square(photo) for _, photo in photos(request.data, ROWS))
-    return _rows(squares, colorizers(request.weights, "bedrooms"), request)
-
-
 def without_conditioning(request: Request) -> Image.Image:
-    """Fig. 16: the same for models with and without conditioning network."""
+    """Fig. 16: models with and without conditioning network."""
     if len(request.weights) != 2:
         raise DataError("give --weights of the models with and without conditioning network; see --help")
-    models = colorizers(request.weights, guidance=0.0)  # what was learnt, little as it is
-    return _rows((photo for _, photo in photos(request.data, ROWS)), models, request)
+    return diverse(request, guidance=0.0)  # what was learnt, little as it is
 
 
-def _rows(chosen: Iterable[Photo], models: Mapping[str, Colorizer], request: Request) -> Image.Image:
+def diverse(request: Request, model: str = "natural", guidance: float | None = None) -> Image.Image:
+    """Figs. 9 and 11: samples of each photo, in a row."""
+    models = colorizers(request.weights, model, guidance)
     number, tiles = max(1, request.number // len(models)), list[Tile]()
-    for photo in chosen:
+    for _, photo in photos(request.data, ROWS):
+        photo = square(photo) if model == "bedrooms" else photo
         tiles.append(original_tile(photo, TILE))
         for name, colorizer in models.items():
             samples = colorizer.condition(photo).sample(number, seed=request.seed)
@@ -184,14 +153,9 @@ def ablation_curves(request: Request) -> Image.Image:
 
 
 def with_same_noise(conditioned: ConditionedPhoto, samples: Iterable[Sample]) -> list[Sample]:
-    """Replace the densities of samples by those of their colours with the same noise in all of them.
-
-    A photo's own colours have noise of their own or, where they were compressed, none, and the finest details
-    decide about a density.
-    """
-    return [
-        replace(sample, log_prob=conditioned.log_prob(with_noise(sample.ab, seed=0))) for sample in samples
-    ]
+    """Replace the densities of samples by those with the same noise: the details decide about a density."""
+    densities = ((sample, conditioned.log_prob(with_noise(sample.ab, seed=0))) for sample in samples)
+    return [replace(sample, log_prob=log_prob) for sample, log_prob in densities]
 
 
 class Case(NamedTuple):
@@ -210,7 +174,6 @@ class Case(NamedTuple):
 
     @property
     def median(self) -> Sample:
-        """The middle sample by likelihood."""
         return self.samples[len(self.samples) // 2]
 
 
@@ -238,11 +201,9 @@ def failures(request: Request) -> Image.Image:
 
 def temperatures(request: Request) -> Image.Image:
     """Fig. 14: one code of each photo, scaled."""
-    colorizer, tiles = request.colorizer(), []
-    strip = Strip(TEMPERATURES)
+    colorizer, tiles, labels = request.colorizer(), [], [f"T = {t:g}" for t in TEMPERATURES]
     for _, photo in photos(request.data, ROWS):
-        labels = [f"T = {t:g}" for t in TEMPERATURES]
-        samples = strip.samples(colorizer, photo, 1.0, request.seed)
+        samples = Strip(TEMPERATURES).samples(colorizer, photo, 1.0, request.seed)
         tiles += shown(colorizer, photo, samples, labels)
     return contact_sheet(tiles, len(TEMPERATURES))
 
@@ -268,38 +229,24 @@ class Figure(NamedTuple):
     number: int = 8
 
 
-def examples(*names: str) -> tuple[str, ...]:
-    return tuple(f"examples/{name}" for name in names)
+def examples(names: str) -> tuple[str, ...]:
+    return tuple(f"examples/{name}" for name in names.split())
 
 
+DIVERSE = examples("singaporean-cityscape.jpg photo.jpg chelsea.png coffee.png roman-colosseum.jpg")
+REFERENCES = "beacon-street-sunset.jpg tea-gardens.jpg extreme-desert-hike.jpg blue-periwinkle.jpg rocket.jpg"
 FIGURES = {
     1: Figure(truth_among_samples, examples("canyon-wren.jpg")),
-    4: Figure(latent_axes),
-    6: Figure(digits_of_codes),
+    4: Figure(lambda asked: walks_picture(asked.digits())),
+    6: Figure(lambda asked: samples_picture(asked.digits(), asked.number, seed=asked.seed)),
     7: Figure(digits_in_styles, ("../shared/data/MNIST",)),
-    9: Figure(diverse_bedrooms, ("../shared/data/interiors-val.zip",), 6),
+    9: Figure(partial(diverse, model="bedrooms"), ("../shared/data/interiors-val.zip",), 6),
     10: Figure(ablation_curves, ("runs/ablations",)),
-    11: Figure(
-        diverse,
-        examples(
-            "singaporean-cityscape.jpg", "photo.jpg", "chelsea.png", "coffee.png", "roman-colosseum.jpg"
-        ),
-        5,
-    ),
+    11: Figure(diverse, DIVERSE, 5),
     12: Figure(failures, ("examples",), 16),
-    14: Figure(temperatures, examples("photo.jpg", "tea-gardens.jpg", "coffee.png")),
-    15: Figure(
-        colour_transfer,
-        examples(
-            "photo.jpg",
-            "beacon-street-sunset.jpg",
-            "tea-gardens.jpg",
-            "extreme-desert-hike.jpg",
-            "blue-periwinkle.jpg",
-            "rocket.jpg",
-        ),
-    ),
-    16: Figure(without_conditioning, examples("photo.jpg", "chelsea.png", "coffee.png"), 6),
+    14: Figure(temperatures, examples("photo.jpg tea-gardens.jpg coffee.png")),
+    15: Figure(colour_transfer, examples(f"photo.jpg {REFERENCES}")),
+    16: Figure(without_conditioning, examples("photo.jpg chelsea.png coffee.png"), 6),
 }
 
 DATA = "photos: files, folders, zips; 7: MNIST's folder; 10: the run folder of scripts/paper/ablations.py"
@@ -319,12 +266,8 @@ def main() -> None:
         parser.error(f"--seed must be 0 or more and --number from 1 to {MOST}")
     for n in arguments.figures:
         figure = FIGURES[n]
-        request = Request(
-            arguments.data or [ROOT / name for name in figure.data],
-            arguments.weights,
-            arguments.number or figure.number,
-            arguments.seed,
-        )
+        data = arguments.data or [ROOT / name for name in figure.data]
+        request = Request(data, arguments.weights, arguments.number or figure.number, arguments.seed)
         path = arguments.output_dir / f"figure-{n}.jpg"
         try:
             image = figure.draw(request)

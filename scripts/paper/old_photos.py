@@ -1,10 +1,10 @@
-"""Draw sheets of old photographs, as two weights files colorize them at their defaults.
+"""Draw sheets of old photographs, as they are colorized at the defaults.
 
-    python scripts/paper/old_photos.py ../shared/data/oldphotos.zip --before before.safetensors
+    python scripts/paper/old_photos.py oldphotos.zip
 
-Draws one row for each photo, its frame left gray: the photo, the first picture of the older weights (the most
-typical of eight samples), that of the packaged ones, and two more of theirs, typical and different. Writes
-old-1.jpg and so on, with up to seven photos each.
+Draws one row for each photo, its frame left gray: the photo, the first picture (the most typical of eight
+samples), and two more of the eight, typical and different. Writes old-1.jpg and so on, with up to seven
+photos each.
 """
 
 from __future__ import annotations
@@ -28,25 +28,21 @@ ROWS, TILE = 7, 200
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("data", type=Path, nargs="+", help="photos: files, folders, zips")
-    parser.add_argument("--before", type=Path, required=True, help="the older weights file")
     parser.add_argument("--output-dir", type=Path, default=Path("colorized"))
     arguments = parser.parse_args()
-    save_pages(rows_of(arguments.data, arguments.before), ROWS, arguments.output_dir, "old")
+    save_pages(rows_of(arguments.data), ROWS, arguments.output_dir, "old")
 
 
-def rows_of(data: list[Path], before: Path) -> list[list[Tile]]:
-    older, newer = Colorizer(weights=before), Colorizer()
-    rows = []
+def rows_of(data: list[Path]) -> list[list[Tile]]:
+    colorizer, labels, rows = Colorizer(), ["first", "another", "another"], []
     for name, scan in photos(data):
         photo = scan.framed()
-        row = [(gray_tile(photo, TILE)[0], name)]
-        for colorizer, labels in ((older, ["before"]), (newer, ["now", "another", "another"])):
-            drawn = colorizer.condition(photo).sample(TYPICAL_OF)
-            first = typical(drawn, 1)
-            others = [sample for sample in typical(drawn, len(labels)) if sample is not first[0]]
-            made = colorizer.compose(photo, [*first, *others][: len(labels)])
-            row += [(c.picture.thumbnail(TILE), label) for c, label in zip(made, labels, strict=True)]
-        rows.append(row)
+        drawn = colorizer.condition(photo).sample(TYPICAL_OF)
+        first = typical(drawn, 1)
+        others = [sample for sample in typical(drawn, len(labels)) if sample is not first[0]]
+        made = colorizer.compose(photo, [*first, *others][: len(labels)])
+        tiles = [(c.picture.thumbnail(TILE), label) for c, label in zip(made, labels, strict=True)]
+        rows.append([(gray_tile(photo, TILE)[0], name), *tiles])
     return rows
 
 

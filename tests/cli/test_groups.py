@@ -9,17 +9,17 @@ from typer.testing import CliRunner
 
 from cinn_colorize.cli.app import _COMMANDS
 from cinn_colorize.cli.flatten import flattened
-from cinn_colorize.imaging.options import Encoding, Rendering, Upsampling
+from cinn_colorize.imaging.options import Encoding, Rendering, Upsampling, option
 
 
 @dataclass(frozen=True)
 class Inner:
-    depth: Annotated[int, typer.Option("--depth", min=1, help="How deep.")] = 8
+    depth: int = option(8, None, "How deep.", min=1)
 
 
 @dataclass(frozen=True)
 class Outer:
-    name: Annotated[str, typer.Option("--name")] = "none"
+    name: str = option("none", None, "Its name.")
     inner: Inner = Inner()
 
 

@@ -255,14 +255,18 @@ def rms(values):
 def test_the_first_picture_is_the_most_typical_of_eight(run, monkeypatch, shipped_colorizer):
     run = in_this_process(monkeypatch, shipped_colorizer)  # random weights make samples about as typical
     (name,) = run("gray.jpg").stdout.splitlines()
-    drawn = shipped_colorizer.condition("gray.jpg").sample(8)
+    drawing = shipped_colorizer.condition("gray.jpg")
+    drawn = drawing.sample(8)
     apart = [[rms(s.ab - t.ab) / (rms(s.ab) + rms(t.ab)) for s in drawn] for t in drawn]
     seed = int(np.argmin(np.sum(apart, axis=1)))
     assert name == f"colorized/gray_{seed:03d}.jpg"
     assert typical(drawn, 1)[0].seed == seed
     # It is a plain sample of its seed, also from stdin, in the library and with hints.
     run("gray.jpg", "-n", 8, "-o", "eight")
-    assert Path(name).read_bytes() == Path("eight", Path(name).name).read_bytes()
+    plain = read_recipe(Path("eight", Path(name).name))
+    assert read_recipe(name) == plain | {"picked": "1 of seeds 0 to 7, typical"}
+    with Image.open(name) as picked, Image.open(Path("eight", Path(name).name)) as sample:
+        assert picked.tobytes() == sample.tobytes()
     assert run("-", input=Path("gray.jpg").read_bytes()).stdout_bytes == Path(name).read_bytes()
     assert shipped_colorizer.colorize("gray.jpg")[0].seed == seed
     assert shipped_colorizer.colorize("gray.jpg", seed=0)[0].seed == 0
@@ -270,6 +274,13 @@ def test_the_first_picture_is_the_most_typical_of_eight(run, monkeypatch, shippe
     hinted = run("gray.jpg", "-o", "hinted", "--hint", "40,30,#a02832")
     assert hinted.stdout == f"hinted/gray_{seed:03d}.jpg\n"
     assert run("gray.jpg", "--seed", 0).stdout == "colorized/gray_000.jpg\n"
+    # It is found again without being drawn.
+    drawn.clear()
+    monkeypatch.setattr(type(drawing), "sample", lambda *_, **__: drawn.append("drawn"))
+    assert "nothing to do; its files are there already" in the_line(run("gray.jpg"))
+    assert not drawn
+    monkeypatch.undo()
+    run = in_this_process(monkeypatch, shipped_colorizer)
     # Not whichever of the eight is there: the most typical.
     Path(name).unlink()
     assert run("gray.jpg").stdout == f"{name}\n"

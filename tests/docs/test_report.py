@@ -49,6 +49,18 @@ def test_what_the_registry_says_is_in_the_readme():
     assert not [number for number in numbers if f" {number} " not in table]
 
 
+def test_speed_in_the_readme_is_that_of_the_benchmarks():
+    def rows(path, start):
+        text = (ROOT / path).read_text().split(start)[1].split("\n\n## ")[0]
+        lines = lines_of("\n".join(line for line in text.splitlines() if line.startswith("| ")))
+        return {name.strip("`"): row for name, *row in lines}
+
+    told, measured = rows("README.md", "## Speed"), rows("docs/benchmarks.md", "<!-- report: peers")
+    assert len(told) == 5  # with the head
+    for name, (seconds, cpu, memory) in list(told.items())[1:]:
+        assert (seconds, cpu, memory) == (*measured[name][:2], f"{measured[name][4]} MiB")
+
+
 @pytest.fixture
 def page(tmp_path):
     path = tmp_path / "page.md"
@@ -154,7 +166,7 @@ def run(*arguments):
 
 
 def test_a_trial_prints_keeps_what_it_made_and_changes_no_page(tmp_path):
-    page = (ROOT / "docs/samples.md").read_bytes()
+    page = (ROOT / "docs/gallery.md").read_bytes()
     picture = (ROOT / "docs/images/samples-1.jpg").read_bytes()
     done = run("peers", "samples", "--photos", 1, "--run", tmp_path)
     assert done.returncode == 1  # of peers, whose clones are missing; samples are made all the same
@@ -162,7 +174,7 @@ def test_a_trial_prints_keeps_what_it_made_and_changes_no_page(tmp_path):
     assert done.stderr.splitlines()[-1] == "report.py: not made: peers; run the command again"
     assert done.stdout.startswith("## samples\n\nPhotos: 1.")
     (made,) = tmp_path.rglob("samples-1.jpg")
-    assert (ROOT / "docs/samples.md").read_bytes() == page
+    assert (ROOT / "docs/gallery.md").read_bytes() == page
     assert (ROOT / "docs/images/samples-1.jpg").read_bytes() == picture
     made.unlink()
     again = run("samples", "--photos", 1, "--run", tmp_path)

@@ -20,8 +20,8 @@ from cinn_colorize.imaging.options import MAX_PIXELS
 from cinn_colorize.studio.guard import Guard
 from cinn_colorize.studio.library import Library
 from cinn_colorize.studio.openapi import OPENAPI
+from cinn_colorize.studio.page_request import PageRequest
 from cinn_colorize.studio.server import Server
-from cinn_colorize.studio.wish import Wish
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +241,9 @@ def test_the_description_has_the_options_that_there_are(client, photo):
     described = client.get("/openapi.json").json()
     assert described == json.loads(json.dumps(OPENAPI))
     options = {option["name"] for option in described["paths"]["/colorize"]["post"]["parameters"]}
-    wished = {"frame", "guidance", "hints", "name", "seed", "temperature"} | vars(Wish().rendering).keys()
+    wished = {"frame", "guidance", "hints", "name", "seed", "temperature"} | vars(
+        PageRequest().rendering
+    ).keys()
     assert options == wished
     assert client.post("/colorize", content=b"no photo").status_code == 422
     for params, files, said in (

@@ -7,10 +7,10 @@ import pytest
 from helpers import GRAY, names
 from PIL import Image
 
-from cinn_colorize.methods.sample import Sampling
 from cinn_colorize.models.registry import DEFAULT, MODELS
+from cinn_colorize.request import SampleRequest
 from cinn_colorize.studio.library import Library
-from cinn_colorize.studio.wish import Wish
+from cinn_colorize.studio.page_request import PageRequest
 
 
 def test_a_command_names_the_guidance_that_the_studio_began_with(folder, new_studio):
@@ -20,8 +20,8 @@ def test_a_command_names_the_guidance_that_the_studio_began_with(folder, new_stu
         (1.2, 0.0, "0.0"),
     ):  # fmt: skip
         library = Library([folder / "a.jpg"])
-        wish = Wish(photo=library.given()[0]["id"], guidance=asked)
-        words = shlex.split(new_studio(library, guidance=began).command(wish))
+        wanted = PageRequest(photo=library.given()[0]["id"], guidance=asked)
+        words = shlex.split(new_studio(library, guidance=began).command(wanted))
         named = words[words.index("--guidance") + 1] if "--guidance" in words else None
         assert named == said
 
@@ -32,32 +32,34 @@ def test_a_sample_does_not_depend_on_what_was_drawn_before(folder, narrow_weight
         library = Library([folder / "a.jpg"])
         studio = new_studio(library, weights=narrow_weights)
         (given,) = library.given()
-        wish = Wish(photo=given["id"])
+        wanted = PageRequest(photo=given["id"])
         for seed in order:
             for hints in ("", "150,100,#3060c0"):
-                made = studio.samples(Wish.parse({"photo": wish.photo, "seed": seed, "hints": hints}))
+                made = studio.samples(
+                    PageRequest.parse({"photo": wanted.photo, "seed": seed, "hints": hints})
+                )
                 drawn += [(seed, hints, made[0].ab.tobytes())]
-        studio.samples(Wish.parse({"photo": wish.photo, "hints": "150,100,#3060c0"}), 8)
+        studio.samples(PageRequest.parse({"photo": wanted.photo, "hints": "150,100,#3060c0"}), 8)
     assert len({key[:2] for key in drawn}) == len(set(drawn)) == 6
 
 
 def test_a_changed_file_is_opened_again(tmp_path, new_studio):
     Image.fromarray(GRAY).save(tmp_path / "a.png")
     library = Library([tmp_path / "a.png"])
-    studio, wish = new_studio(library), Wish(photo=library.given()[0]["id"])
-    first = studio.samples(wish)[0].ab
+    studio, wanted = new_studio(library), PageRequest(photo=library.given()[0]["id"])
+    first = studio.samples(wanted)[0].ab
     Image.fromarray(np.rot90(GRAY)).save(tmp_path / "a.png")
-    assert not np.array_equal(studio.samples(wish)[0].ab, first)
+    assert not np.array_equal(studio.samples(wanted)[0].ab, first)
 
 
 def test_nothing_is_replaced_and_one_picture_is_saved_once(tmp_path, new_studio):
     Image.fromarray(GRAY).save(tmp_path / "a.jpg")
     (tmp_path / "a_000.jpg").write_text("precious")
     library = Library([tmp_path / "a.jpg"])
-    studio, wish = new_studio(library), Wish(photo=library.given()[0]["id"])
+    studio, wanted = new_studio(library), PageRequest(photo=library.given()[0]["id"])
     assert not library.given()[0]["done"]
     for _ in range(2):
-        (saved,) = studio.save(wish)
+        (saved,) = studio.save(wanted)
         assert saved.name == "a_000_2.jpg"
     assert names(tmp_path) == ["a.jpg", "a_000.jpg", "a_000_2.jpg"]
     assert (tmp_path / "a_000.jpg").read_text() == "precious"
@@ -70,8 +72,8 @@ def test_what_is_saved_beside_a_photo_is_no_more_readable_than_it(tmp_path, new_
     (tmp_path / "a.jpg").chmod(0o600)
     library = Library([tmp_path / "a.jpg"])
     studio, key = new_studio(library), library.given()[0]["id"]
-    reference = studio.keep(Wish(photo=key, seed=1))
-    saved = studio.save(Wish(photo=key, reference=reference.id))
+    reference = studio.keep(PageRequest(photo=key, seed=1))
+    saved = studio.save(PageRequest(photo=key, reference=reference.id))
     assert len(saved) == 2
     assert {path.stat().st_mode & 0o777 for path in saved} == {0o600}
     assert saved[1].read_bytes() == reference.path.read_bytes()
@@ -80,14 +82,14 @@ def test_what_is_saved_beside_a_photo_is_no_more_readable_than_it(tmp_path, new_
 def test_a_failure_among_the_members_of_an_ensemble_is_not_the_end_of_it(folder, narrow_weights, new_studio):
     library = Library([folder / "a.jpg"])
     studio = new_studio(library, weights=narrow_weights)
-    wish = Wish.parse({"photo": library.given()[0]["id"], "hints": "150,100,#3060c0"})
-    expected = studio.samples(wish)[0].ab
-    opened = studio._opened(wish)
+    wanted = PageRequest.parse({"photo": library.given()[0]["id"], "hints": "150,100,#3060c0"})
+    expected = studio.samples(wanted)[0].ab
+    opened = studio._opened(wanted)
     opened.samples.clear()
     opened.members, opened.coming = opened.members[:8], failing()
     with pytest.raises(MemoryError):
-        studio.samples(wish)
-    np.testing.assert_array_equal(studio.samples(wish)[0].ab, expected)
+        studio.samples(wanted)
+    np.testing.assert_array_equal(studio.samples(wanted)[0].ab, expected)
     library.close()
 
 
@@ -103,13 +105,13 @@ def test_commands_are_quoted_for_a_shell(tmp_path):
     library = Library()
     for name in names:
         item = library.add(_written(library.new(name)))
-        command = Wish(photo=item.id).command(library, MODELS[DEFAULT], ["--device", "cpu"])
+        command = PageRequest(photo=item.id).command(library, MODELS[DEFAULT], ["--device", "cpu"])
         words = shlex.split(command)
         assert words[:2] == ["cinn-colorize", "colorize"]
         assert words[2].removeprefix("./") == name
         assert words[2][0] not in "-@"
         assert words[-2:] == ["--device", "cpu"]
-    assert isinstance(Wish(photo=item.id).method(library, 1), Sampling)
+    assert isinstance(PageRequest(photo=item.id).request(library), SampleRequest)
 
 
 def test_a_photo_without_a_suffix_has_pictures_of_its_format(tmp_path, photo):
@@ -118,7 +120,7 @@ def test_a_photo_without_a_suffix_has_pictures_of_its_format(tmp_path, photo):
     sent = library.new("sent")
     sent.path.write_bytes(photo)
     for key, name in ((library.given()[0]["id"], "scan_003.jpg"), (library.add(sent).id, "sent_003.jpg")):
-        assert Wish(photo=key, seed=3).name(library) == name
+        assert PageRequest(photo=key).name(library, 3) == name
     library.close()
 
 

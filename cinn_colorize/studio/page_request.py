@@ -4,34 +4,30 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from cinn_colorize.files.formats import own_suffix, written_suffix
 from cinn_colorize.imaging.options import Rendering, check_seeds, parse_number, parse_seed
-from cinn_colorize.latents.levels import PerLevel, format_levels, parse_temperature
-from cinn_colorize.methods.base import SampleMethod
+from cinn_colorize.latents.levels import format_levels
 from cinn_colorize.methods.hint import Hint, parse_hints
-from cinn_colorize.methods.hints import Hinted
-from cinn_colorize.methods.mix import Mix
-from cinn_colorize.methods.sample import Sampling
-from cinn_colorize.methods.transfer import TEMPERATURE, Transfer
 from cinn_colorize.models.registry import MAX_GUIDANCE, ModelInfo
+from cinn_colorize.request import MixRequest, Request, SampleRequest, TransferRequest, words
 from cinn_colorize.studio.library import Item, Library
 
 SIZES = {"small": 480, "large": 1600, "full": 0}  # longer side of pictures on the page; 0 for the photo's
 
 
 @dataclass(frozen=True)
-class Wish:
+class PageRequest:
     """A photo and how to draw it.
 
     Attributes:
         photo: id of the photo.
         frame: see :meth:`Photo.framed`.
-        seed: seed of the first sample.
+        seed: seed of the first sample; None for the most typical of several.
         temperature: temperature as ``--temperature`` takes it; empty for the default.
         guidance: see :class:`Colorizer`; None for the default.
         hints: hints that the samples follow.
@@ -44,7 +40,7 @@ class Wish:
 
     photo: str = ""
     frame: str = "auto"
-    seed: int = 0
+    seed: int | None = 0
     temperature: str = ""
     guidance: float | None = None
     hints: tuple[Hint, ...] = ()
@@ -55,8 +51,12 @@ class Wish:
     rendering: Rendering = Rendering()
 
     @classmethod
-    def parse(cls, values: Mapping[str, object]) -> Self:
+    def parse(cls, values: Mapping[str, object], seed: int | None = 0) -> Self:
         """Read what a page or a query says; the values are text, as on the command line.
+
+        Args:
+            values: the values; those that are missing or empty have their defaults.
+            seed: the default of the seed.
 
         Raises:
             ValueError: a value is out of range, or ways to draw that exclude each other are asked for.
@@ -66,8 +66,8 @@ class Wish:
         given = {key: str(value) for key, value in values.items() if value != ""}
         if sum(key in given for key in ("hints", "mask", "reference")) > 1:
             raise ValueError("hints, mask and reference exclude each other")
-        seed = parse_seed(given.get("seed", "0"))
-        check_seeds(seed, 64)
+        seed = parse_seed(given["seed"]) if "seed" in given else seed
+        check_seeds(seed or 0, 64)
 
         def number(name: str, largest: float) -> float | None:
             return parse_number(name, given[name], largest) if name in given else None
@@ -86,42 +86,38 @@ class Wish:
             rendering=Rendering.from_entries(given),
         )
 
-    def temperatures(self, info: ModelInfo) -> PerLevel:
-        """Return the temperature by level.
-
-        Raises:
-            ValueError: it cannot be parsed, or is out of range.
-        """
-        default = TEMPERATURE if self.reference else info.temperature
-        return parse_temperature(self.temperature or None, info.levels, default)
-
-    def method(self, library: Library, max_pixels: int) -> SampleMethod:
-        """Return the method that draws.
+    def request(
+        self, library: Library, name: Callable[[Item], str | Path] = lambda item: item.path
+    ) -> Request:
+        """Return what makes the pictures.
 
         Args:
             library: where the files are known.
-            max_pixels: largest mask or reference accepted, in pixels.
+            name: returns the path of a file.
 
         Raises:
             PhotoError: the mask or the reference is no longer there.
         """
-        if self.hints:
-            return Hinted(self.hints)
+        shared: dict[str, Any] = {"rendering": self.rendering, "frame": self.frame}
+        if self.temperature:
+            shared["temperature"] = self.temperature
         if self.mask:
-            return Mix(library[self.mask].path, self.outside, max_pixels)
+            mask = Path(name(library[self.mask]))
+            return MixRequest(seeds=f"{self.seed or 0},{self.outside}", mask=mask, **shared)
         if self.reference:
-            noise = None if self.strength is None else 1 - self.strength
-            return Transfer(library[self.reference].path, noise, max_pixels)
-        return Sampling()
+            reference = Path(name(library[self.reference]))
+            seed = self.seed or 0
+            return TransferRequest(reference=reference, strength=self.strength, seed=seed, **shared)
+        return SampleRequest(seed=self.seed, hint=self.hints or None, **shared)
 
-    def name(self, library: Library) -> str:
-        """Return the file name that the command line would give the picture."""
+    def name(self, library: Library, seed: int) -> str:
+        """Return the file name that the command line would give the picture of a seed."""
         item = library[self.photo]
         photo, suffix = Path(item.name), written_suffix(own_suffix(item.path))
         if self.mask:
-            return f"{photo.stem}_mix_{self.seed:03d}_{self.outside:03d}{suffix}"
+            return f"{photo.stem}_mix_{seed:03d}_{self.outside:03d}{suffix}"
         like = f"like_{Path(library[self.reference].name).stem}_" if self.reference else ""
-        return f"{photo.stem}_{like}{self.seed:03d}{suffix}"
+        return f"{photo.stem}_{like}{seed:03d}{suffix}"
 
     def command(self, library: Library, info: ModelInfo, network: Sequence[str]) -> str:
         """Return the shell command that makes the same picture.
@@ -131,27 +127,19 @@ class Wish:
             info: the model.
             network: options that say which network draws, without guidance.
         """
-        photo = _argument(library[self.photo])
-        temperature = ["-t", format_levels(self.temperatures(info))]
-        seed = ["--seed", str(self.seed)]
-        if self.mask:
-            seeds, mask = f"{self.seed},{self.outside}", _argument(library[self.mask])
-            words = ["mix", photo, "--seeds", seeds, "--mask", mask, *temperature, "--no-sheet"]
-        elif self.reference:
-            strength = [] if self.strength is None else ["--strength", repr(self.strength)]
-            words = ["transfer", _argument(library[self.reference]), photo, *seed, *temperature, *strength]
-        else:
-            hints = [word for hint in self.hints for word in ("--hint", str(hint))]
-            engine = ["--engine", "torch"]  # the studio's own, which encodes too
-            words = ["colorize", photo, *engine, *seed, *temperature, *hints]
-        if self.frame != "auto":
-            words += ["--frame", self.frame]
-        for name, value in self.rendering.entries().items():
-            if value != Rendering().entries().get(name):
-                words += [f"--{name}", value]
+        request = self.request(library, _argument)
+        arguments = [_argument(library[self.photo])]
+        more = ["--no-sheet"] if isinstance(request, MixRequest) else []
+        if isinstance(request, TransferRequest):
+            arguments.insert(0, str(request.reference))
+        if isinstance(request, SampleRequest):
+            more = ["--engine", "torch"]  # the studio's own, which encodes too
+        temperature = ["--temperature", format_levels(request.drawing(info).temperature)]
+        options = [*words(request, without=["temperature"]), *temperature, *more]
         if self.guidance not in (None, info.guidance_of(None)):
-            words += ["--guidance", repr(self.guidance)]
-        return " ".join(map(_quoted, ["cinn-colorize", *words, *network]))
+            options += ["--guidance", repr(self.guidance)]
+        command = ["cinn-colorize", request.command, *arguments, *options, *network]
+        return " ".join(map(_quoted, command))
 
 
 def _quoted(word: str) -> str:

@@ -1,0 +1,372 @@
+"""What makes the pictures of a photo: one request, whoever asks.
+
+The command line lists the fields of a request as options, the library and the pages of the studio fill them,
+and recipes keep what they come to (:mod:`cinn_colorize.methods.recipe`). Each option is declared here, or in
+:mod:`cinn_colorize.imaging.options`, and nowhere else. Light: imports neither torch nor typer.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Self
+
+from cinn_colorize.imaging.options import (
+    DRAWING,
+    MAX_PIXELS,
+    TYPICAL_OF,
+    Box,
+    Rank,
+    Rendering,
+    check_seeds,
+    flags_of,
+    option,
+    parse_frame,
+    parse_seed,
+    whole_number,
+)
+from cinn_colorize.latents.levels import (
+    MAX_TEMPERATURE,
+    PerLevel,
+    SomeLevels,
+    format_levels,
+    parse_noise,
+    parse_temperature,
+    short_levels,
+    transfer_noise,
+)
+from cinn_colorize.methods.base import SampleMethod
+from cinn_colorize.methods.hint import HintLike, parse_hints
+from cinn_colorize.methods.hints import Hinted
+from cinn_colorize.methods.mix import Mix
+from cinn_colorize.methods.sample import Sampling
+from cinn_colorize.methods.transfer import TEMPERATURE, Transfer
+from cinn_colorize.methods.variation import Variation
+from cinn_colorize.models.registry import DEFAULT, MAX_GUIDANCE, MODELS, ModelInfo
+
+_DEFAULT = MODELS[DEFAULT]
+LEVELS = (  # for the help, where LEVEL occurs
+    f"LEVEL is a resolution of the latent code: {', '.join(map(str, _DEFAULT.levels[:-1]))} or "
+    f"{_DEFAULT.levels[-1]}."
+)
+Progress = Callable[[int, int], None]
+
+
+def temperature_option() -> Any:
+    """Declare the temperature of samples."""
+    help = (
+        f"Temperature, 0 to {MAX_TEMPERATURE:g}: 0 draws the safest colours, 1 the model's full "
+        f"variety. 32:0.6,16:0.7 sets it by level. {LEVELS}"
+    )
+    default = short_levels(_DEFAULT.temperature)
+    return option(
+        None, "T|LEVEL:T,...", help, "-t --temperature", panel=DRAWING, kind=str, show_default=default
+    )
+
+
+def seed_option(help: str = "Seed of the first sample; later samples count up from it.") -> Any:
+    """Declare a seed that has a default."""
+    return option(0, "SEED", help, "-s --seed", panel=DRAWING, min=0)
+
+
+def frame_option() -> Any:
+    """Declare the frame of a scan."""
+    help = (
+        "Frame of a scan, which stays gray: found if there is one; none; or left, top, right and bottom "
+        "of the picture inside, in pixels."
+    )
+    return option("auto", "auto|none|L,T,R,B", help, panel=DRAWING, kind=str, parse=_frame)
+
+
+def pages_option() -> Any:
+    """Declare the pages of a TIFF."""
+    help = "Pages of a TIFF; several give a TIFF of as many. Other files have a single page."
+    return option(None, "all|N|A-B|A-", help, panel=DRAWING, show_default="1")
+
+
+def guidance_option() -> Any:
+    """Declare the guidance of the network."""
+    help = (
+        f"How closely samples follow the photo, 0 to {MAX_GUIDANCE:g}: 0 is the distribution as it was "
+        "learnt; more gives objects clearer colours, and samples differ less."
+    )
+    default = f"{_DEFAULT.guidance_of(None):g}"
+    return option(None, "G", help, panel=DRAWING, show_default=default)
+
+
+def _frame(text: str) -> str:
+    return str(parse_frame(text.lower()))
+
+
+class Drawing(NamedTuple):
+    """What a request comes to with a model.
+
+    Attributes:
+        method: how samples are drawn.
+        number: number of samples drawn, of which the method may keep fewer; their seeds count up.
+        seed: seed of the first.
+        temperature: temperature of the samples.
+    """
+
+    method: SampleMethod
+    number: int
+    seed: int
+    temperature: PerLevel
+
+
+class Request(ABC):
+    """What makes the pictures of a photo.
+
+    Attributes:
+        command: the command that takes such requests.
+        temperature: temperature, see :func:`parse_temperature`; None for the default.
+        rendering: how samples become pictures.
+        frame: what surrounds the picture of a scan, see :meth:`Photo.framed`.
+    """
+
+    command: ClassVar[str]
+    panel: ClassVar[str] = DRAWING
+
+    temperature: SomeLevels | None
+    rendering: Rendering
+    frame: str | Iterable[int] | Box
+
+    def without_frame(self) -> Self:
+        """Return the request for photos whose frames are not looked for."""
+        return replace(self, frame="none")  # type: ignore[type-var]  # all requests are dataclasses
+
+    @abstractmethod
+    def drawing(
+        self, info: ModelInfo, max_pixels: int = MAX_PIXELS, progress: Progress | None = None
+    ) -> Drawing:
+        """Return what is drawn with a model.
+
+        Args:
+            info: the model.
+            max_pixels: largest picture accepted among the files that are read, in pixels.
+            progress: see :class:`Hinted`.
+
+        Raises:
+            TypeError: a value is of a wrong type.
+            ValueError: a value is out of range, or some exclude each other.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleRequest(Request):
+    """Samples of a photo.
+
+    Attributes:
+        number: number of samples.
+        seed: seed of the first; None for 0 or, of a single sample, that of the most typical of several.
+        pages: pages of a TIFF.
+        like: seed of the sample that all resemble, see :func:`cinn_colorize.methods.variation.vary`.
+        rank: see :class:`Sampling`.
+        pick: number of samples to keep, see :class:`Sampling`; None for all.
+        hint: hints that the samples follow, see :func:`parse_hints`.
+        strokes: path of a picture of hints, see :class:`Hinted`.
+    """
+
+    command: ClassVar[str] = "colorize"
+
+    number: int = option(1, "N", "Number of samples per photo.", "-n --number", min=1)
+    temperature: SomeLevels | None = temperature_option()
+    seed: int | None = option(
+        None,
+        "SEED",
+        "Seed of the first sample; later samples count up from it.",
+        "-s --seed",
+        min=0,
+        show_default=f"0; with -n 1, the most typical of 0 to {TYPICAL_OF - 1}; "
+        "with --like, the one after it",
+    )
+    rendering: Rendering = Rendering()
+    frame: str | Iterable[int] | Box = frame_option()
+    pages: str | None = pages_option()
+    like: int | None = option(
+        None,
+        "SEED",
+        "Draw samples like the one with this seed: its colours varied a little, details drawn anew.",
+        min=0,
+        show_default=False,
+    )
+    rank: Rank | None = option(
+        None,
+        None,
+        "Sort the samples, in the sheet too: the most typical first, or the likeliest.",
+        show_default="by seed",
+    )
+    pick: int | None = option(
+        None,
+        "K",
+        "Keep only K of the N samples: typical but different ones or, by --rank log-prob, the likeliest.",
+        min=1,
+    )
+    hint: str | Iterable[HintLike] | None = option(
+        None,
+        "X,Y,COLOR",
+        "Colour wanted at a pixel of the photo: #a02832, #a23 or red, say; may be repeated.",
+        kind=list[str],
+        show_default=False,
+    )
+    strokes: str | os.PathLike[str] | None = option(
+        None,
+        "FILE",
+        "Picture of the colours wanted, painted over the photo on a transparent layer.",
+        "--hints",
+        kind=Path,
+        show_default=False,
+    )
+
+    @property
+    def is_hinted(self) -> bool:
+        """Whether samples follow hints."""
+        return bool(self.hint) or self.strokes is not None
+
+    def drawing(
+        self, info: ModelInfo, max_pixels: int = MAX_PIXELS, progress: Progress | None = None
+    ) -> Drawing:
+        """See :meth:`Request.drawing`; without a seed, one sample is the most typical of several."""
+        like, seed = self.like, self.seed
+        if like is not None:
+            like = whole_number(like, "like", 0)
+            check_seeds(like, 1)
+            seed = like + 1 if seed is None else seed
+        n, first = whole_number(self.number, "n", 1), whole_number(seed or 0, "seed", 0)
+        check_seeds(first, n)
+        kept = None if self.pick is None else whole_number(self.pick, "pick", 1)
+        if kept and kept > n:
+            raise ValueError(f"pick must be at most n, {n}, not {kept}")
+        is_typical = n == 1 and seed is None
+        number = TYPICAL_OF if is_typical else n
+        points, strokes = parse_hints(() if self.hint is None else self.hint), self.strokes
+        if not (strokes is None or isinstance(strokes, str | os.PathLike)):
+            raise TypeError(f"strokes must be the path of a picture, not {type(strokes).__name__}")
+        temperature = parse_temperature(self.temperature, info.levels, info.temperature)
+        if points or strokes is not None:
+            if self.rank or kept or like is not None:
+                raise ValueError("hints exclude like and pick; leave these out")
+            painted = None if strokes is None else Path(strokes)
+            hinted = Hinted(points, painted, self.rendering.saturation, first=is_typical, progress=progress)
+            return Drawing(hinted, number, first, temperature)
+        if like is not None:
+            varied = Variation(self.rank, kept, like=like, fresh=transfer_noise(info.levels))
+            return Drawing(varied, n, first, temperature)
+        return Drawing(Sampling(self.rank, 1 if is_typical else kept), number, first, temperature)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferRequest(Request):
+    """A photo in the colours of another.
+
+    Attributes:
+        reference: path of the other photo.
+        number: number of variants, which differ by their noise.
+        strength: share of the reference's code in all levels, 0 to 1; None for the default.
+        levels: share of noise by level instead, see :func:`parse_noise`.
+        seed: seed of the first variant.
+        pages: pages of a TIFF.
+    """
+
+    command: ClassVar[str] = "transfer"
+
+    reference: Path = Path()
+    number: int = option(1, "N", "Number of variants per photo.", "-n --number", min=1)
+    strength: float | None = option(
+        None, "S", "Share of REF's code in all levels, 0 to 1; the rest is noise.", min=0, max=1
+    )
+    levels: str | None = option(
+        None,
+        "S|LEVEL:S,...",
+        "Share of noise by level, 0 to 1, instead of --strength.",
+        show_default=short_levels(transfer_noise(_DEFAULT.levels)),
+    )
+    temperature: SomeLevels | None = option(
+        f"{TEMPERATURE:g}",
+        "T|LEVEL:T,...",
+        f"Temperature of the noise, 0 to {MAX_TEMPERATURE:g}; 32:0.6,16:0.7 sets it by level. {LEVELS}",
+        "-t --temperature",
+        kind=str,
+    )
+    seed: int = seed_option()
+    rendering: Rendering = Rendering()
+    frame: str | Iterable[int] | Box = frame_option()
+    pages: str | None = pages_option()
+
+    def drawing(
+        self, info: ModelInfo, max_pixels: int = MAX_PIXELS, progress: Progress | None = None
+    ) -> Drawing:
+        """See :meth:`Request.drawing`."""
+        noise: PerLevel = transfer_noise(info.levels) if self.strength is None else 1 - self.strength
+        noise = parse_noise(self.levels, info.levels, noise)
+        temperature = parse_temperature(self.temperature, info.levels, TEMPERATURE)
+        return Drawing(Transfer(self.reference, noise, max_pixels), self.number, self.seed, temperature)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixRequest(Request):
+    """Two samples of a photo joined by a mask.
+
+    Attributes:
+        seeds: the seeds inside and outside, as in ``17,22``.
+        mask: path of a picture that is white inside and black outside.
+    """
+
+    command: ClassVar[str] = "mix"
+
+    seeds: str = option(..., "A,B", "Seeds of the samples inside and outside the mask.", show_default=False)
+    mask: Path = option(..., "MASK", "Picture that is white inside and black outside.", show_default=False)
+    temperature: SomeLevels | None = temperature_option()
+    rendering: Rendering = Rendering()
+    frame: str | Iterable[int] | Box = frame_option()
+
+    @property
+    def both(self) -> tuple[int, int]:
+        """The seeds inside and outside.
+
+        Raises:
+            ValueError: they are not a pair of seeds.
+        """
+        parsed = [parse_seed(text) for text in self.seeds.replace(" ", "").split(",")]
+        if len(parsed) != 2:
+            raise ValueError(f"{self.seeds!r} is not a pair of seeds such as 3,7")
+        return parsed[0], parsed[1]
+
+    def drawing(
+        self, info: ModelInfo, max_pixels: int = MAX_PIXELS, progress: Progress | None = None
+    ) -> Drawing:
+        """See :meth:`Request.drawing`."""
+        inside, outside = self.both
+        temperature = parse_temperature(self.temperature, info.levels, info.temperature)
+        return Drawing(Mix(self.mask, outside, max_pixels), 1, inside, temperature)
+
+
+def words(group: Any, without: Sequence[str] = ()) -> list[str]:
+    """Return the options of a request, or of another group, as words of a command line.
+
+    Args:
+        group: dataclass of options; those that have their default are left out.
+        without: names of options to leave out.
+    """
+    found: list[str] = []
+    for declared in fields(group):
+        value = getattr(group, declared.name)
+        if declared.name in without:
+            continue
+        if is_dataclass(value):
+            found += words(value, without)
+        elif "flags" in declared.metadata and value is not None and value != declared.default:
+            flag = flags_of(declared)[-1]
+            if isinstance(value, bool):
+                found.append(flag)
+            else:
+                values = value if isinstance(value, tuple | list) else [value]
+                found += [word for each in values for word in (flag, _text(each))]
+    return found
+
+
+def _text(value: object) -> str:
+    return format_levels(value) if isinstance(value, Mapping) else str(value)
