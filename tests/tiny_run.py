@@ -18,7 +18,7 @@ from torch import nn
 from cinn_colorize.data.sources import find_photos
 from cinn_colorize.flow import AffineCoupling, ConvSubnet, HaarDownsampling, OrthogonalMixing, Sequence
 from cinn_colorize.models.base import ConditionalFlow
-from cinn_colorize.training.data import Crops, batches, for_network
+from cinn_colorize.training.crops import Crops, batches, for_network
 from cinn_colorize.training.logs import Logs
 from cinn_colorize.training.loop import train
 from cinn_colorize.training.objective import add_noise

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import typer
 
@@ -36,30 +37,24 @@ def digit_option(help: str) -> Any:
     return option(None, "D", help, panel=PANEL, min=0, max=9, show_default=False)
 
 
-def pca_option() -> Any:
-    """Declare ``--pca``."""
-    help = "Draw walks along the first principal components of the latent codes."
-    return option(False, None, help, panel=PANEL)
+@dataclass(frozen=True)
+class DigitOptions:
+    """What ``sample`` draws of digits."""
+
+    panel: ClassVar[str] = PANEL
+
+    digit: int | None = digit_option("Digit to draw.")
+    pca: bool = option(False, None, "Draw walks along the first principal components of the latent codes.")
 
 
-def refuse(given: dict[str, Any], reason: str) -> None:
-    """Refuse options that do not apply to the model.
-
-    Args:
-        given: their values; None or False for those left out.
-        reason: for the message.
-    """
+def refuse(given: Mapping[str, Any], reason: str) -> None:
+    """Refuse options that do not apply; those left out are None or False."""
     if names := [name for name, value in given.items() if value is not None and value is not False]:
         raise typer.BadParameter(f"{', '.join(names)}: {reason}")
 
 
 def refuse_all_but(context: typer.Context, known: Iterable[str]) -> None:
-    """Refuse what was given on the command line that digits have no use for.
-
-    Args:
-        context: of the command.
-        known: names of the parameters that apply, beside those of both commands.
-    """
+    """Refuse what was given on the command line but for ``known`` and what all commands of digits take."""
     names = []
     for parameter in context.command.params:
         source = context.get_parameter_source(parameter.name or "")
@@ -73,23 +68,23 @@ def sample_digits(
     number: int | None,
     temperature: str | None,
     seed: int,
-    digit: int | None,
-    pca: bool,
+    chosen: DigitOptions,
     out: FolderOptions,
     network: ModelOptions,
     general: GeneralOptions,
 ) -> None:
     """Draw digits, or walks through the latent space, and print the path of the picture."""
     (scale,) = by_level(temperature_of(temperature, MODELS[MODEL]), MODELS[MODEL].levels).values()
+    digit = chosen.digit
 
     def draw(digits: Digits) -> Image.Image:
         from cinn_colorize.methods.digits import samples_picture, walks_picture
 
-        if pca:
+        if chosen.pca:
             return walks_picture(digits, digit)
         return samples_picture(digits, number or _SAMPLES, scale, seed, digit)
 
-    stem = "digits" + ("_axes" if pca else "") + ("" if digit is None else f"_{digit}")
+    stem = "digits" + ("_axes" if chosen.pca else "") + ("" if digit is None else f"_{digit}")
     _write(draw, f"{stem}.png", out, network, general)
 
 

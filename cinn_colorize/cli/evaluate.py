@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
@@ -18,18 +18,21 @@ from cinn_colorize.files.formats import OUTPUT_SUFFIXES
 from cinn_colorize.files.messages import printable_name
 from cinn_colorize.files.originals import protecting
 from cinn_colorize.imaging.options import DRAWING, OUTPUT, option
-from cinn_colorize.latents.levels import MAX_TEMPERATURE, short_levels
-from cinn_colorize.models.registry import MAX_GUIDANCE
+from cinn_colorize.latents.levels import MAX_TEMPERATURE, PerLevel, short_levels
+from cinn_colorize.models.registry import MAX_GUIDANCE, ModelInfo
 from cinn_colorize.request import LEVELS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
+    import torch
+    from rich.progress import Progress
+
+    from cinn_colorize.data.sources import Source
     from cinn_colorize.evaluation import Measure
 
 _CHUNK = 8  # samples that go through the network at a time
 _REFERENCES = 1000
-_REALISM = "Measures that require a network"
 _NEEDED = {  # the option that each of them requires
     "kid_lite0": "--reference",
     "fid": "--reference",
@@ -43,6 +46,110 @@ def _more_metrics(incomplete: str) -> list[str]:
     """Complete the last of several names."""
     given, comma, _ = incomplete.rpartition(",")
     return [f"{given}{comma}{name}" for name in _NEEDED if name not in given.split(",")]
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """What is drawn of each photo."""
+
+    panel: ClassVar[str] = DRAWING
+
+    samples: int = option(8, "N", "Number of samples per photo.", min=1)
+    temperatures: list[str] | None = option(
+        None,
+        "T|LEVEL:T,...",
+        f"Temperature of a row, 0 to {MAX_TEMPERATURE:g}: 0 draws the safest colours, 1 the model's "
+        f"full variety; may be repeated. 0.8,32:0.6 sets it by level. {LEVELS}",
+        "-t --temperature",
+        show_default="1",
+    )
+
+    def rows(self, info: ModelInfo) -> list[PerLevel]:
+        """Return the temperature of each row."""
+        rows = [temperature_of(text, info, 1.0) for text in self.temperatures or ["1"]]
+        if len(set(map(short_levels, rows))) < len(rows):
+            raise typer.BadParameter("has the same temperature twice", param_hint="--temperature")
+        return rows
+
+
+@dataclass(frozen=True)
+class MetricOptions:
+    """Measures that require a network, and what they require."""
+
+    panel: ClassVar[str] = "Measures that require a network"
+
+    metrics: str | None = option(
+        None,
+        "NAME,...",
+        f"Slower measures to add: {', '.join(_NEEDED)}.",
+        autocompletion=_more_metrics,
+        show_default=False,
+    )
+    reference: Path | None = option(
+        None,
+        "FOLDER|ZIP",
+        "Colour photos to compare the samples with, for kid_lite0 and fid.",
+        show_default=False,
+    )
+    reference_limit: int | None = option(
+        None,
+        "N",
+        "Use only the first N reference photos, sorted by name.",
+        min=2,
+        show_default=f"{_REFERENCES}",
+    )
+    labels: Path | None = option(
+        None,
+        "TSV",
+        "ImageNet classes of the photos, for top5_lite0 and top5_vgg16: a table with the columns "
+        "entry and class.",
+        show_default=False,
+    )
+
+    def names(self) -> list[str]:
+        """Return the measures asked for; refuse options that are missing or that none of them uses."""
+        names = list(dict.fromkeys(self.metrics.split(","))) if self.metrics else []
+        given = {"--reference": self.reference, "--labels": self.labels}
+        if unknown := [name for name in names if name not in _NEEDED]:
+            problem = f"{unknown[0]!r} is not one of {', '.join(_NEEDED)}"
+            raise typer.BadParameter(problem, param_hint="--metrics")
+        for name in names:
+            needed = _NEEDED[name]
+            if needed and given[needed] is None:
+                raise typer.BadParameter(f"{name} requires {needed}", param_hint="--metrics")
+        for flag, value in given.items():
+            users = [name for name, needed in _NEEDED.items() if needed == flag]
+            if value is not None and not set(users) & set(names):
+                raise typer.BadParameter(f"requires --metrics {' or '.join(users)}", param_hint=flag)
+        if self.reference_limit is not None and self.reference is None:
+            raise typer.BadParameter("requires --reference", param_hint="--reference-limit")
+        return names
+
+    def references(self) -> Sequence[Source]:
+        """Find the photos to compare with."""
+        from cinn_colorize.data.sources import find_photos
+
+        if not self.reference:
+            return []
+        return find_photos(self.reference, pattern=None)[: self.reference_limit or _REFERENCES]
+
+
+@dataclass(frozen=True)
+class PhotoChoice:
+    """Which photos are measured."""
+
+    every: int = option(1, "N", "Measure only every N-th photo, sorted by name.", min=1)
+    limit: int | None = option(None, "N", "Measure only the first N of these.", min=1, show_default=False)
+
+    def of(self, photos: Path) -> Sequence[Source]:
+        """Find them in a folder or zip."""
+        import cv2
+
+        from cinn_colorize.data.sources import find_photos
+
+        # OpenCV stays silent: a damaged photo is reported once, by its name.
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        return find_photos(photos, pattern=None)[:: self.every][: self.limit]
 
 
 @dataclass(frozen=True)
@@ -61,49 +168,9 @@ class EvaluatedModelOptions(ModelOptions):
 class EvaluateOptions:
     """Options of ``evaluate``."""
 
-    samples: int = option(8, "N", "Number of samples per photo.", panel=DRAWING, min=1)
-    temperatures: list[str] | None = option(
-        None,
-        "T|LEVEL:T,...",
-        f"Temperature of a row, 0 to {MAX_TEMPERATURE:g}: 0 draws the safest colours, 1 the model's "
-        f"full variety; may be repeated. 0.8,32:0.6 sets it by level. {LEVELS}",
-        "-t --temperature",
-        panel=DRAWING,
-        show_default="1",
-    )
-    every: int = option(1, "N", "Measure only every N-th photo, sorted by name.", min=1)
-    limit: int | None = option(None, "N", "Measure only the first N of these.", min=1, show_default=False)
-    metrics: str | None = option(
-        None,
-        "NAME,...",
-        f"Slower measures to add: {', '.join(_NEEDED)}.",
-        panel=_REALISM,
-        autocompletion=_more_metrics,
-        show_default=False,
-    )
-    reference: Path | None = option(
-        None,
-        "FOLDER|ZIP",
-        "Colour photos to compare the samples with, for kid_lite0 and fid.",
-        panel=_REALISM,
-        show_default=False,
-    )
-    reference_limit: int | None = option(
-        None,
-        "N",
-        "Use only the first N reference photos, sorted by name.",
-        panel=_REALISM,
-        min=2,
-        show_default=f"{_REFERENCES}",
-    )
-    labels: Path | None = option(
-        None,
-        "TSV",
-        "ImageNet classes of the photos, for top5_lite0 and top5_vgg16: a table with the columns "
-        "entry and class.",
-        panel=_REALISM,
-        show_default=False,
-    )
+    drawn: SampleOptions
+    chosen: PhotoChoice
+    metrics: MetricOptions
     plot: Path | None = option(
         None,
         "FILE",
@@ -145,83 +212,82 @@ def evaluate(
         cinn-colorize evaluate photos.zip -t 1 -t 0.6
         cinn-colorize evaluate photos.zip --metrics kid_lite0 --reference others.zip
     """
-    chosen = _chosen(options.metrics, {"--reference": options.reference, "--labels": options.labels})
-    rows = [temperature_of(text, options.network.info, 1.0) for text in options.temperatures or ["1"]]
-    if len(set(map(short_levels, rows))) < len(rows):
-        raise typer.BadParameter("has the same temperature twice", param_hint="--temperature")
-    if options.reference_limit is not None and options.reference is None:
-        raise typer.BadParameter("requires --reference", param_hint="--reference-limit")
-    if options.plot:
-        _check_plot(options.plot, len(rows), options.samples)
+    samples, plot = options.drawn.samples, options.plot
+    names, rows = options.metrics.names(), options.drawn.rows(options.network.info)
+    _check_plot(plot, len(rows), samples)
     show_log(options.general.quiet, options.general.verbose)
     with fatal(options.general.debug), contextlib.ExitStack() as stack:
         require_stdout()
-        if options.plot:
-            claim([options.plot], options.overwrite, "another file")
-        import cv2
-
+        if plot:
+            claim([plot], options.overwrite, "another file")
         from cinn_colorize import evaluation
-        from cinn_colorize.data.sources import find_photos
         from cinn_colorize.methods.contact_sheet import save_sheet
 
-        # OpenCV stays silent: a damaged photo is reported once, by its name.
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-        where = device_of(options.network.device)
-        sources = find_photos(photos, pattern=None)[:: options.every][: options.limit]
-        names = [source.name_in(photos) for source in sources]
-        earlier = (
-            evaluation.read_earlier(options.against, names, options.samples) if options.against else None
-        )
-        shown = evaluation.read_subsets(options.subsets, names) if options.subsets else None
-        references = (
-            find_photos(options.reference, pattern=None)[: options.reference_limit or _REFERENCES]
-            if options.reference
-            else []
-        )
-        if options.plot:
-            inputs = {Path(source.path) for source in [*sources, *references]}
-            stack.enter_context(protecting(inputs))
-            check_output(options.plot, "another file")
-        classes = evaluation.read_labels(options.labels, sources, photos) if options.labels else {}
+        device = device_of(options.network.device)
+        sources = options.chosen.of(photos)
+        entries = [source.name_in(photos) for source in sources]
+        against, shown = options.against, options.subsets
+        earlier = evaluation.read_earlier(against, entries, samples) if against else None
+        subsets = evaluation.read_subsets(shown, entries) if shown else None
+        references = options.metrics.references()
+        if plot:
+            stack.enter_context(protecting({Path(source.path) for source in [*sources, *references]}))
+            check_output(plot, "another file")
+        labels = options.metrics.labels
+        classes = evaluation.read_labels(labels, sources, photos) if labels else {}
         # Measures do not show the last bits, which depend on the chunk.
-        chunk = min(options.samples, _CHUNK)
-        colorizer = options.network.colorizer(chunk)
-        calibration = evaluation.Calibration(options.samples) if options.plot else None
-        with progress_bar(options.general.quiet) as progress:
-
-            def bar(description: str) -> Callable[[int, int], None]:
-                task = progress.add_task(description, total=None)
-                return lambda done, total: progress.update(task, completed=done, total=total)
-
-            makers: dict[str, Callable[[], Measure]] = {
-                "kid_lite0": lambda: evaluation.KidLite0(references, where, bar("reference photos")),
-                "fid": lambda: evaluation.Fid(references, where, bar("reference photos of fid")),
-                "st_lpips": lambda: evaluation.StLpips(where),
-                "top5_lite0": lambda: evaluation.Top5("lite0", classes, where),
-                "top5_vgg16": lambda: evaluation.Top5("vgg16", classes, where),
-            }
+        colorizer = options.network.colorizer(chunk=min(samples, _CHUNK))
+        calibration = evaluation.Calibration(samples) if plot else None
+        with progress_bar(options.general.quiet) as bars:
             report = evaluation.evaluate(
                 colorizer,
                 sources,
-                samples=options.samples,
+                samples=samples,
                 temperatures=rows,
-                measures=[makers[name]() for name in chosen],
+                measures=[_measure(name, references, classes, device, bars) for name in names],
                 calibration=calibration,
                 root=photos,
                 network=evaluation.DrawnBy(options.network.model, colorizer.sha256, colorizer.guidance),
-                progress=bar("measuring"),
+                progress=_counting(bars, "measuring"),
             )
         for failure in report.failures:
             say(failure)
-        typer.echo(report.to_json(earlier, shown) if options.as_json else report.to_markdown(earlier, shown))
-        if options.plot and calibration:
-            save_sheet(evaluation.calibration_plot(calibration), options.plot)
+        typer.echo((report.to_json if options.as_json else report.to_markdown)(earlier, subsets))
+        if plot and calibration:
+            save_sheet(evaluation.calibration_plot(calibration), plot)
     if report.failures:
         raise typer.Exit(1)
 
 
-def _check_plot(plot: Path, temperatures: int, samples: int) -> None:
+def _measure(
+    name: str,
+    references: Sequence[Source],
+    classes: Mapping[Source, int],
+    device: torch.device,
+    bars: Progress,
+) -> Measure:
+    """Load the network of a measure."""
+    from cinn_colorize import evaluation
+
+    if name == "kid_lite0":
+        return evaluation.KidLite0(references, device, _counting(bars, "reference photos"))
+    if name == "fid":
+        return evaluation.Fid(references, device, _counting(bars, "reference photos of fid"))
+    if name == "st_lpips":
+        return evaluation.StLpips(device)
+    return evaluation.Top5(name.removeprefix("top5_"), classes, device)
+
+
+def _counting(bars: Progress, description: str) -> Callable[[int, int], None]:
+    """Show a bar; return what is called with the number done and the total."""
+    task = bars.add_task(description, total=None)
+    return lambda done, total: bars.update(task, completed=done, total=total)
+
+
+def _check_plot(plot: Path | None, temperatures: int, samples: int) -> None:
     problem = ""
+    if plot is None:
+        return
     if plot.suffix.lower() not in OUTPUT_SUFFIXES:
         problem = f"{printable_name(plot)}: must end in {', '.join(sorted(OUTPUT_SUFFIXES))}"
     elif temperatures > 1:
@@ -232,20 +298,3 @@ def _check_plot(plot: Path, temperatures: int, samples: int) -> None:
         problem = "requires the package matplotlib; pip install 'cinn-colorize[evaluation]'"
     if problem:
         raise typer.BadParameter(problem, param_hint="--plot")
-
-
-def _chosen(metrics: str | None, given: dict[str, Path | None]) -> list[str]:
-    """Return the measures asked for; refuse options that are missing or that none of them uses."""
-    names = list(dict.fromkeys(metrics.split(","))) if metrics else []
-    if unknown := [name for name in names if name not in _NEEDED]:
-        problem = f"{unknown[0]!r} is not one of {', '.join(_NEEDED)}"
-        raise typer.BadParameter(problem, param_hint="--metrics")
-    for name in names:
-        needed = _NEEDED[name]
-        if needed and given[needed] is None:
-            raise typer.BadParameter(f"{name} requires {needed}", param_hint="--metrics")
-    for flag, value in given.items():
-        users = [name for name, needed in _NEEDED.items() if needed == flag]
-        if value is not None and not set(users) & set(names):
-            raise typer.BadParameter(f"requires --metrics {' or '.join(users)}", param_hint=flag)
-    return names

@@ -6,12 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cinn_colorize.cli import values
-from cinn_colorize.cli.common import (
-    debug_option,
-    model_option,
-    overwrite_option,
-    weights_option,
-)
+from cinn_colorize.cli.common import debug_option, model_option, overwrite_option, weights_option
 from cinn_colorize.cli.console import fatal, print_path
 from cinn_colorize.cli.summary import claim
 from cinn_colorize.imaging.options import OUTPUT, option
@@ -30,9 +25,7 @@ class ExportOptions:
     debug: bool = debug_option()
 
 
-def export(
-    options: ExportOptions,
-) -> None:
+def export(options: ExportOptions) -> None:
     """Write a model as ONNX files for other programs and languages.
 
     condition.onnx maps the luminance of a photo to what all its samples share. sample.onnx maps that and a

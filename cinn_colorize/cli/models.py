@@ -20,9 +20,7 @@ class ModelsOptions:
     as_json: bool = option(False, None, "Print one JSON object per model.", "--json")
 
 
-def models(
-    options: ModelsOptions,
-) -> None:
+def models(options: ModelsOptions) -> None:
     """List the models with their data, measures and licences.
 
     Examples:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
@@ -18,13 +18,16 @@ from cinn_colorize.cli.common import (
     usage_errors,
 )
 from cinn_colorize.cli.console import fatal, print_path, show_log
-from cinn_colorize.cli.digits import MODEL, digit_option, pca_option, refuse, refuse_all_but, sample_digits
+from cinn_colorize.cli.digits import MODEL, DigitOptions, refuse, refuse_all_but, sample_digits
 from cinn_colorize.cli.engine import check_engine, colorizer_of, engine_option
 from cinn_colorize.cli.summary import claim, unmade
 from cinn_colorize.engines.choice import Engine
 from cinn_colorize.imaging.options import DRAWING, OUTPUT, option, parse_seed
 from cinn_colorize.methods.grid import MOST, RENDERING, Grid
 from cinn_colorize.request import frame_option, seed_option, temperature_option
+
+if TYPE_CHECKING:
+    from cinn_colorize.methods.contact_sheet import Chart
 
 _SAMPLES, _STEPS, _STEPS_OF_A_SIDE = 16, 8, 5
 _CODES = ".safetensors"
@@ -63,13 +66,30 @@ class SampleOptions:
     save_z: Path | None = option(
         None, "FILE", "Save the codes of the grid to a .safetensors file.", panel=OUTPUT, show_default=False
     )
-    digit: int | None = digit_option("Digit to draw.")
-    pca: bool = pca_option()
+    digits: DigitOptions
     out: FolderOptions
     reading: PhotoOptions
     network: AnyModelOptions
     engine: Engine = engine_option()
     general: GeneralOptions
+
+    def grid(self) -> Grid:
+        """Return the grid; options that contradict each other are wrong usage."""
+        ends = tuple(map(_end, self.interpolate.split(","))) if self.interpolate is not None else ()
+        loaded, number = self.load_z is not None and self.vary_level is None, self.number
+        if number is None and not loaded:
+            number = {2: _STEPS, 4: _STEPS_OF_A_SIDE}.get(len(ends), _SAMPLES)
+        if loaded or (ends and all(isinstance(end, Path) for end in ends)):
+            given = {"--seed": self.seed or None, "--temperature": self.temperature}
+            refuse(given, "nothing is drawn where all codes are read")
+        if ends:
+            refuse({"--seed": self.seed or None}, "the ends are those of --interpolate")
+        with usage_errors():
+            grid = Grid.of(number, self.load_z, ends, self.vary_level, self.network.info.levels)
+        check_seeds(self.seed, (number or 0) + 1)
+        if self.save_z and self.save_z.suffix != _CODES:
+            raise typer.BadParameter(f"must end in {_CODES}", param_hint="--save-z")
+        return grid
 
 
 def sample(
@@ -93,81 +113,52 @@ def sample(
         cinn-colorize sample photo.jpg --interpolate 6,11
         cinn-colorize sample photo.jpg -n 8 --vary-level 8 --save-z codes.safetensors
     """
+    number, temperature, seed, digits = options.number, options.temperature, options.seed, options.digits
     if options.network.model == MODEL:
         refuse_all_but(context, ["pca", "number", "temperature", "seed"])
-        if options.pca:
-            given = {
-                "--number": options.number,
-                "--temperature": options.temperature,
-                "--seed": options.seed or None,
-            }
+        if digits.pca:
+            given = {"--number": number, "--temperature": temperature, "--seed": seed or None}
             refuse(given, "not with --pca")
-        check_seeds(options.seed, options.number or 1)
-        sample_digits(
-            options.number,
-            options.temperature,
-            options.seed,
-            options.digit,
-            options.pca,
-            options.out,
-            options.network,
-            options.general,
-        )
+        check_seeds(seed, number or 1)
+        sample_digits(number, temperature, seed, digits, options.out, options.network, options.general)
         return
-    refuse({"--digit": options.digit, "--pca": options.pca}, "only with --model mnist")
+    refuse({"--digit": digits.digit, "--pca": digits.pca}, "only with --model mnist")
     check_engine(options.engine, options.network.device, options.network.precision)
     if photo is None:
         raise typer.BadParameter("Missing argument 'PHOTO'")
-    ends = _ends(options.interpolate)
-    loaded = options.load_z is not None and options.vary_level is None
-    if options.number is None and not loaded:
-        number = {2: _STEPS, 4: _STEPS_OF_A_SIDE}.get(len(ends), _SAMPLES)
-        options = replace(options, number=number)
-    if loaded or (ends and all(isinstance(end, Path) for end in ends)):
-        given = {"--seed": options.seed or None, "--temperature": options.temperature}
-        refuse(given, "nothing is drawn where all codes are read")
-    if options.interpolate:
-        refuse({"--seed": options.seed or None}, "the ends are those of --interpolate")
-    grid = Grid(options.number, options.load_z, ends, options.vary_level)
-    with usage_errors():
-        grid.check(options.network.info.levels)
-    check_seeds(options.seed, (options.number or 0) + 1)
-    if options.save_z and options.save_z.suffix != _CODES:
-        raise typer.BadParameter(f"must end in {_CODES}", param_hint="--save-z")
-    temperatures = temperature_of(options.temperature, options.network.info)
+    grid = options.grid()
+    temperatures = temperature_of(temperature, options.network.info)
     show_log(options.general.quiet, options.general.verbose)
     with fatal(options.general.debug):
         from cinn_colorize.imaging.photo import open_photo
 
         opened = open_photo(photo, max_pixels=options.reading.limit).framed(options.frame)
         opened.log_notes()
-        path = options.out.output_dir / f"{photo.stem}_samples.jpg"
         colorizer = colorizer_of(options.network.spec(grid.encodes, options.engine))
-        chart = grid.draw(colorizer, opened, temperatures, options.seed, RENDERING)
-        assert chart.codes
-        missing = unmade({path: chart.recipe_at(path)}, options.out.overwrite, options.reading.limit)
-        made_with = colorizer.info.name, colorizer.sha256
-        saves = options.save_z and (
-            options.out.overwrite or not chart.codes.is_saved(options.save_z, *made_with)
-        )
-        if options.save_z and saves:
-            claim([options.save_z], options.out.overwrite, "another name for --save-z")
-        if path in missing:
-            chart.save(path)
-            print_path(path)
-        if options.save_z and saves:
-            chart.codes.save(options.save_z, *made_with, chart.mode)
-            print_path(options.save_z)
+        chart = grid.draw(colorizer, opened, temperatures, seed, RENDERING)
+        path = options.out.output_dir / f"{photo.stem}_samples.jpg"
+        _save(chart, path, (colorizer.info.name, colorizer.sha256), options)
 
 
-def _ends(text: str | None) -> tuple[int | Path, ...]:
-    """Parse the seeds and files of codes to interpolate between."""
-    if text is None:
-        return ()
-    return tuple(map(_end, text.split(",")))
+def _save(chart: Chart, path: Path, made_with: tuple[str, str], options: SampleOptions) -> None:
+    """Write what is not there yet of the picture and its codes, and print the paths."""
+    codes, overwrite, save_z = chart.codes, options.out.overwrite, options.save_z
+    assert codes
+    missing = unmade({path: chart.recipe_at(path)}, overwrite, options.reading.limit)
+    if save_z and not overwrite and codes.is_saved(save_z, *made_with):
+        save_z = None
+    if save_z:
+        claim([save_z], overwrite, "another name for --save-z")
+    if path in missing:
+        chart.save(path)
+        print_path(path)
+    if save_z:
+        codes.save(save_z, *made_with, chart.mode)
+        print_path(save_z)
 
 
 def _end(text: str) -> int | Path:
+    """Parse an end of an interpolation: a seed, or a file of codes."""
     if Path(text).suffix == _CODES:
         return Path(text)
     try:

@@ -6,9 +6,10 @@ import secrets
 import socket
 import webbrowser
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
@@ -18,9 +19,13 @@ from cinn_colorize.errors import PhotoError
 from cinn_colorize.imaging.options import option
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cinn_colorize.studio.guard import Guard
+    from cinn_colorize.studio.library import Library
     from cinn_colorize.studio.studio import Studio
 
-SERVER = "Server"
+_ANY = ("0.0.0.0", "::")  # addresses of all networks
 _NEEDED = ("starlette", "uvicorn", "python_multipart")
 
 
@@ -28,7 +33,7 @@ _NEEDED = ("starlette", "uvicorn", "python_multipart")
 class StudioOptions:
     """Options of ``studio``."""
 
-    panel: ClassVar[str] = SERVER
+    panel: ClassVar[str] = "Server"
 
     host: str = option(
         "127.0.0.1",
@@ -69,12 +74,11 @@ def studio(
         raise typer.BadParameter(f"studio requires {missing[0]}; pip install 'cinn-colorize[studio]'")
     if options.public and photos:
         raise typer.BadParameter("anyone could save beside these photos; name none", param_hint="--public")
-    weight = options.network.chosen_guidance
+    guidance = options.network.chosen_guidance
     show_log(options.general.quiet, options.general.verbose)
     with fatal(options.general.debug):
         from cinn_colorize.batch.inputs import find_inputs
         from cinn_colorize.files.originals import protecting
-        from cinn_colorize.studio.guard import LOOPBACK, Guard
         from cinn_colorize.studio.library import Library
         from cinn_colorize.studio.server import Server
 
@@ -86,51 +90,52 @@ def studio(
             device_of(options.network.device)  # otherwise torch is imported after the page is there
         options.network.spec()  # reports weights that cannot be used before a page is there
         listening = _listen(options.host, options.port)
-        is_local = listening.getsockname()[0] in LOOPBACK
-        token = "" if is_local or options.public else secrets.token_urlsafe(16)
-        is_any = options.host in ("0.0.0.0", "::")
-        name = (
-            "localhost"
-            if is_local or is_any
-            else f"[{options.host}]"
-            if ":" in options.host
-            else options.host
-        )
-        url = f"http://{name}:{listening.getsockname()[1]}/" + (f"?token={token}" if token else "")
+        url, guard = _doors(options, listening)
         library = Library(paths, options.reading.limit)
-
-        def load() -> Studio:
-            from cinn_colorize.studio.studio import Studio  # heavy: the page is there before it is needed
-
-            return Studio(
-                library,
-                model=options.network.model,
-                weights=options.network.weights,
-                device=options.network.device,
-                precision=options.network.precision,
-                guidance=weight,
-                max_pixels=options.reading.limit,
-                network=options.network.words,
-            )
 
         try:
             with protecting(paths), listening:
-                elsewhere = ", elsewhere with the name of this machine" if is_any else ""
+                elsewhere = ", elsewhere with the name of this machine" if options.host in _ANY else ""
                 say(f"open {url} in a browser{elsewhere}; Ctrl-C ends")
                 if options.browser:
                     webbrowser.open(url)
-                Server(library, load, print_path).run(
-                    listening,
-                    lambda app: Guard(
-                        app,
-                        options.reading.limit,
-                        hosts=LOOPBACK if is_local and not options.public else (),
-                        token=token,
-                        frames="'self' https://huggingface.co" if options.public else "'none'",
-                    ),
-                )
+                Server(library, partial(_load, library, options, guidance), print_path).run(listening, guard)
         finally:
             library.close()
+
+
+def _load(library: Library, options: StudioOptions, guidance: float) -> Studio:
+    from cinn_colorize.studio.studio import Studio  # heavy: the page is there before it is needed
+
+    return Studio(
+        library,
+        model=options.network.model,
+        weights=options.network.weights,
+        device=options.network.device,
+        precision=options.network.precision,
+        guidance=guidance,
+        max_pixels=options.reading.limit,
+        network=options.network.words,
+    )
+
+
+def _doors(options: StudioOptions, listening: socket.socket) -> tuple[str, Callable[[Any], Guard]]:
+    """Return the URL of the page, and what lets in those who may see it."""
+    from cinn_colorize.studio.guard import LOOPBACK, Guard
+
+    address, port = listening.getsockname()[:2]
+    is_local = address in LOOPBACK
+    token = "" if is_local or options.public else secrets.token_urlsafe(16)
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    host = "localhost" if is_local or options.host in _ANY else host
+    guard = partial(
+        Guard,
+        max_pixels=options.reading.limit,
+        hosts=LOOPBACK if is_local and not options.public else (),
+        token=token,
+        frames="'self' https://huggingface.co" if options.public else "'none'",
+    )
+    return f"http://{host}:{port}/" + (f"?token={token}" if token else ""), guard
 
 
 def _listen(host: str, port: int) -> socket.socket:

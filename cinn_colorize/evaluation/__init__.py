@@ -5,9 +5,9 @@ from cinn_colorize.evaluation.calibration import Calibration as Calibration
 from cinn_colorize.evaluation.earlier import DrawnBy as DrawnBy
 from cinn_colorize.evaluation.earlier import Earlier as Earlier
 from cinn_colorize.evaluation.earlier import read_earlier as read_earlier
-from cinn_colorize.evaluation.evaluate import evaluate as evaluate
-from cinn_colorize.evaluation.evaluate import mean_nll as mean_nll
-from cinn_colorize.evaluation.evaluate import nll_by_level as nll_by_level
+from cinn_colorize.evaluation.evaluator import evaluate as evaluate
+from cinn_colorize.evaluation.likelihood import mean_nll as mean_nll
+from cinn_colorize.evaluation.likelihood import nll_by_level as nll_by_level
 from cinn_colorize.evaluation.plot import calibration_plot as calibration_plot
 from cinn_colorize.evaluation.realism import Fid as Fid
 from cinn_colorize.evaluation.realism import KidLite0 as KidLite0

@@ -37,23 +37,16 @@ Statistics = Mapping[str, Term]  # of one photo, by the name of the measure
 
 
 def estimate(photos: Sequence[Statistics]) -> dict[str, Estimate]:
-    """Estimate measures and their standard errors, by a bootstrap that is the same at every call.
-
-    Args:
-        photos: statistics of each photo, with the same names; without photos there are no estimates.
-    """
+    """Estimate measures of photos, which have the same names; the bootstrap is the same at every call."""
     return {name: _estimate(*_ratios(photos, name)) for name in (photos[0] if photos else ())}
 
 
 def difference(photos: Sequence[Statistics], others: Sequence[Statistics]) -> dict[str, Estimate]:
-    """Estimate by how much measures differ, from the same resampled photos for both.
+    """Estimate by how much measures that both have differ, from the same resampled photos for both.
 
     Args:
         photos: statistics of each photo.
         others: other statistics of the same photos, in the same order.
-
-    Returns:
-        those of ``photos`` less those of ``others``, by the names that both have; empty without photos.
     """
     found = {}
     for name in photos[0] if photos else ():

@@ -39,11 +39,8 @@ class Reliability(NamedTuple):
 class Calibration:
     """What the diagrams show, accumulated photo by photo.
 
-    Args:
-        samples: number of samples per photo, 2 or more.
-
     Raises:
-        ValueError: there are fewer.
+        ValueError: there are fewer than 2 samples per photo.
     """
 
     def __init__(self, samples: int) -> None:

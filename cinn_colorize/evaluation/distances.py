@@ -14,16 +14,11 @@ from cinn_colorize.imaging.color import Floats
 def kernel_distance(pictures: Sequence[Floats], reference: Floats | Doubles) -> Estimate:
     """Compute the unbiased kernel distance (KID, Binkowski et al. 2018, https://arxiv.org/abs/1801.01401).
 
-    The squared maximum mean discrepancy with the kernel (x . y / d + 1)^3. Pictures of one photo are not
-    independent, so only pairs of different photos count. The standard error is from a bootstrap over photos,
-    too large where the distance is near 0; the reference is not resampled.
-
-    Args:
-        pictures: features (n, d) of the n pictures of each photo.
-        reference: features (m, d) of the photos to compare with.
-
-    Returns:
-        0 on average for pictures distributed as the reference; nan for a single photo.
+    The squared maximum mean discrepancy with the kernel (x . y / d + 1)^3 between features (n, d) of each
+    photo's n pictures and the reference's, (m, d): 0 on average if both are distributed alike, nan for a
+    single photo. Pictures of one photo are not independent, so only pairs of different photos count. The
+    standard error is from a bootstrap over photos, too large where the distance is near 0; the reference is
+    not resampled.
     """
     n = len(pictures)
     if n < 2:

@@ -19,13 +19,7 @@ _COMPARED = ("tint", "tint*", "gray")  # beside the model
 
 @dataclass(frozen=True)
 class DrawnBy:
-    """The network that drew the samples of an evaluation.
-
-    Attributes:
-        model: name of the model.
-        weights: SHA-256 of its weights.
-        guidance: see :class:`~cinn_colorize.colorizer.Colorizer`.
-    """
+    """The network that drew the samples of an evaluation; ``weights`` is their SHA-256."""
 
     model: str
     weights: str
@@ -33,12 +27,7 @@ class DrawnBy:
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Self:
-        """Return what ``evaluate --json`` wrote as ``network``.
-
-        Raises:
-            KeyError: it lacks an attribute.
-            ValueError: the guidance is no number.
-        """
+        """Return what ``evaluate --json`` wrote as ``network``; KeyError or ValueError if it is not that."""
         return cls(str(found["model"]), str(found["weights"]), float(found["guidance"]))
 
     def __str__(self) -> str:
@@ -66,15 +55,7 @@ class Earlier(NamedTuple):
 
 
 def read_earlier(path: Path, photos: Sequence[str], samples: int) -> Earlier:
-    """Read what ``evaluate --json`` printed.
-
-    Args:
-        path: the file.
-        photos: names of the photos that are to be compared.
-        samples: number of samples of each.
-
-    Returns:
-        one row for the model at each temperature, and those of tints and the gray photo.
+    """Read what ``evaluate --json`` printed, to compare it with these photos and this number of samples.
 
     Raises:
         DataError: the file cannot be read, is something else, was made with another number of samples, or has
@@ -112,15 +93,10 @@ def read_earlier(path: Path, photos: Sequence[str], samples: int) -> Earlier:
 
 
 def statistics_by_name(per_photo: Any, row: str) -> dict[str, Statistics]:
-    """Return the statistics of each photo by its name.
-
-    Args:
-        per_photo: the object of this name in a result of ``evaluate --json``.
-        row: ``model``, or the name of another row.
+    """Return the statistics of each photo in a row of ``per_photo`` of ``evaluate --json``, by its name.
 
     Raises:
-        ValueError: its lists differ in length.
-        KeyError: it lacks the row, or its names or values.
+        KeyError, ValueError: the row is missing or malformed.
     """
     names = [str(name) for name in per_photo["names"]]
     terms: dict[str, list[Term]] = {}

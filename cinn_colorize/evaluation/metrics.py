@@ -1,37 +1,9 @@
-"""The measures, each from terms of single photos (:mod:`cinn_colorize.evaluation.bootstrap`).
+"""The measures that docs/evaluation.md defines, each from terms of single photos (:mod:`.bootstrap`).
 
-A measure is the mean of a number over photos or, where the table says "over", the ratio of two such means.
-Samples are limited to +-110 first, except in the pictures.
-
-=====================  ==================================================================================
-``nll``                nats per dimension of x = ab / 15 with noise of 0.05, half log 2 pi included
-``best_of_1``          100 * RMSE of the first sample, RGB in [0, 1]
-``best_of_8``          100 * root of the mean of the squared error, its minimum over the samples taken per
-                       pixel and channel: the paper's "MSE best of 8"
-``best_of_8_image``    the minimum taken per photo instead
-``variance``           1e4 * mean variance (ddof 0) over the samples, RGB in [0, 1]
-``calibration``        unbiased variance of ab over the n samples, times 1 + 1/n, over the squared error of
-                       their mean, at 64 px; 1 is calibrated, below 1 overconfident
-``calibration_4x4``    the same after averaging ab to 4x4
-``calibration_photo``  the same for the mean ab of the whole photo
-``band_4x4``           the same for what an average over 4x4 cells adds to that over the photo
-``band_8x8``           8x8 cells to 4x4; likewise ``band_16x16``, and ``band_64x64`` for the pixels
-``block_share``        variance of ab over the samples after averaging over blocks of 8x8 of the 64 px, over
-                       that before it: 1/64 is speckle, 1 is one tint a block
-``objects``            RMSE of ab, means over the photo taken away, of the best of the samples, over that of
-                       their mean
-``alignment``          largest cosine of a sample with the truth, both as seen from the samples' mean and
-                       without their means over the photo; 0 of a sample that does not differ from it there
-``structure``          variance of ab within the photo less the squared error of the samples' mean there,
-                       over that variance
-``hue_1``              places of the 64 px where the first sample has a hue within 30 degrees of the true one
-                       and a chroma over 10, over all where the true chroma is over 20
-``hue_8``              the same of the sample with the largest share in each photo
-``chroma``             mean chroma of the samples over that of the photo
-=====================  ==================================================================================
-
-With k samples in place of eight the names are ``best_of_k``, ``best_of_k_image`` and ``hue_k``. A single
-sample has no variance and no rivals, and then the measures of these are omitted.
+A measure is the mean of a number over photos or the ratio of two such means. Samples are limited to +-110
+first, except in the pictures. With k samples in place of eight the names are ``best_of_k``,
+``best_of_k_image`` and ``hue_k``. A single sample has no variance and no rivals, and then the measures of
+these are omitted.
 """
 
 from __future__ import annotations
@@ -54,12 +26,7 @@ _DIFFERENT = 1e-3  # RMS, in units of ab, below which a sample is its mean excep
 
 
 def picture_statistics(pictures: Doubles | Floats, truth: Doubles) -> Statistics:
-    """Compare pictures with the photo.
-
-    Args:
-        pictures: (n, 3, H, W), RGB in [0, 1], one per sample.
-        truth: (3, H, W), the photo in RGB.
-    """
+    """Compare pictures (n, 3, H, W) with the photo (3, H, W), RGB in [0, 1]."""
     n = len(pictures)
     squared = np.square(pictures - truth)
     per_picture = squared.mean(axis=(1, 2, 3))
@@ -82,12 +49,7 @@ def exploding(samples: Floats) -> int:
 
 
 def color_statistics(samples: Doubles, truth: Floats) -> Statistics:
-    """Compare the samples' ab with each other and with the photo's.
-
-    Args:
-        samples: (n, 2, r, r), ab from :func:`limited`, r a multiple of 64.
-        truth: (2, 64, 64), ab of the photo.
-    """
+    """Compare ab (n, 2, r, r) of :func:`limited`, r a multiple of 64, with the photo's, (2, 64, 64)."""
     samples, ab = block_means(samples, CHROMA_SIZE), truth.astype(np.float64)
     statistics = _calibration(samples, ab) if len(samples) > 1 else {}
     return {**statistics, **_structure(samples, ab), **_hues(samples, ab)}

@@ -38,10 +38,6 @@ def read_square(source: Source, read: Callable[[Source], NDArray[Any]]) -> Squar
 
     Resizing takes area means where it shrinks, and is bilinear where it enlarges.
 
-    Args:
-        source: the photo.
-        read: a :class:`~cinn_colorize.data.readers.Reader`.
-
     Raises:
         DataError: it cannot be decoded, or is too narrow.
     """
@@ -74,14 +70,9 @@ def block_means(ab: NDArray[np.floating], size: int) -> NDArray[Any]:
 
 
 def to_rgb(L: Floats, ab: Floats) -> Doubles:
-    """Compose a picture as in the paper's table: ab bicubic to 256 px, no guide, RGB clipped.
+    """Compose sRGB (3, 256, 256) in [0, 1] as in the paper's table: ab bicubic, no guide, RGB clipped.
 
-    Args:
-        L: (256, 256), L* in [0, 100].
-        ab: (2, 64, 64), of any chroma.
-
-    Returns:
-        sRGB (3, 256, 256) in [0, 1].
+    L is (256, 256) in [0, 100], ab (2, 64, 64) of any chroma.
     """
     a, b = (cv2.resize(plane, L.shape, interpolation=cv2.INTER_CUBIC) for plane in ab.astype(np.float64))
     with warnings.catch_warnings():

@@ -1,18 +1,9 @@
 """Measures that require a network: are pictures like photos, and is what they show still recognised?
 
-=================  =====================================================================================
-``kid_lite0``      unbiased kernel distance to reference photos in true colours, on the penultimate features
-                   of EfficientNet-Lite0, trained on ImageNet; of all samples
-``fid``            Frechet distance to them on the features of Inception, as torch-fidelity computes it
-``st_lpips``       perceptual distance to the photo, shift-tolerant LPIPS with AlexNet (Ghildyal and Liu 2022,
-                   https://arxiv.org/abs/2207.13686), which is not LPIPS
-``top5_lite0``     how often the photo's class is among the five likeliest of EfficientNet-Lite0, in percent
-``top5_vgg16``     the same of torchvision's VGG16, the paper's classifier
-=================  =====================================================================================
-
-All but ``kid_lite0`` are of the first sample, as ``best_of_1`` is. Distances to reference photos have a
-floor: that of the photos' own colours. The weights of Inception and VGG16 are downloaded when first used;
-the others come with packages of the extra ``evaluation``.
+docs/evaluation.md defines them. ``st_lpips`` is shift-tolerant LPIPS with AlexNet (Ghildyal and Liu 2022,
+https://arxiv.org/abs/2207.13686). All but ``kid_lite0`` are of the first sample, as ``best_of_1`` is. The
+weights of Inception and VGG16 are downloaded when first used; the others come with packages of the extra
+``evaluation``.
 """
 
 from __future__ import annotations
@@ -45,22 +36,12 @@ Progress = Callable[[int, int], None]
 
 
 class Measure(Protocol):
-    """A measure of pictures: computed photo by photo, then estimated over all.
-
-    Attributes:
-        name: name of the measure.
-    """
+    """A measure of pictures: computed photo by photo, then estimated over all."""
 
     name: str
 
     def of(self, pictures: Doubles, photo: Square, source: Source) -> Floats:
-        """Compute what the estimate needs of a photo.
-
-        Args:
-            pictures: (n, 3, 256, 256), RGB in [0, 1].
-            photo: in its own colours.
-            source: the file or entry of the photo.
-        """
+        """Compute what the estimate needs of a photo, from its pictures (n, 3, 256, 256), RGB in [0, 1]."""
 
     def estimate(self, found: Sequence[Floats]) -> Estimate:
         """Estimate the measure from what :meth:`of` returned for each photo."""
@@ -95,12 +76,7 @@ class _Lite0:
 
 
 class KidLite0:
-    """``kid_lite0``.
-
-    Args:
-        reference: the photos to compare with.
-        device: where to run the network.
-        progress: called after each of them with the number done and the total.
+    """``kid_lite0``; ``progress`` is called after each reference photo with the number done and the total.
 
     Raises:
         DataError: a photo cannot be read, there is only one, or the package with the weights is missing.
@@ -125,11 +101,6 @@ class KidLite0:
 
 class Fid:
     """``fid``; without a standard error, since resampled photos would be closer to each other.
-
-    Args:
-        reference: the photos to compare with.
-        device: where to run the network.
-        progress: called after each of them with the number done and the total.
 
     Raises:
         DataError: a photo cannot be read, there is only one, torch-fidelity is missing, or the weights cannot
@@ -171,14 +142,7 @@ class Fid:
 
 
 class StLpips:
-    """``st_lpips``.
-
-    Args:
-        device: where to run the network.
-
-    Raises:
-        DataError: the package is missing.
-    """
+    """``st_lpips``; DataError if the package is missing."""
 
     name = "st_lpips"
 
@@ -202,12 +166,7 @@ class StLpips:
 
 
 class Top5:
-    """``top5_lite0`` and ``top5_vgg16``.
-
-    Args:
-        classifier: ``lite0`` or ``vgg16``.
-        labels: ImageNet classes of some photos, see :func:`read_labels`.
-        device: where to run the network.
+    """``top5_lite0`` and ``top5_vgg16``, of the photos in ``labels``.
 
     Raises:
         DataError: the weights are not installed or cannot be downloaded.
@@ -235,11 +194,8 @@ def read_labels(path: Path, photos: Sequence[Source], root: Path) -> dict[Source
     Args:
         path: a tab-separated table with the columns ``entry``, a photo's name in its zip or folder, and
             ``class``, from 0 to 999; other columns are ignored.
-        photos: the photos that are measured.
+        photos: the photos that are measured; those that the table does not name have no class.
         root: the zip or folder that contains them.
-
-    Returns:
-        the classes of those that the table names.
 
     Raises:
         DataError: the table cannot be read, is malformed, or names none of the photos.

@@ -15,15 +15,12 @@ Subsets = Mapping[str, frozenset[str]]  # names of photos, by what these show
 
 
 def read_subsets(path: Path, photos: Sequence[str]) -> Subsets:
-    """Read what photos show.
+    """Read which of some photos show what, by words in their order.
 
     Args:
         path: a table with the columns ``entry``, a photo's name in its zip or folder, and ``shows``, words
             separated by commas; other columns are ignored.
         photos: names of the photos that are measured.
-
-    Returns:
-        by each word, those of the photos that show it, in the order of the words.
 
     Raises:
         DataError: the table cannot be read, is malformed, or has a word for none of the photos.
@@ -41,12 +38,7 @@ def read_subsets(path: Path, photos: Sequence[str]) -> Subsets:
 
 
 def read_column(path: Path, column: str, content: str) -> dict[str, str]:
-    """Read a column of a table by the column ``entry``.
-
-    Args:
-        path: the table.
-        column: its name.
-        content: what must be in it, for messages.
+    """Read a column of a table by the column ``entry``; ``content`` is what must be in it, for messages.
 
     Raises:
         DataError: the table cannot be read or is malformed.

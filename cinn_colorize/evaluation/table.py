@@ -34,9 +34,8 @@ class Row:
     """Measures of a model, or of what it is compared with.
 
     Attributes:
-        measures: estimates by name, see :mod:`cinn_colorize.evaluation.metrics` and
-            :mod:`cinn_colorize.evaluation.realism`.
-        photos: statistics of each photo, of the former.
+        measures: estimates by name.
+        photos: statistics of each photo.
         sigmas: standard deviation of the tints by measure, of ``tint*``.
     """
 
@@ -47,12 +46,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelRow(Row):
-    """Measures of a model at one temperature.
-
-    Attributes:
-        temperature: temperature of the samples, for all levels or by level.
-        exploding: number of exploding samples of all photos.
-    """
+    """Measures of a model at one temperature, and its number of exploding samples."""
 
     temperature: PerLevel
     exploding: int
@@ -67,8 +61,7 @@ class Report:
         samples: number of samples per photo.
         model: one row per temperature.
         references: rows by name: ``tint`` and ``tint*``, the control of
-            :mod:`cinn_colorize.evaluation.tints`; ``gray``, the photo without colour; ``truth``, the photo's
-            own ab at 64 px, the loss of the pipeline itself.
+            :mod:`cinn_colorize.evaluation.tints`; ``gray``; ``truth``, the photo's own ab at 64 px.
         failures: a line for each photo that could not be read.
         network: what drew the samples; None if unknown.
     """
@@ -86,19 +79,10 @@ class Report:
         return len(self.names)
 
     def to_json(self, earlier: Earlier | None = None, subsets: Subsets | None = None) -> str:
-        """Return one object per temperature, in a list if there are several.
+        """Return one object per temperature, in a list if there are several; see docs/evaluation.md.
 
-        It contains the model's measures by name, and ``tint``, ``tint*``, ``gray`` and ``truth`` with theirs.
-        A measure is ``{"mean": ..., "se": ...}``, null where there is no number; those of ``tint*`` have a
-        ``sigma`` too. ``exploding`` and the settings of the evaluation are numbers, except ``temperature``,
-        which is an object by level where levels differ, and ``network``, an object. ``per_photo``, on a line
-        of its own, contains the photos' ``names`` and, for each row, what each photo adds to each measure:
-        the measure is the sum of ``values`` over that of ``weights`` or, without these, the mean of
-        ``values``.
-
-        Args:
-            earlier: what to compare with; adds ``differences``, a list of objects of measures.
-            subsets: what photos show; adds ``subsets``, by word an object of measures with one for ``tint``.
+        ``per_photo``, on a line of its own, has the photos' ``names`` and, for each row, what each photo adds
+        to a measure: the sum of ``values`` over that of ``weights`` or, without these, the mean of them.
         """
         rows = [self._as_json(row, earlier, subsets) for row in self.model]
         return rows[0] if len(rows) == 1 else "[\n" + ",\n".join(rows) + "\n]"
@@ -127,12 +111,7 @@ class Report:
         return f'{head},\n  "per_photo": {json.dumps(per_photo, allow_nan=False)}\n}}'
 
     def to_markdown(self, earlier: Earlier | None = None, subsets: Subsets | None = None) -> str:
-        """Return tables with rows for the model, tints, gray and truth, and lines on how to read them.
-
-        Args:
-            earlier: what to compare with; adds tables of differences.
-            subsets: what photos show; adds tables with rows for each word.
-        """
+        """Return tables with a row for each, and lines on how to read them."""
         rows = {self._label(row): row for row in self.model} | dict(self.references)
         parts = [_table(rows, self.model[0].measures, self.photos * self.samples)]
         at = f", temperature {short_levels(self.model[0].temperature)}" if len(self.model) == 1 else ""

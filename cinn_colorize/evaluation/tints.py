@@ -61,10 +61,7 @@ class Tinted:
 
 
 def best(photos: Mapping[float, Sequence[Statistics]]) -> tuple[list[Statistics], dict[str, float]]:
-    """Choose the deviation that is best for each measure.
-
-    Args:
-        photos: statistics of each photo, by deviation.
+    """Choose the deviation that is best for each measure, from statistics of each photo by deviation.
 
     Returns:
         statistics of each photo, of each measure at its own deviation, and these deviations by measure.

@@ -72,15 +72,12 @@ class Digits:
         self.info, self.sha256 = loaded.info, loaded.sha256
 
     def sample(self, n: int = 1, temperature: float = TEMPERATURE, seed: int = 0) -> Floats:
-        """Draw all ten digits with each of n latent codes (Fig. 6).
+        """Draw all ten digits with each of n latent codes (Fig. 6), whose seeds count up: (n, 10, 28, 28).
 
         Args:
-            n: number of codes, with the seeds seed, seed + 1, ...
+            n: number of codes.
             temperature: standard deviation of the codes, 0 to 2; 1 is the model's distribution.
             seed: seed of the first code.
-
-        Returns:
-            images, (n, 10, 28, 28).
 
         Raises:
             TypeError: n or the seed is no integer.
@@ -98,11 +95,7 @@ class Digits:
             return torch.stack(rows).squeeze(2).cpu().numpy()
 
     def encode(self, images: NDArray[np.floating], digits: Sequence[int] | NDArray[np.integer]) -> Latent:
-        """Encode images: return their codes f(x; c).
-
-        Args:
-            images: array (N, 28, 28), floats in [0, 1].
-            digits: digit that each image shows.
+        """Return the codes f(x; c) of images (N, 28, 28), floats in [0, 1], given the digit that each shows.
 
         Raises:
             TypeError: the images are no floats, or the digits no integers.
@@ -113,10 +106,7 @@ class Digits:
     def log_prob(
         self, images: NDArray[np.floating], digits: Sequence[int] | NDArray[np.integer]
     ) -> NDArray[np.float64]:
-        """Return log densities of images given their digits, in nats over all 784 pixels, (N,).
-
-        Args and errors are those of :meth:`encode`.
-        """
+        """Return log densities given digits, nats over all 784 pixels, (N,); errors as of :meth:`encode`."""
         z, log_det = self._forward(images, digits)
         return (Latent({LEVEL: z}).log_prob() + log_det).double().numpy()
 
@@ -125,16 +115,9 @@ class Digits:
         return np.stack([self.log_prob(images, np.full(len(images), d)) for d in range(DIGITS)], axis=1)
 
     def transfer(self, images: NDArray[np.floating], digits: Sequence[int | None]) -> Floats:
-        """Write all ten digits in the style of each image (Fig. 7).
+        """Write all ten digits in the style of each image, (N, 10, 28, 28) (Fig. 7).
 
-        Args:
-            images: array (N, 28, 28).
-            digits: digit that each image shows; None for the digit of highest likelihood.
-
-        Returns:
-            images, (N, 10, 28, 28).
-
-        Errors are those of :meth:`encode`.
+        None stands for the digit of highest likelihood. Errors are those of :meth:`encode`.
         """
         if len(digits) != len(images):
             raise ValueError(f"{len(images)} images must have as many digits, not {len(digits)}")
@@ -145,11 +128,10 @@ class Digits:
     def walks(self, steps: int = 7) -> list[Walk]:
         """Walk along each principal component of the latent codes of MNIST's test digits (Fig. 4).
 
-        Args:
-            steps: number of images in a walk, which goes from -2.5 standard deviations to 2.5.
+        Each walk has so many steps, from -2.5 standard deviations to 2.5.
 
         Raises:
-            TypeError: it is no integer.
+            TypeError: the number of steps is no integer.
             ValueError: it is below 1.
         """
         steps = whole_number(steps, "steps", 1)
@@ -307,15 +289,7 @@ def picture(
     scale: int = 2,
     gap: int = 4,
 ) -> Image.Image:
-    """Arrange digits in rows, black on white.
-
-    Args:
-        images: array (rows, columns, 28, 28).
-        rows: labels on the left, if any.
-        columns: labels above, if any.
-        scale: pixels of the picture per pixel of a digit.
-        gap: pixels between digits.
-    """
+    """Arrange digits (rows, columns, 28, 28), black on white, in so many pixels each, with labels if any."""
     font = ImageFont.load_default(size=14)
     side = SIZE * scale + gap
     left = gap + round(max((font.getlength(label) + 2 * gap for label in rows), default=0))
@@ -334,20 +308,11 @@ def picture(
 
 
 def samples_picture(
-    digits: Digits,
-    number: int = 8,
-    temperature: float = TEMPERATURE,
-    seed: int = 0,
-    digit: int | None = None,
+    digits: Digits, number: int = 8, temperature: float = TEMPERATURE, seed: int = 0, digit: int | None = None
 ) -> Image.Image:
     """Draw Fig. 6: a row of all ten digits for each code, or rows of ten codes for a single digit.
 
-    Args:
-        digits: the model.
-        number: number of codes, with the seeds seed, seed + 1, ...
-        temperature: see :meth:`Digits.sample`.
-        seed: seed of the first code.
-        digit: the single digit, or None for all.
+    Arguments are those of :meth:`Digits.sample`, and the single digit.
     """
     drawn = digits.sample(number, temperature, seed)
     if digit is None:
@@ -364,10 +329,7 @@ def transfer_picture(
 ) -> Image.Image:
     """Draw Fig. 7: images of digits on the left, and all ten digits in the style of each.
 
-    Args:
-        digits: the model.
-        paths: image files, see :func:`read_digit`.
-        digit: digit that all of them show, or None for the digit of highest likelihood.
+    ``digit`` is what all of them show; None stands for the digit of highest likelihood.
 
     Raises:
         DataError: a file cannot be read, or shows no digit.
@@ -382,9 +344,7 @@ def transfer_picture(
 def walks_picture(digits: Digits, digit: int | None = None) -> Image.Image:
     """Draw Fig. 4: a walk along each of the first principal components, labelled by what it changes.
 
-    Args:
-        digits: the model.
-        digit: digit to show; None for 2 and 7, one below the other.
+    It shows one digit, or 2 and 7, one below the other.
     """
     walks = digits.walks()
     shown = (2, 7) if digit is None else (digit,)

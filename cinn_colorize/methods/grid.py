@@ -1,4 +1,4 @@
-"""Grids of raw samples: drawn, loaded, interpolated, or with one level of their code redrawn."""
+"""Grids of raw samples: of seeds or of a file, interpolated, or with one level of their code redrawn."""
 
 from __future__ import annotations
 
@@ -36,22 +36,122 @@ RENDERING = Rendering(upsampling=Upsampling.bicubic)  # stretched to the photo, 
 
 
 @dataclass(frozen=True)
-class Grid(Method):
-    """Grid of raw samples.
+class LatentSource:
+    """Where codes come from: drawn for a model, or read from files that fit it."""
 
-    Attributes:
-        number: number of samples; with ``between``, of steps including both ends, along each side between
-            four codes. None for all codes of a file.
-        load: file of codes to show.
-        between: two ends of an interpolation, or four corners row by row: seeds, or files whose first code is
-            used.
-        vary: level that is redrawn for each sample except the first.
-    """
+    colorizer: PhotoColorizer
+    shapes: Shapes
+    temperature: PerLevel
+
+    def draw(self, seed: int, number: int = 1) -> Latent:
+        """Draw codes of successive seeds."""
+        from cinn_colorize.latents.latent import Latent
+
+        return Latent.draw(self.shapes, range(seed, seed + number), self.temperature)
+
+    def load(self, path: Path) -> Latent:
+        """Load the codes of a file."""
+        from cinn_colorize.latents.latent import Latent
+
+        codes, made_with = Latent.load(path, self.colorizer.info.name, self.shapes)
+        if made_with != self.colorizer.sha256:
+            log.warning(f"{printable_name(path)}: made with other weights, so the colours will differ")
+        return codes
+
+
+@dataclass(frozen=True)
+class Successive:
+    """Codes of successive seeds; or those of a file, the first ones, or all if ``number`` is None."""
 
     number: int | None
     load: Path | None = None
-    between: tuple[int | Path, ...] = ()
-    vary: int | None = None
+
+    def check(self, levels: Iterable[int]) -> None:
+        """Refuse another number than a grid can have."""
+        if self.number is not None or not self.load:
+            _check_number(self.number, 1, MOST)
+
+    def codes(self, source: LatentSource, seed: int) -> tuple[Latent, list[str]]:
+        """Return the codes and their labels."""
+        if not self.load:
+            number = self.number or 0
+            return source.draw(seed, number), [f"seed {seed + k}" for k in range(number)]
+        codes, name = source.load(self.load), printable_name(self.load)
+        if self.number and self.number > len(codes):
+            log.warning(f"{name}: has {counted(len(codes), 'code')}, not {self.number}")
+        codes = codes[: self.number]
+        if len(codes) > MOST:
+            raise LatentError(f"{name}: has {len(codes)} codes; choose up to {MOST} with -n")
+        return codes, [f"code {k + 1}" for k in range(len(codes))]
+
+
+@dataclass(frozen=True)
+class Interpolated:
+    """Codes from one to another in ``number`` steps, or as many along each side between four in the corners.
+
+    Ends and corners, row by row, are seeds, or files whose first code is used.
+    """
+
+    number: int
+    between: tuple[int | Path, ...]
+
+    def check(self, levels: Iterable[int]) -> None:
+        """Refuse another number of ends, or of steps, than can be drawn."""
+        if len(self.between) not in (2, 4):
+            raise ValueError(f"an interpolation takes two or four codes, not {len(self.between)}")
+        _check_number(self.number, 2, _MOST_OF_A_SIDE if len(self.between) == 4 else MOST)
+
+    def codes(self, source: LatentSource, seed: int) -> tuple[Latent, list[str]]:
+        """Return the codes and their labels."""
+        from cinn_colorize.latents.latent import Latent
+
+        ends = [source.load(end)[:1] if isinstance(end, Path) else source.draw(end) for end in self.between]
+        names = [_short(end.stem) if isinstance(end, Path) else f"seed {end}" for end in self.between]
+        steps = [k / (self.number - 1) for k in range(self.number)]
+        if len(ends) == 2:
+            labels = [names[0], *(f"{t:.2f}" for t in steps[1:-1]), names[1]]
+            return Latent.join([ends[0].interpolated(ends[1], t) for t in steps]), labels
+        rows = [[ends[i].interpolated(ends[i + 2], t) for t in steps] for i in (0, 1)]
+        codes = [left.interpolated(right, t) for left, right in zip(*rows, strict=True) for t in steps]
+        labels = [f"{row:.2f}, {column:.2f}" for row in steps for column in steps]
+        for place, name in zip((0, self.number - 1, -self.number, -1), names, strict=True):
+            labels[place] = name
+        return Latent.join(codes), labels
+
+
+@dataclass(frozen=True)
+class Varied:
+    """A code, drawn or the first of a file, and the same with the level ``vary`` redrawn."""
+
+    number: int
+    vary: int
+    load: Path | None = None
+
+    def check(self, levels: Iterable[int]) -> None:
+        """Refuse a level that the model lacks, or another number of codes than a grid can have."""
+        check_level(self.vary, levels)
+        _check_number(self.number, 2, MOST)
+
+    def codes(self, source: LatentSource, seed: int) -> tuple[Latent, list[str]]:
+        """Return the codes and their labels."""
+        from cinn_colorize.latents.latent import Latent
+
+        kept, labels = Successive(1, self.load).codes(source, seed)
+        # A drawn code uses the first seed itself; a loaded one leaves it to the variations.
+        first, others = seed + (self.load is None), self.number - 1
+        varied = kept.expand(others).replace([self.vary], source.draw(first, others))
+        labels += [f"level {self.vary}: seed {first + k}" for k in range(others)]
+        return Latent.join([kept, varied]), labels
+
+
+Codes = Successive | Interpolated | Varied
+
+
+@dataclass(frozen=True)
+class Grid(Method):
+    """Grid of the raw samples of some latent codes."""
+
+    codes: Codes
 
     name: ClassVar[str] = "grid"
     keys: ClassVar[Mapping[str, str]] = {
@@ -63,147 +163,77 @@ class Grid(Method):
     files: ClassVar[Mapping[str, str]] = {"load": "file of codes", "between": "file of codes"}
 
     @classmethod
+    def of(
+        cls,
+        number: int | None,
+        load: Path | None,
+        between: tuple[int | Path, ...],
+        vary: int | None,
+        levels: Iterable[int],
+    ) -> Self:
+        """Return the grid with the parameters of a recipe; those that do not apply are None or empty.
+
+        Raises:
+            ValueError: they contradict each other, or would take forever.
+        """
+        if between and (vary is not None or load):
+            raise ValueError("an interpolation takes neither a file of codes nor a level to vary")
+        codes: Codes = Successive(number, load)
+        if between:
+            codes = Interpolated(number or 0, between)
+        elif vary is not None:
+            codes = Varied(number or 0, vary, load)
+        codes.check(levels)
+        return cls(codes)
+
+    @classmethod
     def from_recipe(
         cls, entries: Mapping[str, str], files: Files, levels: Iterable[int], max_pixels: int
     ) -> Self:
         """See :meth:`Method.from_recipe`."""
         ends = entries["between"].split(",") if entries["between"] else []
-        grid = cls(
-            number=_parse_number(entries["number"]),
-            load=files[entries["load"]] if entries["load"] else None,
-            between=tuple(files[end] if end in files else parse_seed(end) for end in ends),
-            vary=_parse_number(entries["vary"]),
+        return cls.of(
+            _parse_number(entries["number"]),
+            files[entries["load"]] if entries["load"] else None,
+            tuple(files[end] if end in files else parse_seed(end) for end in ends),
+            _parse_number(entries["vary"]),
+            levels,
         )
-        grid.check(levels)
-        return grid
-
-    def check(self, levels: Iterable[int]) -> None:
-        """Refuse parameters that contradict each other, or would take forever.
-
-        Args:
-            levels: levels of the model's latent code.
-
-        Raises:
-            ValueError: they do.
-        """
-        if self.between and len(self.between) not in (2, 4):
-            raise ValueError(f"an interpolation takes two or four codes, not {len(self.between)}")
-        if self.between and (self.vary is not None or self.load):
-            raise ValueError("an interpolation takes neither a file of codes nor a level to vary")
-        if self.vary is not None:
-            check_level(self.vary, levels)
-        least = 2 if self.between or self.vary is not None else 1
-        most = _MOST_OF_A_SIDE if len(self.between) == 4 else MOST
-        needed = self.load is None or self.vary is not None
-        if not (self.number is None and not needed) and not least <= (self.number or 0) <= most:
-            raise ValueError(f"the number of codes must be from {least} to {most}, not {self.number}")
 
     def draw(
-        self,
-        colorizer: PhotoColorizer,
-        photo: Photo,
-        temperature: PerLevel,
-        seed: int,
-        rendering: Rendering,
+        self, colorizer: PhotoColorizer, photo: Photo, temperature: PerLevel, seed: int, rendering: Rendering
     ) -> Chart:
-        """Draw the samples in a labelled grid.
-
-        Args:
-            colorizer: colorizer that draws.
-            photo: photo to colorize.
-            temperature: temperature of the codes drawn.
-            seed: seed of the first code drawn; later codes count up from it.
-            rendering: rendering of grids, :data:`RENDERING`.
-
-        Raises:
-            LatentError: a file cannot be used.
-            ValueError: a parameter is out of its range.
-        """
+        """Draw the samples, labelled; ``seed`` is that of the first code drawn, later codes count up."""
         from cinn_colorize.methods.contact_sheet import Chart, contact_sheet
 
         conditioned = colorizer.condition(photo)
-        codes, labels = self.codes(colorizer, conditioned.latent_shapes, temperature, seed)
+        shapes = conditioned.latent_shapes
+        self.codes.check(shapes)
+        codes, labels = self.codes.codes(LatentSource(colorizer, shapes, temperature), seed)
         pictures = _pictures(photo, conditioned.decode(codes), rendering)
-        columns = self.number if self.between else None
+        columns = self.codes.number if isinstance(self.codes, Interpolated) else None
         drawn = {
             "method": self.name,
-            "number": "" if self.number is None else str(self.number),
-            "load": sha256_of(self.load, LatentError) if self.load else "",
-            "between": ",".join(
-                sha256_of(end, LatentError) if isinstance(end, Path) else str(end) for end in self.between
-            ),
-            "vary": "" if self.vary is None else str(self.vary),
+            **{key: _entry(getattr(self.codes, key, None)) for key in self.keys},
             "seed": str(seed),
             "temperature": format_levels(temperature),
         }
-        recipe = colorizer.recipe(drawn, rendering, photo)
         sheet = contact_sheet(list(zip(pictures, labels, strict=True)), columns)
-        return Chart(sheet, recipe, codes, photo.mode)
+        return Chart(sheet, colorizer.recipe(drawn, rendering, photo), codes, photo.mode)
 
-    def codes(
-        self, colorizer: PhotoColorizer, shapes: Shapes, temperature: PerLevel, seed: int
-    ) -> tuple[Latent, list[str]]:
-        """Return the codes, and a label for each.
 
-        Raises:
-            LatentError: a file cannot be used.
-            ValueError: a parameter is out of its range.
-        """
-        from cinn_colorize.latents.latent import Latent
+def _check_number(number: int | None, least: int, most: int) -> None:
+    if not least <= (number or 0) <= most:
+        raise ValueError(f"the number of codes must be from {least} to {most}, not {number}")
 
-        self.check(shapes)
 
-        def load(path: Path) -> Latent:
-            codes, made_with = Latent.load(path, colorizer.info.name, shapes)
-            if made_with != colorizer.sha256:
-                log.warning(f"{printable_name(path)}: made with other weights, so the colours will differ")
-            return codes
-
-        def draw(first: int, number: int = 1) -> Latent:
-            return Latent.draw(shapes, range(first, first + number), temperature)
-
-        if self.between:
-            return self._between(
-                [load(end)[:1] if isinstance(end, Path) else draw(end) for end in self.between]
-            )
-        if self.load:
-            codes = load(self.load)
-            if self.vary is None and self.number and self.number > len(codes):
-                has = counted(len(codes), "code")
-                log.warning(f"{printable_name(self.load)}: has {has}, not {self.number}")
-            codes = codes[: self.number]
-            if len(codes) > MOST:
-                name = printable_name(self.load)
-                raise LatentError(f"{name}: has {len(codes)} codes; choose up to {MOST} with -n")
-            labels = [f"code {k + 1}" for k in range(len(codes))]
-        else:
-            assert self.number is not None, "drawn codes require a number"
-            codes = draw(seed, self.number)
-            labels = [f"seed {seed + k}" for k in range(self.number)]
-        if self.vary is None:
-            return codes, labels
-        assert self.number is not None, "variations require a number"
-        # A drawn code uses the first seed itself; a loaded one leaves it to the variations.
-        first = seed + (self.load is None)
-        varied = codes[:1].expand(self.number - 1).replace([self.vary], draw(first, self.number - 1))
-        labels = [labels[0], *(f"level {self.vary}: seed {first + k}" for k in range(self.number - 1))]
-        return Latent.join([codes[:1], varied]), labels
-
-    def _between(self, ends: list[Latent]) -> tuple[Latent, list[str]]:
-        from cinn_colorize.latents.latent import Latent
-
-        assert self.number is not None, "steps require a number"
-        steps = [k / (self.number - 1) for k in range(self.number)]
-        names = [_short(end.stem) if isinstance(end, Path) else f"seed {end}" for end in self.between]
-        if len(ends) == 2:
-            labels = [names[0], *(f"{t:.2f}" for t in steps[1:-1]), names[1]]
-            return Latent.join([ends[0].interpolated(ends[1], t) for t in steps]), labels
-        rows = [[ends[i].interpolated(ends[i + 2], t) for t in steps] for i in (0, 1)]
-        codes = [left.interpolated(right, t) for left, right in zip(*rows, strict=True) for t in steps]
-        labels = [f"{row:.2f}, {column:.2f}" for row in steps for column in steps]
-        for place, name in zip((0, self.number - 1, -self.number, -1), names, strict=True):
-            labels[place] = name
-        return Latent.join(codes), labels
+def _entry(value: Path | int | tuple[Path | int, ...] | None) -> str:
+    """Return a parameter as a recipe has it."""
+    if isinstance(value, tuple):
+        return ",".join(map(_entry, value))
+    if isinstance(value, Path):
+        return sha256_of(value, LatentError)
+    return "" if value is None else str(value)
 
 
 def _short(name: str) -> str:

@@ -1,7 +1,4 @@
-"""Architectures and initial weights without parts of the recipe.
-
-:class:`cinn_colorize.training.choices.Ablation` describes the parts.
-"""
+"""Architectures and initial weights without the parts of the recipe that :class:`Ablation` names."""
 
 from __future__ import annotations
 

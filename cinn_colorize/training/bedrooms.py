@@ -8,16 +8,16 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cinn_colorize.data.sources import LmdbPhotos, Source, find_photos, is_lmdb
 from cinn_colorize.errors import DataError
 from cinn_colorize.models.bedrooms import SIZE, Bedrooms, BedroomsConfig
 from cinn_colorize.training.ablation import initialise_as_torch, without
 from cinn_colorize.training.choices import ABLATIONS, Dataset
-from cinn_colorize.training.data import Batch, Crops, Loading, batches, for_network
+from cinn_colorize.training.crops import Batch, Loading, Parts, Prepare, for_network
 from cinn_colorize.training.objective import Noise, add_noise
-from cinn_colorize.training.task import PhotoTask, TrainingConfig
+from cinn_colorize.training.task import Groups, PhotoTask, TrainingConfig
 
 LSUN_TRAIN, LSUN_VAL = "bedroom_train_lmdb", "bedroom_val_lmdb"
 
@@ -62,29 +62,23 @@ class BedroomsTask(PhotoTask[Bedrooms]):
             initialise_as_torch(model)
         return model
 
-    def learning(self, model: Bedrooms, config: BedroomsTraining) -> list[tuple[list[nn.Parameter], float]]:
+    def learning(self, model: Bedrooms, config: BedroomsTraining) -> Groups:
         """Return all parameters; without those of the network if it is not to learn."""
         model.network.requires_grad_("learning" not in self.ablate)
         return [([p for p in model.parameters() if p.requires_grad], 1.0)]
 
-    def batches(self, config: BedroomsTraining, start: int, loading: Loading) -> Generator[Batch]:
-        """Load L* (batch, 1, 64, 64) and ab (batch, 2, 64, 64) of random crops.
+    def crop(self, config: BedroomsTraining) -> Prepare:
+        """Prepare L* (1, 64, 64) and ab (2, 64, 64)."""
+        return partial(for_network, size=SIZE)
 
-        Raises:
-            DataError: a process has one photo of each batch, of which batch norm knows no variance.
-        """
+    def batches(self, config: BedroomsTraining, start: int, loading: Loading) -> Generator[Batch]:
+        """Refuse batches of which a process has one photo: batch norm knows no variance of it."""
         if config.batch // loading.processes < 2:
             raise DataError("batch norm requires two photos of each batch in a process; raise --batch")
-        crops = Crops(self.photos, config.seed, partial(for_network, size=SIZE))
-        return batches(crops, start, config.photos, config.batch, loading)
+        return super().batches(config, start, loading)
 
     def prepare(
-        self,
-        model: Bedrooms,
-        batch: Sequence[Tensor],
-        config: BedroomsTraining,
-        noise: Noise,
-        precision: torch.dtype,
+        self, model: Bedrooms, batch: Parts, config: BedroomsTraining, noise: Noise, precision: torch.dtype
     ) -> tuple[Tensor, Tensor]:
         """Return L and noisy x."""
         L, ab = batch

@@ -4,40 +4,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-
-class Dataset(StrEnum):
-    """Data sets to train on; :func:`cinn_colorize.training.datasets.open_task` opens them."""
-
-    photos = "photos"
-    imagenet = "imagenet"
-    mnist = "mnist"
-    lsun = "lsun"
-
-
-class Stage(StrEnum):
-    """Stages of training; only photos and ImageNet have others than ``flow``."""
-
-    flow = "flow"
-    features = "features"
-    coarse = "coarse"
-    fine = "fine"
-    joint = "joint"
-
-
-class Preset(StrEnum):
-    """Architectures of ``imagenet-vgg``: :data:`cinn_colorize.models.imagenet_vgg.PRESETS` builds them."""
-
-    paper = "paper"
-    authors = "authors"
-    narrow = "narrow"
-
-
-class Precision(StrEnum):
-    """Precisions of the autocast; see :func:`cinn_colorize.training.precision.choose_precision`."""
-
-    auto = "auto"
-    fp32 = "fp32"
-    bf16 = "bf16"
+Dataset = StrEnum("Dataset", ["photos", "imagenet", "mnist", "lsun"])
+Stage = StrEnum("Stage", ["flow", "features", "coarse", "fine", "joint"])
+Preset = StrEnum("Preset", ["paper", "authors", "narrow"])  # architectures of imagenet-vgg
+Precision = StrEnum("Precision", ["auto", "fp32", "bf16"])  # of the autocast
 
 
 class Ablation(StrEnum):

@@ -13,11 +13,12 @@ from cinn_colorize.errors import DataError
 from cinn_colorize.files.messages import printable_name
 from cinn_colorize.training.bedrooms import LSUN_VAL, BedroomsTask, find_lsun
 from cinn_colorize.training.choices import Dataset, Preset, Stage
-from cinn_colorize.training.data import DEV
+from cinn_colorize.training.crops import DEV
 from cinn_colorize.training.features import FeaturesTask
 from cinn_colorize.training.imagenet import ImagenetJointTask, ImagenetTask, VggTask, find_imagenet
 from cinn_colorize.training.mnist import MnistTask
-from cinn_colorize.training.natural import CoarseTask, FineTask, JointTask, NaturalTask
+from cinn_colorize.training.natural import NaturalTask
+from cinn_colorize.training.natural_stages import CoarseTask, FineTask, JointTask
 from cinn_colorize.training.task import Task
 
 log = logging.getLogger(__name__)
@@ -37,12 +38,11 @@ def open_task(
     """Open a data set and return the task of training on it.
 
     Args:
-        dataset: name in :class:`cinn_colorize.training.choices.Dataset`.
+        dataset: name in :class:`Dataset`.
         data: locations of the data set; its task says what they must contain.
-        stage: name in :class:`cinn_colorize.training.choices.Stage`; only photos and ImageNet have stages
-            other than ``flow``.
+        stage: name in :class:`Stage`; only photos and ImageNet have others than ``flow``.
         backbone: weights of the conditioning network that a new model starts with, for the same two.
-        preset: architecture of a new model, for ImageNet only.
+        preset: name in :class:`Preset` of the architecture of a new model, for ImageNet only.
         cache: folder that keeps shards of photos at URLs; None to read them remotely, photo by photo.
         ablate: parts of the paper's recipe to leave out, of the task's ablations.
 
@@ -51,7 +51,22 @@ def open_task(
     """
     if preset and dataset != Dataset.imagenet:
         raise DataError(f"{dataset}: has only one architecture; --preset is for imagenet")
-    task = _open(Dataset(dataset), data, Stage(stage), backbone, Preset(preset or Preset.paper), cache)
+    paths = [root for root in data if isinstance(root, Path)]
+    task: Task[Any]
+    if dataset == Dataset.photos:
+        task = _photos(data, Stage(stage), backbone, cache)
+    elif urls := [root for root in data if isinstance(root, Url)]:
+        raise DataError(f"{urls[0].shown}: photos can be read from URLs, {dataset} cannot")
+    elif dataset == Dataset.imagenet:
+        task = _imagenet(paths, Stage(stage), backbone, Preset(preset or Preset.paper))
+    elif stage != Stage.flow or backbone:
+        raise DataError(f"{dataset}: has no backbone; --stage and --backbone are for photos and imagenet")
+    elif dataset == Dataset.lsun:
+        task = BedroomsTask(*_joined(paths, find_lsun, LSUN_VAL))
+    elif len(paths) == 1:
+        task = MnistTask(paths[0])
+    else:
+        raise DataError("mnist requires a single folder; give --data once")
     for name in ablate:
         if name not in task.ablations:
             known = ", ".join(task.ablations) or "nothing"
@@ -66,39 +81,16 @@ def open_task(
     return task
 
 
-def _open(
-    dataset: Dataset,
-    data: Sequence[Path | Url],
-    stage: Stage,
-    backbone: Path | None,
-    preset: Preset,
-    cache: Path | None,
-) -> Task[Any]:
-    if dataset is Dataset.photos:
-        return _open_photos(data, stage, backbone, cache)
-    for root in data:
-        if isinstance(root, Url):
-            raise DataError(f"{root.shown}: photos can be read from URLs, {dataset} cannot")
-    paths = [root for root in data if isinstance(root, Path)]
-    if dataset is Dataset.imagenet:
-        return _open_imagenet(paths, stage, backbone, preset)
-    if stage is not Stage.flow or backbone:
-        raise DataError(f"{dataset}: has no backbone; --stage and --backbone are for photos and imagenet")
-    return _open_mnist(paths) if dataset is Dataset.mnist else _open_lsun(paths)
-
-
-def _open_photos(
-    data: Sequence[Path | Url], stage: Stage, backbone: Path | None, cache: Path | None
-) -> Task[Any]:
+def _photos(data: Sequence[Path | Url], stage: Stage, backbone: Path | None, cache: Path | None) -> Task[Any]:
     damaged: list[str] = []
     photos = [photo for root in data for photo in find_photos(root, cache=cache, damaged=damaged)]
     dev = [photo for root in data for photo in _held_out(root, cache)]
     _warn_if_unwatched(dev, DEV)
+    tasks = {Stage.coarse: CoarseTask, Stage.fine: FineTask, Stage.joint: JointTask}
     task: Task[Any]
     if stage is Stage.features:
         task = FeaturesTask(photos, dev)
     else:
-        tasks = {Stage.coarse: CoarseTask, Stage.fine: FineTask, Stage.joint: JointTask}
         task = tasks.get(stage, NaturalTask)(photos, dev, backbone)
     task.unreadable = damaged
     return task
@@ -111,36 +103,25 @@ def _held_out(root: Path | Url, cache: Path | None) -> list[Source]:
     return find_photos(root, DEV, cache=cache) if is_folder(root) and find(root, DEV) else []
 
 
-def _open_imagenet(
+def _imagenet(
     data: Sequence[Path], stage: Stage, backbone: Path | None, preset: Preset
 ) -> ImagenetTask | VggTask:
     if stage in (Stage.coarse, Stage.fine):
         raise DataError(f"imagenet: has no stage {stage}, which is for photos")
-    photos, dev = _joined(data, find_imagenet)
-    _warn_if_unwatched(dev, f"val folder or {DEV}")
+    photos, dev = _joined(data, find_imagenet, f"val folder or {DEV}")
     if stage is Stage.features:
         return VggTask(photos, dev, preset)
     return (ImagenetJointTask if stage is Stage.joint else ImagenetTask)(photos, dev, backbone, preset)
 
 
-def _open_mnist(data: Sequence[Path]) -> MnistTask:
-    if len(data) != 1:
-        raise DataError("mnist requires a single folder; give --data once")
-    return MnistTask(data[0])
-
-
-def _open_lsun(data: Sequence[Path]) -> BedroomsTask:
-    photos, dev = _joined(data, find_lsun)
-    _warn_if_unwatched(dev, LSUN_VAL)
-    return BedroomsTask(photos, dev)
-
-
-def _joined(data: Sequence[Path], find: Find) -> tuple[Sequence[Source], Sequence[Source]]:
+def _joined(data: Sequence[Path], find: Find, held_out: str) -> tuple[Sequence[Source], Sequence[Source]]:
     """Join the photos to train on, and those held out, of several locations."""
     found = [find(root) for root in data]
-    if len(found) == 1:
-        return found[0]
-    return [p for photos, _ in found for p in photos], [p for _, dev in found for p in dev]
+    photos, dev = found[0]
+    if len(found) > 1:
+        photos, dev = [p for photos, _ in found for p in photos], [p for _, dev in found for p in dev]
+    _warn_if_unwatched(dev, held_out)
+    return photos, dev
 
 
 def _warn_if_unwatched(dev: Sequence[Source], missing: str) -> None:

@@ -1,7 +1,7 @@
 """The stage in which the backbone learns what colour things have, before the flow is trained on it.
 
 EfficientNet-Lite2 was pretrained on colour photos. Three losses, without labels, adapt it to gray ones, some
-of them as an old film would have recorded them (:mod:`cinn_colorize.training.film`):
+of them as an old film would have recorded them (:mod:`cinn_colorize.training.old_film`):
 
 - *regression*: a small head on top of its features predicts ab by least squares;
 - *colour bins*: the same head classifies each place into bins of colour, rare ones weighted up (paper 4.2);
@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,10 +36,10 @@ from cinn_colorize.models.conditioning.backbone import FEATURES, Classifier, Eff
 from cinn_colorize.models.conditioning.bins import ColorBins, rarity
 from cinn_colorize.models.conditioning.layers import conv
 from cinn_colorize.training.choices import Stage
-from cinn_colorize.training.data import Batch, Crops, Loading, batches, squeezed
-from cinn_colorize.training.film import some_as_film
+from cinn_colorize.training.crops import Batch, Crops, Loading, Parts, batches, squeezed
 from cinn_colorize.training.objective import Noise
-from cinn_colorize.training.task import Task, TrainingConfig
+from cinn_colorize.training.old_film import some_as_film
+from cinn_colorize.training.task import Groups, Task, TrainingConfig
 
 DISTILLED = (8, 16, 32)  # strides of the features that are distilled
 CHROMA_SCALE = 15.0  # of x = ab / 15, as in ``natural``
@@ -67,11 +68,7 @@ class FeaturesTraining(TrainingConfig):
 
 
 class ColorHead(nn.Module):
-    """Colours and their bins from features, coarse ones first; thrown away after the stage.
-
-    Args:
-        bins: number of colour bins.
-    """
+    """Colours and their bins from features, coarse ones first; thrown away after the stage."""
 
     def __init__(self, bins: int) -> None:
         super().__init__()
@@ -82,11 +79,7 @@ class ColorHead(nn.Module):
         nn.init.zeros_(self.to_ab.weight)
 
     def forward(self, features: Mapping[int, Tensor]) -> tuple[Tensor, Tensor]:
-        """Predict x = ab / 15, (N, 2, h, w), and the logits of the bins, (N, K, h, w), at stride 8.
-
-        Args:
-            features: features of the backbone by stride.
-        """
+        """Predict x = ab / 15, (N, 2, h, w), and logits of the bins, (N, K, h, w), at stride 8."""
         coarse = self.lateral["32"](features[32])
         x = coarse + self.context(F.silu(coarse).mean(dim=(2, 3)))[:, :, None, None]
         for stride in ("32", "16", "8"):
@@ -104,18 +97,12 @@ def distillation(
     variance: Mapping[int, Tensor],
     classifier: Classifier,
 ) -> dict[str, Tensor]:
-    """Compare features with those of the original.
-
-    Args:
-        features: features of gray photos, by stride.
-        targets: features that the original computes for the same photos in colour, by stride.
-        variance: variance of the original's features, by stride, (1, C, 1, 1).
-        classifier: classifier on top of the original.
+    """Compare features of gray photos with the original network's in colour, ``targets``, by stride.
 
     Returns:
-        ``features_S``, the squared error at stride S over the variance, 1 for a constant prediction;
-        ``classes``, the Kullback-Leibler divergence of the 1000 classes, in nats; ``agreement``, how often
-        the likeliest class is the same.
+        ``features_S``, the squared error at stride S over the ``variance`` of the original's features
+        (1, C, 1, 1), 1 for a constant prediction; ``classes``, the Kullback-Leibler divergence of the 1000
+        classes, in nats; ``agreement``, how often the likeliest class is the same.
     """
     wanted = classifier(targets[32]).log_softmax(dim=1)
     seen = classifier(features[32]).log_softmax(dim=1)
@@ -137,12 +124,7 @@ class Losses(nn.Module):
 
     @torch.no_grad()
     def measure(self, color: Tensor, counts: Tensor) -> None:
-        """Take the variance of the original's features from some photos, and the rarity of colours.
-
-        Args:
-            color: some photos, sRGB (N, 3, H, W) in [-1, 1].
-            counts: how often each colour bin occurs, (K,).
-        """
+        """Take variances from photos, sRGB (N, 3, H, W) in [-1, 1], and rarity from counts of bins."""
         parts = [self.original(part) for part in color.split(CACHED_PHOTOS)]
         targets = {s: torch.cat([part[s] for part in parts]) for s in parts[0]}
         self.variance = {s: f.var(dim=(0, 2, 3), keepdim=True).clamp(min=1e-6) for s, f in targets.items()}
@@ -151,17 +133,17 @@ class Losses(nn.Module):
     def forward(
         self, features: Mapping[int, Tensor], head: ColorHead, ab: Tensor, color: Tensor
     ) -> dict[str, Tensor]:
-        """Compute those of :func:`distillation`, of the first photos; ``regression``; and ``bins``.
+        """Compute the losses of gray photos.
 
         Args:
-            features: features of the gray photos, by stride.
+            features: features of the photos, by stride.
             head: predicts colours from them.
             ab: ab of the photos at stride 8, (N, 2, h, w).
             color: the first M <= N photos in colour, sRGB (M, 3, H, W) in [-1, 1].
 
         Returns:
             ``regression``, the mean squared error of x = ab / 15, 1 for an error of 15 units; ``bins``, the
-            cross entropy in nats, rare colours weighted up; and the losses of distillation.
+            cross entropy in nats, rare colours weighted up; :func:`distillation` of the first M.
         """
         with torch.no_grad():
             targets = self.original(color)
@@ -186,15 +168,7 @@ class GrayFeatures(nn.Module):
 
 
 class FeaturesTask(Task[GrayFeatures]):
-    """Adapt the backbone to gray photos.
-
-    Args:
-        photos: photos to train on.
-        dev: photos held out to evaluate the run on; may be empty.
-
-    Raises:
-        DataError: the pretrained backbone is not installed.
-    """
+    """Adapt the backbone to gray photos; DataError if the pretrained one is not installed."""
 
     model, stage, config = "backbone", Stage.features, FeaturesTraining
 
@@ -211,9 +185,7 @@ class FeaturesTask(Task[GrayFeatures]):
         model.backbone.load_state_dict(self.objective.original.state_dict())
         return model
 
-    def learning(
-        self, model: GrayFeatures, config: FeaturesTraining
-    ) -> list[tuple[list[nn.Parameter], float]]:
+    def learning(self, model: GrayFeatures, config: FeaturesTraining) -> Groups:
         """Return the backbone's 1x1 convolutions, and the head with a rate of its own."""
         self.objective.to(next(model.parameters()).device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._measure_photos(config)
@@ -229,18 +201,17 @@ class FeaturesTask(Task[GrayFeatures]):
 
     def features(self, model: GrayFeatures, L: Tensor) -> dict[int, Tensor]:
         """Compute the backbone's features of L* (N, 1, S, S), by stride."""
-        features: dict[int, Tensor] = model.backbone(gray_input(L))
-        return features
+        return model.backbone(gray_input(L))
 
     def batches(self, config: FeaturesTraining, start: int, loading: Loading) -> Generator[Batch]:
         """Load L* (batch, 1, S, S), ab (batch, 2, S / 8, S / 8) and sRGB (batch, 3, S, S) of crops."""
-        crops = Crops(self.photos, config.seed, Small(config.size, config.films))
+        crops = Crops(self.photos, config.seed, partial(small, size=config.size, films=config.films))
         return batches(crops, start, config.photos, config.batch, loading)
 
     def losses(
         self,
         model: GrayFeatures,
-        batch: Sequence[Tensor],
+        batch: Parts,
         config: FeaturesTraining,
         noise: Noise,
         precision: torch.dtype,
@@ -264,9 +235,9 @@ class FeaturesTask(Task[GrayFeatures]):
         """
         found, errors, variances = [], 0.0, 0.0
         device = next(model.parameters()).device
-        prepare, rng = Small(FeaturesTraining.size), np.random.default_rng(0)
+        rng = np.random.default_rng(0)
         for _, image in readable(self.dev[::2], ColorReader()):
-            parts = prepare(image, rng)
+            parts = small(image, rng, FeaturesTraining.size)
             L, ab, color = (torch.from_numpy(part)[None].to(device) for part in parts)
             features = model.backbone(gray_input(L))
             x, _ = model.head(features)
@@ -286,7 +257,7 @@ class FeaturesTask(Task[GrayFeatures]):
     def _measure_photos(self, config: FeaturesTraining) -> None:
         """Estimate variances and rarities from crops that the run does not see."""
         device = next(self.objective.parameters()).device
-        crops = Crops(self.photos, config.seed + 1, Small(config.size))
+        crops = Crops(self.photos, config.seed + 1, partial(small, size=config.size))
         color, counts = [], torch.zeros(len(self.objective.bins))
         for position in range(min(COUNTED_PHOTOS, 2 * len(self.photos))):
             _, ab, image = crops[position].parts
@@ -296,24 +267,13 @@ class FeaturesTask(Task[GrayFeatures]):
         self.objective.measure(scaled(torch.stack(color).to(device)), counts.to(device))
 
 
-class Small:
-    """Prepare crops as small squares.
-
-    Args:
-        size: S, pixels of a side.
-        films: share of crops whose L is that of an old film.
-    """
-
-    def __init__(self, size: int, films: float = 0.0) -> None:
-        self.size, self.films = size, films
-
-    def __call__(
-        self, crop: np.ndarray, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return L* (1, S, S), ab (2, S / 8, S / 8), the true one, and sRGB (3, S, S) uint8."""
-        square = squeezed(crop, self.size)
-        L, ab = some_as_film(square, rng, self.films, self.size, self.size // COLOR_STRIDE)
-        return L, ab, np.ascontiguousarray(square.transpose(2, 0, 1))
+def small(
+    crop: np.ndarray, rng: np.random.Generator, size: int, films: float = 0.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Prepare L* (1, S, S), of old films for a share of crops, ab at stride 8, and sRGB (3, S, S) uint8."""
+    square = squeezed(crop, size)
+    L, ab = some_as_film(square, rng, films, size, size // COLOR_STRIDE)
+    return L, ab, np.ascontiguousarray(square.transpose(2, 0, 1))
 
 
 def _within(ab: Tensor) -> float:

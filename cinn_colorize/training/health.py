@@ -15,12 +15,8 @@ KNOWN = 20  # steps required before any norm counts as exploding
 class Health:
     """Judge steps by their loss and gradient norm before they change the model.
 
-    A norm explodes if it is more than 20 times the median of the last 100 steps taken. Clipping
-    (:attr:`TrainingConfig.clip`) bounds the length of such a step, but its direction is arbitrary.
-
-    Args:
-        norms: gradient norms of the last steps, oldest first.
-        exploding: multiple of the running median above which a norm explodes.
+    A norm explodes if it is more than ``exploding`` times the median of the last 100 steps taken. Clipping
+    bounds the length of such a step, but its direction is arbitrary.
     """
 
     def __init__(self, norms: Iterable[float] = (), exploding: float = EXPLODING) -> None:

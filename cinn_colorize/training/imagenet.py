@@ -24,14 +24,11 @@ from cinn_colorize.models.conditioning.bins import ColorBins, rarity
 from cinn_colorize.models.conditioning.vgg import WIDTHS, BinClassifier, VggNetwork
 from cinn_colorize.models.imagenet_vgg import PRESETS, ImagenetVgg
 from cinn_colorize.training.choices import Stage
-from cinn_colorize.training.data import DEV, Batch, Crops, Loading, batches, to_network
+from cinn_colorize.training.crops import DEV, Batch, Crops, Loading, Parts, batches, to_network
 from cinn_colorize.training.objective import Noise
-from cinn_colorize.training.task import PhotoTask, Task, TrainingConfig
+from cinn_colorize.training.task import Groups, PhotoTask, Task, TrainingConfig
 
 DEV_PHOTOS = 500  # evenly chosen from ImageNet's 50,000 for validation, to evaluate a run on
-_STEPS = 30_000  # from the text
-_JOINT_STEPS = 92_880  # up to the 122,880 of the authors' code
-_BATCH = 48  # from their code
 
 
 def find_imagenet(root: Path) -> tuple[Sequence[Source], Sequence[Source]]:
@@ -64,10 +61,9 @@ class VggTraining(TrainingConfig):
 
 @dataclass(frozen=True)
 class ImagenetTraining(TrainingConfig):
-    """Hyper-parameters of the flow's stage: 30,000 steps with the conditioning network frozen."""
+    """Hyper-parameters of the flow's stage, with the conditioning network frozen."""
 
-    photos: int = _STEPS * _BATCH
-    batch: int = _BATCH
+    photos: int = 30_000 * 48  # steps from the text, batch from the authors' code
     learning_rate: float = 1e-4
 
 
@@ -75,15 +71,11 @@ class ImagenetTraining(TrainingConfig):
 class JointTraining(ImagenetTraining):
     """Hyper-parameters of the joint stage."""
 
-    photos: int = _JOINT_STEPS * _BATCH
+    photos: int = 92_880 * 48  # steps up to the 122,880 of their code
 
 
 class GrayToBins(nn.Module):
-    """What the first stage trains: the conditioning network, and the classifier on top of it.
-
-    Args:
-        widths: widths of the network, see :class:`VggNetwork`.
-    """
+    """What the first stage trains: the conditioning network, and the classifier on top of it."""
 
     def __init__(self, widths: Sequence[int] = WIDTHS) -> None:
         super().__init__()
@@ -92,18 +84,11 @@ class GrayToBins(nn.Module):
 
     def forward(self, L: Tensor) -> Tensor:
         """Compute logits (N, K, 64, 64) of L* (N, 1, 256, 256) in [0, 100]."""
-        logits: Tensor = self.classifier(self.network(L / 50 - 1))
-        return logits
+        return self.classifier(self.network(L / 50 - 1))
 
 
 class VggTask(Task[GrayToBins]):
-    """Train the conditioning network to classify pixels into colour bins.
-
-    Args:
-        photos: photos to train on.
-        dev: photos held out to evaluate the run on; may be empty.
-        preset: name in :data:`PRESETS` of the architecture that the network belongs to.
-    """
+    """Train the conditioning network of a preset to classify pixels into colour bins."""
 
     model, stage, config = "vgg", Stage.features, VggTraining
     evaluate_every = 400_000
@@ -118,7 +103,7 @@ class VggTask(Task[GrayToBins]):
         """Build a new network."""
         return GrayToBins(PRESETS[self.preset]().network)
 
-    def learning(self, model: GrayToBins, config: VggTraining) -> list[tuple[list[nn.Parameter], float]]:
+    def learning(self, model: GrayToBins, config: VggTraining) -> Groups:
         """Return all parameters; estimate the rarity of colours from crops that the run does not see."""
         device = next(model.parameters()).device
         crops, counts = Crops(self.photos, config.seed + 1), torch.zeros(len(self.bins))
@@ -139,23 +124,16 @@ class VggTask(Task[GrayToBins]):
 
     def logits(self, model: GrayToBins, L: Tensor) -> Tensor:
         """Compute the logits of all bins, (N, K, 64, 64)."""
-        logits: Tensor = model(L)
-        return logits
+        return model(L)
 
     def losses(
-        self,
-        model: GrayToBins,
-        batch: Sequence[Tensor],
-        config: VggTraining,
-        noise: Noise,
-        precision: torch.dtype,
+        self, model: GrayToBins, batch: Parts, config: VggTraining, noise: Noise, precision: torch.dtype
     ) -> dict[str, Tensor]:
         """See :meth:`Task.losses`; the cross entropy with rare colours weighted up, nats per pixel."""
         L, ab = batch
         with torch.autocast(L.device.type, precision, enabled=precision != torch.float32):
             logits = self.logits(model, L)
-        loss = self.bins.cross_entropy(logits.float(), ab, self.rarity).mean()
-        return {"loss": loss}
+        return {"loss": self.bins.cross_entropy(logits.float(), ab, self.rarity).mean()}
 
     @torch.no_grad()
     def measure(self, model: GrayToBins) -> dict[str, float]:
@@ -175,14 +153,7 @@ class VggTask(Task[GrayToBins]):
 
 
 class ImagenetTask(PhotoTask[ImagenetVgg]):
-    """Train the flow and its heads on a frozen conditioning network.
-
-    Args:
-        photos: photos to train on.
-        dev: photos held out to evaluate the run on; may be empty.
-        network: weights of the conditioning network that a new model starts with, from :class:`VggTask`.
-        preset: name in :data:`PRESETS` of the architecture of a new model.
-    """
+    """Train the flow of a preset and its heads on a frozen conditioning network, from :class:`VggTask`."""
 
     model, config = ImagenetVgg.name, ImagenetTraining
     evaluate_every = 96_000
@@ -198,12 +169,7 @@ class ImagenetTask(PhotoTask[ImagenetVgg]):
         self.network, self.preset = network, preset
 
     def initial_model(self) -> ImagenetVgg:
-        """Build a new flow on the pretrained conditioning network.
-
-        Raises:
-            DataError: no such network is given.
-            WeightsError: its file cannot be used.
-        """
+        """Build a new flow on the pretrained conditioning network."""
         if self.network is None:
             raise DataError(
                 f"{self.model}: requires a pretrained conditioning network; train one with "
@@ -213,24 +179,13 @@ class ImagenetTask(PhotoTask[ImagenetVgg]):
         load_network(model.network, self.network)
         return model
 
-    def learning(
-        self, model: ImagenetVgg, config: ImagenetTraining
-    ) -> list[tuple[list[nn.Parameter], float]]:
+    def learning(self, model: ImagenetVgg, config: ImagenetTraining) -> Groups:
         """Return all parameters but those of the conditioning network."""
         model.network.requires_grad_(False)
         return [([p for p in model.parameters() if p.requires_grad], 1.0)]
 
-    def batches(self, config: ImagenetTraining, start: int, loading: Loading) -> Generator[Batch]:
-        """Load L* (batch, 1, 256, 256) and ab (batch, 2, 64, 64) of random crops."""
-        return batches(Crops(self.photos, config.seed), start, config.photos, config.batch, loading)
-
     def prepare(
-        self,
-        model: ImagenetVgg,
-        batch: Sequence[Tensor],
-        config: ImagenetTraining,
-        noise: Noise,
-        precision: torch.dtype,
+        self, model: ImagenetVgg, batch: Parts, config: ImagenetTraining, noise: Noise, precision: torch.dtype
     ) -> tuple[Tensor, Tensor]:
         """Return L and noisy x."""
         L, ab = batch
@@ -242,9 +197,7 @@ class ImagenetJointTask(ImagenetTask):
 
     config, stage = JointTraining, Stage.joint
 
-    def learning(
-        self, model: ImagenetVgg, config: ImagenetTraining
-    ) -> list[tuple[list[nn.Parameter], float]]:
+    def learning(self, model: ImagenetVgg, config: ImagenetTraining) -> Groups:
         """Return all parameters."""
         return [(list(model.parameters()), 1.0)]
 

@@ -26,11 +26,7 @@ NAMES = ("progress", "evaluation")
 
 
 class Logs:
-    """The logs of a run, by name; every row has a column ``seen``, the number of photos so far.
-
-    Args:
-        run: folder of the run.
-    """
+    """The logs of a run, by name; every row has a column ``seen``, the number of photos so far."""
 
     def __init__(self, run: Path) -> None:
         self.run = run

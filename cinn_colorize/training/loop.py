@@ -9,7 +9,7 @@ from contextlib import closing
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,11 +19,10 @@ from torch.nn.parallel import DistributedDataParallel
 from cinn_colorize.errors import DataError, PhotoError
 from cinn_colorize.training.checkpoint import load_newest, save_checkpoint
 from cinn_colorize.training.choices import Precision
-from cinn_colorize.training.data import Loading
+from cinn_colorize.training.crops import Batch, Loading, Parts
 from cinn_colorize.training.objective import Noise
 from cinn_colorize.training.precision import choose_precision
-from cinn_colorize.training.processes import Processes
-from cinn_colorize.training.progress import Meter
+from cinn_colorize.training.reports import Meter
 from cinn_colorize.training.run_options import RunOptions
 from cinn_colorize.training.state import RunState, load_resumable
 from cinn_colorize.training.task import Model, Task, TrainingConfig
@@ -41,7 +40,7 @@ def train(
     begin: Callable[[int], None] = lambda seen: None,
     evaluate: Callable[[Model, int], None] = lambda model, seen: None,
 ) -> Model:
-    """Train a model.
+    """Train a model; return its averaged weights, in eval mode.
 
     A step whose loss or gradient is not finite, or explodes (see :class:`Health`), is left out. After two
     such steps in a row, the run returns to its last checkpoint and continues with the photos after them.
@@ -50,19 +49,84 @@ def train(
         model: initialised model.
         task: its data and objective.
         config: hyper-parameters; ``batch`` is the total over all processes.
-        run: folder of the run, which holds the checkpoints.
+        run: folder of the checkpoints.
         options: options of the run.
         begin: called once with the number of photos seen, before the first step.
         evaluate: called with the averaged model and the number of photos seen, regularly and at the end.
-
-    Returns:
-        the averaged model, in eval mode.
 
     Raises:
         DataError: the data or the checkpoint cannot be used, or a file cannot be written in the end.
         PhotoError: a sheet of samples cannot be written.
         DivergedError: the run diverged again after three returns to one checkpoint.
     """
+    processes = options.processes
+    state, step, is_new = _start(model, task, config, run, options)
+    meter = Meter(config.length, state.seen)
+    report = _Reports(meter, state, task, config, run, options, evaluate)
+    with closing(task.batches(config, state.seen, step.loading)) as batches:
+        first = [*islice(batches, 1)]  # what cannot be learnt from is refused before anything is written
+        if is_new:  # a run that diverges at once returns to this checkpoint
+            processes.once(report.save)
+        if not processes.rank:
+            begin(state.seen)
+        for batch in chain(first, batches):
+            meter.start()
+            found = step(batch)
+            state.seen += config.batch
+            if fault := state.judge(found.figures["loss"], found.norm):
+                log.warning("step at photo %d skipped: %s", state.seen, fault)
+            else:
+                state.update()
+                meter.add(found.figures, found.norm)
+            if state.faults == 2:
+                state.go_back(processes.once(partial(load_newest, run)), fault)
+            if not processes.rank:
+                report.after_step(bool(fault))
+            if found.stopping:
+                break
+    processes.once(report.save)
+    if state.seen >= config.photos:
+        processes.once(report.evaluate)
+    return state.averaged
+
+
+class _Reports:
+    """What the first process reports and writes while a run goes on."""
+
+    def __init__(
+        self,
+        meter: Meter,
+        state: RunState[Model],
+        task: Task[Model],
+        config: TrainingConfig,
+        run: Path,
+        options: RunOptions,
+        evaluate: Callable[[Model, int], None],
+    ) -> None:
+        self.meter, self.state, self.config, self.run, self.options = meter, state, config, run, options
+        self.every = options.evaluate_every or task.evaluate_every
+        self.evaluate = lambda: evaluate(state.averaged, state.seen)
+        self.saved_at = time.monotonic()
+
+    def save(self) -> None:
+        save_checkpoint(self.run, self.state.state_dict())
+
+    def after_step(self, is_bad: bool) -> None:
+        seen, ended = self.state.seen, self.state.seen >= self.config.photos
+        if ended or self.meter.is_due(self.options.report_seconds):
+            self.options.report(self.meter.progress(self.state))
+        if not ended and seen % self.every < self.config.batch:
+            _if_possible(self.evaluate)
+        # Never between a return and the next good step: each checkpoint allows some returns to it.
+        if time.monotonic() - self.saved_at > self.options.checkpoint_seconds and not is_bad:
+            _if_possible(self.save)
+            self.saved_at = time.monotonic()
+
+
+def _start(
+    model: Model, task: Task[Model], config: TrainingConfig, run: Path, options: RunOptions
+) -> tuple[RunState[Model], _Step, bool]:
+    """Return the state of a run as it begins or continues, its step, and whether it begins."""
     device, processes = options.device, options.processes
     if config.batch % processes.count:
         raise DataError(f"a batch of {config.batch} cannot be split evenly among {processes.count} processes")
@@ -75,74 +139,86 @@ def train(
     torch.manual_seed(config.seed)
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     groups = task.learning(model, config)
-    trained = [parameter for parameters, _ in groups for parameter in parameters]
     if options.compile:
         task.compile()
-    step = _shared(_Step(model, task, config), device, processes)
+    forward = _Forward.shared(model, task, config, options)
     state = RunState(run, model, task.optimizer(model, groups, config), task, config, dtype)
+    step = _Step(forward, state, config, dtype, options, [p for parameters, _ in groups for p in parameters])
     if saved is not None:
         state.load_state_dict(saved)
     state.skip(task.unreadable)
-    is_new = saved is None
-    del saved
-
-    generator, meter, saved_at = torch.Generator(device), Meter(config.length, state.seen), time.monotonic()
     model.train()
-    loading = Loading(options.workers, processes.rank, processes.count)
-    with closing(task.batches(config, state.seen, loading)) as batches:
-        first = [*islice(batches, 1)]  # what cannot be learnt from is refused before anything is written
-        if is_new:  # a run that diverges at once returns to this checkpoint
-            processes.once(partial(save_checkpoint, run, state.state_dict()))
-        if not processes.rank:
-            begin(state.seen)
-        for batch in chain(first, batches):
-            meter.start()
-            # Noise and dropout depend only on the position, so that a resumed run repeats them.
-            generator.manual_seed(_seed(config.seed, state.seen, 0))
-            torch.manual_seed(_seed(config.seed, state.seen, 1 + processes.rank))
-            for group in state.optimizer.param_groups:
-                group["lr"] = group["factor"] * config.rate(state.seen)
+    return state, step, saved is None
 
-            state.optimizer.zero_grad(set_to_none=True)
-            parts = [part.to(device, non_blocking=True) for part in batch.parts]
-            figures = step(parts, Noise(generator, processes.rank, processes.count), dtype)
-            figures["loss"].backward()
-            norm = torch.nn.utils.clip_grad_norm_(trained, config.clip)
 
-            asked = [norm.new_tensor(len(batch.unreadable)), norm.new_tensor(options.stop())]
-            told = processes.mean(torch.stack([norm, *figures.values(), *asked]).detach().float())
-            gradient_norm, *values, unreadable, stopping = told.tolist()
-            means = dict(zip(figures, values, strict=True))
-            if unreadable:
-                state.skip(processes.join(list(batch.unreadable)))
+class _Found(NamedTuple):
+    """What all processes found in a step."""
 
-            state.seen += config.batch
-            if fault := state.judge(means["loss"], gradient_norm):
-                log.warning("step at photo %d skipped: %s", state.seen, fault)
-            else:
-                state.optimizer.step()
-                state.average.update_parameters(model)
-                meter.add(means, gradient_norm)
-            if state.faults == 2:
-                state.go_back(processes.once(partial(load_newest, run)), fault)
+    figures: dict[str, float]
+    norm: float  # of the gradient
+    stopping: bool
 
-            if not processes.rank:
-                ended = state.seen >= config.photos
-                if ended or meter.is_due(options.report_seconds):
-                    options.report(meter.progress(state))
-                every = options.evaluate_every or task.evaluate_every
-                if not ended and state.seen % every < config.batch:
-                    _if_possible(partial(evaluate, state.averaged, state.seen))
-                # Never between a return and the next good step: each checkpoint allows some returns to it.
-                if time.monotonic() - saved_at > options.checkpoint_seconds and not fault:
-                    _if_possible(partial(save_checkpoint, run, state.state_dict()))
-                    saved_at = time.monotonic()
-            if stopping:
-                break
-    processes.once(partial(save_checkpoint, run, state.state_dict()))
-    if state.seen >= config.photos:
-        processes.once(partial(evaluate, state.averaged, state.seen))
-    return state.averaged
+
+class _Step:
+    """Set the learning rate, and compute the gradients of a batch, averaged over all processes."""
+
+    def __init__(
+        self,
+        forward: nn.Module,
+        state: RunState[Any],
+        config: TrainingConfig,
+        dtype: torch.dtype,
+        options: RunOptions,
+        trained: Sequence[nn.Parameter],
+    ) -> None:
+        self.forward, self.state, self.config, self.trained = forward, state, config, trained
+        self.is_to_stop = options.stop
+        self.processes, self.device, self.dtype = options.processes, options.device, dtype
+        self.loading = Loading(options.workers, self.processes.rank, self.processes.count)
+        self.generator = torch.Generator(self.device)
+
+    def __call__(self, batch: Batch) -> _Found:
+        state, config, processes = self.state, self.config, self.processes
+        # Noise and dropout depend only on the position, so that a resumed run repeats them.
+        self.generator.manual_seed(_seed(config.seed, state.seen, 0))
+        torch.manual_seed(_seed(config.seed, state.seen, 1 + processes.rank))
+        for group in state.optimizer.param_groups:
+            group["lr"] = group["factor"] * config.rate(state.seen)
+
+        state.optimizer.zero_grad(set_to_none=True)
+        parts = [part.to(self.device, non_blocking=True) for part in batch.parts]
+        noise = Noise(self.generator, processes.rank, processes.count)
+        figures = self.forward(parts, noise, self.dtype)
+        figures["loss"].backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.trained, config.clip)
+
+        asked = [norm.new_tensor(len(batch.unreadable)), norm.new_tensor(self.is_to_stop())]
+        told = processes.mean(torch.stack([norm, *figures.values(), *asked]).detach().float())
+        gradient_norm, *values, unreadable, stopping = told.tolist()
+        if unreadable:
+            state.skip(processes.join(list(batch.unreadable)))
+        return _Found(dict(zip(figures, values, strict=True)), gradient_norm, bool(stopping))
+
+
+class _Forward(nn.Module):
+    """The forward pass of a step, as a module for DistributedDataParallel."""
+
+    @classmethod
+    def shared(
+        cls, model: nn.Module, task: Task[Any], config: TrainingConfig, options: RunOptions
+    ) -> nn.Module:
+        """Average gradients over all processes, if there are several."""
+        forward, device = cls(model, task, config), options.device
+        if options.processes.count == 1:
+            return forward
+        return DistributedDataParallel(forward, device_ids=[device] if device.type == "cuda" else None)
+
+    def __init__(self, model: nn.Module, task: Task[Any], config: TrainingConfig) -> None:
+        super().__init__()
+        self.model, self.task, self.config = model, task, config
+
+    def forward(self, parts: Parts, noise: Noise, precision: torch.dtype) -> dict[str, Tensor]:
+        return self.task.losses(self.model, parts, self.config, noise, precision)
 
 
 def _seed(*numbers: int) -> int:
@@ -156,21 +232,3 @@ def _if_possible(write: Callable[[], None]) -> None:
         write()
     except (DataError, PhotoError) as error:
         log.warning("%s; the run continues", error)
-
-
-class _Step(nn.Module):
-    """The forward pass of a step, as a module for DistributedDataParallel."""
-
-    def __init__(self, model: nn.Module, task: Task[Any], config: TrainingConfig) -> None:
-        super().__init__()
-        self.model, self.task, self.config = model, task, config
-
-    def forward(self, parts: Sequence[Tensor], noise: Noise, precision: torch.dtype) -> dict[str, Tensor]:
-        return self.task.losses(self.model, parts, self.config, noise, precision)
-
-
-def _shared(step: _Step, device: torch.device, processes: Processes) -> nn.Module:
-    """Wrap the step so that gradients are averaged over all processes, if there are several."""
-    if processes.count == 1:
-        return step
-    return DistributedDataParallel(step, device_ids=[device] if device.type == "cuda" else None)

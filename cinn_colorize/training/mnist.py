@@ -21,7 +21,7 @@ from cinn_colorize.models import Loaded
 from cinn_colorize.models.mnist import AXES, DIGITS, LEVEL, SIZE, Mnist, MnistConfig
 from cinn_colorize.training.ablation import initialise_as_torch, without
 from cinn_colorize.training.choices import ABLATIONS, Dataset
-from cinn_colorize.training.data import Batch, Loading, Order, Positions
+from cinn_colorize.training.crops import Batch, Loading, Order, Positions
 from cinn_colorize.training.task import FlowTask, TrainingConfig
 
 DEV = 5_000  # the last of the training digits, held out to evaluate a run on
@@ -39,11 +39,9 @@ class Part(NamedTuple):
 
 
 def read_mnist(folder: Path, part: str) -> Part:
-    """Read a part of MNIST from its four files, gzipped or not, in a folder or in its subfolder ``raw``.
+    """Read a part of MNIST, ``train`` (60,000 digits) or ``t10k`` (the test set, 10,000).
 
-    Args:
-        folder: folder of the files.
-        part: ``train`` (60,000 digits) or ``t10k`` (the test set, 10,000).
+    The folder or its subfolder ``raw`` holds MNIST's four files, gzipped or not.
 
     Raises:
         DataError: a file is missing or damaged, or is not one of MNIST's.
@@ -86,14 +84,7 @@ class MnistTraining(TrainingConfig):
 
 
 class MnistTask(FlowTask[Mnist]):
-    """Train a flow of digits given their labels.
-
-    Args:
-        folder: folder of MNIST, see :func:`read_mnist`.
-
-    Raises:
-        DataError: MNIST is missing or damaged.
-    """
+    """Train a flow of digits given their labels, from the folder of :func:`read_mnist`."""
 
     model, config, evaluate_every = "mnist", MnistTraining, 50_000
     ablations = ABLATIONS[Dataset.mnist]

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from cinn_colorize.data.sources import Source
 from cinn_colorize.errors import DataError
-from cinn_colorize.evaluation import nll_by_level
-from cinn_colorize.models.conditioning import FeaturePyramid, pretrained
+from cinn_colorize.models.conditioning import pretrained
 from cinn_colorize.models.conditioning.backbone import DEEP, gray_input
-from cinn_colorize.models.natural import COARSE, CoarseLevel, Condition, Natural, NaturalConfig
+from cinn_colorize.models.natural import Natural, NaturalConfig
 from cinn_colorize.training.ablation import without
-from cinn_colorize.training.choices import ABLATIONS, Dataset, Stage
-from cinn_colorize.training.data import CHROMA_SIZE, Batch, Crops, Loading, batches
+from cinn_colorize.training.choices import ABLATIONS, Dataset
+from cinn_colorize.training.crops import Batch, Loading, Parts, Prepare
 from cinn_colorize.training.features import CACHED_PHOTOS, load_backbone
-from cinn_colorize.training.film import some_as_film
-from cinn_colorize.training.objective import Noise, add_noise, balanced_loss, level_nll, vividness
-from cinn_colorize.training.task import PhotoTask, TrainingConfig
+from cinn_colorize.training.objective import Noise, add_noise, balanced_loss, level_nll
+from cinn_colorize.training.old_film import some_as_film
+from cinn_colorize.training.task import Groups, PhotoTask, TrainingConfig
 
 # Names of layers and tables in ``natural``; see :func:`by_adam`.
 _BY_ADAM = {"position", "embed", "to_affine", "to_colours"}
@@ -43,21 +40,8 @@ class NaturalTraining(TrainingConfig):
     backbone_rate: float = 0.0  # factor of the learning rate for the backbone's deep layers; 0: frozen
 
 
-@dataclass(frozen=True)
-class JointTraining(NaturalTraining):
-    """Hyper-parameters of the joint stage, which trains the backbone too."""
-
-    backbone_rate: float = 0.1
-
-
 class NaturalTask(PhotoTask[Natural]):
-    """Train the flow and its heads on a frozen backbone (paper 4.2).
-
-    Args:
-        photos: photos to train on.
-        dev: photos held out to evaluate the run on; may be empty.
-        backbone: weights of the backbone that a new model starts with, instead of the pretrained ones.
-    """
+    """Train the flow and its heads on a frozen backbone (paper 4.2), by default the pretrained one."""
 
     model, config = "natural", NaturalTraining
     ablations: ClassVar[tuple[str, ...]] = ABLATIONS[Dataset.photos]
@@ -84,7 +68,7 @@ class NaturalTask(PhotoTask[Natural]):
             model.backbone.load_pretrained(pretrained.LITE2.state())
         return model
 
-    def learning(self, model: Natural, config: NaturalTraining) -> list[tuple[list[nn.Parameter], float]]:
+    def learning(self, model: Natural, config: NaturalTraining) -> Groups:
         """Return all parameters but the backbone's; if the backbone learns, also its deep 1x1 convolutions.
 
         The deep layers represent the meaning of a photo. On a CPU, the weight gradient of a 5x5 depthwise
@@ -97,7 +81,7 @@ class NaturalTask(PhotoTask[Natural]):
         return groups + self._backbone(model, config)
 
     @staticmethod
-    def _backbone(model: Natural, config: NaturalTraining) -> list[tuple[list[nn.Parameter], float]]:
+    def _backbone(model: Natural, config: NaturalTraining) -> Groups:
         if not config.backbone_rate:
             return []
         deep = model.backbone.pointwise(DEEP)
@@ -105,9 +89,7 @@ class NaturalTask(PhotoTask[Natural]):
             parameter.requires_grad_(True)
         return [(deep, config.backbone_rate)]
 
-    def optimizer(
-        self, model: Natural, groups: Sequence[tuple[list[nn.Parameter], float]], config: TrainingConfig
-    ) -> Optimizer:
+    def optimizer(self, model: Natural, groups: Groups, config: TrainingConfig) -> Optimizer:
         """Use Muon for matrices and convolutions inside the networks, and Adam for the rest.
 
         Jordan et al., "Muon" (2024, https://kellerjordan.github.io/posts/muon/), scaled so that a rate means
@@ -119,41 +101,25 @@ class NaturalTask(PhotoTask[Natural]):
             raise DataError("natural: training requires timm; pip install 'cinn-colorize[train]'") from error
 
         muon = {id(p) for name, p in model.named_parameters() if p.ndim > 1 and not by_adam(name)}
-        parts = [
-            {
-                "params": [p for p in parameters if (id(p) in muon) == by_muon],
-                "factor": factor,
-                "use_muon": by_muon,
-            }
-            for parameters, factor in groups
-            for by_muon in (True, False)
-        ]
-        optimizer: Optimizer = Muon(
-            [part for part in parts if part["params"]],
-            config.learning_rate,
-            betas=self.betas,
-            weight_decay=config.weight_decay,
-            nesterov=True,
-        )
-        return optimizer
+        parts = []
+        for parameters, factor in groups:
+            for by_muon in (True, False):
+                if some := [p for p in parameters if (id(p) in muon) == by_muon]:
+                    parts.append({"params": some, "factor": factor, "use_muon": by_muon})
+        rate, decay = config.learning_rate, config.weight_decay
+        return Muon(parts, rate, betas=self.betas, weight_decay=decay, nesterov=True)
+
+    def crop(self, config: NaturalTraining) -> Prepare:
+        """Let some crops have the L of old films."""
+        return partial(some_as_film, share=config.films)
 
     def batches(self, config: NaturalTraining, start: int, loading: Loading) -> Generator[Batch]:
-        """Load L* (batch, 1, 256, 256) and ab (batch, 2, 64, 64) of random crops, some L of old films.
-
-        Raises:
-            DataError: the photos that a process has in a batch cannot be divided as some levels require.
-        """
+        """Refuse batches whose share of a process cannot be divided as some levels require."""
         _check_shares(config.batch // loading.processes, config.learn_every)
-        crops = Crops(self.photos, config.seed, partial(some_as_film, share=config.films))
-        return batches(crops, start, config.photos, config.batch, loading)
+        return super().batches(config, start, loading)
 
     def prepare(
-        self,
-        model: Natural,
-        batch: Sequence[Tensor],
-        config: NaturalTraining,
-        noise: Noise,
-        precision: torch.dtype,
+        self, model: Natural, batch: Parts, config: NaturalTraining, noise: Noise, precision: torch.dtype
     ) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
         """Return noisy x, L, and the features of the backbone."""
         L, ab = batch
@@ -171,152 +137,6 @@ class NaturalTask(PhotoTask[Natural]):
         return balanced_loss(nll, sizes)
 
 
-@dataclass(frozen=True)
-class CoarseTraining(NaturalTraining):
-    """Hyper-parameters of the coarse stage: backbone, pyramid and the colours at 16 px."""
-
-    photos: int = 250_000
-    learn_every: Mapping[int, int] = field(default_factory=dict)
-    backbone_rate: float = 0.2
-    vivid: float = 0.75  # how much more vivid photos count than pale ones, see vividness
-    colours: float = 0.05  # weight of the error of the colours that features tell alone
-
-
-class CoarseTask(NaturalTask):
-    """Train the autoregressive level, and what it is conditioned on, without the details above it.
-
-    A step then costs half of one with them, and the coarse colours hold the meaning.
-
-    In training, the level knows the true colours of the places before each, and asks its features only for
-    what these do not tell. Sampling begins without any, so features must also tell the colours alone: by a
-    linear map, ``to_colours``, which belongs to the model during this stage only.
-    """
-
-    config, stage = CoarseTraining, Stage.coarse
-    ablations = ()
-
-    def learning(self, model: Natural, config: NaturalTraining) -> list[tuple[list[nn.Parameter], float]]:
-        """Return the pyramid, the coarse level, and the backbone's 1x1 convolutions.
-
-        Raises:
-            DataError: the model has no such level.
-        """
-        shared, _ = _pyramid_parts(model, "coarse")
-        level = model.levels[str(COARSE)]
-        assert isinstance(level, CoarseLevel)
-        model.to_colours = Colours(level).to(level.unknown.device)
-        return [_alone(model, [*shared, level, model.to_colours]), *self._backbone(model, config)]
-
-    def prepare(  # type: ignore[override]
-        self,
-        model: Natural,
-        batch: Sequence[Tensor],
-        config: NaturalTraining,
-        noise: Noise,
-        precision: torch.dtype,
-    ) -> tuple[Tensor, Condition]:
-        """Return noisy x, and the condition of the coarse level."""
-        x, L, features = super().prepare(model, batch, config, noise, precision)
-        with torch.autocast(L.device.type, precision, enabled=precision != torch.float32):
-            return x, model.condition(L, features, COARSE)
-
-    def nll(  # type: ignore[override]
-        self, model: Natural, config: NaturalTraining, x: Tensor, condition: Condition
-    ) -> dict[int, Tensor]:
-        """Compute the nll of the coarse level alone."""
-        return level_nll(*model(x, condition))
-
-    def objective(  # type: ignore[override]
-        self,
-        model: Natural,
-        config: CoarseTraining,
-        nll: dict[int, Tensor],
-        sizes: Mapping[int, int],
-        x: Tensor,
-        condition: Condition,
-    ) -> dict[str, Tensor]:
-        """Let vivid photos count more; ``error`` is that of x at 16 px from features alone, squared."""
-        assert isinstance(model.to_colours, Colours)
-        error = model.to_colours.error(x, condition.prepared[COARSE].features)
-        vivid = vividness(x, config.vivid)
-        loss = self.loss({r: vivid * of_level for r, of_level in nll.items()}, sizes)
-        return {"loss": loss + config.colours * (vivid * error).mean(), "error": error.mean()}
-
-    def save(self, model: Natural, path: Path, training: dict[str, object]) -> None:
-        """Write a weights file, fp16, without the map that only this stage needs."""
-        bare = deepcopy(model)
-        del bare.to_colours
-        super().save(bare, path, training)
-
-    def measure(self, model: Natural) -> dict[str, float]:
-        """Measure the nll of the coarse colours of photos held out, nats per photo."""
-        dev = self.dev[:: self.measured_every]
-        condition = partial(model.condition, finest=COARSE)
-        return {"nll_coarse": nll_by_level(model, dev, condition)[COARSE]} if dev else {}
-
-
-class Colours(nn.Conv2d):
-    """The colours at 16 px as a linear map of what the passes read; zero at first.
-
-    Args:
-        level: level whose passes read it.
-    """
-
-    def __init__(self, level: CoarseLevel) -> None:
-        super().__init__(len(level.to_passes) * level.refine.out_channels, 4 * 2, 1)
-        for parameter in self.parameters():
-            nn.init.zeros_(parameter)
-
-    def error(self, x: Tensor, features: Sequence[Tensor]) -> Tensor:
-        """Compute the mean squared error for x (N, 2, 64, 64), given features (N, C, 8, 8), as (N,)."""
-        colours = F.pixel_shuffle(self(torch.cat([*features], dim=1)).float(), 2)
-        return (colours - F.avg_pool2d(x, CHROMA_SIZE // (2 * COARSE))).square().mean((1, 2, 3))
-
-
-@dataclass(frozen=True)
-class FineTraining(NaturalTraining):
-    """Hyper-parameters of the fine stage: the details above the autoregressive level."""
-
-    photos: int = 60_000
-    learn_every: Mapping[int, int] = field(default_factory=dict)
-
-
-class FineTask(NaturalTask):
-    """Train the details above an autoregressive level that is done, on the features that it reads."""
-
-    config, stage = FineTraining, Stage.fine
-    ablations = ()
-
-    def initial_model(self) -> Natural:
-        """Refuse to begin without the colours that the details refine.
-
-        Raises:
-            DataError: always.
-        """
-        raise DataError("--stage fine: requires --start, the weights that --stage coarse wrote")
-
-    def learning(self, model: Natural, config: NaturalTraining) -> list[tuple[list[nn.Parameter], float]]:
-        """Return the levels of the details, and the parts of the pyramid that only they read.
-
-        Raises:
-            DataError: the model has no autoregressive level.
-        """
-        return [_alone(model, details_of(model))]
-
-    def nll(  # type: ignore[override]
-        self, model: Natural, config: NaturalTraining, x: Tensor, L: Tensor, features: dict[int, Tensor]
-    ) -> dict[int, Tensor]:
-        """Compute the nll of the details alone."""
-        return level_nll(*model(x, model.condition(L, features, coarsest=2 * COARSE)))
-
-
-class JointTask(NaturalTask):
-    """Train the backbone too (paper 4.2: h and the flow, jointly)."""
-
-    config, stage = JointTraining, Stage.joint
-    ablations = ()
-
-
 def by_adam(name: str) -> bool:
     """Tell whether a matrix or convolution learns by Adam.
 
@@ -325,37 +145,6 @@ def by_adam(name: str) -> bool:
     where the same would hold, learn by Muon all the same: by Adam a short run diverged at a rate of 2e-3.
     """
     return any(part in _BY_ADAM for part in name.split("."))
-
-
-def details_of(model: Natural) -> list[nn.Module]:
-    """Return the levels above an autoregressive level, and the parts of the pyramid that only they read.
-
-    Raises:
-        DataError: the model has no such level.
-    """
-    _, own = _pyramid_parts(model, "fine")
-    return [*own, *(model.levels[str(r)] for r in model.resolutions)]
-
-
-def _pyramid_parts(model: Natural, stage: str) -> tuple[list[nn.Module], list[nn.Module]]:
-    """Return the parts of the pyramid that the autoregressive level reads, and those of the details alone.
-
-    Raises:
-        DataError: the model has no such level.
-    """
-    pyramid = model.pyramid
-    if not model.config.coarse or not isinstance(pyramid, FeaturePyramid):
-        raise DataError(f"--stage {stage}: the model to start from has no autoregressive level")
-    shared = pyramid.up_to(2 * COARSE)
-    return shared, [module for module in pyramid.up_to(CHROMA_SIZE) if module not in shared]
-
-
-def _alone(model: Natural, modules: Sequence[nn.Module]) -> tuple[list[nn.Parameter], float]:
-    """Let some modules learn and no others; return their parameters, at the whole rate."""
-    model.requires_grad_(False)
-    for module in modules:
-        module.requires_grad_(True)
-    return [p for module in modules for p in module.parameters()], 1.0
 
 
 def features_in_chunks(model: Natural, L: Tensor, precision: torch.dtype) -> dict[int, Tensor]:

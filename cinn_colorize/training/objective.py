@@ -17,12 +17,8 @@ _MEAN_CHROMA = 1.13  # of the photos in photos-train-*.zip, in units of x
 class Noise:
     """Draw standard normal noise for a process's share of a batch: its rows of the noise of the whole batch.
 
-    The noise of a photo thus does not depend on the number of processes that share the batch.
-
-    Args:
-        generator: generator seeded for the step.
-        rank: rank of the process.
-        count: number of processes, each with every ``count``-th photo.
+    The noise of a photo thus does not depend on how many processes share the batch, each with every
+    ``count``-th photo. The generator is seeded for the step.
     """
 
     def __init__(self, generator: torch.Generator, rank: int = 0, count: int = 1) -> None:
@@ -48,11 +44,8 @@ def balanced_loss(nll: Mapping[int, Tensor], sizes: Mapping[int, int]) -> Tensor
     """Compute the loss of ``natural``: each level's nll per dimension, weighted by the root of its share.
 
     Weighted by the share itself (Eq. 6 as it stands), the levels that hold the meaning would hardly count:
-    those of 8 px and less have a sixteenth of all dimensions.
-
-    Args:
-        nll: nll by level, (N,).
-        sizes: number of dimensions of each level of the whole model.
+    those of 8 px and less have a sixteenth of all dimensions. Both arguments are by level: nll (N,), and the
+    number of dimensions in the whole model.
     """
     total = sum(sizes.values())
     parts = [values.mean() / sizes[r] * math.sqrt(sizes[r] / total) for r, values in nll.items()]
@@ -60,42 +53,25 @@ def balanced_loss(nll: Mapping[int, Tensor], sizes: Mapping[int, int]) -> Tensor
 
 
 def vividness(x: Tensor, exponent: float) -> Tensor:
-    """Compute how much a photo counts by its mean chroma, in multiples of that of all photos.
+    """Compute how much photos x = ab / 15, (N, 2, H, W), count by their mean chroma.
 
-    What is learnt is the density of photos drawn with these weights: vivid colours come more often.
-
-    Args:
-        x: colours in units of 15 of ab, (N, 2, H, W).
-        exponent: of the chroma; 0 makes all weights 1.
-
-    Returns:
-        weights, (N,), between 0.3 and 3 to the power of the exponent.
+    What is learnt is the density of photos drawn with these weights, (N,), between 0.3 and 3 to the power of
+    ``exponent``: vivid colours come more often.
     """
     chroma = x.norm(dim=1).mean((1, 2)) / _MEAN_CHROMA
     return chroma.clamp(0.3, 3.0) ** exponent
 
 
 def mean_loss(nll: Mapping[int, Tensor], sizes: Mapping[int, int]) -> Tensor:
-    """Compute the nll per dimension: Eq. 6 as it stands, without the prior.
-
-    Args:
-        nll: nll by level, (N,).
-        sizes: number of dimensions of each level.
-    """
+    """Compute the nll per dimension, Eq. 6 without the prior; see :func:`balanced_loss`."""
     return torch.stack([values.mean() for values in nll.values()]).sum() / sum(sizes.values())
 
 
 def add_noise(x: Tensor, pixel: float, coarse: float, noise: Noise) -> Tensor:
-    """Add noise at every scale: to pixels, to the whole photo, and waves of 16 pixels and more in between.
+    """Add noise at every scale to x (N, 2, 64, 64): to pixels, to the whole photo, and waves in between.
 
-    The coarse part keeps the coarse levels from memorising their training photos. The waves are smooth: of
-    noise in blocks a model would learn the edges.
-
-    Args:
-        x: data, (N, 2, 64, 64).
-        pixel: standard deviation of the noise of pixels.
-        coarse: standard deviation of the waves, and of the noise of the whole photo.
-        noise: noise of the step.
+    Waves of 16 pixels and more, and the noise of the whole photo, deviate by ``coarse``. They keep the coarse
+    levels from memorising their training photos. Waves are smooth: of blocks a model would learn the edges.
     """
     channels, height, width = x.shape[1:]
     nodes = noise(x, channels, _WAVES, _WAVES)

@@ -11,12 +11,9 @@ from cinn_colorize.training.choices import Precision
 
 
 def choose_precision(precision: str, device: torch.device) -> torch.dtype:
-    """Choose the type that the autocast computes in.
+    """Choose the type that the autocast computes in, by a name in :class:`Precision`.
 
-    Args:
-        precision: name in :class:`Precision`. ``auto`` is bf16 on GPUs that support it and on processors
-            where a trial shows it to be faster, otherwise fp32.
-        device: device to train on.
+    ``auto`` is bf16 on GPUs that support it and on processors where a trial shows it to be faster, else fp32.
     """
     if precision == Precision.auto:
         if device.type == "cuda":

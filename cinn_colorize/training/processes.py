@@ -18,12 +18,7 @@ _PATIENCE = timedelta(hours=4)  # the first process evaluates while the others w
 
 
 class Processes:
-    """Communication among the processes of a run; by default there is only one.
-
-    Attributes:
-        rank: rank of this process; the first, 0, writes.
-        count: number of processes.
-    """
+    """Communication among the processes of a run, by default one; the one of rank 0 writes."""
 
     def __init__(self, rank: int = 0, count: int = 1) -> None:
         self.rank, self.count = rank, count
@@ -79,11 +74,7 @@ def local_device(device: torch.device) -> torch.device:
 
 @contextmanager
 def processes(device: torch.device) -> Iterator[Processes]:
-    """Join the other processes of this run, if ``torchrun`` started it.
-
-    Args:
-        device: device of this process, see :func:`local_device`.
-    """
+    """Join the other processes of this run, if ``torchrun`` started it."""
     if not dist.is_torchelastic_launched():
         yield Processes()
         return

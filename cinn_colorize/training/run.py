@@ -22,7 +22,7 @@ from cinn_colorize.models import load_model
 from cinn_colorize.training.checkpoint import KEPT, checkpoints
 from cinn_colorize.training.logs import Logs
 from cinn_colorize.training.loop import train
-from cinn_colorize.training.progress import Evaluation, Progress
+from cinn_colorize.training.reports import Evaluation, Progress
 from cinn_colorize.training.run_options import RunOptions
 from cinn_colorize.training.task import Model, Task, TrainingConfig
 
@@ -32,20 +32,11 @@ LOGS_BYTES = 100_000_000  # space for weights, logs and sheets
 
 
 def run_training(task: Task[Any], run: Path, config: TrainingConfig, options: RunOptions) -> Path | None:
-    """Train a model and write its weights into the folder of the run.
+    """Train a model and write its weights into the folder of the run; return their path, or None if stopped.
 
     The folder receives checkpoints, ``progress.csv``, ``evaluation.csv``, a ``tensorboard`` folder if that
     package is installed, ``samples_*.jpg``, and ``MODEL.safetensors``, the averaged weights, after every
     evaluation and at the end.
-
-    Args:
-        task: data and model, see :func:`cinn_colorize.training.datasets.open_task`.
-        run: folder of the run.
-        config: hyper-parameters.
-        options: options of the run.
-
-    Returns:
-        path of the weights; None if the run was stopped before its end.
 
     Raises:
         CinnError: the data, the checkpoint or the weights cannot be used, or the run diverged.
@@ -76,11 +67,7 @@ def run_training(task: Task[Any], run: Path, config: TrainingConfig, options: Ru
 
 
 def _hold(lock: FileLock, run: Path) -> None:
-    """Keep other runs out of a folder, where its file system has locks, and remove what killed ones left.
-
-    Raises:
-        DataError: another run is in it.
-    """
+    """Keep other runs out of a folder, where its file system has locks, and remove what killed ones left."""
     try:
         lock.acquire(blocking=False)
     except Timeout:
@@ -102,13 +89,7 @@ class _Recorder(Generic[Model]):
         self.finished = False
 
     def check(self) -> None:
-        """Refuse to replace files that are not of this run.
-
-        Raises:
-            OriginalError: the call reads one of them.
-            DataError: there are weights or logs, but no checkpoint of a run that wrote them; or a picture is
-                called like a sheet of samples.
-        """
+        """Refuse to replace files that are not of this run, or that the call reads."""
         begun = bool(checkpoints(self.run))
         for path in (self.weights, *self.logs.paths):
             check_output(path, "another --run")

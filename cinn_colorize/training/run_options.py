@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from cinn_colorize.training.processes import Processes
-from cinn_colorize.training.progress import Evaluation, Progress
+from cinn_colorize.training.reports import Evaluation, Progress
 
 
 @dataclass(frozen=True)
@@ -18,15 +18,13 @@ class RunOptions:
 
     Attributes:
         device: device to train on.
-        precision: precision of the autocast, see :class:`cinn_colorize.training.choices.Precision`;
-            parameters and latents stay fp32.
+        precision: name in :class:`Precision` of the autocast's; parameters and latents stay fp32.
         workers: number of processes that decode photos, per process that trains.
         processes: processes that share the run; the first one writes, reports and evaluates.
         resume: whether to continue from the run's last checkpoint, if there is one.
         start: weights to start from; None for new ones.
         compile: whether to use torch.compile.
-        save_memory: whether to recompute the flow's activations in the backward pass, see
-            :class:`cinn_colorize.flow.Sequence`.
+        save_memory: whether to recompute the flow's activations in the backward pass.
         checkpoint_seconds: seconds between checkpoints.
         evaluate_every: number of photos between evaluations; None for the task's default.
         report_seconds: seconds between reports.

@@ -33,18 +33,9 @@ class RunState(Generic[Model]):
     It holds no state of random generators or of the schedule: photos, crops, noise, dropout and the learning
     rate are functions of :attr:`seen` and of the seed.
 
-    Args:
-        run: folder of the run, which errors name.
-        model: model that learns.
-        optimizer: optimiser of the model.
-        task: what the run learns.
-        config: hyper-parameters.
-        dtype: type that the autocast computes in.
-
     Attributes:
         average: exponential moving average of the model's weights.
         seen: number of photos so far.
-        health: judge of the steps.
         faults: number of steps left out in a row.
         skipped: number of steps left out in all.
         rollbacks: number of returns to a checkpoint.
@@ -109,22 +100,19 @@ class RunState(Generic[Model]):
         self.unreadable = set(counts["unreadable"])
 
     def judge(self, loss: float, norm: float) -> str:
-        """Judge a step before it changes the model, see :class:`Health`.
-
-        Returns:
-            the reason to leave it out; empty for a good one.
-        """
+        """Return why to leave out a step, before it changes the model; empty for a good one."""
         fault = self.health.fault(loss, norm)
         self.faults = self.faults + 1 if fault else 0
         self.skipped += bool(fault)
         return fault
 
-    def go_back(self, state: Mapping[str, Any] | None, fault: str) -> None:
-        """Load what an earlier state had learnt, but continue with the photos after :attr:`seen`.
+    def update(self) -> None:
+        """Take a step along the gradients, and let the average follow."""
+        self.optimizer.step()
+        self.average.update_parameters(self.model)
 
-        Args:
-            state: state of the run's last checkpoint; one is written before the first step.
-            fault: reason for the return.
+    def go_back(self, state: Mapping[str, Any] | None, fault: str) -> None:
+        """Load what a checkpoint's state had learnt, but continue with the photos after :attr:`seen`.
 
         Raises:
             DivergedError: this would be the fourth return to the same checkpoint.
@@ -173,12 +161,7 @@ class RunState(Generic[Model]):
 
 
 def settings_to_resume(run: Path, config: TrainingConfig, given: Iterable[str]) -> TrainingConfig:
-    """Return the hyper-parameters with which a run continues: those given, and the others as they were.
-
-    Args:
-        run: folder of the run.
-        config: hyper-parameters asked for; returned as they are if the run has no checkpoint yet.
-        given: names of those that were given and are no defaults.
+    """Return the hyper-parameters with which a run continues: those ``given``, and the others as they were.
 
     Raises:
         DataError: no checkpoint can be read.
@@ -194,8 +177,8 @@ def load_resumable(run: Path, task: Task[Any], config: TrainingConfig) -> dict[s
     """Load the state of a run's last checkpoint; return None if there is none yet.
 
     Raises:
-        DataError: the checkpoint cannot be read, or the run has another stage or other hyper-parameters; its
-            length alone may change, to more than it has seen.
+        DataError: it cannot be read, or is of another stage or other hyper-parameters; its length alone may
+            change, to more than it has seen.
     """
     state, name = load_newest(run), printable_name(run)
     if state is None:

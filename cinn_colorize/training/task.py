@@ -12,20 +12,32 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from cinn_colorize.data.sources import Source
+from cinn_colorize.colorizer import Colorizer
+from cinn_colorize.data.readers import ColorReader, readable
+from cinn_colorize.data.sources import Source, evenly_spaced
 from cinn_colorize.evaluation import mean_nll
-from cinn_colorize.models import save_model
+from cinn_colorize.files.atomic import PUBLIC, mode_like
+from cinn_colorize.imaging.photo import open_photo
+from cinn_colorize.methods.contact_sheet import contact_sheet, save_sheet, tiles
+from cinn_colorize.models import Loaded, save_model
 from cinn_colorize.models.base import ConditionalFlow, PhotoFlow
 from cinn_colorize.training.choices import Stage
-from cinn_colorize.training.data import Batch, Loading
+from cinn_colorize.training.crops import Batch, Crops, Loading, Parts, Prepare, batches, for_network
 from cinn_colorize.training.health import EXPLODING
 from cinn_colorize.training.objective import Noise, level_nll, mean_loss
-from cinn_colorize.training.sample_sheets import photo_sheet
-from cinn_colorize.training.schedule import cosine
 
 Model = TypeVar("Model", bound=nn.Module)
 Flow = TypeVar("Flow", bound=ConditionalFlow)
 Photos = TypeVar("Photos", bound=PhotoFlow)
+
+Groups = list[tuple[list[nn.Parameter], float]]  # parameters that learn, and the factor of their rate
+SHEET_PHOTOS, SHEET_SAMPLES = 8, 3
+
+
+def cosine(seen: float, photos: int, peak: float, warmup: int) -> float:
+    """Compute the rate after ``seen`` photos: a linear warm-up, times a cosine from ``peak`` to zero."""
+    rise = min(1.0, seen / max(warmup, 1))
+    return peak * rise * 0.5 * (1 + math.cos(math.pi * min(seen / photos, 1)))
 
 
 @dataclass(frozen=True)
@@ -69,7 +81,7 @@ class Task(Generic[Model]):
         betas: betas of Adam.
         exploding: multiple of its running median above which a gradient norm explodes.
         evaluate_every: default number of samples between evaluations.
-        ablations: names in :class:`cinn_colorize.training.choices.Ablation` that apply here.
+        ablations: names in :class:`Ablation` that apply here.
         ablate: those of them to leave out.
         distinct: number of samples to learn from.
         unreadable: messages about parts of the data that could not be opened.
@@ -98,17 +110,12 @@ class Task(Generic[Model]):
         """Build the model to start with, from torch's global random state."""
         raise NotImplementedError
 
-    def learning(self, model: Model, config: Any) -> list[tuple[list[nn.Parameter], float]]:
-        """Return the parameters that learn, in groups, and the factor of each group's learning rate."""
+    def learning(self, model: Model, config: Any) -> Groups:
+        """Return the parameters that learn, in groups."""
         return [(list(model.parameters()), 1.0)]
 
-    def optimizer(
-        self, model: Model, groups: Sequence[tuple[list[nn.Parameter], float]], config: TrainingConfig
-    ) -> Optimizer:
-        """Build the optimiser of the groups of :meth:`learning`: Adam with decoupled weight decay.
-
-        Its own groups hold the factor of the learning rate as ``factor``.
-        """
+    def optimizer(self, model: Model, groups: Groups, config: TrainingConfig) -> Optimizer:
+        """Build the optimiser, AdamW; its groups hold the factor of the learning rate as ``factor``."""
         return torch.optim.AdamW(
             [{"params": parameters, "factor": factor} for parameters, factor in groups],
             config.learning_rate,
@@ -122,33 +129,16 @@ class Task(Generic[Model]):
         raise NotImplementedError
 
     def batches(self, config: Any, start: int, loading: Loading) -> Generator[Batch]:
-        """Load c and x of the samples from ``start`` to the run's end, a function of their positions.
+        """Load c and x of the samples from position ``start``, a multiple of the batch, to the run's end.
 
-        Whoever iterates closes the generator, see :func:`cinn_colorize.training.data.batches`.
-
-        Args:
-            config: hyper-parameters of the run.
-            start: first position, a multiple of the batch.
-            loading: how this process loads its share.
+        They are a function of their positions. Whoever iterates closes the generator, see :func:`batches`.
         """
         raise NotImplementedError
 
     def losses(
-        self,
-        model: Model,
-        batch: Sequence[Tensor],
-        config: Any,
-        noise: Noise,
-        precision: torch.dtype,
+        self, model: Model, batch: Parts, config: Any, noise: Noise, precision: torch.dtype
     ) -> dict[str, Tensor]:
-        """Run the forward pass of a step.
-
-        Args:
-            model: model in training mode.
-            batch: batch on the model's device.
-            config: hyper-parameters of the run.
-            noise: noise of the step.
-            precision: precision of the autocast.
+        """Run the forward pass of a step, on a batch on the model's device, with the autocast's precision.
 
         Returns:
             figures to report, averaged over the batch; the one called ``loss`` is minimised.
@@ -164,13 +154,7 @@ class Task(Generic[Model]):
         return False
 
     def save(self, model: Model, path: Path, training: dict[str, object]) -> None:
-        """Write the averaged model.
-
-        Args:
-            model: averaged model.
-            path: path of the file.
-            training: record of the training.
-        """
+        """Write the averaged model, with the record of its training."""
         raise NotImplementedError
 
 
@@ -182,21 +166,11 @@ class FlowTask(Task[Flow]):
         self.nll = torch.compile(self.nll)  # type: ignore[method-assign]
 
     def prepare(
-        self,
-        model: Flow,
-        batch: Sequence[Tensor],
-        config: Any,
-        noise: Noise,
-        precision: torch.dtype,
+        self, model: Flow, batch: Parts, config: Any, noise: Noise, precision: torch.dtype
     ) -> tuple[Any, ...]:
         """Prepare the inputs of :meth:`nll` from a batch: here c, and x with noise (paper 3.4).
 
-        Args:
-            model: model in training mode.
-            batch: batch on the model's device.
-            config: hyper-parameters of the run.
-            noise: noise of the step.
-            precision: precision of the autocast, which is enabled in :meth:`nll` but not here.
+        The autocast of this precision is enabled in :meth:`nll` but not here.
         """
         c, x = batch
         return c, x + config.pixel_noise * noise(x, *x.shape[1:])
@@ -212,24 +186,11 @@ class FlowTask(Task[Flow]):
     def objective(
         self, model: Flow, config: Any, nll: dict[int, Tensor], sizes: Mapping[int, int], *inputs: Any
     ) -> dict[str, Tensor]:
-        """Compute what a step minimises, ``loss``, and figures to report beside it.
-
-        Args:
-            model: model in training mode.
-            config: hyper-parameters of the run.
-            nll: result of :meth:`nll`.
-            sizes: number of dimensions of each level of the whole model.
-            inputs: result of :meth:`prepare`.
-        """
+        """Compute ``loss``, which a step minimises, and figures to report, from nll and its inputs."""
         return {"loss": self.loss(nll, sizes)}
 
     def losses(
-        self,
-        model: Flow,
-        batch: Sequence[Tensor],
-        config: Any,
-        noise: Noise,
-        precision: torch.dtype,
+        self, model: Flow, batch: Parts, config: Any, noise: Noise, precision: torch.dtype
     ) -> dict[str, Tensor]:
         """See :meth:`Task.losses`; ``nll`` is in nats per dimension of the levels that learn."""
         inputs = self.prepare(model, batch, config, noise, precision)
@@ -250,20 +211,21 @@ class FlowTask(Task[Flow]):
 
 
 class PhotoTask(FlowTask[Photos]):
-    """Train a flow of photos.
-
-    Args:
-        photos: photos to train on.
-        dev: photos held out to evaluate the run on; may be empty.
-
-    Attributes:
-        measured_every: every n-th of the photos held out is measured.
-    """
+    """Train a flow of photos; of those held out, every ``measured_every``-th is measured."""
 
     measured_every: ClassVar[int] = 1
 
     def __init__(self, photos: Sequence[Source], dev: Sequence[Source] = ()) -> None:
         self.photos, self.dev, self.distinct = photos, dev, len(photos)
+
+    def crop(self, config: Any) -> Prepare:
+        """Return what prepares a crop: here L* (1, 256, 256) and ab (2, 64, 64)."""
+        return for_network
+
+    def batches(self, config: Any, start: int, loading: Loading) -> Generator[Batch]:
+        """Load random crops, see :meth:`crop`."""
+        crops = Crops(self.photos, config.seed, self.crop(config))
+        return batches(crops, start, config.photos, config.batch, loading)
 
     def measure(self, model: Photos) -> dict[str, float]:
         """Measure the nll of photos held out, nats per dimension."""
@@ -274,3 +236,15 @@ class PhotoTask(FlowTask[Photos]):
         if self.dev:
             photo_sheet(model, self.dev, device, path)
         return bool(self.dev)
+
+
+def photo_sheet(model: PhotoFlow, photos: Sequence[Source], device: torch.device, path: Path) -> None:
+    """Write a sheet of photos spread over the set, each followed by unguided samples at temperature 1."""
+    colorizer = Colorizer(Loaded.of(model), device=str(device), guidance=0.0)
+    chosen, shown, mode = evenly_spaced(photos, SHEET_PHOTOS), [], PUBLIC
+    for k, pixels in readable(chosen, ColorReader()):
+        photo, path_of_photo = open_photo(pixels), chosen[k].path
+        if isinstance(path_of_photo, Path):
+            mode &= mode_like(path_of_photo)
+        shown += tiles(photo, colorizer.colorize(photo, SHEET_SAMPLES, temperature=1.0))
+    save_sheet(contact_sheet(shown, columns=2 * (1 + SHEET_SAMPLES)), path, mode=mode)

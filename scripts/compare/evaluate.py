@@ -35,7 +35,7 @@ from cinn_colorize.data.sources import find_photos
 from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation.bootstrap import Statistics, difference
 from cinn_colorize.evaluation.earlier import statistics_by_name
-from cinn_colorize.evaluation.evaluate import Model
+from cinn_colorize.evaluation.evaluator import Model
 from cinn_colorize.files.atomic import sha256
 from cinn_colorize.imaging.color import Floats
 from cinn_colorize.imaging.options import Upsampling

@@ -27,7 +27,7 @@ class Colorized(NamedTuple):
 
 
 class Sampler:
-    """A trained method, as :class:`cinn_colorize.evaluation.evaluate.Model`; without backbone, of L alone."""
+    """A trained method, as :class:`~cinn_colorize.evaluation.evaluator.Model`; without backbone, of L."""
 
     def __init__(self, method: Method, backbone: EfficientNetLite2 | None) -> None:
         self.method, self.backbone = method.eval(), backbone

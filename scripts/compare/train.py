@@ -40,11 +40,11 @@ from cinn_colorize.models.conditioning.backbone import FEATURES
 from cinn_colorize.models.natural_config import NaturalConfig
 from cinn_colorize.training.bedrooms import BedroomsTask, BedroomsTraining
 from cinn_colorize.training.choices import Precision
-from cinn_colorize.training.data import Batch, Loading
+from cinn_colorize.training.crops import Batch, Loading
 from cinn_colorize.training.datasets import open_task
 from cinn_colorize.training.natural import NaturalTask
 from cinn_colorize.training.objective import Noise
-from cinn_colorize.training.progress import Progress
+from cinn_colorize.training.reports import Progress
 from cinn_colorize.training.run import run_training
 from cinn_colorize.training.run_options import RunOptions
 from cinn_colorize.training.task import Task, TrainingConfig

@@ -27,8 +27,9 @@ from helpers import (
 )
 from PIL import Image
 
-from cinn_colorize.cli.train import _Display, _StopRequest
-from cinn_colorize.training.progress import Progress
+from cinn_colorize.cli.train import _StopRequest
+from cinn_colorize.cli.training_display import Display
+from cinn_colorize.training.reports import Progress
 
 fcntl, termios = map(pytest.importorskip, ("fcntl", "termios"))
 pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
@@ -182,8 +183,8 @@ def test_how_long_it_takes_is_told_with_evaluations(monkeypatch):
         def now(cls):
             return cls.shown
 
-    monkeypatch.setattr("cinn_colorize.cli.train.datetime", Clock)
-    display = _Display(1000, 10, quiet=True)
+    monkeypatch.setattr("cinn_colorize.cli.training_display.datetime", Clock)
+    display = Display(1000, 10, quiet=True)
     told = []
     for seen, seconds in [(100, 0), (200, 50), (300, 350)]:  # the last interval with an evaluation
         Clock.shown = datetime(2030, 1, 1) + timedelta(seconds=seconds)

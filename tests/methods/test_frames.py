@@ -13,7 +13,7 @@ from cinn_colorize.errors import PhotoError
 from cinn_colorize.imaging.options import Rendering
 from cinn_colorize.imaging.photo import open_photo
 from cinn_colorize.methods.contact_sheet import gray_tile, original_tile
-from cinn_colorize.methods.grid import RENDERING, Grid
+from cinn_colorize.methods.grid import RENDERING, Grid, Successive
 from cinn_colorize.methods.hint import Hint
 from cinn_colorize.methods.hints import Hinted
 from cinn_colorize.methods.mix import Mix
@@ -87,7 +87,9 @@ def test_a_method_draws_the_picture_alone(colorizer, folder, examples, tmp_path,
 
 
 @pytest.mark.parametrize(
-    ("method", "rendering"), [(Strip((0.0, 0.5)), Rendering()), (Grid(2), RENDERING)], ids=["strip", "grid"]
+    ("method", "rendering"),
+    [(Strip((0.0, 0.5)), Rendering()), (Grid(Successive(2)), RENDERING)],
+    ids=["strip", "grid"],
 )
 def test_charts_show_the_picture_in_its_frame(colorizer, folder, tmp_path, method, rendering):
     page = open_photo(folder / "page_photo.png")

@@ -15,7 +15,7 @@ from cinn_colorize.imaging.options import Rank, Rendering
 from cinn_colorize.imaging.photo import open_photo
 from cinn_colorize.latents.latent import Latent
 from cinn_colorize.methods import transfer as transfer_module
-from cinn_colorize.methods.grid import RENDERING, Grid
+from cinn_colorize.methods.grid import RENDERING, Grid, Interpolated, LatentSource, Successive, Varied
 from cinn_colorize.methods.mix import Mix
 from cinn_colorize.methods.sample import Sampling
 from cinn_colorize.methods.strip import Strip
@@ -218,7 +218,7 @@ def test_a_strip_scales_one_code(colorizer, conditioned, photo):
 
 
 def test_a_grid_shows_what_colorize_draws(colorizer, conditioned, photo):
-    chart = Grid(3).draw(colorizer, photo, 0.8, 5, RENDERING)
+    chart = Grid(Successive(3)).draw(colorizer, photo, 0.8, 5, RENDERING)
     expected = conditioned.sample(3, 0.8, 5)
     np.testing.assert_array_equal(conditioned.decode(chart.codes), [sample.ab for sample in expected])
     assert chart.image.width > 3 * 160
@@ -226,41 +226,42 @@ def test_a_grid_shows_what_colorize_draws(colorizer, conditioned, photo):
 
 def test_a_grid_between_codes(colorizer, conditioned, tmp_path):
     shapes = conditioned.latent_shapes
-    codes, labels = Grid(3, between=(4, 9)).codes(colorizer, shapes, 0.8, 0)
+    source = LatentSource(colorizer, shapes, 0.8)
+    codes, labels = Interpolated(3, (4, 9)).codes(source, 0)
     assert labels == ["seed 4", "0.50", "seed 9"]
     ends = Latent.draw(shapes, [4, 9], 0.8)
     assert torch.allclose(codes.levels[8][[0, 2]], ends.levels[8], atol=1e-6)
 
     ends[1:].save(tmp_path / "nine.safetensors", "natural", colorizer.sha256)
-    grid = Grid(3, between=(4, tmp_path / "nine.safetensors"))
-    again, labels = grid.codes(colorizer, shapes, 0.8, 0)
+    again, labels = Interpolated(3, (4, tmp_path / "nine.safetensors")).codes(source, 0)
     assert torch.allclose(again.levels[8], codes.levels[8], atol=1e-6)
     assert labels[2] == "nine"
 
-    corners, labels = Grid(2, between=(1, 2, 3, 4)).codes(colorizer, shapes, 0.8, 0)
+    corners, labels = Interpolated(2, (1, 2, 3, 4)).codes(source, 0)
     assert labels == ["seed 1", "seed 2", "seed 3", "seed 4"]
     assert torch.allclose(corners.levels[8], Latent.draw(shapes, [1, 2, 3, 4], 0.8).levels[8], atol=1e-6)
 
 
-def test_a_grid_of_one_level_drawn_anew(colorizer, conditioned):
-    codes, labels = Grid(3, vary=8).codes(colorizer, conditioned.latent_shapes, 0.8, 5)
+def test_a_grid_of_one_level_drawn_anew(colorizer, conditioned, photo):
+    source = LatentSource(colorizer, conditioned.latent_shapes, 0.8)
+    codes, labels = Varied(3, 8).codes(source, 5)
     assert labels == ["seed 5", "level 8: seed 6", "level 8: seed 7"]
     assert torch.equal(codes.levels[32][0], codes.levels[32][2])
     assert not torch.equal(codes.levels[8][0], codes.levels[8][1])
     with pytest.raises(ValueError, match="no level 3"):
-        Grid(3, vary=3).codes(colorizer, conditioned.latent_shapes, 0.8, 5)
+        Grid(Varied(3, 3)).draw(colorizer, photo, 0.8, 5, RENDERING)
 
 
 def test_a_grid_of_a_file(colorizer, conditioned, tmp_path, caplog):
-    path, shapes = tmp_path / "z.safetensors", conditioned.latent_shapes
-    drawn = Latent.draw(shapes, [1, 2, 3])
+    path, source = tmp_path / "z.safetensors", LatentSource(colorizer, conditioned.latent_shapes, 0.8)
+    drawn = Latent.draw(source.shapes, [1, 2, 3])
     drawn.save(path, "natural", "another")
-    codes, labels = Grid(None, load=path).codes(colorizer, shapes, 0.8, 0)
+    codes, labels = Successive(None, path).codes(source, 0)
     assert torch.equal(codes.levels[16], drawn.levels[16])
     assert labels == ["code 1", "code 2", "code 3"]
     assert "made with other weights" in caplog.text
     with pytest.raises(LatentError, match="no such file"):
-        Grid(None, load=tmp_path / "none.safetensors").codes(colorizer, shapes, 0.8, 0)
+        Successive(None, tmp_path / "none.safetensors").codes(source, 0)
 
 
 def test_sheets_show_what_was_joined(colorizer, photo, examples, tmp_path):

@@ -11,7 +11,7 @@ from cinn_colorize.imaging.photo import open_photo
 from cinn_colorize.methods.base import SampleMethod
 from cinn_colorize.methods.catalogue import METHODS
 from cinn_colorize.methods.differences import differences
-from cinn_colorize.methods.grid import Grid
+from cinn_colorize.methods.grid import Grid, Interpolated, Successive, Varied
 from cinn_colorize.methods.hint import Hint
 from cinn_colorize.methods.hints import Hinted
 from cinn_colorize.methods.mix import Mix
@@ -60,9 +60,9 @@ def methods(files):
         Hinted((Hint(100, 90, (160, 40, 50)),)),
         Strip((0.0, 0.5), (16, 8)),
         Strip((0.25,)),
-        Grid(2, vary=8),
-        Grid(None, load=files["load"]),
-        Grid(2, between=(4, files["between"])),
+        Grid(Varied(2, 8)),
+        Grid(Successive(None, files["load"])),
+        Grid(Interpolated(2, (4, files["between"]))),
     ]
 
 

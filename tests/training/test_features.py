@@ -11,9 +11,9 @@ from PIL import Image
 from cinn_colorize.data.sources import find_photos
 from cinn_colorize.errors import DataError, WeightsError
 from cinn_colorize.imaging.color import pixels_to_lab
-from cinn_colorize.training.data import Crops
+from cinn_colorize.training.crops import Crops
 from cinn_colorize.training.datasets import open_task
-from cinn_colorize.training.features import FeaturesTask, FeaturesTraining, Small, distillation, scaled
+from cinn_colorize.training.features import FeaturesTask, FeaturesTraining, distillation, scaled, small
 from cinn_colorize.training.loop import train
 from cinn_colorize.training.natural import NaturalTask
 from cinn_colorize.training.run_options import RunOptions
@@ -57,7 +57,7 @@ def test_the_classifier_is_that_of_imagenet(task):
     names = [str(source) for source in task.photos]
     chelsea = next(i for i, name in enumerate(names) if "chelsea" in name)
     image = Crops(task.photos, 0).reader(task.photos[chelsea])
-    _, _, color = Small(256)(image, np.random.default_rng(0))
+    _, _, color = small(image, np.random.default_rng(0), 256)
     with torch.no_grad():
         features = task.objective.original(scaled(torch.from_numpy(color)[None]))
         likeliest = task.objective.classifier(features[32]).topk(3).indices[0].tolist()
@@ -77,7 +77,7 @@ def test_distillation_is_nothing_for_equal_features(task):
 
 def test_small_squares_have_the_true_colours_whatever_the_film(task):
     image = Crops(task.photos, 0).reader(task.photos[0])
-    plain, film = (Small(64, films)(image, np.random.default_rng(3)) for films in (0, 1))
+    plain, film = (small(image, np.random.default_rng(3), 64, films) for films in (0, 1))
     assert [part.shape for part in plain] == [(1, 64, 64), (2, 8, 8), (3, 64, 64)]
     lab = pixels_to_lab(np.ascontiguousarray(plain[2].transpose(1, 2, 0)))
     np.testing.assert_allclose(plain[0], lab[:1], atol=1e-4)

@@ -22,19 +22,13 @@ from cinn_colorize.models.conditioning.pretrained import Pretrained
 from cinn_colorize.models.natural import LevelConfig, Natural, NaturalConfig
 from cinn_colorize.training.ablation import without
 from cinn_colorize.training.checkpoint import load_newest, save_checkpoint
-from cinn_colorize.training.data import Crops, Loading, batches, random_crop, squeezed, to_network
+from cinn_colorize.training.crops import Crops, Loading, batches, random_crop, squeezed, to_network
 from cinn_colorize.training.loop import train
-from cinn_colorize.training.natural import (
-    JointTask,
-    JointTraining,
-    NaturalTask,
-    NaturalTraining,
-    features_in_chunks,
-)
+from cinn_colorize.training.natural import NaturalTask, NaturalTraining, features_in_chunks
+from cinn_colorize.training.natural_stages import JointTask, JointTraining
 from cinn_colorize.training.objective import Noise, add_noise, balanced_loss, level_nll, mean_loss
 from cinn_colorize.training.run_options import RunOptions
-from cinn_colorize.training.schedule import cosine
-from cinn_colorize.training.task import TrainingConfig
+from cinn_colorize.training.task import TrainingConfig, cosine
 
 CPU = torch.device("cpu")
 

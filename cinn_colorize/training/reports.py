@@ -45,12 +45,7 @@ class Evaluation(_Report):
 
 
 class Meter:
-    """Average figures over the good steps since the last report.
-
-    Args:
-        total: number of photos of the whole run.
-        seen: number of photos seen so far.
-    """
+    """Average figures over the good steps since the last report."""
 
     def __init__(self, total: int, seen: int) -> None:
         self.total, self.is_new, self._runs = total, True, False

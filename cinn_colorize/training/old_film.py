@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cinn_colorize.imaging import color
-from cinn_colorize.training.data import CHROMA_SIZE, LUMINANCE_SIZE, squeezed, to_network
+from cinn_colorize.training.crops import CHROMA_SIZE, LUMINANCE_SIZE, squeezed, to_network
 
 Floats = NDArray[np.float32]
 Rng = np.random.Generator
@@ -56,30 +56,19 @@ EMULSIONS = {
 
 
 def exposed(image: NDArray[np.uint8], sensitivity: NDArray[np.float64], exposure: float = 1.0) -> Floats:
-    """Compute L* of what a film records.
+    """Compute L* (h, w) in [0, 100] of what a film records of sRGB (h, w, 3).
 
     Args:
-        image: sRGB, (h, w, 3).
+        image: the photo.
         sensitivity: weights of linear red, green and blue that add up to 1, (3,).
         exposure: what light is multiplied by.
-
-    Returns:
-        (h, w) in [0, 100].
     """
     matrix = np.stack([exposure * sensitivity] * 3)  # what film sees in place of X, Y and Z
     return color.pixels_to_luminance(image, replace(color.SRGB, matrix=matrix)).clip(0, 100)
 
 
 def as_film(image: NDArray[np.uint8], rng: Rng) -> Floats:
-    """Compute L* of a photo as if it had been taken, printed and scanned long ago.
-
-    Args:
-        image: sRGB, (h, w, 3).
-        rng: decides the emulsion and what became of the print.
-
-    Returns:
-        (h, w) in [0, 100].
-    """
+    """Compute L* (h, w) in [0, 100] of sRGB (h, w, 3), as if taken, printed and scanned long ago."""
     kinds = list(EMULSIONS.values())
     kind = kinds[rng.choice(len(kinds), p=[kind.share for kind in kinds])]
     L: Floats = exposed(image, kind.draw(rng), rng.uniform(0.85, 1.2)) / np.float32(100)
@@ -96,18 +85,7 @@ def some_as_film(
     size: int = LUMINANCE_SIZE,
     chroma_size: int = CHROMA_SIZE,
 ) -> tuple[Floats, Floats]:
-    """Prepare a crop as :func:`to_network` does; the L of some is what :func:`as_film` returns.
-
-    Args:
-        crop: sRGB, (h, w, 3).
-        rng: decides.
-        share: of the crops, that of films.
-        size: pixels of a side of L.
-        chroma_size: pixels of a side of ab.
-
-    Returns:
-        L* (1, size, size), and ab (2, chroma_size, chroma_size), the true one.
-    """
+    """Prepare a crop as :func:`to_network` does; for a share of crops, L is that of :func:`as_film`."""
     square = squeezed(crop, size)
     L, ab = to_network(square, size, chroma_size)
     if rng.uniform() < share:

@@ -10,9 +10,9 @@ from skimage import data
 
 from cinn_colorize.data.sources import find_photos
 from cinn_colorize.imaging.color import pixels_to_luminance
-from cinn_colorize.training.data import Crops, Loading
-from cinn_colorize.training.film import _STEPS, EMULSIONS, as_film, exposed
+from cinn_colorize.training.crops import Crops, Loading
 from cinn_colorize.training.natural import NaturalTask, NaturalTraining
+from cinn_colorize.training.old_film import _STEPS, EMULSIONS, as_film, exposed
 
 PATCHES = np.array([[[200, 30, 30], [30, 160, 30], [40, 60, 220], [128, 128, 128]]], np.uint8)
 PHOTO = data.astronaut()[::4, ::4]

@@ -51,11 +51,7 @@ def squeezed(image: np.ndarray, size: int) -> np.ndarray:
 def to_network(
     image: np.ndarray, size: int = LUMINANCE_SIZE, chroma_size: int = CHROMA_SIZE
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Convert sRGB (h, w, 3) uint8 to area means, float32.
-
-    Returns:
-        L* (1, size, size) and ab (2, chroma_size, chroma_size).
-    """
+    """Convert sRGB (h, w, 3) uint8 to L* (1, size, size) and ab (2, chroma_size, chroma_size), area means."""
     lab = pixels_to_lab(squeezed(image, size))
     small = (chroma_size, chroma_size)
     ab = np.stack([cv2.resize(plane, small, interpolation=cv2.INTER_AREA) for plane in lab[1:]])
@@ -63,12 +59,7 @@ def to_network(
 
 
 class Order:
-    """Map positions of an endless run to samples; every epoch is a new permutation.
-
-    Args:
-        n: number of samples.
-        seed: seed of the run.
-    """
+    """Map positions of an endless run to n samples; every epoch is a new permutation."""
 
     def __init__(self, n: int, seed: int) -> None:
         self.n, self.seed = n, seed
@@ -104,10 +95,13 @@ class Positions:
         return len(self.range)
 
 
+Parts = Sequence[Tensor]  # of a batch, (N, ...) each
+
+
 class Batch(NamedTuple):
     """A batch of samples to learn from."""
 
-    parts: Sequence[Tensor]  # (N, ...) each
+    parts: Parts
     unreadable: Sequence[str] = ()  # errors of what could not be read; other samples replace it
 
 
@@ -132,14 +126,9 @@ def for_network(
 class Crops(Dataset[Sample]):
     """An endless sequence of crops, each a function of its position only.
 
-    The position in a run determines the photo (every epoch is a new permutation) and the crop. So a run
-    resumed at a position sees what an uninterrupted run sees, however many processes load the photos. A photo
-    that cannot be read, or is gray, is replaced by the next one.
-
-    Args:
-        photos: photos to crop.
-        seed: seed of the run.
-        prepare: function that converts a crop, (h, w, 3) uint8.
+    The position determines the photo (every epoch is a new permutation) and the crop. So a resumed run sees
+    what an uninterrupted run sees, however many processes load the photos. A photo that cannot be read, or is
+    gray, is replaced by the next one.
     """
 
     def __init__(self, photos: Sequence[Source], seed: int, prepare: Prepare = for_network) -> None:

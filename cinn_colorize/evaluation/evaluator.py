@@ -1,0 +1,200 @@
+"""Measuring a model on photos, one photo at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cinn_colorize.data.readers import ColorReader
+from cinn_colorize.data.sources import Source
+from cinn_colorize.engines.interface import NetworkInput
+from cinn_colorize.errors import DataError
+from cinn_colorize.evaluation.bootstrap import Estimate, Statistics, Term, estimate
+from cinn_colorize.evaluation.calibration import Calibration
+from cinn_colorize.evaluation.earlier import DrawnBy
+from cinn_colorize.evaluation.likelihood import DIMENSIONS, with_noise
+from cinn_colorize.evaluation.metrics import color_statistics, exploding, limited, picture_statistics
+from cinn_colorize.evaluation.photos import Doubles, Square, read_square, to_rgb
+from cinn_colorize.evaluation.realism import Measure
+from cinn_colorize.evaluation.table import BEST_TINT, GRAY, TINT, TRUTH, ModelRow, Report, Row
+from cinn_colorize.evaluation.tints import SIGMAS, Tinted, best
+from cinn_colorize.imaging.color import Floats
+from cinn_colorize.latents.levels import PerLevel
+
+
+class Sample(Protocol):
+    """One sample; see :class:`cinn_colorize.methods.samples.Sample`."""
+
+    @property
+    def ab(self) -> Floats:
+        """Chroma (2, 64, 64) as it leaves the flow."""
+
+
+class ConditionedModel(Protocol):
+    """Draws samples for one L; see :class:`cinn_colorize.colorizer.ConditionedPhoto`."""
+
+    def sample(self, n: int, temperature: PerLevel, seed: int) -> Sequence[Sample]:
+        """Draw n samples with the seeds seed, seed + 1, ..."""
+
+    def log_prob(self, ab: NDArray[np.floating]) -> float:
+        """Return the log density of x = ab / 15, nats."""
+
+
+class Model(Protocol):
+    """A model to be measured: a :class:`cinn_colorize.Colorizer`, or anything else that samples."""
+
+    def condition(self, photo: NetworkInput) -> ConditionedModel:
+        """Condition on L* of one square, (256, 256)."""
+
+
+def evaluate(
+    colorizer: Model,
+    photos: Sequence[Source],
+    *,
+    samples: int = 8,
+    temperatures: Sequence[PerLevel] = (1.0,),
+    measures: Sequence[Measure] = (),
+    calibration: Calibration | None = None,
+    tints: bool = True,
+    root: Path | None = None,
+    network: DrawnBy | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Report:
+    """Measure a model, and beside it random tints, a gray photo and the pipeline itself, on photos.
+
+    Sample k of photo i has the seed ``samples`` * i + k, and the noise of its likelihood and its tints have
+    the seed i, where i is the photo's place in ``photos``. Photos that cannot be read are skipped and named
+    in the report.
+
+    Args:
+        colorizer: the model.
+        photos: as :func:`~cinn_colorize.data.sources.find_photos` lists them.
+        samples: number of samples per photo.
+        temperatures: temperatures of the samples, each for all levels or by level; the likelihood is always
+            that at 1. Each photo is conditioned once for all of them.
+        measures: measures that require a network of their own.
+        calibration: receives the samples of the first temperature.
+        tints: whether to measure tints too, if there are two samples or more. Those of the row ``tint`` are
+            like the samples of the first temperature.
+        root: the zip or folder where the photos were found; the report names photos by their names in it.
+        network: what draws the samples, for the report.
+        progress: called after each photo with the number done and the total.
+
+    Raises:
+        DataError: no photo can be read.
+        ValueError: there is no sample or no temperature, or a temperature is below 0.
+    """
+    if samples < 1:
+        raise ValueError(f"samples must be 1 or more, not {samples}")
+    if not temperatures:
+        raise ValueError("there must be one temperature or more")
+    rows = _Rows(samples, temperatures, measures, calibration, tints and samples > 1)
+    read, names, failures = ColorReader(), [], []
+    for i, source in enumerate(photos):
+        try:
+            photo = read_square(source, read)
+        except DataError as error:
+            failures.append(str(error))
+        else:
+            names.append(source.name_in(root) if root else str(source))
+            rows.add(colorizer.condition(NetworkInput(photo.L)), photo, source, i)
+        progress(i + 1, len(photos))
+    if not names:
+        raise DataError("; ".join([f"none of {len(photos)} photos can be measured", *failures[:1]]))
+    return Report(tuple(names), samples, rows.model(), rows.references(), tuple(failures), network)
+
+
+class _Rows:
+    """The rows of a report, to which photos are added one by one."""
+
+    def __init__(
+        self,
+        samples: int,
+        temperatures: Sequence[PerLevel],
+        measures: Sequence[Measure],
+        calibration: Calibration | None,
+        tints: bool,
+    ) -> None:
+        self.samples, self.temperatures, self.calibration = samples, temperatures, calibration
+        self.of_model = [_Row(measures) for _ in temperatures]
+        self.gray, self.truth = _Row(measures), _Row(measures)
+        self.tint: list[Statistics] = []
+        self.by_sigma: dict[float, list[Statistics]] = {sigma: [] for sigma in SIGMAS if tints}
+
+    def add(self, conditioned: ConditionedModel, photo: Square, source: Source, i: int) -> None:
+        """Measure the photo at place ``i``."""
+        n, nll = self.samples, -conditioned.log_prob(with_noise(photo.ab, i)) / DIMENSIONS
+        for temperature, row in zip(self.temperatures, self.of_model, strict=True):
+            drawn = conditioned.sample(n=n, temperature=temperature, seed=n * i)
+            ab = np.stack([sample.ab for sample in drawn])
+            pictures = np.stack([to_rgb(photo.L, colors) for colors in ab])
+            compared = {
+                "nll": Term(nll),
+                **picture_statistics(pictures, photo.rgb),
+                **color_statistics(limited(ab), photo.ab),
+            }
+            row.add(compared, pictures, photo, source, exploding(ab))
+            if row is not self.of_model[0]:
+                continue
+            if self.calibration:
+                self.calibration.add(nll, ab, photo.ab)
+            if self.by_sigma:
+                (center,) = conditioned.sample(n=1, temperature=0.0, seed=n * i)
+                tinted = Tinted(photo, center.ab, n, seed=i)
+                self.tint.append(tinted.like(ab))
+                for sigma, statistics in self.by_sigma.items():
+                    statistics.append(tinted.isotropic(sigma))
+        for ab, row in ((np.zeros_like(photo.ab), self.gray), (photo.ab, self.truth)):
+            picture = to_rgb(photo.L, ab)[None]
+            row.add(_one_picture(picture, ab, photo, n), picture, photo, source)
+
+    def model(self) -> tuple[ModelRow, ...]:
+        """Return the rows of the model."""
+        return tuple(
+            ModelRow(row.measures(), tuple(row.photos), temperature=temperature, exploding=row.exploding)
+            for temperature, row in zip(self.temperatures, self.of_model, strict=True)
+        )
+
+    def references(self) -> Mapping[str, Row]:
+        """Return the rows that the model is compared with."""
+        rows = {}
+        if self.by_sigma:
+            chosen, sigmas = best(self.by_sigma)
+            rows[TINT] = Row(estimate(self.tint), tuple(self.tint))
+            rows[BEST_TINT] = Row(estimate(chosen), tuple(chosen), sigmas=sigmas)
+        rows[GRAY] = Row(self.gray.measures(), tuple(self.gray.photos))
+        rows[TRUTH] = Row(self.truth.measures(), tuple(self.truth.photos))
+        return rows
+
+
+class _Row:
+    """What is known of each photo for one row."""
+
+    def __init__(self, measures: Sequence[Measure]) -> None:
+        self.exploding = 0
+        self.photos: list[Statistics] = []
+        self._measures = [(measure, list[Floats]()) for measure in measures]
+
+    def add(
+        self, statistics: Statistics, pictures: Doubles, photo: Square, source: Source, exploding: int = 0
+    ) -> None:
+        self.photos.append(statistics)
+        self.exploding += exploding
+        for measure, found in self._measures:
+            found.append(measure.of(pictures, photo, source))
+
+    def measures(self) -> dict[str, Estimate]:
+        measured = {measure.name: measure.estimate(found) for measure, found in self._measures}
+        return estimate(self.photos) | measured
+
+
+def _one_picture(picture: Doubles, ab: Floats, photo: Square, samples: int) -> Statistics:
+    """Return statistics of a model that always draws the same picture: the best of several is that one."""
+    rmse = picture_statistics(picture, photo.rgb)["best_of_1"]
+    colors = color_statistics(limited(ab[None]), photo.ab)
+    several = (f"best_of_{samples}", f"best_of_{samples}_image") if samples > 1 else ()
+    return {**dict.fromkeys((*several, "best_of_1"), rmse), **colors, f"hue_{samples}": colors["hue_1"]}
