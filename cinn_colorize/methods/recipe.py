@@ -24,11 +24,11 @@ from cinn_colorize.imaging.options import (
     parse_seed,
 )
 from cinn_colorize.imaging.photo import open_photo, read_recipe
-from cinn_colorize.latents.levels import PerLevel, named_levels, parse_temperature
+from cinn_colorize.latents.levels import PerLevel, parse_temperature
 from cinn_colorize.methods.base import Files, Method, sha256_of
 from cinn_colorize.methods.catalogue import METHODS, OLD_NAMES
 from cinn_colorize.methods.contact_sheet import Chart
-from cinn_colorize.models.registry import MAX_GUIDANCE, MODELS, ModelInfo
+from cinn_colorize.models.registry import MAX_GUIDANCE, MODELS
 
 if TYPE_CHECKING:
     from cinn_colorize.methods.base import PhotoColorizer
@@ -122,7 +122,7 @@ class Recipe:
                 method=method,
                 entries={key: found[key] for key in method.keys},
                 seed=parse_seed(found["seed"]),
-                temperature=_temperature(found["temperature"], MODELS[found["model"]]),
+                temperature=parse_temperature(found["temperature"], MODELS[found["model"]].levels, 1.0),
                 precision=found["precision"],
                 guidance=parse_number("guidance", found.get("guidance", "0"), MAX_GUIDANCE),
                 rendering=Rendering.from_entries(found),
@@ -214,12 +214,6 @@ def recreate(
     else:
         more = [page for page in rest if not isinstance(page, Chart)]
         first.save(output, **vars(recipe.encoding), more=more)
-
-
-def _temperature(text: str, info: ModelInfo) -> PerLevel:
-    """Parse the temperature of a recipe, which names all levels of its weights if it names any."""
-    named = tuple(named_levels(text))
-    return parse_temperature(text, named if named in info.other_levels else info.levels, 1.0)
 
 
 def _number(text: str) -> int:

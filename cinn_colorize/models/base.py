@@ -7,6 +7,8 @@ from typing import Any, ClassVar, Protocol, Self
 
 from torch import Tensor, nn
 
+from cinn_colorize.models.architecture import read
+
 
 class Condition(Protocol):
     """What a model computes once from its condition, in whatever form."""
@@ -22,15 +24,21 @@ class ConditionalFlow(nn.Module):
 
     Attributes:
         name: name of the model in the registry and in weights files.
+        config_class: class of ``config``.
         config: the architecture, a frozen dataclass that survives JSON.
         latent_shapes: (C, r, r) of each level of the latent code, by resolution, finest first, 0 last.
         coarse_size: side s of the coarse x that :meth:`begin` computes; None if there is no such part.
     """
 
     name: ClassVar[str]
+    config_class: ClassVar[type[Any]]
     config: Any
     latent_shapes: Mapping[int, tuple[int, int, int]]
     coarse_size: int | None = None
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.config = config
 
     @classmethod
     def from_architecture(cls, values: Mapping[str, Any]) -> Self:
@@ -40,7 +48,7 @@ class ConditionalFlow(nn.Module):
             TypeError: a key is unknown or missing.
             ValueError: a value is of another type, or out of its bounds.
         """
-        raise NotImplementedError
+        return cls(read(cls.config_class, values))
 
     def condition(self, c: Tensor) -> Any:
         """Compute once what all samples given c share, a :class:`Condition`.

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -29,7 +29,7 @@ from cinn_colorize.flow import (
     Squeeze,
     Transform,
 )
-from cinn_colorize.models.architecture import Depth, Width, read
+from cinn_colorize.models.architecture import Depth, Width
 from cinn_colorize.models.base import PhotoFlow
 from cinn_colorize.models.conditioning.luminance import LuminancePyramid
 from cinn_colorize.models.conditioning.plain import PlainNetwork
@@ -57,16 +57,6 @@ class BedroomsConfig:
     haar: bool = True  # reduce by Haar steps rather than the reshape of i-RevNet
     mixing: bool = True  # mix channels before each coupling block
     conditioning: bool = True  # condition on the features of a network rather than on L itself
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> BedroomsConfig:
-        """Build it from the values of ``dataclasses.asdict``, which may have gone through JSON.
-
-        Raises:
-            TypeError: a key is unknown or missing.
-            ValueError: a value is of another type, or out of its bounds.
-        """
-        return read(cls, values)
 
     @classmethod
     def default(cls) -> BedroomsConfig:
@@ -129,11 +119,11 @@ class Bedrooms(PhotoFlow):
     """
 
     name = "bedrooms"
+    config_class = BedroomsConfig
     config: BedroomsConfig
 
     def __init__(self, config: BedroomsConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.network = PlainNetwork() if config.conditioning else LuminancePyramid()
         features = self.network.CHANNELS
         self.stages = MultiScaleFlow(
@@ -143,11 +133,6 @@ class Bedrooms(PhotoFlow):
             HaarDownsampling() if config.haar else Squeeze(),
         )
         self.latent_shapes = self.stages.latent_shapes
-
-    @classmethod
-    def from_architecture(cls, values: Mapping[str, Any]) -> Self:
-        """See :meth:`ConditionalFlow.from_architecture`."""
-        return cls(BedroomsConfig.from_dict(values))
 
     def condition(self, c: Tensor) -> StageConditions:
         """Compute once per photo what all its samples share.

@@ -30,7 +30,7 @@ from cinn_colorize.flow import (
     Squeeze,
     Transform,
 )
-from cinn_colorize.models.architecture import Depth, Width, read
+from cinn_colorize.models.architecture import Depth, Width
 from cinn_colorize.models.base import PhotoFlow
 from cinn_colorize.models.conditioning.vgg import WIDTHS, VggNetwork, vgg_head
 from cinn_colorize.models.stage import Parts, Stage, StageConditions
@@ -65,16 +65,6 @@ class ImagenetVggConfig:
     bound: float = 2.5  # subnetworks see values within +-bound; without it, training sometimes explodes
     network: tuple[Width, ...] = WIDTHS  # channels of the conditioning network
     chroma_scale: float = 15.0  # x = ab / chroma_scale
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> ImagenetVggConfig:
-        """Build it from the values of ``dataclasses.asdict``, which may have gone through JSON.
-
-        Raises:
-            TypeError: a key is unknown or missing.
-            ValueError: a value is of another type, or out of its bounds.
-        """
-        return read(cls, values)
 
     @classmethod
     def paper(cls) -> ImagenetVggConfig:
@@ -223,11 +213,11 @@ class ImagenetVgg(PhotoFlow):
     """
 
     name = "imagenet-vgg"
+    config_class = ImagenetVggConfig
     config: ImagenetVggConfig
 
     def __init__(self, config: ImagenetVggConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.network = VggNetwork(config.network)
         self.stages = MultiScaleFlow(
             2, {r: stage.keep for r, stage in config.stages.items() if r != BASE}, self._stage
@@ -239,11 +229,6 @@ class ImagenetVgg(PhotoFlow):
         return ImagenetVggStage(
             r, channels, config.stages[r], self.network.channels, config.clamp, config.bound
         )
-
-    @classmethod
-    def from_architecture(cls, values: Mapping[str, Any]) -> Self:
-        """See :meth:`ConditionalFlow.from_architecture`."""
-        return cls(ImagenetVggConfig.from_dict(values))
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode, but keep the norms of the conditioning network at their pretrained statistics.

@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cinn_colorize.flow import AffineCoupling, LinearSubnet, Permutation, Sequence, Transform
-from cinn_colorize.models.architecture import Depth, Width, read
+from cinn_colorize.models.architecture import Depth, Width
 from cinn_colorize.models.base import ConditionalFlow
 
 DIGITS = 10
@@ -37,16 +37,6 @@ class MnistConfig:
     # Statistics of the pixels in [0, 1], so that the couplings see values of mean 0 and variance 1.
     mean: float = 0.1307
     deviation: float = 0.3081
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> MnistConfig:
-        """Build it from the values of ``dataclasses.asdict``, which may have gone through JSON.
-
-        Raises:
-            TypeError: a key is unknown or missing.
-            ValueError: a value is of another type, or out of its bounds.
-        """
-        return read(cls, values)
 
     @classmethod
     def authors(cls) -> MnistConfig:
@@ -76,13 +66,13 @@ class Mnist(ConditionalFlow):
     """
 
     name = "mnist"
+    config_class = MnistConfig
     config: MnistConfig
     centre: Tensor
     axes: Tensor
 
     def __init__(self, config: MnistConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         pixels = SIZE * SIZE
         self.latent_shapes = {LEVEL: (pixels, 1, 1)}
         maps: list[Transform[Any]] = []
@@ -104,11 +94,6 @@ class Mnist(ConditionalFlow):
         self.register_buffer("centre", torch.zeros(pixels))
         self.register_buffer("axes", torch.zeros(AXES, pixels))
         self.log_scale = -pixels * math.log(config.deviation)  # log-det of the normalisation
-
-    @classmethod
-    def from_architecture(cls, values: Mapping[str, Any]) -> Self:
-        """See :meth:`ConditionalFlow.from_architecture`."""
-        return cls(MnistConfig.from_dict(values))
 
     def condition(self, c: Tensor) -> Label:
         """Compute once what all samples of a digit share.

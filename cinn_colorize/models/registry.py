@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Self, SupportsFloat
+from dataclasses import dataclass
+from typing import SupportsFloat
 
 from cinn_colorize.latents.levels import PerLevel
 
@@ -21,7 +20,6 @@ class ModelInfo:
         data: what the weights were trained on.
         measured: how good they are, and on what.
         levels: levels of its latent code, finest first.
-        other_levels: the same of its other architectures, if it has any, each with its ``guidance``.
         licence: licence of code and weights.
         file: file name of the packaged weights.
         sha256: SHA-256 of that file; None if there are no packaged weights.
@@ -41,25 +39,6 @@ class ModelInfo:
     hub: str | None
     temperature: PerLevel = 0.8
     guidance: float | None = None
-    other_levels: Mapping[tuple[int, ...], float | None] = field(default_factory=dict)
-
-    def with_levels(self, levels: Iterable[int]) -> Self:
-        """Return the facts of weights with these levels; levels without a temperature have the coarsest's.
-
-        Raises:
-            ValueError: no weights of the model have these levels.
-        """
-        found = tuple(sorted(levels, reverse=True))
-        if found == self.levels:
-            return self
-        if found not in self.other_levels:
-            raise ValueError(f"its levels are not {', '.join(map(str, self.levels))}")
-        temperature = self.temperature
-        if isinstance(temperature, Mapping):
-            coarsest = temperature[min(temperature)]
-            temperature = {r: temperature.get(r, coarsest) for r in found}
-        guidance = self.other_levels[found]
-        return replace(self, levels=found, temperature=temperature, guidance=guidance)
 
     def guidance_of(self, value: SupportsFloat | None) -> float:
         """Return the guidance that a value asks for, None for the default.
@@ -111,7 +90,6 @@ MODELS: dict[str, ModelInfo] = {
             levels=(32, 16, 8),
             temperature={32: 0.7, 16: 0.7, 8: 0.8},  # docs/temperature.md, as the guidance
             guidance=0.3,
-            other_levels={(32, 16, 8, 4, 2, 1, 0): None},  # of coupling blocks at all levels
             licence="Apache-2.0; trained on photos of mixed terms, see the model card",
             file="natural.safetensors",
             sha256="c20611e115c3f6f66394080cc798357ebc72e24d5dd36b637af685adc7597e9a",

@@ -199,7 +199,7 @@ class CoarseTask(NaturalTask):
         """Return the pyramid, the coarse level, and the backbone's 1x1 convolutions.
 
         Raises:
-            DataError: the model has no such level.
+            DataError: the model has no conditioning network.
         """
         shared, _ = _pyramid_parts(model, "coarse")
         level = model.levels[str(COARSE)]
@@ -299,7 +299,7 @@ class FineTask(NaturalTask):
         """Return the levels of the details, and the parts of the pyramid that only they read.
 
         Raises:
-            DataError: the model has no autoregressive level.
+            DataError: the model has no conditioning network.
         """
         return [_alone(model, details_of(model))]
 
@@ -331,7 +331,7 @@ def details_of(model: Natural) -> list[nn.Module]:
     """Return the levels above an autoregressive level, and the parts of the pyramid that only they read.
 
     Raises:
-        DataError: the model has no such level.
+        DataError: the model has no conditioning network.
     """
     _, own = _pyramid_parts(model, "fine")
     return [*own, *(model.levels[str(r)] for r in model.resolutions)]
@@ -341,11 +341,11 @@ def _pyramid_parts(model: Natural, stage: str) -> tuple[list[nn.Module], list[nn
     """Return the parts of the pyramid that the autoregressive level reads, and those of the details alone.
 
     Raises:
-        DataError: the model has no such level.
+        DataError: the model has no conditioning network.
     """
     pyramid = model.pyramid
-    if not model.config.coarse or not isinstance(pyramid, FeaturePyramid):
-        raise DataError(f"--stage {stage}: the model to start from has no autoregressive level")
+    if not isinstance(pyramid, FeaturePyramid):
+        raise DataError(f"--stage {stage}: the model to start from has no conditioning network")
     shared = pyramid.up_to(2 * COARSE)
     return shared, [module for module in pyramid.up_to(CHROMA_SIZE) if module not in shared]
 

@@ -21,11 +21,13 @@ import argparse
 import hashlib
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from couplings import Couplings
 from features import SHA256, backbone
 from numpy.typing import NDArray
 from sampler import Colorized, Sampler
@@ -38,11 +40,12 @@ from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation.bootstrap import Statistics, difference
 from cinn_colorize.evaluation.earlier import statistics_by_name
 from cinn_colorize.evaluation.evaluate import Model
+from cinn_colorize.files import tensorfile
 from cinn_colorize.files.atomic import sha256
 from cinn_colorize.imaging.color import Floats
 from cinn_colorize.imaging.options import Upsampling
 from cinn_colorize.imaging.upsampling import Upsampler
-from cinn_colorize.models.registry import MODELS
+from cinn_colorize.models import MODELS, Loaded
 
 CPU = torch.device("cpu")
 SAMPLES = 8
@@ -116,9 +119,9 @@ def rows(arguments: argparse.Namespace) -> Iterable[Row]:
     """Make the rows of the requested table."""
     run = arguments.run
     if arguments.table == "photos":
-        papers, own = (partial(learnt, run / name / "natural.safetensors") for name in CINNS)
-        yield Row("cINN", "couplings", papers, tints=tuple(TINTS))
-        yield Row("cINN, autoregressive", "natural", own)
+        papers, own = (run / name / f"{name}.safetensors" for name in CINNS)
+        yield Row("cINN", "couplings", partial(couplings, papers), tints=tuple(TINTS))
+        yield Row("cINN, autoregressive", "natural", partial(learnt, own))
         for name in METHODS:
             if name != "colorgan":
                 yield method_row(name, run)
@@ -149,6 +152,15 @@ def bedrooms_row(path: Path | None = None) -> Row:
 def learnt(path: Path | None = None) -> Colorizer:
     """Load weights of ``natural``, by default the shipped ones, without guidance."""
     return Colorizer("natural", weights=path, guidance=0.0)
+
+
+def couplings(path: Path) -> Colorizer:
+    """Load weights of :class:`Couplings`."""
+    model = Couplings()
+    model.load_state_dict(tensorfile.load(path)[1])
+    levels = tuple(model.latent_shapes)
+    info = replace(MODELS["natural"], name=model.name, levels=levels, temperature=1.0, guidance=None)
+    return Colorizer(Loaded(model.eval().requires_grad_(False), info, sha256(path)))
 
 
 def upsampled(method: str) -> Upsampled:

@@ -72,7 +72,7 @@ def main() -> None:
 def measured(model: Natural, photo: Square, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return coarse x (2, 16, 16) of a photo, of its samples, and the nats gained by scaling (factors, 2)."""
     condition = model.condition(torch.from_numpy(photo.L)[None, None], finest=COARSE)
-    ab = block_means(with_noise(photo.ab, seed), model.coarsest_size)
+    ab = block_means(with_noise(photo.ab, seed), 2 * COARSE)
     x = torch.from_numpy(ab)[None] / model.config.chroma_scale
     noise = torch.randn(SAMPLES, *model.latent_shapes[COARSE], generator=torch.Generator().manual_seed(seed))
     samples = model.begin({COARSE: noise}, condition.expand(SAMPLES))[0]

@@ -1,18 +1,11 @@
 """Every method reads back the recipes it writes, and follows those written before."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
-import torch
-from helpers import GRAY, stir
-from narrow import NARROW_NATURAL
+from helpers import GRAY
 from PIL import Image
 
-from cinn_colorize import Colorizer, read_recipe
 from cinn_colorize.files.atomic import sha256
-from cinn_colorize.files.formats import FORMATS
 from cinn_colorize.imaging.options import MAX_PIXELS, Encoding, Rendering, Upsampling
 from cinn_colorize.imaging.photo import open_photo
 from cinn_colorize.methods.base import SampleMethod
@@ -27,21 +20,9 @@ from cinn_colorize.methods.sample import Sampling
 from cinn_colorize.methods.strip import Strip
 from cinn_colorize.methods.transfer import Transfer
 from cinn_colorize.methods.variation import Variation
-from cinn_colorize.models import save_model
-from cinn_colorize.models.natural import Natural
 from cinn_colorize.models.registry import MODELS
 
-OLD_RECIPES = json.loads(Path(__file__).with_name("recipes-0.1.0.json").read_text())
 LEVELS = MODELS["natural"].levels
-
-
-@pytest.fixture(scope="module")
-def older(tmp_path_factory):
-    """Weights of the architecture of those recipes, coupling blocks at all levels."""
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("older") / "natural.safetensors"
-    save_model(path, stir(Natural(NARROW_NATURAL)), {})
-    return Colorizer(weights=path, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -109,35 +90,6 @@ def test_a_method_is_read_back_from_its_recipe(colorizer, files, tmp_path, k):
     assert again.read_bytes() == (tmp_path / "made.png").read_bytes()
     if isinstance(method, SampleMethod):
         assert set(method.settings) <= {*method.keys, "pick"}, "a manifest calls things as recipes do"
-
-
-@pytest.mark.parametrize("name", OLD_RECIPES)
-def test_recipes_of_before_are_followed(older, files, tmp_path, name):
-    """Recipes of version 0.1.0; other weights and files replace those that they name."""
-    old = OLD_RECIPES[name] | {"weights": older.sha256, "original": sha256(files["photo"])}
-    codes = tmp_path / "codes.safetensors"
-    older.condition(GRAY).sample(1, 0.6, 1)[0].latent.save(codes, "natural", older.sha256)
-    files = {**files, "load": codes, "between": codes}
-    method = METHODS[OLD_NAMES.get(old["method"], old["method"])]
-    for key in method.files:
-        if old[key]:
-            *before, _ = old[key].split(",")
-            old[key] = ",".join([*before, sha256(files[key])])
-    suffix = FORMATS[old["format"]][0]
-    picture, again = tmp_path / f"picture{suffix}", tmp_path / f"again{suffix}"
-    (blank,) = open_photo(np.zeros((4, 4), np.uint8)).compose([Blank()])
-    blank.save(picture, recipe=old)
-    recipe = Recipe.read(picture)
-    recreate(recipe, older, files["photo"], again, others=[files[key] for key in method.files])
-    new_name = {"method": method.name}
-    assert read_recipe(again) == {**old, **new_name}
-
-
-class Blank:
-    """No colours."""
-
-    def rows(self, y0, y1, L):
-        return np.zeros((2, *L.shape), np.float32)
 
 
 def test_a_former_name_of_a_method_is_no_difference():

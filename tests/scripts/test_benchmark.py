@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cinn_colorize.models.imagenet_vgg import ImagenetVggConfig
-from cinn_colorize.models.natural import LevelConfig, NaturalConfig
+from cinn_colorize.models.natural import LevelConfig
 
 pytest.importorskip("FrEIA")
 from flows import drawn, imagenet_vgg, natural
@@ -23,9 +23,7 @@ def narrow_authors():
 PAIRS = {
     "paper": lambda: imagenet_vgg(ImagenetVggConfig.narrow()),
     "authors": lambda: imagenet_vgg(narrow_authors()),
-    "natural": lambda: natural(
-        replace(NaturalConfig.couplings(), levels={2: LevelConfig(2, 8, 8), 0: LevelConfig(2, 8, 8)})
-    ),
+    "natural": lambda: natural({2: LevelConfig(2, 8, 8), 0: LevelConfig(2, 8, 8)}),
 }
 
 
