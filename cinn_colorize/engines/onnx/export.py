@@ -223,11 +223,11 @@ def _coarse_graphs(model: Natural, values: Tensor, condition: Any) -> dict[str, 
 
 def _step_graph(flow: AutoregressivePass, prefix: str) -> onnx_ir.Model:
     (places, width), rows = flow.position.shape, torch.export.Dim("rows")
-    known = torch.zeros(TOGETHER, width // HEAD, places, HEAD)
+    known = [f"{name}{k}" for k in range(len(flow.blocks)) for name in ("keys", "values")]
     of_rows = {
         "before": torch.zeros(TOGETHER, 1, flow.embed.in_features),
         "features": torch.zeros(TOGETHER, 1, width),
-        **{f"{name}{k}": known for k in range(len(flow.blocks)) for name in ("keys", "values")},
+        **{name: torch.zeros(TOGETHER, width // HEAD, places, HEAD) for name in known},
     }
     shapes = {"t": None, **{name: {0: rows} for name in of_rows}}
     return _graph(_Step(flow), {"t": torch.tensor(0), **of_rows}, prefix, shapes)
