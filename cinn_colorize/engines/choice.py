@@ -31,12 +31,6 @@ class ModelSpec:
     """How a process loads the network; see :class:`cinn_colorize.Colorizer`.
 
     Attributes:
-        model: name in the registry.
-        weights: path of the weights.
-        sha256: SHA-256 of the weights.
-        device: ``auto`` or an available one.
-        precision: ``fp32`` or ``bf16``.
-        guidance: None for the default.
         encodes: whether what is drawn requires f, from colours to codes; see :attr:`Method.encodes`.
         engine: what computes the network; ``auto`` is onnxruntime where it does all that is required.
     """
@@ -53,8 +47,6 @@ class ModelSpec:
     @property
     def graphs(self) -> Path | None:
         """Folder of the graphs that onnxruntime computes; None if torch computes the network.
-
-        It is the same in all processes of a machine.
 
         Raises:
             WeightsError: the weights are damaged, or onnxruntime is asked for and cannot compute them.

@@ -1,7 +1,6 @@
 """The interface of the network that draws, in any engine.
 
-Torch (:mod:`cinn_colorize.engines.pytorch`), onnxruntime (:mod:`cinn_colorize.engines.onnx.engine`) and
-another process (:mod:`cinn_colorize.batch.model_server`) have it. Light: does not import torch.
+Torch, onnxruntime and another process (:mod:`cinn_colorize.batch.model_server`) have it. Imports no torch.
 """
 
 from __future__ import annotations
@@ -54,35 +53,27 @@ class Network(Protocol):
         """Side of the ab that :meth:`coarse` computes; None if the model has no such part."""
 
     def condition(self, L: Floats) -> Any:
-        """Compute once what all samples under L* share; only the network knows its type.
-
-        Args:
-            L: L*, (S, S) float32 in [0, 100].
+        """Compute once what all samples under L*, (S, S), share; only the network knows its type.
 
         Raises:
             ValueError: L has another shape.
         """
 
     def coarse(self, latents: LatentLevels, condition: Any) -> Coarse:
-        """Compute what :meth:`decode` begins with, for a fraction of its time if N is large.
+        """Compute what :meth:`decode` begins with, from the coarsest level of N codes, in less time.
 
         Only of a network with a ``coarse_size``.
-
-        Args:
-            latents: N codes, of which only the coarsest level counts.
-            condition: result of :meth:`condition`.
         """
 
     def decode(
         self, latents: LatentLevels, condition: Any, coarse: Coarse | None = None
     ) -> tuple[Floats, NDArray[np.float64]]:
-        """Decode N codes: g(z; c).
+        """Decode N codes (N, C, r, r) by level: g(z; c).
 
         Args:
-            latents: the codes, (N, C, r, r) by level.
+            latents: the codes.
             condition: result of :meth:`condition`.
-            coarse: the result of :meth:`coarse`, if it is known; or other colours, whose details are to be
-                decoded.
+            coarse: result of :meth:`coarse`, or other colours, whose details are to be decoded.
 
         Returns:
             ab, (N, 2, s, s), and the log density of x = ab / 15 under the map that g is in nats, (N,).
@@ -137,13 +128,7 @@ class NetworkInput:
     panorama: Floats | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what is no L*.
-
-        Raises:
-            TypeError: it is no array.
-            ValueError: it has values that no L* has, or there is a panorama for a single window, or none for
-                several.
-        """
+        """Refuse what is no L*, by a TypeError or ValueError."""
         if (self.panorama is None) != (self.windows.count == 1):
             raise ValueError("give a panorama where there are several windows, and only there")
         for L in (self.square, self.panorama):

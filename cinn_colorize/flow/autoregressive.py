@@ -26,8 +26,8 @@ HEAD = 32  # channels of an attention head
 class CausalBlock(nn.Module):
     """A transformer block whose tokens see themselves and those before them, starting as the identity.
 
-    Vaswani et al., "Attention Is All You Need" (2017, https://arxiv.org/abs/1706.03762), normalised first, with
-    a multiple of 32 channels.
+    Vaswani et al., "Attention Is All You Need" (2017, https://arxiv.org/abs/1706.03762), normalised first,
+    with a multiple of 32 channels.
     """
 
     def __init__(self, channels: int) -> None:
@@ -63,9 +63,9 @@ class CausalBlock(nn.Module):
 class Guidance(NamedTuple):
     """A condition that is followed more closely than the data do.
 
-    What it changes in the log-scales s and the shifts m is scaled by 1 + weight, as in Zhai et al. 2024, after
-    Ho and Salimans, "Classifier-Free Diffusion Guidance" (2022, https://arxiv.org/abs/2207.12598). The map stays
-    affine and triangular, hence invertible.
+    What it changes in the log-scales s and the shifts m is scaled by 1 + weight, as in Zhai et al. 2024,
+    after Ho and Salimans, "Classifier-Free Diffusion Guidance" (2022, https://arxiv.org/abs/2207.12598). The
+    map stays affine and triangular, hence invertible.
     """
 
     condition: Tensor  # (N, width, side, side)

@@ -1,7 +1,7 @@
 """Invertible maps that keep values near known bounds.
 
-A value within its bounds stays as it is; what lies beyond is scaled by a constant above zero, the leak. Unlike a
-hard limit, this is a bijection with an exact log-det.
+A value within its bounds stays as it is; what lies beyond is scaled by a constant above zero, the leak.
+Unlike a hard limit, this is a bijection with an exact log-det.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ Conditions = tuple[Tensor, Tensor]  # of the subnetworks 1 and 2
 
 
 def soft_clamp(s: Tensor, alpha: float) -> Tensor:
-    """Compute Eq. 7, (2 alpha / pi) arctan(s / alpha), within +-alpha; an infinite alpha leaves s unchanged."""
+    """Compute Eq. 7, (2 alpha / pi) arctan(s / alpha), within +-alpha; infinite alpha leaves s unchanged."""
     if alpha == math.inf:
         return s
     return (2 * alpha / math.pi) * torch.atan(s / alpha)
@@ -28,8 +28,8 @@ class AffineCoupling(Transform[Conditions | None]):
         subnet: ``subnet(inputs, outputs)`` makes the network of a pair (s, t): it maps a half and a condition
             (None in an unconditional block) to s and t stacked, twice the channels of the other half.
         clamp: alpha of Eq. 7; ``math.inf`` for unlimited scales.
-        bound: subnetworks see their half within +-bound, so that an outlying latent does not drive them beyond
-            the range they were trained on; ``math.inf`` for the paper's block. The values stay as they are.
+        bound: subnetworks see their half within +-bound, so that an outlying latent does not drive them
+            beyond the range they were trained on; ``math.inf`` for the paper's block.
     """
 
     def __init__(

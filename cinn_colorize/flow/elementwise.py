@@ -17,8 +17,8 @@ class SinhMap(Transform[Tensor]):
 
         x = m + exp(s) / w * (S(w z + asinh k) - k),   S(u) = sinh(u) within +-knee, its tangent beyond
 
-    After the sinh-arcsinh distributions of Jones and Pewsey (2009, https://doi.org/10.1093/biomet/asp053); with
-    tangents, as likely samples explode far less.
+    After the sinh-arcsinh distributions of Jones and Pewsey (2009, https://doi.org/10.1093/biomet/asp053);
+    with tangents, as likely samples explode far less.
 
     Args:
         knee: argument at which the sinh becomes linear; above asinh of the largest skew, so 1.5 or more.

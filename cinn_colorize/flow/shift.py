@@ -35,8 +35,8 @@ class GuidedMean(NamedTuple):
 class GuidedShift(Transform[GuidedMean]):
     """Subtract from the details their prediction by a guided filter of the coarser level, a mere shift.
 
-    It removes the square blocks that plain Haar samples show, and leaves to the details only what the edges of
-    the guide do not explain.
+    It removes the square blocks that plain Haar samples show, and leaves to the details only what the edges
+    of the guide do not explain.
 
     Args:
         limit: the filter sees the coarser level within +-limit.

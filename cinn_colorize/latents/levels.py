@@ -162,9 +162,9 @@ def short_levels(values: PerLevel) -> str:
 def transfer_noise(levels: Iterable[int]) -> dict[int, float]:
     """Return the default share of noise in a transfer, and of fresh noise in a variation, by level.
 
-    The levels of the reference up to r = 2 hold its mood. From r = 4 on its code says where things are, which is
-    wrong for other photos. If all levels are finer, the coarsest one holds both, and a fifth of noise takes the
-    edge off odd colours; chosen by looking at pairs of photos.
+    The levels of the reference up to r = 2 hold its mood. From r = 4 on its code says where things are, which
+    is wrong for other photos. If all levels are finer, the coarsest one holds both, and a fifth of noise
+    takes the edge off odd colours; chosen by looking at pairs of photos.
     """
     levels = list(levels)
     coarsest = min(levels)

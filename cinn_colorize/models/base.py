@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from cinn_colorize.models.architecture import read
+
+T = TypeVar("T")
 
 
 class Condition(Protocol):
@@ -15,6 +18,12 @@ class Condition(Protocol):
 
     def expand(self, n: int) -> Any:
         """Return views of a single condition (N = 1) for n samples."""
+
+
+def expanded(condition: T, n: int) -> T:
+    """Return views of a single condition, of tensors (1, ...) in any containers, for n samples."""
+    views: T = pytree.tree_map_only(Tensor, lambda t: t.expand(n, *t.shape[1:]), condition)
+    return views
 
 
 class ConditionalFlow(nn.Module):

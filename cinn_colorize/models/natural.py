@@ -39,7 +39,7 @@ from cinn_colorize.flow import (
     Transform,
     haar,
 )
-from cinn_colorize.models.base import PhotoFlow
+from cinn_colorize.models.base import PhotoFlow, expanded
 from cinn_colorize.models.conditioning import (
     ChromaBounds,
     EfficientNetLite2,
@@ -66,19 +66,7 @@ class Condition(NamedTuple):
 
     def expand(self, n: int) -> Condition:
         """Return views for n samples of the one photo inside (N = 1)."""
-        return Condition(
-            {r: p.expand(n) for r, p in self.prepared.items()},
-            {r: L.expand(n, -1, -1, -1) for r, L in self.luminance.items()},
-            {r: Interval(*(t.expand(n, -1, -1, -1) for t in g)) for r, g in self.gamut.items()},
-        )
-
-    def guided(self, r: int, x: Tensor) -> GuidedMean:
-        """Return what predicts the details at r, given the coarser colours x, (N, 2, r, r)."""
-        return GuidedMean(x, self.luminance[r], self.luminance[2 * r])
-
-    def bounded(self, r: int, x: Tensor) -> BoundedMean:
-        """Return what bounds the details at r, given the coarser colours x, (N, 2, r, r)."""
-        return BoundedMean(x, self.gamut[2 * r])
+        return expanded(self, n)
 
 
 class CoarseCondition(NamedTuple):
@@ -88,21 +76,17 @@ class CoarseCondition(NamedTuple):
     without: list[Tensor]  # the same of no photo, for each pass that is guided; empty in training
     guidance: float | None = None  # weight, see :class:`Guidance`
 
-    def expand(self, n: int) -> CoarseCondition:
-        """Return views for n samples of the one photo inside (N = 1)."""
-        features, without = ([f.expand(n, -1, -1, -1) for f in part] for part in self[:2])
-        return CoarseCondition(features, without, self.guidance)
-
 
 class CoarseLevel(nn.Module):
     """p(colours at 16 px | L, features) as an autoregressive flow over squares of 2x2 pixels.
 
     Args:
         config: its architecture.
+        gamut_leak: see :class:`NaturalConfig`.
         features: channels of the pyramid by resolution.
     """
 
-    def __init__(self, config: CoarseConfig, features: Mapping[int, int]) -> None:
+    def __init__(self, config: CoarseConfig, gamut_leak: float, features: Mapping[int, int]) -> None:
         super().__init__()
         make = partial(AutoregressivePass, 4 * 2, COARSE, config.width, config.blocks)
         passes = (
@@ -115,6 +99,7 @@ class CoarseLevel(nn.Module):
         self.condition_dropout = config.condition_dropout
         self.unknown = nn.Parameter(torch.zeros(config.width, 1, 1))
         self.to_passes = nn.ModuleList(conv(config.width, config.width, 1) for _ in range(config.passes))
+        self.clamp = LeakyClamp(gamut_leak)
 
     @property
     def passes(self) -> list[AutoregressivePass]:
@@ -139,7 +124,19 @@ class CoarseLevel(nn.Module):
         features = [to_pass(h) for to_pass in self.to_passes]
         return CoarseCondition(features, [to_pass(unknown) for to_pass in self.to_passes[GUIDED]])
 
-    def conditions(self, prepared: CoarseCondition) -> list[Tensor | Guidance | None]:
+    def encode(self, x: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:
+        """Compute the latent of x (N, 2, 16, 16), and the log-det (N,)."""
+        x, within = self.clamp(x, condition.gamut[2 * COARSE])
+        z, log_det = self.flow(x, self._conditions(condition.prepared[COARSE]))
+        return z, log_det + within
+
+    def decode(self, z: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:
+        """Compute x (N, 2, 16, 16) of the latent, and the log-det (N,)."""
+        x, log_det = self.flow.inverse(z, self._conditions(condition.prepared[COARSE]))
+        x, within = self.clamp.inverse(x, condition.gamut[2 * COARSE])
+        return x, log_det + within
+
+    def _conditions(self, prepared: CoarseCondition) -> list[Tensor | Guidance | None]:
         """List one condition for each map of the flow."""
         features, without, weight = prepared
         conditions: list[Tensor | Guidance] = [*features]
@@ -189,18 +186,26 @@ class Level(nn.Module):
         """Split x at 2r, (N, 2, 2r, 2r), into x at r and the latent of the details, and the log-det (N,)."""
         x, rescaling = self.downsample(x)
         x, details = x.split((2, 6), dim=1)
-        details, within = self.bounded(details, condition.bounded(self.r, x))
-        residual, _ = self.shift(details, condition.guided(self.r, x))
-        z, log_det = self.flow(residual, self.conditions(condition.prepared[self.r], x))
+        bounds, guide, conditions = self._given(x, condition)
+        details, within = self.bounded(details, bounds)
+        residual, _ = self.shift(details, guide)
+        z, log_det = self.flow(residual, conditions)
         return x, z, log_det + within + rescaling
 
     def decode(self, x: Tensor, z: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:
         """Compute x at 2r from x at r and the latent of the details, and the log-det (N,)."""
-        residual, log_det = self.flow.inverse(z, self.conditions(condition.prepared[self.r], x))
-        details, _ = self.shift.inverse(residual, condition.guided(self.r, x))
-        details, within = self.bounded.inverse(details, condition.bounded(self.r, x))
+        bounds, guide, conditions = self._given(x, condition)
+        residual, log_det = self.flow.inverse(z, conditions)
+        details, _ = self.shift.inverse(residual, guide)
+        details, within = self.bounded.inverse(details, bounds)
         x, rescaling = self.downsample.inverse(torch.cat([x, details], dim=1))
         return x, log_det + within + rescaling
+
+    def _given(self, x: Tensor, condition: Condition) -> tuple[BoundedMean, GuidedMean, list[Any]]:
+        """Return the conditions of the three maps, given x at r."""
+        L, gamut, r = condition.luminance, condition.gamut, self.r
+        conditions = self.conditions(condition.prepared[r], x)
+        return BoundedMean(x, gamut[2 * r]), GuidedMean(x, L[r], L[2 * r]), conditions
 
     def conditions(self, prepared: Any, coarser: Tensor) -> list[Any]:
         """List one condition for each map of the flow."""
@@ -238,9 +243,8 @@ class Natural(PhotoFlow):
             self.pyramid = LuminancePyramid()
         features = self.pyramid.CHANNELS
         self.levels = nn.ModuleDict({str(r): Level(r, config, features) for r in self.resolutions})
-        self.levels[str(COARSE)] = CoarseLevel(config.coarse, features)
+        self.levels[str(COARSE)] = CoarseLevel(config.coarse, config.gamut_leak, features)
         self.chroma_bounds = ChromaBounds()
-        self.clamp = LeakyClamp(config.gamut_leak)  # of the coarse colours
 
     @property
     def coarse(self) -> CoarseLevel:
@@ -314,10 +318,7 @@ class Natural(PhotoFlow):
             else:
                 x = haar(x)[0] / 2
         if COARSE in condition.prepared:
-            x, within = self.clamp(x, condition.gamut[2 * COARSE])
-            conditions = self.coarse.conditions(condition.prepared[COARSE])
-            latents[COARSE], log_det = self.coarse.flow(x, conditions)
-            log_dets[COARSE] = log_det + within
+            latents[COARSE], log_dets[COARSE] = self.coarse.encode(x, condition)
         return latents, log_dets
 
     def inverse(
@@ -328,10 +329,7 @@ class Natural(PhotoFlow):
 
     def begin(self, latents: Mapping[int, Tensor], condition: Condition) -> tuple[Tensor, ...]:
         """Decode the coarse level: x at 16 px, and its log-det (N,)."""
-        conditions = self.coarse.conditions(condition.prepared[COARSE])
-        x, log_det = self.coarse.flow.inverse(latents[COARSE], conditions)
-        x, within = self.clamp.inverse(x, condition.gamut[2 * COARSE])
-        return x, log_det + within
+        return self.coarse.decode(latents[COARSE], condition)
 
     def finish(
         self, latents: Mapping[int, Tensor], condition: Condition, begun: tuple[Tensor, ...]

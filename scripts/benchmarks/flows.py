@@ -126,7 +126,8 @@ def imagenet_vgg(config: ImagenetVggConfig | None = None) -> Pair:
         found = iter(given)
         parts = {}
         for r in model.config.stages:
-            parts[r] = tuple(part(next(found)) for part in model.stages[r].parts)
+            of_blocks = [part(next(found)) for part in model.stages[r].parts]
+            parts[r] = tuple(half for of_block in of_blocks for half in of_block.chunk(2, dim=1))
         return StageConditions(parts)
 
     def forward(x: Tensors, given: Tensors) -> tuple[Tensors, Tensor]:

@@ -91,10 +91,6 @@ class Prepared(NamedTuple):
     luminance: Tensor
     attention: Tensor | None
 
-    def expand(self, n: int) -> Prepared:
-        """Return views for n samples of the one photo inside (N = 1)."""
-        return Prepared(*(None if t is None else t.expand(n, *t.shape[1:]) for t in self))  # type: ignore[arg-type]
-
 
 class Head(nn.Module):
     """The head of a level, as :class:`LevelHead`, but its pixels may attend to all coarser colours.
@@ -193,7 +189,7 @@ class CoarseLevels(nn.Module):
         prepared[BASE] = self.base.head.prepare(pyramid[1], pyramid[1], luminance[1])
         return Condition(prepared, luminance, {})
 
-    def forward(self, x: Tensor, condition: Condition) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
+    def encode(self, x: Tensor, condition: Condition) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
         """Encode x (N, 2, 16, 16): latents and log-dets (N,) by level."""
         latents, log_dets = {}, {}
         for r in RESOLUTIONS:
@@ -202,9 +198,7 @@ class CoarseLevels(nn.Module):
         latents[BASE], log_det = self.base.flow(x, self.base.conditions(condition.prepared[BASE]))
         return latents, log_dets | {BASE: log_det + within}
 
-    def inverse(
-        self, latents: Mapping[int, Tensor], condition: Condition
-    ) -> tuple[Tensor, dict[int, Tensor]]:
+    def decode(self, latents: Mapping[int, Tensor], condition: Condition) -> tuple[Tensor, dict[int, Tensor]]:
         """Decode x (N, 2, 16, 16), and the log-dets (N,) by level."""
         x, log_det = self.base.flow.inverse(latents[BASE], self.base.conditions(condition.prepared[BASE]))
         x, within = self.clamp.inverse(x, condition.gamut[1])
@@ -260,7 +254,7 @@ class Couplings(Natural):
         prepared = {r: p for r, p in condition.prepared.items() if r != COARSE}
         latents, log_dets = super().forward(x, condition._replace(prepared=prepared))
         if COARSE in condition.prepared:
-            coarse = self.coarse(F.avg_pool2d(x, 4), condition.prepared[COARSE])
+            coarse = self.coarse.encode(F.avg_pool2d(x, 4), condition.prepared[COARSE])
             latents, log_dets = latents | coarse[0], log_dets | coarse[1]
         return latents, log_dets
 
@@ -272,6 +266,6 @@ class Couplings(Natural):
         self, latents: Mapping[int, Tensor], condition: Condition, begun: tuple[Tensor, ...]
     ) -> tuple[Tensor, dict[int, Tensor]]:
         """See :meth:`Natural.finish`."""
-        x, coarse = self.coarse.inverse(latents, condition.prepared[COARSE])
+        x, coarse = self.coarse.decode(latents, condition.prepared[COARSE])
         x, log_dets = super().finish(latents, condition, (x, x.new_zeros(len(x))))
         return x, log_dets | coarse

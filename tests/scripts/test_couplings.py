@@ -47,14 +47,14 @@ def test_log_dets_are_those_of_autograd():
     x = torch.randn(2, 2, 16, 16, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
     def flat(values):
-        latents, _ = coarse(values, given)
+        latents, _ = coarse.encode(values, given)
         return torch.cat([z.flatten(1) for z in latents.values()], dim=1)
 
     jacobian = torch.autograd.functional.jacobian(flat, x, vectorize=True)
     size = x[0].numel()
     of_each = [jacobian[k, :, k].reshape(size, size) for k in range(2)]
     expected = torch.stack([torch.linalg.slogdet(matrix)[1] for matrix in of_each])
-    torch.testing.assert_close(sum(coarse(x, given)[1].values()), expected, rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(sum(coarse.encode(x, given)[1].values()), expected, rtol=1e-8, atol=1e-8)
 
 
 def test_levels_are_left_out():

@@ -31,34 +31,28 @@ def onnx_network(model: str, sha256: str, sessions: Sessions, guidance: float | 
     Args:
         model: name of the model in the registry.
         sha256: SHA-256 of the weights.
-        sessions: the model's files, opened.
+        sessions: the files.
         guidance: see :class:`cinn_colorize.Colorizer`.
 
     Raises:
         ValueError: the guidance is out of range, or not possible with these weights.
     """
-    network = OnnxNetwork(sessions)
     info = MODELS[model]
     assert isinstance(info, PhotoModelInfo)
-    network.guidance = info.guidance_of(guidance)
-    return LoadedNetwork(info, sha256, "fp32", network, network.guidance)
+    weight = info.guidance_of(guidance)
+    return LoadedNetwork(info, sha256, "fp32", OnnxNetwork(sessions, weight), weight)
 
 
 class OnnxNetwork:
     """Computes a model in onnxruntime: only g, because the files do not hold f.
 
-    See :class:`cinn_colorize.engines.interface.Network`.
-
     Args:
         sessions: the model's files, opened.
         guidance: see :class:`cinn_colorize.engines.pytorch.TorchNetwork`.
-
-    Attributes:
-        guidance: that of the network.
     """
 
     def __init__(self, sessions: Sessions, guidance: float = 0.0) -> None:
-        self.guidance = guidance
+        self._guidance = guidance
         self.coarse_size: int | None = None
         self._condition, self._sample = sessions.condition, sessions.sample
         self._passes, self._colours = [_Pass(step) for step in sessions.steps], sessions.coarse
@@ -111,19 +105,11 @@ class OnnxNetwork:
         return np.concatenate(ab), np.array(log_prob) + of_coarse
 
     def encode(self, ab: Floats, condition: Tensors) -> NoReturn:
-        """See :meth:`Network.encode`.
-
-        Raises:
-            EngineError: always.
-        """
+        """Raise an EngineError."""
         raise EngineError("onnxruntime cannot encode colours; use --engine torch")
 
     def log_prob(self, ab: Floats, condition: Tensors) -> NoReturn:
-        """See :meth:`Network.log_prob`.
-
-        Raises:
-            EngineError: always.
-        """
+        """Raise an EngineError."""
         self.encode(ab, condition)
 
     def _pass_through(self, z: Floats, condition: Tensors) -> tuple[Floats, Floats]:
@@ -132,7 +118,7 @@ class OnnxNetwork:
         z = np.concatenate([z, np.repeat(z[-1:], TOGETHER - number, axis=0)])
         log_det = np.zeros(TOGETHER, np.float32)
         for step in self._passes:
-            z, change = step(z, condition, self.guidance)
+            z, change = step(z, condition, self._guidance)
             log_det += change
         assert self._colours
         gamut = {name: condition[name] for name in self._gamut}
@@ -157,11 +143,7 @@ def _guided(values: Floats, guidance: float) -> Floats:
 
 
 class _Pass:
-    """A pass of an autoregressive level, of eight codes at a time.
-
-    Args:
-        session: its step.
-    """
+    """A pass of an autoregressive level, of eight codes at a time, given the session of its step."""
 
     def __init__(self, session: onnxruntime.InferenceSession) -> None:
         self._session = session

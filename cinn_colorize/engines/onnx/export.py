@@ -89,7 +89,7 @@ class _Coarse(nn.Module):
 
     def __init__(self, model: Natural) -> None:
         super().__init__()
-        self.squeeze, self.clamp = model.coarse.flow.maps[0], model.clamp
+        self.squeeze, self.clamp = model.coarse.flow.maps[0], model.coarse.clamp
 
     def forward(self, inputs: Named) -> Named:
         x, _ = self.squeeze.inverse(inputs["values"], None)

@@ -13,11 +13,7 @@ _FOLDER = Path(__file__).parent / "graphs"
 
 
 def graphs_for(model: str, path: Path) -> Path | None:
-    """Return the folder of the graphs that fit a weights file; None if there are none.
-
-    Args:
-        model: name of the model in the registry.
-        path: path of the weights.
+    """Return the folder of the graphs that fit a weights file of a model; None if there are none.
 
     Raises:
         WeightsError: the weights are damaged, or not a weights file of this program.

@@ -14,12 +14,8 @@ _FEW = 64  # tokens
 class SelfAttention(nn.Module):
     """Transformer blocks over all pixels of a small grid, starting as the identity.
 
-    Vaswani et al., "Attention Is All You Need" (2017, https://arxiv.org/abs/1706.03762), norm first.
-
-    Args:
-        channels: channels of the features, a multiple of 32.
-        resolution: side of the grid in pixels.
-        blocks: number of blocks.
+    Vaswani et al., "Attention Is All You Need" (2017, https://arxiv.org/abs/1706.03762), norm first, with a
+    multiple of 32 channels.
     """
 
     def __init__(self, channels: int, resolution: int, blocks: int) -> None:

@@ -23,19 +23,12 @@ class Prepared(NamedTuple):
     features: Tensor
     luminance: Tensor
 
-    def expand(self, n: int) -> Prepared:
-        """Return views for n samples of the one photo inside (N = 1)."""
-        return Prepared(*(t.expand(n, *t.shape[1:]) for t in self))
-
 
 class GlobalContext(nn.Module):
     """Adds the average of the whole picture to every pixel, starting as the identity.
 
-    How sharp, noisy or pale the colours of a photo are shows everywhere in it, and is worth knowing where
-    the finer ones are drawn (after squeeze and excitation, Hu et al. 2018, https://arxiv.org/abs/1709.01507).
-
-    Args:
-        channels: channels of the features.
+    How sharp, noisy or pale the colours of a photo are shows everywhere in it (after squeeze and excitation,
+    Hu et al. 2018, https://arxiv.org/abs/1709.01507).
     """
 
     def __init__(self, channels: int) -> None:

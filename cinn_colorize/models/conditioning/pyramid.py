@@ -49,21 +49,16 @@ class FeaturePyramid(nn.Module):
         return [module for part in parts for r, module in part.items() if int(r) <= finest]
 
     def forward(self, features: Mapping[int, Tensor], L: Tensor, finest: int = 64) -> dict[int, Tensor]:
-        """Compute features by resolution.
+        """Compute features (N, CHANNELS[r], r, r) by resolution r.
 
         Args:
-            features: features of the backbone by stride, for 256 px.
+            features: of the backbone by stride, for 256 px.
             L: (N, 1, 64, 64), scaled to [-1, 1].
             finest: largest resolution wanted, 16 or more.
-
-        Returns:
-            resolution r -> (N, CHANNELS[r], r, r).
         """
         pyramid: dict[int, Tensor] = {}
-        for r, stride in ((8, 32), (16, 16), (32, 8), (64, 4)):
-            if r > finest:
-                break
-            x = features[stride] if r < 64 else torch.cat([features[stride], L], dim=1)
+        for r in (r for r in (8, 16, 32, 64) if r <= finest):
+            x = features[256 // r] if r < 64 else torch.cat([features[4], L], dim=1)
             x = self.lateral[str(r)](x)
             if r > 8:
                 above = self.from_above[str(r)](pyramid[r // 2])
