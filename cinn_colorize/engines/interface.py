@@ -23,15 +23,10 @@ _ONE_WINDOW = Windows(count=1, upright=False)
 
 
 class Coarse(NamedTuple):
-    """The coarse colours of N samples, which their details refine.
+    """The coarse colours of N samples, which their details refine."""
 
-    Attributes:
-        ab: (N, 2, s, s), the means over the areas of ab.
-        log_prob: (N,), their share of the log density in nats; 0 of colours that were not drawn.
-    """
-
-    ab: Floats
-    log_prob: NDArray[np.float64]
+    ab: Floats  # (N, 2, s, s), the means over the areas of ab
+    log_prob: NDArray[np.float64]  # (N,), their share in nats; 0 of colours that were not drawn
 
     def some(self, index: Sequence[int]) -> Coarse:
         """Return those of some samples."""
@@ -95,21 +90,13 @@ class Network(Protocol):
 
 
 class LoadedNetwork(NamedTuple):
-    """A network, and what recipes say of it.
-
-    Attributes:
-        info: the model's entry in the registry.
-        sha256: SHA-256 of the weights file.
-        precision: precision of the networks.
-        network: the model's flow.
-        guidance: that of the network, see :class:`cinn_colorize.Colorizer`.
-    """
+    """A network, and what recipes say of it."""
 
     info: PhotoModelInfo
-    sha256: str
-    precision: str
+    sha256: str  # of the weights file
+    precision: str  # of the networks
     network: Network
-    guidance: float
+    guidance: float  # see :class:`cinn_colorize.Colorizer`
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,9 +23,9 @@ def by_level(
 
     Args:
         values: a number for all levels, or one for each.
-        levels: levels of the model.
+        levels: of the model.
         name: what the numbers are, for messages.
-        largest: number allowed; the smallest is 0.
+        largest: of the numbers; the smallest is 0.
 
     Raises:
         TypeError: a value is not a number.
