@@ -81,25 +81,23 @@ class CoarseLevel(nn.Module):
     """p(colours at 16 px | L, features) as an autoregressive flow over squares of 2x2 pixels.
 
     Args:
-        config: its architecture.
-        gamut_leak: see :class:`NaturalConfig`.
+        config: the architecture.
         features: channels of the pyramid by resolution.
     """
 
-    def __init__(self, config: CoarseConfig, gamut_leak: float, features: Mapping[int, int]) -> None:
+    def __init__(self, config: NaturalConfig, features: Mapping[int, int]) -> None:
         super().__init__()
-        make = partial(AutoregressivePass, 4 * 2, COARSE, config.width, config.blocks)
-        passes = (
-            make(reverse=k % 2 == 1, clamp=config.clamp, bound=config.bound) for k in range(config.passes)
-        )
+        level, width = config.coarse, config.coarse.width
+        make = partial(AutoregressivePass, 4 * 2, COARSE, width, level.blocks)
+        passes = (make(reverse=k % 2 == 1, clamp=level.clamp, bound=level.bound) for k in range(level.passes))
         self.flow = Sequence([Squeeze(), *passes])
         seen = features[COARSE] + 4 * features[2 * COARSE] + 64  # L at 64 px
-        self.read = conv(seen, config.width, 1)
-        self.refine = conv(config.width, config.width)
-        self.condition_dropout = config.condition_dropout
-        self.unknown = nn.Parameter(torch.zeros(config.width, 1, 1))
-        self.to_passes = nn.ModuleList(conv(config.width, config.width, 1) for _ in range(config.passes))
-        self.clamp = LeakyClamp(gamut_leak)
+        self.read = conv(seen, width, 1)
+        self.refine = conv(width, width)
+        self.condition_dropout = level.condition_dropout
+        self.unknown = nn.Parameter(torch.zeros(width, 1, 1))
+        self.to_passes = nn.ModuleList(conv(width, width, 1) for _ in range(level.passes))
+        self.clamp = LeakyClamp(config.gamut_leak)
 
     @property
     def passes(self) -> list[AutoregressivePass]:
@@ -243,7 +241,7 @@ class Natural(PhotoFlow):
             self.pyramid = LuminancePyramid()
         features = self.pyramid.CHANNELS
         self.levels = nn.ModuleDict({str(r): Level(r, config, features) for r in self.resolutions})
-        self.levels[str(COARSE)] = CoarseLevel(config.coarse, config.gamut_leak, features)
+        self.levels[str(COARSE)] = CoarseLevel(config, features)
         self.chroma_bounds = ChromaBounds()
 
     @property
