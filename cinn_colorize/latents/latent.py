@@ -30,10 +30,7 @@ _CODES_OF = "latent_codes_of"  # key of the configuration in a file of codes
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Latent:
-    """Latent variables by level, each (N, C, r, r) and standard normal under the model.
-
-    Levels are named by the resolution r of their values, 32 (finest details) to 1, and 0 for the 1x1 base.
-    """
+    """Latent variables by level, each (N, C, r, r) and standard normal under the model."""
 
     levels: Mapping[int, Tensor]
 

@@ -1,6 +1,6 @@
 """A number for each level of the latent code: ``0.8``, or ``32:0.6,16:0.7`` where levels differ.
 
-Levels are named by the resolution of their values; 0 is the base. Imports no torch.
+Levels are named by the resolution of their values, finest first; 0 is a vector. Imports no torch.
 """
 
 from __future__ import annotations
