@@ -11,7 +11,7 @@ from pathlib import Path
 from cinn_colorize.engines.onnx.export import export_graphs
 from cinn_colorize.models import load_model
 
-FOLDER = Path(__file__).parents[1] / "cinn_colorize" / "onnx" / "graphs"
+FOLDER = Path(__file__).parents[1] / "cinn_colorize" / "engines" / "onnx" / "graphs"
 SHIPPED = ("natural", "bedrooms")
 
 

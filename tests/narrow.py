@@ -8,19 +8,7 @@ from cinn_colorize.models.mnist import MnistConfig
 from cinn_colorize.models.natural import CoarseConfig, LevelConfig, NaturalConfig
 
 NARROW_NATURAL = NaturalConfig(
-    {
-        32: LevelConfig(1, 8, 8, context=True, residual=1),
-        16: LevelConfig(1, 8, 8),
-        8: LevelConfig(1, 8, 8, attend=True),
-        4: LevelConfig(2, 8, 8, attend=True, context=True),
-        2: LevelConfig(2, 8, 8),
-        1: LevelConfig(2, 8, 8),
-        0: LevelConfig(2, 8, 8),
-    },
-    attention={8: 1},
-)
-NARROW_COARSE = NaturalConfig(
-    {32: LevelConfig(1, 8, 8), 16: LevelConfig(1, 8, 8)},
+    {32: LevelConfig(1, 8, 8, context=True, residual=1), 16: LevelConfig(1, 8, 8)},
     attention={8: 1},
     gamut_leak=0.03,
     coarse=CoarseConfig(passes=2, blocks=1, width=32),

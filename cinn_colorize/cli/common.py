@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,7 +17,6 @@ import typer
 from cinn_colorize import request
 from cinn_colorize.cli import values
 from cinn_colorize.engines.choice import Engine, ModelSpec
-from cinn_colorize.errors import WeightsError
 from cinn_colorize.imaging import options
 from cinn_colorize.imaging.options import MAX_PIXELS, OUTPUT, Encoding, Precision, option
 from cinn_colorize.latents.levels import PerLevel, SomeLevels, parse_temperature
@@ -207,15 +205,10 @@ class ModelOptions:
         with usage_errors("--guidance"):
             return self.info.guidance_of(self.guidance)
 
-    @cached_property
+    @property
     def info(self) -> ModelInfo:
-        """What is known of the model with these weights; if they cannot be read, loading them says why."""
-        from cinn_colorize.models import info_of
-
-        try:
-            return info_of(self.model, self.weights)
-        except WeightsError:
-            return MODELS[self.model]
+        """What is known of the model."""
+        return MODELS[self.model]
 
     def spec(self, encodes: bool = False, engine: Engine = Engine.auto) -> ModelSpec:
         """Return how the processes that draw load the network.

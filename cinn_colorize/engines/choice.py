@@ -28,18 +28,7 @@ _GPU_LIBRARIES = ("nvcuda", "amdhip64", "amdhip64_6", "amdhip64_7")  # on Window
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """How a process loads the network; see :class:`cinn_colorize.Colorizer`.
-
-    Attributes:
-        model: name in the registry.
-        weights: path of the weights.
-        sha256: SHA-256 of the weights.
-        device: ``auto`` or an available one.
-        precision: ``fp32`` or ``bf16``.
-        guidance: None for the default.
-        encodes: whether what is drawn requires f, from colours to codes; see :attr:`Method.encodes`.
-        engine: what computes the network; ``auto`` is onnxruntime where it does all that is required.
-    """
+    """How a process loads the network; see :class:`cinn_colorize.Colorizer`."""
 
     model: str
     weights: Path
@@ -47,14 +36,12 @@ class ModelSpec:
     device: str = "auto"
     precision: str = Precision.fp32
     guidance: float | None = None
-    encodes: bool = False
-    engine: Engine = Engine.auto
+    encodes: bool = False  # whether what is drawn requires f, see :attr:`Method.encodes`
+    engine: Engine = Engine.auto  # auto is onnxruntime where it does all that is required
 
     @property
     def graphs(self) -> Path | None:
         """Folder of the graphs that onnxruntime computes; None if torch computes the network.
-
-        It is the same in all processes of a machine.
 
         Raises:
             WeightsError: the weights are damaged, or onnxruntime is asked for and cannot compute them.
@@ -74,12 +61,8 @@ class ModelSpec:
     @property
     def _suits_onnxruntime(self) -> bool:
         on_cpu = self.device == "cpu" or (self.device == "auto" and not has_gpu())
-        return (
-            on_cpu
-            and self.precision == Precision.fp32
-            and not self.encodes
-            and find_spec("onnxruntime") is not None
-        )
+        can = on_cpu and self.precision == Precision.fp32 and not self.encodes
+        return can and find_spec("onnxruntime") is not None
 
     def load(self) -> LoadedNetwork:
         """Load the network.

@@ -1,7 +1,6 @@
 """The interface of the network that draws, in any engine.
 
-Torch (:mod:`cinn_colorize.engines.pytorch`), onnxruntime (:mod:`cinn_colorize.engines.onnx.engine`) and
-another process (:mod:`cinn_colorize.batch.model_server`) have it. Light: does not import torch.
+Torch, onnxruntime and another process (:mod:`cinn_colorize.batch.model_server`) have it. Imports no torch.
 """
 
 from __future__ import annotations
@@ -24,15 +23,10 @@ _ONE_WINDOW = Windows(count=1, upright=False)
 
 
 class Coarse(NamedTuple):
-    """The coarse colours of N samples, which their details refine.
+    """The coarse colours of N samples, which their details refine."""
 
-    Attributes:
-        ab: (N, 2, s, s), the means over the areas of ab.
-        log_prob: (N,), their share of the log density in nats; 0 of colours that were not drawn.
-    """
-
-    ab: Floats
-    log_prob: NDArray[np.float64]
+    ab: Floats  # (N, 2, s, s), the means over the areas of ab
+    log_prob: NDArray[np.float64]  # (N,), their share in nats; 0 of colours that were not drawn
 
     def some(self, index: Sequence[int]) -> Coarse:
         """Return those of some samples."""
@@ -54,35 +48,27 @@ class Network(Protocol):
         """Side of the ab that :meth:`coarse` computes; None if the model has no such part."""
 
     def condition(self, L: Floats) -> Any:
-        """Compute once what all samples under L* share; only the network knows its type.
-
-        Args:
-            L: L*, (S, S) float32 in [0, 100].
+        """Compute once what all samples under L*, (S, S), share; only the network knows its type.
 
         Raises:
             ValueError: L has another shape.
         """
 
     def coarse(self, latents: LatentLevels, condition: Any) -> Coarse:
-        """Compute what :meth:`decode` begins with, for a fraction of its time if N is large.
+        """Compute what :meth:`decode` begins with, from the coarsest level of N codes, in less time.
 
         Only of a network with a ``coarse_size``.
-
-        Args:
-            latents: N codes, of which only the coarsest level counts.
-            condition: result of :meth:`condition`.
         """
 
     def decode(
         self, latents: LatentLevels, condition: Any, coarse: Coarse | None = None
     ) -> tuple[Floats, NDArray[np.float64]]:
-        """Decode N codes: g(z; c).
+        """Decode N codes (N, C, r, r) by level: g(z; c).
 
         Args:
-            latents: the codes, (N, C, r, r) by level.
+            latents: the codes.
             condition: result of :meth:`condition`.
-            coarse: the result of :meth:`coarse`, if it is known; or other colours, whose details are to be
-                decoded.
+            coarse: result of :meth:`coarse`, or other colours, whose details are to be decoded.
 
         Returns:
             ab, (N, 2, s, s), and the log density of x = ab / 15 under the map that g is in nats, (N,).
@@ -104,21 +90,13 @@ class Network(Protocol):
 
 
 class LoadedNetwork(NamedTuple):
-    """A network, and what recipes say of it.
-
-    Attributes:
-        info: the model's entry in the registry.
-        sha256: SHA-256 of the weights file.
-        precision: precision of the networks.
-        network: the model's flow.
-        guidance: that of the network, see :class:`cinn_colorize.Colorizer`.
-    """
+    """A network, and what recipes say of it."""
 
     info: PhotoModelInfo
-    sha256: str
-    precision: str
+    sha256: str  # of the weights file
+    precision: str  # of the networks
     network: Network
-    guidance: float
+    guidance: float  # see :class:`cinn_colorize.Colorizer`
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,13 +115,7 @@ class NetworkInput:
     panorama: Floats | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what is no L*.
-
-        Raises:
-            TypeError: it is no array.
-            ValueError: it has values that no L* has, or there is a panorama for a single window, or none for
-                several.
-        """
+        """Refuse what is no L*, by a TypeError or ValueError."""
         if (self.panorama is None) != (self.windows.count == 1):
             raise ValueError("give a panorama where there are several windows, and only there")
         for L in (self.square, self.panorama):

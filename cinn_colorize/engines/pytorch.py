@@ -54,9 +54,8 @@ class TorchNetwork:
         luminance_size: side of the square L that conditions the flow, in pixels.
         device: device that computes.
         half: whether the networks compute in bf16; latents and colours stay fp32.
-        chunk: number of samples that go through the network at a time; by default, what suits the device.
-        guidance: how much more closely samples follow the photo than the data do; 0 for a model that cannot
-            be guided.
+        chunk: samples that go through the network at a time; by default, what suits the device.
+        guidance: how much more closely samples follow the photo than the data do, 0 or more.
     """
 
     def __init__(
@@ -149,15 +148,14 @@ class TorchNetwork:
     @property
     def _rescaling(self) -> float:
         """The log density of ab / 15 less that of what the model sees, ab / ``config.chroma_scale``."""
-        dimensions = sum(math.prod(shape) for shape in self.latent_shapes.values())
+        dimensions = sum(map(math.prod, self.latent_shapes.values()))
         return dimensions * math.log(DENSITY_SCALE / self._scale)
 
     @contextmanager
     def inference(self) -> Iterator[None]:
         """Open the context of every network pass: no gradients, eval mode, the precision, one CPU thread.
 
-        Sums are split among threads, so the number of threads changes the last bits. A single photo is little
-        work, and many photos are better spread over several processes.
+        Sums are split among threads, so that their number changes the last bits.
         """
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self._half)
         # Under the lock of one_thread, so that threads that share a model do not restore each other's mode.

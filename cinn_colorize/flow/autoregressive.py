@@ -3,9 +3,8 @@
 The values at each place are mapped affinely, by scales and shifts that follow from all places before it
 (Papamakarios, Pavlakou and Murray, "Masked Autoregressive Flow", 2017, https://arxiv.org/abs/1705.07057); a
 transformer computes them (Zhai et al., "Normalizing Flows are Capable Generative Models", 2024,
-https://arxiv.org/abs/2412.06329). The Jacobian is triangular, and its log-det the sum of the log-scales.
-The forward direction is one parallel pass; the inverse goes place by place and keeps the keys and values of
-those known.
+https://arxiv.org/abs/2412.06329). The forward direction is one parallel pass; the inverse goes place by place
+and keeps the keys and values of those known.
 """
 
 from __future__ import annotations
@@ -27,10 +26,8 @@ HEAD = 32  # channels of an attention head
 class CausalBlock(nn.Module):
     """A transformer block whose tokens see themselves and those before them, starting as the identity.
 
-    Vaswani et al., "Attention Is All You Need" (2017, https://arxiv.org/abs/1706.03762), normalised first.
-
-    Args:
-        channels: of a token, a multiple of 32.
+    Vaswani et al., "Attention Is All You Need" (2017, https://arxiv.org/abs/1706.03762), normalised first,
+    with a multiple of 32 channels.
     """
 
     def __init__(self, channels: int) -> None:
@@ -66,9 +63,9 @@ class CausalBlock(nn.Module):
 class Guidance(NamedTuple):
     """A condition that is followed more closely than the data do.
 
-    What a condition changes in the log-scales s and the shifts m is scaled by 1 + weight, as in Zhai et al.
-    2024, after Ho and Salimans, "Classifier-Free Diffusion Guidance" (2022, https://arxiv.org/abs/2207.12598).
-    The map stays affine and triangular, hence invertible, but its density is another one.
+    What it changes in the log-scales s and the shifts m is scaled by 1 + weight, as in Zhai et al. 2024,
+    after Ho and Salimans, "Classifier-Free Diffusion Guidance" (2022, https://arxiv.org/abs/2207.12598). The
+    map stays affine and triangular, hence invertible.
     """
 
     condition: Tensor  # (N, width, side, side)
@@ -166,11 +163,9 @@ class AutoregressivePass(Transform["Tensor | Guidance"]):
     def _known(self, condition: Tensor | Guidance) -> tuple[Tensor, float]:
         """Return what tokens hold of the condition, and the weight of guidance."""
         if isinstance(condition, Tensor):
-            return self._tokens(condition) + self.position, 0.0
-        if not condition.weight:
-            return self._tokens(condition.condition) + self.position, 0.0
-        both = torch.cat([condition.condition, condition.without])
-        return self._tokens(both) + self.position, condition.weight
+            condition = Guidance(condition, condition, 0.0)
+        parts = condition[:2] if condition.weight else condition[:1]
+        return self._tokens(torch.cat(parts)) + self.position, condition.weight
 
 
 def _guided(values: Tensor, weight: float) -> Tensor:

@@ -1,7 +1,7 @@
 """Invertible maps that keep values near known bounds.
 
-A value within its bounds stays as it is; its excess beyond them is scaled by a constant factor, the leak. As
-the slope is never zero, the map is a bijection of the real line with an exact log-det, unlike a hard limit.
+A value within its bounds stays as it is; what lies beyond is scaled by a constant above zero, the leak.
+Unlike a hard limit, this is a bijection with an exact log-det.
 """
 
 from __future__ import annotations
@@ -34,10 +34,8 @@ class Interval(NamedTuple):
 class LeakyClamp(Transform[Interval]):
     """Bring values towards their bounds in the generating direction, and undo that in the other.
 
-    The inverse scales a value's excess beyond its bounds by ``leak``, which adds log leak to the log-det.
-
     Args:
-        leak: slope beyond the bounds, above 0.
+        leak: slope of the inverse beyond the bounds.
 
     Raises:
         ValueError: the leak is not above 0.
@@ -77,10 +75,10 @@ class BoundedDetails(Transform[BoundedMean]):
 
     A Haar step takes three differences of a 2x2 block in turn: between the means of its columns, then within
     each column. Given the mean of two values that lie in intervals, their half difference lies in an interval
-    too, so each difference is bounded given those before it, and the log-dets add up.
+    too, so each difference is bounded given those before it.
 
     Args:
-        leak: slope of a difference beyond its bounds, above 0.
+        leak: see :class:`LeakyClamp`.
     """
 
     def __init__(self, leak: float) -> None:
@@ -88,7 +86,7 @@ class BoundedDetails(Transform[BoundedMean]):
         self.clamp = LeakyClamp(leak)
 
     def forward(self, details: Tensor, condition: BoundedMean) -> tuple[Tensor, Tensor]:
-        """Free details (N, 3 C, h, w) from their bounds; return them and the log-det (N,)."""
+        """Free details (N, 3 C, h, w) from their bounds."""
         mean, bounds = condition.mean, _Blocks(condition.pixels)
         columns, left, right = _differences(details)
         free_columns, by_columns = self.clamp(columns, bounds.columns(mean))
@@ -97,7 +95,7 @@ class BoundedDetails(Transform[BoundedMean]):
         return _details(free_columns, free_left, free_right), by_columns + by_left + by_right
 
     def inverse(self, free: Tensor, condition: BoundedMean) -> tuple[Tensor, Tensor]:
-        """Bring free details back near their bounds; return them and the log-det (N,)."""
+        """Bring free details back near their bounds."""
         mean, bounds = condition.mean, _Blocks(condition.pixels)
         free_columns, free_left, free_right = _differences(free)
         columns, by_columns = self.clamp.inverse(free_columns, bounds.columns(mean))

@@ -14,10 +14,7 @@ Conditions = tuple[Tensor, Tensor]  # of the subnetworks 1 and 2
 
 
 def soft_clamp(s: Tensor, alpha: float) -> Tensor:
-    """Compute Eq. 7: (2 alpha / pi) arctan(s / alpha), 2 s / pi near zero and within +-alpha everywhere.
-
-    An infinite alpha leaves s unchanged.
-    """
+    """Compute Eq. 7, (2 alpha / pi) arctan(s / alpha), within +-alpha; infinite alpha leaves s unchanged."""
     if alpha == math.inf:
         return s
     return (2 * alpha / math.pi) * torch.atan(s / alpha)
@@ -27,22 +24,16 @@ class AffineCoupling(Transform[Conditions | None]):
     """Map each half of the channels affinely, given the other half and a condition (Eqs. 1, 2).
 
     Args:
-        channels: number of channels of the input, (N, channels, H, W); the first half has ``channels // 2``.
-        subnet: ``subnet(inputs, outputs)`` makes the network of one pair (s, t), which maps a half and a
-            condition (None in an unconditional block) to s and t stacked, twice the channels of the other
-            half.
+        channels: channels of the input, (N, channels, H, W); the first half has ``channels // 2``.
+        subnet: ``subnet(inputs, outputs)`` makes the network of a pair (s, t): it maps a half and a condition
+            (None in an unconditional block) to s and t stacked, twice the channels of the other half.
         clamp: alpha of Eq. 7; ``math.inf`` for unlimited scales.
-        bound: limit of what a subnetwork sees of its half, +-bound, so that an outlying latent does not drive
-            it beyond the range it was trained on. The values themselves are not limited, so the block stays
-            exactly invertible. ``math.inf`` for the paper's block.
+        bound: subnetworks see their half within +-bound, so that an outlying latent does not drive them
+            beyond the range they were trained on; ``math.inf`` for the paper's block.
     """
 
     def __init__(
-        self,
-        channels: int,
-        subnet: Callable[[int, int], nn.Module],
-        clamp: float,
-        bound: float = math.inf,
+        self, channels: int, subnet: Callable[[int, int], nn.Module], clamp: float, bound: float = math.inf
     ) -> None:
         super().__init__()
         self.sizes = (channels // 2, channels - channels // 2)

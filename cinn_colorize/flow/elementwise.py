@@ -13,14 +13,12 @@ from cinn_colorize.flow.transform import Transform
 class SinhMap(Transform[Tensor]):
     """Map values with heavy, skewed tails to a normal distribution, one by one.
 
-    The generating direction stretches z by a sinh within +-knee and linearly beyond, like a
-    rational-quadratic spline; at equal likelihood, this explodes far less than a plain sinh.
     With parameters m (location), s (log-scale), k (skew) and w (tail weight) per value::
 
         x = m + exp(s) / w * (S(w z + asinh k) - k),   S(u) = sinh(u) within +-knee, its tangent beyond
 
-    The shape follows the sinh-arcsinh distributions of Jones and Pewsey (2009,
-    https://doi.org/10.1093/biomet/asp053).
+    After the sinh-arcsinh distributions of Jones and Pewsey (2009, https://doi.org/10.1093/biomet/asp053);
+    with tangents, as likely samples explode far less.
 
     Args:
         knee: argument at which the sinh becomes linear; above asinh of the largest skew, so 1.5 or more.
@@ -36,12 +34,8 @@ class SinhMap(Transform[Tensor]):
     def _unpack(condition: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         location, log_scale, skew, tail = condition.chunk(SinhMap.PARAMETERS, dim=1)
         # Soft limits: scales within e^+-4, skew within +-2, tail weight from 0.05 (normal) to 1.05 (heavy).
-        return (
-            location,
-            4 * torch.tanh(log_scale / 4),
-            2 * torch.tanh(skew / 2),
-            0.05 + torch.sigmoid(tail - 1),
-        )
+        log_scale, skew = 4 * torch.tanh(log_scale / 4), 2 * torch.tanh(skew / 2)
+        return location, log_scale, skew, 0.05 + torch.sigmoid(tail - 1)
 
     def forward(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         """Compute z and the log-det (N,) of x (N, C, H, W) given a condition (N, 4 C, H, W)."""

@@ -12,14 +12,11 @@ from cinn_colorize.flow.transform import Transform
 
 
 def haar(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Take one orthonormal Haar step.
-
-    Args:
-        x: (N, C, 2h, 2w).
+    """Take one orthonormal Haar step of x, (N, C, 2h, 2w).
 
     Returns:
-        the average, (N, C, h, w), twice the mean of each 2x2 block, and the details, (N, 3 C, h, w):
-        all horizontal, then all vertical, then all diagonal differences.
+        the average, (N, C, h, w), twice the mean of each 2x2 block, and the details, (N, 3 C, h, w): all
+        horizontal, then all vertical, then all diagonal differences.
     """
     a, b = x[..., 0::2, 0::2], x[..., 0::2, 1::2]
     c, d = x[..., 1::2, 0::2], x[..., 1::2, 1::2]
@@ -42,8 +39,7 @@ def inverse_haar(average: Tensor, details: Tensor) -> Tensor:
 class HaarDownsampling(Transform[None]):
     """Bring an image to half its size and four times its channels by a Haar step, the averages first.
 
-    The averages are halved to means, so that values keep their scale from level to level. Each halved value
-    adds -log 2 to the log-det.
+    The averages are halved to means, so that values keep their scale from level to level.
 
     Args:
         halve_details: halve the details as well; otherwise they are orthonormal.

@@ -16,8 +16,7 @@ MAX_CHANNELS = 2048  # of a mixing, whose matrix is not stored, so that a small 
 def orthogonal(channels: int, seed: int) -> Tensor:
     """Make a random orthogonal matrix (channels, channels), in float64, that depends only on the seed.
 
-    It is the Q of a Gaussian matrix, with the signs that make R's diagonal positive; without them it would
-    depend on the LAPACK in use.
+    It is the Q of a Gaussian matrix, with the signs that make R's diagonal positive in any LAPACK.
     """
     generator = torch.Generator().manual_seed(seed)
     gaussian = torch.randn(channels, channels, generator=generator, dtype=torch.float64, device="cpu")
@@ -32,8 +31,8 @@ class OrthogonalMixing(Transform[None]):
     rounding a stored one to half precision would break the round trip.
 
     Args:
-        channels: number of channels.
-        seed: seed of the matrix.
+        channels: at most :data:`MAX_CHANNELS`.
+        seed: of the matrix.
         unmixed: number of channels, the first ones, that stay as they are.
 
     Raises:
@@ -88,10 +87,6 @@ class Permutation(Transform[None]):
     """Permute channels in a fixed order, made from its seed and never stored.
 
     For vectors so long that an orthogonal matrix would cost more than the coupling blocks.
-
-    Args:
-        channels: number of channels.
-        seed: seed of the order.
     """
 
     order: Tensor

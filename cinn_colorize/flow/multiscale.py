@@ -18,19 +18,18 @@ Stage = TypeVar("Stage", bound=Transform[Any])
 class MultiScaleFlow(nn.Module, Generic[Stage]):
     """Apply stages one after another; after each, split off a part of the channels as latent code.
 
-    The channels left after the last resolution go through one more stage as a vector. The networks of the
-    paper have this architecture (Fig. 8), after Dinh, Sohl-Dickstein and Bengio, "Density estimation using
-    Real NVP" (2017, https://arxiv.org/abs/1605.08803, 3.6). A level of the latent code is named by its
-    resolution; that of the vector is :data:`BASE`.
+    The channels left after the last resolution go through one more stage as a vector (paper, Fig. 8), after
+    Dinh, Sohl-Dickstein and Bengio, "Density estimation using Real NVP" (2017,
+    https://arxiv.org/abs/1605.08803, 3.6). A level of the latent code is named by its resolution; that of the
+    vector is :data:`BASE`.
 
     Args:
-        channels: number of channels of x, (N, channels, r, r) at the finest r.
-        keep: number of channels kept after the stage at r, by resolution, finest first, each half of the one
-            before; the others become latent code.
+        channels: channels of x, (N, channels, r, r) at the finest r.
+        keep: channels kept after the stage at r, by resolution, each half of the one before.
         stage: ``stage(r, channels)`` makes the transform of the input at r, (N, channels, r, r), or, for
             :data:`BASE`, of the vector, (N, channels).
-        reduce: transform that brings an image to half its size and four times its channels, before each stage
-            but the first; None if the stages end with a reduction of their own.
+        reduce: transform to half the size and four times the channels before each stage but the first; None
+            if the stages end with one of their own.
 
     Attributes:
         latent_shapes: (C, r, r) of each level, finest first.
@@ -72,15 +71,7 @@ class MultiScaleFlow(nn.Module, Generic[Stage]):
     def forward(
         self, x: Tensor, conditions: Mapping[int, Any]
     ) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
-        """Compute z = f(x; c).
-
-        Args:
-            x: (N, channels, r, r).
-            conditions: conditions of the stages, by resolution.
-
-        Returns:
-            latents (N, C, r, r) and log-dets (N,) by level; the log-det of f is their sum.
-        """
+        """Compute f(x; c): latents (N, C, r, r) and log-dets (N,) by level, given conditions by stage."""
         latents, log_dets = {}, {}
         log_det = x.new_zeros(len(x))
         for r, kept in self.keep.items():
@@ -100,7 +91,7 @@ class MultiScaleFlow(nn.Module, Generic[Stage]):
     def inverse(
         self, latents: Mapping[int, Tensor], conditions: Mapping[int, Any]
     ) -> tuple[Tensor, dict[int, Tensor]]:
-        """Compute x = g(z; c); return x and the log-dets of g by level, (N,) each."""
+        """Compute g(z; c): x, and the log-dets of g by level, (N,) each."""
         x, log_det = self[BASE].inverse(latents[BASE].flatten(1), conditions[BASE])
         x, level, log_dets = x.unflatten(1, self._last), BASE, {BASE: log_det}
         for r in reversed(self.keep):

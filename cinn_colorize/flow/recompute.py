@@ -1,10 +1,9 @@
 """The backward pass of invertible maps, with activations recomputed by inversion.
 
 After Gomez et al., "The Reversible Residual Network" (2017, https://arxiv.org/abs/1707.04585): a stack of
-maps keeps only its last output. The backward pass recomputes each map's input from its output, and the
-gradients from both, so memory does not grow with the number of maps, apart from their conditions. A stack
-must not contain batch norm or dropout, which do not repeat exactly, nor compute in half precision, whose
-rounding the inverse does not undo.
+maps keeps only its last output, from which the backward pass recomputes each map's input. A stack must not
+contain batch norm or dropout, which do not repeat exactly, nor compute in half precision, whose rounding the
+inverse does not undo.
 """
 
 from __future__ import annotations
@@ -37,13 +36,9 @@ class Tape:
 
 
 def apply(transform: Transform[Any], x: Tensor, condition: Any, tape: Tape) -> tuple[Tensor, Tensor]:
-    """Compute ``transform(x, condition)`` and keep only the tape for the backward pass.
+    """Compute ``transform(x, condition)`` and keep only the stack's tape for the backward pass.
 
-    Args:
-        transform: the map.
-        x: its input.
-        condition: its condition: tensors, numbers and None, in tuples and lists of any form.
-        tape: tape of the stack, whose maps are applied in order.
+    The condition may have tensors, numbers and None, in tuples and lists of any form.
     """
     parts, form = pytree.tree_flatten(condition)
     tape.position += 1
@@ -98,15 +93,7 @@ class _Recomputed(torch.autograd.Function):
 def backward(
     transform: Transform[Any], z: Tensor, condition: Any, grad_z: Tensor, grad_log_det: Tensor
 ) -> tuple[Tensor, Tensor, Gradients]:
-    """Compute the input of a map, its gradient, and the gradients of the condition and the parameters.
-
-    Args:
-        transform: the map.
-        z: its output.
-        condition: its condition, of leaf tensors.
-        grad_z: gradient of the output.
-        grad_log_det: gradient of the log-det, (N,).
-    """
+    """Compute the input of a map from its output z, and the gradients of input, condition and parameters."""
     if isinstance(transform, AffineCoupling):
         return _coupling_backward(transform, z, condition, grad_z, grad_log_det)
     with torch.no_grad():

@@ -20,8 +20,7 @@ _KEPT_EVERY = 8
 class Sequence(Transform[List[Any]]):
     """Apply maps in order, or their inverses in reverse order, and add up their log-dets.
 
-    Args:
-        maps: the maps. The condition of the sequence is a list of their conditions.
+    The condition is a list of theirs, None for unconditional ones.
 
     Attributes:
         save_memory: in training, keep only the output of every eighth map and of the last one, and recompute
@@ -34,7 +33,7 @@ class Sequence(Transform[List[Any]]):
         self.save_memory = False
 
     def forward(self, x: Tensor, condition: List[Any]) -> tuple[Tensor, Tensor]:
-        """Map x through all maps; ``condition`` holds one entry per map, None for unconditional ones."""
+        """Map x through all maps."""
         log_det = x.new_zeros(len(x))
         saving = self.save_memory and torch.is_grad_enabled()
         tape = Tape()
@@ -54,11 +53,6 @@ class Sequence(Transform[List[Any]]):
         return z, log_det
 
     def coupling_conditions(self, pairs: Iterable[Conditions]) -> list[Any]:
-        """List the condition of each map, given those of the coupling blocks.
-
-        Args:
-            pairs: conditions of the coupling blocks in order. Blocks beyond their end have no condition, like
-                the maps that are not coupling blocks.
-        """
+        """List the condition of each map, given those of the first coupling blocks; others have none."""
         left = iter(pairs)
         return [next(left, None) if isinstance(m, AffineCoupling) else None for m in self.maps]

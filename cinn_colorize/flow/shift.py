@@ -33,13 +33,13 @@ class GuidedMean(NamedTuple):
 
 
 class GuidedShift(Transform[GuidedMean]):
-    """Subtract from the details their prediction by a guided filter of the coarser level.
+    """Subtract from the details their prediction by a guided filter of the coarser level, a mere shift.
 
-    Given the coarser level this is a shift, so its log-det is zero. It removes the square blocks that plain
-    Haar samples show, and leaves to the details only what the edges of the guide do not explain.
+    It removes the square blocks that plain Haar samples show, and leaves to the details only what the edges
+    of the guide do not explain.
 
     Args:
-        limit: limit of what the filter sees of the coarser level, +-limit; the level itself is not limited.
+        limit: the filter sees the coarser level within +-limit.
         eps: the guided filter's regularisation, in squared units of the guide.
     """
 
@@ -57,9 +57,9 @@ class GuidedShift(Transform[GuidedMean]):
         return haar(enlarge(slope) * guide_fine + enlarge(offset))[1]
 
     def forward(self, details: Tensor, condition: GuidedMean) -> tuple[Tensor, Tensor]:
-        """Subtract the prediction from details (N, 3 C, h, w); return them and a log-det of zeros."""
+        """Subtract the prediction from details (N, 3 C, h, w)."""
         return details - self._predicted(condition), details.new_zeros(len(details))
 
     def inverse(self, residual: Tensor, condition: GuidedMean) -> tuple[Tensor, Tensor]:
-        """Add the prediction back; return the details and a log-det of zeros."""
+        """Add the prediction back."""
         return residual + self._predicted(condition), residual.new_zeros(len(residual))

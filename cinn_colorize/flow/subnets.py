@@ -12,14 +12,13 @@ from torch import Tensor, nn
 class ConvSubnet(nn.Module):
     """Convolutions with ReLU between them; the condition is added before the first ReLU.
 
-    This equals a first convolution over the half and a condition together (paper 3.1), except that the
-    condition's part is computed once for all samples. The last convolution starts at zero, so that a coupling
-    block starts as the identity (paper 3.4).
+    This equals a first convolution over the half and a condition together (paper 3.1), but the condition's
+    part is computed once for all samples. The last convolution starts at zero (paper 3.4).
 
     Args:
-        inputs: number of channels of the half seen.
-        outputs: number of channels of s and t together.
-        width: number of channels in between, and of the condition (N, width, H, W), if there is one.
+        inputs: channels of the half seen.
+        outputs: channels of s and t together.
+        width: channels in between, and of the condition.
         kernel: size of the kernels, odd.
         layers: number of convolutions, 2 or 3.
     """
@@ -42,14 +41,7 @@ class ConvSubnet(nn.Module):
 
 
 class LinearSubnet(nn.Module):
-    """The same with fully connected layers.
-
-    Args:
-        inputs: number of values of the half seen.
-        outputs: number of values of s and t together.
-        hidden: widths of the layers in between, at least one; the first is also that of the condition, if
-            there is one.
-    """
+    """The same with fully connected layers, whose widths in between are ``hidden``, at least one."""
 
     def __init__(self, inputs: int, outputs: int, hidden: Sequence[int]) -> None:
         super().__init__()

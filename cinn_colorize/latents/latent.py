@@ -30,26 +30,13 @@ _CODES_OF = "latent_codes_of"  # key of the configuration in a file of codes
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Latent:
-    """Latent variables by level, each (N, C, r, r) and standard normal under the model.
-
-    Levels are named by the resolution r of their values, 32 (finest details) to 1, and 0 for the 1x1 base.
-    """
+    """Latent variables by level, each (N, C, r, r) and standard normal under the model."""
 
     levels: Mapping[int, Tensor]
 
     @classmethod
     def draw(cls, shapes: Shapes, seeds: Iterable[int], temperature: PerLevel = 1.0) -> Latent:
-        """Draw one code per seed; the noise of a seed depends on that integer alone.
-
-        Args:
-            shapes: (C, r, r) of each level.
-            seeds: one integer per sample.
-            temperature: standard deviation of the noise, for all levels or by level; 1 is the model's
-                distribution, 0 its centre, 2 the largest.
-
-        Raises:
-            ValueError: a temperature is out of range, or missing for a level.
-        """
+        """Draw one code per seed; see :func:`cinn_colorize.latents.noise.draw`."""
         return cls.from_arrays(draw(shapes, seeds, temperature))
 
     @classmethod
@@ -109,29 +96,23 @@ class Latent:
             other: a code with as many samples.
             share: s in [0, 1], the share of the other code, by level; a number or (r, r).
         """
-
-        def mix(z: Tensor, z_other: Tensor, s: Tensor) -> Tensor:
-            return (1 - s).sqrt() * z + s.sqrt() * z_other
-
-        return Latent({r: mix(z, other.levels[r], torch.as_tensor(share[r])) for r, z in self.levels.items()})
+        mixed = {}
+        for r, z in self.levels.items():
+            z_other, s = other.levels[r], torch.as_tensor(share[r])
+            mixed[r] = (1 - s).sqrt() * z + s.sqrt() * z_other
+        return Latent(mixed)
 
     def interpolated(self, other: Latent, t: float) -> Latent:
         """Return the code on the arc from this one (t = 0) to the other (t = 1).
 
         Level by level, the direction follows the great circle (Shoemake 1985,
-        https://doi.org/10.1145/325165.325242) and the squared length changes linearly, so that the variance
-        is kept, even in levels of few dimensions, and levels that both codes share do not change.
+        https://doi.org/10.1145/325165.325242) and the squared length changes linearly, which keeps the
+        variance.
         """
         return Latent({r: _on_arc(z, other.levels[r], t) for r, z in self.levels.items()})
 
     def save(self, path: str | os.PathLike[str], model: str, weights_sha256: str, mode: int = PUBLIC) -> None:
-        """Write the codes as safetensors, one tensor per level.
-
-        Args:
-            path: path of the file, which is replaced once the new one is complete.
-            model: name of the model whose codes they are.
-            weights_sha256: SHA-256 of its weights.
-            mode: permission bits of the file.
+        """Write the codes of a model as safetensors, one tensor per level; an existing file is replaced.
 
         Raises:
             LatentError: the file cannot be written.
@@ -145,12 +126,7 @@ class Latent:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], model: str, shapes: Shapes) -> tuple[Latent, str]:
-        """Read codes that :meth:`save` wrote.
-
-        Args:
-            path: path of the file.
-            model: name of the model that will decode them.
-            shapes: (C, r, r) of each level.
+        """Read codes that :meth:`save` wrote for a model, with the shapes of its levels.
 
         Returns:
             The codes, and the SHA-256 of the weights that they were made with.
@@ -191,15 +167,7 @@ class Latent:
 
 
 def pooled(mask: Tensor, shapes: Shapes) -> dict[int, Tensor]:
-    """Return the share of a mask in each place of each level, by area.
-
-    Args:
-        mask: (h, w) in [0, 1], with h and w multiples of the resolutions.
-        shapes: (C, r, r) of each level.
-
-    Returns:
-        (r, r) in [0, 1] by level.
-    """
+    """Return the share (r, r) of a mask (h, w), in [0, 1], in each place of each level, by area."""
     return {r: F.adaptive_avg_pool2d(mask[None], shape[1:])[0] for r, shape in shapes.items()}
 
 

@@ -1,6 +1,6 @@
 """A number for each level of the latent code: ``0.8``, or ``32:0.6,16:0.7`` where levels differ.
 
-Levels are named by the resolution of their values; 0 is the base. Imports no torch.
+Levels are named by the resolution of their values, finest first; 0 is a vector. Imports no torch.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ def by_level(
 
     Args:
         values: a number for all levels, or one for each.
-        levels: levels of the model.
+        levels: of the model.
         name: what the numbers are, for messages.
-        largest: largest number allowed; the smallest is 0.
+        largest: of the numbers; the smallest is 0.
 
     Raises:
         TypeError: a value is not a number.
@@ -71,15 +71,11 @@ def parse_levels(
             separated by commas, where a bare number holds for all levels that are not named.
         levels: levels of the model.
         rest: numbers of levels that are not named, if there is no bare number.
-        name: see :func:`by_level`.
-        largest: see :func:`by_level`.
+        name: see :func:`by_level`, as for ``largest`` and errors.
+        largest: largest number allowed.
 
     Returns:
         A number if it is the same for all levels, else one for each.
-
-    Raises:
-        TypeError: a value is not a number.
-        ValueError: text cannot be parsed, or see :func:`by_level`.
     """
     levels = list(levels)
     named: Mapping[int, SupportsFloat] = {}
@@ -166,9 +162,9 @@ def short_levels(values: PerLevel) -> str:
 def transfer_noise(levels: Iterable[int]) -> dict[int, float]:
     """Return the default share of noise in a transfer, and of fresh noise in a variation, by level.
 
-    The levels of the reference up to r = 2 hold its mood. From r = 4 on its code says where things are in the
-    reference, which is wrong for other photos. If all levels are finer, the coarsest one holds the mood and
-    the places, and a fifth of noise takes the edge off odd ones; chosen by looking at pairs of photos.
+    The levels of the reference up to r = 2 hold its mood. From r = 4 on its code says where things are, which
+    is wrong for other photos. If all levels are finer, the coarsest one holds both, and a fifth of noise
+    takes the edge off odd colours; chosen by looking at pairs of photos.
     """
     levels = list(levels)
     coarsest = min(levels)

@@ -25,15 +25,12 @@ _BLOCK = 16  # values that torch transforms at once, if there are as many
 
 
 def draw(shapes: Shapes, seeds: Iterable[int], temperature: PerLevel = 1.0) -> dict[int, Floats]:
-    """Draw noise for one sample per seed; it depends on that integer alone.
+    """Draw noise for one sample per seed, (N, C, r, r) by level; it depends on that integer alone.
 
     Args:
         shapes: (C, r, r) of each level, with an even number of values.
         seeds: one integer per sample; as in torch's generators, only the lower 32 bits count.
         temperature: standard deviation, 0 to :data:`MAX_TEMPERATURE`, for all levels or by level.
-
-    Returns:
-        (N, C, r, r) float32 by level.
 
     Raises:
         ValueError: a temperature is out of range, or missing for a level.
@@ -44,26 +41,16 @@ def draw(shapes: Shapes, seeds: Iterable[int], temperature: PerLevel = 1.0) -> d
 
 
 def draw_like(
-    shapes: Shapes,
-    like: int,
-    seeds: Iterable[int],
-    fresh: Mapping[int, float],
-    temperature: PerLevel = 1.0,
+    shapes: Shapes, like: int, seeds: Iterable[int], fresh: Mapping[int, float], temperature: PerLevel = 1.0
 ) -> dict[int, Floats]:
     """Draw noise near that of one seed: sqrt(1 - s) z_like + sqrt(s) z, with the variance of noise.
 
     Args:
-        shapes: see :func:`draw`.
+        shapes: see :func:`draw`, as for ``temperature`` and errors.
         like: the seed.
         seeds: one integer per sample, of the fresh noise z; ``like`` among them gives its own noise.
         fresh: s in [0, 1], the share of the fresh noise, by level.
-        temperature: see :func:`draw`.
-
-    Returns:
-        (N, C, r, r) float32 by level.
-
-    Raises:
-        ValueError: a temperature is out of range, or missing for a level.
+        temperature: of both.
     """
     seeds = list(seeds)
     own, drawn = draw(shapes, [like], temperature), draw(shapes, seeds, temperature)

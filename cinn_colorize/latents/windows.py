@@ -1,12 +1,11 @@
 """Photos longer than 2:1, covered by overlapping windows.
 
-The network sees a square. A photo of up to 2:1 is squeezed to it; a longer one is covered by windows about as
-long as the photo's short side, each of which begins 3/8 of a window after the one before. All windows of a
-sample share the latents of the coarse levels, so that they agree on the mood of the photo, and cut those of
-the fine levels from one field as long as the photo, so that they agree where they overlap. An autoregressive
-coarse level is decoded once, for the whole photo, and its colours are cut instead, so that they agree on the
-colours of things too (:class:`cinn_colorize.colorizer.ConditionedPhoto`). Their ab is blended with weights
-that fall off smoothly, so that no border shows.
+A photo of up to 2:1 is squeezed to the network's square. A longer one is covered by windows about as long as
+its short side, each of which begins 3/8 of a window after the one before. All windows of a sample share the
+latents of the coarse levels, and cut those of the fine levels from one field as long as the photo, so that
+they agree where they overlap. An autoregressive coarse level is decoded once, for the whole photo, and its
+colours are cut instead (:class:`cinn_colorize.colorizer.ConditionedPhoto`). Their ab is blended with weights
+that fall off smoothly.
 
 With 1/2 in place of 3/8 the centre of a window would lie where its neighbours end, and the step that the flow
 often makes there, between the two halves of its coarsest details, would show in full.

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from types import UnionType
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
@@ -14,7 +13,6 @@ Depth = Annotated[int, 32]  # blocks or layers, one after the other
 Width = Annotated[int, 4096]  # channels
 _RESOLUTION = 64  # the largest
 _LENGTH = 16  # of lists
-_DEPTH = 3  # of mappings: an architecture, its levels, a level
 _LARGEST = 1e6  # of other numbers, but for infinity
 
 
@@ -22,29 +20,17 @@ def read(kind: type[T], values: Any) -> T:
     """Read a configuration from what ``dataclasses.asdict`` returned, after a round trip through JSON.
 
     Args:
-        kind: a dataclass of numbers, of tuples of them, and of mappings by resolution, which become sorted,
-            finest first. Integers have the bounds of their annotation, :data:`Depth` or :data:`Width`. Keys
-            that it names as ``retired``, which mean nothing any more, are ignored.
+        kind: a dataclass of numbers, of tuples of them, of other such dataclasses, and of mappings by
+            resolution, which become sorted, finest first. Integers have the bounds of their annotation,
+            :data:`Depth` or :data:`Width`.
         values: the values by name; those left out have their defaults.
 
     Raises:
         TypeError: a key is unknown or missing.
         ValueError: a value is of another type, or out of its bounds.
     """
-    result: T = _read(kind, without_keys(values, retired_keys(kind)), kind.__name__)
+    result: T = _read(kind, values, kind.__name__)
     return result
-
-
-def retired_keys(kind: type) -> frozenset[str]:
-    """Return the keys that configurations of this kind once had, and that files may still hold."""
-    return frozenset(getattr(kind, "retired", ()))
-
-
-def without_keys(values: Any, keys: Container[str], depth: int = _DEPTH) -> Any:
-    """Return a configuration without some keys, down to a depth; what is no mapping stays as it is."""
-    if not depth or not isinstance(values, Mapping):
-        return values
-    return {key: without_keys(value, keys, depth - 1) for key, value in values.items() if key not in keys}
 
 
 def _read(hint: Any, value: Any, name: str) -> Any:
@@ -60,8 +46,6 @@ def _read(hint: Any, value: Any, name: str) -> Any:
         given = _expect(dict, value, name)
         numbered = {_integer(int(key), name, _RESOLUTION): v for key, v in given.items()}
         return {r: _read(arguments[1], numbered[r], name) for r in sorted(numbered, reverse=True)}
-    if origin is UnionType:
-        return None if value is None else _read(arguments[0], value, name)
     if origin is tuple:
         if not isinstance(value, list | tuple) or len(value) > _LENGTH:
             raise ValueError(f"{name} is not a list of up to {_LENGTH} values")

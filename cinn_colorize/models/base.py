@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from cinn_colorize.models.architecture import read
+
+T = TypeVar("T")
 
 
 class Condition(Protocol):
@@ -15,6 +20,12 @@ class Condition(Protocol):
         """Return views of a single condition (N = 1) for n samples."""
 
 
+def expanded(condition: T, n: int) -> T:
+    """Return views of a single condition, of tensors (1, ...) in any containers, for n samples."""
+    views: T = pytree.tree_map_only(Tensor, lambda t: t.expand(n, *t.shape[1:]), condition)
+    return views
+
+
 class ConditionalFlow(nn.Module):
     """A cINN: z = f(x; c) and x = g(z; c) (paper 3.1).
 
@@ -22,15 +33,21 @@ class ConditionalFlow(nn.Module):
 
     Attributes:
         name: name of the model in the registry and in weights files.
+        config_class: class of ``config``.
         config: the architecture, a frozen dataclass that survives JSON.
         latent_shapes: (C, r, r) of each level of the latent code, by resolution, finest first, 0 last.
         coarse_size: side s of the coarse x that :meth:`begin` computes; None if there is no such part.
     """
 
     name: ClassVar[str]
+    config_class: ClassVar[type[Any]]
     config: Any
     latent_shapes: Mapping[int, tuple[int, int, int]]
     coarse_size: int | None = None
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.config = config
 
     @classmethod
     def from_architecture(cls, values: Mapping[str, Any]) -> Self:
@@ -40,7 +57,7 @@ class ConditionalFlow(nn.Module):
             TypeError: a key is unknown or missing.
             ValueError: a value is of another type, or out of its bounds.
         """
-        raise NotImplementedError
+        return cls(read(cls.config_class, values))
 
     def condition(self, c: Tensor) -> Any:
         """Compute once what all samples given c share, a :class:`Condition`.

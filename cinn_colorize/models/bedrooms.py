@@ -1,17 +1,17 @@
 """``bedrooms``: bedrooms at low resolution (paper 4.3). ab at 64 px given L at 64 px.
 
-A cINN of four levels and its conditioning network, trained jointly from scratch. The layout follows the
-authors' code for this data set: two coupling blocks at 64 px, four at 32 and four at 16 px, with Haar steps
-in between and a part of the channels split off as latent code after each of these, and four fully connected
-blocks. Unlike that code, fixed orthogonal matrices mix the channels, as in the paper's text (3.4).
+A cINN and its conditioning network, trained jointly from scratch. As in the authors' code for this data set:
+two coupling blocks at 64 px, four at 32 and four at 16 px, with Haar steps in between and a part of the
+channels split off as latent code after each, and four fully connected blocks. Unlike there, fixed orthogonal
+matrices mix the channels, as in the paper's text (3.4).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -29,11 +29,10 @@ from cinn_colorize.flow import (
     Squeeze,
     Transform,
 )
-from cinn_colorize.models.architecture import Depth, Width, read
-from cinn_colorize.models.base import PhotoFlow
+from cinn_colorize.models.architecture import Depth, Width
 from cinn_colorize.models.conditioning.luminance import LuminancePyramid
 from cinn_colorize.models.conditioning.plain import PlainNetwork
-from cinn_colorize.models.stage import Parts, Stage, StageConditions
+from cinn_colorize.models.stage import Parts, Stage, StageConditions, StagedFlow
 
 SIZE = 64  # of L and of ab
 
@@ -59,16 +58,6 @@ class BedroomsConfig:
     conditioning: bool = True  # condition on the features of a network rather than on L itself
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> BedroomsConfig:
-        """Build it from the values of ``dataclasses.asdict``, which may have gone through JSON.
-
-        Raises:
-            TypeError: a key is unknown or missing.
-            ValueError: a value is of another type, or out of its bounds.
-        """
-        return read(cls, values)
-
-    @classmethod
     def default(cls) -> BedroomsConfig:
         """Return the widths and clamps of the authors' code."""
         return cls(
@@ -86,9 +75,9 @@ class BedroomsStage(Stage):
 
     Args:
         r: resolution of the stage.
-        channels: number of channels of its input.
-        config: configuration of the stage.
-        features: number of channels of the features at r.
+        channels: channels of its input.
+        config: of the stage.
+        features: channels of the features at r.
         mixing: whether to mix channels before each block.
     """
 
@@ -116,24 +105,16 @@ class BedroomsStage(Stage):
         """Compute the outputs of the heads, one tensor per subnetwork."""
         return tuple(part for head in self.heads for part in head(features).chunk(2, dim=1))
 
-    def pairs(self, parts: Parts) -> Iterable[tuple[Tensor, Tensor]]:
-        """See :meth:`Stage.pairs`."""
-        return zip(parts[::2], parts[1::2], strict=True)
 
-
-class Bedrooms(PhotoFlow):
-    """The flow between x = ab / chroma_scale, (N, 2, 64, 64), and the latents of its levels.
-
-    Args:
-        config: the architecture.
-    """
+class Bedrooms(StagedFlow):
+    """The flow between x = ab / chroma_scale and the latents of its levels."""
 
     name = "bedrooms"
+    config_class = BedroomsConfig
     config: BedroomsConfig
 
     def __init__(self, config: BedroomsConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.network = PlainNetwork() if config.conditioning else LuminancePyramid()
         features = self.network.CHANNELS
         self.stages = MultiScaleFlow(
@@ -144,26 +125,7 @@ class Bedrooms(PhotoFlow):
         )
         self.latent_shapes = self.stages.latent_shapes
 
-    @classmethod
-    def from_architecture(cls, values: Mapping[str, Any]) -> Self:
-        """See :meth:`ConditionalFlow.from_architecture`."""
-        return cls(BedroomsConfig.from_dict(values))
-
     def condition(self, c: Tensor) -> StageConditions:
-        """Compute once per photo what all its samples share.
-
-        Args:
-            c: L* in [0, 100], (N, 1, 64, 64), or larger and then averaged over areas.
-        """
+        """Compute once per photo what all its samples share, of L* at 64 px, or averaged to that size."""
         features = self.network(F.adaptive_avg_pool2d(c, SIZE) / 50 - 1)
         return StageConditions({r: self.stages[r].prepare(features[r]) for r in self.config.stages})
-
-    def forward(self, x: Tensor, condition: StageConditions) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
-        """Compute f(x; c), see :meth:`ConditionalFlow.forward`."""
-        return self.stages(x, condition.parts)
-
-    def inverse(
-        self, latents: Mapping[int, Tensor], condition: StageConditions
-    ) -> tuple[Tensor, dict[int, Tensor]]:
-        """Compute g(z; c), see :meth:`ConditionalFlow.inverse`."""
-        return self.stages.inverse(latents, condition.parts)

@@ -1,16 +1,15 @@
 """``imagenet-vgg``: natural photos, with the network as printed in the paper (4.2, Fig. 8).
 
 ab at 64 px given L at 256 px. A VGG-like conditioning network, pretrained on colour bins, computes features
-at 64 px, and each coupling block has its own head on top of them. Four stages of coupling blocks work at 64,
-32, 16 and 8 px; fixed orthogonal matrices mix the channels. Each stage ends with a reduction to half the
-size, after which a part of the channels is split off as latent code. Fully connected blocks transform the
-rest.
+at 64 px, and each coupling block has its own head on top of them. Stages at 64, 32, 16 and 8 px end with a
+reduction to half the size, after which a part of the channels is split off as latent code. Fully connected
+blocks transform the rest.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Self
@@ -30,10 +29,9 @@ from cinn_colorize.flow import (
     Squeeze,
     Transform,
 )
-from cinn_colorize.models.architecture import Depth, Width, read
-from cinn_colorize.models.base import PhotoFlow
+from cinn_colorize.models.architecture import Depth, Width
 from cinn_colorize.models.conditioning.vgg import WIDTHS, VggNetwork, vgg_head
-from cinn_colorize.models.stage import Parts, Stage, StageConditions
+from cinn_colorize.models.stage import Parts, Stage, StageConditions, StagedFlow
 
 SIZE = 64  # of ab and of the features
 Coupling = Callable[[int, Callable[[int, int], nn.Module]], AffineCoupling]  # of channels and subnetworks
@@ -67,22 +65,11 @@ class ImagenetVggConfig:
     chroma_scale: float = 15.0  # x = ab / chroma_scale
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> ImagenetVggConfig:
-        """Build it from the values of ``dataclasses.asdict``, which may have gone through JSON.
-
-        Raises:
-            TypeError: a key is unknown or missing.
-            ValueError: a value is of another type, or out of its bounds.
-        """
-        return read(cls, values)
-
-    @classmethod
     def paper(cls) -> ImagenetVggConfig:
-        """Return the architecture of the text, with the widths of the authors' code and with bounds.
+        """Return the architecture of the text, which gives no widths: they are those of the authors' code.
 
-        The text does not give widths. Haar at every reduction, alpha = 1.9, and a head for every coupling
-        block, the fully connected ones included, with no more convolutions than its resolution requires: none
-        strided at 64 px, five for a vector.
+        Haar at every reduction, alpha = 1.9, and a head for every coupling block, the fully connected ones
+        included, with no more convolutions than its resolution requires.
         """
         return cls(
             {
@@ -137,49 +124,41 @@ class ImagenetVggStage(Stage):
 
     Args:
         r: resolution of the stage, 0 for the fully connected one.
-        channels: number of channels of its input.
-        config: configuration of the stage.
-        features: number of channels of the conditioning network.
-        clamp: alpha of Eq. 7.
-        bound: limit of what subnetworks see.
+        channels: channels of its input.
+        config: the architecture.
     """
 
-    def __init__(
-        self, r: int, channels: int, config: StageConfig, features: int, clamp: float, bound: float
-    ) -> None:
+    def __init__(self, r: int, channels: int, config: ImagenetVggConfig) -> None:
         super().__init__()
+        stage, features = config.stages[r], config.network[2]
         seeds = iter(range(1000 * r, 1000 * (r + 1)))
-        coupling = partial(AffineCoupling, clamp=clamp, bound=bound)
+        coupling = partial(AffineCoupling, clamp=config.clamp, bound=config.bound)
         flow = _vector_maps if r == BASE else _image_maps
-        self.flow = Sequence(flow(channels, config, coupling, seeds))
+        self.flow = Sequence(flow(channels, stage, coupling, seeds))
         heads = []
-        halvings = len(config.head) + 1 if r == BASE else (SIZE // r).bit_length() - 1
-        for _ in range(1 if config.one_head else config.blocks):
-            head = vgg_head([features, *config.head, config.width], halvings)
+        halvings = len(stage.head) + 1 if r == BASE else (SIZE // r).bit_length() - 1
+        for _ in range(1 if stage.one_head else stage.blocks):
+            head = vgg_head([features, *stage.head, stage.width], halvings)
             heads.append(nn.Sequential(head, nn.AdaptiveAvgPool2d(1), nn.Flatten()) if r == BASE else head)
         self.heads = nn.ModuleList(heads)
         # The condition's part of the first layers: the weights that a layer of half and condition would have.
-        parts: list[nn.Module] = []
-        for _ in range(config.blocks):
+        self.parts = nn.ModuleList()
+        for _ in range(stage.blocks):
+            part: nn.Linear | nn.Conv2d
             if r == BASE:
-                parts.append(nn.Linear(config.width, 2 * config.width, bias=False))
+                part = nn.Linear(stage.width, 2 * stage.width, bias=False)
             else:
-                parts.append(nn.Conv2d(config.width, 2 * config.width, 3, padding=1, bias=False))
-            nn.init.xavier_uniform_(parts[-1].weight)  # type: ignore[arg-type]
-        self.parts = nn.ModuleList(parts)
+                part = nn.Conv2d(stage.width, 2 * stage.width, 3, padding=1, bias=False)
+            nn.init.xavier_uniform_(part.weight)
+            self.parts.append(part)
 
     def prepare(self, features: Tensor) -> Parts:
-        """Compute the conditions of the blocks from features (N, C, 64, 64), one tensor per block."""
+        """Compute the conditions of the blocks from features (N, C, 64, 64); 1x1 couplings have none."""
         seen = [head(features) for head in self.heads]
         if len(seen) == 1:
             seen *= len(self.parts)
-        return tuple(part(h) for part, h in zip(self.parts, seen, strict=True))
-
-    def pairs(self, parts: Parts) -> Iterable[tuple[Tensor, Tensor]]:
-        """See :meth:`Stage.pairs`; the 1x1 couplings are unconditional."""
-        for part in parts:
-            first, second = part.chunk(2, dim=1)
-            yield first, second
+        of_blocks = (part(h) for part, h in zip(self.parts, seen, strict=True))
+        return tuple(half for of_block in of_blocks for half in of_block.chunk(2, dim=1))
 
 
 def _image_maps(
@@ -210,10 +189,8 @@ def _vector_maps(
     return maps
 
 
-class ImagenetVgg(PhotoFlow):
-    """The flow between x = ab / chroma_scale, (N, 2, 64, 64), and the latents of its levels.
-
-    Levels are named by the resolution of their latents: 16, 8 and 4; 0 is the vector of the last stage.
+class ImagenetVgg(StagedFlow):
+    """The flow between x = ab / chroma_scale and latents at 16, 8 and 4 px and of a vector, level 0.
 
     Args:
         config: the architecture.
@@ -223,27 +200,18 @@ class ImagenetVgg(PhotoFlow):
     """
 
     name = "imagenet-vgg"
+    config_class = ImagenetVggConfig
     config: ImagenetVggConfig
 
     def __init__(self, config: ImagenetVggConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.network = VggNetwork(config.network)
         self.stages = MultiScaleFlow(
-            2, {r: stage.keep for r, stage in config.stages.items() if r != BASE}, self._stage
+            2,
+            {r: stage.keep for r, stage in config.stages.items() if r != BASE},
+            lambda r, channels: ImagenetVggStage(r, channels, config),
         )
         self.latent_shapes = self.stages.latent_shapes
-
-    def _stage(self, r: int, channels: int) -> ImagenetVggStage:
-        config = self.config
-        return ImagenetVggStage(
-            r, channels, config.stages[r], self.network.channels, config.clamp, config.bound
-        )
-
-    @classmethod
-    def from_architecture(cls, values: Mapping[str, Any]) -> Self:
-        """See :meth:`ConditionalFlow.from_architecture`."""
-        return cls(ImagenetVggConfig.from_dict(values))
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode, but keep the norms of the conditioning network at their pretrained statistics.
@@ -255,20 +223,6 @@ class ImagenetVgg(PhotoFlow):
         return self
 
     def condition(self, c: Tensor) -> StageConditions:
-        """Compute once per photo what all its samples share.
-
-        Args:
-            c: L* in [0, 100], (N, 1, 256, 256).
-        """
+        """Compute once per photo what all its samples share, of L* (N, 1, 256, 256)."""
         features = self.network(c / 50 - 1)
         return StageConditions({r: self.stages[r].prepare(features) for r in self.config.stages})
-
-    def forward(self, x: Tensor, condition: StageConditions) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
-        """Compute f(x; c), see :meth:`ConditionalFlow.forward`."""
-        return self.stages(x, condition.parts)
-
-    def inverse(
-        self, latents: Mapping[int, Tensor], condition: StageConditions
-    ) -> tuple[Tensor, dict[int, Tensor]]:
-        """Compute g(z; c), see :meth:`ConditionalFlow.inverse`."""
-        return self.stages.inverse(latents, condition.parts)

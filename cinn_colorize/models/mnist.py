@@ -1,7 +1,7 @@
 """``mnist``: handwritten digits given their label (paper 4.1, Fig. 5).
 
-Coupling blocks with fully connected subnetworks alternate with fixed permutations of the pixels. The label
-enters every subnetwork as a one-hot vector, without a conditioning network.
+Coupling blocks with fully connected subnetworks alternate with fixed permutations of the pixels. Each sees
+the label as a one-hot vector.
 """
 
 from __future__ import annotations
@@ -9,15 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cinn_colorize.flow import AffineCoupling, LinearSubnet, Permutation, Sequence, Transform
-from cinn_colorize.models.architecture import Depth, Width, read
-from cinn_colorize.models.base import ConditionalFlow
+from cinn_colorize.models.architecture import Depth, Width
+from cinn_colorize.models.base import ConditionalFlow, expanded
 
 DIGITS = 10
 SIZE = 28  # pixels of a digit's side
@@ -39,16 +40,6 @@ class MnistConfig:
     deviation: float = 0.3081
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> MnistConfig:
-        """Build it from the values of ``dataclasses.asdict``, which may have gone through JSON.
-
-        Raises:
-            TypeError: a key is unknown or missing.
-            ValueError: a value is of another type, or out of its bounds.
-        """
-        return read(cls, values)
-
-    @classmethod
     def authors(cls) -> MnistConfig:
         """Return the widths and the clamp of the authors' code, 54.42 million parameters."""
         return cls(hidden=(512, 512, 512), clamp=1.5, bound=math.inf)
@@ -61,14 +52,11 @@ class Label(NamedTuple):
 
     def expand(self, n: int) -> Label:
         """Return views of the condition of one digit (N = 1) for n samples."""
-        return Label(tuple(part.expand(n, -1) for part in self.parts))
+        return expanded(self, n)
 
 
 class Mnist(ConditionalFlow):
     """The flow between images x in [0, 1], (N, 1, 28, 28), and their latents, (N, 784, 1, 1).
-
-    Args:
-        config: the architecture.
 
     Attributes:
         centre: mean latent code of MNIST's test digits, (784,), stored with the weights.
@@ -76,27 +64,20 @@ class Mnist(ConditionalFlow):
     """
 
     name = "mnist"
+    config_class = MnistConfig
     config: MnistConfig
     centre: Tensor
     axes: Tensor
 
     def __init__(self, config: MnistConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         pixels = SIZE * SIZE
         self.latent_shapes = {LEVEL: (pixels, 1, 1)}
         maps: list[Transform[Any]] = []
+        subnet = partial(LinearSubnet, hidden=config.hidden)
         for block in range(config.blocks):
-            if config.mixing:
-                maps.append(Permutation(pixels, seed=block))
-            maps.append(
-                AffineCoupling(
-                    pixels,
-                    lambda inputs, outputs: LinearSubnet(inputs, outputs, config.hidden),
-                    config.clamp,
-                    config.bound,
-                )
-            )
+            maps += [Permutation(pixels, seed=block)] if config.mixing else []
+            maps.append(AffineCoupling(pixels, subnet, config.clamp, config.bound))
         self.flow = Sequence(maps)
         self.label = nn.Linear(DIGITS, 2 * config.blocks * config.hidden[0], bias=False)
         # Xavier's initialisation would drown ten values among 392 pixels; this one gives both equal weight.
@@ -105,17 +86,8 @@ class Mnist(ConditionalFlow):
         self.register_buffer("axes", torch.zeros(AXES, pixels))
         self.log_scale = -pixels * math.log(config.deviation)  # log-det of the normalisation
 
-    @classmethod
-    def from_architecture(cls, values: Mapping[str, Any]) -> Self:
-        """See :meth:`ConditionalFlow.from_architecture`."""
-        return cls(MnistConfig.from_dict(values))
-
     def condition(self, c: Tensor) -> Label:
-        """Compute once what all samples of a digit share.
-
-        Args:
-            c: digits 0 to 9, (N,), integers.
-        """
+        """Compute once what all samples of digits c, integers (N,), share."""
         one_hot = F.one_hot(c, DIGITS).to(self.label.weight.dtype)
         return Label(self.label(one_hot).split(self.config.hidden[0], dim=1))
 

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from cinn_colorize.models.architecture import Depth, Width, read
+from cinn_colorize.models.architecture import Depth, Width
 
-BASE = 0  # name of the 1x1 base among the levels
 COARSE = 8  # name of the coarse level, by the resolution of its latents: 2x2 pixels of 16 px make one
 
 
 @dataclass(frozen=True)
 class LevelConfig:
-    """One level of the pyramid: its couplings and its head."""
+    """A level of details: its coupling blocks and its head."""
 
     blocks: Depth  # coupling blocks
     width: Width  # channels inside their subnetworks
     depth: Width  # channels of the head
-    attend: bool = False  # pixels attend to all coarser colours
+    attend: bool = False  # only in scripts/compare: pixels attend to all coarser colours
     context: bool = False  # pixels know the average of all
     residual: Depth = 0  # residual blocks of the head
 
 
 @dataclass(frozen=True)
 class CoarseConfig:
-    """The colours at 16 px as one level: passes of an autoregressive flow."""
+    """The colours at 16 px: passes of an autoregressive flow."""
 
     passes: Depth = 4  # in alternating order
     blocks: Depth = 3  # transformer blocks of a pass
@@ -38,7 +36,7 @@ class CoarseConfig:
 
 @dataclass(frozen=True)
 class NaturalConfig:
-    """The architecture; levels by resolution, finest first, 0 is the base."""
+    """The architecture; levels of details by resolution, finest first."""
 
     levels: Mapping[int, LevelConfig]
     clamp: float = 0.5  # alpha of Eq. 7
@@ -49,41 +47,17 @@ class NaturalConfig:
     gamut_margin: float = 6.0  # units of ab that noise may leave the gamut at a given L
     gamut_leak: float = 0.1  # factor on what samples exceed that by
     attention: Mapping[int, Depth] = field(default_factory=dict)  # transformer blocks, by resolution
-    coarse: CoarseConfig | None = None  # in place of the levels at 8 px and below
+    coarse: CoarseConfig = field(default_factory=CoarseConfig)
     conditioning: bool = True  # a conditioning network, else L itself: no backbone, no attention, no context
-    retired: ClassVar[Set[str]] = {"dropout", "pyramid_dropout"}  # of earlier weights; see read
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> NaturalConfig:
-        """Rebuild it from what ``dataclasses.asdict`` returned, after a round trip through JSON.
-
-        Raises:
-            TypeError: a key is unknown or missing.
-            ValueError: a value is of another type, or out of its bounds.
-        """
-        return read(cls, values)
 
     @classmethod
     def default(cls) -> NaturalConfig:
-        """Return the configuration of the shipped model, whose colours at 16 px are one level."""
-        couplings = cls.couplings()
-        details = {r: level for r, level in couplings.levels.items() if r > COARSE}
-        return replace(
-            couplings, levels=details, attention={8: 6, 16: 1}, gamut_leak=0.02, coarse=CoarseConfig()
-        )
-
-    @classmethod
-    def couplings(cls) -> NaturalConfig:
-        """Return a configuration with coupling blocks at all levels, that of earlier weights."""
+        """Return the configuration of the shipped model."""
         return cls(
             levels={
                 32: LevelConfig(3, 64, 96, context=True, residual=2),
                 16: LevelConfig(3, 96, 144, context=True, residual=2),
-                8: LevelConfig(3, 128, 192, attend=True, context=True),
-                4: LevelConfig(3, 128, 192, attend=True, context=True),
-                2: LevelConfig(2, 96, 128),
-                1: LevelConfig(2, 64, 96),
-                BASE: LevelConfig(2, 64, 128),
             },
-            attention={8: 2, 16: 1},
+            attention={8: 6, 16: 1},
+            gamut_leak=0.02,
         )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Self, SupportsFloat
+from dataclasses import dataclass
+from typing import SupportsFloat
 
 from cinn_colorize.latents.levels import PerLevel
 
@@ -13,53 +12,19 @@ MAX_GUIDANCE = 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class ModelInfo:
-    """Facts about a model.
+    """Facts about a model."""
 
-    Attributes:
-        name: its value of ``--model``.
-        summary: a description in one line.
-        data: what the weights were trained on.
-        measured: how good they are, and on what.
-        levels: levels of its latent code, finest first.
-        other_levels: the same of its other architectures, if it has any, each with its ``guidance``.
-        licence: licence of code and weights.
-        file: file name of the packaged weights.
-        sha256: SHA-256 of that file; None if there are no packaged weights.
-        hub: ``hf:owner/name`` where the weights can be downloaded, or None.
-        temperature: default temperature of samples.
-        guidance: default guidance of samples; None for a model that cannot be guided.
-    """
-
-    name: str
-    summary: str
-    data: str
-    measured: str
-    levels: tuple[int, ...]
-    licence: str
-    file: str
-    sha256: str | None
-    hub: str | None
-    temperature: PerLevel = 0.8
-    guidance: float | None = None
-    other_levels: Mapping[tuple[int, ...], float | None] = field(default_factory=dict)
-
-    def with_levels(self, levels: Iterable[int]) -> Self:
-        """Return the facts of weights with these levels; levels without a temperature have the coarsest's.
-
-        Raises:
-            ValueError: no weights of the model have these levels.
-        """
-        found = tuple(sorted(levels, reverse=True))
-        if found == self.levels:
-            return self
-        if found not in self.other_levels:
-            raise ValueError(f"its levels are not {', '.join(map(str, self.levels))}")
-        temperature = self.temperature
-        if isinstance(temperature, Mapping):
-            coarsest = temperature[min(temperature)]
-            temperature = {r: temperature.get(r, coarsest) for r in found}
-        guidance = self.other_levels[found]
-        return replace(self, levels=found, temperature=temperature, guidance=guidance)
+    name: str  # its value of ``--model``
+    summary: str  # a description in one line
+    data: str  # what the weights were trained on
+    measured: str  # how good they are, and on what
+    levels: tuple[int, ...]  # of its latent code, finest first
+    licence: str  # of code and weights
+    file: str  # name of the packaged weights
+    sha256: str | None  # of that file; None if no weights are published
+    hub: str | None = None  # ``hf:owner/name`` where the weights can be downloaded
+    temperature: PerLevel = 0.8  # default of samples
+    guidance: float | None = None  # default of samples; None for a model that cannot be guided
 
     def guidance_of(self, value: SupportsFloat | None) -> float:
         """Return the guidance that a value asks for, None for the default.
@@ -84,17 +49,11 @@ class ModelInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class PhotoModelInfo(ModelInfo):
-    """Facts about a model that colorizes photos.
+    """Facts about a model that colorizes photos."""
 
-    Attributes:
-        luminance_size: side of the square L that conditions it, in pixels.
-        chroma_size: side of the square ab that it draws, in pixels.
-        chroma_scale: the flow sees x = ab / chroma_scale.
-    """
-
-    luminance_size: int
-    chroma_size: int
-    chroma_scale: float
+    luminance_size: int  # side of the square L that conditions it, in pixels
+    chroma_size: int = 64  # side of the square ab that it draws, in pixels
+    chroma_scale: float = 15.0  # the flow sees x = ab / chroma_scale
 
 
 MODELS: dict[str, ModelInfo] = {
@@ -104,32 +63,25 @@ MODELS: dict[str, ModelInfo] = {
             name="natural",
             summary="natural photos; an autoregressive flow of coarse colours, coupling blocks for details",
             luminance_size=256,
-            chroma_size=64,
-            chroma_scale=15.0,
             data="78,160 photos from public repositories",
             measured="nll -0.834, best_of_8 3.20 (gray: 8.92), best_of_1 9.85 on 600 photos",
             levels=(32, 16, 8),
             temperature={32: 0.7, 16: 0.7, 8: 0.8},  # docs/temperature.md, as the guidance
             guidance=0.3,
-            other_levels={(32, 16, 8, 4, 2, 1, 0): None},  # of coupling blocks at all levels
             licence="Apache-2.0; trained on photos of mixed terms, see the model card",
             file="natural.safetensors",
             sha256="c20611e115c3f6f66394080cc798357ebc72e24d5dd36b637af685adc7597e9a",
-            hub=None,
         ),
         PhotoModelInfo(
             name="bedrooms",
             summary="bedrooms at low resolution; a small cINN whose conditioning network learns with it",
             luminance_size=64,
-            chroma_size=64,
-            chroma_scale=15.0,
             data="3,800 photos of rooms and 16,000 others from public repositories",
             measured="nll -1.044, best_of_8 2.61 (gray: 6.77), best_of_1 7.14 on 200 bedrooms",
             levels=(32, 16, 0),
             licence="Apache-2.0; trained on photos of mixed terms, see the model card",
             file="bedrooms.safetensors",
             sha256="a8e2d0ac91c4ae226fac81b9de912dd436757fcfd35d56b083e85580ffea7abd",
-            hub=None,
         ),
         ModelInfo(
             name="mnist",
@@ -141,21 +93,17 @@ MODELS: dict[str, ModelInfo] = {
             licence="Apache-2.0; trained on MNIST, whose terms its makers do not state",
             file="mnist.safetensors",
             sha256="b56057e16552ed82f0442c120e0a2be9e508477ed21c4b23a8d42611ff65eaca",
-            hub=None,
         ),
         PhotoModelInfo(
             name="imagenet-vgg",
             summary="natural photos; the network of the paper as printed, to be trained on a GPU",
             luminance_size=256,
-            chroma_size=64,
-            chroma_scale=15.0,
             data="none: docs/paper.md says how to train it",
             measured="not yet",
             levels=(16, 8, 4, 0),
             licence="Apache-2.0",
             file="imagenet-vgg.safetensors",
             sha256=None,
-            hub=None,
         ),
     )
 }

@@ -1,15 +1,16 @@
-"""Stages of the multi-scale flows of ``bedrooms`` and ``imagenet-vgg``: coupling blocks with heads."""
+"""Multi-scale flows of coupling blocks with heads, as ``bedrooms`` and ``imagenet-vgg`` are."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from cinn_colorize.flow import Sequence, Transform
+from cinn_colorize.flow import MultiScaleFlow, Sequence, Transform
+from cinn_colorize.models.base import PhotoFlow, expanded
 
-Parts = tuple[Tensor, ...]  # the condition's part of the first layer of the subnetworks
+Parts = tuple[Tensor, ...]  # the condition's part of the first layer of each subnetwork
 
 
 class StageConditions(NamedTuple):
@@ -19,9 +20,7 @@ class StageConditions(NamedTuple):
 
     def expand(self, n: int) -> StageConditions:
         """Return views of the condition of one photo (N = 1) for n samples."""
-        return StageConditions(
-            {r: tuple(part.expand(n, *part.shape[1:]) for part in parts) for r, parts in self.parts.items()}
-        )
+        return expanded(self, n)
 
 
 class Stage(Transform[Parts]):
@@ -37,14 +36,29 @@ class Stage(Transform[Parts]):
         """Compute the condition from features of the photo, (N, C, H, W), or (N, C) for the vector."""
         raise NotImplementedError
 
-    def pairs(self, parts: Parts) -> Iterable[tuple[Tensor, Tensor]]:
-        """Yield the conditions of each block, those of its subnetworks 1 and 2."""
-        raise NotImplementedError
+    def _conditions(self, parts: Parts) -> list[Any]:
+        return self.flow.coupling_conditions(zip(parts[::2], parts[1::2], strict=True))
 
     def forward(self, x: Tensor, condition: Parts) -> tuple[Tensor, Tensor]:
         """Map x (N, C, H, W), or (N, C), through the flow."""
-        return self.flow(x, self.flow.coupling_conditions(self.pairs(condition)))
+        return self.flow(x, self._conditions(condition))
 
     def inverse(self, z: Tensor, condition: Parts) -> tuple[Tensor, Tensor]:
         """Map z back through the flow."""
-        return self.flow.inverse(z, self.flow.coupling_conditions(self.pairs(condition)))
+        return self.flow.inverse(z, self._conditions(condition))
+
+
+class StagedFlow(PhotoFlow):
+    """A flow between x, (N, 2, 64, 64), and the latents of its stages' levels."""
+
+    stages: MultiScaleFlow[Any]
+
+    def forward(self, x: Tensor, condition: StageConditions) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
+        """See :meth:`ConditionalFlow.forward`."""
+        return self.stages(x, condition.parts)
+
+    def inverse(
+        self, latents: Mapping[int, Tensor], condition: StageConditions
+    ) -> tuple[Tensor, dict[int, Tensor]]:
+        """See :meth:`ConditionalFlow.inverse`."""
+        return self.stages.inverse(latents, condition.parts)

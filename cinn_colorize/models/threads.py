@@ -26,8 +26,7 @@ if hasattr(os, "register_at_fork"):
 def one_thread() -> Iterator[None]:
     """Limit torch to one CPU thread in this context; contexts in several threads take turns.
 
-    The number is one for the whole process: of two contexts at once, the later would restore the limit of the
-    earlier as if it were the usual number.
+    The number is the process's: of two contexts at once, the later would restore the limit of the earlier.
     """
     with _limiting:
         threads = torch.get_num_threads()

@@ -1,8 +1,7 @@
 """Weights files: find, download and verify them.
 
-A weights file (:mod:`cinn_colorize.files.tensorfile`) is named by a local path, by a model of the registry
-(the packaged file), or as ``hf:owner/name`` on the Hugging Face hub, whose client honours ``HF_HOME`` and
-``HF_HUB_OFFLINE``. The only module that may read the environment.
+A weights file (:mod:`cinn_colorize.files.tensorfile`) is a packaged one, a local path, or ``hf:owner/name``
+on the Hugging Face hub, whose client honours ``HF_HOME`` and ``HF_HUB_OFFLINE``.
 """
 
 from __future__ import annotations

@@ -158,7 +158,7 @@ def details_of(model: Natural) -> list[nn.Module]:
     """Return the levels above an autoregressive level, and the parts of the pyramid that only they read.
 
     Raises:
-        DataError: the model has no such level.
+        DataError: the model has no conditioning network.
     """
     _, own = _pyramid_parts(model, "fine")
     return [*own, *(model.levels[str(r)] for r in model.resolutions)]
@@ -167,8 +167,8 @@ def details_of(model: Natural) -> list[nn.Module]:
 def _pyramid_parts(model: Natural, stage: str) -> tuple[list[nn.Module], list[nn.Module]]:
     """Return the parts of the pyramid that the autoregressive level reads, and those of the details alone."""
     pyramid = model.pyramid
-    if not model.config.coarse or not isinstance(pyramid, FeaturePyramid):
-        raise DataError(f"--stage {stage}: the model to start from has no autoregressive level")
+    if not isinstance(pyramid, FeaturePyramid):
+        raise DataError(f"--stage {stage}: the model to start from has no conditioning network")
     shared = pyramid.up_to(2 * COARSE)
     return shared, [module for module in pyramid.up_to(CHROMA_SIZE) if module not in shared]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -19,11 +19,13 @@ from torch.profiler import ProfilerActivity, profile
 
 from cinn_colorize.flow import BASE, AffineCoupling, Sequence
 from cinn_colorize.models.imagenet_vgg import ImagenetVgg, ImagenetVggConfig
-from cinn_colorize.models.natural import Level, Natural, NaturalConfig
+from cinn_colorize.models.natural import LevelConfig, NaturalConfig, level_flow
 from cinn_colorize.models.stage import StageConditions
 from cinn_colorize.training.precision import choose_precision
 
 BATCH, SAMPLES = 16, 8
+SIZES = {32: (3, 64), 16: (3, 96), 8: (3, 128), 4: (3, 128), 2: (2, 96), 1: (2, 64), 0: (2, 64)}
+LEVELS = {r: LevelConfig(blocks, width, width) for r, (blocks, width) in SIZES.items()}  # 0: one pixel
 PEER, PEER_LAST = "FrEIA", "FrEIA, channels last"
 OURS, OURS_ALONE, OURS_SAVING = "cinn-colorize", "cinn-colorize, one by one", "cinn-colorize, save memory"
 Shape = tuple[int, ...]
@@ -131,8 +133,11 @@ def imagenet_vgg(config: ImagenetVggConfig | None = None) -> Pair:
 
     def prepared(given: Tensors) -> StageConditions:
         found = iter(given)
-        stages = {r: model.stages[r].parts for r in model.config.stages}
-        return StageConditions({r: tuple(part(next(found)) for part in parts) for r, parts in stages.items()})
+        parts = {}
+        for r in model.config.stages:
+            of_blocks = [part(next(found)) for part in model.stages[r].parts]
+            parts[r] = tuple(half for of_block in of_blocks for half in of_block.chunk(2, dim=1))
+        return StageConditions(parts)
 
     def forward(x: Tensors, given: Tensors) -> tuple[Tensors, Tensor]:
         latents, log_dets = model(x[0], prepared(given))
@@ -156,20 +161,19 @@ def imagenet_vgg(config: ImagenetVggConfig | None = None) -> Pair:
     return Pair("imagenet-vgg", model, peer, *shapes, forward, inverse, peer_forward, peer_inverse)
 
 
-def natural(config: NaturalConfig | None = None) -> Pair:
-    """Build the couplings and mixings of all levels; FrEIA has no such elementwise maps."""
-    model = Natural(replace(config or NaturalConfig.couplings(), bound=math.inf))
+def natural(levels: Mapping[int, LevelConfig] = LEVELS) -> Pair:
+    """Build the couplings and mixings of a pyramid; FrEIA has no such elementwise maps."""
+    config = NaturalConfig(levels, bound=math.inf)
     flows: list[Sequence] = []
     peers = nn.ModuleList()
     shapes, conditions = [], []
-    for r, shape in model.latent_shapes.items():
-        level, width = model.levels[str(r)], model.config.levels[r].width
-        assert isinstance(level, Level)
-        flow = stirred(Sequence(list(level.flow.maps)[1:]))
+    for r, level in levels.items():
+        shape = (6, r, r) if r else (2, 1, 1)
+        flow = stirred(Sequence(list(level_flow(r, shape[0], config).maps)[1:]))
         flows.append(flow)
-        peers.append(freia.natural(flow, shape, width))
+        peers.append(freia.natural(flow, shape, level.width))
         shapes.append(shape)
-        conditions.append([(2 * width, *shape[1:])] * model.config.levels[r].blocks)
+        conditions.append([(2 * level.width, *shape[1:])] * level.blocks)
 
     def by_level(given: Tensors) -> list[Tensors]:
         found = iter(given)

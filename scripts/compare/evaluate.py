@@ -18,12 +18,13 @@ import argparse
 import hashlib
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from couplings import Couplings
 from features import SHA256, backbone
 from numpy.typing import NDArray
 from sampler import Colorized, Sampler
@@ -36,11 +37,12 @@ from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation.bootstrap import Statistics, difference
 from cinn_colorize.evaluation.earlier import statistics_by_name
 from cinn_colorize.evaluation.evaluator import Model
+from cinn_colorize.files import tensorfile
 from cinn_colorize.files.atomic import sha256
 from cinn_colorize.imaging.color import Floats
 from cinn_colorize.imaging.options import Upsampling
 from cinn_colorize.imaging.upsampling import Upsampler
-from cinn_colorize.models.registry import MODELS
+from cinn_colorize.models import MODELS, Loaded
 
 CPU = torch.device("cpu")
 SAMPLES = 8
@@ -108,9 +110,9 @@ def method_row(name: str, run: Path) -> Row:
 def rows(arguments: argparse.Namespace) -> Iterable[Row]:
     run = arguments.run
     if arguments.table == "photos":
-        papers, own = (partial(learnt, run / name / "natural.safetensors") for name in CINNS)
-        yield Row("cINN", "couplings", papers, tints=tuple(TINTS))
-        yield Row("cINN, autoregressive", "natural", own)
+        papers, own = (run / name / f"{name}.safetensors" for name in CINNS)
+        yield Row("cINN", "couplings", partial(couplings, papers), tints=tuple(TINTS))
+        yield Row("cINN, autoregressive", "natural", partial(learnt, own))
         for name in METHODS:
             if name != "colorgan":
                 yield method_row(name, run)
@@ -140,6 +142,15 @@ def bedrooms_row() -> Row:
 def learnt(path: Path | None = None) -> Colorizer:
     """Load weights of ``natural``, by default the shipped ones, without guidance."""
     return Colorizer("natural", weights=path, guidance=0.0)
+
+
+def couplings(path: Path) -> Colorizer:
+    """Load weights of :class:`Couplings`."""
+    model = Couplings()
+    model.load_state_dict(tensorfile.load(path)[1])
+    levels = tuple(model.latent_shapes)
+    info = replace(MODELS["natural"], name=model.name, levels=levels, temperature=1.0, guidance=None)
+    return Colorizer(Loaded(model.eval().requires_grad_(False), info, sha256(path)))
 
 
 def upsampled(method: str) -> Upsampled:

@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from classification import Classification
 from colorgan import ColorGan
+from couplings import Couplings
 from features import BACKBONE, BATCH, SEED, SHA256, Cache, backbone
 from method import Method
 from pix2pix import Pix2pix
@@ -37,11 +38,12 @@ from cinn_colorize.files import tensorfile
 from cinn_colorize.models.bedrooms import SIZE
 from cinn_colorize.models.conditioning import EfficientNetLite2
 from cinn_colorize.models.conditioning.backbone import FEATURES
-from cinn_colorize.models.natural_config import NaturalConfig
+from cinn_colorize.models.natural import Natural
 from cinn_colorize.training.bedrooms import BedroomsTask, BedroomsTraining
 from cinn_colorize.training.choices import Precision
 from cinn_colorize.training.crops import Batch, Loading
 from cinn_colorize.training.datasets import open_task
+from cinn_colorize.training.features import load_backbone
 from cinn_colorize.training.natural import NaturalTask
 from cinn_colorize.training.objective import Noise
 from cinn_colorize.training.reports import Progress
@@ -135,10 +137,19 @@ class RoomsTask(MethodTask):
 
 
 class CouplingsTask(NaturalTask):
-    """Train ``natural`` with coupling blocks at all levels, as in the paper."""
+    """Train the paper's coupling blocks at all levels, as ``natural``."""
 
-    def architecture(self) -> NaturalConfig:
-        return NaturalConfig.couplings()
+    model = Couplings.name
+
+    def initial_model(self) -> Couplings:
+        """Build new heads and a new flow on the backbone."""
+        model = Couplings()
+        load_backbone(model.backbone, BACKBONE)
+        return model
+
+    def draw(self, model: Natural, device: torch.device, path: Path) -> bool:
+        """Draw no sheet of samples: the registry does not know the model."""
+        return False
 
 
 def cinn(name: str, data: Sequence[Path]) -> Task[Any]:

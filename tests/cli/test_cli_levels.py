@@ -1,4 +1,4 @@
-"""Weights with other levels than the packaged ones: commands take their levels from the file."""
+"""Levels, their temperatures, and guidance, as commands take them."""
 
 import shutil
 from dataclasses import replace
@@ -7,26 +7,25 @@ import numpy as np
 import pytest
 import torch
 from helpers import stir, the_line
-from narrow import NARROW_COARSE, NARROW_NATURAL
+from narrow import NARROW_NATURAL
 from PIL import Image
 from typer.testing import CliRunner
 
 from cinn_colorize.cli.app import app
 from cinn_colorize.colorizer import Colorizer
 from cinn_colorize.imaging.photo import read_recipe
-from cinn_colorize.models import MODELS, info_of, load_model, save_model
+from cinn_colorize.models import load_model, save_model
 from cinn_colorize.models.natural import Natural
 
-COARSE, COUPLINGS = (32, 16, 8), (32, 16, 8, 4, 2, 1, 0)
+LEVELS = (32, 16, 8)
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory, folder):
-    """Weights of both architectures, and photos."""
+    """Weights, and photos."""
     made = tmp_path_factory.mktemp("levels")
-    for name, config in {"coarse": NARROW_COARSE, "couplings": NARROW_NATURAL}.items():
-        torch.manual_seed(0)
-        save_model(made / f"{name}.safetensors", stir(Natural(config)), {})
+    torch.manual_seed(0)
+    save_model(made / "narrow.safetensors", stir(Natural(NARROW_NATURAL)), {})
     shutil.copy(folder / "gray.jpg", made)
     shutil.copy(folder / "coffee.webp", made)
     return made
@@ -38,34 +37,24 @@ def run(files, tmp_path, monkeypatch):
     shutil.copytree(files, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments, weights="coarse", code=0):
-        result = CliRunner().invoke(app, [*map(str, arguments), "--weights", f"{weights}.safetensors"])
+    def run(*arguments, code=0):
+        result = CliRunner().invoke(app, [*map(str, arguments), "--weights", "narrow.safetensors"])
         assert result.exit_code == code, result.output
         return result
 
     return run
 
 
-def test_levels_are_those_of_the_file(files):
-    coarse = info_of("natural", files / "coarse.safetensors")
-    couplings = info_of("natural", files / "couplings.safetensors")
-    assert (coarse.levels, couplings.levels) == (COARSE, COUPLINGS)
-    for info in (coarse, couplings):
-        assert isinstance(info.temperature, float) or tuple(info.temperature) == info.levels
-    assert info_of("natural") is MODELS["natural"]
-
-
-@pytest.mark.parametrize(("weights", "level"), [("coarse", 8), ("couplings", 1)])
-def test_a_picture_says_its_levels_and_is_recreated(run, tmp_path, weights, level):
-    run("gray.jpg", "-t", f"0.5,{level}:0.7", "-s", 3, "-o", "out", weights=weights)
+def test_a_picture_says_its_levels_and_is_recreated(run, tmp_path):
+    run("gray.jpg", "-t", "0.5,8:0.7", "-s", 3, "-o", "out")
     made = tmp_path / "out" / "gray_003.jpg"
     named = [int(part.split(":")[0]) for part in read_recipe(made)["temperature"].split(",")]
-    assert tuple(named) == (COARSE if weights == "coarse" else COUPLINGS)
-    run("recreate", made, "gray.jpg", "-o", "again.jpg", weights=weights)
+    assert tuple(named) == LEVELS
+    run("recreate", made, "gray.jpg", "-o", "again.jpg")
     assert (tmp_path / "again.jpg").read_bytes() == made.read_bytes()
 
 
-def test_a_level_that_the_file_lacks(run):
+def test_a_level_that_the_model_lacks(run):
     message = the_line(run("gray.jpg", "-t", "4:0.5", code=2))
     assert "there is no level 4; levels are 32, 16, 8" in message
     run("sample", "gray.jpg", "--vary-level", 1, code=2)
@@ -112,16 +101,22 @@ def test_guidance_is_in_the_recipe_and_followed_again(run, tmp_path):
         assert (tmp_path / "again.jpg").read_bytes() == made.read_bytes()
 
 
-def test_guidance_that_weights_do_not_allow(run, tmp_path):
-    message = the_line(run("gray.jpg", "--guidance", 0.5, weights="couplings", code=2))
-    assert "these weights of natural cannot be guided" in message
+def test_guidance_out_of_range(run):
     assert "from 0 to 2, not 3" in the_line(run("gray.jpg", "--guidance", 3, code=2))
-    run("gray.jpg", "-s", 0, "--guidance", 0, "-o", "out", weights="couplings")
-    assert (tmp_path / "out" / "gray_000.jpg").exists()
+
+
+def test_guidance_that_a_model_does_not_allow(files, monkeypatch):
+    monkeypatch.chdir(files)
+    for guidance, code in ((0.5, 2), (0, 0)):
+        words = ["gray.jpg", "--model", "bedrooms", "--guidance", str(guidance), "-s", "0", "-o", "out"]
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == code, result.output
+        assert code == 0 or "these weights of bedrooms cannot be guided" in the_line(result)
+    assert (files / "out" / "gray_000.jpg").exists()
 
 
 def test_a_damaged_guidance_in_a_recipe(run, files, tmp_path):
-    colorizer = Colorizer(load_model("natural", files / "coarse.safetensors"), guidance=0.5, device="cpu")
+    colorizer = Colorizer(load_model("natural", files / "narrow.safetensors"), guidance=0.5, device="cpu")
     (picture,) = colorizer.colorize(tmp_path / "gray.jpg")
     for wrong in ("-1", "nan", "2.5", "1e9"):
         replace(picture, recipe={**picture.recipe, "guidance": wrong}).save(tmp_path / "wrong.png")
@@ -130,7 +125,7 @@ def test_a_damaged_guidance_in_a_recipe(run, files, tmp_path):
 
 
 def test_encoding_undoes_guided_decoding(files):
-    loaded = load_model("natural", files / "coarse.safetensors")
+    loaded = load_model("natural", files / "narrow.safetensors")
     guided, plain = (Colorizer(loaded, guidance=weight, device="cpu") for weight in (0.75, 0.0))
     conditioned, unguided = (each.condition(files / "gray.jpg") for each in (guided, plain))
     (sample,) = conditioned.sample(seed=1)

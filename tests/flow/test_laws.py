@@ -10,7 +10,6 @@ import torch
 from helpers import stir
 from narrow import (
     NARROW_BEDROOMS,
-    NARROW_COARSE,
     NARROW_NATURAL,
     SMALL_MNIST,
     TINY_BEDROOMS,
@@ -198,33 +197,26 @@ class Flow(Transform):
         return {r: part.unflatten(1, shape) for (r, shape), part in zip(shapes.items(), parts, strict=True)}
 
 
-class CoarseLevels(Transform):
-    """The levels of ``natural`` below 8 pixels, whose Jacobian can be computed."""
-
-    levels = (4, 2, 1, 0)
+class CoarseLevel(Transform):
+    """The coarse level of ``natural``, whose Jacobian can be computed."""
 
     def __init__(self, model):
         super().__init__()
         self.model = model
 
     def forward(self, x, condition):
-        latents, log_dets = self.model(x.repeat_interleave(8, -1).repeat_interleave(8, -2), condition)
-        z = torch.cat([latents[r].flatten(1) for r in self.levels], dim=1)
-        return z, sum(log_dets[r] for r in self.levels)
+        latents, log_dets = self.model(x.repeat_interleave(4, -1).repeat_interleave(4, -2), condition)
+        return latents[8].flatten(1), log_dets[8]
 
     def inverse(self, z, condition):
-        latents = {r: z.new_zeros(len(z), *shape) for r, shape in self.model.latent_shapes.items()}
-        parts = z.split([latents[r][0].numel() for r in self.levels], dim=1)
-        latents |= {r: part.view_as(latents[r]) for r, part in zip(self.levels, parts, strict=True)}
-        x, log_dets = self.model.inverse(latents, condition)
-        return torch.nn.functional.avg_pool2d(x, 8), sum(log_dets[r] for r in self.levels)
+        latents = {8: z.unflatten(1, self.model.latent_shapes[8])}
+        return self.model.begin(latents, condition)
 
 
 # By name: the model, its architecture, the shapes of x and of the condition (digits have none).
 PHOTO, L256, L64 = (2, 64, 64), (1, 256, 256), (1, 64, 64)
 LARGE_FLOWS = {
     "natural": ("natural", NARROW_NATURAL, PHOTO, L256),
-    "natural, autoregressive": ("natural", NARROW_COARSE, PHOTO, L256),
     "natural without conditioning": ("natural", without(NARROW_NATURAL, ["conditioning"]), PHOTO, L256),
     "bedrooms": ("bedrooms", NARROW_BEDROOMS, PHOTO, L64),
     **{
@@ -237,7 +229,7 @@ LARGE_FLOWS = {
     "mnist of two layers": ("mnist", MnistConfig(hidden=(16, 8)), (1, 28, 28), None),
 }
 SMALL_FLOWS = {
-    "natural, coarse levels": ("natural", NARROW_NATURAL, (2, 8, 8), L256),
+    "natural, coarse level": ("natural", NARROW_NATURAL, (2, 16, 16), L256),
     "bedrooms, tiny": ("bedrooms", TINY_BEDROOMS, (2, 8, 8), L64),
     "imagenet-vgg, tiny": ("imagenet-vgg", tiny_vgg("paper"), (2, 16, 16), L256),
     "imagenet-vgg of the authors, tiny": ("imagenet-vgg", tiny_vgg("authors"), (2, 16, 16), L256),
@@ -281,7 +273,7 @@ def case(name, dtype=torch.float64, n=N, scale=1.0, size=3):
     """A transform, n values of x, and its condition; a larger n starts with the same ones."""
     rows = lambda t: t[:n].to(dtype)  # noqa: E731
     if name in FLOWS:
-        of, adapter = ("natural", CoarseLevels) if name == "natural, coarse levels" else (name, Flow)
+        of, adapter = ("natural", CoarseLevel) if name == "natural, coarse level" else (name, Flow)
         x = randn(*FLOWS[name][2])
         return adapter(model_of(of, dtype)), scale * rows(x), condition_of(of, dtype, n)
     torch.manual_seed(1)

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 from helpers import stir
-from narrow import NARROW_BEDROOMS, NARROW_COARSE, NARROW_NATURAL, SMALL_MNIST, narrow_vgg
+from narrow import NARROW_BEDROOMS, NARROW_NATURAL, SMALL_MNIST, narrow_vgg
 from PIL import Image
 
 from cinn_colorize import Colorizer
 from cinn_colorize.data.sources import find_photos
 from cinn_colorize.errors import WeightsError
 from cinn_colorize.models import MODELS, load_model, model_class, save_model
+from cinn_colorize.models.architecture import read
 from cinn_colorize.models.bedrooms import BedroomsConfig
 from cinn_colorize.models.imagenet_vgg import PRESETS
 from cinn_colorize.models.mnist import MnistConfig
@@ -21,8 +22,7 @@ from cinn_colorize.models.natural import NaturalConfig
 from cinn_colorize.training.task import SHEET_SAMPLES, photo_sheet
 
 OF_PHOTOS = {
-    "natural": ("natural", NARROW_COARSE),
-    "natural, couplings": ("natural", NARROW_NATURAL),
+    "natural": ("natural", NARROW_NATURAL),
     "bedrooms": ("bedrooms", NARROW_BEDROOMS),
     "imagenet-vgg, paper": ("imagenet-vgg", narrow_vgg("paper")),
     "imagenet-vgg, authors": ("imagenet-vgg", narrow_vgg("authors")),
@@ -31,11 +31,9 @@ ALL = {**OF_PHOTOS, "mnist": ("mnist", SMALL_MNIST)}
 LEARNING = {
     **OF_PHOTOS,
     "natural, as trained": ("natural", NaturalConfig.default()),
-    "natural, couplings as trained": ("natural", NaturalConfig.couplings()),
 }
 ORDERS = {
     "natural": (NaturalConfig.default(), [32, 16]),
-    "natural, couplings": (NaturalConfig.couplings(), [32, 16, 8, 4, 2, 1, 0]),
     "bedrooms": (BedroomsConfig.default(), [64, 32, 16, 0]),
     "mnist": (MnistConfig(), []),
     **{f"imagenet-vgg, {preset}": (make(), [64, 32, 16, 8, 0]) for preset, make in PRESETS.items()},
@@ -77,12 +75,12 @@ def test_every_trained_parameter_gets_a_gradient(name, config):
 
 @pytest.mark.parametrize(("config", "order"), ORDERS.values(), ids=ORDERS)
 def test_config_survives_json(config, order):
-    read = type(config).from_dict
-    again = read(json.loads(json.dumps(asdict(config), sort_keys=True)))
+    kind = type(config)
+    again = read(kind, json.loads(json.dumps(asdict(config), sort_keys=True)))
     assert again == config
     assert list(getattr(again, "levels", getattr(again, "stages", ()))) == order
     with pytest.raises(TypeError):
-        read(asdict(config) | {"unknown": 1})
+        read(kind, asdict(config) | {"unknown": 1})
 
 
 @every

@@ -1,14 +1,12 @@
 """The default model: its shipped weights, its levels, its configuration."""
 
-from dataclasses import asdict
-
 import pytest
 import torch
 from helpers import check_independence, stir
-from narrow import NARROW_COARSE, NARROW_NATURAL
+from narrow import NARROW_NATURAL
 
 from cinn_colorize.engines.pytorch import TorchNetwork
-from cinn_colorize.models.natural import Natural, NaturalConfig
+from cinn_colorize.models.natural import Natural
 
 
 def inputs(n, dtype=torch.float64):
@@ -44,23 +42,15 @@ def test_coarser_levels_alone_are_the_same():
     assert all(torch.equal(part[r], whole[r]) for r in part)
 
 
-def test_keys_of_earlier_weights_are_ignored():
-    values = asdict(NaturalConfig.default()) | {"pyramid_dropout": 0.1}
-    for part in (values["coarse"], *values["levels"].values()):
-        part["dropout"] = 0.2
-    assert NaturalConfig.from_dict(values) == NaturalConfig.default()
-
-
-@pytest.mark.parametrize("config", [NARROW_COARSE, NARROW_NATURAL], ids=["autoregressive", "couplings"])
-def test_a_sample_does_not_depend_on_how_many_are_drawn(config):
+def test_a_sample_does_not_depend_on_how_many_are_drawn():
     torch.manual_seed(0)
-    model = stir(Natural(config)).eval().requires_grad_(False)
+    model = stir(Natural(NARROW_NATURAL)).eval().requires_grad_(False)
     check_independence(TorchNetwork(model, 256, torch.device("cpu")))
 
 
 def test_guidance_changes_the_coarse_colours_and_stays_invertible():
     torch.manual_seed(0)
-    model = stir(Natural(NARROW_COARSE)).double().eval().requires_grad_(False)
+    model = stir(Natural(NARROW_NATURAL)).double().eval().requires_grad_(False)
     plain = model.condition(50 + 50 * torch.rand(2, 1, 256, 256, dtype=torch.float64))
     guided = model.guided(plain, 0.5)
     latents = {r: torch.randn(2, *shape, dtype=torch.float64) for r, shape in model.latent_shapes.items()}
@@ -71,16 +61,9 @@ def test_guidance_changes_the_coarse_colours_and_stays_invertible():
     assert max((back[r] - latents[r]).abs().max() for r in latents) < 1e-9
 
 
-def test_a_model_of_couplings_cannot_be_guided():
-    model = stir(Natural(NARROW_NATURAL)).eval()
-    condition = model.condition(torch.rand(1, 1, 256, 256))
-    with pytest.raises(ValueError, match="these weights of natural cannot be guided"):
-        model.guided(condition, 0.3)
-
-
 def test_what_is_begun_is_finished_as_the_inverse_does():
     torch.manual_seed(0)
-    model = stir(Natural(NARROW_COARSE)).double().eval().requires_grad_(False)
+    model = stir(Natural(NARROW_NATURAL)).double().eval().requires_grad_(False)
     condition = model.condition(50 + 50 * torch.rand(2, 1, 256, 256, dtype=torch.float64))
     latents = {r: torch.randn(2, *shape, dtype=torch.float64) for r, shape in model.latent_shapes.items()}
     x, log_dets = model.inverse(latents, condition)

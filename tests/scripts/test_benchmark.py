@@ -7,7 +7,7 @@ import torch
 from helpers import needs
 
 from cinn_colorize.models.imagenet_vgg import ImagenetVggConfig
-from cinn_colorize.models.natural import LevelConfig, NaturalConfig
+from cinn_colorize.models.natural import LevelConfig
 
 needs("FrEIA")
 from flows import drawn, imagenet_vgg, natural  # noqa: E402
@@ -24,9 +24,7 @@ def narrow_authors():
 PAIRS = {
     "paper": lambda: imagenet_vgg(ImagenetVggConfig.narrow()),
     "authors": lambda: imagenet_vgg(narrow_authors()),
-    "natural": lambda: natural(
-        replace(NaturalConfig.couplings(), levels={2: LevelConfig(2, 8, 8), 0: LevelConfig(2, 8, 8)})
-    ),
+    "natural": lambda: natural({2: LevelConfig(2, 8, 8), 0: LevelConfig(2, 8, 8)}),
 }
 
 

@@ -15,6 +15,7 @@ import vae_mdn
 from adversary import judged
 from classification import Classification
 from colorgan import CLIP, ColorGan
+from couplings import Couplings
 from features import PARTS, Cache
 from helpers import stir
 from regression import Regression
@@ -129,9 +130,21 @@ def test_the_papers_cinn_differs_by_its_levels_alone(examples):
     papers, own = (train.cinn(name, [examples]) for name in ("couplings", "natural"))
     assert (papers.photos, papers.dev, papers.config) == (own.photos, own.dev, own.config)
     models = papers.initial_model(), own.initial_model()
-    assert [model.config for model in models] == [NaturalConfig.couplings(), NaturalConfig.default()]
+    assert models[0].config.levels == models[1].config.levels  # those of details
+    assert (type(models[0]), models[1].config) == (Couplings, NaturalConfig.default())
     first, second = (model.backbone.state_dict() for model in models)
     assert all(torch.equal(first[name], second[name]) for name in first.keys() | second.keys())
+
+
+def test_the_weights_of_the_papers_cinn_are_evaluated(examples, tmp_path):
+    torch.manual_seed(0)
+    model = stir(Couplings())
+    train.CouplingsTask([], []).save(model, tmp_path / "couplings.safetensors", {})
+    colorizer = evaluate.couplings(tmp_path / "couplings.safetensors")
+    assert colorizer.info.levels == tuple(model.latent_shapes)
+    conditioned = colorizer.condition(examples / "camera.png")
+    (sample,) = conditioned.sample(1, 1.0, 0)
+    assert conditioned.log_prob(sample.ab) == pytest.approx(sample.log_prob, rel=1e-3)
 
 
 @pytest.fixture(scope="module")

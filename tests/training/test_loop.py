@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import stir
-from narrow import NARROW_COARSE
+from narrow import NARROW_NATURAL
 from tiny_run import CONFIG, CPU, TinyTask, build
 
 from cinn_colorize.data.sources import find_photos
@@ -123,7 +123,7 @@ def test_weights_without_a_gradient_decay(kind):
     else:
         task, model, config = (
             NaturalTask([]),
-            stir(Natural(NARROW_COARSE)),
+            stir(Natural(NARROW_NATURAL)),
             NaturalTraining(weight_decay=0.25),
         )
     groups = task.learning(model, config)

@@ -11,7 +11,7 @@ import pytest
 import pyvips
 import torch
 from helpers import GRAY, write_blobs
-from narrow import NARROW_COARSE
+from narrow import NARROW_NATURAL
 from PIL import Image, ImageCms
 
 from cinn_colorize.data.readers import Reader
@@ -19,7 +19,7 @@ from cinn_colorize.data.sources import LmdbPhotos, Source, find_photos
 from cinn_colorize.errors import DataError
 from cinn_colorize.models.conditioning.backbone import DEEP
 from cinn_colorize.models.conditioning.pretrained import Pretrained
-from cinn_colorize.models.natural import LevelConfig, Natural, NaturalConfig
+from cinn_colorize.models.natural import Natural
 from cinn_colorize.training.ablation import without
 from cinn_colorize.training.checkpoint import load_newest, save_checkpoint
 from cinn_colorize.training.crops import Crops, Loading, batches, random_crop, squeezed, to_network
@@ -42,8 +42,7 @@ def photos(tmp_path_factory):
 @pytest.fixture
 def model():
     torch.manual_seed(0)
-    narrow = {r: LevelConfig(1, 8, 16, attend=r in (8, 4)) for r in (32, 16, 8, 4, 2, 1, 0)}
-    return Natural(NaturalConfig(narrow))
+    return Natural(NARROW_NATURAL)
 
 
 CONFIG = NaturalTraining(photos=24, batch=4, warmup=4)
@@ -357,7 +356,7 @@ def test_a_photo_is_cropped_anew_in_every_epoch(tmp_path):
 
 
 def test_colours_get_the_noise_of_the_settings():
-    model, generator = Natural(without(NARROW_COARSE, ["conditioning"])), torch.Generator()
+    model, generator = Natural(without(NARROW_NATURAL, ["conditioning"])), torch.Generator()
     L, ab = torch.full((2, 1, 256, 256), 50.0), 30 * torch.ones(2, 2, 64, 64)
     config = NaturalTraining(pixel_noise=0.05, coarse_noise=0.4)
     x, *_ = NaturalTask([]).prepare(model, [L, ab], config, Noise(generator.manual_seed(1)), torch.float32)

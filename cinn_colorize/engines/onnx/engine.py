@@ -6,6 +6,7 @@ Samples equal those of :class:`cinn_colorize.Colorizer` except for rounding.
 from __future__ import annotations
 
 import math
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import NoReturn
 
@@ -14,20 +15,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from cinn_colorize.engines.interface import Coarse, LoadedNetwork
-from cinn_colorize.engines.onnx.names import (
-    AB,
-    BEGUN,
-    KNOWN,
-    LATENT,
-    LOG_DET,
-    LUMINANCE,
-    NEW,
-    STEP_INPUTS,
-    STEP_OUTPUTS,
-    TOGETHER,
-    VALUES,
-    of_blocks,
-)
+from cinn_colorize.engines.onnx.names import TOGETHER
 from cinn_colorize.engines.onnx.sessions import Sessions
 from cinn_colorize.errors import EngineError
 from cinn_colorize.imaging.bands import threads
@@ -43,47 +31,40 @@ def onnx_network(model: str, sha256: str, sessions: Sessions, guidance: float | 
     Args:
         model: name of the model in the registry.
         sha256: SHA-256 of the weights.
-        sessions: the model's files, opened.
+        sessions: the files.
         guidance: see :class:`cinn_colorize.Colorizer`.
 
     Raises:
         ValueError: the guidance is out of range, or not possible with these weights.
     """
-    network = OnnxNetwork(sessions)
-    info = MODELS[model].with_levels(network.latent_shapes)
+    info = MODELS[model]
     assert isinstance(info, PhotoModelInfo)
-    network.guidance = info.guidance_of(guidance)
-    return LoadedNetwork(info, sha256, "fp32", network, network.guidance)
+    weight = info.guidance_of(guidance)
+    return LoadedNetwork(info, sha256, "fp32", OnnxNetwork(sessions, weight), weight)
 
 
 class OnnxNetwork:
     """Computes a model in onnxruntime: only g, because the files do not hold f.
 
-    See :class:`cinn_colorize.engines.interface.Network`.
-
     Args:
         sessions: the model's files, opened.
         guidance: see :class:`cinn_colorize.engines.pytorch.TorchNetwork`.
-
-    Attributes:
-        guidance: that of the network.
     """
 
     def __init__(self, sessions: Sessions, guidance: float = 0.0) -> None:
-        self.guidance = guidance
+        self._guidance = guidance
         self.coarse_size: int | None = None
         self._condition, self._sample = sessions.condition, sessions.sample
         self._passes, self._colours = [_Pass(step) for step in sessions.steps], sessions.coarse
         self._size = tuple(self._condition.get_inputs()[0].shape[2:])
         self._shared = [output.name for output in self._condition.get_outputs()]
         required = {input.name: tuple(input.shape[1:]) for input in self._sample.get_inputs()}
-        codes = [name for name in required if name not in {*self._shared, *BEGUN}]
-        self._codes = {name: int(name.removeprefix(LATENT)) for name in codes}
+        self._codes = {name: int(name[1:]) for name in required if re.fullmatch(r"z\d+", name)}
         self.latent_shapes: Shapes = {r: required[name] for name, r in self._codes.items()}
         if self._colours:
             shape: list[int] = self._colours.get_inputs()[0].shape
             self.latent_shapes[self._passes[0].level] = (shape[1], shape[2], shape[3])
-            self.coarse_size = required[BEGUN[0]][1]
+            self.coarse_size = required["begun"][1]
             self._gamut = [input.name for input in self._colours.get_inputs()[1:]]
             self._scale = np.float32(sessions.facts["chroma_scale"])
 
@@ -92,7 +73,7 @@ class OnnxNetwork:
         if L.shape != self._size:
             raise ValueError(f"L must have the shape {self._size}, not {L.shape}")
         batch = np.ascontiguousarray(L, np.float32)[None, None]
-        values = self._condition.run(self._shared, {LUMINANCE: batch})
+        values = self._condition.run(self._shared, {"L": batch})
         return dict(zip(self._shared, values, strict=True))
 
     def coarse(self, latents: LatentLevels, condition: Tensors) -> Coarse:
@@ -110,12 +91,12 @@ class OnnxNetwork:
         of_coarse, begun = np.zeros(number), dict[str, Floats]()
         if self.coarse_size:
             coarse_ab, of_coarse = coarse or self.coarse(latents, condition)
-            begun = dict(zip(BEGUN, (coarse_ab / self._scale, np.zeros(number, np.float32)), strict=True))
+            begun = {"begun": coarse_ab / self._scale, "begun_log_det": np.zeros(number, np.float32)}
 
         def decode_one(k: int) -> tuple[Floats, float]:
             codes = {name: latents[r][k : k + 1] for name, r in self._codes.items()}
             known = {name: values[k : k + 1] for name, values in begun.items()}
-            ab, log_det = self._sample.run([AB, LOG_DET], {**codes, **known, **condition})
+            ab, log_det = self._sample.run(["ab", "log_det"], {**codes, **known, **condition})
             return ab, sum(float(_log_normal(z)[0]) for z in codes.values()) - float(log_det[0])
 
         with ThreadPoolExecutor(threads()) as pool:  # a thread each, so that their number changes nothing
@@ -124,19 +105,11 @@ class OnnxNetwork:
         return np.concatenate(ab), np.array(log_prob) + of_coarse
 
     def encode(self, ab: Floats, condition: Tensors) -> NoReturn:
-        """See :meth:`Network.encode`.
-
-        Raises:
-            EngineError: always.
-        """
+        """Raise an EngineError."""
         raise EngineError("onnxruntime cannot encode colours; use --engine torch")
 
     def log_prob(self, ab: Floats, condition: Tensors) -> NoReturn:
-        """See :meth:`Network.log_prob`.
-
-        Raises:
-            EngineError: always.
-        """
+        """Raise an EngineError."""
         self.encode(ab, condition)
 
     def _pass_through(self, z: Floats, condition: Tensors) -> tuple[Floats, Floats]:
@@ -145,11 +118,14 @@ class OnnxNetwork:
         z = np.concatenate([z, np.repeat(z[-1:], TOGETHER - number, axis=0)])
         log_det = np.zeros(TOGETHER, np.float32)
         for step in self._passes:
-            z, change = step(z, condition, self.guidance)
+            z, change = step(z, condition, self._guidance)
             log_det += change
         assert self._colours
         gamut = {name: condition[name] for name in self._gamut}
-        colours = [self._colours.run([*BEGUN], {VALUES: z[k : k + 1], **gamut}) for k in range(number)]
+        colours = [
+            self._colours.run(["begun", "begun_log_det"], {"values": z[k : k + 1], **gamut})
+            for k in range(number)
+        ]
         x, changes = (np.concatenate(values) for values in zip(*colours, strict=True))
         return x, log_det[:number] + changes
 
@@ -167,21 +143,19 @@ def _guided(values: Floats, guidance: float) -> Floats:
 
 
 class _Pass:
-    """A pass of an autoregressive level, of eight codes at a time.
-
-    Args:
-        session: its step.
-    """
+    """A pass of an autoregressive level, of eight codes at a time, given the session of its step."""
 
     def __init__(self, session: onnxruntime.InferenceSession) -> None:
         self._session = session
         facts = session.get_modelmeta().custom_metadata_map
         self.level, self._order = int(facts["level"]), int(facts["order"])
         self._features, self._without = facts["features"], facts.get("without")
-        shapes: dict[str, list[int]] = {i.name: i.shape for i in session.get_inputs()}
-        blocks = (len(shapes) - len(STEP_INPUTS)) // len(KNOWN)
-        self._known, self._new = of_blocks(KNOWN, blocks), of_blocks(NEW, blocks)
-        _, self._heads, self._places, self._head = shapes[self._known[0]]
+        shapes = {i.name: i.shape for i in session.get_inputs()}
+        # By what is known of the places before, what a step adds to it.
+        self._new = {
+            name: name.replace("s", "", 1) for name in shapes if re.fullmatch(r"(keys|values)\d+", name)
+        }
+        _, self._heads, self._places, self._head = shapes["keys0"]
 
     def __call__(self, z: Floats, condition: Tensors, guidance: float) -> tuple[Floats, Floats]:
         """Decode z (8, C, r, r), place by place: return the values and the log-det (8,)."""
@@ -190,16 +164,20 @@ class _Pass:
         tokens, rows = self._tokens(z), len(features)
         x, log_det = np.empty_like(tokens), np.zeros(TOGETHER, np.float32)
         shape = (rows, self._heads, self._places, self._head)
-        known = {name: np.zeros(shape, np.float32) for name in self._known}
+        known = {name: np.zeros(shape, np.float32) for name in self._new}
+        outputs = ["log_scale", "shift", *self._new.values()]
         before = np.zeros_like(tokens[:, :1])
         for t in range(self._places):
             here = slice(t, t + 1)
-            inputs = np.array(t), np.tile(before, (len(names), 1, 1)), features[:, here]
-            s, m, *new = self._session.run(
-                [*STEP_OUTPUTS, *self._new], dict(zip(STEP_INPUTS, inputs, strict=True)) | known
-            )
-            for cache, value in zip(known.values(), new, strict=True):
-                cache[:, :, here] = value
+            inputs = {
+                "t": np.array(t),
+                "before": np.tile(before, (len(names), 1, 1)),
+                "features": features[:, here],
+            }
+            found = dict(zip(outputs, self._session.run(outputs, inputs | known), strict=True))
+            for name, cache in known.items():
+                cache[:, :, here] = found[self._new[name]]
+            s, m = found["log_scale"], found["shift"]
             if len(names) > 1:
                 s, m = (_guided(values, guidance) for values in (s, m))
             x[:, here] = before = tokens[:, here] * np.exp(s) + m

@@ -20,25 +20,7 @@ from torch.utils import _pytree as pytree
 
 from cinn_colorize import __version__
 from cinn_colorize.engines.interface import DENSITY_SCALE
-from cinn_colorize.engines.onnx.names import (
-    AB,
-    BEGUN,
-    COARSE,
-    CONDITION,
-    CONTENTS,
-    KNOWN,
-    LATENT,
-    LOG_DET,
-    LUMINANCE,
-    NEW,
-    SAMPLE,
-    STEP,
-    STEP_INPUTS,
-    STEP_OUTPUTS,
-    TOGETHER,
-    VALUES,
-    of_blocks,
-)
+from cinn_colorize.engines.onnx.names import COARSE, CONDITION, CONTENTS, SAMPLE, STEP, TOGETHER
 from cinn_colorize.engines.pytorch import evaluating
 from cinn_colorize.errors import WeightsError
 from cinn_colorize.files.atomic import writing
@@ -46,8 +28,7 @@ from cinn_colorize.files.messages import printable_name
 from cinn_colorize.flow.autoregressive import HEAD, AutoregressivePass
 from cinn_colorize.flow.bounds import Interval
 from cinn_colorize.models import Loaded, PhotoModelInfo
-from cinn_colorize.models.architecture import retired_keys
-from cinn_colorize.models.natural import COARSE as COARSE_LEVEL
+from cinn_colorize.models.natural import COARSE as LEVEL
 from cinn_colorize.models.natural import GUIDED, Natural
 
 if TYPE_CHECKING:
@@ -55,43 +36,52 @@ if TYPE_CHECKING:
 
     from cinn_colorize.models.base import ConditionalFlow
 
+Named = dict[str, Tensor]  # inputs or outputs of a graph
+
 _OPSET = 20
-_ROWS = torch.export.Dim("rows")
+_SIDE = 2 * LEVEL  # of the coarse colours
+_LOW, _HIGH = f"gamut.{_SIDE}.low", f"gamut.{_SIDE}.high"
+
+
+def name_of(path: tuple[Any, ...]) -> str:
+    """Return the name of a tensor in a condition, such as ``prepared.32.features``."""
+    return ".".join(re.findall(r"\w+", pytree.keystr(path)))
+
+
+def _named(condition: Any) -> Named:
+    leaves = pytree.tree_leaves_with_path(condition)
+    return {name_of(path): leaf for path, leaf in leaves if leaf is not None}
 
 
 class _Condition(nn.Module):
-    """Computes the tensors of a photo's condition as a flat list."""
+    """Computes the tensors of a photo's condition."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: ConditionalFlow) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, L: Tensor) -> list[Tensor]:
-        return [leaf for leaf in pytree.tree_leaves(self.model.condition(L)) if leaf is not None]
+    def forward(self, inputs: Named) -> Named:
+        return _named(self.model.condition(inputs["L"]))
 
 
 class _Sample(nn.Module):
     """Decodes a sample from its code, or what the passes made of it, and the tensors of the condition."""
 
-    def __init__(self, model: Any, condition: Any, levels: list[int]) -> None:
+    def __init__(self, model: ConditionalFlow, condition: Any) -> None:
         super().__init__()
-        self.model, self.levels = model, levels
-        leaves, self.structure = pytree.tree_flatten(condition)
-        self.present = [leaf is not None for leaf in leaves]
+        self.model, self.condition = model, condition
 
-    def forward(
-        self, latents: list[Tensor], begun: list[Tensor], condition: list[Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        tensors = iter(condition)
-        leaves = [next(tensors) if present else None for present in self.present]
-        x, log_dets = self.model.finish(
-            dict(zip(self.levels, latents, strict=True)),
-            pytree.tree_unflatten(leaves, self.structure),
-            tuple(begun),
-        )
+    def forward(self, inputs: Named) -> Named:
+        latents = {r: inputs[f"z{r}"] for r in self.model.latent_shapes if f"z{r}" in inputs}
+        condition = pytree.tree_map_with_path(lambda path, _: inputs.get(name_of(path)), self.condition)
+        begun = (inputs["begun"], inputs["begun_log_det"]) if "begun" in inputs else ()
+        x, log_dets = self.model.finish(latents, condition, begun)
         scale = self.model.config.chroma_scale
         log_det = torch.stack(list(log_dets.values())).sum(0)
-        return x * scale, log_det + x[0].numel() * math.log(scale / DENSITY_SCALE)
+        return {
+            "ab": x * scale,
+            "log_det": log_det + x[0].numel() * math.log(scale / DENSITY_SCALE),
+        }
 
 
 class _Coarse(nn.Module):
@@ -99,10 +89,12 @@ class _Coarse(nn.Module):
 
     def __init__(self, model: Natural) -> None:
         super().__init__()
-        self.model = model
+        self.squeeze, self.clamp = model.coarse.flow.maps[0], model.coarse.clamp
 
-    def forward(self, values: Tensor, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
-        return self.model.coarse_colours(values, Interval(lower, upper))
+    def forward(self, inputs: Named) -> Named:
+        x, _ = self.squeeze.inverse(inputs["values"], None)
+        x, log_det = self.clamp.inverse(x, Interval(inputs[_LOW], inputs[_HIGH]))
+        return {"begun": x, "begun_log_det": log_det}
 
 
 class _Step(nn.Module):
@@ -116,22 +108,20 @@ class _Step(nn.Module):
         super().__init__()
         self.flow = flow
 
-    def forward(
-        self, t: Tensor, before: Tensor, features: Tensor, known: list[Tensor]
-    ) -> tuple[Tensor, Tensor, list[Tensor]]:
-        h = self.flow.embedded(before) + features + self.flow.position.index_select(0, t[None])
-        unknown = torch.zeros(len(self.flow.position)).masked_fill(
-            torch.arange(len(self.flow.position)) >= t, -math.inf
-        )
-        new = []
-        for block, keys, values in zip(self.flow.blocks, known[::2], known[1::2], strict=True):
-            q, k, v = block.projected(h)
-            q = q * HEAD**-0.5
-            scores = torch.cat([q @ keys.mT + unknown, (q * k).sum(-1, keepdim=True)], dim=-1)
-            share = scores.softmax(-1)
-            h = block.transformed(h, share[..., :-1] @ values + share[..., -1:] * v)
-            new += [k, v]
-        return *self.flow.affine(h, h.dtype), new
+    def forward(self, inputs: Named) -> Named:
+        t, position = inputs["t"], self.flow.position
+        h = self.flow.embedded(inputs["before"]) + inputs["features"] + position.index_select(0, t[None])
+        unknown = torch.zeros(len(position)).masked_fill(torch.arange(len(position)) >= t, -math.inf)
+        new: Named = {}
+        for k, block in enumerate(self.flow.blocks):
+            query, key, value = block.projected(h)
+            query = query * HEAD**-0.5
+            others = query @ inputs[f"keys{k}"].mT + unknown
+            share = torch.cat([others, (query * key).sum(-1, keepdim=True)], dim=-1).softmax(-1)
+            h = block.transformed(h, share[..., :-1] @ inputs[f"values{k}"] + share[..., -1:] * value)
+            new |= {f"key{k}": key, f"value{k}": value}
+        log_scale, shift = self.flow.affine(h, h.dtype)
+        return {"log_scale": log_scale, "shift": shift, **new}
 
 
 def export(loaded: Loaded, folder: Path) -> list[Path]:
@@ -147,10 +137,9 @@ def export(loaded: Loaded, folder: Path) -> list[Path]:
     Raises:
         WeightsError: the files cannot be written, or the packages that this requires are missing.
     """
-    facts = {"weights": loaded.sha256, "version": __version__}
     contents = {}
     for file, graph in _graphs(loaded).items():
-        graph.metadata_props.update(facts)
+        graph.metadata_props.update({"weights": loaded.sha256, "version": __version__})
         contents[file] = _serialised(graph)
     return _write(folder, contents)
 
@@ -175,108 +164,88 @@ def export_graphs(loaded: Loaded, folder: Path) -> list[Path]:
     about = {
         "architecture": asdict(config),
         "defaults": {field.name: field.default for field in fields(config) if field.default is not MISSING},
-        "retired": sorted(retired_keys(type(config))),
         "files": lacks,
     }
     contents[CONTENTS] = (json.dumps(about, sort_keys=True) + "\n").encode()
     return _write(folder, contents)
 
 
-def name_of(path: tuple[Any, ...]) -> str:
-    """Return the name of a tensor in a condition, such as ``prepared.32.features``."""
-    return ".".join(re.findall(r"\w+", pytree.keystr(path)))
-
-
 def _graphs(loaded: Loaded) -> dict[str, onnx_ir.Model]:
     """Return the content of each file; initializers that are weights have their names in the state dict."""
     if missing := [package for package in ("onnx", "onnxscript") if not find_spec(package)]:
         raise WeightsError(f"export requires {' and '.join(missing)}; pip install 'cinn-colorize[onnx]'")
-    info = loaded.info
+    model, info = loaded.model, loaded.info
     if not isinstance(info, PhotoModelInfo):
         raise WeightsError(f"{info.name} does not colorize photos; only models that do are exported")
-    with evaluating(loaded.model):
-        return _graphs_of(loaded.model, info)
-
-
-def _graphs_of(model: ConditionalFlow, info: PhotoModelInfo) -> dict[str, onnx_ir.Model]:
     size = info.luminance_size
     L = torch.linspace(0, 100, size * size).reshape(1, 1, size, size)
-    with torch.no_grad():
-        condition = model.condition(L)
-    leaves = pytree.tree_leaves_with_path(condition)
-    shared = {name_of(path): leaf for path, leaf in leaves if leaf is not None}
-    latents = {r: torch.zeros(1, *shape) for r, shape in model.latent_shapes.items()}
-    with torch.no_grad():
-        begun = dict(zip(BEGUN, model.begin(latents, condition), strict=False))
-    passes = model.passes[::-1] if isinstance(model, Natural) else []
-    if passes:
-        values = latents.pop(COARSE_LEVEL)
-    codes = {f"{LATENT}{r}": z for r, z in latents.items()}
-    inputs = [*codes.values()], [*begun.values()], [*shared.values()]
-    names = {module: name for name, module in model.named_modules()}
-    graphs = {
-        CONDITION: _graph(_Condition(model), (L,), [LUMINANCE], [*shared], ""),
-        SAMPLE: _graph(
-            _Sample(model, condition, [*latents]), inputs, [*codes, *begun, *shared], [AB, LOG_DET], ""
-        ),
-    }
-    graphs[SAMPLE].metadata_props.update(
-        {"passes": str(len(passes)), "chroma_scale": repr(model.config.chroma_scale)}
-    )
-    if isinstance(model, Natural) and passes:
-        gamut = [f"gamut.{model.coarse_size}.{end}" for end in Interval._fields]
-        graphs[COARSE] = _graph(
-            _Coarse(model),
-            (values, *(shared[name] for name in gamut)),
-            [VALUES, *gamut],
-            [*BEGUN],
-            "",
-        )
-    guided = range(len(passes))[GUIDED]
-    for k, flow in enumerate(passes):
-        graphs[STEP.format(k)] = step = _step_graph(flow, f"{names[flow]}.")
-        number, condition_of = len(passes) - 1 - k, f"prepared.{COARSE_LEVEL}"
-        step.metadata_props.update(
-            {
-                "level": str(COARSE_LEVEL),
-                "features": f"{condition_of}.features.{number}",
-                "order": "-1" if flow.reverse else "1",
-            }
-        )
-        if number in guided:
-            step.metadata_props["without"] = f"{condition_of}.without.{guided.index(number)}"
+    with evaluating(model):
+        with torch.no_grad():
+            condition = model.condition(L)
+        codes = {f"z{r}": torch.zeros(1, *shape) for r, shape in model.latent_shapes.items()}
+        coarse: dict[str, onnx_ir.Model] = {}
+        if isinstance(model, Natural):
+            coarse = _coarse_graphs(model, codes.pop(f"z{LEVEL}"), condition)
+            codes |= {"begun": torch.zeros(1, 2, _SIDE, _SIDE), "begun_log_det": torch.zeros(1)}
+        graphs = {
+            CONDITION: _graph(_Condition(model), {"L": L}),
+            SAMPLE: _graph(_Sample(model, condition), {**codes, **_named(condition)}),
+            **coarse,
+        }
+    passes = len(model.coarse.passes) if isinstance(model, Natural) else 0
+    facts = {"passes": str(passes), "chroma_scale": repr(model.config.chroma_scale)}
+    graphs[SAMPLE].metadata_props.update(facts)
     for graph in graphs.values():
         graph.metadata_props["model"] = info.name
     return graphs
 
 
+def _coarse_graphs(model: Natural, values: Tensor, condition: Any) -> dict[str, onnx_ir.Model]:
+    """Return the graphs of the coarse level: of its colours, and of a step of each pass of g."""
+    gamut = {name: tensor for name, tensor in _named(condition).items() if name in (_LOW, _HIGH)}
+    graphs = {COARSE: _graph(_Coarse(model), {"values": values, **gamut})}
+    passes = model.coarse.passes
+    guided = range(len(passes))[GUIDED]
+    for number, flow in reversed([*enumerate(passes)]):  # of f
+        step = _step_graph(flow, f"levels.{LEVEL}.flow.maps.{number + 1}.")
+        step.metadata_props.update(
+            {
+                "level": str(LEVEL),
+                "features": f"prepared.{LEVEL}.features.{number}",
+                "order": "-1" if flow.reverse else "1",
+            }
+        )
+        if number in guided:
+            step.metadata_props["without"] = f"prepared.{LEVEL}.without.{guided.index(number)}"
+        graphs[STEP.format(len(passes) - 1 - number)] = step
+    return graphs
+
+
 def _step_graph(flow: AutoregressivePass, prefix: str) -> onnx_ir.Model:
-    (places, width), blocks = flow.position.shape, len(flow.blocks)
-    before, features = torch.zeros(TOGETHER, 1, flow.embed.in_features), torch.zeros(TOGETHER, 1, width)
-    known = [torch.zeros(TOGETHER, width // HEAD, places, HEAD) for _ in range(2 * blocks)]
-    rows = {0: _ROWS}
-    return _graph(
-        _Step(flow),
-        (torch.tensor(0), before, features, known),
-        [*STEP_INPUTS, *of_blocks(KNOWN, blocks)],
-        [*STEP_OUTPUTS, *of_blocks(NEW, blocks)],
-        prefix,
-        (None, rows, rows, [rows] * (2 * blocks)),
-    )
+    (places, width), rows = flow.position.shape, torch.export.Dim("rows")
+    known = [f"{name}{k}" for k in range(len(flow.blocks)) for name in ("keys", "values")]
+    of_rows = {
+        "before": torch.zeros(TOGETHER, 1, flow.embed.in_features),
+        "features": torch.zeros(TOGETHER, 1, width),
+        **{name: torch.zeros(TOGETHER, width // HEAD, places, HEAD) for name in known},
+    }
+    shapes = {"t": None, **{name: {0: rows} for name in of_rows}}
+    return _graph(_Step(flow), {"t": torch.tensor(0), **of_rows}, prefix, shapes)
 
 
 def _graph(
-    module: nn.Module,
-    inputs: tuple[Any, ...],
-    takes: list[str],
-    gives: list[str],
-    prefix: str,
-    shapes: tuple[Any, ...] | None = None,
+    module: nn.Module, inputs: Named, prefix: str = "", shapes: Mapping[str, Any] | None = None
 ) -> onnx_ir.Model:
-    """Return the graph of a wrapper around (a part of) a model, whose names in the state dict have a prefix.
+    """Return the graph of a wrapper around a model, or a part of it.
 
     Of what can be computed beforehand, only what does not depend on the weights is: whichever engine runs the
     graph does the rest when it reads them. Other passes of an optimizer would look at the weights' values.
+
+    Args:
+        module: the wrapper, a map between named tensors.
+        inputs: examples of what it takes.
+        prefix: of the part's names in the model's state dict.
+        shapes: dynamic dimensions of the inputs, if there are any.
     """
     from onnx_ir.passes import common
     from onnxscript import optimizer
@@ -284,10 +253,10 @@ def _graph(
     with _silence():
         program = torch.onnx.export(
             module.eval(),
-            inputs,
-            input_names=takes,
-            output_names=gives,
-            dynamic_shapes=shapes,
+            kwargs={"inputs": inputs},
+            input_names=[*inputs],
+            output_names=[*module(inputs)],
+            dynamic_shapes={"inputs": shapes} if shapes else None,
             opset_version=_OPSET,
             dynamo=True,
             external_data=False,
@@ -311,6 +280,8 @@ def _graph(
     graph.metadata_props.clear()
     for node in graph:
         node.metadata_props.clear()
+    for value in graph.inputs:
+        value.metadata_props.clear()
     for value in (*graph.initializers.values(), *(value for node in graph for value in node.outputs)):
         value.metadata_props.clear()
         if not value.is_graph_output():

@@ -25,24 +25,11 @@ those ``without`` a photo, and the ``order`` in which places are taken, 1 or -1.
 
 The files that this package ships are graphs without weights, which are taken from a weights file. Beside
 them lies ``contents.json``: the ``architecture`` whose graphs they are, the ``defaults`` of what a weights
-file may leave out of it, the keys that are ``retired``, which a file may hold all the same, and for each of
-the ``files`` the shapes of the tensors that it lacks, by their names in the weights file.
+file may leave out of it, and for each of the ``files`` the shapes of the tensors that it lacks, by their
+names in the weights file.
 """
 
 CONDITION, COARSE, SAMPLE = "condition.onnx", "coarse.onnx", "sample.onnx"
-VALUES = "values"
-LUMINANCE, AB, LOG_DET = "L", "ab", "log_det"
-LATENT = "z"  # followed by the level
-BEGUN = "begun", "begun_log_det"
 STEP = "step{}.onnx"
-STEP_INPUTS = "t", "before", "features"  # and those of each block
-STEP_OUTPUTS = "log_scale", "shift"
-KNOWN = "keys{}", "values{}"
-NEW = "key{}", "value{}"
-TOGETHER = 8  # samples in a step
 CONTENTS = "contents.json"
-
-
-def of_blocks(names: tuple[str, str], blocks: int) -> list[str]:
-    """Return the names of inputs or outputs that belong to the transformer blocks of a step."""
-    return [name.format(k) for k in range(blocks) for name in names]
+TOGETHER = 8  # samples in a step

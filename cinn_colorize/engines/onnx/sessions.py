@@ -25,10 +25,8 @@ class Sessions:
         weights: weights file, if the files hold none; see :mod:`cinn_colorize.engines.onnx.shipped`.
 
     Attributes:
-        condition: session of what the samples of a photo share.
-        sample: session that decodes a sample.
+        condition, sample, coarse: sessions of these files; ``coarse`` is None without passes.
         steps: sessions of the steps of the passes, in the order of g.
-        coarse: session that turns what they give into colours; None without passes.
         facts: metadata of ``sample``.
 
     Raises:

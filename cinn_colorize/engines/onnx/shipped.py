@@ -8,17 +8,12 @@ from typing import Any
 
 from cinn_colorize.engines.onnx.names import CONTENTS
 from cinn_colorize.files import tensorfile
-from cinn_colorize.models.architecture import without_keys
 
 _FOLDER = Path(__file__).parent / "graphs"
 
 
 def graphs_for(model: str, path: Path) -> Path | None:
-    """Return the folder of the graphs that fit a weights file; None if there are none.
-
-    Args:
-        model: name of the model in the registry.
-        path: path of the weights.
+    """Return the folder of the graphs that fit a weights file of a model; None if there are none.
 
     Raises:
         WeightsError: the weights are damaged, or not a weights file of this program.
@@ -31,7 +26,7 @@ def graphs_for(model: str, path: Path) -> Path | None:
     architecture = config.get("architecture")
     if config.get("model") != model or not isinstance(architecture, dict):
         return None
-    if about["defaults"] | without_keys(architecture, about["retired"]) != about["architecture"]:
+    if about["defaults"] | architecture != about["architecture"]:
         return None
     # What is wrong with a file that has other tensors than its architecture, torch says.
     lacks = {name: tuple(shape) for file in about["files"].values() for name, shape in file.items()}

@@ -1,6 +1,5 @@
 """From L to features: backbone, feature pyramid and the heads of the levels."""
 
-from cinn_colorize.models.conditioning.attention import ColorAttention as ColorAttention
 from cinn_colorize.models.conditioning.backbone import EfficientNetLite2 as EfficientNetLite2
 from cinn_colorize.models.conditioning.backbone import gray_input as gray_input
 from cinn_colorize.models.conditioning.gamut import ChromaBounds as ChromaBounds

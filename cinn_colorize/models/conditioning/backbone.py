@@ -2,8 +2,7 @@
 
 Tan and Le, "EfficientNet" (2019, https://arxiv.org/abs/1905.11946), in the Lite variant (no squeeze and
 excitation, ReLU6). Lite2 is the backbone of ``natural``, Lite0 judges pictures in evaluations. Defined here,
-since importing timm takes seconds; a test compares it with timm's ``tf_efficientnet_lite0`` and ``2``. Batch
-norms are folded into the convolutions: their statistics stay those of the pretrained network.
+since importing timm takes seconds. Batch norms are folded into the convolutions.
 """
 
 from __future__ import annotations
@@ -54,9 +53,8 @@ _BATCH_NORM_EPS = 1e-3  # as in the TensorFlow original
 
 
 class _Relu6(torch.autograd.Function):
-    """ReLU6 of bf16 on a CPU, in place, as a map of bits.
+    """ReLU6 of bf16 on a CPU, in place, as a map of bits, which takes a sixth of torch's time.
 
-    Torch converts to fp32 and back, which takes six times as long, and longer than a convolution before it.
     As integers, the bits of numbers from 0 on have the order of the numbers, and all others are negative. NaN
     becomes 0 or 6.
     """
@@ -142,13 +140,10 @@ class EfficientNetLite(nn.Module):
             self.stages.append(nn.Sequential(*blocks))
 
     def forward(self, rgb: Tensor) -> dict[int, Tensor]:
-        """Compute features by stride.
+        """Compute features (N, C, H / stride, W / stride) by stride.
 
         Args:
             rgb: (N, 3, H, W), 2 sRGB - 1 in [-1, 1], H and W multiples of 32; see :func:`gray_input`.
-
-        Returns:
-            stride -> (N, C, H / stride, W / stride).
         """
         shallow = self.shallow(rgb)
         return {**shallow, **self.deep(shallow[8])}
@@ -170,11 +165,7 @@ class EfficientNetLite(nn.Module):
         return features
 
     def pointwise(self, first: int = 0) -> list[nn.Parameter]:
-        """Return the weights of the 1x1 convolutions, 94 % of all parameters.
-
-        Args:
-            first: first stage whose weights are wanted; :data:`DEEP` is the first at stride 16.
-        """
+        """Return the weights of the 1x1 convolutions from a stage on, 94 % of all parameters."""
         return [
             parameter
             for module in self.stages[first:].modules()
@@ -187,21 +178,16 @@ class EfficientNetLite(nn.Module):
 
         Args:
             state: for each convolution its weight and its batch norm's weight, bias, running mean and
-                running variance, in network order; what follows (the classifier) is ignored.
+                running variance, in network order; the classifier that follows is ignored.
         """
         tensors: Iterator[Tensor] = (v for k, v in state.items() if not k.endswith("num_batches_tracked"))
         with torch.no_grad():
-            for conv in self._convolutions():
+            for conv in (module for module in self.modules() if isinstance(module, SameConv)):
                 weight, gamma, beta, mean, variance = (next(tensors).double() for _ in range(5))
                 scale = gamma / torch.sqrt(variance + _BATCH_NORM_EPS)
                 conv.weight.copy_(weight * scale[:, None, None, None])
                 assert conv.bias is not None
                 conv.bias.copy_(beta - mean * scale)
-
-    def _convolutions(self) -> Iterator[SameConv]:
-        for module in self.modules():
-            if isinstance(module, SameConv):
-                yield module
 
 
 class EfficientNetLite2(EfficientNetLite):

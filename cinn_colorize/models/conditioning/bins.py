@@ -44,14 +44,7 @@ class ColorBins(nn.Module):
         return len(self.centres)
 
     def encode(self, ab: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the five nearest bins and their Gaussian weights (sigma 5), which add up to 1.
-
-        Args:
-            ab: (N, 2, H, W).
-
-        Returns:
-            indices and weights, each (N, 5, H, W).
-        """
+        """Return the five bins nearest to ab (N, 2, H, W), and their Gaussian weights, which add up to 1."""
         distance = torch.cdist(ab.movedim(1, -1).flatten(1, 2), self.centres)
         nearest, indices = distance.topk(_NEIGHBOURS, largest=False)
         weights = torch.softmax(-nearest.square() / (2 * _SIGMA**2), dim=-1)
@@ -59,12 +52,9 @@ class ColorBins(nn.Module):
         return indices.reshape(shape).movedim(-1, 1), weights.reshape(shape).movedim(-1, 1)
 
     def cross_entropy(self, logits: Tensor, ab: Tensor, rarity: Tensor | None = None) -> Tensor:
-        """Compute the cross entropy of each pixel, nats, (N, H, W).
+        """Compute the cross entropy of logits (N, K, H, W) for each pixel of ab (N, 2, H, W), in nats.
 
-        Args:
-            logits: (N, K, H, W).
-            ab: (N, 2, H, W).
-            rarity: weight of each bin (K,), see :func:`rarity`; a pixel has that of its nearest bin.
+        A pixel has the weight of its nearest bin, see :func:`rarity`.
         """
         indices, weights = self.encode(ab)
         entropy = -(weights * logits.log_softmax(dim=1).gather(1, indices)).sum(1)
@@ -78,18 +68,15 @@ class ColorBins(nn.Module):
     def annealed_mean(self, logits: Tensor, temperature: float = 0.38) -> Tensor:
         """Map logits (N, K, H, W) to ab (N, 2, H, W): the mean of the sharpened distribution (Eq. 5 there).
 
-        Args:
-            logits: (N, K, H, W).
-            temperature: 1 for the mean; towards 0, the mode.
+        A temperature of 1 gives the mean, and towards 0 the mode.
         """
         return torch.einsum("nkhw,kc->nchw", (logits / temperature).softmax(dim=1), self.centres)
 
 
 def rarity(prior: Tensor) -> Tensor:
-    """Return weights of the bins that make rare colours count (Eq. 4 there), with mean 1 under the prior.
+    """Return weights that make rare colours count (Eq. 4 there), given the share of each bin in the photos.
 
-    Args:
-        prior: share of each bin in the photos, (K,).
+    Their mean under these shares is 1.
 
     Raises:
         ValueError: the prior does not add up to 1.

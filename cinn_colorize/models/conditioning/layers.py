@@ -19,9 +19,6 @@ class ResidualBlock(nn.Module):
     """Two convolutions added to the identity, as which the block starts.
 
     He et al., "Identity Mappings in Deep Residual Networks" (2016, https://arxiv.org/abs/1603.05027).
-
-    Args:
-        channels: channels of the features.
     """
 
     def __init__(self, channels: int) -> None:

@@ -1,7 +1,7 @@
 """A feature pyramid over the backbone.
 
 After Lin et al., "Feature Pyramid Networks" (2017, https://arxiv.org/abs/1612.03144): coarse features carry
-meaning down, fine ones add position; strided convolutions continue to one pixel.
+meaning down, and fine ones add position.
 """
 
 from __future__ import annotations
@@ -19,17 +19,15 @@ from cinn_colorize.models.conditioning.layers import conv
 
 
 class FeaturePyramid(nn.Module):
-    """Features at 64, 32, 16, 8, 4, 2 and 1 px from backbone features at 256 px input and L at 64 px.
+    """Features at 64, 32, 16 and 8 px from backbone features at 256 px input and L at 64 px.
 
     Args:
         attention: number of transformer blocks by resolution.
-        coarsest: resolution that it ends at, 8 or 1.
     """
 
-    # By resolution.
-    CHANNELS: ClassVar[dict[int, int]] = {64: 64, 32: 128, 16: 192, 8: 256, 4: 256, 2: 256, 1: 256}
+    CHANNELS: ClassVar[dict[int, int]] = {64: 64, 32: 128, 16: 192, 8: 256}  # by resolution
 
-    def __init__(self, attention: Mapping[int, int], coarsest: int = 1) -> None:
+    def __init__(self, attention: Mapping[int, int]) -> None:
         super().__init__()
         channels = self.CHANNELS
         inputs = {256 // stride: width for stride, width in FEATURES.items()}
@@ -41,34 +39,26 @@ class FeaturePyramid(nn.Module):
             {str(r): conv(channels[r // 2], channels[r], 1) for r in (64, 32, 16)}
         )
         self.smooth = nn.ModuleDict({str(r): conv(channels[r], channels[r]) for r in inputs})
-        self.down = nn.ModuleDict(
-            {str(r): conv(channels[2 * r], channels[r], stride=2) for r in (4, 2, 1) if r >= coarsest}
-        )
         self.attention = nn.ModuleDict(
             {str(r): SelfAttention(channels[r], r, blocks) for r, blocks in attention.items()}
         )
 
     def up_to(self, finest: int) -> list[nn.Module]:
         """List the modules that :meth:`forward` uses up to a resolution."""
-        parts = (self.lateral, self.from_above, self.smooth, self.down, self.attention)
+        parts = (self.lateral, self.from_above, self.smooth, self.attention)
         return [module for part in parts for r, module in part.items() if int(r) <= finest]
 
     def forward(self, features: Mapping[int, Tensor], L: Tensor, finest: int = 64) -> dict[int, Tensor]:
-        """Compute features by resolution.
+        """Compute features (N, CHANNELS[r], r, r) by resolution r.
 
         Args:
-            features: features of the backbone by stride, for 256 px.
+            features: of the backbone by stride, for 256 px.
             L: (N, 1, 64, 64), scaled to [-1, 1].
             finest: largest resolution wanted, 16 or more.
-
-        Returns:
-            resolution r -> (N, CHANNELS[r], r, r).
         """
         pyramid: dict[int, Tensor] = {}
-        for r, stride in ((8, 32), (16, 16), (32, 8), (64, 4)):
-            if r > finest:
-                break
-            x = features[stride] if r < 64 else torch.cat([features[stride], L], dim=1)
+        for r in (r for r in (8, 16, 32, 64) if r <= finest):
+            x = features[256 // r] if r < 64 else torch.cat([features[4], L], dim=1)
             x = self.lateral[str(r)](x)
             if r > 8:
                 above = self.from_above[str(r)](pyramid[r // 2])
@@ -76,7 +66,4 @@ class FeaturePyramid(nn.Module):
             x = F.silu(x)
             x = F.silu(self.smooth[str(r)](x)) + x
             pyramid[r] = self.attention[str(r)](x) if str(r) in self.attention else x
-        for r in (4, 2, 1):
-            if str(r) in self.down:
-                pyramid[r] = F.silu(self.down[str(r)](pyramid[2 * r]))
         return pyramid

@@ -19,11 +19,7 @@ WIDTHS = (64, 128, 256, 512)  # channels at 256, 128, 64 and 32 px; the features
 
 
 class VggNetwork(nn.Module):
-    """h: features at 64 px of L at 256 px.
-
-    Args:
-        widths: channels at 256, 128, 64 and 32 px.
-    """
+    """h: features at 64 px of L at 256 px, given the channels at 256, 128, 64 and 32 px."""
 
     def __init__(self, widths: Sequence[int] = WIDTHS) -> None:
         super().__init__()
@@ -51,12 +47,7 @@ class VggNetwork(nn.Module):
 
 
 class BinClassifier(nn.Module):
-    """Logits of colour bins from the features.
-
-    Args:
-        channels: channels of the features.
-        bins: number of bins.
-    """
+    """Logits of colour bins from the features."""
 
     def __init__(self, channels: int, bins: int) -> None:
         super().__init__()

@@ -133,27 +133,26 @@ def test_crafted_configurations(tmp_path, kind):
 
 
 LEVEL = {"blocks": 2, "width": 8, "depth": 8}
-LEVELS = {str(r): LEVEL for r in (32, 16, 8, 4, 2, 1, 0)}
-FINE = {"32": LEVEL, "16": LEVEL}
+LEVELS = {"32": LEVEL, "16": LEVEL}
 BLOCK = {"blocks": 1, "width": 8, "clamp": 1.0, "keep": 2}
 STAGES = {"64": BLOCK, "32": BLOCK, "16": BLOCK, "0": BLOCK}
 
 
 ARCHITECTURES = [
-    ("natural", {"levels": LEVELS | {"1": LEVEL | {"blocks": 20_000}}}, "blocks is not a whole number"),
-    ("natural", {"levels": LEVELS | {"1": LEVEL | {"blocks": -1}}}, "blocks is not"),
-    ("natural", {"levels": LEVELS | {"1": LEVEL | {"blocks": 1.5}}}, "blocks is not"),
-    ("natural", {"levels": LEVELS | {"1": LEVEL | {"width": 10**7}}}, "width is not"),
-    ("natural", {"levels": LEVELS | {"1": LEVEL | {"width": 4096}}}, "is missing, not"),
-    ("natural", {"levels": LEVELS | {"1": LEVEL | {"residual": 10**6}}}, "residual is not"),
-    ("natural", {"levels": LEVELS | {"1": [LEVEL]}}, "levels is not of type dict"),
+    ("natural", {"levels": LEVELS | {"16": LEVEL | {"blocks": 20_000}}}, "blocks is not a whole number"),
+    ("natural", {"levels": LEVELS | {"16": LEVEL | {"blocks": -1}}}, "blocks is not"),
+    ("natural", {"levels": LEVELS | {"16": LEVEL | {"blocks": 1.5}}}, "blocks is not"),
+    ("natural", {"levels": LEVELS | {"16": LEVEL | {"width": 10**7}}}, "width is not"),
+    ("natural", {"levels": LEVELS | {"16": LEVEL | {"width": 4096}}}, "is missing, not"),
+    ("natural", {"levels": LEVELS | {"16": LEVEL | {"residual": 10**6}}}, "residual is not"),
+    ("natural", {"levels": LEVELS | {"16": [LEVEL]}}, "levels is not of type dict"),
     ("natural", {"levels": LEVELS | {"512": LEVEL}}, "levels is not a whole number from 0 to 64"),
-    ("natural", {"levels": {"16": LEVEL, "0": LEVEL}}, "its levels are not 32, 16, 8, 4, 2, 1, 0"),
-    ("natural", {"levels": LEVELS, "coarse": {}}, "its levels are not 32, 16"),
-    ("natural", {"levels": FINE, "coarse": {"passes": 10**6}}, "passes is not a whole number"),
-    ("natural", {"levels": FINE, "coarse": {"width": 10**6}}, "width is not a whole number"),
-    ("natural", {"levels": FINE, "coarse": [1]}, "coarse is not of type dict"),
-    ("natural", {"levels": FINE, "coarse": {"passes": 32, "blocks": 32}}, "is missing, not"),
+    ("natural", {"levels": {"16": LEVEL, "0": LEVEL}}, "its levels are not 32, 16"),
+    ("natural", {"levels": LEVELS | {"8": LEVEL}}, "its levels are not 32, 16"),
+    ("natural", {"levels": LEVELS, "coarse": {"passes": 10**6}}, "passes is not a whole number"),
+    ("natural", {"levels": LEVELS, "coarse": {"width": 10**6}}, "width is not a whole number"),
+    ("natural", {"levels": LEVELS, "coarse": [1]}, "coarse is not of type dict"),
+    ("natural", {"levels": LEVELS, "coarse": {"passes": 32, "blocks": 32}}, "is missing, not"),
     ("natural", {"levels": LEVELS, "attention": {"8": 10**6}}, "attention is not"),
     ("natural", {"levels": LEVELS, "clamp": "1"}, "clamp is not a number"),
     ("natural", {"levels": LEVELS, "clamp": 10**4000}, "clamp is not a number"),
@@ -269,7 +268,8 @@ def hub(saved):
 def ask_hub(name, home, **variables):
     """Find weights in a separate process: the hub's client reads its variables when imported."""
     code = (
-        "import sys; from cinn_colorize import weights; from cinn_colorize.errors import WeightsError\n"
+        "import sys; from cinn_colorize.errors import WeightsError\n"
+        "from cinn_colorize.models import weights\n"
         "try: print(weights.find(sys.argv[1]))\n"
         "except WeightsError as error: sys.exit(str(error))"
     )

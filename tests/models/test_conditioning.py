@@ -9,7 +9,6 @@ from helpers import needs, stir
 from cinn_colorize.imaging.color import lab_to_srgb, pixels_to_lab
 from cinn_colorize.models.conditioning import (
     ChromaBounds,
-    ColorAttention,
     FeaturePyramid,
     gray_input,
 )
@@ -25,6 +24,7 @@ from cinn_colorize.models.conditioning.backbone import (
 )
 from cinn_colorize.models.conditioning.bins import STEP, ColorBins, rarity
 from cinn_colorize.models.conditioning.heads import GlobalContext, LevelHead
+from cinn_colorize.models.natural_config import LevelConfig, NaturalConfig
 
 
 @pytest.mark.parametrize(("variant", "stages"), [(0, LITE0), (2, LITE2)])
@@ -104,26 +104,6 @@ def test_pyramid_shapes_and_what_finest_leaves_out():
     assert all(torch.equal(part[r], whole[r]) for r in part)
 
 
-def test_attention_is_a_weighted_mean_of_colours():
-    attention = ColorAttention(4, query_channels=10, key_channels=12)
-    weights = attention.weights(torch.randn(2, 10, 8, 8), torch.randn(2, 12, 4, 4))
-    assert torch.allclose(weights.sum(-1), torch.ones(2, attention.heads, 64), atol=1e-5)
-    colours = torch.randn(2, 2, 4, 4)
-    attended = attention(weights, colours)
-    assert attended.shape == (2, 2 * attention.heads, 8, 8)
-    by_hand = sum(weights[1, 3, 8 * 2 + 5, k] * colours[1, 1, k // 4, k % 4] for k in range(16))
-    assert attended[1, 2 * 3 + 1, 2, 5].item() == pytest.approx(by_hand.item(), abs=1e-5)
-    assert torch.allclose(attention(weights, torch.full_like(colours, 0.3)), torch.tensor(0.3), atol=1e-5)
-
-
-def test_attention_prefers_what_is_near():
-    attention = ColorAttention(4, query_channels=10, key_channels=12)
-    torch.nn.init.zeros_(attention.query.weight)
-    weights = attention.weights(torch.randn(1, 10, 8, 8), torch.randn(1, 12, 4, 4))
-    assert (weights[0, :, 0].argmax(-1) == 0).all()  # the corner looks at the corner
-    assert (weights[0, :, 63].argmax(-1) == 15).all()
-
-
 @pytest.mark.parametrize(
     "module", [SelfAttention(64, 4, blocks=2), GlobalContext(64)], ids=["attention", "context"]
 )
@@ -140,11 +120,10 @@ def test_what_ties_distant_pixels_starts_as_the_identity(module):
         assert (module.train()(x) - module.eval()(x)).abs().max() < 1e-5
 
 
-@pytest.mark.parametrize("attend", [False, True])
-def test_a_head_sees_coarser_colours_within_its_limit(attend):
-    options = {"attend": attend, "context": False, "residual": 0, "base": False}
-    head = stir(LevelHead(4, 6, 8, 24, [8, 8], **options, features={8: 10, 4: 12}, limit=3.0)).eval()
-    prepared = head.prepare(torch.randn(1, 10, 8, 8), torch.randn(1, 12, 4, 4), torch.randn(1, 4, 4, 4))
+def test_a_head_sees_coarser_colours_within_its_limit():
+    config = NaturalConfig({4: LevelConfig(1, 8, 8)}, chroma_limit=45.0)  # x within +-3
+    head = stir(LevelHead(4, config, {8: 10})).eval()
+    prepared = head.prepare(torch.randn(1, 10, 8, 8), torch.randn(1, 4, 4, 4))
     colours = torch.randn(1, 2, 4, 4).clamp(-2, 2)
     colours[0, 0, 1, 2], colours[0, 1, 3, 0] = 3, -3
     beyond = torch.where(colours.abs() == 3, 100 * colours, colours)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import LUMINANCE, check_independence, needs, random_codes, stir
-from narrow import NARROW_COARSE
+from narrow import NARROW_NATURAL
 
 from cinn_colorize.engines.interface import Coarse
 from cinn_colorize.engines.pytorch import TorchNetwork
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.ci]
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    return stir(Natural(NARROW_COARSE)).eval().requires_grad_(False)
+    return stir(Natural(NARROW_NATURAL)).eval().requires_grad_(False)
 
 
 @pytest.fixture(scope="module")
