@@ -21,6 +21,7 @@ from cinn_colorize.training.ablation import without
 from cinn_colorize.training.choices import ABLATIONS, Dataset
 from cinn_colorize.training.crops import Batch, Loading, Parts, Prepare
 from cinn_colorize.training.features import CACHED_PHOTOS, load_backbone
+from cinn_colorize.training.muon import muon
 from cinn_colorize.training.objective import Noise, add_noise, balanced_loss, level_nll
 from cinn_colorize.training.old_film import some_as_film
 from cinn_colorize.training.task import Groups, PhotoTask, TrainingConfig
@@ -95,19 +96,16 @@ class NaturalTask(PhotoTask[Natural]):
         Jordan et al., "Muon" (2024, https://kellerjordan.github.io/posts/muon/), scaled so that a rate means
         the same as for Adam (Liu et al. 2025, https://arxiv.org/abs/2502.16982).
         """
-        try:
-            from timm.optim.muon import Muon  # timm takes seconds to import
-        except ImportError as error:
-            raise DataError("natural: training requires timm; pip install 'cinn-colorize[train]'") from error
-
-        muon = {id(p) for name, p in model.named_parameters() if p.ndim > 1 and not by_adam(name)}
+        by_muon = {id(p) for name, p in model.named_parameters() if p.ndim > 1 and not by_adam(name)}
         parts = []
         for parameters, factor in groups:
-            for by_muon in (True, False):
-                if some := [p for p in parameters if (id(p) in muon) == by_muon]:
-                    parts.append({"params": some, "factor": factor, "use_muon": by_muon})
+            for use_muon in (True, False):
+                if some := [p for p in parameters if (id(p) in by_muon) == use_muon]:
+                    parts.append({"params": some, "factor": factor, "use_muon": use_muon})
         rate, decay = config.learning_rate, config.weight_decay
-        return Muon(parts, rate, betas=self.betas, weight_decay=decay, nesterov=True)
+        kind = muon(next(model.parameters()).device)
+        optimizer: Optimizer = kind(parts, rate, betas=self.betas, weight_decay=decay, nesterov=True)
+        return optimizer
 
     def crop(self, config: NaturalTraining) -> Prepare:
         """Let some crops have the L of old films."""

@@ -116,6 +116,18 @@ def test_muon_gets_the_maps_between_hidden_layers(task):
     assert {f"{first}.{n}" for n in ("position", "embed.weight", "to_affine.weight")} <= by_adam
 
 
+def test_muon_does_not_round_to_bf16_on_a_cpu(task):
+    # Where these instructions are emulated, its products take two thirds of a step.
+    model, config = build(), CoarseTraining(weight_decay=0.0)
+    optimizer = task.optimizer(model, task.learning(model, config), config)
+    weight = model.get_parameter(f"levels.{COARSE}.refine.weight")
+    weight.data.zero_()
+    weight.grad = torch.rand(weight.shape, generator=torch.Generator().manual_seed(0))
+    optimizer.step()
+    assert not torch.equal(weight.detach().bfloat16().float(), weight.detach())
+    assert len(weight.unique()) > weight.numel() / 2  # bf16 has 8 bits of mantissa
+
+
 def test_all_that_learns_has_a_gradient(task):
     # Otherwise several processes wait for it forever.
     model, config = build(), CoarseTraining()
