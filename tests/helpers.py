@@ -56,7 +56,7 @@ def needs(package):
 def pack_pieces(path, count):
     """Pack pieces of the examples as a zip of photos."""
     wholes = [np.asarray(Image.open(file).convert("RGB")) for file in sorted(EXAMPLES.glob("*.jpg"))]
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(1)
     with zipfile.ZipFile(path, "w") as archive:
         for i in range(count):
             whole = wholes[i % len(wholes)]

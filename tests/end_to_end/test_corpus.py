@@ -74,17 +74,17 @@ def test_some_files(tmp_path, name):
     assert not line or is_a_line(line)
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".avif"])
-@pytest.mark.parametrize("pixels", [GRAY, COLOR, deep(COLOR)], ids=["gray", "colour", "16 bits"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
+@pytest.mark.parametrize("pixels", [GRAY, COLOR], ids=["gray", "colour"])
 def test_files_made_here(tmp_path, suffix, pixels):
-    if suffix in (".jpg", ".webp") and pixels.dtype != np.uint8:
-        pytest.skip("the format has 8 bits")
+    pixels = deep(pixels) if suffix in (".png", ".tif") else pixels
     fields = [(pyvips.GValue.gint_type, "orientation", 6)]
     fields += [
         (pyvips.GValue.gstr_type, f"exif-ifd0-{tag}", "1969 (1969, ASCII, 5 components)") for tag in TAGS
     ]
-    path = write(tmp_path / f"in{suffix}", pixels, fields, profile="p3" if pixels.ndim == 3 else None)
-    assert check(path.read_bytes(), tmp_path) == ""
+    profile = {"profile": "p3"} if pixels.ndim == 3 else {}
+    path = write(tmp_path / f"in{suffix}", pixels, fields, **profile)
+    assert not check(path.read_bytes(), tmp_path)
 
 
 @pytest.mark.slow
