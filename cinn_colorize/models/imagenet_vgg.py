@@ -125,30 +125,34 @@ class ImagenetVggStage(Stage):
     Args:
         r: resolution of the stage, 0 for the fully connected one.
         channels: channels of its input.
-        config: the architecture.
+        config: of the stage.
+        features: channels of the conditioning network.
+        clamp: alpha of Eq. 7.
+        bound: limit of what subnetworks see.
     """
 
-    def __init__(self, r: int, channels: int, config: ImagenetVggConfig) -> None:
+    def __init__(
+        self, r: int, channels: int, config: StageConfig, features: int, clamp: float, bound: float
+    ) -> None:
         super().__init__()
-        stage, features = config.stages[r], config.network[2]
         seeds = iter(range(1000 * r, 1000 * (r + 1)))
-        coupling = partial(AffineCoupling, clamp=config.clamp, bound=config.bound)
+        coupling = partial(AffineCoupling, clamp=clamp, bound=bound)
         flow = _vector_maps if r == BASE else _image_maps
-        self.flow = Sequence(flow(channels, stage, coupling, seeds))
+        self.flow = Sequence(flow(channels, config, coupling, seeds))
         heads = []
-        halvings = len(stage.head) + 1 if r == BASE else (SIZE // r).bit_length() - 1
-        for _ in range(1 if stage.one_head else stage.blocks):
-            head = vgg_head([features, *stage.head, stage.width], halvings)
+        halvings = len(config.head) + 1 if r == BASE else (SIZE // r).bit_length() - 1
+        for _ in range(1 if config.one_head else config.blocks):
+            head = vgg_head([features, *config.head, config.width], halvings)
             heads.append(nn.Sequential(head, nn.AdaptiveAvgPool2d(1), nn.Flatten()) if r == BASE else head)
         self.heads = nn.ModuleList(heads)
         # The condition's part of the first layers: the weights that a layer of half and condition would have.
         self.parts = nn.ModuleList()
-        for _ in range(stage.blocks):
+        for _ in range(config.blocks):
             part: nn.Linear | nn.Conv2d
             if r == BASE:
-                part = nn.Linear(stage.width, 2 * stage.width, bias=False)
+                part = nn.Linear(config.width, 2 * config.width, bias=False)
             else:
-                part = nn.Conv2d(stage.width, 2 * stage.width, 3, padding=1, bias=False)
+                part = nn.Conv2d(config.width, 2 * config.width, 3, padding=1, bias=False)
             nn.init.xavier_uniform_(part.weight)
             self.parts.append(part)
 
@@ -209,7 +213,9 @@ class ImagenetVgg(StagedFlow):
         self.stages = MultiScaleFlow(
             2,
             {r: stage.keep for r, stage in config.stages.items() if r != BASE},
-            lambda r, channels: ImagenetVggStage(r, channels, config),
+            lambda r, channels: ImagenetVggStage(
+                r, channels, config.stages[r], self.network.channels, config.clamp, config.bound
+            ),
         )
         self.latent_shapes = self.stages.latent_shapes
 
