@@ -256,13 +256,14 @@ def test_pick_is_typical(colorizer):
     expected = typical(conditioned.sample(8), 3)
     assert [made.seed for made in colorizer.colorize(GRAY, n=8, pick=3)] == [one.seed for one in expected]
     variations = typical(conditioned.vary(5, 8), 2)
-    for picked, those in (
-        (conditioned.sample(8, pick=3), expected),
-        (conditioned.vary(5, 8, pick=2), variations),
+    for picked, those, noted in (
+        (conditioned.sample(8, pick=3), expected, "3 of seeds 0 to 7, typical"),
+        (conditioned.vary(5, 8, pick=2), variations, "2 of seeds 6 to 13, typical"),
     ):
         for one, sample in zip(picked, those, strict=True):
             assert one.ab.tobytes() == sample.ab.tobytes()
-            assert (one.log_prob, one.recipe) == (sample.log_prob, sample.recipe)
+            assert one.log_prob == sample.log_prob
+            assert one.recipe == sample.recipe | {"picked": noted}
     made = colorizer.colorize(GRAY, n=8, like=5, pick=2)
     assert [(one.seed, one.ab.tobytes()) for one in made] == [(v.seed, v.ab.tobytes()) for v in variations]
     with pytest.raises(ValueError, match="pick must be 1 or more"):
