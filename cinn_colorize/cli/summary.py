@@ -53,9 +53,8 @@ class Summary:
         elif isinstance(event, Failure):
             self._outcomes["failed"] += 1
         else:
-            self._outcomes[
-                "done" if event.written else "left out" if event.left_out else "there already"
-            ] += 1
+            existing = "left out" if event.left_out else "there already"
+            self._outcomes["done" if event.written else existing] += 1
         if isinstance(event, Result) == (self._photos == 1):
             self.progress.advance()
 
