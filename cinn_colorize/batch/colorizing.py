@@ -68,9 +68,9 @@ class Colorizing:
         """Return the state of every result, and the samples if it takes these to know which are kept."""
         if not self._plan.picks:
             return self._existing.states(self._plan.seeds), []
-        found = self._existing.picked()
-        if len(found) == self._plan.method.kept(self._plan.number):
-            states = self._existing.states(found)
+        picked = self._existing.picked()
+        if len(picked) == self._plan.method.kept(self._plan.number):
+            states = self._existing.states(picked)
             if not states.outputs(self._task, self._plan):
                 return states, []
         samples = self._plan.method.samples(*self._drawing)
