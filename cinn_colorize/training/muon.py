@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -10,7 +11,7 @@ from torch.optim import Optimizer
 from cinn_colorize.errors import DataError
 
 
-def muon(device: torch.device) -> type[Optimizer]:
+def muon(device: torch.device) -> Callable[..., Optimizer]:
     """Return the optimiser Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/).
 
     timm orthogonalises in bf16, which processors without such instructions emulate: on one of them a step of
@@ -31,4 +32,5 @@ def muon(device: torch.device) -> type[Optimizer]:
     original = getattr(original, "func", original)
     precise = partial(original, dtype=torch.float32)
     implementation.zeropower_via_newtonschulz = precise if device.type == "cpu" else original
-    return implementation.Muon  # type: ignore[no-any-return]
+    kind: Callable[..., Optimizer] = implementation.Muon
+    return kind

@@ -104,8 +104,7 @@ class NaturalTask(PhotoTask[Natural]):
                     parts.append({"params": some, "factor": factor, "use_muon": use_muon})
         rate, decay = config.learning_rate, config.weight_decay
         kind = muon(next(model.parameters()).device)
-        optimizer: Optimizer = kind(parts, rate, betas=self.betas, weight_decay=decay, nesterov=True)
-        return optimizer
+        return kind(parts, rate, betas=self.betas, weight_decay=decay, nesterov=True)
 
     def crop(self, config: NaturalTraining) -> Prepare:
         """Let some crops have the L of old films."""
