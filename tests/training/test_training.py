@@ -307,7 +307,7 @@ def test_features_in_chunks_are_those_of_all_photos_with_their_gradients(model):
 
 def test_convolutions_take_steps_in_all_directions_alike(model, photos, tmp_path):
     """Muon: most singular values of a step are 0.2 sqrt(larger side) times the rate; none is far larger."""
-    weight = model.levels["8"].head.to_map.weight
+    weight = dict(model.named_parameters())["levels.16.flow.maps.2.subnet1.last.weight"]
     before = weight.detach().clone()
     config = replace(CONFIG, photos=4, warmup=0, weight_decay=0.0)
     run(model, photos, tmp_path, config)
