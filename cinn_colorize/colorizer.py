@@ -143,30 +143,25 @@ class BaseColorizer:
 
         Args:
             photo: path, bytes, binary file, PIL image, numpy array (H, W) or (H, W, 3 or 4), or torch tensor
-                (H, W) or (3 or 4, H, W); see :func:`~cinn_colorize.imaging.photo.open_photo`, which opens
-                other pages, too. A colour photo is treated as gray.
+                (H, W) or (3 or 4, H, W); see :func:`.open_photo`. A colour photo is treated as gray.
             n: number of samples.
-            temperature: 0 for the centre of the latent space, 1 for the model's distribution; for all levels
-                or some, ``{8: 0.9}``, or text, ``"0.7,8:0.9"``; see :meth:`ConditionedPhoto.sample`. By
-                default, that in the registry.
+            temperature: 0 for the safest colours, 1 for the model's distribution; for all levels or some,
+                ``{8: 0.9}``, or text, ``"0.7,8:0.9"``. By default, that in the registry.
             seed: seed of the first sample; later samples count up from it. By default 0, and if n is 1, that
                 of the most typical sample of the seeds 0 to 7; with ``like``, the seed after that one.
             like: seed of a sample that all resemble; see :meth:`ConditionedPhoto.vary`.
-            pick: number of the n samples to keep, typical ones that differ, the most typical first; see
-                :func:`typical`.
+            pick: number of the n samples to keep, typical ones that differ; see :func:`typical`.
             hints: colours wanted at pixels of the photo, each (x, y, colour) or text, ``"310,120,#a02832"``;
                 a colour is ``"#a02832"``, ``"red"`` or ``(160, 40, 50)``.
             strokes: picture file of colours wanted, painted over the photo on a transparent layer.
             upsampling: ``jbu``, ``exact`` or ``bicubic``; see :mod:`cinn_colorize.imaging.upsampling`.
             saturation: factor on the chroma of the pictures, 0 to 2; samples do not depend on it.
             frame: what surrounds the picture of a scan and stays gray: ``auto``, ``none``, or left, top,
-                right and bottom of the picture in pixels; see :meth:`Photo.framed`. A :class:`Photo` that has
-                a frame keeps it.
+                right and bottom of the picture in pixels. A :class:`Photo` that has a frame keeps it.
 
         Raises:
             MissingPhotoError: there is no such file; this is a FileNotFoundError, too.
-            PhotoError: the photo or the strokes cannot be read, or the photo does not contain the picture in
-                the frame or a hint.
+            PhotoError: the photo or the strokes cannot be read, or a frame or hint lies outside the photo.
             TypeError: an argument is of a wrong type.
             ValueError: an argument is out of range, or there are hints and ``like`` or ``pick``.
         """

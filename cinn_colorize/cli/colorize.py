@@ -143,8 +143,7 @@ def colorize(
     many.check(named, network.engine)
     if many.dry_run and out.as_json:
         raise typer.BadParameter("--json prints results, and --dry-run makes none; leave out one of them")
-    streamed = STREAM in named
-    if streamed:
+    if streamed := STREAM in named:
         alone = named == [STREAM] and request.number == 1 and many.is_plain and out.is_plain
         _check_stream(alone, network.engine)
     show_log(general.quiet, general.verbose)
@@ -162,9 +161,8 @@ def colorize(
         if streamed or many.dry_run:
             require_stdout()
         if streamed:
-            spec = network.batch_spec(drawing.method.encodes)
             content = read_stream(sys.stdin.buffer, "stdin", reading.limit)
-            write_stdout(colorize_stream(content, plan, spec))
+            write_stdout(colorize_stream(content, plan, network.batch_spec(drawing.method.encodes)))
             return
         others: list[Path] = []
         inputs = many.inputs(named, out.output_dir, others)

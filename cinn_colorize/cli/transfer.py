@@ -87,10 +87,8 @@ def transfer(
         transfer_digits([reference, *(targets or [])], digits.digit, out, network, general)
         return
     refuse({"--digit": digits.digit}, "only with --model mnist")
-    if not targets:
-        raise typer.BadParameter("Missing argument 'TARGET...'")
     out.check()
-    drawing = _drawing(request, network, reading.limit)
+    drawing = _drawing(request, targets, network, reading.limit)
     show_log(general.quiet, general.verbose)
 
     from cinn_colorize.batch.inputs import find_inputs
@@ -108,22 +106,25 @@ def transfer(
     )
     with fatal(general.debug):
         others: list[Path] = []
-        inputs = checked(find_inputs(targets, output=out.output_dir, not_taken=others))
+        inputs = checked(find_inputs(targets or [], output=out.output_dir, not_taken=others))
         from cinn_colorize.imaging.photo import open_photo
         from cinn_colorize.methods.base import check_file
 
         check_file(reference)
         check_reference(open_photo(reference, max_pixels=reading.limit))
-        spec = network.spec(plan.method.encodes)
         device_of(network.device)
-        batch = Batch(inputs, plan, spec, usable_cores())
+        batch = Batch(inputs, plan, network.spec(plan.method.encodes), usable_cores())
         failed = report(batch, out.as_json, general, others)
     if failed:
         raise typer.Exit(1)
 
 
-def _drawing(request: TransferRequest, network: AnyModelOptions, limit: int) -> Drawing:
+def _drawing(
+    request: TransferRequest, targets: list[Path] | None, network: AnyModelOptions, limit: int
+) -> Drawing:
     """Return what the request comes to; options that cannot be used are usage errors."""
+    if not targets:
+        raise typer.BadParameter("Missing argument 'TARGET...'")
     values.pages(request.pages)
     if request.strength is not None and request.levels is not None:
         raise typer.BadParameter("--strength and --levels exclude each other")
