@@ -135,8 +135,6 @@ class BaseColorizer:
     ) -> list[Colorization]:
         """Draw n colorizations of a photo at its full size, depth and profile.
 
-        >>> [made.seed for made in colorizer.colorize("photo.jpg", n=2, seed=10)]
-        [10, 11]
         >>> [made] = colorizer.colorize("photo.jpg", seed=3, hints=[(310, 120, "#a02832")])
         >>> made.recipe["hints"]
         '310,120,#a02832'
@@ -154,13 +152,13 @@ class BaseColorizer:
             hints: colours wanted at pixels of the photo, each (x, y, colour) or text, ``"310,120,#a02832"``;
                 a colour is ``"#a02832"``, ``"red"`` or ``(160, 40, 50)``.
             strokes: picture file of colours wanted, painted over the photo on a transparent layer.
-            upsampling: ``jbu``, ``exact`` or ``bicubic``; see :mod:`cinn_colorize.imaging.upsampling`.
+            upsampling: ``jbu``, ``exact`` or ``bicubic``; see :mod:`.imaging.upsampling`.
             saturation: factor on the chroma of the pictures, 0 to 2; samples do not depend on it.
             frame: what surrounds the picture of a scan and stays gray: ``auto``, ``none``, or left, top,
                 right and bottom of the picture in pixels. A :class:`Photo` that has a frame keeps it.
 
         Raises:
-            MissingPhotoError: there is no such file; this is a FileNotFoundError, too.
+            MissingPhotoError: there is no such file; a FileNotFoundError, too.
             PhotoError: the photo or the strokes cannot be read, or a frame or hint lies outside the photo.
             TypeError: an argument is of a wrong type.
             ValueError: an argument is out of range, or there are hints and ``like`` or ``pick``.

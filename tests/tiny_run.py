@@ -38,7 +38,7 @@ class TinyFlow(ConditionalFlow):
     latent_shapes = {16: (CHANNELS, 16, 16)}  # noqa: RUF012
 
     def __init__(self, dropout=0.0):
-        super().__init__()
+        super().__init__(None)
         self.head = nn.Sequential(nn.Conv2d(1, 4 * WIDTH, 4, stride=4), nn.Dropout2d(dropout))
         subnet = partial(ConvSubnet, width=WIDTH, kernel=3)
         maps = [HaarDownsampling(), HaarDownsampling()]

@@ -138,8 +138,7 @@ def colorize(
         cinn-colorize scans -r -o colorized --manifest colorized.jsonl
     """
     named = photos or []
-    out.check()
-    _check(request, network)
+    _check(request, out, network)
     many.check(named, network.engine)
     if many.dry_run and out.as_json:
         raise typer.BadParameter("--json prints results, and --dry-run makes none; leave out one of them")
@@ -179,8 +178,9 @@ def colorize(
         raise typer.Exit(1)
 
 
-def _check(request: SampleRequest, network: BatchModelOptions) -> None:
+def _check(request: SampleRequest, out: ResultOptions, network: BatchModelOptions) -> None:
     """Refuse options that contradict each other."""
+    out.check()
     pages = values.pages(request.pages)
     check_seeds(max(request.seed or 0, request.like or 0), request.number + (request.like is not None))
     if request.pick and request.pick > request.number:

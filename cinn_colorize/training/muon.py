@@ -24,7 +24,7 @@ def muon(device: torch.device) -> Callable[..., Optimizer]:
         DataError: timm is not installed.
     """
     try:
-        from timm.optim import muon as implementation  # timm takes seconds to import
+        import timm.optim.muon as implementation  # timm takes seconds to import
     except ImportError as error:
         raise DataError("natural: training requires timm; pip install 'cinn-colorize[train]'") from error
     # No option of the class reaches it.

@@ -299,7 +299,7 @@ sys.setprofile(press)
         "cli/interrupts.py:watch",
         "typer/main.py:get_command",
         "typer/core.py:_main",
-        "cli/values.py:frame",
+        "request.py:_frame",
         "cli/colorize.py:colorize",
     ],
 )

@@ -92,7 +92,7 @@ def test_weights_that_may_not_be_read(saved, tmp_path, monkeypatch):
     def refuse(path):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr(weights, "open_input", refuse)
+    monkeypatch.setattr("cinn_colorize.files.atomic.open_input", refuse)
     for use in (lambda: find_weights("natural", saved[0]), lambda: weights.verify(saved[0], "0" * 64)):
         with pytest.raises(WeightsError, match=r"safetensors: cannot be read \(Permission denied\)"):
             use()
