@@ -138,6 +138,10 @@ class Request(ABC):
         """Return the request for photos whose frames are not looked for."""
         return replace(self, frame="none")  # type: ignore[type-var]  # all requests are dataclasses
 
+    def at(self, temperature: SomeLevels) -> Self:
+        """Return the request at another temperature."""
+        return replace(self, temperature=temperature)  # type: ignore[type-var]
+
     @abstractmethod
     def drawing(
         self, info: ModelInfo, max_pixels: int = MAX_PIXELS, progress: Progress | None = None

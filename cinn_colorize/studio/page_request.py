@@ -128,14 +128,15 @@ class PageRequest:
             network: options that say which network draws, without guidance.
         """
         request = self.request(library, _argument)
-        arguments = [_argument(library[self.photo])]
-        more = ["--no-sheet"] if isinstance(request, MixRequest) else []
-        if isinstance(request, TransferRequest):
+        temperature = format_levels(request.drawing(info).temperature)
+        arguments, more = [_argument(library[self.photo])], list[str]()
+        if isinstance(request, MixRequest):
+            more = ["--no-sheet"]
+        elif isinstance(request, TransferRequest):
             arguments.insert(0, str(request.reference))
-        if isinstance(request, SampleRequest):
+        else:
             more = ["--engine", "torch"]  # the studio's own, which encodes too
-        temperature = ["--temperature", format_levels(request.drawing(info).temperature)]
-        options = [*words(request, without=["temperature"]), *temperature, *more]
+        options = [*more, *words(request.at(temperature))]
         if self.guidance not in (None, info.guidance_of(None)):
             options += ["--guidance", repr(self.guidance)]
         command = ["cinn-colorize", request.command, *arguments, *options, *network]

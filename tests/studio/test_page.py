@@ -59,7 +59,7 @@ def test_another_photo_gives_its_colours(tab, photos):
     assert np.abs(like - plain).mean() > 5
     assert "transfer" in tab.copied()
     tab.changing(lambda: tab.page.locator("#mood").uncheck())
-    assert asked(tab)[-2:] == ["--strength", "0.6"]
+    assert asked(tab)[-4:] == ["--strength", "0.6", "--temperature", "0.5"]
     tab.tool("Paint hints")
     tab.page.click("#reference", position={"x": 5, "y": 5})
     corner = Image.open(photos / "color-coffee.png").getpixel((3, 3))
@@ -93,7 +93,7 @@ def test_temperature_and_frame(tab, photos):
     tab.open(photos / "photo.jpg")
     first, hot = tab.changing(lambda: tab.page.locator("#temperature").fill("1.4"))
     assert np.abs(hot - first).mean() > 1
-    assert asked(tab)[-2:] == ["-t", "1.4"]
+    assert asked(tab)[-2:] == ["--temperature", "1.4"]
     tab.page.locator("summary").click()
     tab.changing(lambda: tab.page.locator("#levels input[name='8']").fill("0"))
     assert asked(tab)[-1].endswith(",8:0.0")
