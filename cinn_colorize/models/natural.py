@@ -54,6 +54,7 @@ from cinn_colorize.models.natural_config import CoarseConfig as CoarseConfig
 from cinn_colorize.models.natural_config import LevelConfig as LevelConfig
 from cinn_colorize.models.natural_config import NaturalConfig as NaturalConfig
 
+SIDE = 256  # pixels of L
 GUIDED = slice(1, None, 2)  # passes of the coarse level that guidance acts in; docs/training-log.md has why
 
 
@@ -257,8 +258,27 @@ class Natural(PhotoFlow):
         """Compute backbone features of L* (N, 1, 256, 256) by stride; none without a conditioning network."""
         if not self.config.conditioning:
             return {}
-        features: dict[int, Tensor] = self.backbone(gray_input(L))
-        return features
+        return self.fitted(self.backbone(self.seen(L)))
+
+    def seen(self, L: Tensor) -> Tensor:
+        """Turn L* (N, 1, 256, 256) into what the backbone reads, (N, 3, S, S) with S = ``config.sight``.
+
+        Enlarged, a photo tells no more, but things in it come nearer to the size that the backbone knows, and
+        more places describe each of them.
+        """
+        if self.config.sight != L.shape[-1]:
+            L = F.interpolate(L, (self.config.sight,) * 2, mode="bicubic", align_corners=False)
+        return gray_input(L)
+
+    def fitted(self, features: Mapping[int, Tensor]) -> dict[int, Tensor]:
+        """Bring features of the backbone by stride, whatever it has seen, to 256 / stride pixels a side."""
+        if self.config.sight == SIDE:
+            return dict(features)
+        sizes = {stride: (SIDE // stride,) * 2 for stride in features}
+        return {
+            stride: F.interpolate(f, sizes[stride], mode="bilinear", align_corners=False)
+            for stride, f in features.items()
+        }
 
     def condition(
         self,

@@ -48,6 +48,7 @@ class NaturalConfig:
     gamut_leak: float = 0.1  # factor on what samples exceed that by
     attention: Mapping[int, Depth] = field(default_factory=dict)  # transformer blocks, by resolution
     coarse: CoarseConfig = field(default_factory=CoarseConfig)
+    sight: Width = 256  # pixels of a side that the backbone sees L enlarged to, a multiple of 64
     conditioning: bool = True  # a conditioning network, else L itself: no backbone, no attention, no context
 
     @classmethod

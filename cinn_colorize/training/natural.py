@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from cinn_colorize.data.sources import Source
 from cinn_colorize.errors import DataError
 from cinn_colorize.models.conditioning import pretrained
-from cinn_colorize.models.conditioning.backbone import DEEP, gray_input
+from cinn_colorize.models.conditioning.backbone import DEEP
 from cinn_colorize.models.natural import Natural, NaturalConfig
 from cinn_colorize.training.ablation import without
 from cinn_colorize.training.choices import ABLATIONS, Dataset
@@ -156,10 +156,10 @@ def features_in_chunks(model: Natural, L: Tensor, precision: torch.dtype) -> dic
     learns = any(parameter.requires_grad for parameter in model.backbone.parameters())
     with torch.autocast(L.device.type, precision, enabled=precision != torch.float32):
         with torch.no_grad():
-            parts = [model.backbone.shallow(gray_input(part)) for part in L.split(chunk)]
+            parts = [model.backbone.shallow(model.seen(part)) for part in L.split(chunk)]
             shallow = {stride: torch.cat([part[stride] for part in parts]) for stride in parts[0]}
         with torch.set_grad_enabled(learns):
-            return {**shallow, **model.backbone.deep(shallow[8])}
+            return model.fitted({**shallow, **model.backbone.deep(shallow[8])})
 
 
 def _check_shares(photos: int, every: Mapping[int, int]) -> None:

@@ -28,6 +28,7 @@ class CoarseTraining(NaturalTraining):
     """Hyper-parameters of the coarse stage: backbone, pyramid and the colours at 16 px."""
 
     photos: int = 250_000
+    coarse_noise: float = 0.01  # docs/training-log.md has what more of it costs
     learn_every: Mapping[int, int] = field(default_factory=dict)
     backbone_rate: float = 0.2
     vivid: float = 0.75  # how much more vivid photos count than pale ones, see vividness

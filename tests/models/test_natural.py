@@ -1,5 +1,7 @@
 """The default model: its shipped weights, its levels, its configuration."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from helpers import check_independence, stir
@@ -70,3 +72,17 @@ def test_what_is_begun_is_finished_as_the_inverse_does():
     again, again_log_dets = model.finish(latents, condition, ())  # not begun
     assert torch.allclose(x, again, atol=1e-9)
     assert torch.allclose(sum(log_dets.values()), sum(again_log_dets.values()))
+
+
+def test_a_backbone_may_see_photos_enlarged():
+    # What follows it sees the same shapes, and a photo in one tone is the same at any size.
+    models = [stir(Natural(replace(NARROW_NATURAL, sight=sight)).eval()) for sight in (256, 320)]
+    models[1].load_state_dict(models[0].state_dict())
+    L = torch.linspace(20, 80, 256).expand(1, 1, 256, 256)
+    with torch.no_grad():
+        plain, enlarged = (model.features(L) for model in models)
+        tone = [model.features(torch.full((1, 1, 256, 256), 50.0))[8][..., 8:24, 8:24] for model in models]
+    assert {s: f.shape for s, f in plain.items()} == {s: f.shape for s, f in enlarged.items()}
+    assert not torch.allclose(plain[16], enlarged[16], atol=1e-3)
+    torch.testing.assert_close(*tone, atol=1e-3, rtol=1e-3)
+    assert models[1].seen(L).shape == (1, 3, 320, 320)

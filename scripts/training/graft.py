@@ -1,6 +1,6 @@
 """Put the details of trained weights above an autoregressive level, to begin ``train --stage fine`` with.
 
-    python scripts/graft.py runs/coarse/natural.safetensors weights/natural.safetensors OUTPUT
+    python scripts/training/graft.py runs/coarse/natural.safetensors weights/natural.safetensors OUTPUT
 
 Levels 32 and 16, and the parts of the pyramid that only they read, are copied; backbone, other parts of
 the pyramid and the coarse level stay. The details then see features that they were not trained on, but are

@@ -1,0 +1,87 @@
+"""The scripts that prepare what a run begins with."""
+
+import sys
+import zipfile
+
+import graft
+import grow
+import pytest
+import tilt
+import torch
+from helpers import stir
+from narrow import NARROW_NATURAL
+
+from cinn_colorize.data.sources import find_photos
+from cinn_colorize.models import load_model, save_model
+from cinn_colorize.models.natural import Natural
+
+
+@pytest.fixture
+def run(monkeypatch):
+    def run(script, *arguments):
+        monkeypatch.setattr(sys, "argv", ["", *map(str, arguments)])
+        script.main()
+
+    return run
+
+
+def test_details_are_taken_and_the_rest_is_kept(run, tmp_path):
+    for seed, name in enumerate(["coarse", "other"]):
+        save_model(tmp_path / f"{name}.safetensors", stir(Natural(NARROW_NATURAL), seed=seed), {})
+    run(graft, *(tmp_path / f"{name}.safetensors" for name in ("coarse", "other", "made")))
+    coarse, other, made = (
+        load_model(source=tmp_path / f"{name}.safetensors").model.state_dict()
+        for name in ("coarse", "other", "made")
+    )
+    assert made.keys() == coarse.keys()
+    for name, tensor in made.items():
+        details = name.startswith(("levels.32", "levels.16"))
+        assert not details or torch.equal(tensor, other[name]), name
+        kept = name.startswith(("levels.8", "backbone"))
+        assert not kept or torch.equal(tensor, coarse[name]), name
+
+
+def test_narrow_sources_are_thinned_out_and_others_kept(run, tmp_path):
+    for k in range(2):
+        with zipfile.ZipFile(tmp_path / f"photos-{k}.zip", "w") as file:
+            for source in ("dogs", "streets"):
+                for i in range(200):
+                    file.writestr(f"{source}/{i:05d}.webp", f"{k} {source} {i}")
+    run(tilt, *tmp_path.glob("*.zip"), "--output", tmp_path / "set")
+    (made,) = (tmp_path / "set").iterdir()
+    with zipfile.ZipFile(made) as file:
+        contents = [file.read(entry).decode() for entry in file.namelist()]
+    assert len(set(contents)) == len(contents) == len(find_photos(made, None))
+    assert sum("streets" in content for content in contents) == 400
+    assert 120 < sum("dogs" in content for content in contents) < 200
+
+
+def test_old_photos_in_colour_come_several_times_and_wrong_colours_never(run, tmp_path):
+    with zipfile.ZipFile(tmp_path / "photos-0.zip", "w") as file:
+        for source in ("documerica", "gorskii-c", "streets"):
+            file.writestr(f"{source}/00000.webp", source)
+    run(tilt, tmp_path / "photos-0.zip", "--output", tmp_path / "set")
+    (made,) = (tmp_path / "set").iterdir()
+    with zipfile.ZipFile(made) as file:
+        contents = sorted(file.read(entry).decode() for entry in file.namelist())
+    assert len(find_photos(made, None)) == 5
+    assert contents == ["documerica"] * 4 + ["streets"]
+
+
+def test_grown_weights_are_the_same_flow_with_more_to_learn(run, tmp_path):
+    save_model(tmp_path / "small.safetensors", stir(Natural(NARROW_NATURAL)), {})
+    files = [tmp_path / f"{name}.safetensors" for name in ("small", "grown")]
+    run(grow, *files, "--attention", "8:2", "--blocks", "3")
+    small, grown = (load_model(source=path).model.eval() for path in files)
+    assert (grown.config.attention, grown.config.coarse.blocks) == ({8: 2}, 3)
+    generator = torch.Generator().manual_seed(0)
+    L, x = (
+        100 * torch.rand(1, 1, 256, 256, generator=generator),
+        torch.randn(1, 2, 64, 64, generator=generator),
+    )
+    with torch.no_grad():
+        (z, log_dets), (z_grown, log_dets_grown) = (model(x, model.condition(L)) for model in (small, grown))
+    torch.testing.assert_close(z_grown, z, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(log_dets_grown, log_dets, atol=1e-2, rtol=1e-4)
+    with pytest.raises(SystemExit):
+        run(grow, files[1], files[0], "--blocks", "1")
