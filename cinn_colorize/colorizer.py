@@ -153,13 +153,12 @@ class BaseColorizer:
                 a colour is ``"#a02832"``, ``"red"`` or ``(160, 40, 50)``.
             strokes: picture file of colours wanted, painted over the photo on a transparent layer.
             upsampling: ``jbu``, ``exact`` or ``bicubic``; see :mod:`.imaging.upsampling`.
-            saturation: factor on the chroma of the pictures, 0 to 2; samples do not depend on it.
+            saturation: factor on the chroma of the pictures, 0 to 2.
             frame: what surrounds the picture of a scan and stays gray: ``auto``, ``none``, or left, top,
                 right and bottom of the picture in pixels. A :class:`Photo` that has a frame keeps it.
 
         Raises:
-            MissingPhotoError: there is no such file; a FileNotFoundError, too.
-            PhotoError: the photo or the strokes cannot be read, or a frame or hint lies outside the photo.
+            PhotoError: a file is missing or cannot be read, or a frame or hint lies outside the photo.
             TypeError: an argument is of a wrong type.
             ValueError: an argument is out of range, or there are hints and ``like`` or ``pick``.
         """
