@@ -13,7 +13,7 @@ from typer.models import ParameterInfo
 
 from cinn_colorize.imaging.options import flags_of
 
-_NOT_TYPER = ("flags", "kind", "word")  # of what options declare
+_NOT_TYPER = ("flags", "kind")  # of what options declare
 
 
 def flattened(command: Callable[..., None]) -> Callable[..., None]:

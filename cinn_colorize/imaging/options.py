@@ -36,7 +36,7 @@ def option(default: Any, metavar: str | None, help: str, flags: str = "", **sett
         settings: further arguments of ``typer.Option``, such as ``min`` and ``show_default``; ``panel``, the
             heading of the help if it is not that of the dataclass; ``kind``, the type that the command line
             parses if the field may have others; ``parse``, which turns text into the value or raises a
-            ValueError; ``word``, what messages call it.
+            ValueError.
     """
     metadata = {"flags": flags, "metavar": metavar, "help": help, **settings}
     return field(metadata=metadata) if default is ... else field(default=default, metadata=metadata)
