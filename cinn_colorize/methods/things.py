@@ -1,0 +1,104 @@
+"""The things that hints lie on, and samples in which these alone are recoloured.
+
+What the model holds to be one thing has one colour in each of its samples, and another one in the next. Most of
+what varies, though, is the mood of the whole photo, so the mean colour of each sample is taken out first. How much
+a cell then varies with a hint says how likely it belongs to the hint's thing. A random walker with such priors
+(Grady 2005, https://doi.org/10.1109/CVPR.2005.239) finds the things: it steps from cell to cell, seldom across
+edges of L* or between cells that do not vary together, until it ends at a hint or, by the prior of the cell where
+it is, in some hint's thing or in none. A cell belongs to a thing by the share of its walkers that end there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import scipy.sparse
+import scipy.sparse.linalg
+from numpy.typing import NDArray
+
+from cinn_colorize.methods.hint_map import Floats, HintMap, neighbours
+
+Doubles = NDArray[np.float64]
+
+MEMBERS = 48  # samples whose coarse colours are drawn
+_EDGE = 4.0  # standard deviation of the differences of L* that a walker crosses
+_APART = 0.3  # the same of what two cells lack to a correlation of 1
+_PRIOR = 0.05  # rate at which a walker ends by the prior
+_HELD = 50.0  # rate at which it ends at a hint of weight 1
+_LIKELY, _SLOPE = 0.6, 8.0  # correlation with a hint at which a cell belongs to its thing as likely as not; logistic
+_SEEDS = 64  # cells of a hint that others are compared with, at most
+_SOFT = 0.25  # shares from 0.5 - this to 0.5 + this lie on the border of a thing
+_TEXTURE = 0.5  # share of its differences of colour that a thing keeps
+
+
+def find(members: Sequence[Floats], hints: HintMap) -> Floats:
+    """Find the things that hints lie on.
+
+    Args:
+        members: coarse ab of some samples, (2, s, s) each.
+        hints: K wishes for the photo.
+
+    Returns:
+        share of each cell that belongs to each thing, (K, h, w) in [0, 1], with sums of 1 at most.
+    """
+    height, width = hints.guide.shape
+    wide = [[cv2.resize(plane, (width, height)) for plane in ab] for ab in members]
+    unit = _directions(np.array(wide, np.float64))
+    i, j = neighbours(hints.guide.shape)
+    L, n = hints.guide.ravel().astype(np.float64), hints.guide.size
+    unlike = 1 - np.einsum("mp,mp->p", unit[:, i], unit[:, j])
+    step = np.exp(-0.5 * ((L[i] - L[j]) / _EDGE) ** 2 - unlike / _APART) + 1e-4
+    steps = scipy.sparse.coo_array((np.tile(step, 2), (np.append(i, j), np.append(j, i))), (n, n))
+    weights = np.stack([wish.weight.ravel() for wish in hints.wishes]).astype(np.float64)
+    odds = np.exp(np.stack([_SLOPE * (_alike(unit, weight) - _LIKELY) for weight in weights]))
+    ending = _PRIOR * odds / (1 + odds.sum(0)) + _HELD * weights
+    elsewhere = _PRIOR / (1 + odds.sum(0))
+    leaving = steps.sum(axis=1) + ending.sum(0) + elsewhere
+    system = (scipy.sparse.diags_array(leaving) - steps).tocsc()
+    shares = scipy.sparse.linalg.splu(system).solve(ending.T).T
+    inside = np.clip(0.5 + (shares - 0.5) / (2 * _SOFT), 0, 1)
+    smooth = inside**2 * (3 - 2 * inside)
+    return smooth.reshape(-1, height, width).astype(np.float32)
+
+
+def _directions(members: Doubles) -> Doubles:
+    """Return how cells vary over members (m, 2, h, w), without moods: (2 m, h w), of length 1 for each cell."""
+    moves = members.reshape(len(members), 2, -1)
+    moves = moves - moves.mean(0)
+    moves -= moves.mean(2, keepdims=True)
+    moves = moves.reshape(-1, moves.shape[-1])
+    return np.asarray(moves / (np.linalg.norm(moves, axis=0) + 1e-6))
+
+
+def _alike(unit: Doubles, weight: Doubles) -> Doubles:
+    """Return the largest correlation of each cell with the cells of a hint."""
+    (seeds,) = np.nonzero(weight > 0.05 * weight.max())
+    seeds = seeds[:: -(-len(seeds) // _SEEDS)]
+    return np.asarray(np.einsum("ms,mp->sp", unit[:, seeds], unit).max(0))
+
+
+def recolor(samples: Sequence[Floats], things: Floats, hints: HintMap) -> list[Floats]:
+    """Give things the colours wanted, and leave the rest as it is.
+
+    Args:
+        samples: ab, (2, h, w) each.
+        things: see :func:`find`.
+        hints: the wishes that the things were found for.
+    """
+    total = np.maximum(sum(wish.weight for wish in hints.wishes), 1e-12)
+    moved, lacking = [], []
+    for sample in samples:
+        change, wanted = np.zeros_like(sample), np.zeros_like(sample)
+        for thing, wish in zip(things, hints.wishes, strict=True):
+            ab = sample
+            if wish.ab is not None:
+                own = (wish.weight * sample).sum((1, 2)) / wish.weight.sum()
+                ab = wish.ab + _TEXTURE * (sample - own[:, None, None])
+            change += thing * (ab - sample)
+            wanted += wish.weight / total * (sample if wish.ab is None else wish.ab)
+        moved.append(sample + change)
+        lacking.append(wanted - moved[-1])
+    inside = things.sum(0)
+    return [ab + inside * rest for ab, rest in zip(moved, hints.spread(lacking), strict=True)]
