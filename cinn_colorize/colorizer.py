@@ -33,16 +33,16 @@ from cinn_colorize.imaging.photo import Photo, open_photo
 from cinn_colorize.imaging.upsampling import GUIDE_SCALE, Upsampler
 from cinn_colorize.latents.levels import SomeLevels
 from cinn_colorize.methods.conditioned import Conditioned
-from cinn_colorize.methods.hint import HintLike
+from cinn_colorize.methods.hints import HintLike
 from cinn_colorize.methods.mix import Mask as Mask
 from cinn_colorize.methods.mix import mix, read_mask
+from cinn_colorize.methods.sample import vary
 from cinn_colorize.methods.samples import Colorization as Colorization
 from cinn_colorize.methods.samples import Sample as Sample
 from cinn_colorize.methods.samples import likeliest as likeliest
 from cinn_colorize.methods.samples import typical as typical
 from cinn_colorize.methods.transfer import TEMPERATURE, encode_reference, transfer
 from cinn_colorize.methods.transfer import Reference as Reference
-from cinn_colorize.methods.variation import vary
 from cinn_colorize.models import DEFAULT, Loaded, PhotoModelInfo
 from cinn_colorize.request import Request, SampleRequest
 
@@ -191,11 +191,10 @@ class BaseColorizer:
             TypeError: a value of the request is of a wrong type.
             ValueError: a value is out of range, or some exclude each other.
         """
-        method, number, seed, temperature = request.drawing(self.info)
+        method = request.method(self.info)
         photo = _as_photo(photo)
         photo = photo if photo.frame else photo.framed(request.frame)
-        samples = method.samples(self, photo, number, temperature, seed)
-        made = self.compose(photo, samples, request.rendering)
+        made = self.compose(photo, method.samples(self, photo), request.rendering)
         for colorization in made:
             colorization.picture.mode &= mode_like(*method.paths)
         return made

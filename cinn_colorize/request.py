@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 from cinn_colorize.imaging.options import (
     DRAWING,
@@ -39,12 +39,10 @@ from cinn_colorize.latents.levels import (
     transfer_noise,
 )
 from cinn_colorize.methods.base import SampleMethod
-from cinn_colorize.methods.hint import HintLike, parse_hints
-from cinn_colorize.methods.hints import Hinted
+from cinn_colorize.methods.hints import Hinted, HintLike, parse_hints
 from cinn_colorize.methods.mix import Mix
-from cinn_colorize.methods.sample import Sampling
+from cinn_colorize.methods.sample import Sampling, Variation
 from cinn_colorize.methods.transfer import TEMPERATURE, Transfer
-from cinn_colorize.methods.variation import Variation
 from cinn_colorize.models.registry import DEFAULT, MAX_GUIDANCE, MODELS, ModelInfo
 
 _DEFAULT = MODELS[DEFAULT]
@@ -101,22 +99,6 @@ def _frame(text: str) -> str:
     return str(parse_frame(text.lower()))
 
 
-class Drawing(NamedTuple):
-    """What a request comes to with a model.
-
-    Attributes:
-        method: how samples are drawn.
-        number: number of samples drawn, of which the method may keep fewer; their seeds count up.
-        seed: seed of the first.
-        temperature: temperature of the samples.
-    """
-
-    method: SampleMethod
-    number: int
-    seed: int
-    temperature: PerLevel
-
-
 class Request(ABC):
     """What makes the pictures of a photo.
 
@@ -143,10 +125,10 @@ class Request(ABC):
         return replace(self, temperature=temperature)  # type: ignore[type-var]
 
     @abstractmethod
-    def drawing(
+    def method(
         self, info: ModelInfo, max_pixels: int = MAX_PIXELS, progress: Progress | None = None
-    ) -> Drawing:
-        """Return what is drawn with a model.
+    ) -> SampleMethod:
+        """Return what draws the pictures with a model.
 
         Args:
             info: the model.
@@ -230,10 +212,10 @@ class SampleRequest(Request):
         """Whether samples follow hints."""
         return bool(self.hint) or self.strokes is not None
 
-    def drawing(
+    def method(
         self, info: ModelInfo, max_pixels: int = MAX_PIXELS, progress: Progress | None = None
-    ) -> Drawing:
-        """See :meth:`Request.drawing`; without a seed, one sample is the most typical of several."""
+    ) -> SampleMethod:
+        """See :meth:`Request.method`; without a seed, one sample is the most typical of several."""
         like, seed = self.like, self.seed
         if like is not None:
             like = whole_number(like, "like", 0)
@@ -245,21 +227,23 @@ class SampleRequest(Request):
         if kept and kept > n:
             raise ValueError(f"pick must be at most n, {n}, not {kept}")
         is_typical = n == 1 and seed is None
-        number = TYPICAL_OF if is_typical else n
         points, strokes = parse_hints(() if self.hint is None else self.hint), self.strokes
         if not (strokes is None or isinstance(strokes, str | os.PathLike)):
             raise TypeError(f"strokes must be the path of a picture, not {type(strokes).__name__}")
-        temperature = parse_temperature(self.temperature, info.levels, info.temperature)
+        drawn: dict[str, Any] = {
+            "number": TYPICAL_OF if is_typical else n,
+            "seed": first,
+            "temperature": parse_temperature(self.temperature, info.levels, info.temperature),
+            "rendering": self.rendering,
+        }
         if points or strokes is not None:
             if self.rank or kept or like is not None:
                 raise ValueError("hints exclude like and pick; leave these out")
             painted = None if strokes is None else Path(strokes)
-            hinted = Hinted(points, painted, self.rendering.saturation, first=is_typical, progress=progress)
-            return Drawing(hinted, number, first, temperature)
+            return Hinted(points, painted, first=is_typical, progress=progress, **drawn)
         if like is not None:
-            varied = Variation(self.rank, kept, like=like, fresh=transfer_noise(info.levels))
-            return Drawing(varied, n, first, temperature)
-        return Drawing(Sampling(self.rank, 1 if is_typical else kept), number, first, temperature)
+            return Variation(self.rank, kept, like=like, fresh=transfer_noise(info.levels), **drawn)
+        return Sampling(self.rank, 1 if is_typical else kept, **drawn)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -300,14 +284,21 @@ class TransferRequest(Request):
     frame: str | Iterable[int] | Box = frame_option()
     pages: str | None = pages_option()
 
-    def drawing(
+    def method(
         self, info: ModelInfo, max_pixels: int = MAX_PIXELS, progress: Progress | None = None
-    ) -> Drawing:
-        """See :meth:`Request.drawing`."""
+    ) -> Transfer:
+        """See :meth:`Request.method`."""
         noise: PerLevel = transfer_noise(info.levels) if self.strength is None else 1 - self.strength
         noise = parse_noise(self.levels, info.levels, noise)
-        temperature = parse_temperature(self.temperature, info.levels, TEMPERATURE)
-        return Drawing(Transfer(self.reference, noise, max_pixels), self.number, self.seed, temperature)
+        return Transfer(
+            self.reference,
+            noise,
+            max_pixels,
+            number=self.number,
+            seed=self.seed,
+            temperature=parse_temperature(self.temperature, info.levels, TEMPERATURE),
+            rendering=self.rendering,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -339,13 +330,18 @@ class MixRequest(Request):
             raise ValueError(f"{self.seeds!r} is not a pair of seeds such as 3,7")
         return parsed[0], parsed[1]
 
-    def drawing(
-        self, info: ModelInfo, max_pixels: int = MAX_PIXELS, progress: Progress | None = None
-    ) -> Drawing:
-        """See :meth:`Request.drawing`."""
+    def method(self, info: ModelInfo, max_pixels: int = MAX_PIXELS, progress: Progress | None = None) -> Mix:
+        """See :meth:`Request.method`."""
         inside, outside = self.both
         temperature = parse_temperature(self.temperature, info.levels, info.temperature)
-        return Drawing(Mix(self.mask, outside, max_pixels), 1, inside, temperature)
+        return Mix(
+            self.mask,
+            outside,
+            max_pixels,
+            seed=inside,
+            temperature=temperature,
+            rendering=self.rendering,
+        )
 
 
 def words(group: Any, without: Sequence[str] = ()) -> list[str]:

@@ -31,7 +31,7 @@ from cinn_colorize.imaging.profiles import color_model
 from cinn_colorize.imaging.upsampling import GUIDE_SCALE
 from cinn_colorize.latents.windows import Windows
 from cinn_colorize.methods.base import check_shape
-from cinn_colorize.methods.hint import METHOD, Hint, settings
+from cinn_colorize.methods.hints import Hint, Hinted, settings
 
 Floats = NDArray[np.float32]
 
@@ -110,7 +110,7 @@ class HintMap:
         hinted = np.stack(weighted) / np.maximum(weight, 1e-6)
         reach, *reaching = _spread(weight, guide, np.concatenate([np.ones_like(weight)[None], hinted]))
         wanted = np.stack(reaching) / np.maximum(reach, 1e-12)
-        recipe = {"method": METHOD, **settings(points, strokes)}
+        recipe = {"method": Hinted.name, **settings(points, strokes)}
         wanted = color.reduce_chroma(guide, wanted) / np.float32(max(saturation, _PALEST))
         return cls(weight, reach, wanted, guide, recipe)
 

@@ -1,11 +1,11 @@
-"""Recipes in the files of pictures, and pictures made again from them."""
+"""Recipes in the files of pictures: how they are read, how they differ, and pictures made again from them."""
 
 from __future__ import annotations
 
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from cinn_colorize import __version__
 from cinn_colorize.errors import PhotoError, WeightsError
 from cinn_colorize.files.atomic import mode_like
 from cinn_colorize.files.formats import FORMATS, READ_ONLY, format_of_name
-from cinn_colorize.files.messages import printable_name
+from cinn_colorize.files.messages import printable, printable_name
 from cinn_colorize.imaging.options import (
     MAX_PIXELS,
     Box,
@@ -24,10 +24,21 @@ from cinn_colorize.imaging.options import (
     parse_seed,
 )
 from cinn_colorize.imaging.photo import open_photo, read_recipe
-from cinn_colorize.latents.levels import PerLevel, parse_temperature
+from cinn_colorize.latents.levels import (
+    PerLevel,
+    named_levels,
+    parse_levels,
+    parse_temperature,
+    short_levels,
+)
 from cinn_colorize.methods.base import Files, Method, sha256_of
-from cinn_colorize.methods.catalogue import METHODS
 from cinn_colorize.methods.contact_sheet import Chart
+from cinn_colorize.methods.grid import Grid
+from cinn_colorize.methods.hints import Hinted
+from cinn_colorize.methods.mix import Mix
+from cinn_colorize.methods.sample import Sampling, Variation
+from cinn_colorize.methods.strip import Strip
+from cinn_colorize.methods.transfer import Transfer
 from cinn_colorize.models.registry import MAX_GUIDANCE, MODELS
 
 if TYPE_CHECKING:
@@ -37,9 +48,32 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+METHODS: dict[str, type[Method]] = {
+    method.name: method for method in (Sampling, Variation, Transfer, Mix, Hinted, Strip, Grid)
+}
+
 _DIGEST = re.compile("[0-9a-f]{64}")
 _LONGEST = 2**20  # characters of an entry
 _KEYS = ("version", "model", "weights", "method", "seed", "temperature", "precision", "original", "format")
+# A picture of another version, or picked from other samples, is not another picture for that.
+_IGNORED = frozenset({"version", "picked"})
+# Of entries that some recipes leave out.
+_DEFAULTS = {
+    "guidance": "0.0",
+    "page": "1",
+    "pages": "1",
+    **{option.name: str(option.default) for option in fields(Rendering)},
+    **Encoding().entries(),
+}
+_WORDS = {"pages": "page count"} | {k: word for method in METHODS.values() for k, word in method.keys.items()}
+# Of entries that say nothing to people: SHA-256s, and long lists.
+_OTHER = {
+    "original": "from another photo",
+    "weights": "with other weights",
+    "hints": "with other hints",
+    **{key: f"with another {name}" for method in METHODS.values() for key, name in method.files.items()},
+}
+_NUMBERS = ("temperature", "noise", "fresh", "guidance", "saturation")
 
 
 @dataclass(frozen=True)
@@ -228,7 +262,8 @@ def _draw(
     """Draw the picture of a page."""
     photo.mode &= mode
     photo = photo.framed(str(recipe.frame)) if recipe.frame else photo
-    drawn = method.draw(colorizer, photo, recipe.temperature, recipe.seed, recipe.rendering)
+    method = replace(method, seed=recipe.seed, temperature=recipe.temperature, rendering=recipe.rendering)
+    drawn = method.draw(colorizer, photo)
     return replace(drawn, recipe={**drawn.recipe, "picked": recipe.picked}) if recipe.picked else drawn
 
 
@@ -268,3 +303,65 @@ def _find(recipe: Recipe, given: Sequence[Path], others: Sequence[Path], force: 
         names = " and ".join(f"the {wanted[digest]} with SHA-256 {digest[:12]}..." for digest in missing)
         raise PhotoError(f"the picture requires {names}; give it after ORIGINAL")
     return files
+
+
+def recipe_at(path: Path, max_pixels: int = MAX_PIXELS, page: int = 1) -> dict[str, str]:
+    """Return the recipe in a file; empty if this program did not make it, or it cannot be read."""
+    try:
+        return open_photo(path, max_pixels=max_pixels, page=page).recipe
+    except PhotoError:
+        return {}
+
+
+def differences(found: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
+    """Compare the recipe of a picture that is there with that of the one wanted.
+
+    Args:
+        found: recipe of the picture that is there.
+        wanted: recipe of the one wanted, as it would be in its file.
+
+    Returns:
+        What to say of each entry that differs, such as ``with temperature 0.8, not 1``; empty if they are the
+        same but for the version and what they were picked from.
+    """
+    # In the order of recipes, what the picture is of first.
+    found, wanted = {**found, **_DEFAULTS, **found}, {**wanted, **_DEFAULTS, **wanted}
+    keys = [key for key in {**wanted, **found} if _value(key, found) != _value(key, wanted)]
+    if "method" in keys:
+        of_methods = {key for method in METHODS.values() for key in method.keys}
+        keys = [key for key in keys if key not in of_methods]
+    return {key: _OTHER.get(key) or _said(key, found, wanted) for key in keys if key not in _IGNORED}
+
+
+def _said(key: str, found: Mapping[str, str], wanted: Mapping[str, str]) -> str:
+    names = [_name(key, recipe) for recipe in (found, wanted)]
+    values = [_short(key, recipe) for recipe in (found, wanted)]
+    same = names[0] == names[1]
+    return f"with {names[0]} {values[0]}, not {values[1] if same else f'{names[1]} {values[1]}'}"
+
+
+def _name(key: str, recipe: Mapping[str, str]) -> str:
+    """Return the name that people give an entry; a transfer's noise by level is given by ``--levels``."""
+    if key == "noise" and not isinstance(_value(key, recipe), float):
+        return "levels"
+    return _WORDS.get(key, key)
+
+
+def _value(key: str, recipe: Mapping[str, str]) -> PerLevel | str | None:
+    """Return an entry, of numbers their values."""
+    text = recipe.get(key)
+    if text and key in _NUMBERS:
+        try:
+            return parse_levels(text, named_levels(text) or [0], 1.0)
+        except ValueError:  # edited by hand
+            pass
+    return text
+
+
+def _short(key: str, recipe: Mapping[str, str]) -> str:
+    """Return an entry as people write it."""
+    value = _value(key, recipe)
+    if key == "noise" and isinstance(value, float):
+        value = 1 - value
+    text = short_levels(value) if isinstance(value, float | Mapping) else value or "none"
+    return printable(text if len(text) <= 40 else f"{text[:40]}...")

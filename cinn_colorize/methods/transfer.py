@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsIndex
 
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.imaging.options import MAX_PIXELS, Rendering
+from cinn_colorize.imaging.options import MAX_PIXELS
 from cinn_colorize.latents.levels import (
     PerLevel,
     SomeLevels,
@@ -111,13 +111,14 @@ class Transfer(SampleMethod):
         photo: path of the reference, which is encoded when it is first needed, in the process that needs it.
         noise: see :func:`transfer`; not None where recipes are compared.
         max_pixels: largest reference accepted, in pixels.
+        _encoded: the reference by network, which copies of the method share.
     """
 
     photo: Path
     noise: PerLevel | None = None
     max_pixels: int = MAX_PIXELS
     _encoded: dict[tuple[str, float, str], Reference] = field(
-        default_factory=dict, init=False, repr=False, compare=False
+        default_factory=dict, kw_only=True, repr=False, compare=False
     )
 
     name: ClassVar[str] = "transfer"
@@ -143,13 +144,12 @@ class Transfer(SampleMethod):
         """See :attr:`SampleMethod.paths`."""
         return (self.photo,)
 
-    def is_random(self, temperature: PerLevel) -> bool:
-        """See :meth:`SampleMethod.is_random`."""
-        return super().is_random(temperature) and (self.noise is None or not is_zero(self.noise))
+    @property
+    def is_random(self) -> bool:
+        """See :attr:`SampleMethod.is_random`."""
+        return super().is_random and (self.noise is None or not is_zero(self.noise))
 
-    def samples(
-        self, colorizer: PhotoColorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
-    ) -> list[Sample]:
+    def samples(self, colorizer: PhotoColorizer, photo: Photo) -> list[Sample]:
         """See :meth:`SampleMethod.samples`.
 
         Raises:
@@ -158,12 +158,10 @@ class Transfer(SampleMethod):
         network = colorizer.sha256, colorizer.guidance, colorizer.precision
         if network not in self._encoded:
             self._encoded[network] = encode_reference(colorizer, self._opened)
-        reference = self._encoded[network]
-        return transfer(colorizer.condition(photo), reference, number, self.noise, temperature, seed)
+        conditioned, reference = colorizer.condition(photo), self._encoded[network]
+        return transfer(conditioned, reference, self.number, self.noise, self.temperature, self.seed)
 
-    def first_tiles(
-        self, colorizer: PhotoColorizer, photo: Photo, temperature: PerLevel, seed: int, rendering: Rendering
-    ) -> list[Tile]:
+    def first_tiles(self, colorizer: PhotoColorizer, photo: Photo) -> list[Tile]:
         """Return the reference and the photo in gray, as in Fig. 15 of the paper."""
         from cinn_colorize.methods.contact_sheet import TILE, gray_tile
 
