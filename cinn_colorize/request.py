@@ -100,7 +100,7 @@ def _frame(text: str) -> str:
 
 
 class Request(ABC):
-    """What makes the pictures of a photo.
+    """What makes the pictures of a photo; the fields are options, whose helps tell what they are.
 
     Attributes:
         command: the command that takes such requests.
@@ -143,18 +143,7 @@ class Request(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class SampleRequest(Request):
-    """Samples of a photo.
-
-    Attributes:
-        number: number of samples.
-        seed: seed of the first; None for 0 or, of a single sample, that of the most typical of several.
-        pages: pages of a TIFF.
-        like: seed of the sample that all resemble, see :func:`cinn_colorize.methods.variation.vary`.
-        rank: see :class:`Sampling`.
-        pick: number of samples to keep, see :class:`Sampling`; None for all.
-        hint: hints that the samples follow, see :func:`parse_hints`.
-        strokes: path of a picture of hints, see :class:`Hinted`.
-    """
+    """Samples of a photo."""
 
     command: ClassVar[str] = "colorize"
 
@@ -248,16 +237,7 @@ class SampleRequest(Request):
 
 @dataclass(frozen=True, kw_only=True)
 class TransferRequest(Request):
-    """A photo in the colours of another.
-
-    Attributes:
-        reference: path of the other photo.
-        number: number of variants, which differ by their noise.
-        strength: share of the reference's code in all levels, 0 to 1; None for the default.
-        levels: share of noise by level instead, see :func:`parse_noise`.
-        seed: seed of the first variant.
-        pages: pages of a TIFF.
-    """
+    """A photo in the colours of another."""
 
     command: ClassVar[str] = "transfer"
 
@@ -303,12 +283,7 @@ class TransferRequest(Request):
 
 @dataclass(frozen=True, kw_only=True)
 class MixRequest(Request):
-    """Two samples of a photo joined by a mask.
-
-    Attributes:
-        seeds: the seeds inside and outside, as in ``17,22``.
-        mask: path of a picture that is white inside and black outside.
-    """
+    """Two samples of a photo joined by a mask."""
 
     command: ClassVar[str] = "mix"
 
@@ -320,11 +295,7 @@ class MixRequest(Request):
 
     @property
     def both(self) -> tuple[int, int]:
-        """The seeds inside and outside.
-
-        Raises:
-            ValueError: they are not a pair of seeds.
-        """
+        """The seeds inside and outside; ValueError if they are not a pair of seeds."""
         parsed = [parse_seed(text) for text in self.seeds.replace(" ", "").split(",")]
         if len(parsed) != 2:
             raise ValueError(f"{self.seeds!r} is not a pair of seeds such as 3,7")

@@ -140,11 +140,7 @@ class SampleMethod(Method):
         return ()
 
     def open_files(self) -> None:  # most methods have none
-        """Refuse files that cannot be used, before anything is drawn.
-
-        Raises:
-            PhotoError: one cannot.
-        """
+        """Refuse files that cannot be used, before anything is drawn; PhotoError if one cannot."""
 
     @property
     def is_random(self) -> bool:
@@ -157,19 +153,11 @@ class SampleMethod(Method):
         return self.number
 
     def check(self, colorizer: PhotoColorizer, photo: Photo) -> None:
-        """Refuse a photo that does not go with the method's parameters.
-
-        Raises:
-            PhotoError: it does not.
-        """
+        """Refuse a photo that does not go with the method's parameters; PhotoError if it does not."""
 
     @abstractmethod
     def samples(self, colorizer: PhotoColorizer, photo: Photo) -> list[Sample]:
-        """Draw the samples of a photo.
-
-        Raises:
-            PhotoError: a file that the method requires cannot be used.
-        """
+        """Draw the samples of a photo; PhotoError if a file that the method requires cannot be used."""
 
     def parts(
         self, colorizer: PhotoColorizer, photo: Photo, wanted: Collection[int]

@@ -138,11 +138,7 @@ class HintMap:
 
 
 def read_strokes(path: Path) -> PIL.Image.Image:
-    """Read a picture of strokes: upright, RGBA, in sRGB.
-
-    Raises:
-        PhotoError: it cannot be read.
-    """
+    """Read a picture of strokes: upright, RGBA, in sRGB; PhotoError if it cannot be read."""
     name = printable_name(path)
     try:
         with warnings.catch_warnings():

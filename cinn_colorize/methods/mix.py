@@ -138,11 +138,7 @@ class Mix(SampleMethod):
 
     @cached_property
     def opened(self) -> Photo:
-        """The mask's file, opened.
-
-        Raises:
-            PhotoError: the mask cannot be read.
-        """
+        """The mask's file, opened; PhotoError if the mask cannot be read."""
         from cinn_colorize.imaging.photo import open_photo
 
         check_file(self.mask)

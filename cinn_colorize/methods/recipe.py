@@ -268,11 +268,7 @@ def _draw(
 
 
 def _number(text: str) -> int:
-    """Parse the number of a page, or of pages.
-
-    Raises:
-        ValueError: it is none.
-    """
+    """Parse the number of a page, or of pages; ValueError if it is none."""
     if not re.fullmatch("[1-9][0-9]{0,3}", text):
         raise ValueError(f"{text!r:.80} is not a number of pages")
     return int(text)

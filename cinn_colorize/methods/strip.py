@@ -47,11 +47,7 @@ def parse_temperatures(text: str) -> tuple[float, ...]:
 
 
 def parse_scaled(text: str, levels: Iterable[int]) -> tuple[int, ...]:
-    """Parse the levels that a strip scales.
-
-    Raises:
-        ValueError: one is no number, or the model does not have it.
-    """
+    """Parse the levels that a strip scales; ValueError if one is no number, or the model does not have it."""
     levels = list(levels)
     parts = text.split(",", len(levels))
     for part in parts:

@@ -55,11 +55,7 @@ def encode_reference(colorizer: PhotoColorizer, photo: Photo) -> Reference:
 
 
 def check_reference(photo: Photo) -> None:
-    """Refuse a photo that has no colours to transfer.
-
-    Raises:
-        PhotoError: it is gray, or cannot be read.
-    """
+    """Refuse a photo that has no colours to transfer; PhotoError if it is gray, or cannot be read."""
     if not photo.is_color:
         raise PhotoError(f"{photo.name}: gray, with no colours to transfer; give a colour photo")
 
@@ -150,11 +146,7 @@ class Transfer(SampleMethod):
         return super().is_random and (self.noise is None or not is_zero(self.noise))
 
     def samples(self, colorizer: PhotoColorizer, photo: Photo) -> list[Sample]:
-        """See :meth:`SampleMethod.samples`.
-
-        Raises:
-            PhotoError: the reference cannot be read, or is gray.
-        """
+        """See :meth:`SampleMethod.samples`; PhotoError if the reference cannot be read, or is gray."""
         network = colorizer.sha256, colorizer.guidance, colorizer.precision
         if network not in self._encoded:
             self._encoded[network] = encode_reference(colorizer, self._opened)
