@@ -306,12 +306,7 @@ class MixRequest(Request):
         inside, outside = self.both
         temperature = parse_temperature(self.temperature, info.levels, info.temperature)
         return Mix(
-            self.mask,
-            outside,
-            max_pixels,
-            seed=inside,
-            temperature=temperature,
-            rendering=self.rendering,
+            self.mask, outside, max_pixels, seed=inside, temperature=temperature, rendering=self.rendering
         )
 
 

@@ -194,16 +194,9 @@ def sha256_of(path: Path, error: type[Exception] = PhotoError) -> str:
 
 
 def check_shape(name: str, size: tuple[int, int], photo: Photo, what: str) -> None:
-    """Refuse a picture that was not painted over a photo.
+    """Refuse a picture that was not painted over a photo: PhotoError if it does not have the photo's shape.
 
-    Args:
-        name: name of the picture, for the message.
-        size: width and height of the picture.
-        photo: photo that the picture is laid over.
-        what: what the picture shows, for the message.
-
-    Raises:
-        PhotoError: the picture does not have the photo's shape.
+    ``name`` and ``what`` it shows are for the message; ``size`` is its width and height.
     """
     width, height = size
     stretch = width / height * photo.height / photo.width

@@ -134,15 +134,6 @@ def parse_hints(given: str | Iterable[HintLike]) -> tuple[Hint, ...]:
     return tuple(map(Hint.of, hints))
 
 
-def settings(points: Iterable[Hint], strokes: Path | None) -> dict[str, str]:
-    """Return what recipes say of hints: those at pixels, and the SHA-256 of the picture of others.
-
-    Raises:
-        PhotoError: the picture cannot be read.
-    """
-    return {"hints": " ".join(map(str, points)), "strokes": sha256_of(strokes) if strokes else ""}
-
-
 @dataclass(frozen=True)
 class Hinted(SampleMethod):
     """Samples that follow hints.
@@ -173,12 +164,9 @@ class Hinted(SampleMethod):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """See :attr:`SampleMethod.settings`; the values are those of recipes.
-
-        Raises:
-            PhotoError: the strokes cannot be read.
-        """
-        return settings(self.points, self.strokes)
+        """See :attr:`SampleMethod.settings`; PhotoError if the strokes cannot be read."""
+        strokes = sha256_of(self.strokes) if self.strokes else ""
+        return {"hints": " ".join(map(str, self.points)), "strokes": strokes}
 
     @property
     def paths(self) -> tuple[Path, ...]:

@@ -24,13 +24,7 @@ from cinn_colorize.imaging.options import (
     parse_seed,
 )
 from cinn_colorize.imaging.photo import open_photo, read_recipe
-from cinn_colorize.latents.levels import (
-    PerLevel,
-    named_levels,
-    parse_levels,
-    parse_temperature,
-    short_levels,
-)
+from cinn_colorize.latents.levels import PerLevel, named_levels, parse_levels, parse_temperature, short_levels
 from cinn_colorize.methods.base import Files, Method, sha256_of
 from cinn_colorize.methods.contact_sheet import Chart
 from cinn_colorize.methods.grid import Grid
@@ -81,23 +75,13 @@ class Recipe:
     """How a picture was made.
 
     Attributes:
-        version: version of this package.
-        model: name of the model in the registry.
         weights: SHA-256 of the weights file.
-        method: method that drew the picture.
         entries: entries that belong to the method.
-        seed: seed of the sample.
-        temperature: temperature of the sample.
-        precision: precision of the networks.
-        guidance: guidance of the networks.
-        rendering: how the sample became a picture.
         original: SHA-256 of the photo's file; empty if the photo was not a file.
         frame: where the picture lies inside the photo's frame; None if the recipe knows none.
         page: page of the photo's file.
         more: recipes of the other pages of the picture's file.
         picked: from how many samples it was picked; empty if it was not.
-        format: format of the picture's file.
-        encoding: encoding of the picture's file.
     """
 
     version: str
@@ -120,12 +104,7 @@ class Recipe:
 
     @classmethod
     def read(cls, path: Path, page: int = 1, *, max_pixels: int = MAX_PIXELS) -> Recipe:
-        """Read the recipe of a picture, with those of the pages after it.
-
-        Args:
-            path: path of the picture.
-            page: page of a TIFF, from 1.
-            max_pixels: see :func:`open_photo`.
+        """Read the recipe of a picture, or of its page, with those of the pages after it.
 
         Raises:
             PhotoError: the picture cannot be read, or has no recipe that this version can follow.
@@ -289,9 +268,7 @@ def _find(recipe: Recipe, given: Sequence[Path], others: Sequence[Path], force: 
     wanted = recipe.others
     if not wanted:
         return {}
-    digests = {}
-    for path in given:
-        digests[sha256_of(path)] = path
+    digests = {sha256_of(path): path for path in given}
     files = {digest: digests[digest] for digest in wanted if digest in digests}
     if missing := [digest for digest in wanted if digest not in files]:
         if force and len(others) >= len(wanted):
@@ -311,10 +288,6 @@ def recipe_at(path: Path, max_pixels: int = MAX_PIXELS, page: int = 1) -> dict[s
 
 def differences(found: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
     """Compare the recipe of a picture that is there with that of the one wanted.
-
-    Args:
-        found: recipe of the picture that is there.
-        wanted: recipe of the one wanted, as it would be in its file.
 
     Returns:
         What to say of each entry that differs, such as ``with temperature 0.8, not 1``; empty if they are the
