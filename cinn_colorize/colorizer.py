@@ -158,10 +158,6 @@ class BaseColorizer:
     def draw(self, photo: PhotoLike, request: Request) -> list[Colorization]:
         """Draw what a request asks for, at the photo's full size: condition, sample, compose.
 
-        Args:
-            photo: see :meth:`colorize`.
-            request: what makes the pictures.
-
         Raises:
             PhotoError: the photo, or a file that the request names, cannot be used.
             TypeError: a value of the request is of a wrong type.
@@ -185,8 +181,7 @@ class BaseColorizer:
         Raises:
             PhotoError: the photo cannot be read.
             TypeError: the photo is given in none of these forms.
-            ValueError: the L* of a :class:`NetworkInput` does not have the shape that the network sees, or an
-                array or a tensor not that of a photo.
+            ValueError: an array, a tensor or the L* of a :class:`NetworkInput` has another shape.
         """
         if not isinstance(photo, NetworkInput):
             photo = NetworkInput.of(_as_photo(photo), self.info.luminance_size)

@@ -128,12 +128,7 @@ class Request(ABC):
     def method(
         self, info: ModelInfo, max_pixels: int = MAX_PIXELS, progress: Progress | None = None
     ) -> SampleMethod:
-        """Return what draws the pictures with a model.
-
-        Args:
-            info: the model.
-            max_pixels: largest picture accepted among the files that are read, in pixels.
-            progress: see :class:`Hinted`.
+        """Return what draws the pictures with a model; files beside photos have up to ``max_pixels``.
 
         Raises:
             TypeError: a value is of a wrong type.

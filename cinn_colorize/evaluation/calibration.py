@@ -30,23 +30,17 @@ SIZES = (CHROMA_SIZE, 4)  # of the grids whose reliability is measured
 _INK, _GRID, _FAINT = "#333333", "#e4e4e4", "#888888"
 _BLUE, _RED = "#2a6fbb", "#c8503c"
 _STYLE: dict[Any, Any] = {
-    "figure.facecolor": "#fafafa",
-    "axes.facecolor": "#fafafa",
+    **dict.fromkeys(("figure.facecolor", "axes.facecolor"), "#fafafa"),
+    **dict.fromkeys(("axes.labelcolor", "text.color", "xtick.color", "ytick.color"), _INK),
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
     "axes.edgecolor": _FAINT,
-    "axes.labelcolor": _INK,
     "axes.grid": True,
     "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
     "axes.titlelocation": "left",
     "axes.titlepad": 24,
     "figure.constrained_layout.wspace": 0.06,
     "grid.color": _GRID,
-    "legend.frameon": False,
     "lines.markersize": 3.5,
-    "text.color": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
 }
 
 

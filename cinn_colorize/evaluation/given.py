@@ -99,8 +99,7 @@ def read_earlier(path: Path, photos: Sequence[str], samples: int) -> Earlier:
 def statistics_by_name(per_photo: Any, row: str) -> dict[str, Statistics]:
     """Return the statistics of each photo in a row of ``per_photo`` of ``evaluate --json``, by its name.
 
-    Raises:
-        KeyError, ValueError: the row is missing or malformed.
+    KeyError or ValueError if the row is missing or malformed.
     """
     names = [str(name) for name in per_photo["names"]]
     terms: dict[str, list[Term]] = {}
@@ -123,12 +122,10 @@ def _temperature(value: Any) -> Any:
 
 
 def read_subsets(path: Path, photos: Sequence[str]) -> Subsets:
-    """Read which of some photos show what, by words in their order.
+    """Read which of the photos measured, given by name, show what, by words in their order.
 
-    Args:
-        path: a table with the columns ``entry``, a photo's name in its zip or folder, and ``shows``, words
-            separated by commas; other columns are ignored.
-        photos: names of the photos that are measured.
+    The table has the columns ``entry``, a photo's name in its zip or folder, and ``shows``, words separated
+    by commas; others are ignored.
 
     Raises:
         DataError: the table cannot be read, is malformed, or has a word for none of the photos.
@@ -146,10 +143,9 @@ def read_subsets(path: Path, photos: Sequence[str]) -> Subsets:
 
 
 def read_column(path: Path, column: str, content: str) -> dict[str, str]:
-    """Read a column of a table by the column ``entry``; ``content`` is what must be in it, for messages.
+    """Read a column of a table by the column ``entry``; DataError if it cannot be read or is malformed.
 
-    Raises:
-        DataError: the table cannot be read or is malformed.
+    ``content`` is what must be in it, for messages.
     """
     try:
         table = io.StringIO(read_table(path).decode("utf-8"), newline="")

@@ -127,7 +127,7 @@ class Tinted:
         photo: the photo.
         center: ab (2, r, r) at temperature 0, as it leaves the flow.
         samples: number of samples.
-        seed: seed of the tints, which are the same for all deviations except for their scale.
+        seed: seed of the tints, which differ in nothing but scale for other deviations.
     """
 
     def __init__(self, photo: Square, center: Floats, samples: int, seed: int) -> None:

@@ -202,11 +202,7 @@ class StLpips:
 
 
 class Top5:
-    """``top5_lite0`` and ``top5_vgg16``, of the photos in ``labels``.
-
-    Raises:
-        DataError: the weights are not installed or cannot be downloaded.
-    """
+    """``top5_lite0`` and ``top5_vgg16``, of the photos in ``labels``; DataError if there are no weights."""
 
     def __init__(self, classifier: str, labels: Mapping[Source, int], device: torch.device) -> None:
         self.name, self._labels = f"top5_{classifier}", labels
@@ -225,13 +221,10 @@ class Top5:
 
 
 def read_labels(path: Path, photos: Sequence[Source], root: Path) -> dict[Source, int]:
-    """Read ImageNet classes of photos.
+    """Read ImageNet classes of photos in a zip or folder; those that the table does not name have none.
 
-    Args:
-        path: a tab-separated table with the columns ``entry``, a photo's name in its zip or folder, and
-            ``class``, from 0 to 999; other columns are ignored.
-        photos: the photos that are measured; those that the table does not name have no class.
-        root: the zip or folder that contains them.
+    The table is tab-separated with the columns ``entry``, a photo's name in ``root``, and ``class``, from 0
+    to 999; others are ignored.
 
     Raises:
         DataError: the table cannot be read, is malformed, or names none of the photos.

@@ -78,11 +78,8 @@ class Method(ABC):
     ) -> Self:
         """Read the parameters that only this method has from a recipe.
 
-        Args:
-            entries: entries of the recipe, including all ``keys``.
-            files: files that the recipe names.
-            levels: levels of the model's latent code.
-            max_pixels: largest picture among the files accepted, in pixels.
+        Its entries include all ``keys``. ``levels`` are those of the model's latent code; the files that the
+        recipe names may have up to ``max_pixels``.
 
         Raises:
             KeyError: a file is missing.
@@ -92,11 +89,7 @@ class Method(ABC):
     @property
     @abstractmethod
     def entries(self) -> dict[str, str]:
-        """What recipes say of the method.
-
-        Raises:
-            Exception: a file that the method requires cannot be read.
-        """
+        """What recipes say of the method; raises if a file that it requires cannot be read."""
 
     @property
     def drawn(self) -> dict[str, str]:

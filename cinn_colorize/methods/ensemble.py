@@ -80,16 +80,11 @@ def move(
 
 def following(samples: Sequence[Sample], members: Sequence[Floats], hints: HintMap) -> list[Sample]:
     """Return samples moved by :func:`follow`."""
-    colors = follow([sample.ab for sample in samples], members, hints)
-    return [
-        replace(sample, ab=ab, levels=None, log_prob=None, method=_followed(sample, hints))
-        for sample, ab in zip(samples, colors, strict=True)
-    ]
-
-
-def _followed(sample: Sample, hints: HintMap) -> dict[str, str]:
-    was_picked = {key: value for key, value in sample.method.items() if key == "picked"}
-    return {**hints.recipe, **was_picked}
+    moved = []
+    for sample, ab in zip(samples, follow([sample.ab for sample in samples], members, hints), strict=True):
+        picked = {key: value for key, value in sample.method.items() if key == "picked"}
+        moved.append(replace(sample, ab=ab, levels=None, log_prob=None, method={**hints.recipe, **picked}))
+    return moved
 
 
 def ensemble(conditioned: Conditioned, at_once: int = _AT_A_TIME) -> Iterator[Sample]:

@@ -114,7 +114,7 @@ class HintMap:
         return cls(weight, reach, wanted, guide, Hinted(tuple(points), strokes).entries)
 
     def spread(self, colors: Sequence[Floats]) -> Floats:
-        """Spread colours at the hints, (2, h, w) each, to what no edge of L separates from them: (k, 2, h, w).
+        """Spread k colours at the hints, (2, h, w), to what no edge of L separates from them: (k, 2, h, w).
 
         They get weaker with distance; only those at the hints count.
         """

@@ -131,6 +131,7 @@ class Recipe:
                     raise ValueError(f"{key} {found[key]!r:.80} is not one of {', '.join(choices)}")
             method = METHODS[found["method"]]
             _require(found, method.keys)
+            pages = _number(found.get("pages", "1")) if page == 1 else 1  # the first one names all
             return cls(
                 version=found["version"],
                 model=found["model"],
@@ -145,10 +146,7 @@ class Recipe:
                 original=found["original"],
                 frame=Box.parse(found["frame"]) if "frame" in found else None,
                 page=_number(found.get("page", "1")),
-                more=tuple(
-                    cls.read(path, other, max_pixels=max_pixels)
-                    for other in range(2, _pages(found, page) + 1)
-                ),
+                more=tuple(cls.read(path, k, max_pixels=max_pixels) for k in range(2, pages + 1)),
                 format=found["format"],
                 encoding=Encoding.from_entries(found),
                 picked=found.get("picked", ""),
@@ -251,11 +249,6 @@ def _number(text: str) -> int:
     if not re.fullmatch("[1-9][0-9]{0,3}", text):
         raise ValueError(f"{text!r:.80} is not a number of pages")
     return int(text)
-
-
-def _pages(found: Mapping[str, str], page: int) -> int:
-    """Return the number of pages that the recipe in the first one names; others name none."""
-    return _number(found.get("pages", "1")) if page == 1 else 1
 
 
 def _require(found: Mapping[str, str], keys: Iterable[str]) -> None:
