@@ -236,14 +236,8 @@ def _samples(
 ) -> list[Sample]:
     """Make samples of N codes and of ab and the log densities that they were decoded to."""
     ab, log_prob = decoded
+    codes = ({r: z[i : i + 1] for r, z in latents.items()} for i in range(len(ab)))
     return [
-        Sample(
-            ab=ab[i],
-            levels={r: z[i : i + 1] for r, z in latents.items()},
-            log_prob=float(log_prob[i]),
-            seed=seed,
-            temperature=temperature,
-            method=method,
-        )
-        for i, seed in enumerate(seeds)
+        Sample(chroma, levels, float(density), seed, temperature, method)
+        for chroma, levels, density, seed in zip(ab, codes, log_prob, seeds, strict=True)
     ]

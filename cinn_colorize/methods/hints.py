@@ -115,10 +115,7 @@ HintLike: TypeAlias = Hint | str | tuple[int, int, str | Sequence[int]]
 
 
 def parse_hints(given: str | Iterable[HintLike]) -> tuple[Hint, ...]:
-    """Return the hints of a photo.
-
-    Args:
-        given: hints, see :meth:`Hint.of`; or all of them as text, with spaces between.
+    """Return the hints of a photo, given as :meth:`Hint.of` takes them, or all as text with spaces between.
 
     Raises:
         TypeError: an item is not one of the forms of hints.
