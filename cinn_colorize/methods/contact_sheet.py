@@ -69,12 +69,9 @@ def tile(colorization: Colorization) -> Tile:
 
 
 def contact_sheet(tiles: Sequence[Tile], columns: int | None = None) -> Image.Image:
-    """Arrange pictures in rows, each with a label below.
+    """Arrange pictures in rows, each with its label below.
 
-    Args:
-        tiles: pictures and their labels.
-        columns: number of columns; by default, as many as make the sheet about 4:3, and one row of up to
-            three pictures.
+    By default with as many columns as make the sheet about 4:3, and one row of up to three pictures.
     """
     widest = max(tile.width for tile, _ in tiles)
     font = _font_within(widest, [label for _, label in tiles])

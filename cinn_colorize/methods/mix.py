@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from cinn_colorize.methods.conditioned import Conditioned
     from cinn_colorize.methods.contact_sheet import Tile
     from cinn_colorize.methods.samples import Sample
+else:  # for whoever reads annotations at run time
+    Conditioned = Sample = Any
 
 # The finest level whose code is that of both samples' colours, joined by the mask and encoded. Finer levels
 # keep the code of one sample or the other, and follow the photo where the mask's border does not.

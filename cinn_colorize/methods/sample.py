@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from cinn_colorize.methods.conditioned import Conditioned
     from cinn_colorize.methods.contact_sheet import Tile
     from cinn_colorize.methods.samples import Sample
+else:  # for whoever reads annotations at run time
+    Conditioned = Sample = Any
 
 _PART = 8  # samples that are drawn before they are written; the most that go through a network at a time
 

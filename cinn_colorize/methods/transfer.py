@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from cinn_colorize.methods.conditioned import Conditioned
     from cinn_colorize.methods.contact_sheet import Tile
     from cinn_colorize.methods.samples import Sample
+else:  # for whoever reads annotations at run time
+    Conditioned = Sample = Any
 
 TEMPERATURE = 0.5  # default, of the noise mixed with a reference's code
 
@@ -42,12 +44,7 @@ class Reference:
 
 
 def encode_reference(colorizer: PhotoColorizer, photo: Photo) -> Reference:
-    """Encode the colours of a photo.
-
-    Raises:
-        PhotoError: the photo cannot be read, or is gray.
-        EngineError: the engine cannot encode.
-    """
+    """Encode the colours of a photo; see :meth:`BaseColorizer.reference`."""
     size = colorizer.info.chroma_size
     check_reference(photo)
     whole = colorizer.condition(photo).whole
