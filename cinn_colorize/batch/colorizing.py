@@ -6,6 +6,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,6 @@ class Colorizing:
         self._colorizer, self._plan, self._task, self._photo = colorizer, plan, task, photo
         self._status, self._last = status, start
         self._existing = ExistingResults(task, plan, colorizer, photo)
-        self._drawing = (colorizer, photo, plan.number, plan.temperature, plan.seed)
 
     def results(self) -> Iterator[Result]:
         """Make all results that are missing; see :meth:`Job.colorize`."""
@@ -69,11 +69,11 @@ class Colorizing:
         if not self._plan.picks:
             return self._existing.states(self._plan.seeds), []
         picked = self._existing.picked()
-        if len(picked) == self._plan.method.kept(self._plan.number):
+        if len(picked) == self._plan.method.kept:
             states = self._existing.states(picked)
             if not states.outputs(self._task, self._plan):
                 return states, []
-        samples = self._plan.method.samples(*self._drawing)
+        samples = self._plan.method.samples(self._colorizer, self._photo)
         return self._existing.states([sample.seed for sample in samples]), samples
 
     def _unlisted(self, states: ResultStates, samples: list[Sample]) -> Iterator[Result]:
@@ -91,7 +91,8 @@ class Colorizing:
         """Yield the samples that are required at full size, as many at a time as memory may hold."""
         plan, composed = self._plan, states.composed
         at_once = max(1, _COMPOSED_AT_ONCE // (self._photo.together * self._photo.picture_bytes))
-        for part in [samples] if plan.picks else plan.method.parts(*self._drawing, composed):
+        parts = plan.method.parts(self._colorizer, self._photo, composed)
+        for part in [samples] if plan.picks else parts:
             required = [sample for sample in part if sample.seed in composed]
             for i in range(0, len(required), at_once):
                 for folder in {output.parent for output in self._task.wanted}:
@@ -131,17 +132,16 @@ class Colorizing:
 
     def _other_pages(self, colorization: Colorization) -> list[Colorization]:
         """Colorize the pages that go into a file with the first one, with the same seed."""
-        plan, photo, seed = self._plan, self._photo, colorization.seed
+        plan, photo = self._plan, self._photo
+        method = replace(plan.method, number=1, seed=colorization.seed)
         return [
-            plan.method.draw(
-                self._colorizer, plan.page(photo, number), plan.temperature, seed, plan.rendering
-            )
+            method.draw(self._colorizer, plan.page(photo, number))
             for number in range(photo.page + 1, photo.page + photo.together)
         ]
 
     def _save_sheet(self, path: Path, tiles: dict[int, Tile]) -> None:
         plan, photo = self._plan, self._photo
-        first = plan.method.first_tiles(self._colorizer, photo, plan.temperature, plan.seed, plan.rendering)
+        first = plan.method.first_tiles(self._colorizer, photo)
         sheet = contact_sheet([*first, *tiles.values()])
         save_sheet(sheet, path, self._existing.sheet_recipe(tiles), mode=photo.mode)
 

@@ -131,12 +131,12 @@ def _photo(task: Task, plan: Plan, colorizer: Callable[[], BaseColorizer]) -> _P
     plan.check(photo, task.outputs[0])
     some_exist = bool(task.existing) or len(task.wanted) < len({*task.outputs}) + bool(task.sheet)
     photo = photo.framed(frame) if some_exist else photo
-    existing, kept = ExistingResults(task, plan, colorizer(), photo), plan.method.kept(plan.number)
+    existing, kept = ExistingResults(task, plan, colorizer(), photo), plan.method.kept
     seeds = list(plan.seeds)
     if plan.picks:
         seeds = existing.picked()
         if some_exist and len(seeds) < kept:
-            samples = plan.method.samples(colorizer(), photo, plan.number, plan.temperature, plan.seed)
+            samples = plan.method.samples(colorizer(), photo)
             seeds = [sample.seed for sample in samples]
     states = existing.states(seeds)
     outputs = states.outputs(task, plan)
@@ -191,8 +191,8 @@ def _measure(job: Job, photo: _Photo) -> _Measure:
     number = plan.number if plan.picks else min(plan.number, _MOST)
     with TemporaryFolder() as folder:
         pattern = f"{{seed}}{photo.suffix}"
-        drawing = plan.drawing._replace(number=number)
-        plan = replace(plan, folder=Path(folder), drawing=drawing, sheet=False, pattern=pattern)
+        method = replace(plan.method, number=number)
+        plan = replace(plan, folder=Path(folder), method=method, sheet=False, pattern=pattern)
         outputs = plan.outputs(alone, "")
         task = Task(alone, outputs, None, outputs, content=photo.task.content)
         start = time.perf_counter()

@@ -30,10 +30,11 @@ from cinn_colorize.files.formats import OUTPUT_SUFFIXES, format_of_name
 from cinn_colorize.files.limits import read_stream
 from cinn_colorize.imaging.options import option
 from cinn_colorize.latents.levels import short_levels
-from cinn_colorize.request import Drawing, SampleRequest
+from cinn_colorize.request import SampleRequest
 
 if TYPE_CHECKING:
     from cinn_colorize.batch.plan import Plan
+    from cinn_colorize.methods.base import SampleMethod
 
 _PATTERN = "{stem}_{seed:03d}{ext}"
 _FIELDS = "{stem}, {seed}, {temperature}, {n}, {method}, {model} and {ext}"
@@ -69,13 +70,13 @@ class ResultOptions(BatchOutputOptions):
         chosen = self.as_json or self.overwrite or self.skip_existing or self.output is not None
         return not chosen and self.output_dir == FOLDER
 
-    def plan_of(self, request: SampleRequest, drawing: Drawing, model: str, limit: int) -> Plan:
+    def plan_of(self, request: SampleRequest, method: SampleMethod, model: str, limit: int) -> Plan:
         """Return the plan of a batch; a file name that does not fit is a usage error."""
         kept = request.pick or request.number
         names: dict[str, str | int] = {
-            "temperature": short_levels(drawing.temperature).replace(":", "-"),
+            "temperature": short_levels(method.temperature).replace(":", "-"),
             "n": request.number,
-            "method": drawing.method.name,
+            "method": method.name,
             "model": model,
         }
         # Beside the samples themselves, which have the same seeds.
@@ -84,7 +85,7 @@ class ResultOptions(BatchOutputOptions):
         _check_pattern(pattern, self.format, names, kept)
         return self.plan(
             request=request,
-            drawing=drawing,
+            method=method,
             pattern=pattern,
             names=names,
             sheet=self.sheet and kept > 1,
@@ -152,16 +153,16 @@ def colorize(
     steps = progress_bar(general.quiet or not request.is_hinted)
     step = steps.add_task("following hints", total=None, visible=request.is_hinted)
     with usage_errors("--hint"):
-        drawing = request.drawing(
+        method = request.method(
             network.info, reading.limit, lambda done, total: steps.update(step, completed=done, total=total)
         )
-    plan = out.plan_of(request, drawing, network.model, reading.limit)
+    plan = out.plan_of(request, method, network.model, reading.limit)
     with fatal(general.debug), contextlib.ExitStack() as stack, steps:
         if streamed or many.dry_run:
             require_stdout()
         if streamed:
             content = read_stream(sys.stdin.buffer, "stdin", reading.limit)
-            write_stdout(colorize_stream(content, plan, network.batch_spec(drawing.method.encodes)))
+            write_stdout(colorize_stream(content, plan, network.batch_spec(method.encodes)))
             return
         others: list[Path] = []
         inputs = many.inputs(named, out.output_dir, others)

@@ -61,12 +61,12 @@ def mix(
     from cinn_colorize.batch.run import Batch
 
     with fatal(general.debug):
-        drawing = request.drawing(network.info, reading.limit)
-        drawing.method.open_files()  # an unreadable mask is reported before torch is imported
+        method = request.method(network.info, reading.limit)
+        method.open_files()  # an unreadable mask is reported before torch is imported
         name = f"{{stem}}_mix_{inside:03d}_{outside:03d}"
         plan = out.plan(
             request=request,
-            drawing=drawing,
+            method=method,
             pattern=f"{name}{{ext}}",
             sheet=out.sheet,
             sheet_pattern=f"{name}_sheet.jpg",

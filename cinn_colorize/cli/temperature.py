@@ -88,10 +88,10 @@ def temperature(
         strip_path = options.out.output_dir / f"{photo.stem}_temperature_{options.seed:03d}.jpg"
         names = [f"{photo.stem}_{options.seed:03d}_t{t:g}{suffix}" for t in values] if options.files else []
         pictures = [options.out.output_dir / name for name in names]
-        strip = Strip(values, scaled)
+        strip = Strip(values, scaled, seed=options.seed, temperature=others, rendering=options.rendering)
         colorizer = colorizer_of(options.network.spec(strip.encodes, options.engine))
-        samples = strip.samples(colorizer, opened, others, options.seed) if options.files else []
-        chart = strip.draw(colorizer, opened, others, options.seed, options.rendering)
+        samples = strip.samples(colorizer, opened) if options.files else []
+        chart = strip.draw(colorizer, opened)
         recipes = {
             path: in_file(
                 colorizer.recipe(sample.recipe, options.rendering, opened), format_of_name(path), Encoding()

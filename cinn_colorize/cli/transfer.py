@@ -24,8 +24,8 @@ from cinn_colorize.cli.digits import MODEL, digit_option, refuse, refuse_all_but
 from cinn_colorize.cli.many import checked
 from cinn_colorize.cli.summary import report
 from cinn_colorize.imaging.options import option
-from cinn_colorize.methods.transfer import TEMPERATURE, check_reference
-from cinn_colorize.request import Drawing, TransferRequest
+from cinn_colorize.methods.transfer import TEMPERATURE, Transfer, check_reference
+from cinn_colorize.request import TransferRequest
 
 Reference = Annotated[
     Path,
@@ -88,7 +88,7 @@ def transfer(
         return
     refuse({"--digit": digits.digit}, "only with --model mnist")
     out.check()
-    drawing = _drawing(request, targets, network, reading.limit)
+    method = _method(request, targets, network, reading.limit)
     show_log(general.quiet, general.verbose)
 
     from cinn_colorize.batch.inputs import find_inputs
@@ -98,7 +98,7 @@ def transfer(
     stem = reference.stem.replace("{", "{{").replace("}", "}}")
     plan = out.plan(
         request=request,
-        drawing=drawing,
+        method=method,
         pattern=f"{{stem}}_like_{stem}_{{seed:03d}}{{ext}}",
         sheet=out.sheet,
         sheet_pattern=f"{{stem}}_like_{stem}_sheet.jpg",
@@ -119,10 +119,10 @@ def transfer(
         raise typer.Exit(1)
 
 
-def _drawing(
+def _method(
     request: TransferRequest, targets: list[Path] | None, network: AnyModelOptions, limit: int
-) -> Drawing:
-    """Return what the request comes to; options that cannot be used are usage errors."""
+) -> Transfer:
+    """Return what draws; options that cannot be used are usage errors."""
     if not targets:
         raise typer.BadParameter("Missing argument 'TARGET...'")
     values.pages(request.pages)
@@ -131,4 +131,4 @@ def _drawing(
     check_seeds(request.seed, request.number)
     temperature_of(request.temperature, network.info, TEMPERATURE)
     with usage_errors("--levels"):
-        return request.drawing(network.info, limit)
+        return request.method(network.info, limit)

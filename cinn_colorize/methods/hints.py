@@ -5,21 +5,130 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+import operator
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
-from cinn_colorize.latents.levels import PerLevel
-from cinn_colorize.methods.base import Files, SampleMethod
-from cinn_colorize.methods.hint import METHOD, Hint, parse_hints, settings
+from cinn_colorize.imaging.options import whole_number
+from cinn_colorize.methods.base import Files, SampleMethod, sha256_of
 
 if TYPE_CHECKING:
-    from cinn_colorize.imaging.options import Rendering
     from cinn_colorize.imaging.photo import Photo
     from cinn_colorize.methods.base import PhotoColorizer
     from cinn_colorize.methods.contact_sheet import Tile
-    from cinn_colorize.methods.samples import Colorization, Sample
+    from cinn_colorize.methods.samples import Sample
+
+_MOST = 1000  # hints at single pixels
+_HEXADECIMAL = re.compile("[0-9a-fA-F]{3}|[0-9a-fA-F]{6}")
+
+
+@dataclass(frozen=True)
+class Hint:
+    """Colour wanted at a pixel of the photo as displayed.
+
+    Attributes:
+        x: column, from 0 at the left.
+        y: row, from 0 at the top.
+        rgb: sRGB, 0 to 255 each. Its luminance is ignored: the photo keeps its own.
+    """
+
+    x: int
+    y: int
+    rgb: tuple[int, int, int]
+
+    def __post_init__(self) -> None:
+        """Refuse what is no hint.
+
+        Raises:
+            TypeError: a number is no integer.
+            ValueError: a place is below 0, or a colour is not 0 to 255.
+        """
+        numbers = {name: whole_number(getattr(self, name), name, 0) for name in ("x", "y")}
+        colour = tuple(whole_number(value, "a colour", 0) for value in self.rgb)
+        if len(colour) != 3 or max(colour) > 255:
+            raise ValueError(f"a colour must be three numbers from 0 to 255, not {self.rgb!r:.80}")
+        for name, value in {**numbers, "rgb": colour}.items():
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def of(cls, given: HintLike) -> Hint:
+        """Return a hint: one as it is, text as :meth:`parse` takes it, or x, y and the colour.
+
+        >>> Hint.of((310, 120, "red")) == Hint.of((310, 120, (255, 0, 0))) == Hint.of("310,120,#f00")
+        True
+
+        Raises:
+            TypeError: it is nothing of this.
+            ValueError: a number or the colour cannot be used.
+        """
+        if isinstance(given, Hint):
+            return given
+        if isinstance(given, str):
+            return cls.parse(given)
+        try:
+            x, y, color = given
+            color = color if isinstance(color, str) else f"#{bytes(map(operator.index, color)).hex()}"
+        except (TypeError, ValueError) as error:
+            raise type(error)(
+                f"{given!r:.80} is not a hint; give (x, y, color), where color is '#a02832', 'red' or three "
+                "integers from 0 to 255"
+            ) from None
+        return cls.parse(f"{x},{y},{color}")
+
+    @classmethod
+    def parse(cls, text: str) -> Hint:
+        """Parse a hint from ``x,y,color``.
+
+        The colour is ``#rrggbb``, ``#rgb``, either without ``#``, or a name of CSS such as ``red``.
+
+        >>> Hint.parse("310,120,#a02832")
+        Hint(x=310, y=120, rgb=(160, 40, 50))
+
+        Raises:
+            ValueError: the text is not a hint.
+        """
+        found = re.fullmatch(r"(\d{1,9}),(\d{1,9}),(.{1,40})", text.replace(" ", ""), re.ASCII)
+        if not found:
+            raise ValueError(f"{text!r:.80} is not a hint; write x,y,color as in 310,120,#a02832")
+        from PIL import ImageColor
+
+        color = f"#{found[3]}" if _HEXADECIMAL.fullmatch(found[3]) else found[3]
+        try:
+            red, green, blue, *alpha = ImageColor.getrgb(color)
+            if alpha:
+                raise ValueError("has alpha")
+        except ValueError:
+            raise ValueError(
+                f"{found[3]!r} in the hint {text!r:.80} is not a colour; write #a02832, or a name such as red"
+            ) from None
+        return cls(int(found[1]), int(found[2]), (red, green, blue))
+
+    def __str__(self) -> str:
+        """Return the text that :meth:`parse` reads."""
+        return f"{self.x},{self.y},#{bytes(self.rgb).hex()}"
+
+
+HintLike: TypeAlias = Hint | str | tuple[int, int, str | Sequence[int]]
+
+
+def parse_hints(given: str | Iterable[HintLike]) -> tuple[Hint, ...]:
+    """Return the hints of a photo, given as :meth:`Hint.of` takes them, or all as text with spaces between.
+
+    Raises:
+        TypeError: an item is not one of the forms of hints.
+        ValueError: an item is not a hint, or there are too many.
+    """
+    if isinstance(given, str):
+        given = ",".join(part.strip() for part in given.split(",")).split()
+    elif not isinstance(given, Iterable):
+        raise TypeError(f"hints must be a list of (x, y, color), not {given!r:.80}")
+    hints = list(given)
+    if len(hints) > _MOST:
+        raise ValueError(f"{len(hints)} are more than {_MOST} hints; paint them")
+    return tuple(map(Hint.of, hints))
 
 
 @dataclass(frozen=True)
@@ -29,18 +138,16 @@ class Hinted(SampleMethod):
     Attributes:
         points: hints at single pixels.
         strokes: picture that is transparent where there is no hint.
-        saturation: that of the rendering, after which the hints are to be met.
         first: whether to draw only the sample that is the most typical one without hints.
         progress: see :func:`cinn_colorize.methods.ensemble.draw`.
     """
 
     points: tuple[Hint, ...]
     strokes: Path | None = None
-    saturation: float = 1.0
     first: bool = False
     progress: Callable[[int, int], None] | None = None
 
-    name: ClassVar[str] = METHOD
+    name: ClassVar[str] = "hints"
     keys: ClassVar[Mapping[str, str]] = {"hints": "hints", "strokes": "picture of hints"}
     files: ClassVar[Mapping[str, str]] = {"strokes": "picture of hints"}
 
@@ -54,21 +161,19 @@ class Hinted(SampleMethod):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """See :attr:`SampleMethod.settings`; the values are those of recipes.
-
-        Raises:
-            PhotoError: the strokes cannot be read.
-        """
-        return settings(self.points, self.strokes)
+        """See :attr:`SampleMethod.settings`; PhotoError if the strokes cannot be read."""
+        strokes = sha256_of(self.strokes) if self.strokes else ""
+        return {"hints": " ".join(map(str, self.points)), "strokes": strokes}
 
     @property
     def paths(self) -> tuple[Path, ...]:
         """See :attr:`SampleMethod.paths`."""
         return (self.strokes,) if self.strokes else ()
 
-    def kept(self, number: int) -> int:
-        """See :meth:`SampleMethod.kept`."""
-        return 1 if self.first else number
+    @property
+    def kept(self) -> int:
+        """See :attr:`SampleMethod.kept`."""
+        return 1 if self.first else self.number
 
     def check(self, colorizer: PhotoColorizer, photo: Photo) -> None:
         """See :meth:`SampleMethod.check`."""
@@ -76,9 +181,7 @@ class Hinted(SampleMethod):
 
         HintMap.of(photo, self.points, self.strokes)
 
-    def samples(
-        self, colorizer: PhotoColorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
-    ) -> list[Sample]:
+    def samples(self, colorizer: PhotoColorizer, photo: Photo) -> list[Sample]:
         """See :meth:`SampleMethod.samples`.
 
         Raises:
@@ -87,26 +190,12 @@ class Hinted(SampleMethod):
         from cinn_colorize.methods.ensemble import move
         from cinn_colorize.methods.hint_map import HintMap
 
-        hints = HintMap.of(photo, self.points, self.strokes, self.saturation)
-        conditioned = colorizer.condition(photo)
-        samples = conditioned.sample(number, temperature, seed, pick=1 if self.first else None)
+        hints = HintMap.of(photo, self.points, self.strokes, self.rendering.saturation)
+        conditioned, pick = colorizer.condition(photo), 1 if self.first else None
+        samples = conditioned.sample(self.number, self.temperature, self.seed, pick=pick)
         return move(conditioned, samples, hints, self.progress)
 
-    def draw(
-        self,
-        colorizer: PhotoColorizer,
-        photo: Photo,
-        temperature: PerLevel,
-        seed: int,
-        rendering: Rendering,
-    ) -> Colorization:
-        """See :meth:`SampleMethod.draw`; the hints are met at the rendering's saturation."""
-        method = replace(self, saturation=rendering.saturation)
-        return super(Hinted, method).draw(colorizer, photo, temperature, seed, rendering)
-
-    def first_tiles(
-        self, colorizer: PhotoColorizer, photo: Photo, temperature: PerLevel, seed: int, rendering: Rendering
-    ) -> list[Tile]:
+    def first_tiles(self, colorizer: PhotoColorizer, photo: Photo) -> list[Tile]:
         """Return the photo in gray with the hints on it."""
         from PIL import ImageDraw
 

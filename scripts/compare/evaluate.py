@@ -35,8 +35,8 @@ from cinn_colorize.colorizer import ConditionedPhoto, NetworkInput
 from cinn_colorize.data.sources import find_photos
 from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation.bootstrap import Statistics, difference
-from cinn_colorize.evaluation.earlier import statistics_by_name
 from cinn_colorize.evaluation.evaluator import Model
+from cinn_colorize.evaluation.given import statistics_by_name
 from cinn_colorize.files import tensorfile
 from cinn_colorize.files.atomic import sha256
 from cinn_colorize.imaging.color import Floats

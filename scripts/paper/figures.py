@@ -204,7 +204,7 @@ def temperatures(request: Request) -> Image.Image:
     """Fig. 14: one code of each photo, scaled."""
     colorizer, tiles, labels = request.colorizer(), [], [f"T = {t:g}" for t in TEMPERATURES]
     for _, photo in photos(request.data, ROWS):
-        samples = Strip(TEMPERATURES).samples(colorizer, photo, 1.0, request.seed)
+        samples = Strip(TEMPERATURES, seed=request.seed).samples(colorizer, photo)
         tiles += shown(colorizer, photo, samples, labels)
     return contact_sheet(tiles, len(TEMPERATURES))
 
