@@ -28,7 +28,7 @@ from cinn_colorize.engines.interface import Network
 from cinn_colorize.engines.interface import NetworkInput as NetworkInput
 from cinn_colorize.files.atomic import mode_like
 from cinn_colorize.imaging.given import PhotoSource
-from cinn_colorize.imaging.options import Box, Rendering, Upsampling
+from cinn_colorize.imaging.options import Box, HintReach, Rendering, Upsampling
 from cinn_colorize.imaging.photo import Photo, open_photo
 from cinn_colorize.imaging.upsampling import GUIDE_SCALE, Upsampler
 from cinn_colorize.latents.levels import SomeLevels
@@ -105,6 +105,7 @@ class BaseColorizer:
         pick: SupportsIndex | None = None,
         hints: str | Iterable[HintLike] = (),
         strokes: str | os.PathLike[str] | None = None,
+        hint_reach: str = "thing",
         upsampling: str = "jbu",
         saturation: SupportsFloat = 1.0,
         frame: str | Iterable[int] | Box = "auto",
@@ -128,6 +129,7 @@ class BaseColorizer:
             hints: colours wanted at pixels of the photo, each (x, y, colour) or text, ``"310,120,#a02832"``;
                 a colour is ``"#a02832"``, ``"red"`` or ``(160, 40, 50)``.
             strokes: picture file of colours wanted, painted over the photo on a transparent layer.
+            hint_reach: what hints recolour: ``thing``, those they lie on, or ``photo``, its mood too.
             upsampling: ``jbu``, ``exact`` or ``bicubic``; see :mod:`.imaging.upsampling`.
             saturation: factor on the chroma of the pictures, 0 to 2.
             frame: what surrounds the picture of a scan and stays gray: ``auto``, ``none``, or left, top,
@@ -140,6 +142,8 @@ class BaseColorizer:
         """
         if upsampling not in list(Upsampling):
             raise ValueError(f"unknown upsampling {upsampling!r}; choose one of {', '.join(Upsampling)}")
+        if hint_reach not in list(HintReach):
+            raise ValueError(f"unknown hint_reach {hint_reach!r}; choose one of {', '.join(HintReach)}")
         return self.draw(
             photo,
             SampleRequest(
@@ -152,6 +156,7 @@ class BaseColorizer:
                 pick=cast("int | None", pick),
                 hint=hints,
                 strokes=strokes,
+                hint_reach=HintReach(hint_reach),
             ),
         )
 

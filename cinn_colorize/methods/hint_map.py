@@ -25,7 +25,7 @@ from cinn_colorize.files.limits import read_file
 from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging import color
 from cinn_colorize.imaging.arrays import upright
-from cinn_colorize.imaging.options import MAX_PIXELS
+from cinn_colorize.imaging.options import MAX_PIXELS, HintReach
 from cinn_colorize.imaging.photo import Photo
 from cinn_colorize.imaging.profiles import color_model
 from cinn_colorize.imaging.upsampling import GUIDE_SCALE
@@ -134,7 +134,9 @@ class HintMap:
             )
             for of_color, one in zip(by_color, colors, strict=True)
         ]
-        return cls(weight, reach, wanted, guide, Hinted(tuple(points), strokes).entries, wishes)
+        return cls(
+            weight, reach, wanted, guide, Hinted(tuple(points), strokes, HintReach.photo).entries, wishes
+        )
 
     def spread(self, colors: Sequence[Floats]) -> Floats:
         """Spread k colours at the hints, (2, h, w), to what no edge of L separates from them: (k, 2, h, w).

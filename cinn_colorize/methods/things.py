@@ -1,5 +1,12 @@
 """The things that hints lie on, and samples in which these alone are recoloured.
 
+::
+
+    photo = open_photo("photo.jpg")
+    hints = HintMap.of(photo, [Hint(310, 120, (160, 40, 50))])
+    samples = draw(colorizer.condition(photo), hints, n=4)
+    pictures = colorizer.compose(photo, samples)
+
 What the model holds to be one thing has one colour in each of its samples, and another one in the next. Most of
 what varies, though, is the mood of the whole photo, so the mean colour of each sample is taken out first. How much
 a cell then varies with a hint says how likely it belongs to the hint's thing. A random walker with such priors
@@ -10,7 +17,8 @@ it is, in some hint's thing or in none. A cell belongs to a thing by the share o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -18,7 +26,14 @@ import scipy.sparse
 import scipy.sparse.linalg
 from numpy.typing import NDArray
 
+from cinn_colorize.imaging.options import HintReach
+from cinn_colorize.latents.levels import PerLevel
+from cinn_colorize.methods.ensemble import FIRST_MEMBER, recolored
 from cinn_colorize.methods.hint_map import Floats, HintMap, neighbours
+
+if TYPE_CHECKING:
+    from cinn_colorize.methods.conditioned import Conditioned
+    from cinn_colorize.methods.samples import Sample
 
 Doubles = NDArray[np.float64]
 
@@ -27,10 +42,53 @@ _EDGE = 4.0  # standard deviation of the differences of L* that a walker crosses
 _APART = 0.3  # the same of what two cells lack to a correlation of 1
 _PRIOR = 0.05  # rate at which a walker ends by the prior
 _HELD = 50.0  # rate at which it ends at a hint of weight 1
-_LIKELY, _SLOPE = 0.6, 8.0  # correlation with a hint at which a cell belongs to its thing as likely as not; logistic
+_LIKELY = 0.5  # correlation with a hint at which a cell belongs to its thing as likely as not
+_SLOPE = 8.0  # of the logarithm of these odds
 _SEEDS = 64  # cells of a hint that others are compared with, at most
 _SOFT = 0.25  # shares from 0.5 - this to 0.5 + this lie on the border of a thing
-_TEXTURE = 0.5  # share of its differences of colour that a thing keeps
+_TEXTURE = 0.3  # share of its differences of colour that a thing keeps
+_AT_A_TIME = 8  # members drawn between two reports of progress
+
+
+def draw(
+    conditioned: Conditioned,
+    hints: HintMap,
+    n: int = 1,
+    temperature: PerLevel | None = None,
+    seed: int = 0,
+) -> list[Sample]:
+    """Draw n colorizations whose things have the colours wanted, with the seeds seed, seed + 1, ...
+
+    Each is the sample of its seed without hints, but for the things that hints lie on. It has neither a latent
+    code nor a density. Arguments and errors are those of :meth:`Conditioned.sample`.
+    """
+    return follow(conditioned.sample(n, temperature, seed), find(drawn(conditioned), hints), hints)
+
+
+def follow(samples: Sequence[Sample], things: Floats, hints: HintMap) -> list[Sample]:
+    """Return samples in which things (see :func:`find`) have the colours wanted."""
+    colors = recolor([sample.ab for sample in samples], things, hints)
+    return recolored(samples, colors, {**hints.recipe, "reach": HintReach.thing})
+
+
+def drawn(conditioned: Conditioned, progress: Callable[[int, int], None] | None = None) -> list[Floats]:
+    """Return all :func:`members`; ``progress`` is called with the number of those drawn, and of all."""
+    found = list[Floats]()
+    for member in members(conditioned):
+        found.append(member)
+        if progress:
+            progress(len(found), MEMBERS)
+    return found
+
+
+def members(conditioned: Conditioned, at_once: int = _AT_A_TIME) -> Iterator[Floats]:
+    """Draw the samples that tell things apart: their coarse ab, (2, s, s), of the photo squeezed to a square.
+
+    ``at_once`` are drawn when the next one is asked for.
+    """
+    end = FIRST_MEMBER + MEMBERS
+    for seed in range(FIRST_MEMBER, end, at_once):
+        yield from conditioned.coarse(min(at_once, end - seed), seed)
 
 
 def find(members: Sequence[Floats], hints: HintMap) -> Floats:
@@ -102,3 +160,11 @@ def recolor(samples: Sequence[Floats], things: Floats, hints: HintMap) -> list[F
         lacking.append(wanted - moved[-1])
     inside = things.sum(0)
     return [ab + inside * rest for ab, rest in zip(moved, hints.spread(lacking), strict=True)]
+
+
+def outlines(things: Floats, size: tuple[int, int]) -> Iterator[list[tuple[int, int]]]:
+    """Yield the outlines of things in a picture of ``size`` (height and width), as places x, y."""
+    for thing in things:
+        inside = cv2.resize(thing, size[::-1]) > 0.5
+        for outline in cv2.findContours(inside.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)[0]:
+            yield [(int(x), int(y)) for x, y in outline[:, 0]]

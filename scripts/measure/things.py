@@ -66,7 +66,11 @@ def main() -> None:
             pairs = zip((sample.ab for sample in own), (sample.ab for sample in hinted), strict=True)
             row.append([_measured(before, after, wide, inside) for before, after in pairs])
         rows.append(row)
-        print(f"{k:>5}" + "".join(f"{v:9.2f}" for v in np.mean(row, axis=1).ravel()), file=sys.stderr, flush=True)
+        print(
+            f"{k:>5}" + "".join(f"{v:9.2f}" for v in np.mean(row, axis=1).ravel()),
+            file=sys.stderr,
+            flush=True,
+        )
     print("| | object to wanted | rest moved | ratio object / rest, median |\n|---|---|---|---|")
     for reach, values in zip(("photo", "thing"), np.moveaxis(np.array(rows), 1, 0), strict=True):
         to_wanted, rest, ratio = values.reshape(-1, 3).T
