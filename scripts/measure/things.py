@@ -30,7 +30,7 @@ from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation.photos import Square, read_square
 from cinn_colorize.imaging.color import reduce_chroma
 from cinn_colorize.imaging.photo import open_photo
-from cinn_colorize.methods import ensemble
+from cinn_colorize.methods import ensemble, things
 from cinn_colorize.methods.hint_map import HintMap
 from cinn_colorize.methods.hints import Hint
 
@@ -60,8 +60,8 @@ def main() -> None:
         conditioned = colorizer.condition(photo)
         own = conditioned.sample(2, seed=8 * k)
         row = []
-        for reach in ("photo", "thing"):
-            hinted = ensemble.draw(conditioned, hints, 2, seed=8 * k, reach=reach)
+        for draw in (ensemble.draw, things.draw):
+            hinted = draw(conditioned, hints, 2, seed=8 * k)
             wide = reduce_chroma(hints.guide, np.broadcast_to(wanted[:, None, None], square.ab.shape))
             pairs = zip((sample.ab for sample in own), (sample.ab for sample in hinted), strict=True)
             row.append([_measured(before, after, wide, inside) for before, after in pairs])
