@@ -44,7 +44,7 @@ from cinn_colorize.methods.transfer import TEMPERATURE, encode_reference, transf
 from cinn_colorize.methods.transfer import Reference as Reference
 from cinn_colorize.methods.variation import vary
 from cinn_colorize.models import DEFAULT, Loaded, PhotoModelInfo
-from cinn_colorize.request import Request, SampleRequest
+from cinn_colorize.request import Request, SampleRequest, shared_entries
 
 if TYPE_CHECKING:
     from torch import device as TorchDevice
@@ -248,19 +248,13 @@ class BaseColorizer:
         Raises:
             PhotoError: the photo's file cannot be read.
         """
-        guidance = {"guidance": repr(self.guidance)} if self.guidance else {}
         frame = {"frame": str(photo.frame)} if photo.frame else {}
         pages = {"page": photo.page, "pages": photo.together}
         drawn = dict(drawn)
         picked = drawn.pop("picked", None)
         return {
             "version": __version__,
-            "model": self.info.name,
-            "weights": self.sha256,
-            **drawn,
-            "precision": self.precision,
-            **guidance,
-            **rendering.entries(),
+            **shared_entries(self.info.name, self.sha256, self.precision, self.guidance, drawn, rendering),
             **frame,
             **{name: str(number) for name, number in pages.items() if number > 1},
             "original": photo.sha256,

@@ -21,9 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from cinn_colorize import __version__
-from cinn_colorize.batch.events import Event, Failure
-from cinn_colorize.batch.pipeline import Job, load_colorizer
-from cinn_colorize.batch.plan import Plan, Task
+from cinn_colorize.batch.colorizing import Job
+from cinn_colorize.batch.plan import Event, Failure, Plan, Task
 from cinn_colorize.batch.processes import CONTEXT, end_with_parent
 from cinn_colorize.batch.workers import Sender, Unusable, prepare
 from cinn_colorize.engines.choice import ModelSpec
@@ -67,7 +66,7 @@ class Cluster:
     def __init__(self, address: str | None = None, workers: int | None = None) -> None:
         self._address, self._workers = address, workers
 
-    def run(self, spec: ModelSpec, plan: Plan, items: Iterator[Task | Event]) -> Iterator[Event]:
+    def run(self, spec: ModelSpec, plan: Plan, items: Iterator[Task | Event]) -> Generator[Event, None, None]:
         """Do the tasks, and pass on the events among them.
 
         Raises:
@@ -289,7 +288,9 @@ class _Worker:
             file.write_bytes(ray.get(weights))
             spec = replace(spec, weights=file)
             prepare(spec, threads=1)
-            return Job(load_colorizer(spec), plan)
+            job = Job(spec, plan)
+            job.load()
+            return job
 
     def __call__(self, row: _Row) -> list[_Row]:
         """Return the answer to a task."""

@@ -1,10 +1,10 @@
-"""What is to be made of every photo: the plan of a batch, and the files of one photo."""
+"""What is to be made of every photo, the files of one photo, and what a batch tells of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from enum import Enum, StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +14,13 @@ from cinn_colorize.files.atomic import leaves_folder
 from cinn_colorize.files.formats import format_of_name, own_suffix, written_suffix
 from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging.options import MAX_PIXELS, Encoding, Pages, Rank, Rendering
+from cinn_colorize.latents.levels import PerLevel, format_levels
+from cinn_colorize.request import Drawing, Request, shared_entries
 
 if TYPE_CHECKING:
+    from cinn_colorize.engines.choice import ModelSpec
     from cinn_colorize.imaging.photo import Photo
-    from cinn_colorize.latents.levels import PerLevel
     from cinn_colorize.methods.base import SampleMethod
-    from cinn_colorize.request import Drawing, Request
 
 
 class Existing(StrEnum):
@@ -30,7 +31,11 @@ class Existing(StrEnum):
     SKIP = "skip"
 
 
-@dataclass(frozen=True)
+# Not there (or to be replaced), as wanted, or made in another way and left alone.
+State = Enum("State", ["MISSING", "RIGHT", "OTHER"])
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """A request, and where its results go.
 
@@ -42,9 +47,8 @@ class Plan:
         format: format of the pictures; ``auto`` keeps the photo's own where it can be written, else PNG.
         encoding: how the pictures are written.
         existing: what happens to results that exist.
-        sheet: also write a labelled contact sheet.
+        sheet: file name of a labelled contact sheet, with {stem}; empty for none.
         max_pixels: larger photos are refused.
-        sheet_pattern: file name of the contact sheet, with {stem}.
         names: what else may be part of a file name; empty where the call cannot choose names.
     """
 
@@ -52,12 +56,11 @@ class Plan:
     drawing: Drawing
     folder: Path
     pattern: str
-    format: str = "auto"
-    encoding: Encoding = Encoding()
-    existing: Existing = Existing.REFUSE
-    sheet: bool = False
+    format: str
+    encoding: Encoding
+    existing: Existing
+    sheet: str = ""
     max_pixels: int = MAX_PIXELS
-    sheet_pattern: str = "{stem}_sheet.jpg"
     names: Mapping[str, str | int] = field(default_factory=dict)
 
     @property
@@ -90,6 +93,31 @@ class Plan:
         """Pages of TIFFs that are colorized, into TIFFs of as many; None for the first alone."""
         pages = getattr(self.request, "pages", None)
         return None if pages is None else Pages.parse(pages)
+
+    @property
+    def drawn(self) -> dict[str, str]:
+        """What recipes say of how all samples are drawn, beside their seeds.
+
+        Raises:
+            PhotoError: a file that the method requires cannot be read.
+        """
+        return {**self.method.entries, "temperature": format_levels(self.temperature)}
+
+    def settings(self, network: ModelSpec) -> dict[str, str]:
+        """Return what makes all results, beside photo and seed, as their recipes say it.
+
+        Frame and pages are as asked for: what they come to depends on the photo.
+
+        Raises:
+            PhotoError: see :attr:`drawn`.
+        """
+        made_by = network.model, network.sha256, network.precision, network.guidance or 0.0
+        asked = {"frame": str(self.request.frame), "pages": str(self.pages or ""), "picked": self.picked}
+        return {
+            **shared_entries(*made_by, self.drawn, self.rendering),
+            **{name: text for name, text in asked.items() if text},
+            **self.encoding.entries(),
+        }
 
     def without_frame(self) -> Plan:
         """Return the plan for photos whose frames are not looked for."""
@@ -135,11 +163,7 @@ class Plan:
         return photo
 
     def check(self, photo: Photo, output: Path) -> None:
-        """Refuse a photo whose pictures do not fit into their format.
-
-        Args:
-            photo: a photo, or the first page of one, that :meth:`open` returned.
-            output: path of one of the pictures.
+        """Refuse a photo of :meth:`open` whose pictures, such as ``output``, do not fit into their format.
 
         Raises:
             PhotoError: they do not.
@@ -155,11 +179,7 @@ class Plan:
         check_sides(photo.name, format, photo.height, photo.width)
 
     def page(self, photo: Photo, number: int) -> Photo:
-        """Open another page of a photo, with its frame.
-
-        Args:
-            photo: a page that :meth:`open` returned.
-            number: which page of the file.
+        """Open another page of a photo of :meth:`open`, by its number in the file, with its frame.
 
         Raises:
             PhotoError: the page cannot be read.
@@ -186,10 +206,6 @@ class Plan:
                     f"{printable_name(self.folder)}; choose another --output"
                 )
         return [self.folder / photo.below / name for name in names]
-
-    def sheet_path(self, photo: Input, stem: str) -> Path:
-        """Return the path of a photo's contact sheet."""
-        return self.folder / photo.below / self.sheet_pattern.format(stem=stem)
 
     def suffix(self, photo: Path) -> str:
         """Return the suffix of a photo's samples, unless the pattern has another."""
@@ -218,3 +234,59 @@ class Task:
     def output(self, seed: int, plan: Plan) -> Path:
         """Return the path of a sample."""
         return self.outputs[seed - plan.seed]
+
+
+@dataclass(frozen=True)
+class Result:
+    """One file: a sample, or (without a seed) a contact sheet.
+
+    Attributes:
+        size: size of the photo's file in bytes.
+        mtime: modification time of the photo's file in seconds; None for a pipe.
+        ms: milliseconds since the previous result, or since the photo was opened.
+        existed: whether the file existed, made in the same way, and was left alone.
+    """
+
+    input: Path
+    output: Path
+    size: int
+    mtime: float | None
+    ms: int = 0
+    seed: int | None = None
+    temperature: PerLevel | None = None
+    log_prob: float | None = None
+    existed: bool = False
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A photo with a result that could not be made.
+
+    Attributes:
+        input: the photo; None if an argument names none.
+        message: one line that names the photo.
+        ends: whether the photos after it would fail in the same way.
+        trace: the traceback.
+    """
+
+    input: Path | None
+    message: str
+    ends: bool = False
+    trace: str = ""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The end of a photo.
+
+    Attributes:
+        written: number of files written; 0 if all existed, or the photo was skipped.
+        left_out: whether it was skipped because this program made it.
+    """
+
+    input: Path
+    written: int = 0
+    left_out: bool = False
+
+
+Event = Result | Failure | Finished

@@ -35,7 +35,9 @@ class ResultNames:
         """
         plan = self._plan
         outputs = plan.outputs(photo, self._stem(photo.path, plan.pattern))
-        sheet = plan.sheet_path(photo, self._stem(photo.path, plan.sheet_pattern)) if plan.sheet else None
+        sheet = None
+        if plan.sheet:
+            sheet = plan.folder / photo.below / plan.sheet.format(stem=self._stem(photo.path, plan.sheet))
         for output in [*outputs, sheet] if sheet else outputs:
             owner = self._owners.setdefault(_as_one(output), photo)
             if owner is not photo:

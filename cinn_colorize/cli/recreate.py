@@ -14,11 +14,14 @@ from cinn_colorize import __version__
 from cinn_colorize.cli.common import (
     GeneralOptions,
     PhotoOptions,
+    argument,
+    check_engine,
+    colorizer_of,
     device_option,
+    engine_option,
     weights_option,
 )
-from cinn_colorize.cli.console import fatal, print_path, say, show_log
-from cinn_colorize.cli.engine import check_engine, colorizer_of, engine_option
+from cinn_colorize.cli.console import print_path, say
 from cinn_colorize.cli.summary import claim
 from cinn_colorize.engines.choice import Engine, ModelSpec
 from cinn_colorize.errors import PhotoError
@@ -46,17 +49,10 @@ class RecreateOptions:
 
 
 def recreate(
-    picture: Annotated[
-        Path, typer.Argument(metavar="OUT", help="Picture with a recipe in it.", show_default=False)
-    ],
-    original: Annotated[
-        Path, typer.Argument(metavar="ORIGINAL", help="Photo that it was made from.", show_default=False)
-    ],
+    picture: Annotated[Path, argument("OUT", "Picture with a recipe in it.")],
+    original: Annotated[Path, argument("ORIGINAL", "Photo that it was made from.")],
     others: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="OTHER", help="Reference, mask, hints or codes that it was made with.", show_default=False
-        ),
+        list[Path] | None, argument("OTHER", "Reference, mask, hints or codes that it was made with.")
     ] = None,
     *,
     options: RecreateOptions,
@@ -70,8 +66,7 @@ def recreate(
         cinn-colorize recreate colorized/photo_005.jpg photo.jpg
         cinn-colorize recreate colorized/photo_mix_017_022.jpg photo.jpg sky.png
     """
-    show_log(options.general.quiet, options.general.verbose)
-    with fatal(options.general.debug):
+    with options.general.reporting():
         from cinn_colorize.methods.recipe import Recipe
 
         recipe = Recipe.read(picture, max_pixels=options.reading.limit)

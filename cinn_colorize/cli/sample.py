@@ -13,13 +13,16 @@ from cinn_colorize.cli.common import (
     FolderOptions,
     GeneralOptions,
     PhotoOptions,
+    argument,
+    check_engine,
     check_seeds,
+    colorizer_of,
+    engine_option,
     temperature_of,
     usage_errors,
 )
-from cinn_colorize.cli.console import fatal, print_path, show_log
+from cinn_colorize.cli.console import print_path
 from cinn_colorize.cli.digits import MODEL, DigitOptions, refuse, refuse_all_but, sample_digits
-from cinn_colorize.cli.engine import check_engine, colorizer_of, engine_option
 from cinn_colorize.cli.summary import claim, unmade
 from cinn_colorize.engines.choice import Engine
 from cinn_colorize.imaging.options import DRAWING, OUTPUT, option, parse_seed
@@ -31,6 +34,9 @@ if TYPE_CHECKING:
 
 _SAMPLES, _STEPS, _STEPS_OF_A_SIDE = 16, 8, 5
 _CODES = ".safetensors"
+_NUMBER = "Number of samples, or of steps with --interpolate (per side between four codes)."
+_DEFAULT_NUMBER = f"{_SAMPLES}, all of a file, {_STEPS} or {_STEPS_OF_A_SIDE} steps"
+_INTERPOLATE = "Interpolate from code A to B, or between four codes in the corners: seeds or files."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,23 +46,12 @@ class SampleOptions:
     panel: ClassVar[str] = DRAWING
 
     number: int | None = option(
-        None,
-        "N",
-        "Number of samples, or of steps with --interpolate (per side between four codes).",
-        "-n --number",
-        min=1,
-        max=MOST,
-        show_default=f"{_SAMPLES}, all of a file, {_STEPS} or {_STEPS_OF_A_SIDE} steps",
+        None, "N", _NUMBER, "-n --number", min=1, max=MOST, show_default=_DEFAULT_NUMBER
     )
     temperature: str | None = temperature_option()
     seed: int = seed_option()
     frame: str = frame_option()
-    interpolate: str | None = option(
-        None,
-        "A,B[,C,D]",
-        "Interpolate from code A to B, or between four codes in the corners: seeds or files.",
-        show_default=False,
-    )
+    interpolate: str | None = option(None, "A,B[,C,D]", _INTERPOLATE, show_default=False)
     vary_level: int | None = option(
         None, "LEVEL", "Keep the first code and redraw only this level of it.", show_default=False
     )
@@ -94,12 +89,7 @@ class SampleOptions:
 
 def sample(
     context: typer.Context,
-    photo: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="PHOTO", help="Photo to colorize; none with --model mnist.", show_default=False
-        ),
-    ] = None,
+    photo: Annotated[Path | None, argument("PHOTO", "Photo to colorize; none with --model mnist.")] = None,
     *,
     options: SampleOptions,
 ) -> None:
@@ -128,8 +118,7 @@ def sample(
         raise typer.BadParameter("Missing argument 'PHOTO'")
     grid = options.grid()
     temperatures = temperature_of(temperature, options.network.info)
-    show_log(options.general.quiet, options.general.verbose)
-    with fatal(options.general.debug):
+    with options.general.reporting():
         from cinn_colorize.imaging.photo import open_photo
 
         opened = open_photo(photo, max_pixels=options.reading.limit).framed(options.frame)

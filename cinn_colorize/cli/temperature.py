@@ -13,12 +13,15 @@ from cinn_colorize.cli.common import (
     GeneralOptions,
     ModelOptions,
     PhotoOptions,
+    argument,
+    check_engine,
     check_seeds,
+    colorizer_of,
+    engine_option,
     temperature_of,
     usage_errors,
 )
-from cinn_colorize.cli.console import fatal, print_path, show_log
-from cinn_colorize.cli.engine import check_engine, colorizer_of, engine_option
+from cinn_colorize.cli.console import print_path
 from cinn_colorize.cli.summary import unmade
 from cinn_colorize.engines.choice import Engine
 from cinn_colorize.files.formats import format_of_name, own_suffix, written_suffix
@@ -27,6 +30,9 @@ from cinn_colorize.latents.levels import MAX_TEMPERATURE
 from cinn_colorize.methods.strip import Strip, parse_scaled, parse_temperatures
 from cinn_colorize.request import frame_option, temperature_option
 
+_TEMPERATURES = f"Temperatures of the samples, 0 to {MAX_TEMPERATURE:g}, a list or a range."
+_ONLY = "Scale only these levels of the code; the others stay at -t."
+
 
 @dataclass(frozen=True, kw_only=True)
 class TemperatureOptions:
@@ -34,14 +40,8 @@ class TemperatureOptions:
 
     panel: ClassVar[str] = DRAWING
 
-    temperatures: str = option(
-        "0:1:0.25",
-        "T,T,...|START:STOP:STEP",
-        f"Temperatures of the samples, 0 to {MAX_TEMPERATURE:g}, a list or a range.",
-    )
-    only: str | None = option(
-        None, "LEVEL,...", "Scale only these levels of the code; the others stay at -t.", show_default=False
-    )
+    temperatures: str = option("0:1:0.25", "T,T,...|START:STOP:STEP", _TEMPERATURES)
+    only: str | None = option(None, "LEVEL,...", _ONLY, show_default=False)
     rest: str | None = temperature_option()
     seed: int = option(0, "SEED", "Seed of the sample.", "-s --seed", min=0)
     rendering: Rendering
@@ -55,7 +55,7 @@ class TemperatureOptions:
 
 
 def temperature(
-    photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="Photo to colorize.", show_default=False)],
+    photo: Annotated[Path, argument("PHOTO", "Photo to colorize.")],
     options: TemperatureOptions,
 ) -> None:
     """Show one sample at several temperatures.
@@ -77,8 +77,7 @@ def temperature(
         problem = "requires --only; --temperatures sets those of the samples"
         raise typer.BadParameter(problem, param_hint="--temperature")
     others = temperature_of(options.rest, options.network.info)
-    show_log(options.general.quiet, options.general.verbose)
-    with fatal(options.general.debug):
+    with options.general.reporting():
         from cinn_colorize.imaging.photo import open_photo
         from cinn_colorize.methods.samples import in_file
 

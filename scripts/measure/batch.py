@@ -43,12 +43,12 @@ def make_photos(folder: Path, number: int, megapixels: float) -> list[Path]:
 
 def serial(folder: Path, output: Path) -> None:
     """Colorize all photos of a folder in this process; print a line for each."""
-    from cinn_colorize.batch.pipeline import load_colorizer
+    from cinn_colorize.colorizer import BaseColorizer
     from cinn_colorize.engines.choice import ModelSpec
     from cinn_colorize.imaging.photo import open_photo
     from cinn_colorize.models import find_weights
 
-    colorizer = load_colorizer(ModelSpec("natural", *find_weights(), "cpu", "fp32"))
+    colorizer = BaseColorizer(*ModelSpec("natural", *find_weights(), "cpu", "fp32").load())
     output.mkdir()
     for path in sorted(folder.iterdir()):
         photo = open_photo(path)

@@ -323,7 +323,7 @@ def test_what_onnxruntime_does_not_do_is_refused(folder, arguments, said, monkey
 
 def test_without_onnxruntime_one_line_says_how_to_get_it(folder, monkeypatch):
     monkeypatch.chdir(folder)
-    monkeypatch.setattr("cinn_colorize.cli.engine.find_spec", lambda _: None)
+    monkeypatch.setattr("cinn_colorize.cli.common.find_spec", lambda _: None)
     result = CliRunner().invoke(app, ["gray.png", "--engine", "onnx", "-o", "none"])
     assert result.exit_code == 2
     assert "pip install onnxruntime" in the_line(result)
