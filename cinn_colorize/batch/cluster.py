@@ -15,10 +15,10 @@ import pickle
 import signal
 import socket
 from collections.abc import Generator, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cinn_colorize import __version__
 from cinn_colorize.batch.colorizing import Job
@@ -39,16 +39,14 @@ _TIMEOUT = 10  # seconds, for a machine to answer and for Ray to end
 _Row = dict[str, Any]  # of Ray Data
 
 
-@dataclass(frozen=True)
-class _Answer:
+class _Answer(NamedTuple):
     """What a worker says of the task of this number."""
 
     number: int
     messages: list[logging.LogRecord | Event]
 
 
-@dataclass(frozen=True)
-class _End:
+class _End(NamedTuple):
     """The driver has no more answers; the error ends the batch."""
 
     error: CinnError | None = None
@@ -88,13 +86,10 @@ class Cluster:
             worker = {"spec": spec, "plan": plan, "level": level, "folder": Path.cwd(), "probe": probe}
             with _driver(self._address, self._workers, worker) as driver:
                 yield from _listen(driver, tasks)
-        for task in tasks.values():
-            name = printable_name(task.input.path)
-            yield Failure(
-                task.input.path,
-                f"{name}: the process that worked on it was killed {_TRIES} times; "
-                "if memory ran out, use fewer --workers",
-            )
+        killed = f"the process that worked on it was killed {_TRIES} times"
+        for path in [task.input.path for task in tasks.values()]:
+            advice = "if memory ran out, use fewer --workers"
+            yield Failure(path, f"{printable_name(path)}: {killed}; {advice}")
 
 
 def _listen(driver: Connection, tasks: dict[int, Task]) -> Iterator[Event]:

@@ -49,8 +49,8 @@ def find_inputs(
         arguments: files, whose results go into the output folder itself; folders; patterns with ``*``, ``?``,
             ``[...]`` and ``**``, unless a file has that very name.
         listed: files or folders from a list; the results go into folders of the same names.
-        recursive: include all that is below a folder; the results go into the same tree. With several
-            folders, each tree goes into a folder of its name.
+        recursive: include all below a folder; the results go into the same tree, of several folders each
+            into a folder of its name.
         output: the output folder, which is skipped where it lies below a folder of photos.
         not_taken: receives what else these folders hold, and links to folders that are not followed.
     """

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cinn_colorize.batch.colorizing import Job
 from cinn_colorize.batch.plan import Event, Failure, Finished, Plan, Task
@@ -45,8 +45,7 @@ def usable_cores() -> int:
         return cores
 
 
-@dataclass(frozen=True)
-class Device:
+class Device(NamedTuple):
     """A worker would compute on this type of device; it waits for a network to share, or None."""
 
     type: str
@@ -57,8 +56,7 @@ class Ready:
     """A worker has a network, and waits for tasks."""
 
 
-@dataclass(frozen=True)
-class Unusable:
+class Unusable(NamedTuple):
     """A worker cannot begin, for a reason that all of them meet."""
 
     error: CinnError

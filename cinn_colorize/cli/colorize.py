@@ -116,7 +116,7 @@ def colorize(
         cinn-colorize scans -r -o colorized --manifest colorized.jsonl
     """
     named, not_taken = photos or [], list[Path]()
-    _check(request, out, network)
+    _check(request, network)
     many.check(named, network.engine)
     if many.dry_run and out.as_json:
         raise typer.BadParameter("--json prints results, and --dry-run makes none; leave out one of them")
@@ -154,9 +154,8 @@ def colorize(
             report(batch, out.as_json, general, not_taken, has_bar=request.is_hinted)
 
 
-def _check(request: SampleRequest, out: ResultOptions, network: BatchModelOptions) -> None:
+def _check(request: SampleRequest, network: BatchModelOptions) -> None:
     """Refuse options that contradict each other."""
-    out.check()
     pages = values.pages(request.pages)
     check_seeds(max(request.seed or 0, request.like or 0), request.number + (request.like is not None))
     if request.pick and request.pick > request.number:

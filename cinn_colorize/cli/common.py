@@ -29,7 +29,7 @@ from cinn_colorize.request import Drawing, Progress, Request, guidance_option
 if TYPE_CHECKING:
     import torch
 
-    from cinn_colorize.batch.plan import Existing, Plan
+    from cinn_colorize.batch.plan import Plan
     from cinn_colorize.colorizer import BaseColorizer, Colorizer
 
 NETWORK = "Network"
@@ -149,13 +149,6 @@ class OutputOptions(FolderOptions):
     encoding: Encoding = Encoding()
     as_json: bool = option(False, None, "Print one JSON object per result instead of its path.", "--json")
 
-    @property
-    def existing(self) -> Existing:
-        """What happens to results that exist."""
-        from cinn_colorize.batch.plan import Existing
-
-        return Existing.OVERWRITE if self.overwrite else Existing.REFUSE
-
     def plan(self, request: Request, drawing: Drawing, reading: PhotoOptions, **names: Any) -> Plan:
         """Return the plan of a batch that writes with these options.
 
@@ -165,15 +158,16 @@ class OutputOptions(FolderOptions):
             reading: limits of the photos.
             names: the fields of :class:`cinn_colorize.batch.plan.Plan` that say what files are called.
         """
-        from cinn_colorize.batch.plan import Plan
+        from cinn_colorize.batch.plan import Existing, Plan
 
+        skips = getattr(self, "skip_existing", False)
         return Plan(
             request=request,
             drawing=drawing,
             folder=self.output_dir,
             format=self.format,
             encoding=self.encoding,
-            existing=self.existing,
+            existing=Existing.OVERWRITE if self.overwrite else Existing.SKIP if skips else Existing.REFUSE,
             max_pixels=reading.limit,
             **names,
         )
@@ -185,17 +179,10 @@ class BatchOutputOptions(OutputOptions):
 
     skip_existing: bool = option(False, None, "Leave alone, and name, results that were made in another way.")
 
-    def check(self) -> None:
+    def __post_init__(self) -> None:
         """Refuse options that exclude each other."""
         if self.overwrite and self.skip_existing:
             raise typer.BadParameter("--overwrite and --skip-existing exclude each other")
-
-    @property
-    def existing(self) -> Existing:
-        """What happens to results that exist."""
-        from cinn_colorize.batch.plan import Existing
-
-        return Existing.SKIP if self.skip_existing else super().existing
 
 
 @dataclass(frozen=True)

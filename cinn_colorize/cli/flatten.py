@@ -16,7 +16,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 import typer
 from typer.models import ParameterInfo
 
-from cinn_colorize.files.originals import protecting
+from cinn_colorize.files.atomic import protecting
 from cinn_colorize.imaging.options import flags_of
 from cinn_colorize.models.registry import MODELS
 

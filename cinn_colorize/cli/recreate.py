@@ -116,15 +116,8 @@ def _make(
 
     claim([output], options.overwrite, "another -o")
     check_engine(options.engine, options.device, recipe.precision)
-    spec = ModelSpec(
-        recipe.model,
-        *find_weights(recipe.model, options.weights),
-        device=options.device,
-        precision=recipe.precision,
-        guidance=recipe.guidance,
-        encodes=recipe.method.encodes,
-        engine=options.engine,
-    )
+    network = options.device, recipe.precision, recipe.guidance, recipe.method.encodes, options.engine
+    spec = ModelSpec(recipe.model, *find_weights(recipe.model, options.weights), *network)
     specs = [spec]
     if options.engine is Engine.auto and spec.graphs and recipe.version == __version__:
         specs.append(replace(spec, engine=Engine.torch))  # that of the library and the studio

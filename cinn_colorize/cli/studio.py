@@ -70,7 +70,7 @@ def studio(
     guidance = options.network.chosen_guidance
     with options.general.reporting():
         from cinn_colorize.batch.inputs import find_inputs
-        from cinn_colorize.files.originals import protecting
+        from cinn_colorize.files.atomic import protecting
         from cinn_colorize.studio.library import Library
         from cinn_colorize.studio.server import Server
 
@@ -99,16 +99,8 @@ def studio(
 def _load(library: Library, options: StudioOptions, guidance: float) -> Studio:
     from cinn_colorize.studio.studio import Studio  # heavy: the page is there before it is needed
 
-    return Studio(
-        library,
-        model=options.network.model,
-        weights=options.network.weights,
-        device=options.network.device,
-        precision=options.network.precision,
-        guidance=guidance,
-        max_pixels=options.reading.limit,
-        network=options.network.words,
-    )
+    network = vars(options.network) | {"guidance": guidance}
+    return Studio(library, options.reading.limit, options.network.words, **network)
 
 
 def _doors(options: StudioOptions, listening: socket.socket) -> tuple[str, Callable[[Any], Guard]]:

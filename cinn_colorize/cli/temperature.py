@@ -91,12 +91,10 @@ def temperature(
         colorizer = colorizer_of(options.network.spec(strip.encodes, options.engine))
         samples = strip.samples(colorizer, opened, others, options.seed) if options.files else []
         chart = strip.draw(colorizer, opened, others, options.seed, options.rendering)
-        recipes = {
-            path: in_file(
-                colorizer.recipe(sample.recipe, options.rendering, opened), format_of_name(path), Encoding()
-            )
-            for sample, path in zip(samples, pictures, strict=True)
-        }
+        recipes = {}
+        for sample, path in zip(samples, pictures, strict=True):
+            recipe = colorizer.recipe(sample.recipe, options.rendering, opened)
+            recipes[path] = in_file(recipe, format_of_name(path), Encoding())
         recipes[strip_path] = chart.recipe_at(strip_path)
         missing = unmade(recipes, options.out.overwrite, options.reading.limit)
         for sample, path in zip(samples, pictures, strict=True):

@@ -73,7 +73,6 @@ def transfer(
         transfer_digits([reference, *(targets or [])], digits.digit, out, network, general)
         return
     refuse({"--digit": digits.digit}, "only with --model mnist")
-    out.check()
     if not targets:
         raise typer.BadParameter("Missing argument 'TARGET...'")
     values.pages(request.pages)
