@@ -25,42 +25,29 @@ _MOST = 4  # samples of a photo that are drawn to measure, if all are kept
 
 @dataclass(frozen=True)
 class DryRun:
-    """What a batch would do.
+    """What a batch would do."""
 
-    Attributes:
-        outputs: the files it would write, as far as their names are known: which samples are picked is not.
-        files: how many it would write.
-        photos: number of photos they are made of.
-        right: how many exist and are as wanted. Where only some of the samples drawn are kept, and as many
-            exist, these count as the ones.
-        problems: lines for photos that would fail.
-        seconds: about how long it would take, without the start.
-        size: about how many bytes the files would have.
-        free: bytes that are free on the disk of the output folder.
-        measured: the photos that the estimate is based on, in words; empty if there is nothing to do.
-    """
-
-    outputs: list[Path]
-    files: int
-    photos: int
-    right: int
-    problems: list[str]
-    seconds: float
-    size: float
-    free: int
-    measured: str
+    outputs: list[Path]  # that it would write, if their names are known: which samples are picked is not
+    files: int  # that it would write
+    photos: int  # of which they are made
+    right: int  # files that exist and are as wanted
+    problems: list[str]  # lines for photos that would fail
+    seconds: float  # without the start
+    size: float  # of the files, in bytes
+    free: int  # bytes on the disk of the output folder
+    measured: str  # the photos that the estimate is based on; empty if there is nothing to do
 
 
 @dataclass(frozen=True, eq=False)
 class _Photo:
-    """A photo with its pixels, the bytes of a picture before encoding, and what DryRun says of its files."""
+    """A photo, and what DryRun says of its files."""
 
     task: Task
     outputs: list[Path]
     files: int
     right: int
     pixels: int
-    bytes: int
+    bytes: int  # of a picture before encoding
 
     @property
     def suffix(self) -> str:

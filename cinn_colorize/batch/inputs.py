@@ -21,18 +21,11 @@ _VAGUE = (FORMATS["bmp"][0], FORMATS["pnm"][0])  # formats that begin as many a 
 
 @dataclass(frozen=True)
 class Input:
-    """A photo and where its results go.
-
-    Attributes:
-        path: path of the photo.
-        below: folder of the results, relative to the output folder.
-        named: whether it was named, not found in a folder or by a pattern, where pictures made by this
-            program are skipped.
-    """
+    """A photo and where its results go."""
 
     path: Path
-    below: Path = Path()
-    named: bool = True
+    below: Path = Path()  # folder of the results, relative to the output folder
+    named: bool = True  # not found in a folder or by a pattern, where pictures of this program are skipped
 
 
 def find_inputs(

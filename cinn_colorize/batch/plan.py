@@ -214,22 +214,14 @@ class Plan:
 
 @dataclass(frozen=True)
 class Task:
-    """A photo and the files to write for it.
-
-    Attributes:
-        outputs: paths of all samples, in the order of their seeds.
-        sheet: path of the contact sheet, if one is to be written.
-        wanted: the paths of those that no manifest lists.
-        existing: those of them that exist and are not to be replaced unasked.
-        content: content of a photo that can be read only once, such as a pipe.
-    """
+    """A photo and the files to write for it."""
 
     input: Input
-    outputs: list[Path]
-    sheet: Path | None
-    wanted: list[Path]
-    existing: list[Path] = field(default_factory=list)
-    content: bytes | None = None
+    outputs: list[Path]  # of all samples, in the order of their seeds
+    sheet: Path | None  # the contact sheet, if one is to be written
+    wanted: list[Path]  # those that no manifest lists
+    existing: list[Path] = field(default_factory=list)  # those of them that are not to be replaced unasked
+    content: bytes | None = None  # of a photo that can be read only once, such as a pipe
 
     def output(self, seed: int, plan: Plan) -> Path:
         """Return the path of a sample."""
@@ -238,55 +230,36 @@ class Task:
 
 @dataclass(frozen=True)
 class Result:
-    """One file: a sample, or (without a seed) a contact sheet.
-
-    Attributes:
-        size: size of the photo's file in bytes.
-        mtime: modification time of the photo's file in seconds; None for a pipe.
-        ms: milliseconds since the previous result, or since the photo was opened.
-        existed: whether the file existed, made in the same way, and was left alone.
-    """
+    """One file: a sample, or (without a seed) a contact sheet."""
 
     input: Path
     output: Path
-    size: int
-    mtime: float | None
-    ms: int = 0
+    size: int  # of the photo's file in bytes
+    mtime: float | None  # of the photo's file in seconds; None for a pipe
+    ms: int = 0  # milliseconds since the previous result, or since the photo was opened
     seed: int | None = None
     temperature: PerLevel | None = None
     log_prob: float | None = None
-    existed: bool = False
+    existed: bool = False  # made in the same way, and was left alone
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A photo with a result that could not be made.
+    """A photo with a result that could not be made."""
 
-    Attributes:
-        input: the photo; None if an argument names none.
-        message: one line that names the photo.
-        ends: whether the photos after it would fail in the same way.
-        trace: the traceback.
-    """
-
-    input: Path | None
-    message: str
-    ends: bool = False
+    input: Path | None  # None if an argument names no photo
+    message: str  # one line that names the photo
+    ends: bool = False  # whether the photos after it would fail in the same way
     trace: str = ""
 
 
 @dataclass(frozen=True)
 class Finished:
-    """The end of a photo.
-
-    Attributes:
-        written: number of files written; 0 if all existed, or the photo was skipped.
-        left_out: whether it was skipped because this program made it.
-    """
+    """The end of a photo."""
 
     input: Path
-    written: int = 0
-    left_out: bool = False
+    written: int = 0  # number of files; 0 if all existed, or the photo was left out
+    left_out: bool = False  # because this program made it
 
 
 Event = Result | Failure | Finished

@@ -11,20 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cinn_colorize.cli import values
-from cinn_colorize.cli.common import (
-    FOLDER,
-    BatchEngine,
-    BatchModelOptions,
-    BatchOutputOptions,
-    GeneralOptions,
-    PhotoOptions,
-    argument,
-    check_engine,
-    check_seeds,
-    drawing_of,
-    sheet_option,
-)
+from cinn_colorize.cli import common, values
 from cinn_colorize.cli.console import progress_bar, require_stdout, say, write_stdout
 from cinn_colorize.cli.many import STREAM, BatchOptions
 from cinn_colorize.cli.summary import report, report_dry_run
@@ -45,19 +32,21 @@ _PHOTOS = "Photos, folders, patterns or @LIST, a file of names; - reads stdin an
 
 
 @dataclass(frozen=True)
-class ResultOptions(BatchOutputOptions):
+class ResultOptions(common.BatchOutputOptions):
     """What files a call makes of each photo."""
 
     output: str | None = option(None, "PATTERN", _OUTPUT, show_default=_PATTERN)
-    sheet: bool = sheet_option("Write a labelled contact sheet too, if more than one sample is kept.")
+    sheet: bool = common.sheet_option("Write a labelled contact sheet too, if more than one sample is kept.")
 
     @property
     def is_plain(self) -> bool:
         """Whether nothing says where results go and how they are printed."""
         chosen = self.as_json or self.overwrite or self.skip_existing or self.output is not None
-        return not chosen and self.output_dir == FOLDER
+        return not chosen and self.output_dir == common.FOLDER
 
-    def plan_of(self, request: SampleRequest, drawing: Drawing, model: str, reading: PhotoOptions) -> Plan:
+    def plan_of(
+        self, request: SampleRequest, drawing: Drawing, model: str, reading: common.PhotoOptions
+    ) -> Plan:
         """Return the plan of a batch; a file name that does not fit is a usage error."""
         kept = request.pick or request.number
         names: dict[str, str | int] = {
@@ -95,14 +84,14 @@ def _check_pattern(pattern: str, format: str, values: Mapping[str, str | int], n
 
 
 def colorize(
-    photos: Annotated[list[Path] | None, argument("PHOTO", _PHOTOS)] = None,
+    photos: Annotated[list[Path] | None, common.argument("PHOTO", _PHOTOS)] = None,
     *,
     request: SampleRequest,
     out: ResultOptions,
     many: BatchOptions,
-    reading: PhotoOptions,
-    network: BatchModelOptions,
-    general: GeneralOptions,
+    reading: common.PhotoOptions,
+    network: common.BatchModelOptions,
+    general: common.GeneralOptions,
 ) -> None:
     """Draw N colorizations of each photo.
 
@@ -126,7 +115,7 @@ def colorize(
     with general.reporting(), contextlib.ExitStack() as stack:
         steps = stack.enter_context(progress_bar(general.quiet or not request.is_hinted))
         step = steps.add_task("following hints", total=None, visible=request.is_hinted)
-        drawing = drawing_of(
+        drawing = common.drawing_of(
             request,
             network.info,
             reading,
@@ -154,32 +143,32 @@ def colorize(
             report(batch, out.as_json, general, not_taken, has_bar=request.is_hinted)
 
 
-def _check(request: SampleRequest, network: BatchModelOptions) -> None:
+def _check(request: SampleRequest, network: common.BatchModelOptions) -> None:
     """Refuse options that contradict each other."""
     pages = values.pages(request.pages)
-    check_seeds(max(request.seed or 0, request.like or 0), request.number + (request.like is not None))
+    common.check_seeds(max(request.seed or 0, request.like or 0), request.number + (request.like is not None))
     if request.pick and request.pick > request.number:
         problem = f"cannot keep {request.pick} of {request.number} samples; raise -n"
         raise typer.BadParameter(problem, param_hint="--pick")
     if request.is_hinted:
         if request.rank or request.pick or request.like is not None:
             raise typer.BadParameter("--like, --rank and --pick exclude --hint and --hints")
-        if network.engine is BatchEngine.ray:
+        if network.engine is common.BatchEngine.ray:
             problem = "hints apply to one photo; leave out --engine ray"
             raise typer.BadParameter(problem, param_hint="--engine")
         if pages and pages.first != pages.last:
             raise typer.BadParameter("hints apply to one page", param_hint="--pages")
-    check_engine(network.engine, network.device, network.precision)
+    common.check_engine(network.engine, network.device, network.precision)
 
 
-def _check_stream(alone: bool, engine: BatchEngine) -> None:
+def _check_stream(alone: bool, engine: common.BatchEngine) -> None:
     """Refuse options that exclude a photo from stdin."""
     if not alone:
         raise typer.BadParameter(
             "- is one photo and one sample, written to stdout; leave out other photos and -n, --files-from, "
             "--manifest, --shard, --dry-run, --json, --overwrite, --skip-existing, --output and --output-dir"
         )
-    if engine is BatchEngine.ray:
+    if engine is common.BatchEngine.ray:
         problem = "- is colorized on this machine; leave out --engine ray"
         raise typer.BadParameter(problem, param_hint="--engine")
     if sys.stdout.isatty():

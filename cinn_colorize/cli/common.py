@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import typer
 
-from cinn_colorize import request
 from cinn_colorize.cli import values
 from cinn_colorize.cli.console import fatal, show_log
 from cinn_colorize.engines.choice import Engine, ModelSpec
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     import torch
 
     from cinn_colorize.batch.plan import Plan
-    from cinn_colorize.colorizer import BaseColorizer, Colorizer
+    from cinn_colorize.colorizer import BaseColorizer
 
 NETWORK = "Network"
 FOLDER = Path("colorized")  # of results, unless another is chosen
@@ -150,14 +149,7 @@ class OutputOptions(FolderOptions):
     as_json: bool = option(False, None, "Print one JSON object per result instead of its path.", "--json")
 
     def plan(self, request: Request, drawing: Drawing, reading: PhotoOptions, **names: Any) -> Plan:
-        """Return the plan of a batch that writes with these options.
-
-        Args:
-            request: what makes the pictures.
-            drawing: what that comes to.
-            reading: limits of the photos.
-            names: the fields of :class:`cinn_colorize.batch.plan.Plan` that say what files are called.
-        """
+        """Return the plan of a batch; ``names`` are the fields of :class:`Plan` that name files."""
         from cinn_colorize.batch.plan import Existing, Plan
 
         skips = getattr(self, "skip_existing", False)
@@ -209,11 +201,7 @@ class ModelOptions:
         return MODELS[self.model]
 
     def spec(self, encodes: bool = False, engine: Engine = Engine.auto) -> ModelSpec:
-        """Return how the processes that draw load the network.
-
-        Args:
-            encodes: see :class:`ModelSpec`.
-            engine: engine that computes it.
+        """Return how the processes that draw load the network; see :class:`ModelSpec`.
 
         Raises:
             WeightsError: the weights do not exist.
@@ -221,30 +209,8 @@ class ModelOptions:
         from cinn_colorize.models import find_weights
 
         file, digest = find_weights(self.model, self.weights)
-        return ModelSpec(
-            self.model, file, digest, self.device, self.precision, self.chosen_guidance, encodes, engine
-        )
-
-    @property
-    def words(self) -> list[str]:
-        """The options that differ from their defaults, as words of a command line, without guidance."""
-        return request.words(self, without=["guidance"])
-
-    def colorizer(self, chunk: int | None = None) -> Colorizer:
-        """Load the model in this process, in torch; a device that this machine lacks is a usage error.
-
-        Raises:
-            WeightsError: the weights cannot be found or used.
-        """
-        from cinn_colorize.colorizer import Colorizer
-
-        device_of(self.device)
-        network: dict[str, Any] = {
-            "weights": self.weights,
-            "device": self.device,
-            "precision": self.precision,
-        }
-        return Colorizer(self.model, guidance=self.chosen_guidance, chunk=chunk, **network)
+        made_by = self.device, self.precision, self.chosen_guidance
+        return ModelSpec(self.model, file, digest, *made_by, encodes, engine)
 
 
 @dataclass(frozen=True)
@@ -326,15 +292,9 @@ def drawing_of(
     rest: PerLevel | None = None,
     progress: Progress | None = None,
 ) -> Drawing:
-    """Return what a request comes to with a model; values that cannot be used are usage errors.
+    """Return what a request comes to with a model; a value that cannot be used is a usage error.
 
-    Args:
-        request: what makes the pictures.
-        info: the model.
-        reading: limits of the files that are read.
-        option: what is wrong if it is not the temperature.
-        rest: see :func:`temperature_of`.
-        progress: see :meth:`.Request.drawing`.
+    It is one of ``option``, if it is not the temperature, of which ``rest`` is the default.
     """
     request = request.at(temperature_of(request.temperature, info, rest))
     with usage_errors(option):

@@ -17,9 +17,8 @@ _NAMES = f"Models whose weights to fetch: {', '.join(_PUBLISHED)}."
 
 
 def _known(names: list[str]) -> list[str]:
-    for name in names:
-        if name not in MODELS:
-            raise typer.BadParameter(f"{name!r} is not one of {', '.join(MODELS)}")
+    if unknown := [name for name in names if name not in MODELS]:
+        raise typer.BadParameter(f"{unknown[0]!r} is not one of {', '.join(MODELS)}")
     return names
 
 

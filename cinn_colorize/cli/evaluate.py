@@ -10,14 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from cinn_colorize.cli.common import (
-    GeneralOptions,
-    ModelOptions,
-    argument,
-    device_of,
-    overwrite_option,
-    temperature_of,
-)
+from cinn_colorize.cli import common
 from cinn_colorize.cli.console import progress_bar, require_stdout, say
 from cinn_colorize.cli.summary import claim
 from cinn_colorize.files.atomic import check_output, protecting
@@ -87,7 +80,7 @@ class SampleOptions:
 
     def rows(self, info: ModelInfo) -> list[PerLevel]:
         """Return the temperature of each row."""
-        rows = [temperature_of(text, info, 1.0) for text in self.temperatures or ["1"]]
+        rows = [common.temperature_of(text, info, 1.0) for text in self.temperatures or ["1"]]
         if len(set(map(short_levels, rows))) < len(rows):
             raise typer.BadParameter("has the same temperature twice", param_hint="--temperature")
         return rows
@@ -151,7 +144,7 @@ class PhotoChoice:
 
 
 @dataclass(frozen=True)
-class EvaluatedModelOptions(ModelOptions):
+class EvaluatedModelOptions(common.ModelOptions):
     """The network that is measured: as it was learnt, unless guidance is asked for."""
 
     guidance: float | None = option(0.0, "G", _GUIDANCE, panel=DRAWING)
@@ -167,14 +160,14 @@ class EvaluateOptions:
     plot: Path | None = option(None, "FILE", _PLOT, panel=OUTPUT, show_default=False)
     against: Path | None = option(None, "FILE", _AGAINST, show_default=False)
     subsets: Path | None = option(None, "TSV", _SUBSETS, show_default=False)
-    overwrite: bool = overwrite_option()
+    overwrite: bool = common.overwrite_option()
     as_json: bool = option(False, None, "Print JSON instead of a table.", "--json", panel=OUTPUT)
     network: EvaluatedModelOptions
-    general: GeneralOptions
+    general: common.GeneralOptions
 
 
 def evaluate(
-    photos: Annotated[Path, argument("FOLDER|ZIP", "Colour photos.")],
+    photos: Annotated[Path, common.argument("FOLDER|ZIP", "Colour photos.")],
     options: EvaluateOptions,
 ) -> None:
     """Measure a model on colour photos.
@@ -195,9 +188,10 @@ def evaluate(
         if plot:
             claim([plot], options.overwrite, "another file")
         from cinn_colorize import evaluation
+        from cinn_colorize.colorizer import Colorizer
         from cinn_colorize.methods.contact_sheet import save_sheet
 
-        device = device_of(options.network.device)
+        device = common.device_of(options.network.device)
         sources = options.chosen.of(photos)
         entries = [source.name_in(photos) for source in sources]
         against, shown = options.against, options.subsets
@@ -210,7 +204,8 @@ def evaluate(
         labels = options.metrics.labels
         classes = evaluation.read_labels(labels, sources, photos) if labels else {}
         # Measures do not show the last bits, which depend on the chunk.
-        colorizer = options.network.colorizer(chunk=min(samples, _CHUNK))
+        network = vars(options.network) | {"guidance": options.network.chosen_guidance}
+        colorizer = Colorizer(**network, chunk=min(samples, _CHUNK))
         calibration = evaluation.Calibration(samples) if plot else None
         with progress_bar(options.general.quiet) as bars:
             report = evaluation.evaluate(

@@ -6,36 +6,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from cinn_colorize.cli.common import (
-    GeneralOptions,
-    ModelOptions,
-    OutputOptions,
-    PhotoOptions,
-    argument,
-    device_of,
-    drawing_of,
-    sheet_option,
-    usage_errors,
-)
+from cinn_colorize.cli import common
 from cinn_colorize.cli.summary import report
 from cinn_colorize.request import MixRequest
 
 
 @dataclass(frozen=True)
-class MixOutputOptions(OutputOptions):
+class MixOutputOptions(common.OutputOptions):
     """What files a mix makes."""
 
-    sheet: bool = sheet_option("Write a sheet with the mask, both samples and the mix too.")
+    sheet: bool = common.sheet_option("Write a sheet with the mask, both samples and the mix too.")
 
 
 def mix(
-    photo: Annotated[Path, argument("PHOTO", "Photo to colorize.")],
+    photo: Annotated[Path, common.argument("PHOTO", "Photo to colorize.")],
     *,
     request: MixRequest,
     out: MixOutputOptions,
-    reading: PhotoOptions,
-    network: ModelOptions,
-    general: GeneralOptions,
+    reading: common.PhotoOptions,
+    network: common.ModelOptions,
+    general: common.GeneralOptions,
 ) -> None:
     """Join two samples of a photo by a mask.
 
@@ -47,11 +37,11 @@ def mix(
         cinn-colorize mix photo.jpg --seeds 17,22 --mask sky.png
         cinn-colorize mix photo.jpg --seeds 17,22 --mask sky.png -t 1 --no-sheet
     """
-    with usage_errors("--seeds"):
+    with common.usage_errors("--seeds"):
         inside, outside = request.both
         if inside == outside:
             raise ValueError("both seeds give the same sample; choose two different ones")
-    drawing = drawing_of(request, network.info, reading, "--seeds")
+    drawing = common.drawing_of(request, network.info, reading, "--seeds")
     name = f"{{stem}}_mix_{inside:03d}_{outside:03d}"
     sheet = f"{name}_sheet.jpg" if out.sheet else ""
     with general.reporting():
@@ -61,5 +51,5 @@ def mix(
         drawing.method.open_files()  # an unreadable mask is reported before torch is imported
         plan = out.plan(request, drawing, reading, pattern=f"{name}{{ext}}", sheet=sheet)
         spec = network.spec(plan.method.encodes)
-        device_of(network.device)
+        common.device_of(network.device)
         report(Batch([Input(photo)], plan, spec, workers=1), out.as_json, general)

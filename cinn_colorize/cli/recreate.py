@@ -11,16 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cinn_colorize import __version__
-from cinn_colorize.cli.common import (
-    GeneralOptions,
-    PhotoOptions,
-    argument,
-    check_engine,
-    colorizer_of,
-    device_option,
-    engine_option,
-    weights_option,
-)
+from cinn_colorize.cli import common
 from cinn_colorize.cli.console import print_path, say
 from cinn_colorize.cli.summary import claim
 from cinn_colorize.engines.choice import Engine, ModelSpec
@@ -41,18 +32,18 @@ class RecreateOptions:
     )
     overwrite: bool = option(False, None, "Replace FILE if it exists.")
     force: bool = option(False, None, "Use the files given even if they have changed.")
-    reading: PhotoOptions
-    weights: str | None = weights_option()
-    device: str = device_option()
-    engine: Engine = engine_option()
-    general: GeneralOptions
+    reading: common.PhotoOptions
+    weights: str | None = common.weights_option()
+    device: str = common.device_option()
+    engine: Engine = common.engine_option()
+    general: common.GeneralOptions
 
 
 def recreate(
-    picture: Annotated[Path, argument("OUT", "Picture with a recipe in it.")],
-    original: Annotated[Path, argument("ORIGINAL", "Photo that it was made from.")],
+    picture: Annotated[Path, common.argument("OUT", "Picture with a recipe in it.")],
+    original: Annotated[Path, common.argument("ORIGINAL", "Photo that it was made from.")],
     others: Annotated[
-        list[Path] | None, argument("OTHER", "Reference, mask, hints or codes that it was made with.")
+        list[Path] | None, common.argument("OTHER", "Reference, mask, hints or codes that it was made with.")
     ] = None,
     *,
     options: RecreateOptions,
@@ -115,7 +106,7 @@ def _make(
     from cinn_colorize.models import find_weights
 
     claim([output], options.overwrite, "another -o")
-    check_engine(options.engine, options.device, recipe.precision)
+    common.check_engine(options.engine, options.device, recipe.precision)
     network = options.device, recipe.precision, recipe.guidance, recipe.method.encodes, options.engine
     spec = ModelSpec(recipe.model, *find_weights(recipe.model, options.weights), *network)
     specs = [spec]
@@ -123,7 +114,7 @@ def _make(
         specs.append(replace(spec, engine=Engine.torch))  # that of the library and the studio
     for each in specs:
         try:
-            colorizer = colorizer_of(each)
+            colorizer = common.colorizer_of(each)
         except ValueError as error:
             name = printable_name(picture)
             raise PhotoError(f"{name}: its recipe cannot be followed: {error}") from error

@@ -8,19 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from cinn_colorize.cli.common import (
-    AnyModelOptions,
-    FolderOptions,
-    GeneralOptions,
-    PhotoOptions,
-    argument,
-    check_engine,
-    check_seeds,
-    colorizer_of,
-    engine_option,
-    temperature_of,
-    usage_errors,
-)
+from cinn_colorize.cli import common
 from cinn_colorize.cli.console import print_path
 from cinn_colorize.cli.digits import MODEL, DigitOptions, refuse, refuse_all_but, sample_digits
 from cinn_colorize.cli.summary import claim, unmade
@@ -62,11 +50,11 @@ class SampleOptions:
         None, "FILE", "Save the codes of the grid to a .safetensors file.", panel=OUTPUT, show_default=False
     )
     digits: DigitOptions
-    out: FolderOptions
-    reading: PhotoOptions
-    network: AnyModelOptions
-    engine: Engine = engine_option()
-    general: GeneralOptions
+    out: common.FolderOptions
+    reading: common.PhotoOptions
+    network: common.AnyModelOptions
+    engine: Engine = common.engine_option()
+    general: common.GeneralOptions
 
     def grid(self) -> Grid:
         """Return the grid; options that contradict each other are wrong usage."""
@@ -79,9 +67,9 @@ class SampleOptions:
             refuse(given, "nothing is drawn where all codes are read")
         if ends:
             refuse({"--seed": self.seed or None}, "the ends are those of --interpolate")
-        with usage_errors():
+        with common.usage_errors():
             grid = Grid.of(number, self.load_z, ends, self.vary_level, self.network.info.levels)
-        check_seeds(self.seed, (number or 0) + 1)
+        common.check_seeds(self.seed, (number or 0) + 1)
         if self.save_z and self.save_z.suffix != _CODES:
             raise typer.BadParameter(f"must end in {_CODES}", param_hint="--save-z")
         return grid
@@ -89,7 +77,9 @@ class SampleOptions:
 
 def sample(
     context: typer.Context,
-    photo: Annotated[Path | None, argument("PHOTO", "Photo to colorize; none with --model mnist.")] = None,
+    photo: Annotated[
+        Path | None, common.argument("PHOTO", "Photo to colorize; none with --model mnist.")
+    ] = None,
     *,
     options: SampleOptions,
 ) -> None:
@@ -109,21 +99,21 @@ def sample(
         if digits.pca:
             given = {"--number": number, "--temperature": temperature, "--seed": seed or None}
             refuse(given, "not with --pca")
-        check_seeds(seed, number or 1)
+        common.check_seeds(seed, number or 1)
         sample_digits(number, temperature, seed, digits, options.out, options.network, options.general)
         return
     refuse({"--digit": digits.digit, "--pca": digits.pca}, "only with --model mnist")
-    check_engine(options.engine, options.network.device, options.network.precision)
+    common.check_engine(options.engine, options.network.device, options.network.precision)
     if photo is None:
         raise typer.BadParameter("Missing argument 'PHOTO'")
     grid = options.grid()
-    temperatures = temperature_of(temperature, options.network.info)
+    temperatures = common.temperature_of(temperature, options.network.info)
     with options.general.reporting():
         from cinn_colorize.imaging.photo import open_photo
 
         opened = open_photo(photo, max_pixels=options.reading.limit).framed(options.frame)
         opened.log_notes()
-        colorizer = colorizer_of(options.network.spec(grid.encodes, options.engine))
+        colorizer = common.colorizer_of(options.network.spec(grid.encodes, options.engine))
         chart = grid.draw(colorizer, opened, temperatures, seed, RENDERING)
         path = options.out.output_dir / f"{photo.stem}_samples.jpg"
         _save(chart, path, (colorizer.info.name, colorizer.sha256), options)

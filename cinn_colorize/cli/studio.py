@@ -17,6 +17,7 @@ from cinn_colorize.cli.common import GeneralOptions, ModelOptions, PhotoOptions,
 from cinn_colorize.cli.console import print_path, say
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.imaging.options import option
+from cinn_colorize.request import words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,7 +101,7 @@ def _load(library: Library, options: StudioOptions, guidance: float) -> Studio:
     from cinn_colorize.studio.studio import Studio  # heavy: the page is there before it is needed
 
     network = vars(options.network) | {"guidance": guidance}
-    return Studio(library, options.reading.limit, options.network.words, **network)
+    return Studio(library, options.reading.limit, words(options.network, without=["guidance"]), **network)
 
 
 def _doors(options: StudioOptions, listening: socket.socket) -> tuple[str, Callable[[Any], Guard]]:

@@ -8,19 +8,7 @@ from typing import Annotated, ClassVar
 
 import typer
 
-from cinn_colorize.cli.common import (
-    FolderOptions,
-    GeneralOptions,
-    ModelOptions,
-    PhotoOptions,
-    argument,
-    check_engine,
-    check_seeds,
-    colorizer_of,
-    engine_option,
-    temperature_of,
-    usage_errors,
-)
+from cinn_colorize.cli import common
 from cinn_colorize.cli.console import print_path
 from cinn_colorize.cli.summary import unmade
 from cinn_colorize.engines.choice import Engine
@@ -46,16 +34,16 @@ class TemperatureOptions:
     seed: int = option(0, "SEED", "Seed of the sample.", "-s --seed", min=0)
     rendering: Rendering
     frame: str = frame_option()
-    out: FolderOptions
+    out: common.FolderOptions
     files: bool = option(False, None, "Write a full-size picture for each temperature too.", panel=OUTPUT)
-    reading: PhotoOptions
-    network: ModelOptions
-    engine: Engine = engine_option()
-    general: GeneralOptions
+    reading: common.PhotoOptions
+    network: common.ModelOptions
+    engine: Engine = common.engine_option()
+    general: common.GeneralOptions
 
 
 def temperature(
-    photo: Annotated[Path, argument("PHOTO", "Photo to colorize.")],
+    photo: Annotated[Path, common.argument("PHOTO", "Photo to colorize.")],
     options: TemperatureOptions,
 ) -> None:
     """Show one sample at several temperatures.
@@ -67,16 +55,16 @@ def temperature(
         cinn-colorize temperature photo.jpg -s 5
         cinn-colorize temperature photo.jpg --temperatures 0,0.5,1 --only 32,16
     """
-    check_engine(options.engine, options.network.device, options.network.precision)
-    check_seeds(options.seed, 1)
-    with usage_errors("--temperatures"):
+    common.check_engine(options.engine, options.network.device, options.network.precision)
+    common.check_seeds(options.seed, 1)
+    with common.usage_errors("--temperatures"):
         values = parse_temperatures(options.temperatures)
-    with usage_errors("--only"):
+    with common.usage_errors("--only"):
         scaled = None if options.only is None else parse_scaled(options.only, options.network.info.levels)
     if options.rest is not None and scaled is None:
         problem = "requires --only; --temperatures sets those of the samples"
         raise typer.BadParameter(problem, param_hint="--temperature")
-    others = temperature_of(options.rest, options.network.info)
+    others = common.temperature_of(options.rest, options.network.info)
     with options.general.reporting():
         from cinn_colorize.imaging.photo import open_photo
         from cinn_colorize.methods.samples import in_file
@@ -88,7 +76,7 @@ def temperature(
         names = [f"{photo.stem}_{options.seed:03d}_t{t:g}{suffix}" for t in values] if options.files else []
         pictures = [options.out.output_dir / name for name in names]
         strip = Strip(values, scaled)
-        colorizer = colorizer_of(options.network.spec(strip.encodes, options.engine))
+        colorizer = common.colorizer_of(options.network.spec(strip.encodes, options.engine))
         samples = strip.samples(colorizer, opened, others, options.seed) if options.files else []
         chart = strip.draw(colorizer, opened, others, options.seed, options.rendering)
         recipes = {}

@@ -8,18 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cinn_colorize.cli import values
-from cinn_colorize.cli.common import (
-    AnyModelOptions,
-    BatchOutputOptions,
-    GeneralOptions,
-    PhotoOptions,
-    argument,
-    check_seeds,
-    device_of,
-    drawing_of,
-    sheet_option,
-)
+from cinn_colorize.cli import common, values
 from cinn_colorize.cli.digits import MODEL, digit_option, refuse, refuse_all_but, transfer_digits
 from cinn_colorize.cli.many import checked
 from cinn_colorize.cli.summary import report
@@ -28,10 +17,10 @@ from cinn_colorize.request import TransferRequest
 
 
 @dataclass(frozen=True)
-class TransferOutputOptions(BatchOutputOptions):
+class TransferOutputOptions(common.BatchOutputOptions):
     """What files a transfer makes of each photo."""
 
-    sheet: bool = sheet_option("Write a sheet with REF, TARGET and the results too.", default=False)
+    sheet: bool = common.sheet_option("Write a sheet with REF, TARGET and the results too.", default=False)
 
 
 @dataclass(frozen=True)
@@ -43,17 +32,18 @@ class DigitOptions:
 
 def transfer(
     context: typer.Context,
-    reference: Annotated[Path, argument("REF", "Colour photo whose colours are transferred.")],
+    reference: Annotated[Path, common.argument("REF", "Colour photo whose colours are transferred.")],
     targets: Annotated[
-        list[Path] | None, argument("TARGET", "Photos, or folders of photos, that receive the colours.")
+        list[Path] | None,
+        common.argument("TARGET", "Photos, or folders of photos, that receive the colours."),
     ] = None,
     *,
     request: TransferRequest,
     digits: DigitOptions,
     out: TransferOutputOptions,
-    reading: PhotoOptions,
-    network: AnyModelOptions,
-    general: GeneralOptions,
+    reading: common.PhotoOptions,
+    network: common.AnyModelOptions,
+    general: common.GeneralOptions,
 ) -> None:
     """Give photos the colours of another.
 
@@ -78,8 +68,8 @@ def transfer(
     values.pages(request.pages)
     if request.strength is not None and request.levels is not None:
         raise typer.BadParameter("--strength and --levels exclude each other")
-    check_seeds(request.seed, request.number)
-    drawing = drawing_of(request, network.info, reading, "--levels", TEMPERATURE)
+    common.check_seeds(request.seed, request.number)
+    drawing = common.drawing_of(request, network.info, reading, "--levels", TEMPERATURE)
     name = f"{{stem}}_like_{reference.stem.replace('{', '{{').replace('}', '}}')}_"
     sheet = f"{name}sheet.jpg" if out.sheet else ""
     with general.reporting():
@@ -93,7 +83,7 @@ def transfer(
         inputs = checked(find_inputs(targets, output=out.output_dir, not_taken=not_taken))
         check_file(reference)
         check_reference(open_photo(reference, max_pixels=reading.limit))
-        device_of(network.device)
+        common.device_of(network.device)
         plan = out.plan(request, drawing, reading, pattern=f"{name}{{seed:03d}}{{ext}}", sheet=sheet)
         batch = Batch(inputs, plan, network.spec(plan.method.encodes), usable_cores())
         report(batch, out.as_json, general, not_taken)
