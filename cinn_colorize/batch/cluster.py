@@ -226,11 +226,7 @@ def _answers(
 
 
 def _join_or_start(address: str | None) -> None:
-    """Join a cluster, or start one, which listens on the loopback address only: Ray runs what it receives.
-
-    Raises:
-        WorkerError: it would listen elsewhere too.
-    """
+    """Join a cluster, or start one, which listens on the loopback address only: Ray runs what it receives."""
     import ray
     from ray._private import ray_constants, services
 

@@ -67,19 +67,14 @@ class ExistingResults:
         """Return the states of the pictures of the samples that are kept, and of the sheet.
 
         Raises:
-            PhotoError: a result was made in another way, and is not to be skipped; or the photo cannot be
-                colorized with what the call says of it.
+            PhotoError: a result was made in another way, and is not to be skipped.
         """
         states = ResultStates({seed: self._picture(seed) for seed in seeds})
         shown = self._task.sheet and (states.missing or states.right)
         return replace(states, sheet=self._sheet(states)) if shown else states
 
     def appeared(self, seed: int) -> State:
-        """Return the state of a picture that another process has written meanwhile.
-
-        Raises:
-            PhotoError: it was made in another way, and is not to be skipped.
-        """
+        """Return the state of a picture that another process has written meanwhile; see :meth:`states`."""
         self._found.cache_clear()
         return self._compared(self._task.output(seed, self._plan), seed)
 

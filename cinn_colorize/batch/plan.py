@@ -13,7 +13,7 @@ from cinn_colorize.errors import PhotoError
 from cinn_colorize.files.atomic import leaves_folder
 from cinn_colorize.files.formats import format_of_name, own_suffix, written_suffix
 from cinn_colorize.files.messages import printable_name
-from cinn_colorize.imaging.options import MAX_PIXELS, Encoding, Pages, Rank, Rendering
+from cinn_colorize.imaging.options import MAX_PIXELS, Encoding, Pages, Rank, Rendering, picked
 from cinn_colorize.latents.levels import PerLevel, format_levels
 from cinn_colorize.request import Drawing, Request, shared_entries
 
@@ -96,20 +96,13 @@ class Plan:
 
     @property
     def drawn(self) -> dict[str, str]:
-        """What recipes say of how all samples are drawn, beside their seeds.
-
-        Raises:
-            PhotoError: a file that the method requires cannot be read.
-        """
+        """What recipes say of how all samples are drawn, beside their seeds."""
         return {**self.method.entries, "temperature": format_levels(self.temperature)}
 
     def settings(self, network: ModelSpec) -> dict[str, str]:
         """Return what makes all results, beside photo and seed, as their recipes say it.
 
         Frame and pages are as asked for: what they come to depends on the photo.
-
-        Raises:
-            PhotoError: see :attr:`drawn`.
         """
         made_by = network.model, network.sha256, network.precision, network.guidance or 0.0
         asked = {"frame": str(self.request.frame), "pages": str(self.pages or ""), "picked": self.picked}
@@ -136,8 +129,6 @@ class Plan:
     @property
     def picked(self) -> str:
         """What recipes say of the samples that are kept; empty if all are."""
-        from cinn_colorize.methods.samples import picked
-
         order = "likeliest" if self.method.order == Rank.log_prob else "typical"
         return picked(self.method.kept(self.number), self.seeds, order).get("picked", "")
 

@@ -154,9 +154,8 @@ class WorkerPool:
             time.sleep(0.2)  # if the whole batch was told to end, let the signal reach this process too
         hint = "if memory ran out, use fewer --workers"
         if self._server and not self._server.lives:
-            raise WorkerError(
-                "the process that holds the network is gone; run the same command again to continue"
-            )
+            problem = "the process that holds the network is gone; run the same command again to continue"
+            raise WorkerError(problem)
         if worker.task:
             path = worker.task.input.path
             yield Failure(path, f"{printable_name(path)}: the process that worked on it {how}; {hint}")

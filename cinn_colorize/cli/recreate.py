@@ -108,7 +108,8 @@ def _make(
     claim([output], options.overwrite, "another -o")
     common.check_engine(options.engine, options.device, recipe.precision)
     network = options.device, recipe.precision, recipe.guidance, recipe.method.encodes, options.engine
-    spec = ModelSpec(recipe.model, *find_weights(recipe.model, options.weights), *network)
+    file, digest = find_weights(recipe.model, options.weights)
+    spec = ModelSpec(recipe.model, file, digest, *network)
     specs = [spec]
     if options.engine is Engine.auto and spec.graphs and recipe.version == __version__:
         specs.append(replace(spec, engine=Engine.torch))  # that of the library and the studio

@@ -101,9 +101,7 @@ _protected: list[_Originals] = []
 def protecting(paths: Iterable[Path], unless: Callable[[Path], bool] | None = None) -> Iterator[None]:
     """Protect files of this process from its own outputs for the duration of the context.
 
-    Args:
-        paths: paths of the files; those that do not exist are passed over.
-        unless: called with an output that would replace one of them; returns whether it may.
+    ``unless`` is called with an output that would replace one of them; returns whether it may.
     """
     originals = _Originals(paths, unless)
     _protected.append(originals)
@@ -274,10 +272,8 @@ class TemporaryFolder(tempfile.TemporaryDirectory[str]):
     ) -> None:
         super().__exit__(kind, error, trace)
         if isinstance(error, OutputError):  # which names a file that nobody knows
-            folder = printable_name(Path(self.name).parent)
-            raise OutputError(
-                f"{folder}: no space for temporary files; free some, or {_SET_TMPDIR}"
-            ) from error
+            folder, problem = printable_name(Path(self.name).parent), "no space for temporary files"
+            raise OutputError(f"{folder}: {problem}; free some, or {_SET_TMPDIR}") from error
 
     def cleanup(self) -> None:
         """Remove the folder."""
@@ -307,11 +303,7 @@ def _locked(path: Path, flags: int = os.O_RDONLY) -> Iterator[None]:
 
 
 def temporary(folder: Path, mode: int = PUBLIC) -> tuple[Path, int]:
-    """Create a file in a folder that is locked, so that :func:`remove_leftovers` knows that it is in use.
-
-    Returns:
-        its path, and a descriptor; closing it releases the lock.
-    """
+    """Create a locked file in a folder, which :func:`remove_leftovers` leaves alone until it is closed."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     while True:
         path = folder / f".{secrets.token_hex(8)}.part"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import operator
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from enum import StrEnum
 from typing import Any, ClassVar, Literal, Self, SupportsIndex, get_type_hints
@@ -306,6 +306,19 @@ def check_seeds(seed: int, number: int) -> None:
     """
     if seed + number - 1 > MAX_SEED:
         raise ValueError(f"no seed may exceed {MAX_SEED}")
+
+
+def picked(number: int, seeds: Sequence[int], order: str = "typical") -> dict[str, str]:
+    """Return what recipes say of samples that were picked from more: how many of which, and by what.
+
+    Args:
+        number: how many were picked.
+        seeds: seeds of all.
+        order: what the first of them are, typical or likely.
+    """
+    if number >= len(seeds):
+        return {}
+    return {"picked": f"{number} of seeds {seeds[0]} to {seeds[-1]}, {order}"}
 
 
 def _parse(declared: Field[Any], kind: Any, text: str) -> Any:
