@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -154,15 +154,16 @@ class _Colorizing:
             check_names(outputs)
             photo.log_notes(pages_chosen=plan.pages is not None)
             tiles: dict[int, Tile] = {}
-            for colorization, state in self._saved(self._composed(states, samples), states.missing):
-                seed, sample = colorization.seed, colorization.sample
-                if state is State.OTHER:
-                    continue
-                if seed in states.missing:
-                    output, existed = task.output(seed, plan), state is State.RIGHT
-                    yield self._result(output, seed, sample.temperature, sample.log_prob, existed=existed)
-                if states.sheet is State.MISSING:
-                    tiles[seed] = tile(colorization)
+            for composed in self._composed(states, samples):
+                for colorization, state in self._saved(composed, states.missing):
+                    seed, sample = colorization.seed, colorization.sample
+                    if state is State.OTHER:
+                        continue
+                    if seed in states.missing:
+                        output, existed = task.output(seed, plan), state is State.RIGHT
+                        yield self._result(output, seed, sample.temperature, sample.log_prob, existed=existed)
+                    if states.sheet is State.MISSING:
+                        tiles[seed] = tile(colorization)
             if task.sheet and tiles:
                 first = plan.method.first_tiles(
                     self._colorizer, photo, plan.temperature, plan.seed, plan.rendering
@@ -225,22 +226,21 @@ class _Colorizing:
                 yield self._colorizer.compose(self._photo, required[i : i + at_once], plan.rendering)
 
     def _saved(
-        self, composed: Iterable[list[Colorization]], missing: Collection[int]
+        self, composed: Sequence[Colorization], missing: Collection[int]
     ) -> Iterator[tuple[Colorization, State]]:
         """Save those that are missing, several at the same time, and yield all in turn when they are saved.
 
         Each comes with the state that its file had before; another process may have written it meanwhile.
         """
-        for colorizations in composed:
-            self._status.check(self._task)
-            new = [colorization for colorization in colorizations if colorization.seed in missing]
-            with _thread_pool() as pool:
-                written = pool.map(self._save, new, map(self._other_pages, new))
-                for colorization in colorizations:
-                    state = State.RIGHT
-                    if colorization.seed in missing:
-                        state = State.MISSING if next(written) else self._existing.appeared(colorization.seed)
-                    yield colorization, state
+        self._status.check(self._task)
+        new = [colorization for colorization in composed if colorization.seed in missing]
+        with _thread_pool() as pool:
+            written = pool.map(self._save, new, map(self._other_pages, new))
+            for colorization in composed:
+                state = State.RIGHT
+                if colorization.seed in missing:
+                    state = State.MISSING if next(written) else self._existing.appeared(colorization.seed)
+                yield colorization, state
 
     def _save(self, colorization: Colorization, other_pages: list[Colorization]) -> bool:
         """Write a file; return whether it did not exist, or was to be replaced."""
