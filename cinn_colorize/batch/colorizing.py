@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cinn_colorize.batch.model_server import ModelClient
     from cinn_colorize.colorizer import BaseColorizer
     from cinn_colorize.engines.choice import ModelSpec
+    from cinn_colorize.imaging.photo import Photo
     from cinn_colorize.latents.levels import PerLevel
     from cinn_colorize.methods.contact_sheet import Tile
     from cinn_colorize.methods.samples import Colorization, Sample
@@ -87,12 +88,13 @@ class Job:
                 another way.
             LeftOutError: the photo is a picture made by this program.
         """
-        if not self._loading and not self._colorizer and getattr(self._source, "graphs", None):
-            pool = ThreadPoolExecutor(1, "cinn-colorize-loading")
-            self._loading = pool.submit(_load, self._source)
-            pool.shutdown(wait=False)
-        elif not self._loading:
-            self.load()
+        if not self._loading and not self._colorizer:
+            if getattr(self._source, "graphs", None):
+                pool = ThreadPoolExecutor(1, "cinn-colorize-loading")
+                self._loading = pool.submit(_load, self._source)
+                pool.shutdown(wait=False)
+            else:
+                self.load()
         return _Colorizing(self, task).results()
 
 
@@ -140,12 +142,16 @@ class _Colorizing:
 
     def results(self) -> Iterator[Result]:
         """Make all results that are missing; see :meth:`Job.colorize`."""
-        self._status, self._last = Status.of(self._task), time.perf_counter()
-        try:
-            self._open()
-            from cinn_colorize.methods.contact_sheet import contact_sheet, save_sheet, tile
+        self._status = Status.of(self._task)
+        from cinn_colorize.batch.existing import ExistingResults
+        from cinn_colorize.methods.contact_sheet import contact_sheet, save_sheet, tile
 
-            plan, photo, task = self._plan, self._photo, self._task
+        self._last = time.perf_counter()
+        try:
+            plan, photo, task = self._plan, self._opened(), self._task
+            self._colorizer, self._photo = self._job.load(), photo
+            self._existing = ExistingResults(task, plan, self._colorizer, photo)
+            self._drawing = (self._colorizer, photo, plan.number, plan.temperature, plan.seed)
             states, samples = self._planned()
             yield from self._unlisted(states, samples)
             outputs = states.outputs(task, plan)
@@ -177,19 +183,15 @@ class _Colorizing:
             self._status.check(self._task)  # what is being written looks damaged
             raise
 
-    def _open(self) -> None:
-        from cinn_colorize.batch.existing import ExistingResults
-
+    def _opened(self) -> Photo:
         plan, task, path = self._plan, self._task, self._task.input.path
         photo = plan.open(path if task.content is None else task.content, printable_name(path))
         photo.mode &= mode_like(*plan.method.paths)
         if photo.recipe and not task.input.named:
             raise LeftOutError
-        self._photo = photo = photo.framed(plan.request.frame)
+        photo = photo.framed(plan.request.frame)
         plan.check(photo, task.outputs[0])
-        self._colorizer = colorizer = self._job.load()
-        self._existing = ExistingResults(task, plan, colorizer, photo)
-        self._drawing = (colorizer, photo, plan.number, plan.temperature, plan.seed)
+        return photo
 
     def _planned(self) -> tuple[ResultStates, list[Sample]]:
         """Return the state of every result, and the samples if it takes these to know which are kept."""
