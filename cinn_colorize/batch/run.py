@@ -16,7 +16,7 @@ from cinn_colorize.batch.inputs import Input
 from cinn_colorize.batch.manifest import Manifest, size_and_time
 from cinn_colorize.batch.plan import Event, Existing, Failure, Finished, Plan, Result, Task
 from cinn_colorize.batch.result_files import ResultNames, is_made_here
-from cinn_colorize.batch.workers import WorkerPool
+from cinn_colorize.batch.workers import WorkerPool, usable_cores
 from cinn_colorize.engines.choice import ModelSpec
 from cinn_colorize.errors import CinnError, OriginalError, PhotoError
 from cinn_colorize.files.atomic import TemporaryFolder, open_input, original_at, protecting, remove_leftovers
@@ -35,7 +35,7 @@ class Batch:
         inputs: photos, and errors in the arguments.
         plan: what to draw for each photo, and where to write it.
         spec: how a process loads the network.
-        workers: number of processes; a single photo is done in this one.
+        workers: number of processes, None for one per core; a single photo is done in this one.
         manifest: the results that are done, and where new ones are recorded.
         cluster: the machines that do it, in place of processes of this one.
     """
@@ -45,13 +45,14 @@ class Batch:
         inputs: list[Input | PhotoError],
         plan: Plan,
         spec: ModelSpec,
-        workers: int,
+        workers: int | None = None,
         manifest: Manifest | None = None,
         cluster: Cluster | None = None,
     ) -> None:
         self.inputs, self.plan, self.spec = inputs, plan, spec
         self._photos = [item for item in inputs if isinstance(item, Input)]
-        self.workers = max(1, min(workers, len(self._photos)))
+        number = len(self._photos)
+        self.workers = min(workers or usable_cores(), number) if number > 1 else 1
         self._manifest, self._cluster, self._names = manifest, cluster, ResultNames(plan)
 
     @property

@@ -81,7 +81,6 @@ class BatchOptions:
         """
         from cinn_colorize.batch.manifest import Manifest
         from cinn_colorize.batch.run import Batch
-        from cinn_colorize.batch.workers import usable_cores
 
         spec, cluster = network.batch_spec(plan.method.encodes), None
         if network.engine is BatchEngine.ray:
@@ -92,7 +91,7 @@ class BatchOptions:
         if self.manifest and (not self.dry_run or self.manifest.exists()):
             seeds = plan.seeds[0], plan.seeds[-1]
             manifest = stack.enter_context(Manifest(self.manifest, plan.settings(spec), seeds))
-        return Batch(inputs, plan, spec, self.workers or usable_cores(), manifest, cluster)
+        return Batch(inputs, plan, spec, self.workers, manifest, cluster)
 
     def inputs(self, photos: list[Path], output: Path, not_taken: list[Path]) -> list[Input | PhotoError]:
         """Return this machine's share of the photos, and the errors of names that lead to none.

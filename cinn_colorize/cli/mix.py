@@ -52,4 +52,4 @@ def mix(
         plan = out.plan(request, drawing, reading, pattern=f"{name}{{ext}}", sheet=sheet)
         spec = network.spec(plan.method.encodes)
         common.device_of(network.device)
-        report(Batch([Input(photo)], plan, spec, workers=1), out.as_json, general)
+        report(Batch([Input(photo)], plan, spec), out.as_json, general)

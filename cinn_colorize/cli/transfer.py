@@ -75,7 +75,6 @@ def transfer(
     with general.reporting():
         from cinn_colorize.batch.inputs import find_inputs
         from cinn_colorize.batch.run import Batch
-        from cinn_colorize.batch.workers import usable_cores
         from cinn_colorize.imaging.photo import open_photo
         from cinn_colorize.methods.base import check_file
 
@@ -85,5 +84,5 @@ def transfer(
         check_reference(open_photo(reference, max_pixels=reading.limit))
         common.device_of(network.device)
         plan = out.plan(request, drawing, reading, pattern=f"{name}{{seed:03d}}{{ext}}", sheet=sheet)
-        batch = Batch(inputs, plan, network.spec(plan.method.encodes), usable_cores())
+        batch = Batch(inputs, plan, network.spec(plan.method.encodes))
         report(batch, out.as_json, general, not_taken)
