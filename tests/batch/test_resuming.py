@@ -10,6 +10,7 @@ import pytest
 from helpers import GRAY, lines_of, make_photos, names, the_line
 from PIL import Image
 
+from cinn_colorize.batch import existing
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.imaging.photo import read_recipe
 
@@ -191,6 +192,15 @@ def test_photos_whose_picked_samples_are_there_are_done(run, scans, option, rank
     assert again.stdout.split() == sorted(first.stdout.split())[:1]
     assert run(*command).stdout == ""
     assert "seed" in lines_of("m.jsonl")[0] if "manifest" in option else True
+
+
+def test_each_recipe_is_read_once(run, scans, monkeypatch):
+    command = ("scans/a.jpg", "-n", 4, "--pick", 2, "-q")
+    assert len(run(*command).stdout.splitlines()) == 3
+    read, recipe_at = [], existing.recipe_at
+    monkeypatch.setattr(existing, "recipe_at", lambda *path, **o: read.append(path) or recipe_at(*path, **o))
+    assert run(*command).stdout == ""
+    assert len(read) == len(set(read)) == 3
 
 
 @pytest.mark.parametrize(
