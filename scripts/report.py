@@ -5,11 +5,10 @@
     python scripts/report.py --list                # what there is, how long it takes, and what is stale
     python scripts/report.py hints --photos 3      # a trial on a few photos: prints, and changes no page
 
-A section stands in its page between ``<!-- report: NAME weights=SHA -->`` and ``<!-- end -->``, with the
-SHA-256 of the weights that it is of; it is stale if the registry names other ones. Its pictures lie in
-docs/images. What is finished is kept under --run, by weights, and taken from there when the command runs
-again: after a stop it continues, and to measure anew, remove the folder. Tables and pictures are made, the
-sentences around them are not: the command ends with the pages to read.
+A section stands in its page between ``<!-- report: NAME weights=SHA -->`` and ``<!-- end -->``; it is stale
+if the registry has weights of another SHA-256. Its pictures lie in docs/images. What is finished is kept
+under --run, so that a stopped command continues; remove the folder to measure anew. Sentences around tables
+are not written: the command ends with the pages to read.
 """
 
 from __future__ import annotations
@@ -45,8 +44,11 @@ SWEPT = ("1", "0.7,8:0.8", "0.7,8:0.75@0.3", "0.7,8:0.8@0.4")  # beside the defa
 README_COLUMNS = ("nll", "best_of_8", "best_of_8_image", "best_of_1", "objects", "hue_8", "kid_lite0")
 DIGITS = {"variance": 1, "top5_lite0": 1, "nll": 3, "structure": 3, "alignment": 3, "objects": 3}
 TIMES = {"kid_lite0": 1000}  # too small to be read otherwise
-ROWS = {"gray": "gray photo", "truth": "own colours at 64 px"}  # references, by their name in JSON
-TINTS = {"tint": "its centre in random tints", "tint*": "its centre in the best tints"}  # of each setting
+ROWS = {"gray": "gray photo", "truth": "true colours at 64 px"}  # references, by their name in JSON
+TINTS = {
+    "tint": "temperature 0 in random tints",
+    "tint*": "temperature 0 in the best tints",
+}  # of each setting
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,8 @@ class Job:
     clones: Path | None  # folder with clones of other colorizers
 
     def run(self, *command: object, stderr: int | None = None) -> str:
-        """Run Python in the root of the repository, on zips of :attr:`data`, and return what it prints."""
-        words = [self.data / word if word.endswith(".zip") else word for word in map(str, command)]
+        """Run Python in the root of the repository, on files of :attr:`data`, and return what it prints."""
+        words = [self.data / word if word.endswith((".zip", ".tsv")) else word for word in map(str, command)]
         options: dict[str, Any] = {"cwd": ROOT, "check": True, "text": True, "stderr": stderr}
         done = subprocess.run([sys.executable, *map(str, words)], stdout=subprocess.PIPE, **options)
         return str(done.stdout).strip()
@@ -83,9 +85,9 @@ class Job:
         """What ``evaluate --json`` prints for the validation photos, of the model as learnt and as used."""
         kept = self.folder / "evaluation.json"
         if not kept.exists():
-            command = [*EVALUATE, VALIDATION, "--json", "--reference", OTHERS]
-            command += ["--labels", self.data / LABELS, "--every", self.every(VALIDATION)]
-            command += ["--metrics", "kid_lite0,top5_lite0", *self.limited("--reference-limit", 16)]
+            command = [*EVALUATE, VALIDATION, "--json", "--reference", OTHERS, "--labels", LABELS]
+            command += ["--metrics", "kid_lite0,top5_lite0", "--every", self.every(VALIDATION)]
+            command += self.limited("--reference-limit", 16)
             settings = (["-t", 1], ["-t", default(), "--guidance", GUIDANCE])
             made = [json.loads(self.run(*command, *setting)) for setting in settings]
             kept.write_text(json.dumps(made))
@@ -105,7 +107,7 @@ def setting() -> str:
 def rows(evaluation: list[dict[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
     """Return the rows of an evaluation with titles: each setting and its tints, and the references."""
     first, other = evaluation
-    other = {name: value for name, value in other.items() if name != "nll"}  # always that at temperature 1
+    other = other | {"nll": None}  # which is always that at temperature 1
     found: list[tuple[str, Mapping[str, Any]]] = []
     for of_setting, row in (("temperature 1", first), (f"the default, `{setting()}`", other)):
         found += [(of_setting, row), *((of_tints, row[name]) for name, of_tints in TINTS.items())]
@@ -162,22 +164,21 @@ def calibration(job: Job) -> str:
 
 
 def temperature(job: Job) -> str:
-    command = ["scripts/measure/settings.py", DEV, OTHERS, setting(), *SWEPT]
-    return job.run(*command, "--photos", job.photos or 60)
+    return job.run(
+        "scripts/measure/settings.py", DEV, OTHERS, setting(), *SWEPT, "--photos", job.photos or 60
+    )
 
 
 def likeliest(job: Job) -> str:
     names = ("astronaut.png", "coffee.png", "perched-osprey.jpg", "rocket.jpg")
-    shown = [f"examples/{name}" for name in names[: job.photos]]
-    command = ["scripts/measure/likeliest.py", DEV, "--show", *shown, *job.limited("-n")]
-    return job.run(*command, "--out", job.images / "likeliest.jpg")
+    command = ["scripts/measure/likeliest.py", DEV, "--out", job.images / "likeliest.jpg", *job.limited("-n")]
+    return job.run(*command, "--show", *(f"examples/{name}" for name in names[: job.photos]))
 
 
 def samples(job: Job) -> str:
-    photos = sorted((ROOT / "examples").glob("*.jpg")) + sorted((ROOT / "examples").glob("[!p]*.png"))
-    shown = photos[: job.photos]
-    job.run("scripts/paper/contact_sheet.py", *shown, "--output-dir", job.images)
-    return f"Photos: {len(shown)}."
+    photos = [path for kind in ("*.jpg", "[!p]*.png") for path in sorted((ROOT / "examples").glob(kind))]
+    job.run("scripts/paper/contact_sheet.py", *photos[: job.photos], "--output-dir", job.images)
+    return f"Photos: {len(photos[: job.photos])}."
 
 
 def figures(job: Job) -> str:
@@ -211,7 +212,7 @@ def compared(name: str, every: int = 1) -> Callable[[Job], str]:
         command = ["scripts/compare/evaluate.py", name, photos, "--run", job.compare]
         command += ["--every", job.every(photos) if job.photos else every]
         command += ["--reference", "interiors-train.zip" if rooms else OTHERS]
-        return job.run(*command, *([] if rooms else ["--labels", job.data / LABELS]))
+        return job.run(*command, *([] if rooms else ["--labels", LABELS]))
 
     return make
 
@@ -278,14 +279,12 @@ def sections_of(text: str) -> dict[str, str]:
 
 def stale(root: Path = ROOT) -> list[str]:
     """Return the names of the sections that are of other weights than the shipped ones."""
-    names = []
+    found = {}
     for name, section in SECTIONS.items():
-        found = sections_of((root / section.page).read_text(encoding="utf-8"))
-        if name not in found:
+        found[name] = sections_of((root / section.page).read_text(encoding="utf-8")).get(name)
+        if not found[name]:
             raise ValueError(f"{section.page}: has no <!-- report: {name} weights=SHA -->")
-        if found[name] != shipped(name):
-            names.append(name)
-    return names
+    return [name for name, sha in found.items() if sha != shipped(name)]
 
 
 def write(page: Path, name: str, sha: str, text: str) -> None:

@@ -35,9 +35,9 @@ from cinn_colorize.models.threads import one_thread
 DIMENSIONS = 2 * 64 * 64
 ROWS = {  # digits
     "log p, nats per dimension": 2,
-    "the same, with the same noise in all": 2,
+    "the same, with a little noise added to the colours": 2,
     "mean chroma": 1,
-    "100 RMSE of the photo": 2,
+    "100 RMSE from the photo": 2,
 }
 
 
@@ -75,7 +75,7 @@ def main() -> None:
         print(f"| {name} | {' | '.join(f'{value:.{digits}f}' for value in values)} |")
     print(f"\n| level of z | {' | '.join(map(str, mode.levels))} |\n|---{len(mode.levels) * '|---'}|")
     of_levels = " | ".join(f"{length:.2f}" for length in np.mean(lengths, axis=0))
-    print(f"| length of the mode's z (noise has 1) | {of_levels} |")
+    print(f"| length of the mode's z, as a multiple of noise's | {of_levels} |")
     side = "above" if np.mean(gains) > 0 else "below"
     print("\nWith the coarsest level of the mode and z = 0 in all others, log p is")
     print(f"{abs(np.mean(gains)):.0f} nats {side} that of z = 0. Photos: {len(sources)}.")

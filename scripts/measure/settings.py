@@ -42,8 +42,8 @@ from cinn_colorize.models import load_model
 SAMPLES = 8
 ERRORS = ("best_of_1", "best_of_8_image", "best_of_8")
 SHOWN = (*ERRORS, "objects", "alignment", "structure", "hue_1", "hue_8", "chroma")
-# What a viewer would notice, for the better.
-STEPS = {"objects": -0.02, "hue_1": 0.02, "best_of_8_image": -0.1}
+STEPS = {"objects": -0.02, "hue_1": 0.02, "best_of_8_image": -0.1}  # that a viewer notices, for the better
+GRAY = "gray photo"
 
 
 class Setting(NamedTuple):
@@ -100,21 +100,19 @@ def main() -> None:
     with contextlib.suppress(KeyboardInterrupt):
         for i in np.random.default_rng(0).permutation(len(photos))[: arguments.number]:
             photo = read_square(photos[i], read)
-            found: dict[str, tuple[Statistics, np.ndarray]] = {}
             for text, ab in settings.drawn(NetworkInput(photo.L), int(i)):
                 pictures = np.stack([to_rgb(photo.L, colours) for colours in ab])
                 own = {**picture_statistics(pictures, photo.rgb), **color_statistics(limited(ab), photo.ab)}
-                found[text] = own, kid.of(pictures, photo, photos[i])
+                statistics[text].append(own)
+                features[text].append(kid.of(pictures, photo, photos[i]))
                 exploded[text] += exploding(ab)
-            for row, colours in (("gray", 0 * photo.ab), ("truth", photo.ab)):
+            for row, colours in ((GRAY, 0 * photo.ab), ("true colours at 64 px", photo.ab)):
                 picture = to_rgb(photo.L, colours)[None]
                 rmse = picture_statistics(picture, photo.rgb)["best_of_1"]
-                found[row] = dict.fromkeys(ERRORS, rmse), kid.of(picture, photo, photos[i])
-            for row, (of_photo, kept) in found.items():
-                statistics[row].append(of_photo)
-                features[row].append(kept)
+                statistics[row].append(dict.fromkeys(ERRORS, rmse))
+                features[row].append(kid.of(picture, photo, photos[i]))
 
-    print(f"{len(features['gray'])} photos\n")
+    print(f"{len(features[GRAY])} photos\n")
     print(f"| setting | {' | '.join(SHOWN)} | kid_lite0 | exploding | score |")
     print("|" + "---|" * (len(SHOWN) + 4))
     first = next(iter(settings))

@@ -27,7 +27,7 @@ from cinn_colorize.imaging.color import Floats
 from cinn_colorize.imaging.photo import open_photo
 
 NEAR = 3.0  # units of ab
-COLUMNS = ("single tone, %", "beyond", "chroma")
+COLUMNS = ("single tone, %", "colour beyond brightness", "chroma")
 
 
 @ending_in_a_line
