@@ -14,7 +14,6 @@ are not written: the command ends with the pages to read.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import re
 import shutil
@@ -29,6 +28,7 @@ from typing import Any, NamedTuple
 
 from cinn_colorize.data.sources import find_photos
 from cinn_colorize.errors import CinnError
+from cinn_colorize.files.atomic import sha256
 from cinn_colorize.latents.levels import short_levels
 from cinn_colorize.models.registry import MODELS
 
@@ -41,6 +41,15 @@ LABELS = "photos-val-labels.tsv"
 GUIDANCE = MODELS["natural"].guidance or 0.0
 FIGURES = ("1", "4", "6", "7", "11", "12", "14", "15")
 SWEPT = ("1", "0.7,8:0.8", "0.7,8:0.75@0.3", "0.7,8:0.8@0.4")  # beside the default, in docs/temperature.md
+LIKELIEST = ("astronaut.png", "coffee.png", "perched-osprey.jpg", "rocket.jpg")
+COMPARED = [
+    "beacon-street-sunset",
+    "blue-periwinkle",
+    "chelsea",
+    "coffee",
+    "oakland-zoo-otters",
+    "tea-gardens",
+]
 README_COLUMNS = ("nll", "best_of_8", "best_of_8_image", "best_of_1", "objects", "hue_8", "kid_lite0")
 DIGITS = {"variance": 1, "top5_lite0": 1, "nll": 3, "structure": 3, "alignment": 3, "objects": 3}
 TIMES = {"kid_lite0": 1000}  # too small to be read otherwise
@@ -158,21 +167,13 @@ def card(job: Job) -> str:
 
 def calibration(job: Job) -> str:
     every = job.every(DEV, 100)
-    plot = job.images / "calibration.png"
-    job.run(*EVALUATE, DEV, "--every", every, "--overwrite", "--plot", plot)
+    job.run(*EVALUATE, DEV, "--every", every, "--overwrite", "--plot", job.images / "calibration.png")
     return f"Photos: {len(find_photos(job.data / DEV, None)[::every])}, one in {every} of `{DEV}`."
 
 
-def temperature(job: Job) -> str:
-    return job.run(
-        "scripts/measure/settings.py", DEV, OTHERS, setting(), *SWEPT, "--photos", job.photos or 60
-    )
-
-
 def likeliest(job: Job) -> str:
-    names = ("astronaut.png", "coffee.png", "perched-osprey.jpg", "rocket.jpg")
     command = ["scripts/measure/likeliest.py", DEV, "--out", job.images / "likeliest.jpg", *job.limited("-n")]
-    return job.run(*command, "--show", *(f"examples/{name}" for name in names[: job.photos]))
+    return job.run(*command, "--show", *(f"examples/{name}" for name in LIKELIEST[: job.photos]))
 
 
 def samples(job: Job) -> str:
@@ -184,13 +185,11 @@ def samples(job: Job) -> str:
 def figures(job: Job) -> str:
     """Draw the paper's figures, and find out which tile of Fig. 1 is real."""
     command = ["scripts/paper/figures.py", *FIGURES, "--output-dir", job.images]
-    said = job.run(*command, stderr=subprocess.STDOUT)
-    (real,) = re.findall(r"figure 1: the photo's own colours are (\w)", said)
+    (real,) = re.findall(r"own colours are (\w)", job.run(*command, stderr=subprocess.STDOUT))
     return f"Fig. 1: {real} is real."
 
 
 def pictures(job: Job) -> str:
-    """Draw the pictures of README, docs/latent.md and docs/hints.md with the commands beside them."""
     made = job.run("scripts/paper/doc_pictures.py", "--output-dir", job.images)
     return f"Pictures: {len(made.splitlines())}, here, in the README and in [hints.md](hints.md)."
 
@@ -220,9 +219,8 @@ def compared(name: str, every: int = 1) -> Callable[[Job], str]:
 def comparison(job: Job) -> str:
     """Compare the methods on natural photos, and draw their samples."""
     text = compared("photos", 2)(job)
-    shown = ["beacon-street-sunset", "blue-periwinkle", "chelsea", "coffee", "oakland-zoo-otters"]
     command = ["scripts/compare/pictures.py", "photos", "examples", job.images / "comparison.jpg"]
-    job.run(*command, "--run", job.compare, "--names", *shown, "tea-gardens")
+    job.run(*command, "--run", job.compare, "--names", *COMPARED)
     return text
 
 
@@ -242,11 +240,12 @@ class Section(NamedTuple):
 
 
 ENGINES = ("scripts/measure/engines.py", "examples/tea-gardens.jpg")
+SETTINGS = ("scripts/measure/settings.py", DEV, OTHERS, setting(), *SWEPT, "--photos")
 SECTIONS = {
     "readme": Section("README.md", 20, readme),
     "card": Section("weights/MODEL_CARD.md", 1, card),  # after readme, whose evaluation it shows
     "calibration": Section("docs/evaluation.md", 3, calibration),
-    "temperature": Section("docs/temperature.md", 5, temperature),
+    "temperature": Section("docs/temperature.md", 5, lambda job: job.run(*SETTINGS, job.photos or 60)),
     "hints": Section("docs/hints.md", 5, printed("scripts/measure/hints.py", DEV, limit="-n")),
     "likeliest": Section("docs/temperature.md", 5, likeliest),
     "onnx": Section("docs/onnx.md", 3, printed(*ENGINES, limit="-r", few=1)),
@@ -265,11 +264,7 @@ SECTIONS = {
 
 def shipped(name: str) -> str:
     model = SECTIONS[name].model
-    if model == "backbone":
-        return hashlib.sha256(BACKBONE.read_bytes()).hexdigest()
-    sha = MODELS[model].sha256
-    assert sha
-    return sha
+    return sha256(BACKBONE) if model == "backbone" else str(MODELS[model].sha256)
 
 
 def sections_of(text: str) -> dict[str, str]:
@@ -324,9 +319,8 @@ def main() -> None:
     except ValueError as error:
         sys.exit(f"report.py: {error}")
     if arguments.list:
-        for name, section in SECTIONS.items():
-            state = "stale" if name in old else "fresh"
-            print(f"{name:<12} {section.minutes:>4} min  {state}  {section.page}")
+        for name, (page, minutes, *_) in SECTIONS.items():
+            print(f"{name:<12} {minutes:>4} min  {'stale' if name in old else 'fresh'}  {page}")
         return
     names, failed = arguments.sections or old, []
     for name in names:

@@ -99,10 +99,7 @@ def add_map(graph: Graph, ours: nn.Module) -> None:
 
 
 def concatenating(ours: nn.Module, part: Tensor | None, clamp: float) -> nn.Sequential:
-    """Build our subnetwork so that it sees a half and a condition together.
-
-    ``part`` are the weights of the condition, if there is one. FrEIA's arctan sees s, ours s / ``clamp``.
-    """
+    """Build our subnetwork so that it sees a half and a condition, whose weights are ``part``, together."""
     copies = copy.deepcopy([m for m in ours.modules() if isinstance(m, nn.Conv2d | nn.Linear)])
     first, last = copies[0], copies[-1]
     if part is not None:
@@ -112,16 +109,13 @@ def concatenating(ours: nn.Module, part: Tensor | None, clamp: float) -> nn.Sequ
     with torch.no_grad():
         for values in (last.weight, last.bias):
             assert values is not None
-            values[: len(values) // 2] /= clamp
+            values[: len(values) // 2] /= clamp  # FrEIA's arctan sees s, ours s / clamp
     rectified = itertools.chain.from_iterable((layer, nn.ReLU()) for layer in copies)
     return nn.Sequential(*list(rectified)[:-1])
 
 
 def imagenet_vgg(model: ImagenetVgg) -> Any:
-    """Build the coupling stack; its inputs are the heads' outputs, one for each conditional block.
-
-    Its outputs are the latents, finest first.
-    """
+    """Build the coupling stack, from the heads' outputs, one a conditional block, to latents, finest first."""
     graph = Graph((2, SIZE, SIZE))
     for r, config in model.config.stages.items():
         stage = model.stages[r]

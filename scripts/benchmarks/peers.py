@@ -5,11 +5,10 @@
     pip install --target clones/packages --no-deps -r scripts/benchmarks/deoldify.txt
     python scripts/benchmarks/peers.py clones
 
-Fetches nothing: the networks of the clones have random weights, which take as long as trained ones. The
-weights are first written to a file, so that a process reads them as it would read real ones. DDColor runs by
+Fetches nothing: the clones get files of random weights, which take as long as trained ones. DDColor runs by
 its own pipeline; of DeOldify the few lines around its generators are rewritten here, since its own require a
-Jupyter installation. ``packages`` holds what its copy of fastai requires; docs/benchmarks.md says what is
-timed. The colorizers take turns, so that other load on the machine affects all; CPU time is affected least.
+Jupyter installation. docs/benchmarks.md says what is timed. The colorizers take turns, so that other load on
+the machine affects all.
 """
 
 from __future__ import annotations
@@ -116,11 +115,16 @@ def child(colorizer: str, network: str, photo: Path, folder: Path) -> None:
     print(json.dumps([*cold, *warm]), flush=True)
 
 
-def waited(process: subprocess.Popen[str], name: str) -> tuple[float, float]:
+def finished(words: list[str], environment: dict[str, str] | None = None) -> tuple[list[str], list[float]]:
+    """Run a process; return what it prints, and wall-clock and CPU seconds and peak memory in MiB."""
+    start = time.perf_counter()
+    process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    said = process.stdout.read().splitlines()
     _, status, used = os.wait4(process.pid, 0)
     if status:
-        raise SystemExit(f"{name}: failed")
-    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+        raise SystemExit(f"{' '.join(words)}: failed")
+    return said, [time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024]
 
 
 def measured(colorizer: str, network: str, photo: Path, folder: Path, path: list[Path]) -> list[float]:
@@ -130,20 +134,13 @@ def measured(colorizer: str, network: str, photo: Path, folder: Path, path: list
     words = [sys.executable, "-W", "ignore", __file__, "--child", colorizer, network, str(photo), str(folder)]
     environment.pop("OMP_NUM_THREADS", None)  # all use all cores, as the table says
     environment["PEERS_BEGAN"] = str(time.time())
-    process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True)
-    assert process.stdout
-    said = process.stdout.read().strip().splitlines()
-    _, memory = waited(process, f"{colorizer} {network}")
+    said, (*_, memory) = finished(words, environment)
     if not said:
         return []
     times: list[float] = json.loads(said[-1])
     if colorizer == "cinn-colorize":  # cold is the command itself
         command = [sys.executable, "-m", "cinn_colorize", str(photo), "-n", network, "-q", "--overwrite"]
-        command += ["-o", str(folder), "--device", "cpu"]
-        start = time.perf_counter()
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, text=True)
-        cpu, memory = waited(process, "cinn-colorize")
-        times[:2] = time.perf_counter() - start, cpu
+        _, (*times[:2], memory) = finished([*command, "-o", str(folder), "--device", "cpu"])
     return [*times, memory]
 
 

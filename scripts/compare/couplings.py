@@ -96,7 +96,7 @@ class Head(LevelHead):
 
         Args:
             source: the pyramid at 2r (the base: at 1).
-            luminance: L's mean at r and its Haar details, (N, 4, r, r) (the base: L's mean, (N, 1, 1, 1)).
+            luminance: L's mean at r and its Haar details, (N, 4, r, r) (the base: L's mean).
             keys: the pyramid at r.
         """
         weights = self.attention.weights(source, keys) if self.attention else None

@@ -1,13 +1,11 @@
 """Compute the training photos' features once, so that every method sees the same.
 
 All methods but the cINN and colorGAN read the same features of the same crops, those that ``cinn-colorize
-train --dataset photos --seed 0`` sees, in its order. The backbone is pinned by its SHA-256; in fp16 its
-features occupy 0.4 MB per photo.
+train --dataset photos --seed 0`` sees, in its order; 0.4 MB per photo. The backbone is pinned by its SHA-256.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cinn_colorize.data.sources import Source
+from cinn_colorize.files.atomic import sha256
 from cinn_colorize.models.conditioning import EfficientNetLite2, gray_input
 from cinn_colorize.models.conditioning.backbone import FEATURES
 from cinn_colorize.training.crops import Batch, Crops, Loading, batches
@@ -34,7 +33,7 @@ _CHUNK = 4  # photos whose activations fit into a CPU's cache
 
 def backbone() -> EfficientNetLite2:
     """Load the backbone that all methods share, and no other, in the layout that is fastest on a CPU."""
-    if hashlib.sha256(BACKBONE.read_bytes()).hexdigest() != SHA256:
+    if sha256(BACKBONE) != SHA256:
         raise SystemExit(f"{BACKBONE}: not the backbone of the comparison, whose SHA-256 is {SHA256}")
     network = EfficientNetLite2()
     load_backbone(network, BACKBONE)

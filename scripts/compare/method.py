@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from cinn_colorize.models.conditioning.backbone import FEATURES
 from cinn_colorize.models.conditioning.layers import conv
@@ -40,6 +41,15 @@ class Method(nn.Module):
     def sample(self, L: Tensor, features: Features) -> Tensor:
         """Draw colours ab (N, 2, 64, 64), with torch's global random state."""
         raise NotImplementedError
+
+
+def judged(judge: nn.Module, *inputs: Tensor) -> Any:
+    """Apply the judge of two players, with a gradient for the inputs and none for the judge.
+
+    Both step at once, under one optimiser: Adam scales a parameter's step by that parameter's gradients alone.
+    """
+    fixed = {name: p.detach() for name, p in judge.named_parameters()}
+    return functional_call(judge, fixed, inputs)
 
 
 class Decoder(nn.Module):

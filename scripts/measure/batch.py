@@ -6,9 +6,8 @@ Colorizes 1 MP photos with different content, made from the examples, with ``-n 
 - ``serial``: by the same stages, one after the other, in one process with all threads;
 - ``loop``: by a shell loop, one call per photo (only the first few photos).
 
-``all`` counts photos over the whole run, start included; ``steady`` from the first result to the last. Memory
-is the largest sum over all processes of their proportional set size (PSS, shared pages counted once), sampled
-five times a second. Linux only.
+``all`` counts photos over the whole run, ``steady`` from the first result to the last. Memory is the largest
+sum of all processes' proportional set size (shared pages count once). Linux only.
 """
 
 from __future__ import annotations
@@ -20,8 +19,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+
+import psutil
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 LOOP = 5  # photos
@@ -57,29 +58,18 @@ def serial(folder: Path, output: Path) -> None:
         print(path.name, flush=True)
 
 
-def tree(pid: int) -> Iterator[int]:
-    yield pid
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in children.read_text().split():
-            yield from tree(int(child))
-
-
-def pss(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
-
-
 class Watch(threading.Thread):
     """Find the peak memory of a process and all its descendants."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
-        self.pid, self.peak, self.ended = pid, 0, threading.Event()
+        self.process, self.peak, self.ended = psutil.Process(pid), 0, threading.Event()
 
     def run(self) -> None:
         while not self.ended.wait(0.2):
-            with contextlib.suppress(OSError):  # one of them has ended meanwhile
-                self.peak = max(self.peak, sum(map(pss, tree(self.pid))))
+            with contextlib.suppress(psutil.Error):  # one of them has ended meanwhile
+                tree = [self.process, *self.process.children(recursive=True)]
+                self.peak = max(self.peak, sum(each.memory_full_info().pss for each in tree))
 
 
 def measure(name: str, command: Sequence[str | Path], photos: int) -> float:

@@ -58,28 +58,18 @@ def main() -> None:
             gray = to_rgb(photo.L, 0 * photo.ab)[None]
             statistics["gray photo"].append(picture_statistics(gray, photo.rgb))
 
-    print(f"{len(statistics[MEDOID])} photos\n")
+    medoid = statistics["medoid"]
+    columns = (f"{name} | difference from the medoid" for name in MEASURES)
     print(
-        f"| one of the seeds 0 to 7 | {' | '.join(f'{name} | difference from the medoid' for name in MEASURES)} |"
+        f"{len(medoid)} photos\n\n| one of the seeds 0 to 7 | {' | '.join(columns)} |\n|---|---|---|---|---|"
     )
-    print("|---|---|---|---|---|")
     for name, measured in statistics.items():
-        means, changes = estimate(measured), difference(measured, statistics[MEDOID])
+        means, changes = estimate(measured), {} if measured is medoid else difference(measured, medoid)
         cells = []
         for key, decimals in MEASURES.items():
-            for found, sign in ((means, ""), (changes if name != MEDOID else {}, "+")):
-                one = found.get(key)
+            for one, sign in ((means.get(key), ""), (changes.get(key), "+")):
                 cells.append(f"{one.mean:{sign}.{decimals}f} ± {one.se:.{decimals}f}" if one else "-")
         print(f"| {name} | {' | '.join(cells)} |")
-
-
-def measure(sample: Sample, photo: Square) -> Statistics:
-    picture = picture_statistics(to_rgb(photo.L, sample.ab)[None], photo.rgb)
-    return {**picture, **color_statistics(limited(sample.ab[None]), photo.ab)}
-
-
-def mean(samples: list[Statistics]) -> Statistics:
-    return {name: Term(*np.mean([found[name] for found in samples], axis=0)) for name in MEASURES}
 
 
 if __name__ == "__main__":

@@ -68,12 +68,11 @@ def main() -> None:
         seconds = time.process_time() - start
         shown, unlike = zip(*(_object(square, x, y) for x, y in places), strict=True)
         objects, rest = np.any(shown, axis=0), np.all(unlike, axis=0)
-        measured = []
+        measured, (x, y) = [], np.transpose(places)
         for one, other in zip(conditioned.sample(4, seed=8 * k), hinted, strict=True):
             row: list[float] = []
             for sample in (one, other):
                 rgb = to_rgb(square.L, sample.ab)
-                x, y = np.transpose(places)
                 difference = np.linalg.norm(pixels_to_lab(_pixels(rgb)) - pixels_to_lab(pixels), axis=0)
                 row += [difference[y, x].mean(), 100 * np.sqrt(np.mean((rgb - square.rgb) ** 2))]
                 row.append(np.hypot(*(sample.ab - square.ab))[objects].mean())
@@ -81,9 +80,8 @@ def main() -> None:
         rows.append([*np.mean(measured, axis=0), seconds])
         print(f"{k:>5}" + "".join(f"{value:9.2f}" for value in rows[-1]), file=sys.stderr, flush=True)
     *errors, moved, seconds = np.nanmean(rows, axis=0)
-    print(
-        "| | Delta E76 at the hints | 100 RMSE from the photo | error of ab on the hinted objects |\n|---|---|---|---|"
-    )
+    heads = "Delta E76 at the hints | 100 RMSE from the photo | error of ab on the hinted objects"
+    print(f"| | {heads} |\n|---|---|---|---|")
     for name, values in (("without hints", errors[:3]), ("**with hints**", errors[3:])):
         print(f"| {name} | {' | '.join(f'{value:.2f}' for value in values)} |")
     print(f"\nPhotos: {len(rows)}. Hints change the rest of a photo by {moved:.2f} units of ab. Four samples")

@@ -2,13 +2,12 @@
 
     python scripts/measure/likeliest.py photos-dev.zip --show examples/coffee.png
 
-Takes photos evenly spaced in the file, cut square and reduced to 256 px as by ``evaluate``. Ascent is L-BFGS
-on log p(x | L) = log N(f(x); 0, 1) + log |det df/dx| over x, from the colours of z = 0 and from gray; the
-mode is where the higher of the two ends. Prints nats per dimension, also with noise of standard deviation
-0.05 in ab / 15 added, mean chroma and 100 * RMSE of the photo's own colours, of z = 0, of the mode found and
-of a sample at temperature 0.8; then the length of the mode's z by level over the square root of its
-dimensions, which is 1 for noise, and what the coarsest level of the mode alone gains in log p. In the picture
-each row is a photo given with ``--show``, and the columns are these four.
+Takes photos evenly spaced in the file, at 256 px as in ``evaluate``. Ascent is L-BFGS on log p(x | L) =
+log N(f(x); 0, 1) + log |det df/dx| over x, from the colours of z = 0 and from gray; the mode is where the
+higher of the two ends. Prints measures of the photo's own colours, of z = 0, of the mode and of a sample at
+temperature 0.8; then the length of the mode's z by level over the square root of its dimensions, which is 1
+for noise, and what the coarsest level of the mode alone gains in log p. The added noise is that of training,
+0.05 in ab / 15. In the picture each row is a photo given with ``--show``, and the columns are these four.
 """
 
 from __future__ import annotations
@@ -58,13 +57,11 @@ def main() -> None:
     for k, source in enumerate(sources):
         square = read_square(source, read)
         conditioned, colours = compared(colorizer, square, k, arguments.passes)
-        centre = Latent.draw(conditioned.latent_shapes, [0], 0.0)
-        mode = conditioned.encode(colours[2])
-        shown = [to_rgb(square.L, ab) for ab in colours]
+        centre, mode = Latent.draw(conditioned.latent_shapes, [0], 0.0), conditioned.encode(colours[2])
         densities = [conditioned.log_prob(ab) / DIMENSIONS for ab in colours]
         noisy = [conditioned.log_prob(with_noise(ab, k)) / DIMENSIONS for ab in colours]
         chroma = [float(np.hypot(*ab).mean()) for ab in colours]
-        errors = [100 * float(np.sqrt(np.mean((rgb - square.rgb) ** 2))) for rgb in shown]
+        errors = [100 * np.sqrt(np.mean((to_rgb(square.L, ab) - square.rgb) ** 2)) for ab in colours]
         found.append([densities, noisy, chroma, errors])
         coarsest = conditioned.decode(centre.replace([min(mode.levels)], mode))[0]
         gains.append(conditioned.log_prob(coarsest) - conditioned.log_prob(colours[1]))
@@ -85,8 +82,8 @@ def main() -> None:
         _, colours = compared(colorizer, square, k, arguments.passes)
         pictures.append(np.concatenate([np.moveaxis(to_rgb(square.L, ab), 0, -1) for ab in colours], axis=1))
     if pictures:
-        sheet = (np.concatenate(pictures).clip(0, 1) * 255).round().astype(np.uint8)
-        Image.fromarray(sheet).save(arguments.out, quality=80)
+        sheet = np.concatenate(pictures).clip(0, 1)
+        Image.fromarray(np.uint8((sheet * 255).round())).save(arguments.out, quality=80)
 
 
 def compared(

@@ -4,9 +4,8 @@
 
 A setting is a temperature, as ``-t`` takes it, then ``@`` and a guidance, then ``*`` and a factor on ab; the
 last two may be left out. Measures every fourth photo of the first zip, in a fixed random order, so that any
-number of them (``--photos``, or Ctrl-C) represents all. Samples of all settings have the same noise, and
-differences from the first are taken photo by photo. ``kid_lite0`` is 1,000 times the distance to the first
-1,000 photos of the second zip.
+number of them (``--photos``, or Ctrl-C) represents all. All settings have the same noise, and differences
+from the first are photo by photo. ``kid_lite0`` is 1,000 times that to 1,000 photos of the second zip.
 
 ``score`` sums up how much better a setting is than the first, in steps that a viewer would notice:
 
@@ -32,7 +31,7 @@ from cinn_colorize.data.readers import Reader
 from cinn_colorize.data.sources import find_photos
 from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation import KidLite0
-from cinn_colorize.evaluation.bootstrap import Estimate, Statistics, difference, estimate
+from cinn_colorize.evaluation.bootstrap import Statistics, difference, estimate
 from cinn_colorize.evaluation.metrics import color_statistics, exploding, limited, picture_statistics
 from cinn_colorize.evaluation.photos import read_square, to_rgb
 from cinn_colorize.imaging.color import Floats
@@ -130,15 +129,10 @@ def main() -> None:
             print(f"| {row} | {' | '.join(cells)} | - | - |")
             continue
         nearer = 1000 * (kid.estimate(features[first]).mean - distance.mean)
-        score = _score(means, reference) + nearer
+        gains = sum((means[name].mean - reference[name].mean) / step for name, step in STEPS.items())
+        chroma = [abs(np.log(each["chroma"].mean)) / 0.1 for each in (reference, means)]
+        score = gains + chroma[0] - chroma[1] + nearer
         print(f"| {row} | {' | '.join(cells)} | {exploded[row]} | {score:+.1f} |")
-
-
-def _score(means: dict[str, Estimate], reference: dict[str, Estimate]) -> float:
-    """Sum up the gains over the first setting, without ``kid_lite0``."""
-    gains = sum((means[name].mean - reference[name].mean) / step for name, step in STEPS.items())
-    chroma = [abs(np.log(row["chroma"].mean)) / 0.1 for row in (reference, means)]
-    return float(gains + chroma[0] - chroma[1])
 
 
 if __name__ == "__main__":
