@@ -115,7 +115,7 @@ def concatenating(ours: nn.Module, part: Tensor | None, clamp: float) -> nn.Sequ
 
 
 def imagenet_vgg(model: ImagenetVgg) -> Any:
-    """Build the coupling stack, from the heads' outputs, one a conditional block, to latents, finest first."""
+    """Build the coupling stack; it has a condition for each conditional block, and latents finest first."""
     graph = Graph((2, SIZE, SIZE))
     for r, config in model.config.stages.items():
         stage = model.stages[r]

@@ -42,7 +42,7 @@ def stages(path: Path, n: int) -> dict[str, float]:
     results = timed("upsampling, composition", lambda: colorizer.compose(photo, samples))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        timed("encode", lambda: [r.save(folder / f"{r.seed}{photo.suffix}") for r in results])
+        timed("encode", lambda: [made.save(folder / f"{made.seed}{photo.suffix}") for made in results])  # type: ignore[func-returns-value]
         timed("sheet", lambda: save_sheet(contact_sheet(tiles(photo, results)), folder / "sheet.jpg"))
     return seconds
 

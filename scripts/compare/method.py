@@ -46,7 +46,7 @@ class Method(nn.Module):
 def judged(judge: nn.Module, *inputs: Tensor) -> Any:
     """Apply the judge of two players, with a gradient for the inputs and none for the judge.
 
-    Both step at once, under one optimiser: Adam scales a parameter's step by that parameter's gradients alone.
+    Both step at once, under one optimiser: Adam scales a parameter's step by its own gradients alone.
     """
     fixed = {name: p.detach() for name, p in judge.named_parameters()}
     return functional_call(judge, fixed, inputs)
