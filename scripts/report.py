@@ -38,7 +38,7 @@ BACKBONE = ROOT / "weights/backbone.safetensors"  # scripts/compare accepts no o
 VALIDATION, DEV, OTHERS = "photos-val.zip", "photos-dev.zip", "photos-train-0.zip"
 EVALUATE: tuple[object, ...] = ("-m", "cinn_colorize", "evaluate")
 LABELS = "photos-val-labels.tsv"
-GUIDANCE = MODELS["natural"].guidance or 0.0
+TEMPERATURE, GUIDANCE = short_levels(MODELS["natural"].temperature), MODELS["natural"].guidance or 0.0
 FIGURES = ("1", "4", "6", "7", "11", "12", "14", "15")
 SWEPT = ("1", "0.7,8:0.8", "0.7,8:0.75@0.3", "0.7,8:0.8@0.4")  # beside the default, in docs/temperature.md
 LIKELIEST = ("astronaut.png", "coffee.png", "perched-osprey.jpg", "rocket.jpg")
@@ -66,7 +66,7 @@ class Job:
 
     data: Path  # folder of the photos
     folder: Path  # keeps what is finished
-    images: Path  # receives pictures; they are kept with what is finished
+    images: Path  # receives pictures
     photos: int | None  # of a trial; None for all
     clones: Path | None  # folder with clones of other colorizers
 
@@ -97,20 +97,15 @@ class Job:
             command = [*EVALUATE, VALIDATION, "--json", "--reference", OTHERS, "--labels", LABELS]
             command += ["--metrics", "kid_lite0,top5_lite0", "--every", self.every(VALIDATION)]
             command += self.limited("--reference-limit", 16)
-            settings = (["-t", 1], ["-t", default(), "--guidance", GUIDANCE])
-            made = [json.loads(self.run(*command, *setting)) for setting in settings]
-            kept.write_text(json.dumps(made))
-        found: list[dict[str, Any]] = json.loads(kept.read_text())
-        return found
-
-
-def default() -> str:
-    return short_levels(MODELS["natural"].temperature)
+            settings = (["-t", 1], ["-t", TEMPERATURE, "--guidance", GUIDANCE])
+            made = ", ".join(self.run(*command, *setting) for setting in settings)
+            kept.write_text(f"[{made}]")
+        return list(json.loads(kept.read_text()))
 
 
 def setting() -> str:
     """Return default temperature and guidance of ``natural`` as ``settings.py`` accepts them."""
-    return default() + (f"@{GUIDANCE:g}" if GUIDANCE else "")
+    return TEMPERATURE + (f"@{GUIDANCE:g}" if GUIDANCE else "")
 
 
 def rows(evaluation: list[dict[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
@@ -139,8 +134,8 @@ def title(name: str) -> str:
 
 def table(*lines: list[str]) -> str:
     """Format a Markdown table; the first line is its head."""
-    head, *body = lines
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *body))
+    rows = (lines[0], ["---"] * len(lines[0]), *lines[1:])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 
 
 def readme(job: Job) -> str:
@@ -156,8 +151,8 @@ def readme(job: Job) -> str:
 def card(job: Job) -> str:
     """Make the table of the model card: a row for each measure."""
     found = rows(job.evaluation)
-    values = job.evaluation[0].items()
-    measures = [name for name, value in values if isinstance(value, dict) and {"mean", "se"} <= {*value}]
+    parts = job.evaluation[0].items()
+    measures = [name for name, part in parts if isinstance(part, dict) and {"mean", "se"} <= {*part}]
     return table(
         ["", *(of_row for of_row, _ in found)],
         *([title(name), *(cell(name, row.get(name)) for _, row in found)] for name in measures),
@@ -285,9 +280,8 @@ def stale(root: Path = ROOT) -> list[str]:
 def write(page: Path, name: str, sha: str, text: str) -> None:
     """Replace a section of a page by Markdown, made with the weights of this SHA-256."""
     section = f"<!-- report: {name} weights={sha} -->\n{text}\n<!-- end -->"
-    content = page.read_text(encoding="utf-8")
-    replaced = MARKED.sub(lambda found: section if found[1] == name else found[0], content)
-    page.write_text(replaced, encoding="utf-8")
+    before = page.read_text(encoding="utf-8")
+    page.write_text(MARKED.sub(lambda old: section if old[1] == name else old[0], before), encoding="utf-8")
 
 
 def made(name: str, job: Job) -> str:
@@ -324,14 +318,13 @@ def main() -> None:
         return
     names, failed = arguments.sections or old, []
     for name in names:
-        # Defaults change what is made too, and a kept picture is of what is kept beside it.
-        folder = (arguments.run / f"{shipped(name)[:12]}-{setting().replace(':', '-')}").resolve()
-        folder = folder / f"trial-{arguments.photos}" if arguments.photos else folder
+        kept = f"{shipped(name)[:12]}-{setting().replace(':', '-')}"  # defaults change what is made too
+        folder = arguments.run.resolve() / kept / (f"trial-{arguments.photos}" if arguments.photos else "")
         images = folder / f"{name}-images"
         images.mkdir(parents=True, exist_ok=True)
-        data, clones = arguments.data.resolve(), arguments.clones and arguments.clones.resolve()
+        clones = arguments.clones and arguments.clones.resolve()
         try:
-            text = made(name, Job(data, folder, images, arguments.photos, clones))
+            text = made(name, Job(arguments.data.resolve(), folder, images, arguments.photos, clones))
         except (subprocess.CalledProcessError, CinnError, ValueError, OSError) as error:
             print(f"{name}: {error}", file=sys.stderr, flush=True)
             failed.append(name)
@@ -342,7 +335,7 @@ def main() -> None:
             shutil.copytree(images, ROOT / "docs/images", dirs_exist_ok=True)
     pages = sorted({SECTIONS[name].page for name in names if name not in failed})
     if pages and not arguments.photos:
-        print(f"Read again what is said around them: {', '.join(pages)}", file=sys.stderr)
+        print(f"Read the sentences around them again: {', '.join(pages)}", file=sys.stderr)
     if failed:
         sys.exit(f"report.py: not made: {', '.join(failed)}; run the command again")
 

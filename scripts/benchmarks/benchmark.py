@@ -28,7 +28,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from tables import replace_section
+import psutil
+from shared import replace_section
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples/photo.jpg"
@@ -39,16 +40,17 @@ PACKAGES = ("torch", "FrEIA", "kornia", "numpy", *OPENCV, "pyvips")
 
 def environment() -> str:
     facts = Path("/proc/cpuinfo")
-    found = re.findall(r"^model name\s*: (.*)$", facts.read_text(), re.MULTILINE) if facts.exists() else []
-    processor = found[-1].strip() if found else platform.processor()
+    found = re.findall(r"model name\s*: (.*)", facts.read_text()) if facts.exists() else []
     versions = [f"Python {platform.python_version()}"]
     for package in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions.append(f"{package} {importlib.metadata.version(package)}")
-    load = f", load before {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    command = f"- {datetime.date.today()}, `python {shlex.join(sys.argv)}`"
-    machine = f"- {processor}, {os.cpu_count()} cores{load}; {platform.system()} {platform.machine()}"
-    return f"{command}\n{machine}\n- {', '.join(versions)}"
+    processor = found[-1].strip() if found else platform.processor()
+    machine = f"{processor}, {os.cpu_count()} cores, load before {psutil.getloadavg()[0]:.1f}"
+    return (
+        f"- {datetime.date.today()}, `python {shlex.join(sys.argv)}`\n"
+        f"- {machine}; {platform.system()} {platform.machine()}\n- {', '.join(versions)}"
+    )
 
 
 def photos_of(source: Path, folder: Path) -> list[Path]:
@@ -99,11 +101,8 @@ def main() -> None:
 
 def _report(section: str, photos: list[Path], arguments: argparse.Namespace) -> str:
     module = importlib.import_module(section)  # which imports what it requires
-    given: dict[str, tuple[Any, ...]] = {
-        "flows": (arguments.batch,),
-        "upsampling": (photos, arguments.megapixels),
-        "command": ([EXAMPLE, *photos[:2]],),
-    }
+    given: dict[str, tuple[Any, ...]] = {"flows": (arguments.batch,), "command": ([EXAMPLE, *photos[:2]],)}
+    given["upsampling"] = (photos, arguments.megapixels)
     return str(module.report(*given[section], arguments.repeats))
 
 

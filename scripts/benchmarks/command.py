@@ -13,8 +13,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tables import table
-from timing import in_turn, ratio
+from shared import in_turn, ratio, table
 
 SAMPLES = (1, 8)
 PEER = "import torch"
@@ -49,6 +48,4 @@ def report(photos: list[Path], repeats: int) -> str:
 def measured(photo: Path, n: int) -> dict[str, float]:
     """Measure the seconds of each stage, in a new process."""
     command = [sys.executable, str(Path(__file__).with_name("stages.py")), str(photo), str(n)]
-    done = subprocess.run(command, check=True, capture_output=True)
-    stages: dict[str, float] = json.loads(done.stdout)
-    return stages
+    return dict(json.loads(subprocess.run(command, check=True, capture_output=True).stdout))

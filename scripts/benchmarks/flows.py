@@ -12,8 +12,7 @@ from typing import Any
 
 import freia
 import torch
-from tables import table
-from timing import Times, in_turn, ratio
+from shared import Times, in_turn, ratio, table
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 

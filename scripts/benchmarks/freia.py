@@ -52,19 +52,15 @@ class Graph:
 
     def add(self, module: type, condition: int = 0, **arguments: Any) -> Any:
         """Append a node; ``condition`` is the number of channels of its condition."""
-        given = None
-        if condition:
-            given = ff.ConditionNode(condition, *self.shape[1:])
-            self.nodes.append(given)
+        given = ff.ConditionNode(condition, *self.shape[1:]) if condition else None
         node = ff.Node(self.end, module, arguments, conditions=given)
-        self.nodes.append(node)
+        self.nodes += [given, node] if given else [node]
         self.end = node.out0
         return node
 
     def finish(self) -> Any:
         """Return the network; its outputs are the parts split off, and the rest."""
-        self.outputs.append(self.end)
-        return ff.GraphINN(self.nodes + [ff.OutputNode(output) for output in self.outputs])
+        return ff.GraphINN(self.nodes + [ff.OutputNode(output) for output in (*self.outputs, self.end)])
 
 
 def add_coupling(graph: Graph, ours: AffineCoupling, condition: int, subnets: Iterable[nn.Module]) -> None:
@@ -138,10 +134,7 @@ def imagenet_vgg(model: ImagenetVgg) -> Any:
 
 
 class Adding(nn.Module):
-    """A subnetwork of ``natural`` in FrEIA: it sees a half and the conditions of both subnetworks at once.
-
-    The half has ``inputs`` channels; its own among those of the conditions begin at ``start``.
-    """
+    """A subnetwork of ``natural`` in FrEIA: it sees a half and both conditions, its own from ``start`` on."""
 
     def __init__(self, ours: nn.Module, inputs: int, start: int, clamp: float) -> None:
         super().__init__()

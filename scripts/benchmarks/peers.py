@@ -27,7 +27,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from tables import table
+from shared import table
 
 EXAMPLE = Path(__file__).parents[2] / "examples/photo.jpg"
 PEERS = {"DDColor": ("tiny", "large"), "DeOldify": ("artistic", "stable")}  # networks by clone
@@ -108,11 +108,10 @@ def child(colorizer: str, network: str, photo: Path, folder: Path) -> None:
     if missing:
         return
     draw(photo, folder / "peer.jpg")
-    cold = time.time() - float(os.environ["PEERS_BEGAN"]), time.process_time()
-    start = time.perf_counter(), time.process_time()
+    cold = [time.time() - float(os.environ["PEERS_BEGAN"]), time.process_time()]
+    start = time.perf_counter()
     draw(photo, folder / "peer.jpg")
-    warm = time.perf_counter() - start[0], time.process_time() - start[1]
-    print(json.dumps([*cold, *warm]), flush=True)
+    print(json.dumps([*cold, time.perf_counter() - start, time.process_time() - cold[1]]), flush=True)
 
 
 def finished(words: list[str], environment: dict[str, str] | None = None) -> tuple[list[str], list[float]]:
@@ -166,8 +165,7 @@ def main() -> None:
                 path = [(arguments.clones / part).resolve() for part in parts]
                 times = measured(*way, arguments.photo.resolve(), Path(name), path)
                 found[way] += [times] if k else []
-                shown = [round(t, 2) for t in times]
-                print(f"round {k}: {' '.join(way)} {shown}", file=sys.stderr, flush=True)
+                print(f"round {k}: {' '.join(way)} {np.round(times, 2)}", file=sys.stderr, flush=True)
     print(report(found))
 
 
@@ -177,10 +175,14 @@ def report(found: dict[tuple[str, str], list[list[float]]]) -> str:
     reference = next(np.array(times) for way, times in found.items() if titles[way] == FIRST)
     rows: list[list[Any]] = []
     for way, times in found.items():
-        cold, cold_cpu, warm, warm_cpu, memory = np.median(times, axis=0)
+        *seconds, memory = np.median(times, axis=0)
         ratios = np.median(np.array(times) / reference, axis=0)[[1, 3, 4]]
-        seconds = [f"{value:.1f}" for value in (cold, cold_cpu, warm, warm_cpu)]
-        rows.append([titles[way], *seconds, f"{memory:.0f}", *(f"{ratio:.2f}" for ratio in ratios)])
+        cells = [
+            *(f"{value:.1f}" for value in seconds),
+            f"{memory:.0f}",
+            *(f"{ratio:.2f}" for ratio in ratios),
+        ]
+        rows.append([titles[way], *cells])
     head = ["", "cold, s", "cold, CPU s", "warm, s", "warm, CPU s", "peak memory, MiB"]
     text = table([*head, "cold CPU", "warm CPU", "memory"], rows)
     where = f"{os.cpu_count()} cores with a load of {os.getloadavg()[0]:.0f}"

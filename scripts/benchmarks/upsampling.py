@@ -11,9 +11,9 @@ from typing import Any
 import cv2
 import kornia
 import numpy as np
+import psutil
 import torch
-from tables import table
-from timing import in_turn, ratio
+from shared import in_turn, ratio, table
 
 from cinn_colorize.imaging.color import Floats
 from cinn_colorize.imaging.photo import Photo, open_photo
@@ -80,11 +80,6 @@ def resized(lab: Floats, megapixels: float) -> Floats:
     return np.stack([cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in lab])
 
 
-def available() -> int:
-    lines = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
-    return next((1024 * int(words[1]) for words in lines if words[0] == "MemAvailable:"), 0)
-
-
 def errors(photos: Iterable[Photo]) -> dict[str, float]:
     """Measure the mean distance in ab to the photos' own colours, by method."""
     found: dict[str, list[float]] = {name: [] for name in METHODS}
@@ -111,7 +106,7 @@ def report(paths: list[Path], sizes: list[float], repeats: int) -> str:
             3 * 4 * WINDOW**2 * 3 * full[0].size
         )  # bytes, for kornia: windows of all pixels of the planes
         ways = {name: functools.partial(method, *given) for name, method in METHODS.items()}
-        if needed > 0.8 * available():
+        if needed > 0.8 * psutil.virtual_memory().available:
             missing.append(f"{megapixels:g} MP (needs about {needed / 1e9:.0f} GB)")
             del ways[KORNIA]
         times = in_turn(ways, repeats if megapixels < 10 else max(1, repeats // 2))

@@ -68,11 +68,11 @@ class ColorAttention(nn.Module):
 
 
 class Prepared(NamedTuple):
-    """What a head keeps of a photo: features, L's mean and details at r, attention weights."""
+    """What a head keeps of a photo."""
 
     features: Tensor
-    luminance: Tensor
-    attention: Tensor | None
+    luminance: Tensor  # mean and details at r, (N, 4, r, r); of the base, the mean
+    attention: Tensor | None  # weights
 
 
 class Head(LevelHead):
@@ -92,13 +92,7 @@ class Head(LevelHead):
             self.read = conv(features[1], depth, 1)
 
     def prepare(self, source: Tensor, luminance: Tensor, keys: Tensor) -> Prepared:  # type: ignore[override]
-        """Compute what does not depend on colours.
-
-        Args:
-            source: the pyramid at 2r (the base: at 1).
-            luminance: L's mean at r and its Haar details, (N, 4, r, r) (the base: L's mean).
-            keys: the pyramid at r.
-        """
+        """Compute what needs no colours, from the pyramid at 2r and r, and L's mean and details at r."""
         weights = self.attention.weights(source, keys) if self.attention else None
         return Prepared(F.silu(self.read(source)), luminance, weights)
 
@@ -132,12 +126,10 @@ class CoarseLevels(nn.Module):
         width = FeaturePyramid.CHANNELS[COARSE]
         features = FeaturePyramid.CHANNELS | dict.fromkeys((4, 2, 1, BASE), width)
         self.down = nn.ModuleDict({str(r): conv(width, width, stride=2) for r in (4, 2, 1)})
-        self.levels = nn.ModuleDict({str(r): Level(r, config, features, Head) for r in RESOLUTIONS})
+        self.details = {r: Level(r, config, features, Head) for r in RESOLUTIONS}
+        self.levels = nn.ModuleDict({str(r): level for r, level in self.details.items()})
         self.base = Base(config, features)
         self.clamp = LeakyClamp(config.gamut_leak)
-
-    def details(self, r: int) -> Level:
-        return cast(Level, self.levels[str(r)])
 
     def prepare(self, pyramid: Mapping[int, Tensor], L: Tensor) -> Condition:
         """Compute what needs no colours, but for the gamut, from the pyramid and L (N, 1, 64, 64)."""
@@ -148,7 +140,7 @@ class CoarseLevels(nn.Module):
             average, details = haar(luminance[2 * r])
             luminance[r] = average / 2
             guide = torch.cat([luminance[r], details], dim=1)
-            prepared[r] = self.details(r).head.prepare(pyramid[2 * r], guide, pyramid[r])
+            prepared[r] = self.details[r].head.prepare(pyramid[2 * r], guide, pyramid[r])
         prepared[BASE] = self.base.head.prepare(pyramid[1], luminance[1], pyramid[1])
         return Condition(prepared, luminance, {})
 
@@ -156,7 +148,7 @@ class CoarseLevels(nn.Module):
         """Encode x (N, 2, 16, 16): latents and log-dets (N,) by level."""
         condition, latents, log_dets = self._given(whole), dict[int, Tensor](), dict[int, Tensor]()
         for r in RESOLUTIONS:
-            x, latents[r], log_dets[r] = self.details(r).encode(x, condition)
+            x, latents[r], log_dets[r] = self.details[r].encode(x, condition)
         x, within = self.clamp(x, condition.gamut[1])
         latents[BASE], log_det = self.base.flow(x, self.base.conditions(condition.prepared[BASE], None))
         return latents, log_dets | {BASE: log_det + within}
@@ -164,13 +156,12 @@ class CoarseLevels(nn.Module):
     def decode(self, latents: Mapping[int, Tensor], whole: Condition) -> tuple[Tensor, dict[int, Tensor]]:
         """Decode x (N, 2, 16, 16), and the log-dets (N,) by level."""
         condition = self._given(whole)
-        x, log_det = self.base.flow.inverse(
-            latents[BASE], self.base.conditions(condition.prepared[BASE], None)
-        )
+        given = self.base.conditions(condition.prepared[BASE], None)
+        x, log_det = self.base.flow.inverse(latents[BASE], given)
         x, within = self.clamp.inverse(x, condition.gamut[1])
         log_dets = {BASE: log_det + within}
         for r in reversed(RESOLUTIONS):
-            x, log_dets[r] = self.details(r).decode(x, latents[r], condition)
+            x, log_dets[r] = self.details[r].decode(x, latents[r], condition)
         return x, log_dets
 
     def _given(self, whole: Condition) -> Condition:
@@ -184,7 +175,7 @@ class CoarseLevels(nn.Module):
 class Couplings(Natural):
     """The flow between x = ab / chroma_scale, (N, 2, 64, 64), and the latents of seven levels.
 
-    ``config`` has the levels at 32 and 16 px, ``levels`` those below.
+    ``config`` has the levels at 32 and 16 px, ``levels`` those below, in place of the autoregressive one.
     """
 
     name = "couplings"
@@ -197,27 +188,22 @@ class Couplings(Natural):
 
     @property
     def coarse(self) -> Any:
-        """The levels below 16 px, in place of the autoregressive one."""
         return self.levels[str(COARSE)]
 
     def guided(self, condition: Condition, weight: float) -> Condition:
-        """Refuse guidance, which only the autoregressive level knows."""
-        return PhotoFlow.guided(self, condition, weight)  # type: ignore[no-any-return]
+        return PhotoFlow.guided(self, condition, weight)  # type: ignore[no-any-return]  # which refuses it
 
     def forward(self, x: Tensor, condition: Condition) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
-        """See :meth:`Natural.forward`, which takes all levels below 16 px for one."""
-        latents, log_dets = super().forward(x, condition)
+        latents, log_dets = super().forward(x, condition)  # which takes all levels below 16 px for one
         coarse: Any = latents.pop(COARSE, {}), log_dets.pop(COARSE, {})
         return latents | coarse[0], log_dets | coarse[1]
 
     def begin(self, latents: Mapping[int, Tensor], condition: Condition) -> tuple[Tensor, ...]:
-        """Return nothing: no part is sequential."""
-        return ()
+        return ()  # no part is sequential
 
     def finish(
         self, latents: Mapping[int, Tensor], condition: Condition, begun: tuple[Tensor, ...]
     ) -> tuple[Tensor, dict[int, Tensor]]:
-        """See :meth:`Natural.finish`."""
         x, coarse = self.coarse.decode(latents, condition)
         x, log_dets = super().finish(latents, condition, (x, x.new_zeros(len(x))))
         return x, log_dets | coarse

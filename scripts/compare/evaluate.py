@@ -1,10 +1,7 @@
 """Make the paper's Table 1 and the table of its Fig. 9 with the models of ``train.py``.
 
-    python scripts/compare/evaluate.py photos PHOTOS --reference ZIP --labels TSV
-    python scripts/compare/evaluate.py shipped PHOTOS --reference ZIP --labels TSV
-    python scripts/compare/evaluate.py rooms ROOMS --reference ZIP
-    python scripts/compare/evaluate.py shipped-rooms ROOMS --reference ZIP
-    python scripts/compare/evaluate.py upsampling PHOTOS --reference ZIP
+    python scripts/compare/evaluate.py photos|shipped|upsampling PHOTOS --reference ZIP --labels TSV
+    python scripts/compare/evaluate.py rooms|shipped-rooms ROOMS --reference ZIP
 
 Each row is measured once and kept in a file under --run, by what it is measured with and on. Measures are
 those of ``cinn-colorize evaluate``, of samples at temperature 1 without guidance; a second table has
@@ -51,7 +48,6 @@ COLUMNS = (*ERRORS, "variance", "calibration", "objects", "hue_8", "kid_lite0", 
 TINTS = {"tint": "in random tints", "tint*": "in the best random tints"}  # rows of an evaluation
 COMPUTE = ("ms a photo", "M parameters")  # of a training step; that learnt
 DIGITS = {"variance": 1, "kid_lite0": 4, "top5_lite0": 1}
-TABLES = ("photos", "shipped", "rooms", "shipped-rooms", "upsampling")
 
 
 class Row(NamedTuple):
@@ -189,14 +185,11 @@ def differences(found: dict[Row, dict[str, Any]]) -> list[list[str]]:
     return [table[0], *table[2:]]  # without the first row itself
 
 
-def cell(measures: dict[str, Any], name: str) -> str:
-    value = measures.get(name)
+def cell(value: dict[str, Any] | None, digits: int) -> str:
     if value is None or value["mean"] is None:
         return "-"
-    digits = DIGITS.get(name, 2)
-    se = "" if value["se"] is None else f" ± {value['se']:.{digits}f}"
-    sigma = f" ({value['sigma']:g})" if "sigma" in value else ""
-    return f"{value['mean']:.{digits}f}{se}{sigma}"
+    text = " ± ".join(f"{value[k]:.{digits}f}" for k in ("mean", "se") if value[k] is not None)
+    return text + (f" ({value['sigma']:g})" if "sigma" in value else "")
 
 
 def compute(row: Row, run: Path) -> dict[str, str]:
@@ -221,7 +214,11 @@ def measures_of(found: dict[Row, dict[str, Any]], run: Path) -> list[list[str]]:
             costs[row] = {}  # of the model, not of its tints
     lines += [(label, first[label], {}) for label in ("gray", "truth")]
     return [["", *columns, *trained]] + [
-        [title, *(cell(measures, c) for c in columns), *(cost.get(t, "-") for t in trained)]
+        [
+            title,
+            *(cell(measures.get(c), DIGITS.get(c, 2)) for c in columns),
+            *(cost.get(t, "-") for t in trained),
+        ]
         for title, measures, cost in lines
     ]
 
@@ -234,7 +231,7 @@ def printed(table: list[list[str]], remark: str) -> str:
 @ending_in_a_line
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("table", choices=TABLES)
+    parser.add_argument("table", choices=["photos", "shipped", "rooms", "shipped-rooms", "upsampling"])
     parser.add_argument("photos", type=Path, help="colour photos to measure on")
     parser.add_argument("--reference", type=Path, required=True, help="photos for kid_lite0, the first 1000")
     parser.add_argument("--labels", type=Path, help="ImageNet classes for top5_lite0")

@@ -57,13 +57,11 @@ class Cache:
 
     def fill(self, photos: Sequence[Source]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        start = self._rows()
-        if start >= self.count:
+        if (start := self._rows()) >= self.count:
             return
         arrays, network = self._open("r+" if start else "w+"), backbone()
-        if len(arrays["L"]) < self.count:
-            begun = f"begun for {len(arrays['L']):,} photos"
-            raise SystemExit(f"{self.folder}: {begun}; delete it, or give as many")
+        if (begun := len(arrays["L"])) < self.count:
+            raise SystemExit(f"{self.folder}: begun for {begun:,} photos; delete it, or give as many")
         for batch in batches(Crops(photos, SEED), start, self.count, BATCH, Loading(workers=1)):
             L, ab = batch.parts
             found = {f"stride{s}": f for s, f in features_of(network, L).items()}
@@ -75,23 +73,19 @@ class Cache:
 
     def batches(self, start: int, stop: int, batch: int) -> Generator[Batch]:
         """Yield L* and ab at 64 px and the features, fp32, in the order of :data:`PARTS`."""
-        self._check_done()
         arrays = self._open("r")
         for i in range(start, stop, batch):
             yield Batch([torch.from_numpy(a[i : i + batch].astype(np.float32)) for a in arrays.values()])
 
     def colours(self, number: int = 500) -> Tensor:
-        self._check_done()
         return torch.from_numpy(self._open("r")["ab"][:number].astype(np.float32))
 
     def _rows(self) -> int:
         return int(self._done.read_text()) if self._done.exists() else 0
 
-    def _check_done(self) -> None:
-        if (rows := self._rows()) < self.count:
-            raise SystemExit(f"{self.folder}: {rows:,} of {self.count:,} photos are done; run features first")
-
     def _open(self, mode: str) -> Mapping[str, np.memmap[Any, Any]]:
+        if mode == "r" and (rows := self._rows()) < self.count:
+            raise SystemExit(f"{self.folder}: {rows:,} of {self.count:,} photos are done; run features first")
         opened = np.lib.format.open_memmap
         shapes = {name: (self.count, *shape) for name, shape in PARTS.items()}
         return {n: opened(self.folder / f"{n}.npy", mode, np.float16, s) for n, s in shapes.items()}

@@ -53,13 +53,9 @@ def judged(judge: nn.Module, *inputs: Tensor) -> Any:
 
 
 class Decoder(nn.Module):
-    """The upper half of a U-Net: features at strides 32, 16, 8 and 4 up to 64 px.
+    """The upper half of a U-Net: features at strides 32, 16, 8 and 4 up to ``finest``, 32 or 64 px.
 
-    Args:
-        outputs: number of output channels.
-        code: size of a latent code added at the coarsest resolution, 0 for none.
-        dropout: share of values dropped up to 16 px.
-        finest: resolution of the output, 32 or 64.
+    A latent code of ``code`` values is added at the coarsest resolution; ``dropout`` acts up to 16 px.
     """
 
     def __init__(self, outputs: int, code: int = 0, dropout: float = 0.0, finest: int = 64) -> None:

@@ -37,7 +37,6 @@ from cinn_colorize.files import tensorfile
 from cinn_colorize.models.bedrooms import SIZE
 from cinn_colorize.models.conditioning import EfficientNetLite2
 from cinn_colorize.models.conditioning.backbone import FEATURES
-from cinn_colorize.models.natural import Natural
 from cinn_colorize.training.bedrooms import BedroomsTask, BedroomsTraining
 from cinn_colorize.training.choices import Precision
 from cinn_colorize.training.crops import Batch, Loading
@@ -104,8 +103,7 @@ class MethodTask(Task[Method]):
         """Measure every eighth held-out photo as ``cinn-colorize evaluate`` does."""
         if not self.dev:
             return {}
-        samples = 8 if model.samples_differ else 1
-        sampler = Sampler(model, self.network())
+        samples, sampler = 8 if model.samples_differ else 1, Sampler(model, self.network())
         report = evaluation.evaluate(sampler, self.dev[::8], samples=samples, tints=False)
         return {name: measure.mean for name, measure in report.model[0].measures.items()}
 
@@ -141,14 +139,11 @@ class CouplingsTask(NaturalTask):
     model = Couplings.name
 
     def initial_model(self) -> Couplings:
-        """Build new heads and a new flow on the backbone."""
         model = Couplings()
         load_backbone(model.backbone, BACKBONE)
         return model
 
-    def draw(self, model: Natural, device: torch.device, path: Path) -> bool:
-        """Draw no sheet of samples: the registry does not know the model."""
-        return False
+    draw = Task.draw  # no sheet of samples: the registry does not know the model
 
 
 def cinn(name: str, data: Sequence[Path]) -> Task[Any]:
@@ -178,9 +173,9 @@ def run(name: str, arguments: argparse.Namespace) -> None:
         return
     task, config = task_of(name, arguments, cache)
     compute = folder / "compute.json"
-    figures: dict[str, float | str] = json.loads(compute.read_text()) if compute.exists() else {}
-    kind: dict[str, float | str] = {"backbone": SHA256, "photos": arguments.photos}
-    if any(figures.get(name, value) != value for name, value in kind.items()):
+    figures: dict[str, Any] = json.loads(compute.read_text()) if compute.exists() else {}
+    kind: dict[str, Any] = {"backbone": SHA256, "photos": arguments.photos}
+    if (figures | kind).items() != (kind | figures).items():
         raise SystemExit(f"{folder}: trained with another backbone or number of photos; choose another --run")
     if "parameters" in figures:  # written last
         return

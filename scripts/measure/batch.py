@@ -28,15 +28,16 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 LOOP = 5  # photos
 
 
-def make_photos(folder: Path, number: int, megapixels: float) -> list[Path]:
+def make_photos(folder: Path, number: int) -> list[Path]:
     """Make gray, enlarged JPEGs of the examples, each of slightly different brightness."""
     import pyvips
 
+    folder.mkdir()
     examples = sorted(path for path in EXAMPLES.iterdir() if path.suffix in (".jpg", ".png"))
     photos = [folder / f"{i:05d}.jpg" for i in range(number)]
     for i, photo in enumerate(photos):
         image = pyvips.Image.new_from_file(str(examples[i % len(examples)])).colourspace("b-w")[0]
-        image = image.resize((megapixels * 1e6 / (image.width * image.height)) ** 0.5)
+        image = image.resize((1e6 / (image.width * image.height)) ** 0.5)
         gain = 1 - 0.3 * (i // len(examples)) * len(examples) / number
         image.linear(gain, i % 7).cast("uchar").write_to_file(str(photo), Q=90)
     return photos
@@ -93,9 +94,7 @@ def measure(name: str, command: Sequence[str | Path], photos: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--photos", type=int, default=200)
-    parser.add_argument("--megapixels", type=float, default=1)
     parser.add_argument("--rounds", type=int, default=1, help="rounds of serial and batch, in turn")
-    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--serial", nargs=2, type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serial:
@@ -105,16 +104,27 @@ def main() -> None:
     program: list[str | Path] = [sys.executable, *options]
     with tempfile.TemporaryDirectory(prefix="measure-") as name:
         folder = Path(name)
-        (folder / "photos").mkdir()
-        photos = make_photos(folder / "photos", arguments.photos, arguments.megapixels)
+        photos = make_photos(folder / "photos", arguments.photos)
         print("           photos   seconds  all [/s] steady [/s] peak GB", flush=True)
         ratios = []
         for i in range(arguments.rounds):
-            batch = [*program, folder / "photos", "-o", folder / f"batch{i}"]
-            rate = measure("batch", [*batch, "--workers", str(arguments.workers)], len(photos))
-            script: list[str | Path] = [sys.executable, __file__, "--serial"]
-            one = measure("serial", [*script, folder / "photos", folder / f"serial{i}"], len(photos))
-            ratios.append(rate / one)
+            batch = [
+                *program,
+                folder / "photos",
+                "-o",
+                folder / f"batch{i}",
+                "--workers",
+                "2",
+            ]
+            one: list[str | Path] = [
+                sys.executable,
+                __file__,
+                "--serial",
+                folder / "photos",
+                folder / f"serial{i}",
+            ]
+            rate = measure("batch", batch, len(photos))
+            ratios.append(rate / measure("serial", one, len(photos)))
         loop = f'for photo; do "$0" {" ".join(options)} "$photo" -o "$(dirname "$photo")/../loop"; done'
         few = photos[:LOOP]
         slow = measure("loop", ["sh", "-c", loop, sys.executable, *few], len(few))

@@ -38,9 +38,9 @@ def main() -> None:
     errors = [(error(photo, box), photo.name) for photo, box in scans if box]
     for worst, name in sorted(errors, key=lambda row: -1 if row[0] is None else -row[0]):
         print(f"{name}: {'no frame' if worst is None else f'{100 * worst:.2f} %'}")
-    close = sum(worst is not None and worst <= CLOSE for worst, _ in errors)
-    some = sum(worst is not None for worst, _ in errors)
-    print(f"{len(errors)} scans: a frame in {some}, within {CLOSE:.0%} of the side in {close}")
+    some = [worst for worst, _ in errors if worst is not None]
+    close = sum(worst <= CLOSE for worst in some)
+    print(f"{len(errors)} scans: a frame in {len(some)}, within {CLOSE:.0%} of the side in {close}")
     start, seen, false = time.process_time(), 0, []
     without = (photo for photo in photos(arguments.photos) if photo.name not in marked)
     for photo in itertools.islice(without, arguments.n):
@@ -69,12 +69,10 @@ def photos(zips: Sequence[Path]) -> Iterator[Photo]:
 
 def error(photo: Photo, box: Box) -> float | None:
     """Return the largest error of a side, as a share of the photo's width or height; None without a frame."""
-    found = photo.framed("auto").frame
-    if found is None:
+    if (found := photo.framed("auto").frame) is None:
         return None
     across = max(abs(found.left - box.left), abs(found.right - box.right)) / photo.width
-    down = max(abs(found.top - box.top), abs(found.bottom - box.bottom)) / photo.height
-    return max(across, down)
+    return max(across, abs(found.top - box.top) / photo.height, abs(found.bottom - box.bottom) / photo.height)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from the first are photo by photo. ``kid_lite0`` is 1,000 times that to 1,000 ph
 
     objects / 0.02 + hue_1 / 0.02 + best_of_8_image / 0.1 + kid_lite0 / 1 + |log chroma| / 0.1
 
-where each is the gain over the first setting; docs/temperature.md says how the default follows from it.
+each the gain over the first setting; docs/temperature.md says how the default follows from it.
 """
 
 from __future__ import annotations
@@ -54,8 +54,7 @@ class Setting(NamedTuple):
 
     @classmethod
     def parse(cls, text: str, levels: list[int]) -> Setting:
-        found = re.fullmatch(r"([^@*]+)(?:@([0-9.]+))?(?:\*([0-9.]+))?", text)
-        if not found:
+        if not (found := re.fullmatch(r"([^@*]+)(?:@([0-9.]+))?(?:\*([0-9.]+))?", text)):
             raise SystemExit(f"{text!r} is not a setting such as 0.85,32:0.6@0.3*1.1")
         return cls(parse_levels(found[1], levels, 1.0), float(found[2] or 0), float(found[3] or 1))
 

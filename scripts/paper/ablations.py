@@ -5,8 +5,8 @@
 Trains a data set's model as it is, with three seeds, and once without each part of the recipe that
 `train --ablate` supports for it (for photos only the conditioning network), all with Adam at 1e-3 and equally
 long. Runs lie in FOLDER/DATASET-N; the command continues where it was stopped. Prints the table of
-docs/paper.md, of the averaged weights on the same photos or digits; in the end, draws
-docs/images/ablations-DATASET-N.png, except for photos.
+docs/paper.md, of the averaged weights on the same photos or digits; in the end draws its curves, except for
+photos, into docs/images.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ import argparse
 import csv
 import json
 import math
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -46,7 +45,7 @@ CPU = torch.device("cpu")
 RATE = 1e-3  # Adam's, at its peak
 SEEDS = 3  # of the full recipe
 HELD_OUT = 500  # digits for the nll
-SAMPLES = 8  # of each photo
+SAMPLES, SAMPLED = 8, 32  # of each photo, and of how many
 SHARES = ("recognised", "exploding")
 COLUMNS = {"nll": "nll", "recognised": "recognised, %"}
 COLUMNS |= {f"best_of_{SAMPLES}": f"best of {SAMPLES}", "variance": "variance", "exploding": "exploding, %"}
@@ -79,8 +78,7 @@ class Numerals(MnistTask):
         return {"nll": nll_per_dimension(digits, part, SIGMA)}
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """The recipe, or the recipe without something. Its name is that of its folder, its curve and its row."""
 
     ablate: str = ""
@@ -93,8 +91,7 @@ class Run:
         return name if self.clipped else f"{name}, not clipped"
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """All runs of a data set."""
 
     photos: int  # seen by each run
@@ -119,11 +116,9 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="data, as for `train --dataset`")
     parser.add_argument("--runs", type=Path, default=Path("runs/ablations"))
     parser.add_argument("--photos", type=int, help="photos or digits that each run sees")
-    parser.add_argument("--samples-of", type=int, default=32, help="photos to draw samples of")
     arguments = parser.parse_args()
     plan = PLANS[arguments.dataset]
-    if arguments.photos:
-        plan = replace(plan, photos=arguments.photos)
+    plan = plan._replace(photos=arguments.photos or plan.photos)
     folder = arguments.runs / f"{arguments.dataset}-{plan.photos}"
 
     torch.set_num_threads(1)
@@ -134,7 +129,7 @@ def main() -> None:
         if not (own / RESULT).exists():
             if not (own / DIVERGED).exists():
                 train(run, plan, task, own)
-            measure(task, own, arguments.samples_of)
+            measure(task, own)
             show(arguments.dataset, plan, folder)
 
 
@@ -158,8 +153,8 @@ def open_data(dataset: str, data: Path, plan: Plan) -> Any:
 
 def train(run: Run, plan: Plan, task: Task[Any], folder: Path) -> None:
     task.ablate = (run.ablate,) if run.ablate else ()
-    given: dict[str, Any] = {"seed": run.seed, "photos": plan.photos, "batch": plan.batch}
-    given |= {} if run.clipped else {"clip": math.inf}
+    given: dict[str, Any] = {} if run.clipped else {"clip": math.inf}
+    given |= {"seed": run.seed, "photos": plan.photos, "batch": plan.batch, "learning_rate": RATE}
     a_sixth = plan.photos // 6 // plan.batch * plan.batch  # in whole steps
 
     def report(found: Progress | Evaluation) -> None:
@@ -169,12 +164,12 @@ def train(run: Run, plan: Plan, task: Task[Any], folder: Path) -> None:
     said["evaluate_every"] = max(plan.batch, a_sixth)
     options = RunOptions(CPU, precision="auto", workers=0, resume=True, **said)
     try:
-        run_training(task, folder, task.settings(learning_rate=RATE, **given), options)
+        run_training(task, folder, task.settings(**given), options)
     except DivergedError as error:
         (folder / DIVERGED).write_text(f"{error}\n")
 
 
-def measure(task: Task[Any], folder: Path, photos: int) -> None:
+def measure(task: Task[Any], folder: Path) -> None:
     """Write a run's row of the table; then delete its checkpoints, which are no longer needed."""
     progress, evaluations = rows(folder / "progress.csv"), rows(folder / "evaluation.csv")
     result: dict[str, Any] = {name: int(progress[-1][name]) for name in ("seen", "skipped", "rollbacks")}
@@ -189,7 +184,7 @@ def measure(task: Task[Any], folder: Path, photos: int) -> None:
         result["recognised"] = float(right.mean())
     else:
         colorizer = Colorizer(task.model, weights=weights, device="cpu", guidance=0.0)
-        report = evaluate(colorizer, evenly_spaced(task.dev, photos), samples=SAMPLES)  # type: ignore[attr-defined]
+        report = evaluate(colorizer, evenly_spaced(task.dev, SAMPLED), samples=SAMPLES)  # type: ignore[attr-defined]
         (row,) = report.model
         result["exploding"] = row.exploding / (report.photos * report.samples)
         for name in (f"best_of_{SAMPLES}", "variance"):
@@ -209,10 +204,7 @@ def classifier(task: MnistTask, folder: Path) -> torch.nn.Module:
 
 
 def rows(path: Path) -> list[dict[str, str]]:
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+    return list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
 
 
 def curve(folder: Path) -> list[tuple[int, float]]:
@@ -222,12 +214,11 @@ def curve(folder: Path) -> list[tuple[int, float]]:
 
 def table(results: dict[str, dict[str, Any]]) -> str:
     used = [key for key in COLUMNS if any(key in result for result in results.values())]
-    lines = [f"| run | {' | '.join(COLUMNS[key] for key in used)} |", f"|---|{'---:|' * len(used)}"]
+    lines = [["run", *(COLUMNS[key] for key in used)], ["---", *["---:"] * len(used)]]
     for name, result in results.items():
-        cells = [number(key, result.get(key, math.nan)) for key in used]
         ended = f", given up after {result['seen']:,}" if result["diverged"] else ""
-        lines.append(f"| {name}{ended} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        lines.append([name + ended, *(number(key, result.get(key, math.nan)) for key in used)])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def number(key: str, value: float) -> str:
@@ -255,14 +246,10 @@ def plot(curves: dict[str, list[tuple[int, float]]]) -> Image.Image:
         black = {"color": "black", "linewidth": 2.5}
         style: dict[str, Any] = black if name.startswith("full") else {"color": next(colours)}
         (line,) = axes.plot(*np.reshape(points, (-1, 2)).T, **style)
-        nll = points[-1][1] if points else math.nan
-        if not points or points[-1][0] < end:
-            name = f"{name}, given up"
-        elif not nll <= top:
-            name = f"{name} ({nll:.3g})"
-        ends.append((nll if math.isfinite(nll) else math.inf, name, line))
-    ends.sort(key=lambda each: each[0], reverse=True)
-    _, names, drawn = zip(*ends, strict=True)
+        seen, nll = points[-1] if points else (0, math.nan)
+        remark = ", given up" if seen < end else "" if nll <= top else f" ({nll:.3g})"
+        ends.append((nll if math.isfinite(nll) else math.inf, name + remark, line))
+    _, names, drawn = zip(*sorted(ends, key=lambda each: -each[0]), strict=True)
     place: dict[str, Any] = {"bbox_to_anchor": (1, 0.5), "frameon": False, "labelcolor": "linecolor"}
     axes.legend(drawn, names, loc="center left", **place)
     return rendered(figure)

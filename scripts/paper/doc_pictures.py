@@ -6,15 +6,13 @@ python scripts/paper/doc_pictures.py
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 from PIL import Image
-
-from cinn_colorize.cli.app import app
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,12 +48,8 @@ WIDTH, QUALITY = 1200, 85
 def make(command: str, made: str, picture: Path, width: int) -> None:
     """Run a command and keep one of its results, reduced."""
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO())):
-                app([*command.split(), "--quiet", "--output-dir", folder], prog_name="cinn-colorize")
-        except SystemExit as end:
-            if end.code:
-                raise
+        words = [*command.split(), "--quiet", "--output-dir", folder]
+        subprocess.run([sys.executable, "-m", "cinn_colorize", *words], check=True, stdout=subprocess.DEVNULL)
         with Image.open(Path(folder) / made) as image:
             image.thumbnail((width, 10 * width), Image.Resampling.LANCZOS)
             image.save(picture, quality=QUALITY, optimize=True)

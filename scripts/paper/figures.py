@@ -1,8 +1,7 @@
 """Draw the paper's figures from our models: python scripts/paper/figures.py 1 14 15.
 
 Writes figure-1.jpg and so on; docs/paper.md shows and explains them. Without --data, the figures use photos
-in examples/ or, for 7, MNIST; without --weights, they use the packaged models. The same seed gives the same
-bytes.
+in examples/ or, for 7, MNIST; without --weights, the packaged models. The same seed gives the same bytes.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import argparse
 import string
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -42,8 +40,7 @@ ROWS, FAILURES = 6, 3  # maximal numbers of photos
 TEMPERATURES = (0.0, 0.3, 0.6, 0.8, 1.0, 1.2)
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """The inputs of a figure."""
 
     data: Sequence[Path]  # photos (files, folders, zips), or a folder with MNIST

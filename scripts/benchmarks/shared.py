@@ -1,9 +1,29 @@
-"""Write Markdown tables, and put them into files."""
+"""What the sections share: timing in turn, so that other load affects all alternatives, and tables."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+Times = dict[str, list[float]]
+
+
+def in_turn(ways: Mapping[str, Callable[[], object]], repeats: int) -> Times:
+    """Time each alternative in each round, after a round that does not count."""
+    times: Times = {name: [] for name in ways}
+    for _ in range(1 + repeats):
+        for name, work in ways.items():
+            start = time.perf_counter()
+            work()
+            times[name].append(time.perf_counter() - start)
+    return {name: seconds[1:] for name, seconds in times.items()}
+
+
+def ratio(times: Times, peer: str, ours: str) -> float:
+    """Return how many times longer the peer takes: the median over the rounds."""
+    return statistics.median(p / o for p, o in zip(times[peer], times[ours], strict=True))
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
