@@ -48,7 +48,7 @@ class ModelSpec:
         """
         if self.engine is Engine.torch or (self.engine is Engine.auto and not self._suits_onnxruntime):
             return None
-        from cinn_colorize.engines.onnx.shipped import graphs_for
+        from cinn_colorize.engines.onnx.files import graphs_for
 
         graphs = graphs_for(self.model, self.weights)
         if self.engine is Engine.onnx and not graphs:
@@ -73,7 +73,7 @@ class ModelSpec:
                 does not have the device.
         """
         if graphs := self.graphs:
-            from cinn_colorize.engines.onnx.sessions import Sessions
+            from cinn_colorize.engines.onnx.files import Sessions
 
             # First: in a thread of its own, while another one imports what the next line needs.
             sessions = Sessions(graphs, self.weights)

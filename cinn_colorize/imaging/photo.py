@@ -24,18 +24,16 @@ from cinn_colorize.errors import PhotoError as PhotoError
 from cinn_colorize.files.atomic import PUBLIC, mode_like
 from cinn_colorize.files.formats import FORMATS
 from cinn_colorize.files.messages import printable_name
-from cinn_colorize.imaging import buffers, color, vips
-from cinn_colorize.imaging.arrays import from_pillow
-from cinn_colorize.imaging.bands import Bands
+from cinn_colorize.imaging import color, vips
+from cinn_colorize.imaging.bands import NETWORK_SIZE, Bands
 from cinn_colorize.imaging.color import SRGB, Floats, Pixels, RGBSpace
+from cinn_colorize.imaging.decoding import from_pillow
 from cinn_colorize.imaging.frame import SIZE, find_picture, scaled
-from cinn_colorize.imaging.given import PhotoSource, array_of, file_of, opened
 from cinn_colorize.imaging.metadata import find_recipe, is_excessive, is_readable
 from cinn_colorize.imaging.options import MAX_PIXELS, Box, parse_frame, whole_number
-from cinn_colorize.imaging.picture import Picture, fitted
+from cinn_colorize.imaging.picture import Picture, canvas, fitted
 from cinn_colorize.imaging.profiles import color_model, space_of
-from cinn_colorize.imaging.reading import in_memory, reader
-from cinn_colorize.imaging.reduction import Reductions
+from cinn_colorize.imaging.reading import PhotoSource, array_of, file_of, in_memory, opened, reader
 from cinn_colorize.imaging.vips import Metadata, raising_photo_errors
 
 log = logging.getLogger(__name__)
@@ -101,7 +99,6 @@ class Photo:
         self._check_xmp()
         space, self._output_space = self._spaces()
         self._bands = Bands(read, name, space, self._is_gray, self._has_alpha)
-        self._reductions = Reductions(self._bands, self.inside)
 
     def _check_xmp(self) -> None:
         packet, problem = self._metadata.blob("xmp-data"), ""
@@ -213,14 +210,14 @@ class Photo:
         Raises:
             PhotoError: the file is damaged.
         """
-        planes = self._reductions.at(height, width)
+        planes = self._bands.reduced(self.inside, height, width)
         lab = np.zeros((3, height, width), np.float32)
         lab[: len(planes)] = planes
         return lab
 
     def luminance(self, height: int, width: int) -> Floats:
         """Return L* (height, width) of :meth:`lab`, in [0, 100] whatever its ICC profile gives."""
-        return np.clip(self._reductions.at(height, width)[0], 0, 100)
+        return np.clip(self._bands.reduced(self.inside, height, width)[0], 0, 100)
 
     def thumbnail(self, size: int) -> PIL.Image.Image:
         """Return the photo and its frame, in 8-bit sRGB on white, its longer side at most ``size`` pixels."""
@@ -243,8 +240,8 @@ class Photo:
         dtype = np.uint8 if self.bit_depth == 8 else np.uint16
         shape, box = (self.height, self.width), self.inside
         try:
-            canvases = [buffers.empty((*shape, 3), dtype) for _ in upsamplers]
-            alpha = buffers.empty(shape, dtype) if self._has_alpha else None
+            canvases = [canvas((*shape, 3), dtype) for _ in upsamplers]
+            alpha = canvas(shape, dtype) if self._has_alpha else None
         except OSError as error:
             problem = f"no space for its pictures in the temporary folder ({error.strerror})"
             raise PhotoError(f"{self.name}: {problem}; free some, or set TMPDIR to another folder") from None
@@ -256,34 +253,35 @@ class Photo:
                 alpha[y0:y1] = pixels[..., -1]
             if self.frame:
                 gray = color.compose_gray(L, self.bit_depth, self._output_space)
-                for canvas in canvases:
-                    canvas[y0:y1] = gray
+                for rgb in canvases:
+                    rgb[y0:y1] = gray
             top, bottom = max(y0, box.top), min(y1, box.bottom)
             if top >= bottom:
                 return
             part = np.ascontiguousarray(L[top - y0 : bottom - y0, box.left : box.right])
-            for upsampler, canvas in zip(upsamplers, canvases, strict=True):
+            for upsampler, rgb in zip(upsamplers, canvases, strict=True):
                 ab = upsampler.rows(top - box.top, bottom - box.top, part)
                 pixels_inside = color.compose(part, ab, self.bit_depth, self._output_space)
-                canvas[top:bottom, box.left : box.right] = pixels_inside
+                rgb[top:bottom, box.left : box.right] = pixels_inside
 
         for _ in self._bands.each(fill):
             pass
-        return [Picture(canvas, alpha, self._metadata, self._output_space, self.mode) for canvas in canvases]
+        return [Picture(rgb, alpha, self._metadata, self._output_space, self.mode) for rgb in canvases]
 
     def _within(self, frame: Box) -> Photo:
         if frame == self.whole.inside:
             return self.whole
         photo = copy.copy(self.whole)
         photo.frame, photo._whole = frame, self.whole
-        photo._reductions = Reductions(photo._bands, frame)
         return photo
 
     def _find_frame(self) -> Box | None:
         """Return where the picture lies inside the frame of the whole photo; None if no frame is found."""
         height, width = fitted(self.height, self.width, SIZE)
-        # Most photos have no frame, and need the network's copy next.
-        found = find_picture(self._reductions.exact(height, width, with_network_copy=True)[0])
+        sizes = [(height, width)]
+        if min(self.height, self.width) >= NETWORK_SIZE:
+            sizes.append((NETWORK_SIZE, NETWORK_SIZE))  # most photos have no frame, and need this copy next
+        found = find_picture(self._bands.copies(self.inside, *sizes)[0][0])
         return None if found is None else scaled(found, (self.width / width, self.height / height))
 
 

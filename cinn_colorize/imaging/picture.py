@@ -32,6 +32,7 @@ _MOST_EXIF = 65_400  # bytes; libexif writes no more
 _FULL = {os.strerror(number): "; free some space, then run the same command again" for number in FULL}
 _RENAME = "; choose a shorter --output, or a shorter name for the photo"
 _ADVICE = {**_FULL, os.strerror(errno.ENAMETOOLONG): _RENAME}
+_IN_MEMORY = 64 * 2**20  # bytes of pixels
 _LONGEST = {"jpg": 65_500, "webp": 16_383, "avif": 16_384}  # side that a format can have, in pixels
 
 
@@ -187,3 +188,25 @@ def fitted(height: int, width: int, size: int) -> tuple[int, int]:
     """Return height and width, scaled down so that the longer one is at most ``size``."""
     scale = min(1, size / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def canvas(shape: tuple[int, ...], dtype: type[np.uint8] | type[np.uint16]) -> NDArray[np.uint8 | np.uint16]:
+    """Return an uninitialised array; a large one is backed by a temporary file that no folder lists.
+
+    Disk space is reserved at once, since a disk that fills up later would kill the process. It is freed
+    with the array, or when the process ends, however it does.
+
+    Raises:
+        OSError: the disk has no space for it.
+    """
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    if size <= _IN_MEMORY:
+        return np.empty(shape, dtype)
+    with tempfile.TemporaryFile(prefix="cinn-colorize-") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        else:  # on macOS and Windows; the former would leave it sparse
+            for start in range(0, size, _IN_MEMORY):
+                file.write(bytes(min(_IN_MEMORY, size - start)))
+            file.flush()
+        return np.memmap(file, dtype, "w+", shape=shape)

@@ -53,11 +53,7 @@ def by_level(
 
 
 def parse_levels(
-    values: SomeLevels,
-    levels: Iterable[int],
-    rest: Numbers,
-    name: str = "value",
-    largest: float = math.inf,
+    values: SomeLevels, levels: Iterable[int], rest: Numbers, name: str = "value", largest: float = math.inf
 ) -> PerLevel:
     """Complete numbers by level as people give them.
 

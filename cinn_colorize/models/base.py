@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
+import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from cinn_colorize.models.architecture import read
 
 T = TypeVar("T")
+_limiting = threading.RLock()
 
 
 class Condition(Protocol):
@@ -113,3 +118,28 @@ class PhotoFlow(ConditionalFlow):
 
     ``condition`` expects L* of the registry's ``luminance_size``.
     """
+
+
+def _unlock() -> None:
+    """Replace the lock, which a thread may have held that a forked process does not have."""
+    global _limiting
+    _limiting = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Limit torch to one CPU thread in this context; contexts in several threads take turns.
+
+    The number is the process's: of two contexts at once, the later would restore the limit of the earlier.
+    """
+    with _limiting:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)

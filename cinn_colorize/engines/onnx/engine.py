@@ -15,8 +15,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from cinn_colorize.engines.interface import Coarse, LoadedNetwork
-from cinn_colorize.engines.onnx.names import TOGETHER
-from cinn_colorize.engines.onnx.sessions import Sessions
+from cinn_colorize.engines.onnx.files import TOGETHER, Sessions
 from cinn_colorize.errors import EngineError
 from cinn_colorize.imaging.bands import threads
 from cinn_colorize.latents.noise import Floats, LatentLevels, Shapes

@@ -1,4 +1,4 @@
-"""Write the ONNX files; see :mod:`cinn_colorize.engines.onnx.names`."""
+"""Write the ONNX files; see :mod:`cinn_colorize.engines.onnx.files`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from torch.utils import _pytree as pytree
 
 from cinn_colorize import __version__
 from cinn_colorize.engines.interface import DENSITY_SCALE
-from cinn_colorize.engines.onnx.names import COARSE, CONDITION, CONTENTS, SAMPLE, STEP, TOGETHER
+from cinn_colorize.engines.onnx.files import COARSE, CONDITION, CONTENTS, SAMPLE, STEP, TOGETHER
 from cinn_colorize.engines.pytorch import evaluating
 from cinn_colorize.errors import WeightsError
 from cinn_colorize.files.atomic import writing
@@ -78,10 +78,7 @@ class _Sample(nn.Module):
         x, log_dets = self.model.finish(latents, condition, begun)
         scale = self.model.config.chroma_scale
         log_det = torch.stack(list(log_dets.values())).sum(0)
-        return {
-            "ab": x * scale,
-            "log_det": log_det + x[0].numel() * math.log(scale / DENSITY_SCALE),
-        }
+        return {"ab": x * scale, "log_det": log_det + x[0].numel() * math.log(scale / DENSITY_SCALE)}
 
 
 class _Coarse(nn.Module):
