@@ -52,10 +52,8 @@ class ModelSpec:
 
         graphs = graphs_for(self.model, self.weights)
         if self.engine is Engine.onnx and not graphs:
-            raise WeightsError(
-                f"{printable_name(self.weights)}: onnxruntime has no graph of this architecture; "
-                "use --engine torch"
-            )
+            problem = "onnxruntime has no graph of this architecture; use --engine torch"
+            raise WeightsError(f"{printable_name(self.weights)}: {problem}")
         return graphs
 
     @property

@@ -122,9 +122,8 @@ class TorchNetwork:
         for part in _slices(len(latent), chunk):
             levels = {r: self._filled(z[part], chunk) for r, z in latent.levels.items()}
             with self.inference():
-                x, log_dets = self.model.finish(
-                    levels, of_chunk, tuple(self._filled(tensor[part], chunk) for tensor in begun)
-                )
+                known = tuple(self._filled(tensor[part], chunk) for tensor in begun)
+                x, log_dets = self.model.finish(levels, of_chunk, known)
             code = latent[part]
             log_det = torch.stack(list(log_dets.values())).sum(0).cpu()
             ab.append((x.float().cpu() * self._scale)[: len(code)])
@@ -203,18 +202,12 @@ def torch_network(
 def placed(model: Module, device: torch.device) -> Module:
     """Return a model on a device: itself if it is there, or a copy, since others may use it where it is."""
     there = torch.empty(0, device=device).device
-    tensors = [*model.parameters(), *model.buffers()]
-    if all(tensor.device == there for tensor in tensors):
-        return model
-    return copy.deepcopy(model).to(there)
+    is_there = all(tensor.device == there for tensor in (*model.parameters(), *model.buffers()))
+    return model if is_there else copy.deepcopy(model).to(there)
 
 
 def choose_device(name: str | torch.device) -> torch.device:
-    """Return the device of a name; ``auto`` is a GPU where there is one.
-
-    Raises:
-        ValueError: the name is unknown, or this machine does not have the device.
-    """
+    """Return the device of a name, ``auto`` a GPU where there is one; a ValueError if it is not here."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:

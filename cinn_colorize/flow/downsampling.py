@@ -39,10 +39,8 @@ def inverse_haar(average: Tensor, details: Tensor) -> Tensor:
 class HaarDownsampling(Transform[None]):
     """Bring an image to half its size and four times its channels by a Haar step, the averages first.
 
-    The averages are halved to means, so that values keep their scale from level to level.
-
-    Args:
-        halve_details: halve the details as well; otherwise they are orthonormal.
+    The averages are halved to means, so that values keep their scale from level to level. The details are
+    halved as well, or orthonormal.
     """
 
     def __init__(self, halve_details: bool = True) -> None:

@@ -75,13 +75,10 @@ class Photo:
         source: Path | bytes | None = None,
         page: int = 1,
     ) -> None:
-        """Read the header.
+        """Read the header; a PhotoError if it cannot be read.
 
         ``read`` opens the photo upright: uchar or ushort, gray or RGB, possibly with alpha; ``blobs`` are
         metadata that it does not return, by libvips' field names.
-
-        Raises:
-            PhotoError: the photo cannot be read.
         """
         self.name, self.suffix, self.source, self.page = name, suffix, source, page
         self.mode = mode_like(source) if isinstance(source, Path) else PUBLIC
@@ -148,9 +145,8 @@ class Photo:
             hint = "; colorize --pages all takes all" if self.has_pages else ""
             log.info("%s has %s pages or frames; the first is used%s", self.name, self.pages, hint)
         if self.is_bilevel:
-            log.info(
-                "%s is black and white without grays (1 bit); scan it in grays for better colours", self.name
-            )
+            advice = "scan it in grays for better colours"
+            log.info("%s is black and white without grays (1 bit); %s", self.name, advice)
         if self.is_color:
             log.info("%s is in colour; only its luminance is used", self.name)
 
@@ -189,10 +185,8 @@ class Photo:
             found = self.whole._find_frame() if box == "auto" else None
             return self._within(found) if found else self.whole
         if box.right > self.width or box.bottom > self.height:
-            raise PhotoError(
-                f"{self.name}: the picture inside the frame, {box}, exceeds its {self.width}x{self.height} "
-                "pixels"
-            )
+            size = f"{self.width}x{self.height} pixels"
+            raise PhotoError(f"{self.name}: the picture inside the frame, {box}, exceeds its {size}")
         return self._within(box)
 
     def framed_as(self, other: Photo) -> Photo:
@@ -278,9 +272,9 @@ class Photo:
     def _find_frame(self) -> Box | None:
         """Return where the picture lies inside the frame of the whole photo; None if no frame is found."""
         height, width = fitted(self.height, self.width, SIZE)
-        sizes = [(height, width)]
-        if min(self.height, self.width) >= NETWORK_SIZE:
-            sizes.append((NETWORK_SIZE, NETWORK_SIZE))  # most photos have no frame, and need this copy next
+        # Most photos have no frame, and need the network's copy next.
+        is_large = min(self.height, self.width) >= NETWORK_SIZE
+        sizes = [(height, width), *[(NETWORK_SIZE, NETWORK_SIZE)] * is_large]
         found = find_picture(self._bands.copies(self.inside, *sizes)[0][0])
         return None if found is None else scaled(found, (self.width / width, self.height / height))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -107,11 +108,8 @@ class Picture:
         name, encoding = printable_name(path), Encoding(quality, strip)
         written = _format_of(path, format, several=bool(more))
         check_sides(name, written, *self.rgb.shape[:2])
-        if (
-            written != "tiff"
-            and not encoding.strip
-            and exif_size(self._metadata.blob("exif-data")) > _MOST_EXIF
-        ):
+        keeps_exif = written == "tiff" or encoding.strip
+        if not keeps_exif and exif_size(self._metadata.blob("exif-data")) > _MOST_EXIF:
             log.warning("%s: EXIF of more than 64 KiB is left out; a TIFF keeps it", name)
         try:
             with replacing(path, self.mode, overwrite=overwrite) as descriptor:
@@ -152,9 +150,8 @@ def _format_of(path: str | os.PathLike[str], format: str, *, several: bool) -> s
         raise ValueError(f"format must be auto, {', '.join(most)} or {last}, not {format!r:.80}")
     written, name = format_of_name(path) if format == "auto" else format, printable_name(path)
     if written not in OUTPUT_FORMATS:
-        raise PhotoError(
-            f"{name}: not a format that can be written; end the name in .png, .jpg, .webp, .tif or .avif"
-        )
+        advice = "end the name in .png, .jpg, .webp, .tif or .avif"
+        raise PhotoError(f"{name}: not a format that can be written; {advice}")
     if several and written != "tiff":
         raise PhotoError(f"{name}: cannot have several pages; end the name in .tif, or choose one page")
     return written
@@ -176,12 +173,9 @@ def cannot_write(name: str, reason: str) -> PhotoError:
 
 def check_sides(name: str, format: str, height: int, width: int) -> None:
     """Raise a PhotoError, of the photo or the file ``name``, if a picture is too long for its format."""
-    longest = _LONGEST.get(format, max(height, width))
-    if max(height, width) > longest:
-        raise PhotoError(
-            f"{name}: {width}x{height} pixels cannot be written as {format}, of which a side has at most "
-            f"{longest}; choose png or tiff"
-        )
+    if max(height, width) > (longest := _LONGEST.get(format, math.inf)):
+        limit = f"of which a side has at most {longest}; choose png or tiff"
+        raise PhotoError(f"{name}: {width}x{height} pixels cannot be written as {format}, {limit}")
 
 
 def fitted(height: int, width: int, size: int) -> tuple[int, int]:
@@ -193,11 +187,8 @@ def fitted(height: int, width: int, size: int) -> tuple[int, int]:
 def canvas(shape: tuple[int, ...], dtype: type[np.uint8] | type[np.uint16]) -> NDArray[np.uint8 | np.uint16]:
     """Return an uninitialised array; a large one is backed by a temporary file that no folder lists.
 
-    Disk space is reserved at once, since a disk that fills up later would kill the process. It is freed
-    with the array, or when the process ends, however it does.
-
-    Raises:
-        OSError: the disk has no space for it.
+    Disk space is reserved at once, or an OSError: a disk that fills up later would kill the process. It is
+    freed with the array, or when the process ends, however it does.
     """
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     if size <= _IN_MEMORY:

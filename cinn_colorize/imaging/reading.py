@@ -26,15 +26,7 @@ from cinn_colorize.files.formats import FORMATS, format_of_content
 from cinn_colorize.files.limits import check_bytes, read_stream
 from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging import jpeg, vips
-from cinn_colorize.imaging.decoding import (
-    DECODED,
-    Decoded,
-    as_pixels,
-    decode,
-    decode_heic,
-    decode_raw,
-    is_hevc,
-)
+from cinn_colorize.imaging.decoding import DECODED, HEVC, Decoded, as_pixels, decode, decode_heic, decode_raw
 from cinn_colorize.imaging.tiff import is_cut_off, is_raw, other_channels, read_fields
 from cinn_colorize.imaging.vips import raising_photo_errors
 
@@ -59,12 +51,7 @@ class File(NamedTuple):
 
 
 def file_of(source: PhotoSource, name: str | None, max_pixels: int) -> File:
-    """Find out what a file of a photo is; see :func:`~cinn_colorize.imaging.photo.open_photo`.
-
-    Raises:
-        PhotoError: it cannot be read, or is not a photo.
-        TypeError: ``source`` is nothing of this, or a file that is open as text or read asynchronously.
-    """
+    """Find out what a file is; for errors, see :func:`~cinn_colorize.imaging.photo.open_photo`."""
     own_suffix = ""
     content: Path | bytes
     if isinstance(source, str | os.PathLike):
@@ -174,18 +161,14 @@ def reader(
         if format in DECODED:
             decoded = decode(file.read(), format, max_pixels)
             return in_memory(decoded), decoded.blobs
-        if format == "heif" and is_hevc(whole := file.read()):
+        if format == "heif" and HEVC.search(whole := file.read()):
             decoded = decode_heic(whole, max_pixels)
             return in_memory(decoded), decoded.blobs
     return partial(vips.open_image, content, max_pixels), {}
 
 
 def in_memory(decoded: Decoded) -> Callable[[], vips.Image]:
-    """Return a function that returns an image of pixels in memory, and can be pickled.
-
-    Raises:
-        ValueError: the pixels are not those of a photo.
-    """
+    """Return a function that returns an image, and can be pickled; a ValueError if it is no photo."""
     return partial(_image_of, replace(decoded, pixels=np.ascontiguousarray(as_pixels(decoded.pixels))))
 
 

@@ -30,10 +30,7 @@ def draw(shapes: Shapes, seeds: Iterable[int], temperature: PerLevel = 1.0) -> d
     Args:
         shapes: (C, r, r) of each level, with an even number of values.
         seeds: one integer per sample; as in torch's generators, only the lower 32 bits count.
-        temperature: standard deviation, 0 to :data:`MAX_TEMPERATURE`, for all levels or by level.
-
-    Raises:
-        ValueError: a temperature is out of range, or missing for a level.
+        temperature: standard deviation, 0 to 2, for all levels or by level; see :func:`by_level` for errors.
     """
     temperatures = by_level(temperature, shapes, "temperature", MAX_TEMPERATURE)
     samples = [_standard(shapes, seed) for seed in seeds]
@@ -43,14 +40,10 @@ def draw(shapes: Shapes, seeds: Iterable[int], temperature: PerLevel = 1.0) -> d
 def draw_like(
     shapes: Shapes, like: int, seeds: Iterable[int], fresh: Mapping[int, float], temperature: PerLevel = 1.0
 ) -> dict[int, Floats]:
-    """Draw noise near that of one seed: sqrt(1 - s) z_like + sqrt(s) z, with the variance of noise.
+    """Draw noise near that of a seed, sqrt(1 - s) z_like + sqrt(s) z, which has the variance of noise.
 
-    Args:
-        shapes: see :func:`draw`, as for ``temperature`` and errors.
-        like: the seed.
-        seeds: one integer per sample, of the fresh noise z; ``like`` among them gives its own noise.
-        fresh: s in [0, 1], the share of the fresh noise, by level.
-        temperature: of both.
+    The share s in [0, 1] of the ``fresh`` noise z is by level; the seed itself among ``seeds``, those of z,
+    gives its own noise. See :func:`draw` for the rest.
     """
     seeds = list(seeds)
     own, drawn = draw(shapes, [like], temperature), draw(shapes, seeds, temperature)

@@ -56,28 +56,15 @@ class ConditionalFlow(nn.Module):
 
     @classmethod
     def from_architecture(cls, values: Mapping[str, Any]) -> Self:
-        """Build a model of random weights from the values of ``dataclasses.asdict(model.config)``.
-
-        Raises:
-            TypeError: a key is unknown or missing.
-            ValueError: a value is of another type, or out of its bounds.
-        """
+        """Build a model of random weights from the values of its config; for errors, see :func:`read`."""
         return cls(read(cls.config_class, values))
 
     def condition(self, c: Tensor) -> Any:
-        """Compute once what all samples given c share, a :class:`Condition`.
-
-        Args:
-            c: L* in [0, 100], (N, 1, r, r), or whatever else the model is conditioned on.
-        """
+        """Compute once what all samples share given c: L* in [0, 100], (N, 1, r, r), or something else."""
         raise NotImplementedError
 
     def guided(self, condition: Any, weight: float) -> Any:
-        """Return a condition that f and g follow more closely than the data do.
-
-        Args:
-            condition: result of :meth:`condition`.
-            weight: 0 for the condition as it is; see :class:`cinn_colorize.flow.Guidance`.
+        """Return a condition that is followed more closely than the data do, by a weight of guidance.
 
         Raises:
             ValueError: the model cannot be guided.

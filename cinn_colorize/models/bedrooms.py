@@ -86,11 +86,7 @@ class PlainNetwork(nn.Module):
         self.norm = nn.BatchNorm1d(512)
 
     def forward(self, L: Tensor) -> dict[int, Tensor]:
-        """Compute features by resolution r, (N, CHANNELS[r], r, r), and the vector (N, 512) as 0.
-
-        Args:
-            L: (N, 1, 64, 64), scaled to [-1, 1].
-        """
+        """Map L (N, 1, 64, 64), in [-1, 1], to features (N, CHANNELS[r], r, r) and a vector (N, 512)."""
         at64 = self.at64(L)
         at32 = self.at32(at64)
         at16 = self.at16(at32)
@@ -99,15 +95,7 @@ class PlainNetwork(nn.Module):
 
 
 class BedroomsStage(Stage):
-    """Coupling blocks at one resolution, each with a head.
-
-    Args:
-        r: resolution of the stage.
-        channels: channels of its input.
-        config: of the stage.
-        features: channels of the features at r.
-        mixing: whether to mix channels before each block.
-    """
+    """Coupling blocks at resolution r, each with a head, given the channels of input and of features."""
 
     def __init__(self, r: int, channels: int, config: StageConfig, features: int, mixing: bool) -> None:
         super().__init__()

@@ -60,7 +60,7 @@ def load_model(name: str = DEFAULT, source: str | os.PathLike[str] | None = None
 
 
 def loaded_from(model: str | Loaded, source: str | os.PathLike[str] | None = None) -> Loaded:
-    """Return a model that is loaded, or load the one of a name with the weights of :func:`load_model`.
+    """Return a loaded model, or load one by :func:`load_model`.
 
     Raises:
         WeightsError: the weights cannot be found or used.
@@ -78,10 +78,7 @@ def loaded_from(model: str | Loaded, source: str | os.PathLike[str] | None = Non
 
 
 def find_weights(name: str = DEFAULT, source: str | os.PathLike[str] | None = None) -> tuple[Path, str]:
-    """Find the weights file that :func:`load_model` would load; download it if necessary.
-
-    Returns:
-        its path and its SHA-256.
+    """Return path and SHA-256 of the file that :func:`load_model` would load, downloaded if necessary.
 
     Raises:
         WeightsError: the model is unknown, or the weights cannot be found or fetched, or are damaged.
@@ -101,9 +98,8 @@ def own_weights(info: ModelInfo) -> Path:
         WeightsError: no weights are published, or they cannot be found or fetched, or are damaged.
     """
     if info.sha256 is None:
-        raise WeightsError(
-            f"{info.name}: no weights are published yet; train the model and pass the file with --weights"
-        )
+        advice = "train the model and pass the file with --weights"
+        raise WeightsError(f"{info.name}: no weights are published yet; {advice}")
     packaged = info.hub is None or is_packaged(info.file)
     path = find_packaged(info.file) if packaged else find(str(info.hub))
     verify(path, info.sha256)
@@ -116,32 +112,22 @@ def is_packaged(file: str) -> bool:
 
 
 def find_packaged(file: str) -> Path:
-    """Return the path of a packaged weights file.
-
-    Raises:
-        WeightsError: this installation does not contain it.
-    """
+    """Return the path of a packaged weights file; a WeightsError if this installation lacks it."""
     for folder in _FOLDERS:
         if (folder / file).is_file():
             return folder / file
-    raise WeightsError(
-        f"{file}: not in this installation; reinstall cinn-colorize, or pass a file with --weights"
-    )
+    advice = "reinstall cinn-colorize, or pass a file with --weights"
+    raise WeightsError(f"{file}: not in this installation; {advice}")
 
 
 def find(source: str | os.PathLike[str]) -> Path:
-    """Return the path of weights: of a file, or of ``hf:owner/name``, downloaded if necessary.
-
-    Raises:
-        WeightsError: they cannot be found or downloaded.
-    """
+    """Return the path of a file or, downloaded, of ``hf:owner/name``; a WeightsError if it is not found."""
     name = os.fspath(source)
     if name.startswith(HUB_PREFIX):
         return _download(name.removeprefix(HUB_PREFIX))
     if not Path(name).is_file():
-        raise WeightsError(
-            f"{printable_name(name)}: no such weights file; pass a .safetensors file or hf:owner/name"
-        )
+        advice = "pass a .safetensors file or hf:owner/name"
+        raise WeightsError(f"{printable_name(name)}: no such weights file; {advice}")
     return Path(name)
 
 
@@ -160,21 +146,16 @@ def _download(repository: str) -> Path:
     except HFValidationError as error:
         raise WeightsError(f"{HUB_PREFIX}{repository}: not a valid repository name") from error
     except LocalEntryNotFoundError as error:
-        raise WeightsError(
-            f"{HUB_PREFIX}{repository}: not in the local cache, and the hub cannot be reached; "
-            "connect once, or copy the file here and pass its path with --weights"
-        ) from error
+        problem = "not in the local cache, and the hub cannot be reached"
+        advice = "connect once, or copy the file here and pass its path with --weights"
+        raise WeightsError(f"{HUB_PREFIX}{repository}: {problem}; {advice}") from error
     except Exception as error:  # HTTP errors, and those of the client's own library
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise WeightsError(f"{HUB_PREFIX}{repository}/{filename}: cannot be downloaded ({reason})") from error
 
 
 def verify(path: Path, expected: str) -> None:
-    """Refuse a file whose SHA-256 is not the expected one.
-
-    Raises:
-        WeightsError: it is not, or the file cannot be read.
-    """
+    """Raise a WeightsError if the SHA-256 of a file is not the expected one, or it cannot be read."""
     actual = tensorfile.identify(path)
     if actual != expected:
         raise WeightsError(
@@ -226,18 +207,13 @@ def _build(path: Path, name: str, trusted: bool) -> ConditionalFlow:
             model.load_state_dict(tensors)
     except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         reason = (str(error).strip().splitlines() or [repr(error)])[0]
-        raise WeightsError(
-            f"{printable_name(path)}: does not fit this version of {name!r} ({reason:.200})"
-        ) from error
+        problem = f"does not fit this version of {name!r} ({reason:.200})"
+        raise WeightsError(f"{printable_name(path)}: {problem}") from error
     return model.requires_grad_(False).eval()
 
 
 def _check(name: str, architecture: Any, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Compare shapes of tensors with a model that takes no memory: a file may be crafted to exhaust it.
-
-    Raises:
-        ValueError: they, or the levels, are not those of the architecture.
-    """
+    """Compare shapes of tensors with a model that takes no memory: a file may be crafted to exhaust it."""
     import torch
 
     with torch.device("meta"):
@@ -252,14 +228,7 @@ def _check(name: str, architecture: Any, shapes: Mapping[str, tuple[int, ...]]) 
 
 
 def save_model(path: Path, model: ConditionalFlow, training: dict[str, object]) -> None:
-    """Write a model as a weights file, fp16, with its architecture and a record of its training.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
+    """Write a model as a weights file, fp16, with its architecture and a record of its training."""
     config = {"model": model.name, "architecture": asdict(model.config), "training": training}
-    tensors = {
-        name: tensor.half() if tensor.is_floating_point() else tensor
-        for name, tensor in model.state_dict().items()
-    }
-    tensorfile.save(path, config, tensors)
+    state = model.state_dict().items()
+    tensorfile.save(path, config, {key: t.half() if t.is_floating_point() else t for key, t in state})

@@ -25,17 +25,7 @@ Tensors = dict[str, Floats]  # by their names in the files
 
 
 def onnx_network(model: str, sha256: str, sessions: Sessions, guidance: float | None = None) -> LoadedNetwork:
-    """Return the network of a model's opened files.
-
-    Args:
-        model: name of the model in the registry.
-        sha256: SHA-256 of the weights.
-        sessions: the files.
-        guidance: see :class:`cinn_colorize.Colorizer`.
-
-    Raises:
-        ValueError: the guidance is out of range, or not possible with these weights.
-    """
+    """Return the network of a model's opened files; a ValueError if it cannot be guided so."""
     info = MODELS[model]
     assert isinstance(info, PhotoModelInfo)
     weight = info.guidance_of(guidance)
@@ -120,11 +110,8 @@ class OnnxNetwork:
             z, change = step(z, condition, self._guidance)
             log_det += change
         assert self._colours
-        gamut = {name: condition[name] for name in self._gamut}
-        colours = [
-            self._colours.run(["begun", "begun_log_det"], {"values": z[k : k + 1], **gamut})
-            for k in range(number)
-        ]
+        gamut, outputs = {name: condition[name] for name in self._gamut}, ["begun", "begun_log_det"]
+        colours = [self._colours.run(outputs, {"values": z[k : k + 1], **gamut}) for k in range(number)]
         x, changes = (np.concatenate(values) for values in zip(*colours, strict=True))
         return x, log_det[:number] + changes
 
@@ -150,10 +137,8 @@ class _Pass:
         self.level, self._order = int(facts["level"]), int(facts["order"])
         self._features, self._without = facts["features"], facts.get("without")
         shapes = {i.name: i.shape for i in session.get_inputs()}
-        # By what is known of the places before, what a step adds to it.
-        self._new = {
-            name: name.replace("s", "", 1) for name in shapes if re.fullmatch(r"(keys|values)\d+", name)
-        }
+        known = [name for name in shapes if re.fullmatch(r"(keys|values)\d+", name)]
+        self._new = {name: name.replace("s", "", 1) for name in known}  # what a step adds to it
         _, self._heads, self._places, self._head = shapes["keys0"]
 
     def __call__(self, z: Floats, condition: Tensors, guidance: float) -> tuple[Floats, Floats]:
@@ -167,12 +152,8 @@ class _Pass:
         outputs = ["log_scale", "shift", *self._new.values()]
         before = np.zeros_like(tokens[:, :1])
         for t in range(self._places):
-            here = slice(t, t + 1)
-            inputs = {
-                "t": np.array(t),
-                "before": np.tile(before, (len(names), 1, 1)),
-                "features": features[:, here],
-            }
+            here, given = slice(t, t + 1), np.tile(before, (len(names), 1, 1))
+            inputs = {"t": np.array(t), "before": given, "features": features[:, here]}
             found = dict(zip(outputs, self._session.run(outputs, inputs | known), strict=True))
             for name, cache in known.items():
                 cache[:, :, here] = found[self._new[name]]

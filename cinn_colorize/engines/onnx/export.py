@@ -205,13 +205,8 @@ def _coarse_graphs(model: Natural, values: Tensor, condition: Any) -> dict[str, 
     guided = range(len(passes))[GUIDED]
     for number, flow in reversed([*enumerate(passes)]):  # of f
         step = _step_graph(flow, f"levels.{LEVEL}.flow.maps.{number + 1}.")
-        step.metadata_props.update(
-            {
-                "level": str(LEVEL),
-                "features": f"prepared.{LEVEL}.features.{number}",
-                "order": "-1" if flow.reverse else "1",
-            }
-        )
+        features, order = f"prepared.{LEVEL}.features.{number}", "-1" if flow.reverse else "1"
+        step.metadata_props.update({"level": str(LEVEL), "features": features, "order": order})
         if number in guided:
             step.metadata_props["without"] = f"prepared.{LEVEL}.without.{guided.index(number)}"
         graphs[STEP.format(len(passes) - 1 - number)] = step

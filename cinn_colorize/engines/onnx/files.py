@@ -51,11 +51,7 @@ _FOLDER = Path(__file__).parent / "graphs"
 
 
 def graphs_for(model: str, path: Path) -> Path | None:
-    """Return the folder of the graphs that fit a weights file of a model; None if there are none.
-
-    Raises:
-        WeightsError: the weights are damaged, or not a weights file of this program.
-    """
+    """Return the folder of the graphs that fit a model's weights file, or None; a WeightsError if damaged."""
     folder = _FOLDER / model
     if not folder.is_dir():
         return None
@@ -120,6 +116,5 @@ class Sessions:
             return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own errors have no public base class
             again = "reinstall cinn-colorize" if self._weights else "export it again"
-            raise WeightsError(
-                f"{printable_name(path)}: missing, damaged or not supported by this onnxruntime; {again}"
-            ) from error
+            problem = f"missing, damaged or not supported by this onnxruntime; {again}"
+            raise WeightsError(f"{printable_name(path)}: {problem}") from error

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -33,16 +33,14 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.position = nn.Parameter(torch.zeros(resolution**2, channels))
         self.blocks = nn.ModuleList()
+        settings: dict[str, Any] = {
+            "dropout": 0.0,
+            "activation": "gelu",
+            "batch_first": True,
+            "norm_first": True,
+        }
         for _ in range(blocks):
-            block = nn.TransformerEncoderLayer(
-                channels,
-                channels // 32,
-                2 * channels,
-                dropout=0.0,
-                activation="gelu",
-                batch_first=True,
-                norm_first=True,
-            )
+            block = nn.TransformerEncoderLayer(channels, channels // 32, 2 * channels, **settings)
             for last in (block.self_attn.out_proj, block.linear2):
                 nn.init.zeros_(last.weight)
                 nn.init.zeros_(last.bias)
@@ -64,8 +62,7 @@ class SelfAttention(nn.Module):
 class FeaturePyramid(nn.Module):
     """Features at 64, 32, 16 and 8 px from backbone features at 256 px input and L at 64 px.
 
-    Args:
-        attention: number of transformer blocks by resolution.
+    ``attention`` has the number of transformer blocks by resolution.
     """
 
     CHANNELS: ClassVar[dict[int, int]] = {64: 64, 32: 128, 16: 192, 8: 256}  # by resolution
@@ -75,16 +72,13 @@ class FeaturePyramid(nn.Module):
         channels = self.CHANNELS
         inputs = {256 // stride: width for stride, width in FEATURES.items()}
         inputs[64] += 1  # L
-        self.lateral = nn.ModuleDict(
-            {str(r): conv(inputs[r], channels[r], 3 if r == 64 else 1) for r in inputs}
-        )
-        self.from_above = nn.ModuleDict(
-            {str(r): conv(channels[r // 2], channels[r], 1) for r in (64, 32, 16)}
-        )
+        lateral = {str(r): conv(inputs[r], channels[r], 3 if r == 64 else 1) for r in inputs}
+        self.lateral = nn.ModuleDict(lateral)
+        from_above = {str(r): conv(channels[r // 2], channels[r], 1) for r in (64, 32, 16)}
+        self.from_above = nn.ModuleDict(from_above)
         self.smooth = nn.ModuleDict({str(r): conv(channels[r], channels[r]) for r in inputs})
-        self.attention = nn.ModuleDict(
-            {str(r): SelfAttention(channels[r], r, blocks) for r, blocks in attention.items()}
-        )
+        attending = {str(r): SelfAttention(channels[r], r, blocks) for r, blocks in attention.items()}
+        self.attention = nn.ModuleDict(attending)
 
     def up_to(self, finest: int) -> list[nn.Module]:
         """List the modules that :meth:`forward` uses up to a resolution."""
@@ -113,17 +107,13 @@ class FeaturePyramid(nn.Module):
 
 
 class LuminancePyramid(nn.Module):
-    """A Haar pyramid of L, without parameters, for a model without conditioning network (paper 4.2, Fig. 16)."""
+    """A Haar pyramid of L, for a model without conditioning network (paper 4.2, Fig. 16)."""
 
     # By resolution: L, or its means and their three differences; 0: a vector of all values at 4 px.
     CHANNELS: ClassVar[dict[int, int]] = {64: 1, 32: 4, 16: 4, 8: 4, 4: 4, 2: 4, 1: 4, 0: 64}
 
     def forward(self, L: Tensor) -> dict[int, Tensor]:
-        """Compute values by resolution r, (N, CHANNELS[r], r, r), and the vector (N, 64) as 0.
-
-        Args:
-            L: (N, 1, 64, 64), scaled to [-1, 1].
-        """
+        """Map L (N, 1, 64, 64), in [-1, 1], to values (N, CHANNELS[r], r, r) and a vector (N, 64)."""
         pyramid, mean = {64: L}, L
         for r in (32, 16, 8, 4, 2, 1):
             average, details = haar(mean)
