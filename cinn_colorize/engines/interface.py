@@ -66,7 +66,7 @@ class Network(Protocol):
         """Encode ab (2, s, s): f(x; c), (1, C, r, r) by level; an EngineError if the engine has no f."""
 
     def log_prob(self, ab: Floats, condition: Any) -> float:
-        """Return the log density of x = ab / 15 given L in nats, without guidance; for errors, see encode."""
+        """Return the log density of x = ab / 15 given L in nats, without guidance; see :meth:`encode`."""
 
 
 class LoadedNetwork(NamedTuple):

@@ -66,10 +66,7 @@ class OrthogonalMixing(Transform[None]):
         # since convolutions there round to TF32 by default, which is no better.
         with torch.autocast(x.device.type, enabled=False):
             image = x.dim() == 4 and not x.is_cuda
-            if image:
-                mixed = F.conv2d(x, matrix[:, :, None, None])
-            else:
-                mixed = (matrix @ x[..., None].flatten(2)).reshape(x.shape)
+            mixed = F.conv2d(x, matrix[:, :, None, None]) if image else _product(x, matrix)
             return mixed, x.new_zeros(len(x))
 
     def forward(self, x: Tensor, condition: None = None) -> tuple[Tensor, Tensor]:
@@ -79,6 +76,11 @@ class OrthogonalMixing(Transform[None]):
     def inverse(self, z: Tensor, condition: None = None) -> tuple[Tensor, Tensor]:
         """Multiply by the transpose."""
         return self._mix(z, self.matrix.t())
+
+
+def _product(x: Tensor, matrix: Tensor) -> Tensor:
+    """Multiply the channels of x (N, C, ...) by a matrix (C, C)."""
+    return (matrix @ x[..., None].flatten(2)).reshape(x.shape)
 
 
 class Permutation(Transform[None]):

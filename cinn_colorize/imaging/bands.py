@@ -98,7 +98,7 @@ class Bands:
     def copies(self, box: Box, *sizes: tuple[int, int]) -> list[Floats]:
         """Return what :meth:`reduced` does at each size, as means of the photo itself."""
         channels, known = 1 if self.is_gray else 3, self._copies
-        new = [_Reduction(box.size, size, channels) for size in sizes if (box, *size) not in known]
+        new = [_Reduction(box.size, size, channels) for size in set(sizes) if (box, *size) not in known]
 
         def narrow(y0: int, pixels: Pixels) -> tuple[int, list[Floats]]:
             top, bottom = max(y0, box.top), min(y0 + len(pixels), box.bottom)
