@@ -83,22 +83,16 @@ class Bands:
             planes = white + alpha * (planes - white)
         return planes
 
-    def reduced(self, box: Box, height: int, width: int) -> Floats:
-        """Return a part as Lab (3, height, width), of gray ones L* (1, height, width); not to be changed.
+    def reduced(self, box: Box, *sizes: tuple[int, int]) -> list[Floats]:
+        """Return a part at each height and width: Lab (3, h, w), of gray photos L* (1, h, w).
 
-        Sizes that divide the network's are means of that one, which is needed anyway.
+        The arrays are kept, and not to be changed. Sizes that divide the network's are
+        means of that one, which is needed anyway.
         """
-        side = NETWORK_SIZE
-        if min(box.size) < side or side % height or side % width:
-            return self.copies(box, (height, width))[0]
-        (seen,) = self.copies(box, (side, side))
-        blocks = seen.reshape(-1, height, side // height, width, side // width)
-        return np.asarray(blocks.mean(axis=(2, 4)))
-
-    def copies(self, box: Box, *sizes: tuple[int, int]) -> list[Floats]:
-        """Return what :meth:`reduced` does at each size, as means of the photo itself."""
-        channels, known = 1 if self.is_gray else 3, self._copies
-        new = [_Reduction(box.size, size, channels) for size in set(sizes) if (box, *size) not in known]
+        side, known = NETWORK_SIZE, self._copies
+        is_small, channels = min(box.size) < side, 1 if self.is_gray else 3
+        read = [(h, w) if is_small or side % h or side % w else (side, side) for h, w in sizes]
+        new = [_Reduction(box.size, size, channels) for size in set(read) if (box, *size) not in known]
 
         def narrow(y0: int, pixels: Pixels) -> tuple[int, list[Floats]]:
             top, bottom = max(y0, box.top), min(y0 + len(pixels), box.bottom)
@@ -111,10 +105,18 @@ class Bands:
             for reduction, lines in zip(new, narrowed, strict=False):  # none from the frame
                 reduction.add(y0, lines)
         known.update({(box, *reduction.size): reduction.result() for reduction in new})
-        return [known[box, *size] for size in sizes]
+        return [_means(known[box, *size], *wanted) for size, wanted in zip(read, sizes, strict=True)]
 
     def _without_alpha(self, pixels: Pixels) -> Pixels:
         return pixels[..., 0] if self.is_gray else pixels[..., :3]
+
+
+def _means(planes: Floats, height: int, width: int) -> Floats:
+    """Average blocks of planes (C, H, W), whose sides are multiples of the height and the width."""
+    if planes.shape[1:] == (height, width):
+        return planes
+    blocks = planes.reshape(len(planes), height, planes.shape[1] // height, width, -1)
+    return np.asarray(blocks.mean(axis=(2, 4)))
 
 
 class _Reduction:

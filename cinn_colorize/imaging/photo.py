@@ -204,14 +204,14 @@ class Photo:
         Raises:
             PhotoError: the file is damaged.
         """
-        planes = self._bands.reduced(self.inside, height, width)
+        (planes,) = self._bands.reduced(self.inside, (height, width))
         lab = np.zeros((3, height, width), np.float32)
         lab[: len(planes)] = planes
         return lab
 
     def luminance(self, height: int, width: int) -> Floats:
         """Return L* (height, width) of :meth:`lab`, in [0, 100] whatever its ICC profile gives."""
-        return np.clip(self._bands.reduced(self.inside, height, width)[0], 0, 100)
+        return np.clip(self._bands.reduced(self.inside, (height, width))[0][0], 0, 100)
 
     def thumbnail(self, size: int) -> PIL.Image.Image:
         """Return the photo and its frame, in 8-bit sRGB on white, its longer side at most ``size`` pixels."""
@@ -275,7 +275,7 @@ class Photo:
         # Most photos have no frame, and need the network's copy next.
         is_large = min(self.height, self.width) >= NETWORK_SIZE
         sizes = [(height, width), *[(NETWORK_SIZE, NETWORK_SIZE)] * is_large]
-        found = find_picture(self._bands.copies(self.inside, *sizes)[0][0])
+        found = find_picture(self._bands.reduced(self.inside, *sizes)[0][0])
         return None if found is None else scaled(found, (self.width / width, self.height / height))
 
 

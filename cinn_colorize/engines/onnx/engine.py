@@ -67,8 +67,19 @@ class OnnxNetwork:
 
     def coarse(self, latents: LatentLevels, condition: Tensors) -> Coarse:
         """See :meth:`Network.coarse`."""
-        z = latents[self._passes[0].level]
-        parts = [self._pass_through(z[k : k + TOGETHER], condition) for k in range(0, len(z), TOGETHER)]
+        assert self._colours
+        z, parts = latents[self._passes[0].level], []
+        gamut, outputs = {name: condition[name] for name in self._gamut}, ["begun", "begun_log_det"]
+        for start in range(0, len(z), TOGETHER):
+            codes = z[start : start + TOGETHER]
+            number, log_det = len(codes), np.zeros(TOGETHER, np.float32)
+            codes = np.concatenate([codes, np.repeat(codes[-1:], TOGETHER - number, axis=0)])
+            for step in self._passes:
+                codes, change = step(codes, condition, self._guidance)
+                log_det += change
+            for k in range(number):
+                x, change = self._colours.run(outputs, {"values": codes[k : k + 1], **gamut})
+                parts.append((x, log_det[k : k + 1] + change))
         x, log_det = (np.concatenate(of_parts) for of_parts in zip(*parts, strict=True))
         return Coarse(self._scale * x, _log_normal(z) - log_det.astype(np.float64))
 
@@ -101,31 +112,11 @@ class OnnxNetwork:
         """Raise an EngineError."""
         self.encode(ab, condition)
 
-    def _pass_through(self, z: Floats, condition: Tensors) -> tuple[Floats, Floats]:
-        """Decode up to eight codes (N, C, r, r) of the autoregressive level: x and the log-det (N,)."""
-        number = len(z)
-        z = np.concatenate([z, np.repeat(z[-1:], TOGETHER - number, axis=0)])
-        log_det = np.zeros(TOGETHER, np.float32)
-        for step in self._passes:
-            z, change = step(z, condition, self._guidance)
-            log_det += change
-        assert self._colours
-        gamut, outputs = {name: condition[name] for name in self._gamut}, ["begun", "begun_log_det"]
-        colours = [self._colours.run(outputs, {"values": z[k : k + 1], **gamut}) for k in range(number)]
-        x, changes = (np.concatenate(values) for values in zip(*colours, strict=True))
-        return x, log_det[:number] + changes
-
 
 def _log_normal(z: Floats) -> NDArray[np.float64]:
     """Return log N(z; 0, 1) of codes (N, ...), in nats."""
     rows = z.reshape(len(z), -1).astype(np.float64)
     return np.asarray(-0.5 * (np.square(rows).sum(1) + rows.shape[1] * math.log(2 * math.pi)))
-
-
-def _guided(values: Floats, guidance: float) -> Floats:
-    """Scale what the condition changes; see :class:`cinn_colorize.flow.autoregressive.Guidance`."""
-    under, without = np.split(values, 2)
-    return np.asarray(under + np.float32(guidance) * (under - without))
 
 
 class _Pass:
@@ -158,8 +149,9 @@ class _Pass:
             for name, cache in known.items():
                 cache[:, :, here] = found[self._new[name]]
             s, m = found["log_scale"], found["shift"]
-            if len(names) > 1:
-                s, m = (_guided(values, guidance) for values in (s, m))
+            if len(names) > 1:  # scale what the condition changes, see :class:`cinn_colorize.flow.Guidance`
+                pairs, weight = (np.split(s, 2), np.split(m, 2)), np.float32(guidance)
+                s, m = (under + weight * (under - without) for under, without in pairs)
             x[:, here] = before = tokens[:, here] * np.exp(s) + m
             log_det += s.sum((1, 2))
         grid = x[:, :: self._order].transpose(0, 2, 1).reshape(z.shape)
