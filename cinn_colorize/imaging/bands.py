@@ -86,8 +86,8 @@ class Bands:
     def reduced(self, box: Box, *sizes: tuple[int, int]) -> list[Floats]:
         """Return a part at each height and width: Lab (3, h, w), of gray photos L* (1, h, w).
 
-        The arrays are kept, and not to be changed. Sizes that divide the network's are means of that one, which
-        is needed anyway.
+        The arrays are kept, and not to be changed. Sizes that divide the network's are means of that one,
+        which is needed anyway.
         """
         side, known = NETWORK_SIZE, self._copies
         is_small, channels = min(box.size) < side, 1 if self.is_gray else 3
