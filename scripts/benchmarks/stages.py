@@ -40,15 +40,10 @@ def stages(path: Path, n: int) -> dict[str, float]:
     conditioned = timed("condition", lambda: colorizer.condition(photo))
     samples = timed("samples", lambda: conditioned.sample(n))
     results = timed("upsampling, composition", lambda: colorizer.compose(photo, samples))
-    with tempfile.TemporaryDirectory() as folder:
-
-        def encode() -> None:
-            for result in results:
-                result.save(Path(folder) / f"{result.seed}{photo.suffix}")
-
-        timed("encode", encode)
-        sheet = Path(folder) / "sheet.jpg"
-        timed("sheet", lambda: save_sheet(contact_sheet(tiles(photo, results)), sheet))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        timed("encode", lambda: [made.save(folder / f"{made.seed}{photo.suffix}") for made in results])  # type: ignore[func-returns-value]
+        timed("sheet", lambda: save_sheet(contact_sheet(tiles(photo, results)), folder / "sheet.jpg"))
     return seconds
 
 
