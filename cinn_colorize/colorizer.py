@@ -27,9 +27,9 @@ from cinn_colorize import __version__
 from cinn_colorize.engines.interface import Network
 from cinn_colorize.engines.interface import NetworkInput as NetworkInput
 from cinn_colorize.files.atomic import mode_like
-from cinn_colorize.imaging.given import PhotoSource
 from cinn_colorize.imaging.options import Box, Rendering, Upsampling
 from cinn_colorize.imaging.photo import Photo, open_photo
+from cinn_colorize.imaging.reading import PhotoSource
 from cinn_colorize.imaging.upsampling import GUIDE_SCALE, Upsampler
 from cinn_colorize.latents.levels import SomeLevels
 from cinn_colorize.methods.conditioned import Conditioned

@@ -236,7 +236,7 @@ def prepare(spec: ModelSpec, threads: int) -> str:
         return "cpu"
     import torch
 
-    from cinn_colorize.engines.devices import choose_device
+    from cinn_colorize.engines.pytorch import choose_device
 
     torch.set_num_threads(threads)
     return choose_device(spec.device).type

@@ -309,7 +309,7 @@ def check_seeds(seed: int, number: int) -> None:
 
 def device_of(name: str) -> torch.device:
     """Return the device of ``--device``; one that this machine lacks is a usage error."""
-    from cinn_colorize.engines.devices import choose_device
+    from cinn_colorize.engines.pytorch import choose_device
 
     with usage_errors("--device"):
         return choose_device(name)

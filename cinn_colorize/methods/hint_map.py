@@ -24,7 +24,7 @@ from cinn_colorize.errors import MissingPhotoError, PhotoError
 from cinn_colorize.files.limits import read_file
 from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging import color
-from cinn_colorize.imaging.arrays import upright
+from cinn_colorize.imaging.decoding import upright
 from cinn_colorize.imaging.options import MAX_PIXELS
 from cinn_colorize.imaging.photo import Photo
 from cinn_colorize.imaging.profiles import color_model

@@ -29,7 +29,7 @@ from cinn_colorize.evaluation.likelihood import with_noise
 from cinn_colorize.evaluation.photos import Square, read_square, to_rgb
 from cinn_colorize.imaging.color import Floats
 from cinn_colorize.latents.latent import Latent
-from cinn_colorize.models.threads import one_thread
+from cinn_colorize.models.base import one_thread
 
 DIMENSIONS = 2 * 64 * 64
 PASSES = 200  # of the ascent, at most
