@@ -31,7 +31,7 @@ def main() -> None:
     used = mix_method.FINEST_JOINED
     joined_levels = (-1, *sorted(draws.model.latent_shapes))  # finest encoded level of a mix, -1 for none
     side = np.linspace(-1, 1, 64)
-    disc = np.float32(np.hypot(side[:, None], side) < 0.7)
+    disc = (np.hypot(side[:, None], side) < 0.7).astype(np.float32)
     mask = mix_method.Mask(disc, "")
     decoded, transferred, full, apart = [], [], [], []
     mixed: dict[int, list[float]] = {r: [] for r in joined_levels}
