@@ -31,7 +31,7 @@ from cinn_colorize.imaging.profiles import color_model
 from cinn_colorize.imaging.upsampling import GUIDE_SCALE
 from cinn_colorize.latents.windows import Windows
 from cinn_colorize.methods.base import check_shape
-from cinn_colorize.methods.hints import Hint, Hinted
+from cinn_colorize.methods.hint import METHOD, Hint, settings
 
 Floats = NDArray[np.float32]
 
@@ -111,7 +111,8 @@ class HintMap:
         reach, *reaching = _spread(weight, guide, np.concatenate([np.ones_like(weight)[None], hinted]))
         wanted = np.stack(reaching) / np.maximum(reach, 1e-12)
         wanted = color.reduce_chroma(guide, wanted) / np.float32(max(saturation, _PALEST))
-        return cls(weight, reach, wanted, guide, Hinted(tuple(points), strokes).entries)
+        recipe = {"method": METHOD, **settings(points, strokes)}
+        return cls(weight, reach, wanted, guide, recipe)
 
     def spread(self, colors: Sequence[Floats]) -> Floats:
         """Spread k colours at the hints, (2, h, w), to what no edge of L separates from them: (k, 2, h, w).
