@@ -32,17 +32,19 @@ from cinn_colorize.imaging.photo import Photo, open_photo
 from cinn_colorize.imaging.reading import PhotoSource
 from cinn_colorize.imaging.upsampling import GUIDE_SCALE, Upsampler
 from cinn_colorize.latents.levels import SomeLevels
+from cinn_colorize.methods import mix as mix_method
+from cinn_colorize.methods import sample as sample_method
+from cinn_colorize.methods import transfer as transfer_method
 from cinn_colorize.methods.conditioned import Conditioned
-from cinn_colorize.methods.hint import HintLike
+from cinn_colorize.methods.hints import HintLike
 from cinn_colorize.methods.mix import Mask as Mask
-from cinn_colorize.methods.mix import mix, read_mask
+from cinn_colorize.methods.mix import read_mask
 from cinn_colorize.methods.samples import Colorization as Colorization
 from cinn_colorize.methods.samples import Sample as Sample
 from cinn_colorize.methods.samples import likeliest as likeliest
 from cinn_colorize.methods.samples import typical as typical
-from cinn_colorize.methods.transfer import TEMPERATURE, encode_reference, transfer
 from cinn_colorize.methods.transfer import Reference as Reference
-from cinn_colorize.methods.variation import vary
+from cinn_colorize.methods.transfer import encode_reference
 from cinn_colorize.models import DEFAULT, Loaded, PhotoModelInfo
 from cinn_colorize.request import Request, SampleRequest, shared_entries
 
@@ -70,35 +72,9 @@ class ConditionedPhoto(Conditioned):
     only g.
     """
 
-    def vary(
-        self,
-        like: SupportsIndex,
-        n: SupportsIndex = 1,
-        fresh: SomeLevels | None = None,
-        temperature: SomeLevels | None = None,
-        seed: SupportsIndex | None = None,
-        *,
-        pick: SupportsIndex | None = None,
-    ) -> list[Sample]:
-        """Draw n colorizations that resemble the sample of one seed: :func:`.methods.variation.vary`."""
-        return vary(self, like, n, fresh, temperature, seed, pick=pick)
-
-    def transfer(
-        self,
-        reference: Reference,
-        n: SupportsIndex = 1,
-        noise: SomeLevels | None = None,
-        temperature: SomeLevels = TEMPERATURE,
-        seed: SupportsIndex = 0,
-    ) -> list[Sample]:
-        """Give the photo the colours of another: :func:`.methods.transfer.transfer`."""
-        return transfer(self, reference, n, noise, temperature, seed)
-
-    def mix(
-        self, seeds: Iterable[SupportsIndex], mask: Mask, temperature: SomeLevels | None = None
-    ) -> Sample:
-        """Join two samples, one inside a mask, the other outside: :func:`.methods.mix.mix`."""
-        return mix(self, seeds, mask, temperature)
+    vary = sample_method.vary
+    transfer = transfer_method.transfer
+    mix = mix_method.mix
 
 
 class BaseColorizer:
@@ -182,20 +158,15 @@ class BaseColorizer:
     def draw(self, photo: PhotoLike, request: Request) -> list[Colorization]:
         """Draw what a request asks for, at the photo's full size: condition, sample, compose.
 
-        Args:
-            photo: see :meth:`colorize`.
-            request: what makes the pictures.
-
         Raises:
             PhotoError: the photo, or a file that the request names, cannot be used.
             TypeError: a value of the request is of a wrong type.
             ValueError: a value is out of range, or some exclude each other.
         """
-        method, number, seed, temperature = request.drawing(self.info)
+        method = request.method(self.info)
         photo = _as_photo(photo)
         photo = photo if photo.frame else photo.framed(request.frame)
-        samples = method.samples(self, photo, number, temperature, seed)
-        made = self.compose(photo, samples, request.rendering)
+        made = self.compose(photo, method.samples(self, photo), request.rendering)
         for colorization in made:
             colorization.picture.mode &= mode_like(*method.paths)
         return made
@@ -210,8 +181,7 @@ class BaseColorizer:
         Raises:
             PhotoError: the photo cannot be read.
             TypeError: the photo is given in none of these forms.
-            ValueError: the L* of a :class:`NetworkInput` does not have the shape that the network sees, or an
-                array or a tensor not that of a photo.
+            ValueError: an array, a tensor or the L* of a :class:`NetworkInput` has another shape.
         """
         if not isinstance(photo, NetworkInput):
             photo = NetworkInput.of(_as_photo(photo), self.info.luminance_size)

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -151,7 +152,6 @@ class _Colorizing:
             plan, photo, task = self._plan, self._opened(), self._task
             self._colorizer, self._photo = self._job.load(), photo
             self._existing = ExistingResults(task, plan, self._colorizer, photo)
-            self._drawing = (self._colorizer, photo, plan.number, plan.temperature, plan.seed)
             states, samples = self._planned()
             yield from self._unlisted(states, samples)
             outputs = states.outputs(task, plan)
@@ -171,9 +171,7 @@ class _Colorizing:
                     if states.sheet is State.MISSING:
                         tiles[seed] = tile(colorization)
             if task.sheet and tiles:
-                first = plan.method.first_tiles(
-                    self._colorizer, photo, plan.temperature, plan.seed, plan.rendering
-                )
+                first = plan.method.first_tiles(self._colorizer, photo)
                 recipe = self._existing.sheet_recipe(tiles)
                 save_sheet(contact_sheet([*first, *tiles.values()]), task.sheet, recipe, mode=photo.mode)
                 yield self._result(task.sheet)
@@ -198,11 +196,11 @@ class _Colorizing:
         if not self._plan.picks:
             return self._existing.states(self._plan.seeds), []
         picked = self._existing.picked()
-        if len(picked) == self._plan.method.kept(self._plan.number):
+        if len(picked) == self._plan.method.kept:
             states = self._existing.states(picked)
             if not states.outputs(self._task, self._plan):
                 return states, []
-        samples = self._plan.method.samples(*self._drawing)
+        samples = self._plan.method.samples(self._colorizer, self._photo)
         return self._existing.states([sample.seed for sample in samples]), samples
 
     def _unlisted(self, states: ResultStates, samples: list[Sample]) -> Iterator[Result]:
@@ -220,7 +218,8 @@ class _Colorizing:
         """Yield the samples that are required at full size, as many at a time as memory may hold."""
         plan, composed = self._plan, states.composed
         at_once = max(1, _COMPOSED_AT_ONCE // (self._photo.together * self._photo.picture_bytes))
-        for part in [samples] if plan.picks else plan.method.parts(*self._drawing, composed):
+        parts = plan.method.parts(self._colorizer, self._photo, composed)
+        for part in [samples] if plan.picks else parts:
             required = [sample for sample in part if sample.seed in composed]
             for i in range(0, len(required), at_once):
                 for folder in {output.parent for output in self._task.wanted}:
@@ -259,11 +258,10 @@ class _Colorizing:
 
     def _other_pages(self, colorization: Colorization) -> list[Colorization]:
         """Colorize the pages that go into a file with the first one, with the same seed."""
-        plan, photo, seed = self._plan, self._photo, colorization.seed
+        plan, photo = self._plan, self._photo
+        method = replace(plan.method, number=1, seed=colorization.seed)
         return [
-            plan.method.draw(
-                self._colorizer, plan.page(photo, number), plan.temperature, seed, plan.rendering
-            )
+            method.draw(self._colorizer, plan.page(photo, number))
             for number in range(photo.page + 1, photo.page + photo.together)
         ]
 

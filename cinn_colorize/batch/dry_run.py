@@ -111,12 +111,12 @@ def _photo(task: Task, job: Job) -> _Photo | None:
     plan.check(photo, task.outputs[0])
     some_exist = bool(task.existing) or len(task.wanted) < len({*task.outputs}) + bool(task.sheet)
     photo = photo.framed(frame) if some_exist else photo
-    existing, kept = ExistingResults(task, plan, job.load(), photo), plan.method.kept(plan.number)
+    existing, kept = ExistingResults(task, plan, job.load(), photo), plan.method.kept
     seeds = list(plan.seeds)
     if plan.picks:
         seeds = existing.picked()
         if some_exist and len(seeds) < kept:
-            samples = plan.method.samples(job.load(), photo, plan.number, plan.temperature, plan.seed)
+            samples = plan.method.samples(job.load(), photo)
             seeds = [sample.seed for sample in samples]
     states = existing.states(seeds)
     outputs = states.outputs(task, plan)
@@ -171,9 +171,9 @@ def _measure(job: Job, photo: _Photo) -> _Measure:
     number = plan.number if plan.picks else min(plan.number, _MOST)
     with TemporaryFolder() as folder:
         pattern = f"{{seed}}{photo.suffix}"
-        drawing = plan.drawing._replace(number=number)
+        method = replace(plan.method, number=number)
         job = copy(job)
-        job.plan = replace(plan, folder=Path(folder), drawing=drawing, sheet="", pattern=pattern)
+        job.plan = replace(plan, folder=Path(folder), method=method, sheet="", pattern=pattern)
         outputs = job.plan.outputs(alone, "")
         task = Task(alone, outputs, None, outputs, content=photo.task.content)
         start = time.perf_counter()

@@ -16,7 +16,7 @@ from cinn_colorize.batch.plan import Existing, Plan, State, Task
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.files.formats import format_of_name
 from cinn_colorize.files.messages import printable_name
-from cinn_colorize.methods.differences import differences, recipe_at
+from cinn_colorize.methods.recipe import differences, recipe_at
 from cinn_colorize.methods.samples import in_file
 
 if TYPE_CHECKING:

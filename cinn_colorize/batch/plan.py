@@ -15,7 +15,7 @@ from cinn_colorize.files.formats import format_of_name, own_suffix, written_suff
 from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging.options import MAX_PIXELS, Encoding, Pages, Rank, Rendering, picked
 from cinn_colorize.latents.levels import PerLevel, format_levels
-from cinn_colorize.request import Drawing, Request, shared_entries
+from cinn_colorize.request import Request, shared_entries
 
 if TYPE_CHECKING:
     from cinn_colorize.engines.choice import ModelSpec
@@ -41,7 +41,7 @@ class Plan:
 
     Attributes:
         request: what makes the pictures of each photo.
-        drawing: what that comes to with the model.
+        method: what draws them with the model.
         folder: folder of the results.
         pattern: file name of a picture, with {stem}, {seed}, {ext} and the keys of ``names``.
         format: format of the pictures; ``auto`` keeps the photo's own where it can be written, else PNG.
@@ -53,7 +53,7 @@ class Plan:
     """
 
     request: Request
-    drawing: Drawing
+    method: SampleMethod
     folder: Path
     pattern: str
     format: str
@@ -64,24 +64,19 @@ class Plan:
     names: Mapping[str, str | int] = field(default_factory=dict)
 
     @property
-    def method(self) -> SampleMethod:
-        """How samples are drawn."""
-        return self.drawing.method
-
-    @property
     def number(self) -> int:
         """Number of samples drawn for a photo."""
-        return self.drawing.number
+        return self.method.number
 
     @property
     def seed(self) -> int:
         """Seed of the first sample."""
-        return self.drawing.seed
+        return self.method.seed
 
     @property
     def temperature(self) -> PerLevel:
         """Temperature of the samples."""
-        return self.drawing.temperature
+        return self.method.temperature
 
     @property
     def rendering(self) -> Rendering:
@@ -124,18 +119,18 @@ class Plan:
     @property
     def picks(self) -> bool:
         """Whether only some of the samples drawn are kept."""
-        return self.method.kept(self.number) < self.number
+        return self.method.kept < self.number
 
     @property
     def picked(self) -> str:
         """What recipes say of the samples that are kept; empty if all are."""
         order = "likeliest" if self.method.order == Rank.log_prob else "typical"
-        return picked(self.method.kept(self.number), self.seeds, order).get("picked", "")
+        return picked(self.method.kept, self.seeds, order).get("picked", "")
 
     @property
     def repeats(self) -> bool:
         """Whether all samples of a photo are the same."""
-        return self.number > 1 and not self.picks and not self.method.is_random(self.temperature)
+        return self.number > 1 and not self.picks and not self.method.is_random
 
     def open(self, source: Path | bytes, name: str) -> Photo:
         """Open a photo, or the first page of it that is wanted.

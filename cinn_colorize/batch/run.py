@@ -58,7 +58,7 @@ class Batch:
     @property
     def files(self) -> int:
         """Number of files that are made of a photo."""
-        return self.plan.method.kept(self.plan.number) + bool(self.plan.sheet)
+        return self.plan.method.kept + bool(self.plan.sheet)
 
     @property
     def first(self) -> str:
@@ -130,7 +130,7 @@ class Batch:
         for output in existing:
             self._check_replaced(photo, output, is_sheet=output == sheet)
         # A method that picks samples does not write the others; a single one needs no seed in its name.
-        kept = min(plan.method.kept(plan.number), len(set(outputs)))
+        kept = min(plan.method.kept, len(set(outputs)))
         if len(done) >= kept and sheet not in wanted:
             return None
         if plan.existing is Existing.OVERWRITE:

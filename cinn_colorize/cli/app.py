@@ -7,35 +7,38 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from importlib import import_module
 from typing import Annotated, Any, cast
 
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from cinn_colorize import __version__
-from cinn_colorize.cli.colorize import colorize
 from cinn_colorize.cli.console import say
-from cinn_colorize.cli.download import download
-from cinn_colorize.cli.evaluate import evaluate
-from cinn_colorize.cli.export import export
 from cinn_colorize.cli.flatten import flattened
 from cinn_colorize.cli.interrupts import keeping
-from cinn_colorize.cli.mix import mix
-from cinn_colorize.cli.models import models
-from cinn_colorize.cli.recreate import recreate
-from cinn_colorize.cli.sample import sample
-from cinn_colorize.cli.studio import studio
-from cinn_colorize.cli.temperature import temperature
-from cinn_colorize.cli.train import train
-from cinn_colorize.cli.transfer import transfer
 from cinn_colorize.files.messages import printable
 
 _VERSION = "Print the version and exit."
-_DEFAULT = colorize.__name__
 _WORD = re.compile("[a-z][a-z-]*", re.IGNORECASE)
 _CHOICES = re.compile(r"(?<= is not one of )'.*'$")
 _KINDS = {"int": "whole number", "float": "number", "bool": "truth value"}
+_DEFAULT = "colorize"
+COMMANDS = {  # modules of this package, and the first line of their help, which the list shows without them
+    "colorize": "Draw N colorizations of each photo.",
+    "transfer": "Give photos the colours of another.",
+    "temperature": "Show one sample at several temperatures.",
+    "mix": "Join two samples of a photo by a mask.",
+    "sample": "Draw raw samples; save, load and interpolate their codes.",
+    "recreate": "Make a picture again from the recipe inside it.",
+    "studio": "Colorize in the browser: look at samples, paint hints, save.",
+    "train": "Train a model.",
+    "evaluate": "Measure a model on colour photos.",
+    "models": "List the models with their data, measures and licences.",
+    "download": "Fetch and verify the weights of models.",
+    "export": "Write a model as ONNX files for other programs and languages.",
+}
 
 # Typer exports only a subclass of it.
 _UsageError = cast(type[typer.BadParameter], typer.BadParameter.__mro__[1])
@@ -157,6 +160,11 @@ class _DefaultGroup(TyperGroup):
             args = [_DEFAULT, *args]
         return super().parse_args(ctx, args)
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Import the command that is called, and no other."""
+        name, listed, rest = super().resolve_command(ctx, args)
+        return name, _made(name) if name in COMMANDS else listed, rest
+
     def invoke(self, ctx: Any) -> Any:
         """Parse the rest of the command line, and run the command; both answer Ctrl-C."""
         with keeping():
@@ -172,6 +180,19 @@ class _DefaultGroup(TyperGroup):
             say(f"{_problem_of(error)}{hint}")
             code = 2
         sys.exit(code or 0)
+
+
+def function_of(name: str) -> Callable[..., None]:
+    """Import a command."""
+    function: Callable[..., None] = getattr(import_module(f"cinn_colorize.cli.{name}"), name)
+    return function
+
+
+def _made(name: str) -> Any:
+    """Return a command with its parameters."""
+    alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+    alone.command(cls=_Command)(flattened(function_of(name)))
+    return typer.main.get_command(alone)
 
 
 app = typer.Typer(
@@ -201,8 +222,5 @@ def _root(
     """
 
 
-_COMMANDS = (
-    colorize, transfer, temperature, mix, sample, recreate, studio, train, evaluate, models, download, export,
-)  # fmt: skip
-for _command in _COMMANDS:
-    app.command(cls=_Command)(flattened(_command))
+for _name, _line in COMMANDS.items():
+    app.command(_name, help=_line)(lambda: None)

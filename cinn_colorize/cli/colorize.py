@@ -20,10 +20,11 @@ from cinn_colorize.files.formats import OUTPUT_SUFFIXES, format_of_name
 from cinn_colorize.files.limits import read_stream
 from cinn_colorize.imaging.options import option
 from cinn_colorize.latents.levels import short_levels
-from cinn_colorize.request import Drawing, SampleRequest
+from cinn_colorize.request import SampleRequest
 
 if TYPE_CHECKING:
     from cinn_colorize.batch.plan import Plan
+    from cinn_colorize.methods.base import SampleMethod
 
 _PATTERN = "{stem}_{seed:03d}{ext}"
 _FIELDS = "{stem}, {seed}, {temperature}, {n}, {method}, {model} and {ext}"
@@ -45,14 +46,14 @@ class ResultOptions(common.BatchOutputOptions):
         return not chosen and self.output_dir == common.FOLDER
 
     def plan_of(
-        self, request: SampleRequest, drawing: Drawing, model: str, reading: common.PhotoOptions
+        self, request: SampleRequest, method: SampleMethod, model: str, reading: common.PhotoOptions
     ) -> Plan:
         """Return the plan of a batch; a file name that does not fit is a usage error."""
         kept = request.pick or request.number
         names: dict[str, str | int] = {
-            "temperature": short_levels(drawing.temperature).replace(":", "-"),
+            "temperature": short_levels(method.temperature).replace(":", "-"),
             "n": request.number,
-            "method": drawing.method.name,
+            "method": method.name,
             "model": model,
         }
         # Beside the samples themselves, which have the same seeds.
@@ -60,7 +61,7 @@ class ResultOptions(common.BatchOutputOptions):
         pattern = _PATTERN.replace("{stem}", stem) if self.output is None else self.output
         _check_pattern(pattern, self.format, names, kept)
         sheet = f"{stem}_sheet.jpg" if self.sheet and kept > 1 else ""
-        return self.plan(request, drawing, reading, pattern=pattern, names=names, sheet=sheet)
+        return self.plan(request, method, reading, pattern=pattern, names=names, sheet=sheet)
 
 
 def _check_pattern(pattern: str, format: str, values: Mapping[str, str | int], number: int) -> None:
@@ -115,21 +116,21 @@ def colorize(
     with general.reporting(), contextlib.ExitStack() as stack:
         steps = stack.enter_context(progress_bar(general.quiet or not request.is_hinted))
         step = steps.add_task("following hints", total=None, visible=request.is_hinted)
-        drawing = common.drawing_of(
+        method = common.method_of(
             request,
             network.info,
             reading,
             "--hint",
             progress=lambda done, total: steps.update(step, completed=done, total=total),
         )
-        plan = out.plan_of(request, drawing, network.model, reading)
+        plan = out.plan_of(request, method, network.model, reading)
         if streamed or many.dry_run:
             require_stdout()
         if streamed:
             from cinn_colorize.batch.run import colorize_stream
 
             content = read_stream(sys.stdin.buffer, "stdin", reading.limit)
-            write_stdout(colorize_stream(content, plan, network.batch_spec(drawing.method.encodes)))
+            write_stdout(colorize_stream(content, plan, network.batch_spec(method.encodes)))
             return
         inputs = many.inputs(named, out.output_dir, not_taken)
         if request.is_hinted and len(inputs) > 1:

@@ -23,13 +23,14 @@ from cinn_colorize.imaging import options
 from cinn_colorize.imaging.options import MAX_PIXELS, OUTPUT, Encoding, Precision, option
 from cinn_colorize.latents.levels import PerLevel, SomeLevels, parse_temperature
 from cinn_colorize.models.registry import DEFAULT, MODELS, ModelInfo
-from cinn_colorize.request import Drawing, Progress, Request, guidance_option
+from cinn_colorize.request import Progress, Request, guidance_option
 
 if TYPE_CHECKING:
     import torch
 
     from cinn_colorize.batch.plan import Plan
     from cinn_colorize.colorizer import BaseColorizer
+    from cinn_colorize.methods.base import SampleMethod
 
 NETWORK = "Network"
 FOLDER = Path("colorized")  # of results, unless another is chosen
@@ -148,14 +149,14 @@ class OutputOptions(FolderOptions):
     encoding: Encoding = Encoding()
     as_json: bool = option(False, None, "Print one JSON object per result instead of its path.", "--json")
 
-    def plan(self, request: Request, drawing: Drawing, reading: PhotoOptions, **names: Any) -> Plan:
+    def plan(self, request: Request, method: SampleMethod, reading: PhotoOptions, **names: Any) -> Plan:
         """Return the plan of a batch; ``names`` are the fields of :class:`Plan` that name files."""
         from cinn_colorize.batch.plan import Existing, Plan
 
         skips = getattr(self, "skip_existing", False)
         return Plan(
             request=request,
-            drawing=drawing,
+            method=method,
             folder=self.output_dir,
             format=self.format,
             encoding=self.encoding,
@@ -284,21 +285,21 @@ def temperature_of(text: SomeLevels | None, info: ModelInfo, rest: PerLevel | No
         return parse_temperature(text, info.levels, info.temperature if rest is None else rest)
 
 
-def drawing_of(
+def method_of(
     request: Request,
     info: ModelInfo,
     reading: PhotoOptions,
     option: str,
     rest: PerLevel | None = None,
     progress: Progress | None = None,
-) -> Drawing:
-    """Return what a request comes to with a model; a value that cannot be used is a usage error.
+) -> SampleMethod:
+    """Return what draws a request with a model; a value that cannot be used is a usage error.
 
     It is one of ``option``, if it is not the temperature, of which ``rest`` is the default.
     """
     request = request.at(temperature_of(request.temperature, info, rest))
     with usage_errors(option):
-        return request.drawing(info, reading.limit, progress)
+        return request.method(info, reading.limit, progress)
 
 
 def check_seeds(seed: int, number: int) -> None:

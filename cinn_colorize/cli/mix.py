@@ -41,15 +41,15 @@ def mix(
         inside, outside = request.both
         if inside == outside:
             raise ValueError("both seeds give the same sample; choose two different ones")
-    drawing = common.drawing_of(request, network.info, reading, "--seeds")
+    method = common.method_of(request, network.info, reading, "--seeds")
     name = f"{{stem}}_mix_{inside:03d}_{outside:03d}"
     sheet = f"{name}_sheet.jpg" if out.sheet else ""
     with general.reporting():
         from cinn_colorize.batch.inputs import Input
         from cinn_colorize.batch.run import Batch
 
-        drawing.method.open_files()  # an unreadable mask is reported before torch is imported
-        plan = out.plan(request, drawing, reading, pattern=f"{name}{{ext}}", sheet=sheet)
+        method.open_files()  # an unreadable mask is reported before torch is imported
+        plan = out.plan(request, method, reading, pattern=f"{name}{{ext}}", sheet=sheet)
         spec = network.spec(plan.method.encodes)
         common.device_of(network.device)
         report(Batch([Input(photo)], plan, spec), out.as_json, general)

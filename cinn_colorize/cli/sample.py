@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -14,7 +14,7 @@ from cinn_colorize.cli.digits import MODEL, DigitOptions, refuse, refuse_all_but
 from cinn_colorize.cli.summary import claim, unmade
 from cinn_colorize.engines.choice import Engine
 from cinn_colorize.imaging.options import DRAWING, OUTPUT, option, parse_seed
-from cinn_colorize.methods.grid import MOST, RENDERING, Grid
+from cinn_colorize.methods.grid import MOST, Grid
 from cinn_colorize.request import frame_option, seed_option, temperature_option
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def sample(
         opened = open_photo(photo, max_pixels=options.reading.limit).framed(options.frame)
         opened.log_notes()
         colorizer = common.colorizer_of(options.network.spec(grid.encodes, options.engine))
-        chart = grid.draw(colorizer, opened, temperatures, seed, RENDERING)
+        chart = replace(grid, seed=seed, temperature=temperatures).draw(colorizer, opened)
         path = options.out.output_dir / f"{photo.stem}_samples.jpg"
         _save(chart, path, (colorizer.info.name, colorizer.sha256), options)
 

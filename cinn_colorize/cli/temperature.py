@@ -75,10 +75,10 @@ def temperature(
         strip_path = options.out.output_dir / f"{photo.stem}_temperature_{options.seed:03d}.jpg"
         names = [f"{photo.stem}_{options.seed:03d}_t{t:g}{suffix}" for t in values] if options.files else []
         pictures = [options.out.output_dir / name for name in names]
-        strip = Strip(values, scaled)
+        strip = Strip(values, scaled, seed=options.seed, temperature=others, rendering=options.rendering)
         colorizer = common.colorizer_of(options.network.spec(strip.encodes, options.engine))
-        samples = strip.samples(colorizer, opened, others, options.seed) if options.files else []
-        chart = strip.draw(colorizer, opened, others, options.seed, options.rendering)
+        samples = strip.samples(colorizer, opened) if options.files else []
+        chart = strip.draw(colorizer, opened)
         recipes = {}
         for sample, path in zip(samples, pictures, strict=True):
             recipe = colorizer.recipe(sample.recipe, options.rendering, opened)

@@ -69,7 +69,7 @@ def transfer(
     if request.strength is not None and request.levels is not None:
         raise typer.BadParameter("--strength and --levels exclude each other")
     common.check_seeds(request.seed, request.number)
-    drawing = common.drawing_of(request, network.info, reading, "--levels", TEMPERATURE)
+    method = common.method_of(request, network.info, reading, "--levels", TEMPERATURE)
     name = f"{{stem}}_like_{reference.stem.replace('{', '{{').replace('}', '}}')}_"
     sheet = f"{name}sheet.jpg" if out.sheet else ""
     with general.reporting():
@@ -83,6 +83,6 @@ def transfer(
         check_file(reference)
         check_reference(open_photo(reference, max_pixels=reading.limit))
         common.device_of(network.device)
-        plan = out.plan(request, drawing, reading, pattern=f"{name}{{seed:03d}}{{ext}}", sheet=sheet)
+        plan = out.plan(request, method, reading, pattern=f"{name}{{seed:03d}}{{ext}}", sheet=sheet)
         batch = Batch(inputs, plan, network.spec(plan.method.encodes))
         report(batch, out.as_json, general, not_taken)

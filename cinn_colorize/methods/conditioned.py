@@ -131,11 +131,7 @@ class Conditioned:
     ) -> list[Sample]:
         """Decode codes of any origin to samples.
 
-        Args:
-            latent: N codes.
-            seeds: N seeds of their noise.
-            temperature: temperature of their noise.
-            method: entries of their recipes that say how they were found.
+        There are as many codes as seeds; ``method`` is what their recipes say of how they were found.
         """
         return _samples(latent.arrays(), self._decode(latent.arrays()), seeds, temperature, method)
 
@@ -170,20 +166,11 @@ class Conditioned:
         return Latent.from_arrays(self._network.encode(self._whole_ab(ab), condition))
 
     def log_prob(self, ab: NDArray[np.floating] | Tensor) -> float:
-        """Return the log density of x = ab / 15 given L, in nats over all 8192 dimensions.
-
-        It is that of the learnt distribution, without guidance.
+        """Return the log density of x = ab / 15 given L without guidance, in nats over all 8192 dimensions.
 
         Most of these are the finest details, and the density of colours without noise in them is larger by
         far. To compare colours of different origin, such as a sample and a photo's own, add the same noise to
-        both.
-
-        Args:
-            ab: chroma (2, 64, 64), stretched to the square as L is.
-
-        Raises:
-            EngineError: the engine cannot encode.
-            ValueError: ab has another shape, or values that are not finite.
+        both. The argument and the errors are those of :meth:`encode`.
         """
         (condition,) = self.whole._conditions
         return self._network.log_prob(self._whole_ab(ab), condition)
@@ -249,14 +236,8 @@ def _samples(
 ) -> list[Sample]:
     """Make samples of N codes and of ab and the log densities that they were decoded to."""
     ab, log_prob = decoded
+    codes = ({r: z[i : i + 1] for r, z in latents.items()} for i in range(len(ab)))
     return [
-        Sample(
-            ab=ab[i],
-            levels={r: z[i : i + 1] for r, z in latents.items()},
-            log_prob=float(log_prob[i]),
-            seed=seed,
-            temperature=temperature,
-            method=method,
-        )
-        for i, seed in enumerate(seeds)
+        Sample(chroma, levels, float(density), seed, temperature, method)
+        for chroma, levels, density, seed in zip(ab, codes, log_prob, seeds, strict=True)
     ]

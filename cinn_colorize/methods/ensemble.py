@@ -55,22 +55,10 @@ def draw(
 ) -> list[Sample]:
     """Draw n colorizations that follow hints, with the seeds seed, seed + 1, ...
 
-    Each is the sample of its seed without hints, moved as far as the hints ask.
-
-    Args:
-        conditioned: the photo that the hints are for.
-        hints: see :meth:`HintMap.of`.
-        n: number of samples, 1 or more.
-        temperature: see :meth:`ConditionedPhoto.sample`.
-        seed: seed of the first sample.
-        progress: called with the number of samples drawn, and of all that are.
-
-    Returns:
-        samples that have neither a latent code nor a density; :meth:`ConditionedPhoto.encode` and
-        :meth:`ConditionedPhoto.log_prob` compute those of their colours.
-
-    Raises:
-        ValueError: an argument is out of its range.
+    Each is the sample of its seed without hints, moved as far as the hints ask. It has neither a latent code
+    nor a density; :meth:`Conditioned.encode` and :meth:`Conditioned.log_prob` compute those of its colours.
+    Arguments and errors are those of :meth:`Conditioned.sample`; ``progress`` is called with the number of
+    samples drawn, and of all that are.
     """
     return move(conditioned, conditioned.sample(n, temperature, seed), hints, progress)
 
@@ -92,16 +80,11 @@ def move(
 
 def following(samples: Sequence[Sample], members: Sequence[Floats], hints: HintMap) -> list[Sample]:
     """Return samples moved by :func:`follow`."""
-    colors = follow([sample.ab for sample in samples], members, hints)
-    return [
-        replace(sample, ab=ab, levels=None, log_prob=None, method=_followed(sample, hints))
-        for sample, ab in zip(samples, colors, strict=True)
-    ]
-
-
-def _followed(sample: Sample, hints: HintMap) -> dict[str, str]:
-    was_picked = {key: value for key, value in sample.method.items() if key == "picked"}
-    return {**hints.recipe, **was_picked}
+    moved = []
+    for sample, ab in zip(samples, follow([sample.ab for sample in samples], members, hints), strict=True):
+        picked = {key: value for key, value in sample.method.items() if key == "picked"}
+        moved.append(replace(sample, ab=ab, levels=None, log_prob=None, method={**hints.recipe, **picked}))
+    return moved
 
 
 def ensemble(conditioned: Conditioned, at_once: int = _AT_A_TIME) -> Iterator[Sample]:
@@ -110,9 +93,7 @@ def ensemble(conditioned: Conditioned, at_once: int = _AT_A_TIME) -> Iterator[Sa
     At temperature 1 outliers spoil the covariances of so few, and at 0 there are none. Noise in details does
     not tell objects from each other, but adds chance covariances, so details are at temperature 0.
 
-    Args:
-        conditioned: the photo.
-        at_once: how many are drawn when the next one is asked for.
+    ``at_once`` are drawn when the next one is asked for.
     """
     details = {r: 0.0 for r in conditioned.latent_shapes if r >= _FINE}
     end = _FIRST + MEMBERS

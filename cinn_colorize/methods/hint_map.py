@@ -110,18 +110,14 @@ class HintMap:
         hinted = np.stack(weighted) / np.maximum(weight, 1e-6)
         reach, *reaching = _spread(weight, guide, np.concatenate([np.ones_like(weight)[None], hinted]))
         wanted = np.stack(reaching) / np.maximum(reach, 1e-12)
-        recipe = {"method": METHOD, **settings(points, strokes)}
         wanted = color.reduce_chroma(guide, wanted) / np.float32(max(saturation, _PALEST))
+        recipe = {"method": METHOD, **settings(points, strokes)}
         return cls(weight, reach, wanted, guide, recipe)
 
     def spread(self, colors: Sequence[Floats]) -> Floats:
-        """Spread the colours at the hints, weaker with distance, to what no edge of L separates from them.
+        """Spread k colours at the hints, (2, h, w), to what no edge of L separates from them: (k, 2, h, w).
 
-        Args:
-            colors: k times ab, (2, h, w); only those at the hints count.
-
-        Returns:
-            (k, 2, h, w).
+        They get weaker with distance; only those at the hints count.
         """
         planes = np.concatenate(colors)
         return _spread(self.weight, self.guide, planes).reshape(-1, 2, *self.guide.shape)
@@ -138,11 +134,7 @@ class HintMap:
 
 
 def read_strokes(path: Path) -> PIL.Image.Image:
-    """Read a picture of strokes: upright, RGBA, in sRGB.
-
-    Raises:
-        PhotoError: it cannot be read.
-    """
+    """Read a picture of strokes: upright, RGBA, in sRGB; PhotoError if it cannot be read."""
     name = printable_name(path)
     try:
         with warnings.catch_warnings():
@@ -249,8 +241,7 @@ def _strokes(photo: Photo, path: Path, size: tuple[int, int]) -> _Paint:
 def _taps(paint: _Paint, L: Floats, guide: Floats) -> Iterator[tuple[NDArray[np.intp], Floats]]:
     """Yield what joint bilateral upsampling takes for places with L* ``L`` from the 3x3 pixels around each.
 
-    Yields:
-        index (n,) into the pixels of ``guide`` and weights (n,), nine times.
+    Nine times, index (n,) into the pixels of ``guide`` and weights (n,).
     """
     height, width = guide.shape
     taps = []
@@ -271,15 +262,8 @@ def _spread(weight: Floats, guide: Floats, planes: Floats) -> Floats:
 
     A random walker starts at a pixel, steps to one of its eight neighbours, rarely across an edge, and
     occasionally gets lost. A pixel receives what is at the hint where the walker ends, on average, and
-    nothing for walkers that are lost (after Grady 2006, https://doi.org/10.1109/TPAMI.2006.233).
-
-    Args:
-        weight: weight of the hints, (h, w).
-        guide: L*, (h, w).
-        planes: (k, h, w); only values at hints count.
-
-    Returns:
-        (k, h, w).
+    nothing for walkers that are lost (after Grady 2006, https://doi.org/10.1109/TPAMI.2006.233). Weights of
+    hints and L* are (h, w), planes (k, h, w).
     """
     n, L = guide.size, guide.ravel().astype(np.float64)
     i, j = _neighbours(guide.shape)

@@ -6,20 +6,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from cinn_colorize.latents.levels import PerLevel
 from cinn_colorize.methods.base import Files, SampleMethod
-from cinn_colorize.methods.hint import METHOD, Hint, parse_hints, settings
+from cinn_colorize.methods.hint import METHOD, settings
+from cinn_colorize.methods.hint import Hint as Hint
+from cinn_colorize.methods.hint import HintLike as HintLike
+from cinn_colorize.methods.hint import parse_hints as parse_hints
 
 if TYPE_CHECKING:
-    from cinn_colorize.imaging.options import Rendering
     from cinn_colorize.imaging.photo import Photo
     from cinn_colorize.methods.base import PhotoColorizer
     from cinn_colorize.methods.contact_sheet import Tile
-    from cinn_colorize.methods.samples import Colorization, Sample
+    from cinn_colorize.methods.samples import Sample
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,12 @@ class Hinted(SampleMethod):
     Attributes:
         points: hints at single pixels.
         strokes: picture that is transparent where there is no hint.
-        saturation: that of the rendering, after which the hints are to be met.
         first: whether to draw only the sample that is the most typical one without hints.
         progress: see :func:`cinn_colorize.methods.ensemble.draw`.
     """
 
     points: tuple[Hint, ...]
     strokes: Path | None = None
-    saturation: float = 1.0
     first: bool = False
     progress: Callable[[int, int], None] | None = None
 
@@ -54,11 +53,7 @@ class Hinted(SampleMethod):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """See :attr:`SampleMethod.settings`; the values are those of recipes.
-
-        Raises:
-            PhotoError: the strokes cannot be read.
-        """
+        """See :attr:`SampleMethod.settings`; PhotoError if the strokes cannot be read."""
         return settings(self.points, self.strokes)
 
     @property
@@ -66,9 +61,10 @@ class Hinted(SampleMethod):
         """See :attr:`SampleMethod.paths`."""
         return (self.strokes,) if self.strokes else ()
 
-    def kept(self, number: int) -> int:
-        """See :meth:`SampleMethod.kept`."""
-        return 1 if self.first else number
+    @property
+    def kept(self) -> int:
+        """See :attr:`SampleMethod.kept`."""
+        return 1 if self.first else self.number
 
     def check(self, colorizer: PhotoColorizer, photo: Photo) -> None:
         """See :meth:`SampleMethod.check`."""
@@ -76,9 +72,7 @@ class Hinted(SampleMethod):
 
         HintMap.of(photo, self.points, self.strokes)
 
-    def samples(
-        self, colorizer: PhotoColorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
-    ) -> list[Sample]:
+    def samples(self, colorizer: PhotoColorizer, photo: Photo) -> list[Sample]:
         """See :meth:`SampleMethod.samples`.
 
         Raises:
@@ -87,26 +81,12 @@ class Hinted(SampleMethod):
         from cinn_colorize.methods.ensemble import move
         from cinn_colorize.methods.hint_map import HintMap
 
-        hints = HintMap.of(photo, self.points, self.strokes, self.saturation)
-        conditioned = colorizer.condition(photo)
-        samples = conditioned.sample(number, temperature, seed, pick=1 if self.first else None)
+        hints = HintMap.of(photo, self.points, self.strokes, self.rendering.saturation)
+        conditioned, pick = colorizer.condition(photo), 1 if self.first else None
+        samples = conditioned.sample(self.number, self.temperature, self.seed, pick=pick)
         return move(conditioned, samples, hints, self.progress)
 
-    def draw(
-        self,
-        colorizer: PhotoColorizer,
-        photo: Photo,
-        temperature: PerLevel,
-        seed: int,
-        rendering: Rendering,
-    ) -> Colorization:
-        """See :meth:`SampleMethod.draw`; the hints are met at the rendering's saturation."""
-        method = replace(self, saturation=rendering.saturation)
-        return super(Hinted, method).draw(colorizer, photo, temperature, seed, rendering)
-
-    def first_tiles(
-        self, colorizer: PhotoColorizer, photo: Photo, temperature: PerLevel, seed: int, rendering: Rendering
-    ) -> list[Tile]:
+    def first_tiles(self, colorizer: PhotoColorizer, photo: Photo) -> list[Tile]:
         """Return the photo in gray with the hints on it."""
         from PIL import ImageDraw
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 from cinn_colorize.files.formats import own_suffix, written_suffix
 from cinn_colorize.imaging.options import Rendering, check_seeds, parse_number, parse_seed
 from cinn_colorize.latents.levels import format_levels
-from cinn_colorize.methods.hint import Hint, parse_hints
+from cinn_colorize.methods.hints import Hint, parse_hints
 from cinn_colorize.models.registry import MAX_GUIDANCE, ModelInfo
 from cinn_colorize.request import MixRequest, Request, SampleRequest, TransferRequest, words
 from cinn_colorize.studio.library import Item, Library
@@ -122,7 +122,7 @@ class PageRequest:
             network: options that say which network draws, without guidance.
         """
         request = self.request(library, _argument)
-        temperature = format_levels(request.drawing(info).temperature)
+        temperature = format_levels(request.method(info).temperature)
         arguments, more = [_argument(library[self.photo])], list[str]()
         if isinstance(request, MixRequest):
             more = ["--no-sheet"]

@@ -25,15 +25,15 @@ from cinn_colorize.imaging import color
 from cinn_colorize.imaging.options import Encoding, Rendering
 from cinn_colorize.imaging.photo import Photo, open_photo
 from cinn_colorize.latents.noise import Floats
-from cinn_colorize.methods.differences import differences, recipe_at
+from cinn_colorize.methods.base import SampleMethod
 from cinn_colorize.methods.ensemble import MEMBERS, ensemble, following
-from cinn_colorize.methods.hint import Hint
 from cinn_colorize.methods.hint_map import HintMap
+from cinn_colorize.methods.hints import Hint
+from cinn_colorize.methods.recipe import differences, recipe_at
 from cinn_colorize.methods.samples import Colorization, Sample, in_file
 from cinn_colorize.methods.transfer import TEMPERATURE
 from cinn_colorize.models import load_model
 from cinn_colorize.models.registry import MAX_GUIDANCE
-from cinn_colorize.request import Drawing
 from cinn_colorize.studio.library import Item, Library
 from cinn_colorize.studio.page_request import SIZES, PageRequest
 
@@ -68,7 +68,9 @@ class _Open:
     members: list[Floats] = field(default_factory=list)
     small: dict[int, Photo] = field(default_factory=dict)
     samples: OrderedDict[PageRequest, Sample] = field(default_factory=OrderedDict)
-    drawing: tuple[PageRequest, Drawing] | None = None  # the last one, which may keep an encoded reference
+    method: tuple[PageRequest, SampleMethod] | None = (
+        None  # the last one, which may keep an encoded reference
+    )
 
     def shown(self, size: str) -> Photo:
         """Return the photo at a size of the page; a small one is made of a larger one, not of the file."""
@@ -158,10 +160,10 @@ class Studio:
         first = replace(wanted, rendering=Rendering())
         each = [first] if first.seed is None else [replace(first, seed=first.seed + k) for k in range(number)]
         if not all(known in opened.samples for known in each):
-            method, drawn, seed, temperature = self._drawing(opened, first)
+            method = self._method(opened, first)
             if first.seed is not None:
-                drawn, seed = number, first.seed
-            samples = method.samples(self._colorizer(wanted), opened.photo, drawn, temperature, seed)
+                method = replace(method, number=number, seed=first.seed)
+            samples = method.samples(self._colorizer(wanted), opened.photo)
             opened.samples |= zip(each, samples, strict=True)
         found = [opened.samples[known] for known in each]
         while len(opened.samples) > max(_KEPT, number):
@@ -215,7 +217,7 @@ class Studio:
     def make(self, wanted: PageRequest) -> Colorization:
         """Make the picture at the photo's full size and depth, as the command line does."""
         opened = self._opened(wanted)
-        photo, method = opened.photo, self._drawing(opened, wanted).method
+        photo, method = opened.photo, self._method(opened, wanted)
         (made,) = self._colorizer(wanted).compose(photo, self.samples(wanted), wanted.rendering)
         made.picture.mode &= mode_like(*method.paths)
         return made
@@ -271,12 +273,12 @@ class Studio:
                 yield path
                 break
 
-    def _drawing(self, opened: _Open, wanted: PageRequest) -> Drawing:
-        """Return what a request comes to, but for the seed; an encoded reference is kept."""
+    def _method(self, opened: _Open, wanted: PageRequest) -> SampleMethod:
+        """Return what draws a request, but for the seed; an encoded reference is kept."""
         of_all = replace(wanted, rendering=Rendering(), seed=None if wanted.seed is None else 0)
-        if opened.drawing is None or opened.drawing[0] != of_all:
-            opened.drawing = of_all, of_all.request(self.library).drawing(self.info, self.max_pixels)
-        return opened.drawing[1]
+        if opened.method is None or opened.method[0] != of_all:
+            opened.method = of_all, of_all.request(self.library).method(self.info, self.max_pixels)
+        return opened.method[1]
 
     def _guidance(self, wanted: PageRequest) -> float:
         return self._default if wanted.guidance is None else wanted.guidance

@@ -32,8 +32,8 @@ from cinn_colorize.evaluation.photos import Square, read_square, to_rgb
 from cinn_colorize.imaging.color import pixels_to_lab
 from cinn_colorize.imaging.photo import Photo, open_photo
 from cinn_colorize.methods import ensemble
-from cinn_colorize.methods.hint import Hint
 from cinn_colorize.methods.hint_map import HintMap
+from cinn_colorize.methods.hints import Hint
 
 HINTS = 3  # of a photo
 _LENGTH, _BRUSH = 60, 10  # of a stroke, in pixels

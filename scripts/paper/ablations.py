@@ -30,7 +30,7 @@ from cinn_colorize import Colorizer
 from cinn_colorize.data.sources import evenly_spaced, find_photos
 from cinn_colorize.errors import DivergedError, ending_in_a_line
 from cinn_colorize.evaluation import evaluate
-from cinn_colorize.evaluation.plot import rendered
+from cinn_colorize.evaluation.calibration import rendered
 from cinn_colorize.files.atomic import writing
 from cinn_colorize.methods.digits import Digits
 from cinn_colorize.training.bedrooms import BedroomsTask, find_lsun

@@ -191,7 +191,7 @@ def temperatures(request: Request) -> Image.Image:
     """Fig. 14: one code of each photo, scaled."""
     colorizer, tiles, labels = request.colorizer(), [], [f"T = {t:g}" for t in TEMPERATURES]
     for photo in request.photos():
-        samples = Strip(TEMPERATURES).samples(colorizer, photo, 1.0, request.seed)
+        samples = Strip(TEMPERATURES, seed=request.seed).samples(colorizer, photo)
         tiles += shown(colorizer, photo, samples, labels)
     return contact_sheet(tiles, len(TEMPERATURES))
 

@@ -23,10 +23,10 @@ from cinn_colorize.errors import EngineError, WeightsError
 from cinn_colorize.files import tensorfile
 from cinn_colorize.imaging.photo import open_photo, read_recipe
 from cinn_colorize.latents.latent import Latent
-from cinn_colorize.methods.catalogue import METHODS
 from cinn_colorize.methods.ensemble import draw
-from cinn_colorize.methods.hint import Hint
 from cinn_colorize.methods.hint_map import HintMap
+from cinn_colorize.methods.hints import Hint
+from cinn_colorize.methods.recipe import METHODS
 from cinn_colorize.models import find_weights, save_model
 from cinn_colorize.models.bedrooms import Bedrooms, BedroomsConfig
 from cinn_colorize.models.natural import Natural, NaturalConfig

@@ -1,7 +1,9 @@
-"""Earlier evaluations, to compare with: the rows that ``evaluate --json`` wrote, photo by photo."""
+"""What an evaluation reads beside photos: earlier evaluations, and tables of what photos show."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +15,8 @@ from cinn_colorize.evaluation.bootstrap import Statistics, Term
 from cinn_colorize.files.limits import read_table
 from cinn_colorize.files.messages import printable_name
 from cinn_colorize.latents.levels import short_levels
+
+Subsets = Mapping[str, frozenset[str]]  # names of photos, by what these show
 
 _COMPARED = ("tint", "tint*", "gray")  # beside the model
 
@@ -95,8 +99,7 @@ def read_earlier(path: Path, photos: Sequence[str], samples: int) -> Earlier:
 def statistics_by_name(per_photo: Any, row: str) -> dict[str, Statistics]:
     """Return the statistics of each photo in a row of ``per_photo`` of ``evaluate --json``, by its name.
 
-    Raises:
-        KeyError, ValueError: the row is missing or malformed.
+    KeyError or ValueError if the row is missing or malformed.
     """
     names = [str(name) for name in per_photo["names"]]
     terms: dict[str, list[Term]] = {}
@@ -116,3 +119,52 @@ def _number(value: Any) -> float:
 
 def _temperature(value: Any) -> Any:
     return {int(level): float(t) for level, t in value.items()} if isinstance(value, dict) else float(value)
+
+
+def read_subsets(path: Path, photos: Sequence[str]) -> Subsets:
+    """Read which of the photos measured, given by name, show what, by words in their order.
+
+    The table has the columns ``entry``, a photo's name in its zip or folder, and ``shows``, words separated
+    by commas; others are ignored.
+
+    Raises:
+        DataError: the table cannot be read, is malformed, or has a word for none of the photos.
+    """
+    shows = read_column(path, "shows", "words separated by commas")
+    subsets: dict[str, set[str]] = {}
+    for photo in photos:
+        for word in filter(None, (part.strip() for part in shows.get(photo, "").split(","))):
+            subsets.setdefault(word, set()).add(photo)
+    if not shows.keys() & set(photos):
+        raise names_none(path, photos)
+    if not subsets:
+        raise DataError(f"{printable_name(path)}: has a word for none of the {len(photos)} photos")
+    return {word: frozenset(subsets[word]) for word in sorted(subsets)}
+
+
+def read_column(path: Path, column: str, content: str) -> dict[str, str]:
+    """Read a column of a table by the column ``entry``; DataError if it cannot be read or is malformed.
+
+    ``content`` is what must be in it, for messages.
+    """
+    try:
+        table = io.StringIO(read_table(path).decode("utf-8"), newline="")
+        rows = [(row["entry"], row[column]) for row in csv.DictReader(table, delimiter="\t")]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{printable_name(path)}: cannot be read ({error})") from error
+    except KeyError as error:
+        raise malformed(path, column, content) from error
+    if any(value is None for _, value in rows):  # a short line
+        raise malformed(path, column, content)
+    return dict(rows)
+
+
+def malformed(path: Path, column: str, content: str) -> DataError:
+    """Return the error of a table without the columns that it requires."""
+    required = f"it requires the columns entry and {column}, {content}"
+    return DataError(f"{printable_name(path)}: not such a table; {required}")
+
+
+def names_none(path: Path, photos: Sequence[str]) -> DataError:
+    """Return the error of a table that does not know any of the photos."""
+    return DataError(f"{printable_name(path)}: names none of the {len(photos)} photos, such as {photos[0]}")
