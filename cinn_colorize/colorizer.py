@@ -27,9 +27,9 @@ from cinn_colorize import __version__
 from cinn_colorize.engines.interface import Network
 from cinn_colorize.engines.interface import NetworkInput as NetworkInput
 from cinn_colorize.files.atomic import mode_like
-from cinn_colorize.imaging.given import PhotoSource
 from cinn_colorize.imaging.options import Box, HintReach, Rendering, Upsampling
 from cinn_colorize.imaging.photo import Photo, open_photo
+from cinn_colorize.imaging.reading import PhotoSource
 from cinn_colorize.imaging.upsampling import GUIDE_SCALE, Upsampler
 from cinn_colorize.latents.levels import SomeLevels
 from cinn_colorize.methods import mix as mix_method
@@ -46,7 +46,7 @@ from cinn_colorize.methods.samples import typical as typical
 from cinn_colorize.methods.transfer import Reference as Reference
 from cinn_colorize.methods.transfer import encode_reference
 from cinn_colorize.models import DEFAULT, Loaded, PhotoModelInfo
-from cinn_colorize.request import Request, SampleRequest
+from cinn_colorize.request import Request, SampleRequest, shared_entries
 
 if TYPE_CHECKING:
     from torch import device as TorchDevice
@@ -223,19 +223,13 @@ class BaseColorizer:
         Raises:
             PhotoError: the photo's file cannot be read.
         """
-        guidance = {"guidance": repr(self.guidance)} if self.guidance else {}
         frame = {"frame": str(photo.frame)} if photo.frame else {}
         pages = {"page": photo.page, "pages": photo.together}
         drawn = dict(drawn)
         picked = drawn.pop("picked", None)
         return {
             "version": __version__,
-            "model": self.info.name,
-            "weights": self.sha256,
-            **drawn,
-            "precision": self.precision,
-            **guidance,
-            **rendering.entries(),
+            **shared_entries(self.info.name, self.sha256, self.precision, self.guidance, drawn, rendering),
             **frame,
             **{name: str(number) for name, number in pages.items() if number > 1},
             "original": photo.sha256,

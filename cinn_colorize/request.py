@@ -312,6 +312,24 @@ class MixRequest(Request):
         )
 
 
+def shared_entries(
+    model: str, weights: str, precision: str, guidance: float, drawn: Mapping[str, str], rendering: Rendering
+) -> dict[str, str]:
+    """Return what the recipes of all results of a call say alike, whatever the photo; manifests say the same.
+
+    Args:
+        model: name of the model.
+        weights: SHA-256 of its weights file.
+        precision: precision of the networks.
+        guidance: guidance of the networks.
+        drawn: what says how samples are drawn.
+        rendering: how they become pictures.
+    """
+    guided = {"guidance": repr(guidance)} if guidance else {}
+    network = {"precision": precision, **guided}
+    return {"model": model, "weights": weights, **drawn, **network, **rendering.entries()}
+
+
 def words(group: Any, without: Sequence[str] = ()) -> list[str]:
     """Return the options of a request, or of another group, as words of a command line.
 

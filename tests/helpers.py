@@ -23,7 +23,7 @@ from skimage import data
 from typer.testing import CliRunner
 
 import cinn_colorize
-from cinn_colorize.batch.workers import InProcess
+from cinn_colorize.batch.colorizing import Job
 from cinn_colorize.cli.app import app
 from cinn_colorize.engines.interface import LoadedNetwork
 from cinn_colorize.files.signals import ENDING
@@ -327,9 +327,15 @@ def preloaded(monkeypatch, colorizer):
 def in_this_process(monkeypatch, colorizer):
     """Return a function that runs the command."""
 
-    monkeypatch.setattr(
-        "cinn_colorize.batch.run.WorkerPool", lambda spec, plan, workers: InProcess(spec, plan)
-    )
+    class Pool:
+        def __init__(self, spec, plan, workers):
+            self.job = Job(spec, plan)
+
+        def run(self, items):
+            for item in items:
+                yield from self.job.events(item)
+
+    monkeypatch.setattr("cinn_colorize.batch.run.WorkerPool", Pool)
     preloaded(monkeypatch, colorizer)
     return lambda *arguments, **options: CliRunner().invoke(app, list(map(str, arguments)), **options)
 
@@ -368,12 +374,12 @@ def check_independence(network):
 
 def onnx_colorizer(model="natural", source=None):
     """The model in onnxruntime, by the graphs that the package ships."""
-    from cinn_colorize.batch.pipeline import load_colorizer
+    from cinn_colorize.colorizer import BaseColorizer
     from cinn_colorize.engines.choice import Engine, ModelSpec
     from cinn_colorize.models import find_weights
 
     spec = ModelSpec(model, *find_weights(model, source), "cpu", engine=Engine.onnx)
-    return load_colorizer(spec)
+    return BaseColorizer(*spec.load())
 
 
 def make_photos(folder, *photos):

@@ -21,7 +21,7 @@ from cinn_colorize.imaging.photo import open_photo, read_recipe
 from cinn_colorize.imaging.upsampling import GUIDE_SCALE, Upsampler
 from cinn_colorize.methods.digits import Digits
 from cinn_colorize.models import MODELS, load_model
-from cinn_colorize.models.threads import one_thread
+from cinn_colorize.models.base import one_thread
 
 
 @pytest.fixture(scope="module")

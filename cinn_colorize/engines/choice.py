@@ -48,14 +48,12 @@ class ModelSpec:
         """
         if self.engine is Engine.torch or (self.engine is Engine.auto and not self._suits_onnxruntime):
             return None
-        from cinn_colorize.engines.onnx.shipped import graphs_for
+        from cinn_colorize.engines.onnx.files import graphs_for
 
         graphs = graphs_for(self.model, self.weights)
         if self.engine is Engine.onnx and not graphs:
-            raise WeightsError(
-                f"{printable_name(self.weights)}: onnxruntime has no graph of this architecture; "
-                "use --engine torch"
-            )
+            problem = "onnxruntime has no graph of this architecture; use --engine torch"
+            raise WeightsError(f"{printable_name(self.weights)}: {problem}")
         return graphs
 
     @property
@@ -73,7 +71,7 @@ class ModelSpec:
                 does not have the device.
         """
         if graphs := self.graphs:
-            from cinn_colorize.engines.onnx.sessions import Sessions
+            from cinn_colorize.engines.onnx.files import Sessions
 
             # First: in a thread of its own, while another one imports what the next line needs.
             sessions = Sessions(graphs, self.weights)

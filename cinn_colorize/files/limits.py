@@ -49,8 +49,7 @@ def read_file(path: Path, max_pixels: int) -> bytes:
 
     Raises:
         OSError: it cannot be read.
-        TooLargeError: it has more bytes than a photo of ``max_pixels`` can have.
-        ValueError: it is a pipe or a device, which may be endless.
+        ValueError: it is too large, see :func:`check_bytes`, or a pipe or a device, which may be endless.
     """
     status = path.stat()
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):

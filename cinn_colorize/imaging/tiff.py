@@ -83,10 +83,9 @@ def other_channels(file: BinaryIO, page: int = 1) -> int:
 
 
 def is_cut_off(file: BinaryIO, page: int = 1) -> bool:
-    """Return whether a page lacks pixels, since the file ends before them.
+    """Return whether the file ends before the last pixels of a page, for which libtiff may give black.
 
-    libtiff gives black for the missing ones of one long strip. It notices if they are compressed, so only
-    others are looked at.
+    It notices if they are compressed, so only others are looked at.
     """
     own = _intact_directory(file, page)
     end = file.seek(0, os.SEEK_END)
@@ -100,13 +99,12 @@ def is_cut_off(file: BinaryIO, page: int = 1) -> bool:
     bits = numbers(Tag.BitsPerSample, 1)
     of_pixel = bits[0] * numbers(Tag.SamplesPerPixel, 1)[0] if len(bits) == 1 else sum(bits)
     needed = numbers(Tag.ImageWidth)[0] * numbers(Tag.ImageLength)[0] * of_pixel // 8
-    tags = [Tag.TileOffsets, Tag.TileByteCounts]
-    if Tag.StripOffsets in own:
-        tags = [Tag.StripOffsets, Tag.StripByteCounts]
-    places = zip(*map(numbers, tags), strict=False)
+    strips = Tag.StripOffsets, Tag.StripByteCounts
+    starts, sizes = strips if Tag.StripOffsets in own else (Tag.TileOffsets, Tag.TileByteCounts)
+    places = zip(numbers(starts), numbers(sizes), strict=False)
     # Some programs state too large a size for the last strip.
     there = sum(max(0, min(size, end - start)) for start, size in places)
-    return tags[1] in own and there < needed
+    return sizes in own and there < needed
 
 
 def add_fields(descriptor: int, exif: bytes, iptc: bytes) -> None:
@@ -202,7 +200,6 @@ def _iptc_of(entry: _Entry) -> bytes:
 
 
 def _swapped(value: bytes, size: int) -> bytes:
-    """Reverse the bytes of each word of so many."""
     return b"".join(value[i : i + size][::-1] for i in range(0, len(value), size))
 
 
@@ -215,7 +212,6 @@ def _exif_directory(exif: bytes) -> _Directory:
 
 
 def _intact_directory(file: BinaryIO, page: int = 1) -> _Directory:
-    """Do what :func:`_directory` does; a damaged directory is empty."""
     try:
         return _directory(file, page)
     except (OSError, ValueError, struct.error):
@@ -223,11 +219,7 @@ def _intact_directory(file: BinaryIO, page: int = 1) -> _Directory:
 
 
 def _directory(file: BinaryIO, page: int = 1) -> _Directory:
-    """Read the first directory of a page of a TIFF, and those below it.
-
-    Raises:
-        ValueError, struct.error: it is damaged, or there is no such page.
-    """
+    """Read the first directory of a page, and those below it; a ValueError or struct.error if damaged."""
     tiff = _Tiff(file)
     start = next((start for _, start in islice(tiff.pages(), page - 1, None)), 0)
     if not start:

@@ -100,11 +100,7 @@ def use_threads(number: int) -> None:
 def open_image(source: Path | bytes, max_pixels: int, page: int = 1, others: int = 0) -> Image:
     """Open an image upright, from its first row on: uchar or ushort, gray or RGB, possibly with alpha.
 
-    Args:
-        source: path or content of the file.
-        max_pixels: limit of its pixels.
-        page: which page of a TIFF, from 1.
-        others: number of channels at the end to leave out.
+    Of a TIFF it is a page, from 1, and so many ``others`` of its channels, at the end, are left out.
 
     Raises:
         pyvips.Error, OSError: it cannot be read.
@@ -115,21 +111,24 @@ def open_image(source: Path | bytes, max_pixels: int, page: int = 1, others: int
         raise ValueError(f"it has {counted(number, 'page')}, and no page {page}")
     image = _load(source, page)
     check_pixels(image.width, image.height, max_pixels)
-    image = _upright(image, source, page)
-    image = _without_channels(image, others)
+    if (orientation := _field(image, "orientation", 1)) > 1:
+        image = _upright(_load(source, page, access="random"), orientation)
+    kept = max(image.bands - others, _COLORS.get(image.interpretation, 1))  # the number may be damaged
+    if kept < image.bands:
+        image = image.extract_band(0, n=kept)
     image = _as_integers(image, source, page)
-    image = _as_rgb(image)
+    profile = _field(image, _PROFILE, b"")
+    is_of_tables = color_model(profile) == "RGB" and space_of(profile) is None
+    if image.interpretation == "cmyk" or is_of_tables:
+        image = _as_srgb(image)
     if image.format not in ("uchar", "ushort") or image.bands - image.hasalpha() not in (1, 3):
         raise pyvips.Error(f"{image.bands} bands of {image.format} are not a photo of 8 or 16 bits")
     return image
 
 
-def _upright(image: Image, source: Path | bytes, page: int) -> Image:
-    """Apply the orientation; resolutions of a photo that lay on its side change places, in EXIF too."""
-    orientation = _field(image, "orientation", 1)
-    if orientation <= 1:
-        return image
-    image = _load(source, page, access="random").autorot()  # turning needs rows out of order
+def _upright(image: Image, orientation: int) -> Image:
+    """Turn an image, whose rows are read out of order; resolutions turn with it, in EXIF too."""
+    image = image.autorot()
     if orientation > 4:
         image = image.copy(xres=image.yres, yres=image.xres)
         if exif := _field(image, _EXIF):
@@ -137,17 +136,8 @@ def _upright(image: Image, source: Path | bytes, page: int) -> Image:
     return image
 
 
-def _without_channels(image: Image, number: int) -> Image:
-    """Leave out so many channels at the end, but none of the colours: the number may be damaged."""
-    kept = max(image.bands - number, _COLORS.get(image.interpretation, 1))
-    return image.extract_band(0, n=kept) if kept < image.bands else image
-
-
 def _as_integers(image: Image, source: Path | bytes, page: int) -> Image:
-    """Convert Lab, XYZ, floats and 32 bits to code values of 16 bits.
-
-    Floats are code values in [0, 1] or, if they reach beyond 2, in the range of 8 or 16 bits.
-    """
+    """Convert Lab, XYZ, 32 bits, and floats in [0, 1] or, if they exceed 2, in 8 or 16 bits, to 16 bits."""
     if image.interpretation in ("lab", "labs", "xyz"):
         return image.colourspace("rgb16")
     if image.format == "uint":
@@ -166,12 +156,8 @@ def _in_16_bits(image: Image) -> Image:
     return image.rint().cast("ushort").copy(interpretation=_space(image.bands, deep=True))
 
 
-def _as_rgb(image: Image) -> Image:
-    """Convert CMYK, and RGB of a profile made of lookup tables, to sRGB."""
-    profile = _field(image, _PROFILE, b"")
-    is_of_tables = color_model(profile) == "RGB" and space_of(profile) is None
-    if image.interpretation != "cmyk" and not is_of_tables:
-        return image
+def _as_srgb(image: Image) -> Image:
+    """Convert CMYK, or RGB of a profile made of lookup tables."""
     assumed = "cmyk" if image.interpretation == "cmyk" else "srgb"  # if the profile is unusable
     depth = 8 if image.format == "uchar" else 16
     return image.icc_transform("srgb", embedded=True, input_profile=assumed, intent="relative", depth=depth)
@@ -197,9 +183,8 @@ def from_array(pixels: Pixels, *, is_bilevel: bool = False) -> Image:
     height, width = pixels.shape[:2]
     bands = pixels.shape[2] if pixels.ndim == 3 else 1
     deep = pixels.dtype == np.uint16
-    image = Image.new_from_memory(
-        np.ascontiguousarray(pixels).data, width, height, bands, "ushort" if deep else "uchar"
-    )
+    kind, content = "ushort" if deep else "uchar", np.ascontiguousarray(pixels).data
+    image = Image.new_from_memory(content, width, height, bands, kind)
     image = image.copy(interpretation=_space(bands, deep))
     if is_bilevel:
         image.set_type(pyvips.GValue.gint_type, _BITS, 1)
@@ -219,15 +204,7 @@ def bands(image: Image) -> Iterator[tuple[int, Pixels]]:
 def encode(
     descriptor: int, rgb: Pixels, alpha: Pixels | None, metadata: Metadata, format: str, quality: int
 ) -> None:
-    """Write a picture into an open file.
-
-    Args:
-        descriptor: descriptor of the file.
-        rgb: (H, W, 3), uint8 or uint16.
-        alpha: (H, W) of the same type, or None.
-        metadata: what to write beside the pixels.
-        format: a format that can be written, see :meth:`Picture.save`.
-        quality: quality of JPEG, WebP and AVIF, 1 to 100.
+    """Write ``rgb`` (H, W, 3) and ``alpha`` (H, W), uint8 or uint16, to a file; see :meth:`Picture.save`.
 
     Raises:
         pyvips.Error: the picture cannot be encoded or written.
@@ -245,13 +222,13 @@ def encode(
     for name, (kind, value) in metadata.fields.items():
         image.set_type(kind, name, value)
     image.remove("jpeg-thumbnail-data")  # the preview in EXIF is gray and may lie on its side
-    bits, is_big = 12 if deep else 8, rgb.nbytes > _LARGEST_TIFF
+    big = rgb.nbytes > _LARGEST_TIFF
     options: dict[str, dict[str, Any]] = {
         "jpg": {"Q": quality, "subsample_mode": "off"},
         "png": {},
-        "tiff": {"compression": "deflate", "predictor": "horizontal", "bigtiff": is_big},
+        "tiff": {"compression": "deflate", "predictor": "horizontal", "bigtiff": big},
         "webp": {"Q": quality},
-        "avif": {"Q": quality, "subsample_mode": "off", "compression": "av1", "bitdepth": bits},
+        "avif": {"Q": quality, "subsample_mode": "off", "compression": "av1", "bitdepth": 12 if deep else 8},
     }
     target = pyvips.Target.new_to_descriptor(descriptor)
     image.write_to_target(target, FORMATS[format][0], **options[format])

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from cinn_colorize.data.readers import Reader
 from cinn_colorize.data.sources import Source
-from cinn_colorize.engines.devices import choose_device, placed
+from cinn_colorize.engines.pytorch import choose_device, placed
 from cinn_colorize.errors import DataError, WeightsError
 from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging.options import whole_number
@@ -29,9 +29,9 @@ from cinn_colorize.latents.latent import Latent
 from cinn_colorize.latents.levels import by_level
 from cinn_colorize.methods.samples import seeds_from
 from cinn_colorize.models import Loaded, loaded_from
+from cinn_colorize.models.base import one_thread
 from cinn_colorize.models.mnist import DIGITS, LEVEL, SIZE, Mnist
 from cinn_colorize.models.registry import MODELS
-from cinn_colorize.models.threads import one_thread
 
 Floats = NDArray[np.float32]
 

@@ -24,14 +24,14 @@ from cinn_colorize.errors import MissingPhotoError, PhotoError
 from cinn_colorize.files.limits import read_file
 from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging import color
-from cinn_colorize.imaging.arrays import upright
-from cinn_colorize.imaging.options import MAX_PIXELS, HintReach
+from cinn_colorize.imaging.decoding import upright
+from cinn_colorize.imaging.options import MAX_PIXELS
 from cinn_colorize.imaging.photo import Photo
 from cinn_colorize.imaging.profiles import color_model
 from cinn_colorize.imaging.upsampling import GUIDE_SCALE
 from cinn_colorize.latents.windows import Windows
 from cinn_colorize.methods.base import check_shape
-from cinn_colorize.methods.hints import Hint, Hinted
+from cinn_colorize.methods.hint import METHOD, Hint, settings
 
 Floats = NDArray[np.float32]
 
@@ -134,9 +134,8 @@ class HintMap:
             )
             for of_color, one in zip(by_color, colors, strict=True)
         ]
-        return cls(
-            weight, reach, wanted, guide, Hinted(tuple(points), strokes, HintReach.photo).entries, wishes
-        )
+        recipe = {"method": METHOD, **settings(points, strokes)}
+        return cls(weight, reach, wanted, guide, recipe, wishes)
 
     def spread(self, colors: Sequence[Floats]) -> Floats:
         """Spread k colours at the hints, (2, h, w), to what no edge of L separates from them: (k, 2, h, w).

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from cinn_colorize.errors import LatentError
 from cinn_colorize.files.formats import format_of_name
 from cinn_colorize.imaging.options import Encoding, check_seeds, whole_number
+from cinn_colorize.imaging.options import picked as picked
 from cinn_colorize.imaging.picture import Picture
 from cinn_colorize.latents.levels import PerLevel, format_levels
 from cinn_colorize.latents.noise import Floats, LatentLevels
@@ -271,12 +272,6 @@ def _best(apart: NDArray[np.float64], chosen: list[int]) -> tuple[int, float]:
     costs = np.minimum(apart, apart[chosen].min(0)).sum(1)
     costs[chosen] = np.inf
     return int(costs.argmin()), float(costs.min())
-
-
-def picked(number: int, seeds: Sequence[int], order: str = "typical") -> dict[str, str]:
-    """Return what recipes say of samples of which a number was picked, the most typical or the likeliest."""
-    is_all = number >= len(seeds)
-    return {} if is_all else {"picked": f"{number} of seeds {seeds[0]} to {seeds[-1]}, {order}"}
 
 
 def seeds_from(first: SupportsIndex, n: SupportsIndex) -> range:

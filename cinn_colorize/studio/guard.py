@@ -33,8 +33,7 @@ class Guard:
         max_pixels: limit of photos, whose files may have a certain number of bytes.
         hosts: names that the page may have; empty for any. A site whose name leads to this machine has
             another one.
-        token: secret that requests must bring, in the query, a cookie or as ``Authorization: Bearer``; or
-            empty.
+        token: secret that requests bring, in the query, a cookie or as ``Authorization: Bearer``; or empty.
         frames: sites that may show the page in a frame, as in a Content-Security-Policy.
     """
 
@@ -89,12 +88,7 @@ class Guard:
         await app(scope, counted, with_headers)
 
     def _check_size(self, request: Request, size: int) -> None:
-        """Refuse a body of too many bytes.
-
-        Raises:
-            TooLargeError: a photo has more.
-            LongRequestError: a request without one has more.
-        """
+        """Raise a TooLargeError for a photo of too many bytes, else a LongRequestError."""
         if request.url.path in _OF_PHOTOS:
             check_bytes(size, self._max_pixels)
         elif size > _MOST_JSON:

@@ -25,21 +25,13 @@ class ForgottenError(PhotoError):
 
 @dataclass(frozen=True)
 class Item:
-    """A file that pages know by its id alone.
+    """A file that pages know by its id alone."""
 
-    Attributes:
-        id: what a page calls it; not to be guessed.
-        path: path of the file.
-        name: how it is called in messages and commands.
-        given: whether it was given on the command line, so that results are saved beside it.
-        made: whether it came into being here, so that it is saved together with what was made from it.
-    """
-
-    id: str
+    id: str  # not to be guessed
     path: Path
-    name: str
-    given: bool = False
-    made: bool = False
+    name: str  # in messages and commands
+    given: bool = False  # on the command line, so that results are saved beside it
+    made: bool = False  # here, so that it is saved together with what was made from it
 
 
 class Library:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,6 +19,13 @@ from cinn_colorize.request import MixRequest, Request, SampleRequest, TransferRe
 from cinn_colorize.studio.library import Item, Library
 
 SIZES = {"small": 480, "large": 1600, "full": 0}  # longer side of pictures on the page; 0 for the photo's
+_PARSERS: dict[str, Callable[[str], object]] = {
+    "seed": parse_seed,
+    "hints": parse_hints,
+    "guidance": partial(parse_number, "guidance", largest=MAX_GUIDANCE),
+    "outside": parse_seed,
+    "strength": partial(parse_number, "strength", largest=1),
+}
 
 
 @dataclass(frozen=True)
@@ -26,11 +34,11 @@ class PageRequest:
 
     Attributes:
         photo: id of the photo.
-        frame: see :meth:`Photo.framed`.
         seed: seed of the first sample; None for the most typical of several.
         temperature: temperature as ``--temperature`` takes it; empty for the default.
-        guidance: see :class:`Colorizer`; None for the default.
+        frame: see :meth:`Photo.framed`.
         hints: hints that the samples follow.
+        guidance: see :class:`Colorizer`; None for the default.
         mask: id of the mask that joins two samples, ``seed`` inside and ``outside`` outside; or empty.
         outside: seed of the sample outside the mask.
         reference: id of the photo whose colours are transferred; or empty.
@@ -39,11 +47,11 @@ class PageRequest:
     """
 
     photo: str = ""
-    frame: str = "auto"
     seed: int | None = 0
     temperature: str = ""
-    guidance: float | None = None
+    frame: str = "auto"
     hints: tuple[Hint, ...] = ()
+    guidance: float | None = None
     mask: str = ""
     outside: int = 0
     reference: str = ""
@@ -66,25 +74,11 @@ class PageRequest:
         given = {key: str(value) for key, value in values.items() if value != ""}
         if sum(key in given for key in ("hints", "mask", "reference")) > 1:
             raise ValueError("hints, mask and reference exclude each other")
-        seed = parse_seed(given["seed"]) if "seed" in given else seed
-        check_seeds(seed or 0, 64)
-
-        def number(name: str, largest: float) -> float | None:
-            return parse_number(name, given[name], largest) if name in given else None
-
-        return cls(
-            photo=given.get("photo", ""),
-            frame=given.get("frame", "auto"),
-            seed=seed,
-            temperature=given.get("temperature", ""),
-            guidance=number("guidance", MAX_GUIDANCE),
-            hints=parse_hints(given.get("hints", "")),
-            mask=given.get("mask", ""),
-            outside=parse_seed(given.get("outside", "0")),
-            reference=given.get("reference", ""),
-            strength=number("strength", 1),
-            rendering=Rendering.from_entries(given),
-        )
+        names = [field.name for field in fields(cls) if field.name in given and field.name != "rendering"]
+        read: dict[str, Any] = {name: _PARSERS.get(name, str)(given[name]) for name in names}
+        asked = cls(**{"seed": seed, **read}, rendering=Rendering.from_entries(given))
+        check_seeds(asked.seed or 0, 64)
+        return asked
 
     def request(
         self, library: Library, name: Callable[[Item], str | Path] = lambda item: item.path

@@ -212,9 +212,8 @@ class Server:
                 if not files:
                     raise ValueError("the form has no file; send the photo as a file")
                 if len(form.multi_items()) > 1:
-                    raise ValueError(
-                        "the form has more than the photo; send it alone, and options in the URL"
-                    )
+                    problem = "the form has more than the photo; send it alone, and options in the URL"
+                    raise ValueError(problem)
                 item = self._library.new(files[0].filename or "")
                 item.path.write_bytes(await files[0].read())
             return self._library.add(item, hold=hold)

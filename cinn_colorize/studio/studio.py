@@ -84,31 +84,28 @@ class _Open:
 
 
 class Studio:
-    """Draws what pages wanted for.
+    """Draws what pages ask for.
 
     Args:
         library: the files that pages may use.
-        model: see :class:`Colorizer`, like the other arguments.
         max_pixels: see :func:`open_photo`.
         network: words that choose this network on the command line, without guidance.
+        model: see :class:`Colorizer`, like the other arguments.
     """
 
     def __init__(
         self,
         library: Library,
+        max_pixels: int,
+        network: Sequence[str] = (),
         *,
         model: str,
         weights: str | None,
-        device: str,
-        precision: str,
         guidance: float,
-        max_pixels: int,
-        network: Sequence[str] = (),
+        **options: str,
     ) -> None:
         self.library, self.max_pixels, self._network = library, max_pixels, network
-        self._options = {"device": device, "precision": precision}
-        self._model = load_model(model, weights)
-        self._default = guidance
+        self._model, self._default, self._options = load_model(model, weights), guidance, options
         self._colorizers: dict[float, _Remembering] = {}
         self._open: OrderedDict[tuple[object, ...], _Open] = OrderedDict()
         self.info = self._colorizer(PageRequest()).info
@@ -178,15 +175,11 @@ class Studio:
         samples, opened = self.samples(wanted, number), self._opened(wanted)
         photo = opened.shown(size)
         for made in self._colorizer(wanted).compose(photo, samples, wanted.rendering):
-            yield {
-                "seed": made.seed,
-                "log_prob": made.log_prob,
-                "picture": _url(
-                    made.picture.thumbnail(max(photo.width, photo.height))
-                    if photo is opened.photo
-                    else PIL.Image.fromarray(made.rgb)  # 8 bits, sRGB
-                ),
-            }
+            if photo is opened.photo:
+                picture = made.picture.thumbnail(max(photo.width, photo.height))
+            else:
+                picture = PIL.Image.fromarray(made.rgb)  # 8 bits, sRGB
+            yield {"seed": made.seed, "log_prob": made.log_prob, "picture": _url(picture)}
 
     def prepare(self, wanted: PageRequest) -> int:
         """Draw more of the coarse colours that hints require; return how many there are."""
@@ -256,9 +249,8 @@ class Studio:
                 made.save(candidate, overwrite=False)
             except ExistsError:
                 found = recipe_at(candidate, self.max_pixels)
-                if not found or differences(
-                    found, in_file(made.recipe, format_of_name(candidate), Encoding())
-                ):
+                recipe = in_file(made.recipe, format_of_name(candidate), Encoding())
+                if not found or differences(found, recipe):
                     continue
             break
         return [candidate, *self._save_others(wanted, candidate)]
@@ -311,9 +303,8 @@ class Studio:
         if key not in self._open:
             photo = open_photo(item.path, max_pixels=self.max_pixels).framed(wanted.frame)
             conditioned = colorizer.condition(photo)
-            self._open[key] = _Open(
-                photo, conditioned, things.members(conditioned, self.at_once(replace(wanted, hints=())))
-            )
+            coming = things.members(conditioned, self.at_once(replace(wanted, hints=())))
+            self._open[key] = _Open(photo, conditioned, coming)
         self._open.move_to_end(key)
         while len(self._open) > _OPEN:
             self._open.popitem(last=False)

@@ -3,24 +3,21 @@
     python scripts/measure/hints.py photos-dev.zip
     python scripts/measure/hints.py photos-dev.zip --painted
 
-Takes photos evenly spaced in the file, cropped and reduced to 256 px as by ``evaluate``; three random pixels
-give their true colours as hints, each a point or a stroke of a brush on its object. Prints, for the seed's
-sample without hints and the one with them:
+Takes photos evenly spaced in the file, at 256 px as in ``evaluate``; three random pixels give their true
+colours as hints, each a point or a stroke of a brush on its object. Prints, without hints and with them:
 
 - ``hints``: mean Delta E76 between picture and photo at the hinted pixels
-- ``rmse``: 100 * RMSE of the whole photo, defined as ``best_of_1`` of ``evaluate``
-- ``object``: mean difference of ab (64 x 64) from the photo's own where the photo has nearly the colour of a
-  hint, and is connected to it
+- ``rmse``: 100 * RMSE of the whole photo, ``best_of_1`` of ``evaluate``
+- ``object``: mean error of ab (64 x 64) on the hinted objects: around a hint, where the photo has its colour
 - ``moved``: mean change of ab by the hints in the rest, where the photo is unlike all hints
 
-Photo k has the seed 8 k. Seconds are process time on one core, for four samples.
+Photo k has the seeds from 8 k. Seconds are process time on one core, for four samples.
 """
 
 import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -69,14 +66,13 @@ def main() -> None:
         start = time.process_time()
         hinted = ensemble.draw(conditioned, wanted, 4, seed=8 * k)
         seconds = time.process_time() - start
-        objects, rest = _objects(square, places)
-        measured = []
-        own = conditioned.sample(4, seed=8 * k)
-        for one, other in zip(own, hinted, strict=True):
+        shown, unlike = zip(*(_object(square, x, y) for x, y in places), strict=True)
+        objects, rest = np.any(shown, axis=0), np.all(unlike, axis=0)
+        measured, (x, y) = [], np.transpose(places)
+        for one, other in zip(conditioned.sample(4, seed=8 * k), hinted, strict=True):
             row: list[float] = []
             for sample in (one, other):
                 rgb = to_rgb(square.L, sample.ab)
-                x, y = np.transpose(places)
                 difference = np.linalg.norm(pixels_to_lab(_pixels(rgb)) - pixels_to_lab(pixels), axis=0)
                 row += [difference[y, x].mean(), 100 * np.sqrt(np.mean((rgb - square.rgb) ** 2))]
                 row.append(np.hypot(*(sample.ab - square.ab))[objects].mean())
@@ -84,7 +80,8 @@ def main() -> None:
         rows.append([*np.mean(measured, axis=0), seconds])
         print(f"{k:>5}" + "".join(f"{value:9.2f}" for value in rows[-1]), file=sys.stderr, flush=True)
     *errors, moved, seconds = np.nanmean(rows, axis=0)
-    print("| | Delta E76 at hints | 100 RMSE of the photo | ab of the hinted objects |\n|---|---|---|---|")
+    heads = "Delta E76 at the hints | 100 RMSE from the photo | error of ab on the hinted objects"
+    print(f"| | {heads} |\n|---|---|---|---|")
     for name, values in (("without hints", errors[:3]), ("**with hints**", errors[3:])):
         print(f"| {name} | {' | '.join(f'{value:.2f}' for value in values)} |")
     print(f"\nPhotos: {len(rows)}. Hints change the rest of a photo by {moved:.2f} units of ab. Four samples")
@@ -95,27 +92,15 @@ def _pixels(rgb: np.ndarray) -> np.ndarray:
     return np.round(np.moveaxis(rgb, 0, -1) * 255).astype(np.uint8)
 
 
-def _objects(square: Square, places: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
-    """Return where the photo shows what is hinted at, and where it is unlike all hints, (64, 64) each."""
-    objects, rest = np.zeros((64, 64), bool), np.ones((64, 64), bool)
-    for place in places:
-        its_object, difference = _object(square, place)
-        objects |= its_object
-        rest &= difference > _UNLIKE
-    return objects, rest
-
-
-def _object(square: Square, place: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return where the photo shows the object at a pixel, and the difference of ab from it, (64, 64) each."""
-    x, y = (coordinate // 4 for coordinate in place)
+def _object(square: Square, x: int, y: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return where the photo shows the object at a pixel, and where it is unlike it, (64, 64) each."""
+    x, y = x // 4, y // 4
     difference = np.hypot(*(square.ab - square.ab[:, y, x, None, None]))
     regions, _ = ndimage.label(difference < _LIKE)
-    return regions == regions[y, x], difference
+    return regions == regions[y, x], difference > _UNLIKE
 
 
-def _painted(
-    photo: Photo, square: Square, places: Sequence[Sequence[int]], seed: np.random.Generator
-) -> HintMap:
+def _painted(photo: Photo, square: Square, places: list[list[int]], seed: np.random.Generator) -> HintMap:
     """Paint a straight stroke through each place in its true colour, as far as its object goes."""
     rows, columns = np.ogrid[:256, :256]
     strokes = np.zeros((256, 256, 4), np.uint8)
@@ -123,7 +108,7 @@ def _painted(
         angle = seed.uniform(0, np.pi)
         along = (columns - x) * np.cos(angle) + (rows - y) * np.sin(angle)
         across = (columns - x) * np.sin(angle) - (rows - y) * np.cos(angle)
-        within = np.kron(_object(square, (x, y))[0], np.ones((4, 4), bool))
+        within = np.kron(_object(square, x, y)[0], np.ones((4, 4), bool))
         stroke = (abs(along) < _LENGTH / 2) & (abs(across) < _BRUSH / 2) & within
         strokes[stroke] = *_pixels(square.rgb)[y, x], 255
     with tempfile.NamedTemporaryFile(suffix=".png") as file:

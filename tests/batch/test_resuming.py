@@ -10,6 +10,7 @@ import pytest
 from helpers import GRAY, lines_of, make_photos, names, the_line
 from PIL import Image
 
+from cinn_colorize.batch import existing
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.imaging.photo import read_recipe
 
@@ -27,12 +28,13 @@ def test_a_manifest_has_a_line_for_each_result(run, scans):
         status = Path(line["input"]).stat()
         assert (line["size"], line["mtime"]) == (status.st_size, status.st_mtime)
     for line in done:
-        assert (line["temperature"], line["model"]) == (0.5, "natural")
+        assert (line["settings"]["temperature"], line["settings"]["model"]) == ("0.5", "natural")
         assert line["ms"] >= 0
         if "seed" in line:
             recipe = read_recipe(line["output"])
             assert recipe["seed"] == str(line["seed"])
-            assert recipe["weights"] == line["settings"]["weights"]
+            assert line["settings"].pop("frame") == "auto"  # as asked for; recipes say what was found
+            assert recipe.items() >= line["settings"].items()
             assert isinstance(line["log_prob"], float)
         else:
             assert line["seeds"] == [0, 1]
@@ -190,6 +192,15 @@ def test_photos_whose_picked_samples_are_there_are_done(run, scans, option, rank
     assert again.stdout.split() == sorted(first.stdout.split())[:1]
     assert run(*command).stdout == ""
     assert "seed" in lines_of("m.jsonl")[0] if "manifest" in option else True
+
+
+def test_each_recipe_is_read_once(run, scans, monkeypatch):
+    command = ("scans/a.jpg", "-n", 4, "--pick", 2, "-q")
+    assert len(run(*command).stdout.splitlines()) == 3
+    read, recipe_at = [], existing.recipe_at
+    monkeypatch.setattr(existing, "recipe_at", lambda *path, **o: read.append(path) or recipe_at(*path, **o))
+    assert run(*command).stdout == ""
+    assert len(read) == len(set(read)) == 3
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,15 @@ def test_a_mistyped_name_does_not_wait_for_torch(folder, arguments):
     assert "torch" not in modules
 
 
+def test_what_hands_out_photos_and_keeps_the_manifest_imports_nothing_heavy(folder, tmp_path):
+    call, modules = imports_of(
+        folder, "gray.jpg", "coffee.webp", "--manifest", str(tmp_path / "m"), "-o", str(tmp_path / "o")
+    )
+    assert call.returncode == 0, call.stderr
+    assert len((tmp_path / "m").read_text().splitlines()) == 2
+    assert not modules & {"torch", "numpy", "cv2", "pyvips"}
+
+
 def test_weights_of_ones_own_do_not_wait_for_the_compiler(folder, tmp_path, narrow_weights):
     """Their shapes are checked on the meta device, where some operations import it, which takes seconds."""
     call, modules = imports_of(

@@ -18,7 +18,7 @@ from cinn_colorize import Colorizer
 from cinn_colorize.cli.app import app
 from cinn_colorize.colorizer import NetworkInput
 from cinn_colorize.engines.choice import Engine, ModelSpec, has_gpu
-from cinn_colorize.engines.onnx.shipped import graphs_for
+from cinn_colorize.engines.onnx.files import graphs_for
 from cinn_colorize.errors import EngineError, WeightsError
 from cinn_colorize.files import tensorfile
 from cinn_colorize.imaging.photo import open_photo, read_recipe
@@ -323,14 +323,14 @@ def test_what_onnxruntime_does_not_do_is_refused(folder, arguments, said, monkey
 
 def test_without_onnxruntime_one_line_says_how_to_get_it(folder, monkeypatch):
     monkeypatch.chdir(folder)
-    monkeypatch.setattr("cinn_colorize.cli.engine.find_spec", lambda _: None)
+    monkeypatch.setattr("cinn_colorize.cli.common.find_spec", lambda _: None)
     result = CliRunner().invoke(app, ["gray.png", "--engine", "onnx", "-o", "none"])
     assert result.exit_code == 2
     assert "pip install onnxruntime" in the_line(result)
 
 
 def test_a_damaged_file_is_named(engine, tmp_path):
-    from cinn_colorize.engines.onnx.sessions import Sessions
+    from cinn_colorize.engines.onnx.files import Sessions
 
     weights, _ = find_weights()
     folder = tmp_path / "graphs"

@@ -1,4 +1,4 @@
-"""Haar wavelet downsampling (paper 3.4, Fig. 3)."""
+"""Reductions to half the size: Haar wavelets (paper 3.4, Fig. 3), and the reshape of i-RevNet."""
 
 from __future__ import annotations
 
@@ -39,10 +39,8 @@ def inverse_haar(average: Tensor, details: Tensor) -> Tensor:
 class HaarDownsampling(Transform[None]):
     """Bring an image to half its size and four times its channels by a Haar step, the averages first.
 
-    The averages are halved to means, so that values keep their scale from level to level.
-
-    Args:
-        halve_details: halve the details as well; otherwise they are orthonormal.
+    The averages are halved to means, so that values keep their scale from level to level. The details are
+    halved as well, or orthonormal.
     """
 
     def __init__(self, halve_details: bool = True) -> None:
@@ -65,3 +63,18 @@ class HaarDownsampling(Transform[None]):
         """Return the log-det of the inverse."""
         halved = z[0].numel() if self.halve_details else z[0].numel() // 4
         return z.new_full((len(z),), math.log(2) * halved)
+
+
+class Squeeze(Transform[None]):
+    """Turn each 2x2 block of pixels into four adjacent channels, row by row.
+
+    After Jacobsen, Smeulders and Oyallon, "i-RevNet" (2018, https://arxiv.org/abs/1802.07088).
+    """
+
+    def forward(self, x: Tensor, condition: None = None) -> tuple[Tensor, Tensor]:
+        """Map (N, C, 2h, 2w) to (N, 4 C, h, w)."""
+        return F.pixel_unshuffle(x, 2), x.new_zeros(len(x))
+
+    def inverse(self, z: Tensor, condition: None = None) -> tuple[Tensor, Tensor]:
+        """Map (N, 4 C, h, w) back to (N, C, 2h, 2w)."""
+        return F.pixel_shuffle(z, 2), z.new_zeros(len(z))
