@@ -32,7 +32,7 @@ class Hinted(SampleMethod):
     Attributes:
         points: hints at single pixels.
         strokes: picture that is transparent where there is no hint.
-        reach: whether they recolour the things that they lie on alone, or what varies with these in the photo.
+        reach: whether hints recolour only the things that they lie on, or the mood of the photo too.
         first: whether to draw only the sample that is the most typical one without hints.
         progress: see :func:`cinn_colorize.methods.ensemble.draw`.
     """

@@ -7,12 +7,13 @@
     samples = draw(colorizer.condition(photo), hints, n=4)
     pictures = colorizer.compose(photo, samples)
 
-What the model holds to be one thing has one colour in each of its samples, and another one in the next. Most of
-what varies, though, is the mood of the whole photo, so the mean colour of each sample is taken out first. How much
-a cell then varies with a hint says how likely it belongs to the hint's thing. A random walker with such priors
-(Grady 2005, https://doi.org/10.1109/CVPR.2005.239) finds the things: it steps from cell to cell, seldom across
-edges of L* or between cells that do not vary together, until it ends at a hint or, by the prior of the cell where
-it is, in some hint's thing or in none. A cell belongs to a thing by the share of its walkers that end there.
+What the model holds to be one thing has one colour in each of its samples, and another one in the next.
+Most of what varies is the mood of the whole photo, though, so each sample's mean colour is taken out first.
+How much a place then varies with a hint says how likely it belongs to the hint's thing. A random walker
+with such priors (Grady 2005, https://doi.org/10.1109/CVPR.2005.239) finds the things: it steps from place
+to place, seldom across edges of L* or between places that do not vary together, until it ends: at a hint,
+or where it is, by the prior there, in the thing of some hint or in none. A place belongs to a thing by the
+share of walkers from it that end in the thing.
 """
 
 from __future__ import annotations
@@ -59,8 +60,8 @@ def draw(
 ) -> list[Sample]:
     """Draw n colorizations whose things have the colours wanted, with the seeds seed, seed + 1, ...
 
-    Each is the sample of its seed without hints, but for the things that hints lie on. It has neither a latent
-    code nor a density. Arguments and errors are those of :meth:`Conditioned.sample`.
+    Each is the sample of its seed without hints, but for the things that hints lie on. It has neither a
+    latent code nor a density. Arguments and errors are those of :meth:`Conditioned.sample`.
     """
     return follow(conditioned.sample(n, temperature, seed), find(drawn(conditioned), hints), hints)
 
@@ -99,7 +100,7 @@ def find(members: Sequence[Floats], hints: HintMap) -> Floats:
         hints: K wishes for the photo.
 
     Returns:
-        share of each cell that belongs to each thing, (K, h, w) in [0, 1], with sums of 1 at most.
+        share of each place that belongs to each thing, (K, h, w) in [0, 1], with sums of 1 at most.
     """
     height, width = hints.guide.shape
     wide = [[cv2.resize(plane, (width, height)) for plane in ab] for ab in members]
@@ -166,5 +167,6 @@ def outlines(things: Floats, size: tuple[int, int]) -> Iterator[list[tuple[int, 
     """Yield the outlines of things in a picture of ``size`` (height and width), as places x, y."""
     for thing in things:
         inside = cv2.resize(thing, size[::-1]) > 0.5
-        for outline in cv2.findContours(inside.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)[0]:
+        found, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+        for outline in found:
             yield [(int(x), int(y)) for x, y in outline[:, 0]]

@@ -2,10 +2,11 @@
 
     python scripts/measure/things.py photos-dev.zip
 
-Takes photos evenly spaced in the file, cropped and reduced to 256 px as by ``evaluate``. In each, a random pixel
-gives an object: the places (64 x 64) where the photo's own ab differs from that at the pixel by less than 8 and
-that are connected to it, 2 to 25 % of the photo. A hint asks for a random hue there, at a chroma of 35 or what
-sRGB can show. Prints, for ``--hint-reach photo`` and ``thing``, means over two samples a photo:
+Takes photos evenly spaced in the file, cropped and reduced to 256 px as by ``evaluate``. In each, a random
+pixel gives an object: the places (64 x 64) where the photo's own ab differs from that at the pixel by less
+than 8 and that are connected to it, 2 to 25 % of the photo. A hint asks for a random hue there, at a chroma
+of 35 or what sRGB can show. Prints, for ``--hint-reach photo`` and ``thing``, means over two samples a
+photo:
 
 - ``object``: mean difference of the object's ab from that wanted, both as far as sRGB can show them
 - ``rest``: mean change of ab by the hint farther than 3 places from the object
@@ -91,12 +92,13 @@ def _object(square: Square, generator: np.random.Generator) -> tuple[tuple[int, 
     return None
 
 
-def _rgb(L: float, ab: np.ndarray) -> tuple[int, ...]:
+def _rgb(L: float, ab: np.ndarray) -> tuple[int, int, int]:
     """Return sRGB of a colour, of less chroma where L* demands it."""
     a, b = reduce_chroma(np.full((1, 1), L, np.float32), ab.reshape(2, 1, 1)).ravel()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Conversion from CIE-LAB")
-        return tuple(np.round(255 * lab2rgb([L, a, b])).astype(int).tolist())
+        red, green, blue = np.round(255 * lab2rgb([L, a, b])).astype(int).tolist()
+    return red, green, blue
 
 
 def _measured(before: np.ndarray, after: np.ndarray, wanted: np.ndarray, inside: np.ndarray) -> list[float]:

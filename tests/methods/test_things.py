@@ -25,7 +25,7 @@ def flat():
 
 @pytest.fixture(scope="module")
 def halves():
-    """Coarse colours of samples in which the left and the right half vary alone, and the mood more than they."""
+    """Coarse colours of samples in which two halves vary alone, and the mood more than they."""
     generator = np.random.default_rng(0)
     moves, moods = generator.normal(0, 10, (48, 2, 2, 1)), generator.normal(0, 40, (48, 2, 1, 1))
     ab = np.broadcast_to(np.repeat(moves, 8, axis=2).swapaxes(2, 3) + moods, (48, 2, 16, 16))
