@@ -40,12 +40,12 @@ Doubles = NDArray[np.float64]
 
 MEMBERS = 48  # samples whose coarse colours are drawn
 _EDGE = 4.0  # standard deviation of the differences of L* that a walker crosses
-_APART = 0.3  # the same of what two cells lack to a correlation of 1
+_APART = 0.3  # the same of what two places lack to a correlation of 1
 _PRIOR = 0.05  # rate at which a walker ends by the prior
 _HELD = 50.0  # rate at which it ends at a hint of weight 1
-_LIKELY = 0.6  # correlation with a hint at which a cell belongs to its thing as likely as not
+_LIKELY = 0.6  # correlation with a hint at which a place belongs to its thing as likely as not
 _SLOPE = 8.0  # of the logarithm of these odds
-_SEEDS = 64  # cells of a hint that others are compared with, at most
+_SEEDS = 64  # places of a hint that others are compared with, at most
 _SOFT = 0.25  # shares from 0.5 - this to 0.5 + this lie on the border of a thing
 _TEXTURE = 0.3  # share of its differences of colour that a thing keeps
 _AT_A_TIME = 8  # members drawn between two reports of progress
@@ -123,7 +123,7 @@ def find(members: Sequence[Floats], hints: HintMap) -> Floats:
 
 
 def _directions(members: Doubles) -> Doubles:
-    """Return how cells vary over members (m, 2, h, w), without moods: (2 m, h w), of length 1 for each cell."""
+    """Return how places vary over members (m, 2, h, w), without moods: (2 m, h w), each of length 1."""
     moves = members.reshape(len(members), 2, -1)
     moves = moves - moves.mean(0)
     moves -= moves.mean(2, keepdims=True)
@@ -132,7 +132,7 @@ def _directions(members: Doubles) -> Doubles:
 
 
 def _alike(unit: Doubles, weight: Doubles) -> Doubles:
-    """Return the largest correlation of each cell with the cells of a hint."""
+    """Return the largest correlation of each place with those of a hint."""
     (seeds,) = np.nonzero(weight > 0.05 * weight.max())
     seeds = seeds[:: -(-len(seeds) // _SEEDS)]
     return np.asarray(np.einsum("ms,mp->sp", unit[:, seeds], unit).max(0))
@@ -146,19 +146,17 @@ def recolor(samples: Sequence[Floats], things: Floats, hints: HintMap) -> list[F
         things: see :func:`find`.
         hints: the wishes that the things were found for.
     """
-    total = np.maximum(sum(wish.weight for wish in hints.wishes), 1e-12)
+    kept = sum((wish.weight for wish in hints.wishes if wish.ab is None), np.zeros_like(hints.weight))
+    colored = 1 - kept / np.maximum(hints.weight, 1e-12)
     moved, lacking = [], []
     for sample in samples:
-        change, wanted = np.zeros_like(sample), np.zeros_like(sample)
+        change = np.zeros_like(sample)
         for thing, wish in zip(things, hints.wishes, strict=True):
-            ab = sample
             if wish.ab is not None:
                 own = (wish.weight * sample).sum((1, 2)) / wish.weight.sum()
-                ab = wish.ab + _TEXTURE * (sample - own[:, None, None])
-            change += thing * (ab - sample)
-            wanted += wish.weight / total * (sample if wish.ab is None else wish.ab)
+                change += thing * (wish.ab + _TEXTURE * (sample - own[:, None, None]) - sample)
         moved.append(sample + change)
-        lacking.append(wanted - moved[-1])
+        lacking.append(colored * (hints.ab - sample) + sample - moved[-1])
     inside = things.sum(0)
     return [ab + inside * rest for ab, rest in zip(moved, hints.spread(lacking), strict=True)]
 
