@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, SupportsFloat, SupportsIndex, TypeAlias, cast
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, SupportsFloat, SupportsIndex, TypeAlias, TypeVar, cast
 
 import numpy as np
 
@@ -56,6 +57,7 @@ else:  # for whoever reads annotations at run time
     TorchDevice = TorchNetwork = Any
 
 PhotoLike: TypeAlias = PhotoSource | Photo
+_Choice = TypeVar("_Choice", bound=StrEnum)
 
 DEFAULT_RENDERING = Rendering()
 
@@ -126,8 +128,7 @@ class BaseColorizer:
                 of the most typical sample of the seeds 0 to 7; with ``like``, the seed after that one.
             like: seed of a sample that all resemble; see :meth:`ConditionedPhoto.vary`.
             pick: number of the n samples to keep, typical ones that differ; see :func:`typical`.
-            hints: colours wanted at pixels of the photo, each (x, y, colour) or text, ``"310,120,#a02832"``;
-                a colour is ``"#a02832"``, ``"red"`` or ``(160, 40, 50)``.
+            hints: colours wanted at pixels, (x, y, ``"#a02832"``, ``"red"`` or (160, 40, 50)) or text each.
             strokes: picture file of colours wanted, painted over the photo on a transparent layer.
             hint_reach: what hints recolour: ``thing``, those they lie on, or ``photo``, its mood too.
             upsampling: ``jbu``, ``exact`` or ``bicubic``; see :mod:`.imaging.upsampling`.
@@ -140,23 +141,19 @@ class BaseColorizer:
             TypeError: an argument is of a wrong type.
             ValueError: an argument is out of range, or there are hints and ``like`` or ``pick``.
         """
-        if upsampling not in list(Upsampling):
-            raise ValueError(f"unknown upsampling {upsampling!r}; choose one of {', '.join(Upsampling)}")
-        if hint_reach not in list(HintReach):
-            raise ValueError(f"unknown hint_reach {hint_reach!r}; choose one of {', '.join(HintReach)}")
         return self.draw(
             photo,
             SampleRequest(
                 number=cast("int", n),
                 temperature=temperature,
                 seed=cast("int | None", seed),
-                rendering=Rendering(Upsampling(upsampling), cast("float", saturation)),
+                rendering=Rendering(_one_of(Upsampling, upsampling, "upsampling"), cast("float", saturation)),
                 frame=frame,
                 like=cast("int | None", like),
                 pick=cast("int | None", pick),
                 hint=hints,
                 strokes=strokes,
-                hint_reach=HintReach(hint_reach),
+                hint_reach=_one_of(HintReach, hint_reach, "hint_reach"),
             ),
         )
 
@@ -302,6 +299,12 @@ class Colorizer(BaseColorizer):
         loaded = torch_network(model, weights, device, precision, guidance, chunk)
         super().__init__(*loaded)
         self.model, self.device = self.network.model, self.network.device
+
+
+def _one_of(choices: type[_Choice], text: str, name: str) -> _Choice:
+    if text not in list(choices):
+        raise ValueError(f"unknown {name} {text!r}; choose one of {', '.join(choices)}")
+    return choices(text)
 
 
 def _as_photo(photo: PhotoLike) -> Photo:

@@ -56,7 +56,7 @@ def main() -> None:
     print("photo" + "".join(f"{name:>9}" for name in columns * 3), file=sys.stderr)
     for k, source in enumerate(sources):
         square = read_square(source, read)
-        pixels = _pixels(square.rgb)
+        pixels = pixels_of(square.rgb)
         photo, generator = open_photo(pixels), np.random.default_rng(k)
         places = generator.integers(0, 256, (HINTS, 2)).tolist()
         if arguments.painted:
@@ -87,23 +87,25 @@ def main() -> None:
 def _measured(
     square: Square, own: list[Sample], hinted: list[Sample], places: list[list[int]], seconds: float
 ) -> list[float]:
-    shown, unlike = zip(*(_object(square, x, y) for x, y in places), strict=True)
+    shown, unlike = zip(*(object_at(square, x, y) for x, y in places), strict=True)
     objects, rest = np.any(shown, axis=0), np.all(unlike, axis=0)
     rows, (x, y) = [], np.transpose(places)
     for before, after in zip(own, hinted, strict=True):
         rgb = to_rgb(square.L, after.ab)
-        difference = np.linalg.norm(pixels_to_lab(_pixels(rgb)) - pixels_to_lab(_pixels(square.rgb)), axis=0)
+        difference = np.linalg.norm(
+            pixels_to_lab(pixels_of(rgb)) - pixels_to_lab(pixels_of(square.rgb)), axis=0
+        )
         row = [difference[y, x].mean(), 100 * np.sqrt(np.mean((rgb - square.rgb) ** 2))]
         row.append(np.hypot(*(after.ab - square.ab))[objects].mean())
         rows.append([*row, np.hypot(*(after.ab - before.ab))[rest].mean() if rest.any() else np.nan])
     return [*np.mean(rows, axis=0), seconds]
 
 
-def _pixels(rgb: np.ndarray) -> np.ndarray:
+def pixels_of(rgb: np.ndarray) -> np.ndarray:
     return np.round(np.moveaxis(rgb, 0, -1) * 255).astype(np.uint8)
 
 
-def _object(square: Square, x: int, y: int) -> tuple[np.ndarray, np.ndarray]:
+def object_at(square: Square, x: int, y: int) -> tuple[np.ndarray, np.ndarray]:
     """Return where the photo shows the object at a pixel, and where it is unlike it, (64, 64) each."""
     x, y = x // 4, y // 4
     difference = np.hypot(*(square.ab - square.ab[:, y, x, None, None]))
@@ -119,9 +121,9 @@ def _painted(photo: Photo, square: Square, places: list[list[int]], seed: np.ran
         angle = seed.uniform(0, np.pi)
         along = (columns - x) * np.cos(angle) + (rows - y) * np.sin(angle)
         across = (columns - x) * np.sin(angle) - (rows - y) * np.cos(angle)
-        within = np.kron(_object(square, x, y)[0], np.ones((4, 4), bool))
+        within = np.kron(object_at(square, x, y)[0], np.ones((4, 4), bool))
         stroke = (abs(along) < _LENGTH / 2) & (abs(across) < _BRUSH / 2) & within
-        strokes[stroke] = *_pixels(square.rgb)[y, x], 255
+        strokes[stroke] = *pixels_of(square.rgb)[y, x], 255
     with tempfile.NamedTemporaryFile(suffix=".png") as file:
         Image.fromarray(strokes).save(file, "PNG")
         file.flush()
