@@ -45,7 +45,7 @@ _PRIOR = 0.05  # rate at which a walker ends by the prior
 _HELD = 50.0  # rate at which it ends at a hint of weight 1
 _LIKELY = 0.6  # correlation with a hint at which a place belongs to its thing as likely as not
 _SLOPE = 8.0  # of the logarithm of these odds
-_SEEDS = 64  # places of a hint that others are compared with, at most
+_SEEDS = 64  # places of hints that others are compared with, at most
 _SOFT = 0.25  # shares from 0.5 - this to 0.5 + this lie on the border of a thing
 _TEXTURE = 0.3  # share of its differences of colour that a thing keeps
 _AT_A_TIME = 8  # members drawn between two reports of progress
@@ -111,7 +111,8 @@ def find(members: Sequence[Floats], hints: HintMap) -> Floats:
     step = np.exp(-0.5 * ((L[i] - L[j]) / _EDGE) ** 2 - unlike / _APART) + 1e-4
     steps = scipy.sparse.coo_array((np.tile(step, 2), (np.append(i, j), np.append(j, i))), (n, n))
     weights = np.stack([wish.weight.ravel() for wish in hints.wishes]).astype(np.float64)
-    odds = np.exp(np.stack([_SLOPE * (_alike(unit, weight) - _LIKELY) for weight in weights]))
+    most = max(1, _SEEDS // len(weights))
+    odds = np.exp(np.stack([_SLOPE * (_alike(unit, weight, most) - _LIKELY) for weight in weights]))
     ending = _PRIOR * odds / (1 + odds.sum(0)) + _HELD * weights
     elsewhere = _PRIOR / (1 + odds.sum(0))
     leaving = steps.sum(axis=1) + ending.sum(0) + elsewhere
@@ -131,10 +132,10 @@ def _directions(members: Doubles) -> Doubles:
     return np.asarray(moves / (np.linalg.norm(moves, axis=0) + 1e-6))
 
 
-def _alike(unit: Doubles, weight: Doubles) -> Doubles:
-    """Return the largest correlation of each place with those of a hint."""
+def _alike(unit: Doubles, weight: Doubles, most: int) -> Doubles:
+    """Return the largest correlation of each place with those of a hint, of which ``most`` are looked at."""
     (seeds,) = np.nonzero(weight > 0.05 * weight.max())
-    seeds = seeds[:: -(-len(seeds) // _SEEDS)]
+    seeds = seeds[:: -(-len(seeds) // most)]
     return np.asarray(np.einsum("ms,mp->sp", unit[:, seeds], unit).max(0))
 
 
@@ -157,7 +158,7 @@ def recolor(samples: Sequence[Floats], things: Floats, hints: HintMap) -> list[F
                 change += thing * (wish.ab + _TEXTURE * (sample - own[:, None, None]) - sample)
         moved.append(sample + change)
         lacking.append(colored * (hints.ab - sample) + sample - moved[-1])
-    inside = things.sum(0)
+    inside = np.maximum(things.sum(0), np.minimum(hints.weight, 1))  # many colours share a place of a stroke
     return [ab + inside * rest for ab, rest in zip(moved, hints.spread(lacking), strict=True)]
 
 
