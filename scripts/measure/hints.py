@@ -81,7 +81,8 @@ def main() -> None:
     for name, values in zip(names, found, strict=True):
         print(f"| {name} | {' | '.join(f'{value:.2f}' for value in values[:-1])} |")
     _, thing, of_photo = found[:, -1]
-    print(f"\nPhotos: {len(rows)}. Four samples take {thing:.1f} s on one core, or {of_photo:.1f} s.")
+    print(f"\nPhotos: {len(rows)}.")
+    print(f"four samples: {thing:.1f} s, or {of_photo:.1f} s", file=sys.stderr)
 
 
 def _measured(
