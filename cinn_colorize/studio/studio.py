@@ -25,8 +25,8 @@ from cinn_colorize.imaging import color
 from cinn_colorize.imaging.options import Encoding, Rendering
 from cinn_colorize.imaging.photo import Photo, open_photo
 from cinn_colorize.latents.noise import Floats
+from cinn_colorize.methods import things
 from cinn_colorize.methods.base import SampleMethod
-from cinn_colorize.methods.ensemble import MEMBERS, ensemble, following
 from cinn_colorize.methods.hint_map import HintMap
 from cinn_colorize.methods.hints import Hint
 from cinn_colorize.methods.recipe import differences, recipe_at
@@ -64,7 +64,7 @@ class _Open:
 
     photo: Photo
     conditioned: ConditionedPhoto
-    coming: Iterator[Sample]
+    coming: Iterator[Floats]
     members: list[Floats] = field(default_factory=list)
     small: dict[int, Photo] = field(default_factory=dict)
     samples: OrderedDict[PageRequest, Sample] = field(default_factory=OrderedDict)
@@ -125,7 +125,7 @@ class Studio:
             "transferred": TEMPERATURE,
             "guidance": None if self.info.guidance is None else self._default,
             "max_guidance": MAX_GUIDANCE,
-            "members": MEMBERS,
+            "members": things.MEMBERS,
             "given": self.library.given(),
         }
 
@@ -153,10 +153,10 @@ class Studio:
         opened = self._opened(wanted)
         if wanted.hints:
             plain = self.samples(replace(wanted, hints=()), number)
-            while self.prepare(wanted) < MEMBERS:
+            while self.prepare(wanted) < things.MEMBERS:
                 pass
             hints = HintMap.of(opened.photo, wanted.hints, saturation=wanted.rendering.saturation)
-            return following(plain, opened.members, hints)
+            return things.follow(plain, things.find(opened.members, hints), hints)
         first = replace(wanted, rendering=Rendering())
         each = [first] if first.seed is None else [replace(first, seed=first.seed + k) for k in range(number)]
         if not all(known in opened.samples for known in each):
@@ -182,12 +182,12 @@ class Studio:
             yield {"seed": made.seed, "log_prob": made.log_prob, "picture": _url(picture)}
 
     def prepare(self, wanted: PageRequest) -> int:
-        """Draw more members of the photo's ensemble, which hints require; return how many there are."""
+        """Draw more of the coarse colours that hints require; return how many there are."""
         opened, number = self._opened(wanted), self.at_once(replace(wanted, hints=()))
         try:
-            opened.members += [member.ab for member in islice(opened.coming, number)]
+            opened.members += islice(opened.coming, number)
         except Exception:  # with which the generator has ended
-            opened.coming, opened.members = ensemble(opened.conditioned, number), []
+            opened.coming, opened.members = things.members(opened.conditioned, number), []
             raise
         return len(opened.members)
 
@@ -200,9 +200,12 @@ class Studio:
         opened = self._opened(wanted)
         hint = HintMap.of(opened.photo, [Hint(x, y, (128, 128, 128))])  # which refuses such pixels
         row, column = np.unravel_index(int(hint.weight.argmax()), hint.weight.shape)
+        down, right = (row + 0.5) / hint.weight.shape[0], (column + 0.5) / hint.weight.shape[1]
         L = hint.guide[row, column]
         drawn = [*opened.members, *(sample.ab for sample in opened.samples.values())]
-        left = np.array([ab[:, row, column] for ab in drawn], np.float32).reshape(-1, 2)
+        left = np.array(
+            [ab[:, int(down * ab.shape[1]), int(right * ab.shape[2])] for ab in drawn], np.float32
+        ).reshape(-1, 2)
         palette: list[dict[str, object]] = []
         total = len(left)
         while len(left) and len(palette) < _MOST_COLORS:
@@ -300,7 +303,7 @@ class Studio:
         if key not in self._open:
             photo = open_photo(item.path, max_pixels=self.max_pixels).framed(wanted.frame)
             conditioned = colorizer.condition(photo)
-            coming = ensemble(conditioned, self.at_once(replace(wanted, hints=())))
+            coming = things.members(conditioned, self.at_once(replace(wanted, hints=())))
             self._open[key] = _Open(photo, conditioned, coming)
         self._open.move_to_end(key)
         while len(self._open) > _OPEN:
