@@ -28,7 +28,7 @@ from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from PIL.PpmImagePlugin import PpmImageFile
 from PIL.PsdImagePlugin import PsdImageFile
 
-from cinn_colorize.files.limits import TooLargeError, check_pixels
+from cinn_colorize.files.limits import TooLargeError, TooLongError, check_pixels
 from cinn_colorize.files.messages import printable
 from cinn_colorize.imaging.color import Pixels
 
@@ -207,7 +207,7 @@ def decode_heic(content: bytes, max_pixels: int) -> Decoded:
         check_pixels(width, height, max_pixels)
         pillow_heif.set_orientation(image.info)  # the pixels are upright
         return Decoded(np.array(image), blobs_of(image.info))  # older versions free the pixels with the image
-    except TooLargeError:
+    except (TooLargeError, TooLongError):
         raise
     except (EOFError, IndexError, RuntimeError, SyntaxError, ValueError) as error:
         raise _unsupported(error) from None

@@ -38,7 +38,7 @@ _KEPT = ("exif-", "xmp-data", "iptc-data", _PROFILE, "photoshop-data", _UNIT)
 _RESOLUTION = ("exif-ifd0-XResolution", "exif-ifd0-YResolution", "exif-ifd0-ResolutionUnit")
 # Bands without alpha, by interpretation; of others, one.
 _COLORS = {"cmyk": 4, **dict.fromkeys(("srgb", "rgb16", "scrgb", "lab", "labs", "xyz"), 3)}
-_BAND = 2**19  # pixels of a band
+_BAND, _MOST_ROWS = 2**19, 2**12  # pixels and rows of a band; libvips takes time by the square of rows
 _SYSTEM_ERROR = "system error: "
 _UNSTATED = (1.0, 1.0)  # libvips' resolution of photos that state none
 _UNKNOWN = (72 / 25.4, 72 / 25.4)  # 72 dpi, which EXIF designates then (its tag XResolution)
@@ -105,7 +105,7 @@ def open_image(source: Path | bytes, max_pixels: int, page: int = 1, others: int
     Raises:
         pyvips.Error, OSError: it cannot be read.
         TooLargeError: it has more pixels than ``max_pixels``.
-        ValueError: it has fewer pages.
+        ValueError: it is too long, or has fewer pages.
     """
     if page > 1 and page > (number := pages(_load(source))):
         raise ValueError(f"it has {counted(number, 'page')}, and no page {page}")
@@ -195,7 +195,7 @@ def bands(image: Image) -> Iterator[tuple[int, Pixels]]:
     """Yield bands of rows from top to bottom: the index of the first row, and pixels (h, W, bands)."""
     region = pyvips.Region.new(image)
     dtype = np.uint16 if is_deep(image) else np.uint8
-    rows = max(16, _BAND // image.width)
+    rows = min(max(16, _BAND // image.width), _MOST_ROWS)
     for y0 in range(0, image.height, rows):
         content = region.fetch(0, y0, image.width, min(rows, image.height - y0))
         yield y0, np.frombuffer(content, dtype).reshape(-1, image.width, image.bands)

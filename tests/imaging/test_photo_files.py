@@ -77,15 +77,19 @@ def broken(folder, kind):
         width = struct.pack("<HHI", 0x0100, 4, 1)  # tag, type, and number of values
         assert path.read_bytes().count(width) == 1
         path.write_bytes(path.read_bytes().replace(width, struct.pack("<HHI", 0x0100, 4, 0)))
+    elif kind in LONG:
+        image = Image.new("L", LONG[kind])
+        image.save(path, kind.rpartition(" ")[2].upper())
     elif kind == "header only":
         path.write_bytes(b"\xff\xd8\xff\xe0")
     return path
 
 
+LONG = {"tall PNG": (1, 200_000), "wide TIFF": (2_000_000, 1), "tall BMP": (1, 1001), "long JPEG": (65_000, 64)}
 KINDS = [
     "missing", "folder", "empty", "text", "tga", "header only",
     "truncated jpg", "truncated png", "truncated webp", "truncated tif", "truncated avif",
-    "a strip of gray", "a strip of 16 bits", "a hole in lzw", "no width",
+    "a strip of gray", "a strip of 16 bits", "a hole in lzw", "no width", *LONG,
 ]  # fmt: skip
 
 
@@ -98,6 +102,25 @@ def test_a_file_that_is_no_photo_is_one_clear_line(tmp_path, kind):
     assert "\n" not in str(problem.value)
     with pytest.raises(PhotoError):
         open_photo(path).compose([Uniform(0, 0)])
+
+
+@pytest.mark.parametrize("kind", LONG)
+def test_a_photo_far_longer_than_wide_is_refused_by_its_header(tmp_path, kind):
+    problem = r"in\.jpg: cannot be read: {} x {} pixels: a side has more than .* 1,000 times .*; cut it into parts"
+    broken(tmp_path, kind).rename(tmp_path / "in.jpg")
+    with pytest.raises(PhotoError, match=problem.format(*LONG[kind])):
+        open_photo(tmp_path / "in.jpg")
+
+
+def test_a_photo_of_a_thousand_to_one_has_all_its_rows():
+    """In bands of few rows, for which libvips takes time by their square."""
+    tall = np.arange(50_000, dtype=np.uint16)[:, None]
+    assert open_photo(np.repeat(tall, 50, axis=1)).luminance(10, 1)[:, 0] == pytest.approx(
+        [open_photo(part.repeat(50, axis=1)).luminance(1, 1)[0, 0] for part in np.split(tall, 10)], abs=1e-3
+    )
+    parts = [pixels for _, pixels in vips.bands(vips.from_array(tall))]
+    assert np.array_equal(np.concatenate(parts)[..., 0], tall)
+    assert max(map(len, parts)) <= 4096
 
 
 def test_what_the_system_says_is_the_reason():
@@ -170,11 +193,11 @@ def test_a_failed_save_leaves_nothing_behind(tmp_path, out):
 @pytest.mark.parametrize(("format", "longest"), [("jpg", 65_500), ("webp", 16_383), ("avif", 16_384)])
 def test_what_is_too_long_for_a_format_is_said_with_those_that_have_no_end(tmp_path, format, longest):
     fits, other = (
-        open_photo(np.zeros((1, width), np.uint8)).compose([Uniform(5, 5)])[0]
+        open_photo(np.zeros((66, width), np.uint8)).compose([Uniform(5, 5)])[0]
         for width in (longest, longest + 1)
     )
     fits.save(tmp_path / f"fits.{format}")
-    problem = rf"other\.{format}: {longest + 1}x1 pixels .* {format}, .* {longest}; choose png or tiff"
+    problem = rf"other\.{format}: {longest + 1}x66 pixels .* {format}, .* {longest}; choose png or tiff"
     with pytest.raises(PhotoError, match=problem):
         other.save(tmp_path / f"other.{format}")
     for boundless in ("png", "tif"):
