@@ -85,7 +85,12 @@ def broken(folder, kind):
     return path
 
 
-LONG = {"tall PNG": (1, 200_000), "wide TIFF": (2_000_000, 1), "tall BMP": (1, 1001), "long JPEG": (65_000, 64)}
+LONG = {
+    "tall PNG": (1, 200_000),
+    "wide TIFF": (2_000_000, 1),
+    "tall BMP": (1, 1001),
+    "long JPEG": (65_000, 64),
+}
 KINDS = [
     "missing", "folder", "empty", "text", "tga", "header only",
     "truncated jpg", "truncated png", "truncated webp", "truncated tif", "truncated avif",
@@ -106,7 +111,9 @@ def test_a_file_that_is_no_photo_is_one_clear_line(tmp_path, kind):
 
 @pytest.mark.parametrize("kind", LONG)
 def test_a_photo_far_longer_than_wide_is_refused_by_its_header(tmp_path, kind):
-    problem = r"in\.jpg: cannot be read: {} x {} pixels: a side has more than .* 1,000 times .*; cut it into parts"
+    problem = (
+        r"in\.jpg: cannot be read: {} x {} pixels: a side has more than .* 1,000 times .*; cut it into parts"
+    )
     broken(tmp_path, kind).rename(tmp_path / "in.jpg")
     with pytest.raises(PhotoError, match=problem.format(*LONG[kind])):
         open_photo(tmp_path / "in.jpg")
