@@ -168,6 +168,16 @@ def pages(image: Image) -> int:
     return int(_field(image, "n-pages", 1))
 
 
+def ends_early(source: Path | bytes) -> bool:
+    """Return whether the data of a JPEG end before its last pixels, though its end is marked."""
+    try:
+        for _ in bands(_load(source, fail_on="warning")):
+            pass
+    except pyvips.Error as error:
+        return "premature end" in (error.detail or "")
+    return False
+
+
 def is_bilevel(image: Image) -> bool:
     """Return whether the pixels of the file have 1 bit."""
     return bool(_field(image, _BITS) == 1)
@@ -264,7 +274,7 @@ def reason(error: Error) -> str:
     return re.sub(r"^\w+: ", "", next(iter(system + lines), error.message or "no further detail"))
 
 
-def _load(source: Path | bytes, page: int = 1, access: str = "sequential") -> Image:
+def _load(source: Path | bytes, page: int = 1, access: str = "sequential", fail_on: str = "error") -> Image:
     """Load the image as stored, from its first row on."""
     # Not by path: libvips takes "a[2].tif" for a file with options, and refuses names not in UTF-8.
     if isinstance(source, bytes):
@@ -277,7 +287,7 @@ def _load(source: Path | bytes, page: int = 1, access: str = "sequential") -> Im
             origin = pyvips.Source.new_from_descriptor(descriptor)  # duplicates it
         finally:
             os.close(descriptor)
-    options: dict[str, Any] = {"access": access, "fail_on": "error"}
+    options: dict[str, Any] = {"access": access, "fail_on": fail_on}
     if start == b"\xff\xd8":  # also with a gain map, whose reader leaves out XMP, IPTC and resolution
         return Image.jpegload_source(origin, **options)
     if page > 1:  # which not all formats have

@@ -1,5 +1,6 @@
 import io
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -107,6 +108,55 @@ def test_a_file_that_is_no_photo_is_one_clear_line(tmp_path, kind):
     assert "\n" not in str(problem.value)
     with pytest.raises(PhotoError):
         open_photo(path).compose([Uniform(0, 0)])
+
+
+def cut(share, turned=1, **options):
+    """A JPEG that ends after a share of its bytes, with the mark of its end."""
+    tags, buffer = Image.Exif(), io.BytesIO()
+    tags[0x0112] = turned
+    Image.fromarray(np.tile(COLOR, (2, 2, 1))).save(buffer, "JPEG", exif=tags, **options)
+    return buffer.getvalue()[: int(share * len(buffer.getvalue()))] + b"\xff\xd9"
+
+
+def told_of(caplog):
+    """What this package logged; libvips logs too, which nobody sees."""
+    return [record.getMessage() for record in caplog.records if record.name.startswith("cinn_colorize")]
+
+
+@pytest.mark.parametrize("turned", [1, 3, 6, 8])
+def test_a_jpeg_that_lacks_its_end_is_told_of_once_and_refused_if_most_is_missing(tmp_path, caplog, turned):
+    (tmp_path / "in.jpg").write_bytes(cut(0.8, turned))
+    photo = open_photo(tmp_path / "in.jpg").framed("auto")
+    photo.luminance(256, 256)
+    photo.whole.lab(64, 64)
+    (told,) = told_of(caplog)
+    (missing,) = re.fullmatch(r".*/in\.jpg: the last (\d+)% of its pixels are missing", told).groups()
+    assert 5 < int(missing) < 35
+    caplog.clear()
+    nearly_empty = open_photo(cut(0.2, turned), name="in.jpg")
+    for _ in range(2):
+        with pytest.raises(PhotoError, match=r"in\.jpg: .* damaged, \d\d% of its pixels are missing"):
+            nearly_empty.framed("auto").luminance(256, 256)
+    assert not told_of(caplog)
+
+
+def test_a_few_bytes_that_claim_a_large_photo_are_refused():
+    image = io.BytesIO()
+    Image.fromarray(GRAY[:16, :16]).save(image, "JPEG")
+    head = image.getvalue().replace(b"\x08\0\x10\0\x10\1", b"\x08\x0b\xb8\x0b\xb8\1")  # 3000 x 3000
+    with pytest.raises(PhotoError, match=r"damaged, (9.|100)% of its pixels are missing"):
+        open_photo(head).framed("auto")
+
+
+def test_a_plain_border_is_no_missing_part(caplog):
+    bordered = np.pad(GRAY, ((0, 400), (0, 0)), constant_values=250)
+    for options in ({}, {"progressive": True}):
+        image = io.BytesIO()
+        Image.fromarray(bordered).save(image, "JPEG", **options)
+        open_photo(image.getvalue()).luminance(256, 256)
+        # Bytes too many before a mark are a warning of the reader too, but nothing is missing then.
+        open_photo(image.getvalue()[:-2] + bytes(9) + b"\xff\xd9").luminance(256, 256)
+    assert not told_of(caplog)
 
 
 @pytest.mark.parametrize("kind", LONG)
