@@ -33,8 +33,9 @@ pyvips.cache_set_max(0)  # no operation is repeated, and the cache would keep wh
 Image: TypeAlias = pyvips.Image
 Error: TypeAlias = pyvips.Error
 
-_EXIF, _PROFILE, _UNIT, _BITS = "exif-data", "icc-profile-data", "resolution-unit", "bits-per-sample"
-_KEPT = ("exif-", "xmp-data", "iptc-data", _PROFILE, "photoshop-data", _UNIT)
+_EXIF, _IPTC, _PROFILE = "exif-data", "iptc-data", "icc-profile-data"
+_UNIT, _BITS = "resolution-unit", "bits-per-sample"
+_KEPT = ("exif-", "xmp-data", _IPTC, _PROFILE, "photoshop-data", _UNIT)
 _RESOLUTION = ("exif-ifd0-XResolution", "exif-ifd0-YResolution", "exif-ifd0-ResolutionUnit")
 # Bands without alpha, by interpretation; of others, one.
 _COLORS = {"cmyk": 4, **dict.fromkeys(("srgb", "rgb16", "scrgb", "lab", "labs", "xyz"), 3)}
@@ -77,9 +78,11 @@ class Metadata:
         except UnicodeDecodeError:  # in the name of a text chunk of PNG
             names = [name for name in _KEPT if image.get_typeof(name)]
         kept = {name: (image.get_typeof(name), image.get(name)) for name in names if name.startswith(_KEPT)}
+        is_tiff = _field(image, "vips-loader", "").startswith("tiff")
+        if is_tiff:
+            kept.pop(_IPTC, None)  # truncated; the whole is read elsewhere
         if _EXIF in kept:  # which still has the original orientation
             kept["orientation"] = (pyvips.GValue.gint_type, 1)
-        is_tiff = _field(image, "vips-loader", "").startswith("tiff")
         resolution = image.xres, image.yres
         if resolution == _UNSTATED or (is_tiff and _UNIT not in kept):
             resolution = _UNKNOWN

@@ -363,6 +363,22 @@ def test_a_tiff_that_ends_before_its_last_pixels_is_known(kind):
         assert is_cut_off(io.BytesIO(content[:-1]))
 
 
+@pytest.mark.parametrize("compression", ["none", "deflate"])
+def test_a_tiff_that_ends_inside_its_profile_is_refused(compression):
+    """It has all its pixels, whose colours would change with the profile."""
+    profile = bytes(pyvips.Operation.call("profile_load", "p3"))
+    image = pyvips.Image.new_from_array(COLOR).copy()
+    image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+    content = bytes(image.tiffsave_buffer(compression=compression))
+    assert content.endswith(profile), "the profile is not the last"
+    assert open_photo(content)._metadata.blob("icc-profile-data") == profile
+    for end in (-1, -len(profile) // 2):
+        with pytest.raises(
+            PhotoError, match="cannot be read: damaged, its end is missing; get the photo again"
+        ):
+            open_photo(content[:end])
+
+
 def test_the_page_that_is_cut_off_is_the_one_asked_about():
     buffer = io.BytesIO()
     first, second = Image.fromarray(GRAY), Image.fromarray(np.ascontiguousarray(GRAY.T))
