@@ -88,7 +88,8 @@ def test_a_bigtiff_has_no_iptc_rather_than_a_part_of_it(tmp_path, monkeypatch, b
     for suffix in (".tif", ".jpg"):
         photo.compose([Uniform(5, 5)])[0].save(tmp_path / f"out{suffix}")
     kept = {".tif": iptc if big == "neither" else None, ".jpg": None if big == "photo" else iptc}
-    assert read_fields((tmp_path / "out.tif").open("rb")).get("iptc-data") == kept[".tif"]
+    found = read_fields((tmp_path / "out.tif").open("rb")).get("iptc-data")
+    assert found is kept[".tif"] is None or found.startswith(kept[".tif"])
     assert (iptc_in(tmp_path / "out.tif") is None) == (kept[".tif"] is None)
     found = iptc_in(tmp_path / "out.jpg")
     assert found is kept[".jpg"] is None or kept[".jpg"] in found
