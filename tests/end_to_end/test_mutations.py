@@ -10,7 +10,21 @@ from PIL import Image
 from cinn_colorize.imaging.photo import PhotoError, open_photo
 
 PIXELS = 100_000  # more are refused: one header byte may request gigabytes
-SUFFIXES = [".jpg", ".png", ".tif", ".webp", ".avif", ".gif", ".bmp", ".ppm", ".jp2", ".heic", ".psd"]
+SUFFIXES = [
+    ".jpg",
+    ".png",
+    ".tif",
+    ".webp",
+    ".avif",
+    ".gif",
+    ".bmp",
+    ".ppm",
+    ".jp2",
+    ".heic",
+    ".psd",
+    ".tga",
+    ".qoi",
+]
 
 
 @pytest.fixture(scope="module")
@@ -19,10 +33,10 @@ def originals(tmp_path_factory):
     folder, contents = tmp_path_factory.mktemp("originals"), {}
     for suffix in SUFFIXES:
         path = folder / f"photo{suffix}"
-        pixels = COLOR[:40, :50] if suffix in (".jpg", ".ppm") else GRAY[:40, :50]
+        pixels = COLOR[:40, :50] if suffix in (".jpg", ".ppm", ".qoi") else GRAY[:40, :50]
         if suffix in (".heic", ".psd"):
             {".heic": write_heic, ".psd": write_psd}[suffix](path, COLOR[:40, :50])
-        elif suffix in (".gif", ".bmp", ".ppm", ".jp2"):
+        elif suffix in (".gif", ".bmp", ".ppm", ".jp2", ".tga", ".qoi"):
             Image.fromarray(np.ascontiguousarray(pixels)).save(path)
         else:
             write(path, deep(pixels) if suffix in (".tif", ".png") else pixels)

@@ -55,8 +55,8 @@ def broken(folder, kind):
         path.touch()
     elif kind == "text":
         path.write_text("I am no photo,\nI have two lines.")
-    elif kind == "tga":
-        Image.fromarray(GRAY).save(path, "TGA")
+    elif kind == "pcx":
+        Image.fromarray(GRAY).save(path, "PCX")
     elif kind.startswith("truncated"):
         suffix = kind.split()[1]
         whole = write(folder / f"whole.{suffix}", np.tile(COLOR, (3, 3, 1))).read_bytes()
@@ -93,7 +93,7 @@ LONG = {
     "long JPEG": (65_000, 64),
 }
 KINDS = [
-    "missing", "folder", "empty", "text", "tga", "header only",
+    "missing", "folder", "empty", "text", "pcx", "header only",
     "truncated jpg", "truncated png", "truncated webp", "truncated tif", "truncated avif",
     "a strip of gray", "a strip of 16 bits", "a hole in lzw", "no width", *LONG,
 ]  # fmt: skip
