@@ -42,6 +42,7 @@ from cinn_colorize.methods.mix import Mask as Mask
 from cinn_colorize.methods.mix import read_mask
 from cinn_colorize.methods.samples import Colorization as Colorization
 from cinn_colorize.methods.samples import Sample as Sample
+from cinn_colorize.methods.samples import check_colors
 from cinn_colorize.methods.samples import likeliest as likeliest
 from cinn_colorize.methods.samples import typical as typical
 from cinn_colorize.methods.transfer import Reference as Reference
@@ -200,10 +201,11 @@ class BaseColorizer:
             rendering: how they become pictures.
 
         Raises:
-            PhotoError: the photo cannot be read.
+            PhotoError: the photo cannot be read, or a sample has no finite colours.
         """
         photo, upsamplers = _as_photo(photo), []
         for sample in samples:
+            check_colors(f"{photo.name}, seed {sample.seed}", sample.ab)
             height, width = sample.ab.shape[1:]
             guide = photo.luminance(GUIDE_SCALE * height, GUIDE_SCALE * width)
             ab = np.float32(rendering.saturation) * sample.ab

@@ -124,6 +124,13 @@ def write_stdout(content: bytes) -> None:
         raise CinnError(f"stdout: cannot be written: {error.strerror}") from error
 
 
+def discard_stdout() -> None:
+    """Let what is written to stdout from now on, and what is left of it, go nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
 @contextlib.contextmanager
 def fatal(debug: bool) -> Iterator[None]:
     """Report an error in one line and exit with code 1; with ``debug``, raise it."""
