@@ -34,7 +34,7 @@ from cinn_colorize.methods.samples import Colorization, Sample, in_file
 from cinn_colorize.methods.transfer import TEMPERATURE
 from cinn_colorize.models import load_model
 from cinn_colorize.models.registry import MAX_GUIDANCE
-from cinn_colorize.studio.library import Item, Library
+from cinn_colorize.studio.library import Item, Shelf
 from cinn_colorize.studio.page_request import SIZES, PageRequest
 
 _OPEN = 8  # photos kept conditioned
@@ -95,7 +95,7 @@ class Studio:
 
     def __init__(
         self,
-        library: Library,
+        library: Shelf,
         max_pixels: int,
         network: Sequence[str] = (),
         *,
@@ -126,7 +126,6 @@ class Studio:
             "guidance": None if self.info.guidance is None else self._default,
             "max_guidance": MAX_GUIDANCE,
             "members": things.MEMBERS,
-            "given": self.library.given(),
         }
 
     def describe(self, wanted: PageRequest) -> dict[str, object]:
@@ -170,8 +169,12 @@ class Studio:
             opened.samples.popitem(last=False)
         return found
 
-    def pictures(self, wanted: PageRequest, number: int, size: str) -> Iterator[dict[str, object]]:
-        """Yield samples as pages show them: seed, log density, and the picture as a data URL."""
+    def pictures(self, wanted: PageRequest, most: int, size: str) -> list[dict[str, object]]:
+        """Return as many samples as take about as long as one, but not more than are wanted.
+
+        They are as pages show them: seed, log density, and the picture as a data URL.
+        """
+        number, shown = min(most, self.at_once(wanted)), list[dict[str, object]]()
         samples, opened = self.samples(wanted, number), self._opened(wanted)
         photo = opened.shown(size)
         for made in self._colorizer(wanted).compose(photo, samples, wanted.rendering):
@@ -179,7 +182,8 @@ class Studio:
                 picture = made.picture.thumbnail(max(photo.width, photo.height))
             else:
                 picture = PIL.Image.fromarray(made.rgb)  # 8 bits, sRGB
-            yield {"seed": made.seed, "log_prob": made.log_prob, "picture": _url(picture)}
+            shown.append({"seed": made.seed, "log_prob": made.log_prob, "picture": _url(picture)})
+        return shown
 
     def prepare(self, wanted: PageRequest) -> int:
         """Draw more of the coarse colours that hints require; return how many there are."""
@@ -225,12 +229,12 @@ class Studio:
         made.picture.mode &= mode_like(*method.paths)
         return made
 
-    def keep(self, wanted: PageRequest, *, hold: bool = False) -> Item:
-        """Make the picture a file of the library, to be sent, or to serve as a reference."""
+    def keep(self, wanted: PageRequest) -> Item:
+        """Make the picture a file for the library, to be sent, or to serve as a reference."""
         made = self.make(wanted)
         item = self.library.new(wanted.name(self.library, made.seed), made=True)
         made.save(item.path)
-        return self.library.add(item, hold=hold)
+        return item
 
     def save(self, wanted: PageRequest) -> list[Path]:
         """Write the picture beside its photo, and what was made here for it; return the paths.
@@ -260,13 +264,8 @@ class Studio:
         wanted = replace(wanted, guidance=self._guidance(wanted))
         return wanted.command(self.library, self.info, self._network)
 
-    def others(self, wanted: PageRequest) -> list[Item]:
-        """List the files made here that a picture requires: a mask, or a picture as a reference."""
-        items = [self.library[key] for key in (wanted.mask, wanted.reference) if key]
-        return [item for item in items if item.made]
-
     def _save_others(self, wanted: PageRequest, picture: Path) -> Iterator[Path]:
-        for item in self.others(wanted):
+        for item in wanted.others(self.library):
             for path in _numbered(picture.parent / item.name):
                 if not path.exists():
                     with writing(path, mode_like(item.path)) as copy, item.path.open("rb") as file:
