@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
@@ -134,7 +135,7 @@ class PageRequest:
             more = ["--no-sheet"]
         elif isinstance(request, TransferRequest):
             arguments.insert(0, str(request.reference))
-        else:
+        elif find_spec("torch"):
             more = ["--engine", "torch"]  # the studio's own, which encodes too
         options = [*more, *words(request.at(temperature))]
         if self.guidance not in (None, info.guidance_of(None)):
