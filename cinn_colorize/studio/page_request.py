@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
@@ -139,7 +140,7 @@ class PageRequest:
             more = ["--no-sheet"]
         elif isinstance(request, TransferRequest):
             arguments.insert(0, str(request.reference))
-        else:
+        elif find_spec("torch"):
             more = ["--engine", "torch"]  # the studio's own, which encodes too
         options = [*more, *words(request.at(temperature))]
         if self.guidance not in (None, info.guidance_of(None)):

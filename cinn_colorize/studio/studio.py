@@ -6,8 +6,10 @@ import base64
 import io
 import shutil
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,10 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import PIL.Image
 
-from cinn_colorize.colorizer import Colorizer, ConditionedPhoto, PhotoLike
-from cinn_colorize.engines.interface import NetworkInput
-from cinn_colorize.errors import ExistsError, PhotoError
+from cinn_colorize.colorizer import BaseColorizer, ConditionedPhoto, PhotoLike
+from cinn_colorize.engines.choice import ModelSpec
+from cinn_colorize.engines.interface import LoadedNetwork, NetworkInput
+from cinn_colorize.errors import EngineError, ExistsError, PhotoError
 from cinn_colorize.files.atomic import mode_like, writing
 from cinn_colorize.files.formats import format_of_name
 from cinn_colorize.imaging import color
@@ -32,7 +35,7 @@ from cinn_colorize.methods.hints import Hint
 from cinn_colorize.methods.recipe import differences, recipe_at
 from cinn_colorize.methods.samples import Colorization, Sample, in_file
 from cinn_colorize.methods.transfer import TEMPERATURE
-from cinn_colorize.models import load_model
+from cinn_colorize.models import find_weights, load_model
 from cinn_colorize.models.registry import MAX_GUIDANCE
 from cinn_colorize.studio.library import Item, Shelf
 from cinn_colorize.studio.page_request import SIZES, PageRequest
@@ -43,7 +46,7 @@ _ALIKE = 9.0  # ab that differ by less are one colour of the palette
 _MOST_COLORS = 8
 
 
-class _Remembering(Colorizer):
+class _Remembering(BaseColorizer):
     """A colorizer that conditions each open photo once."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -68,9 +71,7 @@ class _Open:
     members: list[Floats] = field(default_factory=list)
     small: dict[int, Photo] = field(default_factory=dict)
     samples: OrderedDict[PageRequest, Sample] = field(default_factory=OrderedDict)
-    method: tuple[PageRequest, SampleMethod] | None = (
-        None  # the last one, which may keep an encoded reference
-    )
+    method: tuple[PageRequest, SampleMethod] | None = None  # the last, which may keep an encoded reference
 
     def shown(self, size: str) -> Photo:
         """Return the photo at a size of the page; a small one is made of a larger one, not of the file."""
@@ -105,7 +106,7 @@ class Studio:
         **options: str,
     ) -> None:
         self.library, self.max_pixels, self._network = library, max_pixels, network
-        self._model, self._default, self._options = load_model(model, weights), guidance, options
+        self._network_with, self._default = _networks(model, weights, **options), guidance
         self._colorizers: dict[float, _Remembering] = {}
         self._open: OrderedDict[tuple[object, ...], _Open] = OrderedDict()
         self.info = self._colorizer(PageRequest()).info
@@ -114,7 +115,8 @@ class Studio:
         """Return how many samples take about as long as one, so that they are drawn together."""
         colorizer = self._colorizer(wanted)
         sequential = colorizer.network.coarse_size is not None  # an autoregressive level, of eight at a time
-        return 8 if wanted.hints or sequential or colorizer.device.type != "cpu" else 1
+        device = getattr(colorizer.network, "device", None)  # onnxruntime's is the CPU
+        return 8 if wanted.hints or sequential or (device and device.type != "cpu") else 1
 
     def facts(self) -> dict[str, object]:
         """Return what a page has to know before it shows a photo."""
@@ -150,6 +152,8 @@ class Studio:
     def samples(self, wanted: PageRequest, number: int = 1) -> list[Sample]:
         """Draw samples from ``wanted.seed`` on, or return those that have been drawn before."""
         opened = self._opened(wanted)
+        if (wanted.mask or wanted.reference) and not find_spec("torch"):
+            raise EngineError("joining and transfer require torch, which is not installed here")
         if wanted.hints:
             plain = self.samples(replace(wanted, hints=()), number)
             while self.prepare(wanted) < things.MEMBERS:
@@ -288,9 +292,7 @@ class Studio:
     def _colorizer(self, wanted: PageRequest) -> _Remembering:
         guidance = self._guidance(wanted)
         if guidance not in self._colorizers:
-            colorizer = _Remembering(self._model, guidance=guidance, **self._options)
-            self._model = self._model._replace(model=colorizer.network.model)  # not placed once more
-            self._colorizers[guidance] = colorizer
+            self._colorizers[guidance] = _Remembering(*self._network_with(guidance))
         return self._colorizers[guidance]
 
     def _opened(self, wanted: PageRequest) -> _Open:
@@ -308,6 +310,31 @@ class Studio:
         while len(self._open) > _OPEN:
             self._open.popitem(last=False)
         return self._open[key]
+
+
+def _networks(
+    model: str, weights: str | None, device: str, precision: str
+) -> Callable[[float], LoadedNetwork]:
+    """Return what gives the network another guidance; the weights are loaded once."""
+    path, sha256 = find_weights(model, weights)
+    spec = ModelSpec(model, path, sha256, device, precision, encodes=True)
+    if graphs := spec.graphs:
+        from cinn_colorize.engines.onnx.engine import onnx_network
+        from cinn_colorize.engines.onnx.files import Sessions
+
+        return partial(onnx_network, model, sha256, Sessions(graphs, path))
+    from cinn_colorize.engines.pytorch import TorchNetwork, torch_network
+
+    loaded = load_model(model, weights)
+
+    def placed(guidance: float) -> LoadedNetwork:
+        nonlocal loaded
+        network = torch_network(loaded, None, device, precision, guidance)
+        assert isinstance(network.network, TorchNetwork)
+        loaded = loaded._replace(model=network.network.model)  # not placed once more
+        return network
+
+    return placed
 
 
 def _numbered(path: Path) -> Iterator[Path]:
