@@ -42,6 +42,7 @@ from cinn_colorize.methods.mix import Mask as Mask
 from cinn_colorize.methods.mix import read_mask
 from cinn_colorize.methods.samples import Colorization as Colorization
 from cinn_colorize.methods.samples import Sample as Sample
+from cinn_colorize.methods.samples import check_colors
 from cinn_colorize.methods.samples import likeliest as likeliest
 from cinn_colorize.methods.samples import typical as typical
 from cinn_colorize.methods.transfer import Reference as Reference
@@ -200,10 +201,11 @@ class BaseColorizer:
             rendering: how they become pictures.
 
         Raises:
-            PhotoError: the photo cannot be read.
+            PhotoError: the photo cannot be read, or a sample has no finite colours.
         """
         photo, upsamplers = _as_photo(photo), []
         for sample in samples:
+            check_colors(f"{photo.name}, seed {sample.seed}", sample.ab)
             height, width = sample.ab.shape[1:]
             guide = photo.luminance(GUIDE_SCALE * height, GUIDE_SCALE * width)
             ab = np.float32(rendering.saturation) * sample.ab
@@ -265,7 +267,7 @@ class Colorizer(BaseColorizer):
         device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or one of torch.
         precision: ``fp32``, or ``bf16`` for the networks (latents and colours stay fp32).
         guidance: how much more closely samples follow the photo than the training data do, 0 to 2: objects
-            get clearer colours, and samples differ less. 0 is the learnt distribution. By default, the one in
+            get clearer colours. 0 is the learnt distribution. By default, the one in
             the registry; see :class:`cinn_colorize.flow.autoregressive.Guidance`.
         chunk: number of samples that go through the network at a time. The default on a CPU is 1; larger
             chunks are faster there, but change the last bits of the samples.

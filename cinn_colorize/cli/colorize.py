@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import re
+import string
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from cinn_colorize.cli.summary import report, report_dry_run
 from cinn_colorize.files.atomic import leaves_folder
 from cinn_colorize.files.formats import OUTPUT_SUFFIXES, format_of_name
 from cinn_colorize.files.limits import read_stream
+from cinn_colorize.files.messages import counted
 from cinn_colorize.imaging.options import option
 from cinn_colorize.latents.levels import short_levels
 from cinn_colorize.request import SampleRequest
@@ -59,16 +62,22 @@ class ResultOptions(common.BatchOutputOptions):
         # Beside the samples themselves, which have the same seeds.
         stem = "{stem}" if request.like is None else f"{{stem}}_like_{request.like:03d}"
         pattern = _PATTERN.replace("{stem}", stem) if self.output is None else self.output
-        _check_pattern(pattern, self.format, names, kept)
+        _check_pattern(pattern, self.format, names, method.number if kept > 1 else 1, method.seed)
         sheet = f"{stem}_sheet.jpg" if self.sheet and kept > 1 else ""
         return self.plan(request, method, reading, pattern=pattern, names=names, sheet=sheet)
 
 
-def _check_pattern(pattern: str, format: str, values: Mapping[str, str | int], number: int) -> None:
-    """Refuse a pattern that is not of such pictures, or gives several samples of a photo one name."""
+def _check_pattern(
+    pattern: str, format: str, values: Mapping[str, str | int], number: int, first: int
+) -> None:
+    """Refuse a pattern that is not of such pictures, or gives two of the samples of a photo one name."""
     ext = ".jpg" if format == "auto" else f".{format}"
     try:
-        names = {pattern.format(stem="photo", seed=seed, ext=ext, **values) for seed in range(2)}
+        specs = [spec for _, _, spec, _ in string.Formatter().parse(pattern) if spec]
+        if any(re.search(r"[{]|\d{4}", spec) for spec in specs):  # which may take for ever
+            raise typer.BadParameter(f"--output {pattern!r} has a field of more than 999 characters")
+        seeds = range(first, first + number)
+        names = {pattern.format(stem="photo", seed=seed, ext=ext, **values) for seed in seeds}
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise typer.BadParameter(f"--output accepts {_FIELDS}, not {pattern!r}") from error
     problem = ""
@@ -78,8 +87,8 @@ def _check_pattern(pattern: str, format: str, values: Mapping[str, str | int], n
         problem = f"has a suffix of its own; leave out --format {format}"
     elif not Path(pattern).is_absolute() and any(map(leaves_folder, names)):
         problem = "leaves the folder of -o; choose that folder, or an absolute --output"
-    elif number > 1 and len(names) == 1:
-        problem = f"gives all {number} samples the same name; add {{seed}}"
+    elif len(names) < number:
+        problem = f"gives {number} samples {counted(len(names), 'name')}; add {{seed}}"
     if problem:
         raise typer.BadParameter(f"--output {pattern!r} {problem}")
 

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cinn_colorize.cli.console import draws, print_json, print_path, print_trace, progress_bar, say
+from cinn_colorize.cli.console import (
+    discard_stdout,
+    draws,
+    print_json,
+    print_path,
+    print_trace,
+    progress_bar,
+    say,
+)
 from cinn_colorize.cli.interrupts import keeping
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.files.atomic import check_output
@@ -182,7 +190,10 @@ def report(
         for event in events:
             summary.count(event)
             if isinstance(event, Result) and not event.existed:
-                print_result(event, as_json)
+                try:
+                    print_result(event, as_json)
+                except BrokenPipeError:  # the results are files, which no reader of their names stops
+                    discard_stdout()
             elif isinstance(event, Failure):
                 say(event.message)
                 if general.debug:
