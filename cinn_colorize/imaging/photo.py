@@ -280,9 +280,10 @@ class Photo:
 
     @cached_property
     def _ends_early(self) -> bool:
-        is_jpeg = self.source is not None and self.suffix.lower() in FORMATS["jpg"]
+        if self.source is None or self.suffix.lower() not in FORMATS["jpg"]:
+            return False
         with raising_photo_errors(self.name):
-            return is_jpeg and vips.ends_early(self.source)
+            return vips.ends_early(self.source)
 
     def _within(self, frame: Box) -> Photo:
         if frame == self.whole.inside:
