@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, SupportsFloat, SupportsIndex, TypeAlias, cast
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, SupportsFloat, SupportsIndex, TypeAlias, TypeVar, cast
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from cinn_colorize import __version__
 from cinn_colorize.engines.interface import Network
 from cinn_colorize.engines.interface import NetworkInput as NetworkInput
 from cinn_colorize.files.atomic import mode_like
-from cinn_colorize.imaging.options import Box, Rendering, Upsampling
+from cinn_colorize.imaging.options import Box, HintReach, Rendering, Upsampling
 from cinn_colorize.imaging.photo import Photo, open_photo
 from cinn_colorize.imaging.reading import PhotoSource
 from cinn_colorize.imaging.upsampling import GUIDE_SCALE, Upsampler
@@ -57,6 +58,7 @@ else:  # for whoever reads annotations at run time
     TorchDevice = TorchNetwork = Any
 
 PhotoLike: TypeAlias = PhotoSource | Photo
+_Choice = TypeVar("_Choice", bound=StrEnum)
 
 DEFAULT_RENDERING = Rendering()
 
@@ -106,6 +108,7 @@ class BaseColorizer:
         pick: SupportsIndex | None = None,
         hints: str | Iterable[HintLike] = (),
         strokes: str | os.PathLike[str] | None = None,
+        hint_reach: str = "thing",
         upsampling: str = "jbu",
         saturation: SupportsFloat = 1.0,
         frame: str | Iterable[int] | Box = "auto",
@@ -126,9 +129,9 @@ class BaseColorizer:
                 of the most typical sample of the seeds 0 to 7; with ``like``, the seed after that one.
             like: seed of a sample that all resemble; see :meth:`ConditionedPhoto.vary`.
             pick: number of the n samples to keep, typical ones that differ; see :func:`typical`.
-            hints: colours wanted at pixels of the photo, each (x, y, colour) or text, ``"310,120,#a02832"``;
-                a colour is ``"#a02832"``, ``"red"`` or ``(160, 40, 50)``.
+            hints: colours wanted at pixels, (x, y, ``"#a02832"``, ``"red"`` or (160, 40, 50)) or text each.
             strokes: picture file of colours wanted, painted over the photo on a transparent layer.
+            hint_reach: what hints recolour: ``thing``, those they lie on, or ``photo``, its mood too.
             upsampling: ``jbu``, ``exact`` or ``bicubic``; see :mod:`.imaging.upsampling`.
             saturation: factor on the chroma of the pictures, 0 to 2.
             frame: what surrounds the picture of a scan and stays gray: ``auto``, ``none``, or left, top,
@@ -139,20 +142,19 @@ class BaseColorizer:
             TypeError: an argument is of a wrong type.
             ValueError: an argument is out of range, or there are hints and ``like`` or ``pick``.
         """
-        if upsampling not in list(Upsampling):
-            raise ValueError(f"unknown upsampling {upsampling!r}; choose one of {', '.join(Upsampling)}")
         return self.draw(
             photo,
             SampleRequest(
                 number=cast("int", n),
                 temperature=temperature,
                 seed=cast("int | None", seed),
-                rendering=Rendering(Upsampling(upsampling), cast("float", saturation)),
+                rendering=Rendering(_one_of(Upsampling, upsampling, "upsampling"), cast("float", saturation)),
                 frame=frame,
                 like=cast("int | None", like),
                 pick=cast("int | None", pick),
                 hint=hints,
                 strokes=strokes,
+                hint_reach=_one_of(HintReach, hint_reach, "hint_reach"),
             ),
         )
 
@@ -265,7 +267,7 @@ class Colorizer(BaseColorizer):
         device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or one of torch.
         precision: ``fp32``, or ``bf16`` for the networks (latents and colours stay fp32).
         guidance: how much more closely samples follow the photo than the training data do, 0 to 2: objects
-            get clearer colours, and samples differ less. 0 is the learnt distribution. By default, the one in
+            get clearer colours. 0 is the learnt distribution. By default, the one in
             the registry; see :class:`cinn_colorize.flow.autoregressive.Guidance`.
         chunk: number of samples that go through the network at a time. The default on a CPU is 1; larger
             chunks are faster there, but change the last bits of the samples.
@@ -299,6 +301,12 @@ class Colorizer(BaseColorizer):
         loaded = torch_network(model, weights, device, precision, guidance, chunk)
         super().__init__(*loaded)
         self.model, self.device = self.network.model, self.network.device
+
+
+def _one_of(choices: type[_Choice], text: str, name: str) -> _Choice:
+    if text not in list(choices):
+        raise ValueError(f"unknown {name} {text!r}; choose one of {', '.join(choices)}")
+    return choices(text)
 
 
 def _as_photo(photo: PhotoLike) -> Photo:

@@ -19,6 +19,7 @@ from cinn_colorize.imaging.options import (
     MAX_PIXELS,
     TYPICAL_OF,
     Box,
+    HintReach,
     Rank,
     Rendering,
     check_seeds,
@@ -89,7 +90,7 @@ def guidance_option() -> Any:
     """Declare the guidance of the network."""
     help = (
         f"How closely samples follow the photo, 0 to {MAX_GUIDANCE:g}: 0 is the distribution as it was "
-        "learnt; more gives objects clearer colours, and samples differ less."
+        "learnt; more gives objects clearer colours."
     )
     default = f"{_DEFAULT.guidance_of(None):g}"
     return option(None, "G", help, panel=DRAWING, show_default=default)
@@ -191,6 +192,12 @@ class SampleRequest(Request):
         show_default=False,
     )
 
+    hint_reach: HintReach = option(
+        HintReach.thing,
+        None,
+        "What hints recolour: the things that they lie on and nothing else, or the mood of the photo too.",
+    )
+
     @property
     def is_hinted(self) -> bool:
         """Whether samples follow hints."""
@@ -224,7 +231,7 @@ class SampleRequest(Request):
             if self.rank or kept or like is not None:
                 raise ValueError("hints exclude like and pick; leave these out")
             painted = None if strokes is None else Path(strokes)
-            return Hinted(points, painted, first=is_typical, progress=progress, **drawn)
+            return Hinted(points, painted, self.hint_reach, first=is_typical, progress=progress, **drawn)
         if like is not None:
             return Variation(self.rank, kept, like=like, fresh=transfer_noise(info.levels), **drawn)
         return Sampling(self.rank, 1 if is_typical else kept, **drawn)

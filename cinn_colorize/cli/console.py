@@ -141,6 +141,11 @@ def fatal(debug: bool) -> Iterator[None]:
             raise
         say(error)
         raise typer.Exit(1) from error
+    except ModuleNotFoundError as error:  # torch, where the program needs no Python
+        if debug:
+            raise
+        say(f"this requires {error.name}, which is not installed here; pip install cinn-colorize has it")
+        raise typer.Exit(1) from error
 
 
 def show_log(quiet: bool, verbose: bool = False) -> None:

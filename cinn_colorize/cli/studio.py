@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import typer
 
 from cinn_colorize.cli.common import GeneralOptions, ModelOptions, PhotoOptions, argument, device_of
-from cinn_colorize.cli.console import print_path, say
+from cinn_colorize.cli.console import print_path, say, show_log
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.imaging.options import option
 from cinn_colorize.request import words
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cinn_colorize.studio.guard import Guard
-    from cinn_colorize.studio.library import Library
+    from cinn_colorize.studio.library import Shelf
     from cinn_colorize.studio.studio import Studio
 
 _ANY = ("0.0.0.0", "::")  # addresses of all networks
@@ -92,14 +92,16 @@ def studio(
                 say(f"open {url} in a browser{elsewhere}; Ctrl-C ends")
                 if options.browser:
                     webbrowser.open(url)
-                Server(library, partial(_load, library, options, guidance), print_path).run(listening, guard)
+                Server(library, partial(_load, options, guidance), print_path).run(listening, guard)
         finally:
             library.close()
 
 
-def _load(library: Library, options: StudioOptions, guidance: float) -> Studio:
-    from cinn_colorize.studio.studio import Studio  # heavy: the page is there before it is needed
+def _load(options: StudioOptions, guidance: float, library: Shelf) -> Studio:
+    """Load the network in the process that draws."""
+    from cinn_colorize.studio.studio import Studio
 
+    show_log(options.general.quiet, options.general.verbose)
     network = vars(options.network) | {"guidance": guidance}
     return Studio(library, options.reading.limit, words(options.network, without=["guidance"]), **network)
 

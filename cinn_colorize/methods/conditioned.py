@@ -111,9 +111,9 @@ class Conditioned:
         if pick is None:
             latents = noise(self.latent_shapes, seeds)
             return _samples(latents, self._decode(latents), seeds, temperature, method)
-        network, whole = self._network, self.whole
+        whole = self.whole
         latents = noise(whole.latent_shapes, seeds)
-        coarse = network.coarse(latents, whole._conditions[0]) if network.coarse_size else None
+        coarse = whole._begun(latents)
         ab, log_prob = coarse or whole._decode(latents)
         chosen = medoids(ab, whole_number(pick, "pick", 1))
         method = {**method, **picked(len(chosen), seeds)}
@@ -123,8 +123,13 @@ class Conditioned:
         latents = {r: z[chosen] for r, z in latents.items()}
         decoded = ab[chosen], log_prob[chosen]
         if coarse:
-            decoded = network.decode(latents, self._conditions[0], coarse.some(chosen))
+            decoded = self._network.decode(latents, self._conditions[0], coarse.some(chosen))
         return _samples(latents, decoded, seeds, temperature, method)
+
+    def coarse(self, n: int, seed: int) -> Floats:
+        """Draw the coarse colours of n samples of the whole photo squeezed to a square, (n, 2, s, s)."""
+        latents = draw(self.whole.latent_shapes, range(seed, seed + n), self.temperature)
+        return (self.whole._begun(latents) or self.whole._decode(latents))[0]
 
     def samples_of(
         self, latent: Latent, seeds: Sequence[int], temperature: PerLevel, method: Mapping[str, str]
@@ -186,6 +191,10 @@ class Conditioned:
         if not np.isfinite(ab).all():
             raise ValueError("ab has values that are not finite")
         return ab
+
+    def _begun(self, latents: LatentLevels) -> Coarse | None:
+        """Decode the coarse colours of a photo of one window, where the network has such."""
+        return self._network.coarse(latents, self._conditions[0]) if self._network.coarse_size else None
 
     def _decode(self, latents: LatentLevels) -> tuple[Floats, NDArray[np.float64]]:
         if self._photo.panorama is not None and not self._covered_by(latents):
