@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
-from cinn_colorize.cli.common import GeneralOptions, ModelOptions, PhotoOptions, argument, device_of
+from cinn_colorize.cli.common import (
+    GeneralOptions,
+    ModelOptions,
+    PhotoOptions,
+    argument,
+    device_of,
+    recursive_option,
+)
 from cinn_colorize.cli.console import print_path, say, show_log
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.imaging.options import option
@@ -41,6 +48,7 @@ class StudioOptions:
     port: int = option(8123, "PORT", "Port; 0 for a free one.", min=0, max=65535)
     public: bool = option(False, None, "Let anyone in who reaches the address, without a token.")
     browser: bool = option(True, None, "Open the page in a browser.", "--browser/--no-browser")
+    recursive: bool = recursive_option("results are saved beside their photos")
     reading: PhotoOptions
     network: ModelOptions
     general: GeneralOptions
@@ -75,7 +83,7 @@ def studio(
         from cinn_colorize.studio.library import Library
         from cinn_colorize.studio.server import Server
 
-        inputs = find_inputs(photos or [], output=Path())
+        inputs = find_inputs(photos or [], recursive=options.recursive, output=Path())
         if errors := [item for item in inputs if isinstance(item, PhotoError)]:
             raise errors[0]
         paths = [item.path for item in inputs if not isinstance(item, PhotoError)]
