@@ -79,7 +79,6 @@ def studio(
     guidance = options.network.chosen_guidance
     with options.general.reporting():
         from cinn_colorize.batch.inputs import find_inputs
-        from cinn_colorize.files.atomic import protecting
         from cinn_colorize.studio.library import Library
         from cinn_colorize.studio.server import Server
 
@@ -95,7 +94,7 @@ def studio(
         library = Library(paths, options.reading.limit)
 
         try:
-            with protecting(paths), listening:
+            with listening:
                 elsewhere = ", elsewhere with the name of this machine" if options.host in _ANY else ""
                 say(f"open {url} in a browser{elsewhere}; Ctrl-C ends")
                 if options.browser:

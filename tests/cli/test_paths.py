@@ -250,7 +250,10 @@ def test_subfolders_are_searched_by_all_commands_that_advise_it(tmp_path, colori
     monkeypatch.chdir(tmp_path)
     run = in_this_process(monkeypatch, colorizer)
     assert "--recursive also searches" in the_line(run("transfer", "color.png", "scans"))
-    assert run("transfer", "color.png", "scans", "--recursive").stdout == "colorized/below/a_like_color_000.png\n"
+    assert (
+        run("transfer", "color.png", "scans", "--recursive").stdout
+        == "colorized/below/a_like_color_000.png\n"
+    )
     assert "--recursive also searches" in the_line(run("studio", "scans", "--no-browser"))
     monkeypatch.setattr("cinn_colorize.studio.server.Server.run", lambda server, *_: print(server.given()))
     monkeypatch.setattr("cinn_colorize.studio.server.Jobs", lambda *_: None)
