@@ -76,6 +76,11 @@ def engine_option(kind: type[StrEnum] = Engine, more: str = "") -> Any:
     return option(kind("auto"), None, help, panel=NETWORK)
 
 
+def recursive_option(results: str) -> Any:
+    """Declare ``--recursive``."""
+    return option(False, None, f"Include subfolders; {results}.", "-r --recursive")
+
+
 def overwrite_option() -> Any:
     """Declare ``--overwrite``."""
     return option(False, None, "Replace results that exist.", panel=OUTPUT)

@@ -57,11 +57,12 @@ class Progress:
     def line(self) -> str:
         """Return the state as a line: the photo at work, what is done and left, and how fast."""
         now = time.monotonic()
-        parts = [f"{self.done} of {self.total} {self.unit} done, {self.total - self.done} left"]
-        if self.done:
+        left = self.total - self.done
+        parts = [f"{self.done} of {self.total} {self.unit} done" + (f", {left} left" if left else "")]
+        if self.done and left:
             rate = (len(self._recent) - 1) / (now - self._recent[0])
-            parts += [speed(rate, self.unit), f"about {duration((self.total - self.done) / rate)} to go"]
-        else:
+            parts += [speed(rate, self.unit), f"about {duration(left / rate)} to go"]
+        elif not self.done:
             parts.append(f"{duration(now - self._start)} so far")
         return f"{self.name}: {', '.join(parts)}" if self.name else ", ".join(parts)
 
@@ -231,7 +232,7 @@ def _say_not_taken(paths: Sequence[Path], general: GeneralOptions) -> None:
     from cinn_colorize.batch.inputs import counts_by_suffix, is_linked_folder, is_special
 
     for path in paths if general.verbose else ():
-        why = "it is not a file" if is_special(path) else "its name is not that of a photo"
+        why = "it is not a file" if is_special(path) else "its name does not end like that of a photo"
         why = "it is a link to a folder" if is_linked_folder(path) else why
         say(f"{printable_name(path)}: not taken, {why}")
     if paths and not general.quiet:
