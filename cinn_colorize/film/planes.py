@@ -25,7 +25,9 @@ from cinn_colorize.imaging.color import SRGB, Floats, Pixels, RGBSpace
 _WEIGHTS = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "smpte240m": (0.212, 0.087)}
 _WEIGHTS["bt2020"] = (0.2627, 0.0593)
 _WIDE = RGBSpace(
-    matrix=np.array([[0.63695805, 0.1446169, 0.16888098], [0.2627, 0.6780, 0.0593], [0, 0.02807269, 1.0609851]])
+    matrix=np.array(
+        [[0.63695805, 0.1446169, 0.16888098], [0.2627, 0.6780, 0.0593], [0, 0.02807269, 1.0609851]]
+    )
     / color.D65[:, None],
     curves=SRGB.curves,
 )
@@ -117,7 +119,9 @@ def tables(coding: Coding) -> Tables:
 
     def gray_of(rgb: Floats) -> Floats:
         linear = SRGB.curves[0].take((rgb * (len(_CODES) - 1) + 0.5).astype(np.intp), mode="clip")
-        return np.interp(sum(w * plane for w, plane in zip(luminance, linear, strict=True)), SRGB.curves[0], _CODES)
+        return np.interp(
+            sum(w * plane for w, plane in zip(luminance, linear, strict=True)), SRGB.curves[0], _CODES
+        )
 
     codes = (np.arange(256) - 128) / (255 if coding.is_full else 224)
     offsets = _from_chroma(coding, *np.meshgrid(codes, codes, indexing="ij"))

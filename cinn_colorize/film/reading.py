@@ -51,6 +51,7 @@ class Facts:
         rate: frames a second, their mean.
         time_base: seconds of a unit of time stamps.
         seconds: duration; 0 if it is not known.
+        end: time stamp at which the last frame ends; 0 if it is not known.
         frames: number of frames that the file claims; 0 if it claims none.
         pixels: FFmpeg's name of the pixel format.
         coding: what luma and chroma mean.
@@ -68,6 +69,7 @@ class Facts:
     rate: Fraction
     time_base: Fraction
     seconds: float
+    end: int
     frames: int
     pixels: str
     coding: Coding
@@ -150,18 +152,25 @@ class FilmReader:
     def check_unchanged(self) -> None:
         """Raise a FilmError if something has written to the file since it was opened."""
         if self._status() != self._state:
-            raise FilmError(f"{self.name}: changes while it is read; run the same command when it is complete")
+            raise FilmError(
+                f"{self.name}: changes while it is read; run the same command when it is complete"
+            )
 
     def _status(self) -> tuple[int, int]:
         try:
             status = self.path.stat()
         except OSError as error:
-            raise self._error(missing(self.path).removeprefix(f"{self.name}: ") if error.errno == errno.ENOENT
-                              else f"cannot be read: {error.strerror}") from None
+            raise self._error(
+                missing(self.path).removeprefix(f"{self.name}: ")
+                if error.errno == errno.ENOENT
+                else f"cannot be read: {error.strerror}"
+            ) from None
         if stat.S_ISDIR(status.st_mode):
             raise self._error("is a folder; give a film")
         if not stat.S_ISREG(status.st_mode):
-            raise self._error("is a pipe or a device; films are read more than once, so save it as a file first")
+            raise self._error(
+                "is a pipe or a device; films are read more than once, so save it as a file first"
+            )
         if not status.st_size:
             raise self._error("is empty")
         return status.st_size, status.st_mtime_ns
@@ -197,7 +206,9 @@ class FilmReader:
             self._refuse_encrypted()
             raise self._error("no frame of it can be decoded; it is empty, damaged or encrypted")
         if first.width * first.height > _MOST_PIXELS:
-            raise self._error(f"frames of {first.width}x{first.height} pixels are too large; 8192x8192 are most")
+            raise self._error(
+                f"frames of {first.width}x{first.height} pixels are too large; 8192x8192 are most"
+            )
         if any(part.is_alpha for part in first.format.components):
             raise self._error("has transparency, which a colorized film cannot keep; save it without")
         if first.interlaced_frame:
@@ -213,6 +224,7 @@ class FilmReader:
             rate=stream.average_rate or stream.guessed_rate or Fraction(25),
             time_base=stream.time_base or Fraction(1, 1000),
             seconds=_seconds(container, stream),
+            end=(stream.start_time or 0) + stream.duration if stream.duration else 0,
             frames=stream.frames,
             pixels=first.format.name,
             coding=_coding(first),
@@ -248,7 +260,9 @@ class FilmReader:
         last: int | None = None
         for frame in self._from(start):
             if frame.pts is None or (last is not None and frame.pts <= last):
-                frame.pts = last + 1 if last is not None else 0  # of damaged files; encoders want them to rise
+                frame.pts = (
+                    last + 1 if last is not None else 0
+                )  # of damaged files; encoders want them to rise
             if end is not None and frame.pts >= end:
                 return
             if (frame.height, frame.width) != self.facts.size:
@@ -324,14 +338,19 @@ class FilmReader:
         if form.name not in (wanted, wanted.replace("yuv", "yuvj")):
             is_full = 2 if coding.is_full else 1
             frame = frame.reformat(
-                format=wanted, dst_colorspace=_SWS[coding.matrix], src_color_range=is_full if not form.is_rgb else 2, dst_color_range=is_full
+                format=wanted,
+                dst_colorspace=_SWS[coding.matrix],
+                src_color_range=is_full if not form.is_rgb else 2,
+                dst_color_range=is_full,
             )
         luma = _plane(frame, 0)
         if is_gray:
             return luma
         chroma = [_plane(frame, k) for k in (1, 2)]
         stray = _GRAY << (coding.bits - 8)
-        if all(abs(int(edge) - coding.neutral) <= stray for plane in chroma for edge in cv2.minMaxLoc(plane)[:2]):
+        if all(
+            abs(int(edge) - coding.neutral) <= stray for plane in chroma for edge in cv2.minMaxLoc(plane)[:2]
+        ):
             return luma
         return gray_luma(coding, luma, *chroma)
 

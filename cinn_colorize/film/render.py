@@ -40,8 +40,9 @@ class Renderer:
         self._coding, self._turns, self._cell = coding, turns, cell
         self._size = size[::-1]
         self._cells = -(-size[1] // cell[1]), -(-size[0] // cell[0])
-        rows, columns = slice(-(-box.top // cell[0]), box.bottom // cell[0]), slice(
-            -(-box.left // cell[1]), box.right // cell[1]
+        rows, columns = (
+            slice(-(-box.top // cell[0]), box.bottom // cell[0]),
+            slice(-(-box.left // cell[1]), box.right // cell[1]),
         )
         if box.size == size:  # an odd one's last cells are not whole
             rows, columns = slice(0, self._cells[1]), slice(0, self._cells[0])
@@ -75,7 +76,9 @@ class Renderer:
         mean = cv2.resize(luma, self._cells, interpolation=cv2.INTER_AREA)[self._picture]
         size = mean.shape[::-1]
         lightness_of_cells = cv2.LUT(mean, lightness(self._coding))
-        wide = [cv2.resize(np.ascontiguousarray(plane), size, interpolation=cv2.INTER_LINEAR) for plane in maps]
+        wide = [
+            cv2.resize(np.ascontiguousarray(plane), size, interpolation=cv2.INTER_LINEAR) for plane in maps
+        ]
         chroma = np.zeros((2, *self._cells[::-1]), np.float32)
         for k, plane in enumerate(chroma):
             plane[self._picture] = wide[k] * lightness_of_cells + wide[k + 2]
@@ -101,7 +104,8 @@ class Renderer:
         bright = (coding.black + coding.luma - most.astype(np.float32)) * np.float32(1 / coding.luma)
         found = tables(coding)
         share = cv2.min(
-            dark / cv2.max(cv2.LUT(index, found.darkest), 1e-6), bright / cv2.max(cv2.LUT(index, found.room), 1e-6)
+            dark / cv2.max(cv2.LUT(index, found.darkest), 1e-6),
+            bright / cv2.max(cv2.LUT(index, found.room), 1e-6),
         )
         cb, cr = self._codes(chroma * np.clip(share, 0, 1), dtype)
         return cb, cr
@@ -110,7 +114,9 @@ class Renderer:
         coding = self._coding
         most = (1 << coding.bits) - 1
         return [
-            np.clip(plane * np.float32(coding.chroma) + np.float32(coding.neutral + 0.5), 0, most).astype(dtype)
+            np.clip(plane * np.float32(coding.chroma) + np.float32(coding.neutral + 0.5), 0, most).astype(
+                dtype
+            )
             for plane in chroma
         ]
 
@@ -141,7 +147,9 @@ def _bilateral(planes: Floats, small: Pixels, L: Pixels) -> Floats:
         for dx in range(3):
             near = [
                 cv2.resize(
-                    plane[dy : dy + small.shape[0], dx : dx + small.shape[1]], size, interpolation=cv2.INTER_NEAREST
+                    plane[dy : dy + small.shape[0], dx : dx + small.shape[1]],
+                    size,
+                    interpolation=cv2.INTER_NEAREST,
                 )
                 for plane in padded
             ]

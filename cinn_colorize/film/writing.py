@@ -12,6 +12,7 @@ import heapq
 import io
 import json
 import logging
+import os
 import shutil
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 from av.codec.context import Flags
 from av.container import InputContainer, OutputContainer
@@ -33,7 +35,10 @@ from cinn_colorize.imaging.picture import cannot_write
 
 log = logging.getLogger(__name__)
 
+os.environ.setdefault("SVT_LOG", "1")  # noqa: TID251  # or the encoder of AV1 prints its settings
+
 QUALITY = 65  # by default; for H.264 a CRF of 17.5
+_AVX_512 = 13  # OpenCV's number of it
 _THREADS = 2  # of an encoder, always as many: bytes depend on them
 _HEAD = struct.Struct("<qQ?")  # of a packet in a segment: time stamp, bytes, whether it is a key frame
 _MARK = "cinn-colorize recipe: "  # in the comment of a film
@@ -47,6 +52,7 @@ _MUXERS = {"mpegts": {"mpegts_copyts": "1"}}
 @dataclass(frozen=True)
 class _Codec:
     encoder: str
+    formats: tuple[str, ...]  # containers that keep its range and matrix
     cell: tuple[int, int] | None  # rows and columns that share their chroma; None for those of the film
     options: Callable[[int], dict[str, str]]  # of a quality from 1 to 100
 
@@ -56,9 +62,20 @@ def _crf(quality: int) -> str:
 
 
 _CODECS = {
-    "h264": _Codec("libx264", (2, 2), lambda quality: {"preset": "medium", "crf": _crf(quality)}),
+    "h264": _Codec(
+        "libx264",
+        ("mp4", "mov", "matroska", "mpegts"),
+        (2, 2),
+        lambda quality: {
+            "preset": "medium",
+            "crf": _crf(quality),
+            # The AVX-512 code of its macroblock tree reads memory that nothing has written: bytes differ.
+            **({"x264-params": "asm=avx2"} if cv2.checkHardwareSupport(_AVX_512) else {}),
+        },
+    ),
     "h265": _Codec(
         "libx265",
+        ("mp4", "mov", "matroska", "mpegts"),
         (2, 2),
         lambda quality: {
             "preset": "medium",
@@ -68,6 +85,7 @@ _CODECS = {
     ),
     "av1": _Codec(
         "libsvtav1",
+        ("mp4", "matroska", "webm"),
         (2, 2),
         lambda quality: {
             "preset": "8",
@@ -75,8 +93,13 @@ _CODECS = {
             "svtav1-params": f"lp={_THREADS}",
         },
     ),
-    "ffv1": _Codec("ffv1", None, lambda _: {"level": "3", "slices": "4", "g": "1"}),
-    "prores": _Codec("prores_ks", (1, 2), lambda quality: {"profile": str(min(3, quality // 25)), "vendor": "apl0"}),
+    "ffv1": _Codec("ffv1", ("matroska",), None, lambda _: {"level": "3", "slices": "4", "g": "1"}),
+    "prores": _Codec(
+        "prores_ks",
+        ("mov", "matroska"),
+        (1, 2),
+        lambda quality: {"profile": str(min(3, quality // 25)), "vendor": "apl0"},
+    ),
 }
 CODECS = tuple(_CODECS)
 
@@ -112,13 +135,19 @@ class Target:
             raise ValueError(f"quality must be 1 to 100, not {quality}")
         facts = film.facts
         cell = _CODECS[codec].cell or facts.cell
-        if cell != (1, 1) and codec in ("h264", "h265", "av1") and any(side % 2 for side in facts.size):
+        if cell != (1, 1) and codec in ("h264", "h265") and any(side % 2 for side in facts.size):
             cell = 1, 1  # these cannot crop to half a cell
         deep = facts.coding.bits > 8 or codec == "prores"
         pixels = f"yuv{ {(2, 2): '420', (1, 2): '422', (1, 1): '444'}[cell] }p" + ("10le" if deep else "")
         format = _FORMATS.get(film.path.suffix.lower(), "matroska")
         target = cls(codec, quality, cell, pixels, format)
-        return target if _holds_all(target, film) else cls(codec, quality, cell, pixels, "matroska")
+        if format not in _CODECS[codec].formats or not _holds_all(target, film):
+            target = cls(codec, quality, cell, pixels, "matroska")
+        if target.format == "matroska" and facts.aspect not in (0, 1) and codec not in ("h264", "h265"):
+            raise FilmError(
+                f"{film.name}: its pixels are not square, which {codec} here does not keep; choose h264"
+            )
+        return target
 
     @property
     def suffix(self) -> str:
@@ -199,7 +228,9 @@ class FilmWriter:
         with self._raising(), writing(self.path) as file, contextlib.ExitStack() as opened:
             source = opened.enter_context(av.open(str(self._film.path), metadata_errors="replace"))
             options = {"avoid_negative_ts": "disabled", **_MUXERS.get(self.target.format, {})}
-            out = opened.enter_context(av.open(file, "w", format=self.target.format, container_options=options))
+            out = opened.enter_context(
+                av.open(file, "w", format=self.target.format, container_options=options)
+            )
             out.flags |= av.container.Flags.bitexact.value  # without names made by chance
             places = self._streams(source, out)
             out.metadata.update(
@@ -209,11 +240,17 @@ class FilmWriter:
             out.set_chapters(source.chapters())
             video = ((packet, places[None]) for packet in self._packets(parts))
             others = (
-                (packet, places[packet.stream.index])
-                for packet in source.demux(*(source.streams[k] for k in places if k is not None))
-                if packet.dts is not None
-            ) if len(places) > 1 else iter(())
-            for packet, stream in heapq.merge(video, others, key=lambda pair: pair[0].dts * pair[0].time_base):
+                (
+                    (packet, places[packet.stream.index])
+                    for packet in source.demux(*(source.streams[k] for k in places if k is not None))
+                    if packet.dts is not None
+                )
+                if len(places) > 1
+                else iter(())
+            )
+            for packet, stream in heapq.merge(
+                video, others, key=lambda pair: pair[0].dts * pair[0].time_base
+            ):
                 packet.stream = stream
                 out.mux_one(packet)
         self._film.check_unchanged()
@@ -235,7 +272,9 @@ class FilmWriter:
                     places[stream.index] = added
             else:
                 kind = f"{stream.type} ({printable(stream.name or 'unknown')})"
-                log.warning(f"{self.name}: {kind} of the film is left out; {self.target.format} cannot hold it")
+                log.warning(
+                    f"{self.name}: {kind} of the film is left out; {self.target.format} cannot hold it"
+                )
                 continue
             added.metadata.update(
                 {key: value for key, value in stream.metadata.items() if not key.startswith(_STALE)}
@@ -259,8 +298,10 @@ class FilmWriter:
         if not given:
             raise FilmError(f"{self._film.name}: has no frames")
         step = max(1, round(1 / facts.rate / facts.time_base))
+        left = facts.end - given[-1]
+        last = left if 0 < left < 10 * step else step
         times = [given[0] - k * step for k in range(delay, 0, -1)] + given
-        ends = dict(zip(given, [*given[1:], given[-1] + step], strict=True))
+        ends = dict(zip(given, [*given[1:], given[-1] + last], strict=True))
         decoded = iter(times)
         for part in parts:
             for packet in _read(part):
@@ -330,9 +371,14 @@ def _configure(context: Any, target: Target, facts: Facts) -> None:
     context.thread_count = _THREADS
     if facts.aspect:
         context.sample_aspect_ratio = facts.aspect
-    context.color_range, context.colorspace, context.color_primaries, context.color_trc = facts.tags
-    if target.codec == "prores":
-        context.color_range = 1
+    _tag(context, target, facts)
+
+
+def _tag(what: Any, target: Target, facts: Facts) -> None:
+    """Tell an encoder or a frame what code values mean."""
+    what.color_range, what.colorspace, what.color_primaries, what.color_trc = facts.tags
+    if target.codec == "prores":  # of which no file tells the range
+        what.color_range = 1
 
 
 def _frame_of(planes: Sequence[Pixels], target: Target, facts: Facts) -> av.VideoFrame:
@@ -344,12 +390,11 @@ def _frame_of(planes: Sequence[Pixels], target: Target, facts: Facts) -> av.Vide
     for plane, values in zip(frame.planes, planes, strict=True):
         lines = np.frombuffer(plane, values.dtype).reshape(plane.height, -1)
         lines[:, : plane.width] = values
-    limited = target.codec == "prores"  # of which no file tells the range
-    if own != target.pixels or (limited and facts.coding.is_full):
+    if own != target.pixels or (target.codec == "prores" and facts.coding.is_full):
         range_ = 2 if facts.coding.is_full else 1
-        frame = frame.reformat(
-            format=target.pixels, src_color_range=range_, dst_color_range=1 if limited else range_
-        )
+        limited = 1 if target.codec == "prores" else range_
+        frame = frame.reformat(format=target.pixels, src_color_range=range_, dst_color_range=limited)
+    _tag(frame, target, facts)
     return frame
 
 
