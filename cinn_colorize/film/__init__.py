@@ -1,0 +1,1 @@
+"""Films: colours that stay where things are, shot by shot."""
