@@ -22,10 +22,10 @@ def write_segment(
         start: time stamp of the first frame.
         end: time stamp that the segment ends before; None for the end of the film.
     """
-    if writer.has(start):
+    if writer.has(start, end):
         return
     facts = film.facts
     renderer = Renderer(facts.coding, facts.size, film.box, writer.target.cell, facts.turns)
-    with writer.segment(start) as write:
+    with writer.segment(start, end) as write:
         for frame, ab in zip(film.frames(start, end), colours, strict=True):
             write(frame.pts, renderer.render(frame.luma, frame.L, ab))

@@ -2,41 +2,53 @@
 
 from __future__ import annotations
 
-import errno
+import contextlib
+import itertools
 import logging
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
 import numpy as np
+from av.container import InputContainer
 from numpy.typing import NDArray
 
 from cinn_colorize.errors import FilmError
-from cinn_colorize.files.messages import counted, missing, printable, printable_name
-from cinn_colorize.film.planes import Coding, gray_luma, lightness, lightness_bytes
+from cinn_colorize.files.messages import counted, missing, printable_name
+from cinn_colorize.film.planes import Coding, gray_luma, lightness_bytes
 from cinn_colorize.film.render import SIZE
+from cinn_colorize.imaging import frame as frames_of_scans
+from cinn_colorize.imaging.bands import threads
 from cinn_colorize.imaging.color import Pixels
-from cinn_colorize.imaging.frame import find_picture, scaled
 from cinn_colorize.imaging.options import Box
 
 log = logging.getLogger(__name__)
 
-_MATRICES = {1: "bt709", 4: "bt601", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
+SUBSAMPLING = {(2, 2): "420", (1, 2): "422", (1, 1): "444", (2, 1): "444"}  # by rows and columns of a cell
+_MATRICES = {
+    1: 1,
+    4: 5,
+    5: 5,
+    6: 5,
+    7: 1,
+    9: 9,
+    10: 9,
+}  # those of H.273, by the nearest one that is known here
 _HDR = {16: "PQ", 18: "HLG"}  # transfer curves
-_BT2020 = 9  # primaries
-_FULL = 2
 _HD = 720  # rows from which a film without tags is taken for BT.709, as players do
 _MOST_PIXELS = 8192 * 8192
-_GRAY = 2  # codes of 8 bits that Cb and Cr of a gray film may stray
+_GRAY = 2  # codes of 8 bits by which Cb and Cr of a gray film may stray
 _SAMPLES = 12  # frames in which bars are looked for
-_DARK = 12.0  # L* of bars
-_STILL = 4.0  # change of L* over the film of what lies outside a picture in a frame
+_DARK, _STILL = 30, 10  # most of bars, and change of a frame all along the film, in L* times 2.55
+_MOST_DAMAGED = 1000  # packets before the first frame
+_ATTACHED = av.stream.Disposition.attached_pic
 
 
 @dataclass(frozen=True)
@@ -46,20 +58,18 @@ class Facts:
     Attributes:
         size: height and width of a frame as it is stored.
         aspect: of a pixel, width to height; 0 if it is not said.
-        matrix: nine numbers that turn frames as they are stored into those that are seen; empty for none.
+        matrix: nine numbers that turn stored frames into those that are seen; empty for none.
         turns: the same in quarter turns, anticlockwise.
-        rate: frames a second, their mean.
+        rate: mean of frames a second.
         time_base: seconds of a unit of time stamps.
-        seconds: duration; 0 if it is not known.
-        end: time stamp at which the last frame ends; 0 if it is not known.
+        start: first time stamp.
+        end: time stamp at which the film ends; that of the start if it is not known.
         frames: number of frames that the file claims; 0 if it claims none.
         pixels: FFmpeg's name of the pixel format.
         coding: what luma and chroma mean.
-        tags: range, matrix, primaries and transfer curve as numbers of H.273; 2 where one is not said, but
-            range 1 limited, 2 full.
-        cell: rows and columns of pixels that share their chroma.
-        copied: numbers of the streams beside the film's own, by which a container knows them.
-        format: FFmpeg's name of the container.
+        tags: range, matrix, primaries and transfer curve, as FFmpeg numbers them.
+        cell: rows and columns of pixels that share their Cb and Cr.
+        others: numbers of the streams beside the film's own.
     """
 
     size: tuple[int, int]
@@ -68,15 +78,19 @@ class Facts:
     turns: int
     rate: Fraction
     time_base: Fraction
-    seconds: float
+    start: int
     end: int
     frames: int
     pixels: str
     coding: Coding
     tags: tuple[int, int, int, int]
     cell: tuple[int, int]
-    copied: tuple[int, ...]
-    format: str
+    others: tuple[int, ...]
+
+    @property
+    def seconds(self) -> float:
+        """Duration; 0 if it is not known."""
+        return float((self.end - self.start) * self.time_base)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +109,7 @@ class Frame:
 
 
 class FilmReader:
-    """A film in a file.
+    """A film in a file, which is opened anew for each pass; can be handed to other processes.
 
     Attributes:
         path: of the file.
@@ -104,255 +118,196 @@ class FilmReader:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Open a film and look at its first frame.
+        """Look at a film and its first frame.
 
         Raises:
             FilmError: it is not there, cannot be read, or is none that can be colorized.
         """
         self.path, self.name = Path(path), printable_name(path)
         self._state = self._status()
-        with self._opened() as container:
+        with self.opened() as container:
             self.facts = self._facts(container)
-
-    def __repr__(self) -> str:
-        """Name the film."""
-        return f"FilmReader({os.fspath(self.path)!r})"
 
     @cached_property
     def box(self) -> Box:
-        """The picture inside black bars and frames that stay all along the film, in pixels as stored."""
-        shown = [cv2.LUT(frame.luma, lightness(self.facts.coding)) for frame in self._samples()]
-        return find_box(np.stack(shown)) if shown else Box(0, 0, *self.facts.size[::-1])
+        """The picture inside black bars and a frame that stay all along the film, in pixels as stored."""
+        return find_box(self._samples()) or Box(0, 0, *self.facts.size[::-1])
 
     @cached_property
     def times(self) -> list[int]:
         """Time stamps of all frames, in order, as the packets of the file tell them."""
-        with self._opened() as container:
+        with self.opened() as container:
             packets = container.demux(self._stream(container))
             return sorted({one.pts for one in packets if one.pts is not None and not one.is_discard})
 
     def frames(self, start: int | None = None, end: int | None = None) -> Iterator[Frame]:
-        """Yield frames from time stamp ``start`` to ``end``, exclusive, in order.
-
-        Damage that FFmpeg can step over is logged.
+        """Yield the frames from time stamp ``start`` to ``end``, exclusive; damage is logged and passed over.
 
         Raises:
-            FilmError: the file has changed, or frames have another size.
+            FilmError: something has written to the file, or its frames change their size.
         """
-        for frame in self._decoded(start, end):
-            luma = self._luma(frame)
-            yield Frame(frame.pts, luma, self._seen(luma))
+        last: int | None = None
+        for frame in self._from(self.facts.start if start is None else start):
+            if frame.pts is None or (last is not None and frame.pts <= last):
+                frame.pts = (
+                    self.facts.start if last is None else last + 1
+                )  # of damaged files: encoders want more
+            last = frame.pts
+            if end is not None and last >= end:
+                return
+            if (frame.height, frame.width) != self.facts.size:
+                raise self._error(
+                    f"frames are {frame.width}x{frame.height} pixels from {frame.time:.1f} s on; cut it there"
+                )
+            if start is None or last >= start:
+                luma = self._luma(frame)
+                yield Frame(last, luma, self._seen(luma))
+        self.check_unchanged()
 
-    def pts_at(self, seconds: float) -> int:
-        """Return the time stamp of a time from the start of the film."""
-        with self._opened() as container:
-            first = self._stream(container).start_time or 0
-        return first + round(seconds / self.facts.time_base)
+    def opened(self) -> InputContainer:
+        """Open the file."""
+        try:
+            return av.open(os.fspath(self.path), metadata_errors="replace")
+        except (av.error.FFmpegError, OSError) as error:
+            reason = (error.strerror or "unknown error").lower()
+            raise self._error(f"is no film, or damaged, cut off or encrypted ({reason})") from None
 
     def check_unchanged(self) -> None:
-        """Raise a FilmError if something has written to the file since it was opened."""
+        """Raise a FilmError if something has written to the file since it was first opened."""
         if self._status() != self._state:
-            raise FilmError(
-                f"{self.name}: changes while it is read; run the same command when it is complete"
-            )
-
-    def _status(self) -> tuple[int, int]:
-        try:
-            status = self.path.stat()
-        except OSError as error:
-            raise self._error(
-                missing(self.path).removeprefix(f"{self.name}: ")
-                if error.errno == errno.ENOENT
-                else f"cannot be read: {error.strerror}"
-            ) from None
-        if stat.S_ISDIR(status.st_mode):
-            raise self._error("is a folder; give a film")
-        if not stat.S_ISREG(status.st_mode):
-            raise self._error(
-                "is a pipe or a device; films are read more than once, so save it as a file first"
-            )
-        if not status.st_size:
-            raise self._error("is empty")
-        return status.st_size, status.st_mtime_ns
+            raise self._error("changes while it is read; run the same command when it is complete")
 
     def _error(self, problem: str) -> FilmError:
         return FilmError(f"{self.name}: {problem}")
 
-    def _opened(self) -> av.container.InputContainer:
+    def _status(self) -> tuple[int, int]:
         try:
-            return av.open(os.fspath(self.path), metadata_errors="replace")
-        except (av.error.FFmpegError, OSError) as error:
-            reason = printable(error.log[2].strip() if getattr(error, "log", None) else error.strerror or "")
-            raise self._error(f"is no film, or damaged or cut off ({reason})") from None
+            status = self.path.stat()
+        except FileNotFoundError:
+            raise FilmError(missing(self.path)) from None
+        except OSError as error:
+            raise self._error(f"cannot be read: {error.strerror}") from None
+        if stat.S_ISDIR(status.st_mode):
+            raise self._error("is a folder; give a film")
+        if not stat.S_ISREG(status.st_mode):
+            raise self._error("is no file; films are read more than once, so save it as one first")
+        if not status.st_size:
+            raise self._error("is empty")
+        return status.st_size, status.st_mtime_ns
 
-    def _stream(self, container: av.container.InputContainer) -> av.video.stream.VideoStream:
-        attached = av.stream.Disposition.attached_pic
+    def _stream(self, container: InputContainer) -> Any:
         for stream in container.streams.video:
-            if not stream.disposition & attached:
-                stream.thread_type = "AUTO"
-                stream.thread_count = cv2.getNumThreads()
+            if not stream.disposition & _ATTACHED:
+                if stream.codec_context is None:
+                    raise self._error("its codec is not known; save it in another one, such as H.264")
+                stream.thread_type, stream.thread_count = "AUTO", threads()
                 return stream
         raise self._error("has no video stream; give a film")
 
-    def _facts(self, container: av.container.InputContainer) -> Facts:
-        stream = self._stream(container)
-        is_photo = container.format.name.endswith("_pipe") or container.format.name == "image2"
-        if is_photo:
+    def _facts(self, container: InputContainer) -> Facts:
+        if container.format.name.endswith("_pipe") or container.format.name == "image2":
             raise self._error("is a photo; use cinn-colorize colorize")
-        if stream.codec_context is None:
-            raise self._error(f"its codec ({printable(stream.name or 'unknown')}) cannot be decoded")
-        first = next(self._decode(container, stream, None), None)
+        stream = self._stream(container)
+        first = next(self._decoded(container, stream), None)
         if first is None:
-            self._refuse_encrypted()
-            raise self._error("no frame of it can be decoded; it is empty, damaged or encrypted")
-        if first.width * first.height > _MOST_PIXELS:
-            raise self._error(
-                f"frames of {first.width}x{first.height} pixels are too large; 8192x8192 are most"
-            )
-        if any(part.is_alpha for part in first.format.components):
-            raise self._error("has transparency, which a colorized film cannot keep; save it without")
-        if first.interlaced_frame:
-            raise self._error("is interlaced; save it deinterlaced, one frame for one")
-        if first.color_trc in _HDR:
-            raise self._error(f"is HDR ({_HDR[first.color_trc]}); save it in standard dynamic range")
-        matrix = _display_matrix(first)
+            raise self._error("no frame can be decoded; it is empty, damaged or encrypted")
+        if problem := _problem(first):
+            raise self._error(problem)
+        start, length = stream.start_time or 0, stream.duration
+        if not length:
+            length = round(Fraction(container.duration or 0, av.time_base) / stream.time_base)
+        matrix = next((data for data in first.side_data if data.type.name == "DISPLAYMATRIX"), b"")
+        coding, cell = _coding(first), (2, 2)
+        if len(first.format.components) >= 3 and not _is_rgb(first):  # grays and RGB are written as 4:2:0
+            cell = min(2, 64 // first.format.chroma_height(64)), min(2, 64 // first.format.chroma_width(64))
+        said = first.colorspace if first.colorspace in _MATRICES and not _is_rgb(first) else 0
+        tagged = said or {1: 1, 5: 6, 9: 9}[coding.matrix]
         return Facts(
             size=(first.height, first.width),
             aspect=stream.sample_aspect_ratio or Fraction(0),
-            matrix=matrix,
+            matrix=tuple(np.frombuffer(matrix, np.int32).tolist()),
             turns=round(first.rotation / 90) % 4,
             rate=stream.average_rate or stream.guessed_rate or Fraction(25),
-            time_base=stream.time_base or Fraction(1, 1000),
-            seconds=_seconds(container, stream),
-            end=(stream.start_time or 0) + stream.duration if stream.duration else 0,
+            time_base=stream.time_base,
+            start=start,
+            end=start + length,
             frames=stream.frames,
             pixels=first.format.name,
-            coding=_coding(first),
-            tags=_tags(first),
-            cell=_cell(first.format),
-            copied=tuple(other.index for other in container.streams if other.index != stream.index),
-            format=container.format.name,
+            coding=coding,
+            tags=(1 + coding.is_full, tagged, first.color_primaries, first.color_trc),
+            cell=cell,
+            others=tuple(other.index for other in container.streams if other.index != stream.index),
         )
 
-    def _refuse_encrypted(self) -> None:
-        with self._opened() as container:
+    def _samples(self) -> Iterator[NDArray[np.uint8]]:
+        """Yield L* times 2.55, (H, W), of frames from all of the film, those that are found fastest."""
+        start, length = self.facts.start, self.facts.end - self.facts.start
+        with self.opened() as container:
             stream = self._stream(container)
-            packet = next(container.demux(stream), None)
-            if packet and (packet.has_sidedata("encryption_info") or stream.codec_tag.startswith("enc")):
-                raise self._error("is encrypted; give a copy that is not")
-
-    def _samples(self) -> Iterator[Frame]:
-        """Yield some frames from all of the film, those that are found fastest."""
-        with self._opened() as container:
-            stream = self._stream(container)
-            first, length = stream.start_time or 0, round(self.facts.seconds / self.facts.time_base)
             for k in range(_SAMPLES if length else 1):
-                try:
-                    container.seek(first + k * length // _SAMPLES, stream=stream)
-                except av.error.FFmpegError:
-                    return
-                for frame in self._decode(container, stream, None):
-                    luma = self._luma(frame)
-                    yield Frame(frame.pts, luma, np.empty(0, np.uint8))
-                    break
+                with contextlib.suppress(av.error.FFmpegError):
+                    container.seek(start + k * length // _SAMPLES, stream=stream)
+                if frame := next(self._decoded(container, stream), None):
+                    yield np.asarray(cv2.LUT(self._luma(frame), lightness_bytes(self.facts.coding)), np.uint8)
 
-    def _decoded(self, start: int | None, end: int | None) -> Iterator[av.VideoFrame]:
-        last: int | None = None
-        for frame in self._from(start):
-            if frame.pts is None or (last is not None and frame.pts <= last):
-                frame.pts = (
-                    last + 1 if last is not None else 0
-                )  # of damaged files; encoders want them to rise
-            if end is not None and frame.pts >= end:
-                return
-            if (frame.height, frame.width) != self.facts.size:
-                raise self._error(
-                    f"its frames change to {frame.width}x{frame.height} pixels at {frame.time:.1f} s; cut it there"
-                )
-            last = frame.pts
-            if start is None or last >= start:
-                yield frame
-        self.check_unchanged()
-
-    def _from(self, start: int | None) -> Iterator[av.VideoFrame]:
+    def _from(self, start: int) -> Iterator[Any]:
         """Yield frames from one that is not after ``start``; containers often find a place that is."""
-        back = 0.0
+        back = 0
         while True:
-            with self._opened() as container:
+            with self.opened() as container:
                 stream = self._stream(container)
-                target = start and start - round(back / self.facts.time_base)
-                is_sought = target is not None and target > (stream.start_time or 0)
+                is_sought = start - back > self.facts.start
                 if is_sought:
-                    container.seek(target, stream=stream)
-                frames = self._decode(container, stream, self.facts.seconds)
+                    container.seek(start - back, stream=stream)
+                frames = self._decoded(container, stream, is_told=True)
                 first = next(frames, None)
-                if first is None and not is_sought:
-                    return
                 if not is_sought or (first and first.pts is not None and first.pts <= start):
-                    yield first
-                    yield from frames
+                    yield from itertools.chain([first] if first else [], frames)
                     return
-            back = 2 * back + 1
+            back = 2 * back + round(1 / self.facts.time_base)
 
-    def _decode(
-        self,
-        container: av.container.InputContainer,
-        stream: av.video.stream.VideoStream,
-        seconds: float | None,
-    ) -> Iterator[av.VideoFrame]:
-        """Yield frames from where the container stands, over damage; log it if ``seconds``, the duration, is given."""
-        damaged, last = 0, 0.0
+    def _decoded(self, container: InputContainer, stream: Any, *, is_told: bool = False) -> Iterator[Any]:
+        """Yield frames from where the container stands, past damage, which is logged where ``is_told``."""
+        damaged, last = 0, None
         packets = container.demux(stream)
-        while True:
+        while damaged < _MOST_DAMAGED or last is not None:
             try:
                 packet = next(packets)
                 frames = stream.codec_context.decode(packet if packet.size else None)
-            except StopIteration:
-                break
-            except av.error.EOFError:
+            except (StopIteration, av.error.EOFError):
                 break
             except av.error.FFmpegError:
                 damaged += 1
-                if damaged > 100 and not last:
-                    return
                 continue
             for frame in frames:
-                last = frame.time or last
+                last = frame.pts or 0
                 yield frame
-        if seconds is None:
-            return
-        first = float((stream.start_time or 0) * self.facts.time_base)
-        if damaged:
-            log.warning(f"{self.name}: {counted(damaged, 'place')} damaged; the rest is read")
-        if last and seconds - (last - first) > max(1.0, 5 / self.facts.rate):
-            log.warning(f"{self.name}: ends after {last - first:.1f} of {seconds:.1f} seconds; it is cut off")
+        if is_told and damaged:
+            log.warning(f"{self.name}: damaged in {counted(damaged, 'place')}; the rest is read")
+        if is_told and (left := float((self.facts.end - (last or 0)) * self.facts.time_base)) > 1.5:
+            log.warning(f"{self.name}: is cut off {left:.1f} seconds before its end; what is there is read")
 
-    def _luma(self, frame: av.VideoFrame) -> Pixels:
+    def _luma(self, frame: Any) -> Pixels:
         """Return luma (H, W) of the gray that has the frame's L*."""
-        coding, form = self.facts.coding, frame.format
-        name = f"yuv{'420' if self.facts.cell == (2, 2) else '422' if self.facts.cell == (1, 2) else '444'}p"
-        wanted = name if coding.bits == 8 else f"{name}10le"
-        is_gray = len(form.components) == 1
-        if is_gray and form.name in ("gray", "gray10le"):
+        coding, name = self.facts.coding, frame.format.name
+        deep = "" if coding.bits == 8 else "10le"
+        wanted = f"yuv{SUBSAMPLING[self.facts.cell]}p{deep}"
+        if name == f"gray{deep}":
             return _plane(frame, 0)
-        if form.name not in (wanted, wanted.replace("yuv", "yuvj")):
-            is_full = 2 if coding.is_full else 1
+        if name not in (wanted, wanted.replace("yuv", "yuvj")):
+            range_ = 1 + coding.is_full
             frame = frame.reformat(
                 format=wanted,
-                dst_colorspace=_SWS[coding.matrix],
-                src_color_range=is_full if not form.is_rgb else 2,
-                dst_color_range=is_full,
+                dst_colorspace=coding.matrix,
+                src_color_range=2 if _is_rgb(frame) else range_,
+                dst_color_range=range_,
             )
-        luma = _plane(frame, 0)
-        if is_gray:
-            return luma
-        chroma = [_plane(frame, k) for k in (1, 2)]
+        luma, cb, cr = (_plane(frame, k) for k in range(3))
         stray = _GRAY << (coding.bits - 8)
-        if all(
-            abs(int(edge) - coding.neutral) <= stray for plane in chroma for edge in cv2.minMaxLoc(plane)[:2]
-        ):
+        edges = (*cv2.minMaxLoc(cb)[:2], *cv2.minMaxLoc(cr)[:2])
+        if all(abs(edge - coding.chroma[0]) <= stray for edge in edges):
             return luma
-        return gray_luma(coding, luma, *chroma)
+        return gray_luma(coding, luma, cb, cr)
 
     def _seen(self, luma: Pixels) -> NDArray[np.uint8]:
         box = self.box
@@ -363,82 +318,71 @@ class FilmReader:
         return np.ascontiguousarray(np.rot90(L, self.facts.turns))
 
 
-_SWS = {"bt601": "itu601", "bt709": "itu709", "smpte240m": "smpte240m", "bt2020": "bt2020"}
-
-
-def find_box(L: NDArray[np.float32]) -> Box:
-    """Find the picture in L* of frames (n, H, W) of a film: inside black bars, then inside a frame that stays."""
-    height, width = L.shape[1:]
-    most = L.max(axis=0)
+def find_box(shown: Iterable[NDArray[np.uint8]]) -> Box | None:
+    """Find the picture inside black bars, and a frame that stays, in L* times 2.55 of frames (H, W)."""
+    number = 0
+    for number, L in enumerate(shown, 1):
+        if number == 1:
+            most, least, total = L.copy(), L.copy(), np.zeros(L.shape, np.float32)
+        cv2.max(most, L, dst=most)
+        cv2.min(least, L, dst=least)
+        cv2.accumulate(L, total)
+    if not number:
+        return None
     top, bottom = _lit(np.percentile(most, 98, axis=1))
     left, right = _lit(np.percentile(most[top:bottom], 98, axis=0))
-    box = Box(left, top, right, bottom)
-    inside = L[:, box.top : box.bottom, box.left : box.right]
-    scale = 512 / max(box.size)
-    small = (max(1, round(box.size[1] * scale)), max(1, round(box.size[0] * scale)))
-    mean = cv2.resize(inside.mean(axis=0), small, interpolation=cv2.INTER_AREA)
-    found = find_picture(mean)
-    if not found:
-        return box
-    inner = scaled(found, (box.size[1] / small[0], box.size[0] / small[1]))
-    change = np.ptp(inside, axis=0)
-    change[inner.top : inner.bottom, inner.left : inner.right] = 0
-    if np.percentile(change[change > 0], 90) > _STILL if (change > 0).any() else False:
-        return box
-    return Box(box.left + inner.left, box.top + inner.top, box.left + inner.right, box.top + inner.bottom)
+    inside = slice(top, bottom), slice(left, right)
+    scale = min(1, frames_of_scans.SIZE / max(bottom - top, right - left))
+    mean = cv2.resize(total[inside], None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    mean = np.asarray(mean / (2.55 * number), np.float32)
+    if found := frames_of_scans.find_picture(mean):
+        ratio = (right - left) / mean.shape[1], (bottom - top) / mean.shape[0]
+        inner = frames_of_scans.scaled(found, ratio)
+        change = cv2.subtract(most, least)[inside].astype(np.float32)
+        change[inner.top : inner.bottom, inner.left : inner.right] = np.nan
+        if np.nanpercentile(change, 90) <= _STILL:
+            return Box(left + inner.left, top + inner.top, left + inner.right, top + inner.bottom)
+    return Box(left, top, right, bottom)
 
 
 def _lit(brightest: NDArray[np.floating]) -> tuple[int, int]:
     """Return the first of the lines that are not dark all along the film, and one more than the last."""
     lit = np.flatnonzero(brightest > _DARK)
-    if not len(lit) or lit[-1] - lit[0] < len(brightest) / 4:  # a dark film
+    if len(lit) < len(brightest) / 4:  # a dark film
         return 0, len(brightest)
     return int(lit[0]), int(lit[-1]) + 1
 
 
-def _plane(frame: av.VideoFrame, k: int) -> Pixels:
+def _problem(frame: Any) -> str:
+    """Return why films with such frames are not colorized; empty for others."""
+    if frame.width * frame.height > _MOST_PIXELS:
+        return f"frames of {frame.width}x{frame.height} pixels are too large; 8192x8192 are most"
+    has_alpha = any(part.is_alpha for part in frame.format.components)
+    if has_alpha and frame.reformat(format="rgba").to_ndarray()[..., 3].min() < 255:
+        return "has transparency, which a colorized film cannot keep; save it without"
+    if frame.interlaced_frame:
+        return "is interlaced; save it deinterlaced, one frame for one"
+    if frame.color_trc in _HDR:
+        return f"is HDR ({_HDR[frame.color_trc]}); save it in standard dynamic range"
+    return ""
+
+
+def _plane(frame: Any, k: int) -> Pixels:
     """Return a plane (H, W) of a frame, as a view of it."""
-    plane = frame.planes[k]
-    deep = frame.format.components[0].bits > 8
-    lines = np.frombuffer(plane, np.uint16 if deep else np.uint8).reshape(plane.height, -1)
+    plane, is_deep = frame.planes[k], frame.format.components[0].bits > 8
+    lines = np.frombuffer(plane, np.uint16 if is_deep else np.uint8).reshape(plane.height, -1)
     return lines[:, : plane.width]
 
 
-def _cell(form: av.VideoFormat) -> tuple[int, int]:
-    """Return rows and columns of pixels that share their chroma; grays and RGB are written as 4:2:0."""
-    if form.is_rgb or len(form.components) < 3 or form.has_palette:
-        return 2, 2
-    return min(2, 64 // form.chroma_height(64)), min(2, 64 // form.chroma_width(64))
+def _is_rgb(frame: Any) -> bool:
+    return bool(frame.format.is_rgb or frame.format.has_palette)
 
 
-def _coding(frame: av.VideoFrame) -> Coding:
-    form = frame.format
-    guess = "bt709" if frame.height >= _HD else "bt601"
-    is_rgb = form.is_rgb or form.has_palette
-    unsaid_is_full = form.name.startswith(("gray", "yuvj"))
+def _coding(frame: Any) -> Coding:
+    guess, name = 1 if frame.height >= _HD else 5, frame.format.name
+    is_full = frame.color_range == 2 or (not frame.color_range and name.startswith(("gray", "yuvj")))
     return Coding(
-        matrix=guess if is_rgb else _MATRICES.get(frame.colorspace, guess),
-        is_wide=frame.color_primaries == _BT2020,
-        is_full=not is_rgb and (frame.color_range == _FULL or (frame.color_range == 0 and unsaid_is_full)),
-        bits=8 if max(part.bits for part in form.components) == 8 else 10,
+        matrix=guess if _is_rgb(frame) else _MATRICES.get(frame.colorspace, guess),
+        is_full=is_full and not _is_rgb(frame),
+        bits=8 if max(part.bits for part in frame.format.components) <= 8 else 10,
     )
-
-
-def _tags(frame: av.VideoFrame) -> tuple[int, int, int, int]:
-    coding = _coding(frame)
-    matrix = {"bt601": 6, "bt709": 1, "smpte240m": 7, "bt2020": 9}[coding.matrix]
-    said = frame.colorspace if frame.colorspace in _MATRICES and not frame.format.is_rgb else matrix
-    return _FULL if coding.is_full else 1, said, frame.color_primaries, frame.color_trc
-
-
-def _display_matrix(frame: av.VideoFrame) -> tuple[int, ...]:
-    for data in frame.side_data:
-        if data.type.name == "DISPLAYMATRIX":
-            return tuple(np.frombuffer(data, np.int32).tolist())
-    return ()
-
-
-def _seconds(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> float:
-    if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    return float(container.duration or 0) / av.time_base

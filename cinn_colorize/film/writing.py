@@ -1,12 +1,13 @@
 """Writing of films: segments that are encoded one by one, and the film that is joined from their packets.
 
-A segment lies in a folder beside the film until the film is complete. A call that was killed finds those that were
-finished. Sound, subtitles, chapters and metadata come from the source, packet by packet.
+Segments lie in a folder beside the film until it is complete; a call that follows one that was killed finds
+those that were finished. Sound, subtitles, chapters and metadata come from the source, packet by packet.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import heapq
 import io
@@ -23,13 +24,11 @@ from typing import Any
 import av
 import cv2
 import numpy as np
-from av.codec.context import Flags
-from av.container import InputContainer, OutputContainer
 
 from cinn_colorize.errors import FilmError
 from cinn_colorize.files.atomic import remove_leftovers, writing
 from cinn_colorize.files.messages import printable, printable_name
-from cinn_colorize.film.reading import Facts, FilmReader
+from cinn_colorize.film.reading import SUBSAMPLING, Facts, FilmReader
 from cinn_colorize.imaging.color import Pixels
 from cinn_colorize.imaging.picture import cannot_write
 
@@ -42,66 +41,43 @@ _AVX_512 = 13  # OpenCV's number of it
 _THREADS = 2  # of an encoder, always as many: bytes depend on them
 _HEAD = struct.Struct("<qQ?")  # of a packet in a segment: time stamp, bytes, whether it is a key frame
 _MARK = "cinn-colorize recipe: "  # in the comment of a film
-_STALE = ("BPS", "DURATION", "NUMBER_OF_", "_STATISTICS", "encoder", "ENCODER", "rotate", "vendor_id")
-_CONTAINER_TAGS = ("major_brand", "minor_version", "compatible_brands")
-_FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
-_FORMATS |= dict.fromkeys((".ts", ".mts", ".m2ts"), "mpegts")
-_MUXERS = {"mpegts": {"mpegts_copyts": "1"}}
+_STALE = ("BPS", "DURATION", "NUMBER_OF_", "_STATISTICS", "encoder", "ENCODER", "rotate")
+_BRANDS = ("major_brand", "minor_version", "compatible_brands")
+FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+FORMATS |= dict.fromkeys((".ts", ".mts", ".m2ts"), "mpegts")  # by the suffix, FFmpeg's names
 
 
 @dataclass(frozen=True)
 class _Codec:
     encoder: str
-    formats: tuple[str, ...]  # containers that keep its range and matrix
-    cell: tuple[int, int] | None  # rows and columns that share their chroma; None for those of the film
-    options: Callable[[int], dict[str, str]]  # of a quality from 1 to 100
-
-
-def _crf(quality: int) -> str:
-    return f"{(100 - quality) / 2:g}"
+    formats: tuple[str, ...]  # that keep its range, matrix and shape of pixels
+    cell: tuple[int, int] | None  # rows and columns that share their Cb and Cr; None for those of the film
+    crf: float  # a step of quality
+    options: Mapping[str, str]
 
 
 _CODECS = {
-    "h264": _Codec(
-        "libx264",
-        ("mp4", "mov", "matroska", "mpegts"),
-        (2, 2),
-        lambda quality: {
-            "preset": "medium",
-            "crf": _crf(quality),
-            # The AVX-512 code of its macroblock tree reads memory that nothing has written: bytes differ.
-            **({"x264-params": "asm=avx2"} if cv2.checkHardwareSupport(_AVX_512) else {}),
-        },
-    ),
+    "h264": _Codec("libx264", ("mp4", "mov", "matroska", "mpegts"), (2, 2), 0.5, {"preset": "medium"}),
     "h265": _Codec(
         "libx265",
         ("mp4", "mov", "matroska", "mpegts"),
         (2, 2),
-        lambda quality: {
-            "preset": "medium",
-            "crf": _crf(quality),
-            "x265-params": f"log-level=none:pools=none:frame-threads={_THREADS}",
-        },
+        0.5,
+        {"preset": "medium", "x265-params": f"log-level=none:pools=none:frame-threads={_THREADS}"},
     ),
     "av1": _Codec(
         "libsvtav1",
         ("mp4", "matroska", "webm"),
         (2, 2),
-        lambda quality: {
-            "preset": "8",
-            "crf": str(round((100 - quality) * 0.63)),
-            "svtav1-params": f"lp={_THREADS}",
-        },
+        0.63,
+        {"preset": "8", "svtav1-params": f"lp={_THREADS}"},
     ),
-    "ffv1": _Codec("ffv1", ("matroska",), None, lambda _: {"level": "3", "slices": "4", "g": "1"}),
-    "prores": _Codec(
-        "prores_ks",
-        ("mov", "matroska"),
-        (1, 2),
-        lambda quality: {"profile": str(min(3, quality // 25)), "vendor": "apl0"},
-    ),
+    "ffv1": _Codec("ffv1", ("matroska",), None, 0, {"level": "3", "slices": "4", "g": "1"}),
+    "prores": _Codec("prores_ks", ("mov", "matroska"), (1, 2), 0, {"profile": "hq", "vendor": "apl0"}),
 }
 CODECS = tuple(_CODECS)
+if cv2.checkHardwareSupport(_AVX_512):  # whose code of x264's macroblock tree reads what nothing has written
+    _CODECS["h264"].options["x264-params"] = "asm=avx2"  # type: ignore[index]
 
 
 @dataclass(frozen=True)
@@ -110,8 +86,8 @@ class Target:
 
     Attributes:
         codec: one of ``CODECS``.
-        quality: 1 to 100; FFV1 is lossless at any.
-        cell: rows and columns of pixels that share their chroma.
+        quality: 1 to 100, of H.264, H.265 and AV1.
+        cell: rows and columns of pixels that share their Cb and Cr.
         pixels: FFmpeg's name of the pixel format.
         format: FFmpeg's name of the container.
     """
@@ -127,85 +103,86 @@ class Target:
         """Choose the container of the film if it can hold the streams, else Matroska.
 
         Raises:
+            FilmError: the codec cannot keep what the film is.
             ValueError: the codec is none of ``CODECS``, or the quality is out of range.
         """
         if codec not in _CODECS:
             raise ValueError(f"codec must be one of {', '.join(CODECS)}, not {codec!r:.80}")
         if not 1 <= quality <= 100:
             raise ValueError(f"quality must be 1 to 100, not {quality}")
-        facts = film.facts
-        cell = _CODECS[codec].cell or facts.cell
-        if cell != (1, 1) and codec in ("h264", "h265") and any(side % 2 for side in facts.size):
-            cell = 1, 1  # these cannot crop to half a cell
-        deep = facts.coding.bits > 8 or codec == "prores"
-        pixels = f"yuv{ {(2, 2): '420', (1, 2): '422', (1, 1): '444'}[cell] }p" + ("10le" if deep else "")
-        format = _FORMATS.get(film.path.suffix.lower(), "matroska")
-        target = cls(codec, quality, cell, pixels, format)
-        if format not in _CODECS[codec].formats or not _holds_all(target, film):
+        facts, chosen = film.facts, _CODECS[codec]
+        cell = chosen.cell or facts.cell
+        if codec in ("h264", "h265") and any(side % 2 for side in facts.size):
+            cell = 1, 1  # they cannot crop to half a cell
+        is_deep = facts.coding.bits > 8 or codec == "prores"
+        pixels = f"yuv{SUBSAMPLING[cell]}p" + ("10le" if is_deep else "")
+        target = cls(codec, quality, cell, pixels, FORMATS.get(film.path.suffix.lower(), "matroska"))
+        if target.format not in chosen.formats or not _can_hold(target, film):
             target = cls(codec, quality, cell, pixels, "matroska")
         if target.format == "matroska" and facts.aspect not in (0, 1) and codec not in ("h264", "h265"):
-            raise FilmError(
-                f"{film.name}: its pixels are not square, which {codec} here does not keep; choose h264"
-            )
+            raise FilmError(f"{film.name}: its pixels are not square, which is kept with h264 and h265 alone")
         return target
-
-    @property
-    def suffix(self) -> str:
-        """Suffix of the film's file, if it is not the source's."""
-        return next(suffix for suffix, format in _FORMATS.items() if format == self.format)
 
 
 class FilmWriter:
-    """Writes one film.
+    """Writes one film; can be handed to other processes.
 
     Attributes:
         path: of the film.
         name: of the film in messages.
         target: how it is encoded.
+        folder: of its segments.
     """
 
     def __init__(self, path: Path, film: FilmReader, target: Target, recipe: Mapping[str, str]) -> None:
-        """Prepare the folder of the segments, without those of other settings.
+        """Prepare to write a film.
 
         Args:
-            path: where to write the film.
+            path: where to write it.
             film: the source.
             target: how to encode it.
-            recipe: how the film is made; :func:`read_recipe` reads it.
+            recipe: how it is made; :func:`read_recipe` reads it. Segments of another recipe are not used.
         """
-        self.path, self.name, self.target = path, printable_name(path), target
+        self.path, self.name, self.target, self.folder = (
+            path,
+            printable_name(path),
+            target,
+            Path(f"{path}.parts"),
+        )
         self._film, self._recipe = film, dict(recipe)
-        self.folder = path.with_name(f"{path.name}.parts")
         key = json.dumps([self._recipe, repr(target), repr(film.facts), av.__version__], sort_keys=True)
         self._key = hashlib.sha256(key.encode()).hexdigest()[:16]
 
-    def clean(self) -> None:
-        """Make the folder of the segments, and remove what is of no use from it; one process does so."""
+    def prepare(self) -> None:
+        """Make the folder of the segments, and remove what is of no use there; one process does so."""
         with self._raising():
             self.folder.mkdir(exist_ok=True)
             remove_leftovers(self.folder)
-            for path in self.folder.glob("*.part"):
+            for path in self.folder.glob("*.segment"):
                 if not path.name.startswith(self._key):
                     path.unlink()
 
-    def has(self, start: int) -> bool:
-        """Return whether the segment whose first frame has the time stamp ``start`` is finished."""
-        return self._segment(start).exists()
+    def has(self, start: int, end: int | None) -> bool:
+        """Return whether the segment of the frames from time stamp ``start`` to ``end`` is finished."""
+        return self._segment(start, end).exists()
 
     @contextlib.contextmanager
-    def segment(self, start: int) -> Iterator[Callable[[int, Sequence[Pixels]], None]]:
+    def segment(self, start: int, end: int | None) -> Iterator[Callable[[int, Sequence[Pixels]], None]]:
         """Yield a function that takes the time stamp and planes of a segment's frames, in order.
 
         The segment is there when the context ends without an exception.
+
+        Raises:
+            PhotoError: it cannot be written.
         """
         target, facts = self.target, self._film.facts
-        encoder = av.CodecContext.create(_CODECS[target.codec].encoder, "w")
+        encoder: Any = av.CodecContext.create(_CODECS[target.codec].encoder, "w")
         _configure(encoder, target, facts)
         if target.format != "mpegts":
-            encoder.flags |= Flags.global_header
-        with self._raising(), writing(self._segment(start)) as file:
+            encoder.flags |= av.codec.context.Flags.global_header
+        with self._raising(), writing(self._segment(start, end)) as file:
 
-            def store(packets: Sequence[av.Packet]) -> None:
+            def store(packets: Sequence[Any]) -> None:
                 for packet in packets:
                     file.write(_HEAD.pack(packet.pts, packet.size, packet.is_keyframe))
                     file.write(packet)
@@ -218,105 +195,91 @@ class FilmWriter:
             yield write
             store(encoder.encode(None))
 
-    def join(self, starts: Sequence[int]) -> None:
-        """Join the segments to the film, with all else that the source holds, and remove them.
+    def join(self, segments: Sequence[tuple[int, int | None]]) -> None:
+        """Join segments, by their ``start`` and ``end`` in order, to the film with all else of the source.
 
-        Args:
-            starts: time stamps of the first frames of all segments, in order.
+        Raises:
+            FilmError: the source has changed, or the segments have no frames.
+            PhotoError: the film cannot be written.
         """
-        parts = [self._segment(start) for start in starts]
-        with self._raising(), writing(self.path) as file, contextlib.ExitStack() as opened:
-            source = opened.enter_context(av.open(str(self._film.path), metadata_errors="replace"))
-            options = {"avoid_negative_ts": "disabled", **_MUXERS.get(self.target.format, {})}
-            out = opened.enter_context(
-                av.open(file, "w", format=self.target.format, container_options=options)
-            )
-            out.flags |= av.container.Flags.bitexact.value  # without names made by chance
-            places = self._streams(source, out)
-            out.metadata.update(
-                {key: value for key, value in source.metadata.items() if key not in _CONTAINER_TAGS}
-            )
-            out.metadata["comment"] = _comment(source.metadata.get("comment", ""), self._recipe)
-            out.set_chapters(source.chapters())
-            video = ((packet, places[None]) for packet in self._packets(parts))
-            others = (
-                (
-                    (packet, places[packet.stream.index])
-                    for packet in source.demux(*(source.streams[k] for k in places if k is not None))
-                    if packet.dts is not None
-                )
-                if len(places) > 1
-                else iter(())
-            )
-            for packet, stream in heapq.merge(
-                video, others, key=lambda pair: pair[0].dts * pair[0].time_base
-            ):
-                packet.stream = stream
-                out.mux_one(packet)
-        self._film.check_unchanged()
+        parts = [self._segment(*one) for one in segments]
+        options = {"avoid_negative_ts": "disabled"}
+        if self.target.format == "mpegts":
+            options["mpegts_copyts"] = "1"
+        with self._raising(), writing(self.path) as file, self._film.opened() as source:
+            with av.open(file, "w", format=self.target.format, container_options=options) as out:
+                out.flags = out.flags | int(
+                    av.container.Flags.bitexact.value
+                )  # else some write numbers drawn by chance
+                places = self._add_streams(source, out)
+                out.metadata.update(_lasting(source.metadata))
+                out.metadata["comment"] = _comment(source.metadata.get("comment", ""), self._recipe)
+                out.set_chapters(source.chapters())
+                copied = [stream for stream in source.streams if stream.index in places]
+                packets: Iterator[Any] = iter(source.demux(*copied)) if copied else iter(())
+                others = ((one, places[one.stream.index]) for one in packets if one.dts is not None)
+                video = ((one, places[None]) for one in self._packets(parts))
+                for packet, stream in heapq.merge(
+                    video, others, key=lambda pair: pair[0].dts * pair[0].time_base
+                ):
+                    packet.stream = stream
+                    out.mux_one(packet)
+            self._film.check_unchanged()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _segment(self, start: int) -> Path:
-        return self.folder / f"{self._key}_{start}.part"
+    def _segment(self, start: int, end: int | None) -> Path:
+        return self.folder / f"{self._key}_{start}_{'' if end is None else end}.segment"
 
-    def _streams(self, source: InputContainer, out: OutputContainer) -> dict[int | None, Any]:
-        """Add the streams of the film; return them by their number in the source, None for the colorized one."""
+    def _add_streams(self, source: Any, out: Any) -> dict[int | None, Any]:
+        """Add the film's streams; return them by their number in the source, None for the colorized one."""
         facts = self._film.facts
         places: dict[int | None, Any] = {}
         for stream in source.streams:
-            if stream.index not in facts.copied:
-                added = places[None] = _add_video(out, self.target, facts)
-            elif _holds(self.target.format, stream):
-                added = out.add_stream_from_template(stream, opaque=True)
+            if stream.index not in facts.others:
+                added = places[None] = _add_video(self.target, facts, out)
+            elif _can_start(self.target.format, functools.partial(_add_copy, stream)):
+                added = _add_copy(stream, out)
                 if stream.type != "attachment":
                     places[stream.index] = added
             else:
-                kind = f"{stream.type} ({printable(stream.name or 'unknown')})"
-                log.warning(
-                    f"{self.name}: {kind} of the film is left out; {self.target.format} cannot hold it"
-                )
+                log.warning(f"{self.name}: its {stream.type} {printable(stream.name or '')} cannot be kept")
                 continue
-            added.metadata.update(
-                {key: value for key, value in stream.metadata.items() if not key.startswith(_STALE)}
-            )
+            added.metadata.update(_lasting(stream.metadata))
             added.disposition = stream.disposition
         return places
 
-    def _packets(self, parts: Sequence[Path]) -> Iterator[av.Packet]:
-        """Yield the packets of segments with decoding times of one film: those of the frames in order, delayed.
+    def _packets(self, parts: Sequence[Path]) -> Iterator[Any]:
+        """Yield the packets of segments with decoding times of one film: those of its frames, delayed.
 
-        Each encoder begins with a delay of its own, after which times may run back at the next segment.
+        Each encoder begins with a delay of its own, so that its times would run back at the next segment.
         """
-        facts = self._film.facts
-        given: list[int] = []
-        delay = 0
+        facts, delay = self._film.facts, 0
+        shown: list[int] = []
         for part in parts:
-            shown = [packet.pts for packet in _read(part)]
-            places = {pts: place for place, pts in enumerate(sorted(shown))}
-            delay = max([delay, *(k - places[pts] for k, pts in enumerate(shown))])
-            given += sorted(shown)
-        if not given:
-            raise FilmError(f"{self._film.name}: has no frames")
+            given = [packet.pts for packet in _read(part)]
+            place = {pts: k for k, pts in enumerate(sorted(given))}
+            delay = max([delay, *(k - place[pts] for k, pts in enumerate(given))])
+            shown += sorted(given)
+        if not shown:
+            raise FilmError(f"{self._film.name}: has no frames there")
         step = max(1, round(1 / facts.rate / facts.time_base))
-        left = facts.end - given[-1]
-        last = left if 0 < left < 10 * step else step
-        times = [given[0] - k * step for k in range(delay, 0, -1)] + given
-        ends = dict(zip(given, [*given[1:], given[-1] + last], strict=True))
-        decoded = iter(times)
+        rest = facts.end - shown[-1]
+        ends = dict(
+            zip(shown, [*shown[1:], shown[-1] + (rest if 0 < rest < 2 * step else step)], strict=True)
+        )
+        times = iter([shown[0] - k * step for k in range(delay, 0, -1)] + shown)
         for part in parts:
             for packet in _read(part):
-                packet.time_base = facts.time_base
-                packet.dts, packet.duration = next(decoded), ends[packet.pts] - packet.pts
+                packet.time_base, packet.dts = facts.time_base, next(times)
+                packet.duration = ends[packet.pts] - packet.pts
                 yield packet
 
     @contextlib.contextmanager
     def _raising(self) -> Iterator[None]:
         try:
             yield
-        except av.error.FFmpegError as error:
+        except (av.error.FFmpegError, OSError) as error:
             raise cannot_write(self.name, printable(error.strerror or str(error))) from None
-        except OSError as error:
-            raise cannot_write(self.name, error.strerror or str(error)) from None
 
 
 def read_recipe(path: Path) -> dict[str, str]:
@@ -325,33 +288,36 @@ def read_recipe(path: Path) -> dict[str, str]:
     Raises:
         FilmError: the film cannot be read.
     """
-    film = FilmReader(path)
-    with av.open(str(film.path), metadata_errors="replace") as container:
-        comments = [value for key, value in container.metadata.items() if key.lower() == "comment"]
+    with FilmReader(path).opened() as container:
+        comment = {key.lower(): value for key, value in container.metadata.items()}.get("comment", "")
     try:
-        found = json.loads(comments[0].partition(_MARK)[2]) if comments else {}
+        found = json.loads(comment.partition(_MARK)[2] or "{}")
     except ValueError:
         return {}
     return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 
 
 def _comment(comment: str, recipe: Mapping[str, str]) -> str:
-    said = comment.partition(_MARK)[0].strip()
-    return f"{said}\n{_MARK}{json.dumps(recipe)}".strip()
+    return f"{comment.partition(_MARK)[0].strip()}\n{_MARK}{json.dumps(recipe)}".strip()
 
 
-def _read(part: Path) -> Iterator[av.Packet]:
+def _lasting(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return what metadata says of a film or a stream whatever its encoding."""
+    return {key: value for key, value in metadata.items() if not key.startswith(_STALE + _BRANDS)}
+
+
+def _read(part: Path) -> Iterator[Any]:
     """Yield the packets of a segment, without decoding times."""
     with part.open("rb") as file:
         while head := file.read(_HEAD.size):
             pts, size, is_key = _HEAD.unpack(head)
-            packet = av.Packet(file.read(size))
+            packet: Any = av.Packet(file.read(size))
             packet.pts, packet.is_keyframe = pts, is_key
             yield packet
 
 
-def _add_video(container: OutputContainer, target: Target, facts: Facts) -> Any:
-    """Add the stream of a film to a container."""
+def _add_video(target: Target, facts: Facts, container: Any) -> Any:
+    """Add the stream of the film to a container."""
     stream = container.add_stream(_CODECS[target.codec].encoder, rate=facts.rate)
     stream.time_base = facts.time_base
     _configure(stream.codec_context, target, facts)
@@ -363,12 +329,14 @@ def _add_video(container: OutputContainer, target: Target, facts: Facts) -> Any:
 
 
 def _configure(context: Any, target: Target, facts: Facts) -> None:
-    """Prepare an encoder; all of a film, and of all calls, give the same headers."""
-    context.options = _CODECS[target.codec].options(target.quality)
+    """Prepare an encoder; those of a film, in all calls, have the same headers."""
+    codec = _CODECS[target.codec]
+    context.options = {**codec.options, "crf": f"{(100 - target.quality) * codec.crf:g}"}
+    if not codec.crf:
+        del context.options["crf"]
     context.height, context.width = facts.size
-    context.pix_fmt = target.pixels
+    context.pix_fmt, context.thread_count = target.pixels, _THREADS
     context.time_base, context.framerate = facts.time_base, facts.rate
-    context.thread_count = _THREADS
     if facts.aspect:
         context.sample_aspect_ratio = facts.aspect
     _tag(context, target, facts)
@@ -381,42 +349,35 @@ def _tag(what: Any, target: Target, facts: Facts) -> None:
         what.color_range = 1
 
 
-def _frame_of(planes: Sequence[Pixels], target: Target, facts: Facts) -> av.VideoFrame:
+def _frame_of(planes: Sequence[Pixels], target: Target, facts: Facts) -> Any:
     """Copy planes to a frame."""
-    height, width = facts.size
-    deep = planes[0].dtype == np.uint16
-    own = target.pixels.removesuffix("10le") + ("10le" if deep else "")
-    frame = av.VideoFrame(width, height, own)
+    own = target.pixels.removesuffix("10le") + ("10le" if facts.coding.bits > 8 else "")
+    frame = av.VideoFrame(facts.size[1], facts.size[0], own)
     for plane, values in zip(frame.planes, planes, strict=True):
-        lines = np.frombuffer(plane, values.dtype).reshape(plane.height, -1)
-        lines[:, : plane.width] = values
-    if own != target.pixels or (target.codec == "prores" and facts.coding.is_full):
-        range_ = 2 if facts.coding.is_full else 1
-        limited = 1 if target.codec == "prores" else range_
-        frame = frame.reformat(format=target.pixels, src_color_range=range_, dst_color_range=limited)
+        lines: Any = np.frombuffer(plane, values.dtype)  # type: ignore[call-overload]
+        lines.reshape(plane.height, -1)[:, : plane.width] = values
+    if target.codec == "prores" and (own != target.pixels or facts.coding.is_full):
+        range_ = 1 + facts.coding.is_full
+        frame = frame.reformat(format=target.pixels, src_color_range=range_, dst_color_range=1)
     _tag(frame, target, facts)
     return frame
 
 
-def _holds_all(target: Target, film: FilmReader) -> bool:
-    """Return whether a container can hold the colorized film with all of its sound and subtitles."""
-
-    def add(out: OutputContainer) -> None:
-        _add_video(out, target, film.facts)
-
-    if not _can_start(target.format, add):
-        return False
-    with av.open(str(film.path), metadata_errors="replace") as source:
-        others = [source.streams[k] for k in film.facts.copied]
-        return all(_holds(target.format, stream) for stream in others if stream.type in ("audio", "subtitle"))
+def _can_hold(target: Target, film: FilmReader) -> bool:
+    """Return whether the container can hold the colorized film with all of its sound and subtitles."""
+    with film.opened() as source:
+        kept = [s for s in source.streams if s.index in film.facts.others and s.type in ("audio", "subtitle")]
+        copies = [functools.partial(_add_copy, stream) for stream in kept]
+        film_itself = functools.partial(_add_video, target, film.facts)
+        return all(_can_start(target.format, add) for add in (film_itself, *copies))
 
 
-def _holds(format: str, stream: Any) -> bool:
-    return _can_start(format, lambda out: out.add_stream_from_template(stream, opaque=True))
+def _add_copy(stream: Any, container: Any) -> Any:
+    return container.add_stream_from_template(stream, opaque=True)
 
 
-def _can_start(format: str, add: Callable[[OutputContainer], object]) -> bool:
-    """Return whether a container of a format with what ``add`` adds has a header that can be written."""
+def _can_start(format: str, add: Callable[[Any], object]) -> bool:
+    """Return whether a container of a format takes what ``add`` adds to it."""
     try:
         with av.open(io.BytesIO(), "w", format=format) as trial:
             add(trial)
