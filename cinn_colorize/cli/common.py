@@ -28,7 +28,7 @@ from cinn_colorize.request import Progress, Request, guidance_option
 if TYPE_CHECKING:
     import torch
 
-    from cinn_colorize.batch.plan import Plan
+    from cinn_colorize.batch.plan import Existing, Plan
     from cinn_colorize.colorizer import BaseColorizer
     from cinn_colorize.methods.base import SampleMethod
 
@@ -86,6 +86,11 @@ def sheet_option(help: str, default: bool = True) -> Any:
     return option(default, None, help, "--sheet/--no-sheet", panel=OUTPUT)
 
 
+def json_option() -> Any:
+    """Declare ``--json``."""
+    return option(False, None, "Print one JSON object per result instead of its path.", "--json")
+
+
 def debug_option() -> Any:
     """Declare ``--debug``."""
     return option(False, None, "Show the traceback of an error.", panel=None)
@@ -140,35 +145,18 @@ class FolderOptions:
     )
     overwrite: bool = overwrite_option()
 
-
-@dataclass(frozen=True)
-class OutputOptions(FolderOptions):
-    """Where full-size pictures go, how they are written, and how they are printed."""
-
-    format: str = option("auto", "|".join(values.FORMATS), _FORMAT, **_FORMATS)
-    encoding: Encoding = Encoding()
-    as_json: bool = option(False, None, "Print one JSON object per result instead of its path.", "--json")
-
-    def plan(self, request: Request, method: SampleMethod, reading: PhotoOptions, **names: Any) -> Plan:
-        """Return the plan of a batch; ``names`` are the fields of :class:`Plan` that name files."""
-        from cinn_colorize.batch.plan import Existing, Plan
+    @property
+    def existing(self) -> Existing:
+        """What happens to results that exist."""
+        from cinn_colorize.batch.plan import Existing
 
         skips = getattr(self, "skip_existing", False)
-        return Plan(
-            request=request,
-            method=method,
-            folder=self.output_dir,
-            format=self.format,
-            encoding=self.encoding,
-            existing=Existing.OVERWRITE if self.overwrite else Existing.SKIP if skips else Existing.REFUSE,
-            max_pixels=reading.limit,
-            **names,
-        )
+        return Existing.OVERWRITE if self.overwrite else Existing.SKIP if skips else Existing.REFUSE
 
 
 @dataclass(frozen=True)
-class BatchOutputOptions(OutputOptions):
-    """The same for a batch, some of whose results may exist."""
+class ExistingOptions(FolderOptions):
+    """The same, where some of the results may exist."""
 
     skip_existing: bool = option(False, None, "Leave alone, and name, results that were made in another way.")
 
@@ -176,6 +164,35 @@ class BatchOutputOptions(OutputOptions):
         """Refuse options that exclude each other."""
         if self.overwrite and self.skip_existing:
             raise typer.BadParameter("--overwrite and --skip-existing exclude each other")
+
+
+@dataclass(frozen=True)
+class OutputOptions(FolderOptions):
+    """Where full-size pictures go, how they are written, and how they are printed."""
+
+    format: str = option("auto", "|".join(values.FORMATS), _FORMAT, **_FORMATS)
+    encoding: Encoding = Encoding()
+    as_json: bool = json_option()
+
+    def plan(self, request: Request, method: SampleMethod, reading: PhotoOptions, **names: Any) -> Plan:
+        """Return the plan of a batch; ``names`` are the fields of :class:`Plan` that name files."""
+        from cinn_colorize.batch.plan import Plan
+
+        return Plan(
+            request=request,
+            method=method,
+            folder=self.output_dir,
+            format=self.format,
+            encoding=self.encoding,
+            existing=self.existing,
+            max_pixels=reading.limit,
+            **names,
+        )
+
+
+@dataclass(frozen=True)
+class BatchOutputOptions(OutputOptions, ExistingOptions):
+    """The same for a batch."""
 
 
 @dataclass(frozen=True)

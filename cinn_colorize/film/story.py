@@ -8,7 +8,7 @@ The segments that come out lie in folders until they are joined, so that a call 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -74,15 +74,13 @@ def survey(
         count: told what is done.
 
     Raises:
-        FilmError: the film cannot be read, has no frames there, or other ones than the shots.
+        FilmError: the film cannot be read, or has no frames there.
     """
     times, base = film.times, film.facts.time_base
     first = bisect_left(times, film.facts.start + (start or 0) / base)
     last = len(times) if end is None else bisect_left(times, film.facts.start + end / base)
     if first >= last:
         raise FilmError(f"{film.name}: has no frames there; it lasts {film.facts.seconds:.1f} seconds")
-    if shots and shots[-1].end != len(times):
-        raise FilmError(f"{film.name}: has {len(times)} frames, but its shots end with {shots[-1].end}")
     if not shots:
         stamps: list[int] = []
         stop = times[last] if last < len(times) else None
@@ -119,33 +117,48 @@ def typical(film: FilmReader, parts: Sequence[Part], colorizer: BaseColorizer, m
 def colorize_part(
     film: FilmReader,
     part: Part,
-    writers: Sequence[FilmWriter],
+    writers: Mapping[int, FilmWriter],
     seed: int,
     method: Sampling,
     colorizer: BaseColorizer,
     count: Count = abs,
 ) -> None:
-    """Colorize a shot, as far as it is not done, with a seed for each writer, counting up.
+    """Colorize a shot, as far as it is not done.
+
+    Args:
+        film: the film.
+        part: the shot.
+        writers: what writes each version of the film, by how many seeds it lies after the first.
+        seed: the first seed, unless the shot has another.
+        method: how the colours are drawn.
+        colorizer: draws them.
+        count: told what is done.
 
     Raises:
         FilmError: the film cannot be read.
         PhotoError: a segment cannot be written.
     """
     segments, facts, done = part.segments, film.facts, 0
-    while done < len(segments) and all(writer.has(*segments[done]) for writer in writers):
+    while done < len(segments) and all(one.has(*segments[done]) for one in writers.values()):
         done += 1
     count((DRAWN + RENDERED) * min(done * WINDOW, len(part.times)))
-    renderer = Renderer(facts.coding, facts.size, film.box, writers[0].target.cell, facts.turns)
-    colours = _colours(film, part, done, len(writers), seed, method, colorizer, count)
+    if done == len(segments):
+        return
+    cell, least = next(iter(writers.values())).target.cell, min(writers)
+    renderer = Renderer(facts.coding, facts.size, film.box, cell, facts.turns)
+    first = least + (seed if part.shot.seed is None else part.shot.seed)
+    seeds = range(first, first + max(writers) - least + 1)
+    colours = _colours(film, part, done, seeds, method, colorizer, count)
     pts, ab = -1, None
     for segment in segments[done:]:
         with ExitStack() as stack:
-            writes = [stack.enter_context(writer.segment(*segment)) for writer in writers]
+            writes = {k: stack.enter_context(one.segment(*segment)) for k, one in writers.items()}
             for frame in film.frames(*segment):
                 while pts < frame.pts:  # in a damaged film, one reading may find more frames than another
                     pts, ab = next(colours, (frame.pts, ab))
-                for k, write in enumerate(writes):
-                    write(frame.pts, renderer.render(frame.luma, frame.L, None if ab is None else ab[k]))
+                for k, write in writes.items():
+                    own = None if ab is None else ab[k - least]
+                    write(frame.pts, renderer.render(frame.luma, frame.L, own))
                 count(RENDERED)
 
 
@@ -153,8 +166,7 @@ def _colours(
     film: FilmReader,
     part: Part,
     done: int,
-    number: int,
-    seed: int,
+    seeds: range,
     method: Sampling,
     colorizer: BaseColorizer,
     count: Count,
@@ -167,9 +179,8 @@ def _colours(
         for _ in L:
             yield stamps[-1], None
         return
-    first = seed if shot.seed is None else shot.seed
     temperature = method.temperature if shot.temperature is None else shot.temperature
-    draw = drawing(colorizer, range(first, first + number), temperature)
+    draw = drawing(colorizer, seeds, temperature)
     saturation = np.float32(method.rendering.saturation)
     for k, ab in enumerate(shot_colours(L, draw, before), before):
         yield stamps[k], saturation * ab

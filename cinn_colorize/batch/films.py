@@ -1,0 +1,335 @@
+"""Films: what there is of each, and the processes that share the work on it, shot by shot."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import hashlib
+import json
+import logging
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from cinn_colorize import __version__
+from cinn_colorize.batch.plan import Event, Existing, Failure, Finished, Result, SamplesPlan, State
+from cinn_colorize.batch.processes import CONTEXT, end_with_parent
+from cinn_colorize.batch.result_files import check_names, make_folder
+from cinn_colorize.batch.workers import Sender, prepare, usable_cores
+from cinn_colorize.colorizer import BaseColorizer
+from cinn_colorize.engines.choice import ModelSpec
+from cinn_colorize.errors import FilmError, OriginalError, WeightsError, WorkerError
+from cinn_colorize.files.atomic import original_at, sha256, writing
+from cinn_colorize.files.formats import SUFFIXES, is_film, own_suffix
+from cinn_colorize.files.messages import printable_name
+from cinn_colorize.files.signals import blocked_in_children
+from cinn_colorize.film.reading import FilmReader
+from cinn_colorize.film.shots import Shot, read_shots
+from cinn_colorize.film.story import Part, colorize_part, survey, typical
+from cinn_colorize.film.writing import FORMATS, FilmWriter, Target, read_recipe
+from cinn_colorize.imaging.options import FilmEncoding
+from cinn_colorize.methods.recipe import differences
+from cinn_colorize.methods.sample import Sampling
+from cinn_colorize.models.registry import MODELS
+from cinn_colorize.request import FilmRequest, shared_entries
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilmPlan(SamplesPlan):
+    """What is made of films.
+
+    Attributes:
+        request: what makes their versions.
+        encoding: how they are written.
+    """
+
+    request: FilmRequest
+    encoding: FilmEncoding
+
+    def recipe(self, network: ModelSpec, film: Path) -> dict[str, str]:
+        """Return what the recipes of all versions of a film say, beside their seeds."""
+        request = self.request
+        made_by = network.model, network.sha256, network.precision, network.guidance or 0.0
+        parts = {"from": request.start, "to": request.end, "shots": request.shots and sha256(request.shots)}
+        return {
+            "version": __version__,
+            **shared_entries(*made_by, self.drawn, request.rendering),
+            **{name: str(value) for name, value in parts.items() if value is not None},
+            **self.encoding.entries(),
+            "original": sha256(film),
+            **({"picked": self.picked} if self.picks else {}),
+        }
+
+
+class Films:
+    """Films colorized by one plan, one after the other.
+
+    Args:
+        paths: the films.
+        plan: what is made of each.
+        spec: how a process loads the network.
+        workers: number of processes; None for one per core.
+
+    Attributes:
+        frames: number of frames of the films that are begun.
+    """
+
+    things, resumes = "films", True
+
+    def __init__(self, paths: Sequence[Path], plan: FilmPlan, spec: ModelSpec, workers: int | None) -> None:
+        self.inputs, self.plan, self._spec = list(dict.fromkeys(paths)), plan, spec
+        self.files, self.first = plan.method.kept, printable_name(paths[0])
+        self.workers, self.frames = workers or usable_cores(), 0
+        self._count = CONTEXT.Value("d", 0.0)
+        self._pool: ProcessPoolExecutor | None = None
+        self._owners: dict[Path, Path] = {}
+
+    @property
+    def done(self) -> float:
+        """Number of frames done."""
+        return float(self._count.value)
+
+    def run(self) -> Generator[Event, None, None]:
+        """Colorize all films; yield each result as soon as it is written, and the end of each film.
+
+        Raises:
+            WeightsError: the network cannot be loaded.
+        """
+        try:
+            for path in self.inputs:
+                written = 0
+                try:
+                    for result in self._results(path):
+                        written += not result.existed
+                        yield result
+                except WeightsError:
+                    raise
+                except Exception as error:  # whatever it is, the other films follow
+                    failure = Failure.of(path, error)
+                    yield failure
+                    if failure.ends:
+                        return
+                else:
+                    yield Finished(path, written)
+        finally:
+            for process in multiprocessing.active_children():
+                process.kill()
+
+    def _results(self, path: Path) -> Iterator[Result]:
+        """Make the versions of a film that are missing."""
+        film, plan = _opened(path), self.plan
+        target = Target.of(film, **vars(plan.encoding))
+        outputs, recipe = self._outputs(film, target), plan.recipe(self._spec, path)
+        state, begun = path.stat(), time.perf_counter()
+
+        def result(seed: int, *, existed: bool) -> Result:
+            ms = round(1000 * (time.perf_counter() - begun))
+            about = state.st_size, state.st_mtime, ms, seed, plan.temperature
+            return Result(path, outputs[seed], *about, existed=existed)
+
+        if plan.picks:
+            for seed in plan.seeds:
+                found = _recipe_at(outputs[seed])
+                if found.get("picked") == plan.picked and not differences(found, _of_seed(recipe, seed)):
+                    yield result(seed, existed=True)
+                    return
+        make_folder(outputs[plan.seed].parent, plan.folder)
+        parts, first = self._surveyed(film, outputs[plan.seed], recipe)
+        seeds = range(first, first + plan.method.kept)
+        states = {seed: self._state(film, outputs[seed], recipe, seed) for seed in seeds}
+        missing = [seed for seed in seeds if states[seed] is State.MISSING]
+        yield from (result(seed, existed=True) for seed in seeds if states[seed] is State.RIGHT)
+        check_names(outputs[seed] for seed in missing)
+        writers = {
+            seed - first: FilmWriter(outputs[seed], film, target, _of_seed(recipe, seed)) for seed in missing
+        }
+        for writer in writers.values():
+            writer.prepare()
+        self._colorize(film, parts, writers, first)
+        segments = [segment for part in parts for segment in part.segments]
+        for k, writer in writers.items():
+            self._result_of(self._begin(writer.join, segments))
+            yield result(first + k, existed=False)
+        for record in outputs[plan.seed].parent.glob(f".{glob.escape(outputs[plan.seed].name)}.*.survey"):
+            record.unlink(missing_ok=True)
+
+    def _outputs(self, film: FilmReader, target: Target) -> dict[int, Path]:
+        """Return the paths of all versions of a film, by their seeds."""
+        outputs, own = {}, film.path.suffix.lower()
+        fitting = [suffix for suffix, format in FORMATS.items() if format == target.format]
+        suffix = own if own in fitting else fitting[0]
+        for seed in self.plan.seeds:
+            name = self.plan.pattern.format(stem=film.path.stem, seed=seed, ext=suffix, **self.plan.names)
+            output = outputs[seed] = self.plan.folder / name
+            owner = self._owners.setdefault(output, film.path)
+            if owner != film.path:
+                raise FilmError(
+                    f"{film.name}: its results would have the same names as those of {printable_name(owner)}; "
+                    "colorize it in a call with another -o"
+                )
+        return outputs
+
+    def _state(self, film: FilmReader, output: Path, recipe: Mapping[str, str], seed: int) -> State:
+        """Return whether a version is there; see :meth:`SamplesPlan.leave`."""
+        if self.plan.existing is Existing.OVERWRITE or not os.path.lexists(output):
+            if original := original_at(output):
+                raise OriginalError(
+                    f"{film.name}: its result {printable_name(output)} would replace "
+                    f"{printable_name(original)}, one of the files given; choose another --output-dir"
+                )
+            return State.MISSING
+        found = _recipe_at(output)
+        different = differences(found, _of_seed(recipe, seed)) if found else {}
+        if found and not different:
+            return State.RIGHT
+        self.plan.leave(film.name, output, different)
+        return State.OTHER
+
+    def _surveyed(self, film: FilmReader, output: Path, recipe: Mapping[str, str]) -> tuple[list[Part], int]:
+        """Return the shots of a film and the first seed; a call that was stopped may have found them."""
+        request, method = self.plan.request, self.plan.method
+        shots = read_shots(request.shots, MODELS[self._spec.model].levels) if request.shots else []
+        if request.shots and shots[-1].end != len(film.times):
+            ends = f"{printable_name(request.shots)}: ends with frame {shots[-1].end}"
+            raise FilmError(f"{ends}, but {film.name} has {len(film.times)}")
+        key = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
+        record = output.with_name(f".{output.name}.{key}.survey")
+        span = request.start, request.end
+        with contextlib.suppress(OSError, ValueError):
+            first, cuts = json.loads(record.read_text())
+            found = [Shot(*ends) for ends in pairwise(cuts)]
+            return survey(film, *span, shots or found, self._add), first
+        parts = self._result_of(self._begin(survey, film, *span, shots))
+        first = method.seed
+        if self.plan.picks:
+            first = self._result_of(self._begin(_typical, film, parts, method))
+        with writing(record) as file:
+            file.write(
+                json.dumps([first, [part.shot.start for part in parts] + [parts[-1].shot.end]]).encode()
+            )
+        return parts, first
+
+    def _colorize(
+        self, film: FilmReader, parts: Sequence[Part], writers: Mapping[int, FilmWriter], seed: int
+    ) -> None:
+        """Colorize the shots, each in one of the processes."""
+        if not writers:
+            self._add(sum(len(part.times) for part in parts))
+            return
+        begun = [self._begin(_colorize, film, part, writers, seed, self.plan.method) for part in parts]
+        try:
+            for future in as_completed(begun):
+                self._result_of(future)
+        finally:
+            for future in begun:
+                future.cancel()
+
+    def _begin(self, step: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Let a process take a step as soon as one is free."""
+        if not self._pool:
+            threads = max(1, usable_cores() // self.workers)
+            given = self._spec, threads, self._count, logging.getLogger("cinn_colorize").level
+            self._pool = ProcessPoolExecutor(self.workers, CONTEXT, _start, given)
+        with blocked_in_children(signal.SIGINT):
+            return self._pool.submit(_do, step, *arguments)
+
+    def _result_of(self, future: Future[Any]) -> Any:
+        """Return the result of a step, when it is taken, and repeat what it logged."""
+        try:
+            value, records = future.result()
+        except BrokenProcessPool:
+            self._pool = None
+            raise WorkerError(
+                "a process was killed; if memory ran out, use fewer --workers; the same command continues"
+            ) from None
+        for record in records:
+            log.handle(record)
+        return value
+
+    def _add(self, frames: float) -> None:
+        with self._count:
+            self._count.value += frames
+
+
+class _Process:
+    """What a process that takes steps has of its own."""
+
+    def __init__(self, spec: ModelSpec, count: Any, level: int) -> None:
+        self._spec, self._count = spec, count
+        self.logged: list[Any] = []
+        Sender(self.logged.append).take_log(level)
+
+    @cached_property
+    def colorizer(self) -> BaseColorizer:
+        """Draws key frames."""
+        return BaseColorizer(*self._spec.load())
+
+    def count(self, frames: float) -> None:
+        """Count frames as done."""
+        with self._count:
+            self._count.value += frames
+
+
+_process: _Process
+
+
+def _start(spec: ModelSpec, threads: int, *rest: Any) -> None:
+    """Begin a process that takes steps."""
+    global _process
+    end_with_parent()
+    prepare(spec, threads)
+    cv2.setNumThreads(1)  # the motion that it finds depends on their number
+    _process = _Process(spec, *rest)
+
+
+def _do(step: Callable[..., Any], *arguments: Any) -> tuple[Any, list[logging.LogRecord]]:
+    """Take a step; return its result, and what it logged."""
+    _process.logged.clear()
+    return step(*arguments), [*_process.logged]
+
+
+def _survey(film: FilmReader, *span: Any) -> list[Part]:
+    return survey(film, *span, _process.count)
+
+
+def _typical(film: FilmReader, parts: Sequence[Part], method: Sampling) -> int:
+    return typical(film, parts, _process.colorizer, method)
+
+
+def _colorize(film: FilmReader, *part: Any) -> None:
+    colorize_part(film, *part, _process.colorizer, _process.count)
+
+
+def _opened(path: Path) -> FilmReader:
+    """Open a film, or say which command takes the file."""
+    if not is_film(path.suffix) and own_suffix(path).lower() in SUFFIXES:
+        raise FilmError(f"{printable_name(path)}: is a photo; use cinn-colorize colorize")
+    film = FilmReader(path)
+    if film.box.size != film.facts.size:
+        log.info(f"{film.name}: what surrounds the picture stays gray")
+    return film
+
+
+def _of_seed(recipe: Mapping[str, str], seed: int) -> dict[str, str]:
+    return {**recipe, "seed": str(seed)}
+
+
+def _recipe_at(path: Path) -> dict[str, str]:
+    """Return the recipe of a film; empty if it has none, or cannot be read."""
+    try:
+        return read_recipe(path)
+    except FilmError:
+        return {}
