@@ -124,19 +124,11 @@ def tone(context, number):
 def packets(path, kind):
     """Return times in seconds and contents of the packets of streams of a kind, one list a stream."""
     with av.open(str(path)) as container:
-        return (
-            [
-                [
-                    (one.pts * one.time_base, bytes(one))
-                    for one in container.demux(stream)
-                    if one.pts is not None
-                ]
-                for stream in container.streams
-                if stream.type == kind
-            ]
-            if not container.seek(0)
-            else None
-        )
+        return [
+            [(one.pts * one.time_base, bytes(one)) for one in container.demux(stream) if one.pts is not None]
+            for stream in container.streams
+            if stream.type == kind
+        ] if not container.seek(0) else None
 
 
 def frame_times(path):

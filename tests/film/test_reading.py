@@ -132,9 +132,7 @@ def test_frame_that_stays_is_found_and_a_window_that_moves_is_none():
         return L
 
     still = find_box(shown(0) // 2 + shown(0) // 2 + np.uint8(t) for t in range(4))
-    assert (
-        np.abs(np.subtract((50, 40, 300, 250), (still.left, still.top, still.right, still.bottom))).max() <= 2
-    )
+    assert np.abs(np.subtract((50, 40, 300, 250), (still.left, still.top, still.right, still.bottom))).max() <= 2
     moving = find_box(shown(t) for t in range(0, 40, 10))
     assert (moving.left, moving.right) == (0, 352)
 
@@ -237,10 +235,7 @@ def test_film_that_grows_is_refused(films, tmp_path):
 
 
 def test_frames_of_another_size_are_refused(tmp_path):
-    first, second = (
-        fm.make(tmp_path / "a.ts", "mpeg2video"),
-        fm.make(tmp_path / "b.ts", "mpeg2video", size=(96, 128)),
-    )
+    first, second = fm.make(tmp_path / "a.ts", "mpeg2video"), fm.make(tmp_path / "b.ts", "mpeg2video", size=(96, 128))
     both = tmp_path / "both.ts"
     both.write_bytes(first.read_bytes() + second.read_bytes())
     with pytest.raises(FilmError, match="frames are 128x96 pixels from"):
