@@ -284,8 +284,9 @@ class FilmReader:
                 yield frame
         if is_told and damaged:
             log.warning(f"{self.name}: damaged in {counted(damaged, 'place')}; the rest is read")
-        if is_told and (left := float((self.facts.end - (last or 0)) * self.facts.time_base)) > 1.5:
-            log.warning(f"{self.name}: is cut off {left:.1f} seconds before its end; what is there is read")
+        left = float((self.facts.end - (last or 0)) * self.facts.time_base) if is_told else 0
+        if left > 1:
+            log.warning(f"{self.name}: ends {left:.1f} seconds before its file says; it may be cut off")
 
     def _luma(self, frame: Any) -> Pixels:
         """Return luma (H, W) of the gray that has the frame's L*."""

@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 os.environ.setdefault("SVT_LOG", "1")  # noqa: TID251  # or the encoder of AV1 prints its settings
 
 QUALITY = 65  # by default; for H.264 a CRF of 17.5
+_BITEXACT = 1024  # FFmpeg's flag of containers without numbers drawn by chance
 _AVX_512 = 13  # OpenCV's number of it
 _THREADS = 2  # of an encoder, always as many: bytes depend on them
 _HEAD = struct.Struct("<qQ?")  # of a packet in a segment: time stamp, bytes, whether it is a key frame
@@ -208,9 +209,7 @@ class FilmWriter:
             options["mpegts_copyts"] = "1"
         with self._raising(), writing(self.path) as file, self._film.opened() as source:
             with av.open(file, "w", format=self.target.format, container_options=options) as out:
-                out.flags = out.flags | int(
-                    av.container.Flags.bitexact.value
-                )  # else some write numbers drawn by chance
+                out.flags |= _BITEXACT
                 places = self._add_streams(source, out)
                 out.metadata.update(_lasting(source.metadata))
                 out.metadata["comment"] = _comment(source.metadata.get("comment", ""), self._recipe)

@@ -8,22 +8,29 @@ import numpy as np
 SIZE = 144, 176
 # Name, and what make() is given: seven containers and codecs, and what else films can be.
 FILMS = {
-    "h264.mp4": dict(codec="libx264", audio="aac"),
-    "prores.mov": dict(codec="prores_ks", pixels="yuv422p10le", audio="pcm_s16le"),
-    "ffv1.mkv": dict(codec="ffv1", pixels="yuv420p10le", audio="libopus"),
-    "vp9.webm": dict(codec="libvpx-vp9", audio="libopus", options={"deadline": "realtime", "cpu-used": "8"}),
-    "mpeg4.avi": dict(codec="mpeg4", audio="libmp3lame"),
-    "mpeg2.ts": dict(codec="mpeg2video", audio="mp2", options={"bf": "2"}),
-    "hevc10.mp4": dict(
-        codec="libx265", pixels="yuv420p10le", audio="aac", options={"x265-params": "log-level=none"}
-    ),
-    "variable.mp4": dict(codec="libx264", rate=None),
-    "turned.mp4": dict(codec="libx264", turn=90),
-    "wide_pixels.mkv": dict(codec="libx264", aspect=Fraction(16, 15)),
-    "odd.mkv": dict(codec="ffv1", size=(145, 177)),
-    "gray.mkv": dict(codec="ffv1", pixels="gray"),
-    "full.mp4": dict(codec="libx264", pixels="yuvj420p", tags=(2, 1, 1, 1)),
-    "one_frame.mp4": dict(codec="libx264", number=1),
+    "h264.mp4": {"codec": "libx264", "audio": "aac"},
+    "prores.mov": {"codec": "prores_ks", "pixels": "yuv422p10le", "audio": "pcm_s16le"},
+    "ffv1.mkv": {"codec": "ffv1", "pixels": "yuv420p10le", "audio": "libopus"},
+    "vp9.webm": {
+        "codec": "libvpx-vp9",
+        "audio": "libopus",
+        "options": {"deadline": "realtime", "cpu-used": "8"},
+    },
+    "mpeg4.avi": {"codec": "mpeg4", "audio": "libmp3lame"},
+    "mpeg2.ts": {"codec": "mpeg2video", "audio": "mp2", "options": {"bf": "2"}},
+    "hevc10.mp4": {
+        "codec": "libx265",
+        "pixels": "yuv420p10le",
+        "audio": "aac",
+        "options": {"x265-params": "log-level=none"},
+    },
+    "variable.mp4": {"codec": "libx264", "rate": None},
+    "turned.mp4": {"codec": "libx264", "turn": 90},
+    "wide_pixels.mkv": {"codec": "libx264", "aspect": Fraction(16, 15)},
+    "odd.mkv": {"codec": "ffv1", "size": (145, 177)},
+    "gray.mkv": {"codec": "ffv1", "pixels": "gray"},
+    "full.mp4": {"codec": "libx264", "pixels": "yuvj420p", "tags": (2, 1, 1, 1)},
+    "one_frame.mp4": {"codec": "libx264", "number": 1},
 }
 
 
@@ -124,11 +131,19 @@ def tone(context, number):
 def packets(path, kind):
     """Return times in seconds and contents of the packets of streams of a kind, one list a stream."""
     with av.open(str(path)) as container:
-        return [
-            [(one.pts * one.time_base, bytes(one)) for one in container.demux(stream) if one.pts is not None]
-            for stream in container.streams
-            if stream.type == kind
-        ] if not container.seek(0) else None
+        return (
+            [
+                [
+                    (one.pts * one.time_base, bytes(one))
+                    for one in container.demux(stream)
+                    if one.pts is not None
+                ]
+                for stream in container.streams
+                if stream.type == kind
+            ]
+            if not container.seek(0)
+            else None
+        )
 
 
 def frame_times(path):
