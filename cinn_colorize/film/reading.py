@@ -334,8 +334,8 @@ def find_box(shown: Iterable[NDArray[np.uint8]]) -> Box | None:
     left, right = _lit(np.percentile(most[top:bottom], 98, axis=0))
     inside = slice(top, bottom), slice(left, right)
     scale = min(1, frames_of_scans.SIZE / max(bottom - top, right - left))
-    mean = cv2.resize(total[inside], None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    mean = np.asarray(mean / (2.55 * number), np.float32)
+    reduced = cv2.resize(total[inside], None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    mean = np.asarray(reduced / (2.55 * number), np.float32)
     if found := frames_of_scans.find_picture(mean):
         ratio = (right - left) / mean.shape[1], (bottom - top) / mean.shape[0]
         inner = frames_of_scans.scaled(found, ratio)

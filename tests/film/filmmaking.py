@@ -131,19 +131,11 @@ def tone(context, number):
 def packets(path, kind):
     """Return times in seconds and contents of the packets of streams of a kind, one list a stream."""
     with av.open(str(path)) as container:
-        return (
-            [
-                [
-                    (one.pts * one.time_base, bytes(one))
-                    for one in container.demux(stream)
-                    if one.pts is not None
-                ]
-                for stream in container.streams
-                if stream.type == kind
-            ]
-            if not container.seek(0)
-            else None
-        )
+        found = {stream.index: [] for stream in container.streams if stream.type == kind}
+        for one in container.demux():
+            if one.pts is not None and one.stream.index in found:
+                found[one.stream.index].append((one.pts * one.time_base, bytes(one)))
+    return list(found.values())
 
 
 def frame_times(path):

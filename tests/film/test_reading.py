@@ -151,7 +151,7 @@ def test_what_there_is_of_a_film_that_is_cut_off_is_read_and_said(tmp_path, capl
     whole = fm.make(tmp_path / "whole.mkv", "ffv1", number=100)
     film = FilmReader(cut(whole, 0.5, tmp_path / "cut.mkv"))
     assert 40 < len(list(film.frames())) < 60
-    assert "cut.mkv: ends 2.0 seconds before its file says" in caplog.text
+    assert "cut.mkv: ends 2.1 seconds before its file says" in caplog.text
 
 
 def test_damage_is_passed_over_and_said(films, tmp_path, caplog):
