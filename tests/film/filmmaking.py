@@ -1,11 +1,18 @@
-"""Films that tests make for themselves."""
+"""Films that tests make for themselves, and colorize with colours that are given."""
 
+import time
 from fractions import Fraction
 
 import av
 import numpy as np
 
+from cinn_colorize.film.film import write_segment
+from cinn_colorize.film.reading import FilmReader
+from cinn_colorize.film.writing import FORMATS, FilmWriter, Target
+
 SIZE = 144, 176
+RECIPE = {"seed": "2", "model": "natural", "title": 'a "quoted" höhle\n'}
+AB = np.random.default_rng(0).normal(0, 12, (2, 4, 4)).astype(np.float32).repeat(16, 1).repeat(16, 2)
 # Name, and what make() is given: seven containers and codecs, and what else films can be.
 FILMS = {
     "h264.mp4": {"codec": "libx264", "audio": "aac"},
@@ -142,3 +149,33 @@ def frame_times(path):
     """Return times in seconds of the frames of a film, as a decoder gives them."""
     with av.open(str(path)) as container:
         return [frame.pts * frame.time_base for frame in container.decode(video=0)]
+
+
+def spans(film, parts=3):
+    """Time stamps where segments start and end."""
+    starts = film.times[:: -(-len(film.times) // parts)]
+    return list(zip(starts, [*starts[1:], None], strict=True))
+
+
+def writer_for(source, folder, codec="h264"):
+    film = FilmReader(source)
+    target = Target.of(film, codec)
+    suffix = source.suffix if FORMATS.get(source.suffix) == target.format else ".mkv"
+    return film, FilmWriter(folder / f"{source.stem}_{codec}{suffix}", film, target, RECIPE)
+
+
+def write(film, writer, parts=3, ab=AB):
+    writer.prepare()
+    for start, end in spans(film, parts):
+        number = sum(start <= one and (end is None or one < end) for one in film.times)
+        write_segment(film, [ab] * number, writer, start, end)
+    writer.join(spans(film, parts))
+    return writer.path
+
+
+def write_slowly(source, folder):
+    film, writer = writer_for(source, folder)
+    writer.prepare()
+    for start, end in spans(film, 8):
+        write_segment(film, (time.sleep(0.02) or AB for _ in film.frames(start, end)), writer, start, end)
+    writer.join(spans(film, 8))

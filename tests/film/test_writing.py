@@ -3,7 +3,6 @@ import multiprocessing
 import os
 import resource
 import signal
-import time
 from fractions import Fraction
 
 import numpy as np
@@ -19,10 +18,7 @@ import film.filmmaking as fm  # noqa: E402
 from cinn_colorize.film.film import write_segment  # noqa: E402
 from cinn_colorize.film.planes import lightness  # noqa: E402
 from cinn_colorize.film.reading import FilmReader  # noqa: E402
-from cinn_colorize.film.writing import CODECS, FORMATS, FilmWriter, Target, read_recipe  # noqa: E402
-
-RECIPE = {"seed": "2", "model": "natural", "title": 'a "quoted" höhle\n'}
-AB = np.random.default_rng(0).normal(0, 12, (2, 4, 4)).astype(np.float32).repeat(16, 1).repeat(16, 2)
+from cinn_colorize.film.writing import CODECS, FilmWriter, Target, read_recipe  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -31,33 +27,11 @@ def films(tmp_path_factory):
     return {name: fm.make(folder / name, **given) for name, given in fm.FILMS.items()}
 
 
-def spans(film, parts=3):
-    """Time stamps where segments start and end."""
-    starts = film.times[:: -(-len(film.times) // parts)]
-    return list(zip(starts, [*starts[1:], None], strict=True))
-
-
-def writer_for(source, folder, codec="h264"):
-    film = FilmReader(source)
-    target = Target.of(film, codec)
-    suffix = source.suffix if FORMATS.get(source.suffix) == target.format else ".mkv"
-    return film, FilmWriter(folder / f"{source.stem}_{codec}{suffix}", film, target, RECIPE)
-
-
-def write(film, writer, parts=3, ab=AB):
-    writer.prepare()
-    for start, end in spans(film, parts):
-        number = sum(start <= one and (end is None or one < end) for one in film.times)
-        write_segment(film, [ab] * number, writer, start, end)
-    writer.join(spans(film, parts))
-    return writer.path
-
-
 @pytest.fixture(scope="module")
 def written(films, tmp_path_factory):
     """Films by their name, colorized in three segments with the default codec."""
     folder = tmp_path_factory.mktemp("written")
-    return {name: write(*writer_for(path, folder)) for name, path in films.items()}
+    return {name: fm.write(*fm.writer_for(path, folder)) for name, path in films.items()}
 
 
 def same_times(ones, others, within):
@@ -100,8 +74,8 @@ def test_containers(written):
 @pytest.mark.parametrize("codec", CODECS)
 def test_codecs(films, tmp_path, codec):
     for name in ("h264.mp4", "hevc10.mp4", "full.mp4"):
-        film, writer = writer_for(films[name], tmp_path, codec)
-        path = write(film, writer)
+        film, writer = fm.writer_for(films[name], tmp_path, codec)
+        path = fm.write(film, writer)
         after = FilmReader(path)
         same_times(fm.frame_times(films[name]), fm.frame_times(path), Fraction(1, 2000))
         if codec != "prores":  # always limited, 10 bits
@@ -119,44 +93,36 @@ def test_same_bytes_again(films, tmp_path, codec):
     digests = set()
     for k in range(2):
         np.full(10**6 * (k + 1), 7 * k, np.uint8)  # memory that was something else before
-        film, writer = writer_for(films["h264.mp4"], tmp_path, codec)
-        digests.add(hashlib.sha256(write(film, writer).read_bytes()).hexdigest())
+        film, writer = fm.writer_for(films["h264.mp4"], tmp_path, codec)
+        digests.add(hashlib.sha256(fm.write(film, writer).read_bytes()).hexdigest())
     assert len(digests) == 1
 
 
 def test_unfinished_film_is_resumed_with_the_same_bytes(films, written, tmp_path):
-    film, writer = writer_for(films["h264.mp4"], tmp_path)
+    film, writer = fm.writer_for(films["h264.mp4"], tmp_path)
     writer.prepare()
-    (start, end), *_ = spans(film)
+    (start, end), *_ = fm.spans(film)
     with pytest.raises(RuntimeError), writer.segment(start, end):
         raise RuntimeError
     assert not writer.has(start, end)
-    write_segment(film, [AB] * 14, writer, start, end)
-    other = FilmWriter(writer.path, film, writer.target, {**RECIPE, "seed": "3"})
+    write_segment(film, [fm.AB] * 14, writer, start, end)
+    other = FilmWriter(writer.path, film, writer.target, {**fm.RECIPE, "seed": "3"})
     assert writer.has(start, end)
     assert not other.has(start, end)
-    path = write(film, writer)
+    path = fm.write(film, writer)
     assert path.read_bytes() == written["h264.mp4"].read_bytes()
-    assert os.listdir(tmp_path) == [path.name]
-
-
-def write_slowly(source, folder):
-    film, writer = writer_for(source, folder)
-    writer.prepare()
-    for start, end in spans(film, 8):
-        write_segment(film, (time.sleep(0.02) or AB for _ in film.frames(start, end)), writer, start, end)
-    writer.join(spans(film, 8))
+    assert [*tmp_path.iterdir()] == [path]
 
 
 def test_killed_film_is_resumed_with_the_same_bytes(films, tmp_path):
     source = films["variable.mp4"]
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
-    write_slowly(source, tmp_path / "whole")
+    fm.write_slowly(source, tmp_path / "whole")
     kills = 0
     for pause in (1.5, 2, 2.5, 60):
         process = multiprocessing.get_context("spawn").Process(
-            target=write_slowly, args=(source, tmp_path / "killed")
+            target=fm.write_slowly, args=(source, tmp_path / "killed")
         )
         process.start()
         process.join(pause)
@@ -170,11 +136,11 @@ def test_killed_film_is_resumed_with_the_same_bytes(films, tmp_path):
 
 
 def test_segments_of_other_settings_are_removed(films, tmp_path):
-    film, writer = writer_for(films["h264.mp4"], tmp_path)
+    film, writer = fm.writer_for(films["h264.mp4"], tmp_path)
     writer.prepare()
-    (start, end), *_ = spans(film)
-    write_segment(film, [AB] * 14, writer, start, end)
-    FilmWriter(writer.path, film, Target.of(film, quality=10), RECIPE).prepare()
+    (start, end), *_ = fm.spans(film)
+    write_segment(film, [fm.AB] * 14, writer, start, end)
+    FilmWriter(writer.path, film, Target.of(film, quality=10), fm.RECIPE).prepare()
     assert not writer.has(start, end)
 
 
@@ -186,9 +152,9 @@ def test_metadata_chapters_subtitles_and_recipe(tmp_path):
     metadata = {"title": "At the sea", "comment": "by uncle Karl"}
     for name in ("a.mp4", "a.mkv", "a.mov"):
         source = fm.make(tmp_path / name, metadata=metadata, chapters=chapters, audio="aac")
-        film, writer = writer_for(source, tmp_path)
-        path = write(film, writer)
-        assert read_recipe(path) == RECIPE
+        film, writer = fm.writer_for(source, tmp_path)
+        path = fm.write(film, writer)
+        assert read_recipe(path) == fm.RECIPE
         assert read_recipe(source) == {}
         with av.open(str(path)) as container:
             found = {key.lower(): value for key, value in container.metadata.items()}
@@ -204,11 +170,12 @@ def add_subtitles(source, path):
         "1\n00:00:00,200 --> 00:00:00,900\nGood morning\n\n2\n00:00:01,000 --> 00:00:01,500\nBye\n"
     )
     with av.open(str(source)) as film, av.open(str(lines)) as text, av.open(str(path), "w") as out:
-        pairs = [(film, film.streams.video[0]), (text, text.streams.subtitles[0])]
-        for container, stream in pairs:
-            copy = out.add_stream_from_template(stream, opaque=True)
+        streams = film.streams.video[0], text.streams.subtitles[0]
+        copies = [out.add_stream_from_template(stream, opaque=True) for stream in streams]
+        for copy, stream in zip(copies, streams, strict=True):
             copy.metadata["language"] = "ger"
-            for packet in container.demux(stream):
+        for copy, stream in zip(copies, streams, strict=True):
+            for packet in stream.container.demux(stream):
                 if packet.dts is not None:
                     packet.stream = copy
                     out.mux(packet)
@@ -217,8 +184,8 @@ def add_subtitles(source, path):
 
 def test_subtitles_stay(films, tmp_path):
     source = add_subtitles(films["h264.mp4"], tmp_path / "subtitled.mkv")
-    film, writer = writer_for(source, tmp_path)
-    path = write(film, writer)
+    film, writer = fm.writer_for(source, tmp_path)
+    path = fm.write(film, writer)
     assert fm.packets(path, "subtitle") == fm.packets(source, "subtitle")
     assert len(fm.packets(path, "subtitle")[0]) == 2
     with av.open(str(path)) as container:
@@ -226,28 +193,28 @@ def test_subtitles_stay(films, tmp_path):
 
 
 def test_disk_that_is_full(films, tmp_path):
-    film, writer = writer_for(films["h264.mp4"], tmp_path)
+    film, writer = fm.writer_for(films["h264.mp4"], tmp_path)
     writer.prepare()
-    (start, end), *_ = spans(film, 1)
+    (start, end), *_ = fm.spans(film, 1)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
     try:
         with pytest.raises(CinnError, match="cannot be written: File too large"):
-            write_segment(film, [AB] * 40, writer, start, end)
+            write_segment(film, [fm.AB] * 40, writer, start, end)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
-    assert os.listdir(writer.folder) == []
+    assert not [*writer.folder.iterdir()]
 
 
 def test_source_that_has_changed_gives_no_film(films, tmp_path):
     source = tmp_path / "a.ts"
     source.write_bytes(films["mpeg2.ts"].read_bytes())
-    film, writer = writer_for(source, tmp_path)
+    film, writer = fm.writer_for(source, tmp_path)
     writer.prepare()
-    (start, end), *_ = spans(film, 1)
-    write_segment(film, [AB] * 40, writer, start, end)
+    (start, end), *_ = fm.spans(film, 1)
+    write_segment(film, [fm.AB] * 40, writer, start, end)
     os.utime(source)
     with pytest.raises(FilmError, match="changes while it is read"):
         writer.join([(start, end)])
@@ -270,7 +237,7 @@ def test_quality(films, tmp_path):
     for quality in (20, 65, 90):
         film = FilmReader(films["h264.mp4"])
         sizes.append(
-            write(film, FilmWriter(tmp_path / "a.mp4", film, Target.of(film, quality=quality), {}))
+            fm.write(film, FilmWriter(tmp_path / "a.mp4", film, Target.of(film, quality=quality), {}))
             .stat()
             .st_size
         )
