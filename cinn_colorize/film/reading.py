@@ -284,8 +284,9 @@ class FilmReader:
                 yield frame
         if is_told and damaged:
             log.warning(f"{self.name}: damaged in {counted(damaged, 'place')}; the rest is read")
-        if is_told and (left := float((self.facts.end - (last or 0)) * self.facts.time_base)) > 1.5:
-            log.warning(f"{self.name}: is cut off {left:.1f} seconds before its end; what is there is read")
+        left = float((self.facts.end - (last or 0)) * self.facts.time_base) if is_told else 0
+        if left > 1:
+            log.warning(f"{self.name}: ends {left:.1f} seconds before its file says; it may be cut off")
 
     def _luma(self, frame: Any) -> Pixels:
         """Return luma (H, W) of the gray that has the frame's L*."""
@@ -333,8 +334,8 @@ def find_box(shown: Iterable[NDArray[np.uint8]]) -> Box | None:
     left, right = _lit(np.percentile(most[top:bottom], 98, axis=0))
     inside = slice(top, bottom), slice(left, right)
     scale = min(1, frames_of_scans.SIZE / max(bottom - top, right - left))
-    mean = cv2.resize(total[inside], None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    mean = np.asarray(mean / (2.55 * number), np.float32)
+    reduced = cv2.resize(total[inside], None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    mean = np.asarray(reduced / (2.55 * number), np.float32)
     if found := frames_of_scans.find_picture(mean):
         ratio = (right - left) / mean.shape[1], (bottom - top) / mean.shape[0]
         inner = frames_of_scans.scaled(found, ratio)

@@ -1,10 +1,10 @@
 """Colours of a frame, from small maps of ab to the planes that an encoder takes.
 
-Cb and Cr are computed where the film holds them, at 4:2:0 for a quarter of the pixels: exactly at the size of
-the maps, from there to 256 x 256 by the joint bilateral filter of Kopf et al. 2007 along L*, fitted as a
-linear function of L* (see :mod:`cinn_colorize.imaging.guided`), whose coefficients are enlarged. Chroma is reduced
-where no luma could show it at the L* of the darkest and brightest pixel that share it; then luma is corrected
-(see :mod:`cinn_colorize.film.planes`).
+Cb and Cr are computed where the film holds them, at 4:2:0 for a quarter of the pixels: exactly at the size
+of the maps, from there to 256 x 256 by the joint bilateral filter of Kopf et al. 2007 along L*, fitted there
+as a linear function of L* (:mod:`cinn_colorize.imaging.guided`), whose coefficients are enlarged. Chroma is
+reduced where no luma could show it at the L* of the darkest and brightest pixel that share it; then luma is
+corrected (:mod:`cinn_colorize.film.planes`).
 """
 
 from __future__ import annotations

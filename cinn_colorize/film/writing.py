@@ -37,12 +37,13 @@ log = logging.getLogger(__name__)
 os.environ.setdefault("SVT_LOG", "1")  # noqa: TID251  # or the encoder of AV1 prints its settings
 
 QUALITY = 65  # by default; for H.264 a CRF of 17.5
+_BITEXACT = 1024  # FFmpeg's flag of containers without numbers drawn by chance
 _AVX_512 = 13  # OpenCV's number of it
 _THREADS = 2  # of an encoder, always as many: bytes depend on them
 _HEAD = struct.Struct("<qQ?")  # of a packet in a segment: time stamp, bytes, whether it is a key frame
 _MARK = "cinn-colorize recipe: "  # in the comment of a film
-_STALE = ("BPS", "DURATION", "NUMBER_OF_", "_STATISTICS", "encoder", "ENCODER", "rotate")
-_BRANDS = ("major_brand", "minor_version", "compatible_brands")
+_STALE = ("BPS", "COMMENT", "DURATION", "ENCODER", "NUMBER_OF_", "ROTATE", "_STATISTICS")  # by how they begin
+_STALE += ("COMPATIBLE_BRANDS", "MAJOR_BRAND", "MINOR_VERSION")  # type: ignore[assignment]
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 FORMATS |= dict.fromkeys((".ts", ".mts", ".m2ts"), "mpegts")  # by the suffix, FFmpeg's names
 
@@ -208,12 +209,10 @@ class FilmWriter:
             options["mpegts_copyts"] = "1"
         with self._raising(), writing(self.path) as file, self._film.opened() as source:
             with av.open(file, "w", format=self.target.format, container_options=options) as out:
-                out.flags = out.flags | int(
-                    av.container.Flags.bitexact.value
-                )  # else some write numbers drawn by chance
+                out.flags |= _BITEXACT
                 places = self._add_streams(source, out)
                 out.metadata.update(_lasting(source.metadata))
-                out.metadata["comment"] = _comment(source.metadata.get("comment", ""), self._recipe)
+                out.metadata["comment"] = f"{_comment(source)}\n{_MARK}{json.dumps(self._recipe)}".strip()
                 out.set_chapters(source.chapters())
                 copied = [stream for stream in source.streams if stream.index in places]
                 packets: Iterator[Any] = iter(source.demux(*copied)) if copied else iter(())
@@ -241,8 +240,10 @@ class FilmWriter:
                 added = _add_copy(stream, out)
                 if stream.type != "attachment":
                     places[stream.index] = added
-            else:
+            elif stream.type != "data" or not source.chapters():  # whose titles QuickTime has in a stream
                 log.warning(f"{self.name}: its {stream.type} {printable(stream.name or '')} cannot be kept")
+                continue
+            else:
                 continue
             added.metadata.update(_lasting(stream.metadata))
             added.disposition = stream.disposition
@@ -289,21 +290,22 @@ def read_recipe(path: Path) -> dict[str, str]:
         FilmError: the film cannot be read.
     """
     with FilmReader(path).opened() as container:
-        comment = {key.lower(): value for key, value in container.metadata.items()}.get("comment", "")
-    try:
-        found = json.loads(comment.partition(_MARK)[2] or "{}")
-    except ValueError:
-        return {}
+        try:
+            found = json.loads(_comment(container, is_ours=True) or "{}")
+        except ValueError:
+            return {}
     return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 
 
-def _comment(comment: str, recipe: Mapping[str, str]) -> str:
-    return f"{comment.partition(_MARK)[0].strip()}\n{_MARK}{json.dumps(recipe)}".strip()
+def _comment(container: Any, *, is_ours: bool = False) -> str:
+    """Return the comment of a film without its recipe, or the recipe."""
+    comments = [value for key, value in container.metadata.items() if key.lower() == "comment"]
+    return "".join(comments).partition(_MARK)[2 if is_ours else 0].strip()
 
 
 def _lasting(metadata: Mapping[str, str]) -> dict[str, str]:
     """Return what metadata says of a film or a stream whatever its encoding."""
-    return {key: value for key, value in metadata.items() if not key.startswith(_STALE + _BRANDS)}
+    return {key: value for key, value in metadata.items() if not key.upper().startswith(_STALE)}
 
 
 def _read(part: Path) -> Iterator[Any]:

@@ -1,29 +1,43 @@
-"""Films that tests make for themselves."""
+"""Films that tests make for themselves, and colorize with colours that are given."""
 
+import time
 from fractions import Fraction
 
 import av
 import numpy as np
 
+from cinn_colorize.film.film import write_segment
+from cinn_colorize.film.reading import FilmReader
+from cinn_colorize.film.writing import FORMATS, FilmWriter, Target
+
 SIZE = 144, 176
+RECIPE = {"seed": "2", "model": "natural", "title": 'a "quoted" höhle\n'}
+AB = np.random.default_rng(0).normal(0, 12, (2, 4, 4)).astype(np.float32).repeat(16, 1).repeat(16, 2)
 # Name, and what make() is given: seven containers and codecs, and what else films can be.
 FILMS = {
-    "h264.mp4": dict(codec="libx264", audio="aac"),
-    "prores.mov": dict(codec="prores_ks", pixels="yuv422p10le", audio="pcm_s16le"),
-    "ffv1.mkv": dict(codec="ffv1", pixels="yuv420p10le", audio="libopus"),
-    "vp9.webm": dict(codec="libvpx-vp9", audio="libopus", options={"deadline": "realtime", "cpu-used": "8"}),
-    "mpeg4.avi": dict(codec="mpeg4", audio="libmp3lame"),
-    "mpeg2.ts": dict(codec="mpeg2video", audio="mp2", options={"bf": "2"}),
-    "hevc10.mp4": dict(
-        codec="libx265", pixels="yuv420p10le", audio="aac", options={"x265-params": "log-level=none"}
-    ),
-    "variable.mp4": dict(codec="libx264", rate=None),
-    "turned.mp4": dict(codec="libx264", turn=90),
-    "wide_pixels.mkv": dict(codec="libx264", aspect=Fraction(16, 15)),
-    "odd.mkv": dict(codec="ffv1", size=(145, 177)),
-    "gray.mkv": dict(codec="ffv1", pixels="gray"),
-    "full.mp4": dict(codec="libx264", pixels="yuvj420p", tags=(2, 1, 1, 1)),
-    "one_frame.mp4": dict(codec="libx264", number=1),
+    "h264.mp4": {"codec": "libx264", "audio": "aac"},
+    "prores.mov": {"codec": "prores_ks", "pixels": "yuv422p10le", "audio": "pcm_s16le"},
+    "ffv1.mkv": {"codec": "ffv1", "pixels": "yuv420p10le", "audio": "libopus"},
+    "vp9.webm": {
+        "codec": "libvpx-vp9",
+        "audio": "libopus",
+        "options": {"deadline": "realtime", "cpu-used": "8"},
+    },
+    "mpeg4.avi": {"codec": "mpeg4", "audio": "libmp3lame"},
+    "mpeg2.ts": {"codec": "mpeg2video", "audio": "mp2", "options": {"bf": "2"}},
+    "hevc10.mp4": {
+        "codec": "libx265",
+        "pixels": "yuv420p10le",
+        "audio": "aac",
+        "options": {"x265-params": "log-level=none"},
+    },
+    "variable.mp4": {"codec": "libx264", "rate": None},
+    "turned.mp4": {"codec": "libx264", "turn": 90},
+    "wide_pixels.mkv": {"codec": "libx264", "aspect": Fraction(16, 15)},
+    "odd.mkv": {"codec": "ffv1", "size": (145, 177)},
+    "gray.mkv": {"codec": "ffv1", "pixels": "gray"},
+    "full.mp4": {"codec": "libx264", "pixels": "yuvj420p", "tags": (2, 1, 1, 1)},
+    "one_frame.mp4": {"codec": "libx264", "number": 1},
 }
 
 
@@ -124,14 +138,44 @@ def tone(context, number):
 def packets(path, kind):
     """Return times in seconds and contents of the packets of streams of a kind, one list a stream."""
     with av.open(str(path)) as container:
-        return [
-            [(one.pts * one.time_base, bytes(one)) for one in container.demux(stream) if one.pts is not None]
-            for stream in container.streams
-            if stream.type == kind
-        ] if not container.seek(0) else None
+        found = {stream.index: [] for stream in container.streams if stream.type == kind}
+        for one in container.demux():
+            if one.pts is not None and one.stream.index in found:
+                found[one.stream.index].append((one.pts * one.time_base, bytes(one)))
+    return list(found.values())
 
 
 def frame_times(path):
     """Return times in seconds of the frames of a film, as a decoder gives them."""
     with av.open(str(path)) as container:
         return [frame.pts * frame.time_base for frame in container.decode(video=0)]
+
+
+def spans(film, parts=3):
+    """Time stamps where segments start and end."""
+    starts = film.times[:: -(-len(film.times) // parts)]
+    return list(zip(starts, [*starts[1:], None], strict=True))
+
+
+def writer_for(source, folder, codec="h264"):
+    film = FilmReader(source)
+    target = Target.of(film, codec)
+    suffix = source.suffix if FORMATS.get(source.suffix) == target.format else ".mkv"
+    return film, FilmWriter(folder / f"{source.stem}_{codec}{suffix}", film, target, RECIPE)
+
+
+def write(film, writer, parts=3, ab=AB):
+    writer.prepare()
+    for start, end in spans(film, parts):
+        number = sum(start <= one and (end is None or one < end) for one in film.times)
+        write_segment(film, [ab] * number, writer, start, end)
+    writer.join(spans(film, parts))
+    return writer.path
+
+
+def write_slowly(source, folder):
+    film, writer = writer_for(source, folder)
+    writer.prepare()
+    for start, end in spans(film, 8):
+        write_segment(film, (time.sleep(0.02) or AB for _ in film.frames(start, end)), writer, start, end)
+    writer.join(spans(film, 8))
