@@ -265,6 +265,11 @@ class FilmRequest(Request):
         None, "FILE", "Table of shots, as --sheet writes it: a seed or temperature for each, or gray."
     )
 
+    @property
+    def is_part(self) -> bool:
+        """Whether only a part of each film is wanted."""
+        return self.start is not None or self.end is not None
+
     def method(
         self, info: ModelInfo, max_pixels: int = MAX_PIXELS, progress: Progress | None = None
     ) -> SampleMethod:

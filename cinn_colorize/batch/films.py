@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import glob
 import hashlib
 import json
 import logging
@@ -14,9 +13,9 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +34,20 @@ from cinn_colorize.files.formats import SUFFIXES, is_film, own_suffix
 from cinn_colorize.files.messages import printable_name
 from cinn_colorize.files.signals import blocked_in_children
 from cinn_colorize.film.reading import FilmReader
-from cinn_colorize.film.shots import Shot, read_shots
-from cinn_colorize.film.story import Part, colorize_part, survey, typical
+from cinn_colorize.film.sheet import row
+from cinn_colorize.film.shots import Shot, read_shots, write_shots
+from cinn_colorize.film.story import SURVEYED, Part, colorize_part, survey, typical
 from cinn_colorize.film.writing import FORMATS, FilmWriter, Target, read_recipe
 from cinn_colorize.imaging.options import FilmEncoding
+from cinn_colorize.methods.base import SampleMethod
+from cinn_colorize.methods.contact_sheet import Tile, contact_sheet, save_sheet
 from cinn_colorize.methods.recipe import differences
-from cinn_colorize.methods.sample import Sampling
 from cinn_colorize.models.registry import MODELS
 from cinn_colorize.request import FilmRequest, shared_entries
 
 log = logging.getLogger(__name__)
+
+_ROWS = 100  # of a contact sheet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,10 +57,12 @@ class FilmPlan(SamplesPlan):
     Attributes:
         request: what makes their versions.
         encoding: how they are written.
+        sheet: whether only the shots are told, in a table and a contact sheet.
     """
 
     request: FilmRequest
     encoding: FilmEncoding
+    sheet: bool = False
 
     def recipe(self, network: ModelSpec, film: Path) -> dict[str, str]:
         """Return what the recipes of all versions of a film say, beside their seeds."""
@@ -112,7 +117,7 @@ class Films:
             for path in self.inputs:
                 written = 0
                 try:
-                    for result in self._results(path):
+                    for result in self._told(path) if self.plan.sheet else self._results(path):
                         written += not result.existed
                         yield result
                 except WeightsError:
@@ -161,10 +166,32 @@ class Films:
         self._colorize(film, parts, writers, first)
         segments = [segment for part in parts for segment in part.segments]
         for k, writer in writers.items():
-            self._result_of(self._begin(writer.join, segments))
+            self._result_of(self._begin(_join, writer, segments, plan.request.is_part))
             yield result(first + k, existed=False)
-        for record in outputs[plan.seed].parent.glob(f".{glob.escape(outputs[plan.seed].name)}.*.survey"):
-            record.unlink(missing_ok=True)
+        _record(outputs[plan.seed]).unlink(missing_ok=True)
+
+    def _told(self, path: Path) -> Iterator[Result]:
+        """Write a table of the shots of a film, and a contact sheet."""
+        film, plan, request = _opened(path), self.plan, self.plan.request
+        table = plan.folder / f"{path.stem}_shots.tsv"
+        if plan.existing is not Existing.OVERWRITE and os.path.lexists(table):
+            plan.leave(film.name, table, {})
+            return
+        make_folder(plan.folder, plan.folder)
+        parts, first = self._surveyed(film, table, plan.recipe(self._spec, path))
+        drawn = plan.seeds, plan.temperature, request.rendering
+        rows = [self._begin(_row, film, part, *drawn) for part in parts]
+        tiles = []
+        for part, row in zip(parts, rows, strict=True):
+            tiles.append(self._result_of(row))
+            self._add((1 - SURVEYED) * len(part.times))
+        for k in range(0, len(tiles), _ROWS):
+            sheet = table.with_suffix(".jpg") if len(tiles) <= _ROWS else table.with_suffix(f".{k // _ROWS}.jpg")
+            save_sheet(contact_sheet([*chain(*tiles[k : k + _ROWS])], len(tiles[0])), sheet)
+            yield Result(path, sheet, path.stat().st_size, path.stat().st_mtime)
+        write_shots(table, [replace(part.shot, seed=first) for part in parts])
+        _record(table).unlink(missing_ok=True)
+        yield Result(path, table, path.stat().st_size, path.stat().st_mtime)
 
     def _outputs(self, film: FilmReader, target: Target) -> dict[int, Path]:
         """Return the paths of all versions of a film, by their seeds."""
@@ -177,8 +204,8 @@ class Films:
             owner = self._owners.setdefault(output, film.path)
             if owner != film.path:
                 raise FilmError(
-                    f"{film.name}: its results would have the same names as those of {printable_name(owner)}; "
-                    "colorize it in a call with another -o"
+                    f"{film.name}: its results would have the same names as those of "
+                    f"{printable_name(owner)}; colorize it in a call with another -o"
                 )
         return outputs
 
@@ -201,25 +228,26 @@ class Films:
     def _surveyed(self, film: FilmReader, output: Path, recipe: Mapping[str, str]) -> tuple[list[Part], int]:
         """Return the shots of a film and the first seed; a call that was stopped may have found them."""
         request, method = self.plan.request, self.plan.method
+        claimed = film.facts.frames or round(film.facts.seconds * film.facts.rate)
+        self.frames += claimed
         shots = read_shots(request.shots, MODELS[self._spec.model].levels) if request.shots else []
         if request.shots and shots[-1].end != len(film.times):
             ends = f"{printable_name(request.shots)}: ends with frame {shots[-1].end}"
             raise FilmError(f"{ends}, but {film.name} has {len(film.times)}")
-        key = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
-        record = output.with_name(f".{output.name}.{key}.survey")
-        span = request.start, request.end
-        with contextlib.suppress(OSError, ValueError):
-            first, cuts = json.loads(record.read_text())
-            found = [Shot(*ends) for ends in pairwise(cuts)]
-            return survey(film, *span, shots or found, self._add), first
-        parts = self._result_of(self._begin(survey, film, *span, shots))
-        first = method.seed
-        if self.plan.picks:
-            first = self._result_of(self._begin(_typical, film, parts, method))
-        with writing(record) as file:
-            file.write(
-                json.dumps([first, [part.shot.start for part in parts] + [parts[-1].shot.end]]).encode()
-            )
+        key = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+        try:
+            found = json.loads(_record(output).read_text())[key]
+            shots, first = shots or [Shot(*ends) for ends in pairwise(found["cuts"])], found["seed"]
+            parts = survey(film, request.start, request.end, shots, self._add)
+        except (OSError, ValueError, LookupError):
+            parts = self._result_of(self._begin(_survey, film, request.start, request.end, shots))
+            first = method.seed
+            if self.plan.picks:
+                first = self._result_of(self._begin(_typical, film, parts, method))
+            cuts = [*(part.shot.start for part in parts), parts[-1].shot.end]
+            with writing(_record(output)) as file:
+                file.write(json.dumps({key: {"seed": first, "cuts": cuts}}).encode())
+        self.frames += sum(len(part.times) for part in parts) - claimed
         return parts, first
 
     def _colorize(
@@ -301,16 +329,26 @@ def _do(step: Callable[..., Any], *arguments: Any) -> tuple[Any, list[logging.Lo
     return step(*arguments), [*_process.logged]
 
 
-def _survey(film: FilmReader, *span: Any) -> list[Part]:
-    return survey(film, *span, _process.count)
+def _survey(film: FilmReader, start: float | None, end: float | None, shots: Sequence[Shot]) -> list[Part]:
+    return survey(film, start, end, shots, _process.count)
 
 
-def _typical(film: FilmReader, parts: Sequence[Part], method: Sampling) -> int:
+def _typical(film: FilmReader, parts: Sequence[Part], method: SampleMethod) -> int:
     return typical(film, parts, _process.colorizer, method)
 
 
-def _colorize(film: FilmReader, *part: Any) -> None:
-    colorize_part(film, *part, _process.colorizer, _process.count)
+def _colorize(
+    film: FilmReader, part: Part, writers: Mapping[int, FilmWriter], seed: int, method: SampleMethod
+) -> None:
+    colorize_part(film, part, writers, seed, method, _process.colorizer, _process.count)
+
+
+def _row(film: FilmReader, part: Part, *drawn: Any) -> list[Tile]:
+    return row(film, part, *drawn, _process.colorizer)
+
+
+def _join(writer: FilmWriter, segments: Sequence[tuple[int, int | None]], is_part: bool) -> None:
+    writer.join(segments, is_part=is_part)
 
 
 def _opened(path: Path) -> FilmReader:
@@ -321,6 +359,11 @@ def _opened(path: Path) -> FilmReader:
     if film.box.size != film.facts.size:
         log.info(f"{film.name}: what surrounds the picture stays gray")
     return film
+
+
+def _record(output: Path) -> Path:
+    """Return the file that keeps what a survey has found until a result is there."""
+    return output.with_name(f".{output.name}.survey")
 
 
 def _of_seed(recipe: Mapping[str, str], seed: int) -> dict[str, str]:

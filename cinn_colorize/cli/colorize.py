@@ -15,7 +15,6 @@ from cinn_colorize.cli import common, values
 from cinn_colorize.cli.console import progress_bar, require_stdout, say, write_stdout
 from cinn_colorize.cli.many import STREAM, BatchOptions
 from cinn_colorize.cli.summary import report, report_dry_run
-from cinn_colorize.files.atomic import leaves_folder
 from cinn_colorize.files.formats import OUTPUT_SUFFIXES, format_of_name
 from cinn_colorize.files.limits import read_stream
 from cinn_colorize.imaging.options import option
@@ -67,21 +66,14 @@ class ResultOptions(common.BatchOutputOptions):
 def _check_pattern(pattern: str, format: str, values: Mapping[str, str | int], number: int) -> None:
     """Refuse a pattern that is not of such pictures, or gives several samples of a photo one name."""
     ext = ".jpg" if format == "auto" else f".{format}"
-    try:
-        names = {pattern.format(stem="photo", seed=seed, ext=ext, **values) for seed in range(2)}
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise typer.BadParameter(f"--output accepts {_FIELDS}, not {pattern!r}") from error
-    problem = ""
+    names = common.check_pattern(pattern, _FIELDS, {**values, "ext": ext}, number, "samples")
     if not all(Path(name).suffix.lower() in OUTPUT_SUFFIXES for name in names):
         problem = "must end in {ext}, .png, .jpg, .webp, .tif or .avif"
     elif format != "auto" and any(format_of_name(name) != format for name in names):
         problem = f"has a suffix of its own; leave out --format {format}"
-    elif not Path(pattern).is_absolute() and any(map(leaves_folder, names)):
-        problem = "leaves the folder of -o; choose that folder, or an absolute --output"
-    elif number > 1 and len(names) == 1:
-        problem = f"gives all {number} samples the same name; add {{seed}}"
-    if problem:
-        raise typer.BadParameter(f"--output {pattern!r} {problem}")
+    else:
+        return
+    raise typer.BadParameter(f"--output {pattern!r} {problem}")
 
 
 def colorize(

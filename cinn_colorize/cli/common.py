@@ -7,7 +7,7 @@ recipes keep are declared in :mod:`cinn_colorize.imaging.options`.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.util import find_spec
@@ -19,6 +19,7 @@ import typer
 from cinn_colorize.cli import values
 from cinn_colorize.cli.console import fatal, show_log
 from cinn_colorize.engines.choice import Engine, ModelSpec
+from cinn_colorize.files.atomic import leaves_folder
 from cinn_colorize.imaging import options
 from cinn_colorize.imaging.options import MAX_PIXELS, OUTPUT, Encoding, Precision, option
 from cinn_colorize.latents.levels import PerLevel, SomeLevels, parse_temperature
@@ -323,6 +324,35 @@ def check_seeds(seed: int, number: int) -> None:
     """Refuse seeds that torch does not accept."""
     with usage_errors("--seed"):
         options.check_seeds(seed, number)
+
+
+def check_pattern(
+    pattern: str, fields: str, values: Mapping[str, str | int], number: int, things: str
+) -> set[str]:
+    """Refuse an ``--output`` that has other fields, leaves the folder, or gives several results one name.
+
+    Args:
+        pattern: the pattern.
+        fields: those it may have, for the message.
+        values: values of these, beside stem and seed.
+        number: number of results of an input.
+        things: what these are.
+
+    Returns:
+        The names of two results.
+    """
+    try:
+        found = {pattern.format(stem="photo", seed=seed, **values) for seed in range(2)}
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise typer.BadParameter(f"--output accepts {fields}, not {pattern!r}") from error
+    problem = ""
+    if not Path(pattern).is_absolute() and any(map(leaves_folder, found)):
+        problem = "leaves the folder of -o; choose that folder, or an absolute --output"
+    elif number > 1 and len(found) == 1:
+        problem = f"gives all {number} {things} the same name; add {{seed}}"
+    if problem:
+        raise typer.BadParameter(f"--output {pattern!r} {problem}")
+    return found
 
 
 def device_of(name: str) -> torch.device:

@@ -32,6 +32,9 @@ class FilmOutputOptions(common.ExistingOptions):
         None, "PATTERN", f"File names of the results; {_FIELDS} are replaced.", show_default=_PATTERN
     )
     encoding: FilmEncoding = FilmEncoding()
+    sheet: bool = option(
+        False, None, "Write a table of the shots and a contact sheet with samples of each, and no film."
+    )
     as_json: bool = common.json_option()
 
 
@@ -75,16 +78,19 @@ def film(
 ) -> None:
     """Colorize films, with colours that stay where things are.
 
-    Sizes, time stamps, sound, subtitles
-    and metadata stay, and so does luminance. Version k has the seed SEED + k - 1 in all shots. A call that was
-    stopped, in whatever way, is continued by the same command.
+    Sizes, time stamps, sound, subtitles and metadata stay, and so does luminance. Version k has the seed
+    SEED + k - 1 in all shots. A call that was stopped, however it was, is continued by the same command.
 
     Examples:
         cinn-colorize film old.mp4 -n 4
         cinn-colorize film old.mp4 --from 1:20 --to 1:35
+        cinn-colorize film old.mp4 --sheet    (then edit colorized/old_shots.tsv)
+        cinn-colorize film old.mp4 --shots colorized/old_shots.tsv
     """
     common.check_seeds(request.seed or 0, request.number)
     common.check_engine(network.engine, network.device, network.precision)
+    if out.sheet and request.shots:
+        raise typer.BadParameter("--sheet and --shots exclude each other")
     if request.end is not None and request.end <= (request.start or 0):
         raise typer.BadParameter("must be later than --from", param_hint="--to")
     info = network.info
@@ -96,6 +102,9 @@ def film(
         "model": network.model,
     }
     pattern = out.output or _PATTERN
+    common.check_pattern(pattern, _FIELDS, {**names, "ext": ".mp4"}, request.number, "versions")
+    if not pattern.endswith("{ext}"):
+        raise typer.BadParameter(f"--output {pattern!r} must end in {{ext}}")
     with general.reporting():
         if not find_spec("av"):
             raise CinnError("films require PyAV; pip install 'cinn-colorize[film]'")
@@ -109,6 +118,7 @@ def film(
             existing=out.existing,
             names=names,
             encoding=out.encoding,
+            sheet=out.sheet,
         )
         batch = Films(films, plan, network.spec(engine=network.engine), work.workers)
         report(batch, out.as_json, general, progress=FrameProgress(batch))

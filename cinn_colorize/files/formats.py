@@ -44,36 +44,17 @@ _SIGNATURES = {
     "psd": rb"8BPS",
 }
 
-_FILM_SUFFIXES = frozenset(
-    [
-        ".mp4",
-        ".m4v",
-        ".mov",
-        ".mkv",
-        ".webm",
-        ".avi",
-        ".mpg",
-        ".mpeg",
-        ".m2v",
-        ".vob",
-        ".ts",
-        ".mts",
-        ".m2ts",
-        ".wmv",
-        ".flv",
-        ".ogv",
-        ".3gp",
-        ".mxf",
-        ".dv",
-    ]
-)
+_FILM_SUFFIXES = (
+    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".m2v", ".vob", ".ts", ".mts", ".m2ts",
+    ".wmv", ".flv", ".ogv", ".3gp", ".mxf", ".dv",
+)  # fmt: skip
 _FILM = re.compile(
     rb"....ftyp|\x1a\x45\xdf\xa3|RIFF....AVI |\0\0\x01\xba", re.DOTALL
 )  # MP4, Matroska, AVI, MPEG
 
 
 def is_film(suffix: str, start: bytes = b"") -> bool:
-    """Return whether a file is a film, by its suffix or by its first bytes, which are not those of a photo."""
+    """Return whether a file that is no photo is a film, by its suffix or its first bytes."""
     return suffix.lower() in _FILM_SUFFIXES or bool(_FILM.match(start))
 
 

@@ -1,1 +1,1 @@
-"""Films: colours that stay where things are, shot by shot, in the container and with the sound of the film."""
+"""Films: colours that stay where things are, shot by shot, with the container and sound of the film."""

@@ -69,9 +69,8 @@ def shot_colours(
     fading: list[Floats] = []  # their colours in the window before
     while (first := next(stream, None)) is not None:
         lap = len(recent)
-        window = _remembered(chain([*recent], [first], islice(stream, WINDOW - 1)), recent)
-        held = deque[Floats]()
-        for k, ab in enumerate(colours_along_motion(window, lambda _: draw(recent[-1])[None], folder)):
+        window, held = _Window(chain([*recent], [first], islice(stream, WINDOW - 1)), recent, draw), deque[Floats]()
+        for k, ab in enumerate(colours_along_motion(window.frames(), window.drawn, folder)):
             if k < len(fading):
                 held.append(fading[k] + np.float32((k + 1) / (lap + 1)) * (ab - fading[k]))
             elif k >= lap:
@@ -82,7 +81,17 @@ def shot_colours(
     yield from fading
 
 
-def _remembered(frames: Iterable[Frame], recent: deque[Frame]) -> Iterator[Frame]:
-    for frame in frames:
-        recent.append(frame)
-        yield frame
+class _Window:
+    """Frames of a shot, of which the recent ones can be drawn by their numbers."""
+
+    def __init__(self, frames: Iterable[Frame], recent: deque[Frame], draw: Draw) -> None:
+        self._frames, self._recent, self._draw, self._taken = frames, recent, draw, 0
+
+    def frames(self) -> Iterator[Frame]:
+        for frame in self._frames:
+            self._recent.append(frame)
+            self._taken += 1
+            yield frame
+
+    def drawn(self, numbers: Sequence[int]) -> Floats:
+        return np.stack([self._draw(self._recent[number - self._taken]) for number in numbers])

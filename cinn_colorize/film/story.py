@@ -1,8 +1,8 @@
 """A film from its file to colorized ones, in steps that processes can share.
 
-A survey reads all frames and finds the shots. In each shot, key frames are drawn with N seeds at once, and their
-colours follow the motion to all frames; then the frames are read once more, rendered and encoded N times.
-The segments that come out lie in folders until they are joined, so that a call that was stopped is continued.
+A survey reads all frames and finds the shots. In each shot, key frames are drawn with N seeds at once, and
+their colours follow the motion to all frames; then the frames are read once more, rendered and encoded N
+times. The segments lie in folders until they are joined, so that a call that was stopped can be continued.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from cinn_colorize.film.render import Renderer
 from cinn_colorize.film.shots import Shot, find_shots
 from cinn_colorize.film.writing import FilmWriter
 from cinn_colorize.imaging.color import Floats
-from cinn_colorize.methods.sample import Sampling
+from cinn_colorize.methods.base import SampleMethod
 
 Count = Callable[[float], object]  # is told of how many frames all work is done
 
@@ -107,7 +107,7 @@ def _seen(
         yield frame.L
 
 
-def typical(film: FilmReader, parts: Sequence[Part], colorizer: BaseColorizer, method: Sampling) -> int:
+def typical(film: FilmReader, parts: Sequence[Part], colorizer: BaseColorizer, method: SampleMethod) -> int:
     """Return which seed of a method is typical of all the shots of a film together."""
     longest = sorted(parts, key=lambda part: (part.shot.gray, -len(part.times)))[:_TYPICAL]
     seeds = range(method.seed, method.seed + method.number)
@@ -119,7 +119,7 @@ def colorize_part(
     part: Part,
     writers: Mapping[int, FilmWriter],
     seed: int,
-    method: Sampling,
+    method: SampleMethod,
     colorizer: BaseColorizer,
     count: Count = abs,
 ) -> None:
@@ -167,7 +167,7 @@ def _colours(
     part: Part,
     done: int,
     seeds: range,
-    method: Sampling,
+    method: SampleMethod,
     colorizer: BaseColorizer,
     count: Count,
 ) -> Iterator[tuple[int, Floats | None]]:

@@ -13,6 +13,7 @@ import heapq
 import io
 import json
 import logging
+import math
 import os
 import shutil
 import struct
@@ -26,7 +27,7 @@ import cv2
 import numpy as np
 
 from cinn_colorize.errors import FilmError
-from cinn_colorize.files.atomic import remove_leftovers, writing
+from cinn_colorize.files.atomic import mode_like, remove_leftovers, writing
 from cinn_colorize.files.messages import printable, printable_name
 from cinn_colorize.film.reading import SUBSAMPLING, Facts, FilmReader
 from cinn_colorize.imaging.color import Pixels
@@ -148,7 +149,7 @@ class FilmWriter:
             path,
             printable_name(path),
             target,
-            Path(f"{path}.parts"),
+            path.with_name(f".{path.name}.parts"),
         )
         self._film, self._recipe = film, dict(recipe)
         key = json.dumps([self._recipe, repr(target), repr(film.facts), av.__version__], sort_keys=True)
@@ -196,8 +197,12 @@ class FilmWriter:
             yield write
             store(encoder.encode(None))
 
-    def join(self, segments: Sequence[tuple[int, int | None]]) -> None:
-        """Join segments, by their ``start`` and ``end`` in order, to the film with all else of the source.
+    def join(self, segments: Sequence[tuple[int, int | None]], *, is_part: bool = False) -> None:
+        """Join segments to the film with all else of the source.
+
+        Args:
+            segments: their ``start`` and ``end``, in order.
+            is_part: whether they are only a part of the source, from which the rest is cut as well.
 
         Raises:
             FilmError: the source has changed, or the segments have no frames.
@@ -207,20 +212,32 @@ class FilmWriter:
         options = {"avoid_negative_ts": "disabled"}
         if self.target.format == "mpegts":
             options["mpegts_copyts"] = "1"
-        with self._raising(), writing(self.path) as file, self._film.opened() as source:
+        mode = mode_like(self._film.path)
+        with self._raising(), writing(self.path, mode) as file, self._film.opened() as source:
             with av.open(file, "w", format=self.target.format, container_options=options) as out:
                 out.flags |= _BITEXACT
                 places = self._add_streams(source, out)
                 out.metadata.update(_lasting(source.metadata))
                 out.metadata["comment"] = f"{_comment(source)}\n{_MARK}{json.dumps(self._recipe)}".strip()
-                out.set_chapters(source.chapters())
+                if not is_part:
+                    out.set_chapters(source.chapters())
                 copied = [stream for stream in source.streams if stream.index in places]
                 packets: Iterator[Any] = iter(source.demux(*copied)) if copied else iter(())
                 others = ((one, places[one.stream.index]) for one in packets if one.dts is not None)
+                base, (first, last) = self._film.facts.time_base, (segments[0][0], segments[-1][1])
+                if is_part:
+                    others = (
+                        pair
+                        for pair in others
+                        if first <= pair[0].pts * pair[0].time_base / base < (last or math.inf)
+                    )
                 video = ((one, places[None]) for one in self._packets(parts))
                 for packet, stream in heapq.merge(
                     video, others, key=lambda pair: pair[0].dts * pair[0].time_base
                 ):
+                    if is_part:
+                        start = round(first * base / packet.time_base)
+                        packet.pts, packet.dts = packet.pts - start, packet.dts - start
                     packet.stream = stream
                     out.mux_one(packet)
             self._film.check_unchanged()

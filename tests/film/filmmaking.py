@@ -6,8 +6,8 @@ from fractions import Fraction
 import av
 import numpy as np
 
-from cinn_colorize.film.film import write_segment
 from cinn_colorize.film.reading import FilmReader
+from cinn_colorize.film.render import Renderer
 from cinn_colorize.film.writing import FORMATS, FilmWriter, Target
 
 SIZE = 144, 176
@@ -179,3 +179,14 @@ def write_slowly(source, folder):
     for start, end in spans(film, 8):
         write_segment(film, (time.sleep(0.02) or AB for _ in film.frames(start, end)), writer, start, end)
     writer.join(spans(film, 8))
+
+
+def write_segment(film, colours, writer, start, end):
+    """Encode a segment of a film, unless it is finished."""
+    if writer.has(start, end):
+        return
+    facts = film.facts
+    renderer = Renderer(facts.coding, facts.size, film.box, writer.target.cell, facts.turns)
+    with writer.segment(start, end) as write:
+        for frame, ab in zip(film.frames(start, end), colours, strict=True):
+            write(frame.pts, renderer.render(frame.luma, frame.L, ab))

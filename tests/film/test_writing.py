@@ -15,7 +15,6 @@ av = needs("av")
 
 import film.filmmaking as fm  # noqa: E402
 
-from cinn_colorize.film.film import write_segment  # noqa: E402
 from cinn_colorize.film.planes import lightness  # noqa: E402
 from cinn_colorize.film.reading import FilmReader  # noqa: E402
 from cinn_colorize.film.writing import CODECS, FilmWriter, Target, read_recipe  # noqa: E402
@@ -105,7 +104,7 @@ def test_unfinished_film_is_resumed_with_the_same_bytes(films, written, tmp_path
     with pytest.raises(RuntimeError), writer.segment(start, end):
         raise RuntimeError
     assert not writer.has(start, end)
-    write_segment(film, [fm.AB] * 14, writer, start, end)
+    fm.write_segment(film, [fm.AB] * 14, writer, start, end)
     other = FilmWriter(writer.path, film, writer.target, {**fm.RECIPE, "seed": "3"})
     assert writer.has(start, end)
     assert not other.has(start, end)
@@ -139,7 +138,7 @@ def test_segments_of_other_settings_are_removed(films, tmp_path):
     film, writer = fm.writer_for(films["h264.mp4"], tmp_path)
     writer.prepare()
     (start, end), *_ = fm.spans(film)
-    write_segment(film, [fm.AB] * 14, writer, start, end)
+    fm.write_segment(film, [fm.AB] * 14, writer, start, end)
     FilmWriter(writer.path, film, Target.of(film, quality=10), fm.RECIPE).prepare()
     assert not writer.has(start, end)
 
@@ -201,7 +200,7 @@ def test_disk_that_is_full(films, tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
     try:
         with pytest.raises(CinnError, match="cannot be written: File too large"):
-            write_segment(film, [fm.AB] * 40, writer, start, end)
+            fm.write_segment(film, [fm.AB] * 40, writer, start, end)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
@@ -214,7 +213,7 @@ def test_source_that_has_changed_gives_no_film(films, tmp_path):
     film, writer = fm.writer_for(source, tmp_path)
     writer.prepare()
     (start, end), *_ = fm.spans(film, 1)
-    write_segment(film, [fm.AB] * 40, writer, start, end)
+    fm.write_segment(film, [fm.AB] * 40, writer, start, end)
     os.utime(source)
     with pytest.raises(FilmError, match="changes while it is read"):
         writer.join([(start, end)])
