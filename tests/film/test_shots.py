@@ -2,7 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
-from film.textures import texture, view
+from gray_worlds import texture, view
 
 from cinn_colorize.errors import CinnError
 from cinn_colorize.film.shots import Shot, find_shots, read_shots, write_shots
