@@ -89,6 +89,7 @@ def test_colours_go_on_after_a_short_interruption(at, strange):
     L = [view(texture(), 0)] * 20
     L[at : at + strange] = pan(strange, seed=7)
     ab, keys = along(L, lambda t: plain((t, 3 * t)))
+    assert len(ab) == 20
     assert keys[-1] == 19
     if at + strange < 20:
         assert not set(keys) & set(range(at, at + strange))

@@ -50,6 +50,10 @@ def test_a_cut_blurred_over_a_frame_is_one_cut():
     assert last == 31
 
 
+def test_a_few_frames_between_two_shots_are_none():
+    assert ends(shot(0) + shot(2, 3) + shot(1)) == [15, 33]
+
+
 @pytest.mark.parametrize("length", [8, 16, 30])
 def test_a_dissolve_parts_shots_where_it_is(length):
     one, other = shot(0, 60, 1), shot(1, 60, 1)
