@@ -27,13 +27,16 @@ from typing import IO, NamedTuple
 import cv2
 import numpy as np
 
-from cinn_colorize.film.motion import GRID, Frame, flow, followed, joined, motion, reduced
+from cinn_colorize.film.motion import GRID, STRICT, Frame, flow, followed, joined, motion, reduced
 from cinn_colorize.imaging.color import Floats
 
 Draw = Callable[[Sequence[int]], Floats]
 
 MOST = 8  # frames from key frame to key frame
-_NEW = 0.3  # share of places that a key frame does not show, beyond which there is another one
+_NEW = 0.4  # share of places that a key frame does not show, beyond which there is another one
+_STRANGE, _LITTLE = 3, 0.3  # frames of an interruption, share of places that it leaves in common
+_NOWHERE = np.full((GRID, GRID, 2), 2 * GRID, np.float32)  # flow out of the frame
+_ASIDE = np.tile(np.array([0, 0, 1], np.float32), (GRID, GRID, 2))  # strange frames take what is around them
 _FAINT = 1e-3  # weight of the colours around places that no key frame shows
 
 
@@ -43,12 +46,13 @@ def colours_along_motion(L: Iterable[Frame], draw: Draw, folder: Path | None = N
     Args:
         L: L of the frames, (256, 256) each, L* x 2.55, as a stream or an array.
         draw: returns ab (K, N, 2, s, s) of the key frames whose numbers it is given, as the network draws
-            them; asked once for each, in order, as soon as the frame has been taken from ``L``.
+            them; asked once for each, in order, when it is one of the last four taken from ``L``.
         folder: where the temporary file lies; by default, where the system keeps such.
     """
     with ExitStack() as stack:
         files = [stack.enter_context(TemporaryFile(dir=folder)) for _ in range(5)]
-        drawn, forward, ahead, between, backward = map(_Arrays, files)
+        drawn, forward, backward = (_Arrays(file, np.float32) for file in files[:3])
+        ahead, between = (_Arrays(file, np.float16) for file in files[3:])
         lengths: list[int] = []  # numbers of frames between key frames
         for stretch in _stretches(L):
             x = _weighted(draw([stretch.key])[0])
@@ -82,55 +86,84 @@ class _Stretch(NamedTuple):
 
 
 def _stretches(L: Iterable[Frame]) -> Iterator[_Stretch]:
-    """Cut a shot at its key frames: the first, the last, and where the one before shows too little."""
-    still = np.zeros((GRID, GRID, 3), np.float32)
-    way: _Way | None = None
-    for t, frame in enumerate(L):
+    """Cut a shot at its key frames: first, last, and where the one before is far or shows too little."""
+    t, way = -1, None
+    for step in _steps(L):
+        t += 1 + step.strange
         if way is None:
+            still = np.zeros((GRID, GRID, 3), np.float32)
             yield _Stretch(t, still, still, [])
-            way = _Way(frame)
+            way = _Way(step.L)
             continue
-        way.go(frame)
-        if len(way.frames) > MOST or way.back[-1][..., 2].mean() < 1 - _NEW:
+        way.go(step)
+        if len(way.steps) >= MOST or way.back[-1][..., 2].mean() < 1 - _NEW:
             yield _Stretch(t, *way.end())
-            way = _Way(frame)
-    if way and len(way.frames) > 1:
+            way = _Way(step.L)
+    if way and way.steps:
         yield _Stretch(t, *way.end())
+
+
+class _Step(NamedTuple):
+    """A frame, and how an earlier one leads to it."""
+
+    L: Floats  # at the places of flows
+    ahead: Floats  # flow from the earlier frame
+    back: Floats  # flow to the earlier frame
+    strange: int  # frames between them that show something else
+
+
+def _steps(L: Iterable[Frame]) -> Iterator[_Step]:
+    """Go from frame to frame, over interruptions of up to three frames; nothing leads over a cut."""
+    held: list[Frame] = []  # the last frame, and those after it that may be strange
+    for frame in L:
+        held.append(frame)
+        step = _step(held[0], frame, max(len(held) - 2, 0))
+        both = motion(step.L, reduced(held[0]), step.back, step.ahead, STRICT)
+        if both[..., 2].mean() > _LITTLE:
+            yield step
+            held = [frame]
+        elif len(held) > 1 + _STRANGE:
+            yield from _over_cut(held[1:])
+            held = [frame]
+    yield from _over_cut(held[1:])
+
+
+def _step(earlier: Frame, frame: Frame, strange: int = 0) -> _Step:
+    return _Step(reduced(frame), flow(earlier, frame), flow(frame, earlier), strange)
+
+
+def _over_cut(frames: Sequence[Frame]) -> Iterator[_Step]:
+    for frame in frames[:1]:
+        yield _Step(reduced(frame), _NOWHERE, _NOWHERE, 0)
+    yield from map(_step, frames, frames[1:])
 
 
 class _Way:
     """The way from a key frame to the next one, frame by frame."""
 
-    def __init__(self, key: Frame) -> None:
-        still = np.zeros((GRID, GRID, 2), np.float32)
-        self.frames = [key]
-        self.small = [reduced(key)]
-        self.steps: list[tuple[Floats, Floats]] = []  # flows from each frame to the next, and from that back
-        self.to_key, self.from_key = still, still
+    def __init__(self, key: Floats) -> None:
+        self.key = key
+        self.steps: list[_Step] = []
+        self.to_key = self.from_key = np.zeros((GRID, GRID, 2), np.float32)
         self.back: list[Floats] = []  # motion of each further frame to the key frame
 
-    def go(self, frame: Frame) -> None:
+    def go(self, step: _Step) -> None:
         """Take the next frame."""
-        ahead, back = flow(self.frames[-1], frame), flow(frame, self.frames[-1])
-        self.steps.append((ahead, back))
-        self.from_key, self.to_key = joined(self.from_key, ahead), joined(back, self.to_key)
-        self.frames.append(frame)
-        self.small.append(reduced(frame))
-        self.back.append(motion(self.small[-1], self.small[0], self.to_key, self.from_key))
+        self.from_key, self.to_key = joined(self.from_key, step.ahead), joined(step.back, self.to_key)
+        self.steps.append(step)
+        self.back.append(motion(step.L, self.key, self.to_key, self.from_key))
 
     def end(self) -> tuple[Floats, Floats, list[Floats]]:
         """Let the last frame be the next key frame."""
-        ahead = flow(self.frames[0], self.frames[-1], self.from_key)
-        back = flow(self.frames[-1], self.frames[0], self.to_key)
-        between = []
-        to_end = from_end = np.zeros_like(ahead)
-        for k in range(len(self.steps) - 1, 0, -1):
-            to_next, to_this = self.steps[k]
-            to_end, from_end = joined(to_next, to_end), joined(from_end, to_this)
-            to_both = [self.back[k - 1], motion(self.small[k], self.small[-1], to_end, from_end)]
-            between.append(np.concatenate(to_both, -1))
-        first, last = self.small[0], self.small[-1]
-        return motion(last, first, back, ahead), motion(first, last, ahead, back), between[::-1]
+        last, between = self.steps[-1], []
+        to_end = from_end = np.zeros((GRID, GRID, 2), np.float32)
+        for k in range(len(self.steps) - 1, -1, -1):
+            between += self.steps[k].strange * [_ASIDE]
+            if k:
+                to_end, from_end = joined(self.steps[k].ahead, to_end), joined(from_end, self.steps[k].back)
+                to_both = [self.back[k - 1], motion(self.steps[k - 1].L, last.L, to_end, from_end)]
+                between.append(np.concatenate(to_both, -1))
+        return self.back[-1], motion(self.key, last.L, self.from_key, self.to_key), between[::-1]
 
 
 def _weighted(ab: Floats) -> Floats:
@@ -157,17 +190,18 @@ def _mean(total: Floats) -> Floats:
 
 
 class _Arrays:
-    """Arrays of one shape in a file, in single precision."""
+    """Arrays of one shape in a file."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file, self._shape, self._length = file, (0,), 0
+    def __init__(self, file: IO[bytes], dtype: type[np.floating]) -> None:
+        self._file, self._dtype, self._shape, self._length = file, np.dtype(dtype), (0,), 0
 
     def append(self, array: Floats) -> None:
         self._file.seek(0, os.SEEK_END)
-        self._file.write(array.astype(np.float32).tobytes())
+        self._file.write(array.astype(self._dtype).tobytes())
         self._shape, self._length = array.shape, self._length + 1
 
     def __getitem__(self, k: int) -> Floats:
         size = math.prod(self._shape)
-        self._file.seek(4 * size * (k % self._length))
-        return np.frombuffer(self._file.read(4 * size), np.float32).reshape(self._shape)
+        self._file.seek(size * self._dtype.itemsize * (k % self._length))
+        values = np.frombuffer(self._file.read(size * self._dtype.itemsize), self._dtype)
+        return values.astype(np.float32).reshape(self._shape)

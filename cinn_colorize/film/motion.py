@@ -8,6 +8,7 @@ al. 2016 (https://arxiv.org/abs/1603.03590), which ends at half the size of a fr
 from __future__ import annotations
 
 from functools import cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -20,24 +21,25 @@ Frame = NDArray[np.uint8]
 SIZE = 256  # side of the frames that the network sees
 GRID = SIZE // 2  # side of their flows
 
-# Two frames show a place if all of this is so.
-_CLOSE = 1 / 64  # the way there and back ends as near, as a share of the side, at rest,
-_OF_LENGTH = 0.3  # or as a share of the way,
-_ALIKE = 12.0  # and L differs by no more, of 255, as the mean around the place:
-_AROUND = 5  # of as many cells
+
+class Checks(NamedTuple):
+    """How well two frames must agree to show the same place."""
+
+    close: float  # the way there and back ends as near, as a share of the side, at rest,
+    of_length: float  # or as a share of the way;
+    alike: float  # L differs by no more, of 255,
+    around: int  # as the mean over so many cells squared
 
 
-def flow(here: Frame, there: Frame, start: Floats | None = None) -> Floats:
-    """Find where the places of a frame are in another one.
+STRICT = Checks(1 / 64, 0.3, 12, 5)  # tells cuts
+LENIENT = Checks(1 / 32, 0.5, 20, 9)  # brings colours: what is lost by a stricter one flickers
 
-    Args:
-        here: the frame.
-        there: the other frame.
-        start: a flow near the one that is looked for.
-    """
+
+def flow(here: Frame, there: Frame) -> Floats:
+    """Find where the places of one frame are in another one."""
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    begun = np.zeros((*here.shape, 2), np.float32) if start is None else 2 * cv2.resize(start, here.shape)
-    return reduced(search.calc(here, there, begun)) * np.float32(0.5)
+    found = search.calc(here, there, np.zeros((*here.shape, 2), np.float32))
+    return reduced(found) * np.float32(0.5)
 
 
 def reduced(values: NDArray[np.generic]) -> Floats:
@@ -58,7 +60,9 @@ def joined(first: Floats, second: Floats) -> Floats:
     return first + brought(second, first)
 
 
-def motion(here: Floats, there: Floats, to_there: Floats, to_here: Floats) -> Floats:
+def motion(
+    here: Floats, there: Floats, to_there: Floats, to_here: Floats, checks: Checks = LENIENT
+) -> Floats:
     """Return a flow and how surely both frames show its places, 0 to 1, as (s, s, 3).
 
     They do where the place is inside both, the way there and back ends where it began, and L is the same but
@@ -69,6 +73,7 @@ def motion(here: Floats, there: Floats, to_there: Floats, to_here: Floats) -> Fl
         there: that of the other frame.
         to_there: flow from the frame to the other.
         to_here: flow from the other to the frame.
+        checks: how well the frames must agree.
     """
     size = len(to_there)
     x, y = _places(size)
@@ -76,11 +81,12 @@ def motion(here: Floats, there: Floats, to_there: Floats, to_here: Floats) -> Fl
     back = brought(to_here, to_there)
     apart = np.square(to_there + back).sum(-1)
     lengths = np.square(to_there).sum(-1) + np.square(back).sum(-1)
-    seen = apart < (_CLOSE * size) ** 2 + _OF_LENGTH**2 * lengths
+    seen = apart < (checks.close * size) ** 2 + checks.of_length**2 * lengths
     seen &= (x >= -0.5) & (x <= size - 0.5) & (y >= -0.5) & (y <= size - 0.5)
     change = _in_light_of(here, brought(there, to_there), seen) - here
-    seen &= np.abs(cv2.blur(change, (_AROUND, _AROUND))) < _ALIKE
-    return np.dstack([to_there, cv2.blur(seen.astype(np.float32), (_AROUND, _AROUND))])
+    around = checks.around, checks.around
+    seen &= np.abs(cv2.blur(change, around)) < checks.alike
+    return np.dstack([to_there, cv2.blur(seen.astype(np.float32), around)])
 
 
 def followed(values: Floats, motion: Floats) -> Floats:
@@ -90,7 +96,7 @@ def followed(values: Floats, motion: Floats) -> Floats:
 
 def shared(here: Frame, there: Frame) -> float:
     """Return the share of places that two frames both show."""
-    found = motion(reduced(here), reduced(there), flow(here, there), flow(there, here))
+    found = motion(reduced(here), reduced(there), flow(here, there), flow(there, here), STRICT)
     return float(found[..., 2].mean())
 
 

@@ -21,7 +21,7 @@ from cinn_colorize.errors import CinnError
 from cinn_colorize.files.atomic import writing
 from cinn_colorize.files.limits import read_table
 from cinn_colorize.files.messages import printable_name
-from cinn_colorize.film.motion import Frame, brought, flow, joined, motion, reduced, shared
+from cinn_colorize.film.motion import STRICT, Frame, brought, flow, joined, motion, reduced, shared
 from cinn_colorize.imaging.color import Floats
 from cinn_colorize.imaging.options import parse_seed
 from cinn_colorize.latents.levels import parse_temperature
@@ -131,7 +131,7 @@ class _Trace:
 
 def _further(traces: list[_Trace], before: Frame, frame: Frame) -> list[_Trace]:
     last = reduced(frame)
-    back = motion(last, reduced(before), flow(frame, before), flow(before, frame))
+    back = motion(last, reduced(before), flow(frame, before), flow(before, frame), STRICT)
     for trace in traces:
         trace.go(last, back)
     return [trace for trace in traces if trace.length < max(_DISSOLVES)]

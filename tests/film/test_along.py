@@ -2,10 +2,10 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from film.textures import texture, view
+from gray_worlds import texture, view
 
 from cinn_colorize.film.along import MOST, colours_along_motion
-from cinn_colorize.film.motion import GRID, SIZE
+from cinn_colorize.film.motion import GRID
 
 
 class Drawing:
@@ -46,7 +46,7 @@ def test_a_still_film_has_the_mean_colours_of_its_key_frames():
 
 
 def test_a_still_film_keeps_fine_colours_sharp():
-    ab, _ = along([view(texture(), 0)] * (6 * MOST), lambda t: noise(0))
+    ab, _ = along([view(texture(), 0)] * (3 * MOST), lambda t: noise(0))
     one, _ = along([view(texture(), 0)], lambda t: noise(0))
     np.testing.assert_allclose(ab, np.broadcast_to(one[0], ab.shape), atol=0.01)
 
@@ -70,12 +70,32 @@ def test_colours_stay_on_what_moves():
         np.testing.assert_allclose(ab[t, 0, 0, 20:-20, edge[t] + 6 : -10].mean(), -10, atol=1)
 
 
-def test_colours_do_not_cross_a_cut():
-    # Nearly: places that are alike by chance do.
-    L = pan(12) + pan(12, seed=5)
-    ab, _ = along(L, lambda t: plain((60, 30) if t < 12 else (-10, -60)))
-    assert np.abs(ab[:12, 0] - plain((60, 30))[0, :, :1, :1]).mean() < 10  # of 80
-    assert np.abs(ab[12:, 0] - plain((-10, -60))[0, :, :1, :1]).mean() < 10
+@pytest.mark.parametrize("second", [2, 12])
+def test_colours_do_not_cross_a_cut(second):
+    L = pan(12) + pan(second, seed=5)
+    ab, keys = along(L, lambda t: plain((60, 30) if t < 12 else (-10, -60)))
+    assert 12 in keys
+    np.testing.assert_allclose(
+        ab[:12], np.broadcast_to(plain((60, 30))[:, :, :1, :1], ab[:12].shape), atol=0.01
+    )
+    np.testing.assert_allclose(
+        ab[12:], np.broadcast_to(plain((-10, -60))[:, :, :1, :1], ab[12:].shape), atol=0.01
+    )
+
+
+@pytest.mark.parametrize("at", [5, 8, 17])
+@pytest.mark.parametrize("strange", [1, 3])
+def test_colours_go_on_after_a_short_interruption(at, strange):
+    L = [view(texture(), 0)] * 20
+    L[at : at + strange] = pan(strange, seed=7)
+    ab, keys = along(L, lambda t: plain((t, 3 * t)))
+    assert len(ab) == 20
+    assert keys[-1] == 19
+    if at + strange < 20:
+        assert not set(keys) & set(range(at, at + strange))
+        np.testing.assert_allclose(ab, np.broadcast_to(ab[0], ab.shape), atol=0.01)
+    else:  # the shot ends with something else
+        np.testing.assert_allclose(ab[:at], np.broadcast_to(ab[0], ab[:at].shape), atol=0.01)
 
 
 def test_places_that_no_key_frame_shows_take_colours_from_around_them():
@@ -116,7 +136,7 @@ def test_key_frames_are_drawn_while_their_frame_is_at_hand():
             yield frame
 
     def draw(frames):
-        assert frames == [len(taken) - 1] or len(taken) == 2 * MOST + 3
+        assert all(len(taken) - 4 <= t < len(taken) for t in frames)
         return np.stack([noise(t) for t in frames])
 
     streamed = np.stack(list(colours_along_motion(stream(), draw)))
@@ -133,5 +153,5 @@ def test_a_long_shot_takes_no_more_memory_than_a_short_one():
         tracemalloc.stop()
         return found
 
-    few, many = peak(3 * MOST), peak(15 * MOST)
-    assert many < few + SIZE * SIZE * 8
+    few, many = peak(3 * MOST), peak(9 * MOST)
+    assert many < few + 2e6  # 48 frames of what lies in files are 9e6

@@ -2,7 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
-from film.textures import texture, view
+from gray_worlds import texture, view
 
 from cinn_colorize.errors import CinnError
 from cinn_colorize.film.shots import Shot, find_shots, read_shots, write_shots
@@ -48,6 +48,10 @@ def test_a_cut_blurred_over_a_frame_is_one_cut():
     [first, last] = ends([*one, mixed(one[-1], other[0], 0.5), *other])
     assert first in (15, 16)
     assert last == 31
+
+
+def test_a_few_frames_between_two_shots_are_none():
+    assert ends(shot(0) + shot(2, 3) + shot(1)) == [15, 33]
 
 
 @pytest.mark.parametrize("length", [8, 16, 30])
