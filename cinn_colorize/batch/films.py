@@ -33,11 +33,12 @@ from cinn_colorize.files.atomic import original_at, sha256, writing
 from cinn_colorize.files.formats import SUFFIXES, is_film, own_suffix
 from cinn_colorize.files.messages import printable_name
 from cinn_colorize.files.signals import blocked_in_children
+from cinn_colorize.film.encoding import FORMATS, Target
 from cinn_colorize.film.reading import FilmReader
 from cinn_colorize.film.sheet import row
 from cinn_colorize.film.shots import Shot, read_shots, write_shots
 from cinn_colorize.film.story import SURVEYED, Part, colorize_part, survey, typical
-from cinn_colorize.film.writing import FORMATS, FilmWriter, Target, read_recipe
+from cinn_colorize.film.writing import FilmWriter, read_recipe
 from cinn_colorize.imaging.options import FilmEncoding
 from cinn_colorize.methods.base import SampleMethod
 from cinn_colorize.methods.contact_sheet import Tile, contact_sheet, save_sheet

@@ -65,7 +65,6 @@ class Facts:
         start: first time stamp.
         end: time stamp at which the film ends; that of the start if it is not known.
         frames: number of frames that the file claims; 0 if it claims none.
-        pixels: FFmpeg's name of the pixel format.
         coding: what luma and chroma mean.
         tags: range, matrix, primaries and transfer curve, as FFmpeg numbers them.
         cell: rows and columns of pixels that share their Cb and Cr.
@@ -81,7 +80,6 @@ class Facts:
     start: int
     end: int
     frames: int
-    pixels: str
     coding: Coding
     tags: tuple[int, int, int, int]
     cell: tuple[int, int]
@@ -232,7 +230,6 @@ class FilmReader:
             start=start,
             end=start + length,
             frames=stream.frames,
-            pixels=first.format.name,
             coding=coding,
             tags=(1 + coding.is_full, tagged, first.color_primaries, first.color_trc),
             cell=cell,

@@ -6,9 +6,10 @@ from fractions import Fraction
 import av
 import numpy as np
 
+from cinn_colorize.film.encoding import FORMATS, Target
 from cinn_colorize.film.reading import FilmReader
 from cinn_colorize.film.render import Renderer
-from cinn_colorize.film.writing import FORMATS, FilmWriter, Target
+from cinn_colorize.film.writing import FilmWriter
 
 SIZE = 144, 176
 RECIPE = {"seed": "2", "model": "natural", "title": 'a "quoted" höhle\n'}

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from film.textures import texture
+from gray_worlds import texture
 
 from cinn_colorize.colorizer import BaseColorizer
 from cinn_colorize.errors import FilmError

@@ -15,9 +15,10 @@ av = needs("av")
 
 import film.filmmaking as fm  # noqa: E402
 
+from cinn_colorize.film.encoding import CODECS, Target  # noqa: E402
 from cinn_colorize.film.planes import lightness  # noqa: E402
 from cinn_colorize.film.reading import FilmReader  # noqa: E402
-from cinn_colorize.film.writing import CODECS, FilmWriter, Target, read_recipe  # noqa: E402
+from cinn_colorize.film.writing import FilmWriter, read_recipe  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +172,7 @@ def add_subtitles(source, path):
     with av.open(str(source)) as film, av.open(str(lines)) as text, av.open(str(path), "w") as out:
         streams = film.streams.video[0], text.streams.subtitles[0]
         copies = [out.add_stream_from_template(stream, opaque=True) for stream in streams]
-        for copy, stream in zip(copies, streams, strict=True):
+        for copy in copies:
             copy.metadata["language"] = "ger"
         for copy, stream in zip(copies, streams, strict=True):
             for packet in stream.container.demux(stream):
@@ -219,6 +220,32 @@ def test_source_that_has_changed_gives_no_film(films, tmp_path):
         writer.join([(start, end)])
     assert not writer.path.exists()
     assert writer.has(start, end)
+
+
+def test_part_of_a_film_has_its_sound(films, tmp_path):
+    for name in ("h264.mp4", "ffv1.mkv"):
+        film, writer = fm.writer_for(films[name], tmp_path)
+        start, end = film.times[10], film.times[30]
+        writer.prepare()
+        fm.write_segment(film, [fm.AB] * 20, writer, start, end)
+        writer.join([(start, end)], is_part=True)
+        shift = start * film.facts.time_base
+        assert fm.frame_times(writer.path) == [one - shift for one in fm.frame_times(films[name])[10:30]]
+        (sound,), (whole,) = fm.packets(writer.path, "audio"), fm.packets(films[name], "audio")
+        assert [one[1] for one in sound] == [one[1] for one in whole if 0.4 <= one[0] < 1.2]
+        assert abs(sound[0][0] - min(one[0] - shift for one in whole if one[0] >= 0.4)) < 0.002
+    writer.prepare()
+    fm.write_segment(film, [fm.AB] * 10, writer, film.times[0], start)
+    writer.join([(film.times[0], start)], is_part=True)
+    assert len(fm.packets(writer.path, "audio")[0]) == sum(one[0] < 0.4 for one in whole)
+
+
+def test_film_of_a_private_source_is_private(films, tmp_path):
+    source = tmp_path / "a.mp4"
+    source.write_bytes(films["h264.mp4"].read_bytes())
+    source.chmod(0o600)
+    film, writer = fm.writer_for(source, tmp_path)
+    assert fm.write(film, writer).stat().st_mode & 0o77 == 0
 
 
 def test_choices_that_cannot_be_kept(films):
