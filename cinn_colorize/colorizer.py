@@ -263,7 +263,7 @@ class Colorizer(BaseColorizer):
         device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or one of torch.
         precision: ``fp32``, or ``bf16`` for the networks (latents and colours stay fp32).
         guidance: how much more closely samples follow the photo than the training data do, 0 to 2: objects
-            get clearer colours, and samples differ less. 0 is the learnt distribution. By default, the one in
+            get clearer colours. 0 is the learnt distribution. By default, the one in
             the registry; see :class:`cinn_colorize.flow.autoregressive.Guidance`.
         chunk: number of samples that go through the network at a time. The default on a CPU is 1; larger
             chunks are faster there, but change the last bits of the samples.

@@ -91,7 +91,7 @@ def guidance_option() -> Any:
     """Declare the guidance of the network."""
     help = (
         f"How closely samples follow the photo, 0 to {MAX_GUIDANCE:g}: 0 is the distribution as it was "
-        "learnt; more gives objects clearer colours, and samples differ less."
+        "learnt; more gives objects clearer colours."
     )
     default = f"{_DEFAULT.guidance_of(None):g}"
     return option(None, "G", help, panel=DRAWING, show_default=default)
