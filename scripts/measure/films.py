@@ -1,7 +1,7 @@
 """Measure how steady and how right the colours of films are, beside the true ones and a control.
 
-    python scripts/measure/film.py dog goat soapbox drift-straight -n 8
-    python scripts/measure/film.py old-clip -n 4 --frames 0 --lags 20,60,120
+    python scripts/measure/films.py dog goat soapbox drift-straight -n 8
+    python scripts/measure/films.py old-clip -n 4 --frames 0 --lags 20,60,120
 
 FILMS are folders of frames in order, each one shot. Of the first frames, the table has:
 
