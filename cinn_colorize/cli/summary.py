@@ -144,11 +144,12 @@ class Summary:
     def stopped(self) -> str:
         """Return what to say where the batch is stopped."""
         outcomes = self._outcomes
+        self.progress.refresh()
         done = f"{outcomes['done'] + outcomes['there already']} of {self._photos} {self._batch.things} done, "
         how = f"; the same command {'continues' if self._batch.resumes else 'starts over'}"
         return (
             f"stopped: {done if self._photos > 1 else ''}{counted(self._files, 'file')} written"
-            f"{how if self._files or outcomes else ''}"
+            f"{how if self._files or outcomes or self.progress.done else ''}"
         )
 
     def say_end(self) -> None:

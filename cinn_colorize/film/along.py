@@ -27,6 +27,7 @@ from typing import IO, NamedTuple
 import cv2
 import numpy as np
 
+from cinn_colorize.film.prefetch import prefetched
 from cinn_colorize.film.motion import GRID, STRICT, Frame, flow, followed, joined, motion, reduced
 from cinn_colorize.imaging.color import Floats
 
@@ -54,7 +55,7 @@ def colours_along_motion(L: Iterable[Frame], draw: Draw, folder: Path | None = N
         drawn, forward, backward = (_Arrays(file, np.float32) for file in files[:3])
         ahead, between = (_Arrays(file, np.float16) for file in files[3:])
         lengths: list[int] = []  # numbers of frames between key frames
-        for stretch in _stretches(L):
+        for stretch in prefetched(_stretches(L), 2):
             x = _weighted(draw([stretch.key])[0])
             carried = _carried(forward[-1], stretch.back) if lengths else 0
             drawn.append(x)

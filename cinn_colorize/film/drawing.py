@@ -20,6 +20,7 @@ from cinn_colorize.methods.samples import medoids
 Draw = Callable[[Frame], Floats]  # ab (N, 2, s, s) of a key frame
 
 WINDOW = 480  # frames of a shot whose colours are averaged together
+_ASKED = 64  # frames after which a frame is no longer asked for
 LAP = 48  # frames in which the colours of a window go over into those of the next one
 
 
@@ -85,13 +86,17 @@ class _Window:
     """Frames of a shot, of which the recent ones can be drawn by their numbers."""
 
     def __init__(self, frames: Iterable[Frame], recent: deque[Frame], draw: Draw) -> None:
-        self._frames, self._recent, self._draw, self._taken = frames, recent, draw, 0
+        self._frames, self._recent, self._draw = frames, recent, draw
+        self._numbered: dict[int, Frame] = {}
 
     def frames(self) -> Iterator[Frame]:
-        for frame in self._frames:
+        """Yield the frames."""
+        for t, frame in enumerate(self._frames):
             self._recent.append(frame)
-            self._taken += 1
+            self._numbered[t] = frame
+            self._numbered.pop(t - _ASKED, None)
             yield frame
 
     def drawn(self, numbers: Sequence[int]) -> Floats:
-        return np.stack([self._draw(self._recent[number - self._taken]) for number in numbers])
+        """Return ab (K, N, 2, s, s) of frames."""
+        return np.stack([self._draw(self._numbered[t]) for t in numbers])

@@ -11,11 +11,13 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from cinn_colorize.colorizer import BaseColorizer
 from cinn_colorize.errors import FilmError
+from cinn_colorize.film.prefetch import prefetched
 from cinn_colorize.film.drawing import LAP, WINDOW, drawing, shot_colours, typical_seed
 from cinn_colorize.film.motion import Frame
 from cinn_colorize.film.reading import FilmReader
@@ -149,16 +151,21 @@ def colorize_part(
     first = least + (seed if part.shot.seed is None else part.shot.seed)
     seeds = range(first, first + max(writers) - least + 1)
     colours = _colours(film, part, done, seeds, method, colorizer, count)
-    pts, ab = -1, None
+
+    def rendered(segment: tuple[int, int | None]) -> Iterator[tuple[int, dict[int, Any]]]:
+        pts, ab = -1, None
+        for frame in film.frames(*segment):
+            while pts < frame.pts:  # in a damaged film, one reading may find more frames than another
+                pts, ab = next(colours, (frame.pts, ab))
+            own = {k: None if ab is None else ab[k - least] for k in writers}
+            yield frame.pts, {k: renderer.render(frame.luma, frame.L, own[k]) for k in writers}
+
     for segment in segments[done:]:
         with ExitStack() as stack:
             writes = {k: stack.enter_context(one.segment(*segment)) for k, one in writers.items()}
-            for frame in film.frames(*segment):
-                while pts < frame.pts:  # in a damaged film, one reading may find more frames than another
-                    pts, ab = next(colours, (frame.pts, ab))
+            for pts, planes in prefetched(rendered(segment), 4):
                 for k, write in writes.items():
-                    own = None if ab is None else ab[k - least]
-                    write(frame.pts, renderer.render(frame.luma, frame.L, own))
+                    write(pts, planes[k])
                 count(RENDERED)
 
 

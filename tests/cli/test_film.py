@@ -273,7 +273,7 @@ def test_a_call_that_was_stopped_is_continued(run, monkeypatch):
 
     render = story.Renderer.render
     monkeypatch.setattr(story.Renderer, "render", counted)
-    stops = {7, 41, 70}
+    stops = {7, 41, 60}
     codes = [run("old.mp4", "-n", 2, "-s", 0, "-q").exit_code for _ in range(4)]
     assert codes == [130, 130, 130, 0]
     assert len(rendered) < 48 + 3 * 16 + 3
