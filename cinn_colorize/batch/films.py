@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import logging
@@ -173,21 +172,20 @@ class Films:
 
     def _told(self, path: Path) -> Iterator[Result]:
         """Write a table of the shots of a film, and a contact sheet."""
-        film, plan, request = _opened(path), self.plan, self.plan.request
+        film, plan = _opened(path), self.plan
         table = plan.folder / f"{path.stem}_shots.tsv"
         if plan.existing is not Existing.OVERWRITE and os.path.lexists(table):
             plan.leave(film.name, table, {})
             return
         make_folder(plan.folder, plan.folder)
         parts, first = self._surveyed(film, table, plan.recipe(self._spec, path))
-        drawn = plan.seeds, plan.temperature, request.rendering
-        rows = [self._begin(_row, film, part, *drawn) for part in parts]
+        rows = [self._begin(_row, film, part, plan.method) for part in parts]
         tiles = []
-        for part, row in zip(parts, rows, strict=True):
-            tiles.append(self._result_of(row))
+        for part, begun in zip(parts, rows, strict=True):
+            tiles.append(self._result_of(begun))
             self._add((1 - SURVEYED) * len(part.times))
         for k in range(0, len(tiles), _ROWS):
-            sheet = table.with_suffix(".jpg") if len(tiles) <= _ROWS else table.with_suffix(f".{k // _ROWS}.jpg")
+            sheet = table.with_suffix(f".{k // _ROWS}.jpg" if len(tiles) > _ROWS else ".jpg")
             save_sheet(contact_sheet([*chain(*tiles[k : k + _ROWS])], len(tiles[0])), sheet)
             yield Result(path, sheet, path.stat().st_size, path.stat().st_mtime)
         write_shots(table, [replace(part.shot, seed=first) for part in parts])
@@ -344,8 +342,8 @@ def _colorize(
     colorize_part(film, part, writers, seed, method, _process.colorizer, _process.count)
 
 
-def _row(film: FilmReader, part: Part, *drawn: Any) -> list[Tile]:
-    return row(film, part, *drawn, _process.colorizer)
+def _row(film: FilmReader, part: Part, method: SampleMethod) -> list[Tile]:
+    return row(film, part, method, _process.colorizer)
 
 
 def _join(writer: FilmWriter, segments: Sequence[tuple[int, int | None]], is_part: bool) -> None:

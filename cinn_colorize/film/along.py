@@ -27,8 +27,8 @@ from typing import IO, NamedTuple
 import cv2
 import numpy as np
 
-from cinn_colorize.film.prefetch import prefetched
 from cinn_colorize.film.motion import GRID, STRICT, Frame, flow, followed, joined, motion, reduced
+from cinn_colorize.film.prefetch import prefetched
 from cinn_colorize.imaging.color import Floats
 
 Draw = Callable[[Sequence[int]], Floats]

@@ -70,7 +70,10 @@ def shot_colours(
     fading: list[Floats] = []  # their colours in the window before
     while (first := next(stream, None)) is not None:
         lap = len(recent)
-        window, held = _Window(chain([*recent], [first], islice(stream, WINDOW - 1)), recent, draw), deque[Floats]()
+        window, held = (
+            _Window(chain([*recent], [first], islice(stream, WINDOW - 1)), recent, draw),
+            deque[Floats](),
+        )
         for k, ab in enumerate(colours_along_motion(window.frames(), window.drawn, folder)):
             if k < len(fading):
                 held.append(fading[k] + np.float32((k + 1) / (lap + 1)) * (ab - fading[k]))

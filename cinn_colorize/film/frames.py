@@ -63,7 +63,7 @@ def colorize_film(
             for t, (ab,) in zip(numbers, colours, strict=True):
                 gray = waiting[t]
                 y, cb, cr = renderer.render(gray, _seen(gray), np.float32(saturation) * ab)
-                yield cv2.cvtColor(np.dstack([y, cr, cb]), cv2.COLOR_YCrCb2RGB)
+                yield np.asarray(cv2.cvtColor(np.dstack([y, cr, cb]), cv2.COLOR_YCrCb2RGB), np.uint8)
                 waiting.forget(t)
 
 
@@ -86,7 +86,9 @@ class _Waiting:
         """Take all frames, and yield the grays that have their L*."""
         for t, frame in enumerate(self._frames):
             if frame.dtype != np.uint8 or frame.shape not in ((shape := frame.shape[:2]), (*shape, 3)):
-                raise FilmError(f"frame {t} must be (H, W) or (H, W, 3) uint8, not {frame.shape} {frame.dtype}")
+                raise FilmError(
+                    f"frame {t} must be (H, W) or (H, W, 3) uint8, not {frame.shape} {frame.dtype}"
+                )
             if t and shape != self.size:
                 raise FilmError(f"frame {t} has the size {shape}, unlike the first one, {self.size}")
             self.size = shape

@@ -1,4 +1,4 @@
-"""Work that a thread does ahead of the one that waits for it; what it computes in C, they do at the same time."""
+"""Work that another thread does ahead of time."""
 
 from __future__ import annotations
 

@@ -11,24 +11,16 @@ from cinn_colorize.film.drawing import conditioned
 from cinn_colorize.film.reading import FilmReader
 from cinn_colorize.film.story import Part
 from cinn_colorize.imaging import color
-from cinn_colorize.imaging.options import Rendering
 from cinn_colorize.imaging.picture import fitted
 from cinn_colorize.imaging.upsampling import Upsampler
-from cinn_colorize.latents.levels import SomeLevels
+from cinn_colorize.methods.base import SampleMethod
 from cinn_colorize.methods.contact_sheet import Tile
 
 _SIZE = 240  # pixels on the longer side of a tile
 
 
-def row(
-    film: FilmReader,
-    part: Part,
-    seeds: range,
-    temperature: SomeLevels | None,
-    rendering: Rendering,
-    colorizer: BaseColorizer,
-) -> list[Tile]:
-    """Return the tiles of a shot: its middle frame, gray, with its time, and samples of it with their seeds."""
+def row(film: FilmReader, part: Part, method: SampleMethod, colorizer: BaseColorizer) -> list[Tile]:
+    """Return the tiles of a shot: its middle frame in gray, with the time it begins, and samples of it."""
     seen = part.middle(film)
     height, width = film.box.size
     width = round(width * (film.facts.aspect or 1))
@@ -36,8 +28,8 @@ def row(
     L = cv2.resize(seen, size[::-1], interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(2.55)
     second = (part.times[0] - film.facts.start) * film.facts.time_base
     colours = [(np.zeros((2, *size), np.float32), f"{second // 60:02d}:{float(second % 60):04.1f}")]
-    for sample in conditioned(colorizer, seen).sample(len(seeds), temperature, seeds[0]):
+    for sample in conditioned(colorizer, seen).sample(method.number, method.temperature, method.seed):
         guide = seen.astype(np.float32) / np.float32(2.55)
-        wide = Upsampler(np.float32(rendering.saturation) * sample.ab, guide, size).rows(0, size[0], L)
+        wide = Upsampler(np.float32(method.rendering.saturation) * sample.ab, guide, size).rows(0, size[0], L)
         colours.append((wide, f"seed {sample.seed}"))
     return [(Image.fromarray(color.compose(L, ab, depth=8)), label) for ab, label in colours]

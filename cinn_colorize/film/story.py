@@ -17,9 +17,9 @@ import numpy as np
 
 from cinn_colorize.colorizer import BaseColorizer
 from cinn_colorize.errors import FilmError
-from cinn_colorize.film.prefetch import prefetched
 from cinn_colorize.film.drawing import LAP, WINDOW, drawing, shot_colours, typical_seed
 from cinn_colorize.film.motion import Frame
+from cinn_colorize.film.prefetch import prefetched
 from cinn_colorize.film.reading import FilmReader
 from cinn_colorize.film.render import Renderer
 from cinn_colorize.film.shots import Shot, find_shots

@@ -1,10 +1,12 @@
 """``cinn-colorize film``."""
 
+import contextlib
 import json
 import os
 import re
 import shutil
 import signal
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -150,7 +152,9 @@ def test_table_of_shots_can_be_edited(run):
     table.write_text("start\tend\tseed\tgray\n0\t12\t9\n12\t24\t\tgray\n")
     assert run("old.mp4", "-s", 5, "--shots", table, "-o", "chosen", "-q").exit_code == 0
     run("old.mp4", "-s", 9, "-q")
-    chosen, five, nine = (chroma(f"{name}.mp4") for name in ("chosen/old_005", "colorized/old_005", "colorized/old_009"))
+    chosen, five, nine = (
+        chroma(f"{name}.mp4") for name in ("chosen/old_005", "colorized/old_005", "colorized/old_009")
+    )
     assert np.abs(chosen[:12] - nine[:12]).max() == 0
     assert np.abs(chosen[:12] - five[:12]).mean() > 0.5
     assert np.abs(chosen[12:] - 128).max() <= 1
@@ -174,12 +178,14 @@ def test_part_of_a_film_has_its_sound(run):
     make("sound.mkv", audio="libopus")
     assert run("sound.mkv", "-s", 0, "--from", 0.2, "--to", "0:00.6", "-q").exit_code == 0
     output = "colorized/sound_000.mkv"
-    times = [float(time) for time in fm.frame_times(output)]
+    times = [float(at) for at in fm.frame_times(output)]
     assert times == pytest.approx([k / 25 for k in range(10)], abs=0.0011)
     (whole,), (part,) = fm.packets("sound.mkv", "audio"), fm.packets(output, "audio")
-    inside = [(time, content) for time, content in whole if Fraction(1, 5) <= time < Fraction(3, 5)]
+    inside = [(at, content) for at, content in whole if Fraction(1, 5) <= at < Fraction(3, 5)]
     assert [content for _, content in part] == [content for _, content in inside]
-    assert [float(time) for time, _ in part] == pytest.approx([float(time) - 0.2 for time, _ in inside], abs=0.0011)
+    assert [float(time) for time, _ in part] == pytest.approx(
+        [float(time) - 0.2 for time, _ in inside], abs=0.0011
+    )
     beyond = run("sound.mkv", "--from", "1:00")
     assert beyond.exit_code == 1
     assert "sound.mkv: has no frames there; it lasts 1.0 seconds" in the_line(beyond)
@@ -191,7 +197,7 @@ def test_frames_times_and_sound_stay(run, name):
     result = run(name, "-s", 0, "-q")
     assert result.exit_code == 0, result.stderr
     (output,) = result.stdout.split()
-    before, after = ([float(time) for time in fm.frame_times(path)] for path in (name, output))
+    before, after = ([float(at) for at in fm.frame_times(path)] for path in (name, output))
     assert after == pytest.approx(before, abs=0.0011)
     for kind in ("audio", "subtitle"):
         sounds = [[content for _, content in of_stream] for of_stream in fm.packets(name, kind)]
@@ -282,32 +288,29 @@ def test_a_call_that_was_stopped_is_continued(run, monkeypatch):
         assert (Path("colorized") / name).read_bytes() == (Path("whole") / name).read_bytes()
 
 
-def killed_and_resumed(folder, kills, seed):
-    """Kill a command with all its processes at random times, until it ends; return how often."""
-    chance = np.random.default_rng(seed)
-    for k in range(kills):
-        running = start(folder, "film", "old.mp4", "-n", "2", "-s", "0", start_new_session=True)
-        try:
-            parts = folder / "colorized" / ".old_000.mp4.parts"
-            before = len([*parts.glob("*.segment")])
-            wait_for(lambda: running.poll() is not None or len([*parts.glob("*.segment")]) > before)
-            wait_for(lambda: running.poll() is not None or chance.random() < 0.02)
-        finally:
-            if running.poll() is None:
-                os.killpg(running.pid, signal.SIGKILL)
-            running.communicate()
-        if (folder / "colorized" / "old_001.mp4").exists():
-            return k
-    return kills
+def kill_soon(folder, chance):
+    """Kill a command with all its processes some time after it has finished another segment."""
+    running = start(folder, "film", "old.mp4", "-n", "2", "-s", "0", start_new_session=True)
+    parts = folder / "colorized" / ".old_000.mp4.parts"
+    before = len([*parts.glob("*.segment")])
+    wait_for(lambda: running.poll() is not None or len([*parts.glob("*.segment")]) > before)
+    time.sleep(chance.uniform(0, 2))
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(running.pid, signal.SIGKILL)
+    running.communicate()
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow)])
 def test_killed_processes_leave_what_the_same_command_continues(tmp_path, kills):
     make(tmp_path / "old.mp4", number=12 * (kills + 2), cut=12)
-    whole, lines, imported = call(tmp_path, "film", "old.mp4", "-n", 2, "-s", 0, "-o", "whole", "--workers", 1)
+    whole, lines, imported = call(
+        tmp_path, "film", "old.mp4", "-n", 2, "-s", 0, "-o", "whole", "--workers", 1
+    )
     assert (whole.returncode, imported) == (0, False), lines
-    assert killed_and_resumed(tmp_path, kills, seed=kills) > 0
-    done, lines, _ = call(tmp_path, "film", "old.mp4", "-n", 2, "-s", 0, "--workers", 2)
+    for k in range(kills):
+        kill_soon(tmp_path, np.random.default_rng(k))
+        assert k or not (tmp_path / "colorized" / "old_000.mp4").exists()
+    done, lines, _ = call(tmp_path, *drawn, "--workers", 2)
     assert done.returncode == 0, lines
     assert names(tmp_path / "colorized") == ["old_000.mp4", "old_001.mp4"]
     for name in names(tmp_path / "whole"):
