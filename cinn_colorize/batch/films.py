@@ -9,10 +9,10 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain, pairwise
 from pathlib import Path
@@ -27,7 +27,7 @@ from cinn_colorize.batch.result_files import check_names, make_folder
 from cinn_colorize.batch.workers import Sender, prepare, usable_cores
 from cinn_colorize.colorizer import BaseColorizer
 from cinn_colorize.engines.choice import ModelSpec
-from cinn_colorize.errors import FilmError, OriginalError, WeightsError, WorkerError
+from cinn_colorize.errors import CinnError, FilmError, OriginalError, WeightsError, WorkerError
 from cinn_colorize.files.atomic import original_at, sha256, writing
 from cinn_colorize.files.formats import SUFFIXES, is_film, own_suffix
 from cinn_colorize.files.messages import printable_name
@@ -77,6 +77,25 @@ class FilmPlan(SamplesPlan):
             "original": sha256(film),
             **({"picked": self.picked} if self.picks else {}),
         }
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """What is to be done for a film.
+
+    Attributes:
+        film: the film.
+        target: how its versions are encoded.
+        outputs: where these go, by their seeds.
+        recipe: what the recipes of all of them say.
+        states: which of those wanted are there; empty as long as their seed is not chosen.
+    """
+
+    film: FilmReader
+    target: Target
+    outputs: Mapping[int, Path]
+    recipe: Mapping[str, str]
+    states: Mapping[int, State] = field(default_factory=dict)
 
 
 class Films:
@@ -133,33 +152,51 @@ class Films:
             for process in multiprocessing.active_children():
                 process.kill()
 
-    def _results(self, path: Path) -> Iterator[Result]:
-        """Make the versions of a film that are missing."""
+    def dry_run(self) -> Iterator[_Planned | Failure]:
+        """Yield what is to be done for each film, and do nothing."""
+        for path in self.inputs:
+            try:
+                yield self._planned(path)
+            except CinnError as error:
+                yield Failure.of(path, error)
+
+    def _planned(self, path: Path) -> _Planned:
+        """Return what is to be done for a film."""
         film, plan = _opened(path), self.plan
         target = Target.of(film, **vars(plan.encoding))
         outputs, recipe = self._outputs(film, target), plan.recipe(self._spec, path)
-        state, begun = path.stat(), time.perf_counter()
+        planned = _Planned(film, target, outputs, recipe)
+        if not plan.picks:
+            return replace(planned, states=self._states(planned, plan.seeds))
+        for seed in plan.seeds:
+            found = _recipe_at(outputs[seed])
+            if found.get("picked") == plan.picked and not differences(found, _of_seed(recipe, seed)):
+                return replace(planned, states={seed: State.RIGHT})
+        return planned
+
+    def _results(self, path: Path) -> Iterator[Result]:
+        """Make the versions of a film that are missing."""
+        begun, planned, plan = time.perf_counter(), self._planned(path), self.plan
+        film, outputs, recipe, state = planned.film, planned.outputs, planned.recipe, path.stat()
 
         def result(seed: int, *, existed: bool) -> Result:
             ms = round(1000 * (time.perf_counter() - begun))
             about = state.st_size, state.st_mtime, ms, seed, plan.temperature
             return Result(path, outputs[seed], *about, existed=existed)
 
-        if plan.picks:
-            for seed in plan.seeds:
-                found = _recipe_at(outputs[seed])
-                if found.get("picked") == plan.picked and not differences(found, _of_seed(recipe, seed)):
-                    yield result(seed, existed=True)
-                    return
-        make_folder(outputs[plan.seed].parent, plan.folder)
-        parts, first = self._surveyed(film, outputs[plan.seed], recipe)
-        seeds = range(first, first + plan.method.kept)
-        states = {seed: self._state(film, outputs[seed], recipe, seed) for seed in seeds}
-        missing = [seed for seed in seeds if states[seed] is State.MISSING]
-        yield from (result(seed, existed=True) for seed in seeds if states[seed] is State.RIGHT)
+        states, parts, first = planned.states, list[Part](), plan.seed
+        if not states or State.MISSING in states.values():
+            make_folder(outputs[plan.seed].parent, plan.folder)
+            parts, first = self._surveyed(film, outputs[plan.seed], recipe)
+            states = states or self._states(planned, [first])
+        yield from (result(seed, existed=True) for seed in states if states[seed] is State.RIGHT)
+        missing = [seed for seed in states if states[seed] is State.MISSING]
+        if not missing:
+            return
         check_names(outputs[seed] for seed in missing)
         writers = {
-            seed - first: FilmWriter(outputs[seed], film, target, _of_seed(recipe, seed)) for seed in missing
+            seed - first: FilmWriter(outputs[seed], film, planned.target, _of_seed(recipe, seed))
+            for seed in missing
         }
         for writer in writers.values():
             writer.prepare()
@@ -208,21 +245,26 @@ class Films:
                 )
         return outputs
 
-    def _state(self, film: FilmReader, output: Path, recipe: Mapping[str, str], seed: int) -> State:
-        """Return whether a version is there; see :meth:`SamplesPlan.leave`."""
-        if self.plan.existing is Existing.OVERWRITE or not os.path.lexists(output):
-            if original := original_at(output):
-                raise OriginalError(
-                    f"{film.name}: its result {printable_name(output)} would replace "
-                    f"{printable_name(original)}, one of the files given; choose another --output-dir"
-                )
-            return State.MISSING
-        found = _recipe_at(output)
-        different = differences(found, _of_seed(recipe, seed)) if found else {}
-        if found and not different:
-            return State.RIGHT
-        self.plan.leave(film.name, output, different)
-        return State.OTHER
+    def _states(self, planned: _Planned, seeds: Iterable[int]) -> dict[int, State]:
+        """Return which versions are there; see :meth:`SamplesPlan.leave`."""
+        states = {}
+        for seed in seeds:
+            output = planned.outputs[seed]
+            states[seed] = State.MISSING
+            if self.plan.existing is Existing.OVERWRITE or not os.path.lexists(output):
+                if original := original_at(output):
+                    raise OriginalError(
+                        f"{planned.film.name}: its result {printable_name(output)} would replace "
+                        f"{printable_name(original)}, one of the files given; choose another --output-dir"
+                    )
+                continue
+            found = _recipe_at(output)
+            different = differences(found, _of_seed(planned.recipe, seed)) if found else {}
+            states[seed] = State.RIGHT
+            if not found or different:
+                self.plan.leave(planned.film.name, output, different)
+                states[seed] = State.OTHER
+        return states
 
     def _surveyed(self, film: FilmReader, output: Path, recipe: Mapping[str, str]) -> tuple[list[Part], int]:
         """Return the shots of a film and the first seed; a call that was stopped may have found them."""
@@ -253,9 +295,6 @@ class Films:
         self, film: FilmReader, parts: Sequence[Part], writers: Mapping[int, FilmWriter], seed: int
     ) -> None:
         """Colorize the shots, each in one of the processes."""
-        if not writers:
-            self._add(sum(len(part.times) for part in parts))
-            return
         begun = [self._begin(_colorize, film, part, writers, seed, self.plan.method) for part in parts]
         try:
             for future in as_completed(begun):

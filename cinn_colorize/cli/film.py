@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import typer
 
 from cinn_colorize.cli import common
+from cinn_colorize.cli.console import print_path, say
 from cinn_colorize.cli.summary import Progress, report
 from cinn_colorize.engines.choice import Engine
 from cinn_colorize.errors import CinnError
+from cinn_colorize.files.messages import counted
 from cinn_colorize.imaging.options import FilmEncoding, option
 from cinn_colorize.latents.levels import short_levels
 from cinn_colorize.request import FilmRequest
@@ -45,6 +47,7 @@ class WorkOptions:
     panel: ClassVar[str] = "Long work"
 
     workers: int | None = option(None, "N", "Number of processes.", min=1, show_default="cores")
+    dry_run: bool = option(False, None, "Write nothing; print what would be written, and its frames.")
 
 
 @dataclass(frozen=True)
@@ -121,4 +124,29 @@ def film(
             sheet=out.sheet,
         )
         batch = Films(films, plan, network.spec(engine=network.engine), work.workers)
-        report(batch, out.as_json, general, progress=FrameProgress(batch))
+        if work.dry_run:
+            _report_dry_run(batch, general.quiet)
+        else:
+            report(batch, out.as_json, general, progress=FrameProgress(batch))
+
+
+def _report_dry_run(films: Films, is_quiet: bool) -> None:
+    """Print what would be written on stdout, the rest on stderr; exit with code 1 if films would fail."""
+    from cinn_colorize.batch.plan import Failure, State
+
+    failed = frames = files = 0
+    for planned in films.dry_run():
+        if isinstance(planned, Failure):
+            failed += 1
+            say(planned.message)
+            continue
+        missing = [seed for seed, state in planned.states.items() if state is State.MISSING]
+        for seed in missing:
+            print_path(planned.outputs[seed])
+        number = len(missing) if planned.states else films.files
+        frames, files = frames + number * planned.film.facts.frames, files + number
+    if not is_quiet:
+        what = f"{counted(files, 'film')} of {counted(frames, 'frame')} in all"
+        say(f"dry run, nothing is written: {what}")
+    if failed:
+        raise typer.Exit(1)

@@ -124,6 +124,26 @@ def test_without_a_seed_the_typical_one_of_eight_is_chosen_and_found_again(run):
     assert "there already" in the_line(again)
 
 
+def test_dry_run_writes_nothing(run):
+    result = run("old.mp4", "none.mp4", "-n", 2, "-s", 0, "--dry-run")
+    assert (result.exit_code, result.stdout.split()) == (
+        1,
+        ["colorized/old_000.mp4", "colorized/old_001.mp4"],
+    )
+    told, end = result.stderr.splitlines()
+    assert told.startswith("cinn-colorize: none.mp4: ")
+    assert end == "cinn-colorize: dry run, nothing is written: 2 films of 48 frames in all"
+    assert not Path("colorized").exists()
+
+
+def test_what_is_there_is_not_surveyed_again(run, monkeypatch):
+    run("old.mp4", "-n", 2, "-s", 0, "-q")
+    monkeypatch.setattr(films, "survey", None)
+    again = run("old.mp4", "-n", 2, "-s", 0)
+    assert (again.exit_code, again.stdout) == (0, "")
+    assert "there already" in the_line(again)
+
+
 def test_another_setting_is_refused_replaced_or_left(run):
     run("old.mp4", "-s", 0, "-q")
     before = Path("colorized/old_000.mp4").read_bytes()
@@ -303,9 +323,8 @@ def kill_soon(folder, chance):
 @pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow)])
 def test_killed_processes_leave_what_the_same_command_continues(tmp_path, kills):
     make(tmp_path / "old.mp4", number=12 * (kills + 2), cut=12)
-    whole, lines, imported = call(
-        tmp_path, "film", "old.mp4", "-n", 2, "-s", 0, "-o", "whole", "--workers", 1
-    )
+    drawn = "film", "old.mp4", "-n", 2, "-s", 0
+    whole, lines, imported = call(tmp_path, *drawn, "-o", "whole", "--workers", 1)
     assert (whole.returncode, imported) == (0, False), lines
     for k in range(kills):
         kill_soon(tmp_path, np.random.default_rng(k))
