@@ -169,10 +169,10 @@ def _held(target: Target, film: FilmReader) -> tuple[tuple[int, ...], bool]:
     """Return the streams that a container can hold beside the film, and whether no sound or text is lost."""
     with film.opened() as source:
         streams = [source.streams[k] for k in film.facts.others]
-        held = [one for one in streams if _can_start(target, functools.partial(add_copy, one))]
-        lost = [one for one in streams if one not in held and one.type in ("audio", "subtitle")]
-    is_complete = not lost and _can_start(target, functools.partial(add_video, target, film.facts))
-    return tuple(one.index for one in held), is_complete
+        held = [one.index for one in streams if _can_start(target, functools.partial(add_copy, one))]
+        lost = [one for one in streams if one.index not in held and one.type in ("audio", "subtitle")]
+        is_complete = not lost and _can_start(target, functools.partial(add_video, target, film.facts))
+    return tuple(held), is_complete
 
 
 def add_copy(stream: Any, container: Any) -> Any:
