@@ -5,42 +5,31 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import multiprocessing
 import os
-import signal
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import as_completed
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any
-
-import cv2
 
 from cinn_colorize import __version__
+from cinn_colorize.batch.film_steps import Steps, colorize_shot, join, sheet_row, survey_film, typical_seed
 from cinn_colorize.batch.plan import Event, Existing, Failure, Finished, Result, SamplesPlan, State
-from cinn_colorize.batch.processes import CONTEXT, end_with_parent
 from cinn_colorize.batch.result_files import check_names, make_folder
-from cinn_colorize.batch.workers import Sender, prepare, usable_cores
-from cinn_colorize.colorizer import BaseColorizer
+from cinn_colorize.batch.workers import usable_cores
 from cinn_colorize.engines.choice import ModelSpec
-from cinn_colorize.errors import CinnError, FilmError, OriginalError, WeightsError, WorkerError
+from cinn_colorize.errors import CinnError, FilmError, OriginalError, WeightsError
 from cinn_colorize.files.atomic import original_at, sha256, writing
 from cinn_colorize.files.formats import SUFFIXES, is_film, own_suffix
 from cinn_colorize.files.messages import printable_name
-from cinn_colorize.files.signals import blocked_in_children
 from cinn_colorize.film.encoding import FORMATS, Target
 from cinn_colorize.film.reading import FilmReader
-from cinn_colorize.film.sheet import row
 from cinn_colorize.film.shots import Shot, read_shots, write_shots
-from cinn_colorize.film.story import SURVEYED, Part, colorize_part, survey, typical
+from cinn_colorize.film.story import SURVEYED, Part, survey
 from cinn_colorize.film.writing import FilmWriter, read_recipe
 from cinn_colorize.imaging.options import FilmEncoding
-from cinn_colorize.methods.base import SampleMethod
-from cinn_colorize.methods.contact_sheet import Tile, contact_sheet, save_sheet
+from cinn_colorize.methods.contact_sheet import contact_sheet, save_sheet
 from cinn_colorize.methods.recipe import differences
 from cinn_colorize.models.registry import MODELS
 from cinn_colorize.request import FilmRequest, shared_entries
@@ -116,15 +105,13 @@ class Films:
     def __init__(self, paths: Sequence[Path], plan: FilmPlan, spec: ModelSpec, workers: int | None) -> None:
         self.inputs, self.plan, self._spec = list(dict.fromkeys(paths)), plan, spec
         self.files, self.first = plan.method.kept, printable_name(paths[0])
-        self.workers, self.frames = workers or usable_cores(), 0
-        self._count = CONTEXT.Value("d", 0.0)
-        self._pool: ProcessPoolExecutor | None = None
+        self.frames, self._steps = 0, Steps(spec, workers or usable_cores())
         self._owners: dict[Path, Path] = {}
 
     @property
     def done(self) -> float:
         """Number of frames done."""
-        return float(self._count.value)
+        return self._steps.done
 
     def run(self) -> Generator[Event, None, None]:
         """Colorize all films; yield each result as soon as it is written, and the end of each film.
@@ -149,8 +136,7 @@ class Films:
                 else:
                     yield Finished(path, written)
         finally:
-            for process in multiprocessing.active_children():
-                process.kill()
+            self._steps.end()
 
     def dry_run(self) -> Iterator[_Planned | Failure]:
         """Yield what is to be done for each film, and do nothing."""
@@ -203,7 +189,7 @@ class Films:
         self._colorize(film, parts, writers, first)
         segments = [segment for part in parts for segment in part.segments]
         for k, writer in writers.items():
-            self._result_of(self._begin(_join, writer, segments, plan.request.is_part))
+            self._steps.result_of(self._steps.begin(join, writer, segments, plan.request.is_part))
             yield result(first + k, existed=False)
         _record(outputs[plan.seed]).unlink(missing_ok=True)
 
@@ -216,11 +202,11 @@ class Films:
             return
         make_folder(plan.folder, plan.folder)
         parts, first = self._surveyed(film, table, plan.recipe(self._spec, path))
-        rows = [self._begin(_row, film, part, plan.method) for part in parts]
+        rows = [self._steps.begin(sheet_row, film, part, plan.method) for part in parts]
         tiles = []
         for part, begun in zip(parts, rows, strict=True):
-            tiles.append(self._result_of(begun))
-            self._add((1 - SURVEYED) * len(part.times))
+            tiles.append(self._steps.result_of(begun))
+            self._steps.add((1 - SURVEYED) * len(part.times))
         for k in range(0, len(tiles), _ROWS):
             sheet = table.with_suffix(f".{k // _ROWS}.jpg" if len(tiles) > _ROWS else ".jpg")
             save_sheet(contact_sheet([*chain(*tiles[k : k + _ROWS])], len(tiles[0])), sheet)
@@ -279,12 +265,14 @@ class Films:
         try:
             found = json.loads(_record(output).read_text())[key]
             shots, first = shots or [Shot(*ends) for ends in pairwise(found["cuts"])], found["seed"]
-            parts = survey(film, request.start, request.end, shots, self._add)
+            parts = survey(film, request.start, request.end, shots, self._steps.add)
         except (OSError, ValueError, LookupError):
-            parts = self._result_of(self._begin(_survey, film, request.start, request.end, shots))
+            parts = self._steps.result_of(
+                self._steps.begin(survey_film, film, request.start, request.end, shots)
+            )
             first = method.seed
             if self.plan.picks:
-                first = self._result_of(self._begin(_typical, film, parts, method))
+                first = self._steps.result_of(self._steps.begin(typical_seed, film, parts, method))
             cuts = [*(part.shot.start for part in parts), parts[-1].shot.end]
             with writing(_record(output)) as file:
                 file.write(json.dumps({key: {"seed": first, "cuts": cuts}}).encode())
@@ -295,98 +283,15 @@ class Films:
         self, film: FilmReader, parts: Sequence[Part], writers: Mapping[int, FilmWriter], seed: int
     ) -> None:
         """Colorize the shots, each in one of the processes."""
-        begun = [self._begin(_colorize, film, part, writers, seed, self.plan.method) for part in parts]
+        begun = [
+            self._steps.begin(colorize_shot, film, part, writers, seed, self.plan.method) for part in parts
+        ]
         try:
             for future in as_completed(begun):
-                self._result_of(future)
+                self._steps.result_of(future)
         finally:
             for future in begun:
                 future.cancel()
-
-    def _begin(self, step: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """Let a process take a step as soon as one is free."""
-        if not self._pool:
-            threads = max(1, usable_cores() // self.workers)
-            given = self._spec, threads, self._count, logging.getLogger("cinn_colorize").level
-            self._pool = ProcessPoolExecutor(self.workers, CONTEXT, _start, given)
-        with blocked_in_children(signal.SIGINT):
-            return self._pool.submit(_do, step, *arguments)
-
-    def _result_of(self, future: Future[Any]) -> Any:
-        """Return the result of a step, when it is taken, and repeat what it logged."""
-        try:
-            value, records = future.result()
-        except BrokenProcessPool:
-            self._pool = None
-            raise WorkerError(
-                "a process was killed; if memory ran out, use fewer --workers; the same command continues"
-            ) from None
-        for record in records:
-            log.handle(record)
-        return value
-
-    def _add(self, frames: float) -> None:
-        with self._count:
-            self._count.value += frames
-
-
-class _Process:
-    """What a process that takes steps has of its own."""
-
-    def __init__(self, spec: ModelSpec, count: Any, level: int) -> None:
-        self._spec, self._count = spec, count
-        self.logged: list[Any] = []
-        Sender(self.logged.append).take_log(level)
-
-    @cached_property
-    def colorizer(self) -> BaseColorizer:
-        """Draws key frames."""
-        return BaseColorizer(*self._spec.load())
-
-    def count(self, frames: float) -> None:
-        """Count frames as done."""
-        with self._count:
-            self._count.value += frames
-
-
-_process: _Process
-
-
-def _start(spec: ModelSpec, threads: int, *rest: Any) -> None:
-    """Begin a process that takes steps."""
-    global _process
-    end_with_parent()
-    prepare(spec, threads)
-    cv2.setNumThreads(1)  # the motion that it finds depends on their number
-    _process = _Process(spec, *rest)
-
-
-def _do(step: Callable[..., Any], *arguments: Any) -> tuple[Any, list[logging.LogRecord]]:
-    """Take a step; return its result, and what it logged."""
-    _process.logged.clear()
-    return step(*arguments), [*_process.logged]
-
-
-def _survey(film: FilmReader, start: float | None, end: float | None, shots: Sequence[Shot]) -> list[Part]:
-    return survey(film, start, end, shots, _process.count)
-
-
-def _typical(film: FilmReader, parts: Sequence[Part], method: SampleMethod) -> int:
-    return typical(film, parts, _process.colorizer, method)
-
-
-def _colorize(
-    film: FilmReader, part: Part, writers: Mapping[int, FilmWriter], seed: int, method: SampleMethod
-) -> None:
-    colorize_part(film, part, writers, seed, method, _process.colorizer, _process.count)
-
-
-def _row(film: FilmReader, part: Part, method: SampleMethod) -> list[Tile]:
-    return row(film, part, method, _process.colorizer)
-
-
-def _join(writer: FilmWriter, segments: Sequence[tuple[int, int | None]], is_part: bool) -> None:
-    writer.join(segments, is_part=is_part)
 
 
 def _opened(path: Path) -> FilmReader:
