@@ -28,7 +28,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cinn_colorize.batch.pipeline import load_colorizer
+from cinn_colorize.colorizer import BaseColorizer
 from cinn_colorize.engines.choice import ModelSpec
 from cinn_colorize.engines.interface import NetworkInput
 from cinn_colorize.errors import ending_in_a_line
@@ -74,7 +74,7 @@ class Drawer:
 
     def __init__(self, number: int, cache: Path) -> None:
         self.number, self.cache = number, cache
-        self.colorizer = load_colorizer(ModelSpec(DEFAULT, *find_weights(DEFAULT)))
+        self.colorizer = BaseColorizer(*ModelSpec(DEFAULT, *find_weights(DEFAULT)).load())
         cache.mkdir(exist_ok=True)
 
     def __call__(self, L: Frame) -> Floats:
