@@ -98,14 +98,6 @@ COMPLETE = {
 }  # fmt: skip
 
 
-def test_a_recipe_without_guidance_is_of_none(tmp_path):
-    """As those of versions that had none."""
-    recipe = COMPLETE | {"weights": 64 * "0", "original": 64 * "0"}
-    (picture,) = open_photo(np.zeros((4, 4), np.uint8)).compose([Uniform(0, 0)])
-    picture.save(tmp_path / "a.png", recipe=recipe)
-    assert Recipe.read(tmp_path / "a.png").guidance == 0
-
-
 @pytest.mark.parametrize(
     ("recipe", "message"),
     [
