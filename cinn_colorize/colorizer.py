@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, SupportsFloat, SupportsIndex, TypeAlias, cast
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, SupportsFloat, SupportsIndex, TypeAlias, TypeVar, cast
 
 import numpy as np
 
@@ -27,24 +28,27 @@ from cinn_colorize import __version__
 from cinn_colorize.engines.interface import Network
 from cinn_colorize.engines.interface import NetworkInput as NetworkInput
 from cinn_colorize.files.atomic import mode_like
-from cinn_colorize.imaging.given import PhotoSource
-from cinn_colorize.imaging.options import Box, Rendering, Upsampling
+from cinn_colorize.imaging.options import Box, HintReach, Rendering, Upsampling
 from cinn_colorize.imaging.photo import Photo, open_photo
+from cinn_colorize.imaging.reading import PhotoSource
 from cinn_colorize.imaging.upsampling import GUIDE_SCALE, Upsampler
 from cinn_colorize.latents.levels import SomeLevels
+from cinn_colorize.methods import mix as mix_method
+from cinn_colorize.methods import sample as sample_method
+from cinn_colorize.methods import transfer as transfer_method
 from cinn_colorize.methods.conditioned import Conditioned
-from cinn_colorize.methods.hint import HintLike
+from cinn_colorize.methods.hints import HintLike
 from cinn_colorize.methods.mix import Mask as Mask
-from cinn_colorize.methods.mix import mix, read_mask
+from cinn_colorize.methods.mix import read_mask
 from cinn_colorize.methods.samples import Colorization as Colorization
 from cinn_colorize.methods.samples import Sample as Sample
+from cinn_colorize.methods.samples import check_colors
 from cinn_colorize.methods.samples import likeliest as likeliest
 from cinn_colorize.methods.samples import typical as typical
-from cinn_colorize.methods.transfer import TEMPERATURE, encode_reference, transfer
 from cinn_colorize.methods.transfer import Reference as Reference
-from cinn_colorize.methods.variation import vary
+from cinn_colorize.methods.transfer import encode_reference
 from cinn_colorize.models import DEFAULT, Loaded, PhotoModelInfo
-from cinn_colorize.request import Request, SampleRequest
+from cinn_colorize.request import Request, SampleRequest, shared_entries
 
 if TYPE_CHECKING:
     from torch import device as TorchDevice
@@ -54,6 +58,7 @@ else:  # for whoever reads annotations at run time
     TorchDevice = TorchNetwork = Any
 
 PhotoLike: TypeAlias = PhotoSource | Photo
+_Choice = TypeVar("_Choice", bound=StrEnum)
 
 DEFAULT_RENDERING = Rendering()
 
@@ -70,35 +75,9 @@ class ConditionedPhoto(Conditioned):
     only g.
     """
 
-    def vary(
-        self,
-        like: SupportsIndex,
-        n: SupportsIndex = 1,
-        fresh: SomeLevels | None = None,
-        temperature: SomeLevels | None = None,
-        seed: SupportsIndex | None = None,
-        *,
-        pick: SupportsIndex | None = None,
-    ) -> list[Sample]:
-        """Draw n colorizations that resemble the sample of one seed: :func:`.methods.variation.vary`."""
-        return vary(self, like, n, fresh, temperature, seed, pick=pick)
-
-    def transfer(
-        self,
-        reference: Reference,
-        n: SupportsIndex = 1,
-        noise: SomeLevels | None = None,
-        temperature: SomeLevels = TEMPERATURE,
-        seed: SupportsIndex = 0,
-    ) -> list[Sample]:
-        """Give the photo the colours of another: :func:`.methods.transfer.transfer`."""
-        return transfer(self, reference, n, noise, temperature, seed)
-
-    def mix(
-        self, seeds: Iterable[SupportsIndex], mask: Mask, temperature: SomeLevels | None = None
-    ) -> Sample:
-        """Join two samples, one inside a mask, the other outside: :func:`.methods.mix.mix`."""
-        return mix(self, seeds, mask, temperature)
+    vary = sample_method.vary
+    transfer = transfer_method.transfer
+    mix = mix_method.mix
 
 
 class BaseColorizer:
@@ -129,6 +108,7 @@ class BaseColorizer:
         pick: SupportsIndex | None = None,
         hints: str | Iterable[HintLike] = (),
         strokes: str | os.PathLike[str] | None = None,
+        hint_reach: str = "thing",
         upsampling: str = "jbu",
         saturation: SupportsFloat = 1.0,
         frame: str | Iterable[int] | Box = "auto",
@@ -149,9 +129,9 @@ class BaseColorizer:
                 of the most typical sample of the seeds 0 to 7; with ``like``, the seed after that one.
             like: seed of a sample that all resemble; see :meth:`ConditionedPhoto.vary`.
             pick: number of the n samples to keep, typical ones that differ; see :func:`typical`.
-            hints: colours wanted at pixels of the photo, each (x, y, colour) or text, ``"310,120,#a02832"``;
-                a colour is ``"#a02832"``, ``"red"`` or ``(160, 40, 50)``.
+            hints: colours wanted at pixels, (x, y, ``"#a02832"``, ``"red"`` or (160, 40, 50)) or text each.
             strokes: picture file of colours wanted, painted over the photo on a transparent layer.
+            hint_reach: what hints recolour: ``thing``, those they lie on, or ``photo``, its mood too.
             upsampling: ``jbu``, ``exact`` or ``bicubic``; see :mod:`.imaging.upsampling`.
             saturation: factor on the chroma of the pictures, 0 to 2.
             frame: what surrounds the picture of a scan and stays gray: ``auto``, ``none``, or left, top,
@@ -162,40 +142,34 @@ class BaseColorizer:
             TypeError: an argument is of a wrong type.
             ValueError: an argument is out of range, or there are hints and ``like`` or ``pick``.
         """
-        if upsampling not in list(Upsampling):
-            raise ValueError(f"unknown upsampling {upsampling!r}; choose one of {', '.join(Upsampling)}")
         return self.draw(
             photo,
             SampleRequest(
                 number=cast("int", n),
                 temperature=temperature,
                 seed=cast("int | None", seed),
-                rendering=Rendering(Upsampling(upsampling), cast("float", saturation)),
+                rendering=Rendering(_one_of(Upsampling, upsampling, "upsampling"), cast("float", saturation)),
                 frame=frame,
                 like=cast("int | None", like),
                 pick=cast("int | None", pick),
                 hint=hints,
                 strokes=strokes,
+                hint_reach=_one_of(HintReach, hint_reach, "hint_reach"),
             ),
         )
 
     def draw(self, photo: PhotoLike, request: Request) -> list[Colorization]:
         """Draw what a request asks for, at the photo's full size: condition, sample, compose.
 
-        Args:
-            photo: see :meth:`colorize`.
-            request: what makes the pictures.
-
         Raises:
             PhotoError: the photo, or a file that the request names, cannot be used.
             TypeError: a value of the request is of a wrong type.
             ValueError: a value is out of range, or some exclude each other.
         """
-        method, number, seed, temperature = request.drawing(self.info)
+        method = request.method(self.info)
         photo = _as_photo(photo)
         photo = photo if photo.frame else photo.framed(request.frame)
-        samples = method.samples(self, photo, number, temperature, seed)
-        made = self.compose(photo, samples, request.rendering)
+        made = self.compose(photo, method.samples(self, photo), request.rendering)
         for colorization in made:
             colorization.picture.mode &= mode_like(*method.paths)
         return made
@@ -210,8 +184,7 @@ class BaseColorizer:
         Raises:
             PhotoError: the photo cannot be read.
             TypeError: the photo is given in none of these forms.
-            ValueError: the L* of a :class:`NetworkInput` does not have the shape that the network sees, or an
-                array or a tensor not that of a photo.
+            ValueError: an array, a tensor or the L* of a :class:`NetworkInput` has another shape.
         """
         if not isinstance(photo, NetworkInput):
             photo = NetworkInput.of(_as_photo(photo), self.info.luminance_size)
@@ -228,10 +201,11 @@ class BaseColorizer:
             rendering: how they become pictures.
 
         Raises:
-            PhotoError: the photo cannot be read.
+            PhotoError: the photo cannot be read, or a sample has no finite colours.
         """
         photo, upsamplers = _as_photo(photo), []
         for sample in samples:
+            check_colors(f"{photo.name}, seed {sample.seed}", sample.ab)
             height, width = sample.ab.shape[1:]
             guide = photo.luminance(GUIDE_SCALE * height, GUIDE_SCALE * width)
             ab = np.float32(rendering.saturation) * sample.ab
@@ -248,19 +222,13 @@ class BaseColorizer:
         Raises:
             PhotoError: the photo's file cannot be read.
         """
-        guidance = {"guidance": repr(self.guidance)} if self.guidance else {}
         frame = {"frame": str(photo.frame)} if photo.frame else {}
         pages = {"page": photo.page, "pages": photo.together}
         drawn = dict(drawn)
         picked = drawn.pop("picked", None)
         return {
             "version": __version__,
-            "model": self.info.name,
-            "weights": self.sha256,
-            **drawn,
-            "precision": self.precision,
-            **guidance,
-            **rendering.entries(),
+            **shared_entries(self.info.name, self.sha256, self.precision, self.guidance, drawn, rendering),
             **frame,
             **{name: str(number) for name, number in pages.items() if number > 1},
             "original": photo.sha256,
@@ -299,7 +267,7 @@ class Colorizer(BaseColorizer):
         device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or one of torch.
         precision: ``fp32``, or ``bf16`` for the networks (latents and colours stay fp32).
         guidance: how much more closely samples follow the photo than the training data do, 0 to 2: objects
-            get clearer colours, and samples differ less. 0 is the learnt distribution. By default, the one in
+            get clearer colours. 0 is the learnt distribution. By default, the one in
             the registry; see :class:`cinn_colorize.flow.autoregressive.Guidance`.
         chunk: number of samples that go through the network at a time. The default on a CPU is 1; larger
             chunks are faster there, but change the last bits of the samples.
@@ -333,6 +301,12 @@ class Colorizer(BaseColorizer):
         loaded = torch_network(model, weights, device, precision, guidance, chunk)
         super().__init__(*loaded)
         self.model, self.device = self.network.model, self.network.device
+
+
+def _one_of(choices: type[_Choice], text: str, name: str) -> _Choice:
+    if text not in list(choices):
+        raise ValueError(f"unknown {name} {text!r}; choose one of {', '.join(choices)}")
+    return choices(text)
 
 
 def _as_photo(photo: PhotoLike) -> Photo:

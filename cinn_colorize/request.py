@@ -12,13 +12,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 from cinn_colorize.imaging.options import (
     DRAWING,
     MAX_PIXELS,
     TYPICAL_OF,
     Box,
+    HintReach,
     Rank,
     Rendering,
     check_seeds,
@@ -39,12 +40,10 @@ from cinn_colorize.latents.levels import (
     transfer_noise,
 )
 from cinn_colorize.methods.base import SampleMethod
-from cinn_colorize.methods.hint import HintLike, parse_hints
-from cinn_colorize.methods.hints import Hinted
+from cinn_colorize.methods.hints import Hinted, HintLike, parse_hints
 from cinn_colorize.methods.mix import Mix
-from cinn_colorize.methods.sample import Sampling
+from cinn_colorize.methods.sample import Sampling, Variation
 from cinn_colorize.methods.transfer import TEMPERATURE, Transfer
-from cinn_colorize.methods.variation import Variation
 from cinn_colorize.models.registry import DEFAULT, MAX_GUIDANCE, MODELS, ModelInfo
 
 _DEFAULT = MODELS[DEFAULT]
@@ -91,7 +90,7 @@ def guidance_option() -> Any:
     """Declare the guidance of the network."""
     help = (
         f"How closely samples follow the photo, 0 to {MAX_GUIDANCE:g}: 0 is the distribution as it was "
-        "learnt; more gives objects clearer colours, and samples differ less."
+        "learnt; more gives objects clearer colours."
     )
     default = f"{_DEFAULT.guidance_of(None):g}"
     return option(None, "G", help, panel=DRAWING, show_default=default)
@@ -101,24 +100,8 @@ def _frame(text: str) -> str:
     return str(parse_frame(text.lower()))
 
 
-class Drawing(NamedTuple):
-    """What a request comes to with a model.
-
-    Attributes:
-        method: how samples are drawn.
-        number: number of samples drawn, of which the method may keep fewer; their seeds count up.
-        seed: seed of the first.
-        temperature: temperature of the samples.
-    """
-
-    method: SampleMethod
-    number: int
-    seed: int
-    temperature: PerLevel
-
-
 class Request(ABC):
-    """What makes the pictures of a photo.
+    """What makes the pictures of a photo; the fields are options, whose helps tell what they are.
 
     Attributes:
         command: the command that takes such requests.
@@ -143,15 +126,10 @@ class Request(ABC):
         return replace(self, temperature=temperature)  # type: ignore[type-var]
 
     @abstractmethod
-    def drawing(
+    def method(
         self, info: ModelInfo, max_pixels: int = MAX_PIXELS, progress: Progress | None = None
-    ) -> Drawing:
-        """Return what is drawn with a model.
-
-        Args:
-            info: the model.
-            max_pixels: largest picture accepted among the files that are read, in pixels.
-            progress: see :class:`Hinted`.
+    ) -> SampleMethod:
+        """Return what draws the pictures with a model; files beside photos have up to ``max_pixels``.
 
         Raises:
             TypeError: a value is of a wrong type.
@@ -161,18 +139,7 @@ class Request(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class SampleRequest(Request):
-    """Samples of a photo.
-
-    Attributes:
-        number: number of samples.
-        seed: seed of the first; None for 0 or, of a single sample, that of the most typical of several.
-        pages: pages of a TIFF.
-        like: seed of the sample that all resemble, see :func:`cinn_colorize.methods.variation.vary`.
-        rank: see :class:`Sampling`.
-        pick: number of samples to keep, see :class:`Sampling`; None for all.
-        hint: hints that the samples follow, see :func:`parse_hints`.
-        strokes: path of a picture of hints, see :class:`Hinted`.
-    """
+    """Samples of a photo."""
 
     command: ClassVar[str] = "colorize"
 
@@ -225,15 +192,21 @@ class SampleRequest(Request):
         show_default=False,
     )
 
+    hint_reach: HintReach = option(
+        HintReach.thing,
+        None,
+        "What hints recolour: the things that they lie on and nothing else, or the mood of the photo too.",
+    )
+
     @property
     def is_hinted(self) -> bool:
         """Whether samples follow hints."""
         return bool(self.hint) or self.strokes is not None
 
-    def drawing(
+    def method(
         self, info: ModelInfo, max_pixels: int = MAX_PIXELS, progress: Progress | None = None
-    ) -> Drawing:
-        """See :meth:`Request.drawing`; without a seed, one sample is the most typical of several."""
+    ) -> SampleMethod:
+        """See :meth:`Request.method`; without a seed, one sample is the most typical of several."""
         like, seed = self.like, self.seed
         if like is not None:
             like = whole_number(like, "like", 0)
@@ -245,35 +218,28 @@ class SampleRequest(Request):
         if kept and kept > n:
             raise ValueError(f"pick must be at most n, {n}, not {kept}")
         is_typical = n == 1 and seed is None
-        number = TYPICAL_OF if is_typical else n
         points, strokes = parse_hints(() if self.hint is None else self.hint), self.strokes
         if not (strokes is None or isinstance(strokes, str | os.PathLike)):
             raise TypeError(f"strokes must be the path of a picture, not {type(strokes).__name__}")
-        temperature = parse_temperature(self.temperature, info.levels, info.temperature)
+        drawn: dict[str, Any] = {
+            "number": TYPICAL_OF if is_typical else n,
+            "seed": first,
+            "temperature": parse_temperature(self.temperature, info.levels, info.temperature),
+            "rendering": self.rendering,
+        }
         if points or strokes is not None:
             if self.rank or kept or like is not None:
                 raise ValueError("hints exclude like and pick; leave these out")
             painted = None if strokes is None else Path(strokes)
-            hinted = Hinted(points, painted, self.rendering.saturation, first=is_typical, progress=progress)
-            return Drawing(hinted, number, first, temperature)
+            return Hinted(points, painted, self.hint_reach, first=is_typical, progress=progress, **drawn)
         if like is not None:
-            varied = Variation(self.rank, kept, like=like, fresh=transfer_noise(info.levels))
-            return Drawing(varied, n, first, temperature)
-        return Drawing(Sampling(self.rank, 1 if is_typical else kept), number, first, temperature)
+            return Variation(self.rank, kept, like=like, fresh=transfer_noise(info.levels), **drawn)
+        return Sampling(self.rank, 1 if is_typical else kept, **drawn)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransferRequest(Request):
-    """A photo in the colours of another.
-
-    Attributes:
-        reference: path of the other photo.
-        number: number of variants, which differ by their noise.
-        strength: share of the reference's code in all levels, 0 to 1; None for the default.
-        levels: share of noise by level instead, see :func:`parse_noise`.
-        seed: seed of the first variant.
-        pages: pages of a TIFF.
-    """
+    """A photo in the colours of another."""
 
     command: ClassVar[str] = "transfer"
 
@@ -300,24 +266,26 @@ class TransferRequest(Request):
     frame: str | Iterable[int] | Box = frame_option()
     pages: str | None = pages_option()
 
-    def drawing(
+    def method(
         self, info: ModelInfo, max_pixels: int = MAX_PIXELS, progress: Progress | None = None
-    ) -> Drawing:
-        """See :meth:`Request.drawing`."""
+    ) -> Transfer:
+        """See :meth:`Request.method`."""
         noise: PerLevel = transfer_noise(info.levels) if self.strength is None else 1 - self.strength
         noise = parse_noise(self.levels, info.levels, noise)
-        temperature = parse_temperature(self.temperature, info.levels, TEMPERATURE)
-        return Drawing(Transfer(self.reference, noise, max_pixels), self.number, self.seed, temperature)
+        return Transfer(
+            self.reference,
+            noise,
+            max_pixels,
+            number=self.number,
+            seed=self.seed,
+            temperature=parse_temperature(self.temperature, info.levels, TEMPERATURE),
+            rendering=self.rendering,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class MixRequest(Request):
-    """Two samples of a photo joined by a mask.
-
-    Attributes:
-        seeds: the seeds inside and outside, as in ``17,22``.
-        mask: path of a picture that is white inside and black outside.
-    """
+    """Two samples of a photo joined by a mask."""
 
     command: ClassVar[str] = "mix"
 
@@ -329,23 +297,37 @@ class MixRequest(Request):
 
     @property
     def both(self) -> tuple[int, int]:
-        """The seeds inside and outside.
-
-        Raises:
-            ValueError: they are not a pair of seeds.
-        """
+        """The seeds inside and outside; ValueError if they are not a pair of seeds."""
         parsed = [parse_seed(text) for text in self.seeds.replace(" ", "").split(",")]
         if len(parsed) != 2:
             raise ValueError(f"{self.seeds!r} is not a pair of seeds such as 3,7")
         return parsed[0], parsed[1]
 
-    def drawing(
-        self, info: ModelInfo, max_pixels: int = MAX_PIXELS, progress: Progress | None = None
-    ) -> Drawing:
-        """See :meth:`Request.drawing`."""
+    def method(self, info: ModelInfo, max_pixels: int = MAX_PIXELS, progress: Progress | None = None) -> Mix:
+        """See :meth:`Request.method`."""
         inside, outside = self.both
         temperature = parse_temperature(self.temperature, info.levels, info.temperature)
-        return Drawing(Mix(self.mask, outside, max_pixels), 1, inside, temperature)
+        return Mix(
+            self.mask, outside, max_pixels, seed=inside, temperature=temperature, rendering=self.rendering
+        )
+
+
+def shared_entries(
+    model: str, weights: str, precision: str, guidance: float, drawn: Mapping[str, str], rendering: Rendering
+) -> dict[str, str]:
+    """Return what the recipes of all results of a call say alike, whatever the photo; manifests say the same.
+
+    Args:
+        model: name of the model.
+        weights: SHA-256 of its weights file.
+        precision: precision of the networks.
+        guidance: guidance of the networks.
+        drawn: what says how samples are drawn.
+        rendering: how they become pictures.
+    """
+    guided = {"guidance": repr(guidance)} if guidance else {}
+    network = {"precision": precision, **guided}
+    return {"model": model, "weights": weights, **drawn, **network, **rendering.entries()}
 
 
 def words(group: Any, without: Sequence[str] = ()) -> list[str]:

@@ -5,17 +5,15 @@
     python scripts/report.py --list                # what there is, how long it takes, and what is stale
     python scripts/report.py hints --photos 3      # a trial on a few photos: prints, and changes no page
 
-A section stands in its page between ``<!-- report: NAME weights=SHA -->`` and ``<!-- end -->``, with the
-SHA-256 of the weights that it is of; it is stale if the registry names other ones. Its pictures lie in
-docs/images. What is finished is kept under --run, by weights, and taken from there when the command runs
-again: after a stop it continues, and to measure anew, remove the folder. Tables and pictures are made, the
-sentences around them are not: the command ends with the pages to read.
+A section stands in its page between ``<!-- report: NAME weights=SHA -->`` and ``<!-- end -->``; it is stale
+if the registry has weights of another SHA-256. Its pictures lie in docs/images. What is finished is kept
+under --run, so that a stopped command continues; remove the folder to measure anew. Sentences around tables
+are not written: the command ends with the pages to read.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import re
 import shutil
@@ -30,6 +28,7 @@ from typing import Any, NamedTuple
 
 from cinn_colorize.data.sources import find_photos
 from cinn_colorize.errors import CinnError
+from cinn_colorize.files.atomic import sha256
 from cinn_colorize.latents.levels import short_levels
 from cinn_colorize.models.registry import MODELS
 
@@ -39,14 +38,26 @@ BACKBONE = ROOT / "weights/backbone.safetensors"  # scripts/compare accepts no o
 VALIDATION, DEV, OTHERS = "photos-val.zip", "photos-dev.zip", "photos-train-0.zip"
 EVALUATE: tuple[object, ...] = ("-m", "cinn_colorize", "evaluate")
 LABELS = "photos-val-labels.tsv"
-GUIDANCE = MODELS["natural"].guidance or 0.0
+TEMPERATURE, GUIDANCE = short_levels(MODELS["natural"].temperature), MODELS["natural"].guidance or 0.0
 FIGURES = ("1", "4", "6", "7", "11", "12", "14", "15")
 SWEPT = ("1", "0.7,8:0.8", "0.7,8:0.75@0.3", "0.7,8:0.8@0.4")  # beside the default, in docs/temperature.md
+LIKELIEST = ("astronaut.png", "coffee.png", "perched-osprey.jpg", "rocket.jpg")
+COMPARED = [
+    "beacon-street-sunset",
+    "blue-periwinkle",
+    "chelsea",
+    "coffee",
+    "oakland-zoo-otters",
+    "tea-gardens",
+]
 README_COLUMNS = ("nll", "best_of_8", "best_of_8_image", "best_of_1", "objects", "hue_8", "kid_lite0")
 DIGITS = {"variance": 1, "top5_lite0": 1, "nll": 3, "structure": 3, "alignment": 3, "objects": 3}
 TIMES = {"kid_lite0": 1000}  # too small to be read otherwise
-ROWS = {"gray": "gray photo", "truth": "own colours at 64 px"}  # references, by their name in JSON
-TINTS = {"tint": "its centre in random tints", "tint*": "its centre in the best tints"}  # of each setting
+ROWS = {"gray": "gray photo", "truth": "true colours at 64 px"}  # references, by their name in JSON
+TINTS = {
+    "tint": "temperature 0 in random tints",
+    "tint*": "temperature 0 in the best tints",
+}  # of each setting
 
 
 @dataclass(frozen=True)
@@ -55,13 +66,13 @@ class Job:
 
     data: Path  # folder of the photos
     folder: Path  # keeps what is finished
-    images: Path  # receives pictures; they are kept with what is finished
+    images: Path  # receives pictures
     photos: int | None  # of a trial; None for all
     clones: Path | None  # folder with clones of other colorizers
 
     def run(self, *command: object, stderr: int | None = None) -> str:
-        """Run Python in the root of the repository, on zips of :attr:`data`, and return what it prints."""
-        words = [self.data / word if word.endswith(".zip") else word for word in map(str, command)]
+        """Run Python in the root of the repository, on files of :attr:`data`, and return what it prints."""
+        words = [self.data / word if word.endswith((".zip", ".tsv")) else word for word in map(str, command)]
         options: dict[str, Any] = {"cwd": ROOT, "check": True, "text": True, "stderr": stderr}
         done = subprocess.run([sys.executable, *map(str, words)], stdout=subprocess.PIPE, **options)
         return str(done.stdout).strip()
@@ -83,29 +94,24 @@ class Job:
         """What ``evaluate --json`` prints for the validation photos, of the model as learnt and as used."""
         kept = self.folder / "evaluation.json"
         if not kept.exists():
-            command = [*EVALUATE, VALIDATION, "--json", "--reference", OTHERS]
-            command += ["--labels", self.data / LABELS, "--every", self.every(VALIDATION)]
-            command += ["--metrics", "kid_lite0,top5_lite0", *self.limited("--reference-limit", 16)]
-            settings = (["-t", 1], ["-t", default(), "--guidance", GUIDANCE])
-            made = [json.loads(self.run(*command, *setting)) for setting in settings]
-            kept.write_text(json.dumps(made))
-        found: list[dict[str, Any]] = json.loads(kept.read_text())
-        return found
-
-
-def default() -> str:
-    return short_levels(MODELS["natural"].temperature)
+            command = [*EVALUATE, VALIDATION, "--json", "--reference", OTHERS, "--labels", LABELS]
+            command += ["--metrics", "kid_lite0,top5_lite0", "--every", self.every(VALIDATION)]
+            command += self.limited("--reference-limit", 16)
+            settings = (["-t", 1], ["-t", TEMPERATURE, "--guidance", GUIDANCE])
+            made = ", ".join(self.run(*command, *setting) for setting in settings)
+            kept.write_text(f"[{made}]")
+        return list(json.loads(kept.read_text()))
 
 
 def setting() -> str:
     """Return default temperature and guidance of ``natural`` as ``settings.py`` accepts them."""
-    return default() + (f"@{GUIDANCE:g}" if GUIDANCE else "")
+    return TEMPERATURE + (f"@{GUIDANCE:g}" if GUIDANCE else "")
 
 
 def rows(evaluation: list[dict[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
     """Return the rows of an evaluation with titles: each setting and its tints, and the references."""
     first, other = evaluation
-    other = {name: value for name, value in other.items() if name != "nll"}  # always that at temperature 1
+    other = other | {"nll": None}  # which is always that at temperature 1
     found: list[tuple[str, Mapping[str, Any]]] = []
     for of_setting, row in (("temperature 1", first), (f"the default, `{setting()}`", other)):
         found += [(of_setting, row), *((of_tints, row[name]) for name, of_tints in TINTS.items())]
@@ -128,8 +134,8 @@ def title(name: str) -> str:
 
 def table(*lines: list[str]) -> str:
     """Format a Markdown table; the first line is its head."""
-    head, *body = lines
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *body))
+    rows = (lines[0], ["---"] * len(lines[0]), *lines[1:])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 
 
 def readme(job: Job) -> str:
@@ -145,8 +151,8 @@ def readme(job: Job) -> str:
 def card(job: Job) -> str:
     """Make the table of the model card: a row for each measure."""
     found = rows(job.evaluation)
-    values = job.evaluation[0].items()
-    measures = [name for name, value in values if isinstance(value, dict) and {"mean", "se"} <= {*value}]
+    parts = job.evaluation[0].items()
+    measures = [name for name, part in parts if isinstance(part, dict) and {"mean", "se"} <= {*part}]
     return table(
         ["", *(of_row for of_row, _ in found)],
         *([title(name), *(cell(name, row.get(name)) for _, row in found)] for name in measures),
@@ -156,40 +162,29 @@ def card(job: Job) -> str:
 
 def calibration(job: Job) -> str:
     every = job.every(DEV, 100)
-    plot = job.images / "calibration.png"
-    job.run(*EVALUATE, DEV, "--every", every, "--overwrite", "--plot", plot)
+    job.run(*EVALUATE, DEV, "--every", every, "--overwrite", "--plot", job.images / "calibration.png")
     return f"Photos: {len(find_photos(job.data / DEV, None)[::every])}, one in {every} of `{DEV}`."
 
 
-def temperature(job: Job) -> str:
-    command = ["scripts/measure/settings.py", DEV, OTHERS, setting(), *SWEPT]
-    return job.run(*command, "--photos", job.photos or 60)
-
-
 def likeliest(job: Job) -> str:
-    names = ("astronaut.png", "coffee.png", "perched-osprey.jpg", "rocket.jpg")
-    shown = [f"examples/{name}" for name in names[: job.photos]]
-    command = ["scripts/measure/likeliest.py", DEV, "--show", *shown, *job.limited("-n")]
-    return job.run(*command, "--out", job.images / "likeliest.jpg")
+    command = ["scripts/measure/likeliest.py", DEV, "--out", job.images / "likeliest.jpg", *job.limited("-n")]
+    return job.run(*command, "--show", *(f"examples/{name}" for name in LIKELIEST[: job.photos]))
 
 
 def samples(job: Job) -> str:
-    photos = sorted((ROOT / "examples").glob("*.jpg")) + sorted((ROOT / "examples").glob("[!p]*.png"))
-    shown = photos[: job.photos]
-    job.run("scripts/paper/contact_sheet.py", *shown, "--output-dir", job.images)
-    return f"Photos: {len(shown)}."
+    photos = [path for kind in ("*.jpg", "[!p]*.png") for path in sorted((ROOT / "examples").glob(kind))]
+    job.run("scripts/paper/contact_sheet.py", *photos[: job.photos], "--output-dir", job.images)
+    return f"Photos: {len(photos[: job.photos])}."
 
 
 def figures(job: Job) -> str:
     """Draw the paper's figures, and find out which tile of Fig. 1 is real."""
     command = ["scripts/paper/figures.py", *FIGURES, "--output-dir", job.images]
-    said = job.run(*command, stderr=subprocess.STDOUT)
-    (real,) = re.findall(r"figure 1: the photo's own colours are (\w)", said)
+    (real,) = re.findall(r"own colours are (\w)", job.run(*command, stderr=subprocess.STDOUT))
     return f"Fig. 1: {real} is real."
 
 
 def pictures(job: Job) -> str:
-    """Draw the pictures of README, docs/latent.md and docs/hints.md with the commands beside them."""
     made = job.run("scripts/paper/doc_pictures.py", "--output-dir", job.images)
     return f"Pictures: {len(made.splitlines())}, here, in the README and in [hints.md](hints.md)."
 
@@ -211,7 +206,7 @@ def compared(name: str, every: int = 1) -> Callable[[Job], str]:
         command = ["scripts/compare/evaluate.py", name, photos, "--run", job.compare]
         command += ["--every", job.every(photos) if job.photos else every]
         command += ["--reference", "interiors-train.zip" if rooms else OTHERS]
-        return job.run(*command, *([] if rooms else ["--labels", job.data / LABELS]))
+        return job.run(*command, *([] if rooms else ["--labels", LABELS]))
 
     return make
 
@@ -219,9 +214,8 @@ def compared(name: str, every: int = 1) -> Callable[[Job], str]:
 def comparison(job: Job) -> str:
     """Compare the methods on natural photos, and draw their samples."""
     text = compared("photos", 2)(job)
-    shown = ["beacon-street-sunset", "blue-periwinkle", "chelsea", "coffee", "oakland-zoo-otters"]
     command = ["scripts/compare/pictures.py", "photos", "examples", job.images / "comparison.jpg"]
-    job.run(*command, "--run", job.compare, "--names", *shown, "tea-gardens")
+    job.run(*command, "--run", job.compare, "--names", *COMPARED)
     return text
 
 
@@ -241,12 +235,14 @@ class Section(NamedTuple):
 
 
 ENGINES = ("scripts/measure/engines.py", "examples/tea-gardens.jpg")
+SETTINGS = ("scripts/measure/settings.py", DEV, OTHERS, setting(), *SWEPT, "--photos")
 SECTIONS = {
     "readme": Section("README.md", 20, readme),
     "card": Section("weights/MODEL_CARD.md", 1, card),  # after readme, whose evaluation it shows
     "calibration": Section("docs/evaluation.md", 3, calibration),
-    "temperature": Section("docs/temperature.md", 5, temperature),
+    "temperature": Section("docs/temperature.md", 5, lambda job: job.run(*SETTINGS, job.photos or 60)),
     "hints": Section("docs/hints.md", 5, printed("scripts/measure/hints.py", DEV, limit="-n")),
+    "things": Section("docs/hints.md", 10, printed("scripts/measure/things.py", DEV, limit="-n")),
     "likeliest": Section("docs/temperature.md", 5, likeliest),
     "onnx": Section("docs/onnx.md", 3, printed(*ENGINES, limit="-r", few=1)),
     "samples": Section("docs/gallery.md", 1, samples),
@@ -264,11 +260,7 @@ SECTIONS = {
 
 def shipped(name: str) -> str:
     model = SECTIONS[name].model
-    if model == "backbone":
-        return hashlib.sha256(BACKBONE.read_bytes()).hexdigest()
-    sha = MODELS[model].sha256
-    assert sha
-    return sha
+    return sha256(BACKBONE) if model == "backbone" else str(MODELS[model].sha256)
 
 
 def sections_of(text: str) -> dict[str, str]:
@@ -278,22 +270,19 @@ def sections_of(text: str) -> dict[str, str]:
 
 def stale(root: Path = ROOT) -> list[str]:
     """Return the names of the sections that are of other weights than the shipped ones."""
-    names = []
+    found = {}
     for name, section in SECTIONS.items():
-        found = sections_of((root / section.page).read_text(encoding="utf-8"))
-        if name not in found:
+        found[name] = sections_of((root / section.page).read_text(encoding="utf-8")).get(name)
+        if not found[name]:
             raise ValueError(f"{section.page}: has no <!-- report: {name} weights=SHA -->")
-        if found[name] != shipped(name):
-            names.append(name)
-    return names
+    return [name for name, sha in found.items() if sha != shipped(name)]
 
 
 def write(page: Path, name: str, sha: str, text: str) -> None:
     """Replace a section of a page by Markdown, made with the weights of this SHA-256."""
     section = f"<!-- report: {name} weights={sha} -->\n{text}\n<!-- end -->"
-    content = page.read_text(encoding="utf-8")
-    replaced = MARKED.sub(lambda found: section if found[1] == name else found[0], content)
-    page.write_text(replaced, encoding="utf-8")
+    before = page.read_text(encoding="utf-8")
+    page.write_text(MARKED.sub(lambda old: section if old[1] == name else old[0], before), encoding="utf-8")
 
 
 def made(name: str, job: Job) -> str:
@@ -325,20 +314,18 @@ def main() -> None:
     except ValueError as error:
         sys.exit(f"report.py: {error}")
     if arguments.list:
-        for name, section in SECTIONS.items():
-            state = "stale" if name in old else "fresh"
-            print(f"{name:<12} {section.minutes:>4} min  {state}  {section.page}")
+        for name, (page, minutes, *_) in SECTIONS.items():
+            print(f"{name:<12} {minutes:>4} min  {'stale' if name in old else 'fresh'}  {page}")
         return
     names, failed = arguments.sections or old, []
     for name in names:
-        # Defaults change what is made too, and a kept picture is of what is kept beside it.
-        folder = (arguments.run / f"{shipped(name)[:12]}-{setting().replace(':', '-')}").resolve()
-        folder = folder / f"trial-{arguments.photos}" if arguments.photos else folder
+        kept = f"{shipped(name)[:12]}-{setting().replace(':', '-')}"  # defaults change what is made too
+        folder = arguments.run.resolve() / kept / (f"trial-{arguments.photos}" if arguments.photos else "")
         images = folder / f"{name}-images"
         images.mkdir(parents=True, exist_ok=True)
-        data, clones = arguments.data.resolve(), arguments.clones and arguments.clones.resolve()
+        clones = arguments.clones and arguments.clones.resolve()
         try:
-            text = made(name, Job(data, folder, images, arguments.photos, clones))
+            text = made(name, Job(arguments.data.resolve(), folder, images, arguments.photos, clones))
         except (subprocess.CalledProcessError, CinnError, ValueError, OSError) as error:
             print(f"{name}: {error}", file=sys.stderr, flush=True)
             failed.append(name)
@@ -349,7 +336,7 @@ def main() -> None:
             shutil.copytree(images, ROOT / "docs/images", dirs_exist_ok=True)
     pages = sorted({SECTIONS[name].page for name in names if name not in failed})
     if pages and not arguments.photos:
-        print(f"Read again what is said around them: {', '.join(pages)}", file=sys.stderr)
+        print(f"Read the sentences around them again: {', '.join(pages)}", file=sys.stderr)
     if failed:
         sys.exit(f"report.py: not made: {', '.join(failed)}; run the command again")
 

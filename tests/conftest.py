@@ -91,4 +91,4 @@ def sources(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def no_lines_of_progress(monkeypatch):
     """Slow machines print no more lines than fast ones, as far as commands run in this process."""
-    monkeypatch.setattr("cinn_colorize.cli.progress_bar._EVERY", 1e6)
+    monkeypatch.setattr("cinn_colorize.cli.summary._EVERY", 1e6)

@@ -23,7 +23,7 @@ from skimage import data
 from typer.testing import CliRunner
 
 import cinn_colorize
-from cinn_colorize.batch.workers import InProcess
+from cinn_colorize.batch.colorizing import Job
 from cinn_colorize.cli.app import app
 from cinn_colorize.engines.interface import LoadedNetwork
 from cinn_colorize.files.signals import ENDING
@@ -102,6 +102,29 @@ class Gaussian:
     def log_prob(self, ab):
         x, s = np.asarray(ab, np.float64) / 15, self.deviation / 15
         return float((-0.5 * (x / s) ** 2 - math.log(s) - 0.5 * math.log(2 * math.pi)).sum())
+
+
+class Slow:
+    """In place of a studio, what takes its time or goes wrong."""
+
+    def __init__(self, library):
+        self.library = library
+
+    def sleep(self, seconds):
+        time.sleep(seconds)
+        return seconds
+
+    def fail(self, error):
+        raise error
+
+    def leave_half_a_file(self, key):
+        from cinn_colorize.files.atomic import temporary
+
+        temporary(self.library[key].path.parent)
+        time.sleep(600)
+
+    def pid(self):
+        return os.getpid()
 
 
 def deep(gray):
@@ -327,9 +350,15 @@ def preloaded(monkeypatch, colorizer):
 def in_this_process(monkeypatch, colorizer):
     """Return a function that runs the command."""
 
-    monkeypatch.setattr(
-        "cinn_colorize.batch.run.WorkerPool", lambda spec, plan, workers: InProcess(spec, plan)
-    )
+    class Pool:
+        def __init__(self, spec, plan, workers):
+            self.job = Job(spec, plan)
+
+        def run(self, items):
+            for item in items:
+                yield from self.job.events(item)
+
+    monkeypatch.setattr("cinn_colorize.batch.run.WorkerPool", Pool)
     preloaded(monkeypatch, colorizer)
     return lambda *arguments, **options: CliRunner().invoke(app, list(map(str, arguments)), **options)
 
@@ -368,12 +397,12 @@ def check_independence(network):
 
 def onnx_colorizer(model="natural", source=None):
     """The model in onnxruntime, by the graphs that the package ships."""
-    from cinn_colorize.batch.pipeline import load_colorizer
+    from cinn_colorize.colorizer import BaseColorizer
     from cinn_colorize.engines.choice import Engine, ModelSpec
     from cinn_colorize.models import find_weights
 
     spec = ModelSpec(model, *find_weights(model, source), "cpu", engine=Engine.onnx)
-    return load_colorizer(spec)
+    return BaseColorizer(*spec.load())
 
 
 def make_photos(folder, *photos):

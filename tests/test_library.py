@@ -20,7 +20,7 @@ from cinn_colorize.imaging.options import Encoding, Rendering
 from cinn_colorize.imaging.photo import open_photo
 from cinn_colorize.latents.levels import transfer_noise
 from cinn_colorize.methods.contact_sheet import tile
-from cinn_colorize.methods.hint import Hint, parse_hints
+from cinn_colorize.methods.hints import Hint, parse_hints
 from cinn_colorize.methods.samples import Colorization, Sample, likeliest, typical
 
 STROKE = (110, 90, 130, 100)

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from cinn_colorize.cli.flatten import flattened
 from cinn_colorize.imaging.options import Encoding, Rank, Rendering, Upsampling
-from cinn_colorize.methods.differences import differences
+from cinn_colorize.methods.recipe import differences
 from cinn_colorize.models.registry import MODELS
 from cinn_colorize.request import MixRequest, SampleRequest, TransferRequest, words
 
@@ -71,4 +71,4 @@ def test_every_option_of_a_recipe_is_told_apart(group):
 )
 def test_what_cannot_be_drawn_is_refused_before_anything_is_loaded(request_, problem):
     with pytest.raises(ValueError, match=problem):
-        request_.drawing(MODELS["natural"])
+        request_.method(MODELS["natural"])

@@ -15,21 +15,20 @@ import pickle
 import signal
 import socket
 from collections.abc import Generator, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cinn_colorize import __version__
-from cinn_colorize.batch.events import Event, Failure
-from cinn_colorize.batch.pipeline import Job, load_colorizer
-from cinn_colorize.batch.plan import Plan, Task
-from cinn_colorize.batch.processes import CONTEXT, end_with_parent
+from cinn_colorize.batch.colorizing import Job
+from cinn_colorize.batch.plan import Event, Failure, Plan, Task
 from cinn_colorize.batch.workers import Sender, Unusable, prepare
 from cinn_colorize.engines.choice import ModelSpec
 from cinn_colorize.errors import CinnError, PhotoError, WorkerError
 from cinn_colorize.files.atomic import TemporaryFolder, temporary
 from cinn_colorize.files.messages import printable_name
+from cinn_colorize.files.processes import CONTEXT, end_with_parent
 from cinn_colorize.files.signals import blocked_in_children
 
 log = logging.getLogger(__name__)
@@ -40,16 +39,14 @@ _TIMEOUT = 10  # seconds, for a machine to answer and for Ray to end
 _Row = dict[str, Any]  # of Ray Data
 
 
-@dataclass(frozen=True)
-class _Answer:
+class _Answer(NamedTuple):
     """What a worker says of the task of this number."""
 
     number: int
     messages: list[logging.LogRecord | Event]
 
 
-@dataclass(frozen=True)
-class _End:
+class _End(NamedTuple):
     """The driver has no more answers; the error ends the batch."""
 
     error: CinnError | None = None
@@ -67,7 +64,7 @@ class Cluster:
     def __init__(self, address: str | None = None, workers: int | None = None) -> None:
         self._address, self._workers = address, workers
 
-    def run(self, spec: ModelSpec, plan: Plan, items: Iterator[Task | Event]) -> Iterator[Event]:
+    def run(self, spec: ModelSpec, plan: Plan, items: Iterator[Task | Event]) -> Generator[Event, None, None]:
         """Do the tasks, and pass on the events among them.
 
         Raises:
@@ -89,13 +86,10 @@ class Cluster:
             worker = {"spec": spec, "plan": plan, "level": level, "folder": Path.cwd(), "probe": probe}
             with _driver(self._address, self._workers, worker) as driver:
                 yield from _listen(driver, tasks)
-        for task in tasks.values():
-            name = printable_name(task.input.path)
-            yield Failure(
-                task.input.path,
-                f"{name}: the process that worked on it was killed {_TRIES} times; "
-                "if memory ran out, use fewer --workers",
-            )
+        killed = f"the process that worked on it was killed {_TRIES} times"
+        for path in [task.input.path for task in tasks.values()]:
+            advice = "if memory ran out, use fewer --workers"
+            yield Failure(path, f"{printable_name(path)}: {killed}; {advice}")
 
 
 def _listen(driver: Connection, tasks: dict[int, Task]) -> Iterator[Event]:
@@ -232,11 +226,7 @@ def _answers(
 
 
 def _join_or_start(address: str | None) -> None:
-    """Join a cluster, or start one, which listens on the loopback address only: Ray runs what it receives.
-
-    Raises:
-        WorkerError: it would listen elsewhere too.
-    """
+    """Join a cluster, or start one, which listens on the loopback address only: Ray runs what it receives."""
     import ray
     from ray._private import ray_constants, services
 
@@ -289,7 +279,9 @@ class _Worker:
             file.write_bytes(ray.get(weights))
             spec = replace(spec, weights=file)
             prepare(spec, threads=1)
-            return Job(load_colorizer(spec), plan)
+            job = Job(spec, plan)
+            job.load()
+            return job
 
     def __call__(self, row: _Row) -> list[_Row]:
         """Return the answer to a task."""

@@ -1,24 +1,30 @@
-"""The results of one opened photo: what is to be done, then drawn, then saved."""
+"""A photo's way from its file to its results: opened, compared with what is there, drawn, saved.
+
+Light: what computes is imported when there is a photo, beside the loading of the network.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import traceback
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from cinn_colorize.batch.events import Result, Status
-from cinn_colorize.batch.existing import ExistingResults, ResultStates, State
-from cinn_colorize.batch.plan import Existing, Plan, Task
+from cinn_colorize.batch.plan import Event, Existing, Failure, Finished, Plan, Result, State, Task
 from cinn_colorize.batch.result_files import check_names, make_folder
-from cinn_colorize.errors import ExistsError
-from cinn_colorize.imaging.bands import threads
-from cinn_colorize.methods.contact_sheet import contact_sheet, save_sheet, tile
+from cinn_colorize.errors import CinnError, ExistsError, OutputError, PhotoError
+from cinn_colorize.files.atomic import mode_like
+from cinn_colorize.files.messages import printable_name
 
 if TYPE_CHECKING:
+    from cinn_colorize.batch.existing import ResultStates
+    from cinn_colorize.batch.model_server import ModelClient
     from cinn_colorize.colorizer import BaseColorizer
+    from cinn_colorize.engines.choice import ModelSpec
     from cinn_colorize.imaging.photo import Photo
     from cinn_colorize.latents.levels import PerLevel
     from cinn_colorize.methods.contact_sheet import Tile
@@ -27,53 +33,174 @@ if TYPE_CHECKING:
 _COMPOSED_AT_ONCE = 2**28  # bytes of pictures made in one pass through a photo
 
 
-class Colorizing:
-    """One photo, opened and with its frame, on its way to its results.
+class Job:
+    """Photos colorized one after the other; the first one is opened while onnxruntime loads the network.
 
-    ``status`` is that of its file before it was opened, at ``start`` by ``time.perf_counter``.
+    Args:
+        source: how the network is loaded, or shared with another process.
+        plan: what is made of each photo.
     """
 
-    def __init__(
-        self, colorizer: BaseColorizer, plan: Plan, task: Task, photo: Photo, status: Status, start: float
-    ) -> None:
-        self._colorizer, self._plan, self._task, self._photo = colorizer, plan, task, photo
-        self._status, self._last = status, start
-        self._existing = ExistingResults(task, plan, colorizer, photo)
-        self._drawing = (colorizer, photo, plan.number, plan.temperature, plan.seed)
+    def __init__(self, source: ModelSpec | ModelClient, plan: Plan) -> None:
+        self.plan, self._source = plan, source
+        self._colorizer: BaseColorizer | None = None
+        self._loading: Future[BaseColorizer] | None = None
+
+    def load(self) -> BaseColorizer:
+        """Return the colorizer, when its network is loaded.
+
+        Raises:
+            WeightsError: the network cannot be loaded.
+            ValueError: the guidance is not possible with these weights, or this machine lacks the device.
+        """
+        if not self._colorizer:
+            self._colorizer = self._loading.result() if self._loading else _load(self._source)
+        return self._colorizer
+
+    def events(self, item: Task | Event) -> Iterator[Event]:
+        """Do a task; yield its results, and how it ended, whatever happens. Events are passed on.
+
+        Raises:
+            WeightsError: the network cannot be loaded.
+        """
+        if not isinstance(item, Task):
+            yield item
+            return
+        path, written, results = item.input.path, 0, self.colorize(item)
+        try:
+            for result in results:
+                written += not result.existed
+                yield result
+        except LeftOutError:
+            yield Finished(path, left_out=True)
+        except Exception as error:  # whatever it is, the batch continues
+            unexpected = f"{printable_name(path)}: {error!r}; --debug shows where"
+            message = str(error) if isinstance(error, CinnError) else unexpected
+            yield Failure(path, message, isinstance(error, OutputError), traceback.format_exc())
+        else:
+            yield Finished(path, written)
+
+    def colorize(self, task: Task) -> Iterator[Result]:
+        """Load the network, and return what draws and writes the wanted results of a photo, one by one.
+
+        Raises:
+            WeightsError: the network cannot be loaded.
+            PhotoError: the photo cannot be read, or a result cannot be written, or exists and was made in
+                another way.
+            LeftOutError: the photo is a picture made by this program.
+        """
+        if not self._loading and not self._colorizer:
+            if getattr(self._source, "graphs", None):
+                pool = ThreadPoolExecutor(1, "cinn-colorize-loading")
+                self._loading = pool.submit(_load, self._source)
+                pool.shutdown(wait=False)
+            else:
+                self.load()
+        return _Colorizing(self, task).results()
+
+
+def _load(source: ModelSpec | ModelClient) -> BaseColorizer:
+    network = source.load()
+    from cinn_colorize.colorizer import BaseColorizer  # which another thread may be importing meanwhile
+
+    return BaseColorizer(*network)
+
+
+class LeftOutError(Exception):
+    """A photo of a folder is a picture made by this program."""
+
+
+class Status(NamedTuple):
+    """Values that change when a photo's file does."""
+
+    size: int
+    mtime: float | None
+    number: int = 0
+
+    @classmethod
+    def of(cls, task: Task) -> Status:
+        """Return those of a task's photo; one that is not there is a PhotoError."""
+        if task.content is not None:
+            return cls(len(task.content), None)
+        from cinn_colorize.imaging.vips import raising_photo_errors
+
+        with raising_photo_errors(printable_name(task.input.path)):
+            status = task.input.path.stat()
+        return cls(status.st_size, status.st_mtime, status.st_ino)
+
+    def check(self, task: Task) -> None:
+        """Refuse a photo that no longer has this status, as a PhotoError."""
+        if Status.of(task) != self:
+            name = printable_name(task.input.path)
+            raise PhotoError(f"{name}: changed while being read; run again when it is complete")
+
+
+class _Colorizing:
+    """One photo on its way to its results."""
+
+    def __init__(self, job: Job, task: Task) -> None:
+        self._job, self._plan, self._task = job, job.plan, task
 
     def results(self) -> Iterator[Result]:
         """Make all results that are missing; see :meth:`Job.colorize`."""
-        states, samples = self._planned()
-        yield from self._unlisted(states, samples)
-        outputs = states.outputs(self._task, self._plan)
-        if not outputs:
-            return
-        check_names(outputs)
-        self._photo.log_notes(pages_chosen=self._plan.pages is not None)
-        tiles: dict[int, Tile] = {}
-        for colorization, state in self._saved(self._composed(states, samples), states.missing):
-            seed, sample = colorization.seed, colorization.sample
-            if state is State.OTHER:
-                continue
-            if seed in states.missing:
-                output, existed = self._task.output(seed, self._plan), state is State.RIGHT
-                yield self._result(output, seed, sample.temperature, sample.log_prob, existed=existed)
-            if states.sheet is State.MISSING:
-                tiles[seed] = tile(colorization)
-        if self._task.sheet and tiles:
-            self._save_sheet(self._task.sheet, tiles)
-            yield self._result(self._task.sheet)
+        self._status = Status.of(self._task)
+        from cinn_colorize.batch.existing import ExistingResults
+        from cinn_colorize.methods.contact_sheet import contact_sheet, save_sheet, tile
+
+        self._last = time.perf_counter()
+        try:
+            plan, photo, task = self._plan, self._opened(), self._task
+            self._colorizer, self._photo = self._job.load(), photo
+            self._existing = ExistingResults(task, plan, self._colorizer, photo)
+            states, samples = self._planned()
+            yield from self._unlisted(states, samples)
+            outputs = states.outputs(task, plan)
+            if not outputs:
+                return
+            check_names(outputs)
+            photo.log_notes(pages_chosen=plan.pages is not None)
+            tiles: dict[int, Tile] = {}
+            for composed in self._composed(states, samples):
+                for colorization, state in self._saved(composed, states.missing):
+                    seed, sample = colorization.seed, colorization.sample
+                    if state is State.OTHER:
+                        continue
+                    if seed in states.missing:
+                        output, existed = task.output(seed, plan), state is State.RIGHT
+                        yield self._result(output, seed, sample.temperature, sample.log_prob, existed=existed)
+                    if states.sheet is State.MISSING:
+                        tiles[seed] = tile(colorization)
+            if task.sheet and tiles:
+                first = plan.method.first_tiles(self._colorizer, photo)
+                recipe = self._existing.sheet_recipe(tiles)
+                save_sheet(contact_sheet([*first, *tiles.values()]), task.sheet, recipe, mode=photo.mode)
+                yield self._result(task.sheet)
+        except OutputError:
+            raise
+        except Exception:
+            self._status.check(self._task)  # what is being written looks damaged
+            raise
+
+    def _opened(self) -> Photo:
+        plan, task, path = self._plan, self._task, self._task.input.path
+        photo = plan.open(path if task.content is None else task.content, printable_name(path))
+        photo.mode &= mode_like(*plan.method.paths)
+        if photo.recipe and not task.input.named:
+            raise LeftOutError
+        photo = photo.framed(plan.request.frame)
+        plan.check(photo, task.outputs[0])
+        return photo
 
     def _planned(self) -> tuple[ResultStates, list[Sample]]:
         """Return the state of every result, and the samples if it takes these to know which are kept."""
         if not self._plan.picks:
             return self._existing.states(self._plan.seeds), []
         picked = self._existing.picked()
-        if len(picked) == self._plan.method.kept(self._plan.number):
+        if len(picked) == self._plan.method.kept:
             states = self._existing.states(picked)
             if not states.outputs(self._task, self._plan):
                 return states, []
-        samples = self._plan.method.samples(*self._drawing)
+        samples = self._plan.method.samples(self._colorizer, self._photo)
         return self._existing.states([sample.seed for sample in samples]), samples
 
     def _unlisted(self, states: ResultStates, samples: list[Sample]) -> Iterator[Result]:
@@ -91,7 +218,8 @@ class Colorizing:
         """Yield the samples that are required at full size, as many at a time as memory may hold."""
         plan, composed = self._plan, states.composed
         at_once = max(1, _COMPOSED_AT_ONCE // (self._photo.together * self._photo.picture_bytes))
-        for part in [samples] if plan.picks else plan.method.parts(*self._drawing, composed):
+        parts = plan.method.parts(self._colorizer, self._photo, composed)
+        for part in [samples] if plan.picks else parts:
             required = [sample for sample in part if sample.seed in composed]
             for i in range(0, len(required), at_once):
                 for folder in {output.parent for output in self._task.wanted}:
@@ -99,22 +227,21 @@ class Colorizing:
                 yield self._colorizer.compose(self._photo, required[i : i + at_once], plan.rendering)
 
     def _saved(
-        self, composed: Iterable[list[Colorization]], missing: Collection[int]
+        self, composed: Sequence[Colorization], missing: Collection[int]
     ) -> Iterator[tuple[Colorization, State]]:
         """Save those that are missing, several at the same time, and yield all in turn when they are saved.
 
         Each comes with the state that its file had before; another process may have written it meanwhile.
         """
-        for colorizations in composed:
-            self._status.check(self._task)
-            new = [colorization for colorization in colorizations if colorization.seed in missing]
-            with _thread_pool() as pool:
-                written = pool.map(self._save, new, map(self._other_pages, new))
-                for colorization in colorizations:
-                    state = State.RIGHT
-                    if colorization.seed in missing:
-                        state = State.MISSING if next(written) else self._existing.appeared(colorization.seed)
-                    yield colorization, state
+        self._status.check(self._task)
+        new = [colorization for colorization in composed if colorization.seed in missing]
+        with _thread_pool() as pool:
+            written = pool.map(self._save, new, map(self._other_pages, new))
+            for colorization in composed:
+                state = State.RIGHT
+                if colorization.seed in missing:
+                    state = State.MISSING if next(written) else self._existing.appeared(colorization.seed)
+                yield colorization, state
 
     def _save(self, colorization: Colorization, other_pages: list[Colorization]) -> bool:
         """Write a file; return whether it did not exist, or was to be replaced."""
@@ -131,19 +258,12 @@ class Colorizing:
 
     def _other_pages(self, colorization: Colorization) -> list[Colorization]:
         """Colorize the pages that go into a file with the first one, with the same seed."""
-        plan, photo, seed = self._plan, self._photo, colorization.seed
+        plan, photo = self._plan, self._photo
+        method = replace(plan.method, number=1, seed=colorization.seed)
         return [
-            plan.method.draw(
-                self._colorizer, plan.page(photo, number), plan.temperature, seed, plan.rendering
-            )
+            method.draw(self._colorizer, plan.page(photo, number))
             for number in range(photo.page + 1, photo.page + photo.together)
         ]
-
-    def _save_sheet(self, path: Path, tiles: dict[int, Tile]) -> None:
-        plan, photo = self._plan, self._photo
-        first = plan.method.first_tiles(self._colorizer, photo, plan.temperature, plan.seed, plan.rendering)
-        sheet = contact_sheet([*first, *tiles.values()])
-        save_sheet(sheet, path, self._existing.sheet_recipe(tiles), mode=photo.mode)
 
     def _result(
         self,
@@ -163,6 +283,8 @@ class Colorizing:
 @contextmanager
 def _thread_pool() -> Iterator[ThreadPoolExecutor]:
     """Yield a pool of the threads of a photo; if one of them fails, pending work is cancelled."""
+    from cinn_colorize.imaging.bands import threads
+
     pool = ThreadPoolExecutor(threads())
     try:
         yield pool

@@ -4,69 +4,50 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, replace
-from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cinn_colorize.batch.events import Failure, Finished
-from cinn_colorize.batch.existing import ExistingResults, State
+from cinn_colorize.batch.colorizing import Job
+from cinn_colorize.batch.existing import ExistingResults
 from cinn_colorize.batch.inputs import Input
-from cinn_colorize.batch.pipeline import Job, load_colorizer
-from cinn_colorize.batch.plan import Plan, Task
+from cinn_colorize.batch.plan import Failure, Finished, State, Task
 from cinn_colorize.batch.result_files import check_names, make_folder
 from cinn_colorize.batch.run import Batch
 from cinn_colorize.errors import OutputError, PhotoError
 from cinn_colorize.files.atomic import TemporaryFolder
 from cinn_colorize.files.messages import printable_name
 
-if TYPE_CHECKING:
-    from cinn_colorize.colorizer import BaseColorizer
-
 _MOST = 4  # samples of a photo that are drawn to measure, if all are kept
 
 
 @dataclass(frozen=True)
 class DryRun:
-    """What a batch would do.
+    """What a batch would do."""
 
-    Attributes:
-        outputs: the files it would write, as far as their names are known: which samples are picked is not.
-        files: how many it would write.
-        photos: number of photos they are made of.
-        right: how many exist and are as wanted. Where only some of the samples drawn are kept, and as many
-            exist, these count as the ones.
-        problems: lines for photos that would fail.
-        seconds: about how long it would take, without the start.
-        size: about how many bytes the files would have.
-        free: bytes that are free on the disk of the output folder.
-        measured: the photos that the estimate is based on, in words; empty if there is nothing to do.
-    """
-
-    outputs: list[Path]
-    files: int
-    photos: int
-    right: int
-    problems: list[str]
-    seconds: float
-    size: float
-    free: int
-    measured: str
+    outputs: list[Path]  # that it would write, if their names are known: which samples are picked is not
+    files: int  # that it would write
+    photos: int  # of which they are made
+    right: int  # files that exist and are as wanted
+    problems: list[str]  # lines for photos that would fail
+    seconds: float  # without the start
+    size: float  # of the files, in bytes
+    free: int  # bytes on the disk of the output folder
+    measured: str  # the photos that the estimate is based on; empty if there is nothing to do
 
 
 @dataclass(frozen=True, eq=False)
 class _Photo:
-    """A photo with its pixels, the bytes of a picture before encoding, and what DryRun says of its files."""
+    """A photo, and what DryRun says of its files."""
 
     task: Task
     outputs: list[Path]
     files: int
     right: int
     pixels: int
-    bytes: int
+    bytes: int  # of a picture before encoding
 
     @property
     def suffix(self) -> str:
@@ -81,8 +62,7 @@ def dry_run(batch: Batch) -> DryRun:
         CinnError: the network cannot be loaded, nothing can be written in the output folder, or there is no
             space for temporary files.
     """
-    plan, problems, right = batch.plan, list[str](), 0
-    colorizer = cache(partial(load_colorizer, batch.spec))
+    plan, problems, right, job = batch.plan, list[str](), 0, Job(batch.spec, batch.plan)
     photos: list[_Photo] = []
     for item in batch.tasks():
         try:
@@ -90,7 +70,7 @@ def dry_run(batch: Batch) -> DryRun:
                 problems.append(item.message)
             elif isinstance(item, Finished):
                 right += batch.files
-            elif photo := _photo(item, plan, colorizer):
+            elif photo := _photo(item, job):
                 right += photo.right
                 photos += [photo] if photo.files else []
         except PhotoError as error:
@@ -105,7 +85,7 @@ def dry_run(batch: Batch) -> DryRun:
             refused[folder] = str(error)
     photos = [p for p in photos if not any(output.parent in refused for output in p.task.wanted)]
     problems += refused.values()
-    measures = _measures(Job(colorizer(), plan), photos, problems) if photos else []
+    measures = _measures(job, photos, problems) if photos else []
     place = next(path for path in (plan.folder, *plan.folder.parents) if path.is_dir())
     return DryRun(
         outputs=[output for photo in photos for output in photo.outputs],
@@ -120,9 +100,9 @@ def dry_run(batch: Batch) -> DryRun:
     )
 
 
-def _photo(task: Task, plan: Plan, colorizer: Callable[[], BaseColorizer]) -> _Photo | None:
+def _photo(task: Task, job: Job) -> _Photo | None:
     """Return what is to be made of a photo; None if this program made it."""
-    path = task.input.path
+    plan, path = job.plan, task.input.path
     photo = plan.open(path if task.content is None else task.content, printable_name(path))
     if photo.recipe and not task.input.named:
         return None
@@ -131,12 +111,12 @@ def _photo(task: Task, plan: Plan, colorizer: Callable[[], BaseColorizer]) -> _P
     plan.check(photo, task.outputs[0])
     some_exist = bool(task.existing) or len(task.wanted) < len({*task.outputs}) + bool(task.sheet)
     photo = photo.framed(frame) if some_exist else photo
-    existing, kept = ExistingResults(task, plan, colorizer(), photo), plan.method.kept(plan.number)
+    existing, kept = ExistingResults(task, plan, job.load(), photo), plan.method.kept
     seeds = list(plan.seeds)
     if plan.picks:
         seeds = existing.picked()
         if some_exist and len(seeds) < kept:
-            samples = plan.method.samples(colorizer(), photo, plan.number, plan.temperature, plan.seed)
+            samples = plan.method.samples(job.load(), photo)
             seeds = [sample.seed for sample in samples]
     states = existing.states(seeds)
     outputs = states.outputs(task, plan)
@@ -191,12 +171,13 @@ def _measure(job: Job, photo: _Photo) -> _Measure:
     number = plan.number if plan.picks else min(plan.number, _MOST)
     with TemporaryFolder() as folder:
         pattern = f"{{seed}}{photo.suffix}"
-        drawing = plan.drawing._replace(number=number)
-        plan = replace(plan, folder=Path(folder), drawing=drawing, sheet=False, pattern=pattern)
-        outputs = plan.outputs(alone, "")
+        method = replace(plan.method, number=number)
+        job = copy(job)
+        job.plan = replace(plan, folder=Path(folder), method=method, sheet="", pattern=pattern)
+        outputs = job.plan.outputs(alone, "")
         task = Task(alone, outputs, None, outputs, content=photo.task.content)
         start = time.perf_counter()
-        results = [*Job(job.colorizer, plan).colorize(task)]
+        results = [*job.colorize(task)]
         seconds = time.perf_counter() - start
         size = sum(result.output.stat().st_size for result in results)
     return _Measure(photo, seconds / len(results), size / len(results) / photo.bytes)

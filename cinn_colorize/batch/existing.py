@@ -1,20 +1,22 @@
-"""The results of a photo that exist before it is colorized, compared with those wanted by their recipes."""
+"""The results of a photo that exist before it is colorized.
+
+A result is done if the manifest lists it, or else if its recipe is the one wanted.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from enum import Enum
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cinn_colorize.batch.plan import Existing, Plan, Task
+from cinn_colorize.batch.plan import Existing, Plan, State, Task
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.files.formats import format_of_name
 from cinn_colorize.files.messages import printable_name
-from cinn_colorize.latents.levels import format_levels
-from cinn_colorize.methods.differences import differences, recipe_at
+from cinn_colorize.methods.recipe import differences, recipe_at
 from cinn_colorize.methods.samples import in_file
 
 if TYPE_CHECKING:
@@ -22,9 +24,6 @@ if TYPE_CHECKING:
     from cinn_colorize.imaging.photo import Photo
 
 log = logging.getLogger(__name__)
-
-# Not there (or to be replaced), as wanted, or made in another way and left alone.
-State = Enum("State", ["MISSING", "RIGHT", "OTHER"])
 
 
 @dataclass(frozen=True)
@@ -62,38 +61,35 @@ class ExistingResults:
         self._task, self._plan, self._colorizer, self._photo = task, plan, colorizer, photo
         self._recipes: dict[int, dict[str, str]] = {}  # by how many pages after the photo
         self._wanted, self._existing = frozenset(task.wanted), frozenset(task.existing)
+        self._found = cache(partial(recipe_at, max_pixels=plan.max_pixels))
 
     def states(self, seeds: Iterable[int]) -> ResultStates:
         """Return the states of the pictures of the samples that are kept, and of the sheet.
 
         Raises:
-            PhotoError: a result was made in another way, and is not to be skipped; or the photo cannot be
-                colorized with what the call says of it.
+            PhotoError: a result was made in another way, and is not to be skipped.
         """
         states = ResultStates({seed: self._picture(seed) for seed in seeds})
         shown = self._task.sheet and (states.missing or states.right)
         return replace(states, sheet=self._sheet(states)) if shown else states
 
     def appeared(self, seed: int) -> State:
-        """Return the state of a picture that another process has written meanwhile.
-
-        Raises:
-            PhotoError: it was made in another way, and is not to be skipped.
-        """
+        """Return the state of a picture that another process has written meanwhile; see :meth:`states`."""
+        self._found.cache_clear()
         return self._compared(self._task.output(seed, self._plan), seed)
 
     def picked(self) -> list[int]:
         """Return the seeds of the pictures that were picked from the samples that the plan would draw."""
-        plan = self._plan
-        outputs = {seed: self._task.output(seed, plan) for seed in plan.seeds}
-        return [seed for seed, output in outputs.items() if self._is_picked(output, seed)]
+        return [
+            seed for seed in self._plan.seeds if self._is_picked(self._task.output(seed, self._plan), seed)
+        ]
 
     def _is_picked(self, output: Path, seed: int) -> bool:
         if output not in self._wanted:  # the manifest says that it is right
             return True
         if output not in self._existing or self._differences(output, seed) is not None:
             return False
-        return recipe_at(output, self._plan.max_pixels).get("picked") == self._plan.picked
+        return self._found(output, page=1).get("picked") == self._plan.picked
 
     def sheet_recipe(self, seeds: Iterable[int]) -> dict[str, str]:
         """Return what the file of a contact sheet of these samples says of it."""
@@ -119,7 +115,7 @@ class ExistingResults:
         None if it does not; empty if a page has no recipe.
         """
         for page in range(self._photo.together):
-            recipe = recipe_at(output, self._plan.max_pixels, page + 1)
+            recipe = self._found(output, page=page + 1)
             wanted = {**self._shared(page), "seed": str(seed)}
             different = differences(recipe, in_file(wanted, format_of_name(output), self._plan.encoding))
             if not recipe or different:
@@ -127,14 +123,16 @@ class ExistingResults:
         return None
 
     def _sheet(self, states: ResultStates) -> State:
-        """Return the state of the sheet; one that shows something else, or an older picture, is missing."""
+        """Return the state of the sheet; one that shows other or older samples of the photo is missing."""
         sheet = self._task.sheet
         assert sheet
         if sheet in self._wanted - self._existing:
             return State.MISSING
         recipe = recipe_at(sheet)
-        if "sheet" not in recipe:
-            self._leave(sheet, {})
+        wanted = {"original": self._photo.sha256}
+        different = differences({key: recipe.get(key, "") for key in wanted}, wanted)
+        if "sheet" not in recipe or different:
+            self._leave(sheet, different if "sheet" in recipe else {})
             return State.OTHER
         listed = sheet not in self._wanted  # in the manifest
         same = not states.missing and (listed or not differences(recipe, self.sheet_recipe(states.right)))
@@ -144,9 +142,8 @@ class ExistingResults:
         """Return what the recipes of all samples of the photo, or of a page after it, say."""
         if page not in self._recipes:
             plan, photo = self._plan, self._photo
-            drawn = {**plan.method.entries, "temperature": format_levels(plan.temperature)}
             photo = plan.page(photo, photo.page + page) if page else photo
-            self._recipes[page] = self._colorizer.recipe(drawn, plan.rendering, photo)
+            self._recipes[page] = self._colorizer.recipe(plan.drawn, plan.rendering, photo)
         return self._recipes[page]
 
     def _leave(self, output: Path, different: Mapping[str, str]) -> None:
@@ -162,13 +159,10 @@ class ExistingResults:
             log.warning(f"{name}: left as it is; {reason}")
             return
         keys = [key for key in self._plan.names if key in different]
+        advice = "add --overwrite, or choose another --output-dir"
+        if keys:
+            advice = f"add --overwrite, choose another --output-dir, or put {{{keys[0]}}} into --output"
+        problem = f"exists, made {how}; {advice}"
         if not different:
             problem = "exists; add --overwrite or --skip-existing, or choose another --output-dir"
-        elif keys:
-            problem = (
-                f"exists, made {how}; add --overwrite, choose another --output-dir, or put {{{keys[0]}}} "
-                "into --output"
-            )
-        else:
-            problem = f"exists, made {how}; add --overwrite, or choose another --output-dir"
         raise PhotoError(f"{printable_name(self._task.input.path)}: {name} {problem}")

@@ -21,18 +21,11 @@ _VAGUE = (FORMATS["bmp"][0], FORMATS["pnm"][0])  # formats that begin as many a 
 
 @dataclass(frozen=True)
 class Input:
-    """A photo and where its results go.
-
-    Attributes:
-        path: path of the photo.
-        below: folder of the results, relative to the output folder.
-        named: whether it was named, not found in a folder or by a pattern, where pictures made by this
-            program are skipped.
-    """
+    """A photo and where its results go."""
 
     path: Path
-    below: Path = Path()
-    named: bool = True
+    below: Path = Path()  # folder of the results, relative to the output folder
+    named: bool = True  # not found in a folder or by a pattern, where pictures of this program are skipped
 
 
 def find_inputs(
@@ -49,8 +42,8 @@ def find_inputs(
         arguments: files, whose results go into the output folder itself; folders; patterns with ``*``, ``?``,
             ``[...]`` and ``**``, unless a file has that very name.
         listed: files or folders from a list; the results go into folders of the same names.
-        recursive: include all that is below a folder; the results go into the same tree. With several
-            folders, each tree goes into a folder of its name.
+        recursive: include all below a folder; the results go into the same tree, of several folders each
+            into a folder of its name.
         output: the output folder, which is skipped where it lies below a folder of photos.
         not_taken: receives what else these folders hold, and links to folders that are not followed.
     """

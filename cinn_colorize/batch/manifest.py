@@ -1,7 +1,8 @@
-"""A file with one JSON object per line for each result, from which an interrupted batch continues.
+"""A log with one JSON object per line for each result, from which an interrupted batch continues.
 
 It is append-only. Each line is on the disk before the next photo is counted; a line that a crash cut off is
-skipped.
+skipped. What a line says of how a result was made, its recipe says too, but for what depends on the photo's
+content: the manifest knows the photo by its size and time, without opening it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from cinn_colorize.batch.plan import Event, Failure, Result
 from cinn_colorize.errors import DataError
 from cinn_colorize.files.atomic import check_output
 from cinn_colorize.files.messages import counted, printable_name
@@ -24,26 +26,27 @@ from cinn_colorize.files.messages import counted, printable_name
 log = logging.getLogger(__name__)
 
 # The keys that identify a result; the rest of a line is for people.
-_IDENTITY = ("size", "mtime", "seed", "seeds", "temperature", "model", "settings")
+_IDENTITY = ("size", "mtime", "seed", "seeds", "settings")
 _START = b'{"input": '  # of each line
 
 
 class Manifest:
     """The results that are done, and the file that records them.
 
-    Attributes:
-        path: path of the file.
+    Args:
+        path: path of the file, which is read if it exists.
+        settings: how all results are made, see :meth:`.Plan.settings`.
+        seeds: first and last seed of a photo's samples.
+
+    Raises:
+        DataError: it cannot be read or written, or is not a manifest.
+        OriginalError: it is a file that the call reads.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Read the file if it exists, and open it to append lines.
-
-        Raises:
-            DataError: it cannot be read or written, or is not a manifest.
-            OriginalError: it is a file that the call reads.
-        """
+    def __init__(self, path: Path, settings: Mapping[str, str], seeds: tuple[int, int]) -> None:
         check_output(path)
         self.path, self._name = path, printable_name(path)
+        self._settings, self._seeds = settings, seeds
         self._done: dict[str, bytes] = {}  # by output, a digest of its identity
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,12 +67,14 @@ class Manifest:
     ) -> None:
         os.close(self._descriptor)
 
-    def add(self, line: Mapping[str, Any]) -> None:
-        """Append a line.
+    def add(self, event: Event) -> None:
+        """Append a line for a result, or for a photo that failed.
 
         Raises:
             DataError: it cannot be written.
         """
+        if not (line := self._line(event)):
+            return
         content = json.dumps(line).encode() + b"\n"
         try:
             if os.write(self._descriptor, content) < len(content):
@@ -78,9 +83,27 @@ class Manifest:
         except OSError as error:
             raise self._error(error) from None
 
-    def says(self, line: Mapping[str, Any]) -> bool:
-        """Return whether a line's output was made before, from the same photo in the same way."""
-        return self._done.get(line["output"]) == _digest(line)
+    def lists(self, result: Result) -> bool:
+        """Return whether it listed a result, from the same photo and made in the same way, when opened."""
+        return self._done.get(os.fspath(result.output)) == _digest(self._line(result))
+
+    def _line(self, event: Event) -> dict[str, Any]:
+        """Return an event's line; empty for none."""
+        if isinstance(event, Failure) and event.input:
+            size, mtime = size_and_time(event.input)
+            return {"input": os.fspath(event.input), "size": size, "mtime": mtime, "error": event.message}
+        if not isinstance(event, Result):
+            return {}
+        return {
+            "input": os.fspath(event.input),
+            "size": event.size,
+            "mtime": event.mtime,
+            "output": os.fspath(event.output),
+            **({"seeds": [*self._seeds]} if event.seed is None else {"seed": event.seed}),
+            "log_prob": event.log_prob,
+            "ms": event.ms,
+            "settings": self._settings,
+        }
 
     def _read(self, lines: Iterable[bytes]) -> None:
         content, known, passed_over = b"", False, 0
@@ -108,3 +131,12 @@ class Manifest:
 def _digest(line: Mapping[str, Any]) -> bytes:
     identity = json.dumps([line.get(key) for key in _IDENTITY], sort_keys=True)
     return hashlib.blake2b(identity.encode(), digest_size=12).digest()
+
+
+def size_and_time(photo: Path) -> tuple[int | None, float | None]:
+    """Return the size of a photo's file and when it was changed; None if it is gone."""
+    try:
+        status = photo.stat()
+    except OSError:
+        return None, None
+    return status.st_size, status.st_mtime

@@ -1,10 +1,10 @@
-"""What is to be made of every photo: the plan of a batch, and the files of one photo."""
+"""What is to be made of every photo, the files of one photo, and what a batch tells of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from enum import Enum, StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +13,14 @@ from cinn_colorize.errors import PhotoError
 from cinn_colorize.files.atomic import leaves_folder
 from cinn_colorize.files.formats import format_of_name, own_suffix, written_suffix
 from cinn_colorize.files.messages import printable_name
-from cinn_colorize.imaging.options import MAX_PIXELS, Encoding, Pages, Rank, Rendering
+from cinn_colorize.imaging.options import MAX_PIXELS, Encoding, Pages, Rank, Rendering, picked
+from cinn_colorize.latents.levels import PerLevel, format_levels
+from cinn_colorize.request import Request, shared_entries
 
 if TYPE_CHECKING:
+    from cinn_colorize.engines.choice import ModelSpec
     from cinn_colorize.imaging.photo import Photo
-    from cinn_colorize.latents.levels import PerLevel
     from cinn_colorize.methods.base import SampleMethod
-    from cinn_colorize.request import Drawing, Request
 
 
 class Existing(StrEnum):
@@ -30,55 +31,52 @@ class Existing(StrEnum):
     SKIP = "skip"
 
 
-@dataclass(frozen=True)
+# Not there (or to be replaced), as wanted, or made in another way and left alone.
+State = Enum("State", ["MISSING", "RIGHT", "OTHER"])
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """A request, and where its results go.
 
     Attributes:
         request: what makes the pictures of each photo.
-        drawing: what that comes to with the model.
+        method: what draws them with the model.
         folder: folder of the results.
         pattern: file name of a picture, with {stem}, {seed}, {ext} and the keys of ``names``.
         format: format of the pictures; ``auto`` keeps the photo's own where it can be written, else PNG.
         encoding: how the pictures are written.
         existing: what happens to results that exist.
-        sheet: also write a labelled contact sheet.
+        sheet: file name of a labelled contact sheet, with {stem}; empty for none.
         max_pixels: larger photos are refused.
-        sheet_pattern: file name of the contact sheet, with {stem}.
         names: what else may be part of a file name; empty where the call cannot choose names.
     """
 
     request: Request
-    drawing: Drawing
+    method: SampleMethod
     folder: Path
     pattern: str
-    format: str = "auto"
-    encoding: Encoding = Encoding()
-    existing: Existing = Existing.REFUSE
-    sheet: bool = False
+    format: str
+    encoding: Encoding
+    existing: Existing
+    sheet: str = ""
     max_pixels: int = MAX_PIXELS
-    sheet_pattern: str = "{stem}_sheet.jpg"
     names: Mapping[str, str | int] = field(default_factory=dict)
-
-    @property
-    def method(self) -> SampleMethod:
-        """How samples are drawn."""
-        return self.drawing.method
 
     @property
     def number(self) -> int:
         """Number of samples drawn for a photo."""
-        return self.drawing.number
+        return self.method.number
 
     @property
     def seed(self) -> int:
         """Seed of the first sample."""
-        return self.drawing.seed
+        return self.method.seed
 
     @property
     def temperature(self) -> PerLevel:
         """Temperature of the samples."""
-        return self.drawing.temperature
+        return self.method.temperature
 
     @property
     def rendering(self) -> Rendering:
@@ -90,6 +88,24 @@ class Plan:
         """Pages of TIFFs that are colorized, into TIFFs of as many; None for the first alone."""
         pages = getattr(self.request, "pages", None)
         return None if pages is None else Pages.parse(pages)
+
+    @property
+    def drawn(self) -> dict[str, str]:
+        """What recipes say of how all samples are drawn, beside their seeds."""
+        return {**self.method.entries, "temperature": format_levels(self.temperature)}
+
+    def settings(self, network: ModelSpec) -> dict[str, str]:
+        """Return what makes all results, beside photo and seed, as their recipes say it.
+
+        Frame and pages are as asked for: what they come to depends on the photo.
+        """
+        made_by = network.model, network.sha256, network.precision, network.guidance or 0.0
+        asked = {"frame": str(self.request.frame), "pages": str(self.pages or ""), "picked": self.picked}
+        return {
+            **shared_entries(*made_by, self.drawn, self.rendering),
+            **{name: text for name, text in asked.items() if text},
+            **self.encoding.entries(),
+        }
 
     def without_frame(self) -> Plan:
         """Return the plan for photos whose frames are not looked for."""
@@ -103,20 +119,18 @@ class Plan:
     @property
     def picks(self) -> bool:
         """Whether only some of the samples drawn are kept."""
-        return self.method.kept(self.number) < self.number
+        return self.method.kept < self.number
 
     @property
     def picked(self) -> str:
         """What recipes say of the samples that are kept; empty if all are."""
-        from cinn_colorize.methods.samples import picked
-
         order = "likeliest" if self.method.order == Rank.log_prob else "typical"
-        return picked(self.method.kept(self.number), self.seeds, order).get("picked", "")
+        return picked(self.method.kept, self.seeds, order).get("picked", "")
 
     @property
     def repeats(self) -> bool:
         """Whether all samples of a photo are the same."""
-        return self.number > 1 and not self.picks and not self.method.is_random(self.temperature)
+        return self.number > 1 and not self.picks and not self.method.is_random
 
     def open(self, source: Path | bytes, name: str) -> Photo:
         """Open a photo, or the first page of it that is wanted.
@@ -135,11 +149,7 @@ class Plan:
         return photo
 
     def check(self, photo: Photo, output: Path) -> None:
-        """Refuse a photo whose pictures do not fit into their format.
-
-        Args:
-            photo: a photo, or the first page of one, that :meth:`open` returned.
-            output: path of one of the pictures.
+        """Refuse a photo of :meth:`open` whose pictures, such as ``output``, do not fit into their format.
 
         Raises:
             PhotoError: they do not.
@@ -155,11 +165,7 @@ class Plan:
         check_sides(photo.name, format, photo.height, photo.width)
 
     def page(self, photo: Photo, number: int) -> Photo:
-        """Open another page of a photo, with its frame.
-
-        Args:
-            photo: a page that :meth:`open` returned.
-            number: which page of the file.
+        """Open another page of a photo of :meth:`open`, by its number in the file, with its frame.
 
         Raises:
             PhotoError: the page cannot be read.
@@ -187,10 +193,6 @@ class Plan:
                 )
         return [self.folder / photo.below / name for name in names]
 
-    def sheet_path(self, photo: Input, stem: str) -> Path:
-        """Return the path of a photo's contact sheet."""
-        return self.folder / photo.below / self.sheet_pattern.format(stem=stem)
-
     def suffix(self, photo: Path) -> str:
         """Return the suffix of a photo's samples, unless the pattern has another."""
         return written_suffix(own_suffix(photo) if self.format == "auto" else f".{self.format}")
@@ -198,23 +200,52 @@ class Plan:
 
 @dataclass(frozen=True)
 class Task:
-    """A photo and the files to write for it.
-
-    Attributes:
-        outputs: paths of all samples, in the order of their seeds.
-        sheet: path of the contact sheet, if one is to be written.
-        wanted: the paths of those that no manifest lists.
-        existing: those of them that exist and are not to be replaced unasked.
-        content: content of a photo that can be read only once, such as a pipe.
-    """
+    """A photo and the files to write for it."""
 
     input: Input
-    outputs: list[Path]
-    sheet: Path | None
-    wanted: list[Path]
-    existing: list[Path] = field(default_factory=list)
-    content: bytes | None = None
+    outputs: list[Path]  # of all samples, in the order of their seeds
+    sheet: Path | None  # the contact sheet, if one is to be written
+    wanted: list[Path]  # those that no manifest lists
+    existing: list[Path] = field(default_factory=list)  # those of them that are not to be replaced unasked
+    content: bytes | None = None  # of a photo that can be read only once, such as a pipe
 
     def output(self, seed: int, plan: Plan) -> Path:
         """Return the path of a sample."""
         return self.outputs[seed - plan.seed]
+
+
+@dataclass(frozen=True)
+class Result:
+    """One file: a sample, or (without a seed) a contact sheet."""
+
+    input: Path
+    output: Path
+    size: int  # of the photo's file in bytes
+    mtime: float | None  # of the photo's file in seconds; None for a pipe
+    ms: int = 0  # milliseconds since the previous result, or since the photo was opened
+    seed: int | None = None
+    temperature: PerLevel | None = None
+    log_prob: float | None = None
+    existed: bool = False  # made in the same way, and was left alone
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A photo with a result that could not be made."""
+
+    input: Path | None  # None if an argument names no photo
+    message: str  # one line that names the photo
+    ends: bool = False  # whether the photos after it would fail in the same way
+    trace: str = ""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The end of a photo."""
+
+    input: Path
+    written: int = 0  # number of files; 0 if all existed, or the photo was left out
+    left_out: bool = False  # because this program made it
+
+
+Event = Result | Failure | Finished

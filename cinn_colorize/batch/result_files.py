@@ -35,7 +35,9 @@ class ResultNames:
         """
         plan = self._plan
         outputs = plan.outputs(photo, self._stem(photo.path, plan.pattern))
-        sheet = plan.sheet_path(photo, self._stem(photo.path, plan.sheet_pattern)) if plan.sheet else None
+        sheet = None
+        if plan.sheet:
+            sheet = plan.folder / photo.below / plan.sheet.format(stem=self._stem(photo.path, plan.sheet))
         for output in [*outputs, sheet] if sheet else outputs:
             owner = self._owners.setdefault(_as_one(output), photo)
             if owner is not photo:
@@ -117,9 +119,8 @@ def make_folder(folder: Path, whole: Path, *, dry_run: bool = False) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         number = 0 if _is_writable(folder) else errno.EROFS if _is_read_only(folder) else errno.EACCES
     except (FileExistsError, NotADirectoryError) as error:
-        raise PhotoError(
-            f"{name}: cannot be created, a file is in its place; choose another folder"
-        ) from error
+        problem = "cannot be created, a file is in its place; choose another folder"
+        raise PhotoError(f"{name}: {problem}") from error
     except OSError as error:
         number = error.errno or errno.EACCES
     if number:

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import stat
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
-from functools import cached_property
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from cinn_colorize.batch.events import Event, Failure, Finished, Result
+from cinn_colorize.batch.colorizing import Job
 from cinn_colorize.batch.inputs import Input
-from cinn_colorize.batch.manifest import Manifest
-from cinn_colorize.batch.pipeline import Job, loading_colorizer
-from cinn_colorize.batch.plan import Existing, Plan, Task
+from cinn_colorize.batch.manifest import Manifest, size_and_time
+from cinn_colorize.batch.plan import Event, Existing, Failure, Finished, Plan, Result, Task
 from cinn_colorize.batch.result_files import ResultNames, is_made_here
-from cinn_colorize.batch.workers import InProcess, WorkerPool
+from cinn_colorize.batch.workers import WorkerPool, usable_cores
 from cinn_colorize.engines.choice import ModelSpec
 from cinn_colorize.errors import CinnError, OriginalError, PhotoError
-from cinn_colorize.files.atomic import TemporaryFolder, open_input, remove_leftovers
+from cinn_colorize.files.atomic import TemporaryFolder, open_input, original_at, protecting, remove_leftovers
 from cinn_colorize.files.formats import FORMATS, format_of_content
 from cinn_colorize.files.limits import read_stream
 from cinn_colorize.files.messages import printable_name
-from cinn_colorize.files.originals import original_at, protecting
 
 if TYPE_CHECKING:
     from cinn_colorize.batch.cluster import Cluster
@@ -38,7 +35,7 @@ class Batch:
         inputs: photos, and errors in the arguments.
         plan: what to draw for each photo, and where to write it.
         spec: how a process loads the network.
-        workers: number of processes; a single photo is done in this one.
+        workers: number of processes, None for one per core; a single photo is done in this one.
         manifest: the results that are done, and where new ones are recorded.
         cluster: the machines that do it, in place of processes of this one.
     """
@@ -48,19 +45,20 @@ class Batch:
         inputs: list[Input | PhotoError],
         plan: Plan,
         spec: ModelSpec,
-        workers: int,
+        workers: int | None = None,
         manifest: Manifest | None = None,
         cluster: Cluster | None = None,
     ) -> None:
         self.inputs, self.plan, self.spec = inputs, plan, spec
         self._photos = [item for item in inputs if isinstance(item, Input)]
-        self.workers = max(1, min(workers, len(self._photos)))
+        number = len(self._photos)
+        self.workers = min(workers or usable_cores(), number) if number > 1 else 1
         self._manifest, self._cluster, self._names = manifest, cluster, ResultNames(plan)
 
     @property
     def files(self) -> int:
         """Number of files that are made of a photo."""
-        return self.plan.method.kept(self.plan.number) + self.plan.sheet
+        return self.plan.method.kept + bool(self.plan.sheet)
 
     @property
     def first(self) -> str:
@@ -72,21 +70,6 @@ class Batch:
         """Whether the same call continues where this one was stopped."""
         return bool(self._manifest) or self.plan.existing is not Existing.OVERWRITE
 
-    @cached_property
-    def _settings(self) -> dict[str, Any]:
-        """What identifies a result beside photo, seed, temperature and model."""
-        return {
-            "weights": self.spec.sha256,
-            "precision": self.spec.precision,
-            **({"guidance": self.spec.guidance} if self.spec.guidance else {}),
-            **vars(self.plan.rendering),
-            **vars(self.plan.encoding),
-            "frame": self.plan.request.frame,
-            **({"pages": str(self.plan.pages)} if self.plan.pages else {}),
-            **self.plan.method.settings,
-            **({"picked_from": [self.plan.seeds[0], self.plan.seeds[-1]]} if self.plan.picks else {}),
-        }
-
     def run(self) -> Generator[Event, None, None]:
         """Colorize all photos; yield each result as soon as it is written, and the end of each photo.
 
@@ -94,10 +77,16 @@ class Batch:
             WeightsError: the network cannot be loaded.
             DataError: the manifest cannot be written.
         """
-        with self._protecting(), contextlib.closing(self._events()) as events:
+        tasks, job = _without_leftovers(self._tasks()), Job(self.spec, self.plan)
+        events = (event for task in tasks for event in job.events(task))
+        if self._cluster:
+            events = self._cluster.run(self.spec, self.plan, tasks)
+        elif len(self._photos) > 1:
+            events = WorkerPool(self.spec, self.plan, self.workers).run(tasks)
+        with self._protecting(), contextlib.closing(events):
             for event in events:
-                if self._manifest and (line := self._line(event)):
-                    self._manifest.add(line)
+                if self._manifest:
+                    self._manifest.add(event)
                 yield event
                 if isinstance(event, Failure) and event.ends:
                     return
@@ -113,21 +102,10 @@ class Batch:
         named = [photo.path for photo in self._photos if photo.named]
         named += [*self.plan.method.paths, *([self._manifest.path] if self._manifest else [])]
         in_folders = [photo.path for photo in self._photos if not photo.named]
+        made_here = partial(is_made_here, max_pixels=self.plan.max_pixels)
         # Results of an earlier call may lie in these folders; they are not colorized again.
-        with protecting(named), protecting(in_folders, unless=self._is_made_here):
+        with protecting(named), protecting(in_folders, unless=made_here):
             yield
-
-    def _is_made_here(self, path: Path) -> bool:
-        return is_made_here(path, self.plan.max_pixels)
-
-    def _events(self) -> Generator[Event, None, None]:
-        tasks = _without_leftovers(self._tasks())
-        if self._cluster:
-            yield from self._cluster.run(self.spec, self.plan, tasks)
-        elif len(self._photos) > 1:
-            yield from WorkerPool(self.spec, self.plan, self.workers).run(tasks)
-        else:
-            yield from InProcess(self.spec, self.plan).run(tasks)
 
     def _tasks(self) -> Iterator[Task | Failure | Finished]:
         for item in self.inputs:
@@ -144,30 +122,26 @@ class Batch:
         plan = self.plan
         outputs, sheet = self._names.of(photo)
         seeds = zip(outputs, plan.seeds, strict=True)
-        done = {output for output, seed in seeds if self._is_done(photo, output, seed)}
+        done = {output for output, seed in seeds if self._is_listed(photo, output, seed)}
         wanted = [output for output in dict.fromkeys(outputs) if output not in done]
-        if sheet and not self._is_done(photo, sheet):
+        if sheet and not self._is_listed(photo, sheet):
             wanted.append(sheet)
         existing = [output for output in wanted if os.path.lexists(output)]
         for output in existing:
             self._check_replaced(photo, output, is_sheet=output == sheet)
         # A method that picks samples does not write the others; a single one needs no seed in its name.
-        kept = min(plan.method.kept(plan.number), len(set(outputs)))
+        kept = min(plan.method.kept, len(set(outputs)))
         if len(done) >= kept and sheet not in wanted:
             return None
         if plan.existing is Existing.OVERWRITE:
             existing = []
         return Task(photo, outputs, sheet, wanted, existing, _content(photo.path, plan.max_pixels))
 
-    def _is_done(self, photo: Input, output: Path, seed: int | None = None) -> bool:
-        """Return whether the manifest says it was made from this photo in this way, and it still exists."""
-        if self._manifest is None or not os.path.lexists(output):
+    def _is_listed(self, photo: Input, output: Path, seed: int | None = None) -> bool:
+        size, mtime = size_and_time(photo.path)
+        if not self._manifest or size is None or not os.path.lexists(output):
             return False
-        size, mtime = _size_and_time(photo.path)
-        if size is None:
-            return False
-        result = Result(photo.path, output, size, mtime, 0, seed, self.plan.temperature)
-        return self._manifest.says(json.loads(json.dumps(self._line(result))))
+        return self._manifest.lists(Result(photo.path, output, size, mtime, seed=seed))
 
     def _check_replaced(self, photo: Input, output: Path, *, is_sheet: bool) -> None:
         """Refuse a result in the place of the photo, or of another file that the call reads."""
@@ -181,28 +155,6 @@ class Batch:
                 f"{name}: its result {printable_name(output)} would replace {printable_name(original)}, one "
                 "of the files given; choose another --output or --output-dir"
             )
-
-    def _line(self, event: Event) -> dict[str, Any] | None:
-        """Return an event's line in the manifest, or None."""
-        if isinstance(event, Failure) and event.input:
-            size, mtime = _size_and_time(event.input)
-            return {"input": os.fspath(event.input), "size": size, "mtime": mtime, "error": event.message}
-        if not isinstance(event, Result):
-            return None
-        plan = self.plan
-        all_seeds = {"seeds": [plan.seed, plan.seed + plan.number - 1]}
-        return {
-            "input": os.fspath(event.input),
-            "size": event.size,
-            "mtime": event.mtime,
-            "output": os.fspath(event.output),
-            **(all_seeds if event.seed is None else {"seed": event.seed}),
-            "temperature": plan.temperature,
-            "model": self.spec.model,
-            "log_prob": event.log_prob,
-            "ms": event.ms,
-            "settings": self._settings,
-        }
 
 
 def _without_leftovers(tasks: Iterable[Task | Event]) -> Iterator[Task | Event]:
@@ -231,16 +183,8 @@ def colorize_stream(content: bytes, plan: Plan, spec: ModelSpec) -> bytes:
         plan = replace(plan, folder=Path(folder), pattern="{stem}{ext}")
         outputs = plan.outputs(photo, photo.path.stem)  # all of one name
         task = Task(photo, outputs, None, outputs, content=content)
-        list(Job(loading_colorizer(spec), plan).colorize(task))
+        list(Job(spec, plan).colorize(task))
         return outputs[0].read_bytes()
-
-
-def _size_and_time(photo: Path) -> tuple[int | None, float | None]:
-    try:
-        status = photo.stat()
-    except OSError:
-        return None, None
-    return status.st_size, status.st_mtime
 
 
 def _content(path: Path, max_pixels: int) -> bytes | None:

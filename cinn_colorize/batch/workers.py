@@ -9,23 +9,24 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cinn_colorize.batch.events import Event, Failure, Finished
-from cinn_colorize.batch.pipeline import Job, load_colorizer, loading_colorizer
-from cinn_colorize.batch.plan import Plan, Task
-from cinn_colorize.batch.processes import CONTEXT, end_with_parent, usable_cores
+from cinn_colorize.batch.colorizing import Job
+from cinn_colorize.batch.plan import Event, Failure, Finished, Plan, Task
 from cinn_colorize.engines.choice import ModelSpec
 from cinn_colorize.errors import CinnError, WorkerError
 from cinn_colorize.files.atomic import remove_leftovers
 from cinn_colorize.files.messages import printable_name
+from cinn_colorize.files.processes import CONTEXT, end_with_parent
 from cinn_colorize.files.signals import ENDING, blocked_in_children
 
 if TYPE_CHECKING:
@@ -34,8 +35,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Device:
+def usable_cores() -> int:
+    """Return how many cores this process may use, by its affinity and its container's quota."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(cores, round(int(quota) / int(period))))
+    except (OSError, ValueError):  # another system, or no quota
+        return cores
+
+
+class Device(NamedTuple):
     """A worker would compute on this type of device; it waits for a network to share, or None."""
 
     type: str
@@ -46,8 +56,7 @@ class Ready:
     """A worker has a network, and waits for tasks."""
 
 
-@dataclass(frozen=True)
-class Unusable:
+class Unusable(NamedTuple):
     """A worker cannot begin, for a reason that all of them meet."""
 
     error: CinnError
@@ -76,23 +85,6 @@ class Sender(logging.Handler):
         self.send(record)
 
 
-class InProcess:
-    """This process in place of a pool, for one photo: with all threads, and without starting another."""
-
-    def __init__(self, spec: ModelSpec, plan: Plan) -> None:
-        self._spec, self._plan = spec, plan
-
-    def run(self, items: Iterator[Task | Event]) -> Iterator[Event]:
-        """Do the tasks, and pass on the events among them."""
-        job = None
-        for item in items:
-            if isinstance(item, Task):
-                job = job or Job(loading_colorizer(self._spec), self._plan)
-                yield from job.events(item)
-            else:
-                yield item
-
-
 class WorkerPool:
     """The processes of a batch, each with one photo at a time; they start when there is something to do."""
 
@@ -104,7 +96,7 @@ class WorkerPool:
         self._workers: list[_Worker] = []
         self._server: ModelServer | None = None
 
-    def run(self, items: Iterator[Task | Event]) -> Iterator[Event]:
+    def run(self, items: Iterator[Task | Event]) -> Generator[Event, None, None]:
         """Do the tasks as processes become free, and pass on the events among them.
 
         Raises:
@@ -162,9 +154,8 @@ class WorkerPool:
             time.sleep(0.2)  # if the whole batch was told to end, let the signal reach this process too
         hint = "if memory ran out, use fewer --workers"
         if self._server and not self._server.lives:
-            raise WorkerError(
-                "the process that holds the network is gone; run the same command again to continue"
-            )
+            problem = "the process that holds the network is gone; run the same command again to continue"
+            raise WorkerError(problem)
         if worker.task:
             path = worker.task.input.path
             yield Failure(path, f"{printable_name(path)}: the process that worked on it {how}; {hint}")
@@ -224,7 +215,8 @@ def _work(parent: Connection, spec: ModelSpec, plan: Plan, threads: int, level: 
     try:
         to_parent.send(Device(prepare(spec, threads)))
         network: ModelClient | None = parent.recv()
-        job = Job(load_colorizer(network or spec), plan)
+        job = Job(network or spec, plan)
+        job.load()
     except CinnError as error:
         to_parent.send(Unusable(error))
         return
@@ -244,7 +236,7 @@ def prepare(spec: ModelSpec, threads: int) -> str:
         return "cpu"
     import torch
 
-    from cinn_colorize.engines.devices import choose_device
+    from cinn_colorize.engines.pytorch import choose_device
 
     torch.set_num_threads(threads)
     return choose_device(spec.device).type

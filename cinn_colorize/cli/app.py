@@ -1,49 +1,51 @@
-"""Assemble the commands."""
+"""Assemble the commands, and say in one line in plain words what is wrong with how one is called."""
 
 from __future__ import annotations
 
-import contextlib
+import difflib
 import inspect
 import os
 import re
-import signal
 import sys
-import traceback
+from collections.abc import Callable, Iterable
+from importlib import import_module
 from typing import Annotated, Any, cast
 
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from cinn_colorize import __version__
-from cinn_colorize.cli.colorize import colorize
-from cinn_colorize.cli.console import open_streams, print_trace, say
-from cinn_colorize.cli.download import download
-from cinn_colorize.cli.evaluate import evaluate
-from cinn_colorize.cli.export import export
+from cinn_colorize.cli.console import say
 from cinn_colorize.cli.flatten import flattened
-from cinn_colorize.cli.interrupts import keeping, watch
-from cinn_colorize.cli.mix import mix
-from cinn_colorize.cli.models import models
-from cinn_colorize.cli.named_files import named_files
-from cinn_colorize.cli.recreate import recreate
-from cinn_colorize.cli.sample import sample
-from cinn_colorize.cli.studio import studio
-from cinn_colorize.cli.temperature import temperature
-from cinn_colorize.cli.train import train
-from cinn_colorize.cli.transfer import transfer
-from cinn_colorize.cli.usage import mistyped, problem_of
-from cinn_colorize.files.messages import printable, printable_name
-from cinn_colorize.files.originals import protecting
-from cinn_colorize.files.signals import ENDING, handle_between_imports, ignore
+from cinn_colorize.cli.interrupts import keeping
+from cinn_colorize.files.messages import printable
 
-DEFAULT_COMMAND = "colorize"
+_VERSION = "Print the version and exit."
+_WORD = re.compile("[a-z][a-z-]*", re.IGNORECASE)
+_CHOICES = re.compile(r"(?<= is not one of )'.*'$")
+_KINDS = {"int": "whole number", "float": "number", "bool": "truth value"}
+_DEFAULT = "colorize"
+COMMANDS = {  # modules of this package, and the first line of their help, which the list shows without them
+    "colorize": "Draw N colorizations of each photo.",
+    "transfer": "Give photos the colours of another.",
+    "temperature": "Show one sample at several temperatures.",
+    "mix": "Join two samples of a photo by a mask.",
+    "sample": "Draw raw samples; save, load and interpolate their codes.",
+    "recreate": "Make a picture again from the recipe inside it.",
+    "studio": "Colorize in the browser: look at samples, paint hints, save.",
+    "train": "Train a model.",
+    "evaluate": "Measure a model on colour photos.",
+    "models": "List the models with their data, measures and licences.",
+    "download": "Fetch and verify the weights of models.",
+    "export": "Write a model as ONNX files for other programs and languages.",
+}
 
 # Typer exports only a subclass of it.
 _UsageError = cast(type[typer.BadParameter], typer.BadParameter.__mro__[1])
 
 
 class _Command(TyperCommand):
-    """Protect the files given; in help, list options by panel and the examples of a docstring at its end.
+    """In help, list options by panel and the examples of a docstring at its end.
 
     Plain text: importing what renders rich help takes longer than all the rest of ``--help``.
     """
@@ -71,13 +73,8 @@ class _Command(TyperCommand):
             if not files:
                 raise
             file = printable(files[0])
-            problem = f"{problem_of(error)}; if you mean the file {file}, write ./{file}"
+            problem = f"{_problem_of(error)}; if you mean the file {file}, write ./{file}"
             raise _UsageError(problem, ctx) from error
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command; it replaces none of the files that it is given."""
-        with protecting([*named_files(ctx.params)]):
-            return super().invoke(ctx)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """List the arguments as the help names them, without Typer's braces around those required."""
@@ -116,6 +113,40 @@ def _in_words(text: str) -> str:
     return f"{said}  [{notes}]" if notes else said
 
 
+def _problem_of(error: Any) -> str:
+    """Return the message of a usage error, without the words of the library that checks values.
+
+    That is pydantic in newer versions of Typer, whose own error is the cause.
+    """
+    message = str(error.format_message()).rstrip(".").removeprefix("Invalid value: ")  # of no one option
+    errors = getattr(error.__cause__, "errors", None)
+    if errors:
+        first = errors()[0]
+        reason = _reason(first["type"], first["input"], first.get("ctx", {}))
+        message = message.replace(first["msg"].rstrip("."), reason) if reason else message
+    return _CHOICES.sub(lambda choices: choices[0].replace("'", ""), message)
+
+
+def _reason(kind: str, value: object, context: dict[str, Any]) -> str:
+    """Return why a value is refused; empty if the words of the library will do."""
+    if kind == "value_error":
+        return str(context["error"]).rstrip(".")
+    if "ge" in context:
+        return f"must be at least {context['ge']:g}, not {value!s:.80}"
+    if "le" in context:
+        return f"must be at most {context['le']:g}, not {value!s:.80}"
+    name = _KINDS.get(kind.split("_")[0])
+    return f"{value!r:.80} is not a {name}" if name else ""
+
+
+def _mistyped(word: str, commands: Iterable[str]) -> str:
+    """Return the message for a first argument that is no file, but nearly a command; empty for any other."""
+    if not _WORD.fullmatch(word) or os.path.lexists(word):
+        return ""
+    close = difflib.get_close_matches(word.lower(), list(commands), n=1)
+    return f"no such command or file: {word}; did you mean {close[0]}?" if close else ""
+
+
 class _DefaultGroup(TyperGroup):
     """Run the default command unless the first argument is a command or an option of the group."""
 
@@ -124,10 +155,15 @@ class _DefaultGroup(TyperGroup):
         if not args:
             args = ["--help"]
         elif args[0] not in self.commands and args[0] not in own:
-            if problem := mistyped(args[0], self.commands):
+            if problem := _mistyped(args[0], self.commands):
                 raise _UsageError(problem, ctx)
-            args = [DEFAULT_COMMAND, *args]
+            args = [_DEFAULT, *args]
         return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Import the command that is called, and no other."""
+        name, listed, rest = super().resolve_command(ctx, args)
+        return name, _made(name) if name in COMMANDS else listed, rest
 
     def invoke(self, ctx: Any) -> Any:
         """Parse the rest of the command line, and run the command; both answer Ctrl-C."""
@@ -141,9 +177,22 @@ class _DefaultGroup(TyperGroup):
         except _UsageError as error:
             context = error.ctx
             hint = f" (see {context.command_path} --help)" if context else ""
-            say(f"{problem_of(error)}{hint}")
+            say(f"{_problem_of(error)}{hint}")
             code = 2
         sys.exit(code or 0)
+
+
+def function_of(name: str) -> Callable[..., None]:
+    """Import a command."""
+    function: Callable[..., None] = getattr(import_module(f"cinn_colorize.cli.{name}"), name)
+    return function
+
+
+def _made(name: str) -> Any:
+    """Return a command with its parameters."""
+    alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+    alone.command(cls=_Command)(flattened(function_of(name)))
+    return typer.main.get_command(alone)
 
 
 app = typer.Typer(
@@ -163,10 +212,7 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool,
-        typer.Option(
-            "-V", "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
-        ),
+        bool, typer.Option("-V", "--version", help=_VERSION, callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
     """Draw many plausible colorizations of a gray photo.
@@ -176,48 +222,5 @@ def _root(
     """
 
 
-_COMMANDS = (
-    colorize,
-    transfer,
-    temperature,
-    mix,
-    sample,
-    recreate,
-    studio,
-    train,
-    evaluate,
-    models,
-    download,
-    export,
-)
-for _command in _COMMANDS:
-    app.command(cls=_Command)(flattened(_command))
-
-
-def main() -> None:
-    """Run a command, and exit."""
-    # These must not leave temporary files behind; train asks for a checkpoint instead.
-    for number in ENDING:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup ignores that of a terminal
-            handle_between_imports(number, lambda number, _: sys.exit(128 + number))
-    open_streams()
-    try:
-        with keeping():  # while Typer makes the commands, which answer Ctrl-C themselves
-            watch()
-            app(prog_name="cinn-colorize")
-    except typer.Exit as stopped:
-        sys.exit(stopped.exit_code)
-    except Exception as error:
-        (*_, last) = traceback.extract_tb(error.__traceback__)
-        if isinstance(error, OSError) and last.name == typer.echo.__name__:
-            say(f"stdout: cannot be written: {error.strerror}")
-        elif isinstance(error, OSError) and error.filename and error.strerror and "--debug" not in sys.argv:
-            say(f"{printable_name(str(error.filename))}: {error.strerror}; --debug shows where")
-        else:
-            print_trace(traceback.format_exc())
-        sys.exit(1)
-    finally:
-        with contextlib.suppress(OSError):  # of what was not written, the interpreter would complain again
-            sys.stdout.close()
-        # All is said and written; Ctrl-C while the interpreter shuts down would end it by the signal.
-        ignore(signal.SIGINT)
+for _name, _line in COMMANDS.items():
+    app.command(_name, help=_line)(lambda: None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import re
+import string
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,120 +13,95 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cinn_colorize.cli import values
-from cinn_colorize.cli.common import (
-    FOLDER,
-    BatchOutputOptions,
-    GeneralOptions,
-    PhotoOptions,
-    check_seeds,
-    temperature_of,
-    usage_errors,
-)
-from cinn_colorize.cli.console import fatal, progress_bar, require_stdout, say, show_log, write_stdout
-from cinn_colorize.cli.engine import BatchEngine, BatchModelOptions, check_engine
+from cinn_colorize.cli import common, values
+from cinn_colorize.cli.console import progress_bar, require_stdout, say, write_stdout
 from cinn_colorize.cli.many import STREAM, BatchOptions
 from cinn_colorize.cli.summary import report, report_dry_run
 from cinn_colorize.files.atomic import leaves_folder
 from cinn_colorize.files.formats import OUTPUT_SUFFIXES, format_of_name
 from cinn_colorize.files.limits import read_stream
+from cinn_colorize.files.messages import counted
 from cinn_colorize.imaging.options import option
 from cinn_colorize.latents.levels import short_levels
-from cinn_colorize.request import Drawing, SampleRequest
+from cinn_colorize.request import SampleRequest
 
 if TYPE_CHECKING:
     from cinn_colorize.batch.plan import Plan
+    from cinn_colorize.methods.base import SampleMethod
 
 _PATTERN = "{stem}_{seed:03d}{ext}"
 _FIELDS = "{stem}, {seed}, {temperature}, {n}, {method}, {model} and {ext}"
-
-
-Photos = Annotated[
-    list[Path] | None,
-    typer.Argument(
-        metavar="PHOTO",
-        help="Photos, folders, patterns or @LIST, a file of names; - reads stdin and writes stdout.",
-        show_default=False,
-    ),
-]
+_OUTPUT = f"File names of the results; {_FIELDS} are replaced."
+_PHOTOS = "Photos, folders, patterns or @LIST, a file of names; - reads stdin and writes stdout."
 
 
 @dataclass(frozen=True)
-class ResultOptions(BatchOutputOptions):
+class ResultOptions(common.BatchOutputOptions):
     """What files a call makes of each photo."""
 
-    output: str | None = option(
-        None, "PATTERN", f"File names of the results; {_FIELDS} are replaced.", show_default=_PATTERN
-    )
-    sheet: bool = option(
-        True,
-        None,
-        "Write a labelled contact sheet too, if more than one sample is kept.",
-        "--sheet/--no-sheet",
-    )
+    output: str | None = option(None, "PATTERN", _OUTPUT, show_default=_PATTERN)
+    sheet: bool = common.sheet_option("Write a labelled contact sheet too, if more than one sample is kept.")
 
     @property
     def is_plain(self) -> bool:
         """Whether nothing says where results go and how they are printed."""
         chosen = self.as_json or self.overwrite or self.skip_existing or self.output is not None
-        return not chosen and self.output_dir == FOLDER
+        return not chosen and self.output_dir == common.FOLDER
 
-    def plan_of(self, request: SampleRequest, drawing: Drawing, model: str, limit: int) -> Plan:
+    def plan_of(
+        self, request: SampleRequest, method: SampleMethod, model: str, reading: common.PhotoOptions
+    ) -> Plan:
         """Return the plan of a batch; a file name that does not fit is a usage error."""
         kept = request.pick or request.number
         names: dict[str, str | int] = {
-            "temperature": short_levels(drawing.temperature).replace(":", "-"),
+            "temperature": short_levels(method.temperature).replace(":", "-"),
             "n": request.number,
-            "method": drawing.method.name,
+            "method": method.name,
             "model": model,
         }
         # Beside the samples themselves, which have the same seeds.
         stem = "{stem}" if request.like is None else f"{{stem}}_like_{request.like:03d}"
         pattern = _PATTERN.replace("{stem}", stem) if self.output is None else self.output
-        _check_pattern(pattern, self.format, names, kept)
-        return self.plan(
-            request=request,
-            drawing=drawing,
-            pattern=pattern,
-            names=names,
-            sheet=self.sheet and kept > 1,
-            sheet_pattern=f"{stem}_sheet.jpg",
-            max_pixels=limit,
-        )
+        _check_pattern(pattern, self.format, names, method.number if kept > 1 else 1, method.seed)
+        sheet = f"{stem}_sheet.jpg" if self.sheet and kept > 1 else ""
+        return self.plan(request, method, reading, pattern=pattern, names=names, sheet=sheet)
 
 
-def _check_pattern(pattern: str, format: str, values: Mapping[str, str | int], number: int) -> None:
-    """Refuse a pattern that is not of such pictures, or gives several samples of a photo one name."""
+def _check_pattern(
+    pattern: str, format: str, values: Mapping[str, str | int], number: int, first: int
+) -> None:
+    """Refuse a pattern that is not of such pictures, or gives two of the samples of a photo one name."""
     ext = ".jpg" if format == "auto" else f".{format}"
     try:
-        names = {pattern.format(stem="photo", seed=seed, ext=ext, **values) for seed in range(2)}
+        specs = [spec for _, _, spec, _ in string.Formatter().parse(pattern) if spec]
+        if any(re.search(r"[{]|\d{4}", spec) for spec in specs):  # which may take for ever
+            raise typer.BadParameter(f"--output {pattern!r} has a field of more than 999 characters")
+        seeds = range(first, first + number)
+        names = {pattern.format(stem="photo", seed=seed, ext=ext, **values) for seed in seeds}
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise typer.BadParameter(f"--output accepts {_FIELDS}, not {pattern!r}") from error
+    problem = ""
     if not all(Path(name).suffix.lower() in OUTPUT_SUFFIXES for name in names):
-        raise typer.BadParameter(
-            f"--output {pattern!r} must end in {{ext}}, .png, .jpg, .webp, .tif or .avif"
-        )
-    if format != "auto" and any(format_of_name(name) != format for name in names):
-        raise typer.BadParameter(f"--output {pattern!r} has a suffix of its own; leave out --format {format}")
-    if not Path(pattern).is_absolute() and any(map(leaves_folder, names)):
-        raise typer.BadParameter(
-            f"--output {pattern!r} leaves the folder of -o; choose that folder, or an absolute --output"
-        )
-    if number > 1 and len(names) == 1:
-        raise typer.BadParameter(
-            f"--output {pattern!r} gives all {number} samples the same name; add {{seed}}"
-        )
+        problem = "must end in {ext}, .png, .jpg, .webp, .tif or .avif"
+    elif format != "auto" and any(format_of_name(name) != format for name in names):
+        problem = f"has a suffix of its own; leave out --format {format}"
+    elif not Path(pattern).is_absolute() and any(map(leaves_folder, names)):
+        problem = "leaves the folder of -o; choose that folder, or an absolute --output"
+    elif len(names) < number:
+        problem = f"gives {number} samples {counted(len(names), 'name')}; add {{seed}}"
+    if problem:
+        raise typer.BadParameter(f"--output {pattern!r} {problem}")
 
 
 def colorize(
-    photos: Photos = None,
+    photos: Annotated[list[Path] | None, common.argument("PHOTO", _PHOTOS)] = None,
     *,
     request: SampleRequest,
     out: ResultOptions,
     many: BatchOptions,
-    reading: PhotoOptions,
-    network: BatchModelOptions,
-    general: GeneralOptions,
+    reading: common.PhotoOptions,
+    network: common.BatchModelOptions,
+    general: common.GeneralOptions,
 ) -> None:
     """Draw N colorizations of each photo.
 
@@ -137,78 +114,72 @@ def colorize(
         cinn-colorize photo.jpg -n 8
         cinn-colorize scans -r -o colorized --manifest colorized.jsonl
     """
-    named = photos or []
-    _check(request, out, network)
+    named, not_taken = photos or [], list[Path]()
+    _check(request, network)
     many.check(named, network.engine)
     if many.dry_run and out.as_json:
         raise typer.BadParameter("--json prints results, and --dry-run makes none; leave out one of them")
     if streamed := STREAM in named:
         alone = named == [STREAM] and request.number == 1 and many.is_plain and out.is_plain
         _check_stream(alone, network.engine)
-    show_log(general.quiet, general.verbose)
-
-    from cinn_colorize.batch.run import colorize_stream
-
-    steps = progress_bar(general.quiet or not request.is_hinted)
-    step = steps.add_task("following hints", total=None, visible=request.is_hinted)
-    with usage_errors("--hint"):
-        drawing = request.drawing(
-            network.info, reading.limit, lambda done, total: steps.update(step, completed=done, total=total)
+    with general.reporting(), contextlib.ExitStack() as stack:
+        steps = stack.enter_context(progress_bar(general.quiet or not request.is_hinted))
+        step = steps.add_task("following hints", total=None, visible=request.is_hinted)
+        method = common.method_of(
+            request,
+            network.info,
+            reading,
+            "--hint",
+            progress=lambda done, total: steps.update(step, completed=done, total=total),
         )
-    plan = out.plan_of(request, drawing, network.model, reading.limit)
-    with fatal(general.debug), contextlib.ExitStack() as stack, steps:
+        plan = out.plan_of(request, method, network.model, reading)
         if streamed or many.dry_run:
             require_stdout()
         if streamed:
+            from cinn_colorize.batch.run import colorize_stream
+
             content = read_stream(sys.stdin.buffer, "stdin", reading.limit)
-            write_stdout(colorize_stream(content, plan, network.batch_spec(drawing.method.encodes)))
+            write_stdout(colorize_stream(content, plan, network.batch_spec(method.encodes)))
             return
-        others: list[Path] = []
-        inputs = many.inputs(named, out.output_dir, others)
+        inputs = many.inputs(named, out.output_dir, not_taken)
         if request.is_hinted and len(inputs) > 1:
             raise typer.BadParameter("hints apply to one photo; name no other", param_hint="--hint")
         batch = many.batch(inputs, plan, network, stack)
         if not inputs and not (many.shard and general.quiet):  # a share may well have nothing to do
             say(f"share {many.shard} has no photos" if many.shard else "the list names no photos")
         if many.dry_run:
-            failed = report_dry_run(batch, general, others)
+            report_dry_run(batch, general, not_taken)
         else:
-            failed = report(batch, out.as_json, general, others, has_bar=request.is_hinted)
-    if failed:
-        raise typer.Exit(1)
+            report(batch, out.as_json, general, not_taken, has_bar=request.is_hinted)
 
 
-def _check(request: SampleRequest, out: ResultOptions, network: BatchModelOptions) -> None:
+def _check(request: SampleRequest, network: common.BatchModelOptions) -> None:
     """Refuse options that contradict each other."""
-    out.check()
     pages = values.pages(request.pages)
-    check_seeds(max(request.seed or 0, request.like or 0), request.number + (request.like is not None))
+    common.check_seeds(max(request.seed or 0, request.like or 0), request.number + (request.like is not None))
     if request.pick and request.pick > request.number:
         problem = f"cannot keep {request.pick} of {request.number} samples; raise -n"
         raise typer.BadParameter(problem, param_hint="--pick")
     if request.is_hinted:
         if request.rank or request.pick or request.like is not None:
             raise typer.BadParameter("--like, --rank and --pick exclude --hint and --hints")
-        if network.engine is BatchEngine.ray:
-            raise typer.BadParameter(
-                "hints apply to one photo; leave out --engine ray", param_hint="--engine"
-            )
+        if network.engine is common.BatchEngine.ray:
+            problem = "hints apply to one photo; leave out --engine ray"
+            raise typer.BadParameter(problem, param_hint="--engine")
         if pages and pages.first != pages.last:
             raise typer.BadParameter("hints apply to one page", param_hint="--pages")
-    check_engine(network.engine, network.device, network.precision)
-    temperature_of(request.temperature, network.info)
+    common.check_engine(network.engine, network.device, network.precision)
 
 
-def _check_stream(alone: bool, engine: BatchEngine) -> None:
+def _check_stream(alone: bool, engine: common.BatchEngine) -> None:
     """Refuse options that exclude a photo from stdin."""
     if not alone:
         raise typer.BadParameter(
             "- is one photo and one sample, written to stdout; leave out other photos and -n, --files-from, "
             "--manifest, --shard, --dry-run, --json, --overwrite, --skip-existing, --output and --output-dir"
         )
-    if engine is BatchEngine.ray:
-        raise typer.BadParameter(
-            "- is colorized on this machine; leave out --engine ray", param_hint="--engine"
-        )
+    if engine is common.BatchEngine.ray:
+        problem = "- is colorized on this machine; leave out --engine ray"
+        raise typer.BadParameter(problem, param_hint="--engine")
     if sys.stdout.isatty():
         raise typer.BadParameter("- writes the picture to stdout; redirect it to a file or a program")

@@ -9,42 +9,49 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import typer
 
-from cinn_colorize import request
 from cinn_colorize.cli import values
+from cinn_colorize.cli.console import fatal, show_log
 from cinn_colorize.engines.choice import Engine, ModelSpec
 from cinn_colorize.imaging import options
 from cinn_colorize.imaging.options import MAX_PIXELS, OUTPUT, Encoding, Precision, option
 from cinn_colorize.latents.levels import PerLevel, SomeLevels, parse_temperature
 from cinn_colorize.models.registry import DEFAULT, MODELS, ModelInfo
-from cinn_colorize.request import guidance_option
+from cinn_colorize.request import Progress, Request, guidance_option
 
 if TYPE_CHECKING:
     import torch
 
-    from cinn_colorize.batch.plan import Existing, Plan
-    from cinn_colorize.colorizer import Colorizer
-
+    from cinn_colorize.batch.plan import Plan
+    from cinn_colorize.colorizer import BaseColorizer
+    from cinn_colorize.methods.base import SampleMethod
 
 NETWORK = "Network"
+FOLDER = Path("colorized")  # of results, unless another is chosen
+BatchEngine = StrEnum("BatchEngine", ["auto", "torch", "onnx", "ray"])
+
+_VERBOSE = "Print every remark on every photo, and list which files of a folder are left out."
+_MAX_PIXELS = "Largest photo accepted, in millions of pixels; its file may have 8 bytes for each."
+_FORMAT = "File format of the results; auto: the photo's own."
+_FORMATS: dict[str, Any] = {"autocompletion": values.completed(values.FORMATS), "callback": values.format}
+
+
+def argument(metavar: str, help: str, **settings: Any) -> Any:
+    """Declare an argument, for ``Annotated``; settings are further ones of ``typer.Argument``."""
+    return typer.Argument(metavar=metavar, help=help, show_default=False, **settings)
 
 
 def model_option(names: Iterable[str] = values.PHOTO_MODELS, callback: Any = values.model) -> Any:
     """Declare ``--model`` of some models."""
     names = [*names]
-    completion = values.completed(names)
-    return option(
-        DEFAULT,
-        "|".join(names),
-        "Model that draws.",
-        panel=NETWORK,
-        autocompletion=completion,
-        callback=callback,
-    )
+    value = {"autocompletion": values.completed(names), "callback": callback}
+    return option(DEFAULT, "|".join(names), "Model that draws.", panel=NETWORK, **value)
 
 
 def weights_option() -> Any:
@@ -60,9 +67,23 @@ def device_option() -> Any:
     return option("auto", values.DEVICES, help, panel=NETWORK, autocompletion=names, callback=values.device)
 
 
+def engine_option(kind: type[StrEnum] = Engine, more: str = "") -> Any:
+    """Declare ``--engine``, of one photo or with more choices."""
+    help = (
+        "Engine of the network; onnx: onnxruntime on the CPU, which starts sooner; auto: onnx where it does "
+        f"all that is needed, else torch{more}."
+    )
+    return option(kind("auto"), None, help, panel=NETWORK)
+
+
 def overwrite_option() -> Any:
     """Declare ``--overwrite``."""
     return option(False, None, "Replace results that exist.", panel=OUTPUT)
+
+
+def sheet_option(help: str, default: bool = True) -> Any:
+    """Declare ``--sheet``."""
+    return option(default, None, help, "--sheet/--no-sheet", panel=OUTPUT)
 
 
 def debug_option() -> Any:
@@ -80,12 +101,7 @@ class GeneralOptions:
     """What a command prints."""
 
     quiet: bool = quiet_option()
-    verbose: bool = option(
-        False,
-        None,
-        "Print every remark on every photo, and list which files of a folder are left out.",
-        "-v --verbose",
-    )
+    verbose: bool = option(False, None, _VERBOSE, "-v --verbose")
     debug: bool = debug_option()
 
     def __post_init__(self) -> None:
@@ -93,29 +109,24 @@ class GeneralOptions:
         if self.quiet and self.verbose:
             raise typer.BadParameter("--quiet and --verbose exclude each other")
 
+    @contextlib.contextmanager
+    def reporting(self) -> Iterator[None]:
+        """Print what the library logs, and report an error in one line; see :func:`fatal`."""
+        show_log(self.quiet, self.verbose)
+        with fatal(self.debug):
+            yield
+
 
 @dataclass(frozen=True)
 class PhotoOptions:
-    """Limits of the photos read.
+    """Limits of the photos read; ``max_pixels`` is in millions of pixels."""
 
-    Attributes:
-        max_pixels: limit in millions of pixels.
-    """
-
-    max_pixels: float = option(
-        MAX_PIXELS // 10**6,
-        "MILLIONS",
-        "Largest photo accepted, in millions of pixels; its file may have 8 bytes for each.",
-        min=0,
-    )
+    max_pixels: float = option(MAX_PIXELS // 10**6, "MILLIONS", _MAX_PIXELS, min=0)
 
     @property
     def limit(self) -> int:
         """The limit as a number of pixels; infinity becomes more than any file can have."""
         return round(min(self.max_pixels, 1e12) * 1e6)
-
-
-FOLDER = Path("colorized")  # of results, unless another is chosen
 
 
 @dataclass(frozen=True)
@@ -134,37 +145,24 @@ class FolderOptions:
 class OutputOptions(FolderOptions):
     """Where full-size pictures go, how they are written, and how they are printed."""
 
-    format: str = option(
-        "auto",
-        "|".join(values.FORMATS),
-        "File format of the results; auto: the photo's own.",
-        autocompletion=values.completed(values.FORMATS),
-        callback=values.format,
-    )
+    format: str = option("auto", "|".join(values.FORMATS), _FORMAT, **_FORMATS)
     encoding: Encoding = Encoding()
     as_json: bool = option(False, None, "Print one JSON object per result instead of its path.", "--json")
 
-    @property
-    def existing(self) -> Existing:
-        """What happens to results that exist."""
-        from cinn_colorize.batch.plan import Existing
+    def plan(self, request: Request, method: SampleMethod, reading: PhotoOptions, **names: Any) -> Plan:
+        """Return the plan of a batch; ``names`` are the fields of :class:`Plan` that name files."""
+        from cinn_colorize.batch.plan import Existing, Plan
 
-        return Existing.OVERWRITE if self.overwrite else Existing.REFUSE
-
-    def plan(self, **drawn: Any) -> Plan:
-        """Return the plan of a batch that writes with these options.
-
-        Args:
-            drawn: the other fields of :class:`cinn_colorize.batch.plan.Plan`: what is drawn, and its names.
-        """
-        from cinn_colorize.batch.plan import Plan
-
+        skips = getattr(self, "skip_existing", False)
         return Plan(
+            request=request,
+            method=method,
             folder=self.output_dir,
             format=self.format,
             encoding=self.encoding,
-            existing=self.existing,
-            **drawn,
+            existing=Existing.OVERWRITE if self.overwrite else Existing.SKIP if skips else Existing.REFUSE,
+            max_pixels=reading.limit,
+            **names,
         )
 
 
@@ -174,17 +172,10 @@ class BatchOutputOptions(OutputOptions):
 
     skip_existing: bool = option(False, None, "Leave alone, and name, results that were made in another way.")
 
-    def check(self) -> None:
+    def __post_init__(self) -> None:
         """Refuse options that exclude each other."""
         if self.overwrite and self.skip_existing:
             raise typer.BadParameter("--overwrite and --skip-existing exclude each other")
-
-    @property
-    def existing(self) -> Existing:
-        """What happens to results that exist."""
-        from cinn_colorize.batch.plan import Existing
-
-        return Existing.SKIP if self.skip_existing else super().existing
 
 
 @dataclass(frozen=True)
@@ -211,11 +202,7 @@ class ModelOptions:
         return MODELS[self.model]
 
     def spec(self, encodes: bool = False, engine: Engine = Engine.auto) -> ModelSpec:
-        """Return how the processes that draw load the network.
-
-        Args:
-            encodes: see :class:`ModelSpec`.
-            engine: engine that computes it.
+        """Return how the processes that draw load the network; see :class:`ModelSpec`.
 
         Raises:
             WeightsError: the weights do not exist.
@@ -223,32 +210,8 @@ class ModelOptions:
         from cinn_colorize.models import find_weights
 
         file, digest = find_weights(self.model, self.weights)
-        return ModelSpec(
-            self.model, file, digest, self.device, self.precision, self.chosen_guidance, encodes, engine
-        )
-
-    @property
-    def words(self) -> list[str]:
-        """The options that differ from their defaults, as words of a command line, without guidance."""
-        return request.words(self, without=["guidance"])
-
-    def colorizer(self, chunk: int | None = None) -> Colorizer:
-        """Load the model in this process, in torch; a device that this machine lacks is a usage error.
-
-        Raises:
-            WeightsError: the weights cannot be found or used.
-        """
-        from cinn_colorize.colorizer import Colorizer
-
-        device_of(self.device)
-        return Colorizer(
-            self.model,
-            weights=self.weights,
-            device=self.device,
-            precision=self.precision,
-            guidance=self.chosen_guidance,
-            chunk=chunk,
-        )
+        made_by = self.device, self.precision, self.chosen_guidance
+        return ModelSpec(self.model, file, digest, *made_by, encodes, engine)
 
 
 @dataclass(frozen=True)
@@ -256,6 +219,55 @@ class AnyModelOptions(ModelOptions):
     """The same for a model that may draw something other than photos."""
 
     model: str = model_option(MODELS, values.any_model)
+
+
+@dataclass(frozen=True)
+class BatchModelOptions(ModelOptions):
+    """The network of a batch, and what computes it."""
+
+    engine: BatchEngine = engine_option(BatchEngine, "; ray: a Ray cluster")
+
+    def batch_spec(self, encodes: bool) -> ModelSpec:
+        """Return how the processes that draw load the network; see :meth:`ModelOptions.spec`."""
+        on_cluster = self.engine is BatchEngine.ray
+        spec = self.spec(encodes, Engine.auto if on_cluster else Engine(self.engine))
+        if self.device not in ("auto", "cpu") and not on_cluster:
+            device_of(self.device)  # otherwise this process does not need torch
+        return spec
+
+
+def check_engine(engine: Engine | BatchEngine, device: str, precision: str) -> None:
+    """Refuse an engine that is not installed, or a device or precision that it does not support."""
+    problem = ""
+    if engine == BatchEngine.ray:
+        if device not in ("auto", "cpu", "cuda"):
+            problem = f"ray requires --device auto, cpu or cuda, not {device}"
+        elif not find_spec("ray"):
+            problem = "ray requires Ray; pip install 'cinn-colorize[ray]'"
+    elif engine == BatchEngine.onnx:
+        if device not in ("auto", "cpu"):
+            problem = f"onnx requires --device auto or cpu, not {device}"
+        elif precision != Precision.fp32:
+            problem = f"onnx requires --precision fp32, not {precision}"
+        elif not find_spec("onnxruntime"):
+            problem = "onnx requires onnxruntime; pip install onnxruntime"
+    if problem:
+        raise typer.BadParameter(problem, param_hint="--engine")
+
+
+def colorizer_of(spec: ModelSpec) -> BaseColorizer:
+    """Load a network in this process; a device that this machine lacks is a usage error.
+
+    Raises:
+        WeightsError: the weights cannot be used.
+        ValueError: the guidance is not possible with these weights.
+    """
+    if not spec.graphs:
+        device_of(spec.device)
+    network = spec.load()
+    from cinn_colorize.colorizer import BaseColorizer
+
+    return BaseColorizer(*network)
 
 
 @contextlib.contextmanager
@@ -273,6 +285,23 @@ def temperature_of(text: SomeLevels | None, info: ModelInfo, rest: PerLevel | No
         return parse_temperature(text, info.levels, info.temperature if rest is None else rest)
 
 
+def method_of(
+    request: Request,
+    info: ModelInfo,
+    reading: PhotoOptions,
+    option: str,
+    rest: PerLevel | None = None,
+    progress: Progress | None = None,
+) -> SampleMethod:
+    """Return what draws a request with a model; a value that cannot be used is a usage error.
+
+    It is one of ``option``, if it is not the temperature, of which ``rest`` is the default.
+    """
+    request = request.at(temperature_of(request.temperature, info, rest))
+    with usage_errors(option):
+        return request.method(info, reading.limit, progress)
+
+
 def check_seeds(seed: int, number: int) -> None:
     """Refuse seeds that torch does not accept."""
     with usage_errors("--seed"):
@@ -281,9 +310,7 @@ def check_seeds(seed: int, number: int) -> None:
 
 def device_of(name: str) -> torch.device:
     """Return the device of ``--device``; one that this machine lacks is a usage error."""
-    from cinn_colorize.engines.devices import choose_device
+    from cinn_colorize.engines.pytorch import choose_device
 
-    try:
+    with usage_errors("--device"):
         return choose_device(name)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--device") from error

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import typer
 
 from cinn_colorize.cli.common import FolderOptions, GeneralOptions, ModelOptions, device_of, temperature_of
-from cinn_colorize.cli.console import fatal, print_path, show_log
+from cinn_colorize.cli.console import print_path
 from cinn_colorize.cli.summary import claim
 from cinn_colorize.files.atomic import check_output, mode_like
 from cinn_colorize.files.messages import printable_name
@@ -113,8 +113,7 @@ def _write(
     general: GeneralOptions,
     images: Sequence[Path] = (),
 ) -> None:
-    show_log(general.quiet, general.verbose)
-    with fatal(general.debug):
+    with general.reporting():
         path, mode = out.output_dir / name, mode_like(*images)
         check_output(path, "another folder with -o")
         from cinn_colorize.methods.contact_sheet import is_saved, save_sheet

@@ -7,18 +7,18 @@ from typing import Annotated
 
 import typer
 
-from cinn_colorize.cli.common import debug_option, quiet_option
+from cinn_colorize.cli.common import argument, debug_option, quiet_option
 from cinn_colorize.cli.console import fatal, print_path, say
 from cinn_colorize.cli.values import completed
 from cinn_colorize.models.registry import MODELS
 
 _PUBLISHED = [name for name, info in MODELS.items() if info.sha256]
+_NAMES = f"Models whose weights to fetch: {', '.join(_PUBLISHED)}."
 
 
 def _known(names: list[str]) -> list[str]:
-    for name in names:
-        if name not in MODELS:
-            raise typer.BadParameter(f"{name!r} is not one of {', '.join(MODELS)}")
+    if unknown := [name for name in names if name not in MODELS]:
+        raise typer.BadParameter(f"{unknown[0]!r} is not one of {', '.join(MODELS)}")
     return names
 
 
@@ -32,14 +32,7 @@ class DownloadOptions:
 
 def download(
     names: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="MODEL",
-            help=f"Models whose weights to fetch: {', '.join(_PUBLISHED)}.",
-            callback=_known,
-            autocompletion=completed(_PUBLISHED),
-            show_default=False,
-        ),
+        list[str], argument("MODEL", _NAMES, callback=_known, autocompletion=completed(_PUBLISHED))
     ],
     options: DownloadOptions,
 ) -> None:

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from cinn_colorize.cli.common import GeneralOptions, ModelOptions, device_of, overwrite_option, temperature_of
-from cinn_colorize.cli.console import fatal, progress_bar, require_stdout, say, show_log
+from cinn_colorize.cli import common
+from cinn_colorize.cli.console import progress_bar, require_stdout, say
 from cinn_colorize.cli.summary import claim
-from cinn_colorize.files.atomic import check_output
+from cinn_colorize.files.atomic import check_output, protecting
 from cinn_colorize.files.formats import OUTPUT_SUFFIXES
 from cinn_colorize.files.messages import printable_name
-from cinn_colorize.files.originals import protecting
 from cinn_colorize.imaging.options import DRAWING, OUTPUT, option
 from cinn_colorize.latents.levels import MAX_TEMPERATURE, PerLevel, short_levels
 from cinn_colorize.models.registry import MAX_GUIDANCE, ModelInfo
@@ -40,6 +39,26 @@ _NEEDED = {  # the option that each of them requires
     "top5_lite0": "--labels",
     "top5_vgg16": "--labels",
 }
+_TEMPERATURES = (
+    f"Temperature of a row, 0 to {MAX_TEMPERATURE:g}: 0 draws the safest colours, 1 the model's full "
+    f"variety; may be repeated. 0.8,32:0.6 sets it by level. {LEVELS}"
+)
+_METRICS = f"Slower measures to add: {', '.join(_NEEDED)}."
+_REFERENCE = "Colour photos to compare the samples with, for kid_lite0 and fid."
+_LIMIT = "Use only the first N reference photos, sorted by name."
+_LABELS = (
+    "ImageNet classes of the photos, for top5_lite0 and top5_vgg16: a table with the columns entry and class."
+)
+_GUIDANCE = f"Guidance of the samples, 0 to {MAX_GUIDANCE:g}; the likelihood is always that without."
+_PLOT = "Plot how well the spread of the samples predicts the photos, for a single -t."
+_AGAINST = (
+    "Compare with an earlier result of --json, photo by photo: add how much each measure differs from that "
+    "of each of its rows."
+)
+_SUBSETS = (
+    "Measure photos by what they show too: a table with the columns entry and shows, words separated by "
+    "commas."
+)
 
 
 def _more_metrics(incomplete: str) -> list[str]:
@@ -56,17 +75,12 @@ class SampleOptions:
 
     samples: int = option(8, "N", "Number of samples per photo.", min=1)
     temperatures: list[str] | None = option(
-        None,
-        "T|LEVEL:T,...",
-        f"Temperature of a row, 0 to {MAX_TEMPERATURE:g}: 0 draws the safest colours, 1 the model's "
-        f"full variety; may be repeated. 0.8,32:0.6 sets it by level. {LEVELS}",
-        "-t --temperature",
-        show_default="1",
+        None, "T|LEVEL:T,...", _TEMPERATURES, "-t --temperature", show_default="1"
     )
 
     def rows(self, info: ModelInfo) -> list[PerLevel]:
         """Return the temperature of each row."""
-        rows = [temperature_of(text, info, 1.0) for text in self.temperatures or ["1"]]
+        rows = [common.temperature_of(text, info, 1.0) for text in self.temperatures or ["1"]]
         if len(set(map(short_levels, rows))) < len(rows):
             raise typer.BadParameter("has the same temperature twice", param_hint="--temperature")
         return rows
@@ -78,33 +92,10 @@ class MetricOptions:
 
     panel: ClassVar[str] = "Measures that require a network"
 
-    metrics: str | None = option(
-        None,
-        "NAME,...",
-        f"Slower measures to add: {', '.join(_NEEDED)}.",
-        autocompletion=_more_metrics,
-        show_default=False,
-    )
-    reference: Path | None = option(
-        None,
-        "FOLDER|ZIP",
-        "Colour photos to compare the samples with, for kid_lite0 and fid.",
-        show_default=False,
-    )
-    reference_limit: int | None = option(
-        None,
-        "N",
-        "Use only the first N reference photos, sorted by name.",
-        min=2,
-        show_default=f"{_REFERENCES}",
-    )
-    labels: Path | None = option(
-        None,
-        "TSV",
-        "ImageNet classes of the photos, for top5_lite0 and top5_vgg16: a table with the columns "
-        "entry and class.",
-        show_default=False,
-    )
+    metrics: str | None = option(None, "NAME,...", _METRICS, autocompletion=_more_metrics, show_default=False)
+    reference: Path | None = option(None, "FOLDER|ZIP", _REFERENCE, show_default=False)
+    reference_limit: int | None = option(None, "N", _LIMIT, min=2, show_default=f"{_REFERENCES}")
+    labels: Path | None = option(None, "TSV", _LABELS, show_default=False)
 
     def names(self) -> list[str]:
         """Return the measures asked for; refuse options that are missing or that none of them uses."""
@@ -153,15 +144,10 @@ class PhotoChoice:
 
 
 @dataclass(frozen=True)
-class EvaluatedModelOptions(ModelOptions):
+class EvaluatedModelOptions(common.ModelOptions):
     """The network that is measured: as it was learnt, unless guidance is asked for."""
 
-    guidance: float | None = option(
-        0.0,
-        "G",
-        f"Guidance of the samples, 0 to {MAX_GUIDANCE:g}; the likelihood is always that without.",
-        panel=DRAWING,
-    )
+    guidance: float | None = option(0.0, "G", _GUIDANCE, panel=DRAWING)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,35 +157,17 @@ class EvaluateOptions:
     drawn: SampleOptions
     chosen: PhotoChoice
     metrics: MetricOptions
-    plot: Path | None = option(
-        None,
-        "FILE",
-        "Plot how well the spread of the samples predicts the photos, for a single -t.",
-        panel=OUTPUT,
-        show_default=False,
-    )
-    against: Path | None = option(
-        None,
-        "FILE",
-        "Compare with an earlier result of --json, photo by photo: add how much each measure "
-        "differs from that of each of its rows.",
-        show_default=False,
-    )
-    subsets: Path | None = option(
-        None,
-        "TSV",
-        "Measure photos by what they show too: a table with the columns entry and shows, words "
-        "separated by commas.",
-        show_default=False,
-    )
-    overwrite: bool = overwrite_option()
+    plot: Path | None = option(None, "FILE", _PLOT, panel=OUTPUT, show_default=False)
+    against: Path | None = option(None, "FILE", _AGAINST, show_default=False)
+    subsets: Path | None = option(None, "TSV", _SUBSETS, show_default=False)
+    overwrite: bool = common.overwrite_option()
     as_json: bool = option(False, None, "Print JSON instead of a table.", "--json", panel=OUTPUT)
     network: EvaluatedModelOptions
-    general: GeneralOptions
+    general: common.GeneralOptions
 
 
 def evaluate(
-    photos: Annotated[Path, typer.Argument(metavar="FOLDER|ZIP", help="Colour photos.", show_default=False)],
+    photos: Annotated[Path, common.argument("FOLDER|ZIP", "Colour photos.")],
     options: EvaluateOptions,
 ) -> None:
     """Measure a model on colour photos.
@@ -215,15 +183,15 @@ def evaluate(
     samples, plot = options.drawn.samples, options.plot
     names, rows = options.metrics.names(), options.drawn.rows(options.network.info)
     _check_plot(plot, len(rows), samples)
-    show_log(options.general.quiet, options.general.verbose)
-    with fatal(options.general.debug), contextlib.ExitStack() as stack:
+    with options.general.reporting(), contextlib.ExitStack() as stack:
         require_stdout()
         if plot:
             claim([plot], options.overwrite, "another file")
         from cinn_colorize import evaluation
+        from cinn_colorize.colorizer import Colorizer
         from cinn_colorize.methods.contact_sheet import save_sheet
 
-        device = device_of(options.network.device)
+        device = common.device_of(options.network.device)
         sources = options.chosen.of(photos)
         entries = [source.name_in(photos) for source in sources]
         against, shown = options.against, options.subsets
@@ -236,7 +204,8 @@ def evaluate(
         labels = options.metrics.labels
         classes = evaluation.read_labels(labels, sources, photos) if labels else {}
         # Measures do not show the last bits, which depend on the chunk.
-        colorizer = options.network.colorizer(chunk=min(samples, _CHUNK))
+        network = vars(options.network) | {"guidance": options.network.chosen_guidance}
+        colorizer = Colorizer(**network, chunk=min(samples, _CHUNK))
         calibration = evaluation.Calibration(samples) if plot else None
         with progress_bar(options.general.quiet) as bars:
             report = evaluation.evaluate(

@@ -37,7 +37,7 @@ def export(options: ExportOptions) -> None:
         cinn-colorize export -o bedrooms --model bedrooms
     """
     with fatal(options.debug):
-        from cinn_colorize.engines.onnx.names import COARSE, CONDITION, SAMPLE, STEP
+        from cinn_colorize.engines.onnx.files import COARSE, CONDITION, SAMPLE, STEP
 
         before = {options.output_dir / name for name in (CONDITION, COARSE, SAMPLE)}
         steps = options.output_dir.glob(STEP.format("*"))

@@ -1,19 +1,29 @@
-"""Options in groups: a command receives a dataclass, the command line lists its fields one by one."""
+"""Options in groups: a command receives a dataclass, the command line lists its fields one by one.
+
+A command replaces none of the files that are named to it, whichever options they are given with.
+"""
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 from typer.models import ParameterInfo
 
+from cinn_colorize.files.atomic import protecting
 from cinn_colorize.imaging.options import flags_of
+from cinn_colorize.models.registry import MODELS
 
 _NOT_TYPER = ("flags", "kind")  # of what options declare
+# Parameters that name what a call writes. Those of all others are taken for files that it reads, so that a
+# new option needs no line here to protect its file.
+_WRITTEN = frozenset({"output_dir", "output", "manifest", "save_z", "plot", "run", "cache"})
 
 
 def flattened(command: Callable[..., None]) -> Callable[..., None]:
@@ -41,7 +51,8 @@ def flattened(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(**values: Any) -> None:
-        command(**{name: _built(name, kind, values) for name, kind in hints.items() if name != "return"})
+        with protecting([*_named_files(values)]):
+            command(**{name: _built(name, kind, values) for name, kind in hints.items() if name != "return"})
 
     run.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
     run.__annotations__ = {name: parameter.annotation for name, parameter in parameters.items()}
@@ -54,15 +65,13 @@ def _parameters(group: Any) -> dict[str, inspect.Parameter]:
     for declared in fields(group):
         if is_dataclass(hints[declared.name]):
             found |= _parameters(hints[declared.name])
-            continue
-        if not _is_option(declared):
-            continue
-        found[declared.name] = inspect.Parameter(
-            declared.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=inspect.Parameter.empty if declared.default is MISSING else declared.default,
-            annotation=Annotated[_kind(declared, hints[declared.name]), _option(group, declared)],
-        )
+        elif "flags" in declared.metadata:
+            found[declared.name] = inspect.Parameter(
+                declared.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=inspect.Parameter.empty if declared.default is MISSING else declared.default,
+                annotation=Annotated[_kind(declared, hints[declared.name]), _option(group, declared)],
+            )
     return found
 
 
@@ -84,10 +93,6 @@ def _kind(declared: Field[Any], hint: Any) -> Any:
     return kind | None if declared.default is None else kind
 
 
-def _is_option(declared: Field[Any]) -> bool:
-    return "flags" in declared.metadata
-
-
 def _parsing(parse: Callable[[str], Any]) -> Callable[[str | None], Any]:
     def callback(value: str | None) -> Any:
         try:
@@ -102,5 +107,26 @@ def _built(name: str, kind: Any, values: dict[str, Any]) -> Any:
     if not is_dataclass(kind):
         return values[name]
     hints = get_type_hints(kind)
-    parts = [part for part in fields(kind) if _is_option(part) or is_dataclass(hints[part.name])]
+    parts = [part for part in fields(kind) if "flags" in part.metadata or is_dataclass(hints[part.name])]
     return kind(**{part.name: _built(part.name, hints[part.name], values) for part in parts})  # type: ignore[operator]
+
+
+def _named_files(parameters: Mapping[str, Any]) -> Iterator[Path]:
+    """Yield the files and folders that a call reads, as far as its parameters name them."""
+    for name, value in parameters.items():
+        for text in value if isinstance(value, list | tuple) else [value]:
+            if name not in _WRITTEN and isinstance(text, (str, Path)):
+                yield from _files_in(os.fspath(text))
+    info = MODELS.get(parameters.get("model") or "")
+    if info and not parameters.get("weights"):
+        from cinn_colorize.models.weights import find_packaged, is_packaged
+
+        if is_packaged(info.file):
+            yield find_packaged(info.file)
+
+
+def _files_in(text: str) -> Iterator[Path]:
+    """Yield a file, that of ``@LIST``, and those of a list such as ``--interpolate`` takes."""
+    for name in {text, text.removeprefix("@"), *text.split(",")}:
+        if name and os.path.lexists(name):
+            yield Path(name)

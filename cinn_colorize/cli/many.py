@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import typer
 
-from cinn_colorize.cli.engine import BatchEngine, BatchModelOptions
+from cinn_colorize.cli.common import BatchEngine, BatchModelOptions
 from cinn_colorize.errors import DataError
 from cinn_colorize.files.limits import read_lines, read_table
 from cinn_colorize.files.messages import printable_name
@@ -24,15 +24,17 @@ if TYPE_CHECKING:
     from cinn_colorize.batch.run import Batch
     from cinn_colorize.errors import PhotoError
 
-MANY = "Many photos"
 STREAM = Path("-")
+_MANIFEST = "Record results, one JSON object a line, and continue from that record."
+_DRY_RUN = "Write nothing; print what would be written, and about how long and how large it is."
+_ADDRESS = "Address of the cluster for --engine ray; default: one found or started on this machine."
 
 
 @dataclass(frozen=True)
 class BatchOptions:
     """Options that only a batch has."""
 
-    panel: ClassVar[str] = MANY
+    panel: ClassVar[str] = "Many photos"
 
     recursive: bool = option(
         False, None, "Include subfolders; results go into the same tree.", "-r --recursive"
@@ -41,22 +43,13 @@ class BatchOptions:
         None, "FILE|-", "Read a list of photos, one name a line; results keep their folders."
     )
     null: bool = option(False, None, "Names in lists end in zero bytes.", "-0 --null")
-    manifest: Path | None = option(
-        None, "FILE", "Record results, one JSON object a line, and continue from that record."
-    )
+    manifest: Path | None = option(None, "FILE", _MANIFEST)
     shard: str | None = option(None, "I/N", "Colorize only share I of N.")
     workers: int | None = option(
         None, "N", "Number of photos colorized at a time.", min=1, show_default="cores"
     )
-    dry_run: bool = option(
-        False, None, "Write nothing; print what would be written, and about how long and how large it is."
-    )
-    address: str | None = option(
-        None,
-        "HOST:PORT|auto|local",
-        "Address of the cluster for --engine ray; default: one found or started on this machine.",
-        show_default=False,
-    )
+    dry_run: bool = option(False, None, _DRY_RUN)
+    address: str | None = option(None, "HOST:PORT|auto|local", _ADDRESS, show_default=False)
 
     def check(self, photos: list[Path], engine: BatchEngine) -> None:
         """Refuse options that contradict each other."""
@@ -87,7 +80,6 @@ class BatchOptions:
             DataError: the manifest cannot be used, or there is no cluster.
         """
         from cinn_colorize.batch.manifest import Manifest
-        from cinn_colorize.batch.processes import usable_cores
         from cinn_colorize.batch.run import Batch
 
         spec, cluster = network.batch_spec(plan.method.encodes), None
@@ -97,16 +89,17 @@ class BatchOptions:
             cluster = Cluster(self.address, self.workers)
         manifest = None
         if self.manifest and (not self.dry_run or self.manifest.exists()):
-            manifest = stack.enter_context(Manifest(self.manifest))
-        return Batch(inputs, plan, spec, self.workers or usable_cores(), manifest, cluster)
+            seeds = plan.seeds[0], plan.seeds[-1]
+            manifest = stack.enter_context(Manifest(self.manifest, plan.settings(spec), seeds))
+        return Batch(inputs, plan, spec, self.workers, manifest, cluster)
 
-    def inputs(self, photos: list[Path], output: Path, others: list[Path]) -> list[Input | PhotoError]:
+    def inputs(self, photos: list[Path], output: Path, not_taken: list[Path]) -> list[Input | PhotoError]:
         """Return this machine's share of the photos, and the errors of names that lead to none.
 
         Args:
             photos: names of the command line, lists among them.
             output: folder of the results.
-            others: takes the files of folders that are not photos.
+            not_taken: takes the files of folders that are not photos.
 
         Raises:
             PhotoError: the only photo does not exist.
@@ -115,7 +108,7 @@ class BatchOptions:
         from cinn_colorize.batch.inputs import find_inputs, shard
 
         found = checked(
-            find_inputs(*self._names(photos), recursive=self.recursive, output=output, not_taken=others)
+            find_inputs(*self._names(photos), recursive=self.recursive, output=output, not_taken=not_taken)
         )
         return shard(found, *_share(self.shard)) if self.shard else found
 
@@ -136,16 +129,17 @@ class BatchOptions:
         return named, listed
 
     def _check_address(self, engine: BatchEngine) -> None:
-        address = self.address
+        address, problem = self.address, ""
         if address is None:
             return
         if engine is not BatchEngine.ray:
-            raise typer.BadParameter("requires a Ray cluster; add --engine ray", param_hint="--address")
-        if "://" in address:
+            problem = "requires a Ray cluster; add --engine ray"
+        elif "://" in address:
             problem = f"{address} is for Ray Client; run this on a machine of the cluster with --address auto"
+        elif not re.fullmatch(r"auto|local|.+:\d+", address):
+            problem = f"{address!r} is not HOST:PORT, auto or local"
+        if problem:
             raise typer.BadParameter(problem, param_hint="--address")
-        if not re.fullmatch(r"auto|local|.+:\d+", address):
-            raise typer.BadParameter(f"{address!r} is not HOST:PORT, auto or local", param_hint="--address")
 
 
 def checked(inputs: list[Input | PhotoError]) -> list[Input | PhotoError]:

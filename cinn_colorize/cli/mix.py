@@ -6,40 +6,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from cinn_colorize.cli.common import (
-    GeneralOptions,
-    ModelOptions,
-    OutputOptions,
-    PhotoOptions,
-    device_of,
-    temperature_of,
-    usage_errors,
-)
-from cinn_colorize.cli.console import fatal, show_log
+from cinn_colorize.cli import common
 from cinn_colorize.cli.summary import report
-from cinn_colorize.imaging.options import option
 from cinn_colorize.request import MixRequest
 
 
 @dataclass(frozen=True)
-class MixOutputOptions(OutputOptions):
+class MixOutputOptions(common.OutputOptions):
     """What files a mix makes."""
 
-    sheet: bool = option(
-        True, None, "Write a sheet with the mask, both samples and the mix too.", "--sheet/--no-sheet"
-    )
+    sheet: bool = common.sheet_option("Write a sheet with the mask, both samples and the mix too.")
 
 
 def mix(
-    photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="Photo to colorize.", show_default=False)],
+    photo: Annotated[Path, common.argument("PHOTO", "Photo to colorize.")],
     *,
     request: MixRequest,
     out: MixOutputOptions,
-    reading: PhotoOptions,
-    network: ModelOptions,
-    general: GeneralOptions,
+    reading: common.PhotoOptions,
+    network: common.ModelOptions,
+    general: common.GeneralOptions,
 ) -> None:
     """Join two samples of a photo by a mask.
 
@@ -51,30 +37,19 @@ def mix(
         cinn-colorize mix photo.jpg --seeds 17,22 --mask sky.png
         cinn-colorize mix photo.jpg --seeds 17,22 --mask sky.png -t 1 --no-sheet
     """
-    with usage_errors("--seeds"):
+    with common.usage_errors("--seeds"):
         inside, outside = request.both
         if inside == outside:
             raise ValueError("both seeds give the same sample; choose two different ones")
-    temperature_of(request.temperature, network.info)
-    show_log(general.quiet, general.verbose)
-    from cinn_colorize.batch.inputs import Input
-    from cinn_colorize.batch.run import Batch
+    method = common.method_of(request, network.info, reading, "--seeds")
+    name = f"{{stem}}_mix_{inside:03d}_{outside:03d}"
+    sheet = f"{name}_sheet.jpg" if out.sheet else ""
+    with general.reporting():
+        from cinn_colorize.batch.inputs import Input
+        from cinn_colorize.batch.run import Batch
 
-    with fatal(general.debug):
-        drawing = request.drawing(network.info, reading.limit)
-        drawing.method.open_files()  # an unreadable mask is reported before torch is imported
-        name = f"{{stem}}_mix_{inside:03d}_{outside:03d}"
-        plan = out.plan(
-            request=request,
-            drawing=drawing,
-            pattern=f"{name}{{ext}}",
-            sheet=out.sheet,
-            sheet_pattern=f"{name}_sheet.jpg",
-            max_pixels=reading.limit,
-        )
+        method.open_files()  # an unreadable mask is reported before torch is imported
+        plan = out.plan(request, method, reading, pattern=f"{name}{{ext}}", sheet=sheet)
         spec = network.spec(plan.method.encodes)
-        device_of(network.device)
-        batch = Batch([Input(photo)], plan, spec, workers=1)
-        failed = report(batch, out.as_json, general)
-    if failed:
-        raise typer.Exit(1)
+        common.device_of(network.device)
+        report(Batch([Input(photo)], plan, spec), out.as_json, general)

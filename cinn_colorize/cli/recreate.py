@@ -11,14 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cinn_colorize import __version__
-from cinn_colorize.cli.common import (
-    GeneralOptions,
-    PhotoOptions,
-    device_option,
-    weights_option,
-)
-from cinn_colorize.cli.console import fatal, print_path, say, show_log
-from cinn_colorize.cli.engine import check_engine, colorizer_of, engine_option
+from cinn_colorize.cli import common
+from cinn_colorize.cli.console import print_path, say
 from cinn_colorize.cli.summary import claim
 from cinn_colorize.engines.choice import Engine, ModelSpec
 from cinn_colorize.errors import PhotoError
@@ -38,25 +32,18 @@ class RecreateOptions:
     )
     overwrite: bool = option(False, None, "Replace FILE if it exists.")
     force: bool = option(False, None, "Use the files given even if they have changed.")
-    reading: PhotoOptions
-    weights: str | None = weights_option()
-    device: str = device_option()
-    engine: Engine = engine_option()
-    general: GeneralOptions
+    reading: common.PhotoOptions
+    weights: str | None = common.weights_option()
+    device: str = common.device_option()
+    engine: Engine = common.engine_option()
+    general: common.GeneralOptions
 
 
 def recreate(
-    picture: Annotated[
-        Path, typer.Argument(metavar="OUT", help="Picture with a recipe in it.", show_default=False)
-    ],
-    original: Annotated[
-        Path, typer.Argument(metavar="ORIGINAL", help="Photo that it was made from.", show_default=False)
-    ],
+    picture: Annotated[Path, common.argument("OUT", "Picture with a recipe in it.")],
+    original: Annotated[Path, common.argument("ORIGINAL", "Photo that it was made from.")],
     others: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="OTHER", help="Reference, mask, hints or codes that it was made with.", show_default=False
-        ),
+        list[Path] | None, common.argument("OTHER", "Reference, mask, hints or codes that it was made with.")
     ] = None,
     *,
     options: RecreateOptions,
@@ -70,8 +57,7 @@ def recreate(
         cinn-colorize recreate colorized/photo_005.jpg photo.jpg
         cinn-colorize recreate colorized/photo_mix_017_022.jpg photo.jpg sky.png
     """
-    show_log(options.general.quiet, options.general.verbose)
-    with fatal(options.general.debug):
+    with options.general.reporting():
         from cinn_colorize.methods.recipe import Recipe
 
         recipe = Recipe.read(picture, max_pixels=options.reading.limit)
@@ -92,7 +78,7 @@ def recreate(
 def _is_there(recipe: Recipe, picture: Path, original: Path, output: Path, options: RecreateOptions) -> bool:
     """Return whether the new picture exists, made in the same way from the same photo."""
     from cinn_colorize.imaging.photo import open_photo
-    from cinn_colorize.methods.differences import differences, recipe_at
+    from cinn_colorize.methods.recipe import differences, recipe_at
 
     limit = options.reading.limit
     if options.overwrite or not output.exists() or output.samefile(picture):
@@ -120,22 +106,16 @@ def _make(
     from cinn_colorize.models import find_weights
 
     claim([output], options.overwrite, "another -o")
-    check_engine(options.engine, options.device, recipe.precision)
-    spec = ModelSpec(
-        recipe.model,
-        *find_weights(recipe.model, options.weights),
-        device=options.device,
-        precision=recipe.precision,
-        guidance=recipe.guidance,
-        encodes=recipe.method.encodes,
-        engine=options.engine,
-    )
+    common.check_engine(options.engine, options.device, recipe.precision)
+    network = options.device, recipe.precision, recipe.guidance, recipe.method.encodes, options.engine
+    file, digest = find_weights(recipe.model, options.weights)
+    spec = ModelSpec(recipe.model, file, digest, *network)
     specs = [spec]
     if options.engine is Engine.auto and spec.graphs and recipe.version == __version__:
         specs.append(replace(spec, engine=Engine.torch))  # that of the library and the studio
     for each in specs:
         try:
-            colorizer = colorizer_of(each)
+            colorizer = common.colorizer_of(each)
         except ValueError as error:
             name = printable_name(picture)
             raise PhotoError(f"{name}: its recipe cannot be followed: {error}") from error

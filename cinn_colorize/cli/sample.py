@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from cinn_colorize.cli.common import (
-    AnyModelOptions,
-    FolderOptions,
-    GeneralOptions,
-    PhotoOptions,
-    check_seeds,
-    temperature_of,
-    usage_errors,
-)
-from cinn_colorize.cli.console import fatal, print_path, show_log
+from cinn_colorize.cli import common
+from cinn_colorize.cli.console import print_path
 from cinn_colorize.cli.digits import MODEL, DigitOptions, refuse, refuse_all_but, sample_digits
-from cinn_colorize.cli.engine import check_engine, colorizer_of, engine_option
 from cinn_colorize.cli.summary import claim, unmade
 from cinn_colorize.engines.choice import Engine
 from cinn_colorize.imaging.options import DRAWING, OUTPUT, option, parse_seed
-from cinn_colorize.methods.grid import MOST, RENDERING, Grid
+from cinn_colorize.methods.grid import MOST, Grid
 from cinn_colorize.request import frame_option, seed_option, temperature_option
 
 if TYPE_CHECKING:
@@ -31,6 +22,9 @@ if TYPE_CHECKING:
 
 _SAMPLES, _STEPS, _STEPS_OF_A_SIDE = 16, 8, 5
 _CODES = ".safetensors"
+_NUMBER = "Number of samples, or of steps with --interpolate (per side between four codes)."
+_DEFAULT_NUMBER = f"{_SAMPLES}, all of a file, {_STEPS} or {_STEPS_OF_A_SIDE} steps"
+_INTERPOLATE = "Interpolate from code A to B, or between four codes in the corners: seeds or files."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,23 +34,12 @@ class SampleOptions:
     panel: ClassVar[str] = DRAWING
 
     number: int | None = option(
-        None,
-        "N",
-        "Number of samples, or of steps with --interpolate (per side between four codes).",
-        "-n --number",
-        min=1,
-        max=MOST,
-        show_default=f"{_SAMPLES}, all of a file, {_STEPS} or {_STEPS_OF_A_SIDE} steps",
+        None, "N", _NUMBER, "-n --number", min=1, max=MOST, show_default=_DEFAULT_NUMBER
     )
     temperature: str | None = temperature_option()
     seed: int = seed_option()
     frame: str = frame_option()
-    interpolate: str | None = option(
-        None,
-        "A,B[,C,D]",
-        "Interpolate from code A to B, or between four codes in the corners: seeds or files.",
-        show_default=False,
-    )
+    interpolate: str | None = option(None, "A,B[,C,D]", _INTERPOLATE, show_default=False)
     vary_level: int | None = option(
         None, "LEVEL", "Keep the first code and redraw only this level of it.", show_default=False
     )
@@ -67,11 +50,11 @@ class SampleOptions:
         None, "FILE", "Save the codes of the grid to a .safetensors file.", panel=OUTPUT, show_default=False
     )
     digits: DigitOptions
-    out: FolderOptions
-    reading: PhotoOptions
-    network: AnyModelOptions
-    engine: Engine = engine_option()
-    general: GeneralOptions
+    out: common.FolderOptions
+    reading: common.PhotoOptions
+    network: common.AnyModelOptions
+    engine: Engine = common.engine_option()
+    general: common.GeneralOptions
 
     def grid(self) -> Grid:
         """Return the grid; options that contradict each other are wrong usage."""
@@ -84,9 +67,9 @@ class SampleOptions:
             refuse(given, "nothing is drawn where all codes are read")
         if ends:
             refuse({"--seed": self.seed or None}, "the ends are those of --interpolate")
-        with usage_errors():
+        with common.usage_errors():
             grid = Grid.of(number, self.load_z, ends, self.vary_level, self.network.info.levels)
-        check_seeds(self.seed, (number or 0) + 1)
+        common.check_seeds(self.seed, (number or 0) + 1)
         if self.save_z and self.save_z.suffix != _CODES:
             raise typer.BadParameter(f"must end in {_CODES}", param_hint="--save-z")
         return grid
@@ -95,10 +78,7 @@ class SampleOptions:
 def sample(
     context: typer.Context,
     photo: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="PHOTO", help="Photo to colorize; none with --model mnist.", show_default=False
-        ),
+        Path | None, common.argument("PHOTO", "Photo to colorize; none with --model mnist.")
     ] = None,
     *,
     options: SampleOptions,
@@ -119,23 +99,22 @@ def sample(
         if digits.pca:
             given = {"--number": number, "--temperature": temperature, "--seed": seed or None}
             refuse(given, "not with --pca")
-        check_seeds(seed, number or 1)
+        common.check_seeds(seed, number or 1)
         sample_digits(number, temperature, seed, digits, options.out, options.network, options.general)
         return
     refuse({"--digit": digits.digit, "--pca": digits.pca}, "only with --model mnist")
-    check_engine(options.engine, options.network.device, options.network.precision)
+    common.check_engine(options.engine, options.network.device, options.network.precision)
     if photo is None:
         raise typer.BadParameter("Missing argument 'PHOTO'")
     grid = options.grid()
-    temperatures = temperature_of(temperature, options.network.info)
-    show_log(options.general.quiet, options.general.verbose)
-    with fatal(options.general.debug):
+    temperatures = common.temperature_of(temperature, options.network.info)
+    with options.general.reporting():
         from cinn_colorize.imaging.photo import open_photo
 
         opened = open_photo(photo, max_pixels=options.reading.limit).framed(options.frame)
         opened.log_notes()
-        colorizer = colorizer_of(options.network.spec(grid.encodes, options.engine))
-        chart = grid.draw(colorizer, opened, temperatures, seed, RENDERING)
+        colorizer = common.colorizer_of(options.network.spec(grid.encodes, options.engine))
+        chart = replace(grid, seed=seed, temperature=temperatures).draw(colorizer, opened)
         path = options.out.output_dir / f"{photo.stem}_samples.jpg"
         _save(chart, path, (colorizer.info.name, colorizer.sha256), options)
 

@@ -13,19 +13,21 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
-from cinn_colorize.cli.common import GeneralOptions, ModelOptions, PhotoOptions, device_of
-from cinn_colorize.cli.console import fatal, print_path, say, show_log
+from cinn_colorize.cli.common import GeneralOptions, ModelOptions, PhotoOptions, argument, device_of
+from cinn_colorize.cli.console import print_path, say, show_log
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.imaging.options import option
+from cinn_colorize.request import words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cinn_colorize.studio.guard import Guard
-    from cinn_colorize.studio.library import Library
+    from cinn_colorize.studio.library import Shelf
     from cinn_colorize.studio.studio import Studio
 
 _ANY = ("0.0.0.0", "::")  # addresses of all networks
+_HOST = "Address to listen at; any but this machine's own requires the token in the URL printed."
 _NEEDED = ("starlette", "uvicorn", "python_multipart")
 
 
@@ -35,11 +37,7 @@ class StudioOptions:
 
     panel: ClassVar[str] = "Server"
 
-    host: str = option(
-        "127.0.0.1",
-        "ADDRESS",
-        "Address to listen at; any but this machine's own requires the token in the URL printed.",
-    )
+    host: str = option("127.0.0.1", "ADDRESS", _HOST)
     port: int = option(8123, "PORT", "Port; 0 for a free one.", min=0, max=65535)
     public: bool = option(False, None, "Let anyone in who reaches the address, without a token.")
     browser: bool = option(True, None, "Open the page in a browser.", "--browser/--no-browser")
@@ -51,11 +49,7 @@ class StudioOptions:
 def studio(
     photos: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="PHOTO",
-            help="Photos and folders to choose from; results are saved beside them.",
-            show_default=False,
-        ),
+        argument("PHOTO", "Photos and folders to choose from; results are saved beside them."),
     ] = None,
     *,
     options: StudioOptions,
@@ -75,10 +69,9 @@ def studio(
     if options.public and photos:
         raise typer.BadParameter("anyone could save beside these photos; name none", param_hint="--public")
     guidance = options.network.chosen_guidance
-    show_log(options.general.quiet, options.general.verbose)
-    with fatal(options.general.debug):
+    with options.general.reporting():
         from cinn_colorize.batch.inputs import find_inputs
-        from cinn_colorize.files.originals import protecting
+        from cinn_colorize.files.atomic import protecting
         from cinn_colorize.studio.library import Library
         from cinn_colorize.studio.server import Server
 
@@ -99,24 +92,18 @@ def studio(
                 say(f"open {url} in a browser{elsewhere}; Ctrl-C ends")
                 if options.browser:
                     webbrowser.open(url)
-                Server(library, partial(_load, library, options, guidance), print_path).run(listening, guard)
+                Server(library, partial(_load, options, guidance), print_path).run(listening, guard)
         finally:
             library.close()
 
 
-def _load(library: Library, options: StudioOptions, guidance: float) -> Studio:
-    from cinn_colorize.studio.studio import Studio  # heavy: the page is there before it is needed
+def _load(options: StudioOptions, guidance: float, library: Shelf) -> Studio:
+    """Load the network in the process that draws."""
+    from cinn_colorize.studio.studio import Studio
 
-    return Studio(
-        library,
-        model=options.network.model,
-        weights=options.network.weights,
-        device=options.network.device,
-        precision=options.network.precision,
-        guidance=guidance,
-        max_pixels=options.reading.limit,
-        network=options.network.words,
-    )
+    show_log(options.general.quiet, options.general.verbose)
+    network = vars(options.network) | {"guidance": guidance}
+    return Studio(library, options.reading.limit, words(options.network, without=["guidance"]), **network)
 
 
 def _doors(options: StudioOptions, listening: socket.socket) -> tuple[str, Callable[[Any], Guard]]:

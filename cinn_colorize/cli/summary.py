@@ -5,27 +5,107 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import threading
 import time
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cinn_colorize.cli.console import print_json, print_path, print_trace, say
+import typer
+
+from cinn_colorize.cli.console import (
+    discard_stdout,
+    draws,
+    print_json,
+    print_path,
+    print_trace,
+    progress_bar,
+    say,
+)
 from cinn_colorize.cli.interrupts import keeping
-from cinn_colorize.cli.progress_bar import Progress, duration, shown, speed
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.files.atomic import check_output
 from cinn_colorize.files.messages import counted, printable_name
 
 if TYPE_CHECKING:
-    from cinn_colorize.batch.events import Event, Result
+    from cinn_colorize.batch.plan import Event, Result
     from cinn_colorize.batch.run import Batch
     from cinn_colorize.cli.common import GeneralOptions
 
 log = logging.getLogger(__name__)
 
 _OUTCOMES = ("done", "there already", "failed", "not done", "left out")
+_EVERY = 30.0  # seconds between two lines of progress where no terminal is
+_RECENT = 30  # the last photos, whose speed the estimate follows
+
+
+class Progress:
+    """How many photos of a batch, or files of its only photo, are done; ``name`` is the photo at work."""
+
+    def __init__(self, total: int, unit: str, name: str = "") -> None:
+        self.total, self.unit, self.name = total, unit, name
+        self.done = 0
+        self._start = time.monotonic()
+        self._recent = deque([self._start], _RECENT + 1)  # when each was done
+
+    def advance(self) -> None:
+        """Count one more as done."""
+        self._recent.append(time.monotonic())
+        self.done += 1
+
+    def line(self) -> str:
+        """Return the state as a line: the photo at work, what is done and left, and how fast."""
+        now = time.monotonic()
+        parts = [f"{self.done} of {self.total} {self.unit} done, {self.total - self.done} left"]
+        if self.done:
+            rate = (len(self._recent) - 1) / (now - self._recent[0])
+            parts += [speed(rate, self.unit), f"about {duration((self.total - self.done) / rate)} to go"]
+        else:
+            parts.append(f"{duration(now - self._start)} so far")
+        return f"{self.name}: {', '.join(parts)}" if self.name else ", ".join(parts)
+
+
+@contextlib.contextmanager
+def shown(progress: Progress, *, bar: bool, lines: bool) -> Iterator[None]:
+    """Show progress as long as the context lasts: by a bar on a terminal, or by lines elsewhere."""
+    end = threading.Event()
+    shows_bar = bar and draws()
+
+    def watch() -> None:
+        if shows_bar:
+            with progress_bar(False, rate=f"{progress.unit}/s") as display:
+                task = display.add_task("colorizing", total=progress.total)
+                while not end.wait(0.1):
+                    name = printable_name(Path(progress.name).name)[-40:]
+                    display.update(task, description=name, completed=progress.done)
+        else:
+            while not end.wait(_EVERY):
+                say(progress.line())
+
+    if not shows_bar and (not lines or draws()):
+        yield
+        return
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        end.set()
+        thread.join()
+
+
+def speed(rate: float, unit: str) -> str:
+    """Return a rate in words, that of slow ones per piece: ``2.0 photos/s``, ``10.0 s each``."""
+    return f"{rate:.1f} {unit}/s" if rate >= 0.95 else f"{1 / rate:.1f} s each"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words: ``40 s``, ``12 min``, ``2 h 5 min``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
 class Summary:
@@ -44,7 +124,7 @@ class Summary:
 
     def count(self, event: Event) -> None:
         """Count a result, or the outcome of a photo."""
-        from cinn_colorize.batch.events import Failure, Result
+        from cinn_colorize.batch.plan import Failure, Result
 
         if event.input:
             self.progress.name = printable_name(event.input)
@@ -90,8 +170,8 @@ def report(
     general: GeneralOptions,
     not_taken: Sequence[Path] = (),
     has_bar: bool = False,
-) -> int:
-    """Run a batch, print results on stdout and the rest on stderr; return how many photos failed.
+) -> None:
+    """Run a batch, print results on stdout and the rest on stderr; exit with code 1 if a photo failed.
 
     Args:
         batch: photos and what to do with them.
@@ -100,7 +180,7 @@ def report(
         not_taken: see :func:`.batch.inputs.find_inputs`.
         has_bar: whether the caller shows a progress bar.
     """
-    from cinn_colorize.batch.events import Failure, Result
+    from cinn_colorize.batch.plan import Failure, Result
 
     summary, quiet = Summary(batch), general.quiet
     if batch.plan.repeats and not quiet:
@@ -110,7 +190,10 @@ def report(
         for event in events:
             summary.count(event)
             if isinstance(event, Result) and not event.existed:
-                print_result(event, as_json)
+                try:
+                    print_result(event, as_json)
+                except BrokenPipeError:  # the results are files, which no reader of their names stops
+                    discard_stdout()
             elif isinstance(event, Failure):
                 say(event.message)
                 if general.debug:
@@ -118,11 +201,12 @@ def report(
     if not quiet:
         summary.say_end()
     _say_not_taken(not_taken, general)
-    return summary.failed
+    if summary.failed:
+        raise typer.Exit(1)
 
 
-def report_dry_run(batch: Batch, general: GeneralOptions, not_taken: Sequence[Path]) -> int:
-    """Print what a batch would write on stdout, and the rest on stderr; return how many photos would fail."""
+def report_dry_run(batch: Batch, general: GeneralOptions, not_taken: Sequence[Path]) -> None:
+    """Print what a batch would write on stdout, the rest on stderr; exit with code 1 if photos would fail."""
     from cinn_colorize.batch.dry_run import dry_run
 
     planned = dry_run(batch)
@@ -139,7 +223,8 @@ def report_dry_run(batch: Batch, general: GeneralOptions, not_taken: Sequence[Pa
         what += f"; there already: {counted(planned.right, 'file')}" if planned.right else ""
         say(f"dry run, nothing is written: {what}")
         _say_not_taken(not_taken, general)
-    return len(planned.problems)
+    if planned.problems:
+        raise typer.Exit(1)
 
 
 def _say_not_taken(paths: Sequence[Path], general: GeneralOptions) -> None:
@@ -175,7 +260,7 @@ def unmade(recipes: Mapping[Path, Mapping[str, str]], overwrite: bool, max_pixel
         PhotoError: a file is there that was made in another way, or a folder cannot be made.
         OriginalError: a picture would replace a file that the call reads.
     """
-    from cinn_colorize.methods.differences import differences, recipe_at
+    from cinn_colorize.methods.recipe import differences, recipe_at
 
     missing = []
     for path, wanted in recipes.items():

@@ -8,17 +8,8 @@ from typing import Annotated, ClassVar
 
 import typer
 
-from cinn_colorize.cli.common import (
-    FolderOptions,
-    GeneralOptions,
-    ModelOptions,
-    PhotoOptions,
-    check_seeds,
-    temperature_of,
-    usage_errors,
-)
-from cinn_colorize.cli.console import fatal, print_path, show_log
-from cinn_colorize.cli.engine import check_engine, colorizer_of, engine_option
+from cinn_colorize.cli import common
+from cinn_colorize.cli.console import print_path
 from cinn_colorize.cli.summary import unmade
 from cinn_colorize.engines.choice import Engine
 from cinn_colorize.files.formats import format_of_name, own_suffix, written_suffix
@@ -27,6 +18,9 @@ from cinn_colorize.latents.levels import MAX_TEMPERATURE
 from cinn_colorize.methods.strip import Strip, parse_scaled, parse_temperatures
 from cinn_colorize.request import frame_option, temperature_option
 
+_TEMPERATURES = f"Temperatures of the samples, 0 to {MAX_TEMPERATURE:g}, a list or a range."
+_ONLY = "Scale only these levels of the code; the others stay at -t."
+
 
 @dataclass(frozen=True, kw_only=True)
 class TemperatureOptions:
@@ -34,28 +28,22 @@ class TemperatureOptions:
 
     panel: ClassVar[str] = DRAWING
 
-    temperatures: str = option(
-        "0:1:0.25",
-        "T,T,...|START:STOP:STEP",
-        f"Temperatures of the samples, 0 to {MAX_TEMPERATURE:g}, a list or a range.",
-    )
-    only: str | None = option(
-        None, "LEVEL,...", "Scale only these levels of the code; the others stay at -t.", show_default=False
-    )
+    temperatures: str = option("0:1:0.25", "T,T,...|START:STOP:STEP", _TEMPERATURES)
+    only: str | None = option(None, "LEVEL,...", _ONLY, show_default=False)
     rest: str | None = temperature_option()
     seed: int = option(0, "SEED", "Seed of the sample.", "-s --seed", min=0)
     rendering: Rendering
     frame: str = frame_option()
-    out: FolderOptions
+    out: common.FolderOptions
     files: bool = option(False, None, "Write a full-size picture for each temperature too.", panel=OUTPUT)
-    reading: PhotoOptions
-    network: ModelOptions
-    engine: Engine = engine_option()
-    general: GeneralOptions
+    reading: common.PhotoOptions
+    network: common.ModelOptions
+    engine: Engine = common.engine_option()
+    general: common.GeneralOptions
 
 
 def temperature(
-    photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="Photo to colorize.", show_default=False)],
+    photo: Annotated[Path, common.argument("PHOTO", "Photo to colorize.")],
     options: TemperatureOptions,
 ) -> None:
     """Show one sample at several temperatures.
@@ -67,18 +55,17 @@ def temperature(
         cinn-colorize temperature photo.jpg -s 5
         cinn-colorize temperature photo.jpg --temperatures 0,0.5,1 --only 32,16
     """
-    check_engine(options.engine, options.network.device, options.network.precision)
-    check_seeds(options.seed, 1)
-    with usage_errors("--temperatures"):
+    common.check_engine(options.engine, options.network.device, options.network.precision)
+    common.check_seeds(options.seed, 1)
+    with common.usage_errors("--temperatures"):
         values = parse_temperatures(options.temperatures)
-    with usage_errors("--only"):
+    with common.usage_errors("--only"):
         scaled = None if options.only is None else parse_scaled(options.only, options.network.info.levels)
     if options.rest is not None and scaled is None:
         problem = "requires --only; --temperatures sets those of the samples"
         raise typer.BadParameter(problem, param_hint="--temperature")
-    others = temperature_of(options.rest, options.network.info)
-    show_log(options.general.quiet, options.general.verbose)
-    with fatal(options.general.debug):
+    others = common.temperature_of(options.rest, options.network.info)
+    with options.general.reporting():
         from cinn_colorize.imaging.photo import open_photo
         from cinn_colorize.methods.samples import in_file
 
@@ -88,16 +75,14 @@ def temperature(
         strip_path = options.out.output_dir / f"{photo.stem}_temperature_{options.seed:03d}.jpg"
         names = [f"{photo.stem}_{options.seed:03d}_t{t:g}{suffix}" for t in values] if options.files else []
         pictures = [options.out.output_dir / name for name in names]
-        strip = Strip(values, scaled)
-        colorizer = colorizer_of(options.network.spec(strip.encodes, options.engine))
-        samples = strip.samples(colorizer, opened, others, options.seed) if options.files else []
-        chart = strip.draw(colorizer, opened, others, options.seed, options.rendering)
-        recipes = {
-            path: in_file(
-                colorizer.recipe(sample.recipe, options.rendering, opened), format_of_name(path), Encoding()
-            )
-            for sample, path in zip(samples, pictures, strict=True)
-        }
+        strip = Strip(values, scaled, seed=options.seed, temperature=others, rendering=options.rendering)
+        colorizer = common.colorizer_of(options.network.spec(strip.encodes, options.engine))
+        samples = strip.samples(colorizer, opened) if options.files else []
+        chart = strip.draw(colorizer, opened)
+        recipes = {}
+        for sample, path in zip(samples, pictures, strict=True):
+            recipe = colorizer.recipe(sample.recipe, options.rendering, opened)
+            recipes[path] = in_file(recipe, format_of_name(path), Encoding())
         recipes[strip_path] = chart.recipe_at(strip_path)
         missing = unmade(recipes, options.out.overwrite, options.reading.limit)
         for sample, path in zip(samples, pictures, strict=True):

@@ -28,6 +28,23 @@ if TYPE_CHECKING:
     from cinn_colorize.training.run_options import RunOptions
 
 RUN = "Run"
+_DATA = "Location of the data; may be repeated. Zips of photos may be at https://, s3:// or gs://."
+_CACHE = "Folder that keeps whole copies of zips at URLs."
+_STAGE = (
+    "Stage of training, for photos and imagenet: features trains the backbone on gray photos, coarse the "
+    "colours at 16 px with it, fine the details above them (these two for photos only), flow the model on a "
+    "frozen backbone, and joint both."
+)
+_PRESET = (
+    "Architecture of a new imagenet model: paper follows the text, authors their code, and narrow has a "
+    "quarter of the paper's channels, to rehearse on a CPU."
+)
+_PHOTOS = "Length of the run in photos (or digits), repeats included; with --resume, its new length."
+_BACKBONE = "Backbone of a new model, from --stage features."
+_RUN = "Folder of the run, for checkpoints, logs and weights."
+_RESUME = "Continue exactly where the run stopped, with its settings, or begin it if there is no checkpoint."
+_PRECISION = "Precision of the autocast; auto: bf16 if it is faster, otherwise fp32."
+_MEMORY = "Recompute the activations of the flow in the backward pass, and train in fp32."
 _OF_TASK = "depends on --dataset and --stage"
 _STOPPING = "stopping after this step, with a checkpoint; Ctrl-C again ends the run at once"
 
@@ -37,6 +54,13 @@ def _parts(dataset: Dataset, **remarks: str) -> str:
     return ", ".join(f"{name} ({remarks[name]})" if name in remarks else name for name in ABLATIONS[dataset])
 
 
+_ABLATE = (
+    "Part of the paper's recipe to leave out, to see what it contributes; may be repeated. "
+    f"For lsun: {_parts(Dataset.lsun, conditioning='the network', learning='of that network')}. "
+    f"For mnist: {_parts(Dataset.mnist)}. For photos: {_parts(Dataset.photos)}."
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
     """What is learnt, and from what."""
@@ -44,40 +68,11 @@ class DataOptions:
     panel: ClassVar[str] = "Data"
 
     dataset: Dataset = option(Dataset.photos, None, "Data set to train on; it determines the model.")
-    data: list[str] | None = option(
-        None,
-        "FOLDER|ZIP|URL",
-        "Location of the data; may be repeated. Zips of photos may be at https://, s3:// or gs://.",
-        show_default="data/DATASET",
-    )
-    cache: Path | None = option(
-        None,
-        "FOLDER",
-        "Folder that keeps whole copies of zips at URLs.",
-        show_default="none: photos are read one by one",
-    )
-    stage: Stage = option(
-        Stage.flow,
-        None,
-        "Stage of training, for photos and imagenet: features trains the backbone on gray photos, "
-        "coarse the colours at 16 px with it, fine the details above them (these two for photos only), "
-        "flow the model on a frozen backbone, and joint both.",
-    )
-    preset: Preset | None = option(
-        None,
-        None,
-        "Architecture of a new imagenet model: paper follows the text, authors their code, and "
-        "narrow has a quarter of the paper's channels, to rehearse on a CPU.",
-        show_default="paper",
-    )
-    ablate: list[Ablation] | None = option(
-        None,
-        "PART",
-        "Part of the paper's recipe to leave out, to see what it contributes; may be repeated. "
-        f"For lsun: {_parts(Dataset.lsun, conditioning='the network', learning='of that network')}. "
-        f"For mnist: {_parts(Dataset.mnist)}. For photos: {_parts(Dataset.photos)}.",
-        show_default="nothing",
-    )
+    data: list[str] | None = option(None, "FOLDER|ZIP|URL", _DATA, show_default="data/DATASET")
+    cache: Path | None = option(None, "FOLDER", _CACHE, show_default="none: photos are read one by one")
+    stage: Stage = option(Stage.flow, None, _STAGE)
+    preset: Preset | None = option(None, None, _PRESET, show_default="paper")
+    ablate: list[Ablation] | None = option(None, "PART", _ABLATE, show_default="nothing")
 
     def places(self) -> list[Path | Url]:
         """Return where the data is.
@@ -102,13 +97,7 @@ class SettingOptions:
 
     panel: ClassVar[str] = RUN
 
-    photos: int | None = option(
-        None,
-        "N",
-        "Length of the run in photos (or digits), repeats included; with --resume, its new length.",
-        min=1,
-        show_default=_OF_TASK,
-    )
+    photos: int | None = option(None, "N", _PHOTOS, min=1, show_default=_OF_TASK)
     batch: int | None = option(
         None, "N", "Number of photos per step, over all processes.", min=1, show_default=_OF_TASK
     )
@@ -131,12 +120,7 @@ class StartOptions:
     panel: ClassVar[str] = RUN
 
     start: Path | None = option(None, "FILE", "Weights to start from.", show_default="new ones")
-    backbone: Path | None = option(
-        None,
-        "FILE",
-        "Backbone of a new model, from --stage features.",
-        show_default="pretrained on ImageNet, for photos",
-    )
+    backbone: Path | None = option(None, "FILE", _BACKBONE, show_default="pretrained on ImageNet, for photos")
 
     def check(self, data: DataOptions) -> None:
         """Refuse weights beside options of new ones.
@@ -160,14 +144,10 @@ class ComputeOptions:
     panel: ClassVar[str] = NETWORK
 
     device: str = device_option()
-    precision: Precision = option(
-        Precision.auto, None, "Precision of the autocast; auto: bf16 if it is faster, otherwise fp32."
-    )
+    precision: Precision = option(Precision.auto, None, _PRECISION)
     workers: int = option(1, "N", "Number of processes that decode photos, per process that trains.", min=0)
     compile: bool = option(False, None, "Compile the forward pass with torch.compile.")
-    save_memory: bool = option(
-        False, None, "Recompute the activations of the flow in the backward pass, and train in fp32."
-    )
+    save_memory: bool = option(False, None, _MEMORY)
 
     def __post_init__(self) -> None:
         """Refuse options that exclude each other."""
@@ -184,15 +164,9 @@ class TrainOptions:
     panel: ClassVar[str] = RUN
 
     data: DataOptions
-    run: Path | None = option(
-        None, "FOLDER", "Folder of the run, for checkpoints, logs and weights.", show_default="runs/MODEL"
-    )
+    run: Path | None = option(None, "FOLDER", _RUN, show_default="runs/MODEL")
     settings: SettingOptions
-    resume: bool = option(
-        False,
-        None,
-        "Continue exactly where the run stopped, with its settings, or begin it if there is no checkpoint.",
-    )
+    resume: bool = option(False, None, _RESUME)
     start: StartOptions
     evaluate_every: int | None = option(
         None, "N", "Number of photos between evaluations.", min=1, show_default=_OF_TASK
@@ -226,15 +200,8 @@ def train(options: TrainOptions) -> None:
         options.start.check(data)
         with processes(device) as shared:
             quiet = silence() if shared.rank else options.quiet
-            task = open_task(
-                data.dataset,
-                places,
-                data.stage,
-                options.start.backbone,
-                data.preset,
-                data.cache,
-                data.ablate or (),
-            )
+            new = options.start.backbone, data.preset, data.cache, data.ablate or ()
+            task = open_task(data.dataset, places, data.stage, *new)
             run = options.run or Path("runs") / task.model
             config = task.settings(**given)
             if options.resume:

@@ -8,46 +8,19 @@ from typing import Annotated
 
 import typer
 
-from cinn_colorize.cli import values
-from cinn_colorize.cli.common import (
-    AnyModelOptions,
-    BatchOutputOptions,
-    GeneralOptions,
-    PhotoOptions,
-    check_seeds,
-    device_of,
-    temperature_of,
-    usage_errors,
-)
-from cinn_colorize.cli.console import fatal, show_log
+from cinn_colorize.cli import common, values
 from cinn_colorize.cli.digits import MODEL, digit_option, refuse, refuse_all_but, transfer_digits
 from cinn_colorize.cli.many import checked
 from cinn_colorize.cli.summary import report
-from cinn_colorize.imaging.options import option
 from cinn_colorize.methods.transfer import TEMPERATURE, check_reference
-from cinn_colorize.request import Drawing, TransferRequest
-
-Reference = Annotated[
-    Path,
-    typer.Argument(metavar="REF", help="Colour photo whose colours are transferred.", show_default=False),
-]
-Targets = Annotated[
-    list[Path] | None,
-    typer.Argument(
-        metavar="TARGET",
-        help="Photos, or folders of photos, that receive the colours.",
-        show_default=False,
-    ),
-]
+from cinn_colorize.request import TransferRequest
 
 
 @dataclass(frozen=True)
-class TransferOutputOptions(BatchOutputOptions):
+class TransferOutputOptions(common.BatchOutputOptions):
     """What files a transfer makes of each photo."""
 
-    sheet: bool = option(
-        False, None, "Write a sheet with REF, TARGET and the results too.", "--sheet/--no-sheet"
-    )
+    sheet: bool = common.sheet_option("Write a sheet with REF, TARGET and the results too.", default=False)
 
 
 @dataclass(frozen=True)
@@ -59,15 +32,18 @@ class DigitOptions:
 
 def transfer(
     context: typer.Context,
-    reference: Reference,
-    targets: Targets = None,
+    reference: Annotated[Path, common.argument("REF", "Colour photo whose colours are transferred.")],
+    targets: Annotated[
+        list[Path] | None,
+        common.argument("TARGET", "Photos, or folders of photos, that receive the colours."),
+    ] = None,
     *,
     request: TransferRequest,
     digits: DigitOptions,
     out: TransferOutputOptions,
-    reading: PhotoOptions,
-    network: AnyModelOptions,
-    general: GeneralOptions,
+    reading: common.PhotoOptions,
+    network: common.AnyModelOptions,
+    general: common.GeneralOptions,
 ) -> None:
     """Give photos the colours of another.
 
@@ -87,48 +63,26 @@ def transfer(
         transfer_digits([reference, *(targets or [])], digits.digit, out, network, general)
         return
     refuse({"--digit": digits.digit}, "only with --model mnist")
-    out.check()
-    drawing = _drawing(request, targets, network, reading.limit)
-    show_log(general.quiet, general.verbose)
-
-    from cinn_colorize.batch.inputs import find_inputs
-    from cinn_colorize.batch.processes import usable_cores
-    from cinn_colorize.batch.run import Batch
-
-    stem = reference.stem.replace("{", "{{").replace("}", "}}")
-    plan = out.plan(
-        request=request,
-        drawing=drawing,
-        pattern=f"{{stem}}_like_{stem}_{{seed:03d}}{{ext}}",
-        sheet=out.sheet,
-        sheet_pattern=f"{{stem}}_like_{stem}_sheet.jpg",
-        max_pixels=reading.limit,
-    )
-    with fatal(general.debug):
-        others: list[Path] = []
-        inputs = checked(find_inputs(targets or [], output=out.output_dir, not_taken=others))
-        from cinn_colorize.imaging.photo import open_photo
-        from cinn_colorize.methods.base import check_file
-
-        check_file(reference)
-        check_reference(open_photo(reference, max_pixels=reading.limit))
-        device_of(network.device)
-        batch = Batch(inputs, plan, network.spec(plan.method.encodes), usable_cores())
-        failed = report(batch, out.as_json, general, others)
-    if failed:
-        raise typer.Exit(1)
-
-
-def _drawing(
-    request: TransferRequest, targets: list[Path] | None, network: AnyModelOptions, limit: int
-) -> Drawing:
-    """Return what the request comes to; options that cannot be used are usage errors."""
     if not targets:
         raise typer.BadParameter("Missing argument 'TARGET...'")
     values.pages(request.pages)
     if request.strength is not None and request.levels is not None:
         raise typer.BadParameter("--strength and --levels exclude each other")
-    check_seeds(request.seed, request.number)
-    temperature_of(request.temperature, network.info, TEMPERATURE)
-    with usage_errors("--levels"):
-        return request.drawing(network.info, limit)
+    common.check_seeds(request.seed, request.number)
+    method = common.method_of(request, network.info, reading, "--levels", TEMPERATURE)
+    name = f"{{stem}}_like_{reference.stem.replace('{', '{{').replace('}', '}}')}_"
+    sheet = f"{name}sheet.jpg" if out.sheet else ""
+    with general.reporting():
+        from cinn_colorize.batch.inputs import find_inputs
+        from cinn_colorize.batch.run import Batch
+        from cinn_colorize.imaging.photo import open_photo
+        from cinn_colorize.methods.base import check_file
+
+        not_taken: list[Path] = []
+        inputs = checked(find_inputs(targets, output=out.output_dir, not_taken=not_taken))
+        check_file(reference)
+        check_reference(open_photo(reference, max_pixels=reading.limit))
+        common.device_of(network.device)
+        plan = out.plan(request, method, reading, pattern=f"{name}{{seed:03d}}{{ext}}", sheet=sheet)
+        batch = Batch(inputs, plan, network.spec(plan.method.encodes))
+        report(batch, out.as_json, general, not_taken)

@@ -30,13 +30,8 @@ _PART = 2**20  # bytes of an entry that are unpacked at once, whatever size the 
 
 
 def readable(photos: Iterable[Source], read: Callable[[Source], T]) -> Iterator[tuple[int, T]]:
-    """Read photos; yield what can be read, each with its place, and name the others in the log.
-
-    Raises:
-        DataError: none can be read.
-    """
-    error = None
-    found = False
+    """Read photos; yield those that can be read with their places, log the others; DataError if all fail."""
+    error, found = None, False
     for k, source in enumerate(photos):
         try:
             content = read(source)
@@ -57,11 +52,7 @@ class Reader:
         self._archives: dict[Path | Url, zipfile.ZipFile] = {}
 
     def __call__(self, source: Source) -> NDArray[Any]:
-        """Decode to sRGB, (H, W, 3) uint8, upright.
-
-        Raises:
-            DataError: it cannot be read or decoded.
-        """
+        """Decode to sRGB, (H, W, 3) uint8, upright; DataError if it cannot be read or decoded."""
         data = self.file(source)
         try:
             profile = _profile_of(data)
@@ -73,11 +64,7 @@ class Reader:
         return _in_srgb(image, profile)
 
     def file(self, source: Source) -> bytes:
-        """Return the bytes of the image file.
-
-        Raises:
-            DataError: it cannot be read.
-        """
+        """Return the bytes of the image file; DataError if it cannot be read."""
         try:
             if isinstance(source.path, Url):
                 return self._read_remote(source)
@@ -142,11 +129,7 @@ def _lmdb_entry(path: Path, key: str) -> bytes:
 
 
 def _profile_of(data: bytes) -> bytes:
-    """Return the ICC profile of a file, or nothing, before any pixel is decoded.
-
-    Raises:
-        OSError, ValueError, SyntaxError: it is no photo, or too large a one.
-    """
+    """Return the ICC profile of a file, or nothing; one of UNREADABLE if it is no photo, or too large."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, about sizes and metadata
         try:

@@ -29,7 +29,6 @@ SHARDS = "photos-*-[0-9]*.zip"  # photos-train-0.zip; not photos-dev.zip, which 
 _OF_ZIPS = (zipfile.BadZipFile, KeyError, EOFError, RuntimeError, SyntaxError, ValueError, zlib.error)
 UNREADABLE = (OSError, *_OF_ZIPS)
 
-
 if TYPE_CHECKING:
     import lmdb
 
@@ -76,10 +75,9 @@ def find_photos(
         if not shards:
             expected = pattern if is_folder(root) else root.name
             raise DataError(f"{root.shown}: no file there matches {expected}")
-        photos = _in_shards(shards, damaged)
-        if not photos:
-            raise DataError(f"{root.shown}: no photos there ({', '.join(sorted(SUFFIXES))})")
-        return photos
+        if photos := _in_shards(shards, damaged):
+            return photos
+        raise DataError(f"{root.shown}: no photos there ({', '.join(sorted(SUFFIXES))})")
     expected = "a folder of photos or a zip" + (f", or a folder of shards {pattern}" if pattern else "")
     name = printable_name(root)
     if not root.exists():
@@ -87,10 +85,8 @@ def find_photos(
     if root.is_file() and root.suffix.lower() in SUFFIXES:
         raise DataError(f"{name}: a single photo; expected {expected}")
     shards = [root] if root.is_file() else sorted(root.glob(pattern)) if pattern else []
-    if shards:
-        photos = _in_shards(shards, damaged)
-    else:
-        photos = [Source(root / file) for file in _photo_names(_files_below(root))]
+    files = [] if shards else _photo_names(_files_below(root))
+    photos = _in_shards(shards, damaged) if shards else [Source(root / file) for file in files]
     if not photos:
         raise DataError(f"{name}: no photos in it ({', '.join(sorted(SUFFIXES))}); expected {expected}")
     return photos
@@ -135,11 +131,7 @@ class _NamedPhotos(Sequence[Source]):
 
 
 class FolderPhotos(_NamedPhotos):
-    """The photos of a folder and its subfolders, as :func:`find_photos` lists them.
-
-    Raises:
-        DataError: there are none.
-    """
+    """The photos of a folder and its subfolders, as :func:`find_photos` lists them; DataError if none."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -154,8 +146,7 @@ class FolderPhotos(_NamedPhotos):
 class LmdbPhotos(_NamedPhotos):
     """The photos of an LMDB in LSUN's layout: a key and the bytes of an image file each, in the keys' order.
 
-    Raises:
-        DataError: it is damaged or empty, or the package lmdb is missing.
+    DataError if it is damaged or empty, or the package lmdb is missing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -182,9 +173,8 @@ def _lmdb(path: Path) -> ModuleType:
     try:
         return importlib.import_module("lmdb")
     except ImportError as error:
-        raise DataError(
-            f"{printable_name(path)}: reading LSUN requires lmdb; pip install 'cinn-colorize[train]'"
-        ) from error
+        install = "reading LSUN requires lmdb; pip install 'cinn-colorize[train]'"
+        raise DataError(f"{printable_name(path)}: {install}") from error
 
 
 @cache

@@ -29,17 +29,8 @@ _PAUSES = (1, 2, 4, 8, 16)  # seconds before another try
 _PATIENCE = 30  # seconds without a byte
 _END = 22  # bytes at the end of a zip that are read first
 # Errors that a retry would not fix.
-_FINAL = (
-    FileNotFoundError,
-    PermissionError,
-    ImportError,
-    ValueError,
-    LookupError,
-    RuntimeError,
-    EOFError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+_OF_ZIPS = (EOFError, zipfile.BadZipFile, zlib.error)
+_FINAL = (FileNotFoundError, PermissionError, ImportError, ValueError, LookupError, RuntimeError, *_OF_ZIPS)
 _REFUSED = (401, 403, 404, 410)  # answers of HTTP that stay the same
 _URL = re.compile(r"(\w+://)(?:[^/\s]*@)?([^\s?'\"]*)(\?[^\s'\"]*)?")  # with user and query, in a text
 
@@ -60,12 +51,11 @@ class Url(str):
     @property
     def shown(self) -> str:
         """It in messages and in what is kept of a run: without user and query, which may hold secrets."""
-        scheme, separator, rest = self.partition("://")
+        scheme, _, rest = self.partition("://")
         place, asked, _ = rest.partition("?")
         host, slash, path = place.partition("/")
-        return printable_name(
-            scheme + separator + host.rpartition("@")[2] + slash + path + ("?..." if asked else "")
-        )
+        bare = f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+        return printable_name(f"{bare}?..." if asked else bare)
 
 
 def shown(place: Url | Path) -> str:
@@ -85,8 +75,7 @@ def is_folder(url: Url) -> bool:
 def find(url: Url, pattern: str) -> list[Url]:
     """Return the files that a URL means: one, those of a pattern with ``*``, or a folder's of a pattern.
 
-    Raises:
-        DataError: it cannot be reached.
+    DataError if it cannot be reached.
     """
     system, path = _system(url)
     if "*" not in url and not is_folder(url):
@@ -105,11 +94,7 @@ def find(url: Url, pattern: str) -> list[Url]:
 
 
 def open_file(url: Url) -> IO[bytes]:
-    """Open a file to read at any position.
-
-    Raises:
-        DataError: it cannot be reached, or its server does not support range requests.
-    """
+    """Open a file to read at any position; DataError if its server does not allow it."""
     system, path = _system(url)
 
     def opened() -> IO[bytes]:
@@ -129,9 +114,7 @@ def open_file(url: Url) -> IO[bytes]:
 def retry(name: str, function: Callable[[], T]) -> T:
     """Call a function that reads ``name`` remotely, and retry for half a minute if the network fails.
 
-    Raises:
-        DataError: it kept failing, or what it read is damaged.
-        OSError: the disk is full.
+    DataError if it kept failing, or what it read is damaged; OSError if the disk is full.
     """
     for pause in (*_PAUSES, None):
         try:
@@ -161,10 +144,8 @@ def _is_final(error: Exception) -> bool:
 def cached(url: Url, folder: Path) -> Path:
     """Return a copy of a file in a folder, fetched if it is missing or of another size.
 
-    Processes that want the same file at once wait for the one that fetches it.
-
-    Raises:
-        DataError: it cannot be fetched, or there is no space for it.
+    Processes that want the same file at once wait for the one that fetches it. DataError if it cannot be
+    fetched, or there is no space for it.
     """
     from filelock import FileLock
 
@@ -178,10 +159,10 @@ def cached(url: Url, folder: Path) -> Path:
                 return target
             free = shutil.disk_usage(folder).free
             if size and free < size:
-                raise DataError(
-                    f"{printable_name(folder)}: {free / 1e9:.1f} GB are free there, {size / 1e9:.1f} GB are "
-                    f"needed for {url.shown}"
+                missing = (
+                    f"{free / 1e9:.1f} GB are free there, {size / 1e9:.1f} GB are needed for {url.shown}"
                 )
+                raise DataError(f"{printable_name(folder)}: {missing}")
             log.info("fetching %s to %s", url.shown, printable_name(folder))
             retry(url.shown, lambda: _fetch(system, path, target))
     except OSError as error:
@@ -208,9 +189,8 @@ def _system(url: Url) -> tuple[Any, str]:
 
         system, path = fsspec.url_to_fs(url, **options)
     except ImportError as error:
-        raise DataError(
-            f"{url.shown}: requires another package; pip install 'cinn-colorize[remote]' ({error})"
-        ) from error
+        install = f"pip install 'cinn-colorize[remote]' ({error})"
+        raise DataError(f"{url.shown}: requires another package; {install}") from error
     except ValueError as error:
         raise DataError(f"{url.shown}: {_without_secrets(str(error))}") from error
     return system, path

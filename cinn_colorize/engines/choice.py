@@ -48,20 +48,19 @@ class ModelSpec:
         """
         if self.engine is Engine.torch or (self.engine is Engine.auto and not self._suits_onnxruntime):
             return None
-        from cinn_colorize.engines.onnx.shipped import graphs_for
+        from cinn_colorize.engines.onnx.files import graphs_for
 
         graphs = graphs_for(self.model, self.weights)
         if self.engine is Engine.onnx and not graphs:
-            raise WeightsError(
-                f"{printable_name(self.weights)}: onnxruntime has no graph of this architecture; "
-                "use --engine torch"
-            )
+            problem = "onnxruntime has no graph of this architecture; use --engine torch"
+            raise WeightsError(f"{printable_name(self.weights)}: {problem}")
         return graphs
 
     @property
     def _suits_onnxruntime(self) -> bool:
-        on_cpu = self.device == "cpu" or (self.device == "auto" and not has_gpu())
-        can = on_cpu and self.precision == Precision.fp32 and not self.encodes
+        torch = find_spec("torch") is not None  # which the program without Python does not have
+        on_cpu = self.device == "cpu" or (self.device == "auto" and not (torch and has_gpu()))
+        can = on_cpu and self.precision == Precision.fp32 and not (torch and self.encodes)
         return can and find_spec("onnxruntime") is not None
 
     def load(self) -> LoadedNetwork:
@@ -73,7 +72,7 @@ class ModelSpec:
                 does not have the device.
         """
         if graphs := self.graphs:
-            from cinn_colorize.engines.onnx.sessions import Sessions
+            from cinn_colorize.engines.onnx.files import Sessions
 
             # First: in a thread of its own, while another one imports what the next line needs.
             sessions = Sessions(graphs, self.weights)

@@ -48,45 +48,25 @@ class Network(Protocol):
         """Side of the ab that :meth:`coarse` computes; None if the model has no such part."""
 
     def condition(self, L: Floats) -> Any:
-        """Compute once what all samples under L*, (S, S), share; only the network knows its type.
-
-        Raises:
-            ValueError: L has another shape.
-        """
+        """Compute once what all samples under L*, (S, S), share; a ValueError if L has another shape."""
 
     def coarse(self, latents: LatentLevels, condition: Any) -> Coarse:
-        """Compute what :meth:`decode` begins with, from the coarsest level of N codes, in less time.
-
-        Only of a network with a ``coarse_size``.
-        """
+        """Compute what :meth:`decode` begins with from the coarsest level of N codes, if ``coarse_size``."""
 
     def decode(
         self, latents: LatentLevels, condition: Any, coarse: Coarse | None = None
     ) -> tuple[Floats, NDArray[np.float64]]:
-        """Decode N codes (N, C, r, r) by level: g(z; c).
-
-        Args:
-            latents: the codes.
-            condition: result of :meth:`condition`.
-            coarse: result of :meth:`coarse`, or other colours, whose details are to be decoded.
+        """Decode N codes (N, C, r, r) by level: g(z; c), or the details of other ``coarse`` colours.
 
         Returns:
             ab, (N, 2, s, s), and the log density of x = ab / 15 under the map that g is in nats, (N,).
         """
 
     def encode(self, ab: Floats, condition: Any) -> LatentLevels:
-        """Encode ab (2, s, s): return f(x; c), (1, C, r, r) by level.
-
-        Raises:
-            EngineError: the engine has no forward direction.
-        """
+        """Encode ab (2, s, s): f(x; c), (1, C, r, r) by level; an EngineError if the engine has no f."""
 
     def log_prob(self, ab: Floats, condition: Any) -> float:
-        """Return the log density of x = ab / 15 given L in nats, always without guidance.
-
-        Raises:
-            EngineError: the engine has no forward direction.
-        """
+        """Return the log density of x = ab / 15 given L in nats, without guidance; see :meth:`encode`."""
 
 
 class LoadedNetwork(NamedTuple):
@@ -118,9 +98,7 @@ class NetworkInput:
         """Refuse what is no L*, by a TypeError or ValueError."""
         if (self.panorama is None) != (self.windows.count == 1):
             raise ValueError("give a panorama where there are several windows, and only there")
-        for L in (self.square, self.panorama):
-            if L is None:
-                continue
+        for L in (self.square, *([] if self.panorama is None else [self.panorama])):
             if not isinstance(L, np.ndarray):
                 raise TypeError(f"L* must be an array, not {type(L).__name__}")
             if L.size and not (L.min() >= -_ROUNDING and L.max() <= 100 + _ROUNDING):  # NaN, neither
@@ -128,11 +106,7 @@ class NetworkInput:
 
     @classmethod
     def of(cls, photo: Photo, size: int) -> NetworkInput:
-        """Reduce a photo, without its frame, to squares of ``size`` pixels.
-
-        Raises:
-            PhotoError: the photo cannot be read.
-        """
+        """Reduce a photo, without its frame, to squares of ``size`` pixels; or a PhotoError."""
         windows = Windows.of(*photo.inside.size)
         panorama = photo.luminance(*windows.size(size)) if windows.count > 1 else None
         return cls(photo.luminance(size, size), windows, panorama)
@@ -141,5 +115,5 @@ class NetworkInput:
         """Return L* (S, S) of each window."""
         if self.panorama is None:
             return [self.square]
-        cuts = (self.windows.cut(self.panorama, k) for k in range(self.windows.count))
-        return [np.ascontiguousarray(cut) for cut in cuts]
+        windows = self.windows
+        return [np.ascontiguousarray(windows.cut(self.panorama, k)) for k in range(windows.count)]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, SupportsFloat, SupportsIndex
+from typing import TYPE_CHECKING, SupportsFloat, SupportsIndex, TypeVar
 
 import numpy as np
 import torch
@@ -14,18 +15,20 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cinn_colorize.engines.devices import choose_device, placed
 from cinn_colorize.engines.interface import DENSITY_SCALE, Coarse, LoadedNetwork
 from cinn_colorize.errors import WeightsError
 from cinn_colorize.imaging.options import Precision, whole_number
 from cinn_colorize.latents.latent import Latent, Shapes
 from cinn_colorize.latents.noise import Floats, LatentLevels
 from cinn_colorize.models import MODELS, Loaded, PhotoModelInfo, loaded_from
-from cinn_colorize.models.threads import one_thread
+from cinn_colorize.models.base import one_thread
 
 if TYPE_CHECKING:
     from cinn_colorize.models.base import Condition, ConditionalFlow
 
+Module = TypeVar("Module", bound=nn.Module)
+
+DEVICES = ("cpu", "cuda", "mps")
 # Number of samples that go through the network at a time. It is fixed because a matrix product of another
 # shape may round differently, and the bytes of a sample would depend on how many were asked for.
 _CHUNK = {"cpu": 1, "cuda": 8, "mps": 8}
@@ -119,9 +122,8 @@ class TorchNetwork:
         for part in _slices(len(latent), chunk):
             levels = {r: self._filled(z[part], chunk) for r, z in latent.levels.items()}
             with self.inference():
-                x, log_dets = self.model.finish(
-                    levels, of_chunk, tuple(self._filled(tensor[part], chunk) for tensor in begun)
-                )
+                known = tuple(self._filled(tensor[part], chunk) for tensor in begun)
+                x, log_dets = self.model.finish(levels, of_chunk, known)
             code = latent[part]
             log_det = torch.stack(list(log_dets.values())).sum(0).cpu()
             ab.append((x.float().cpu() * self._scale)[: len(code)])
@@ -195,3 +197,27 @@ def torch_network(
     weight, half = info.guidance_of(guidance), precision == Precision.bf16
     network = TorchNetwork(loaded.model, info.luminance_size, chosen, half=half, chunk=chunk, guidance=weight)
     return LoadedNetwork(info, loaded.sha256, precision, network, weight)
+
+
+def placed(model: Module, device: torch.device) -> Module:
+    """Return a model on a device: itself if it is there, or a copy, since others may use it where it is."""
+    there = torch.empty(0, device=device).device
+    is_there = all(tensor.device == there for tensor in (*model.parameters(), *model.buffers()))
+    return model if is_there else copy.deepcopy(model).to(there)
+
+
+def choose_device(name: str | torch.device) -> torch.device:
+    """Return the device of a name, ``auto`` a GPU where there is one; a ValueError if it is not here."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except (RuntimeError, TypeError):
+        device = torch.device("meta")
+    if device.type not in DEVICES:
+        raise ValueError(f"unknown device {name!r}; choose auto, cpu, cuda, cuda:1, ... or mps")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"there is no device {name!r} here ({torch.cuda.device_count()} CUDA devices)")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ValueError("there is no device 'mps' here")
+    return device

@@ -42,12 +42,7 @@ def estimate(photos: Sequence[Statistics]) -> dict[str, Estimate]:
 
 
 def difference(photos: Sequence[Statistics], others: Sequence[Statistics]) -> dict[str, Estimate]:
-    """Estimate by how much measures that both have differ, from the same resampled photos for both.
-
-    Args:
-        photos: statistics of each photo.
-        others: other statistics of the same photos, in the same order.
-    """
+    """Estimate by how much measures that both have differ, from the same resampled photos in one order."""
     found = {}
     for name in photos[0] if photos else ():
         if name in others[0]:

@@ -15,13 +15,20 @@ from cinn_colorize.engines.interface import NetworkInput
 from cinn_colorize.errors import DataError
 from cinn_colorize.evaluation.bootstrap import Estimate, Statistics, Term, estimate
 from cinn_colorize.evaluation.calibration import Calibration
-from cinn_colorize.evaluation.earlier import DrawnBy
+from cinn_colorize.evaluation.given import DrawnBy
 from cinn_colorize.evaluation.likelihood import DIMENSIONS, with_noise
-from cinn_colorize.evaluation.metrics import color_statistics, exploding, limited, picture_statistics
+from cinn_colorize.evaluation.metrics import (
+    SIGMAS,
+    Tinted,
+    best,
+    color_statistics,
+    exploding,
+    limited,
+    picture_statistics,
+)
 from cinn_colorize.evaluation.photos import Doubles, Square, read_square, to_rgb
 from cinn_colorize.evaluation.realism import Measure
 from cinn_colorize.evaluation.table import BEST_TINT, GRAY, TINT, TRUTH, ModelRow, Report, Row
-from cinn_colorize.evaluation.tints import SIGMAS, Tinted, best
 from cinn_colorize.imaging.color import Floats
 from cinn_colorize.latents.levels import PerLevel
 

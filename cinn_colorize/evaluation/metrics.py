@@ -9,12 +9,14 @@ these are omitted.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping, Sequence
 
+import cv2
 import numpy as np
 
-from cinn_colorize.evaluation.bootstrap import Statistics, Term
-from cinn_colorize.evaluation.photos import CHROMA_SIZE, Doubles, block_means
-from cinn_colorize.imaging.color import Floats
+from cinn_colorize.evaluation.bootstrap import Statistics, Term, estimate
+from cinn_colorize.evaluation.photos import CHROMA_SIZE, Doubles, Square, block_means
+from cinn_colorize.imaging.color import Floats, lab_to_srgb
 
 _LIMIT = 110.0  # of |ab| where colours are compared, lest one exploding pixel decide
 _EXPLODING = 128.0
@@ -23,6 +25,8 @@ _CALIBRATION = {"calibration": CHROMA_SIZE, "calibration_4x4": 4, "calibration_p
 _BLOCKS = CHROMA_SIZE // 8
 _VIVID, _COLORED, _SAME_HUE = 20.0, 10.0, np.cos(np.radians(30))
 _DIFFERENT = 1e-3  # RMS, in units of ab, below which a sample is its mean except for rounding
+# Standard deviations of a and b that ``tint*`` chooses from.
+SIGMAS = (0.0, 4.0, 8.0, 12.0, 16.0, 20.0, 24.0, 28.0, 32.0)
 
 
 def picture_statistics(pictures: Doubles | Floats, truth: Doubles) -> Statistics:
@@ -112,13 +116,87 @@ def _without_mean(ab: Doubles) -> Doubles:
     return ab - ab.mean(axis=(-2, -1), keepdims=True)
 
 
-def shortfall(name: str, value: float) -> float | None:
+class Tinted:
+    """The control that any measure must survive: samples of one photo that are one colorization, tinted.
+
+    The colours at temperature 0 with one Gaussian tint a sample, the same everywhere in the photo, differ
+    from each other in nothing that has to do with its objects. What they reach in a measure, spread alone
+    reaches. They cost no pass through the network beyond the sample at temperature 0.
+
+    Args:
+        photo: the photo.
+        center: ab (2, r, r) at temperature 0, as it leaves the flow.
+        samples: number of samples.
+        seed: seed of the tints, which differ in nothing but scale for other deviations.
+    """
+
+    def __init__(self, photo: Square, center: Floats, samples: int, seed: int) -> None:
+        self._photo, self._center = photo, limited(center)
+        self._normal = np.random.default_rng((seed, samples)).standard_normal((samples, 2))
+        self._large = np.stack(
+            [cv2.resize(plane, photo.L.shape, interpolation=cv2.INTER_CUBIC) for plane in center]
+        ).astype(np.float32)
+
+    def isotropic(self, sigma: float) -> Statistics:
+        """Compare samples whose tints deviate by ``sigma`` in a and in b with the photo."""
+        return self._statistics(sigma * self._normal)
+
+    def like(self, samples: Floats) -> Statistics:
+        """Compare samples whose tints vary as the means of other samples (n, 2, r, r) do with the photo."""
+        means = block_means(limited(samples), 1)[..., 0, 0]
+        means = means[np.isfinite(means).all(axis=1)]
+        if len(means) < 2:
+            return self.isotropic(0)
+        variances, axes = np.linalg.eigh(np.cov(means, rowvar=False))
+        root = axes * np.sqrt(np.maximum(variances, 0)) @ axes.T
+        return self._statistics(self._normal @ root)
+
+    def _statistics(self, tints: Doubles) -> Statistics:
+        pictures = np.stack([_to_rgb(self._photo.L, self._large, tint) for tint in tints.astype(np.float32)])
+        return {
+            **picture_statistics(pictures, self._photo.rgb),
+            **color_statistics(self._center + tints[..., None, None], self._photo.ab),
+        }
+
+
+def best(photos: Mapping[float, Sequence[Statistics]]) -> tuple[list[Statistics], dict[str, float]]:
+    """Choose the deviation that is best for each measure, from statistics of each photo by deviation.
+
+    Returns:
+        statistics of each photo, of each measure at its own deviation, and these deviations by measure.
+    """
+    estimates = {sigma: estimate(found) for sigma, found in photos.items()}
+    sigmas = {
+        name: min(estimates, key=lambda sigma: _shortfall(name, estimates[sigma][name].mean))
+        for name in next(iter(estimates.values()))
+        if np.isfinite(_shortfall(name, 1.0))
+    }
+    chosen: list[Statistics] = [
+        {name: photos[sigma][i][name] for name, sigma in sigmas.items()}
+        for i in range(len(next(iter(photos.values()))))
+    ]
+    return chosen, sigmas
+
+
+def _to_rgb(L: Floats, ab: Floats, tint: Floats) -> Floats:
+    """Compose as :func:`~cinn_colorize.evaluation.photos.to_rgb` does, in single precision and faster."""
+    a, b = ab + tint[:, None, None]
+    # As scikit-image: no negative Z.
+    b = np.minimum(b, 200 / 116 * (L + 16))
+    rgb = lab_to_srgb(np.stack([L, a, b], axis=-1))
+    return np.clip(np.moveaxis(rgb, -1, 0), 0, 1)
+
+
+def _shortfall(name: str, value: float) -> float:
     """Return how far a measure is from the best it can be, up to a constant.
 
-    None for those that tints do not change, and for ``variance``, of which neither much nor little is good.
+    Infinity for nan, and for those that are not chosen by: those that tints do not change, and ``variance``,
+    of which neither much nor little is good.
     """
     if name.startswith("best_of"):
-        return value
-    if name.startswith(("calibration", "chroma")):
-        return abs(value - 1)
-    return -value if name.startswith("hue") else None
+        found = value
+    elif name.startswith(("calibration", "chroma")):
+        found = abs(value - 1)
+    else:
+        found = -value if name.startswith("hue") else np.inf
+    return np.inf if np.isnan(found) else found

@@ -24,10 +24,9 @@ from torch import Tensor
 from cinn_colorize.data.readers import Reader
 from cinn_colorize.data.sources import Source
 from cinn_colorize.errors import DataError
-from cinn_colorize.evaluation.bootstrap import Estimate, mean_estimate
-from cinn_colorize.evaluation.distances import kernel_distance
+from cinn_colorize.evaluation.bootstrap import Estimate, mean_estimate, resampled
+from cinn_colorize.evaluation.given import malformed, names_none, read_column
 from cinn_colorize.evaluation.photos import Doubles, Square, read_square
-from cinn_colorize.evaluation.subsets import malformed, names_none, read_column
 from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging.color import Floats
 from cinn_colorize.models.conditioning import backbone, pretrained
@@ -95,8 +94,45 @@ class KidLite0:
         return self._network.penultimate(pictures)
 
     def estimate(self, found: Sequence[Floats]) -> Estimate:
-        """See :func:`~cinn_colorize.evaluation.distances.kernel_distance`."""
+        """See :func:`kernel_distance`."""
         return kernel_distance(found, self._reference)
+
+
+def kernel_distance(pictures: Sequence[Floats], reference: Floats | Doubles) -> Estimate:
+    """Compute the unbiased kernel distance (KID, Binkowski et al. 2018, https://arxiv.org/abs/1801.01401).
+
+    The squared maximum mean discrepancy with the kernel (x . y / d + 1)^3 between features (n, d) of each
+    photo's n pictures and the reference's, (m, d): 0 on average if both are distributed alike, nan for a
+    single photo. Pictures of one photo are not independent, so only pairs of different photos count. The
+    standard error is from a bootstrap over photos, too large where the distance is near 0; the reference is
+    not resampled.
+    """
+    n = len(pictures)
+    if n < 2:
+        return Estimate(float("nan"), float("nan"))
+    every, reference = np.concatenate(pictures).astype(np.float64), reference.astype(np.float64)
+    of_photo = np.repeat(np.arange(n), [len(features) for features in pictures])
+    within, across = np.empty((n, n)), np.empty(n)
+    for i, features in enumerate(pictures):
+        columns = _kernel(features, every).mean(axis=0)
+        within[i] = np.bincount(of_photo, columns) / np.bincount(of_photo)
+        across[i] = _kernel(features, reference).mean()
+    np.fill_diagonal(within, 0)
+    of_reference = _kernel(reference, reference)
+    m = len(reference)
+    offset = (of_reference.sum() - np.trace(of_reference)) / (m * (m - 1))
+
+    def distance(weights: Doubles) -> Doubles:
+        pairs = weights.sum(axis=-1) ** 2 - np.square(weights).sum(axis=-1)
+        with np.errstate(invalid="ignore"):  # where all photos drawn are the same
+            same = ((weights @ within) * weights).sum(axis=-1) / pairs
+        return np.asarray(same - 2 * weights @ across / weights.sum(axis=-1) + offset)
+
+    return Estimate(float(distance(np.ones(n))), float(np.nanstd(distance(resampled(n)), ddof=1)))
+
+
+def _kernel(x: Floats | Doubles, y: Doubles) -> Doubles:
+    return np.asarray((x.astype(np.float64) @ y.T / x.shape[1] + 1) ** 3)
 
 
 class Fid:
@@ -166,11 +202,7 @@ class StLpips:
 
 
 class Top5:
-    """``top5_lite0`` and ``top5_vgg16``, of the photos in ``labels``.
-
-    Raises:
-        DataError: the weights are not installed or cannot be downloaded.
-    """
+    """``top5_lite0`` and ``top5_vgg16``, of the photos in ``labels``; DataError if there are no weights."""
 
     def __init__(self, classifier: str, labels: Mapping[Source, int], device: torch.device) -> None:
         self.name, self._labels = f"top5_{classifier}", labels
@@ -189,13 +221,10 @@ class Top5:
 
 
 def read_labels(path: Path, photos: Sequence[Source], root: Path) -> dict[Source, int]:
-    """Read ImageNet classes of photos.
+    """Read ImageNet classes of photos in a zip or folder; those that the table does not name have none.
 
-    Args:
-        path: a tab-separated table with the columns ``entry``, a photo's name in its zip or folder, and
-            ``class``, from 0 to 999; other columns are ignored.
-        photos: the photos that are measured; those that the table does not name have no class.
-        root: the zip or folder that contains them.
+    The table is tab-separated with the columns ``entry``, a photo's name in ``root``, and ``class``, from 0
+    to 999; others are ignored.
 
     Raises:
         DataError: the table cannot be read, is malformed, or names none of the photos.

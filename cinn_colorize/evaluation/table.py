@@ -9,8 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from cinn_colorize.evaluation.bootstrap import Estimate, Statistics, difference, estimate
-from cinn_colorize.evaluation.earlier import DrawnBy, Earlier
-from cinn_colorize.evaluation.subsets import Subsets
+from cinn_colorize.evaluation.given import DrawnBy, Earlier, Subsets
 from cinn_colorize.files.messages import counted
 from cinn_colorize.latents.levels import PerLevel, short_levels
 
@@ -61,7 +60,7 @@ class Report:
         samples: number of samples per photo.
         model: one row per temperature.
         references: rows by name: ``tint`` and ``tint*``, the control of
-            :mod:`cinn_colorize.evaluation.tints`; ``gray``; ``truth``, the photo's own ab at 64 px.
+            :mod:`cinn_colorize.evaluation.metrics`; ``gray``; ``truth``, the photo's own ab at 64 px.
         failures: a line for each photo that could not be read.
         network: what drew the samples; None if unknown.
     """

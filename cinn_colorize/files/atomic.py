@@ -1,4 +1,8 @@
-"""Opening of files and pipes, atomic writing, temporary files."""
+"""Opening of files and pipes, atomic writing, temporary files; no output replaces a file that a call reads.
+
+Files are told apart by what the file system says, not only by their paths: a hard link, a symbolic link or,
+where the disk is blind to case, another spelling leads to the same file.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +20,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
 from cinn_colorize.errors import CinnError, OriginalError, OutputError
 from cinn_colorize.files.messages import printable_name
-from cinn_colorize.files.originals import original_at
 
 PUBLIC = 0o666  # permission bits of a file that whoever the umask allows may read
 _PATIENCE = 10  # seconds, for something to write into a pipe
@@ -75,6 +79,68 @@ def sha256(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal digits."""
     with open_input(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class _Originals:
+    """Files to protect, as of :func:`protecting`; looked at when an output first takes a file's place."""
+
+    def __init__(self, paths: Iterable[Path], unless: Callable[[Path], bool] | None) -> None:
+        self._paths, self.unless = paths, unless
+
+    @cached_property
+    def marks(self) -> dict[Hashable, Path]:
+        """The files by each of their marks."""
+        parents: dict[str, str] = {}
+        return {mark: path for path in self._paths for mark in _marks(path, parents)}
+
+
+_protected: list[_Originals] = []
+
+
+@contextlib.contextmanager
+def protecting(paths: Iterable[Path], unless: Callable[[Path], bool] | None = None) -> Iterator[None]:
+    """Protect files of this process from its own outputs for the duration of the context.
+
+    ``unless`` is called with an output that would replace one of them; returns whether it may.
+    """
+    originals = _Originals(paths, unless)
+    _protected.append(originals)
+    try:
+        yield
+    finally:
+        _protected.remove(originals)
+
+
+def original_at(output: Path) -> Path | None:
+    """Return the protected file that an output would replace, or None."""
+    if not _protected or not os.path.lexists(output):
+        return None
+    marks = list(_marks(output, {}))
+    for originals in _protected:
+        for mark in marks:
+            if mark in originals.marks and not (originals.unless and originals.unless(output)):
+                return originals.marks[mark]
+    return None
+
+
+def _marks(path: Path, parents: dict[str, str]) -> Iterator[Hashable]:
+    """Yield what tells a file, and the file behind a link, from others; nothing for a missing one.
+
+    Real paths of folders are kept in ``parents``.
+    """
+    try:
+        link, target = os.lstat(path), os.stat(path) if os.path.exists(path) else None  # noqa: PTH110, PTH116
+    except OSError:
+        return
+    folder = os.path.dirname(path)  # noqa: PTH120
+    if folder not in parents:
+        parents[folder] = os.path.realpath(folder)
+    # The path counts too: another program may replace the file at any time.
+    yield os.path.normcase(os.path.join(parents[folder], path.name))  # noqa: PTH118
+    yield link.st_dev, link.st_ino
+    if target and (target.st_dev, target.st_ino) != (link.st_dev, link.st_ino):
+        yield target.st_dev, target.st_ino
+        yield os.path.normcase(os.path.realpath(path))
 
 
 def check_output(path: str | os.PathLike[str], otherwise: str = "another name or folder") -> None:
@@ -206,10 +272,8 @@ class TemporaryFolder(tempfile.TemporaryDirectory[str]):
     ) -> None:
         super().__exit__(kind, error, trace)
         if isinstance(error, OutputError):  # which names a file that nobody knows
-            folder = printable_name(Path(self.name).parent)
-            raise OutputError(
-                f"{folder}: no space for temporary files; free some, or {_SET_TMPDIR}"
-            ) from error
+            folder, problem = printable_name(Path(self.name).parent), "no space for temporary files"
+            raise OutputError(f"{folder}: {problem}; free some, or {_SET_TMPDIR}") from error
 
     def cleanup(self) -> None:
         """Remove the folder."""
@@ -239,11 +303,7 @@ def _locked(path: Path, flags: int = os.O_RDONLY) -> Iterator[None]:
 
 
 def temporary(folder: Path, mode: int = PUBLIC) -> tuple[Path, int]:
-    """Create a file in a folder that is locked, so that :func:`remove_leftovers` knows that it is in use.
-
-    Returns:
-        its path, and a descriptor; closing it releases the lock.
-    """
+    """Create a locked file in a folder, which :func:`remove_leftovers` leaves alone until it is closed."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     while True:
         path = folder / f".{secrets.token_hex(8)}.part"

@@ -102,8 +102,7 @@ def blocked(*signals: signal.Signals) -> Iterator[None]:
 def blocked_in_children(*signals: signal.Signals) -> Iterator[None]:
     """Block signals, which a terminal sends to a whole process group, in processes started in this context.
 
-    They inherit the signal mask. Ctrl-C waits in this process too: one that another thread receives would
-    otherwise interrupt the start of a child, which then ends with a traceback.
+    Ctrl-C waits in this process too: it would end a child that starts with a traceback.
     """
     if sys.platform != "win32":
         from multiprocessing import resource_tracker

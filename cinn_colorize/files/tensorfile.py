@@ -35,10 +35,7 @@ def identify(path: Path) -> str:
 def load(path: Path, check: Check | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read a weights file: its configuration and its tensors by name, in the type they are stored in.
 
-    Args:
-        path: path of the file.
-        check: called with the configuration and the shapes of the tensors by name before any is read; raises
-            to refuse the file.
+    ``check`` is called with the configuration and the shapes of the tensors before any is read.
 
     Raises:
         WeightsError: the file is damaged, or not a weights file of this program.
@@ -89,10 +86,8 @@ def _opened(path: Path, framework: str) -> Iterator[tuple[Any, dict[str, Any]]]:
         with safe_open(path, framework=framework) as file:
             config = _config((file.metadata() or {}).get(CONFIG_KEY, ""))
             if config is None:
-                raise WeightsError(
-                    f"{printable_name(path)}: a safetensors file, but not one of cinn-colorize "
-                    "(no configuration)"
-                )
+                problem = "a safetensors file, but not one of cinn-colorize (no configuration)"
+                raise WeightsError(f"{printable_name(path)}: {problem}")
             yield file, config
     except SafetensorError as error:
         raise WeightsError(f"{printable_name(path)}: damaged, or not a safetensors file") from error
@@ -101,10 +96,8 @@ def _opened(path: Path, framework: str) -> Iterator[tuple[Any, dict[str, Any]]]:
 
 
 def _config(text: str) -> dict[str, Any] | None:
-    if len(text) > _LONGEST_CONFIG:
-        return None
     try:
-        config = json.loads(text)
+        config = json.loads(text) if len(text) <= _LONGEST_CONFIG else None
     except (ValueError, RecursionError):
         return None
     return config if isinstance(config, dict) else None

@@ -34,11 +34,7 @@ class Interval(NamedTuple):
 class LeakyClamp(Transform[Interval]):
     """Bring values towards their bounds in the generating direction, and undo that in the other.
 
-    Args:
-        leak: slope of the inverse beyond the bounds.
-
-    Raises:
-        ValueError: the leak is not above 0.
+    Beyond the bounds, the slope of the inverse is the leak, which must be above 0, or is a ValueError.
     """
 
     def __init__(self, leak: float) -> None:
@@ -76,9 +72,6 @@ class BoundedDetails(Transform[BoundedMean]):
     A Haar step takes three differences of a 2x2 block in turn: between the means of its columns, then within
     each column. Given the mean of two values that lie in intervals, their half difference lies in an interval
     too, so each difference is bounded given those before it.
-
-    Args:
-        leak: see :class:`LeakyClamp`.
     """
 
     def __init__(self, leak: float) -> None:

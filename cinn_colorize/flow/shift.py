@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor
 
-from cinn_colorize.flow.haar import haar
+from cinn_colorize.flow.downsampling import haar
 from cinn_colorize.flow.transform import Transform
 from cinn_colorize.imaging.guided import coefficients
 

@@ -1,4 +1,4 @@
-"""Work on a photo in bands of rows, several at a time."""
+"""A photo in bands of rows, several at a time, and small copies of it: the means of areas."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import cv2
@@ -14,9 +14,11 @@ import numpy as np
 
 from cinn_colorize.imaging import color, vips
 from cinn_colorize.imaging.color import Floats, Pixels, RGBSpace
+from cinn_colorize.imaging.options import Box
 
 T = TypeVar("T")
 
+NETWORK_SIZE = 256  # side of most copies, in pixels
 _WHITE = np.array([100, 0, 0], np.float32).reshape(3, 1, 1)  # Lab
 _threads = min(8, os.cpu_count() or 1)
 
@@ -36,13 +38,17 @@ def use_threads(number: int) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Bands:
-    """The pixels of a photo, read in bands of rows, and what they mean."""
+    """The pixels of a photo, read in bands of rows, and what they mean.
+
+    Small copies are kept, because each new size costs a pass through the file.
+    """
 
     read: Callable[[], vips.Image]  # opens the photo
     name: str  # of the photo in messages
     space: RGBSpace  # of its code values
     is_gray: bool  # one channel of colour, not three
     has_alpha: bool  # in the last channel
+    _copies: dict[tuple[Box, int, int], Floats] = field(default_factory=dict)
 
     def each(self, task: Callable[[int, Pixels], T]) -> Iterator[T]:
         """Run ``task(y0, pixels)`` on the bands in threads and yield the results in order.
@@ -77,5 +83,77 @@ class Bands:
             planes = white + alpha * (planes - white)
         return planes
 
+    def reduced(self, box: Box, *sizes: tuple[int, int]) -> list[Floats]:
+        """Return a part at each height and width: Lab (3, h, w), of gray photos L* (1, h, w).
+
+        The arrays are kept, and not to be changed. Sizes that divide the network's are means of that one,
+        which is needed anyway.
+        """
+        side, known = NETWORK_SIZE, self._copies
+        is_small, channels = min(box.size) < side, 1 if self.is_gray else 3
+        read = [(h, w) if is_small or side % h or side % w else (side, side) for h, w in sizes]
+        new = [_Reduction(box.size, size, channels) for size in set(read) if (box, *size) not in known]
+
+        def narrow(y0: int, pixels: Pixels) -> tuple[int, list[Floats]]:
+            top, bottom = max(y0, box.top), min(y0 + len(pixels), box.bottom)
+            if top >= bottom:
+                return 0, []
+            planes = self.lab_on_white(pixels[top - y0 : bottom - y0, box.left : box.right])
+            return top - box.top, [reduction.narrow(planes) for reduction in new]
+
+        for y0, narrowed in self.each(narrow) if new else ():
+            for reduction, lines in zip(new, narrowed, strict=False):  # none from the frame
+                reduction.add(y0, lines)
+        known.update({(box, *reduction.size): reduction.result() for reduction in new})
+        return [_means(known[box, *size], *wanted) for size, wanted in zip(read, sizes, strict=True)]
+
     def _without_alpha(self, pixels: Pixels) -> Pixels:
         return pixels[..., 0] if self.is_gray else pixels[..., :3]
+
+
+def _means(planes: Floats, height: int, width: int) -> Floats:
+    """Average blocks of planes (C, H, W), whose sides are multiples of the height and the width."""
+    if planes.shape[1:] == (height, width):
+        return planes
+    blocks = planes.reshape(len(planes), height, planes.shape[1] // height, width, -1)
+    return np.asarray(blocks.mean(axis=(2, 4)))
+
+
+class _Reduction:
+    """Planes of a photo at another size: means of the area that each pixel covers; enlarged if larger."""
+
+    def __init__(self, size: tuple[int, int], reduced: tuple[int, int], channels: int) -> None:
+        """Begin with no rows of a photo of a height and width, to be reduced to others."""
+        self._height, self.size = size[0], reduced
+        self._total = np.zeros((channels, min(size[0], reduced[0]), min(size[1], reduced[1])), np.float32)
+
+    def narrow(self, planes: Floats) -> Floats:
+        """Return a band of rows (C, h, W) at the width of the result; threads may share this."""
+        columns = self._total.shape[2]
+        lines = planes.reshape(-1, planes.shape[2])
+        narrowed = cv2.resize(lines, (columns, len(lines)), interpolation=cv2.INTER_AREA)
+        return narrowed.reshape(len(planes), -1, columns).astype(np.float32, copy=False)
+
+    def add(self, y0: int, narrowed: Floats) -> None:
+        """Add a narrowed band, whose first row is ``y0``."""
+        number, rows = narrowed.shape[1], self._total.shape[1]
+        stop = y0 + number
+        first, last = y0 * rows // self._height, -(-stop * rows // self._height)
+        edges = np.arange(first, last + 1) * (self._height / rows)
+        # The sums of all rows above an edge: no product of matrices, for which numpy's library may start
+        # threads of its own, which then wait at the cost of a core.
+        above = np.zeros((len(narrowed), number + 1, narrowed.shape[2]))
+        for row in range(number):  # np.cumsum is slow along any axis but the last
+            np.add(above[:, row], narrowed[:, row], out=above[:, row + 1])
+        place = np.clip(edges - y0, 0, number)
+        whole = np.minimum(place.astype(np.intp), number - 1)
+        part = (place - whole)[:, None]
+        at_edges = above[:, whole] + part * narrowed[:, whole]
+        self._total[:, first:last] += np.diff(at_edges, axis=1) * (rows / self._height)
+
+    def result(self) -> Floats:
+        """Return the planes (C, height, width), when all bands were added."""
+        if self._total.shape[1:] == self.size:
+            return self._total
+        planes = [cv2.resize(plane, self.size[::-1]) for plane in self._total]
+        return np.stack(planes).astype(np.float32)

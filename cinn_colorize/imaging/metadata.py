@@ -18,6 +18,7 @@ from xml.parsers import expat
 NAMESPACE = "https://cinn-colorize.readthedocs.io/ns/recipe/1.0/"
 _PREFIX = "cinn"
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+_META = "adobe:ns:meta/"
 _TIFF = "http://ns.adobe.com/tiff/1.0/"
 _NOTE, _HAS_EXTENSION = "http://ns.adobe.com/xmp/note/", "HasExtendedXMP"
 _PHOTOSHOP, _IPTC_RESOURCE = b"Photoshop 3.0\0", b"8BIM\x04\x04"
@@ -27,7 +28,7 @@ _PADDING = b"\0 \r\n"
 _HIDDEN = {ord(c): chr(0xD800 + ord(c)) for c in "\t\n\r"}  # surrogates, which no packet contains
 _EMPTY = (
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
-    f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{_RDF}"/></x:xmpmeta>'
+    f'<x:xmpmeta xmlns:x="{_META}"><rdf:RDF xmlns:rdf="{_RDF}"/></x:xmpmeta>'
     '<?xpacket end="w"?>'
 ).encode()
 
@@ -35,16 +36,14 @@ _EMPTY = (
 def add_recipe(packet: bytes | None, recipe: Mapping[str, str]) -> bytes:
     """Write ``recipe`` into an XMP packet, replacing an older one, and return the new packet, UTF-8.
 
-    An orientation in the packet is removed, since the picture is already upright. An empty packet replaces
-    one that is missing, malformed or excessive.
-
-    Raises:
-        ValueError: a name has more than letters, digits and underscores.
+    An orientation is removed, since the picture is already upright. An empty packet replaces one that is
+    missing, malformed or excessive, and marks that are missing around one are added. A name of more than
+    letters, digits and underscores is a ValueError.
     """
     for name in recipe:
         if not (name.isascii() and name.isidentifier()):
             raise ValueError(f"recipe: {name!r} is not a valid name; use letters, digits and underscores")
-    document = _parse(packet) or minidom.parseString(_EMPTY)
+    document = _whole(_parse(packet))
     for description, node in _properties(document, _TIFF, "Orientation"):
         _remove(node, description)
     _remove_recipe(document)
@@ -102,8 +101,7 @@ def joined(packet: bytes, extension: bytes) -> bytes:
 def find_recipe(packet: bytes) -> dict[str, str]:
     """Return the recipe in an XMP packet; empty if there is none."""
     document = _parse(packet)
-    properties = _properties(document, NAMESPACE) if document else []
-    return {node.localName: _text(node) for _, node in properties}
+    return {node.localName: _text(node) for _, node in _properties(document, NAMESPACE)} if document else {}
 
 
 def iptc_for(format: str, iptc: bytes) -> bytes:
@@ -120,9 +118,8 @@ def iptc_for(format: str, iptc: bytes) -> bytes:
         return plain + bytes(-len(plain) % 4)  # TIFF counts it in words of 4 bytes
     if iptc is not plain:
         return iptc
-    return (
-        _PHOTOSHOP + _IPTC_RESOURCE + bytes(2) + struct.pack(">I", len(plain)) + plain + bytes(len(plain) % 2)
-    )
+    head = _PHOTOSHOP + _IPTC_RESOURCE + bytes(2) + struct.pack(">I", len(plain))
+    return head + plain + bytes(len(plain) % 2)
 
 
 def is_excessive(packet: bytes) -> bool:
@@ -181,7 +178,11 @@ def is_readable(packet: bytes) -> bool:
 
 def _parse(packet: bytes | None) -> minidom.Document | None:
     packet = _in_utf8(packet or b"").strip(_PADDING)
-    for content in (packet, _inside(packet)):
+    start = _RDF_START.search(packet)
+    end = b"</" + start[1] + b":RDF>" if start else b""
+    # Other programs may wrongly have put something around the RDF.
+    inside = packet[start.start() : packet.rfind(end) + len(end)] if start else b""
+    for content in (packet, inside):
         if is_excessive(content):
             return None
         with contextlib.suppress(expat.ExpatError, ValueError, LookupError):
@@ -191,12 +192,24 @@ def _parse(packet: bytes | None) -> minidom.Document | None:
     return None
 
 
-def _inside(packet: bytes) -> bytes:
-    """Return the RDF of a packet, without what other programs wrongly put around it."""
-    if start := _RDF_START.search(packet):
-        end = b"</" + start[1] + b":RDF>"
-        return packet[start.start() : packet.rfind(end) + len(end)]
-    return b""
+def _whole(document: minidom.Document | None) -> minidom.Document:
+    """Return a packet with the marks around it, without which other programs do not read it."""
+    whole = minidom.parseString(_EMPTY)
+    if document is None:
+        return whole
+    element, placeholder = document.documentElement, whole.documentElement
+    assert element is not None
+    assert placeholder is not None
+    if element.namespaceURI != _META:  # the RDF alone, or inside what another program put there
+        root = whole.importNode(_root(document), True)
+        for name, value in _prefixes(document).items():
+            root.setAttribute(name, value)
+        placeholder.replaceChild(root, _root(whole))
+    elif document.firstChild is element or document.lastChild is element:
+        whole.replaceChild(whole.importNode(element, True), placeholder)
+    else:
+        return document
+    return whole
 
 
 def _in_utf8(packet: bytes) -> bytes:
@@ -226,8 +239,8 @@ def _serialised(document: minidom.Document) -> bytes:
 
 def _prefixes(document: minidom.Document) -> dict[str, str]:
     """Return the prefixes declared for all properties, as attributes."""
-    above = [*([document.documentElement] if document.documentElement else []), _root(document)]
-    attributes = [attribute for element in above for attribute in element.attributes.items()]
+    above = [document.documentElement, _root(document)]
+    attributes = [attribute for element in above if element for attribute in element.attributes.items()]
     return {name: value for name, value in attributes if name.startswith("xmlns:")}
 
 
@@ -253,7 +266,8 @@ def _describe(document: minidom.Document, values: Mapping[tuple[str, str], str])
     description.setAttributeNS(_RDF, f"{rdf}:about", "")
     for (namespace, name), value in values.items():
         description.setAttribute(f"xmlns:{name.partition(':')[0]}", namespace)
-        description.setAttributeNS(namespace, name, _printable(value))
+        # XML cannot hold all characters.
+        description.setAttributeNS(namespace, name, "".join(c if c.isprintable() else " " for c in value))
     root.appendChild(description)
 
 
@@ -287,10 +301,4 @@ def _text(node: Any) -> str:
 def _is_empty(description: minidom.Element) -> bool:
     """Return whether only namespaces and the subject are left."""
     names = [name for name, _ in description.attributes.items() if not name.startswith("xmlns")]
-    children = [node for node in description.childNodes if node.nodeType == node.ELEMENT_NODE]
-    return len(names) <= 1 and not children
-
-
-def _printable(value: str) -> str:
-    """Replace what XML cannot hold by spaces."""
-    return "".join(c if c.isprintable() else " " for c in value)
+    return len(names) <= 1 and all(node.nodeType != node.ELEMENT_NODE for node in description.childNodes)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import operator
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from enum import StrEnum
 from typing import Any, ClassVar, Literal, Self, SupportsIndex, get_type_hints
@@ -23,6 +23,7 @@ TYPICAL_OF = 8  # samples of which the most typical is drawn where a single one 
 Precision = StrEnum("Precision", ["fp32", "bf16"])
 Upsampling = StrEnum("Upsampling", ["jbu", "exact", "bicubic"])
 Rank = StrEnum("Rank", {"typical": "typical", "log_prob": "log-prob"})
+HintReach = StrEnum("HintReach", ["thing", "photo"])
 
 
 def option(default: Any, metavar: str | None, help: str, flags: str = "", **settings: Any) -> Any:
@@ -59,20 +60,16 @@ class Box:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Parse ``left,top,right,bottom``.
+        """Parse ``left,top,right,bottom``; other text is a ValueError.
 
         >>> Box.parse("20,15,1180,860").size
         (845, 1160)
-
-        Raises:
-            ValueError: the text is not a rectangle.
         """
         found = re.fullmatch(",".join([r"(\d{1,9})"] * 4), text.replace(" ", ""), re.ASCII)
         left, top, right, bottom = map(int, found.groups()) if found else (0, 0, 0, 0)
         if left >= right or top >= bottom:
-            raise ValueError(
-                f"{text!r} is not a rectangle; write left,top,right,bottom in pixels as in 20,15,1180,860"
-            )
+            advice = "write left,top,right,bottom in pixels as in 20,15,1180,860"
+            raise ValueError(f"{text!r} is not a rectangle; {advice}")
         return cls(left, top, right, bottom)
 
     def __str__(self) -> str:
@@ -85,40 +82,32 @@ class Box:
         return self.bottom - self.top, self.right - self.left
 
     def scaled(self, size: tuple[int, int], other: tuple[int, int]) -> Box:
-        """Return the same part of a picture of another size, a pixel or more.
-
-        Args:
-            size: height and width of the picture that the rectangle belongs to.
-            other: height and width of the other picture.
-        """
+        """Return the same part of a picture of another height and width, given its own; a pixel or more."""
         y, x = other[0] / size[0], other[1] / size[1]
         left, top = min(round(self.left * x), other[1] - 1), min(round(self.top * y), other[0] - 1)
         return Box(left, top, max(round(self.right * x), left + 1), max(round(self.bottom * y), top + 1))
 
 
 def parse_frame(frame: str | Iterable[int] | Box) -> Box | Literal["auto", "none"]:
-    """Parse the frame of a scan.
-
-    Args:
-        frame: ``auto``, ``none``, or left, top, right and bottom of the picture inside, as numbers or text.
+    """Parse the frame of a scan: left, top, right and bottom of the picture inside, as numbers or text.
 
     Raises:
-        ValueError: ``frame`` is none of these.
+        ValueError: ``frame`` is neither that nor ``auto`` or ``none``.
         TypeError: it is neither text nor numbers.
     """
     if isinstance(frame, Box):
         return frame
-    if isinstance(frame, Iterable):
-        text = frame if isinstance(frame, str) else ",".join(map(str, frame))
-        if text == "auto":
-            return "auto"
-        if text == "none":
-            return "none"
-        try:
-            return Box.parse(text)
-        except ValueError as error:
-            raise ValueError(f"{error}; or auto, or none") from None
-    raise TypeError(f"frame must be 'auto', 'none' or left, top, right, bottom, not {frame!r:.80}")
+    if not isinstance(frame, Iterable):
+        raise TypeError(f"frame must be 'auto', 'none' or left, top, right, bottom, not {frame!r:.80}")
+    text = frame if isinstance(frame, str) else ",".join(map(str, frame))
+    if text == "auto":
+        return "auto"
+    if text == "none":
+        return "none"
+    try:
+        return Box.parse(text)
+    except ValueError as error:
+        raise ValueError(f"{error}; or auto, or none") from None
 
 
 @dataclass(frozen=True)
@@ -130,13 +119,10 @@ class Pages:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Parse ``all``, ``2``, ``2-5`` or ``2-``.
+        """Parse ``all``, ``2``, ``2-5`` or ``2-``; other text is a ValueError.
 
         >>> list(Pages.parse("2-").of(4))
         [2, 3, 4]
-
-        Raises:
-            ValueError: the text is none of these.
         """
         found = re.fullmatch(r"(\d{1,6})(-?)(\d{0,6})", "1-" if text.lower() == "all" else text, re.ASCII)
         if found and (found[2] or not found[3]):
@@ -151,11 +137,7 @@ class Pages:
         return str(self.first) if self.first == self.last else f"{self.first}-{self.last or ''}"
 
     def of(self, number: int) -> range:
-        """Return the pages of a file that has so many.
-
-        Raises:
-            ValueError: it has too few.
-        """
+        """Return the pages of a file that has so many; a ValueError if it has too few."""
         if max(self.first, self.last) > number:
             raise ValueError(f"it has {number} {'page' if number == 1 else 'pages'}, not {self}")
         return range(self.first, (self.last or number) + 1)
@@ -172,9 +154,7 @@ class RecipeOptions:
 
     @classmethod
     def from_entries(cls, entries: Mapping[str, str]) -> Self:
-        """Read the options from the entries of a recipe, which may have others too.
-
-        An option that came into being after a recipe was written has its default there.
+        """Read the options from a recipe, which may have other entries, and lacks options newer than itself.
 
         Raises:
             ValueError: an entry is not a value of its option.
@@ -208,19 +188,14 @@ class Rendering(RecipeOptions):
     )
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be drawn.
-
-        Raises:
-            TypeError: the saturation is no number.
-            ValueError: it is out of range.
-        """
+        """Refuse a saturation that is no number, by a TypeError, or out of range, by a ValueError."""
+        kind = "saturation must be a number from 0 to 2"
         try:
             object.__setattr__(self, "saturation", float(self.saturation))  # as recipes write it
         except (TypeError, ValueError, OverflowError):
-            kind = "a number from 0 to 2"
-            raise TypeError(f"saturation must be {kind}, not {self.saturation!r:.80}") from None
+            raise TypeError(f"{kind}, not {self.saturation!r:.80}") from None
         if not 0 <= self.saturation <= 2:
-            raise ValueError(f"saturation must be a number from 0 to 2, not {self.saturation:g}")
+            raise ValueError(f"{kind}, not {self.saturation:g}")
 
     def entries(self) -> dict[str, str]:
         """See :meth:`RecipeOptions.entries`; a saturation of 1 is left out, as in older recipes."""
@@ -245,12 +220,7 @@ class Encoding(RecipeOptions):
     strip: bool = option(False, None, "Leave out all metadata except the colour profile and the recipe.")
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be written.
-
-        Raises:
-            TypeError: the quality is no integer, or ``strip`` is no bool.
-            ValueError: the quality is out of range.
-        """
+        """Refuse a quality or ``strip`` of another type, by a TypeError, or out of range, by a ValueError."""
         object.__setattr__(self, "quality", whole_number(self.quality, "quality", 1))  # as recipes write it
         if self.quality > 100:
             raise ValueError(f"quality must be 100 or less, not {self.quality}")
@@ -261,12 +231,7 @@ class Encoding(RecipeOptions):
 
 
 def whole_number(value: SupportsIndex, name: str, least: int) -> int:
-    """Return an integer of any type, such as numpy's.
-
-    Raises:
-        TypeError: it is no integer.
-        ValueError: it is below ``least``.
-    """
+    """Return an integer of any type, even numpy's; a TypeError if it is none, a ValueError if too small."""
     try:
         number = int(operator.index(value))  # of True, too
     except TypeError:
@@ -277,35 +242,36 @@ def whole_number(value: SupportsIndex, name: str, least: int) -> int:
 
 
 def parse_seed(text: str) -> int:
-    """Parse a seed.
-
-    Raises:
-        ValueError: the text is no number, or out of range.
-    """
+    """Parse a seed; a ValueError if the text is no number, or out of range."""
     if not re.fullmatch(r"[0-9]{1,19}", text) or int(text) > MAX_SEED:
         raise ValueError(f"{text!r:.80} is not a seed from 0 to {MAX_SEED}")
     return int(text)
 
 
 def parse_number(name: str, text: str, largest: float) -> float:
-    """Parse a number from 0 to ``largest``, which recipes and pages write without sign.
-
-    Raises:
-        ValueError: the text is no such number.
-    """
+    """Parse a number from 0 to ``largest``, which recipes and pages write without sign; else a ValueError."""
     if not re.fullmatch(r"[0-9]{1,2}" + _DECIMALS, text) or float(text) > largest:
         raise ValueError(f"{name} {text!r:.80} is not a number from 0 to {largest:g}")
     return float(text)
 
 
 def check_seeds(seed: int, number: int) -> None:
-    """Refuse seeds that torch does not accept.
-
-    Raises:
-        ValueError: the last of ``number`` seeds from ``seed`` on is too large.
-    """
+    """Raise a ValueError if torch does not accept all of ``number`` seeds from ``seed`` on."""
     if seed + number - 1 > MAX_SEED:
         raise ValueError(f"no seed may exceed {MAX_SEED}")
+
+
+def picked(number: int, seeds: Sequence[int], order: str = "typical") -> dict[str, str]:
+    """Return what recipes say of samples that were picked from more: how many of which, and by what.
+
+    Args:
+        number: how many were picked.
+        seeds: seeds of all.
+        order: what the first of them are, typical or likely.
+    """
+    if number >= len(seeds):
+        return {}
+    return {"picked": f"{number} of seeds {seeds[0]} to {seeds[-1]}, {order}"}
 
 
 def _parse(declared: Field[Any], kind: Any, text: str) -> Any:

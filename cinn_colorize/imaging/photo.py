@@ -24,22 +24,22 @@ from cinn_colorize.errors import PhotoError as PhotoError
 from cinn_colorize.files.atomic import PUBLIC, mode_like
 from cinn_colorize.files.formats import FORMATS
 from cinn_colorize.files.messages import printable_name
-from cinn_colorize.imaging import buffers, color, vips
-from cinn_colorize.imaging.arrays import from_pillow
-from cinn_colorize.imaging.bands import Bands
+from cinn_colorize.imaging import color, vips
+from cinn_colorize.imaging.bands import NETWORK_SIZE, Bands
 from cinn_colorize.imaging.color import SRGB, Floats, Pixels, RGBSpace
+from cinn_colorize.imaging.decoding import from_pillow
 from cinn_colorize.imaging.frame import SIZE, find_picture, scaled
-from cinn_colorize.imaging.given import PhotoSource, array_of, file_of, opened
 from cinn_colorize.imaging.metadata import find_recipe, is_excessive, is_readable
 from cinn_colorize.imaging.options import MAX_PIXELS, Box, parse_frame, whole_number
-from cinn_colorize.imaging.picture import Picture, fitted
+from cinn_colorize.imaging.picture import Picture, canvas, fitted
 from cinn_colorize.imaging.profiles import color_model, space_of
-from cinn_colorize.imaging.reading import in_memory, reader
-from cinn_colorize.imaging.reduction import Reductions
+from cinn_colorize.imaging.reading import PhotoSource, array_of, file_of, in_memory, opened, reader
 from cinn_colorize.imaging.vips import Metadata, raising_photo_errors
 
 log = logging.getLogger(__name__)
 
+_PLAIN = 0.01  # range of L* of rows of one luminance
+_MOST_MISSING = 0.5  # share of a photo, at the end of its file
 _NOTABLE_CHROMA = 6.0  # of a colour photo; JPEG leaves less in gray ones
 
 
@@ -77,19 +77,17 @@ class Photo:
         source: Path | bytes | None = None,
         page: int = 1,
     ) -> None:
-        """Read the header.
+        """Read the header; a PhotoError if it cannot be read.
 
         ``read`` opens the photo upright: uchar or ushort, gray or RGB, possibly with alpha; ``blobs`` are
         metadata that it does not return, by libvips' field names.
-
-        Raises:
-            PhotoError: the photo cannot be read.
         """
         self.name, self.suffix, self.source, self.page = name, suffix, source, page
         self.mode = mode_like(source) if isinstance(source, Path) else PUBLIC
         self.together = 1
         self.frame: Box | None = None
         self._whole: Photo | None = None
+        self._is_told = False  # that a part is missing
         with raising_photo_errors(name):
             image = read()
             self.width, self.height = int(image.width), int(image.height)
@@ -101,7 +99,6 @@ class Photo:
         self._check_xmp()
         space, self._output_space = self._spaces()
         self._bands = Bands(read, name, space, self._is_gray, self._has_alpha)
-        self._reductions = Reductions(self._bands, self.inside)
 
     def _check_xmp(self) -> None:
         packet, problem = self._metadata.blob("xmp-data"), ""
@@ -151,9 +148,8 @@ class Photo:
             hint = "; colorize --pages all takes all" if self.has_pages else ""
             log.info("%s has %s pages or frames; the first is used%s", self.name, self.pages, hint)
         if self.is_bilevel:
-            log.info(
-                "%s is black and white without grays (1 bit); scan it in grays for better colours", self.name
-            )
+            advice = "scan it in grays for better colours"
+            log.info("%s is black and white without grays (1 bit); %s", self.name, advice)
         if self.is_color:
             log.info("%s is in colour; only its luminance is used", self.name)
 
@@ -192,10 +188,8 @@ class Photo:
             found = self.whole._find_frame() if box == "auto" else None
             return self._within(found) if found else self.whole
         if box.right > self.width or box.bottom > self.height:
-            raise PhotoError(
-                f"{self.name}: the picture inside the frame, {box}, exceeds its {self.width}x{self.height} "
-                "pixels"
-            )
+            size = f"{self.width}x{self.height} pixels"
+            raise PhotoError(f"{self.name}: the picture inside the frame, {box}, exceeds its {size}")
         return self._within(box)
 
     def framed_as(self, other: Photo) -> Photo:
@@ -213,14 +207,14 @@ class Photo:
         Raises:
             PhotoError: the file is damaged.
         """
-        planes = self._reductions.at(height, width)
+        (planes,) = self._reduced((height, width))
         lab = np.zeros((3, height, width), np.float32)
         lab[: len(planes)] = planes
         return lab
 
     def luminance(self, height: int, width: int) -> Floats:
         """Return L* (height, width) of :meth:`lab`, in [0, 100] whatever its ICC profile gives."""
-        return np.clip(self._reductions.at(height, width)[0], 0, 100)
+        return np.clip(self._reduced((height, width))[0][0], 0, 100)
 
     def thumbnail(self, size: int) -> PIL.Image.Image:
         """Return the photo and its frame, in 8-bit sRGB on white, its longer side at most ``size`` pixels."""
@@ -243,8 +237,8 @@ class Photo:
         dtype = np.uint8 if self.bit_depth == 8 else np.uint16
         shape, box = (self.height, self.width), self.inside
         try:
-            canvases = [buffers.empty((*shape, 3), dtype) for _ in upsamplers]
-            alpha = buffers.empty(shape, dtype) if self._has_alpha else None
+            canvases = [canvas((*shape, 3), dtype) for _ in upsamplers]
+            alpha = canvas(shape, dtype) if self._has_alpha else None
         except OSError as error:
             problem = f"no space for its pictures in the temporary folder ({error.strerror})"
             raise PhotoError(f"{self.name}: {problem}; free some, or set TMPDIR to another folder") from None
@@ -256,35 +250,63 @@ class Photo:
                 alpha[y0:y1] = pixels[..., -1]
             if self.frame:
                 gray = color.compose_gray(L, self.bit_depth, self._output_space)
-                for canvas in canvases:
-                    canvas[y0:y1] = gray
+                for rgb in canvases:
+                    rgb[y0:y1] = gray
             top, bottom = max(y0, box.top), min(y1, box.bottom)
             if top >= bottom:
                 return
             part = np.ascontiguousarray(L[top - y0 : bottom - y0, box.left : box.right])
-            for upsampler, canvas in zip(upsamplers, canvases, strict=True):
+            for upsampler, rgb in zip(upsamplers, canvases, strict=True):
                 ab = upsampler.rows(top - box.top, bottom - box.top, part)
                 pixels_inside = color.compose(part, ab, self.bit_depth, self._output_space)
-                canvas[top:bottom, box.left : box.right] = pixels_inside
+                rgb[top:bottom, box.left : box.right] = pixels_inside
 
         for _ in self._bands.each(fill):
             pass
-        return [Picture(canvas, alpha, self._metadata, self._output_space, self.mode) for canvas in canvases]
+        return [Picture(rgb, alpha, self._metadata, self._output_space, self.mode) for rgb in canvases]
+
+    def _reduced(self, *sizes: tuple[int, int]) -> list[Floats]:
+        """Return :attr:`inside` at each height and width; a PhotoError if most of the photo is missing."""
+        copies, whole = self._bands.reduced(self.inside, *sizes), self.whole
+        share = _plain_share(copies[0][0])
+        if share and whole._ends_early:
+            if share > _MOST_MISSING:
+                problem = f"damaged, {share:.0%} of its pixels are missing; get the photo again"
+                raise PhotoError(f"{self.name}: cannot be read: {problem}")
+            if not whole._is_told:
+                log.warning("%s: the last %.0f%% of its pixels are missing", self.name, 100 * share)
+                whole._is_told = True
+        return copies
+
+    @cached_property
+    def _ends_early(self) -> bool:
+        if self.source is None or self.suffix.lower() not in FORMATS["jpg"]:
+            return False
+        with raising_photo_errors(self.name):
+            return vips.ends_early(self.source)
 
     def _within(self, frame: Box) -> Photo:
         if frame == self.whole.inside:
             return self.whole
         photo = copy.copy(self.whole)
         photo.frame, photo._whole = frame, self.whole
-        photo._reductions = Reductions(photo._bands, frame)
         return photo
 
     def _find_frame(self) -> Box | None:
         """Return where the picture lies inside the frame of the whole photo; None if no frame is found."""
         height, width = fitted(self.height, self.width, SIZE)
         # Most photos have no frame, and need the network's copy next.
-        found = find_picture(self._reductions.exact(height, width, with_network_copy=True)[0])
+        is_large = min(self.height, self.width) >= NETWORK_SIZE
+        sizes = [(height, width), *[(NETWORK_SIZE, NETWORK_SIZE)] * is_large]
+        found = find_picture(self._reduced(*sizes)[0][0])
         return None if found is None else scaled(found, (self.width / width, self.height / height))
+
+
+def _plain_share(L: Floats) -> float:
+    """Return the share of rows at the end, or of rows or columns at another side, of one luminance."""
+    sides = [np.rot90(L, turns) for turns in range(4)]
+    plain = [np.abs(side - side[-1, -1]).max(axis=1)[::-1] < _PLAIN for side in sides]
+    return max(float(np.logical_and.accumulate(rows).mean()) for rows in plain)
 
 
 def open_photo(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -32,6 +33,7 @@ _MOST_EXIF = 65_400  # bytes; libexif writes no more
 _FULL = {os.strerror(number): "; free some space, then run the same command again" for number in FULL}
 _RENAME = "; choose a shorter --output, or a shorter name for the photo"
 _ADVICE = {**_FULL, os.strerror(errno.ENAMETOOLONG): _RENAME}
+_IN_MEMORY = 64 * 2**20  # bytes of pixels
 _LONGEST = {"jpg": 65_500, "webp": 16_383, "avif": 16_384}  # side that a format can have, in pixels
 
 
@@ -106,11 +108,8 @@ class Picture:
         name, encoding = printable_name(path), Encoding(quality, strip)
         written = _format_of(path, format, several=bool(more))
         check_sides(name, written, *self.rgb.shape[:2])
-        if (
-            written != "tiff"
-            and not encoding.strip
-            and exif_size(self._metadata.blob("exif-data")) > _MOST_EXIF
-        ):
+        keeps_exif = written == "tiff" or encoding.strip
+        if not keeps_exif and exif_size(self._metadata.blob("exif-data")) > _MOST_EXIF:
             log.warning("%s: EXIF of more than 64 KiB is left out; a TIFF keeps it", name)
         try:
             with replacing(path, self.mode, overwrite=overwrite) as descriptor:
@@ -139,7 +138,8 @@ class Picture:
             blobs = {name: value for name in ("xmp-data", "iptc-data") if (value := metadata.blob(name))}
             blobs, more = jpeg.divided(blobs)
             metadata = metadata.with_blobs(blobs)
-        vips.encode(descriptor, self.rgb, self._alpha, metadata, format, encoding.quality)
+        written = metadata.without("iptc-data") if format == "tiff" else metadata
+        vips.encode(descriptor, self.rgb, self._alpha, written, format, encoding.quality)
         jpeg.add_segments(descriptor, more)
         if format == "tiff":
             add_fields(descriptor, metadata.blob("exif-data"), metadata.blob("iptc-data"))
@@ -151,9 +151,8 @@ def _format_of(path: str | os.PathLike[str], format: str, *, several: bool) -> s
         raise ValueError(f"format must be auto, {', '.join(most)} or {last}, not {format!r:.80}")
     written, name = format_of_name(path) if format == "auto" else format, printable_name(path)
     if written not in OUTPUT_FORMATS:
-        raise PhotoError(
-            f"{name}: not a format that can be written; end the name in .png, .jpg, .webp, .tif or .avif"
-        )
+        advice = "end the name in .png, .jpg, .webp, .tif or .avif"
+        raise PhotoError(f"{name}: not a format that can be written; {advice}")
     if several and written != "tiff":
         raise PhotoError(f"{name}: cannot have several pages; end the name in .tif, or choose one page")
     return written
@@ -175,15 +174,31 @@ def cannot_write(name: str, reason: str) -> PhotoError:
 
 def check_sides(name: str, format: str, height: int, width: int) -> None:
     """Raise a PhotoError, of the photo or the file ``name``, if a picture is too long for its format."""
-    longest = _LONGEST.get(format, max(height, width))
-    if max(height, width) > longest:
-        raise PhotoError(
-            f"{name}: {width}x{height} pixels cannot be written as {format}, of which a side has at most "
-            f"{longest}; choose png or tiff"
-        )
+    if max(height, width) > (longest := _LONGEST.get(format, math.inf)):
+        limit = f"of which a side has at most {longest}; choose png or tiff"
+        raise PhotoError(f"{name}: {width}x{height} pixels cannot be written as {format}, {limit}")
 
 
 def fitted(height: int, width: int, size: int) -> tuple[int, int]:
     """Return height and width, scaled down so that the longer one is at most ``size``."""
     scale = min(1, size / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def canvas(shape: tuple[int, ...], dtype: type[np.uint8] | type[np.uint16]) -> NDArray[np.uint8 | np.uint16]:
+    """Return an uninitialised array; a large one is backed by a temporary file that no folder lists.
+
+    Disk space is reserved at once, or an OSError: a disk that fills up later would kill the process. It is
+    freed with the array, or when the process ends, however it does.
+    """
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    if size <= _IN_MEMORY:
+        return np.empty(shape, dtype)
+    with tempfile.TemporaryFile(prefix="cinn-colorize-") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        else:  # on macOS and Windows; the former would leave it sparse
+            for start in range(0, size, _IN_MEMORY):
+                file.write(bytes(min(_IN_MEMORY, size - start)))
+            file.flush()
+        return np.memmap(file, dtype, "w+", shape=shape)

@@ -83,10 +83,8 @@ def _curve(tag: bytes) -> NDArray[np.float64]:
 
 def _parametric(kind: int, x: NDArray[np.float64], tag: bytes) -> NDArray[np.float64]:
     """Evaluate ICC.1 10.18: y = (a x + b)^g + e above d, c x + f below; kinds omit some of the terms."""
-    count = {0: 1, 1: 3, 2: 4, 3: 5, 4: 7}
-    if kind not in count:
-        raise ValueError("unknown parametric curve")
-    given = [value / 65536 for value in struct.unpack_from(f">{count[kind]}i", tag, 12)]
+    count = {0: 1, 1: 3, 2: 4, 3: 5, 4: 7}[kind]
+    given = [value / 65536 for value in struct.unpack_from(f">{count}i", tag, 12)]
     gamma, a, b, c, d, e, f = given[0], 1.0, 0.0, 0.0, 0.0, 0.0, 0.0
     if kind in (1, 2):
         a, b = given[1:3]

@@ -26,21 +26,19 @@ _BLOCK = 65536  # pixels enlarged at once, so that their planes stay in a core's
 
 
 class Upsampler:
-    """ab of one sample at full size, band by band."""
+    """ab of one sample at full size, band by band.
+
+    Args:
+        ab: (2, h, w), stretched over the whole photo.
+        guide: (hg, wg), the photo's L* as area means, ideally on 4 times the ab grid.
+        size: height and width of the photo.
+        method: ``jbu`` (fast), ``exact`` (the joint bilateral filter at full size) or ``bicubic``.
+    """
 
     def __init__(self, ab: Floats, guide: Floats, size: tuple[int, int], method: str = "jbu") -> None:
-        """Prepare the low-resolution part.
-
-        Args:
-            ab: (2, h, w), stretched over the whole photo.
-            guide: (hg, wg), the photo's L* as area means, ideally on 4 times the ab grid.
-            size: height and width of the photo.
-            method: ``jbu`` (fast), ``exact`` (the joint bilateral filter at full size) or ``bicubic``.
-        """
         if method not in list(Upsampling):
             raise ValueError(f"unknown upsampling {method!r}; choose one of {', '.join(Upsampling)}")
-        self.size = size
-        self._method = method
+        self.size, self._method = size, method
         self._planes = np.asarray(ab, np.float32)  # what rows() enlarges
         if method != "bicubic":
             height, width = self._planes.shape[1:]
@@ -147,10 +145,7 @@ def _taps(n: int, full: int, sigma: float) -> list[tuple[NDArray[np.intp], Float
 def _row_taps(
     n: int, full: int, y0: int, y1: int, interpolation: int
 ) -> list[tuple[NDArray[np.intp], Floats]]:
-    """Return, for each tap of rows of an enlargement, its row of the grid and its weight, both (y1 - y0,).
-
-    They are no product of matrices, for which numpy's library may start threads.
-    """
+    """Return, for each tap of rows of an enlargement, its row of the grid and its weight, both (y1 - y0,)."""
     positions = (np.arange(y0, y1) + 0.5) * (n / full) - 0.5
     below = np.floor(positions)
     kernel, offsets = (_cubic, range(-1, 3)) if interpolation == cv2.INTER_CUBIC else (_linear, range(2))

@@ -33,12 +33,13 @@ pyvips.cache_set_max(0)  # no operation is repeated, and the cache would keep wh
 Image: TypeAlias = pyvips.Image
 Error: TypeAlias = pyvips.Error
 
-_EXIF, _PROFILE, _UNIT, _BITS = "exif-data", "icc-profile-data", "resolution-unit", "bits-per-sample"
-_KEPT = ("exif-", "xmp-data", "iptc-data", _PROFILE, "photoshop-data", _UNIT)
+_EXIF, _IPTC, _PROFILE = "exif-data", "iptc-data", "icc-profile-data"
+_UNIT, _BITS = "resolution-unit", "bits-per-sample"
+_KEPT = ("exif-", "xmp-data", _IPTC, _PROFILE, "photoshop-data", _UNIT)
 _RESOLUTION = ("exif-ifd0-XResolution", "exif-ifd0-YResolution", "exif-ifd0-ResolutionUnit")
 # Bands without alpha, by interpretation; of others, one.
 _COLORS = {"cmyk": 4, **dict.fromkeys(("srgb", "rgb16", "scrgb", "lab", "labs", "xyz"), 3)}
-_BAND = 2**19  # pixels of a band
+_BAND, _MOST_ROWS = 2**19, 2**12  # pixels and rows of a band; libvips takes time by the square of rows
 _SYSTEM_ERROR = "system error: "
 _UNSTATED = (1.0, 1.0)  # libvips' resolution of photos that state none
 _UNKNOWN = (72 / 25.4, 72 / 25.4)  # 72 dpi, which EXIF designates then (its tag XResolution)
@@ -77,9 +78,11 @@ class Metadata:
         except UnicodeDecodeError:  # in the name of a text chunk of PNG
             names = [name for name in _KEPT if image.get_typeof(name)]
         kept = {name: (image.get_typeof(name), image.get(name)) for name in names if name.startswith(_KEPT)}
+        is_tiff = _field(image, "vips-loader", "").startswith("tiff")
+        if is_tiff:
+            kept.pop(_IPTC, None)  # truncated; the whole is read elsewhere
         if _EXIF in kept:  # which still has the original orientation
             kept["orientation"] = (pyvips.GValue.gint_type, 1)
-        is_tiff = _field(image, "vips-loader", "").startswith("tiff")
         resolution = image.xres, image.yres
         if resolution == _UNSTATED or (is_tiff and _UNIT not in kept):
             resolution = _UNKNOWN
@@ -100,36 +103,35 @@ def use_threads(number: int) -> None:
 def open_image(source: Path | bytes, max_pixels: int, page: int = 1, others: int = 0) -> Image:
     """Open an image upright, from its first row on: uchar or ushort, gray or RGB, possibly with alpha.
 
-    Args:
-        source: path or content of the file.
-        max_pixels: limit of its pixels.
-        page: which page of a TIFF, from 1.
-        others: number of channels at the end to leave out.
+    Of a TIFF it is a page, from 1, and so many ``others`` of its channels, at the end, are left out.
 
     Raises:
         pyvips.Error, OSError: it cannot be read.
         TooLargeError: it has more pixels than ``max_pixels``.
-        ValueError: it has fewer pages.
+        ValueError: it is too long, or has fewer pages.
     """
     if page > 1 and page > (number := pages(_load(source))):
         raise ValueError(f"it has {counted(number, 'page')}, and no page {page}")
     image = _load(source, page)
     check_pixels(image.width, image.height, max_pixels)
-    image = _upright(image, source, page)
-    image = _without_channels(image, others)
+    if (orientation := _field(image, "orientation", 1)) > 1:
+        image = _upright(_load(source, page, access="random"), orientation)
+    kept = max(image.bands - others, _COLORS.get(image.interpretation, 1))  # the number may be damaged
+    if kept < image.bands:
+        image = image.extract_band(0, n=kept)
     image = _as_integers(image, source, page)
-    image = _as_rgb(image)
+    profile = _field(image, _PROFILE, b"")
+    is_of_tables = color_model(profile) == "RGB" and space_of(profile) is None
+    if image.interpretation == "cmyk" or is_of_tables:
+        image = _as_srgb(image)
     if image.format not in ("uchar", "ushort") or image.bands - image.hasalpha() not in (1, 3):
         raise pyvips.Error(f"{image.bands} bands of {image.format} are not a photo of 8 or 16 bits")
     return image
 
 
-def _upright(image: Image, source: Path | bytes, page: int) -> Image:
-    """Apply the orientation; resolutions of a photo that lay on its side change places, in EXIF too."""
-    orientation = _field(image, "orientation", 1)
-    if orientation <= 1:
-        return image
-    image = _load(source, page, access="random").autorot()  # turning needs rows out of order
+def _upright(image: Image, orientation: int) -> Image:
+    """Turn an image, whose rows are read out of order; resolutions turn with it, in EXIF too."""
+    image = image.autorot()
     if orientation > 4:
         image = image.copy(xres=image.yres, yres=image.xres)
         if exif := _field(image, _EXIF):
@@ -137,17 +139,8 @@ def _upright(image: Image, source: Path | bytes, page: int) -> Image:
     return image
 
 
-def _without_channels(image: Image, number: int) -> Image:
-    """Leave out so many channels at the end, but none of the colours: the number may be damaged."""
-    kept = max(image.bands - number, _COLORS.get(image.interpretation, 1))
-    return image.extract_band(0, n=kept) if kept < image.bands else image
-
-
 def _as_integers(image: Image, source: Path | bytes, page: int) -> Image:
-    """Convert Lab, XYZ, floats and 32 bits to code values of 16 bits.
-
-    Floats are code values in [0, 1] or, if they reach beyond 2, in the range of 8 or 16 bits.
-    """
+    """Convert Lab, XYZ, 32 bits, and floats in [0, 1] or, if they exceed 2, in 8 or 16 bits, to 16 bits."""
     if image.interpretation in ("lab", "labs", "xyz"):
         return image.colourspace("rgb16")
     if image.format == "uint":
@@ -166,12 +159,8 @@ def _in_16_bits(image: Image) -> Image:
     return image.rint().cast("ushort").copy(interpretation=_space(image.bands, deep=True))
 
 
-def _as_rgb(image: Image) -> Image:
-    """Convert CMYK, and RGB of a profile made of lookup tables, to sRGB."""
-    profile = _field(image, _PROFILE, b"")
-    is_of_tables = color_model(profile) == "RGB" and space_of(profile) is None
-    if image.interpretation != "cmyk" and not is_of_tables:
-        return image
+def _as_srgb(image: Image) -> Image:
+    """Convert CMYK, or RGB of a profile made of lookup tables."""
     assumed = "cmyk" if image.interpretation == "cmyk" else "srgb"  # if the profile is unusable
     depth = 8 if image.format == "uchar" else 16
     return image.icc_transform("srgb", embedded=True, input_profile=assumed, intent="relative", depth=depth)
@@ -180,6 +169,16 @@ def _as_rgb(image: Image) -> Image:
 def pages(image: Image) -> int:
     """Return the number of pages or frames of the file."""
     return int(_field(image, "n-pages", 1))
+
+
+def ends_early(source: Path | bytes) -> bool:
+    """Return whether the data of a JPEG end before its last pixels, though its end is marked."""
+    try:
+        for _ in bands(_load(source, fail_on="warning")):
+            pass
+    except pyvips.Error as error:
+        return "premature end" in (error.detail or "")
+    return False
 
 
 def is_bilevel(image: Image) -> bool:
@@ -197,9 +196,8 @@ def from_array(pixels: Pixels, *, is_bilevel: bool = False) -> Image:
     height, width = pixels.shape[:2]
     bands = pixels.shape[2] if pixels.ndim == 3 else 1
     deep = pixels.dtype == np.uint16
-    image = Image.new_from_memory(
-        np.ascontiguousarray(pixels).data, width, height, bands, "ushort" if deep else "uchar"
-    )
+    kind, content = "ushort" if deep else "uchar", np.ascontiguousarray(pixels).data
+    image = Image.new_from_memory(content, width, height, bands, kind)
     image = image.copy(interpretation=_space(bands, deep))
     if is_bilevel:
         image.set_type(pyvips.GValue.gint_type, _BITS, 1)
@@ -210,7 +208,7 @@ def bands(image: Image) -> Iterator[tuple[int, Pixels]]:
     """Yield bands of rows from top to bottom: the index of the first row, and pixels (h, W, bands)."""
     region = pyvips.Region.new(image)
     dtype = np.uint16 if is_deep(image) else np.uint8
-    rows = max(16, _BAND // image.width)
+    rows = min(max(16, _BAND // image.width), _MOST_ROWS)
     for y0 in range(0, image.height, rows):
         content = region.fetch(0, y0, image.width, min(rows, image.height - y0))
         yield y0, np.frombuffer(content, dtype).reshape(-1, image.width, image.bands)
@@ -219,15 +217,7 @@ def bands(image: Image) -> Iterator[tuple[int, Pixels]]:
 def encode(
     descriptor: int, rgb: Pixels, alpha: Pixels | None, metadata: Metadata, format: str, quality: int
 ) -> None:
-    """Write a picture into an open file.
-
-    Args:
-        descriptor: descriptor of the file.
-        rgb: (H, W, 3), uint8 or uint16.
-        alpha: (H, W) of the same type, or None.
-        metadata: what to write beside the pixels.
-        format: a format that can be written, see :meth:`Picture.save`.
-        quality: quality of JPEG, WebP and AVIF, 1 to 100.
+    """Write ``rgb`` (H, W, 3) and ``alpha`` (H, W), uint8 or uint16, to a file; see :meth:`Picture.save`.
 
     Raises:
         pyvips.Error: the picture cannot be encoded or written.
@@ -245,13 +235,13 @@ def encode(
     for name, (kind, value) in metadata.fields.items():
         image.set_type(kind, name, value)
     image.remove("jpeg-thumbnail-data")  # the preview in EXIF is gray and may lie on its side
-    bits, is_big = 12 if deep else 8, rgb.nbytes > _LARGEST_TIFF
+    big = rgb.nbytes > _LARGEST_TIFF
     options: dict[str, dict[str, Any]] = {
         "jpg": {"Q": quality, "subsample_mode": "off"},
         "png": {},
-        "tiff": {"compression": "deflate", "predictor": "horizontal", "bigtiff": is_big},
+        "tiff": {"compression": "deflate", "predictor": "horizontal", "bigtiff": big},
         "webp": {"Q": quality},
-        "avif": {"Q": quality, "subsample_mode": "off", "compression": "av1", "bitdepth": bits},
+        "avif": {"Q": quality, "subsample_mode": "off", "compression": "av1", "bitdepth": 12 if deep else 8},
     }
     target = pyvips.Target.new_to_descriptor(descriptor)
     image.write_to_target(target, FORMATS[format][0], **options[format])
@@ -287,7 +277,7 @@ def reason(error: Error) -> str:
     return re.sub(r"^\w+: ", "", next(iter(system + lines), error.message or "no further detail"))
 
 
-def _load(source: Path | bytes, page: int = 1, access: str = "sequential") -> Image:
+def _load(source: Path | bytes, page: int = 1, access: str = "sequential", fail_on: str = "error") -> Image:
     """Load the image as stored, from its first row on."""
     # Not by path: libvips takes "a[2].tif" for a file with options, and refuses names not in UTF-8.
     if isinstance(source, bytes):
@@ -300,7 +290,7 @@ def _load(source: Path | bytes, page: int = 1, access: str = "sequential") -> Im
             origin = pyvips.Source.new_from_descriptor(descriptor)  # duplicates it
         finally:
             os.close(descriptor)
-    options: dict[str, Any] = {"access": access, "fail_on": "error"}
+    options: dict[str, Any] = {"access": access, "fail_on": fail_on}
     if start == b"\xff\xd8":  # also with a gain map, whose reader leaves out XMP, IPTC and resolution
         return Image.jpegload_source(origin, **options)
     if page > 1:  # which not all formats have

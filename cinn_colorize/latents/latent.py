@@ -64,11 +64,7 @@ class Latent:
         return f"<Latent of {counted(len(self), 'sample')}, levels {', '.join(map(str, self.levels))}>"
 
     def __getitem__(self, index: int | np.integer[Any] | slice) -> Latent:
-        """Return some of the samples, or one.
-
-        Raises:
-            IndexError: there is none of this index.
-        """
+        """Return some of the samples, or one; an IndexError if there is none."""
         if isinstance(index, int | np.integer):
             i = range(len(self))[index]
             index = slice(i, i + 1)
@@ -92,9 +88,7 @@ class Latent:
     def mixed(self, other: Latent, share: Mapping[int, float | Tensor]) -> Latent:
         """Return sqrt(1 - s) z + sqrt(s) z_other: standard normal if both are, and are independent.
 
-        Args:
-            other: a code with as many samples.
-            share: s in [0, 1], the share of the other code, by level; a number or (r, r).
+        The share s in [0, 1] of the other code, by level, is a number or (r, r).
         """
         mixed = {}
         for r, z in self.levels.items():
@@ -112,11 +106,7 @@ class Latent:
         return Latent({r: _on_arc(z, other.levels[r], t) for r, z in self.levels.items()})
 
     def save(self, path: str | os.PathLike[str], model: str, weights_sha256: str, mode: int = PUBLIC) -> None:
-        """Write the codes of a model as safetensors, one tensor per level; an existing file is replaced.
-
-        Raises:
-            LatentError: the file cannot be written.
-        """
+        """Write the codes of a model as safetensors, one tensor per level; a LatentError if that fails."""
         config = {_CODES_OF: model, "weights": weights_sha256}
         try:
             tensorfile.save(Path(path), config, {str(r): z for r, z in self.levels.items()}, mode)
@@ -126,10 +116,7 @@ class Latent:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], model: str, shapes: Shapes) -> tuple[Latent, str]:
-        """Read codes that :meth:`save` wrote for a model, with the shapes of its levels.
-
-        Returns:
-            The codes, and the SHA-256 of the weights that they were made with.
+        """Read codes that :meth:`save` wrote for a model, and the SHA-256 of the weights.
 
         Raises:
             LatentError: the file does not exist, or holds something else.
@@ -145,9 +132,8 @@ class Latent:
             raise LatentError(f"{name}: latent codes of the model {config[_CODES_OF]!r}, not of {model!r}")
         found = {r: tuple(z.shape[1:]) for r, z in tensors.items()}
         if found != {str(r): shape for r, shape in shapes.items()}:
-            raise LatentError(
-                f"{name}: its codes do not fit the photo: those of photos longer than 2:1 have other sizes"
-            )
+            hint = "those of photos longer than 2:1 have other sizes"
+            raise LatentError(f"{name}: its codes do not fit the photo: {hint}")
         numbers = {len(z) for z in tensors.values()}
         if len(numbers) > 1 or 0 in numbers or not all(z.is_floating_point() for z in tensors.values()):
             raise LatentError(f"{name}: holds no latent codes that can be used; --save-z writes them")

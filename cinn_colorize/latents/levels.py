@@ -19,17 +19,11 @@ MAX_TEMPERATURE = 2.0
 def by_level(
     values: Numbers, levels: Iterable[int], name: str = "value", largest: float = math.inf
 ) -> dict[int, float]:
-    """Return one number per level, in the order of ``levels``.
-
-    Args:
-        values: a number for all levels, or one for each.
-        levels: of the model.
-        name: what the numbers are, for messages.
-        largest: of the numbers; the smallest is 0.
+    """Return one number per level of a model, in the order of ``levels``; messages say ``name`` for it.
 
     Raises:
         TypeError: a value is not a number.
-        ValueError: a level is missing or unknown, or a number is out of range.
+        ValueError: a level is missing or unknown, or a number is not from 0 to ``largest``.
     """
     levels = list(levels)
     if not isinstance(values, Mapping):
@@ -53,11 +47,7 @@ def by_level(
 
 
 def parse_levels(
-    values: SomeLevels,
-    levels: Iterable[int],
-    rest: Numbers,
-    name: str = "value",
-    largest: float = math.inf,
+    values: SomeLevels, levels: Iterable[int], rest: Numbers, name: str = "value", largest: float = math.inf
 ) -> PerLevel:
     """Complete numbers by level as people give them.
 
@@ -71,8 +61,8 @@ def parse_levels(
             separated by commas, where a bare number holds for all levels that are not named.
         levels: levels of the model.
         rest: numbers of levels that are not named, if there is no bare number.
-        name: see :func:`by_level`, as for ``largest`` and errors.
-        largest: largest number allowed.
+        name: see :func:`by_level`, as for errors.
+        largest: likewise.
 
     Returns:
         A number if it is the same for all levels, else one for each.
@@ -127,11 +117,7 @@ def parse_noise(values: SomeLevels | None, levels: Iterable[int], rest: PerLevel
 
 
 def check_level(level: int, levels: Iterable[int]) -> int:
-    """Return a level.
-
-    Raises:
-        ValueError: the model does not have it.
-    """
+    """Return a level; a ValueError if the model does not have it."""
     levels = list(levels)
     if level not in levels:
         raise ValueError(f"there is no level {level!r}; levels are {', '.join(map(str, levels))}")

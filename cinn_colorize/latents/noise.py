@@ -30,27 +30,24 @@ def draw(shapes: Shapes, seeds: Iterable[int], temperature: PerLevel = 1.0) -> d
     Args:
         shapes: (C, r, r) of each level, with an even number of values.
         seeds: one integer per sample; as in torch's generators, only the lower 32 bits count.
-        temperature: standard deviation, 0 to :data:`MAX_TEMPERATURE`, for all levels or by level.
-
-    Raises:
-        ValueError: a temperature is out of range, or missing for a level.
+        temperature: standard deviation, 0 to 2, for all levels or by level; see :func:`by_level` for errors.
     """
     temperatures = by_level(temperature, shapes, "temperature", MAX_TEMPERATURE)
-    samples = [_standard(shapes, seed) for seed in seeds]
+    samples = []
+    for seed in seeds:
+        twister = np.random.RandomState(seed % 2**32)
+        # Coarse first, so that adding finer levels would not change the noise of the coarse ones.
+        samples.append({r: _normal(twister, shapes[r]) for r in sorted(shapes)})
     return {r: np.float32(temperatures[r]) * np.stack([sample[r] for sample in samples]) for r in shapes}
 
 
 def draw_like(
     shapes: Shapes, like: int, seeds: Iterable[int], fresh: Mapping[int, float], temperature: PerLevel = 1.0
 ) -> dict[int, Floats]:
-    """Draw noise near that of one seed: sqrt(1 - s) z_like + sqrt(s) z, with the variance of noise.
+    """Draw noise near that of a seed, sqrt(1 - s) z_like + sqrt(s) z, which has the variance of noise.
 
-    Args:
-        shapes: see :func:`draw`, as for ``temperature`` and errors.
-        like: the seed.
-        seeds: one integer per sample, of the fresh noise z; ``like`` among them gives its own noise.
-        fresh: s in [0, 1], the share of the fresh noise, by level.
-        temperature: of both.
+    The share s in [0, 1] of the ``fresh`` noise z is by level; the seed itself among ``seeds``, those of z,
+    gives its own noise. See :func:`draw` for the rest.
     """
     seeds = list(seeds)
     own, drawn = draw(shapes, [like], temperature), draw(shapes, seeds, temperature)
@@ -67,31 +64,18 @@ def same_noise(seed: int, other: int) -> bool:
     return (seed - other) % 2**32 == 0
 
 
-def _standard(shapes: Shapes, seed: int) -> dict[int, Floats]:
-    twister = np.random.RandomState(seed % 2**32)
-    # Coarse first, so that adding finer levels would not change the noise of the coarse ones.
-    return {r: _normal(twister, math.prod(shapes[r])).reshape(shapes[r]) for r in sorted(shapes)}
-
-
-def _normal(twister: np.random.RandomState, size: int) -> Floats:
+def _normal(twister: np.random.RandomState, shape: tuple[int, int, int]) -> Floats:
+    size = math.prod(shape)
     if size < _BLOCK:
-        return _one_by_one(twister, size)
-    uniform = _uniform(twister, size)
+        return _one_by_one(twister, size).reshape(shape)
+    rest = size % _BLOCK
+    words = twister.randint(0, 2**32, size + (_BLOCK if rest else 0), np.uint32)
+    uniform = (words & (2**24 - 1)).astype(np.float32) * np.float32(2**-24)  # in [0, 1), of 24 bits
     normal = np.empty(size, np.float32)
-    whole = size - size % _BLOCK
-    normal[:whole] = _in_blocks(uniform[:whole])
-    if whole < size:  # the last 16 are drawn again
-        normal[-_BLOCK:] = _in_blocks(_uniform(twister, _BLOCK))
-    return normal
-
-
-def _words(twister: np.random.RandomState, number: int) -> NDArray[np.uint32]:
-    return twister.randint(0, 2**32, number, np.uint32)
-
-
-def _uniform(twister: np.random.RandomState, size: int) -> Floats:
-    """Draw numbers in [0, 1), of 24 bits each."""
-    return (_words(twister, size) & (2**24 - 1)).astype(np.float32) * np.float32(2**-24)
+    normal[: size - rest] = _in_blocks(uniform[: size - rest])
+    if rest:  # the last 16 are drawn again
+        normal[-_BLOCK:] = _in_blocks(uniform[size:])
+    return normal.reshape(shape)
 
 
 def _in_blocks(uniform: Floats) -> Floats:
@@ -105,7 +89,7 @@ def _in_blocks(uniform: Floats) -> Floats:
 
 def _one_by_one(twister: np.random.RandomState, size: int) -> Floats:
     """Draw two at a time in double precision, of 53 bits each."""
-    words = _words(twister, 2 * size).astype(np.uint64).reshape(-1, 2)
+    words = twister.randint(0, 2**32, 2 * size, np.uint32).astype(np.uint64).reshape(-1, 2)
     bits = (words[:, 0] << np.uint64(32) | words[:, 1]) & np.uint64(2**53 - 1)
     u = (bits * 2.0**-53).reshape(-1, 2)
     radius, angle = np.sqrt(-2 * np.log1p(-u[:, 1])), 2 * np.pi * u[:, 0]

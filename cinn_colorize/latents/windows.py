@@ -37,15 +37,10 @@ _SHARED = 4  # the finest level that the windows share, or the coarsest one if a
 
 @dataclass(frozen=True)
 class Windows:
-    """Positions of windows in a photo; in an upright photo, rows take the part of columns.
+    """Positions of windows in a photo; in an upright photo, rows take the part of columns."""
 
-    Attributes:
-        count: number of windows, 1 for photos of up to 2:1. They lie 3/8 of a window apart.
-        upright: whether the photo is higher than wide.
-    """
-
-    count: int
-    upright: bool
+    count: int  # 1 for photos of up to 2:1; windows lie 3/8 of a window apart
+    upright: bool  # whether the photo is higher than wide
 
     @classmethod
     def of(cls, height: int, width: int) -> Windows:
@@ -96,6 +91,5 @@ class Windows:
 
 
 def _shared(levels: Iterable[int]) -> set[int]:
-    """Return the levels that the windows share."""
     levels = list(levels)
     return {r for r in levels if r <= max(_SHARED, min(levels))}

@@ -1,14 +1,15 @@
 """Base classes of the methods to draw.
 
-A method is a class that holds all of it: its parameters, how it draws, what it writes into a recipe and reads
-back, what its contact sheet shows first. :mod:`cinn_colorize.methods.catalogue` lists the methods. Light:
-does not import torch, because the process that only hands out photos has the parameters too.
+A method is a class that holds all that decides what is drawn, how it draws, what it writes into a recipe and
+reads back, and what its contact sheet shows first. Light: does not import torch, because the process that
+only hands out photos has the methods too.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
@@ -16,7 +17,7 @@ from cinn_colorize.errors import PhotoError
 from cinn_colorize.files.atomic import sha256
 from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging.options import Rendering
-from cinn_colorize.latents.levels import PerLevel, is_zero
+from cinn_colorize.latents.levels import PerLevel, format_levels, is_zero
 
 if TYPE_CHECKING:
     from cinn_colorize.imaging.photo import Photo
@@ -30,14 +31,7 @@ _SAME_ASPECT = 1.02  # rounding to whole pixels may change the aspect of a reduc
 
 
 class PhotoColorizer(Protocol):
-    """What methods need of :class:`cinn_colorize.colorizer.BaseColorizer`, which stands above them.
-
-    Attributes:
-        info: the model's entry in the registry.
-        sha256: SHA-256 of the weights file.
-        precision: precision of the networks.
-        guidance: guidance of the networks.
-    """
+    """What methods need of :class:`cinn_colorize.colorizer.BaseColorizer`, which stands above them."""
 
     info: PhotoModelInfo
     sha256: str
@@ -54,18 +48,28 @@ class PhotoColorizer(Protocol):
         """Complete what says how a sample was drawn."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class Method(ABC):
-    """Method to draw a picture of a photo.
+    """Way to draw a picture of a photo, with its parameters.
 
     Attributes:
+        seed: seed of the noise, of the first sample if there are several.
+        temperature: temperature of the noise.
+        rendering: how samples become pictures.
         name: name of the method in recipes.
         keys: entries of a recipe that only this method has, with what messages call them.
+        absent: values of the keys that recipes may lack, as those of earlier versions do.
         files: the keys that hold SHA-256s of files beside the photo, with the names of these in messages.
         encodes: whether it requires f, from colours to codes, which not every engine has.
     """
 
+    seed: int = 0
+    temperature: PerLevel = 1.0
+    rendering: Rendering = Rendering()
+
     name: ClassVar[str]
     keys: ClassVar[Mapping[str, str]] = {}
+    absent: ClassVar[Mapping[str, str]] = {}
     files: ClassVar[Mapping[str, str]] = {}
     encodes: ClassVar[bool] = False
 
@@ -74,37 +78,44 @@ class Method(ABC):
     def from_recipe(
         cls, entries: Mapping[str, str], files: Files, levels: Iterable[int], max_pixels: int
     ) -> Self:
-        """Read the parameters from a recipe.
+        """Read the parameters that only this method has from a recipe.
 
-        Args:
-            entries: entries of the recipe, including all ``keys``.
-            files: files that the recipe names.
-            levels: levels of the model's latent code.
-            max_pixels: largest picture among the files accepted, in pixels.
+        Its entries include all ``keys``. ``levels`` are those of the model's latent code; the files that the
+        recipe names may have up to ``max_pixels``.
 
         Raises:
             KeyError: a file is missing.
             ValueError: an entry cannot be read.
         """
 
+    @property
     @abstractmethod
-    def draw(
-        self,
-        colorizer: PhotoColorizer,
-        photo: Photo,
-        temperature: PerLevel,
-        seed: int,
-        rendering: Rendering,
-    ) -> Colorization | Chart:
+    def entries(self) -> dict[str, str]:
+        """What recipes say of the method; raises if a file that it requires cannot be read."""
+
+    @property
+    def drawn(self) -> dict[str, str]:
+        """What recipes say of how a picture is drawn, but for the model."""
+        return {**self.entries, "seed": str(self.seed), "temperature": format_levels(self.temperature)}
+
+    @abstractmethod
+    def draw(self, colorizer: PhotoColorizer, photo: Photo) -> Colorization | Chart:
         """Draw the picture that a recipe describes."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class SampleMethod(Method):
-    """Method to draw samples of a photo, each of which becomes a picture of the photo's size."""
+    """Method to draw samples of a photo, each of which becomes a picture of the photo's size.
+
+    Attributes:
+        number: number of samples drawn, of which fewer may be kept; their seeds count up.
+    """
+
+    number: int = 1
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """Parameters that change the samples, ready for JSON, under the keys of recipes."""
+        """Parameters that only this method has, ready for JSON, under the keys of recipes."""
         return {}
 
     @property
@@ -114,13 +125,10 @@ class SampleMethod(Method):
 
     @property
     def entries(self) -> dict[str, str]:
-        """What the recipes of its samples say of the method.
-
-        Raises:
-            PhotoError: a file that the method requires cannot be read.
-        """
-        settings = self.settings
-        return {"method": self.name, **{key: str(settings[key]) for key in self.keys}}
+        """See :attr:`Method.entries`."""
+        entries = {key: str(self.settings[key]) for key in self.keys}
+        absent = self.absent.items()
+        return {"method": self.name, **{key: v for key, v in entries.items() if (key, v) not in absent}}
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -128,91 +136,52 @@ class SampleMethod(Method):
         return ()
 
     def open_files(self) -> None:  # most methods have none
-        """Refuse files that cannot be used, before anything is drawn.
+        """Refuse files that cannot be used, before anything is drawn; PhotoError if one cannot."""
 
-        Raises:
-            PhotoError: one cannot.
-        """
+    @property
+    def is_random(self) -> bool:
+        """Whether samples of other seeds are others."""
+        return not is_zero(self.temperature)
 
-    def is_random(self, temperature: PerLevel) -> bool:
-        """Return whether samples of other seeds are others."""
-        return not is_zero(temperature)
+    @property
+    def kept(self) -> int:
+        """Number of samples that are kept."""
+        return self.number
 
     def check(self, colorizer: PhotoColorizer, photo: Photo) -> None:
-        """Refuse a photo that does not go with the method's parameters.
-
-        Raises:
-            PhotoError: it does not.
-        """
-
-    def kept(self, number: int) -> int:
-        """Return how many samples of a photo are kept if ``number`` are drawn."""
-        return number
+        """Refuse a photo that does not go with the method's parameters; PhotoError if it does not."""
 
     @abstractmethod
-    def samples(
-        self, colorizer: PhotoColorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
-    ) -> list[Sample]:
-        """Draw samples with the seeds ``seed``, ``seed`` + 1, ...
-
-        Raises:
-            PhotoError: a file that the method requires cannot be used.
-        """
+    def samples(self, colorizer: PhotoColorizer, photo: Photo) -> list[Sample]:
+        """Draw the samples of a photo; PhotoError if a file that the method requires cannot be used."""
 
     def parts(
-        self,
-        colorizer: PhotoColorizer,
-        photo: Photo,
-        number: int,
-        temperature: PerLevel,
-        seed: int,
-        wanted: Collection[int],
+        self, colorizer: PhotoColorizer, photo: Photo, wanted: Collection[int]
     ) -> Iterator[list[Sample]]:
         """Yield the samples of :meth:`samples` in parts, each as soon as it is drawn, if that can be.
 
-        Those whose seeds are not ``wanted`` may be left out.
-
-        Raises:
-            PhotoError: a file that the method requires cannot be used.
+        Those whose seeds are not ``wanted`` may be left out. Raises what :meth:`samples` does.
         """
-        yield self.samples(colorizer, photo, number, temperature, seed)
+        yield self.samples(colorizer, photo)
 
     @abstractmethod
-    def first_tiles(
-        self, colorizer: PhotoColorizer, photo: Photo, temperature: PerLevel, seed: int, rendering: Rendering
-    ) -> list[Tile]:
+    def first_tiles(self, colorizer: PhotoColorizer, photo: Photo) -> list[Tile]:
         """Return what the contact sheet shows before the samples."""
 
-    def draw(
-        self,
-        colorizer: PhotoColorizer,
-        photo: Photo,
-        temperature: PerLevel,
-        seed: int,
-        rendering: Rendering,
-    ) -> Colorization:
-        """Draw the sample that a recipe describes at the photo's size."""
-        samples = self.samples(colorizer, photo, 1, temperature, seed)
-        (colorization,) = colorizer.compose(photo, samples, rendering)
+    def draw(self, colorizer: PhotoColorizer, photo: Photo) -> Colorization:
+        """Draw the only sample at the photo's size."""
+        (colorization,) = colorizer.compose(photo, self.samples(colorizer, photo), self.rendering)
         return colorization
 
 
 def check_file(path: Path, error: type[Exception] = PhotoError) -> None:
-    """Refuse a pipe, which can be read only once, or a device, which may be endless.
-
-    Raises:
-        Exception: ``error``, if it is one.
-    """
+    """Raise ``error`` for a pipe, which can be read only once, or a device, which may be endless."""
     if path.exists() and not path.is_file():
         raise error(f"{printable_name(path)}: cannot be read (not a file)")
 
 
 def sha256_of(path: Path, error: type[Exception] = PhotoError) -> str:
-    """Return the SHA-256 of a file that a method requires.
-
-    Raises:
-        Exception: ``error``, if the file cannot be read.
-    """
+    """Return the SHA-256 of a file that a method requires; raise ``error`` if it cannot be read."""
     check_file(path, error)
     try:
         return sha256(path)
@@ -221,16 +190,9 @@ def sha256_of(path: Path, error: type[Exception] = PhotoError) -> str:
 
 
 def check_shape(name: str, size: tuple[int, int], photo: Photo, what: str) -> None:
-    """Refuse a picture that was not painted over a photo.
+    """Refuse a picture that was not painted over a photo: PhotoError if it does not have the photo's shape.
 
-    Args:
-        name: name of the picture, for the message.
-        size: width and height of the picture.
-        photo: photo that the picture is laid over.
-        what: what the picture shows, for the message.
-
-    Raises:
-        PhotoError: the picture does not have the photo's shape.
+    ``name`` and ``what`` it shows are for the message; ``size`` is its width and height.
     """
     width, height = size
     stretch = width / height * photo.height / photo.width

@@ -111,9 +111,9 @@ class Conditioned:
         if pick is None:
             latents = noise(self.latent_shapes, seeds)
             return _samples(latents, self._decode(latents), seeds, temperature, method)
-        network, whole = self._network, self.whole
+        whole = self.whole
         latents = noise(whole.latent_shapes, seeds)
-        coarse = network.coarse(latents, whole._conditions[0]) if network.coarse_size else None
+        coarse = whole._begun(latents)
         ab, log_prob = coarse or whole._decode(latents)
         chosen = medoids(ab, whole_number(pick, "pick", 1))
         method = {**method, **picked(len(chosen), seeds)}
@@ -123,19 +123,20 @@ class Conditioned:
         latents = {r: z[chosen] for r, z in latents.items()}
         decoded = ab[chosen], log_prob[chosen]
         if coarse:
-            decoded = network.decode(latents, self._conditions[0], coarse.some(chosen))
+            decoded = self._network.decode(latents, self._conditions[0], coarse.some(chosen))
         return _samples(latents, decoded, seeds, temperature, method)
+
+    def coarse(self, n: int, seed: int) -> Floats:
+        """Draw the coarse colours of n samples of the whole photo squeezed to a square, (n, 2, s, s)."""
+        latents = draw(self.whole.latent_shapes, range(seed, seed + n), self.temperature)
+        return (self.whole._begun(latents) or self.whole._decode(latents))[0]
 
     def samples_of(
         self, latent: Latent, seeds: Sequence[int], temperature: PerLevel, method: Mapping[str, str]
     ) -> list[Sample]:
         """Decode codes of any origin to samples.
 
-        Args:
-            latent: N codes.
-            seeds: N seeds of their noise.
-            temperature: temperature of their noise.
-            method: entries of their recipes that say how they were found.
+        There are as many codes as seeds; ``method`` is what their recipes say of how they were found.
         """
         return _samples(latent.arrays(), self._decode(latent.arrays()), seeds, temperature, method)
 
@@ -170,20 +171,11 @@ class Conditioned:
         return Latent.from_arrays(self._network.encode(self._whole_ab(ab), condition))
 
     def log_prob(self, ab: NDArray[np.floating] | Tensor) -> float:
-        """Return the log density of x = ab / 15 given L, in nats over all 8192 dimensions.
-
-        It is that of the learnt distribution, without guidance.
+        """Return the log density of x = ab / 15 given L without guidance, in nats over all 8192 dimensions.
 
         Most of these are the finest details, and the density of colours without noise in them is larger by
         far. To compare colours of different origin, such as a sample and a photo's own, add the same noise to
-        both.
-
-        Args:
-            ab: chroma (2, 64, 64), stretched to the square as L is.
-
-        Raises:
-            EngineError: the engine cannot encode.
-            ValueError: ab has another shape, or values that are not finite.
+        both. The argument and the errors are those of :meth:`encode`.
         """
         (condition,) = self.whole._conditions
         return self._network.log_prob(self._whole_ab(ab), condition)
@@ -199,6 +191,10 @@ class Conditioned:
         if not np.isfinite(ab).all():
             raise ValueError("ab has values that are not finite")
         return ab
+
+    def _begun(self, latents: LatentLevels) -> Coarse | None:
+        """Decode the coarse colours of a photo of one window, where the network has such."""
+        return self._network.coarse(latents, self._conditions[0]) if self._network.coarse_size else None
 
     def _decode(self, latents: LatentLevels) -> tuple[Floats, NDArray[np.float64]]:
         if self._photo.panorama is not None and not self._covered_by(latents):
@@ -249,14 +245,8 @@ def _samples(
 ) -> list[Sample]:
     """Make samples of N codes and of ab and the log densities that they were decoded to."""
     ab, log_prob = decoded
+    codes = ({r: z[i : i + 1] for r, z in latents.items()} for i in range(len(ab)))
     return [
-        Sample(
-            ab=ab[i],
-            levels={r: z[i : i + 1] for r, z in latents.items()},
-            log_prob=float(log_prob[i]),
-            seed=seed,
-            temperature=temperature,
-            method=method,
-        )
-        for i, seed in enumerate(seeds)
+        Sample(chroma, levels, float(density), seed, temperature, method)
+        for chroma, levels, density, seed in zip(ab, codes, log_prob, seeds, strict=True)
     ]

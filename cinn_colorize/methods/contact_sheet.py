@@ -69,12 +69,9 @@ def tile(colorization: Colorization) -> Tile:
 
 
 def contact_sheet(tiles: Sequence[Tile], columns: int | None = None) -> Image.Image:
-    """Arrange pictures in rows, each with a label below.
+    """Arrange pictures in rows, each with its label below.
 
-    Args:
-        tiles: pictures and their labels.
-        columns: number of columns; by default, as many as make the sheet about 4:3, and one row of up to
-            three pictures.
+    By default with as many columns as make the sheet about 4:3, and one row of up to three pictures.
     """
     widest = max(tile.width for tile, _ in tiles)
     font = _font_within(widest, [label for _, label in tiles])
@@ -113,19 +110,10 @@ def save_sheet(
     quality: int = QUALITY,
     mode: int = PUBLIC,
 ) -> None:
-    """Write a sheet in the format of the suffix.
+    """Write a sheet in the format of the suffix; PhotoError if the file cannot be written.
 
-    A sheet without a recipe gets a mark in its place, which tells it from photos.
-
-    Args:
-        sheet: sheet to write.
-        path: path of the file.
-        recipe: how the sheet was made, if it can be made again.
-        quality: quality of JPEG, WebP and AVIF, 1 to 100.
-        mode: permission bits of the file; see :attr:`Photo.mode`.
-
-    Raises:
-        PhotoError: the file cannot be written.
+    A sheet without a recipe gets a mark in its place, which tells it from photos. ``mode`` are the permission
+    bits of the file, see :attr:`Photo.mode`.
     """
     pixels = np.asarray(sheet.convert("RGB"))
     recipe = recipe or {"version": __version__, "sheet": "true"}
@@ -158,10 +146,9 @@ class Chart:
     mode: int = PUBLIC
 
     def save(self, path: str | os.PathLike[str], *, quality: int = QUALITY, strip: bool = False) -> None:
-        """Write the picture with its recipe; it has no other metadata, so ``strip`` changes nothing.
+        """Write the picture with its recipe; PhotoError if the file cannot be written.
 
-        Raises:
-            PhotoError: the file cannot be written.
+        It has no other metadata, so ``strip`` changes nothing.
         """
         save_sheet(self.image, Path(path), self.recipe_at(path, quality, strip), quality, self.mode)
 

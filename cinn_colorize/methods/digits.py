@@ -21,7 +21,7 @@ from torch import Tensor
 
 from cinn_colorize.data.readers import Reader
 from cinn_colorize.data.sources import Source
-from cinn_colorize.engines.devices import choose_device, placed
+from cinn_colorize.engines.pytorch import choose_device, placed
 from cinn_colorize.errors import DataError, WeightsError
 from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging.options import whole_number
@@ -29,9 +29,9 @@ from cinn_colorize.latents.latent import Latent
 from cinn_colorize.latents.levels import by_level
 from cinn_colorize.methods.samples import seeds_from
 from cinn_colorize.models import Loaded, loaded_from
+from cinn_colorize.models.base import one_thread
 from cinn_colorize.models.mnist import DIGITS, LEVEL, SIZE, Mnist
 from cinn_colorize.models.registry import MODELS
-from cinn_colorize.models.threads import one_thread
 
 Floats = NDArray[np.float32]
 
@@ -74,10 +74,7 @@ class Digits:
     def sample(self, n: int = 1, temperature: float = TEMPERATURE, seed: int = 0) -> Floats:
         """Draw all ten digits with each of n latent codes (Fig. 6), whose seeds count up: (n, 10, 28, 28).
 
-        Args:
-            n: number of codes.
-            temperature: standard deviation of the codes, 0 to 2; 1 is the model's distribution.
-            seed: seed of the first code.
+        The temperature is the standard deviation of the codes, 0 to 2; 1 is the model's distribution.
 
         Raises:
             TypeError: n or the seed is no integer.
@@ -128,11 +125,8 @@ class Digits:
     def walks(self, steps: int = 7) -> list[Walk]:
         """Walk along each principal component of the latent codes of MNIST's test digits (Fig. 4).
 
-        Each walk has so many steps, from -2.5 standard deviations to 2.5.
-
-        Raises:
-            TypeError: the number of steps is no integer.
-            ValueError: it is below 1.
+        Each has so many steps, 1 or more, from -2.5 standard deviations to 2.5. TypeError or ValueError if
+        the number cannot be used.
         """
         steps = whole_number(steps, "steps", 1)
         positions = torch.linspace(-_REACH, _REACH, steps)
@@ -290,6 +284,8 @@ def picture(
     gap: int = 4,
 ) -> Image.Image:
     """Arrange digits (rows, columns, 28, 28), black on white, in so many pixels each, with labels if any."""
+    if not np.isfinite(images).all():
+        raise WeightsError("the digits drawn are not finite; choose other weights, or a lower temperature")
     font = ImageFont.load_default(size=14)
     side = SIZE * scale + gap
     left = gap + round(max((font.getlength(label) + 2 * gap for label in rows), default=0))
@@ -329,10 +325,8 @@ def transfer_picture(
 ) -> Image.Image:
     """Draw Fig. 7: images of digits on the left, and all ten digits in the style of each.
 
-    ``digit`` is what all of them show; None stands for the digit of highest likelihood.
-
-    Raises:
-        DataError: a file cannot be read, or shows no digit.
+    ``digit`` is what all of them show; None stands for the digit of highest likelihood. DataError if a file
+    cannot be read, or shows no digit.
     """
     images = np.stack([read_digit(path) for path in paths])
     rows = digits.transfer(images, [digit] * len(images))

@@ -22,7 +22,7 @@ with distance, up to the edges of luminance. It takes samples but no gradients, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 MEMBERS = 24  # samples of the ensemble; what more of them gain is in docs/hints.md
 STROKE = 8.0  # weight of all that is painted in one stroke, at most, in hints
 _FINE = 16  # members have no noise from this level on
-_FIRST = 2**31  # seed of the first member, far from those that people use
+FIRST_MEMBER = 2**31  # seed of the first member, far from those that people use
 _TOLERANCE = 6.0  # sigma of a hint, in units of ab
 _BEYOND = 1 / 64  # weight of the places that a hint reaches, in hints
 _NEGLIGIBLE = 1e-4  # weight
@@ -55,22 +55,10 @@ def draw(
 ) -> list[Sample]:
     """Draw n colorizations that follow hints, with the seeds seed, seed + 1, ...
 
-    Each is the sample of its seed without hints, moved as far as the hints ask.
-
-    Args:
-        conditioned: the photo that the hints are for.
-        hints: see :meth:`HintMap.of`.
-        n: number of samples, 1 or more.
-        temperature: see :meth:`ConditionedPhoto.sample`.
-        seed: seed of the first sample.
-        progress: called with the number of samples drawn, and of all that are.
-
-    Returns:
-        samples that have neither a latent code nor a density; :meth:`ConditionedPhoto.encode` and
-        :meth:`ConditionedPhoto.log_prob` compute those of their colours.
-
-    Raises:
-        ValueError: an argument is out of its range.
+    Each is the sample of its seed without hints, moved as far as the hints ask. It has neither a latent code
+    nor a density; :meth:`Conditioned.encode` and :meth:`Conditioned.log_prob` compute those of its colours.
+    Arguments and errors are those of :meth:`Conditioned.sample`; ``progress`` is called with the number of
+    samples drawn, and of all that are.
     """
     return move(conditioned, conditioned.sample(n, temperature, seed), hints, progress)
 
@@ -92,16 +80,21 @@ def move(
 
 def following(samples: Sequence[Sample], members: Sequence[Floats], hints: HintMap) -> list[Sample]:
     """Return samples moved by :func:`follow`."""
-    colors = follow([sample.ab for sample in samples], members, hints)
+    return recolored(samples, follow([sample.ab for sample in samples], members, hints), hints.recipe)
+
+
+def recolored(samples: Sequence[Sample], colors: Sequence[Floats], method: Mapping[str, str]) -> list[Sample]:
+    """Return samples with other ab, which have no code; ``method`` is what their recipes say of it."""
     return [
-        replace(sample, ab=ab, levels=None, log_prob=None, method=_followed(sample, hints))
+        replace(
+            sample,
+            ab=ab,
+            levels=None,
+            log_prob=None,
+            method={**method, **{key: value for key, value in sample.method.items() if key == "picked"}},
+        )
         for sample, ab in zip(samples, colors, strict=True)
     ]
-
-
-def _followed(sample: Sample, hints: HintMap) -> dict[str, str]:
-    was_picked = {key: value for key, value in sample.method.items() if key == "picked"}
-    return {**hints.recipe, **was_picked}
 
 
 def ensemble(conditioned: Conditioned, at_once: int = _AT_A_TIME) -> Iterator[Sample]:
@@ -110,13 +103,11 @@ def ensemble(conditioned: Conditioned, at_once: int = _AT_A_TIME) -> Iterator[Sa
     At temperature 1 outliers spoil the covariances of so few, and at 0 there are none. Noise in details does
     not tell objects from each other, but adds chance covariances, so details are at temperature 0.
 
-    Args:
-        conditioned: the photo.
-        at_once: how many are drawn when the next one is asked for.
+    ``at_once`` are drawn when the next one is asked for.
     """
     details = {r: 0.0 for r in conditioned.latent_shapes if r >= _FINE}
-    end = _FIRST + MEMBERS
-    for seed in range(_FIRST, end, at_once):
+    end = FIRST_MEMBER + MEMBERS
+    for seed in range(FIRST_MEMBER, end, at_once):
         yield from conditioned.sample(min(at_once, end - seed), details, seed)
 
 

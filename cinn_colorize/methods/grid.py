@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from cinn_colorize.errors import LatentError
 from cinn_colorize.files.messages import counted, printable_name
 from cinn_colorize.imaging.options import Rendering, Upsampling, parse_seed
-from cinn_colorize.latents.levels import PerLevel, check_level, format_levels
+from cinn_colorize.latents.levels import PerLevel, check_level
 from cinn_colorize.methods.base import Files, Method, sha256_of
+from cinn_colorize.methods.samples import check_colors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -152,6 +153,7 @@ class Grid(Method):
     """Grid of the raw samples of some latent codes."""
 
     codes: Codes
+    rendering: Rendering = field(default=RENDERING, kw_only=True)
 
     name: ClassVar[str] = "grid"
     keys: ClassVar[Mapping[str, str]] = {
@@ -200,26 +202,23 @@ class Grid(Method):
             levels,
         )
 
-    def draw(
-        self, colorizer: PhotoColorizer, photo: Photo, temperature: PerLevel, seed: int, rendering: Rendering
-    ) -> Chart:
+    @property
+    def entries(self) -> dict[str, str]:
+        """See :attr:`Method.entries`."""
+        return {"method": self.name, **{key: _entry(getattr(self.codes, key, None)) for key in self.keys}}
+
+    def draw(self, colorizer: PhotoColorizer, photo: Photo) -> Chart:
         """Draw the samples, labelled; ``seed`` is that of the first code drawn, later codes count up."""
         from cinn_colorize.methods.contact_sheet import Chart, contact_sheet
 
         conditioned = colorizer.condition(photo)
         shapes = conditioned.latent_shapes
         self.codes.check(shapes)
-        codes, labels = self.codes.codes(LatentSource(colorizer, shapes, temperature), seed)
-        pictures = _pictures(photo, conditioned.decode(codes), rendering)
+        codes, labels = self.codes.codes(LatentSource(colorizer, shapes, self.temperature), self.seed)
+        pictures = _pictures(photo, conditioned.decode(codes), self.rendering)
         columns = self.codes.number if isinstance(self.codes, Interpolated) else None
-        drawn = {
-            "method": self.name,
-            **{key: _entry(getattr(self.codes, key, None)) for key in self.keys},
-            "seed": str(seed),
-            "temperature": format_levels(temperature),
-        }
         sheet = contact_sheet(list(zip(pictures, labels, strict=True)), columns)
-        return Chart(sheet, colorizer.recipe(drawn, rendering, photo), codes, photo.mode)
+        return Chart(sheet, colorizer.recipe(self.drawn, self.rendering, photo), codes, photo.mode)
 
 
 def _check_number(number: int | None, least: int, most: int) -> None:
@@ -254,6 +253,7 @@ def _pictures(
 
     small = photo.small(_TILE)
     for ab in colours:
+        check_colors(photo.name, ab)
         guide = small.luminance(GUIDE_SCALE * ab.shape[1], GUIDE_SCALE * ab.shape[2])
         upsampler = Upsampler(ab, guide, small.inside.size, rendering.upsampling)
         (picture,) = small.compose([upsampler])

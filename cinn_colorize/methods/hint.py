@@ -107,10 +107,7 @@ HintLike: TypeAlias = Hint | str | tuple[int, int, str | Sequence[int]]
 
 
 def parse_hints(given: str | Iterable[HintLike]) -> tuple[Hint, ...]:
-    """Return the hints of a photo.
-
-    Args:
-        given: hints, see :meth:`Hint.of`; or all of them as text, with spaces between.
+    """Return the hints of a photo, given as :meth:`Hint.of` takes them, or all as text with spaces between.
 
     Raises:
         TypeError: an item is not one of the forms of hints.
@@ -127,9 +124,5 @@ def parse_hints(given: str | Iterable[HintLike]) -> tuple[Hint, ...]:
 
 
 def settings(points: Iterable[Hint], strokes: Path | None) -> dict[str, str]:
-    """Return what recipes say of hints: those at pixels, and the SHA-256 of the picture of others.
-
-    Raises:
-        PhotoError: the picture cannot be read.
-    """
+    """Return what recipes say of hints; PhotoError if the picture of strokes cannot be read."""
     return {"hints": " ".join(map(str, points)), "strokes": sha256_of(strokes) if strokes else ""}

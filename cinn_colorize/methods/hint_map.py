@@ -24,7 +24,7 @@ from cinn_colorize.errors import MissingPhotoError, PhotoError
 from cinn_colorize.files.limits import read_file
 from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging import color
-from cinn_colorize.imaging.arrays import upright
+from cinn_colorize.imaging.decoding import upright
 from cinn_colorize.imaging.options import MAX_PIXELS
 from cinn_colorize.imaging.photo import Photo
 from cinn_colorize.imaging.profiles import color_model
@@ -42,9 +42,17 @@ _CHROMA_SIZE = 64
 _SIGMA_PIXELS, _SIGMA_L = 0.5, 5.0  # of the joint bilateral upsampling
 _STROKES_SCALE = 4  # larger strokes are reduced to this many times the guide's grid
 _SAME = 6.0  # difference of ab between neighbours of one stroke
+_GRAY = 0.1  # chroma below which a hint is gray, and keeps its thing as it is
 _TOUCHED = 0.1  # weight of a place that belongs to a stroke
 _PALEST = 0.1  # saturation that hints make up for
 _PAINTED = 16  # a place has full weight if 1/16 of it is painted, because strokes may be thin
+
+
+class Wish(NamedTuple):
+    """A colour wanted on the grid of a photo's ab."""
+
+    weight: Floats  # (h, w); those of all wishes add up to that of the hints
+    ab: Floats | None  # (2, h, w), in the gamut at each place; None to keep the colours there
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +67,7 @@ class HintMap:
             saturation has been applied.
         guide: the photo's L*, (h, w).
         recipe: entries of the hints in recipes.
+        wishes: the hints by their colours.
     """
 
     weight: Floats
@@ -66,6 +75,7 @@ class HintMap:
     ab: Floats
     guide: Floats
     recipe: Mapping[str, str]
+    wishes: Sequence[Wish] = ()
 
     @classmethod
     def of(
@@ -103,32 +113,41 @@ class HintMap:
         guide = photo.luminance(height, width)
         ab = color.srgb_to_lab(paint.rgb).T[1:]
         total = np.zeros((3, height * width), np.float32)
+        labels, colors = _by_color(ab.T)
+        by_color = np.zeros((len(colors), height * width), np.float32)
         for index, share in _taps(paint, photo.luminance(*size)[paint.y, paint.x], guide):
             for plane, values in zip(total, (np.ones_like(share), *ab), strict=True):
                 np.add.at(plane, index, share * paint.weight * values)
+            np.add.at(by_color, (labels, index), share * paint.weight)
         weight, *weighted = total.reshape(3, height, width)
         hinted = np.stack(weighted) / np.maximum(weight, 1e-6)
         reach, *reaching = _spread(weight, guide, np.concatenate([np.ones_like(weight)[None], hinted]))
         wanted = np.stack(reaching) / np.maximum(reach, 1e-12)
+        palest = np.float32(max(saturation, _PALEST))
+        wanted = color.reduce_chroma(guide, wanted) / palest
+        wishes = [
+            Wish(
+                of_color.reshape(height, width),
+                color.reduce_chroma(guide, np.broadcast_to(one[:, None, None], (2, height, width))) / palest
+                if np.hypot(*one) > _GRAY
+                else None,
+            )
+            for of_color, one in zip(by_color, colors, strict=True)
+        ]
         recipe = {"method": METHOD, **settings(points, strokes)}
-        wanted = color.reduce_chroma(guide, wanted) / np.float32(max(saturation, _PALEST))
-        return cls(weight, reach, wanted, guide, recipe)
+        return cls(weight, reach, wanted, guide, recipe, wishes)
 
     def spread(self, colors: Sequence[Floats]) -> Floats:
-        """Spread the colours at the hints, weaker with distance, to what no edge of L separates from them.
+        """Spread k colours at the hints, (2, h, w), to what no edge of L separates from them: (k, 2, h, w).
 
-        Args:
-            colors: k times ab, (2, h, w); only those at the hints count.
-
-        Returns:
-            (k, 2, h, w).
+        They get weaker with distance; only those at the hints count.
         """
         planes = np.concatenate(colors)
         return _spread(self.weight, self.guide, planes).reshape(-1, 2, *self.guide.shape)
 
     def strokes(self) -> NDArray[np.intp]:
         """Label the strokes, (h, w): painted neighbours of nearly one colour have one label."""
-        i, j = _neighbours(self.guide.shape)
+        i, j = neighbours(self.guide.shape)
         a, b = self.ab.reshape(2, -1)
         painted = self.weight.ravel() > _TOUCHED
         one = painted[i] & painted[j] & (np.hypot(a[i] - a[j], b[i] - b[j]) < _SAME)
@@ -138,11 +157,7 @@ class HintMap:
 
 
 def read_strokes(path: Path) -> PIL.Image.Image:
-    """Read a picture of strokes: upright, RGBA, in sRGB.
-
-    Raises:
-        PhotoError: it cannot be read.
-    """
+    """Read a picture of strokes: upright, RGBA, in sRGB; PhotoError if it cannot be read."""
     name = printable_name(path)
     try:
         with warnings.catch_warnings():
@@ -217,6 +232,17 @@ def _points(photo: Photo, points: Sequence[Hint], size: tuple[int, int]) -> _Pai
     return _Paint(y_of, x_of, colors, np.array(weight, np.float32))
 
 
+def _by_color(ab: Floats) -> tuple[NDArray[np.intp], list[Floats]]:
+    """Label places (n, 2) by their colour, gray ones apart; return the labels and the colour of each."""
+    key = np.column_stack([ab, 1000 * (np.hypot(*ab.T) <= _GRAY)])
+    labels, colors = np.full(len(ab), -1), list[Floats]()
+    while (left := np.flatnonzero(labels < 0)).size:
+        like = left[np.linalg.norm(key[left] - key[left[0]], axis=1) < _SAME]
+        labels[like] = len(colors)
+        colors.append(ab[like].mean(0))
+    return labels, colors
+
+
 def _around(pixel: int, size: int, full: int) -> list[int]:
     """Return the cell of ``size`` that has the middle of a pixel of ``full``, or the two beside it."""
     middle = (2 * pixel + 1) * size
@@ -249,8 +275,7 @@ def _strokes(photo: Photo, path: Path, size: tuple[int, int]) -> _Paint:
 def _taps(paint: _Paint, L: Floats, guide: Floats) -> Iterator[tuple[NDArray[np.intp], Floats]]:
     """Yield what joint bilateral upsampling takes for places with L* ``L`` from the 3x3 pixels around each.
 
-    Yields:
-        index (n,) into the pixels of ``guide`` and weights (n,), nine times.
+    Nine times, index (n,) into the pixels of ``guide`` and weights (n,).
     """
     height, width = guide.shape
     taps = []
@@ -271,18 +296,11 @@ def _spread(weight: Floats, guide: Floats, planes: Floats) -> Floats:
 
     A random walker starts at a pixel, steps to one of its eight neighbours, rarely across an edge, and
     occasionally gets lost. A pixel receives what is at the hint where the walker ends, on average, and
-    nothing for walkers that are lost (after Grady 2006, https://doi.org/10.1109/TPAMI.2006.233).
-
-    Args:
-        weight: weight of the hints, (h, w).
-        guide: L*, (h, w).
-        planes: (k, h, w); only values at hints count.
-
-    Returns:
-        (k, h, w).
+    nothing for walkers that are lost (after Grady 2006, https://doi.org/10.1109/TPAMI.2006.233). Weights of
+    hints and L* are (h, w), planes (k, h, w).
     """
     n, L = guide.size, guide.ravel().astype(np.float64)
-    i, j = _neighbours(guide.shape)
+    i, j = neighbours(guide.shape)
     step = np.exp(-0.5 * ((L[i] - L[j]) / _EDGE) ** 2)
     steps = scipy.sparse.coo_array((np.tile(step, 2), (np.append(i, j), np.append(j, i))), (n, n))
     arriving = _HELD * weight.ravel().astype(np.float64)
@@ -292,7 +310,7 @@ def _spread(weight: Floats, guide: Floats, planes: Floats) -> Floats:
     return np.asarray(spread.T.reshape(planes.shape), np.float32)
 
 
-def _neighbours(shape: tuple[int, ...]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def neighbours(shape: tuple[int, ...]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return the indices of both pixels of all pairs of neighbours, each of which has eight."""
     index = np.arange(np.prod(shape)).reshape(shape)
     starts = [index[:, 1:], index[1:], index[1:, 1:], index[1:, :-1]]

@@ -6,20 +6,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from cinn_colorize.latents.levels import PerLevel
+from cinn_colorize.imaging.options import HintReach
 from cinn_colorize.methods.base import Files, SampleMethod
-from cinn_colorize.methods.hint import METHOD, Hint, parse_hints, settings
+from cinn_colorize.methods.hint import METHOD, settings
+from cinn_colorize.methods.hint import Hint as Hint
+from cinn_colorize.methods.hint import HintLike as HintLike
+from cinn_colorize.methods.hint import parse_hints as parse_hints
 
 if TYPE_CHECKING:
-    from cinn_colorize.imaging.options import Rendering
     from cinn_colorize.imaging.photo import Photo
+    from cinn_colorize.latents.noise import Floats
     from cinn_colorize.methods.base import PhotoColorizer
     from cinn_colorize.methods.contact_sheet import Tile
-    from cinn_colorize.methods.samples import Colorization, Sample
+    from cinn_colorize.methods.samples import Sample
 
 
 @dataclass(frozen=True)
@@ -29,19 +32,25 @@ class Hinted(SampleMethod):
     Attributes:
         points: hints at single pixels.
         strokes: picture that is transparent where there is no hint.
-        saturation: that of the rendering, after which the hints are to be met.
+        reach: whether hints recolour only the things that they lie on, or the mood of the photo too.
         first: whether to draw only the sample that is the most typical one without hints.
         progress: see :func:`cinn_colorize.methods.ensemble.draw`.
     """
 
     points: tuple[Hint, ...]
     strokes: Path | None = None
-    saturation: float = 1.0
+    reach: HintReach = HintReach.thing
     first: bool = False
     progress: Callable[[int, int], None] | None = None
+    _things: dict[Photo, Floats] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     name: ClassVar[str] = METHOD
-    keys: ClassVar[Mapping[str, str]] = {"hints": "hints", "strokes": "picture of hints"}
+    keys: ClassVar[Mapping[str, str]] = {
+        "hints": "hints",
+        "strokes": "picture of hints",
+        "reach": "hints that reach a",
+    }
+    absent: ClassVar[Mapping[str, str]] = {"reach": HintReach.photo}
     files: ClassVar[Mapping[str, str]] = {"strokes": "picture of hints"}
 
     @classmethod
@@ -50,25 +59,25 @@ class Hinted(SampleMethod):
     ) -> Self:
         """See :meth:`Method.from_recipe`."""
         strokes = entries["strokes"]
-        return cls(parse_hints(entries["hints"]), files[strokes] if strokes else None)
+        reach = entries["reach"]
+        if reach not in list(HintReach):
+            raise ValueError(f"reach {reach!r:.80} is not one of {', '.join(HintReach)}")
+        return cls(parse_hints(entries["hints"]), files[strokes] if strokes else None, HintReach(reach))
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """See :attr:`SampleMethod.settings`; the values are those of recipes.
-
-        Raises:
-            PhotoError: the strokes cannot be read.
-        """
-        return settings(self.points, self.strokes)
+        """See :attr:`SampleMethod.settings`; PhotoError if the strokes cannot be read."""
+        return {**settings(self.points, self.strokes), "reach": self.reach}
 
     @property
     def paths(self) -> tuple[Path, ...]:
         """See :attr:`SampleMethod.paths`."""
         return (self.strokes,) if self.strokes else ()
 
-    def kept(self, number: int) -> int:
-        """See :meth:`SampleMethod.kept`."""
-        return 1 if self.first else number
+    @property
+    def kept(self) -> int:
+        """See :attr:`SampleMethod.kept`."""
+        return 1 if self.first else self.number
 
     def check(self, colorizer: PhotoColorizer, photo: Photo) -> None:
         """See :meth:`SampleMethod.check`."""
@@ -76,42 +85,31 @@ class Hinted(SampleMethod):
 
         HintMap.of(photo, self.points, self.strokes)
 
-    def samples(
-        self, colorizer: PhotoColorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
-    ) -> list[Sample]:
+    def samples(self, colorizer: PhotoColorizer, photo: Photo) -> list[Sample]:
         """See :meth:`SampleMethod.samples`.
 
         Raises:
             PhotoError: a hint lies outside the photo, or the strokes cannot be used.
         """
+        from cinn_colorize.methods import things
         from cinn_colorize.methods.ensemble import move
         from cinn_colorize.methods.hint_map import HintMap
 
-        hints = HintMap.of(photo, self.points, self.strokes, self.saturation)
-        conditioned = colorizer.condition(photo)
-        samples = conditioned.sample(number, temperature, seed, pick=1 if self.first else None)
-        return move(conditioned, samples, hints, self.progress)
+        hints = HintMap.of(photo, self.points, self.strokes, self.rendering.saturation)
+        conditioned, pick = colorizer.condition(photo), 1 if self.first else None
+        samples = conditioned.sample(self.number, self.temperature, self.seed, pick=pick)
+        if self.reach is HintReach.photo:
+            return move(conditioned, samples, hints, self.progress)
+        self._things[photo] = things.find(things.drawn(conditioned, self.progress), hints)
+        return things.follow(samples, self._things[photo], hints)
 
-    def draw(
-        self,
-        colorizer: PhotoColorizer,
-        photo: Photo,
-        temperature: PerLevel,
-        seed: int,
-        rendering: Rendering,
-    ) -> Colorization:
-        """See :meth:`SampleMethod.draw`; the hints are met at the rendering's saturation."""
-        method = replace(self, saturation=rendering.saturation)
-        return super(Hinted, method).draw(colorizer, photo, temperature, seed, rendering)
-
-    def first_tiles(
-        self, colorizer: PhotoColorizer, photo: Photo, temperature: PerLevel, seed: int, rendering: Rendering
-    ) -> list[Tile]:
-        """Return the photo in gray with the hints on it."""
+    def first_tiles(self, colorizer: PhotoColorizer, photo: Photo) -> list[Tile]:
+        """Return the photo in gray with the hints on it, and the outlines of their things."""
         from PIL import ImageDraw
 
         from cinn_colorize.methods.contact_sheet import gray_tile
         from cinn_colorize.methods.hint_map import read_strokes  # scipy is slow to import
+        from cinn_colorize.methods.things import outlines
 
         picture, label = gray_tile(photo)
         if self.strokes is not None:
@@ -121,4 +119,7 @@ class Hinted(SampleMethod):
         for hint in self.points:
             x, y = (hint.x + 0.5) / photo.width, (hint.y + 0.5) / photo.height
             draw.circle((x * picture.width, y * picture.height), 7, fill=hint.rgb, outline="white", width=2)
+        box = photo.inside.scaled((photo.height, photo.width), (picture.height, picture.width))
+        for outline in outlines(self._things[photo], box.size) if photo in self._things else ():
+            draw.polygon([(box.left + x, box.top + y) for x, y in outline], outline="white")
         return [(picture, label.replace("gray", "hints"))]

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsIndex
 
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.imaging.options import MAX_PIXELS, Rendering, parse_seed, whole_number
-from cinn_colorize.latents.levels import PerLevel, SomeLevels, parse_temperature
+from cinn_colorize.imaging.options import MAX_PIXELS, parse_seed, whole_number
+from cinn_colorize.latents.levels import SomeLevels, parse_temperature
 from cinn_colorize.methods.base import Files, SampleMethod, check_file, check_shape, sha256_of
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from cinn_colorize.methods.conditioned import Conditioned
     from cinn_colorize.methods.contact_sheet import Tile
     from cinn_colorize.methods.samples import Sample
+else:  # for whoever reads annotations at run time
+    Conditioned = Sample = Any
 
 # The finest level whose code is that of both samples' colours, joined by the mask and encoded. Finer levels
 # keep the code of one sample or the other, and follow the photo where the mask's border does not.
@@ -138,11 +140,7 @@ class Mix(SampleMethod):
 
     @cached_property
     def opened(self) -> Photo:
-        """The mask's file, opened.
-
-        Raises:
-            PhotoError: the mask cannot be read.
-        """
+        """The mask's file, opened; PhotoError if the mask cannot be read."""
         from cinn_colorize.imaging.photo import open_photo
 
         check_file(self.mask)
@@ -166,26 +164,24 @@ class Mix(SampleMethod):
         check_shape(mask.name, (mask.width, mask.height), photo, "mask")
         return read_mask(mask.framed_as(photo), colorizer.info.chroma_size)
 
-    def samples(
-        self, colorizer: PhotoColorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
-    ) -> list[Sample]:
+    def samples(self, colorizer: PhotoColorizer, photo: Photo) -> list[Sample]:
         """Draw one sample; see :func:`mix`.
 
         Raises:
             PhotoError: the mask does not have the photo's shape, cannot be read, or is all black or white.
         """
         mask = self._mask_of(colorizer, photo)
-        return [mix(colorizer.condition(photo), (seed, self.outside_seed), mask, temperature)]
+        return [mix(colorizer.condition(photo), (self.seed, self.outside_seed), mask, self.temperature)]
 
-    def first_tiles(
-        self, colorizer: PhotoColorizer, photo: Photo, temperature: PerLevel, seed: int, rendering: Rendering
-    ) -> list[Tile]:
+    def first_tiles(self, colorizer: PhotoColorizer, photo: Photo) -> list[Tile]:
         """Return the mask and the two samples."""
         from cinn_colorize.methods.contact_sheet import TILE, gray_tile
 
         whole, small = colorizer.condition(photo).whole, photo.small(TILE)
-        samples = [whole.sample(1, temperature, s)[0] for s in (seed, self.outside_seed)]
-        labels = f"inside: seed {seed}", f"outside: seed {self.outside_seed}"
-        pictures = [made.picture.thumbnail(TILE) for made in colorizer.compose(small, samples, rendering)]
+        samples = [whole.sample(1, self.temperature, s)[0] for s in (self.seed, self.outside_seed)]
+        labels = f"inside: seed {self.seed}", f"outside: seed {self.outside_seed}"
+        pictures = [
+            made.picture.thumbnail(TILE) for made in colorizer.compose(small, samples, self.rendering)
+        ]
         mask, _ = gray_tile(self.opened)
         return [(mask.resize((small.width, small.height)), "mask"), *zip(pictures, labels, strict=True)]

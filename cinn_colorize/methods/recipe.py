@@ -1,11 +1,11 @@
-"""Recipes in the files of pictures, and pictures made again from them."""
+"""Recipes in the files of pictures: how they are read, how they differ, and pictures made again from them."""
 
 from __future__ import annotations
 
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from cinn_colorize import __version__
 from cinn_colorize.errors import PhotoError, WeightsError
 from cinn_colorize.files.atomic import mode_like
 from cinn_colorize.files.formats import FORMATS, READ_ONLY, format_of_name
-from cinn_colorize.files.messages import printable_name
+from cinn_colorize.files.messages import printable, printable_name
 from cinn_colorize.imaging.options import (
     MAX_PIXELS,
     Box,
@@ -24,10 +24,15 @@ from cinn_colorize.imaging.options import (
     parse_seed,
 )
 from cinn_colorize.imaging.photo import open_photo, read_recipe
-from cinn_colorize.latents.levels import PerLevel, parse_temperature
+from cinn_colorize.latents.levels import PerLevel, named_levels, parse_levels, parse_temperature, short_levels
 from cinn_colorize.methods.base import Files, Method, sha256_of
-from cinn_colorize.methods.catalogue import METHODS
 from cinn_colorize.methods.contact_sheet import Chart
+from cinn_colorize.methods.grid import Grid
+from cinn_colorize.methods.hints import Hinted
+from cinn_colorize.methods.mix import Mix
+from cinn_colorize.methods.sample import Sampling, Variation
+from cinn_colorize.methods.strip import Strip
+from cinn_colorize.methods.transfer import Transfer
 from cinn_colorize.models.registry import MAX_GUIDANCE, MODELS
 
 if TYPE_CHECKING:
@@ -37,9 +42,33 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+METHODS: dict[str, type[Method]] = {
+    method.name: method for method in (Sampling, Variation, Transfer, Mix, Hinted, Strip, Grid)
+}
+
 _DIGEST = re.compile("[0-9a-f]{64}")
 _LONGEST = 2**20  # characters of an entry
 _KEYS = ("version", "model", "weights", "method", "seed", "temperature", "precision", "original", "format")
+# A picture of another version, or picked from other samples, is not another picture for that.
+_IGNORED = frozenset({"version", "picked"})
+# Of entries that some recipes leave out.
+_DEFAULTS = {
+    "guidance": "0.0",
+    "page": "1",
+    "pages": "1",
+    **{option.name: str(option.default) for option in fields(Rendering)},
+    **Encoding().entries(),
+    **{key: value for method in METHODS.values() for key, value in method.absent.items()},
+}
+_WORDS = {"pages": "page count"} | {k: word for method in METHODS.values() for k, word in method.keys.items()}
+# Of entries that say nothing to people: SHA-256s, and long lists.
+_OTHER = {
+    "original": "from another photo",
+    "weights": "with other weights",
+    "hints": "with other hints",
+    **{key: f"with another {name}" for method in METHODS.values() for key, name in method.files.items()},
+}
+_NUMBERS = ("temperature", "noise", "fresh", "guidance", "saturation")
 
 
 @dataclass(frozen=True)
@@ -47,23 +76,13 @@ class Recipe:
     """How a picture was made.
 
     Attributes:
-        version: version of this package.
-        model: name of the model in the registry.
         weights: SHA-256 of the weights file.
-        method: method that drew the picture.
         entries: entries that belong to the method.
-        seed: seed of the sample.
-        temperature: temperature of the sample.
-        precision: precision of the networks.
-        guidance: guidance of the networks.
-        rendering: how the sample became a picture.
         original: SHA-256 of the photo's file; empty if the photo was not a file.
         frame: where the picture lies inside the photo's frame; None if the recipe knows none.
         page: page of the photo's file.
         more: recipes of the other pages of the picture's file.
         picked: from how many samples it was picked; empty if it was not.
-        format: format of the picture's file.
-        encoding: encoding of the picture's file.
     """
 
     version: str
@@ -86,12 +105,7 @@ class Recipe:
 
     @classmethod
     def read(cls, path: Path, page: int = 1, *, max_pixels: int = MAX_PIXELS) -> Recipe:
-        """Read the recipe of a picture, with those of the pages after it.
-
-        Args:
-            path: path of the picture.
-            page: page of a TIFF, from 1.
-            max_pixels: see :func:`open_photo`.
+        """Read the recipe of a picture, or of its page, with those of the pages after it.
 
         Raises:
             PhotoError: the picture cannot be read, or has no recipe that this version can follow.
@@ -117,7 +131,9 @@ class Recipe:
                 if found[key] not in choices:
                     raise ValueError(f"{key} {found[key]!r:.80} is not one of {', '.join(choices)}")
             method = METHODS[found["method"]]
+            found = {**method.absent, **found}
             _require(found, method.keys)
+            pages = _number(found.get("pages", "1")) if page == 1 else 1  # the first one names all
             return cls(
                 version=found["version"],
                 model=found["model"],
@@ -132,10 +148,7 @@ class Recipe:
                 original=found["original"],
                 frame=Box.parse(found["frame"]) if "frame" in found else None,
                 page=_number(found.get("page", "1")),
-                more=tuple(
-                    cls.read(path, other, max_pixels=max_pixels)
-                    for other in range(2, _pages(found, page) + 1)
-                ),
+                more=tuple(cls.read(path, k, max_pixels=max_pixels) for k in range(2, pages + 1)),
                 format=found["format"],
                 encoding=Encoding.from_entries(found),
                 picked=found.get("picked", ""),
@@ -228,24 +241,16 @@ def _draw(
     """Draw the picture of a page."""
     photo.mode &= mode
     photo = photo.framed(str(recipe.frame)) if recipe.frame else photo
-    drawn = method.draw(colorizer, photo, recipe.temperature, recipe.seed, recipe.rendering)
+    method = replace(method, seed=recipe.seed, temperature=recipe.temperature, rendering=recipe.rendering)
+    drawn = method.draw(colorizer, photo)
     return replace(drawn, recipe={**drawn.recipe, "picked": recipe.picked}) if recipe.picked else drawn
 
 
 def _number(text: str) -> int:
-    """Parse the number of a page, or of pages.
-
-    Raises:
-        ValueError: it is none.
-    """
+    """Parse the number of a page, or of pages; ValueError if it is none."""
     if not re.fullmatch("[1-9][0-9]{0,3}", text):
         raise ValueError(f"{text!r:.80} is not a number of pages")
     return int(text)
-
-
-def _pages(found: Mapping[str, str], page: int) -> int:
-    """Return the number of pages that the recipe in the first one names; others name none."""
-    return _number(found.get("pages", "1")) if page == 1 else 1
 
 
 def _require(found: Mapping[str, str], keys: Iterable[str]) -> None:
@@ -258,9 +263,7 @@ def _find(recipe: Recipe, given: Sequence[Path], others: Sequence[Path], force: 
     wanted = recipe.others
     if not wanted:
         return {}
-    digests = {}
-    for path in given:
-        digests[sha256_of(path)] = path
+    digests = {sha256_of(path): path for path in given}
     files = {digest: digests[digest] for digest in wanted if digest in digests}
     if missing := [digest for digest in wanted if digest not in files]:
         if force and len(others) >= len(wanted):
@@ -268,3 +271,61 @@ def _find(recipe: Recipe, given: Sequence[Path], others: Sequence[Path], force: 
         names = " and ".join(f"the {wanted[digest]} with SHA-256 {digest[:12]}..." for digest in missing)
         raise PhotoError(f"the picture requires {names}; give it after ORIGINAL")
     return files
+
+
+def recipe_at(path: Path, max_pixels: int = MAX_PIXELS, page: int = 1) -> dict[str, str]:
+    """Return the recipe in a file; empty if this program did not make it, or it cannot be read."""
+    try:
+        return open_photo(path, max_pixels=max_pixels, page=page).recipe
+    except PhotoError:
+        return {}
+
+
+def differences(found: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
+    """Compare the recipe of a picture that is there with that of the one wanted.
+
+    Returns:
+        What to say of each entry that differs, such as ``with temperature 0.8, not 1``; empty if they are the
+        same but for the version and what they were picked from.
+    """
+    # In the order of recipes, what the picture is of first.
+    found, wanted = {**found, **_DEFAULTS, **found}, {**wanted, **_DEFAULTS, **wanted}
+    keys = [key for key in {**wanted, **found} if _value(key, found) != _value(key, wanted)]
+    if "method" in keys:
+        of_methods = {key for method in METHODS.values() for key in method.keys}
+        keys = [key for key in keys if key not in of_methods]
+    return {key: _OTHER.get(key) or _said(key, found, wanted) for key in keys if key not in _IGNORED}
+
+
+def _said(key: str, found: Mapping[str, str], wanted: Mapping[str, str]) -> str:
+    names = [_name(key, recipe) for recipe in (found, wanted)]
+    values = [_short(key, recipe) for recipe in (found, wanted)]
+    same = names[0] == names[1]
+    return f"with {names[0]} {values[0]}, not {values[1] if same else f'{names[1]} {values[1]}'}"
+
+
+def _name(key: str, recipe: Mapping[str, str]) -> str:
+    """Return the name that people give an entry; a transfer's noise by level is given by ``--levels``."""
+    if key == "noise" and not isinstance(_value(key, recipe), float):
+        return "levels"
+    return _WORDS.get(key, key)
+
+
+def _value(key: str, recipe: Mapping[str, str]) -> PerLevel | str | None:
+    """Return an entry, of numbers their values."""
+    text = recipe.get(key)
+    if text and key in _NUMBERS:
+        try:
+            return parse_levels(text, named_levels(text) or [0], 1.0)
+        except ValueError:  # edited by hand
+            pass
+    return text
+
+
+def _short(key: str, recipe: Mapping[str, str]) -> str:
+    """Return an entry as people write it."""
+    value = _value(key, recipe)
+    if key == "noise" and isinstance(value, float):
+        value = 1 - value
+    text = short_levels(value) if isinstance(value, float | Mapping) else value or "none"
+    return printable(text if len(text) <= 40 else f"{text[:40]}...")

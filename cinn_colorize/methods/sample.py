@@ -1,21 +1,33 @@
-"""Samples of the model: the plain method to draw."""
+"""Samples of the model, and variations: samples that resemble the one of a chosen seed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsIndex
 
-from cinn_colorize.imaging.options import Rank, Rendering
-from cinn_colorize.latents.levels import PerLevel
+from cinn_colorize.imaging.options import Rank, check_seeds, parse_seed, whole_number
+from cinn_colorize.latents.levels import (
+    PerLevel,
+    SomeLevels,
+    by_level,
+    format_levels,
+    parse_noise,
+    parse_temperature,
+    transfer_noise,
+)
 from cinn_colorize.methods.base import Files, SampleMethod
 
 if TYPE_CHECKING:
     from cinn_colorize.imaging.photo import Photo
+    from cinn_colorize.latents.noise import LatentLevels, Shapes
     from cinn_colorize.methods.base import PhotoColorizer
     from cinn_colorize.methods.conditioned import Conditioned
     from cinn_colorize.methods.contact_sheet import Tile
     from cinn_colorize.methods.samples import Sample
+else:  # for whoever reads annotations at run time
+    Conditioned = Sample = Any
 
 _PART = 8  # samples that are drawn before they are written; the most that go through a network at a time
 
@@ -52,54 +64,127 @@ class Sampling(SampleMethod):
         """See :attr:`SampleMethod.order`."""
         return self.rank or (Rank.typical if self.pick else super().order)
 
-    def kept(self, number: int) -> int:
-        """See :meth:`SampleMethod.kept`."""
-        return self.pick or number
+    @property
+    def kept(self) -> int:
+        """See :attr:`SampleMethod.kept`."""
+        return self.pick or self.number
 
-    def samples(
-        self, colorizer: PhotoColorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
-    ) -> list[Sample]:
+    def samples(self, colorizer: PhotoColorizer, photo: Photo) -> list[Sample]:
         """See :meth:`SampleMethod.samples`."""
         from cinn_colorize.methods.samples import likeliest, picked
 
-        conditioned = colorizer.condition(photo)
+        draw = self._drawing(colorizer.condition(photo))
         if self.rank is Rank.log_prob:
-            drawn = self._drawing(conditioned)(number, temperature=temperature, seed=seed)
-            note = picked(self.kept(number), range(seed, seed + number), "likeliest")
+            seeds = range(self.seed, self.seed + self.number)
+            note = picked(self.kept, seeds, "likeliest")
             return [
-                replace(sample, method={**sample.method, **note}) for sample in likeliest(drawn, self.pick)
+                replace(sample, method={**sample.method, **note})
+                for sample in likeliest(draw(self.number, seed=self.seed), self.pick)
             ]
-        pick = (self.pick or number) if self.rank or self.pick else None
-        return self._drawing(conditioned)(number, temperature=temperature, seed=seed, pick=pick)
+        return draw(self.number, seed=self.seed, pick=self.kept if self.rank or self.pick else None)
 
     def parts(
-        self,
-        colorizer: PhotoColorizer,
-        photo: Photo,
-        number: int,
-        temperature: PerLevel,
-        seed: int,
-        wanted: Collection[int],
+        self, colorizer: PhotoColorizer, photo: Photo, wanted: Collection[int]
     ) -> Iterator[list[Sample]]:
         """See :meth:`SampleMethod.parts`; samples that are ranked have to wait for the last."""
         if self.rank or self.pick:
-            yield from super().parts(colorizer, photo, number, temperature, seed, wanted)
+            yield from super().parts(colorizer, photo, wanted)
             return
-        conditioned = colorizer.condition(photo)
-        for start in range(seed, seed + number, _PART):
-            part = [k for k in range(start, min(start + _PART, seed + number)) if k in wanted]
-            if part:
-                size = part[-1] - part[0] + 1
-                yield self._drawing(conditioned)(size, temperature=temperature, seed=part[0])
+        draw, end = self._drawing(colorizer.condition(photo)), self.seed + self.number
+        for start in range(self.seed, end, _PART):
+            if part := [k for k in range(start, min(start + _PART, end)) if k in wanted]:
+                yield draw(part[-1] - part[0] + 1, seed=part[0])
 
-    def first_tiles(
-        self, colorizer: PhotoColorizer, photo: Photo, temperature: PerLevel, seed: int, rendering: Rendering
-    ) -> list[Tile]:
+    def first_tiles(self, colorizer: PhotoColorizer, photo: Photo) -> list[Tile]:
         """Return the photo as it is."""
         from cinn_colorize.methods.contact_sheet import original_tile
 
         return [original_tile(photo)]
 
     def _drawing(self, conditioned: Conditioned) -> Callable[..., list[Sample]]:
-        """Return the photo's method that draws, of a number, a temperature, a seed and what to pick."""
-        return conditioned.sample
+        """Return what draws a number of samples, of a seed and of what to pick."""
+        return partial(conditioned.sample, temperature=self.temperature)
+
+
+@dataclass(frozen=True)
+class Variation(Sampling):
+    """Samples that resemble the one of a chosen seed.
+
+    Attributes:
+        like: the seed.
+        fresh: share of fresh noise, see :func:`vary`.
+    """
+
+    like: int = field(kw_only=True)
+    fresh: PerLevel = field(kw_only=True)
+
+    name: ClassVar[str] = "variation"
+    keys: ClassVar[Mapping[str, str]] = {"like": "colours like seed", "fresh": "fresh noise"}
+
+    @classmethod
+    def from_recipe(
+        cls, entries: Mapping[str, str], files: Files, levels: Iterable[int], max_pixels: int
+    ) -> Self:
+        """See :meth:`Method.from_recipe`; ranking does not change a sample."""
+        return cls(like=parse_seed(entries["like"]), fresh=parse_noise(entries["fresh"], levels, 1.0))
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """See :attr:`SampleMethod.settings`."""
+        return {**super().settings, "like": self.like, "fresh": format_levels(self.fresh)}
+
+    def first_tiles(self, colorizer: PhotoColorizer, photo: Photo) -> list[Tile]:
+        """Return the photo as it is, and the chosen sample."""
+        from cinn_colorize.methods.contact_sheet import TILE
+
+        samples = colorizer.condition(photo).sample(1, self.temperature, self.like)
+        (made,) = colorizer.compose(photo.small(TILE), samples, self.rendering)
+        chosen = made.picture.thumbnail(TILE), f"like seed {self.like}"
+        return [*super().first_tiles(colorizer, photo), chosen]
+
+    def _drawing(self, conditioned: Conditioned) -> Callable[..., list[Sample]]:
+        return partial(vary, conditioned, self.like, fresh=self.fresh, temperature=self.temperature)
+
+
+def vary(
+    conditioned: Conditioned,
+    like: SupportsIndex,
+    n: SupportsIndex = 1,
+    fresh: SomeLevels | None = None,
+    temperature: SomeLevels | None = None,
+    seed: SupportsIndex | None = None,
+    *,
+    pick: SupportsIndex | None = None,
+) -> list[Sample]:
+    """Draw n colorizations that resemble the sample of one seed.
+
+    Args:
+        conditioned: the photo.
+        like: the seed.
+        n: number of variations, which differ by their fresh noise.
+        fresh: share s in [0, 1] of the fresh noise in z = sqrt(1 - s) z_like + sqrt(s) noise, given like
+            a temperature; by default, and for levels that are not named, :func:`transfer_noise`: a little
+            in the coarse colours, while details are drawn anew.
+        temperature: see :meth:`Conditioned.sample`; that of both noises.
+        seed: seed of the first variation's noise, by default the one after ``like``. The variation with
+            the seed ``like`` is the sample itself.
+        pick: see :meth:`Conditioned.sample`.
+
+    Raises:
+        TypeError: an argument is of a wrong type.
+        ValueError: an argument is out of range.
+    """
+    from cinn_colorize.latents.noise import draw_like
+    from cinn_colorize.methods.samples import seeds_from
+
+    like = whole_number(like, "like", 0)
+    check_seeds(like, 1)
+    seeds, shapes = seeds_from(like + 1 if seed is None else seed, n), conditioned.latent_shapes
+    temperature = parse_temperature(temperature, shapes, conditioned.temperature)
+    share = by_level(parse_noise(fresh, shapes, transfer_noise(shapes)), shapes)
+    recipe = {"method": Variation.name, "like": str(like), "fresh": format_levels(share)}
+
+    def noise(shapes: Shapes, seeds: Sequence[int]) -> LatentLevels:
+        return draw_like(shapes, like, seeds, share, temperature)
+
+    return conditioned.draw(noise, seeds, temperature, recipe, pick)

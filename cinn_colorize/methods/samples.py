@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, SupportsIndex
 import numpy as np
 from numpy.typing import NDArray
 
-from cinn_colorize.errors import LatentError
+from cinn_colorize.errors import LatentError, PhotoError
 from cinn_colorize.files.formats import format_of_name
 from cinn_colorize.imaging.options import Encoding, check_seeds, whole_number
+from cinn_colorize.imaging.options import picked as picked
 from cinn_colorize.imaging.picture import Picture
 from cinn_colorize.latents.levels import PerLevel, format_levels
 from cinn_colorize.latents.noise import Floats, LatentLevels
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _DIMENSIONS = 2 * 64 * 64
 _COARSE = 16  # shorter side of ab that is compared, in pixels; `natural` draws all colours of that size first
+_NO_COLOR = 1e4  # a hundred times the a or b of any colour
 _SHOWN = 1600  # longer side of a picture in a notebook, in pixels
 
 
@@ -57,8 +59,7 @@ class Sample:
     def latent(self) -> Latent:
         """The latent code as tensors, one sample; imports torch.
 
-        Raises:
-            LatentError: the sample has none, because its colours follow hints.
+        LatentError if the sample has none, because its colours follow hints.
         """
         from cinn_colorize.latents.latent import Latent
 
@@ -159,7 +160,7 @@ class Colorization:
             format: ``auto`` follows the suffix of ``path``.
             quality: quality of JPEG, WebP and AVIF, 1 to 100.
             strip: leave out all metadata but the profile and the recipe.
-            more: colorizations of the other pages of a TIFF.
+            more: other pages of a TIFF.
             overwrite: whether an existing file is replaced.
 
         Raises:
@@ -173,14 +174,14 @@ class Colorization:
         recipe = in_file(self.recipe, written, encoding)
         pages = [(page.picture, in_file(page.recipe, written, encoding)) for page in more]
         self.picture.save(
-            path,
-            format=format,
-            quality=quality,
-            recipe=recipe,
-            strip=strip,
-            more=pages,
-            overwrite=overwrite,
+            path, format=format, quality=quality, recipe=recipe, strip=strip, more=pages, overwrite=overwrite
         )
+
+
+def check_colors(name: str, ab: Floats) -> None:
+    """Raise a PhotoError, of a sample's name, unless ab are colours, which damaged weights do not draw."""
+    if not (np.abs(ab) < _NO_COLOR).all():  # NaN neither
+        raise PhotoError(f"{name}: has no finite colours; choose other weights, or a lower temperature")
 
 
 def in_file(recipe: Mapping[str, str], format: str, encoding: Encoding) -> dict[str, str]:
@@ -189,11 +190,7 @@ def in_file(recipe: Mapping[str, str], format: str, encoding: Encoding) -> dict[
 
 
 def likeliest(samples: Iterable[Sample], k: SupportsIndex | None = None) -> list[Sample]:
-    """Sort samples by log density, the likeliest first, and return all or the first k.
-
-    Args:
-        samples: samples of one photo.
-        k: number to return, 1 or more; None for all.
+    """Sort samples of a photo by log density, the likeliest first, and return all or the first k.
 
     Raises:
         TypeError: k is no integer.
@@ -210,7 +207,7 @@ def likeliest(samples: Iterable[Sample], k: SupportsIndex | None = None) -> list
 
 
 def typical(samples: Sequence[Sample], k: SupportsIndex | None = None) -> list[Sample]:
-    """Sort samples by their mean distance to the others, the most typical first, and return all or k.
+    """Sort samples of a photo by their mean distance to the others, the most typical first; return all or k.
 
     The k samples are typical and different: each is the medoid of a group, chosen so that the distances of
     all samples to the nearest of the k add up to the least (k-medoids; Kaufman and Rousseeuw, *Finding Groups
@@ -218,10 +215,6 @@ def typical(samples: Sequence[Sample], k: SupportsIndex | None = None) -> list[S
     ab, averaged over squares of 4x4 pixels, over the sum of those of their ab: 0 for equals, 1 for a gray one
     and any other. Without that sum the most typical would be the palest, which is near to all because it has
     little colour to differ in. Of equals, the first counts.
-
-    Args:
-        samples: samples of one photo.
-        k: number to return, 1 or more; None for all.
 
     Raises:
         TypeError: k is no integer.
@@ -234,11 +227,7 @@ def typical(samples: Sequence[Sample], k: SupportsIndex | None = None) -> list[S
 def medoids(ab: Floats, k: int) -> list[int]:
     """Return which k of N samples are typical and different, see :func:`typical`, the most typical first.
 
-    Those that have exploded, with values that are not finite, come last.
-
-    Args:
-        ab: (N, 2, h, w), at 16 px or more.
-        k: number to choose, 1 or more.
+    ``ab`` is (N, 2, h, w) at 16 px or more. Samples with values that are not finite come last.
     """
     finite = np.isfinite(ab).all((1, 2, 3))
     sound, exploded = np.flatnonzero(finite), np.flatnonzero(~finite)
@@ -272,12 +261,7 @@ def _rms(values: Floats) -> NDArray[np.float64]:
 
 
 def _medoids(apart: NDArray[np.float64], k: int) -> list[int]:
-    """Return k points for which the distances of all points to the nearest of them add up to a minimum.
-
-    Args:
-        apart: distances, (N, N), with N > k.
-        k: number of points.
-    """
+    """Return k of N > k points for which the distances of all to the nearest of them add up to a minimum."""
     chosen = [int(apart.sum(0).argmin())]
     while len(chosen) < k:
         chosen.append(_best(apart, chosen)[0])
@@ -295,19 +279,6 @@ def _best(apart: NDArray[np.float64], chosen: list[int]) -> tuple[int, float]:
     costs = np.minimum(apart, apart[chosen].min(0)).sum(1)
     costs[chosen] = np.inf
     return int(costs.argmin()), float(costs.min())
-
-
-def picked(number: int, seeds: Sequence[int], order: str = "typical") -> dict[str, str]:
-    """Return what recipes say of samples that were picked from more: how many of which, and by what.
-
-    Args:
-        number: how many were picked.
-        seeds: seeds of all.
-        order: what the first of them are, typical or likely.
-    """
-    if number >= len(seeds):
-        return {}
-    return {"picked": f"{number} of seeds {seeds[0]} to {seeds[-1]}, {order}"}
 
 
 def seeds_from(first: SupportsIndex, n: SupportsIndex) -> range:

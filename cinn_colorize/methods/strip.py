@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from cinn_colorize.imaging.options import Rendering
-from cinn_colorize.latents.levels import MAX_TEMPERATURE, PerLevel, by_level, check_level, format_levels
+from cinn_colorize.latents.levels import MAX_TEMPERATURE, by_level, check_level
 from cinn_colorize.methods.base import Files, Method
 
 if TYPE_CHECKING:
@@ -48,11 +47,7 @@ def parse_temperatures(text: str) -> tuple[float, ...]:
 
 
 def parse_scaled(text: str, levels: Iterable[int]) -> tuple[int, ...]:
-    """Parse the levels that a strip scales.
-
-    Raises:
-        ValueError: one is no number, or the model does not have it.
-    """
+    """Parse the levels that a strip scales; ValueError if one is no number, or the model does not have it."""
     levels = list(levels)
     parts = text.split(",", len(levels))
     for part in parts:
@@ -67,7 +62,7 @@ class Strip(Method):
 
     Attributes:
         temperatures: temperatures from left to right.
-        scaled: levels that have these temperatures; None for all.
+        scaled: levels that have these temperatures; None for all. Others have ``temperature``.
     """
 
     temperatures: tuple[float, ...]
@@ -87,51 +82,37 @@ class Strip(Method):
             None if scaled == "all" else parse_scaled(scaled, levels),
         )
 
-    def samples(
-        self, colorizer: PhotoColorizer, photo: Photo, temperature: PerLevel, seed: int
-    ) -> list[Sample]:
-        """Draw a sample for each temperature.
+    @property
+    def entries(self) -> dict[str, str]:
+        """See :attr:`Method.entries`."""
+        return {
+            "method": self.name,
+            "temperatures": ",".join(map(repr, self.temperatures)),
+            "scaled": "all" if self.scaled is None else ",".join(map(str, self.scaled)),
+        }
 
-        Args:
-            colorizer: colorizer that draws.
-            photo: photo to colorize.
-            temperature: temperature of the levels that are not scaled.
-            seed: seed of the code.
+    def samples(self, colorizer: PhotoColorizer, photo: Photo) -> list[Sample]:
+        """Draw a sample for each temperature; levels that are not scaled have the method's own.
 
         Raises:
             ValueError: a temperature is out of range, or a level is unknown.
         """
         conditioned = colorizer.condition(photo)
         levels = list(conditioned.latent_shapes)
-        rest = by_level(temperature, levels, "temperature", MAX_TEMPERATURE)
+        rest = by_level(self.temperature, levels, "temperature", MAX_TEMPERATURE)
         for level in self.scaled or ():
             check_level(level, levels)
-        return [
-            conditioned.sample(1, t if self.scaled is None else rest | dict.fromkeys(self.scaled, t), seed)[0]
-            for t in self.temperatures
+        of_levels = [
+            t if self.scaled is None else rest | dict.fromkeys(self.scaled, t) for t in self.temperatures
         ]
+        return [conditioned.sample(1, t, self.seed)[0] for t in of_levels]
 
-    def draw(
-        self,
-        colorizer: PhotoColorizer,
-        photo: Photo,
-        temperature: PerLevel,
-        seed: int,
-        rendering: Rendering,
-    ) -> Chart:
-        """Draw the samples in a labelled row; the arguments are those of :meth:`samples`."""
+    def draw(self, colorizer: PhotoColorizer, photo: Photo) -> Chart:
+        """Draw the samples in a labelled row."""
         from cinn_colorize.methods.contact_sheet import Chart, contact_sheet
 
-        small = photo.small(_TILE)
-        pictures = colorizer.compose(small, self.samples(colorizer, photo, temperature, seed), rendering)
+        pictures = colorizer.compose(photo.small(_TILE), self.samples(colorizer, photo), self.rendering)
         labels = [f"T = {t:g}" for t in self.temperatures]
         tiles = [(p.picture.thumbnail(_TILE), label) for p, label in zip(pictures, labels, strict=True)]
-        drawn = {
-            "method": self.name,
-            "temperatures": ",".join(map(repr, self.temperatures)),
-            "scaled": "all" if self.scaled is None else ",".join(map(str, self.scaled)),
-            "seed": str(seed),
-            "temperature": format_levels(temperature),
-        }
-        recipe = colorizer.recipe(drawn, rendering, photo)
+        recipe = colorizer.recipe(self.drawn, self.rendering, photo)
         return Chart(contact_sheet(tiles, columns=len(tiles)), recipe, mode=photo.mode)

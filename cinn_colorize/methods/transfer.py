@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsIndex
 
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.imaging.options import MAX_PIXELS, Rendering
+from cinn_colorize.imaging.options import MAX_PIXELS
 from cinn_colorize.latents.levels import (
     PerLevel,
     SomeLevels,
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from cinn_colorize.methods.conditioned import Conditioned
     from cinn_colorize.methods.contact_sheet import Tile
     from cinn_colorize.methods.samples import Sample
+else:  # for whoever reads annotations at run time
+    Conditioned = Sample = Any
 
 TEMPERATURE = 0.5  # default, of the noise mixed with a reference's code
 
@@ -42,12 +44,7 @@ class Reference:
 
 
 def encode_reference(colorizer: PhotoColorizer, photo: Photo) -> Reference:
-    """Encode the colours of a photo.
-
-    Raises:
-        PhotoError: the photo cannot be read, or is gray.
-        EngineError: the engine cannot encode.
-    """
+    """Encode the colours of a photo; see :meth:`BaseColorizer.reference`."""
     size = colorizer.info.chroma_size
     check_reference(photo)
     whole = colorizer.condition(photo).whole
@@ -55,11 +52,7 @@ def encode_reference(colorizer: PhotoColorizer, photo: Photo) -> Reference:
 
 
 def check_reference(photo: Photo) -> None:
-    """Refuse a photo that has no colours to transfer.
-
-    Raises:
-        PhotoError: it is gray, or cannot be read.
-    """
+    """Refuse a photo that has no colours to transfer; PhotoError if it is gray, or cannot be read."""
     if not photo.is_color:
         raise PhotoError(f"{photo.name}: gray, with no colours to transfer; give a colour photo")
 
@@ -111,13 +104,14 @@ class Transfer(SampleMethod):
         photo: path of the reference, which is encoded when it is first needed, in the process that needs it.
         noise: see :func:`transfer`; not None where recipes are compared.
         max_pixels: largest reference accepted, in pixels.
+        _encoded: the reference by network, which copies of the method share.
     """
 
     photo: Path
     noise: PerLevel | None = None
     max_pixels: int = MAX_PIXELS
     _encoded: dict[tuple[str, float, str], Reference] = field(
-        default_factory=dict, init=False, repr=False, compare=False
+        default_factory=dict, kw_only=True, repr=False, compare=False
     )
 
     name: ClassVar[str] = "transfer"
@@ -143,27 +137,20 @@ class Transfer(SampleMethod):
         """See :attr:`SampleMethod.paths`."""
         return (self.photo,)
 
-    def is_random(self, temperature: PerLevel) -> bool:
-        """See :meth:`SampleMethod.is_random`."""
-        return super().is_random(temperature) and (self.noise is None or not is_zero(self.noise))
+    @property
+    def is_random(self) -> bool:
+        """See :attr:`SampleMethod.is_random`."""
+        return super().is_random and (self.noise is None or not is_zero(self.noise))
 
-    def samples(
-        self, colorizer: PhotoColorizer, photo: Photo, number: int, temperature: PerLevel, seed: int
-    ) -> list[Sample]:
-        """See :meth:`SampleMethod.samples`.
-
-        Raises:
-            PhotoError: the reference cannot be read, or is gray.
-        """
+    def samples(self, colorizer: PhotoColorizer, photo: Photo) -> list[Sample]:
+        """See :meth:`SampleMethod.samples`; PhotoError if the reference cannot be read, or is gray."""
         network = colorizer.sha256, colorizer.guidance, colorizer.precision
         if network not in self._encoded:
             self._encoded[network] = encode_reference(colorizer, self._opened)
-        reference = self._encoded[network]
-        return transfer(colorizer.condition(photo), reference, number, self.noise, temperature, seed)
+        conditioned, reference = colorizer.condition(photo), self._encoded[network]
+        return transfer(conditioned, reference, self.number, self.noise, self.temperature, self.seed)
 
-    def first_tiles(
-        self, colorizer: PhotoColorizer, photo: Photo, temperature: PerLevel, seed: int, rendering: Rendering
-    ) -> list[Tile]:
+    def first_tiles(self, colorizer: PhotoColorizer, photo: Photo) -> list[Tile]:
         """Return the reference and the photo in gray, as in Fig. 15 of the paper."""
         from cinn_colorize.methods.contact_sheet import TILE, gray_tile
 

@@ -19,11 +19,9 @@ _LARGEST = 1e6  # of other numbers, but for infinity
 def read(kind: type[T], values: Any) -> T:
     """Read a configuration from what ``dataclasses.asdict`` returned, after a round trip through JSON.
 
-    Args:
-        kind: a dataclass of numbers, of tuples of them, of other such dataclasses, and of mappings by
-            resolution, which become sorted, finest first. Integers have the bounds of their annotation,
-            :data:`Depth` or :data:`Width`.
-        values: the values by name; those left out have their defaults.
+    It is a dataclass of numbers, of tuples of them, of other such dataclasses, and of mappings by resolution,
+    which become sorted, finest first. Integers have the bounds of their annotation, :data:`Depth` or
+    :data:`Width`; values that are left out have their defaults.
 
     Raises:
         TypeError: a key is unknown or missing.

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
+import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from cinn_colorize.models.architecture import read
 
 T = TypeVar("T")
+_limiting = threading.RLock()
 
 
 class Condition(Protocol):
@@ -51,28 +56,15 @@ class ConditionalFlow(nn.Module):
 
     @classmethod
     def from_architecture(cls, values: Mapping[str, Any]) -> Self:
-        """Build a model of random weights from the values of ``dataclasses.asdict(model.config)``.
-
-        Raises:
-            TypeError: a key is unknown or missing.
-            ValueError: a value is of another type, or out of its bounds.
-        """
+        """Build a model of random weights from the values of its config; for errors, see :func:`read`."""
         return cls(read(cls.config_class, values))
 
     def condition(self, c: Tensor) -> Any:
-        """Compute once what all samples given c share, a :class:`Condition`.
-
-        Args:
-            c: L* in [0, 100], (N, 1, r, r), or whatever else the model is conditioned on.
-        """
+        """Compute once what all samples share given c: L* in [0, 100], (N, 1, r, r), or something else."""
         raise NotImplementedError
 
     def guided(self, condition: Any, weight: float) -> Any:
-        """Return a condition that f and g follow more closely than the data do.
-
-        Args:
-            condition: result of :meth:`condition`.
-            weight: 0 for the condition as it is; see :class:`cinn_colorize.flow.Guidance`.
+        """Return a condition that is followed more closely than the data do, by a weight of guidance.
 
         Raises:
             ValueError: the model cannot be guided.
@@ -113,3 +105,28 @@ class PhotoFlow(ConditionalFlow):
 
     ``condition`` expects L* of the registry's ``luminance_size``.
     """
+
+
+def _unlock() -> None:
+    """Replace the lock, which a thread may have held that a forked process does not have."""
+    global _limiting
+    _limiting = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Limit torch to one CPU thread in this context; contexts in several threads take turns.
+
+    The number is the process's: of two contexts at once, the later would restore the limit of the earlier.
+    """
+    with _limiting:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -30,8 +30,8 @@ from cinn_colorize.flow import (
     Transform,
 )
 from cinn_colorize.models.architecture import Depth, Width
-from cinn_colorize.models.conditioning.luminance import LuminancePyramid
-from cinn_colorize.models.conditioning.plain import PlainNetwork
+from cinn_colorize.models.conditioning.layers import conv
+from cinn_colorize.models.conditioning.pyramid import LuminancePyramid
 from cinn_colorize.models.stage import Parts, Stage, StageConditions, StagedFlow
 
 SIZE = 64  # of L and of ab
@@ -70,16 +70,32 @@ class BedroomsConfig:
         )
 
 
-class BedroomsStage(Stage):
-    """Coupling blocks at one resolution, each with a head.
+class PlainNetwork(nn.Module):
+    """Convolutions from L at 64 px to features at 64, 32 and 16 px and one vector (paper 3.3)."""
 
-    Args:
-        r: resolution of the stage.
-        channels: channels of its input.
-        config: of the stage.
-        features: channels of the features at r.
-        mixing: whether to mix channels before each block.
-    """
+    CHANNELS: ClassVar[dict[int, int]] = {64: 64, 32: 128, 16: 128, 0: 512}  # by resolution, 0: the vector
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at64 = nn.Sequential(conv(1, 64), nn.LeakyReLU(), conv(64, 64))
+        self.at32 = nn.Sequential(nn.LeakyReLU(), conv(64, 128, stride=2), nn.LeakyReLU(), conv(128, 128))
+        self.at16 = nn.Sequential(nn.LeakyReLU(), conv(128, 128, stride=2))
+        self.vector = nn.Sequential(
+            nn.LeakyReLU(), conv(128, 256, stride=2), nn.LeakyReLU(), conv(256, 512, stride=2)
+        )
+        self.norm = nn.BatchNorm1d(512)
+
+    def forward(self, L: Tensor) -> dict[int, Tensor]:
+        """Map L (N, 1, 64, 64), in [-1, 1], to features (N, CHANNELS[r], r, r) and a vector (N, 512)."""
+        at64 = self.at64(L)
+        at32 = self.at32(at64)
+        at16 = self.at16(at32)
+        vector = self.norm(F.leaky_relu(self.vector(at16)).mean((2, 3)))
+        return {64: at64, 32: at32, 16: at16, 0: vector}
+
+
+class BedroomsStage(Stage):
+    """Coupling blocks at resolution r, each with a head, given the channels of input and of features."""
 
     def __init__(self, r: int, channels: int, config: StageConfig, features: int, mixing: bool) -> None:
         super().__init__()

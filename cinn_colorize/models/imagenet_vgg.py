@@ -35,10 +35,7 @@ from cinn_colorize.models.stage import Parts, Stage, StageConditions, StagedFlow
 
 SIZE = 64  # of ab and of the features
 Coupling = Callable[[int, Callable[[int, int], nn.Module]], AffineCoupling]  # of channels and subnetworks
-_REDUCTIONS: dict[str, type[HaarDownsampling] | type[Squeeze]] = {
-    "haar": HaarDownsampling,
-    "squeeze": Squeeze,
-}
+_REDUCTIONS: dict[str, type[Transform[None]]] = {"haar": HaarDownsampling, "squeeze": Squeeze}
 
 
 @dataclass(frozen=True)
@@ -120,15 +117,9 @@ PRESETS = {
 
 
 class ImagenetVggStage(Stage):
-    """Coupling blocks at one resolution with their heads, and the reduction that follows.
+    """Coupling blocks at resolution r, 0 for the fully connected ones, their heads, and the reduction after.
 
-    Args:
-        r: resolution of the stage, 0 for the fully connected one.
-        channels: channels of its input.
-        config: of the stage.
-        features: channels of the conditioning network.
-        clamp: alpha of Eq. 7.
-        bound: limit of what subnetworks see.
+    ``channels`` are those of the input, ``features`` those of the conditioning network.
     """
 
     def __init__(
@@ -196,11 +187,7 @@ def _vector_maps(
 class ImagenetVgg(StagedFlow):
     """The flow between x = ab / chroma_scale and latents at 16, 8 and 4 px and of a vector, level 0.
 
-    Args:
-        config: the architecture.
-
-    Raises:
-        KeyError: it names an unknown reduction.
+    A config that names an unknown reduction is a KeyError.
     """
 
     name = "imagenet-vgg"
@@ -220,10 +207,7 @@ class ImagenetVgg(StagedFlow):
         self.latent_shapes = self.stages.latent_shapes
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode, but keep the norms of the conditioning network at their pretrained statistics.
-
-        The joint stage thus begins where the stage of the flow ended.
-        """
+        """Set the mode; norms of the conditioning network keep the statistics that they were trained to."""
         super().train(mode)
         self.network.eval()
         return self

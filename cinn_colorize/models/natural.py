@@ -81,9 +81,7 @@ class CoarseCondition(NamedTuple):
 class CoarseLevel(nn.Module):
     """p(colours at 16 px | L, features) as an autoregressive flow over squares of 2x2 pixels.
 
-    Args:
-        config: the architecture.
-        features: channels of the pyramid by resolution.
+    ``features`` are the channels of the pyramid by resolution.
     """
 
     def __init__(self, config: NaturalConfig, features: Mapping[int, int]) -> None:
@@ -106,12 +104,7 @@ class CoarseLevel(nn.Module):
         return cast(list[AutoregressivePass], list(self.flow.maps)[1:])
 
     def prepare(self, pyramid: Mapping[int, Tensor], L: Tensor) -> CoarseCondition:
-        """Compute what needs no colours.
-
-        Args:
-            pyramid: features by resolution, at 8 and 16 px.
-            L: (N, 1, 64, 64), scaled to [-1, 1].
-        """
+        """Compute what needs no colours, of features at 8 and 16 px and L (N, 1, 64, 64) in [-1, 1]."""
         seen = [pyramid[COARSE], F.pixel_unshuffle(pyramid[2 * COARSE], 2), F.pixel_unshuffle(L, 8)]
         h = F.silu(self.read(torch.cat(seen, dim=1)))
         h = h + F.silu(self.refine(h))
@@ -140,9 +133,8 @@ class CoarseLevel(nn.Module):
         features, without, weight = prepared
         conditions: list[Tensor | Guidance] = [*features]
         if weight:
-            conditions[GUIDED] = [
-                Guidance(*both, weight) for both in zip(features[GUIDED], without, strict=True)
-            ]
+            pairs = zip(features[GUIDED], without, strict=True)
+            conditions[GUIDED] = [Guidance(*pair, weight) for pair in pairs]
         return [None, *conditions]
 
 
@@ -160,11 +152,7 @@ def level_flow(r: int, channels: int, config: NaturalConfig) -> Sequence:
 class Level(nn.Module):
     """p(details at r | colours at r, L, features) as a flow, and the head that conditions it.
 
-    Args:
-        r: resolution.
-        config: the architecture.
-        features: channels of the pyramid by resolution.
-        head: class of the head.
+    ``features`` are the channels of the pyramid by resolution.
     """
 
     def __init__(
@@ -216,11 +204,7 @@ class Level(nn.Module):
 class Natural(PhotoFlow):
     """The flow between x = ab / chroma_scale, (N, 2, 64, 64), and one latent per level.
 
-    Args:
-        config: the architecture.
-
-    Raises:
-        ValueError: its levels of details are not those at 32 and 16 px.
+    A config whose levels of details are not those at 32 and 16 px is a ValueError.
     """
 
     name = "natural"
@@ -234,12 +218,10 @@ class Natural(PhotoFlow):
         if tuple(config.levels) != self.resolutions:
             raise ValueError(f"its levels are not {', '.join(map(str, self.resolutions))}")
         self.latent_shapes = {r: (6, r, r) for r in self.resolutions} | {COARSE: (8, COARSE, COARSE)}
-        self.pyramid: FeaturePyramid | LuminancePyramid
         if config.conditioning:
             self.backbone = EfficientNetLite2()
-            self.pyramid = FeaturePyramid(config.attention)
-        else:
-            self.pyramid = LuminancePyramid()
+        pyramid = FeaturePyramid(config.attention) if config.conditioning else LuminancePyramid()
+        self.pyramid: FeaturePyramid | LuminancePyramid = pyramid
         features = self.pyramid.CHANNELS
         self.levels = nn.ModuleDict({str(r): Level(r, config, features) for r in self.resolutions})
         self.levels[str(COARSE)] = CoarseLevel(config, features)
@@ -274,11 +256,8 @@ class Natural(PhotoFlow):
         """Bring features of the backbone by stride, whatever it has seen, to 256 / stride pixels a side."""
         if self.config.sight == SIDE:
             return dict(features)
-        sizes = {stride: (SIDE // stride,) * 2 for stride in features}
-        return {
-            stride: F.interpolate(f, sizes[stride], mode="bilinear", align_corners=False)
-            for stride, f in features.items()
-        }
+        fit = partial(F.interpolate, mode="bilinear", align_corners=False)
+        return {stride: fit(f, (SIDE // stride,) * 2) for stride, f in features.items()}
 
     def condition(
         self,
@@ -300,10 +279,8 @@ class Natural(PhotoFlow):
         L64 = F.avg_pool2d(L, 4)
         gamut = {64: self._gamut(L64)}
         L64 = L64 / 50 - 1
-        if isinstance(self.pyramid, FeaturePyramid):
-            pyramid = self.pyramid(features, L64, 2 * finest)
-        else:
-            pyramid = self.pyramid(L64)
+        is_of_features = isinstance(self.pyramid, FeaturePyramid)
+        pyramid = self.pyramid(features, L64, 2 * finest) if is_of_features else self.pyramid(L64)
         luminance: dict[int, Tensor] = {64: L64}
         prepared: dict[int, Any] = {}
         for r in self.resolutions:

@@ -35,13 +35,13 @@ class ModelInfo:
         """
         if value is None:
             return self.guidance or 0.0
+        kind = f"guidance must be a number from 0 to {MAX_GUIDANCE:g}"
         try:
             value = float(value)
         except (TypeError, ValueError, OverflowError):
-            kind = f"a number from 0 to {MAX_GUIDANCE:g}"
-            raise TypeError(f"guidance must be {kind}, not {value!r:.80}") from None
+            raise TypeError(f"{kind}, not {value!r:.80}") from None
         if not 0 <= value <= MAX_GUIDANCE:
-            raise ValueError(f"guidance must be a number from 0 to {MAX_GUIDANCE:g}, not {value:g}")
+            raise ValueError(f"{kind}, not {value:g}")
         if value and self.guidance is None:
             raise ValueError(f"these weights of {self.name} cannot be guided; guidance must be 0")
         return value

@@ -24,13 +24,9 @@ class StageConditions(NamedTuple):
 
 
 class Stage(Transform[Parts]):
-    """Coupling blocks at one resolution with their heads, whose outputs are the condition.
+    """Coupling blocks at one resolution with their heads, whose outputs are the condition."""
 
-    Attributes:
-        flow: coupling blocks and the maps between them.
-    """
-
-    flow: Sequence
+    flow: Sequence  # coupling blocks and the maps between them
 
     def prepare(self, features: Tensor) -> Parts:
         """Compute the condition from features of the photo, (N, C, H, W), or (N, C) for the vector."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import Field, fields
-from typing import Any, get_type_hints
+from dataclasses import fields
+from typing import Any, get_args, get_type_hints
 
 from cinn_colorize import __version__
 from cinn_colorize.imaging.options import Rendering
 from cinn_colorize.request import SampleRequest, guidance_option
+from cinn_colorize.studio.page_request import PageRequest
 
 _TYPES = {float: "number", int: "integer"}
 _NAME = "Name of the photo, after which the picture is named, if it is sent as the body."
@@ -15,21 +16,16 @@ _NAME = "Name of the photo, after which the picture is named, if it is sent as t
 
 def _described() -> dict[str, tuple[str, str]]:
     """Return type and description of each option of /colorize, as the command line declares them."""
-    declared = {field.name: field for field in fields(SampleRequest)}
-    kinds = {**get_type_hints(Rendering), "seed": int, "guidance": float}
-    options: dict[str, Field[Any]] = {
-        "seed": declared["seed"],
-        "temperature": declared["temperature"],
-        "frame": declared["frame"],
-        "hints": declared["hint"],
-        "guidance": guidance_option(),
-        **{field.name: field for field in fields(Rendering)},
-    }
+    declared = {field.name: field for field in [*fields(SampleRequest), *fields(Rendering)]}
+    declared |= {"hints": declared["hint"], "guidance": guidance_option()}
     described = {"name": ("string", _NAME)}
-    for name, option in options.items():
-        default = option.metadata.get("show_default") or option.default
-        text = f"{option.metadata['help']} Default: {default}." if default else option.metadata["help"]
-        described[name] = _TYPES.get(kinds.get(name, str), "string"), text
+    for name, kind in (get_type_hints(PageRequest) | get_type_hints(Rendering)).items():
+        option = declared[name].metadata if name in declared else {}
+        if "help" in option:
+            default = option.get("show_default") or declared[name].default
+            text = f"{option['help']} Default: {default}." if default else option["help"]
+            known = [_TYPES[each] for each in (kind, *get_args(kind)) if each in _TYPES]
+            described[name] = (known or ["string"])[0], text
     return described
 
 

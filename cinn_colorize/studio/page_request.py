@@ -5,19 +5,28 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
 from cinn_colorize.files.formats import own_suffix, written_suffix
 from cinn_colorize.imaging.options import Rendering, check_seeds, parse_number, parse_seed
 from cinn_colorize.latents.levels import format_levels
-from cinn_colorize.methods.hint import Hint, parse_hints
+from cinn_colorize.methods.hints import Hint, parse_hints
 from cinn_colorize.models.registry import MAX_GUIDANCE, ModelInfo
 from cinn_colorize.request import MixRequest, Request, SampleRequest, TransferRequest, words
-from cinn_colorize.studio.library import Item, Library
+from cinn_colorize.studio.library import Item, Shelf
 
 SIZES = {"small": 480, "large": 1600, "full": 0}  # longer side of pictures on the page; 0 for the photo's
+_PARSERS: dict[str, Callable[[str], object]] = {
+    "seed": parse_seed,
+    "hints": parse_hints,
+    "guidance": partial(parse_number, "guidance", largest=MAX_GUIDANCE),
+    "outside": parse_seed,
+    "strength": partial(parse_number, "strength", largest=1),
+}
 
 
 @dataclass(frozen=True)
@@ -26,11 +35,11 @@ class PageRequest:
 
     Attributes:
         photo: id of the photo.
-        frame: see :meth:`Photo.framed`.
         seed: seed of the first sample; None for the most typical of several.
         temperature: temperature as ``--temperature`` takes it; empty for the default.
-        guidance: see :class:`Colorizer`; None for the default.
+        frame: see :meth:`Photo.framed`.
         hints: hints that the samples follow.
+        guidance: see :class:`Colorizer`; None for the default.
         mask: id of the mask that joins two samples, ``seed`` inside and ``outside`` outside; or empty.
         outside: seed of the sample outside the mask.
         reference: id of the photo whose colours are transferred; or empty.
@@ -39,11 +48,11 @@ class PageRequest:
     """
 
     photo: str = ""
-    frame: str = "auto"
     seed: int | None = 0
     temperature: str = ""
-    guidance: float | None = None
+    frame: str = "auto"
     hints: tuple[Hint, ...] = ()
+    guidance: float | None = None
     mask: str = ""
     outside: int = 0
     reference: str = ""
@@ -66,29 +75,13 @@ class PageRequest:
         given = {key: str(value) for key, value in values.items() if value != ""}
         if sum(key in given for key in ("hints", "mask", "reference")) > 1:
             raise ValueError("hints, mask and reference exclude each other")
-        seed = parse_seed(given["seed"]) if "seed" in given else seed
-        check_seeds(seed or 0, 64)
+        names = [field.name for field in fields(cls) if field.name in given and field.name != "rendering"]
+        read: dict[str, Any] = {name: _PARSERS.get(name, str)(given[name]) for name in names}
+        asked = cls(**{"seed": seed, **read}, rendering=Rendering.from_entries(given))
+        check_seeds(asked.seed or 0, 64)
+        return asked
 
-        def number(name: str, largest: float) -> float | None:
-            return parse_number(name, given[name], largest) if name in given else None
-
-        return cls(
-            photo=given.get("photo", ""),
-            frame=given.get("frame", "auto"),
-            seed=seed,
-            temperature=given.get("temperature", ""),
-            guidance=number("guidance", MAX_GUIDANCE),
-            hints=parse_hints(given.get("hints", "")),
-            mask=given.get("mask", ""),
-            outside=parse_seed(given.get("outside", "0")),
-            reference=given.get("reference", ""),
-            strength=number("strength", 1),
-            rendering=Rendering.from_entries(given),
-        )
-
-    def request(
-        self, library: Library, name: Callable[[Item], str | Path] = lambda item: item.path
-    ) -> Request:
+    def request(self, library: Shelf, name: Callable[[Item], str | Path] = lambda item: item.path) -> Request:
         """Return what makes the pictures.
 
         Args:
@@ -110,7 +103,20 @@ class PageRequest:
             return TransferRequest(reference=reference, strength=self.strength, seed=seed, **shared)
         return SampleRequest(seed=self.seed, hint=self.hints or None, **shared)
 
-    def name(self, library: Library, seed: int) -> str:
+    def items(self, library: Shelf) -> list[Item]:
+        """Return the files that it names.
+
+        Raises:
+            ForgottenError: one is no longer there.
+        """
+        return [library[key] for key in (self.photo, self.mask, self.reference) if key]
+
+    def others(self, library: Shelf) -> list[Item]:
+        """Return the files made here that the picture requires: a mask, or a picture as a reference."""
+        items = [library[key] for key in (self.mask, self.reference) if key]
+        return [item for item in items if item.made]
+
+    def name(self, library: Shelf, seed: int) -> str:
         """Return the file name that the command line would give the picture of a seed."""
         item = library[self.photo]
         photo, suffix = Path(item.name), written_suffix(own_suffix(item.path))
@@ -119,7 +125,7 @@ class PageRequest:
         like = f"like_{Path(library[self.reference].name).stem}_" if self.reference else ""
         return f"{photo.stem}_{like}{seed:03d}{suffix}"
 
-    def command(self, library: Library, info: ModelInfo, network: Sequence[str]) -> str:
+    def command(self, library: Shelf, info: ModelInfo, network: Sequence[str]) -> str:
         """Return the shell command that makes the same picture.
 
         Args:
@@ -128,13 +134,13 @@ class PageRequest:
             network: options that say which network draws, without guidance.
         """
         request = self.request(library, _argument)
-        temperature = format_levels(request.drawing(info).temperature)
+        temperature = format_levels(request.method(info).temperature)
         arguments, more = [_argument(library[self.photo])], list[str]()
         if isinstance(request, MixRequest):
             more = ["--no-sheet"]
         elif isinstance(request, TransferRequest):
             arguments.insert(0, str(request.reference))
-        else:
+        elif find_spec("torch"):
             more = ["--engine", "torch"]  # the studio's own, which encodes too
         options = [*more, *words(request.at(temperature))]
         if self.guidance not in (None, info.guidance_of(None)):

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from cinn_colorize.flow import ConvSubnet, LinearSubnet
-from cinn_colorize.models.conditioning.plain import PlainNetwork
+from cinn_colorize.models.bedrooms import PlainNetwork
 from cinn_colorize.training.choices import Ablation
 
 # Fields of the architectures that have these parts, by the same names.

@@ -25,12 +25,8 @@ LSUN_TRAIN, LSUN_VAL = "bedroom_train_lmdb", "bedroom_val_lmdb"
 def find_lsun(root: Path) -> tuple[Sequence[Source], Sequence[Source]]:
     """Find the photos to train on, and those held out to evaluate a run on (often none).
 
-    Args:
-        root: folder with LSUN's ``bedroom_train_lmdb`` and perhaps ``bedroom_val_lmdb``; one LMDB; or a
-            folder or zip of photos.
-
-    Raises:
-        DataError: there are no photos, or an LMDB cannot be read.
+    ``root`` is a folder with LSUN's ``bedroom_train_lmdb`` and perhaps ``bedroom_val_lmdb``; one LMDB; or a
+    folder or zip of photos. DataError without photos, or of an LMDB that cannot be read.
     """
     if is_lmdb(root):
         return LmdbPhotos(root), []
@@ -63,7 +59,7 @@ class BedroomsTask(PhotoTask[Bedrooms]):
         return model
 
     def learning(self, model: Bedrooms, config: BedroomsTraining) -> Groups:
-        """Return all parameters; without those of the network if it is not to learn."""
+        """Return all parameters, without those of the network if it is not to learn."""
         model.network.requires_grad_("learning" not in self.ablate)
         return [([p for p in model.parameters() if p.requires_grad], 1.0)]
 

@@ -38,9 +38,7 @@ def save_checkpoint(run: Path, state: Mapping[str, Any]) -> None:
     """Write a run's state under its position ``seen``, and delete all older ones but the newest.
 
     A kill at any moment leaves the older checkpoints as they are, and the new one complete or absent.
-
-    Raises:
-        DataError: the checkpoint cannot be written; the older ones stay.
+    DataError if it cannot be written; the older ones stay.
     """
     path = run / f"checkpoint-{state['seen']:010d}.pt"
     try:
@@ -56,10 +54,8 @@ def save_checkpoint(run: Path, state: Mapping[str, Any]) -> None:
 def load_newest(run: Path) -> dict[str, Any] | None:
     """Load the newest state that can be read; return None if there is no checkpoint at all.
 
-    Newer, damaged checkpoints are renamed, so that they do not count among those kept.
-
-    Raises:
-        DataError: all checkpoints are damaged.
+    Newer, damaged checkpoints are renamed, so that they do not count among those kept. DataError if all are
+    damaged.
     """
     found = checkpoints(run)
     for tried, path in enumerate(found):

@@ -22,6 +22,7 @@ from cinn_colorize.imaging.color import pixels_to_lab
 LUMINANCE_SIZE, CHROMA_SIZE = 256, 64
 _STOPPING = signal.SIGINT, *ENDING
 DEV = "photos-dev.zip"  # beside shards: photos held out, on which a run is evaluated
+Lab = tuple[np.ndarray, np.ndarray]  # L* and ab
 MIN_AREA = 0.35  # smallest share of a photo that a crop shows, before it is shrunk to fit a long one
 
 
@@ -48,9 +49,7 @@ def squeezed(image: np.ndarray, size: int) -> np.ndarray:
     return np.asarray(cv2.resize(image, (size, size), interpolation=method), np.uint8)
 
 
-def to_network(
-    image: np.ndarray, size: int = LUMINANCE_SIZE, chroma_size: int = CHROMA_SIZE
-) -> tuple[np.ndarray, np.ndarray]:
+def to_network(image: np.ndarray, size: int = LUMINANCE_SIZE, chroma_size: int = CHROMA_SIZE) -> Lab:
     """Convert sRGB (h, w, 3) uint8 to L* (1, size, size) and ab (2, chroma_size, chroma_size), area means."""
     lab = pixels_to_lab(squeezed(image, size))
     small = (chroma_size, chroma_size)
@@ -99,36 +98,26 @@ Parts = Sequence[Tensor]  # of a batch, (N, ...) each
 
 
 class Batch(NamedTuple):
-    """A batch of samples to learn from."""
+    """A batch of samples to learn from, or one sample, whose parts have no first dimension."""
 
     parts: Parts
     unreadable: Sequence[str] = ()  # errors of what could not be read; other samples replace it
-
-
-class Sample(NamedTuple):
-    """A sample to learn from."""
-
-    parts: tuple[Tensor, ...]
-    unreadable: tuple[str, ...]
 
 
 # From a crop, sRGB (h, w, 3) uint8, and what is drawn for its position alone.
 Prepare = Callable[[np.ndarray, np.random.Generator], tuple[np.ndarray, ...]]
 
 
-def for_network(
-    crop: np.ndarray, rng: np.random.Generator, size: int = LUMINANCE_SIZE
-) -> tuple[np.ndarray, np.ndarray]:
+def for_network(crop: np.ndarray, rng: np.random.Generator, size: int = LUMINANCE_SIZE) -> Lab:
     """Prepare a crop as :func:`to_network` does."""
     return to_network(crop, size)
 
 
-class Crops(Dataset[Sample]):
+class Crops(Dataset[Batch]):
     """An endless sequence of crops, each a function of its position only.
 
-    The position determines the photo (every epoch is a new permutation) and the crop. So a resumed run sees
-    what an uninterrupted run sees, however many processes load the photos. A photo that cannot be read, or is
-    gray, is replaced by the next one.
+    So a resumed run sees what an uninterrupted run sees, however many processes load the photos. A photo that
+    cannot be read, or is gray, is replaced by the next one.
     """
 
     def __init__(self, photos: Sequence[Source], seed: int, prepare: Prepare = for_network) -> None:
@@ -139,7 +128,7 @@ class Crops(Dataset[Sample]):
     def _source(self, position: int) -> Source:
         return self.photos[self._order[position]]
 
-    def __getitem__(self, position: int) -> Sample:
+    def __getitem__(self, position: int) -> Batch:
         unreadable = []
         for step in range(len(self.photos)):
             try:
@@ -148,12 +137,11 @@ class Crops(Dataset[Sample]):
             except DataError as error:
                 unreadable.append(str(error))
         else:
-            raise DataError(
-                f"none of {len(self.photos)} photos can be learnt from, for example {unreadable[0]}"
-            )
+            none = f"none of {len(self.photos)} photos can be learnt from"
+            raise DataError(f"{none}, for example {unreadable[0]}")
         rng = np.random.default_rng([self.seed, 1, position])
         parts = self.prepare(random_crop(image, rng), rng)
-        return Sample(tuple(map(torch.from_numpy, parts)), tuple(unreadable))
+        return Batch(tuple(map(torch.from_numpy, parts)), tuple(unreadable))
 
 
 def _start_worker(_: int) -> None:
@@ -164,16 +152,12 @@ def _start_worker(_: int) -> None:
     torch.set_num_threads(1)
 
 
-def batches(
-    samples: Dataset[Sample], start: int, stop: int, batch: int, loading: Loading
-) -> Generator[Batch]:
+def batches(samples: Dataset[Batch], start: int, stop: int, batch: int, loading: Loading) -> Generator[Batch]:
     """Load a process's share of the samples at the positions from start to stop, in batches.
 
     Closing the generator ends the processes that load. They ignore the signals by which Python would end them
     at exit, and an error that is on its way keeps torch from ending them, so that a run would never exit.
-
-    Raises:
-        DataError: there is nothing to learn from.
+    DataError if there is nothing to learn from.
     """
     loader = DataLoader(
         _OrError(samples),
@@ -200,20 +184,20 @@ def batches(
             loaded._shutdown_workers()  # type: ignore[attr-defined]
 
 
-class _OrError(Dataset[Sample | str]):
+class _OrError(Dataset[Batch | str]):
     """Samples, or why there are none: what another process raises loses its type and gains a traceback."""
 
-    def __init__(self, samples: Dataset[Sample]) -> None:
+    def __init__(self, samples: Dataset[Batch]) -> None:
         self.samples = samples
 
-    def __getitem__(self, position: int) -> Sample | str:
+    def __getitem__(self, position: int) -> Batch | str:
         try:
             return self.samples[position]
         except DataError as error:
             return str(error)
 
 
-def _collate(found: list[Sample | str]) -> Batch | str:
+def _collate(found: list[Batch | str]) -> Batch | str:
     samples = [sample for sample in found if not isinstance(sample, str)]
     if len(samples) < len(found):
         return next(error for error in found if isinstance(error, str))

@@ -38,13 +38,13 @@ def open_task(
     """Open a data set and return the task of training on it.
 
     Args:
-        dataset: name in :class:`Dataset`.
-        data: locations of the data set; its task says what they must contain.
-        stage: name in :class:`Stage`; only photos and ImageNet have others than ``flow``.
+        dataset: name in :class:`Dataset`, as ``stage`` and ``preset`` are in :class:`Stage`, :class:`Preset`.
+        data: locations of the data set.
+        stage: only photos and ImageNet have others than ``flow``.
         backbone: weights of the conditioning network that a new model starts with, for the same two.
-        preset: name in :class:`Preset` of the architecture of a new model, for ImageNet only.
+        preset: architecture of a new model, for ImageNet only.
         cache: folder that keeps shards of photos at URLs; None to read them remotely, photo by photo.
-        ablate: parts of the paper's recipe to leave out, of the task's ablations.
+        ablate: names of the task's ablations, parts of the paper's recipe to leave out.
 
     Raises:
         DataError: the data does not exist or cannot be used, or the arguments do not fit together.
@@ -71,11 +71,10 @@ def open_task(
         if name not in task.ablations:
             known = ", ".join(task.ablations) or "nothing"
             raise DataError(f"--ablate {name}: does not apply to {task.model}, where {known} can be left out")
+    name = printable_name(backbone or "")
     if backbone and stage == Stage.features:
-        name = printable_name(backbone)
         raise DataError(f"{name}: --stage features writes such a file; leave out --backbone")
     if backbone and "conditioning" in ablate:
-        name = printable_name(backbone)
         raise DataError(f"{name}: a model without a conditioning network has no backbone")
     task.ablate = tuple(sorted(set(ablate)))
     return task
@@ -87,11 +86,8 @@ def _photos(data: Sequence[Path | Url], stage: Stage, backbone: Path | None, cac
     dev = [photo for root in data for photo in _held_out(root, cache)]
     _warn_if_unwatched(dev, DEV)
     tasks = {Stage.coarse: CoarseTask, Stage.fine: FineTask, Stage.joint: JointTask}
-    task: Task[Any]
-    if stage is Stage.features:
-        task = FeaturesTask(photos, dev)
-    else:
-        task = tasks.get(stage, NaturalTask)(photos, dev, backbone)
+    kind = tasks.get(stage, NaturalTask)
+    task = FeaturesTask(photos, dev) if stage is Stage.features else kind(photos, dev, backbone)
     task.unreadable = damaged
     return task
 

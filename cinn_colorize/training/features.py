@@ -8,9 +8,8 @@ of them as an old film would have recorded them (:mod:`cinn_colorize.training.ol
 - *distillation*: its features and ImageNet classes of a gray photo must match those of the original network
   for the colour photo (Hinton et al. 2015, https://arxiv.org/abs/1503.02531).
 
-Photos are small, since a step at 160 px costs a third of one at 256 px. Only the 1x1 convolutions learn: 94 %
-of the weights, while a depthwise convolution's gradient takes most of a step on a CPU. Batch norms are folded
-into the convolutions, so their statistics stay.
+Photos are small: a step at 160 px costs a third of one at 256 px. Only the 1x1 convolutions learn, 94 % of
+the weights: a depthwise convolution's gradient takes most of a step on a CPU. Batch norms are folded in.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -100,9 +100,9 @@ def distillation(
     """Compare features of gray photos with the original network's in colour, ``targets``, by stride.
 
     Returns:
-        ``features_S``, the squared error at stride S over the ``variance`` of the original's features
-        (1, C, 1, 1), 1 for a constant prediction; ``classes``, the Kullback-Leibler divergence of the 1000
-        classes, in nats; ``agreement``, how often the likeliest class is the same.
+        ``features_S``, the squared error at stride S over the ``variance`` of the original's (1, C, 1, 1);
+        ``classes``, the Kullback-Leibler divergence of the 1000 classes, in nats; ``agreement``, how often
+        the likeliest class is the same.
     """
     wanted = classifier(targets[32]).log_softmax(dim=1)
     seen = classifier(features[32]).log_softmax(dim=1)
@@ -133,17 +133,11 @@ class Losses(nn.Module):
     def forward(
         self, features: Mapping[int, Tensor], head: ColorHead, ab: Tensor, color: Tensor
     ) -> dict[str, Tensor]:
-        """Compute the losses of gray photos.
-
-        Args:
-            features: features of the photos, by stride.
-            head: predicts colours from them.
-            ab: ab of the photos at stride 8, (N, 2, h, w).
-            color: the first M <= N photos in colour, sRGB (M, 3, H, W) in [-1, 1].
+        """Compute the losses of gray photos from their features by stride and ab at stride 8, (N, 2, h, w).
 
         Returns:
-            ``regression``, the mean squared error of x = ab / 15, 1 for an error of 15 units; ``bins``, the
-            cross entropy in nats, rare colours weighted up; :func:`distillation` of the first M.
+            ``regression``, the mean squared error of x = ab / 15; ``bins``, the cross entropy in nats, rare
+            colours weighted up; :func:`distillation` of the first M, whose sRGB is ``color`` (M, 3, H, W).
         """
         with torch.no_grad():
             targets = self.original(color)
@@ -209,12 +203,7 @@ class FeaturesTask(Task[GrayFeatures]):
         return batches(crops, start, config.photos, config.batch, loading)
 
     def losses(
-        self,
-        model: GrayFeatures,
-        batch: Parts,
-        config: FeaturesTraining,
-        noise: Noise,
-        precision: torch.dtype,
+        self, model: GrayFeatures, batch: Parts, config: Any, noise: Noise, precision: torch.dtype
     ) -> dict[str, Tensor]:
         """See :meth:`Task.losses`; the figures are those of :class:`Losses`."""
         L, ab, color = batch
@@ -227,15 +216,12 @@ class FeaturesTask(Task[GrayFeatures]):
 
     @torch.no_grad()
     def measure(self, model: GrayFeatures) -> dict[str, float]:
-        """Measure every second photo held out.
+        """Measure every second photo held out: the losses of :func:`distillation`, and ``structure``.
 
-        Returns:
-            ``structure``, the share of the variance of ab within photos that the head explains at stride 8;
-            and the losses of :func:`distillation`.
+        This is the share of the variance of ab within photos that the head explains at stride 8.
         """
         found, errors, variances = [], 0.0, 0.0
-        device = next(model.parameters()).device
-        rng = np.random.default_rng(0)
+        device, rng = next(model.parameters()).device, np.random.default_rng(0)
         for _, image in readable(self.dev[::2], ColorReader()):
             parts = small(image, rng, FeaturesTraining.size)
             L, ab, color = (torch.from_numpy(part)[None].to(device) for part in parts)
@@ -244,15 +230,13 @@ class FeaturesTask(Task[GrayFeatures]):
             errors, variances = errors + _within(ab - CHROMA_SCALE * x), variances + _within(ab)
             targets = self.objective.original(scaled(color))
             found.append(distillation(features, targets, self.objective.variance, self.objective.classifier))
-        if not found:
-            return {}
-        means = {name: sum(float(f[name]) for f in found) / len(found) for name in found[0]}
-        return {"structure": 1 - errors / variances, **means}
+        means = {name: sum(float(f[name]) for f in found) / len(found) for name in (found or [{}])[0]}
+        return {"structure": 1 - errors / variances, **means} if found else {}
 
     def save(self, model: GrayFeatures, path: Path, training: dict[str, object]) -> None:
         """Write the backbone only, fp32."""
-        config = {"model": self.model, "training": training}
-        tensorfile.save(path, config, {k: v.contiguous() for k, v in model.backbone.state_dict().items()})
+        state = {name: tensor.contiguous() for name, tensor in model.backbone.state_dict().items()}
+        tensorfile.save(path, {"model": self.model, "training": training}, state)
 
     def _measure_photos(self, config: FeaturesTraining) -> None:
         """Estimate variances and rarities from crops that the run does not see."""
@@ -269,7 +253,7 @@ class FeaturesTask(Task[GrayFeatures]):
 
 def small(
     crop: np.ndarray, rng: np.random.Generator, size: int, films: float = 0.0
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, ...]:
     """Prepare L* (1, S, S), of old films for a share of crops, ab at stride 8, and sRGB (3, S, S) uint8."""
     square = squeezed(crop, size)
     L, ab = some_as_film(square, rng, films, size, size // COLOR_STRIDE)
@@ -287,11 +271,7 @@ def scaled(color: Tensor) -> Tensor:
 
 
 def load_backbone(backbone: EfficientNetLite2, path: Path) -> None:
-    """Load the weights that a run of this stage wrote.
-
-    Raises:
-        WeightsError: the file is missing or damaged, or does not hold a backbone.
-    """
+    """Load the weights that a run of this stage wrote; WeightsError if the file does not hold a backbone."""
     (config, tensors), name = tensorfile.load(path), printable_name(path)
     if config.get("model") != FeaturesTask.model:
         raise WeightsError(f"{name}: not a backbone; 'cinn-colorize train --stage features' writes one")

@@ -15,8 +15,8 @@ KNOWN = 20  # steps required before any norm counts as exploding
 class Health:
     """Judge steps by their loss and gradient norm before they change the model.
 
-    A norm explodes if it is more than ``exploding`` times the median of the last 100 steps taken. Clipping
-    bounds the length of such a step, but its direction is arbitrary.
+    A norm explodes if it is more than ``exploding`` times the median of the last 100 steps taken: clipped,
+    such a step would have an arbitrary direction.
     """
 
     def __init__(self, norms: Iterable[float] = (), exploding: float = EXPLODING) -> None:

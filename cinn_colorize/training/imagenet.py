@@ -34,12 +34,8 @@ DEV_PHOTOS = 500  # evenly chosen from ImageNet's 50,000 for validation, to eval
 def find_imagenet(root: Path) -> tuple[Sequence[Source], Sequence[Source]]:
     """Find the photos to train on, and those held out to evaluate a run on (often none).
 
-    Args:
-        root: folder with ImageNet's ``train/n01440764/*.JPEG`` and so on, and perhaps ``val``; folder of zip
-            shards, perhaps with ``photos-dev.zip``; or any folder or zip of photos.
-
-    Raises:
-        DataError: there are no photos.
+    ``root`` is a folder with ImageNet's ``train/n01440764/*.JPEG`` and so on, perhaps with ``val``; a folder
+    of zip shards, perhaps with ``photos-dev.zip``; or any folder or zip of photos. DataError without photos.
     """
     if (root / "train").is_dir():
         val = FolderPhotos(root / "val") if (root / "val").is_dir() else []
@@ -94,8 +90,7 @@ class VggTask(Task[GrayToBins]):
     evaluate_every = 400_000
 
     def __init__(self, photos: Sequence[Source], dev: Sequence[Source] = (), preset: str = "paper") -> None:
-        self.photos, self.dev, self.distinct = photos, dev, len(photos)
-        self.preset = preset
+        self.photos, self.dev, self.distinct, self.preset = photos, dev, len(photos), preset
         self.bins = ColorBins()
         self.rarity: Tensor | None = None
 
@@ -105,8 +100,8 @@ class VggTask(Task[GrayToBins]):
 
     def learning(self, model: GrayToBins, config: VggTraining) -> Groups:
         """Return all parameters; estimate the rarity of colours from crops that the run does not see."""
-        device = next(model.parameters()).device
-        crops, counts = Crops(self.photos, config.seed + 1), torch.zeros(len(self.bins))
+        device, crops = next(model.parameters()).device, Crops(self.photos, config.seed + 1)
+        counts = torch.zeros(len(self.bins))
         self.bins.cpu()
         for position in range(config.prior_photos):
             counts += self.bins.counts(crops[position].parts[1][None])
@@ -138,8 +133,7 @@ class VggTask(Task[GrayToBins]):
     @torch.no_grad()
     def measure(self, model: GrayToBins) -> dict[str, float]:
         """Measure the cross entropy as in training, and the RMS error of the annealed mean in units of ab."""
-        found = []
-        device = next(model.parameters()).device
+        found, device = [], next(model.parameters()).device
         for _, image in readable(self.dev, ColorReader()):
             L, ab = (torch.from_numpy(array)[None].to(device) for array in to_network(image))
             logits = model(L)
@@ -171,10 +165,8 @@ class ImagenetTask(PhotoTask[ImagenetVgg]):
     def initial_model(self) -> ImagenetVgg:
         """Build a new flow on the pretrained conditioning network."""
         if self.network is None:
-            raise DataError(
-                f"{self.model}: requires a pretrained conditioning network; train one with "
-                "--dataset imagenet --stage features and pass its file with --backbone"
-            )
+            train = "train one with --dataset imagenet --stage features and pass its file with --backbone"
+            raise DataError(f"{self.model}: requires a pretrained conditioning network; {train}")
         model = ImagenetVgg(PRESETS[self.preset]())
         load_network(model.network, self.network)
         return model
@@ -208,15 +200,12 @@ def load_network(network: VggNetwork, path: Path) -> None:
     Raises:
         WeightsError: the file is missing or damaged, or does not hold such a network.
     """
-    config, tensors = tensorfile.load(weights.find(path))
+    (config, tensors), name = tensorfile.load(weights.find(path)), printable_name(path)
     if config.get("model") != VggTask.model:
-        raise WeightsError(
-            f"{printable_name(path)}: not a conditioning network; "
-            "'cinn-colorize train --dataset imagenet --stage features' writes one"
-        )
+        writes = "'cinn-colorize train --dataset imagenet --stage features' writes one"
+        raise WeightsError(f"{name}: not a conditioning network; {writes}")
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
-        raise WeightsError(
-            f"{printable_name(path)}: does not fit; train the conditioning network with the same --preset"
-        ) from error
+        fitting = "train the conditioning network with the same --preset"
+        raise WeightsError(f"{name}: does not fit; {fitting}") from error

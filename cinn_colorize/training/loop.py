@@ -45,14 +45,8 @@ def train(
     A step whose loss or gradient is not finite, or explodes (see :class:`Health`), is left out. After two
     such steps in a row, the run returns to its last checkpoint and continues with the photos after them.
 
-    Args:
-        model: initialised model.
-        task: its data and objective.
-        config: hyper-parameters; ``batch`` is the total over all processes.
-        run: folder of the checkpoints.
-        options: options of the run.
-        begin: called once with the number of photos seen, before the first step.
-        evaluate: called with the averaged model and the number of photos seen, regularly and at the end.
+    Checkpoints lie in the folder ``run``. ``begin`` is called once with the number of photos seen, before the
+    first step, ``evaluate`` with the averaged model and that number, regularly and at the end.
 
     Raises:
         DataError: the data or the checkpoint cannot be used, or a file cannot be written in the end.
@@ -141,7 +135,9 @@ def _start(
     groups = task.learning(model, config)
     if options.compile:
         task.compile()
-    forward = _Forward.shared(model, task, config, options)
+    forward: nn.Module = _Forward(model, task, config)
+    if processes.count > 1:  # gradients are averaged
+        forward = DistributedDataParallel(forward, device_ids=[device] if device.type == "cuda" else None)
     state = RunState(run, model, task.optimizer(model, groups, config), task, config, dtype)
     step = _Step(forward, state, config, dtype, options, [p for parameters, _ in groups for p in parameters])
     if saved is not None:
@@ -202,16 +198,6 @@ class _Step:
 
 class _Forward(nn.Module):
     """The forward pass of a step, as a module for DistributedDataParallel."""
-
-    @classmethod
-    def shared(
-        cls, model: nn.Module, task: Task[Any], config: TrainingConfig, options: RunOptions
-    ) -> nn.Module:
-        """Average gradients over all processes, if there are several."""
-        forward, device = cls(model, task, config), options.device
-        if options.processes.count == 1:
-            return forward
-        return DistributedDataParallel(forward, device_ids=[device] if device.type == "cuda" else None)
 
     def __init__(self, model: nn.Module, task: Task[Any], config: TrainingConfig) -> None:
         super().__init__()

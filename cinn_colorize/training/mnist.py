@@ -41,10 +41,7 @@ class Part(NamedTuple):
 def read_mnist(folder: Path, part: str) -> Part:
     """Read a part of MNIST, ``train`` (60,000 digits) or ``t10k`` (the test set, 10,000).
 
-    The folder or its subfolder ``raw`` holds MNIST's four files, gzipped or not.
-
-    Raises:
-        DataError: a file is missing or damaged, or is not one of MNIST's.
+    The folder or its subfolder ``raw`` holds MNIST's four files, gzipped or not; DataError otherwise.
     """
     images = _read_idx(folder, f"{part}-images-idx3-ubyte", 3)
     labels = _read_idx(folder, f"{part}-labels-idx1-ubyte", 1)
@@ -115,9 +112,8 @@ class MnistTask(FlowTask[Mnist]):
     def complete(self, model: Mnist) -> None:
         """Compute the principal axes of the test set's codes, without noise (paper 4.1, Fig. 4)."""
         z = self._digits(model, next(model.parameters()).device).encode(*self.test).levels[LEVEL].flatten(1)
-        centre, axes = principal_axes(z, AXES)
-        model.centre.copy_(centre)
-        model.axes.copy_(axes)
+        for buffer, values in zip((model.centre, model.axes), principal_axes(z, AXES), strict=True):
+            buffer.copy_(values)
 
     def measure(self, model: Mnist) -> dict[str, float]:
         """Measure the nll of the training digits held out, nats per dimension."""
@@ -127,8 +123,7 @@ class MnistTask(FlowTask[Mnist]):
 
     def draw(self, model: Mnist, device: torch.device, path: Path) -> bool:
         """Draw the ten digits with each of eight codes (Fig. 6)."""
-        rows = self._digits(model, device).sample(8)
-        save_sheet(picture(rows), path)
+        save_sheet(picture(self._digits(model, device).sample(8)), path)
         return True
 
     @staticmethod

@@ -14,14 +14,8 @@ from cinn_colorize.errors import DataError
 def muon(device: torch.device) -> Callable[..., Optimizer]:
     """Return the optimiser Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/).
 
-    timm orthogonalises in bf16, which processors without such instructions emulate: on one of them a step of
-    the coarse flow spent 4.8 s there, two thirds of its time, and 0.45 s in fp32. So a CPU takes fp32.
-
-    Args:
-        device: device of the parameters.
-
-    Raises:
-        DataError: timm is not installed.
+    timm orthogonalises in bf16, which processors without such instructions emulate: a step of the coarse flow
+    then spent two thirds of its time there. So a CPU takes fp32. DataError if timm is not installed.
     """
     try:
         import timm.optim.muon as implementation  # timm takes seconds to import

@@ -54,13 +54,9 @@ class NaturalTask(PhotoTask[Natural]):
         super().__init__(photos, dev)
         self.backbone = backbone
 
-    def architecture(self) -> NaturalConfig:
-        """Return the architecture of a new model."""
-        return NaturalConfig.default()
-
     def initial_model(self) -> Natural:
         """Build new heads and a new flow on the pretrained backbone."""
-        model = Natural(without(self.architecture(), self.ablate))
+        model = Natural(without(NaturalConfig.default(), self.ablate))
         if not model.config.conditioning:
             return model
         if self.backbone:
@@ -70,25 +66,22 @@ class NaturalTask(PhotoTask[Natural]):
         return model
 
     def learning(self, model: Natural, config: NaturalTraining) -> Groups:
-        """Return all parameters but the backbone's; if the backbone learns, also its deep 1x1 convolutions.
+        """Return all parameters but the backbone's; if it learns, also its deep 1x1 convolutions.
 
-        The deep layers represent the meaning of a photo. On a CPU, the weight gradient of a 5x5 depthwise
-        convolution takes 5 to 20 times as long as the rest of its block, for 6 % of the parameters.
+        On a CPU, the weight gradient of a 5x5 depthwise convolution takes 5 to 20 times as long as the rest
+        of its block, for 6 % of the parameters.
         """
         if not model.config.conditioning:
             return super().learning(model, config)
         model.backbone.requires_grad_(False)
-        groups = [([p for p in model.parameters() if p.requires_grad], 1.0)]
-        return groups + self._backbone(model, config)
+        return [([p for p in model.parameters() if p.requires_grad], 1.0), *self._backbone(model, config)]
 
     @staticmethod
     def _backbone(model: Natural, config: NaturalTraining) -> Groups:
-        if not config.backbone_rate:
-            return []
-        deep = model.backbone.pointwise(DEEP)
+        deep = model.backbone.pointwise(DEEP) if config.backbone_rate else []
         for parameter in deep:
             parameter.requires_grad_(True)
-        return [(deep, config.backbone_rate)]
+        return [(deep, config.backbone_rate)] if deep else []
 
     def optimizer(self, model: Natural, groups: Groups, config: TrainingConfig) -> Optimizer:
         """Use Muon for matrices and convolutions inside the networks, and Adam for the rest.
@@ -102,9 +95,8 @@ class NaturalTask(PhotoTask[Natural]):
             for use_muon in (True, False):
                 if some := [p for p in parameters if (id(p) in by_muon) == use_muon]:
                     parts.append({"params": some, "factor": factor, "use_muon": use_muon})
-        rate, decay = config.learning_rate, config.weight_decay
-        kind = muon(next(model.parameters()).device)
-        return kind(parts, rate, betas=self.betas, weight_decay=decay, nesterov=True)
+        kind, rate = muon(next(model.parameters()).device), config.learning_rate
+        return kind(parts, rate, betas=self.betas, weight_decay=config.weight_decay, nesterov=True)
 
     def crop(self, config: NaturalTraining) -> Prepare:
         """Let some crops have the L of old films."""
@@ -138,8 +130,8 @@ def by_adam(name: str) -> bool:
     """Tell whether a matrix or convolution learns by Adam.
 
     Muon is made for maps between hidden layers: position tables are no maps, and colours enter and leave the
-    autoregressive passes by ``embed`` and ``to_affine``. The last layers of coupling blocks and of heads,
-    where the same would hold, learn by Muon all the same: by Adam a short run diverged at a rate of 2e-3.
+    autoregressive passes by ``embed`` and ``to_affine``. So they do in the last layers of coupling blocks and
+    of heads, but with Adam there a short run diverged at a rate of 2e-3.
     """
     return any(part in _BY_ADAM for part in name.split("."))
 
@@ -163,22 +155,17 @@ def features_in_chunks(model: Natural, L: Tensor, precision: torch.dtype) -> dic
 
 
 def _check_shares(photos: int, every: Mapping[int, int]) -> None:
-    if rest := [n for n in every.values() if photos % n]:
-        raise DataError(
-            f"details learn from one in {rest[0]} of the {photos} photos that a process has in a batch; give "
-            f"a --batch that is a multiple of {rest[0]} times the number of processes"
-        )
+    if n := next((n for n in every.values() if photos % n), None):
+        share = f"details learn from one in {n} of the {photos} photos that a process has in a batch"
+        raise DataError(f"{share}; give a --batch that is a multiple of {n} times the number of processes")
 
 
 def batch_nll(
     model: Natural, x: Tensor, L: Tensor, features: dict[int, Tensor], every: Mapping[int, int]
 ) -> dict[int, Tensor]:
-    """Compute the nll by level, nats, of every ``every[r]``-th photo.
+    """Compute the nll by level, nats, of every ``every[r]``-th photo; DataError if they cannot be divided so.
 
     Fine levels see fewer photos because they cost most and learn first.
-
-    Raises:
-        DataError: the photos cannot be divided so, and a level would see too few, or none.
     """
     _check_shares(len(x), every)
     parts, start = [], 0

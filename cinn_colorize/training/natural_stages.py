@@ -38,10 +38,9 @@ class CoarseTraining(NaturalTraining):
 class CoarseTask(NaturalTask):
     """Train the autoregressive level, and what it is conditioned on, without the details above it.
 
-    A step then costs half of one with them, and the coarse colours hold the meaning. In training, the level
-    knows the true colours of the places before each, and asks its features only for what these do not tell.
-    Sampling begins without any, so features must also tell the colours alone: by a linear map,
-    ``to_colours``, which belongs to the model during this stage only.
+    In training, the level knows the true colours of the places before each, and asks its features only for
+    what these do not tell. Sampling begins without any, so features must also tell the colours alone: by a
+    linear map, ``to_colours``, which belongs to the model during this stage only.
     """
 
     config, stage = CoarseTraining, Stage.coarse
@@ -156,11 +155,7 @@ class JointTask(NaturalTask):
 
 
 def details_of(model: Natural) -> list[nn.Module]:
-    """Return the levels above an autoregressive level, and the parts of the pyramid that only they read.
-
-    Raises:
-        DataError: the model has no conditioning network.
-    """
+    """Return the levels of the details, and the parts of the pyramid that only they read."""
     _, own = _pyramid_parts(model, "fine")
     return [*own, *(model.levels[str(r)] for r in model.resolutions)]
 

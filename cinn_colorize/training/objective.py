@@ -43,9 +43,8 @@ def level_nll(latents: Mapping[int, Tensor], log_dets: Mapping[int, Tensor]) -> 
 def balanced_loss(nll: Mapping[int, Tensor], sizes: Mapping[int, int]) -> Tensor:
     """Compute the loss of ``natural``: each level's nll per dimension, weighted by the root of its share.
 
-    Weighted by the share itself (Eq. 6 as it stands), the levels that hold the meaning would hardly count:
-    those of 8 px and less have a sixteenth of all dimensions. Both arguments are by level: nll (N,), and the
-    number of dimensions in the whole model.
+    Weighted by the share itself (Eq. 6 as it stands), the coarse colours, a sixteenth of all dimensions,
+    would hardly count. Arguments are by level: nll (N,), and the number of dimensions in the whole model.
     """
     total = sum(sizes.values())
     parts = [values.mean() / sizes[r] * math.sqrt(sizes[r] / total) for r, values in nll.items()]
@@ -55,8 +54,7 @@ def balanced_loss(nll: Mapping[int, Tensor], sizes: Mapping[int, int]) -> Tensor
 def vividness(x: Tensor, exponent: float) -> Tensor:
     """Compute how much photos x = ab / 15, (N, 2, H, W), count by their mean chroma.
 
-    What is learnt is the density of photos drawn with these weights, (N,), between 0.3 and 3 to the power of
-    ``exponent``: vivid colours come more often.
+    What is learnt is the density of photos drawn with these weights, (N,).
     """
     chroma = x.norm(dim=1).mean((1, 2)) / _MEAN_CHROMA
     return chroma.clamp(0.3, 3.0) ** exponent

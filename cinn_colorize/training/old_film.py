@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -19,55 +20,38 @@ from cinn_colorize.imaging import color
 from cinn_colorize.training.crops import CHROMA_SIZE, LUMINANCE_SIZE, squeezed, to_network
 
 Floats = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
 Rng = np.random.Generator
 
 _SIZE = 256  # pixels of a photo that blur is told in
 _FINEST_GRAIN = 0.3  # pixels; finer grain is that of the pixels
 
 
-@dataclass(frozen=True)
-class Emulsion:
-    """How sensitive a film is to linear red, green and blue, drawn anew for each photo.
+class Emulsion(NamedTuple):
+    """How sensitive a film is to linear red, green and blue, drawn anew for each photo."""
 
-    Attributes:
-        share: of films that are of this kind.
-        draw: weights that add up to 1, (3,).
-    """
-
-    share: float
-    draw: Callable[[Rng], NDArray[np.float64]]
+    share: float  # of films that are of this kind
+    draw: Callable[[Rng], NDArray[np.float64]]  # weights that add up to 1, (3,)
 
 
-def _orthochromatic(rng: Rng) -> NDArray[np.float64]:
-    red, green = rng.uniform(0, 0.12), rng.uniform(0.35, 0.65)
+def _mostly_blue(red: float, green: float) -> NDArray[np.float64]:
     return np.array([red, green, 1 - red - green])
-
-
-def _blue_sensitive(rng: Rng) -> NDArray[np.float64]:
-    green = rng.uniform(0, 0.2)
-    return np.array([0, green, 1 - green])
 
 
 EMULSIONS = {
     "panchromatic": Emulsion(0.5, lambda rng: rng.dirichlet([3, 5, 2.5])),
-    "orthochromatic": Emulsion(0.35, _orthochromatic),
-    "blue-sensitive": Emulsion(0.15, _blue_sensitive),
+    "orthochromatic": Emulsion(0.35, lambda rng: _mostly_blue(rng.uniform(0, 0.12), rng.uniform(0.35, 0.65))),
+    "blue-sensitive": Emulsion(0.15, lambda rng: _mostly_blue(0, rng.uniform(0, 0.2))),
 }
 
 
-def exposed(image: NDArray[np.uint8], sensitivity: NDArray[np.float64], exposure: float = 1.0) -> Floats:
-    """Compute L* (h, w) in [0, 100] of what a film records of sRGB (h, w, 3).
-
-    Args:
-        image: the photo.
-        sensitivity: weights of linear red, green and blue that add up to 1, (3,).
-        exposure: what light is multiplied by.
-    """
+def exposed(image: Pixels, sensitivity: NDArray[np.float64], exposure: float = 1.0) -> Floats:
+    """Compute L* (h, w) in [0, 100] of what a film records of sRGB (h, w, 3), light times ``exposure``."""
     matrix = np.stack([exposure * sensitivity] * 3)  # what film sees in place of X, Y and Z
     return color.pixels_to_luminance(image, replace(color.SRGB, matrix=matrix)).clip(0, 100)
 
 
-def as_film(image: NDArray[np.uint8], rng: Rng) -> Floats:
+def as_film(image: Pixels, rng: Rng) -> Floats:
     """Compute L* (h, w) in [0, 100] of sRGB (h, w, 3), as if taken, printed and scanned long ago."""
     kinds = list(EMULSIONS.values())
     kind = kinds[rng.choice(len(kinds), p=[kind.share for kind in kinds])]
@@ -79,11 +63,7 @@ def as_film(image: NDArray[np.uint8], rng: Rng) -> Floats:
 
 
 def some_as_film(
-    crop: NDArray[np.uint8],
-    rng: Rng,
-    share: float,
-    size: int = LUMINANCE_SIZE,
-    chroma_size: int = CHROMA_SIZE,
+    crop: Pixels, rng: Rng, share: float, size: int = LUMINANCE_SIZE, chroma_size: int = CHROMA_SIZE
 ) -> tuple[Floats, Floats]:
     """Prepare a crop as :func:`to_network` does; for a share of crops, L is that of :func:`as_film`."""
     square = squeezed(crop, size)

@@ -16,11 +16,9 @@ def choose_precision(precision: str, device: torch.device) -> torch.dtype:
     ``auto`` is bf16 on GPUs that support it and on processors where a trial shows it to be faster, else fp32.
     """
     if precision == Precision.auto:
-        if device.type == "cuda":
-            fast = torch.cuda.is_bf16_supported(including_emulation=False)
-        else:
-            fast = _bf16_is_faster(device)
-        return torch.bfloat16 if fast else torch.float32
+        on_gpu = device.type == "cuda"
+        fast = torch.cuda.is_bf16_supported(including_emulation=False) if on_gpu else _bf16_is_faster(device)
+        precision = Precision.bf16 if fast else Precision.fp32
     return {Precision.fp32: torch.float32, Precision.bf16: torch.bfloat16}[Precision(precision)]
 
 

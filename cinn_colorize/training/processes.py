@@ -56,19 +56,13 @@ class Processes:
 
 
 def local_device(device: torch.device) -> torch.device:
-    """Return the device of this process: with several GPUs, each process uses its own.
-
-    Raises:
-        DataError: there are more processes than GPUs.
-    """
+    """Return the device of this process: each uses a GPU of its own; DataError if there are too few."""
     if device.type != "cuda" or not dist.is_torchelastic_launched():
         return device
     index = dist.get_node_local_rank()
-    if index >= torch.cuda.device_count():
-        raise DataError(
-            f"torchrun started more processes than this machine has GPUs, {torch.cuda.device_count()}; "
-            "start it with --nproc-per-node gpu"
-        )
+    if index >= (count := torch.cuda.device_count()):
+        more = f"torchrun started more processes than this machine has GPUs, {count}"
+        raise DataError(f"{more}; start it with --nproc-per-node gpu")
     return torch.device("cuda", index)
 
 

@@ -12,9 +12,7 @@ from cinn_colorize.training.state import RunState
 
 
 class _Report:
-    """A report with figures of the task."""
-
-    figures: dict[str, float]
+    figures: dict[str, float]  # of the task
 
     def listed(self) -> str:
         """Write the figures on one line, to four digits: ``loss 0.1234  nll -0.5678``."""
@@ -27,7 +25,7 @@ class Progress(_Report):
 
     seen: int
     total: int
-    figures: dict[str, float]  # of the task, averaged since the last report
+    figures: dict[str, float]  # averaged since the last report
     photos_per_second: float
     gradient_norm: float
     skipped: int  # steps left out, see Health
@@ -66,8 +64,7 @@ class Meter:
 
     def add(self, figures: Mapping[str, float], norm: float) -> None:
         """Count a good step: its figures and its gradient norm."""
-        self.steps += 1
-        self.norm += norm
+        self.steps, self.norm = self.steps + 1, self.norm + norm
         for name, value in figures.items():
             self.figures[name] = self.figures.get(name, 0.0) + value
 

@@ -36,10 +36,7 @@ def run_training(task: Task[Any], run: Path, config: TrainingConfig, options: Ru
 
     The folder receives checkpoints, ``progress.csv``, ``evaluation.csv``, a ``tensorboard`` folder if that
     package is installed, ``samples_*.jpg``, and ``MODEL.safetensors``, the averaged weights, after every
-    evaluation and at the end.
-
-    Raises:
-        CinnError: the data, the checkpoint or the weights cannot be used, or the run diverged.
+    evaluation and at the end. CinnError if data, checkpoint or weights cannot be used, or the run diverged.
     """
     model = _initial_model(task, config.seed, options.start)
     for module in model.modules():
@@ -57,10 +54,8 @@ def run_training(task: Task[Any], run: Path, config: TrainingConfig, options: Ru
         # Torch notices by a signal, or by what it can no longer receive.
         if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
             raise
-        raise WorkerError(
-            "a process that decodes photos has ended, perhaps for want of memory; continue with --resume, "
-            "with fewer --workers"
-        ) from error
+        ended = "a process that decodes photos has ended, perhaps for want of memory"
+        raise WorkerError(f"{ended}; continue with --resume, with fewer --workers") from error
     finally:
         lock.release()
     return recorder.weights if recorder.finished else None
@@ -71,10 +66,8 @@ def _hold(lock: FileLock, run: Path) -> None:
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        name = printable_name(run)
-        raise DataError(
-            f"{name}: another process trains there; wait for it, or choose another --run"
-        ) from None
+        busy = "another process trains there; wait for it, or choose another --run"
+        raise DataError(f"{printable_name(run)}: {busy}") from None
     except (NotImplementedError, OSError) as error:
         log.warning("%s: cannot be locked (%s); let no other run use it", printable_name(run), error)
     remove_leftovers(run)
@@ -94,14 +87,10 @@ class _Recorder(Generic[Model]):
         for path in (self.weights, *self.logs.paths):
             check_output(path, "another --run")
             if path.exists() and not begun:
-                raise DataError(
-                    f"{printable_name(path)}: not of a run that can be continued; "
-                    "move it, or choose another --run"
-                )
+                _refuse(path, "not of a run that can be continued")
         for path in self.run.glob("samples_*.jpg"):
             if not has_recipe(path):
-                name = printable_name(path)
-                raise DataError(f"{name}: not a sheet that train wrote; move it, or choose another --run")
+                _refuse(path, "not a sheet that train wrote")
 
     def report(self, progress: Progress) -> None:
         values = asdict(progress)
@@ -118,8 +107,7 @@ class _Recorder(Generic[Model]):
         except OSError as error:
             name = printable_name(self.weights)
             raise DataError(f"{name}: cannot be written ({error.strerror})") from error
-        figures = self.task.measure(model)
-        if not figures:
+        if not (figures := self.task.measure(model)):
             return
         path = self.run / f"samples_{seen:08d}.jpg"
         sheet = path if self.task.draw(model, self.options.device, path) else None
@@ -127,6 +115,10 @@ class _Recorder(Generic[Model]):
             self.logs.picture(sheet, seen)
         self.logs.write("evaluation", {"seen": seen, **figures})  # last: it says that all this is there
         self.options.report_evaluation(Evaluation(seen, figures, sheet))
+
+
+def _refuse(path: Path, problem: str) -> None:
+    raise DataError(f"{printable_name(path)}: {problem}; move it, or choose another --run")
 
 
 def _initial_model(task: Task[Any], seed: int, start: Path | None) -> nn.Module:
@@ -151,6 +143,5 @@ def _prepare_folder(run: Path, model: nn.Module, resume: bool) -> None:
     checkpoint = 4 * sum(tensor.nbytes for tensor in model.state_dict().values())
     needed = (KEPT + 1) * checkpoint + LOGS_BYTES
     if free < needed:
-        raise DataError(
-            f"{name}: {free / 1e9:.1f} GB are free there, {needed / 1e9:.1f} GB are needed for checkpoints"
-        )
+        missing = f"{free / 1e9:.1f} GB are free there, {needed / 1e9:.1f} GB are needed for checkpoints"
+        raise DataError(f"{name}: {missing}")

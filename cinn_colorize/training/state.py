@@ -31,15 +31,8 @@ class RunState(Generic[Model]):
     """The state of a run after some number of photos.
 
     It holds no state of random generators or of the schedule: photos, crops, noise, dropout and the learning
-    rate are functions of :attr:`seen` and of the seed.
-
-    Attributes:
-        average: exponential moving average of the model's weights.
-        seen: number of photos so far.
-        faults: number of steps left out in a row.
-        skipped: number of steps left out in all.
-        rollbacks: number of returns to a checkpoint.
-        unreadable: messages about the photos and shards left out.
+    rate are functions of the number of photos ``seen`` and of the seed. ``faults`` counts steps left out in a
+    row, ``skipped`` all of them, ``rollbacks`` returns to a checkpoint; ``unreadable`` are messages.
     """
 
     def __init__(
@@ -88,16 +81,12 @@ class RunState(Generic[Model]):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Load what :meth:`state_dict` returned.
-
-        Raises:
-            DataError: the state belongs to another architecture or another optimiser.
-        """
+        """Load what :meth:`state_dict` returned; DataError if architecture or optimiser is another."""
         self._load_learnt(state)
         self.seen, self.faults = state["seen"], state["faults"]
         counts = state["counts"]
         self.skipped, self.rollbacks = counts["skipped"], counts["rollbacks"]
-        self.unreadable = set(counts["unreadable"])
+        self.unreadable = {*counts["unreadable"]}
 
     def judge(self, loss: float, norm: float) -> str:
         """Return why to leave out a step, before it changes the model; empty for a good one."""
@@ -112,22 +101,20 @@ class RunState(Generic[Model]):
         self.average.update_parameters(self.model)
 
     def go_back(self, state: Mapping[str, Any] | None, fault: str) -> None:
-        """Load what a checkpoint's state had learnt, but continue with the photos after :attr:`seen`.
+        """Load what a checkpoint's state had learnt, but continue with the photos after ``seen``.
 
-        Raises:
-            DivergedError: this would be the fourth return to the same checkpoint.
+        DivergedError if this would be the fourth return to the same checkpoint.
         """
         assert state is not None
         self._returns = self._returns + 1 if state["seen"] == self._returned_to else 1
         self._returned_to = state["seen"]
         if self._returns > MAX_RETURNS:
+            returned = f"{MAX_RETURNS} returns to the checkpoint of photo {self._returned_to}"
             raise DivergedError(
-                f"{self._name}: {fault}, after {MAX_RETURNS} returns to the checkpoint of photo "
-                f"{self._returned_to}; start a new --run with a lower --lr"
+                f"{self._name}: {fault}, after {returned}; start a new --run with a lower --lr"
             )
-        log.warning(
-            "two bad steps in a row: back to the checkpoint of photo %d, on to new photos", self._returned_to
-        )
+        returned = "two bad steps in a row: back to the checkpoint of photo %d, on to new photos"
+        log.warning(returned, self._returned_to)
         self._load_learnt(state)
         self.faults = 0
         self.rollbacks += 1
@@ -154,17 +141,15 @@ class RunState(Generic[Model]):
                 raise ValueError("other settings")
             self.optimizer.load_state_dict(state["optimizer"])
         except ValueError as error:
-            raise DataError(
-                f"{self._name}: the run to resume has another optimiser; begin a new run with --start"
-            ) from error
+            other = "the run to resume has another optimiser; begin a new run with --start"
+            raise DataError(f"{self._name}: {other}") from error
         self.health = Health(state["norms"], self.health.exploding)
 
 
 def settings_to_resume(run: Path, config: TrainingConfig, given: Iterable[str]) -> TrainingConfig:
     """Return the hyper-parameters with which a run continues: those ``given``, and the others as they were.
 
-    Raises:
-        DataError: no checkpoint can be read.
+    DataError if no checkpoint can be read.
     """
     state = load_newest(run)
     if state is None:
@@ -176,9 +161,8 @@ def settings_to_resume(run: Path, config: TrainingConfig, given: Iterable[str]) 
 def load_resumable(run: Path, task: Task[Any], config: TrainingConfig) -> dict[str, Any] | None:
     """Load the state of a run's last checkpoint; return None if there is none yet.
 
-    Raises:
-        DataError: it cannot be read, or is of another stage or other hyper-parameters; its length alone may
-            change, to more than it has seen.
+    DataError if it cannot be read, or is of another stage or other hyper-parameters; the run's length alone
+    may change, to more than it has seen.
     """
     state, name = load_newest(run), printable_name(run)
     if state is None:
@@ -188,22 +172,18 @@ def load_resumable(run: Path, task: Task[Any], config: TrainingConfig) -> dict[s
         raise DataError(f"{name}: the run to resume has --stage {stage}; give it again")
     # Settings unknown to the version that wrote the checkpoint have their defaults.
     settings, asked = asdict(type(config)()) | state["config"], asdict(config)
-    if unknown := settings.keys() - asked.keys():
-        raise DataError(
-            f"{name}: the run to resume has settings that this version does not know "
-            f"({', '.join(sorted(unknown))}); begin a new run with --start"
-        )
+    if unknown := ", ".join(sorted(settings.keys() - asked.keys())):
+        problem = f"the run to resume has settings that this version does not know ({unknown})"
+        raise DataError(f"{name}: {problem}; begin a new run with --start")
     before = settings.pop("photos")
     if config.photos != before:
-        if config.photos <= state["seen"]:
-            seen = f"{state['seen']:,} photos"
-            raise DataError(f"{name}: the run to resume has seen {seen}; give more --photos")
+        if config.photos <= (seen := state["seen"]):
+            raise DataError(f"{name}: the run to resume has seen {seen:,} photos; give more --photos")
         log.info("%s: the run is %s photos long now, not %s", name, f"{config.photos:,}", f"{before:,}")
     changed = [f"{key} {value}, not {asked[key]}" for key, value in settings.items() if value != asked[key]]
     if changed:
-        raise DataError(
-            f"{name}: the run to resume has {'; '.join(changed)}; give the same options, or another --run"
-        )
+        problem = f"the run to resume has {'; '.join(changed)}"
+        raise DataError(f"{name}: {problem}; give the same options, or another --run")
     if state["distinct"] != task.distinct:
         log.warning("the data has changed: %d photos, %d before", task.distinct, state["distinct"])
     return state

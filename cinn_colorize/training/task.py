@@ -72,39 +72,24 @@ class TrainingConfig:
 
 
 class Task(Generic[Model]):
-    """A data set and how a model learns from it.
+    """A data set and how a model learns from it."""
 
-    Attributes:
-        model: name in the registry of the model that learns, and of the file that a run writes.
-        stage: what of it learns.
-        config: class of its hyper-parameters, whose defaults are those of the shipped model.
-        betas: betas of Adam.
-        exploding: multiple of its running median above which a gradient norm explodes.
-        evaluate_every: default number of samples between evaluations.
-        ablations: names in :class:`Ablation` that apply here.
-        ablate: those of them to leave out.
-        distinct: number of samples to learn from.
-        unreadable: messages about parts of the data that could not be opened.
-    """
-
-    model: str
-    stage: ClassVar[Stage] = Stage.flow
-    config: ClassVar[type[TrainingConfig]]
-    betas: tuple[float, float] = (0.9, 0.99)
-    exploding: float = EXPLODING
-    evaluate_every: ClassVar[int] = 10_000
-    ablations: ClassVar[tuple[str, ...]] = ()
-    ablate: tuple[str, ...] = ()
-    distinct: int
-    unreadable: Sequence[str] = ()
+    model: str  # name in the registry of the model that learns, and of the file that a run writes
+    stage: ClassVar[Stage] = Stage.flow  # what of it learns
+    config: ClassVar[type[TrainingConfig]]  # its hyper-parameters, by default those of the shipped model
+    betas: tuple[float, float] = (0.9, 0.99)  # of Adam
+    exploding: float = EXPLODING  # multiple of its running median above which a gradient norm explodes
+    evaluate_every: ClassVar[int] = 10_000  # samples between evaluations, by default
+    ablations: ClassVar[tuple[str, ...]] = ()  # names in Ablation that apply here
+    ablate: tuple[str, ...] = ()  # those of them to leave out
+    distinct: int  # number of samples to learn from
+    unreadable: Sequence[str] = ()  # messages about parts of the data that could not be opened
 
     def settings(self, **given: Any) -> TrainingConfig:
         """Return the hyper-parameters of a run: those given, else defaults; no noise if it is ablated."""
         settings = self.config(**given, ablate=tuple(map(str, self.ablate)))  # checkpoints cannot hold enums
-        if "noise" not in self.ablate:
-            return settings
-        noises: dict[str, Any] = {name: 0.0 for name in vars(settings) if name.endswith("_noise")}
-        return replace(settings, **noises)
+        noises = [name for name in vars(settings) if name.endswith("_noise") and "noise" in self.ablate]
+        return replace(settings, **dict.fromkeys(noises, 0.0))  # type: ignore[arg-type]
 
     def initial_model(self) -> Model:
         """Build the model to start with, from torch's global random state."""
@@ -116,13 +101,9 @@ class Task(Generic[Model]):
 
     def optimizer(self, model: Model, groups: Groups, config: TrainingConfig) -> Optimizer:
         """Build the optimiser, AdamW; its groups hold the factor of the learning rate as ``factor``."""
-        return torch.optim.AdamW(
-            [{"params": parameters, "factor": factor} for parameters, factor in groups],
-            config.learning_rate,
-            betas=self.betas,
-            weight_decay=config.weight_decay,
-            fused=True,
-        )
+        parts = [{"params": parameters, "factor": factor} for parameters, factor in groups]
+        rate, decay = config.learning_rate, config.weight_decay
+        return torch.optim.AdamW(parts, rate, betas=self.betas, weight_decay=decay, fused=True)
 
     def compile(self) -> None:
         """Use torch.compile."""
@@ -140,8 +121,7 @@ class Task(Generic[Model]):
     ) -> dict[str, Tensor]:
         """Run the forward pass of a step, on a batch on the model's device, with the autocast's precision.
 
-        Returns:
-            figures to report, averaged over the batch; the one called ``loss`` is minimised.
+        Returns figures to report, averaged over the batch; the one called ``loss`` is minimised.
         """
         raise NotImplementedError
 
@@ -168,10 +148,7 @@ class FlowTask(Task[Flow]):
     def prepare(
         self, model: Flow, batch: Parts, config: Any, noise: Noise, precision: torch.dtype
     ) -> tuple[Any, ...]:
-        """Prepare the inputs of :meth:`nll` from a batch: here c, and x with noise (paper 3.4).
-
-        The autocast of this precision is enabled in :meth:`nll` but not here.
-        """
+        """Prepare the inputs of :meth:`nll`, without autocast: here c, and x with noise (paper 3.4)."""
         c, x = batch
         return c, x + config.pixel_noise * noise(x, *x.shape[1:])
 

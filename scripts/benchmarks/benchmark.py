@@ -8,7 +8,6 @@
 Install OpenCV's contributed filters in a separate folder, since their package replaces the one that
 cinn-colorize requires. Everything runs in one process and one thread, except the whole command, which runs
 as users run it. The alternatives take turns, so that other load on the machine affects all of them.
-Ratios that are a fifth smaller than those in summary.md, which --into renews, are named at the end.
 """
 
 from __future__ import annotations
@@ -29,10 +28,10 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from tables import SUMMARY, Report, regressions, replace_section, table
+import psutil
+from shared import replace_section
 
 ROOT = Path(__file__).parents[2]
-SUMMARY_FILE = Path(__file__).with_name("summary.md")
 EXAMPLE = ROOT / "examples/photo.jpg"
 SECTIONS = ("flows", "upsampling", "command")
 OPENCV = ("opencv-contrib-python-headless", "opencv-python-headless")
@@ -41,16 +40,17 @@ PACKAGES = ("torch", "FrEIA", "kornia", "numpy", *OPENCV, "pyvips")
 
 def environment() -> str:
     facts = Path("/proc/cpuinfo")
-    found = re.findall(r"^model name\s*: (.*)$", facts.read_text(), re.MULTILINE) if facts.exists() else []
-    processor = found[-1].strip() if found else platform.processor()
+    found = re.findall(r"model name\s*: (.*)", facts.read_text()) if facts.exists() else []
     versions = [f"Python {platform.python_version()}"]
     for package in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions.append(f"{package} {importlib.metadata.version(package)}")
-    load = f", load before {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    command = f"- {datetime.date.today()}, `python {shlex.join(sys.argv)}`"
-    machine = f"- {processor}, {os.cpu_count()} cores{load}; {platform.system()} {platform.machine()}"
-    return f"{command}\n{machine}\n- {', '.join(versions)}"
+    processor = found[-1].strip() if found else platform.processor()
+    machine = f"{processor}, {os.cpu_count()} cores, load before {psutil.getloadavg()[0]:.1f}"
+    return (
+        f"- {datetime.date.today()}, `python {shlex.join(sys.argv)}`\n"
+        f"- {machine}; {platform.system()} {platform.machine()}\n- {', '.join(versions)}"
+    )
 
 
 def photos_of(source: Path, folder: Path) -> list[Path]:
@@ -86,34 +86,24 @@ def main() -> None:
     torch.manual_seed(0)
     where = environment()
     print(where, flush=True)
-    summary, committed = [], SUMMARY_FILE.read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory() as name:
         photos = photos_of(arguments.photos, Path(name))
         for section in arguments.only:
             start = time.perf_counter()
-            text, lines = _report(section, photos, arguments)
-            summary += lines
+            text = _report(section, photos, arguments)
             print(f"\n## {section}\n\n{text}\n\n({time.perf_counter() - start:.0f} s)", flush=True)
             for path in arguments.into:
                 replace_section(path, section, text)
     if tuple(arguments.only) == SECTIONS:
         for path in arguments.into:
             replace_section(path, "environment", where)
-        if arguments.into:
-            replace_section(SUMMARY_FILE, "summary", table(SUMMARY, summary))
-    for line in regressions(committed, summary):
-        print(f"slower or larger than summary.md says: {line}", file=sys.stderr)
 
 
-def _report(section: str, photos: list[Path], arguments: argparse.Namespace) -> Report:
-    module, repeats = importlib.import_module(section), arguments.repeats  # which imports what it requires
-    given: dict[str, tuple[Any, ...]] = {
-        "flows": (arguments.batch,),
-        "upsampling": (photos, arguments.megapixels),
-        "command": ([EXAMPLE, *photos[:2]],),
-    }
-    report: Report = module.report(*given[section], repeats)
-    return report
+def _report(section: str, photos: list[Path], arguments: argparse.Namespace) -> str:
+    module = importlib.import_module(section)  # which imports what it requires
+    given: dict[str, tuple[Any, ...]] = {"flows": (arguments.batch,), "command": ([EXAMPLE, *photos[:2]],)}
+    given["upsampling"] = (photos, arguments.megapixels)
+    return str(module.report(*given[section], arguments.repeats))
 
 
 if __name__ == "__main__":

@@ -12,8 +12,7 @@ from typing import Any
 
 import freia
 import torch
-from tables import Report, table
-from timing import Times, in_turn, ratio
+from shared import Times, in_turn, ratio, table
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
@@ -55,14 +54,17 @@ class Pair:
         assert ours == peer, f"{self.name}: {ours} parameters here, {peer} in FrEIA"
         return ours
 
+    @property
+    def dimensions(self) -> int:
+        return sum(map(math.prod, self.inputs))
+
     def difference(self) -> float:
         """Return the largest difference between both outputs, log-det per dimension included."""
         x, given = drawn(self.inputs, 2), drawn(self.conditions, 2)
         with torch.no_grad():
-            (ours, ours_log_det), (peer, peer_log_det) = self.forward(x, given), self.peer_forward(x, given)
+            (ours, log_det), (peer, peer_log_det) = self.forward(x, given), self.peer_forward(x, given)
         latents = [(a.flatten() - b.flatten()).abs().max() for a, b in zip(ours, peer, strict=True)]
-        dimensions = sum(map(math.prod, self.inputs))
-        return float(torch.stack([*latents, (ours_log_det - peer_log_det).abs().max() / dimensions]).max())
+        return float(torch.stack([*latents, (log_det - peer_log_det).abs().max() / self.dimensions]).max())
 
     def step(
         self, flow: Flow, stack: nn.Module, batch: int, *, last: bool = False, learn: bool = True
@@ -77,13 +79,12 @@ class Pair:
             given = [c.to(memory_format=torch.channels_last) if c.dim() == 4 else c for c in given]
         for condition in given:
             condition.requires_grad_()  # heads learn
-        dimensions = batch * sum(map(math.prod, self.inputs))
         optimizer = torch.optim.AdamW(stack.parameters(), 1e-6, fused=True)
 
         def run() -> None:
             latents, log_det = flow(x, given)
             energy = torch.stack([0.5 * z.float().square().sum() for z in latents]).sum()
-            ((energy - log_det.sum()) / dimensions).backward()  # type: ignore[no-untyped-call]
+            ((energy - log_det.sum()) / (batch * self.dimensions)).backward()  # type: ignore[no-untyped-call]
             if learn:
                 optimizer.step()
                 optimizer.zero_grad()
@@ -120,6 +121,13 @@ def expanded(given: Tensors, n: int) -> Tensors:
     return [condition.expand(n, *condition.shape[1:]) for condition in given]
 
 
+def in_chunks(inverse: Callable[[Tensors], Tensors], z: Tensors, at_once: int) -> Tensors:
+    """Decode so many samples at a time."""
+    chunks = zip(*(level.split(at_once) for level in z), strict=True)
+    parts = [inverse(list(chunk)) for chunk in chunks]
+    return [torch.cat(part) for part in zip(*parts, strict=True)]
+
+
 def imagenet_vgg(config: ImagenetVggConfig | None = None) -> Pair:
     """Build the stack of the paper's network, without bounds."""
     model = stirred(ImagenetVgg(replace(config or ImagenetVggConfig.paper(), bound=math.inf)))
@@ -145,20 +153,16 @@ def imagenet_vgg(config: ImagenetVggConfig | None = None) -> Pair:
 
     def inverse(z: Tensors, given: Tensors, at_once: int) -> Tensors:
         condition = prepared(given).expand(at_once)  # once for all samples of the photo
-        chunks = zip(*(level.split(at_once) for level in z), strict=True)
-        latents = (dict(zip(model.latent_shapes, chunk, strict=True)) for chunk in chunks)
-        return [torch.cat([model.inverse(code, condition)[0] for code in latents])]
-
-    def peer_forward(x: Tensors, given: Tensors) -> tuple[Tensors, Tensor]:
-        latents, log_det = peer(x, given)
-        return list(latents), log_det
+        names = model.latent_shapes
+        return in_chunks(
+            lambda z: [model.inverse(dict(zip(names, z, strict=True)), condition)[0]], z, at_once
+        )
 
     def peer_inverse(z: Tensors, given: Tensors) -> Tensors:
-        x, _ = peer([*z[:-1], z[-1].flatten(1)], expanded(given, len(z[0])), rev=True)
-        return [x]
+        return [peer([*z[:-1], z[-1].flatten(1)], expanded(given, len(z[0])), rev=True)[0]]
 
     shapes = [(2, 64, 64)], list(model.latent_shapes.values()), conditions
-    return Pair("imagenet-vgg", model, peer, *shapes, forward, inverse, peer_forward, peer_inverse)
+    return Pair("imagenet-vgg", model, peer, *shapes, forward, inverse, peer, peer_inverse)
 
 
 def natural(levels: Mapping[int, LevelConfig] = LEVELS) -> Pair:
@@ -194,9 +198,7 @@ def natural(levels: Mapping[int, LevelConfig] = LEVELS) -> Pair:
 
     def inverse(z: Tensors, given: Tensors, at_once: int) -> Tensors:
         condition = expanded(given, at_once)
-        chunks = zip(*(level.split(at_once) for level in z), strict=True)
-        parts = [ours("inverse", list(chunk), condition)[0] for chunk in chunks]
-        return [torch.cat(level) for level in zip(*parts, strict=True)]
+        return in_chunks(lambda z: ours("inverse", z, condition)[0], z, at_once)
 
     def peer_inverse(z: Tensors, given: Tensors) -> Tensors:
         return theirs(True, z, expanded(given, len(z[0])))[0]
@@ -244,38 +246,28 @@ def memory(pair: Pair, batch: int) -> dict[str, int]:
     return most
 
 
-def report(batch: int, repeats: int) -> Report:
-    times, memories, notes = [], [], []
-    half = choose_precision("auto", torch.device("cpu"))
+def report(batch: int, repeats: int) -> str:
+    lines, used, notes = [], [], []
+    precisions = {torch.float32: "fp32", choose_precision("auto", torch.device("cpu")): "bf16"}
+    if len(precisions) == 1:
+        precisions = {torch.float32: "fp32"}
+        notes.append("- bf16 is not faster than fp32 on this processor")
     for build in (imagenet_vgg, natural):
         pair = build()
-        equal = f"{pair.name}: {pair.parameters() / 1e6:.1f} million parameters in both"
+        equal = f"- {pair.name}: {pair.parameters() / 1e6:.1f} million parameters in both"
         notes.append(f"{equal}, outputs of the same weights differ by {pair.difference():.0e} at most")
-        for precision, label in ((torch.float32, "fp32"), (half, "bf16")):
-            if label == "bf16" and half == torch.float32:
-                notes.append("bf16 is not faster than fp32 on this processor")
-                continue
-            what = f"{pair.name}, {label}"
+        for precision, label in precisions.items():
             steps = training(build, batch, repeats, precision)
             drawing = sampling(pair, SAMPLES, repeats, precision)
-            times.append((f"{what}: training step, batch {batch}", steps))
-            times.append((f"{what}: {SAMPLES} samples of a photo", drawing))
-        memories.append((pair.name, memory(pair, batch)))
-    lines, used = [], []
-    for what, found in times:
-        medians = {way: f"{statistics.median(seconds):.3f}" for way, seconds in found.items()}
-        lines += [[what, way, took, f"{ratio(found, PEER, way):.2f}"] for way, took in medians.items()]
-    for name, most in memories:
-        used += [[name, way, f"{m / 2**20:.0f}", f"{m / most[PEER]:.2f}"] for way, m in most.items()]
+            for what, found in (
+                (f"training step, batch {batch}", steps),
+                (f"{SAMPLES} samples of a photo", drawing),
+            ):
+                for way, seconds in found.items():
+                    took = [f"{statistics.median(seconds):.3f}", f"{ratio(found, PEER, way):.2f}"]
+                    lines.append([f"{pair.name}, {label}: {what}", way, *took])
+        most = memory(pair, batch)
+        used += [[pair.name, way, f"{m / 2**20:.0f}", f"{m / most[PEER]:.2f}"] for way, m in most.items()]
     speeds = table(["", "", "seconds", "speed, FrEIA = 1"], lines)
     sizes = table(["training step", "", "activations, MiB", "FrEIA = 1"], used)
-    summary = []
-    for what, found in times:
-        ours, peer = (f"{statistics.median(found[way]):.2f} s" for way in (OURS, PEER))
-        summary.append([what, ours, PEER, peer, f"{ratio(found, PEER, OURS):.2f}"])
-    for name, most in memories:
-        ours, peer = (f"{most[way] / 2**20:.0f} MiB" for way in (OURS_SAVING, PEER))
-        what = f"{name}: activations of a step, `--save-memory`"
-        summary.append([what, ours, PEER, peer, f"{most[PEER] / most[OURS_SAVING]:.2f}"])
-    noted = "\n".join(f"- {note}" for note in dict.fromkeys(notes))
-    return Report(f"{speeds}\n\n{sizes}\n\n{noted}", summary)
+    return "\n\n".join([speeds, sizes, "\n".join(notes)])

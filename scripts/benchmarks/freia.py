@@ -52,19 +52,15 @@ class Graph:
 
     def add(self, module: type, condition: int = 0, **arguments: Any) -> Any:
         """Append a node; ``condition`` is the number of channels of its condition."""
-        given = None
-        if condition:
-            given = ff.ConditionNode(condition, *self.shape[1:])
-            self.nodes.append(given)
+        given = ff.ConditionNode(condition, *self.shape[1:]) if condition else None
         node = ff.Node(self.end, module, arguments, conditions=given)
-        self.nodes.append(node)
+        self.nodes += [given, node] if given else [node]
         self.end = node.out0
         return node
 
     def finish(self) -> Any:
         """Return the network; its outputs are the parts split off, and the rest."""
-        self.outputs.append(self.end)
-        return ff.GraphINN(self.nodes + [ff.OutputNode(output) for output in self.outputs])
+        return ff.GraphINN(self.nodes + [ff.OutputNode(output) for output in (*self.outputs, self.end)])
 
 
 def add_coupling(graph: Graph, ours: AffineCoupling, condition: int, subnets: Iterable[nn.Module]) -> None:
@@ -99,10 +95,7 @@ def add_map(graph: Graph, ours: nn.Module) -> None:
 
 
 def concatenating(ours: nn.Module, part: Tensor | None, clamp: float) -> nn.Sequential:
-    """Build our subnetwork so that it sees a half and a condition together.
-
-    ``part`` are the weights of the condition, if there is one. FrEIA's arctan sees s, ours s / ``clamp``.
-    """
+    """Build our subnetwork so that it sees a half and a condition, whose weights are ``part``, together."""
     copies = copy.deepcopy([m for m in ours.modules() if isinstance(m, nn.Conv2d | nn.Linear)])
     first, last = copies[0], copies[-1]
     if part is not None:
@@ -112,16 +105,13 @@ def concatenating(ours: nn.Module, part: Tensor | None, clamp: float) -> nn.Sequ
     with torch.no_grad():
         for values in (last.weight, last.bias):
             assert values is not None
-            values[: len(values) // 2] /= clamp
+            values[: len(values) // 2] /= clamp  # FrEIA's arctan sees s, ours s / clamp
     rectified = itertools.chain.from_iterable((layer, nn.ReLU()) for layer in copies)
     return nn.Sequential(*list(rectified)[:-1])
 
 
 def imagenet_vgg(model: ImagenetVgg) -> Any:
-    """Build the coupling stack; its inputs are the heads' outputs, one for each conditional block.
-
-    Its outputs are the latents, finest first.
-    """
+    """Build the coupling stack; it has a condition for each conditional block, and latents finest first."""
     graph = Graph((2, SIZE, SIZE))
     for r, config in model.config.stages.items():
         stage = model.stages[r]
@@ -144,10 +134,7 @@ def imagenet_vgg(model: ImagenetVgg) -> Any:
 
 
 class Adding(nn.Module):
-    """A subnetwork of ``natural`` in FrEIA: it sees a half and the conditions of both subnetworks at once.
-
-    The half has ``inputs`` channels; its own among those of the conditions begin at ``start``.
-    """
+    """A subnetwork of ``natural`` in FrEIA: it sees a half and both conditions, its own from ``start`` on."""
 
     def __init__(self, ours: nn.Module, inputs: int, start: int, clamp: float) -> None:
         super().__init__()

@@ -5,11 +5,10 @@
     pip install --target clones/packages --no-deps -r scripts/benchmarks/deoldify.txt
     python scripts/benchmarks/peers.py clones
 
-Fetches nothing: the networks of the clones have random weights, which take as long as trained ones. The
-weights are first written to a file, so that a process reads them as it would read real ones. DDColor runs by
+Fetches nothing: the clones get files of random weights, which take as long as trained ones. DDColor runs by
 its own pipeline; of DeOldify the few lines around its generators are rewritten here, since its own require a
-Jupyter installation. ``packages`` holds what its copy of fastai requires; docs/benchmarks.md says what is
-timed. The colorizers take turns, so that other load on the machine affects all; CPU time is affected least.
+Jupyter installation. docs/benchmarks.md says what is timed. The colorizers take turns, so that other load on
+the machine affects all.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from tables import table
+from shared import table
 
 EXAMPLE = Path(__file__).parents[2] / "examples/photo.jpg"
 PEERS = {"DDColor": ("tiny", "large"), "DeOldify": ("artistic", "stable")}  # networks by clone
@@ -109,18 +108,22 @@ def child(colorizer: str, network: str, photo: Path, folder: Path) -> None:
     if missing:
         return
     draw(photo, folder / "peer.jpg")
-    cold = time.time() - float(os.environ["PEERS_BEGAN"]), time.process_time()
-    start = time.perf_counter(), time.process_time()
+    cold = [time.time() - float(os.environ["PEERS_BEGAN"]), time.process_time()]
+    start = time.perf_counter()
     draw(photo, folder / "peer.jpg")
-    warm = time.perf_counter() - start[0], time.process_time() - start[1]
-    print(json.dumps([*cold, *warm]), flush=True)
+    print(json.dumps([*cold, time.perf_counter() - start, time.process_time() - cold[1]]), flush=True)
 
 
-def waited(process: subprocess.Popen[str], name: str) -> tuple[float, float]:
+def finished(words: list[str], environment: dict[str, str] | None = None) -> tuple[list[str], list[float]]:
+    """Run a process; return what it prints, and wall-clock and CPU seconds and peak memory in MiB."""
+    start = time.perf_counter()
+    process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    said = process.stdout.read().splitlines()
     _, status, used = os.wait4(process.pid, 0)
     if status:
-        raise SystemExit(f"{name}: failed")
-    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+        raise SystemExit(f"{' '.join(words)}: failed")
+    return said, [time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024]
 
 
 def measured(colorizer: str, network: str, photo: Path, folder: Path, path: list[Path]) -> list[float]:
@@ -130,20 +133,13 @@ def measured(colorizer: str, network: str, photo: Path, folder: Path, path: list
     words = [sys.executable, "-W", "ignore", __file__, "--child", colorizer, network, str(photo), str(folder)]
     environment.pop("OMP_NUM_THREADS", None)  # all use all cores, as the table says
     environment["PEERS_BEGAN"] = str(time.time())
-    process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True)
-    assert process.stdout
-    said = process.stdout.read().strip().splitlines()
-    _, memory = waited(process, f"{colorizer} {network}")
+    said, (*_, memory) = finished(words, environment)
     if not said:
         return []
     times: list[float] = json.loads(said[-1])
     if colorizer == "cinn-colorize":  # cold is the command itself
         command = [sys.executable, "-m", "cinn_colorize", str(photo), "-n", network, "-q", "--overwrite"]
-        command += ["-o", str(folder), "--device", "cpu"]
-        start = time.perf_counter()
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, text=True)
-        cpu, memory = waited(process, "cinn-colorize")
-        times[:2] = time.perf_counter() - start, cpu
+        _, (*times[:2], memory) = finished([*command, "-o", str(folder), "--device", "cpu"])
     return [*times, memory]
 
 
@@ -169,8 +165,7 @@ def main() -> None:
                 path = [(arguments.clones / part).resolve() for part in parts]
                 times = measured(*way, arguments.photo.resolve(), Path(name), path)
                 found[way] += [times] if k else []
-                shown = [round(t, 2) for t in times]
-                print(f"round {k}: {' '.join(way)} {shown}", file=sys.stderr, flush=True)
+                print(f"round {k}: {' '.join(way)} {np.round(times, 2)}", file=sys.stderr, flush=True)
     print(report(found))
 
 
@@ -180,10 +175,14 @@ def report(found: dict[tuple[str, str], list[list[float]]]) -> str:
     reference = next(np.array(times) for way, times in found.items() if titles[way] == FIRST)
     rows: list[list[Any]] = []
     for way, times in found.items():
-        cold, cold_cpu, warm, warm_cpu, memory = np.median(times, axis=0)
+        *seconds, memory = np.median(times, axis=0)
         ratios = np.median(np.array(times) / reference, axis=0)[[1, 3, 4]]
-        seconds = [f"{value:.1f}" for value in (cold, cold_cpu, warm, warm_cpu)]
-        rows.append([titles[way], *seconds, f"{memory:.0f}", *(f"{ratio:.2f}" for ratio in ratios)])
+        cells = [
+            *(f"{value:.1f}" for value in seconds),
+            f"{memory:.0f}",
+            *(f"{ratio:.2f}" for ratio in ratios),
+        ]
+        rows.append([titles[way], *cells])
     head = ["", "cold, s", "cold, CPU s", "warm, s", "warm, CPU s", "peak memory, MiB"]
     text = table([*head, "cold CPU", "warm CPU", "memory"], rows)
     where = f"{os.cpu_count()} cores with a load of {os.getloadavg()[0]:.0f}"

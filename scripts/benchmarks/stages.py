@@ -28,27 +28,22 @@ def stages(path: Path, n: int) -> dict[str, float]:
         import cinn_colorize.methods.contact_sheet  # noqa: F401
 
     timed("imports", imports)
-    from cinn_colorize.batch.pipeline import load_colorizer
+    from cinn_colorize.colorizer import BaseColorizer
     from cinn_colorize.engines.choice import ModelSpec
     from cinn_colorize.imaging.photo import open_photo
     from cinn_colorize.methods.contact_sheet import contact_sheet, save_sheet, tiles
     from cinn_colorize.models import find_weights
 
-    colorizer = timed("weights", lambda: load_colorizer(ModelSpec("natural", *find_weights(), "cpu")))
+    colorizer = timed("weights", lambda: BaseColorizer(*ModelSpec("natural", *find_weights(), "cpu").load()))
     photo = open_photo(path)
     timed("decode", lambda: photo.luminance(256, 256))
     conditioned = timed("condition", lambda: colorizer.condition(photo))
     samples = timed("samples", lambda: conditioned.sample(n))
     results = timed("upsampling, composition", lambda: colorizer.compose(photo, samples))
-    with tempfile.TemporaryDirectory() as folder:
-
-        def encode() -> None:
-            for result in results:
-                result.save(Path(folder) / f"{result.seed}{photo.suffix}")
-
-        timed("encode", encode)
-        sheet = Path(folder) / "sheet.jpg"
-        timed("sheet", lambda: save_sheet(contact_sheet(tiles(photo, results)), sheet))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        timed("encode", lambda: [made.save(folder / f"{made.seed}{photo.suffix}") for made in results])  # type: ignore[func-returns-value]
+        timed("sheet", lambda: save_sheet(contact_sheet(tiles(photo, results)), folder / "sheet.jpg"))
     return seconds
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import cv2
 import kornia
 import numpy as np
+import psutil
 import torch
-from tables import Report, table
-from timing import in_turn, ratio
+from shared import in_turn, ratio, table
 
 from cinn_colorize.imaging.color import Floats
 from cinn_colorize.imaging.photo import Photo, open_photo
@@ -80,16 +80,6 @@ def resized(lab: Floats, megapixels: float) -> Floats:
     return np.stack([cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in lab])
 
 
-def needs(pixels: int) -> float:
-    """Estimate kornia's bytes: for each pixel of each plane its window, a few times over."""
-    return 3 * 4 * WINDOW**2 * 3 * pixels
-
-
-def available() -> int:
-    lines = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
-    return next((1024 * int(words[1]) for words in lines if words[0] == "MemAvailable:"), 0)
-
-
 def errors(photos: Iterable[Photo]) -> dict[str, float]:
     """Measure the mean distance in ab to the photos' own colours, by method."""
     found: dict[str, list[float]] = {name: [] for name in METHODS}
@@ -104,21 +94,21 @@ def errors(photos: Iterable[Photo]) -> dict[str, float]:
     return {name: statistics.mean(values) for name, values in found.items() if values}
 
 
-def report(paths: list[Path], sizes: list[float], repeats: int) -> Report:
+def report(paths: list[Path], sizes: list[float], repeats: int) -> str:
     """Return the table; the first photo is upsampled to each of the sizes, in megapixels."""
     photos = [open_photo(path) for path in paths]
     lab = photos[0].lab(photos[0].height, photos[0].width)
     columns, missing = [], []
-    ratios: dict[str, float] = {}
     for megapixels in sizes:
         full = resized(lab, megapixels)
-        ab, guide = reduced(full)
-        L = full[0]
-        fits = needs(L.size) < 0.8 * available()
-        if not fits:
-            missing.append(f"{megapixels:g} MP (needs about {needs(L.size) / 1e9:.0f} GB)")
-        fitting = {name: method for name, method in METHODS.items() if name != KORNIA or fits}
-        ways = {name: functools.partial(method, ab, guide, L) for name, method in fitting.items()}
+        given = *reduced(full), full[0]
+        needed = (
+            3 * 4 * WINDOW**2 * 3 * full[0].size
+        )  # bytes, for kornia: windows of all pixels of the planes
+        ways = {name: functools.partial(method, *given) for name, method in METHODS.items()}
+        if needed > 0.8 * psutil.virtual_memory().available:
+            missing.append(f"{megapixels:g} MP (needs about {needed / 1e9:.0f} GB)")
+            del ways[KORNIA]
         times = in_turn(ways, repeats if megapixels < 10 else max(1, repeats // 2))
         columns.append({name: statistics.median(values) for name, values in times.items()})
         ratios = {name: ratio(times, OURS, name) for name in ways}  # those of the last size are shown
@@ -131,7 +121,4 @@ def report(paths: list[Path], sizes: list[float], repeats: int) -> Report:
     text = table([*head, "mean error, units of ab"], rows)
     if missing:
         text += f"\n\n- {KORNIA} does not fit into memory at {', '.join(missing)}"
-    largest, what = columns[-1], f"upsampling to {sizes[-1]:g} MP, fast"
-    of_opencv = {name: f"{seconds:.2f} s" for name, seconds in largest.items() if name.startswith("OpenCV")}
-    ours, longer = f"{largest[OURS]:.2f} s", {name: f"{ratio(times, name, OURS):.2f}" for name in of_opencv}
-    return Report(text, [[what, ours, name, took, longer[name]] for name, took in of_opencv.items()])
+    return text

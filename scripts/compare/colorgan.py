@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from adversary import judged, parameters
-from method import Features, Method
+from method import Features, Method, judged
 from torch import Tensor, nn
 
 from cinn_colorize.models.conditioning.layers import conv
@@ -64,7 +63,7 @@ class ColorGan(Method):
         self.generator, self.critic = Generator(), critic()
 
     def groups(self) -> list[tuple[list[nn.Parameter], float]]:
-        return [parameters(self.generator, 1.0), parameters(self.critic, 2.0)]
+        return [([*self.generator.parameters()], 1.0), ([*self.critic.parameters()], 2.0)]
 
     def losses(self, L: Tensor, ab: Tensor, features: Features) -> dict[str, Tensor]:
         with torch.no_grad():

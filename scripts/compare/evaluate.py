@@ -1,15 +1,12 @@
 """Make the paper's Table 1 and the table of its Fig. 9 with the models of ``train.py``.
 
-    python scripts/compare/evaluate.py photos PHOTOS --reference ZIP --labels TSV
-    python scripts/compare/evaluate.py shipped PHOTOS --reference ZIP --labels TSV
-    python scripts/compare/evaluate.py rooms ROOMS --reference ZIP
-    python scripts/compare/evaluate.py shipped-rooms ROOMS --reference ZIP
-    python scripts/compare/evaluate.py upsampling PHOTOS --reference ZIP
+    python scripts/compare/evaluate.py photos|shipped|upsampling PHOTOS --reference ZIP --labels TSV
+    python scripts/compare/evaluate.py rooms|shipped-rooms ROOMS --reference ZIP
 
 Each row is measured once and kept in a file under --run, by what it is measured with and on. Measures are
-those of ``cinn-colorize evaluate``, by the same code, of samples at temperature 1 without guidance; a second
-table has differences from the first row, photo by photo. ``shipped`` measures the packaged weights, so that
-new ones leave the table of the methods as it is, ``shipped-rooms`` those of both models for photos.
+those of ``cinn-colorize evaluate``, of samples at temperature 1 without guidance; a second table has
+differences from the first row, photo by photo. ``shipped`` and ``shipped-rooms`` measure the packaged
+weights, so that new ones leave the tables of the methods as they are.
 """
 
 from __future__ import annotations
@@ -18,28 +15,27 @@ import argparse
 import hashlib
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import torch
 from couplings import Couplings
 from features import SHA256, backbone
-from numpy.typing import NDArray
 from sampler import Colorized, Sampler
 from train import CINNS, METHODS
 
 from cinn_colorize import Colorizer, evaluation
-from cinn_colorize.colorizer import ConditionedPhoto, NetworkInput
+from cinn_colorize.colorizer import NetworkInput
 from cinn_colorize.data.sources import find_photos
 from cinn_colorize.errors import ending_in_a_line
-from cinn_colorize.evaluation.bootstrap import Statistics, difference
-from cinn_colorize.evaluation.earlier import statistics_by_name
+from cinn_colorize.evaluation.bootstrap import difference
 from cinn_colorize.evaluation.evaluator import Model
+from cinn_colorize.evaluation.given import statistics_by_name
 from cinn_colorize.files import tensorfile
 from cinn_colorize.files.atomic import sha256
-from cinn_colorize.imaging.color import Floats
 from cinn_colorize.imaging.options import Upsampling
 from cinn_colorize.imaging.upsampling import Upsampler
 from cinn_colorize.models import MODELS, Loaded
@@ -67,34 +63,47 @@ class Row(NamedTuple):
     def samples(self) -> int:  # equal ones only where they are to be tinted
         return SAMPLES if self.differ or self.tints else 1
 
+    @property
+    def titles(self) -> dict[str, str]:
+        """Titles of the model and its tints, by their names in an evaluation."""
+        return {"model": self.title} | {name: f"{self.title} {TINTS[name]}" for name in self.tints}
 
-@dataclass(frozen=True)
+
 class Upsampled:
-    """The model with its samples upsampled by one of the methods before they are measured."""
+    """The shipped model with its samples upsampled by one of the methods before they are measured."""
 
-    colorizer: Colorizer
-    method: str
+    def __init__(self, method: str) -> None:
+        self.colorizer, self.method = learnt(), method
 
-    def condition(self, photo: NetworkInput) -> UpsampledSamples:
-        return UpsampledSamples(self.colorizer.condition(photo), photo.square, self.method)
+    def condition(self, photo: NetworkInput) -> Any:
+        conditioned, L = self.colorizer.condition(photo), photo.square
+        size = (L.shape[0], L.shape[1])
+
+        def sample(n: int, temperature: Any, seed: int) -> list[Colorized]:
+            drawn = conditioned.sample(n, temperature, seed)
+            return [Colorized(Upsampler(s.ab, L, size, self.method).rows(0, len(L), L)) for s in drawn]
+
+        return SimpleNamespace(sample=sample, log_prob=conditioned.log_prob)
 
 
-@dataclass(frozen=True)
-class UpsampledSamples:
-    """The samples of one photo, whose ab are as large as its L*."""
-
-    conditioned: ConditionedPhoto
-    L: Floats
-    method: str
-
-    def sample(self, n: int, temperature: Any, seed: int) -> list[Colorized]:
-        drawn = self.conditioned.sample(n, temperature, seed)
-        size = (self.L.shape[0], self.L.shape[1])
-        enlarged = (Upsampler(sample.ab, self.L, size, self.method) for sample in drawn)
-        return [Colorized(upsampler.rows(0, size[0], self.L)) for upsampler in enlarged]
-
-    def log_prob(self, ab: NDArray[Any]) -> float:
-        return self.conditioned.log_prob(ab)
+def rows(arguments: argparse.Namespace) -> Iterable[Row]:
+    """Return the rows of a table, under the folder ``run``."""
+    run: Path = arguments.run
+    of_papers, own = (run / name / f"{name}.safetensors" for name in CINNS)
+    rooms = shipped("cINN, bedrooms", "bedrooms", partial(Colorizer, "bedrooms"))
+    if arguments.table == "photos":
+        yield Row("cINN", "couplings", partial(couplings, of_papers), tints=tuple(TINTS))
+        yield Row("cINN, autoregressive", "natural", partial(learnt, own))
+        yield from (method_row(name, run) for name in METHODS if name != "colorgan")
+    elif arguments.table == "shipped":
+        yield shipped("cINN as shipped", "natural", learnt)
+    elif arguments.table == "rooms":
+        yield from (rooms, method_row("colorgan", run))
+    elif arguments.table == "shipped-rooms":
+        yield from (rooms, shipped("cINN, natural", "natural", learnt))
+    else:
+        for method in Upsampling:
+            yield Row(method, f"upsampled-{method}-{MODELS['natural'].sha256}", partial(Upsampled, method))
 
 
 def method_row(name: str, run: Path) -> Row:
@@ -107,36 +116,8 @@ def method_row(name: str, run: Path) -> Row:
     return Row(method.title, name, lambda: load(method()), method.samples_differ, tints)
 
 
-def rows(arguments: argparse.Namespace) -> Iterable[Row]:
-    run = arguments.run
-    if arguments.table == "photos":
-        papers, own = (run / name / f"{name}.safetensors" for name in CINNS)
-        yield Row("cINN", "couplings", partial(couplings, papers), tints=tuple(TINTS))
-        yield Row("cINN, autoregressive", "natural", partial(learnt, own))
-        for name in METHODS:
-            if name != "colorgan":
-                yield method_row(name, run)
-    elif arguments.table == "shipped":
-        yield natural_row("cINN as shipped")
-    elif arguments.table == "rooms":
-        yield bedrooms_row()
-        yield method_row("colorgan", run)
-    elif arguments.table == "shipped-rooms":
-        yield bedrooms_row()
-        yield natural_row("cINN, natural")
-    else:
-        for method in Upsampling:
-            name = f"upsampled-{method}-{MODELS['natural'].sha256}"
-            yield Row(method, name, partial(upsampled, method))
-
-
-def natural_row(title: str) -> Row:
-    return Row(title, f"natural-{MODELS['natural'].sha256}", learnt, tints=tuple(TINTS))
-
-
-def bedrooms_row() -> Row:
-    name = f"bedrooms-{MODELS['bedrooms'].sha256}"
-    return Row("cINN, bedrooms", name, partial(Colorizer, "bedrooms"), tints=tuple(TINTS))
+def shipped(title: str, model: str, load: Callable[[], Model]) -> Row:
+    return Row(title, f"{model}-{MODELS[model].sha256}", load, tints=tuple(TINTS))
 
 
 def learnt(path: Path | None = None) -> Colorizer:
@@ -151,10 +132,6 @@ def couplings(path: Path) -> Colorizer:
     levels = tuple(model.latent_shapes)
     info = replace(MODELS["natural"], name=model.name, levels=levels, temperature=1.0, guidance=None)
     return Colorizer(Loaded(model.eval().requires_grad_(False), info, sha256(path)))
-
-
-def upsampled(method: str) -> Upsampled:
-    return Upsampled(learnt(), method)
 
 
 def measured(row: Row, arguments: argparse.Namespace, measures: list[evaluation.Measure]) -> dict[str, Any]:
@@ -194,37 +171,25 @@ def _digest(row: Row, arguments: argparse.Namespace) -> str:
 
 def differences(found: dict[Row, dict[str, Any]]) -> list[list[str]]:
     """Make the table of differences from the first row, of the photos that both have."""
-    table = [["less the first row", *PAIRED], ["---"] * (1 + len(PAIRED))]
-    (_, first), *_ = found.items()
-    reference = statistics_by_name(first["per_photo"], "model")
+    table = [["difference from the first row", *PAIRED]]
+    first = statistics_by_name(next(iter(found.values()))["per_photo"], "model")
     for row, report in found.items():
-        for name, title in {"model": row.title, **_tint_titles(row)}.items():
-            if report is first and name == "model":
-                continue
+        for name, title in row.titles.items():
             own = statistics_by_name(report["per_photo"], name)
-            both = [photo for photo in reference if photo in own]
-            changes = difference(*(_shown([part[photo] for photo in both]) for part in (own, reference)))
-            cells = (changes.get(measure) for measure in PAIRED)
+            both = [
+                [{m: of[photo][m] for m in PAIRED if m in of[photo]} for photo in first if photo in own]
+                for of in (own, first)
+            ]
+            cells = (difference(*both).get(measure) for measure in PAIRED)
             table.append([title, *("-" if c is None else f"{c.mean:+.2f} ± {c.se:.2f}" for c in cells)])
-    return table
+    return [table[0], *table[2:]]  # without the first row itself
 
 
-def _shown(photos: list[Statistics]) -> list[Statistics]:
-    return [{name: photo[name] for name in PAIRED if name in photo} for photo in photos]
-
-
-def _tint_titles(row: Row) -> dict[str, str]:
-    return {name: f"{row.title} {TINTS[name]}" for name in row.tints}
-
-
-def cell(measures: dict[str, Any], name: str) -> str:
-    value = measures.get(name)
+def cell(value: dict[str, Any] | None, digits: int) -> str:
     if value is None or value["mean"] is None:
         return "-"
-    digits = DIGITS.get(name, 2)
-    se = "" if value["se"] is None else f" ± {value['se']:.{digits}f}"
-    sigma = f" ({value['sigma']:g})" if "sigma" in value else ""
-    return f"{value['mean']:.{digits}f}{se}{sigma}"
+    text = " ± ".join(f"{value[k]:.{digits}f}" for k in ("mean", "se") if value[k] is not None)
+    return text + (f" ({value['sigma']:g})" if "sigma" in value else "")
 
 
 def compute(row: Row, run: Path) -> dict[str, str]:
@@ -237,8 +202,30 @@ def compute(row: Row, run: Path) -> dict[str, str]:
     return dict(zip(COMPUTE, values, strict=True))
 
 
-def _lines(table: list[list[str]]) -> str:
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in table)
+def measures_of(found: dict[Row, dict[str, Any]], run: Path) -> list[list[str]]:
+    """Make the table of measures: each row with its tints, and the references."""
+    first, costs = next(iter(found.values())), {row: compute(row, run) for row in found}
+    columns = [name for name in COLUMNS if name in first]
+    trained = [title for title in COMPUTE if any(title in cost for cost in costs.values())]
+    lines: list[tuple[str, dict[str, Any], dict[str, str]]] = []
+    for row, report in found.items():
+        for name, title in row.titles.items():
+            lines.append((title, report if name == "model" else report[name], costs[row]))
+            costs[row] = {}  # of the model, not of its tints
+    lines += [(label, first[label], {}) for label in ("gray", "truth")]
+    return [["", *columns, *trained]] + [
+        [
+            title,
+            *(cell(measures.get(c), DIGITS.get(c, 2)) for c in columns),
+            *(cost.get(t, "-") for t in trained),
+        ]
+        for title, measures, cost in lines
+    ]
+
+
+def printed(table: list[list[str]], remark: str) -> str:
+    table = [table[0], ["---"] * len(table[0]), *table[1:]]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in table) + f"\n\n{remark}"
 
 
 @ending_in_a_line
@@ -254,28 +241,10 @@ def main() -> None:
     torch.set_num_threads(1)
     measures: list[evaluation.Measure] = []
     found = {row: measured(row, arguments, measures) for row in rows(arguments)}
-    first = next(iter(found.values()))
-    columns = [name for name in COLUMNS if name in first]
-    trained = [title for title in COMPUTE if any(title in compute(row, arguments.run) for row in found)]
-    table = [["", *columns, *trained], ["---"] * (1 + len(columns) + len(trained))]
-
-    def add(title: str, measures: dict[str, Any], took: dict[str, str]) -> None:
-        table.append([title, *(cell(measures, c) for c in columns), *(took.get(t, "-") for t in trained)])
-
-    for row, report in found.items():
-        add(row.title, report, compute(row, arguments.run))
-        for name, title in _tint_titles(row).items():
-            add(title, report[name], {})
-    for label in ("gray", "truth"):
-        add(label, first[label], {})
-    print(
-        _lines(table),
-        f"{first['photos']} photos; ± is one standard error over photos.",
-        sep="\n\n",
-        end="\n\n",
-    )
-    print(_lines(differences(found)))
-    print("\nDifferences photo by photo; ± is their standard error.")
+    number = next(iter(found.values()))["photos"]
+    over = f"{number} photos; ± is one standard error over photos."
+    print(printed(measures_of(found, arguments.run), over))
+    print("\n" + printed(differences(found), "Differences photo by photo; ± is their standard error."))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,11 @@
 """Compute the training photos' features once, so that every method sees the same.
 
 All methods but the cINN and colorGAN read the same features of the same crops, those that ``cinn-colorize
-train --dataset photos --seed 0`` sees, in its order. The backbone is pinned by its SHA-256; in fp16 its
-features occupy 0.4 MB per photo.
+train --dataset photos --seed 0`` sees, in its order; 0.4 MB per photo. The backbone is pinned by its SHA-256.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cinn_colorize.data.sources import Source
+from cinn_colorize.files.atomic import sha256
 from cinn_colorize.models.conditioning import EfficientNetLite2, gray_input
 from cinn_colorize.models.conditioning.backbone import FEATURES
 from cinn_colorize.training.crops import Batch, Crops, Loading, batches
@@ -34,7 +33,7 @@ _CHUNK = 4  # photos whose activations fit into a CPU's cache
 
 def backbone() -> EfficientNetLite2:
     """Load the backbone that all methods share, and no other, in the layout that is fastest on a CPU."""
-    if hashlib.sha256(BACKBONE.read_bytes()).hexdigest() != SHA256:
+    if sha256(BACKBONE) != SHA256:
         raise SystemExit(f"{BACKBONE}: not the backbone of the comparison, whose SHA-256 is {SHA256}")
     network = EfficientNetLite2()
     load_backbone(network, BACKBONE)
@@ -58,13 +57,11 @@ class Cache:
 
     def fill(self, photos: Sequence[Source]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        start = self._rows()
-        if start >= self.count:
+        if (start := self._rows()) >= self.count:
             return
         arrays, network = self._open("r+" if start else "w+"), backbone()
-        if len(arrays["L"]) < self.count:
-            begun = f"begun for {len(arrays['L']):,} photos"
-            raise SystemExit(f"{self.folder}: {begun}; delete it, or give as many")
+        if (begun := len(arrays["L"])) < self.count:
+            raise SystemExit(f"{self.folder}: begun for {begun:,} photos; delete it, or give as many")
         for batch in batches(Crops(photos, SEED), start, self.count, BATCH, Loading(workers=1)):
             L, ab = batch.parts
             found = {f"stride{s}": f for s, f in features_of(network, L).items()}
@@ -76,23 +73,19 @@ class Cache:
 
     def batches(self, start: int, stop: int, batch: int) -> Generator[Batch]:
         """Yield L* and ab at 64 px and the features, fp32, in the order of :data:`PARTS`."""
-        self._check_done()
         arrays = self._open("r")
         for i in range(start, stop, batch):
             yield Batch([torch.from_numpy(a[i : i + batch].astype(np.float32)) for a in arrays.values()])
 
     def colours(self, number: int = 500) -> Tensor:
-        self._check_done()
         return torch.from_numpy(self._open("r")["ab"][:number].astype(np.float32))
 
     def _rows(self) -> int:
         return int(self._done.read_text()) if self._done.exists() else 0
 
-    def _check_done(self) -> None:
-        if (rows := self._rows()) < self.count:
-            raise SystemExit(f"{self.folder}: {rows:,} of {self.count:,} photos are done; run features first")
-
     def _open(self, mode: str) -> Mapping[str, np.memmap[Any, Any]]:
+        if mode == "r" and (rows := self._rows()) < self.count:
+            raise SystemExit(f"{self.folder}: {rows:,} of {self.count:,} photos are done; run features first")
         opened = np.lib.format.open_memmap
         shapes = {name: (self.count, *shape) for name, shape in PARTS.items()}
         return {n: opened(self.folder / f"{n}.npy", mode, np.float16, s) for n, s in shapes.items()}

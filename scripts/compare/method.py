@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from cinn_colorize.models.conditioning.backbone import FEATURES
 from cinn_colorize.models.conditioning.layers import conv
@@ -42,14 +43,19 @@ class Method(nn.Module):
         raise NotImplementedError
 
 
-class Decoder(nn.Module):
-    """The upper half of a U-Net: features at strides 32, 16, 8 and 4 up to 64 px.
+def judged(judge: nn.Module, *inputs: Tensor) -> Any:
+    """Apply the judge of two players, with a gradient for the inputs and none for the judge.
 
-    Args:
-        outputs: number of output channels.
-        code: size of a latent code added at the coarsest resolution, 0 for none.
-        dropout: share of values dropped up to 16 px.
-        finest: resolution of the output, 32 or 64.
+    Both step at once, under one optimiser: Adam scales a parameter's step by its own gradients alone.
+    """
+    fixed = {name: p.detach() for name, p in judge.named_parameters()}
+    return functional_call(judge, fixed, inputs)
+
+
+class Decoder(nn.Module):
+    """The upper half of a U-Net: features at strides 32, 16, 8 and 4 up to ``finest``, 32 or 64 px.
+
+    A latent code of ``code`` values is added at the coarsest resolution; ``dropout`` acts up to 16 px.
     """
 
     def __init__(self, outputs: int, code: int = 0, dropout: float = 0.0, finest: int = 64) -> None:

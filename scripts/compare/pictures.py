@@ -25,8 +25,8 @@ SIDE, SAMPLES = 168, 2
 
 def tile(rgb: Doubles, label: str) -> Tile:
     """Make a smaller tile of a picture (3, 256, 256) in [0, 1]."""
-    pixels = np.rint(255 * np.moveaxis(rgb, 0, -1)).astype(np.uint8)
-    return Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.LANCZOS), label
+    image = Image.fromarray(np.rint(255 * np.moveaxis(rgb, 0, -1)).astype(np.uint8))
+    return image.resize((SIDE, SIDE), Image.Resampling.LANCZOS), label
 
 
 @ending_in_a_line
@@ -47,11 +47,9 @@ def main() -> None:
         sources = [source for source in sources if Path(str(source)).stem in arguments.names]
     for source in sources[: arguments.limit]:
         photo = read_square(source, read)
-        gray = to_rgb(photo.L, np.zeros_like(photo.ab))
-        column = [tile(photo.rgb, "original"), tile(gray, "gray")]
+        column = [tile(photo.rgb, "original"), tile(to_rgb(photo.L, 0 * photo.ab), "gray")]
         for row, model in models:
-            n = SAMPLES if row.differ else 1
-            drawn = model.condition(NetworkInput(photo.L)).sample(n=n, temperature=1.0, seed=0)
+            drawn = model.condition(NetworkInput(photo.L)).sample(SAMPLES if row.differ else 1, 1.0, 0)
             column += [tile(to_rgb(photo.L, sample.ab), row.title) for sample in drawn]
         columns.append(column)
     shown = [one for row in zip(*columns, strict=True) for one in row]

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from adversary import judged, parameters
-from method import Decoder, Features, Method
+from method import Decoder, Features, Method, judged
 from torch import Tensor, nn
 
 SCALE = 110.0
@@ -36,7 +35,7 @@ class Pix2pix(Method):
         self.discriminator = patch_discriminator()
 
     def groups(self) -> list[tuple[list[nn.Parameter], float]]:
-        return [parameters(self.generator, 1.0), parameters(self.discriminator, 0.4)]
+        return [([*self.generator.parameters()], 1.0), ([*self.discriminator.parameters()], 0.4)]
 
     def losses(self, L: Tensor, ab: Tensor, features: Features) -> dict[str, Tensor]:
         gray, real, drawn = L / 50 - 1, ab / SCALE, self.generator(L, features).tanh()

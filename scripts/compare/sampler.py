@@ -21,9 +21,9 @@ from cinn_colorize.models.conditioning import EfficientNetLite2
 
 
 class Colorized(NamedTuple):
-    """One sample."""
+    """One sample, of (2, 64, 64)."""
 
-    ab: Floats  # (2, 64, 64)
+    ab: Floats
 
 
 class Sampler:

@@ -2,10 +2,9 @@
 
     python scripts/compare/train.py all --data FOLDER --data FOLDER --rooms FOLDER
 
-Each method has its own folder under --run, with checkpoints, logs and weights. Run the command again to
-continue from its last checkpoint; finished runs are skipped. ``features`` computes what the methods share,
-``natural`` trains the cINN as ``cinn-colorize train`` does, ``couplings`` the same with coupling blocks at
-all levels, as in the paper.
+Each method has its own folder under --run; the command continues where it was stopped. ``features`` computes
+what the methods share, ``natural`` trains the cINN as ``cinn-colorize train`` does, ``couplings`` the same
+with coupling blocks at all levels, as in the paper.
 """
 
 from __future__ import annotations
@@ -38,7 +37,6 @@ from cinn_colorize.files import tensorfile
 from cinn_colorize.models.bedrooms import SIZE
 from cinn_colorize.models.conditioning import EfficientNetLite2
 from cinn_colorize.models.conditioning.backbone import FEATURES
-from cinn_colorize.models.natural import Natural
 from cinn_colorize.training.bedrooms import BedroomsTask, BedroomsTraining
 from cinn_colorize.training.choices import Precision
 from cinn_colorize.training.crops import Batch, Loading
@@ -105,8 +103,7 @@ class MethodTask(Task[Method]):
         """Measure every eighth held-out photo as ``cinn-colorize evaluate`` does."""
         if not self.dev:
             return {}
-        samples = 8 if model.samples_differ else 1
-        sampler = Sampler(model, self.network())
+        samples, sampler = 8 if model.samples_differ else 1, Sampler(model, self.network())
         report = evaluation.evaluate(sampler, self.dev[::8], samples=samples, tints=False)
         return {name: measure.mean for name, measure in report.model[0].measures.items()}
 
@@ -142,20 +139,30 @@ class CouplingsTask(NaturalTask):
     model = Couplings.name
 
     def initial_model(self) -> Couplings:
-        """Build new heads and a new flow on the backbone."""
         model = Couplings()
         load_backbone(model.backbone, BACKBONE)
         return model
 
-    def draw(self, model: Natural, device: torch.device, path: Path) -> bool:
-        """Draw no sheet of samples: the registry does not know the model."""
-        return False
+    draw = Task.draw  # no sheet of samples: the registry does not know the model
 
 
 def cinn(name: str, data: Sequence[Path]) -> Task[Any]:
+    backbone()  # which refuses another file
     task = open_task("photos", data, backbone=BACKBONE)
     assert isinstance(task, NaturalTask)
     return task if name == "natural" else CouplingsTask(task.photos, task.dev, BACKBONE)
+
+
+def task_of(name: str, arguments: argparse.Namespace, cache: Cache) -> tuple[Task[Any], TrainingConfig]:
+    given: dict[str, Any] = {"photos": arguments.photos, "seed": SEED}
+    if name in CINNS:
+        task = cinn(name, arguments.data)
+        return task, task.config(**given)
+    method, dev = METHODS[name], arguments.data[0] / "photos-dev.zip"
+    config = MethodTraining(learning_rate=method.learning_rate, **given)
+    if name == "colorgan":
+        return RoomsTask(method, open_task("lsun", [arguments.rooms])), config  # type: ignore[arg-type]
+    return MethodTask(method, cache, find_photos(dev, pattern=None) if dev.exists() else []), config
 
 
 def run(name: str, arguments: argparse.Namespace) -> None:
@@ -164,21 +171,11 @@ def run(name: str, arguments: argparse.Namespace) -> None:
     if name == "features":
         cache.fill(open_task("photos", arguments.data).photos)  # type: ignore[attr-defined]
         return
-    task: Task[Any]
-    if name in CINNS:
-        backbone()  # which refuses another file
-        task = cinn(name, arguments.data)
-        config = task.config(photos=arguments.photos, seed=SEED)
-    else:
-        dev = arguments.data[0] / "photos-dev.zip"
-        task = MethodTask(METHODS[name], cache, find_photos(dev, pattern=None) if dev.exists() else [])
-        if name == "colorgan":
-            task = RoomsTask(METHODS[name], open_task("lsun", [arguments.rooms]))  # type: ignore[arg-type]
-        config = MethodTraining(photos=arguments.photos, learning_rate=METHODS[name].learning_rate, seed=SEED)
+    task, config = task_of(name, arguments, cache)
     compute = folder / "compute.json"
-    figures: dict[str, float | str] = json.loads(compute.read_text()) if compute.exists() else {}
-    kind: dict[str, float | str] = {"backbone": SHA256, "photos": arguments.photos}
-    if any(figures.get(name, value) != value for name, value in kind.items()):
+    figures: dict[str, Any] = json.loads(compute.read_text()) if compute.exists() else {}
+    kind: dict[str, Any] = {"backbone": SHA256, "photos": arguments.photos}
+    if (figures | kind).items() != (kind | figures).items():
         raise SystemExit(f"{folder}: trained with another backbone or number of photos; choose another --run")
     if "parameters" in figures:  # written last
         return
@@ -195,8 +192,7 @@ def run(name: str, arguments: argparse.Namespace) -> None:
     given: dict[str, Any] = {"precision": arguments.precision, "resume": True, "checkpoint_seconds": 120}
     given |= {"workers": 1 if name in (*CINNS, "colorgan") else 0, "evaluate_every": config.photos}
     given["report_evaluation"] = lambda evaluation: print(name, evaluation.figures, flush=True)
-    options = RunOptions(CPU, report=report, **given)
-    run_training(task, folder, config, options)
+    run_training(task, folder, config, RunOptions(CPU, report=report, **given))
     groups = task.learning(task.initial_model(), config)
     learnt = sum(parameter.numel() for parameters, _ in groups for parameter in parameters)
     compute.write_text(json.dumps({"parameters": learnt, **kind, **figures}))

@@ -6,9 +6,8 @@ Colorizes 1 MP photos with different content, made from the examples, with ``-n 
 - ``serial``: by the same stages, one after the other, in one process with all threads;
 - ``loop``: by a shell loop, one call per photo (only the first few photos).
 
-``all`` counts photos over the whole run, start included; ``steady`` from the first result to the last. Memory
-is the largest sum over all processes of their proportional set size (PSS, shared pages counted once), sampled
-five times a second. Linux only.
+``all`` counts photos over the whole run, ``steady`` from the first result to the last. Memory is the largest
+sum of all processes' proportional set size (shared pages count once). Linux only.
 """
 
 from __future__ import annotations
@@ -20,22 +19,25 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+
+import psutil
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 LOOP = 5  # photos
 
 
-def make_photos(folder: Path, number: int, megapixels: float) -> list[Path]:
+def make_photos(folder: Path, number: int) -> list[Path]:
     """Make gray, enlarged JPEGs of the examples, each of slightly different brightness."""
     import pyvips
 
+    folder.mkdir()
     examples = sorted(path for path in EXAMPLES.iterdir() if path.suffix in (".jpg", ".png"))
     photos = [folder / f"{i:05d}.jpg" for i in range(number)]
     for i, photo in enumerate(photos):
         image = pyvips.Image.new_from_file(str(examples[i % len(examples)])).colourspace("b-w")[0]
-        image = image.resize((megapixels * 1e6 / (image.width * image.height)) ** 0.5)
+        image = image.resize((1e6 / (image.width * image.height)) ** 0.5)
         gain = 1 - 0.3 * (i // len(examples)) * len(examples) / number
         image.linear(gain, i % 7).cast("uchar").write_to_file(str(photo), Q=90)
     return photos
@@ -43,12 +45,12 @@ def make_photos(folder: Path, number: int, megapixels: float) -> list[Path]:
 
 def serial(folder: Path, output: Path) -> None:
     """Colorize all photos of a folder in this process; print a line for each."""
-    from cinn_colorize.batch.pipeline import load_colorizer
+    from cinn_colorize.colorizer import BaseColorizer
     from cinn_colorize.engines.choice import ModelSpec
     from cinn_colorize.imaging.photo import open_photo
     from cinn_colorize.models import find_weights
 
-    colorizer = load_colorizer(ModelSpec("natural", *find_weights(), "cpu", "fp32"))
+    colorizer = BaseColorizer(*ModelSpec("natural", *find_weights(), "cpu", "fp32").load())
     output.mkdir()
     for path in sorted(folder.iterdir()):
         photo = open_photo(path)
@@ -57,29 +59,18 @@ def serial(folder: Path, output: Path) -> None:
         print(path.name, flush=True)
 
 
-def tree(pid: int) -> Iterator[int]:
-    yield pid
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in children.read_text().split():
-            yield from tree(int(child))
-
-
-def pss(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
-
-
 class Watch(threading.Thread):
     """Find the peak memory of a process and all its descendants."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
-        self.pid, self.peak, self.ended = pid, 0, threading.Event()
+        self.process, self.peak, self.ended = psutil.Process(pid), 0, threading.Event()
 
     def run(self) -> None:
         while not self.ended.wait(0.2):
-            with contextlib.suppress(OSError):  # one of them has ended meanwhile
-                self.peak = max(self.peak, sum(map(pss, tree(self.pid))))
+            with contextlib.suppress(psutil.Error):  # one of them has ended meanwhile
+                tree = [self.process, *self.process.children(recursive=True)]
+                self.peak = max(self.peak, sum(each.memory_full_info().pss for each in tree))
 
 
 def measure(name: str, command: Sequence[str | Path], photos: int) -> float:
@@ -103,9 +94,7 @@ def measure(name: str, command: Sequence[str | Path], photos: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--photos", type=int, default=200)
-    parser.add_argument("--megapixels", type=float, default=1)
     parser.add_argument("--rounds", type=int, default=1, help="rounds of serial and batch, in turn")
-    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--serial", nargs=2, type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serial:
@@ -115,16 +104,27 @@ def main() -> None:
     program: list[str | Path] = [sys.executable, *options]
     with tempfile.TemporaryDirectory(prefix="measure-") as name:
         folder = Path(name)
-        (folder / "photos").mkdir()
-        photos = make_photos(folder / "photos", arguments.photos, arguments.megapixels)
+        photos = make_photos(folder / "photos", arguments.photos)
         print("           photos   seconds  all [/s] steady [/s] peak GB", flush=True)
         ratios = []
         for i in range(arguments.rounds):
-            batch = [*program, folder / "photos", "-o", folder / f"batch{i}"]
-            rate = measure("batch", [*batch, "--workers", str(arguments.workers)], len(photos))
-            script: list[str | Path] = [sys.executable, __file__, "--serial"]
-            one = measure("serial", [*script, folder / "photos", folder / f"serial{i}"], len(photos))
-            ratios.append(rate / one)
+            batch = [
+                *program,
+                folder / "photos",
+                "-o",
+                folder / f"batch{i}",
+                "--workers",
+                "2",
+            ]
+            one: list[str | Path] = [
+                sys.executable,
+                __file__,
+                "--serial",
+                folder / "photos",
+                folder / f"serial{i}",
+            ]
+            rate = measure("batch", batch, len(photos))
+            ratios.append(rate / measure("serial", one, len(photos)))
         loop = f'for photo; do "$0" {" ".join(options)} "$photo" -o "$(dirname "$photo")/../loop"; done'
         few = photos[:LOOP]
         slow = measure("loop", ["sh", "-c", loop, sys.executable, *few], len(few))

@@ -41,15 +41,12 @@ def main() -> None:
         folder = Path(name)
         for engine in ENGINES:  # reads all files once, so that the system has them
             run(arguments.photo, engine, folder)
-        times = {engine: np.empty((arguments.repeats, 3)) for engine in ENGINES}
-        for k in range(arguments.repeats):
-            for engine in ENGINES:
-                times[engine][k] = run(arguments.photo, engine, folder)
+        rounds = [[run(arguments.photo, e, folder) for e in ENGINES] for _ in range(arguments.repeats)]
+        times = np.array(rounds)  # (rounds, engines, 3)
         print("| | wall clock | CPU time | peak memory |\n|---|---|---|---|")
-        for engine, values in times.items():
-            clock, processor, memory = np.median(values, axis=0)
+        for engine, (clock, processor, memory) in zip(ENGINES, np.median(times, axis=0), strict=True):
             print(f"| `--engine {engine}` | {clock:.1f} s | {processor:.2f} s | {memory:.0f} MiB |")
-        ratios = np.median(times["onnx"] / times["torch"], axis=0)
+        ratios = np.median(times[:, 1] / times[:, 0], axis=0)
         print(f"| ratio | {' | '.join(f'{ratio:.2f}' for ratio in ratios)} |")
         picture = f"{arguments.photo.stem}_000.png"
         pictures = [np.asarray(PIL.Image.open(folder / engine / picture), int) for engine in ENGINES]

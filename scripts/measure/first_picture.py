@@ -2,10 +2,11 @@
 
     python scripts/measure/first_picture.py photos-dev.zip --every 4
 
-Draws the samples of the seeds 0 to 7 of each photo at the default temperature. The photos come in a fixed
-random order, so that any number of them (``--photos``, or Ctrl-C) represents all. ``best_of_1`` is the error
-of the sample chosen, ``chroma`` its mean chroma over that of the photo (see docs/evaluation.md); of a random
-one, the means over all eight. Differences are taken photo by photo, and ± is one standard error.
+Draws the seeds 0 to 7 of each photo, and no others, at the default temperature: the table is of these eight,
+whose errors are larger than those of most seeds. The photos come in a fixed random order, so that any number
+of them (``--photos``, or Ctrl-C) represents all. ``best_of_1`` is the error of the sample chosen, ``chroma``
+its mean chroma over that of the photo (see docs/evaluation.md); of a random one, the means over all eight.
+Differences are taken photo by photo, and ± is one standard error.
 """
 
 from __future__ import annotations
@@ -17,17 +18,16 @@ from pathlib import Path
 
 import numpy as np
 
-from cinn_colorize.colorizer import Colorizer, NetworkInput, Sample, likeliest, typical
+from cinn_colorize.colorizer import Colorizer, NetworkInput, likeliest, typical
 from cinn_colorize.data.readers import Reader
 from cinn_colorize.data.sources import find_photos
 from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation.bootstrap import Statistics, Term, difference, estimate
 from cinn_colorize.evaluation.metrics import color_statistics, limited, picture_statistics
-from cinn_colorize.evaluation.photos import Square, read_square, to_rgb
+from cinn_colorize.evaluation.photos import read_square, to_rgb
 from cinn_colorize.imaging.options import TYPICAL_OF
 
 MEASURES = {"best_of_1": 2, "chroma": 3}  # with decimals
-MEDOID = "medoid"
 
 
 @ending_in_a_line
@@ -46,34 +46,30 @@ def main() -> None:
         for i in np.random.default_rng(0).permutation(len(photos))[: arguments.number]:
             photo = read_square(photos[i], read)
             samples = colorizer.condition(NetworkInput(photo.L)).sample(TYPICAL_OF)
-            of_seed = {sample.seed: measure(sample, photo) for sample in samples}
-            chosen = {MEDOID: typical(samples, 1)[0], "first": samples[0], "likeliest": likeliest(samples)[0]}
-            for name, sample in chosen.items():
-                statistics[name].append(of_seed[sample.seed])
-            statistics["random"].append(mean([*of_seed.values()]))
+            of_seed = dict[int | None, Statistics]()
+            for sample in samples:
+                picture = picture_statistics(to_rgb(photo.L, sample.ab)[None], photo.rgb)
+                of_seed[sample.seed] = {**picture, **color_statistics(limited(sample.ab[None]), photo.ab)}
+            chosen = {"medoid": typical(samples, 1), "first": samples, "likeliest": likeliest(samples)}
+            for name, ranked in chosen.items():
+                statistics[name].append(of_seed[ranked[0].seed])
+            terms = {name: [found[name] for found in of_seed.values()] for name in MEASURES}
+            statistics["random"].append({name: Term(*np.mean(t, axis=0)) for name, t in terms.items()})
             gray = to_rgb(photo.L, 0 * photo.ab)[None]
             statistics["gray photo"].append(picture_statistics(gray, photo.rgb))
 
-    print(f"{len(statistics[MEDOID])} photos\n")
-    print(f"| one of {TYPICAL_OF} | {' | '.join(f'{name} | less the medoid' for name in MEASURES)} |")
-    print("|---|---|---|---|---|")
+    medoid = statistics["medoid"]
+    columns = (f"{name} | difference from the medoid" for name in MEASURES)
+    print(
+        f"{len(medoid)} photos\n\n| one of the seeds 0 to 7 | {' | '.join(columns)} |\n|---|---|---|---|---|"
+    )
     for name, measured in statistics.items():
-        means, changes = estimate(measured), difference(measured, statistics[MEDOID])
+        means, changes = estimate(measured), {} if measured is medoid else difference(measured, medoid)
         cells = []
         for key, decimals in MEASURES.items():
-            for found, sign in ((means, ""), (changes if name != MEDOID else {}, "+")):
-                one = found.get(key)
+            for one, sign in ((means.get(key), ""), (changes.get(key), "+")):
                 cells.append(f"{one.mean:{sign}.{decimals}f} ± {one.se:.{decimals}f}" if one else "-")
         print(f"| {name} | {' | '.join(cells)} |")
-
-
-def measure(sample: Sample, photo: Square) -> Statistics:
-    picture = picture_statistics(to_rgb(photo.L, sample.ab)[None], photo.rgb)
-    return {**picture, **color_statistics(limited(sample.ab[None]), photo.ab)}
-
-
-def mean(samples: list[Statistics]) -> Statistics:
-    return {name: Term(*np.mean([found[name] for found in samples], axis=0)) for name in MEASURES}
 
 
 if __name__ == "__main__":

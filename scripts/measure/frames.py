@@ -3,10 +3,9 @@
     python scripts/measure/frames.py oldphotos.zip photos-dev.zip photos-train-0.zip
 
 SCANS is a zip of scans whose pictures are marked in frames.tsv: left, top, right and bottom in pixels, read
-by eye off the edges, enlarged and brightened, at the middle of a tilted or curved side. Of a frame that is
-found, the largest error of a side is printed, as a share of the photo's width or height. PHOTOS are zips of
-photos, the first of which in their order are taken. Those that do have a frame are named in frames.tsv,
-without numbers, and left out.
+by eye, at the middle of a tilted or curved side. Of a frame that is found, the largest error of a side is
+printed, as a share of the photo's width or height. PHOTOS are zips of photos; those that do have a frame are
+named in frames.tsv, without numbers, and left out.
 """
 
 from __future__ import annotations
@@ -35,13 +34,13 @@ def main() -> None:
     parser.add_argument("-n", type=int, default=600, help="number of photos without a frame")
     arguments = parser.parse_args()
     marked = table()
-    scans = [(photo, box) for photo in photos([arguments.scans]) if (box := marked.get(photo.name))]
-    errors = [(error(photo, box), photo.name) for photo, box in scans]
+    scans = ((photo, marked.get(photo.name)) for photo in photos([arguments.scans]))
+    errors = [(error(photo, box), photo.name) for photo, box in scans if box]
     for worst, name in sorted(errors, key=lambda row: -1 if row[0] is None else -row[0]):
         print(f"{name}: {'no frame' if worst is None else f'{100 * worst:.2f} %'}")
-    close = sum(worst is not None and worst <= CLOSE for worst, _ in errors)
-    some = sum(worst is not None for worst, _ in errors)
-    print(f"{len(scans)} scans: a frame in {some}, within {CLOSE:.0%} of the side in {close}")
+    some = [worst for worst, _ in errors if worst is not None]
+    close = sum(worst <= CLOSE for worst in some)
+    print(f"{len(errors)} scans: a frame in {len(some)}, within {CLOSE:.0%} of the side in {close}")
     start, seen, false = time.process_time(), 0, []
     without = (photo for photo in photos(arguments.photos) if photo.name not in marked)
     for photo in itertools.islice(without, arguments.n):
@@ -70,12 +69,10 @@ def photos(zips: Sequence[Path]) -> Iterator[Photo]:
 
 def error(photo: Photo, box: Box) -> float | None:
     """Return the largest error of a side, as a share of the photo's width or height; None without a frame."""
-    found = photo.framed("auto").frame
-    if found is None:
+    if (found := photo.framed("auto").frame) is None:
         return None
     across = max(abs(found.left - box.left), abs(found.right - box.right)) / photo.width
-    down = max(abs(found.top - box.top), abs(found.bottom - box.bottom)) / photo.height
-    return max(across, down)
+    return max(across, abs(found.top - box.top) / photo.height, abs(found.bottom - box.bottom) / photo.height)
 
 
 if __name__ == "__main__":

@@ -55,11 +55,11 @@ def main() -> None:
     itself = "`transfer` of a photo to itself, `--strength 1`"
     print(f"| {itself}, as the network outputs it | {np.mean(transferred):.5f} |")
     print(f"| the same in the full-size picture, upsampled along edges | {np.mean(full):.2f} |")
-    print(f"| the two samples of a mix, from each other | {np.mean(apart):.1f} |\n")
+    print(f"| between the two samples that a mix is made of | {np.mean(apart):.1f} |\n")
     levels = ("none" if r < 0 else f"**{r}**" if r == used else str(r) for r in joined_levels)
     print(f"| finest encoded level of a mix | {' | '.join(levels)} |\n|---{len(joined_levels) * '|---:'}|")
     cells = (f"{np.mean(mixed[r]):.1f}" for r in joined_levels)
-    print(f"| from one sample inside, the other outside | {' | '.join(cells)} |")
+    print(f"| Delta E76 from the two samples side by side | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

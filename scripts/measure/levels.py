@@ -1,8 +1,7 @@
 """Split the nll of a model by level: python scripts/measure/levels.py PHOTOS [PHOTOS ...].
 
-PHOTOS are zips or folders. The nll is that of `cinn-colorize evaluate`, over the photos of each; by level it
-is given in nats per dimension of that level, and in nats per photo. To find out whether a model memorises,
-compare the differences between two weights on photos that it has learnt from and on others.
+PHOTOS are zips or folders. To find out whether a model memorises, compare the differences between two weights
+on photos that it has learnt from and on others.
 """
 
 from __future__ import annotations
@@ -27,21 +26,16 @@ def main() -> None:
     parser.add_argument("--of", type=int, default=100, help="photos of each, evenly spaced")
     arguments = parser.parse_args()
     for root in arguments.photos:
-        photos = find_photos(root, pattern=None)
-        chosen = evenly_spaced(photos, arguments.of)
+        photos = evenly_spaced(find_photos(root, pattern=None), arguments.of)
         for weights in arguments.weights:
             model = load_model(arguments.model, weights).model
             assert isinstance(model, PhotoFlow)
-            print(f"{root}, {weights or 'packaged weights'}: ", end="")
-            show(model, nll_by_level(model, chosen))
-
-
-def show(model: PhotoFlow, nll: dict[int, float]) -> None:
-    sizes = {r: math.prod(shape) for r, shape in model.latent_shapes.items()}
-    mean = sum(nll.values()) / sum(sizes.values())
-    print(f"{mean:.4f} nats a dimension")
-    for r, nats in nll.items():
-        print(f"  r = {r:2}: {nats / sizes[r]:8.4f} a dimension, {nats:9.1f} a photo")
+            nll = nll_by_level(model, photos)
+            sizes = {r: math.prod(shape) for r, shape in model.latent_shapes.items()}
+            mean = sum(nll.values()) / sum(sizes.values())
+            print(f"{root}, {weights or 'packaged weights'}: {mean:.4f} nats a dimension")
+            for r, nats in nll.items():
+                print(f"  r = {r:2}: {nats / sizes[r]:8.4f} a dimension, {nats:9.1f} a photo")
 
 
 if __name__ == "__main__":

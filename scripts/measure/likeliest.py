@@ -2,13 +2,12 @@
 
     python scripts/measure/likeliest.py photos-dev.zip --show examples/coffee.png
 
-Takes photos evenly spaced in the file, cut square and reduced to 256 px as by ``evaluate``. Ascent is L-BFGS
-on log p(x | L) = log N(f(x); 0, 1) + log |det df/dx| over x, from the colours of z = 0 and from gray; the
-mode is where the higher of the two ends. Prints nats per dimension, also with noise of standard deviation
-0.05 in ab / 15 added, mean chroma and 100 * RMSE of the photo's own colours, of z = 0, of the mode found and
-of a sample at temperature 0.8; then the length of the mode's z by level over the square root of its
-dimensions, which is 1 for noise, and what the coarsest level of the mode alone gains in log p. In the picture
-each row is a photo given with ``--show``, and the columns are these four.
+Takes photos evenly spaced in the file, at 256 px as in ``evaluate``. Ascent is L-BFGS on log p(x | L) =
+log N(f(x); 0, 1) + log |det df/dx| over x, from the colours of z = 0 and from gray; the mode is where the
+higher of the two ends. Prints measures of the photo's own colours, of z = 0, of the mode and of a sample at
+temperature 0.8; then the length of the mode's z by level over the square root of its dimensions, which is 1
+for noise, and what the coarsest level of the mode alone gains in log p. The added noise is that of training,
+0.05 in ab / 15. In the picture each row is a photo given with ``--show``, and the columns are these four.
 """
 
 from __future__ import annotations
@@ -30,14 +29,15 @@ from cinn_colorize.evaluation.likelihood import with_noise
 from cinn_colorize.evaluation.photos import Square, read_square, to_rgb
 from cinn_colorize.imaging.color import Floats
 from cinn_colorize.latents.latent import Latent
-from cinn_colorize.models.threads import one_thread
+from cinn_colorize.models.base import one_thread
 
 DIMENSIONS = 2 * 64 * 64
+PASSES = 200  # of the ascent, at most
 ROWS = {  # digits
     "log p, nats per dimension": 2,
-    "the same, with the same noise in all": 2,
+    "the same, with a little noise added to the colours": 2,
     "mean chroma": 1,
-    "100 RMSE of the photo": 2,
+    "100 RMSE from the photo": 2,
 }
 
 
@@ -46,7 +46,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("photos", type=Path)
     parser.add_argument("-n", type=int, default=10, help="number of photos")
-    parser.add_argument("--passes", type=int, default=200, help="maximum number of passes of the ascent")
     parser.add_argument("--show", type=Path, nargs="*", default=[], help="photos for the picture")
     parser.add_argument("--weights")
     parser.add_argument("--out", type=Path, default=Path("likeliest.jpg"))
@@ -57,14 +56,12 @@ def main() -> None:
     found, lengths, gains = [], [], []
     for k, source in enumerate(sources):
         square = read_square(source, read)
-        conditioned, colours = compared(colorizer, square, k, arguments.passes)
-        centre = Latent.draw(conditioned.latent_shapes, [0], 0.0)
-        mode = conditioned.encode(colours[2])
-        shown = [to_rgb(square.L, ab) for ab in colours]
+        conditioned, colours = compared(colorizer, square, k)
+        centre, mode = Latent.draw(conditioned.latent_shapes, [0], 0.0), conditioned.encode(colours[2])
         densities = [conditioned.log_prob(ab) / DIMENSIONS for ab in colours]
         noisy = [conditioned.log_prob(with_noise(ab, k)) / DIMENSIONS for ab in colours]
-        chroma = [float(np.hypot(*ab).mean()) for ab in colours]
-        errors = [100 * float(np.sqrt(np.mean((rgb - square.rgb) ** 2))) for rgb in shown]
+        chroma = [np.hypot(*ab).mean() for ab in colours]
+        errors = [100 * np.sqrt(np.mean((to_rgb(square.L, ab) - square.rgb) ** 2)) for ab in colours]
         found.append([densities, noisy, chroma, errors])
         coarsest = conditioned.decode(centre.replace([min(mode.levels)], mode))[0]
         gains.append(conditioned.log_prob(coarsest) - conditioned.log_prob(colours[1]))
@@ -75,37 +72,35 @@ def main() -> None:
         print(f"| {name} | {' | '.join(f'{value:.{digits}f}' for value in values)} |")
     print(f"\n| level of z | {' | '.join(map(str, mode.levels))} |\n|---{len(mode.levels) * '|---'}|")
     of_levels = " | ".join(f"{length:.2f}" for length in np.mean(lengths, axis=0))
-    print(f"| length of the mode's z (noise has 1) | {of_levels} |")
+    print(f"| length of the mode's z, as a multiple of noise's | {of_levels} |")
     side = "above" if np.mean(gains) > 0 else "below"
     print("\nWith the coarsest level of the mode and z = 0 in all others, log p is")
     print(f"{abs(np.mean(gains)):.0f} nats {side} that of z = 0. Photos: {len(sources)}.")
-    pictures = []
+    rows = []
     for k, path in enumerate(arguments.show):
         square = read_square(Source(path), read)
-        _, colours = compared(colorizer, square, k, arguments.passes)
-        pictures.append(np.concatenate([np.moveaxis(to_rgb(square.L, ab), 0, -1) for ab in colours], axis=1))
-    if pictures:
-        sheet = (np.concatenate(pictures).clip(0, 1) * 255).round().astype(np.uint8)
-        Image.fromarray(sheet).save(arguments.out, quality=80)
+        _, colours = compared(colorizer, square, k)
+        rows.append(np.concatenate([to_rgb(square.L, ab) for ab in colours], axis=2))
+    if rows:
+        sheet = np.moveaxis(np.concatenate(rows, axis=1), 0, -1).clip(0, 1)
+        Image.fromarray(np.uint8((sheet * 255).round())).save(arguments.out, quality=80)
 
 
-def compared(
-    colorizer: Colorizer, square: Square, seed: int, passes: int
-) -> tuple[ConditionedPhoto, list[Floats]]:
+def compared(colorizer: Colorizer, square: Square, seed: int) -> tuple[ConditionedPhoto, list[Floats]]:
     """Return a photo, conditioned, and its true colours, those of z = 0, the mode and a sample."""
     conditioned = colorizer.condition(NetworkInput(square.L))
     ab = conditioned.decode(Latent.draw(conditioned.latent_shapes, [0], 0.0))[0]
-    ends = [ascended(colorizer, square.L, start, passes) for start in (ab, np.zeros_like(ab))]
+    ends = [ascended(colorizer, square.L, start) for start in (ab, np.zeros_like(ab))]
     (sample,) = conditioned.sample(1, 0.8, seed)
     return conditioned, [square.ab, ab, max(ends, key=conditioned.log_prob), sample.ab]
 
 
-def ascended(colorizer: Colorizer, L: Floats, start: Floats, passes: int) -> Floats:
+def ascended(colorizer: Colorizer, L: Floats, start: Floats) -> Floats:
     """Return the colours (2, 64, 64) with the highest log density that are found from given ones."""
     network = colorizer.network
     condition, model = network.condition(L), network.model
     x = torch.from_numpy(start / model.config.chroma_scale)[None].requires_grad_()
-    optimizer = torch.optim.LBFGS([x], max_iter=passes, max_eval=passes, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS([x], max_iter=PASSES, max_eval=PASSES, line_search_fn="strong_wolfe")
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()

@@ -26,34 +26,19 @@ PASSED, SOME_FAILED, INTERRUPTED = 0, 1, 2  # of pytest, which a file that can't
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault, and the tests that should notice it.
-
-    Attributes:
-        name: what is wrong.
-        file: below the root.
-        text: which stands once in the file.
-        replacement: what stands there in its place.
-        tests: what pytest is told to run.
-        equal: why nothing can notice it.
-    """
+    """A fault, and the tests that should notice it."""
 
     name: str
-    file: str
-    text: str
+    file: str  # relative to the root
+    text: str  # found once in the file
     replacement: str
-    tests: list[str]
-    equal: str = ""
+    tests: list[str]  # what pytest is told to run
+    equal: str = ""  # why nothing can notice it
 
     def put_into(self, source: str) -> str:
-        """The file with the fault.
-
-        Raises:
-            ValueError: the text does not stand there once.
-        """
-        if source.count(self.text) != 1:
-            raise ValueError(
-                f"{self.name}: {self.text!r} stands {source.count(self.text)} times in {self.file}"
-            )
+        """Return the file with the fault; ValueError unless the text is found there once."""
+        if (count := source.count(self.text)) != 1:
+            raise ValueError(f"{self.name}: {self.text!r} is found {count} times in {self.file}")
         return source.replace(self.text, self.replacement)
 
 
@@ -62,7 +47,7 @@ def faults() -> list[Fault]:
 
 
 def copy_repository(folder: Path) -> Path:
-    """Files that git knows, with the data sets beside them."""
+    """Copy the files that git knows, with the data sets beside them."""
     root = folder / "repository"
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
     for name in map(os.fsdecode, filter(None, listed.split(b"\0"))):
@@ -74,11 +59,7 @@ def copy_repository(folder: Path) -> Path:
 
 
 def failure(root: Path, tests: list[str]) -> str:
-    """The first of the tests that fails; empty if none does.
-
-    Raises:
-        RuntimeError: they cannot be run.
-    """
+    """Return the first of the tests that fails, empty if none does; RuntimeError if they cannot be run."""
     command = [sys.executable, "-m", "pytest", "-n0", "-x", "-q", "--tb=no", "-p", "no:cacheprovider", *tests]
     # Compiled files are told by the second and by their size, which a fault may leave as they are.
     environment = os.environ | {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}

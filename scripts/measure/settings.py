@@ -4,15 +4,14 @@
 
 A setting is a temperature, as ``-t`` takes it, then ``@`` and a guidance, then ``*`` and a factor on ab; the
 last two may be left out. Measures every fourth photo of the first zip, in a fixed random order, so that any
-number of them (``--photos``, or Ctrl-C) represents all. Samples of all settings have the same noise, and
-differences from the first are taken photo by photo. ``kid_lite0`` is 1,000 times the distance to the first
-1,000 photos of the second zip.
+number of them (``--photos``, or Ctrl-C) represents all. All settings have the same noise, and differences
+from the first are photo by photo. ``kid_lite0`` is 1,000 times that to 1,000 photos of the second zip.
 
 ``score`` sums up how much better a setting is than the first, in steps that a viewer would notice:
 
     objects / 0.02 + hue_1 / 0.02 + best_of_8_image / 0.1 + kid_lite0 / 1 + |log chroma| / 0.1
 
-where each is the gain over the first setting; docs/temperature.md says how the default follows from it.
+each the gain over the first setting; docs/temperature.md says how the default follows from it.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from cinn_colorize.data.readers import Reader
 from cinn_colorize.data.sources import find_photos
 from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation import KidLite0
-from cinn_colorize.evaluation.bootstrap import Estimate, Statistics, difference, estimate
+from cinn_colorize.evaluation.bootstrap import Statistics, difference, estimate
 from cinn_colorize.evaluation.metrics import color_statistics, exploding, limited, picture_statistics
 from cinn_colorize.evaluation.photos import read_square, to_rgb
 from cinn_colorize.imaging.color import Floats
@@ -42,8 +41,8 @@ from cinn_colorize.models import load_model
 SAMPLES = 8
 ERRORS = ("best_of_1", "best_of_8_image", "best_of_8")
 SHOWN = (*ERRORS, "objects", "alignment", "structure", "hue_1", "hue_8", "chroma")
-# What a viewer would notice, for the better.
-STEPS = {"objects": -0.02, "hue_1": 0.02, "best_of_8_image": -0.1}
+STEPS = {"objects": -0.02, "hue_1": 0.02, "best_of_8_image": -0.1}  # that a viewer notices, for the better
+GRAY = "gray photo"
 
 
 class Setting(NamedTuple):
@@ -55,8 +54,7 @@ class Setting(NamedTuple):
 
     @classmethod
     def parse(cls, text: str, levels: list[int]) -> Setting:
-        found = re.fullmatch(r"([^@*]+)(?:@([0-9.]+))?(?:\*([0-9.]+))?", text)
-        if not found:
+        if not (found := re.fullmatch(r"([^@*]+)(?:@([0-9.]+))?(?:\*([0-9.]+))?", text)):
             raise SystemExit(f"{text!r} is not a setting such as 0.85,32:0.6@0.3*1.1")
         return cls(parse_levels(found[1], levels, 1.0), float(found[2] or 0), float(found[3] or 1))
 
@@ -100,21 +98,19 @@ def main() -> None:
     with contextlib.suppress(KeyboardInterrupt):
         for i in np.random.default_rng(0).permutation(len(photos))[: arguments.number]:
             photo = read_square(photos[i], read)
-            found: dict[str, tuple[Statistics, np.ndarray]] = {}
             for text, ab in settings.drawn(NetworkInput(photo.L), int(i)):
                 pictures = np.stack([to_rgb(photo.L, colours) for colours in ab])
                 own = {**picture_statistics(pictures, photo.rgb), **color_statistics(limited(ab), photo.ab)}
-                found[text] = own, kid.of(pictures, photo, photos[i])
+                statistics[text].append(own)
+                features[text].append(kid.of(pictures, photo, photos[i]))
                 exploded[text] += exploding(ab)
-            for row, colours in (("gray", 0 * photo.ab), ("truth", photo.ab)):
+            for row, colours in ((GRAY, 0 * photo.ab), ("true colours at 64 px", photo.ab)):
                 picture = to_rgb(photo.L, colours)[None]
                 rmse = picture_statistics(picture, photo.rgb)["best_of_1"]
-                found[row] = dict.fromkeys(ERRORS, rmse), kid.of(picture, photo, photos[i])
-            for row, (of_photo, kept) in found.items():
-                statistics[row].append(of_photo)
-                features[row].append(kept)
+                statistics[row].append(dict.fromkeys(ERRORS, rmse))
+                features[row].append(kid.of(picture, photo, photos[i]))
 
-    print(f"{len(features['gray'])} photos\n")
+    print(f"{len(features[GRAY])} photos\n")
     print(f"| setting | {' | '.join(SHOWN)} | kid_lite0 | exploding | score |")
     print("|" + "---|" * (len(SHOWN) + 4))
     first = next(iter(settings))
@@ -132,15 +128,10 @@ def main() -> None:
             print(f"| {row} | {' | '.join(cells)} | - | - |")
             continue
         nearer = 1000 * (kid.estimate(features[first]).mean - distance.mean)
-        score = _score(means, reference) + nearer
+        gains = sum((means[name].mean - reference[name].mean) / step for name, step in STEPS.items())
+        chroma = [abs(np.log(each["chroma"].mean)) / 0.1 for each in (reference, means)]
+        score = gains + chroma[0] - chroma[1] + nearer
         print(f"| {row} | {' | '.join(cells)} | {exploded[row]} | {score:+.1f} |")
-
-
-def _score(means: dict[str, Estimate], reference: dict[str, Estimate]) -> float:
-    """Sum up the gains over the first setting, without ``kid_lite0``."""
-    gains = sum((means[name].mean - reference[name].mean) / step for name, step in STEPS.items())
-    chroma = [abs(np.log(row["chroma"].mean)) / 0.1 for row in (reference, means)]
-    return float(gains + chroma[0] - chroma[1])
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cinn_colorize.errors import ending_in_a_line
-from cinn_colorize.methods.ensemble import MEMBERS
+from cinn_colorize.methods.things import MEMBERS
 
 
 @ending_in_a_line
@@ -48,12 +48,12 @@ def _measure(base: str, path: Path) -> None:
     address = f"{base}photos?name={urllib.parse.quote(path.name)}"
     with urllib.request.urlopen(urllib.request.Request(address, path.read_bytes(), method="POST")) as answer:
         key = json.load(answer)["id"]
-    (photo,) = _lines(base, "open", photo=key)
+    (photo,) = _answers(base, "open", photo=key)
     size = f"{path.name}, {photo['width'] * photo['height'] / 1e6:.1f} MP"
     times = _times(base, start, photo=key, number=8, size="small")
     print(f"{size}: drop to first sample {times[0]:.1f} s, to eight {times[-1]:.1f} s")
     start = time.perf_counter()
-    while _lines(base, "prepare", photo=key)[0] < MEMBERS:
+    while next(_answers(base, "prepare", photo=key)) < MEMBERS:
         pass
     print(f"{size}: ensemble, in the background {time.perf_counter() - start:.1f} s")
     for place in (2, 3, 4):
@@ -63,19 +63,15 @@ def _measure(base: str, path: Path) -> None:
         eight = _times(base, start, photo=key, hints=hints, number=8, size="small")[-1]
         print(f"{size}: hint to picture {large:.1f} s, to all eight {eight:.1f} s")
     start = time.perf_counter()
-    _lines(base, "save", photo=key)
+    list(_answers(base, "save", photo=key))
     print(f"{size}: save {time.perf_counter() - start:.1f} s")
 
 
-def _lines(base: str, path: str, **asked: Any) -> list[Any]:
-    return list(_answers(base, path, asked))
-
-
 def _times(base: str, start: float, **asked: Any) -> list[float]:
-    return [time.perf_counter() - start for _ in _answers(base, "samples", asked)]
+    return [time.perf_counter() - start for _ in _answers(base, "samples", **asked)]
 
 
-def _answers(base: str, path: str, asked: dict[str, Any]) -> Iterator[Any]:
+def _answers(base: str, path: str, **asked: Any) -> Iterator[Any]:
     request = urllib.request.Request(base + path, json.dumps(asked).encode(), method="POST")
     with urllib.request.urlopen(request) as answer:
         yield from map(json.loads, answer)

@@ -3,10 +3,9 @@
     python scripts/measure/tones.py oldphotos.zip 0.7,8:0.75@0.3 0.7,8:0.8@0.3
 
 Settings are those of settings.py. A sample is in a single tone if its ab at 64 px lie within 3 units, root
-mean square, of the cubic polynomial of L that fits them best. ``beyond`` is the mean of that distance, the
-colour that follows things instead of brightness, and ``chroma`` the mean chroma, both in units of ab. The
-picture inside a frame counts alone. All settings have the same noise; ± is one standard error over photos,
-and differences from the first setting are taken photo by photo.
+mean square, of the cubic polynomial of L that fits them best; the mean of that distance is its colour beyond
+brightness, in units of ab, as chroma is. The picture inside a frame counts alone. All settings have the same
+noise; ± is one standard error over photos, and differences from the first setting are photo by photo.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from cinn_colorize.imaging.color import Floats
 from cinn_colorize.imaging.photo import open_photo
 
 NEAR = 3.0  # units of ab
-COLUMNS = ("single tone, %", "beyond", "chroma")
+COLUMNS = ("single tone, %", "colour beyond brightness", "chroma")
 
 
 @ending_in_a_line
@@ -48,15 +47,13 @@ def main() -> None:
             found = tones(ab, seen.square).mean(0)
             measured[text].append(dict(zip(COLUMNS, map(Term, found), strict=True)))
 
-    print(f"{len(photos)} photos\n")
-    print(f"| setting | {' | '.join(COLUMNS)} |\n|---|---|---|---|")
-    first = arguments.settings[0]
+    print(f"{len(photos)} photos\n\n| setting | {' | '.join(COLUMNS)} |\n|---|---|---|---|")
+    first = measured[arguments.settings[0]]
     for text, of_photos in measured.items():
-        means, changes = estimate(of_photos), difference(of_photos, measured[first])
-        cells = []
-        for name in COLUMNS:
-            change = "" if text == first else f" ({changes[name].mean:+.1f} ± {changes[name].se:.1f})"
-            cells.append(f"{means[name].mean:.1f} ± {means[name].se:.1f}{change}")
+        cells, changes = [], {} if of_photos is first else difference(of_photos, first)
+        for name, mean in estimate(of_photos).items():
+            change = f" ({changes[name].mean:+.1f} ± {changes[name].se:.1f})" if changes else ""
+            cells.append(f"{mean.mean:.1f} ± {mean.se:.1f}{change}")
         print(f"| {text} | {' | '.join(cells)} |")
 
 

@@ -4,9 +4,9 @@
 
 Trains a data set's model as it is, with three seeds, and once without each part of the recipe that
 `train --ablate` supports for it (for photos only the conditioning network), all with Adam at 1e-3 and equally
-long. Runs lie in FOLDER/DATASET-N; finished ones are skipped and unfinished ones resumed. Then measures the
-averaged weights of each on the same photos or digits, with the same noise for all; prints the table of
-docs/paper.md; and when all runs are finished, draws docs/images/ablations-DATASET-N.png, except for photos.
+long. Runs lie in FOLDER/DATASET-N; the command continues where it was stopped. Prints the table of
+docs/paper.md, of the averaged weights on the same photos or digits; in the end draws its curves, except for
+photos, into docs/images.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ import argparse
 import csv
 import json
 import math
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -31,8 +30,8 @@ from cinn_colorize import Colorizer
 from cinn_colorize.data.sources import evenly_spaced, find_photos
 from cinn_colorize.errors import DivergedError, ending_in_a_line
 from cinn_colorize.evaluation import evaluate
-from cinn_colorize.evaluation.plot import rendered
-from cinn_colorize.files.atomic import replacing
+from cinn_colorize.evaluation.calibration import rendered
+from cinn_colorize.files.atomic import writing
 from cinn_colorize.methods.digits import Digits
 from cinn_colorize.training.bedrooms import BedroomsTask, find_lsun
 from cinn_colorize.training.mnist import DEV, SIGMA, MnistTask, Part, nll_per_dimension
@@ -40,13 +39,13 @@ from cinn_colorize.training.natural import NaturalTask
 from cinn_colorize.training.reports import Evaluation, Progress
 from cinn_colorize.training.run import run_training
 from cinn_colorize.training.run_options import RunOptions
-from cinn_colorize.training.task import Task
+from cinn_colorize.training.task import FlowTask, Task
 
 CPU = torch.device("cpu")
 RATE = 1e-3  # Adam's, at its peak
 SEEDS = 3  # of the full recipe
 HELD_OUT = 500  # digits for the nll
-SAMPLES = 8  # of each photo
+SAMPLES, SAMPLED = 8, 32  # of each photo, and of how many
 SHARES = ("recognised", "exploding")
 COLUMNS = {"nll": "nll", "recognised": "recognised, %"}
 COLUMNS |= {f"best_of_{SAMPLES}": f"best of {SAMPLES}", "variance": "variance", "exploding": "exploding, %"}
@@ -55,28 +54,22 @@ RESULT, DIVERGED = "result.json", "diverged.txt"  # in a run's folder; the secon
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 
 
-class Watched:
-    """A task evaluated only by its figures."""
+class Rooms(BedroomsTask):
+    """Bedrooms, without sheets of samples."""
 
-    def draw(self, model: Any, device: torch.device, path: Path) -> bool:
-        return False  # nothing
-
-
-class Rooms(Watched, BedroomsTask):
-    """Bedrooms."""
+    draw = Task.draw
 
 
-class Photos(Watched, NaturalTask):
-    """Natural photos, with Adam like all runs here."""
+class Photos(NaturalTask):
+    """Natural photos, with Adam like all runs here, without sheets of samples."""
 
-    optimizer = Task.optimizer
+    draw, optimizer = Task.draw, Task.optimizer
 
 
-class Numerals(Watched, MnistTask):
-    """Digits."""
+class Numerals(MnistTask):
+    """Digits, without principal axes and sheets of samples."""
 
-    def complete(self, model: Any) -> None:
-        pass  # without principal axes
+    draw, complete = Task.draw, FlowTask.complete
 
     def measure(self, model: Any) -> dict[str, float]:
         digits = self._digits(model, CPU)
@@ -85,8 +78,7 @@ class Numerals(Watched, MnistTask):
         return {"nll": nll_per_dimension(digits, part, SIGMA)}
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """The recipe, or the recipe without something. Its name is that of its folder, its curve and its row."""
 
     ablate: str = ""
@@ -98,12 +90,8 @@ class Run:
         name = f"without {self.ablate}" if self.ablate else f"full, seed {self.seed}"
         return name if self.clipped else f"{name}, not clipped"
 
-    def is_in(self, folder: Path) -> bool:
-        return (folder / self.name / RESULT).exists()
 
-
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """All runs of a data set."""
 
     photos: int  # seen by each run
@@ -128,29 +116,28 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="data, as for `train --dataset`")
     parser.add_argument("--runs", type=Path, default=Path("runs/ablations"))
     parser.add_argument("--photos", type=int, help="photos or digits that each run sees")
-    parser.add_argument("--samples-of", type=int, default=32, help="photos to draw samples of")
     arguments = parser.parse_args()
     plan = PLANS[arguments.dataset]
-    if arguments.photos:
-        plan = replace(plan, photos=arguments.photos)
+    plan = plan._replace(photos=arguments.photos or plan.photos)
     folder = arguments.runs / f"{arguments.dataset}-{plan.photos}"
 
     torch.set_num_threads(1)
     task = open_data(arguments.dataset, arguments.data, plan)
     show(arguments.dataset, plan, folder)
     for run in plan.runs:
-        if not run.is_in(folder):
-            if not (folder / run.name / DIVERGED).exists():
-                train(run, plan, task, folder / run.name)
-            measure(run, task, folder / run.name, arguments.samples_of)
+        own = folder / run.name
+        if not (own / RESULT).exists():
+            if not (own / DIVERGED).exists():
+                train(run, plan, task, own)
+            measure(task, own)
             show(arguments.dataset, plan, folder)
 
 
 def show(dataset: str, plan: Plan, folder: Path) -> None:
     """Print the table of the finished runs, and draw the curves if all are."""
-    done = [run.name for run in plan.runs if run.is_in(folder)]
+    done = [run.name for run in plan.runs if (folder / run.name / RESULT).exists()]
     if done:
-        print(table({name: folder / name / RESULT for name in done}), flush=True)
+        print(table({name: json.loads((folder / name / RESULT).read_text()) for name in done}), flush=True)
     if len(done) == len(plan.runs) and dataset != "photos":
         plot({name: curve(folder / name) for name in done}).save(IMAGES / f"ablations-{folder.name}.png")
 
@@ -166,26 +153,23 @@ def open_data(dataset: str, data: Path, plan: Plan) -> Any:
 
 def train(run: Run, plan: Plan, task: Task[Any], folder: Path) -> None:
     task.ablate = (run.ablate,) if run.ablate else ()
-    given: dict[str, Any] = {"seed": run.seed, "photos": plan.photos, "batch": plan.batch}
-    given |= {} if run.clipped else {"clip": math.inf}
+    given: dict[str, Any] = {} if run.clipped else {"clip": math.inf}
+    given |= {"seed": run.seed, "photos": plan.photos, "batch": plan.batch, "learning_rate": RATE}
     a_sixth = plan.photos // 6 // plan.batch * plan.batch  # in whole steps
 
-    def report(progress: Progress) -> None:
-        print(f"{run.name}: {progress.seen:,}  {progress.listed()}", flush=True)
+    def report(found: Progress | Evaluation) -> None:
+        print(f"{run.name}: {found.seen:,}  {found.listed()}", flush=True)
 
-    def report_evaluation(evaluation: Evaluation) -> None:
-        print(f"{run.name}: {evaluation.seen:,}, held out: {evaluation.listed()}", flush=True)
-
-    every = max(plan.batch, a_sixth)
-    said: dict[str, Any] = {"report": report, "report_evaluation": report_evaluation}
-    options = RunOptions(CPU, precision="auto", workers=0, resume=True, evaluate_every=every, **said)
+    said: dict[str, Any] = {"report": report, "report_evaluation": report}
+    said["evaluate_every"] = max(plan.batch, a_sixth)
+    options = RunOptions(CPU, precision="auto", workers=0, resume=True, **said)
     try:
-        run_training(task, folder, task.settings(learning_rate=RATE, **given), options)
+        run_training(task, folder, task.settings(**given), options)
     except DivergedError as error:
         (folder / DIVERGED).write_text(f"{error}\n")
 
 
-def measure(run: Run, task: Task[Any], folder: Path, photos: int) -> None:
+def measure(task: Task[Any], folder: Path) -> None:
     """Write a run's row of the table; then delete its checkpoints, which are no longer needed."""
     progress, evaluations = rows(folder / "progress.csv"), rows(folder / "evaluation.csv")
     result: dict[str, Any] = {name: int(progress[-1][name]) for name in ("seen", "skipped", "rollbacks")}
@@ -200,13 +184,13 @@ def measure(run: Run, task: Task[Any], folder: Path, photos: int) -> None:
         result["recognised"] = float(right.mean())
     else:
         colorizer = Colorizer(task.model, weights=weights, device="cpu", guidance=0.0)
-        report = evaluate(colorizer, evenly_spaced(task.dev, photos), samples=SAMPLES)  # type: ignore[attr-defined]
+        report = evaluate(colorizer, evenly_spaced(task.dev, SAMPLED), samples=SAMPLES)  # type: ignore[attr-defined]
         (row,) = report.model
         result["exploding"] = row.exploding / (report.photos * report.samples)
         for name in (f"best_of_{SAMPLES}", "variance"):
             result[name] = row.measures[name].mean
-    with replacing(folder / RESULT) as descriptor, open(descriptor, "w", closefd=False) as file:
-        json.dump(result, file)
+    with writing(folder / RESULT) as file:
+        file.write(json.dumps(result).encode())
     for checkpoint in folder.glob("checkpoint-*.pt"):
         checkpoint.unlink()
 
@@ -220,10 +204,7 @@ def classifier(task: MnistTask, folder: Path) -> torch.nn.Module:
 
 
 def rows(path: Path) -> list[dict[str, str]]:
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+    return list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
 
 
 def curve(folder: Path) -> list[tuple[int, float]]:
@@ -231,15 +212,13 @@ def curve(folder: Path) -> list[tuple[int, float]]:
     return [(int(row["seen"]), float(row["nll"])) for row in rows(folder / "evaluation.csv")]
 
 
-def table(files: dict[str, Path]) -> str:
-    results = {name: json.loads(path.read_text()) for name, path in files.items()}
+def table(results: dict[str, dict[str, Any]]) -> str:
     used = [key for key in COLUMNS if any(key in result for result in results.values())]
-    lines = [f"| run | {' | '.join(COLUMNS[key] for key in used)} |", f"|---|{'---:|' * len(used)}"]
+    lines = [["run", *(COLUMNS[key] for key in used)], ["---", *["---:"] * len(used)]]
     for name, result in results.items():
-        cells = [number(key, result.get(key, math.nan)) for key in used]
         ended = f", given up after {result['seen']:,}" if result["diverged"] else ""
-        lines.append(f"| {name}{ended} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        lines.append([name + ended, *(number(key, result.get(key, math.nan)) for key in used)])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def number(key: str, value: float) -> str:
@@ -250,9 +229,8 @@ def number(key: str, value: float) -> str:
 
 def plot(curves: dict[str, list[tuple[int, float]]]) -> Image.Image:
     """Plot nll against samples seen: the full recipe in black, the names as the curves end."""
-    first = [points[0][1] for name, points in curves.items() if name.startswith("full") and points]
-    last = [points[-1][1] for points in curves.values() if points and math.isfinite(points[-1][1])]
-    low, start = min(last), max(first)
+    start = max(points[0][1] for name, points in curves.items() if name.startswith("full") and points)
+    low = min(points[-1][1] for points in curves.values() if points and math.isfinite(points[-1][1]))
     bottom, top = low - 0.05 * (start - low), start + 0.6 * (start - low)
     end = max(points[-1][0] for points in curves.values() if points)
 
@@ -265,19 +243,15 @@ def plot(curves: dict[str, list[tuple[int, float]]]) -> Image.Image:
     axes.xaxis.set_major_formatter("{x:,.0f}")
     colours, ends = iter(TABLEAU_COLORS), list[tuple[float, str, Line2D]]()
     for name, points in curves.items():
-        recipe = name.startswith("full")
-        style = {"color": "black", "linewidth": 2.5} if recipe else {"color": next(colours)}
-        (line,) = axes.plot([seen for seen, _ in points], [nll for _, nll in points], **style)
-        nll = points[-1][1] if points else math.nan
-        if not points or points[-1][0] < end:
-            name = f"{name}, given up"
-        elif not nll <= top:
-            name = f"{name} ({nll:.3g})"
-        ends.append((nll if math.isfinite(nll) else math.inf, name, line))
-    ends.sort(key=lambda each: each[0], reverse=True)
-    names = [name for _, name, _ in ends]
+        black = {"color": "black", "linewidth": 2.5}
+        style: dict[str, Any] = black if name.startswith("full") else {"color": next(colours)}
+        (line,) = axes.plot(*np.reshape(points, (-1, 2)).T, **style)
+        seen, nll = points[-1] if points else (0, math.nan)
+        remark = ", given up" if seen < end else "" if nll <= top else f" ({nll:.3g})"
+        ends.append((nll if math.isfinite(nll) else math.inf, name + remark, line))
+    _, names, drawn = zip(*sorted(ends, key=lambda each: -each[0]), strict=True)
     place: dict[str, Any] = {"bbox_to_anchor": (1, 0.5), "frameon": False, "labelcolor": "linecolor"}
-    axes.legend([line for *_, line in ends], names, loc="center left", **place)
+    axes.legend(drawn, names, loc="center left", **place)
     return rendered(figure)
 
 

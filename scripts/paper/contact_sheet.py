@@ -1,11 +1,13 @@
-"""Draw contact sheets of fixed photos, for one or several weights files side by side.
+"""Draw contact sheets of fixed photos, for one or several weights files side by side, or of old photographs.
 
     python scripts/paper/contact_sheet.py photos-dev.zip
     python scripts/paper/contact_sheet.py examples/*.jpg --weights before.safetensors after.safetensors
+    python scripts/paper/contact_sheet.py oldphotos.zip --old
 
-Draws one row for each of 24 photos, evenly spaced among those given and cropped to squares: the original,
-then for each weights file samples at temperature 1 and as many at the default temperature, with the seeds
-0, 1, ... Writes samples-1.jpg, samples-2.jpg and so on, with up to six photos each.
+Draws a row for each of 24 photos, evenly spaced among those given and cropped to squares: the original, then
+for each weights file samples at temperature 1 and as many at the default, with the seeds 0, 1, ...; with
+--old, one for each of all photos, its frame left gray: the photo, the first picture (the most typical of
+eight samples), and two more of the eight, typical and different. Writes samples-1.jpg or old-1.jpg and so on.
 """
 
 from __future__ import annotations
@@ -17,10 +19,14 @@ from pathlib import Path
 import numpy as np
 from figures import colorizers, photos, shown, square
 
+from cinn_colorize import Colorizer
+from cinn_colorize.colorizer import typical
 from cinn_colorize.errors import ending_in_a_line
-from cinn_colorize.methods.contact_sheet import Tile, contact_sheet, save_sheet
+from cinn_colorize.imaging.options import TYPICAL_OF
+from cinn_colorize.methods.contact_sheet import Tile, contact_sheet, gray_tile, save_sheet
 
 PHOTOS, ROWS, TILE, QUALITY = 24, 6, 160, 80
+OLD_ROWS, OLD_TILE = 7, 200
 WEIGHTS = "weights files, labelled by their names or folders (default: the packaged ones)"
 
 
@@ -28,14 +34,18 @@ WEIGHTS = "weights files, labelled by their names or folders (default: the packa
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("data", type=Path, nargs="+", help="photos: files, folders, zips")
+    parser.add_argument("--old", action="store_true", help="draw old photographs at the defaults")
     parser.add_argument("--weights", type=Path, nargs="+", default=[], help=WEIGHTS)
     parser.add_argument("--number", type=int, default=2, help="samples at each temperature")
     parser.add_argument("--output-dir", type=Path, default=Path("colorized"))
     arguments = parser.parse_args()
     if arguments.number < 1:
         parser.error("--number must be 1 or more")
-    rows = rows_of(arguments.data, arguments.weights, arguments.number)
-    save_pages(rows, ROWS, arguments.output_dir, "samples")
+    if arguments.old:
+        save_pages(old_rows(arguments.data), OLD_ROWS, arguments.output_dir, "old")
+    else:
+        rows = rows_of(arguments.data, arguments.weights, arguments.number)
+        save_pages(rows, ROWS, arguments.output_dir, "samples")
 
 
 def save_pages(rows: list[list[Tile]], most: int, folder: Path, name: str) -> None:
@@ -59,6 +69,18 @@ def rows_of(data: list[Path], weights: list[Path], number: int) -> list[list[Til
             labels = [f"{of_model}{label}" for label in ("T = 1", "default T") for _ in range(number)]
             row += shown(colorizer, middle, samples, labels, TILE)
         rows.append(row)
+    return rows
+
+
+def old_rows(data: list[Path]) -> list[list[Tile]]:
+    colorizer, labels, rows = Colorizer(), ["first", "another", "another"], []
+    for name, scan in photos(data):
+        photo = scan.framed()
+        drawn = colorizer.condition(photo).sample(TYPICAL_OF)
+        first, others = typical(drawn, 1), typical(drawn, len(labels))
+        chosen = [*first, *(sample for sample in others if sample is not first[0])][: len(labels)]
+        tiles = [one.picture.thumbnail(OLD_TILE) for one in colorizer.compose(photo, chosen)]
+        rows.append([(gray_tile(photo, OLD_TILE)[0], name), *zip(tiles, labels, strict=True)])
     return rows
 
 

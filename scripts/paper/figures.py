@@ -1,8 +1,7 @@
 """Draw the paper's figures from our models: python scripts/paper/figures.py 1 14 15.
 
 Writes figure-1.jpg and so on; docs/paper.md shows and explains them. Without --data, the figures use photos
-in examples/ or, for 7, MNIST; without --weights, they use the packaged models. The same seed gives the same
-bytes.
+in examples/ or, for 7, MNIST; without --weights, the packaged models. The same seed gives the same bytes.
 """
 
 from __future__ import annotations
@@ -10,8 +9,7 @@ from __future__ import annotations
 import argparse
 import string
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +19,7 @@ from ablations import curve, plot
 from PIL import Image, ImageOps
 
 from cinn_colorize import Colorizer
-from cinn_colorize.colorizer import ConditionedPhoto, Sample, likeliest
+from cinn_colorize.colorizer import Sample
 from cinn_colorize.data.readers import Reader
 from cinn_colorize.data.sources import SUFFIXES, Source, evenly_spaced, find_photos
 from cinn_colorize.errors import CinnError, DataError
@@ -42,8 +40,7 @@ ROWS, FAILURES = 6, 3  # maximal numbers of photos
 TEMPERATURES = (0.0, 0.3, 0.6, 0.8, 1.0, 1.2)
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """The inputs of a figure."""
 
     data: Sequence[Path]  # photos (files, folders, zips), or a folder with MNIST
@@ -57,17 +54,19 @@ class Request:
     def digits(self) -> Digits:
         return Digits(weights=self.weights[0] if self.weights else None)
 
+    def photos(self, number: int | None = ROWS) -> list[Photo]:
+        return [photo for _, photo in photos(self.data, number)]
+
 
 def colorizers(
     files: Sequence[Path], default: str = "natural", guidance: float | None = None
 ) -> dict[str, Colorizer]:
     """Load the models in weights files, by file or folder name, or the packaged one."""
-    names = [file.stem for file in files]
-    if len(set(names)) < len(names):
-        names = [file.parent.name for file in files]
+    differ = len({file.stem for file in files}) == len(files)
     loaded = {}
-    for name, file in zip(names, files, strict=True):
+    for file in files:
         model = str(tensorfile.load(weights.find(file))[0].get("model"))
+        name = file.stem if differ else file.parent.name
         loaded[name] = Colorizer(model, weights=file, guidance=guidance)
     return loaded or {default: Colorizer(default, guidance=guidance)}
 
@@ -102,7 +101,7 @@ def own_colours(colorizer: Colorizer, photo: Photo) -> Sample:
 def truth_among_samples(request: Request) -> Image.Image:
     """Fig. 1: samples and the photo's own colours at the same resolution, shuffled."""
     colorizer, size = request.colorizer(), 3 * TILE // 2
-    ((_, photo),) = photos(request.data, 1)
+    (photo,) = request.photos(1)
     samples = colorizer.condition(photo).sample(request.number, seed=request.seed)
     samples.append(own_colours(colorizer, photo))
     order = np.random.default_rng(request.seed).permutation(len(samples))
@@ -131,7 +130,7 @@ def diverse(request: Request, model: str = "natural", guidance: float | None = N
     """Figs. 9 and 11: samples of each photo, in a row."""
     models = colorizers(request.weights, model, guidance)
     number, tiles = max(1, request.number // len(models)), list[Tile]()
-    for _, photo in photos(request.data, ROWS):
+    for photo in request.photos():
         photo = square(photo) if model == "bedrooms" else photo
         tiles.append(original_tile(photo, TILE))
         for name, colorizer in models.items():
@@ -153,49 +152,37 @@ def ablation_curves(request: Request) -> Image.Image:
     return contact_sheet(plots, 1)
 
 
-def with_same_noise(conditioned: ConditionedPhoto, samples: Iterable[Sample]) -> list[Sample]:
-    """Replace the densities of samples by those with the same noise: the details decide about a density."""
-    densities = ((sample, conditioned.log_prob(with_noise(sample.ab, seed=0))) for sample in samples)
-    return [replace(sample, log_prob=log_prob) for sample, log_prob in densities]
-
-
 class Case(NamedTuple):
-    """A photo, samples of it from the least likely to the likeliest, and its own colours, with noise."""
+    """A photo, its least likely and its median sample, and how much likelier others are than the median."""
 
     photo: Photo
-    samples: list[Sample]
-    truth: Sample
-
-    def excess(self, sample: Sample) -> float:
-        """Return how much likelier a sample is than the median sample, in nats per dimension."""
-        own, median = (each.log_prob_per_dimension for each in (sample, self.median))
-        assert own is not None
-        assert median is not None
-        return own - median
-
-    @property
-    def median(self) -> Sample:
-        return self.samples[len(self.samples) // 2]
+    worst: Sample
+    median: Sample
+    of_worst: float  # nats per dimension
+    of_truth: float
 
 
 def failures(request: Request) -> Image.Image:
     """Fig. 12: the least likely samples above, photos with the least likely colours below."""
     colorizer, cases = request.colorizer(guidance=0.0), []  # densities are those without guidance
-    for _, photo in photos(request.data):
+    for photo in request.photos(None):
         if photo.is_color:
             conditioned = colorizer.condition(photo).whole
-            samples = conditioned.sample(request.number, 1.0, request.seed)
-            *noisy, truth = with_same_noise(conditioned, [*samples, own_colours(colorizer, photo)])
-            cases.append(Case(photo, likeliest(noisy)[::-1], truth))
+            drawn = [*conditioned.sample(request.number, 1.0, request.seed), own_colours(colorizer, photo)]
+            # With the same noise in all: the finest details decide about a density.
+            *found, truth = (conditioned.log_prob(with_noise(s.ab, seed=0)) / s.ab.size for s in drawn)
+            ranked = sorted(range(len(found)), key=found.__getitem__)
+            worst, median = ranked[0], ranked[len(found) // 2]
+            excess = (found[worst] - found[median], truth - found[median])
+            cases.append(Case(photo, drawn[worst], drawn[median], *excess))
     if not cases:
         raise DataError(f"{request.data[0]}: no photos in colour")
     tiles = []
-    for case in sorted(cases, key=lambda case: case.excess(case.samples[0]))[:FAILURES]:
-        tiles.append(original_tile(case.photo, TILE))
-        label = f"seed {case.samples[0].seed}: log p {case.excess(case.samples[0]):+.2f}"
-        tiles += shown(colorizer, case.photo, case.samples[:1], [label])
-    for case in sorted(cases, key=lambda case: case.excess(case.truth))[:FAILURES]:
-        tiles.append((case.photo.thumbnail(TILE), f"original: log p {case.excess(case.truth):+.2f}"))
+    for case in sorted(cases, key=lambda case: case.of_worst)[:FAILURES]:
+        label = f"seed {case.worst.seed}: log p {case.of_worst:+.2f}"
+        tiles += [original_tile(case.photo, TILE), *shown(colorizer, case.photo, [case.worst], [label])]
+    for case in sorted(cases, key=lambda case: case.of_truth)[:FAILURES]:
+        tiles.append((case.photo.thumbnail(TILE), f"original: log p {case.of_truth:+.2f}"))
         tiles += shown(colorizer, case.photo, [case.median], ["median sample"])
     return contact_sheet(tiles, len(tiles) // 2)
 
@@ -203,8 +190,8 @@ def failures(request: Request) -> Image.Image:
 def temperatures(request: Request) -> Image.Image:
     """Fig. 14: one code of each photo, scaled."""
     colorizer, tiles, labels = request.colorizer(), [], [f"T = {t:g}" for t in TEMPERATURES]
-    for _, photo in photos(request.data, ROWS):
-        samples = Strip(TEMPERATURES).samples(colorizer, photo, 1.0, request.seed)
+    for photo in request.photos():
+        samples = Strip(TEMPERATURES, seed=request.seed).samples(colorizer, photo)
         tiles += shown(colorizer, photo, samples, labels)
     return contact_sheet(tiles, len(TEMPERATURES))
 
@@ -212,11 +199,11 @@ def temperatures(request: Request) -> Image.Image:
 def colour_transfer(request: Request) -> Image.Image:
     """Fig. 15: the first photo in gray in the colours of each of the others."""
     colorizer = request.colorizer()
-    (_, target), *references = photos(request.data, ROWS)
+    target, *references = request.photos()
     conditioned = colorizer.condition(target)
-    above = [gray_tile(target, TILE), *((photo.thumbnail(TILE), "reference") for _, photo in references)]
+    above = [gray_tile(target, TILE), *((photo.thumbnail(TILE), "reference") for photo in references)]
     below = [original_tile(target, TILE)]
-    for _, photo in references:
+    for photo in references:
         samples = conditioned.transfer(colorizer.reference(photo), seed=request.seed)
         below += shown(colorizer, target, samples, ["transferred"])
     return contact_sheet(above + below, len(above))

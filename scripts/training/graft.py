@@ -2,9 +2,8 @@
 
     python scripts/training/graft.py runs/coarse/natural.safetensors weights/natural.safetensors OUTPUT
 
-Levels 32 and 16, and the parts of the pyramid that only they read, are copied; backbone, other parts of
-the pyramid and the coarse level stay. The details then see features that they were not trained on, but are
-far nearer to their end than new ones.
+Levels 32 and 16, and the parts of the pyramid that only they read, are copied; all else stays. The details
+then see features that they were not trained on, but are far nearer to their end than new ones.
 """
 
 import argparse

@@ -2,8 +2,7 @@
 
     python scripts/training/grow.py weights/natural.safetensors OUTPUT --attention 16:3 --blocks 4
 
-New transformer blocks, of the pyramid and of the autoregressive passes, are the identity. ``--sight`` is no
-such growth: features change at once, and the run has to make up for it.
+New transformer blocks are the identity. ``--sight`` changes features at once; the run has to make up for it.
 """
 
 import argparse
@@ -30,11 +29,12 @@ def main() -> None:
     model = load_model(source=arguments.weights).model
     assert isinstance(model, Natural)
     config = model.config
-    added = (text.split(":") for text in arguments.attention)
-    attention = dict(config.attention) | {int(r): int(blocks) for r, blocks in added}
-    config = replace(config, attention=attention, sight=arguments.sight or config.sight)
-    if arguments.blocks:
-        config = replace(config, coarse=replace(config.coarse, blocks=arguments.blocks))
+    attention = {
+        **config.attention,
+        **{int(r): int(n) for r, n in (a.split(":") for a in arguments.attention)},
+    }
+    coarse = replace(config.coarse, blocks=arguments.blocks or config.coarse.blocks)
+    config = replace(config, attention=attention, coarse=coarse, sight=arguments.sight or config.sight)
     torch.manual_seed(0)
     grown = Natural(config)
     missing, left_over = grown.load_state_dict(model.state_dict(), strict=False)

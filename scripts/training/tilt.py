@@ -2,10 +2,9 @@
 
     python scripts/training/tilt.py photos-train-*.zip photos-extra-*.zip --output FOLDER
 
-Of dogs, faces, cars and ten classes of ImageNet 40 % are taken, so that they do not outweigh the rest; what
-is learnt is then the density of this set. Genuine old colour photographs, of which there are few, come
-several times; sources whose colours are wrong are left out. The choice depends on the names of zips and
-entries alone.
+Of dogs, faces, cars and ten classes of ImageNet 40 % are taken, so that they do not outweigh the rest.
+Genuine old colour photographs, of which there are few, come several times; sources whose colours are wrong
+are left out. The choice depends on the names of zips and entries alone.
 ``FOLDER/photos-train-N.zip`` receive the entries as they are, in a random order, for ``train --data FOLDER``.
 """
 
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from cinn_colorize.errors import ending_in_a_line
 
-NARROW = (
+NARROW = [
     "woof",
     "dogs",
     "catsdogs",
@@ -27,7 +26,7 @@ NARROW = (
     "cars",
     "imagenette",
     "miniimagenet",
-)
+]
 SHARE = 0.4  # of these that is kept
 OFTEN = {"documerica": 4, "gorskii-a": 3, "gorskii-loc": 3, "whenwas": 2}  # how often each photo comes
 LEFT_OUT = {
@@ -70,13 +69,10 @@ def main() -> None:
 
 def keeps(name: str, entry: str) -> bool:
     """Tell whether an entry of a zip is taken."""
-    if not entry.endswith(".webp"):
-        return False
     source = entry.split("/")[0]
-    if source in LEFT_OUT:
+    if not entry.endswith(".webp") or source in LEFT_OUT:
         return False
-    narrow = source in NARROW
-    return not narrow or zlib.crc32(f"{name}/{entry}".encode()) % 100 < 100 * SHARE
+    return source not in NARROW or zlib.crc32(f"{name}/{entry}".encode()) % 100 < 100 * SHARE
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ def test_what_makes_no_sense_is_refused(run, arguments, line):
 
 
 def test_without_ray_a_line_says_what_to_install(run, monkeypatch):
-    monkeypatch.setattr("cinn_colorize.cli.engine.find_spec", lambda _: None)
+    monkeypatch.setattr("cinn_colorize.cli.common.find_spec", lambda _: None)
     result = run("p", "--engine", "ray")
     assert result.exit_code == 2
     assert "pip install 'cinn-colorize[ray]'" in the_line(result)

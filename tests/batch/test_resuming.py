@@ -10,6 +10,7 @@ import pytest
 from helpers import GRAY, lines_of, make_photos, names, the_line
 from PIL import Image
 
+from cinn_colorize.batch import existing
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.imaging.photo import read_recipe
 
@@ -27,12 +28,13 @@ def test_a_manifest_has_a_line_for_each_result(run, scans):
         status = Path(line["input"]).stat()
         assert (line["size"], line["mtime"]) == (status.st_size, status.st_mtime)
     for line in done:
-        assert (line["temperature"], line["model"]) == (0.5, "natural")
+        assert (line["settings"]["temperature"], line["settings"]["model"]) == ("0.5", "natural")
         assert line["ms"] >= 0
         if "seed" in line:
             recipe = read_recipe(line["output"])
             assert recipe["seed"] == str(line["seed"])
-            assert recipe["weights"] == line["settings"]["weights"]
+            assert line["settings"].pop("frame") == "auto"  # as asked for; recipes say what was found
+            assert recipe.items() >= line["settings"].items()
             assert isinstance(line["log_prob"], float)
         else:
             assert line["seeds"] == [0, 1]
@@ -167,6 +169,22 @@ def test_wrong_manifests(run, scans):
     assert (scans / "a.jpg").read_bytes() == content
 
 
+@pytest.mark.parametrize("option", [None, "--skip-existing", "--overwrite"])
+def test_the_sheet_of_another_photo_of_that_name_is_a_result_like_others(run, option):
+    make_photos(".", "a.jpg", "box1/a.jpg", "box2/a.jpg")  # each of its own size
+    run("box1/a.jpg", "-n", 2)
+    sheet = Path("colorized/a_sheet.jpg")
+    of_box1 = sheet.read_bytes()
+    result = run("box2/a.jpg", "-n", 2, "-s", 5, *[option] * bool(option))
+    assert (result.exit_code, sheet.read_bytes() == of_box1) == {
+        None: (1, True), "--skip-existing": (0, True), "--overwrite": (0, False)
+    }[option]  # fmt: skip
+    assert ("from another photo" in result.stderr) == (option != "--overwrite")
+    assert names(Path("colorized")) == sorted(
+        ["a_000.jpg", "a_001.jpg", "a_sheet.jpg", *["a_005.jpg", "a_006.jpg"] * bool(option)]
+    )
+
+
 def test_a_sheet_is_made_again_in_another_order_and_no_picture(run, scans):
     command = ("scans/a.jpg", "-n", 3, "-q")
     run(*command)
@@ -190,6 +208,15 @@ def test_photos_whose_picked_samples_are_there_are_done(run, scans, option, rank
     assert again.stdout.split() == sorted(first.stdout.split())[:1]
     assert run(*command).stdout == ""
     assert "seed" in lines_of("m.jsonl")[0] if "manifest" in option else True
+
+
+def test_each_recipe_is_read_once(run, scans, monkeypatch):
+    command = ("scans/a.jpg", "-n", 4, "--pick", 2, "-q")
+    assert len(run(*command).stdout.splitlines()) == 3
+    read, recipe_at = [], existing.recipe_at
+    monkeypatch.setattr(existing, "recipe_at", lambda *path, **o: read.append(path) or recipe_at(*path, **o))
+    assert run(*command).stdout == ""
+    assert len(read) == len(set(read)) == 3
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import logging
 import threading
 from multiprocessing import Pipe
 
-from cinn_colorize.batch.events import Failure
+from cinn_colorize.batch.plan import Failure
 from cinn_colorize.batch.workers import Sender
 
 LONG = "x" * 100_000  # more than a pipe takes at once

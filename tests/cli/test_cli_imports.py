@@ -31,6 +31,8 @@ def imports_of(folder, *arguments):
 def test_help_and_version_import_nothing_heavy(folder, arguments):
     call, modules = imports_of(folder, *arguments)
     assert not modules & {"torch", "numpy", "cv2", "pyvips", "PIL", "huggingface_hub", "rich.markdown"}
+    if len(arguments) == 1:  # none of the commands, whose options are many
+        assert "cinn_colorize.request" not in modules
     if arguments == ["--version"]:
         assert (call.returncode, call.stdout) == (0, f"cinn-colorize {__version__}\n")
     elif arguments[-1] not in ("x", "models"):
@@ -52,6 +54,15 @@ def test_a_mistyped_name_does_not_wait_for_torch(folder, arguments):
     call, modules = imports_of(folder, *arguments)
     assert call.returncode == 1
     assert "torch" not in modules
+
+
+def test_what_hands_out_photos_and_keeps_the_manifest_imports_nothing_heavy(folder, tmp_path):
+    call, modules = imports_of(
+        folder, "gray.jpg", "coffee.webp", "--manifest", str(tmp_path / "m"), "-o", str(tmp_path / "o")
+    )
+    assert call.returncode == 0, call.stderr
+    assert len((tmp_path / "m").read_text().splitlines()) == 2
+    assert not modules & {"torch", "numpy", "cv2", "pyvips"}
 
 
 def test_weights_of_ones_own_do_not_wait_for_the_compiler(folder, tmp_path, narrow_weights):

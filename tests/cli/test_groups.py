@@ -7,7 +7,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from cinn_colorize.cli.app import _COMMANDS
+from cinn_colorize.cli.app import COMMANDS, function_of
 from cinn_colorize.cli.flatten import flattened
 from cinn_colorize.imaging.options import Encoding, Rendering, Upsampling, option
 
@@ -53,10 +53,10 @@ def test_fields_are_checked_and_listed_as_options_are(run):
     assert "How deep." in run("--help")[0].stdout
 
 
-@pytest.mark.parametrize("command", _COMMANDS, ids=lambda command: command.__name__)
-def test_no_two_groups_of_a_command_have_the_same_option(command):
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_two_groups_of_a_command_have_the_same_option(name):
     app = typer.Typer()
-    app.command()(flattened(command))
+    app.command()(flattened(function_of(name)))
     options = [option for p in typer.main.get_command(app).params for option in p.opts if option[0] == "-"]
     assert len(options) == len(set(options))
 

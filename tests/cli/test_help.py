@@ -9,16 +9,21 @@ from helpers import ENVIRONMENT, command, the_line
 from typer.testing import CliRunner
 
 from cinn_colorize.cli import values
-from cinn_colorize.cli.app import _COMMANDS, app
+from cinn_colorize.cli.app import COMMANDS, app, function_of
 
 METRICS = ["st_lpips", "top5_lite0", "top5_vgg16"]
-NAMES = [command.__name__ for command in _COMMANDS]
+NAMES = [*COMMANDS]
 
 
 def help_of(name, width=100):
     result = CliRunner().invoke(app, [name, "--help"], terminal_width=width)
     assert result.exit_code == 0
     return result.stdout
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_list_says_what_a_command_says_of_itself(name):
+    assert function_of(name).__doc__.splitlines()[0] == COMMANDS[name]
 
 
 @pytest.mark.parametrize("width", [80, 100])

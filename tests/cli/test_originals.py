@@ -12,8 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from cinn_colorize.cli.app import app
-from cinn_colorize.files.atomic import remove_leftovers
-from cinn_colorize.files.originals import protecting
+from cinn_colorize.files.atomic import protecting, remove_leftovers
 from cinn_colorize.models import weights
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="links of POSIX")

@@ -13,9 +13,9 @@ from helpers import GRAY, in_this_process, wait_for
 from PIL import Image
 from rich.console import Console
 
-from cinn_colorize.cli import progress_bar as bars
+from cinn_colorize.cli import summary as bars
 from cinn_colorize.cli.console import print_path, progress_bar, say
-from cinn_colorize.cli.progress_bar import Progress, duration, shown, speed
+from cinn_colorize.cli.summary import Progress, duration, shown, speed
 from cinn_colorize.methods.samples import Colorization
 
 

@@ -30,7 +30,7 @@ from helpers import (
 from PIL import Image
 
 from cinn_colorize.batch.model_server import ModelServer
-from cinn_colorize.batch.pipeline import load_colorizer
+from cinn_colorize.colorizer import BaseColorizer
 from cinn_colorize.engines.choice import Engine, ModelSpec
 from cinn_colorize.files.atomic import replacing
 from cinn_colorize.files.signals import ENDING
@@ -241,7 +241,7 @@ def test_one_network_for_several_processes(colorizer, narrow_weights):
         ModelSpec("natural", *find_weights(source=narrow_weights), "cpu", "fp32", engine=Engine.torch)
     )
     try:
-        remote = load_colorizer(server.network)
+        remote = BaseColorizer(*server.network.load())
         wide, framed = GRAY[:120], np.pad(GRAY, 20, constant_values=11)
         for photo in (wide, framed):
             there, here = remote.colorize(photo, seed=5), colorizer.colorize(photo, seed=5)
@@ -365,7 +365,7 @@ def test_a_result_for_a_stdout_that_is_closed_is_refused(tmp_path, arguments, cl
 
 LEAST = """
 import os, signal, sys
-from cinn_colorize.cli.app import main
+from cinn_colorize.cli import main
 exit = sys.exit
 def report(code):
     with open("files", "w") as file:

@@ -40,7 +40,7 @@ def files(tmp_path_factory):
 def test_exported_files_draw_the_same(files, engine):
     from cinn_colorize.colorizer import BaseColorizer
     from cinn_colorize.engines.onnx.engine import onnx_network
-    from cinn_colorize.engines.onnx.sessions import Sessions
+    from cinn_colorize.engines.onnx.files import Sessions
 
     exported = BaseColorizer(*onnx_network("natural", engine.sha256, Sessions(files)))
     ours, theirs = (each.condition(GRAY).sample(2, seed=5)[1] for each in (exported, engine))

@@ -18,15 +18,15 @@ from cinn_colorize import Colorizer
 from cinn_colorize.cli.app import app
 from cinn_colorize.colorizer import NetworkInput
 from cinn_colorize.engines.choice import Engine, ModelSpec, has_gpu
-from cinn_colorize.engines.onnx.shipped import graphs_for
+from cinn_colorize.engines.onnx.files import graphs_for
 from cinn_colorize.errors import EngineError, WeightsError
 from cinn_colorize.files import tensorfile
 from cinn_colorize.imaging.photo import open_photo, read_recipe
 from cinn_colorize.latents.latent import Latent
-from cinn_colorize.methods.catalogue import METHODS
-from cinn_colorize.methods.ensemble import draw
-from cinn_colorize.methods.hint import Hint
+from cinn_colorize.methods import ensemble, things
 from cinn_colorize.methods.hint_map import HintMap
+from cinn_colorize.methods.hints import Hint
+from cinn_colorize.methods.recipe import METHODS
 from cinn_colorize.models import find_weights, save_model
 from cinn_colorize.models.bedrooms import Bedrooms, BedroomsConfig
 from cinn_colorize.models.natural import Natural, NaturalConfig
@@ -280,7 +280,8 @@ def test_what_takes_more_than_g_is_one_error(engine):
             ask()
 
 
-def test_hints_are_followed_as_in_torch(engine, colorizer):
+@pytest.mark.parametrize("draw", [ensemble.draw, things.draw])
+def test_hints_are_followed_as_in_torch(engine, colorizer, draw):
     hints = HintMap.of(open_photo(GRAY), [Hint(3, 4, (255, 0, 0))])
     (ours,), (theirs,) = (draw(each.condition(GRAY), hints, seed=2) for each in (engine, colorizer))
     np.testing.assert_allclose(ours.ab, theirs.ab, atol=0.1)
@@ -323,14 +324,14 @@ def test_what_onnxruntime_does_not_do_is_refused(folder, arguments, said, monkey
 
 def test_without_onnxruntime_one_line_says_how_to_get_it(folder, monkeypatch):
     monkeypatch.chdir(folder)
-    monkeypatch.setattr("cinn_colorize.cli.engine.find_spec", lambda _: None)
+    monkeypatch.setattr("cinn_colorize.cli.common.find_spec", lambda _: None)
     result = CliRunner().invoke(app, ["gray.png", "--engine", "onnx", "-o", "none"])
     assert result.exit_code == 2
     assert "pip install onnxruntime" in the_line(result)
 
 
 def test_a_damaged_file_is_named(engine, tmp_path):
-    from cinn_colorize.engines.onnx.sessions import Sessions
+    from cinn_colorize.engines.onnx.files import Sessions
 
     weights, _ = find_weights()
     folder = tmp_path / "graphs"

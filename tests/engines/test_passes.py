@@ -37,7 +37,7 @@ def folder(tmp_path_factory, model):
 @pytest.fixture(scope="module", params=[0.0, 0.5], ids=["plain", "guided"])
 def engines(request, model, folder):
     from cinn_colorize.engines.onnx.engine import OnnxNetwork
-    from cinn_colorize.engines.onnx.sessions import Sessions
+    from cinn_colorize.engines.onnx.files import Sessions
 
     guidance = request.param
     torch_network = TorchNetwork(model, 256, torch.device("cpu"), guidance=guidance)
@@ -97,7 +97,7 @@ def test_a_sample_does_not_depend_on_how_many_are_drawn(engines, engine):
 
 
 def test_a_missing_step_is_named(folder):
-    from cinn_colorize.engines.onnx.sessions import Sessions
+    from cinn_colorize.engines.onnx.files import Sessions
 
     step, kept = folder / "step1.onnx", folder / "kept"
     step.rename(kept)

@@ -12,9 +12,8 @@ from cinn_colorize.data.readers import Reader
 from cinn_colorize.data.sources import Source, find_photos
 from cinn_colorize.errors import DataError
 from cinn_colorize.evaluation import Fid, KidLite0, StLpips, Top5, read_labels
-from cinn_colorize.evaluation.distances import kernel_distance
 from cinn_colorize.evaluation.photos import read_square, to_rgb
-from cinn_colorize.evaluation.realism import _downloading
+from cinn_colorize.evaluation.realism import _downloading, kernel_distance
 
 CPU = torch.device("cpu")
 CATS, CUP = {281, 282, 285}, 504  # tabby, tiger cat, Egyptian cat; coffee mug

@@ -12,6 +12,7 @@ import torch
 from helpers import ENVIRONMENT
 
 from cinn_colorize.batch.manifest import Manifest
+from cinn_colorize.batch.plan import Failure
 from cinn_colorize.files.atomic import TemporaryFolder, mode_like, remove_leftovers, replacing
 from cinn_colorize.training.checkpoint import load_newest, save_checkpoint
 
@@ -65,9 +66,9 @@ def test_a_checkpoint_is_on_the_disk_whole(tmp_path, disk):
 
 def test_a_line_of_a_manifest_is_on_the_disk_before_the_next_photo(tmp_path, disk):
     path = tmp_path / "m"
-    with Manifest(path) as manifest:
+    with Manifest(path, {}, (0, 0)) as manifest:
         for i in range(3):
-            manifest.add({"input": f"{i}.jpg", "error": "no photo"})
+            manifest.add(Failure(Path(f"{i}.jpg"), "no photo"))
             assert disk(path) == path.read_bytes()
             assert len(path.read_bytes().splitlines()) == i + 1
 

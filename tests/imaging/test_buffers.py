@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 from helpers import GRAY, Uniform, small_disk
 
-from cinn_colorize.imaging import buffers
+from cinn_colorize.imaging import picture as pictures
 from cinn_colorize.imaging.photo import PhotoError, open_photo
 
 
 def test_small_ones_are_in_memory():
-    assert not isinstance(buffers.empty((10, 10, 3), np.uint8), np.memmap)
+    assert not isinstance(pictures.canvas((10, 10, 3), np.uint8), np.memmap)
 
 
 def test_large_ones_are_files_that_no_folder_lists(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(buffers, "_IN_MEMORY", 1000)
+    monkeypatch.setattr(pictures, "_IN_MEMORY", 1000)
     expected = open_photo(GRAY[:10, :10]).compose([Uniform(5, 5)])[0].rgb
     (picture,) = open_photo(GRAY).compose([Uniform(5, 5)])
     assert isinstance(picture.rgb, np.memmap)
@@ -30,7 +30,7 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(buffers, "_IN_MEMORY", 1000)
+    monkeypatch.setattr(pictures, "_IN_MEMORY", 1000)
     monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
     with pytest.raises(PhotoError, match=r"array: no space for its pictures .*No space left on device"):
         open_photo(GRAY).compose([Uniform(5, 5)])
@@ -47,12 +47,12 @@ def tiny_disk(tmp_path):
 def test_space_is_there_before_pixels_are(tiny_disk, monkeypatch, reserves):
     """Also where the system cannot reserve it, as on macOS."""
     monkeypatch.setattr(tempfile, "tempdir", str(tiny_disk))
-    monkeypatch.setattr(buffers, "_IN_MEMORY", 1000)
+    monkeypatch.setattr(pictures, "_IN_MEMORY", 1000)
     if not reserves:
         monkeypatch.delattr(os, "posix_fallocate")
-    assert buffers.empty((30, 50), np.uint8).shape == (30, 50)
+    assert pictures.canvas((30, 50), np.uint8).shape == (30, 50)
     with pytest.raises(OSError, match="No space left"):
-        buffers.empty((300, 500), np.uint8)
+        pictures.canvas((300, 500), np.uint8)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp"])

@@ -1,6 +1,7 @@
 """A picture in a frame: every method draws what it draws of the picture alone, and the frame stays gray."""
 
 import dataclasses
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,10 @@ from PIL import Image
 
 from cinn_colorize import read_recipe
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.imaging.options import Rendering
 from cinn_colorize.imaging.photo import open_photo
 from cinn_colorize.methods.contact_sheet import gray_tile, original_tile
-from cinn_colorize.methods.grid import RENDERING, Grid, Successive
-from cinn_colorize.methods.hint import Hint
-from cinn_colorize.methods.hints import Hinted
+from cinn_colorize.methods.grid import Grid, Successive
+from cinn_colorize.methods.hints import Hint, Hinted
 from cinn_colorize.methods.mix import Mix
 from cinn_colorize.methods.recipe import Recipe, recreate
 from cinn_colorize.methods.sample import Sampling
@@ -66,10 +65,10 @@ def methods(folder, examples):
 
 @pytest.mark.parametrize("name", ["sample", "transfer", "mix", "hint", "strokes"])
 def test_a_method_draws_the_picture_alone(colorizer, folder, examples, tmp_path, name):
-    alone, on_page = methods(folder, examples)[name]
+    alone, on_page = (replace(m, temperature=0.6, seed=3) for m in methods(folder, examples)[name])
     photo, page = open_photo(folder / "photo.png"), open_photo(folder / "page_photo.png").framed(BOX)
-    expected = alone.draw(colorizer, photo, 0.6, 3, Rendering()).rgb.astype(int)
-    made = on_page.draw(colorizer, page, 0.6, 3, Rendering())
+    expected = alone.draw(colorizer, photo).rgb.astype(int)
+    made = on_page.draw(colorizer, page)
     assert made.rgb.shape == (*PAGE, 3)
     inside = made.rgb[TOP:BOTTOM, LEFT:RIGHT].astype(int)
     # Bands of rows begin elsewhere, and sums round otherwise; hints multiply that in their search.
@@ -86,14 +85,11 @@ def test_a_method_draws_the_picture_alone(colorizer, folder, examples, tmp_path,
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "made.png").read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("method", "rendering"),
-    [(Strip((0.0, 0.5)), Rendering()), (Grid(Successive(2)), RENDERING)],
-    ids=["strip", "grid"],
-)
-def test_charts_show_the_picture_in_its_frame(colorizer, folder, tmp_path, method, rendering):
+@pytest.mark.parametrize("chart", [Strip((0.0, 0.5)), Grid(Successive(2))], ids=["strip", "grid"])
+def test_charts_show_the_picture_in_its_frame(colorizer, folder, tmp_path, chart):
+    method = replace(chart, temperature=0.6, seed=3)
     page = open_photo(folder / "page_photo.png")
-    whole, framed = (method.draw(colorizer, photo, 0.6, 3, rendering) for photo in (page, page.framed(FRAME)))
+    whole, framed = (method.draw(colorizer, photo) for photo in (page, page.framed(FRAME)))
     assert (whole.image.size, whole.recipe.get("frame")) == (framed.image.size, None)
     assert framed.recipe["frame"] == FRAME
     assert np.asarray(whole.image).tobytes() != np.asarray(framed.image).tobytes()
@@ -147,7 +143,7 @@ def test_a_hint_in_the_frame_is_refused(colorizer, folder):
     page = open_photo(folder / "page_photo.png").framed(FRAME)
     for x, y in ((LEFT - 1, 100), (RIGHT, 100), (100, TOP - 1), (100, BOTTOM)):
         with pytest.raises(PhotoError, match=rf"page_photo\.png: the hint {x},{y},#a02832 lies in the frame"):
-            Hinted((Hint(x, y, (160, 40, 50)),)).samples(colorizer, page, 1, 0.6, 0)
+            Hinted((Hint(x, y, (160, 40, 50)),)).samples(colorizer, page)
 
 
 def test_strokes_in_the_frame_do_not_count(colorizer, folder, tmp_path):
@@ -156,7 +152,7 @@ def test_strokes_in_the_frame_do_not_count(colorizer, folder, tmp_path):
     Image.fromarray(strokes).save(tmp_path / "strokes.png")
     page = open_photo(folder / "page_photo.png").framed(FRAME)
     with pytest.raises(PhotoError, match=r"strokes\.png: is transparent all over the picture"):
-        Hinted((), tmp_path / "strokes.png").samples(colorizer, page, 1, 0.6, 0)
+        Hinted((), tmp_path / "strokes.png").samples(colorizer, page)
 
 
 @pytest.fixture

@@ -18,9 +18,8 @@ from cinn_colorize.imaging.color import pixels_to_lab
 from cinn_colorize.imaging.options import Rendering
 from cinn_colorize.imaging.photo import open_photo, read_recipe
 from cinn_colorize.methods.ensemble import draw, ensemble, follow
-from cinn_colorize.methods.hint import Hint
 from cinn_colorize.methods.hint_map import HintMap
-from cinn_colorize.methods.hints import Hinted
+from cinn_colorize.methods.hints import Hint, Hinted
 from cinn_colorize.methods.samples import likeliest
 
 RED, BLUE = (170, 40, 50), (50, 90, 190)
@@ -109,11 +108,10 @@ def test_hinted_pixels_get_their_colours(shipped_colorizer, photo):
 
 
 def test_hints_are_met_whatever_the_saturation(colorizer, photo):
-    hinted, x, y = Hinted(tuple(POINTS)), [p.x for p in POINTS], [p.y for p in POINTS]
-    found = [
-        pixels_to_lab(hinted.draw(colorizer, photo, 0.6, 4, Rendering(saturation=saturation)).rgb)[1:, y, x]
-        for saturation in (1.0, 1.6)
-    ]
+    x, y = [p.x for p in POINTS], [p.y for p in POINTS]
+    renderings = [Rendering(saturation=saturation) for saturation in (1.0, 1.6)]
+    hinted = [Hinted(tuple(POINTS), temperature=0.6, seed=4, rendering=each) for each in renderings]
+    found = [pixels_to_lab(method.draw(colorizer, photo).rgb)[1:, y, x] for method in hinted]
     assert np.hypot(*(found[1] - found[0])).max() < 3
 
 

@@ -1,6 +1,7 @@
 """Uses of the latent space: transfer, mixes, ranking, strips and grids."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,12 +16,11 @@ from cinn_colorize.imaging.options import Rank, Rendering
 from cinn_colorize.imaging.photo import open_photo
 from cinn_colorize.latents.latent import Latent
 from cinn_colorize.methods import transfer as transfer_module
-from cinn_colorize.methods.grid import RENDERING, Grid, Interpolated, LatentSource, Successive, Varied
+from cinn_colorize.methods.grid import Grid, Interpolated, LatentSource, Successive, Varied
 from cinn_colorize.methods.mix import Mix
-from cinn_colorize.methods.sample import Sampling
+from cinn_colorize.methods.sample import Sampling, Variation
 from cinn_colorize.methods.strip import Strip
 from cinn_colorize.methods.transfer import Transfer
-from cinn_colorize.methods.variation import Variation
 from cinn_colorize.models import load_model
 
 INSIDE = np.zeros((64, 64), np.uint8)
@@ -188,37 +188,38 @@ def test_masks_with_nothing_in_them(colorizer, value, message):
 
 def test_masks_of_another_shape(colorizer, photo, tmp_path):
     with pytest.raises(PhotoError, match=r"64x64 pixels and does not fit the photo's 300x240"):
-        Mix(mask_file(tmp_path, INSIDE), 2).samples(colorizer, photo, 1, 0.8, 1)
+        Mix(mask_file(tmp_path, INSIDE), 2, temperature=0.8, seed=1).samples(colorizer, photo)
 
 
 def test_ranking_and_picking(colorizer, conditioned, photo):
     samples = conditioned.sample(4, 0.9, 10)
-    ranked = Sampling(Rank.log_prob).samples(colorizer, photo, 4, 0.9, 10)
+    four = Sampling(Rank.log_prob, number=4, temperature=0.9, seed=10)
+    ranked = four.samples(colorizer, photo)
     assert [s.log_prob for s in ranked] == sorted((s.log_prob for s in samples), reverse=True)
-    picked = Sampling(Rank.log_prob, 2).samples(colorizer, photo, 4, 0.9, 10)
+    picked = replace(four, pick=2).samples(colorizer, photo)
     assert [s.seed for s in picked] == [s.seed for s in ranked[:2]]
     assert [s.seed for s in likeliest(samples)] == [s.seed for s in ranked]
-    assert [s.seed for s in Sampling().samples(colorizer, photo, 2, 0.9, 10)] == [10, 11]
+    assert [s.seed for s in replace(four, rank=None, number=2).samples(colorizer, photo)] == [10, 11]
 
 
 def test_a_strip_scales_one_code(colorizer, conditioned, photo):
-    strip = Strip((0.0, 1.0))
-    cold, warm = strip.samples(colorizer, photo, 0.8, 7)
+    strip = Strip((0.0, 1.0), temperature=0.8, seed=7)
+    cold, warm = strip.samples(colorizer, photo)
     assert not any(z.any() for z in cold.latent.levels.values())
     np.testing.assert_array_equal(warm.ab, conditioned.sample(1, 1.0, 7)[0].ab)
-    image = strip.draw(colorizer, photo, 0.8, 7, Rendering()).image
+    image = strip.draw(colorizer, photo).image
     assert image.width > 2 * image.height
 
-    (sample,) = Strip((0.5,), (8,)).samples(colorizer, photo, 0.8, 7)
+    (sample,) = replace(strip, temperatures=(0.5,), scaled=(8,)).samples(colorizer, photo)
     noise = Latent.draw(conditioned.latent_shapes, [7])
     for r, z in sample.latent.levels.items():
         assert torch.allclose(z, noise.levels[r] * (0.5 if r == 8 else 0.8))
     with pytest.raises(ValueError, match="no level 3"):
-        Strip((0.5,), (3,)).samples(colorizer, photo, 0.8, 7)
+        Strip((0.5,), (3,)).samples(colorizer, photo)
 
 
 def test_a_grid_shows_what_colorize_draws(colorizer, conditioned, photo):
-    chart = Grid(Successive(3)).draw(colorizer, photo, 0.8, 5, RENDERING)
+    chart = Grid(Successive(3), temperature=0.8, seed=5).draw(colorizer, photo)
     expected = conditioned.sample(3, 0.8, 5)
     np.testing.assert_array_equal(conditioned.decode(chart.codes), [sample.ab for sample in expected])
     assert chart.image.width > 3 * 160
@@ -249,7 +250,7 @@ def test_a_grid_of_one_level_drawn_anew(colorizer, conditioned, photo):
     assert torch.equal(codes.levels[32][0], codes.levels[32][2])
     assert not torch.equal(codes.levels[8][0], codes.levels[8][1])
     with pytest.raises(ValueError, match="no level 3"):
-        Grid(Varied(3, 3)).draw(colorizer, photo, 0.8, 5, RENDERING)
+        Grid(Varied(3, 3)).draw(colorizer, photo)
 
 
 def test_a_grid_of_a_file(colorizer, conditioned, tmp_path, caplog):
@@ -266,18 +267,19 @@ def test_a_grid_of_a_file(colorizer, conditioned, tmp_path, caplog):
 
 def test_sheets_show_what_was_joined(colorizer, photo, examples, tmp_path):
     mask = mask_file(tmp_path, np.asarray(Image.fromarray(INSIDE).resize((300, 240))))
-    tiles = Mix(mask, 2).first_tiles(colorizer, photo, 0.8, 1, Rendering())
+    tiles = Mix(mask, 2, seed=1).first_tiles(colorizer, photo)
     assert [label for _, label in tiles] == ["mask", "inside: seed 1", "outside: seed 2"]
-    tiles = Transfer(examples / "coffee.png").first_tiles(colorizer, photo, 0.5, 0, Rendering())
+    tiles = Transfer(examples / "coffee.png").first_tiles(colorizer, photo)
     assert [label for _, label in tiles] == ["reference", "gray"]
     assert not np.ptp(np.asarray(tiles[1][0]), axis=-1).max() > 1
 
 
 def test_sheets_show_samples_as_the_pictures_are_rendered(colorizer, photo, tmp_path):
     mask = mask_file(tmp_path, np.asarray(Image.fromarray(INSIDE).resize((300, 240))))
-    for method, samples in ((Mix(mask, 2), [1, 2]), (Variation(like=5, fresh=0.3), [1])):
+    for method, samples in ((Mix(mask, 2, seed=1), [1, 2]), (Variation(like=5, fresh=0.3), [1])):
         for saturation in (0, 1):
-            tiles = method.first_tiles(colorizer, photo, 0.8, 1, Rendering(saturation=saturation))
+            rendered = replace(method, rendering=Rendering(saturation=saturation))
+            tiles = rendered.first_tiles(colorizer, photo)
             spread = [np.ptp(np.asarray(tiles[i][0]).astype(int), axis=-1).max() for i in samples]
             assert all((value > 1) == bool(saturation) for value in spread)
 
@@ -302,8 +304,9 @@ def test_a_reference_is_encoded_once_for_each_network(narrow_weights, examples, 
         transfer_module, "encode_reference", lambda *given: encoded.append(given) or encode(*given)
     )
     photo = open_photo(GRAY)
-    drawn = [method.samples(c, photo, 1, 0.5, 3)[0] for c in (plain, guided, plain, guided, other)]
+    colorizers = (plain, guided, plain, guided, other)
+    drawn = [replace(method, seed=3).samples(each, photo)[0] for each in colorizers]
     assert len(encoded) == 3
-    (fresh,) = Transfer(examples / "coffee.png", noise=0.0).samples(guided, photo, 1, 0.5, 3)
+    (fresh,) = Transfer(examples / "coffee.png", noise=0.0, seed=3).samples(guided, photo)
     np.testing.assert_array_equal(drawn[1].ab, fresh.ab)
     np.testing.assert_array_equal(drawn[0].ab, drawn[2].ab)

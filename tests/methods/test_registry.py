@@ -1,5 +1,7 @@
 """Every method reads back the recipes it writes, and follows those written before."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from helpers import GRAY
@@ -9,17 +11,13 @@ from cinn_colorize.files.atomic import sha256
 from cinn_colorize.imaging.options import MAX_PIXELS, Encoding, Rendering, Upsampling
 from cinn_colorize.imaging.photo import open_photo
 from cinn_colorize.methods.base import SampleMethod
-from cinn_colorize.methods.catalogue import METHODS
-from cinn_colorize.methods.differences import differences
 from cinn_colorize.methods.grid import Grid, Interpolated, Successive, Varied
-from cinn_colorize.methods.hint import Hint
-from cinn_colorize.methods.hints import Hinted
+from cinn_colorize.methods.hints import Hint, Hinted
 from cinn_colorize.methods.mix import Mix
-from cinn_colorize.methods.recipe import Recipe, recreate
-from cinn_colorize.methods.sample import Sampling
+from cinn_colorize.methods.recipe import METHODS, Recipe, differences, recreate
+from cinn_colorize.methods.sample import Sampling, Variation
 from cinn_colorize.methods.strip import Strip
 from cinn_colorize.methods.transfer import Transfer
-from cinn_colorize.methods.variation import Variation
 from cinn_colorize.models.registry import MODELS
 
 LEVELS = MODELS["natural"].levels
@@ -76,7 +74,8 @@ def test_each_method_is_here(files):
 def test_a_method_is_read_back_from_its_recipe(colorizer, files, tmp_path, k):
     method, photo = methods(files)[k], open_photo(files["photo"])
     rendering, encoding = Rendering(Upsampling.bicubic), Encoding(90, True)
-    made = method.draw(colorizer, photo, 0.5, 3, rendering)
+    drawing = replace(method, temperature=0.5, seed=3, rendering=rendering)
+    made = drawing.draw(colorizer, photo)
     made.save(tmp_path / "made.png", **vars(encoding))
     recipe = Recipe.read(tmp_path / "made.png")
     assert (recipe.method, recipe.seed, recipe.temperature) == (type(method), 3, 0.5)

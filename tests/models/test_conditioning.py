@@ -12,7 +12,6 @@ from cinn_colorize.models.conditioning import (
     FeaturePyramid,
     gray_input,
 )
-from cinn_colorize.models.conditioning.attention import SelfAttention
 from cinn_colorize.models.conditioning.backbone import (
     FEATURES,
     LITE0,
@@ -24,6 +23,7 @@ from cinn_colorize.models.conditioning.backbone import (
 )
 from cinn_colorize.models.conditioning.bins import STEP, ColorBins, rarity
 from cinn_colorize.models.conditioning.heads import GlobalContext, LevelHead
+from cinn_colorize.models.conditioning.pyramid import SelfAttention
 from cinn_colorize.models.natural_config import LevelConfig, NaturalConfig
 
 

@@ -16,7 +16,7 @@ import torch
 from helpers import ENVIRONMENT
 from safetensors.torch import save_file
 
-from cinn_colorize.engines.onnx.shipped import graphs_for
+from cinn_colorize.engines.onnx.files import graphs_for
 from cinn_colorize.errors import WeightsError
 from cinn_colorize.files import tensorfile
 from cinn_colorize.files.atomic import sha256

@@ -12,12 +12,12 @@ import pytest
 import torch
 import train
 import vae_mdn
-from adversary import judged
 from classification import Classification
 from colorgan import CLIP, ColorGan
 from couplings import Couplings
 from features import PARTS, Cache
 from helpers import stir
+from method import judged
 from regression import Regression
 from sampler import Conditioned, Sampler
 

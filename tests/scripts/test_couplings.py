@@ -5,7 +5,7 @@ from functools import cache
 
 import pytest
 import torch
-from couplings import BASE, LEVELS, RESOLUTIONS, CoarseLevels, ColorAttention, Couplings, Head
+from couplings import BASE, HEADS, LEVELS, RESOLUTIONS, CoarseLevels, ColorAttention, Couplings, Head
 from helpers import check_independence, stir
 from narrow import NARROW_NATURAL
 
@@ -43,7 +43,7 @@ def test_each_direction_undoes_the_other():
 def test_log_dets_are_those_of_autograd():
     coarse = narrow().coarse
     assert isinstance(coarse, CoarseLevels)
-    given = condition().prepared[8]
+    given = condition()
     x = torch.randn(2, 2, 16, 16, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
     def flat(values):
@@ -92,10 +92,10 @@ def test_every_trained_parameter_gets_a_gradient():
 def test_attention_is_a_weighted_mean_of_colours():
     attention = ColorAttention(4, query_channels=10, key_channels=12)
     weights = attention.weights(torch.randn(2, 10, 8, 8), torch.randn(2, 12, 4, 4))
-    assert torch.allclose(weights.sum(-1), torch.ones(2, attention.heads, 64), atol=1e-5)
+    assert torch.allclose(weights.sum(-1), torch.ones(2, HEADS, 64), atol=1e-5)
     colours = torch.randn(2, 2, 4, 4)
     attended = attention(weights, colours)
-    assert attended.shape == (2, 2 * attention.heads, 8, 8)
+    assert attended.shape == (2, 2 * HEADS, 8, 8)
     by_hand = sum(weights[1, 3, 8 * 2 + 5, k] * colours[1, 1, k // 4, k % 4] for k in range(16))
     assert attended[1, 2 * 3 + 1, 2, 5].item() == pytest.approx(by_hand.item(), abs=1e-5)
     assert torch.allclose(attention(weights, torch.full_like(colours, 0.3)), torch.tensor(0.3), atol=1e-5)
@@ -113,7 +113,7 @@ def test_attention_prefers_what_is_near():
 def test_a_head_sees_coarser_colours_within_its_limit(attend):
     config = NaturalConfig({4: LevelConfig(1, 8, 8, attend=attend)}, chroma_limit=45.0)  # x within +-3
     head = stir(Head(4, config, {8: 10, 4: 12})).eval()
-    prepared = head.prepare(torch.randn(1, 10, 8, 8), torch.randn(1, 12, 4, 4), torch.randn(1, 4, 4, 4))
+    prepared = head.prepare(torch.randn(1, 10, 8, 8), torch.randn(1, 4, 4, 4), torch.randn(1, 12, 4, 4))
     colours = torch.randn(1, 2, 4, 4).clamp(-2, 2)
     colours[0, 0, 1, 2], colours[0, 1, 3, 0] = 3, -3
     beyond = torch.where(colours.abs() == 3, 100 * colours, colours)

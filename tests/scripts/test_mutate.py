@@ -31,6 +31,6 @@ def test_a_fault_is_noticed():
     done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[2:] == [
-        "| a manifest forgets the temperature | "
+        "| a manifest forgets the settings | "
         "`tests/batch/test_manifest.py::test_what_was_made_in_another_way_is_not_done[change4]` |"
     ]

@@ -10,7 +10,7 @@ from helpers import GRAY
 from PIL import Image
 
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.studio.library import Library
+from cinn_colorize.studio.library import _MOST_SENT, Library
 
 
 def test_the_library_is_used_by_two_threads_at_once():
@@ -21,23 +21,29 @@ def test_the_library_is_used_by_two_threads_at_once():
         item.path.write_bytes(b"x")
         return library.add(item)
 
-    items, stop = [new() for _ in range(60)], threading.Event()
+    items, stop, found = [new() for _ in range(60)], threading.Event(), []
 
     def use():
         while not stop.is_set():
             for item in items[::-1]:
                 with contextlib.suppress(PhotoError):  # forgotten
-                    library[item.id]
+                    found.append(library[item.id] == item)
 
     with ThreadPoolExecutor(1) as pool:
         using = pool.submit(use)
         try:
             for _ in range(500):
-                new()
-                library.renamed("a line")
+                items.append(new())
+                assert library.renamed(f"{items[-1].path}: a line") == "a.jpg: a line"
         finally:
             stop.set()
         using.result()
+    assert found
+    assert all(found)
+    kept = [item for item in items if item.path.exists()]
+    assert len(kept) == _MOST_SENT
+    assert [library[item.id] for item in kept] == kept
+    assert sorted(library.folder.iterdir()) == sorted(item.path for item in kept)
     library.close()
 
 

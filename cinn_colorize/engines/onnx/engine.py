@@ -15,8 +15,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from cinn_colorize.engines.interface import Coarse, LoadedNetwork
-from cinn_colorize.engines.onnx.names import TOGETHER
-from cinn_colorize.engines.onnx.sessions import Sessions
+from cinn_colorize.engines.onnx.files import TOGETHER, Sessions
 from cinn_colorize.errors import EngineError
 from cinn_colorize.imaging.bands import threads
 from cinn_colorize.latents.noise import Floats, LatentLevels, Shapes
@@ -26,17 +25,7 @@ Tensors = dict[str, Floats]  # by their names in the files
 
 
 def onnx_network(model: str, sha256: str, sessions: Sessions, guidance: float | None = None) -> LoadedNetwork:
-    """Return the network of a model's opened files.
-
-    Args:
-        model: name of the model in the registry.
-        sha256: SHA-256 of the weights.
-        sessions: the files.
-        guidance: see :class:`cinn_colorize.Colorizer`.
-
-    Raises:
-        ValueError: the guidance is out of range, or not possible with these weights.
-    """
+    """Return the network of a model's opened files; a ValueError if it cannot be guided so."""
     info = MODELS[model]
     assert isinstance(info, PhotoModelInfo)
     weight = info.guidance_of(guidance)
@@ -78,8 +67,19 @@ class OnnxNetwork:
 
     def coarse(self, latents: LatentLevels, condition: Tensors) -> Coarse:
         """See :meth:`Network.coarse`."""
-        z = latents[self._passes[0].level]
-        parts = [self._pass_through(z[k : k + TOGETHER], condition) for k in range(0, len(z), TOGETHER)]
+        assert self._colours
+        z, parts = latents[self._passes[0].level], []
+        gamut, outputs = {name: condition[name] for name in self._gamut}, ["begun", "begun_log_det"]
+        for start in range(0, len(z), TOGETHER):
+            codes = z[start : start + TOGETHER]
+            number, log_det = len(codes), np.zeros(TOGETHER, np.float32)
+            codes = np.concatenate([codes, np.repeat(codes[-1:], TOGETHER - number, axis=0)])
+            for step in self._passes:
+                codes, change = step(codes, condition, self._guidance)
+                log_det += change
+            for k in range(number):
+                x, change = self._colours.run(outputs, {"values": codes[k : k + 1], **gamut})
+                parts.append((x, log_det[k : k + 1] + change))
         x, log_det = (np.concatenate(of_parts) for of_parts in zip(*parts, strict=True))
         return Coarse(self._scale * x, _log_normal(z) - log_det.astype(np.float64))
 
@@ -112,34 +112,11 @@ class OnnxNetwork:
         """Raise an EngineError."""
         self.encode(ab, condition)
 
-    def _pass_through(self, z: Floats, condition: Tensors) -> tuple[Floats, Floats]:
-        """Decode up to eight codes (N, C, r, r) of the autoregressive level: x and the log-det (N,)."""
-        number = len(z)
-        z = np.concatenate([z, np.repeat(z[-1:], TOGETHER - number, axis=0)])
-        log_det = np.zeros(TOGETHER, np.float32)
-        for step in self._passes:
-            z, change = step(z, condition, self._guidance)
-            log_det += change
-        assert self._colours
-        gamut = {name: condition[name] for name in self._gamut}
-        colours = [
-            self._colours.run(["begun", "begun_log_det"], {"values": z[k : k + 1], **gamut})
-            for k in range(number)
-        ]
-        x, changes = (np.concatenate(values) for values in zip(*colours, strict=True))
-        return x, log_det[:number] + changes
-
 
 def _log_normal(z: Floats) -> NDArray[np.float64]:
     """Return log N(z; 0, 1) of codes (N, ...), in nats."""
     rows = z.reshape(len(z), -1).astype(np.float64)
     return np.asarray(-0.5 * (np.square(rows).sum(1) + rows.shape[1] * math.log(2 * math.pi)))
-
-
-def _guided(values: Floats, guidance: float) -> Floats:
-    """Scale what the condition changes; see :class:`cinn_colorize.flow.autoregressive.Guidance`."""
-    under, without = np.split(values, 2)
-    return np.asarray(under + np.float32(guidance) * (under - without))
 
 
 class _Pass:
@@ -151,10 +128,8 @@ class _Pass:
         self.level, self._order = int(facts["level"]), int(facts["order"])
         self._features, self._without = facts["features"], facts.get("without")
         shapes = {i.name: i.shape for i in session.get_inputs()}
-        # By what is known of the places before, what a step adds to it.
-        self._new = {
-            name: name.replace("s", "", 1) for name in shapes if re.fullmatch(r"(keys|values)\d+", name)
-        }
+        known = [name for name in shapes if re.fullmatch(r"(keys|values)\d+", name)]
+        self._new = {name: name.replace("s", "", 1) for name in known}  # what a step adds to it
         _, self._heads, self._places, self._head = shapes["keys0"]
 
     def __call__(self, z: Floats, condition: Tensors, guidance: float) -> tuple[Floats, Floats]:
@@ -168,18 +143,15 @@ class _Pass:
         outputs = ["log_scale", "shift", *self._new.values()]
         before = np.zeros_like(tokens[:, :1])
         for t in range(self._places):
-            here = slice(t, t + 1)
-            inputs = {
-                "t": np.array(t),
-                "before": np.tile(before, (len(names), 1, 1)),
-                "features": features[:, here],
-            }
+            here, given = slice(t, t + 1), np.tile(before, (len(names), 1, 1))
+            inputs = {"t": np.array(t), "before": given, "features": features[:, here]}
             found = dict(zip(outputs, self._session.run(outputs, inputs | known), strict=True))
             for name, cache in known.items():
                 cache[:, :, here] = found[self._new[name]]
             s, m = found["log_scale"], found["shift"]
-            if len(names) > 1:
-                s, m = (_guided(values, guidance) for values in (s, m))
+            if len(names) > 1:  # scale what the condition changes, see :class:`cinn_colorize.flow.Guidance`
+                pairs, weight = (np.split(s, 2), np.split(m, 2)), np.float32(guidance)
+                s, m = (under + weight * (under - without) for under, without in pairs)
             x[:, here] = before = tokens[:, here] * np.exp(s) + m
             log_det += s.sum((1, 2))
         grid = x[:, :: self._order].transpose(0, 2, 1).reshape(z.shape)

@@ -1,4 +1,4 @@
-"""Write the ONNX files; see :mod:`cinn_colorize.engines.onnx.names`."""
+"""Write the ONNX files; see :mod:`cinn_colorize.engines.onnx.files`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from torch.utils import _pytree as pytree
 
 from cinn_colorize import __version__
 from cinn_colorize.engines.interface import DENSITY_SCALE
-from cinn_colorize.engines.onnx.names import COARSE, CONDITION, CONTENTS, SAMPLE, STEP, TOGETHER
+from cinn_colorize.engines.onnx.files import COARSE, CONDITION, CONTENTS, SAMPLE, STEP, TOGETHER
 from cinn_colorize.engines.pytorch import evaluating
 from cinn_colorize.errors import WeightsError
 from cinn_colorize.files.atomic import writing
@@ -78,10 +78,7 @@ class _Sample(nn.Module):
         x, log_dets = self.model.finish(latents, condition, begun)
         scale = self.model.config.chroma_scale
         log_det = torch.stack(list(log_dets.values())).sum(0)
-        return {
-            "ab": x * scale,
-            "log_det": log_det + x[0].numel() * math.log(scale / DENSITY_SCALE),
-        }
+        return {"ab": x * scale, "log_det": log_det + x[0].numel() * math.log(scale / DENSITY_SCALE)}
 
 
 class _Coarse(nn.Module):
@@ -208,13 +205,8 @@ def _coarse_graphs(model: Natural, values: Tensor, condition: Any) -> dict[str, 
     guided = range(len(passes))[GUIDED]
     for number, flow in reversed([*enumerate(passes)]):  # of f
         step = _step_graph(flow, f"levels.{LEVEL}.flow.maps.{number + 1}.")
-        step.metadata_props.update(
-            {
-                "level": str(LEVEL),
-                "features": f"prepared.{LEVEL}.features.{number}",
-                "order": "-1" if flow.reverse else "1",
-            }
-        )
+        features, order = f"prepared.{LEVEL}.features.{number}", "-1" if flow.reverse else "1"
+        step.metadata_props.update({"level": str(LEVEL), "features": features, "order": order})
         if number in guided:
             step.metadata_props["without"] = f"prepared.{LEVEL}.without.{guided.index(number)}"
         graphs[STEP.format(len(passes) - 1 - number)] = step

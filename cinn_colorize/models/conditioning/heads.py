@@ -46,10 +46,7 @@ class GlobalContext(nn.Module):
 class LevelHead(nn.Module):
     """Three convolutions, residual blocks, and one each for the elementwise map and the coupling blocks.
 
-    Args:
-        r: resolution of the level.
-        config: the architecture.
-        features: channels of the pyramid by resolution.
+    It is that of the level at r; ``features`` are the channels of the pyramid by resolution.
     """
 
     def __init__(self, r: int, config: NaturalConfig, features: Mapping[int, int]) -> None:
@@ -69,23 +66,13 @@ class LevelHead(nn.Module):
         self.to_couplings = conv(depth, sum(self.coupling_widths), 1)
 
     def prepare(self, source: Tensor, luminance: Tensor) -> Prepared:
-        """Compute what does not depend on colours.
-
-        Args:
-            source: the pyramid at 2r.
-            luminance: L's mean at r and its Haar details, (N, 4, r, r).
-        """
+        """Compute what needs no colours, of the pyramid at 2r and L's mean and details (N, 4, r, r)."""
         return Prepared(F.silu(self.read(source)), luminance)
 
     def forward(self, prepared: Prepared, coarser: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Compute the conditions of a level's maps.
+        """Compute the condition of the elementwise map, (N, 24, r, r), and those of each subnetwork.
 
-        Args:
-            prepared: what :meth:`prepare` computed for the photo.
-            coarser: the mean colours at r, (N, 2, r, r).
-
-        Returns:
-            condition of the elementwise map, (N, 24, r, r), and of each subnetwork.
+        ``coarser`` are the mean colours at r, (N, 2, r, r).
         """
         coarser = coarser.clamp(-self.limit, self.limit)
         h = self.context(F.silu(self.join(torch.cat([*prepared, coarser], dim=1))))

@@ -1,4 +1,4 @@
-"""A feature pyramid over the backbone.
+"""The feature pyramid over the backbone, with attention, and a pyramid of L itself in its place.
 
 After Lin et al., "Feature Pyramid Networks" (2017, https://arxiv.org/abs/1612.03144): coarse features carry
 meaning down, and fine ones add position.
@@ -7,22 +7,62 @@ meaning down, and fine ones add position.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from contextlib import nullcontext
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from cinn_colorize.models.conditioning.attention import SelfAttention
+from cinn_colorize.flow import haar
 from cinn_colorize.models.conditioning.backbone import FEATURES
 from cinn_colorize.models.conditioning.layers import conv
+
+_FEW = 64  # tokens
+
+
+class SelfAttention(nn.Module):
+    """Transformer blocks over all pixels of a small grid, starting as the identity.
+
+    Vaswani et al., "Attention Is All You Need" (2017, https://arxiv.org/abs/1706.03762), norm first, with a
+    multiple of 32 channels.
+    """
+
+    def __init__(self, channels: int, resolution: int, blocks: int) -> None:
+        super().__init__()
+        self.position = nn.Parameter(torch.zeros(resolution**2, channels))
+        self.blocks = nn.ModuleList()
+        settings: dict[str, Any] = {
+            "dropout": 0.0,
+            "activation": "gelu",
+            "batch_first": True,
+            "norm_first": True,
+        }
+        for _ in range(blocks):
+            block = nn.TransformerEncoderLayer(channels, channels // 32, 2 * channels, **settings)
+            for last in (block.self_attn.out_proj, block.linear2):
+                nn.init.zeros_(last.weight)
+                nn.init.zeros_(last.bias)
+            self.blocks.append(block)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Transform features (N, channels, r, r); the shape stays."""
+        n, channels, height, width = features.shape
+        x = features.flatten(2).transpose(1, 2)
+        positioned = x + self.position
+        # On a CPU, the gradient of torch's fused attention takes twice as long for so few tokens.
+        plain = self.training and x.device.type == "cpu" and height * width <= _FEW
+        with sdpa_kernel(SDPBackend.MATH) if plain else nullcontext():
+            for block in self.blocks:
+                positioned = block(positioned)
+        return (positioned - self.position).transpose(1, 2).reshape(n, channels, height, width)
 
 
 class FeaturePyramid(nn.Module):
     """Features at 64, 32, 16 and 8 px from backbone features at 256 px input and L at 64 px.
 
-    Args:
-        attention: number of transformer blocks by resolution.
+    ``attention`` has the number of transformer blocks by resolution.
     """
 
     CHANNELS: ClassVar[dict[int, int]] = {64: 64, 32: 128, 16: 192, 8: 256}  # by resolution
@@ -32,16 +72,13 @@ class FeaturePyramid(nn.Module):
         channels = self.CHANNELS
         inputs = {256 // stride: width for stride, width in FEATURES.items()}
         inputs[64] += 1  # L
-        self.lateral = nn.ModuleDict(
-            {str(r): conv(inputs[r], channels[r], 3 if r == 64 else 1) for r in inputs}
-        )
-        self.from_above = nn.ModuleDict(
-            {str(r): conv(channels[r // 2], channels[r], 1) for r in (64, 32, 16)}
-        )
+        lateral = {str(r): conv(inputs[r], channels[r], 3 if r == 64 else 1) for r in inputs}
+        self.lateral = nn.ModuleDict(lateral)
+        from_above = {str(r): conv(channels[r // 2], channels[r], 1) for r in (64, 32, 16)}
+        self.from_above = nn.ModuleDict(from_above)
         self.smooth = nn.ModuleDict({str(r): conv(channels[r], channels[r]) for r in inputs})
-        self.attention = nn.ModuleDict(
-            {str(r): SelfAttention(channels[r], r, blocks) for r, blocks in attention.items()}
-        )
+        attending = {str(r): SelfAttention(channels[r], r, blocks) for r, blocks in attention.items()}
+        self.attention = nn.ModuleDict(attending)
 
     def up_to(self, finest: int) -> list[nn.Module]:
         """List the modules that :meth:`forward` uses up to a resolution."""
@@ -67,3 +104,19 @@ class FeaturePyramid(nn.Module):
             x = F.silu(self.smooth[str(r)](x)) + x
             pyramid[r] = self.attention[str(r)](x) if str(r) in self.attention else x
         return pyramid
+
+
+class LuminancePyramid(nn.Module):
+    """A Haar pyramid of L, for a model without conditioning network (paper 4.2, Fig. 16)."""
+
+    # By resolution: L, or its means and their three differences; 0: a vector of all values at 4 px.
+    CHANNELS: ClassVar[dict[int, int]] = {64: 1, 32: 4, 16: 4, 8: 4, 4: 4, 2: 4, 1: 4, 0: 64}
+
+    def forward(self, L: Tensor) -> dict[int, Tensor]:
+        """Map L (N, 1, 64, 64), in [-1, 1], to values (N, CHANNELS[r], r, r) and a vector (N, 64)."""
+        pyramid, mean = {64: L}, L
+        for r in (32, 16, 8, 4, 2, 1):
+            average, details = haar(mean)
+            mean = average / 2
+            pyramid[r] = torch.cat([mean, details], dim=1)
+        return pyramid | {0: pyramid[4].flatten(1)}

@@ -1,0 +1,48 @@
+"""What the sections share: timing in turn, so that other load affects all alternatives, and tables."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+Times = dict[str, list[float]]
+
+
+def in_turn(ways: Mapping[str, Callable[[], object]], repeats: int) -> Times:
+    """Time each alternative in each round, after a round that does not count."""
+    times: Times = {name: [] for name in ways}
+    for _ in range(1 + repeats):
+        for name, work in ways.items():
+            start = time.perf_counter()
+            work()
+            times[name].append(time.perf_counter() - start)
+    return {name: seconds[1:] for name, seconds in times.items()}
+
+
+def ratio(times: Times, peer: str, ours: str) -> float:
+    """Return how many times longer the peer takes: the median over the rounds."""
+    return statistics.median(p / o for p, o in zip(times[peer], times[ours], strict=True))
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Format a table; columns of numbers are right-aligned."""
+    numeric = [all(_is_number(row[i]) for row in rows) for i in range(len(head))]
+    rule = ["---:" if right else "---" for right in numeric]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows))
+
+
+def replace_section(path: Path, name: str, text: str) -> None:
+    """Put text between the file's comments ``<!-- name -->`` and ``<!-- /name -->``, if it has them."""
+    content = path.read_text()
+    before, found, rest = content.partition(f"<!-- {name} -->\n")
+    if found:
+        _, end, after = rest.partition(f"<!-- /{name} -->")
+        if not end:
+            raise ValueError(f"{path}: lacks <!-- /{name} -->")
+        path.write_text(f"{before}{found}{text}\n{end}{after}")
+
+
+def _is_number(cell: str) -> bool:
+    return cell.replace(".", "", 1).isdigit() or cell == ""
