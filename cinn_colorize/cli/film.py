@@ -85,10 +85,8 @@ def film(
     SEED + k - 1 in all shots. A call that was stopped, however it was, is continued by the same command.
 
     Examples:
-        cinn-colorize film old.mp4 -n 4
-        cinn-colorize film old.mp4 --from 1:20 --to 1:35
-        cinn-colorize film old.mp4 --sheet    (then edit colorized/old_shots.tsv)
-        cinn-colorize film old.mp4 --shots colorized/old_shots.tsv
+        cinn-colorize film old.mp4 -n 4 --from 1:20 --to 1:35
+        cinn-colorize film old.mp4 --sheet
     """
     common.check_seeds(request.seed or 0, request.number)
     common.check_engine(network.engine, network.device, network.precision)
