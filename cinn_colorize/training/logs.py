@@ -50,10 +50,14 @@ class Logs:
                 _write(path, self.headers[path.stem], [row for row in rows if int(row["seen"]) <= seen])
             except OSError as error:
                 raise DataError(f"{printable_name(path)}: cannot be written ({error.strerror})") from error
-        if importlib.util.find_spec("tensorboard"):
-            from torch.utils.tensorboard import SummaryWriter
+        self.board = self._open_board(seen)
 
-            self.board = SummaryWriter(str(self.run / "tensorboard"), purge_step=seen + 1)
+    def _open_board(self, seen: int) -> SummaryWriter | None:
+        if not importlib.util.find_spec("tensorboard"):
+            return None
+        from torch.utils.tensorboard import SummaryWriter
+
+        return SummaryWriter(str(self.run / "tensorboard"), purge_step=seen + 1)
 
     def has(self, name: str, seen: int) -> bool:
         """Return whether a log has a row of so many photos."""
