@@ -32,6 +32,10 @@ class OriginalError(CinnError):
     """An output would replace a file that the call reads."""
 
 
+class FilmError(CinnError):
+    """A film cannot be read or written."""
+
+
 class WeightsError(CinnError):
     """Weights cannot be found or used."""
 

@@ -22,11 +22,13 @@ from cinn_colorize.imaging.options import (
     HintReach,
     Rank,
     Rendering,
+    Upsampling,
     check_seeds,
     flags_of,
     option,
     parse_frame,
     parse_seed,
+    parse_time,
     whole_number,
 )
 from cinn_colorize.latents.levels import (
@@ -235,6 +237,52 @@ class SampleRequest(Request):
         if like is not None:
             return Variation(self.rank, kept, like=like, fresh=transfer_noise(info.levels), **drawn)
         return Sampling(self.rank, 1 if is_typical else kept, **drawn)
+
+
+@dataclass(frozen=True)
+class FilmRendering(Rendering):
+    """How samples become frames; of upsampling, films have one way."""
+
+    upsampling: Upsampling = Upsampling.jbu
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilmRequest(Request):
+    """Samples of a film."""
+
+    command: ClassVar[str] = "film"
+
+    number: int = option(1, "N", "Number of versions of each film.", "-n --number", min=1)
+    temperature: SomeLevels | None = temperature_option()
+    seed: int | None = option(
+        None,
+        "SEED",
+        "Seed of the first version; later versions count up from it.",
+        "-s --seed",
+        min=0,
+        show_default=f"0; with -n 1, that of 0 to {TYPICAL_OF - 1} which is the most typical of all shots",
+    )
+    rendering: FilmRendering = FilmRendering()
+    frame: str = "auto"
+    start: float | None = option(
+        None, "TIME", "Begin there: seconds, M:S or H:M:S.", "--from", kind=str, parse=parse_time
+    )
+    end: float | None = option(None, "TIME", "End there.", "--to", kind=str, parse=parse_time)
+    shots: Path | None = option(
+        None, "FILE", "Table of shots, as --sheet writes it: a seed or temperature for each, or gray."
+    )
+
+    @property
+    def is_part(self) -> bool:
+        """Whether only a part of each film is wanted."""
+        return self.start is not None or self.end is not None
+
+    def method(
+        self, info: ModelInfo, max_pixels: int = MAX_PIXELS, progress: Progress | None = None
+    ) -> SampleMethod:
+        """See :meth:`Request.method`; without a seed, one version is the most typical of several."""
+        drawn = {name: getattr(self, name) for name in ("number", "temperature", "seed", "rendering")}
+        return SampleRequest(**drawn).method(info)
 
 
 @dataclass(frozen=True, kw_only=True)

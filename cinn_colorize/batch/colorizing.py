@@ -6,7 +6,6 @@ Light: what computes is imported when there is a photo, beside the loading of th
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cinn_colorize.batch.plan import Event, Existing, Failure, Finished, Plan, Result, State, Task
 from cinn_colorize.batch.result_files import check_names, make_folder
-from cinn_colorize.errors import CinnError, ExistsError, OutputError, PhotoError
+from cinn_colorize.errors import ExistsError, OutputError, PhotoError
 from cinn_colorize.files.atomic import mode_like
 from cinn_colorize.files.messages import printable_name
 
@@ -74,9 +73,7 @@ class Job:
         except LeftOutError:
             yield Finished(path, left_out=True)
         except Exception as error:  # whatever it is, the batch continues
-            unexpected = f"{printable_name(path)}: {error!r}; --debug shows where"
-            message = str(error) if isinstance(error, CinnError) else unexpected
-            yield Failure(path, message, isinstance(error, OutputError), traceback.format_exc())
+            yield Failure.of(path, error)
         else:
             yield Finished(path, written)
 

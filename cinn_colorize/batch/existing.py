@@ -5,15 +5,13 @@ A result is done if the manifest lists it, or else if its recipe is the one want
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cinn_colorize.batch.plan import Existing, Plan, State, Task
-from cinn_colorize.errors import PhotoError
+from cinn_colorize.batch.plan import Plan, State, Task
 from cinn_colorize.files.formats import format_of_name
 from cinn_colorize.files.messages import printable_name
 from cinn_colorize.methods.recipe import differences, recipe_at
@@ -22,8 +20,6 @@ from cinn_colorize.methods.samples import in_file
 if TYPE_CHECKING:
     from cinn_colorize.colorizer import BaseColorizer
     from cinn_colorize.imaging.photo import Photo
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -147,22 +143,6 @@ class ExistingResults:
         return self._recipes[page]
 
     def _leave(self, output: Path, different: Mapping[str, str]) -> None:
-        """Say that a file is left alone which was made in another way, or not by this program.
-
-        Raises:
-            PhotoError: it says that, unless such files are skipped.
-        """
+        """See :meth:`SamplesPlan.leave`; what no sample can be made of is told first."""
         self._plan.method.check(self._colorizer, self._photo)
-        name, how = printable_name(output), " and ".join(different.values())
-        if self._plan.existing is Existing.SKIP:
-            reason = f"it was made {how}" if how else "it has no recipe"
-            log.warning(f"{name}: left as it is; {reason}")
-            return
-        keys = [key for key in self._plan.names if key in different]
-        advice = "add --overwrite, or choose another --output-dir"
-        if keys:
-            advice = f"add --overwrite, choose another --output-dir, or put {{{keys[0]}}} into --output"
-        problem = f"exists, made {how}; {advice}"
-        if not different:
-            problem = "exists; add --overwrite or --skip-existing, or choose another --output-dir"
-        raise PhotoError(f"{printable_name(self._task.input.path)}: {name} {problem}")
+        self._plan.leave(printable_name(self._task.input.path), output, different)

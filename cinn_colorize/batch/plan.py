@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from cinn_colorize.batch.inputs import Input
-from cinn_colorize.errors import PhotoError
+from cinn_colorize.errors import CinnError, OutputError, PhotoError
 from cinn_colorize.files.atomic import leaves_folder
 from cinn_colorize.files.formats import format_of_name, own_suffix, written_suffix
 from cinn_colorize.files.messages import printable_name
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from cinn_colorize.engines.choice import ModelSpec
     from cinn_colorize.imaging.photo import Photo
     from cinn_colorize.methods.base import SampleMethod
+
+log = logging.getLogger(__name__)
 
 
 class Existing(StrEnum):
@@ -36,36 +40,26 @@ State = Enum("State", ["MISSING", "RIGHT", "OTHER"])
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """A request, and where its results go.
+class SamplesPlan:
+    """Samples of photos or films, and where they go.
 
     Attributes:
-        request: what makes the pictures of each photo.
         method: what draws them with the model.
         folder: folder of the results.
-        pattern: file name of a picture, with {stem}, {seed}, {ext} and the keys of ``names``.
-        format: format of the pictures; ``auto`` keeps the photo's own where it can be written, else PNG.
-        encoding: how the pictures are written.
+        pattern: file name of a result, with {stem}, {seed}, {ext} and the keys of ``names``.
         existing: what happens to results that exist.
-        sheet: file name of a labelled contact sheet, with {stem}; empty for none.
-        max_pixels: larger photos are refused.
         names: what else may be part of a file name; empty where the call cannot choose names.
     """
 
-    request: Request
     method: SampleMethod
     folder: Path
     pattern: str
-    format: str
-    encoding: Encoding
     existing: Existing
-    sheet: str = ""
-    max_pixels: int = MAX_PIXELS
     names: Mapping[str, str | int] = field(default_factory=dict)
 
     @property
     def number(self) -> int:
-        """Number of samples drawn for a photo."""
+        """Number of samples drawn of each."""
         return self.method.number
 
     @property
@@ -79,6 +73,76 @@ class Plan:
         return self.method.temperature
 
     @property
+    def drawn(self) -> dict[str, str]:
+        """What recipes say of how all samples are drawn, beside their seeds."""
+        return {**self.method.entries, "temperature": format_levels(self.temperature)}
+
+    @property
+    def seeds(self) -> range:
+        """Seeds of the samples."""
+        return range(self.seed, self.seed + self.number)
+
+    @property
+    def picks(self) -> bool:
+        """Whether only some of the samples drawn are kept."""
+        return self.method.kept < self.number
+
+    @property
+    def picked(self) -> str:
+        """What recipes say of the samples that are kept; empty if all are."""
+        order = "likeliest" if self.method.order == Rank.log_prob else "typical"
+        return picked(self.method.kept, self.seeds, order).get("picked", "")
+
+    @property
+    def repeats(self) -> bool:
+        """Whether all samples are the same."""
+        return self.number > 1 and not self.picks and not self.method.is_random
+
+    def leave(self, source: str, output: Path, different: Mapping[str, str]) -> None:
+        """Say that a file is left alone which was made in another way, or not by this program.
+
+        Args:
+            source: name of the photo or film.
+            output: the file.
+            different: what to say of how it was made; empty if it has no recipe.
+
+        Raises:
+            PhotoError: it says that, unless such files are skipped.
+        """
+        name, how = printable_name(output), " and ".join(different.values())
+        if self.existing is Existing.SKIP:
+            reason = f"it was made {how}" if how else "it has no recipe"
+            log.warning(f"{name}: left as it is; {reason}")
+            return
+        keys = [key for key in self.names if key in different]
+        advice = "add --overwrite, or choose another --output-dir"
+        if keys:
+            advice = f"add --overwrite, choose another --output-dir, or put {{{keys[0]}}} into --output"
+        problem = f"exists, made {how}; {advice}"
+        if not different:
+            problem = "exists; add --overwrite or --skip-existing, or choose another --output-dir"
+        raise PhotoError(f"{source}: {name} {problem}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan(SamplesPlan):
+    """A request, and where its results go.
+
+    Attributes:
+        request: what makes the pictures of each photo.
+        format: format of the pictures; ``auto`` keeps the photo's own where it can be written, else PNG.
+        encoding: how the pictures are written.
+        sheet: file name of a labelled contact sheet, with {stem}; empty for none.
+        max_pixels: larger photos are refused.
+    """
+
+    request: Request
+    format: str
+    encoding: Encoding
+    sheet: str = ""
+    max_pixels: int = MAX_PIXELS
+
+    @property
     def rendering(self) -> Rendering:
         """How samples become pictures."""
         return self.request.rendering
@@ -88,11 +152,6 @@ class Plan:
         """Pages of TIFFs that are colorized, into TIFFs of as many; None for the first alone."""
         pages = getattr(self.request, "pages", None)
         return None if pages is None else Pages.parse(pages)
-
-    @property
-    def drawn(self) -> dict[str, str]:
-        """What recipes say of how all samples are drawn, beside their seeds."""
-        return {**self.method.entries, "temperature": format_levels(self.temperature)}
 
     def settings(self, network: ModelSpec) -> dict[str, str]:
         """Return what makes all results, beside photo and seed, as their recipes say it.
@@ -110,27 +169,6 @@ class Plan:
     def without_frame(self) -> Plan:
         """Return the plan for photos whose frames are not looked for."""
         return replace(self, request=self.request.without_frame())
-
-    @property
-    def seeds(self) -> range:
-        """Seeds of the samples of a photo."""
-        return range(self.seed, self.seed + self.number)
-
-    @property
-    def picks(self) -> bool:
-        """Whether only some of the samples drawn are kept."""
-        return self.method.kept < self.number
-
-    @property
-    def picked(self) -> str:
-        """What recipes say of the samples that are kept; empty if all are."""
-        order = "likeliest" if self.method.order == Rank.log_prob else "typical"
-        return picked(self.method.kept, self.seeds, order).get("picked", "")
-
-    @property
-    def repeats(self) -> bool:
-        """Whether all samples of a photo are the same."""
-        return self.number > 1 and not self.picks and not self.method.is_random
 
     def open(self, source: Path | bytes, name: str) -> Photo:
         """Open a photo, or the first page of it that is wanted.
@@ -237,6 +275,13 @@ class Failure:
     message: str  # one line that names the photo
     ends: bool = False  # whether the photos after it would fail in the same way
     trace: str = ""
+
+    @classmethod
+    def of(cls, path: Path, error: Exception) -> Self:
+        """Return the failure of a photo by an error that is being handled."""
+        unexpected = f"{printable_name(path)}: {error!r}; --debug shows where"
+        message = str(error) if isinstance(error, CinnError) else unexpected
+        return cls(path, message, isinstance(error, OutputError), traceback.format_exc())
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,8 @@ class Batch:
         cluster: the machines that do it, in place of processes of this one.
     """
 
+    things = "photos"
+
     def __init__(
         self,
         inputs: list[Input | PhotoError],

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
-import string
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,10 +15,8 @@ from cinn_colorize.cli import common, values
 from cinn_colorize.cli.console import progress_bar, require_stdout, say, write_stdout
 from cinn_colorize.cli.many import STREAM, BatchOptions
 from cinn_colorize.cli.summary import report, report_dry_run
-from cinn_colorize.files.atomic import leaves_folder
 from cinn_colorize.files.formats import OUTPUT_SUFFIXES, format_of_name
 from cinn_colorize.files.limits import read_stream
-from cinn_colorize.files.messages import counted
 from cinn_colorize.imaging.options import option
 from cinn_colorize.latents.levels import short_levels
 from cinn_colorize.request import SampleRequest
@@ -72,25 +68,16 @@ def _check_pattern(
 ) -> None:
     """Refuse a pattern that is not of such pictures, or gives two of the samples of a photo one name."""
     ext = ".jpg" if format == "auto" else f".{format}"
-    try:
-        specs = [spec for _, _, spec, _ in string.Formatter().parse(pattern) if spec]
-        if any(re.search(r"[{]|\d{4}", spec) for spec in specs):  # which may take for ever
-            raise typer.BadParameter(f"--output {pattern!r} has a field of more than 999 characters")
-        seeds = range(first, first + number)
-        names = {pattern.format(stem="photo", seed=seed, ext=ext, **values) for seed in seeds}
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise typer.BadParameter(f"--output accepts {_FIELDS}, not {pattern!r}") from error
-    problem = ""
+    names = common.check_pattern(
+        pattern, _FIELDS, {**values, "ext": ext}, range(first, first + number), "samples"
+    )
     if not all(Path(name).suffix.lower() in OUTPUT_SUFFIXES for name in names):
         problem = "must end in {ext}, .png, .jpg, .webp, .tif or .avif"
     elif format != "auto" and any(format_of_name(name) != format for name in names):
         problem = f"has a suffix of its own; leave out --format {format}"
-    elif not Path(pattern).is_absolute() and any(map(leaves_folder, names)):
-        problem = "leaves the folder of -o; choose that folder, or an absolute --output"
-    elif len(names) < number:
-        problem = f"gives {number} samples {counted(len(names), 'name')}; add {{seed}}"
-    if problem:
-        raise typer.BadParameter(f"--output {pattern!r} {problem}")
+    else:
+        return
+    raise typer.BadParameter(f"--output {pattern!r} {problem}")
 
 
 def colorize(

@@ -7,7 +7,9 @@ recipes keep are declared in :mod:`cinn_colorize.imaging.options`.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+import re
+import string
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.util import find_spec
@@ -19,6 +21,8 @@ import typer
 from cinn_colorize.cli import values
 from cinn_colorize.cli.console import fatal, show_log
 from cinn_colorize.engines.choice import Engine, ModelSpec
+from cinn_colorize.files.atomic import leaves_folder
+from cinn_colorize.files.messages import counted
 from cinn_colorize.imaging import options
 from cinn_colorize.imaging.options import MAX_PIXELS, OUTPUT, Encoding, Precision, option
 from cinn_colorize.latents.levels import PerLevel, SomeLevels, parse_temperature
@@ -28,7 +32,7 @@ from cinn_colorize.request import Progress, Request, guidance_option
 if TYPE_CHECKING:
     import torch
 
-    from cinn_colorize.batch.plan import Plan
+    from cinn_colorize.batch.plan import Existing, Plan
     from cinn_colorize.colorizer import BaseColorizer
     from cinn_colorize.methods.base import SampleMethod
 
@@ -76,6 +80,11 @@ def engine_option(kind: type[StrEnum] = Engine, more: str = "") -> Any:
     return option(kind("auto"), None, help, panel=NETWORK)
 
 
+def recursive_option(results: str) -> Any:
+    """Declare ``--recursive``."""
+    return option(False, None, f"Include subfolders; {results}.", "-r --recursive")
+
+
 def overwrite_option() -> Any:
     """Declare ``--overwrite``."""
     return option(False, None, "Replace results that exist.", panel=OUTPUT)
@@ -84,6 +93,11 @@ def overwrite_option() -> Any:
 def sheet_option(help: str, default: bool = True) -> Any:
     """Declare ``--sheet``."""
     return option(default, None, help, "--sheet/--no-sheet", panel=OUTPUT)
+
+
+def json_option() -> Any:
+    """Declare ``--json``."""
+    return option(False, None, "Print one JSON object per result instead of its path.", "--json")
 
 
 def debug_option() -> Any:
@@ -140,35 +154,18 @@ class FolderOptions:
     )
     overwrite: bool = overwrite_option()
 
-
-@dataclass(frozen=True)
-class OutputOptions(FolderOptions):
-    """Where full-size pictures go, how they are written, and how they are printed."""
-
-    format: str = option("auto", "|".join(values.FORMATS), _FORMAT, **_FORMATS)
-    encoding: Encoding = Encoding()
-    as_json: bool = option(False, None, "Print one JSON object per result instead of its path.", "--json")
-
-    def plan(self, request: Request, method: SampleMethod, reading: PhotoOptions, **names: Any) -> Plan:
-        """Return the plan of a batch; ``names`` are the fields of :class:`Plan` that name files."""
-        from cinn_colorize.batch.plan import Existing, Plan
+    @property
+    def existing(self) -> Existing:
+        """What happens to results that exist."""
+        from cinn_colorize.batch.plan import Existing
 
         skips = getattr(self, "skip_existing", False)
-        return Plan(
-            request=request,
-            method=method,
-            folder=self.output_dir,
-            format=self.format,
-            encoding=self.encoding,
-            existing=Existing.OVERWRITE if self.overwrite else Existing.SKIP if skips else Existing.REFUSE,
-            max_pixels=reading.limit,
-            **names,
-        )
+        return Existing.OVERWRITE if self.overwrite else Existing.SKIP if skips else Existing.REFUSE
 
 
 @dataclass(frozen=True)
-class BatchOutputOptions(OutputOptions):
-    """The same for a batch, some of whose results may exist."""
+class ExistingOptions(FolderOptions):
+    """The same, where some of the results may exist."""
 
     skip_existing: bool = option(False, None, "Leave alone, and name, results that were made in another way.")
 
@@ -176,6 +173,35 @@ class BatchOutputOptions(OutputOptions):
         """Refuse options that exclude each other."""
         if self.overwrite and self.skip_existing:
             raise typer.BadParameter("--overwrite and --skip-existing exclude each other")
+
+
+@dataclass(frozen=True)
+class OutputOptions(FolderOptions):
+    """Where full-size pictures go, how they are written, and how they are printed."""
+
+    format: str = option("auto", "|".join(values.FORMATS), _FORMAT, **_FORMATS)
+    encoding: Encoding = Encoding()
+    as_json: bool = json_option()
+
+    def plan(self, request: Request, method: SampleMethod, reading: PhotoOptions, **names: Any) -> Plan:
+        """Return the plan of a batch; ``names`` are the fields of :class:`Plan` that name files."""
+        from cinn_colorize.batch.plan import Plan
+
+        return Plan(
+            request=request,
+            method=method,
+            folder=self.output_dir,
+            format=self.format,
+            encoding=self.encoding,
+            existing=self.existing,
+            max_pixels=reading.limit,
+            **names,
+        )
+
+
+@dataclass(frozen=True)
+class BatchOutputOptions(OutputOptions, ExistingOptions):
+    """The same for a batch."""
 
 
 @dataclass(frozen=True)
@@ -306,6 +332,38 @@ def check_seeds(seed: int, number: int) -> None:
     """Refuse seeds that torch does not accept."""
     with usage_errors("--seed"):
         options.check_seeds(seed, number)
+
+
+def check_pattern(
+    pattern: str, fields: str, values: Mapping[str, str | int], seeds: range, things: str
+) -> set[str]:
+    """Refuse an ``--output`` that has other fields, leaves the folder, or gives several results one name.
+
+    Args:
+        pattern: the pattern.
+        fields: those it may have, for the message.
+        values: values of these, beside stem and seed.
+        seeds: those of the results of an input.
+        things: what these are.
+
+    Returns:
+        The names of the results.
+    """
+    try:
+        specs = [spec for _, _, spec, _ in string.Formatter().parse(pattern) if spec]
+        if any(re.search(r"[{]|\d{4}", spec) for spec in specs):  # which may take for ever
+            raise typer.BadParameter(f"--output {pattern!r} has a field of more than 999 characters")
+        found = {pattern.format(stem="photo", seed=seed, **values) for seed in seeds}
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise typer.BadParameter(f"--output accepts {fields}, not {pattern!r}") from error
+    problem = ""
+    if not Path(pattern).is_absolute() and any(map(leaves_folder, found)):
+        problem = "leaves the folder of -o; choose that folder, or an absolute --output"
+    elif len(found) < len(seeds):
+        problem = f"gives {len(seeds)} {things} {counted(len(found), 'name')}; add {{seed}}"
+    if problem:
+        raise typer.BadParameter(f"--output {pattern!r} {problem}")
+    return found
 
 
 def device_of(name: str) -> torch.device:

@@ -29,6 +29,7 @@ from cinn_colorize.files.atomic import check_output
 from cinn_colorize.files.messages import counted, printable_name
 
 if TYPE_CHECKING:
+    from cinn_colorize.batch.films import Films
     from cinn_colorize.batch.plan import Event, Result
     from cinn_colorize.batch.run import Batch
     from cinn_colorize.cli.common import GeneralOptions
@@ -47,21 +48,30 @@ class Progress:
         self.total, self.unit, self.name = total, unit, name
         self.done = 0
         self._start = time.monotonic()
-        self._recent = deque([self._start], _RECENT + 1)  # when each was done
+        self._recent = deque([(self._start, 0)], _RECENT + 1)  # when as many were done
 
     def advance(self) -> None:
         """Count one more as done."""
-        self._recent.append(time.monotonic())
-        self.done += 1
+        self.reach(self.done + 1)
+
+    def reach(self, done: int) -> None:
+        """Say how many are done."""
+        self.done = done
+        self._recent.append((time.monotonic(), done))
+
+    def refresh(self) -> None:
+        """Ask those who count, if others do."""
 
     def line(self) -> str:
         """Return the state as a line: the photo at work, what is done and left, and how fast."""
         now = time.monotonic()
-        parts = [f"{self.done} of {self.total} {self.unit} done, {self.total - self.done} left"]
-        if self.done:
-            rate = (len(self._recent) - 1) / (now - self._recent[0])
-            parts += [speed(rate, self.unit), f"about {duration((self.total - self.done) / rate)} to go"]
-        else:
+        left = self.total - self.done
+        parts = [f"{self.done} of {self.total} {self.unit} done" + (f", {left} left" if left else "")]
+        begun, before = self._recent[0]
+        if self.done > before and left:
+            rate = (self.done - before) / (now - begun)
+            parts += [speed(rate, self.unit), f"about {duration(left / rate)} to go"]
+        elif self.done <= before:
             parts.append(f"{duration(now - self._start)} so far")
         return f"{self.name}: {', '.join(parts)}" if self.name else ", ".join(parts)
 
@@ -77,10 +87,12 @@ def shown(progress: Progress, *, bar: bool, lines: bool) -> Iterator[None]:
             with progress_bar(False, rate=f"{progress.unit}/s") as display:
                 task = display.add_task("colorizing", total=progress.total)
                 while not end.wait(0.1):
+                    progress.refresh()
                     name = printable_name(Path(progress.name).name)[-40:]
-                    display.update(task, description=name, completed=progress.done)
+                    display.update(task, description=name, completed=progress.done, total=progress.total)
         else:
             while not end.wait(_EVERY):
+                progress.refresh()
                 say(progress.line())
 
     if not shows_bar and (not lines or draws()):
@@ -111,11 +123,11 @@ def duration(seconds: float) -> str:
 class Summary:
     """Counts what a batch does, and says it at the end, or where Ctrl-C stops it."""
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: Batch | Films, progress: Progress | None = None) -> None:
         self._batch, self._photos, self._start = batch, len(batch.inputs), time.monotonic()
         self._outcomes, self._files = Counter[str](), 0
-        total, unit = (batch.files, "files") if self._photos == 1 else (self._photos, "photos")
-        self.progress = Progress(total, unit, batch.first)
+        total, unit = (batch.files, "files") if self._photos == 1 else (self._photos, batch.things)
+        self.progress = progress or Progress(total, unit, batch.first)
 
     @property
     def failed(self) -> int:
@@ -135,17 +147,18 @@ class Summary:
         else:
             existing = "left out" if event.left_out else "there already"
             self._outcomes["done" if event.written else existing] += 1
-        if isinstance(event, Result) == (self._photos == 1):
+        if self.progress.unit in ("files", "photos") and isinstance(event, Result) == (self._photos == 1):
             self.progress.advance()
 
     def stopped(self) -> str:
         """Return what to say where the batch is stopped."""
         outcomes = self._outcomes
-        done = f"{outcomes['done'] + outcomes['there already']} of {self._photos} photos done, "
+        self.progress.refresh()
+        done = f"{outcomes['done'] + outcomes['there already']} of {self._photos} {self._batch.things} done, "
         how = f"; the same command {'continues' if self._batch.resumes else 'starts over'}"
         return (
             f"stopped: {done if self._photos > 1 else ''}{counted(self._files, 'file')} written"
-            f"{how if self._files or outcomes else ''}"
+            f"{how if self._files or outcomes or self.progress.done else ''}"
         )
 
     def say_end(self) -> None:
@@ -156,8 +169,9 @@ class Summary:
             outcomes["not done"] = total - outcomes.total()
             parts = [f"{outcomes[outcome]} {outcome}" for outcome in _OUTCOMES if outcomes[outcome]]
             why = " (made by cinn-colorize)" if outcomes["left out"] else ""
-            rate = f", {speed(outcomes['done'] / seconds, 'photos')}" if outcomes["done"] else ""
-            say(f"{total} photos: {', '.join(parts)}{why}; {duration(seconds)}{rate}")
+            things = self._batch.things
+            rate = f", {speed(outcomes['done'] / seconds, things)}" if outcomes["done"] else ""
+            say(f"{total} {things}: {', '.join(parts)}{why}; {duration(seconds)}{rate}")
         elif outcomes["there already"]:
             say(f"{self._batch.first}: nothing to do; its files are there already")
         elif outcomes["left out"]:
@@ -165,24 +179,26 @@ class Summary:
 
 
 def report(
-    batch: Batch,
+    batch: Batch | Films,
     as_json: bool,
     general: GeneralOptions,
     not_taken: Sequence[Path] = (),
     has_bar: bool = False,
+    progress: Progress | None = None,
 ) -> None:
     """Run a batch, print results on stdout and the rest on stderr; exit with code 1 if a photo failed.
 
     Args:
-        batch: photos and what to do with them.
+        batch: photos or films, and what to do with them.
         as_json: whether to print results as JSON.
         general: what to print beside.
         not_taken: see :func:`.batch.inputs.find_inputs`.
         has_bar: whether the caller shows a progress bar.
+        progress: what to show; by default, how many photos are done.
     """
     from cinn_colorize.batch.plan import Failure, Result
 
-    summary, quiet = Summary(batch), general.quiet
+    summary, quiet = Summary(batch, progress), general.quiet
     if batch.plan.repeats and not quiet:
         say(f"without noise all {batch.plan.number} samples are the same; -n 1 draws only one")
     display = shown(summary.progress, bar=not (quiet or has_bar), lines=not quiet)
@@ -231,7 +247,7 @@ def _say_not_taken(paths: Sequence[Path], general: GeneralOptions) -> None:
     from cinn_colorize.batch.inputs import counts_by_suffix, is_linked_folder, is_special
 
     for path in paths if general.verbose else ():
-        why = "it is not a file" if is_special(path) else "its name is not that of a photo"
+        why = "it is not a file" if is_special(path) else "its name does not end like that of a photo"
         why = "it is a link to a folder" if is_linked_folder(path) else why
         say(f"{printable_name(path)}: not taken, {why}")
     if paths and not general.quiet:

@@ -50,6 +50,19 @@ _SIGNATURES = {
     rb"(?!\0\0)..(?!\0\0)..[\x08\x10\x18\x20]",
 }
 
+_FILM_SUFFIXES = (
+    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".m2v", ".vob", ".ts", ".mts", ".m2ts",
+    ".wmv", ".flv", ".ogv", ".3gp", ".mxf", ".dv",
+)  # fmt: skip
+_FILM = re.compile(
+    rb"....ftyp|\x1a\x45\xdf\xa3|RIFF....AVI |\0\0\x01\xba", re.DOTALL
+)  # MP4, Matroska, AVI, MPEG
+
+
+def is_film(suffix: str, start: bytes = b"") -> bool:
+    """Return whether a file that is no photo is a film, by its suffix or its first bytes."""
+    return suffix.lower() in _FILM_SUFFIXES or bool(_FILM.match(start))
+
 
 def format_of_name(path: str | os.PathLike[str]) -> str:
     """Return the format of a suffix, a key of ``FORMATS``; empty for others."""

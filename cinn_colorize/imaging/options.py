@@ -24,6 +24,7 @@ Precision = StrEnum("Precision", ["fp32", "bf16"])
 Upsampling = StrEnum("Upsampling", ["jbu", "exact", "bicubic"])
 Rank = StrEnum("Rank", {"typical": "typical", "log_prob": "log-prob"})
 HintReach = StrEnum("HintReach", ["thing", "photo"])
+Codec = StrEnum("Codec", ["h264", "h265", "av1", "ffv1", "prores"])
 
 
 def option(default: Any, metavar: str | None, help: str, flags: str = "", **settings: Any) -> Any:
@@ -230,6 +231,21 @@ class Encoding(RecipeOptions):
         object.__setattr__(self, "strip", bool(self.strip))
 
 
+@dataclass(frozen=True)
+class FilmEncoding(RecipeOptions):
+    """How a film is written.
+
+    Attributes:
+        codec: codec of the frames.
+        quality: quality of H.264, H.265 and AV1, 1 to 100.
+    """
+
+    panel: ClassVar[str] = OUTPUT
+
+    codec: Codec = option(Codec.h264, None, "Codec of the frames; ffv1 is lossless.")
+    quality: int = option(65, "Q", "Quality of h264, h265 and av1.", min=1, max=100)
+
+
 def whole_number(value: SupportsIndex, name: str, least: int) -> int:
     """Return an integer of any type, even numpy's; a TypeError if it is none, a ValueError if too small."""
     try:
@@ -246,6 +262,20 @@ def parse_seed(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,19}", text) or int(text) > MAX_SEED:
         raise ValueError(f"{text!r:.80} is not a seed from 0 to {MAX_SEED}")
     return int(text)
+
+
+def parse_time(text: str) -> float:
+    """Parse a time in seconds, ``75``, ``1:15`` or ``0:01:15.5``; other text is a ValueError.
+
+    >>> parse_time("1:15")
+    75.0
+    """
+    if not re.fullmatch(r"(\d{1,3}:){0,2}\d{1,6}(\.\d{1,9})?", text, re.ASCII):
+        raise ValueError(f"{text!r:.80} is not a time; write seconds, M:S or H:M:S")
+    seconds = 0.0
+    for part in text.split(":"):
+        seconds = 60 * seconds + float(part)
+    return seconds
 
 
 def parse_number(name: str, text: str, largest: float) -> float:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.files.atomic import open_input
-from cinn_colorize.files.formats import FORMATS, format_of_content
+from cinn_colorize.files.formats import FORMATS, format_of_content, is_film
 from cinn_colorize.files.limits import check_bytes, read_stream
 from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging import jpeg, vips
@@ -82,6 +82,8 @@ def file_of(source: PhotoSource, name: str | None, max_pixels: int) -> File:
             format = format_of_content(start)
             if format == "tiff" and (own_suffix.lower() in FORMATS["raw"] or is_raw(file)):
                 format = "raw"  # of many cameras, which only a suffix or tags tell from other TIFFs
+    if not format and is_film(own_suffix, start):
+        raise PhotoError(f"{name}: is a film; use cinn-colorize film")
     if not format:
         raise PhotoError(f"{name}: is not a photo in a known format; save it as JPEG, PNG or TIFF")
     suffix = own_suffix if own_suffix.lower() in FORMATS[format] else FORMATS[format][0]

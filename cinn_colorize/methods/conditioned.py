@@ -91,6 +91,16 @@ class Conditioned:
 
         return self.draw(noise, seeds, temperature, {"method": "sample"}, pick)
 
+    def coarse(
+        self, n: SupportsIndex = 1, temperature: SomeLevels | None = None, seed: SupportsIndex = 0
+    ) -> Floats:
+        """Return the coarse colours of n samples of the whole photo squeezed to a square, ab (N, 2, s, s).
+
+        The arguments and errors are those of :meth:`sample`.
+        """
+        temperature = parse_temperature(temperature, self.latent_shapes, self.temperature)
+        return self.whole._compared(draw(self.whole.latent_shapes, seeds_from(seed, n), temperature))[0]
+
     def draw(
         self,
         noise: Callable[[Shapes, Sequence[int]], LatentLevels],
@@ -113,8 +123,8 @@ class Conditioned:
             return _samples(latents, self._decode(latents), seeds, temperature, method)
         whole = self.whole
         latents = noise(whole.latent_shapes, seeds)
-        coarse = whole._begun(latents)
-        ab, log_prob = coarse or whole._decode(latents)
+        coarse = whole._compared(latents)
+        ab, log_prob = coarse
         chosen = medoids(ab, whole_number(pick, "pick", 1))
         method = {**method, **picked(len(chosen), seeds)}
         seeds = [seeds[i] for i in chosen]
@@ -122,14 +132,9 @@ class Conditioned:
             return self.draw(noise, seeds, temperature, method, None)
         latents = {r: z[chosen] for r, z in latents.items()}
         decoded = ab[chosen], log_prob[chosen]
-        if coarse:
+        if self._network.coarse_size:
             decoded = self._network.decode(latents, self._conditions[0], coarse.some(chosen))
         return _samples(latents, decoded, seeds, temperature, method)
-
-    def coarse(self, n: int, seed: int) -> Floats:
-        """Draw the coarse colours of n samples of the whole photo squeezed to a square, (n, 2, s, s)."""
-        latents = draw(self.whole.latent_shapes, range(seed, seed + n), self.temperature)
-        return (self.whole._begun(latents) or self.whole._decode(latents))[0]
 
     def samples_of(
         self, latent: Latent, seeds: Sequence[int], temperature: PerLevel, method: Mapping[str, str]
@@ -192,9 +197,11 @@ class Conditioned:
             raise ValueError("ab has values that are not finite")
         return ab
 
-    def _begun(self, latents: LatentLevels) -> Coarse | None:
-        """Decode the coarse colours of a photo of one window, where the network has such."""
-        return self._network.coarse(latents, self._conditions[0]) if self._network.coarse_size else None
+    def _compared(self, latents: LatentLevels) -> Coarse:
+        """Decode codes as far as it takes to compare them."""
+        if self._network.coarse_size:
+            return self._network.coarse(latents, self._conditions[0])
+        return Coarse(*self._decode(latents))
 
     def _decode(self, latents: LatentLevels) -> tuple[Floats, NDArray[np.float64]]:
         if self._photo.panorama is not None and not self._covered_by(latents):

@@ -89,7 +89,7 @@ def members(conditioned: Conditioned, at_once: int = _AT_A_TIME) -> Iterator[Flo
     """
     end = FIRST_MEMBER + MEMBERS
     for seed in range(FIRST_MEMBER, end, at_once):
-        yield from conditioned.coarse(min(at_once, end - seed), seed)
+        yield from conditioned.coarse(min(at_once, end - seed), seed=seed)
 
 
 def find(members: Sequence[Floats], hints: HintMap) -> Floats:

@@ -61,6 +61,19 @@ def test_what_was_sent_longest_ago_is_forgotten(monkeypatch):
     assert not library.folder.exists()
 
 
+def test_so_is_what_has_too_many_bytes_together(monkeypatch):
+    monkeypatch.setattr("cinn_colorize.studio.library._MOST_BYTES", 5)
+    library = Library()
+    items = [library.new(f"{number}.jpg") for number in range(4)]
+    for item, size in zip(items, (3, 2, 1, 6), strict=True):
+        item.path.write_bytes(bytes(size))
+        library.add(item)
+        if size == 1:
+            assert [path.exists() for path in (item.path for item in items)] == [False, True, True, False]
+    assert [item.path.exists() for item in items] == [False, False, False, True]  # the last one stays
+    library.close()
+
+
 def test_a_file_that_was_removed_from_outside_is_forgotten():
     library = Library()
     items = [library.new(f"{number}.jpg") for number in range(3)]

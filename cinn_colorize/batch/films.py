@@ -1,0 +1,321 @@
+"""Films: what there is of each, and the processes that share the work on it, shot by shot."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import as_completed
+from dataclasses import dataclass, field, replace
+from itertools import chain, pairwise
+from pathlib import Path
+
+from cinn_colorize import __version__
+from cinn_colorize.batch.film_steps import Steps, colorize_shot, join, sheet_row, survey_film, typical_seed
+from cinn_colorize.batch.plan import Event, Existing, Failure, Finished, Result, SamplesPlan, State
+from cinn_colorize.batch.result_files import check_names, make_folder
+from cinn_colorize.batch.workers import usable_cores
+from cinn_colorize.engines.choice import ModelSpec
+from cinn_colorize.errors import CinnError, FilmError, OriginalError, WeightsError
+from cinn_colorize.files.atomic import original_at, sha256, writing
+from cinn_colorize.files.formats import SUFFIXES, is_film, own_suffix
+from cinn_colorize.files.messages import printable_name
+from cinn_colorize.film.encoding import FORMATS, Target
+from cinn_colorize.film.reading import FilmReader
+from cinn_colorize.film.shots import Shot, read_shots, write_shots
+from cinn_colorize.film.story import SURVEYED, Part, survey
+from cinn_colorize.film.writing import FilmWriter, read_recipe
+from cinn_colorize.imaging.options import FilmEncoding
+from cinn_colorize.methods.contact_sheet import contact_sheet, save_sheet
+from cinn_colorize.methods.recipe import differences
+from cinn_colorize.models.registry import MODELS
+from cinn_colorize.request import FilmRequest, shared_entries
+
+log = logging.getLogger(__name__)
+
+_ROWS = 100  # of a contact sheet
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilmPlan(SamplesPlan):
+    """What is made of films.
+
+    Attributes:
+        request: what makes their versions.
+        encoding: how they are written.
+        sheet: whether only the shots are told, in a table and a contact sheet.
+    """
+
+    request: FilmRequest
+    encoding: FilmEncoding
+    sheet: bool = False
+
+    def recipe(self, network: ModelSpec, film: Path) -> dict[str, str]:
+        """Return what the recipes of all versions of a film say, beside their seeds."""
+        request = self.request
+        made_by = network.model, network.sha256, network.precision, network.guidance or 0.0
+        parts = {"from": request.start, "to": request.end, "shots": request.shots and sha256(request.shots)}
+        return {
+            "version": __version__,
+            **shared_entries(*made_by, self.drawn, request.rendering),
+            **{name: str(value) for name, value in parts.items() if value is not None},
+            **self.encoding.entries(),
+            "original": sha256(film),
+            **({"picked": self.picked} if self.picks else {}),
+        }
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """What is to be done for a film.
+
+    Attributes:
+        film: the film.
+        target: how its versions are encoded.
+        outputs: where these go, by their seeds.
+        recipe: what the recipes of all of them say.
+        states: which of those wanted are there; empty as long as their seed is not chosen.
+    """
+
+    film: FilmReader
+    target: Target
+    outputs: Mapping[int, Path]
+    recipe: Mapping[str, str]
+    states: Mapping[int, State] = field(default_factory=dict)
+
+
+class Films:
+    """Films colorized by one plan, one after the other.
+
+    Args:
+        paths: the films.
+        plan: what is made of each.
+        spec: how a process loads the network.
+        workers: number of processes; None for one per core.
+
+    Attributes:
+        frames: number of frames of the films that are begun.
+    """
+
+    things, resumes = "films", True
+
+    def __init__(self, paths: Sequence[Path], plan: FilmPlan, spec: ModelSpec, workers: int | None) -> None:
+        self.inputs, self.plan, self._spec = list(dict.fromkeys(paths)), plan, spec
+        self.files, self.first = plan.method.kept, printable_name(paths[0])
+        self.frames, self._steps = 0, Steps(spec, workers or usable_cores())
+        self._owners: dict[Path, Path] = {}
+
+    @property
+    def done(self) -> float:
+        """Number of frames done."""
+        return self._steps.done
+
+    def run(self) -> Generator[Event, None, None]:
+        """Colorize all films; yield each result as soon as it is written, and the end of each film.
+
+        Raises:
+            WeightsError: the network cannot be loaded.
+        """
+        try:
+            for path in self.inputs:
+                written = 0
+                try:
+                    for result in self._told(path) if self.plan.sheet else self._results(path):
+                        written += not result.existed
+                        yield result
+                except WeightsError:
+                    raise
+                except Exception as error:  # whatever it is, the other films follow
+                    failure = Failure.of(path, error)
+                    yield failure
+                    if failure.ends:
+                        return
+                else:
+                    yield Finished(path, written)
+        finally:
+            self._steps.end()
+
+    def dry_run(self) -> Iterator[_Planned | Failure]:
+        """Yield what is to be done for each film, and do nothing."""
+        for path in self.inputs:
+            try:
+                yield self._planned(path)
+            except CinnError as error:
+                yield Failure.of(path, error)
+
+    def _planned(self, path: Path) -> _Planned:
+        """Return what is to be done for a film."""
+        film, plan = _opened(path), self.plan
+        target = Target.of(film, **vars(plan.encoding))
+        outputs, recipe = self._outputs(film, target), plan.recipe(self._spec, path)
+        planned = _Planned(film, target, outputs, recipe)
+        if not plan.picks:
+            return replace(planned, states=self._states(planned, plan.seeds))
+        for seed in plan.seeds:
+            found = _recipe_at(outputs[seed])
+            if found.get("picked") == plan.picked and not differences(found, _of_seed(recipe, seed)):
+                return replace(planned, states={seed: State.RIGHT})
+        return planned
+
+    def _results(self, path: Path) -> Iterator[Result]:
+        """Make the versions of a film that are missing."""
+        begun, planned, plan = time.perf_counter(), self._planned(path), self.plan
+        film, outputs, recipe, state = planned.film, planned.outputs, planned.recipe, path.stat()
+
+        def result(seed: int, *, existed: bool) -> Result:
+            ms = round(1000 * (time.perf_counter() - begun))
+            about = state.st_size, state.st_mtime, ms, seed, plan.temperature
+            return Result(path, outputs[seed], *about, existed=existed)
+
+        states, parts, first = planned.states, list[Part](), plan.seed
+        if not states or State.MISSING in states.values():
+            make_folder(outputs[plan.seed].parent, plan.folder)
+            parts, first = self._surveyed(film, outputs[plan.seed], recipe)
+            states = states or self._states(planned, [first])
+        yield from (result(seed, existed=True) for seed in states if states[seed] is State.RIGHT)
+        missing = [seed for seed in states if states[seed] is State.MISSING]
+        if not missing:
+            return
+        check_names(outputs[seed] for seed in missing)
+        writers = {
+            seed - first: FilmWriter(outputs[seed], film, planned.target, _of_seed(recipe, seed))
+            for seed in missing
+        }
+        for writer in writers.values():
+            writer.prepare()
+        self._colorize(film, parts, writers, first)
+        segments = [segment for part in parts for segment in part.segments]
+        for k, writer in writers.items():
+            self._steps.result_of(self._steps.begin(join, writer, segments, plan.request.is_part))
+            yield result(first + k, existed=False)
+        _record(outputs[plan.seed]).unlink(missing_ok=True)
+
+    def _told(self, path: Path) -> Iterator[Result]:
+        """Write a table of the shots of a film, and a contact sheet."""
+        film, plan = _opened(path), self.plan
+        table = plan.folder / f"{path.stem}_shots.tsv"
+        if plan.existing is not Existing.OVERWRITE and os.path.lexists(table):
+            plan.leave(film.name, table, {})
+            return
+        make_folder(plan.folder, plan.folder)
+        parts, first = self._surveyed(film, table, plan.recipe(self._spec, path))
+        rows = [self._steps.begin(sheet_row, film, part, plan.method) for part in parts]
+        tiles = []
+        for part, begun in zip(parts, rows, strict=True):
+            tiles.append(self._steps.result_of(begun))
+            self._steps.add((1 - SURVEYED) * len(part.times))
+        for k in range(0, len(tiles), _ROWS):
+            sheet = table.with_suffix(f".{k // _ROWS}.jpg" if len(tiles) > _ROWS else ".jpg")
+            save_sheet(contact_sheet([*chain(*tiles[k : k + _ROWS])], len(tiles[0])), sheet)
+            yield Result(path, sheet, path.stat().st_size, path.stat().st_mtime)
+        write_shots(table, [replace(part.shot, seed=first) for part in parts])
+        _record(table).unlink(missing_ok=True)
+        yield Result(path, table, path.stat().st_size, path.stat().st_mtime)
+
+    def _outputs(self, film: FilmReader, target: Target) -> dict[int, Path]:
+        """Return the paths of all versions of a film, by their seeds."""
+        outputs, own = {}, film.path.suffix.lower()
+        fitting = [suffix for suffix, format in FORMATS.items() if format == target.format]
+        suffix = own if own in fitting else fitting[0]
+        for seed in self.plan.seeds:
+            name = self.plan.pattern.format(stem=film.path.stem, seed=seed, ext=suffix, **self.plan.names)
+            output = outputs[seed] = self.plan.folder / name
+            owner = self._owners.setdefault(output, film.path)
+            if owner != film.path:
+                raise FilmError(
+                    f"{film.name}: its results would have the same names as those of "
+                    f"{printable_name(owner)}; colorize it in a call with another -o"
+                )
+        return outputs
+
+    def _states(self, planned: _Planned, seeds: Iterable[int]) -> dict[int, State]:
+        """Return which versions are there; see :meth:`SamplesPlan.leave`."""
+        states = {}
+        for seed in seeds:
+            output = planned.outputs[seed]
+            states[seed] = State.MISSING
+            if self.plan.existing is Existing.OVERWRITE or not os.path.lexists(output):
+                if original := original_at(output):
+                    raise OriginalError(
+                        f"{planned.film.name}: its result {printable_name(output)} would replace "
+                        f"{printable_name(original)}, one of the files given; choose another --output-dir"
+                    )
+                continue
+            found = _recipe_at(output)
+            different = differences(found, _of_seed(planned.recipe, seed)) if found else {}
+            states[seed] = State.RIGHT
+            if not found or different:
+                self.plan.leave(planned.film.name, output, different)
+                states[seed] = State.OTHER
+        return states
+
+    def _surveyed(self, film: FilmReader, output: Path, recipe: Mapping[str, str]) -> tuple[list[Part], int]:
+        """Return the shots of a film and the first seed; a call that was stopped may have found them."""
+        request, method = self.plan.request, self.plan.method
+        claimed = film.facts.frames or round(film.facts.seconds * film.facts.rate)
+        self.frames += claimed
+        shots = read_shots(request.shots, MODELS[self._spec.model].levels) if request.shots else []
+        if request.shots and shots[-1].end != len(film.times):
+            ends = f"{printable_name(request.shots)}: ends with frame {shots[-1].end}"
+            raise FilmError(f"{ends}, but {film.name} has {len(film.times)}")
+        key = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+        try:
+            found = json.loads(_record(output).read_text())[key]
+            shots, first = shots or [Shot(*ends) for ends in pairwise(found["cuts"])], found["seed"]
+            parts = survey(film, request.start, request.end, shots, self._steps.add)
+        except (OSError, ValueError, LookupError):
+            parts = self._steps.result_of(
+                self._steps.begin(survey_film, film, request.start, request.end, shots)
+            )
+            first = method.seed
+            if self.plan.picks:
+                first = self._steps.result_of(self._steps.begin(typical_seed, film, parts, method))
+            cuts = [*(part.shot.start for part in parts), parts[-1].shot.end]
+            with writing(_record(output)) as file:
+                file.write(json.dumps({key: {"seed": first, "cuts": cuts}}).encode())
+        self.frames += sum(len(part.times) for part in parts) - claimed
+        return parts, first
+
+    def _colorize(
+        self, film: FilmReader, parts: Sequence[Part], writers: Mapping[int, FilmWriter], seed: int
+    ) -> None:
+        """Colorize the shots, each in one of the processes."""
+        begun = [
+            self._steps.begin(colorize_shot, film, part, writers, seed, self.plan.method) for part in parts
+        ]
+        try:
+            for future in as_completed(begun):
+                self._steps.result_of(future)
+        finally:
+            for future in begun:
+                future.cancel()
+
+
+def _opened(path: Path) -> FilmReader:
+    """Open a film, or say which command takes the file."""
+    if not is_film(path.suffix) and own_suffix(path).lower() in SUFFIXES:
+        raise FilmError(f"{printable_name(path)}: is a photo; use cinn-colorize colorize")
+    film = FilmReader(path)
+    if film.box.size != film.facts.size:
+        log.info(f"{film.name}: what surrounds the picture stays gray")
+    return film
+
+
+def _record(output: Path) -> Path:
+    """Return the file that keeps what a survey has found until a result is there."""
+    return output.with_name(f".{output.name}.survey")
+
+
+def _of_seed(recipe: Mapping[str, str], seed: int) -> dict[str, str]:
+    return {**recipe, "seed": str(seed)}
+
+
+def _recipe_at(path: Path) -> dict[str, str]:
+    """Return the recipe of a film; empty if it has none, or cannot be read."""
+    try:
+        return read_recipe(path)
+    except FilmError:
+        return {}

@@ -1,0 +1,208 @@
+"""Colours of a shot along its motion: drawn in key frames, brought to all others, and averaged.
+
+Key frames j have drawn colours x. With w, the places that two key frames both show, and with what the motion
+between them brings::
+
+    n[j] = x[j] + w * brought(n[j - 1])        d[j] = 1 + w * brought(d[j - 1])
+
+forwards, and the same backwards as n' and d'. The colours of a key frame are (n + n' - x) / (d + d' - 1),
+the mean of all drawn colours that can be followed to it; those of a frame between two key frames are n / d
+of what both bring to it. So colours live as long as they can be followed, and because flows from frame to
+frame are joined first, they are interpolated only once from key frame to key frame.
+
+All samples of a shot share the motion. What is computed forwards lies in a temporary file until the end of
+the shot is known, so that shots of any length take the same memory.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, NamedTuple
+
+import cv2
+import numpy as np
+
+from cinn_colorize.film.motion import GRID, STRICT, Frame, flow, followed, joined, motion, reduced
+from cinn_colorize.film.prefetch import prefetched
+from cinn_colorize.imaging.color import Floats
+
+Draw = Callable[[Sequence[int]], Floats]
+
+MOST = 8  # frames from key frame to key frame
+_NEW = 0.4  # share of places that a key frame does not show, beyond which there is another one
+_STRANGE, _LITTLE = 3, 0.3  # frames of an interruption, share of places that it leaves in common
+_NOWHERE = np.full((GRID, GRID, 2), 2 * GRID, np.float32)  # flow out of the frame
+_ASIDE = np.tile(np.array([0, 0, 1], np.float32), (GRID, GRID, 2))  # strange frames take what is around them
+_FAINT = 1e-3  # weight of the colours around places that no key frame shows
+
+
+def colours_along_motion(L: Iterable[Frame], draw: Draw, folder: Path | None = None) -> Iterator[Floats]:
+    """Yield the colours of each frame of a shot, ab (N, 2, 128, 128) of N samples.
+
+    Args:
+        L: L of the frames, (256, 256) each, L* x 2.55, as a stream or an array.
+        draw: returns ab (K, N, 2, s, s) of the key frames whose numbers it is given, as the network draws
+            them; asked once for each, in order, when it is one of the last four taken from ``L``.
+        folder: where the temporary file lies; by default, where the system keeps such.
+    """
+    with ExitStack() as stack:
+        files = [stack.enter_context(TemporaryFile(dir=folder)) for _ in range(5)]
+        drawn, forward, backward = (_Arrays(file, np.float32) for file in files[:3])
+        ahead, between = (_Arrays(file, np.float16) for file in files[3:])
+        lengths: list[int] = []  # numbers of frames between key frames
+        for stretch in prefetched(_stretches(L), 2):
+            x = _weighted(draw([stretch.key])[0])
+            carried = _carried(forward[-1], stretch.back) if lengths else 0
+            drawn.append(x)
+            forward.append(x + carried)
+            ahead.append(stretch.ahead)
+            for both in stretch.between:
+                between.append(both)
+            lengths.append(len(stretch.between))
+        for j in range(len(lengths) - 1, -1, -1):
+            carried = _carried(backward[-1], ahead[j + 1]) if j + 1 < len(lengths) else 0
+            backward.append(drawn[j] + carried)
+        done = 0
+        for j, length in enumerate(lengths):
+            before, after = forward[j - 1], backward[-1 - j]
+            for k in range(done, done + length):
+                both = between[k]
+                yield _mean(_carried(before, both[..., :3]) + _carried(after, both[..., 3:]))
+            yield _mean(forward[j] + after - drawn[j])
+            done += length
+
+
+class _Stretch(NamedTuple):
+    """A key frame, and what motion brings to and from the one before it."""
+
+    key: int  # its number
+    back: Floats  # motion from it to the key frame before
+    ahead: Floats  # motion from the key frame before to it
+    between: list[Floats]  # of each frame between them, the motion to both, (128, 128, 6)
+
+
+def _stretches(L: Iterable[Frame]) -> Iterator[_Stretch]:
+    """Cut a shot at its key frames: first, last, and where the one before is far or shows too little."""
+    t, way = -1, None
+    for step in _steps(L):
+        t += 1 + step.strange
+        if way is None:
+            still = np.zeros((GRID, GRID, 3), np.float32)
+            yield _Stretch(t, still, still, [])
+            way = _Way(step.L)
+            continue
+        way.go(step)
+        if len(way.steps) >= MOST or way.back[-1][..., 2].mean() < 1 - _NEW:
+            yield _Stretch(t, *way.end())
+            way = _Way(step.L)
+    if way and way.steps:
+        yield _Stretch(t, *way.end())
+
+
+class _Step(NamedTuple):
+    """A frame, and how an earlier one leads to it."""
+
+    L: Floats  # at the places of flows
+    ahead: Floats  # flow from the earlier frame
+    back: Floats  # flow to the earlier frame
+    strange: int  # frames between them that show something else
+
+
+def _steps(L: Iterable[Frame]) -> Iterator[_Step]:
+    """Go from frame to frame, over interruptions of up to three frames; nothing leads over a cut."""
+    held: list[Frame] = []  # the last frame, and those after it that may be strange
+    for frame in L:
+        held.append(frame)
+        step = _step(held[0], frame, max(len(held) - 2, 0))
+        both = motion(step.L, reduced(held[0]), step.back, step.ahead, STRICT)
+        if both[..., 2].mean() > _LITTLE:
+            yield step
+            held = [frame]
+        elif len(held) > 1 + _STRANGE:
+            yield from _over_cut(held[1:])
+            held = [frame]
+    yield from _over_cut(held[1:])
+
+
+def _step(earlier: Frame, frame: Frame, strange: int = 0) -> _Step:
+    return _Step(reduced(frame), flow(earlier, frame), flow(frame, earlier), strange)
+
+
+def _over_cut(frames: Sequence[Frame]) -> Iterator[_Step]:
+    for frame in frames[:1]:
+        yield _Step(reduced(frame), _NOWHERE, _NOWHERE, 0)
+    yield from map(_step, frames, frames[1:])
+
+
+class _Way:
+    """The way from a key frame to the next one, frame by frame."""
+
+    def __init__(self, key: Floats) -> None:
+        self.key = key
+        self.steps: list[_Step] = []
+        self.to_key = self.from_key = np.zeros((GRID, GRID, 2), np.float32)
+        self.back: list[Floats] = []  # motion of each further frame to the key frame
+
+    def go(self, step: _Step) -> None:
+        """Take the next frame."""
+        self.from_key, self.to_key = joined(self.from_key, step.ahead), joined(step.back, self.to_key)
+        self.steps.append(step)
+        self.back.append(motion(step.L, self.key, self.to_key, self.from_key))
+
+    def end(self) -> tuple[Floats, Floats, list[Floats]]:
+        """Let the last frame be the next key frame."""
+        last, between = self.steps[-1], []
+        to_end = from_end = np.zeros((GRID, GRID, 2), np.float32)
+        for k in range(len(self.steps) - 1, -1, -1):
+            between += self.steps[k].strange * [_ASIDE]
+            if k:
+                to_end, from_end = joined(self.steps[k].ahead, to_end), joined(from_end, self.steps[k].back)
+                to_both = [self.back[k - 1], motion(self.steps[k - 1].L, last.L, to_end, from_end)]
+                between.append(np.concatenate(to_both, -1))
+        return self.back[-1], motion(self.key, last.L, self.from_key, self.to_key), between[::-1]
+
+
+def _weighted(ab: Floats) -> Floats:
+    """Return ab (N, 2, s, s) and its weight, 1, as (N, 128, 128, 3)."""
+    one = np.ones((GRID, GRID), np.float32)
+    return np.stack(
+        [np.dstack([*(cv2.resize(plane, (GRID, GRID)) for plane in planes), one]) for planes in ab]
+    )
+
+
+def _carried(total: Floats, motion: Floats) -> Floats:
+    """Bring the weighted sums (N, 128, 128, 3) of another frame to this one."""
+    return np.stack([followed(of_sample, motion) for of_sample in total])
+
+
+def _mean(total: Floats) -> Floats:
+    """Return ab (N, 2, 128, 128) of a weighted sum; places without weight take colours from around them."""
+    filled = total.copy()
+    for sample in filled:
+        for size in (9, 33, 129):
+            sample += np.float32(_FAINT) * cv2.blur(sample, (size, size), borderType=cv2.BORDER_REFLECT)
+    mean = filled[..., :2] / np.maximum(filled[..., 2:], np.float32(1e-9))
+    return np.ascontiguousarray(mean.transpose(0, 3, 1, 2))
+
+
+class _Arrays:
+    """Arrays of one shape in a file."""
+
+    def __init__(self, file: IO[bytes], dtype: type[np.floating]) -> None:
+        self._file, self._dtype, self._shape, self._length = file, np.dtype(dtype), (0,), 0
+
+    def append(self, array: Floats) -> None:
+        self._file.seek(0, os.SEEK_END)
+        self._file.write(array.astype(self._dtype).tobytes())
+        self._shape, self._length = array.shape, self._length + 1
+
+    def __getitem__(self, k: int) -> Floats:
+        size = math.prod(self._shape)
+        self._file.seek(size * self._dtype.itemsize * (k % self._length))
+        values = np.frombuffer(self._file.read(size * self._dtype.itemsize), self._dtype)
+        return values.astype(np.float32).reshape(self._shape)

@@ -1,0 +1,105 @@
+"""Colours of shots, drawn by the network and averaged along motion; the seed that is typical of a film."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from cinn_colorize.colorizer import BaseColorizer, ConditionedPhoto, NetworkInput
+from cinn_colorize.film.along import colours_along_motion
+from cinn_colorize.film.motion import Frame
+from cinn_colorize.imaging.color import Floats
+from cinn_colorize.latents.levels import SomeLevels
+from cinn_colorize.methods.samples import medoids
+
+Draw = Callable[[Frame], Floats]  # ab (N, 2, s, s) of a key frame
+
+WINDOW = 480  # frames of a shot whose colours are averaged together
+_ASKED = 64  # frames after which a frame is no longer asked for
+LAP = 48  # frames in which the colours of a window go over into those of the next one
+
+
+def drawing(colorizer: BaseColorizer, seeds: range, temperature: SomeLevels | None) -> Draw:
+    """Return what draws a key frame: its samples of these seeds."""
+
+    def draw(frame: Frame) -> Floats:
+        samples = conditioned(colorizer, frame).sample(len(seeds), temperature, seeds[0])
+        return np.stack([sample.ab for sample in samples])
+
+    return draw
+
+
+def conditioned(colorizer: BaseColorizer, frame: Frame) -> ConditionedPhoto:
+    """Let the network see a frame."""
+    size = colorizer.info.luminance_size
+    L = cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA)
+    return colorizer.condition(NetworkInput(L.astype(np.float32) / np.float32(2.55)))
+
+
+def typical_seed(
+    colorizer: BaseColorizer, frames: Sequence[Frame], seeds: range, temperature: SomeLevels | None
+) -> int:
+    """Return the seed whose colours are the most typical of all, in these frames together."""
+    seen = (conditioned(colorizer, frame) for frame in frames)
+    drawn = [one.coarse(len(seeds), temperature, seeds[0]) for one in seen]
+    return seeds[medoids(np.concatenate(drawn, axis=-1), 1)[0]]
+
+
+def shot_colours(
+    L: Iterable[Frame], draw: Draw, before: int = 0, folder: Path | None = None
+) -> Iterator[Floats]:
+    """Yield the colours of each frame of a shot, ab (N, 2, 128, 128).
+
+    A long shot is averaged in windows, so that its end need not be known; where two of them overlap, the
+    colours of one go over into those of the other.
+
+    Args:
+        L: the frames, (256, 256) uint8, L* x 2.55.
+        draw: draws a key frame.
+        before: number of frames in ``L`` that lie before those wanted, ``LAP`` where the shot is taken up at
+            the begin of a later window, else 0.
+        folder: of temporary files, see :func:`colours_along_motion`.
+    """
+    stream = iter(L)
+    recent = deque(islice(stream, before), LAP)  # the last frames taken
+    fading: list[Floats] = []  # their colours in the window before
+    while (first := next(stream, None)) is not None:
+        lap = len(recent)
+        window, held = (
+            _Window(chain([*recent], [first], islice(stream, WINDOW - 1)), recent, draw),
+            deque[Floats](),
+        )
+        for k, ab in enumerate(colours_along_motion(window.frames(), window.drawn, folder)):
+            if k < len(fading):
+                held.append(fading[k] + np.float32((k + 1) / (lap + 1)) * (ab - fading[k]))
+            elif k >= lap:
+                held.append(ab)
+            if len(held) > LAP:
+                yield held.popleft()
+        fading = [*held]
+    yield from fading
+
+
+class _Window:
+    """Frames of a shot, of which the recent ones can be drawn by their numbers."""
+
+    def __init__(self, frames: Iterable[Frame], recent: deque[Frame], draw: Draw) -> None:
+        self._frames, self._recent, self._draw = frames, recent, draw
+        self._numbered: dict[int, Frame] = {}
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield the frames."""
+        for t, frame in enumerate(self._frames):
+            self._recent.append(frame)
+            self._numbered[t] = frame
+            self._numbered.pop(t - _ASKED, None)
+            yield frame
+
+    def drawn(self, numbers: Sequence[int]) -> Floats:
+        """Return ab (K, N, 2, s, s) of frames."""
+        return np.stack([self._draw(self._numbered[t]) for t in numbers])

@@ -1,0 +1,110 @@
+"""Films as arrays, for programs with a decoder of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from tempfile import TemporaryFile
+from typing import IO
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cinn_colorize.colorizer import BaseColorizer
+from cinn_colorize.errors import FilmError
+from cinn_colorize.film.drawing import drawing, shot_colours
+from cinn_colorize.film.motion import SIZE, Frame
+from cinn_colorize.film.planes import Coding, lightness
+from cinn_colorize.film.render import Renderer
+from cinn_colorize.film.shots import find_shots
+from cinn_colorize.imaging import color
+from cinn_colorize.imaging.color import Pixels
+from cinn_colorize.imaging.options import Box
+from cinn_colorize.latents.levels import SomeLevels
+
+_CODING = Coding(5, is_full=True)
+
+
+def colorize_film(
+    frames: Iterable[NDArray[np.uint8]],
+    colorizer: BaseColorizer,
+    *,
+    seed: int = 0,
+    temperature: SomeLevels | None = None,
+    saturation: float = 1.0,
+) -> Iterator[NDArray[np.uint8]]:
+    """Colorize the frames of a film.
+
+    >>> for frame in colorize_film(gray_frames, Colorizer(), seed=3):
+    ...     write(frame)
+
+    Frames come out when the shot that they belong to has gone in; until then they lie in a temporary file.
+
+    Args:
+        frames: (H, W) gray or (H, W, 3) sRGB, uint8, all of one size; colour frames are treated as gray.
+        colorizer: draws the key frames.
+        seed: seed of the colours, the same for all shots.
+        temperature: see :meth:`BaseColorizer.colorize`.
+        saturation: factor on the chroma, 0 to 2.
+
+    Yields:
+        (H, W, 3) sRGB, uint8, one for each frame, with its L*.
+
+    Raises:
+        FilmError: a frame has another type or size than the first one.
+    """
+    draw = drawing(colorizer, range(seed, seed + 1), temperature)
+    with TemporaryFile() as file:
+        waiting = _Waiting(frames, file)
+        for shot in find_shots(map(_seen, waiting.taken())):
+            numbers = range(shot.start, shot.end)
+            colours = shot_colours((_seen(waiting[t]) for t in numbers), draw)
+            renderer = Renderer(_CODING, waiting.size, Box(0, 0, *waiting.size[::-1]), (1, 1))
+            for t, (ab,) in zip(numbers, colours, strict=True):
+                gray = waiting[t]
+                y, cb, cr = renderer.render(gray, _seen(gray), np.float32(saturation) * ab)
+                yield np.asarray(cv2.cvtColor(np.dstack([y, cr, cb]), cv2.COLOR_YCrCb2RGB), np.uint8)
+                waiting.forget(t)
+
+
+def _seen(gray: Pixels) -> Frame:
+    """Return what network and motion see of a gray frame."""
+    L = cv2.LUT(gray, np.rint(lightness(_CODING) * 2.55).astype(np.uint8))
+    return np.asarray(cv2.resize(L, (SIZE, SIZE), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+class _Waiting:
+    """Frames that wait in a file for the end of their shot, by number."""
+
+    def __init__(self, frames: Iterable[NDArray[np.uint8]], file: IO[bytes]) -> None:
+        self._frames, self._file = frames, file
+        self._places: dict[int, int] = {}
+        self._free: list[int] = []
+        self.size = 0, 0
+
+    def taken(self) -> Iterator[Pixels]:
+        """Take all frames, and yield the grays that have their L*."""
+        for t, frame in enumerate(self._frames):
+            if frame.dtype != np.uint8 or frame.shape not in ((shape := frame.shape[:2]), (*shape, 3)):
+                raise FilmError(
+                    f"frame {t} must be (H, W) or (H, W, 3) uint8, not {frame.shape} {frame.dtype}"
+                )
+            if t and shape != self.size:
+                raise FilmError(f"frame {t} has the size {shape}, unlike the first one, {self.size}")
+            self.size = shape
+            gray = frame
+            if frame.ndim == 3:
+                gray = color.compose_gray(color.pixels_to_luminance(frame), 8)[..., 0]
+            self._places[t] = self._free.pop() if self._free else len(self._places)
+            self._file.seek(self._places[t] * gray.size)
+            self._file.write(np.ascontiguousarray(gray).data)
+            yield gray
+
+    def __getitem__(self, t: int) -> Pixels:
+        height, width = self.size
+        self._file.seek(self._places[t] * height * width)
+        return np.frombuffer(self._file.read(height * width), np.uint8).reshape(height, width)
+
+    def forget(self, t: int) -> None:
+        """Give the place of a frame to another one."""
+        self._free.append(self._places.pop(t))
