@@ -83,7 +83,7 @@ def test_what_is_saved_beside_a_photo_is_no_more_readable_than_it(tmp_path, new_
     (tmp_path / "a.jpg").chmod(0o600)
     library = Library([tmp_path / "a.jpg"])
     studio, key = new_studio(library), library.given()[0]["id"]
-    reference = studio.keep(PageRequest(photo=key, seed=1))
+    reference = library.add(studio.keep(PageRequest(photo=key, seed=1)))
     saved = studio.save(PageRequest(photo=key, reference=reference.id))
     assert len(saved) == 2
     assert {path.stat().st_mode & 0o777 for path in saved} == {0o600}
