@@ -261,6 +261,9 @@ class Films:
         if request.shots and shots[-1].end != len(film.times):
             ends = f"{printable_name(request.shots)}: ends with frame {shots[-1].end}"
             raise FilmError(f"{ends}, but {film.name} has {len(film.times)}")
+        if any(shot.hints for shot in shots):
+            table = printable_name(request.shots or "")
+            raise FilmError(f"{table}: films do not follow hints; empty the columns frame and hints")
         key = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
         try:
             found = json.loads(_record(output).read_text())[key]

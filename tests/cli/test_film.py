@@ -191,6 +191,8 @@ def test_table_with_errors_is_told_line_by_line(run):
     ] or "line 3" in result.stderr
     Path("shots.tsv").write_text("start\tend\n0\t12\n")
     assert "ends with frame 12, but old.mp4 has 24" in the_line(run("old.mp4", "--shots", "shots.tsv"))
+    Path("shots.tsv").write_text("start\tend\tframe\thints\n0\t24\t3\t9,9,#f00\n")
+    assert "films do not follow hints" in the_line(run("old.mp4", "--shots", "shots.tsv"))
     assert not Path("colorized").exists() or not names(Path("colorized"))
 
 
