@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, SupportsFloat, SupportsIndex, TypeAlias, cast
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, SupportsFloat, SupportsIndex, TypeAlias, TypeVar, cast
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from cinn_colorize import __version__
 from cinn_colorize.engines.interface import Network
 from cinn_colorize.engines.interface import NetworkInput as NetworkInput
 from cinn_colorize.files.atomic import mode_like
-from cinn_colorize.imaging.options import Box, Rendering, Upsampling
+from cinn_colorize.imaging.options import Box, HintReach, Rendering, Upsampling
 from cinn_colorize.imaging.photo import Photo, open_photo
 from cinn_colorize.imaging.reading import PhotoSource
 from cinn_colorize.imaging.upsampling import GUIDE_SCALE, Upsampler
@@ -41,6 +42,7 @@ from cinn_colorize.methods.mix import Mask as Mask
 from cinn_colorize.methods.mix import read_mask
 from cinn_colorize.methods.samples import Colorization as Colorization
 from cinn_colorize.methods.samples import Sample as Sample
+from cinn_colorize.methods.samples import check_colors
 from cinn_colorize.methods.samples import likeliest as likeliest
 from cinn_colorize.methods.samples import typical as typical
 from cinn_colorize.methods.transfer import Reference as Reference
@@ -56,6 +58,7 @@ else:  # for whoever reads annotations at run time
     TorchDevice = TorchNetwork = Any
 
 PhotoLike: TypeAlias = PhotoSource | Photo
+_Choice = TypeVar("_Choice", bound=StrEnum)
 
 DEFAULT_RENDERING = Rendering()
 
@@ -105,6 +108,7 @@ class BaseColorizer:
         pick: SupportsIndex | None = None,
         hints: str | Iterable[HintLike] = (),
         strokes: str | os.PathLike[str] | None = None,
+        hint_reach: str = "thing",
         upsampling: str = "jbu",
         saturation: SupportsFloat = 1.0,
         frame: str | Iterable[int] | Box = "auto",
@@ -125,9 +129,9 @@ class BaseColorizer:
                 of the most typical sample of the seeds 0 to 7; with ``like``, the seed after that one.
             like: seed of a sample that all resemble; see :meth:`ConditionedPhoto.vary`.
             pick: number of the n samples to keep, typical ones that differ; see :func:`typical`.
-            hints: colours wanted at pixels of the photo, each (x, y, colour) or text, ``"310,120,#a02832"``;
-                a colour is ``"#a02832"``, ``"red"`` or ``(160, 40, 50)``.
+            hints: colours wanted at pixels, (x, y, ``"#a02832"``, ``"red"`` or (160, 40, 50)) or text each.
             strokes: picture file of colours wanted, painted over the photo on a transparent layer.
+            hint_reach: what hints recolour: ``thing``, those they lie on, or ``photo``, its mood too.
             upsampling: ``jbu``, ``exact`` or ``bicubic``; see :mod:`.imaging.upsampling`.
             saturation: factor on the chroma of the pictures, 0 to 2.
             frame: what surrounds the picture of a scan and stays gray: ``auto``, ``none``, or left, top,
@@ -138,20 +142,19 @@ class BaseColorizer:
             TypeError: an argument is of a wrong type.
             ValueError: an argument is out of range, or there are hints and ``like`` or ``pick``.
         """
-        if upsampling not in list(Upsampling):
-            raise ValueError(f"unknown upsampling {upsampling!r}; choose one of {', '.join(Upsampling)}")
         return self.draw(
             photo,
             SampleRequest(
                 number=cast("int", n),
                 temperature=temperature,
                 seed=cast("int | None", seed),
-                rendering=Rendering(Upsampling(upsampling), cast("float", saturation)),
+                rendering=Rendering(_one_of(Upsampling, upsampling, "upsampling"), cast("float", saturation)),
                 frame=frame,
                 like=cast("int | None", like),
                 pick=cast("int | None", pick),
                 hint=hints,
                 strokes=strokes,
+                hint_reach=_one_of(HintReach, hint_reach, "hint_reach"),
             ),
         )
 
@@ -198,10 +201,11 @@ class BaseColorizer:
             rendering: how they become pictures.
 
         Raises:
-            PhotoError: the photo cannot be read.
+            PhotoError: the photo cannot be read, or a sample has no finite colours.
         """
         photo, upsamplers = _as_photo(photo), []
         for sample in samples:
+            check_colors(f"{photo.name}, seed {sample.seed}", sample.ab)
             height, width = sample.ab.shape[1:]
             guide = photo.luminance(GUIDE_SCALE * height, GUIDE_SCALE * width)
             ab = np.float32(rendering.saturation) * sample.ab
@@ -297,6 +301,12 @@ class Colorizer(BaseColorizer):
         loaded = torch_network(model, weights, device, precision, guidance, chunk)
         super().__init__(*loaded)
         self.model, self.device = self.network.model, self.network.device
+
+
+def _one_of(choices: type[_Choice], text: str, name: str) -> _Choice:
+    if text not in list(choices):
+        raise ValueError(f"unknown {name} {text!r}; choose one of {', '.join(choices)}")
+    return choices(text)
 
 
 def _as_photo(photo: PhotoLike) -> Photo:

@@ -19,6 +19,7 @@ from cinn_colorize.imaging.options import (
     MAX_PIXELS,
     TYPICAL_OF,
     Box,
+    HintReach,
     Rank,
     Rendering,
     Upsampling,
@@ -193,6 +194,12 @@ class SampleRequest(Request):
         show_default=False,
     )
 
+    hint_reach: HintReach = option(
+        HintReach.thing,
+        None,
+        "What hints recolour: the things that they lie on and nothing else, or the mood of the photo too.",
+    )
+
     @property
     def is_hinted(self) -> bool:
         """Whether samples follow hints."""
@@ -226,7 +233,7 @@ class SampleRequest(Request):
             if self.rank or kept or like is not None:
                 raise ValueError("hints exclude like and pick; leave these out")
             painted = None if strokes is None else Path(strokes)
-            return Hinted(points, painted, first=is_typical, progress=progress, **drawn)
+            return Hinted(points, painted, self.hint_reach, first=is_typical, progress=progress, **drawn)
         if like is not None:
             return Variation(self.rank, kept, like=like, fresh=transfer_noise(info.levels), **drawn)
         return Sampling(self.rank, 1 if is_typical else kept, **drawn)

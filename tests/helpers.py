@@ -104,6 +104,29 @@ class Gaussian:
         return float((-0.5 * (x / s) ** 2 - math.log(s) - 0.5 * math.log(2 * math.pi)).sum())
 
 
+class Slow:
+    """In place of a studio, what takes its time or goes wrong."""
+
+    def __init__(self, library):
+        self.library = library
+
+    def sleep(self, seconds):
+        time.sleep(seconds)
+        return seconds
+
+    def fail(self, error):
+        raise error
+
+    def leave_half_a_file(self, key):
+        from cinn_colorize.files.atomic import temporary
+
+        temporary(self.library[key].path.parent)
+        time.sleep(600)
+
+    def pid(self):
+        return os.getpid()
+
+
 def deep(gray):
     """Extend 8 bits by a ramp in the low bits, so that all 16 matter."""
     ramp = np.arange(gray.shape[0] * gray.shape[1]).reshape(gray.shape[:2]) * 7 % 256

@@ -302,8 +302,19 @@ def test_pictures_of_a_sheet_stand_close_to_their_labels_whatever_their_shapes()
     ]
     assert bottoms[0] == bottoms[1]
     assert bottoms[2] == bottoms[3]
-    assert bottoms[2] - bottoms[0] < 200 + 60  # the height of the second row and of a label
+    assert 0 < bottoms[2] - bottoms[0] < 200 + 60  # the height of the second row and of a label
     assert sheet.shape[0] < 120 + 200 + 120  # no row is higher than its own pictures
+
+
+def test_a_sheet_is_read_from_left_to_right_and_from_top_to_bottom():
+    from cinn_colorize.methods.contact_sheet import contact_sheet
+
+    tiles = [(PIL.Image.new("RGB", (50, 50), (40 * k, 0, 255)), str(k)) for k in range(6)]
+    sheet = np.asarray(contact_sheet(tiles, columns=2)).astype(int)
+    places = [np.argwhere(abs(sheet - (40 * k, 0, 255)).sum(axis=2) == 0).mean(axis=0) for k in range(6)]
+    rows, columns = np.array(places).T.reshape(2, 3, 2)
+    assert (np.diff(rows, axis=0) > 50).all()
+    assert (np.diff(columns, axis=1) > 50).all()
 
 
 def test_the_network_sees_the_photos_own_luminance(colorizer, photo, monkeypatch):

@@ -23,12 +23,12 @@ from typing import Any, NamedTuple
 from cinn_colorize import __version__
 from cinn_colorize.batch.colorizing import Job
 from cinn_colorize.batch.plan import Event, Failure, Plan, Task
-from cinn_colorize.batch.processes import CONTEXT, end_with_parent
 from cinn_colorize.batch.workers import Sender, Unusable, prepare
 from cinn_colorize.engines.choice import ModelSpec
 from cinn_colorize.errors import CinnError, PhotoError, WorkerError
 from cinn_colorize.files.atomic import TemporaryFolder, temporary
 from cinn_colorize.files.messages import printable_name
+from cinn_colorize.files.processes import CONTEXT, end_with_parent
 from cinn_colorize.files.signals import blocked_in_children
 
 log = logging.getLogger(__name__)

@@ -119,14 +119,16 @@ class ExistingResults:
         return None
 
     def _sheet(self, states: ResultStates) -> State:
-        """Return the state of the sheet; one that shows something else, or an older picture, is missing."""
+        """Return the state of the sheet; one that shows other or older samples of the photo is missing."""
         sheet = self._task.sheet
         assert sheet
         if sheet in self._wanted - self._existing:
             return State.MISSING
         recipe = recipe_at(sheet)
-        if "sheet" not in recipe:
-            self._leave(sheet, {})
+        wanted = {"original": self._photo.sha256}
+        different = differences({key: recipe.get(key, "") for key in wanted}, wanted)
+        if "sheet" not in recipe or different:
+            self._leave(sheet, different if "sheet" in recipe else {})
             return State.OTHER
         listed = sheet not in self._wanted  # in the manifest
         same = not states.missing and (listed or not differences(recipe, self.sheet_recipe(states.right)))

@@ -13,11 +13,11 @@ from typing import Any
 
 import cv2
 
-from cinn_colorize.batch.processes import CONTEXT, end_with_parent
 from cinn_colorize.batch.workers import Sender, prepare, usable_cores
 from cinn_colorize.colorizer import BaseColorizer
 from cinn_colorize.engines.choice import ModelSpec
 from cinn_colorize.errors import WorkerError
+from cinn_colorize.files.processes import CONTEXT, end_with_parent
 from cinn_colorize.files.signals import blocked_in_children
 from cinn_colorize.film.reading import FilmReader
 from cinn_colorize.film.sheet import row

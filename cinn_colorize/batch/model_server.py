@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cinn_colorize.batch.processes import CONTEXT, end_with_parent
 from cinn_colorize.engines.choice import ModelSpec
 from cinn_colorize.engines.interface import Coarse, LoadedNetwork
+from cinn_colorize.files.processes import CONTEXT, end_with_parent
 from cinn_colorize.files.signals import blocked_in_children
 from cinn_colorize.latents.noise import Floats, LatentLevels, Shapes
 

@@ -58,15 +58,19 @@ class ResultOptions(common.BatchOutputOptions):
         # Beside the samples themselves, which have the same seeds.
         stem = "{stem}" if request.like is None else f"{{stem}}_like_{request.like:03d}"
         pattern = _PATTERN.replace("{stem}", stem) if self.output is None else self.output
-        _check_pattern(pattern, self.format, names, kept)
+        _check_pattern(pattern, self.format, names, method.number if kept > 1 else 1, method.seed)
         sheet = f"{stem}_sheet.jpg" if self.sheet and kept > 1 else ""
         return self.plan(request, method, reading, pattern=pattern, names=names, sheet=sheet)
 
 
-def _check_pattern(pattern: str, format: str, values: Mapping[str, str | int], number: int) -> None:
-    """Refuse a pattern that is not of such pictures, or gives several samples of a photo one name."""
+def _check_pattern(
+    pattern: str, format: str, values: Mapping[str, str | int], number: int, first: int
+) -> None:
+    """Refuse a pattern that is not of such pictures, or gives two of the samples of a photo one name."""
     ext = ".jpg" if format == "auto" else f".{format}"
-    names = common.check_pattern(pattern, _FIELDS, {**values, "ext": ext}, number, "samples")
+    names = common.check_pattern(
+        pattern, _FIELDS, {**values, "ext": ext}, range(first, first + number), "samples"
+    )
     if not all(Path(name).suffix.lower() in OUTPUT_SUFFIXES for name in names):
         problem = "must end in {ext}, .png, .jpg, .webp, .tif or .avif"
     elif format != "auto" and any(format_of_name(name) != format for name in names):

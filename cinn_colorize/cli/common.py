@@ -7,6 +7,8 @@ recipes keep are declared in :mod:`cinn_colorize.imaging.options`.
 from __future__ import annotations
 
 import contextlib
+import re
+import string
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,6 +22,7 @@ from cinn_colorize.cli import values
 from cinn_colorize.cli.console import fatal, show_log
 from cinn_colorize.engines.choice import Engine, ModelSpec
 from cinn_colorize.files.atomic import leaves_folder
+from cinn_colorize.files.messages import counted
 from cinn_colorize.imaging import options
 from cinn_colorize.imaging.options import MAX_PIXELS, OUTPUT, Encoding, Precision, option
 from cinn_colorize.latents.levels import PerLevel, SomeLevels, parse_temperature
@@ -75,6 +78,11 @@ def engine_option(kind: type[StrEnum] = Engine, more: str = "") -> Any:
         f"all that is needed, else torch{more}."
     )
     return option(kind("auto"), None, help, panel=NETWORK)
+
+
+def recursive_option(results: str) -> Any:
+    """Declare ``--recursive``."""
+    return option(False, None, f"Include subfolders; {results}.", "-r --recursive")
 
 
 def overwrite_option() -> Any:
@@ -327,7 +335,7 @@ def check_seeds(seed: int, number: int) -> None:
 
 
 def check_pattern(
-    pattern: str, fields: str, values: Mapping[str, str | int], number: int, things: str
+    pattern: str, fields: str, values: Mapping[str, str | int], seeds: range, things: str
 ) -> set[str]:
     """Refuse an ``--output`` that has other fields, leaves the folder, or gives several results one name.
 
@@ -335,21 +343,24 @@ def check_pattern(
         pattern: the pattern.
         fields: those it may have, for the message.
         values: values of these, beside stem and seed.
-        number: number of results of an input.
+        seeds: those of the results of an input.
         things: what these are.
 
     Returns:
-        The names of two results.
+        The names of the results.
     """
     try:
-        found = {pattern.format(stem="photo", seed=seed, **values) for seed in range(2)}
+        specs = [spec for _, _, spec, _ in string.Formatter().parse(pattern) if spec]
+        if any(re.search(r"[{]|\d{4}", spec) for spec in specs):  # which may take for ever
+            raise typer.BadParameter(f"--output {pattern!r} has a field of more than 999 characters")
+        found = {pattern.format(stem="photo", seed=seed, **values) for seed in seeds}
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise typer.BadParameter(f"--output accepts {fields}, not {pattern!r}") from error
     problem = ""
     if not Path(pattern).is_absolute() and any(map(leaves_folder, found)):
         problem = "leaves the folder of -o; choose that folder, or an absolute --output"
-    elif number > 1 and len(found) == 1:
-        problem = f"gives all {number} {things} the same name; add {{seed}}"
+    elif len(found) < len(seeds):
+        problem = f"gives {len(seeds)} {things} {counted(len(found), 'name')}; add {{seed}}"
     if problem:
         raise typer.BadParameter(f"--output {pattern!r} {problem}")
     return found

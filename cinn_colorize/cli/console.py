@@ -124,6 +124,13 @@ def write_stdout(content: bytes) -> None:
         raise CinnError(f"stdout: cannot be written: {error.strerror}") from error
 
 
+def discard_stdout() -> None:
+    """Let what is written to stdout from now on, and what is left of it, go nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
 @contextlib.contextmanager
 def fatal(debug: bool) -> Iterator[None]:
     """Report an error in one line and exit with code 1; with ``debug``, raise it."""
@@ -133,6 +140,11 @@ def fatal(debug: bool) -> Iterator[None]:
         if debug:
             raise
         say(error)
+        raise typer.Exit(1) from error
+    except ModuleNotFoundError as error:  # torch, where the program needs no Python
+        if debug:
+            raise
+        say(f"this requires {error.name}, which is not installed here; pip install cinn-colorize has it")
         raise typer.Exit(1) from error
 
 
@@ -171,7 +183,9 @@ def progress_bar(quiet: bool, rate: str = "") -> Progress:
         progress.BarColumn(),
         progress.MofNCompleteColumn(),
         Speed(),
+        progress.TextColumn("elapsed"),
         progress.TimeElapsedColumn(),
+        progress.TextColumn("left"),
         progress.TimeRemainingColumn(),
         console=console(),
         transient=True,

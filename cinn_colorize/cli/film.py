@@ -103,7 +103,9 @@ def film(
         "model": network.model,
     }
     pattern = out.output or _PATTERN
-    common.check_pattern(pattern, _FIELDS, {**names, "ext": ".mp4"}, request.number, "versions")
+    first = request.seed or 0
+    seeds = range(first, first + request.number)
+    common.check_pattern(pattern, _FIELDS, {**names, "ext": ".mp4"}, seeds, "versions")
     if not pattern.endswith("{ext}"):
         raise typer.BadParameter(f"--output {pattern!r} must end in {{ext}}")
     with general.reporting():

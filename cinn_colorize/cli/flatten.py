@@ -114,7 +114,7 @@ def _built(name: str, kind: Any, values: dict[str, Any]) -> Any:
 def _named_files(parameters: Mapping[str, Any]) -> Iterator[Path]:
     """Yield the files and folders that a call reads, as far as its parameters name them."""
     for name, value in parameters.items():
-        for text in value if isinstance(value, list) else [value]:
+        for text in value if isinstance(value, list | tuple) else [value]:
             if name not in _WRITTEN and isinstance(text, (str, Path)):
                 yield from _files_in(os.fspath(text))
     info = MODELS.get(parameters.get("model") or "")

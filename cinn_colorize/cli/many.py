@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import typer
 
-from cinn_colorize.cli.common import BatchEngine, BatchModelOptions
+from cinn_colorize.cli.common import BatchEngine, BatchModelOptions, recursive_option
 from cinn_colorize.errors import DataError
 from cinn_colorize.files.limits import read_lines, read_table
 from cinn_colorize.files.messages import printable_name
@@ -36,9 +36,7 @@ class BatchOptions:
 
     panel: ClassVar[str] = "Many photos"
 
-    recursive: bool = option(
-        False, None, "Include subfolders; results go into the same tree.", "-r --recursive"
-    )
+    recursive: bool = recursive_option("results go into the same tree")
     files_from: Path | None = option(
         None, "FILE|-", "Read a list of photos, one name a line; results keep their folders."
     )

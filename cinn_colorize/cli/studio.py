@@ -13,8 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
-from cinn_colorize.cli.common import GeneralOptions, ModelOptions, PhotoOptions, argument, device_of
-from cinn_colorize.cli.console import print_path, say
+from cinn_colorize.cli.common import (
+    GeneralOptions,
+    ModelOptions,
+    PhotoOptions,
+    argument,
+    device_of,
+    recursive_option,
+)
+from cinn_colorize.cli.console import print_path, say, show_log
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.imaging.options import option
 from cinn_colorize.request import words
@@ -23,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cinn_colorize.studio.guard import Guard
-    from cinn_colorize.studio.library import Library
+    from cinn_colorize.studio.library import Shelf
     from cinn_colorize.studio.studio import Studio
 
 _ANY = ("0.0.0.0", "::")  # addresses of all networks
@@ -41,6 +48,7 @@ class StudioOptions:
     port: int = option(8123, "PORT", "Port; 0 for a free one.", min=0, max=65535)
     public: bool = option(False, None, "Let anyone in who reaches the address, without a token.")
     browser: bool = option(True, None, "Open the page in a browser.", "--browser/--no-browser")
+    recursive: bool = recursive_option("results are saved beside their photos")
     reading: PhotoOptions
     network: ModelOptions
     general: GeneralOptions
@@ -71,11 +79,10 @@ def studio(
     guidance = options.network.chosen_guidance
     with options.general.reporting():
         from cinn_colorize.batch.inputs import find_inputs
-        from cinn_colorize.files.atomic import protecting
         from cinn_colorize.studio.library import Library
         from cinn_colorize.studio.server import Server
 
-        inputs = find_inputs(photos or [], output=Path())
+        inputs = find_inputs(photos or [], recursive=options.recursive, output=Path())
         if errors := [item for item in inputs if isinstance(item, PhotoError)]:
             raise errors[0]
         paths = [item.path for item in inputs if not isinstance(item, PhotoError)]
@@ -87,19 +94,21 @@ def studio(
         library = Library(paths, options.reading.limit)
 
         try:
-            with protecting(paths), listening:
+            with listening:
                 elsewhere = ", elsewhere with the name of this machine" if options.host in _ANY else ""
                 say(f"open {url} in a browser{elsewhere}; Ctrl-C ends")
                 if options.browser:
                     webbrowser.open(url)
-                Server(library, partial(_load, library, options, guidance), print_path).run(listening, guard)
+                Server(library, partial(_load, options, guidance), print_path).run(listening, guard)
         finally:
             library.close()
 
 
-def _load(library: Library, options: StudioOptions, guidance: float) -> Studio:
-    from cinn_colorize.studio.studio import Studio  # heavy: the page is there before it is needed
+def _load(options: StudioOptions, guidance: float, library: Shelf) -> Studio:
+    """Load the network in the process that draws."""
+    from cinn_colorize.studio.studio import Studio
 
+    show_log(options.general.quiet, options.general.verbose)
     network = vars(options.network) | {"guidance": guidance}
     return Studio(library, options.reading.limit, words(options.network, without=["guidance"]), **network)
 

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cinn_colorize.cli.console import draws, print_json, print_path, print_trace, progress_bar, say
+from cinn_colorize.cli.console import (
+    discard_stdout,
+    draws,
+    print_json,
+    print_path,
+    print_trace,
+    progress_bar,
+    say,
+)
 from cinn_colorize.cli.interrupts import keeping
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.files.atomic import check_output
@@ -57,12 +65,13 @@ class Progress:
     def line(self) -> str:
         """Return the state as a line: the photo at work, what is done and left, and how fast."""
         now = time.monotonic()
-        parts = [f"{self.done} of {self.total} {self.unit} done, {self.total - self.done} left"]
+        left = self.total - self.done
+        parts = [f"{self.done} of {self.total} {self.unit} done" + (f", {left} left" if left else "")]
         begun, before = self._recent[0]
-        if self.done > before:
+        if self.done > before and left:
             rate = (self.done - before) / (now - begun)
-            parts += [speed(rate, self.unit), f"about {duration((self.total - self.done) / rate)} to go"]
-        else:
+            parts += [speed(rate, self.unit), f"about {duration(left / rate)} to go"]
+        elif self.done <= before:
             parts.append(f"{duration(now - self._start)} so far")
         return f"{self.name}: {', '.join(parts)}" if self.name else ", ".join(parts)
 
@@ -197,7 +206,10 @@ def report(
         for event in events:
             summary.count(event)
             if isinstance(event, Result) and not event.existed:
-                print_result(event, as_json)
+                try:
+                    print_result(event, as_json)
+                except BrokenPipeError:  # the results are files, which no reader of their names stops
+                    discard_stdout()
             elif isinstance(event, Failure):
                 say(event.message)
                 if general.debug:
@@ -235,7 +247,7 @@ def _say_not_taken(paths: Sequence[Path], general: GeneralOptions) -> None:
     from cinn_colorize.batch.inputs import counts_by_suffix, is_linked_folder, is_special
 
     for path in paths if general.verbose else ():
-        why = "it is not a file" if is_special(path) else "its name is not that of a photo"
+        why = "it is not a file" if is_special(path) else "its name does not end like that of a photo"
         why = "it is a link to a folder" if is_linked_folder(path) else why
         say(f"{printable_name(path)}: not taken, {why}")
     if paths and not general.quiet:

@@ -20,6 +20,7 @@ from cinn_colorize.request import TransferRequest
 class TransferOutputOptions(common.BatchOutputOptions):
     """What files a transfer makes of each photo."""
 
+    recursive: bool = common.recursive_option("results go into the same tree")
     sheet: bool = common.sheet_option("Write a sheet with REF, TARGET and the results too.", default=False)
 
 
@@ -79,7 +80,9 @@ def transfer(
         from cinn_colorize.methods.base import check_file
 
         not_taken: list[Path] = []
-        inputs = checked(find_inputs(targets, output=out.output_dir, not_taken=not_taken))
+        inputs = checked(
+            find_inputs(targets, recursive=out.recursive, output=out.output_dir, not_taken=not_taken)
+        )
         check_file(reference)
         check_reference(open_photo(reference, max_pixels=reading.limit))
         common.device_of(network.device)

@@ -179,10 +179,19 @@ def _lmdb(path: Path) -> ModuleType:
 
 @cache
 def open_lmdb(path: Path) -> lmdb.Environment:
-    """Open an LMDB once per process, as LMDB requires; it is never closed."""
+    """Open an LMDB once per process, as LMDB requires; it is never closed.
+
+    Raises:
+        DataError: its file ends before its last page, where reading would kill the process.
+    """
     lmdb = _lmdb(path)
     # Without locks, so that the data may be read-only.
-    return lmdb.open(str(path), readonly=True, lock=False, readahead=False, meminit=False)
+    opened = lmdb.open(str(path), readonly=True, lock=False, readahead=False, meminit=False)
+    has, needs = (path / _LMDB_FILE).stat().st_size, (opened.info()["last_pgno"] + 1) * opened.stat()["psize"]
+    if has < needs:
+        file = printable_name(path / _LMDB_FILE)
+        raise DataError(f"{file}: is cut off, at {has} of {needs} bytes; copy it again")
+    return opened
 
 
 def open_zip(shard: Path | Url) -> zipfile.ZipFile:

@@ -58,8 +58,9 @@ class ModelSpec:
 
     @property
     def _suits_onnxruntime(self) -> bool:
-        on_cpu = self.device == "cpu" or (self.device == "auto" and not has_gpu())
-        can = on_cpu and self.precision == Precision.fp32 and not self.encodes
+        torch = find_spec("torch") is not None  # which the program without Python does not have
+        on_cpu = self.device == "cpu" or (self.device == "auto" and not (torch and has_gpu()))
+        can = on_cpu and self.precision == Precision.fp32 and not (torch and self.encodes)
         return can and find_spec("onnxruntime") is not None
 
     def load(self) -> LoadedNetwork:

@@ -18,13 +18,15 @@ FORMATS = {
     "jp2": (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
     "pnm": (".pnm", ".pbm", ".pgm", ".ppm"),
     "psd": (".psd",),
+    "qoi": (".qoi",),
+    "tga": (".tga",),
     "raw": (
         ".dng", ".nef", ".nrw", ".cr2", ".cr3", ".crw", ".arw", ".sr2", ".srf", ".raf", ".orf", ".rw2",
         ".rwl", ".pef", ".srw", ".x3f", ".3fr",
         ".fff", ".iiq", ".mef", ".mos", ".mrw", ".erf", ".dcr", ".kdc",
     ),
 }  # fmt: skip
-READ_ONLY = frozenset({"heif", "gif", "bmp", "jp2", "pnm", "psd", "raw"})
+READ_ONLY = frozenset({"heif", "gif", "bmp", "jp2", "pnm", "psd", "qoi", "tga", "raw"})
 SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 OUTPUT_FORMATS = tuple(format for format in FORMATS if format not in READ_ONLY)
 OUTPUT_SUFFIXES = frozenset(suffix for format in OUTPUT_FORMATS for suffix in FORMATS[format])
@@ -42,6 +44,10 @@ _SIGNATURES = {
     "jp2": rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51",
     "pnm": rb"P[1-6][\s#]",
     "psd": rb"8BPS",
+    "qoi": rb"qoif",
+    # No signature, but a header of 18 bytes: kind of palette and image, palette, place, size, and depth.
+    "tga": rb".(?:\0[\2\3\n\x0b]\0{5}|\x01[\x01\x09].{4}[\x0f\x10\x18\x20]).{4}"
+    rb"(?!\0\0)..(?!\0\0)..[\x08\x10\x18\x20]",
 }
 
 _FILM_SUFFIXES = (
@@ -65,7 +71,7 @@ def format_of_name(path: str | os.PathLike[str]) -> str:
 
 
 def format_of_content(start: bytes) -> str:
-    """Return the format of a file that begins with these (at least 15) bytes; empty for others."""
+    """Return the format of a file that begins with these (at least 18) bytes; empty for others."""
     matches = (format for format, sign in _SIGNATURES.items() if re.match(sign, start, re.DOTALL))
     return next(matches, "")
 

@@ -1,7 +1,8 @@
 """Limits of what is read, which may be crafted to exhaust memory.
 
-A photo has at most ``max_pixels`` pixels. Its file has at most 8 bytes for each of them, as 16 bits of RGB
-and alpha take, and 16 MiB for its metadata. Lists and tables have at most 64 MiB.
+A photo has at most ``max_pixels`` pixels, and is not much longer than wide. Its file has at most 8 bytes for
+each pixel, as 16 bits of RGB and alpha take, and 16 MiB for its metadata. Lists and tables have at most
+64 MiB.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from cinn_colorize.files.formats import format_of_content
 
 ADVICE = "raise --max-pixels to read it"
 
+_LONGEST, _MOST_ASPECT = 500_000, 1000  # pixels of a side, and longer side by shorter one
 _BYTES_OF_A_PIXEL, _BYTES_OF_METADATA = 8, 2**24
 _BYTES_OF_A_LIST = 2**26
 _START, _PART = 32, 2**20  # bytes of a stream that are read at a time
@@ -27,8 +29,15 @@ class TooLargeError(ValueError):
     """A photo or its file is larger than allowed."""
 
 
+class TooLongError(ValueError):
+    """A photo is much longer than wide, or wider than high."""
+
+
 def check_pixels(width: int, height: int, max_pixels: int) -> None:
-    """Raise a TooLargeError for a photo of more than ``max_pixels``."""
+    """Raise a TooLargeError for a photo of more than ``max_pixels``, a TooLongError for one too long."""
+    if max(width, height) > min(_LONGEST, _MOST_ASPECT * min(width, height)):
+        limits = f"{_LONGEST:,} pixels or {_MOST_ASPECT:,} times its other side"
+        raise TooLongError(f"{width} x {height} pixels: a side has more than {limits}; cut it into parts")
     if width * height > max_pixels:
         millions = width * height / 1e6
         number = f"{millions:,.0f}" if millions >= 10 else f"{millions:.2g}"

@@ -30,13 +30,15 @@ from cinn_colorize.methods.hint import Hint
 _SIZE = 64  # side of the frames that are compared
 _NEAR = 4  # frames apart, so that a cut may be blurred over three frames
 _LITTLE = 0.3  # share of places in common: in wild motion so many frames apart 0.5, across cuts up to 0.24
+_STEP = 0.4  # the same of neighbours at a cut; in wild motion 0.5
 _SHORTEST = 6  # shot, in frames; what is shorter is the blur of a cut
 _STRANGE = 3  # frames that are no cut where the shot goes on after them
 _EVERY = 8  # frames, the places of one are followed on
 _DISSOLVES = 16, 24, 32, 40  # frames that they are followed
 _LATE = 6  # frames from the middle of a dissolve to where it tells, or so
 _FOLLOWED = 0.3  # smallest share of places that tell
-_RELATED = 0.25  # correlation of L at places and where they lead; in wild motion 0.29 and more
+_RELATED = 0.3  # correlation of L at places and where they lead; in wild motion 0.29 and more
+_AGREE = 2  # frames whose places tell
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def _cuts(L: Iterable[Frame]) -> Iterator[int]:
             traces = _further(traces, recent[count - 2], recent[count - 1])
         if count % _EVERY == 1:
             traces.append(_Trace(count - 1, recent[count - 1]))
-        if any(trace.shows_dissolve() for trace in traces):
+        if sum(trace.shows_dissolve() for trace in traces) >= _AGREE:
             traces = []
             yield count - 1 - _LATE
         if count - 1 - t > _NEAR + _STRANGE:
@@ -144,16 +146,18 @@ def _thumbnail(frame: Frame) -> Frame:
 def _next(recent: dict[int, Frame], t: int, last: int) -> tuple[bool, int]:
     """Return whether a shot begins soon after frame t, and where; else the next frame that is not strange."""
 
-    def alike(s: int) -> bool:
-        return shared(recent[t], recent[s]) > _LITTLE
+    def common(s: int, before: int = t) -> float:
+        return shared(recent[before], recent[s])
 
     near = min(t + _NEAR, last)
-    if alike(near):
+    if common(near) > _LITTLE:
         return False, t + 1
     for s in range(near + 1, min(near + _STRANGE, last) + 1):
-        if alike(s):
+        if common(s) > _LITTLE:
             return False, s
-    return True, next(s for s in range(t + 1, near + 1) if s == near or not alike(s))
+    steps = {s: common(s, s - 1) for s in range(t + 1, near + 1)}
+    start = min(steps, key=steps.__getitem__)
+    return (True, start) if steps[start] < _STEP else (False, t + 1)
 
 
 _COLUMNS = [field.name for field in fields(Shot)]

@@ -27,8 +27,10 @@ from PIL.ImageFile import ImageFile
 from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from PIL.PpmImagePlugin import PpmImageFile
 from PIL.PsdImagePlugin import PsdImageFile
+from PIL.QoiImagePlugin import QoiImageFile
+from PIL.TgaImagePlugin import TgaImageFile
 
-from cinn_colorize.files.limits import TooLargeError, check_pixels
+from cinn_colorize.files.limits import TooLargeError, TooLongError, check_pixels
 from cinn_colorize.files.messages import printable
 from cinn_colorize.imaging.color import Pixels
 
@@ -38,7 +40,10 @@ DECODED: dict[str, Callable[[io.BytesIO], ImageFile]] = {
     "jp2": Jpeg2KImageFile,
     "pnm": PpmImageFile,
     "psd": PsdImageFile,
+    "qoi": QoiImageFile,
+    "tga": TgaImageFile,
 }
+_MOST_OF_QOI = 16_000_000  # pixels, of which Pillow reads half a million in a second
 
 _FIELDS = {"icc-profile-data": "icc_profile", "exif-data": "exif", "xmp-data": "xmp", "iptc-data": "iptc"}
 _RESOURCES = {1058: "exif", 1060: "xmp", 1028: "iptc"}  # of PSD
@@ -118,6 +123,8 @@ def decode(content: bytes, format: str, max_pixels: int) -> Decoded:
     if format == "psd":
         return _decode_psd(content, max_pixels)
     decoded = _decode(format, content, max_pixels)
+    if format == "tga" and not content[17] & 15 and decoded.pixels.shape[2:] in ((2,), (4,)):
+        decoded = replace(decoded, pixels=decoded.pixels[..., :-1])  # of which no bit is alpha
     largest = _largest(content, format)
     if decoded.pixels.dtype == np.uint8 and decoded.pixels.ndim == 3 and largest > 255:
         # Pillow does not support colour in 16 bits.
@@ -143,6 +150,8 @@ def _decode(format: str, content: bytes, max_pixels: int, halves: int = 1) -> De
             raise ValueError("damaged or unsupported; save it again with another program") from None
         with image:
             check_pixels(image.width // halves, image.height, max_pixels)
+            if format == "qoi" and image.width * image.height > _MOST_OF_QOI:
+                raise ValueError("QOI of more than 16 million pixels; save it as PNG")
             if isinstance(image, PsdImageFile):
                 _read_resources(image)
             return from_pillow(image)
@@ -207,7 +216,7 @@ def decode_heic(content: bytes, max_pixels: int) -> Decoded:
         check_pixels(width, height, max_pixels)
         pillow_heif.set_orientation(image.info)  # the pixels are upright
         return Decoded(np.array(image), blobs_of(image.info))  # older versions free the pixels with the image
-    except TooLargeError:
+    except (TooLargeError, TooLongError):
         raise
     except (EOFError, IndexError, RuntimeError, SyntaxError, ValueError) as error:
         raise _unsupported(error) from None

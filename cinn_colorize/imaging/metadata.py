@@ -18,6 +18,7 @@ from xml.parsers import expat
 NAMESPACE = "https://cinn-colorize.readthedocs.io/ns/recipe/1.0/"
 _PREFIX = "cinn"
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+_META = "adobe:ns:meta/"
 _TIFF = "http://ns.adobe.com/tiff/1.0/"
 _NOTE, _HAS_EXTENSION = "http://ns.adobe.com/xmp/note/", "HasExtendedXMP"
 _PHOTOSHOP, _IPTC_RESOURCE = b"Photoshop 3.0\0", b"8BIM\x04\x04"
@@ -27,7 +28,7 @@ _PADDING = b"\0 \r\n"
 _HIDDEN = {ord(c): chr(0xD800 + ord(c)) for c in "\t\n\r"}  # surrogates, which no packet contains
 _EMPTY = (
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
-    f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{_RDF}"/></x:xmpmeta>'
+    f'<x:xmpmeta xmlns:x="{_META}"><rdf:RDF xmlns:rdf="{_RDF}"/></x:xmpmeta>'
     '<?xpacket end="w"?>'
 ).encode()
 
@@ -36,12 +37,13 @@ def add_recipe(packet: bytes | None, recipe: Mapping[str, str]) -> bytes:
     """Write ``recipe`` into an XMP packet, replacing an older one, and return the new packet, UTF-8.
 
     An orientation is removed, since the picture is already upright. An empty packet replaces one that is
-    missing, malformed or excessive. A name of more than letters, digits and underscores is a ValueError.
+    missing, malformed or excessive, and marks that are missing around one are added. A name of more than
+    letters, digits and underscores is a ValueError.
     """
     for name in recipe:
         if not (name.isascii() and name.isidentifier()):
             raise ValueError(f"recipe: {name!r} is not a valid name; use letters, digits and underscores")
-    document = _parse(packet) or minidom.parseString(_EMPTY)
+    document = _whole(_parse(packet))
     for description, node in _properties(document, _TIFF, "Orientation"):
         _remove(node, description)
     _remove_recipe(document)
@@ -188,6 +190,26 @@ def _parse(packet: bytes | None) -> minidom.Document | None:
             if document.getElementsByTagNameNS(_RDF, "RDF"):
                 return document
     return None
+
+
+def _whole(document: minidom.Document | None) -> minidom.Document:
+    """Return a packet with the marks around it, without which other programs do not read it."""
+    whole = minidom.parseString(_EMPTY)
+    if document is None:
+        return whole
+    element, placeholder = document.documentElement, whole.documentElement
+    assert element is not None
+    assert placeholder is not None
+    if element.namespaceURI != _META:  # the RDF alone, or inside what another program put there
+        root = whole.importNode(_root(document), True)
+        for name, value in _prefixes(document).items():
+            root.setAttribute(name, value)
+        placeholder.replaceChild(root, _root(whole))
+    elif document.firstChild is element or document.lastChild is element:
+        whole.replaceChild(whole.importNode(element, True), placeholder)
+    else:
+        return document
+    return whole
 
 
 def _in_utf8(packet: bytes) -> bytes:

@@ -23,6 +23,7 @@ TYPICAL_OF = 8  # samples of which the most typical is drawn where a single one 
 Precision = StrEnum("Precision", ["fp32", "bf16"])
 Upsampling = StrEnum("Upsampling", ["jbu", "exact", "bicubic"])
 Rank = StrEnum("Rank", {"typical": "typical", "log_prob": "log-prob"})
+HintReach = StrEnum("HintReach", ["thing", "photo"])
 Codec = StrEnum("Codec", ["h264", "h265", "av1", "ffv1", "prores"])
 
 

@@ -138,7 +138,8 @@ class Picture:
             blobs = {name: value for name in ("xmp-data", "iptc-data") if (value := metadata.blob(name))}
             blobs, more = jpeg.divided(blobs)
             metadata = metadata.with_blobs(blobs)
-        vips.encode(descriptor, self.rgb, self._alpha, metadata, format, encoding.quality)
+        written = metadata.without("iptc-data") if format == "tiff" else metadata
+        vips.encode(descriptor, self.rgb, self._alpha, written, format, encoding.quality)
         jpeg.add_segments(descriptor, more)
         if format == "tiff":
             add_fields(descriptor, metadata.blob("exif-data"), metadata.blob("iptc-data"))

@@ -154,7 +154,7 @@ def reader(
         if format == "tiff":
             blobs = read_fields(file, page)
             if is_cut_off(file, page):
-                raise ValueError("damaged, it ends before its last pixels; get the photo again")
+                raise ValueError("damaged, its end is missing; get the photo again")
             return partial(vips.open_image, content, max_pixels, page, other_channels(file, page)), blobs
         if format == "jpg":
             return partial(vips.open_image, content, max_pixels), jpeg.read_fields(file)

@@ -83,12 +83,14 @@ def other_channels(file: BinaryIO, page: int = 1) -> int:
 
 
 def is_cut_off(file: BinaryIO, page: int = 1) -> bool:
-    """Return whether the file ends before the last pixels of a page, for which libtiff may give black.
+    """Return whether the file ends inside the profile of a page, which libtiff would leave out.
 
-    It notices if they are compressed, so only others are looked at.
+    Or before its last pixels, for which libtiff may give black. It notices if they are compressed, so only
+    others are looked at.
     """
-    own = _intact_directory(file, page)
-    end = file.seek(0, os.SEEK_END)
+    own, end = _intact_directory(file, page), file.seek(0, os.SEEK_END)
+    if _end_of_profile(file, page) > end:
+        return True
 
     def numbers(tag: int, default: int = 0) -> list[int]:
         return (own[tag].numbers if tag in own else []) or [default]  # damaged fields may be empty
@@ -107,6 +109,16 @@ def is_cut_off(file: BinaryIO, page: int = 1) -> bool:
     return sizes in own and there < needed
 
 
+def _end_of_profile(file: BinaryIO, page: int) -> int:
+    """Return where the profile of a page ends in the file, or would; 0 if there is none."""
+    with contextlib.suppress(OSError, ValueError, struct.error):
+        tiff = _Tiff(file)
+        for tag, kind, count, place in tiff.entries(tiff.page(page)):
+            if tag == Tag.InterColorProfile:
+                return tiff.number(place) + count * _SIZES.get(kind, 0)
+    return 0
+
+
 def add_fields(descriptor: int, exif: bytes, iptc: bytes) -> None:
     """Add EXIF and IPTC to a TIFF that libvips wrote, in a new first directory at its end with the old tags.
 
@@ -119,7 +131,6 @@ def add_fields(descriptor: int, exif: bytes, iptc: bytes) -> None:
         if not added or file.read(4) != _HEADER[:4]:  # a BigTIFF
             return
         own = _directory(file)
-        own.pop(Tag.IPTCNAA, None)
         start = _even_end(file)
         file.write(_packed(added | own, start))
         file.seek(4)
@@ -221,10 +232,7 @@ def _intact_directory(file: BinaryIO, page: int = 1) -> _Directory:
 def _directory(file: BinaryIO, page: int = 1) -> _Directory:
     """Read the first directory of a page, and those below it; a ValueError or struct.error if damaged."""
     tiff = _Tiff(file)
-    start = next((start for _, start in islice(tiff.pages(), page - 1, None)), 0)
-    if not start:
-        raise ValueError("no such page")
-    return tiff.directory(start)
+    return tiff.directory(tiff.page(page))
 
 
 class _Tiff:
@@ -254,13 +262,27 @@ class _Tiff:
             (length,) = struct.unpack(self._order + "H", self._file.read(2))
             pointer = start + 2 + 12 * length
 
+    def page(self, number: int) -> int:
+        """Return where the directory of a page is, from 1."""
+        start = next((start for _, start in islice(self.pages(), number - 1, None)), 0)
+        if not start:
+            raise ValueError("no such page")
+        return start
+
+    def number(self, place: bytes) -> int:
+        """Return the place in the file that an entry refers to."""
+        return int(struct.unpack(self._order + "I", place)[0])
+
+    def entries(self, start: int) -> Iterator[tuple[int, int, int, bytes]]:
+        """Yield the entries of a directory: tag, type, number of values, and place or value."""
+        self._file.seek(start)
+        (length,) = struct.unpack(self._order + "H", self._file.read(2))
+        yield from struct.iter_unpack(self._order + "HHI4s", self._file.read(12 * length))
+
     def directory(self, start: int, pointers: tuple[int, ...] = _POINTERS) -> _Directory:
         """Read a directory, and those that its pointers lead to."""
         entries: _Directory = {}
-        self._file.seek(start)
-        (length,) = struct.unpack(self._order + "H", self._file.read(2))
-        content = self._file.read(12 * length)
-        for tag, kind, count, place in struct.iter_unpack(self._order + "HHI4s", content):
+        for tag, kind, count, place in self.entries(start):
             if kind not in _WORDS:
                 continue
             value, inner = self._value(place, count * _SIZES[kind]), None
@@ -281,7 +303,7 @@ class _Tiff:
         self._left -= size
         if self._left < 0:
             raise ValueError("more values than the file has bytes")
-        self._file.seek(struct.unpack(self._order + "I", place)[0])
+        self._file.seek(self.number(place))
         value = self._file.read(size)
         if len(value) < size:
             raise ValueError("a value ends outside the file")

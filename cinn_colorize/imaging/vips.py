@@ -33,12 +33,13 @@ pyvips.cache_set_max(0)  # no operation is repeated, and the cache would keep wh
 Image: TypeAlias = pyvips.Image
 Error: TypeAlias = pyvips.Error
 
-_EXIF, _PROFILE, _UNIT, _BITS = "exif-data", "icc-profile-data", "resolution-unit", "bits-per-sample"
-_KEPT = ("exif-", "xmp-data", "iptc-data", _PROFILE, "photoshop-data", _UNIT)
+_EXIF, _IPTC, _PROFILE = "exif-data", "iptc-data", "icc-profile-data"
+_UNIT, _BITS = "resolution-unit", "bits-per-sample"
+_KEPT = ("exif-", "xmp-data", _IPTC, _PROFILE, "photoshop-data", _UNIT)
 _RESOLUTION = ("exif-ifd0-XResolution", "exif-ifd0-YResolution", "exif-ifd0-ResolutionUnit")
 # Bands without alpha, by interpretation; of others, one.
 _COLORS = {"cmyk": 4, **dict.fromkeys(("srgb", "rgb16", "scrgb", "lab", "labs", "xyz"), 3)}
-_BAND = 2**19  # pixels of a band
+_BAND, _MOST_ROWS = 2**19, 2**12  # pixels and rows of a band; libvips takes time by the square of rows
 _SYSTEM_ERROR = "system error: "
 _UNSTATED = (1.0, 1.0)  # libvips' resolution of photos that state none
 _UNKNOWN = (72 / 25.4, 72 / 25.4)  # 72 dpi, which EXIF designates then (its tag XResolution)
@@ -77,9 +78,11 @@ class Metadata:
         except UnicodeDecodeError:  # in the name of a text chunk of PNG
             names = [name for name in _KEPT if image.get_typeof(name)]
         kept = {name: (image.get_typeof(name), image.get(name)) for name in names if name.startswith(_KEPT)}
+        is_tiff = _field(image, "vips-loader", "").startswith("tiff")
+        if is_tiff:
+            kept.pop(_IPTC, None)  # truncated; the whole is read elsewhere
         if _EXIF in kept:  # which still has the original orientation
             kept["orientation"] = (pyvips.GValue.gint_type, 1)
-        is_tiff = _field(image, "vips-loader", "").startswith("tiff")
         resolution = image.xres, image.yres
         if resolution == _UNSTATED or (is_tiff and _UNIT not in kept):
             resolution = _UNKNOWN
@@ -105,7 +108,7 @@ def open_image(source: Path | bytes, max_pixels: int, page: int = 1, others: int
     Raises:
         pyvips.Error, OSError: it cannot be read.
         TooLargeError: it has more pixels than ``max_pixels``.
-        ValueError: it has fewer pages.
+        ValueError: it is too long, or has fewer pages.
     """
     if page > 1 and page > (number := pages(_load(source))):
         raise ValueError(f"it has {counted(number, 'page')}, and no page {page}")
@@ -168,6 +171,16 @@ def pages(image: Image) -> int:
     return int(_field(image, "n-pages", 1))
 
 
+def ends_early(source: Path | bytes) -> bool:
+    """Return whether the data of a JPEG end before its last pixels, though its end is marked."""
+    try:
+        for _ in bands(_load(source, fail_on="warning")):
+            pass
+    except pyvips.Error as error:
+        return "premature end" in (error.detail or "")
+    return False
+
+
 def is_bilevel(image: Image) -> bool:
     """Return whether the pixels of the file have 1 bit."""
     return bool(_field(image, _BITS) == 1)
@@ -195,7 +208,7 @@ def bands(image: Image) -> Iterator[tuple[int, Pixels]]:
     """Yield bands of rows from top to bottom: the index of the first row, and pixels (h, W, bands)."""
     region = pyvips.Region.new(image)
     dtype = np.uint16 if is_deep(image) else np.uint8
-    rows = max(16, _BAND // image.width)
+    rows = min(max(16, _BAND // image.width), _MOST_ROWS)
     for y0 in range(0, image.height, rows):
         content = region.fetch(0, y0, image.width, min(rows, image.height - y0))
         yield y0, np.frombuffer(content, dtype).reshape(-1, image.width, image.bands)
@@ -264,7 +277,7 @@ def reason(error: Error) -> str:
     return re.sub(r"^\w+: ", "", next(iter(system + lines), error.message or "no further detail"))
 
 
-def _load(source: Path | bytes, page: int = 1, access: str = "sequential") -> Image:
+def _load(source: Path | bytes, page: int = 1, access: str = "sequential", fail_on: str = "error") -> Image:
     """Load the image as stored, from its first row on."""
     # Not by path: libvips takes "a[2].tif" for a file with options, and refuses names not in UTF-8.
     if isinstance(source, bytes):
@@ -277,7 +290,7 @@ def _load(source: Path | bytes, page: int = 1, access: str = "sequential") -> Im
             origin = pyvips.Source.new_from_descriptor(descriptor)  # duplicates it
         finally:
             os.close(descriptor)
-    options: dict[str, Any] = {"access": access, "fail_on": "error"}
+    options: dict[str, Any] = {"access": access, "fail_on": fail_on}
     if start == b"\xff\xd8":  # also with a gain map, whose reader leaves out XMP, IPTC and resolution
         return Image.jpegload_source(origin, **options)
     if page > 1:  # which not all formats have

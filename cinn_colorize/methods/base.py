@@ -58,6 +58,7 @@ class Method(ABC):
         rendering: how samples become pictures.
         name: name of the method in recipes.
         keys: entries of a recipe that only this method has, with what messages call them.
+        absent: values of the keys that recipes may lack, as those of earlier versions do.
         files: the keys that hold SHA-256s of files beside the photo, with the names of these in messages.
         encodes: whether it requires f, from colours to codes, which not every engine has.
     """
@@ -68,6 +69,7 @@ class Method(ABC):
 
     name: ClassVar[str]
     keys: ClassVar[Mapping[str, str]] = {}
+    absent: ClassVar[Mapping[str, str]] = {}
     files: ClassVar[Mapping[str, str]] = {}
     encodes: ClassVar[bool] = False
 
@@ -124,8 +126,9 @@ class SampleMethod(Method):
     @property
     def entries(self) -> dict[str, str]:
         """See :attr:`Method.entries`."""
-        settings = self.settings
-        return {"method": self.name, **{key: str(settings[key]) for key in self.keys}}
+        entries = {key: str(self.settings[key]) for key in self.keys}
+        absent = self.absent.items()
+        return {"method": self.name, **{key: v for key, v in entries.items() if (key, v) not in absent}}
 
     @property
     def paths(self) -> tuple[Path, ...]:

@@ -94,7 +94,7 @@ class Conditioned:
     def coarse(
         self, n: SupportsIndex = 1, temperature: SomeLevels | None = None, seed: SupportsIndex = 0
     ) -> Floats:
-        """Return the colours by which typical samples are found, ab (N, 2, s, s), coarse where they can be.
+        """Return the coarse colours of n samples of the whole photo squeezed to a square, ab (N, 2, s, s).
 
         The arguments and errors are those of :meth:`sample`.
         """
@@ -121,7 +121,7 @@ class Conditioned:
         if pick is None:
             latents = noise(self.latent_shapes, seeds)
             return _samples(latents, self._decode(latents), seeds, temperature, method)
-        network, whole = self._network, self.whole
+        whole = self.whole
         latents = noise(whole.latent_shapes, seeds)
         coarse = whole._compared(latents)
         ab, log_prob = coarse
@@ -132,8 +132,8 @@ class Conditioned:
             return self.draw(noise, seeds, temperature, method, None)
         latents = {r: z[chosen] for r, z in latents.items()}
         decoded = ab[chosen], log_prob[chosen]
-        if network.coarse_size:
-            decoded = network.decode(latents, self._conditions[0], coarse.some(chosen))
+        if self._network.coarse_size:
+            decoded = self._network.decode(latents, self._conditions[0], coarse.some(chosen))
         return _samples(latents, decoded, seeds, temperature, method)
 
     def samples_of(

@@ -284,6 +284,8 @@ def picture(
     gap: int = 4,
 ) -> Image.Image:
     """Arrange digits (rows, columns, 28, 28), black on white, in so many pixels each, with labels if any."""
+    if not np.isfinite(images).all():
+        raise WeightsError("the digits drawn are not finite; choose other weights, or a lower temperature")
     font = ImageFont.load_default(size=14)
     side = SIZE * scale + gap
     left = gap + round(max((font.getlength(label) + 2 * gap for label in rows), default=0))

@@ -22,7 +22,7 @@ with distance, up to the edges of luminance. It takes samples but no gradients, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 MEMBERS = 24  # samples of the ensemble; what more of them gain is in docs/hints.md
 STROKE = 8.0  # weight of all that is painted in one stroke, at most, in hints
 _FINE = 16  # members have no noise from this level on
-_FIRST = 2**31  # seed of the first member, far from those that people use
+FIRST_MEMBER = 2**31  # seed of the first member, far from those that people use
 _TOLERANCE = 6.0  # sigma of a hint, in units of ab
 _BEYOND = 1 / 64  # weight of the places that a hint reaches, in hints
 _NEGLIGIBLE = 1e-4  # weight
@@ -80,11 +80,21 @@ def move(
 
 def following(samples: Sequence[Sample], members: Sequence[Floats], hints: HintMap) -> list[Sample]:
     """Return samples moved by :func:`follow`."""
-    moved = []
-    for sample, ab in zip(samples, follow([sample.ab for sample in samples], members, hints), strict=True):
-        picked = {key: value for key, value in sample.method.items() if key == "picked"}
-        moved.append(replace(sample, ab=ab, levels=None, log_prob=None, method={**hints.recipe, **picked}))
-    return moved
+    return recolored(samples, follow([sample.ab for sample in samples], members, hints), hints.recipe)
+
+
+def recolored(samples: Sequence[Sample], colors: Sequence[Floats], method: Mapping[str, str]) -> list[Sample]:
+    """Return samples with other ab, which have no code; ``method`` is what their recipes say of it."""
+    return [
+        replace(
+            sample,
+            ab=ab,
+            levels=None,
+            log_prob=None,
+            method={**method, **{key: value for key, value in sample.method.items() if key == "picked"}},
+        )
+        for sample, ab in zip(samples, colors, strict=True)
+    ]
 
 
 def ensemble(conditioned: Conditioned, at_once: int = _AT_A_TIME) -> Iterator[Sample]:
@@ -96,8 +106,8 @@ def ensemble(conditioned: Conditioned, at_once: int = _AT_A_TIME) -> Iterator[Sa
     ``at_once`` are drawn when the next one is asked for.
     """
     details = {r: 0.0 for r in conditioned.latent_shapes if r >= _FINE}
-    end = _FIRST + MEMBERS
-    for seed in range(_FIRST, end, at_once):
+    end = FIRST_MEMBER + MEMBERS
+    for seed in range(FIRST_MEMBER, end, at_once):
         yield from conditioned.sample(min(at_once, end - seed), details, seed)
 
 

@@ -14,6 +14,7 @@ from cinn_colorize.files.messages import counted, printable_name
 from cinn_colorize.imaging.options import Rendering, Upsampling, parse_seed
 from cinn_colorize.latents.levels import PerLevel, check_level
 from cinn_colorize.methods.base import Files, Method, sha256_of
+from cinn_colorize.methods.samples import check_colors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -252,6 +253,7 @@ def _pictures(
 
     small = photo.small(_TILE)
     for ab in colours:
+        check_colors(photo.name, ab)
         guide = small.luminance(GUIDE_SCALE * ab.shape[1], GUIDE_SCALE * ab.shape[2])
         upsampler = Upsampler(ab, guide, small.inside.size, rendering.upsampling)
         (picture,) = small.compose([upsampler])

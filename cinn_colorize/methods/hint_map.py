@@ -42,9 +42,17 @@ _CHROMA_SIZE = 64
 _SIGMA_PIXELS, _SIGMA_L = 0.5, 5.0  # of the joint bilateral upsampling
 _STROKES_SCALE = 4  # larger strokes are reduced to this many times the guide's grid
 _SAME = 6.0  # difference of ab between neighbours of one stroke
+_GRAY = 0.1  # chroma below which a hint is gray, and keeps its thing as it is
 _TOUCHED = 0.1  # weight of a place that belongs to a stroke
 _PALEST = 0.1  # saturation that hints make up for
 _PAINTED = 16  # a place has full weight if 1/16 of it is painted, because strokes may be thin
+
+
+class Wish(NamedTuple):
+    """A colour wanted on the grid of a photo's ab."""
+
+    weight: Floats  # (h, w); those of all wishes add up to that of the hints
+    ab: Floats | None  # (2, h, w), in the gamut at each place; None to keep the colours there
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +67,7 @@ class HintMap:
             saturation has been applied.
         guide: the photo's L*, (h, w).
         recipe: entries of the hints in recipes.
+        wishes: the hints by their colours.
     """
 
     weight: Floats
@@ -66,6 +75,7 @@ class HintMap:
     ab: Floats
     guide: Floats
     recipe: Mapping[str, str]
+    wishes: Sequence[Wish] = ()
 
     @classmethod
     def of(
@@ -103,16 +113,29 @@ class HintMap:
         guide = photo.luminance(height, width)
         ab = color.srgb_to_lab(paint.rgb).T[1:]
         total = np.zeros((3, height * width), np.float32)
+        labels, colors = _by_color(ab.T)
+        by_color = np.zeros((len(colors), height * width), np.float32)
         for index, share in _taps(paint, photo.luminance(*size)[paint.y, paint.x], guide):
             for plane, values in zip(total, (np.ones_like(share), *ab), strict=True):
                 np.add.at(plane, index, share * paint.weight * values)
+            np.add.at(by_color, (labels, index), share * paint.weight)
         weight, *weighted = total.reshape(3, height, width)
         hinted = np.stack(weighted) / np.maximum(weight, 1e-6)
         reach, *reaching = _spread(weight, guide, np.concatenate([np.ones_like(weight)[None], hinted]))
         wanted = np.stack(reaching) / np.maximum(reach, 1e-12)
-        wanted = color.reduce_chroma(guide, wanted) / np.float32(max(saturation, _PALEST))
+        palest = np.float32(max(saturation, _PALEST))
+        wanted = color.reduce_chroma(guide, wanted) / palest
+        wishes = [
+            Wish(
+                of_color.reshape(height, width),
+                color.reduce_chroma(guide, np.broadcast_to(one[:, None, None], (2, height, width))) / palest
+                if np.hypot(*one) > _GRAY
+                else None,
+            )
+            for of_color, one in zip(by_color, colors, strict=True)
+        ]
         recipe = {"method": METHOD, **settings(points, strokes)}
-        return cls(weight, reach, wanted, guide, recipe)
+        return cls(weight, reach, wanted, guide, recipe, wishes)
 
     def spread(self, colors: Sequence[Floats]) -> Floats:
         """Spread k colours at the hints, (2, h, w), to what no edge of L separates from them: (k, 2, h, w).
@@ -124,7 +147,7 @@ class HintMap:
 
     def strokes(self) -> NDArray[np.intp]:
         """Label the strokes, (h, w): painted neighbours of nearly one colour have one label."""
-        i, j = _neighbours(self.guide.shape)
+        i, j = neighbours(self.guide.shape)
         a, b = self.ab.reshape(2, -1)
         painted = self.weight.ravel() > _TOUCHED
         one = painted[i] & painted[j] & (np.hypot(a[i] - a[j], b[i] - b[j]) < _SAME)
@@ -209,6 +232,17 @@ def _points(photo: Photo, points: Sequence[Hint], size: tuple[int, int]) -> _Pai
     return _Paint(y_of, x_of, colors, np.array(weight, np.float32))
 
 
+def _by_color(ab: Floats) -> tuple[NDArray[np.intp], list[Floats]]:
+    """Label places (n, 2) by their colour, gray ones apart; return the labels and the colour of each."""
+    key = np.column_stack([ab, 1000 * (np.hypot(*ab.T) <= _GRAY)])
+    labels, colors = np.full(len(ab), -1), list[Floats]()
+    while (left := np.flatnonzero(labels < 0)).size:
+        like = left[np.linalg.norm(key[left] - key[left[0]], axis=1) < _SAME]
+        labels[like] = len(colors)
+        colors.append(ab[like].mean(0))
+    return labels, colors
+
+
 def _around(pixel: int, size: int, full: int) -> list[int]:
     """Return the cell of ``size`` that has the middle of a pixel of ``full``, or the two beside it."""
     middle = (2 * pixel + 1) * size
@@ -266,7 +300,7 @@ def _spread(weight: Floats, guide: Floats, planes: Floats) -> Floats:
     hints and L* are (h, w), planes (k, h, w).
     """
     n, L = guide.size, guide.ravel().astype(np.float64)
-    i, j = _neighbours(guide.shape)
+    i, j = neighbours(guide.shape)
     step = np.exp(-0.5 * ((L[i] - L[j]) / _EDGE) ** 2)
     steps = scipy.sparse.coo_array((np.tile(step, 2), (np.append(i, j), np.append(j, i))), (n, n))
     arriving = _HELD * weight.ravel().astype(np.float64)
@@ -276,7 +310,7 @@ def _spread(weight: Floats, guide: Floats, planes: Floats) -> Floats:
     return np.asarray(spread.T.reshape(planes.shape), np.float32)
 
 
-def _neighbours(shape: tuple[int, ...]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def neighbours(shape: tuple[int, ...]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return the indices of both pixels of all pairs of neighbours, each of which has eight."""
     index = np.arange(np.prod(shape)).reshape(shape)
     starts = [index[:, 1:], index[1:], index[1:, 1:], index[1:, :-1]]

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from cinn_colorize.imaging.options import HintReach
 from cinn_colorize.methods.base import Files, SampleMethod
 from cinn_colorize.methods.hint import METHOD, settings
 from cinn_colorize.methods.hint import Hint as Hint
@@ -18,6 +19,7 @@ from cinn_colorize.methods.hint import parse_hints as parse_hints
 
 if TYPE_CHECKING:
     from cinn_colorize.imaging.photo import Photo
+    from cinn_colorize.latents.noise import Floats
     from cinn_colorize.methods.base import PhotoColorizer
     from cinn_colorize.methods.contact_sheet import Tile
     from cinn_colorize.methods.samples import Sample
@@ -30,17 +32,25 @@ class Hinted(SampleMethod):
     Attributes:
         points: hints at single pixels.
         strokes: picture that is transparent where there is no hint.
+        reach: whether hints recolour only the things that they lie on, or the mood of the photo too.
         first: whether to draw only the sample that is the most typical one without hints.
         progress: see :func:`cinn_colorize.methods.ensemble.draw`.
     """
 
     points: tuple[Hint, ...]
     strokes: Path | None = None
+    reach: HintReach = HintReach.thing
     first: bool = False
     progress: Callable[[int, int], None] | None = None
+    _things: dict[Photo, Floats] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     name: ClassVar[str] = METHOD
-    keys: ClassVar[Mapping[str, str]] = {"hints": "hints", "strokes": "picture of hints"}
+    keys: ClassVar[Mapping[str, str]] = {
+        "hints": "hints",
+        "strokes": "picture of hints",
+        "reach": "hints that reach a",
+    }
+    absent: ClassVar[Mapping[str, str]] = {"reach": HintReach.photo}
     files: ClassVar[Mapping[str, str]] = {"strokes": "picture of hints"}
 
     @classmethod
@@ -49,12 +59,15 @@ class Hinted(SampleMethod):
     ) -> Self:
         """See :meth:`Method.from_recipe`."""
         strokes = entries["strokes"]
-        return cls(parse_hints(entries["hints"]), files[strokes] if strokes else None)
+        reach = entries["reach"]
+        if reach not in list(HintReach):
+            raise ValueError(f"reach {reach!r:.80} is not one of {', '.join(HintReach)}")
+        return cls(parse_hints(entries["hints"]), files[strokes] if strokes else None, HintReach(reach))
 
     @property
     def settings(self) -> Mapping[str, Any]:
         """See :attr:`SampleMethod.settings`; PhotoError if the strokes cannot be read."""
-        return settings(self.points, self.strokes)
+        return {**settings(self.points, self.strokes), "reach": self.reach}
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -78,20 +91,25 @@ class Hinted(SampleMethod):
         Raises:
             PhotoError: a hint lies outside the photo, or the strokes cannot be used.
         """
+        from cinn_colorize.methods import things
         from cinn_colorize.methods.ensemble import move
         from cinn_colorize.methods.hint_map import HintMap
 
         hints = HintMap.of(photo, self.points, self.strokes, self.rendering.saturation)
         conditioned, pick = colorizer.condition(photo), 1 if self.first else None
         samples = conditioned.sample(self.number, self.temperature, self.seed, pick=pick)
-        return move(conditioned, samples, hints, self.progress)
+        if self.reach is HintReach.photo:
+            return move(conditioned, samples, hints, self.progress)
+        self._things[photo] = things.find(things.drawn(conditioned, self.progress), hints)
+        return things.follow(samples, self._things[photo], hints)
 
     def first_tiles(self, colorizer: PhotoColorizer, photo: Photo) -> list[Tile]:
-        """Return the photo in gray with the hints on it."""
+        """Return the photo in gray with the hints on it, and the outlines of their things."""
         from PIL import ImageDraw
 
         from cinn_colorize.methods.contact_sheet import gray_tile
         from cinn_colorize.methods.hint_map import read_strokes  # scipy is slow to import
+        from cinn_colorize.methods.things import outlines
 
         picture, label = gray_tile(photo)
         if self.strokes is not None:
@@ -101,4 +119,7 @@ class Hinted(SampleMethod):
         for hint in self.points:
             x, y = (hint.x + 0.5) / photo.width, (hint.y + 0.5) / photo.height
             draw.circle((x * picture.width, y * picture.height), 7, fill=hint.rgb, outline="white", width=2)
+        box = photo.inside.scaled((photo.height, photo.width), (picture.height, picture.width))
+        for outline in outlines(self._things[photo], box.size) if photo in self._things else ():
+            draw.polygon([(box.left + x, box.top + y) for x, y in outline], outline="white")
         return [(picture, label.replace("gray", "hints"))]

@@ -58,6 +58,7 @@ _DEFAULTS = {
     "pages": "1",
     **{option.name: str(option.default) for option in fields(Rendering)},
     **Encoding().entries(),
+    **{key: value for method in METHODS.values() for key, value in method.absent.items()},
 }
 _WORDS = {"pages": "page count"} | {k: word for method in METHODS.values() for k, word in method.keys.items()}
 # Of entries that say nothing to people: SHA-256s, and long lists.
@@ -130,6 +131,7 @@ class Recipe:
                 if found[key] not in choices:
                     raise ValueError(f"{key} {found[key]!r:.80} is not one of {', '.join(choices)}")
             method = METHODS[found["method"]]
+            found = {**method.absent, **found}
             _require(found, method.keys)
             pages = _number(found.get("pages", "1")) if page == 1 else 1  # the first one names all
             return cls(

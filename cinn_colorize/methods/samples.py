@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, SupportsIndex
 import numpy as np
 from numpy.typing import NDArray
 
-from cinn_colorize.errors import LatentError
+from cinn_colorize.errors import LatentError, PhotoError
 from cinn_colorize.files.formats import format_of_name
 from cinn_colorize.imaging.options import Encoding, check_seeds, whole_number
 from cinn_colorize.imaging.options import picked as picked
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _DIMENSIONS = 2 * 64 * 64
 _COARSE = 16  # shorter side of ab that is compared, in pixels; `natural` draws all colours of that size first
+_NO_COLOR = 1e4  # a hundred times the a or b of any colour
 _SHOWN = 1600  # longer side of a picture in a notebook, in pixels
 
 
@@ -175,6 +176,12 @@ class Colorization:
         self.picture.save(
             path, format=format, quality=quality, recipe=recipe, strip=strip, more=pages, overwrite=overwrite
         )
+
+
+def check_colors(name: str, ab: Floats) -> None:
+    """Raise a PhotoError, of a sample's name, unless ab are colours, which damaged weights do not draw."""
+    if not (np.abs(ab) < _NO_COLOR).all():  # NaN neither
+        raise PhotoError(f"{name}: has no finite colours; choose other weights, or a lower temperature")
 
 
 def in_file(recipe: Mapping[str, str], format: str, encoding: Encoding) -> dict[str, str]:

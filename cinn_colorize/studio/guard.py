@@ -73,7 +73,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.update(self._headers)
-                if self._token and not problem and request.url.path == "/":
+                if self._token and not problem and scope["path"] == "/":
                     cookie = f"{_COOKIE}={self._token}; HttpOnly; SameSite=Strict; Path=/"
                     headers.append("Set-Cookie", cookie)
             await send(message)
@@ -89,7 +89,7 @@ class Guard:
 
     def _check_size(self, request: Request, size: int) -> None:
         """Raise a TooLargeError for a photo of too many bytes, else a LongRequestError."""
-        if request.url.path in _OF_PHOTOS:
+        if request.scope["path"] in _OF_PHOTOS:
             check_bytes(size, self._max_pixels)
         elif size > _MOST_JSON:
             raise LongRequestError(f"a request other than for photos has at most {_MOST_JSON >> 20} MiB")
@@ -97,7 +97,10 @@ class Guard:
     def _problem(self, request: Request) -> str:
         """Return why a request is refused, in one line; empty if it is not."""
         host, origin = request.headers.get("host", ""), request.headers.get("origin")
-        if self._hosts and _name(f"//{host}") not in self._hosts:
+        named = _split(f"//{host}")
+        if named.netloc != host:  # some versions of Starlette take the rest for a path
+            return f"{printable(host):.80} is not a host"
+        if self._hosts and named.hostname not in self._hosts:
             return f"the host {printable(host):.80} is not this machine; open the page as localhost"
         if origin is not None and _split(origin).netloc != host:
             return f"pages of {printable(origin):.80} may not use this one"
@@ -107,13 +110,9 @@ class Guard:
             or request.headers.get("authorization", "").removeprefix("Bearer ")
         )
         known = not self._token or secrets.compare_digest(brought.encode(), self._token.encode())
-        if not known and request.url.path != "/healthz":
+        if not known and request.scope["path"] != "/healthz":
             return "a token is required; open the URL that cinn-colorize studio printed"
         return ""
-
-
-def _name(url: str) -> str:
-    return _split(url).hostname or ""
 
 
 def _split(url: str) -> SplitResult:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections import ChainMap, OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
@@ -34,7 +34,41 @@ class Item:
     made: bool = False  # here, so that it is saved together with what was made from it
 
 
-class Library:
+class Shelf:
+    """Files by their ids, and a folder for new ones.
+
+    Args:
+        folder: the folder.
+        items: the files.
+    """
+
+    def __init__(self, folder: Path, items: Mapping[str, Item] | None = None) -> None:
+        self.folder = folder
+        self.items: Mapping[str, Item] = items or {}
+
+    def __getitem__(self, key: str) -> Item:
+        """Return a file.
+
+        Raises:
+            ForgottenError: there is none of that id.
+        """
+        if key not in self.items:
+            raise ForgottenError("this photo is no longer open here; open it again")
+        return self.items[key]
+
+    def new(self, name: str, made: bool = False) -> Item:
+        """Return an item whose file is yet to be written, and belongs to no page until :meth:`Library.add`.
+
+        What is made here is saved under its name, which is that of a visible picture, whatever a page says.
+        """
+        key, name = secrets.token_hex(16), PurePath(name.replace("\\", "/")).name[-120:]
+        if made:
+            name = name.lstrip(".") or "mask"
+            name += "" if PurePath(name).suffix.lower() in OUTPUT_SUFFIXES else ".png"
+        return Item(key, self.folder / f"{key}{PurePath(name).suffix[:8]}", name, made=made)
+
+
+class Library(Shelf):
     """All files that pages may use; no page ever names a path.
 
     Args:
@@ -44,7 +78,8 @@ class Library:
 
     def __init__(self, photos: Iterable[Path] = (), max_pixels: int = MAX_PIXELS) -> None:
         self._max_pixels = max_pixels
-        self._folder = TemporaryFolder()
+        self._temporary = TemporaryFolder()
+        super().__init__(Path(self._temporary.name))
         self._sent: OrderedDict[str, Item] = OrderedDict()
         self._held: dict[str, Item] = {}
         self._coming = 0  # photos that are being sent and will be held
@@ -56,15 +91,11 @@ class Library:
             Item(secrets.token_hex(16), path, str(path), given=True) for path in paths if path not in own
         ]
         self._given = {item.id: item for item in items}
-
-    @property
-    def folder(self) -> Path:
-        """A folder for files that last as long as the library."""
-        return Path(self._folder.name)
+        self.items = ChainMap(self._sent, self._held, self._given)
 
     def close(self) -> None:
         """Remove what was sent."""
-        self._folder.cleanup()
+        self._temporary.cleanup()
 
     def given(self) -> list[dict[str, object]]:
         """List the photos given, and whether a result lies beside each: all that is remembered of them."""
@@ -80,29 +111,11 @@ class Library:
         ]
 
     def __getitem__(self, key: str) -> Item:
-        """Return a file.
-
-        Raises:
-            ForgottenError: there is none of that id.
-        """
+        """Return a file, as of :class:`Shelf`."""
         with self._lock:
             if key in self._sent:
                 self._sent.move_to_end(key)
-            found = self._sent.get(key) or self._held.get(key) or self._given.get(key)
-        if not found:
-            raise ForgottenError("this photo is no longer open here; open it again")
-        return found
-
-    def new(self, name: str, made: bool = False) -> Item:
-        """Return an item whose file is yet to be written, and belongs to no page until :meth:`add`.
-
-        What is made here is saved under its name, which is that of a visible picture, whatever a page says.
-        """
-        key, name = secrets.token_hex(16), PurePath(name.replace("\\", "/")).name[-120:]
-        if made:
-            name = name.lstrip(".") or "mask"
-            name += "" if PurePath(name).suffix.lower() in OUTPUT_SUFFIXES else ".png"
-        return Item(key, self.folder / f"{key}{PurePath(name).suffix[:8]}", name, made=made)
+            return super().__getitem__(key)
 
     def add(self, item: Item, *, hold: bool = False) -> Item:
         """Let pages use an item of :meth:`new`, and forget the one used longest ago if there are too many.

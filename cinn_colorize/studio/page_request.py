@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,7 +17,7 @@ from cinn_colorize.latents.levels import format_levels
 from cinn_colorize.methods.hints import Hint, parse_hints
 from cinn_colorize.models.registry import MAX_GUIDANCE, ModelInfo
 from cinn_colorize.request import MixRequest, Request, SampleRequest, TransferRequest, words
-from cinn_colorize.studio.library import Item, Library
+from cinn_colorize.studio.library import Item, Shelf
 
 SIZES = {"small": 480, "large": 1600, "full": 0}  # longer side of pictures on the page; 0 for the photo's
 _PARSERS: dict[str, Callable[[str], object]] = {
@@ -80,9 +81,7 @@ class PageRequest:
         check_seeds(asked.seed or 0, 64)
         return asked
 
-    def request(
-        self, library: Library, name: Callable[[Item], str | Path] = lambda item: item.path
-    ) -> Request:
+    def request(self, library: Shelf, name: Callable[[Item], str | Path] = lambda item: item.path) -> Request:
         """Return what makes the pictures.
 
         Args:
@@ -104,7 +103,20 @@ class PageRequest:
             return TransferRequest(reference=reference, strength=self.strength, seed=seed, **shared)
         return SampleRequest(seed=self.seed, hint=self.hints or None, **shared)
 
-    def name(self, library: Library, seed: int) -> str:
+    def items(self, library: Shelf) -> list[Item]:
+        """Return the files that it names.
+
+        Raises:
+            ForgottenError: one is no longer there.
+        """
+        return [library[key] for key in (self.photo, self.mask, self.reference) if key]
+
+    def others(self, library: Shelf) -> list[Item]:
+        """Return the files made here that the picture requires: a mask, or a picture as a reference."""
+        items = [library[key] for key in (self.mask, self.reference) if key]
+        return [item for item in items if item.made]
+
+    def name(self, library: Shelf, seed: int) -> str:
         """Return the file name that the command line would give the picture of a seed."""
         item = library[self.photo]
         photo, suffix = Path(item.name), written_suffix(own_suffix(item.path))
@@ -113,7 +125,7 @@ class PageRequest:
         like = f"like_{Path(library[self.reference].name).stem}_" if self.reference else ""
         return f"{photo.stem}_{like}{seed:03d}{suffix}"
 
-    def command(self, library: Library, info: ModelInfo, network: Sequence[str]) -> str:
+    def command(self, library: Shelf, info: ModelInfo, network: Sequence[str]) -> str:
         """Return the shell command that makes the same picture.
 
         Args:
@@ -128,7 +140,7 @@ class PageRequest:
             more = ["--no-sheet"]
         elif isinstance(request, TransferRequest):
             arguments.insert(0, str(request.reference))
-        else:
+        elif find_spec("torch"):
             more = ["--engine", "torch"]  # the studio's own, which encodes too
         options = [*more, *words(request.at(temperature))]
         if self.guidance not in (None, info.guidance_of(None)):

@@ -6,10 +6,10 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import uvicorn
 from starlette.applications import Starlette
@@ -20,20 +20,18 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
-from cinn_colorize.errors import CinnError, PhotoError
+from cinn_colorize.errors import CinnError, PhotoError, WorkerError
 from cinn_colorize.files.limits import ADVICE, TooLargeError
 from cinn_colorize.files.messages import printable
 from cinn_colorize.imaging.options import whole_number
+from cinn_colorize.studio.connections import BACKLOG, Connection
 from cinn_colorize.studio.guard import TOKEN, Guard, LongRequestError
+from cinn_colorize.studio.jobs import Job, Jobs, Load
 from cinn_colorize.studio.library import ForgottenError, Item, Library
 from cinn_colorize.studio.openapi import OPENAPI, OPTIONS
 from cinn_colorize.studio.page_request import SIZES, PageRequest
 
-if TYPE_CHECKING:
-    from cinn_colorize.studio.studio import Studio
-
 T = TypeVar("T")
-Job = Callable[["Studio", dict[str, Any]], object]
 
 _PAGE = Path(__file__).parent / "page"
 _MOST = 64  # samples of a request
@@ -41,29 +39,30 @@ _PATIENCE = 2  # seconds that requests may take to end when the server does
 
 
 class Server:
-    """Answers pages and programs; one thread does all the work, job after job.
+    """Answers pages and programs; the work is done job after job.
 
     Args:
         library: the files that pages may use.
-        load: makes the studio, in that thread; until it has, jobs wait.
+        load: makes the studio in another process, by which it must be found; until it has, jobs wait.
         saved: called with each file that was saved.
     """
 
-    def __init__(self, library: Library, load: Callable[[], Studio], saved: Callable[[Path], object]) -> None:
+    def __init__(self, library: Library, load: Load, saved: Callable[[Path], object]) -> None:
         self._library, self._saved = library, saved
-        self._thread = ThreadPoolExecutor(1)
-        self._studio = self._thread.submit(load)
+        self._jobs = Jobs(load, library.folder)
 
     def app(self) -> Starlette:
         """Return the application, which a :class:`Guard` must protect."""
-        jobs: dict[str, Job] = {
-            "/facts": lambda studio, _: studio.facts(),
-            "/open": lambda studio, asked: studio.describe(PageRequest.parse(asked)),
-            "/before": lambda studio, asked: studio.before(PageRequest.parse(asked), _size(asked)),
-            "/prepare": lambda studio, asked: studio.prepare(PageRequest.parse(asked)),
-            "/palette": lambda studio, asked: studio.palette(PageRequest.parse(asked), *_place(asked)),
-            "/command": lambda studio, asked: studio.command(PageRequest.parse(asked)),
-            "/keep": lambda studio, asked: _known(studio.keep(PageRequest.parse(asked))),
+        jobs: dict[str, Callable[[dict[str, Any]], Future[Any]]] = {
+            "/facts": lambda _: self._do(
+                "facts", then=lambda facts: facts | {"given": self._library.given()}
+            ),
+            "/open": lambda asked: self._do("describe", PageRequest.parse(asked)),
+            "/before": lambda asked: self._do("before", PageRequest.parse(asked), _size(asked)),
+            "/prepare": lambda asked: self._do("prepare", PageRequest.parse(asked)),
+            "/palette": lambda asked: self._do("palette", PageRequest.parse(asked), *_place(asked)),
+            "/command": lambda asked: self._do("command", PageRequest.parse(asked)),
+            "/keep": lambda asked: self._do("keep", PageRequest.parse(asked), then=self._kept),
             "/save": self._save,
         }
         routes = [
@@ -88,6 +87,8 @@ class Server:
         """
         config = uvicorn.Config(
             guard(self.app()),
+            http=Connection,
+            backlog=BACKLOG,
             lifespan="off",
             ws="none",
             log_level="warning",
@@ -95,28 +96,33 @@ class Server:
             server_header=False,
             timeout_graceful_shutdown=_PATIENCE,
         )
-        server = uvicorn.Server(config)
-        self._studio.add_done_callback(
+        server = _Uvicorn(config, self._jobs)
+        self._jobs.loaded.add_done_callback(
             lambda done: setattr(server, "should_exit", server.should_exit or bool(done.exception()))
         )
         try:
             server.run(sockets=[listening])
         finally:
-            self._thread.shutdown(wait=False, cancel_futures=True)
-        self._studio.result()
+            self._jobs.end()
+        self._jobs.loaded.result()
 
-    async def _do(self, job: Callable[[Studio], T]) -> T:
-        """Do a job when it is its turn; if this coroutine is cancelled before that, never."""
-        return await asyncio.wrap_future(self._thread.submit(lambda: job(self._studio.result())))
+    def _do(
+        self, method: str, *arguments: Any, then: Callable[[Any], Any] = lambda answer: answer
+    ) -> Future[Any]:
+        """Let a method of the studio answer a request, the first of the arguments if there are any."""
 
-    async def _unless_gone(self, request: Request, job: Callable[[Studio], T]) -> T:
-        """Do a job, unless the page that asked for it is closed before its turn."""
-        return await _while_open(request, self._do(job))
+        def job() -> Job:
+            items = arguments[0].items(self._library) if arguments else []
+            return Job(method, {item.id: item for item in items}, arguments)
 
-    def _answering(self, job: Job) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        return self._jobs.do(job, then)
+
+    def _answering(
+        self, job: Callable[[dict[str, Any]], Future[Any]]
+    ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         async def endpoint(request: Request) -> Response:
             asked = await _asked(request)
-            return _Json(await self._unless_gone(request, lambda studio: job(studio, asked)))
+            return _Json(await _while_open(request, asyncio.wrap_future(job(asked))))
 
         return endpoint
 
@@ -126,21 +132,14 @@ class Server:
         wanted, size, number = PageRequest.parse(asked), _size(asked), _whole(asked, "number", 1)
         if not 1 <= number <= (1 if wanted.mask else _MOST):
             raise ValueError(f"number must be from 1 to {1 if wanted.mask else _MOST}, not {number}")
-        for key in filter(None, (wanted.photo, wanted.mask, wanted.reference)):
-            self._library[key]  # one that is forgotten has a status of its own, which must come first
+        wanted.items(self._library)  # one that is forgotten has a status of its own, which must come first
 
         async def lines() -> AsyncIterator[str]:
             done = 0
             try:
                 while done < number:
                     part = replace(wanted, seed=(wanted.seed or 0) + done)
-
-                    def draw(
-                        studio: Studio, part: PageRequest = part, left: int = number - done
-                    ) -> list[Any]:
-                        return list(studio.pictures(part, min(left, studio.at_once(part)), size))
-
-                    for picture in await self._do(draw):
+                    for picture in await asyncio.wrap_future(self._do("pictures", part, number - done, size)):
                         done += 1
                         yield json.dumps(picture) + "\n"
             except (CinnError, ValueError, OSError) as error:
@@ -163,16 +162,14 @@ class Server:
                 return PlainTextResponse("too many photos wait here; send it again later", 503)
             photo = await self._received(request, hold=True)
 
-        def draw() -> Item:
-            studio, of_photo = self._studio.result(), replace(wanted, photo=photo.id)
-            try:
-                return studio.keep(of_photo, hold=True)
-            except CinnError as error:
+        def over(job: Future[Any]) -> None:
+            if not job.cancelled() and isinstance(error := job.exception(), CinnError):
                 error.args = (self._library.renamed(str(error)),)  # before the photo is forgotten
-                raise
+            self._library.remove(photo)
 
-        job = self._thread.submit(draw)
-        job.add_done_callback(lambda _: self._library.remove(photo))
+        of_photo = replace(wanted, photo=photo.id)
+        job = self._do("keep", of_photo, then=lambda item: self._library.add(item, hold=True))
+        job.add_done_callback(over)
         try:
             return _Once(await _while_open(request, asyncio.wrap_future(job)), self._library)
         except BaseException:
@@ -192,17 +189,26 @@ class Server:
         return FileResponse(item.path, filename=item.name)
 
     async def _health(self, request: Request) -> Response:
-        loaded = self._studio.done() and not self._studio.exception()
+        loaded = self._jobs.loaded.done() and not self._jobs.loaded.exception()
         return PlainTextResponse("ok" if loaded else "loading", 200 if loaded else 503)
 
-    def _save(self, studio: Studio, asked: dict[str, Any]) -> object:
+    def _kept(self, item: Item) -> dict[str, str]:
+        return _known(self._library.add(item))
+
+    def _save(self, asked: dict[str, Any]) -> Future[Any]:
         wanted = PageRequest.parse(asked)
-        if not self._library[wanted.photo].given:
-            return {"files": [_known(item) for item in (studio.keep(wanted), *studio.others(wanted))]}
-        paths = studio.save(wanted)
-        for path in paths:
-            self._saved(path)
-        return {"saved": [str(path) for path in paths]}
+
+        def saved(paths: list[Path]) -> object:
+            for path in paths:
+                self._saved(path)
+            return {"saved": [str(path) for path in paths]}
+
+        def kept(item: Item) -> object:
+            return {"files": [self._kept(item), *map(_known, wanted.others(self._library))]}
+
+        if self._library[wanted.photo].given:
+            return self._do("save", wanted, then=saved)
+        return self._do("keep", wanted, then=kept)
 
     async def _received(self, request: Request, *, hold: bool = False) -> Item:
         """Write what a request brings, as its body or as a file of a form, to a file of the library."""
@@ -231,13 +237,29 @@ class Server:
     def _failed(self, _: Request, error: Exception) -> Response:
         if isinstance(error, ClientDisconnect):
             return Response(status_code=499)
-        statuses = {TooLargeError: 413, LongRequestError: 413, ForgottenError: 410}
+        statuses = {TooLargeError: 413, LongRequestError: 413, ForgottenError: 410, WorkerError: 503}
         return PlainTextResponse(self._line(error), statuses.get(type(error), 422))
 
     def _line(self, error: Exception) -> str:
         message = f"{error} is missing" if isinstance(error, LookupError) else str(error)
         message += f"; {ADVICE}" if isinstance(error, TooLargeError) else ""
         return printable(" ".join(self._library.renamed(message).split()))
+
+
+class _Uvicorn(uvicorn.Server):
+    """Ends without waiting for those whom it serves."""
+
+    def __init__(self, config: uvicorn.Config, jobs: Jobs) -> None:
+        super().__init__(config)
+        self._jobs = jobs
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Give up the jobs, and requests that are not complete."""
+        self._jobs.end()
+        for connection in self.server_state.connections:
+            if isinstance(connection, Connection):
+                connection.give_up()
+        await super().shutdown(sockets)
 
 
 class _Json(JSONResponse):

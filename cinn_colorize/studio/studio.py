@@ -6,8 +6,10 @@ import base64
 import io
 import shutil
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,25 +18,26 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import PIL.Image
 
-from cinn_colorize.colorizer import Colorizer, ConditionedPhoto, PhotoLike
-from cinn_colorize.engines.interface import NetworkInput
-from cinn_colorize.errors import ExistsError, PhotoError
+from cinn_colorize.colorizer import BaseColorizer, ConditionedPhoto, PhotoLike
+from cinn_colorize.engines.choice import ModelSpec
+from cinn_colorize.engines.interface import LoadedNetwork, NetworkInput
+from cinn_colorize.errors import EngineError, ExistsError, PhotoError
 from cinn_colorize.files.atomic import mode_like, writing
 from cinn_colorize.files.formats import format_of_name
 from cinn_colorize.imaging import color
 from cinn_colorize.imaging.options import Encoding, Rendering
 from cinn_colorize.imaging.photo import Photo, open_photo
 from cinn_colorize.latents.noise import Floats
+from cinn_colorize.methods import things
 from cinn_colorize.methods.base import SampleMethod
-from cinn_colorize.methods.ensemble import MEMBERS, ensemble, following
 from cinn_colorize.methods.hint_map import HintMap
 from cinn_colorize.methods.hints import Hint
 from cinn_colorize.methods.recipe import differences, recipe_at
 from cinn_colorize.methods.samples import Colorization, Sample, in_file
 from cinn_colorize.methods.transfer import TEMPERATURE
-from cinn_colorize.models import load_model
+from cinn_colorize.models import find_weights, load_model
 from cinn_colorize.models.registry import MAX_GUIDANCE
-from cinn_colorize.studio.library import Item, Library
+from cinn_colorize.studio.library import Item, Shelf
 from cinn_colorize.studio.page_request import SIZES, PageRequest
 
 _OPEN = 8  # photos kept conditioned
@@ -43,7 +46,7 @@ _ALIKE = 9.0  # ab that differ by less are one colour of the palette
 _MOST_COLORS = 8
 
 
-class _Remembering(Colorizer):
+class _Remembering(BaseColorizer):
     """A colorizer that conditions each open photo once."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -64,13 +67,11 @@ class _Open:
 
     photo: Photo
     conditioned: ConditionedPhoto
-    coming: Iterator[Sample]
+    coming: Iterator[Floats]
     members: list[Floats] = field(default_factory=list)
     small: dict[int, Photo] = field(default_factory=dict)
     samples: OrderedDict[PageRequest, Sample] = field(default_factory=OrderedDict)
-    method: tuple[PageRequest, SampleMethod] | None = (
-        None  # the last one, which may keep an encoded reference
-    )
+    method: tuple[PageRequest, SampleMethod] | None = None  # the last, which may keep an encoded reference
 
     def shown(self, size: str) -> Photo:
         """Return the photo at a size of the page; a small one is made of a larger one, not of the file."""
@@ -95,7 +96,7 @@ class Studio:
 
     def __init__(
         self,
-        library: Library,
+        library: Shelf,
         max_pixels: int,
         network: Sequence[str] = (),
         *,
@@ -105,7 +106,7 @@ class Studio:
         **options: str,
     ) -> None:
         self.library, self.max_pixels, self._network = library, max_pixels, network
-        self._model, self._default, self._options = load_model(model, weights), guidance, options
+        self._network_with, self._default = _networks(model, weights, **options), guidance
         self._colorizers: dict[float, _Remembering] = {}
         self._open: OrderedDict[tuple[object, ...], _Open] = OrderedDict()
         self.info = self._colorizer(PageRequest()).info
@@ -114,7 +115,8 @@ class Studio:
         """Return how many samples take about as long as one, so that they are drawn together."""
         colorizer = self._colorizer(wanted)
         sequential = colorizer.network.coarse_size is not None  # an autoregressive level, of eight at a time
-        return 8 if wanted.hints or sequential or colorizer.device.type != "cpu" else 1
+        device = getattr(colorizer.network, "device", None)  # onnxruntime's is the CPU
+        return 8 if wanted.hints or sequential or (device and device.type != "cpu") else 1
 
     def facts(self) -> dict[str, object]:
         """Return what a page has to know before it shows a photo."""
@@ -125,8 +127,7 @@ class Studio:
             "transferred": TEMPERATURE,
             "guidance": None if self.info.guidance is None else self._default,
             "max_guidance": MAX_GUIDANCE,
-            "members": MEMBERS,
-            "given": self.library.given(),
+            "members": things.MEMBERS,
         }
 
     def describe(self, wanted: PageRequest) -> dict[str, object]:
@@ -151,12 +152,14 @@ class Studio:
     def samples(self, wanted: PageRequest, number: int = 1) -> list[Sample]:
         """Draw samples from ``wanted.seed`` on, or return those that have been drawn before."""
         opened = self._opened(wanted)
+        if (wanted.mask or wanted.reference) and not find_spec("torch"):
+            raise EngineError("joining and transfer require torch, which is not installed here")
         if wanted.hints:
             plain = self.samples(replace(wanted, hints=()), number)
-            while self.prepare(wanted) < MEMBERS:
+            while self.prepare(wanted) < things.MEMBERS:
                 pass
             hints = HintMap.of(opened.photo, wanted.hints, saturation=wanted.rendering.saturation)
-            return following(plain, opened.members, hints)
+            return things.follow(plain, things.find(opened.members, hints), hints)
         first = replace(wanted, rendering=Rendering())
         each = [first] if first.seed is None else [replace(first, seed=first.seed + k) for k in range(number)]
         if not all(known in opened.samples for known in each):
@@ -170,8 +173,12 @@ class Studio:
             opened.samples.popitem(last=False)
         return found
 
-    def pictures(self, wanted: PageRequest, number: int, size: str) -> Iterator[dict[str, object]]:
-        """Yield samples as pages show them: seed, log density, and the picture as a data URL."""
+    def pictures(self, wanted: PageRequest, most: int, size: str) -> list[dict[str, object]]:
+        """Return as many samples as take about as long as one, but not more than are wanted.
+
+        They are as pages show them: seed, log density, and the picture as a data URL.
+        """
+        number, shown = min(most, self.at_once(wanted)), list[dict[str, object]]()
         samples, opened = self.samples(wanted, number), self._opened(wanted)
         photo = opened.shown(size)
         for made in self._colorizer(wanted).compose(photo, samples, wanted.rendering):
@@ -179,15 +186,16 @@ class Studio:
                 picture = made.picture.thumbnail(max(photo.width, photo.height))
             else:
                 picture = PIL.Image.fromarray(made.rgb)  # 8 bits, sRGB
-            yield {"seed": made.seed, "log_prob": made.log_prob, "picture": _url(picture)}
+            shown.append({"seed": made.seed, "log_prob": made.log_prob, "picture": _url(picture)})
+        return shown
 
     def prepare(self, wanted: PageRequest) -> int:
-        """Draw more members of the photo's ensemble, which hints require; return how many there are."""
+        """Draw more of the coarse colours that hints require; return how many there are."""
         opened, number = self._opened(wanted), self.at_once(replace(wanted, hints=()))
         try:
-            opened.members += [member.ab for member in islice(opened.coming, number)]
+            opened.members += islice(opened.coming, number)
         except Exception:  # with which the generator has ended
-            opened.coming, opened.members = ensemble(opened.conditioned, number), []
+            opened.coming, opened.members = things.members(opened.conditioned, number), []
             raise
         return len(opened.members)
 
@@ -200,9 +208,12 @@ class Studio:
         opened = self._opened(wanted)
         hint = HintMap.of(opened.photo, [Hint(x, y, (128, 128, 128))])  # which refuses such pixels
         row, column = np.unravel_index(int(hint.weight.argmax()), hint.weight.shape)
+        down, right = (row + 0.5) / hint.weight.shape[0], (column + 0.5) / hint.weight.shape[1]
         L = hint.guide[row, column]
         drawn = [*opened.members, *(sample.ab for sample in opened.samples.values())]
-        left = np.array([ab[:, row, column] for ab in drawn], np.float32).reshape(-1, 2)
+        left = np.array(
+            [ab[:, int(down * ab.shape[1]), int(right * ab.shape[2])] for ab in drawn], np.float32
+        ).reshape(-1, 2)
         palette: list[dict[str, object]] = []
         total = len(left)
         while len(left) and len(palette) < _MOST_COLORS:
@@ -222,12 +233,12 @@ class Studio:
         made.picture.mode &= mode_like(*method.paths)
         return made
 
-    def keep(self, wanted: PageRequest, *, hold: bool = False) -> Item:
-        """Make the picture a file of the library, to be sent, or to serve as a reference."""
+    def keep(self, wanted: PageRequest) -> Item:
+        """Make the picture a file for the library, to be sent, or to serve as a reference."""
         made = self.make(wanted)
         item = self.library.new(wanted.name(self.library, made.seed), made=True)
         made.save(item.path)
-        return self.library.add(item, hold=hold)
+        return item
 
     def save(self, wanted: PageRequest) -> list[Path]:
         """Write the picture beside its photo, and what was made here for it; return the paths.
@@ -257,13 +268,8 @@ class Studio:
         wanted = replace(wanted, guidance=self._guidance(wanted))
         return wanted.command(self.library, self.info, self._network)
 
-    def others(self, wanted: PageRequest) -> list[Item]:
-        """List the files made here that a picture requires: a mask, or a picture as a reference."""
-        items = [self.library[key] for key in (wanted.mask, wanted.reference) if key]
-        return [item for item in items if item.made]
-
     def _save_others(self, wanted: PageRequest, picture: Path) -> Iterator[Path]:
-        for item in self.others(wanted):
+        for item in wanted.others(self.library):
             for path in _numbered(picture.parent / item.name):
                 if not path.exists():
                     with writing(path, mode_like(item.path)) as copy, item.path.open("rb") as file:
@@ -286,9 +292,7 @@ class Studio:
     def _colorizer(self, wanted: PageRequest) -> _Remembering:
         guidance = self._guidance(wanted)
         if guidance not in self._colorizers:
-            colorizer = _Remembering(self._model, guidance=guidance, **self._options)
-            self._model = self._model._replace(model=colorizer.network.model)  # not placed once more
-            self._colorizers[guidance] = colorizer
+            self._colorizers[guidance] = _Remembering(*self._network_with(guidance))
         return self._colorizers[guidance]
 
     def _opened(self, wanted: PageRequest) -> _Open:
@@ -300,12 +304,37 @@ class Studio:
         if key not in self._open:
             photo = open_photo(item.path, max_pixels=self.max_pixels).framed(wanted.frame)
             conditioned = colorizer.condition(photo)
-            coming = ensemble(conditioned, self.at_once(replace(wanted, hints=())))
+            coming = things.members(conditioned, self.at_once(replace(wanted, hints=())))
             self._open[key] = _Open(photo, conditioned, coming)
         self._open.move_to_end(key)
         while len(self._open) > _OPEN:
             self._open.popitem(last=False)
         return self._open[key]
+
+
+def _networks(
+    model: str, weights: str | None, device: str, precision: str
+) -> Callable[[float], LoadedNetwork]:
+    """Return what gives the network another guidance; the weights are loaded once."""
+    path, sha256 = find_weights(model, weights)
+    spec = ModelSpec(model, path, sha256, device, precision, encodes=True)
+    if graphs := spec.graphs:
+        from cinn_colorize.engines.onnx.engine import onnx_network
+        from cinn_colorize.engines.onnx.files import Sessions
+
+        return partial(onnx_network, model, sha256, Sessions(graphs, path))
+    from cinn_colorize.engines.pytorch import TorchNetwork, torch_network
+
+    loaded = load_model(model, weights)
+
+    def placed(guidance: float) -> LoadedNetwork:
+        nonlocal loaded
+        network = torch_network(loaded, None, device, precision, guidance)
+        assert isinstance(network.network, TorchNetwork)
+        loaded = loaded._replace(model=network.network.model)  # not placed once more
+        return network
+
+    return placed
 
 
 def _numbered(path: Path) -> Iterator[Path]:

@@ -180,9 +180,9 @@ def change(
 def cdc(L: Sequence[Frame], film: Sequence[Floats]) -> float:
     histograms = []
     for frame, ab in zip(L, film, strict=True):
-        pixels = color.compose(
-            frame / np.float32(2.55), np.stack([cv2.resize(plane, (SIZE, SIZE)) for plane in ab]), 8
-        )
+        L_star = (frame / 2.55).astype(np.float32)
+        large = np.stack([cv2.resize(plane, (SIZE, SIZE)) for plane in ab]).astype(np.float32)
+        pixels = color.compose(L_star, large, 8)
         histograms.append([np.bincount(pixels[..., c].ravel(), minlength=256) / SIZE**2 for c in range(3)])
     p = np.array(histograms)
     return float(np.mean([divergence(p[:-step], p[step:]).mean() for step in (1, 2, 4)]))

@@ -31,9 +31,10 @@ from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation.photos import Square, read_square, to_rgb
 from cinn_colorize.imaging.color import pixels_to_lab
 from cinn_colorize.imaging.photo import Photo, open_photo
-from cinn_colorize.methods import ensemble
+from cinn_colorize.methods import ensemble, things
 from cinn_colorize.methods.hint_map import HintMap
 from cinn_colorize.methods.hints import Hint
+from cinn_colorize.methods.samples import Sample
 
 HINTS = 3  # of a photo
 _LENGTH, _BRUSH = 60, 10  # of a stroke, in pixels
@@ -51,11 +52,11 @@ def main() -> None:
     colorizer, read = Colorizer(weights=arguments.weights, device="cpu"), Reader()
     sources = evenly_spaced(find_photos(arguments.photos, None), arguments.n)
     rows = []
-    columns = ["hints", "rmse", "object"] * 2 + ["moved", "seconds"]
-    print("photo" + "".join(f"{name:>9}" for name in columns), file=sys.stderr)
+    columns = ["hints", "rmse", "object", "moved", "seconds"]
+    print("photo" + "".join(f"{name:>9}" for name in columns * 3), file=sys.stderr)
     for k, source in enumerate(sources):
         square = read_square(source, read)
-        pixels = _pixels(square.rgb)
+        pixels = pixels_of(square.rgb)
         photo, generator = open_photo(pixels), np.random.default_rng(k)
         places = generator.integers(0, 256, (HINTS, 2)).tolist()
         if arguments.painted:
@@ -63,36 +64,49 @@ def main() -> None:
         else:
             wanted = HintMap.of(photo, [Hint(x, y, tuple(pixels[y, x].tolist())) for x, y in places])
         conditioned = colorizer.condition(photo)
-        start = time.process_time()
-        hinted = ensemble.draw(conditioned, wanted, 4, seed=8 * k)
-        seconds = time.process_time() - start
-        shown, unlike = zip(*(_object(square, x, y) for x, y in places), strict=True)
-        objects, rest = np.any(shown, axis=0), np.all(unlike, axis=0)
-        measured, (x, y) = [], np.transpose(places)
-        for one, other in zip(conditioned.sample(4, seed=8 * k), hinted, strict=True):
-            row: list[float] = []
-            for sample in (one, other):
-                rgb = to_rgb(square.L, sample.ab)
-                difference = np.linalg.norm(pixels_to_lab(_pixels(rgb)) - pixels_to_lab(pixels), axis=0)
-                row += [difference[y, x].mean(), 100 * np.sqrt(np.mean((rgb - square.rgb) ** 2))]
-                row.append(np.hypot(*(sample.ab - square.ab))[objects].mean())
-            measured.append([*row, np.hypot(*(other.ab - one.ab))[rest].mean() if rest.any() else np.nan])
-        rows.append([*np.mean(measured, axis=0), seconds])
-        print(f"{k:>5}" + "".join(f"{value:9.2f}" for value in rows[-1]), file=sys.stderr, flush=True)
-    *errors, moved, seconds = np.nanmean(rows, axis=0)
-    heads = "Delta E76 at the hints | 100 RMSE from the photo | error of ab on the hinted objects"
-    print(f"| | {heads} |\n|---|---|---|---|")
-    for name, values in (("without hints", errors[:3]), ("**with hints**", errors[3:])):
-        print(f"| {name} | {' | '.join(f'{value:.2f}' for value in values)} |")
-    print(f"\nPhotos: {len(rows)}. Hints change the rest of a photo by {moved:.2f} units of ab. Four samples")
-    print(f"take {seconds:.1f} s on one core.")
+        own = conditioned.sample(4, seed=8 * k)
+        row = [_measured(square, own, own, places, 0)]
+        for module in (things, ensemble):
+            start = time.process_time()
+            hinted = module.draw(conditioned, wanted, 4, seed=8 * k)
+            row.append(_measured(square, own, hinted, places, time.process_time() - start))
+        rows.append(row)
+        print(f"{k:>5}" + "".join(f"{v:9.2f}" for v in np.ravel(row)), file=sys.stderr, flush=True)
+    heads = (
+        "Delta E76 at the hints | 100 RMSE from the photo | error of ab on the hinted objects | rest moved"
+    )
+    print(f"| | {heads} |\n|---|---|---|---|---|")
+    names = ("without hints", "**with hints**", "with `--hint-reach photo`")
+    found = np.nanmean(rows, axis=0)
+    for name, values in zip(names, found, strict=True):
+        print(f"| {name} | {' | '.join(f'{value:.2f}' for value in values[:-1])} |")
+    _, thing, of_photo = found[:, -1]
+    print(f"\nPhotos: {len(rows)}.")
+    print(f"four samples: {thing:.1f} s, or {of_photo:.1f} s", file=sys.stderr)
 
 
-def _pixels(rgb: np.ndarray) -> np.ndarray:
+def _measured(
+    square: Square, own: list[Sample], hinted: list[Sample], places: list[list[int]], seconds: float
+) -> list[float]:
+    shown, unlike = zip(*(object_at(square, x, y) for x, y in places), strict=True)
+    objects, rest = np.any(shown, axis=0), np.all(unlike, axis=0)
+    rows, (x, y) = [], np.transpose(places)
+    for before, after in zip(own, hinted, strict=True):
+        rgb = to_rgb(square.L, after.ab)
+        difference = np.linalg.norm(
+            pixels_to_lab(pixels_of(rgb)) - pixels_to_lab(pixels_of(square.rgb)), axis=0
+        )
+        row = [difference[y, x].mean(), 100 * np.sqrt(np.mean((rgb - square.rgb) ** 2))]
+        row.append(np.hypot(*(after.ab - square.ab))[objects].mean())
+        rows.append([*row, np.hypot(*(after.ab - before.ab))[rest].mean() if rest.any() else np.nan])
+    return [*np.mean(rows, axis=0), seconds]
+
+
+def pixels_of(rgb: np.ndarray) -> np.ndarray:
     return np.round(np.moveaxis(rgb, 0, -1) * 255).astype(np.uint8)
 
 
-def _object(square: Square, x: int, y: int) -> tuple[np.ndarray, np.ndarray]:
+def object_at(square: Square, x: int, y: int) -> tuple[np.ndarray, np.ndarray]:
     """Return where the photo shows the object at a pixel, and where it is unlike it, (64, 64) each."""
     x, y = x // 4, y // 4
     difference = np.hypot(*(square.ab - square.ab[:, y, x, None, None]))
@@ -108,9 +122,9 @@ def _painted(photo: Photo, square: Square, places: list[list[int]], seed: np.ran
         angle = seed.uniform(0, np.pi)
         along = (columns - x) * np.cos(angle) + (rows - y) * np.sin(angle)
         across = (columns - x) * np.sin(angle) - (rows - y) * np.cos(angle)
-        within = np.kron(_object(square, x, y)[0], np.ones((4, 4), bool))
+        within = np.kron(object_at(square, x, y)[0], np.ones((4, 4), bool))
         stroke = (abs(along) < _LENGTH / 2) & (abs(across) < _BRUSH / 2) & within
-        strokes[stroke] = *_pixels(square.rgb)[y, x], 255
+        strokes[stroke] = *pixels_of(square.rgb)[y, x], 255
     with tempfile.NamedTemporaryFile(suffix=".png") as file:
         Image.fromarray(strokes).save(file, "PNG")
         file.flush()

@@ -2,10 +2,10 @@
 
     python scripts/measure/moods.py photos-dev.zip --of 30
 
-A sample's mood is the mean a and b of its picture. The table has, for each seed, the mean over photos of the difference
-from the photo's mean mood over all seeds: a is green below 0 and red above, b blue below and yellow above. ± is one
-standard error over photos. The share is the part of the variance of mean a and b within photos that the seed explains,
-by leaving out each photo in turn.
+A sample's mood is the mean a and b of its picture. For each seed, the table has the mean over photos of the
+difference from the photo's mean mood over all seeds: a is green below 0 and red above, b is blue below and
+yellow above. ± is one standard error over photos. The share is the part of the variance of mean a and b
+within photos that the seed explains, by leaving out each photo in turn.
 """
 
 from __future__ import annotations

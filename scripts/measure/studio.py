@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cinn_colorize.errors import ending_in_a_line
-from cinn_colorize.methods.ensemble import MEMBERS
+from cinn_colorize.methods.things import MEMBERS
 
 
 @ending_in_a_line

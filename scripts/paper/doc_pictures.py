@@ -29,12 +29,16 @@ perched-osprey.jpg oakland-zoo-otters.jpg
 rocket.jpg camera.png
 """  # reference, photo
 HINTS = "--hint 110,400,#d8702a --hint 215,115,#d8a488 --hint 30,180,#b03030 --hint 330,60,#8c9098"
+HOUSE = "examples/old/roof.jpg --seed 5"
 MASK = "--mask examples/photo-sky.png"
 COMMANDS = {  # picture: the command's result that it is, and the command
     "sheet": ("flood_sheet.jpg", "examples/old/flood.jpg -n 8"),
     "temperature-0.5": ("coffee_sheet.jpg", "examples/coffee.png -n 3 -t 0.5"),
     "temperature-1": ("coffee_sheet.jpg", "examples/coffee.png -n 3 -t 1"),
     "like": ("flood_like_003_sheet.jpg", "examples/old/flood.jpg -n 4 --like 3"),
+    "roof": ("roof_005.jpg", HOUSE),
+    "roof-thing": ("roof_005.jpg", f"{HOUSE} --hint 91,543,#9c3a2e"),
+    "roof-photo": ("roof_005.jpg", f"{HOUSE} --hint 91,543,#9c3a2e --hint-reach photo"),
     "hints": ("astronaut_sheet.jpg", f"examples/astronaut.png -n 3 -t 0.5 {HINTS}"),
     "temperature": ("flood_temperature_000.jpg", "temperature examples/old/flood.jpg"),
     "temperature-coarse": ("flood_temperature_000.jpg", "temperature examples/old/flood.jpg --only 8"),

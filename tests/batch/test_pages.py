@@ -244,6 +244,6 @@ def test_the_page_that_is_cut_off_is_refused_and_the_others_are_not(tmp_path, mo
     path, asked = album(tmp_path, GRAY, np.ascontiguousarray(GRAY.T)), []
     monkeypatch.setattr(reading, "is_cut_off", lambda file, page=1: asked.append(page) or page == 2)
     open_photo(path)
-    with pytest.raises(PhotoError, match="it ends before its last pixels"):
+    with pytest.raises(PhotoError, match="its end is missing"):
         open_photo(path, page=2)
     assert asked == [1, 2]

@@ -169,6 +169,22 @@ def test_wrong_manifests(run, scans):
     assert (scans / "a.jpg").read_bytes() == content
 
 
+@pytest.mark.parametrize("option", [None, "--skip-existing", "--overwrite"])
+def test_the_sheet_of_another_photo_of_that_name_is_a_result_like_others(run, option):
+    make_photos(".", "a.jpg", "box1/a.jpg", "box2/a.jpg")  # each of its own size
+    run("box1/a.jpg", "-n", 2)
+    sheet = Path("colorized/a_sheet.jpg")
+    of_box1 = sheet.read_bytes()
+    result = run("box2/a.jpg", "-n", 2, "-s", 5, *[option] * bool(option))
+    assert (result.exit_code, sheet.read_bytes() == of_box1) == {
+        None: (1, True), "--skip-existing": (0, True), "--overwrite": (0, False)
+    }[option]  # fmt: skip
+    assert ("from another photo" in result.stderr) == (option != "--overwrite")
+    assert names(Path("colorized")) == sorted(
+        ["a_000.jpg", "a_001.jpg", "a_sheet.jpg", *["a_005.jpg", "a_006.jpg"] * bool(option)]
+    )
+
+
 def test_a_sheet_is_made_again_in_another_order_and_no_picture(run, scans):
     command = ("scans/a.jpg", "-n", 3, "-q")
     run(*command)

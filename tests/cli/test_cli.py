@@ -237,7 +237,12 @@ def test_a_bug_in_one_photo_does_not_stop_the_others(run, colorizer, monkeypatch
         ("--pick 3 -n 2", "--pick: cannot keep 3 of 2 samples; raise -n"),
         ("--output {name}{ext}", "{stem}, {seed}, {temperature}, {n}, {method}, {model} and {ext}"),
         ("--output {stem}", "must end in"),
-        ("--output {stem}{ext} -n 2", "add {seed}"),
+        ("--output {stem}{ext} -n 2", "gives 2 samples 1 name; add {seed}"),
+        ("--output {seed!s:.1}{ext} -n 4 -s 8", "gives 4 samples 3 names; add {seed}"),
+        ("--output {seed!s:.1}{ext} -n 4 -s 8 --pick 2", "gives 4 samples 3 names; add {seed}"),
+        ("--output {seed:1000000000d}{ext}", "a field of more than 999 characters"),
+        ("--output {stem:.1000}{ext}", "a field of more than 999 characters"),
+        ("--output {seed:{seed}d}{ext} -s 1000000000", "a field of more than 999 characters"),
         ("--output {stem}.png --format jpg", "has a suffix of its own; leave out --format jpg"),
         ("--dry-run --json", "--json prints results, and --dry-run makes none"),
         (

@@ -33,6 +33,25 @@ def test_wrong_weights(folder, monkeypatch, foreign):
     assert "not one of cinn-colorize" in colorize_with(folder, monkeypatch, foreign)
 
 
+@pytest.mark.parametrize("value", [float("nan"), 6e4])
+@pytest.mark.parametrize("words", ["colorize gray.jpg -s 3", "colorize gray.jpg", "sample gray.jpg -n 2"])
+def test_weights_without_finite_colours(folder, monkeypatch, narrow_weights, tmp_path, words, value):
+    """Which would be black pictures, with a recipe."""
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    tensors = {name: tensor.fill_(value) for name, tensor in load_file(narrow_weights).items()}
+    with safe_open(narrow_weights, "pt") as file:
+        save_file(tensors, tmp_path / "bad.safetensors", file.metadata())
+    monkeypatch.chdir(folder)
+    command = [*words.split(), "-o", str(tmp_path / "out"), "--weights", str(tmp_path / "bad.safetensors")]
+    result = CliRunner().invoke(app, command)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "has no finite colours; choose other weights" in the_line(result)
+    assert "gray.jpg" in result.stderr
+    assert not [*tmp_path.glob("out/*")]
+
+
 def test_weights_of_another_model(folder, monkeypatch, tmp_path):
     path = tmp_path / "other.safetensors"
     tensorfile.save(path, {"model": "other", "architecture": {}}, {})

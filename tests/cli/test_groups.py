@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 
 from cinn_colorize.cli.app import COMMANDS, function_of
 from cinn_colorize.cli.flatten import flattened
+from cinn_colorize.errors import OriginalError
+from cinn_colorize.files.atomic import replacing
 from cinn_colorize.imaging.options import Encoding, Rendering, Upsampling, option
 
 
@@ -94,3 +96,18 @@ def test_an_option_that_a_recipe_does_not_know_has_its_default():
 def test_what_is_no_option_is_said(kind, entries, problem):
     with pytest.raises(ValueError, match=problem):
         kind.from_entries(entries)
+
+
+@pytest.mark.parametrize("several", [list, tuple])
+def test_files_are_protected_however_they_are_named(tmp_path, several):
+    """Some versions of Typer give the values of an argument as a tuple."""
+    (tmp_path / "a.jpg").touch()
+
+    def command(*, photos: list[str]) -> None:
+        with pytest.raises(OriginalError), replacing(tmp_path / "a.jpg"):
+            pass
+        seen.append(photos)
+
+    seen = []
+    flattened(command)(photos=several([str(tmp_path / "a.jpg")]))
+    assert len(seen) == 1

@@ -241,3 +241,23 @@ def test_a_file_that_is_taken_for_an_option_can_be_named(run):
     for arguments in (["-x"], ["x.jpg", "-n", "0"]):
         assert "if you mean" not in the_line(run(*arguments))
     assert run("./-dash.jpg", "-s", 0, "-q").stdout == "colorized/-dash_000.jpg\n"
+
+
+def test_subfolders_are_searched_by_all_commands_that_advise_it(tmp_path, colorizer, monkeypatch):
+    (tmp_path / "scans/below").mkdir(parents=True)
+    Image.fromarray(GRAY[:48, :64]).save(tmp_path / "scans/below/a.png")
+    Image.fromarray(COLOR[:48, :64]).save(tmp_path / "color.png")
+    monkeypatch.chdir(tmp_path)
+    run = in_this_process(monkeypatch, colorizer)
+    assert "--recursive also searches" in the_line(run("transfer", "color.png", "scans"))
+    assert (
+        run("transfer", "color.png", "scans", "--recursive").stdout
+        == "colorized/below/a_like_color_000.png\n"
+    )
+    assert "--recursive also searches" in the_line(run("studio", "scans", "--no-browser"))
+    monkeypatch.setattr("cinn_colorize.studio.server.Server.run", lambda server, *_: print(server.given()))
+    monkeypatch.setattr("cinn_colorize.studio.server.Jobs", lambda *_: None)
+    monkeypatch.setattr(
+        "cinn_colorize.studio.server.Server.given", lambda server: server._library.given(), raising=False
+    )
+    assert "scans/below/a.png" in run("studio", "scans", "--recursive", "--no-browser", "--port", "0").stdout

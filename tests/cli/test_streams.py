@@ -70,6 +70,22 @@ def test_a_reader_that_leaves_is_no_success(noise, pipe):
     assert (call.returncode, stderr) == (1, b"")
 
 
+def test_results_are_made_though_the_reader_of_their_names_leaves(tmp_path):
+    photos = [f"{name}.png" for name in "abc"]
+    for photo in photos:
+        Image.fromarray(np.full((40, 50), 90, np.uint8)).save(tmp_path / photo)
+    call = subprocess.Popen(
+        command(*photos, "-s", 0, "--workers", 1),
+        cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert call.stdout.readline() == "colorized/a_000.png\n"
+    call.stdout.close()
+    with call.stderr:
+        assert "3 photos: 3 done" in call.stderr.read()
+    assert call.wait() == 0
+    assert names(tmp_path / "colorized") == ["a_000.png", "b_000.png", "c_000.png"]
+
+
 def test_a_stream_that_takes_no_more_is_said_in_a_line(noise, pipe):
     _, writer = pipe
     os.set_blocking(writer, False)

@@ -7,10 +7,25 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from cinn_colorize.files.formats import format_of_content
 from cinn_colorize.imaging.photo import PhotoError, open_photo
 
 PIXELS = 100_000  # more are refused: one header byte may request gigabytes
-SUFFIXES = [".jpg", ".png", ".tif", ".webp", ".avif", ".gif", ".bmp", ".ppm", ".jp2", ".heic", ".psd"]
+SUFFIXES = [
+    ".jpg",
+    ".png",
+    ".tif",
+    ".webp",
+    ".avif",
+    ".gif",
+    ".bmp",
+    ".ppm",
+    ".jp2",
+    ".heic",
+    ".psd",
+    ".tga",
+    ".qoi",
+]
 
 
 @pytest.fixture(scope="module")
@@ -19,10 +34,10 @@ def originals(tmp_path_factory):
     folder, contents = tmp_path_factory.mktemp("originals"), {}
     for suffix in SUFFIXES:
         path = folder / f"photo{suffix}"
-        pixels = COLOR[:40, :50] if suffix in (".jpg", ".ppm") else GRAY[:40, :50]
+        pixels = COLOR[:40, :50] if suffix in (".jpg", ".ppm", ".qoi") else GRAY[:40, :50]
         if suffix in (".heic", ".psd"):
             {".heic": write_heic, ".psd": write_psd}[suffix](path, COLOR[:40, :50])
-        elif suffix in (".gif", ".bmp", ".ppm", ".jp2"):
+        elif suffix in (".gif", ".bmp", ".ppm", ".jp2", ".tga", ".qoi"):
             Image.fromarray(np.ascontiguousarray(pixels)).save(path)
         else:
             write(path, deep(pixels) if suffix in (".tif", ".png") else pixels)
@@ -106,4 +121,7 @@ STARTS = [b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"BM", b"P5 ", b
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(start=st.sampled_from(STARTS), rest=st.binary(max_size=200))
 def test_noise(start, rest):
-    picture_or_line(start + rest)
+    content = start + rest
+    line = picture_or_line(content)
+    said = "cannot be read: " if format_of_content(content) else "is not a photo in a known format"
+    assert (said if content else "is empty") in line or (not line and content.startswith(b"P5"))

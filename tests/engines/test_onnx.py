@@ -23,7 +23,7 @@ from cinn_colorize.errors import EngineError, WeightsError
 from cinn_colorize.files import tensorfile
 from cinn_colorize.imaging.photo import open_photo, read_recipe
 from cinn_colorize.latents.latent import Latent
-from cinn_colorize.methods.ensemble import draw
+from cinn_colorize.methods import ensemble, things
 from cinn_colorize.methods.hint_map import HintMap
 from cinn_colorize.methods.hints import Hint
 from cinn_colorize.methods.recipe import METHODS
@@ -280,7 +280,8 @@ def test_what_takes_more_than_g_is_one_error(engine):
             ask()
 
 
-def test_hints_are_followed_as_in_torch(engine, colorizer):
+@pytest.mark.parametrize("draw", [ensemble.draw, things.draw])
+def test_hints_are_followed_as_in_torch(engine, colorizer, draw):
     hints = HintMap.of(open_photo(GRAY), [Hint(3, 4, (255, 0, 0))])
     (ours,), (theirs,) = (draw(each.condition(GRAY), hints, seed=2) for each in (engine, colorizer))
     np.testing.assert_allclose(ours.ab, theirs.ab, atol=0.1)

@@ -1,10 +1,24 @@
 """HEIC of phones, camera raws and PSD: what arrives, within the same bounds as of all formats."""
 
+import zipfile
+
 import numpy as np
 import pytest
-from helpers import COLOR, GRAY, Uniform, deep, in_this_process, the_line, write_heic, write_psd, write_raw
+from helpers import (
+    COLOR,
+    GRAY,
+    Uniform,
+    deep,
+    in_this_process,
+    shared_data,
+    the_line,
+    write_heic,
+    write_psd,
+    write_raw,
+)
 from PIL import Image
 
+from cinn_colorize.files.formats import format_of_content
 from cinn_colorize.imaging import decoding
 from cinn_colorize.imaging.photo import PhotoError, open_photo
 
@@ -13,6 +27,11 @@ XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"/>'
 
 def distance(photo, pixels):
     return np.abs(photo.lab(64, 64) - open_photo(pixels).lab(64, 64)).mean()
+
+
+def write_by_pillow(path, pixels):
+    Image.fromarray(np.ascontiguousarray(pixels)).save(path)
+    return path
 
 
 def tags(**more):
@@ -59,6 +78,49 @@ def test_what_a_psd_holds_is_kept(tmp_path):
     again = open_photo(tmp_path / "out.tif")._metadata
     assert b"xmpmeta" in again.blob("xmp-data")
     assert b"Ada" in again.blob("iptc-data")
+
+
+FOUR = np.dstack([COLOR, GRAY])
+
+
+@pytest.mark.parametrize("compression", [None, "tga_rle"])
+@pytest.mark.parametrize(
+    "pixels", [GRAY, COLOR, FOUR, np.dstack([GRAY, GRAY])], ids=["L", "RGB", "RGBA", "LA"]
+)
+def test_a_tga_is_read_to_the_bit(tmp_path, pixels, compression):
+    Image.fromarray(np.ascontiguousarray(pixels)).save(tmp_path / "in.tga", compression=compression)
+    photo, expected = open_photo(tmp_path / "in.tga"), open_photo(np.ascontiguousarray(pixels))
+    assert (photo.suffix, photo.bit_depth, photo._has_alpha) == (".tga", 8, pixels.shape[2:] in ((2,), (4,)))
+    np.testing.assert_array_equal(photo.lab(64, 64), expected.lab(64, 64))
+    content = bytearray((tmp_path / "in.tga").read_bytes())
+    content[17] &= 0xF0  # says that no bit is alpha
+    assert not open_photo(bytes(content))._has_alpha
+
+
+def test_a_tga_with_a_palette_and_a_qoi_are_read(tmp_path):
+    reduced = Image.fromarray(COLOR).quantize(200)
+    reduced.save(tmp_path / "in.tga")
+    assert distance(open_photo(tmp_path / "in.tga"), np.asarray(reduced.convert("RGB"))) == 0
+    for pixels in (COLOR[:60, :80], FOUR[:60, :80]):
+        pixels = np.ascontiguousarray(pixels)
+        Image.fromarray(pixels).save(tmp_path / "in.qoi")
+        photo = open_photo(tmp_path / "in.qoi")
+        assert (photo.suffix, photo._has_alpha, distance(photo, pixels)) == (".qoi", pixels.shape[2] == 4, 0)
+        photo.compose([Uniform(0, 0)])[0].save(tmp_path / "out.png")
+
+
+def test_a_large_qoi_is_refused_by_its_header():
+    """Pillow decodes it in Python."""
+    with pytest.raises(PhotoError, match="more than 16 million pixels; save it as PNG"):
+        open_photo(b"qoif" + (4001).to_bytes(4) + (4000).to_bytes(4) + b"\3\0" + bytes(8))
+
+
+def test_nothing_else_is_taken_for_a_tga():
+    """Which has no signature."""
+    with zipfile.ZipFile(shared_data("corpus-formats.zip")) as archive:
+        found = [n for n in archive.namelist() if format_of_content(archive.read(n)[:32]) == "tga"]
+    assert all(name.endswith(".tga") for name in found)
+    assert len(found) == 27
 
 
 @pytest.mark.parametrize("exif", [b"II*\0\x08", b"garbage!"])
@@ -109,8 +171,12 @@ def test_pixels_of_raws_are_limited(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("suffix", "write"), [(".heic", write_heic), (".psd", write_psd), (".dng", lambda p, _: write_raw(p))]
-)
+    ("suffix", "write"),
+    [
+        (".heic", write_heic), (".psd", write_psd), (".dng", lambda p, _: write_raw(p)),
+        (".tga", write_by_pillow), (".qoi", write_by_pillow),
+    ],
+)  # fmt: skip
 def test_half_a_file_is_one_line(tmp_path, suffix, write, capfd):
     path = write(tmp_path / f"in{suffix}", COLOR[:40, :50])
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])

@@ -80,6 +80,7 @@ def test_table_of_what_is_kept(outputs, name):
 
 def test_tables_name_all_formats():
     names = {"HEIF": "heif", "JPEG 2000": "jp2", "GIF": "gif", "BMP": "bmp", "PNM": "pnm", "PSD": "psd"}
+    names |= {"TGA": "tga", "QOI": "qoi"}
     names["camera raw"] = "raw"
     (table,) = (table for table in TABLES if table.startswith("| only read"))
     listed = {line.split("|")[1].strip() for line in table.splitlines()[2:]}

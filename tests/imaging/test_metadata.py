@@ -1,3 +1,5 @@
+import shutil
+import subprocess
 from xml.etree import ElementTree
 
 import pytest
@@ -38,6 +40,37 @@ def test_recipe_joins_the_packet_of_the_photo():
     assert 'tiff:Make="Canon"' in text
     assert "Orientation" not in text  # the picture is upright
     ElementTree.fromstring(packet)
+
+
+BARE = LIGHTROOM[LIGHTROOM.index(b"<x:") : LIGHTROOM.index(b"\n\n<?xpacket end")]
+PACKETS = {
+    "whole": LIGHTROOM,
+    "marks that do not begin": LIGHTROOM.replace(b"<?xpacket begin", b"?xpacket begin"),
+    "no marks": BARE,
+    "no end": LIGHTROOM[: LIGHTROOM.index(b"<?xpacket end")],
+    "RDF alone": BARE[BARE.index(b"<rdf:RDF") : BARE.index(b"</x:xmpmeta>")],
+    "something else around": BARE.replace(b"x:xmpmeta", b"x:photo").replace(b"adobe:ns:meta/", b"urn:photo"),
+}
+
+
+@pytest.mark.parametrize("kind", PACKETS)
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
+def test_other_programs_read_the_packet_of_a_picture(tmp_path, kind, suffix):
+    """Which they refuse without the marks around it, or its root element."""
+    photo = write(tmp_path / f"in{suffix}", GRAY, [(pyvips.GValue.blob_type, "xmp-data", PACKETS[kind])])
+    (picture,) = open_photo(photo).compose([Uniform(5, 5)])
+    path = tmp_path / f"out{suffix}"
+    picture.save(path, recipe=RECIPE)
+    packet = bytes(pyvips.Image.new_from_file(str(path)).get("xmp-data"))
+    assert packet.startswith(b"<?xpacket begin=")
+    assert packet.rstrip(b"\0").endswith(b'<?xpacket end="w"?>')
+    assert [ElementTree.fromstring(packet).tag, packet.count(b"<?xpacket")] == ["{adobe:ns:meta/}xmpmeta", 2]
+    form = ["-format", "%[XML:com.adobe.xmp]", "info:-"] if suffix == ".png" else ["xmp:-"]
+    for command in (["magick", "-regard-warnings", path, *form], ["exiftool", "-b", "-XMP", path]):
+        if shutil.which(command[0]):
+            done = subprocess.run(command, capture_output=True, text=True)
+            assert (done.returncode, done.stderr) == (0, "")
+            assert find_recipe(done.stdout.encode()) == RECIPE
 
 
 def test_line_breaks_and_tabs_of_the_packet_are_kept():

@@ -1,5 +1,6 @@
 import io
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -54,8 +55,8 @@ def broken(folder, kind):
         path.touch()
     elif kind == "text":
         path.write_text("I am no photo,\nI have two lines.")
-    elif kind == "tga":
-        Image.fromarray(GRAY).save(path, "TGA")
+    elif kind == "pcx":
+        Image.fromarray(GRAY).save(path, "PCX")
     elif kind.startswith("truncated"):
         suffix = kind.split()[1]
         whole = write(folder / f"whole.{suffix}", np.tile(COLOR, (3, 3, 1))).read_bytes()
@@ -77,15 +78,24 @@ def broken(folder, kind):
         width = struct.pack("<HHI", 0x0100, 4, 1)  # tag, type, and number of values
         assert path.read_bytes().count(width) == 1
         path.write_bytes(path.read_bytes().replace(width, struct.pack("<HHI", 0x0100, 4, 0)))
+    elif kind in LONG:
+        image = Image.new("L", LONG[kind])
+        image.save(path, kind.rpartition(" ")[2].upper())
     elif kind == "header only":
         path.write_bytes(b"\xff\xd8\xff\xe0")
     return path
 
 
+LONG = {
+    "tall PNG": (1, 200_000),
+    "wide TIFF": (2_000_000, 1),
+    "tall BMP": (1, 1001),
+    "long JPEG": (65_000, 64),
+}
 KINDS = [
-    "missing", "folder", "empty", "text", "tga", "header only",
+    "missing", "folder", "empty", "text", "pcx", "header only",
     "truncated jpg", "truncated png", "truncated webp", "truncated tif", "truncated avif",
-    "a strip of gray", "a strip of 16 bits", "a hole in lzw", "no width",
+    "a strip of gray", "a strip of 16 bits", "a hole in lzw", "no width", *LONG,
 ]  # fmt: skip
 
 
@@ -98,6 +108,76 @@ def test_a_file_that_is_no_photo_is_one_clear_line(tmp_path, kind):
     assert "\n" not in str(problem.value)
     with pytest.raises(PhotoError):
         open_photo(path).compose([Uniform(0, 0)])
+
+
+def cut(share, turned=1, **options):
+    """A JPEG that ends after a share of its bytes, with the mark of its end."""
+    tags, buffer = Image.Exif(), io.BytesIO()
+    tags[0x0112] = turned
+    Image.fromarray(np.tile(COLOR, (2, 2, 1))).save(buffer, "JPEG", exif=tags, **options)
+    return buffer.getvalue()[: int(share * len(buffer.getvalue()))] + b"\xff\xd9"
+
+
+def told_of(caplog):
+    """What this package logged; libvips logs too, which nobody sees."""
+    return [record.getMessage() for record in caplog.records if record.name.startswith("cinn_colorize")]
+
+
+@pytest.mark.parametrize("turned", [1, 3, 6, 8])
+def test_a_jpeg_that_lacks_its_end_is_told_of_once_and_refused_if_most_is_missing(tmp_path, caplog, turned):
+    (tmp_path / "in.jpg").write_bytes(cut(0.8, turned))
+    photo = open_photo(tmp_path / "in.jpg").framed("auto")
+    photo.luminance(256, 256)
+    photo.whole.lab(64, 64)
+    (told,) = told_of(caplog)
+    (missing,) = re.fullmatch(r".*/in\.jpg: the last (\d+)% of its pixels are missing", told).groups()
+    assert 5 < int(missing) < 35
+    caplog.clear()
+    nearly_empty = open_photo(cut(0.2, turned), name="in.jpg")
+    for _ in range(2):
+        with pytest.raises(PhotoError, match=r"in\.jpg: .* damaged, \d\d% of its pixels are missing"):
+            nearly_empty.framed("auto").luminance(256, 256)
+    assert not told_of(caplog)
+
+
+def test_a_few_bytes_that_claim_a_large_photo_are_refused():
+    image = io.BytesIO()
+    Image.fromarray(GRAY[:16, :16]).save(image, "JPEG")
+    head = image.getvalue().replace(b"\x08\0\x10\0\x10\1", b"\x08\x0b\xb8\x0b\xb8\1")  # 3000 x 3000
+    with pytest.raises(PhotoError, match=r"damaged, (9.|100)% of its pixels are missing"):
+        open_photo(head).framed("auto")
+
+
+def test_a_plain_border_is_no_missing_part(caplog):
+    bordered = np.pad(GRAY, ((0, 400), (0, 0)), constant_values=250)
+    for options in ({}, {"progressive": True}):
+        image = io.BytesIO()
+        Image.fromarray(bordered).save(image, "JPEG", **options)
+        open_photo(image.getvalue()).luminance(256, 256)
+        # Bytes too many before a mark are a warning of the reader too, but nothing is missing then.
+        open_photo(image.getvalue()[:-2] + bytes(9) + b"\xff\xd9").luminance(256, 256)
+    assert not told_of(caplog)
+
+
+@pytest.mark.parametrize("kind", LONG)
+def test_a_photo_far_longer_than_wide_is_refused_by_its_header(tmp_path, kind):
+    problem = (
+        r"in\.jpg: cannot be read: {} x {} pixels: a side has more than .* 1,000 times .*; cut it into parts"
+    )
+    broken(tmp_path, kind).rename(tmp_path / "in.jpg")
+    with pytest.raises(PhotoError, match=problem.format(*LONG[kind])):
+        open_photo(tmp_path / "in.jpg")
+
+
+def test_a_photo_of_a_thousand_to_one_has_all_its_rows():
+    """In bands of few rows, for which libvips takes time by their square."""
+    tall = np.arange(50_000, dtype=np.uint16)[:, None]
+    assert open_photo(np.repeat(tall, 50, axis=1)).luminance(10, 1)[:, 0] == pytest.approx(
+        [open_photo(part.repeat(50, axis=1)).luminance(1, 1)[0, 0] for part in np.split(tall, 10)], abs=1e-3
+    )
+    parts = [pixels for _, pixels in vips.bands(vips.from_array(tall))]
+    assert np.array_equal(np.concatenate(parts)[..., 0], tall)
+    assert max(map(len, parts)) <= 4096
 
 
 def test_what_the_system_says_is_the_reason():
@@ -170,11 +250,11 @@ def test_a_failed_save_leaves_nothing_behind(tmp_path, out):
 @pytest.mark.parametrize(("format", "longest"), [("jpg", 65_500), ("webp", 16_383), ("avif", 16_384)])
 def test_what_is_too_long_for_a_format_is_said_with_those_that_have_no_end(tmp_path, format, longest):
     fits, other = (
-        open_photo(np.zeros((1, width), np.uint8)).compose([Uniform(5, 5)])[0]
+        open_photo(np.zeros((66, width), np.uint8)).compose([Uniform(5, 5)])[0]
         for width in (longest, longest + 1)
     )
     fits.save(tmp_path / f"fits.{format}")
-    problem = rf"other\.{format}: {longest + 1}x1 pixels .* {format}, .* {longest}; choose png or tiff"
+    problem = rf"other\.{format}: {longest + 1}x66 pixels .* {format}, .* {longest}; choose png or tiff"
     with pytest.raises(PhotoError, match=problem):
         other.save(tmp_path / f"other.{format}")
     for boundless in ("png", "tif"):
@@ -281,6 +361,22 @@ def test_a_tiff_that_ends_before_its_last_pixels_is_known(kind):
     else:
         assert is_cut_off(io.BytesIO(content[: len(content) // 2]))
         assert is_cut_off(io.BytesIO(content[:-1]))
+
+
+@pytest.mark.parametrize("compression", ["none", "deflate"])
+def test_a_tiff_that_ends_inside_its_profile_is_refused(compression):
+    """It has all its pixels, whose colours would change with the profile."""
+    profile = bytes(pyvips.Operation.call("profile_load", "p3"))
+    image = pyvips.Image.new_from_array(COLOR).copy()
+    image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+    content = bytes(image.tiffsave_buffer(compression=compression))
+    assert content.endswith(profile), "the profile is not the last"
+    assert open_photo(content)._metadata.blob("icc-profile-data") == profile
+    for end in (-1, -len(profile) // 2):
+        with pytest.raises(
+            PhotoError, match="cannot be read: damaged, its end is missing; get the photo again"
+        ):
+            open_photo(content[:end])
 
 
 def test_the_page_that_is_cut_off_is_the_one_asked_about():

@@ -112,7 +112,7 @@ def test_sixteen_bits_become_twelve_in_avif(tmp_path):
     assert np.abs(out.numpy().astype(int) - picture.rgb).mean() < 400
 
 
-@pytest.mark.parametrize("suffix", [".png", ".bmp", ".pgm", ".tif", ".jp2", ".avif"])
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".pgm", ".tif", ".jp2", ".avif", ".tga", ".qoi"])
 def test_too_many_pixels(tmp_path, suffix):
     Image.fromarray(GRAY).convert("L" if suffix == ".pgm" else "RGB").save(tmp_path / f"in{suffix}")
     open_photo(tmp_path / f"in{suffix}", max_pixels=72000)

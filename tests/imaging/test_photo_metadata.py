@@ -9,6 +9,8 @@ import pyvips
 from helpers import COLOR, GRAY, RECIPE, Uniform, write
 from PIL import Image
 
+from cinn_colorize.imaging import vips
+from cinn_colorize.imaging.metadata import iptc_for
 from cinn_colorize.imaging.photo import open_photo, read_recipe
 from cinn_colorize.imaging.tiff import read_fields
 
@@ -63,6 +65,34 @@ def test_big_endian_exif_in_tiff(tmp_path):
     with Image.open(tmp_path / "out.tif") as out:
         assert [float(v) for v in out.getexif().get_ifd(0x8825)[2]] == [48.0, 12.0, 30.5]
         assert out.getexif()[0x013B] == "Ada"
+
+
+def iptc_in(path):
+    image = pyvips.Image.new_from_file(str(path))
+    return bytes(image.get("iptc-data")) if image.get_typeof("iptc-data") else None
+
+
+@pytest.mark.parametrize("big", ["photo", "picture", "neither"])
+def test_a_bigtiff_has_no_iptc_rather_than_a_part_of_it(tmp_path, monkeypatch, big):
+    iptc = b"\x1c\x02\x50\x00\x03Ada\x1c\x02\x78\x00\x02hi\0\0"
+    image = pyvips.Image.new_from_array(GRAY).copy()
+    source = "tiff" if big == "photo" else "jpg"
+    image.set_type(pyvips.GValue.blob_type, "iptc-data", iptc_for(source, iptc))
+    if big == "photo":
+        image.tiffsave(str(tmp_path / "in.tif"), bigtiff=True)
+    else:
+        image.jpegsave(str(tmp_path / "in.jpg"))
+    if big == "picture":
+        monkeypatch.setattr(vips, "_LARGEST_TIFF", 1)
+    (photo,) = map(open_photo, tmp_path.glob("in.*"))
+    for suffix in (".tif", ".jpg"):
+        photo.compose([Uniform(5, 5)])[0].save(tmp_path / f"out{suffix}")
+    kept = {".tif": iptc if big == "neither" else None, ".jpg": None if big == "photo" else iptc}
+    found = read_fields((tmp_path / "out.tif").open("rb")).get("iptc-data")
+    assert found is kept[".tif"] is None or found.startswith(kept[".tif"])
+    assert (iptc_in(tmp_path / "out.tif") is None) == (kept[".tif"] is None)
+    found = iptc_in(tmp_path / "out.jpg")
+    assert found is kept[".jpg"] is None or kept[".jpg"] in found
 
 
 @pytest.mark.parametrize("order", ["<", ">"])

@@ -44,6 +44,14 @@ def test_the_same_bytes(colorizer, made, tmp_path, name):
     assert (tmp_path / name).read_bytes() == (made / f"out-{name}").read_bytes()
 
 
+def test_a_recipe_without_guidance_is_of_none(made, tmp_path):
+    """As older versions wrote them, which had no guidance."""
+    entries = read_recipe(made / "out-photo.jpg")
+    assert float(entries.pop("guidance", "0.3")) > 0
+    open_photo(GRAY).compose([Uniform(5, 5)])[0].save(tmp_path / "old.jpg", recipe=entries)
+    assert Recipe.read(tmp_path / "old.jpg").guidance == 0
+
+
 def test_all_files_may_have_as_many_pixels_as_is_said(colorizer, made, tmp_path):
     recipe = Recipe.read(made / "out-photo.jpg", max_pixels=GRAY.size)
     recreate(recipe, colorizer, made / "photo.jpg", tmp_path / "again.jpg", max_pixels=GRAY.size)

@@ -130,6 +130,11 @@ def test_lmdbs_that_cannot_be_read(lsun, tmp_path):
     (tmp_path / "data.mdb").write_bytes(b"no lmdb" * 2000)
     with pytest.raises(DataError, match="LMDB"):
         find_lsun(tmp_path)
+    (tmp_path / "short").mkdir()
+    whole = (lsun / "packed/bedroom_train_lmdb/data.mdb").read_bytes()
+    (tmp_path / "short/data.mdb").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=f"is cut off, at {len(whole) // 2} of [0-9]+ bytes; copy it again"):
+        find_lsun(tmp_path / "short")
     import lmdb
 
     (tmp_path / "empty").mkdir()

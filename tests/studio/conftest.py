@@ -7,6 +7,7 @@ import shlex
 import shutil
 import signal
 import threading
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,10 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 
 @pytest.fixture(scope="session")
-def new_studio():
-    """A function that makes the studio of a library, on the CPU."""
+def loading():
+    """What makes a studio on the CPU, of a library that is yet to be given."""
 
-    def new(library, **options):
+    def new(**options):
         guidance = MODELS[DEFAULT].guidance or 0.0
         network = {
             "model": DEFAULT,
@@ -34,9 +35,15 @@ def new_studio():
             "precision": "fp32",
             "guidance": guidance,
         }
-        return Studio(library, **network | {"max_pixels": MAX_PIXELS} | options)
+        return partial(Studio, **network | {"max_pixels": MAX_PIXELS} | options)
 
     return new
+
+
+@pytest.fixture(scope="session")
+def new_studio(loading):
+    """A function that makes the studio of a library."""
+    return lambda library, **options: loading(**options)(library)
 
 
 @pytest.fixture(scope="module")

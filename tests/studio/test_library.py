@@ -10,7 +10,7 @@ from helpers import GRAY
 from PIL import Image
 
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.studio.library import Library
+from cinn_colorize.studio.library import _MOST_SENT, Library
 
 
 def test_the_library_is_used_by_two_threads_at_once():
@@ -21,23 +21,29 @@ def test_the_library_is_used_by_two_threads_at_once():
         item.path.write_bytes(b"x")
         return library.add(item)
 
-    items, stop = [new() for _ in range(60)], threading.Event()
+    items, stop, found = [new() for _ in range(60)], threading.Event(), []
 
     def use():
         while not stop.is_set():
             for item in items[::-1]:
                 with contextlib.suppress(PhotoError):  # forgotten
-                    library[item.id]
+                    found.append(library[item.id] == item)
 
     with ThreadPoolExecutor(1) as pool:
         using = pool.submit(use)
         try:
             for _ in range(500):
-                new()
-                library.renamed("a line")
+                items.append(new())
+                assert library.renamed(f"{items[-1].path}: a line") == "a.jpg: a line"
         finally:
             stop.set()
         using.result()
+    assert found
+    assert all(found)
+    kept = [item for item in items if item.path.exists()]
+    assert len(kept) == _MOST_SENT
+    assert [library[item.id] for item in kept] == kept
+    assert sorted(library.folder.iterdir()) == sorted(item.path for item in kept)
     library.close()
 
 
@@ -53,6 +59,19 @@ def test_what_was_sent_longest_ago_is_forgotten(monkeypatch):
         library[items[0].id]
     library.close()
     assert not library.folder.exists()
+
+
+def test_so_is_what_has_too_many_bytes_together(monkeypatch):
+    monkeypatch.setattr("cinn_colorize.studio.library._MOST_BYTES", 5)
+    library = Library()
+    items = [library.new(f"{number}.jpg") for number in range(4)]
+    for item, size in zip(items, (3, 2, 1, 6), strict=True):
+        item.path.write_bytes(bytes(size))
+        library.add(item)
+        if size == 1:
+            assert [path.exists() for path in (item.path for item in items)] == [False, True, True, False]
+    assert [item.path.exists() for item in items] == [False, False, False, True]  # the last one stays
+    library.close()
 
 
 def test_a_file_that_was_removed_from_outside_is_forgotten():

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -29,6 +30,19 @@ def test_a_photo_dropped_shows_eight_samples_of_it(tab, photos):
     assert tab.pixels("#before").std(2).max() < 1
     assert tab.pixels().std(2).max() > 10
     assert abs(tab.pixels().mean() - tab.pixels("#before").mean()) < 10
+
+
+def test_a_photo_that_is_added_while_the_network_loads_is_kept(new_tab, photos, narrow_weights):
+    options = ["--port", "0", "--no-browser", "--weights", narrow_weights]
+    process = start(photos, "studio", "given", *options, text=True)
+    tab = new_tab(re.search(r"http://\S+", process.stderr.readline())[0])
+    tab.page.set_input_files("#file", photos / "photo.jpg")
+    tab.settle()
+    wait_for(lambda: "given/coffee.png" in tab.page.inner_text("#photos"), 60)
+    assert len(tab.page.locator("#photos option").all()) == 3
+    assert tab.page.locator("#photos option:checked").inner_text() == "photo.jpg"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
 
 
 def test_a_number_chooses_a_sample_and_more_draws_others(tab, photos):

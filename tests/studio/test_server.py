@@ -1,19 +1,15 @@
 """The server of the studio: who may use it, what it reads and writes, and in which order it works."""
 
-import asyncio
 import http.client
 import json
 import os
 import subprocess
-import threading
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
 from helpers import GRAY, names, process, start
 from PIL import Image
-from starlette.requests import ClientDisconnect
 from starlette.testclient import TestClient
 
 from cinn_colorize.imaging.options import MAX_PIXELS
@@ -25,9 +21,9 @@ from cinn_colorize.studio.server import Server
 
 
 @pytest.fixture(scope="module")
-def server(folder, new_studio):
+def server(folder, loading):
     library = Library([folder / "a.jpg"])
-    yield Server(library, lambda: new_studio(library), lambda path: None)
+    yield Server(library, loading(), lambda path: None)
     library.close()
 
 
@@ -135,10 +131,10 @@ def test_json_is_small_and_flat(client):
     assert client.post("/facts", content=b"[" * 100_000).status_code == 422
 
 
-def test_photos_wait_until_others_are_done(monkeypatch, photo, narrow_weights, new_studio):
+def test_photos_wait_until_others_are_done(monkeypatch, photo, narrow_weights, loading):
     monkeypatch.setattr("cinn_colorize.studio.library._MOST_BYTES", len(photo) - 1)
     library = Library()
-    server = Server(library, lambda: new_studio(library, weights=narrow_weights), print)
+    server = Server(library, loading(weights=narrow_weights), print)
     client = TestClient(Guard(server.app(), MAX_PIXELS), base_url="http://localhost")
     item = library.new("a.jpg")
     item.path.write_bytes(photo)
@@ -149,9 +145,9 @@ def test_photos_wait_until_others_are_done(monkeypatch, photo, narrow_weights, n
     library.close()
 
 
-def test_a_photo_of_too_many_pixels_is_refused(photo, new_studio):
+def test_a_photo_of_too_many_pixels_is_refused(photo, loading):
     library = Library()
-    server = Server(library, lambda: new_studio(library, max_pixels=1000), print)
+    server = Server(library, loading(max_pixels=1000), print)
     client = TestClient(Guard(server.app(), MAX_PIXELS), base_url="http://localhost")
     answer = client.post("/open", json={"photo": send(client, photo)})
     assert answer.status_code == 422
@@ -210,11 +206,11 @@ def test_the_api_makes_what_the_command_makes(client, photo, tmp_path):
     assert client.post("/colorize", content=photo).content == default.read_bytes()
 
 
-def test_many_pictures_may_be_asked_for_at_once(photo, narrow_weights, monkeypatch, new_studio):
+def test_many_pictures_may_be_asked_for_at_once(photo, narrow_weights, monkeypatch, loading):
     """More than the library remembers of what pages have sent, of which none is forgotten for them."""
     monkeypatch.setattr("cinn_colorize.studio.library._MOST_SENT", 2)
     library = Library()
-    server = Server(library, lambda: new_studio(library, weights=narrow_weights), lambda path: None)
+    server = Server(library, loading(weights=narrow_weights), lambda path: None)
     client = TestClient(Guard(server.app(), MAX_PIXELS), base_url="http://localhost")
     sent = client.post("/photos?name=mine.jpg", content=photo).json()
     with ThreadPoolExecutor(8) as pool:
@@ -225,10 +221,10 @@ def test_many_pictures_may_be_asked_for_at_once(photo, narrow_weights, monkeypat
     library.close()
 
 
-def test_samples_come_in_parts_and_none_is_left_out(photo, new_studio):
+def test_samples_come_in_parts_and_none_is_left_out(photo, loading):
     """A network without passes draws one at a time."""
     library = Library()
-    server = Server(library, lambda: new_studio(library, model="bedrooms", guidance=0.0), lambda path: None)
+    server = Server(library, loading(model="bedrooms", guidance=0.0), lambda path: None)
     client = TestClient(Guard(server.app(), MAX_PIXELS), base_url="http://localhost")
     sent = client.post("/photos?name=room.jpg", content=photo).json()
     asked = {"photo": sent["id"], "seed": 3, "number": 4, "size": "small"}
@@ -257,42 +253,11 @@ def test_the_description_has_the_options_that_there_are(client, photo):
     assert client.get("/healthz").text == "ok"
 
 
-def test_the_work_of_a_closed_tab_is_dropped():
-    done, busy, leave = [], threading.Event(), threading.Event()
-
-    def load():
-        busy.set()
-        leave.wait(60)
-        return "studio"
-
-    async def closed():
-        return {"type": "http.disconnect"}
-
-    async def stays_open():
-        await asyncio.sleep(60)
-
-    async def ask():
-        busy.wait(60)
-        with pytest.raises(ClientDisconnect):
-            await server._unless_gone(SimpleNamespace(receive=closed), lambda _: done.append("closed"))
-        waiting = asyncio.ensure_future(
-            server._unless_gone(SimpleNamespace(receive=stays_open), lambda studio: done.append(studio))
-        )
-        await asyncio.sleep(0)
-        leave.set()
-        await waiting
-
-    server = Server(Library(), load, print)
-    with ThreadPoolExecutor(1) as apart:  # in this thread Playwright may have a loop of its own
-        apart.submit(asyncio.run, ask()).result()
-    assert done == ["studio"]
-
-
-def test_names_that_are_not_utf8_are_as_good_as_others(tmp_path, narrow_weights, new_studio):
+def test_names_that_are_not_utf8_are_as_good_as_others(tmp_path, narrow_weights, loading):
     photo = tmp_path / os.fsdecode(b"caf\xe9 au lait.jpg")
     Image.fromarray(GRAY).save(photo)
     library = Library([photo])
-    server = Server(library, lambda: new_studio(library, weights=narrow_weights), lambda path: None)
+    server = Server(library, loading(weights=narrow_weights), lambda path: None)
     client = TestClient(Guard(server.app(), MAX_PIXELS), base_url="http://localhost:8123")
     (given,) = client.post("/facts", json={}).json()["given"]
     assert client.post("/open", json={"photo": given["id"]}).json()["name"] == given["name"] == str(photo)

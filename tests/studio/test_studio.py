@@ -8,7 +8,7 @@ from helpers import GRAY, names
 from PIL import Image
 
 from cinn_colorize.models.registry import DEFAULT, MODELS
-from cinn_colorize.request import SampleRequest
+from cinn_colorize.request import SampleRequest, TransferRequest
 from cinn_colorize.studio.library import Library
 from cinn_colorize.studio.page_request import PageRequest
 
@@ -24,6 +24,17 @@ def test_a_command_names_the_guidance_that_the_studio_began_with(folder, new_stu
         words = shlex.split(new_studio(library, guidance=began).command(wanted))
         named = words[words.index("--guidance") + 1] if "--guidance" in words else None
         assert named == said
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.3, 1.0])
+def test_the_strength_of_a_page_is_that_of_the_command_line(folder, strength):
+    library = Library([folder / "a.jpg"])
+    key = library.given()[0]["id"]
+    wanted = PageRequest.parse({"photo": key, "reference": key, "strength": str(strength)})
+    request = wanted.request(library)
+    assert request == TransferRequest(reference=folder / "a.jpg", strength=strength, seed=0)
+    words = shlex.split(wanted.command(library, MODELS[DEFAULT], []))
+    assert float(words[words.index("--strength") + 1]) == strength
 
 
 def test_a_sample_does_not_depend_on_what_was_drawn_before(folder, narrow_weights, new_studio):

@@ -745,8 +745,10 @@ attempt(async () => {
   $("#status").textContent = "loading the model";
   facts = await ask("facts", {});
   $("#status").textContent = "";
-  photos = facts.given;
+  const added = photos; // meanwhile, which is being opened
+  photos = [...facts.given, ...added];
   settings();
   list();
-  if (photos.length) await open(photos.find((entry) => !entry.done) ?? photos[0]);
+  if (added.length) $("#photos").selectedIndex = photos.indexOf(added[0]);
+  else if (photos.length) await open(photos.find((entry) => !entry.done) ?? photos[0]);
 });

@@ -1,4 +1,4 @@
-"""What all processes of a batch share: how they start and end."""
+"""What processes that work for another share: how they start and end."""
 
 from __future__ import annotations
 
