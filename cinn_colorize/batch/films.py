@@ -188,8 +188,9 @@ class Films:
             writer.prepare()
         self._colorize(film, parts, writers, first)
         segments = [segment for part in parts for segment in part.segments]
+        is_part = (plan.request.start, plan.request.end) != (None, None)
         for k, writer in writers.items():
-            self._steps.result_of(self._steps.begin(join, writer, segments, plan.request.is_part))
+            self._steps.result_of(self._steps.begin(join, writer, segments, is_part))
             yield result(first + k, existed=False)
         _record(outputs[plan.seed]).unlink(missing_ok=True)
 

@@ -268,7 +268,7 @@ def test_commands_name_each_other(run, examples, colorizer, monkeypatch):
         ("--from 5 --to 4", "must be later than --from"),
         ("--from yesterday", "'yesterday' is not a time; write seconds, M:S or H:M:S"),
         ("--codec vhs", "is not one of h264, h265, av1, ffv1, prores"),
-        ("--output same{ext} -n 2", "gives all 2 versions the same name"),
+        ("--output same{ext} -n 2", "gives 2 versions 1 name; add {seed}"),
         ("--output {x}{ext}", "--output accepts {stem}, {seed}"),
         ("--output {seed}.txt", "must end in {ext}"),
         ("--output ../{seed}{ext}", "leaves the folder of -o"),
