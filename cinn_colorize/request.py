@@ -268,14 +268,7 @@ class FilmRequest(Request):
         None, "TIME", "Begin there: seconds, M:S or H:M:S.", "--from", kind=str, parse=parse_time
     )
     end: float | None = option(None, "TIME", "End there.", "--to", kind=str, parse=parse_time)
-    shots: Path | None = option(
-        None, "FILE", "Table of shots, as --sheet writes it: a seed or temperature for each, or gray."
-    )
-
-    @property
-    def is_part(self) -> bool:
-        """Whether only a part of each film is wanted."""
-        return self.start is not None or self.end is not None
+    shots: Path | None = option(None, "FILE", "Table of shots, as --sheet writes it, edited.")
 
     def method(
         self, info: ModelInfo, max_pixels: int = MAX_PIXELS, progress: Progress | None = None

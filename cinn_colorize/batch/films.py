@@ -188,8 +188,9 @@ class Films:
             writer.prepare()
         self._colorize(film, parts, writers, first)
         segments = [segment for part in parts for segment in part.segments]
+        is_part = (plan.request.start, plan.request.end) != (None, None)
         for k, writer in writers.items():
-            self._steps.result_of(self._steps.begin(join, writer, segments, plan.request.is_part))
+            self._steps.result_of(self._steps.begin(join, writer, segments, is_part))
             yield result(first + k, existed=False)
         _record(outputs[plan.seed]).unlink(missing_ok=True)
 
@@ -261,6 +262,9 @@ class Films:
         if request.shots and shots[-1].end != len(film.times):
             ends = f"{printable_name(request.shots)}: ends with frame {shots[-1].end}"
             raise FilmError(f"{ends}, but {film.name} has {len(film.times)}")
+        if any(shot.hints for shot in shots):
+            table = printable_name(request.shots or "")
+            raise FilmError(f"{table}: films do not follow hints; empty the columns frame and hints")
         key = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
         try:
             found = json.loads(_record(output).read_text())[key]

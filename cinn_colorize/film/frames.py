@@ -35,8 +35,9 @@ def colorize_film(
 ) -> Iterator[NDArray[np.uint8]]:
     """Colorize the frames of a film.
 
-    >>> for frame in colorize_film(gray_frames, Colorizer(), seed=3):
-    ...     write(frame)
+    >>> gray = (np.full((90, 120), 100 + t, np.uint8) for t in range(3))
+    >>> [frame.shape for frame in colorize_film(gray, colorizer, seed=3)]
+    [(90, 120, 3), (90, 120, 3), (90, 120, 3)]
 
     Frames come out when the shot that they belong to has gone in; until then they lie in a temporary file.
 

@@ -83,7 +83,9 @@ def survey(
     last = len(times) if end is None else bisect_left(times, film.facts.start + end / base)
     if first >= last:
         raise FilmError(f"{film.name}: has no frames there; it lasts {film.facts.seconds:.1f} seconds")
-    if not shots:
+    if shots:
+        count(SURVEYED * (last - first))
+    else:
         stamps: list[int] = []
         stop = times[last] if last < len(times) else None
         found = list(find_shots(_seen(film, times[first], stop, stamps, count)))

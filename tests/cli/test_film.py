@@ -191,6 +191,8 @@ def test_table_with_errors_is_told_line_by_line(run):
     ] or "line 3" in result.stderr
     Path("shots.tsv").write_text("start\tend\n0\t12\n")
     assert "ends with frame 12, but old.mp4 has 24" in the_line(run("old.mp4", "--shots", "shots.tsv"))
+    Path("shots.tsv").write_text("start\tend\tframe\thints\n0\t24\t3\t9,9,#f00\n")
+    assert "films do not follow hints" in the_line(run("old.mp4", "--shots", "shots.tsv"))
     assert not Path("colorized").exists() or not names(Path("colorized"))
 
 
@@ -266,7 +268,7 @@ def test_commands_name_each_other(run, examples, colorizer, monkeypatch):
         ("--from 5 --to 4", "must be later than --from"),
         ("--from yesterday", "'yesterday' is not a time; write seconds, M:S or H:M:S"),
         ("--codec vhs", "is not one of h264, h265, av1, ffv1, prores"),
-        ("--output same{ext} -n 2", "gives all 2 versions the same name"),
+        ("--output same{ext} -n 2", "gives 2 versions 1 name; add {seed}"),
         ("--output {x}{ext}", "--output accepts {stem}, {seed}"),
         ("--output {seed}.txt", "must end in {ext}"),
         ("--output ../{seed}{ext}", "leaves the folder of -o"),
