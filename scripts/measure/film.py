@@ -28,7 +28,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cinn_colorize.batch.pipeline import load_colorizer
+from cinn_colorize.colorizer import BaseColorizer
 from cinn_colorize.engines.choice import ModelSpec
 from cinn_colorize.engines.interface import NetworkInput
 from cinn_colorize.errors import ending_in_a_line
@@ -74,7 +74,7 @@ class Drawer:
 
     def __init__(self, number: int, cache: Path) -> None:
         self.number, self.cache = number, cache
-        self.colorizer = load_colorizer(ModelSpec(DEFAULT, *find_weights(DEFAULT)))
+        self.colorizer = BaseColorizer(*ModelSpec(DEFAULT, *find_weights(DEFAULT)).load())
         cache.mkdir(exist_ok=True)
 
     def __call__(self, L: Frame) -> Floats:
@@ -181,7 +181,9 @@ def cdc(L: Sequence[Frame], film: Sequence[Floats]) -> float:
     histograms = []
     for frame, ab in zip(L, film, strict=True):
         pixels = color.compose(
-            frame / np.float32(2.55), np.stack([cv2.resize(plane, (SIZE, SIZE)) for plane in ab]), 8
+            frame.astype(np.float32) / np.float32(2.55),
+            np.stack([cv2.resize(plane, (SIZE, SIZE)) for plane in ab]),
+            8,
         )
         histograms.append([np.bincount(pixels[..., c].ravel(), minlength=256) / SIZE**2 for c in range(3)])
     p = np.array(histograms)
