@@ -34,6 +34,13 @@ def test_a_film_without_cuts_is_one_shot():
     assert ends(shot(0, 30)) == [30]
 
 
+def test_a_fast_pan_is_no_cut():
+    world = texture(0, 1024)
+    assert ends([view(world, 32 * t) for t in range(20)]) == [
+        20
+    ]  # half of the picture is new after four frames
+
+
 @pytest.mark.parametrize("frames", [1, 2, 5])
 def test_short_films(frames):
     assert ends(shot(0, frames)) == [frames]

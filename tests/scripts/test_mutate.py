@@ -20,7 +20,8 @@ def test_its_place_and_its_tests_are_there(fault):
     source = (ROOT / fault.file).read_text()
     changed = fault.put_into(source)
     assert changed != source
-    compile(changed, fault.file, "exec")
+    if fault.file.endswith(".py"):
+        compile(changed, fault.file, "exec")
     for test in fault.tests:
         path, _, name = test.partition("::")
         assert f"def {name.partition('[')[0]}" in (ROOT / path).read_text()
