@@ -210,6 +210,17 @@ def test_photos_whose_picked_samples_are_there_are_done(run, scans, option, rank
     assert "seed" in lines_of("m.jsonl")[0] if "manifest" in option else True
 
 
+def test_what_was_picked_from_other_samples_is_not_picked(run, scans):
+    """Whether another one of them is the most typical, only drawing them tells."""
+    fresh = [
+        run("scans/a.jpg", "-n", n, "--pick", 1, "-o", f"of{n}").stdout.split("/")[-1] for n in (2, 3, 8)
+    ]
+    assert len(set(fresh)) > 1, "the numbers give the same sample, and the test is none"
+    for n, name in zip((2, 3, 8), fresh, strict=True):
+        run("scans/a.jpg", "-n", n, "--pick", 1, "-o", "all")
+        assert name.strip() in names(Path("all"))
+
+
 def test_each_recipe_is_read_once(run, scans, monkeypatch):
     command = ("scans/a.jpg", "-n", 4, "--pick", 2, "-q")
     assert len(run(*command).stdout.splitlines()) == 3

@@ -111,7 +111,7 @@ def test_an_extension_goes_into_other_formats(tmp_path, suffix):
     assert b"HasExtendedXMP" not in packet_written
 
 
-@pytest.mark.parametrize("fault", ["a part is missing", "of another packet"])
+@pytest.mark.parametrize("fault", ["a part is missing", "shorter than it says", "of another packet"])
 def test_an_extension_that_is_not_whole_is_left_out(tmp_path, fault):
     path = tmp_path / "in.jpg"
     save(photo_with(tmp_path / "in.png", xmp=packet(100_000)), path)
@@ -120,6 +120,10 @@ def test_an_extension_that_is_not_whole_is_left_out(tmp_path, fault):
     (size,) = struct.unpack(">H", content[start + 2 : start + 4])
     if fault == "a part is missing":
         path.write_bytes(content[:start] + content[start + 2 + size :])
+    elif fault == "shorter than it says":
+        name, length = content[start + 39 : start + 71], content[start + 71 : start + 75]
+        more = struct.pack(">I", struct.unpack(">I", length)[0] + 1)
+        path.write_bytes(content.replace(name + length, name + more))
     else:
         path.write_bytes(content.replace(EXTENSION + content[start + 39 : start + 71], EXTENSION + b"A" * 32))
     photo = open_photo(path)

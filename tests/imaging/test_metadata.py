@@ -221,3 +221,10 @@ def test_a_description_says_what_it_is_about():
     """XMP requires it, and other programs take one without for that of another thing."""
     root = ElementTree.fromstring(add_recipe(None, {"seed": "5"}))
     assert [each.get(f"{RDF}about") for each in root.iter(f"{RDF}Description")] == [""]
+
+
+@pytest.mark.parametrize("size", range(5, 9))
+def test_iptc_of_a_tiff_is_of_whole_words(size):
+    iptc = b"\x1c\x02\x50\0\0\0\0\0"[:size]
+    assert iptc_for("tiff", iptc) == iptc.ljust(8, b"\0")
+    assert iptc_for("tiff", iptc_for("jpg", iptc)) == iptc.ljust(8, b"\0")
