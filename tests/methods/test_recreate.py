@@ -128,7 +128,7 @@ def test_recipes_that_do_not_serve(tmp_path, recipe, message):
 COMPLETE_WITH = {
     "grid": {"number": "4", "load": "", "between": "", "vary": ""},
     "temperatures": {"temperatures": "0.0,1.0", "scaled": "all"},
-    "hints": {"hints": "1,1,#ff0000", "strokes": ""},
+    "hints": {"hints": "1,1,#ff0000", "strokes": "", "reach": "thing"},
     "transfer": {"noise": "1.0", "reference": "00"},
     "mix": {"outside_seed": "1", "mask": "00"},
 }
