@@ -322,7 +322,8 @@ def kill_soon(folder, chance):
     running.communicate()
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [2, 10])
 def test_killed_processes_leave_what_the_same_command_continues(tmp_path, kills):
     make(tmp_path / "old.mp4", number=12 * (kills + 2), cut=12)
     drawn = "film", "old.mp4", "-n", 2, "-s", 0
@@ -338,6 +339,7 @@ def test_killed_processes_leave_what_the_same_command_continues(tmp_path, kills)
         assert (tmp_path / "colorized" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_told_and_leaves_nothing_half_written(tmp_path):
     make(tmp_path / "old.mp4", number=40)
     with start(tmp_path, "film", "old.mp4", "-s", "0", "--workers", "1") as running:
@@ -350,6 +352,7 @@ def test_a_killed_worker_is_told_and_leaves_nothing_half_written(tmp_path):
     assert not (tmp_path / "colorized" / "old_000.mp4").exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_how_to_continue(tmp_path):
     make(tmp_path / "old.mp4", number=40)
     with start(tmp_path, "film", "old.mp4", "-s", "0") as running:
