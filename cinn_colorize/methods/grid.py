@@ -14,7 +14,6 @@ from cinn_colorize.files.messages import counted, printable_name
 from cinn_colorize.imaging.options import Rendering, Upsampling, parse_seed
 from cinn_colorize.latents.levels import PerLevel, check_level
 from cinn_colorize.methods.base import Files, Method, sha256_of
-from cinn_colorize.methods.samples import check_colors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -250,6 +249,7 @@ def _pictures(
 ) -> Iterator[PIL.Image.Image]:
     """Render raw samples, each ab (2, h, w), under the photo's L."""
     from cinn_colorize.imaging.upsampling import GUIDE_SCALE, Upsampler
+    from cinn_colorize.methods.samples import check_colors
 
     small = photo.small(_TILE)
     for ab in colours:
