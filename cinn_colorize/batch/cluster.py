@@ -12,7 +12,6 @@ import ipaddress
 import logging
 import os
 import pickle
-import signal
 import socket
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
@@ -28,8 +27,7 @@ from cinn_colorize.engines.choice import ModelSpec
 from cinn_colorize.errors import CinnError, PhotoError, WorkerError
 from cinn_colorize.files.atomic import TemporaryFolder, temporary
 from cinn_colorize.files.messages import printable_name
-from cinn_colorize.files.processes import CONTEXT, end_with_parent
-from cinn_colorize.files.signals import blocked_in_children
+from cinn_colorize.files.processes import end_with_parent, started
 
 log = logging.getLogger(__name__)
 
@@ -142,11 +140,7 @@ def _probe(folder: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def _driver(*arguments: object) -> Iterator[Connection]:
     """Start Ray's driver process and yield a connection to it; whatever it starts ends with it."""
-    ours, theirs = CONTEXT.Pipe()
-    process = CONTEXT.Process(target=_drive, args=(theirs, *arguments), daemon=True)
-    with blocked_in_children(signal.SIGINT):
-        process.start()
-    theirs.close()
+    process, ours = started(_drive, *arguments)
     try:
         yield ours
     finally:

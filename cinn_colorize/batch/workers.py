@@ -26,8 +26,8 @@ from cinn_colorize.engines.choice import ModelSpec
 from cinn_colorize.errors import CinnError, WorkerError
 from cinn_colorize.files.atomic import remove_leftovers
 from cinn_colorize.files.messages import printable_name
-from cinn_colorize.files.processes import CONTEXT, end_with_parent
-from cinn_colorize.files.signals import ENDING, blocked_in_children
+from cinn_colorize.files.processes import end_with_parent, started
+from cinn_colorize.files.signals import ENDING
 
 if TYPE_CHECKING:
     from cinn_colorize.batch.model_server import ModelClient, ModelServer
@@ -179,11 +179,7 @@ class _Worker:
     """A process and the photo that it works on."""
 
     def __init__(self, spec: ModelSpec, plan: Plan, threads: int, level: int) -> None:
-        self.connection, theirs = CONTEXT.Pipe()
-        self.process = CONTEXT.Process(target=_work, args=(theirs, spec, plan, threads, level), daemon=True)
-        with blocked_in_children(signal.SIGINT):
-            self.process.start()
-        theirs.close()  # so that the pipe ends with the process
+        self.process, self.connection = started(_work, spec, plan, threads, level)
         self.task: Task | None = None
         self.ready = False
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import signal
 import threading
 import time
 import traceback
@@ -20,8 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cinn_colorize.errors import CinnError, WorkerError
 from cinn_colorize.files.atomic import remove_leftovers
-from cinn_colorize.files.processes import CONTEXT, end_with_parent
-from cinn_colorize.files.signals import blocked_in_children
+from cinn_colorize.files.processes import end_with_parent, started
 from cinn_colorize.studio.library import Item, Shelf
 
 if TYPE_CHECKING:
@@ -141,11 +139,7 @@ class _Process:
     """A process that has the studio, and the job that it does."""
 
     def __init__(self, load: Load, folder: Path) -> None:
-        self._pipe, theirs = CONTEXT.Pipe()
-        self._process = CONTEXT.Process(target=_serve, args=(theirs, load, folder), daemon=True)
-        with blocked_in_children(signal.SIGINT):
-            self._process.start()
-        theirs.close()  # so that the pipe ends with the process
+        self._process, self._pipe = started(_serve, load, folder)
         self._job: Job | None = None
 
     @property
@@ -153,8 +147,10 @@ class _Process:
         return self._process.is_alive()
 
     def send(self, job: Job) -> None:
+        """Send a job; if the process is dead, the answer says so."""
         self._job = job
-        self._pipe.send(job)
+        with contextlib.suppress(OSError):
+            self._pipe.send(job)
 
     def has_answer(self, seconds: float) -> bool:
         """Wait some seconds at most until there is an answer, or none to be expected."""
