@@ -50,8 +50,7 @@ class Steps:
 
     def add(self, frames: float) -> None:
         """Count frames as done."""
-        with self._count:
-            self._count.value += frames
+        _add(self._count, frames)
 
     def begin(self, step: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Let a process take a step as soon as one is free."""
@@ -100,8 +99,13 @@ class _Process:
 
     def count(self, frames: float) -> None:
         """Count frames as done."""
-        with self._count:
-            self._count.value += frames
+        _add(self._count, frames)
+
+
+def _add(count: Any, frames: float) -> None:
+    """Add to a number that processes share."""
+    with count:
+        count.value += frames
 
 
 _process: _Process

@@ -32,7 +32,7 @@ from cinn_colorize.imaging.options import FilmEncoding
 from cinn_colorize.methods.contact_sheet import contact_sheet, save_sheet
 from cinn_colorize.methods.recipe import differences
 from cinn_colorize.models.registry import MODELS
-from cinn_colorize.request import FilmRequest, shared_entries
+from cinn_colorize.request import FilmRequest
 
 log = logging.getLogger(__name__)
 
@@ -56,11 +56,10 @@ class FilmPlan(SamplesPlan):
     def recipe(self, network: ModelSpec, film: Path) -> dict[str, str]:
         """Return what the recipes of all versions of a film say, beside their seeds."""
         request = self.request
-        made_by = network.model, network.sha256, network.precision, network.guidance or 0.0
         parts = {"from": request.start, "to": request.end, "shots": request.shots and sha256(request.shots)}
         return {
             "version": __version__,
-            **shared_entries(*made_by, self.drawn, request.rendering),
+            **self.shared(network),
             **{name: str(value) for name, value in parts.items() if value is not None},
             **self.encoding.entries(),
             "original": sha256(film),

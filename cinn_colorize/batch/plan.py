@@ -77,6 +77,11 @@ class SamplesPlan:
         """What recipes say of how all samples are drawn, beside their seeds."""
         return {**self.method.entries, "temperature": format_levels(self.temperature)}
 
+    def shared(self, network: ModelSpec) -> dict[str, str]:
+        """Return what recipes of all samples say of network, drawing and rendering, beside their seeds."""
+        made_by = network.model, network.sha256, network.precision, network.guidance or 0.0
+        return shared_entries(*made_by, self.drawn, self.method.rendering)
+
     @property
     def seeds(self) -> range:
         """Seeds of the samples."""
@@ -158,10 +163,9 @@ class Plan(SamplesPlan):
 
         Frame and pages are as asked for: what they come to depends on the photo.
         """
-        made_by = network.model, network.sha256, network.precision, network.guidance or 0.0
         asked = {"frame": str(self.request.frame), "pages": str(self.pages or ""), "picked": self.picked}
         return {
-            **shared_entries(*made_by, self.drawn, self.rendering),
+            **self.shared(network),
             **{name: text for name, text in asked.items() if text},
             **self.encoding.entries(),
         }

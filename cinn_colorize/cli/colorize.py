@@ -18,7 +18,6 @@ from cinn_colorize.cli.summary import report, report_dry_run
 from cinn_colorize.files.formats import OUTPUT_SUFFIXES, format_of_name
 from cinn_colorize.files.limits import read_stream
 from cinn_colorize.imaging.options import option
-from cinn_colorize.latents.levels import short_levels
 from cinn_colorize.request import SampleRequest
 
 if TYPE_CHECKING:
@@ -49,12 +48,7 @@ class ResultOptions(common.BatchOutputOptions):
     ) -> Plan:
         """Return the plan of a batch; a file name that does not fit is a usage error."""
         kept = request.pick or request.number
-        names: dict[str, str | int] = {
-            "temperature": short_levels(method.temperature).replace(":", "-"),
-            "n": request.number,
-            "method": method.name,
-            "model": model,
-        }
+        names = {**common.pattern_values(method, request.number, model), "method": method.name}
         # Beside the samples themselves, which have the same seeds.
         stem = "{stem}" if request.like is None else f"{{stem}}_like_{request.like:03d}"
         pattern = _PATTERN.replace("{stem}", stem) if self.output is None else self.output

@@ -25,7 +25,7 @@ from cinn_colorize.files.atomic import leaves_folder
 from cinn_colorize.files.messages import counted
 from cinn_colorize.imaging import options
 from cinn_colorize.imaging.options import MAX_PIXELS, OUTPUT, Encoding, Precision, option
-from cinn_colorize.latents.levels import PerLevel, SomeLevels, parse_temperature
+from cinn_colorize.latents.levels import PerLevel, SomeLevels, parse_temperature, short_levels
 from cinn_colorize.models.registry import DEFAULT, MODELS, ModelInfo
 from cinn_colorize.request import Progress, Request, guidance_option
 
@@ -332,6 +332,12 @@ def check_seeds(seed: int, number: int) -> None:
     """Refuse seeds that torch does not accept."""
     with usage_errors("--seed"):
         options.check_seeds(seed, number)
+
+
+def pattern_values(method: SampleMethod, number: int, model: str) -> dict[str, str | int]:
+    """Return what ``--output`` may name beside stem, seed and suffix, for ``number`` samples."""
+    temperature = short_levels(method.temperature).replace(":", "-")
+    return {"temperature": temperature, "n": number, "model": model}
 
 
 def check_pattern(

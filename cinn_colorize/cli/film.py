@@ -16,7 +16,6 @@ from cinn_colorize.engines.choice import Engine
 from cinn_colorize.errors import CinnError
 from cinn_colorize.files.messages import counted
 from cinn_colorize.imaging.options import FilmEncoding, option
-from cinn_colorize.latents.levels import short_levels
 from cinn_colorize.request import FilmRequest
 
 if TYPE_CHECKING:
@@ -97,11 +96,7 @@ def film(
     info = network.info
     request = replace(request, temperature=common.temperature_of(request.temperature, info))
     method = request.method(info)
-    names: dict[str, str | int] = {
-        "temperature": short_levels(method.temperature).replace(":", "-"),
-        "n": request.number,
-        "model": network.model,
-    }
+    names = common.pattern_values(method, request.number, network.model)
     pattern = out.output or _PATTERN
     first = request.seed or 0
     seeds = range(first, first + request.number)

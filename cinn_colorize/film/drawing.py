@@ -12,7 +12,7 @@ import numpy as np
 
 from cinn_colorize.colorizer import BaseColorizer, ConditionedPhoto, NetworkInput
 from cinn_colorize.film.along import colours_along_motion
-from cinn_colorize.film.motion import Frame
+from cinn_colorize.film.motion import Frame, lightness_of
 from cinn_colorize.imaging.color import Floats
 from cinn_colorize.latents.levels import SomeLevels
 from cinn_colorize.methods.samples import medoids
@@ -38,7 +38,7 @@ def conditioned(colorizer: BaseColorizer, frame: Frame) -> ConditionedPhoto:
     """Let the network see a frame."""
     size = colorizer.info.luminance_size
     L = cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA)
-    return colorizer.condition(NetworkInput(L.astype(np.float32) / np.float32(2.55)))
+    return colorizer.condition(NetworkInput(lightness_of(L)))
 
 
 def typical_seed(
@@ -70,10 +70,8 @@ def shot_colours(
     fading: list[Floats] = []  # their colours in the window before
     while (first := next(stream, None)) is not None:
         lap = len(recent)
-        window, held = (
-            _Window(chain([*recent], [first], islice(stream, WINDOW - 1)), recent, draw),
-            deque[Floats](),
-        )
+        window = _Window(chain([*recent], [first], islice(stream, WINDOW - 1)), recent, draw)
+        held = deque[Floats]()
         for k, ab in enumerate(colours_along_motion(window.frames(), window.drawn, folder)):
             if k < len(fading):
                 held.append(fading[k] + np.float32((k + 1) / (lap + 1)) * (ab - fading[k]))

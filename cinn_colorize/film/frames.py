@@ -14,7 +14,7 @@ from cinn_colorize.colorizer import BaseColorizer
 from cinn_colorize.errors import FilmError
 from cinn_colorize.film.drawing import drawing, shot_colours
 from cinn_colorize.film.motion import SIZE, Frame
-from cinn_colorize.film.planes import Coding, lightness
+from cinn_colorize.film.planes import Coding, lightness_bytes
 from cinn_colorize.film.render import Renderer
 from cinn_colorize.film.shots import find_shots
 from cinn_colorize.imaging import color
@@ -70,7 +70,7 @@ def colorize_film(
 
 def _seen(gray: Pixels) -> Frame:
     """Return what network and motion see of a gray frame."""
-    L = cv2.LUT(gray, np.rint(lightness(_CODING) * 2.55).astype(np.uint8))
+    L = cv2.LUT(gray, lightness_bytes(_CODING))
     return np.asarray(cv2.resize(L, (SIZE, SIZE), interpolation=cv2.INTER_AREA), np.uint8)
 
 

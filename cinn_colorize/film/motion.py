@@ -35,6 +35,11 @@ STRICT = Checks(1 / 64, 0.3, 12, 5)  # tells cuts
 LENIENT = Checks(1 / 32, 0.5, 20, 9)  # brings colours: what is lost by a stricter one flickers
 
 
+def lightness_of(frame: NDArray[np.generic]) -> Floats:
+    """Return the L* of a frame, of any size, in [0, 100]."""
+    return frame.astype(np.float32) / np.float32(2.55)
+
+
 def flow(here: Frame, there: Frame) -> Floats:
     """Find where the places of one frame are in another one."""
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)

@@ -92,7 +92,7 @@ class Facts:
 
 
 @dataclass(frozen=True, eq=False)
-class Frame:
+class DecodedFrame:
     """A frame of a film.
 
     Attributes:
@@ -138,7 +138,7 @@ class FilmReader:
             packets = container.demux(self._stream(container))
             return sorted({one.pts for one in packets if one.pts is not None and not one.is_discard})
 
-    def frames(self, start: int | None = None, end: int | None = None) -> Iterator[Frame]:
+    def frames(self, start: int | None = None, end: int | None = None) -> Iterator[DecodedFrame]:
         """Yield the frames from time stamp ``start`` to ``end``, exclusive; damage is logged and passed over.
 
         Raises:
@@ -159,7 +159,7 @@ class FilmReader:
                 )
             if start is None or last >= start:
                 luma = self._luma(frame)
-                yield Frame(last, luma, self._seen(luma))
+                yield DecodedFrame(last, luma, self._seen(luma))
         self.check_unchanged()
 
     def opened(self) -> InputContainer:

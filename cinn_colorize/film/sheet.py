@@ -8,6 +8,7 @@ from PIL import Image
 
 from cinn_colorize.colorizer import BaseColorizer
 from cinn_colorize.film.drawing import conditioned
+from cinn_colorize.film.motion import lightness_of
 from cinn_colorize.film.reading import FilmReader
 from cinn_colorize.film.story import Part
 from cinn_colorize.imaging import color
@@ -25,11 +26,12 @@ def row(film: FilmReader, part: Part, method: SampleMethod, colorizer: BaseColor
     height, width = film.box.size
     width = round(width * (film.facts.aspect or 1))
     size = fitted(*((width, height) if film.facts.turns % 2 else (height, width)), _SIZE)
-    L = cv2.resize(seen, size[::-1], interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(2.55)
+    L = lightness_of(cv2.resize(seen, size[::-1], interpolation=cv2.INTER_AREA))
     second = (part.times[0] - film.facts.start) * film.facts.time_base
     colours = [(np.zeros((2, *size), np.float32), f"{second // 60:02d}:{float(second % 60):04.1f}")]
     for sample in conditioned(colorizer, seen).sample(method.number, method.temperature, method.seed):
-        guide = seen.astype(np.float32) / np.float32(2.55)
-        wide = Upsampler(np.float32(method.rendering.saturation) * sample.ab, guide, size).rows(0, size[0], L)
+        wide = Upsampler(np.float32(method.rendering.saturation) * sample.ab, lightness_of(seen), size).rows(
+            0, size[0], L
+        )
         colours.append((wide, f"seed {sample.seed}"))
     return [(Image.fromarray(color.compose(L, ab, depth=8)), label) for ab, label in colours]

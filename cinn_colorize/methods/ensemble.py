@@ -22,9 +22,10 @@ with distance, up to the edges of luminance. It takes samples but no gradients, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -35,14 +36,16 @@ if TYPE_CHECKING:
     from cinn_colorize.methods.conditioned import Conditioned
     from cinn_colorize.methods.samples import Sample
 
+Member = TypeVar("Member")
+
 MEMBERS = 24  # samples of the ensemble; what more of them gain is in docs/hints.md
 STROKE = 8.0  # weight of all that is painted in one stroke, at most, in hints
 _FINE = 16  # members have no noise from this level on
-FIRST_MEMBER = 2**31  # seed of the first member, far from those that people use
+_FIRST_MEMBER = 2**31  # seed of the first member, far from those that people use
 _TOLERANCE = 6.0  # sigma of a hint, in units of ab
 _BEYOND = 1 / 64  # weight of the places that a hint reaches, in hints
 _NEGLIGIBLE = 1e-4  # weight
-_AT_A_TIME = 8  # members drawn between two reports of progress
+AT_A_TIME = 8  # members drawn between two reports of progress
 
 
 def draw(
@@ -97,7 +100,7 @@ def recolored(samples: Sequence[Sample], colors: Sequence[Floats], method: Mappi
     ]
 
 
-def ensemble(conditioned: Conditioned, at_once: int = _AT_A_TIME) -> Iterator[Sample]:
+def ensemble(conditioned: Conditioned, at_once: int = AT_A_TIME) -> Iterator[Sample]:
     """Draw the members of a photo's ensemble, coarse colours at the model's own temperature.
 
     At temperature 1 outliers spoil the covariances of so few, and at 0 there are none. Noise in details does
@@ -106,9 +109,14 @@ def ensemble(conditioned: Conditioned, at_once: int = _AT_A_TIME) -> Iterator[Sa
     ``at_once`` are drawn when the next one is asked for.
     """
     details = {r: 0.0 for r in conditioned.latent_shapes if r >= _FINE}
-    end = FIRST_MEMBER + MEMBERS
-    for seed in range(FIRST_MEMBER, end, at_once):
-        yield from conditioned.sample(min(at_once, end - seed), details, seed)
+    return in_parts(partial(conditioned.sample, temperature=details), MEMBERS, at_once)
+
+
+def in_parts(draw: Callable[..., Iterable[Member]], number: int, at_once: int) -> Iterator[Member]:
+    """Yield the members of an ensemble, which ``draw`` draws ``at_once``, so many from a seed on."""
+    end = _FIRST_MEMBER + number
+    for seed in range(_FIRST_MEMBER, end, at_once):
+        yield from draw(min(at_once, end - seed), seed=seed)
 
 
 def follow(samples: Sequence[Floats], members: Sequence[Floats], hints: HintMap) -> list[Floats]:

@@ -55,11 +55,6 @@ class Sampling(SampleMethod):
         return cls()
 
     @property
-    def settings(self) -> Mapping[str, Any]:
-        """See :attr:`SampleMethod.settings`."""
-        return {"pick": self.pick, "rank": self.rank or Rank.typical} if self.pick else {}
-
-    @property
     def order(self) -> str:
         """See :attr:`SampleMethod.order`."""
         return self.rank or (Rank.typical if self.pick else super().order)

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from cinn_colorize.imaging.options import HintReach
 from cinn_colorize.latents.levels import PerLevel
-from cinn_colorize.methods.ensemble import FIRST_MEMBER, recolored
+from cinn_colorize.methods.ensemble import AT_A_TIME, in_parts, recolored
 from cinn_colorize.methods.hint_map import Floats, HintMap, neighbours
 
 if TYPE_CHECKING:
@@ -48,7 +48,6 @@ _SLOPE = 8.0  # of the logarithm of these odds
 _SEEDS = 64  # places of hints that others are compared with, at most
 _SOFT = 0.25  # shares from 0.5 - this to 0.5 + this lie on the border of a thing
 _TEXTURE = 0.3  # share of its differences of colour that a thing keeps
-_AT_A_TIME = 8  # members drawn between two reports of progress
 
 
 def draw(
@@ -82,14 +81,12 @@ def drawn(conditioned: Conditioned, progress: Callable[[int, int], None] | None 
     return found
 
 
-def members(conditioned: Conditioned, at_once: int = _AT_A_TIME) -> Iterator[Floats]:
+def members(conditioned: Conditioned, at_once: int = AT_A_TIME) -> Iterator[Floats]:
     """Draw the samples that tell things apart: their coarse ab, (2, s, s), of the photo squeezed to a square.
 
     ``at_once`` are drawn when the next one is asked for.
     """
-    end = FIRST_MEMBER + MEMBERS
-    for seed in range(FIRST_MEMBER, end, at_once):
-        yield from conditioned.coarse(min(at_once, end - seed), seed=seed)
+    return in_parts(conditioned.coarse, MEMBERS, at_once)
 
 
 def find(members: Sequence[Floats], hints: HintMap) -> Floats:
