@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import Any, TypeVar
 
 import uvicorn
@@ -104,6 +106,10 @@ class Server:
             server.run(sockets=[listening])
         finally:
             self._jobs.end()
+        if server.ended_by == signal.SIGINT:
+            raise KeyboardInterrupt  # the signal itself would count as a second Ctrl-C, which ends at once
+        if server.ended_by:
+            signal.raise_signal(server.ended_by)
         self._jobs.loaded.result()
 
     def _do(
@@ -252,6 +258,11 @@ class _Uvicorn(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, jobs: Jobs) -> None:
         super().__init__(config)
         self._jobs = jobs
+        self.ended_by = 0
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Note the signal, which uvicorn would raise again when it has ended."""
+        self.ended_by, self.should_exit = sig, True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Give up the jobs, and requests that are not complete."""
