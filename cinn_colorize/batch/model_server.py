@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.managers import BaseManager
 from typing import TYPE_CHECKING, Any
@@ -46,9 +47,9 @@ class _Model:
         info, sha256, precision, network, guidance = self._loaded
         return (info, sha256, precision, guidance), dict(network.latent_shapes), network.coarse_size
 
-    def coarse(self, latents: LatentLevels, condition: Floats) -> Coarse:
+    def coarse(self, latents: LatentLevels, conditions: Sequence[Floats]) -> Coarse:
         with self._turn:
-            return self._loaded.network.coarse(latents, self._condition(condition))
+            return self._loaded.network.coarse(latents, [self._condition(L) for L in conditions])
 
     def decode(
         self, latents: LatentLevels, condition: Floats, coarse: Coarse | None = None

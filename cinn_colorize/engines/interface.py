@@ -50,8 +50,11 @@ class Network(Protocol):
     def condition(self, L: Floats) -> Any:
         """Compute once what all samples under L*, (S, S), share; a ValueError if L has another shape."""
 
-    def coarse(self, latents: LatentLevels, condition: Any) -> Coarse:
-        """Compute what :meth:`decode` begins with from the coarsest level of N codes, if ``coarse_size``."""
+    def coarse(self, latents: LatentLevels, conditions: Sequence[Any]) -> Coarse:
+        """Compute what :meth:`decode` begins with from the coarsest level of N codes, if ``coarse_size``.
+
+        There are N conditions, or a single one for all codes.
+        """
 
     def decode(
         self, latents: LatentLevels, condition: Any, coarse: Coarse | None = None

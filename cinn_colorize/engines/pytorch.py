@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, SupportsFloat, SupportsIndex, TypeVar
 
@@ -21,11 +21,12 @@ from cinn_colorize.imaging.options import Precision, whole_number
 from cinn_colorize.latents.latent import Latent, Shapes
 from cinn_colorize.latents.noise import Floats, LatentLevels
 from cinn_colorize.models import MODELS, Loaded, PhotoModelInfo, loaded_from
-from cinn_colorize.models.base import one_thread
+from cinn_colorize.models.base import joined, one_thread
 
 if TYPE_CHECKING:
     from cinn_colorize.models.base import Condition, ConditionalFlow
 
+T = TypeVar("T")
 Module = TypeVar("Module", bound=nn.Module)
 
 DEVICES = ("cpu", "cuda", "mps")
@@ -93,15 +94,16 @@ class TorchNetwork:
         """See :attr:`Network.coarse_size`."""
         return self.model.coarse_size
 
-    def coarse(self, latents: LatentLevels, condition: Condition) -> Coarse:
+    def coarse(self, latents: LatentLevels, conditions: Sequence[Condition]) -> Coarse:
         """See :meth:`Network.coarse`."""
         coarsest = min(latents)
+        conditions = [*conditions] * (len(latents[coarsest]) // len(conditions))
         latent, chunk = Latent.from_arrays({coarsest: latents[coarsest]}), _SEQUENTIAL_CHUNK
         ab, log_det = [], []
         for part in _slices(len(latent), chunk):
             with self.inference():
                 z = {coarsest: self._filled(latent.levels[coarsest][part], chunk)}
-                x, of_part = self.model.begin(z, condition.expand(chunk))
+                x, of_part = self.model.begin(z, joined(_whole(conditions[part], chunk)))
             ab.append(self._scale * x.float().cpu())
             log_det.append(of_part.cpu())
         log_prob = latent.log_prob() - torch.cat(log_det)[: len(latent)]
@@ -114,7 +116,7 @@ class TorchNetwork:
         latent, chunk = Latent.from_arrays(latents), self._chunk
         of_coarse, begun = np.zeros(len(latent)), tuple[Tensor, ...]()
         if self.coarse_size:
-            coarse_ab, of_coarse = coarse or self.coarse(latents, condition)
+            coarse_ab, of_coarse = coarse or self.coarse(latents, [condition])
             begun = torch.as_tensor(coarse_ab) / self._scale, torch.zeros(len(latent))
             latent = Latent({r: z for r, z in latent.levels.items() if r != min(latent.levels)})
         of_chunk = condition.expand(chunk)
@@ -168,6 +170,11 @@ class TorchNetwork:
         """Move what belongs to samples, (N, ...), to the device; repeat the last one up to a whole chunk."""
         repeated = some[-1:].expand(chunk - len(some), *some.shape[1:])
         return torch.cat([some, repeated]).to(self.device)
+
+
+def _whole(some: Sequence[T], chunk: int) -> list[T]:
+    """Repeat the last one up to a whole chunk."""
+    return [*some, *[some[-1]] * (chunk - len(some))]
 
 
 def _slices(length: int, size: int) -> Iterator[slice]:

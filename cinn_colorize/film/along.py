@@ -20,6 +20,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, NamedTuple
@@ -33,6 +34,7 @@ from cinn_colorize.imaging.color import Floats
 
 Draw = Callable[[Sequence[int]], Floats]
 
+_TOGETHER = 8  # key frames that are drawn at once
 MOST = 8  # frames from key frame to key frame
 _NEW = 0.4  # share of places that a key frame does not show, beyond which there is another one
 _STRANGE, _LITTLE = 3, 0.3  # frames of an interruption, share of places that it leaves in common
@@ -47,7 +49,7 @@ def colours_along_motion(L: Iterable[Frame], draw: Draw, folder: Path | None = N
     Args:
         L: L of the frames, (256, 256) each, L* x 2.55, as a stream or an array.
         draw: returns ab (K, N, 2, s, s) of the key frames whose numbers it is given, as the network draws
-            them; asked once for each, in order, when it is one of the last four taken from ``L``.
+            them; asked once for each, in order, after it was taken from ``L``.
         folder: where the temporary file lies; by default, where the system keeps such.
     """
     with ExitStack() as stack:
@@ -55,15 +57,17 @@ def colours_along_motion(L: Iterable[Frame], draw: Draw, folder: Path | None = N
         drawn, forward, backward = (_Arrays(file, np.float32) for file in files[:3])
         ahead, between = (_Arrays(file, np.float16) for file in files[3:])
         lengths: list[int] = []  # numbers of frames between key frames
-        for stretch in prefetched(_stretches(L), 2):
-            x = _weighted(draw([stretch.key])[0])
-            carried = _carried(forward[-1], stretch.back) if lengths else 0
-            drawn.append(x)
-            forward.append(x + carried)
-            ahead.append(stretch.ahead)
-            for both in stretch.between:
-                between.append(both)
-            lengths.append(len(stretch.between))
+        stretches = prefetched(_stretches(L), _TOGETHER)
+        while some := [*islice(stretches, _TOGETHER)]:
+            for stretch, ab in zip(some, draw([stretch.key for stretch in some]), strict=True):
+                x = _weighted(ab)
+                carried = _carried(forward[-1], stretch.back) if lengths else 0
+                drawn.append(x)
+                forward.append(x + carried)
+                ahead.append(stretch.ahead)
+                for both in stretch.between:
+                    between.append(both)
+                lengths.append(len(stretch.between))
         for j in range(len(lengths) - 1, -1, -1):
             carried = _carried(backward[-1], ahead[j + 1]) if j + 1 < len(lengths) else 0
             backward.append(drawn[j] + carried)

@@ -15,21 +15,20 @@ from cinn_colorize.film.along import colours_along_motion
 from cinn_colorize.film.motion import Frame, lightness_of
 from cinn_colorize.imaging.color import Floats
 from cinn_colorize.latents.levels import SomeLevels
+from cinn_colorize.methods.conditioned import drawn_alike
 from cinn_colorize.methods.samples import medoids
 
-Draw = Callable[[Frame], Floats]  # ab (N, 2, s, s) of a key frame
+Draw = Callable[[Sequence[Frame]], Floats]  # ab (K, N, 2, s, s) of key frames
 
 WINDOW = 480  # frames of a shot whose colours are averaged together
-_ASKED = 64  # frames after which a frame is no longer asked for
 LAP = 48  # frames in which the colours of a window go over into those of the next one
 
 
 def drawing(colorizer: BaseColorizer, seeds: range, temperature: SomeLevels | None) -> Draw:
-    """Return what draws a key frame: its samples of these seeds."""
+    """Return what draws key frames: their samples of these seeds."""
 
-    def draw(frame: Frame) -> Floats:
-        samples = conditioned(colorizer, frame).sample(len(seeds), temperature, seeds[0])
-        return np.stack([sample.ab for sample in samples])
+    def draw(frames: Sequence[Frame]) -> Floats:
+        return drawn_alike([conditioned(colorizer, frame) for frame in frames], seeds, temperature)
 
     return draw
 
@@ -60,7 +59,7 @@ def shot_colours(
 
     Args:
         L: the frames, (256, 256) uint8, L* x 2.55.
-        draw: draws a key frame.
+        draw: draws key frames.
         before: number of frames in ``L`` that lie before those wanted, ``LAP`` where the shot is taken up at
             the begin of a later window, else 0.
         folder: of temporary files, see :func:`colours_along_motion`.
@@ -84,20 +83,19 @@ def shot_colours(
 
 
 class _Window:
-    """Frames of a shot, of which the recent ones can be drawn by their numbers."""
+    """Frames of a shot, which can be drawn by their numbers."""
 
     def __init__(self, frames: Iterable[Frame], recent: deque[Frame], draw: Draw) -> None:
         self._frames, self._recent, self._draw = frames, recent, draw
-        self._numbered: dict[int, Frame] = {}
+        self._taken: list[Frame] = []
 
     def frames(self) -> Iterator[Frame]:
         """Yield the frames."""
-        for t, frame in enumerate(self._frames):
+        for frame in self._frames:
             self._recent.append(frame)
-            self._numbered[t] = frame
-            self._numbered.pop(t - _ASKED, None)
+            self._taken.append(frame)
             yield frame
 
     def drawn(self, numbers: Sequence[int]) -> Floats:
         """Return ab (K, N, 2, s, s) of frames."""
-        return np.stack([self._draw(self._numbered[t]) for t in numbers])
+        return self._draw([self._taken[t] for t in numbers])

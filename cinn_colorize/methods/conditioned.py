@@ -200,7 +200,7 @@ class Conditioned:
     def _compared(self, latents: LatentLevels) -> Coarse:
         """Decode codes as far as it takes to compare them."""
         if self._network.coarse_size:
-            return self._network.coarse(latents, self._conditions[0])
+            return self._network.coarse(latents, self._conditions)
         return Coarse(*self._decode(latents))
 
     def _decode(self, latents: LatentLevels) -> tuple[Floats, NDArray[np.float64]]:
@@ -241,6 +241,29 @@ class Conditioned:
     def _covered_by(self, latents: LatentLevels) -> bool:
         """Return whether codes cover all windows, instead of the whole photo squeezed to a square."""
         return all(latents[r].shape[1:] == shape for r, shape in self.latent_shapes.items())
+
+
+def drawn_alike(
+    photos: Sequence[Conditioned], seeds: Sequence[int], temperature: SomeLevels | None = None
+) -> Floats:
+    """Draw the same noise under P photos, none longer than 2:1: return ab (P, N, 2, s, s).
+
+    The colours are those of :meth:`Conditioned.sample`. The coarse ones of several photos are drawn together,
+    which takes the time of one.
+    """
+    network, shapes = photos[0]._network, photos[0].latent_shapes
+    latents = draw(shapes, seeds, parse_temperature(temperature, shapes, photos[0].temperature))
+    conditions, n = [photo._conditions[0] for photo in photos], len(seeds)
+    coarse = None
+    if network.coarse_size:
+        every = {r: np.tile(z, (len(photos), 1, 1, 1)) for r, z in latents.items()}
+        coarse = network.coarse(every, [condition for condition in conditions for _ in seeds])
+    return np.stack(
+        [
+            network.decode(latents, condition, coarse and coarse.some(range(k * n, (k + 1) * n)))[0]
+            for k, condition in enumerate(conditions)
+        ]
+    )
 
 
 def _samples(

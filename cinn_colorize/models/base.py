@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
@@ -29,6 +29,19 @@ def expanded(condition: T, n: int) -> T:
     """Return views of a single condition, of tensors (1, ...) in any containers, for n samples."""
     views: T = pytree.tree_map_only(Tensor, lambda t: t.expand(n, *t.shape[1:]), condition)
     return views
+
+
+def joined(conditions: Sequence[T]) -> T:
+    """Return the condition of n samples of n single ones; views if all are the same."""
+    first, *others = conditions
+    if all(other is first for other in others):
+        return expanded(first, len(conditions))
+
+    def join(*parts: Any) -> Any:
+        return torch.cat(parts) if isinstance(parts[0], Tensor) else parts[0]
+
+    together: T = pytree.tree_map(join, first, *others)
+    return together
 
 
 class ConditionalFlow(nn.Module):

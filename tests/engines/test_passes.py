@@ -6,10 +6,12 @@ import torch
 from helpers import LUMINANCE, check_independence, needs, random_codes, stir
 from narrow import NARROW_NATURAL
 
+from cinn_colorize.colorizer import BaseColorizer, NetworkInput
 from cinn_colorize.engines.interface import Coarse
 from cinn_colorize.engines.pytorch import TorchNetwork
 from cinn_colorize.errors import WeightsError
 from cinn_colorize.evaluation.photos import block_means
+from cinn_colorize.methods.conditioned import drawn_alike
 from cinn_colorize.models import MODELS, Loaded
 from cinn_colorize.models.natural import Natural
 
@@ -83,7 +85,7 @@ def test_details_refine_the_coarse_colours_and_change_nothing_else(engines, engi
     network = engines[engine]
     latents, condition = random_codes(network, 9), network.condition(LUMINANCE)
     ab, log_prob = network.decode(latents, condition)
-    coarse = network.coarse(latents, condition)
+    coarse = network.coarse(latents, [condition])
     np.testing.assert_allclose(coarse.ab, block_means(ab, network.coarse_size), atol=1e-3)
     some = [7, 2]
     again, of_some = network.decode({r: z[some] for r, z in latents.items()}, condition, coarse.some(some))
@@ -94,6 +96,16 @@ def test_details_refine_the_coarse_colours_and_change_nothing_else(engines, engi
 @pytest.mark.parametrize("engine", [0, 1], ids=["torch", "onnx"])
 def test_a_sample_does_not_depend_on_how_many_are_drawn(engines, engine):
     check_independence(engines[engine])
+
+
+@pytest.mark.parametrize("engine", [0, 1], ids=["torch", "onnx"])
+def test_photos_that_are_drawn_together_have_the_colours_that_each_has_alone(engines, engine):
+    colorizer = BaseColorizer(MODELS["natural"], "0" * 64, "fp32", engines[engine])
+    photos = [colorizer.condition(NetworkInput(L)) for L in (LUMINANCE, LUMINANCE[::-1], 100 - LUMINANCE)]
+    together = drawn_alike(photos, range(5, 9), 0.8)
+    for photo, drawn in zip(photos, together, strict=True):
+        alone = [sample.ab for sample in photo.sample(4, 0.8, 5)]
+        assert np.stack(alone).tobytes() == drawn.tobytes()
 
 
 def test_a_missing_step_is_named(folder):

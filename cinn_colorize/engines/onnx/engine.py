@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NoReturn
 
@@ -65,19 +66,20 @@ class OnnxNetwork:
         values = self._condition.run(self._shared, {"L": batch})
         return dict(zip(self._shared, values, strict=True))
 
-    def coarse(self, latents: LatentLevels, condition: Tensors) -> Coarse:
+    def coarse(self, latents: LatentLevels, conditions: Sequence[Tensors]) -> Coarse:
         """See :meth:`Network.coarse`."""
         assert self._colours
         z, parts = latents[self._passes[0].level], []
-        gamut, outputs = {name: condition[name] for name in self._gamut}, ["begun", "begun_log_det"]
+        conditions, outputs = [*conditions] * (len(z) // len(conditions)), ["begun", "begun_log_det"]
         for start in range(0, len(z), TOGETHER):
-            codes = z[start : start + TOGETHER]
-            number, log_det = len(codes), np.zeros(TOGETHER, np.float32)
-            codes = np.concatenate([codes, np.repeat(codes[-1:], TOGETHER - number, axis=0)])
+            # The last code stands for those that are missing.
+            some = [*range(start, len(z)), *[len(z) - 1] * TOGETHER][:TOGETHER]
+            codes, under, log_det = z[some], [conditions[i] for i in some], np.zeros(TOGETHER, np.float32)
             for step in self._passes:
-                codes, change = step(codes, condition, self._guidance)
+                codes, change = step(codes, under, self._guidance)
                 log_det += change
-            for k in range(number):
+            for k in range(min(TOGETHER, len(z) - start)):
+                gamut = {name: under[k][name] for name in self._gamut}
                 x, change = self._colours.run(outputs, {"values": codes[k : k + 1], **gamut})
                 parts.append((x, log_det[k : k + 1] + change))
         x, log_det = (np.concatenate(of_parts) for of_parts in zip(*parts, strict=True))
@@ -90,7 +92,7 @@ class OnnxNetwork:
         number = len(next(iter(latents.values())))
         of_coarse, begun = np.zeros(number), dict[str, Floats]()
         if self.coarse_size:
-            coarse_ab, of_coarse = coarse or self.coarse(latents, condition)
+            coarse_ab, of_coarse = coarse or self.coarse(latents, [condition])
             begun = {"begun": coarse_ab / self._scale, "begun_log_det": np.zeros(number, np.float32)}
 
         def decode_one(k: int) -> tuple[Floats, float]:
@@ -132,10 +134,10 @@ class _Pass:
         self._new = {name: name.replace("s", "", 1) for name in known}  # what a step adds to it
         _, self._heads, self._places, self._head = shapes["keys0"]
 
-    def __call__(self, z: Floats, condition: Tensors, guidance: float) -> tuple[Floats, Floats]:
-        """Decode z (8, C, r, r), place by place: return the values and the log-det (8,)."""
+    def __call__(self, z: Floats, conditions: Sequence[Tensors], guidance: float) -> tuple[Floats, Floats]:
+        """Decode z (8, C, r, r), each under its condition, place by place: return values and log-det (8,)."""
         names = [self._features, self._without] if guidance and self._without else [self._features]
-        features = np.repeat(np.concatenate([self._tokens(condition[n]) for n in names]), TOGETHER, axis=0)
+        features = np.concatenate([self._tokens(of_one[name]) for name in names for of_one in conditions])
         tokens, rows = self._tokens(z), len(features)
         x, log_det = np.empty_like(tokens), np.zeros(TOGETHER, np.float32)
         shape = (rows, self._heads, self._places, self._head)
