@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from cinn_colorize.batch.plan import Plan, State, Task
 from cinn_colorize.files.formats import format_of_name
 from cinn_colorize.files.messages import printable_name
-from cinn_colorize.methods.recipe import differences, recipe_at
+from cinn_colorize.imaging.photo import recipe_at
+from cinn_colorize.methods.recipe import differences
 from cinn_colorize.methods.samples import in_file
 
 if TYPE_CHECKING:

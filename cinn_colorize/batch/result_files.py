@@ -69,9 +69,9 @@ class ResultNames:
 
 def is_made_here(path: Path, max_pixels: int) -> bool:
     """Return whether this program made a picture of at most so many pixels."""
-    from cinn_colorize.imaging.photo import has_recipe
+    from cinn_colorize.imaging.photo import recipe_at
 
-    return has_recipe(path, max_pixels)
+    return bool(recipe_at(path, max_pixels))
 
 
 def _shared_stems(folder: Path) -> dict[str, list[Path]]:

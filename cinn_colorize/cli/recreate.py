@@ -77,8 +77,8 @@ def recreate(
 
 def _is_there(recipe: Recipe, picture: Path, original: Path, output: Path, options: RecreateOptions) -> bool:
     """Return whether the new picture exists, made in the same way from the same photo."""
-    from cinn_colorize.imaging.photo import open_photo
-    from cinn_colorize.methods.recipe import differences, recipe_at
+    from cinn_colorize.imaging.photo import open_photo, recipe_at
+    from cinn_colorize.methods.recipe import differences
 
     limit = options.reading.limit
     if options.overwrite or not output.exists() or output.samefile(picture):

@@ -276,7 +276,8 @@ def unmade(recipes: Mapping[Path, Mapping[str, str]], overwrite: bool, max_pixel
         PhotoError: a file is there that was made in another way, or a folder cannot be made.
         OriginalError: a picture would replace a file that the call reads.
     """
-    from cinn_colorize.methods.recipe import differences, recipe_at
+    from cinn_colorize.imaging.photo import recipe_at
+    from cinn_colorize.methods.recipe import differences
 
     missing = []
     for path, wanted in recipes.items():

@@ -25,7 +25,7 @@ from cinn_colorize.film.motion import STRICT, Frame, brought, flow, joined, moti
 from cinn_colorize.imaging.color import Floats
 from cinn_colorize.imaging.options import parse_seed
 from cinn_colorize.latents.levels import parse_temperature
-from cinn_colorize.methods.hint import Hint
+from cinn_colorize.methods.hints import Hint
 
 _SIZE = 64  # side of the frames that are compared
 _NEAR = 4  # frames apart, so that a cut may be blurred over three frames

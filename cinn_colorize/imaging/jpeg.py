@@ -74,8 +74,6 @@ def divided(fields: Mapping[str, bytes]) -> tuple[dict[str, bytes], list[Segment
 
 def add_segments(descriptor: int, segments: Sequence[Segment]) -> None:
     """Add segments to a JPEG that is open for reading and writing, after those of its header."""
-    if not segments:
-        return
     with os.fdopen(os.dup(descriptor), "r+b") as file:
         place = 2
         for end, segment in _segments(file):

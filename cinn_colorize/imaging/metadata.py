@@ -36,9 +36,8 @@ _EMPTY = (
 def add_recipe(packet: bytes | None, recipe: Mapping[str, str]) -> bytes:
     """Write ``recipe`` into an XMP packet, replacing an older one, and return the new packet, UTF-8.
 
-    An orientation is removed, since the picture is already upright. An empty packet replaces one that is
-    missing, malformed or excessive, and marks that are missing around one are added. A name of more than
-    letters, digits and underscores is a ValueError.
+    An orientation is removed, since the picture is already upright. A packet that is missing, malformed or
+    excessive is taken for an empty one. A name of more than letters, digits and underscores is a ValueError.
     """
     for name in recipe:
         if not (name.isascii() and name.isidentifier()):
@@ -47,14 +46,14 @@ def add_recipe(packet: bytes | None, recipe: Mapping[str, str]) -> bytes:
     for description, node in _properties(document, _TIFF, "Orientation"):
         _remove(node, description)
     _remove_recipe(document)
-    _describe(document, {(NAMESPACE, f"{_PREFIX}:{name}"): value for name, value in recipe.items()})
+    _describe(document, _PREFIX, NAMESPACE, recipe)
     return _serialised(document)
 
 
 def new_packet(recipe: Mapping[str, str], extension: str) -> bytes:
     """Return a packet that says no more than ``recipe`` and the name of the extension with all else."""
     document = minidom.parseString(add_recipe(None, recipe))
-    _describe(document, {(_NOTE, f"xmpNote:{_HAS_EXTENSION}"): extension})
+    _describe(document, "xmpNote", _NOTE, {_HAS_EXTENSION: extension})
     return _serialised(document)
 
 
@@ -95,7 +94,7 @@ def joined(packet: bytes, extension: bytes) -> bytes:
         if child.nodeType == child.ELEMENT_NODE:
             root.appendChild(document.importNode(child, True))
     whole = _serialised(document)
-    return packet if is_excessive(whole) else whole
+    return packet if _is_excessive(whole) else whole
 
 
 def find_recipe(packet: bytes) -> dict[str, str]:
@@ -122,7 +121,19 @@ def iptc_for(format: str, iptc: bytes) -> bytes:
     return head + plain + bytes(len(plain) % 2)
 
 
-def is_excessive(packet: bytes) -> bool:
+def problem_of(packet: bytes) -> str:
+    """Return why an XMP packet is to be left out; empty if it can be read, or is XML that says nothing."""
+    if _is_excessive(packet):
+        return "is too large, too deep or has a document type"
+    if packet.strip(b"\0 \t\r\n") and _parse(packet) is None:
+        try:
+            expat.ParserCreate().Parse(packet.strip(_PADDING), True)
+        except expat.ExpatError:
+            return "cannot be read"
+    return ""
+
+
+def _is_excessive(packet: bytes) -> bool:
     """Return whether an XMP packet is too large, too deep or has a document type, as crafted ones do.
 
     XMP has none, and its entities would make any text of a few bytes. Nodes are counted, not kept; texts are
@@ -132,31 +143,18 @@ def is_excessive(packet: bytes) -> bool:
         return True
     number = depth = 0
 
-    def count(*_: object) -> None:
-        nonlocal number
-        number += 1
-        if number > _MOST_NODES:
-            raise OverflowError
-
-    def start(_: str, attributes: Mapping[str, str]) -> None:
+    def count(nodes: int = 1, levels: int = 0) -> None:
         nonlocal number, depth
-        depth += 1
-        if depth > _DEEPEST:
+        number, depth = number + nodes, depth + levels
+        if number > _MOST_NODES or depth > _DEEPEST:
             raise OverflowError
-        count()
-        number += len(attributes)
-
-    def end(_: str) -> None:
-        nonlocal depth
-        depth -= 1
-
-    def refuse(*_: object) -> None:
-        raise OverflowError
 
     parser = expat.ParserCreate()
-    parser.StartElementHandler, parser.EndElementHandler = start, end
-    parser.CommentHandler = parser.ProcessingInstructionHandler = parser.StartCdataSectionHandler = count
-    parser.StartDoctypeDeclHandler = refuse
+    parser.StartElementHandler = lambda _, attributes: count(1 + len(attributes), levels=1)
+    parser.EndElementHandler = lambda _: count(0, levels=-1)
+    for kind in ("CommentHandler", "ProcessingInstructionHandler", "StartCdataSectionHandler"):
+        setattr(parser, kind, lambda *_: count())
+    parser.StartDoctypeDeclHandler = lambda *_: count(_MOST_NODES + 1)
     try:
         parser.Parse(packet.strip(_PADDING), True)
     except OverflowError:
@@ -166,16 +164,6 @@ def is_excessive(packet: bytes) -> bool:
     return False
 
 
-def is_readable(packet: bytes) -> bool:
-    """Return whether an XMP packet that is not excessive can be read, or is XML that says nothing."""
-    if _parse(packet) is None:
-        try:
-            expat.ParserCreate().Parse(packet.strip(_PADDING), True)
-        except expat.ExpatError:
-            return False
-    return True
-
-
 def _parse(packet: bytes | None) -> minidom.Document | None:
     packet = _in_utf8(packet or b"").strip(_PADDING)
     start = _RDF_START.search(packet)
@@ -183,7 +171,7 @@ def _parse(packet: bytes | None) -> minidom.Document | None:
     # Other programs may wrongly have put something around the RDF.
     inside = packet[start.start() : packet.rfind(end) + len(end)] if start else b""
     for content in (packet, inside):
-        if is_excessive(content):
+        if _is_excessive(content):
             return None
         with contextlib.suppress(expat.ExpatError, ValueError, LookupError):
             document = minidom.parseString(content)
@@ -257,17 +245,17 @@ def _remove_recipe(document: minidom.Document) -> None:
             root.removeChild(description)
 
 
-def _describe(document: minidom.Document, values: Mapping[tuple[str, str], str]) -> None:
-    """Add a description of the picture: values by namespace and qualified name."""
+def _describe(document: minidom.Document, prefix: str, namespace: str, values: Mapping[str, str]) -> None:
+    """Add a description of the picture: values of a namespace."""
     root = _root(document)
     rdf = root.prefix or "rdf"
     description = document.createElementNS(_RDF, f"{rdf}:Description")
     description.setAttribute(f"xmlns:{rdf}", _RDF)
     description.setAttributeNS(_RDF, f"{rdf}:about", "")
-    for (namespace, name), value in values.items():
-        description.setAttribute(f"xmlns:{name.partition(':')[0]}", namespace)
-        # XML cannot hold all characters.
-        description.setAttributeNS(namespace, name, "".join(c if c.isprintable() else " " for c in value))
+    for name, value in values.items():
+        description.setAttribute(f"xmlns:{prefix}", namespace)
+        text = "".join(c if c.isprintable() else " " for c in value)  # XML cannot hold all characters
+        description.setAttributeNS(namespace, f"{prefix}:{name}", text)
     root.appendChild(description)
 
 

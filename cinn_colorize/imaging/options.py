@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from enum import StrEnum
-from typing import Any, ClassVar, Literal, Self, SupportsIndex, get_type_hints
+from typing import Any, ClassVar, Literal, Self, SupportsIndex, cast, get_type_hints
 
 DRAWING, OUTPUT = "Drawing", "Output"  # headings of the help
 
@@ -35,10 +35,9 @@ def option(default: Any, metavar: str | None, help: str, flags: str = "", **sett
         metavar: what the help calls its value; None for flags and choices.
         help: a sentence or two.
         flags: its names, as in ``-n --number``; by default, the field's.
-        settings: further arguments of ``typer.Option``, such as ``min`` and ``show_default``; ``panel``, the
-            heading of the help if it is not that of the dataclass; ``kind``, the type that the command line
-            parses if the field may have others; ``parse``, which turns text into the value or raises a
-            ValueError.
+        settings: arguments of ``typer.Option``; ``panel``, a heading other than that of the dataclass;
+            ``kind``, the type that the command line parses if the field may have others; ``parse``, which
+            turns text into the value or raises a ValueError.
     """
     metadata = {"flags": flags, "metavar": metavar, "help": help, **settings}
     return field(metadata=metadata) if default is ... else field(default=default, metadata=metadata)
@@ -90,21 +89,17 @@ class Box:
 
 
 def parse_frame(frame: str | Iterable[int] | Box) -> Box | Literal["auto", "none"]:
-    """Parse the frame of a scan: left, top, right and bottom of the picture inside, as numbers or text.
+    """Parse the frame of a scan: left, top, right and bottom of the picture inside, or ``auto`` or ``none``.
 
-    Raises:
-        ValueError: ``frame`` is neither that nor ``auto`` or ``none``.
-        TypeError: it is neither text nor numbers.
+    A TypeError if it is neither text nor numbers, a ValueError if these are nothing of this.
     """
     if isinstance(frame, Box):
         return frame
     if not isinstance(frame, Iterable):
         raise TypeError(f"frame must be 'auto', 'none' or left, top, right, bottom, not {frame!r:.80}")
     text = frame if isinstance(frame, str) else ",".join(map(str, frame))
-    if text == "auto":
-        return "auto"
-    if text == "none":
-        return "none"
+    if text in ("auto", "none"):
+        return cast("Literal['auto', 'none']", text)
     try:
         return Box.parse(text)
     except ValueError as error:
@@ -157,8 +152,7 @@ class RecipeOptions:
     def from_entries(cls, entries: Mapping[str, str]) -> Self:
         """Read the options from a recipe, which may have other entries, and lacks options newer than itself.
 
-        Raises:
-            ValueError: an entry is not a value of its option.
+        A ValueError if an entry is not a value of its option.
         """
         kinds, known = get_type_hints(cls), [known for known in fields(cls) if known.name in entries]
         return cls(**{one.name: _parse(one, kinds[one.name], entries[one.name]) for one in known})
@@ -166,12 +160,7 @@ class RecipeOptions:
 
 @dataclass(frozen=True)
 class Rendering(RecipeOptions):
-    """How a sample becomes a picture of the photo's size.
-
-    Attributes:
-        upsampling: how ab reaches that size; see :mod:`cinn_colorize.imaging.upsampling`.
-        saturation: factor on ab, 0 to 2; colours stay in the gamut, and L* as it is.
-    """
+    """How a sample becomes a picture of the photo's size; colours stay in the gamut, and L* as it is."""
 
     panel: ClassVar[str] = DRAWING
 
@@ -208,12 +197,7 @@ class Rendering(RecipeOptions):
 
 @dataclass(frozen=True)
 class Encoding(RecipeOptions):
-    """How a picture is written.
-
-    Attributes:
-        quality: quality of JPEG, WebP and AVIF, 1 to 100.
-        strip: whether to leave out the photo's metadata except the colour profile.
-    """
+    """How a picture is written."""
 
     panel: ClassVar[str] = OUTPUT
 
@@ -233,12 +217,7 @@ class Encoding(RecipeOptions):
 
 @dataclass(frozen=True)
 class FilmEncoding(RecipeOptions):
-    """How a film is written.
-
-    Attributes:
-        codec: codec of the frames.
-        quality: quality of H.264, H.265 and AV1, 1 to 100.
-    """
+    """How a film is written."""
 
     panel: ClassVar[str] = OUTPUT
 
@@ -292,16 +271,9 @@ def check_seeds(seed: int, number: int) -> None:
 
 
 def picked(number: int, seeds: Sequence[int], order: str = "typical") -> dict[str, str]:
-    """Return what recipes say of samples that were picked from more: how many of which, and by what.
-
-    Args:
-        number: how many were picked.
-        seeds: seeds of all.
-        order: what the first of them are, typical or likely.
-    """
-    if number >= len(seeds):
-        return {}
-    return {"picked": f"{number} of seeds {seeds[0]} to {seeds[-1]}, {order}"}
+    """Return what recipes say of samples that were picked from those of more seeds, and by what ``order``."""
+    few = number < len(seeds)
+    return {"picked": f"{number} of seeds {seeds[0]} to {seeds[-1]}, {order}"} if few else {}
 
 
 def _parse(declared: Field[Any], kind: Any, text: str) -> Any:

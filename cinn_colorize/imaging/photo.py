@@ -29,7 +29,7 @@ from cinn_colorize.imaging.bands import NETWORK_SIZE, Bands
 from cinn_colorize.imaging.color import SRGB, Floats, Pixels, RGBSpace
 from cinn_colorize.imaging.decoding import from_pillow
 from cinn_colorize.imaging.frame import SIZE, find_picture, scaled
-from cinn_colorize.imaging.metadata import find_recipe, is_excessive, is_readable
+from cinn_colorize.imaging.metadata import find_recipe, problem_of
 from cinn_colorize.imaging.options import MAX_PIXELS, Box, parse_frame, whole_number
 from cinn_colorize.imaging.picture import Picture, canvas, fitted
 from cinn_colorize.imaging.profiles import color_model, space_of
@@ -79,8 +79,8 @@ class Photo:
     ) -> None:
         """Read the header; a PhotoError if it cannot be read.
 
-        ``read`` opens the photo upright: uchar or ushort, gray or RGB, possibly with alpha; ``blobs`` are
-        metadata that it does not return, by libvips' field names.
+        ``read`` opens the photo as :func:`.vips.open_image` does; ``blobs`` are metadata that it does not
+        return, by libvips' field names.
         """
         self.name, self.suffix, self.source, self.page = name, suffix, source, page
         self.mode = mode_like(source) if isinstance(source, Path) else PUBLIC
@@ -101,12 +101,7 @@ class Photo:
         self._bands = Bands(read, name, space, self._is_gray, self._has_alpha)
 
     def _check_xmp(self) -> None:
-        packet, problem = self._metadata.blob("xmp-data"), ""
-        if is_excessive(packet):
-            problem = "is too large, too deep or has a document type"
-        elif packet.strip(b"\0 \t\r\n") and not is_readable(packet):
-            problem = "cannot be read"
-        if problem:
+        if problem := problem_of(self._metadata.blob("xmp-data")):
             log.warning("%s: its XMP %s, and is left out", self.name, problem)
             self._metadata = self._metadata.without("xmp-data")
 
@@ -174,14 +169,9 @@ class Photo:
     def framed(self, frame: str | Iterable[int] | Box = "auto") -> Photo:
         """Return the photo with a frame, which :meth:`lab` leaves out and :meth:`compose` leaves gray.
 
-        Args:
-            frame: ``auto`` finds the frame, if there is one; ``none`` takes the photo as a whole; otherwise
-                left, top, right and bottom of the picture inside, in pixels, as numbers or text.
-
-        Raises:
-            PhotoError: the picture would not lie inside the photo, or the file is damaged.
-            TypeError: ``frame`` is neither text nor numbers.
-            ValueError: it is none of these.
+        ``auto`` finds the frame, if there is one; ``none`` takes the photo as a whole; otherwise these are
+        left, top, right and bottom of the picture inside, in pixels, see :func:`parse_frame`. A PhotoError if
+        that would not lie inside the photo, or the file is damaged.
         """
         box = parse_frame(frame)
         if not isinstance(box, Box):
@@ -202,10 +192,7 @@ class Photo:
         """Return the whole picture squeezed to ``height`` x ``width``, as Lab (3, height, width).
 
         A pixel is the mean Lab of the area it covers; a smaller picture is enlarged. A frame is left out, and
-        transparent places are white.
-
-        Raises:
-            PhotoError: the file is damaged.
+        transparent places are white. A PhotoError if the file is damaged.
         """
         (planes,) = self._reduced((height, width))
         lab = np.zeros((3, height, width), np.float32)
@@ -229,10 +216,7 @@ class Photo:
         """Give the photo's luminance the colours of each upsampler, in one pass through the file.
 
         These are of the size of :attr:`inside`; a frame gets no colours. Large pictures are backed by
-        temporary files as long as they exist.
-
-        Raises:
-            PhotoError: the file is damaged, or the disk has no space for the pictures.
+        temporary files as long as they exist. A PhotoError if the file is damaged, or the disk has no space.
         """
         dtype = np.uint8 if self.bit_depth == 8 else np.uint16
         shape, box = (self.height, self.width), self.inside
@@ -352,15 +336,14 @@ def read_recipe(
 ) -> dict[str, str]:
     """Return the recipe that :meth:`Picture.save` wrote into a page of a file; empty if there is none.
 
-    Raises:
-        PhotoError: the file cannot be read, has more pixels than ``max_pixels``, or has fewer pages.
+    A PhotoError if the file cannot be read, has more pixels than ``max_pixels``, or has fewer pages.
     """
     return open_photo(path, max_pixels=max_pixels, page=page).recipe
 
 
-def has_recipe(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> bool:
-    """Return whether this program made a picture; False for files that cannot be read."""
+def recipe_at(path: Path, max_pixels: int = MAX_PIXELS, page: int = 1) -> dict[str, str]:
+    """Return the recipe in a file; empty if this program did not make it, or it cannot be read."""
     try:
-        return bool(read_recipe(path, max_pixels=max_pixels))
+        return read_recipe(path, page, max_pixels=max_pixels)
     except PhotoError:
-        return False
+        return {}

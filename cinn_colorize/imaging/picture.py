@@ -48,7 +48,6 @@ class Picture:
     def __init__(
         self, rgb: Pixels, alpha: Pixels | None, metadata: vips.Metadata, space: RGBSpace, mode: int = PUBLIC
     ) -> None:
-        """Wrap ``rgb`` (H, W, 3) of a colour space, and ``alpha`` (H, W), with metadata of files of it."""
         self.rgb, self.mode = rgb, mode
         self._alpha, self._metadata, self._space = alpha, metadata, space
 
@@ -140,9 +139,10 @@ class Picture:
             metadata = metadata.with_blobs(blobs)
         written = metadata.without("iptc-data") if format == "tiff" else metadata
         vips.encode(descriptor, self.rgb, self._alpha, written, format, encoding.quality)
-        jpeg.add_segments(descriptor, more)
         if format == "tiff":
             add_fields(descriptor, metadata.blob("exif-data"), metadata.blob("iptc-data"))
+        elif more:
+            jpeg.add_segments(descriptor, more)
 
 
 def _format_of(path: str | os.PathLike[str], format: str, *, several: bool) -> str:

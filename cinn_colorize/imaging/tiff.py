@@ -85,8 +85,7 @@ def other_channels(file: BinaryIO, page: int = 1) -> int:
 def is_cut_off(file: BinaryIO, page: int = 1) -> bool:
     """Return whether the file ends inside the profile of a page, which libtiff would leave out.
 
-    Or before its last pixels, for which libtiff may give black. It notices if they are compressed, so only
-    others are looked at.
+    Or before its last pixels, for which libtiff may give black, but for compressed ones.
     """
     own, end = _intact_directory(file, page), file.seek(0, os.SEEK_END)
     if _end_of_profile(file, page) > end:
@@ -140,8 +139,7 @@ def add_fields(descriptor: int, exif: bytes, iptc: bytes) -> None:
 def append_page(descriptor: int, page: BinaryIO) -> None:
     """Append another TIFF of one page, which libvips wrote in strips, to a TIFF as its last page.
 
-    Raises:
-        OSError: the file cannot be written, or would have more than 4 GB: its offsets have 32 bits.
+    An OSError if the file would have more than 4 GB: its offsets have 32 bits.
     """
     too_large = OSError(errno.EFBIG, "its pages have more than 4 GB; choose fewer with --pages")
     with os.fdopen(os.dup(descriptor), "r+b") as file:

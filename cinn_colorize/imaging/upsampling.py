@@ -93,14 +93,11 @@ def joint_bilateral(
     Args:
         ab: (2, h, w).
         guide: (h, w), L* of the same grid.
-        L: (rows, W), L* of the band.
-        y0: first row of the band.
+        L: (rows, W), L* of the band, whose first row is ``y0``.
+        y0: see ``L``.
         height: rows of the whole photo; those of ``L`` by default.
         sigma_pixels: of the Gaussian over distance, in pixels of the ab grid; the window ends at 3 sigmas.
         sigma_L: of the Gaussian over differences of luminance, in L*.
-
-    Returns:
-        ab (2, rows, W).
     """
     rows, width = L.shape
     y_taps = _taps(guide.shape[0], height or rows, sigma_pixels)

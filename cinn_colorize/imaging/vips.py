@@ -88,10 +88,10 @@ class Metadata:
             resolution = _UNKNOWN
         metadata = cls(kept, resolution)
         exif = metadata.blob(_EXIF)
-        mended = exif if is_tiff else exif_with_unit(exif)
-        if mended != exif:  # libvips takes no unit for one per millimetre
-            metadata = cls({name: kept[name] for name in kept if name not in _RESOLUTION})
-            metadata = metadata.with_blobs({_EXIF: mended})
+        if not is_tiff and (mended := exif_with_unit(exif)) != exif:
+            # libvips takes no unit for one per millimetre.
+            kept = {name: kept[name] for name in kept if name not in _RESOLUTION}
+            return cls(kept).with_blobs({_EXIF: mended})
         return metadata
 
 
@@ -103,12 +103,8 @@ def use_threads(number: int) -> None:
 def open_image(source: Path | bytes, max_pixels: int, page: int = 1, others: int = 0) -> Image:
     """Open an image upright, from its first row on: uchar or ushort, gray or RGB, possibly with alpha.
 
-    Of a TIFF it is a page, from 1, and so many ``others`` of its channels, at the end, are left out.
-
-    Raises:
-        pyvips.Error, OSError: it cannot be read.
-        TooLargeError: it has more pixels than ``max_pixels``.
-        ValueError: it is too long, or has fewer pages.
+    Of a TIFF it is a page, from 1, and so many ``others`` of its channels, at the end, are left out. What it
+    raises, :func:`raising_photo_errors` turns into a PhotoError; a ValueError if it has fewer pages.
     """
     if page > 1 and page > (number := pages(_load(source))):
         raise ValueError(f"it has {counted(number, 'page')}, and no page {page}")
@@ -217,11 +213,7 @@ def bands(image: Image) -> Iterator[tuple[int, Pixels]]:
 def encode(
     descriptor: int, rgb: Pixels, alpha: Pixels | None, metadata: Metadata, format: str, quality: int
 ) -> None:
-    """Write ``rgb`` (H, W, 3) and ``alpha`` (H, W), uint8 or uint16, to a file; see :meth:`Picture.save`.
-
-    Raises:
-        pyvips.Error: the picture cannot be encoded or written.
-    """
+    """Write ``rgb`` (H, W, 3) and ``alpha`` (H, W), uint8 or uint16, to a file; see :meth:`Picture.save`."""
     deep = rgb.dtype == np.uint16
     image = from_array(rgb)
     if alpha is not None:

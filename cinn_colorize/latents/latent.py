@@ -118,9 +118,7 @@ class Latent:
     def load(cls, path: str | os.PathLike[str], model: str, shapes: Shapes) -> tuple[Latent, str]:
         """Read codes that :meth:`save` wrote for a model, and the SHA-256 of the weights.
 
-        Raises:
-            LatentError: the file does not exist, or holds something else.
-            WeightsError: it is damaged.
+        A LatentError if the file does not exist, or holds something else; a WeightsError if it is damaged.
         """
         name = printable_name(path)
         if not Path(path).is_file():

@@ -21,9 +21,8 @@ def by_level(
 ) -> dict[int, float]:
     """Return one number per level of a model, in the order of ``levels``; messages say ``name`` for it.
 
-    Raises:
-        TypeError: a value is not a number.
-        ValueError: a level is missing or unknown, or a number is not from 0 to ``largest``.
+    A TypeError if a value is not a number, a ValueError if it is not from 0 to ``largest``, or a level is
+    missing or unknown.
     """
     levels = list(levels)
     if not isinstance(values, Mapping):
@@ -49,23 +48,16 @@ def by_level(
 def parse_levels(
     values: SomeLevels, levels: Iterable[int], rest: Numbers, name: str = "value", largest: float = math.inf
 ) -> PerLevel:
-    """Complete numbers by level as people give them.
+    """Complete numbers by level as people give them: one for all levels, some by level, or text.
 
     >>> parse_levels("0.6,1:0.75", levels=(2, 1, 0), rest=0.8)
     {2: 0.6, 1: 0.75, 0: 0.6}
     >>> parse_levels({1: 0.75}, levels=(2, 1, 0), rest=0.8)
     {2: 0.8, 1: 0.75, 0: 0.8}
 
-    Args:
-        values: a number for all levels; numbers of some levels; or text, of numbers and ``LEVEL:NUMBER``,
-            separated by commas, where a bare number holds for all levels that are not named.
-        levels: levels of the model.
-        rest: numbers of levels that are not named, if there is no bare number.
-        name: see :func:`by_level`, as for errors.
-        largest: likewise.
-
-    Returns:
-        A number if it is the same for all levels, else one for each.
+    Levels that are not named have the text's bare number or, without one, that of ``rest``. Returns a number
+    if it is the same for all levels, else one for each. The other arguments and errors are those of
+    :func:`by_level`.
     """
     levels = list(levels)
     named: Mapping[int, SupportsFloat] = {}

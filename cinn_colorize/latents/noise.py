@@ -25,12 +25,10 @@ _BLOCK = 16  # values that torch transforms at once, if there are as many
 
 
 def draw(shapes: Shapes, seeds: Iterable[int], temperature: PerLevel = 1.0) -> dict[int, Floats]:
-    """Draw noise for one sample per seed, (N, C, r, r) by level; it depends on that integer alone.
+    """Draw noise for one sample per seed, (N, C, r, r) by level, given (C, r, r) of each level.
 
-    Args:
-        shapes: (C, r, r) of each level, with an even number of values.
-        seeds: one integer per sample; as in torch's generators, only the lower 32 bits count.
-        temperature: standard deviation, 0 to 2, for all levels or by level; see :func:`by_level` for errors.
+    As in torch's generators, only the lower 32 bits of a seed count. The temperature is the standard
+    deviation, 0 to 2; see :func:`by_level` for errors.
     """
     temperatures = by_level(temperature, shapes, "temperature", MAX_TEMPERATURE)
     samples = []

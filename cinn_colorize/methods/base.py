@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cinn_colorize.methods.samples import Colorization, Sample
     from cinn_colorize.models import PhotoModelInfo
 
+Entries = Mapping[str, str]  # of a recipe
 Files = Mapping[str, Path]  # by the SHA-256 in a recipe
 _SAME_ASPECT = 1.02  # rounding to whole pixels may change the aspect of a reduced picture by this
 
@@ -75,17 +76,11 @@ class Method(ABC):
 
     @classmethod
     @abstractmethod
-    def from_recipe(
-        cls, entries: Mapping[str, str], files: Files, levels: Iterable[int], max_pixels: int
-    ) -> Self:
-        """Read the parameters that only this method has from a recipe.
+    def from_recipe(cls, entries: Entries, files: Files, levels: Iterable[int], max_pixels: int) -> Self:
+        """Read the parameters that only this method has from a recipe, whose entries include all ``keys``.
 
-        Its entries include all ``keys``. ``levels`` are those of the model's latent code; the files that the
-        recipe names may have up to ``max_pixels``.
-
-        Raises:
-            KeyError: a file is missing.
-            ValueError: an entry cannot be read.
+        ``levels`` are those of the model's latent code; the files that the recipe names may have up to
+        ``max_pixels``. A KeyError if a file is missing, a ValueError if an entry cannot be read.
         """
 
     @property
@@ -190,9 +185,9 @@ def sha256_of(path: Path, error: type[Exception] = PhotoError) -> str:
 
 
 def check_shape(name: str, size: tuple[int, int], photo: Photo, what: str) -> None:
-    """Refuse a picture that was not painted over a photo: PhotoError if it does not have the photo's shape.
+    """Refuse a picture, of a width and height, that does not have the shape of the photo it was painted over.
 
-    ``name`` and ``what`` it shows are for the message; ``size`` is its width and height.
+    A PhotoError says its ``name``, and ``what`` it shows.
     """
     width, height = size
     stretch = width / height * photo.height / photo.width

@@ -94,10 +94,7 @@ class Conditioned:
     def coarse(
         self, n: SupportsIndex = 1, temperature: SomeLevels | None = None, seed: SupportsIndex = 0
     ) -> Floats:
-        """Return the coarse colours of n samples of the whole photo squeezed to a square, ab (N, 2, s, s).
-
-        The arguments and errors are those of :meth:`sample`.
-        """
+        """Return coarse colours of samples, ab (N, 2, s, s), of the whole photo; see :meth:`sample`."""
         temperature = parse_temperature(temperature, self.latent_shapes, self.temperature)
         return self.whole._compared(draw(self.whole.latent_shapes, seeds_from(seed, n), temperature))[0]
 
@@ -109,14 +106,10 @@ class Conditioned:
         method: Mapping[str, str],
         pick: SupportsIndex | None,
     ) -> list[Sample]:
-        """Decode codes to samples, all or the typical ones.
+        """Decode codes to samples, all or the typical ones; see :meth:`sample`.
 
-        Args:
-            noise: returns the codes of some seeds, of the shapes it is given.
-            seeds: seeds of the samples.
-            temperature: temperature of the samples.
-            method: entries of their recipes that say how they were drawn.
-            pick: see :meth:`sample`.
+        ``noise`` returns the codes of some seeds, of the shapes it is given; ``method`` is what recipes say
+        of how the samples were drawn.
         """
         if pick is None:
             latents = noise(self.latent_shapes, seeds)
@@ -139,10 +132,7 @@ class Conditioned:
     def samples_of(
         self, latent: Latent, seeds: Sequence[int], temperature: PerLevel, method: Mapping[str, str]
     ) -> list[Sample]:
-        """Decode codes of any origin to samples.
-
-        There are as many codes as seeds; ``method`` is what their recipes say of how they were found.
-        """
+        """Decode codes of any origin, as many as seeds, to samples; for ``method`` see :meth:`draw`."""
         return _samples(latent.arrays(), self._decode(latent.arrays()), seeds, temperature, method)
 
     def decode(self, latent: Latent) -> Floats:
@@ -163,12 +153,8 @@ class Conditioned:
     def encode(self, ab: NDArray[np.floating] | Tensor) -> Latent:
         """Encode a colorization: return its latent code f(x; c).
 
-        Args:
-            ab: chroma (2, 64, 64), stretched to the square as L is.
-
-        Raises:
-            EngineError: the engine cannot encode.
-            ValueError: ab has another shape, or values that are not finite.
+        ``ab`` is (2, 64, 64), stretched to the square as L is. An EngineError if the engine cannot encode, a
+        ValueError if ab has another shape, or values that are not finite.
         """
         from cinn_colorize.latents.latent import Latent
 
@@ -219,10 +205,7 @@ class Conditioned:
         return windows.blend([ab for ab, _ in decoded]), np.array(log_prob)
 
     def _coarse(self, latents: LatentLevels) -> list[Coarse] | None:
-        """Return the coarse colours of each window, where the network has such.
-
-        They are cut from the whole photo's, so that the windows agree on the colours of things.
-        """
+        """Cut the coarse colours of each window, where the network has such, from the whole photo's."""
         size, windows = self._network.coarse_size, self._photo.windows
         if size is None:
             return None

@@ -112,8 +112,7 @@ def save_sheet(
 ) -> None:
     """Write a sheet in the format of the suffix; PhotoError if the file cannot be written.
 
-    A sheet without a recipe gets a mark in its place, which tells it from photos. ``mode`` are the permission
-    bits of the file, see :attr:`Photo.mode`.
+    A sheet without a recipe gets a mark in its place, which tells it from photos.
     """
     pixels = np.asarray(sheet.convert("RGB"))
     recipe = recipe or {"version": __version__, "sheet": "true"}
@@ -131,25 +130,15 @@ def is_saved(sheet: Image.Image, path: Path) -> bool:
 
 @dataclass(frozen=True)
 class Chart:
-    """Picture of many samples with a recipe that makes it again.
-
-    Attributes:
-        image: the picture.
-        recipe: what was drawn and how; :meth:`save` adds how it was written.
-        codes: latent codes of the samples, where the method gives them.
-        mode: permission bits of the file; see :attr:`Photo.mode`.
-    """
+    """Picture of many samples with a recipe that makes it again."""
 
     image: Image.Image
-    recipe: Mapping[str, str]
-    codes: Latent | None = None
-    mode: int = PUBLIC
+    recipe: Mapping[str, str]  # what was drawn and how; :meth:`save` adds how it was written
+    codes: Latent | None = None  # of the samples, where the method gives them
+    mode: int = PUBLIC  # permission bits of the file; see :attr:`Photo.mode`
 
     def save(self, path: str | os.PathLike[str], *, quality: int = QUALITY, strip: bool = False) -> None:
-        """Write the picture with its recipe; PhotoError if the file cannot be written.
-
-        It has no other metadata, so ``strip`` changes nothing.
-        """
+        """Write the picture with its recipe, its only metadata; see :func:`save_sheet`."""
         save_sheet(self.image, Path(path), self.recipe_at(path, quality, strip), quality, self.mode)
 
     def recipe_at(

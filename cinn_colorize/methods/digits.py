@@ -46,15 +46,7 @@ _USUAL = 20  # codes whose digits show how much each attribute varies within a d
 class Digits:
     """Draws digits, finds their codes and likelihoods, and writes digits in the style of another.
 
-    Args:
-        model: name in the registry, or the result of :func:`cinn_colorize.load_model`.
-        weights: path or ``hf:owner/name`` of weights to use instead of the packaged ones.
-        device: see :class:`cinn_colorize.Colorizer`.
-
-    Raises:
-        WeightsError: the weights cannot be found or used, or are not of a model that draws digits.
-        TypeError: the model is neither a name nor a loaded one.
-        ValueError: the device is unknown, or there are weights beside a loaded model.
+    Arguments and errors are those of :class:`cinn_colorize.Colorizer`.
     """
 
     def __init__(
@@ -74,11 +66,8 @@ class Digits:
     def sample(self, n: int = 1, temperature: float = TEMPERATURE, seed: int = 0) -> Floats:
         """Draw all ten digits with each of n latent codes (Fig. 6), whose seeds count up: (n, 10, 28, 28).
 
-        The temperature is the standard deviation of the codes, 0 to 2; 1 is the model's distribution.
-
-        Raises:
-            TypeError: n or the seed is no integer.
-            ValueError: an argument is out of range.
+        The temperature is the standard deviation of the codes, 0 to 2; 1 is the model's distribution. A
+        TypeError if n or the seed is no integer, a ValueError if an argument is out of range.
         """
         return self.decode(Latent.draw(self.model.latent_shapes, seeds_from(seed, n), temperature))
 
@@ -94,9 +83,7 @@ class Digits:
     def encode(self, images: NDArray[np.floating], digits: Sequence[int] | NDArray[np.integer]) -> Latent:
         """Return the codes f(x; c) of images (N, 28, 28), floats in [0, 1], given the digit that each shows.
 
-        Raises:
-            TypeError: the images are no floats, or the digits no integers.
-            ValueError: they have other shapes, or a digit is not 0 to 9.
+        A TypeError or a ValueError if they are nothing of this.
         """
         return Latent({LEVEL: self._forward(images, digits)[0]})
 
@@ -112,9 +99,9 @@ class Digits:
         return np.stack([self.log_prob(images, np.full(len(images), d)) for d in range(DIGITS)], axis=1)
 
     def transfer(self, images: NDArray[np.floating], digits: Sequence[int | None]) -> Floats:
-        """Write all ten digits in the style of each image, (N, 10, 28, 28) (Fig. 7).
+        """Write all ten digits in the style of each image, (N, 10, 28, 28) (Fig. 7); see :meth:`encode`.
 
-        None stands for the digit of highest likelihood. Errors are those of :meth:`encode`.
+        None stands for the digit of highest likelihood.
         """
         if len(digits) != len(images):
             raise ValueError(f"{len(images)} images must have as many digits, not {len(digits)}")
@@ -125,8 +112,7 @@ class Digits:
     def walks(self, steps: int = 7) -> list[Walk]:
         """Walk along each principal component of the latent codes of MNIST's test digits (Fig. 4).
 
-        Each has so many steps, 1 or more, from -2.5 standard deviations to 2.5. TypeError or ValueError if
-        the number cannot be used.
+        Each has so many steps, 1 or more, from -2.5 standard deviations to 2.5.
         """
         steps = whole_number(steps, "steps", 1)
         positions = torch.linspace(-_REACH, _REACH, steps)
@@ -151,14 +137,11 @@ class Digits:
     ) -> tuple[Tensor, Tensor]:
         pixels, labels = np.asarray(images), np.asarray(digits)
         if not (np.issubdtype(pixels.dtype, np.floating) and np.issubdtype(labels.dtype, np.integer)):
-            raise TypeError(
-                f"images must be floats in [0, 1] and digits integers, not {pixels.dtype} and {labels.dtype}"
-            )
+            types = f"{pixels.dtype} and {labels.dtype}"
+            raise TypeError(f"images must be floats in [0, 1] and digits integers, not {types}")
         if pixels.shape[1:] != (SIZE, SIZE) or labels.shape != pixels.shape[:1] or not len(pixels):
-            raise ValueError(
-                f"images must have the shape (N, {SIZE}, {SIZE}) and digits (N,), "
-                f"not {pixels.shape} and {labels.shape}"
-            )
+            shapes = f"{pixels.shape} and {labels.shape}"
+            raise ValueError(f"images must have the shape (N, {SIZE}, {SIZE}) and digits (N,), not {shapes}")
         if labels.min() < 0 or labels.max() >= DIGITS:
             raise ValueError(f"digits are 0 to {DIGITS - 1}, not {labels.min()} to {labels.max()}")
         x = torch.as_tensor(pixels.astype(np.float32))[:, None]
@@ -180,16 +163,10 @@ class Digits:
 
 @dataclass(frozen=True)
 class Walk:
-    """Digits along one direction of the latent space.
+    """Digits along one direction of the latent space."""
 
-    Attributes:
-        images: array (steps, 10, 28, 28).
-        changes: change of each attribute from the first step to the last, in standard deviations of that
-            attribute over samples of a digit.
-    """
-
-    images: Floats
-    changes: dict[str, float]
+    images: Floats  # (steps, 10, 28, 28)
+    changes: dict[str, float]  # by attribute, from end to end, in standard deviations over samples of a digit
 
     @property
     def attributes(self) -> list[str]:
@@ -248,10 +225,8 @@ def read_digit(path: str | os.PathLike[str]) -> Floats:
     """Read a digit from an image file and bring it to MNIST's form, (28, 28) in [0, 1].
 
     An image of 28 x 28 pixels is used as it is. In a larger image, the box of the ink is scaled to 20 pixels
-    and placed with its centre of mass at the centre, as in MNIST. Dark ink on light paper is inverted.
-
-    Raises:
-        DataError: the image cannot be read, or shows no digit.
+    and placed with its centre of mass at the centre, as in MNIST. Dark ink on light paper is inverted. A
+    DataError if the image cannot be read, or shows no digit.
     """
     image = Reader()(Source(Path(path))).mean(axis=2, dtype=np.float64)
     border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
@@ -306,10 +281,7 @@ def picture(
 def samples_picture(
     digits: Digits, number: int = 8, temperature: float = TEMPERATURE, seed: int = 0, digit: int | None = None
 ) -> Image.Image:
-    """Draw Fig. 6: a row of all ten digits for each code, or rows of ten codes for a single digit.
-
-    Arguments are those of :meth:`Digits.sample`, and the single digit.
-    """
+    """Draw Fig. 6: a row of all ten digits for each code, or rows of ten codes for a single digit."""
     drawn = digits.sample(number, temperature, seed)
     if digit is None:
         return picture(drawn, [f"seed {seed + k}" for k in range(number)], [str(d) for d in range(DIGITS)])
@@ -325,8 +297,7 @@ def transfer_picture(
 ) -> Image.Image:
     """Draw Fig. 7: images of digits on the left, and all ten digits in the style of each.
 
-    ``digit`` is what all of them show; None stands for the digit of highest likelihood. DataError if a file
-    cannot be read, or shows no digit.
+    ``digit`` is what all of them show, see :meth:`Digits.transfer`; for errors see :func:`read_digit`.
     """
     images = np.stack([read_digit(path) for path in paths])
     rows = digits.transfer(images, [digit] * len(images))
@@ -336,10 +307,7 @@ def transfer_picture(
 
 
 def walks_picture(digits: Digits, digit: int | None = None) -> Image.Image:
-    """Draw Fig. 4: a walk along each of the first principal components, labelled by what it changes.
-
-    It shows one digit, or 2 and 7, one below the other.
-    """
+    """Draw Fig. 4: walks of one digit, or of 2 and 7, labelled by what each principal component changes."""
     walks = digits.walks()
     shown = (2, 7) if digit is None else (digit,)
     rows = np.concatenate([[walk.images[:, d] for d in shown] for walk in walks])

@@ -1,12 +1,5 @@
 """Samples that follow hints, by what varies together among the model's own samples.
 
-::
-
-    photo = open_photo("photo.jpg")
-    hints = HintMap.of(photo, [Hint(310, 120, (160, 40, 50))])
-    samples = draw(colorizer.condition(photo), hints, n=4)
-    pictures = colorizer.compose(photo, samples)
-
 What the model holds to be one object has one colour in each of its samples, and another one in the next: its
 places vary together. An ensemble of samples shows how, and a sample x is moved by the update of the ensemble
 Kalman filter (Evensen 1994, https://doi.org/10.1029/94JC00572) from its colours x_h at the hints to those
@@ -29,7 +22,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from cinn_colorize.latents.levels import PerLevel
 from cinn_colorize.methods.hint_map import Floats, HintMap
 
 if TYPE_CHECKING:
@@ -48,56 +40,31 @@ _NEGLIGIBLE = 1e-4  # weight
 AT_A_TIME = 8  # members drawn between two reports of progress
 
 
-def draw(
-    conditioned: Conditioned,
-    hints: HintMap,
-    n: int = 1,
-    temperature: PerLevel | None = None,
-    seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
-) -> list[Sample]:
-    """Draw n colorizations that follow hints, with the seeds seed, seed + 1, ...
-
-    Each is the sample of its seed without hints, moved as far as the hints ask. It has neither a latent code
-    nor a density; :meth:`Conditioned.encode` and :meth:`Conditioned.log_prob` compute those of its colours.
-    Arguments and errors are those of :meth:`Conditioned.sample`; ``progress`` is called with the number of
-    samples drawn, and of all that are.
-    """
-    return move(conditioned, conditioned.sample(n, temperature, seed), hints, progress)
-
-
 def move(
     conditioned: Conditioned,
     samples: Sequence[Sample],
     hints: HintMap,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Sample]:
-    """Make samples that have been drawn follow hints; see :func:`draw`."""
+    """Make samples follow hints: move each as far as the hints ask.
+
+    ``progress`` is called with the number of samples drawn, and of all that are.
+    """
     members, n = [], len(samples)
     for member in ensemble(conditioned):
         members.append(member.ab)
         if progress:
             progress(n + len(members), n + MEMBERS)
-    return following(samples, members, hints)
-
-
-def following(samples: Sequence[Sample], members: Sequence[Floats], hints: HintMap) -> list[Sample]:
-    """Return samples moved by :func:`follow`."""
     return recolored(samples, follow([sample.ab for sample in samples], members, hints), hints.recipe)
 
 
 def recolored(samples: Sequence[Sample], colors: Sequence[Floats], method: Mapping[str, str]) -> list[Sample]:
-    """Return samples with other ab, which have no code; ``method`` is what their recipes say of it."""
-    return [
-        replace(
-            sample,
-            ab=ab,
-            levels=None,
-            log_prob=None,
-            method={**method, **{key: value for key, value in sample.method.items() if key == "picked"}},
-        )
-        for sample, ab in zip(samples, colors, strict=True)
-    ]
+    """Return samples with other ab, without code and density; ``method`` is what their recipes say of it."""
+    found = []
+    for sample, ab in zip(samples, colors, strict=True):
+        picked = {key: value for key, value in sample.method.items() if key == "picked"}
+        found.append(replace(sample, ab=ab, levels=None, log_prob=None, method={**method, **picked}))
+    return found
 
 
 def ensemble(conditioned: Conditioned, at_once: int = AT_A_TIME) -> Iterator[Sample]:
@@ -122,10 +89,7 @@ def in_parts(draw: Callable[..., Iterable[Member]], number: int, at_once: int) -
 def follow(samples: Sequence[Floats], members: Sequence[Floats], hints: HintMap) -> list[Floats]:
     """Move colours to where they agree with hints; see the top of this module.
 
-    Args:
-        samples: ab to move, (2, h, w) each.
-        members: ab of two samples or more whose covariances are used.
-        hints: hints on the same grid.
+    All are ab, (2, h, w); the covariances are those of two ``members`` or more.
     """
     flat = np.stack(members).reshape(len(members), -1).astype(np.float64)
     deviations = flat - flat.mean(0)

@@ -13,7 +13,7 @@ from cinn_colorize.errors import LatentError
 from cinn_colorize.files.messages import counted, printable_name
 from cinn_colorize.imaging.options import Rendering, Upsampling, parse_seed
 from cinn_colorize.latents.levels import PerLevel, check_level
-from cinn_colorize.methods.base import Files, Method, sha256_of
+from cinn_colorize.methods.base import Entries, Files, Method, PhotoColorizer, sha256_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from cinn_colorize.imaging.photo import Photo
     from cinn_colorize.latents.latent import Latent
     from cinn_colorize.latents.noise import Shapes
-    from cinn_colorize.methods.base import PhotoColorizer
     from cinn_colorize.methods.contact_sheet import Chart
 
 log = logging.getLogger(__name__)
@@ -172,10 +171,9 @@ class Grid(Method):
         vary: int | None,
         levels: Iterable[int],
     ) -> Self:
-        """Return the grid with the parameters of a recipe; those that do not apply are None or empty.
+        """Return the grid of a recipe's parameters, of which those that do not apply are None or empty.
 
-        Raises:
-            ValueError: they contradict each other, or would take forever.
+        A ValueError if they contradict each other, or would take forever.
         """
         if between and (vary is not None or load):
             raise ValueError("an interpolation takes neither a file of codes nor a level to vary")
@@ -188,9 +186,7 @@ class Grid(Method):
         return cls(codes)
 
     @classmethod
-    def from_recipe(
-        cls, entries: Mapping[str, str], files: Files, levels: Iterable[int], max_pixels: int
-    ) -> Self:
+    def from_recipe(cls, entries: Entries, files: Files, levels: Iterable[int], max_pixels: int) -> Self:
         """See :meth:`Method.from_recipe`."""
         ends = entries["between"].split(",") if entries["between"] else []
         return cls.of(

@@ -31,7 +31,7 @@ from cinn_colorize.imaging.profiles import color_model
 from cinn_colorize.imaging.upsampling import GUIDE_SCALE
 from cinn_colorize.latents.windows import Windows
 from cinn_colorize.methods.base import check_shape
-from cinn_colorize.methods.hint import METHOD, Hint, settings
+from cinn_colorize.methods.hints import Hint, Hinted, settings
 
 Floats = NDArray[np.float32]
 
@@ -57,25 +57,14 @@ class Wish(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class HintMap:
-    """Hints on the grid of a photo's ab; made by :meth:`of`.
+    """Hints on the grid of a photo's ab; made by :meth:`of`."""
 
-    Attributes:
-        weight: weight of the hints, (h, w), 0 where there is none; its sum is 1 for a hint at a pixel, and
-            it is up to 16 in each place that is painted.
-        reach: how far they reach, (h, w) in [0, 1]: weaker with distance, and hardly across edges of L.
-        ab: colours of the hints that reach a place, (2, h, w), in the gamut at the photo's own L once the
-            saturation has been applied.
-        guide: the photo's L*, (h, w).
-        recipe: entries of the hints in recipes.
-        wishes: the hints by their colours.
-    """
-
-    weight: Floats
-    reach: Floats
-    ab: Floats
-    guide: Floats
-    recipe: Mapping[str, str]
-    wishes: Sequence[Wish] = ()
+    weight: Floats  # (h, w), 0 where there is no hint; adds up to 1 of a hint at a pixel, of paint to more
+    reach: Floats  # how far hints reach, (h, w) in [0, 1]: weaker with distance, and hardly across edges of L
+    ab: Floats  # colours that reach a place, (2, h, w), in the gamut at the photo's L with the saturation
+    guide: Floats  # the photo's L*, (h, w)
+    recipe: Mapping[str, str]  # entries of the hints in recipes
+    wishes: Sequence[Wish] = ()  # the hints by their colours
 
     @classmethod
     def of(
@@ -88,13 +77,8 @@ class HintMap:
         """Bring hints to the grid of a photo's ab.
 
         A hint applies to the ab around it in proportion to what the upsampling takes from each for the hint's
-        pixel.
-
-        Args:
-            photo: photo that the hints are for.
-            points: hints at single pixels of the photo, outside its frame.
-            strokes: picture of the photo's shape and any size, transparent where there is no hint.
-            saturation: factor on ab of the rendering, after which the hints are to be met.
+        pixel. ``strokes`` is a picture of the photo's shape and any size, transparent where there is no hint;
+        the hints are to be met after the ``saturation`` of the rendering.
 
         Raises:
             PhotoError: a point lies outside the photo or in its frame; or the strokes cannot be read, have
@@ -109,7 +93,8 @@ class HintMap:
         size = (GUIDE_SCALE * height, GUIDE_SCALE * width)
         paint = _points(photo, points, size)
         if strokes is not None:
-            paint = paint.joined(_strokes(photo, strokes, size))
+            painted = _strokes(photo, strokes, size)
+            paint = _Paint(*(np.concatenate([one, other]) for one, other in zip(paint, painted, strict=True)))
         guide = photo.luminance(height, width)
         ab = color.srgb_to_lab(paint.rgb).T[1:]
         total = np.zeros((3, height * width), np.float32)
@@ -134,7 +119,7 @@ class HintMap:
             )
             for of_color, one in zip(by_color, colors, strict=True)
         ]
-        recipe = {"method": METHOD, **settings(points, strokes)}
+        recipe = {"method": Hinted.name, **settings(points, strokes)}
         return cls(weight, reach, wanted, guide, recipe, wishes)
 
     def spread(self, colors: Sequence[Floats]) -> Floats:
@@ -196,15 +181,6 @@ class _Paint(NamedTuple):
     x: NDArray[np.intp]
     rgb: Floats  # (n, 3), sRGB in [0, 1]
     weight: Floats
-
-    def joined(self, other: _Paint) -> _Paint:
-        """Return these places and others."""
-        return _Paint(
-            np.concatenate([self.y, other.y]),
-            np.concatenate([self.x, other.x]),
-            np.concatenate([self.rgb, other.rgb]),
-            np.concatenate([self.weight, other.weight]),
-        )
 
 
 def _points(photo: Photo, points: Sequence[Hint], size: tuple[int, int]) -> _Paint:

@@ -11,14 +11,21 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsIndex
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.imaging.options import MAX_PIXELS, parse_seed, whole_number
 from cinn_colorize.latents.levels import SomeLevels, parse_temperature
-from cinn_colorize.methods.base import Files, SampleMethod, check_file, check_shape, sha256_of
+from cinn_colorize.methods.base import (
+    Entries,
+    Files,
+    PhotoColorizer,
+    SampleMethod,
+    check_file,
+    check_shape,
+    sha256_of,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from cinn_colorize.imaging.photo import Photo
-    from cinn_colorize.methods.base import PhotoColorizer
     from cinn_colorize.methods.conditioned import Conditioned
     from cinn_colorize.methods.contact_sheet import Tile
     from cinn_colorize.methods.samples import Sample
@@ -32,23 +39,14 @@ FINEST_JOINED = 8
 
 @dataclass(frozen=True, eq=False)
 class Mask:
-    """Part of a photo; made by :meth:`BaseColorizer.mask`.
+    """Part of a photo; made by :meth:`BaseColorizer.mask`."""
 
-    Attributes:
-        share: share of the inside, (64, 64) in [0, 1], stretched to the square as L is.
-        sha256: SHA-256 of the mask's file.
-    """
-
-    share: NDArray[np.float32] = field(repr=False)
-    sha256: str
+    share: NDArray[np.float32] = field(repr=False)  # of the inside, (64, 64) in [0, 1], stretched as L is
+    sha256: str  # of the mask's file
 
 
 def read_mask(image: Photo, size: int) -> Mask:
-    """Read a mask, white inside and black outside, stretched to ``size`` pixels on each side.
-
-    Raises:
-        PhotoError: the image cannot be read, or is all black or white.
-    """
+    """Read a mask, stretched to ``size`` pixels on each side; see :meth:`BaseColorizer.mask`."""
     import numpy as np
 
     share = np.clip(image.luminance(size, size) / 100, 0, 1).astype(np.float32)
@@ -109,17 +107,11 @@ def mix(
 
 @dataclass(frozen=True)
 class Mix(SampleMethod):
-    """Two samples of a photo joined by a mask, one inside, the other outside.
+    """Two samples of a photo joined by a mask, one inside, the other outside."""
 
-    Attributes:
-        mask: path of a picture that is white inside and black outside.
-        outside_seed: seed of the sample outside.
-        max_pixels: largest mask accepted, in pixels.
-    """
-
-    mask: Path
+    mask: Path  # of a picture that is white inside and black outside
     outside_seed: int
-    max_pixels: int = MAX_PIXELS
+    max_pixels: int = MAX_PIXELS  # of the mask
 
     name: ClassVar[str] = "mix"
     keys: ClassVar[Mapping[str, str]] = {"outside_seed": "seed outside", "mask": "mask"}
@@ -127,9 +119,7 @@ class Mix(SampleMethod):
     encodes: ClassVar[bool] = True
 
     @classmethod
-    def from_recipe(
-        cls, entries: Mapping[str, str], files: Files, levels: Iterable[int], max_pixels: int
-    ) -> Self:
+    def from_recipe(cls, entries: Entries, files: Files, levels: Iterable[int], max_pixels: int) -> Self:
         """See :meth:`Method.from_recipe`."""
         return cls(files[entries["mask"]], parse_seed(entries["outside_seed"]), max_pixels)
 
@@ -160,16 +150,13 @@ class Mix(SampleMethod):
         self._mask_of(colorizer, photo)
 
     def _mask_of(self, colorizer: PhotoColorizer, photo: Photo) -> Mask:
+        """Read the mask; PhotoError if it has another shape than the photo, or is all black or white."""
         mask = self.opened
         check_shape(mask.name, (mask.width, mask.height), photo, "mask")
         return read_mask(mask.framed_as(photo), colorizer.info.chroma_size)
 
     def samples(self, colorizer: PhotoColorizer, photo: Photo) -> list[Sample]:
-        """Draw one sample; see :func:`mix`.
-
-        Raises:
-            PhotoError: the mask does not have the photo's shape, cannot be read, or is all black or white.
-        """
+        """Draw one sample; see :func:`mix`."""
         mask = self._mask_of(colorizer, photo)
         return [mix(colorizer.condition(photo), (self.seed, self.outside_seed), mask, self.temperature)]
 
@@ -180,8 +167,7 @@ class Mix(SampleMethod):
         whole, small = colorizer.condition(photo).whole, photo.small(TILE)
         samples = [whole.sample(1, self.temperature, s)[0] for s in (self.seed, self.outside_seed)]
         labels = f"inside: seed {self.seed}", f"outside: seed {self.outside_seed}"
-        pictures = [
-            made.picture.thumbnail(TILE) for made in colorizer.compose(small, samples, self.rendering)
-        ]
+        composed = colorizer.compose(small, samples, self.rendering)
+        pictures = [made.picture.thumbnail(TILE) for made in composed]
         mask, _ = gray_tile(self.opened)
         return [(mask.resize((small.width, small.height)), "mask"), *zip(pictures, labels, strict=True)]

@@ -25,7 +25,7 @@ from cinn_colorize.imaging.options import (
 )
 from cinn_colorize.imaging.photo import open_photo, read_recipe
 from cinn_colorize.latents.levels import PerLevel, named_levels, parse_levels, parse_temperature, short_levels
-from cinn_colorize.methods.base import Files, Method, sha256_of
+from cinn_colorize.methods.base import Files, Method, PhotoColorizer, sha256_of
 from cinn_colorize.methods.contact_sheet import Chart
 from cinn_colorize.methods.grid import Grid
 from cinn_colorize.methods.hints import Hinted
@@ -37,7 +37,6 @@ from cinn_colorize.models.registry import MAX_GUIDANCE, MODELS
 
 if TYPE_CHECKING:
     from cinn_colorize.imaging.photo import Photo
-    from cinn_colorize.methods.base import PhotoColorizer
     from cinn_colorize.methods.samples import Colorization
 
 log = logging.getLogger(__name__)
@@ -73,42 +72,31 @@ _NUMBERS = ("temperature", "noise", "fresh", "guidance", "saturation")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a picture was made.
-
-    Attributes:
-        weights: SHA-256 of the weights file.
-        entries: entries that belong to the method.
-        original: SHA-256 of the photo's file; empty if the photo was not a file.
-        frame: where the picture lies inside the photo's frame; None if the recipe knows none.
-        page: page of the photo's file.
-        more: recipes of the other pages of the picture's file.
-        picked: from how many samples it was picked; empty if it was not.
-    """
+    """How a picture was made."""
 
     version: str
     model: str
-    weights: str
+    weights: str  # SHA-256 of the file
     method: type[Method]
-    entries: Mapping[str, str]
+    entries: Mapping[str, str]  # those that belong to the method
     seed: int
     temperature: PerLevel
     precision: str
     guidance: float
     rendering: Rendering
-    original: str
-    frame: Box | None
-    page: int
-    more: tuple[Recipe, ...]
+    original: str  # SHA-256 of the photo's file; empty if the photo was not a file
+    frame: Box | None  # where the picture lies inside the photo's frame
+    page: int  # of the photo's file
+    more: tuple[Recipe, ...]  # of the other pages of the picture's file
     format: str
     encoding: Encoding
-    picked: str = ""
+    picked: str = ""  # from how many samples it was picked; empty if it was not
 
     @classmethod
     def read(cls, path: Path, page: int = 1, *, max_pixels: int = MAX_PIXELS) -> Recipe:
         """Read the recipe of a picture, or of its page, with those of the pages after it.
 
-        Raises:
-            PhotoError: the picture cannot be read, or has no recipe that this version can follow.
+        A PhotoError if the picture cannot be read, or has no recipe that this version can follow.
         """
         found, name = read_recipe(path, page, max_pixels=max_pixels), printable_name(path)
         if not found:
@@ -186,7 +174,7 @@ def recreate(
         output: file to write, in the recipe's format; an existing file is replaced.
         others: reference, mask, hints or codes that were used, in any order.
         force: whether to use files that have changed, ``others`` in the order of the recipe.
-        max_pixels: see :func:`open_photo`.
+        max_pixels: largest photo accepted, in pixels.
 
     Raises:
         WeightsError: the colorizer has other weights.
@@ -273,20 +261,11 @@ def _find(recipe: Recipe, given: Sequence[Path], others: Sequence[Path], force: 
     return files
 
 
-def recipe_at(path: Path, max_pixels: int = MAX_PIXELS, page: int = 1) -> dict[str, str]:
-    """Return the recipe in a file; empty if this program did not make it, or it cannot be read."""
-    try:
-        return open_photo(path, max_pixels=max_pixels, page=page).recipe
-    except PhotoError:
-        return {}
-
-
 def differences(found: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
     """Compare the recipe of a picture that is there with that of the one wanted.
 
-    Returns:
-        What to say of each entry that differs, such as ``with temperature 0.8, not 1``; empty if they are the
-        same but for the version and what they were picked from.
+    Returns what to say of each entry that differs, such as ``with temperature 0.8, not 1``; empty if they are
+    the same but for the version and what they were picked from.
     """
     # In the order of recipes, what the picture is of first.
     found, wanted = {**found, **_DEFAULTS, **found}, {**wanted, **_DEFAULTS, **wanted}

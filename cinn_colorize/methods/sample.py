@@ -17,12 +17,11 @@ from cinn_colorize.latents.levels import (
     parse_temperature,
     transfer_noise,
 )
-from cinn_colorize.methods.base import Files, SampleMethod
+from cinn_colorize.methods.base import Entries, Files, PhotoColorizer, SampleMethod
 
 if TYPE_CHECKING:
     from cinn_colorize.imaging.photo import Photo
     from cinn_colorize.latents.noise import LatentLevels, Shapes
-    from cinn_colorize.methods.base import PhotoColorizer
     from cinn_colorize.methods.conditioned import Conditioned
     from cinn_colorize.methods.contact_sheet import Tile
     from cinn_colorize.methods.samples import Sample
@@ -34,23 +33,15 @@ _PART = 8  # samples that are drawn before they are written; the most that go th
 
 @dataclass(frozen=True)
 class Sampling(SampleMethod):
-    """Samples of the model.
+    """Samples of the model."""
 
-    Attributes:
-        rank: which samples come first, the most typical or the likeliest; None for the order of their seeds.
-        pick: number of samples to keep, typical ones that differ or, if so ranked, the likeliest; None for
-            all.
-    """
-
-    rank: Rank | None = None
-    pick: int | None = None
+    rank: Rank | None = None  # which come first; None for the order of their seeds
+    pick: int | None = None  # how many to keep, typical ones that differ or, if so ranked, the likeliest
 
     name: ClassVar[str] = "sample"
 
     @classmethod
-    def from_recipe(
-        cls, entries: Mapping[str, str], files: Files, levels: Iterable[int], max_pixels: int
-    ) -> Self:
+    def from_recipe(cls, entries: Entries, files: Files, levels: Iterable[int], max_pixels: int) -> Self:
         """See :meth:`Method.from_recipe`; ranking does not change a sample."""
         return cls()
 
@@ -70,12 +61,9 @@ class Sampling(SampleMethod):
 
         draw = self._drawing(colorizer.condition(photo))
         if self.rank is Rank.log_prob:
-            seeds = range(self.seed, self.seed + self.number)
-            note = picked(self.kept, seeds, "likeliest")
-            return [
-                replace(sample, method={**sample.method, **note})
-                for sample in likeliest(draw(self.number, seed=self.seed), self.pick)
-            ]
+            note = picked(self.kept, range(self.seed, self.seed + self.number), "likeliest")
+            first = likeliest(draw(self.number, seed=self.seed), self.pick)
+            return [replace(sample, method={**sample.method, **note}) for sample in first]
         return draw(self.number, seed=self.seed, pick=self.kept if self.rank or self.pick else None)
 
     def parts(
@@ -97,29 +85,21 @@ class Sampling(SampleMethod):
         return [original_tile(photo)]
 
     def _drawing(self, conditioned: Conditioned) -> Callable[..., list[Sample]]:
-        """Return what draws a number of samples, of a seed and of what to pick."""
         return partial(conditioned.sample, temperature=self.temperature)
 
 
 @dataclass(frozen=True)
 class Variation(Sampling):
-    """Samples that resemble the one of a chosen seed.
-
-    Attributes:
-        like: the seed.
-        fresh: share of fresh noise, see :func:`vary`.
-    """
+    """Samples that resemble the one of a chosen seed."""
 
     like: int = field(kw_only=True)
-    fresh: PerLevel = field(kw_only=True)
+    fresh: PerLevel = field(kw_only=True)  # share of fresh noise, see :func:`vary`
 
     name: ClassVar[str] = "variation"
     keys: ClassVar[Mapping[str, str]] = {"like": "colours like seed", "fresh": "fresh noise"}
 
     @classmethod
-    def from_recipe(
-        cls, entries: Mapping[str, str], files: Files, levels: Iterable[int], max_pixels: int
-    ) -> Self:
+    def from_recipe(cls, entries: Entries, files: Files, levels: Iterable[int], max_pixels: int) -> Self:
         """See :meth:`Method.from_recipe`; ranking does not change a sample."""
         return cls(like=parse_seed(entries["like"]), fresh=parse_noise(entries["fresh"], levels, 1.0))
 

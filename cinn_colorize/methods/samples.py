@@ -40,9 +40,8 @@ class Sample:
             and blended from windows, for a photo longer than 2:1.
         levels: latent code that was decoded, (1, C, r, r) float32 by level; None if the colours were changed.
         log_prob: log density of x = ab / 15 given L, in nats, under the model at temperature 1, guided as it
-            was when it drew the sample; for a photo longer than 2:1, the mean over its windows before they
-            are blended, where coarse colours that belong to the whole photo do not count. None if the colours
-            were changed.
+            was when it drew the sample; for a photo longer than 2:1, the mean over its windows, without the
+            coarse colours that belong to the whole photo. None if the colours were changed.
         seed: seed of the noise.
         temperature: temperature of the noise, for all levels or by level.
         method: other entries of the recipe that say how the sample was drawn.
@@ -89,15 +88,11 @@ class Colorization:
     (400, 225)
     >>> made.save("photo_003.jpg")
 
-    Attributes:
-        picture: pixels and metadata, with :meth:`Picture.save`.
-        sample: sample that the model drew.
-        recipe: what was drawn and how; :meth:`save` adds how it was written and puts it into the file.
     """
 
     picture: Picture
     sample: Sample
-    recipe: Mapping[str, str]
+    recipe: Mapping[str, str]  # what was drawn and how; :meth:`save` adds how it was written
 
     def __repr__(self) -> str:
         height, width = self.rgb.shape[:2]
@@ -153,21 +148,10 @@ class Colorization:
         more: Sequence[Colorization] = (),
         overwrite: bool = True,
     ) -> None:
-        """Write the picture with the photo's metadata and the recipe; see :meth:`Picture.save`.
+        """Write the picture with the photo's metadata and the recipe.
 
-        Args:
-            path: where to write the file.
-            format: ``auto`` follows the suffix of ``path``.
-            quality: quality of JPEG, WebP and AVIF, 1 to 100.
-            strip: leave out all metadata but the profile and the recipe.
-            more: other pages of a TIFF.
-            overwrite: whether an existing file is replaced.
-
-        Raises:
-            ExistsError: there is one, and it is not.
-            PhotoError: the file cannot be written, or has several pages and is no TIFF.
-            TypeError: the quality is no integer, or ``strip`` is no bool.
-            ValueError: the quality is out of range, or the format is none that can be written.
+        ``more`` are other pages of a TIFF. The other arguments and the errors are those of
+        :meth:`Picture.save`.
         """
         written = format_of_name(path) if format == "auto" else format
         encoding = Encoding(quality, strip)
@@ -192,9 +176,8 @@ def in_file(recipe: Mapping[str, str], format: str, encoding: Encoding) -> dict[
 def likeliest(samples: Iterable[Sample], k: SupportsIndex | None = None) -> list[Sample]:
     """Sort samples of a photo by log density, the likeliest first, and return all or the first k.
 
-    Raises:
-        TypeError: k is no integer.
-        ValueError: it is below 1; or a sample follows hints, and has no density.
+    A TypeError if k is no integer, a ValueError if it is below 1, or a sample follows hints: it has no
+    density.
     """
     k = None if k is None else whole_number(k, "k", 1)
 
@@ -282,12 +265,7 @@ def _best(apart: NDArray[np.float64], chosen: list[int]) -> tuple[int, float]:
 
 
 def seeds_from(first: SupportsIndex, n: SupportsIndex) -> range:
-    """Return the seeds of n samples.
-
-    Raises:
-        TypeError: n or the seed is no integer.
-        ValueError: n is below 1, or a seed out of range.
-    """
+    """Return the seeds of n samples; a TypeError if a number is no integer, a ValueError if out of range."""
     n, first = whole_number(n, "n", 1), whole_number(first, "seed", 0)
     check_seeds(first, n)
     return range(first, first + n)

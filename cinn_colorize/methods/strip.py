@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from cinn_colorize.latents.levels import MAX_TEMPERATURE, by_level, check_level
-from cinn_colorize.methods.base import Files, Method
+from cinn_colorize.methods.base import Entries, Files, Method, PhotoColorizer
 
 if TYPE_CHECKING:
     from cinn_colorize.imaging.photo import Photo
-    from cinn_colorize.methods.base import PhotoColorizer
     from cinn_colorize.methods.contact_sheet import Chart
     from cinn_colorize.methods.samples import Sample
 
@@ -24,8 +23,7 @@ _MOST = 64  # temperatures; more come from a mistyped step
 def parse_temperatures(text: str) -> tuple[float, ...]:
     """Parse the temperatures of a strip: a list, or a range that includes its end.
 
-    Raises:
-        ValueError: it is neither, has too many numbers or one twice, or a number is out of range.
+    A ValueError if it is neither, has too many numbers or one twice, or a number is out of range.
     """
     try:
         if ":" in text:
@@ -58,23 +56,16 @@ def parse_scaled(text: str, levels: Iterable[int]) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Strip(Method):
-    """One latent code at several temperatures.
+    """One latent code at several temperatures."""
 
-    Attributes:
-        temperatures: temperatures from left to right.
-        scaled: levels that have these temperatures; None for all. Others have ``temperature``.
-    """
-
-    temperatures: tuple[float, ...]
-    scaled: tuple[int, ...] | None = None
+    temperatures: tuple[float, ...]  # from left to right
+    scaled: tuple[int, ...] | None = None  # levels that have these, None for all; others have `temperature`
 
     name: ClassVar[str] = "temperatures"
     keys: ClassVar[Mapping[str, str]] = {"temperatures": "temperatures", "scaled": "scaled levels"}
 
     @classmethod
-    def from_recipe(
-        cls, entries: Mapping[str, str], files: Files, levels: Iterable[int], max_pixels: int
-    ) -> Self:
+    def from_recipe(cls, entries: Entries, files: Files, levels: Iterable[int], max_pixels: int) -> Self:
         """See :meth:`Method.from_recipe`."""
         scaled = entries["scaled"]
         return cls(
@@ -92,11 +83,7 @@ class Strip(Method):
         }
 
     def samples(self, colorizer: PhotoColorizer, photo: Photo) -> list[Sample]:
-        """Draw a sample for each temperature; levels that are not scaled have the method's own.
-
-        Raises:
-            ValueError: a temperature is out of range, or a level is unknown.
-        """
+        """Draw a sample for each temperature; a ValueError if one is out of range, or a level is unknown."""
         conditioned = colorizer.condition(photo)
         levels = list(conditioned.latent_shapes)
         rest = by_level(self.temperature, levels, "temperature", MAX_TEMPERATURE)

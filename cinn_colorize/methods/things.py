@@ -1,12 +1,5 @@
 """The things that hints lie on, and samples in which these alone are recoloured.
 
-::
-
-    photo = open_photo("photo.jpg")
-    hints = HintMap.of(photo, [Hint(310, 120, (160, 40, 50))])
-    samples = draw(colorizer.condition(photo), hints, n=4)
-    pictures = colorizer.compose(photo, samples)
-
 What the model holds to be one thing has one colour in each of its samples, and another one in the next.
 Most of what varies is the mood of the whole photo, though, so each sample's mean colour is taken out first.
 How much a place then varies with a hint says how likely it belongs to the hint's thing. A random walker
@@ -28,7 +21,6 @@ import scipy.sparse.linalg
 from numpy.typing import NDArray
 
 from cinn_colorize.imaging.options import HintReach
-from cinn_colorize.latents.levels import PerLevel
 from cinn_colorize.methods.ensemble import AT_A_TIME, in_parts, recolored
 from cinn_colorize.methods.hint_map import Floats, HintMap, neighbours
 
@@ -50,23 +42,8 @@ _SOFT = 0.25  # shares from 0.5 - this to 0.5 + this lie on the border of a thin
 _TEXTURE = 0.3  # share of its differences of colour that a thing keeps
 
 
-def draw(
-    conditioned: Conditioned,
-    hints: HintMap,
-    n: int = 1,
-    temperature: PerLevel | None = None,
-    seed: int = 0,
-) -> list[Sample]:
-    """Draw n colorizations whose things have the colours wanted, with the seeds seed, seed + 1, ...
-
-    Each is the sample of its seed without hints, but for the things that hints lie on. It has neither a
-    latent code nor a density. Arguments and errors are those of :meth:`Conditioned.sample`.
-    """
-    return follow(conditioned.sample(n, temperature, seed), find(drawn(conditioned), hints), hints)
-
-
 def follow(samples: Sequence[Sample], things: Floats, hints: HintMap) -> list[Sample]:
-    """Return samples in which things (see :func:`find`) have the colours wanted."""
+    """Return samples in which things have the colours wanted, and all else is as it was."""
     colors = recolor([sample.ab for sample in samples], things, hints)
     return recolored(samples, colors, {**hints.recipe, "reach": HintReach.thing})
 
@@ -90,14 +67,10 @@ def members(conditioned: Conditioned, at_once: int = AT_A_TIME) -> Iterator[Floa
 
 
 def find(members: Sequence[Floats], hints: HintMap) -> Floats:
-    """Find the things that hints lie on.
+    """Find the things that hints lie on, given the coarse ab of some samples, (2, s, s) each.
 
-    Args:
-        members: coarse ab of some samples, (2, s, s) each.
-        hints: K wishes for the photo.
-
-    Returns:
-        share of each place that belongs to each thing, (K, h, w) in [0, 1], with sums of 1 at most.
+    Returns the share of each place that belongs to the thing of each of K wishes, (K, h, w) in [0, 1], with
+    sums of 1 at most.
     """
     height, width = hints.guide.shape
     wide = [[cv2.resize(plane, (width, height)) for plane in ab] for ab in members]
@@ -137,13 +110,7 @@ def _alike(unit: Doubles, weight: Doubles, most: int) -> Doubles:
 
 
 def recolor(samples: Sequence[Floats], things: Floats, hints: HintMap) -> list[Floats]:
-    """Give things the colours wanted, and leave the rest as it is.
-
-    Args:
-        samples: ab, (2, h, w) each.
-        things: see :func:`find`.
-        hints: the wishes that the things were found for.
-    """
+    """Give things (see :func:`find`) in samples' ab, (2, h, w), the colours wanted; the rest stays."""
     kept = sum((wish.weight for wish in hints.wishes if wish.ab is None), np.zeros_like(hints.weight))
     colored = 1 - kept / np.maximum(hints.weight, 1e-12)
     moved, lacking = [], []

@@ -20,12 +20,11 @@ from cinn_colorize.latents.levels import (
     parse_temperature,
     transfer_noise,
 )
-from cinn_colorize.methods.base import Files, SampleMethod, sha256_of
+from cinn_colorize.methods.base import Entries, Files, PhotoColorizer, SampleMethod, sha256_of
 
 if TYPE_CHECKING:
     from cinn_colorize.imaging.photo import Photo
     from cinn_colorize.latents.latent import Latent
-    from cinn_colorize.methods.base import PhotoColorizer
     from cinn_colorize.methods.conditioned import Conditioned
     from cinn_colorize.methods.contact_sheet import Tile
     from cinn_colorize.methods.samples import Sample
@@ -45,9 +44,8 @@ class Reference:
 
 def encode_reference(colorizer: PhotoColorizer, photo: Photo) -> Reference:
     """Encode the colours of a photo; see :meth:`BaseColorizer.reference`."""
-    size = colorizer.info.chroma_size
     check_reference(photo)
-    whole = colorizer.condition(photo).whole
+    size, whole = colorizer.info.chroma_size, colorizer.condition(photo).whole
     return Reference(whole.encode(photo.lab(size, size)[1:]), photo.sha256)
 
 
@@ -98,18 +96,12 @@ def transfer(
 
 @dataclass(frozen=True)
 class Transfer(SampleMethod):
-    """Photos in the colours of another.
+    """Photos in the colours of another."""
 
-    Attributes:
-        photo: path of the reference, which is encoded when it is first needed, in the process that needs it.
-        noise: see :func:`transfer`; not None where recipes are compared.
-        max_pixels: largest reference accepted, in pixels.
-        _encoded: the reference by network, which copies of the method share.
-    """
-
-    photo: Path
-    noise: PerLevel | None = None
-    max_pixels: int = MAX_PIXELS
+    photo: Path  # the reference, encoded when it is first needed, in the process that needs it
+    noise: PerLevel | None = None  # see :func:`transfer`; not None where recipes are compared
+    max_pixels: int = MAX_PIXELS  # of the reference
+    # The reference by network, which copies of the method share.
     _encoded: dict[tuple[str, float, str], Reference] = field(
         default_factory=dict, kw_only=True, repr=False, compare=False
     )
@@ -120,9 +112,7 @@ class Transfer(SampleMethod):
     encodes: ClassVar[bool] = True
 
     @classmethod
-    def from_recipe(
-        cls, entries: Mapping[str, str], files: Files, levels: Iterable[int], max_pixels: int
-    ) -> Self:
+    def from_recipe(cls, entries: Entries, files: Files, levels: Iterable[int], max_pixels: int) -> Self:
         """See :meth:`Method.from_recipe`."""
         return cls(files[entries["reference"]], parse_noise(entries["noise"], levels, 1.0), max_pixels)
 

@@ -170,9 +170,9 @@ class Library(Shelf):
         return message
 
     def _has_recipe(self, path: Path) -> bool:
-        from cinn_colorize.imaging.photo import has_recipe  # heavy: the page is there before it is needed
+        from cinn_colorize.imaging.photo import recipe_at  # heavy: the page is there before it is needed
 
-        return has_recipe(path, self._max_pixels)
+        return bool(recipe_at(path, self._max_pixels))
 
 
 def _files_in(folder: Path) -> list[Path]:

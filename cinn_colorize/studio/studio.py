@@ -26,13 +26,13 @@ from cinn_colorize.files.atomic import mode_like, writing
 from cinn_colorize.files.formats import format_of_name
 from cinn_colorize.imaging import color
 from cinn_colorize.imaging.options import Encoding, Rendering
-from cinn_colorize.imaging.photo import Photo, open_photo
+from cinn_colorize.imaging.photo import Photo, open_photo, recipe_at
 from cinn_colorize.latents.noise import Floats
 from cinn_colorize.methods import things
 from cinn_colorize.methods.base import SampleMethod
 from cinn_colorize.methods.hint_map import HintMap
 from cinn_colorize.methods.hints import Hint
-from cinn_colorize.methods.recipe import differences, recipe_at
+from cinn_colorize.methods.recipe import differences
 from cinn_colorize.methods.samples import Colorization, Sample, in_file
 from cinn_colorize.methods.transfer import TEMPERATURE
 from cinn_colorize.models import find_weights, load_model

@@ -17,7 +17,7 @@ from cinn_colorize import flow
 from cinn_colorize.errors import DataError, WorkerError
 from cinn_colorize.files.atomic import check_output, remove_leftovers
 from cinn_colorize.files.messages import printable_name
-from cinn_colorize.imaging.photo import has_recipe
+from cinn_colorize.imaging.photo import recipe_at
 from cinn_colorize.models import load_model
 from cinn_colorize.training.checkpoint import KEPT, checkpoints
 from cinn_colorize.training.logs import Logs
@@ -89,7 +89,7 @@ class _Recorder(Generic[Model]):
             if path.exists() and not begun:
                 _refuse(path, "not of a run that can be continued")
         for path in self.run.glob("samples_*.jpg"):
-            if not has_recipe(path):
+            if not recipe_at(path):
                 _refuse(path, "not a sheet that train wrote")
 
     def report(self, progress: Progress) -> None:

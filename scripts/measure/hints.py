@@ -32,6 +32,7 @@ from cinn_colorize.evaluation.photos import Square, read_square, to_rgb
 from cinn_colorize.imaging.color import pixels_to_lab
 from cinn_colorize.imaging.photo import Photo, open_photo
 from cinn_colorize.methods import ensemble, things
+from cinn_colorize.methods.conditioned import Conditioned
 from cinn_colorize.methods.hint_map import HintMap
 from cinn_colorize.methods.hints import Hint
 from cinn_colorize.methods.samples import Sample
@@ -66,9 +67,9 @@ def main() -> None:
         conditioned = colorizer.condition(photo)
         own = conditioned.sample(4, seed=8 * k)
         row = [_measured(square, own, own, places, 0)]
-        for module in (things, ensemble):
+        for move in (recolor_things, ensemble.move):
             start = time.process_time()
-            hinted = module.draw(conditioned, wanted, 4, seed=8 * k)
+            hinted = move(conditioned, conditioned.sample(4, seed=8 * k), wanted)
             row.append(_measured(square, own, hinted, places, time.process_time() - start))
         rows.append(row)
         print(f"{k:>5}" + "".join(f"{v:9.2f}" for v in np.ravel(row)), file=sys.stderr, flush=True)
@@ -83,6 +84,10 @@ def main() -> None:
     _, thing, of_photo = found[:, -1]
     print(f"\nPhotos: {len(rows)}.")
     print(f"four samples: {thing:.1f} s, or {of_photo:.1f} s", file=sys.stderr)
+
+
+def recolor_things(conditioned: Conditioned, samples: list[Sample], hints: HintMap) -> list[Sample]:
+    return things.follow(samples, things.find(things.drawn(conditioned), hints), hints)
 
 
 def _measured(

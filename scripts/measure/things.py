@@ -14,7 +14,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from hints import object_at, pixels_of
+from hints import object_at, pixels_of, recolor_things
 from scipy import ndimage
 
 from cinn_colorize import Colorizer
@@ -24,7 +24,7 @@ from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation.photos import read_square
 from cinn_colorize.imaging import color
 from cinn_colorize.imaging.photo import open_photo
-from cinn_colorize.methods import ensemble, things
+from cinn_colorize.methods import ensemble
 from cinn_colorize.methods.hint_map import HintMap
 from cinn_colorize.methods.hints import Hint
 
@@ -54,8 +54,8 @@ def main() -> None:
         conditioned = colorizer.condition(photo)
         own, seen = conditioned.sample(2, seed=8 * k), color.reduce_chroma(hints.guide, wanted + 0 * hints.ab)
         rest = ndimage.distance_transform_edt(~inside) > 3
-        for module in (ensemble, things):
-            for before, after in zip(own, module.draw(conditioned, hints, 2, seed=8 * k), strict=True):
+        for move in (ensemble.move, recolor_things):
+            for before, after in zip(own, move(conditioned, own, hints), strict=True):
                 change, error = np.hypot(*(after.ab - before.ab)), np.hypot(*(after.ab - seen))
                 moved = change[rest].mean()
                 rows.append((error[inside].mean(), moved, change[inside].mean() / max(moved, 1e-6)))

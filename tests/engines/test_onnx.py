@@ -21,11 +21,10 @@ from cinn_colorize.engines.choice import Engine, ModelSpec, has_gpu
 from cinn_colorize.engines.onnx.files import graphs_for
 from cinn_colorize.errors import EngineError, WeightsError
 from cinn_colorize.files import tensorfile
+from cinn_colorize.imaging.options import HintReach
 from cinn_colorize.imaging.photo import open_photo, read_recipe
 from cinn_colorize.latents.latent import Latent
-from cinn_colorize.methods import ensemble, things
-from cinn_colorize.methods.hint_map import HintMap
-from cinn_colorize.methods.hints import Hint
+from cinn_colorize.methods.hints import Hint, Hinted
 from cinn_colorize.methods.recipe import METHODS
 from cinn_colorize.models import find_weights, save_model
 from cinn_colorize.models.bedrooms import Bedrooms, BedroomsConfig
@@ -280,10 +279,10 @@ def test_what_takes_more_than_g_is_one_error(engine):
             ask()
 
 
-@pytest.mark.parametrize("draw", [ensemble.draw, things.draw])
-def test_hints_are_followed_as_in_torch(engine, colorizer, draw):
-    hints = HintMap.of(open_photo(GRAY), [Hint(3, 4, (255, 0, 0))])
-    (ours,), (theirs,) = (draw(each.condition(GRAY), hints, seed=2) for each in (engine, colorizer))
+@pytest.mark.parametrize("reach", HintReach)
+def test_hints_are_followed_as_in_torch(engine, colorizer, reach):
+    hinted = Hinted((Hint(3, 4, (255, 0, 0)),), reach=reach, seed=2, temperature=engine.info.temperature)
+    (ours,), (theirs,) = (hinted.samples(each, open_photo(GRAY)) for each in (engine, colorizer))
     np.testing.assert_allclose(ours.ab, theirs.ab, atol=0.1)
 
 

@@ -6,7 +6,7 @@ from gray_worlds import texture, view
 
 from cinn_colorize.errors import CinnError
 from cinn_colorize.film.shots import Shot, find_shots, read_shots, write_shots
-from cinn_colorize.methods.hint import Hint
+from cinn_colorize.methods.hints import Hint
 
 LEVELS = 32, 16, 8
 

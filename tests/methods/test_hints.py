@@ -17,7 +17,7 @@ from cinn_colorize.imaging import color
 from cinn_colorize.imaging.color import pixels_to_lab
 from cinn_colorize.imaging.options import Rendering
 from cinn_colorize.imaging.photo import open_photo, read_recipe
-from cinn_colorize.methods.ensemble import draw, ensemble, follow
+from cinn_colorize.methods.ensemble import ensemble, follow, move
 from cinn_colorize.methods.hint_map import HintMap
 from cinn_colorize.methods.hints import Hint, Hinted
 from cinn_colorize.methods.samples import likeliest
@@ -47,6 +47,10 @@ def conditioned(colorizer, photo):
 def long(gray):
     """A 3:1 photo, in more than one window."""
     return open_photo(gray[:40])
+
+
+def draw(conditioned, hints, n=1, seed=0, progress=None):
+    return move(conditioned, conditioned.sample(n, seed=seed), hints, progress)
 
 
 @pytest.fixture(scope="module")

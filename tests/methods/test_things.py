@@ -44,6 +44,10 @@ def photo(examples):
         return open_photo(np.asarray(image.convert("L").resize((120, 80))))
 
 
+def move(conditioned, samples, hints):
+    return things.follow(samples, things.find(things.drawn(conditioned), hints), hints)
+
+
 def recolored(sample, members, hints):
     return things.recolor([sample], things.find(members, hints), hints)[0]
 
@@ -104,8 +108,9 @@ def test_strokes_are_honoured_to_their_edge(tmp_path, flat, halves, sample):
 
 def test_a_seed_is_its_sample_but_for_the_thing(colorizer, photo):
     conditioned, hints = colorizer.condition(photo), HintMap.of(photo, [Hint(20, 30, RED)])
-    one, two = things.draw(conditioned, hints, n=2, seed=4)
-    (again,), plain = things.draw(conditioned, hints, seed=5), conditioned.sample(2, seed=4)
+    plain = conditioned.sample(2, seed=4)
+    one, two = move(conditioned, plain, hints)
+    (again,) = move(conditioned, conditioned.sample(seed=5), hints)
     assert (two.ab == again.ab).all()
     outside = things.find(things.drawn(conditioned), hints)[0] == 0
     assert outside.any()
@@ -116,16 +121,16 @@ def test_a_seed_is_its_sample_but_for_the_thing(colorizer, photo):
 def test_long_photos(colorizer, photo):
     long = open_photo(photo.luminance(40, 120).astype(np.uint8))
     conditioned, hints = colorizer.condition(long), HintMap.of(long, [Hint(110, 20, RED)])
-    (sample,) = things.draw(conditioned, hints)
+    (sample,) = move(conditioned, conditioned.sample(), hints)
     assert sample.ab.shape == hints.ab.shape != (2, 64, 64)
     assert (hints.weight * np.hypot(*(sample.ab - hints.ab))).sum() < 1
 
 
 def test_hints_reach_what_they_are_told_to(colorizer, photo):
-    points, drawn = (Hint(20, 30, RED),), {}
-    for reach, module in ((HintReach.photo, ensemble), (HintReach.thing, things)):
+    points, drawn, conditioned = (Hint(20, 30, RED),), {}, colorizer.condition(photo)
+    for reach, moved in ((HintReach.photo, ensemble.move), (HintReach.thing, move)):
         (drawn[reach],) = Hinted(points, reach=reach, seed=4).samples(colorizer, photo)
-        (wanted,) = module.draw(colorizer.condition(photo), HintMap.of(photo, points), 1, 1.0, seed=4)
+        (wanted,) = moved(conditioned, conditioned.sample(1, 1.0, seed=4), HintMap.of(photo, points))
         assert (drawn[reach].ab == wanted.ab).all()
     assert "reach" not in drawn[HintReach.photo].recipe  # as before there was a choice
     assert drawn[HintReach.thing].recipe["reach"] == "thing"
