@@ -161,10 +161,7 @@ class BaseColorizer:
     def draw(self, photo: PhotoLike, request: Request) -> list[Colorization]:
         """Draw what a request asks for, at the photo's full size: condition, sample, compose.
 
-        Raises:
-            PhotoError: the photo, or a file that the request names, cannot be used.
-            TypeError: a value of the request is of a wrong type.
-            ValueError: a value is out of range, or some exclude each other.
+        Errors are those of :meth:`colorize`.
         """
         method = request.method(self.info)
         photo = _as_photo(photo)
@@ -177,14 +174,9 @@ class BaseColorizer:
     def condition(self, photo: PhotoLike | NetworkInput) -> ConditionedPhoto:
         """Compute what all samples of a photo share: features and heads.
 
-        Args:
-            photo: see :meth:`colorize`; or what the network sees of it, if the photo itself is elsewhere. No
-                frame is looked for: give a :class:`Photo` that has one, see :meth:`Photo.framed`.
-
-        Raises:
-            PhotoError: the photo cannot be read.
-            TypeError: the photo is given in none of these forms.
-            ValueError: an array, a tensor or the L* of a :class:`NetworkInput` has another shape.
+        The photo is given as to :meth:`colorize`, or as what the network sees of it; for errors, see
+        :func:`.open_photo`. No frame is looked for: give a :class:`Photo` that has one, see
+        :meth:`Photo.framed`.
         """
         if not isinstance(photo, NetworkInput):
             photo = NetworkInput.of(_as_photo(photo), self.info.luminance_size)
@@ -195,13 +187,7 @@ class BaseColorizer:
     ) -> list[Colorization]:
         """Bring samples of a photo to its full size in one pass over its rows; a frame stays gray.
 
-        Args:
-            photo: see :meth:`condition`.
-            samples: samples of that photo, of the picture inside its frame.
-            rendering: how they become pictures.
-
-        Raises:
-            PhotoError: the photo cannot be read, or a sample has no finite colours.
+        A PhotoError if the photo cannot be read, or a sample has no finite colours.
         """
         photo, upsamplers = _as_photo(photo), []
         for sample in samples:
@@ -217,11 +203,7 @@ class BaseColorizer:
         ]
 
     def recipe(self, drawn: Mapping[str, str], rendering: Rendering, photo: Photo) -> dict[str, str]:
-        """Complete :attr:`Sample.recipe` to what makes a picture of a photo again, except for the files.
-
-        Raises:
-            PhotoError: the photo's file cannot be read.
-        """
+        """Complete :attr:`Sample.recipe` to what makes a picture of a photo again, except for the files."""
         frame = {"frame": str(photo.frame)} if photo.frame else {}
         pages = {"page": photo.page, "pages": photo.together}
         drawn = dict(drawn)
@@ -238,21 +220,16 @@ class BaseColorizer:
     def reference(self, photo: PhotoLike) -> Reference:
         """Encode the colours of a photo, for :meth:`ConditionedPhoto.transfer`.
 
-        Raises:
-            PhotoError: the photo cannot be read, or is gray.
-            EngineError: the engine cannot encode.
+        A PhotoError if the photo cannot be read, or is gray; an EngineError if the engine cannot encode.
         """
         return encode_reference(self, _as_photo(photo))
 
     def mask(self, image: PhotoLike) -> Mask:
         """Read a mask for :meth:`ConditionedPhoto.mix`: white inside, black outside, gray between.
 
-        Args:
-            image: image of any size, given like a photo, an array or a tensor of bool too, which is stretched
-                to the photo; a frame is left out, see :meth:`Photo.framed_as`.
-
-        Raises:
-            PhotoError: the image cannot be read, or is all black or white.
+        The image is given like a photo, or as an array or a tensor of bool, of any size; it is stretched to
+        the photo, without its frame, see :meth:`Photo.framed_as`. A PhotoError if it cannot be read, or is
+        all black or white.
         """
         return read_mask(_as_photo(image), self.info.chroma_size)
 

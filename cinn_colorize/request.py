@@ -53,7 +53,7 @@ LEVELS = (  # for the help, where LEVEL occurs
     f"LEVEL is a resolution of the latent code: {', '.join(map(str, _DEFAULT.levels[:-1]))} or "
     f"{_DEFAULT.levels[-1]}."
 )
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int], None] | None
 
 
 def temperature_option() -> Any:
@@ -103,21 +103,14 @@ def _frame(text: str) -> str:
 
 
 class Request(ABC):
-    """What makes the pictures of a photo; the fields are options, whose helps tell what they are.
+    """What makes the pictures of a photo; the fields are options, whose helps tell what they are."""
 
-    Attributes:
-        command: the command that takes such requests.
-        temperature: temperature, see :func:`parse_temperature`; None for the default.
-        rendering: how samples become pictures.
-        frame: what surrounds the picture of a scan, see :meth:`Photo.framed`.
-    """
-
-    command: ClassVar[str]
+    command: ClassVar[str]  # that takes such requests
     panel: ClassVar[str] = DRAWING
 
-    temperature: SomeLevels | None
+    temperature: SomeLevels | None  # None for the default
     rendering: Rendering
-    frame: str | Iterable[int] | Box
+    frame: str | Iterable[int] | Box  # see :meth:`Photo.framed`
 
     def without_frame(self) -> Self:
         """Return the request for photos whose frames are not looked for."""
@@ -129,7 +122,7 @@ class Request(ABC):
 
     @abstractmethod
     def method(
-        self, info: ModelInfo, max_pixels: int = MAX_PIXELS, progress: Progress | None = None
+        self, info: ModelInfo, max_pixels: int = MAX_PIXELS, progress: Progress = None
     ) -> SampleMethod:
         """Return what draws the pictures with a model; files beside photos have up to ``max_pixels``.
 
@@ -206,7 +199,7 @@ class SampleRequest(Request):
         return bool(self.hint) or self.strokes is not None
 
     def method(
-        self, info: ModelInfo, max_pixels: int = MAX_PIXELS, progress: Progress | None = None
+        self, info: ModelInfo, max_pixels: int = MAX_PIXELS, progress: Progress = None
     ) -> SampleMethod:
         """See :meth:`Request.method`; without a seed, one sample is the most typical of several."""
         like, seed = self.like, self.seed
@@ -271,7 +264,7 @@ class FilmRequest(Request):
     shots: Path | None = option(None, "FILE", "Table of shots, as --sheet writes it, edited.")
 
     def method(
-        self, info: ModelInfo, max_pixels: int = MAX_PIXELS, progress: Progress | None = None
+        self, info: ModelInfo, max_pixels: int = MAX_PIXELS, progress: Progress = None
     ) -> SampleMethod:
         """See :meth:`Request.method`; without a seed, one version is the most typical of several."""
         drawn = {name: getattr(self, name) for name in ("number", "temperature", "seed", "rendering")}
@@ -307,9 +300,7 @@ class TransferRequest(Request):
     frame: str | Iterable[int] | Box = frame_option()
     pages: str | None = pages_option()
 
-    def method(
-        self, info: ModelInfo, max_pixels: int = MAX_PIXELS, progress: Progress | None = None
-    ) -> Transfer:
+    def method(self, info: ModelInfo, max_pixels: int = MAX_PIXELS, progress: Progress = None) -> Transfer:
         """See :meth:`Request.method`."""
         noise: PerLevel = transfer_noise(info.levels) if self.strength is None else 1 - self.strength
         noise = parse_noise(self.levels, info.levels, noise)
@@ -344,7 +335,7 @@ class MixRequest(Request):
             raise ValueError(f"{self.seeds!r} is not a pair of seeds such as 3,7")
         return parsed[0], parsed[1]
 
-    def method(self, info: ModelInfo, max_pixels: int = MAX_PIXELS, progress: Progress | None = None) -> Mix:
+    def method(self, info: ModelInfo, max_pixels: int = MAX_PIXELS, progress: Progress = None) -> Mix:
         """See :meth:`Request.method`."""
         inside, outside = self.both
         temperature = parse_temperature(self.temperature, info.levels, info.temperature)
@@ -358,13 +349,7 @@ def shared_entries(
 ) -> dict[str, str]:
     """Return what the recipes of all results of a call say alike, whatever the photo; manifests say the same.
 
-    Args:
-        model: name of the model.
-        weights: SHA-256 of its weights file.
-        precision: precision of the networks.
-        guidance: guidance of the networks.
-        drawn: what says how samples are drawn.
-        rendering: how they become pictures.
+    ``weights`` is the SHA-256 of the file; ``drawn`` is what says how samples are drawn.
     """
     guided = {"guidance": repr(guidance)} if guidance else {}
     network = {"precision": precision, **guided}
@@ -372,12 +357,7 @@ def shared_entries(
 
 
 def words(group: Any, without: Sequence[str] = ()) -> list[str]:
-    """Return the options of a request, or of another group, as words of a command line.
-
-    Args:
-        group: dataclass of options; those that have their default are left out.
-        without: names of options to leave out.
-    """
+    """Return the options of a dataclass as words of a command line, without some and those at defaults."""
     found: list[str] = []
     for declared in fields(group):
         value = getattr(group, declared.name)

@@ -317,7 +317,7 @@ def method_of(
     reading: PhotoOptions,
     option: str,
     rest: PerLevel | None = None,
-    progress: Progress | None = None,
+    progress: Progress = None,
 ) -> SampleMethod:
     """Return what draws a request with a model; a value that cannot be used is a usage error.
 

@@ -120,7 +120,6 @@ class SampleMethod(Method):
 
     @property
     def entries(self) -> dict[str, str]:
-        """See :attr:`Method.entries`."""
         entries = {key: str(self.settings[key]) for key in self.keys}
         absent = self.absent.items()
         return {"method": self.name, **{key: v for key, v in entries.items() if (key, v) not in absent}}

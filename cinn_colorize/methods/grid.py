@@ -187,7 +187,6 @@ class Grid(Method):
 
     @classmethod
     def from_recipe(cls, entries: Entries, files: Files, levels: Iterable[int], max_pixels: int) -> Self:
-        """See :meth:`Method.from_recipe`."""
         ends = entries["between"].split(",") if entries["between"] else []
         return cls.of(
             _parse_number(entries["number"]),
@@ -199,7 +198,6 @@ class Grid(Method):
 
     @property
     def entries(self) -> dict[str, str]:
-        """See :attr:`Method.entries`."""
         return {"method": self.name, **{key: _entry(getattr(self.codes, key, None)) for key in self.keys}}
 
     def draw(self, colorizer: PhotoColorizer, photo: Photo) -> Chart:

@@ -146,7 +146,6 @@ class Hinted(SampleMethod):
 
     @classmethod
     def from_recipe(cls, entries: Entries, files: Files, levels: Iterable[int], max_pixels: int) -> Self:
-        """See :meth:`Method.from_recipe`."""
         strokes, reach = entries["strokes"], entries["reach"]
         if reach not in list(HintReach):
             raise ValueError(f"reach {reach!r:.80} is not one of {', '.join(HintReach)}")
@@ -159,16 +158,13 @@ class Hinted(SampleMethod):
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """See :attr:`SampleMethod.paths`."""
         return (self.strokes,) if self.strokes else ()
 
     @property
     def kept(self) -> int:
-        """See :attr:`SampleMethod.kept`."""
         return 1 if self.first else self.number
 
     def check(self, colorizer: PhotoColorizer, photo: Photo) -> None:
-        """See :meth:`SampleMethod.check`."""
         from cinn_colorize.methods.hint_map import HintMap
 
         HintMap.of(photo, self.points, self.strokes)

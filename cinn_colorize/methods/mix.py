@@ -120,12 +120,10 @@ class Mix(SampleMethod):
 
     @classmethod
     def from_recipe(cls, entries: Entries, files: Files, levels: Iterable[int], max_pixels: int) -> Self:
-        """See :meth:`Method.from_recipe`."""
         return cls(files[entries["mask"]], parse_seed(entries["outside_seed"]), max_pixels)
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """See :attr:`SampleMethod.settings`."""
         return {"outside_seed": self.outside_seed, "mask": sha256_of(self.mask)}
 
     @cached_property
@@ -137,16 +135,13 @@ class Mix(SampleMethod):
         return open_photo(self.mask, max_pixels=self.max_pixels)
 
     def open_files(self) -> None:
-        """See :meth:`SampleMethod.open_files`."""
         _ = self.opened
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """See :attr:`SampleMethod.paths`."""
         return (self.mask,)
 
     def check(self, colorizer: PhotoColorizer, photo: Photo) -> None:
-        """See :meth:`SampleMethod.check`."""
         self._mask_of(colorizer, photo)
 
     def _mask_of(self, colorizer: PhotoColorizer, photo: Photo) -> Mask:

@@ -47,16 +47,13 @@ class Sampling(SampleMethod):
 
     @property
     def order(self) -> str:
-        """See :attr:`SampleMethod.order`."""
         return self.rank or (Rank.typical if self.pick else super().order)
 
     @property
     def kept(self) -> int:
-        """See :attr:`SampleMethod.kept`."""
         return self.pick or self.number
 
     def samples(self, colorizer: PhotoColorizer, photo: Photo) -> list[Sample]:
-        """See :meth:`SampleMethod.samples`."""
         from cinn_colorize.methods.samples import likeliest, picked
 
         draw = self._drawing(colorizer.condition(photo))
@@ -105,7 +102,6 @@ class Variation(Sampling):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """See :attr:`SampleMethod.settings`."""
         return {**super().settings, "like": self.like, "fresh": format_levels(self.fresh)}
 
     def first_tiles(self, colorizer: PhotoColorizer, photo: Photo) -> list[Tile]:

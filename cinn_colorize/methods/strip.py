@@ -66,7 +66,6 @@ class Strip(Method):
 
     @classmethod
     def from_recipe(cls, entries: Entries, files: Files, levels: Iterable[int], max_pixels: int) -> Self:
-        """See :meth:`Method.from_recipe`."""
         scaled = entries["scaled"]
         return cls(
             parse_temperatures(entries["temperatures"]),
@@ -75,7 +74,6 @@ class Strip(Method):
 
     @property
     def entries(self) -> dict[str, str]:
-        """See :attr:`Method.entries`."""
         return {
             "method": self.name,
             "temperatures": ",".join(map(repr, self.temperatures)),

@@ -113,23 +113,19 @@ class Transfer(SampleMethod):
 
     @classmethod
     def from_recipe(cls, entries: Entries, files: Files, levels: Iterable[int], max_pixels: int) -> Self:
-        """See :meth:`Method.from_recipe`."""
         return cls(files[entries["reference"]], parse_noise(entries["noise"], levels, 1.0), max_pixels)
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """See :attr:`SampleMethod.settings`."""
         noise = None if self.noise is None else format_levels(self.noise)
         return {"noise": noise, "reference": sha256_of(self.photo)}
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """See :attr:`SampleMethod.paths`."""
         return (self.photo,)
 
     @property
     def is_random(self) -> bool:
-        """See :attr:`SampleMethod.is_random`."""
         return super().is_random and (self.noise is None or not is_zero(self.noise))
 
     def samples(self, colorizer: PhotoColorizer, photo: Photo) -> list[Sample]:
