@@ -29,6 +29,7 @@ from cinn_colorize.imaging.options import (
     parse_frame,
     parse_seed,
     parse_time,
+    seeds_from,
     whole_number,
 )
 from cinn_colorize.latents.levels import (
@@ -207,8 +208,8 @@ class SampleRequest(Request):
             like = whole_number(like, "like", 0)
             check_seeds(like, 1)
             seed = like + 1 if seed is None else seed
-        n, first = whole_number(self.number, "n", 1), whole_number(seed or 0, "seed", 0)
-        check_seeds(first, n)
+        seeds = seeds_from(seed or 0, self.number)
+        n = len(seeds)
         kept = None if self.pick is None else whole_number(self.pick, "pick", 1)
         if kept and kept > n:
             raise ValueError(f"pick must be at most n, {n}, not {kept}")
@@ -218,7 +219,7 @@ class SampleRequest(Request):
             raise TypeError(f"strokes must be the path of a picture, not {type(strokes).__name__}")
         drawn: dict[str, Any] = {
             "number": TYPICAL_OF if is_typical else n,
-            "seed": first,
+            "seed": seeds[0],
             "temperature": parse_temperature(self.temperature, info.levels, info.temperature),
             "rendering": self.rendering,
         }

@@ -333,9 +333,7 @@ def find_box(shown: Iterable[NDArray[np.uint8]]) -> Box | None:
     scale = min(1, frames_of_scans.SIZE / max(bottom - top, right - left))
     reduced = cv2.resize(total[inside], None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     mean = np.asarray(reduced / (2.55 * number), np.float32)
-    if found := frames_of_scans.find_picture(mean):
-        ratio = (right - left) / mean.shape[1], (bottom - top) / mean.shape[0]
-        inner = frames_of_scans.scaled(found, ratio)
+    if inner := frames_of_scans.find_picture(mean, (bottom - top, right - left)):
         change = cv2.subtract(most, least)[inside].astype(np.float32)
         change[inner.top : inner.bottom, inner.left : inner.right] = np.nan
         if np.nanpercentile(change, 90) <= _STILL:

@@ -52,12 +52,10 @@ class _Step(NamedTuple):
     counts: Counts  # (n + 1,), how many of the first k places along the side show the step
 
 
-def find_picture(L: Floats) -> tuple[float, float, float, float] | None:
-    """Find the picture inside a frame, in L* (h, w) whose longer side is about ``SIZE``.
+def find_picture(L: Floats, size: tuple[int, int]) -> Box | None:
+    """Find the picture inside a frame, in L* (h, w), whose longer side is about ``SIZE``, of a photo.
 
-    Returns:
-        left, top, right and bottom in pixels, so that nearly all of the picture is inside; None without a
-        frame.
+    Returns where nearly all of the picture lies in the photo of a height and width; None without a frame.
     """
     turned = [L.T, L, L[:, ::-1].T, L[::-1]]  # in each, one of the four sides is the first row
     sides = [_steps(side) for side in turned]
@@ -70,13 +68,9 @@ def find_picture(L: Floats) -> tuple[float, float, float, float] | None:
         _outer_depth(side, step, *neighbours[k % 2])
         for k, (side, step) in enumerate(zip(turned, steps, strict=True))
     )
-    return left, top, L.shape[1] - right, L.shape[0] - bottom
-
-
-def scaled(found: tuple[float, float, float, float], scale: tuple[float, float]) -> Box:
-    """Return the box of a photo for a rectangle in its copy; ``scale`` is their ratio across and down."""
-    left, top, right, bottom = (round(place * scale[k % 2]) for k, place in enumerate(found))
-    return Box(left, top, right, bottom)
+    height, width = L.shape
+    x, y = size[1] / width, size[0] / height
+    return Box(round(left * x), round(top * y), round((width - right) * x), round((height - bottom) * y))
 
 
 def _steps(L: Floats) -> list[_Step]:

@@ -270,6 +270,13 @@ def check_seeds(seed: int, number: int) -> None:
         raise ValueError(f"no seed may exceed {MAX_SEED}")
 
 
+def seeds_from(first: SupportsIndex, n: SupportsIndex) -> range:
+    """Return the seeds of n samples; a TypeError if a number is no integer, a ValueError if out of range."""
+    n, first = whole_number(n, "n", 1), whole_number(first, "seed", 0)
+    check_seeds(first, n)
+    return range(first, first + n)
+
+
 def picked(number: int, seeds: Sequence[int], order: str = "typical") -> dict[str, str]:
     """Return what recipes say of samples that were picked from those of more seeds, and by what ``order``."""
     few = number < len(seeds)

@@ -28,7 +28,7 @@ from cinn_colorize.imaging import color, vips
 from cinn_colorize.imaging.bands import NETWORK_SIZE, Bands
 from cinn_colorize.imaging.color import SRGB, Floats, Pixels, RGBSpace
 from cinn_colorize.imaging.decoding import from_pillow
-from cinn_colorize.imaging.frame import SIZE, find_picture, scaled
+from cinn_colorize.imaging.frame import SIZE, find_picture
 from cinn_colorize.imaging.metadata import find_recipe, problem_of
 from cinn_colorize.imaging.options import MAX_PIXELS, Box, parse_frame, whole_number
 from cinn_colorize.imaging.picture import Picture, canvas, fitted
@@ -278,12 +278,10 @@ class Photo:
 
     def _find_frame(self) -> Box | None:
         """Return where the picture lies inside the frame of the whole photo; None if no frame is found."""
-        height, width = fitted(self.height, self.width, SIZE)
         # Most photos have no frame, and need the network's copy next.
         is_large = min(self.height, self.width) >= NETWORK_SIZE
-        sizes = [(height, width), *[(NETWORK_SIZE, NETWORK_SIZE)] * is_large]
-        found = find_picture(self._reduced(*sizes)[0][0])
-        return None if found is None else scaled(found, (self.width / width, self.height / height))
+        sizes = [fitted(self.height, self.width, SIZE), *[(NETWORK_SIZE, NETWORK_SIZE)] * is_large]
+        return find_picture(self._reduced(*sizes)[0][0], (self.height, self.width))
 
 
 def _plain_share(L: Floats) -> float:

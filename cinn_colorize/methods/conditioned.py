@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cinn_colorize.engines.interface import Coarse, Network, NetworkInput
-from cinn_colorize.imaging.options import whole_number
+from cinn_colorize.imaging.options import picked, seeds_from, whole_number
 from cinn_colorize.latents.levels import PerLevel, SomeLevels, parse_temperature
 from cinn_colorize.latents.noise import Floats, LatentLevels, Shapes, draw
-from cinn_colorize.methods.samples import Sample, medoids, picked, seeds_from
+from cinn_colorize.methods.samples import Sample, medoids
 
 if TYPE_CHECKING:
     from torch import Tensor

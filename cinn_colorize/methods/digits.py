@@ -24,10 +24,9 @@ from cinn_colorize.data.sources import Source
 from cinn_colorize.engines.pytorch import choose_device, placed
 from cinn_colorize.errors import DataError, WeightsError
 from cinn_colorize.files.messages import printable_name
-from cinn_colorize.imaging.options import whole_number
+from cinn_colorize.imaging.options import seeds_from, whole_number
 from cinn_colorize.latents.latent import Latent
 from cinn_colorize.latents.levels import by_level
-from cinn_colorize.methods.samples import seeds_from
 from cinn_colorize.models import Loaded, loaded_from
 from cinn_colorize.models.base import one_thread
 from cinn_colorize.models.mnist import DIGITS, LEVEL, SIZE, Mnist

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsIndex
 
-from cinn_colorize.imaging.options import Rank, check_seeds, parse_seed, whole_number
+from cinn_colorize.imaging.options import Rank, check_seeds, parse_seed, picked, seeds_from, whole_number
 from cinn_colorize.latents.levels import (
     PerLevel,
     SomeLevels,
@@ -54,7 +54,7 @@ class Sampling(SampleMethod):
         return self.pick or self.number
 
     def samples(self, colorizer: PhotoColorizer, photo: Photo) -> list[Sample]:
-        from cinn_colorize.methods.samples import likeliest, picked
+        from cinn_colorize.methods.samples import likeliest
 
         draw = self._drawing(colorizer.condition(photo))
         if self.rank is Rank.log_prob:
@@ -146,7 +146,6 @@ def vary(
         ValueError: an argument is out of range.
     """
     from cinn_colorize.latents.noise import draw_like
-    from cinn_colorize.methods.samples import seeds_from
 
     like = whole_number(like, "like", 0)
     check_seeds(like, 1)

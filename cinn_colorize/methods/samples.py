@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from cinn_colorize.errors import LatentError, PhotoError
 from cinn_colorize.files.formats import format_of_name
-from cinn_colorize.imaging.options import Encoding, check_seeds, whole_number
-from cinn_colorize.imaging.options import picked as picked
+from cinn_colorize.imaging.options import Encoding, whole_number
 from cinn_colorize.imaging.picture import Picture
 from cinn_colorize.latents.levels import PerLevel, format_levels
 from cinn_colorize.latents.noise import Floats, LatentLevels
@@ -262,10 +261,3 @@ def _best(apart: NDArray[np.float64], chosen: list[int]) -> tuple[int, float]:
     costs = np.minimum(apart, apart[chosen].min(0)).sum(1)
     costs[chosen] = np.inf
     return int(costs.argmin()), float(costs.min())
-
-
-def seeds_from(first: SupportsIndex, n: SupportsIndex) -> range:
-    """Return the seeds of n samples; a TypeError if a number is no integer, a ValueError if out of range."""
-    n, first = whole_number(n, "n", 1), whole_number(first, "seed", 0)
-    check_seeds(first, n)
-    return range(first, first + n)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsIndex
 
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.imaging.options import MAX_PIXELS
+from cinn_colorize.imaging.options import MAX_PIXELS, seeds_from
 from cinn_colorize.latents.levels import (
     PerLevel,
     SomeLevels,
@@ -79,7 +79,6 @@ def transfer(
         ValueError: an argument is out of range.
     """
     from cinn_colorize.latents.latent import Latent
-    from cinn_colorize.methods.samples import seeds_from
 
     if not isinstance(reference, Reference):
         kind = type(reference).__name__

@@ -131,7 +131,7 @@ def test_examples_without_a_frame_have_none(examples):
 
 def test_a_search_sees_small_and_narrow_copies():
     for shape in ((1, 1), (1, SIZE), (SIZE, 2), (9, 9), (40, SIZE)):
-        assert find_picture(np.full(shape, 50, np.float32)) is None
+        assert find_picture(np.full(shape, 50, np.float32), shape) is None
 
 
 def test_the_network_sees_the_picture_alone():
