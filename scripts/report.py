@@ -39,6 +39,7 @@ VALIDATION, DEV, OTHERS = "photos-val.zip", "photos-dev.zip", "photos-train-0.zi
 EVALUATE: tuple[object, ...] = ("-m", "cinn_colorize", "evaluate")
 LABELS = "photos-val-labels.tsv"
 TEMPERATURE, GUIDANCE = short_levels(MODELS["natural"].temperature), MODELS["natural"].guidance or 0.0
+SETTING = TEMPERATURE + (f"@{GUIDANCE:g}" if GUIDANCE else "")  # as settings.py accepts it
 FIGURES = ("1", "4", "6", "7", "11", "12", "14", "15")
 SWEPT = ("1", "0.7,8:0.8", "0.7,8:0.75@0.3", "0.7,8:0.8@0.4")  # beside the default, in docs/temperature.md
 LIKELIEST = ("astronaut.png", "coffee.png", "perched-osprey.jpg", "rocket.jpg")
@@ -54,10 +55,7 @@ README_COLUMNS = ("nll", "best_of_8", "best_of_8_image", "best_of_1", "objects",
 DIGITS = {"variance": 1, "top5_lite0": 1, "nll": 3, "structure": 3, "alignment": 3, "objects": 3}
 TIMES = {"kid_lite0": 1000}  # too small to be read otherwise
 ROWS = {"gray": "gray photo", "truth": "true colours at 64 px"}  # references, by their name in JSON
-TINTS = {
-    "tint": "temperature 0 in random tints",
-    "tint*": "temperature 0 in the best tints",
-}  # of each setting
+TINTS = {"tint": "temperature 0 in random tints", "tint*": "temperature 0 in the best tints"}  # of a setting
 
 
 @dataclass(frozen=True)
@@ -103,17 +101,12 @@ class Job:
         return list(json.loads(kept.read_text()))
 
 
-def setting() -> str:
-    """Return default temperature and guidance of ``natural`` as ``settings.py`` accepts them."""
-    return TEMPERATURE + (f"@{GUIDANCE:g}" if GUIDANCE else "")
-
-
 def rows(evaluation: list[dict[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
     """Return the rows of an evaluation with titles: each setting and its tints, and the references."""
     first, other = evaluation
     other = other | {"nll": None}  # which is always that at temperature 1
     found: list[tuple[str, Mapping[str, Any]]] = []
-    for of_setting, row in (("temperature 1", first), (f"the default, `{setting()}`", other)):
+    for of_setting, row in (("temperature 1", first), (f"the default, `{SETTING}`", other)):
         found += [(of_setting, row), *((of_tints, row[name]) for name, of_tints in TINTS.items())]
     return found + [(of_reference, first[name]) for name, of_reference in ROWS.items()]
 
@@ -132,10 +125,8 @@ def title(name: str) -> str:
     return f"{name} x {TIMES[name]}" if name in TIMES else name
 
 
-def table(*lines: list[str]) -> str:
-    """Format a Markdown table; the first line is its head."""
-    rows = (lines[0], ["---"] * len(lines[0]), *lines[1:])
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+def table(head: list[str], *lines: list[str]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *lines))
 
 
 def readme(job: Job) -> str:
@@ -153,11 +144,9 @@ def card(job: Job) -> str:
     found = rows(job.evaluation)
     parts = job.evaluation[0].items()
     measures = [name for name, part in parts if isinstance(part, dict) and {"mean", "se"} <= {*part}]
-    return table(
-        ["", *(of_row for of_row, _ in found)],
-        *([title(name), *(cell(name, row.get(name)) for _, row in found)] for name in measures),
-        ["exploding samples", *(str(row.get("exploding", "-")) for _, row in found)],
-    )
+    lines = [[title(name), *(cell(name, row.get(name)) for _, row in found)] for name in measures]
+    lines.append(["exploding samples", *(str(row.get("exploding", "-")) for _, row in found)])
+    return table(["", *(of_row for of_row, _ in found)], *lines)
 
 
 def calibration(job: Job) -> str:
@@ -235,7 +224,7 @@ class Section(NamedTuple):
 
 
 ENGINES = ("scripts/measure/engines.py", "examples/tea-gardens.jpg")
-SETTINGS = ("scripts/measure/settings.py", DEV, OTHERS, setting(), *SWEPT, "--photos")
+SETTINGS = ("scripts/measure/settings.py", DEV, OTHERS, SETTING, *SWEPT, "--photos")
 SECTIONS = {
     "readme": Section("README.md", 20, readme),
     "card": Section("weights/MODEL_CARD.md", 1, card),  # after readme, whose evaluation it shows
@@ -270,12 +259,13 @@ def sections_of(text: str) -> dict[str, str]:
 
 def stale(root: Path = ROOT) -> list[str]:
     """Return the names of the sections that are of other weights than the shipped ones."""
-    found = {}
+    found = []
     for name, section in SECTIONS.items():
-        found[name] = sections_of((root / section.page).read_text(encoding="utf-8")).get(name)
-        if not found[name]:
+        sha = sections_of((root / section.page).read_text(encoding="utf-8")).get(name)
+        if not sha:
             raise ValueError(f"{section.page}: has no <!-- report: {name} weights=SHA -->")
-    return [name for name, sha in found.items() if sha != shipped(name)]
+        found += [name] if sha != shipped(name) else []
+    return found
 
 
 def write(page: Path, name: str, sha: str, text: str) -> None:
@@ -319,7 +309,7 @@ def main() -> None:
         return
     names, failed = arguments.sections or old, []
     for name in names:
-        kept = f"{shipped(name)[:12]}-{setting().replace(':', '-')}"  # defaults change what is made too
+        kept = f"{shipped(name)[:12]}-{SETTING.replace(':', '-')}"  # defaults change what is made too
         folder = arguments.run.resolve() / kept / (f"trial-{arguments.photos}" if arguments.photos else "")
         images = folder / f"{name}-images"
         images.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,6 @@ import tempfile
 import time
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import psutil
 from shared import replace_section
@@ -101,9 +100,8 @@ def main() -> None:
 
 def _report(section: str, photos: list[Path], arguments: argparse.Namespace) -> str:
     module = importlib.import_module(section)  # which imports what it requires
-    given: dict[str, tuple[Any, ...]] = {"flows": (arguments.batch,), "command": ([EXAMPLE, *photos[:2]],)}
-    given["upsampling"] = (photos, arguments.megapixels)
-    return str(module.report(*given[section], arguments.repeats))
+    given = {"flows": [arguments.batch], "upsampling": [photos, arguments.megapixels]}
+    return str(module.report(*given.get(section, [[EXAMPLE, *photos[:2]]]), arguments.repeats))
 
 
 if __name__ == "__main__":

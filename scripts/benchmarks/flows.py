@@ -259,10 +259,8 @@ def report(batch: int, repeats: int) -> str:
         for precision, label in precisions.items():
             steps = training(build, batch, repeats, precision)
             drawing = sampling(pair, SAMPLES, repeats, precision)
-            for what, found in (
-                (f"training step, batch {batch}", steps),
-                (f"{SAMPLES} samples of a photo", drawing),
-            ):
+            timed = {f"training step, batch {batch}": steps, f"{SAMPLES} samples of a photo": drawing}
+            for what, found in timed.items():
                 for way, seconds in found.items():
                     took = [f"{statistics.median(seconds):.3f}", f"{ratio(found, PEER, way):.2f}"]
                     lines.append([f"{pair.name}, {label}: {what}", way, *took])

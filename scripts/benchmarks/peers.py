@@ -177,12 +177,8 @@ def report(found: dict[tuple[str, str], list[list[float]]]) -> str:
     for way, times in found.items():
         *seconds, memory = np.median(times, axis=0)
         ratios = np.median(np.array(times) / reference, axis=0)[[1, 3, 4]]
-        cells = [
-            *(f"{value:.1f}" for value in seconds),
-            f"{memory:.0f}",
-            *(f"{ratio:.2f}" for ratio in ratios),
-        ]
-        rows.append([titles[way], *cells])
+        cells = [*(f"{value:.1f}" for value in seconds), f"{memory:.0f}"]
+        rows.append([titles[way], *cells, *(f"{ratio:.2f}" for ratio in ratios)])
     head = ["", "cold, s", "cold, CPU s", "warm, s", "warm, CPU s", "peak memory, MiB"]
     text = table([*head, "cold CPU", "warm CPU", "memory"], rows)
     where = f"{os.cpu_count()} cores with a load of {os.getloadavg()[0]:.0f}"

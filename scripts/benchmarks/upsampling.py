@@ -102,9 +102,7 @@ def report(paths: list[Path], sizes: list[float], repeats: int) -> str:
     for megapixels in sizes:
         full = resized(lab, megapixels)
         given = *reduced(full), full[0]
-        needed = (
-            3 * 4 * WINDOW**2 * 3 * full[0].size
-        )  # bytes, for kornia: windows of all pixels of the planes
+        needed = 3 * 4 * WINDOW**2 * 3 * full[0].size  # bytes, for kornia: windows of all pixels
         ways = {name: functools.partial(method, *given) for name, method in METHODS.items()}
         if needed > 0.8 * psutil.virtual_memory().available:
             missing.append(f"{megapixels:g} MP (needs about {needed / 1e9:.0f} GB)")

@@ -213,14 +213,11 @@ def measures_of(found: dict[Row, dict[str, Any]], run: Path) -> list[list[str]]:
             lines.append((title, report if name == "model" else report[name], costs[row]))
             costs[row] = {}  # of the model, not of its tints
     lines += [(label, first[label], {}) for label in ("gray", "truth")]
-    return [["", *columns, *trained]] + [
-        [
-            title,
-            *(cell(measures.get(c), DIGITS.get(c, 2)) for c in columns),
-            *(cost.get(t, "-") for t in trained),
-        ]
-        for title, measures, cost in lines
-    ]
+    table = [["", *columns, *trained]]
+    for title, measures, cost in lines:
+        cells = (cell(measures.get(c), DIGITS.get(c, 2)) for c in columns)
+        table.append([title, *cells, *(cost.get(t, "-") for t in trained)])
+    return table
 
 
 def printed(table: list[list[str]], remark: str) -> str:

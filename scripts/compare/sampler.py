@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from features import SHA256, features_of
-from method import Features, Method
+from methods import Features, Method
 from numpy.typing import NDArray
 from torch import Tensor
 

@@ -19,16 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from classification import Classification
-from colorgan import ColorGan
 from couplings import Couplings
 from features import BACKBONE, BATCH, SEED, SHA256, Cache, backbone
-from method import Method
-from pix2pix import Pix2pix
-from regression import Regression
+from methods import Classification, ColorGan, Method, Pix2pix, Regression, VaeMdn
 from sampler import Sampler
 from torch import Tensor, nn
-from vae_mdn import VaeMdn
 
 from cinn_colorize import evaluation
 from cinn_colorize.data.sources import Source, find_photos

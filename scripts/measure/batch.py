@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -73,7 +74,7 @@ class Watch(threading.Thread):
                 self.peak = max(self.peak, sum(each.memory_full_info().pss for each in tree))
 
 
-def measure(name: str, command: Sequence[str | Path], photos: int) -> float:
+def measure(name: str, command: Sequence[Any], photos: int) -> float:
     """Run a command that prints a line per photo, print a table row; return photos/s overall."""
     start = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
@@ -101,28 +102,15 @@ def main() -> None:
         serial(*arguments.serial)
         return
     options = ["-m", "cinn_colorize", "--device", "cpu", "--seed", "0", "-q"]
-    program: list[str | Path] = [sys.executable, *options]
+    program = [sys.executable, *options]
     with tempfile.TemporaryDirectory(prefix="measure-") as name:
         folder = Path(name)
         photos = make_photos(folder / "photos", arguments.photos)
         print("           photos   seconds  all [/s] steady [/s] peak GB", flush=True)
         ratios = []
         for i in range(arguments.rounds):
-            batch = [
-                *program,
-                folder / "photos",
-                "-o",
-                folder / f"batch{i}",
-                "--workers",
-                "2",
-            ]
-            one: list[str | Path] = [
-                sys.executable,
-                __file__,
-                "--serial",
-                folder / "photos",
-                folder / f"serial{i}",
-            ]
+            batch = [*program, folder / "photos", "-o", folder / f"batch{i}", "--workers", "2"]
+            one = [sys.executable, __file__, "--serial", folder / "photos", folder / f"serial{i}"]
             rate = measure("batch", batch, len(photos))
             ratios.append(rate / measure("serial", one, len(photos)))
         loop = f'for photo; do "$0" {" ".join(options)} "$photo" -o "$(dirname "$photo")/../loop"; done'

@@ -79,10 +79,8 @@ class Drawer:
 
     def __call__(self, L: Frame) -> Floats:
         """Return ab (N, 2, 64, 64)."""
-        file = (
-            self.cache
-            / f"{hashlib.sha256(L.tobytes() + self.colorizer.sha256.encode()).hexdigest()[:24]}.npy"
-        )
+        digest = hashlib.sha256(L.tobytes() + self.colorizer.sha256.encode()).hexdigest()
+        file = self.cache / f"{digest[:24]}.npy"
         if not file.exists() or len(np.load(file, mmap_mode="r")) < self.number:
             conditioned = self.colorizer.condition(NetworkInput(L.astype(np.float32) / 2.55))
             samples = conditioned.sample(self.number, seed=0)
@@ -113,23 +111,16 @@ def measures(L: Sequence[Frame], true: Sequence[Floats], drawer: Drawer) -> Rows
     }
     pairs = [(t, t + 1, *tracked(L[t : t + 2])) for t in range(len(L) - 1)]
     return {
-        name: {**measures_of(L, film, true), "change": change(film, pairs)} for name, film in films.items()
+        name: measures_of(L, film, true) | {"change": change(film, pairs)} for name, film in films.items()
     }
 
 
 def measures_of(L: Sequence[Frame], film: Sequence[Floats], true: Sequence[Floats]) -> dict[str, float]:
-    squared = [
-        np.square(halved(ab) - halved(right[None])).sum(1) for ab, right in zip(film, true, strict=True)
-    ]
-    errors = np.sqrt(np.mean(squared, (0, 2, 3)))
-    chroma = np.mean([np.hypot(ab[:, 0], ab[:, 1]).mean() for ab in film])
-    consistency = np.mean([cdc(L, [ab[n] for ab in film]) for n in range(len(film[0]))])
-    return {
-        "CDC": 1000 * float(consistency),
-        "chroma": float(chroma),
-        "one": errors.mean(),
-        "best": errors.min(),
-    }
+    apart = [halved(ab) - halved(right[None]) for ab, right in zip(film, true, strict=True)]
+    errors = np.sqrt(np.mean([np.square(each).sum(1) for each in apart], (0, 2, 3)))
+    chroma = float(np.mean([np.hypot(ab[:, 0], ab[:, 1]).mean() for ab in film]))
+    consistency = float(np.mean([cdc(L, [ab[n] for ab in film]) for n in range(len(film[0]))]))
+    return {"CDC": 1000 * consistency, "chroma": chroma, "one": errors.mean(), "best": errors.min()}
 
 
 def drift(L: Sequence[Frame], true: Sequence[Floats], drawer: Drawer, lags: Sequence[int]) -> Rows:
@@ -137,11 +128,8 @@ def drift(L: Sequence[Frame], true: Sequence[Floats], drawer: Drawer, lags: Sequ
     for lag in lags:
         pairs = [(t, t + lag, *tracked(L[t : t + lag + 1])) for t in range(0, len(L) - lag, APART)]
         alone = {t: enlarged(drawer(L[t])) for t in {t for pair in pairs for t in pair[:2]}}
-        films: dict[str, Film] = {
-            "true": [ab[None] for ab in true],
-            "frame by frame": alone,
-            "along motion": along,
-        }
+        of_true = [ab[None] for ab in true]
+        films: dict[str, Film] = {"true": of_true, "frame by frame": alone, "along motion": along}
         for name, film in films.items():
             rows.setdefault(name, {})[f"drift {lag}"] = change(film, pairs)
     return rows
@@ -164,15 +152,12 @@ def tracked(L: Sequence[Frame]) -> tuple[Floats, Floats]:
     return to_first, sure & ((places >= 0) & (places <= GRID - 1)).all(-1)
 
 
-def change(
-    film: Mapping[int, Floats] | Sequence[Floats], pairs: Sequence[tuple[int, int, Floats, Floats]]
-) -> float:
+def change(film: Film, pairs: Sequence[tuple[int, int, Floats, Floats]]) -> float:
     total = count = 0.0
     for first, last, to_first, sure in pairs:
         for before, after in zip(film[first], film[last], strict=True):
-            apart = after.transpose(1, 2, 0) - brought(
-                np.ascontiguousarray(before.transpose(1, 2, 0)), to_first
-            )
+            there = brought(np.ascontiguousarray(before.transpose(1, 2, 0)), to_first)
+            apart = after.transpose(1, 2, 0) - there
             total, count = total + np.square(apart[sure]).sum(), count + sure.sum()
     return float(np.sqrt(total / count)) if count else np.nan
 
@@ -220,9 +205,7 @@ def summary(tables: Sequence[Rows]) -> None:
     names = list(dict.fromkeys(name for table in tables for name in table["true"]))
     terms = {label: {label: 1} for label in tables[0]}
     terms["along motion - frame by frame"] = {"along motion": 1, "frame by frame": -1}
-    rows = {
-        label: {name: over_films(tables, name, signs) for name in names} for label, signs in terms.items()
-    }
+    rows = {label: {n: over_films(tables, n, signs) for n in names} for label, signs in terms.items()}
     show(f"mean of {len(tables)} films", rows)
 
 

@@ -60,9 +60,7 @@ def main() -> None:
 
     medoid = statistics["medoid"]
     columns = (f"{name} | difference from the medoid" for name in MEASURES)
-    print(
-        f"{len(medoid)} photos\n\n| one of the seeds 0 to 7 | {' | '.join(columns)} |\n|---|---|---|---|---|"
-    )
+    print(f"{len(medoid)} photos\n\n| one of the seeds 0 to 7 | {' | '.join(columns)} |\n|{5 * '---|'}")
     for name, measured in statistics.items():
         means, changes = estimate(measured), {} if measured is medoid else difference(measured, medoid)
         cells = []

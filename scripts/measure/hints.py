@@ -73,10 +73,8 @@ def main() -> None:
             row.append(_measured(square, own, hinted, places, time.process_time() - start))
         rows.append(row)
         print(f"{k:>5}" + "".join(f"{v:9.2f}" for v in np.ravel(row)), file=sys.stderr, flush=True)
-    heads = (
-        "Delta E76 at the hints | 100 RMSE from the photo | error of ab on the hinted objects | rest moved"
-    )
-    print(f"| | {heads} |\n|---|---|---|---|---|")
+    heads = "Delta E76 at the hints | 100 RMSE from the photo | error of ab on the hinted objects"
+    print(f"| | {heads} | rest moved |\n|---|---|---|---|---|")
     names = ("without hints", "**with hints**", "with `--hint-reach photo`")
     found = np.nanmean(rows, axis=0)
     for name, values in zip(names, found, strict=True):
@@ -98,9 +96,8 @@ def _measured(
     rows, (x, y) = [], np.transpose(places)
     for before, after in zip(own, hinted, strict=True):
         rgb = to_rgb(square.L, after.ab)
-        difference = np.linalg.norm(
-            pixels_to_lab(pixels_of(rgb)) - pixels_to_lab(pixels_of(square.rgb)), axis=0
-        )
+        lab, own_lab = (pixels_to_lab(pixels_of(picture)) for picture in (rgb, square.rgb))
+        difference = np.linalg.norm(lab - own_lab, axis=0)
         row = [difference[y, x].mean(), 100 * np.sqrt(np.mean((rgb - square.rgb) ** 2))]
         row.append(np.hypot(*(after.ab - square.ab))[objects].mean())
         rows.append([*row, np.hypot(*(after.ab - before.ab))[rest].mean() if rest.any() else np.nan])

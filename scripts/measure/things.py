@@ -62,9 +62,8 @@ def main() -> None:
     print("| | object to wanted | rest moved | object / rest, median |\n|---|---|---|---|")
     for reach, values in zip(("photo", "thing"), np.reshape(rows, (-1, 2, 2, 3)).swapaxes(0, 1), strict=True):
         error, moved, ratio = values.reshape(-1, 3).T
-        print(
-            f"| `--hint-reach {reach}` | {error.mean():.1f} | {moved.mean():.1f} | {np.median(ratio):.1f} |"
-        )
+        found = f"{error.mean():.1f} | {moved.mean():.1f} | {np.median(ratio):.1f}"
+        print(f"| `--hint-reach {reach}` | {found} |")
 
 
 if __name__ == "__main__":

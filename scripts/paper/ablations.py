@@ -145,10 +145,9 @@ def show(dataset: str, plan: Plan, folder: Path) -> None:
 def open_data(dataset: str, data: Path, plan: Plan) -> Any:
     if dataset == "mnist":
         return Numerals(data)
-    if dataset == "lsun":
-        photos, dev = find_lsun(data)
-        return Rooms(photos, evenly_spaced(dev, plan.held_out))
-    return Photos(find_photos(data), evenly_spaced(find_photos(data / "photos-dev.zip"), plan.held_out))
+    natural = dataset == "photos"
+    photos, dev = (find_photos(data), find_photos(data / "photos-dev.zip")) if natural else find_lsun(data)
+    return (Photos if natural else Rooms)(photos, evenly_spaced(dev, plan.held_out))
 
 
 def train(run: Run, plan: Plan, task: Task[Any], folder: Path) -> None:

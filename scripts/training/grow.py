@@ -29,10 +29,8 @@ def main() -> None:
     model = load_model(source=arguments.weights).model
     assert isinstance(model, Natural)
     config = model.config
-    attention = {
-        **config.attention,
-        **{int(r): int(n) for r, n in (a.split(":") for a in arguments.attention)},
-    }
+    given = {int(r): int(n) for r, n in (text.split(":") for text in arguments.attention)}
+    attention = {**config.attention, **given}
     coarse = replace(config.coarse, blocks=arguments.blocks or config.coarse.blocks)
     config = replace(config, attention=attention, coarse=coarse, sight=arguments.sight or config.sight)
     torch.manual_seed(0)

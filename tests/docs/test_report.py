@@ -130,7 +130,7 @@ def test_the_readme_has_a_row_for_each_model_and_reference(job):
     assert first[columns["best_of_8"]] == "3.49 ± 0.10"
     assert first[columns["kid_lite0 x 1000"]] == "5.4 ± 0.3"
     assert first[columns["exploding"]] == "3 of 4800"
-    assert rows[f"the default, `{report.setting()}`"][columns["kid_lite0 x 1000"]] == "9.5 ± 0.3"
+    assert rows[f"the default, `{report.SETTING}`"][columns["kid_lite0 x 1000"]] == "9.5 ± 0.3"
     assert rows["gray photo"][columns["nll"]] == "-"
 
 
@@ -140,7 +140,7 @@ def test_each_setting_is_followed_by_its_own_tints(job):
     found = [(line[0], line[column]) for line in lines[2:8]]
     assert [name for name, _ in found if "tints" not in name] == [
         "temperature 1",
-        f"the default, `{report.setting()}`",
+        f"the default, `{report.SETTING}`",
     ]
     assert [value for name, value in found if "best tints" in name] == ["3.00 (12)", "2.50 (12)"]
 

@@ -7,18 +7,15 @@ import sys
 
 import evaluate
 import features
+import methods
 import numpy as np
 import pytest
 import torch
 import train
-import vae_mdn
-from classification import Classification
-from colorgan import CLIP, ColorGan
 from couplings import Couplings
 from features import PARTS, Cache
 from helpers import stir
-from method import judged
-from regression import Regression
+from methods import CLIP, Classification, ColorGan, Regression, judged
 from sampler import Conditioned, Sampler
 
 from cinn_colorize.data.sources import find_photos
@@ -85,9 +82,9 @@ def test_rare_colours_weigh_more(batch):
 
 
 def test_the_density_of_codes_is_normalised(monkeypatch):
-    monkeypatch.setattr(vae_mdn, "CODE", 1)
+    monkeypatch.setattr(methods, "CODE", 1)
     torch.manual_seed(0)
-    method = vae_mdn.VaeMdn().eval()
+    method = methods.VaeMdn().eval()
     mixture = method.mixture({32: 3 * torch.randn(1, 352, 8, 8)})
     z = torch.linspace(-20, 20, 20001)
     density = mixture.log_prob(z[:, None]).exp()
