@@ -27,7 +27,6 @@ import numpy as np
 from cinn_colorize import __version__
 from cinn_colorize.engines.interface import Network
 from cinn_colorize.engines.interface import NetworkInput as NetworkInput
-from cinn_colorize.files.atomic import mode_like
 from cinn_colorize.imaging.options import Box, HintReach, Rendering, Upsampling
 from cinn_colorize.imaging.photo import Photo, open_photo
 from cinn_colorize.imaging.reading import PhotoSource
@@ -168,7 +167,7 @@ class BaseColorizer:
         photo = photo if photo.frame else photo.framed(request.frame)
         made = self.compose(photo, method.samples(self, photo), request.rendering)
         for colorization in made:
-            colorization.picture.mode &= mode_like(*method.paths)
+            colorization.picture.mode &= method.mode
         return made
 
     def condition(self, photo: PhotoLike | NetworkInput) -> ConditionedPhoto:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from cinn_colorize.batch.plan import Event, Existing, Failure, Finished, Plan, Result, State, Task
 from cinn_colorize.batch.result_files import check_names, make_folder
 from cinn_colorize.errors import ExistsError, OutputError, PhotoError
-from cinn_colorize.files.atomic import mode_like
 from cinn_colorize.files.messages import printable_name
 
 if TYPE_CHECKING:
@@ -181,7 +180,7 @@ class _Colorizing:
     def _opened(self) -> Photo:
         plan, task, path = self._plan, self._task, self._task.input.path
         photo = plan.open(path if task.content is None else task.content, printable_name(path))
-        photo.mode &= mode_like(*plan.method.paths)
+        photo.mode &= plan.method.mode
         if photo.recipe and not task.input.named:
             raise LeftOutError
         photo = photo.framed(plan.request.frame)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from cinn_colorize.errors import PhotoError
-from cinn_colorize.files.atomic import sha256
+from cinn_colorize.files.atomic import mode_like, sha256
 from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging.options import Rendering
 from cinn_colorize.latents.levels import PerLevel, format_levels, is_zero
@@ -128,6 +128,11 @@ class SampleMethod(Method):
     def paths(self) -> tuple[Path, ...]:
         """Files that the method reads beside the photo."""
         return ()
+
+    @property
+    def mode(self) -> int:
+        """Permission bits of pictures, which nobody may read who may not read these files."""
+        return mode_like(*self.paths)
 
     def open_files(self) -> None:  # most methods have none
         """Refuse files that cannot be used, before anything is drawn; PhotoError if one cannot."""

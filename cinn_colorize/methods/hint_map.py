@@ -31,7 +31,7 @@ from cinn_colorize.imaging.profiles import color_model
 from cinn_colorize.imaging.upsampling import GUIDE_SCALE
 from cinn_colorize.latents.windows import Windows
 from cinn_colorize.methods.base import check_shape
-from cinn_colorize.methods.hints import Hint, Hinted, settings
+from cinn_colorize.methods.hint import Hint, settings
 
 Floats = NDArray[np.float32]
 
@@ -119,8 +119,7 @@ class HintMap:
             )
             for of_color, one in zip(by_color, colors, strict=True)
         ]
-        recipe = {"method": Hinted.name, **settings(points, strokes)}
-        return cls(weight, reach, wanted, guide, recipe, wishes)
+        return cls(weight, reach, wanted, guide, settings(points, strokes), wishes)
 
     def spread(self, colors: Sequence[Floats]) -> Floats:
         """Spread k colours at the hints, (2, h, w), to what no edge of L separates from them: (k, 2, h, w).

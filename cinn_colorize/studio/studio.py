@@ -230,7 +230,7 @@ class Studio:
         opened = self._opened(wanted)
         photo, method = opened.photo, self._method(opened, wanted)
         (made,) = self._colorizer(wanted).compose(photo, self.samples(wanted), wanted.rendering)
-        made.picture.mode &= mode_like(*method.paths)
+        made.picture.mode &= method.mode
         return made
 
     def keep(self, wanted: PageRequest) -> Item:

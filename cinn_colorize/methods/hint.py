@@ -1,0 +1,119 @@
+"""A hint: the colour wanted at a pixel of a photo."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from cinn_colorize.imaging.options import whole_number
+from cinn_colorize.methods.base import sha256_of
+
+_MOST = 1000  # hints at single pixels
+_HEXADECIMAL = re.compile("[0-9a-fA-F]{3}|[0-9a-fA-F]{6}")
+
+
+@dataclass(frozen=True)
+class Hint:
+    """Colour wanted at a pixel of the photo as displayed.
+
+    Attributes:
+        x: column, from 0 at the left.
+        y: row, from 0 at the top.
+        rgb: sRGB, 0 to 255 each. Its luminance is ignored: the photo keeps its own.
+    """
+
+    x: int
+    y: int
+    rgb: tuple[int, int, int]
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that are no integers, by a TypeError, or out of range, by a ValueError."""
+        numbers = {name: whole_number(getattr(self, name), name, 0) for name in ("x", "y")}
+        colour = tuple(whole_number(value, "a colour", 0) for value in self.rgb)
+        if len(colour) != 3 or max(colour) > 255:
+            raise ValueError(f"a colour must be three numbers from 0 to 255, not {self.rgb!r:.80}")
+        for name, value in {**numbers, "rgb": colour}.items():
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def of(cls, given: HintLike) -> Hint:
+        """Return a hint: one as it is, text as :meth:`parse` takes it, or x, y and the colour.
+
+        >>> Hint.of((310, 120, "red")) == Hint.of((310, 120, (255, 0, 0))) == Hint.of("310,120,#f00")
+        True
+
+        A TypeError if it is nothing of this, a ValueError if a number or the colour cannot be used.
+        """
+        if isinstance(given, Hint):
+            return given
+        if isinstance(given, str):
+            return cls.parse(given)
+        try:
+            x, y, color = given
+            color = color if isinstance(color, str) else f"#{bytes(map(operator.index, color)).hex()}"
+        except (TypeError, ValueError) as error:
+            raise type(error)(
+                f"{given!r:.80} is not a hint; give (x, y, color), where color is '#a02832', 'red' or three "
+                "integers from 0 to 255"
+            ) from None
+        return cls.parse(f"{x},{y},{color}")
+
+    @classmethod
+    def parse(cls, text: str) -> Hint:
+        """Parse ``x,y,color``; other text is a ValueError.
+
+        The colour is ``#rrggbb``, ``#rgb``, either without ``#``, or a name of CSS such as ``red``.
+
+        >>> Hint.parse("310,120,#a02832")
+        Hint(x=310, y=120, rgb=(160, 40, 50))
+        """
+        found = re.fullmatch(r"(\d{1,9}),(\d{1,9}),(.{1,40})", text.replace(" ", ""), re.ASCII)
+        if not found:
+            raise ValueError(f"{text!r:.80} is not a hint; write x,y,color as in 310,120,#a02832")
+        from PIL import ImageColor
+
+        color = f"#{found[3]}" if _HEXADECIMAL.fullmatch(found[3]) else found[3]
+        try:
+            red, green, blue, *alpha = ImageColor.getrgb(color)
+            if alpha:
+                raise ValueError("has alpha")
+        except ValueError:
+            raise ValueError(
+                f"{found[3]!r} in the hint {text!r:.80} is not a colour; write #a02832, or a name such as red"
+            ) from None
+        return cls(int(found[1]), int(found[2]), (red, green, blue))
+
+    def __str__(self) -> str:
+        """Return the text that :meth:`parse` reads."""
+        return f"{self.x},{self.y},#{bytes(self.rgb).hex()}"
+
+
+HintLike: TypeAlias = Hint | str | tuple[int, int, str | Sequence[int]]
+
+
+def parse_hints(given: str | Iterable[HintLike]) -> tuple[Hint, ...]:
+    """Return the hints of a photo, given as :meth:`Hint.of` takes them, or all as text with spaces between.
+
+    Errors are those of :meth:`Hint.of`; too many are a ValueError.
+    """
+    if isinstance(given, str):
+        given = ",".join(part.strip() for part in given.split(",")).split()
+    elif not isinstance(given, Iterable):
+        raise TypeError(f"hints must be a list of (x, y, color), not {given!r:.80}")
+    hints = list(given)
+    if len(hints) > _MOST:
+        raise ValueError(f"{len(hints)} are more than {_MOST} hints; paint them")
+    return tuple(map(Hint.of, hints))
+
+
+def settings(points: Iterable[Hint], strokes: Path | None) -> dict[str, str]:
+    """Return what recipes say of hints alone; PhotoError if the picture of strokes cannot be read."""
+    return {
+        "method": "hints",
+        "hints": " ".join(map(str, points)),
+        "strokes": sha256_of(strokes) if strokes else "",
+    }
