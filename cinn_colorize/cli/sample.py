@@ -14,7 +14,7 @@ from cinn_colorize.cli.digits import MODEL, DigitOptions, refuse, refuse_all_but
 from cinn_colorize.cli.summary import claim, unmade
 from cinn_colorize.engines.choice import Engine
 from cinn_colorize.imaging.options import DRAWING, OUTPUT, option, parse_seed
-from cinn_colorize.methods.grid import MOST, Grid
+from cinn_colorize.methods.charts import MOST, Grid
 from cinn_colorize.request import frame_option, seed_option, temperature_option
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from cinn_colorize.engines.choice import Engine
 from cinn_colorize.files.formats import format_of_name, own_suffix, written_suffix
 from cinn_colorize.imaging.options import DRAWING, OUTPUT, Encoding, Rendering, option
 from cinn_colorize.latents.levels import MAX_TEMPERATURE
-from cinn_colorize.methods.strip import Strip, parse_scaled, parse_temperatures
+from cinn_colorize.methods.charts import Strip, parse_scaled, parse_temperatures
 from cinn_colorize.request import frame_option, temperature_option
 
 _TEMPERATURES = f"Temperatures of the samples, 0 to {MAX_TEMPERATURE:g}, a list or a range."

@@ -27,13 +27,20 @@ from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging import color, vips
 from cinn_colorize.imaging.bands import NETWORK_SIZE, Bands
 from cinn_colorize.imaging.color import SRGB, Floats, Pixels, RGBSpace
-from cinn_colorize.imaging.decoding import from_pillow
 from cinn_colorize.imaging.frame import SIZE, find_picture
 from cinn_colorize.imaging.metadata import find_recipe, problem_of
 from cinn_colorize.imaging.options import MAX_PIXELS, Box, parse_frame, whole_number
 from cinn_colorize.imaging.picture import Picture, canvas, fitted
 from cinn_colorize.imaging.profiles import color_model, space_of
-from cinn_colorize.imaging.reading import PhotoSource, array_of, file_of, in_memory, opened, reader
+from cinn_colorize.imaging.reading import (
+    PhotoSource,
+    array_of,
+    file_of,
+    from_pillow,
+    in_memory,
+    opened,
+    reader,
+)
 from cinn_colorize.imaging.vips import Metadata, raising_photo_errors
 
 log = logging.getLogger(__name__)

@@ -19,9 +19,9 @@ from cinn_colorize.errors import ExistsError, OutputError, PhotoError
 from cinn_colorize.files.atomic import FULL, PUBLIC, replacing
 from cinn_colorize.files.formats import OUTPUT_FORMATS, format_of_name
 from cinn_colorize.files.messages import printable_name
-from cinn_colorize.imaging import color, jpeg, vips
+from cinn_colorize.imaging import color, vips
 from cinn_colorize.imaging.color import Pixels, RGBSpace
-from cinn_colorize.imaging.metadata import add_recipe, iptc_for
+from cinn_colorize.imaging.metadata import Segment, add_recipe, add_segments, divided, iptc_for
 from cinn_colorize.imaging.options import Encoding
 from cinn_colorize.imaging.tiff import add_fields, append_page, exif_size
 
@@ -132,17 +132,17 @@ class Picture:
             metadata = metadata.with_blobs({"iptc-data": iptc_for(format, iptc)})
         if recipe is not None:
             metadata = metadata.with_blobs({"xmp-data": add_recipe(metadata.blob("xmp-data"), recipe)})
-        more: list[jpeg.Segment] = []
+        more: list[Segment] = []
         if format == "jpg":
             blobs = {name: value for name in ("xmp-data", "iptc-data") if (value := metadata.blob(name))}
-            blobs, more = jpeg.divided(blobs)
+            blobs, more = divided(blobs)
             metadata = metadata.with_blobs(blobs)
         written = metadata.without("iptc-data") if format == "tiff" else metadata
         vips.encode(descriptor, self.rgb, self._alpha, written, format, encoding.quality)
         if format == "tiff":
             add_fields(descriptor, metadata.blob("exif-data"), metadata.blob("iptc-data"))
         elif more:
-            jpeg.add_segments(descriptor, more)
+            add_segments(descriptor, more)
 
 
 def _format_of(path: str | os.PathLike[str], format: str, *, several: bool) -> str:

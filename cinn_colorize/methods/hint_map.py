@@ -24,10 +24,10 @@ from cinn_colorize.errors import MissingPhotoError, PhotoError
 from cinn_colorize.files.limits import read_file
 from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging import color
-from cinn_colorize.imaging.decoding import upright
 from cinn_colorize.imaging.options import MAX_PIXELS
 from cinn_colorize.imaging.photo import Photo
 from cinn_colorize.imaging.profiles import color_model
+from cinn_colorize.imaging.reading import upright
 from cinn_colorize.imaging.upsampling import GUIDE_SCALE
 from cinn_colorize.latents.windows import Windows
 from cinn_colorize.methods.base import check_shape

@@ -26,12 +26,11 @@ from cinn_colorize.imaging.options import (
 from cinn_colorize.imaging.photo import open_photo, read_recipe
 from cinn_colorize.latents.levels import PerLevel, named_levels, parse_levels, parse_temperature, short_levels
 from cinn_colorize.methods.base import Files, Method, PhotoColorizer, sha256_of
+from cinn_colorize.methods.charts import Grid, Strip
 from cinn_colorize.methods.contact_sheet import Chart
-from cinn_colorize.methods.grid import Grid
 from cinn_colorize.methods.hints import Hinted
 from cinn_colorize.methods.mix import Mix
 from cinn_colorize.methods.sample import Sampling, Variation
-from cinn_colorize.methods.strip import Strip
 from cinn_colorize.methods.transfer import Transfer
 from cinn_colorize.models.registry import MAX_GUIDANCE, MODELS
 

@@ -26,9 +26,9 @@ from cinn_colorize.errors import CinnError, DataError
 from cinn_colorize.evaluation.likelihood import with_noise
 from cinn_colorize.files import tensorfile
 from cinn_colorize.imaging.photo import Photo, open_photo
+from cinn_colorize.methods.charts import Strip
 from cinn_colorize.methods.contact_sheet import Tile, contact_sheet, gray_tile, original_tile, save_sheet
 from cinn_colorize.methods.digits import Digits, picture, samples_picture, walks_picture
-from cinn_colorize.methods.strip import Strip
 from cinn_colorize.models import weights
 from cinn_colorize.models.mnist import DIGITS
 from cinn_colorize.training.mnist import read_mnist

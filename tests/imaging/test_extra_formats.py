@@ -19,7 +19,7 @@ from helpers import (
 from PIL import Image
 
 from cinn_colorize.files.formats import format_of_content
-from cinn_colorize.imaging import decoding
+from cinn_colorize.imaging import reading
 from cinn_colorize.imaging.photo import PhotoError, open_photo
 
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"/>'
@@ -189,20 +189,20 @@ def test_half_a_file_is_one_line(tmp_path, suffix, write, capfd):
 
 def test_damage_that_libraw_overlooks_is_one_line(tmp_path, monkeypatch):
     path, said = write_raw(tmp_path / "in.dng"), b"unknown file: data corrupted at 512\n"
-    run = decoding.subprocess.run
+    run = reading.subprocess.run
 
     def noisy(*arguments, **options):
         done = run(*arguments, **options)
         assert (done.returncode, done.stderr) == (0, b"")
-        return decoding.subprocess.CompletedProcess(done.args, 0, done.stdout, said)
+        return reading.subprocess.CompletedProcess(done.args, 0, done.stdout, said)
 
-    monkeypatch.setattr(decoding.subprocess, "run", noisy)
+    monkeypatch.setattr(reading.subprocess, "run", noisy)
     with pytest.raises(PhotoError, match=r"in.dng: cannot be read: damaged or unsupported \(data corrupted"):
         open_photo(path)
 
 
 def test_without_the_extras(tmp_path, monkeypatch):
-    monkeypatch.setattr(decoding, "find_spec", lambda name: None)
+    monkeypatch.setattr(reading, "find_spec", lambda name: None)
     for path, package in (
         (write_heic(tmp_path / "a.heic", GRAY), "heic"),
         (write_raw(tmp_path / "a.dng"), "raw"),

@@ -12,13 +12,12 @@ from PIL import Image
 from cinn_colorize import read_recipe
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.imaging.photo import open_photo
+from cinn_colorize.methods.charts import Grid, Strip, Successive
 from cinn_colorize.methods.contact_sheet import gray_tile, original_tile
-from cinn_colorize.methods.grid import Grid, Successive
 from cinn_colorize.methods.hints import Hint, Hinted
 from cinn_colorize.methods.mix import Mix
 from cinn_colorize.methods.recipe import Recipe, recreate
 from cinn_colorize.methods.sample import Sampling
-from cinn_colorize.methods.strip import Strip
 from cinn_colorize.methods.transfer import Transfer
 
 LEFT, TOP, RIGHT, BOTTOM = BOX = 20, 31, 320, 271

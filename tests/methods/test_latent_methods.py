@@ -16,10 +16,9 @@ from cinn_colorize.imaging.options import Rank, Rendering
 from cinn_colorize.imaging.photo import open_photo
 from cinn_colorize.latents.latent import Latent
 from cinn_colorize.methods import transfer as transfer_module
-from cinn_colorize.methods.grid import Grid, Interpolated, LatentSource, Successive, Varied
+from cinn_colorize.methods.charts import Grid, Interpolated, LatentSource, Strip, Successive, Varied
 from cinn_colorize.methods.mix import Mix
 from cinn_colorize.methods.sample import Sampling, Variation
-from cinn_colorize.methods.strip import Strip
 from cinn_colorize.methods.transfer import Transfer
 from cinn_colorize.models import load_model
 

@@ -11,12 +11,11 @@ from cinn_colorize.files.atomic import sha256
 from cinn_colorize.imaging.options import MAX_PIXELS, Encoding, Rendering, Upsampling
 from cinn_colorize.imaging.photo import open_photo
 from cinn_colorize.methods.base import SampleMethod
-from cinn_colorize.methods.grid import Grid, Interpolated, Successive, Varied
+from cinn_colorize.methods.charts import Grid, Interpolated, Strip, Successive, Varied
 from cinn_colorize.methods.hints import Hint, Hinted
 from cinn_colorize.methods.mix import Mix
 from cinn_colorize.methods.recipe import METHODS, Recipe, differences, recreate
 from cinn_colorize.methods.sample import Sampling, Variation
-from cinn_colorize.methods.strip import Strip
 from cinn_colorize.methods.transfer import Transfer
 from cinn_colorize.models.registry import MODELS
 
