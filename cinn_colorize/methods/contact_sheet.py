@@ -17,13 +17,12 @@ from cinn_colorize.files.atomic import PUBLIC
 from cinn_colorize.files.formats import format_of_name
 from cinn_colorize.imaging import color, vips
 from cinn_colorize.imaging.options import Encoding
+from cinn_colorize.imaging.photo import Photo
 from cinn_colorize.imaging.picture import Picture, fitted
-from cinn_colorize.methods.samples import in_file
+from cinn_colorize.methods.samples import Colorization, in_file
 
 if TYPE_CHECKING:
-    from cinn_colorize.imaging.photo import Photo
     from cinn_colorize.latents.latent import Latent
-    from cinn_colorize.methods.samples import Colorization
 
 TILE = 400  # pixels on the longer side of a tile
 QUALITY = 92  # of JPEG, WebP and AVIF

@@ -18,15 +18,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
+from cinn_colorize.methods.conditioned import Conditioned
 from cinn_colorize.methods.hint_map import Floats, HintMap
-
-if TYPE_CHECKING:
-    from cinn_colorize.methods.conditioned import Conditioned
-    from cinn_colorize.methods.samples import Sample
+from cinn_colorize.methods.samples import Sample
 
 Member = TypeVar("Member")
 

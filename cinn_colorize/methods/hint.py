@@ -12,6 +12,7 @@ from typing import TypeAlias
 from cinn_colorize.imaging.options import whole_number
 from cinn_colorize.methods.base import sha256_of
 
+METHOD = "hints"  # its name in recipes
 _MOST = 1000  # hints at single pixels
 _HEXADECIMAL = re.compile("[0-9a-fA-F]{3}|[0-9a-fA-F]{6}")
 
@@ -111,9 +112,5 @@ def parse_hints(given: str | Iterable[HintLike]) -> tuple[Hint, ...]:
 
 
 def settings(points: Iterable[Hint], strokes: Path | None) -> dict[str, str]:
-    """Return what recipes say of hints alone; PhotoError if the picture of strokes cannot be read."""
-    return {
-        "method": "hints",
-        "hints": " ".join(map(str, points)),
-        "strokes": sha256_of(strokes) if strokes else "",
-    }
+    """Return what recipes say of hints; PhotoError if the picture of strokes cannot be read."""
+    return {"hints": " ".join(map(str, points)), "strokes": sha256_of(strokes) if strokes else ""}

@@ -31,7 +31,7 @@ from cinn_colorize.imaging.reading import upright
 from cinn_colorize.imaging.upsampling import GUIDE_SCALE
 from cinn_colorize.latents.windows import Windows
 from cinn_colorize.methods.base import check_shape
-from cinn_colorize.methods.hint import Hint, settings
+from cinn_colorize.methods.hint import METHOD, Hint, settings
 
 Floats = NDArray[np.float32]
 
@@ -119,7 +119,8 @@ class HintMap:
             )
             for of_color, one in zip(by_color, colors, strict=True)
         ]
-        return cls(weight, reach, wanted, guide, settings(points, strokes), wishes)
+        recipe = {"method": METHOD, **settings(points, strokes)}
+        return cls(weight, reach, wanted, guide, recipe, wishes)
 
     def spread(self, colors: Sequence[Floats]) -> Floats:
         """Spread k colours at the hints, (2, h, w), to what no edge of L separates from them: (k, 2, h, w).

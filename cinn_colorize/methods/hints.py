@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from cinn_colorize.imaging.options import HintReach
 from cinn_colorize.methods.base import Entries, Files, PhotoColorizer, SampleMethod
+from cinn_colorize.methods.hint import METHOD, settings
 from cinn_colorize.methods.hint import Hint as Hint
 from cinn_colorize.methods.hint import HintLike as HintLike
 from cinn_colorize.methods.hint import parse_hints as parse_hints
-from cinn_colorize.methods.hint import settings
 
 if TYPE_CHECKING:
     from cinn_colorize.imaging.photo import Photo
@@ -35,7 +35,7 @@ class Hinted(SampleMethod):
     progress: Callable[[int, int], None] | None = None  # called with the number of samples drawn, and of all
     _things: dict[Photo, Floats] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    name: ClassVar[str] = "hints"
+    name: ClassVar[str] = METHOD
     keys: ClassVar[Mapping[str, str]] = {
         "hints": "hints",
         "strokes": "picture of hints",

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cinn_colorize import __version__
 from cinn_colorize.errors import PhotoError, WeightsError
@@ -23,7 +22,7 @@ from cinn_colorize.imaging.options import (
     parse_number,
     parse_seed,
 )
-from cinn_colorize.imaging.photo import open_photo, read_recipe
+from cinn_colorize.imaging.photo import Photo, open_photo, read_recipe
 from cinn_colorize.latents.levels import PerLevel, named_levels, parse_levels, parse_temperature, short_levels
 from cinn_colorize.methods.base import Files, Method, PhotoColorizer, sha256_of
 from cinn_colorize.methods.charts import Grid, Strip
@@ -31,12 +30,9 @@ from cinn_colorize.methods.contact_sheet import Chart
 from cinn_colorize.methods.hints import Hinted
 from cinn_colorize.methods.mix import Mix
 from cinn_colorize.methods.sample import Sampling, Variation
+from cinn_colorize.methods.samples import Colorization
 from cinn_colorize.methods.transfer import Transfer
 from cinn_colorize.models.registry import MAX_GUIDANCE, MODELS
-
-if TYPE_CHECKING:
-    from cinn_colorize.imaging.photo import Photo
-    from cinn_colorize.methods.samples import Colorization
 
 log = logging.getLogger(__name__)
 

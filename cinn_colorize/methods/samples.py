@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, SupportsIndex
 
 import numpy as np
+import PIL.Image
 from numpy.typing import NDArray
 
 from cinn_colorize.errors import LatentError, PhotoError
@@ -20,8 +21,6 @@ from cinn_colorize.latents.levels import PerLevel, format_levels
 from cinn_colorize.latents.noise import Floats, LatentLevels
 
 if TYPE_CHECKING:
-    import PIL.Image
-
     from cinn_colorize.latents.latent import Latent
 
 _DIMENSIONS = 2 * 64 * 64

@@ -12,7 +12,6 @@ share of walkers from it that end in the thing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -21,12 +20,10 @@ import scipy.sparse.linalg
 from numpy.typing import NDArray
 
 from cinn_colorize.imaging.options import HintReach
+from cinn_colorize.methods.conditioned import Conditioned
 from cinn_colorize.methods.ensemble import AT_A_TIME, in_parts, recolored
 from cinn_colorize.methods.hint_map import Floats, HintMap, neighbours
-
-if TYPE_CHECKING:
-    from cinn_colorize.methods.conditioned import Conditioned
-    from cinn_colorize.methods.samples import Sample
+from cinn_colorize.methods.samples import Sample
 
 Doubles = NDArray[np.float64]
 

@@ -17,23 +17,28 @@ import contextlib
 import datetime
 import importlib
 import importlib.metadata
+import json
 import os
 import platform
 import re
 import shlex
+import statistics
+import subprocess
 import sys
 import tempfile
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
-from shared import replace_section
+from shared import in_turn, ratio, replace_section, table
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples/photo.jpg"
 SECTIONS = ("flows", "upsampling", "command")
 OPENCV = ("opencv-contrib-python-headless", "opencv-python-headless")
+SAMPLES, PEER = (1, 8), "import torch"  # of the command
 PACKAGES = ("torch", "FrEIA", "kornia", "numpy", *OPENCV, "pyvips")
 
 
@@ -99,9 +104,46 @@ def main() -> None:
 
 
 def _report(section: str, photos: list[Path], arguments: argparse.Namespace) -> str:
-    module = importlib.import_module(section)  # which imports what it requires
-    given = {"flows": [arguments.batch], "upsampling": [photos, arguments.megapixels]}
-    return str(module.report(*given.get(section, [[EXAMPLE, *photos[:2]]]), arguments.repeats))
+    if section == "command":
+        return command([EXAMPLE, *photos[:2]], arguments.repeats)
+    given = {"flows": [arguments.batch], "upsampling": [photos, arguments.megapixels]}[section]
+    return str(importlib.import_module(section).report(*given, arguments.repeats))
+
+
+def command(photos: list[Path], repeats: int) -> str:
+    """Time the whole command in its own process, from start to end, and its stages.
+
+    ``python -c "import torch"`` takes its turn with it: how the two compare depends little on the machine.
+    """
+    from cinn_colorize.imaging.photo import open_photo
+
+    with tempfile.TemporaryDirectory() as folder:
+        program = ["-m", "cinn_colorize", "--device", "cpu", "-q", "--overwrite", "-o", folder]
+
+        def run(*arguments: object) -> Callable[[], object]:
+            words = [sys.executable, *map(str, arguments)]
+            return lambda: subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+
+        ways = {f"{photo} {n}": (photo, n) for photo in photos for n in SAMPLES}
+        commands = {name: run(*program, photo, "-n", n) for name, (photo, n) in ways.items()}
+        times = in_turn({PEER: run("-c", PEER), **commands}, repeats)
+    lines, stages = [], []
+    for name, (photo, n) in ways.items():
+        opened = open_photo(photo)
+        size = f"{opened.width * opened.height / 1e6:.1f}"
+        seconds = f"{statistics.median(times[name]):.2f}"
+        lines.append([photo.name, size, str(n), seconds, f"{ratio(times, PEER, name):.2f}"])
+        found = [measured(photo, n) for _ in range(max(1, repeats // 2))]
+        medians = {stage: statistics.median(run[stage] for run in found) for stage in found[0]}
+        stages.append([f"{size} MP, n = {n}", *(f"{value:.2f}" for value in medians.values())])
+    whole = table(["photo", "MP", "n", "whole command, s", f"speed, {PEER} = 1"], lines)
+    return f"{whole}\n\n{table(['stages one after the other, s', *medians], stages)}"
+
+
+def measured(photo: Path, n: int) -> dict[str, float]:
+    """Measure the seconds of each stage, in a new process."""
+    words = [sys.executable, str(Path(__file__).with_name("stages.py")), str(photo), str(n)]
+    return dict(json.loads(subprocess.run(words, check=True, capture_output=True).stdout))
 
 
 if __name__ == "__main__":
