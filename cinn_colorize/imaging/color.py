@@ -296,16 +296,9 @@ def _leave_twice(L: NDArray[np.floating], hue: NDArray[np.floating]) -> NDArray[
 
 
 def compose(L: Floats, ab: Floats, depth: int, space: RGBSpace = SRGB) -> Pixels:
-    """Turn a band of rows into pixels, chroma reduced into sRGB's gamut, rounded once.
+    """Turn L* (h, w), in [0, 100], and ab (2, h, w) into pixels (h, w, 3), code values of ``space``.
 
-    Args:
-        L: (h, w), L* in [0, 100].
-        ab: (2, h, w).
-        depth: bits per channel, 8 or 16.
-        space: the RGB space of the code values.
-
-    Returns:
-        (h, w, 3), uint8 or uint16.
+    Chroma is reduced into sRGB's gamut; values have a depth of 8 or 16 bits, and are rounded once.
     """
     shape, L, ab = L.shape, L.ravel(), _bounded(ab.reshape(2, -1))
     pixels = np.empty((L.size, 3), np.uint8 if depth == 8 else np.uint16)

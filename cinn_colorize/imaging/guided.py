@@ -18,16 +18,10 @@ Planes = TypeVar("Planes", bound=Any)  # a torch tensor or a numpy array
 def coefficients(
     guide: Planes, values: Planes, mean: Callable[[Planes], Planes], eps: float
 ) -> tuple[Planes, Planes]:
-    """Fit ``values`` as a linear function of ``guide`` in every window.
+    """Fit values (..., C, H, W) as a linear function of a guide (..., 1, H, W) in every window.
 
-    Args:
-        guide: (..., 1, H, W).
-        values: (..., C, H, W).
-        mean: returns means over windows of planes, of the same shape, edges repeated.
-        eps: regularisation of the slope, in squared units of the guide; larger means smoother.
-
-    Returns:
-        slope and offset, each (..., C, H, W), averaged over the windows that cover a pixel.
+    ``mean`` returns means over windows of planes, edges repeated; ``eps``, in squared units of the guide,
+    keeps slopes small. Returns slope and offset, averaged over the windows that cover a pixel.
     """
     mean_guide, mean_values = mean(guide), mean(values)
     covariance = mean(values * guide) - mean_values * mean_guide

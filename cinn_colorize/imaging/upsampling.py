@@ -26,13 +26,10 @@ _BLOCK = 65536  # pixels enlarged at once, so that their planes stay in a core's
 
 
 class Upsampler:
-    """ab of one sample at full size, band by band.
+    """ab (2, h, w) of one sample at the full height and width of a photo, band by band.
 
-    Args:
-        ab: (2, h, w), stretched over the whole photo.
-        guide: (hg, wg), the photo's L* as area means, ideally on 4 times the ab grid.
-        size: height and width of the photo.
-        method: ``jbu`` (fast), ``exact`` (the joint bilateral filter at full size) or ``bicubic``.
+    The guide is the photo's L* as area means, ideally on 4 times the ab grid; the method is ``jbu`` (fast),
+    ``exact`` (the joint bilateral filter at full size) or ``bicubic``.
     """
 
     def __init__(self, ab: Floats, guide: Floats, size: tuple[int, int], method: str = "jbu") -> None:
@@ -84,20 +81,14 @@ def joint_bilateral(
     sigma_pixels: float = 0.5,
     sigma_L: float = 5.0,
 ) -> Floats:
-    """Upsample a band of rows by the joint bilateral filter of Kopf et al. 2007.
+    """Upsample ab and its L*, the guide, to a band of rows by the joint bilateral filter of Kopf et al. 2007.
+
+    The band has L* (rows, W), and begins with row ``y0`` of a photo of a height, by default its own. Sigmas
+    of the Gaussians are in pixels of the ab grid, where the window ends at three of them, and in L*.
 
     Half a pixel restores a photo's own colours better than one (mean Delta E 1.6 against 2.1, by
     ``choose_sigmas.py`` of commit f7afb8d), and samples show no grid. The authors of the colorization paper
     use ``sigma_pixels=1.5, sigma_L=2.56``.
-
-    Args:
-        ab: (2, h, w).
-        guide: (h, w), L* of the same grid.
-        L: (rows, W), L* of the band, whose first row is ``y0``.
-        y0: see ``L``.
-        height: rows of the whole photo; those of ``L`` by default.
-        sigma_pixels: of the Gaussian over distance, in pixels of the ab grid; the window ends at 3 sigmas.
-        sigma_L: of the Gaussian over differences of luminance, in L*.
     """
     rows, width = L.shape
     y_taps = _taps(guide.shape[0], height or rows, sigma_pixels)

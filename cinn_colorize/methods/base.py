@@ -51,28 +51,17 @@ class PhotoColorizer(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Method(ABC):
-    """Way to draw a picture of a photo, with its parameters.
+    """Way to draw a picture of a photo, with its parameters."""
 
-    Attributes:
-        seed: seed of the noise, of the first sample if there are several.
-        temperature: temperature of the noise.
-        rendering: how samples become pictures.
-        name: name of the method in recipes.
-        keys: entries of a recipe that only this method has, with what messages call them.
-        absent: values of the keys that recipes may lack, as those of earlier versions do.
-        files: the keys that hold SHA-256s of files beside the photo, with the names of these in messages.
-        encodes: whether it requires f, from colours to codes, which not every engine has.
-    """
-
-    seed: int = 0
-    temperature: PerLevel = 1.0
+    seed: int = 0  # of the noise, of the first sample if there are several
+    temperature: PerLevel = 1.0  # of the noise
     rendering: Rendering = Rendering()
 
-    name: ClassVar[str]
-    keys: ClassVar[Mapping[str, str]] = {}
-    absent: ClassVar[Mapping[str, str]] = {}
-    files: ClassVar[Mapping[str, str]] = {}
-    encodes: ClassVar[bool] = False
+    name: ClassVar[str]  # in recipes
+    keys: ClassVar[Mapping[str, str]] = {}  # entries that only its recipes have, and what messages call them
+    absent: ClassVar[Mapping[str, str]] = {}  # values of the keys that recipes may lack, as earlier ones do
+    files: ClassVar[Mapping[str, str]] = {}  # keys with SHA-256s of files beside the photo, and their names
+    encodes: ClassVar[bool] = False  # whether it requires f, from colours to codes, which some engines lack
 
     @classmethod
     @abstractmethod
@@ -100,13 +89,9 @@ class Method(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class SampleMethod(Method):
-    """Method to draw samples of a photo, each of which becomes a picture of the photo's size.
+    """Method to draw samples of a photo, each of which becomes a picture of the photo's size."""
 
-    Attributes:
-        number: number of samples drawn, of which fewer may be kept; their seeds count up.
-    """
-
-    number: int = 1
+    number: int = 1  # of samples drawn, of which fewer may be kept; their seeds count up
 
     @property
     def settings(self) -> Mapping[str, Any]:

@@ -138,9 +138,8 @@ class Conditioned:
     def decode(self, latent: Latent) -> Floats:
         """Decode N latent codes: return g(z; c), ab (N, 2, 64, 64), longer for a photo longer than 2:1.
 
-        Raises:
-            ValueError: the codes have other shapes than :attr:`latent_shapes`, here or of :attr:`whole`; or
-                there are none, or more in one level than in another.
+        A ValueError if the codes have other shapes than :attr:`latent_shapes`, here or of :attr:`whole`, or
+        there are none, or more in one level than in another.
         """
         levels = latent.arrays()
         shapes = {r: z.shape[1:] for r, z in levels.items()}

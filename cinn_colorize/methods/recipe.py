@@ -162,14 +162,8 @@ def recreate(
 ) -> None:
     """Make a picture again; the same version, weights and kind of machine give the same bytes.
 
-    Args:
-        recipe: recipe of the picture.
-        colorizer: colorizer with the recipe's model, weights, precision and guidance.
-        original: photo that the picture was made from.
-        output: file to write, in the recipe's format; an existing file is replaced.
-        others: reference, mask, hints or codes that were used, in any order.
-        force: whether to use files that have changed, ``others`` in the order of the recipe.
-        max_pixels: largest photo accepted, in pixels.
+    ``others`` are files beside the original photo, in any order; ``force`` uses files that have changed, too,
+    then in the order of the recipe. The output is in the recipe's format, and replaces an existing file.
 
     Raises:
         WeightsError: the colorizer has other weights.
