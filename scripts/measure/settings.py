@@ -3,9 +3,10 @@
     python scripts/measure/settings.py photos-dev.zip photos-train-0.zip 0.8 0.85,32:0.6@0.3 0.85@0.3*1.1
 
 A setting is a temperature, as ``-t`` takes it, then ``@`` and a guidance, ``*`` and a factor on ab, ``/`` and
-a white balance; these three may be left out. Measures every fourth photo of the first zip, in a fixed random order, so that any
-number of them (``--photos``, or Ctrl-C) represents all. All settings have the same noise, and differences
-from the first are photo by photo. ``kid_lite0`` is 1,000 times that to 1,000 photos of the second zip.
+a white balance; these three may be left out. Measures every fourth photo of the first zip, in a fixed random
+order, so that any number of them (``--photos``, or Ctrl-C) represents all. All settings have the same noise,
+and differences from the first are photo by photo. ``kid_lite0`` is 1,000 times that to 1,000 photos of the
+second zip.
 
 ``score`` sums up how much better a setting is than the first, in steps that a viewer would notice:
 
