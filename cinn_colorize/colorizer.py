@@ -20,7 +20,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, SupportsFloat, SupportsIndex, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, SupportsFloat, SupportsIndex, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -145,25 +145,12 @@ class BaseColorizer:
             ValueError: an argument is out of range, or there are hints and ``like``, ``pick`` or
                 ``white_balance``.
         """
-        return self.draw(
-            photo,
-            SampleRequest(
-                number=cast("int", n),
-                temperature=temperature,
-                seed=cast("int | None", seed),
-                rendering=Rendering(
-                    _one_of(Upsampling, upsampling, "upsampling"),
-                    cast("float", saturation),
-                    cast("float", white_balance),
-                ),
-                frame=frame,
-                like=cast("int | None", like),
-                pick=cast("int | None", pick),
-                hint=hints,
-                strokes=strokes,
-                hint_reach=_one_of(HintReach, hint_reach, "hint_reach"),
-            ),
-        )
+        shown: dict[str, Any] = {"saturation": saturation, "white_balance": white_balance}
+        rendering = Rendering(_one_of(Upsampling, upsampling, "upsampling"), **shown)
+        reach = _one_of(HintReach, hint_reach, "hint_reach")
+        drawn: dict[str, Any] = {"number": n, "temperature": temperature, "seed": seed, "like": like}
+        drawn |= {"pick": pick, "hint": hints, "strokes": strokes, "hint_reach": reach}
+        return self.draw(photo, SampleRequest(rendering=rendering, frame=frame, **drawn))
 
     def draw(self, photo: PhotoLike, request: Request) -> list[Colorization]:
         """Draw what a request asks for, at the photo's full size: condition, sample, compose.
