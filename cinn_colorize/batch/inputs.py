@@ -70,6 +70,13 @@ def find_inputs(
     return list(distinct.values())
 
 
+def checked(inputs: list[Input | PhotoError]) -> list[Input | PhotoError]:
+    """Return the inputs; an error that is the only one is raised, before a mistyped name waits for torch."""
+    if len(inputs) == 1 and isinstance(inputs[0], Exception):
+        raise inputs[0]
+    return inputs
+
+
 def read_list(content: bytes, name: str, *, null: bool) -> list[Path]:
     """Return the names in a list, one per line, or with ``null`` each ended by a zero byte.
 

@@ -102,18 +102,13 @@ def print_path(path: os.PathLike[str]) -> None:
 
 
 def require_stdout() -> None:
-    """Raise a :class:`CinnError` where a command was started without the stdout that its result is for."""
+    """Refuse to run without the stdout that the result of a command is for."""
     if sys.__stdout__ is None:
         raise CinnError("stdout: is closed")
 
 
 def write_stdout(content: bytes) -> None:
-    """Write to stdout at once.
-
-    Raises:
-        CinnError: the disk is full, or the like.
-        BrokenPipeError: nobody reads it any more, which ends the program without a word.
-    """
+    """Write to stdout at once; a BrokenPipeError, of whom nobody reads, ends the program without a word."""
     try:
         sys.stdout.flush()
         sys.stdout.buffer.write(content)

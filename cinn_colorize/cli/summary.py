@@ -188,13 +188,7 @@ def report(
 ) -> None:
     """Run a batch, print results on stdout and the rest on stderr; exit with code 1 if a photo failed.
 
-    Args:
-        batch: photos or films, and what to do with them.
-        as_json: whether to print results as JSON.
-        general: what to print beside.
-        not_taken: see :func:`.batch.inputs.find_inputs`.
-        has_bar: whether the caller shows a progress bar.
-        progress: what to show; by default, how many photos are done.
+    ``has_bar`` says that the caller shows a progress bar; by default, ``progress`` counts photos.
     """
     from cinn_colorize.batch.plan import Failure, Result
 
@@ -270,11 +264,9 @@ def print_result(result: Result, as_json: bool) -> None:
 
 
 def unmade(recipes: Mapping[Path, Mapping[str, str]], overwrite: bool, max_pixels: int) -> list[Path]:
-    """Return which pictures, given by path with their recipes, are to be made, and make their folders.
+    """Return which pictures, given by path with their recipes, are to be made; see :func:`claim`.
 
-    Raises:
-        PhotoError: a file is there that was made in another way, or a folder cannot be made.
-        OriginalError: a picture would replace a file that the call reads.
+    A file that is there and was made in another way is a PhotoError.
     """
     from cinn_colorize.methods.recipe import differences, recipe_at
 
@@ -283,10 +275,8 @@ def unmade(recipes: Mapping[Path, Mapping[str, str]], overwrite: bool, max_pixel
         recipe = {} if overwrite else recipe_at(path, max_pixels)
         if recipe and (different := differences(recipe, wanted)):
             how = " and ".join(different.values())
-            raise PhotoError(
-                f"{printable_name(path)}: exists, made {how}; add --overwrite or choose another folder with "
-                "-o"
-            )
+            advice = "add --overwrite or choose another folder with -o"
+            raise PhotoError(f"{printable_name(path)}: exists, made {how}; {advice}")
         if not recipe:
             missing.append(path)
     if not missing:

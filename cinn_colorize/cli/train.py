@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -11,9 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import typer
 
 from cinn_colorize.cli.common import NETWORK, debug_option, device_of, device_option, quiet_option
-from cinn_colorize.cli.console import fatal, print_path, say, show_log, silence
+from cinn_colorize.cli.console import console, draws, fatal, print_path, say, show_log, silence
 from cinn_colorize.cli.interrupts import CODE, keeping
-from cinn_colorize.cli.training_display import Display
 from cinn_colorize.errors import DataError
 from cinn_colorize.files.messages import printable_name
 from cinn_colorize.files.signals import ENDING
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import torch
 
     from cinn_colorize.data.urls import Url
+    from cinn_colorize.training import reports
     from cinn_colorize.training.processes import Processes
     from cinn_colorize.training.run_options import RunOptions
 
@@ -46,6 +47,7 @@ _RESUME = "Continue exactly where the run stopped, with its settings, or begin i
 _PRECISION = "Precision of the autocast; auto: bf16 if it is faster, otherwise fp32."
 _MEMORY = "Recompute the activations of the flow in the backward pass, and train in fp32."
 _OF_TASK = "depends on --dataset and --stage"
+_LONGEST = 1e9  # seconds, of a time left; calendars end
 _STOPPING = "stopping after this step, with a checkpoint; Ctrl-C again ends the run at once"
 
 
@@ -273,3 +275,58 @@ class _StopRequest:
 
     def __call__(self) -> bool:
         return self.requested
+
+
+class Display:
+    """Show loss, speed and time left: as a bar on a terminal, otherwise as one line per report."""
+
+    def __init__(self, total: int, batch: int, quiet: bool) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self.quiet, self.batch = quiet, batch
+        self.first: tuple[datetime, int] | None = None
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:,.0f} of {task.total:,.0f} photos"),
+            TextColumn("{task.fields[facts]}"),
+            TimeElapsedColumn(),
+            console=console(),
+            disable=quiet or not draws(),
+        )
+        self.task = self.bar.add_task("training", total=total, facts="")
+
+    def report(self, progress: reports.Progress) -> None:
+        """Show the progress."""
+        speed = max(progress.photos_per_second, 1e-9)
+        left = self._left(progress, speed)
+        facts = (
+            f"{progress.listed()}  {self.batch / speed:.2g} s a step  {speed:.1f} photos/s  "
+            f"about {left} left, until {datetime.now() + left:%Y-%m-%d %H:%M}"
+        )
+        for count, what in (
+            (progress.skipped, "steps skipped"),
+            (progress.rollbacks, "returns to a checkpoint"),
+            (progress.unreadable, "photos or zips left out"),
+        ):
+            if count:
+                facts += f"  {what}: {count}"
+        self.bar.update(self.task, completed=progress.seen, facts=facts)
+        if self.bar.disable and not self.quiet:
+            console().print(f"{progress.seen:,} of {progress.total:,} photos  {facts}", soft_wrap=True)
+
+    def _left(self, progress: reports.Progress, speed: float) -> timedelta:
+        """Return the time left, at the speed since the first report: with evaluations and checkpoints."""
+        now = datetime.now()
+        start, seen = self.first = self.first or (now, progress.seen)
+        if progress.seen > seen:
+            speed = (progress.seen - seen) / max((now - start).total_seconds(), 1e-9)
+        seconds = (progress.total - progress.seen) / speed
+        return timedelta(seconds=round(min(seconds, _LONGEST)))
+
+    def report_evaluation(self, evaluation: reports.Evaluation) -> None:
+        """Print figures on held-out data."""
+        if not self.quiet:
+            line = f"after {evaluation.seen:,} photos, on held-out ones: {evaluation.listed()}"
+            sheet = printable_name(evaluation.sheet) if evaluation.sheet else ""
+            self.bar.console.print(f"{line}  {sheet}".rstrip(), soft_wrap=True, markup=False)

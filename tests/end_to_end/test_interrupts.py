@@ -27,8 +27,7 @@ from helpers import (
 )
 from PIL import Image
 
-from cinn_colorize.cli.train import _StopRequest
-from cinn_colorize.cli.training_display import Display
+from cinn_colorize.cli.train import Display, _StopRequest
 from cinn_colorize.training.reports import Progress
 
 fcntl, termios = map(pytest.importorskip, ("fcntl", "termios"))
@@ -183,7 +182,7 @@ def test_how_long_it_takes_is_told_with_evaluations(monkeypatch):
         def now(cls):
             return cls.shown
 
-    monkeypatch.setattr("cinn_colorize.cli.training_display.datetime", Clock)
+    monkeypatch.setattr("cinn_colorize.cli.train.datetime", Clock)
     display = Display(1000, 10, quiet=True)
     told = []
     for seen, seconds in [(100, 0), (200, 50), (300, 350)]:  # the last interval with an evaluation
