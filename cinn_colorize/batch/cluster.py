@@ -53,10 +53,9 @@ class _End(NamedTuple):
 class Cluster:
     """A Ray cluster.
 
-    Args:
-        address: as for ``ray.init``: HOST:PORT, ``auto`` or ``local``; None joins the cluster of this machine
-            or of the environment, or else starts one for the duration of the batch.
-        workers: photos at a time; None for one per core, or one per GPU where GPUs compute.
+    ``address`` is as for ``ray.init``: HOST:PORT, ``auto`` or ``local``; None joins the cluster of this
+    machine or of the environment, or else starts one for the duration of the batch. It does ``workers``
+    photos at a time; None for one per core, or one per GPU where GPUs compute.
     """
 
     def __init__(self, address: str | None = None, workers: int | None = None) -> None:
@@ -65,10 +64,7 @@ class Cluster:
     def run(self, spec: ModelSpec, plan: Plan, items: Iterator[Task | Event]) -> Generator[Event, None, None]:
         """Do the tasks, and pass on the events among them.
 
-        Raises:
-            PhotoError: the output folder cannot be written to.
-            WeightsError: the network cannot be loaded.
-            WorkerError: the cluster cannot be reached, is gone, or does not share the output folder.
+        If the cluster cannot be reached, is gone, or does not share the output folder, this is a WorkerError.
         """
         tasks: dict[int, Task] = {}
         for item in items:
@@ -86,8 +82,8 @@ class Cluster:
                 yield from _listen(driver, tasks)
         killed = f"the process that worked on it was killed {_TRIES} times"
         for path in [task.input.path for task in tasks.values()]:
-            advice = "if memory ran out, use fewer --workers"
-            yield Failure(path, f"{printable_name(path)}: {killed}; {advice}")
+            hint = "if memory ran out, use fewer --workers"
+            yield Failure(path, f"{printable_name(path)}: {killed}; {hint}")
 
 
 def _listen(driver: Connection, tasks: dict[int, Task]) -> Iterator[Event]:
@@ -257,9 +253,8 @@ class _Worker:
 
         host = socket.gethostname()
         if version != __version__:
-            raise WorkerError(
-                f"{host} has cinn-colorize {__version__}, not {version}; install the same version everywhere"
-            )
+            advice = "install the same version everywhere"
+            raise WorkerError(f"{host} has cinn-colorize {__version__}, not {version}; {advice}")
         with contextlib.suppress(OSError):  # which matters only if there are relative paths
             os.chdir(folder)
         if not probe.exists():

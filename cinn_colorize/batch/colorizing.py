@@ -6,7 +6,7 @@ Light: what computes is imported when there is a photo, beside the loading of th
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -33,12 +33,7 @@ _COMPOSED_AT_ONCE = 2**28  # bytes of pictures made in one pass through a photo
 
 
 class Job:
-    """Photos colorized one after the other; the first one is opened while onnxruntime loads the network.
-
-    Args:
-        source: how the network is loaded, or shared with another process.
-        plan: what is made of each photo.
-    """
+    """Photos colorized one after the other; the first one is opened while onnxruntime loads the network."""
 
     def __init__(self, source: ModelSpec | ModelClient, plan: Plan) -> None:
         self.plan, self._source = plan, source
@@ -46,22 +41,13 @@ class Job:
         self._loading: Future[BaseColorizer] | None = None
 
     def load(self) -> BaseColorizer:
-        """Return the colorizer, when its network is loaded.
-
-        Raises:
-            WeightsError: the network cannot be loaded.
-            ValueError: the guidance is not possible with these weights, or this machine lacks the device.
-        """
+        """Return the colorizer, when its network is loaded; one that cannot be is a WeightsError."""
         if not self._colorizer:
             self._colorizer = self._loading.result() if self._loading else _load(self._source)
         return self._colorizer
 
     def events(self, item: Task | Event) -> Iterator[Event]:
-        """Do a task; yield its results, and how it ended, whatever happens. Events are passed on.
-
-        Raises:
-            WeightsError: the network cannot be loaded.
-        """
+        """Do a task; yield its results, and how it ended, whatever happens. Events are passed on."""
         if not isinstance(item, Task):
             yield item
             return
@@ -80,11 +66,7 @@ class Job:
     def colorize(self, task: Task) -> Iterator[Result]:
         """Load the network, and return what draws and writes the wanted results of a photo, one by one.
 
-        Raises:
-            WeightsError: the network cannot be loaded.
-            PhotoError: the photo cannot be read, or a result cannot be written, or exists and was made in
-                another way.
-            LeftOutError: the photo is a picture made by this program.
+        A photo that this program made is a :class:`LeftOutError`.
         """
         if not self._loading and not self._colorizer:
             if getattr(self._source, "graphs", None):
@@ -157,8 +139,9 @@ class _Colorizing:
             check_names(outputs)
             photo.log_notes(pages_chosen=plan.pages is not None)
             tiles: dict[int, Tile] = {}
-            for composed in self._composed(states, samples):
-                for colorization, state in self._saved(composed, states.missing):
+            parts = plan.method.parts(self._colorizer, photo, states.composed)
+            for part in [samples] if plan.picks else parts:
+                for colorization, state in self._saved(part, states):
                     seed, sample = colorization.seed, colorization.sample
                     if state is State.OTHER:
                         continue
@@ -205,40 +188,32 @@ class _Colorizing:
         log_probs = {sample.seed: sample.log_prob for sample in samples}
         for seed in states.right:
             output = self._task.output(seed, self._plan)
-            if output in self._task.wanted:
+            if output not in self._task.listed:
                 yield self._result(output, seed, self._plan.temperature, log_probs.get(seed), existed=True)
-        if self._task.sheet in self._task.wanted and states.sheet is State.RIGHT:
-            assert self._task.sheet
+        if self._task.sheet and self._task.sheet not in self._task.listed and states.sheet is State.RIGHT:
             yield self._result(self._task.sheet, existed=True)
 
-    def _composed(self, states: ResultStates, samples: list[Sample]) -> Iterator[list[Colorization]]:
-        """Yield the samples that are required at full size, as many at a time as memory may hold."""
-        plan, composed = self._plan, states.composed
-        at_once = max(1, _COMPOSED_AT_ONCE // (self._photo.together * self._photo.picture_bytes))
-        parts = plan.method.parts(self._colorizer, self._photo, composed)
-        for part in [samples] if plan.picks else parts:
-            required = [sample for sample in part if sample.seed in composed]
-            for i in range(0, len(required), at_once):
-                for folder in {output.parent for output in self._task.wanted}:
-                    make_folder(folder, plan.folder)
-                yield self._colorizer.compose(self._photo, required[i : i + at_once], plan.rendering)
-
-    def _saved(
-        self, composed: Sequence[Colorization], missing: Collection[int]
-    ) -> Iterator[tuple[Colorization, State]]:
-        """Save those that are missing, several at the same time, and yield all in turn when they are saved.
+    def _saved(self, part: list[Sample], states: ResultStates) -> Iterator[tuple[Colorization, State]]:
+        """Make pictures, as many at a time as memory may hold, save those missing, and yield all in turn.
 
         Each comes with the state that its file had before; another process may have written it meanwhile.
         """
-        self._status.check(self._task)
-        new = [colorization for colorization in composed if colorization.seed in missing]
-        with _thread_pool() as pool:
-            written = pool.map(self._save, new, map(self._other_pages, new))
-            for colorization in composed:
-                state = State.RIGHT
-                if colorization.seed in missing:
-                    state = State.MISSING if next(written) else self._existing.appeared(colorization.seed)
-                yield colorization, state
+        plan = self._plan
+        at_once = max(1, _COMPOSED_AT_ONCE // (self._photo.together * self._photo.picture_bytes))
+        required = [sample for sample in part if sample.seed in states.composed]
+        for i in range(0, len(required), at_once):
+            for folder in {output.parent for output in self._task.unlisted}:
+                make_folder(folder, plan.folder)
+            composed = self._colorizer.compose(self._photo, required[i : i + at_once], plan.rendering)
+            self._status.check(self._task)
+            new = [colorization for colorization in composed if colorization.seed in states.missing]
+            with _thread_pool() as pool:  # several at the same time
+                written = pool.map(self._save, new, map(self._other_pages, new))
+                for colorization in composed:
+                    state = State.RIGHT
+                    if colorization.seed in states.missing:
+                        state = State.MISSING if next(written) else self._existing.appeared(colorization.seed)
+                    yield colorization, state
 
     def _save(self, colorization: Colorization, other_pages: list[Colorization]) -> bool:
         """Write a file; return whether it did not exist, or was to be replaced."""
@@ -258,7 +233,7 @@ class _Colorizing:
         plan, photo = self._plan, self._photo
         method = replace(plan.method, number=1, seed=colorization.seed)
         return [
-            method.draw(self._colorizer, plan.page(photo, number))
+            method.draw(self._colorizer, plan.page(photo, number).framed(plan.request.frame))
             for number in range(photo.page + 1, photo.page + photo.together)
         ]
 

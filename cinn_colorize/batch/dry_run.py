@@ -56,12 +56,7 @@ class _Photo:
 
 
 def dry_run(batch: Batch) -> DryRun:
-    """Find out what a batch would do; nothing is written but temporary files.
-
-    Raises:
-        CinnError: the network cannot be loaded, nothing can be written in the output folder, or there is no
-            space for temporary files.
-    """
+    """Find out what a batch would do; nothing is written but temporary files."""
     plan, problems, right, job = batch.plan, list[str](), 0, Job(batch.spec, batch.plan)
     photos: list[_Photo] = []
     for item in batch.tasks():
@@ -76,14 +71,14 @@ def dry_run(batch: Batch) -> DryRun:
         except PhotoError as error:
             problems.append(str(error))
     refused = {}
-    for folder in dict.fromkeys(output.parent for photo in photos for output in photo.task.wanted):
+    for folder in dict.fromkeys(output.parent for photo in photos for output in photo.task.unlisted):
         try:
             make_folder(folder, plan.folder, dry_run=True)
         except OutputError:
             raise
         except PhotoError as error:
             refused[folder] = str(error)
-    photos = [p for p in photos if not any(output.parent in refused for output in p.task.wanted)]
+    photos = [p for p in photos if not any(output.parent in refused for output in p.task.unlisted)]
     problems += refused.values()
     measures = _measures(job, photos, problems) if photos else []
     place = next(path for path in (plan.folder, *plan.folder.parents) if path.is_dir())
@@ -109,7 +104,7 @@ def _photo(task: Task, job: Job) -> _Photo | None:
     frame = plan.request.frame
     photo = photo if frame == "auto" else photo.framed(frame)  # which takes no pixels
     plan.check(photo, task.outputs[0])
-    some_exist = bool(task.existing) or len(task.wanted) < len({*task.outputs}) + bool(task.sheet)
+    some_exist = bool(task.listed) or any(map(plan.keeps, task.unlisted))
     photo = photo.framed(frame) if some_exist else photo
     existing, kept = ExistingResults(task, plan, job.load(), photo), plan.method.kept
     seeds = list(plan.seeds)
@@ -122,11 +117,11 @@ def _photo(task: Task, job: Job) -> _Photo | None:
     outputs = states.outputs(task, plan)
     files = len(outputs) if seeds else kept + bool(task.sheet)
     if files:
-        check_names(outputs or task.wanted)
-        # To find a frame takes all pixels of a page.
-        known = plan.without_frame() if frame == "auto" else plan
+        check_names(outputs or task.unlisted)
         for number in range(photo.page + 1, photo.page + photo.together):
-            known.page(photo, number)
+            page = plan.page(photo, number)
+            if frame != "auto":  # to find a frame takes all pixels
+                page.framed(frame)
     right = min(kept, len(states.right)) + (states.sheet is State.RIGHT)
     return _Photo(task, outputs, files, right, photo.width * photo.height, photo.picture_bytes)
 
@@ -175,7 +170,7 @@ def _measure(job: Job, photo: _Photo) -> _Measure:
         job = copy(job)
         job.plan = replace(plan, folder=Path(folder), method=method, sheet="", pattern=pattern)
         outputs = job.plan.outputs(alone, "")
-        task = Task(alone, outputs, None, outputs, content=photo.task.content)
+        task = Task(alone, outputs, content=photo.task.content)
         start = time.perf_counter()
         results = [*job.colorize(task)]
         seconds = time.perf_counter() - start

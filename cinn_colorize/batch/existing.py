@@ -56,14 +56,12 @@ class ExistingResults:
     def __init__(self, task: Task, plan: Plan, colorizer: BaseColorizer, photo: Photo) -> None:
         self._task, self._plan, self._colorizer, self._photo = task, plan, colorizer, photo
         self._recipes: dict[int, dict[str, str]] = {}  # by how many pages after the photo
-        self._wanted, self._existing = frozenset(task.wanted), frozenset(task.existing)
         self._found = cache(partial(recipe_at, max_pixels=plan.max_pixels))
 
     def states(self, seeds: Iterable[int]) -> ResultStates:
         """Return the states of the pictures of the samples that are kept, and of the sheet.
 
-        Raises:
-            PhotoError: a result was made in another way, and is not to be skipped.
+        A result that was made in another way, and is not to be skipped, is a PhotoError.
         """
         states = ResultStates({seed: self._picture(seed) for seed in seeds})
         shown = self._task.sheet and (states.missing or states.right)
@@ -76,14 +74,13 @@ class ExistingResults:
 
     def picked(self) -> list[int]:
         """Return the seeds of the pictures that were picked from the samples that the plan would draw."""
-        return [
-            seed for seed in self._plan.seeds if self._is_picked(self._task.output(seed, self._plan), seed)
-        ]
+        return [seed for seed in self._plan.seeds if self._is_picked(seed)]
 
-    def _is_picked(self, output: Path, seed: int) -> bool:
-        if output not in self._wanted:  # the manifest says that it is right
+    def _is_picked(self, seed: int) -> bool:
+        output = self._task.output(seed, self._plan)
+        if output in self._task.listed:
             return True
-        if output not in self._existing or self._differences(output, seed) is not None:
+        if not self._plan.keeps(output) or self._differences(output, seed) is not None:
             return False
         return self._found(output, page=1).get("picked") == self._plan.picked
 
@@ -94,9 +91,9 @@ class ExistingResults:
 
     def _picture(self, seed: int) -> State:
         output = self._task.output(seed, self._plan)
-        if output not in self._wanted:  # the manifest says that it is right
+        if output in self._task.listed:
             return State.RIGHT
-        return self._compared(output, seed) if output in self._existing else State.MISSING
+        return self._compared(output, seed) if self._plan.keeps(output) else State.MISSING
 
     def _compared(self, output: Path, seed: int) -> State:
         different = self._differences(output, seed)
@@ -106,10 +103,7 @@ class ExistingResults:
         return State.OTHER
 
     def _differences(self, output: Path, seed: int) -> dict[str, str] | None:
-        """Return what to say of how a picture differs from that wanted.
-
-        None if it does not; empty if a page has no recipe.
-        """
+        """Say how a picture differs from that wanted: None if it does not, empty if a page has no recipe."""
         for page in range(self._photo.together):
             recipe = self._found(output, page=page + 1)
             wanted = {**self._shared(page), "seed": str(seed)}
@@ -122,7 +116,8 @@ class ExistingResults:
         """Return the state of the sheet; one that shows other or older samples of the photo is missing."""
         sheet = self._task.sheet
         assert sheet
-        if sheet in self._wanted - self._existing:
+        listed = sheet in self._task.listed
+        if not (listed or self._plan.keeps(sheet)):
             return State.MISSING
         recipe = recipe_at(sheet)
         wanted = {"original": self._photo.sha256}
@@ -130,7 +125,6 @@ class ExistingResults:
         if "sheet" not in recipe or different:
             self._leave(sheet, different if "sheet" in recipe else {})
             return State.OTHER
-        listed = sheet not in self._wanted  # in the manifest
         same = not states.missing and (listed or not differences(recipe, self.sheet_recipe(states.right)))
         return State.RIGHT if same else State.MISSING
 
@@ -138,7 +132,8 @@ class ExistingResults:
         """Return what the recipes of all samples of the photo, or of a page after it, say."""
         if page not in self._recipes:
             plan, photo = self._plan, self._photo
-            photo = plan.page(photo, photo.page + page) if page else photo
+            if page:
+                photo = plan.page(photo, photo.page + page).framed(plan.request.frame)
             self._recipes[page] = self._colorizer.recipe(plan.drawn, plan.rendering, photo)
         return self._recipes[page]
 

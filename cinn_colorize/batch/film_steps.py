@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import cached_property
@@ -19,24 +19,12 @@ from cinn_colorize.engines.choice import ModelSpec
 from cinn_colorize.errors import WorkerError
 from cinn_colorize.files.processes import CONTEXT, end_with_parent
 from cinn_colorize.files.signals import blocked_in_children
-from cinn_colorize.film.reading import FilmReader
-from cinn_colorize.film.sheet import row
-from cinn_colorize.film.shots import Shot
-from cinn_colorize.film.story import Part, colorize_part, survey, typical
-from cinn_colorize.film.writing import FilmWriter
-from cinn_colorize.methods.base import SampleMethod
-from cinn_colorize.methods.contact_sheet import Tile
 
 log = logging.getLogger(__name__)
 
 
 class Steps:
-    """Processes that take steps; they start when there is one.
-
-    Args:
-        spec: how a process loads the network.
-        workers: number of processes.
-    """
+    """Processes that take steps; they start when there is one."""
 
     def __init__(self, spec: ModelSpec, workers: int) -> None:
         self._spec, self._workers = spec, workers
@@ -52,21 +40,17 @@ class Steps:
         """Count frames as done."""
         _add(self._count, frames)
 
-    def begin(self, step: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """Let a process take a step as soon as one is free."""
+    def begin(self, step: Callable[..., Any], *arguments: Any, own: Sequence[str] = ()) -> Future[Any]:
+        """Let a process take a step as soon as one is free; ``own`` names what it adds, see _Process."""
         if not self._pool:
             threads = max(1, usable_cores() // self._workers)
             given = self._spec, threads, self._count, logging.getLogger("cinn_colorize").level
             self._pool = ProcessPoolExecutor(self._workers, CONTEXT, _start, given)
         with blocked_in_children(signal.SIGINT):
-            return self._pool.submit(_do, step, *arguments)
+            return self._pool.submit(_do, step, arguments, own)
 
     def result_of(self, future: Future[Any]) -> Any:
-        """Return the result of a step, when it is taken, and repeat what it logged.
-
-        Raises:
-            WorkerError: a process was killed.
-        """
+        """Return the result of a step, when it is taken, and repeat what it logged."""
         try:
             value, records = future.result()
         except BrokenProcessPool:
@@ -120,36 +104,10 @@ def _start(spec: ModelSpec, threads: int, *rest: Any) -> None:
     _process = _Process(spec, *rest)
 
 
-def _do(step: Callable[..., Any], *arguments: Any) -> tuple[Any, list[logging.LogRecord]]:
+def _do(
+    step: Callable[..., Any], arguments: Iterable[Any], own: Iterable[str]
+) -> tuple[Any, list[logging.LogRecord]]:
     """Take a step; return its result, and what it logged."""
     _process.logged.clear()
-    return step(*arguments), [*_process.logged]
-
-
-def survey_film(
-    film: FilmReader, start: float | None, end: float | None, shots: Sequence[Shot]
-) -> list[Part]:
-    """Take the step :func:`.story.survey`."""
-    return survey(film, start, end, shots, _process.count)
-
-
-def typical_seed(film: FilmReader, parts: Sequence[Part], method: SampleMethod) -> int:
-    """Take the step :func:`.story.typical`."""
-    return typical(film, parts, _process.colorizer, method)
-
-
-def colorize_shot(
-    film: FilmReader, part: Part, writers: Mapping[int, FilmWriter], seed: int, method: SampleMethod
-) -> None:
-    """Take the step :func:`.story.colorize_part`."""
-    colorize_part(film, part, writers, seed, method, _process.colorizer, _process.count)
-
-
-def sheet_row(film: FilmReader, part: Part, method: SampleMethod) -> list[Tile]:
-    """Take the step :func:`.sheet.row`."""
-    return row(film, part, method, _process.colorizer)
-
-
-def join(writer: FilmWriter, segments: Sequence[tuple[int, int | None]], is_part: bool) -> None:
-    """Take the step :meth:`FilmWriter.join`."""
-    writer.join(segments, is_part=is_part)
+    result = step(*arguments, **{name: getattr(_process, name) for name in own})
+    return result, [*_process.logged]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
@@ -14,8 +13,8 @@ from itertools import chain, pairwise
 from pathlib import Path
 
 from cinn_colorize import __version__
-from cinn_colorize.batch.film_steps import Steps, colorize_shot, join, sheet_row, survey_film, typical_seed
-from cinn_colorize.batch.plan import Event, Existing, Failure, Finished, Result, SamplesPlan, State
+from cinn_colorize.batch.film_steps import Steps
+from cinn_colorize.batch.plan import Event, Failure, Finished, Result, SamplesPlan, State
 from cinn_colorize.batch.result_files import check_names, make_folder
 from cinn_colorize.batch.workers import usable_cores
 from cinn_colorize.engines.choice import ModelSpec
@@ -25,8 +24,9 @@ from cinn_colorize.files.formats import SUFFIXES, is_film, own_suffix
 from cinn_colorize.files.messages import printable_name
 from cinn_colorize.film.encoding import FORMATS, Target
 from cinn_colorize.film.reading import FilmReader
+from cinn_colorize.film.sheet import row
 from cinn_colorize.film.shots import Shot, read_shots, write_shots
-from cinn_colorize.film.story import SURVEYED, Part, survey
+from cinn_colorize.film.story import SURVEYED, Part, colorize_part, survey, typical
 from cinn_colorize.film.writing import FilmWriter, read_recipe
 from cinn_colorize.imaging.options import FilmEncoding
 from cinn_colorize.methods.contact_sheet import contact_sheet, save_sheet
@@ -41,17 +41,11 @@ _ROWS = 100  # of a contact sheet
 
 @dataclass(frozen=True, kw_only=True)
 class FilmPlan(SamplesPlan):
-    """What is made of films.
-
-    Attributes:
-        request: what makes their versions.
-        encoding: how they are written.
-        sheet: whether only the shots are told, in a table and a contact sheet.
-    """
+    """What is made of films."""
 
     request: FilmRequest
     encoding: FilmEncoding
-    sheet: bool = False
+    sheet: bool = False  # whether only the shots are told, in a table and a contact sheet
 
     def recipe(self, network: ModelSpec, film: Path) -> dict[str, str]:
         """Return what the recipes of all versions of a film say, beside their seeds."""
@@ -69,42 +63,25 @@ class FilmPlan(SamplesPlan):
 
 @dataclass(frozen=True)
 class _Planned:
-    """What is to be done for a film.
-
-    Attributes:
-        film: the film.
-        target: how its versions are encoded.
-        outputs: where these go, by their seeds.
-        recipe: what the recipes of all of them say.
-        states: which of those wanted are there; empty as long as their seed is not chosen.
-    """
+    """What is to be done for a film."""
 
     film: FilmReader
-    target: Target
-    outputs: Mapping[int, Path]
-    recipe: Mapping[str, str]
-    states: Mapping[int, State] = field(default_factory=dict)
+    target: Target  # how its versions are encoded
+    outputs: Mapping[int, Path]  # where these go, by their seeds
+    recipe: Mapping[str, str]  # what the recipes of all of them say
+    states: Mapping[int, State] = field(default_factory=dict)  # empty as long as their seed is not chosen
 
 
 class Films:
-    """Films colorized by one plan, one after the other.
-
-    Args:
-        paths: the films.
-        plan: what is made of each.
-        spec: how a process loads the network.
-        workers: number of processes; None for one per core.
-
-    Attributes:
-        frames: number of frames of the films that are begun.
-    """
+    """Films colorized by one plan, one after the other, by ``workers`` processes; None for one per core."""
 
     things, resumes = "films", True
 
     def __init__(self, paths: Sequence[Path], plan: FilmPlan, spec: ModelSpec, workers: int | None) -> None:
         self.inputs, self.plan, self._spec = list(dict.fromkeys(paths)), plan, spec
         self.files, self.first = plan.method.kept, printable_name(paths[0])
-        self.frames, self._steps = 0, Steps(spec, workers or usable_cores())
+        self.frames = 0  # of the films that are begun
+        self._steps = Steps(spec, workers or usable_cores())
         self._owners: dict[Path, Path] = {}
 
     @property
@@ -113,11 +90,7 @@ class Films:
         return self._steps.done
 
     def run(self) -> Generator[Event, None, None]:
-        """Colorize all films; yield each result as soon as it is written, and the end of each film.
-
-        Raises:
-            WeightsError: the network cannot be loaded.
-        """
+        """Colorize all films; yield each result as soon as it is written, and the end of each film."""
         try:
             for path in self.inputs:
                 written = 0
@@ -189,7 +162,7 @@ class Films:
         segments = [segment for part in parts for segment in part.segments]
         is_part = (plan.request.start, plan.request.end) != (None, None)
         for k, writer in writers.items():
-            self._steps.result_of(self._steps.begin(join, writer, segments, is_part))
+            self._steps.result_of(self._steps.begin(writer.join, segments, is_part))
             yield result(first + k, existed=False)
         _record(outputs[plan.seed]).unlink(missing_ok=True)
 
@@ -197,12 +170,12 @@ class Films:
         """Write a table of the shots of a film, and a contact sheet."""
         film, plan = _opened(path), self.plan
         table = plan.folder / f"{path.stem}_shots.tsv"
-        if plan.existing is not Existing.OVERWRITE and os.path.lexists(table):
+        if plan.keeps(table):
             plan.leave(film.name, table, {})
             return
         make_folder(plan.folder, plan.folder)
         parts, first = self._surveyed(film, table, plan.recipe(self._spec, path))
-        rows = [self._steps.begin(sheet_row, film, part, plan.method) for part in parts]
+        rows = [self._steps.begin(row, film, part, plan.method, own=["colorizer"]) for part in parts]
         tiles = []
         for part, begun in zip(parts, rows, strict=True):
             tiles.append(self._steps.result_of(begun))
@@ -237,7 +210,7 @@ class Films:
         for seed in seeds:
             output = planned.outputs[seed]
             states[seed] = State.MISSING
-            if self.plan.existing is Existing.OVERWRITE or not os.path.lexists(output):
+            if not self.plan.keeps(output):
                 if original := original_at(output):
                     raise OriginalError(
                         f"{planned.film.name}: its result {printable_name(output)} would replace "
@@ -271,11 +244,12 @@ class Films:
             parts = survey(film, request.start, request.end, shots, self._steps.add)
         except (OSError, ValueError, LookupError):
             parts = self._steps.result_of(
-                self._steps.begin(survey_film, film, request.start, request.end, shots)
+                self._steps.begin(survey, film, request.start, request.end, shots, own=["count"])
             )
             first = method.seed
             if self.plan.picks:
-                first = self._steps.result_of(self._steps.begin(typical_seed, film, parts, method))
+                chosen = self._steps.begin(typical, film, parts, method, own=["colorizer"])
+                first = self._steps.result_of(chosen)
             cuts = [*(part.shot.start for part in parts), parts[-1].shot.end]
             with writing(_record(output)) as file:
                 file.write(json.dumps({key: {"seed": first, "cuts": cuts}}).encode())
@@ -286,9 +260,8 @@ class Films:
         self, film: FilmReader, parts: Sequence[Part], writers: Mapping[int, FilmWriter], seed: int
     ) -> None:
         """Colorize the shots, each in one of the processes."""
-        begun = [
-            self._steps.begin(colorize_shot, film, part, writers, seed, self.plan.method) for part in parts
-        ]
+        own, given = ["colorizer", "count"], (writers, seed, self.plan.method)
+        begun = [self._steps.begin(colorize_part, film, part, *given, own=own) for part in parts]
         try:
             for future in as_completed(begun):
                 self._steps.result_of(future)

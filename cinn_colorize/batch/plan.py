@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import traceback
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -41,21 +42,13 @@ State = Enum("State", ["MISSING", "RIGHT", "OTHER"])
 
 @dataclass(frozen=True, kw_only=True)
 class SamplesPlan:
-    """Samples of photos or films, and where they go.
-
-    Attributes:
-        method: what draws them with the model.
-        folder: folder of the results.
-        pattern: file name of a result, with {stem}, {seed}, {ext} and the keys of ``names``.
-        existing: what happens to results that exist.
-        names: what else may be part of a file name; empty where the call cannot choose names.
-    """
+    """Samples of photos or films, and where they go."""
 
     method: SampleMethod
-    folder: Path
-    pattern: str
+    folder: Path  # of the results
+    pattern: str  # file name of a result, with {stem}, {seed}, {ext} and the keys of names
     existing: Existing
-    names: Mapping[str, str | int] = field(default_factory=dict)
+    names: Mapping[str, str | int] = field(default_factory=dict)  # empty where a call cannot choose names
 
     @property
     def number(self) -> int:
@@ -103,16 +96,14 @@ class SamplesPlan:
         """Whether all samples are the same."""
         return self.number > 1 and not self.picks and not self.method.is_random
 
+    def keeps(self, output: Path) -> bool:
+        """Return whether a file is there that is not replaced unasked."""
+        return self.existing is not Existing.OVERWRITE and os.path.lexists(output)
+
     def leave(self, source: str, output: Path, different: Mapping[str, str]) -> None:
-        """Say that a file is left alone which was made in another way, or not by this program.
+        """Say that a result of a source is left alone; unless such are skipped, this is a PhotoError.
 
-        Args:
-            source: name of the photo or film.
-            output: the file.
-            different: what to say of how it was made; empty if it has no recipe.
-
-        Raises:
-            PhotoError: it says that, unless such files are skipped.
+        ``different`` says how it was made; it is empty if the file has no recipe.
         """
         name, how = printable_name(output), " and ".join(different.values())
         if self.existing is Existing.SKIP:
@@ -131,20 +122,12 @@ class SamplesPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan(SamplesPlan):
-    """A request, and where its results go.
-
-    Attributes:
-        request: what makes the pictures of each photo.
-        format: format of the pictures; ``auto`` keeps the photo's own where it can be written, else PNG.
-        encoding: how the pictures are written.
-        sheet: file name of a labelled contact sheet, with {stem}; empty for none.
-        max_pixels: larger photos are refused.
-    """
+    """A request, and where its results go."""
 
     request: Request
-    format: str
+    format: str  # auto keeps the photo's own where it can be written, else PNG
     encoding: Encoding
-    sheet: str = ""
+    sheet: str = ""  # file name of a labelled contact sheet, with {stem}; empty for none
     max_pixels: int = MAX_PIXELS
 
     @property
@@ -170,16 +153,8 @@ class Plan(SamplesPlan):
             **self.encoding.entries(),
         }
 
-    def without_frame(self) -> Plan:
-        """Return the plan for photos whose frames are not looked for."""
-        return replace(self, request=self.request.without_frame())
-
     def open(self, source: Path | bytes, name: str) -> Photo:
-        """Open a photo, or the first page of it that is wanted.
-
-        Raises:
-            PhotoError: it cannot be read, or lacks a page that is wanted.
-        """
+        """Open a photo, or the first page of it that is wanted; lacking one is a PhotoError."""
         from cinn_colorize.imaging.photo import open_photo
 
         pages = self.pages or Pages(1, 1)
@@ -191,39 +166,27 @@ class Plan(SamplesPlan):
         return photo
 
     def check(self, photo: Photo, output: Path) -> None:
-        """Refuse a photo of :meth:`open` whose pictures, such as ``output``, do not fit into their format.
-
-        Raises:
-            PhotoError: they do not.
-        """
+        """Refuse a photo of :meth:`open` whose pictures, such as ``output``, do not fit into their format."""
         from cinn_colorize.imaging.picture import check_sides
 
         format = format_of_name(output)
         if photo.together > 1 and format != "tiff":
-            raise PhotoError(
-                f"{photo.name}: {photo.together} pages need a TIFF; add --format tiff, or choose one with "
-                "--pages"
-            )
+            advice = "add --format tiff, or choose one with --pages"
+            raise PhotoError(f"{photo.name}: {photo.together} pages need a TIFF; {advice}")
         check_sides(photo.name, format, photo.height, photo.width)
 
     def page(self, photo: Photo, number: int) -> Photo:
-        """Open another page of a photo of :meth:`open`, by its number in the file, with its frame.
-
-        Raises:
-            PhotoError: the page cannot be read.
-        """
+        """Open another page of a photo of :meth:`open`, by its number in the file."""
         from cinn_colorize.imaging.photo import open_photo
 
         assert photo.source is not None
         name = f"{photo.name}, page {number}"
-        page = open_photo(photo.source, max_pixels=self.max_pixels, name=name, page=number)
-        return page.framed(self.request.frame)
+        return open_photo(photo.source, max_pixels=self.max_pixels, name=name, page=number)
 
     def outputs(self, photo: Input, stem: str) -> list[Path]:
         """Return the paths of a photo's samples, in the order of their seeds.
 
-        Raises:
-            PhotoError: one lies outside the folder, though the pattern is not absolute.
+        One outside the folder, though the pattern is not absolute, is a PhotoError.
         """
         suffix = self.suffix(photo.path)
         names = [self.pattern.format(stem=stem, seed=seed, ext=suffix, **self.names) for seed in self.seeds]
@@ -242,14 +205,25 @@ class Plan(SamplesPlan):
 
 @dataclass(frozen=True)
 class Task:
-    """A photo and the files to write for it."""
+    """A photo and the files to make of it."""
 
     input: Input
     outputs: list[Path]  # of all samples, in the order of their seeds
-    sheet: Path | None  # the contact sheet, if one is to be written
-    wanted: list[Path]  # those that no manifest lists
-    existing: list[Path] = field(default_factory=list)  # those of them that are not to be replaced unasked
+    sheet: Path | None = None  # the contact sheet, if one is wanted
+    listed: Collection[Path] = ()  # those of them that are there, and done as the manifest says
     content: bytes | None = None  # of a photo that can be read only once, such as a pipe
+
+    @property
+    def unlisted(self) -> list[Path]:
+        """The others, of which only the files tell whether they are done."""
+        files = [*dict.fromkeys(self.outputs), *([self.sheet] if self.sheet else [])]
+        return [file for file in files if file not in self.listed]
+
+    def is_done(self, plan: Plan) -> bool:
+        """Return whether the manifest lists all of them, or as many samples as a method keeps."""
+        names = {*self.outputs}  # a single sample that is kept needs no seed in its name
+        has_samples = len(names.intersection(self.listed)) >= min(plan.method.kept, len(names))
+        return has_samples and (not self.sheet or self.sheet in self.listed)
 
     def output(self, seed: int, plan: Plan) -> Path:
         """Return the path of a sample."""

@@ -30,8 +30,7 @@ class ResultNames:
     def of(self, photo: Input) -> tuple[list[Path], Path | None]:
         """Return the paths of a photo's samples, in the order of their seeds, and of its contact sheet.
 
-        Raises:
-            PhotoError: they are those of another photo, or lie outside the folder of results.
+        Those of another photo, or outside the folder of results, are a PhotoError.
         """
         plan = self._plan
         outputs = plan.outputs(photo, self._stem(photo.path, plan.pattern))
@@ -41,11 +40,10 @@ class ResultNames:
         for output in [*outputs, sheet] if sheet else outputs:
             owner = self._owners.setdefault(_as_one(output), photo)
             if owner is not photo:
-                raise PhotoError(
-                    f"{printable_name(photo.path)}: its results would have the same names as those of "
-                    f"{printable_name(owner.path)}; give the folders with --recursive, or colorize it in a "
-                    "call with another -o"
-                )
+                name, other = printable_name(photo.path), printable_name(owner.path)
+                advice = "give the folders with --recursive, or colorize it in a call with another -o"
+                problem = f"its results would have the same names as those of {other}"
+                raise PhotoError(f"{name}: {problem}; {advice}")
         return outputs, sheet
 
     def _stem(self, photo: Path, pattern: str) -> str:
@@ -69,7 +67,7 @@ class ResultNames:
 
 def is_made_here(path: Path, max_pixels: int) -> bool:
     """Return whether this program made a picture of at most so many pixels."""
-    from cinn_colorize.imaging.photo import has_recipe
+    from cinn_colorize.imaging.photo import has_recipe  # heavy, and seldom asked
 
     return has_recipe(path, max_pixels)
 
@@ -101,16 +99,10 @@ def check_names(outputs: Iterable[Path]) -> None:
 
 
 def make_folder(folder: Path, whole: Path, *, dry_run: bool = False) -> None:
-    """Create the folder of an output, and check that files can be created in it.
+    """Create the folder of an output, and check that files can be created in it; else, raise a PhotoError.
 
-    Args:
-        folder: that folder.
-        whole: folder of the batch, in or below which most outputs are.
-        dry_run: whether to create nothing, and check the folder that it would be created in.
-
-    Raises:
-        OutputError: nothing can be written in the whole folder.
-        PhotoError: nothing can be written in this one.
+    It is an OutputError if nothing can be written in the ``whole`` folder of the batch either. A dry run
+    creates nothing, and checks the folder that it would be created in.
     """
     name = printable_name(folder)
     try:

@@ -92,16 +92,13 @@ class WorkerPool:
         threads = max(1, usable_cores() // number)
         level = logging.getLogger("cinn_colorize").level
         self._arguments, self._number = (spec, plan, threads, level), number
-        self._spec = spec
         self._workers: list[_Worker] = []
         self._server: ModelServer | None = None
 
     def run(self, items: Iterator[Task | Event]) -> Generator[Event, None, None]:
         """Do the tasks as processes become free, and pass on the events among them.
 
-        Raises:
-            WeightsError: the network cannot be loaded.
-            WorkerError: no process starts, or the one that holds the network is gone.
+        If no process starts, or the one that holds the network is gone, this is a WorkerError.
         """
         try:
             for item in items:
@@ -171,7 +168,7 @@ class WorkerPool:
             return None
         from cinn_colorize.batch.model_server import ModelServer
 
-        self._server = self._server or ModelServer(self._spec)
+        self._server = self._server or ModelServer(self._arguments[0])
         return self._server.network
 
 
@@ -199,7 +196,7 @@ class _Worker:
         self.process.join()
         self.connection.close()
         if self.task:
-            for folder in {output.parent for output in self.task.wanted}:
+            for folder in {output.parent for output in self.task.unlisted}:
                 remove_leftovers(folder)
 
 

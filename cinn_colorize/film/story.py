@@ -111,7 +111,7 @@ def _seen(
         yield frame.L
 
 
-def typical(film: FilmReader, parts: Sequence[Part], colorizer: BaseColorizer, method: SampleMethod) -> int:
+def typical(film: FilmReader, parts: Sequence[Part], method: SampleMethod, colorizer: BaseColorizer) -> int:
     """Return which seed of a method is typical of all the shots of a film together."""
     longest = sorted(parts, key=lambda part: (part.shot.gray, -len(part.times)))[:_TYPICAL]
     seeds = range(method.seed, method.seed + method.number)

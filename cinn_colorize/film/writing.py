@@ -101,7 +101,7 @@ class FilmWriter:
             yield write
             store(encoder.encode(None))
 
-    def join(self, segments: Sequence[tuple[int, int | None]], *, is_part: bool = False) -> None:
+    def join(self, segments: Sequence[tuple[int, int | None]], is_part: bool = False) -> None:
         """Join segments, by their ``start`` and ``end`` in order, to the film with all else of the source.
 
         Args:

@@ -27,7 +27,7 @@ class Connection(H11Protocol):
     """Ends when its client is silent; beyond the most, the one that has waited longest ends for a new one."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin."""
+        """Make room for it, and end it if its client stays silent."""
         super().connection_made(transport)
         self._heard = self.loop.time()
         self.loop.call_later(SILENCE, self._check)

@@ -31,8 +31,7 @@ class Guard:
     Args:
         app: answers all other requests.
         max_pixels: limit of photos, whose files may have a certain number of bytes.
-        hosts: names that the page may have; empty for any. A site whose name leads to this machine has
-            another one.
+        hosts: names that the page may have; empty for any. A site whose name leads here has another one.
         token: secret that requests bring, in the query, a cookie or as ``Authorization: Bearer``; or empty.
         frames: sites that may show the page in a frame, as in a Content-Security-Policy.
     """

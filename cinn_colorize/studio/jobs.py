@@ -41,12 +41,7 @@ class Job(NamedTuple):
 
 
 class Jobs:
-    """Jobs in the order in which they are asked for.
-
-    Args:
-        load: makes the studio, in each process that works.
-        folder: where it makes files.
-    """
+    """Jobs in the order in which they are asked for; ``load`` makes the studio in each process that works."""
 
     def __init__(self, load: Load, folder: Path) -> None:
         self._load, self._folder = load, folder
@@ -59,11 +54,9 @@ class Jobs:
         self._begin()
 
     def do(self, job: Callable[[], Job], then: Callable[[Any], Any] = lambda answer: answer) -> Future[Any]:
-        """Do a job when it is its turn, unless its future is cancelled before.
+        """Do the job that ``job`` returns in its turn, unless its future is cancelled before.
 
-        Args:
-            job: returns the job, in its turn.
-            then: called with what the method returns; returns the result of the future.
+        ``then`` turns what the method returns into the result of the future.
         """
         future: Future[Any] = Future()
         self._waiting.put((future, job, then))
@@ -124,7 +117,7 @@ class Jobs:
     def _is_slow(self, process: _Process, end: float) -> bool:
         """Wait until there is an answer, or until others do not wait for it any longer."""
         patient = time.monotonic() + _PATIENCE
-        while not process.has_answer(1) and time.monotonic() < end:
+        while not process.pipe.poll(1) and time.monotonic() < end:
             if (
                 time.monotonic() > patient
                 and not self._waiting.empty()
@@ -139,7 +132,7 @@ class _Process:
     """A process that has the studio, and the job that it does."""
 
     def __init__(self, load: Load, folder: Path) -> None:
-        self._process, self._pipe = started(_serve, load, folder)
+        self._process, self.pipe = started(_serve, load, folder)
         self._job: Job | None = None
 
     @property
@@ -150,23 +143,15 @@ class _Process:
         """Send a job; if the process is dead, the answer says so."""
         self._job = job
         with contextlib.suppress(OSError):
-            self._pipe.send(job)
-
-    def has_answer(self, seconds: float) -> bool:
-        """Wait some seconds at most until there is an answer, or none to be expected."""
-        return self._pipe.poll(seconds)
+            self.pipe.send(job)
 
     def answer(self, end: float | None = None) -> Any:
-        """Return what the job returns, or raise what it raises.
-
-        Raises:
-            WorkerError: it was not done by then, or the process is gone.
-        """
-        if end and not self._pipe.poll(max(0, end - time.monotonic())):
+        """Return what the job returns, or raise what it raises; by ``end``, this process gives it up."""
+        if end and not self.pipe.poll(max(0, end - time.monotonic())):
             self.kill()
             raise WorkerError(f"this took more than {_LIMIT} s and was given up")
         try:
-            answer, error = self._pipe.recv()
+            answer, error = self.pipe.recv()
         except (EOFError, OSError):
             self.kill()
             hint = "if memory ran out, choose a smaller photo"

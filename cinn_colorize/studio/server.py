@@ -43,10 +43,8 @@ _PATIENCE = 2  # seconds that requests may take to end when the server does
 class Server:
     """Answers pages and programs; the work is done job after job.
 
-    Args:
-        library: the files that pages may use.
-        load: makes the studio in another process, by which it must be found; until it has, jobs wait.
-        saved: called with each file that was saved.
+    Another process must find ``load``, which makes the studio there; ``saved`` is called with each file that
+    was saved.
     """
 
     def __init__(self, library: Library, load: Load, saved: Callable[[Path], object]) -> None:
@@ -62,7 +60,9 @@ class Server:
             "/open": lambda asked: self._do("describe", PageRequest.parse(asked)),
             "/before": lambda asked: self._do("before", PageRequest.parse(asked), _size(asked)),
             "/prepare": lambda asked: self._do("prepare", PageRequest.parse(asked)),
-            "/palette": lambda asked: self._do("palette", PageRequest.parse(asked), *_place(asked)),
+            "/palette": lambda asked: self._do(
+                "palette", PageRequest.parse(asked), _whole(asked, "x"), _whole(asked, "y")
+            ),
             "/command": lambda asked: self._do("command", PageRequest.parse(asked)),
             "/keep": lambda asked: self._do("keep", PageRequest.parse(asked), then=self._kept),
             "/save": self._save,
@@ -82,11 +82,7 @@ class Server:
         return Starlette(routes=routes, exception_handlers=dict.fromkeys(kinds, self._failed))
 
     def run(self, listening: socket.socket, guard: Callable[[Starlette], Guard]) -> None:
-        """Answer until Ctrl-C.
-
-        Raises:
-            WeightsError: the network cannot be loaded.
-        """
+        """Answer until Ctrl-C; a network that cannot be loaded is a WeightsError."""
         config = uvicorn.Config(
             guard(self.app()),
             http=Connection,
@@ -328,10 +324,6 @@ def _size(asked: dict[str, Any]) -> str:
     if size not in SIZES:
         raise ValueError(f"size must be one of {', '.join(SIZES)}")
     return size
-
-
-def _place(asked: dict[str, Any]) -> tuple[int, int]:
-    return _whole(asked, "x"), _whole(asked, "y")
 
 
 def _whole(asked: dict[str, Any], name: str, default: int | None = None) -> int:

@@ -19,7 +19,7 @@ av = needs("av")
 
 import film.filmmaking as fm  # noqa: E402
 
-from cinn_colorize.batch import film_steps  # noqa: E402
+from cinn_colorize.batch import film_steps, films  # noqa: E402
 from cinn_colorize.film import drawing, story  # noqa: E402
 from cinn_colorize.film.writing import read_recipe  # noqa: E402
 
@@ -30,10 +30,11 @@ class InThisProcess:
     def __init__(self, workers, context, begin, given):
         film_steps._process = film_steps._Process(given[0], given[2], given[3])
 
-    def submit(self, do, step, *arguments):
+    def submit(self, do, step, arguments, own):
         future = film_steps.Future()
         try:
-            future.set_result((step(*arguments), []))
+            given = {name: getattr(film_steps._process, name) for name in own}
+            future.set_result((step(*arguments, **given), []))
         except Exception as error:
             future.set_exception(error)
         return future
@@ -138,7 +139,7 @@ def test_dry_run_writes_nothing(run):
 
 def test_what_is_there_is_not_surveyed_again(run, monkeypatch):
     run("old.mp4", "-n", 2, "-s", 0, "-q")
-    monkeypatch.setattr(film_steps, "survey", None)
+    monkeypatch.setattr(films, "survey", None)
     again = run("old.mp4", "-n", 2, "-s", 0)
     assert (again.exit_code, again.stdout) == (0, "")
     assert "there already" in the_line(again)
