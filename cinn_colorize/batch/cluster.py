@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from cinn_colorize import __version__
 from cinn_colorize.batch.colorizing import Job
 from cinn_colorize.batch.plan import Event, Failure, Plan, Task
-from cinn_colorize.batch.workers import Sender, Unusable, prepare
+from cinn_colorize.batch.workers import Sender, prepare
 from cinn_colorize.engines.choice import ModelSpec
 from cinn_colorize.errors import CinnError, PhotoError, WorkerError
 from cinn_colorize.files.atomic import TemporaryFolder, temporary
@@ -42,12 +42,6 @@ class _Answer(NamedTuple):
 
     number: int
     messages: list[logging.LogRecord | Event]
-
-
-class _End(NamedTuple):
-    """The driver has no more answers; the error ends the batch."""
-
-    error: CinnError | None = None
 
 
 class Cluster:
@@ -91,10 +85,10 @@ def _listen(driver: Connection, tasks: dict[int, Task]) -> Iterator[Event]:
     try:
         driver.send(tasks)
         while True:
-            answer: _Answer | _End = driver.recv()
-            if isinstance(answer, _End):
-                if answer.error:
-                    raise answer.error
+            answer: _Answer | CinnError | None = driver.recv()
+            if isinstance(answer, CinnError):
+                raise answer
+            if not answer:
                 return
             # A task that Ray ran again, having lost touch with its first run, counts once.
             for message in answer.messages if tasks.pop(answer.number, None) else ():
@@ -148,7 +142,7 @@ def _driver(*arguments: object) -> Iterator[Connection]:
 
 
 def _drive(parent: Connection, address: str | None, workers: int | None, worker: _Row) -> None:
-    """Receive tasks, send the answer to each, and the end."""
+    """Receive tasks; send the answer to each, and None or an error at the end."""
     end_with_parent()
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (1, 2):
@@ -157,18 +151,18 @@ def _drive(parent: Connection, address: str | None, workers: int | None, worker:
         with contextlib.closing(_answers(parent.recv(), address, workers, worker)) as answers:
             for answer in answers:
                 parent.send(answer)
-        parent.send(_End())
+        parent.send(None)
     except CinnError as error:
-        parent.send(_End(error))
+        parent.send(error)
     except OSError as error:  # from ray.init, or because the parent has ended
         advice = "if the cluster requires a token, set RAY_AUTH_MODE=token"
-        parent.send(_End(WorkerError(f"Ray: {error}; {advice}")))
+        parent.send(WorkerError(f"Ray: {error}; {advice}"))
     except Exception as error:
         line = (str(error).strip().splitlines() or [repr(error)])[-1].strip()
         advice = "run the same command again to continue"
         if "ModuleNotFoundError" in line:
             advice = "install 'cinn-colorize[ray]' on all machines of the cluster"
-        parent.send(_End(WorkerError(f"Ray: {line}; {advice}")))
+        parent.send(WorkerError(f"Ray: {line}; {advice}"))
 
 
 def _answers(
@@ -207,9 +201,9 @@ def _answers(
             max_task_retries=_TRIES - 1,
         )
         for row in rows.iter_rows():
-            answer: _Answer | Unusable = pickle.loads(row["answer"])
-            if isinstance(answer, Unusable):
-                raise answer.error
+            answer: _Answer | CinnError = pickle.loads(row["answer"])
+            if isinstance(answer, CinnError):
+                raise answer
             yield answer
     finally:
         ray.shutdown()
@@ -242,9 +236,9 @@ class _Worker:
         self._messages: list[logging.LogRecord | Event] = []
         self._sender = Sender(self._messages.append)
         try:
-            self._job: Job | Unusable = self._start(**arguments)
+            self._job: Job | CinnError = self._start(**arguments)
         except CinnError as error:
-            self._job = Unusable(error)
+            self._job = error
 
     def _start(
         self, spec: ModelSpec, plan: Plan, level: int, folder: Path, probe: Path, weights: Any, version: str
@@ -273,13 +267,9 @@ class _Worker:
             return job
 
     def __call__(self, row: _Row) -> list[_Row]:
-        """Return the answer to a task."""
-        answer: _Answer | Unusable
-        if isinstance(self._job, Unusable):
-            answer = self._job
-        else:
-            self._messages.clear()
-            for event in self._job.events(pickle.loads(row["task"])):
-                self._sender.send(event)
-            answer = _Answer(row["number"], self._messages)
-        return [{"answer": pickle.dumps(answer)}]
+        if isinstance(self._job, CinnError):
+            return [{"answer": pickle.dumps(self._job)}]
+        self._messages.clear()
+        for event in self._job.events(pickle.loads(row["task"])):
+            self._sender.send(event)
+        return [{"answer": pickle.dumps(_Answer(row["number"], self._messages))}]

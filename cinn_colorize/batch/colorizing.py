@@ -115,13 +115,10 @@ class Status(NamedTuple):
 
 
 class _Colorizing:
-    """One photo on its way to its results."""
-
     def __init__(self, job: Job, task: Task) -> None:
         self._job, self._plan, self._task = job, job.plan, task
 
     def results(self) -> Iterator[Result]:
-        """Make all results that are missing; see :meth:`Job.colorize`."""
         self._status = Status.of(self._task)
         from cinn_colorize.batch.existing import ExistingResults
         from cinn_colorize.methods.contact_sheet import contact_sheet, save_sheet, tile

@@ -51,7 +51,6 @@ class _Photo:
 
     @property
     def suffix(self) -> str:
-        """Suffix of the pictures."""
         return self.task.outputs[0].suffix.lower()
 
 
@@ -161,7 +160,6 @@ def _measures(job: Job, photos: list[_Photo], problems: list[str]) -> list[_Meas
 
 
 def _measure(job: Job, photo: _Photo) -> _Measure:
-    """Colorize a photo in a temporary folder."""
     plan, alone = job.plan, Input(photo.task.input.path)
     number = plan.number if plan.picks else min(plan.number, _MOST)
     with TemporaryFolder() as folder:

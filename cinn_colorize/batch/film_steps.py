@@ -78,16 +78,13 @@ class _Process:
 
     @cached_property
     def colorizer(self) -> BaseColorizer:
-        """Draws key frames."""
         return BaseColorizer(*self._spec.load())
 
     def count(self, frames: float) -> None:
-        """Count frames as done."""
         _add(self._count, frames)
 
 
 def _add(count: Any, frames: float) -> None:
-    """Add to a number that processes share."""
     with count:
         count.value += frames
 
@@ -96,7 +93,6 @@ _process: _Process
 
 
 def _start(spec: ModelSpec, threads: int, *rest: Any) -> None:
-    """Begin a process that takes steps."""
     global _process
     end_with_parent()
     prepare(spec, threads)

@@ -24,9 +24,8 @@ from cinn_colorize.files.formats import SUFFIXES, is_film, own_suffix
 from cinn_colorize.files.messages import printable_name
 from cinn_colorize.film.encoding import FORMATS, Target
 from cinn_colorize.film.reading import FilmReader
-from cinn_colorize.film.sheet import row
 from cinn_colorize.film.shots import Shot, read_shots, write_shots
-from cinn_colorize.film.story import SURVEYED, Part, colorize_part, survey, typical
+from cinn_colorize.film.story import SURVEYED, Part, colorize_part, sheet_row, survey, typical
 from cinn_colorize.film.writing import FilmWriter, read_recipe
 from cinn_colorize.imaging.options import FilmEncoding
 from cinn_colorize.methods.contact_sheet import contact_sheet, save_sheet
@@ -63,8 +62,6 @@ class FilmPlan(SamplesPlan):
 
 @dataclass(frozen=True)
 class _Planned:
-    """What is to be done for a film."""
-
     film: FilmReader
     target: Target  # how its versions are encoded
     outputs: Mapping[int, Path]  # where these go, by their seeds
@@ -119,7 +116,6 @@ class Films:
                 yield Failure.of(path, error)
 
     def _planned(self, path: Path) -> _Planned:
-        """Return what is to be done for a film."""
         film, plan = _opened(path), self.plan
         target = Target.of(film, **vars(plan.encoding))
         outputs, recipe = self._outputs(film, target), plan.recipe(self._spec, path)
@@ -133,7 +129,6 @@ class Films:
         return planned
 
     def _results(self, path: Path) -> Iterator[Result]:
-        """Make the versions of a film that are missing."""
         begun, planned, plan = time.perf_counter(), self._planned(path), self.plan
         film, outputs, recipe, state = planned.film, planned.outputs, planned.recipe, path.stat()
 
@@ -175,7 +170,7 @@ class Films:
             return
         make_folder(plan.folder, plan.folder)
         parts, first = self._surveyed(film, table, plan.recipe(self._spec, path))
-        rows = [self._steps.begin(row, film, part, plan.method, own=["colorizer"]) for part in parts]
+        rows = [self._steps.begin(sheet_row, film, part, plan.method, own=["colorizer"]) for part in parts]
         tiles = []
         for part, begun in zip(parts, rows, strict=True):
             tiles.append(self._steps.result_of(begun))
@@ -189,7 +184,6 @@ class Films:
         yield Result(path, table, path.stat().st_size, path.stat().st_mtime)
 
     def _outputs(self, film: FilmReader, target: Target) -> dict[int, Path]:
-        """Return the paths of all versions of a film, by their seeds."""
         outputs, own = {}, film.path.suffix.lower()
         fitting = [suffix for suffix, format in FORMATS.items() if format == target.format]
         suffix = own if own in fitting else fitting[0]
@@ -259,7 +253,6 @@ class Films:
     def _colorize(
         self, film: FilmReader, parts: Sequence[Part], writers: Mapping[int, FilmWriter], seed: int
     ) -> None:
-        """Colorize the shots, each in one of the processes."""
         own, given = ["colorizer", "count"], (writers, seed, self.plan.method)
         begun = [self._steps.begin(colorize_part, film, part, *given, own=own) for part in parts]
         try:

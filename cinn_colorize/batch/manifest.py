@@ -89,7 +89,6 @@ class Manifest:
         }
 
     def _line(self, event: Event) -> dict[str, Any]:
-        """Return an event's line; empty for none."""
         if isinstance(event, Failure) and event.input:
             size, mtime = _size_and_time(event.input)
             return {"input": os.fspath(event.input), "size": size, "mtime": mtime, "error": event.message}

@@ -56,12 +56,6 @@ class Ready:
     """A worker has a network, and waits for tasks."""
 
 
-class Unusable(NamedTuple):
-    """A worker cannot begin, for a reason that all of them meet."""
-
-    error: CinnError
-
-
 class Sender(logging.Handler):
     """Sends what is logged, and other messages, one at a time: pictures are saved in several threads."""
 
@@ -75,7 +69,7 @@ class Sender(logging.Handler):
         package_log.addHandler(self)
         package_log.setLevel(level)
 
-    def send(self, message: Device | Ready | Unusable | logging.LogRecord | Event) -> None:
+    def send(self, message: Device | Ready | CinnError | logging.LogRecord | Event) -> None:
         """Send a message."""
         with self._turn:
             self._send(message)
@@ -132,8 +126,8 @@ class WorkerPool:
                     worker.send(self._network(message.type))
                 case Ready():
                     worker.ready = True
-                case Unusable():
-                    raise message.error
+                case CinnError():  # for which no worker can begin
+                    raise message
                 case logging.LogRecord():
                     log.handle(message)
                 case _:
@@ -173,15 +167,12 @@ class WorkerPool:
 
 
 class _Worker:
-    """A process and the photo that it works on."""
-
     def __init__(self, spec: ModelSpec, plan: Plan, threads: int, level: int) -> None:
         self.process, self.connection = started(_work, spec, plan, threads, level)
         self.task: Task | None = None
         self.ready = False
 
     def begin(self, task: Task) -> None:
-        """Give the process a photo."""
         self.task = task
         self.send(task)
 
@@ -211,7 +202,7 @@ def _work(parent: Connection, spec: ModelSpec, plan: Plan, threads: int, level: 
         job = Job(network or spec, plan)
         job.load()
     except CinnError as error:
-        to_parent.send(Unusable(error))
+        to_parent.send(error)
         return
     to_parent.send(Ready())
     with contextlib.suppress(EOFError):

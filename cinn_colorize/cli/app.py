@@ -199,7 +199,6 @@ def function_of(name: str) -> Callable[..., None]:
 
 
 def _made(name: str) -> Any:
-    """Return a command with its parameters."""
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
     alone.command(cls=_Command)(flattened(function_of(name)))
     return typer.main.get_command(alone)
@@ -251,7 +250,6 @@ def _parameters(group: Any) -> dict[str, inspect.Parameter]:
 
 
 def _option(group: Any, declared: Field[Any]) -> Any:
-    """Return Typer's option of a field."""
     settings = {key: value for key, value in declared.metadata.items() if key not in _NOT_TYPER}
     if parse := settings.pop("parse", None):
         settings["callback"] = _parsing(parse)

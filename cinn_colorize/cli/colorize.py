@@ -243,7 +243,6 @@ def colorize(
 
 
 def _check(request: SampleRequest, network: common.BatchModelOptions) -> None:
-    """Refuse options that contradict each other."""
     pages = common.pages_of(request.pages)
     common.check_seeds(max(request.seed or 0, request.like or 0), request.number + (request.like is not None))
     if request.pick and request.pick > request.number:

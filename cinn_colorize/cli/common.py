@@ -146,7 +146,6 @@ class GeneralOptions:
     debug: bool = debug_option()
 
     def __post_init__(self) -> None:
-        """Refuse both."""
         if self.quiet and self.verbose:
             raise typer.BadParameter("--quiet and --verbose exclude each other")
 
@@ -195,7 +194,6 @@ class ExistingOptions(FolderOptions):
     skip_existing: bool = option(False, None, "Leave alone, and name, results that were made in another way.")
 
     def __post_init__(self) -> None:
-        """Refuse both."""
         if self.overwrite and self.skip_existing:
             raise typer.BadParameter("--overwrite and --skip-existing exclude each other")
 

@@ -235,7 +235,6 @@ def _measure(
     device: torch.device,
     bars: Progress,
 ) -> Measure:
-    """Load the network of a measure."""
     from cinn_colorize import evaluation
 
     if name == "kid_lite0":

@@ -249,7 +249,6 @@ def _say_not_taken(paths: Sequence[Path], general: GeneralOptions) -> None:
 
 
 def _size(size: float) -> str:
-    """Return a number of bytes in words."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 

@@ -152,7 +152,6 @@ class ComputeOptions:
     save_memory: bool = option(False, None, _MEMORY)
 
     def __post_init__(self) -> None:
-        """Refuse options that exclude each other."""
         if self.save_memory and self.compile:
             raise typer.BadParameter("--save-memory and --compile exclude each other")
         if self.save_memory and self.precision is Precision.bf16:

@@ -129,8 +129,6 @@ class Jobs:
 
 
 class _Process:
-    """A process that has the studio, and the job that it does."""
-
     def __init__(self, load: Load, folder: Path) -> None:
         self._process, self.pipe = started(_serve, load, folder)
         self._job: Job | None = None

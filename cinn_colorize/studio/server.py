@@ -150,7 +150,6 @@ class Server:
         return StreamingResponse(lines(), media_type="application/x-ndjson")
 
     async def _photos(self, request: Request) -> Response:
-        """Take a photo."""
         return _Json(_known(await self._received(request)))
 
     async def _colorize(self, request: Request) -> Response:
@@ -184,7 +183,6 @@ class Server:
             self._library.remove(job.result())
 
     async def _file(self, request: Request) -> Response:
-        """Send a file that was made here."""
         item = self._library[request.path_params["id"]]
         if not item.made:
             raise PhotoError(f"{item.name}: was not made here")
