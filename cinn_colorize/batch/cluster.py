@@ -56,10 +56,7 @@ class Cluster:
         self._address, self._workers = address, workers
 
     def run(self, spec: ModelSpec, plan: Plan, items: Iterator[Task | Event]) -> Generator[Event, None, None]:
-        """Do the tasks, and pass on the events among them.
-
-        If the cluster cannot be reached, is gone, or does not share the output folder, this is a WorkerError.
-        """
+        """Do the tasks, and pass on the events among them."""
         tasks: dict[int, Task] = {}
         for item in items:
             if isinstance(item, Task):
@@ -223,10 +220,8 @@ def _join_or_start(address: str | None) -> None:
     ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, include_dashboard=False)
     node = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
     if starts and not ipaddress.ip_address(node).is_loopback:
-        raise WorkerError(
-            f"Ray {ray.__version__} would listen beyond this machine; omit --engine ray, or start a cluster "
-            "with ray start and give its --address"
-        )
+        advice = "omit --engine ray, or start a cluster with ray start and give its --address"
+        raise WorkerError(f"Ray {ray.__version__} would listen beyond this machine; {advice}")
 
 
 class _Worker:
@@ -252,10 +247,9 @@ class _Worker:
         with contextlib.suppress(OSError):  # which matters only if there are relative paths
             os.chdir(folder)
         if not probe.exists():
-            raise WorkerError(
-                f"{host} does not see the folder {printable_name(plan.folder)}; photos and results "
-                "must lie in folders that all machines of the cluster share under the same path"
-            )
+            must = "photos and results must lie in folders that all machines of the cluster share"
+            name = printable_name(plan.folder)
+            raise WorkerError(f"{host} does not see the folder {name}; {must} under the same path")
         self._sender.take_log(level)
         with TemporaryFolder() as name:
             file = Path(name, spec.weights.name)

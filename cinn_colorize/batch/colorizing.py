@@ -64,10 +64,7 @@ class Job:
             yield Finished(path, written)
 
     def colorize(self, task: Task) -> Iterator[Result]:
-        """Load the network, and return what draws and writes the wanted results of a photo, one by one.
-
-        A photo that this program made is a :class:`LeftOutError`.
-        """
+        """Load the network, and return what draws and writes the wanted results of a photo, one by one."""
         if not self._loading and not self._colorizer:
             if getattr(self._source, "graphs", None):
                 pool = ThreadPoolExecutor(1, "cinn-colorize-loading")
@@ -186,7 +183,9 @@ class _Colorizing:
         for seed in states.right:
             output = self._task.output(seed, self._plan)
             if output not in self._task.listed:
-                yield self._result(output, seed, self._plan.temperature, log_probs.get(seed), existed=True)
+                yield self._result(
+                    output, seed, self._plan.method.temperature, log_probs.get(seed), existed=True
+                )
         if self._task.sheet and self._task.sheet not in self._task.listed and states.sheet is State.RIGHT:
             yield self._result(self._task.sheet, existed=True)
 
@@ -201,7 +200,7 @@ class _Colorizing:
         for i in range(0, len(required), at_once):
             for folder in {output.parent for output in self._task.unlisted}:
                 make_folder(folder, plan.folder)
-            composed = self._colorizer.compose(self._photo, required[i : i + at_once], plan.rendering)
+            composed = self._colorizer.compose(self._photo, required[i : i + at_once], plan.request.rendering)
             self._status.check(self._task)
             new = [colorization for colorization in composed if colorization.seed in states.missing]
             with _thread_pool() as pool:  # several at the same time

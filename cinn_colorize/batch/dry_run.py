@@ -161,7 +161,7 @@ def _measures(job: Job, photos: list[_Photo], problems: list[str]) -> list[_Meas
 
 def _measure(job: Job, photo: _Photo) -> _Measure:
     plan, alone = job.plan, Input(photo.task.input.path)
-    number = plan.number if plan.picks else min(plan.number, _MOST)
+    number = plan.method.number if plan.picks else min(plan.method.number, _MOST)
     with TemporaryFolder() as folder:
         pattern = f"{{seed}}{photo.suffix}"
         method = replace(plan.method, number=number)

@@ -59,10 +59,7 @@ class ExistingResults:
         self._found = cache(partial(recipe_at, max_pixels=plan.max_pixels))
 
     def states(self, seeds: Iterable[int]) -> ResultStates:
-        """Return the states of the pictures of the samples that are kept, and of the sheet.
-
-        A result that was made in another way, and is not to be skipped, is a PhotoError.
-        """
+        """Return the states of the pictures of the samples that are kept, and of the sheet."""
         states = ResultStates({seed: self._picture(seed) for seed in seeds})
         shown = self._task.sheet and (states.missing or states.right)
         return replace(states, sheet=self._sheet(states)) if shown else states
@@ -134,7 +131,7 @@ class ExistingResults:
             plan, photo = self._plan, self._photo
             if page:
                 photo = plan.page(photo, photo.page + page).framed(plan.request.frame)
-            self._recipes[page] = self._colorizer.recipe(plan.drawn, plan.rendering, photo)
+            self._recipes[page] = self._colorizer.recipe(plan.drawn, plan.request.rendering, photo)
         return self._recipes[page]
 
     def _leave(self, output: Path, different: Mapping[str, str]) -> None:

@@ -134,13 +134,13 @@ class Films:
 
         def result(seed: int, *, existed: bool) -> Result:
             ms = round(1000 * (time.perf_counter() - begun))
-            about = state.st_size, state.st_mtime, ms, seed, plan.temperature
+            about = state.st_size, state.st_mtime, ms, seed, plan.method.temperature
             return Result(path, outputs[seed], *about, existed=existed)
 
-        states, parts, first = planned.states, list[Part](), plan.seed
+        states, parts, first = planned.states, list[Part](), plan.method.seed
         if not states or State.MISSING in states.values():
-            make_folder(outputs[plan.seed].parent, plan.folder)
-            parts, first = self._surveyed(film, outputs[plan.seed], recipe)
+            make_folder(outputs[plan.method.seed].parent, plan.folder)
+            parts, first = self._surveyed(film, outputs[plan.method.seed], recipe)
             states = states or self._states(planned, [first])
         yield from (result(seed, existed=True) for seed in states if states[seed] is State.RIGHT)
         missing = [seed for seed in states if states[seed] is State.MISSING]
@@ -159,7 +159,7 @@ class Films:
         for k, writer in writers.items():
             self._steps.result_of(self._steps.begin(writer.join, segments, is_part))
             yield result(first + k, existed=False)
-        _record(outputs[plan.seed]).unlink(missing_ok=True)
+        _record(outputs[plan.method.seed]).unlink(missing_ok=True)
 
     def _told(self, path: Path) -> Iterator[Result]:
         """Write a table of the shots of a film, and a contact sheet."""
@@ -192,10 +192,8 @@ class Films:
             output = outputs[seed] = self.plan.folder / name
             owner = self._owners.setdefault(output, film.path)
             if owner != film.path:
-                raise FilmError(
-                    f"{film.name}: its results would have the same names as those of "
-                    f"{printable_name(owner)}; colorize it in a call with another -o"
-                )
+                problem = f"its results would have the same names as those of {printable_name(owner)}"
+                raise FilmError(f"{film.name}: {problem}; colorize it in a call with another -o")
         return outputs
 
     def _states(self, planned: _Planned, seeds: Iterable[int]) -> dict[int, State]:
@@ -206,10 +204,9 @@ class Films:
             states[seed] = State.MISSING
             if not self.plan.keeps(output):
                 if original := original_at(output):
-                    raise OriginalError(
-                        f"{planned.film.name}: its result {printable_name(output)} would replace "
-                        f"{printable_name(original)}, one of the files given; choose another --output-dir"
-                    )
+                    problem = f"its result {printable_name(output)} would replace {printable_name(original)}"
+                    advice = "choose another --output-dir"
+                    raise OriginalError(f"{planned.film.name}: {problem}, one of the files given; {advice}")
                 continue
             found = _recipe_at(output)
             different = differences(found, _of_seed(planned.recipe, seed)) if found else {}

@@ -16,7 +16,7 @@ from cinn_colorize.errors import CinnError, OutputError, PhotoError
 from cinn_colorize.files.atomic import leaves_folder
 from cinn_colorize.files.formats import format_of_name, own_suffix, written_suffix
 from cinn_colorize.files.messages import printable_name
-from cinn_colorize.imaging.options import MAX_PIXELS, Encoding, Pages, Rank, Rendering, picked
+from cinn_colorize.imaging.options import MAX_PIXELS, Encoding, Pages, Rank, picked
 from cinn_colorize.latents.levels import PerLevel, format_levels
 from cinn_colorize.request import Request, shared_entries
 
@@ -51,24 +51,9 @@ class SamplesPlan:
     names: Mapping[str, str | int] = field(default_factory=dict)  # empty where a call cannot choose names
 
     @property
-    def number(self) -> int:
-        """Number of samples drawn of each."""
-        return self.method.number
-
-    @property
-    def seed(self) -> int:
-        """Seed of the first sample."""
-        return self.method.seed
-
-    @property
-    def temperature(self) -> PerLevel:
-        """Temperature of the samples."""
-        return self.method.temperature
-
-    @property
     def drawn(self) -> dict[str, str]:
         """What recipes say of how all samples are drawn, beside their seeds."""
-        return {**self.method.entries, "temperature": format_levels(self.temperature)}
+        return {**self.method.entries, "temperature": format_levels(self.method.temperature)}
 
     def shared(self, network: ModelSpec) -> dict[str, str]:
         """Return what recipes of all samples say of network, drawing and rendering, beside their seeds."""
@@ -77,13 +62,13 @@ class SamplesPlan:
 
     @property
     def seeds(self) -> range:
-        """Seeds of the samples."""
-        return range(self.seed, self.seed + self.number)
+        """Seeds of the samples that are drawn of each."""
+        return range(self.method.seed, self.method.seed + self.method.number)
 
     @property
     def picks(self) -> bool:
         """Whether only some of the samples drawn are kept."""
-        return self.method.kept < self.number
+        return self.method.kept < self.method.number
 
     @property
     def picked(self) -> str:
@@ -94,7 +79,7 @@ class SamplesPlan:
     @property
     def repeats(self) -> bool:
         """Whether all samples are the same."""
-        return self.number > 1 and not self.picks and not self.method.is_random
+        return self.method.number > 1 and not self.picks and not self.method.is_random
 
     def keeps(self, output: Path) -> bool:
         """Return whether a file is there that is not replaced unasked."""
@@ -110,13 +95,12 @@ class SamplesPlan:
             reason = f"it was made {how}" if how else "it has no recipe"
             log.warning(f"{name}: left as it is; {reason}")
             return
-        keys = [key for key in self.names if key in different]
-        advice = "add --overwrite, or choose another --output-dir"
-        if keys:
-            advice = f"add --overwrite, choose another --output-dir, or put {{{keys[0]}}} into --output"
-        problem = f"exists, made {how}; {advice}"
-        if not different:
-            problem = "exists; add --overwrite or --skip-existing, or choose another --output-dir"
+        problem = "exists; add --overwrite or --skip-existing, or choose another --output-dir"
+        if different:
+            advice = "add --overwrite, or choose another --output-dir"
+            if keys := [key for key in self.names if key in different]:
+                advice = f"add --overwrite, choose another --output-dir, or put {{{keys[0]}}} into --output"
+            problem = f"exists, made {how}; {advice}"
         raise PhotoError(f"{source}: {name} {problem}")
 
 
@@ -129,11 +113,6 @@ class Plan(SamplesPlan):
     encoding: Encoding
     sheet: str = ""  # file name of a labelled contact sheet, with {stem}; empty for none
     max_pixels: int = MAX_PIXELS
-
-    @property
-    def rendering(self) -> Rendering:
-        """How samples become pictures."""
-        return self.request.rendering
 
     @property
     def pages(self) -> Pages | None:
@@ -184,18 +163,13 @@ class Plan(SamplesPlan):
         return open_photo(photo.source, max_pixels=self.max_pixels, name=name, page=number)
 
     def outputs(self, photo: Input, stem: str) -> list[Path]:
-        """Return the paths of a photo's samples, in the order of their seeds.
-
-        One outside the folder, though the pattern is not absolute, is a PhotoError.
-        """
+        """Return the paths of a photo's samples, in the order of their seeds."""
         suffix = self.suffix(photo.path)
         names = [self.pattern.format(stem=stem, seed=seed, ext=suffix, **self.names) for seed in self.seeds]
         for name in names:
             if leaves_folder(name) and not Path(self.pattern).is_absolute():
-                raise PhotoError(
-                    f"{printable_name(photo.path)}: its result {printable_name(name)} would lie outside "
-                    f"{printable_name(self.folder)}; choose another --output"
-                )
+                problem = f"its result {printable_name(name)} would lie outside {printable_name(self.folder)}"
+                raise PhotoError(f"{printable_name(photo.path)}: {problem}; choose another --output")
         return [self.folder / photo.below / name for name in names]
 
     def suffix(self, photo: Path) -> str:
@@ -227,7 +201,7 @@ class Task:
 
     def output(self, seed: int, plan: Plan) -> Path:
         """Return the path of a sample."""
-        return self.outputs[seed - plan.seed]
+        return self.outputs[seed - plan.method.seed]
 
 
 @dataclass(frozen=True)

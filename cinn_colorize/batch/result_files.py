@@ -28,10 +28,7 @@ class ResultNames:
         self._stems: dict[Path, dict[str, list[Path]]] = {}  # by folder
 
     def of(self, photo: Input) -> tuple[list[Path], Path | None]:
-        """Return the paths of a photo's samples, in the order of their seeds, and of its contact sheet.
-
-        Those of another photo, or outside the folder of results, are a PhotoError.
-        """
+        """Return the paths of a photo's samples, in the order of their seeds, and of its contact sheet."""
         plan = self._plan
         outputs = plan.outputs(photo, self._stem(photo.path, plan.pattern))
         sheet = None

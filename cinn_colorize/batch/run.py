@@ -137,10 +137,9 @@ class Batch:
         # A sheet of other pictures is replaced unasked.
         is_replaced = is_sheet or self.plan.existing is Existing.OVERWRITE
         if is_replaced and (original := original_at(output)):
-            raise OriginalError(
-                f"{name}: its result {printable_name(output)} would replace {printable_name(original)}, one "
-                "of the files given; choose another --output or --output-dir"
-            )
+            problem = f"its result {printable_name(output)} would replace {printable_name(original)}"
+            advice = "choose another --output or --output-dir"
+            raise OriginalError(f"{name}: {problem}, one of the files given; {advice}")
 
 
 def _without_leftovers(tasks: Iterable[Task | Event]) -> Iterator[Task | Event]:

@@ -90,10 +90,7 @@ class WorkerPool:
         self._server: ModelServer | None = None
 
     def run(self, items: Iterator[Task | Event]) -> Generator[Event, None, None]:
-        """Do the tasks as processes become free, and pass on the events among them.
-
-        If no process starts, or the one that holds the network is gone, this is a WorkerError.
-        """
+        """Do the tasks as processes become free, and pass on the events among them."""
         try:
             for item in items:
                 if not isinstance(item, Task):

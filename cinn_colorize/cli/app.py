@@ -16,13 +16,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import MISSING, Field, fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, cast, get_args, get_type_hints
+from typing import Annotated, Any, cast, get_type_hints
 
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup
-from typer.models import ParameterInfo
 
 from cinn_colorize import __version__
+from cinn_colorize.cli.common import LENIENT
 from cinn_colorize.cli.console import say
 from cinn_colorize.cli.interrupts import keeping
 from cinn_colorize.files.atomic import protecting
@@ -208,7 +208,7 @@ def flattened(command: Callable[..., None]) -> Callable[..., None]:
     """Return a command that has the fields of its dataclass parameters, nested ones too, as parameters.
 
     Each field is declared by :func:`.option`; a dataclass may have a ``panel``, the heading of the help for
-    the fields it declares. A file that cannot be read is refused by the command, which names it.
+    the fields it declares.
     """
     hints = get_type_hints(command, include_extras=True)
     parameters: dict[str, inspect.Parameter] = {}
@@ -217,11 +217,6 @@ def flattened(command: Callable[..., None]) -> Callable[..., None]:
             parameters |= _parameters(hints[name])
         else:
             parameters[name] = parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
-    for parameter in parameters.values():
-        for info in get_args(parameter.annotation):
-            if isinstance(info, ParameterInfo):
-                info.case_sensitive = False
-                info.readable = False
 
     @functools.wraps(command)
     def run(**values: Any) -> None:
@@ -250,7 +245,7 @@ def _parameters(group: Any) -> dict[str, inspect.Parameter]:
 
 
 def _option(group: Any, declared: Field[Any]) -> Any:
-    settings = {key: value for key, value in declared.metadata.items() if key not in _NOT_TYPER}
+    settings = LENIENT | {key: value for key, value in declared.metadata.items() if key not in _NOT_TYPER}
     if parse := settings.pop("parse", None):
         settings["callback"] = _parsing(parse)
     declaring = next(kind for kind in group.__mro__ if declared.name in inspect.get_annotations(kind))

@@ -1,4 +1,4 @@
-"""Options that mean the same in every command, each declared once; choices may be written in any case.
+"""Options that mean the same in every command, each declared once.
 
 A group of them is a dataclass, whose fields :mod:`cinn_colorize.cli.app` lists as options. Options that
 recipes keep are declared in :mod:`cinn_colorize.imaging.options`.
@@ -50,6 +50,8 @@ _MAX_PIXELS = "Largest photo accepted, in millions of pixels; its file may have 
 _FORMAT = "File format of the results; auto: the photo's own."
 
 
+# Choices may be written in any case; a file that cannot be read is refused by the command, which names it.
+LENIENT: dict[str, Any] = {"case_sensitive": False, "readable": False}
 weights_option = partial(
     option, None, "FILE|hf:OWNER/NAME", "Weights to use instead of the packaged ones.", panel=NETWORK
 )
@@ -61,7 +63,7 @@ quiet_option = partial(option, False, None, "Print only errors and results.", "-
 
 def argument(metavar: str, help: str, **settings: Any) -> Any:
     """Declare an argument, for ``Annotated``; settings are further ones of ``typer.Argument``."""
-    return typer.Argument(metavar=metavar, help=help, show_default=False, **settings)
+    return typer.Argument(metavar=metavar, help=help, show_default=False, **settings, **LENIENT)
 
 
 def completed(names: Iterable[str]) -> Callable[[], list[str]]:

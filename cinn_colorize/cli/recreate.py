@@ -96,12 +96,7 @@ def _make(
     others: Sequence[Path],
     options: RecreateOptions,
 ) -> None:
-    """Make the new picture, if need be with torch after onnxruntime.
-
-    Raises:
-        PhotoError: a file cannot be used, or the recipe cannot be followed.
-        WeightsError: there are no such weights.
-    """
+    """Make the new picture, if need be with torch after onnxruntime."""
     from cinn_colorize.methods.recipe import recreate as follow
     from cinn_colorize.models import find_weights
 
@@ -117,8 +112,8 @@ def _make(
         try:
             colorizer = common.colorizer_of(each)
         except ValueError as error:
-            name = printable_name(picture)
-            raise PhotoError(f"{name}: its recipe cannot be followed: {error}") from error
+            problem = f"its recipe cannot be followed: {error}"
+            raise PhotoError(f"{printable_name(picture)}: {problem}") from error
         limit = options.reading.limit
         follow(recipe, colorizer, original, output, others=others, force=options.force, max_pixels=limit)
         if filecmp.cmp(picture, output, shallow=False):

@@ -194,7 +194,7 @@ def report(
 
     summary, quiet = Summary(batch, progress), general.quiet
     if batch.plan.repeats and not quiet:
-        say(f"without noise all {batch.plan.number} samples are the same; -n 1 draws only one")
+        say(f"without noise all {batch.plan.method.number} samples are the same; -n 1 draws only one")
     display = shown(summary.progress, bar=not (quiet or has_bar), lines=not quiet)
     with keeping(summary.stopped), display, contextlib.closing(batch.run()) as events:
         for event in events:
@@ -286,12 +286,7 @@ def unmade(recipes: Mapping[Path, Mapping[str, str]], overwrite: bool, max_pixel
 
 
 def claim(outputs: Iterable[Path], overwrite: bool, otherwise: str = "another folder with -o") -> None:
-    """Check that results may be written, and make their folders; messages say what to choose otherwise.
-
-    Raises:
-        PhotoError: a result exists, or its folder cannot be made.
-        OriginalError: a result would replace a file that the call reads.
-    """
+    """Check that results may be written, and make their folders; messages say what to choose otherwise."""
     for output in outputs:
         name = printable_name(output)
         if os.path.lexists(output) and not overwrite:

@@ -77,11 +77,7 @@ class DataOptions:
     ablate: list[Ablation] | None = option(None, "PART", _ABLATE, show_default="nothing")
 
     def places(self) -> list[Path | Url]:
-        """Return where the data is.
-
-        Raises:
-            DataError: no place is given, and the usual one does not exist.
-        """
+        """Return where the data is."""
         from cinn_colorize.data.urls import Url
 
         places = [Url.or_path(place) for place in self.data or [f"data/{self.dataset}"]]
@@ -125,11 +121,7 @@ class StartOptions:
     backbone: Path | None = option(None, "FILE", _BACKBONE, show_default="pretrained on ImageNet, for photos")
 
     def check(self, data: DataOptions) -> None:
-        """Refuse weights beside options of new ones.
-
-        Raises:
-            DataError: there are such options.
-        """
+        """Refuse weights beside options of new ones."""
         if self.start and data.stage is Stage.features:
             raise DataError(f"{self.start}: --stage features begins anew; leave out --start")
         if self.start and self.backbone:

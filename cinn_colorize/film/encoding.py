@@ -62,10 +62,7 @@ class Target:
 
     @classmethod
     def of(cls, film: FilmReader, codec: str = "h264", quality: int = QUALITY) -> Target:
-        """Choose the container of the film if it can hold the streams, else Matroska.
-
-        A codec that cannot keep what the film is is a FilmError.
-        """
+        """Choose the container of the film if it can hold the streams, else Matroska."""
         if codec not in _CODECS:
             raise ValueError(f"codec must be one of {', '.join(CODECS)}, not {codec!r:.80}")
         if not 1 <= quality <= 100:

@@ -104,13 +104,8 @@ def tables(coding: Coding) -> Tables:
     B = (1e-8 * _FAINT_B - (dx * dy).mean(axis=0)) / ((dx * dx).mean(axis=0) + 1e-8)
     B = np.maximum(B, _LEAST_B)
     A = y.mean(axis=0) + B * x.mean(axis=0)
-    found = (
-        A * (span / legal) ** 2,
-        B * span - black,
-        C * span / legal,
-        grays[0] / legal,
-        (1 - grays[-1]) / legal,
-    )
+    luma = A * (span / legal) ** 2, B * span - black, C * span / legal
+    found = *luma, grays[0] / legal, (1 - grays[-1]) / legal
     return Tables(*(np.ascontiguousarray(table.ravel(), np.float32) for table in found))
 
 

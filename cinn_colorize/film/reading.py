@@ -101,10 +101,7 @@ class FilmReader:
             return sorted({one.pts for one in packets if one.pts is not None and not one.is_discard})
 
     def frames(self, start: int | None = None, end: int | None = None) -> Iterator[DecodedFrame]:
-        """Yield the frames from time stamp ``start`` to ``end``, exclusive; damage is logged and passed over.
-
-        If something has written to the file, or frames change their size, this is a FilmError.
-        """
+        """Yield the frames from time stamp ``start`` to before ``end``; damage is logged and passed over."""
         last: int | None = None
         for frame in self._from(self.facts.start if start is None else start):
             if frame.pts is None or (last is not None and frame.pts <= last):
@@ -114,9 +111,8 @@ class FilmReader:
             if end is not None and last >= end:
                 return
             if (frame.height, frame.width) != self.facts.size:
-                raise self._error(
-                    f"frames are {frame.width}x{frame.height} pixels from {frame.time:.1f} s on; cut it there"
-                )
+                problem = f"frames are {frame.width}x{frame.height} pixels from {frame.time:.1f} s on"
+                raise self._error(f"{problem}; cut it there")
             if start is None or last >= start:
                 luma = self._luma(frame)
                 yield DecodedFrame(last, luma, self._seen(luma))
@@ -252,13 +248,9 @@ class FilmReader:
         if name == f"gray{deep}":
             return _plane(frame, 0)
         if name not in (wanted, wanted.replace("yuv", "yuvj")):
-            range_ = 1 + coding.is_full
-            frame = frame.reformat(
-                format=wanted,
-                dst_colorspace=coding.matrix,
-                src_color_range=2 if _is_rgb(frame) else range_,
-                dst_color_range=range_,
-            )
+            own = 1 + coding.is_full
+            ranges = {"src_color_range": 2 if _is_rgb(frame) else own, "dst_color_range": own}
+            frame = frame.reformat(format=wanted, dst_colorspace=coding.matrix, **ranges)
         luma, cb, cr = (_plane(frame, k) for k in range(3))
         stray = _GRAY << (coding.bits - 8)
         edges = (*cv2.minMaxLoc(cb)[:2], *cv2.minMaxLoc(cr)[:2])

@@ -67,10 +67,7 @@ def survey(
     shots: Sequence[Shot] = (),
     count: Count = abs,
 ) -> list[Part]:
-    """Find the shots of a film, or of what lies between two times in seconds, if they are not known.
-
-    Without frames there, this is a FilmError.
-    """
+    """Find the shots of a film, or of what lies between two times in seconds, if they are not known."""
     times, base = film.times, film.facts.time_base
     first = bisect_left(times, film.facts.start + (start or 0) / base)
     last = len(times) if end is None else bisect_left(times, film.facts.start + end / base)

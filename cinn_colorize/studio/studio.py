@@ -194,10 +194,7 @@ class Studio:
         return len(opened.members)
 
     def palette(self, wanted: PageRequest, x: int, y: int) -> list[dict[str, object]]:
-        """Return the colours that samples have at a pixel, the most frequent first, at the photo's own L.
-
-        A pixel outside the photo, or in its frame, is a PhotoError.
-        """
+        """Return the colours that samples have at a pixel, the most frequent first, at the photo's own L."""
         opened = self._opened(wanted)
         hint = HintMap.of(opened.photo, [Hint(x, y, (128, 128, 128))])  # which refuses such pixels
         row, column = np.unravel_index(int(hint.weight.argmax()), hint.weight.shape)
