@@ -11,16 +11,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from cinn_colorize.batch.plan import Event, Existing, Failure, Finished, Plan, Result, State, Task
-from cinn_colorize.batch.result_files import check_names, make_folder
+from cinn_colorize.batch.result_files import ExistingResults, ResultStates, check_names, make_folder
 from cinn_colorize.errors import ExistsError, OutputError, PhotoError
 from cinn_colorize.files.atomic import mode_like
 from cinn_colorize.files.messages import printable_name
 
 if TYPE_CHECKING:
-    from cinn_colorize.batch.existing import ResultStates
     from cinn_colorize.batch.model_server import ModelClient
     from cinn_colorize.colorizer import BaseColorizer
     from cinn_colorize.engines.choice import ModelSpec
@@ -86,29 +85,15 @@ class LeftOutError(Exception):
     """A photo of a folder is a picture made by this program."""
 
 
-class Status(NamedTuple):
-    """Values that change when a photo's file does."""
+def _status(task: Task) -> tuple[int, float | None, int]:
+    """Return what changes when a task's photo does: size, time and number of its file."""
+    if task.content is not None:
+        return len(task.content), None, 0
+    from cinn_colorize.imaging.vips import raising_photo_errors
 
-    size: int
-    mtime: float | None
-    number: int = 0
-
-    @classmethod
-    def of(cls, task: Task) -> Status:
-        """Return those of a task's photo; one that is not there is a PhotoError."""
-        if task.content is not None:
-            return cls(len(task.content), None)
-        from cinn_colorize.imaging.vips import raising_photo_errors
-
-        with raising_photo_errors(printable_name(task.input.path)):
-            status = task.input.path.stat()
-        return cls(status.st_size, status.st_mtime, status.st_ino)
-
-    def check(self, task: Task) -> None:
-        """Refuse a photo that no longer has this status, as a PhotoError."""
-        if Status.of(task) != self:
-            name = printable_name(task.input.path)
-            raise PhotoError(f"{name}: changed while being read; run again when it is complete")
+    with raising_photo_errors(printable_name(task.input.path)):
+        status = task.input.path.stat()
+    return status.st_size, status.st_mtime, status.st_ino
 
 
 class _Colorizing:
@@ -116,8 +101,7 @@ class _Colorizing:
         self._job, self._plan, self._task = job, job.plan, task
 
     def results(self) -> Iterator[Result]:
-        self._status = Status.of(self._task)
-        from cinn_colorize.batch.existing import ExistingResults
+        self._status = _status(self._task)
         from cinn_colorize.methods.contact_sheet import contact_sheet, save_sheet, tile
 
         self._last = time.perf_counter()
@@ -152,8 +136,13 @@ class _Colorizing:
         except OutputError:
             raise
         except Exception:
-            self._status.check(self._task)  # what is being written looks damaged
+            self._check_unchanged()  # what is being written looks damaged
             raise
+
+    def _check_unchanged(self) -> None:
+        if _status(self._task) != self._status:
+            name = printable_name(self._task.input.path)
+            raise PhotoError(f"{name}: changed while being read; run again when it is complete")
 
     def _opened(self) -> Photo:
         plan, task, path = self._plan, self._task, self._task.input.path
@@ -201,7 +190,7 @@ class _Colorizing:
             for folder in {output.parent for output in self._task.unlisted}:
                 make_folder(folder, plan.folder)
             composed = self._colorizer.compose(self._photo, required[i : i + at_once], plan.request.rendering)
-            self._status.check(self._task)
+            self._check_unchanged()
             new = [colorization for colorization in composed if colorization.seed in states.missing]
             with _thread_pool() as pool:  # several at the same time
                 written = pool.map(self._save, new, map(self._other_pages, new))

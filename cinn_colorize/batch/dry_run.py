@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from cinn_colorize.batch.colorizing import Job
-from cinn_colorize.batch.existing import ExistingResults
 from cinn_colorize.batch.inputs import Input
 from cinn_colorize.batch.plan import Failure, Finished, State, Task
-from cinn_colorize.batch.result_files import check_names, make_folder
+from cinn_colorize.batch.result_files import ExistingResults, check_names, make_folder
 from cinn_colorize.batch.run import Batch
 from cinn_colorize.errors import OutputError, PhotoError
 from cinn_colorize.files.atomic import TemporaryFolder

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import typer
 
 from cinn_colorize.cli import common
-from cinn_colorize.cli.console import progress_bar, require_stdout, say, write_stdout
+from cinn_colorize.cli.console import counting, progress_bar, require_stdout, say, write_stdout
 from cinn_colorize.cli.summary import report, report_dry_run
 from cinn_colorize.errors import DataError
 from cinn_colorize.files.formats import OUTPUT_SUFFIXES, format_of_name
@@ -62,19 +62,16 @@ class ResultOptions(common.BatchOutputOptions):
         # Beside the samples themselves, which have the same seeds.
         stem = "{stem}" if request.like is None else f"{{stem}}_like_{request.like:03d}"
         pattern = _PATTERN.replace("{stem}", stem) if self.output is None else self.output
-        _check_pattern(pattern, self.format, names, method.number if kept > 1 else 1, method.seed)
+        seeds = range(method.seed, method.seed + (method.number if kept > 1 else 1))
+        _check_pattern(pattern, self.format, names, seeds)
         sheet = f"{stem}_sheet.jpg" if self.sheet and kept > 1 else ""
         return self.plan(request, method, reading, pattern=pattern, names=names, sheet=sheet)
 
 
-def _check_pattern(
-    pattern: str, format: str, values: Mapping[str, str | int], number: int, first: int
-) -> None:
+def _check_pattern(pattern: str, format: str, values: Mapping[str, str | int], seeds: range) -> None:
     """Refuse a pattern that is not of such pictures, or gives two of the samples of a photo one name."""
     ext = ".jpg" if format == "auto" else f".{format}"
-    names = common.check_pattern(
-        pattern, _FIELDS, {**values, "ext": ext}, range(first, first + number), "samples"
-    )
+    names = common.check_pattern(pattern, _FIELDS, {**values, "ext": ext}, seeds, "samples")
     if not all(Path(name).suffix.lower() in OUTPUT_SUFFIXES for name in names):
         problem = "must end in {ext}, .png, .jpg, .webp, .tif or .avif"
     elif format != "auto" and any(format_of_name(name) != format for name in names):
@@ -126,7 +123,6 @@ class BatchOptions:
         stack: contextlib.ExitStack,
     ) -> Batch:
         """Return the batch that does it; what must be closed afterwards goes onto the stack."""
-        from cinn_colorize.batch.manifest import Manifest
         from cinn_colorize.batch.run import Batch
 
         spec, cluster = network.batch_spec(plan.method.encodes), None
@@ -136,6 +132,8 @@ class BatchOptions:
             cluster = Cluster(self.address, self.workers)
         manifest = None
         if self.manifest and (not self.dry_run or self.manifest.exists()):
+            from cinn_colorize.batch.manifest import Manifest
+
             seeds = plan.seeds[0], plan.seeds[-1]
             manifest = stack.enter_context(Manifest(self.manifest, plan.settings(spec), seeds))
         return Batch(inputs, plan, spec, self.workers, manifest, cluster)
@@ -212,15 +210,9 @@ def colorize(
         alone = named == [_STREAM] and request.number == 1 and many.is_plain and out.is_plain
         _check_stream(alone, network.engine)
     with general.reporting(), contextlib.ExitStack() as stack:
-        steps = stack.enter_context(progress_bar(general.quiet or not request.is_hinted))
-        step = steps.add_task("following hints", total=None, visible=request.is_hinted)
-        method = common.method_of(
-            request,
-            network.info,
-            reading,
-            "--hint",
-            progress=lambda done, total: steps.update(step, completed=done, total=total),
-        )
+        bars = stack.enter_context(progress_bar(general.quiet or not request.is_hinted))
+        progress = counting(bars, "following hints", visible=request.is_hinted)
+        method = common.method_of(request, network.info, reading, "--hint", progress=progress)
         plan = out.plan_of(request, method, network.model, reading)
         if streamed or many.dry_run:
             require_stdout()
@@ -262,10 +254,11 @@ def _check(request: SampleRequest, network: common.BatchModelOptions) -> None:
 def _check_stream(alone: bool, engine: common.BatchEngine) -> None:
     """Refuse options that exclude a photo from stdin."""
     if not alone:
-        raise typer.BadParameter(
-            "- is one photo and one sample, written to stdout; leave out other photos and -n, --files-from, "
+        others = (
             "--manifest, --shard, --dry-run, --json, --overwrite, --skip-existing, --output and --output-dir"
         )
+        problem = f"leave out other photos and -n, --files-from, {others}"
+        raise typer.BadParameter(f"- is one photo and one sample, written to stdout; {problem}")
     if engine is common.BatchEngine.ray:
         problem = "- is colorized on this machine; leave out --engine ray"
         raise typer.BadParameter(problem, param_hint="--engine")

@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, TextIO
 
@@ -186,3 +186,9 @@ def progress_bar(quiet: bool, rate: str = "") -> Progress:
         transient=True,
         disable=quiet or not draws(),
     )
+
+
+def counting(bars: Progress, description: str, visible: bool = True) -> Callable[[int, int], None]:
+    """Show a bar; return what is called with the number done and the total."""
+    task = bars.add_task(description, total=None, visible=visible)
+    return lambda done, total: bars.update(task, completed=done, total=total)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import typer
 
 from cinn_colorize.cli import common
-from cinn_colorize.cli.console import progress_bar, require_stdout, say
+from cinn_colorize.cli.console import counting, progress_bar, require_stdout, say
 from cinn_colorize.cli.summary import claim
 from cinn_colorize.files.atomic import check_output, protecting
 from cinn_colorize.files.formats import OUTPUT_SUFFIXES
@@ -22,7 +22,7 @@ from cinn_colorize.models.registry import MAX_GUIDANCE, ModelInfo
 from cinn_colorize.request import LEVELS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import torch
     from rich.progress import Progress
@@ -217,7 +217,7 @@ def evaluate(
                 calibration=calibration,
                 root=photos,
                 network=evaluation.DrawnBy(options.network.model, colorizer.sha256, colorizer.guidance),
-                progress=_counting(bars, "measuring"),
+                progress=counting(bars, "measuring"),
             )
         for failure in report.failures:
             say(failure)
@@ -238,24 +238,18 @@ def _measure(
     from cinn_colorize import evaluation
 
     if name == "kid_lite0":
-        return evaluation.KidLite0(references, device, _counting(bars, "reference photos"))
+        return evaluation.KidLite0(references, device, counting(bars, "reference photos"))
     if name == "fid":
-        return evaluation.Fid(references, device, _counting(bars, "reference photos of fid"))
+        return evaluation.Fid(references, device, counting(bars, "reference photos of fid"))
     if name == "st_lpips":
         return evaluation.StLpips(device)
     return evaluation.Top5(name.removeprefix("top5_"), classes, device)
 
 
-def _counting(bars: Progress, description: str) -> Callable[[int, int], None]:
-    """Show a bar; return what is called with the number done and the total."""
-    task = bars.add_task(description, total=None)
-    return lambda done, total: bars.update(task, completed=done, total=total)
-
-
 def _check_plot(plot: Path | None, temperatures: int, samples: int) -> None:
-    problem = ""
     if plot is None:
         return
+    problem = ""
     if plot.suffix.lower() not in OUTPUT_SUFFIXES:
         problem = f"{printable_name(plot)}: must end in {', '.join(sorted(OUTPUT_SUFFIXES))}"
     elif temperatures > 1:

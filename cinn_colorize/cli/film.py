@@ -56,19 +56,6 @@ class FilmModelOptions(common.ModelOptions):
     engine: Engine = common.engine_option()
 
 
-class FrameProgress(Progress):
-    """How many frames of films are done."""
-
-    def __init__(self, films: Films) -> None:
-        super().__init__(0, "frames", films.first)
-        self._films = films
-
-    def refresh(self) -> None:
-        """See :meth:`Progress.refresh`."""
-        self.total = self._films.frames
-        self.reach(min(round(self._films.done), self.total))
-
-
 def film(
     films: Annotated[list[Path], common.argument("FILM", "Films, in any format that FFmpeg reads.")],
     *,
@@ -122,7 +109,8 @@ def film(
         if work.dry_run:
             _report_dry_run(batch, general.quiet)
         else:
-            report(batch, out.as_json, general, progress=FrameProgress(batch))
+            progress = Progress(0, "frames", batch.first, lambda: (round(batch.done), batch.frames))
+            report(batch, out.as_json, general, progress=progress)
 
 
 def _report_dry_run(films: Films, is_quiet: bool) -> None:

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,25 +42,32 @@ _RECENT = 30  # the last photos, whose speed the estimate follows
 
 
 class Progress:
-    """How many photos of a batch, or files of its only photo, are done; ``name`` is the photo at work."""
+    """How many photos of a batch, or files of its only photo, are done; ``name`` is the photo at work.
 
-    def __init__(self, total: int, unit: str, name: str = "") -> None:
-        self.total, self.unit, self.name = total, unit, name
+    Where others count, ``count`` returns how many are done, and of how many.
+    """
+
+    def __init__(
+        self, total: int, unit: str, name: str = "", count: Callable[[], tuple[int, int]] | None = None
+    ) -> None:
+        self.total, self.unit, self.name, self._count = total, unit, name, count
         self.done = 0
         self._start = time.monotonic()
         self._recent = deque([(self._start, 0)], _RECENT + 1)  # when as many were done
 
     def advance(self) -> None:
         """Count one more as done."""
-        self.reach(self.done + 1)
-
-    def reach(self, done: int) -> None:
-        """Say how many are done."""
-        self.done = done
-        self._recent.append((time.monotonic(), done))
+        self._reach(self.done + 1)
 
     def refresh(self) -> None:
         """Ask those who count, if others do."""
+        if self._count:
+            done, self.total = self._count()
+            self._reach(min(done, self.total))
+
+    def _reach(self, done: int) -> None:
+        self.done = done
+        self._recent.append((time.monotonic(), done))
 
     def line(self) -> str:
         """Return the state as a line: the photo at work, what is done and left, and how fast."""

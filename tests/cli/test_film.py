@@ -19,7 +19,7 @@ av = needs("av")
 
 import film.filmmaking as fm  # noqa: E402
 
-from cinn_colorize.batch import film_steps, films  # noqa: E402
+from cinn_colorize.batch import films  # noqa: E402
 from cinn_colorize.film import drawing, story  # noqa: E402
 from cinn_colorize.film.writing import read_recipe  # noqa: E402
 
@@ -28,12 +28,12 @@ class InThisProcess:
     """What takes the steps of films, in place of processes."""
 
     def __init__(self, workers, context, begin, given):
-        film_steps._process = film_steps._Process(given[0], given[2], given[3])
+        films._process = films._Process(given[0], given[2], given[3])
 
     def submit(self, do, step, arguments, own):
-        future = film_steps.Future()
+        future = films.Future()
         try:
-            given = {name: getattr(film_steps._process, name) for name in own}
+            given = {name: getattr(films._process, name) for name in own}
             future.set_result((step(*arguments, **given), []))
         except Exception as error:
             future.set_exception(error)
@@ -56,7 +56,7 @@ def run(tmp_path, colorizer, monkeypatch):
     """Run the command in this process, in a folder with a film of two shots."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(story, "drawing", plain_colours)
-    monkeypatch.setattr(film_steps, "ProcessPoolExecutor", InThisProcess)
+    monkeypatch.setattr(films, "ProcessPoolExecutor", InThisProcess)
     monkeypatch.setattr(drawing, "WINDOW", 8)
     monkeypatch.setattr(story, "WINDOW", 8)
     monkeypatch.setattr(drawing, "LAP", 4)
