@@ -27,7 +27,7 @@ from cinn_colorize.engines.choice import ModelSpec
 from cinn_colorize.errors import CinnError, PhotoError, WorkerError
 from cinn_colorize.files.atomic import TemporaryFolder, temporary
 from cinn_colorize.files.messages import printable_name
-from cinn_colorize.files.processes import end_with_parent, started
+from cinn_colorize.files.processes import Child, end_with_parent
 
 log = logging.getLogger(__name__)
 
@@ -127,15 +127,14 @@ def _probe(folder: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def _driver(*arguments: object) -> Iterator[Connection]:
     """Start Ray's driver process and yield a connection to it; whatever it starts ends with it."""
-    process, ours = started(_drive, *arguments)
+    child = Child(_drive, *arguments)
     try:
-        yield ours
+        yield child.pipe
     finally:
-        ours.close()
-        process.terminate()
-        process.join(_TIMEOUT)
-        process.kill()
-        process.join()
+        child.pipe.close()
+        child.process.terminate()
+        child.process.join(_TIMEOUT)
+        child.kill()
 
 
 def _drive(parent: Connection, address: str | None, workers: int | None, worker: _Row) -> None:

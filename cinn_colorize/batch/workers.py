@@ -24,9 +24,8 @@ from cinn_colorize.batch.colorizing import Job
 from cinn_colorize.batch.plan import Event, Failure, Finished, Plan, Task
 from cinn_colorize.engines.choice import ModelSpec
 from cinn_colorize.errors import CinnError, WorkerError
-from cinn_colorize.files.atomic import remove_leftovers
 from cinn_colorize.files.messages import printable_name
-from cinn_colorize.files.processes import end_with_parent, started
+from cinn_colorize.files.processes import Child, end_with_parent
 from cinn_colorize.files.signals import ENDING
 
 if TYPE_CHECKING:
@@ -98,7 +97,7 @@ class WorkerPool:
                     continue
                 while not (free := next((w for w in self._workers if w.ready and not w.task), None)):
                     while len(self._workers) < self._number:
-                        self._workers.append(_Worker(*self._arguments))
+                        self._workers.append(_Worker(_work, *self._arguments))
                     yield from self._received()
                 free.begin(item)
             while any(worker.task for worker in self._workers):
@@ -111,10 +110,10 @@ class WorkerPool:
 
     def _received(self) -> Iterator[Event]:
         """Wait for messages, and yield the events among them."""
-        readable = connection.wait([worker.connection for worker in self._workers])
-        for worker in [worker for worker in self._workers if worker.connection in readable]:
+        readable = connection.wait([worker.pipe for worker in self._workers])
+        for worker in [worker for worker in self._workers if worker.pipe in readable]:
             try:
-                message = worker.connection.recv()
+                message = worker.pipe.recv()
             except (EOFError, OSError):
                 yield from self._lost(worker)
                 continue
@@ -163,29 +162,19 @@ class WorkerPool:
         return self._server.network
 
 
-class _Worker:
-    def __init__(self, spec: ModelSpec, plan: Plan, threads: int, level: int) -> None:
-        self.process, self.connection = started(_work, spec, plan, threads, level)
-        self.task: Task | None = None
-        self.ready = False
+class _Worker(Child):
+    """A process, and the photo that it works on."""
+
+    task: Task | None = None
+    ready = False
 
     def begin(self, task: Task) -> None:
         self.task = task
         self.send(task)
 
-    def send(self, message: Task | ModelClient | None) -> None:
-        """Send a task or an answer; if the process is dead, the next message received is its end."""
-        with contextlib.suppress(OSError):
-            self.connection.send(message)
-
     def end(self) -> None:
-        """Kill the process and remove its temporary files; pictures appear only when complete."""
-        self.process.kill()
-        self.process.join()
-        self.connection.close()
-        if self.task:
-            for folder in {output.parent for output in self.task.unlisted}:
-                remove_leftovers(folder)
+        self.kill(self.task.unlisted if self.task else ())
+        self.pipe.close()
 
 
 def _work(parent: Connection, spec: ModelSpec, plan: Plan, threads: int, level: int) -> None:

@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cinn_colorize.errors import CinnError, WorkerError
-from cinn_colorize.files.atomic import remove_leftovers
-from cinn_colorize.files.processes import end_with_parent, started
+from cinn_colorize.files.processes import Child, end_with_parent
 from cinn_colorize.studio.library import Item, Shelf
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ class Jobs:
         with self._lock:
             self._has_ended = True
             for process in self._processes:
-                process.kill()
+                process.end()
 
     def _begin(self) -> None:
         threading.Thread(target=self._work, daemon=True).start()
@@ -81,7 +80,7 @@ class Jobs:
                 continue
             try:
                 process = process if process and process.lives else self._started()
-                process.send(job())
+                process.begin(job())
                 end = time.monotonic() + _LIMIT
                 is_slow = self._is_slow(process, end)
                 answer = then(process.answer(end))
@@ -90,7 +89,7 @@ class Jobs:
             else:
                 future.set_result(answer)
         if process:
-            process.kill()
+            process.end()
         self._slow.release()
 
     def _loaded_first(self) -> _Process | None:
@@ -109,7 +108,7 @@ class Jobs:
         with self._lock:
             if self._has_ended:
                 raise WorkerError("the studio has ended")
-            process = _Process(self._load, self._folder)
+            process = _Process(_serve, self._load, self._folder)
             self._processes = {other for other in self._processes if other.lives} | {process}
         process.answer()
         return process
@@ -128,42 +127,37 @@ class Jobs:
         return False
 
 
-class _Process:
-    def __init__(self, load: Load, folder: Path) -> None:
-        self._process, self.pipe = started(_serve, load, folder)
-        self._job: Job | None = None
+class _Process(Child):
+    """A process that has the studio, and the job that it does."""
+
+    job: Job | None = None
 
     @property
     def lives(self) -> bool:
-        return self._process.is_alive()
+        return self.process.is_alive()
 
-    def send(self, job: Job) -> None:
-        """Send a job; if the process is dead, the answer says so."""
-        self._job = job
-        with contextlib.suppress(OSError):
-            self.pipe.send(job)
+    def begin(self, job: Job) -> None:
+        self.job = job
+        self.send(job)
 
     def answer(self, end: float | None = None) -> Any:
         """Return what the job returns, or raise what it raises; by ``end``, this process gives it up."""
         if end and not self.pipe.poll(max(0, end - time.monotonic())):
-            self.kill()
+            self.end()
             raise WorkerError(f"this took more than {_LIMIT} s and was given up")
         try:
             answer, error = self.pipe.recv()
         except (EOFError, OSError):
-            self.kill()
+            self.end()
             hint = "if memory ran out, choose a smaller photo"
             raise WorkerError(f"the process that worked on this has ended; {hint}") from None
         if error is not None:
             raise error
         return answer
 
-    def kill(self) -> None:
-        """End the process, and remove the temporary files of its job; files appear only when complete."""
-        self._process.kill()
-        self._process.join()
-        for folder in {item.path.parent for item in self._job.items.values()} if self._job else ():
-            remove_leftovers(folder)
+    def end(self) -> None:
+        items = self.job.items.values() if self.job else ()
+        self.kill(item.path for item in items)
 
 
 def _serve(pipe: Connection, load: Load, folder: Path) -> None:
