@@ -111,7 +111,7 @@ class _Colorizing:
             self._existing = ExistingResults(task, plan, self._colorizer, photo)
             states, samples = self._planned()
             yield from self._unlisted(states, samples)
-            outputs = states.outputs(task, plan)
+            outputs = states.outputs(task)
             if not outputs:
                 return
             check_names(outputs)
@@ -124,7 +124,7 @@ class _Colorizing:
                     if state is State.OTHER:
                         continue
                     if seed in states.missing:
-                        output, existed = task.output(seed, plan), state is State.RIGHT
+                        output, existed = task.outputs[seed], state is State.RIGHT
                         yield self._result(output, seed, sample.temperature, sample.log_prob, existed=existed)
                     if states.sheet is State.MISSING:
                         tiles[seed] = tile(colorization)
@@ -151,7 +151,7 @@ class _Colorizing:
         if photo.recipe and not task.input.named:
             raise LeftOutError
         photo = photo.framed(plan.request.frame)
-        plan.check(photo, task.outputs[0])
+        plan.check(photo, task.outputs[plan.method.seed])
         return photo
 
     def _planned(self) -> tuple[ResultStates, list[Sample]]:
@@ -161,7 +161,7 @@ class _Colorizing:
         picked = self._existing.picked()
         if len(picked) == self._plan.method.kept:
             states = self._existing.states(picked)
-            if not states.outputs(self._task, self._plan):
+            if not states.outputs(self._task):
                 return states, []
         samples = self._plan.method.samples(self._colorizer, self._photo)
         return self._existing.states([sample.seed for sample in samples]), samples
@@ -170,7 +170,7 @@ class _Colorizing:
         """Yield the results that are right, but not in the manifest."""
         log_probs = {sample.seed: sample.log_prob for sample in samples}
         for seed in states.right:
-            output = self._task.output(seed, self._plan)
+            output = self._task.outputs[seed]
             if output not in self._task.listed:
                 yield self._result(
                     output, seed, self._plan.method.temperature, log_probs.get(seed), existed=True
@@ -204,7 +204,7 @@ class _Colorizing:
         """Write a file; return whether it did not exist, or was to be replaced."""
         try:
             colorization.save(
-                self._task.output(colorization.seed, self._plan),
+                self._task.outputs[colorization.seed],
                 **vars(self._plan.encoding),
                 more=other_pages,
                 overwrite=self._plan.existing is Existing.OVERWRITE,

@@ -50,7 +50,7 @@ class _Photo:
 
     @property
     def suffix(self) -> str:
-        return self.task.outputs[0].suffix.lower()
+        return next(iter(self.task.outputs.values())).suffix.lower()
 
 
 def dry_run(batch: Batch) -> DryRun:
@@ -101,7 +101,7 @@ def _photo(task: Task, job: Job) -> _Photo | None:
         return None
     frame = plan.request.frame
     photo = photo if frame == "auto" else photo.framed(frame)  # which takes no pixels
-    plan.check(photo, task.outputs[0])
+    plan.check(photo, task.outputs[plan.method.seed])
     some_exist = bool(task.listed) or any(map(plan.keeps, task.unlisted))
     photo = photo.framed(frame) if some_exist else photo
     existing, kept = ExistingResults(task, plan, job.load(), photo), plan.method.kept
@@ -112,7 +112,7 @@ def _photo(task: Task, job: Job) -> _Photo | None:
             samples = plan.method.samples(job.load(), photo)
             seeds = [sample.seed for sample in samples]
     states = existing.states(seeds)
-    outputs = states.outputs(task, plan)
+    outputs = states.outputs(task)
     files = len(outputs) if seeds else kept + bool(task.sheet)
     if files:
         check_names(outputs or task.unlisted)
@@ -166,7 +166,7 @@ def _measure(job: Job, photo: _Photo) -> _Measure:
         method = replace(plan.method, number=number)
         job = copy(job)
         job.plan = replace(plan, folder=Path(folder), method=method, sheet="", pattern=pattern)
-        outputs = job.plan.outputs(alone, "")
+        outputs = job.plan.outputs(alone.path, "", "")
         task = Task(alone, outputs, content=photo.task.content)
         start = time.perf_counter()
         results = [*job.colorize(task)]

@@ -193,12 +193,10 @@ class Films:
         yield Result(path, table, path.stat().st_size, path.stat().st_mtime)
 
     def _outputs(self, film: FilmReader, target: Target) -> dict[int, Path]:
-        outputs, own = {}, film.path.suffix.lower()
+        own = film.path.suffix.lower()
         fitting = [suffix for suffix, format in FORMATS.items() if format == target.format]
-        suffix = own if own in fitting else fitting[0]
-        for seed in self.plan.seeds:
-            name = self.plan.pattern.format(stem=film.path.stem, seed=seed, ext=suffix, **self.plan.names)
-            output = outputs[seed] = self.plan.folder / name
+        outputs = self.plan.outputs(film.path, film.path.stem, own if own in fitting else fitting[0])
+        for output in outputs.values():
             owner = self._owners.setdefault(output, film.path)
             if owner != film.path:
                 problem = f"its results would have the same names as those of {printable_name(owner)}"

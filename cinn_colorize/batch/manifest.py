@@ -77,16 +77,14 @@ class Manifest:
         """Return whether it listed a result, from the same photo and made in the same way, when opened."""
         return self._done.get(os.fspath(result.output)) == _digest(self._line(result))
 
-    def listed(self, photo: Path, outputs: Iterable[tuple[Path, int | None]]) -> set[Path]:
-        """Return which of a photo's outputs, with their seeds, are there and listed for what it is now."""
+    def listed(self, photo: Path, outputs: Mapping[int, Path], sheet: Path | None) -> set[Path]:
+        """Return which files of a photo, as it is now, it lists and are there."""
         size, mtime = _size_and_time(photo)
-        return {
-            output
-            for output, seed in outputs
-            if size is not None
-            and os.path.lexists(output)
-            and self.lists(Result(photo, output, size, mtime, seed=seed))
-        }
+        if size is None:
+            return set()
+        files: list[tuple[int | None, Path]] = [*outputs.items(), *([(None, sheet)] if sheet else [])]
+        results = (Result(photo, file, size, mtime, seed=seed) for seed, file in files)
+        return {result.output for result in results if self.lists(result) and os.path.lexists(result.output)}
 
     def _line(self, event: Event) -> dict[str, Any]:
         if isinstance(event, Failure) and event.input:

@@ -81,6 +81,17 @@ class SamplesPlan:
         """Whether all samples are the same."""
         return self.method.number > 1 and not self.picks and not self.method.is_random
 
+    def outputs(self, source: Path, stem: str, suffix: str, below: Path = Path()) -> dict[int, Path]:
+        """Return the paths of the samples of a photo or film by their seeds, in or below the folder."""
+        outputs = {}
+        for seed in self.seeds:
+            name = self.pattern.format(stem=stem, seed=seed, ext=suffix, **self.names)
+            if leaves_folder(name) and not Path(self.pattern).is_absolute():
+                problem = f"its result {printable_name(name)} would lie outside {printable_name(self.folder)}"
+                raise PhotoError(f"{printable_name(source)}: {problem}; choose another --output")
+            outputs[seed] = self.folder / below / name
+        return outputs
+
     def keeps(self, output: Path) -> bool:
         """Return whether a file is there that is not replaced unasked."""
         return self.existing is not Existing.OVERWRITE and os.path.lexists(output)
@@ -162,16 +173,6 @@ class Plan(SamplesPlan):
         name = f"{photo.name}, page {number}"
         return open_photo(photo.source, max_pixels=self.max_pixels, name=name, page=number)
 
-    def outputs(self, photo: Input, stem: str) -> list[Path]:
-        """Return the paths of a photo's samples, in the order of their seeds."""
-        suffix = self.suffix(photo.path)
-        names = [self.pattern.format(stem=stem, seed=seed, ext=suffix, **self.names) for seed in self.seeds]
-        for name in names:
-            if leaves_folder(name) and not Path(self.pattern).is_absolute():
-                problem = f"its result {printable_name(name)} would lie outside {printable_name(self.folder)}"
-                raise PhotoError(f"{printable_name(photo.path)}: {problem}; choose another --output")
-        return [self.folder / photo.below / name for name in names]
-
     def suffix(self, photo: Path) -> str:
         """Return the suffix of a photo's samples, unless the pattern has another."""
         return written_suffix(own_suffix(photo) if self.format == "auto" else f".{self.format}")
@@ -182,7 +183,7 @@ class Task:
     """A photo and the files to make of it."""
 
     input: Input
-    outputs: list[Path]  # of all samples, in the order of their seeds
+    outputs: Mapping[int, Path]  # of all samples, by their seeds
     sheet: Path | None = None  # the contact sheet, if one is wanted
     listed: Collection[Path] = ()  # those of them that are there, and done as the manifest says
     content: bytes | None = None  # of a photo that can be read only once, such as a pipe
@@ -190,18 +191,14 @@ class Task:
     @property
     def unlisted(self) -> list[Path]:
         """The others, of which only the files tell whether they are done."""
-        files = [*dict.fromkeys(self.outputs), *([self.sheet] if self.sheet else [])]
+        files = [*dict.fromkeys(self.outputs.values()), *([self.sheet] if self.sheet else [])]
         return [file for file in files if file not in self.listed]
 
     def is_done(self, plan: Plan) -> bool:
         """Return whether the manifest lists all of them, or as many samples as a method keeps."""
-        names = {*self.outputs}  # a single sample that is kept needs no seed in its name
+        names = {*self.outputs.values()}  # a single sample that is kept needs no seed in its name
         has_samples = len(names.intersection(self.listed)) >= min(plan.method.kept, len(names))
         return has_samples and (not self.sheet or self.sheet in self.listed)
-
-    def output(self, seed: int, plan: Plan) -> Path:
-        """Return the path of a sample."""
-        return self.outputs[seed - plan.method.seed]
 
 
 @dataclass(frozen=True)

@@ -38,14 +38,15 @@ class ResultNames:
         self._owners: dict[str, Input] = {}  # the photo that each name belongs to
         self._stems: dict[Path, dict[str, list[Path]]] = {}  # by folder
 
-    def of(self, photo: Input) -> tuple[list[Path], Path | None]:
-        """Return the paths of a photo's samples, in the order of their seeds, and of its contact sheet."""
+    def of(self, photo: Input) -> tuple[dict[int, Path], Path | None]:
+        """Return the paths of a photo's samples, by their seeds, and of its contact sheet."""
         plan = self._plan
-        outputs = plan.outputs(photo, self._stem(photo.path, plan.pattern))
+        stem = self._stem(photo.path, plan.pattern)
+        outputs = plan.outputs(photo.path, stem, plan.suffix(photo.path), photo.below)
         sheet = None
         if plan.sheet:
             sheet = plan.folder / photo.below / plan.sheet.format(stem=self._stem(photo.path, plan.sheet))
-        for output in [*outputs, sheet] if sheet else outputs:
+        for output in [*outputs.values(), *([sheet] if sheet else [])]:
             owner = self._owners.setdefault(_as_one(output), photo)
             if owner is not photo:
                 name, other = printable_name(photo.path), printable_name(owner.path)
@@ -158,10 +159,10 @@ class ResultStates:
         """Seeds of the samples that are required at full size."""
         return self.missing.union(self.right if self.sheet is State.MISSING else ())
 
-    def outputs(self, task: Task, plan: Plan) -> list[Path]:
+    def outputs(self, task: Task) -> list[Path]:
         """Return the paths of what is to be written, the sheet last."""
         sheet = [task.sheet] if task.sheet and self.sheet is State.MISSING else []
-        return [*(task.output(seed, plan) for seed in sorted(self.missing)), *sheet]
+        return [*(task.outputs[seed] for seed in sorted(self.missing)), *sheet]
 
 
 class ExistingResults:
@@ -183,14 +184,14 @@ class ExistingResults:
     def appeared(self, seed: int) -> State:
         """Return the state of a picture that another process has written meanwhile; see :meth:`states`."""
         self._found.cache_clear()
-        return self._compared(self._task.output(seed, self._plan), seed)
+        return self._compared(self._task.outputs[seed], seed)
 
     def picked(self) -> list[int]:
         """Return the seeds of the pictures that were picked from the samples that the plan would draw."""
         return [seed for seed in self._plan.seeds if self._is_picked(seed)]
 
     def _is_picked(self, seed: int) -> bool:
-        output = self._task.output(seed, self._plan)
+        output = self._task.outputs[seed]
         if output in self._task.listed:
             return True
         if not self._plan.keeps(output) or self._differences(output, seed) is not None:
@@ -203,7 +204,7 @@ class ExistingResults:
         return {**self._shared(), "sheet": "true", "order": self._plan.method.order, "seeds": shown}
 
     def _picture(self, seed: int) -> State:
-        output = self._task.output(seed, self._plan)
+        output = self._task.outputs[seed]
         if output in self._task.listed:
             return State.RIGHT
         return self._compared(output, seed) if self._plan.keeps(output) else State.MISSING

@@ -123,8 +123,7 @@ class Batch:
         outputs, sheet = self._names.of(photo)
         task = Task(photo, outputs, sheet)
         if self._manifest:
-            named = [*zip(outputs, self.plan.seeds, strict=True), *([(sheet, None)] if sheet else [])]
-            task = replace(task, listed=self._manifest.listed(photo.path, named))
+            task = replace(task, listed=self._manifest.listed(photo.path, outputs, sheet))
         for output in filter(os.path.lexists, task.unlisted):
             self._check_replaced(photo, output, is_sheet=output == sheet)
         return task
@@ -160,9 +159,9 @@ def colorize_stream(content: bytes, plan: Plan, spec: ModelSpec) -> bytes:
     photo = Input(Path("stdin" + (FORMATS[format][0] if format else "")))
     with TemporaryFolder() as folder:
         plan = replace(plan, folder=Path(folder), pattern="{stem}{ext}")
-        outputs = plan.outputs(photo, photo.path.stem)  # all of one name
+        outputs = plan.outputs(photo.path, photo.path.stem, plan.suffix(photo.path))  # all of one name
         list(Job(spec, plan).colorize(Task(photo, outputs, content=content)))
-        return outputs[0].read_bytes()
+        return outputs[plan.method.seed].read_bytes()
 
 
 def _content(path: Path, max_pixels: int) -> bytes | None:
