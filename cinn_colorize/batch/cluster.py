@@ -164,7 +164,6 @@ def _drive(parent: Connection, address: str | None, workers: int | None, worker:
 def _answers(
     tasks: Mapping[int, Task], address: str | None, workers: int | None, worker: _Row
 ) -> Generator[_Answer, None, None]:
-    """Do the tasks in Ray, and yield the answers as they come."""
     import ray
     from ray.data import ActorPoolStrategy, DataContext, from_items
 

@@ -374,7 +374,6 @@ def _start(spec: ModelSpec, threads: int, *rest: Any) -> None:
 def _do(
     step: Callable[..., Any], arguments: Iterable[Any], own: Iterable[str]
 ) -> tuple[Any, list[logging.LogRecord]]:
-    """Take a step; return its result, and what it logged."""
     _process.logged.clear()
     result = step(*arguments, **{name: getattr(_process, name) for name in own})
     return result, [*_process.logged]

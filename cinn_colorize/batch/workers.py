@@ -109,7 +109,6 @@ class WorkerPool:
                 self._server.end()
 
     def _received(self) -> Iterator[Event]:
-        """Wait for messages, and yield the events among them."""
         readable = connection.wait([worker.pipe for worker in self._workers])
         for worker in [worker for worker in self._workers if worker.pipe in readable]:
             try:
@@ -132,7 +131,6 @@ class WorkerPool:
                     yield message
 
     def _lost(self, worker: _Worker) -> Iterator[Event]:
-        """Go on without a process that has ended."""
         self._workers.remove(worker)
         worker.end()
         code = worker.process.exitcode or 0

@@ -16,7 +16,7 @@ import typer
 from cinn_colorize.cli import common
 from cinn_colorize.cli.console import counting, progress_bar, require_stdout, say, write_stdout
 from cinn_colorize.cli.summary import report, report_dry_run
-from cinn_colorize.errors import DataError
+from cinn_colorize.errors import DataError, PhotoError
 from cinn_colorize.files.formats import OUTPUT_SUFFIXES, format_of_name
 from cinn_colorize.files.limits import read_lines, read_stream, read_table
 from cinn_colorize.files.messages import printable_name
@@ -27,11 +27,9 @@ if TYPE_CHECKING:
     from cinn_colorize.batch.inputs import Input
     from cinn_colorize.batch.plan import Plan
     from cinn_colorize.batch.run import Batch
-    from cinn_colorize.errors import PhotoError
     from cinn_colorize.methods.base import SampleMethod
 
 _STREAM = Path("-")
-_PATTERN = "{stem}_{seed:03d}{ext}"
 _FIELDS = "{stem}, {seed}, {temperature}, {n}, {method}, {model} and {ext}"
 _OUTPUT = f"File names of the results; {_FIELDS} are replaced."
 _PHOTOS = "Photos, folders, patterns or @LIST, a file of names; - reads stdin and writes stdout."
@@ -44,7 +42,7 @@ _ADDRESS = "Address of the cluster for --engine ray; default: one found or start
 class ResultOptions(common.BatchOutputOptions):
     """What files a call makes of each photo."""
 
-    output: str | None = option(None, "PATTERN", _OUTPUT, show_default=_PATTERN)
+    output: str | None = option(None, "PATTERN", _OUTPUT, show_default=common.PATTERN)
     sheet: bool = common.sheet_option("Write a labelled contact sheet too, if more than one sample is kept.")
 
     @property
@@ -61,7 +59,7 @@ class ResultOptions(common.BatchOutputOptions):
         names = {**common.pattern_values(method, request.number, model), "method": method.name}
         # Beside the samples themselves, which have the same seeds.
         stem = "{stem}" if request.like is None else f"{{stem}}_like_{request.like:03d}"
-        pattern = _PATTERN.replace("{stem}", stem) if self.output is None else self.output
+        pattern = common.PATTERN.replace("{stem}", stem) if self.output is None else self.output
         seeds = range(method.seed, method.seed + (method.number if kept > 1 else 1))
         _check_pattern(pattern, self.format, names, seeds)
         sheet = f"{stem}_sheet.jpg" if self.sheet and kept > 1 else ""
@@ -151,7 +149,6 @@ class BatchOptions:
         return shard(found, *_share(self.shard)) if self.shard else found
 
     def _names(self, photos: list[Path]) -> tuple[list[Path], list[Path]]:
-        """Return the names given one by one, and those in lists."""
         from cinn_colorize.batch.inputs import read_list
 
         named = [path for path in photos if not _is_list(path)]

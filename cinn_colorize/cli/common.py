@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from cinn_colorize.methods.base import SampleMethod
 
 NETWORK = "Network"
-FOLDER = Path("colorized")  # of results, unless another is chosen
+FOLDER, PATTERN = Path("colorized"), "{stem}_{seed:03d}{ext}"  # of results, unless others are chosen
 FORMATS = ["auto", *OUTPUT_FORMATS]
 PHOTO_MODELS = [name for name, info in MODELS.items() if isinstance(info, PhotoModelInfo)]
 _DEVICES = "auto|cpu|cuda[:i]|mps"

@@ -62,7 +62,6 @@ _SUBSETS = (
 
 
 def _more_metrics(incomplete: str) -> list[str]:
-    """Complete the last of several names."""
     given, comma, _ = incomplete.rpartition(",")
     return [f"{given}{comma}{name}" for name in _NEEDED if name not in given.split(",")]
 

@@ -21,17 +21,15 @@ from cinn_colorize.request import FilmRequest
 if TYPE_CHECKING:
     from cinn_colorize.batch.films import Films
 
-_PATTERN = "{stem}_{seed:03d}{ext}"
 _FIELDS = "{stem}, {seed}, {temperature}, {n}, {model} and {ext}"
+_OUTPUT = f"File names of the results; {_FIELDS} are replaced."
 
 
 @dataclass(frozen=True)
 class FilmOutputOptions(common.ExistingOptions):
     """What files a call makes of each film."""
 
-    output: str | None = option(
-        None, "PATTERN", f"File names of the results; {_FIELDS} are replaced.", show_default=_PATTERN
-    )
+    output: str | None = option(None, "PATTERN", _OUTPUT, show_default=common.PATTERN)
     encoding: FilmEncoding = FilmEncoding()
     sheet: bool = option(
         False, None, "Write a table of the shots and a contact sheet with samples of each, and no film."
@@ -84,7 +82,7 @@ def film(
     request = replace(request, temperature=common.temperature_of(request.temperature, info))
     method = request.method(info)
     names = common.pattern_values(method, request.number, network.model)
-    pattern = out.output or _PATTERN
+    pattern = out.output or common.PATTERN
     first = request.seed or 0
     seeds = range(first, first + request.number)
     common.check_pattern(pattern, _FIELDS, {**names, "ext": ".mp4"}, seeds, "versions")

@@ -120,7 +120,6 @@ def sample(
 
 
 def _save(chart: Chart, path: Path, made_with: tuple[str, str], options: SampleOptions) -> None:
-    """Write what is not there yet of the picture and its codes, and print the paths."""
     codes, overwrite, save_z = chart.codes, options.out.overwrite, options.save_z
     assert codes
     missing = unmade({path: chart.recipe_at(path)}, overwrite, options.reading.limit)

@@ -52,7 +52,6 @@ _STOPPING = "stopping after this step, with a checkpoint; Ctrl-C again ends the 
 
 
 def _parts(dataset: Dataset, **remarks: str) -> str:
-    """List the parts that can be left out for a data set, some with a remark."""
     return ", ".join(f"{name} ({remarks[name]})" if name in remarks else name for name in ABLATIONS[dataset])
 
 

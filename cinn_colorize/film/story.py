@@ -94,7 +94,6 @@ def survey(
 def _seen(
     film: FilmReader, start: int, end: int | None, stamps: list[int], count: Count, share: float = SURVEYED
 ) -> Iterator[Frame]:
-    """Yield L of frames, and note their time stamps."""
     for frame in film.frames(start, end):
         stamps.append(frame.pts)
         count(share)

@@ -193,7 +193,6 @@ def _lasting(metadata: Mapping[str, str]) -> dict[str, str]:
 
 
 def _read(part: Path) -> Iterator[Any]:
-    """Yield the packets of a segment, without decoding times."""
     with part.open("rb") as file:
         while head := file.read(_HEAD.size):
             pts, size, is_key = _HEAD.unpack(head)

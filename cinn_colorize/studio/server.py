@@ -26,8 +26,7 @@ from cinn_colorize.errors import CinnError, PhotoError, WorkerError
 from cinn_colorize.files.limits import ADVICE, TooLargeError
 from cinn_colorize.files.messages import printable
 from cinn_colorize.imaging.options import whole_number
-from cinn_colorize.studio.connections import BACKLOG, Connection
-from cinn_colorize.studio.guard import TOKEN, Guard, LongRequestError
+from cinn_colorize.studio.guard import BACKLOG, TOKEN, Connection, Guard, LongRequestError
 from cinn_colorize.studio.jobs import Job, Jobs, Load
 from cinn_colorize.studio.library import ForgottenError, Item, Library
 from cinn_colorize.studio.openapi import OPENAPI, OPTIONS
@@ -259,7 +258,6 @@ class _Uvicorn(uvicorn.Server):
         self.ended_by, self.should_exit = sig, True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Give up the jobs, and requests that are not complete."""
         self._jobs.end()
         for connection in self.server_state.connections:
             if isinstance(connection, Connection):

@@ -47,8 +47,6 @@ _MOST_COLORS = 8
 
 
 class _Remembering(BaseColorizer):
-    """A colorizer that conditions each open photo once."""
-
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._known: WeakKeyDictionary[Photo, ConditionedPhoto] = WeakKeyDictionary()
