@@ -21,10 +21,10 @@ from cinn_colorize.colorizer import BaseColorizer
 from cinn_colorize.errors import FilmError
 from cinn_colorize.film.drawing import LAP, WINDOW, conditioned, drawing, shot_colours, typical_seed
 from cinn_colorize.film.motion import Frame, lightness_of
-from cinn_colorize.film.prefetch import prefetched
 from cinn_colorize.film.reading import FilmReader
 from cinn_colorize.film.render import Renderer
 from cinn_colorize.film.shots import Shot, find_shots
+from cinn_colorize.film.waiting import prefetched
 from cinn_colorize.film.writing import FilmWriter
 from cinn_colorize.imaging import color
 from cinn_colorize.imaging.color import Floats
