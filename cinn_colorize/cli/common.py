@@ -371,10 +371,7 @@ def pattern_values(method: SampleMethod, number: int, model: str) -> dict[str, s
 def check_pattern(
     pattern: str, fields: str, values: Mapping[str, str | int], seeds: range, things: str
 ) -> set[str]:
-    """Refuse an ``--output`` that has other fields, leaves the folder, or gives several results one name.
-
-    ``values`` are those of the fields beside stem and seed. Returns the names of the results of these seeds.
-    """
+    """Refuse an ``--output`` of other fields, other folders, or one name for several; return the names."""
     try:
         specs = [spec for _, _, spec, _ in string.Formatter().parse(pattern) if spec]
         if any(re.search(r"[{]|\d{4}", spec) for spec in specs):  # which may take for ever

@@ -270,10 +270,7 @@ def print_result(result: Result, as_json: bool) -> None:
 
 
 def unmade(recipes: Mapping[Path, Mapping[str, str]], overwrite: bool, max_pixels: int) -> list[Path]:
-    """Return which pictures, given by path with their recipes, are to be made; see :func:`claim`.
-
-    A file that is there and was made in another way is a PhotoError.
-    """
+    """Return which pictures, given with their recipes, are to be made, and make their folders."""
     from cinn_colorize.methods.recipe import differences, recipe_at
 
     missing = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -235,7 +236,7 @@ def _run_options(
         evaluate_every=options.evaluate_every,
         report=display.report,
         report_evaluation=display.report_evaluation,
-        stop=_StopRequest(),
+        stop=_stop_request(),
     )
 
 
@@ -251,20 +252,13 @@ def _kept(run: Path, total: int) -> str:
     return "stopped before the first checkpoint; the same command begins the run again"
 
 
-class _StopRequest:
+def _stop_request() -> Callable[[], bool]:
     """Answer Ctrl-C, or a signal to end, with a checkpoint and the end of the run."""
-
-    def __init__(self) -> None:
-        self.requested = False
-        for number in (signal.SIGINT, *ENDING):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as a background job ignores Ctrl-C
-                signal.signal(number, self._request)
-
-    def _request(self, number: int, frame: object) -> None:
-        self.requested = True
-
-    def __call__(self) -> bool:
-        return self.requested
+    received: list[int] = []
+    for number in (signal.SIGINT, *ENDING):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as a background job ignores Ctrl-C
+            signal.signal(number, lambda number, _: received.append(number))
+    return lambda: bool(received)
 
 
 class Display:

@@ -52,10 +52,7 @@ def arrays(path: Path, names: Iterable[str]) -> dict[str, NDArray[np.float32]]:
 
 
 def head(path: Path) -> tuple[dict[str, Any], dict[str, tuple[int, ...]]]:
-    """Read the configuration of a weights file, and the shapes of its tensors by name, without torch.
-
-    Tensors that are not of floats which numpy knows are left out.
-    """
+    """Read the configuration of a weights file, and the shapes of its tensors of numpy's floats."""
     with _opened(path, "numpy") as (file, config):
         return config, _shapes(file, _OF_NUMPY)
 

@@ -55,8 +55,8 @@ def shot_colours(
     """Yield the colours of each frame of a shot, ab (N, 2, 128, 128).
 
     A long shot is averaged in windows, so that its end need not be known; where two of them overlap, the
-    colours of one go over into those of the other. ``before`` is the number of frames in ``L`` that lie before
-    those wanted: ``LAP`` where the shot is taken up at the begin of a later window, else 0.
+    colours of one go over into those of the other. ``before`` is the number of frames in ``L`` that lie
+    before those wanted: ``LAP`` where the shot is taken up at the begin of a later window, else 0.
     """
     stream = iter(L)
     recent = deque(islice(stream, before), LAP)  # the last frames taken

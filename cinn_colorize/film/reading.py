@@ -77,10 +77,7 @@ class DecodedFrame:
 
 
 class FilmReader:
-    """A film in a file, which is opened anew for each pass; can be handed to other processes.
-
-    One that is not there, cannot be read, or cannot be colorized is a FilmError.
-    """
+    """A film in a file, which is opened anew for each pass; can be handed to other processes."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path, self.name = Path(path), printable_name(path)

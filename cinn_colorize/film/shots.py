@@ -159,11 +159,7 @@ def write_shots(path: Path, shots: Iterable[Shot]) -> None:
 
 
 def read_shots(path: Path, levels: Sequence[int]) -> list[Shot]:
-    """Read a table of shots, with columns in any order, of which only ``start`` and ``end`` must be there.
-
-    Temperatures may name the model's ``levels``. A file that cannot be used is a CinnError, a line for each
-    error in it.
-    """
+    """Read a table of shots, with columns in any order; temperatures may name the ``levels`` of the model."""
     try:
         text = read_table(path).decode("utf-8-sig")
     except (OSError, ValueError) as error:

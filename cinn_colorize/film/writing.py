@@ -38,10 +38,7 @@ _STALE += ("COMPATIBLE_BRANDS", "MAJOR_BRAND", "MINOR_VERSION")  # type: ignore[
 
 
 class FilmWriter:
-    """Writes one film, made from another as a recipe says; can be handed to other processes.
-
-    Segments of another recipe are not used. What cannot be written is a PhotoError.
-    """
+    """Writes one film as a recipe says, from segments of this recipe; can be handed to other processes."""
 
     def __init__(self, path: Path, film: FilmReader, target: Target, recipe: Mapping[str, str]) -> None:
         self.path, self.name, self.target = path, printable_name(path), target
@@ -65,10 +62,7 @@ class FilmWriter:
 
     @contextlib.contextmanager
     def segment(self, start: int, end: int | None) -> Iterator[Callable[[int, Sequence[Pixels]], None]]:
-        """Yield a function that takes the time stamp and planes of a segment's frames, in order.
-
-        The segment is there when the context ends without an exception.
-        """
+        """Yield what takes time stamps and planes of a segment, in order; it is there if all goes well."""
         target, facts, mode = self.target, self._film.facts, mode_like(self._film.path)
         encoder = create_encoder(target, facts)
         with self._raising(), writing(self._segment(start, end), mode) as file:
@@ -89,8 +83,7 @@ class FilmWriter:
     def join(self, segments: Sequence[tuple[int, int | None]], is_part: bool = False) -> None:
         """Join segments, by their ``start`` and ``end`` in order, to the film with all else of the source.
 
-        One that ``is_part`` begins where the first segment does, and ends with the last. A source that has
-        changed, or segments without frames, are a FilmError.
+        One that ``is_part`` begins where the first segment does, and ends with the last.
         """
         target, base = self.target, self._film.facts.time_base
         begin, end = segments[0][0] * base, segments[-1][1]

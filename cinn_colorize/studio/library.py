@@ -60,10 +60,7 @@ class Shelf:
 
 
 class Library(Shelf):
-    """All files that pages may use; no page ever names a path.
-
-    Of the photos given, results of this program that lie beside others are left out.
-    """
+    """All files that pages may use, but for results beside the photos given; no page names a path."""
 
     def __init__(self, photos: Iterable[Path] = (), max_pixels: int = MAX_PIXELS) -> None:
         self._max_pixels = max_pixels

@@ -96,10 +96,7 @@ class PageRequest:
         return f"{photo.stem}_{like}{seed:03d}{suffix}"
 
     def command(self, library: Shelf, info: ModelInfo, network: Sequence[str]) -> str:
-        """Return the shell command that makes the same picture.
-
-        ``network`` are the options that say which network draws, without guidance.
-        """
+        """Return the shell command that makes the same picture, with the words that choose the network."""
         request = self.request(library, _argument)
         temperature = format_levels(request.method(info).temperature)
         arguments, more = [_argument(library[self.photo])], list[str]()

@@ -40,11 +40,7 @@ _PATIENCE = 2  # seconds that requests may take to end when the server does
 
 
 class Server:
-    """Answers pages and programs; the work is done job after job.
-
-    Another process must find ``load``, which makes the studio there; ``saved`` is called with each file that
-    was saved.
-    """
+    """Answers pages and programs; another process must find ``load``, which makes the studio there."""
 
     def __init__(self, library: Library, load: Load, saved: Callable[[Path], object]) -> None:
         self._library, self._saved = library, saved

@@ -83,11 +83,7 @@ class _Open:
 
 
 class Studio:
-    """Draws what pages ask for.
-
-    ``network`` are words that choose this network on the command line, without guidance; the arguments from
-    ``model`` on are those of :class:`Colorizer`.
-    """
+    """Draws what pages ask for; ``network`` are words that choose this network on the command line."""
 
     def __init__(
         self,

@@ -27,7 +27,7 @@ from helpers import (
 )
 from PIL import Image
 
-from cinn_colorize.cli.train import Display, _StopRequest
+from cinn_colorize.cli.train import Display, _stop_request
 from cinn_colorize.training.reports import Progress
 
 fcntl, termios = map(pytest.importorskip, ("fcntl", "termios"))
@@ -143,7 +143,7 @@ def test_a_run_that_a_shell_put_in_the_background_ignores_ctrl_c():
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        stop = _StopRequest()
+        stop = _stop_request()
         os.kill(os.getpid(), signal.SIGINT)
         assert not stop()
         os.kill(os.getpid(), signal.SIGTERM)
