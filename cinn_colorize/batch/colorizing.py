@@ -85,6 +85,18 @@ class LeftOutError(Exception):
     """A photo of a folder is a picture made by this program."""
 
 
+def opened(task: Task, plan: Plan, *, is_sought: bool = True) -> Photo:
+    """Open the photo of a task; its frame as of :meth:`Plan.framed`."""
+    path = task.input.path
+    photo = plan.open(path if task.content is None else task.content, printable_name(path))
+    photo.mode &= mode_like(*plan.method.paths)
+    if photo.recipe and not task.input.named:
+        raise LeftOutError
+    photo = plan.framed(photo, is_sought=is_sought)
+    plan.check(photo, task.outputs[plan.method.seed])
+    return photo
+
+
 def _status(task: Task) -> tuple[int, float | None, int]:
     """Return what changes when a task's photo does: size, time and number of its file."""
     if task.content is not None:
@@ -106,7 +118,8 @@ class _Colorizing:
 
         self._last = time.perf_counter()
         try:
-            plan, photo, task = self._plan, self._opened(), self._task
+            plan, task = self._plan, self._task
+            photo = opened(task, plan)
             self._colorizer, self._photo = self._job.load(), photo
             self._existing = ExistingResults(task, plan, self._colorizer, photo)
             states, samples = self._planned()
@@ -143,16 +156,6 @@ class _Colorizing:
         if _status(self._task) != self._status:
             name = printable_name(self._task.input.path)
             raise PhotoError(f"{name}: changed while being read; run again when it is complete")
-
-    def _opened(self) -> Photo:
-        plan, task, path = self._plan, self._task, self._task.input.path
-        photo = plan.open(path if task.content is None else task.content, printable_name(path))
-        photo.mode &= mode_like(*plan.method.paths)
-        if photo.recipe and not task.input.named:
-            raise LeftOutError
-        photo = photo.framed(plan.request.frame)
-        plan.check(photo, task.outputs[plan.method.seed])
-        return photo
 
     def _planned(self) -> tuple[ResultStates, list[Sample]]:
         """Return the state of every result, and the samples if it takes these to know which are kept."""
@@ -218,7 +221,7 @@ class _Colorizing:
         plan, photo = self._plan, self._photo
         method = replace(plan.method, number=1, seed=colorization.seed)
         return [
-            method.draw(self._colorizer, plan.page(photo, number).framed(plan.request.frame))
+            method.draw(self._colorizer, plan.framed(plan.page(photo, number)))
             for number in range(photo.page + 1, photo.page + photo.together)
         ]
 

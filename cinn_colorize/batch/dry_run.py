@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cinn_colorize.batch.colorizing import Job
+from cinn_colorize.batch.colorizing import Job, LeftOutError, opened
 from cinn_colorize.batch.inputs import Input
 from cinn_colorize.batch.plan import Failure, Finished, State, Task
 from cinn_colorize.batch.result_files import ExistingResults, check_names, make_folder
@@ -63,9 +63,12 @@ def dry_run(batch: Batch) -> DryRun:
                 problems.append(item.message)
             elif isinstance(item, Finished):
                 right += batch.files
-            elif photo := _photo(item, job):
+            else:
+                photo = _photo(item, job)
                 right += photo.right
                 photos += [photo] if photo.files else []
+        except LeftOutError:
+            continue
         except PhotoError as error:
             problems.append(str(error))
     refused = {}
@@ -93,17 +96,11 @@ def dry_run(batch: Batch) -> DryRun:
     )
 
 
-def _photo(task: Task, job: Job) -> _Photo | None:
-    """Return what is to be made of a photo; None if this program made it."""
-    plan, path = job.plan, task.input.path
-    photo = plan.open(path if task.content is None else task.content, printable_name(path))
-    if photo.recipe and not task.input.named:
-        return None
-    frame = plan.request.frame
-    photo = photo if frame == "auto" else photo.framed(frame)  # which takes no pixels
-    plan.check(photo, task.outputs[plan.method.seed])
+def _photo(task: Task, job: Job) -> _Photo:
+    """Return what is to be made of a photo."""
+    plan = job.plan
     some_exist = bool(task.listed) or any(map(plan.keeps, task.unlisted))
-    photo = photo.framed(frame) if some_exist else photo
+    photo = opened(task, plan, is_sought=some_exist)
     existing, kept = ExistingResults(task, plan, job.load(), photo), plan.method.kept
     seeds = list(plan.seeds)
     if plan.picks:
@@ -117,9 +114,7 @@ def _photo(task: Task, job: Job) -> _Photo | None:
     if files:
         check_names(outputs or task.unlisted)
         for number in range(photo.page + 1, photo.page + photo.together):
-            page = plan.page(photo, number)
-            if frame != "auto":  # to find a frame takes all pixels
-                page.framed(frame)
+            plan.framed(plan.page(photo, number), is_sought=False)
     right = min(kept, len(states.right)) + (states.sheet is State.RIGHT)
     return _Photo(task, outputs, files, right, photo.width * photo.height, photo.picture_bytes)
 

@@ -165,6 +165,11 @@ class Plan(SamplesPlan):
             raise PhotoError(f"{photo.name}: {photo.together} pages need a TIFF; {advice}")
         check_sides(photo.name, format, photo.height, photo.width)
 
+    def framed(self, photo: Photo, *, is_sought: bool = True) -> Photo:
+        """Return a photo with its frame, if need be sought for, which takes all its pixels."""
+        frame = self.request.frame
+        return photo.framed(frame) if is_sought or frame != "auto" else photo
+
     def page(self, photo: Photo, number: int) -> Photo:
         """Open another page of a photo of :meth:`open`, by its number in the file."""
         from cinn_colorize.imaging.photo import open_photo
