@@ -96,7 +96,7 @@ class BatchOptions:
         None, "N", "Number of photos colorized at a time.", min=1, show_default="cores"
     )
     dry_run: bool = option(False, None, _DRY_RUN)
-    address: str | None = option(None, "HOST:PORT|auto|local", _ADDRESS, show_default=False)
+    address: str | None = option(None, "HOST:PORT|auto|local", _ADDRESS)
 
     def check(self, photos: list[Path], engine: common.BatchEngine) -> None:
         """Refuse options that contradict each other."""

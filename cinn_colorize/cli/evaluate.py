@@ -91,10 +91,10 @@ class MetricOptions:
 
     panel: ClassVar[str] = "Measures that require a network"
 
-    metrics: str | None = option(None, "NAME,...", _METRICS, autocompletion=_more_metrics, show_default=False)
-    reference: Path | None = option(None, "FOLDER|ZIP", _REFERENCE, show_default=False)
+    metrics: str | None = option(None, "NAME,...", _METRICS, autocompletion=_more_metrics)
+    reference: Path | None = option(None, "FOLDER|ZIP", _REFERENCE)
     reference_limit: int | None = option(None, "N", _LIMIT, min=2, show_default=f"{_REFERENCES}")
-    labels: Path | None = option(None, "TSV", _LABELS, show_default=False)
+    labels: Path | None = option(None, "TSV", _LABELS)
 
     def names(self) -> list[str]:
         """Return the measures asked for; refuse options that are missing or that none of them uses."""
@@ -129,7 +129,7 @@ class PhotoChoice:
     """Which photos are measured."""
 
     every: int = option(1, "N", "Measure only every N-th photo, sorted by name.", min=1)
-    limit: int | None = option(None, "N", "Measure only the first N of these.", min=1, show_default=False)
+    limit: int | None = option(None, "N", "Measure only the first N of these.", min=1)
 
     def of(self, photos: Path) -> Sequence[Source]:
         """Find them in a folder or zip."""
@@ -156,9 +156,9 @@ class EvaluateOptions:
     drawn: SampleOptions
     chosen: PhotoChoice
     metrics: MetricOptions
-    plot: Path | None = option(None, "FILE", _PLOT, panel=OUTPUT, show_default=False)
-    against: Path | None = option(None, "FILE", _AGAINST, show_default=False)
-    subsets: Path | None = option(None, "TSV", _SUBSETS, show_default=False)
+    plot: Path | None = option(None, "FILE", _PLOT, panel=OUTPUT)
+    against: Path | None = option(None, "FILE", _AGAINST)
+    subsets: Path | None = option(None, "TSV", _SUBSETS)
     overwrite: bool = common.overwrite_option()
     as_json: bool = option(False, None, "Print JSON instead of a table.", "--json", panel=OUTPUT)
     network: EvaluatedModelOptions
